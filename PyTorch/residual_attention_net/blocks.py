@@ -1,0 +1,157 @@
+"""The two parts a Residual Attention Network is made of, for images (2-D) or volumes (3-D).
+
+Source: Wang et al., CVPR 2017 (arXiv 1704.06904), sections 3.1 and 3.2. Submodules carry the names
+of the reference implementation, so that its checkpoints load.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Tuple, Type
+
+import torch
+import torch.nn.functional as functional
+from torch import nn
+
+from residual_attention_net.networks import MaskNames
+
+
+class Layers(NamedTuple):
+    """The layer types of one number of spatial dimensions."""
+
+    convolution: Type[nn.Module]
+    batch_norm: Type[nn.Module]
+    max_pool: Type[nn.Module]
+    average_pool: Type[nn.Module]
+    interpolation: str
+
+
+LAYERS = {
+    2: Layers(nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, "bilinear"),
+    3: Layers(nn.Conv3d, nn.BatchNorm3d, nn.MaxPool3d, nn.AvgPool3d, "trilinear"),
+}
+
+
+def halving_pool(layers: Layers, window: int = 3) -> nn.Module:
+    """The max-pool that halves each side, rounding up where its window is odd."""
+    return layers.max_pool(kernel_size=window, stride=2, padding=(window - 1) // 2)
+
+
+class ResidualBlock(nn.Module):
+    """Pre-activation bottleneck: batch norm, ReLU, then 1x1 to a quarter, 3x3, 1x1.
+
+    (B, input_channels, *size) to (B, output_channels, *size / stride). Where the shape changes, a
+    1x1 convolution of the first activation takes the place of the identity; the reference owns
+    that `conv4` in every block, here it exists where it is used.
+    """
+
+    def __init__(
+        self, layers: Layers, input_channels: int, output_channels: int, stride: int = 1
+    ) -> None:
+        super().__init__()
+        inner = output_channels // 4
+        self.bn1 = layers.batch_norm(input_channels)
+        self.conv1 = layers.convolution(input_channels, inner, 1, bias=False)
+        self.bn2 = layers.batch_norm(inner)
+        self.conv2 = layers.convolution(inner, inner, 3, stride, padding=1, bias=False)
+        self.bn3 = layers.batch_norm(inner)
+        self.conv3 = layers.convolution(inner, output_channels, 1, bias=False)
+        self.conv4 = None
+        if stride != 1 or input_channels != output_channels:
+            self.conv4 = layers.convolution(input_channels, output_channels, 1, stride, bias=False)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the block's output; x is left as it is."""
+        activated = self.relu(self.bn1(x))
+        residual = self.conv1(activated)
+        residual = self.conv2(self.relu(self.bn2(residual)))
+        residual = self.conv3(self.relu(self.bn3(residual)))
+        return residual + (x if self.conv4 is None else self.conv4(activated))
+
+
+def two_blocks(layers: Layers, channels: int) -> nn.Sequential:
+    """Two residual blocks one after the other: the trunk, and the middle of the mask branch."""
+    return nn.Sequential(
+        ResidualBlock(layers, channels, channels), ResidualBlock(layers, channels, channels)
+    )
+
+
+def mask_gate(layers: Layers, channels: int) -> nn.Sequential:
+    """Two 1x1 convolutions, each after batch norm and ReLU, then the sigmoid: the mask."""
+    return nn.Sequential(
+        layers.batch_norm(channels),
+        nn.ReLU(inplace=True),
+        layers.convolution(channels, channels, 1, bias=False),
+        layers.batch_norm(channels),
+        nn.ReLU(inplace=True),
+        layers.convolution(channels, channels, 1, bias=False),
+        nn.Sigmoid(),
+    )
+
+
+class AttentionModule(nn.Module):
+    """One attention module: (1 + mask) * trunk between two residual blocks (paper, equation 3).
+
+    (B, channels, *size) to the same shape. `sizes` are the pixels a side of the mask branch: its
+    input, then after each max-pool; a single size is a mask branch that never pools. The mask has
+    a value per channel and position.
+    """
+
+    def __init__(
+        self, layers: Layers, channels: int, sizes: Tuple[int, ...], names: MaskNames
+    ) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.names = names
+        self.spatial_dims = 2 if layers.interpolation == "bilinear" else 3
+        self.interpolation = layers.interpolation
+        self.pool = halving_pool(layers)
+        self.first_residual_blocks = ResidualBlock(layers, channels, channels)
+        self.trunk_branches = two_blocks(layers, channels)
+        self._add_mask_branch(layers, channels)
+        self.last_blocks = ResidualBlock(layers, channels, channels)
+
+    def _add_mask_branch(self, layers: Layers, channels: int) -> None:
+        """Register the mask's parts under the reference's names, in the reference's order."""
+        for down, skip in zip(self.names.down, self.names.skip):
+            self.add_module(down, ResidualBlock(layers, channels, channels))
+            self.add_module(skip, ResidualBlock(layers, channels, channels))
+        self.add_module(self.names.middle, two_blocks(layers, channels))
+        for up in reversed(self.names.up):
+            self.add_module(up, ResidualBlock(layers, channels, channels))
+        self.add_module(self.names.gate, mask_gate(layers, channels))
+
+    @property
+    def gate(self) -> nn.Module:
+        """The last part of the mask branch: its output is the mask."""
+        return getattr(self, self.names.gate)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Weigh the trunk by the mask; 1 + mask keeps what the trunk found where the mask is 0."""
+        x = self.first_residual_blocks(x)
+        trunk = self.trunk_branches(x)
+        mask = self.gate(self._mask_features(x, trunk))
+        # trunk + mask * trunk is (1 + mask) * trunk without keeping 1 + mask for the gradient.
+        return self.last_blocks(trunk + mask * trunk)
+
+    def _mask_features(self, x: torch.Tensor, trunk: torch.Tensor) -> torch.Tensor:
+        """What the gate sees: bottom-up top-down features, added to the trunk's if they pooled."""
+        middle = getattr(self, self.names.middle)
+        if len(self.sizes) == 1:
+            return middle(x)
+        skips = []
+        for down, skip in zip(self.names.down, self.names.skip):
+            x = getattr(self, down)(self.pool(x))
+            skips.append((x, getattr(self, skip)(x)))
+        x = middle(self.pool(x))
+        for level in reversed(range(len(skips))):
+            before, skip = skips[level]
+            x = self._enlarged(x, self.sizes[level + 1]) + before + skip
+            x = getattr(self, self.names.up[level])(x)
+        return self._enlarged(x, self.sizes[0]) + trunk
+
+    def _enlarged(self, x: torch.Tensor, size: int) -> torch.Tensor:
+        """Interpolate linearly to `size` pixels a side, corners on corners as in the reference."""
+        return functional.interpolate(
+            x, size=(size,) * self.spatial_dims, mode=self.interpolation, align_corners=True
+        )

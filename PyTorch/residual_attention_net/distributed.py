@@ -1,0 +1,131 @@
+"""What several ranks do together: average statistics, add up counts, agree to stop."""
+
+from __future__ import annotations
+
+from typing import Any, List, Sequence
+
+import torch
+from torch import distributed, nn
+
+
+def world_size() -> int:
+    """The number of ranks of this job; 1 without a process group."""
+    return distributed.get_world_size() if _initialised() else 1
+
+
+def _initialised() -> bool:
+    return distributed.is_available() and distributed.is_initialized()
+
+
+def sum_over_ranks(values: Sequence[float], device: torch.device) -> List[float]:
+    """Adds numbers up over all ranks, in float32, which every backend can reduce.
+
+    Exact for whole numbers up to 2^24; hccl reduces no float64 (torch_npu 1.8.1).
+    """
+    if world_size() == 1:
+        return [float(value) for value in values]
+    total = torch.tensor(list(values), dtype=torch.float32, device=device)
+    distributed.all_reduce(total)
+    return [float(value) for value in total.cpu()]
+
+
+def average_batch_norm_statistics(network: nn.Module) -> None:
+    """Gives every rank the mean of all ranks' running means and variances, in place.
+
+    Each rank's statistics are moving averages of its own batches; the update is linear, so their
+    mean is what one process that saw all the batches side by side would have averaged.
+    """
+    if world_size() == 1:
+        return
+    buffers = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
+    if not buffers:
+        return
+    flat = torch.cat([buffer.reshape(-1) for buffer in buffers])
+    distributed.all_reduce(flat)
+    flat /= world_size()
+    for buffer, part in zip(buffers, flat.split([buffer.numel() for buffer in buffers])):
+        buffer.copy_(part.view_as(buffer))
+
+
+def weights_agree(network: nn.Module, device: torch.device) -> bool:
+    """Whether all ranks hold the same weights: the spread of a checksum over ranks is zero."""
+    if world_size() == 1:
+        return True
+    checksum = torch.stack([parameter.detach().float().abs().sum()
+                            for parameter in network.parameters()])
+    highest, lowest = checksum.clone(), checksum.clone()
+    distributed.all_reduce(highest, op=distributed.ReduceOp.MAX)
+    distributed.all_reduce(lowest, op=distributed.ReduceOp.MIN)
+    return bool((highest == lowest).all())
+
+
+class SynchronisedBatchNorm(nn.Module):
+    """Batch norm over the batches of all ranks, for backends without a fused one (CPU).
+
+    It takes over parameters, buffers and their names from the layer it replaces. The two sums go
+    through a differentiable all-reduce, so the gradient is that of one large batch.
+    """
+
+    def __init__(self, layer: nn.modules.batchnorm._BatchNorm) -> None:
+        super().__init__()
+        self.weight, self.bias = layer.weight, layer.bias
+        self.register_buffer("running_mean", layer.running_mean)
+        self.register_buffer("running_var", layer.running_var)
+        self.register_buffer("num_batches_tracked", layer.num_batches_tracked)
+        self.momentum, self.eps = layer.momentum, layer.eps
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Normalises (B, C, ...) with the statistics of the global batch."""
+        if not self.training:
+            return nn.functional.batch_norm(inputs, self.running_mean, self.running_var,
+                                            self.weight, self.bias, False, 0.0, self.eps)
+        mean, variance, count = self._global_statistics(inputs)
+        self._track(mean.detach(), variance.detach(), count)
+        shape = [1, -1] + [1] * (inputs.dim() - 2)
+        scale = self.weight / torch.sqrt(variance + self.eps)
+        return inputs * scale.view(shape) + (self.bias - mean * scale).view(shape)
+
+    def _global_statistics(self, inputs: torch.Tensor) -> Any:
+        axes = [0] + list(range(2, inputs.dim()))
+        count = inputs.numel() // inputs.shape[1] * world_size()
+        mean = _SumOverRanks.apply(inputs.sum(axes)) / count
+        shape = [1, -1] + [1] * (inputs.dim() - 2)
+        deviation = inputs - mean.view(shape)
+        variance = _SumOverRanks.apply((deviation * deviation).sum(axes)) / count
+        return mean, variance, count
+
+    def _track(self, mean: torch.Tensor, variance: torch.Tensor, count: int) -> None:
+        unbiased = variance * (count / max(1, count - 1))
+        self.running_mean.mul_(1 - self.momentum).add_(mean, alpha=self.momentum)
+        self.running_var.mul_(1 - self.momentum).add_(unbiased, alpha=self.momentum)
+        self.num_batches_tracked.add_(1)
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """All-reduce whose gradient is the all-reduce of the gradients."""
+
+    @staticmethod
+    def forward(context: Any, values: torch.Tensor) -> torch.Tensor:
+        total = values.clone()
+        if world_size() > 1:
+            distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, gradient: torch.Tensor) -> torch.Tensor:
+        total = gradient.clone()
+        if world_size() > 1:
+            distributed.all_reduce(total)
+        return total
+
+
+def synchronise_batch_norm(network: nn.Module, device: torch.device) -> nn.Module:
+    """Replaces every batch norm by one over all ranks: torch's own where the backend has it."""
+    if device.type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.modules.batchnorm._BatchNorm):
+                setattr(module, name, SynchronisedBatchNorm(child))
+    return network
+

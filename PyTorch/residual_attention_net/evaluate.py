@@ -1,0 +1,63 @@
+"""Evaluates weights on the test set: python -m residual_attention_net.evaluate --help."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Optional, Sequence
+
+from common import torch_runtime
+from common.command_line import run_program
+from common.files import make_folder
+from residual_attention_net.evaluation import Evaluation, evaluate
+from residual_attention_net.options import Options, parse_options
+from residual_attention_net.run_events import open_run_log, start_event, telling_the_end
+from residual_attention_net.session import Session, open_session
+from residual_attention_net.stop_signal import StopSignal
+from residual_attention_net.training import Targets
+from residual_attention_net.weights import load_weights
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Evaluates --pth_path; returns the exit code."""
+    return evaluate_weights(parse_options("evaluate", argv))
+
+
+def evaluate_weights(options: Options) -> int:
+    """Prints accuracy and loss of --pth_path on the whole test set, and records them."""
+    make_folder(Path(options.output_path), "--output_path")
+    try:
+        _evaluate(open_session(options, training=False))
+    finally:
+        torch_runtime.destroy_process_group()
+    return 0
+
+
+def _evaluate(session: Session) -> None:
+    report = load_weights(session.network, str(session.options.pth_path))
+    with open_run_log(session) as log, telling_the_end(log, StopSignal()):
+        log.event("start", **start_event(session, Targets(0, 0, 0), 0))
+        began = time.time()
+        result = evaluate(
+            session.network, session.test_loader, session.device.device,
+            session.network.num_classes,
+            lambda: torch_runtime.forward_context(session.device, session.precision),
+            lambda: log.event("heartbeat", what="test"))
+        log.event("evaluation", split="test", role="final", epoch=0, step=0, n=result.n,
+                  metrics=result.metrics())
+        if session.is_first:
+            _print(session, result, report.lines(), time.time() - began)
+
+
+def _print(session: Session, result: Evaluation, told: Sequence[str], seconds: float) -> None:
+    for line in told:
+        print(line)
+    print("Accuracy of the model (current weights) on the {} test images: {:.2f} %".format(
+        result.n, result.accuracy))
+    print("loss {:.4f}, {:.1f} images/s".format(result.loss, result.n / max(1e-9, seconds)))
+    for name, accuracy in zip(session.splits.test.classes, result.per_class):
+        print("  {:<12} {:6.2f} %".format(name, accuracy), flush=True)
+
+
+if __name__ == "__main__":
+    run_program(main)

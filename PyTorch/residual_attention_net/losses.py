@@ -1,0 +1,20 @@
+"""The training loss: cross-entropy, between two labels where mixup mixed two images."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+
+def mixed_cross_entropy(logits: torch.Tensor, batch: "object") -> torch.Tensor:
+    """Mean cross-entropy of logits (B, classes) in float32.
+
+    With mixup (Zhang et al., arXiv 1710.09412, section 2) it is weighted between the labels of the
+    two images that each input is made of.
+    """
+    logits = logits.float() if logits.dtype != torch.float64 else logits
+    loss = functional.cross_entropy(logits, batch.targets)
+    if batch.mixed_targets is None:
+        return loss
+    other = functional.cross_entropy(logits, batch.mixed_targets)
+    return batch.mixup_weight * loss + (1.0 - batch.mixup_weight) * other

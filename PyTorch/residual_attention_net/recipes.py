@@ -1,0 +1,120 @@
+"""The training recipes: what is chosen about optimisation and augmentation, as data."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Dict, Tuple
+
+from common.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """One way to train.
+
+    Attributes:
+        learning_rate: at a global batch of `base_batch`; scaled_learning_rate gives it at another.
+        schedule: "milestones" (divided by 10 at `milestones`) or "cosine" (down to 0).
+        milestones: shares of all optimizer steps, so that they fire for every number of epochs.
+        warmup_epochs: epochs of linear warm-up; with a scaled learning rate at least 5.
+        decay_norms_and_biases: whether weight decay applies to vectors as it does to matrices.
+        mixup_free_share: the last share of epochs that is trained without mixup.
+    """
+
+    name: str
+    learning_rate: float
+    base_batch: int
+    momentum: float
+    weight_decay: float
+    decay_norms_and_biases: bool
+    schedule: str
+    milestones: Tuple[float, ...]
+    warmup_epochs: float
+    crop_padding: int
+    flip: bool
+    cutout_size: int
+    mixup_alpha: float
+    mixup_free_share: float
+
+
+RECIPES: Dict[str, Recipe] = {
+    "reference": Recipe(
+        name="reference", learning_rate=0.1, base_batch=64, momentum=0.9, weight_decay=1e-4,
+        decay_norms_and_biases=True, schedule="milestones", milestones=(0.3, 0.6, 0.9),
+        warmup_epochs=0, crop_padding=4, flip=True, cutout_size=0, mixup_alpha=0.0,
+        mixup_free_share=0.0),
+    "modern": Recipe(
+        name="modern", learning_rate=0.2, base_batch=256, momentum=0.9, weight_decay=5e-4,
+        decay_norms_and_biases=False, schedule="cosine", milestones=(), warmup_epochs=5,
+        crop_padding=4, flip=True, cutout_size=16, mixup_alpha=1.0, mixup_free_share=0.07),
+}
+
+SCALED_WARMUP_EPOCHS = 5
+LINEAR_SCALING_LIMIT = 8.0
+
+
+def recipe_named(name: str) -> Recipe:
+    """Returns a recipe; UsageError names the ones there are."""
+    if name not in RECIPES:
+        raise UsageError("there is no recipe {!r}; there are: {}".format(name, ", ".join(RECIPES)))
+    return RECIPES[name]
+
+
+def learning_rate_factor(global_batch: int, base_batch: int) -> float:
+    """The stated rule for a larger global batch, after Goyal et al., arXiv 1706.02677, section 2.
+
+    Linear in the batch up to eight times the base batch, with the square root beyond, where the
+    linear rule is known to break; a smaller batch keeps the base learning rate.
+    """
+    ratio = max(1.0, global_batch / float(base_batch))
+    linear = min(ratio, LINEAR_SCALING_LIMIT)
+    return linear * math.sqrt(ratio / linear)
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """The learning rate as a pure function of the step, so that resuming needs no state."""
+
+    peak: float
+    total_steps: int
+    warmup_steps: int
+    milestones: Tuple[float, ...]
+
+    def at(self, step: int) -> float:
+        """The learning rate of an optimizer step, counted from 0."""
+        if step < self.warmup_steps:
+            return self.peak * (step + 1) / float(self.warmup_steps)
+        if self.milestones:
+            return self._after_milestones(step)
+        return self._cosine(step)
+
+    def _after_milestones(self, step: int) -> float:
+        passed = sum(1 for share in self.milestones if step >= milestone_step(
+            share, self.total_steps))
+        return float(self.peak * 0.1 ** passed)
+
+    def _cosine(self, step: int) -> float:
+        span = max(1, self.total_steps - self.warmup_steps)
+        done = (step - self.warmup_steps) / float(span)
+        return self.peak * 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
+
+
+def milestone_step(share: float, total_steps: int) -> int:
+    """The first step after a share of all steps, counted in thousandths: no float is compared."""
+    return -(-int(round(share * 1000)) * total_steps // 1000)
+
+
+def make_schedule(recipe: Recipe, global_batch: int, steps_per_epoch: int, total_steps: int,
+                  scale: bool) -> Schedule:
+    """The learning-rate schedule of a run.
+
+    Args:
+        global_batch: samples in one optimizer step of the whole job.
+        scale: whether learning_rate_factor and its warm-up apply.
+    """
+    factor = learning_rate_factor(global_batch, recipe.base_batch) if scale else 1.0
+    epochs = max(recipe.warmup_epochs, SCALED_WARMUP_EPOCHS if factor > 1.0 else 0)
+    warmup = min(int(round(epochs * steps_per_epoch)), total_steps // 5)
+    return Schedule(peak=recipe.learning_rate * factor, total_steps=total_steps,
+                    warmup_steps=warmup, milestones=recipe.milestones)

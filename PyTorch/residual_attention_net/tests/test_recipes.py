@@ -1,0 +1,72 @@
+"""The learning rate as the recipes state it."""
+from __future__ import annotations
+
+import pytest
+
+from common.errors import UsageError
+from residual_attention_net.recipes import (
+    RECIPES,
+    learning_rate_factor,
+    make_schedule,
+    milestone_step,
+    recipe_named,
+)
+
+
+def test_every_milestone_of_the_reference_fires_for_every_number_of_epochs() -> None:
+    for epochs in range(1, 301):
+        schedule = make_schedule(RECIPES["reference"], 64, 10, 10 * epochs, scale=True)
+        rates = {schedule.at(step) for step in range(10 * epochs)}
+        assert sorted(rates, reverse=True) == pytest.approx([0.1, 0.01, 0.001, 0.0001])
+
+
+def test_milestones_of_300_epochs_are_after_epochs_90_180_and_270() -> None:
+    schedule = make_schedule(RECIPES["reference"], 64, 782, 782 * 300, scale=True)
+    for epoch, before, after in ((90, 0.1, 0.01), (180, 0.01, 0.001), (270, 0.001, 0.0001)):
+        assert schedule.at(epoch * 782 - 1) == pytest.approx(before)
+        assert schedule.at(epoch * 782) == pytest.approx(after)
+
+
+def test_a_milestone_is_the_first_step_after_its_share() -> None:
+    assert [milestone_step(0.3, total) for total in (1, 2, 3, 10, 11)] == [1, 1, 1, 3, 4]
+
+
+def test_the_published_batch_keeps_the_published_learning_rate() -> None:
+    schedule = make_schedule(RECIPES["reference"], 64, 100, 1000, scale=True)
+    assert (schedule.peak, schedule.warmup_steps) == (0.1, 0)
+
+
+@pytest.mark.parametrize("batch, factor", [(16, 1.0), (64, 1.0), (128, 2.0), (512, 8.0),
+                                           (2048, 16.0)])
+def test_a_larger_batch_scales_linearly_then_with_the_root(batch: int, factor: float) -> None:
+    assert learning_rate_factor(batch, 64) == pytest.approx(factor)
+
+
+def test_a_scaled_learning_rate_is_reached_by_a_linear_warm_up() -> None:
+    schedule = make_schedule(RECIPES["reference"], 256, 100, 30000, scale=True)
+    assert schedule.warmup_steps == 500
+    assert schedule.at(0) == pytest.approx(0.4 / 500)
+    assert schedule.at(249) == pytest.approx(0.2)
+    assert schedule.at(499) == schedule.at(500) == pytest.approx(0.4)
+
+
+def test_scaling_can_be_turned_off() -> None:
+    schedule = make_schedule(RECIPES["reference"], 4096, 100, 30000, scale=False)
+    assert (schedule.peak, schedule.warmup_steps) == (0.1, 0)
+
+
+def test_warm_up_never_takes_more_than_a_fifth_of_a_short_run() -> None:
+    assert make_schedule(RECIPES["modern"], 256, 100, 50, scale=True).warmup_steps == 10
+
+
+def test_cosine_falls_from_the_peak_to_zero() -> None:
+    schedule = make_schedule(RECIPES["modern"], 256, 10, 1000, scale=True)
+    rates = [schedule.at(step) for step in range(schedule.warmup_steps, 1000)]
+    assert rates[0] == pytest.approx(0.2)
+    assert all(later < earlier for earlier, later in zip(rates, rates[1:]))
+    assert schedule.at(999) < 1e-5
+
+
+def test_an_unknown_recipe_is_refused_by_name() -> None:
+    with pytest.raises(UsageError, match="no recipe 'best'; there are: reference, modern"):
+        recipe_named("best")

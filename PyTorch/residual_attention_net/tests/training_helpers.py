@@ -1,0 +1,81 @@
+"""Starts the entry points as their users do, on a network small enough for tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from common import run_log
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+SMALL = ["--dataset", "synthetic", "--network", "small_16input", "--train_batch_size", "16",
+         "--limit_train", "64", "--limit_test", "40", "--validation_count", "20",
+         "--total_epochs", "2", "--device_type", "cpu"]
+
+
+def environment(**extra: str) -> Dict[str, str]:
+    """This process's environment with the checkout's packages, one thread a process."""
+    values = dict(os.environ, OMP_NUM_THREADS="1", **extra)
+    values["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "PyTorch")])
+    return values
+
+
+def command(program: str, output: Path, *flags: str, small: bool = True) -> List[str]:
+    """The command line of an entry point; flags given later win over SMALL."""
+    return [sys.executable, "-m", "residual_attention_net." + program, "--output_path",
+            str(output)] + (SMALL if small else []) + list(flags)
+
+
+def start(program: str, output: Path, *flags: str, **extra: str) -> "subprocess.Popen[str]":
+    """Starts an entry point and returns at once."""
+    return subprocess.Popen(command(program, output, *flags), env=environment(**extra),
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            universal_newlines=True)
+
+
+def run(program: str, output: Path, *flags: str, small: bool = True,
+        **extra: str) -> "subprocess.CompletedProcess[str]":
+    """Runs an entry point to its end."""
+    return subprocess.run(command(program, output, *flags, small=small), env=environment(**extra),
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          universal_newlines=True, timeout=600)
+
+
+def events(output: Path, kind: Optional[str] = None, rank: int = 0) -> List[Dict[str, Any]]:
+    """The effective events of a run folder, of one kind or all."""
+    path = output / "rank_{}".format(rank) / run_log.FILE_NAME
+    return [event for event in run_log.effective_events(path)
+            if kind is None or event["event"] == kind]
+
+
+def newest_checkpoint(output: Path) -> Dict[str, Any]:
+    """The content of the newest whole checkpoint of a run folder."""
+    from residual_attention_net.checkpoint import CheckpointFolder, load
+    path = CheckpointFolder(output / "ckpt").newest()
+    assert path is not None
+    return load(path)
+
+
+def start_ranks(program: str, output: Path, ranks: int, port: int,
+                *flags: str) -> "List[subprocess.Popen[str]]":
+    """Starts one process a rank, as a launcher does."""
+    return [start(program, output, "--device_num", str(ranks), *flags, RANK=str(rank),
+                  WORLD_SIZE=str(ranks), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1",
+                  MASTER_PORT=str(port)) for rank in range(ranks)]
+
+
+def free_port() -> int:
+    """A port that nothing listens on at the moment."""
+    import socket
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def as_json(value: Any) -> str:
+    """A stable text of nested values, to compare them."""
+    return json.dumps(value, sort_keys=True, default=str)

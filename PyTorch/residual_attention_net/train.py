@@ -1,0 +1,157 @@
+"""Trains a Residual Attention Network: python -m residual_attention_net.train --help."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+
+import torch
+
+from common import torch_runtime
+from common.command_line import run_program
+from common.errors import ZooError
+from common.files import make_folder
+from residual_attention_net import checkpoint
+from residual_attention_net.checkpoint import CheckpointFolder
+from residual_attention_net.distributed import weights_agree
+from residual_attention_net.options import Options, parse_options
+from residual_attention_net.recipes import Schedule, make_schedule
+from residual_attention_net.reference_weights import LoadReport
+from residual_attention_net.run_events import open_run_log, start_event, telling_the_end
+from residual_attention_net.session import Session, open_session, open_stepper
+from residual_attention_net.stop_signal import StopSignal
+from residual_attention_net.training import Habits, Targets, Training
+from residual_attention_net.weights import load_weights
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Trains, or with --is_train=false evaluates; returns the exit code."""
+    options = parse_options("train", argv)
+    if not options.is_train:
+        from residual_attention_net.evaluate import evaluate_weights
+        return evaluate_weights(options)
+    return train(options, _pretrained if options.is_pretrain else None)
+
+
+def train(options: Options, prepare: Optional[Callable[[Session], LoadReport]] = None) -> int:
+    """Runs a training from start or checkpoint to the end.
+
+    Args:
+        prepare: loads first weights into the session's network, unless a checkpoint does.
+
+    Returns:
+        0, or 128 + the number of the signal that ended the run early.
+    """
+    stop = StopSignal().install()
+    make_folder(Path(options.output_path), "--output_path")
+    try:
+        _train(open_session(options), stop, prepare)
+    finally:
+        torch_runtime.destroy_process_group()
+    return stop.exit_code if stop.asked else 0
+
+
+def _train(session: Session, stop: StopSignal,
+           prepare: Optional[Callable[[Session], LoadReport]]) -> None:
+    targets, schedule = plan_of(session)
+    with open_run_log(session) as log, telling_the_end(log, stop):
+        training = Training(session, schedule, targets, _habits(session),
+                            _checkpoints(session.options), log, stop)
+        _put_weights_in_place(training, prepare)
+        log.event("start", **start_event(session, targets, training.position.step))
+        training.lines.say(_first_line(session, targets, schedule))
+        if training.run():
+            _final_evaluations(training)
+
+
+def plan_of(session: Session) -> Tuple[Targets, Schedule]:
+    """Steps, epochs and learning rates of a run."""
+    options, per_epoch = session.options, session.train_loader.batches_per_epoch
+    steps = options.train_steps or per_epoch * options.total_epochs
+    targets = Targets(steps_per_epoch=per_epoch, steps=steps, epochs=-(-steps // per_epoch))
+    recipe = session.recipe if options.learning_rate is None else dataclasses.replace(
+        session.recipe, learning_rate=options.learning_rate)
+    return targets, make_schedule(recipe, session.global_batch, per_epoch, steps,
+                                  options.scale_learning_rate)
+
+
+def _habits(session: Session) -> Habits:
+    """On a CPU every step is looked at; on an accelerator a look costs a synchronisation."""
+    options = session.options
+    return Habits(window=1 if session.device.kind == "cpu" else options.log_every,
+                  log_every=options.log_every, evaluate_every=options.evaluate_every,
+                  checkpoint_seconds=60.0 * options.checkpoint_minutes)
+
+
+def _checkpoints(options: Options) -> CheckpointFolder:
+    folder = CheckpointFolder(Path(options.output_path) / "ckpt", options.keep_checkpoints)
+    folder.prepare()
+    return folder
+
+
+def _pretrained(session: Session) -> LoadReport:
+    return load_weights(session.network, str(session.options.pth_path))
+
+
+def _put_weights_in_place(training: Training,
+                          prepare: Optional[Callable[[Session], LoadReport]]) -> None:
+    session, content = training.session, None
+    if session.options.resume:
+        content = _newest_content(training)
+        session.network.load_state_dict(content["model"])
+    elif prepare is not None:
+        for line in prepare(session).lines():
+            training.lines.say(line)
+    open_stepper(session)
+    if not weights_agree(session.network, session.device.device):
+        raise ZooError("the ranks hold different weights before the first step; every rank must "
+                       "see the same --output_path and --pth_path")
+    if content is not None:
+        training.restore(content)
+
+
+def _newest_content(training: Training) -> Dict[str, Any]:
+    path = training.checkpoints.newest()
+    if path is None:
+        raise ZooError("--resume: {} holds no whole checkpoint; start without --resume".format(
+            training.checkpoints.folder))
+    content = checkpoint.load(path)
+    checkpoint.require_same_network(content, training.session.network, path)
+    training.lines.say("resuming from {} at step {}".format(
+        path.name, content["position"]["step"]))
+    return content
+
+
+def _first_line(session: Session, targets: Targets, schedule: Schedule) -> str:
+    return ("{} ({:,} parameters) on {}, {} rank(s), {}; {}: {:,} training, {:,} validation, {:,} "
+            "test samples; {} epochs of {} steps, batch {} in all, peak learning rate {:g}".format(
+                session.options.network, session.complexity.parameters, session.device.name,
+                session.place.world_size, session.precision.implementation, session.splits.name,
+                *[session.splits.counts[part] for part in ("train", "validation", "test")],
+                targets.epochs, targets.steps_per_epoch, session.global_batch, schedule.peak))
+
+
+def _final_evaluations(training: Training) -> None:
+    """The test set, once with the final weights, once with those that were best on validation."""
+    session, epoch = training.session, training.position.epoch - 1
+    training.evaluate_split("test", "final", session.test_loader, epoch)
+    best = _best_weights(training)
+    if best is None:
+        return
+    current = {name: value.clone() for name, value in session.network.state_dict().items()}
+    session.network.load_state_dict(best)
+    training.evaluate_split("test", "best", session.test_loader, training.best.epoch - 1,
+                            validation_accuracy=training.best.accuracy)
+    session.network.load_state_dict(current)
+
+
+def _best_weights(training: Training) -> Optional[Dict[str, torch.Tensor]]:
+    path = training.checkpoints.best()
+    if training.session.validation_loader is None or path is None or not training.best.epoch:
+        return None
+    return dict(checkpoint.load(path)["model"])
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,55 @@
+"""Weights into a network: from a checkpoint of ours or from a state_dict as published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional
+
+from common.errors import ZooError
+from residual_attention_net.checkpoint import FORMAT, load
+from residual_attention_net.model import ResidualAttentionNetwork
+from residual_attention_net.reference_weights import (
+    LoadReport,
+    load_reference_weights,
+    state_dict_of,
+)
+from residual_attention_net.safe_load import safe_load
+
+
+def load_weights(network: ResidualAttentionNetwork, path: str,
+                 other_classes: bool = False) -> LoadReport:
+    """Loads the weights of a file into a network and tells what was done to them.
+
+    Args:
+        path: a checkpoint of this program's training, or a state_dict of the reference.
+        other_classes: where the number of classes differs, leave the classifier (fc) as it is.
+
+    Raises:
+        ZooError: no such file, damaged, or of another network.
+    """
+    weights = state_dict_of(_read(Path(path)))
+    differs = _classes(weights) not in (None, network.num_classes)
+    return load_reference_weights(network, weights, replace_head=other_classes and differs)
+
+
+def network_of(path: Path) -> Dict[str, Any]:
+    """What a checkpoint says of its network (name, classes, …); {} for other weights."""
+    content = _read(path)
+    return dict(content["network"]) if _is_ours(content) else {}
+
+
+def _classes(weights: Mapping[str, Any]) -> Optional[int]:
+    """The outputs of the classifier among these weights; None where there is none."""
+    head = next((value for name, value in weights.items() if name.endswith("fc.weight")), None)
+    return None if head is None else int(head.shape[0])
+
+
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise ZooError("--pth_path {} is no file; give a checkpoint or a state_dict".format(path))
+    content = safe_load(path)
+    return load(path) if _is_ours(content) else content
+
+
+def _is_ours(content: Any) -> bool:
+    return isinstance(content, dict) and content.get("format") == FORMAT

@@ -1,0 +1,8 @@
+"""`python -m common` is `zoo`."""
+
+import sys
+
+from common.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,195 @@
+"""CANN's environment: finds its set_env.sh files and reads what they would set."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+from pathlib import Path
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+
+from common.errors import ZooError
+
+INSTALL_INFO = "etc/Ascend/ascend_cann_install.info"
+DEFAULT_INSTALL = "usr/local/Ascend"
+TIMEOUT_SECONDS = 30.0
+DRIVER_LIBRARIES = ("driver/lib64", "driver/lib64/common", "driver/lib64/driver")
+
+# A fixed program: the files are its arguments, so no path is ever part of the program's text.
+_PROGRAM = 'set +u +e; for file in "$@"; do source "$file" 1>&2; done; exec env -0'
+_OF_THE_SHELL = ("_", "SHLVL", "PWD", "OLDPWD", "BASH_ENV")
+
+
+@dataclasses.dataclass(frozen=True)
+class CannEnvironment:
+    """What preparing for CANN amounts to.
+
+    Attributes:
+        scripts: the set_env.sh files that were read, in order.
+        changes: the variables they set or change, and the driver's libraries.
+        remark: why nothing was read, or where it was found.
+    """
+
+    scripts: Tuple[str, ...]
+    changes: Dict[str, str]
+    remark: str
+
+
+def cann_environment(
+    environment: Mapping[str, str], framework: str, system: Path = Path("/")
+) -> CannEnvironment:
+    """Finds CANN and reads its environment, unless it is prepared already.
+
+    Args:
+        environment: the variables to start from.
+        framework: "pytorch" or "tensorflow"; the latter needs the TF plugin as well.
+        system: the root of the file system, for tests.
+
+    Raises:
+        ZooError: a set_env.sh fails or doesn't end.
+    """
+    prepared = _prepared_by(environment)
+    if prepared:
+        return CannEnvironment((), {}, "prepared already: {} is set".format(prepared))
+    scripts = find_scripts(environment, framework, system)
+    if not scripts:
+        return CannEnvironment(
+            (),
+            {},
+            "no set_env.sh under {}".format(
+                ", ".join(str(folder) for folder in _installs(environment, system))
+            ),
+        )
+    changes = read_changes(scripts, environment)
+    install = scripts[0].parent.parent
+    changes.update(_driver_libraries(install, environment, changes))
+    if framework == "tensorflow" and len(scripts) == 1:
+        changes.update(_plugin_packages(install, environment, changes))
+    return CannEnvironment(
+        tuple(str(path) for path in scripts), changes, "found under {}".format(install)
+    )
+
+
+def _prepared_by(environment: Mapping[str, str]) -> Optional[str]:
+    if environment.get("etp_running_flag") == "true":
+        return "etp_running_flag"
+    return next(
+        (name for name in ("ASCEND_HOME_PATH", "ASCEND_OPP_PATH") if environment.get(name)), None
+    )
+
+
+def find_scripts(environment: Mapping[str, str], framework: str, system: Path) -> List[Path]:
+    """The set_env.sh files to read: the toolkit's, and the TF plugin's for TensorFlow."""
+    for install in _installs(environment, system):
+        toolkit = next((path for path in _toolkit_scripts(install) if path.is_file()), None)
+        if toolkit is not None:
+            plugin = install / "tfplugin" / "set_env.sh"
+            wanted = framework == "tensorflow" and plugin.is_file()
+            return [toolkit, plugin] if wanted else [toolkit]
+    return []
+
+
+def _installs(environment: Mapping[str, str], system: Path) -> List[Path]:
+    """Where CANN may be, in order: as its installer says or the usual place, then the user's."""
+    said = _install_path(system / INSTALL_INFO)
+    folders = [_below(system, said) if said else system / DEFAULT_INSTALL]
+    home = environment.get("HOME")
+    return folders + ([Path(home) / "Ascend"] if home else [])
+
+
+def _below(system: Path, path: str) -> Path:
+    return system / path.lstrip("/")
+
+
+def _install_path(info: Path) -> Optional[str]:
+    """The value after `Install_Path=` in the installer's note, None without one."""
+    try:
+        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    found = [line.split("=", 1)[1].strip() for line in lines if "Install_Path=" in line]
+    return found[0] if found and found[0] else None
+
+
+def _toolkit_scripts(install: Path) -> List[Path]:
+    toolkit = install / "ascend-toolkit"
+    first = toolkit if (toolkit / "latest").is_dir() else install / "nnae"
+    return [first / "set_env.sh", install / "cann" / "set_env.sh"]
+
+
+def read_changes(
+    scripts: Sequence[Path], environment: Mapping[str, str], timeout: float = TIMEOUT_SECONDS
+) -> Dict[str, str]:
+    """The variables that differ after the scripts were sourced by bash, unset ones left alone.
+
+    Raises:
+        ZooError: bash is missing, a script fails or takes longer than `timeout` seconds.
+    """
+    command = ["bash", "-c", _PROGRAM, "set_env"] + [str(path) for path in scripts]
+    try:
+        done = subprocess.run(
+            command,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            timeout=timeout,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ZooError(
+            "{} did not end within {:g} s; source it yourself before the launch".format(
+                scripts[0], timeout
+            )
+        ) from error
+    except OSError as error:
+        raise ZooError("can't run bash to read {}: {}".format(scripts[0], error)) from error
+    if done.returncode != 0:
+        raise ZooError(
+            "{} failed: {}; source it yourself before the launch".format(
+                scripts[0], _last_line(done.stderr) or "exit code {}".format(done.returncode)
+            )
+        )
+    return _differences(_variables(done.stdout), environment)
+
+
+def _variables(output: bytes) -> Dict[str, str]:
+    pairs = [part.split(b"=", 1) for part in output.split(b"\0") if b"=" in part]
+    return {os.fsdecode(name): os.fsdecode(value) for name, value in pairs}
+
+
+def _differences(after: Mapping[str, str], before: Mapping[str, str]) -> Dict[str, str]:
+    return {
+        name: value
+        for name, value in after.items()
+        if before.get(name) != value and name not in _OF_THE_SHELL
+    }
+
+
+def _last_line(text: bytes) -> str:
+    lines = text.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def _driver_libraries(
+    install: Path, environment: Mapping[str, str], changes: Mapping[str, str]
+) -> Dict[str, str]:
+    """LD_LIBRARY_PATH with the driver's folders, where they are and not named yet."""
+    now = changes.get("LD_LIBRARY_PATH", environment.get("LD_LIBRARY_PATH", ""))
+    named = [part for part in now.split(os.pathsep) if part]
+    missing = [
+        str(install / folder)
+        for folder in DRIVER_LIBRARIES
+        if (install / folder).is_dir() and str(install / folder) not in named
+    ]
+    return {"LD_LIBRARY_PATH": os.pathsep.join(named + missing)} if missing else {}
+
+
+def _plugin_packages(
+    install: Path, environment: Mapping[str, str], changes: Mapping[str, str]
+) -> Dict[str, str]:
+    """PYTHONPATH with the TF plugin's packages, for a plugin without a set_env.sh."""
+    packages = install / "tfplugin" / "latest" / "python" / "site-packages"
+    if not packages.is_dir():
+        return {}
+    now = changes.get("PYTHONPATH", environment.get("PYTHONPATH", ""))
+    return {"PYTHONPATH": os.pathsep.join([str(packages)] + ([now] if now else []))}

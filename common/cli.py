@@ -1,0 +1,55 @@
+"""The `zoo` program: finds the command, imports only that one, runs it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Dict, Optional, Sequence, Tuple
+
+from common import __version__
+from common.command_line import Parser, add_debug_flag, exit_code_of
+from common.errors import UsageError
+
+COMMANDS: Dict[str, Tuple[str, str]] = {
+    "list": ("common.commands.list", "networks, tasks, cases, published and measured figures"),
+    "doctor": ("common.commands.doctor", "what this machine can run, with remedies"),
+    "launch": ("common.commands.launch", "runs a case of a network: zoo launch MODEL CASE [flags]"),
+    "record": ("common.commands.record", "keeps a finished run in results/"),
+    "table": ("common.commands.table", "writes or checks the result tables of the READMEs"),
+}
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """The entry of the console script: runs one command, returns its exit code."""
+    return exit_code_of(dispatch, argv)
+
+
+def dispatch(argv: Optional[Sequence[str]] = None) -> int:
+    """Runs one `zoo` command; raises ZooError for what a user can mend."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(overview())
+        return 0
+    if arguments[0] == "--version":
+        print("zoo {}".format(__version__))
+        return 0
+    return _run_command(arguments[0], arguments[1:])
+
+
+def overview() -> str:
+    """The text of `zoo --help`, made without importing any command."""
+    lines = ["usage: zoo COMMAND [arguments]    (zoo COMMAND --help tells more)", ""]
+    lines += ["  {:<8} {}".format(name, summary) for name, (_, summary) in COMMANDS.items()]
+    return "\n".join(lines)
+
+
+def _run_command(name: str, arguments: Sequence[str]) -> int:
+    if name not in COMMANDS:
+        raise UsageError("zoo: there is no command {!r}; there are: {}".format(
+            name, ", ".join(COMMANDS)))
+    module = importlib.import_module(COMMANDS[name][0])
+    parser = Parser(prog="zoo " + name, description=COMMANDS[name][1])
+    add_debug_flag(parser)
+    module.configure(parser)
+    return int(module.run(parser.parse_args(list(arguments))) or 0)
+

@@ -1,0 +1,127 @@
+"""Turns what a program raises into what a user reads: one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+import traceback
+from typing import Callable, NoReturn, Optional, Sequence
+
+from common.errors import InfrastructureError, UsageError, ZooError
+
+INTERRUPTED_EXIT_CODE = 130
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises UsageError (exit code 64) in place of exiting with 2."""
+
+    def __init__(self, *positional: object, **named: object) -> None:
+        named.setdefault("allow_abbrev", False)
+        named.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
+        super().__init__(*positional, **named)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError("{}: {}; see {} --help".format(self.prog, message, self.prog))
+
+
+def add_debug_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds --debug, which shows the traceback behind a one-line error."""
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def boolean(text: str) -> bool:
+    """The type of an argument that takes true or false, as the ModelZoo's scripts spell them."""
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in known:
+        raise argparse.ArgumentTypeError("expected true or false, not {!r}".format(text))
+    return known[text.lower()]
+
+
+def number_in(kind: Callable[[str], float], low: float, high: Optional[float] = None,
+              low_is_legal: bool = True) -> Callable[[str], float]:
+    """Returns an argument type that checks the range and says it in the error.
+
+    Args:
+        kind: int or float.
+        low: the smallest legal value (the largest illegal one where low_is_legal is False).
+        high: the largest legal value, None for no limit.
+    """
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(
+                "expected {}, not {!r}".format(_KIND_NAMES.get(kind, "a number"), text)) from None
+        if not _in_range(value, low, high, low_is_legal):
+            raise argparse.ArgumentTypeError("expected {}, not {}".format(
+                _range_text(low, high, low_is_legal), text))
+        return value
+    return parse
+
+
+_KIND_NAMES = {int: "a whole number", float: "a number"}
+
+
+def _in_range(value: float, low: float, high: Optional[float], low_is_legal: bool) -> bool:
+    above = value >= low if low_is_legal else value > low
+    return above and (high is None or value <= high)
+
+
+def _range_text(low: float, high: Optional[float], low_is_legal: bool) -> str:
+    lower = "{} {:g}".format("at least" if low_is_legal else "more than", low)
+    return lower if high is None else "{} and at most {:g}".format(lower, high)
+
+
+def run_program(main: Callable[[Optional[Sequence[str]]], Optional[int]],
+                argv: Optional[Sequence[str]] = None) -> NoReturn:
+    """Runs main(argv) and exits: 0, or an error's own code after one line on standard error."""
+    sys.exit(exit_code_of(main, argv))
+
+
+def exit_code_of(main: Callable[[Optional[Sequence[str]]], Optional[int]],
+                 argv: Optional[Sequence[str]] = None) -> int:
+    """Runs main(argv); returns its exit code, with errors a user can mend told in one line.
+
+    The traceback is shown with --debug, for errors of the program itself always.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return main(arguments) or 0
+    except ZooError as error:
+        return _tell(error, error.exit_code, arguments)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        known = of_the_machine(error)
+        if known is None:
+            raise
+        return _tell(known, known.exit_code, arguments)
+    except KeyboardInterrupt:
+        return INTERRUPTED_EXIT_CODE
+
+
+def of_the_machine(error: OSError) -> Optional[ZooError]:
+    """The one-line form of an operating-system error that a user can mend, else None."""
+    where = error.filename or "a file"
+    remedies = {
+        errno.ENOSPC: "no space left on the disk of {}; free some or give another --output_path",
+        errno.EDQUOT: "the disk quota of {} is used up; free some or give another --output_path",
+        errno.EROFS: "{} is on a read-only file system; give another path",
+        errno.EACCES: "no permission for {}; change its rights or give another path",
+        errno.ENOENT: "{} does not exist; check the path",
+        errno.EADDRINUSE: "the network port is in use ({}); give another --master_port",
+    }
+    if error.errno not in remedies:
+        return None
+    return InfrastructureError(remedies[error.errno].format(where))
+
+
+def _tell(error: Exception, code: int, arguments: Sequence[str]) -> int:
+    if "--debug" in arguments:
+        traceback.print_exc()
+    sys.stdout.flush()
+    print("error: {}".format(" ".join(str(error).split())), file=sys.stderr, flush=True)
+    return code

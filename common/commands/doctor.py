@@ -1,0 +1,54 @@
+"""`zoo doctor`: what this machine can run, each line ok, warn or fail with the remedy."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import List
+
+from common.doctor import FAIL, WARN, Finding, examine
+from common.errors import UsageError
+from common.model_folders import checkout_root
+from common.surroundings import look
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("--data_path", default=None,
+                        help="where datasets lie (default: $ZOO_DATA, else data/ of the checkout)")
+    parser.add_argument("--output_path", default=".", help="where runs would be written")
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the findings; returns 1 where one of them blocks training, else 0."""
+    data = arguments.data_path or os.environ.get("ZOO_DATA") or str(checkout_root() / "data")
+    output = Path(arguments.output_path)
+    if not output.is_dir():
+        raise UsageError("--output_path {} is no folder; give one that exists".format(output))
+    findings = examine(look(Path(data), output.resolve()))
+    print(as_json(findings) if arguments.json else as_text(findings))
+    return int(any(finding.status == FAIL for finding in findings))
+
+
+def as_json(findings: List[Finding]) -> str:
+    """The findings as a JSON list."""
+    return json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2)
+
+
+def as_text(findings: List[Finding]) -> str:
+    """One aligned line per finding, its remedy below it, a count at the end."""
+    width = max(len(finding.what) for finding in findings)
+    lines: List[str] = []
+    for finding in findings:
+        lines.append("{:<4}  {:<{}}  {}".format(finding.status, finding.what, width,
+                                                finding.found))
+        if finding.remedy:
+            lines.append("      {:<{}}  -> {}".format("", width, finding.remedy))
+    counts = {status: sum(1 for finding in findings if finding.status == status)
+              for status in (FAIL, WARN)}
+    return "\n".join(lines + ["{} checks, {} fail, {} warn".format(
+        len(findings), counts[FAIL], counts[WARN])])

@@ -1,0 +1,64 @@
+"""`zoo launch MODEL[/TASK] CASE [flags]`: runs a case of a network, or prints its plan."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Optional
+
+from common.errors import UsageError
+from common.launch_flags import asks_for_help, help_text
+from common.launch_request import find_target, make_request
+from common.launcher import launch
+from common.model_folders import checkout_root, find_card, split_name
+from common.plan import as_json, as_text
+from common.terminal import Terminal
+
+EXAMPLES = """
+  zoo list                                                      what there is
+  zoo launch residual_attention_net full_1p --data_path=DIR
+  zoo launch residual_attention_net full_1p --help              the flags of a case
+  zoo launch residual_attention_net full_8p --data_path=DIR --device=npu --dry_run
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Takes every word as it is: the flags are the case's, not argparse's."""
+    parser.usage = "zoo launch MODEL[/TASK] CASE [--flag=value ...]"
+    parser.epilog = "examples:" + EXAMPLES
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "words",
+        nargs=argparse.REMAINDER,
+        metavar="MODEL CASE [flags]",
+        help="a network, one of its cases, and flags of the case",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs, plans or explains; returns the exit code."""
+    names = [word for word in arguments.words[:2] if not word.startswith("-")]
+    words = arguments.words[len(names) :]
+    if not names:
+        raise UsageError("zoo launch needs a network and a case; see zoo launch --help, zoo list")
+    model, case = names[0], names[1] if len(names) > 1 else None
+    if asks_for_help(words):
+        return _help(model, case)
+    request = make_request(model, case, words)
+    if request.flags.dry_run:
+        plan = request.plan()
+        print(json.dumps(as_json(plan), indent=1) if request.flags.json else as_text(plan))
+        return 0
+    return launch(request, Terminal())
+
+
+def _help(model: str, case: Optional[str]) -> int:
+    if case is not None:
+        target = find_target(model, case, None)
+        card, task = target.card, target.task
+    else:
+        card = find_card(checkout_root(), split_name(model)[0])
+        task = card.task(split_name(model)[1] or None)
+    program = "zoo launch {} {}".format(model, case or "CASE")
+    print(help_text(program, card, task, case))
+    return 0

@@ -1,0 +1,107 @@
+"""`zoo list`: networks, tasks, cases, published figures and measured ones."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Sequence, Tuple
+
+from common.model_card import ModelCard, PublishedTable, Task, as_json
+from common.model_folders import all_cards, checkout_root, find_card
+from common.record_store import records_of
+from common.run_record import RunRecord
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Says the arguments of `zoo list`."""
+    parser.add_argument("model", nargs="?", help="only this network")
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints what there is; returns 0."""
+    root = checkout_root()
+    cards = [find_card(root, arguments.model)] if arguments.model else all_cards(root)
+    if arguments.json:
+        print(json.dumps([_as_json(card, root) for card in cards], indent=1, ensure_ascii=False))
+    else:
+        print(
+            "\n\n".join("\n".join(card_lines(card, records_of(root, card.name))) for card in cards)
+            or "no networks under {}".format(root)
+        )
+    return 0
+
+
+def _as_json(card: ModelCard, root: Path) -> Dict[str, Any]:
+    records = [dataclasses.asdict(record) for record in records_of(root, card.name)]
+    return dict(as_json(card), measured=records)
+
+
+def card_lines(card: ModelCard, records: Sequence[RunRecord]) -> List[str]:
+    """One network as text."""
+    names = " (also {})".format(", ".join(card.also_known_as)) if card.also_known_as else ""
+    lines = ["{}{}: {}, {}".format(card.name, names, card.title, card.framework), "  " + card.paper]
+    for task in card.tasks.values():
+        lines += [""] + _task_lines(task)
+    for table in card.published:
+        lines += [""] + _published_lines(table)
+    return lines + [""] + _measured_lines(records)
+
+
+def _task_lines(task: Task) -> List[str]:
+    lines = [
+        "  task {}, judged by {} ({}, {} is better)".format(
+            task.name,
+            task.metric.name,
+            task.metric.unit,
+            "higher" if task.metric.higher_is_better else "lower",
+        )
+    ]
+    return lines + [
+        "    {:<16} {}".format(case.name, case.description) for case in task.cases.values()
+    ]
+
+
+def _published_lines(table: PublishedTable) -> List[str]:
+    return [
+        "  published, not measured here: " + table.title,
+        "  source: " + table.source,
+    ] + _columns([table.columns] + [tuple(str(cell) for cell in row) for row in table.rows])
+
+
+def _measured_lines(records: Sequence[RunRecord]) -> List[str]:
+    if not records:
+        return ["  measured: nothing is recorded in results/ yet"]
+    rows: List[Tuple[str, ...]] = [("case", "device", "precision", "batch", "samples/s", "final", "date",
+                                    "status")]
+    rows += [_measured_row(record) for record in records]
+    return ["  measured (results/):"] + _columns(rows)
+
+
+def _measured_row(record: RunRecord) -> Tuple[str, ...]:
+    speed = record.speed.samples_per_second
+    final = [
+        "{} {:.2f}".format(name, value)
+        for name, value in record.metrics.final.items()
+        if name != "loss" and isinstance(value, (int, float))
+    ]
+    return (
+        record.case,
+        "{} {} x{}".format(record.device.kind, record.device.name, record.device.count),
+        record.precision.mode,
+        str(record.batch.total),
+        "-" if speed is None else "{:.1f}".format(speed),
+        " ".join(final) or "-",
+        record.date[:10],
+        record.status,
+    )
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> List[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "    " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,27 @@
+"""`zoo record`: keeps a finished run, with its logs, in results/."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from common import record_store, run_record
+from common.model_folders import checkout_root
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("run_folder", help="the folder of the run, its --output_path")
+    parser.add_argument("--show", action="store_true",
+                        help="print the record as JSON and keep nothing")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints or keeps the record of a run folder."""
+    folder = Path(arguments.run_folder)
+    if arguments.show:
+        print(run_record.to_json(run_record.from_run_folder(folder)), end="")
+        return 0
+    path = record_store.keep(checkout_root(), folder)
+    print("kept {}; `zoo table --write` brings it into the READMEs".format(path))
+    return 0

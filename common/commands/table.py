@@ -1,0 +1,69 @@
+"""`zoo table`: the result tables, printed, written into the READMEs, or checked there."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import List
+
+from common import readme_tables, record_store, run_record, tables
+from common.errors import UsageError, ZooError
+from common.model_card import ModelCard
+from common.model_folders import all_cards, checkout_root
+from common.run_record import RunRecord
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--write", action="store_true", help="write the tables into the READMEs")
+    mode.add_argument("--check", action="store_true",
+                      help="exit 1 when a README's table is not that of the records")
+    mode.add_argument("--run", nargs="+", metavar="RUN_FOLDER", default=[],
+                      help="print the table of these run folders in place of results/")
+    parser.add_argument("--json", action="store_true", help="print the records as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints, writes or checks the tables; returns 1 when a check finds drift."""
+    root = checkout_root()
+    cards = all_cards(root)
+    if arguments.json and (arguments.write or arguments.check):
+        raise UsageError("zoo table: --json prints; it does not go with --write or --check")
+    if arguments.write:
+        return _write(root, cards)
+    if arguments.check:
+        return _check(root, cards)
+    records = [run_record.from_run_folder(Path(folder)) for folder in arguments.run] \
+        or record_store.records_of(root)
+    _print(cards, records, arguments.json)
+    return 0
+
+
+def _write(root: Path, cards: List[ModelCard]) -> int:
+    for path in readme_tables.write(root, cards, record_store.records_of(root)):
+        print("wrote {}".format(path.relative_to(root)))
+    return 0
+
+
+def _check(root: Path, cards: List[ModelCard]) -> int:
+    records = record_store.records_of(root)
+    for record in records:
+        record_store.check_evidence(root, record)
+    paths = readme_tables.drifted(root, cards, records)
+    if paths:
+        raise ZooError("the tables of {} are not those of the records; run `zoo table "
+                       "--write`".format(", ".join(str(path.relative_to(root))
+                                                   for path in paths)))
+    print("{} records, tables agree".format(len(records)))
+    return 0
+
+
+def _print(cards: List[ModelCard], records: List[RunRecord], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([dataclasses.asdict(record) for record in records], indent=1))
+        return
+    for card in cards:
+        print("{}\n\n{}".format(card.title, tables.measured_table(records, card, "")))

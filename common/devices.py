@@ -1,0 +1,279 @@
+"""What this machine has to compute with, found from files and environment, without a framework."""
+
+from __future__ import annotations
+
+import glob
+import math
+import os
+import platform
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Mapping, Optional, Sequence, Tuple
+
+from common.errors import UsageError
+
+KINDS = ("npu", "gpu", "cpu")
+REQUESTS = ("auto",) + KINDS
+COMMAND_SECONDS = 10.0
+_NO_MEMORY_LIMIT = 1 << 60
+
+RunCommand = Callable[[Sequence[str]], Optional[str]]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What was found.
+
+    Attributes:
+        npu_count, gpu_count: accelerators this process may use.
+        gpu_names: as the driver names them, () where only their number is known.
+        npu_driver, gpu_driver: driver versions, "" where unknown.
+        cpu_name: the processor's model.
+        core_ids: the cores this process may run on (its cpuset), ascending.
+        cpu_quota: cores' worth of time a control group allows, None without a limit.
+        memory_bytes: physical memory or the control group's limit, whichever is smaller.
+        architecture: as `uname -m`.
+    """
+
+    npu_count: int
+    gpu_count: int
+    gpu_names: Tuple[str, ...]
+    npu_driver: str
+    gpu_driver: str
+    cpu_name: str
+    core_ids: Tuple[int, ...]
+    cpu_quota: Optional[float]
+    memory_bytes: int
+    architecture: str
+
+    @property
+    def usable_cores(self) -> int:
+        """Cores that can really be kept busy: the cpuset, cut to the quota; at least 1."""
+        quota = math.inf if self.cpu_quota is None else math.ceil(self.cpu_quota)
+        return int(max(1, min(len(self.core_ids), quota)))
+
+    def count(self, kind: str) -> int:
+        """How many devices of a kind there are; a CPU counts as one."""
+        return {"npu": self.npu_count, "gpu": self.gpu_count, "cpu": 1}[kind]
+
+
+def detect(root: Path = Path("/"), environment: Optional[Mapping[str, str]] = None,
+           run: Optional[RunCommand] = None) -> Machine:
+    """Looks at the machine (a few milliseconds; commands only where files don't answer).
+
+    Args:
+        root: the folder that stands for / (tests give another).
+        environment: the environment variables, by default this process's.
+        run: runs a command line and returns its output, None where it is missing or fails.
+    """
+    environment = os.environ if environment is None else environment
+    run = run_command if run is None else run
+    names = _gpu_names(root)
+    return Machine(
+        npu_count=_npu_count(root, environment),
+        gpu_count=_gpu_count(root, names, environment, run),
+        gpu_names=names,
+        npu_driver=npu_driver(root),
+        gpu_driver=gpu_driver(root),
+        cpu_name=cpu_name(root),
+        core_ids=allowed_cores(),
+        cpu_quota=_cpu_quota(root),
+        memory_bytes=_memory_bytes(root),
+        architecture=platform.machine())
+
+
+def choose_device(requested: str, machine: Machine) -> str:
+    """The kind of device to use: the requested one, or for "auto" the best there is.
+
+    Raises:
+        UsageError: the requested kind is unknown or this machine has none of it.
+    """
+    if requested == "auto":
+        return next(kind for kind in KINDS if machine.count(kind) > 0)
+    if requested not in KINDS:
+        raise UsageError("--device expects {}, not {!r}".format(", ".join(REQUESTS), requested))
+    if machine.count(requested) == 0:
+        raise UsageError("--device {}: this machine has none ({}); it has {}".format(
+            requested, _WHERE_LOOKED[requested], summary(machine)))
+    return requested
+
+
+def check_rank_count(kind: str, ranks: int, machine: Machine) -> None:
+    """Refuses more ranks on this machine than it has accelerators; a CPU takes any number.
+
+    Raises:
+        UsageError: names both numbers.
+    """
+    if kind != "cpu" and ranks > machine.count(kind):
+        raise UsageError("{} ranks need {} {} devices and this machine has {}; give --ranks {} or "
+                         "--device cpu".format(ranks, ranks, kind, machine.count(kind),
+                                               max(1, machine.count(kind))))
+
+
+def summary(machine: Machine) -> str:
+    """The machine in a few words: "2 GPUs (NVIDIA H100), 16 cores"."""
+    parts = []
+    if machine.npu_count:
+        parts.append("{} NPU{}".format(machine.npu_count, "s" * (machine.npu_count > 1)))
+    if machine.gpu_count:
+        name = " ({})".format(machine.gpu_names[0]) if machine.gpu_names else ""
+        parts.append("{} GPU{}{}".format(machine.gpu_count, "s" * (machine.gpu_count > 1), name))
+    cores = machine.usable_cores
+    return ", ".join(parts + ["{} core{}".format(cores, "s" * (cores > 1))])
+
+
+_WHERE_LOOKED = {"npu": "no /dev/davinci0, or ASCEND_RT_VISIBLE_DEVICES hides them",
+                 "gpu": "no /dev/nvidia0, or CUDA_VISIBLE_DEVICES hides them"}
+
+
+def run_command(words: Sequence[str]) -> Optional[str]:
+    """The standard output of a command, None where it is missing, fails or takes too long."""
+    if shutil.which(words[0]) is None:
+        return None
+    try:
+        done = subprocess.run(list(words), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              stdin=subprocess.DEVNULL, timeout=COMMAND_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
+
+
+# --- NPU ---
+
+
+def _npu_count(root: Path, environment: Mapping[str, str]) -> int:
+    count = _numbered_nodes(root, "davinci")
+    visible = environment.get("ASCEND_RT_VISIBLE_DEVICES")
+    return count if visible is None else _visible_count(visible, count)
+
+
+def npu_driver(root: Path = Path("/")) -> str:
+    """The version of the Ascend driver, "" where there is none."""
+    text = read_text(root / "usr/local/Ascend/driver/version.info")
+    match = re.search(r"^Version=(\S+)", text, re.MULTILINE | re.IGNORECASE)
+    return match.group(1) if match else ""
+
+
+def cann_version(root: Path = Path("/"),
+                 environment: Optional[Mapping[str, str]] = None) -> str:
+    """The version of the CANN toolkit in use (else of the default one), "" where there is none."""
+    environment = os.environ if environment is None else environment
+    home = environment.get("ASCEND_HOME_PATH") or environment.get("ASCEND_TOOLKIT_HOME")
+    homes = [Path(home)] if home else [root / "usr/local/Ascend/ascend-toolkit/latest",
+                                       root / "usr/local/Ascend/nnae/latest"]
+    for folder in homes:
+        for name in ("compiler/version.info", "runtime/version.info", "version.cfg"):
+            match = re.search(r"version\w*=\[?(?:[\w-]+:)?(\d[\w.]*)", read_text(folder / name),
+                              re.IGNORECASE)
+            if match:
+                return match.group(1)
+    return ""
+
+
+# --- GPU ---
+
+
+def _gpu_count(root: Path, names: Sequence[str], environment: Mapping[str, str],
+               run: RunCommand) -> int:
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    # A container sees every GPU's entry in /proc, but only its own device nodes.
+    count = _numbered_nodes(root, "nvidia") or _gpus_of_windows(root, run)
+    return count if visible is None else _visible_count(visible, count)
+
+
+def _gpus_of_windows(root: Path, run: RunCommand) -> int:
+    """GPUs under WSL, which has one node for all of them: counted by nvidia-smi."""
+    if not (root / "dev/dxg").exists():
+        return 0
+    listing = run(["nvidia-smi", "-L"]) or ""
+    return len(re.findall(r"^GPU \d+:", listing, re.MULTILINE))
+
+
+def _gpu_names(root: Path) -> Tuple[str, ...]:
+    names = []
+    for path in sorted(glob.glob(str(root / "proc/driver/nvidia/gpus/*/information"))):
+        match = re.search(r"^Model:\s*(.+?)\s*$", read_text(Path(path)), re.MULTILINE)
+        if match:
+            names.append(match.group(1))
+    return tuple(names)
+
+
+def gpu_driver(root: Path = Path("/")) -> str:
+    """The version of NVIDIA's kernel driver, "" where there is none."""
+    text = read_text(root / "proc/driver/nvidia/version")
+    match = re.search(r"Module[^\n]*?\s(\d+\.\d+(?:\.\d+)?)\s", text)
+    return match.group(1) if match else ""
+
+
+# --- CPU and memory ---
+
+
+def allowed_cores() -> Tuple[int, ...]:
+    """The cores this process may run on, ascending."""
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))
+
+
+def cpu_name(root: Path = Path("/")) -> str:
+    """The processor's model; the architecture where /proc/cpuinfo doesn't say (64-bit Arm)."""
+    text = read_text(root / "proc/cpuinfo")
+    match = re.search(r"^model name\s*:\s*(.+?)\s*$", text, re.MULTILINE)
+    return match.group(1) if match else platform.machine()
+
+
+def _cpu_quota(root: Path) -> Optional[float]:
+    words = read_text(root / "sys/fs/cgroup/cpu.max").split()
+    if not words:
+        words = [read_text(root / "sys/fs/cgroup/cpu" / name).strip() or "-1"
+                 for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")]
+    quota, period = (_whole_number(word) for word in (words + [""])[:2])
+    return quota / period if quota and period and quota > 0 and period > 0 else None
+
+
+def _memory_bytes(root: Path) -> int:
+    match = re.search(r"^MemTotal:\s*(\d+) kB", read_text(root / "proc/meminfo"), re.MULTILINE)
+    sizes = [int(match.group(1)) * 1024] if match else []
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        limit = _whole_number(read_text(root / "sys/fs/cgroup" / name).strip())
+        if limit is not None and 0 < limit < _NO_MEMORY_LIMIT:
+            sizes.append(limit)
+    return min(sizes) if sizes else 0
+
+
+# --- shared ---
+
+
+def _numbered_nodes(root: Path, prefix: str) -> int:
+    pattern = re.compile(re.escape(prefix) + r"\d+")
+    try:
+        return sum(1 for name in os.listdir(str(root / "dev")) if pattern.fullmatch(name))
+    except OSError:
+        return 0
+
+
+def _visible_count(visible: str, count: int) -> int:
+    """How many of `count` devices a list such as "0,2" leaves; it ends at its first bad entry."""
+    kept = 0
+    for word in visible.split(","):
+        number = _whole_number(word.strip())
+        by_name = number is None and word.strip().startswith(("GPU-", "MIG-"))
+        if not by_name and (number is None or not 0 <= number < count):
+            break
+        kept += 1
+    return min(kept, count)
+
+
+def _whole_number(text: str) -> Optional[int]:
+    return int(text) if re.fullmatch(r"-?\d+", text) else None
+
+
+def read_text(path: Path) -> str:
+    """The text of a small file, "" where it can't be read."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,26 @@
+"""The errors a user can mend, each one line long, with an exit code that means something."""
+
+from __future__ import annotations
+
+USAGE_EXIT_CODE = 64
+
+
+class ZooError(Exception):
+    """What is wrong, where, and what to do, in one line; shown without a traceback.
+
+    Raise it for anything a user can mend. Programming errors stay ordinary exceptions.
+    """
+
+    exit_code = 1
+
+
+class UsageError(ZooError):
+    """A command line that can't be understood: unknown flag, wrong type, value out of range."""
+
+    exit_code = USAGE_EXIT_CODE
+
+
+class InfrastructureError(ZooError):
+    """The machine failed, not the model: a full disk, a port in use, a lost process."""
+
+    exit_code = 3

@@ -1,0 +1,171 @@
+"""Files that survive: written whole or not at all, moved aside, locked while in use."""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import fcntl
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import IO, Callable, Optional, Union
+
+from common.errors import ZooError
+
+_BLOCK = 1 << 20
+
+
+def write_atomically(path: Path, content: Union[str, bytes]) -> None:
+    """Writes content to path so that a reader sees the old file or the new one, never a part."""
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    save_atomically(path, lambda stream: stream.write(data))
+
+
+def save_atomically(path: Path, save: Callable[[IO[bytes]], object]) -> None:
+    """Calls save(stream) on a temporary file beside path, then renames it to path.
+
+    The data reaches the disk before the rename, so that a crash leaves a whole file. A failed save
+    leaves the old file and no temporary one.
+    """
+    path = Path(path)
+    handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=str(path.parent))
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            save(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, str(path))
+    except BaseException:
+        os.unlink(name)
+        raise
+    _sync_folder(path.parent)
+
+
+TEMPORARY_PREFIX = ".unfinished-"
+
+
+def remove_unfinished(folder: Path) -> int:
+    """Removes the temporary files that a killed save_atomically left; returns how many."""
+    left = list(Path(folder).glob(TEMPORARY_PREFIX + "*"))
+    for path in left:
+        path.unlink()
+    return len(left)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(str(folder), os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass  # some network file systems refuse to sync a folder
+    finally:
+        os.close(handle)
+
+
+def sha256_of(path: Path) -> str:
+    """Returns the sha256 of a file's content in hexadecimal, read in blocks of 1 MiB."""
+    return digest_of(path, "sha256")
+
+
+def digest_of(path: Path, algorithm: str) -> str:
+    """Returns a file's digest in hexadecimal; algorithm is a name that hashlib knows."""
+    digest = hashlib.new(algorithm)
+    with open(str(path), "rb") as stream:
+        for block in iter(lambda: stream.read(_BLOCK), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def utc_stamp(moment: Optional[datetime.datetime] = None) -> str:
+    """Returns a moment (default now) in UTC as 20260131T235959Z, fit for file names."""
+    moment = moment or datetime.datetime.now(datetime.timezone.utc)
+    return moment.strftime("%Y%m%dT%H%M%SZ")
+
+
+def move_aside(path: Path) -> Path:
+    """Renames path to `<name>.<UTC time>` and returns the new path; deletes nothing.
+
+    Raises:
+        ZooError: the folder can't be renamed, a mount point for example.
+    """
+    path = Path(path)
+    target = _free_name(path.with_name("{}.{}".format(path.name, utc_stamp())))
+    try:
+        path.rename(target)
+    except OSError as error:
+        raise ZooError("{} holds an earlier run and can't be moved aside ({}); "
+                       "give another --output_path".format(path, error.strerror)) from error
+    return target
+
+
+def _free_name(path: Path) -> Path:
+    candidate, count = path, 1
+    while candidate.exists():
+        count += 1
+        candidate = path.with_name("{}-{}".format(path.name, count))
+    return candidate
+
+
+def make_folder(path: Path, purpose: str) -> Path:
+    """Makes a folder with its parents and checks that files can be written there.
+
+    Args:
+        purpose: what the folder is for, in the words of the flag: "--output_path".
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=str(path)):
+            pass
+    except OSError as error:
+        raise ZooError("{} {} can't be written: {}; give another path".format(
+            purpose, path, error.strerror)) from error
+    return path
+
+
+class FolderLock:
+    """Keeps a folder to one live process; the kernel lets go of it however the process ends."""
+
+    NAME = ".lock"
+
+    def __init__(self, folder: Path) -> None:
+        self.path = Path(folder) / self.NAME
+        self._stream: Optional[IO[str]] = None
+
+    def acquire(self) -> bool:
+        """Takes the lock; returns False when another process holds it."""
+        stream = open(str(self.path), "a+")
+        try:
+            fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            stream.close()
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                return False
+            raise
+        stream.seek(0)
+        stream.truncate()
+        stream.write(str(os.getpid()))
+        stream.flush()
+        self._stream = stream
+        return True
+
+    def holder(self) -> str:
+        """Returns the process id that the lock's holder wrote, or "unknown"."""
+        try:
+            return self.path.read_text().strip() or "unknown"
+        except OSError:
+            return "unknown"
+
+    def release(self) -> None:
+        """Lets go of the lock; the empty lock file stays."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None

@@ -1,0 +1,257 @@
+"""Turns the words of a command line into card, case, flags and surroundings: all a plan needs."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Mapping, Optional, Sequence, Tuple
+
+from common import devices
+from common.ascend_environment import CannEnvironment, cann_environment
+from common.errors import UsageError, ZooError
+from common.launch_flags import LaunchFlags, parse_flags, with_entry_names
+from common.model_card import Case, ModelCard, Task
+from common.model_folders import checkout_root, find_card, split_name
+from common.plan import (
+    Plan,
+    Surroundings,
+    absolute,
+    first_device,
+    make_plan,
+    missing_flag,
+    run_folder_of,
+    world_size_of,
+)
+from common.ports import PortReservation, address_towards, reserve_free_port, reserve_port
+from common.run_folder import find_weights, moved_path
+
+_NO_CANN = CannEnvironment((), {}, "not needed")
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """What is to be launched."""
+
+    card: ModelCard
+    task: Task
+    case: Case
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """A launch that was asked for, understood and checked, but not begun."""
+
+    target: Target
+    flags: LaunchFlags
+    around: Surroundings
+    port: Optional[PortReservation]
+    remarks: Tuple[str, ...]
+
+    def plan(self) -> Plan:
+        """The plan of this request."""
+        return make_plan(
+            self.target.card, self.target.task, self.target.case, self.flags, self.around
+        )
+
+
+def find_target(model: str, case: Optional[str], task_flag: Optional[str]) -> Target:
+    """Finds network, task and case by name.
+
+    Raises:
+        UsageError: no such network or case, two different tasks named.
+    """
+    card = find_card(checkout_root(), split_name(model)[0])
+    task = card.task(_task_name(split_name(model)[1], task_flag))
+    if case is None:
+        raise UsageError("which case of {}? There are: {}".format(card.name, ", ".join(task.cases)))
+    if case not in task.cases:
+        raise UsageError(
+            "{} has no case {!r}; there are: {}".format(card.name, case, ", ".join(task.cases))
+        )
+    return Target(card, task, task.cases[case])
+
+
+def _task_name(in_model: str, in_flag: Optional[str]) -> Optional[str]:
+    if in_model and in_flag and in_model != in_flag:
+        raise UsageError(
+            "the task is {!r} by name and {!r} by --task; give one of them".format(
+                in_model, in_flag
+            )
+        )
+    return in_model or in_flag or None
+
+
+def make_request(model: str, case: Optional[str], words: Sequence[str]) -> Request:
+    """Understands and checks a launch.
+
+    Raises:
+        UsageError, ZooError: what is wrong, in one line. Nothing has been written by then.
+    """
+    flags = parse_flags(words)
+    target = find_target(model, case, flags.task)
+    flags = with_entry_names(flags, target.task, target.case.action)
+    missing = missing_flag(target.task, target.case, flags)
+    if missing is not None:
+        raise missing
+    user, directory = dict(os.environ), os.getcwd()
+    machine = devices.detect()
+    device = _device(flags, target.case, machine, user)
+    flags, remarks = _with_weights(target, flags, user, directory)
+    port = _port(flags, target.case, user)
+    request = Request(
+        target,
+        flags,
+        Surroundings(
+            root=str(checkout_root()),
+            library=str(Path(__file__).absolute().parent.parent),
+            python=sys.executable,
+            user=user,
+            directory=directory,
+            device=device,
+            cores=machine.core_ids[: machine.usable_cores] if device == "cpu" else machine.core_ids,
+            master_addr=_master_address(flags, user),
+            master_port=_port_number(flags, port, user),
+            host_address=address_towards(str(flags.master_addr)) if flags.nnodes > 1 else "",
+            cann=cann_environment(user, target.card.framework) if device == "npu" else _NO_CANN,
+            command=_command(model, case, words),
+        ),
+        port,
+        remarks,
+    )
+    _check_inputs(request)
+    return request
+
+
+def _command(model: str, case: Optional[str], words: Sequence[str]) -> str:
+    return " ".join(
+        shlex.quote(word) for word in ["zoo", "launch", model, case or ""] + list(words)
+    )
+
+
+def _device(
+    flags: LaunchFlags, case: Case, machine: devices.Machine, user: Mapping[str, str]
+) -> str:
+    """The device kind; a dry run may plan for one that is not here."""
+    wish = flags.device or "auto"
+    if flags.dry_run and wish != "auto":
+        return wish
+    kind = devices.choose_device(wish, machine)
+    local = world_size_of(case, flags) // flags.nnodes
+    if wish == "auto" and kind == "cpu" and local > 1:
+        raise UsageError(
+            "{} ranks need {} accelerators and this machine has none; give --device "
+            "cpu to run {} processes on its cores".format(local, local, local)
+        )
+    devices.check_rank_count(kind, local, machine)
+    _check_numbers(kind, first_device(flags, user, local), local, machine)
+    return kind
+
+
+def _check_numbers(kind: str, first: int, count: int, machine: devices.Machine) -> None:
+    if kind != "cpu" and first + count > machine.count(kind):
+        raise UsageError(
+            "device {} is not there: this machine has {} {}, numbered from 0; give "
+            "another --device_id (or ASCEND_DEVICE_ID)".format(
+                first + count - 1, machine.count(kind), kind
+            )
+        )
+
+
+def _master_address(flags: LaunchFlags, user: Mapping[str, str]) -> str:
+    if flags.nnodes == 1:
+        return flags.master_addr or user.get("MASTER_ADDR") or "127.0.0.1"
+    address = flags.master_addr or user.get("MASTER_ADDR")
+    if not address:
+        raise UsageError(
+            "--nnodes {} needs --master_addr, the address of machine 0".format(flags.nnodes)
+        )
+    return address
+
+
+def _port(flags: LaunchFlags, case: Case, user: Mapping[str, str]) -> Optional[PortReservation]:
+    """The port that this machine keeps for the job; None where it is another's to keep."""
+    given = _given_port(flags, user)
+    if flags.nnodes > 1 and given is None:
+        raise UsageError(
+            "--nnodes {} needs --master_port, the same on every machine".format(flags.nnodes)
+        )
+    if flags.node_rank > 0 or world_size_of(case, flags) == 1 or (flags.dry_run and given):
+        return None
+    return reserve_free_port() if given is None else reserve_port(given)
+
+
+def _given_port(flags: LaunchFlags, user: Mapping[str, str]) -> Optional[int]:
+    if flags.master_port is not None:
+        return flags.master_port
+    text = user.get("MASTER_PORT", "")
+    if text and not text.isdigit():
+        raise UsageError(
+            "MASTER_PORT is {!r}, not a port number; unset it or give --master_port".format(text)
+        )
+    return int(text) if text else None
+
+
+def _port_number(
+    flags: LaunchFlags, port: Optional[PortReservation], user: Mapping[str, str]
+) -> int:
+    return port.port if port is not None else _given_port(flags, user) or 0
+
+
+def _with_weights(
+    target: Target, flags: LaunchFlags, user: Mapping[str, str], directory: str
+) -> Tuple[LaunchFlags, Tuple[str, ...]]:
+    """Takes the weights of the last run where the case wants some and none were given."""
+    weights = target.task.weights
+    if (
+        not target.case.weights_from_last_run
+        or weights is None
+        or flags.resume
+        or flags.entry.get(weights.flag)
+    ):
+        return flags, ()
+    folder = Path(run_folder_of(target.card, flags, user, directory))
+    found = find_weights(folder, weights.files)
+    if found is None:
+        raise ZooError(
+            "--{} is missing: give the weights to start from (there are none in {} or "
+            "in earlier runs beside it)".format(weights.flag, folder)
+        )
+    entry = dict(flags.entry, **{weights.flag: str(found)})
+    remark = "--{} was not given: {} is taken".format(weights.flag, found)
+    return dataclasses.replace(flags, entry=entry), (remark,)
+
+
+def _check_inputs(request: Request) -> None:
+    """Raises ZooError for an input that is not there or can't be read."""
+    arguments = request.plan().arguments
+    for name in request.target.task.inputs:
+        path = arguments.get(name)
+        if path and not os.path.exists(path):
+            raise ZooError("--{} {} does not exist; check the path".format(name, path))
+        if path and not os.access(path, os.R_OK):
+            raise ZooError(
+                "--{} {} can't be read; change its rights or give another path".format(name, path)
+            )
+
+
+def with_moved_paths(request: Request, moved: Sequence[Tuple[Path, Path]]) -> Request:
+    """The request with path flags led to where folders have been moved."""
+    flags, remarks = request.flags, list(request.remarks)
+    directory = request.around.directory
+    for name in request.target.task.paths:
+        text = flags.entry.get(name) if name in flags.entry else getattr(flags, name, None)
+        if name == "output_path" or not text:
+            continue
+        path = absolute(str(text), directory)
+        now = moved_path(path, moved)
+        if now == path:
+            continue
+        remarks.append("--{} is now {}: its folder was moved aside".format(name, now))
+        if name in flags.entry:
+            flags = dataclasses.replace(flags, entry=dict(flags.entry, **{name: now}))
+        else:
+            flags = dataclasses.replace(flags, **{name: now})  # type: ignore[arg-type]
+    return dataclasses.replace(request, flags=flags, remarks=tuple(remarks))

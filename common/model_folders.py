@@ -1,0 +1,59 @@
+"""Finds the networks: every folder with a model.yaml below TensorFlow/ and PyTorch/."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import List, Tuple
+
+from common.errors import UsageError
+from common.model_card import FILE_NAME, ModelCard, read_card
+
+FRAMEWORK_FOLDERS = ("TensorFlow", "PyTorch")
+
+
+def checkout_root() -> Path:
+    """The checkout: the folder above common/, or what the environment variable ZOO_ROOT names."""
+    given = os.environ.get("ZOO_ROOT")
+    return Path(given).absolute() if given else Path(__file__).absolute().parent.parent
+
+
+def card_paths(root: Path) -> List[Path]:
+    """The model.yaml files under a checkout, in order of framework and name."""
+    return [
+        path
+        for framework in FRAMEWORK_FOLDERS
+        for path in sorted(root.glob("{}/*/{}".format(framework, FILE_NAME)))
+    ]
+
+
+def all_cards(root: Path) -> List[ModelCard]:
+    """Reads every card; the first one that is wrong raises its ZooError."""
+    return [read_card(path) for path in card_paths(root)]
+
+
+def find_card(root: Path, name: str) -> ModelCard:
+    """A card by its folder's name or by a name in also_known_as.
+
+    Raises:
+        UsageError: no network has this name; the error lists those there are.
+    """
+    paths = card_paths(root)
+    for path in paths:  # by folder first: the other cards need not be read
+        if path.parent.name == name:
+            return read_card(path)
+    for path in paths:
+        card = read_card(path)
+        if name in card.also_known_as:
+            return card
+    raise UsageError(
+        "there is no network {!r}; there are: {}".format(
+            name, ", ".join(path.parent.name for path in paths) or "none under {}".format(root)
+        )
+    )
+
+
+def split_name(text: str) -> Tuple[str, str]:
+    """Splits MODEL/TASK; the task is empty where none is named."""
+    model, _, task = text.partition("/")
+    return model, task

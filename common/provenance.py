@@ -1,0 +1,33 @@
+"""Where a run comes from: the sources' commit and the hash of its configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+from typing import Any, Dict, Mapping
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+def code_state(folder: Path = CHECKOUT) -> Dict[str, Any]:
+    """Returns {"commit": …, "dirty": …} of the checkout; "unknown" where git can't tell."""
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        dirty = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return {"commit": "unknown", "dirty": True}
+    return {"commit": commit, "dirty": bool(dirty)}
+
+
+def _git(folder: Path, *words: str) -> str:
+    output = subprocess.check_output(("git", "-C", str(folder)) + words, timeout=20,
+                                     stderr=subprocess.DEVNULL)
+    return output.decode("utf-8", "replace").strip()
+
+
+def config_sha256(config: Mapping[str, Any]) -> str:
+    """The hash of a configuration, whatever the order of its keys."""
+    text = json.dumps(config, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()

@@ -1,0 +1,226 @@
+"""The environment of a rank: who it is, what suits its device, what must not be there."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Dict, Mapping, Sequence, Tuple
+
+from common.errors import UsageError
+
+CM_VARIABLES = ("CM_CHIEF_IP", "CM_CHIEF_PORT", "CM_CHIEF_DEVICE", "CM_WORKER_SIZE", "CM_WORKER_IP")
+TORCH_IDENTITY = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK")
+# Left by another launcher these make torch look for that launcher's store.
+TORCH_LEFTOVERS = ("TORCHELASTIC_USE_AGENT_STORE", "TORCHELASTIC_RUN_ID")
+HCCL_IDENTITY = ("RANK_ID", "RANK_SIZE")
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What all ranks share.
+
+    Attributes:
+        framework: "pytorch" or "tensorflow".
+        device: npu, gpu or cpu.
+        world_size: ranks of the whole job; local_size: those of this machine.
+        master_addr, master_port: where ranks meet; port 0 where a single rank meets nobody.
+        host_address: this machine's address towards the others; "" on one machine.
+        rank_table: HCCL's rank table, "" without one.
+        cores: cores that this machine's ranks may use.
+        python_path: folders to import from, before the user's own.
+        directory: what relative folders in the user's PYTHONPATH are relative to.
+        linux: whether there is an interface called lo.
+    """
+
+    framework: str
+    device: str
+    world_size: int
+    local_size: int
+    node_count: int
+    master_addr: str
+    master_port: int
+    host_address: str
+    rank_table: str
+    cores: int
+    python_path: Tuple[str, ...]
+    directory: str
+    linux: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """One rank: its number in the job, on its machine, and its device's number there."""
+
+    rank: int
+    local_rank: int
+    device_id: int
+
+
+@dataclasses.dataclass(frozen=True)
+class RankEnvironment:
+    """Changes to the environment of one rank.
+
+    Attributes:
+        set: variables with the values they get.
+        removed: variables that must not exist.
+        kept: variables that the launcher would set, and the user's value that stays.
+    """
+
+    set: Dict[str, str]
+    removed: Tuple[str, ...]
+    kept: Dict[str, str]
+
+
+def rank_environment(
+    job: Job, place: Place, user: Mapping[str, str], log_folder: str
+) -> RankEnvironment:
+    """The environment of one rank.
+
+    Identity (who am I, how many are we) is always set; a default gives way to the user's value.
+
+    Args:
+        user: the variables as the user has them.
+        log_folder: where this rank's own logs may go.
+
+    Raises:
+        UsageError: a rank table and CM_* variables at once, which HCCL refuses.
+    """
+    identity, removed = _identity(job, place, user)
+    defaults = _defaults(job, log_folder)
+    kept = {name: user[name] for name in defaults if user.get(name)}
+    values = {name: value for name, value in defaults.items() if name not in kept}
+    values.update(identity)
+    values["PYTHONPATH"] = _python_path(job, user)
+    return RankEnvironment(values, tuple(sorted(set(removed) - set(values))), kept)
+
+
+def _python_path(job: Job, user: Mapping[str, str]) -> str:
+    """Absolute, since ranks run in folders of their own."""
+    own = [
+        os.path.normpath(os.path.join(job.directory, part))
+        for part in user.get("PYTHONPATH", "").split(":")
+        if part
+    ]
+    return ":".join(list(job.python_path) + [part for part in own if part not in job.python_path])
+
+
+def _identity(
+    job: Job, place: Place, user: Mapping[str, str]
+) -> Tuple[Dict[str, str], Sequence[str]]:
+    if job.framework == "tensorflow":
+        return _tensorflow_identity(job, place, user)
+    values, removed = _torch_identity(job, place)
+    if job.device == "npu":
+        values.update(_device_identity(place))
+        values.update({"RANK_ID": str(place.rank), "RANK_SIZE": str(job.world_size)})
+    # torch finds its peers by MASTER_ADDR: a table or CM_* left over can only be another job's.
+    return values, tuple(removed) + CM_VARIABLES + _stale_table(job)
+
+
+def _stale_table(job: Job) -> Tuple[str, ...]:
+    return () if job.world_size > 1 and job.device == "npu" else ("RANK_TABLE_FILE",)
+
+
+def _device_identity(place: Place) -> Dict[str, str]:
+    return {"ASCEND_DEVICE_ID": str(place.device_id), "DEVICE_ID": str(place.device_id)}
+
+
+def _torch_identity(job: Job, place: Place) -> Tuple[Dict[str, str], Sequence[str]]:
+    if job.world_size == 1:
+        return {}, TORCH_IDENTITY + TORCH_LEFTOVERS + ("MASTER_ADDR", "MASTER_PORT")
+    number = place.local_rank if job.device == "cpu" else place.device_id
+    return {
+        "RANK": str(place.rank),
+        "WORLD_SIZE": str(job.world_size),
+        "LOCAL_RANK": str(number),
+        "LOCAL_WORLD_SIZE": str(job.local_size),
+        "MASTER_ADDR": job.master_addr,
+        "MASTER_PORT": str(job.master_port),
+    }, TORCH_LEFTOVERS
+
+
+def _tensorflow_identity(
+    job: Job, place: Place, user: Mapping[str, str]
+) -> Tuple[Dict[str, str], Sequence[str]]:
+    values = _device_identity(place) if job.device == "npu" else {}
+    if job.world_size == 1:
+        values.update({"RANK_ID": "0", "RANK_SIZE": "1"})
+        return values, CM_VARIABLES + ("RANK_TABLE_FILE",)
+    if job.device != "npu":
+        raise UsageError(
+            "several ranks of TensorFlow need --device npu; give --ranks 1 on " + job.device
+        )
+    if job.rank_table:
+        values.update(
+            {
+                "RANK_TABLE_FILE": job.rank_table,
+                "RANK_ID": str(place.rank),
+                "RANK_SIZE": str(job.world_size),
+            }
+        )
+        return values, CM_VARIABLES
+    values.update(_chief(job, user))
+    # HCCL refuses both at once, and "unset" means absent: it then numbers the ranks itself.
+    return values, ("RANK_TABLE_FILE",) + HCCL_IDENTITY
+
+
+def _chief(job: Job, user: Mapping[str, str]) -> Dict[str, str]:
+    """The CM_* variables of a start without a rank table; the user's own stay as they are."""
+    address = job.host_address or job.master_addr
+    values = {
+        "CM_CHIEF_IP": job.master_addr,
+        "CM_CHIEF_PORT": str(job.master_port),
+        "CM_CHIEF_DEVICE": "0",
+        "CM_WORKER_SIZE": str(job.world_size),
+        "CM_WORKER_IP": address,
+    }
+    return {name: user.get(name) or value for name, value in values.items()}
+
+
+def check_cluster_variables(job: Job, user: Mapping[str, str]) -> None:
+    """Raises UsageError where the user set both a rank table and CM_* for TensorFlow's HCCL."""
+    given = [name for name in CM_VARIABLES if user.get(name)]
+    if job.framework == "tensorflow" and job.world_size > 1 and job.rank_table and given:
+        raise UsageError(
+            "RANK_TABLE_FILE and {} are both set and HCCL takes only one of them; unset one".format(
+                given[0]
+            )
+        )
+
+
+def _defaults(job: Job, log_folder: str) -> Dict[str, str]:
+    values = {"PYTHONUNBUFFERED": "1"}  # lines reach the log when they are printed
+    if job.device == "npu":
+        values.update(_npu_defaults(job, log_folder))
+    if job.device == "cpu" and job.local_size > 1:
+        values["OMP_NUM_THREADS"] = str(max(1, job.cores // job.local_size))
+        if job.framework == "pytorch" and job.node_count == 1 and job.linux:
+            values["GLOO_SOCKET_IFNAME"] = "lo"  # no lookup of a host name that may not resolve
+    if job.framework == "tensorflow":
+        values["TF_CPP_MIN_LOG_LEVEL"] = "0"  # the plugin's proof of the device is an INFO line
+    return values
+
+
+def _npu_defaults(job: Job, log_folder: str) -> Dict[str, str]:
+    values = {
+        "JOB_ID": "10087",
+        "ASCEND_GLOBAL_LOG_LEVEL": "3",
+        "ASCEND_SLOG_PRINT_TO_STDOUT": "0",
+        "ASCEND_GLOBAL_EVENT_ENABLE": "0",
+        "ASCEND_PROCESS_LOG_PATH": log_folder,
+    }
+    if job.world_size > 1:
+        # Ranks compile at different speeds: the default of 120 s is too short to wait for peers.
+        # HCCL rounds the second one down to a multiple of 68.
+        values.update(
+            {
+                "HCCL_CONNECT_TIMEOUT": "1200",
+                "HCCL_EXEC_TIMEOUT": "3604",
+                "HCCL_WHITELIST_DISABLE": "1",
+            }
+        )
+    if job.framework == "pytorch":
+        values["TASK_QUEUE_ENABLE"] = "1"
+        if job.node_count > 1 and job.host_address:
+            values["HCCL_IF_IP"] = job.host_address
+    return values

@@ -1,0 +1,77 @@
+"""results/: the records that tables are made from, append-only, each with its compressed logs."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+from pathlib import Path
+from typing import List, Optional
+
+from common import run_log, run_record
+from common.errors import ZooError
+from common.files import write_atomically
+from common.run_record import RunRecord
+
+FOLDER = "results"
+LOG_SUFFIX = ".log.gz"
+EVENTS_SUFFIX = ".metrics.jsonl.gz"
+
+
+def record_path(root: Path, record: RunRecord) -> Path:
+    """Where a record lies: results/<model>/<run id>.json."""
+    return root / FOLDER / record.model / (record.run_id + ".json")
+
+
+def keep(root: Path, run_folder: Path) -> Path:
+    """Copies the record, human log and events of a finished run into results/; returns the record.
+
+    Raises:
+        ZooError: the run is kept already, its folder is no run, or has no human log.
+    """
+    record = run_record.from_run_folder(run_folder)
+    log = run_record.human_log(run_folder)
+    if log is None:
+        raise ZooError("{} has no human log train_*.log; a record without its log proves "
+                       "nothing".format(run_folder))
+    path = record_path(root, record)
+    if path.exists():
+        raise ZooError("{} is kept already; results are never overwritten".format(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    events = Path(run_folder) / "rank_0" / run_log.FILE_NAME
+    write_atomically(path.with_suffix(LOG_SUFFIX), _compress(log))
+    write_atomically(path.with_suffix(EVENTS_SUFFIX), _compress(events))
+    write_atomically(path, run_record.to_json(record))
+    return path
+
+
+def _compress(path: Path) -> bytes:
+    """Gzip without a time stamp, so that the same content gives the same bytes."""
+    packed = io.BytesIO()
+    with gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0) as stream:
+        stream.write(path.read_bytes())
+    return packed.getvalue()
+
+
+def records_of(root: Path, model: Optional[str] = None) -> List[RunRecord]:
+    """The kept records of one network, or of all, by date.
+
+    Raises:
+        ZooError: a file that is no valid record.
+    """
+    pattern = "{}/*.json".format(model or "*")
+    records = [run_record.read_record(path) for path in (root / FOLDER).glob(pattern)]
+    return sorted(records, key=lambda record: (record.date, record.run_id))
+
+
+def check_evidence(root: Path, record: RunRecord) -> None:
+    """Raises ZooError unless the log beside a record is there and is the one it was made from."""
+    path = record_path(root, record).with_suffix(LOG_SUFFIX)
+    try:
+        content = gzip.decompress(path.read_bytes())
+    except (OSError, EOFError) as error:
+        raise ZooError("the log {} of a record is missing or damaged: {}".format(
+            path, error)) from error
+    if hashlib.sha256(content).hexdigest() != record.log_sha256:
+        raise ZooError("{} is not the log its record was made from: the checksums differ".format(
+            path))

@@ -1,0 +1,182 @@
+"""The folder of a run: claimed by one launch, moved aside for a fresh one, never deleted."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from common.errors import ZooError
+from common.files import (
+    TEMPORARY_PREFIX,
+    FolderLock,
+    make_folder,
+    move_aside,
+    utc_stamp,
+    write_atomically,
+)
+
+MARKER = "run.json"
+_STAMP = re.compile(r"\.\d{8}T\d{6}Z(-\d+)?$")
+RUNNING, COMPLETE, FAILED, INTERRUPTED = "running", "complete", "failed", "interrupted"
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A folder that belongs to this launch until release; moved_to is where an old run went."""
+
+    folder: Path
+    lock: FolderLock
+    moved_to: Optional[Path]
+
+    def release(self) -> None:
+        """Gives the folder up; what is in it stays."""
+        self.lock.release()
+
+
+def read_marker(folder: Path) -> Dict[str, Any]:
+    """The content of run.json, empty where there is none or it is not readable."""
+    try:
+        content = json.loads((Path(folder) / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def write_marker(folder: Path, content: Mapping[str, Any]) -> None:
+    """Writes run.json, atomically."""
+    write_atomically(
+        Path(folder) / MARKER, json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    )
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder carries a run's marker."""
+    return (Path(folder) / MARKER).is_file()
+
+
+def is_occupied(folder: Path) -> bool:
+    """Whether there is anything in a folder beside what a launch that never began leaves."""
+    if not folder.is_dir():
+        return folder.exists()
+    return any(
+        entry.name != FolderLock.NAME and not entry.name.startswith(TEMPORARY_PREFIX)
+        for entry in folder.iterdir()
+    )
+
+
+def earlier_runs(folder: Path) -> List[Path]:
+    """The runs that were moved aside from a folder, the newest first."""
+    if not folder.parent.is_dir():
+        return []
+    found = [
+        path
+        for path in folder.parent.iterdir()
+        if path.name.startswith(folder.name + ".")
+        and is_run(path)
+        and _STAMP.match(path.name[len(folder.name) :])
+    ]
+    return sorted(found, key=lambda path: path.name, reverse=True)
+
+
+def find_weights(folder: Path, patterns: Sequence[str]) -> Optional[Path]:
+    """The newest file of the first pattern that any matches, here or else in an earlier run."""
+    for run in [folder] + earlier_runs(folder):
+        for pattern in patterns:
+            files = [path for path in run.glob(pattern) if path.is_file()]
+            if files:
+                return max(files, key=lambda path: (path.stat().st_mtime, path.name))
+    return None
+
+
+def claim_fresh(folder: Path, purpose: str) -> Claim:
+    """Takes a folder for a new run; a run that is in it already is moved aside.
+
+    Raises:
+        ZooError: a live launch has the folder, it holds what is no run, it can't be written.
+    """
+    _check_is_folder(folder, purpose)
+    make_folder(folder, purpose)
+    lock = _lock(folder)
+    if not is_occupied(folder):
+        return Claim(folder, lock, None)
+    if not is_run(folder):
+        lock.release()
+        raise ZooError(
+            "{} {} is not empty and holds no run (no {}); give another --output_path".format(
+                purpose, folder, MARKER
+            )
+        )
+    moved_to = move_aside(folder)  # the lock goes with it, so nobody else can move it too
+    make_folder(folder, purpose)
+    fresh = _lock(folder)
+    lock.release()
+    return Claim(folder, fresh, moved_to)
+
+
+def claim_again(folder: Path, purpose: str, case: str) -> Claim:
+    """Takes the folder of a run that goes on.
+
+    Raises:
+        ZooError: there is nothing to resume, it is another case's run, or it is still live.
+    """
+    check_resumable(folder, case)
+    make_folder(folder, purpose)
+    return Claim(folder, _lock(folder), None)
+
+
+def check_resumable(folder: Path, case: str) -> None:
+    """Raises ZooError unless a run of this case is in the folder; it names what could be."""
+    if not is_run(folder):
+        earlier = earlier_runs(folder)
+        hint = (
+            "; the newest earlier run is {}: give it as --output_path".format(earlier[0])
+            if earlier
+            else "; leave --resume out to begin"
+        )
+        raise ZooError("nothing to resume in {}{}".format(folder, hint))
+    found = read_marker(folder).get("case", case)
+    if found != case:
+        raise ZooError(
+            "the run in {} is of case {}, not {}; launch that case, or leave --resume out".format(
+                folder, found, case
+            )
+        )
+
+
+def _check_is_folder(folder: Path, purpose: str) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise ZooError("{} {} is a file, not a folder; give another path".format(purpose, folder))
+
+
+def _lock(folder: Path) -> FolderLock:
+    lock = FolderLock(folder)
+    if not lock.acquire():
+        raise ZooError(
+            "{} is in use by process {}; wait for it, or give another --output_path or "
+            "--device_id".format(folder, lock.holder())
+        )
+    return lock
+
+
+def moved_path(path: str, moves: Sequence[Tuple[Path, Path]]) -> str:
+    """Where a path leads now that folders have been renamed from old to new."""
+    for old, new in moves:
+        if path == str(old) or path.startswith(str(old) + "/"):
+            return str(new) + path[len(str(old)) :]
+    return path
+
+
+def link(target: Path, name: Path) -> None:
+    """Makes `name` a symbolic link to target; an older link of that name is replaced."""
+    if name.is_symlink():
+        name.unlink()
+    if not name.exists():
+        name.symlink_to(target)
+
+
+def new_session(content: Mapping[str, Any], now: Optional[str] = None) -> Dict[str, Any]:
+    """A marker's content for a run that begins or goes on now."""
+    return dict(content, state=RUNNING, started=now or utc_stamp())

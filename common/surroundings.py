@@ -1,0 +1,113 @@
+"""What `zoo doctor` looks at: gathered once from this machine, then only read."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Iterable, List, Mapping, Optional, Tuple
+
+from common.ascend_environment import find_scripts
+from common.devices import Machine, cann_version, detect, read_text
+
+COMPILERS = ("cc", "gcc", "clang")
+# A dataset is found where this file lies below the data folder.
+DATASETS = (("CIFAR-10", "cifar-10-batches-py/data_batch_1"),
+            ("Fashion-MNIST", "fashion-mnist/train-images-idx3-ubyte.gz"))
+_METADATA = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)(?:-py[\d.]+)?\.(?:dist|egg)-info",
+                       re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The facts the checks judge.
+
+    Attributes:
+        python: version numbers of the running Python.
+        packages: installed distributions, lower-case name to version, none of them imported.
+        machine: devices, cores, memory.
+        environment: the variables of this process.
+        cann_scripts: CANN's set_env.sh files that were found.
+        cann: CANN's version, "" where unknown.
+        rank_table: the text of RANK_TABLE_FILE, None where the file can't be read.
+        open_files: the soft limit of open files.
+        shared_memory: bytes of /dev/shm, None where there is none.
+        data_folder, datasets: where datasets were looked for, and which were found.
+        disk_folder, disk_free: where runs would be written, and the bytes free there.
+        compiler: the path of a C compiler.
+    """
+
+    python: Tuple[int, ...]
+    packages: Mapping[str, str]
+    machine: Machine
+    environment: Mapping[str, str]
+    cann_scripts: Tuple[str, ...]
+    cann: str
+    rank_table: Optional[str]
+    open_files: int
+    shared_memory: Optional[int]
+    data_folder: str
+    datasets: Tuple[str, ...]
+    disk_folder: str
+    disk_free: int
+    compiler: Optional[str]
+
+
+def look(data_folder: Path, disk_folder: Path, root: Path = Path("/"),
+         environment: Optional[Mapping[str, str]] = None) -> Surroundings:
+    """Gathers the facts; imports no framework.
+
+    Args:
+        data_folder: where datasets should be.
+        disk_folder: where runs would be written; must exist.
+        root: the folder that stands for / (tests give another).
+        environment: the variables, by default this process's.
+    """
+    environment = dict(os.environ if environment is None else environment)
+    return Surroundings(
+        python=tuple(sys.version_info[:3]), packages=installed_packages(sys.path),
+        machine=detect(root, environment), environment=environment,
+        cann_scripts=tuple(str(path) for path in find_scripts(environment, "pytorch", root)),
+        cann=cann_version(root, environment), rank_table=_rank_table(environment),
+        open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+        shared_memory=_shared_memory(root), data_folder=str(data_folder),
+        datasets=tuple(name for name, path in DATASETS if (data_folder / path).is_file()),
+        disk_folder=str(disk_folder), disk_free=shutil.disk_usage(str(disk_folder)).free,
+        compiler=next(filter(None, map(shutil.which, COMPILERS)), None))
+
+
+def installed_packages(folders: Iterable[str]) -> Dict[str, str]:
+    """Distributions in the folders of a sys.path, by their metadata folders' names.
+
+    Reading names is enough and fast, and works on Python 3.7, which has no importlib.metadata.
+    The first folder wins, as it does for imports.
+    """
+    found: Dict[str, str] = {}
+    for folder in folders:
+        for name in _entries(folder):
+            match = _METADATA.fullmatch(name)
+            if match:
+                package = re.sub(r"[-_.]+", "-", match.group("name")).lower()
+                found.setdefault(package, match.group("version"))
+    return found
+
+
+def _entries(folder: str) -> List[str]:
+    try:
+        return sorted(os.listdir(folder or "."))
+    except OSError:
+        return []
+
+
+def _rank_table(environment: Mapping[str, str]) -> Optional[str]:
+    path = environment.get("RANK_TABLE_FILE")
+    return (read_text(Path(path)) or None) if path else None
+
+
+def _shared_memory(root: Path) -> Optional[int]:
+    folder = root / "dev/shm"
+    return shutil.disk_usage(str(folder)).total if folder.is_dir() else None

@@ -1,0 +1,74 @@
+"""What the launcher shows: rank 0's output as it comes, and on a terminal a progress line below."""
+
+from __future__ import annotations
+
+import codecs
+import sys
+from typing import IO, Any, Optional
+
+_CLEAR_LINE = "\r\x1b[K"
+
+
+class Terminal:
+    """Standard output; the progress line is drawn only where a person looks at it."""
+
+    def __init__(self, stream: Optional[IO[str]] = None, errors: Optional[IO[str]] = None) -> None:
+        self._stream: Any = sys.stdout if stream is None else stream
+        self._errors: Any = sys.stderr if errors is None else errors
+        self.interactive = bool(self._stream.isatty())
+        self._status = ""
+        self._at_line_start = True
+        self._gone = False
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def pass_on(self, data: bytes) -> None:
+        """Writes a rank's output as it is."""
+        if data:
+            self._clear()
+            self._write(self._decoder.decode(data))
+            self._at_line_start = data.endswith(b"\n")
+            self._draw()
+
+    def say(self, text: str) -> None:
+        """Writes a line of the launcher's own."""
+        self._clear()
+        self._write(("" if self._at_line_start else "\n") + text + "\n")
+        self._at_line_start = True
+        self._draw()
+
+    def complain(self, text: str) -> None:
+        """Writes a line to standard error, after what was written before."""
+        self._clear()
+        self._flush()
+        print(text, file=self._errors, flush=True)
+
+    def status(self, text: str) -> None:
+        """Draws the progress line anew; an empty text takes it away."""
+        if self.interactive and text != self._status:
+            self._clear()
+            self._status = text
+            self._draw()
+
+    def _clear(self) -> None:
+        if self._status and self._at_line_start:
+            self._write(_CLEAR_LINE)
+
+    def _draw(self) -> None:
+        if self._status and self._at_line_start:  # never inside a line that a rank has begun
+            self._write(self._status)
+        self._flush()
+
+    def _write(self, text: str) -> None:
+        if not self._gone:
+            encoding = getattr(self._stream, "encoding", None) or "utf-8"
+            try:
+                self._stream.write(text.encode(encoding, "replace").decode(encoding))
+            except (BrokenPipeError, ValueError):
+                self._gone = True  # nobody reads any more; the run and its log go on
+
+    def _flush(self) -> None:
+        if not self._gone:
+            try:
+                self._stream.flush()
+            except (BrokenPipeError, ValueError):
+                self._gone = True

@@ -1,0 +1,56 @@
+"""What all tests share: the real datasets, and skips for what this machine lacks."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Callable, List
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent
+FRAMEWORKS = {"pytorch": "torch", "tensorflow": "tensorflow"}
+
+
+@pytest.fixture(scope="session")
+def zoo_data() -> Callable[[str], Path]:
+    """Gives the path of a real dataset by its name under ZOO_DATA (default: data/ in the checkout).
+
+    The test is skipped, with the reason said, where the dataset is absent.
+    """
+    folder = Path(os.environ.get("ZOO_DATA") or CHECKOUT / "data")
+
+    def find(name: str) -> Path:
+        path = folder / name
+        if not path.exists():
+            pytest.skip("no {} in {}; set ZOO_DATA to the folder that has it".format(name, folder))
+        return path
+    return find
+
+
+def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+    """Skips the tests whose framework or accelerator this machine lacks."""
+    missing = {mark: package for mark, package in FRAMEWORKS.items() if not _is_installed(package)}
+    for item in items:
+        for mark, package in missing.items():
+            if item.get_closest_marker(mark):
+                item.add_marker(pytest.mark.skip(reason=package + " is not installed"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips a gpu test here and not at collection, so that torch is imported only when one runs."""
+    if item.get_closest_marker("gpu") and not _has_gpu():
+        pytest.skip("torch sees no GPU on this machine")
+
+
+def _is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def _has_gpu() -> bool:
+    if not _is_installed("torch"):
+        return False
+    import torch
+
+    return bool(torch.cuda.is_available())

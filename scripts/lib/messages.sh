@@ -1,0 +1,29 @@
+# shellcheck shell=bash
+# What the scripts say, and the exit codes they end with.
+
+readonly USAGE_EXIT_CODE=64
+
+say() { printf '%s\n' "$*"; }
+
+fail() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+fail_usage() {
+  printf 'error: %s; see --help\n' "$*" >&2
+  exit "$USAGE_EXIT_CODE"
+}
+
+# print_help FILE: the comment block at the head of a script is its help text.
+print_help() { awk 'NR > 1 && /^#/ { sub(/^# ?/, ""); print; next } NR > 1 { exit }' "$1"; }
+
+# check_stack GIVEN ALLOWED...: ends with a usage error where GIVEN is none of those.
+check_stack() {
+  local given="$1" allowed
+  shift
+  for allowed in "$@"; do
+    [ "$given" != "$allowed" ] || return 0
+  done
+  fail_usage "--stack $given: there are $*"
+}

@@ -1,0 +1,98 @@
+# shellcheck shell=bash
+# Installs the lock of a stack with uv, or with pip where uv can't be had or fails.
+# Needs messages.sh, pythons.sh, $root, $wheels (a folder for offline installs, or empty),
+# $install_log. Sets $uv, and $install_problem where something fails.
+
+readonly TORCH_CPU_INDEX="${ZOO_TORCH_INDEX:-https://download.pytorch.org/whl/cpu}"
+
+uv=""
+install_problem=""
+
+# find_uv: sets $uv to a uv that runs: the one on PATH, or one fetched into .venv/tools.
+find_uv() {
+  local own="$root/.venv/tools/bin/uv"
+  for uv in "$(type -P uv || true)" "$own"; do
+    [ -x "$uv" ] && "$uv" --version >/dev/null 2>&1 && return 0
+  done
+  uv="$own"
+  fetch_uv && return 0
+  uv=""
+  return 1
+}
+
+# fetch_uv: the version of uv that the lock names, through pip; needs no environment.
+fetch_uv() {
+  local python
+  python="$(find_stack_python current || type -P python3)" || return 1
+  say "fetching uv, which installs faster than pip"
+  "$python" -m pip install --quiet --no-deps --upgrade --target "$root/.venv/tools" \
+    ${wheels:+--no-index --find-links "$wheels"} "$(grep '^uv==' "$(lock_of current)")" \
+    >>"$install_log" 2>&1 && [ -x "$uv" ]
+}
+
+# run_installer STACK ARGUMENT...: one attempt, by uv where $uv is set, else by pip.
+run_installer() {
+  local python
+  python="$(python_of "$1")"
+  shift
+  set -- install ${wheels:+--no-index --find-links "$wheels"} "$@"
+  if [ -n "$uv" ]; then
+    "$python" "$root/scripts/lib/uv_as_pip.py" "$uv" pip "$@" --python "$python"
+  else
+    "$python" -m pip "$@"
+  fi >>"$install_log" 2>&1 </dev/null
+}
+
+# with_pip_to_fall_back_on COMMAND...: runs it; where that fails with uv, runs it with pip.
+with_pip_to_fall_back_on() {
+  "$@" && return 0
+  [ -n "$uv" ] || return 1
+  say "uv could not install it: trying pip"
+  uv=""
+  "$@"
+}
+
+# install_lock STACK BUILD: everything the lock pins, no dependency looked up elsewhere.
+install_lock() {
+  local lock rest
+  lock="$(lock_of "$1")"
+  rest="$(environment_of "$1")/.zoo-requirements"
+  say "installing ci/locks/$1.txt"
+  install_problem="the packages of ci/locks/$1.txt could not be installed"
+  if ! has_build_without_cuda "$lock"; then
+    with_pip_to_fall_back_on run_installer "$1" --no-deps -r "$lock"
+    return
+  fi
+  grep -v '^torch==' "$lock" >"$rest" || return 1
+  with_pip_to_fall_back_on run_installer "$1" --no-deps -r "$rest" \
+    && with_pip_to_fall_back_on "install_torch_for_$2" "$1"
+}
+
+# has_build_without_cuda LOCK: whether the lock names a torch that the registry does not have.
+has_build_without_cuda() { grep -q '^torch==[0-9.]*+cpu' "$1"; }
+
+# install_torch_for_cpu STACK: the build without CUDA, from pip's own sources or PyTorch's index.
+install_torch_for_cpu() {
+  local wanted
+  wanted="$(environment_of "$1")/.zoo-torch-requirements"
+  grep '^torch==' "$(lock_of "$1")" >"$wanted" || return 1
+  install_problem="$(head -n 1 "$wanted" | cut -d' ' -f1), the build without CUDA, is neither in pip's \
+find-links nor at $TORCH_CPU_INDEX; get its wheel and set PIP_FIND_LINKS to the wheel's folder"
+  run_installer "$1" --no-deps -r "$wanted" && return 0
+  [ -z "$wheels" ] && run_installer "$1" --no-deps --index-url "$TORCH_CPU_INDEX" -r "$wanted"
+}
+
+# install_torch_for_cuda STACK: the registry's build and the CUDA libraries that it names itself.
+install_torch_for_cuda() {
+  local version
+  version="$(sed -n 's/^torch==\([0-9.]*\)+cpu.*/\1/p' "$(lock_of "$1")")"
+  install_problem="torch $version with its CUDA libraries could not be installed"
+  # "===" compares the text: 2.13.0+cpu, where it is installed or offered, does not count.
+  run_installer "$1" -c "$(environment_of "$1")/.zoo-requirements" "torch===$version"
+}
+
+# install_checkout STACK: the checkout itself, editable, with the tools the lock has installed.
+install_checkout() {
+  install_problem="the checkout could not be installed into $(environment_of "$1")"
+  with_pip_to_fall_back_on run_installer "$1" --no-deps --no-build-isolation -e "$root"
+}

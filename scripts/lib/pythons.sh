@@ -1,0 +1,79 @@
+# shellcheck shell=bash
+# Finds Pythons that really run: a pyenv shim on PATH may exist and yet fail.
+
+# python_runs PYTHON VERSION: whether PYTHON starts and is that version (such as 3.7).
+python_runs() {
+  [ -x "$1" ] && "$1" -I -S -c \
+    "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$2')" >/dev/null 2>&1 </dev/null
+}
+
+# conda_folders: every conda environment that conda keeps a note of, one per line.
+conda_folders() {
+  [ -z "${CONDA_PREFIX:-}" ] || printf '%s\n' "$CONDA_PREFIX"
+  [ ! -r "$HOME/.conda/environments.txt" ] || cat "$HOME/.conda/environments.txt"
+  local base
+  for base in "$HOME"/{miniconda3,anaconda3,miniforge3,mambaforge} /opt/{conda,miniconda3}; do
+    printf '%s\n' "$base" "$base"/envs/*
+  done
+}
+
+# python_candidates VERSION: the places where that Python may be, one path per line, best first.
+python_candidates() {
+  local pyenv="${PYENV_ROOT:-$HOME/.pyenv}"
+  type -aP "python$1" python3 python || true
+  printf '%s\n' "$pyenv"/versions/"$1".*/bin/python"$1" | sort -rV
+  conda_folders | sed "s|\$|/bin/python$1|"
+  printf '%s\n' "${UV_PYTHON_INSTALL_DIR:-$HOME/.local/share/uv/python}"/cpython-"$1".*/bin/python"$1"
+}
+
+# find_python VERSION: prints the first Python of that version that runs; fails where there is none.
+find_python() {
+  local candidate
+  while IFS= read -r candidate; do
+    if python_runs "$candidate" "$1"; then
+      printf '%s\n' "$candidate"
+      return 0
+    fi
+  done < <(python_candidates "$1")
+  return 1
+}
+
+# stack_versions STACK: the Python versions that the stack's lock holds for, best first.
+stack_versions() {
+  case "$1" in
+    reference) printf '3.7\n' ;;
+    current) printf '3.11\n3.12\n3.13\n' ;;
+  esac
+}
+
+# find_stack_python STACK: prints the Python to build the stack with; fails where there is none.
+find_stack_python() {
+  local version
+  for version in $(stack_versions "$1"); do
+    find_python "$version" && return 0
+  done
+  return 1
+}
+
+# why_no_reference: one clause that says why the reference stack can't be had.
+why_no_reference() {
+  if type -P python3.7 >/dev/null; then
+    printf 'python3.7 on PATH does not run, and neither pyenv, conda nor uv has a Python 3.7'
+  else
+    printf 'no Python 3.7 on PATH, in pyenv, in conda or in uv'
+  fi
+}
+
+# choose_stack WISH: turns auto into a stack, and says on standard error which and why.
+choose_stack() {
+  local python
+  if [ "$1" != auto ]; then
+    printf '%s\n' "$1"
+  elif python="$(find_stack_python reference)"; then
+    say "stack: reference, because Python 3.7 runs at $python" >&2
+    printf 'reference\n'
+  else
+    say "stack: current ($(why_no_reference))" >&2
+    printf 'current\n'
+  fi
+}

@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# Makes the environments and runs the tests: ruff and mypy on `current`, pytest on every stack.
+#
+# usage: scripts/test.sh [--stack reference|current|auto|both] [--slow] [--help] [pytest arguments]
+#
+#   --stack STACK  both (default): reference is left out, and said so, where no Python 3.7 runs
+#   --slow         the slow tests too; those marked gpu run with: scripts/test.sh -m gpu
+#   --help         this text
+#
+# Every other argument goes to pytest. Exit code: 0 where everything asked for ran and passed, 1 where
+# something failed, 64 for a wrong --stack.
+set -uo pipefail
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
+# shellcheck source-path=SCRIPTDIR
+. "$root/scripts/lib/messages.sh"
+. "$root/scripts/lib/pythons.sh"
+
+stack=both
+marks="not slow and not gpu"
+pytest_arguments=()
+results=()
+failed=0
+ran=0
+
+read_arguments() {
+  while [ $# -gt 0 ]; do
+    case "$1" in
+      -h | --help) print_help "$root/scripts/test.sh"; exit 0 ;;
+      --stack=*) stack="${1#*=}" ;;
+      --stack) [ $# -ge 2 ] || fail_usage "--stack needs a name"; stack="$2"; shift ;;
+      --slow) marks="not gpu" ;;
+      *) pytest_arguments+=("$1") ;;
+    esac
+    shift
+  done
+  check_stack "$stack" reference current auto both
+}
+
+# stacks_to_run: sets $stacks; leaves out of `both` what this machine can't run.
+stacks_to_run() {
+  case "$stack" in
+    both)
+      stacks="current"
+      if find_stack_python reference >/dev/null; then
+        stacks="current reference"
+      else
+        results+=("reference: left out ($(why_no_reference))")
+      fi
+      ;;
+    *) stacks="$(choose_stack "$stack")" ;;
+  esac
+}
+
+# check NAME COMMAND...: runs it and notes how it ended.
+check() {
+  local name="$1"
+  shift
+  say "== $name"
+  if "$@"; then
+    results+=("$name: passed")
+  else
+    results+=("$name: FAILED")
+    failed=1
+  fi
+}
+
+# run_pytest PYTHON: 5, "no tests collected", counts as passed where the caller narrowed the choice.
+# shellcheck disable=SC2329 # called through check
+run_pytest() {
+  local code
+  TF_USE_LEGACY_KERAS=1 TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}" MPLBACKEND=Agg \
+    "$1" -m pytest -m "$marks" ${pytest_arguments[@]+"${pytest_arguments[@]}"}
+  code=$?
+  [ "$code" -eq 5 ] || ran=1
+  [ "$code" -eq 0 ] || { [ "$code" -eq 5 ] && [ ${#pytest_arguments[@]} -gt 0 ]; }
+}
+
+test_stack() {
+  local python="$root/.venv/$1/bin/python"
+  if ! "$root/scripts/setup.sh" --stack "$1"; then
+    results+=("$1: no environment: FAILED")
+    failed=1
+    return
+  fi
+  if [ "$1" = current ]; then
+    check "ruff" "$python" -m ruff check .
+    check "mypy" "$python" -m mypy
+  fi
+  check "pytest on $1" run_pytest "$python"
+}
+
+main() {
+  local name
+  read_arguments "$@"
+  cd "$root" || exit 1
+  stacks_to_run
+  for name in $stacks; do
+    test_stack "$name"
+  done
+  say "== summary"
+  printf '%s\n' "${results[@]}"
+  [ "$ran" -eq 1 ] || fail "no test ran"
+  exit "$failed"
+}
+
+main "$@"

@@ -1,0 +1,134 @@
+"""CANN's environment, with install trees made for the test."""
+
+import os
+
+import pytest
+
+from common.ascend_environment import cann_environment, read_changes
+from common.errors import ZooError
+
+BARE = {"PATH": os.environ["PATH"]}
+
+
+def script(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def system(tmp_path):
+    root = tmp_path / "a system; touch hacked"  # a path is data, whatever its letters say
+    root.mkdir()
+    return root
+
+
+def toolkit(install, text="export ASCEND_HOME_PATH=/cann\n"):
+    (install / "ascend-toolkit" / "latest").mkdir(parents=True)
+    return script(install / "ascend-toolkit" / "set_env.sh", text)
+
+
+def test_the_toolkit_in_the_usual_place_is_found(system):
+    found = toolkit(system / "usr/local/Ascend")
+    cann = cann_environment(BARE, "pytorch", system)
+    assert cann.scripts == (str(found),) and cann.changes["ASCEND_HOME_PATH"] == "/cann"
+
+
+def test_the_installers_note_comes_before_the_usual_place(system):
+    toolkit(system / "usr/local/Ascend")
+    script(system / "etc/Ascend/ascend_cann_install.info", "version=1\nInstall_Path=/opt/cann\n")
+    found = toolkit(system / "opt/cann")
+    assert cann_environment(BARE, "pytorch", system).scripts == (str(found),)
+
+
+def test_nnae_is_taken_without_a_toolkit(system):
+    found = script(system / "usr/local/Ascend/nnae/set_env.sh", "export A=1\n")
+    assert cann_environment(BARE, "pytorch", system).scripts == (str(found),)
+
+
+def test_the_newest_layout_is_found(system):
+    found = script(system / "usr/local/Ascend/cann/set_env.sh", "export A=1\n")
+    assert cann_environment(BARE, "pytorch", system).scripts == (str(found),)
+
+
+def test_an_installation_in_the_users_home_is_found(system):
+    found = toolkit(system / "home" / "Ascend")
+    cann = cann_environment(dict(BARE, HOME=str(system / "home")), "pytorch", system)
+    assert cann.scripts == (str(found),)
+
+
+def test_tensorflow_also_reads_the_plugins_script(system):
+    toolkit(system / "usr/local/Ascend", "export ORDER=toolkit\n")
+    plugin = script(system / "usr/local/Ascend/tfplugin/set_env.sh", "export ORDER=$ORDER,plugin\n")
+    cann = cann_environment(BARE, "tensorflow", system)
+    assert cann.scripts[1] == str(plugin) and cann.changes["ORDER"] == "toolkit,plugin"
+
+
+def test_tensorflow_gets_the_plugins_packages_where_it_has_no_script(system):
+    install = system / "usr/local/Ascend"
+    toolkit(install, "export PYTHONPATH=/cann/python\n")
+    packages = install / "tfplugin/latest/python/site-packages"
+    packages.mkdir(parents=True)
+    changes = cann_environment(BARE, "tensorflow", system).changes
+    assert changes["PYTHONPATH"] == "{}:/cann/python".format(packages)
+
+
+def test_pytorch_does_not_read_the_plugin(system):
+    toolkit(system / "usr/local/Ascend")
+    script(system / "usr/local/Ascend/tfplugin/set_env.sh", "export B=1\n")
+    assert len(cann_environment(BARE, "pytorch", system).scripts) == 1
+
+
+def test_the_drivers_libraries_are_added_when_they_are_not_named(system):
+    install = system / "usr/local/Ascend"
+    toolkit(install, "export LD_LIBRARY_PATH=/cann/lib\n")
+    (install / "driver/lib64/common").mkdir(parents=True)
+    changes = cann_environment(BARE, "pytorch", system).changes
+    assert changes["LD_LIBRARY_PATH"] == "/cann/lib:{0}:{0}/common".format(install / "driver/lib64")
+
+
+@pytest.mark.parametrize("name, value", [("ASCEND_HOME_PATH", "/x"), ("ASCEND_OPP_PATH", "/x"),
+                                         ("etp_running_flag", "true")])
+def test_a_prepared_environment_is_left_alone(system, name, value):
+    toolkit(system / "usr/local/Ascend")
+    cann = cann_environment(dict(BARE, **{name: value}), "pytorch", system)
+    assert not cann.scripts and not cann.changes and name in cann.remark
+
+
+def test_without_an_installation_the_places_are_told(system):
+    cann = cann_environment(BARE, "pytorch", system)
+    assert not cann.scripts and str(system / "usr/local/Ascend") in cann.remark
+
+
+def test_a_script_may_use_unset_variables_and_failing_commands(tmp_path):
+    path = script(tmp_path / "set_env.sh", "export A=x$NOT_SET\nfalse\nexport B=2\n")
+    assert read_changes([path], BARE) == {"A": "x", "B": "2"}
+
+
+def test_values_with_newlines_and_noise_on_the_output_survive(tmp_path):
+    path = script(tmp_path / "set_env.sh", "echo A=noise\nexport A=$'one\\ntwo'\n")
+    assert read_changes([path], BARE) == {"A": "one\ntwo"}
+
+
+def test_only_differences_are_returned(tmp_path):
+    path = script(tmp_path / "set_env.sh", "export SAME=1 NEW=2\n")
+    assert read_changes([path], dict(BARE, SAME="1")) == {"NEW": "2"}
+
+
+def test_a_script_that_exits_is_told(tmp_path):
+    path = script(tmp_path / "set_env.sh", "echo broken >&2\nexit 3\n")
+    with pytest.raises(ZooError, match="set_env.sh failed: broken"):
+        read_changes([path], BARE)
+
+
+def test_a_script_that_does_not_end_is_told(tmp_path):
+    path = script(tmp_path / "set_env.sh", "sleep 30\n")
+    with pytest.raises(ZooError, match="did not end"):
+        read_changes([path], BARE, timeout=0.3)
+
+
+def test_a_path_is_never_read_as_shell(system, monkeypatch):
+    monkeypatch.chdir(system)
+    toolkit(system / "usr/local/Ascend")
+    cann_environment(BARE, "pytorch", system)
+    assert not list(system.parent.rglob("hacked"))

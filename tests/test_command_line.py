@@ -1,0 +1,94 @@
+"""Users read one line and an exit code; programmers read a traceback."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+import time
+from typing import Any, List
+
+import pytest
+
+from common.cli import COMMANDS, main
+from common.command_line import Parser, boolean, exit_code_of, number_in, of_the_machine
+from common.errors import UsageError, ZooError
+
+
+def raising(error: BaseException) -> Any:
+    def run(argv: object) -> int:
+        raise error
+    return run
+
+
+@pytest.mark.parametrize("error, code, text", [
+    (ZooError("the folder\n is empty"), 1, "error: the folder is empty"),
+    (UsageError("unknown flag"), 64, "error: unknown flag"),
+    (OSError(errno.ENOSPC, "No space", "/full/x"), 3, "error: no space left on the disk of /full/x"),
+])
+def test_what_a_user_can_mend_is_one_line(error: BaseException, code: int, text: str,
+                                          capsys: "pytest.CaptureFixture[str]") -> None:
+    assert exit_code_of(raising(error), []) == code
+    printed = capsys.readouterr().err
+    assert printed.startswith(text) and printed.count("\n") == 1
+
+
+def test_debug_shows_the_traceback_too(capsys: "pytest.CaptureFixture[str]") -> None:
+    exit_code_of(raising(ZooError("bad")), ["--debug"])
+    printed = capsys.readouterr().err
+    assert "Traceback" in printed and printed.endswith("error: bad\n")
+
+
+def test_an_error_of_the_program_itself_keeps_its_traceback() -> None:
+    with pytest.raises(KeyError):
+        exit_code_of(raising(KeyError("x")), [])
+
+
+def test_ctrl_c_is_130() -> None:
+    assert exit_code_of(raising(KeyboardInterrupt()), []) == 130
+
+
+def test_an_unknown_operating_system_error_is_no_user_error() -> None:
+    assert of_the_machine(OSError(errno.EBADF, "x")) is None
+
+
+def test_a_parser_never_exits_by_itself() -> None:
+    parser = Parser(prog="p")
+    parser.add_argument("--batch", type=number_in(int, 1, 8))
+    for words in (["--batch", "9"], ["--batch", "x"], ["--batc", "1"], ["extra"]):
+        with pytest.raises(UsageError):
+            parser.parse_args(words)
+
+
+@pytest.mark.parametrize("text, value", [("true", True), ("False", False), ("1", True)])
+def test_booleans_as_the_scripts_spell_them(text: str, value: bool) -> None:
+    assert boolean(text) is value
+
+
+@pytest.mark.parametrize("words", [[], ["--help"]])
+def test_help_names_every_command_and_is_no_error(words: List[str],
+                                                  capsys: "pytest.CaptureFixture[str]") -> None:
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert all("  {} ".format(name) in printed for name in COMMANDS)
+
+
+def test_an_unknown_command_is_a_usage_error(capsys: "pytest.CaptureFixture[str]") -> None:
+    assert main(["lunch"]) == 64
+    assert "there is no command 'lunch'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_has_help(name: str, capsys: "pytest.CaptureFixture[str]") -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([name, "--help"])
+    assert caught.value.code == 0
+    assert "usage: zoo " + name in capsys.readouterr().out
+
+
+def test_help_takes_at_most_a_fifth_of_a_second() -> None:
+    def seconds() -> float:
+        began = time.perf_counter()
+        subprocess.check_output([sys.executable, "-m", "common", "--help"])
+        return time.perf_counter() - began
+    assert min(seconds() for _ in range(5)) < 0.2

@@ -1,0 +1,90 @@
+"""Files are written whole or not at all, and nothing is deleted."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from common import files
+from common.errors import ZooError
+
+
+def test_a_file_is_replaced_in_one_go(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    files.write_atomically(path, "one")
+    files.write_atomically(path, "zwei\n")
+    assert path.read_text() == "zwei\n"
+    assert os.listdir(str(tmp_path)) == ["a.txt"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    files.write_atomically(path, "old")
+
+    def fail(stream: object) -> None:
+        raise OSError("full")
+    with pytest.raises(OSError):
+        files.save_atomically(path, fail)
+    assert (path.read_text(), os.listdir(str(tmp_path))) == ("old", ["a.txt"])
+
+
+def test_a_new_file_has_ordinary_rights(tmp_path: Path) -> None:
+    files.write_atomically(tmp_path / "a", "x")
+    (tmp_path / "b").write_text("x")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_a_folder_is_moved_aside_with_its_content(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "weights").write_text("w")
+    moved = files.move_aside(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert (moved / "weights").read_text() == "w"
+    assert moved.name.startswith("run.2") and moved.name.endswith("Z")
+
+
+def test_two_folders_moved_aside_in_one_second_have_two_names(tmp_path: Path) -> None:
+    names = set()
+    for _ in range(3):
+        (tmp_path / "run").mkdir()
+        names.add(files.move_aside(tmp_path / "run").name)
+    assert len(names) == 3
+
+
+def test_a_folder_that_can_not_be_written_is_told_by_its_flag(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ZooError, match="--output_path .*/file/run can't be written"):
+        files.make_folder(tmp_path / "file" / "run", "--output_path")
+
+
+def test_a_lock_is_held_by_one_and_names_its_holder(tmp_path: Path) -> None:
+    first, second = files.FolderLock(tmp_path), files.FolderLock(tmp_path)
+    assert first.acquire()
+    assert not second.acquire()
+    assert second.holder() == str(os.getpid())
+    first.release()
+    assert second.acquire()
+    second.release()
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    code = ("import sys, os, signal; from pathlib import Path; from common.files import FolderLock;"
+            "lock = FolderLock(Path(sys.argv[1])); assert lock.acquire();"
+            "os.kill(os.getpid(), signal.SIGKILL)")
+    root = str(Path(files.__file__).parent.parent)
+    subprocess.call([sys.executable, "-c", code, str(tmp_path)],
+                    env=dict(os.environ, PYTHONPATH=root))
+    lock = files.FolderLock(tmp_path)
+    assert lock.acquire()
+    lock.release()
+
+
+def test_digests_are_those_of_the_whole_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc" * (1 << 20))
+    import hashlib
+    assert files.sha256_of(tmp_path / "a") == hashlib.sha256(b"abc" * (1 << 20)).hexdigest()
+    assert files.digest_of(tmp_path / "a", "md5") == hashlib.md5(b"abc" * (1 << 20)).hexdigest()

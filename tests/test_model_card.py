@@ -1,0 +1,139 @@
+"""The model card: what it holds, and how its errors name file, key and what is allowed."""
+
+import shutil
+
+import pytest
+
+from common.errors import UsageError, ZooError
+from common.model_card import as_json, read_card
+from common.model_folders import all_cards, find_card, split_name
+from common.precision import CANONICAL
+from tests.fake_zoo import FAKE_MODEL, REPOSITORY
+
+
+@pytest.fixture
+def card_file(tmp_path):
+    folder = tmp_path / "PyTorch" / "fake_net"
+    folder.mkdir(parents=True)
+    shutil.copy(str(FAKE_MODEL / "PyTorch" / "fake_net" / "model.yaml"), str(folder))
+    return folder / "model.yaml"
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_a_card_holds_tasks_cases_and_published_figures(card_file):
+    card = read_card(card_file)
+    case = card.task(None).cases["full_8p"]
+    assert (case.action, case.kind, case.ranks, case.batch_size) == ("train", "acc", 8, 32)
+    assert card.published[0].rows == ((99.5, "-"),)
+
+
+def test_flags_of_one_action_come_before_those_of_all(card_file):
+    edit(card_file, "    paths:", "    flags_of:\n      evaluate: {batch_size: test_batch}\n    paths:")
+    task = read_card(card_file).task(None)
+    assert task.entry_flag("evaluate", "batch_size") == "test_batch"
+    assert task.entry_flag("train", "batch_size") == "train_batch_size"
+    assert task.entry_flag("evaluate", "device") == "device_type"
+
+
+def test_a_flag_that_is_not_mapped_keeps_its_name(card_file):
+    assert read_card(card_file).task(None).entry_flag("train", "seed") == "seed"
+
+
+@pytest.mark.parametrize("old, new, key, allowed", [
+    ("kind: acc", "kind: accuracy", "tasks.counting.cases.full_1p.kind", "acc, perf, eval"),
+    ("kind: acc", "kinds: acc", "tasks.counting.cases.full_1p.kind", "acc, perf, eval"),
+    ("ranks: 1\n", "ranks: 0\n", "tasks.counting.cases.full_1p.ranks", "at least 1"),
+    ("ranks: 1\n", "ranks: many\n", "tasks.counting.cases.full_1p.ranks", "a whole number"),
+    ("action: train", "action: finetune", "tasks.counting.cases.full_1p.action", "train, evaluate"),
+    ("framework: pytorch", "framework: jax", "framework", "pytorch, tensorflow"),
+    ("schema_version: 1", "schema_version: 2", "schema_version", "1"),
+    ("name: fake_net", "name: other", "name", "fake_net"),
+    ("default_task: counting", "default_task: x", "default_task", "counting"),
+    ("smoke_case: smoke", "smoke_case: x", "smoke_case", "full_1p"),
+    ("      cpu: {batch", "      tpu: {batch", "cases.performance_1p.on_device.tpu",
+     "npu, gpu, cpu"),
+    ("higher_is_better: true", "higher_is_better: 1", "metric.higher_is_better", "true or false"),
+    ("      train_epochs:", "      epochs:", "flags.epochs", "train_epochs"),
+    ('[99.5, "-"]', "[99.5]", "published[0].rows[0]", "2 cells"),
+])
+def test_a_wrong_value_is_told_with_file_key_and_what_is_allowed(card_file, old, new, key, allowed):
+    edit(card_file, old, new)
+    with pytest.raises(ZooError) as caught:
+        read_card(card_file)
+    text = str(caught.value)
+    assert str(card_file) in text and key in text and allowed in text
+
+
+def test_an_unknown_key_is_an_error_that_lists_the_known_ones(card_file):
+    edit(card_file, "speed_margin: 0.1", "speed_margin: 0.1\n    sped: 2")
+    with pytest.raises(ZooError, match=r"tasks\.counting\.sped is not a key; allowed are .*metric"):
+        read_card(card_file)
+
+
+def test_a_key_given_twice_is_an_error(card_file):
+    edit(card_file, "title: Fake Network", "title: Fake Network\ntitle: Another")
+    with pytest.raises(ZooError, match="'title' is given twice"):
+        read_card(card_file)
+
+
+def test_a_file_that_is_not_yaml_is_told(card_file):
+    card_file.write_text("a: [")
+    with pytest.raises(ZooError, match="is not YAML"):
+        read_card(card_file)
+
+
+def test_yaml_tags_that_would_run_code_are_refused(card_file):
+    card_file.write_text("name: !!python/object/apply:os.system ['true']")
+    with pytest.raises(ZooError, match="is not YAML"):
+        read_card(card_file)
+
+
+def test_an_unknown_task_is_told_with_those_there_are(card_file):
+    with pytest.raises(ZooError, match="counting"):
+        read_card(card_file).task("dreaming")
+
+
+def test_a_new_network_is_one_new_folder(tmp_path):
+    shutil.copytree(str(FAKE_MODEL / "PyTorch" / "fake_net"), str(tmp_path / "TensorFlow" / "new"))
+    edit(tmp_path / "TensorFlow" / "new" / "model.yaml", "name: fake_net", "name: new")
+    assert [card.name for card in all_cards(tmp_path)] == ["new"]
+
+
+def test_a_network_is_found_by_its_other_name(card_file):
+    assert find_card(card_file.parents[2], "fake_network_for_tests").name == "fake_net"
+
+
+def test_an_unknown_network_is_told_with_those_there_are(card_file):
+    with pytest.raises(UsageError, match="fake_net"):
+        find_card(card_file.parents[2], "nothing")
+
+
+def test_model_and_task_are_split_at_the_slash():
+    assert split_name("slot_attention/set_prediction") == ("slot_attention", "set_prediction")
+    assert split_name("protoattend") == ("protoattend", "")
+
+
+# --- the cards of this checkout ---
+
+
+@pytest.mark.parametrize("card", all_cards(REPOSITORY), ids=lambda card: card.name)
+def test_every_card_here_has_the_contracts_cases_and_precision_names(card):
+    for task in card.tasks.values():
+        assert {"full_1p", "full_8p", "performance_1p", "performance_8p", "eval_1p"} \
+            <= set(task.cases)
+        assert set(task.precision.values()) <= set(CANONICAL)
+
+
+def test_residual_attention_net_has_the_seeds_six_rows_in_its_columns():
+    table = find_card(REPOSITORY, "3d_attention_net").published[0]
+    assert table.columns == ("Top1 acc", "FPS", "Epochs", "AMP_Type", "Device", "Bs")
+    assert len(table.rows) == 6 and (94.13, 723, 300, "O2", "npu_8p", 32) in table.rows
+
+
+def test_a_card_as_json_does_not_say_where_it_was_found(card_file):
+    assert "folder" not in as_json(read_card(card_file))

@@ -1,0 +1,118 @@
+"""The environment of a rank, by framework, device and number of ranks."""
+
+import dataclasses
+
+import pytest
+
+from common.errors import UsageError
+from common.rank_environment import (
+    CM_VARIABLES,
+    Job,
+    Place,
+    check_cluster_variables,
+    rank_environment,
+)
+
+JOB = Job(framework="pytorch", device="npu", world_size=8, local_size=8, node_count=1,
+          master_addr="127.0.0.1", master_port=29500, host_address="", rank_table="", cores=16,
+          python_path=("/zoo", "/zoo/PyTorch"), directory="/home/user")
+PLACE = Place(rank=3, local_rank=3, device_id=3)
+
+
+def environment(user=None, place=PLACE, **changes):
+    return rank_environment(dataclasses.replace(JOB, **changes), place, user or {}, "/logs")
+
+
+def test_torch_on_npu_has_torchs_and_ascends_identity():
+    values = environment().set
+    assert values["RANK"] == values["RANK_ID"] == values["ASCEND_DEVICE_ID"] == "3"
+    assert values["WORLD_SIZE"] == values["RANK_SIZE"] == "8"
+    assert (values["MASTER_ADDR"], values["MASTER_PORT"]) == ("127.0.0.1", "29500")
+    assert values["DEVICE_ID"] == "3" and values["JOB_ID"] == "10087"
+
+
+def test_several_npu_ranks_get_time_to_meet():
+    values = environment().set
+    assert 120 <= int(values["HCCL_CONNECT_TIMEOUT"]) <= 7200
+    assert int(values["HCCL_EXEC_TIMEOUT"]) % 68 == 0
+
+
+@pytest.mark.parametrize("framework", ["pytorch", "tensorflow"])
+def test_one_rank_loses_rank_table_and_cm_variables(framework):
+    result = environment(framework=framework, world_size=1, local_size=1)
+    assert set(CM_VARIABLES) | {"RANK_TABLE_FILE"} <= set(result.removed)
+
+
+def test_one_torch_rank_joins_no_group():
+    result = environment(world_size=1, local_size=1, master_port=0)
+    assert {"RANK", "WORLD_SIZE", "MASTER_PORT"} <= set(result.removed)
+    assert result.set["RANK_SIZE"] == "1"
+
+
+def test_a_users_value_of_a_default_is_kept_and_told():
+    result = environment({"HCCL_CONNECT_TIMEOUT": "600"})
+    assert result.kept["HCCL_CONNECT_TIMEOUT"] == "600"
+    assert "HCCL_CONNECT_TIMEOUT" not in result.set
+
+
+def test_a_users_value_never_changes_who_a_rank_is():
+    result = environment({"RANK": "0", "ASCEND_DEVICE_ID": "0"})
+    assert result.set["RANK"] == result.set["ASCEND_DEVICE_ID"] == "3"
+
+
+def test_nothing_is_both_set_and_removed():
+    for job in ({}, {"world_size": 1, "local_size": 1}, {"framework": "tensorflow"}):
+        result = environment(**job)
+        assert not set(result.set) & set(result.removed)
+
+
+def test_tensorflow_with_a_rank_table_has_no_cm_variables():
+    result = environment(framework="tensorflow", rank_table="/table.json")
+    assert result.set["RANK_TABLE_FILE"] == "/table.json" and result.set["RANK_ID"] == "3"
+    assert set(CM_VARIABLES) <= set(result.removed)
+
+
+def test_tensorflow_without_a_rank_table_has_cm_variables_and_no_rank():
+    result = environment(framework="tensorflow", master_addr="10.0.0.1", host_address="10.0.0.2")
+    assert result.set["CM_CHIEF_IP"] == "10.0.0.1" and result.set["CM_WORKER_IP"] == "10.0.0.2"
+    assert result.set["CM_WORKER_SIZE"] == "8"
+    assert {"RANK_TABLE_FILE", "RANK_ID", "RANK_SIZE"} <= set(result.removed)
+    assert result.set["ASCEND_DEVICE_ID"] == "3"
+
+
+def test_tensorflow_keeps_its_log_level_low_enough_to_prove_the_device():
+    assert environment(framework="tensorflow").set["TF_CPP_MIN_LOG_LEVEL"] == "0"
+
+
+def test_a_rank_table_and_cm_variables_at_once_are_an_error():
+    job = dataclasses.replace(JOB, framework="tensorflow", rank_table="/table.json")
+    with pytest.raises(UsageError, match="CM_CHIEF_IP"):
+        check_cluster_variables(job, {"CM_CHIEF_IP": "1.2.3.4"})
+
+
+def test_several_machines_tell_hccl_the_way_between_them():
+    result = environment(node_count=2, world_size=16, host_address="10.0.0.2")
+    assert result.set["HCCL_IF_IP"] == "10.0.0.2"
+    assert "HCCL_IF_IP" not in environment().set
+
+
+def test_cpu_ranks_share_the_cores():
+    values = environment(device="cpu").set
+    assert values["OMP_NUM_THREADS"] == "2" and values["GLOO_SOCKET_IFNAME"] == "lo"
+    assert environment(device="cpu", cores=2).set["OMP_NUM_THREADS"] == "1"
+
+
+def test_cpu_and_gpu_have_nothing_of_ascend():
+    for device in ("cpu", "gpu"):
+        assert not [name for name in environment(device=device).set
+                    if name.startswith(("ASCEND", "HCCL", "RANK_"))]
+
+
+def test_local_rank_is_the_devices_number():
+    values = environment(device="gpu", place=Place(rank=1, local_rank=1, device_id=5)).set
+    assert values["LOCAL_RANK"] == "5" and values["RANK"] == "1"
+
+
+def test_python_finds_the_checkout_first_and_the_users_folders_from_anywhere():
+    result = environment({"PYTHONPATH": "lib:/zoo:/opt/x"})
+    assert result.set["PYTHONPATH"] == "/zoo:/zoo/PyTorch:/home/user/lib:/opt/x"

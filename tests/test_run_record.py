@@ -1,0 +1,136 @@
+"""The record says what the events say, and refuses what is no record."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+
+from common import run_log, run_record
+from common.errors import ZooError
+from tests.run_events import START, evaluation, step, whole_run
+
+
+def record_of(events: List[Dict[str, Any]]) -> run_record.RunRecord:
+    return run_record.from_events(events, "smoke", "zoo launch …")
+
+
+def test_a_whole_run_is_complete_with_final_and_best_metrics() -> None:
+    record = record_of(whole_run())
+    assert (record.status, record.reason) == ("complete", "")
+    assert record.metrics.final == {"accuracy": 91.5, "loss": 0.5}
+    assert record.metrics.best_on_validation["accuracy"] == 91.0
+    assert record.metrics.best_on_validation["epoch"] == 2
+    assert record.metrics.n_eval == 40
+    assert record.checkpoint_sha256 == "e" * 64
+
+
+def test_the_curve_has_a_point_for_each_epoch() -> None:
+    assert record_of(whole_run()).metrics.curve == [
+        {"epoch": 1, "step": 10, "train_loss": 1.0, "validation_accuracy": 51.0,
+         "validation_loss": 0.5},
+        {"epoch": 2, "step": 20, "train_loss": 0.5, "validation_accuracy": 52.0,
+         "validation_loss": 0.5}]
+
+
+def test_speed_is_all_samples_over_all_seconds_after_the_warm_up() -> None:
+    events = [dict(START)] + [step(number, seconds=100.0) for number in range(1, 5)]
+    events += [step(number, seconds=0.5 if number % 2 else 1.5) for number in range(5, 21)]
+    speed = record_of(events).speed
+    assert (speed.warmup_steps, speed.measured_steps) == (4, 16)
+    assert speed.samples_per_second == pytest.approx(32 * 16 / 16.0)
+    assert (speed.step_seconds_p50, speed.step_seconds_p90) == (0.5, 1.5)
+    assert speed.data_wait == pytest.approx(0.01)
+
+
+def test_each_life_of_a_resumed_run_has_its_own_warm_up() -> None:
+    events = [dict(START)] + [step(number) for number in range(1, 11)]
+    events += [dict(START, resumed_step=10)] + [step(number) for number in range(11, 21)]
+    assert record_of(events).speed.warmup_steps == 4
+
+
+def test_the_pause_between_two_lives_is_no_wall_time() -> None:
+    events = [dict(START), step(1), dict(START, time=9000.0, resumed_step=1),
+              dict(step(2), time=9003.0)]
+    assert record_of(events).speed.wall_seconds == 4.0
+
+
+def test_a_run_without_an_end_is_aborted() -> None:
+    record = record_of(whole_run()[:5])
+    assert (record.status, record.reason) == ("aborted", "ended without a word")
+    assert record.metrics.final == {}
+    assert record.progress.steps == 4
+
+
+def test_a_failed_run_is_aborted_with_its_reason() -> None:
+    record = record_of([dict(START), {"event": "end", "time": 1.0, "status": "failed",
+                                      "reason": "the loss is nan at step 7"}])
+    assert (record.status, record.reason) == ("aborted", "the loss is nan at step 7")
+
+
+def test_unhealthy_steps_are_counted() -> None:
+    events = [dict(START), step(1), step(2, loss="nan"), step(3, skipped=True)]
+    health = record_of(events).health
+    assert (health.nonfinite_steps, health.loss_scale_skips) == (1, 1)
+
+
+def test_a_run_that_never_began_has_no_record() -> None:
+    with pytest.raises(ZooError, match="no start event"):
+        record_of([])
+
+
+def test_the_best_is_never_taken_from_the_test_set() -> None:
+    events = [dict(START), evaluation("progress", "validation", 1, 40.0),
+              evaluation("final", "test", 1, 99.0)]
+    assert record_of(events).metrics.best_on_validation == {}
+
+
+def test_a_record_survives_its_file(tmp_path: Path) -> None:
+    record = record_of(whole_run())
+    assert run_record.read_record(run_record.write_record(record, tmp_path)) == record
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"schema_version": 2}, "schema version 1"),
+    ({"surprise": 1}, "unknown key 'surprise'"),
+    ({"status": "good"}, "status is 'good'"),
+    ({"batch": {"per_device": 1}}, "missing or unknown key 'total'"),
+])
+def test_what_is_no_record_is_refused(change: Dict[str, Any], message: str) -> None:
+    content = dataclasses.asdict(record_of(whole_run()))
+    content.update(change)
+    with pytest.raises(ZooError, match=message):
+        run_record.from_json(json.dumps(content), "x.json")
+
+
+def test_a_missing_key_is_named() -> None:
+    content = dataclasses.asdict(record_of(whole_run()))
+    del content["seed"]
+    with pytest.raises(ZooError, match="'seed'"):
+        run_record.from_json(json.dumps(content), "x.json")
+
+
+def test_text_that_is_no_json_is_refused() -> None:
+    with pytest.raises(ZooError, match="x.json is not JSON"):
+        run_record.from_json("{", "x.json")
+
+
+def test_a_run_folder_gives_its_record_with_case_command_and_log(tmp_path: Path) -> None:
+    with run_log.RunLog(tmp_path / "rank_0") as log:
+        for event in whole_run():
+            fields = {name: value for name, value in event.items()
+                      if name not in ("event", "time")}
+            log.event(event["event"], **fields)
+    (tmp_path / "run.json").write_text('{"case": "full_1p", "command": "zoo launch x full_1p"}')
+    (tmp_path / "train_0.log").write_text("a line\n")
+    record = run_record.from_run_folder(tmp_path)
+    assert (record.case, record.command) == ("full_1p", "zoo launch x full_1p")
+    assert record.log_sha256 is not None and len(record.log_sha256) == 64
+
+
+def test_a_folder_without_a_run_log_is_no_run_folder(tmp_path: Path) -> None:
+    with pytest.raises(ZooError, match="is not a run folder"):
+        run_record.from_run_folder(tmp_path)

@@ -1,0 +1,88 @@
+"""Data out of pickles without running them."""
+
+from __future__ import annotations
+
+import collections
+import pickle
+
+import numpy as np
+import pytest
+
+from common.errors import ZooError
+from common.safe_pickle import StoredArray, load_data_pickle
+
+PROTOCOLS = range(0, 5)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_plain_data_comes_back_as_it_was(protocol):
+    data = {"numbers": [1, -2, 3.5, 2**70], "text": "Bär", "none": None, "pair": (True, b"\xff")}
+    assert load_data_pickle(pickle.dumps(data, protocol), "file") == data
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("dtype", ["u1", "<i8", ">i2", "<f4"])
+def test_arrays_come_back_as_they_were(protocol, dtype):
+    array = np.arange(6).reshape(2, 3).astype(dtype)
+    loaded = load_data_pickle(pickle.dumps(array, protocol), "file")
+    assert isinstance(loaded, StoredArray)
+    assert loaded.to_numpy().dtype == array.dtype
+    assert (loaded.to_numpy() == array).all()
+
+
+def test_fortran_order_is_kept():
+    array = np.asfortranarray(np.arange(6).reshape(2, 3))
+    loaded = load_data_pickle(pickle.dumps(array, 2), "file")
+    assert (loaded.to_numpy() == array).all()
+
+
+@pytest.mark.parametrize("encoding", ["bytes", "latin1"])
+def test_arrays_of_python_2_are_read_under_both_encodings(encoding):
+    content = (
+        b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+        b"(K\x01K\x02\x85cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xff"
+        b"J\xff\xff\xff\xffK\x00tb\x89U\x02\x07\xfetb."
+    )
+    assert load_data_pickle(content, "file", encoding).to_numpy().tolist() == [7, 254]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"cos\nsystem\n(S'true'\ntR.",
+        b"cbuiltins\neval\n(S'1'\ntR.",
+        b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R.",
+        b"(S'true'\nios\nsystem\n.",
+        b"cnumpy\nload\n.",
+        b"\x80\x04\x8c\x05numpy\x8c\x11ndarray.__class__\x93.",
+    ],
+)
+def test_any_other_name_is_refused_with_one_line(content):
+    with pytest.raises(ZooError, match="^file: refused") as caught:
+        load_data_pickle(content, "file")
+    assert "\n" not in str(caught.value)
+
+
+def test_objects_of_known_classes_are_refused_too():
+    with pytest.raises(ZooError, match="collections.OrderedDict"):
+        load_data_pickle(pickle.dumps(collections.OrderedDict(a=1)), "file")
+
+
+def test_an_array_of_objects_is_refused():
+    with pytest.raises(ZooError, match="not a plain number"):
+        load_data_pickle(pickle.dumps(np.array([{}], dtype=object), 2), "file")
+
+
+def test_a_pickle_cannot_change_how_the_next_is_read():
+    setting = b"cnumpy.core.multiarray\n_reconstruct\n(N(S'__name__'\nS'changed'\ndtb."
+    with pytest.raises(ZooError):
+        load_data_pickle(setting, "file")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"garbage", b"\x80\x02](K", b"\x80\x09N.", b"\x82\x01.", b"Pname\n.", b"0."]
+)
+def test_a_damaged_pickle_is_one_line(content):
+    with pytest.raises(ZooError, match="^file: ") as caught:
+        load_data_pickle(content, "file")
+    assert "\n" not in str(caught.value)
