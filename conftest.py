@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 from pathlib import Path
 from typing import Callable, List
 
@@ -14,18 +15,24 @@ FRAMEWORKS = {"pytorch": "torch", "tensorflow": "tensorflow"}
 
 
 @pytest.fixture(scope="session")
-def zoo_data() -> Callable[[str], Path]:
+def zoo_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Gives the path of a real dataset by its name under ZOO_DATA (default: data/ in the checkout).
 
-    The test is skipped, with the reason said, where the dataset is absent.
+    A dataset that is there as NAME.tar.xz is unpacked for the session. The test is skipped, with
+    the reason said, where the dataset is absent.
     """
     folder = Path(os.environ.get("ZOO_DATA") or CHECKOUT / "data")
+    unpacked = tmp_path_factory.mktemp("zoo_data")
 
     def find(name: str) -> Path:
-        path = folder / name
-        if not path.exists():
+        archive = folder / (name + ".tar.xz")
+        if (folder / name).exists():
+            return folder / name
+        if not archive.exists():
             pytest.skip("no {} in {}; set ZOO_DATA to the folder that has it".format(name, folder))
-        return path
+        if not (unpacked / name).exists():
+            shutil.unpack_archive(str(archive), str(unpacked))
+        return unpacked / name
     return find
 
 

@@ -83,12 +83,22 @@ def earlier_runs(folder: Path) -> List[Path]:
 
 def find_weights(folder: Path, patterns: Sequence[str]) -> Optional[Path]:
     """The newest file of the first pattern that any matches, here or else in an earlier run."""
-    for run in [folder] + earlier_runs(folder):
+    for run in _with_linked([folder] + earlier_runs(folder)):
         for pattern in patterns:
             files = [path for path in run.glob(pattern) if path.is_file()]
             if files:
                 return max(files, key=lambda path: (path.stat().st_mtime, path.name))
     return None
+
+
+def _with_linked(folders: Sequence[Path]) -> List[Path]:
+    """The folders, a log's folder followed by that of the run whose log it holds."""
+    found: List[Path] = []
+    for folder in folders:
+        found.append(folder)
+        run = read_marker(folder).get("log_of")
+        found += [Path(run)] if run else []
+    return found
 
 
 def claim_fresh(folder: Path, purpose: str) -> Claim:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
+import os
 import sys
 from typing import IO, Any, Optional
 
@@ -64,11 +66,17 @@ class Terminal:
             try:
                 self._stream.write(text.encode(encoding, "replace").decode(encoding))
             except (BrokenPipeError, ValueError):
-                self._gone = True  # nobody reads any more; the run and its log go on
+                self._give_up()
 
     def _flush(self) -> None:
         if not self._gone:
             try:
                 self._stream.flush()
             except (BrokenPipeError, ValueError):
-                self._gone = True
+                self._give_up()
+
+    def _give_up(self) -> None:
+        """Nobody reads any more: the run and its log go on, without a word at the end."""
+        self._gone = True
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())

@@ -322,6 +322,13 @@ def test_evaluation_takes_the_best_weights_of_the_run_it_replaces(zoo):
     assert keys["TrainAccuracy"] == "97.25" and keys["ActualFPS"] == "NA"
 
 
+def test_evaluation_finds_the_weights_of_a_run_elsewhere_whose_log_is_here(zoo):
+    zoo.launch("full_1p", "--output_path=mine")
+    zoo.launch("eval_1p")
+    assert "--pth_path={}".format(zoo.root / "mine" / "ckpt" / "best.pt") \
+        in process_of(zoo.output / "0")["argv"]
+
+
 def test_a_second_evaluation_still_finds_the_weights(zoo):
     zoo.launch("full_1p")
     zoo.launch("eval_1p")
@@ -474,6 +481,18 @@ def test_a_dry_run_as_json_is_the_plan(zoo):
     plan = json.loads(zoo.launch("full_8p", "--dry_run", "--json", "--output_path=mine").stdout)
     assert plan["world_size"] == 8 and len(plan["ranks"]) == 8
     assert plan["run_folder"] == str(zoo.root / "mine")
+
+
+def test_json_without_a_dry_run_is_told(zoo):
+    assert zoo.launch("full_1p", "--json").returncode == 64 and not zoo.output.exists()
+
+
+def test_a_reader_that_goes_away_does_not_change_the_exit_code(zoo):
+    job = zoo.start("full_1p", "--step_seconds=0.1")
+    job.stdout.close()
+    assert job.wait(timeout=30) == 0
+    job.stderr.close()
+    assert "Final Train Accuracy" in (zoo.output / "0" / "train_0.log").read_text()
 
 
 # --- environment and cores of the processes ---

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from pathlib import Path
 from typing import Any, Dict, List, Optional
@@ -88,7 +89,10 @@ class CheckpointFolder:
         return self._write(self.folder / BEST, content)
 
     def _write(self, path: Path, content: Dict[str, Any]) -> Saved:
-        save_atomically(path, lambda stream: torch.save(content, stream))
+        # In memory first: torch's own writer aborts the process when the disk is full.
+        packed = io.BytesIO()
+        torch.save(content, packed)
+        save_atomically(path, lambda stream: stream.write(packed.getbuffer()))
         position = content["position"]
         saved = Saved(path, position["step"], position["epoch"], sha256_of(path))
         write_atomically(_description(path), json.dumps(

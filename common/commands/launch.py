@@ -45,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     if asks_for_help(words):
         return _help(model, case)
     request = make_request(model, case, words)
+    if request.flags.json and not request.flags.dry_run:
+        raise UsageError("--json is the form of a plan: give --dry_run too")
     if request.flags.dry_run:
         plan = request.plan()
         print(json.dumps(as_json(plan), indent=1) if request.flags.json else as_text(plan))

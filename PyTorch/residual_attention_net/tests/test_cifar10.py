@@ -210,15 +210,8 @@ def test_the_manifest_changes_with_any_file(tmp_path):
     assert before != after
 
 
-def _real_folder() -> str:
-    root = os.environ.get("ZOO_DATA", "data")
-    if not (Path(root) / FOLDER_NAME).is_dir():
-        pytest.skip(f"{FOLDER_NAME} is not in {root}: set ZOO_DATA to the folder that holds it")
-    return root
-
-
-def test_the_published_files_give_ten_balanced_classes():
-    read = load_cifar10(_real_folder())
+def test_the_published_files_give_ten_balanced_classes(zoo_data):
+    read = load_cifar10(str(zoo_data(FOLDER_NAME)))
     assert read.train.images.shape == (50000, 32, 32, 3)
     assert np.bincount(read.train.labels).tolist() == [5000] * 10
     assert np.bincount(read.test.labels).tolist() == [1000] * 10

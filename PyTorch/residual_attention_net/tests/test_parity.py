@@ -95,7 +95,7 @@ def outcome(case: reference.Case, dtype: Any, training: bool) -> Outcome:
     gradients = {name: p.grad.double().numpy() for name, p in network.named_parameters()}
     return Outcome(
         logits.detach().double().numpy(),
-        float(loss),
+        loss.item(),
         act,
         actdot,
         {name: float(numpy.linalg.norm(gradient)) for name, gradient in gradients.items()},
@@ -209,7 +209,7 @@ def test_three_steps_of_sgd_follow_the_references_losses_and_weight_changes(case
     losses, changes = [], []
     for _ in range(3):
         loss = loss_of(network, case, torch.float64)[1]
-        losses.append(float(loss))
+        losses.append(loss.item())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -1,0 +1,182 @@
+"""Files of tensors are read, and nothing in a file is run."""
+
+import builtins
+import io
+import os
+import pickle
+import tarfile
+from collections import OrderedDict
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from common.errors import ZooError  # noqa: E402
+from residual_attention_net import safe_load as module  # noqa: E402
+from residual_attention_net.safe_load import AllowListUnpickler, allow_list_pickle  # noqa: E402
+from residual_attention_net.safe_load import safe_load  # noqa: E402
+
+pytestmark = pytest.mark.pytorch
+FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+# The reader of torch 1.8 is tried on every torch: only there is it the one that is used.
+READERS = pytest.mark.parametrize("reader", ["torch's", "allow-list"])
+
+
+class Runs:
+    """Pickles as a call of `function`."""
+
+    def __init__(self, function, *arguments):
+        self.call = (function, arguments)
+
+    def __reduce__(self):
+        return self.call
+
+
+def use(reader, monkeypatch):
+    if reader == "allow-list":
+        load = torch.load
+        options = {"pickle_module": allow_list_pickle()}
+        if "weights_only" in load.__code__.co_varnames:
+            options["weights_only"] = False
+        monkeypatch.setattr(
+            module, "_load_tensors", lambda path: load(str(path), map_location="cpu", **options)
+        )
+
+
+def saved(value, path, zipped=True, **options):
+    torch.save(value, str(path), _use_new_zipfile_serialization=zipped, **options)
+    return path
+
+
+def checkpoint():
+    tensors = OrderedDict(weight=torch.randn(3, 4), half=torch.randn(2).half(),
+                          counter=torch.tensor(3), flag=torch.tensor([True]))
+    tensors._metadata = OrderedDict(version=1)
+    return {"state_dict": tensors, "epoch": 7, "rate": 0.1, "names": ["a", ("b", None)],
+            "raw": b"\xff\x00", "kinds": {1, 2}, "dtype": torch.float32,
+            "parameter": torch.nn.Parameter(torch.ones(2))}
+
+
+@READERS
+@FORMATS
+def test_tensors_containers_and_numbers_come_back(tmp_path, monkeypatch, zipped, reader):
+    use(reader, monkeypatch)
+    expected = checkpoint()
+    found = safe_load(saved(expected, tmp_path / "a.pth", zipped))
+    for name, tensor in expected["state_dict"].items():
+        assert torch.equal(found["state_dict"][name], tensor)
+        assert found["state_dict"][name].dtype is tensor.dtype
+    plain = ("epoch", "rate", "names", "raw", "kinds", "dtype")
+    assert {name: found[name] for name in plain} == {name: expected[name] for name in plain}
+    assert torch.equal(found["parameter"], expected["parameter"])
+
+
+@READERS
+@FORMATS
+@pytest.mark.parametrize(
+    "function, arguments",
+    [
+        (os.system, ("touch {}",)),
+        (builtins.eval, ("open({!r}, 'w')",)),
+        (builtins.exec, ("open({!r}, 'w')",)),
+        (builtins.getattr, (os, "system")),
+        (torch.load, ("{}",)),
+        (torch.hub.load, ("{}", "x")),
+    ],
+    ids=["os.system", "eval", "exec", "getattr", "torch.load", "torch.hub.load"],
+)
+def test_a_pickle_that_calls_something_is_refused_and_nothing_is_run(
+    tmp_path, monkeypatch, function, arguments, zipped, reader
+):
+    use(reader, monkeypatch)
+    trace = tmp_path / "run"
+    arguments = tuple(a.format(str(trace)) if isinstance(a, str) else a.__name__ for a in arguments)
+    path = saved({"x": Runs(function, *arguments)}, tmp_path / "a.pth", zipped)
+    with pytest.raises(ZooError, match="has no need of|not a checkpoint") as caught:
+        safe_load(path)
+    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+    assert not trace.exists()
+
+
+def test_the_refusal_names_what_the_file_asked_for(tmp_path):
+    path = saved(Runs(os.system, "true"), tmp_path / "a.pth")
+    with pytest.raises(ZooError, match=r"names (posix|nt)\.system, which a checkpoint"):
+        safe_load(path)
+
+
+@READERS
+@FORMATS
+def test_a_whole_module_is_refused_by_name(tmp_path, monkeypatch, zipped, reader):
+    use(reader, monkeypatch)
+    with pytest.raises(ZooError, match=r"names torch\.nn\.modules\.linear\.Linear"):
+        safe_load(saved(torch.nn.Linear(2, 2), tmp_path / "a.pth", zipped))
+
+
+@READERS
+def test_a_plain_pickle_is_refused(tmp_path, monkeypatch, reader):
+    use(reader, monkeypatch)
+    path, trace = tmp_path / "a.pkl", tmp_path / "run"
+    path.write_bytes(pickle.dumps(Runs(os.system, "touch %s" % trace), protocol=2))
+    with pytest.raises(ZooError):
+        safe_load(path)
+    assert not trace.exists()
+
+
+@READERS
+@FORMATS
+@pytest.mark.parametrize("kept", [0.0, 0.001, 0.1, 0.5, 0.99])
+def test_a_truncated_file_is_one_line(tmp_path, monkeypatch, kept, zipped, reader):
+    use(reader, monkeypatch)
+    path = saved({"weight": torch.randn(100, 100)}, tmp_path / "a.pth", zipped)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(ZooError, match="truncated|empty") as caught:
+        safe_load(path)
+    assert "\n" not in str(caught.value)
+
+
+@READERS
+@pytest.mark.parametrize("content", [b"hello, I am text\n", b"\x00" * 64, b"\x89PNG\r\n\x1a\n",
+                                     b"PK\x03\x04 not quite a zip"])
+def test_a_file_of_another_kind_is_one_line(tmp_path, monkeypatch, content, reader):
+    use(reader, monkeypatch)
+    path = tmp_path / "a.pth"
+    path.write_bytes(content)
+    with pytest.raises(ZooError, match="not a checkpoint") as caught:
+        safe_load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_and_a_folder_are_one_line(tmp_path):
+    for path in (tmp_path / "none.pth", tmp_path):
+        with pytest.raises(ZooError, match="can't read"):
+            safe_load(path)
+
+
+def test_a_tar_archive_is_refused_before_anything_unpacks_it(tmp_path):
+    (tmp_path / "storages").write_bytes(b"x")
+    with tarfile.open(str(tmp_path / "a.pth"), "w") as archive:
+        archive.add(str(tmp_path / "storages"), "storages")
+    with pytest.raises(ZooError, match="is a tar archive"):
+        safe_load(tmp_path / "a.pth")
+
+
+def test_a_torchscript_program_is_refused_before_it_is_loaded(tmp_path):
+    path = str(tmp_path / "a.pt")
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.zeros(1, 2)), path)
+    with pytest.raises(ZooError, match="TorchScript program"):
+        safe_load(path)
+
+
+def test_the_allow_list_sets_attributes_on_nothing_that_outlives_the_load():
+    # GLOBAL torch FloatStorage, then BUILD with a dictionary of attributes.
+    stream = io.BytesIO(b"\x80\x02ctorch\nFloatStorage\n}X\x04\x00\x00\x00evilK\x01sb.")
+    with pytest.raises(pickle.UnpicklingError, match="may not be changed"):
+        AllowListUnpickler(stream).load()
+    assert not hasattr(torch.FloatStorage, "evil")
+
+
+def test_the_allow_list_knows_no_name_inside_an_allowed_one():
+    stream = io.BytesIO(b"\x80\x04\x8c\x05torch\x8c\x16FloatStorage.from_file\x93.")
+    with pytest.raises(pickle.UnpicklingError, match="not allowed"):
+        AllowListUnpickler(stream).load()

@@ -1,0 +1,107 @@
+"""The networks' test/*.sh and ModelArts entries: the ModelZoo's contract, from any directory."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fake_zoo import REPOSITORY
+
+SCRIPTS = sorted(REPOSITORY.glob("*/*/test/train_*.sh"))
+NETWORKS = sorted(path.parent for path in REPOSITORY.glob("*/*/model.yaml")
+                  if path.parts[-3] in ("PyTorch", "TensorFlow"))
+
+
+def run(command, directory):
+    environment = dict(os.environ, ZOO_PYTHON=sys.executable)
+    return subprocess.run(command, cwd=str(directory), env=environment, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60,
+                          universal_newlines=True)
+
+
+def name_of(path):
+    return str(path.relative_to(REPOSITORY))
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=name_of)
+def test_every_network_has_the_contracts_scripts(network):
+    names = {path.name for path in (network / "test").glob("*.sh")}
+    assert {"train_full_1p.sh", "train_full_8p.sh", "train_performance_1p.sh",
+            "train_performance_8p.sh", "train_eval_1p.sh"} <= names
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=name_of)
+def test_a_script_is_short_utf8_with_unix_lines(script):
+    content = script.read_bytes()
+    assert b"\r" not in content and content.decode("utf-8").count("\n") <= 8
+    assert os.access(str(script), os.X_OK)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=name_of)
+def test_help_is_text_and_exit_code_0(script, tmp_path):
+    done = run(["bash", str(script), "--help"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "--data_path=DIR" in done.stdout and "--batch_size=N" in done.stdout
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=name_of)
+def test_missing_data_path_is_one_line_and_exit_code_1(script, tmp_path):
+    done = run(["bash", str(script)], tmp_path)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1 and "--data_path" in done.stderr
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=name_of)
+def test_a_dry_run_for_npu_prints_here(script, tmp_path):
+    weights = tmp_path / "w.pt"
+    weights.write_text("")
+    done = run(["bash", str(script), "--data_path={}".format(tmp_path), "--device=npu",
+                "--dry_run", "--pth_path={}".format(weights)], tmp_path)
+    assert done.returncode == 0, done.stderr
+    ranks = 8 if "8p" in script.name else 1
+    assert done.stdout.count("ASCEND_DEVICE_ID=") == ranks
+
+
+def test_a_link_with_a_space_in_its_path_works_from_anywhere(tmp_path):
+    folder = tmp_path / "a b"
+    folder.mkdir()
+    link = folder / "my script.sh"
+    link.symlink_to(SCRIPTS[0])
+    assert run(["bash", "a b/my script.sh", "--help"], tmp_path).returncode == 0
+
+
+def test_a_copied_checkout_with_a_space_in_its_path_works(tmp_path):
+    copy = tmp_path / "my zoo"
+    for folder in ("common", "scripts"):
+        copy.mkdir(exist_ok=True)
+        (copy / folder).symlink_to(REPOSITORY / folder)
+    script = SCRIPTS[0]
+    target = copy / script.relative_to(REPOSITORY)
+    target.parent.mkdir(parents=True)
+    target.write_bytes(script.read_bytes())
+    card = script.parent.parent / "model.yaml"
+    (target.parent.parent / "model.yaml").write_bytes(card.read_bytes())
+    done = run(["bash", str(target), "--help"], tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+ENTRIES = sorted(REPOSITORY.glob("*/*/modelarts_entry_*.py"))
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=name_of)
+def test_a_modelarts_entry_passes_folders_and_exit_code_on(entry, tmp_path):
+    done = run([sys.executable, str(entry), "--data_url", str(tmp_path), "--train_url",
+                str(tmp_path / "results"), "--device=npu", "--dry_run"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "run folder   {}".format(tmp_path / "results" / "output") in done.stdout
+    assert "--data_path={}".format(tmp_path) in done.stdout
+    failed = run([sys.executable, str(entry), "--data_url", str(tmp_path / "none")], tmp_path)
+    assert failed.returncode == 1
+
+
+def test_modelarts_has_an_entry_for_accuracy_and_one_for_speed():
+    for network in NETWORKS:
+        assert {Path(path).name for path in network.glob("modelarts_entry_*.py")} \
+            == {"modelarts_entry_acc.py", "modelarts_entry_perf.py"}
