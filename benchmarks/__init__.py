@@ -1,0 +1,1 @@
+"""Speed, each network beside the plain baseline that it is compared to."""

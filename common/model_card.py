@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 from common.card_reader import Scalar, Section, load_yaml
-from common.errors import ZooError
+from common.errors import UsageError
 
 SCHEMA_VERSION = 1
 FILE_NAME = "model.yaml"
@@ -152,10 +152,10 @@ class ModelCard:
     published: Tuple[PublishedTable, ...]
 
     def task(self, name: Optional[str]) -> Task:
-        """A task by name, the default one for None; ZooError names the tasks there are."""
+        """A task by name, the default one for None; UsageError names the tasks there are."""
         wanted = self.default_task if name is None else name
         if wanted not in self.tasks:
-            raise ZooError(
+            raise UsageError(
                 "{} has no task {!r}; there are: {}".format(
                     self.name, wanted, ", ".join(self.tasks)
                 )

@@ -18,8 +18,9 @@ from common.model_card import read_card
 from tests.fake_zoo import FAKE_MODEL
 
 CASES = read_card(FAKE_MODEL / "PyTorch" / "fake_net" / "model.yaml").task(None).cases
-RESULT = CaseResult(network="fake_net", world_size=8, batch_size=32, case_name="fake_net_bs32_8p_acc",
-                    samples_per_second=1280.0, accuracy=94.134, loss=0.25, seconds=61.6)
+RESULT = CaseResult(network="fake_net", world_size=8, batch_size=32,
+                    case_name="fake_net_bs32_8p_acc", samples_per_second=1280.0,
+                    accuracy=94.134, loss=0.25, seconds=61.6)
 
 
 def test_the_case_file_is_key_equals_value():

@@ -117,11 +117,12 @@ def test_missing_speed_fails_a_performance_case(zoo):
 
 
 def test_first_rank_starts_soon_after_the_command(zoo):
-    zoo.launch("full_1p")
-    zoo.launch("full_1p")  # compiled and in the disk cache, as on every day but the first
-    seconds = marker(zoo.output / "0")["launcher_seconds"]
-    print("launcher: {} s until the first rank runs".format(seconds))
-    assert seconds < 1.0  # 0.2 s on an idle machine; this one may be busy with other tests
+    seconds = []
+    for _ in range(3):
+        zoo.launch("full_1p", "--train_steps=1")
+        seconds.append(marker(zoo.output / "0")["launcher_seconds"])
+    print("launcher: {} s until the first rank runs".format(min(seconds)))
+    assert min(seconds) < 1.0  # 0.2 s on an idle machine; this one may be busy with other tests
 
 
 # --- flags ---
@@ -460,12 +461,10 @@ def test_more_ranks_than_accelerators_is_told(zoo):
     assert done.returncode == 64 and "--device npu" in done.stderr
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
-def test_a_read_only_output_path_is_told(zoo):
-    folder = zoo.root / "locked"
-    folder.mkdir(mode=0o555)
-    done = zoo.launch("full_1p", "--output_path=locked/run")
-    assert done.returncode == 1 and "can't be written" in done.stderr
+def test_an_output_path_that_can_not_be_written_is_told(zoo):
+    done = zoo.launch("full_1p", "--output_path=/proc/zoo-run")  # not even the superuser may
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert "--output_path /proc/zoo-run can't be written" in done.stderr
 
 
 # --- dry run ---

@@ -33,7 +33,8 @@ def test_a_card_holds_tasks_cases_and_published_figures(card_file):
 
 
 def test_flags_of_one_action_come_before_those_of_all(card_file):
-    edit(card_file, "    paths:", "    flags_of:\n      evaluate: {batch_size: test_batch}\n    paths:")
+    edit(card_file, "    paths:",
+         "    flags_of:\n      evaluate: {batch_size: test_batch}\n    paths:")
     task = read_card(card_file).task(None)
     assert task.entry_flag("evaluate", "batch_size") == "test_batch"
     assert task.entry_flag("train", "batch_size") == "train_batch_size"

@@ -34,10 +34,11 @@ def test_no_name_means_two_modes():
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("name", """must_keep_origin_dtype force_fp32 cube_fp16in_fp32out
-    allow_fp32_to_fp16 allow_fp32_to_bf16 allow_mix_precision allow_mix_precision_fp16
-    allow_mix_precision_bf16 force_fp16 origin mixed_float16 mixed_bfloat16 fp16
-    O0 O1 O2 O3""".split())
+@pytest.mark.parametrize("name", [
+    "must_keep_origin_dtype", "force_fp32", "cube_fp16in_fp32out", "allow_fp32_to_fp16",
+    "allow_fp32_to_bf16", "allow_mix_precision", "allow_mix_precision_fp16",
+    "allow_mix_precision_bf16", "force_fp16", "origin", "mixed_float16", "mixed_bfloat16", "fp16",
+    "O0", "O1", "O2", "O3"])
 def test_the_vocabulary_has(name):
     assert precision.canonical_name(name) in precision.TABLE
 

@@ -106,7 +106,7 @@ def test_elsewhere_there_is_no_progress_line():
 def test_a_character_that_comes_in_two_parts_is_whole():
     stream = io.StringIO()
     terminal = Terminal(stream, stream)
-    data = "训练\n".encode("utf-8")
+    data = "训练\n".encode()
     terminal.pass_on(data[:4])
     terminal.pass_on(data[4:])
     assert stream.getvalue() == "训练\n"

@@ -299,6 +299,12 @@ def test_no_test_at_all_fails(tested):
     assert tested("--stack=current", CODE_current="5").returncode == 1
 
 
+def test_a_choice_that_no_stack_has_a_test_for_fails(tested, with_python_3_7):
+    ended = tested("-k", "mistyped", CODE_current="5", CODE_reference="5")
+    assert ended.returncode == 1
+    assert ended.stderr == "error: no test ran\n"
+
+
 def test_a_choice_that_one_stack_has_no_test_for_passes_on_the_other(tested, with_python_3_7):
     assert tested("-k", "only on current", CODE_reference="5").returncode == 0
 

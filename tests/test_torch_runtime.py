@@ -214,7 +214,7 @@ def test_the_module_imports_no_framework_by_itself():
 def run_python(code, *arguments, **variables):
     environment = dict(os.environ, PYTHONPATH=str(ROOT), **variables)
     return subprocess.run([sys.executable, "-c", code, *arguments], env=environment, check=True,
-                          stdout=subprocess.PIPE, universal_newlines=True, timeout=120).stdout
+                          stdout=subprocess.PIPE, text=True, timeout=120).stdout
 
 
 def free_port():

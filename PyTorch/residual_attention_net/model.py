@@ -10,8 +10,13 @@ import torch
 from torch import nn
 
 from common.errors import UsageError, ZooError
-from residual_attention_net.blocks import LAYERS, AttentionModule, Layers, ResidualBlock
-from residual_attention_net.blocks import halving_pool
+from residual_attention_net.blocks import (
+    LAYERS,
+    AttentionModule,
+    Layers,
+    ResidualBlock,
+    halving_pool,
+)
 from residual_attention_net.networks import (
     NETWORKS,
     NetworkSpec,

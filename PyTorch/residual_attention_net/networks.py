@@ -57,7 +57,7 @@ class StemSpec:
 
 @dataclass(frozen=True)
 class StageSpec:
-    """A residual block to `channels`, then attention modules with masks of `mask_depth` halvings."""
+    """A residual block to `channels`, then attention modules whose masks halve `mask_depth` times."""
 
     channels: int
     modules: int
@@ -150,7 +150,8 @@ def identifying_shapes(spec: NetworkSpec, spatial_dims: int = 2) -> Dict[str, Tu
         shapes[name] = (stage.channels, stage.channels // 4) + point
         gate = mask_names(spec.mask_naming, stage.mask_depth).gate
         for module in range(1, stage.modules + 1):
-            shapes["%s.%s.5.weight" % (attention_module_name(number, module), gate)] = square + point
+            name = attention_module_name(number, module)
+            shapes["%s.%s.5.weight" % (name, gate)] = square + point
     return shapes
 
 
@@ -164,7 +165,7 @@ def _small_image_stages(modules: Tuple[int, int, int], width: int) -> Tuple[Stag
 
 
 def _large_image_stages(modules: Tuple[int, int, int], first_stride: int) -> Tuple[StageSpec, ...]:
-    """Three stages whose mask branches all come down to the size of the head (paper, section 4.2)."""
+    """Three stages whose mask branches all come down to the size of the head (section 4.2)."""
     return (
         StageSpec(256, modules[0], 3, stride=first_stride),
         StageSpec(512, modules[1], 2),

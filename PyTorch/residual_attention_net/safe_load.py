@@ -10,7 +10,7 @@ import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Callable, Dict, Tuple, Union
+from typing import Any, Dict, Tuple, Union
 
 import torch
 
@@ -100,7 +100,7 @@ def allow_list_pickle() -> SimpleNamespace:
 
 # The unpickler written in Python: the one in C doesn't let BUILD be overridden.
 class AllowListUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
-    """Knows the names that tensors need, and sets attributes on nothing but ordered dictionaries."""
+    """Knows the names that tensors need; sets attributes on ordered dictionaries alone."""
 
     dispatch = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
 

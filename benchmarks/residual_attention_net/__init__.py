@@ -1,0 +1,1 @@
+"""Speed of the Residual Attention Network's training step."""

@@ -13,6 +13,8 @@ from common.model_folders import all_cards, checkout_root, find_card
 from common.record_store import records_of
 from common.run_record import RunRecord
 
+_HEADINGS = ("case", "device", "precision", "batch", "samples/s", "final", "date", "status")
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Says the arguments of `zoo list`."""
@@ -74,8 +76,7 @@ def _published_lines(table: PublishedTable) -> List[str]:
 def _measured_lines(records: Sequence[RunRecord]) -> List[str]:
     if not records:
         return ["  measured: nothing is recorded in results/ yet"]
-    rows: List[Tuple[str, ...]] = [("case", "device", "precision", "batch", "samples/s", "final", "date",
-                                    "status")]
+    rows: List[Tuple[str, ...]] = [_HEADINGS]
     rows += [_measured_row(record) for record in records]
     return ["  measured (results/):"] + _columns(rows)
 

@@ -66,7 +66,7 @@ def test_masks_come_by_module_in_order_between_0_and_1():
     ]
     assert masks["attention_module1"].shape == (2, 128, 16, 16)
     assert masks["attention_module3_3"].shape == (2, 512, 4, 4)
-    assert all(0 <= mask.min() and mask.max() <= 1 for mask in masks.values())
+    assert all(mask.min() >= 0 and mask.max() <= 1 for mask in masks.values())
 
 
 def test_masks_are_those_the_forward_pass_uses():
@@ -103,7 +103,9 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
         build_network("93")
 
 
-@pytest.mark.parametrize("options", [{"spatial_dims": 1}, {"num_classes": 0}, {"input_channels": 0}])
+@pytest.mark.parametrize(
+    "options", [{"spatial_dims": 1}, {"num_classes": 0}, {"input_channels": 0}]
+)
 def test_a_count_that_makes_no_network_is_refused(options):
     with pytest.raises(UsageError):
         build_network(SMALL, **options)

@@ -1,4 +1,4 @@
-"""The networks compute what the reference computes: outputs, losses, gradients, statistics, steps."""
+"""The networks compute what the reference does: outputs, losses, gradients, statistics, steps."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def largest_distance(found: Dict[str, Any], expected: Dict[str, Any]) -> float:
 def projection_distance(
     found: Dict[str, float], expected: Dict[str, Any], scale: Dict[str, Any]
 ) -> float:
-    """Return the largest difference of projections, each relative to the size of what it projects."""
+    """Return the largest difference of projections, each relative to what it projects."""
     assert set(found) == set(expected)
     return max(abs(found[name] - expected[name]) / scale[name] for name in expected)
 

@@ -132,7 +132,9 @@ def test_a_volume_networks_checkpoint_is_told_from_the_image_networks():
         load_reference_weights(build_network(SMALL), weights_of(SMALL, spatial_dims=3))
 
 
-@pytest.mark.parametrize("name", ["attention92_cifar", "attention128_cifar", "56", "92", "448input"])
+@pytest.mark.parametrize(
+    "name", ["attention92_cifar", "attention128_cifar", "56", "92", "448input"]
+)
 def test_a_network_is_told_from_a_longer_one_of_its_family(name):
     assert recognise(weights_of(name)) == (name, 2)
 

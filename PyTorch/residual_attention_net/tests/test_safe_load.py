@@ -13,8 +13,11 @@ torch = pytest.importorskip("torch")
 
 from common.errors import ZooError  # noqa: E402
 from residual_attention_net import safe_load as module  # noqa: E402
-from residual_attention_net.safe_load import AllowListUnpickler, allow_list_pickle  # noqa: E402
-from residual_attention_net.safe_load import safe_load  # noqa: E402
+from residual_attention_net.safe_load import (  # noqa: E402
+    AllowListUnpickler,
+    allow_list_pickle,
+    safe_load,
+)
 
 pytestmark = pytest.mark.pytorch
 FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])

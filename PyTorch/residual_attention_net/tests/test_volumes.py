@@ -19,7 +19,7 @@ def tiny_volume_network(num_classes=2):
 
 
 def balls_and_shells(count, seed):
-    """Return noisy volumes of 8 pixels a side: full balls (0) and hollow ones (1), and their class."""
+    """Return noisy volumes of 8 pixels a side, full balls (0) and hollow ones (1), with labels."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % 2
     axis = torch.arange(8.0) - 3.5
