@@ -15,7 +15,7 @@ _SCALARS = (str, int, float, bool)
 _KIND_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
-def load_yaml(path: Path) -> "Section":
+def load_yaml(path: Path) -> Section:
     """Reads a YAML file whose top level is a mapping.
 
     Raises:
@@ -126,16 +126,16 @@ class Section:
             self.fail(key, "must be a text, a number, true or false, not {}".format(_told(found)))
         return found
 
-    def section(self, key: str) -> "Section":
+    def section(self, key: str) -> Section:
         """The mapping under a key; an absent key is an error."""
         return Section(self._take(key), self._file, self._path + (key,))
 
-    def sections(self, key: str) -> Dict[str, "Section"]:
+    def sections(self, key: str) -> Dict[str, Section]:
         """A mapping of mappings, by name."""
         outer = self.section(key)
         return {name: outer.section(name) for name in outer.keys()}  # noqa: SIM118
 
-    def section_list(self, key: str) -> List["Section"]:
+    def section_list(self, key: str) -> List[Section]:
         """A list of mappings; an absent key is an empty list."""
         found = self._take(key)
         found = [] if found is None else found

@@ -7,7 +7,7 @@ import errno
 import os
 import sys
 import traceback
-from typing import Callable, NoReturn, Optional, Sequence
+from typing import Callable, Dict, NoReturn, Optional, Sequence
 
 from common.errors import InfrastructureError, UsageError, ZooError
 
@@ -61,7 +61,7 @@ def number_in(kind: Callable[[str], float], low: float, high: Optional[float] = 
     return parse
 
 
-_KIND_NAMES = {int: "a whole number", float: "a number"}
+_KIND_NAMES: Dict[Callable[[str], float], str] = {int: "a whole number", float: "a number"}
 
 
 def _in_range(value: float, low: float, high: Optional[float], low_is_legal: bool) -> bool:

@@ -144,7 +144,7 @@ class FolderLock:
 
     def acquire(self) -> bool:
         """Takes the lock; returns False when another process holds it."""
-        stream = open(str(self.path), "a+")
+        stream = open(str(self.path), "a+")  # noqa: SIM115 (held until release)
         try:
             fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -19,6 +19,7 @@ from common.plan import (
     Plan,
     Surroundings,
     absolute,
+    contract_folder_of,
     first_device,
     make_plan,
     missing_flag,
@@ -213,7 +214,8 @@ def _with_weights(
     ):
         return flags, ()
     folder = Path(run_folder_of(target.card, flags, user, directory))
-    found = find_weights(folder, weights.files)
+    usual = Path(contract_folder_of(target.card, flags, user))
+    found = find_weights(folder, weights.files) or find_weights(usual, weights.files)
     if found is None:
         raise ZooError(
             "--{} is missing: give the weights to start from (there are none in {} or "

@@ -66,7 +66,7 @@ def write_outcome(
     return problem
 
 
-def _record(folder: Path) -> "tuple[Optional[RunRecord], str]":
+def _record(folder: Path) -> tuple[Optional[RunRecord], str]:
     """The record and "", or None and why there is none."""
     try:
         return run_record.from_run_folder(folder), ""

@@ -34,7 +34,7 @@ def rendered(path: Path, root: Path, cards: Sequence[ModelCard],
     to_root = _relative(path.parent, root)
     by_name = {card.name: card for card in cards}
 
-    def block(match: "re.Match[str]") -> str:
+    def block(match: re.Match[str]) -> str:
         kind, model = match.group("kind"), match.group("model")
         if kind not in KINDS or model not in by_name:
             raise ZooError("{}: the marker 'zoo:begin {} {}' is unknown; kinds are {}, networks "

@@ -22,12 +22,13 @@ class RunLog:
     written, and at most tears the last line, which readers skip.
     """
 
-    def __init__(self, folder: Path, tensorboard: Optional["ScalarSink"] = None) -> None:
+    def __init__(self, folder: Path, tensorboard: Optional[ScalarSink] = None) -> None:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE_NAME
         _end_torn_line(self.path)
-        self._stream: IO[bytes] = open(str(self.path), "ab", buffering=0)
+        self._stream: IO[bytes] = open(  # noqa: SIM115 (held until close)
+            str(self.path), "ab", buffering=0)
         self._tensorboard = tensorboard
 
     def event(self, kind: str, **fields: Any) -> None:
@@ -44,7 +45,7 @@ class RunLog:
         if self._tensorboard is not None:
             self._tensorboard.close()
 
-    def __enter__(self) -> "RunLog":
+    def __enter__(self) -> RunLog:
         return self
 
     def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],

@@ -216,7 +216,8 @@ def from_events(events: Sequence[Mapping[str, Any]], case: str, command: str,
     start = next((event for event in reversed(events) if event["event"] == "start"), None)
     if start is None:
         raise ZooError("the run log has no start event: the run ended before it began")
-    end = next((event for event in reversed(events) if event["event"] == "end"), {})
+    end: Mapping[str, Any] = next(
+        (event for event in reversed(events) if event["event"] == "end"), {})
     complete = end.get("status") == COMPLETE
     return RunRecord(
         schema_version=SCHEMA_VERSION, run_id=_run_id(events, start, case),

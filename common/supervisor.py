@@ -43,7 +43,7 @@ class Signals:
         self.received: List[int] = []
         self._before: Dict[int, Any] = {}
 
-    def __enter__(self) -> "Signals":
+    def __enter__(self) -> Signals:
         for number in PASSED_ON:
             before = signal.getsignal(number)
             if number == signal.SIGHUP and before == signal.SIG_IGN:

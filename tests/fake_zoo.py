@@ -43,16 +43,15 @@ class FakeZoo:
                 "--data_path={}".format(self.data), "--device=cpu"] + list(flags)
 
     def launch(self, case: str, *flags: str,
-               **variables: str) -> "subprocess.CompletedProcess[str]":
+               **variables: str) -> subprocess.CompletedProcess[str]:
         return self.run(self.command(case, *flags), **variables)
 
-    def run(self, command: List[str], **variables: str) -> "subprocess.CompletedProcess[str]":
+    def run(self, command: List[str], **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             command, cwd=str(self.directory), env=dict(self.environment, **variables),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            universal_newlines=True, timeout=60)
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
 
-    def start(self, case: str, *flags: str, **variables: str) -> "subprocess.Popen[str]":
+    def start(self, case: str, *flags: str, **variables: str) -> subprocess.Popen[str]:
         """Starts a launch and returns at once."""
         return subprocess.Popen(
             self.command(case, *flags), cwd=str(self.directory),
@@ -101,7 +100,7 @@ def is_alive(pid: int) -> bool:
     return state != "Z"
 
 
-def stop(process: "subprocess.Popen[str]", number: int = signal.SIGKILL) -> Optional[int]:
+def stop(process: subprocess.Popen[str], number: int = signal.SIGKILL) -> Optional[int]:
     """Sends a signal to a launch and waits for its end."""
     process.send_signal(number)
     process.communicate(timeout=30)

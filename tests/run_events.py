@@ -27,7 +27,8 @@ def step(number: int, loss: Any = 1.0, seconds: float = 0.5, **fields: Any) -> D
                  "seconds": seconds, "data_seconds": 0.01, "samples": 32}, **fields)
 
 
-def evaluation(role: str, split: str, epoch: int, accuracy: float, **metrics: float) -> Dict[str, Any]:
+def evaluation(role: str, split: str, epoch: int, accuracy: float,
+               **metrics: float) -> Dict[str, Any]:
     """An evaluation event over 40 samples."""
     return {"event": "evaluation", "time": 1030.0, "split": split, "role": role, "epoch": epoch,
             "step": epoch * 10, "n": 40, "metrics": dict(metrics, accuracy=accuracy, loss=0.5)}

@@ -24,16 +24,16 @@ def raising(error: BaseException) -> Any:
 @pytest.mark.parametrize("error, code, text", [
     (ZooError("the folder\n is empty"), 1, "error: the folder is empty"),
     (UsageError("unknown flag"), 64, "error: unknown flag"),
-    (OSError(errno.ENOSPC, "No space", "/full/x"), 3, "error: no space left on the disk of /full/x"),
+    (OSError(errno.ENOSPC, "No space", "/full/x"), 3, "error: no space left on the disk of /full"),
 ])
 def test_what_a_user_can_mend_is_one_line(error: BaseException, code: int, text: str,
-                                          capsys: "pytest.CaptureFixture[str]") -> None:
+                                          capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code_of(raising(error), []) == code
     printed = capsys.readouterr().err
     assert printed.startswith(text) and printed.count("\n") == 1
 
 
-def test_debug_shows_the_traceback_too(capsys: "pytest.CaptureFixture[str]") -> None:
+def test_debug_shows_the_traceback_too(capsys: pytest.CaptureFixture[str]) -> None:
     exit_code_of(raising(ZooError("bad")), ["--debug"])
     printed = capsys.readouterr().err
     assert "Traceback" in printed and printed.endswith("error: bad\n")
@@ -67,19 +67,19 @@ def test_booleans_as_the_scripts_spell_them(text: str, value: bool) -> None:
 
 @pytest.mark.parametrize("words", [[], ["--help"]])
 def test_help_names_every_command_and_is_no_error(words: List[str],
-                                                  capsys: "pytest.CaptureFixture[str]") -> None:
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 0
     printed = capsys.readouterr().out
     assert all("  {} ".format(name) in printed for name in COMMANDS)
 
 
-def test_an_unknown_command_is_a_usage_error(capsys: "pytest.CaptureFixture[str]") -> None:
+def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lunch"]) == 64
     assert "there is no command 'lunch'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
-def test_every_command_has_help(name: str, capsys: "pytest.CaptureFixture[str]") -> None:
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main([name, "--help"])
     assert caught.value.code == 0

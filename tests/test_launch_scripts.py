@@ -17,8 +17,8 @@ NETWORKS = sorted(path.parent for path in REPOSITORY.glob("*/*/model.yaml")
 def run(command, directory):
     environment = dict(os.environ, ZOO_PYTHON=sys.executable)
     return subprocess.run(command, cwd=str(directory), env=environment, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60,
-                          universal_newlines=True)
+                          capture_output=True, timeout=60,
+                          text=True)
 
 
 def name_of(path):

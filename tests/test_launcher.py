@@ -330,6 +330,14 @@ def test_evaluation_finds_the_weights_of_a_run_elsewhere_whose_log_is_here(zoo):
         in process_of(zoo.output / "0")["argv"]
 
 
+def test_evaluation_into_a_new_folder_takes_the_weights_of_the_last_run(zoo):
+    zoo.launch("full_1p")
+    done = zoo.launch("eval_1p", "--output_path=mine")
+    assert done.returncode == 0, done.stderr
+    assert "--pth_path={}".format(zoo.earlier()[0] / "ckpt" / "best.pt") \
+        in process_of(zoo.root / "mine")["argv"]
+
+
 def test_a_second_evaluation_still_finds_the_weights(zoo):
     zoo.launch("full_1p")
     zoo.launch("eval_1p")

@@ -27,7 +27,7 @@ class Evaluation:
         return {"accuracy": round(self.accuracy, 4), "loss": round(self.loss, 6)}
 
 
-def evaluate(model: nn.Module, loader: "object", device: torch.device, num_classes: int,
+def evaluate(model: nn.Module, loader: object, device: torch.device, num_classes: int,
              forward_context: Callable[[], ContextManager[None]],
              heartbeat: Optional[Callable[[], None]] = None) -> Evaluation:
     """Evaluates a network on this rank's share, adds the counts of all ranks up.

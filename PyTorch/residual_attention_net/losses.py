@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 
-def mixed_cross_entropy(logits: torch.Tensor, batch: "object") -> torch.Tensor:
+def mixed_cross_entropy(logits: torch.Tensor, batch: object) -> torch.Tensor:
     """Mean cross-entropy of logits (B, classes) in float32.
 
     With mixup (Zhang et al., arXiv 1710.09412, section 2) it is weighted between the labels of the

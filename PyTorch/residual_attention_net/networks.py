@@ -57,7 +57,7 @@ class StemSpec:
 
 @dataclass(frozen=True)
 class StageSpec:
-    """A residual block to `channels`, then attention modules whose masks halve `mask_depth` times."""
+    """A residual block to `channels`, then attention modules; masks halve `mask_depth` times."""
 
     channels: int
     modules: int

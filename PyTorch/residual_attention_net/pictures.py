@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 DOTS_PER_INCH = 110
 CELL_INCHES = 1.75
 MASK_COLOURS = "viridis"
-OVERLAY_OPACITY = 0.55
+DARKEST = 0.3
+TOP_INCHES, BOTTOM_INCHES = 0.95, 0.3
+GAP, GAP_WITH_LABELS, BETWEEN_IMAGES, SCALE_GAP = 0.12, 0.24, 0.55, 0.32
 CAPTION_LENGTH = 26
 LARGEST_CURVE = 4000
-SMOOTHED_SHARE = 50
+SMOOTHED_SHARE, LEAST_WINDOW = 40, 5
 LOSS_COLOUR, RATE_COLOUR = "tab:blue", "tab:green"
 SPLIT_COLOURS = {"validation": "tab:orange", "test": "tab:red"}
 
@@ -112,59 +114,83 @@ def attention_figure(view: AttentionView) -> Figure:
     A module's masks share one colour scale, drawn below them, so that images compare.
     """
     kept = view.modules[0].strongest.shape[1] if view.modules else 0
-    rows, columns = len(view.images) * (2 + kept), 1 + len(view.modules)
-    width, height = columns * CELL_INCHES, rows * CELL_INCHES
-    top, bottom = 1.25, 0.55
-    figure = new_figure(width, height + top + bottom)
-    whole = height + top + bottom
-    grid = figure.add_gridspec(rows, columns, left=0.02, right=0.98, wspace=0.12, hspace=0.16,
-                               top=1 - top / whole, bottom=bottom / whole)
+    rows = _Rows(len(view.images), 2 + kept, GAP_WITH_LABELS if kept else GAP)
+    columns = 1 + len(view.modules)
+    whole = rows.inches + TOP_INCHES + BOTTOM_INCHES
+    figure = new_figure(columns * CELL_INCHES, whole)
+    grid = figure.add_gridspec(rows.count, columns, left=0.02, right=0.98, wspace=0.12, hspace=0,
+                               top=1 - TOP_INCHES / whole, bottom=BOTTOM_INCHES / whole,
+                               height_ratios=rows.heights)
     for number in range(len(view.images)):
-        first = number * (2 + kept)
-        _draw_input(figure, grid, first, view, number)
+        places = rows.of_image(number)
+        _draw_input(figure, grid, places, view, number)
         for column, module in enumerate(view.modules, 1):
-            _draw_masks(figure, grid, (first, column), view.images[number], module, number)
+            cells = [grid[place, column] for place in places]
+            _draw_masks(figure, cells, view.images[number], module, number)
+            if number == 0:
+                figure.axes[-len(cells)].set_title(_module_title(module), fontsize=8)
+            if column == 1:
+                _name_rows(figure.axes[-len(cells):])
     for column, module in enumerate(view.modules, 1):
-        _draw_scale(figure, grid[rows - 1, column].get_position(figure), whole, module)
-    figure.suptitle(plain(view.title), fontsize=11, y=1 - 0.2 / whole)
+        _draw_scale(figure, grid[rows.count - 1, column].get_position(figure), whole, module)
+    figure.suptitle(plain(view.title), fontsize=11, y=1 - 0.1 / whole, va="top")
     return figure
 
 
-def _draw_input(figure: Figure, grid: Any, row: int, view: AttentionView, number: int) -> None:
-    axes = _cell(figure, grid[row, 0])
+class _Rows:
+    """The rows of the grid: those of each image with a gap below each, in inches."""
+
+    def __init__(self, images: int, rows_of_image: int, gap: float) -> None:
+        self._each = rows_of_image
+        block = [CELL_INCHES, gap] * rows_of_image
+        block[-1] = BETWEEN_IMAGES
+        self.heights = (block * images)[:-1] + [SCALE_GAP]
+        self.count, self.inches = len(self.heights), sum(self.heights)
+
+    def of_image(self, number: int) -> List[int]:
+        """The places of one image's rows in the grid."""
+        first = 2 * self._each * number
+        return list(range(first, first + 2 * self._each, 2))
+
+
+def _draw_input(figure: Figure, grid: Any, places: Sequence[int], view: AttentionView,
+                number: int) -> None:
+    axes = _cell(figure, grid[places[0], 0])
     axes.imshow(shown(view.images[number]), interpolation="nearest")
     axes.set_title(plain(view.captions[number]), fontsize=8)
-    text = _cell(figure, grid[row + 1, 0])
+    text = _cell(figure, grid[places[1], 0])
     text.set_axis_off()
     text.text(0.5, 0.95, plain(view.answers[number]), fontsize=8, ha="center", va="top",
               linespacing=1.5, transform=text.transAxes)
 
 
-def _draw_masks(figure: Figure, grid: Any, place: Tuple[int, int], image: np.ndarray,
-                module: ModuleMasks, number: int) -> None:
-    (row, column), (low, high) = place, value_range(module)
-    over, alone = _cell(figure, grid[row, column]), _cell(figure, grid[row + 1, column])
-    over.imshow(overlaid(image, module.enlarged[number], low, high), interpolation="bilinear")
+def _draw_masks(figure: Figure, cells: Sequence[Any], image: np.ndarray, module: ModuleMasks,
+                number: int) -> None:
+    """One module's column for one image: over it, alone, then single channels."""
+    low, high = value_range(module)
+    over, alone = _cell(figure, cells[0]), _cell(figure, cells[1])
+    over.imshow(overlaid(image, module.enlarged[number], low, high), interpolation="nearest")
     alone.imshow(module.mean[number], cmap=MASK_COLOURS, vmin=low, vmax=high,
                  interpolation="nearest")
-    if row == 0:
-        over.set_title(_module_title(module), fontsize=8)
-    if column == 1:
-        over.set_ylabel("over the image", fontsize=8)
-        alone.set_ylabel("mask", fontsize=8)
-    for place_down, mask in enumerate(module.strongest[number], row + 2):
-        axes = _cell(figure, grid[place_down, column])
+    for cell, mask, channel in zip(cells[2:], module.strongest[number],
+                                   module.strongest_channels[number]):
+        axes = _cell(figure, cell)
         axes.imshow(mask, cmap=MASK_COLOURS, vmin=0, vmax=1, interpolation="nearest")
-        axes.set_xlabel("channel {}: {:.2f} to {:.2f}".format(
-            module.strongest_channels[number][place_down - row - 2], mask.min(), mask.max()),
-            fontsize=7, labelpad=2)
-        if column == 1:
-            axes.set_ylabel("one channel, 0 to 1", fontsize=8)
+        axes.set_xlabel("channel {}: {:.2f} to {:.2f}".format(channel, mask.min(), mask.max()),
+                        fontsize=7, labelpad=2)
+
+
+def _name_rows(column: Sequence[Axes]) -> None:
+    """Says at the left what each row of an image is."""
+    names = ["mean over the image", "mean of all channels"]
+    names += ["one channel, 0 to 1"] * (len(column) - 2)
+    for axes, name in zip(column, names):
+        axes.set_ylabel(name, fontsize=8)
 
 
 def _module_title(module: ModuleMasks) -> str:
     low, high = float(module.mean.min()), float(module.mean.max())
-    return "{}\n{} x {}, {} channels\nmean {:.3g} to {:.3g}".format(
+    return "{}\n{} x {}, {} channels\nmean {:.3f} to {:.3f}".format(
         module.name, module.size, module.size, module.channel_count, low, high)
 
 
@@ -179,15 +205,16 @@ def _draw_scale(figure: Figure, cell: Any, whole: float, module: ModuleMasks) ->
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    has_labels = module.strongest.shape[1] > 0
-    bottom = cell.y0 - (0.42 if has_labels else 0.22) / whole
-    axes = figure.add_axes([cell.x0, bottom, cell.width, 0.1 / whole])
+    axes = figure.add_axes([cell.x0, cell.y0, cell.width, 0.1 / whole])
     low, high = value_range(module)
     bar = figure.colorbar(ScalarMappable(Normalize(low, high), MASK_COLOURS), cax=axes,
                           orientation="horizontal")
     bar.set_ticks([low, (low + high) / 2, high])
-    bar.ax.set_xticklabels(["{:.3g}".format(value) for value in (low, (low + high) / 2, high)],
-                           fontsize=7)
+    labels = bar.ax.set_xticklabels(
+        ["{:.3f}".format(value) for value in (low, (low + high) / 2, high)], fontsize=7)
+    # At the ends they are set inwards, or neighbours would touch.
+    labels[0].set_horizontalalignment("left")
+    labels[-1].set_horizontalalignment("right")
 
 
 def value_range(module: ModuleMasks) -> Tuple[float, float]:
@@ -197,7 +224,7 @@ def value_range(module: ModuleMasks) -> Tuple[float, float]:
 
 
 def overlaid(image: np.ndarray, mask: np.ndarray, low: float, high: float) -> np.ndarray:
-    """The image in grey under its mask in colours.
+    """The mask in colours, as bright as the image is.
 
     Args:
         image: uint8, (H, W, C).
@@ -213,7 +240,7 @@ def overlaid(image: np.ndarray, mask: np.ndarray, low: float, high: float) -> np
 
     colours = ScalarMappable(Normalize(low, high, clip=True), MASK_COLOURS).to_rgba(mask)[..., :3]
     grey = shown(image).mean(axis=-1, keepdims=True) / 255.0
-    return OVERLAY_OPACITY * colours + (1 - OVERLAY_OPACITY) * grey
+    return colours * (DARKEST + (1 - DARKEST) * grey)
 
 
 def shown(image: np.ndarray) -> np.ndarray:
@@ -273,11 +300,11 @@ def training_curves(events: Sequence[Mapping[str, Any]]) -> Figure:
 def _draw_loss(axes: Axes, steps: Sequence[Mapping[str, Any]]) -> None:
     places, losses = series(steps, "loss")
     finite = np.isfinite(losses)
-    window = max(1, int(finite.sum()) // SMOOTHED_SHARE)
+    window = max(LEAST_WINDOW, int(finite.sum()) // SMOOTHED_SHARE)
     every = max(1, len(places) // LARGEST_CURVE)
     axes.plot(places[finite][::every], losses[finite][::every], color=LOSS_COLOUR, alpha=0.3,
               linewidth=0.8, label="each step")
-    if window > 1:
+    if finite.sum() > window:
         axes.plot(places[finite][::every], smoothed(losses[finite], window)[::every],
                   color=LOSS_COLOUR, linewidth=1.8, label="mean of {} steps".format(window))
     for number, place in enumerate(places[~finite][:10]):
@@ -306,8 +333,9 @@ def _draw_final(axes: Axes, event: Mapping[str, Any]) -> None:
     """One measurement at the end, as a line across."""
     accuracy, of_best = float(event["metrics"]["accuracy"]), event.get("role") == "best"
     axes.axhline(accuracy, color=SPLIT_COLOURS.get(event["split"], "0.4"), linewidth=1.2,
-                 linestyle=":" if of_best else "--", label="{}, {} weights: {:.2f} %".format(
-                     event["split"], "best on validation" if of_best else "final", accuracy))
+                 linestyle=":" if of_best else "--", label="{}, {}: {:.2f} %".format(
+                     event["split"], "weights best on validation" if of_best else "final weights",
+                     accuracy))
 
 
 def _draw_learning_rate(axes: Axes, steps: Sequence[Mapping[str, Any]]) -> None:

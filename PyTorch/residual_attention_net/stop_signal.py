@@ -14,7 +14,7 @@ class StopSignal:
     def __init__(self) -> None:
         self.number: Optional[int] = None
 
-    def install(self) -> "StopSignal":
+    def install(self) -> StopSignal:
         """Takes the two signals over; returns self."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._remember)

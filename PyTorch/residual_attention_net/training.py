@@ -164,8 +164,9 @@ class Training:
 
     def _diverged(self, what: str) -> None:
         newest = self.checkpoints.newest()
-        raise DivergenceError("{}; the last good checkpoint is {}; lower --learning_rate, or change "
-                            "--precision_mode or --loss_scale".format(what, newest or "none"))
+        raise DivergenceError("{}; the last good checkpoint is {}; lower --learning_rate, or "
+                              "change --precision_mode or --loss_scale".format(
+                                  what, newest or "none"))
 
     def _end_of_epoch(self) -> None:
         epoch = self.position.epoch

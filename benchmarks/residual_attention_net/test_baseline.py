@@ -66,7 +66,7 @@ def filled_value(name: str, shape: Tuple[int, ...]) -> np.ndarray:
     return np.float32(normal * np.sqrt(1 / np.prod(shape[1:])))
 
 
-def filled_network(dtype: "torch.dtype") -> baseline.BaselineNetwork:
+def filled_network(dtype: torch.dtype) -> baseline.BaselineNetwork:
     network = baseline.BaselineNetwork()
     network.load_state_dict({
         name: torch.as_tensor(filled_value(name, tuple(entry.shape)))
@@ -74,12 +74,12 @@ def filled_network(dtype: "torch.dtype") -> baseline.BaselineNetwork:
     return network.to(dtype)
 
 
-def inputs(reference: Dict[str, np.ndarray], dtype: "torch.dtype") -> "torch.Tensor":
+def inputs(reference: Dict[str, np.ndarray], dtype: torch.dtype) -> torch.Tensor:
     images = [baseline.to_tensor(image) for image in reference["input_uint8"]]
     return torch.stack(images).to(dtype)
 
 
-def relative_distance(found: "torch.Tensor", expected: np.ndarray) -> float:
+def relative_distance(found: torch.Tensor, expected: np.ndarray) -> float:
     distance = np.abs(found.detach().double().numpy() - expected).max()
     return float(distance / np.abs(expected).max())
 

@@ -22,7 +22,7 @@ Told = Callable[..., str]
 
 
 @pytest.fixture()
-def told(tmp_path: Path, capsys: "pytest.CaptureFixture[str]") -> Told:
+def told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Told:
     """Runs an entry point's main in this process; returns its one error line."""
     def call(main: Any, flags: List[str], code: int) -> str:
         words = ["--output_path", str(tmp_path / "run")] + SMALL + flags

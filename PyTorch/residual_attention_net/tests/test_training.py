@@ -27,7 +27,7 @@ def wait_for_step(output: Path, step: int, seconds: float = 240.0) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole_run(tmp_path_factory: "pytest.TempPathFactory") -> Path:
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two epochs that nothing disturbed."""
     output = tmp_path_factory.mktemp("whole") / "run"
     done = run("train", output)

@@ -30,7 +30,7 @@ def command(program: str, output: Path, *flags: str, small: bool = True) -> List
             str(output)] + (SMALL if small else []) + list(flags)
 
 
-def start(program: str, output: Path, *flags: str, **extra: str) -> "subprocess.Popen[str]":
+def start(program: str, output: Path, *flags: str, **extra: str) -> subprocess.Popen[str]:
     """Starts an entry point and returns at once."""
     return subprocess.Popen(command(program, output, *flags), env=environment(**extra),
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -38,11 +38,11 @@ def start(program: str, output: Path, *flags: str, **extra: str) -> "subprocess.
 
 
 def run(program: str, output: Path, *flags: str, small: bool = True,
-        **extra: str) -> "subprocess.CompletedProcess[str]":
+        **extra: str) -> subprocess.CompletedProcess[str]:
     """Runs an entry point to its end."""
     return subprocess.run(command(program, output, *flags, small=small), env=environment(**extra),
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          universal_newlines=True, timeout=600)
+                          text=True, timeout=600)
 
 
 def events(output: Path, kind: Optional[str] = None, rank: int = 0) -> List[Dict[str, Any]]:
@@ -61,7 +61,7 @@ def newest_checkpoint(output: Path) -> Dict[str, Any]:
 
 
 def start_ranks(program: str, output: Path, ranks: int, port: int,
-                *flags: str) -> "List[subprocess.Popen[str]]":
+                *flags: str) -> List[subprocess.Popen[str]]:
     """Starts one process a rank, as a launcher does."""
     return [start(program, output, "--device_num", str(ranks), *flags, RANK=str(rank),
                   WORLD_SIZE=str(ranks), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1",

@@ -82,7 +82,7 @@ def last_step(folder: Path, rank: int) -> int:
 
 
 def train(options: argparse.Namespace, log: RunLog, stop: Stop, bad: bool,
-          steps: "range") -> int:
+          steps: range) -> int:
     for step in steps:
         time.sleep(options.step_seconds)
         misbehave(options, step, bad)
