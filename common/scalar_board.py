@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+import types
 from pathlib import Path
 from typing import Any, Optional
 
@@ -13,6 +15,7 @@ class ScalarWriter:
     """Writes one scalar at a time into a TensorBoard event file."""
 
     def __init__(self, folder: Path) -> None:
+        _keep_tensorflow_out()
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -28,6 +31,11 @@ class ScalarWriter:
     def close(self) -> None:
         """Writes what is left and closes the file."""
         self._writer.close()
+
+
+def _keep_tensorflow_out() -> None:
+    """Marks that tensorboard is to do without TensorFlow, whose import takes many seconds."""
+    sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
 
 
 def open_scalar_sink(folder: Path) -> Optional[ScalarSink]:

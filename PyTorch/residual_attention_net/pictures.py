@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DOTS_PER_INCH = 110
-CELL_INCHES = 1.75
-MASK_COLOURS = "viridis"
+CELL_INCHES, CELL_GAP, ROW_NAME_INCHES = 1.6, 0.15, 0.12
+MASK_COLOURS = "RdYlBu_r"
 DARKEST = 0.3
 TOP_INCHES, BOTTOM_INCHES = 0.95, 0.3
 GAP, GAP_WITH_LABELS, BETWEEN_IMAGES, SCALE_GAP = 0.12, 0.24, 0.55, 0.32
@@ -115,24 +115,25 @@ def attention_figure(view: AttentionView) -> Figure:
     """
     kept = view.modules[0].strongest.shape[1] if view.modules else 0
     rows = _Rows(len(view.images), 2 + kept, GAP_WITH_LABELS if kept else GAP)
-    columns = 1 + len(view.modules)
+    # Every other column is a gap; the first one is wider, for the names of the rows.
+    widths = [CELL_INCHES, CELL_GAP + ROW_NAME_INCHES] + [CELL_INCHES, CELL_GAP] * len(view.modules)
     whole = rows.inches + TOP_INCHES + BOTTOM_INCHES
-    figure = new_figure(columns * CELL_INCHES, whole)
-    grid = figure.add_gridspec(rows.count, columns, left=0.02, right=0.98, wspace=0.12, hspace=0,
+    figure = new_figure(sum(widths), whole)
+    grid = figure.add_gridspec(rows.count, len(widths), left=0, right=1, wspace=0, hspace=0,
                                top=1 - TOP_INCHES / whole, bottom=BOTTOM_INCHES / whole,
-                               height_ratios=rows.heights)
+                               height_ratios=rows.heights, width_ratios=widths)
     for number in range(len(view.images)):
         places = rows.of_image(number)
         _draw_input(figure, grid, places, view, number)
         for column, module in enumerate(view.modules, 1):
-            cells = [grid[place, column] for place in places]
+            cells = [grid[place, 2 * column] for place in places]
             _draw_masks(figure, cells, view.images[number], module, number)
             if number == 0:
                 figure.axes[-len(cells)].set_title(_module_title(module), fontsize=8)
             if column == 1:
                 _name_rows(figure.axes[-len(cells):])
     for column, module in enumerate(view.modules, 1):
-        _draw_scale(figure, grid[rows.count - 1, column].get_position(figure), whole, module)
+        _draw_scale(figure, grid[rows.count - 1, 2 * column].get_position(figure), whole, module)
     figure.suptitle(plain(view.title), fontsize=11, y=1 - 0.1 / whole, va="top")
     return figure
 
@@ -190,8 +191,15 @@ def _name_rows(column: Sequence[Axes]) -> None:
 
 def _module_title(module: ModuleMasks) -> str:
     low, high = float(module.mean.min()), float(module.mean.max())
-    return "{}\n{} x {}, {} channels\nmean {:.3f} to {:.3f}".format(
-        module.name, module.size, module.size, module.channel_count, low, high)
+    return "{}\n{} x {}, {} channels\nmean {} to {}".format(
+        module.name, module.size, module.size, module.channel_count, *told_apart([low, high]))
+
+
+def told_apart(values: Sequence[float]) -> List[str]:
+    """Ascending numbers, rounded to so many digits that those of the range are seen."""
+    span = values[-1] - values[0]
+    digits = 2 if span <= 0 else min(6, max(2, 1 + math.ceil(-math.log10(span))))
+    return ["{:.{}f}".format(value, digits) for value in values]
 
 
 def _cell(figure: Figure, place: Any) -> Axes:
@@ -209,9 +217,9 @@ def _draw_scale(figure: Figure, cell: Any, whole: float, module: ModuleMasks) ->
     low, high = value_range(module)
     bar = figure.colorbar(ScalarMappable(Normalize(low, high), MASK_COLOURS), cax=axes,
                           orientation="horizontal")
-    bar.set_ticks([low, (low + high) / 2, high])
-    labels = bar.ax.set_xticklabels(
-        ["{:.3f}".format(value) for value in (low, (low + high) / 2, high)], fontsize=7)
+    ticks = [low, (low + high) / 2, high]
+    bar.set_ticks(ticks)
+    labels = bar.ax.set_xticklabels(told_apart(ticks), fontsize=7)
     # At the ends they are set inwards, or neighbours would touch.
     labels[0].set_horizontalalignment("left")
     labels[-1].set_horizontalalignment("right")

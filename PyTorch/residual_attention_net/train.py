@@ -20,6 +20,7 @@ from residual_attention_net.recipes import Schedule, make_schedule
 from residual_attention_net.reference_weights import LoadReport
 from residual_attention_net.run_events import open_run_log, start_event, telling_the_end
 from residual_attention_net.session import Session, open_session, open_stepper
+from residual_attention_net.shared_checkpoint import load_best, load_newest
 from residual_attention_net.stop_signal import StopSignal
 from residual_attention_net.training import Habits, Targets, Training
 from residual_attention_net.weights import load_weights
@@ -112,14 +113,10 @@ def _put_weights_in_place(training: Training,
 
 
 def _newest_content(training: Training) -> Dict[str, Any]:
-    path = training.checkpoints.newest()
-    if path is None:
-        raise ZooError("--resume: {} holds no whole checkpoint; start without --resume".format(
-            training.checkpoints.folder))
-    content = checkpoint.load(path)
-    checkpoint.require_same_network(content, training.session.network, path)
-    training.lines.say("resuming from {} at step {}".format(
-        path.name, content["position"]["step"]))
+    session, folder = training.session, training.checkpoints
+    content = load_newest(folder, session.place.rank, session.device.device)
+    checkpoint.require_same_network(content, session.network, folder.folder)
+    training.lines.say("resuming at step {}".format(content["position"]["step"]))
     return content
 
 
@@ -147,10 +144,11 @@ def _final_evaluations(training: Training) -> None:
 
 
 def _best_weights(training: Training) -> Optional[Dict[str, torch.Tensor]]:
-    path = training.checkpoints.best()
-    if training.session.validation_loader is None or path is None or not training.best.epoch:
+    if not training.best.epoch:
         return None
-    return dict(checkpoint.load(path)["model"])
+    session = training.session
+    content = load_best(training.checkpoints, session.place.rank, session.device.device)
+    return None if content is None else dict(content["model"])
 
 
 if __name__ == "__main__":

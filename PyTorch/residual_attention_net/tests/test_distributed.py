@@ -9,7 +9,14 @@ from typing import Any, Dict, List
 import pytest
 import torch
 from torch import distributed, multiprocessing, nn
-from training_helpers import events, free_port, newest_checkpoint, run, start_ranks
+from training_helpers import (
+    events,
+    free_port,
+    newest_checkpoint,
+    run,
+    start_rank,
+    start_ranks,
+)
 
 from residual_attention_net.distributed import (
     SynchronisedBatchNorm,
@@ -182,6 +189,21 @@ def test_two_ranks_resume_to_the_same_weights(tmp_path: Path) -> None:
                if "running" not in name)
     assert all(torch.allclose(one[name], other[name], rtol=1e-4, atol=1e-6) for name in one
                if "running" in name)
+
+
+def test_ranks_without_the_first_ranks_disk_resume_from_its_checkpoint(tmp_path: Path) -> None:
+    machines = [tmp_path / "first", tmp_path / "second"]
+    flags = ["--train_batch_size", "8", "--checkpoint_minutes", "0"]
+    for epochs, more in (("1", []), ("2", ["--resume"])):
+        port = free_port()
+        _finish([start_rank("train", machine, rank, 2, port, "--total_epochs", epochs, *flags,
+                            *more) for rank, machine in enumerate(machines)])
+    assert not list((machines[1] / "ckpt").glob("step_*.pt"))
+    resumed = [events(machine, "start", rank)[-1]["resumed_step"]
+               for rank, machine in enumerate(machines)]
+    assert resumed == [4, 4]
+    one = [event["loss"] for event in events(machines[0], "step", 0)]
+    assert one == [event["loss"] for event in events(machines[1], "step", 1)]
 
 
 def test_sigterm_to_one_rank_stops_all_at_the_same_step(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_two_classes_of_volumes_are_told_apart_after_a_short_training():
     network = tiny_volume_network()
     volumes, labels = balls_and_shells(64, seed=1)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, nesterov=True)
-    for step in range(24):
+    for step in range(48):
         batch = slice(16 * (step % 4), 16 * (step % 4) + 16)
         loss = torch.nn.functional.cross_entropy(network(volumes[batch]), labels[batch])
         optimizer.zero_grad()

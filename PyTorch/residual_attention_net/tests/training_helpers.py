@@ -63,9 +63,15 @@ def newest_checkpoint(output: Path) -> Dict[str, Any]:
 def start_ranks(program: str, output: Path, ranks: int, port: int,
                 *flags: str) -> List[subprocess.Popen[str]]:
     """Starts one process a rank, as a launcher does."""
-    return [start(program, output, "--device_num", str(ranks), *flags, RANK=str(rank),
-                  WORLD_SIZE=str(ranks), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1",
-                  MASTER_PORT=str(port)) for rank in range(ranks)]
+    return [start_rank(program, output, rank, ranks, port, *flags) for rank in range(ranks)]
+
+
+def start_rank(program: str, output: Path, rank: int, ranks: int, port: int,
+               *flags: str) -> subprocess.Popen[str]:
+    """Starts one rank of a job."""
+    return start(program, output, "--device_num", str(ranks), *flags, RANK=str(rank),
+                 WORLD_SIZE=str(ranks), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1",
+                 MASTER_PORT=str(port))
 
 
 def free_port() -> int:

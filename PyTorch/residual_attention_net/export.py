@@ -1,0 +1,298 @@
+"""Writes a network as ONNX or TorchScript: python -m residual_attention_net.export --help."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import inspect
+import io
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from common.command_line import Parser, add_debug_flag, number_in, run_program
+from common.errors import UsageError, ZooError
+from common.files import make_folder, write_atomically
+from residual_attention_net.image_files import dataset_samples
+from residual_attention_net.options import DATASETS
+from residual_attention_net.predict import add_weight_flags, note, open_trained
+
+if TYPE_CHECKING:
+    import torch
+
+    from residual_attention_net.model import ResidualAttentionNetwork
+
+FORMATS = ("onnx", "torchscript")
+INPUT, OUTPUT = "images", "logits"
+DYNAMIC = "dynamic"
+# Resize with aligned corners came with 11; 13 is the newest that torch 1.8 writes.
+OLDEST_OPSET, DEFAULT_OPSET = 11, 13
+TOLERANCE = 1e-4
+BATCHES_CHECKED = 2
+DYNAMIC_SIZES = (1, 3)
+
+Program = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """How far an exported network is from the original.
+
+    Attributes:
+        largest: the largest absolute difference of a logit.
+        scale: the largest absolute logit of the original.
+        images: how many were compared.
+    """
+
+    largest: float
+    scale: float
+    images: int
+
+    def within(self, tolerance: float) -> bool:
+        """Whether it is at most tolerance, or tolerance times the largest logit above 1."""
+        return self.largest <= tolerance * max(1.0, self.scale)
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+
+def as_torchscript(network: ResidualAttentionNetwork, example: torch.Tensor) -> bytes:
+    """The network, in evaluation mode, as a TorchScript file for any batch size."""
+    import torch
+
+    stream = io.BytesIO()
+    with warnings.catch_warnings():
+        # torch 2.13 advises another exporter; this format is what was asked for.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with torch.no_grad():
+            # Its own check repeats the trace's input only; compare() uses other batches.
+            traced = torch.jit.trace(network, example, check_trace=False)
+        torch.jit.save(traced, stream)
+    return stream.getvalue()
+
+
+def as_onnx(network: ResidualAttentionNetwork, example: torch.Tensor, dynamic: bool,
+            opset: int = DEFAULT_OPSET) -> bytes:
+    """The network, in evaluation mode, as an ONNX file: `images` to `logits`.
+
+    Args:
+        example: a batch; its size is the file's, unless `dynamic`.
+        dynamic: any batch size.
+        opset: the version of ONNX's operators.
+
+    Raises:
+        UsageError: an opset that this torch can't write.
+    """
+    import torch
+
+    options: Dict[str, Any] = {"opset_version": opset, "input_names": [INPUT],
+                               "output_names": [OUTPUT]}
+    if dynamic:
+        options["dynamic_axes"] = {INPUT: {0: "batch"}, OUTPUT: {0: "batch"}}
+    # torch 2 has a second exporter, which needs a package that nothing else here does.
+    if "dynamo" in inspect.signature(torch.onnx.export).parameters:
+        options["dynamo"] = False
+    stream = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("error", message="Exporting to ONNX opset version")
+        try:
+            torch.onnx.export(network, example, stream, **options)
+        except (ValueError, UserWarning) as error:
+            if "opset" not in str(error):
+                raise
+            raise UsageError("--opset {}: torch {} does not write it; leave it at {}".format(
+                opset, torch.__version__, DEFAULT_OPSET)) from error
+    return stream.getvalue()
+
+
+# --- checking --------------------------------------------------------------------------------
+
+
+def torchscript_program(content: bytes) -> Program:
+    """The network that a TorchScript file holds, as a function of arrays."""
+    import torch
+
+    loaded = torch.jit.load(io.BytesIO(content))
+
+    def run(images: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return loaded(torch.from_numpy(images)).numpy()
+
+    return run
+
+
+def onnx_program(content: bytes) -> Optional[Program]:
+    """The network that an ONNX file holds; None where onnxruntime is not installed.
+
+    Raises:
+        ZooError: neither onnx nor onnxruntime is installed, or the file is not valid.
+    """
+    is_valid = _checked_by_onnx(content)
+    try:
+        import onnxruntime
+    except ImportError as error:
+        if not is_valid:
+            raise ZooError("--format onnx: the file can't be checked without onnxruntime or onnx "
+                           "({}): pip install onnx onnxruntime".format(error)) from None
+        return None
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return lambda images: session.run([OUTPUT], {INPUT: images})[0]
+
+
+def _checked_by_onnx(content: bytes) -> bool:
+    """Whether onnx.checker found the file valid; False where onnx is not installed."""
+    try:
+        import onnx
+    except ImportError:
+        return False
+    try:
+        onnx.checker.check_model(content)
+    except onnx.checker.ValidationError as error:
+        raise ZooError("the exported file is not valid ONNX: {}".format(error)) from error
+    return True
+
+
+def compare(network: ResidualAttentionNetwork, program: Program,
+            batches: Sequence[np.ndarray]) -> Difference:
+    """Runs both on the same batches.
+
+    Args:
+        program: the exported network.
+        batches: float32, (B, C, *spatial) each, from 0 to 1.
+    """
+    import torch
+
+    largest, scale = 0.0, 0.0
+    for images in batches:
+        with torch.no_grad():
+            expected = network(torch.from_numpy(images)).numpy()
+        distance = np.abs(program(images) - expected)
+        # Kept where it is NaN, which max() would lose.
+        largest = float(distance.max()) if not distance.max() <= largest else largest
+        scale = max(scale, float(np.abs(expected).max()))
+    return Difference(largest, scale, sum(len(images) for images in batches))
+
+
+# --- the program -----------------------------------------------------------------------------
+
+
+def _batch_size(text: str) -> int:
+    """The type of --batch_size; 0 stands for dynamic."""
+    if text == DYNAMIC:
+        return 0
+    try:
+        return int(number_in(int, 1)(text))
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError("{}, or {}".format(error, DYNAMIC)) from None
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="residual_attention_net.export", description=(
+        "Writes a network in float32, from images in [0, 1] to logits, checked against the "
+        "original's outputs."))
+    add_weight_flags(parser)
+    parser.add_argument("--format", choices=FORMATS, required=True, help="what to write")
+    parser.add_argument("--output_file", required=True, help="where; an older file is replaced")
+    parser.add_argument("--batch_size", type=_batch_size, default=DYNAMIC, metavar="N|" + DYNAMIC,
+                        help="images at a time; TorchScript takes any number")
+    parser.add_argument("--opset", type=number_in(int, OLDEST_OPSET), default=DEFAULT_OPSET,
+                        help="version of ONNX's operators")
+    parser.add_argument("--tolerance", type=number_in(float, 0), default=TOLERANCE,
+                        help="largest difference of a logit, relative to the largest logit where "
+                             "that is above 1")
+    parser.add_argument("--dataset", choices=DATASETS,
+                        help="whose test images to check with (default: synthetic)")
+    parser.add_argument("--data_path", help="folder of the dataset")
+    add_debug_flag(parser)
+    return parser
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Exports, compares, and only then writes the file; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    output = Path(arguments.output_file)
+    _check_output(output, Path(arguments.pth_path))
+    trained = open_trained(arguments.pth_path, arguments.network, device_type="cpu",
+                           precision_mode="O0")
+    for line in trained.told:
+        note(line)
+    network = trained.network.eval()
+    batches = _batches(arguments, network)
+    content, program = _exported(arguments, network, batches[0])
+    if program is None:
+        print("onnxruntime is not installed: the file is valid ONNX (onnx.checker), its outputs "
+              "are not compared; pip install onnxruntime")
+    else:
+        _require_close(compare(network, program, batches), arguments.tolerance)
+    make_folder(output.parent, "--output_file")
+    write_atomically(output, content)
+    print("wrote {}: {}, {:.1f} MB, {}".format(output, arguments.format, len(content) / 1e6,
+                                                _signature(arguments, network)))
+    return 0
+
+
+def _check_output(output: Path, weights: Path) -> None:
+    if output.is_dir():
+        raise UsageError("--output_file {} is a folder; give a file's name".format(output))
+    if output.exists() and weights.exists() and output.samefile(weights):
+        raise UsageError("--output_file {} is --pth_path too; give another name".format(output))
+
+
+def _batches(arguments: argparse.Namespace, network: ResidualAttentionNetwork) -> List[np.ndarray]:
+    """Different images in batches as the exported network takes them."""
+    given = arguments.batch_size
+    if given == 0:
+        sizes: Tuple[int, ...] = DYNAMIC_SIZES
+    else:
+        sizes = (given,) * BATCHES_CHECKED
+    name = arguments.dataset or (
+        "synthetic" if network.spatial_dims == 2 else "synthetic_volumes")
+    wanted = sum(sizes)
+    samples, _ = dataset_samples(name, arguments.data_path, min(wanted, SAMPLES_READ),
+                                 network.spec.input_size)
+    images = np.moveaxis(samples.images, -1, 1).astype(np.float32) / 255.0
+    images = images[np.arange(wanted) % len(images), :network.input_channels]
+    ends = np.cumsum(sizes)
+    return [np.ascontiguousarray(images[end - size:end]) for size, end in zip(sizes, ends)]
+
+
+SAMPLES_READ = 16
+
+
+def _exported(arguments: argparse.Namespace, network: ResidualAttentionNetwork,
+              example: np.ndarray) -> Tuple[bytes, Optional[Program]]:
+    """The file's content, and what it computes where that can be run."""
+    import torch
+
+    images = torch.from_numpy(example)
+    if arguments.format == "torchscript":
+        content = as_torchscript(network, images)
+        return content, torchscript_program(content)
+    content = as_onnx(network, images, arguments.batch_size == 0, arguments.opset)
+    return content, onnx_program(content)
+
+
+def _require_close(difference: Difference, tolerance: float) -> None:
+    told = "largest difference {:.3g} over {} images, logits up to {:.3g}".format(
+        difference.largest, difference.images, difference.scale)
+    if not difference.within(tolerance):
+        raise ZooError("the exported network differs from the original: {}; allowed {:g}; nothing "
+                       "was written, try another --opset or --format".format(told, tolerance))
+    print("{}; allowed {:g}".format(told, tolerance), flush=True)
+
+
+def _signature(arguments: argparse.Namespace, network: ResidualAttentionNetwork) -> str:
+    any_size = arguments.batch_size == 0 or arguments.format == "torchscript"
+    batch = "N" if any_size else str(arguments.batch_size)
+    shape = " x ".join([batch] + [str(length) for length in network.input_shape])
+    return "{} float32 {} in [0, 1] to {} {} x {}".format(
+        INPUT, shape, OUTPUT, batch, network.num_classes)
+
+
+if __name__ == "__main__":
+    run_program(main)

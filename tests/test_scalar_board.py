@@ -1,0 +1,52 @@
+"""TensorBoard scalars are written where tensorboard is installed, without TensorFlow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from common import scalar_board
+from tests.run_events import evaluation, step
+
+CODE = """
+import sys
+from pathlib import Path
+from common.scalar_board import open_scalar_sink
+sink = open_scalar_sink(Path(sys.argv[1]))
+sink.write({"event": "step", "step": 1, "loss": 0.5, "learning_rate": 0.1})
+sink.close()
+print("tensorflow" in sys.modules)
+"""
+
+
+def test_scalars_are_written_without_importing_tensorflow(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    root = str(Path(scalar_board.__file__).parent.parent)
+    printed = subprocess.check_output([sys.executable, "-c", CODE, str(tmp_path)], cwd=root)
+    assert printed.split()[-1] == b"False"
+    assert [path.name.startswith("events.out.tfevents") for path in tmp_path.iterdir()] == [True]
+
+
+def test_step_and_evaluation_become_scalars_and_other_events_do_not() -> None:
+    written = []
+
+    class Writer:
+        def add_scalar(self, tag: str, value: float, number: int) -> None:
+            written.append((tag, value, number))
+
+    sink = scalar_board.ScalarSink(Writer())
+    sink.write(step(3, loss=0.25))
+    sink.write(evaluation("final", "test", 2, 90.0))
+    sink.write({"event": "note", "text": "x"})
+    assert written == [("train/loss", 0.25, 3), ("train/learning_rate", 0.1, 3),
+                       ("test/accuracy", 90.0, 20), ("test/loss", 0.5, 20)]
+
+
+def test_without_tensorboard_there_is_no_sink(monkeypatch: pytest.MonkeyPatch,
+                                              tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.event_pb2", None)
+    assert scalar_board.open_scalar_sink(tmp_path) is None
