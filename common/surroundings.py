@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterable, List, Mapping, Optional, Tuple
 
-from common.ascend_environment import find_scripts
 from common.devices import Machine, cann_version, detect, read_text
+from common.launch.ascend_environment import find_scripts
 
 COMPILERS = ("cc", "gcc", "clang")
 # A dataset is found where this file lies below the data folder.

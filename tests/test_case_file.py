@@ -6,7 +6,8 @@ import platform
 
 import pytest
 
-from common.case_file import (
+from common.cards.model_card import read_card
+from common.launch.case_file import (
     CaseResult,
     broken_promises,
     case_text,
@@ -14,7 +15,6 @@ from common.case_file import (
     loss_text,
     losses_of,
 )
-from common.model_card import read_card
 from tests.fake_zoo import FAKE_MODEL
 
 CASES = read_card(FAKE_MODEL / "PyTorch" / "fake_net" / "model.yaml").task(None).cases

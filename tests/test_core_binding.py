@@ -2,8 +2,8 @@
 
 import pytest
 
-from common.core_binding import shares
 from common.errors import UsageError
+from common.launch.core_binding import shares
 
 
 def test_cores_are_shared_evenly_inside_the_allowed_set():

@@ -2,9 +2,9 @@
 
 import pytest
 
+from common.cards.model_card import read_card
 from common.errors import UsageError
-from common.launch_flags import FLAGS, asks_for_help, help_text, parse_flags, with_entry_names
-from common.model_card import read_card
+from common.launch.flags import FLAGS, asks_for_help, help_text, parse_flags, with_entry_names
 from tests.fake_zoo import FAKE_MODEL
 
 CARD = read_card(FAKE_MODEL / "PyTorch" / "fake_net" / "model.yaml")

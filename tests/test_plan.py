@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from common.ascend_environment import CannEnvironment
+from common.cards.model_card import read_card
 from common.errors import UsageError
-from common.launch_flags import parse_flags, with_entry_names
-from common.model_card import read_card
-from common.plan import Surroundings, as_json, as_text, make_plan, missing_flag
+from common.launch.ascend_environment import CannEnvironment
+from common.launch.flags import parse_flags, with_entry_names
+from common.launch.plan import Surroundings, as_json, as_text, make_plan, missing_flag
 from tests.fake_zoo import FAKE_MODEL
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from common.errors import ZooError
-from common.ports import address_towards, is_free, reserve_free_port, reserve_port
+from common.launch.ports import address_towards, is_free, reserve_free_port, reserve_port
 
 
 def test_a_chosen_port_is_free_and_not_chosen_again():

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from common.errors import UsageError
-from common.rank_environment import (
+from common.launch.rank_environment import (
     CM_VARIABLES,
     Job,
     Place,

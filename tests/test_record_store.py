@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from common import record_store, run_log
+from common import run_log
 from common.errors import ZooError
+from common.results import record_store
 from tests.run_events import whole_run
 
 

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from common.errors import ZooError
-from common.run_folder import (
+from common.launch.run_folder import (
     claim_again,
     claim_fresh,
     earlier_runs,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from common.model_card import read_card
+from common.cards.model_card import read_card
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 CARD = CHECKOUT / "PyTorch" / "residual_attention_net" / "model.yaml"

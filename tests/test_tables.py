@@ -8,9 +8,9 @@ from typing import Any, List
 
 import pytest
 
-from common import readme_tables, run_record, tables
+from common.cards.model_card import ModelCard, read_card
 from common.errors import ZooError
-from common.model_card import ModelCard, read_card
+from common.results import readme_tables, run_record, tables
 from tests.run_events import whole_run
 
 CARD = Path(__file__).resolve().parent.parent / "PyTorch" / "residual_attention_net" / "model.yaml"

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from common import torch_runtime
+from common.cards.model_card import read_card
 from common.devices import choose_device, detect
 from common.errors import UsageError
-from common.model_card import read_card
 from common.precision import Precision, default_mode, resolve, with_loss_scale
 from common.torch_runtime import Stepper, TorchDevice
 from residual_attention_net.complexity import Complexity, measure_complexity

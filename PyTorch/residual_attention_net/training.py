@@ -50,6 +50,11 @@ class Best:
 
     epoch: int = 0
     accuracy: float = -1.0
+    loss: float = math.inf
+
+    def is_beaten_by(self, result: Evaluation) -> bool:
+        """Whether a validation is better: by accuracy, between equals by loss."""
+        return (result.accuracy, -result.loss) > (self.accuracy, -self.loss)
 
 
 @dataclasses.dataclass
@@ -189,8 +194,8 @@ class Training:
             return
         result = self.evaluate_split("validation", "progress", self.session.validation_loader,
                                      epoch)
-        if result.accuracy > self.best.accuracy:
-            self.best = Best(epoch + 1, result.accuracy)
+        if self.best.is_beaten_by(result):
+            self.best = Best(epoch + 1, result.accuracy, result.loss)
             if self.session.is_first:
                 self.checkpoints.save_best(pack(self.session.network, self.position,
                                                 best=dataclasses.asdict(self.best)))

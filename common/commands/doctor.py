@@ -9,9 +9,9 @@ import os
 from pathlib import Path
 from typing import List
 
+from common.cards.model_folders import checkout_root
 from common.doctor import FAIL, WARN, Finding, examine
 from common.errors import UsageError
-from common.model_folders import checkout_root
 from common.surroundings import look
 
 

@@ -6,13 +6,13 @@ import argparse
 import json
 from typing import Optional
 
+from common.cards.model_folders import checkout_root, find_card, split_name
 from common.errors import UsageError
-from common.launch_flags import asks_for_help, help_text
-from common.launch_request import find_target, make_request
-from common.launcher import launch
-from common.model_folders import checkout_root, find_card, split_name
-from common.plan import as_json, as_text
-from common.terminal import Terminal
+from common.launch.flags import asks_for_help, help_text
+from common.launch.launcher import launch
+from common.launch.plan import as_json, as_text
+from common.launch.request import find_target, make_request
+from common.launch.terminal import Terminal
 
 EXAMPLES = """
   zoo list                                                      what there is

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from common import record_store, run_record
-from common.model_folders import checkout_root
+from common.cards.model_folders import checkout_root
+from common.results import record_store, run_record
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

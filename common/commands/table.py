@@ -8,11 +8,11 @@ import json
 from pathlib import Path
 from typing import List
 
-from common import readme_tables, record_store, run_record, tables
+from common.cards.model_card import ModelCard
+from common.cards.model_folders import all_cards, checkout_root
 from common.errors import UsageError, ZooError
-from common.model_card import ModelCard
-from common.model_folders import all_cards, checkout_root
-from common.run_record import RunRecord
+from common.results import readme_tables, record_store, run_record, tables
+from common.results.run_record import RunRecord
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -13,9 +13,9 @@ from typing import List
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(CHECKOUT))
 
+from common.cards.model_card import ModelCard  # noqa: E402
+from common.cards.model_folders import all_cards  # noqa: E402
 from common.command_line import run_program  # noqa: E402
-from common.model_card import ModelCard  # noqa: E402
-from common.model_folders import all_cards  # noqa: E402
 
 
 def smoke_cases(card: ModelCard) -> List[str]:

@@ -6,8 +6,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from common import run_log, run_record
-from common.case_file import (
+from common import run_log
+from common.errors import ZooError
+from common.files import sha256_of, write_atomically
+from common.launch.case_file import (
     CaseResult,
     broken_promises,
     case_result,
@@ -17,13 +19,12 @@ from common.case_file import (
     loss_text,
     losses_of,
 )
-from common.errors import ZooError
-from common.files import sha256_of, write_atomically
-from common.launch_request import Target
-from common.plan import Plan
-from common.run_record import RunRecord
-from common.supervisor import Outcome
-from common.terminal import Terminal
+from common.launch.plan import Plan
+from common.launch.request import Target
+from common.launch.supervisor import Outcome
+from common.launch.terminal import Terminal
+from common.results import run_record
+from common.results.run_record import RunRecord
 
 
 def write_outcome(

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Mapping, Optional, Sequence, Tuple
 
 from common import devices
-from common.ascend_environment import CannEnvironment, cann_environment
+from common.cards.model_card import Case, ModelCard, Task
+from common.cards.model_folders import checkout_root, find_card, split_name
 from common.errors import UsageError, ZooError
-from common.launch_flags import LaunchFlags, parse_flags, with_entry_names
-from common.model_card import Case, ModelCard, Task
-from common.model_folders import checkout_root, find_card, split_name
-from common.plan import (
+from common.launch.ascend_environment import CannEnvironment, cann_environment
+from common.launch.flags import LaunchFlags, parse_flags, with_entry_names
+from common.launch.plan import (
     Plan,
     Surroundings,
     absolute,
@@ -26,8 +26,8 @@ from common.plan import (
     run_folder_of,
     world_size_of,
 )
-from common.ports import PortReservation, address_towards, reserve_free_port, reserve_port
-from common.run_folder import find_weights, moved_path
+from common.launch.ports import PortReservation, address_towards, reserve_free_port, reserve_port
+from common.launch.run_folder import find_weights, moved_path
 
 _NO_CANN = CannEnvironment((), {}, "not needed")
 
@@ -107,7 +107,7 @@ def make_request(model: str, case: Optional[str], words: Sequence[str]) -> Reque
         flags,
         Surroundings(
             root=str(checkout_root()),
-            library=str(Path(__file__).absolute().parent.parent),
+            library=str(Path(__file__).absolute().parents[2]),
             python=sys.executable,
             user=user,
             directory=directory,

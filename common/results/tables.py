@@ -7,8 +7,8 @@ import json
 import statistics
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from common.model_card import ModelCard, PublishedTable
-from common.run_record import COMPLETE, RunRecord
+from common.cards.model_card import ModelCard, PublishedTable
+from common.results.run_record import COMPLETE, RunRecord
 
 DASH = "–"
 COLUMNS = ("Network", "Task, case", "Dataset: trained on", "Epochs, steps", "Device",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from common.errors import ZooError
-from common.plan import RankPlan
+from common.launch.plan import RankPlan
 
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 

@@ -8,13 +8,13 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
-from common import run_folder
-from common.launch_request import Request, with_moved_paths
-from common.log_place import LogPlace, place_log
-from common.plan import Plan, as_json
-from common.rank_process import RankProcess, environment_of
-from common.supervisor import Outcome, Signals, Supervisor
-from common.terminal import Terminal
+from common.launch import run_folder
+from common.launch.log_place import LogPlace, place_log
+from common.launch.plan import Plan, as_json
+from common.launch.rank_process import RankProcess, environment_of
+from common.launch.request import Request, with_moved_paths
+from common.launch.supervisor import Outcome, Signals, Supervisor
+from common.launch.terminal import Terminal
 
 NO_FIGURES_EXIT_CODE = 1
 
@@ -147,7 +147,9 @@ def _finish(
     """Writes record and results (machine 0 only); a promised figure that lacks is a failure."""
     if plan.node_rank > 0:
         return outcome
-    from common.outcome_files import write_outcome  # after the run: costs nothing at the start
+    from common.launch.outcome_files import (
+        write_outcome,  # after the run: costs nothing at the start
+    )
 
     contract = place.contract.folder if place.contract is not None else None
     problem = write_outcome(request.target, plan, place.log, contract, seconds, outcome, terminal)

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
-from common.card_reader import Scalar, Section, load_yaml
+from common.cards.card_reader import Scalar, Section, load_yaml
 from common.errors import UsageError
 
 SCHEMA_VERSION = 1

@@ -8,10 +8,11 @@ import io
 from pathlib import Path
 from typing import List, Optional
 
-from common import run_log, run_record
+from common import run_log
 from common.errors import ZooError
 from common.files import write_atomically
-from common.run_record import RunRecord
+from common.results import run_record
+from common.results.run_record import RunRecord
 
 FOLDER = "results"
 LOG_SUFFIX = ".log.gz"

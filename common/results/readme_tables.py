@@ -7,11 +7,11 @@ import re
 from pathlib import Path
 from typing import List, Sequence
 
-from common import tables
+from common.cards.model_card import ModelCard
 from common.errors import ZooError
 from common.files import write_atomically
-from common.model_card import ModelCard
-from common.run_record import RunRecord
+from common.results import tables
+from common.results.run_record import RunRecord
 
 _BLOCK = re.compile(r"(<!-- zoo:begin (?P<kind>\S+) (?P<model>\S+) -->\n)(?P<body>.*?)"
                     r"(<!-- zoo:end -->)", re.DOTALL)

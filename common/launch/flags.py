@@ -8,9 +8,9 @@ import re
 import textwrap
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from common.cards.model_card import MAPPED_FLAGS, ModelCard, Task
 from common.command_line import boolean, number_in
 from common.errors import UsageError
-from common.model_card import MAPPED_FLAGS, ModelCard, Task
 
 DEVICE_CHOICES = ("auto", "npu", "gpu", "cpu")
 BIND_CHOICES = ("auto", "true", "false")

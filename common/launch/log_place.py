@@ -8,7 +8,7 @@ from typing import List, Optional, Tuple
 
 from common.errors import ZooError
 from common.files import FolderLock
-from common.run_folder import (
+from common.launch.run_folder import (
     Claim,
     claim_fresh,
     is_run,

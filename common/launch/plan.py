@@ -6,12 +6,12 @@ import dataclasses
 import os
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from common.ascend_environment import CannEnvironment
-from common.core_binding import shares
+from common.cards.model_card import Case, ModelCard, Task
 from common.errors import UsageError, ZooError
-from common.launch_flags import LaunchFlags
-from common.model_card import Case, ModelCard, Task
-from common.rank_environment import (
+from common.launch.ascend_environment import CannEnvironment
+from common.launch.core_binding import shares
+from common.launch.flags import LaunchFlags
+from common.launch.rank_environment import (
     Job,
     Place,
     RankEnvironment,
@@ -24,7 +24,7 @@ MARKER = "run.json"
 
 @dataclasses.dataclass(frozen=True)
 class Surroundings:
-    """What a plan depends on beside card and flags; gathered by common.launch_request.
+    """What a plan depends on beside card and flags; gathered by common.launch.request.
 
     Attributes:
         root: the checkout; library: the folder that holds common/.

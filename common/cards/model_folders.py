@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import List, Tuple
 
+from common.cards.model_card import FILE_NAME, ModelCard, read_card
 from common.errors import UsageError
-from common.model_card import FILE_NAME, ModelCard, read_card
 
 FRAMEWORK_FOLDERS = ("TensorFlow", "PyTorch")
 
@@ -15,7 +15,7 @@ FRAMEWORK_FOLDERS = ("TensorFlow", "PyTorch")
 def checkout_root() -> Path:
     """The checkout: the folder above common/, or what the environment variable ZOO_ROOT names."""
     given = os.environ.get("ZOO_ROOT")
-    return Path(given).absolute() if given else Path(__file__).absolute().parent.parent
+    return Path(given).absolute() if given else Path(__file__).absolute().parents[2]
 
 
 def card_paths(root: Path) -> List[Path]:

@@ -7,9 +7,9 @@ import math
 import platform
 from typing import Any, List, Mapping, Optional, Sequence
 
-from common.model_card import Case, Metric
-from common.plan import Plan
-from common.run_record import RunRecord
+from common.cards.model_card import Case, Metric
+from common.launch.plan import Plan
+from common.results.run_record import RunRecord
 
 MISSING = "NA"
 HEADLINE = "------------------ Final result ------------------"

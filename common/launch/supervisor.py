@@ -9,10 +9,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Dict, List, Optional, Sequence
 
-from common.progress import EventTail, LineTail, Progress, last_lines
-from common.rank_process import RankProcess
+from common.launch.progress import EventTail, LineTail, Progress, last_lines
+from common.launch.rank_process import RankProcess
+from common.launch.terminal import Terminal
 from common.run_log import FILE_NAME as EVENTS
-from common.terminal import Terminal
 
 POLL_SECONDS = 0.05
 LOOK_SECONDS = 0.5  # between looks at the ranks' events

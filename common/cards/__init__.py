@@ -1,0 +1,1 @@
+"""The model cards: finding, reading, checking them."""

@@ -1,0 +1,1 @@
+"""Run records, and the tables that are made from them."""
