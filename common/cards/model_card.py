@@ -87,15 +87,6 @@ class Metric:
 
 
 @dataclasses.dataclass(frozen=True)
-class ScalingRule:
-    """How the learning rate follows the global batch: times global/base after some warm-up."""
-
-    rule: str
-    base_batch: int
-    warmup_epochs: int
-
-
-@dataclasses.dataclass(frozen=True)
 class Weights:
     """The flag that takes weights, and where a run leaves them: patterns, the preferred first."""
 
@@ -118,7 +109,6 @@ class Task:
     precision_aliases: Tuple[str, ...]
     metric: Metric
     speed_margin: float
-    scaling: ScalingRule
     cases: Dict[str, Case]
 
     def entry_flag(self, action: str, launcher_flag: str) -> str:
@@ -230,7 +220,6 @@ def _task(section: Section, name: str, case_network: str) -> Task:
         precision_aliases=section.texts("precision_aliases"),
         metric=_metric(section.section("metric")),
         speed_margin=section.value("speed_margin", float),
-        scaling=_scaling(section.section("scaling")),
         cases={
             case: _case(part, case, entry_points, required)
             for case, part in section.sections("cases").items()
@@ -306,16 +295,6 @@ def _metric(section: Section) -> Metric:
     )
     section.done()
     return metric
-
-
-def _scaling(section: Section) -> ScalingRule:
-    scaling = ScalingRule(
-        rule=section.choice("rule", ("linear", "none")),
-        base_batch=section.positive("base_batch"),
-        warmup_epochs=section.value("warmup_epochs", int),
-    )
-    section.done()
-    return scaling
 
 
 def _case(
