@@ -32,6 +32,7 @@ OLDEST_OPSET, DEFAULT_OPSET = 11, 13
 TOLERANCE = 1e-4
 BATCHES_CHECKED = 2
 DYNAMIC_SIZES = (1, 3)
+SAMPLES_READ = 16
 
 Program = Callable[[np.ndarray], np.ndarray]
 
@@ -115,7 +116,9 @@ def torchscript_program(content: bytes) -> Program:
     """The network that a TorchScript file holds, as a function of arrays."""
     import torch
 
-    loaded = torch.jit.load(io.BytesIO(content))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        loaded = torch.jit.load(io.BytesIO(content))
 
     def run(images: np.ndarray) -> np.ndarray:
         with torch.no_grad():
@@ -128,15 +131,16 @@ def onnx_program(content: bytes) -> Optional[Program]:
     """The network that an ONNX file holds; None where onnxruntime is not installed.
 
     Raises:
-        ZooError: neither onnx nor onnxruntime is installed, or the file is not valid.
+        ZooError: the file is not valid, or onnx is not installed.
     """
-    is_valid = _checked_by_onnx(content)
+    onnx = require_onnx()
+    try:
+        onnx.checker.check_model(content)
+    except onnx.checker.ValidationError as error:
+        raise ZooError("the exported file is not valid ONNX: {}".format(error)) from error
     try:
         import onnxruntime
-    except ImportError as error:
-        if not is_valid:
-            raise ZooError("--format onnx: the file can't be checked without onnxruntime or onnx "
-                           "({}): pip install onnx onnxruntime".format(error)) from None
+    except ImportError:
         return None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -144,17 +148,18 @@ def onnx_program(content: bytes) -> Optional[Program]:
     return lambda images: session.run([OUTPUT], {INPUT: images})[0]
 
 
-def _checked_by_onnx(content: bytes) -> bool:
-    """Whether onnx.checker found the file valid; False where onnx is not installed."""
+def require_onnx() -> Any:
+    """The onnx package, which torch 2 writes with and every file is checked with.
+
+    Raises:
+        ZooError: it is not installed.
+    """
     try:
         import onnx
-    except ImportError:
-        return False
-    try:
-        onnx.checker.check_model(content)
-    except onnx.checker.ValidationError as error:
-        raise ZooError("the exported file is not valid ONNX: {}".format(error)) from error
-    return True
+    except ImportError as error:
+        raise ZooError("--format onnx needs onnx, which can't be imported ({}): "
+                       "pip install onnx onnxruntime".format(error)) from None
+    return onnx
 
 
 def compare(network: ResidualAttentionNetwork, program: Program,
@@ -167,15 +172,11 @@ def compare(network: ResidualAttentionNetwork, program: Program,
     """
     import torch
 
-    largest, scale = 0.0, 0.0
-    for images in batches:
-        with torch.no_grad():
-            expected = network(torch.from_numpy(images)).numpy()
-        distance = np.abs(program(images) - expected)
-        # Kept where it is NaN, which max() would lose.
-        largest = float(distance.max()) if not distance.max() <= largest else largest
-        scale = max(scale, float(np.abs(expected).max()))
-    return Difference(largest, scale, sum(len(images) for images in batches))
+    with torch.no_grad():
+        expected = np.concatenate([network(torch.from_numpy(one)).numpy() for one in batches])
+    distance = np.abs(np.concatenate([program(one) for one in batches]) - expected)
+    # numpy's max is NaN where one value is, so that a NaN anywhere is within no tolerance.
+    return Difference(float(distance.max()), float(np.abs(expected).max()), len(expected))
 
 
 # --- the program -----------------------------------------------------------------------------
@@ -217,6 +218,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     arguments = _parser().parse_args(argv)
     output = Path(arguments.output_file)
     _check_output(output, Path(arguments.pth_path))
+    if arguments.format == "onnx":
+        require_onnx()
     trained = open_trained(arguments.pth_path, arguments.network, device_type="cpu",
                            precision_mode="O0")
     for line in trained.told:
@@ -259,9 +262,6 @@ def _batches(arguments: argparse.Namespace, network: ResidualAttentionNetwork) -
     images = images[np.arange(wanted) % len(images), :network.input_channels]
     ends = np.cumsum(sizes)
     return [np.ascontiguousarray(images[end - size:end]) for size, end in zip(sizes, ends)]
-
-
-SAMPLES_READ = 16
 
 
 def _exported(arguments: argparse.Namespace, network: ResidualAttentionNetwork,

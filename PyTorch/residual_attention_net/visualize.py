@@ -23,7 +23,7 @@ from residual_attention_net.image_files import (
     image_paths,
     read_in_batches,
 )
-from residual_attention_net.options import NEEDS_FILES, make_parser
+from residual_attention_net.options import NEEDS_FILES
 from residual_attention_net.pictures import (
     AttentionView,
     ModuleMasks,
@@ -182,10 +182,17 @@ class Run:
     def dataset(self) -> Tuple[Optional[str], Optional[str]]:
         """The dataset's name and folder, as the run's command line gave them."""
         start = next((event for event in self.events if event["event"] == "start"), {})
-        known, _ = make_parser("train").parse_known_args(
-            shlex.split(str(start.get("command", "")))[1:])
-        name = start.get("config", {}).get("dataset", known.dataset)
-        return name, known.data_path
+        return start.get("config", {}).get("dataset"), _data_path(str(start.get("command", "")))
+
+
+def _data_path(command: str) -> Optional[str]:
+    """What a command line says after --data_path; the run's events hold it nowhere else."""
+    reader = Parser(add_help=False)
+    reader.add_argument("--data_path")
+    try:
+        return reader.parse_known_args(shlex.split(command))[0].data_path
+    except (ValueError, UsageError):
+        return None
 
 
 def read_run(folder: Path) -> Run:
@@ -242,8 +249,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 def _take_from_run(arguments: argparse.Namespace, run: Run) -> None:
     """Fills weights and images in that the command line leaves to the run."""
-    if arguments.pth_path is None and run.weights is not None:
-        arguments.pth_path = str(run.weights)
+    weights = None if arguments.pth_path else run.weights
+    if weights is not None:
+        arguments.pth_path = str(weights)
     name, data_path = run.dataset()
     if arguments.dataset is None:
         arguments.dataset = name

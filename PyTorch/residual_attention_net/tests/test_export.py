@@ -1,0 +1,198 @@
+"""Exported networks: the same logits as the original's, or no file."""
+
+from __future__ import annotations
+
+import io
+import sys
+import warnings
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+from common.command_line import exit_code_of  # noqa: E402
+from common.errors import ZooError  # noqa: E402
+from residual_attention_net import export  # noqa: E402
+from residual_attention_net.model import build_network  # noqa: E402
+
+pytestmark = pytest.mark.pytorch
+SMALL = "small_16input"
+
+
+def write_weights(path, name=SMALL, **arguments):
+    torch.manual_seed(0)
+    network = build_network(name, **arguments).eval()
+    # Statistics and weights as after training, so that folding batch norm away has effects.
+    for module in network.modules():
+        if hasattr(module, "running_var"):
+            module.running_var.uniform_(0.5, 2)
+            module.running_mean.normal_(0, 0.2)
+    torch.save(network.state_dict(), str(path))
+    return network
+
+
+def run(weights, output, *flags, network=SMALL):
+    return exit_code_of(export.main, ["--pth_path", str(weights), "--network", network,
+                                      "--output_file", str(output)] + list(flags))
+
+
+def read(path, kind):
+    """What a user's program does with the file: arrays in, arrays out."""
+    if kind == "onnx":
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        return lambda images: session.run(["logits"], {"images": images})[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        program = torch.jit.load(str(path))
+    return lambda images: program(torch.from_numpy(images)).detach().numpy()
+
+
+def images_for(network, count):
+    shape = (count,) + network.input_shape
+    return np.random.RandomState(1).uniform(size=shape).astype(np.float32)
+
+
+def assert_same_logits(network, program, count):
+    images = images_for(network, count)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(program(images), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", export.FORMATS)
+@pytest.mark.parametrize("spatial_dims", [2, 3])
+def test_the_file_gives_the_networks_logits_at_any_batch_size(tmp_path, kind, spatial_dims):
+    network = write_weights(tmp_path / "w.pth", spatial_dims=spatial_dims, num_classes=7)
+    assert run(tmp_path / "w.pth", tmp_path / "network", "--format", kind) == 0
+    for count in (1, 2, 5):
+        assert_same_logits(network, read(tmp_path / "network", kind), count)
+
+
+def test_an_onnx_file_of_a_fixed_batch_size_says_it(tmp_path):
+    network = write_weights(tmp_path / "w.pth")
+    assert run(tmp_path / "w.pth", tmp_path / "n.onnx", "--format", "onnx",
+               "--batch_size", "4") == 0
+    assert_same_logits(network, read(tmp_path / "n.onnx", "onnx"), 4)
+    shape = onnx.load(str(tmp_path / "n.onnx")).graph.input[0].type.tensor_type.shape
+    assert [side.dim_value for side in shape.dim] == [4, 3, 16, 16]
+
+
+@pytest.mark.parametrize("opset", [11, 13])
+def test_the_opset_asked_for_is_in_the_file(tmp_path, opset):
+    write_weights(tmp_path / "w.pth")
+    assert run(tmp_path / "w.pth", tmp_path / "n.onnx", "--format", "onnx",
+               "--opset", str(opset)) == 0
+    assert onnx.load(str(tmp_path / "n.onnx")).opset_import[0].version == opset
+
+
+@pytest.mark.parametrize("kind", export.FORMATS)
+def test_the_difference_is_printed_and_nothing_else_is_warned_of(tmp_path, capfd, recwarn, kind):
+    write_weights(tmp_path / "w.pth")
+    assert run(tmp_path / "w.pth", tmp_path / "n", "--format", kind) == 0
+    captured = capfd.readouterr()
+    assert "largest difference" in captured.out
+    assert captured.err == ""
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_a_file_that_differs_is_not_written_and_the_old_one_stays(tmp_path, monkeypatch, capsys):
+    write_weights(tmp_path / "w.pth")
+    other = build_network(SMALL).eval()
+    honest = export.as_torchscript
+    monkeypatch.setattr(export, "as_torchscript", lambda _, example: honest(other, example))
+    output = tmp_path / "n.pt"
+    output.write_bytes(b"old")
+    assert run(tmp_path / "w.pth", output, "--format", "torchscript") == 1
+    assert "nothing was written" in capsys.readouterr().err
+    assert output.read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["n.pt", "w.pth"]
+
+
+@pytest.mark.parametrize("wrong", [2e-4, float("nan")])
+def test_a_difference_in_a_later_batch_is_found(wrong):
+    network = build_network(SMALL).eval()
+    batches = [images_for(network, 1), images_for(network, 2)]
+
+    def program(images):
+        logits = network(torch.from_numpy(images)).detach().numpy()
+        return logits + (wrong if len(images) == 2 else 0)
+
+    assert not export.compare(network, program, batches).within(export.TOLERANCE)
+    assert not export.compare(network, program, batches[::-1]).within(export.TOLERANCE)
+    assert export.compare(network, program, batches[:1]).within(export.TOLERANCE)
+
+
+@pytest.mark.parametrize("largest, scale, expected", [
+    (1e-4, 0.1, True), (1.1e-4, 0.1, False), (9e-4, 10, True), (1.1e-3, 10, False)])
+def test_the_tolerance_grows_with_logits_above_one(largest, scale, expected):
+    assert export.Difference(largest, scale, 1).within(1e-4) is expected
+
+
+def test_tolerance_decides(tmp_path):
+    write_weights(tmp_path / "w.pth")
+    assert run(tmp_path / "w.pth", tmp_path / "n.onnx", "--format", "onnx",
+               "--tolerance", "0") == 1
+    assert not (tmp_path / "n.onnx").exists()
+
+
+def test_without_onnxruntime_the_file_is_checked_by_onnx_and_that_is_said(
+        tmp_path, monkeypatch, capsys):
+    write_weights(tmp_path / "w.pth")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert run(tmp_path / "w.pth", tmp_path / "n.onnx", "--format", "onnx") == 0
+    assert "not compared" in capsys.readouterr().out
+    assert (tmp_path / "n.onnx").exists()
+
+
+def test_without_onnx_what_to_install_is_said(tmp_path, monkeypatch, capsys):
+    write_weights(tmp_path / "w.pth")
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert run(tmp_path / "w.pth", tmp_path / "n.onnx", "--format", "onnx") == 1
+    assert "pip install onnx onnxruntime" in capsys.readouterr().err
+    assert not (tmp_path / "n.onnx").exists()
+
+
+def test_a_damaged_onnx_file_is_not_valid():
+    content = io.BytesIO()
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph(
+        [onnx.helper.make_node("NoSuchOperator", ["images"], ["logits"])], "graph", [], [])),
+        content)
+    with pytest.raises(ZooError, match="not valid ONNX"):
+        export.onnx_program(content.getvalue())
+
+
+@pytest.mark.parametrize("flags", [
+    ["--format", "onnx", "--opset", "99"], ["--format", "onnx", "--opset", "7"],
+    ["--format", "tflite"], ["--format", "onnx", "--batch_size", "many"],
+    ["--format", "onnx", "--batch_size", "0"], []])
+def test_a_wrong_command_line_is_a_usage_error(tmp_path, capsys, flags):
+    write_weights(tmp_path / "w.pth")
+    assert run(tmp_path / "w.pth", tmp_path / "n", *flags) == 64
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not (tmp_path / "n").exists()
+
+
+def test_the_weights_are_not_written_over(tmp_path):
+    write_weights(tmp_path / "w.pth")
+    before = (tmp_path / "w.pth").read_bytes()
+    assert run(tmp_path / "w.pth", tmp_path / "w.pth", "--format", "onnx") == 64
+    assert (tmp_path / "w.pth").read_bytes() == before
+
+
+def test_batches_come_from_the_dataset_asked_for(tmp_path, capsys):
+    write_weights(tmp_path / "w.pth")
+    assert run(tmp_path / "w.pth", tmp_path / "n", "--format", "torchscript", "--dataset",
+               "images", "--data_path", str(tmp_path / "none")) == 1
+    assert "no such folder" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", export.FORMATS)
+def test_the_default_network_is_exported(tmp_path, kind):
+    name = "92_32input_update"
+    network = write_weights(tmp_path / "w.pth", name)
+    assert run(tmp_path / "w.pth", tmp_path / "n", "--format", kind, network=name) == 0
+    assert_same_logits(network, read(tmp_path / "n", kind), 2)

@@ -1,0 +1,303 @@
+"""Predictions: the network's probabilities, on files of every kind and on datasets."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+Image = pytest.importorskip("PIL.Image")
+
+from data_helpers import cifar10_pixels, write_cifar10  # noqa: E402
+from training_helpers import environment  # noqa: E402
+
+from common.command_line import exit_code_of  # noqa: E402
+from common.errors import UsageError, ZooError  # noqa: E402
+from residual_attention_net import image_files  # noqa: E402
+from residual_attention_net.checkpoint import Position, pack  # noqa: E402
+from residual_attention_net.image_files import (  # noqa: E402
+    dataset_samples,
+    image_paths,
+    read_image_file,
+)
+from residual_attention_net.model import build_network  # noqa: E402
+from residual_attention_net.predict import main, open_trained, predict  # noqa: E402
+
+pytestmark = pytest.mark.pytorch
+SMALL = "small_16input"
+NAMES = tuple("class {}".format(number) for number in range(10))
+
+
+def small_network(**arguments):
+    torch.manual_seed(0)
+    return build_network(SMALL, **arguments)
+
+
+def random_images(count, size=16):
+    return np.random.RandomState(0).randint(0, 256, (count, size, size, 3)).astype(np.uint8)
+
+
+@pytest.fixture
+def state_dict(tmp_path):
+    path = tmp_path / "published.pth"
+    torch.save(small_network().state_dict(), str(path))
+    return path
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    path = tmp_path / "trained.pt"
+    torch.save(pack(small_network(), Position(1, 0, 1), classes=list(NAMES)), str(path))
+    return path
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "picture.png"
+    Image.fromarray(random_images(1)[0]).save(str(path))
+    return path
+
+
+def run(weights, *flags):
+    return exit_code_of(main, ["--pth_path", str(weights), "--device_type", "cpu"]
+                        + [str(flag) for flag in flags])
+
+
+def run_json(capsys, *arguments):
+    code = run(*arguments, "--json")
+    return code, json.loads(capsys.readouterr().out)
+
+
+# --- the library function
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_probabilities_are_the_softmax_of_the_networks_logits(batch_size):
+    network, images = small_network().eval(), random_images(5)
+    inputs = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        expected = torch.softmax(network(inputs), 1).numpy()
+    found = predict(network, images, batch_size)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_predicting_leaves_the_network_in_training_mode():
+    network = small_network().train()
+    before = network.mpool2[0].running_mean.clone()
+    predict(network, random_images(3))
+    assert network.training
+    assert torch.equal(network.mpool2[0].running_mean, before)
+
+
+def test_no_images_give_no_rows():
+    assert predict(small_network(), random_images(0)).shape == (0, 10)
+
+
+def test_images_of_another_size_are_refused():
+    with pytest.raises(ZooError, match="resize them"):
+        predict(small_network(), random_images(1, size=20))
+
+
+def test_weights_that_are_not_finite_are_told():
+    network = small_network()
+    network.fc.bias.data[0] = float("nan")
+    with pytest.raises(ZooError, match="not finite"):
+        predict(network, random_images(1))
+
+
+def test_volumes_are_predicted():
+    network = small_network(spatial_dims=3)
+    volumes = np.zeros((2, 16, 16, 16, 3), np.uint8)
+    assert predict(network, volumes).shape == (2, 10)
+
+
+# --- weights
+
+
+def test_a_checkpoint_knows_its_network_and_its_classes(checkpoint):
+    trained = open_trained(str(checkpoint), device_type="cpu")
+    assert (trained.network.spec.name, trained.classes) == (SMALL, NAMES)
+
+
+def test_the_number_of_classes_is_read_from_a_state_dict(tmp_path):
+    path = tmp_path / "seven.pth"
+    torch.save(small_network(num_classes=7, spatial_dims=3, input_channels=1).state_dict(),
+               str(path))
+    network = open_trained(str(path), SMALL, device_type="cpu").network
+    assert (network.num_classes, network.spatial_dims, network.input_channels) == (7, 3, 1)
+
+
+def test_a_state_dict_is_taken_for_the_default_network(state_dict, picture, capsys):
+    assert run(state_dict, "--images", picture) == 1
+    assert "doesn't fit network 92_32input_update" in capsys.readouterr().err
+
+
+def test_missing_weights_are_one_line(tmp_path, picture, capsys):
+    assert run(tmp_path / "none.pt", "--images", picture) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_classes_without_names_are_numbers(state_dict, picture, capsys):
+    _, found = run_json(capsys, state_dict, "--network", SMALL, "--images", picture)
+    best = found["predictions"][0]
+    assert best["class"] == str(best["index"])
+
+
+def test_a_dataset_beside_images_gives_its_class_names(state_dict, picture, capsys):
+    _, found = run_json(capsys, state_dict, "--network", SMALL, "--images", picture,
+                        "--dataset", "cifar10")
+    best = found["predictions"][0]
+    assert best["class"] == image_files.CIFAR10_CLASSES[best["index"]]
+    assert "truth" not in best
+
+
+def test_names_in_the_checkpoint_win_over_the_datasets(checkpoint, picture, capsys):
+    _, found = run_json(capsys, checkpoint, "--images", picture, "--dataset", "cifar10")
+    assert found["predictions"][0]["class"] in NAMES
+
+
+# --- image files
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+def test_a_png_of_every_mode_is_read(tmp_path, mode):
+    path = tmp_path / "image.png"
+    Image.fromarray(random_images(1, 20)[0]).convert(mode).save(str(path))
+    image, original = read_image_file(path, 16)
+    assert (image.shape, image.dtype, original) == ((16, 16, 3), np.uint8, (20, 20))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_jpeg_of_every_mode_is_read(tmp_path, mode):
+    path = tmp_path / "image.jpg"
+    Image.new(mode, (16, 16)).save(str(path))
+    assert read_image_file(path, 16)[0].shape == (16, 16, 3)
+
+
+def test_sixteen_bit_grey_keeps_its_shades(tmp_path):
+    path = tmp_path / "deep.png"
+    Image.fromarray(np.array([[0, 257], [32896, 65535]], np.uint16)).save(str(path))
+    assert read_image_file(path, 2)[0][..., 0].tolist() == [[0, 1], [128, 255]]
+
+
+def test_a_folder_gives_the_images_below_it_in_order(tmp_path):
+    for name in ("b.png", "a.JPG", "notes.txt", ".hidden.png", "deeper/c.jpeg"):
+        path = tmp_path / "images" / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    found = image_paths([str(tmp_path / "images")], complain=pytest.fail)
+    assert [path.name for path in found] == ["a.JPG", "b.png", "c.jpeg"]
+
+
+def test_an_unreadable_file_is_named_after_the_others_are_done(checkpoint, picture, capsys):
+    damaged, missing = picture.with_name("damaged.png"), picture.with_name("missing.png")
+    damaged.write_bytes(picture.read_bytes()[:100])
+    code = run(checkpoint, "--images", damaged, missing, picture, "--batch_size", "1")
+    captured = capsys.readouterr()
+    assert code == 1
+    assert [line.split(":")[:2] for line in captured.err.splitlines()] == [
+        ["error", " " + str(damaged)], ["error", " " + str(missing)]]
+    assert captured.out.splitlines()[1].startswith(str(picture))
+
+
+def test_a_folder_without_images_is_an_error(checkpoint, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert run(checkpoint, "--images", tmp_path / "empty") == 1
+    assert "no PNG or JPEG" in capsys.readouterr().err
+
+
+def test_resizing_is_told_once(checkpoint, tmp_path, capsys):
+    for name in "abc":
+        Image.new("RGB", (30, 20)).save(str(tmp_path / (name + ".png")))
+    assert run(checkpoint, "--images", tmp_path, "--batch_size", "1") == 0
+    assert capsys.readouterr().err.count("resized to 16 x 16") == 1
+
+
+def test_an_image_of_the_right_size_is_not_said_to_be_resized(checkpoint, picture, capsys):
+    run(checkpoint, "--images", picture)
+    assert capsys.readouterr().err == ""
+
+
+def test_image_files_for_a_network_of_volumes_are_refused(tmp_path, picture, capsys):
+    path = tmp_path / "volumes.pth"
+    torch.save(small_network(spatial_dims=3).state_dict(), str(path))
+    assert run(path, "--network", SMALL, "--images", picture) == 64
+    assert "volumes" in capsys.readouterr().err
+
+
+# --- datasets
+
+
+def test_samples_are_spread_over_the_test_set_with_their_true_class(checkpoint, capsys):
+    code, found = run_json(capsys, checkpoint, "--dataset", "synthetic", "--count", "4")
+    assert code == 0
+    assert [entry["file"] for entry in found["predictions"]] == [
+        "synthetic test {}".format(number) for number in (0, 25, 50, 75)]
+    assert all(entry["truth"] in NAMES for entry in found["predictions"])
+
+
+def test_one_batch_file_of_cifar10_is_read(tmp_path, monkeypatch):
+    sums = write_cifar10(tmp_path / "batches")
+    monkeypatch.setattr(image_files, "PUBLISHED_MD5", sums)
+    for name, seed in (("data_batch_1", 0), ("test_batch", 1)):
+        samples, classes = dataset_samples("cifar10", str(tmp_path / "batches" / name), 4, 32)
+        planes = cifar10_pixels(seed, 4).reshape(4, 3, 32, 32).transpose(0, 2, 3, 1)
+        assert np.array_equal(samples.images, planes)
+        assert (samples.truths, classes) == ((0, 1, 0, 1), ("cat", "dog"))
+
+
+def test_more_samples_than_the_dataset_has_are_refused():
+    with pytest.raises(UsageError, match="has 100 images"):
+        dataset_samples("synthetic", None, 101, 16)
+
+
+# --- the program
+
+
+def test_top_says_how_many_classes_are_told_the_best_first(checkpoint, picture, capsys):
+    _, found = run_json(capsys, checkpoint, "--images", picture, "--top", "4")
+    top = [entry["probability"] for entry in found["predictions"][0]["top"]]
+    assert len(top) == 4
+    assert top == sorted(top, reverse=True)
+    assert found["predictions"][0]["probability"] == top[0]
+
+
+def test_top_beyond_the_classes_tells_all(checkpoint, picture, capsys):
+    _, found = run_json(capsys, checkpoint, "--images", picture, "--top", "99")
+    top = [entry["probability"] for entry in found["predictions"][0]["top"]]
+    assert (len(top), sum(top)) == (10, pytest.approx(1, abs=1e-4))
+
+
+def test_json_names_the_unreadable_files_too(checkpoint, picture, capsys):
+    code, found = run_json(capsys, checkpoint, "--images", picture, "nowhere.png")
+    assert code == 1
+    assert len(found["predictions"]) == 1
+    assert found["unreadable"][0].startswith("nowhere.png")
+
+
+@pytest.mark.parametrize("flags", [[], ["--images", "x", "--top", "0"], ["--dataset", "imagenet"],
+                                   ["--images", "x", "--unknown"]])
+def test_a_wrong_command_line_is_a_usage_error(checkpoint, capsys, flags):
+    assert run(checkpoint, *flags) == 64
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_dataset_of_files_without_its_folder_is_told(checkpoint, capsys):
+    assert run(checkpoint, "--dataset", "cifar10") == 1
+    assert "--data_path is missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("program", ["predict", "visualize", "export"])
+def test_help_comes_without_loading_torch_or_matplotlib(program):
+    code = "\n".join([
+        "import sys, residual_attention_net.{} as program",
+        "try: program.main(['--help'])",
+        "except SystemExit as end: assert end.code == 0",
+        "assert not {{'torch', 'matplotlib'}} & set(sys.modules)"]).format(program)
+    subprocess.run([sys.executable, "-c", code], env=environment(), check=True,
+                   stdout=subprocess.DEVNULL)

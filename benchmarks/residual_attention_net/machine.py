@@ -1,0 +1,95 @@
+"""What the machine could do at best: convolution rate, memory bandwidth, and the network's needs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, List
+
+import torch
+from torch import nn
+
+from benchmarks.residual_attention_net import baseline
+from common import torch_runtime
+
+RATE_CHANNELS, RATE_SIZE, RATE_BATCH = 256, 8, 32
+GPU_RATE_BATCH = 1024
+COPY_ELEMENTS = 1 << 25
+PASSES = 3  # forward, gradient of the input, gradient of the weights
+OPTIMIZER_PASSES = 5  # read weight, gradient and momentum, write weight and momentum
+BYTES_PER_NUMBER = {torch.float32: 4, torch.bfloat16: 2, torch.float16: 2}
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one training image costs at least.
+
+    Attributes:
+        operations: floating-point operations of its convolutions and its linear layer.
+        activations: numbers that these layers read and write, each layer on its own.
+        weights: the network's parameters.
+    """
+
+    operations: float
+    activations: float
+    weights: float
+
+    def bytes_per_image(self, dtype: torch.dtype, batch_size: int) -> float:
+        """Bytes moved per image: activations in `dtype`, weights and optimizer in float32."""
+        return (self.activations * BYTES_PER_NUMBER[dtype]
+                + self.weights * OPTIMIZER_PASSES * 4 / batch_size)
+
+
+def measure_needs() -> Needs:
+    """Count on the baseline, with one image."""
+    found: List[List[float]] = []
+
+    def count(layer: Any, inputs: Any, output: torch.Tensor) -> None:
+        operations = 2.0 * output.numel() * layer.weight[0].numel()
+        found.append([operations, float(inputs[0].numel() + output.numel())])
+
+    network = baseline.BaselineNetwork().eval()
+    for layer in network.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            layer.register_forward_hook(count)
+    with torch.no_grad():
+        network(torch.zeros(1, 3, baseline.IMAGE_SIZE, baseline.IMAGE_SIZE))
+    operations, activations = (sum(column) for column in zip(*found))
+    weights = sum(parameter.numel() for parameter in network.parameters())
+    return Needs(PASSES * operations, PASSES * activations, float(weights))
+
+
+def convolution_rate(device: torch_runtime.TorchDevice, dtype: torch.dtype) -> float:
+    """Floating-point operations a second of a 3x3 convolution, 256 channels at 8x8, forward."""
+    batch = RATE_BATCH if device.kind == "cpu" else GPU_RATE_BATCH
+    layout = torch.contiguous_format if device.kind == "cpu" and dtype == torch.float32 \
+        else torch.channels_last
+    images = torch.randn(batch, RATE_CHANNELS, RATE_SIZE, RATE_SIZE, device=device.device)
+    weights = torch.randn(RATE_CHANNELS, RATE_CHANNELS, 3, 3, device=device.device)
+    images, weights = (tensor.to(dtype).contiguous(memory_format=layout)
+                       for tensor in (images, weights))
+    seconds = median_seconds(
+        device, lambda: torch.nn.functional.conv2d(images, weights, padding=1))
+    return 2.0 * images.numel() * weights[0].numel() / seconds
+
+
+def copy_bandwidth(device: torch_runtime.TorchDevice) -> float:
+    """Bytes a second of copying 128 MiB, read and written bytes both counted."""
+    source = torch.ones(COPY_ELEMENTS, device=device.device)
+    target = torch.empty_like(source)
+    return 2.0 * 4 * COPY_ELEMENTS / median_seconds(device, lambda: target.copy_(source))
+
+
+def median_seconds(
+    device: torch_runtime.TorchDevice, operation: Callable[[], Any], repeats: int = 15
+) -> float:
+    """The median time of an operation, after one that is not counted."""
+    times = []
+    with torch.no_grad():
+        for _ in range(repeats + 1):
+            torch_runtime.synchronize(device)
+            began = time.perf_counter()
+            operation()
+            torch_runtime.synchronize(device)
+            times.append(time.perf_counter() - began)
+    return sorted(times[1:])[repeats // 2]

@@ -1,0 +1,79 @@
+"""Worker processes of the benchmark, asked one at a time so that only one computes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Dict, Optional, Sequence, Type
+
+from common.errors import ZooError
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+WORKER = "benchmarks.residual_attention_net.worker"
+END_SECONDS = 30
+
+
+class Worker:
+    """One worker process; leaving its context ends it.
+
+    Raises:
+        ZooError: the worker can't do what its name asks for; says why.
+    """
+
+    def __init__(self, name: str, flags: Sequence[str]) -> None:
+        self.name = name
+        paths = [str(CHECKOUT), str(CHECKOUT / "PyTorch"), os.environ.get("PYTHONPATH", "")]
+        environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, paths)))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", WORKER, "--name", name] + list(flags), env=environment,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True)
+        try:
+            self.warm_up_seconds = float(self._read()["ready"])
+        except BaseException:
+            self._end()
+            raise
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
+                 trace: Optional[TracebackType]) -> None:
+        self._end()
+
+    def ask(self, steps: int) -> Dict[str, Any]:
+        """Let the worker do `steps` steps; returns its answer."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write("{}\n".format(steps))
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self._ended() from None
+        return self._read()
+
+    def _read(self) -> Dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise self._ended()
+        answer: Dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise ZooError("{}: {}".format(self.name, answer["error"]))
+        return answer
+
+    def _ended(self) -> ZooError:
+        return ZooError("{}: its process ended with exit code {}; what it printed is above".format(
+            self.name, self._process.wait()))
+
+    def _end(self) -> None:
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

@@ -1,0 +1,130 @@
+"""Training steps of a variant, ready to be timed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, Iterator, Tuple
+
+import numpy as np
+import torch
+
+from benchmarks.residual_attention_net import baseline
+from benchmarks.residual_attention_net.variants import Variant
+from common import torch_runtime
+from common.precision import resolve
+from residual_attention_net.labelled_images import LabelledImages
+from residual_attention_net.loader import DeviceLoader
+from residual_attention_net.losses import mixed_cross_entropy
+from residual_attention_net.options import parse_options
+from residual_attention_net.session import augmentation_of, open_session, open_stepper
+
+PRECISION_MODES = {"fp32": "must_keep_origin_dtype", "bf16": "allow_mix_precision_bf16",
+                   "fp16": "allow_mix_precision"}
+LOADER_WORKERS = 2
+CLASSES = 10
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What some steps took: seconds in all, and seconds of those spent waiting for batches."""
+
+    seconds: float
+    wait_seconds: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Endless batches, the step that takes one and returns its loss, the device they are on."""
+
+    batches: Iterator[Any]
+    step: Callable[[Any], torch.Tensor]
+    device: torch_runtime.TorchDevice
+
+    def run(self, count: int) -> Timing:
+        """Do `count` steps, as the training loop does them: the device is awaited at the end."""
+        waited = 0.0
+        began = time.perf_counter()
+        for _ in range(count):
+            asked = time.perf_counter()
+            batch = next(self.batches)
+            waited += time.perf_counter() - asked
+            loss = self.step(batch)
+        value = float(loss.detach())
+        torch_runtime.synchronize(self.device)
+        return Timing(time.perf_counter() - began, waited, value)
+
+
+def open_trainer(variant: Variant, batch_size: int, device_kind: str, images: int) -> Trainer:
+    """Make a variant ready on synthetic images of CIFAR-10's shape."""
+    if variant.plain:
+        return _plain_trainer(variant, batch_size, device_kind, images)
+    return _own_trainer(variant, batch_size, device_kind, images)
+
+
+def synthetic_images(count: int) -> Tuple[np.ndarray, np.ndarray]:
+    """Random uint8 images (count, 32, 32, 3) and labels (count,) of ten classes."""
+    random = np.random.RandomState(0)
+    return random.randint(0, 256, (count, 32, 32, 3), np.uint8), random.randint(0, CLASSES, count)
+
+
+def _plain_trainer(variant: Variant, batch_size: int, device_kind: str, images: int) -> Trainer:
+    precision = resolve(PRECISION_MODES[variant.precision], "torch", device_kind,
+                        torch_runtime.capabilities(device_kind))
+    device = torch_runtime.open_device(device_kind, 0, precision)
+    torch.manual_seed(0)
+    layout = torch.channels_last if variant.channels_last else torch.contiguous_format
+    network = baseline.BaselineNetwork().to(device.device).to(memory_format=layout)
+    optimizer = baseline.build_optimizer(network)
+    loader = baseline.build_loader(*synthetic_images(images), batch_size=batch_size,
+                                   workers=LOADER_WORKERS)
+
+    def step(batch: Any) -> torch.Tensor:
+        inputs = batch[0].to(device.device).contiguous(memory_format=layout)
+        optimizer.zero_grad()
+        with torch_runtime.forward_context(device, precision):
+            loss = torch.nn.functional.cross_entropy(network(inputs), batch[1].to(device.device))
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return Trainer(_endless(lambda _: iter(loader)), step, device)
+
+
+def _own_trainer(variant: Variant, batch_size: int, device_kind: str, images: int) -> Trainer:
+    # The session's own data is a placeholder: it has no set as large as CIFAR-10 without files.
+    session = open_session(parse_options("train", [
+        "--dataset=synthetic", "--validation_count=0", "--limit_train=1", "--limit_test=1",
+        "--train_batch_size=1", "--device_type={}".format(device_kind),
+        "--precision_mode={}".format(PRECISION_MODES[variant.precision])]))
+    open_stepper(session)
+    loader = _own_loader(session, batch_size, images)
+    stepper = session.stepper
+    if variant.compile_mode:
+        stepper.model = torch.compile(session.network, mode=variant.compile_mode)
+
+    def step(batch: Any) -> torch.Tensor:
+        stepper.zero_grad()
+        with stepper.forward_context():
+            loss = mixed_cross_entropy(stepper.model(batch.inputs), batch)
+        stepper.step(loss)
+        return loss
+
+    return Trainer(_endless(loader.epoch), step, session.device)
+
+
+def _own_loader(session: Any, batch_size: int, images: int) -> DeviceLoader:
+    classes = tuple(str(number) for number in range(CLASSES))
+    data = LabelledImages(*synthetic_images(images), classes)
+    return DeviceLoader(data, batch_size, augmentation_of(session.options, session.recipe),
+                        session.options.seed, session.device.device,
+                        channels_last=session.channels_last)
+
+
+def _endless(epoch: Callable[[int], Iterator[Any]]) -> Iterator[Any]:
+    number = 0
+    while True:
+        for batch in epoch(number):
+            yield batch
+        number += 1
