@@ -12,7 +12,7 @@ import torch
 
 from common.errors import ZooError
 from common.files import remove_unfinished, save_atomically, sha256_of, write_atomically
-from residual_attention_net.safe_load import safe_load
+from residual_attention_net.network.safe_load import safe_load
 
 FORMAT = "residual_attention_net.checkpoint"
 VERSION = 1
@@ -131,18 +131,37 @@ def load(path: Path) -> Dict[str, Any]:
     Raises:
         ZooError: missing, truncated, altered, of another program, or of a newer version.
     """
+    content = load_any(path)
+    if not is_checkpoint(content):
+        raise ZooError("{} is not a checkpoint of residual_attention_net's training; weights alone "
+                       "are loaded with --pth_path".format(path))
+    return dict(content)
+
+
+def is_checkpoint(content: Any) -> bool:
+    """Whether what a file held is a checkpoint of this program, and not weights alone."""
+    return isinstance(content, dict) and content.get("format") == FORMAT
+
+
+def load_any(path: Path) -> Any:
+    """Reads a checkpoint or weights; a checkpoint of this program is checked.
+
+    Raises:
+        ZooError: missing, truncated, altered, or of a newer version of this program.
+    """
     path = Path(path)
     if _description(path).exists() and path.suffix == ".pt" and not is_whole(path):
         raise ZooError("checkpoint {} does not have the checksum that {} gives: it is truncated or "
                        "altered; take another one".format(path, _description(path).name))
     content = safe_load(path)
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ZooError("{} is not a checkpoint of residual_attention_net's training; weights alone "
-                       "are loaded with --pth_path".format(path))
-    if not isinstance(content.get("version"), int) or content["version"] > VERSION:
+    if is_checkpoint(content) and not _is_known(content.get("version")):
         raise ZooError("checkpoint {} was written by a newer version (format {}, known here: up to "
                        "{}); update this checkout".format(path, content.get("version"), VERSION))
     return content
+
+
+def _is_known(version: Any) -> bool:
+    return isinstance(version, int) and version <= VERSION
 
 
 def require_same_network(content: Dict[str, Any], network: torch.nn.Module, path: Path) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from residual_attention_net.distributed import sum_over_ranks
-from residual_attention_net.model import evaluating
+from residual_attention_net.network.model import evaluating
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,14 +15,15 @@ import numpy as np
 from common.command_line import Parser, add_debug_flag, number_in, run_program
 from common.errors import UsageError, ZooError
 from common.files import make_folder, write_atomically
-from residual_attention_net.image_files import dataset_samples
+from residual_attention_net.data.image_files import dataset_samples
 from residual_attention_net.options import DATASETS
-from residual_attention_net.predict import add_weight_flags, note, open_trained
+from residual_attention_net.predict import note
+from residual_attention_net.trained_network import add_weight_flags, open_trained
 
 if TYPE_CHECKING:
     import torch
 
-    from residual_attention_net.model import ResidualAttentionNetwork
+    from residual_attention_net.network.model import ResidualAttentionNetwork
 
 FORMATS = ("onnx", "torchscript")
 INPUT, OUTPUT = "images", "logits"

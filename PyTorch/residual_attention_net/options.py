@@ -8,7 +8,7 @@ from typing import Any, Dict, Optional, Sequence
 
 from common.command_line import Parser, add_debug_flag, boolean, number_in
 from common.errors import UsageError, ZooError
-from residual_attention_net.networks import DEFAULT_NETWORK, NETWORKS
+from residual_attention_net.network.networks import DEFAULT_NETWORK, NETWORKS
 from residual_attention_net.recipes import RECIPES
 
 DATASETS = ("cifar10", "digits", "synthetic", "synthetic_volumes", "images")

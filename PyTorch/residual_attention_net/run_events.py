@@ -13,7 +13,7 @@ from common import torch_runtime
 from common.provenance import code_state, config_sha256
 from common.run_log import RunLog
 from common.scalar_board import open_scalar_sink
-from residual_attention_net.loader import first_batches_sha256
+from residual_attention_net.data.loader import first_batches_sha256
 from residual_attention_net.session import Session, augmentation_of
 from residual_attention_net.stop_signal import StopSignal
 from residual_attention_net.training import Targets

@@ -16,13 +16,13 @@ from common.devices import choose_device, detect
 from common.errors import UsageError
 from common.precision import Precision, default_mode, resolve, with_loss_scale
 from common.torch_runtime import Stepper, TorchDevice
-from residual_attention_net.complexity import Complexity, measure_complexity
-from residual_attention_net.data import DatasetSplits, SourceOptions, load_dataset
+from residual_attention_net.data.datasets import DatasetSplits, SourceOptions, load_dataset
+from residual_attention_net.data.draws import Augmentation
+from residual_attention_net.data.loader import DeviceLoader, EvaluationLoader
 from residual_attention_net.distributed import synchronise_batch_norm
-from residual_attention_net.draws import Augmentation
-from residual_attention_net.loader import DeviceLoader, EvaluationLoader
-from residual_attention_net.model import ResidualAttentionNetwork, build_network
-from residual_attention_net.networks import DEFAULT_NETWORK, NETWORKS
+from residual_attention_net.network.complexity import Complexity, measure_complexity
+from residual_attention_net.network.model import ResidualAttentionNetwork, build_network
+from residual_attention_net.network.networks import DEFAULT_NETWORK, NETWORKS
 from residual_attention_net.options import Options
 from residual_attention_net.ranks import Place, find_place
 from residual_attention_net.recipes import Recipe, recipe_named
@@ -171,7 +171,7 @@ def _open_loaders(session: Session, training: bool) -> None:
 def _training_loader(session: Session) -> Any:
     options, place = session.options, session.place
     if options.loader == "torchvision":
-        from residual_attention_net.torchvision_loader import TorchvisionLoader
+        from residual_attention_net.data.torchvision_loader import TorchvisionLoader
         return TorchvisionLoader(session.splits.train, options.train_batch_size, options.seed,
                                  session.device.device, place.rank, place.world_size,
                                  workers=options.workers)

@@ -197,8 +197,7 @@ class Training:
         if self.best.is_beaten_by(result):
             self.best = Best(epoch + 1, result.accuracy, result.loss)
             if self.session.is_first:
-                self.checkpoints.save_best(pack(self.session.network, self.position,
-                                                best=dataclasses.asdict(self.best)))
+                self.checkpoints.save_best(self._packed())
 
     def evaluate_split(self, split: str, role: str, loader: Any, epoch: int,
                        **extra: float) -> Evaluation:
@@ -222,14 +221,17 @@ class Training:
             self.log.event("heartbeat", what="checkpoint")
             return None
         stepper = self.session.stepper
-        saved = self.checkpoints.save(pack(
-            self.session.network, self.position, best=dataclasses.asdict(self.best),
+        saved = self.checkpoints.save(self._packed(
             optimizer=stepper.optimizer.state_dict(), scaler=stepper.state_dict(),
             random=torch_runtime.rng_state(self.session.device),
             epoch_losses=self._epoch_losses))
         self.log.event("checkpoint", step=saved.step, epoch=saved.epoch, path=saved.path.name,
                        sha256=saved.sha256)
         return saved
+
+    def _packed(self, **parts: Any) -> Dict[str, Any]:
+        return pack(self.session.network, self.position, best=dataclasses.asdict(self.best),
+                    classes=list(self.session.splits.train.classes), **parts)
 
     def _require_finite_weights(self) -> None:
         finite = [torch.isfinite(weight).all() for weight in self.session.network.parameters()]

@@ -14,7 +14,7 @@ from common.command_line import Parser, add_debug_flag, number_in, run_program
 from common.errors import UsageError, ZooError
 from common.files import make_folder, write_atomically
 from common.run_log import FILE_NAME, effective_events
-from residual_attention_net.image_files import (
+from residual_attention_net.data.image_files import (
     Samples,
     add_image_flags,
     check_image_flags,
@@ -35,22 +35,24 @@ from residual_attention_net.pictures import (
 )
 from residual_attention_net.predict import (
     Complaints,
+    note,
+    predict,
+    refuse_volumes,
+    telling_resizes,
+)
+from residual_attention_net.trained_network import (
     TrainedNetwork,
     add_device_flags,
     add_weight_flags,
     named_classes,
-    note,
     open_trained,
-    predict,
-    refuse_volumes,
-    telling_resizes,
 )
 
 if TYPE_CHECKING:
     import torch
     from matplotlib.figure import Figure
 
-    from residual_attention_net.model import ResidualAttentionNetwork
+    from residual_attention_net.network.model import ResidualAttentionNetwork
 
 __all__ = ["attention_masks", "attention_view", "main", "training_curves"]
 
@@ -113,8 +115,8 @@ def attention_view(trained: TrainedNetwork, samples: Samples, classes: Sequence[
         title: what network and weights, in words.
         strongest: how many single channels of each mask to show.
     """
-    from residual_attention_net.labelled_images import LabelledImages
-    from residual_attention_net.loader import EvaluationLoader
+    from residual_attention_net.data.labelled_images import LabelledImages
+    from residual_attention_net.data.loader import EvaluationLoader
 
     network = trained.network
     unlabelled = LabelledImages(samples.images, np.zeros(len(samples), np.int64), ("",))

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
 from common.errors import ZooError
-from residual_attention_net.checkpoint import FORMAT, load
-from residual_attention_net.model import ResidualAttentionNetwork
-from residual_attention_net.reference_weights import (
+from residual_attention_net.checkpoint import is_checkpoint, load_any
+from residual_attention_net.network.model import ResidualAttentionNetwork
+from residual_attention_net.network.reference_weights import (
     LoadReport,
     load_reference_weights,
     state_dict_of,
 )
-from residual_attention_net.safe_load import safe_load
 
 
 def load_weights(network: ResidualAttentionNetwork, path: str,
@@ -27,15 +26,19 @@ def load_weights(network: ResidualAttentionNetwork, path: str,
     Raises:
         ZooError: no such file, damaged, or of another network.
     """
-    weights = state_dict_of(_read(Path(path)))
+    weights = state_dict_of(read_weights(Path(path)))
     differs = _classes(weights) not in (None, network.num_classes)
     return load_reference_weights(network, weights, replace_head=other_classes and differs)
 
 
 def network_of(path: Path) -> Dict[str, Any]:
+    """What a file of weights says of its network (name, classes, …); {} where it does not."""
+    return network_told_by(read_weights(path))
+
+
+def network_told_by(content: Any) -> Dict[str, Any]:
     """What a checkpoint says of its network (name, classes, …); {} for other weights."""
-    content = _read(path)
-    return dict(content["network"]) if _is_ours(content) else {}
+    return dict(content["network"]) if is_checkpoint(content) else {}
 
 
 def _classes(weights: Mapping[str, Any]) -> Optional[int]:
@@ -44,12 +47,8 @@ def _classes(weights: Mapping[str, Any]) -> Optional[int]:
     return None if head is None else int(head.shape[0])
 
 
-def _read(path: Path) -> Any:
+def read_weights(path: Path) -> Any:
+    """A checkpoint or a state_dict, as --pth_path names it; ZooError where there is none."""
     if not path.is_file():
         raise ZooError("--pth_path {} is no file; give a checkpoint or a state_dict".format(path))
-    content = safe_load(path)
-    return load(path) if _is_ours(content) else content
-
-
-def _is_ours(content: Any) -> bool:
-    return isinstance(content, dict) and content.get("format") == FORMAT
+    return load_any(path)

@@ -13,8 +13,8 @@ from benchmarks.residual_attention_net import baseline
 from benchmarks.residual_attention_net.variants import Variant
 from common import torch_runtime
 from common.precision import resolve
-from residual_attention_net.labelled_images import LabelledImages
-from residual_attention_net.loader import DeviceLoader
+from residual_attention_net.data.labelled_images import LabelledImages
+from residual_attention_net.data.loader import DeviceLoader
 from residual_attention_net.losses import mixed_cross_entropy
 from residual_attention_net.options import parse_options
 from residual_attention_net.session import augmentation_of, open_session, open_stepper

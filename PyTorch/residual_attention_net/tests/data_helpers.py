@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from residual_attention_net.labelled_images import LabelledImages
+from residual_attention_net.data.labelled_images import LabelledImages
 
 CLASSES = ("zero", "one", "two")
 

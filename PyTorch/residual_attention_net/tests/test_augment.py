@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from common.errors import UsageError
-from residual_attention_net.draws import Augmentation, draw_epoch, sample_order
+from residual_attention_net.data.draws import Augmentation, draw_epoch, sample_order
 from residual_attention_net.tests.data_helpers import numbered_images, numbered_volumes
 
 torch = pytest.importorskip("torch", reason="augmentation works on torch tensors")
-augment = pytest.importorskip("residual_attention_net.augment")
+augment = pytest.importorskip("residual_attention_net.data.augment")
 
 pytestmark = pytest.mark.pytorch
 

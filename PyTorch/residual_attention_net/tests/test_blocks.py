@@ -4,8 +4,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from residual_attention_net.blocks import LAYERS, AttentionModule, ResidualBlock  # noqa: E402
-from residual_attention_net.networks import NUMBERED, PARTS, mask_names  # noqa: E402
+from residual_attention_net.network.blocks import LAYERS, AttentionModule, ResidualBlock  # noqa: E402
+from residual_attention_net.network.networks import NUMBERED, PARTS, mask_names  # noqa: E402
 
 pytestmark = pytest.mark.pytorch
 DIMENSIONS = pytest.mark.parametrize("spatial_dims", [2, 3])

@@ -18,7 +18,7 @@ from residual_attention_net.checkpoint import (
     pack,
     require_same_network,
 )
-from residual_attention_net.model import build_network
+from residual_attention_net.network.model import build_network
 
 pytestmark = pytest.mark.pytorch
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from common.errors import ZooError
-from residual_attention_net.cifar10 import (
+from residual_attention_net.data.cifar10 import (
     FOLDER_NAME,
     PUBLISHED_MD5,
     Cifar10,

@@ -6,8 +6,8 @@ torch = pytest.importorskip("torch")
 
 import fixture_weights as reference  # noqa: E402
 
-from residual_attention_net.complexity import count_parameters, measure_complexity  # noqa: E402
-from residual_attention_net.model import build_network  # noqa: E402
+from residual_attention_net.network.complexity import count_parameters, measure_complexity  # noqa: E402
+from residual_attention_net.network.model import build_network  # noqa: E402
 
 pytestmark = pytest.mark.pytorch
 PUBLISHED = {"attention92_cifar": 1.9e6, "attention236_cifar": 5.1e6, "attention452_cifar": 8.6e6}

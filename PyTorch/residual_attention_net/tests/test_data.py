@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from common.errors import UsageError, ZooError
-from residual_attention_net.data import DATASET_NAMES, SourceOptions, load_dataset
-from residual_attention_net.embedded import enlarge_digits
-from residual_attention_net.labelled_images import LabelledImages
-from residual_attention_net.selection import balanced_indices, stratified_indices
+from residual_attention_net.data.datasets import DATASET_NAMES, SourceOptions, load_dataset
+from residual_attention_net.data.embedded import enlarge_digits
+from residual_attention_net.data.labelled_images import LabelledImages
+from residual_attention_net.data.selection import balanced_indices, stratified_indices
 
 SMALL = SourceOptions(image_size=8, class_count=3, train_count=60, test_count=12)
 

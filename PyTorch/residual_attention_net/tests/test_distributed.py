@@ -24,7 +24,7 @@ from residual_attention_net.distributed import (
     sum_over_ranks,
     synchronise_batch_norm,
 )
-from residual_attention_net.model import build_network
+from residual_attention_net.network.model import build_network
 
 pytestmark = pytest.mark.pytorch
 CPU = torch.device("cpu")

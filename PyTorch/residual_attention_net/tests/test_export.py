@@ -16,7 +16,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 from common.command_line import exit_code_of  # noqa: E402
 from common.errors import ZooError  # noqa: E402
 from residual_attention_net import export  # noqa: E402
-from residual_attention_net.model import build_network  # noqa: E402
+from residual_attention_net.network.model import build_network  # noqa: E402
 
 pytestmark = pytest.mark.pytorch
 SMALL = "small_16input"

@@ -10,7 +10,7 @@ import torch
 from training_helpers import SMALL, events, newest_checkpoint, run
 
 from residual_attention_net.checkpoint import CheckpointFolder, Position, pack
-from residual_attention_net.model import build_network
+from residual_attention_net.network.model import build_network
 from residual_attention_net.options import parse_options
 from residual_attention_net.session import open_session
 from residual_attention_net.weights import load_weights

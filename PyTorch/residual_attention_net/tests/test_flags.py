@@ -21,7 +21,7 @@ from training_helpers import (
 from common.errors import UsageError
 from residual_attention_net.checkpoint import CheckpointFolder, Position, pack
 from residual_attention_net.distributed import SynchronisedBatchNorm
-from residual_attention_net.model import build_network
+from residual_attention_net.network.model import build_network
 from residual_attention_net.options import make_parser, parse_options
 from residual_attention_net.session import Session, open_session, open_stepper
 from residual_attention_net.train import plan_of

@@ -12,10 +12,10 @@ torch = pytest.importorskip("torch")
 
 import fixture_weights as reference  # noqa: E402
 
-from residual_attention_net.data import load_dataset  # noqa: E402
-from residual_attention_net.draws import Augmentation  # noqa: E402
-from residual_attention_net.loader import DeviceLoader  # noqa: E402
-from residual_attention_net.model import build_network  # noqa: E402
+from residual_attention_net.data.datasets import load_dataset  # noqa: E402
+from residual_attention_net.data.draws import Augmentation  # noqa: E402
+from residual_attention_net.data.loader import DeviceLoader  # noqa: E402
+from residual_attention_net.network.model import build_network  # noqa: E402
 
 pytestmark = [pytest.mark.pytorch, pytest.mark.gpu]
 SMALL_CASES = [case for case in reference.cases() if "32input" in case.variant]

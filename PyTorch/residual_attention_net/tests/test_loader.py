@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from common.errors import UsageError
-from residual_attention_net.draws import Augmentation
+from residual_attention_net.data.draws import Augmentation
 from residual_attention_net.tests.data_helpers import (
     identified_images,
     numbered_images,
@@ -18,7 +18,7 @@ from residual_attention_net.tests.data_helpers import (
 )
 
 torch = pytest.importorskip("torch", reason="loaders make torch tensors")
-loader_module = pytest.importorskip("residual_attention_net.loader")
+loader_module = pytest.importorskip("residual_attention_net.data.loader")
 DeviceLoader = loader_module.DeviceLoader
 EvaluationLoader = loader_module.EvaluationLoader
 
@@ -178,7 +178,7 @@ def test_another_process_makes_the_same_batches():
     script = (
         "import torch;"
         "from residual_attention_net.tests.data_helpers import numbered_images;"
-        "from residual_attention_net.loader import *;"
+        "from residual_attention_net.data.loader import *;"
         "e = Augmentation(crop_padding=2, flip=True, cutout_size=3, mixup_alpha=1.0);"
         "l = DeviceLoader(numbered_images(50), 8, e, 3, torch.device('cpu'));"
         "print(first_batches_sha256(l))"

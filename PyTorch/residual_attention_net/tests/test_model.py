@@ -9,8 +9,8 @@ torch = pytest.importorskip("torch")
 import fixture_weights as reference  # noqa: E402
 
 from common.errors import UsageError, ZooError  # noqa: E402
-from residual_attention_net.model import build_network, evaluating  # noqa: E402
-from residual_attention_net.networks import NETWORKS, identifying_shapes  # noqa: E402
+from residual_attention_net.network.model import build_network, evaluating  # noqa: E402
+from residual_attention_net.network.networks import NETWORKS, identifying_shapes  # noqa: E402
 
 pytestmark = pytest.mark.pytorch
 SMALL = "small_16input"

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from residual_attention_net.networks import (
+from residual_attention_net.network.networks import (
     DEFAULT_NETWORK,
     NETWORKS,
     NUMBERED,

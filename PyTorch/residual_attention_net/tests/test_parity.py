@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 import fixture_weights as reference  # noqa: E402
 
-from residual_attention_net.model import build_network  # noqa: E402
+from residual_attention_net.network.model import build_network  # noqa: E402
 
 pytestmark = pytest.mark.pytorch
 
@@ -221,7 +221,7 @@ def test_three_steps_of_sgd_follow_the_references_losses_and_weight_changes(case
 
 @every_case
 def test_a_bilinear_mask_without_aligned_corners_would_be_noticed(case, monkeypatch):
-    from residual_attention_net import blocks
+    from residual_attention_net.network import blocks
 
     interpolate = blocks.functional.interpolate
 

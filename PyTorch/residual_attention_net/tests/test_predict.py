@@ -17,15 +17,16 @@ from training_helpers import environment  # noqa: E402
 
 from common.command_line import exit_code_of  # noqa: E402
 from common.errors import UsageError, ZooError  # noqa: E402
-from residual_attention_net import image_files  # noqa: E402
 from residual_attention_net.checkpoint import Position, pack  # noqa: E402
-from residual_attention_net.image_files import (  # noqa: E402
+from residual_attention_net.data import image_files  # noqa: E402
+from residual_attention_net.data.image_files import (  # noqa: E402
     dataset_samples,
     image_paths,
     read_image_file,
 )
-from residual_attention_net.model import build_network  # noqa: E402
-from residual_attention_net.predict import main, open_trained, predict  # noqa: E402
+from residual_attention_net.network.model import build_network  # noqa: E402
+from residual_attention_net.predict import main, predict  # noqa: E402
+from residual_attention_net.trained_network import open_trained  # noqa: E402
 
 pytestmark = pytest.mark.pytorch
 SMALL = "small_16input"

@@ -12,8 +12,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from common.errors import ZooError  # noqa: E402
-from residual_attention_net import safe_load as module  # noqa: E402
-from residual_attention_net.safe_load import (  # noqa: E402
+from residual_attention_net.network import safe_load as module  # noqa: E402
+from residual_attention_net.network.safe_load import (  # noqa: E402
     AllowListUnpickler,
     allow_list_pickle,
     safe_load,

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from common.errors import UsageError, ZooError
-from residual_attention_net.draws import Augmentation
+from residual_attention_net.data.draws import Augmentation
 from residual_attention_net.tests.data_helpers import numbered_images, numbered_volumes
 
 torch = pytest.importorskip("torch", reason="loaders make torch tensors")
-module = pytest.importorskip("residual_attention_net.torchvision_loader")
+module = pytest.importorskip("residual_attention_net.data.torchvision_loader")
 TorchvisionLoader = module.TorchvisionLoader
 
 pytestmark = pytest.mark.pytorch
@@ -58,7 +58,7 @@ def _is_a_crop(pixels, image: np.ndarray) -> bool:
 
 @pytest.mark.usefixtures("torchvision")
 def test_targets_are_those_of_the_device_loader():
-    from residual_attention_net.loader import DeviceLoader
+    from residual_attention_net.data.loader import DeviceLoader
 
     images = numbered_images(20)
     device_side = DeviceLoader(images, 4, Augmentation(), 3, DEVICE)

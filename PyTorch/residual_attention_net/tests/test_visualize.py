@@ -17,9 +17,9 @@ from common.errors import ZooError  # noqa: E402
 from common.run_log import RunLog  # noqa: E402
 from residual_attention_net import pictures  # noqa: E402
 from residual_attention_net.checkpoint import CheckpointFolder, Position, pack  # noqa: E402
-from residual_attention_net.image_files import dataset_samples  # noqa: E402
-from residual_attention_net.model import build_network  # noqa: E402
-from residual_attention_net.predict import open_trained  # noqa: E402
+from residual_attention_net.data.image_files import dataset_samples  # noqa: E402
+from residual_attention_net.network.model import build_network  # noqa: E402
+from residual_attention_net.trained_network import open_trained  # noqa: E402
 from residual_attention_net.visualize import (  # noqa: E402
     attention_masks,
     attention_view,

@@ -7,8 +7,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from common.errors import ZooError  # noqa: E402
-from residual_attention_net.model import ResidualAttentionNetwork, build_network  # noqa: E402
-from residual_attention_net.networks import NETWORKS  # noqa: E402
+from residual_attention_net.network.model import ResidualAttentionNetwork, build_network  # noqa: E402
+from residual_attention_net.network.networks import NETWORKS  # noqa: E402
 
 pytestmark = pytest.mark.pytorch
 

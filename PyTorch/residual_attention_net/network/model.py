@@ -10,14 +10,14 @@ import torch
 from torch import nn
 
 from common.errors import UsageError, ZooError
-from residual_attention_net.blocks import (
+from residual_attention_net.network.blocks import (
     LAYERS,
     AttentionModule,
     Layers,
     ResidualBlock,
     halving_pool,
 )
-from residual_attention_net.networks import (
+from residual_attention_net.network.networks import (
     NETWORKS,
     NetworkSpec,
     StageSpec,

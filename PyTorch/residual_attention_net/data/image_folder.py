@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from common.errors import UsageError, ZooError
-from residual_attention_net.labelled_images import LabelledImages
-from residual_attention_net.manifest import manifest_sha256, sha256_of_bytes
+from residual_attention_net.data.labelled_images import LabelledImages
+from residual_attention_net.data.manifest import manifest_sha256, sha256_of_bytes
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
+SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 TRAIN_FOLDER, TEST_FOLDER = "train", "test"
 
 _LAYOUT = "CLASS/IMAGE.png, or train/CLASS/IMAGE.png with test/CLASS/IMAGE.png, is needed"
@@ -78,12 +80,22 @@ def read_image(content: bytes, source: str, image_size: int) -> np.ndarray:
     failures = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as opened:
-            return _resized_centre(opened.convert("RGB"), image_size)
+            return _resized_centre(_eight_bits(opened).convert("RGB"), image_size)
     except failures as error:
         reason = " ".join(str(error).split())
         raise ZooError(
             f"{source}: not a readable PNG or JPEG ({reason}): replace or remove it"
         ) from None
+
+
+def _eight_bits(image: Any) -> Any:
+    """16-bit grey as 8-bit grey; Pillow's own conversion would clip it at 255."""
+    if image.mode not in SIXTEEN_BIT_MODES:
+        return image
+    from PIL import Image
+
+    values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
 
 
 def _resized_centre(image: object, image_size: int) -> np.ndarray:

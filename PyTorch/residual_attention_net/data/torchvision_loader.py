@@ -11,9 +11,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from common.errors import UsageError, ZooError
-from residual_attention_net.draws import sample_order, sample_seeds
-from residual_attention_net.labelled_images import LabelledImages
-from residual_attention_net.loader import Batch, check_batch_size
+from residual_attention_net.data.draws import sample_order, sample_seeds
+from residual_attention_net.data.labelled_images import LabelledImages
+from residual_attention_net.data.loader import Batch, check_batch_size
 
 CROP_PADDING = 4
 

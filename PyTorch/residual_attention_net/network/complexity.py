@@ -8,7 +8,7 @@ from typing import List
 import torch
 from torch import nn
 
-from residual_attention_net.model import ResidualAttentionNetwork, evaluating
+from residual_attention_net.network.model import ResidualAttentionNetwork, evaluating
 
 COUNTED_LAYERS = (nn.Conv2d, nn.Conv3d, nn.Linear)
 

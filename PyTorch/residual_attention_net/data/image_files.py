@@ -13,21 +13,20 @@ import numpy as np
 
 from common.command_line import number_in
 from common.errors import UsageError, ZooError
-from residual_attention_net.cifar10 import (
+from residual_attention_net.data.cifar10 import (
     META_FILE,
     PUBLISHED_MD5,
     TEST_FILE,
     TRAIN_FILES,
     read_cifar10,
 )
-from residual_attention_net.data import SourceOptions, load_dataset
-from residual_attention_net.image_folder import SUFFIXES, read_image
-from residual_attention_net.labelled_images import LabelledImages
+from residual_attention_net.data.datasets import SourceOptions, load_dataset
+from residual_attention_net.data.image_folder import SUFFIXES, read_image
+from residual_attention_net.data.labelled_images import LabelledImages
 from residual_attention_net.options import DATASETS, NEEDS_FILES
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse",
                    "ship", "truck")
-SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 GENERATED_SAMPLES = 100
 
 
@@ -147,37 +146,18 @@ def read_image_file(path: Path, size: int) -> Tuple[np.ndarray, Tuple[int, int]]
         content = path.read_bytes()
     except OSError as error:
         raise ZooError("{}: can't be read ({})".format(path, error.strerror or error)) from None
-    mode, original = _header(content)
-    if mode in SIXTEEN_BIT_MODES:
-        content = _eight_bits(content, str(path))
-    return read_image(content, str(path), size), original
+    return read_image(content, str(path), size), _size(content)
 
 
-def _header(content: bytes) -> Tuple[str, Tuple[int, int]]:
-    """Mode and (width, height); ("", (0, 0)) where read_image has something to complain of."""
+def _size(content: bytes) -> Tuple[int, int]:
+    """(width, height); (0, 0) where the content is no image."""
     try:
         from PIL import Image
 
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as opened:
-            return opened.mode, opened.size
+            return opened.size
     except Exception:
-        return "", (0, 0)
-
-
-def _eight_bits(content: bytes, source: str) -> bytes:
-    """A 16-bit grey image as an 8-bit PNG; Pillow's own conversion would clip it at 255."""
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as opened:
-            values = np.asarray(opened).astype(np.int64)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ZooError("{}: not a readable PNG or JPEG ({}): replace or remove it".format(
-            source, " ".join(str(error).split()))) from None
-    stream = io.BytesIO()
-    grey = ((np.clip(values, 0, 65535) + 128) // 257).astype(np.uint8)
-    Image.fromarray(grey).save(stream, format="PNG")
-    return stream.getvalue()
+        return 0, 0
 
 
 # --- datasets --------------------------------------------------------------------------------

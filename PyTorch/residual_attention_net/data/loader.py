@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from common.errors import UsageError
-from residual_attention_net.augment import (
+from residual_attention_net.data.augment import (
     crop_and_flip,
     cut_out,
     mix_up,
@@ -19,8 +19,8 @@ from residual_attention_net.augment import (
     unpack_to_uint8,
     unpack_to_unit_range,
 )
-from residual_attention_net.draws import Augmentation, AugmentationDraws, draw_epoch
-from residual_attention_net.labelled_images import LabelledImages
+from residual_attention_net.data.draws import Augmentation, AugmentationDraws, draw_epoch
+from residual_attention_net.data.labelled_images import LabelledImages
 
 __all__ = [
     "Augmentation",

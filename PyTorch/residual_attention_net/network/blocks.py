@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as functional
 from torch import nn
 
-from residual_attention_net.networks import MaskNames
+from residual_attention_net.network.networks import MaskNames
 
 
 class Layers(NamedTuple):

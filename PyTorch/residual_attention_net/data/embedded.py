@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from common.errors import UsageError, ZooError
-from residual_attention_net.labelled_images import LabelledImages
+from residual_attention_net.data.labelled_images import LabelledImages
 
 DIGITS_SIZE = 32
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from common.errors import ZooError
 from common.safe_pickle import StoredArray, load_data_pickle
-from residual_attention_net.labelled_images import LabelledImages
-from residual_attention_net.manifest import manifest_sha256, sha256_of_bytes
+from residual_attention_net.data.labelled_images import LabelledImages
+from residual_attention_net.data.manifest import manifest_sha256, sha256_of_bytes
 
 FOLDER_NAME = "cifar-10-batches-py"
 META_FILE = "batches.meta"

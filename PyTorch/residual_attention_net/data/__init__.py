@@ -1,0 +1,1 @@
+"""The datasets: reading them safely, augmenting them, batches on the device."""

@@ -1,0 +1,1 @@
+"""The networks: their parts, their sizes as data, their weights."""
