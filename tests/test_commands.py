@@ -1,0 +1,86 @@
+"""`zoo record` and `zoo table`, from a run folder to a README."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from common.cli import main
+from tests.test_record_store import write_run
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+MODEL = Path("PyTorch") / "residual_attention_net"
+README = "<!-- zoo:begin measured residual_attention_net -->\n<!-- zoo:end -->\n"
+
+
+@pytest.fixture()
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout with one card, one README, and a finished run beside it."""
+    folder = tmp_path / "checkout"
+    (folder / MODEL).mkdir(parents=True)
+    shutil.copy(str(CHECKOUT / MODEL / "model.yaml"), str(folder / MODEL))
+    (folder / "README.md").write_text(README)
+    write_run(tmp_path / "run")
+    monkeypatch.setenv("ZOO_ROOT", str(folder))
+    return folder
+
+
+def test_a_recorded_run_is_in_the_readme_after_write(root: Path, tmp_path: Path) -> None:
+    assert main(["record", str(tmp_path / "run")]) == 0
+    assert main(["table", "--write"]) == 0
+    assert "91.50" in (root / "README.md").read_text()
+    assert main(["table", "--check"]) == 0
+
+
+def test_check_fails_while_a_record_is_not_in_the_readme(
+        root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["record", str(tmp_path / "run")])
+    assert main(["table", "--check"]) == 1
+    assert "README.md are not those of the records" in capsys.readouterr().err
+
+
+def test_check_fails_when_a_log_was_altered(root: Path, tmp_path: Path) -> None:
+    main(["record", str(tmp_path / "run")])
+    main(["table", "--write"])
+    next(root.glob("results/*/*.log.gz")).write_bytes(b"")
+    assert main(["table", "--check"]) == 1
+
+
+def test_show_prints_the_record_and_keeps_nothing(root: Path, tmp_path: Path,
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["record", "--show", str(tmp_path / "run")]) == 0
+    assert json.loads(capsys.readouterr().out)["status"] == "complete"
+    assert not (root / "results").exists()
+
+
+def test_a_run_folder_can_be_tabled_without_being_kept(root: Path, tmp_path: Path,
+                                                       capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["table", "--run", str(tmp_path / "run")]) == 0
+    assert "91.50 (n = 40)" in capsys.readouterr().out
+
+
+def test_the_records_print_as_json(root: Path, tmp_path: Path,
+                                   capsys: pytest.CaptureFixture[str]) -> None:
+    main(["record", str(tmp_path / "run")])
+    capsys.readouterr()
+    assert main(["table", "--json"]) == 0
+    assert [record["case"] for record in json.loads(capsys.readouterr().out)] == ["smoke"]
+
+
+def test_a_folder_that_is_no_run_is_one_line(root: Path, tmp_path: Path,
+                                             capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["record", str(tmp_path)]) == 1
+    assert "is not a run folder" in capsys.readouterr().err
+
+
+def test_json_with_write_is_a_usage_error(root: Path) -> None:
+    assert main(["table", "--json", "--write"]) == 64
+
+
+def test_the_tables_of_this_checkout_are_those_of_its_records(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_ROOT", str(CHECKOUT))
+    assert main(["table", "--check"]) == 0
