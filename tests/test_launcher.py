@@ -116,13 +116,15 @@ def test_missing_speed_fails_a_performance_case(zoo):
     assert keys_of(zoo.output / "0" / "fake_net_bs8_1p_perf.log")["ActualFPS"] == "NA"
 
 
-def test_first_rank_starts_soon_after_the_command(zoo):
+def test_the_first_rank_starts_within_three_tenths_of_a_second(zoo):
     seconds = []
-    for _ in range(3):
+    for _ in range(12):  # a busy machine can slow any of them, and none of a quiet one is slow
         zoo.launch("full_1p", "--train_steps=1")
         seconds.append(marker(zoo.output / "0")["launcher_seconds"])
+        if seconds[-1] <= 0.3:
+            break
     print("launcher: {} s until the first rank runs".format(min(seconds)))
-    assert min(seconds) < 1.0  # 0.2 s on an idle machine; this one may be busy with other tests
+    assert min(seconds) <= 0.3
 
 
 # --- flags ---
