@@ -9,7 +9,7 @@
 #
 # Every other argument goes to the benchmark: --batch_size --repeats --steps --device --variants
 # --images --json. Exit code: 0 where every ratio is reached, 1 where one is missed, 2 where the
-# baseline is too far from its stated figure for a ratio to be quoted, 64 for a usage error.
+# baseline has no stated figure or is too far from it for a ratio to be quoted, 64 for a usage error.
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"

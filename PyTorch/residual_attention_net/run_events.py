@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 import shlex
 import sys
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Dict, Iterator, Optional, Sequence
 
 from common import torch_runtime
 from common.provenance import code_state, config_sha256
@@ -48,7 +49,7 @@ def start_event(session: Session, targets: Targets, resumed_step: int) -> Dict[s
     options = session.options
     config = effective_config(session)
     return {
-        "model": MODEL, "task": TASK, "command": " ".join(shlex.quote(word) for word in sys.argv),
+        "model": MODEL, "task": TASK, "command": shown_command(sys.argv),
         "config": config, "config_sha256": config_sha256(config), "code": code_state(),
         "network": {"name": options.network, "parameters": session.complexity.parameters,
                     "multiply_accumulates": session.complexity.multiply_accumulates},
@@ -64,6 +65,13 @@ def start_event(session: Session, targets: Targets, resumed_step: int) -> Dict[s
         "first_batches_sha256": _first_batches(session),
         "proof": torch_runtime.proof(session.device, session.network),
     }
+
+
+def shown_command(argv: Sequence[str]) -> str:
+    """The command line without the folders of this machine, which a kept record has no use for."""
+    words = ["python", "-m", "{}.{}".format(MODEL, Path(argv[0]).stem)]
+    words += [re.sub(r"(^|=)/\S*/", r"\1…/", word) for word in argv[1:]]
+    return " ".join(shlex.quote(word) for word in words)
 
 
 def effective_config(session: Session) -> Dict[str, Any]:

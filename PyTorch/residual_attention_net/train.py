@@ -131,16 +131,24 @@ def _first_line(session: Session, targets: Targets, schedule: Schedule) -> str:
 
 def _final_evaluations(training: Training) -> None:
     """The test set, once with the final weights, once with those that were best on validation."""
-    session, epoch = training.session, training.position.epoch - 1
-    training.evaluate_split("test", "final", session.test_loader, epoch)
+    session = training.session
+    epoch = (training.position.step - 1) // training.targets.steps_per_epoch
+    final = training.evaluate_split("test", "final", session.test_loader, epoch)
+    if training.best.epoch == epoch + 1:
+        training.tell_evaluation(final, "test", "best", epoch, **_chosen_by(training))
+        return
     best = _best_weights(training)
     if best is None:
         return
     current = {name: value.clone() for name, value in session.network.state_dict().items()}
     session.network.load_state_dict(best)
     training.evaluate_split("test", "best", session.test_loader, training.best.epoch - 1,
-                            validation_accuracy=training.best.accuracy)
+                            **_chosen_by(training))
     session.network.load_state_dict(current)
+
+
+def _chosen_by(training: Training) -> Dict[str, float]:
+    return {"validation_accuracy": round(training.best.accuracy, 4)}
 
 
 def _best_weights(training: Training) -> Optional[Dict[str, torch.Tensor]]:

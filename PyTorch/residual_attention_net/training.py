@@ -206,11 +206,16 @@ class Training:
         result = evaluate(self.session.network, loader, self.session.device.device,
                           self.session.network.num_classes, self.session.stepper.forward_context,
                           lambda: self.log.event("heartbeat", what=split))
-        metrics = dict(result.metrics(), **extra)
-        self.log.event("evaluation", split=split, role=role, epoch=epoch + 1,
-                       step=self.position.step, n=result.n, metrics=metrics)
-        self.lines.evaluation(split, role, result.accuracy, result.n)
+        self.tell_evaluation(result, split, role, epoch, **extra)
         return result
+
+    def tell_evaluation(self, result: Evaluation, split: str, role: str, epoch: int,
+                        **extra: float) -> None:
+        """Writes an evaluation's event and line; `extra` are more metrics."""
+        self.log.event("evaluation", split=split, role=role, epoch=epoch + 1,
+                       step=self.position.step, n=result.n,
+                       metrics=dict(result.metrics(), **extra))
+        self.lines.evaluation(split, role, result.accuracy, result.n)
 
     def _save(self) -> Optional[Saved]:
         """Writes a checkpoint from the first rank, after a look that the weights are finite."""

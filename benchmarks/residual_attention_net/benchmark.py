@@ -72,7 +72,7 @@ def chosen_names(text: Optional[str], device_kind: str, torch_version: str) -> S
 
 
 def measure(arguments: Any, device_kind: str) -> Measurements:
-    """Start every worker, then go round: machine, then each variant, every other round backwards."""
+    """Start every worker, then go round: machine, variants, every other round backwards."""
     found = Measurements(arguments.batch_size, arguments.steps, device_kind)
     flags = ["--batch_size", str(arguments.batch_size), "--images", str(arguments.images),
              "--device", device_kind]

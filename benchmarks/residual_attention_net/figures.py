@@ -1,4 +1,4 @@
-"""From measured times to figures: medians, ratios pair by pair, floors, and stated figures scaled."""
+"""From measured times to figures: medians, ratios pair by pair, floors, stated figures scaled."""
 
 from __future__ import annotations
 

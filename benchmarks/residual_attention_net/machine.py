@@ -1,4 +1,4 @@
-"""What the machine could do at best: convolution rate, memory bandwidth, and the network's needs."""
+"""What the machine could do at best: convolution rate, memory bandwidth; the network's needs."""
 
 from __future__ import annotations
 

@@ -125,6 +125,5 @@ def _own_loader(session: Any, batch_size: int, images: int) -> DeviceLoader:
 def _endless(epoch: Callable[[int], Iterator[Any]]) -> Iterator[Any]:
     number = 0
     while True:
-        for batch in epoch(number):
-            yield batch
+        yield from epoch(number)
         number += 1
