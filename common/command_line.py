@@ -7,7 +7,7 @@ import errno
 import os
 import sys
 import traceback
-from typing import Callable, Dict, NoReturn, Optional, Sequence
+from typing import Callable, Dict, List, NoReturn, Optional, Sequence
 
 from common.errors import InfrastructureError, UsageError, ZooError
 
@@ -77,7 +77,24 @@ def _range_text(low: float, high: Optional[float], low_is_legal: bool) -> str:
 def run_program(main: Callable[[Optional[Sequence[str]]], Optional[int]],
                 argv: Optional[Sequence[str]] = None) -> NoReturn:
     """Runs main(argv) and exits: 0, or an error's own code after one line on standard error."""
-    sys.exit(exit_code_of(main, argv))
+    code = exit_code_of(main, argv)
+    if _ENDS_AT_ONCE:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+_ENDS_AT_ONCE: List[str] = []
+
+
+def end_at_once(reason: str) -> None:
+    """Lets run_program end the process without exit handlers and destructors.
+
+    Args:
+        reason: the library whose threads would abort the process there.
+    """
+    _ENDS_AT_ONCE.append(reason)
 
 
 def exit_code_of(main: Callable[[Optional[Sequence[str]]], Optional[int]],

@@ -13,6 +13,7 @@ import resource
 from dataclasses import dataclass
 from typing import Any, ContextManager, Dict, Iterable, List, Mapping, Optional, Union
 
+from common.command_line import end_at_once
 from common.devices import cann_version, cpu_name, gpu_driver, npu_driver
 from common.errors import InfrastructureError, UsageError, ZooError
 from common.precision import Capabilities, Precision
@@ -348,11 +349,19 @@ def _rendezvous_address(init_method: str) -> List[str]:
             os.environ.get("MASTER_PORT", "(no MASTER_PORT)")]
 
 
-def destroy_process_group() -> None:
-    """Leaves the job; does nothing where there is none."""
+def leave_process_group() -> None:
+    """Leaves the job at the end of the program; does nothing where there is none.
+
+    gloo's threads can abort a process that ends in the usual way (torch 2.13: now and then one of
+    eight ranks, after its work was done), so a process with gloo ends at once.
+    """
     import torch.distributed as distributed
 
-    if distributed.is_available() and distributed.is_initialized():
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return
+    if distributed.get_backend() == "gloo":
+        end_at_once("gloo")
+    else:
         distributed.destroy_process_group()
 
 

@@ -60,6 +60,26 @@ def test_a_parser_never_exits_by_itself() -> None:
             parser.parse_args(words)
 
 
+AT_ONCE = """
+import atexit
+from common.command_line import end_at_once, run_program
+atexit.register(lambda: print("handler"))
+def main(argv):
+    print("work")
+    {}
+    return 7
+run_program(main, [])
+"""
+
+
+@pytest.mark.parametrize("call, printed", [("end_at_once('x')", "work\n"),
+                                           ("pass", "work\nhandler\n")])
+def test_a_program_can_end_at_once_with_its_output_and_exit_code(call: str, printed: str) -> None:
+    done = subprocess.run([sys.executable, "-c", AT_ONCE.format(call)], stdout=subprocess.PIPE,
+                          text=True)
+    assert (done.returncode, done.stdout) == (7, printed)
+
+
 @pytest.mark.parametrize("text, value", [("true", True), ("False", False), ("1", True)])
 def test_booleans_as_the_scripts_spell_them(text: str, value: bool) -> None:
     assert boolean(text) is value

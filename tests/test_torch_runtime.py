@@ -251,7 +251,9 @@ RANK = textwrap.dedent("""
             loss = torch.nn.functional.cross_entropy(outputs, labels[share])
         stepper.step(loss)
     torch.save(stepper.module.state_dict(), "{}/{}_of_{}.pt".format(folder, rank, size))
-    runtime.destroy_process_group()
+    runtime.leave_process_group()
+    from common.command_line import run_program
+    run_program(lambda argv: 0)
 """)
 
 

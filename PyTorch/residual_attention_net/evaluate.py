@@ -29,7 +29,7 @@ def evaluate_weights(options: Options) -> int:
     try:
         _evaluate(open_session(options, training=False))
     finally:
-        torch_runtime.destroy_process_group()
+        torch_runtime.leave_process_group()
     return 0
 
 

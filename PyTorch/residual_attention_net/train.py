@@ -49,7 +49,7 @@ def train(options: Options, prepare: Optional[Callable[[Session], LoadReport]] =
     try:
         _train(open_session(options), stop, prepare)
     finally:
-        torch_runtime.destroy_process_group()
+        torch_runtime.leave_process_group()
     return stop.exit_code if stop.asked else 0
 
 
