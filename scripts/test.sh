@@ -7,7 +7,7 @@
 #   --slow         the slow tests too; those marked gpu run with: scripts/test.sh -m gpu
 #   --help         this text
 #
-# Every other argument goes to pytest. Exit code: 0 where everything asked for ran and passed, 1 where
+# As many tests run at a time as there are cores, each on one thread. Every other argument goes to pytest. Exit code: 0 where everything asked for ran and passed, 1 where
 # something failed, 64 for a wrong --stack.
 set -uo pipefail
 
@@ -70,7 +70,8 @@ check() {
 run_pytest() {
   local code
   TF_USE_LEGACY_KERAS=1 TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}" MPLBACKEND=Agg \
-    "$1" -m pytest -m "$marks" ${pytest_arguments[@]+"${pytest_arguments[@]}"}
+    OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" \
+    "$1" -m pytest -n auto -m "$marks" ${pytest_arguments[@]+"${pytest_arguments[@]}"}
   code=$?
   [ "$code" -eq 5 ] || ran=1
   [ "$code" -eq 0 ] || { [ "$code" -eq 5 ] && [ ${#pytest_arguments[@]} -gt 0 ]; }

@@ -761,3 +761,25 @@ def test_float16_weights_learn_under_a_static_scale(gpu):
     losses, health = train(gpu_stepper("force_fp16"), steps=8)
     assert losses[-1] < losses[0]
     assert (health.skipped, health.loss_scale) == (False, 128.0)
+
+
+class Allocator:
+    """Stands for the C library and notes what it is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def mallopt(self, name, value):
+        self.told.append((name, value))
+
+
+def test_freed_memory_is_kept_on_a_cpu_unless_the_user_says_otherwise(monkeypatch):
+    library = Allocator()
+    monkeypatch.setattr(runtime.ctypes, "CDLL", lambda name: library)
+    for name in [name for name in os.environ if name.startswith("MALLOC_")]:
+        monkeypatch.delenv(name)
+    runtime.keep_freed_memory()
+    assert library.told == [(-3, 1 << 30), (-1, 1 << 30)]
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "2")
+    runtime.keep_freed_memory()
+    assert len(library.told) == 2

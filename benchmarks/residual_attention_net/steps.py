@@ -12,7 +12,6 @@ import torch
 from benchmarks.residual_attention_net import baseline
 from benchmarks.residual_attention_net.variants import Variant
 from common import torch_runtime
-from common.precision import resolve
 from residual_attention_net.data.labelled_images import LabelledImages
 from residual_attention_net.data.loader import DeviceLoader
 from residual_attention_net.losses import mixed_cross_entropy
@@ -70,9 +69,7 @@ def synthetic_images(count: int) -> Tuple[np.ndarray, np.ndarray]:
 
 
 def _plain_trainer(variant: Variant, batch_size: int, device_kind: str, images: int) -> Trainer:
-    precision = resolve(PRECISION_MODES[variant.precision], "torch", device_kind,
-                        torch_runtime.capabilities(device_kind))
-    device = torch_runtime.open_device(device_kind, 0, precision)
+    device = _untuned_device(device_kind)
     torch.manual_seed(0)
     layout = torch.channels_last if variant.channels_last else torch.contiguous_format
     network = baseline.BaselineNetwork().to(device.device).to(memory_format=layout)
@@ -82,14 +79,32 @@ def _plain_trainer(variant: Variant, batch_size: int, device_kind: str, images: 
 
     def step(batch: Any) -> torch.Tensor:
         inputs = batch[0].to(device.device).contiguous(memory_format=layout)
-        optimizer.zero_grad()
-        with torch_runtime.forward_context(device, precision):
-            loss = torch.nn.functional.cross_entropy(network(inputs), batch[1].to(device.device))
-        loss.backward()
-        optimizer.step()
-        return loss
+        labels = batch[1].to(device.device)
+        if variant.precision == "fp32":
+            return baseline.training_step(network, optimizer, inputs, labels)
+        return _autocast_step(network, optimizer, inputs, labels)
 
     return Trainer(_endless(lambda _: iter(loader)), step, device)
+
+
+def _untuned_device(kind: str) -> torch_runtime.TorchDevice:
+    """The device as torch leaves it: the runtime adapter's settings would make it a tuned one."""
+    name = torch_runtime.TORCH_NAMES[kind]
+    return torch_runtime.TorchDevice(kind, 0, torch.device(name), name, 1, "", "",
+                                     "torch {}".format(torch.__version__))
+
+
+def _autocast_step(
+    network: torch.nn.Module, optimizer: torch.optim.Optimizer, inputs: torch.Tensor,
+    labels: torch.Tensor
+) -> torch.Tensor:
+    """The baseline's step in bfloat16 autocast."""
+    optimizer.zero_grad()
+    with torch.autocast(inputs.device.type, dtype=torch.bfloat16):
+        loss = torch.nn.functional.cross_entropy(network(inputs), labels)
+    loss.backward()
+    optimizer.step()
+    return loss
 
 
 def _own_trainer(variant: Variant, batch_size: int, device_kind: str, images: int) -> Trainer:

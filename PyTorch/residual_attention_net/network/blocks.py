@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as functional
 from torch import nn
 
+from residual_attention_net.network.batch_norm import BatchNorm2d, BatchNorm3d
 from residual_attention_net.network.networks import MaskNames
 
 
@@ -26,8 +27,8 @@ class Layers(NamedTuple):
 
 
 LAYERS = {
-    2: Layers(nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, "bilinear"),
-    3: Layers(nn.Conv3d, nn.BatchNorm3d, nn.MaxPool3d, nn.AvgPool3d, "trilinear"),
+    2: Layers(nn.Conv2d, BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, "bilinear"),
+    3: Layers(nn.Conv3d, BatchNorm3d, nn.MaxPool3d, nn.AvgPool3d, "trilinear"),
 }
 
 
@@ -66,7 +67,9 @@ class ResidualBlock(nn.Module):
         residual = self.conv1(activated)
         residual = self.conv2(self.relu(self.bn2(residual)))
         residual = self.conv3(self.relu(self.bn3(residual)))
-        return residual + (x if self.conv4 is None else self.conv4(activated))
+        # In place: no gradient needs conv3's output.
+        residual += x if self.conv4 is None else self.conv4(activated)
+        return residual
 
 
 def two_blocks(layers: Layers, channels: int) -> nn.Sequential:
@@ -87,6 +90,13 @@ def mask_gate(layers: Layers, channels: int) -> nn.Sequential:
         layers.convolution(channels, channels, 1, bias=False),
         nn.Sigmoid(),
     )
+
+
+def _attended(mask: torch.Tensor, trunk: torch.Tensor) -> torch.Tensor:
+    """(1 + mask) * trunk in one pass, without keeping 1 + mask for the gradient."""
+    if torch.jit.is_tracing():
+        return trunk + mask * trunk  # the exporter of torch 1.8 knows no addcmul
+    return torch.addcmul(trunk, mask, trunk)
 
 
 class AttentionModule(nn.Module):
@@ -131,8 +141,7 @@ class AttentionModule(nn.Module):
         x = self.first_residual_blocks(x)
         trunk = self.trunk_branches(x)
         mask = self.gate(self._mask_features(x, trunk))
-        # trunk + mask * trunk is (1 + mask) * trunk without keeping 1 + mask for the gradient.
-        return self.last_blocks(trunk + mask * trunk)
+        return self.last_blocks(_attended(mask, trunk))
 
     def _mask_features(self, x: torch.Tensor, trunk: torch.Tensor) -> torch.Tensor:
         """What the gate sees: bottom-up top-down features, added to the trunk's if they pooled."""

@@ -24,7 +24,8 @@ def test_the_start_event_says_what_a_record_needs(tmp_path: Path) -> None:
     begun = events(tmp_path / "run", "start")[0]
     assert begun["network"]["name"] == "small_16input"
     assert begun["dataset"]["counts"] == {"train": 64, "validation": 20, "test": 40}
-    assert begun["precision"]["mode"] == "must_keep_origin_dtype" and begun["device"]["kind"] == "cpu"
+    assert begun["precision"]["mode"] == "must_keep_origin_dtype"
+    assert begun["device"]["kind"] == "cpu"
     assert len(begun["first_batches_sha256"]) == 64
     assert str(tmp_path) not in begun["command"]
 

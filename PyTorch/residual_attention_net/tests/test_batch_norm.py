@@ -1,0 +1,65 @@
+"""The fast batch norm for old CPUs is torch's batch norm, forward, backward and statistics."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from residual_attention_net.network import batch_norm
+
+pytestmark = pytest.mark.pytorch
+SHAPES = pytest.mark.parametrize("kinds, shape", [
+    ((batch_norm.BatchNorm2d, nn.BatchNorm2d), (4, 3, 5, 6)),
+    ((batch_norm.BatchNorm3d, nn.BatchNorm3d), (2, 3, 4, 5, 6))])
+
+
+def pair(kinds: Any) -> Any:
+    """The two layers in float64 with the same weights."""
+    torch.manual_seed(0)
+    plain = kinds[1](3).double()
+    with torch.no_grad():
+        plain.weight.uniform_(0.5, 2.0)
+        plain.bias.normal_()
+    fast = kinds[0](3).double()
+    fast.load_state_dict(copy.deepcopy(plain.state_dict()))
+    return fast, plain
+
+
+@SHAPES
+def test_training_is_torchs_in_float64(kinds: Any, shape: Any,
+                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_norm, "TORCH_WALKS_CHANNELS", True)
+    inputs, weights = torch.randn(shape).double() * 3 + 1, torch.randn(shape).double()
+    found = []
+    for layer in pair(kinds):
+        given = inputs.clone().requires_grad_()
+        for _ in range(2):
+            output = layer(given)
+        (output * weights).sum().backward()
+        found.append([output.detach(), given.grad, layer.weight.grad, layer.bias.grad,
+                      layer.running_mean, layer.running_var, layer.num_batches_tracked])
+    for one, other in zip(*found):
+        assert torch.allclose(one.double(), other.double(), rtol=1e-10, atol=1e-10)
+
+
+@SHAPES
+def test_evaluation_and_newer_torch_use_torchs_own(kinds: Any, shape: Any,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: Any) -> None:
+        raise AssertionError("the replacement was used")
+    monkeypatch.setattr(batch_norm._Normalise, "apply", forbidden)
+    inputs = torch.randn(shape).double()
+    fast, plain = pair(kinds)
+    monkeypatch.setattr(batch_norm, "TORCH_WALKS_CHANNELS", False)
+    assert torch.equal(fast(inputs), plain(inputs))
+    monkeypatch.setattr(batch_norm, "TORCH_WALKS_CHANNELS", True)
+    assert torch.equal(fast.eval()(inputs), plain.eval()(inputs))
+
+
+def test_it_is_a_batch_norm_to_whoever_looks_for_one() -> None:
+    assert isinstance(batch_norm.BatchNorm2d(3), nn.modules.batchnorm._BatchNorm)
+    assert list(batch_norm.BatchNorm2d(3).state_dict()) == list(nn.BatchNorm2d(3).state_dict())
