@@ -7,8 +7,9 @@
 #   --slow         the slow tests too; those marked gpu run with: scripts/test.sh -m gpu
 #   --help         this text
 #
-# As many tests run at a time as there are cores, each on one thread. Every other argument goes to pytest. Exit code: 0 where everything asked for ran and passed, 1 where
-# something failed, 64 for a wrong --stack.
+# As many tests run at a time as there are cores, each on one thread. Every other argument goes to
+# pytest. Exit code: 0 where everything asked for ran and passed, 1 where something failed, 64 for a
+# wrong --stack.
 set -uo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"

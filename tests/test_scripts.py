@@ -269,12 +269,12 @@ def test_both_stacks_are_tested_without_the_slow_tests(tested, with_python_3_7):
     ended = tested()
     assert ended.returncode == 0
     for stack in ("current", "reference"):
-        assert stack + " ran: -m pytest -m not slow and not gpu" in ended.stdout
+        assert stack + " ran: -m pytest -n auto -m not slow and not gpu" in ended.stdout
 
 
 def test_slow_tests_run_on_request_and_other_arguments_reach_pytest(tested):
     ended = tested("--stack=current", "--slow", "-k", "two words")
-    assert "current ran: -m pytest -m not gpu -k two words" in ended.stdout
+    assert "current ran: -m pytest -n auto -m not gpu -k two words" in ended.stdout
 
 
 def test_reference_is_left_out_and_said_so_where_there_is_no_python_3_7(tested):
