@@ -4,11 +4,11 @@
 # usage: scripts/benchmark.sh NETWORK [--stack reference|current|auto] [--help] [benchmark arguments]
 #
 #   NETWORK        residual_attention_net
-#   --stack STACK  the environment to measure in (default: current)
-#   --help         this text, then the benchmark's own flags
+#   --stack STACK  the environment to measure in (default: current); ZOO_PYTHON names another Python
+#   --help         this text
 #
-# Every other argument goes to the benchmark: --batch_size --repeats --steps --device --variants
-# --images --json. Exit code: 0 where every ratio is reached, 1 where one is missed, 2 where the
+# Every other argument goes to the benchmark: --batch_size --repeats --steps --device --variants (names,
+# comma-separated) --images --json. Exit code: 0 where every ratio is reached, 1 where one is missed, 2 where the
 # baseline has no stated figure or is too far from it for a ratio to be quoted, 64 for a usage error.
 set -euo pipefail
 
@@ -40,8 +40,9 @@ main() {
   local python
   read_arguments "$@"
   stack="$(choose_stack "$stack")"
-  python="$root/.venv/$stack/bin/python"
-  [ -x "$python" ] || fail "no environment for $stack: make it with scripts/setup.sh --stack $stack"
+  python="${ZOO_PYTHON:-$root/.venv/$stack/bin/python}"
+  type -P "$python" >/dev/null \
+    || fail "no environment for $stack: make it with scripts/setup.sh --stack $stack"
   cd "$root"
   PYTHONPATH="$root:$root/PyTorch:$root/TensorFlow${PYTHONPATH:+:$PYTHONPATH}" \
     exec "$python" -m "benchmarks.$network.benchmark" ${arguments[@]+"${arguments[@]}"}

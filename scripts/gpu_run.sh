@@ -19,6 +19,7 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
 . "$root/scripts/lib/messages.sh"
 
 more_to_do=75
+sees_gpu='import sys, torch; sys.exit(0 if torch.cuda.is_available() else 1)'
 data_path=""
 output="$root/output/gpu_run"
 minutes=9
@@ -51,17 +52,33 @@ seconds_left() { echo $((minutes * 60 - (SECONDS - started))); }
 
 # once NAME COMMAND...: runs a part with what is left of the time, unless it is done; logs it.
 once() {
-  local name="$1" code
+  local name="$1" code left
   shift
   [ ! -e "$output/$name.done" ] || return 0
+  left="$(seconds_left)"
+  if [ "$left" -le 5 ]; then
+    say "$name: the time of this call is up; call again"
+    exit "$more_to_do"
+  fi
   say "== $name"
-  timeout --signal=TERM --kill-after=30 "$(seconds_left)" "$@" 2>&1 | tee -a "$output/$name.log"
+  timeout --signal=TERM --kill-after=30 "$left" "$@" 2>&1 | tee -a "$output/$name.log"
   code=${PIPESTATUS[0]}
   case "$code" in
     0) touch "$output/$name.done" ;;
     124 | 137 | 143) say "$name: the time of this call is up; call again"; exit "$more_to_do" ;;
     *) fail "$name ended with exit code $code; its log is $output/$name.log" ;;
   esac
+}
+
+# choose_python: sets $python to the first Python whose torch sees a GPU.
+choose_python() {
+  for python in "${ZOO_PYTHON:-}" "${VIRTUAL_ENV:+$VIRTUAL_ENV/bin/python}" \
+    "$root/.venv/current/bin/python" python3; do
+    if [ -n "$python" ] && "$python" -c "$sees_gpu" 2>/dev/null; then
+      return
+    fi
+  done
+  fail "no Python here has a torch that sees a GPU; set ZOO_PYTHON to one that has"
 }
 
 # training_command: sets $command to the launcher's call, with --resume where there is a checkpoint.
@@ -77,11 +94,12 @@ training_command() {
 
 main() {
   read_arguments "$@"
+  choose_python
   mkdir -p "$output"
   output="$(cd "$output" && pwd -P)"
   data_path="$(cd "$data_path" && pwd -P)"
   cd "$root" || exit 1
-  python="${ZOO_PYTHON:-python3}"
+  export ZOO_PYTHON="$python"
   export PYTHONPATH="$root:$root/PyTorch${PYTHONPATH:+:$PYTHONPATH}"
   once doctor "$python" -m common doctor
   once parity "$python" -m pytest -m gpu -p no:cacheprovider PyTorch/residual_attention_net/tests

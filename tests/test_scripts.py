@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -326,3 +327,47 @@ def test_the_shell_scripts_are_clean():
     found = subprocess.run([find_shellcheck(), "-x"] + [str(path) for path in scripts],
                            capture_output=True, text=True, check=False)
     assert found.stdout == ""
+
+
+# --- gpu_run.sh ------------------------------------------------------------------------------
+
+
+def gpu_run(*words, **variables):
+    environment = dict(os.environ, **variables)
+    return subprocess.run(["bash", str(CHECKOUT / "scripts" / "gpu_run.sh")] + list(words),
+                          capture_output=True, text=True, env=environment, check=False,
+                          stdin=subprocess.DEVNULL)
+
+
+def fake_python(folder, answers):
+    """A Python that takes every -c for a question about the GPU, and logs what else it is told."""
+    path = folder / "python"
+    path.write_text('#!/bin/sh\n[ "$1" = -c ] && exit 0\necho "$@" >> "{}/told"\n{}\n'.format(
+        folder, answers))
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_gpu_run_needs_its_data(tmp_path):
+    assert "--data_path is missing" in gpu_run().stderr
+    assert "is no folder" in gpu_run("--data_path", str(tmp_path / "none")).stderr
+
+
+def test_gpu_run_does_each_part_once_and_goes_on_where_it_stopped(tmp_path):
+    python = fake_python(tmp_path, 'case "$*" in *"-m pytest"*) [ -e "{0}/second" ] || {{ touch '
+                         '"{0}/second"; exit 3; }};; esac'.format(tmp_path))
+    words = ["--data_path", str(tmp_path), "--output_path", str(tmp_path / "out")]
+    first = gpu_run(*words, ZOO_PYTHON=python)
+    assert first.returncode == 1 and "parity ended with exit code 3" in first.stderr
+    assert gpu_run(*words, ZOO_PYTHON=python).returncode == 0
+    told = (tmp_path / "told").read_text()
+    assert told.count("common doctor") == 1
+    assert told.count("-m pytest -m gpu") == 2
+    assert "launch residual_attention_net full_1p --device=gpu" in told
+
+
+def test_gpu_run_says_that_there_is_more_to_do_when_its_time_is_up(tmp_path):
+    python = fake_python(tmp_path, 'exec sleep 100')
+    done = gpu_run("--data_path", str(tmp_path), "--output_path", str(tmp_path / "out"),
+                   "--minutes", "0", ZOO_PYTHON=python)
+    assert done.returncode == 75
