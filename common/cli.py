@@ -14,6 +14,7 @@ COMMANDS: Dict[str, Tuple[str, str]] = {
     "list": ("common.commands.list", "networks, tasks, cases, published and measured figures"),
     "doctor": ("common.commands.doctor", "what this machine can run, with remedies"),
     "launch": ("common.commands.launch", "runs a case of a network: zoo launch MODEL CASE [flags]"),
+    "data": ("common.commands.data", "datasets: zoo data list|prepare|verify"),
     "record": ("common.commands.record", "keeps a finished run in results/"),
     "table": ("common.commands.table", "writes or checks the result tables of the READMEs"),
 }

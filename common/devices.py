@@ -225,6 +225,13 @@ def cpu_name(root: Path = Path("/")) -> str:
     return match.group(1) if match else platform.machine()
 
 
+def cpu_has_bfloat16(root: Path = Path("/")) -> bool:
+    """Whether an x86 processor multiplies bfloat16 itself (AVX512_BF16 or AMX)."""
+    match = re.search(r"^flags\s*:(.*)$", read_text(root / "proc/cpuinfo"), re.MULTILINE)
+    flags = match.group(1).split() if match else []
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
 def _cpu_quota(root: Path) -> Optional[float]:
     words = read_text(root / "sys/fs/cgroup/cpu.max").split()
     if not words:

@@ -272,7 +272,8 @@ def check_datasets(facts: Surroundings) -> Finding:
         return Finding(OK, "datasets", "{} in {}".format(
             ", ".join(facts.datasets), facts.data_folder))
     return Finding(WARN, "datasets", "none in {}; embedded data works all the same".format(
-        facts.data_folder), "set ZOO_DATA to the folder of the datasets, or give --data_path")
+        facts.data_folder), "set ZOO_DATA to the folder of the datasets, or give --data_path; "
+        "zoo data prepare fetches them")
 
 
 def check_compiler(facts: Surroundings) -> Finding:

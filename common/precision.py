@@ -95,6 +95,13 @@ REQUIREMENTS: Dict[str, Requirement] = {
         "a device with bfloat16", "the device has no bfloat16 arithmetic"),
     "ascend apex": Requirement(
         lambda able: able.ascend_apex, "Ascend's apex", "Ascend's apex is not installed"),
+    "bfloat16 rewrite": Requirement(
+        lambda able: version_numbers(able.framework_version) >= (2, 10),
+        "TensorFlow 2.10 or later",
+        "the graph rewrite to bfloat16 needs TensorFlow 2.10 or later"),
+    "bfloat16 processor": Requirement(
+        lambda able: able.bfloat16, "oneDNN on a CPU with AVX512_BF16 or AMX",
+        "the graph rewrite to bfloat16 needs oneDNN on a CPU with AVX512_BF16 or AMX"),
 }
 
 
@@ -143,6 +150,9 @@ COLUMNS: Dict[str, Column] = {
     "torch_npu_2": Column("NPU, torch 2", "torch", "npu", first=(2,)),
     "torch_gpu": Column("GPU, torch", "torch", "gpu"),
     "torch_cpu": Column("CPU, torch", "torch", "cpu"),
+    "tf_npu": Column("NPU, TensorFlow", "tensorflow", "npu"),
+    "tf_gpu": Column("GPU, TensorFlow", "tensorflow", "gpu"),
+    "tf_cpu": Column("CPU, TensorFlow", "tensorflow", "cpu"),
 }
 
 _KEEP, _ALLOW_16 = "must_keep_origin_dtype", "allow_fp32_to_fp16"
@@ -184,39 +194,94 @@ _CPU_BF16 = Way("bfloat16 autocast", "torch autocast bfloat16", autocast_dtype="
 _CPU_NO_FLOAT16 = Impossible("float16 training arithmetic is not offered on a CPU",
                              ("allow_mix_precision_bf16", _KEEP))
 
+
+def _tf_npu(mode: str, arithmetic: str, scaled: bool = False, scalable: bool = True,
+            needs: Tuple[str, ...] = ()) -> Way:
+    """What npu_bridge does with a precision_mode; `scaled` where float16 needs a loss scale."""
+    return Way(arithmetic, "npu_bridge precision_mode " + mode, npu_precision_mode=mode,
+               policy="dynamic" if scaled else "none",
+               scale=INITIAL_DYNAMIC_SCALE if scaled else None,
+               scaler="NPULossScaleOptimizer" if scalable else None, needs=needs,
+               nearest=("allow_mix_precision", _KEEP) if needs else ())
+
+
+_MIX, _MIX_BF16 = "allow_mix_precision", "allow_mix_precision_bf16"
+_TF_NPU_MIXED = _tf_npu(_MIX, "mixed float16", scaled=True)
+_TF_GPU_MIXED = Way("float16 graph rewrite", "TensorFlow graph rewrite float16",
+                    autocast_dtype="float16", policy="dynamic", scale=INITIAL_DYNAMIC_SCALE,
+                    scaler="loss scale")
+_TF_GPU_NO_BF16 = Impossible("TensorFlow's graph rewrite has float16 only on a GPU", (_MIX, _KEEP))
+_TF_GPU_NO_HALF = Impossible("TensorFlow's graph rewrite keeps float32 weights", (_MIX,))
+_TF_CPU_BF16 = Way("bfloat16 graph rewrite", "TensorFlow graph rewrite bfloat16 (oneDNN)",
+                   autocast_dtype="bfloat16", needs=("bfloat16 rewrite", "bfloat16 processor"),
+                   nearest=(_KEEP,))
+
 TABLE: Dict[str, Dict[str, Union[Way, Impossible]]] = {
     "must_keep_origin_dtype": {
         "torch_npu_1": _NPU_FLOAT32, "torch_npu_2": _NPU_FLOAT32,
-        "torch_gpu": Way("float32", "float32, TF32 off"), "torch_cpu": _CPU_FLOAT32},
+        "torch_gpu": Way("float32", "float32, TF32 off"), "torch_cpu": _CPU_FLOAT32,
+        "tf_npu": _tf_npu(_KEEP, "float32", scalable=False),
+        "tf_gpu": Way("float32", "float32, TF32 off"),
+        "tf_cpu": _CPU_FLOAT32},
     "force_fp32": {
         "torch_npu_1": _NPU_NO_FORCE_FP32, "torch_npu_2": _NPU_NO_FORCE_FP32,
         # TF32 reads float32 inputs with 10 bits of mantissa, as float16 has, and adds in float32.
         "torch_gpu": Way("float32, matrix operations TF32",
                          "float32, TF32 on where the GPU has it", tf32=True),
-        "torch_cpu": Way("float32", "float32 (no kernel with reduced inputs)")},
+        "torch_cpu": Way("float32", "float32 (no kernel with reduced inputs)"),
+        "tf_npu": _tf_npu(
+            "force_fp32", "float32, matrix operations may read float16"),
+        "tf_gpu": Way(
+            "float32, matrix operations TF32", "float32, TF32 on where the GPU has it", tf32=True),
+        "tf_cpu": Way("float32", "float32 (no kernel with reduced inputs)")},
     "allow_fp32_to_fp16": {
         "torch_npu_1": _NPU_REDUCED, "torch_npu_2": _NPU_REDUCED,
-        "torch_gpu": _GPU_AUTOCAST, "torch_cpu": _CPU_NO_FLOAT16},
+        "torch_gpu": _GPU_AUTOCAST, "torch_cpu": _CPU_NO_FLOAT16,
+        "tf_npu": _tf_npu(
+            _ALLOW_16, "float32, matrix operations float16"),
+        "tf_gpu": _TF_GPU_MIXED,
+        "tf_cpu": _CPU_NO_FLOAT16},
     "allow_fp32_to_bf16": {
         "torch_npu_1": _NPU_NO_BF16_OPTION, "torch_npu_2": _NPU_NO_BF16_OPTION,
-        "torch_gpu": _GPU_BF16, "torch_cpu": _CPU_BF16},
+        "torch_gpu": _GPU_BF16, "torch_cpu": _CPU_BF16,
+        "tf_npu": _tf_npu(
+            "allow_fp32_to_bf16", "float32, matrix operations bfloat16", scalable=False,
+            needs=("bfloat16",)),
+        "tf_gpu": _TF_GPU_NO_BF16,
+        "tf_cpu": _TF_CPU_BF16},
     "allow_mix_precision": {
         "torch_npu_1": _NPU_AUTOCAST, "torch_npu_2": _NPU_AUTOCAST,
-        "torch_gpu": _GPU_AUTOCAST, "torch_cpu": _CPU_NO_FLOAT16},
+        "torch_gpu": _GPU_AUTOCAST, "torch_cpu": _CPU_NO_FLOAT16,
+        "tf_npu": _TF_NPU_MIXED,
+        "tf_gpu": _TF_GPU_MIXED,
+        "tf_cpu": _CPU_NO_FLOAT16},
     "allow_mix_precision_bf16": {
         "torch_npu_1": _NPU_BF16, "torch_npu_2": _NPU_BF16,
-        "torch_gpu": _GPU_BF16, "torch_cpu": _CPU_BF16},
+        "torch_gpu": _GPU_BF16, "torch_cpu": _CPU_BF16,
+        "tf_npu": _tf_npu(
+            _MIX_BF16, "mixed bfloat16", scalable=False, needs=("bfloat16",)),
+        "tf_gpu": _TF_GPU_NO_BF16,
+        "tf_cpu": _TF_CPU_BF16},
     "O1": {
         "torch_npu_1": _apex("O1"), "torch_npu_2": _NPU_AUTOCAST,
-        "torch_gpu": _GPU_AUTOCAST, "torch_cpu": _CPU_NO_FLOAT16},
+        "torch_gpu": _GPU_AUTOCAST, "torch_cpu": _CPU_NO_FLOAT16,
+        "tf_npu": _TF_NPU_MIXED,
+        "tf_gpu": _TF_GPU_MIXED,
+        "tf_cpu": _CPU_NO_FLOAT16},
     "O2": {
         "torch_npu_1": _apex("O2"), "torch_npu_2": _NPU_AUTOCAST,
-        "torch_gpu": _GPU_AUTOCAST, "torch_cpu": _CPU_NO_FLOAT16},
+        "torch_gpu": _GPU_AUTOCAST, "torch_cpu": _CPU_NO_FLOAT16,
+        "tf_npu": _TF_NPU_MIXED,
+        "tf_gpu": _TF_GPU_MIXED,
+        "tf_cpu": _CPU_NO_FLOAT16},
     "force_fp16": {
         "torch_npu_1": _NPU_NO_FORCE_FP16, "torch_npu_2": _NPU_NO_FORCE_FP16,
         "torch_gpu": Way("float16 weights", "float16 weights by model.half()", half_weights=True,
                          policy="static", scale=STATIC_SCALE_OF_HALF_WEIGHTS, scaler="loss scale"),
-        "torch_cpu": _CPU_NO_FLOAT16},
+        "torch_cpu": _CPU_NO_FLOAT16,
+        "tf_npu": _tf_npu("force_fp16", "float16", scaled=True),
+        "tf_gpu": _TF_GPU_NO_HALF,
+        "tf_cpu": _CPU_NO_FLOAT16},
 }
 
 
@@ -230,12 +295,14 @@ class Precision:
     Attributes:
         requested, name: what the user wrote, and the mode's canonical name.
         arithmetic: what the numbers are, for records: "float16 autocast".
-        autocast_dtype: "float16", "bfloat16" or None where autocast stays off.
+        autocast_dtype: "float16", "bfloat16" or None where autocast (in TensorFlow the graph
+            rewrite) stays off.
         half_weights: whether the network itself is cast to float16.
         loss_scale_policy: "none", "static" or "dynamic".
         loss_scale: the static scale, or the first one of a dynamic scale.
         scaler: what would scale the loss; None where there is nothing to scale.
-        npu_precision_mode: the value of ACL_PRECISION_MODE, always set on an NPU.
+        npu_precision_mode: the value of ACL_PRECISION_MODE (torch_npu) or of precision_mode
+            (npu_bridge), always set on an NPU.
         apex_opt_level: "O1" or "O2" where Ascend's apex does it.
         tf32: whether a GPU may use TF32; never left to the framework's default.
     """
@@ -280,7 +347,7 @@ def resolve(mode: str, framework: str, device_kind: str,
 
     Args:
         mode: any name or alias of MODES.
-        framework: "torch".
+        framework: "torch" or "tensorflow".
         device_kind: "npu", "gpu" or "cpu".
         capabilities: what framework and device can do.
 
@@ -412,7 +479,14 @@ scales nothing by default, and does with `--loss_scale`.
   counterpart on Ascend 910B, is off likewise.
 - **O2 outside apex is autocast.** Both keep float32 weights for the optimizer and batch
   normalisation in float32. They differ in which activations are stored as float16.
-- **apex O3** is refused on an NPU: Ascend supports O1 and O2.
+- **apex O3** is refused on an NPU with torch: Ascend supports O1 and O2.
+- **npu_bridge gets the first generation's names** (`precision_mode`), for every release of it knows
+  them; the names of `precision_mode_v2` are aliases here. Both at once would be an error of CANN.
+  `force_fp32` may read float16 inputs where the chip has no float32 matrix kernels (910A).
+- **TensorFlow's graph rewrite** casts by TensorFlow's own lists: convolutions and matrix products
+  (their gradients included) in 16 bits, sums over many elements and the weights in float32. In
+  float16 the loss is scaled; bfloat16 has float32's range and needs no scale.
+- **TensorFlow 1.15 on a CPU** computes in float32 only.
 """
 
 

@@ -8,7 +8,7 @@ import os
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Dict, Iterator, List, Optional, Type
+from typing import IO, Any, Dict, Iterator, List, Mapping, Optional, Type
 
 FILE_NAME = "metrics.jsonl"
 
@@ -39,6 +39,11 @@ class RunLog:
         if self._tensorboard is not None:
             self._tensorboard.write(record)
 
+    def pictures(self, step: int, pictures: Mapping[str, bytes]) -> None:
+        """Hands PNGs by name to TensorBoard; the log itself keeps no pictures."""
+        if self._tensorboard is not None:
+            self._tensorboard.write_pictures(step, pictures)
+
     def close(self) -> None:
         """Closes the file, and TensorBoard's."""
         self._stream.close()
@@ -54,7 +59,7 @@ class RunLog:
 
 
 class ScalarSink:
-    """Writes step, epoch and evaluation events as TensorBoard scalars."""
+    """Writes step, evaluation and diagnostics events as TensorBoard scalars, and pictures."""
 
     def __init__(self, writer: Any) -> None:
         self._writer = writer
@@ -67,6 +72,14 @@ class ScalarSink:
         elif event["event"] == "evaluation":
             for name, value in event["metrics"].items():
                 self._writer.add_scalar("{}/{}".format(event["split"], name), value, event["step"])
+        elif event["event"] == "diagnostics":
+            for name, value in event["values"].items():
+                self._writer.add_scalar("diagnostics/" + name, value, event["step"])
+
+    def write_pictures(self, step: int, pictures: Mapping[str, bytes]) -> None:
+        """Adds PNGs by name."""
+        for name, png in pictures.items():
+            self._writer.add_picture("pictures/" + name, png, step)
 
     def close(self) -> None:
         """Flushes and closes TensorBoard's file."""

@@ -1,14 +1,17 @@
-"""TensorBoard scalars without TensorFlow or torch, where the tensorboard package is installed."""
+"""TensorBoard scalars and pictures without TensorFlow or torch, where tensorboard is there."""
 
 from __future__ import annotations
 
+import struct
 import sys
 import time
 import types
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
 from common.run_log import ScalarSink
+
+RGB = 3
 
 
 class ScalarWriter:
@@ -28,9 +31,25 @@ class ScalarWriter:
         summary = self._summary(value=[self._summary.Value(tag=tag, simple_value=float(value))])
         self._writer.add_event(self._event(wall_time=time.time(), step=step, summary=summary))
 
+    def add_picture(self, tag: str, png: bytes, step: int) -> None:
+        """Adds one PNG file's content."""
+        width, height = png_size(png)
+        image = self._summary.Image(width=width, height=height, colorspace=RGB,
+                                    encoded_image_string=png)
+        summary = self._summary(value=[self._summary.Value(tag=tag, image=image)])
+        self._writer.add_event(self._event(wall_time=time.time(), step=step, summary=summary))
+
     def close(self) -> None:
         """Writes what is left and closes the file."""
         self._writer.close()
+
+
+def png_size(png: bytes) -> Tuple[int, int]:
+    """Width and height of a PNG, from its header; ValueError where it is none."""
+    if png[:8] != b"\x89PNG\r\n\x1a\n" or len(png) < 24:
+        raise ValueError("not a PNG")
+    width, height = struct.unpack(">II", png[16:24])
+    return width, height
 
 
 def _keep_tensorflow_out() -> None:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterable, List, Mapping, Optional, Tuple
 
+from common.cards.model_folders import checkout_root
+from common.datasets.catalogue import read_catalogue
+from common.datasets.place import ABSENT, presence
 from common.devices import Machine, cann_version, detect, read_text
 from common.launch.ascend_environment import find_scripts
 
 COMPILERS = ("cc", "gcc", "clang")
-# A dataset is found where this file lies below the data folder.
-DATASETS = (("CIFAR-10", "cifar-10-batches-py/data_batch_1"),
-            ("Fashion-MNIST", "fashion-mnist/train-images-idx3-ubyte.gz"))
 _METADATA = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)(?:-py[\d.]+)?\.(?:dist|egg)-info",
                        re.IGNORECASE)
 
@@ -75,7 +75,8 @@ def look(data_folder: Path, disk_folder: Path, root: Path = Path("/"),
         cann=cann_version(root, environment), rank_table=_rank_table(environment),
         open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         shared_memory=_shared_memory(root), data_folder=str(data_folder),
-        datasets=tuple(name for name, path in DATASETS if (data_folder / path).is_file()),
+        datasets=tuple(dataset.title for dataset in read_catalogue(checkout_root())
+                       if presence(dataset, data_folder) != ABSENT),
         disk_folder=str(disk_folder), disk_free=shutil.disk_usage(str(disk_folder)).free,
         compiler=next(filter(None, map(shutil.which, COMPILERS)), None))
 

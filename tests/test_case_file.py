@@ -31,6 +31,12 @@ def test_the_case_file_is_key_equals_value():
             platform.machine()))
 
 
+def test_an_accuracy_that_is_a_fraction_has_four_decimals():
+    fraction = dataclasses.replace(RESULT, accuracy=0.95134, accuracy_digits=4)
+    assert "TrainAccuracy = 0.9513\n" in case_text(fraction)
+    assert final_lines(fraction)[3] == "Final Train Accuracy : 0.9513"
+
+
 def test_training_time_is_milliseconds_of_a_step_of_all_devices():
     assert RESULT.step_seconds == pytest.approx(8 * 32 / 1280.0)
 

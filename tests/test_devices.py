@@ -160,3 +160,12 @@ def test_a_missing_command_gives_nothing():
     assert devices.run_command(["no-such-program-at-all"]) is None
     assert devices.run_command(["false"]) is None
     assert devices.run_command(["echo", "hello"]) == "hello\n"
+
+
+@pytest.mark.parametrize("flags, found", [
+    ("fpu avx512f avx512_bf16", True), ("fpu amx_bf16", True), ("fpu avx512f", False)])
+def test_a_processor_with_bfloat16_is_known_by_its_flags(tmp_path, flags, found):
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "cpuinfo").write_text("model name : x\nflags\t\t: " + flags + "\n")
+    assert devices.cpu_has_bfloat16(tmp_path) is found
+    assert devices.cpu_has_bfloat16(tmp_path / "nowhere") is False

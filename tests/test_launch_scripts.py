@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from common.cards.model_card import read_card
 from tests.fake_zoo import REPOSITORY
 
 SCRIPTS = sorted(REPOSITORY.glob("*/*/test/train_*.sh"))
@@ -57,11 +58,37 @@ def test_missing_data_path_is_one_line_and_exit_code_1(script, tmp_path):
 def test_a_dry_run_for_npu_prints_here(script, tmp_path):
     weights = tmp_path / "w.pt"
     weights.write_text("")
-    done = run(["bash", str(script), "--data_path={}".format(tmp_path), "--device=npu",
-                "--dry_run", "--pth_path={}".format(weights)], tmp_path)
+    card = read_card(script.parent.parent / "model.yaml")
+    for task in card.tasks.values():
+        done = run(["bash", str(script), "--data_path={}".format(tmp_path), "--device=npu",
+                    "--dry_run", "--task=" + task.name,
+                    "--{}={}".format(task.weights.flag, weights)], tmp_path)
+        assert done.returncode == 0, done.stderr
+        ranks = 8 if "8p" in script.name else 1
+        assert done.stdout.count(" ASCEND_DEVICE_ID=") == ranks
+
+
+@pytest.mark.parametrize("task", ["object_discovery", "set_prediction"])
+def test_slot_attentions_task_decides_entry_point_and_case_name(task, tmp_path):
+    script = REPOSITORY / "TensorFlow" / "slot_attention" / "test" / "train_performance_1p.sh"
+    done = run(["bash", str(script), "--task=" + task, "--data_path={}".format(tmp_path),
+                "--device=cpu", "--train_steps=5", "--batch_size=3", "--resume", "--dry_run"],
+               tmp_path)
     assert done.returncode == 0, done.stderr
-    ranks = 8 if "8p" in script.name else 1
-    assert done.stdout.count("ASCEND_DEVICE_ID=") == ranks
+    assert "case name    slot_attention_{}_bs3_1p_perf\n".format(task) in done.stdout
+    words = done.stdout.split()
+    assert {"slot_attention.{}.train".format(task), "--num_train_steps=5", "--batch_size=3",
+            "--resume=True", "--ranks=1", "--device=cpu", "--device_id=0",
+            "--precision_mode=must_keep_origin_dtype"} <= set(words)
+    assert "--model_dir={}".format(script.parent / "output" / "0") in words
+
+
+def test_an_evaluations_batch_has_its_own_name(tmp_path):
+    script = REPOSITORY / "TensorFlow" / "slot_attention" / "test" / "train_eval_1p.sh"
+    done = run(["bash", str(script), "--data_path={}".format(tmp_path), "--device=cpu",
+                "--batch_size=3", "--checkpoint_dir={}".format(tmp_path), "--dry_run"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "--evaluation_batch_size=3" in done.stdout
 
 
 def test_a_link_with_a_space_in_its_path_works_from_anywhere(tmp_path):

@@ -32,6 +32,19 @@ def test_a_card_holds_tasks_cases_and_published_figures(card_file):
     assert card.published[0].rows == ((99.5, "-"),)
 
 
+def test_a_value_succeeds_at_the_cards_threshold_in_the_direction_that_is_better(card_file):
+    metric = read_card(card_file).task(None).metric
+    assert metric.succeeded(96.0) is True and metric.succeeded(95.99) is False
+    assert metric.succeeded(None) is False
+    edit(card_file, "higher_is_better: true", "higher_is_better: false")
+    assert read_card(card_file).task(None).metric.succeeded(95.99) is True
+
+
+def test_without_a_threshold_nothing_succeeds_or_fails(card_file):
+    edit(card_file, ", success: 96", "")
+    assert read_card(card_file).task(None).metric.succeeded(99.0) is None
+
+
 def test_flags_of_one_action_come_before_those_of_all(card_file):
     edit(card_file, "    paths:",
          "    flags_of:\n      evaluate: {batch_size: test_batch}\n    paths:")

@@ -235,3 +235,68 @@ def test_check_fails_where_the_page_has_drifted(monkeypatch):
 
 def test_every_mode_and_alias_is_on_the_page():
     assert all("`{}`".format(name) in precision.page() for name in precision.CANONICAL)
+
+
+TF_NPU = Capabilities("1.15.0", "Ascend910A")
+TF_NPU_A2 = Capabilities("1.15.0", "Ascend910B3", bfloat16=True)
+TF_GPU = Capabilities("2.21.0", "NVIDIA A100", tf32=True)
+TF_CPU = Capabilities("2.21.0", "a CPU", bfloat16=True)
+TF_OLD_CPU = Capabilities("1.15.0", "a CPU")
+
+
+def in_tensorflow(kind, able, mode):
+    return resolve(mode, "tensorflow", kind, able)
+
+
+@pytest.mark.parametrize("mode, value", [
+    ("origin", "must_keep_origin_dtype"), ("O0", "must_keep_origin_dtype"),
+    ("cube_fp16in_fp32out", "force_fp32"), ("allow_fp32_to_fp16", "allow_fp32_to_fp16"),
+    ("mixed_float16", "allow_mix_precision"), ("allow_mix_precision_fp16", "allow_mix_precision"),
+    ("fp16", "force_fp16"), ("O2", "allow_mix_precision")])
+def test_npu_bridge_gets_the_first_generations_name(mode, value):
+    assert in_tensorflow("npu", TF_NPU, mode).npu_precision_mode == value
+
+
+@pytest.mark.parametrize("mode, value", [
+    ("mixed_bfloat16", "allow_mix_precision_bf16"), ("allow_fp32_to_bf16", "allow_fp32_to_bf16")])
+def test_npu_bridge_has_bfloat16_on_the_second_generation_only(mode, value):
+    assert in_tensorflow("npu", TF_NPU_A2, mode).npu_precision_mode == value
+    with pytest.raises(UsageError, match="Ascend910A.*no bfloat16 .* is allow_mix_precision$"):
+        in_tensorflow("npu", TF_NPU, mode)
+
+
+@pytest.mark.parametrize("mode, policy", [
+    ("O0", "none"), ("allow_fp32_to_fp16", "none"), ("allow_mix_precision", "dynamic"),
+    ("force_fp16", "dynamic")])
+def test_float16_that_gradients_pass_through_is_scaled_on_an_npu(mode, policy):
+    assert in_tensorflow("npu", TF_NPU, mode).loss_scale_policy == policy
+
+
+@pytest.mark.parametrize("mode", ["allow_mix_precision", "allow_fp32_to_fp16", "O1", "O2"])
+def test_mixed_precision_in_tensorflow_on_a_gpu_is_a_graph_rewrite(mode):
+    found = in_tensorflow("gpu", TF_GPU, mode)
+    assert found.implementation == "TensorFlow graph rewrite float16 + dynamic loss scale"
+    assert found.autocast_dtype == "float16"
+
+
+@pytest.mark.parametrize("mode, tf32", [("O0", False), ("force_fp32", True)])
+def test_tf32_is_decided_in_tensorflow_too(mode, tf32):
+    assert in_tensorflow("gpu", TF_GPU, mode).tf32 is tf32
+
+
+def test_bfloat16_in_tensorflow_on_a_cpu_needs_processor_and_version():
+    assert in_tensorflow("cpu", TF_CPU, "mixed_bfloat16").autocast_dtype == "bfloat16"
+    with pytest.raises(UsageError, match="TensorFlow 2.10 .* is must_keep_origin_dtype$"):
+        in_tensorflow("cpu", TF_OLD_CPU, "mixed_bfloat16")
+    with pytest.raises(UsageError, match="AVX512_BF16 .* is must_keep_origin_dtype$"):
+        in_tensorflow("cpu", dataclasses.replace(TF_CPU, bfloat16=False), "mixed_bfloat16")
+
+
+@pytest.mark.parametrize("kind, able", [
+    ("npu", TF_NPU), ("npu", TF_NPU_A2), ("gpu", TF_GPU), ("cpu", TF_CPU), ("cpu", TF_OLD_CPU)])
+def test_the_nearest_mode_an_error_of_tensorflow_names_is_possible(kind, able):
+    for name in precision.CANONICAL:
+        try:
+            in_tensorflow(kind, able, name)
+        except UsageError as error:
+            in_tensorflow(kind, able, str(error).rsplit(" ", 1)[1])

@@ -108,6 +108,20 @@ def test_cpu_and_gpu_have_nothing_of_ascend():
                     if name.startswith(("ASCEND", "HCCL", "RANK_"))]
 
 
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_tensorflow_ranks_without_npu_have_torchs_identity_and_no_other_launchers(device):
+    result = environment({"HOROVOD_RANK": "7"}, framework="tensorflow", device=device)
+    expected = environment(device=device).set
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        assert result.set[name] == expected[name]
+    assert {"HOROVOD_RANK", "OMPI_COMM_WORLD_RANK", "RANK_ID", "RANK_SIZE",
+            "RANK_TABLE_FILE"} <= set(result.removed)
+
+
+def test_tensorflow_cpu_ranks_meet_on_the_loopback_interface():
+    assert environment(framework="tensorflow", device="cpu").set["HOROVOD_GLOO_IFACE"] == "lo"
+
+
 def test_local_rank_is_the_devices_number():
     values = environment(device="gpu", place=Place(rank=1, local_rank=1, device_id=5)).set
     assert values["LOCAL_RANK"] == "5" and values["RANK"] == "1"

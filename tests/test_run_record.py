@@ -37,6 +37,18 @@ def test_the_curve_has_a_point_for_each_epoch() -> None:
          "validation_loss": 0.5}]
 
 
+def test_validations_within_an_epoch_are_points_of_their_own() -> None:
+    early = dict(evaluation("progress", "validation", 1, 40.0), step=5)
+    curve = record_of(whole_run()[:6] + [early] + whole_run()[6:]).metrics.curve
+    assert [(point["step"], point["validation_accuracy"]) for point in curve] \
+        == [(5, 40.0), (10, 51.0), (20, 52.0)]
+
+
+def test_the_best_weights_are_those_of_an_epoch_and_a_step() -> None:
+    best = record_of(whole_run()).metrics.best_on_validation
+    assert (best["epoch"], best["step"]) == (2, 20)
+
+
 def test_speed_is_all_samples_over_all_seconds_after_the_warm_up() -> None:
     events = [dict(START)] + [step(number, seconds=100.0) for number in range(1, 5)]
     events += [step(number, seconds=0.5 if number % 2 else 1.5) for number in range(5, 21)]
@@ -45,6 +57,11 @@ def test_speed_is_all_samples_over_all_seconds_after_the_warm_up() -> None:
     assert speed.samples_per_second == pytest.approx(32 * 16 / 16.0)
     assert (speed.step_seconds_p50, speed.step_seconds_p90) == (0.5, 1.5)
     assert speed.data_wait == pytest.approx(0.01)
+
+
+def test_the_wait_for_data_is_unknown_where_no_clock_told() -> None:
+    events = [dict(START)] + [step(number, data_seconds=None) for number in range(1, 21)]
+    assert record_of(events).speed.data_wait is None
 
 
 def test_each_life_of_a_resumed_run_has_its_own_warm_up() -> None:

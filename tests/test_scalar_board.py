@@ -45,6 +45,40 @@ def test_step_and_evaluation_become_scalars_and_other_events_do_not() -> None:
                        ("test/accuracy", 90.0, 20), ("test/loss", 0.5, 20)]
 
 
+def test_diagnostics_and_pictures_are_handed_on() -> None:
+    written = []
+
+    class Writer:
+        def add_scalar(self, tag: str, value: float, number: int) -> None:
+            written.append((tag, value, number))
+
+        def add_picture(self, tag: str, png: bytes, number: int) -> None:
+            written.append((tag, png, number))
+
+    sink = scalar_board.ScalarSink(Writer())
+    sink.write({"event": "diagnostics", "step": 7, "values": {"entropy": 0.5}})
+    sink.write_pictures(8, {"slots": b"png"})
+    assert written == [("diagnostics/entropy", 0.5, 7), ("pictures/slots", b"png", 8)]
+
+
+def test_a_pictures_size_comes_from_its_header() -> None:
+    png = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + b"\0\0\1\2" + b"\0\0\0\3" + b"\x08\2"
+    assert scalar_board.png_size(png) == (258, 3)
+    with pytest.raises(ValueError, match="not a PNG"):
+        scalar_board.png_size(b"GIF89a" + png)
+
+
+def test_a_picture_is_written_whole(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    png = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + b"\0\0\1\2" + b"\0\0\0\3" + b"rest"
+    code = ("import sys; from pathlib import Path; from common.scalar_board import ScalarWriter; "
+            "writer = ScalarWriter(Path(sys.argv[1])); "
+            "writer.add_picture('slots', {!r}, 5); writer.close()".format(png))
+    root = str(Path(scalar_board.__file__).parent.parent)
+    subprocess.check_call([sys.executable, "-c", code, str(tmp_path)], cwd=root)
+    assert png in next(tmp_path.iterdir()).read_bytes()
+
+
 def test_without_tensorboard_there_is_no_sink(monkeypatch: pytest.MonkeyPatch,
                                               tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)

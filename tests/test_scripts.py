@@ -371,3 +371,23 @@ def test_gpu_run_says_that_there_is_more_to_do_when_its_time_is_up(tmp_path):
     done = gpu_run("--data_path", str(tmp_path), "--output_path", str(tmp_path / "out"),
                    "--minutes", "0", ZOO_PYTHON=python)
     assert done.returncode == 75
+
+
+def test_without_a_compiler_setup_goes_on_without_horovod_and_says_so(call, checkout):
+    (checkout / "ci" / "locks" / "reference.txt").write_text("horovod==0.28.1\n")
+    done = call("install_horovod", "reference")
+    assert done.returncode == 0
+    assert "without Horovod" in done.stdout and "cmake and g++" in done.stdout
+
+
+def test_a_horovod_that_does_not_compile_is_no_failure_of_setup(call, checkout, machine):
+    (checkout / "ci" / "locks" / "reference.txt").write_text("horovod==0.28.1\n")
+    for tool in ("cmake", "g++", "getconf"):
+        machine.add(machine.bin / tool, "exit 0")
+    done = call("install_horovod", "reference")
+    assert done.returncode == 0
+    assert "compiling horovod==0.28.1" in done.stdout and "did not compile" in done.stdout
+
+
+def test_a_stack_whose_lock_has_no_horovod_compiles_none(call):
+    assert call("install_horovod", "current").stdout == ""

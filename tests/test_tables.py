@@ -39,7 +39,7 @@ def test_one_run_is_one_row_with_its_own_numbers(card: ModelCard) -> None:
     assert row["Device"] == "CPU Test CPU x 1"
     assert row["Precision"] == "float32 (O0)"
     assert row["Final metric"] == "91.50 (n = 40)"
-    assert row["Best on validation"] == "91.00 (epoch 2)"
+    assert row["Best on validation"] == "91.00 (epoch 2, step 20)"
     assert row["Samples/s"] == "64.0"
     assert row["Data wait"] == "2.00 %"
     assert row["Peak memory"] == "1.00 GiB"
@@ -53,6 +53,34 @@ def test_seeds_of_one_configuration_share_a_row_with_mean_spread_and_minimum(
     row = dict(zip(tables.COLUMNS, cells(text)))
     assert row["Seeds"] == "3 (0, 1, 2)"
     assert row["Final metric"] == "92.00 ± 2.00 (min 90.00) (n = 40)"
+
+
+def in_fractions(card: ModelCard, **changes: Any) -> ModelCard:
+    """The card with a second task, and a first that is judged by a fraction."""
+    task = card.task(None)
+    changed = dataclasses.replace(task, metric=dataclasses.replace(
+        task.metric, unit="fraction", **changes))
+    other = dataclasses.replace(task, name="other", metric=dataclasses.replace(
+        task.metric, name="precision"))
+    return dataclasses.replace(card, tasks={task.name: changed, other.name: other})
+
+
+def test_a_fraction_has_four_decimals_and_a_metric_of_several_its_name(card: ModelCard) -> None:
+    text = tables.measured_table([record(0, 0.95128)], in_fractions(card), "")
+    row = dict(zip(tables.COLUMNS, cells(text)))
+    assert row["Final metric"] == "accuracy 0.9513 (n = 40)"
+
+
+def test_seeds_of_a_network_that_fails_by_seed_tell_median_and_successes(card: ModelCard) -> None:
+    records = [record(0, 0.97), record(1, 0.95), record(2, 0.31)]
+    text = tables.measured_table(records, in_fractions(card, success=0.95), "")
+    assert dict(zip(tables.COLUMNS, cells(text)))["Final metric"] \
+        == "accuracy 0.7433 ± 0.3754 (min 0.3100) (n = 40), median 0.9500; 2 of 3 reached 0.95"
+
+
+def test_a_metric_that_is_no_number_is_a_dash(card: ModelCard) -> None:
+    text = tables.measured_table([record(0, "nan")], card, "")  # as a record has it
+    assert dict(zip(tables.COLUMNS, cells(text)))["Final metric"] == tables.DASH
 
 
 @pytest.mark.parametrize("change", [

@@ -9,11 +9,12 @@ from typing import Optional, Sequence
 from common import torch_runtime
 from common.command_line import run_program
 from common.files import make_folder
+from common.run_events import telling_the_end
+from common.stop_signal import StopSignal
 from residual_attention_net.evaluation import Evaluation, evaluate
 from residual_attention_net.options import Options, parse_options
-from residual_attention_net.run_events import open_run_log, start_event, telling_the_end
+from residual_attention_net.run_events import open_run_log, start_event
 from residual_attention_net.session import Session, open_session
-from residual_attention_net.stop_signal import StopSignal
 from residual_attention_net.training import Targets
 from residual_attention_net.weights import load_weights
 

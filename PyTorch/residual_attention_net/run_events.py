@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import re
-import shlex
 import sys
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Sequence
+from typing import Any, Dict, Optional
 
 from common import torch_runtime
 from common.provenance import code_state, config_sha256
+from common.run_events import shown_command
 from common.run_log import RunLog
 from common.scalar_board import open_scalar_sink
 from residual_attention_net.data.loader import first_batches_sha256
 from residual_attention_net.session import Session, augmentation_of
-from residual_attention_net.stop_signal import StopSignal
 from residual_attention_net.training import Targets
 
 MODEL, TASK = "residual_attention_net", "classification"
@@ -29,27 +26,12 @@ def open_run_log(session: Session) -> RunLog:
     return RunLog(folder / "rank_{}".format(session.place.rank), board)
 
 
-@contextlib.contextmanager
-def telling_the_end(log: RunLog, stop: StopSignal) -> Iterator[None]:
-    """Writes the end event, whichever way the run ends."""
-    try:
-        yield
-    except BaseException as error:
-        log.event("end", status="failed", reason=" ".join(str(error).split())[:500]
-                  or type(error).__name__)
-        raise
-    if stop.asked:
-        log.event("end", status="interrupted", reason="signal {}".format(stop.number))
-    else:
-        log.event("end", status="complete", reason="")
-
-
 def start_event(session: Session, targets: Targets, resumed_step: int) -> Dict[str, Any]:
     """What the run log says first: everything a record needs that is known before training."""
     options = session.options
     config = effective_config(session)
     return {
-        "model": MODEL, "task": TASK, "command": shown_command(sys.argv),
+        "model": MODEL, "task": TASK, "command": shown_command(sys.argv, MODEL),
         "config": config, "config_sha256": config_sha256(config), "code": code_state(),
         "network": {"name": options.network, "parameters": session.complexity.parameters,
                     "multiply_accumulates": session.complexity.multiply_accumulates},
@@ -65,13 +47,6 @@ def start_event(session: Session, targets: Targets, resumed_step: int) -> Dict[s
         "first_batches_sha256": _first_batches(session),
         "proof": torch_runtime.proof(session.device, session.network),
     }
-
-
-def shown_command(argv: Sequence[str]) -> str:
-    """The command line without the folders of this machine, which a kept record has no use for."""
-    words = ["python", "-m", "{}.{}".format(MODEL, Path(argv[0]).stem)]
-    words += [re.sub(r"(^|=)/\S*/", r"\1…/", word) for word in argv[1:]]
-    return " ".join(shlex.quote(word) for word in words)
 
 
 def effective_config(session: Session) -> Dict[str, Any]:

@@ -15,6 +15,7 @@ from common.cards.model_card import read_card
 from common.devices import choose_device, detect
 from common.errors import UsageError
 from common.precision import Precision, default_mode, resolve, with_loss_scale
+from common.ranks import Place, find_place
 from common.torch_runtime import Stepper, TorchDevice
 from residual_attention_net.data.datasets import DatasetSplits, SourceOptions, load_dataset
 from residual_attention_net.data.draws import Augmentation
@@ -24,7 +25,6 @@ from residual_attention_net.network.complexity import Complexity, measure_comple
 from residual_attention_net.network.model import ResidualAttentionNetwork, build_network
 from residual_attention_net.network.networks import DEFAULT_NETWORK, NETWORKS
 from residual_attention_net.options import Options
-from residual_attention_net.ranks import Place, find_place
 from residual_attention_net.recipes import Recipe, recipe_named
 from residual_attention_net.weights import network_of
 

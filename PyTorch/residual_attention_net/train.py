@@ -12,16 +12,17 @@ from common import torch_runtime
 from common.command_line import run_program
 from common.errors import ZooError
 from common.files import make_folder
+from common.run_events import telling_the_end
+from common.stop_signal import StopSignal
 from residual_attention_net import checkpoint
 from residual_attention_net.checkpoint import CheckpointFolder
 from residual_attention_net.distributed import weights_agree
 from residual_attention_net.network.reference_weights import LoadReport
 from residual_attention_net.options import Options, parse_options
 from residual_attention_net.recipes import Schedule, make_schedule
-from residual_attention_net.run_events import open_run_log, start_event, telling_the_end
+from residual_attention_net.run_events import open_run_log, start_event
 from residual_attention_net.session import Session, open_session, open_stepper
 from residual_attention_net.shared_checkpoint import load_best, load_newest
-from residual_attention_net.stop_signal import StopSignal
 from residual_attention_net.training import Habits, Targets, Training
 from residual_attention_net.weights import load_weights
 

@@ -77,12 +77,12 @@ def open_trained(pth_path: str, network: Optional[str] = None, device_type: str 
         ZooError: no such file, damaged or of another network; a device that can't be had.
     """
     from common import torch_runtime
+    from common.ranks import Place
     from residual_attention_net.network.model import build_network
     from residual_attention_net.network.reference_weights import (
         load_reference_weights,
         state_dict_of,
     )
-    from residual_attention_net.ranks import Place
     from residual_attention_net.session import open_device
     from residual_attention_net.weights import network_told_by, read_weights
 

@@ -12,13 +12,13 @@ import torch
 from common import torch_runtime
 from common.errors import ZooError
 from common.run_log import RunLog
+from common.stop_signal import StopSignal
 from residual_attention_net.checkpoint import CheckpointFolder, Position, Saved, pack
 from residual_attention_net.distributed import average_batch_norm_statistics, sum_over_ranks
 from residual_attention_net.evaluation import Evaluation, evaluate
 from residual_attention_net.losses import mixed_cross_entropy
 from residual_attention_net.progress import ProgressLines
 from residual_attention_net.recipes import Schedule
-from residual_attention_net.stop_signal import StopSignal
 
 
 class DivergenceError(ZooError):

@@ -7,16 +7,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional, Sequence
 
-from benchmarks.residual_attention_net.figures import images_per_second
-from benchmarks.residual_attention_net.processes import Worker
 from benchmarks.residual_attention_net.report import as_json, as_text, verdict
 from benchmarks.residual_attention_net.variants import BASELINE, VARIANTS, default_names
+from benchmarks.shared.processes import Worker
+from benchmarks.shared.rounds import go_round, median_rates
 from common.command_line import Parser, add_debug_flag, exit_code_of, number_in
 from common.devices import REQUESTS, choose_device, detect
 from common.errors import UsageError
 from common.versions import version_numbers
 
 MACHINE = "machine"
+WORKER = "benchmarks.residual_attention_net.worker"
 
 
 @dataclass
@@ -77,19 +78,12 @@ def measure(arguments: Any, device_kind: str) -> Measurements:
     flags = ["--batch_size", str(arguments.batch_size), "--images", str(arguments.images),
              "--device", device_kind]
     with ExitStack() as stack:
-        machine = stack.enter_context(Worker(MACHINE, flags))
+        machine = stack.enter_context(Worker(WORKER, MACHINE, flags))
         names = chosen_names(arguments.variants, device_kind, machine.ask(0)["torch"])
-        workers = [stack.enter_context(Worker(name, flags)) for name in names]
+        workers = [stack.enter_context(Worker(WORKER, name, flags)) for name in names]
         found.warm_up_seconds = {worker.name: worker.warm_up_seconds for worker in workers}
-        found.answers = {worker.name: [] for worker in workers}
-        answers = []
-        for number in range(arguments.repeats):
-            answers.append(machine.ask(0))
-            for worker in workers if number % 2 == 0 else reversed(workers):
-                found.answers[worker.name].append(worker.ask(arguments.steps))
-    rates = {name: images_per_second(1, [1 / answer["rates"][name] for answer in answers]).median
-             for name in answers[0]["rates"]}
-    found.machine = dict(answers[-1], rates=rates)
+        asked, found.answers = go_round(machine, workers, arguments.repeats, arguments.steps)
+    found.machine = dict(asked[-1], rates=median_rates(asked))
     return found
 
 

@@ -78,12 +78,36 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """The figure a task is judged by; margin is how far below a reference still passes."""
+    """The figure a task is judged by.
+
+    Attributes:
+        margin: how far below a reference still passes.
+        success: from which value on a run has succeeded, for networks that fail by seed; None
+            where the card names none.
+    """
 
     name: str
     unit: str
     higher_is_better: bool
     margin: float
+    success: Optional[float] = None
+
+    def told(self, value: float) -> str:
+        """A value as text: percent with two decimals, a fraction with four."""
+        return "{:.{}f}".format(value, self.digits)
+
+    @property
+    def digits(self) -> int:
+        """Decimals that are worth printing."""
+        return 2 if self.unit == "percent" else 4
+
+    def succeeded(self, value: Optional[float]) -> Optional[bool]:
+        """Whether a value reaches `success`; without a value it does not; None without it."""
+        if self.success is None:
+            return None
+        if value is None:
+            return False
+        return value >= self.success if self.higher_is_better else value <= self.success
 
 
 @dataclasses.dataclass(frozen=True)
@@ -292,6 +316,7 @@ def _metric(section: Section) -> Metric:
         unit=section.value("unit", str),
         higher_is_better=section.value("higher_is_better", bool),
         margin=section.value("margin", float),
+        success=section.optional("success", float),
     )
     section.done()
     return metric

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Optional
+from typing import Optional, Sequence
 
 from common.cards.model_folders import checkout_root, find_card, split_name
 from common.errors import UsageError
-from common.launch.flags import asks_for_help, help_text
+from common.launch.flags import LaunchFlags, asks_for_help, help_text, parse_flags
 from common.launch.launcher import launch
 from common.launch.plan import as_json, as_text
 from common.launch.request import find_target, make_request
@@ -18,6 +18,7 @@ EXAMPLES = """
   zoo list                                                      what there is
   zoo launch residual_attention_net full_1p --data_path=DIR
   zoo launch residual_attention_net full_1p --help              the flags of a case
+  zoo launch slot_attention smoke --seeds=0,1,2                 three runs and their median
   zoo launch residual_attention_net full_8p --data_path=DIR --device=npu --dry_run
 """
 
@@ -44,14 +45,29 @@ def run(arguments: argparse.Namespace) -> int:
     model, case = names[0], names[1] if len(names) > 1 else None
     if asks_for_help(words):
         return _help(model, case)
-    request = make_request(model, case, words)
-    if request.flags.json and not request.flags.dry_run:
+    flags = parse_flags(words)
+    if flags.json and not flags.dry_run:
         raise UsageError("--json is the form of a plan: give --dry_run too")
-    if request.flags.dry_run:
-        plan = request.plan()
-        print(json.dumps(as_json(plan), indent=1) if request.flags.json else as_text(plan))
-        return 0
-    return launch(request, Terminal())
+    if flags.seeds is not None:
+        return _run_seeds(model, case, words, flags)
+    request = make_request(model, case, words)
+    if not flags.dry_run:
+        return launch(request, Terminal())
+    plan = request.plan()
+    print(json.dumps(as_json(plan), indent=1) if flags.json else as_text(plan))
+    return 0
+
+
+def _run_seeds(model: str, case: Optional[str], words: Sequence[str], flags: LaunchFlags) -> int:
+    from common.launch.seeds import plans, run_seeds, seed_launch  # one seed starts without it
+
+    all_seeds = seed_launch(model, case, words)
+    if not flags.dry_run:
+        return run_seeds(all_seeds, Terminal())
+    made = plans(all_seeds)
+    print(json.dumps([as_json(plan) for plan in made], indent=1) if flags.json
+          else "\n\n".join(as_text(plan) for plan in made) or "every seed is complete already")
+    return 0
 
 
 def _help(model: str, case: Optional[str]) -> int:

@@ -84,7 +84,7 @@ def _measured_lines(records: Sequence[RunRecord]) -> List[str]:
 def _measured_row(record: RunRecord) -> Tuple[str, ...]:
     speed = record.speed.samples_per_second
     final = [
-        "{} {:.2f}".format(name, value)
+        "{} {:.4g}".format(name, value)
         for name, value in record.metrics.final.items()
         if name != "loss" and isinstance(value, (int, float))
     ]

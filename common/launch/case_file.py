@@ -23,6 +23,7 @@ class CaseResult:
         batch_size: samples per step of one device.
         samples_per_second: of the whole job, over its steady steps.
         accuracy: on the test set with the final weights, in the metric's unit.
+        accuracy_digits: decimals of it that are printed.
         loss: of the last step.
         seconds: from the launch to the end of the last rank.
     """
@@ -35,6 +36,7 @@ class CaseResult:
     accuracy: Optional[float]
     loss: Optional[float]
     seconds: float
+    accuracy_digits: int = 2
 
     @property
     def step_seconds(self) -> Optional[float]:
@@ -59,6 +61,7 @@ def case_result(
         accuracy=_finite(accuracy),
         loss=losses[-1] if losses else None,
         seconds=seconds,
+        accuracy_digits=metric.digits,
     )
 
 
@@ -92,7 +95,7 @@ def case_text(result: CaseResult) -> str:
         ("CaseName", result.case_name),
         ("ActualFPS", _number(result.samples_per_second, 2)),
         ("TrainingTime", _number(None if step is None else 1000 * step, 3)),
-        ("TrainAccuracy", _number(result.accuracy, 2)),
+        ("TrainAccuracy", _number(result.accuracy, result.accuracy_digits)),
         ("ActualLoss", _number(result.loss, 6)),
         ("E2ETrainingTime", int(round(result.seconds))),
     )
@@ -110,7 +113,7 @@ def final_lines(result: CaseResult) -> List[str]:
         HEADLINE,
         "Final Performance images/sec : " + _number(result.samples_per_second, 2),
         "Final Performance sec/step : " + _number(result.step_seconds, 6),
-        "Final Train Accuracy : " + _number(result.accuracy, 2),
+        "Final Train Accuracy : " + _number(result.accuracy, result.accuracy_digits),
         "E2E Training Duration sec : {}".format(int(round(result.seconds))),
     ]
 

@@ -35,6 +35,7 @@ class LaunchFlags:
     device_id: Optional[int] = None
     ranks: Optional[int] = None
     seed: Optional[int] = None
+    seeds: Optional[Tuple[int, ...]] = None
     resume: bool = False
     task: Optional[str] = None
     nnodes: int = 1
@@ -70,6 +71,20 @@ def _one_of(*allowed: str) -> Callable[[str], str]:
         return text
 
     return read
+
+
+def _seeds(text: str) -> Tuple[int, ...]:
+    words = [word.strip() for word in text.split(",")]
+    if not all(re.match(r"^\d+$", word) for word in words):
+        raise argparse.ArgumentTypeError(
+            "expected whole numbers from 0 with commas between, such as 0,1,2, not {!r}".format(
+                text
+            )
+        )
+    numbers = tuple(int(word) for word in words)
+    if len(set(numbers)) < len(numbers):
+        raise argparse.ArgumentTypeError("a seed is given twice in {!r}".format(text))
+    return numbers
 
 
 def _bind_core(text: str) -> str:
@@ -121,6 +136,13 @@ FLAGS: Tuple[Flag, ...] = (
         "(default: what the case says, on each node)",
     ),
     Flag("seed", number_in(int, 0), "N", "the seed of every random choice"),
+    Flag(
+        "seeds",
+        _seeds,
+        "N,N,...",
+        "run once for each seed, one after another, each in seed_N of the run folder, and tell "
+        "each one's metric, the median and how many succeeded",
+    ),
     Flag("resume", boolean, "", "go on in the run folder from its last checkpoint"),
     Flag("task", _text, "NAME", "which task of the network, where it has several"),
     Flag("nnodes", number_in(int, 1), "N", "how many machines take part (default 1)"),
@@ -190,6 +212,15 @@ def parse_flags(words: Sequence[str]) -> LaunchFlags:
         else:
             entry[name] = text
     return LaunchFlags(entry=entry, **known)
+
+
+def words_without(words: Sequence[str], names: Sequence[str]) -> List[str]:
+    """The flags among the words as `--name=value`, without those of some names."""
+    return [
+        "--" + name if text is None else "--{}={}".format(name, text)
+        for name, text in _pairs(words)
+        if name not in names
+    ]
 
 
 def _pairs(words: Sequence[str]) -> List[Tuple[str, Optional[str]]]:

@@ -44,8 +44,8 @@ def place_log(run_folder: Path, contract_log: Path, resume: bool, moves: Moves) 
             makes room.
     """
     own = run_folder / contract_log.name
-    if contract_log.parent == run_folder:
-        return LogPlace(own, None, "")
+    if contract_log.parent in [run_folder] + list(run_folder.parents):
+        return LogPlace(own, None, "")  # the contract's folder can't make room: the run is in it
     if resume and own.is_file() and not own.is_symlink():
         return LogPlace(own, None, "")  # the log began in the run folder and stays whole there
     claim, remark = _claim_contract(run_folder, contract_log, resume, moves)
@@ -54,6 +54,17 @@ def place_log(run_folder: Path, contract_log: Path, resume: bool, moves: Moves) 
     write_marker(claim.folder, {"log_of": str(run_folder)})
     link(contract_log, own)
     return LogPlace(contract_log, claim, "")
+
+
+def follow_move(contract_folder: Path, old: Path, new: Path) -> None:
+    """Lets the contract's folder know where the run whose log it holds is now.
+
+    Args:
+        old, new: a folder that was renamed; the run is in it, or it is the run.
+    """
+    run = read_marker(contract_folder).get("log_of")
+    if run and moved_path(run, [(old, new)]) != run:
+        write_marker(contract_folder, {"log_of": moved_path(run, [(old, new)])})
 
 
 def _claim_contract(

@@ -13,6 +13,12 @@ TORCH_IDENTITY = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP
 # Left by another launcher these make torch look for that launcher's store.
 TORCH_LEFTOVERS = ("TORCHELASTIC_USE_AGENT_STORE", "TORCHELASTIC_RUN_ID")
 HCCL_IDENTITY = ("RANK_ID", "RANK_SIZE")
+# Left by horovodrun or mpirun these would speak of another job.
+HOROVOD_LEFTOVERS = tuple("HOROVOD_" + name for name in (
+    "RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE", "CROSS_RANK", "CROSS_SIZE", "HOSTNAME",
+    "GLOO_RENDEZVOUS_ADDR", "GLOO_RENDEZVOUS_PORT")) + tuple(
+        "OMPI_COMM_WORLD_" + name for name in ("RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE"))
+_GLOO_INTERFACE = {"pytorch": "GLOO_SOCKET_IFNAME", "tensorflow": "HOROVOD_GLOO_IFACE"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,13 +113,15 @@ def _python_path(job: Job, user: Mapping[str, str]) -> str:
 def _identity(
     job: Job, place: Place, user: Mapping[str, str]
 ) -> Tuple[Dict[str, str], Sequence[str]]:
-    if job.framework == "tensorflow":
-        return _tensorflow_identity(job, place, user)
+    if job.framework == "tensorflow" and job.device == "npu":
+        return _hccl_identity(job, place, user)
     values, removed = _torch_identity(job, place)
     if job.device == "npu":
         values.update(_device_identity(place))
         values.update({"RANK_ID": str(place.rank), "RANK_SIZE": str(job.world_size)})
-    # torch finds its peers by MASTER_ADDR: a table or CM_* left over can only be another job's.
+    if job.framework == "tensorflow":
+        removed = tuple(removed) + HOROVOD_LEFTOVERS + HCCL_IDENTITY
+    # These ranks meet at MASTER_ADDR: a table or CM_* left over can only be another job's.
     return values, tuple(removed) + CM_VARIABLES + _stale_table(job)
 
 
@@ -139,17 +147,13 @@ def _torch_identity(job: Job, place: Place) -> Tuple[Dict[str, str], Sequence[st
     }, TORCH_LEFTOVERS
 
 
-def _tensorflow_identity(
+def _hccl_identity(
     job: Job, place: Place, user: Mapping[str, str]
 ) -> Tuple[Dict[str, str], Sequence[str]]:
-    values = _device_identity(place) if job.device == "npu" else {}
+    values = _device_identity(place)
     if job.world_size == 1:
         values.update({"RANK_ID": "0", "RANK_SIZE": "1"})
         return values, CM_VARIABLES + ("RANK_TABLE_FILE",)
-    if job.device != "npu":
-        raise UsageError(
-            "several ranks of TensorFlow need --device npu; give --ranks 1 on " + job.device
-        )
     if job.rank_table:
         values.update(
             {
@@ -194,9 +198,10 @@ def _defaults(job: Job, log_folder: str) -> Dict[str, str]:
         values.update(_npu_defaults(job, log_folder))
     if job.device == "cpu" and job.local_size > 1:
         values["OMP_NUM_THREADS"] = str(max(1, job.cores // job.local_size))
-        if job.framework == "pytorch" and job.node_count == 1 and job.linux:
-            values["GLOO_SOCKET_IFNAME"] = "lo"  # no lookup of a host name that may not resolve
-    if job.framework == "tensorflow":
+        if job.node_count == 1 and job.linux:
+            # No lookup of a host name that may not resolve.
+            values[_GLOO_INTERFACE[job.framework]] = "lo"
+    if job.framework == "tensorflow" and job.device == "npu":
         values["TF_CPP_MIN_LOG_LEVEL"] = "0"  # the plugin's proof of the device is an INFO line
     return values
 

@@ -86,11 +86,16 @@ def _task_name(in_model: str, in_flag: Optional[str]) -> Optional[str]:
 
 
 def make_request(model: str, case: Optional[str], words: Sequence[str]) -> Request:
-    """Understands and checks a launch.
+    """Understands and checks a launch, and keeps the port that it needs.
 
     Raises:
         UsageError, ZooError: what is wrong, in one line. Nothing has been written by then.
     """
+    return with_port(understood(model, case, words))
+
+
+def understood(model: str, case: Optional[str], words: Sequence[str]) -> Request:
+    """Like make_request, without a port: with_port is for the moment before the ranks start."""
     flags = parse_flags(words)
     target = find_target(model, case, flags.task)
     flags = with_entry_names(flags, target.task, target.case.action)
@@ -101,7 +106,6 @@ def make_request(model: str, case: Optional[str], words: Sequence[str]) -> Reque
     machine = devices.detect()
     device = _device(flags, target.case, machine, user)
     flags, remarks = _with_weights(target, flags, user, directory)
-    port = _port(flags, target.case, user)
     request = Request(
         target,
         flags,
@@ -114,19 +118,33 @@ def make_request(model: str, case: Optional[str], words: Sequence[str]) -> Reque
             device=device,
             cores=machine.core_ids[: machine.usable_cores] if device == "cpu" else machine.core_ids,
             master_addr=_master_address(flags, user),
-            master_port=_port_number(flags, port, user),
+            master_port=_given_port(flags, user) or 0,
             host_address=address_towards(str(flags.master_addr)) if flags.nnodes > 1 else "",
             cann=cann_environment(user, target.card.framework) if device == "npu" else _NO_CANN,
-            command=_command(model, case, words),
+            command=command_line(model, case, words),
         ),
-        port,
+        None,
         remarks,
     )
     _check_inputs(request)
     return request
 
 
-def _command(model: str, case: Optional[str], words: Sequence[str]) -> str:
+def with_port(request: Request) -> Request:
+    """The request with a port that is kept for it until release, where this machine is to keep one.
+
+    Raises:
+        UsageError, ZooError: no port was given where one must be, or it is in use.
+    """
+    port = _port(request.flags, request.target.case, request.around.user)
+    if port is None:
+        return request
+    around = dataclasses.replace(request.around, master_port=port.port)
+    return dataclasses.replace(request, around=around, port=port)
+
+
+def command_line(model: str, case: Optional[str], words: Sequence[str]) -> str:
+    """What was typed, for the record."""
     return " ".join(
         shlex.quote(word) for word in ["zoo", "launch", model, case or ""] + list(words)
     )
@@ -193,12 +211,6 @@ def _given_port(flags: LaunchFlags, user: Mapping[str, str]) -> Optional[int]:
             "MASTER_PORT is {!r}, not a port number; unset it or give --master_port".format(text)
         )
     return int(text) if text else None
-
-
-def _port_number(
-    flags: LaunchFlags, port: Optional[PortReservation], user: Mapping[str, str]
-) -> int:
-    return port.port if port is not None else _given_port(flags, user) or 0
 
 
 def _with_weights(

@@ -19,6 +19,7 @@ from common.files import (
 )
 
 MARKER = "run.json"
+SEED_FOLDER = "seed_{}"  # in the run folder of a launch of several seeds
 _STAMP = re.compile(r"\.\d{8}T\d{6}Z(-\d+)?$")
 RUNNING, COMPLETE, FAILED, INTERRUPTED = "running", "complete", "failed", "interrupted"
 
@@ -92,12 +93,13 @@ def find_weights(folder: Path, patterns: Sequence[str]) -> Optional[Path]:
 
 
 def _with_linked(folders: Sequence[Path]) -> List[Path]:
-    """The folders, a log's folder followed by that of the run whose log it holds."""
+    """The folders, each followed by the runs of its seeds and the run whose log it holds."""
     found: List[Path] = []
     for folder in folders:
+        marker = read_marker(folder)
         found.append(folder)
-        run = read_marker(folder).get("log_of")
-        found += [Path(run)] if run else []
+        found += [folder / SEED_FOLDER.format(seed) for seed in reversed(marker.get("seeds", []))]
+        found += [Path(marker["log_of"])] if marker.get("log_of") else []
     return found
 
 
@@ -137,8 +139,36 @@ def claim_again(folder: Path, purpose: str, case: str) -> Claim:
     return Claim(folder, _lock(folder), None)
 
 
+def claim_seeds_again(folder: Path, purpose: str, case: str) -> Claim:
+    """Takes the folder of a launch of several seeds that goes on.
+
+    Raises:
+        ZooError: there is none of this case, or it is still live.
+    """
+    _check_case(folder, case)
+    if not read_marker(folder).get("seeds"):
+        raise ZooError(
+            "the run in {} is not one of several seeds; leave --seeds out, or --resume to "
+            "begin".format(folder)
+        )
+    make_folder(folder, purpose)
+    return Claim(folder, _lock(folder), None)
+
+
 def check_resumable(folder: Path, case: str) -> None:
     """Raises ZooError unless a run of this case is in the folder; it names what could be."""
+    _check_case(folder, case)
+    seeds = read_marker(folder).get("seeds")
+    if seeds:
+        raise ZooError(
+            "the run in {0} is one of several seeds; give --seeds={1} too, or a seed's own folder, "
+            "{0}/{2}, as --output_path".format(
+                folder, ",".join(str(seed) for seed in seeds), SEED_FOLDER.format(seeds[0])
+            )
+        )
+
+
+def _check_case(folder: Path, case: str) -> None:
     if not is_run(folder):
         earlier = earlier_runs(folder)
         hint = (

@@ -281,21 +281,24 @@ def _best_on_validation(evaluations: Sequence[Mapping[str, Any]]) -> Dict[str, f
     if not best:
         return {}
     values = dict(best[-1]["metrics"])
-    values["epoch"] = best[-1]["epoch"]
+    values.update(epoch=best[-1]["epoch"], step=best[-1]["step"])
     return values
 
 
 def _curve(events: Sequence[Mapping[str, Any]]) -> List[Dict[str, float]]:
+    """A point for each step at which an epoch ended or a split was evaluated on the way."""
     points: Dict[int, Dict[str, float]] = {}
     for event in events:
         if event["event"] == "epoch":
-            point = points.setdefault(event["epoch"], {"epoch": event["epoch"]})
-            point.update({"step": event["step"], "train_loss": event["train_loss"]})
+            _point(points, event)["train_loss"] = event["train_loss"]
         elif event["event"] == "evaluation" and event["role"] == "progress":
-            point = points.setdefault(event["epoch"], {"epoch": event["epoch"]})
-            point.update({"{}_{}".format(event["split"], name): value
-                          for name, value in event["metrics"].items()})
-    return [points[epoch] for epoch in sorted(points)]
+            _point(points, event).update({"{}_{}".format(event["split"], name): value
+                                          for name, value in event["metrics"].items()})
+    return [points[step] for step in sorted(points)]
+
+
+def _point(points: Dict[int, Dict[str, float]], event: Mapping[str, Any]) -> Dict[str, float]:
+    return points.setdefault(event["step"], {"epoch": event["epoch"], "step": event["step"]})
 
 
 def warmup_length(n_steps: int) -> int:
@@ -315,9 +318,14 @@ def _speed(events: Sequence[Mapping[str, Any]], end: Mapping[str, Any]) -> Speed
         if total > 0 else None,
         step_seconds_p50=_percentile(seconds, 0.50), step_seconds_p90=_percentile(seconds, 0.90),
         step_seconds_p99=_percentile(seconds, 0.99),
-        data_wait=_round(sum(step["data_seconds"] for step in measured) / total, 5)
-        if total > 0 else None,
+        data_wait=_data_wait(measured, total),
         peak_memory=_peak_memory(events), wall_seconds=_round(_wall_seconds(events), 3))
+
+
+def _data_wait(measured: Sequence[Mapping[str, Any]], total: float) -> Optional[float]:
+    """The share of the steps' time that went into waiting for data; None where no clock told."""
+    waits = [step["data_seconds"] for step in measured]
+    return _round(sum(waits) / total, 5) if total > 0 and None not in waits else None
 
 
 def _lives(events: Sequence[Mapping[str, Any]]) -> List[List[Mapping[str, Any]]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import statistics
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from common.cards.model_card import ModelCard, PublishedTable
+from common.cards.model_card import Metric, ModelCard, PublishedTable
 from common.results.run_record import COMPLETE, RunRecord
 
 DASH = "–"
@@ -59,7 +59,9 @@ def measured_table(records: Sequence[RunRecord], card: ModelCard, to_root: str) 
 
 def measured_row(group: Group, card: ModelCard, to_root: str) -> List[str]:
     """One row of measured_table: what ran, what came out, and where to check it."""
-    first, unit = group.first, card.task(group.first.task).metric
+    first, metric = group.first, card.task(group.first.task).metric
+    several = len({task.metric.name for task in card.tasks.values()}) > 1
+    name = metric.name + " " if several else ""
     return [
         "{}, {:,} parameters".format(first.network["name"], first.network["parameters"]),
         "{}, {}".format(first.task, first.case),
@@ -70,8 +72,8 @@ def measured_row(group: Group, card: ModelCard, to_root: str) -> List[str]:
         "{} ({})".format(first.precision.arithmetic, first.precision.mode),
         str(first.batch.total),
         _seeds(group),
-        _metric_cell(group, unit.name),
-        _best_cell(group, unit.name),
+        _metric_cell(group, metric, name),
+        _best_cell(group, metric, name),
         _spread([record.speed.samples_per_second for record in group.records], 1),
         _percent(first.speed.data_wait),
         _memory(first.speed.peak_memory),
@@ -87,25 +89,48 @@ def _seeds(group: Group) -> str:
                             ", ".join(str(record.seed) for record in group.records))
 
 
-def _metric_cell(group: Group, name: str) -> str:
+def _metric_cell(group: Group, metric: Metric, name: str) -> str:
     if group.first.status != COMPLETE:
         return "aborted: " + group.first.reason
-    text = _spread([record.metrics.final.get(name) for record in group.records], 2)
-    return text if text == DASH else "{} (n = {:,})".format(text, group.first.metrics.n_eval)
+    values = [record.metrics.final.get(metric.name) for record in group.records]
+    text = _spread(values, metric.digits)
+    if text == DASH:
+        return text
+    return "{}{} (n = {:,}){}".format(name, text, group.first.metrics.n_eval,
+                                      _successes(values, metric))
 
 
-def _best_cell(group: Group, name: str) -> str:
+def _successes(values: Sequence[Optional[float]], metric: Metric) -> str:
+    """How many of several seeds reached the card's threshold, where it has one."""
+    if metric.success is None or len(values) < 2:
+        return ""
+    known = _numbers(values)
+    return ", median {}; {} of {} reached {:g}".format(
+        metric.told(statistics.median(known)),
+        sum(1 for value in known if metric.succeeded(value)), len(values), metric.success)
+
+
+def _best_cell(group: Group, metric: Metric, name: str) -> str:
     best = [record.metrics.best_on_validation for record in group.records]
-    text = _spread([values.get(name) for values in best], 2)
+    text = _spread([values.get(metric.name) for values in best], metric.digits)
     if text == DASH:
         return DASH
-    return "{} (epoch {})".format(text, ", ".join("{:.0f}".format(values["epoch"])
-                                                  for values in best))
+    return "{}{} ({})".format(name, text, "; ".join(_moment(values) for values in best))
+
+
+def _moment(best: Mapping[str, float]) -> str:
+    epoch = "epoch {:.0f}".format(best["epoch"]) if "epoch" in best else DASH
+    return epoch + (", step {:,.0f}".format(best["step"]) if "step" in best else "")
+
+
+def _numbers(values: Sequence[Any]) -> List[float]:
+    """The values that are numbers: a metric may be missing, or "nan" as a record has it."""
+    return [value for value in values if isinstance(value, (int, float))]
 
 
 def _spread(values: Sequence[Optional[float]], digits: int) -> str:
     """One value as it is, several as mean ± standard deviation (smallest)."""
-    known = [value for value in values if value is not None]
+    known = _numbers(values)
     if not known:
         return DASH
     if len(known) == 1:
@@ -162,8 +187,9 @@ def original_table(records: Sequence[RunRecord], card: ModelCard) -> str:
 
 
 def _original_row(record: RunRecord, card: ModelCard) -> List[str]:
-    metric = record.metrics.final.get(card.task(record.task).metric.name)
-    return [_spread([metric], 2), _spread([record.speed.samples_per_second], 1),
+    metric = card.task(record.task).metric
+    return [_spread([record.metrics.final.get(metric.name)], metric.digits),
+            _spread([record.speed.samples_per_second], 1),
             str(record.progress.epochs), record.precision.mode,
             "{}_{}p".format(record.device.kind, record.device.count),
             str(record.batch.per_device)]

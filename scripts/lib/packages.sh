@@ -59,13 +59,46 @@ install_lock() {
   rest="$(environment_of "$1")/.zoo-requirements"
   say "installing ci/locks/$1.txt"
   install_problem="the packages of ci/locks/$1.txt could not be installed"
-  if ! has_build_without_cuda "$lock"; then
-    with_pip_to_fall_back_on run_installer "$1" --no-deps -r "$lock"
-    return
+  # Apart from the others: a torch without CUDA has an index of its own, and Horovod is compiled
+  # against the TensorFlow that is installed by then.
+  if has_build_without_cuda "$lock"; then
+    grep -v '^torch==\|^horovod==' "$lock" >"$rest" || return 1
+  else
+    grep -v '^horovod==' "$lock" >"$rest" || return 1
   fi
-  grep -v '^torch==' "$lock" >"$rest" || return 1
-  with_pip_to_fall_back_on run_installer "$1" --no-deps -r "$rest" \
-    && with_pip_to_fall_back_on "install_torch_for_$2" "$1"
+  with_pip_to_fall_back_on run_installer "$1" --no-deps -r "$rest" || return 1
+  if has_build_without_cuda "$lock"; then
+    with_pip_to_fall_back_on "install_torch_for_$2" "$1" || return 1
+  fi
+  install_horovod "$1"
+}
+
+# install_horovod STACK: Horovod with Gloo for TensorFlow, where the lock names it and it compiles;
+# without it everything but several TensorFlow ranks on CPU or GPU works.
+install_horovod() {
+  local wanted
+  wanted="$(grep '^horovod==' "$(lock_of "$1")")" || return 0
+  wanted="${wanted%% *}"
+  if horovod_is_there "$1" "${wanted#horovod==}"; then
+    return 0
+  elif [ -z "$wheels" ] && ! { type -P cmake && type -P g++; } >/dev/null; then
+    say "without Horovod (several TensorFlow ranks on CPU or GPU): compiling it needs cmake and g++"
+  elif ! compile_horovod "$1" "$wanted"; then
+    say "without Horovod (several TensorFlow ranks on CPU or GPU): it did not compile; details:" \
+      "$install_log"
+  fi
+}
+
+horovod_is_there() {
+  "$(python_of "$1")" -c "import sys, horovod
+sys.exit(horovod.__version__ != '$2')" >/dev/null 2>&1 </dev/null
+}
+
+compile_horovod() {
+  say "compiling $2 (about three minutes)"
+  HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITH_GLOO=1 HOROVOD_WITHOUT_MPI=1 HOROVOD_WITHOUT_PYTORCH=1 \
+    HOROVOD_WITHOUT_MXNET=1 MAKEFLAGS="-j$(getconf _NPROCESSORS_ONLN)" \
+    with_pip_to_fall_back_on run_installer "$1" --no-deps --no-build-isolation "$2"
 }
 
 # has_build_without_cuda LOCK: whether the lock names a torch that the registry does not have.

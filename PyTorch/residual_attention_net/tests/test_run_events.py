@@ -7,16 +7,7 @@ from pathlib import Path
 import pytest
 from training_helpers import events, run
 
-from residual_attention_net.run_events import shown_command
-
 pytestmark = pytest.mark.pytorch
-
-
-def test_the_shown_command_can_be_typed_and_names_no_folder() -> None:
-    shown = shown_command(["/some/where/train.py", "--data_path", "/data/cifar", "--resume",
-                           "--output_path=/home/me/run", "--recipe=modern"])
-    assert shown == ("python -m residual_attention_net.train --data_path '…/cifar' --resume "
-                     "'--output_path=…/run' --recipe=modern")
 
 
 def test_the_start_event_says_what_a_record_needs(tmp_path: Path) -> None:

@@ -26,8 +26,9 @@ def make_parser() -> Parser:
     for name, value in (("train_steps", 0), ("total_epochs", 1), ("train_batch_size", 1),
                         ("device_id", 0), ("device_num", 1), ("seed", 0), ("bad_rank", 0),
                         ("fail_at_step", 0), ("hang_at_step", 0), ("kill_at_step", 0),
-                        ("fail_code", 7)):
+                        ("fail_code", 7), ("bad_seed", -1)):
         parser.add_argument("--" + name, type=int, default=value)
+    parser.add_argument("--save_every", type=int, default=0)
     parser.add_argument("--step_seconds", type=float, default=0.0)
     for name in ("resume", "ignore_sigterm", "no_evaluation", "no_steps", "only_evaluate",
                  "print_environment", "leave_a_child"):
@@ -50,7 +51,7 @@ class Stop:
 def main(argv: List[str]) -> int:
     options = make_parser().parse_args(argv)
     rank = int(os.environ.get("RANK", "0"))
-    bad = rank == options.bad_rank
+    bad = rank == options.bad_rank and options.bad_seed in (-1, options.seed)
     stop = Stop(options.ignore_sigterm)
     folder = Path(options.output_path)
     tell_of_this_process(options, rank)
@@ -95,6 +96,8 @@ def train(options: argparse.Namespace, log: RunLog, stop: Stop, bad: bool,
                   learning_rate=0.1, seconds=0.01, data_seconds=0.0001,
                   samples=options.train_batch_size * options.device_num)
         print("step {} loss {:.3f}".format(step, 1.0 / step), flush=True)
+        if options.save_every and step % options.save_every == 0:
+            save(options, log, step)
     return 0
 
 
@@ -122,7 +125,7 @@ def finish(options: argparse.Namespace, log: RunLog, folder: Path, rank: int,
         (folder / "ckpt" / "best.pt").write_text("best")
     if not options.no_evaluation:
         log.event("evaluation", split="test", role="final", epoch=1, step=target, n=100,
-                  metrics={"accuracy": 97.25, "loss": 0.1})
+                  metrics={"accuracy": 97.25 - options.seed, "loss": 0.1})
     log.event("end", status="complete", reason="")
 
 

@@ -13,23 +13,22 @@ from typing import Any, Dict, Optional, Sequence, Type
 from common.errors import ZooError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-WORKER = "benchmarks.residual_attention_net.worker"
 END_SECONDS = 30
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3"}  # TensorFlow greets on the terminal otherwise
 
 
 class Worker:
-    """One worker process; leaving its context ends it.
+    """One worker process of a network's worker module; leaving its context ends it.
 
     Raises:
         ZooError: the worker can't do what its name asks for; says why.
     """
 
-    def __init__(self, name: str, flags: Sequence[str]) -> None:
+    def __init__(self, module: str, name: str, flags: Sequence[str]) -> None:
         self.name = name
-        paths = [str(CHECKOUT), str(CHECKOUT / "PyTorch"), os.environ.get("PYTHONPATH", "")]
-        environment = dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, paths)))
+        environment = dict(QUIET, **dict(os.environ, PYTHONPATH=_search_path()))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", WORKER, "--name", name] + list(flags), env=environment,
+            [sys.executable, "-m", module, "--name", name] + list(flags), env=environment,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True)
         try:
             self.warm_up_seconds = float(self._read()["ready"])
@@ -77,3 +76,9 @@ class Worker:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _search_path() -> str:
+    """The user's own entries stay in front: they may replace a framework's build."""
+    own = [str(CHECKOUT / name) for name in ("", "PyTorch", "TensorFlow")]
+    return os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH", "")] + own))

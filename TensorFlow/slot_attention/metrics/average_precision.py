@@ -1,0 +1,97 @@
+"""Average precision of set prediction on CLEVR, as the reference measures it, without its loops.
+
+Predictions and targets are (images, objects, 19): coordinates 3 in [0, 1], one-hot size 2,
+material 2, shape 3 and colour 8, and last the confidence, or 1 for a real target.
+"""
+
+from __future__ import annotations
+
+from typing import Sequence, Tuple
+
+import numpy as np
+
+THRESHOLDS = (float("inf"), 1.0, 0.5, 0.25, 0.125)  # the paper's, in units of the scene
+NO_THRESHOLD = -1.0  # how the reference writes infinity
+SCENE_SIZE = 6  # a coordinate of 0..1 stands for -3..3
+COORDINATES = slice(0, 3)
+SIZE, MATERIAL, SHAPE, COLOR = slice(3, 5), slice(5, 7), slice(7, 10), slice(10, 18)
+CONFIDENCE = 18
+
+
+def average_precision(predictions: np.ndarray, targets: np.ndarray,
+                      thresholds: Sequence[float] = THRESHOLDS) -> np.ndarray:
+    """Returns the average precision at every distance threshold: (len(thresholds),), float64.
+
+    The rule of the reference (google-research slot_attention/utils.py, average_precision_clevr):
+    all images' predictions are taken by falling confidence. Each belongs to the nearest of its
+    image's real objects whose four attributes equal its own (the largest of each group). It is
+    right if that object is nearer than the threshold (strictly) and no earlier right prediction
+    has it; no second-nearest object is tried. The result is the area under precision, made
+    monotonic, over recall. Of equal confidences the earlier image and then the earlier slot comes
+    first; the reference leaves that order open. Without any real object the result is nan.
+
+    Args:
+        predictions: (images, predicted objects, 19).
+        targets: (images, objects, 19); the numbers of objects may differ.
+        thresholds: distances; infinity or -1 asks for equal attributes only.
+    """
+    order = np.argsort(-predictions[..., CONFIDENCE].ravel(), kind="stable")
+    nearest, distance = nearest_equal_objects(predictions, targets)
+    image = np.arange(len(predictions))[:, None]
+    found_object = np.where(nearest >= 0, image * targets.shape[1] + nearest, -1)
+    found_object, distance = found_object.ravel()[order], distance.ravel()[order]
+    real = targets[..., CONFIDENCE].sum(dtype=np.float64)
+    if not real:
+        return np.full(len(thresholds), np.nan)
+    return np.array([
+        _area(_first_finds(np.where(_within(distance, threshold), found_object, -1)), real)
+        for threshold in thresholds])
+
+
+def nearest_equal_objects(predictions: np.ndarray,
+                          targets: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Finds each prediction's nearest real object with the same four attributes.
+
+    Returns:
+        The objects' numbers in their image, -1 where none is equal, and their distances in units
+        of the scene, infinity where none is equal; both (images, predicted objects).
+    """
+    equal = _attributes(predictions)[:, :, None] == _attributes(targets)[:, None, :]
+    equal &= (targets[..., CONFIDENCE] != 0)[:, None, :]
+    difference = targets[:, None, :, COORDINATES] - predictions[:, :, None, COORDINATES]
+    distance = np.sqrt(((difference * SCENE_SIZE) ** 2).sum(axis=-1))
+    distance = np.where(equal, distance, np.inf)
+    number = distance.argmin(axis=2)
+    nearest = np.take_along_axis(distance, number[:, :, None], axis=2)[:, :, 0]
+    return np.where(equal.any(axis=2), number, -1), nearest
+
+
+def _attributes(objects: np.ndarray) -> np.ndarray:
+    """One number per object that tells its size, material, shape and colour: (images, objects)."""
+    groups = (SIZE, MATERIAL, SHAPE, COLOR)
+    largest = [objects[..., group].argmax(axis=-1) for group in groups]
+    return np.ravel_multi_index(largest, [group.stop - group.start for group in groups])
+
+
+def _within(distance: np.ndarray, threshold: float) -> np.ndarray:
+    if threshold in (NO_THRESHOLD, np.inf):
+        return np.ones(distance.shape, bool)
+    return distance < threshold
+
+
+def _first_finds(found_object: np.ndarray) -> np.ndarray:
+    """Marks the first prediction of each object; -1 stands for no object."""
+    objects, first = np.unique(found_object, return_index=True)
+    right = np.zeros(len(found_object), bool)
+    right[first[objects >= 0]] = True
+    return right
+
+
+def _area(right: np.ndarray, real: float) -> float:
+    """The area under the monotonic precision over recall, of predictions by falling confidence."""
+    finds = np.cumsum(right)
+    # The reference rounds both to float32 before it integrates.
+    recall = (finds / real).astype(np.float32).astype(np.float64)
+    precision = (finds / np.arange(1, len(right) + 1)).astype(np.float32).astype(np.float64)
+    best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(best_from_here @ np.diff(recall, prepend=0.0))

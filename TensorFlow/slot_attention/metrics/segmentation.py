@@ -1,0 +1,128 @@
+"""How well predicted masks agree with the true ones: ARI, FG-ARI and mean best overlap.
+
+Every function takes groups on axis 1 and pixels on all axes after it, and flattens the pixels:
+the true masks (batch, entities, height, width) and the autoencoder's masks
+(batch, slots, height, width, 1) go in as they are.
+"""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+import numpy as np
+
+from common.errors import ZooError
+
+BACKGROUND = 1  # true masks hold this many groups of background, first
+
+
+def adjusted_rand_index(true_masks: np.ndarray, predicted_masks: np.ndarray,
+                        foreground_only: bool, binarised: bool = True) -> np.ndarray:
+    """Returns the adjusted Rand index of every image, between about 0 (chance) and 1.
+
+    Hubert and Arabie, 1985, over pairs of pixels, in float64. On binarised masks a pixel belongs
+    to the slot with the largest mask of ALL slots (the first of equal ones), as in deepmind's
+    multi_object_datasets, whose published values are with foreground_only. On soft masks the
+    numbers of pairs are their expectations if each pixel drew its slot with its mask as the
+    probabilities; for masks of 0 and 1 both are the same.
+
+    An image without a counted pixel gives nan. (deepmind's code gives 1 there if one slot has all
+    pixels, and a mean would count that image.) One true group found as one slot gives 1, as in
+    scikit-learn; one true group spread over several slots gives 0.
+
+    Args:
+        true_masks: (batch, entities, pixels...), 0 and 1 or bool, background first; a pixel that
+            is in no entity is not counted.
+        predicted_masks: (batch, slots, pixels...), sum 1 over the slots.
+        foreground_only: whether to leave out the pixels of the true background.
+
+    Returns:
+        (batch,), float64.
+    """
+    true_groups, slots = _flattened(true_masks, predicted_masks)
+    if foreground_only:
+        true_groups = true_groups[:, BACKGROUND:]
+    if binarised:
+        slots = one_hot(slots)
+    true_groups, slots = true_groups.astype(np.float64), slots.astype(np.float64)
+    overlaps = _overlaps(true_groups, slots)
+    own_pairs = _overlaps(true_groups, slots ** 2)  # pairs of a pixel with itself
+    return _index_of_pairs(true_groups.sum(axis=2), overlaps, own_pairs)
+
+
+def _index_of_pairs(sizes: np.ndarray, overlaps: np.ndarray, own_pairs: np.ndarray) -> np.ndarray:
+    """The index from pair counts: sizes (batch, groups), the others (batch, groups, slots)."""
+    pixels = sizes.sum(axis=1)
+    pairs = pixels * (pixels - 1)
+    together_true = (sizes * (sizes - 1)).sum(axis=1)
+    together_found = (overlaps.sum(axis=1) ** 2 - own_pairs.sum(axis=1)).sum(axis=1)
+    both = (overlaps ** 2 - own_pairs).sum(axis=(1, 2))
+    only_true, only_found = together_true - both, together_found - both
+    neither = pairs - together_true - together_found + both
+    # This form of the index is exactly 0 and 0/0 in the degenerate cases, without rounding.
+    numerator = 2 * (both * neither - only_true * only_found)
+    denominator = together_true * (only_true + neither) + together_found * (only_found + neither)
+    index = np.divide(numerator, denominator, out=np.ones_like(pixels), where=denominator != 0)
+    return np.where(pixels > 0, index, np.nan)
+
+
+def mean_best_overlap(true_masks: np.ndarray, predicted_masks: np.ndarray) -> np.ndarray:
+    """Returns the mean best overlap of every image, between 0 and 1.
+
+    Pont-Tuset et al., 2017 (mBO): for every object with at least one pixel, the largest
+    intersection over union with any slot's binarised mask (background pixels that the slot owns
+    count in the union); the mean over the image's objects. Slots may serve several objects. The
+    background is not an object. An image without objects gives nan.
+
+    Args:
+        true_masks: (batch, entities, pixels...), 0 and 1 or bool, background first.
+        predicted_masks: (batch, slots, pixels...).
+
+    Returns:
+        (batch,), float64.
+    """
+    true_groups, slots = _flattened(true_masks, predicted_masks)
+    objects = true_groups[:, BACKGROUND:].astype(np.float64)
+    owned = one_hot(slots).astype(np.float64)
+    shared, sizes = _overlaps(objects, owned), objects.sum(axis=2)
+    union = sizes[:, :, None] + owned.sum(axis=2)[:, None, :] - shared
+    best = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0).max(axis=2)
+    number = (sizes > 0).sum(axis=1)
+    return np.divide(best.sum(axis=1), number, out=np.full(len(best), np.nan), where=number > 0)
+
+
+def one_hot(masks: np.ndarray) -> np.ndarray:
+    """Gives every pixel to the slot with its largest mask: (batch, slots, ...) to bool, same shape.
+
+    Of equal masks the first slot wins.
+    """
+    slots = np.arange(masks.shape[1]).reshape((1, -1) + (1,) * (masks.ndim - 2))
+    return np.equal(np.expand_dims(masks.argmax(axis=1), 1), slots)
+
+
+def reconstruction_error(images: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
+    """Returns the mean squared error of every image, over pixels and channels: (batch,) float64.
+
+    With images in [-1, 1] its mean over images is the training loss of object discovery.
+    """
+    if images.shape != reconstructions.shape:
+        raise ZooError("images {} and reconstructions {} differ in shape".format(
+            images.shape, reconstructions.shape))
+    difference = images.astype(np.float64) - reconstructions
+    return (difference ** 2).reshape(len(images), -1).mean(axis=1)
+
+
+def _overlaps(true_groups: np.ndarray, slots: np.ndarray) -> np.ndarray:
+    """Shared pixels of every true group with every slot: (batch, groups, slots)."""
+    return np.matmul(true_groups, slots.transpose(0, 2, 1))
+
+
+def _flattened(true_masks: np.ndarray,
+               predicted_masks: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    true_groups = true_masks.reshape(true_masks.shape[:2] + (-1,))
+    slots = predicted_masks.reshape(predicted_masks.shape[:2] + (-1,))
+    if (true_groups.shape[0], true_groups.shape[2]) != (slots.shape[0], slots.shape[2]):
+        raise ZooError("true masks {} and predicted masks {} differ in images or pixels; "
+                       "axis 1 is for entities and slots".format(
+                           true_masks.shape, predicted_masks.shape))
+    return true_groups, slots

@@ -1,0 +1,36 @@
+"""The weights of a network by attribute path, as object-based checkpoints name them."""
+
+from __future__ import annotations
+
+from typing import Dict, Iterator, Tuple
+
+from common.tf_runtime import tf
+
+
+def named_weights(layer: tf.keras.layers.Layer) -> Dict[str, tf.Variable]:
+    """The weights below a layer by attribute path: "slot_attention/gru/kernel".
+
+    In a Sequential the path counts the layers that have weights: "mlp/layer_with_weights-0/bias",
+    which is how tf.train.Checkpoint names them on every version.
+    """
+    found: Dict[str, tf.Variable] = {}
+    for name, part in _parts(layer):
+        for path, weight in named_weights(part).items():
+            found["{}/{}".format(name, path)] = weight
+    # tf.Variable is no common base of the variables of all versions: identity tells.
+    own = {id(weight) for weight in layer.weights}
+    for name, value in vars(layer).items():
+        if id(value) in own and not name.startswith("_"):
+            found[name] = value
+    return found
+
+
+def _parts(layer: tf.keras.layers.Layer) -> Iterator[Tuple[str, tf.keras.layers.Layer]]:
+    if isinstance(layer, tf.keras.Sequential):
+        with_weights = [part for part in layer.layers if part.weights]
+        for index, part in enumerate(with_weights):
+            yield "layer_with_weights-{}".format(index), part
+        return
+    for name, value in vars(layer).items():
+        if isinstance(value, tf.keras.layers.Layer) and not name.startswith("_"):
+            yield name, value

@@ -1,0 +1,1 @@
+"""Object discovery: an autoencoder whose slots find the objects of a scene."""

@@ -1,0 +1,42 @@
+"""How long and at what rate a run trains."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from common.tf_training.schedule import warmup_exponential_decay
+from slot_attention.data.pipeline import steps_per_epoch
+from slot_attention.session import Session
+
+
+def peak_learning_rate(session: Session) -> float:
+    """--learning_rate, with --scale_learning_rate times the square root of the number of ranks.
+
+    Adam's step is the gradient over its root mean square; averaging over w times as many samples
+    shrinks the noise by sqrt(w) (Malladi et al. 2022, arXiv 2205.10287, square root scaling).
+    """
+    options = session.options
+    if not options.scale_learning_rate:
+        return options.learning_rate
+    return options.learning_rate * math.sqrt(session.place.world_size)
+
+
+def learning_rate(session: Session, step: Any) -> Any:
+    """The learning rate of a step, in the graph: warm-up, then a continuous decay."""
+    options = session.options
+    return warmup_exponential_decay(step, peak_learning_rate(session), options.warmup_steps,
+                                    options.decay_rate, options.decay_steps)
+
+
+def epoch_steps(session: Session) -> int:
+    """Optimizer steps of one pass over the training scenes."""
+    return steps_per_epoch(session.dataset, session.options.batch_size,
+                           session.place.world_size)
+
+
+def training_steps(session: Session) -> int:
+    """Optimizer steps in all: --num_train_steps, or --train_epochs passes over the data."""
+    if session.options.train_epochs is None:
+        return session.options.num_train_steps
+    return session.options.train_epochs * epoch_steps(session)

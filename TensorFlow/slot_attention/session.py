@@ -1,0 +1,124 @@
+"""Opens what a run needs: ranks, device, precision, data."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+from common import tf_runtime
+from common.cards.model_card import read_card
+from common.devices import choose_device, detect
+from common.errors import UsageError
+from common.precision import Precision, default_mode, resolve, with_loss_scale
+from common.ranks import Place, find_tensorflow_place
+from slot_attention.data.datasets import OpenOptions, open_dataset
+from slot_attention.data.geometry import Geometry
+from slot_attention.data.pipeline import BatchOptions, Share
+from slot_attention.data.scene_dataset import SceneDataset
+from slot_attention.options import OBJECT_DISCOVERY, Options
+from slot_attention.synthetic.on_demand import make_on_demand
+
+CARD = Path(__file__).resolve().parent / "model.yaml"
+MODEL = "slot_attention"
+CLEVR_DATASETS = ("clevr", "clevr_with_masks")
+CLEVR_OBJECTS = 6  # what the paper calls CLEVR6
+VALIDATION_OF = {"clevr": "train_eval"}
+TEST_OF = {"clevr": "validation"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """One rank's side of a run: its device and its data."""
+
+    options: Options
+    device: Any
+    precision: Precision
+    dataset: SceneDataset
+
+    @property
+    def place(self) -> Place:
+        """Which rank this is."""
+        return self.device.place
+
+    @property
+    def share(self) -> Share:
+        """This rank's part of every global batch."""
+        return Share(self.place.rank, self.place.world_size)
+
+    @property
+    def validation_split(self) -> str:
+        """The split by which checkpoints are chosen."""
+        return VALIDATION_OF.get(self.dataset.name, "validation")
+
+    @property
+    def test_split(self) -> str:
+        """The split of the final figures."""
+        return TEST_OF.get(self.dataset.name, "test")
+
+    def geometry(self, resolution: int) -> Geometry:
+        """How source images become what the network sees."""
+        options = self.options
+        crop = options.crop
+        if crop is None and self.dataset.name == "clevr" and options.task == OBJECT_DISCOVERY:
+            crop = "clevr_reference"
+        if crop is None and options.task != OBJECT_DISCOVERY:
+            crop = "none"
+        return self.dataset.geometry((resolution, resolution), crop, options.resize)
+
+    def batch_options(self, *fields: str) -> BatchOptions:
+        """What batches are to hold, with the user's choices of cache and workers."""
+        return BatchOptions(fields, self.options.cache, self.options.workers)
+
+    def dataset_record(self, geometry: Geometry) -> Dict[str, Any]:
+        """The dataset as the run record has it."""
+        return {"name": self.dataset.name,
+                "predicate": "{}; {}".format(self.dataset.predicate, geometry.text),
+                "counts": self.dataset.counts, "manifest_sha256": self.dataset.manifest_sha256}
+
+
+def open_session(options: Options) -> Session:
+    """Opens data, then the device.
+
+    Raises:
+        ZooError: a dataset, a device or a precision mode that can't be had.
+    """
+    kind = options.device
+    if kind == "auto":
+        kind = choose_device(kind, detect())
+    place = find_tensorflow_place(os.environ, kind, options.device_id)
+    if options.ranks is not None and options.ranks != place.world_size:
+        raise UsageError("--ranks {} but this is one of {} rank(s): start ranks with `zoo launch` "
+                         "or horovodrun".format(options.ranks, place.world_size))
+    dataset = open_dataset(options.dataset, _data_path(options, place), OpenOptions(
+        max_objects=max_objects(options), cache_path=options.cache_path))
+    precision = _precision(options, kind, place)
+    return Session(options, tf_runtime.open_device(kind, place, precision), precision, dataset)
+
+
+def _data_path(options: Options, place: Place) -> str:
+    if options.data_path:
+        return options.data_path
+    if place.world_size > 1:
+        raise UsageError("--data_path is missing: {0} is made on demand for one rank only; run "
+                         "`zoo data prepare {0} --data_path DIR` first".format(options.dataset))
+    return str(make_on_demand(options.dataset, Path(options.model_dir) / "data"))
+
+
+def max_objects(options: Options) -> Optional[int]:
+    """The filter on the number of objects, the background not counted; None for none."""
+    if options.max_objects is None and options.task == OBJECT_DISCOVERY \
+            and options.dataset in CLEVR_DATASETS:
+        return CLEVR_OBJECTS
+    return options.max_objects
+
+
+def _precision(options: Options, kind: str, place: Place) -> Precision:
+    defaults = read_card(CARD).task(options.task).precision
+    mode = options.precision_mode or default_mode(defaults, kind)
+    precision = resolve(mode, "tensorflow", kind,
+                        tf_runtime.capabilities(kind, place.local_rank))
+    if options.loss_scale is not None:
+        precision = with_loss_scale(precision, options.loss_scale)
+    return precision

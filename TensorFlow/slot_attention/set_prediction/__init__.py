@@ -1,0 +1,1 @@
+"""Set prediction: the properties of every object of a scene, one slot each."""

@@ -1,0 +1,15 @@
+"""Trains object discovery: python3 train.py --help."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    FOLDER = Path(__file__).resolve().parent
+    sys.path[:1] = [str(FOLDER.parent), str(FOLDER.parent.parent)]
+
+    from common.command_line import run_program
+    from slot_attention.object_discovery.train import main
+
+    run_program(main)

@@ -1,0 +1,92 @@
+"""Trains one of the two networks; its entry points say which."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Callable, Tuple
+
+from common import tf_runtime
+from common.tf_training.description import Build, Settings, Subject
+from common.tf_training.loop import train
+from slot_attention.data.pipeline import training_batches
+from slot_attention.network.choice import NetworkChoice, chosen_network
+from slot_attention.options import OBJECT_DISCOVERY, SET_PREDICTION, Options
+from slot_attention.pictures.canvas import require_pillow
+from slot_attention.recipe import epoch_steps, peak_learning_rate, training_steps
+from slot_attention.session import MODEL, Session, open_session
+from slot_attention.training_pictures import show_training
+
+SECONDS_OF_A_MINUTE = 60.0
+# The step pictures of a task, and the metric of its curve.
+_SHOWN = {OBJECT_DISCOVERY: ("slots", "fg_ari"), SET_PREDICTION: ("objects", "ap_inf")}
+
+
+def run_training(options: Options, fields: Tuple[str, ...],
+                 build: Callable[[Session, NetworkChoice], Build]) -> int:
+    """Trains from start or checkpoint to the end.
+
+    Args:
+        fields: what a batch of training holds.
+        build: makes the build function of the graph.
+
+    Returns:
+        0, or 128 + the number of the signal that ended the run early.
+    """
+    if options.pictures_every:
+        require_pillow()
+    session = open_session(options)
+    try:
+        choice = chosen_network(options, square_size(session))
+        warn_of_few_slots(session, choice)
+        geometry = session.geometry(choice.resolution)
+
+        def make_batches(first: int) -> Any:
+            return training_batches(session.dataset, geometry, options.batch_size, options.seed,
+                                    first, session.share, session.batch_options(*fields))
+        code = train(build(session, choice), make_batches, session.device, session.precision,
+                     settings_of(session), subject_of(session, choice))
+        if code == 0 and session.place.rank == 0 and options.pictures_every:
+            for path in show_training(Path(options.model_dir), *_SHOWN[options.task]):
+                print("picture: {}".format(path), flush=True)
+        return code
+    finally:
+        tf_runtime.close_device(session.device)
+
+
+def square_size(session: Session) -> int:
+    """The side of the dataset's images, the shorter one."""
+    return min(session.dataset.image_size)
+
+
+def warn_of_few_slots(session: Session, choice: NetworkChoice) -> None:
+    """Says at the start when there are fewer slots than a scene can need."""
+    background = 1 if session.options.task == OBJECT_DISCOVERY else 0
+    needed = session.dataset.most_objects + background
+    if choice.slots.count < needed and session.place.rank == 0:
+        print("warning: {} slots, but scenes of {} have up to {} objects{}: slots will have to "
+              "share; give --num_slots {} or --max_objects {}".format(
+                  choice.slots.count, session.dataset.name, session.dataset.most_objects,
+                  " and a background" if background else "", needed,
+                  max(1, choice.slots.count - background)), flush=True)
+
+
+def settings_of(session: Session) -> Settings:
+    """How training goes, from the flags."""
+    options = session.options
+    return Settings(
+        output_path=Path(options.model_dir), steps=training_steps(session),
+        batch_size=options.batch_size, seed=options.seed, log_every=options.log_every,
+        diagnostics_every=options.diagnostics_every, pictures_every=options.pictures_every,
+        evaluate_every=options.evaluate_every, epoch_steps=epoch_steps(session),
+        checkpoint_seconds=options.checkpoint_minutes * SECONDS_OF_A_MINUTE,
+        keep=options.keep_checkpoints, resume=options.resume, profile=options.profile)
+
+
+def subject_of(session: Session, choice: NetworkChoice) -> Subject:
+    """What the run log and the checkpoints say of the run."""
+    options = session.options
+    config = dict(options.config(), peak_learning_rate=peak_learning_rate(session),
+                  max_objects=options.max_objects, resolution=choice.resolution,
+                  num_slots=choice.slots.count, num_iterations=choice.slots.iterations)
+    return Subject(MODEL, options.task, "{}.{}".format(MODEL, options.task), choice.described(),
+                   session.dataset_record(session.geometry(choice.resolution)), config)

@@ -1,0 +1,1 @@
+"""What the benchmarks of all networks share: worker processes, rounds, figures, the report."""

@@ -1,0 +1,104 @@
+"""One variant in a process of its own, which does steps when it is told to.
+
+Each line on standard input is a number of steps; each answer a line of JSON. The name `machine`
+measures the machine itself in place of a variant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import sys
+import time
+from dataclasses import asdict
+from typing import Any, Callable, Dict
+
+from benchmarks.slot_attention.cases import CASES, Case
+from benchmarks.slot_attention.steps import open_trainer
+from common.errors import ZooError
+
+MACHINE = "machine"
+WARM_UP_STEPS = 2
+
+Answer = Callable[[int], Dict[str, Any]]
+
+
+def main() -> int:
+    """Prepare, say so, then answer until the input ends."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    arguments = _arguments()
+    case = Case(arguments.task, arguments.batch_size, 1)
+    began = time.perf_counter()
+    try:
+        answer = _machine(case, arguments.device) if arguments.name == MACHINE \
+            else _variant(arguments.name, case, arguments.device)
+        said = {"ready": time.perf_counter() - began}
+    except (ZooError, RuntimeError) as error:
+        _say({"error": str(error).split("\n")[0]})
+        return 1
+    _say(said)
+    for line in sys.stdin:
+        _say(answer(int(line)))
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--task", required=True, choices=sorted(CASES))
+    parser.add_argument("--batch_size", type=int, required=True)
+    parser.add_argument("--device", required=True)
+    return parser.parse_args()
+
+
+def _say(answer: Dict[str, Any]) -> None:
+    print(json.dumps(answer), flush=True)
+
+
+def _variant(name: str, case: Case, device: str) -> Answer:
+    run = open_trainer(name, case, device)
+    run(WARM_UP_STEPS)
+
+    def answer(steps: int) -> Dict[str, Any]:
+        return dict(asdict(run(steps)), peak_memory=_peak_memory(device))
+    return answer
+
+
+def _peak_memory(device: str) -> int:
+    """Bytes: of the accelerator where there is one, else of the process."""
+    if device == "gpu":
+        import tensorflow as tf
+
+        if hasattr(tf.config.experimental, "get_memory_info"):
+            return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _machine(case: Case, kind: str) -> Answer:
+    from benchmarks.slot_attention.machine import Machine, copy_bandwidth, needs_of
+    from common import tf_runtime
+    from common.precision import resolve
+    from common.ranks import Place
+    from common.tf_runtime import tf
+
+    able = tf_runtime.capabilities(kind)
+    precision = resolve("must_keep_origin_dtype", "tensorflow", kind, able)
+    device = tf_runtime.open_device(kind, Place(0, 1, 0), precision)
+    kinds = ("fp32", "bf16") if able.bfloat16 else ("fp32",)
+    machine, needs = Machine(device, precision, kinds), needs_of(case.task)
+    fixed = {
+        "tensorflow": str(tf.__version__), "device": device.name, "bfloat16": able.bfloat16,
+        "threads": tf_runtime.cpu_threads(), "operations_per_image": needs.operations,
+        "bandwidth": copy_bandwidth(),
+        "bytes_per_image": {name: needs.bytes_per_image(name, case.batch_size)
+                            for name in kinds}}
+
+    def answer(steps: int) -> Dict[str, Any]:
+        return dict(fixed, rates=machine.rates())
+    return answer
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""`zoo data list|prepare|verify`: what datasets there are, fetching them, checking them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Sequence, Tuple
+
+from common.cards.model_folders import checkout_root
+from common.command_line import Parser, add_debug_flag
+from common.datasets.catalogue import Dataset, find_dataset, read_catalogue
+from common.datasets.generate import generate
+from common.datasets.place import COMPLETE, data_root, presence
+from common.datasets.prepare import Way, prepare
+from common.datasets.progress import bytes_text
+from common.datasets.verify import record_generated, verify
+from common.errors import UsageError
+from common.launch.terminal import Terminal
+
+ACTIONS = {
+    "list": "every dataset of the networks: size, source of its checksum, whether it is there",
+    "prepare": "downloads, checks and unpacks a dataset, or generates it",
+    "verify": "compares every file of a dataset with its checksum",
+}
+EXAMPLES = """
+  zoo data list
+  zoo data prepare cifar10 --data_path=DIR
+  zoo data prepare clevr --data_path=DIR --mirror=http://server:8000
+  zoo data prepare clevr --data_path=DIR --offline     with the zip in DIR
+  zoo data verify cifar10 --data_path=DIR
+  zoo data prepare synthetic_scenes --data_path=DIR --help    the generator's own flags
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Takes the action's words as they are: a generator has flags of its own."""
+    parser.usage = "zoo data list|prepare|verify [NAME] [--data_path D] [flags]"
+    parser.epilog = "examples:" + EXAMPLES
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("action", choices=tuple(ACTIONS), help="; ".join(
+        "{}: {}".format(name, text) for name, text in ACTIONS.items()))
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="...",
+                        help="zoo data ACTION --help tells")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs one action; returns the exit code."""
+    return _RUNNERS[arguments.action](arguments.words)
+
+
+def default_data_path() -> str:
+    """Where datasets lie unless a flag says otherwise: $ZOO_DATA, else data/ of the checkout."""
+    return os.environ.get("ZOO_DATA") or str(checkout_root() / "data")
+
+
+def _parser(action: str, add_help: bool = True) -> Parser:
+    parser = Parser(prog="zoo data " + action, description=ACTIONS[action], add_help=add_help)
+    add_debug_flag(parser)
+    parser.add_argument("--data_path", type=Path, default=default_data_path(),
+                        help="the folder of all datasets")
+    return parser
+
+
+# --- list ---
+
+
+def _list(words: Sequence[str]) -> int:
+    parser = _parser("list")
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    arguments = parser.parse_args(words)
+    rows = [as_row(dataset, arguments.data_path) for dataset in read_catalogue(checkout_root())]
+    if arguments.json:
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+    else:
+        print(as_table(rows, arguments.data_path))
+    return 0
+
+
+def as_row(dataset: Dataset, data_path: Path) -> Dict[str, Any]:
+    """What the list says of a dataset."""
+    return {"name": dataset.name, "network": dataset.network, "title": dataset.title,
+            "description": dataset.description, "licence": dataset.licence,
+            "homepage": dataset.homepage, "folder": dataset.folder, "size": dataset.size,
+            "size_is_exact": dataset.size_is_exact, "generated": bool(dataset.generated_by),
+            "checksum_source": dataset.checksum_source, "there": presence(dataset, data_path)}
+
+
+def as_table(rows: Sequence[Dict[str, Any]], data_path: Path) -> str:
+    """The list as aligned columns."""
+    if not rows:
+        return "no datasets under {}".format(checkout_root())
+    cells: List[Tuple[str, ...]] = [("name", "network", "size", "checksum", "there")]
+    cells += [(row["name"], row["network"], _size(row), row["checksum_source"], row["there"])
+              for row in rows]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
+             for line in cells]
+    return "\n".join(lines + ["", "looked for in {}".format(data_path)])
+
+
+def _size(row: Dict[str, Any]) -> str:
+    if row["generated"]:
+        return "generated"
+    return ("" if row["size_is_exact"] else "about ") + bytes_text(row["size"])
+
+
+# --- prepare ---
+
+
+def _prepare(words: Sequence[str]) -> int:
+    known, others = _prepare_parser(add_help=False).parse_known_args(list(words))
+    if known.name and find_dataset(checkout_root(), known.name).generated_by:
+        return _generate(known, others)
+    arguments = _prepare_parser(add_help=True).parse_args(words)
+    if not arguments.name:
+        raise UsageError("zoo data prepare needs a name; zoo data list shows them")
+    dataset = find_dataset(checkout_root(), arguments.name)
+    terminal = Terminal()
+    try:
+        prepare(dataset, arguments.data_path, Way(arguments.mirror, arguments.offline), terminal)
+    except KeyboardInterrupt:
+        terminal.status("")
+        terminal.complain("stopped; the same command goes on with what has come so far")
+        raise
+    return 0
+
+
+def _prepare_parser(add_help: bool) -> Parser:
+    """The parser of prepare; without help, a generator's --help passes through."""
+    parser = _parser("prepare", add_help=add_help)
+    parser.add_argument("name", metavar="NAME", nargs="?", help="a dataset of zoo data list")
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--mirror", type=_mirror, metavar="URL",
+                     help="fetch from this server, which has the files of a data folder")
+    way.add_argument("--offline", action="store_true",
+                     help="use the network for nothing: only files that are there")
+    return parser
+
+
+def _generate(arguments: argparse.Namespace, flags: Sequence[str]) -> int:
+    """Runs the generator; it needs no network, so --offline is no news to it."""
+    dataset = find_dataset(checkout_root(), arguments.name)
+    if arguments.mirror:
+        raise UsageError("{} is generated here; leave --mirror out".format(dataset.name))
+    root = data_root(arguments.data_path, dataset)
+    code = generate(dataset, checkout_root(), root, flags)
+    if code == 0 and presence(dataset, root) == COMPLETE:  # --help ends with 0 too
+        record_generated(dataset, root, Terminal())
+    return code
+
+
+def _mirror(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(
+            "expected an address that begins with http:// or https://, not {!r}".format(text))
+    return text
+
+
+# --- verify ---
+
+
+def _verify(words: Sequence[str]) -> int:
+    parser = _parser("verify")
+    parser.add_argument("name", metavar="NAME", help="a dataset of zoo data list")
+    arguments = parser.parse_args(words)
+    dataset = find_dataset(checkout_root(), arguments.name)
+    if not arguments.data_path.is_dir():
+        raise UsageError("--data_path {} is no folder; give the folder of the datasets".format(
+            arguments.data_path))
+    root = data_root(arguments.data_path, dataset)
+    verdict = verify(dataset, root, Terminal())
+    for line in verdict.bad:
+        print(line)
+    if verdict.recorded:
+        print("nobody publishes checksums of {:,} files; recorded at first use, and compared "
+              "from now on".format(verdict.recorded))
+    print("{}: {:,} files compared with {}, {:,} bad".format(
+        dataset.name, verdict.compared, ", ".join(verdict.sources) or "nothing",
+        len(verdict.bad)))
+    return int(not verdict.is_good)
+
+
+_RUNNERS: Dict[str, Callable[[Sequence[str]], int]] = {
+    "list": _list, "prepare": _prepare, "verify": _verify}

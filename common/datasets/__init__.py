@@ -1,0 +1,1 @@
+"""The datasets of the networks: what there is, fetching it, checking it."""

@@ -1,0 +1,235 @@
+"""Brings a dataset to the data folder: download, check, unpack; what is there is not fetched."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import os
+import shutil
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional, Tuple
+
+from common.datasets.catalogue import GZIP, NOT_PACKED, TAR, ZIP, DataFile, Dataset
+from common.datasets.download import Download, PartialFile, Wanted, difference
+from common.datasets.place import data_root, is_there, state_folder, usable_paths
+from common.datasets.progress import ByteProgress, bytes_text
+from common.datasets.recorded import (
+    AT_FIRST_USE,
+    Entry,
+    add_to_recorded,
+    entries_of,
+    unpacked_entries,
+)
+from common.datasets.unpack import unpack
+from common.datasets.verify import verify
+from common.errors import InfrastructureError, ZooError
+from common.files import FolderLock, make_folder
+from common.launch.terminal import Terminal
+
+UNPACKING = "unpacking"
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """How to come by files: from another server, or not over the network at all."""
+
+    mirror: Optional[str] = None
+    offline: bool = False
+
+    def urls(self, file: DataFile) -> Tuple[str, ...]:
+        """Where to look for a file; a mirror has it under its path, or in one folder with all."""
+        if self.mirror is None:
+            return file.urls
+        base = self.mirror.rstrip("/")
+        paths = dict.fromkeys(("{}/{}".format(base, file.path), "{}/{}".format(base, file.name)))
+        return tuple(paths)
+
+
+def prepare(dataset: Dataset, data_path: Path, way: Way, terminal: Terminal) -> None:
+    """Makes a downloaded dataset usable below the data folder, or says why it can't.
+
+    Raises:
+        ZooError: a file can't be had, is not the published one, or doesn't unpack.
+        InfrastructureError: the disk is too small.
+    """
+    root = data_root(data_path, dataset)
+    if _missing(dataset, root):
+        make_folder(root, "--data_path")
+        with _locked(state_folder(root, dataset)) as state, _full_disk_told(root):
+            _bring_missing(dataset, root, state, way, terminal)
+    else:  # nothing to write, so a folder that can only be read will do
+        _check_there(dataset, root, list(dataset.files), terminal)
+    terminal.say("{} is ready in {}".format(dataset.title, root / dataset.folder))
+
+
+def _missing(dataset: Dataset, root: Path) -> List[DataFile]:
+    return [file for file in dataset.files if not is_there(dataset, file, root)]
+
+
+def _bring_missing(dataset: Dataset, root: Path, state: Path, way: Way,
+                   terminal: Terminal) -> None:
+    missing = _missing(dataset, root)
+    _check_there(dataset, root, [file for file in dataset.files if file not in missing], terminal)
+    _check_places(root, dataset, missing)
+    if way.offline:
+        _check_files_to_use(root, missing)
+    _check_disk(root, dataset, missing)
+    for file in missing:
+        _bring(dataset, file, root, state, way, terminal)
+
+
+@contextlib.contextmanager
+def _locked(state: Path) -> Iterator[Path]:
+    state.mkdir(parents=True, exist_ok=True)
+    lock = FolderLock(state)
+    if not lock.acquire():
+        raise ZooError("{} is being prepared by process {}; wait for it, or give another "
+                       "--data_path".format(state.name, lock.holder()))
+    try:
+        yield state
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _full_disk_told(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InfrastructureError("no space left in {}; free some and run this again, it goes "
+                                  "on with what has come so far".format(root)) from error
+
+
+def _check_there(dataset: Dataset, root: Path, files: List[DataFile],
+                 terminal: Terminal) -> None:
+    """What is there already has to be good; it is never replaced."""
+    if not files:
+        return
+    verdict = verify(dataset, root, terminal, files)
+    if not verdict.is_good:
+        raise ZooError("{} in {} is not as published or recorded ({}{}); move it away and run "
+                       "this again".format(
+                           dataset.title, root, verdict.bad[0],
+                           "; and {} more".format(len(verdict.bad) - 1)
+                           if len(verdict.bad) > 1 else ""))
+    told = list(verdict.sources) + (
+        ["{:,} checksums that nobody publishes recorded now".format(verdict.recorded)]
+        if verdict.recorded else [])
+    terminal.say("{} of {} already there and good ({})".format(
+        len(files), len(dataset.files), "; ".join(told)))
+
+
+def _check_places(root: Path, dataset: Dataset, files: List[DataFile]) -> None:
+    """Where an archive's folder goes nothing may be: a part of it is not filled up."""
+    folder = root / dataset.folder
+    if any(file.unpack in (TAR, ZIP) for file in files) and folder.exists():
+        raise ZooError("{} is there, but incomplete; move it away and run this again".format(
+            folder))
+
+
+def _check_files_to_use(root: Path, files: List[DataFile]) -> None:
+    lacking = [file for file in files if not (root / file.path).is_file()]
+    if lacking:
+        raise ZooError("--offline, and not there: {}; put {} so and run this again".format(
+            ", ".join("{} ({}, from {})".format(
+                root / file.path, size_text(file), file.urls[0]) for file in lacking),
+            "it" if len(lacking) == 1 else "them"))
+
+
+def size_text(file: DataFile) -> str:
+    """The size of a file, with "about" where none is published."""
+    about = "" if file.size is not None else "about "
+    return about + bytes_text(file.about_size)
+
+
+def _check_disk(root: Path, dataset: Dataset, files: List[DataFile]) -> None:
+    needed = sum(_bytes_needed(root, file) for file in files)
+    free = shutil.disk_usage(str(root)).free
+    if needed > free:
+        raise InfrastructureError("{} needs {} more, and {} has {} free; free some, or give "
+                                  "another --data_path".format(
+                                      dataset.title, bytes_text(needed), root, bytes_text(free)))
+
+
+def _bytes_needed(root: Path, file: DataFile) -> int:
+    """Bytes still to download, and those that unpacking may write."""
+    if (root / file.path).is_file():
+        return file.unpacked_at_most
+    return max(0, file.about_size - PartialFile(root / file.path).size) + file.unpacked_at_most
+
+
+def _bring(dataset: Dataset, file: DataFile, root: Path, state: Path, way: Way,
+           terminal: Terminal) -> None:
+    packed = _obtain(file, root, way, terminal)
+    if file.unpack == NOT_PACKED:
+        if file.checksum is None:
+            _record(state, entries_of(root, [file.path], terminal), terminal)
+        return
+    _unpack(dataset, file, packed, root, state, terminal)
+    terminal.say("{} ({}) is not needed any more; it stays until you remove it".format(
+        packed, bytes_text(packed.stat().st_size)))
+
+
+def _record(state: Path, entries: Dict[str, Entry], terminal: Terminal) -> None:
+    add_to_recorded(state, entries)
+    for path, entry in entries.items():
+        terminal.say("nobody publishes a checksum of {}; {}: sha256 {}".format(
+            path, AT_FIRST_USE, entry.sha256))
+
+
+def _obtain(file: DataFile, root: Path, way: Way, terminal: Terminal) -> Path:
+    """The file, checked: one that is there already, else downloaded."""
+    wanted = Wanted(file.about_size, file.size, file.checksum)
+    path = root / file.path
+    if path.is_file():
+        fault = difference(path, wanted, terminal)
+        if fault:
+            raise ZooError("{} {}; move it away and fetch it again".format(path, fault))
+    else:
+        terminal.say("fetching {} ({})".format(file.name, size_text(file)))
+        Download(path, wanted, terminal).run(way.urls(file))
+    if file.checksum:
+        terminal.say("{}: {} as in {}".format(
+            file.name, file.checksum.algorithm, file.checksum.source))
+    return path
+
+
+def _unpack(dataset: Dataset, file: DataFile, packed: Path, root: Path, state: Path,
+            terminal: Terminal) -> None:
+    """Unpacks beside, then gives the result its place in one step."""
+    with _empty_folder(state / UNPACKING) as beside:
+        progress = ByteProgress(terminal, "unpacking {}".format(file.name), packed.stat().st_size)
+        # A tar or zip brings the dataset's folder, a gz file one that lies beside it.
+        below = beside / file.path[:-len(file.name)] if file.unpack == GZIP else beside
+        below.mkdir(parents=True, exist_ok=True)
+        facts = unpack(packed, file.unpack, below, file.unpacked_at_most, progress)
+        progress.done()
+        lacking = [path for path in usable_paths(dataset, file) if not (beside / path).exists()]
+        if lacking:
+            raise ZooError("{} holds no {}; it is another archive: move it away and fetch it "
+                           "again".format(packed, lacking[0]))
+        whole = usable_paths(dataset, file)[0] if file.unpack == GZIP else dataset.folder
+        mine = {str((below / name).relative_to(beside)): fact for name, fact in facts.items()}
+        mine = {name: fact for name, fact in mine.items()
+                if name == whole or name.startswith(whole + "/")}
+        source = file.checksum.source if file.checksum else None
+        add_to_recorded(state, unpacked_entries(mine, file.name, source))
+        (root / whole).parent.mkdir(parents=True, exist_ok=True)
+        os.rename(str(beside / whole), str(root / whole))
+    terminal.say("unpacked {:,} files, {}".format(
+        len(mine), bytes_text(sum(fact.size for fact in mine.values()))))
+
+
+@contextlib.contextmanager
+def _empty_folder(path: Path) -> Iterator[Path]:
+    """A folder of our own that is gone afterwards; a stopped run may have left one."""
+    if path.exists():
+        shutil.rmtree(str(path))
+    path.mkdir()
+    try:
+        yield path
+    finally:
+        shutil.rmtree(str(path), ignore_errors=True)

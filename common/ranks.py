@@ -1,0 +1,112 @@
+"""Which rank this process is: from the environment, or from the original flags."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Mapping, Optional
+
+from common.errors import UsageError
+
+# Each launcher's names for rank, world size and local rank; a more special one comes first.
+_HOROVOD_NAMES = (
+    ("HOROVOD_RANK", "HOROVOD_SIZE", "HOROVOD_LOCAL_RANK"),
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """This process among all: rank of world_size, local_rank on this machine.
+
+    numbered_by_hccl: `rank` is not known before HCCL has been asked (a start without rank table).
+    """
+
+    rank: int
+    world_size: int
+    local_rank: int
+    numbered_by_hccl: bool = False
+
+
+ALONE = Place(0, 1, 0)
+
+
+def find_place(environment: Mapping[str, str], device_id: int, device_num: int) -> Place:
+    """Reads RANK, WORLD_SIZE, LOCAL_RANK as every launcher sets them.
+
+    Without them a job of several devices is one process each, rank = --device_id, as the original
+    scripts start it.
+
+    Raises:
+        UsageError: the numbers contradict, or are no numbers.
+    """
+    if "RANK" not in environment or "WORLD_SIZE" not in environment:
+        if device_id >= device_num > 1:
+            raise UsageError("--device_id {} is not below --device_num {}".format(
+                device_id, device_num))
+        return Place(device_id if device_num > 1 else 0, device_num, device_id)
+    size = _number(environment, "WORLD_SIZE")
+    if device_num not in (1, size):
+        raise UsageError("--device_num is {}, but WORLD_SIZE is {}".format(device_num, size))
+    return _place(environment, "RANK", "WORLD_SIZE", "LOCAL_RANK", device_id)
+
+
+def find_tensorflow_place(environment: Mapping[str, str], device_kind: str,
+                          device_id: Optional[int] = None) -> Place:
+    """Reads who this process is among TensorFlow's ranks.
+
+    On GPU and CPU: horovodrun's or mpirun's variables, else RANK, WORLD_SIZE, LOCAL_RANK. On an
+    NPU: RANK_ID and RANK_SIZE, or CM_WORKER_SIZE where HCCL numbers the ranks itself.
+
+    Args:
+        device_id: the device's number where the environment does not say it; None means 0.
+
+    Raises:
+        UsageError: the numbers contradict, or are no numbers.
+    """
+    if device_kind == "npu":
+        return _hccl_place(environment, device_id)
+    for rank, size, local in _HOROVOD_NAMES:
+        if rank in environment and size in environment:
+            return _place(environment, rank, size, local, device_id or 0)
+    if "RANK" in environment and "WORLD_SIZE" in environment:
+        return _place(environment, "RANK", "WORLD_SIZE", "LOCAL_RANK", device_id or 0)
+    return Place(0, 1, device_id or 0)
+
+
+def _hccl_place(environment: Mapping[str, str], device_id: Optional[int]) -> Place:
+    # npu_bridge prefers ASCEND_DEVICE_ID to everything but session_device_id.
+    named = environment.get("ASCEND_DEVICE_ID")
+    if device_id is None:
+        device_id = _number(environment, "ASCEND_DEVICE_ID") if named else 0
+    by_chief = bool(environment.get("CM_CHIEF_IP")) and bool(environment.get("CM_WORKER_SIZE"))
+    if by_chief and "RANK_SIZE" in environment:
+        raise UsageError("RANK_SIZE and CM_WORKER_SIZE are both set and HCCL takes only one of "
+                         "them; unset one")
+    if by_chief:
+        size = _number(environment, "CM_WORKER_SIZE")
+        return Place(0, size, device_id, numbered_by_hccl=size > 1)
+    size = _number(environment, "RANK_SIZE") if environment.get("RANK_SIZE") else 1
+    rank = _number(environment, "RANK_ID") if environment.get("RANK_ID") else 0
+    return _checked(Place(rank, size, device_id), "RANK_ID", "RANK_SIZE")
+
+
+def _place(environment: Mapping[str, str], rank_name: str, size_name: str, local_name: str,
+           device_id: int) -> Place:
+    local = _number(environment, local_name) if local_name in environment else device_id
+    return _checked(Place(_number(environment, rank_name), _number(environment, size_name), local),
+                    rank_name, size_name)
+
+
+def _checked(place: Place, rank_name: str, size_name: str) -> Place:
+    if not 0 <= place.rank < place.world_size:
+        raise UsageError("{} is {}, not below {} {}".format(
+            rank_name, place.rank, size_name, place.world_size))
+    return place
+
+
+def _number(environment: Mapping[str, str], name: str) -> int:
+    try:
+        return int(environment[name])
+    except ValueError:
+        raise UsageError("{} is {!r}, not a whole number".format(
+            name, environment[name])) from None

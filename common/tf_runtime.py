@@ -1,0 +1,765 @@
+"""The runtime adapter for TensorFlow: the only module that knows its devices and its versions."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import platform
+import random
+import re
+import resource
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from common.command_line import end_at_once
+from common.devices import (
+    allowed_cores,
+    cann_version,
+    cpu_has_bfloat16,
+    cpu_name,
+    detect,
+    gpu_driver,
+    npu_driver,
+    run_command,
+)
+from common.errors import InfrastructureError, UsageError, ZooError
+from common.files import write_atomically
+from common.precision import Capabilities, Precision
+from common.ranks import Place
+
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+
+import numpy  # noqa: E402
+import tensorflow.compat.v1 as tf  # noqa: E402
+
+tf.disable_eager_execution()
+tf.enable_resource_variables()
+
+RENDEZVOUS_SECONDS = 1800.0
+GROWTH_INTERVAL = 2000
+GROWTH_FACTOR = 2.0
+BACKOFF_FACTOR = 0.5
+SMALLEST_SCALE = 1.0
+_NPU_WITH_BFLOAT16 = re.compile(r"910B[1-9]|910_93")
+_SHARE = 1 << 20  # halves of a step number that float32 holds exactly
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+# --- devices ---------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class NpuOptions:
+    """What a network may ask of the NPU session beside its precision.
+
+    Attributes:
+        mix_compile_mode: operations that the NPU lacks run on the host, in the same graph.
+        customize_dtypes, modify_mixlist: absolute paths of the files that pin operations' types.
+        profiling_folder: where the device writes its profile; "" for none.
+    """
+
+    mix_compile_mode: bool = False
+    customize_dtypes: str = ""
+    modify_mixlist: str = ""
+    profiling_folder: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorFlowDevice:
+    """An opened device: kind ("npu", "gpu", "cpu"), this process's place, what records say of it.
+
+    `index` is its number on this machine, `count` how many of the kind this process sees; `driver`
+    and `runtime` are versions, "" where there is none; `held` keeps open what must stay so.
+    """
+
+    kind: str
+    index: int
+    place: Place
+    name: str
+    count: int
+    driver: str
+    runtime: str
+    framework: str
+    npu_options: NpuOptions = NpuOptions()
+    held: Tuple[Any, ...] = ()
+
+    def as_record(self, ranks: int) -> Dict[str, Any]:
+        """The `device` part of a run's start event and record, for a job of `ranks` ranks."""
+        return {"kind": self.kind, "name": self.name, "count": ranks, "driver": self.driver,
+                "runtime": self.runtime, "framework": self.framework,
+                "python": platform.python_version()}
+
+
+def capabilities(kind: str, index: int = 0) -> Capabilities:
+    """What precision.resolve needs to know of a device.
+
+    Raises:
+        ZooError: TensorFlow can't use that kind of device here; says what to install.
+    """
+    version = str(tf.__version__)
+    if kind == "npu":
+        _import_npu_bridge()
+        name = npu_name()
+        return Capabilities(version, name, bfloat16=bool(_NPU_WITH_BFLOAT16.search(name)))
+    if kind == "gpu":
+        _check_gpu(index)
+        return Capabilities(version, _gpu_name(index), tf32=_gpu_generation(index) >= 8)
+    return Capabilities(version, cpu_name(), bfloat16=_cpu_computes_bfloat16())
+
+
+def open_device(kind: str, place: Place, precision: Precision,
+                npu_options: NpuOptions = NpuOptions(),
+                timeout_seconds: float = RENDEZVOUS_SECONDS) -> TensorFlowDevice:
+    """Makes the device this process's own and joins the job's ranks; call before any session.
+
+    Args:
+        kind: "npu", "gpu" or "cpu".
+        place: from ranks.find_tensorflow_place; local_rank is the device's number.
+        precision: from precision.resolve, for the same kind.
+        timeout_seconds: how long to wait for the other ranks.
+
+    Raises:
+        ZooError: TensorFlow can't use that device here, or Horovod is missing; says what to
+            install.
+        InfrastructureError: the port is in use, or the other ranks did not come.
+    """
+    if precision.device_kind != kind:
+        raise ValueError("a precision for {} on {}".format(precision.device_kind, kind))
+    if kind == "npu":
+        return _open_npu(place, precision, npu_options)
+    open_one = {"gpu": _open_gpu, "cpu": _open_cpu}[kind]
+    device = open_one(place, precision)
+    if place.world_size > 1:
+        device = dataclasses.replace(device, held=_join_horovod(place, timeout_seconds))
+    return device
+
+
+def _open_cpu(place: Place, precision: Precision) -> TensorFlowDevice:
+    return TensorFlowDevice("cpu", 0, place, cpu_name(), 1, "",
+                            "{} threads".format(cpu_threads()), _framework())
+
+
+def _open_gpu(place: Place, precision: Precision) -> TensorFlowDevice:
+    count = _check_gpu(place.local_rank)
+    _allow_tf32(precision.tf32)
+    return TensorFlowDevice("gpu", place.local_rank, place, _gpu_name(place.local_rank), count,
+                            gpu_driver(), _cuda_version(), _framework())
+
+
+def cpu_threads(environment: Mapping[str, str] = os.environ) -> int:
+    """Threads for one operation: OMP_NUM_THREADS, else the cores this process may use."""
+    text = environment.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(text) if text.isdigit() and int(text) > 0 else max(1, len(allowed_cores()))
+
+
+def _framework() -> str:
+    return "TensorFlow {}".format(tf.__version__)
+
+
+def _cpu_computes_bfloat16() -> bool:
+    rewriter = tf.ConfigProto().graph_options.rewrite_options
+    return (hasattr(rewriter, "auto_mixed_precision_onednn_bfloat16") and cpu_has_bfloat16()
+            and os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0")
+
+
+# --- GPU -------------------------------------------------------------------------------------
+
+
+def _gpus() -> List[Any]:
+    return list(tf.config.experimental.list_physical_devices("GPU"))
+
+
+def _check_gpu(index: int) -> int:
+    """The number of GPUs that TensorFlow sees; ZooError where number `index` is not among them."""
+    if not tf.test.is_built_with_cuda():
+        raise ZooError("--device gpu: TensorFlow {} is built without CUDA; install a CUDA build "
+                       "of it, or give --device cpu".format(tf.__version__))
+    count = len(_gpus())
+    if count == 0:
+        raise ZooError("--device gpu: TensorFlow {} finds no GPU it can use; see nvidia-smi, "
+                       "CUDA_VISIBLE_DEVICES and the CUDA libraries it names in its log, or give "
+                       "--device cpu".format(tf.__version__))
+    if not 0 <= index < count:
+        raise UsageError("--device_id {}: TensorFlow sees {} GPU{} here; give one from 0 to {}"
+                         .format(index, count, "s" * (count != 1), count - 1))
+    return count
+
+
+def _gpu_details(index: int) -> Dict[str, Any]:
+    # TensorFlow 1.15 can't tell.
+    ask = getattr(tf.config.experimental, "get_device_details", None)
+    return dict(ask(_gpus()[index])) if ask is not None else {}
+
+
+def _gpu_name(index: int) -> str:
+    name = _gpu_details(index).get("device_name")
+    names = detect().gpu_names
+    return str(name or (names[index] if index < len(names) else "GPU"))
+
+
+def _gpu_generation(index: int) -> int:
+    return int(_gpu_details(index).get("compute_capability", (0, 0))[0])
+
+
+def _allow_tf32(allowed: bool) -> None:
+    switch = getattr(tf.config.experimental, "enable_tensor_float_32_execution", None)
+    if switch is not None:
+        switch(allowed)
+    elif not allowed:
+        # NVIDIA's own builds of 1.15 know only the variable that CUDA's libraries read.
+        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+
+
+def _cuda_version() -> str:
+    ask = getattr(tf.sysconfig, "get_build_info", None)
+    versions = dict(ask()) if ask is not None else {}
+    if "cuda_version" not in versions:
+        return "CUDA of unknown version"
+    return "CUDA {} cuDNN {}".format(versions["cuda_version"],
+                                     versions.get("cudnn_version", "of unknown version"))
+
+
+# --- NPU -------------------------------------------------------------------------------------
+
+
+def _import_npu_bridge() -> Any:
+    """npu_bridge.npu_init as a module: its star import would shadow tf and os."""
+    try:
+        import npu_bridge.npu_init as npu_init
+    except ModuleNotFoundError:
+        raise ZooError("--device npu needs npu_bridge, which is not installed: install CANN with "
+                       "its TensorFlow plugin, source its set_env.sh, and use TensorFlow 1.15"
+                       ) from None
+    except (ImportError, OSError) as error:
+        raise ZooError("--device npu: npu_bridge does not load ({}); source CANN's and the "
+                       "TensorFlow plugin's set_env.sh".format(error)) from error
+    return npu_init
+
+
+def npu_name() -> str:
+    """The NPU's chip, such as "Ascend910B3"; "Ascend NPU" where nobody can tell."""
+    try:
+        import acl
+
+        return str(acl.get_soc_name())
+    except (ImportError, OSError, AttributeError):
+        match = re.search(r"\b(9\d0\w*)", run_command(["npu-smi", "info"]) or "")
+        return "Ascend" + match.group(1) if match else "Ascend NPU"
+
+
+def _open_npu(place: Place, precision: Precision, options: NpuOptions) -> TensorFlowDevice:
+    npu_init = _import_npu_bridge()
+    shape = TensorFlowDevice("npu", place.local_rank, place, npu_name(), 1, npu_driver(),
+                             "CANN {}".format(cann_version() or "of unknown version"),
+                             "{} npu_bridge".format(_framework()), options)
+    if place.world_size == 1:
+        return shape
+    # The first session fixes the options of the whole process, so it gets training's own.
+    held = npu_init.init_resource(config=session_config(shape, precision))
+    if place.numbered_by_hccl:
+        place = dataclasses.replace(place, rank=int(npu_init.get_npu_rank_id()),
+                                    world_size=int(npu_init.get_npu_rank_size()))
+    return dataclasses.replace(shape, place=place, held=("npu",) + tuple(held))
+
+
+def _npu_parameters(device: TensorFlowDevice, precision: Precision) -> Dict[str, Any]:
+    """The NpuOptimizer's parameters; each value's type decides the field it must be put in."""
+    options = device.npu_options
+    parameters: Dict[str, Any] = {
+        "use_off_line": True, "mix_compile_mode": options.mix_compile_mode, "graph_run_mode": 1,
+        "precision_mode": str(precision.npu_precision_mode)}
+    if os.environ.get("ASCEND_DEVICE_ID") != str(device.index):
+        parameters["session_device_id"] = device.index
+    if device.place.world_size > 1:
+        parameters["hcom_parallel"] = True
+    for name in ("customize_dtypes", "modify_mixlist"):
+        if getattr(options, name):
+            parameters[name] = os.path.abspath(getattr(options, name))
+    if options.profiling_folder:
+        parameters["profiling_mode"] = True
+        parameters["profiling_options"] = json.dumps(
+            {"output": os.path.abspath(options.profiling_folder), "task_trace": "on",
+             "training_trace": "on", "aic_metrics": "PipeUtilization"})
+    return parameters
+
+
+def _add_npu_optimizer(config: Any, parameters: Mapping[str, Any]) -> None:
+    rewriter = config.graph_options.rewrite_options
+    npu = rewriter.custom_optimizers.add()
+    npu.name = "NpuOptimizer"
+    for name, value in parameters.items():
+        # A value in the wrong field is read as that type's zero, and nobody is told.
+        if isinstance(value, bool):
+            npu.parameter_map[name].b = value
+        elif isinstance(value, int):
+            npu.parameter_map[name].i = value
+        else:
+            npu.parameter_map[name].s = tf.compat.as_bytes(value)
+    rewriter.remapping = rewriter.OFF
+    rewriter.memory_optimization = rewriter.OFF
+
+
+# --- sessions --------------------------------------------------------------------------------
+
+
+def session_config(device: TensorFlowDevice, precision: Precision, on_host: bool = False) -> Any:
+    """The tf.ConfigProto of every session of this process.
+
+    Args:
+        on_host: for work that must not be on an NPU or GPU.
+    """
+    config = tf.ConfigProto(allow_soft_placement=True)
+    if device.kind == "npu":
+        _add_npu_optimizer(config, {"use_off_line": False} if on_host
+                           else _npu_parameters(device, precision))
+        return config
+    config.intra_op_parallelism_threads = cpu_threads() if device.kind == "cpu" else 0
+    if device.kind == "cpu":
+        config.inter_op_parallelism_threads = cpu_threads()
+    if on_host or device.kind == "cpu":
+        config.device_count["GPU"] = 0
+    else:
+        config.gpu_options.visible_device_list = str(device.index)
+        config.gpu_options.allow_growth = True
+    _set_rewrite(config, device.kind, precision.autocast_dtype)
+    return config
+
+
+def _set_rewrite(config: Any, kind: str, dtype: Optional[str]) -> None:
+    """Turns the graph rewrite on that a mode stands for, and says "off" to the others."""
+    rewriter = config.graph_options.rewrite_options
+    rewriter.auto_mixed_precision = \
+        rewriter.ON if (kind, dtype) == ("gpu", "float16") else rewriter.OFF
+    if hasattr(rewriter, "auto_mixed_precision_onednn_bfloat16"):
+        rewriter.auto_mixed_precision_onednn_bfloat16 = \
+            rewriter.ON if (kind, dtype) == ("cpu", "bfloat16") else rewriter.OFF
+
+
+def open_session(device: TensorFlowDevice, precision: Precision, on_host: bool = False) -> Any:
+    """A tf.Session on the current default graph, for this device and precision."""
+    return tf.Session(config=session_config(device, precision, on_host))
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds whatever gives variables of the default graph their first values; call it first."""
+    random.seed(seed)
+    numpy.random.seed(seed % (1 << 32))
+    with contextlib.suppress(ImportError):
+        # Keras 2.9 and later draw initialisers' seeds from a generator of their own.
+        import tf_keras
+
+        tf_keras.utils.set_random_seed(seed)
+    tf.set_random_seed(seed)
+
+
+def can_call_the_host(device: TensorFlowDevice) -> bool:
+    """Whether Python functions and clocks may be in the graph of a training step."""
+    return device.kind != "npu"
+
+
+def memory_peak(device: TensorFlowDevice) -> int:
+    """The most memory used so far, in bytes: the accelerator's where it tells, else the host's."""
+    if device.kind == "gpu" and hasattr(tf.config.experimental, "get_memory_info"):
+        with contextlib.suppress(ValueError, RuntimeError):
+            return int(tf.config.experimental.get_memory_info(
+                "GPU:0")["peak"])  # the only one this process's sessions see
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def proof(device: TensorFlowDevice, session: Any, fetches: Any) -> str:
+    """Says where a traced run of `fetches` computed, for the record.
+
+    On an NPU nothing is run: it would compile another graph; npu_bridge's own INFO lines tell.
+
+    Raises:
+        ZooError: nothing of it ran on the asked-for device.
+    """
+    if device.kind == "npu":
+        return "NpuOptimizer with use_off_line in the session ({})".format(device.name)
+    counts = _operations_by_device(session, fetches)
+    mine = sum(count for name, count in counts.items() if device.kind in name.lower())
+    total = sum(counts.values())
+    if mine == 0:
+        raise ZooError("none of {} traced operations ran on the asked-for {}, but on {}; see "
+                       "TensorFlow's log for why".format(total, device.kind, ", ".join(counts)))
+    return "{} of {} traced operations of a forward pass on {} ({})".format(
+        mine, total, device.kind, device.name)
+
+
+def _operations_by_device(session: Any, fetches: Any) -> Dict[str, int]:
+    metadata = _traced(session, fetches)[1]
+    counts: Dict[str, int] = {}
+    for part in metadata.step_stats.dev_stats:
+        name = re.sub(r".*/device:", "", part.device)
+        if ":" in name and "/" not in name:  # streams and memory copies are counted already
+            counts[name] = counts.get(name, 0) + len(part.node_stats)
+    return counts
+
+
+def _traced(session: Any, fetches: Any) -> Tuple[Any, Any]:
+    metadata = tf.RunMetadata()
+    options = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE)
+    return session.run(fetches, options=options, run_metadata=metadata), metadata
+
+
+def run_with_timeline(session: Any, fetches: Any, path: Path) -> Any:
+    """Runs `fetches` once, traced, and writes a Chrome trace to `path`; returns the values."""
+    from tensorflow.python.client import timeline
+
+    values, metadata = _traced(session, fetches)
+    trace = timeline.Timeline(metadata.step_stats).generate_chrome_trace_format()
+    write_atomically(path, trace)
+    return values
+
+
+def close_device(device: TensorFlowDevice) -> None:
+    """Leaves the job at the end of the program; does nothing where there is none."""
+    if not device.held:
+        return
+    if device.held[0] == "npu":
+        npu_init = _import_npu_bridge()
+        npu_init.shutdown_resource(*device.held[1:])
+        npu_init.close_session(device.held[1])
+        return
+    _horovod().shutdown()
+    end_at_once("horovod")  # its threads outlive the rendezvous server of rank 0
+
+
+# --- ranks -----------------------------------------------------------------------------------
+
+
+def _horovod() -> Any:
+    try:
+        import horovod.tensorflow as horovod
+    except ImportError as error:
+        raise ZooError("several ranks of TensorFlow on GPU or CPU need Horovod, which {}; install "
+                       "the extra \"horovod\" of this checkout (docs/dependencies.md), or give "
+                       "--ranks 1".format(_why_no_horovod(error))) from error
+    return horovod
+
+
+def _why_no_horovod(error: ImportError) -> str:
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("horovod"):
+        return "is not installed for TensorFlow {}".format(tf.__version__)
+    return "does not load with TensorFlow {} ({})".format(
+        tf.__version__, str(error).splitlines()[0])
+
+
+def _join_horovod(place: Place, timeout_seconds: float) -> Tuple[Any, ...]:
+    horovod = _horovod()
+    server = None
+    if "HOROVOD_RANK" not in os.environ and "OMPI_COMM_WORLD_RANK" not in os.environ:
+        server = _rendezvous(place, timeout_seconds)
+    try:
+        horovod.init()
+    except (RuntimeError, ValueError, ImportError) as error:
+        raise _rendezvous_error(place, " ".join(str(error).split())) from error
+    if horovod.size() != place.world_size:
+        raise InfrastructureError("Horovod sees {} ranks, the launcher {}; start all of them with "
+                                  "one launcher".format(horovod.size(), place.world_size))
+    return ("horovod", server)
+
+
+def _rendezvous(place: Place, timeout_seconds: float) -> Any:
+    """Rank 0 listens at MASTER_ADDR and MASTER_PORT, the others wait for it; returns the server."""
+    address = os.environ.get("MASTER_ADDR") or "127.0.0.1"
+    port = _master_port()
+    server = _serve(address, port) if place.rank == 0 else None
+    if server is None:
+        _wait_for(address, port, place, timeout_seconds)
+    os.environ.update(horovod_variables(place, address, port, os.environ))
+    os.environ.setdefault("HOROVOD_GLOO_TIMEOUT_SECONDS", str(int(timeout_seconds)))
+    return server
+
+
+def _master_port() -> int:
+    text = os.environ.get("MASTER_PORT", "")
+    if not text.isdigit():
+        raise UsageError("several ranks need MASTER_PORT, the port of rank 0 at MASTER_ADDR, and "
+                         "it is {!r}; zoo launch sets both".format(text))
+    return int(text)
+
+
+def horovod_variables(place: Place, address: str, port: int,
+                      environment: Mapping[str, str]) -> Dict[str, str]:
+    """What Horovod's Gloo controller reads, from the identity every launcher gives."""
+    local_size = int(environment.get("LOCAL_WORLD_SIZE") or place.world_size)
+    machine, local_rank = divmod(place.rank, local_size)
+    values = {"HOROVOD_RANK": place.rank, "HOROVOD_SIZE": place.world_size,
+              "HOROVOD_LOCAL_RANK": local_rank, "HOROVOD_LOCAL_SIZE": local_size,
+              "HOROVOD_CROSS_RANK": machine,
+              "HOROVOD_CROSS_SIZE": place.world_size // local_size,
+              "HOROVOD_HOSTNAME": "machine_{}".format(machine), "HOROVOD_CONTROLLER": "gloo",
+              "HOROVOD_CPU_OPERATIONS": "gloo", "HOROVOD_GLOO_RENDEZVOUS_ADDR": address,
+              "HOROVOD_GLOO_RENDEZVOUS_PORT": port}
+    if address in _LOOPBACK and "HOROVOD_GLOO_IFACE" not in environment:
+        values["HOROVOD_GLOO_IFACE"] = "lo"
+    return {name: str(value) for name, value in values.items()}
+
+
+def _serve(address: str, port: int) -> Any:
+    from horovod.runner.http.http_server import RendezvousHandler, RendezvousHTTPServer
+
+    listen = address if address in _LOOPBACK else ""
+    try:
+        server = RendezvousHTTPServer((listen, port), RendezvousHandler, False)
+    except OSError as error:
+        raise InfrastructureError("port {} of {} can't be had ({}); give another --master_port"
+                                  .format(port, address, error.strerror)) from error
+    server.init([])
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def _wait_for(address: str, port: int, place: Place, timeout_seconds: float) -> None:
+    deadline = time.monotonic() + timeout_seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection((address, port), 5.0):
+            return
+        time.sleep(0.05)
+    raise _rendezvous_error(place, "rank 0 did not answer within {:g} s".format(timeout_seconds))
+
+
+def _rendezvous_error(place: Place, why: str) -> InfrastructureError:
+    return InfrastructureError(
+        "rank {} of {} could not join at {} port {}: {}; see the other ranks' logs, --master_addr "
+        "and --master_port".format(place.rank, place.world_size, os.environ.get("MASTER_ADDR"),
+                                   os.environ.get("MASTER_PORT"), why))
+
+
+def sum_in_graph(device: TensorFlowDevice, tensor: Any, name: str) -> Any:
+    """The sum of a tensor over all ranks, in the graph; itself where there is one rank."""
+    if device.place.world_size == 1:
+        return tensor
+    if device.kind == "npu":
+        _import_npu_bridge()
+        from npu_bridge.hccl import hccl_ops
+
+        return hccl_ops.allreduce(tensor, "sum")
+    horovod = _horovod()
+    return horovod.allreduce(tensor, op=horovod.Sum, name=name)
+
+
+def mean_in_graph(device: TensorFlowDevice, tensor: Any, name: str) -> Any:
+    """The mean of a tensor over all ranks, in the graph; itself where there is one rank."""
+    size = device.place.world_size
+    total = sum_in_graph(device, tensor, name)
+    return total if size == 1 else total / tf.cast(size, total.dtype)
+
+
+def broadcast_in_graph(device: TensorFlowDevice, variables: Sequence[Any]) -> Any:
+    """An operation that gives every rank the first rank's values; run it after init or restore.
+
+    Hand it all global variables: npu_bridge's own broadcast covers the trainable ones only.
+    """
+    if device.place.world_size == 1:
+        return tf.no_op()
+    return tf.group(*[variable.assign(_from_first(device, variable)) for variable in variables])
+
+
+def _from_first(device: TensorFlowDevice, variable: Any) -> Any:
+    value = variable.read_value()
+    if device.kind == "npu":
+        from npu_bridge.hccl import hccl_ops
+
+        return hccl_ops.broadcast([value], 0)[0]
+    return _horovod().broadcast(value, 0, name="broadcast_" + variable.op.name.replace("/", "_"))
+
+
+def sum_over_ranks(device: TensorFlowDevice, numbers: Sequence[float]) -> List[float]:
+    """The sums of some numbers over all ranks, outside of training's graph.
+
+    Every rank must call it at the same moment of its run. On an NPU the sums are float32.
+    """
+    if device.place.world_size == 1:
+        return [float(number) for number in numbers]
+    dtype = tf.float32 if device.kind == "npu" else tf.float64
+    with tf.Graph().as_default():
+        total = sum_in_graph(device, tf.constant(list(numbers), dtype), "sum_over_ranks")
+        with tf.Session(config=_plain_config(device)) as session:
+            return [float(value) for value in session.run(total)]
+
+
+def from_first_rank(device: TensorFlowDevice, number: int) -> int:
+    """The first rank's value of a whole number (at least 0, below 2**40), for every rank."""
+    halves = divmod(number if device.place.rank == 0 else 0, _SHARE)
+    high, low = sum_over_ranks(device, halves)
+    return int(high) * _SHARE + int(low)
+
+
+def _plain_config(device: TensorFlowDevice) -> Any:
+    """For small sums: on an NPU the process's own options hold already, elsewhere the host."""
+    config = tf.ConfigProto(allow_soft_placement=True)
+    if device.kind == "npu":
+        _add_npu_optimizer(config, {"use_off_line": True})
+    else:
+        config.device_count["GPU"] = 0
+    return config
+
+
+# --- training --------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Minimisation:
+    """One optimizer step: run train_op; the others may be fetched beside it.
+
+    Attributes:
+        train_op: applies the gradients, or skips the step on overflow; a skipped step does not
+            advance global_step.
+        gradient_norm: global norm of the gradients, unscaled, averaged over ranks, before
+            clipping; not finite where the loss scale overflowed.
+        loss_scale: the scale that the step used; None where the loss is not scaled.
+    """
+
+    train_op: Any
+    gradient_norm: Any
+    loss_scale: Any
+
+
+def minimise(loss: Any, optimizer: Any, variables: Sequence[Any], device: TensorFlowDevice,
+             precision: Precision, global_step: Any, clip_norm: Optional[float] = None,
+             clip_value: Optional[float] = None, updates: Sequence[Any] = ()) -> Minimisation:
+    """Adds a training step to the graph: unscale, average over ranks, clip, apply.
+
+    Args:
+        loss: float32 scalar, the mean over this rank's batch.
+        optimizer: a tf.train.Optimizer, not wrapped.
+        variables: what to train; those that the loss does not reach are left alone.
+        global_step: advanced by steps that are applied.
+        clip_norm: limit of the gradients' global norm; None leaves them.
+        clip_value: limit of each element's magnitude, after clip_norm; None leaves them.
+        updates: operations to run first, such as batch normalisation's.
+
+    Raises:
+        ValueError: the loss reaches none of the variables.
+    """
+    if device.kind == "npu":
+        return _minimise_on_npu(loss, optimizer, variables, device, precision, global_step,
+                                _Clip(clip_norm, clip_value), updates)
+    scale = _LossScale(precision) if precision.loss_scale_policy != "none" else None
+    pairs = _reached(optimizer.compute_gradients(
+        loss if scale is None else loss * scale.value, var_list=list(variables)))
+    trained = [variable for _, variable in pairs]
+    gradients = [tf.convert_to_tensor(gradient) for gradient, _ in pairs]
+    if scale is not None:
+        gradients = [gradient / scale.value for gradient in gradients]
+    gradients = [mean_in_graph(device, gradient, "gradient_{}".format(number))
+                 for number, gradient in enumerate(gradients)]
+    norm = tf.global_norm(gradients)
+    clipped = _Clip(clip_norm, clip_value).apply(gradients, norm)
+
+    def apply() -> Any:
+        return optimizer.apply_gradients(list(zip(clipped, trained)), global_step=global_step)
+
+    with tf.control_dependencies(list(updates)):
+        if scale is None:
+            return Minimisation(apply(), norm, None)
+        return Minimisation(scale.step(apply, tf.is_finite(norm)), norm, scale.before)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Clip:
+    """Clips gradients by their global norm, then by value."""
+
+    norm: Optional[float]
+    value: Optional[float]
+
+    def apply(self, gradients: Sequence[Any], norm: Any) -> List[Any]:
+        clipped = list(gradients)
+        if self.norm is not None:
+            clipped = tf.clip_by_global_norm(clipped, self.norm, use_norm=norm)[0]
+        if self.value is not None:
+            clipped = [tf.clip_by_value(gradient, -self.value, self.value)
+                       for gradient in clipped]
+        return list(clipped)
+
+
+def _reached(pairs: Sequence[Tuple[Any, Any]]) -> List[Tuple[Any, Any]]:
+    found = [(gradient, variable) for gradient, variable in pairs if gradient is not None]
+    if not found:
+        raise ValueError("the loss reaches none of the {} variables".format(len(pairs)))
+    return found
+
+
+class _LossScale:
+    """A loss scale in two variables, so that checkpoints and broadcasts have it."""
+
+    def __init__(self, precision: Precision) -> None:
+        self._dynamic = precision.loss_scale_policy == "dynamic"
+        with tf.variable_scope("loss_scale"):
+            self._variable = _scalar("scale", tf.float32, float(precision.loss_scale or 1.0))
+            self._good_steps = _scalar("good_steps", tf.int64, 0)
+        self.value = tf.identity(self._variable.read_value())
+        self.before = self.value
+
+    def step(self, apply: Callable[[], Any], finite: Any) -> Any:
+        """Applies where the gradients are finite, and adapts the scale where it is dynamic."""
+        def applied() -> Any:
+            with tf.control_dependencies([apply()]):
+                return tf.constant(True)
+
+        done = tf.cond(finite, applied, lambda: tf.constant(False))
+        if not self._dynamic:
+            return tf.group(done)
+        with tf.control_dependencies([done]):
+            return self._adapt(finite)
+
+    def _adapt(self, finite: Any) -> Any:
+        good = tf.where(finite, self._good_steps.read_value() + 1, tf.zeros([], tf.int64))
+        grows = good >= GROWTH_INTERVAL
+        factor = tf.where(finite, tf.where(grows, GROWTH_FACTOR, 1.0), BACKOFF_FACTOR)
+        return tf.group(
+            self._variable.assign(tf.maximum(SMALLEST_SCALE, self.value * factor)),
+            self._good_steps.assign(tf.where(grows, tf.zeros([], tf.int64), good)))
+
+
+def _scalar(name: str, dtype: Any, value: float) -> Any:
+    return tf.get_variable(name, shape=[], dtype=dtype, trainable=False, use_resource=True,
+                           initializer=tf.constant_initializer(value, dtype=dtype))
+
+
+def _minimise_on_npu(loss: Any, optimizer: Any, variables: Sequence[Any],
+                     device: TensorFlowDevice, precision: Precision, global_step: Any,
+                     clip: _Clip, updates: Sequence[Any]) -> Minimisation:
+    many = device.place.world_size > 1
+    npu_init = _import_npu_bridge()
+    if many:
+        optimizer = _npu_distributed(npu_init, optimizer, device)
+    manager = _npu_scale_manager(npu_init, precision)
+    if manager is not None:
+        # With a constant True one rank alone would wait for HCCL; False lets ranks diverge.
+        optimizer = npu_init.NPULossScaleOptimizer(optimizer, manager, is_distributed=many)
+    pairs = _reached(optimizer.compute_gradients(loss, var_list=list(variables)))
+    gradients = [tf.convert_to_tensor(gradient) for gradient, _ in pairs]
+    norm = tf.global_norm(gradients)
+    clipped = clip.apply(gradients, norm)
+    with tf.control_dependencies(list(updates)):
+        train_op = optimizer.apply_gradients(
+            list(zip(clipped, [variable for _, variable in pairs])), global_step=global_step)
+    return Minimisation(train_op, norm, None if manager is None else manager.get_loss_scale())
+
+
+def _npu_distributed(npu_init: Any, optimizer: Any, device: TensorFlowDevice) -> Any:
+    """Wraps for HCCL; the wrapper reads RANK_SIZE while the graph is built, and nothing else."""
+    wrapped = npu_init.NPUDistributedOptimizer(optimizer)
+    if os.environ.get("RANK_SIZE") or os.environ.get("CM_WORKER_SIZE"):
+        return wrapped
+    raise ZooError("neither RANK_SIZE nor CM_WORKER_SIZE is set, so npu_bridge would train {} "
+                   "separate networks; start with zoo launch".format(device.place.world_size))
+
+
+def _npu_scale_manager(npu_init: Any, precision: Precision) -> Any:
+    if precision.loss_scale_policy == "none":
+        return None
+    scale = float(precision.loss_scale or 1.0)
+    if precision.loss_scale_policy == "static":
+        return npu_init.FixedLossScaleManager(scale, enable_overflow_check=True)
+    return npu_init.ExponentialUpdateLossScaleManager(
+        init_loss_scale=scale, incr_every_n_steps=GROWTH_INTERVAL, decr_every_n_nan_or_inf=1,
+        incr_ratio=GROWTH_FACTOR, decr_ratio=BACKOFF_FACTOR)

@@ -1,0 +1,461 @@
+"""`zoo data list|prepare|verify`, on a small checkout of its own and a server on this machine."""
+
+from __future__ import annotations
+
+import collections
+import hashlib
+import io
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from common.cli import main
+from common.files import FolderLock
+from tests.data_server import DataServer
+from tests.fake_zoo import wait_until
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+NOISE = random.Random(1).getrandbits(8 * 40000).to_bytes(40000, "big")
+FILES = {"pictures/a": b"first picture", "pictures/sub/b": NOISE}
+PLAIN = NOISE[:20000]
+Usage = collections.namedtuple("Usage", "total used free")
+
+GENERATOR = '''
+import argparse, hashlib, json, pathlib
+parser = argparse.ArgumentParser(prog="maker")
+parser.add_argument("name"); parser.add_argument("--data_path", type=pathlib.Path)
+parser.add_argument("--count", type=int, default=2, help="how many to make")
+given = parser.parse_args()
+folder = given.data_path / given.name
+folder.mkdir(parents=True)
+content = b"scene" * given.count
+(folder / "train.bin").write_bytes(content)
+(folder / "dataset.json").write_text(json.dumps({"splits": {"train": {
+    "file": "train.bin", "count": given.count, "sha256": hashlib.sha256(content).hexdigest()}}}))
+'''
+
+
+def packed_files(files):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
+
+
+ARCHIVE = packed_files(FILES)
+
+
+def published(content):
+    return {"algorithm": "sha256", "value": hashlib.sha256(content).hexdigest(),
+            "source": "the tests"}
+
+
+def catalogue(url):
+    about = {"title": "Pictures", "description": "a few", "licence": "none"}
+    return {
+        "pictures": dict(about, folder="pictures", files=[
+            {"path": "pictures.tar.gz", "urls": [url + "/pictures.tar.gz"], "unpack": "tar",
+             "size": len(ARCHIVE), "unpacked_at_most": 100000, "checksum": published(ARCHIVE)}]),
+        "records": dict(about, title="Records", folder="records", files=[
+            {"path": "records/{}.bin".format(name), "urls": [url + "/{}.bin".format(name)],
+             "about_size": 20000} for name in ("train", "test")]),
+        "scenes": dict(about, title="Scenes", folder="scenes", generated_by="maker_net.maker"),
+    }
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    served = DataServer()
+    served.files.update({"pictures.tar.gz": ARCHIVE, "train.bin": PLAIN, "test.bin": PLAIN[::-1]})
+    yield served
+    served.stop()
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch, server):
+    """A checkout with three datasets, whose files the server has; ZOO_ROOT names it."""
+    root = tmp_path / "checkout"
+    network = root / "TensorFlow" / "maker_net"
+    network.mkdir(parents=True)
+    (network / "datasets.yaml").write_text(yaml.safe_dump(
+        {"schema_version": 1, "datasets": catalogue(server.url)}))
+    (network / "__init__.py").write_text("")
+    (network / "maker.py").write_text(GENERATOR)
+    monkeypatch.setenv("ZOO_ROOT", str(root))
+    monkeypatch.delenv("ZOO_DATA", raising=False)
+    return root
+
+
+@pytest.fixture
+def data(tmp_path, checkout):
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def zoo(data, capfd):
+    """zoo("prepare", "pictures", …) gives exit code, output and error output."""
+    def run(*words):
+        code = main(["data"] + list(words) + ["--data_path", str(data)])
+        captured = capfd.readouterr()
+        return code, captured.out, captured.err
+    return run
+
+
+def unpacked(data):
+    return {str(path.relative_to(data)): path.read_bytes()
+            for path in (data / "pictures").rglob("*") if path.is_file()}
+
+
+# --- prepare ---
+
+
+def test_an_archive_is_fetched_checked_and_unpacked(zoo, data):
+    code, out, _ = zoo("prepare", "pictures")
+    assert code == 0 and "sha256 as in the tests" in out and "Pictures is ready" in out
+    assert unpacked(data) == FILES
+    assert not (data / ".zoo" / "pictures" / "unpacking").exists()
+
+
+def test_what_is_there_is_not_fetched_again(zoo, server):
+    zoo("prepare", "pictures")
+    server.asked.clear()
+    code, out, _ = zoo("prepare", "pictures")
+    assert code == 0 and server.asked == [] and "already there and good" in out
+
+
+def test_only_missing_files_are_fetched(zoo, data, server):
+    zoo("prepare", "records")
+    (data / "records" / "test.bin").unlink()
+    server.asked.clear()
+    assert zoo("prepare", "records")[0] == 0
+    assert [path for path, _ in server.asked] == ["test.bin"]
+
+
+def test_an_unpublished_checksum_is_recorded_and_said(zoo):
+    _, out, _ = zoo("prepare", "records")
+    assert "nobody publishes a checksum of records/train.bin" in out
+    assert hashlib.sha256(PLAIN).hexdigest() in out
+
+
+def test_an_archive_with_a_wrong_checksum_is_not_unpacked(zoo, data, server):
+    server.files["pictures.tar.gz"] = ARCHIVE[:-1] + b"?"
+    code, _, err = zoo("prepare", "pictures")
+    assert code == 1 and "the tests publishes" in err and err.count("\n") == 1
+    assert not (data / "pictures").exists() and not (data / "pictures.tar.gz").exists()
+
+
+def test_an_archive_that_somebody_put_there_is_used_offline(zoo, data, server):
+    data.mkdir()
+    (data / "pictures.tar.gz").write_bytes(ARCHIVE)
+    assert zoo("prepare", "pictures", "--offline")[0] == 0
+    assert unpacked(data) == FILES and server.asked == []
+
+
+def test_offline_says_which_file_to_put_where(zoo, data, server):
+    code, _, err = zoo("prepare", "records", "--offline")
+    assert code == 1 and server.asked == [] and err.count("\n") == 1
+    assert str(data / "records" / "train.bin") in err and server.url + "/test.bin" in err
+    assert "about 20.0 kB" in err
+
+
+def test_a_wrong_archive_that_somebody_put_there_is_named_and_kept(zoo, data):
+    data.mkdir()
+    (data / "pictures.tar.gz").write_bytes(b"?" * len(ARCHIVE))
+    code, _, err = zoo("prepare", "pictures")
+    assert code == 1 and "pictures.tar.gz has sha256" in err and "move it away" in err
+    assert (data / "pictures.tar.gz").read_bytes() == b"?" * len(ARCHIVE)
+
+
+def test_a_mirror_is_another_data_folder_that_is_served(zoo, data, server):
+    server.files = {"all/records/train.bin": PLAIN, "all/test.bin": PLAIN[::-1]}
+    assert zoo("prepare", "records", "--mirror", server.url + "/all/")[0] == 0
+    assert [path for path, _ in server.asked] == [
+        "all/records/train.bin", "all/records/test.bin", "all/test.bin"]
+
+
+def test_a_mirror_that_is_no_address_is_a_usage_error(zoo):
+    code, _, err = zoo("prepare", "records", "--mirror", "/mnt/data")
+    assert code == 64 and "http:// or https://" in err
+
+
+def test_offline_with_a_mirror_is_a_usage_error(zoo):
+    assert zoo("prepare", "records", "--mirror", "http://x", "--offline")[0] == 64
+
+
+def test_a_disk_that_is_too_small_is_told_before_the_download(zoo, data, server, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, 1000))
+    code, _, err = zoo("prepare", "pictures")
+    assert code == 3 and server.asked == [] and "has 1.0 kB free" in err
+
+
+def test_a_disk_that_fills_up_keeps_what_came(zoo, data, monkeypatch):
+    from common.datasets import download
+
+    def full(stream, at_most, read=download.read_some):
+        if (data / "pictures.tar.gz.part").stat().st_size >= 1000:
+            raise OSError(28, "No space left on device")
+        return read(stream, 1000)
+    monkeypatch.setattr(download, "read_some", full)
+    code, _, err = zoo("prepare", "pictures")
+    assert code == 3 and "no space left in {}".format(data) in err and err.count("\n") == 1
+    assert (data / "pictures.tar.gz.part").read_bytes() == ARCHIVE[:1000]
+
+
+def test_an_evil_archive_is_not_unpacked_even_with_the_right_checksum(zoo, data, server, checkout):
+    evil = packed_files({"pictures/a": b"1", "pictures/../../outside": b"evil"})
+    datasets = catalogue(server.url)
+    datasets["pictures"]["files"][0].update(size=len(evil), checksum=published(evil))
+    (checkout / "TensorFlow" / "maker_net" / "datasets.yaml").write_text(yaml.safe_dump(
+        {"schema_version": 1, "datasets": datasets}))
+    server.files["pictures.tar.gz"] = evil
+    code, _, err = zoo("prepare", "pictures")
+    assert code == 1 and "leads out of its folder" in err
+    assert not (data / "pictures").exists() and not list(data.parent.rglob("outside"))
+
+
+def test_an_incomplete_folder_is_told_and_left_alone(zoo, data, server, checkout):
+    datasets = catalogue(server.url)
+    datasets["pictures"]["files"][0]["holds"] = ["a", "sub"]
+    (checkout / "TensorFlow" / "maker_net" / "datasets.yaml").write_text(yaml.safe_dump(
+        {"schema_version": 1, "datasets": datasets}))
+    (data / "pictures").mkdir(parents=True)
+    (data / "pictures" / "a").write_bytes(b"mine")
+    code, _, err = zoo("prepare", "pictures")
+    assert code == 1 and "incomplete; move it away" in err and server.asked == []
+    assert (data / "pictures" / "a").read_bytes() == b"mine"
+
+
+def test_an_altered_file_that_is_there_is_not_replaced(zoo, data):
+    zoo("prepare", "pictures")
+    (data / "pictures" / "a").write_bytes(b"other picture")
+    code, _, err = zoo("prepare", "pictures")
+    assert code == 1 and "pictures/a" in err and "move it away" in err
+    assert (data / "pictures" / "a").read_bytes() == b"other picture"
+
+
+def test_a_second_preparation_of_the_same_dataset_is_refused(zoo, data):
+    state = data / ".zoo" / "pictures"
+    state.mkdir(parents=True)
+    lock = FolderLock(state)
+    assert lock.acquire()
+    code, _, err = zoo("prepare", "pictures")
+    lock.release()
+    assert code == 1 and "being prepared by process {}".format(os.getpid()) in err
+
+
+def test_a_data_folder_that_cannot_be_written_serves_what_it_has(zoo, data, monkeypatch):
+    from common.datasets import prepare
+    zoo("prepare", "pictures")
+
+    def refuse(*_):
+        raise AssertionError("nothing is to be written")
+    monkeypatch.setattr(prepare, "make_folder", refuse)
+    assert zoo("prepare", "pictures")[0] == 0
+
+
+def test_an_unpacking_that_was_killed_is_done_again(zoo, data):
+    left = data / ".zoo" / "pictures" / "unpacking" / "pictures"
+    left.mkdir(parents=True)
+    (left / "half").write_bytes(b"?")
+    assert zoo("prepare", "pictures")[0] == 0
+    assert unpacked(data) == FILES
+
+
+def start(data, *words):
+    command = [sys.executable, "-m", "common", "data", "prepare"] + list(words)
+    return subprocess.Popen(command + ["--data_path", str(data)], cwd=str(REPOSITORY),
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            universal_newlines=True, env=dict(os.environ))
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_a_killed_download_goes_on_where_it_stopped(zoo, data, server, number, code):
+    server.cut_after = [1000] + [0] * 50
+    part = data / "pictures.tar.gz.part"
+    process = start(data, "pictures")
+    wait_until(lambda: part.exists() and part.stat().st_size == 1000)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == code and "Traceback" not in err
+    assert (number == signal.SIGINT) == ("the same command goes on" in err)
+    server.cut_after, server.asked = [], []
+    assert zoo("prepare", "pictures")[0] == 0
+    assert server.asked == [("pictures.tar.gz", "bytes=1000-")] and unpacked(data) == FILES
+
+
+# --- generated ---
+
+
+def test_a_generated_dataset_takes_the_generators_flags(zoo, data):
+    assert zoo("prepare", "scenes", "--count", "3")[0] == 0
+    assert (data / "scenes" / "train.bin").read_bytes() == b"scene" * 3
+    assert zoo("verify", "scenes")[0] == 0
+
+
+def test_a_generated_dataset_without_checksums_of_its_own_is_recorded(zoo, data, checkout):
+    maker = checkout / "TensorFlow" / "maker_net" / "maker.py"
+    maker.write_text(GENERATOR.replace('"sha256"', '"mark"').replace("mkdir(parents=True)",
+                                       "mkdir(parents=True, exist_ok=True)"))
+    zoo("prepare", "scenes")
+    assert zoo("verify", "scenes")[0] == 0
+    (data / "scenes" / "train.bin").write_bytes(b"other")
+    assert "scenes/train.bin: 5 bytes in place of 10" in zoo("verify", "scenes")[1]
+    zoo("prepare", "scenes", "--count", "7")  # made anew with other settings: recorded anew
+    assert zoo("verify", "scenes")[0] == 0
+
+
+def test_making_the_same_again_does_not_cover_an_altered_file(zoo, data, checkout):
+    maker = checkout / "TensorFlow" / "maker_net" / "maker.py"
+    maker.write_text(GENERATOR.replace('"sha256"', '"mark"'))
+    zoo("prepare", "scenes")
+    maker.write_text("")  # what is there already is not made again
+    (data / "scenes" / "train.bin").write_bytes(b"other")
+    assert zoo("prepare", "scenes")[0] == 0
+    assert zoo("verify", "scenes")[0] == 1
+
+
+def test_the_help_of_a_generated_dataset_is_the_generators(zoo):
+    code, out, _ = zoo("prepare", "scenes", "--help")
+    assert code == 0 and "how many to make" in out
+
+
+def test_a_generators_failure_is_the_commands(zoo):
+    code, _, err = zoo("prepare", "scenes", "--colour", "red")
+    assert code == 2 and "--colour" in err
+
+
+def test_a_mirror_is_of_no_use_to_a_generator(zoo):
+    code, _, err = zoo("prepare", "scenes", "--mirror", "http://x")
+    assert code == 64 and "generated here" in err
+
+
+def test_an_altered_generated_file_is_found(zoo, data):
+    zoo("prepare", "scenes")
+    (data / "scenes" / "train.bin").write_bytes(b"scene" * 9)
+    code, out, _ = zoo("verify", "scenes")
+    assert code == 1 and out.startswith("scenes/train.bin: sha256 is")
+
+
+# --- verify ---
+
+
+def test_verify_is_content_with_what_prepare_made(zoo):
+    zoo("prepare", "pictures")
+    code, out, _ = zoo("verify", "pictures")
+    assert code == 0 and "2 files compared" in out and "checked against the tests" in out
+
+
+def test_verify_names_every_bad_file(zoo, data):
+    zoo("prepare", "pictures")
+    (data / "pictures" / "a").write_bytes(b"first pictore")
+    (data / "pictures" / "sub" / "b").unlink()
+    code, out, _ = zoo("verify", "pictures")
+    lines = out.splitlines()
+    assert code == 1 and len(lines) == 3 and "2 bad" in lines[2]
+    assert lines[0].startswith("pictures/a: sha256 is") and lines[1] == "pictures/sub/b: missing"
+
+
+def test_verify_tells_a_truncated_file_by_its_size(zoo, data):
+    zoo("prepare", "records")
+    (data / "records" / "train.bin").write_bytes(PLAIN[:-1])
+    assert "19,999 bytes in place of 20,000" in zoo("verify", "records")[1]
+
+
+def test_verify_records_what_nobody_published_and_compares_from_then_on(zoo, data):
+    (data / "records").mkdir(parents=True)
+    for name in ("train", "test"):
+        (data / "records" / (name + ".bin")).write_bytes(PLAIN)
+    code, out, _ = zoo("verify", "records")
+    assert code == 0 and "nobody publishes checksums of 2 files; recorded at first use" in out
+    (data / "records" / "test.bin").write_bytes(PLAIN[::-1])
+    assert zoo("verify", "records")[0] == 1
+
+
+def test_a_folder_that_somebody_unpacked_is_recorded_too(zoo, data):
+    (data / "pictures" / "sub").mkdir(parents=True)
+    for name, content in FILES.items():
+        (data / name).write_bytes(content)
+    assert "recorded at first use" in zoo("verify", "pictures")[1]
+    (data / "pictures" / "sub" / "b").write_bytes(b"?")
+    assert zoo("verify", "pictures")[0] == 1
+
+
+def test_nothing_is_recorded_of_an_incomplete_dataset(zoo, data):
+    (data / "records").mkdir(parents=True)
+    (data / "records" / "train.bin").write_bytes(PLAIN)
+    code, out, _ = zoo("verify", "records")
+    assert code == 1 and "records/test.bin: missing" in out
+    assert not (data / ".zoo").exists()
+
+
+def test_an_absent_dataset_does_not_verify(zoo, data):
+    data.mkdir()
+    for name in ("pictures", "records", "scenes"):
+        assert zoo("verify", name)[0] == 1
+
+
+def test_a_data_path_that_is_not_there_is_a_usage_error(zoo):
+    assert zoo("verify", "pictures")[0] == 64
+
+
+def test_a_damaged_record_is_told(zoo, data):
+    zoo("prepare", "records")
+    (data / ".zoo" / "records" / "checksums.json").write_text("[")
+    code, _, err = zoo("verify", "records")
+    assert code == 1 and "checksums.json is damaged" in err
+
+
+# --- list ---
+
+
+def test_the_list_tells_size_source_and_whether_it_is_there(zoo):
+    zoo("prepare", "pictures")
+    lines = {line.split()[0]: line for line in zoo("list")[1].splitlines() if line}
+    assert "the tests" in lines["pictures"] and lines["pictures"].endswith("yes")
+    assert "about 40.0 kB" in lines["records"] and lines["records"].endswith("no")
+    assert "generated" in lines["scenes"]
+
+
+def test_the_list_as_json_has_the_same_rows(zoo, data):
+    (data / "records").mkdir(parents=True)
+    (data / "records" / "test.bin").write_bytes(PLAIN)
+    rows = {row["name"]: row for row in json.loads(zoo("list", "--json")[1])}
+    assert rows["pictures"]["size"] == len(ARCHIVE) and rows["pictures"]["there"] == "no"
+    assert rows["records"]["there"] == "partly" and rows["scenes"]["generated"]
+
+
+def test_zoo_data_names_the_folder_where_no_flag_does(checkout, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path / "elsewhere"))
+    assert main(["data", "list"]) == 0
+    assert "looked for in {}".format(tmp_path / "elsewhere") in capsys.readouterr().out
+
+
+def test_an_unknown_dataset_lists_the_known_ones(zoo):
+    code, _, err = zoo("prepare", "picture")
+    assert code == 64 and "there are: pictures, records, scenes" in err
+
+
+@pytest.mark.parametrize("words", [[], ["fetch"], ["prepare"], ["verify"], ["list", "--colour"]])
+def test_a_command_that_cannot_be_understood_is_a_usage_error(checkout, words, capsys):
+    assert main(["data"] + words) == 64
+    assert capsys.readouterr().err.startswith("error: zoo data")
+
+
+@pytest.mark.parametrize("action", ["list", "prepare", "verify"])
+def test_every_action_has_help(checkout, action, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["data", action, "--help"])
+    assert ended.value.code == 0 and "--data_path" in capsys.readouterr().out

@@ -1,0 +1,107 @@
+"""The catalogue of datasets: the real one, and what a datasets.yaml may not say."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from common.datasets.catalogue import find_dataset, read_catalogue
+from common.datasets.place import COMPLETE, data_root, presence
+from common.errors import UsageError, ZooError
+
+ROOT = Path(__file__).resolve().parent.parent
+PLAIN = {"path": "things/a.bin", "urls": ["https://example.org/a.bin"], "size": 3}
+ENTRY = {"title": "Things", "description": "a few", "licence": "none", "folder": "things",
+         "files": [PLAIN]}
+
+
+def write(tmp_path, network="net", name="things", entry=ENTRY):
+    path = tmp_path / "PyTorch" / network / "datasets.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump({"schema_version": 1, "datasets": {name: entry}}))
+
+
+def changed(**changes):
+    entry = copy.deepcopy(ENTRY)
+    entry["files"][0].update(changes)
+    return entry
+
+
+def test_the_datasets_of_all_three_networks_are_there():
+    found = {dataset.name: dataset.network for dataset in read_catalogue(ROOT)}
+    assert found["cifar10"] == "residual_attention_net"
+    assert found["fashion_mnist"] == "protoattend"
+    assert {name for name, network in found.items() if network == "slot_attention"} == {
+        "clevr", "clevr_with_masks", "multi_dsprites_binarized",
+        "multi_dsprites_colored_on_grayscale", "multi_dsprites_colored_on_colored", "tetrominoes",
+        "objects_room", "synthetic_sprites", "synthetic_scenes", "synthetic_clevr"}
+
+
+def test_every_downloaded_dataset_names_its_checksums_source_or_says_that_it_is_recorded():
+    for dataset in read_catalogue(ROOT):
+        assert dataset.checksum_source and dataset.licence
+        assert dataset.size_is_exact == ("first use" not in dataset.checksum_source)
+
+
+def test_the_checksums_of_cifar10_are_those_that_its_reader_checks():
+    reader = (ROOT / "PyTorch/residual_attention_net/data/cifar10.py").read_text()
+    contents = find_dataset(ROOT, "cifar10").files[0].contents
+    assert len(contents) == 7
+    assert all(content.checksum.value in reader for content in contents)
+
+
+def test_a_dataset_is_found_whatever_its_capitals_and_hyphens():
+    assert find_dataset(ROOT, "Fashion-MNIST").name == "fashion_mnist"
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(UsageError, match="no dataset 'mnist'; there are: fashion_mnist, clevr"):
+        find_dataset(ROOT, "mnist")
+
+
+def test_a_data_path_may_name_the_datasets_own_folder(tmp_path, zoo_data):
+    own = zoo_data("fashion-mnist")
+    dataset = find_dataset(ROOT, "fashion_mnist")
+    assert presence(dataset, own) == presence(dataset, own.parent) == COMPLETE
+    assert data_root(own, dataset) == own.parent
+
+
+@pytest.mark.parametrize("entry, told", [
+    (changed(urls=["http://example.org/a.bin"]), "only https is taken"),
+    (changed(urls=["file:///etc/passwd"]), "only https is taken"),
+    (changed(urls=[]), "urls is empty"),
+    (changed(path="../a.bin"), "path must be a path below the data folder"),
+    (changed(path="/a.bin"), "path must be a path below the data folder"),
+    (changed(unpack="rar"), "unpack must be one of none, tar, zip, gz"),
+    (changed(unpack="tar"), "unpacked_at_most"),
+    (changed(unpack="gz", unpacked_at_most=9), "must end in .gz"),
+    (changed(checksum={"algorithm": "md5", "value": "12", "source": "me"}), "32 hexadecimal"),
+    (changed(checksum={"algorithm": "crc", "value": "12", "source": "me"}), "md5, sha256"),
+    (changed(checksum={"algorithm": "md5", "value": "0" * 32}), "source is missing"),
+    (changed(colour="red"), "colour is not a key"),
+    (dict(ENTRY, folder="../x"), "folder must be a path below"),
+    (dict(ENTRY, generated_by="some.module"), "or generated_by must be given, one of the two"),
+    (dict(ENTRY, files=[]), "or generated_by must be given, one of the two"),
+])
+def test_what_is_wrong_with_a_datasets_file_is_told_with_its_key(tmp_path, entry, told):
+    write(tmp_path, entry=entry)
+    with pytest.raises(ZooError, match=told):
+        read_catalogue(tmp_path)
+
+
+def test_a_file_without_an_exact_size_needs_a_rough_one(tmp_path):
+    entry = changed()
+    del entry["files"][0]["size"]
+    write(tmp_path, entry=entry)
+    with pytest.raises(ZooError, match="about_size"):
+        read_catalogue(tmp_path)
+
+
+def test_two_networks_may_not_use_one_name(tmp_path):
+    write(tmp_path, network="one")
+    write(tmp_path, network="two")
+    with pytest.raises(ZooError, match="another network's"):
+        read_catalogue(tmp_path)

@@ -1,0 +1,431 @@
+"""The runtime adapter for TensorFlow: sessions, training steps, ranks, the NPU's parameter map."""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+from typing import Any, Dict, List
+
+import numpy
+import pytest
+
+from common import tf_runtime
+from common.errors import InfrastructureError, UsageError, ZooError
+from common.precision import Capabilities, resolve, with_loss_scale
+from common.ranks import ALONE, Place
+from common.tf_runtime import NpuOptions, TensorFlowDevice, tf
+from common.tf_training.draws import step_seed
+from common.tf_training.optimizers import adam
+from common.tf_training.schedule import warmup_exponential_decay
+
+pytestmark = pytest.mark.tensorflow
+CPU = TensorFlowDevice("cpu", 0, ALONE, "a CPU", 1, "", "", "TensorFlow")
+GPU = TensorFlowDevice("gpu", 2, ALONE, "a GPU", 4, "", "", "TensorFlow")
+NPU_ABLE = Capabilities("1.15.0", "Ascend910A")
+GPU_ABLE = Capabilities("1.15.0", "a GPU")
+
+
+def precision_on(kind: str, mode: str = "O0") -> Any:
+    able = {"npu": NPU_ABLE, "gpu": GPU_ABLE, "cpu": tf_runtime.capabilities("cpu")}[kind]
+    return resolve(mode, "tensorflow", kind, able)
+
+
+def npu(world_size: int = 1, index: int = 0, **options: Any) -> TensorFlowDevice:
+    return TensorFlowDevice("npu", index, Place(0, world_size, index), "Ascend910A", 1, "", "",
+                            "TensorFlow", NpuOptions(**options))
+
+
+@pytest.fixture(autouse=True)
+def graph():
+    with tf.Graph().as_default() as graph:
+        yield graph
+
+
+# --- sessions ---
+
+
+def parameters_of(config: Any) -> Dict[str, Any]:
+    optimizers = config.graph_options.rewrite_options.custom_optimizers
+    assert [optimizer.name for optimizer in optimizers] == ["NpuOptimizer"]
+    return dict(optimizers[0].parameter_map)
+
+
+@pytest.mark.parametrize("mode, value", [
+    ("O0", b"must_keep_origin_dtype"), ("force_fp32", b"force_fp32"),
+    ("cube_fp16in_fp32out", b"force_fp32"), ("mixed_float16", b"allow_mix_precision"),
+    ("fp16", b"force_fp16"), ("allow_fp32_to_fp16", b"allow_fp32_to_fp16")])
+def test_an_npu_session_always_has_a_precision_mode_in_the_first_generations_names(
+        mode, value) -> None:
+    config = tf_runtime.session_config(npu(), precision_on("npu", mode))
+    assert parameters_of(config)["precision_mode"].s == value
+
+
+def test_each_parameter_of_an_npu_session_is_in_the_field_of_its_type(monkeypatch) -> None:
+    monkeypatch.delenv("ASCEND_DEVICE_ID", raising=False)
+    device = npu(8, 3, mix_compile_mode=True, customize_dtypes="types.txt",
+                 profiling_folder="/tmp/profile")
+    found = parameters_of(tf_runtime.session_config(device, precision_on("npu")))
+    fields = {name: value.WhichOneof("value") for name, value in found.items()}
+    assert fields == {
+        "use_off_line": "b", "mix_compile_mode": "b", "graph_run_mode": "i",
+        "precision_mode": "s", "session_device_id": "i", "hcom_parallel": "b",
+        "customize_dtypes": "s", "profiling_mode": "b", "profiling_options": "s"}
+    assert found["use_off_line"].b and found["mix_compile_mode"].b and found["hcom_parallel"].b
+    assert found["session_device_id"].i == 3 and found["graph_run_mode"].i == 1
+    assert os.path.isabs(found["customize_dtypes"].s)
+
+
+def test_an_npu_session_turns_remapping_and_memory_optimisation_off() -> None:
+    rewriter = tf_runtime.session_config(npu(), precision_on("npu")).graph_options.rewrite_options
+    assert rewriter.remapping == rewriter.memory_optimization == rewriter.OFF
+
+
+def test_ascend_device_id_is_left_to_decide_where_it_agrees(monkeypatch) -> None:
+    monkeypatch.setenv("ASCEND_DEVICE_ID", "3")
+    agreeing = tf_runtime.session_config(npu(index=3), precision_on("npu"))
+    other = tf_runtime.session_config(npu(index=1), precision_on("npu"))
+    assert "session_device_id" not in parameters_of(agreeing)
+    assert parameters_of(other)["session_device_id"].i == 1
+
+
+def test_a_host_session_on_an_npu_machine_says_so() -> None:
+    config = tf_runtime.session_config(npu(), precision_on("npu"), on_host=True)
+    found = parameters_of(config)
+    assert list(found) == ["use_off_line"]
+    assert found["use_off_line"].WhichOneof("value") == "b" and not found["use_off_line"].b
+
+
+def test_a_gpu_session_sees_its_own_device_and_takes_memory_as_it_needs_it() -> None:
+    config = tf_runtime.session_config(GPU, precision_on("gpu"))
+    assert config.gpu_options.visible_device_list == "2" and config.gpu_options.allow_growth
+
+
+@pytest.mark.parametrize("kind, mode, on", [
+    ("gpu", "O0", False), ("gpu", "allow_mix_precision", True), ("cpu", "O0", False)])
+def test_the_graph_rewrite_is_on_for_mixed_precision_only(kind, mode, on) -> None:
+    device = GPU if kind == "gpu" else CPU
+    rewriter = tf_runtime.session_config(
+        device, precision_on(kind, mode)).graph_options.rewrite_options
+    assert rewriter.auto_mixed_precision == (rewriter.ON if on else rewriter.OFF)
+
+
+def test_threads_are_those_of_the_environment_else_the_allowed_cores() -> None:
+    assert tf_runtime.cpu_threads({"OMP_NUM_THREADS": "3"}) == 3
+    assert tf_runtime.cpu_threads({"OMP_NUM_THREADS": "many"}) == tf_runtime.cpu_threads({})
+
+
+@pytest.mark.skipif(not tf_runtime.capabilities("cpu").bfloat16,
+                    reason="TensorFlow has no bfloat16 on this CPU")
+def test_bfloat16_on_a_cpu_computes_convolutions_and_their_gradients_in_it() -> None:
+    inputs = tf.random.stateless_normal([2, 16, 16, 8], seed=[1, 2])
+    kernel = tf.get_variable("kernel", [3, 3, 8, 8])
+    hidden = tf.nn.conv2d(inputs, kernel, strides=[1, 1, 1, 1], padding="SAME")
+    hidden = tf.nn.conv2d(tf.nn.relu(hidden), kernel, strides=[1, 1, 1, 1], padding="SAME")
+    gradient = tf.gradients(tf.reduce_mean(tf.square(hidden)), [kernel])[0]
+    metadata = tf.RunMetadata()
+    with tf_runtime.open_session(CPU, precision_on("cpu", "allow_mix_precision_bf16")) as session:
+        session.run(tf.global_variables_initializer())
+        session.run(gradient, options=tf.RunOptions(output_partition_graphs=True),
+                    run_metadata=metadata)
+    types_of = [node.attr["T"].type for part in metadata.partition_graphs for node in part.node
+                if "Conv2D" in node.op]
+    assert len(types_of) >= 4 and set(types_of) == {tf.bfloat16.as_datatype_enum}
+    assert gradient.dtype == tf.float32
+
+
+# --- training steps ---
+
+
+def run_steps(losses_of: Any, steps: int, precision: Any, **arguments: Any) -> List[Any]:
+    """Trains one number w, begun at 1, by gradient descent of rate 1; returns what it was told."""
+    weight = tf.get_variable("w", [], initializer=tf.ones_initializer(), use_resource=True)
+    counter = tf.train.get_or_create_global_step()
+    step = tf_runtime.minimise(losses_of(weight), tf.train.GradientDescentOptimizer(1.0),
+                               [weight], CPU, precision, counter, **arguments)
+    told = []
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        for _ in range(steps):
+            scale = session.run(step.loss_scale) if step.loss_scale is not None else None
+            norm = session.run([step.gradient_norm, step.train_op])[0]
+            told.append((float(norm), scale, session.run(counter), float(session.run(weight))))
+    return told
+
+
+@pytest.mark.parametrize("arguments, moved", [
+    ({}, 8.0), ({"clip_norm": 2.0}, 2.0), ({"clip_value": 3.0}, 3.0),
+    ({"clip_norm": 100.0, "clip_value": 100.0}, 8.0)])
+@pytest.mark.parametrize("scale", [None, "4", "dynamic"])
+def test_gradients_are_clipped_after_unscaling(arguments, moved, scale) -> None:
+    precision = precision_on("cpu")
+    if scale is not None:
+        precision = with_loss_scale(precision_on("gpu", "allow_mix_precision"), scale)
+    norm, _, count, weight = run_steps(lambda w: 8.0 * w, 1, precision, **arguments)[0]
+    assert (norm, count, weight) == (8.0, 1, 1.0 - moved)
+
+
+def steep_loss(weight: Any) -> Any:
+    """Its gradient is 1, but on the way 6e33: times 65536 that overflows, times 32768 not."""
+    # Placeholders, for constants would be folded together.
+    large, small = (tf.placeholder_with_default(tf.constant(value), [])
+                    for value in (6e33, 1 / 6e33))
+    return (weight * small) * large
+
+
+def test_a_step_that_overflows_is_skipped_and_halves_the_scale() -> None:
+    told = run_steps(steep_loss, 2, precision_on("gpu", "allow_mix_precision"))
+    assert [(scale, count) for _, scale, count, _ in told] == [(65536.0, 0), (32768.0, 1)]
+    assert not numpy.isfinite(told[0][0])
+    assert [weight for *_, weight in told] == pytest.approx([1.0, 0.0], abs=1e-6)
+
+
+def test_a_static_scale_skips_and_stays() -> None:
+    precision = with_loss_scale(precision_on("gpu", "allow_mix_precision"), "65536")
+    told = run_steps(steep_loss, 2, precision)
+    assert [(scale, count) for _, scale, count, _ in told] == [(65536.0, 0), (65536.0, 0)]
+
+
+def test_a_dynamic_scale_doubles_after_enough_good_steps(monkeypatch) -> None:
+    monkeypatch.setattr(tf_runtime, "GROWTH_INTERVAL", 2)
+    told = run_steps(lambda weight: weight, 5, precision_on("gpu", "allow_mix_precision"))
+    assert [scale for _, scale, _, _ in told] == [65536.0, 65536.0, 131072.0, 131072.0, 262144.0]
+
+
+def test_variables_that_the_loss_does_not_reach_are_left_alone() -> None:
+    used, unused = (tf.get_variable(name, [], initializer=tf.ones_initializer())
+                    for name in ("used", "unused"))
+    step = tf_runtime.minimise(used * 2.0, tf.train.GradientDescentOptimizer(1.0), [used, unused],
+                               CPU, precision_on("cpu"), tf.train.get_or_create_global_step(),
+                               clip_value=20.0)
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        session.run(step.train_op)
+        assert session.run([used, unused]) == [-1.0, 1.0]
+
+
+def test_updates_run_before_the_gradients_are_applied() -> None:
+    weight, seen = (tf.get_variable(name, [], initializer=tf.ones_initializer(),
+                                    use_resource=True) for name in ("weight", "seen"))
+    update = seen.assign(weight.read_value())
+    step = tf_runtime.minimise(weight * 2.0, tf.train.GradientDescentOptimizer(1.0), [weight], CPU,
+                               precision_on("cpu"), tf.train.get_or_create_global_step(),
+                               updates=[update])
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        session.run(step.train_op)
+        assert session.run([weight, seen]) == [-1.0, 1.0]
+
+
+def test_adam_has_its_epsilon_beside_the_uncorrected_root() -> None:
+    weight = tf.get_variable("w", [], initializer=tf.zeros_initializer(), use_resource=True)
+    train = adam(0.1).minimize(weight * 1e-7)
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        session.run(train)
+        moved = float(session.run(weight))
+    gradient = 1e-7
+    root = numpy.sqrt(0.001) * gradient
+    expected = -0.1 * numpy.sqrt(0.001) / 0.1 * (0.1 * gradient) / (root + 1e-8)
+    assert moved == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_learning_rate_warms_up_and_decays_at_once() -> None:
+    steps = [0, 1, 5, 10, 100, 250]
+    rates = [warmup_exponential_decay(tf.constant(step, tf.int64), 0.4, 10, 0.5, 100)
+             for step in steps]
+    with tf.Session() as session:
+        found = session.run(rates)
+    assert found == pytest.approx([0.4 * min(1.0, step / 10) * 0.5 ** (step / 100)
+                                   for step in steps], rel=1e-6)
+    assert found[0] == 0.0
+
+
+def test_without_warm_up_the_first_step_has_the_whole_rate() -> None:
+    with tf.Session() as session:
+        assert session.run(warmup_exponential_decay(tf.constant(0), 0.5, 0, 0.5, 10)) == 0.5
+
+
+def test_draws_depend_on_seed_step_stream_and_rank_and_on_nothing_else() -> None:
+    keys = [(1, 5, "noise", 0), (2, 5, "noise", 0), (1, 6, "noise", 0), (1, 5, "other", 0),
+            (1, 5, "noise", 1)]
+    draws = [tf.random.stateless_normal([4], seed=step_seed(seed, tf.constant(step, tf.int64),
+                                                            stream, rank))
+             for seed, step, stream, rank in keys]
+    with tf.Session() as session:
+        first, second = session.run(draws), session.run(draws)
+    assert numpy.array_equal(first, second)
+    assert len({value.tobytes() for value in first}) == len(keys)
+
+
+# --- ranks ---
+
+
+def test_horovods_variables_follow_from_any_launchers() -> None:
+    found = tf_runtime.horovod_variables(Place(5, 8, 1), "10.0.0.1", 15000,
+                                         {"LOCAL_WORLD_SIZE": "4"})
+    assert {name: found["HOROVOD_" + name] for name in (
+        "RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE", "CROSS_RANK", "CROSS_SIZE")} == {
+            "RANK": "5", "SIZE": "8", "LOCAL_RANK": "1", "LOCAL_SIZE": "4", "CROSS_RANK": "1",
+            "CROSS_SIZE": "2"}
+    assert "HOROVOD_GLOO_IFACE" not in found
+
+
+def test_missing_horovod_is_told_with_the_extra(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "horovod", None)
+    monkeypatch.setitem(sys.modules, "horovod.tensorflow", None)
+    with pytest.raises(ZooError, match='install the extra "horovod"'):
+        tf_runtime.open_device("cpu", Place(0, 2, 0), precision_on("cpu"))
+
+
+def test_several_ranks_without_a_port_are_told(monkeypatch) -> None:
+    monkeypatch.delenv("MASTER_PORT", raising=False)
+    monkeypatch.setattr(tf_runtime, "_horovod", lambda: None)
+    with pytest.raises(UsageError, match="MASTER_PORT"):
+        tf_runtime.open_device("cpu", Place(0, 2, 0), precision_on("cpu"))
+
+
+def test_a_first_rank_that_does_not_come_is_told(monkeypatch) -> None:
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", "1")
+    monkeypatch.setattr(tf_runtime, "_horovod", lambda: None)
+    with pytest.raises(InfrastructureError, match="rank 1 of 2 could not join at 127.0.0.1 port 1"):
+        tf_runtime.open_device("cpu", Place(1, 2, 1), precision_on("cpu"), timeout_seconds=0.2)
+
+
+def test_one_rank_sums_and_shares_alone() -> None:
+    assert tf_runtime.sum_over_ranks(CPU, [1, 2.5]) == [1.0, 2.5]
+    assert tf_runtime.from_first_rank(CPU, 123456789012) == 123456789012
+
+
+# --- NPU ---
+
+
+class FakeManager:
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        self.arguments, self.named = arguments, named
+
+    def get_loss_scale(self) -> Any:
+        return tf.constant(3.0)
+
+
+class FakeWrapper:
+    """Stands for npu_bridge's optimizers: knows what it wraps."""
+
+    def __init__(self, inner: Any, *arguments: Any, **named: Any) -> None:
+        self.inner, self.arguments, self.named = inner, arguments, named
+        made.append(self)
+
+    def compute_gradients(self, *arguments: Any, **named: Any) -> Any:
+        return self.inner.compute_gradients(*arguments, **named)
+
+    def apply_gradients(self, *arguments: Any, **named: Any) -> Any:
+        return self.inner.apply_gradients(*arguments, **named)
+
+
+class FakeDistributed(FakeWrapper):
+    pass
+
+
+class FakeLossScale(FakeWrapper):
+    pass
+
+
+made: List[FakeWrapper] = []
+
+
+@pytest.fixture
+def npu_init(monkeypatch):
+    module: Any = types.ModuleType("npu_bridge.npu_init")
+    module.NPUDistributedOptimizer, module.NPULossScaleOptimizer = FakeDistributed, FakeLossScale
+    module.FixedLossScaleManager = type("Fixed", (FakeManager,), {})
+    module.ExponentialUpdateLossScaleManager = type("Exponential", (FakeManager,), {})
+    module.calls = []
+    module.init_resource = lambda config: module.calls.append(("init", config)) or ("s", "off")
+    module.shutdown_resource = lambda *words: module.calls.append(("shutdown",) + words)
+    module.close_session = lambda session: module.calls.append(("close", session))
+    module.get_npu_rank_id, module.get_npu_rank_size = lambda: 5, lambda: 8
+    package: Any = types.ModuleType("npu_bridge")
+    package.npu_init = module
+    monkeypatch.setitem(sys.modules, "npu_bridge", package)
+    monkeypatch.setitem(sys.modules, "npu_bridge.npu_init", module)
+    monkeypatch.setenv("RANK_SIZE", "8")
+    made.clear()
+    return module
+
+
+def minimise_on_npu(world_size: int, mode: str, scale: Any = None) -> Any:
+    weight = tf.get_variable("w", [], initializer=tf.ones_initializer(), use_resource=True)
+    precision = precision_on("npu", mode)
+    if scale is not None:
+        precision = with_loss_scale(precision, scale)
+    return tf_runtime.minimise(weight * 2.0, tf.train.GradientDescentOptimizer(1.0), [weight],
+                               npu(world_size), precision,
+                               tf.train.get_or_create_global_step(), clip_norm=1.0)
+
+
+def test_on_an_npu_the_loss_scale_wraps_the_distributed_optimizer(npu_init) -> None:
+    minimise_on_npu(8, "allow_mix_precision")
+    distributed, scaled = made
+    assert isinstance(scaled, FakeLossScale) and scaled.inner is distributed
+    assert isinstance(distributed.inner, tf.train.GradientDescentOptimizer)
+    assert scaled.named == {"is_distributed": True}
+    assert scaled.arguments[0].named == {
+        "init_loss_scale": 65536.0, "incr_every_n_steps": 2000, "decr_every_n_nan_or_inf": 1,
+        "incr_ratio": 2.0, "decr_ratio": 0.5}
+
+
+def test_one_npu_shares_no_overflow_flag(npu_init) -> None:
+    minimise_on_npu(1, "allow_mix_precision", "128")
+    assert [type(wrapper) for wrapper in made] == [FakeLossScale]
+    assert made[0].named == {"is_distributed": False}
+    manager = made[0].arguments[0]
+    assert (manager.arguments, manager.named) == ((128.0,), {"enable_overflow_check": True})
+
+
+def test_float32_on_an_npu_scales_no_loss(npu_init) -> None:
+    assert minimise_on_npu(1, "O0").loss_scale is None
+    assert made == []
+
+
+def test_npus_without_a_rank_size_are_refused(npu_init, monkeypatch) -> None:
+    monkeypatch.delenv("RANK_SIZE")
+    monkeypatch.delenv("CM_WORKER_SIZE", raising=False)
+    with pytest.raises(ZooError, match="8 separate networks"):
+        minimise_on_npu(8, "O0")
+
+
+def test_hccl_is_opened_with_trainings_own_options_and_numbers_the_ranks(npu_init) -> None:
+    place = Place(0, 8, 2, numbered_by_hccl=True)
+    device = tf_runtime.open_device("npu", place, precision_on("npu"), NpuOptions(True))
+    assert device.place.rank == 5
+    shape = TensorFlowDevice("npu", 2, place, "", 1, "", "", "", NpuOptions(True))
+    assert npu_init.calls == [
+        ("init", tf_runtime.session_config(shape, precision_on("npu")))]
+    tf_runtime.close_device(device)
+    assert npu_init.calls[1:] == [("shutdown", "s", "off"), ("close", "s")]
+
+
+def test_one_npu_opens_no_hccl(npu_init) -> None:
+    tf_runtime.close_device(tf_runtime.open_device("npu", ALONE, precision_on("npu")))
+    assert npu_init.calls == []
+
+
+def test_missing_npu_bridge_is_told(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "npu_bridge", None)
+    with pytest.raises(ZooError, match="npu_bridge"):
+        tf_runtime.capabilities("npu")
+
+
+def test_a_gpu_that_is_not_there_is_told(monkeypatch) -> None:
+    monkeypatch.setattr(tf_runtime, "_gpus", lambda: [])
+    monkeypatch.setattr(tf.test, "is_built_with_cuda", lambda: True)
+    with pytest.raises(ZooError, match="--device gpu: TensorFlow .* finds no GPU"):
+        tf_runtime.capabilities("gpu")
+
+
+def test_a_gpus_number_is_checked(monkeypatch) -> None:
+    monkeypatch.setattr(tf_runtime, "_gpus", lambda: ["one", "two"])
+    monkeypatch.setattr(tf.test, "is_built_with_cuda", lambda: True)
+    with pytest.raises(UsageError, match="--device_id 2: TensorFlow sees 2 GPUs"):
+        tf_runtime.capabilities("gpu", 2)

@@ -1,0 +1,153 @@
+"""A linear network trained by common.tf_training: what its tests run, here and in processes.
+
+    python toy_training.py OUTPUT_PATH STEPS [flag=value …]
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Sequence
+
+import numpy
+
+from common import tf_runtime
+from common.command_line import run_program
+from common.precision import resolve
+from common.ranks import find_tensorflow_place
+from common.tf_runtime import tf
+from common.tf_training.description import (
+    Evaluation,
+    Inputs,
+    Settings,
+    Subject,
+    TrainingGraph,
+)
+from common.tf_training.draws import step_seed
+from common.tf_training.loop import train
+from common.tf_training.optimizers import adam
+from common.tf_training.schedule import warmup_exponential_decay
+
+SAMPLES, FEATURES = 64, 3
+PNG = (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x02\x00\x00\x00"
+       b"\x90wS\xde\x00\x00\x00\x0cIDATx\x9cc\xf8\xcf\xc0\x00\x00\x03\x01\x01\x00\xc9\xfe\x92\xef"
+       b"\x00\x00\x00\x00IEND\xaeB`\x82")
+DEFAULTS: Dict[str, Any] = {
+    "batch_size": 8, "seed": 1, "noise": 0.1, "clip_norm": 0.0, "nan_at": -1, "evaluate_every": 0,
+    "checkpoint_every": 0, "resume": False, "pause": 0.0, "task": "regression", "units": 4,
+    "profile": False, "pictures_every": 0, "diagnostics_every": 0, "mode": "O0", "batches": 0,
+    "slow_data": 0.0,
+    "keep": 3, "checkpoint_seconds": 600.0}
+
+
+class ToyNetwork(tf.keras.layers.Layer):
+    """Dense, ReLU, Dense."""
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.hidden = tf.keras.layers.Dense(units, activation="relu")
+        self.last = tf.keras.layers.Dense(1)
+
+    def call(self, inputs: Any) -> Any:
+        return self.last(self.hidden(inputs))
+
+
+def samples() -> Any:
+    return numpy.random.RandomState(0).randn(SAMPLES, FEATURES).astype(numpy.float32)
+
+
+def batches(options: Mapping[str, Any], place: Any) -> Any:
+    """Batch number n of the job, of which each rank takes its part, for every n."""
+    features, size = samples(), options["batch_size"]
+
+    def indices(number: Any) -> Any:
+        begin = (number * place.world_size + place.rank) * size
+        return tf.gather(features, (begin + tf.range(size, dtype=tf.int64)) % SAMPLES)
+
+    def value(number: Any, batch: Any) -> Any:
+        broken = tf.equal(number, options["nan_at"])
+        return tf.where(broken, batch * numpy.nan, batch)
+
+    def make(first: int) -> Any:
+        last = options["batches"] or 10 ** 9
+        numbers = tf.data.Dataset.range(first, last)
+        if options["slow_data"]:
+            numbers = numbers.map(lambda number: tf.reshape(
+                tf.py_func(_paused(options["slow_data"]), [number], tf.int64), []))
+        return numbers.map(lambda number: value(number, indices(number))).prefetch(2)
+    return make
+
+
+def build(options: Mapping[str, Any]) -> Any:
+    def build_graph(inputs: Inputs) -> TrainingGraph:
+        network = ToyNetwork(options["units"])
+        seed = step_seed(inputs.seed, inputs.step, "noise", inputs.device.place.rank)
+        noise = options["noise"] * tf.random.stateless_normal(tf.shape(inputs.batch), seed=seed)
+        features = tf.ensure_shape(inputs.batch + noise, [None, FEATURES])
+        if options["pause"]:
+            features = tf.py_func(_paused(options["pause"]), [features], tf.float32)
+            features = tf.ensure_shape(features, [None, FEATURES])
+        wanted = tf.reduce_sum(inputs.batch, axis=1, keepdims=True)
+        loss = tf.reduce_mean(tf.square(network(features) - wanted))
+        rate = warmup_exponential_decay(inputs.step, 0.02, 5, 0.5, 100)
+        step = tf_runtime.minimise(loss, adam(rate), network.trainable_variables, inputs.device,
+                                   inputs.precision, inputs.global_step,
+                                   clip_norm=options["clip_norm"] or None)
+        held_out = tf.reduce_mean(tf.square(network(samples())))
+        return TrainingGraph(
+            loss, rate, step, network, diagnostics={"largest": tf.reduce_max(inputs.batch)},
+            evaluate=lambda session, number, role: evaluation(session, held_out, number, role),
+            pictures=lambda session, number: {"dot": PNG})
+    return build_graph
+
+
+def _paused(seconds: float) -> Any:
+    import time
+
+    def paused(value: Any) -> Any:
+        time.sleep(seconds)
+        return value
+    return paused
+
+
+def evaluation(session: Any, tensor: Any, step: int, role: str) -> Sequence[Evaluation]:
+    value = float(session.run(tensor))
+    # The best one is at step 10, however training goes.
+    return [Evaluation("validation", SAMPLES, {"size": value}, score=-abs(step - 10))]
+
+
+def options_of(words: Sequence[str]) -> Dict[str, Any]:
+    options = dict(DEFAULTS)
+    for word in words:
+        name, text = word.split("=")
+        kind = type(DEFAULTS[name])
+        options[name] = text == "True" if kind is bool else kind(text)
+    return options
+
+
+def run_toy(output_path: Path, steps: int, **given: Any) -> int:
+    options = dict(DEFAULTS, **given)
+    place = find_tensorflow_place(os.environ, "cpu")
+    precision = resolve(options["mode"], "tensorflow", "cpu", tf_runtime.capabilities("cpu"))
+    device = tf_runtime.open_device("cpu", place, precision)
+    settings = Settings(Path(output_path), steps, **{name: options[name] for name in (
+        "batch_size", "seed", "evaluate_every", "checkpoint_every", "resume", "profile",
+        "pictures_every", "diagnostics_every", "keep", "checkpoint_seconds")}, log_every=5)
+    subject = Subject(
+        "toy", options["task"], "toy", {"name": "toy", "units": options["units"]},
+        {"name": "numbers", "predicate": "all", "counts": {"train": SAMPLES},
+         "manifest_sha256": "0" * 64}, {"noise": options["noise"]})
+    try:
+        return train(build(options), batches(options, place), device, precision, settings, subject)
+    finally:
+        tf_runtime.close_device(device)
+
+
+def main(words: Any) -> int:
+    arguments: List[str] = list(words or [])
+    return run_toy(Path(arguments[0]), int(arguments[1]), **options_of(arguments[2:]))
+
+
+if __name__ == "__main__":
+    run_program(main, sys.argv[1:])
