@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.util
 import json
 import os
 import platform
@@ -30,12 +31,18 @@ from common.devices import (
 from common.errors import InfrastructureError, UsageError, ZooError
 from common.files import write_atomically
 from common.precision import Capabilities, Precision
+from common.quiet_import import without_chatter
 from common.ranks import Place
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+# npu_bridge tells which graphs reached the NPU in INFO lines; elsewhere these tell nobody anything.
+if importlib.util.find_spec("npu_bridge") is None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
 
 import numpy  # noqa: E402
-import tensorflow.compat.v1 as tf  # noqa: E402
+
+with without_chatter():
+    import tensorflow.compat.v1 as tf
 
 tf.disable_eager_execution()
 tf.enable_resource_variables()

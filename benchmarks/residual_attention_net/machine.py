@@ -1,19 +1,17 @@
-"""What the machine could do at best: convolution rate, memory bandwidth; the network's needs."""
+"""The machine's memory bandwidth, and what the network needs of operations and bytes."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-from typing import Any, Callable, List
+from typing import Any, List
 
 import torch
 from torch import nn
 
 from benchmarks.residual_attention_net import baseline
+from benchmarks.shared.torch_rate import median_seconds
 from common import torch_runtime
 
-RATE_CHANNELS, RATE_SIZE, RATE_BATCH = 256, 8, 32
-GPU_RATE_BATCH = 1024
 COPY_ELEMENTS = 1 << 25
 PASSES = 3  # forward, gradient of the input, gradient of the weights
 OPTIMIZER_PASSES = 5  # read weight, gradient and momentum, write weight and momentum
@@ -59,37 +57,8 @@ def measure_needs() -> Needs:
     return Needs(PASSES * operations, PASSES * activations, float(weights))
 
 
-def convolution_rate(device: torch_runtime.TorchDevice, dtype: torch.dtype) -> float:
-    """Floating-point operations a second of a 3x3 convolution, 256 channels at 8x8, forward."""
-    batch = RATE_BATCH if device.kind == "cpu" else GPU_RATE_BATCH
-    layout = torch.contiguous_format if device.kind == "cpu" and dtype == torch.float32 \
-        else torch.channels_last
-    images = torch.randn(batch, RATE_CHANNELS, RATE_SIZE, RATE_SIZE, device=device.device)
-    weights = torch.randn(RATE_CHANNELS, RATE_CHANNELS, 3, 3, device=device.device)
-    images, weights = (tensor.to(dtype).contiguous(memory_format=layout)
-                       for tensor in (images, weights))
-    seconds = median_seconds(
-        device, lambda: torch.nn.functional.conv2d(images, weights, padding=1))
-    return 2.0 * images.numel() * weights[0].numel() / seconds
-
-
 def copy_bandwidth(device: torch_runtime.TorchDevice) -> float:
     """Bytes a second of copying 128 MiB, read and written bytes both counted."""
     source = torch.ones(COPY_ELEMENTS, device=device.device)
     target = torch.empty_like(source)
     return 2.0 * 4 * COPY_ELEMENTS / median_seconds(device, lambda: target.copy_(source))
-
-
-def median_seconds(
-    device: torch_runtime.TorchDevice, operation: Callable[[], Any], repeats: int = 15
-) -> float:
-    """The median time of an operation, after one that is not counted."""
-    times = []
-    with torch.no_grad():
-        for _ in range(repeats + 1):
-            torch_runtime.synchronize(device)
-            began = time.perf_counter()
-            operation()
-            torch_runtime.synchronize(device)
-            times.append(time.perf_counter() - began)
-    return sorted(times[1:])[repeats // 2]

@@ -18,6 +18,7 @@ import torch
 from benchmarks.residual_attention_net import machine
 from benchmarks.residual_attention_net.steps import open_trainer
 from benchmarks.residual_attention_net.variants import VARIANTS
+from benchmarks.shared.torch_rate import convolution_rate
 from common import torch_runtime
 from common.errors import ZooError
 from common.precision import resolve
@@ -83,7 +84,7 @@ def _machine(arguments: argparse.Namespace) -> Answer:
     }
 
     def answer(steps: int) -> Dict[str, Any]:
-        return dict(fixed, rates={name: machine.convolution_rate(device, dtype)
+        return dict(fixed, rates={name: convolution_rate(device, dtype)
                                   for name, dtype in DTYPES.items() if _computes(device, dtype)})
     return answer
 

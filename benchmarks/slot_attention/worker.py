@@ -76,7 +76,25 @@ def _peak_memory(device: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def _torch_rates(kind: str) -> Callable[[], Dict[str, float]]:
+    """The machine's rate by torch, nothing where there is none; goes before TensorFlow's import."""
+    try:
+        import torch
+    except ImportError:
+        return dict
+    from benchmarks.shared.torch_rate import convolution_rate
+    from common import torch_runtime
+    from common.precision import resolve
+
+    if kind != "cpu":
+        return dict
+    device = torch_runtime.open_device(kind, 0, resolve(
+        "must_keep_origin_dtype", "torch", kind, torch_runtime.capabilities(kind)))
+    return lambda: {"fp32": convolution_rate(device, torch.float32)}
+
+
 def _machine(case: Case, kind: str) -> Answer:
+    by_torch = _torch_rates(kind)
     from benchmarks.slot_attention.machine import Machine, copy_bandwidth, needs_of
     from common import tf_runtime
     from common.precision import resolve
@@ -87,7 +105,7 @@ def _machine(case: Case, kind: str) -> Answer:
     precision = resolve("must_keep_origin_dtype", "tensorflow", kind, able)
     device = tf_runtime.open_device(kind, Place(0, 1, 0), precision)
     kinds = ("fp32", "bf16") if able.bfloat16 else ("fp32",)
-    machine, needs = Machine(device, precision, kinds), needs_of(case.task)
+    machine, needs = Machine(device, precision, kinds, by_torch), needs_of(case.task)
     fixed = {
         "tensorflow": str(tf.__version__), "device": device.name, "bfloat16": able.bfloat16,
         "threads": tf_runtime.cpu_threads(), "operations_per_image": needs.operations,

@@ -72,10 +72,10 @@ def load_weights(session: Any, network: Any, found: FoundCheckpoint, task: str) 
         shapes = reader.get_variable_to_shape_map()
         base = _base_of(shapes, found.prefix)
         _require_task(shapes, base, found.prefix, task)
-        weights = named_weights(network)
-        _require_shapes(weights, shapes, base, found.prefix)
-        session.run([weight.assign(reader.get_tensor(base + path + _ENDING))
-                     for path, weight in weights.items()])
+        weights = {_key(shapes, base, path): weight
+                   for path, weight in named_weights(network).items()}
+        _require_shapes(weights, shapes, found.prefix)
+        session.run([weight.assign(reader.get_tensor(key)) for key, weight in weights.items()])
     except (tf.errors.OpError, ValueError, IndexError) as error:
         raise ZooError("checkpoint {} can't be read: {}".format(
             found.prefix, str(error).splitlines()[0])) from error
@@ -96,11 +96,16 @@ def _require_task(shapes: Dict[str, Any], base: str, prefix: str, task: str) -> 
                 prefix, owner, task, owner))
 
 
-def _require_shapes(weights: Dict[str, Any], shapes: Dict[str, Any], base: str,
-                    prefix: str) -> None:
-    for path, weight in weights.items():
-        there, here = shapes.get(base + path + _ENDING), weight.shape.as_list()
+def _key(shapes: Dict[str, Any], base: str, path: str) -> str:
+    """The key of a weight; TensorFlow 1.15 counts the layers of a Sequential under another name."""
+    key = base + path + _ENDING
+    return key if key in shapes else key.replace("layer_with_weights-", "layer-")
+
+
+def _require_shapes(weights: Dict[str, Any], shapes: Dict[str, Any], prefix: str) -> None:
+    for key, weight in weights.items():
+        there, here = shapes.get(key), weight.shape.as_list()
         if there is None or list(there) != here:
             raise ZooError("checkpoint {} has {} as {}, this network as {}: give the flags it was "
                            "trained with (--architecture, --resolution, --num_slots, "
-                           "--initial_slots)".format(prefix, path, there or "nothing", here))
+                           "--initial_slots)".format(prefix, key, there or "nothing", here))

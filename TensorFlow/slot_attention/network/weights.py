@@ -11,7 +11,7 @@ def named_weights(layer: tf.keras.layers.Layer) -> Dict[str, tf.Variable]:
     """The weights below a layer by attribute path: "slot_attention/gru/kernel".
 
     In a Sequential the path counts the layers that have weights: "mlp/layer_with_weights-0/bias",
-    which is how tf.train.Checkpoint names them on every version.
+    as in the reference's checkpoints.
     """
     found: Dict[str, tf.Variable] = {}
     for name, part in _parts(layer):

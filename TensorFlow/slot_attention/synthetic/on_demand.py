@@ -20,7 +20,8 @@ class _Small(NamedTuple):
 
 
 _SMALL: Dict[str, _Small] = {
-    SPRITES: _Small(SpriteSettings(overlap=False, scale=(0.25, 0.4)), (20000, 320, 320)),
+    SPRITES: _Small(SpriteSettings(objects=(3, 3), overlap=False, scale=(0.25, 0.4)),
+                    (20000, 320, 320)),
     SCENES: _Small(SceneSettings(image_size=(64, 64), objects=(2, 4)), (1024, 64, 64)),
 }
 ON_DEMAND = tuple(_SMALL)
