@@ -13,6 +13,7 @@ from slot_attention.diagnostics import discovery_diagnostics
 from slot_attention.losses import reconstruction_loss
 from slot_attention.network.autoencoder import SlotAttentionAutoEncoder
 from slot_attention.network.choice import NetworkChoice
+from slot_attention.network.initial_weights import draw_initial_weights
 from slot_attention.object_discovery.segmentation import evaluate_pass
 from slot_attention.pictures.canvas import png_bytes
 from slot_attention.pictures.slots import SlotView, slot_picture
@@ -57,7 +58,8 @@ def build_training(session: Session, choice: NetworkChoice) -> Callable[[Inputs]
         return TrainingGraph(
             loss, rate, step, network,
             diagnostics=discovery_diagnostics(found.attention[-1], found.masks, found.slots),
-            evaluate=passes.evaluate, pictures=passes.pictures)
+            evaluate=passes.evaluate, pictures=passes.pictures,
+            begin=lambda running: draw_initial_weights(running, network, inputs.seed))
     return build
 
 

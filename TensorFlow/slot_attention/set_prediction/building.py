@@ -12,6 +12,7 @@ from common.tf_training.optimizers import adam
 from slot_attention.diagnostics import attention_diagnostics
 from slot_attention.losses import hungarian_huber_loss
 from slot_attention.network.choice import NetworkChoice
+from slot_attention.network.initial_weights import draw_initial_weights
 from slot_attention.network.set_predictor import SlotAttentionClassifier
 from slot_attention.pictures.canvas import png_bytes
 from slot_attention.pictures.objects import set_picture
@@ -62,7 +63,8 @@ def build_training(session: Session, choice: NetworkChoice) -> Callable[[Inputs]
         return TrainingGraph(
             loss, rate, step, network,
             diagnostics=attention_diagnostics(found.attention[-1], found.slots),
-            evaluate=passes.evaluate, pictures=passes.pictures)
+            evaluate=passes.evaluate, pictures=passes.pictures,
+            begin=lambda running: draw_initial_weights(running, network, inputs.seed))
     return build
 
 
