@@ -24,7 +24,7 @@ def convolution_rate(device: torch_runtime.TorchDevice, dtype: torch.dtype) -> f
                        for tensor in (images, weights))
     seconds = median_seconds(
         device, lambda: torch.nn.functional.conv2d(images, weights, padding=1))
-    return 2.0 * images.numel() * weights[0].numel() / seconds
+    return float(2.0 * images.numel() * weights[0].numel() / seconds)
 
 
 def median_seconds(
