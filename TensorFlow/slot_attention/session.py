@@ -13,11 +13,12 @@ from common.devices import choose_device, detect
 from common.errors import UsageError
 from common.precision import Precision, default_mode, resolve, with_loss_scale
 from common.ranks import Place, find_tensorflow_place
+from common.tf_runtime import NpuOptions
 from slot_attention.data.datasets import OpenOptions, open_dataset
 from slot_attention.data.geometry import Geometry
 from slot_attention.data.pipeline import BatchOptions, Share
 from slot_attention.data.scene_dataset import SceneDataset
-from slot_attention.options import OBJECT_DISCOVERY, Options
+from slot_attention.options import OBJECT_DISCOVERY, SET_PREDICTION, Options
 from slot_attention.synthetic.on_demand import make_on_demand
 
 CARD = Path(__file__).resolve().parent / "model.yaml"
@@ -94,7 +95,10 @@ def open_session(options: Options) -> Session:
     dataset = open_dataset(options.dataset, _data_path(options, place), OpenOptions(
         max_objects=max_objects(options), cache_path=options.cache_path))
     precision = _precision(options, kind, place)
-    return Session(options, tf_runtime.open_device(kind, place, precision), precision, dataset)
+    # The matching of set prediction runs on the host, inside the step's graph.
+    npu_options = NpuOptions(mix_compile_mode=options.task == SET_PREDICTION)
+    device = tf_runtime.open_device(kind, place, precision, npu_options)
+    return Session(options, device, precision, dataset)
 
 
 def _data_path(options: Options, place: Place) -> str:
