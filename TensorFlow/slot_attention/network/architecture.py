@@ -91,7 +91,7 @@ ARCHITECTURES: Dict[str, Architecture] = {item.name: item for item in (
     # Not the paper's: small enough that a processor learns in minutes; the decoder looks at one
     # position at a time, so that a slot can't paint what it knows nothing of.
     Architecture("small", 32, (Convolution(5, 32, 2),) + (Convolution(5, 32),) * 3, 32,
-                 (Convolution(1, 32),) * 3 + (Convolution(1, 4),)),
+                 (Convolution(1, 64),) * 3 + (Convolution(1, 4),)),
 )}
 
 

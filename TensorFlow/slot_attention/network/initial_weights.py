@@ -22,9 +22,8 @@ def draw_initial_weights(session: Any, network: Any, seed: int) -> None:
 def initial_value(path: str, shape: Tuple[int, ...], seed: int) -> np.ndarray:
     """The first value of the weight at an attribute path, float32.
 
-    Kernels and the slots' Gaussian are Glorot uniform, recurrent kernels orthogonal, biases and
-    offsets 0, scales 1: the defaults of Keras, which the reference uses. Learned initial slots are
-    standard normal, as large as the paper's draws: smaller ones stay alike for many steps.
+    Kernels and slots are Glorot uniform, recurrent kernels orthogonal, biases and offsets 0,
+    scales 1: the defaults of Keras, which the reference uses.
     """
     name = path.rsplit("/", 1)[-1]
     if name in ("bias", "beta"):
@@ -34,8 +33,6 @@ def initial_value(path: str, shape: Tuple[int, ...], seed: int) -> np.ndarray:
     text = "{}/{}".format(seed, path).encode("utf-8")
     stream = np.random.RandomState(
         np.frombuffer(hashlib.sha256(text).digest(), dtype="<u4").astype(np.int64))
-    if name == "slots_initial":
-        return stream.standard_normal(shape).astype(np.float32)
     if name == "recurrent_kernel":
         return _orthogonal(stream, shape)
     return _glorot_uniform(stream, shape)
