@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 from pathlib import Path
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, List, Mapping, Sequence
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -31,3 +32,8 @@ def config_sha256(config: Mapping[str, Any]) -> str:
     """The hash of a configuration, whatever the order of its keys."""
     text = json.dumps(config, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def without_folders(words: Sequence[str]) -> List[str]:
+    """Words of a command line without this machine's folders, which records have no use for."""
+    return [re.sub(r"(^|=)/\S*/", r"\1…/", word) for word in words]

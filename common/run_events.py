@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shlex
 from pathlib import Path
 from typing import Iterator, Sequence
 
+from common.provenance import without_folders
 from common.run_log import RunLog
 from common.stop_signal import StopSignal
 
@@ -35,5 +35,5 @@ def shown_command(argv: Sequence[str], package: str) -> str:
         package: the package of the entry point, such as "slot_attention.object_discovery".
     """
     words = ["python", "-m", "{}.{}".format(package, Path(argv[0]).stem)]
-    words += [re.sub(r"(^|=)/\S*/", r"\1…/", word) for word in argv[1:]]
+    words += without_folders(argv[1:])
     return " ".join(shlex.quote(word) for word in words)

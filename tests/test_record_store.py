@@ -9,6 +9,7 @@ import pytest
 
 from common import run_log
 from common.errors import ZooError
+from common.files import FolderLock
 from common.results import record_store
 from tests.run_events import whole_run
 
@@ -43,6 +44,15 @@ def test_nothing_that_is_kept_is_overwritten(run_folder: Path, tmp_path: Path) -
     record_store.keep(tmp_path, run_folder)
     with pytest.raises(ZooError, match="never overwritten"):
         record_store.keep(tmp_path, run_folder)
+
+
+def test_a_run_that_still_goes_on_is_not_kept(run_folder: Path, tmp_path: Path) -> None:
+    lock = FolderLock(run_folder)
+    assert lock.acquire()
+    with pytest.raises(ZooError, match="still goes on"):
+        record_store.keep(tmp_path / "zoo", run_folder)
+    lock.release()
+    assert record_store.keep(tmp_path / "zoo", run_folder).exists()
 
 
 def test_a_run_without_its_log_proves_nothing(run_folder: Path, tmp_path: Path) -> None:

@@ -149,6 +149,19 @@ def test_a_run_folder_gives_its_record_with_case_command_and_log(tmp_path: Path)
     assert record.log_sha256 is not None and len(record.log_sha256) == 64
 
 
+@pytest.mark.parametrize("command, shown", [
+    ("zoo launch x full --data_path=/home/me/data", "zoo launch x full '--data_path=…/data'"),
+    ("zoo launch x full --output_path /home/me/run", "zoo launch x full --output_path '…/run'"),
+    ("zoo launch x 'unclosed", "zoo launch x 'unclosed")])
+def test_the_folders_of_the_machine_are_left_out_of_the_command(
+        command: str, shown: str, tmp_path: Path) -> None:
+    with run_log.RunLog(tmp_path / "rank_0") as log:
+        log.event("start", **{name: value for name, value in START.items()
+                              if name not in ("event", "time")})
+    (tmp_path / "run.json").write_text(json.dumps({"case": "full_1p", "command": command}))
+    assert run_record.from_run_folder(tmp_path).command == shown
+
+
 def test_a_folder_without_a_run_log_is_no_run_folder(tmp_path: Path) -> None:
     with pytest.raises(ZooError, match="is not a run folder"):
         run_record.from_run_folder(tmp_path)

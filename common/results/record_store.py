@@ -10,7 +10,7 @@ from typing import List, Optional
 
 from common import run_log
 from common.errors import ZooError
-from common.files import write_atomically
+from common.files import FolderLock, write_atomically
 from common.results import run_record
 from common.results.run_record import RunRecord
 
@@ -28,8 +28,10 @@ def keep(root: Path, run_folder: Path) -> Path:
     """Copies the record, human log and events of a finished run into results/; returns the record.
 
     Raises:
-        ZooError: the run is kept already, its folder is no run, or has no human log.
+        ZooError: the run is kept already or still goes on, its folder is no run, or has no human
+            log.
     """
+    _require_ended(run_folder)
     record = run_record.from_run_folder(run_folder)
     log = run_record.human_log(run_folder)
     if log is None:
@@ -44,6 +46,16 @@ def keep(root: Path, run_folder: Path) -> Path:
     write_atomically(path.with_suffix(EVENTS_SUFFIX), _compress(events))
     write_atomically(path, run_record.to_json(record))
     return path
+
+
+def _require_ended(run_folder: Path) -> None:
+    lock = FolderLock(run_folder)
+    if not lock.path.exists():
+        return
+    if not lock.acquire():
+        raise ZooError("{} is a run that still goes on (process {}); keep it when it has ended"
+                       .format(run_folder, lock.holder()))
+    lock.release()
 
 
 def _compress(path: Path) -> bytes:

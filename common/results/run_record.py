@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import shlex
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from common import run_log
 from common.errors import ZooError
 from common.files import sha256_of, write_atomically
+from common.provenance import without_folders
 
 SCHEMA_VERSION = 1
 FILE_NAME = "record.json"
@@ -399,7 +401,14 @@ def from_run_folder(folder: Path) -> RunRecord:
     plan = _plan_of(folder)
     start: Mapping[str, Any] = next((event for event in events if event["event"] == "start"), {})
     return from_events(events, plan.get("case", "direct"),
-                       plan.get("command", start.get("command", "")), human_log(folder))
+                       _shown(plan.get("command", start.get("command", ""))), human_log(folder))
+
+
+def _shown(command: str) -> str:
+    try:
+        return " ".join(shlex.quote(word) for word in without_folders(shlex.split(command)))
+    except ValueError:  # a quote that nobody closed
+        return command
 
 
 def human_log(folder: Path) -> Optional[Path]:
