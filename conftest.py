@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Callable, List
 
@@ -12,6 +13,12 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parent
 FRAMEWORKS = {"pytorch": "torch", "tensorflow": "tensorflow"}
+
+
+def pytest_configure() -> None:
+    """Imports torch before any test imports TensorFlow 1.15, after which torch crashes."""
+    if sys.version_info < (3, 8) and all(map(_is_installed, FRAMEWORKS.values())):
+        import torch  # noqa: F401
 
 
 @pytest.fixture(scope="session")

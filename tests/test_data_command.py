@@ -278,7 +278,13 @@ def start(data, *words):
     command = [sys.executable, "-m", "common", "data", "prepare"] + list(words)
     return subprocess.Popen(command + ["--data_path", str(data)], cwd=str(REPOSITORY),
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            universal_newlines=True, env=dict(os.environ))
+                            universal_newlines=True, env=dict(os.environ),
+                            preexec_fn=_heed_interrupts)
+
+
+def _heed_interrupts():
+    """A shell starts what it puts in the background with interrupts ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGKILL, -9), (signal.SIGINT, 130)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from training_helpers import make_scenes, make_sprites
+from slot_training_helpers import make_scenes, make_sprites
 
 from common import tf_runtime
 from common.errors import UsageError

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from training_helpers import events, flags, make_scenes, make_sprites, start
+from slot_training_helpers import events, flags, make_scenes, make_sprites, start
 
 from common.errors import UsageError, ZooError
 from common.results.run_record import from_run_folder, read_record
