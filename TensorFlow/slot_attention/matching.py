@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from common.tf_runtime import tf
 
@@ -18,6 +17,9 @@ def best_matching(costs: np.ndarray) -> np.ndarray:
         0 or 1, of the costs' type and shape; min(N, K) pairs an image. Costs that are no numbers
         (a network that diverged) give no pairs, so that the loss is what reports it.
     """
+    # Here, since object discovery has no use for it and it takes memory.
+    from scipy.optimize import linear_sum_assignment
+
     chosen = np.zeros_like(costs)
     for image, cost in enumerate(costs):
         if np.all(np.isfinite(cost)):
