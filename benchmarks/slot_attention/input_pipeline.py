@@ -4,7 +4,7 @@ The data are CLEVR-like 320x480 PNG images in record files as tensorflow-dataset
 plain chain reads, parses, decodes, filters, crops and resizes one image after the other; ours is
 measured over its first epoch (decoding, filling the cache) and its second (from the cache).
 
-    python -m benchmarks.slot_attention.input_pipeline --folder /tmp/pipeline --crop clevr_reference
+    python -m benchmarks.slot_attention.input_pipeline --folder FOLDER --crop clevr_reference
 """
 
 from __future__ import annotations
