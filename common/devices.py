@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from common.errors import UsageError
 
@@ -284,3 +284,27 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
+
+
+# --- opened devices ---
+
+
+class OpenedDevice:
+    """What a framework's device says of itself; the runtime adapters' data classes have the fields.
+
+    Attributes:
+        kind: npu, gpu or cpu; name: such as "Ascend910A".
+        driver, runtime, framework: their versions, "" where there is none.
+    """
+
+    kind: str
+    name: str
+    driver: str
+    runtime: str
+    framework: str
+
+    def as_record(self, ranks: int) -> Dict[str, Any]:
+        """The `device` part of a run's start event and record, for a job of `ranks` ranks."""
+        return {"kind": self.kind, "name": self.name, "count": ranks, "driver": self.driver,
+                "runtime": self.runtime, "framework": self.framework,
+                "python": platform.python_version()}

@@ -7,7 +7,6 @@ import dataclasses
 import importlib.util
 import json
 import os
-import platform
 import random
 import re
 import resource
@@ -19,6 +18,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from common.command_line import end_at_once
 from common.devices import (
+    OpenedDevice,
     allowed_cores,
     cann_version,
     cpu_has_bfloat16,
@@ -77,7 +77,7 @@ class NpuOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class TensorFlowDevice:
+class TensorFlowDevice(OpenedDevice):
     """An opened device: kind ("npu", "gpu", "cpu"), this process's place, what records say of it.
 
     `index` is its number on this machine, `count` how many of the kind this process sees; `driver`
@@ -94,12 +94,6 @@ class TensorFlowDevice:
     framework: str
     npu_options: NpuOptions = NpuOptions()
     held: Tuple[Any, ...] = ()
-
-    def as_record(self, ranks: int) -> Dict[str, Any]:
-        """The `device` part of a run's start event and record, for a job of `ranks` ranks."""
-        return {"kind": self.kind, "name": self.name, "count": ranks, "driver": self.driver,
-                "runtime": self.runtime, "framework": self.framework,
-                "python": platform.python_version()}
 
 
 def capabilities(kind: str, index: int = 0) -> Capabilities:

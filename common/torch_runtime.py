@@ -7,7 +7,6 @@ import ctypes
 import datetime
 import inspect
 import os
-import platform
 import random
 import re
 import resource
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ContextManager, Dict, Iterable, List, Mapping, Optional, Union
 
 from common.command_line import end_at_once
-from common.devices import cann_version, cpu_name, gpu_driver, npu_driver
+from common.devices import OpenedDevice, cann_version, cpu_name, gpu_driver, npu_driver
 from common.errors import InfrastructureError, UsageError, ZooError
 from common.precision import Capabilities, Precision
 from common.versions import version_numbers
@@ -36,7 +35,7 @@ _LARGEST_BLOCK = 1 << 30
 
 
 @dataclass(frozen=True)
-class TorchDevice:
+class TorchDevice(OpenedDevice):
     """An opened device: kind ("npu", "gpu", "cpu"), its torch.device, and what records say of it.
 
     `count` is how many devices of the kind this process sees; `driver` and `runtime` are versions,
@@ -51,12 +50,6 @@ class TorchDevice:
     driver: str
     runtime: str
     framework: str
-
-    def as_record(self, ranks: int) -> Dict[str, Any]:
-        """The `device` part of a run's start event and record, for a job of `ranks` ranks."""
-        return {"kind": self.kind, "name": self.name, "count": ranks, "driver": self.driver,
-                "runtime": self.runtime, "framework": self.framework,
-                "python": platform.python_version()}
 
 
 def capabilities(kind: str, index: int = 0) -> Capabilities:

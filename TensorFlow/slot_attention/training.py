@@ -86,7 +86,7 @@ def subject_of(session: Session, choice: NetworkChoice) -> Subject:
     """What the run log and the checkpoints say of the run."""
     options = session.options
     config = dict(options.config(), peak_learning_rate=peak_learning_rate(session),
-                  max_objects=options.max_objects, resolution=choice.resolution,
-                  num_slots=choice.slots.count, num_iterations=choice.slots.iterations)
+                  resolution=choice.resolution, num_slots=choice.slots.count,
+                  num_iterations=choice.slots.iterations)
     return Subject(MODEL, options.task, "{}.{}".format(MODEL, options.task), choice.described(),
                    session.dataset_record(session.geometry(choice.resolution)), config)

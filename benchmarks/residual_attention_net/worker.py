@@ -7,44 +7,30 @@ measures the machine itself in place of a variant.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-import time
 from dataclasses import asdict
-from typing import Any, Callable, Dict
+from typing import Any, Dict
 
 import torch
 
 from benchmarks.residual_attention_net import machine
 from benchmarks.residual_attention_net.steps import open_trainer
 from benchmarks.residual_attention_net.variants import VARIANTS
+from benchmarks.shared.answering import Answer, answer_until_the_end
 from benchmarks.shared.torch_rate import convolution_rate
 from common import torch_runtime
-from common.errors import ZooError
 from common.precision import resolve
 
 MACHINE = "machine"
 WARM_UP_STEPS = 3
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
-Answer = Callable[[int], Dict[str, Any]]
-
 
 def main() -> int:
     """Prepare, say so, then answer until the input ends."""
     arguments = _arguments()
-    began = time.perf_counter()
-    try:
-        prepare = _machine if arguments.name == MACHINE else _variant
-        answer = prepare(arguments)
-        said = {"ready": time.perf_counter() - began}
-    except (ZooError, RuntimeError) as error:
-        _say({"error": str(error).split("\n")[0]})
-        return 1
-    _say(said)
-    for line in sys.stdin:
-        _say(answer(int(line)))
-    return 0
+    prepare = _machine if arguments.name == MACHINE else _variant
+    return answer_until_the_end(lambda: prepare(arguments))
 
 
 def _arguments() -> argparse.Namespace:
@@ -54,10 +40,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, required=True)
     parser.add_argument("--device", required=True)
     return parser.parse_args()
-
-
-def _say(answer: Dict[str, Any]) -> None:
-    print(json.dumps(answer), flush=True)
 
 
 def _variant(arguments: argparse.Namespace) -> Answer:

@@ -7,22 +7,18 @@ measures the machine itself in place of a variant.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import sys
-import time
 from dataclasses import asdict
 from typing import Any, Callable, Dict
 
+from benchmarks.shared.answering import Answer, answer_until_the_end
 from benchmarks.slot_attention.cases import CASES, Case
 from benchmarks.slot_attention.steps import open_trainer
-from common.errors import ZooError
 
 MACHINE = "machine"
 WARM_UP_STEPS = 2
-
-Answer = Callable[[int], Dict[str, Any]]
 
 
 def main() -> int:
@@ -30,18 +26,9 @@ def main() -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     arguments = _arguments()
     case = Case(arguments.task, arguments.batch_size, 1)
-    began = time.perf_counter()
-    try:
-        answer = _machine(case, arguments.device) if arguments.name == MACHINE \
-            else _variant(arguments.name, case, arguments.device)
-        said = {"ready": time.perf_counter() - began}
-    except (ZooError, RuntimeError) as error:
-        _say({"error": str(error).split("\n")[0]})
-        return 1
-    _say(said)
-    for line in sys.stdin:
-        _say(answer(int(line)))
-    return 0
+    if arguments.name == MACHINE:
+        return answer_until_the_end(lambda: _machine(case, arguments.device))
+    return answer_until_the_end(lambda: _variant(arguments.name, case, arguments.device))
 
 
 def _arguments() -> argparse.Namespace:
@@ -51,10 +38,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch_size", type=int, required=True)
     parser.add_argument("--device", required=True)
     return parser.parse_args()
-
-
-def _say(answer: Dict[str, Any]) -> None:
-    print(json.dumps(answer), flush=True)
 
 
 def _variant(name: str, case: Case, device: str) -> Answer:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple
 
 from common.errors import ZooError
-from common.files import FolderLock, make_folder, write_atomically
+from common.files import write_atomically
 from common.launch.terminal import Terminal
 from slot_attention.synthetic.clevr_scene import image_name, question, scene_description
 from slot_attention.synthetic.dataset_file import (
@@ -23,6 +23,7 @@ from slot_attention.synthetic.dataset_file import (
     PART_NAME,
     Description,
     check_same,
+    locked_folder,
     read_description,
     write_description,
 )
@@ -66,15 +67,8 @@ def write_clevr_folder(data_path: Path, request: Request, terminal: Terminal) ->
             missing.
     """
     _check_pillow()
-    folder = make_folder(Path(data_path) / request.name, "--data_path")
-    lock = FolderLock(folder)
-    if not lock.acquire():
-        raise ZooError("{} is being written by process {}; wait for it or give another "
-                       "--data_path".format(folder, lock.holder()))
-    try:
+    with locked_folder(data_path, request.name) as folder:
         _write_missing(folder, request, terminal)
-    finally:
-        lock.release()
     return folder
 
 

@@ -5,12 +5,13 @@ Until then dataset.part.json tells which splits are whole, and a further run goe
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Iterator, Mapping, Optional
 
 from common.errors import ZooError
-from common.files import write_atomically
+from common.files import FolderLock, make_folder, write_atomically
 
 NAME = "dataset.json"
 PART_NAME = "dataset.part.json"
@@ -69,3 +70,21 @@ def _identity(description: Mapping[str, Any]) -> Dict[str, Any]:
 def _settings_text(identity: Mapping[str, Any], names: Any) -> str:
     return " ".join("{}={}".format(name, json.dumps(identity.get(name), separators=(",", ":")))
                     for name in names)
+
+
+@contextlib.contextmanager
+def locked_folder(data_path: Path, name: str) -> Iterator[Path]:
+    """Makes <data_path>/<name> and keeps other processes from writing it; yields the folder.
+
+    Raises:
+        ZooError: the folder can't be written, or another process writes it.
+    """
+    folder = make_folder(Path(data_path) / name, "--data_path")
+    lock = FolderLock(folder)
+    if not lock.acquire():
+        raise ZooError("{} is being written by process {}; wait for it or give another "
+                       "--data_path".format(folder, lock.holder()))
+    try:
+        yield folder
+    finally:
+        lock.release()

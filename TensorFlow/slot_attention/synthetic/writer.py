@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import IO, Any, Dict, Mapping
 
 from common.errors import ZooError
-from common.files import FolderLock, make_folder, remove_unfinished, save_atomically, sha256_of
+from common.files import remove_unfinished, save_atomically, sha256_of
 from common.launch.terminal import Terminal
 from slot_attention.synthetic.dataset_file import (
     NAME,
     PART_NAME,
     Description,
     check_same,
+    locked_folder,
     read_description,
     write_description,
 )
@@ -65,15 +66,8 @@ def write_records(data_path: Path, request: Request, terminal: Terminal) -> Path
     Raises:
         ZooError: a dataset with other settings is there, or another process writes it.
     """
-    folder = make_folder(Path(data_path) / request.name, "--data_path")
-    lock = FolderLock(folder)
-    if not lock.acquire():
-        raise ZooError("{} is being written by process {}; wait for it or give another "
-                       "--data_path".format(folder, lock.holder()))
-    try:
+    with locked_folder(data_path, request.name) as folder:
         _write_missing(folder, request, terminal)
-    finally:
-        lock.release()
     return folder
 
 
