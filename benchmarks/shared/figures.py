@@ -24,7 +24,11 @@ class Spread:
 
 @dataclass(frozen=True)
 class Check:
-    """A stated figure, scaled to this machine, beside what was measured; in images a second."""
+    """A stated figure beside what was measured; in images a second.
+
+    A machine's convolution rate slows large layers alone: what is to be expected here lies between
+    the stated figure scaled by that rate and the stated figure as it is.
+    """
 
     stated: float
     scaled: float
@@ -32,8 +36,9 @@ class Check:
 
     @property
     def deviation(self) -> float:
-        """How far the measured figure is from the scaled one, as a share of the scaled one."""
-        return self.measured / self.scaled - 1.0
+        """How far the measured figure is outside of what is expected, as a share; 0 inside."""
+        low, high = sorted((self.stated, self.scaled))
+        return self.measured / min(max(self.measured, low), high) - 1.0
 
     @property
     def holds(self) -> bool:

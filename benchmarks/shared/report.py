@@ -115,8 +115,9 @@ def _check_line(name: str, check: Check, factor: float) -> str:
         (check.stated, 0 if check.stated >= 10 else 2),
         (check.scaled, 1 if check.scaled >= 10 else 2)))
     return ("{}: stated {} images/s at {:.0f} GFLOP/s, scaled by {:.2f} to {}; measured {:+.0%} "
-            "({} {:.0%})".format(name, stated, STATED_RATE / 1e9, factor, scaled, check.deviation,
-                                 "within" if check.holds else "NOT within", STATED_TOLERANCE))
+            "beyond these ({} {:.0%})".format(
+                name, stated, STATED_RATE / 1e9, factor, scaled, check.deviation,
+                "within" if check.holds else "NOT within", STATED_TOLERANCE))
 
 
 def floor_lines(both: Mapping[str, Tuple[float, float]], operations: float,

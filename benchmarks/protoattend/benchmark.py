@@ -1,0 +1,88 @@
+"""Speed of ProtoAttend's training step, ours against the plain baseline in the same run."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from typing import Any, Optional, Sequence
+
+from benchmarks.protoattend.cases import BASELINE, STATED_CASE, VARIANTS, Case, default_variants
+from benchmarks.protoattend.report import Measurements, as_json, as_text, verdict
+from benchmarks.shared.processes import Worker
+from benchmarks.shared.rounds import go_round, median_rates
+from common.command_line import Parser, add_debug_flag, exit_code_of, number_in
+from common.devices import REQUESTS, choose_device, detect
+from common.errors import UsageError
+from common.versions import version_numbers
+
+MACHINE = "machine"
+WORKER = "benchmarks.protoattend.worker"
+
+
+def make_parser() -> Parser:
+    """The command line."""
+    parser = Parser(prog="scripts/benchmark.sh protoattend", description=__doc__)
+    parser.add_argument("--batch_size", type=number_in(int, 1), default=STATED_CASE.batch_size,
+                        help="queries per step")
+    parser.add_argument("--candidates", type=number_in(int, 1), default=STATED_CASE.candidates,
+                        help="candidates per step")
+    parser.add_argument("--repeats", type=number_in(int, 1), default=8, help="rounds of pairs")
+    parser.add_argument("--steps", type=number_in(int, 1), default=STATED_CASE.steps,
+                        help="steps of each variant in a round")
+    parser.add_argument("--device", choices=REQUESTS, default="auto", help="what to compute on")
+    parser.add_argument("--variants", help="names, comma-separated, of: {} (default: by device "
+                        "and TensorFlow)".format(", ".join(VARIANTS)))
+    parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
+    add_debug_flag(parser)
+    return parser
+
+
+def chosen_variants(text: Optional[str], tensorflow: str, bfloat16: bool) -> Sequence[str]:
+    """The variants to run; the baseline always is among them, first."""
+    if text is None:
+        return default_variants(version_numbers(tensorflow)[0], bfloat16)
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in VARIANTS:
+            raise UsageError("--variants: there is no variant {!r}; there are: {}".format(
+                name, ", ".join(VARIANTS)))
+    return [BASELINE] + [name for name in dict.fromkeys(names) if name != BASELINE]
+
+
+def measure(case: Case, arguments: Any, device_kind: str) -> Measurements:
+    """Starts every worker, then goes round: machine, variants."""
+    found = Measurements(case, device_kind)
+    flags = ["--batch_size", str(case.batch_size), "--candidates", str(case.candidates),
+             "--device", device_kind]
+    with ExitStack() as stack:
+        machine = stack.enter_context(Worker(WORKER, MACHINE, flags))
+        known = machine.ask(0)
+        names = chosen_variants(arguments.variants, known["tensorflow"], known["bfloat16"])
+        workers = [stack.enter_context(Worker(WORKER, name, flags)) for name in names]
+        found.warm_up_seconds = {worker.name: worker.warm_up_seconds for worker in workers}
+        asked, found.answers = go_round(machine, workers, arguments.repeats, case.steps)
+    found.machine = dict(asked[-1], rates=median_rates(asked))
+    return found
+
+
+def run(argv: Optional[Sequence[str]] = None) -> int:
+    """Measures and prints; the exit code is the verdict of report.verdict."""
+    arguments = make_parser().parse_args(argv)
+    device_kind = choose_device(arguments.device, detect())
+    if device_kind == "npu":
+        raise UsageError("--device npu: this benchmark compares on gpu and cpu only")
+    case = Case(arguments.batch_size, arguments.candidates, arguments.steps)
+    found = measure(case, arguments, device_kind)
+    print(json.dumps(as_json(found), indent=2) if arguments.json else as_text(found))
+    return int(verdict(found))
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """The entry of the script."""
+    return exit_code_of(run, argv)
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.exit(main())
