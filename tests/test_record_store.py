@@ -61,7 +61,8 @@ def test_a_run_without_its_log_proves_nothing(run_folder: Path, tmp_path: Path) 
         record_store.keep(tmp_path, run_folder)
 
 
-@pytest.mark.parametrize("damage", [b"", b"not gzip", gzip.compress(b"another log")])
+@pytest.mark.parametrize("damage", [b"", b"not gzip", gzip.compress(b"another log")],
+                         ids=["empty", "not gzip", "another log"])
 def test_a_missing_or_altered_log_is_noticed(run_folder: Path, tmp_path: Path,
                                              damage: bytes) -> None:
     path = record_store.keep(tmp_path, run_folder)
