@@ -54,6 +54,9 @@ BACKOFF_FACTOR = 0.5
 SMALLEST_SCALE = 1.0
 _NPU_WITH_BFLOAT16 = re.compile(r"910B[1-9]|910_93")
 _SHARE = 1 << 20  # halves of a step number that float32 holds exactly
+# What the graph rewrite reads: the first name in TensorFlow 1.15, the second since 2.4.
+_DENY_LISTS = ("TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_BLACKLIST_ADD",
+               "TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_DENYLIST_ADD")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -339,6 +342,18 @@ def _set_rewrite(config: Any, kind: str, dtype: Optional[str]) -> None:
     if hasattr(rewriter, "auto_mixed_precision_onednn_bfloat16"):
         rewriter.auto_mixed_precision_onednn_bfloat16 = \
             rewriter.ON if (kind, dtype) == ("cpu", "bfloat16") else rewriter.OFF
+
+
+def keep_in_float32(operations: Sequence[str]) -> None:
+    """Keeps operations of these types in float32 when a graph is rewritten to a narrower one.
+
+    For the rewrites on GPUs and processors; on an NPU NpuOptions.modify_mixlist does it. Call
+    before the process's first session: the lists are read once. Another list that the environment
+    gives already is added to.
+    """
+    for name in _DENY_LISTS:
+        known = [entry for entry in os.environ.get(name, "").split(",") if entry]
+        os.environ[name] = ",".join(dict.fromkeys(known + list(operations)))
 
 
 def open_session(device: TensorFlowDevice, precision: Precision, on_host: bool = False) -> Any:

@@ -47,7 +47,7 @@ def test_every_downloaded_dataset_names_its_checksums_source_or_says_that_it_is_
 
 
 def test_the_checksums_of_cifar10_are_those_that_its_reader_checks():
-    reader = (ROOT / "PyTorch/residual_attention_net/data/cifar10.py").read_text()
+    reader = (ROOT / "common/datasets/cifar10.py").read_text()
     contents = find_dataset(ROOT, "cifar10").files[0].contents
     assert len(contents) == 7
     assert all(content.checksum.value in reader for content in contents)
@@ -58,8 +58,9 @@ def test_a_dataset_is_found_whatever_its_capitals_and_hyphens():
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(UsageError, match="no dataset 'mnist'; there are: fashion_mnist, clevr"):
-        find_dataset(ROOT, "mnist")
+    line = "no dataset 'svhn'; there are: fashion_mnist, mnist, clevr"
+    with pytest.raises(UsageError, match=line):
+        find_dataset(ROOT, "svhn")
 
 
 def test_a_data_path_may_name_the_datasets_own_folder(tmp_path, zoo_data):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from slot_attention.network.initial_weights import initial_value
+from common.tf_training.initial_weights import initial_value
+
+pytestmark = pytest.mark.tensorflow
 
 
 def test_the_same_seed_and_name_give_the_same_values():
@@ -37,6 +39,7 @@ def test_recurrent_kernels_are_orthogonal(shape):
     assert np.abs(product - np.eye(min(shape))).max() < 1e-6
 
 
-@pytest.mark.parametrize("name, value", [("bias", 0), ("beta", 0), ("gamma", 1)])
-def test_offsets_are_zero_and_scales_one(name, value):
+@pytest.mark.parametrize("name, value", [("bias", 0), ("beta", 0), ("moving_mean", 0),
+                                         ("gamma", 1), ("moving_variance", 1)])
+def test_offsets_and_means_are_zero_scales_and_variances_one(name, value):
     assert np.array_equal(initial_value("norm/" + name, (2, 5), 0), np.full((2, 5), value))

@@ -20,9 +20,11 @@ from common.errors import ZooError
 from common.run_log import effective_events, read_events
 from common.tf_runtime import tf
 from common.tf_training import checkpoint
-from common.tf_training.checkpoint import find_checkpoint, is_whole, load_network
+from common.tf_training.checkpoint import find_checkpoint, is_whole
 from common.tf_training.description import Evaluation
 from common.tf_training.loop import DivergenceError
+from common.tf_training.named_weights import named_weights
+from common.tf_training.stored_weights import OWN, StoredWeights
 from tests import toy_training
 from tests.toy_training import run_toy
 
@@ -164,50 +166,41 @@ def test_after_training_the_best_weights_are_evaluated(tmp_path: Path) -> None:
     assert seen["best", 10] == seen["progress", 10] != seen["final", 20]
 
 
+def _load_toy(prefix: Path, width: int) -> Any:
+    """Loads the toy's hidden kernel into a toy of some width; returns its value."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        network = toy_training.ToyNetwork(width)
+        network(toy_training.samples())
+        StoredWeights(str(prefix)).load(
+            session, {OWN.format(path): weight for path, weight in named_weights(network).items()},
+            "give its flags")
+        return session.run(network.hidden.kernel)
+
+
 def test_network_weights_load_by_attribute_path(tmp_path: Path) -> None:
     run_toy(tmp_path, 5)
-    prefix = tmp_path / "ckpt/step_00000005/weights"
-    with tf.Graph().as_default(), tf.Session() as session:
-        network = toy_training.ToyNetwork(4)
-        network(toy_training.samples())
-        session.run(tf.global_variables_initializer())
-        load_network(session, network, prefix)
-        kernel = session.run(network.hidden.kernel)
-    wanted = values_of(prefix.parent)["network/hidden/kernel/.ATTRIBUTES/VARIABLE_VALUE"]
-    assert numpy.array_equal(kernel, wanted)
+    folder = tmp_path / "ckpt/step_00000005"
+    wanted = values_of(folder)["network/hidden/kernel/.ATTRIBUTES/VARIABLE_VALUE"]
+    assert numpy.array_equal(_load_toy(folder / "weights", 4), wanted)
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     run_toy(tmp_path, 2)
-    with tf.Graph().as_default(), tf.Session() as session:
-        network = toy_training.ToyNetwork(7)
-        network(toy_training.samples())
-        with pytest.raises(ZooError, match="others' shapes"):
-            load_network(session, network, tmp_path / "ckpt/step_00000002/weights")
-
-
-class Renamed(tf.keras.layers.Layer):
-    def __init__(self) -> None:
-        super().__init__()
-        self.other, self.last = tf.keras.layers.Dense(4), tf.keras.layers.Dense(1)
-
-    def call(self, inputs: Any) -> Any:
-        return self.last(self.other(inputs))
+    with pytest.raises(ZooError, match="this network as .*7.*: give its flags"):
+        _load_toy(tmp_path / "ckpt/step_00000002/weights", 7)
 
 
 def test_weights_under_other_names_are_not_passed_over(tmp_path: Path) -> None:
     run_toy(tmp_path, 2)
-    with tf.Graph().as_default(), tf.Session() as session:
-        network = Renamed()
-        network(toy_training.samples())
-        with pytest.raises(ZooError, match="other paths"):
-            load_network(session, network, tmp_path / "ckpt/step_00000002/weights")
+    stored = StoredWeights(str(tmp_path / "ckpt/step_00000002/weights"))
+    with tf.Graph().as_default(), tf.Session() as session, \
+            pytest.raises(ZooError, match="other/kernel as nothing"):
+        stored.load(session, {"other/kernel": tf.get_variable("kernel", [2, 4])}, "")
 
 
 def test_a_prefix_without_a_checkpoint_is_told(tmp_path: Path) -> None:
-    with tf.Graph().as_default(), tf.Session() as session, \
-            pytest.raises(ZooError, match="can't be read: .*nothing"):
-        load_network(session, toy_training.ToyNetwork(4), tmp_path / "nothing")
+    with pytest.raises(ZooError, match="can't be read: .*nothing"):
+        StoredWeights(str(tmp_path / "nothing"))
 
 
 def test_an_altered_checkpoint_is_not_evaluated(tmp_path: Path) -> None:

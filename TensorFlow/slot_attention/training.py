@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, Callable, Tuple
 
 from common import tf_runtime
+from common.pictures.canvas import require_pillow
 from common.tf_training.description import Build, Settings, Subject
 from common.tf_training.loop import train
 from slot_attention.data.pipeline import training_batches
 from slot_attention.network.choice import NetworkChoice, chosen_network
 from slot_attention.options import OBJECT_DISCOVERY, SET_PREDICTION, Options
-from slot_attention.pictures.canvas import require_pillow
 from slot_attention.recipe import epoch_steps, peak_learning_rate, training_steps
 from slot_attention.session import MODEL, Session, open_session
 from slot_attention.training_pictures import show_training

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
+from common.pictures.canvas import save_png
+from common.pictures.curves import Curve, curve_picture
 from common.run_log import FILE_NAME, effective_events
 from slot_attention.pictures.animation import pictures_of_training, save_animation
-from slot_attention.pictures.canvas import save_png
-from slot_attention.pictures.curves import Curve, curve_picture
 
 
 def show_training(folder: Path, picture: str, score: str) -> List[Path]:
@@ -27,7 +27,7 @@ def show_training(folder: Path, picture: str, score: str) -> List[Path]:
         written.append(pictures / "training.gif")
         save_animation(written[-1], steps)
     curve = score_curve(effective_events(Path(folder) / "rank_0" / FILE_NAME), score)
-    if len(curve.steps) > 1:
+    if len(curve.across) > 1:
         pictures.mkdir(exist_ok=True)
         written.append(pictures / "curve.png")
         save_png(written[-1], curve_picture([curve], "{} on validation".format(score)))

@@ -303,39 +303,3 @@ def _require_same_variables(there: Mapping[str, Any], here: Mapping[str, Any],
 
 def _shown(described: Optional[Sequence[Any]]) -> str:
     return "nothing" if described is None else "{} {}".format(described[1], described[0])
-
-
-def load_network(session: Any, network: Any, path: Path) -> None:
-    """Loads a network's weights by attribute path from any object-based checkpoint.
-
-    Args:
-        network: with all its variables built.
-        path: prefix of the checkpoint's files, such as step_00001000/weights.
-
-    Raises:
-        ZooError: missing, damaged, or of another network.
-    """
-    checkpoint = tf.train.Checkpoint(network=network)
-    try:
-        _require_network(str(path), network)
-        status = checkpoint.restore(str(path))
-        status.assert_existing_objects_matched()
-        status.run_restore_ops(session)
-    except AssertionError as error:
-        raise ZooError("checkpoint {} names its weights by other paths than this network; give "
-                       "the network's own flags".format(path)) from error
-    except (tf.errors.OpError, ValueError) as error:
-        raise ZooError("checkpoint {} can't be read: {}; check the path, or take another one"
-                       .format(path, first_line(error))) from error
-
-
-def _require_network(prefix: str, network: Any) -> None:
-    """ZooError unless the checkpoint has as many network variables, of the same shapes."""
-    there = sorted(list(shape) for name, shape in tf.train.list_variables(prefix)
-                   if name.startswith("network/") and name.endswith("VARIABLE_VALUE")
-                   and ".OPTIMIZER_SLOT" not in name)
-    here = sorted(variable.shape.as_list() for variable in network.variables)
-    if there != here:
-        raise ZooError("checkpoint {} holds a network of {} variables, this one has {} or others' "
-                       "shapes; give the network's own flags".format(
-                           prefix, len(there), len(here)))

@@ -10,7 +10,7 @@ from typing import Any, Tuple
 
 import numpy as np
 
-from slot_attention.network.weights import named_weights
+from common.tf_training.named_weights import named_weights
 
 
 def draw_initial_weights(session: Any, network: Any, seed: int) -> None:
@@ -23,12 +23,13 @@ def initial_value(path: str, shape: Tuple[int, ...], seed: int) -> np.ndarray:
     """The first value of the weight at an attribute path, float32.
 
     Kernels and slots are Glorot uniform, recurrent kernels orthogonal, biases and offsets 0,
-    scales 1: the defaults of Keras, which the reference uses.
+    scales 1: the defaults of Keras, which the references use. Running means are 0, running
+    variances 1.
     """
     name = path.rsplit("/", 1)[-1]
-    if name in ("bias", "beta"):
+    if name in ("bias", "beta", "moving_mean"):
         return np.zeros(shape, np.float32)
-    if name == "gamma":
+    if name in ("gamma", "moving_variance"):
         return np.ones(shape, np.float32)
     text = "{}/{}".format(seed, path).encode("utf-8")
     stream = np.random.RandomState(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from common.errors import UsageError, ZooError
+from common.datasets.digits import STORED_MAXIMUM, load_stored_digits
+from common.datasets.resize import resize_bilinear
+from common.errors import UsageError
 from residual_attention_net.data.labelled_images import LabelledImages
 
 DIGITS_SIZE = 32
-
-_STORED_DIGIT_SIZE = 8
-_STORED_DIGIT_MAXIMUM = 16
 
 # Fixed, so that the generated data is the same whatever the seed of a run.
 _PATTERN_SEED = 20170423
@@ -28,18 +27,9 @@ def load_digits() -> LabelledImages:
     Raises:
         ZooError: scikit-learn is not installed.
     """
-    try:
-        from sklearn.datasets import load_digits as stored_digits
-    except ImportError as error:
-        raise ZooError(
-            f"digits come with scikit-learn, which can't be imported ({error}): "
-            "pip install scikit-learn"
-        ) from None
-    digits = stored_digits()
-    grey = enlarge_digits(digits.images.astype(np.int64))
-    images = np.repeat(grey[..., np.newaxis], 3, axis=-1)
-    classes = tuple(str(name) for name in digits.target_names)
-    return LabelledImages(images, digits.target.astype(np.int64), classes)
+    stored = load_stored_digits()
+    images = np.repeat(enlarge_digits(stored.values)[..., np.newaxis], 3, axis=-1)
+    return LabelledImages(images, stored.labels, stored.class_names)
 
 
 def enlarge_digits(digits: np.ndarray) -> np.ndarray:
@@ -51,19 +41,7 @@ def enlarge_digits(digits: np.ndarray) -> np.ndarray:
     Returns:
         uint8, (N, 32, 32): bilinear (pixel centres, edges repeated), rounded to the nearest.
     """
-    weights, unit = _bilinear_weights(_STORED_DIGIT_SIZE, DIGITS_SIZE)
-    enlarged = weights @ digits @ weights.T
-    scale = unit * unit * _STORED_DIGIT_MAXIMUM
-    return ((enlarged * 255 + scale // 2) // scale).astype(np.uint8)
-
-
-def _bilinear_weights(stored: int, wanted: int) -> tuple[np.ndarray, int]:
-    """Interpolation weights (wanted, stored) as whole numbers of one `unit`th, and the unit."""
-    unit = 2 * wanted
-    positions = (2 * np.arange(wanted) + 1) * stored - wanted
-    positions = np.clip(positions, 0, unit * (stored - 1))
-    distances = np.abs(positions[:, np.newaxis] - unit * np.arange(stored))
-    return np.maximum(unit - distances, 0), unit
+    return resize_bilinear(digits, DIGITS_SIZE, DIGITS_SIZE, STORED_MAXIMUM)
 
 
 def synthetic_images(

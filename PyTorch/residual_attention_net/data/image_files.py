@@ -5,23 +5,18 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import io
-import os
 from pathlib import Path
 from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from common.command_line import number_in
+from common.datasets.cifar10 import META_FILE, PUBLISHED_MD5, TEST_FILE, TRAIN_FILES
+from common.datasets.image_files import images_below
 from common.errors import UsageError, ZooError
-from residual_attention_net.data.cifar10 import (
-    META_FILE,
-    PUBLISHED_MD5,
-    TEST_FILE,
-    TRAIN_FILES,
-    read_cifar10,
-)
+from residual_attention_net.data.cifar10 import read_cifar10
 from residual_attention_net.data.datasets import SourceOptions, load_dataset
-from residual_attention_net.data.image_folder import SUFFIXES, read_image
+from residual_attention_net.data.image_folder import read_image
 from residual_attention_net.data.labelled_images import LabelledImages
 from residual_attention_net.options import DATASETS, NEEDS_FILES
 
@@ -84,7 +79,7 @@ def image_paths(given: Sequence[str], complain: Callable[[str], None]) -> List[P
             found.append(path)
             continue
         try:
-            below = _images_below(path)
+            below = images_below(path)
         except OSError as error:
             complain("{}: can't be read ({})".format(error.filename or path, error.strerror))
             continue
@@ -92,19 +87,6 @@ def image_paths(given: Sequence[str], complain: Callable[[str], None]) -> List[P
             complain("{}: no PNG or JPEG files in it".format(path))
         found.extend(below)
     return found
-
-
-def _images_below(folder: Path) -> List[Path]:
-    found: List[Path] = []
-    for place, folders, names in os.walk(str(folder), onerror=_raise):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found.extend(Path(place) / name for name in sorted(names)
-                     if name.lower().endswith(SUFFIXES) and not name.startswith("."))
-    return found
-
-
-def _raise(error: OSError) -> None:
-    raise error
 
 
 def read_in_batches(paths: Sequence[Path], size: int, batch_size: int,

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from common.datasets.image_files import SUFFIXES, decode_image
+from common.datasets.manifest import manifest_sha256, sha256_of_bytes
 from common.errors import UsageError, ZooError
 from residual_attention_net.data.labelled_images import LabelledImages
-from residual_attention_net.data.manifest import manifest_sha256, sha256_of_bytes
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
-SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 TRAIN_FOLDER, TEST_FOLDER = "train", "test"
 
 _LAYOUT = "CLASS/IMAGE.png, or train/CLASS/IMAGE.png with test/CLASS/IMAGE.png, is needed"
@@ -69,44 +67,7 @@ def read_image(content: bytes, source: str, image_size: int) -> np.ndarray:
     Raises:
         ZooError: not a whole PNG or JPEG, or Pillow is not installed.
     """
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise ZooError(
-            f"image files need Pillow, which can't be imported ({error}): pip install Pillow"
-        ) from None
-    import io
-
-    failures = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-    try:
-        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as opened:
-            return _resized_centre(_eight_bits(opened).convert("RGB"), image_size)
-    except failures as error:
-        reason = " ".join(str(error).split())
-        raise ZooError(
-            f"{source}: not a readable PNG or JPEG ({reason}): replace or remove it"
-        ) from None
-
-
-def _eight_bits(image: Any) -> Any:
-    """16-bit grey as 8-bit grey; Pillow's own conversion would clip it at 255."""
-    if image.mode not in SIXTEEN_BIT_MODES:
-        return image
-    from PIL import Image
-
-    values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
-
-
-def _resized_centre(image: object, image_size: int) -> np.ndarray:
-    from PIL import Image
-
-    assert isinstance(image, Image.Image)
-    scale = image_size / min(image.size)
-    width, height = (max(image_size, round(length * scale)) for length in image.size)
-    resized = np.asarray(image.resize((width, height), Image.BILINEAR))
-    top, left = (height - image_size) // 2, (width - image_size) // 2
-    return resized[top : top + image_size, left : left + image_size]
+    return decode_image(content, source, (image_size, image_size), channels=3)
 
 
 def _checked_folder(data_path: str | None) -> Path:

@@ -10,15 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.datasets.cifar10 import FOLDER_NAME, PUBLISHED_MD5, find_folder
 from common.errors import ZooError
-from residual_attention_net.data.cifar10 import (
-    FOLDER_NAME,
-    PUBLISHED_MD5,
-    Cifar10,
-    find_folder,
-    load_cifar10,
-    read_cifar10,
-)
+from residual_attention_net.data.cifar10 import Cifar10, load_cifar10, read_cifar10
 from residual_attention_net.tests.data_helpers import (
     cifar10_pixels,
     python2_batch,

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from common import tf_runtime
+from common.pictures.canvas import png_bytes
 from common.tf_runtime import tf
 from common.tf_training.description import Inputs, TrainingGraph
 from common.tf_training.draws import step_seed
+from common.tf_training.initial_weights import draw_initial_weights
 from common.tf_training.optimizers import adam
 from slot_attention.diagnostics import discovery_diagnostics
 from slot_attention.losses import reconstruction_loss
 from slot_attention.network.autoencoder import SlotAttentionAutoEncoder
 from slot_attention.network.choice import NetworkChoice
-from slot_attention.network.initial_weights import draw_initial_weights
 from slot_attention.object_discovery.segmentation import evaluate_pass
-from slot_attention.pictures.canvas import png_bytes
 from slot_attention.pictures.slots import SlotView, slot_picture
 from slot_attention.recipe import learning_rate
 from slot_attention.scene_passes import ScenePass, drawn_noise

@@ -22,6 +22,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def make_evaluator(session: Any, choice: Any) -> Any:
     """Builds the pass over the test split into the default graph."""
     from common import tf_runtime
+    from common.pictures.canvas import png_bytes
     from slot_attention.evaluation import Evaluator
     from slot_attention.object_discovery.building import (
         built_network,
@@ -29,7 +30,6 @@ def make_evaluator(session: Any, choice: Any) -> Any:
         slot_view,
     )
     from slot_attention.object_discovery.segmentation import evaluate_pass
-    from slot_attention.pictures.canvas import png_bytes
     from slot_attention.pictures.slots import slot_picture
 
     (network, probe), options = built_network(choice), session.options

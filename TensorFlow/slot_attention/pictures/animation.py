@@ -10,7 +10,7 @@ import numpy as np
 
 from common.errors import ZooError
 from common.files import save_atomically
-from slot_attention.pictures.canvas import (
+from common.pictures.canvas import (
     GAP,
     HAIRLINE,
     INK,

@@ -6,6 +6,18 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from common.pictures.canvas import (
+    GAP,
+    HAIRLINE,
+    INK,
+    MARGIN,
+    PAPER,
+    Color,
+    blank,
+    drawing,
+    letters,
+    text_size,
+)
 from slot_attention.data.targets import COLORS, MATERIALS, SHAPES, SIZES
 from slot_attention.metrics.average_precision import (
     COLOR,
@@ -18,19 +30,7 @@ from slot_attention.metrics.average_precision import (
     nearest_equal_objects,
 )
 from slot_attention.pictures.camera import CLEVR_CAMERA, seen_at
-from slot_attention.pictures.canvas import (
-    GAP,
-    HAIRLINE,
-    INK,
-    MARGIN,
-    PAPER,
-    Color,
-    as_pixels,
-    blank,
-    drawing,
-    letters,
-    text_size,
-)
+from slot_attention.pictures.pixels import as_pixels
 
 IMAGE_WIDTH = 480  # as drawn; set prediction sees CLEVR's 480x320 squeezed to a square
 ASPECT = 1.5  # width over height of the images before they were squeezed

@@ -7,18 +7,10 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from common.pictures.canvas import PALETTE, PAPER, enlarged, palette_color, whole_scale
 from slot_attention.metrics.segmentation import one_hot
-from slot_attention.pictures.canvas import (
-    PALETTE,
-    PAPER,
-    Column,
-    as_pixels,
-    enlarged,
-    grid,
-    slot_color,
-    to_bytes,
-    whole_scale,
-)
+from slot_attention.pictures.grid import Column, grid
+from slot_attention.pictures.pixels import as_pixels, to_bytes
 
 Tile = Optional[np.ndarray]
 
@@ -74,7 +66,7 @@ def slot_picture(view: SlotView, captions: Optional[Sequence[str]] = None) -> np
 
 def _columns(view: SlotView) -> List[Column]:
     true = [] if view.true_masks is None else [Column("true masks")]
-    slots = [Column("slot {}".format(slot + 1), slot_color(slot))
+    slots = [Column("slot {}".format(slot + 1), palette_color(slot))
              for slot in range(view.masks.shape[1])]
     return [Column("input"), Column("reconstruction")] + true + [Column("segmentation")] + slots
 
@@ -99,12 +91,12 @@ def _attention_row(view: SlotView, attention: np.ndarray) -> List[Tile]:
 
 def segmentation(masks: np.ndarray) -> np.ndarray:
     """Colours every pixel by the slot with its largest mask: (K, h, w) to uint8 (h, w, 3)."""
-    return np.array([slot_color(slot) for slot in range(len(masks))], np.uint8)[masks.argmax(0)]
+    return np.array([palette_color(slot) for slot in range(len(masks))], np.uint8)[masks.argmax(0)]
 
 
 def tinted(share: np.ndarray, slot: int) -> np.ndarray:
     """A share (h, w) in [0, 1] as uint8 (h, w, 3), from white (0) to the slot's colour (1)."""
-    paper, color = np.array(PAPER), np.array(slot_color(slot))
+    paper, color = np.array(PAPER), np.array(palette_color(slot))
     return to_bytes((paper + share[..., None] * (color - paper)) / 255)
 
 
@@ -125,7 +117,7 @@ def true_segmentation(true_masks: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Colours true masks (N, h, w) like the slots (K, h, w) that cover them; none is white."""
     entities = true_masks.astype(bool)
     chosen = matched_slots(entities, one_hot(masks[None])[0])
-    colors = np.array([slot_color(slot) for slot in chosen] + [PAPER], np.uint8)
+    colors = np.array([palette_color(slot) for slot in chosen] + [PAPER], np.uint8)
     entity = np.where(entities.any(axis=0), entities.argmax(axis=0), len(entities))
     return colors[entity]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from common import tf_runtime
+from common.pictures.canvas import png_bytes
 from common.tf_runtime import tf
 from common.tf_training.description import Inputs, TrainingGraph
 from common.tf_training.draws import step_seed
+from common.tf_training.initial_weights import draw_initial_weights
 from common.tf_training.optimizers import adam
 from slot_attention.diagnostics import attention_diagnostics
 from slot_attention.losses import hungarian_huber_loss
 from slot_attention.network.choice import NetworkChoice
-from slot_attention.network.initial_weights import draw_initial_weights
 from slot_attention.network.set_predictor import SlotAttentionClassifier
-from slot_attention.pictures.canvas import png_bytes
 from slot_attention.pictures.objects import set_picture
 from slot_attention.recipe import learning_rate
 from slot_attention.scene_passes import ScenePass, drawn_noise

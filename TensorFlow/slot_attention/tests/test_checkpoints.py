@@ -8,9 +8,10 @@ from fixture_arrays import arrays_of, sampled, unpack_checkpoint
 
 from common.errors import ZooError
 from common.tf_runtime import tf
+from common.tf_training.stored_weights import find_weights
 from slot_attention.network.architecture import ARCHITECTURES, SlotSettings
 from slot_attention.network.autoencoder import SlotAttentionAutoEncoder
-from slot_attention.network.checkpoints import find_weights, load_weights
+from slot_attention.network.checkpoints import load_weights
 from slot_attention.network.set_predictor import SlotAttentionClassifier
 
 pytestmark = pytest.mark.tensorflow

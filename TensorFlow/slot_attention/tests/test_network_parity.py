@@ -9,12 +9,12 @@ import pytest
 from fixture_arrays import arrays, dot_vector, group, sampled
 
 from common.tf_runtime import tf
+from common.tf_training.named_weights import named_weights
 from slot_attention.losses import huber_cost, hungarian_huber_loss, reconstruction_loss
 from slot_attention.matching import best_matching
 from slot_attention.network.architecture import ARCHITECTURES, SlotSettings
 from slot_attention.network.autoencoder import SlotAttentionAutoEncoder
 from slot_attention.network.set_predictor import SlotAttentionClassifier
-from slot_attention.network.weights import named_weights
 
 pytestmark = pytest.mark.tensorflow
 

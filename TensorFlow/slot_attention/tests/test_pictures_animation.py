@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from common.errors import ZooError
+from common.pictures.canvas import PALETTE, save_png
 from slot_attention.pictures.animation import (
     LAST_MILLISECONDS,
     MILLISECONDS,
@@ -14,7 +15,6 @@ from slot_attention.pictures.animation import (
     pictures_of_training,
     save_animation,
 )
-from slot_attention.pictures.canvas import PALETTE, save_png
 
 Image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from slot_attention.pictures.canvas import MARGIN, slot_color
+from common.pictures.canvas import MARGIN, palette_color
 from slot_attention.pictures.slots import (
     SlotView,
     matched_slots,
@@ -18,7 +18,7 @@ from slot_attention.pictures.slots import (
 
 pytest.importorskip("PIL.Image", reason="pictures need Pillow")
 WHITE = [255, 255, 255]
-BLUE, ORANGE, RED = (list(slot_color(number)) for number in range(3))
+BLUE, ORANGE, RED = (list(palette_color(number)) for number in range(3))
 
 
 def halves() -> np.ndarray:

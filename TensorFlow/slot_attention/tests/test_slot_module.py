@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from common.tf_runtime import tf
+from common.tf_training.named_weights import named_weights
 from slot_attention.network.architecture import SlotSettings
 from slot_attention.network.slot_attention import SlotAttention
-from slot_attention.network.weights import named_weights
 
 pytestmark = pytest.mark.tensorflow
 INPUTS = np.random.RandomState(1).standard_normal((2, 12, 8)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Checksums that say which data a run has read."""
+"""Checksums that say which data a run has read: of bytes, of arrays, and one for many."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def sha256_of_array(array: np.ndarray) -> str:
     """The sha256 of an array: its type, its shape, and its values in C order, little-endian."""
     little_endian = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     digest = hashlib.sha256(f"{little_endian.dtype.str}{array.shape}".encode())
-    digest.update(little_endian.tobytes())
+    digest.update(little_endian.data)
     return digest.hexdigest()
 
 

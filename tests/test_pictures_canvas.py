@@ -1,4 +1,4 @@
-"""Tiles, titles and PNG files."""
+"""Pillow, letters and PNG files, as all networks' pictures use them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common.errors import ZooError
-from slot_attention.pictures import canvas
+from common.pictures import canvas
 
 pytest.importorskip("PIL.Image", reason="pictures need Pillow")
 
@@ -23,10 +23,6 @@ def test_without_pillow_one_line_says_what_to_install(monkeypatch):
 @pytest.mark.parametrize("height, scale", [(32, 4), (35, 3), (64, 2), (128, 1), (320, 1)])
 def test_images_are_enlarged_to_at_most_128_pixels(height, scale):
     assert canvas.whole_scale(height) == scale
-
-
-def test_pixels_of_minus_one_to_one_are_bytes_of_0_to_255():
-    assert canvas.as_pixels(np.array([-2, -1, 0, 1, 2])).tolist() == [0, 0, 128, 255, 255]
 
 
 def test_png_comes_back_as_it_was(tmp_path):
@@ -51,11 +47,3 @@ def test_titles_break_between_words():
     wide = canvas.text_size("true masks", font)[0]
     assert canvas.wrapped("true masks", wide, font) == "true masks"
     assert canvas.wrapped("true masks", wide - 1, font) == "true\nmasks"
-
-
-def test_empty_places_of_a_grid_stay_white():
-    tile = np.zeros((128, 128, 3), np.uint8)
-    picture = canvas.grid([canvas.Column("")] * 2, [[tile, None]], [""], [1])
-    right = picture[-canvas.MARGIN - 128:, -canvas.MARGIN - 128:]
-    assert (right == 255).all()
-    assert (picture == 0).all(axis=2).sum() == 128 * 128

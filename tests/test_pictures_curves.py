@@ -1,20 +1,13 @@
-"""Curves over training steps."""
+"""Curves, and the axes and legends of plots."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from slot_attention.pictures.canvas import slot_color
-from slot_attention.pictures.curves import (
-    HEIGHT,
-    WIDTH,
-    Axis,
-    Curve,
-    as_text,
-    curve_picture,
-    nice_axis,
-)
+from common.pictures.canvas import palette_color
+from common.pictures.curves import Curve, curve_picture
+from common.pictures.plot import SIZE, Axis, Entry, Texts, as_text, nice_axis, plot
 
 pytest.importorskip("PIL.Image", reason="pictures need Pillow")
 PLOT = slice(40, 300)  # rows of the picture between title and legend
@@ -22,7 +15,7 @@ PLOT = slice(40, 300)  # rows of the picture between title and legend
 
 def places(picture: np.ndarray, number: int) -> np.ndarray:
     """Where a curve's pure colour is in the plot: (row, column)."""
-    return np.argwhere((picture[PLOT] == slot_color(number)).all(axis=2)) + (PLOT.start, 0)
+    return np.argwhere((picture[PLOT] == palette_color(number)).all(axis=2)) + (PLOT.start, 0)
 
 
 @pytest.mark.parametrize("low, high, ticks", [
@@ -45,7 +38,7 @@ def test_ticks_are_short(tick, text):
 
 def test_a_rising_curve_rises_from_left_to_right():
     picture = curve_picture([Curve("seed 0", [0, 100], [0, 1])], "FG-ARI")
-    assert picture.shape == (HEIGHT, WIDTH, 3)
+    assert picture.shape == SIZE[::-1] + (3,)
     at = places(picture, 0)
     assert np.corrcoef(at.T)[0, 1] < -0.999
 
@@ -68,7 +61,7 @@ def test_nan_leaves_a_gap():
 
 def test_values_beyond_the_limits_stay_in_the_plot():
     picture = curve_picture([Curve("a", [0, 1, 2], [0, 50, 1])], "peak", limits=(0, 1))
-    assert (picture[:30] == slot_color(0)).all(axis=2).sum() == 0
+    assert (picture[:30] == palette_color(0)).all(axis=2).sum() == 0
 
 
 def test_threshold_is_a_dashed_line():
@@ -81,3 +74,28 @@ def test_threshold_is_a_dashed_line():
 
 def test_no_values_give_an_empty_plot():
     assert len(places(curve_picture([Curve("a", [], [])], "nothing yet"), 0)) == 0
+
+
+def test_the_axis_across_has_the_name_it_is_given():
+    curves = [Curve("a", [0, 1], [0, 1])]
+    step, threshold = (curve_picture(curves, "", across=name) for name in ("step", "threshold"))
+    changed = np.argwhere((step != threshold).any(axis=2))
+    assert changed[:, 0].min() > PLOT.stop and changed[:, 1].min() > SIZE[0] / 2
+
+
+def test_a_legend_that_is_too_long_goes_on_in_a_second_line():
+    unit = nice_axis(0, 1)
+    colors = [palette_color(number) for number in range(4)]
+    legend = [Entry("a name that takes a third of the width", color) for color in colors]
+    picture = plot(unit, unit, Texts("", "step", legend), lambda pen, frame: None)
+    rows = [np.argwhere((picture == color).all(axis=2))[:, 0].mean() for color in colors]
+    assert rows[0] == rows[1] < rows[2] == rows[3]
+
+
+def test_a_fourth_value_of_a_colour_is_its_opacity():
+    unit = nice_axis(0, 1)
+
+    def paint(pen, frame):
+        pen.rectangle(frame.place(0, 1) + frame.place(1, 0), fill=(0, 0, 0, 51))
+
+    assert (plot(unit, unit, Texts("", ""), paint)[100:200, 100:200].max()) == 204

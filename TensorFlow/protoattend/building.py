@@ -1,0 +1,120 @@
+"""Builds the graph of a training: network, losses, step, evaluations."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+from common import tf_runtime
+from common.tf_runtime import tf
+from common.tf_training.description import Inputs, TrainingGraph
+from common.tf_training.initial_weights import draw_initial_weights
+from common.tf_training.optimizers import adam
+from common.tf_training.stored_weights import FoundCheckpoint
+from protoattend.losses import Losses, cross_entropy, kernel_penalty, sparsity
+from protoattend.network.architecture import Architecture
+from protoattend.network.attention import attention_logits, attention_weights
+from protoattend.network.checkpoints import load_encoder
+from protoattend.network.prototype_network import (
+    Encoded,
+    PrototypeNetwork,
+    standardised,
+    update_running_statistics,
+)
+from protoattend.options import Options
+from protoattend.recipe import learning_rate
+from protoattend.session import Session
+from protoattend.split_evaluation import SplitEvaluation
+
+
+class Attended(NamedTuple):
+    """A training batch's decisions: attention weights (B, C) and logits of the three values."""
+
+    weights: tf.Tensor
+    own: tf.Tensor
+    mixed: tf.Tensor
+    joint: tf.Tensor
+
+
+def attend(network: PrototypeNetwork, queries: Encoded, candidates: Encoded,
+           own_share: float) -> Attended:
+    """Attention of queries over candidates, and what the classifier makes of it.
+
+    Args:
+        own_share: share of the queries' own values in the joint classification.
+    """
+    logits = attention_logits(queries.queries, candidates.keys)
+    weights = attention_weights(logits, network.architecture.normalization)
+    mixed = tf.matmul(weights, candidates.values)
+    joint = own_share * queries.values + (1 - own_share) * mixed
+    return Attended(weights, *(network.classify(values)
+                               for values in (queries.values, mixed, joint)))
+
+
+def losses_of(attended: Attended, labels: tf.Tensor, epsilon: float) -> Losses:
+    """The terms of the loss for labels (B,)."""
+    return Losses(*(cross_entropy(logits, labels)
+                    for logits in (attended.own, attended.mixed, attended.joint)),
+                  sparsity=sparsity(attended.weights, epsilon))
+
+
+def build_training(session: Session, architecture: Architecture,
+                   encoder: Optional[FoundCheckpoint] = None) -> Callable[[Inputs], TrainingGraph]:
+    """The build function of a training.
+
+    Args:
+        encoder: whose encoder's weights to begin with.
+    """
+    def build(inputs: Inputs) -> TrainingGraph:
+        options = session.options
+        network = PrototypeNetwork(architecture)
+        attended, updates = _forward(network, inputs.batch, options)
+        labels = inputs.batch["labels"]
+        losses = losses_of(attended, labels, options.epsilon_sparsity)
+        loss = losses.total(options.sparsity_weight)
+        if options.l2_weight and not options.freeze_encoder:
+            loss += kernel_penalty(network, options.l2_weight)
+        rate = learning_rate(session, inputs.step)
+        step = tf_runtime.minimise(
+            loss, adam(rate), _trained(network, options.freeze_encoder), inputs.device,
+            inputs.precision, inputs.global_step, clip_value=options.gradient_thresh,
+            updates=updates)
+        evaluation = SplitEvaluation(session, network)
+        return TrainingGraph(
+            loss, rate, step, network, diagnostics=_diagnostics(attended, losses, labels),
+            evaluate=evaluation.evaluate, pictures=evaluation.pictures,
+            begin=lambda running: _begin(running, network, inputs.seed, encoder))
+    return build
+
+
+def _forward(network: PrototypeNetwork, batch: Dict[str, Any],
+             options: Options) -> Tuple[Attended, List[Any]]:
+    """The decisions of a batch, and what updates the batch norms: queries first."""
+    frozen = options.freeze_encoder
+    queries = network.encode(standardised(batch["images"]), True, frozen)
+    candidates = network.encode(standardised(batch["candidates"]), True, frozen)
+    return (attend(network, queries, candidates, options.alpha_intermediate),
+            update_running_statistics(queries.moments, candidates.moments))
+
+
+def _trained(network: PrototypeNetwork, frozen: bool) -> List[Any]:
+    kept = {id(weight) for weight in network.encoder.trainable_weights} if frozen else set()
+    return [weight for weight in network.trainable_weights if id(weight) not in kept]
+
+
+def _begin(running: Any, network: PrototypeNetwork, seed: int,
+           encoder: Optional[FoundCheckpoint]) -> None:
+    draw_initial_weights(running, network, seed)
+    if encoder is not None:
+        load_encoder(running, network, encoder)
+
+
+def _diagnostics(attended: Attended, losses: Losses, labels: tf.Tensor) -> Dict[str, Any]:
+    """Scalars that tell how training goes: accuracies, terms, how many prototypes decide."""
+    def accuracy(logits: tf.Tensor) -> tf.Tensor:
+        predicted = tf.argmax(logits, axis=-1, output_type=tf.int32)
+        return tf.reduce_mean(tf.cast(tf.equal(predicted, labels), tf.float32))
+    used = tf.reduce_sum(tf.cast(attended.weights > 0, tf.float32), axis=-1)
+    return {"batch_encoder_accuracy": accuracy(attended.own),
+            "batch_accuracy": accuracy(attended.mixed), "sparsity": losses.sparsity,
+            "prototypes_used": tf.reduce_mean(used),
+            "largest_weight": tf.reduce_mean(tf.reduce_max(attended.weights, axis=-1))}

@@ -1,0 +1,1 @@
+"""Labelled images: reading them safely, splitting them, batches with candidates."""

@@ -1,0 +1,130 @@
+"""Images from another distribution, to see whether the confidence tells them apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable, Dict, List, Optional, Tuple
+
+import numpy as np
+
+from common.datasets.manifest import sha256_of_array
+from common.datasets.resize import resize_bilinear
+from common.errors import UsageError, ZooError
+from protoattend.data.datasets import EMBEDDED, PrototypeDataset, read_source
+
+__all__ = ["OTHER_SETS", "open_other_set", "to_shape"]
+
+_ITU_R_601 = np.array([299, 587, 114])
+_SEED_STREAM = 3
+
+
+def open_other_set(
+    name: str,
+    dataset: PrototypeDataset,
+    data_path: Optional[str],
+    count: int,
+    seed: int = 0,
+) -> np.ndarray:
+    """Images of another kind in the shape of a dataset's own.
+
+    Args:
+        name: one of OTHER_SETS: the test images of another dataset, or "noise" (every pixel
+            uniform), or "rotated" (the dataset's own test images, turned by 90 degrees).
+        dataset: what the images are to be told apart from.
+        data_path: the other dataset's folder, the folder beside it, or the parent of both.
+        count: images wanted; all of them where there are fewer.
+        seed: of the choice, 0 to 2**32 - 1.
+
+    Returns:
+        uint8, (n, H, W, C) with n <= count: grey made of colour by the weights of ITU-R 601,
+        colour of grey by repetition, resized bilinearly.
+
+    Raises:
+        UsageError: an unknown name, a count below 1, or the dataset itself.
+        ZooError: data that is missing or damaged, an empty set, or the dataset itself by another
+            name.
+    """
+    if name not in OTHER_SETS:
+        raise UsageError("the other set {!r} is unknown: use one of {}".format(
+            name, ", ".join(OTHER_SETS)))
+    if count < 1:
+        raise UsageError("{} images of {} asked for: at least 1 is needed".format(count, name))
+    if name == dataset.name:
+        raise UsageError("{} is the dataset itself: name another set to tell it from".format(name))
+    generator = np.random.RandomState([seed, _SEED_STREAM])
+    images = _READERS[name](dataset, data_path, count, generator)
+    if len(images) == 0:
+        raise ZooError("{} has no images: give another --data_path or set".format(name))
+    return images
+
+
+def to_shape(images: np.ndarray, shape: Tuple[int, int, int]) -> np.ndarray:
+    """uint8 (N, H, W, 1 or 3) as uint8 (N, *shape); see open_other_set."""
+    height, width, channels = shape
+    if images.shape[3] == 3 and channels == 1:
+        weighted = (images.astype(np.int64) * _ITU_R_601).sum(axis=-1, keepdims=True)
+        images = ((weighted + 500) // 1000).astype(np.uint8)
+    if images.shape[1:3] != (height, width):
+        images = resize_bilinear(images, height, width)
+    return np.repeat(images, channels, axis=-1) if images.shape[3] < channels else images
+
+
+def _chosen(count: int, wanted: int, generator: np.random.RandomState) -> np.ndarray:
+    return np.sort(generator.permutation(count)[:wanted])
+
+
+def _noise(
+    dataset: PrototypeDataset, _path: Optional[str], count: int, generator: np.random.RandomState
+) -> np.ndarray:
+    return generator.randint(0, 256, (count,) + dataset.image_shape).astype(np.uint8)
+
+
+def _rotated(
+    dataset: PrototypeDataset, _path: Optional[str], count: int, generator: np.random.RandomState
+) -> np.ndarray:
+    images = dataset.test.images
+    turned = np.rot90(images[_chosen(len(images), count, generator)], axes=(1, 2))
+    return to_shape(np.ascontiguousarray(turned), dataset.image_shape)
+
+
+def _of_dataset(name: str) -> Callable[..., np.ndarray]:
+    def read(dataset: PrototypeDataset, data_path: Optional[str], count: int,
+             generator: np.random.RandomState) -> np.ndarray:
+        images = _read_beside(name, data_path)
+        if sha256_of_array(images) == sha256_of_array(dataset.test.images):
+            raise ZooError("{}: {} there is the dataset {} itself: name another set to tell it "
+                           "from".format(data_path, name, dataset.name))
+        chosen = images[_chosen(len(images), count, generator)]
+        return to_shape(chosen, dataset.image_shape)
+    return read
+
+
+def _read_beside(name: str, data_path: Optional[str]) -> np.ndarray:
+    """The test images (all, without a test set) in data_path or, failing that, beside it."""
+    first_error: Optional[ZooError] = None
+    for place in _places(name, data_path):
+        try:
+            source = read_source(name, place)
+        except ZooError as error:
+            first_error = first_error or error
+        else:
+            return (source.train if source.test is None else source.test).images
+    assert first_error is not None
+    raise first_error
+
+
+def _places(name: str, data_path: Optional[str]) -> List[Optional[str]]:
+    if name in EMBEDDED or not data_path:
+        return [data_path]
+    return [data_path, str(Path(data_path).absolute().parent)]
+
+
+_READERS: Dict[str, Callable[..., np.ndarray]] = {
+    "digits": _of_dataset("digits"),
+    "cifar10": _of_dataset("cifar10"),
+    "noise": _noise,
+    "rotated": _rotated,
+    "mnist": _of_dataset("mnist"),
+    "fashion_mnist": _of_dataset("fashion_mnist"),
+}
+OTHER_SETS = tuple(_READERS)

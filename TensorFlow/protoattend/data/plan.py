@@ -1,0 +1,57 @@
+"""What the batches of a training run consist of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from common.errors import UsageError
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """The choices that decide every batch.
+
+    Attributes:
+        batch_size: queries of a step, per rank.
+        candidates: candidates of a step, per rank.
+        seed: 0 to 2**32 - 1.
+        rank: from 0 to world_size - 1.
+        world_size: number of ranks.
+        shuffle: draw at random; in the order of the data when False, as the reference.
+        exclude_queries: a step's queries are not among its candidates; the reference doesn't
+            look.
+        augment: random crop and flip.
+
+    Raises:
+        UsageError: a number out of range.
+    """
+
+    batch_size: int
+    candidates: int
+    seed: int
+    rank: int = 0
+    world_size: int = 1
+    shuffle: bool = True
+    exclude_queries: bool = True
+    augment: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rank < self.world_size:
+            raise ValueError("rank {} of a world of {}".format(self.rank, self.world_size))
+        if not 0 <= self.seed < 2**32:
+            raise UsageError("seed {} is out of range: use 0 to 2**32 - 1".format(self.seed))
+        if self.batch_size < 1 or self.candidates < 1:
+            raise UsageError("batch size {} with {} candidates: at least 1 of each is "
+                             "needed".format(self.batch_size, self.candidates))
+
+    @property
+    def global_batch(self) -> int:
+        """Queries of a step over all ranks."""
+        return self.batch_size * self.world_size
+
+    @property
+    def images_needed(self) -> int:
+        """The fewest images that such batches can be made of."""
+        if self.exclude_queries:
+            return self.global_batch + self.candidates
+        return max(self.global_batch, self.candidates)

@@ -1,0 +1,134 @@
+"""Ten shapes drawn in grey with noise, in whole numbers: the same bytes on every stack."""
+
+from __future__ import annotations
+
+from typing import Callable, Dict
+
+import numpy as np
+
+from common.errors import UsageError
+from protoattend.data.labelled_images import LabelledImages
+from protoattend.data.source import Source
+
+DEFAULT_SIZE = 28
+SMALLEST_SIZE = 12
+TRAIN_COUNT, TEST_COUNT = 4000, 1000
+# Fixed, so that the data is the same whatever the seed of a run.
+_SEED = 20190217
+_PAPER = (0, 60)
+_INK = (110, 210)
+_NOISE = 45
+
+Shape = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+
+def load_synthetic_shapes(size: int = DEFAULT_SIZE) -> Source:
+    """Generated images, every class equally often; the same arguments give the same bytes.
+
+    A shape has its own place, size, brightness, background and noise in every image.
+
+    Args:
+        size: pixels of a side.
+
+    Raises:
+        UsageError: a size too small to draw in.
+    """
+    if size < SMALLEST_SIZE:
+        raise UsageError("synthetic_shapes of {} pixels: at least {} are needed; give another "
+                         "--img_size".format(size, SMALLEST_SIZE))
+    return Source(draw_shapes(TRAIN_COUNT, size, 1), draw_shapes(TEST_COUNT, size, 2),
+                  tuple(_SHAPES), "the generated training shapes",
+                  "the generated test shapes")
+
+
+def draw_shapes(count: int, size: int, stream: int) -> LabelledImages:
+    """`count` images of size x size; each stream (0 to 2**32 - 1) has images of its own."""
+    generator = np.random.RandomState([_SEED, stream])
+    labels = generator.permutation(np.arange(count) % len(_SHAPES)).astype(np.int32)
+    inside = _draw_outlines(labels, size, generator)
+    paper, ink = (generator.randint(*limits, size=(count, 1, 1)) for limits in (_PAPER, _INK))
+    noise = generator.randint(0, _NOISE, (count, size, size))
+    images = np.where(inside, ink, paper) + noise
+    return LabelledImages(images.astype(np.uint8)[..., np.newaxis], labels)
+
+
+def _draw_outlines(
+    labels: np.ndarray, size: int, generator: np.random.RandomState
+) -> np.ndarray:
+    """bool (N, size, size): which pixels are the shape; in half pixels from its centre."""
+    per_image = (len(labels), 1, 1)
+    radius = generator.randint(size * 45 // 100, size * 80 // 100 + 1, per_image)
+    room = size - radius  # the centre's distance from the middle, so that nothing is cut off
+    centre_y, centre_x = (
+        generator.randint(0, 2 * size + 1, per_image) % (2 * room + 1) - room for _ in range(2))
+    pixels = 2 * np.arange(size) + 1 - size
+    y = pixels[np.newaxis, :, np.newaxis] - centre_y
+    x = pixels[np.newaxis, np.newaxis, :] - centre_x
+    inside = np.zeros((len(labels), size, size), bool)
+    for label, shape in enumerate(_SHAPES.values()):
+        chosen = labels == label
+        inside[chosen] = shape(y[chosen], x[chosen], radius[chosen])
+    return inside
+
+
+def _farthest(y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return np.maximum(np.abs(y), np.abs(x))
+
+
+def _square(y: np.ndarray, x: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    return _farthest(y, x) <= radius
+
+
+def _frame(y: np.ndarray, x: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    return _square(y, x, radius) & (_farthest(y, x) * 10 > radius * 6)
+
+
+def _disc(y: np.ndarray, x: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    return y * y + x * x <= radius * radius
+
+
+def _ring(y: np.ndarray, x: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    return _disc(y, x, radius) & ((y * y + x * x) * 100 > radius * radius * 36)
+
+
+def _triangle(y: np.ndarray, x: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    return _square(y, x, radius) & (2 * np.abs(x) <= y + radius)
+
+
+def _plus(y: np.ndarray, x: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    return _square(y, x, radius) & (np.minimum(np.abs(y), np.abs(x)) * 4 <= radius)
+
+
+def _cross(y: np.ndarray, x: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    return _square(y, x, radius) & (np.abs(np.abs(y) - np.abs(x)) * 3 <= radius)
+
+
+def _stripe(along: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Whether a place is in an even one of five stripes."""
+    return (along + radius) * 5 // (2 * radius + 1) % 2 == 0
+
+
+def _lying_bars(y: np.ndarray, x: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    return _square(y, x, radius) & _stripe(y, radius)
+
+
+def _standing_bars(y: np.ndarray, x: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    return _square(y, x, radius) & _stripe(x, radius)
+
+
+def _checkerboard(y: np.ndarray, x: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    return _square(y, x, radius) & (_stripe(y, radius) == _stripe(x, radius))
+
+
+_SHAPES: Dict[str, Shape] = {
+    "disc": _disc,
+    "ring": _ring,
+    "square": _square,
+    "frame": _frame,
+    "triangle": _triangle,
+    "plus": _plus,
+    "cross": _cross,
+    "lying bars": _lying_bars,
+    "standing bars": _standing_bars,
+    "checkerboard": _checkerboard,
+}

@@ -1,0 +1,99 @@
+"""Evaluates a checkpoint on the whole test set: metrics, curves, a gallery, a record."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any, Dict
+
+import numpy as np
+
+from common import tf_runtime
+from common.pictures.canvas import png_bytes, require_pillow
+from common.tf_training.description import Evaluation
+from common.tf_training.evaluation_run import EvaluationRun, Evaluator, Files, run_evaluation
+from protoattend.data.labelled_images import LabelledImages
+from protoattend.data.other_sets import open_other_set
+from protoattend.explaining import UNKNOWN
+from protoattend.explanation_files import explanation_files
+from protoattend.gallery.curves import evaluation_pictures
+from protoattend.gallery.explained import wrong_first
+from protoattend.metrics.decisions import Decisions
+from protoattend.metrics.report import as_json, as_lines, as_metrics
+from protoattend.options import Options
+from protoattend.restoring import Restored, restore
+from protoattend.split_evaluation import SplitEvaluation
+
+
+def run(options: Options) -> int:
+    """Evaluates --checkpoint and writes what came out; returns the exit code."""
+    require_pillow()
+    restored = restore(options)
+    session = restored.session
+    try:
+        run_evaluation(
+            EvaluationRun(restored.folder, session.device, session.precision, restored.subject(),
+                          session.options.evaluation_batch_size, session.options.random_seed,
+                          restored.found.step),
+            lambda running: _evaluator(running, restored))
+    finally:
+        tf_runtime.close_device(session.device)
+    return 0
+
+
+@dataclasses.dataclass
+class _Found:
+    """What an evaluation found, kept for the files that show it."""
+
+    decisions: Any = None
+    others: Dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    report: Any = None
+
+
+def _evaluator(running: Any, restored: Restored) -> Evaluator:
+    evaluation, found = restored.build(running), _Found()
+
+    def evaluate(running: Any) -> Evaluation:
+        evaluation.prepare(running)
+        found.decisions = evaluation.decide_test(running)
+        found.others = _other_confidences(running, restored, evaluation)
+        found.report = evaluation.report(found.decisions, found.others)
+        print("\n".join(as_lines(found.report)), flush=True)
+        return Evaluation("test", len(found.decisions), as_metrics(found.report))
+
+    def files(running: Any, result: Evaluation) -> Files:
+        written: Dict[str, Any] = {
+            "metrics.json": json.dumps(as_json(found.report), indent=1) + "\n",
+            "metrics.txt": "\n".join(as_lines(found.report)) + "\n"}
+        for name, picture in evaluation_pictures(found.decisions, restored.session.dataset.name,
+                                                 found.others).items():
+            written[name + ".png"] = png_bytes(picture)
+        written.update(explanation_files(
+            restored, evaluation, _surest_mistakes_first(evaluation, found.decisions, restored)))
+        return written
+    return Evaluator(evaluation.network, evaluation.passes.probe, evaluate, files)
+
+
+def _other_confidences(running: Any, restored: Restored,
+                       evaluation: SplitEvaluation) -> Dict[str, np.ndarray]:
+    """The confidence in decisions on images from elsewhere, by the set's name."""
+    options, dataset = restored.session.options, restored.session.dataset
+    found = {}
+    for name in options.out_of_distribution:
+        images = open_other_set(name, dataset, options.other_data or options.data_url,
+                                options.other_count, options.random_seed)
+        labels = np.full(len(images), UNKNOWN, np.int32)
+        found[name] = evaluation.decide(running, LabelledImages(images, labels)).confidence
+    return found
+
+
+def _surest_mistakes_first(evaluation: SplitEvaluation, decisions: Decisions,
+                           restored: Restored) -> Any:
+    """The decisions that a gallery shows: half of them mistakes, where there are as many."""
+    shown = restored.session.options.gallery_count
+    order = np.argsort(-decisions.confidence, kind="stable")
+    wrong = [row for row in order if not decisions.right[row]][:(shown + 1) // 2]
+    right = [row for row in order[::-1] if decisions.right[row]][:shown - len(wrong)]
+    rows = np.array(sorted(wrong + right), np.int64)
+    return wrong_first(evaluation.explain(decisions.take(rows), evaluation.tests.take(rows),
+                                          ["test image {}".format(row) for row in rows]))

@@ -1,0 +1,1 @@
+"""Decisions explained to people: pictures of prototypes, an HTML gallery, curves."""

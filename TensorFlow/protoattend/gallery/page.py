@@ -1,0 +1,179 @@
+"""A gallery of decisions and their prototypes as one HTML page that needs nothing beside it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from html import escape
+from typing import List, Sequence
+
+import numpy as np
+
+from common.errors import ZooError
+from common.pictures.canvas import LEAST_TILE, png_bytes
+from protoattend.gallery.explained import Explained, Prototype, wrong_first
+from protoattend.gallery.page_script import SCRIPT
+from protoattend.gallery.page_style import STYLE
+from protoattend.gallery.texts import outcome, percent
+from protoattend.gallery.tiles import tile
+from protoattend.metrics.report import CandidateSet
+
+TITLE = "Decisions and their prototypes"
+HASH_LETTERS = 12  # of a checkpoint's sha256
+LEAST_REST = 0.005  # a smaller rest of the weight is not mentioned
+ORDERS = (("wrong", "wrong decisions first"), ("least", "least confident first"),
+          ("most", "most confident first"), ("given", "as given"))
+SIGNS = {True: "\u2713", False: "\u2717", None: "?"}
+OUTCOME_CLASSES = {True: "right", False: "wrong", None: "unknown"}
+
+
+@dataclass(frozen=True)
+class GalleryHeader:
+    """What a gallery says of its origin.
+
+    inputs: what was decided on, such as "fashion_mnist test". checkpoint_sha256: of the weights.
+    date: when, in words for people.
+    """
+
+    inputs: str
+    candidates: CandidateSet
+    checkpoint_sha256: str
+    date: str
+
+
+def gallery_page(decisions: Sequence[Explained], class_names: Sequence[str],
+                 header: GalleryHeader) -> str:
+    """Writes the page: a table of decisions, wrong ones first, with a script that sorts it.
+
+    Images are inside as PNG, nothing is loaded from elsewhere, and the page's own policy forbids
+    it. Without the script the table is whole. All text is escaped.
+
+    Args:
+        class_names: in the order of the filter.
+
+    Raises:
+        ZooError: there is no decision.
+    """
+    if not decisions:
+        raise ZooError("no decisions for the gallery; give at least one image")
+    given = {id(decision): number for number, decision in enumerate(decisions)}
+    rows = [_row(decision, rank, given[id(decision)])
+            for rank, decision in enumerate(wrong_first(decisions))]
+    return "\n".join([
+        "<!DOCTYPE html>", '<html lang="en">', *_head(), "<body>", *_header(decisions, header),
+        "<main>", *_controls(decisions, class_names), *_table(rows), "</main>",
+        "<script>{}</script>".format(SCRIPT), "</body>", "</html>", ""])
+
+
+def _head() -> List[str]:
+    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode("utf-8")).digest()).decode("ascii")
+    policy = ("default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+              "script-src 'sha256-{}'".format(digest))
+    return ["<head>", '<meta charset="utf-8">',
+            '<meta http-equiv="Content-Security-Policy" content="{}">'.format(policy),
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            "<title>{}</title>".format(TITLE), "<style>{}</style>".format(STYLE), "</head>"]
+
+
+def _header(decisions: Sequence[Explained], header: GalleryHeader) -> List[str]:
+    candidates = header.candidates
+    facts = [
+        ("inputs", escape(header.inputs)),
+        ("decisions", escape(_counts(decisions))),
+        ("mean confidence", percent(float(np.mean([one.confidence for one in decisions])))),
+        ("candidates", "{:,} of {}, sha256 <code>{}</code>".format(
+            candidates.count, escape(candidates.dataset), _breakable(candidates.sha256))),
+        ("checkpoint", "sha256 <code>{}</code>".format(
+            escape(header.checkpoint_sha256[:HASH_LETTERS]))),
+        ("made", escape(header.date))]
+    return ["<header>", "<h1>{}</h1>".format(TITLE),
+            "<p>Each input is decided on by a few labelled examples, its prototypes. The "
+            "confidence is the weight of those whose label is the class decided for.</p>",
+            '<dl class="facts">',
+            *("<div><dt>{}</dt><dd>{}</dd></div>".format(*fact) for fact in facts),
+            "</dl>", "</header>"]
+
+
+def _counts(decisions: Sequence[Explained]) -> str:
+    counts = [(sum(one.right is value for one in decisions), word) for value, word in (
+        (True, "right"), (False, "wrong"), (None, "without a label"))]
+    return ", ".join("{:,} {}".format(count, word) for count, word in counts if count)
+
+
+def _breakable(digest: str) -> str:
+    """A long checksum that may go on in a next line."""
+    return "<wbr>".join(escape(digest[start:start + 16]) for start in range(0, len(digest), 16))
+
+
+def _controls(decisions: Sequence[Explained], class_names: Sequence[str]) -> List[str]:
+    """Hidden until the script shows them."""
+    counts = [(name, sum(one.predicted == name for one in decisions)) for name in class_names]
+    classes = [("", "all classes")] + [
+        (name, "{} ({:,})".format(name, count)) for name, count in counts if count]
+    return ['<div class="controls" id="controls" hidden>',
+            _choice("order", "Order", ORDERS), _choice("class", "Decided for", classes),
+            '<output id="count" role="status"></output>', "</div>"]
+
+
+def _choice(name: str, title: str, options: Sequence[Sequence[str]]) -> str:
+    entries = "".join('<option value="{}">{}</option>'.format(escape(value), escape(text))
+                      for value, text in options)
+    return '<label for="{0}">{1} <select id="{0}" autocomplete="off">{2}</select></label>'.format(
+        name, escape(title), entries)
+
+
+def _table(rows: Sequence[str]) -> List[str]:
+    """With roles said, since a phone shows the rows as cards."""
+    heads = "".join('<th scope="col" role="columnheader">{}</th>'.format(title)
+                    for title in ("Input", "Decision", "Prototypes by weight"))
+    return ['<table role="table">',
+            "<caption>Blue bars: prototypes of the class decided for; orange: of another "
+            "class.</caption>",
+            '<thead role="rowgroup"><tr role="row">{}</tr></thead>'.format(heads),
+            '<tbody role="rowgroup">', *rows, "</tbody>", "</table>"]
+
+
+def _row(decision: Explained, rank: int, given: int) -> str:
+    prototypes = "".join(_prototype(prototype, prototype.label == decision.predicted)
+                         for prototype in decision.prototypes)
+    if decision.rest >= LEAST_REST:
+        prototypes += '<li class="rest">others {}</li>'.format(escape(percent(decision.rest)))
+    return (
+        '<tr role="row" class="{kind}" data-rank="{rank}" data-given="{given}" '
+        'data-confidence="{confidence:.6f}" data-predicted="{predicted}">'
+        '<td role="cell" class="input">{image}<div class="name">{name}</div></td>'
+        '<td role="cell" class="decision"><span class="class">{predicted}</span>'
+        '<span class="outcome">{sign} {outcome}</span>'
+        '<span class="confidence">confidence {percent}</span>{bar}</td>'
+        '<td role="cell" class="prototypes"><ul>{prototypes}</ul></td></tr>').format(
+            kind=OUTCOME_CLASSES[decision.right], rank=rank, given=given,
+            confidence=decision.confidence, predicted=escape(decision.predicted),
+            image=_image(decision.image, "input " + decision.name), name=escape(decision.name),
+            sign=SIGNS[decision.right], outcome=escape(outcome(decision)),
+            percent=escape(percent(decision.confidence)), bar=_bar(decision.confidence),
+            prototypes=prototypes)
+
+
+def _prototype(prototype: Prototype, agrees: bool) -> str:
+    return ('<li class="{}">{}{}<span class="weight">{}</span>{}'
+            '<span class="row">row {}</span></li>').format(
+        "agrees" if agrees else "differs", _image(prototype.image, "prototype " + prototype.label),
+        _bar(prototype.weight), escape(percent(prototype.weight)), escape(prototype.label),
+        prototype.row)
+
+
+def _bar(share: float) -> str:
+    """A picture of a number that stands beside it, so not for screen readers."""
+    filled = '<span style="width:{:.1f}%"></span>'.format(100 * min(share, 1)) if share > 0 else ""
+    return '<span class="bar" aria-hidden="true">{}</span>'.format(filled)
+
+
+def _image(image: np.ndarray, name: str) -> str:
+    """An image inside the page; large ones are reduced, one channel stays one channel."""
+    if max(image.shape[:2]) > LEAST_TILE:
+        image = tile(image)
+    height, width = image.shape[:2]
+    content = base64.b64encode(png_bytes(image[..., 0] if image.shape[2] == 1 else image))
+    return '<img src="data:image/png;base64,{}" alt="{}" width="{}" height="{}">'.format(
+        content.decode("ascii"), escape(name), width, height)

@@ -1,0 +1,1 @@
+"""What decisions by prototypes are worth: accuracy, sparsity, confidence, calibration."""

@@ -1,0 +1,126 @@
+"""The decisions of a network on labelled inputs, as arrays, whichever device made them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Sequence
+
+import numpy as np
+
+from common.errors import ZooError
+
+PROTOTYPE_SHARES = (0.5, 0.9, 0.95)  # of a decision; the columns of prototype_counts
+WEIGHT_TOLERANCE = 1e-3  # how far weights summed in float32 may be outside [0, 1]
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """N decisions among some classes, each with the candidates that weighed most.
+
+    labels: (N,) int. own_logits, mixed_logits: (N, classes), of the encoder alone and of the
+    prototypes' mixed values. class_weights: (N, classes), the attention weight summed by the
+    candidates' labels. prototype_counts: (N, 3) int, how many prototypes make PROTOTYPE_SHARES of
+    the weight. top_candidates: (N, K) int64, rows of the candidate database, heaviest first.
+    top_weights: (N, K), their weights.
+    """
+
+    labels: np.ndarray
+    own_logits: np.ndarray
+    mixed_logits: np.ndarray
+    class_weights: np.ndarray
+    prototype_counts: np.ndarray
+    top_candidates: np.ndarray
+    top_weights: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: np.ndarray) -> Decisions:
+        """The decisions at these rows (integers, (M,)), in their order."""
+        return Decisions(**{field.name: getattr(self, field.name)[rows]
+                            for field in fields(Decisions)})
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The class of the prototypes' mix: (N,) int64."""
+        return self.mixed_logits.argmax(axis=1)
+
+    @property
+    def own_predicted(self) -> np.ndarray:
+        """The class of the encoder alone: (N,) int64."""
+        return self.own_logits.argmax(axis=1)
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """The weight of the prototypes whose label is the predicted class: (N,)."""
+        return np.take_along_axis(self.class_weights, self.predicted[:, None], axis=1)[:, 0]
+
+    @property
+    def largest_class_weight(self) -> np.ndarray:
+        """What the reference calls confidence: the weight of the class that has most, (N,)."""
+        return self.class_weights.max(axis=1)
+
+    @property
+    def right(self) -> np.ndarray:
+        """Whether the predicted class is the label: (N,) bool."""
+        return self.predicted == self.labels
+
+
+def joined(parts: Sequence[Decisions]) -> Decisions:
+    """Puts the decisions of several chunks after each other, in the chunks' order.
+
+    Raises:
+        ZooError: there is no chunk.
+    """
+    if not parts:
+        raise ZooError("no decisions to join: the split that is evaluated is empty; "
+                       "give one with at least one image")
+    return Decisions(**{field.name: np.concatenate([getattr(part, field.name) for part in parts])
+                        for field in fields(Decisions)})
+
+
+def check_decisions(decisions: Decisions) -> None:
+    """Checks that metrics of the decisions mean something.
+
+    Raises:
+        ZooError: no decision at all, a label that is no class, a value that is not finite, or a
+            weight outside [0, 1].
+    """
+    if not len(decisions):
+        raise ZooError("no decisions to evaluate: the split is empty; "
+                       "give one with at least one image")
+    check_labels(decisions.labels, decisions.mixed_logits.shape[1], "the evaluated images")
+    for name in ("own_logits", "mixed_logits", "class_weights", "top_weights"):
+        _check_finite(getattr(decisions, name), name)
+    _check_weights(decisions.class_weights)
+
+
+def check_labels(labels: np.ndarray, classes: int, what: str) -> None:
+    """Checks that labels are numbers of classes.
+
+    Args:
+        what: whose labels, in the words of the message: "the candidates".
+
+    Raises:
+        ZooError: a label is negative or not less than classes.
+    """
+    outside = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(outside):
+        raise ZooError("label {} at row {} of {} is outside 0..{} ({} such rows); check the labels "
+                       "or --num_classes".format(labels[outside[0]], outside[0], what, classes - 1,
+                                                 len(outside)))
+
+
+def _check_finite(values: np.ndarray, name: str) -> None:
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(bad):
+        raise ZooError("{} of row {} are not finite ({} of {} rows); the weights of the checkpoint "
+                       "or the precision mode are at fault: try another checkpoint, or fp32".format(
+                           name, bad[0], len(bad), len(values)))
+
+
+def _check_weights(weights: np.ndarray) -> None:
+    low, high = float(weights.min()), float(weights.max())
+    if low < -WEIGHT_TOLERANCE or high > 1 + WEIGHT_TOLERANCE:
+        raise ZooError("class weights reach from {:g} to {:g} where 0 to 1 is possible; attention "
+                       "in a narrow precision is at fault: evaluate in fp32".format(low, high))

@@ -1,0 +1,137 @@
+"""The evaluation of a network as one report: JSON, lines for people, figures for the record."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from protoattend.metrics.calibration import Calibration, calibration
+from protoattend.metrics.decisions import Decisions
+from protoattend.metrics.out_of_distribution import Separation, separation
+from protoattend.metrics.summary import (
+    THRESHOLDS,
+    CoveragePoint,
+    Summary,
+    coverage_curve,
+    summary,
+)
+
+SCHEMA_VERSION = 1
+FLAT_THRESHOLD = 0.9  # the one point of the coverage curve that a run record keeps
+
+
+@dataclass(frozen=True)
+class CandidateSet:
+    """The database that prototypes are drawn from: its dataset, its size, its content's sha256."""
+
+    dataset: str
+    count: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that an evaluation found; others: by the name of the out-of-distribution set."""
+
+    candidates: CandidateSet
+    reference_denominators: bool
+    summary: Summary
+    coverage: Tuple[CoveragePoint, ...]
+    calibration: Calibration
+    others: Dict[str, Separation]
+
+
+def make_report(decisions: Decisions, candidates: CandidateSet,
+                other_confidences: Optional[Mapping[str, np.ndarray]] = None,
+                thresholds: Sequence[float] = THRESHOLDS,
+                reference_denominators: bool = False) -> Report:
+    """Computes every metric of some decisions.
+
+    Args:
+        other_confidences: by the set's name, the confidences of out-of-distribution inputs.
+
+    Raises:
+        ZooError: see check_decisions and separation.
+    """
+    summed = summary(decisions, reference_denominators)
+    confidence, right = decisions.confidence, decisions.right
+    others = {name: separation(confidence, values, name)
+              for name, values in sorted((other_confidences or {}).items())}
+    return Report(candidates, reference_denominators, summed,
+                  coverage_curve(confidence, right, thresholds), calibration(confidence, right),
+                  others)
+
+
+def as_json(report: Report) -> Dict[str, Any]:
+    """The report as what JSON can hold; what does not exist (0/0) is left out."""
+    whole = asdict(report)
+    whole["summary"]["prototypes"] = {
+        percent(share): count for share, count in report.summary.prototypes.items()}
+    return _without_none({"schema_version": SCHEMA_VERSION, "n": report.summary.n, **whole})
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(entry) for key, entry in value.items() if entry is not None}
+    if isinstance(value, (list, tuple)):
+        return [_without_none(entry) for entry in value]
+    return value
+
+
+def as_metrics(report: Report) -> Dict[str, float]:
+    """The figures of a run record by name; what does not exist is left out."""
+    summed = report.summary
+    found: Dict[str, Optional[float]] = {
+        "accuracy": summed.accuracy, "encoder_accuracy": summed.encoder_accuracy}
+    found.update({"prototypes_" + percent(share): count
+                  for share, count in summed.prototypes.items()})
+    found.update(confidence_mean=summed.confidence_mean, confidence_right=summed.confidence_right,
+                 confidence_wrong=summed.confidence_wrong, ece=report.calibration.error)
+    for point in report.coverage:
+        if point.threshold == FLAT_THRESHOLD:
+            found.update(coverage_at_0_9=point.coverage, accuracy_at_0_9=point.accuracy)
+    for name, other in report.others.items():
+        found.update({"auroc_" + name: other.auroc, "fpr95_" + name: other.false_positive_rate})
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def percent(share: float) -> str:
+    """A share of 1 in percent: "50", "99.9"."""
+    return "{:g}".format(round(share * 100, 6))
+
+
+def as_lines(report: Report) -> List[str]:
+    """The report for people."""
+    summed = report.summary
+    lines = [
+        "{:,} images, {:,} candidates of {} (sha256 {})".format(
+            summed.n, report.candidates.count, report.candidates.dataset,
+            report.candidates.sha256[:12]),
+        "accuracy                 {} by prototypes, {} by the encoder alone".format(
+            _shown(summed.accuracy), _shown(summed.encoder_accuracy)),
+        "prototypes (median)      " + ", ".join(
+            "{:g} for {} %".format(count, percent(share))
+            for share, count in summed.prototypes.items()),
+        "confidence (mean)        {} of all, {} of right, {} of the {:,} wrong decisions{}".format(
+            _shown(summed.confidence_mean), _shown(summed.confidence_right),
+            _shown(summed.confidence_wrong), summed.n_wrong,
+            ", each divided by all" if report.reference_denominators else ""),
+        "calibration error        {}".format(_shown(report.calibration.error))]
+    return lines + _coverage_lines(report.coverage) + _other_lines(report.others)
+
+
+def _coverage_lines(points: Sequence[CoveragePoint]) -> List[str]:
+    return ["confidence > {:<11g} {} decided, {} of them right".format(
+        point.threshold, _shown(point.coverage), _shown(point.accuracy)) for point in points]
+
+
+def _other_lines(others: Mapping[str, Separation]) -> List[str]:
+    return ["against {:<16} AUROC {:.4f}, {} pass where 95 % of the known do ({:,} images)".format(
+        name, other.auroc, _shown(other.false_positive_rate), other.n)
+        for name, other in others.items()]
+
+
+def _shown(share: Optional[float]) -> str:
+    return "none" if share is None else "{:.2f} %".format(100 * share)

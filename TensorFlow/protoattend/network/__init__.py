@@ -1,0 +1,1 @@
+"""The network: encoder, keys, queries and values, attention over candidates, classifier."""

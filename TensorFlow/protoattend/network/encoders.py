@@ -1,0 +1,109 @@
+"""From images to feature vectors: ResNet-32, and a small network for processors."""
+
+from __future__ import annotations
+
+from typing import List, NamedTuple
+
+from common.tf_runtime import tf
+from protoattend.network.architecture import RESNET32, Architecture
+from protoattend.network.layers import BatchNorm, Convolution, Moments
+
+STAGE_CHANNELS = (16, 32, 64)
+BLOCKS = 5
+SMALL_CHANNELS = (32, 64, 128)
+
+
+class Features(NamedTuple):
+    """Feature vectors (B, width), and in training the moments of every batch norm."""
+
+    vectors: tf.Tensor
+    moments: List[Moments]
+
+
+class ResNet32(tf.keras.layers.Layer):
+    """The residual network for CIFAR (He et al. 2016, section 4.2), with 1x1 shortcuts.
+
+    Three stages of five blocks; the first block of the second and third halves the resolution. At
+    the end a mean over the whole image, which for 28x28 is the reference's 7x7 pooling.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.width = STAGE_CHANNELS[-1]
+        self.entry = Convolution(3, channels, STAGE_CHANNELS[0])
+        self.entry_norm = BatchNorm(STAGE_CHANNELS[0])
+        self._blocks = []
+        inputs = STAGE_CHANNELS[0]
+        for stage, outputs in enumerate(STAGE_CHANNELS):
+            for number in range(BLOCKS):
+                block = ResidualBlock(inputs, outputs, 2 if stage and not number else 1)
+                setattr(self, "stage{}_block{}".format(stage, number), block)
+                self._blocks.append(block)
+                inputs = outputs
+
+    def encode(self, images: tf.Tensor, training: bool) -> Features:
+        """(B, H, W, C) to (B, 64)."""
+        moments: List[Moments] = []
+        entered = self.entry_norm.normalise(self.entry(images), training)
+        _note(moments, entered)
+        hidden = tf.nn.relu(entered.output)
+        for block in self._blocks:
+            hidden = block.forward(hidden, training, moments)
+        return Features(tf.reduce_mean(hidden, axis=[1, 2]), moments)
+
+
+class ResidualBlock(tf.keras.layers.Layer):
+    """Two 3x3 convolutions with batch norm, and a shortcut around them."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.first = Convolution(3, inputs, outputs, stride)
+        self.first_norm = BatchNorm(outputs)
+        self.second = Convolution(3, outputs, outputs)
+        self.second_norm = BatchNorm(outputs)
+        self.shortcut = Convolution(1, inputs, outputs, stride) if stride > 1 else None
+
+    def forward(self, images: tf.Tensor, training: bool, moments: List[Moments]) -> tf.Tensor:
+        """Adds its moments to `moments`."""
+        first = self.first_norm.normalise(self.first(images), training)
+        second = self.second_norm.normalise(self.second(tf.nn.relu(first.output)), training)
+        _note(moments, first, second)
+        kept = images if self.shortcut is None else self.shortcut(images)
+        return tf.nn.relu(kept + second.output)
+
+
+class SmallEncoder(tf.keras.layers.Layer):
+    """Four convolutions with batch norm, for processors: a fifth of ResNet-32's operations."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.width = SMALL_CHANNELS[-1]
+        first, second, third = SMALL_CHANNELS
+        sizes = ((5, channels, first, 2), (3, first, second, 1), (3, second, second, 2),
+                 (3, second, third, 2))
+        self._pairs = []
+        for number, size in enumerate(sizes):
+            pair = Convolution(*size), BatchNorm(size[2])
+            for name, layer in zip(("convolution{}", "norm{}"), pair):
+                setattr(self, name.format(number), layer)
+            self._pairs.append(pair)
+
+    def encode(self, images: tf.Tensor, training: bool) -> Features:
+        """(B, H, W, C) to (B, 128)."""
+        moments: List[Moments] = []
+        hidden = images
+        for convolution, norm in self._pairs:
+            normalised = norm.normalise(convolution(hidden), training)
+            _note(moments, normalised)
+            hidden = tf.nn.relu(normalised.output)
+        return Features(tf.reduce_mean(hidden, axis=[1, 2]), moments)
+
+
+def _note(moments: List[Moments], *normalised) -> None:
+    moments.extend(found.moments for found in normalised if found.moments is not None)
+
+
+def make_encoder(architecture: Architecture) -> tf.keras.layers.Layer:
+    """The encoder that an architecture names."""
+    kind = ResNet32 if architecture.encoder == RESNET32 else SmallEncoder
+    return kind(architecture.image_shape[-1])

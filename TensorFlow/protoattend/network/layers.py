@@ -1,0 +1,108 @@
+"""The layers of which encoders are made; each makes its weights at once, so sizes are said."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional
+
+from common.tf_runtime import tf
+
+MOMENTUM = 0.9
+NORM_EPSILON = 1e-5
+LAYER_NORM_EPSILON = 1e-12
+
+
+class Moments(NamedTuple):
+    """What a batch adds to a batch norm's running statistics; the variance is the unbiased one."""
+
+    layer: BatchNorm
+    mean: tf.Tensor
+    variance: tf.Tensor
+
+
+class Convolution(tf.keras.layers.Layer):
+    """A convolution without bias, padding SAME."""
+
+    def __init__(self, size: int, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        self.stride = stride
+        self.kernel = self.add_weight(name="kernel", shape=(size, size, inputs, outputs),
+                                      initializer="glorot_uniform")
+
+    def call(self, images: tf.Tensor) -> tf.Tensor:
+        """(B, H, W, inputs) to (B, H / stride, W / stride, outputs)."""
+        return tf.nn.conv2d(images, self.kernel, strides=[1, self.stride, self.stride, 1],
+                            padding="SAME")
+
+
+class BatchNorm(tf.keras.layers.Layer):
+    """Batch normalisation, momentum 0.9, epsilon 1e-5.
+
+    Its running statistics are not updated by the way: `normalise` returns what to add to them,
+    because a training step normalises two batches and their order matters.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gamma = self.add_weight(name="gamma", shape=(channels,), initializer="ones")
+        self.beta = self.add_weight(name="beta", shape=(channels,), initializer="zeros")
+        self.moving_mean = self.add_weight(name="moving_mean", shape=(channels,),
+                                           initializer="zeros", trainable=False)
+        self.moving_variance = self.add_weight(name="moving_variance", shape=(channels,),
+                                               initializer="ones", trainable=False)
+
+    def normalise(self, images: tf.Tensor, training: bool) -> Normalised:
+        """Normalises (B, H, W, channels) by its own moments (training) or the running ones."""
+        if not training:
+            scale = self.gamma * tf.rsqrt(self.moving_variance + NORM_EPSILON)
+            return Normalised(images * scale + (self.beta - self.moving_mean * scale), None)
+        if images.dtype.base_dtype == tf.float64:
+            return self._plainly(images)
+        output, mean, variance = tf.nn.fused_batch_norm(
+            images, self.gamma, self.beta, epsilon=NORM_EPSILON, is_training=True)
+        return Normalised(output, Moments(self, mean, variance))
+
+    def _plainly(self, images: tf.Tensor) -> Normalised:
+        """Operation by operation: the fused one takes no float64."""
+        mean, variance = tf.nn.moments(images, axes=[0, 1, 2])
+        output = tf.nn.batch_normalization(images, mean, variance, self.beta, self.gamma,
+                                           NORM_EPSILON)
+        count = tf.cast(tf.size(images) // tf.size(mean), images.dtype)
+        return Normalised(output, Moments(self, mean, variance * count / (count - 1)))
+
+
+class Normalised(NamedTuple):
+    """A batch norm's output, with its moments in training."""
+
+    output: tf.Tensor
+    moments: Optional[Moments]
+
+
+class LayerNorm(tf.keras.layers.Layer):
+    """Layer normalisation of vectors, epsilon 1e-12 as in tf.contrib.layers.layer_norm."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gamma = self.add_weight(name="gamma", shape=(width,), initializer="ones")
+        self.beta = self.add_weight(name="beta", shape=(width,), initializer="zeros")
+
+    def call(self, vectors: tf.Tensor) -> tf.Tensor:
+        """(B, width) to the same shape."""
+        mean, variance = tf.nn.moments(vectors, axes=[-1], keepdims=True)
+        return tf.nn.batch_normalization(vectors, mean, variance, self.beta, self.gamma,
+                                         LAYER_NORM_EPSILON)
+
+
+class Dense(tf.keras.layers.Layer):
+    """A fully connected layer, without activation."""
+
+    def __init__(self, inputs: int, outputs: int, use_bias: bool = True) -> None:
+        super().__init__()
+        self.kernel = self.add_weight(name="kernel", shape=(inputs, outputs),
+                                      initializer="glorot_uniform")
+        self.bias = self.add_weight(name="bias", shape=(outputs,), initializer="zeros") \
+            if use_bias else None
+
+    def call(self, vectors: tf.Tensor) -> tf.Tensor:
+        """(B, inputs) to (B, outputs)."""
+        product = tf.matmul(vectors, self.kernel)
+        return product if self.bias is None else product + self.bias

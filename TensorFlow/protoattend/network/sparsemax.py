@@ -1,0 +1,69 @@
+"""Sparsemax: the Euclidean projection of logits onto the probability simplex."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional
+
+from common.tf_runtime import tf
+
+
+class Projection(NamedTuple):
+    """Logits (B, N) projected.
+
+    weights: (B, N). ordered: (B, K), the weights of the K candidates that were looked at, heaviest
+    first. rows: (B, K) int32, whose they are. support: (B,) int32, how many weights are not 0.
+    """
+
+    weights: tf.Tensor
+    ordered: tf.Tensor
+    rows: tf.Tensor
+    support: tf.Tensor
+
+
+def sparsemax(logits: tf.Tensor) -> tf.Tensor:
+    """Projects each row; rows with a value that is no number become all nan.
+
+    Source: Martins and Astudillo, ICML 2016, algorithm 1; the gradient is its equation 14, so that
+    no gradient goes through a sort.
+
+    Args:
+        logits: (B, N), float32 or float64.
+
+    Returns:
+        (B, N), rows that sum to 1.
+    """
+    @tf.custom_gradient
+    def projected(rows: tf.Tensor):
+        weights = project(rows).weights
+
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            kept = tf.cast(weights > 0, upstream.dtype)
+            mean = tf.reduce_sum(upstream * kept, axis=-1, keepdims=True) \
+                / tf.reduce_sum(kept, axis=-1, keepdims=True)
+            return kept * (upstream - mean)
+        return weights, gradient
+    return projected(logits)
+
+
+def project(logits: tf.Tensor, largest: Optional[int] = None) -> Projection:
+    """Sparsemax with its support, without a gradient.
+
+    Args:
+        largest: looks only at so many of the largest logits of a row, which is faster and exact
+            where the support comes out smaller than that. A row whose support equals it has to be
+            projected again without it.
+    """
+    count = logits.shape.as_list()[-1]
+    looked_at = count if largest is None else min(largest, count)
+    ordered, rows = tf.nn.top_k(logits, k=looked_at, sorted=True)
+    ranks = tf.range(1, looked_at + 1, dtype=logits.dtype)
+    inside = 1 + ranks * ordered > tf.cumsum(ordered, axis=-1)
+    kept = tf.cast(inside, logits.dtype)
+    support = tf.reduce_sum(kept, axis=-1, keepdims=True)
+    threshold = (tf.reduce_sum(tf.where(inside, ordered, tf.zeros_like(ordered)), axis=-1,
+                               keepdims=True) - 1) / support
+    # Neither a comparison nor relu hands on nan: the sum of the row does.
+    poison = 0 * tf.reduce_sum(logits, axis=-1, keepdims=True)
+    return Projection(weights=tf.nn.relu(logits - threshold) + poison,
+                      ordered=tf.nn.relu(ordered - threshold) + poison, rows=rows,
+                      support=tf.cast(support[:, 0], tf.int32))

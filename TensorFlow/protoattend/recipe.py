@@ -1,0 +1,42 @@
+"""How long and at what rate a run trains."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from common.tf_training.schedule import warmup_exponential_decay
+from protoattend.session import Session
+
+
+def initial_learning_rate(session: Session) -> float:
+    """--init_learning_rate, with --scale_learning_rate times the square root of the ranks.
+
+    Adam's step is the gradient over its root mean square; averaging over w times as many samples
+    shrinks the noise by sqrt(w) (Malladi et al. 2022, arXiv 2205.10287, square root scaling).
+    """
+    options = session.options
+    if not options.scale_learning_rate:
+        return options.init_learning_rate
+    return options.init_learning_rate * math.sqrt(session.place.world_size)
+
+
+def learning_rate(session: Session, step: Any) -> Any:
+    """The learning rate of a step, in the graph: it decays continuously."""
+    options = session.options
+    return warmup_exponential_decay(step, initial_learning_rate(session), 0, options.decay_rate,
+                                    options.decay_every)
+
+
+def epoch_steps(session: Session) -> int:
+    """Optimizer steps of one pass over the training images."""
+    global_batch = session.options.batch_size * session.place.world_size
+    return max(1, len(session.dataset.train) // global_batch)
+
+
+def training_steps(session: Session) -> int:
+    """Optimizer steps in all: --num_steps, or --train_epochs passes over the data."""
+    options = session.options
+    if options.train_epochs is not None:
+        return options.train_epochs * epoch_steps(session)
+    return max(1, options.num_steps - int(options.one_step_less))

@@ -1,0 +1,76 @@
+"""Opens a run around a checkpoint: its network, with data and device as the flags say."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Dict
+
+from common.files import make_folder
+from common.tf_training.description import Subject
+from common.tf_training.evaluation_run import output_folder
+from common.tf_training.stored_weights import FoundCheckpoint, find_weights
+from protoattend.data.datasets import EMBEDDED
+from protoattend.network.architecture import Architecture, architecture_from
+from protoattend.network.checkpoints import load_weights
+from protoattend.network.prototype_network import PrototypeNetwork
+from protoattend.options import Options
+from protoattend.session import MODEL, TASK, Session, open_session, require_shape
+from protoattend.split_evaluation import SplitEvaluation
+
+DEFAULT_DATASET = "fashion_mnist"
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """A checkpoint with the session it is used in, and the folder to write to."""
+
+    found: FoundCheckpoint
+    session: Session
+    architecture: Architecture
+    folder: Path
+
+    def build(self, running: Any) -> SplitEvaluation:
+        """Builds the network and its passes in the default graph and loads the weights."""
+        network = PrototypeNetwork(self.architecture)
+        evaluation = SplitEvaluation(self.session, network)
+        running.run(evaluation.initializer)
+        load_weights(running, network, self.found)
+        return evaluation
+
+    def subject(self) -> Subject:
+        """What the run log says of the run."""
+        config = dict(self.session.options.config(), dataset=self.session.dataset.name)
+        return Subject(MODEL, TASK, MODEL, self.architecture.described(),
+                       self.session.dataset_record(), config)
+
+
+def restore(options: Options) -> Restored:
+    """Finds --checkpoint, then opens data and device.
+
+    Dataset, image size and network are the checkpoint's own, where it tells them.
+
+    Raises:
+        ZooError: no such checkpoint, data or device; images that the network can't take.
+    """
+    checkpoint = str(options.checkpoint)
+    found = find_weights(checkpoint)
+    options = as_trained(options, found.state)
+    options = dataclasses.replace(options, train_url=output_folder(options.train_url, checkpoint))
+    folder = make_folder(Path(options.train_url), "--output_path")
+    session = open_session(options)
+    architecture = architecture_from(found.state["network"]) if "network" in found.state \
+        else session.architecture()
+    require_shape(session, architecture)
+    return Restored(found, session, architecture, folder)
+
+
+def as_trained(options: Options, state: Dict[str, Any]) -> Options:
+    """The options with what the flags leave open taken from the checkpoint's run."""
+    config = state.get("config", {})
+    dataset = options.dataset or config.get("dataset") or DEFAULT_DATASET
+    taken = {name: config.get(name) for name in ("img_size", "num_classes", "validation_count")
+             if getattr(options, name) is None}
+    return dataclasses.replace(
+        options, dataset=dataset,
+        data_url=None if dataset in EMBEDDED else options.data_url, **taken)

@@ -1,0 +1,111 @@
+"""Opens what a run needs: ranks, device, precision, data."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any, Dict
+
+from common import tf_runtime
+from common.cards.model_card import read_card
+from common.devices import choose_device, detect
+from common.errors import UsageError, ZooError
+from common.precision import Precision, default_mode, resolve, with_loss_scale
+from common.ranks import Place, find_tensorflow_place
+from common.tf_runtime import NpuOptions
+from protoattend.data.datasets import PrototypeDataset, open_dataset
+from protoattend.network.architecture import Architecture
+from protoattend.network.attention import IN_FLOAT32
+from protoattend.options import Options
+
+FOLDER = Path(__file__).resolve().parent
+CARD = FOLDER / "model.yaml"
+NPU_MIXLIST = FOLDER / "network" / "npu_float32_operations.json"
+MODEL, TASK = "protoattend", "classification"
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """One rank's side of a run: its device and its data."""
+
+    options: Options
+    device: Any
+    precision: Precision
+    dataset: PrototypeDataset
+
+    @property
+    def place(self) -> Place:
+        """Which rank this is."""
+        return self.device.place
+
+    def say(self, line: str) -> None:
+        """Tells the user, once and not per rank."""
+        if self.place.rank == 0:
+            print(line, flush=True)
+
+    def dataset_record(self) -> Dict[str, Any]:
+        """The dataset as the run record has it."""
+        return {"name": self.dataset.name, "predicate": self.dataset.predicate,
+                "counts": self.dataset.counts, "manifest_sha256": self.dataset.manifest_sha256}
+
+    def architecture(self) -> Architecture:
+        """The network that flags and data ask for."""
+        options = self.options
+        return Architecture(
+            options.encoder, self.dataset.image_shape, len(self.dataset.class_names),
+            options.final_units, options.attention_dim, options.val_dim, options.normalization)
+
+
+def open_session(options: Options) -> Session:
+    """Opens data, then the device.
+
+    Raises:
+        ZooError: a dataset, a device or a precision mode that can't be had.
+    """
+    kind = options.device
+    if kind == "auto":
+        kind = choose_device(kind, detect())
+    place = find_tensorflow_place(os.environ, kind, options.device_id)
+    if options.ranks is not None and options.ranks != place.world_size:
+        raise UsageError("--ranks {} but this is one of {} rank(s): start ranks with `zoo launch` "
+                         "or horovodrun".format(options.ranks, place.world_size))
+    dataset = open_dataset(options.dataset, options.data_url, options.img_size,
+                           options.num_classes, options.validation_count,
+                           options.validation_is_test)
+    precision = _precision(options, kind, place)
+    tf_runtime.keep_in_float32(IN_FLOAT32)
+    npu_options = NpuOptions(modify_mixlist=_npu_mixlist(precision))
+    device = tf_runtime.open_device(kind, place, precision, npu_options)
+    session = Session(options, device, precision, dataset)
+    for notice in dataset.notices:
+        session.say("note: " + notice)
+    return session
+
+
+def _npu_mixlist(precision: Precision) -> str:
+    """The list of operations that stay in float32; an NPU takes one in mixed modes only."""
+    return str(NPU_MIXLIST) if "mix" in str(precision.npu_precision_mode) else ""
+
+
+def _precision(options: Options, kind: str, place: Place) -> Precision:
+    defaults = read_card(CARD).task(TASK).precision
+    mode = options.precision_mode or default_mode(defaults, kind)
+    precision = resolve(mode, "tensorflow", kind,
+                        tf_runtime.capabilities(kind, place.local_rank))
+    if options.loss_scale is not None:
+        precision = with_loss_scale(precision, options.loss_scale)
+    return precision
+
+
+def require_shape(session: Session, architecture: Architecture) -> None:
+    """Raises ZooError where a checkpoint's network can't take the dataset's images."""
+    have, want = session.dataset.image_shape, architecture.image_shape
+    if tuple(have) != tuple(want):
+        raise ZooError("the images of {} are {}, the checkpoint's network takes {}: give "
+                       "--img_size {} or the dataset it was trained on".format(
+                           session.dataset.name, _shape(have), _shape(want), want[0]))
+
+
+def _shape(shape: Any) -> str:
+    return "x".join(str(size) for size in shape)

@@ -1,0 +1,131 @@
+"""Evaluates the splits of a run's dataset with its candidates, on the way and at the end."""
+
+from __future__ import annotations
+
+from typing import Any, List, Mapping, Optional, Sequence
+
+from common import tf_runtime
+from common.errors import UsageError
+from common.pictures.canvas import png_bytes
+from common.tf_runtime import tf
+from common.tf_training.description import Evaluation
+from protoattend.data.augmentation import augment, draw
+from protoattend.data.candidates import candidate_database, missing_classes_warning
+from protoattend.data.labelled_images import LabelledImages
+from protoattend.explaining import explained
+from protoattend.gallery.explained import Explained
+from protoattend.gallery.prototypes_picture import prototypes_picture
+from protoattend.metrics.decisions import Decisions
+from protoattend.metrics.report import CandidateSet, Report, as_metrics, make_report
+from protoattend.prototype_passes import PrototypePasses
+from protoattend.session import Session
+
+PICTURED = 8
+
+
+def evaluation_candidates(session: Session) -> LabelledImages:
+    """The candidates of an evaluation, out of the training images.
+
+    Raises:
+        UsageError: fewer training images than --eval_cand_size.
+    """
+    options = session.options
+    found = candidate_database(session.dataset.train, options.eval_cand_size,
+                               options.random_seed, options.shuffle)
+    if options.augment_evaluation_candidates:
+        draws = draw(options.random_seed, 0, "evaluation candidates", len(found))
+        found = LabelledImages(augment(found.images, draws), found.labels)
+    return found
+
+
+class SplitEvaluation:
+    """A network, its candidates, and the splits that are decided on with them."""
+
+    def __init__(self, session: Session, network: Any) -> None:
+        """Builds the passes into the default graph.
+
+        Raises:
+            UsageError: fewer training images than --eval_cand_size, or a test set smaller than a
+                batch with --drop_test_tail.
+        """
+        options = session.options
+        self._session, self.network = session, network
+        self.candidates = evaluation_candidates(session)
+        self.passes = PrototypePasses(network, len(self.candidates),
+                                      options.evaluation_batch_size)
+        # Each rank has batch norm statistics of its own; all evaluate with those of the first.
+        self._share_statistics = tf_runtime.broadcast_in_graph(
+            session.device, [weight for weight in network.weights if not weight.trainable])
+        self.tests = _whole_batches(session)
+        warning = missing_classes_warning(self.candidates.labels, session.dataset.class_names)
+        if warning is not None:
+            session.say("warning: " + warning)
+
+    @property
+    def initializer(self) -> Any:
+        """Runs before weights are loaded, where no training does it."""
+        return tf.local_variables_initializer()
+
+    @property
+    def candidate_set(self) -> CandidateSet:
+        """The name of the candidates."""
+        return CandidateSet(self._session.dataset.name, len(self.candidates),
+                            self.candidates.sha256())
+
+    def prepare(self, running: Any) -> None:
+        """Encodes the candidates with the weights of the moment."""
+        running.run(self._share_statistics)
+        self.passes.fill(running, self.candidates)
+
+    def decide(self, running: Any, images: LabelledImages) -> Decisions:
+        """The decisions on images; call prepare before."""
+        return self.passes.decide(running, images)
+
+    def decide_test(self, running: Any) -> Decisions:
+        """The decisions on the test images; call prepare before."""
+        return self.decide(running, self.tests)
+
+    def report(self, decisions: Decisions,
+               others: Optional[Mapping[str, Any]] = None) -> Report:
+        """All metrics of decisions."""
+        return make_report(
+            decisions, self.candidate_set, others,
+            reference_denominators=self._session.options.reference_denominators)
+
+    def evaluate(self, running: Any, step: int, role: str) -> Sequence[Evaluation]:
+        """Validation on the way, by which the best checkpoint is chosen; the test at the end."""
+        self.prepare(running)
+        if role == "progress":
+            found = as_metrics(self.report(
+                self.decide(running, self._session.dataset.validation)))
+            return [Evaluation("validation", len(self._session.dataset.validation), found,
+                               score=found["accuracy"])]
+        decisions = self.decide_test(running)
+        return [Evaluation("test", len(decisions), as_metrics(self.report(decisions)))]
+
+    def explain(self, decisions: Decisions, images: LabelledImages,
+                names: Optional[Sequence[str]] = None) -> List[Explained]:
+        """Decisions on images with their prototypes, for people."""
+        return explained(decisions, images, self.candidates, self._session.dataset.class_names,
+                         names)
+
+    def pictures(self, running: Any, step: int) -> Mapping[str, bytes]:
+        """The prototypes of the first validation images."""
+        self.prepare(running)
+        images = self._session.dataset.validation.take(
+            range(min(PICTURED, len(self._session.dataset.validation))))
+        shown = self.explain(self.decide(running, images), images)
+        return {"prototypes": png_bytes(prototypes_picture(shown))}
+
+
+def _whole_batches(session: Session) -> LabelledImages:
+    """The test images; with --drop_test_tail only those that fill batches, as the reference."""
+    tests = session.dataset.test
+    if not session.options.drop_test_tail:
+        return tests
+    size = session.options.batch_size
+    kept = len(tests) // size * size
+    if not kept:
+        raise UsageError("--drop_test_tail leaves none of {} test images with --batch_size {}: "
+                         "give a smaller batch".format(len(tests), size))
+    return tests.take(range(kept))

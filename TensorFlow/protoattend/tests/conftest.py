@@ -1,0 +1,9 @@
+"""What the tests of this network share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+# The tests import their helpers as plain modules under every import mode of pytest.
+sys.path.insert(0, str(Path(__file__).resolve().parent))

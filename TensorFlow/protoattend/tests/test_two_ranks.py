@@ -1,0 +1,59 @@
+"""Two ranks really run: they learn what one learns with the batch of both."""
+
+from __future__ import annotations
+
+import importlib.util
+import socket
+import sys
+
+import pytest
+from proto_runs import COMMON, events, finish, start
+
+pytestmark = [
+    pytest.mark.tensorflow, pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("horovod") is None or sys.version_info >= (3, 8),
+                       reason="Horovod is not installed in this environment")]
+STEPS = 150
+
+
+def _words(folder, batch):
+    return COMMON + ["--encoder", "small", "--example_cand_size", "32", "--display_step", "50",
+                     "--pictures_every", "0", "--val_step", "75", "--save_step", "0",
+                     "--init_learning_rate", "0.003", "--decay_every", "50",
+                     "--scale_learning_rate=false", "--num_steps", str(STEPS),
+                     "--batch_size", str(batch), "--output_path", str(folder)]
+
+
+def _free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return str(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The folders of a run of one rank and of one of two ranks with half the batch each."""
+    one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
+    finish(start("train", _words(one, 32)))
+    port = _free_port()
+    ranks = [start("train", _words(two, 16), RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank),
+                   LOCAL_WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+             for rank in range(2)]
+    for rank in ranks:
+        finish(rank)
+    return one, two
+
+
+def _accuracies(folder, rank=0):
+    return [event["metrics"]["accuracy"] for event in events(folder, "evaluation", rank)]
+
+
+def test_two_ranks_learn_what_one_learns(runs):
+    one, two = (_accuracies(folder)[-1] for folder in runs)
+    assert one > 0.9 and abs(one - two) < 0.05
+
+
+def test_ranks_agree_on_every_loss_and_on_every_evaluation(runs):
+    losses = [[event["loss"] for event in events(runs[1], "step", rank)] for rank in range(2)]
+    assert losses[0] == losses[1] and len(losses[0]) == STEPS
+    assert _accuracies(runs[1], 0) == _accuracies(runs[1], 1)

@@ -1,0 +1,1 @@
+"""What the pictures of the networks share; needs Pillow alone."""

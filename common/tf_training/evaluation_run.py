@@ -1,0 +1,85 @@
+"""Evaluates the weights of a checkpoint: a run log, files of metrics and pictures, a record."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Callable, Mapping, NamedTuple, Union
+
+from common import tf_runtime
+from common.files import write_atomically
+from common.precision import Precision
+from common.results import run_record
+from common.run_events import telling_the_end
+from common.stop_signal import StopSignal
+from common.tf_runtime import TensorFlowDevice, tf
+from common.tf_training.description import Evaluation, Subject
+from common.tf_training.progress import ProgressLines
+from common.tf_training.run_start import Targets, open_run_log, start_event
+from common.tf_training.step_graph import parameter_count
+
+FOLDER = "evaluation"  # below a run folder, where no other is given
+Files = Mapping[str, Union[str, bytes]]
+
+
+class Evaluator(NamedTuple):
+    """What is done with a network.
+
+    Attributes:
+        network: with its weights loaded.
+        probe: a tensor that takes one pass of the network, whose devices are looked at.
+        evaluate: from a session to the figures.
+        files: from a session and the figures to what is to be written, by file name; first rank.
+    """
+
+    network: Any
+    probe: Any
+    evaluate: Callable[[Any], Evaluation]
+    files: Callable[[Any, Evaluation], Files]
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationRun:
+    """A run that evaluates: where it writes, what it is, and of how many steps the weights are."""
+
+    folder: Path
+    device: TensorFlowDevice
+    precision: Precision
+    subject: Subject
+    batch_size: int
+    seed: int
+    step: int
+
+
+def output_folder(asked: str, checkpoint: str) -> str:
+    """The folder that was asked for, else one beside the weights."""
+    place = Path(checkpoint)
+    return asked or str((place if place.is_dir() else place.parent) / FOLDER)
+
+
+def run_evaluation(run: EvaluationRun, build: Callable[[Any], Evaluator]) -> None:
+    """Evaluates and writes what came out.
+
+    Args:
+        build: from an open session to the evaluator, in the default graph.
+    """
+    rank = run.device.place.rank
+    with open_run_log(run.folder, run.device) as log, telling_the_end(log, StopSignal()), \
+            tf.Graph().as_default(), \
+            tf_runtime.open_session(run.device, run.precision) as running:
+        evaluator = build(running)
+        log.event("start", **start_event(
+            run.subject, run.device, run.precision, Targets(run.batch_size, run.seed),
+            parameter_count(evaluator.network),
+            tf_runtime.proof(run.device, running, evaluator.probe)))
+        found = evaluator.evaluate(running)
+        log.event("evaluation", split=found.split, role="final", step=run.step, epoch=0,
+                  n=found.n, metrics=dict(found.metrics))
+        if rank == 0:
+            ProgressLines(0, 1, 1, True).evaluation(run.step, found.split, "final", found.n,
+                                                    found.metrics)
+            for name, content in evaluator.files(running, found).items():
+                write_atomically(run.folder / name, content)
+    if rank == 0:
+        run_record.write_record(run_record.from_run_folder(run.folder), run.folder)
+        print("metrics, pictures and record: {}".format(run.folder), flush=True)

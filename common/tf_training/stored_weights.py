@@ -1,0 +1,98 @@
+"""Weights of a network out of a checkpoint, of a run here or of another program."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional, Sequence
+
+from common.errors import ZooError
+from common.tf_runtime import tf
+from common.tf_training.checkpoint import PREFIX, STATE, find_checkpoint, first_line, read_state
+
+Shapes = Mapping[str, Sequence[int]]
+OWN = "network/{}/.ATTRIBUTES/VARIABLE_VALUE"  # the key of a weight at an attribute path
+
+
+@dataclasses.dataclass(frozen=True)
+class FoundCheckpoint:
+    """A checkpoint that was found: the prefix of its files, and what its run said of it.
+
+    state is empty for checkpoints that other programs wrote.
+    """
+
+    prefix: str
+    state: Dict[str, Any]
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps behind the weights, 0 where that is not known."""
+        return int(self.state.get("step", 0))
+
+
+def find_weights(path: str) -> FoundCheckpoint:
+    """Finds a checkpoint below a path: a run folder, a checkpoint folder, a TensorFlow prefix.
+
+    Raises:
+        ZooError: there is none.
+    """
+    foreign = _foreign_prefix(Path(path))
+    if foreign is not None:
+        return FoundCheckpoint(foreign, {})
+    folder = find_checkpoint(Path(path))
+    return FoundCheckpoint(str(folder / PREFIX), read_state(folder))
+
+
+def _foreign_prefix(path: Path) -> Optional[str]:
+    """The prefix of a checkpoint without state.json, as TensorFlow alone writes them."""
+    if path.is_dir() and (path / "checkpoint").is_file():
+        newest = tf.train.latest_checkpoint(str(path))
+        if newest is not None:
+            return str(newest)
+    prefix = str(path)[:-len(".index")] if path.name.endswith(".index") else str(path)
+    if Path(prefix + ".index").is_file() and not (path.parent / STATE).exists():
+        return prefix
+    return None
+
+
+class StoredWeights:
+    """The variables of one checkpoint, by key."""
+
+    def __init__(self, prefix: str) -> None:
+        """Opens a checkpoint.
+
+        Raises:
+            ZooError: it is not there, or damaged.
+        """
+        self.prefix = prefix
+        try:
+            self._reader = tf.train.load_checkpoint(prefix)
+            self.shapes: Shapes = dict(self._reader.get_variable_to_shape_map())
+        except (tf.errors.OpError, ValueError, IndexError) as error:
+            raise self._unreadable(error) from error
+
+    def load(self, session: Any, weights: Mapping[str, Any], advice: str) -> None:
+        """Gives variables the stored values.
+
+        Args:
+            weights: variables by the key of what they are to get.
+            advice: what to do where a key is missing or of another shape: "give the flags …".
+
+        Raises:
+            ZooError: a key is missing, of another shape, or can't be read.
+        """
+        for key, weight in weights.items():
+            there, here = self.shapes.get(key), weight.shape.as_list()
+            if there is None or list(there) != here:
+                raise ZooError("checkpoint {} has {} as {}, this network as {}: {}".format(
+                    self.prefix, key, list(there) if there is not None else "nothing", here,
+                    advice))
+        try:
+            values = {key: self._reader.get_tensor(key) for key in weights}
+        except (tf.errors.OpError, ValueError, IndexError) as error:
+            raise self._unreadable(error) from error
+        session.run([weight.assign(values[key]) for key, weight in weights.items()])
+
+    def _unreadable(self, error: Exception) -> ZooError:
+        return ZooError("checkpoint {} can't be read: {}; check the path, or take another one"
+                        .format(self.prefix, first_line(error)))
