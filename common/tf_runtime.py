@@ -33,6 +33,7 @@ from common.files import write_atomically
 from common.precision import Capabilities, Precision
 from common.quiet_import import without_chatter
 from common.ranks import Place
+from common.versions import version_numbers
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 # npu_bridge tells which graphs reached the NPU in INFO lines; elsewhere these tell nobody anything.
@@ -54,9 +55,12 @@ BACKOFF_FACTOR = 0.5
 SMALLEST_SCALE = 1.0
 _NPU_WITH_BFLOAT16 = re.compile(r"910B[1-9]|910_93")
 _SHARE = 1 << 20  # halves of a step number that float32 holds exactly
-# What the graph rewrite reads: the first name in TensorFlow 1.15, the second since 2.4.
-_DENY_LISTS = ("TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_BLACKLIST_ADD",
-               "TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_DENYLIST_ADD")
+# The types that the graph rewrite goes by, under their names before and since TensorFlow 2.4:
+# always narrow, narrow after a narrow one, narrow between narrow ones; and never narrow.
+_NARROW_LISTS = {False: ("WHITELIST", "GRAYLIST", "CLEARLIST"),
+                 True: ("ALLOWLIST", "INFERLIST", "CLEARLIST")}
+_FLOAT32_LIST = {False: "BLACKLIST", True: "DENYLIST"}
+_REWRITE = "TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_{}_{}"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -351,9 +355,19 @@ def keep_in_float32(operations: Sequence[str]) -> None:
     before the process's first session: the lists are read once. Another list that the environment
     gives already is added to.
     """
-    for name in _DENY_LISTS:
+    for name in _rewrite_lists():
         known = [entry for entry in os.environ.get(name, "").split(",") if entry]
         os.environ[name] = ",".join(dict.fromkeys(known + list(operations)))
+
+
+def _rewrite_lists() -> List[str]:
+    """The variables that take a type of operation out of every narrow list and into the other.
+
+    In two lists at once it would stop the whole rewrite, and nobody would be told.
+    """
+    renamed = version_numbers(str(tf.__version__)) >= (2, 4)
+    return [_REWRITE.format(name, "REMOVE") for name in _NARROW_LISTS[renamed]] \
+        + [_REWRITE.format(_FLOAT32_LIST[renamed], "ADD")]
 
 
 def open_session(device: TensorFlowDevice, precision: Precision, on_host: bool = False) -> Any:

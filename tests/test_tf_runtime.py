@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import types
+from pathlib import Path
 from typing import Any, Dict, List
 
 import numpy
@@ -429,3 +431,47 @@ def test_a_gpus_number_is_checked(monkeypatch) -> None:
     monkeypatch.setattr(tf.test, "is_built_with_cuda", lambda: True)
     with pytest.raises(UsageError, match="--device_id 2: TensorFlow sees 2 GPUs"):
         tf_runtime.capabilities("gpu", 2)
+
+
+ROOT = str(Path(__file__).resolve().parents[1])
+_TWO_PRODUCTS = """
+from common import tf_runtime
+from common.precision import resolve
+from common.ranks import ALONE
+from common.tf_runtime import tf
+tf_runtime.keep_in_float32(["MatMul"])
+precision = resolve("allow_mix_precision_bf16", "tensorflow", "cpu", tf_runtime.capabilities("cpu"))
+device = tf_runtime.open_device("cpu", ALONE, precision)
+kernel = tf.get_variable("kernel", [3, 3, 8, 8])
+hidden = tf.random.stateless_normal([2, 16, 16, 8], seed=[1, 2])
+for _ in range(2):
+    hidden = tf.nn.relu(tf.nn.conv2d(hidden, kernel, strides=[1, 1, 1, 1], padding="SAME"))
+product = tf.matmul(tf.reduce_mean(hidden, axis=[1, 2]), tf.get_variable("matrix", [8, 8]))
+metadata = tf.RunMetadata()
+with tf_runtime.open_session(device, precision) as session:
+    session.run(tf.global_variables_initializer())
+    session.run(product, options=tf.RunOptions(output_partition_graphs=True), run_metadata=metadata)
+types = {name: {node.attr["T"].type for part in metadata.partition_graphs for node in part.node
+                if name in node.op} for name in ("Conv2D", "MatMul")}
+assert types["MatMul"] == {tf.float32.as_datatype_enum}, types
+assert types["Conv2D"] == {tf.bfloat16.as_datatype_enum}, types
+"""
+
+
+@pytest.mark.skipif(not tf_runtime.capabilities("cpu").bfloat16,
+                    reason="TensorFlow has no bfloat16 on this CPU")
+def test_operations_kept_in_float32_are_and_the_others_are_not(tmp_path: Path) -> None:
+    script = tmp_path / "products.py"  # in a process of its own: the lists are read once
+    script.write_text(_TWO_PRODUCTS)
+    done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True,
+                          env=dict(os.environ, PYTHONPATH=ROOT))
+    assert done.returncode == 0, done.stdout
+
+
+def test_lists_that_the_user_gives_are_added_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = tf_runtime._rewrite_lists()
+    for name in names:
+        monkeypatch.setenv(name, "Conv2D")
+    tf_runtime.keep_in_float32(["MatMul", "Conv2D"])
+    assert [os.environ[name] for name in names] == ["Conv2D,MatMul"] * 4

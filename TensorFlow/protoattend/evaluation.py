@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any, Dict
+import time
+from typing import Any, Dict, List
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from protoattend.split_evaluation import SplitEvaluation
 def run(options: Options) -> int:
     """Evaluates --checkpoint and writes what came out; returns the exit code."""
     require_pillow()
-    restored = restore(options)
+    restored = restore(options, "evaluation")
     session = restored.session
     try:
         run_evaluation(
@@ -46,6 +47,7 @@ class _Found:
     """What an evaluation found, kept for the files that show it."""
 
     decisions: Any = None
+    seconds: Dict[str, float] = dataclasses.field(default_factory=dict)
     others: Dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     report: Any = None
 
@@ -54,17 +56,21 @@ def _evaluator(running: Any, restored: Restored) -> Evaluator:
     evaluation, found = restored.build(running), _Found()
 
     def evaluate(running: Any) -> Evaluation:
+        begin = time.perf_counter()
         evaluation.prepare(running)
+        encoded = time.perf_counter()
         found.decisions = evaluation.decide_test(running)
+        found.seconds = {"candidates": encoded - begin, "test": time.perf_counter() - encoded}
         found.others = _other_confidences(running, restored, evaluation)
         found.report = evaluation.report(found.decisions, found.others)
-        print("\n".join(as_lines(found.report)), flush=True)
+        print("\n".join(_lines(found)), flush=True)
         return Evaluation("test", len(found.decisions), as_metrics(found.report))
 
     def files(running: Any, result: Evaluation) -> Files:
         written: Dict[str, Any] = {
-            "metrics.json": json.dumps(as_json(found.report), indent=1) + "\n",
-            "metrics.txt": "\n".join(as_lines(found.report)) + "\n"}
+            "metrics.json": json.dumps(dict(as_json(found.report), seconds=found.seconds),
+                                       indent=1) + "\n",
+            "metrics.txt": "\n".join(_lines(found)) + "\n"}
         for name, picture in evaluation_pictures(found.decisions, restored.session.dataset.name,
                                                  found.others).items():
             written[name + ".png"] = png_bytes(picture)
@@ -72,6 +78,12 @@ def _evaluator(running: Any, restored: Restored) -> Evaluator:
             restored, evaluation, _surest_mistakes_first(evaluation, found.decisions, restored)))
         return written
     return Evaluator(evaluation.network, evaluation.passes.probe, evaluate, files)
+
+
+def _lines(found: _Found) -> List[str]:
+    return as_lines(found.report) + [
+        "took                     {candidates:.1f} s for the candidates, {test:.1f} s for the test "
+        "images".format(**found.seconds)]
 
 
 def _other_confidences(running: Any, restored: Restored,

@@ -22,7 +22,7 @@ from protoattend.restoring import Restored, restore
 def run(options: Options) -> int:
     """Explains and writes a picture and a gallery; returns the exit code."""
     require_pillow()
-    restored = restore(options)
+    restored = restore(options, "explanation")
     device = restored.session.device
     try:
         names, images = chosen_images(restored)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from common.command_line import Parser, add_debug_flag, boolean, number_in
 from common.errors import UsageError
@@ -16,9 +16,7 @@ TRAIN, EVALUATE, EXPLAIN = "train", "evaluate", "explain"
 LINUX, APULIS, MODELARTS = "linux", "apulis", "modelarts"
 PLATFORMS = (LINUX, APULIS, MODELARTS)
 DEFAULT_DATA, DEFAULT_OUTPUT = "../dataset", "../output"
-# What a network is, for programs that read it from a checkpoint unless a flag says otherwise.
-NETWORK_FLAGS = ("encoder", "img_size", "num_classes", "attention_dim", "val_dim", "final_units",
-                 "normalization")
+DEFAULT_SEED, DEFAULT_CANDIDATES = 1, 1024
 OF_THE_MACHINE = (
     "train_url", "data_url", "obs_dir", "result", "platform", "device", "device_id", "ranks",
     "resume", "display_step", "save_step", "checkpoint_minutes", "keep_checkpoints", "profiling",
@@ -35,6 +33,15 @@ QUIRKS: Dict[str, Tuple[Any, Any]] = {
     "one_step_less": (False, True),
     "l2_weight": (2e-4, 0.0),
 }
+_EVALUATION_QUIRKS = {
+    "shuffle": "batches and candidates are drawn, not taken in the order of the files",
+    "augment_evaluation_candidates": "crop and flip candidates when evaluating too",
+    "drop_test_tail": "leave out the test images that don't fill a batch",
+    "reference_denominators": "confidence of right and of wrong decisions over all images",
+    "validation_is_test": "validate on the test images"}
+_TRAINING_QUIRKS = {
+    "exclude_queries": "a query is never its own candidate",
+    "one_step_less": "train --num_steps minus 1 steps"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +49,7 @@ class Options:
     """What a run was asked to do; every field is a flag of the same name."""
 
     program: str
-    random_seed: int
+    random_seed: Optional[int]
     num_steps: int
     train_epochs: Optional[int]
     display_step: int
@@ -55,7 +62,7 @@ class Options:
     gradient_thresh: float
     batch_size: int
     example_cand_size: int
-    eval_cand_size: int
+    eval_cand_size: Optional[int]
     img_size: Optional[int]
     num_classes: Optional[int]
     attention_dim: int
@@ -70,6 +77,7 @@ class Options:
     alpha_intermediate: float
     l2_weight: float
     augment: bool
+    flip: bool
     shuffle: bool
     exclude_queries: bool
     augment_evaluation_candidates: bool
@@ -81,7 +89,7 @@ class Options:
     dataset: str
     validation_count: Optional[int]
     data_url: Optional[str]
-    train_url: str
+    train_url: Optional[str]
     result: str
     obs_dir: str
     platform: str
@@ -138,16 +146,33 @@ _share = number_in(float, 0, 1)
 
 
 def make_parser(program: str) -> Parser:
-    """The parser of `python -m protoattend.<program>`."""
+    """The parser of `python -m protoattend.<program>`: flags that change nothing are not known."""
     parser = Parser(prog="protoattend." + program)
+    training, evaluating = program == TRAIN, program == EVALUATE
     _add_data(parser)
     _add_network(parser)
-    _add_recipe(parser.add_argument_group("recipe"))
-    _add_reference(parser)
-    _add_run(parser, program)
-    _add_evaluation(parser, program)
+    _add_device(parser)
+    _add_output(parser, program)
+    _add_where(training, parser, _add_encoder_source)
+    _add_where(training, parser, _add_recipe)
+    _add_where(training, parser, _add_training)
+    _add_reference(parser, training)
+    _add_candidates(parser)
+    _add_where(evaluating, parser, _add_other_sets)
+    _add_where(not training, parser, _add_checkpoint)
+    _add_where(program == EXPLAIN, parser, _add_images)
     add_debug_flag(parser)
+    if not training:
+        parser.set_defaults(eval_cand_size=None, random_seed=None)  # those of the checkpoint's run
     return parser
+
+
+def _add_where(wanted: bool, parser: Parser, add: Callable[[Parser], None]) -> None:
+    """Adds flags, or only their defaults."""
+    target = parser if wanted else Parser(add_help=False)
+    add(target)
+    if not wanted:
+        parser.set_defaults(**vars(target.parse_args([])))
 
 
 def _flag(group: Any, name: str, **settings: Any) -> None:
@@ -173,9 +198,6 @@ def _add_network(parser: Parser) -> None:
     group = parser.add_argument_group("network")
     group.add_argument("--encoder", choices=ENCODERS, default=RESNET32,
                        help="small is for processors")
-    group.add_argument("--encoder_checkpoint",
-                       help="take the encoder's weights from there: transfer learning")
-    _flag(group, "freeze_encoder", default=False, help="the encoder is not trained")
     group.add_argument("--attention_dim", type=_count, default=16, help="width of keys, queries")
     group.add_argument("--val_dim", type=_count, default=64, help="width of values")
     group.add_argument("--final_units", type=_count, default=256, help="the encoder's last width")
@@ -183,10 +205,14 @@ def _add_network(parser: Parser) -> None:
                        help="what makes weights of the attention's logits")
 
 
-def _add_recipe(group: Any) -> None:
-    group.add_argument("--random_seed", "--seed", dest="random_seed", action=OneValue,
-                       type=number_in(int, 0, 2 ** 31 - 1), default=1,
-                       help="of weights, batches and candidates")
+def _add_encoder_source(parser: Parser) -> None:
+    group = parser.add_argument_group("transfer learning")
+    group.add_argument("--encoder_checkpoint", help="take the encoder's weights from there")
+    _flag(group, "freeze_encoder", default=False, help="the encoder is not trained")
+
+
+def _add_recipe(parser: Parser) -> None:
+    group = parser.add_argument_group("recipe")
     group.add_argument("--batch_size", type=_count, default=128, help="queries per device")
     group.add_argument("--example_cand_size", type=_count, default=1024,
                        help="candidates of a training step, per device")
@@ -208,31 +234,33 @@ def _add_recipe(group: Any) -> None:
     group.add_argument("--alpha_intermediate", type=_share, default=0.5,
                        help="share of own values in the joint classification")
     _flag(group, "augment", default=True, help="random crop and flip of training images")
+    _flag(group, "flip", default=True,
+          help="false where mirrored images mean something else, such as digits")
 
 
-def _add_reference(parser: Parser) -> None:
+def _add_reference(parser: Parser, training: bool) -> None:
     group = parser.add_argument_group("the reference's ways")
     _flag(group, "parity", default=False, help="all of these as the reference has them")
-    texts = {
-        "shuffle": "batches and candidates are drawn, not taken in the order of the files",
-        "exclude_queries": "a query is never its own candidate",
-        "augment_evaluation_candidates": "crop and flip candidates when evaluating too",
-        "drop_test_tail": "leave out the test images that don't fill a batch",
-        "reference_denominators": "confidence of right and of wrong decisions over all images",
-        "validation_is_test": "validate on the test images",
-        "one_step_less": "train --num_steps minus 1 steps"}
+    _add_quirks(group, _EVALUATION_QUIRKS)
+    hidden = group if training else Parser(add_help=False)
+    _add_quirks(hidden, _TRAINING_QUIRKS)
+    hidden.add_argument("--l2_weight", type=_not_negative,
+                        help="penalty on the encoder's kernels, which the reference declares and "
+                             "never adds (default: {}, with --parity {})".format(
+                                 *QUIRKS["l2_weight"]))
+    if not training:
+        parser.set_defaults(l2_weight=None, **dict.fromkeys(_TRAINING_QUIRKS))
+
+
+def _add_quirks(group: Any, texts: Mapping[str, str]) -> None:
     for name, text in texts.items():
         ours, theirs = QUIRKS[name]
         _flag(group, name, help="{} (default: {}, with --parity {})".format(
             text, str(ours).lower(), str(theirs).lower()))
-    group.add_argument("--l2_weight", type=_not_negative,
-                       help="penalty on the encoder's kernels, which the reference declares and "
-                            "never adds (default: {}, with --parity {})".format(
-                                *QUIRKS["l2_weight"]))
 
 
-def _add_run(parser: Parser, program: str) -> None:
-    group = parser.add_argument_group("run")
+def _add_device(parser: Parser) -> None:
+    group = parser.add_argument_group("device")
     group.add_argument("--device", "--chip", dest="device", action=OneValue, default="auto",
                        choices=("auto", "npu", "gpu", "cpu"), help="what to compute on")
     group.add_argument("--device_id", type=_whole, help="which one")
@@ -240,19 +268,21 @@ def _add_run(parser: Parser, program: str) -> None:
                                                     "launcher's, which starts them")
     group.add_argument("--precision_mode", help="see docs/precision.md (default: by device)")
     group.add_argument("--loss_scale", help="a number, or dynamic")
-    group.add_argument("--train_url", "--output_path", dest="train_url", action=OneValue,
-                       default=DEFAULT_OUTPUT if program == TRAIN else None,
-                       help="folder for all that is written")
+
+
+def _add_output(parser: Parser, program: str) -> None:
+    parser.add_argument("--train_url", "--output_path", dest="train_url", action=OneValue,
+                        default=DEFAULT_OUTPUT if program == TRAIN else None,
+                        help="folder for all that is written (default: {})".format(
+                            DEFAULT_OUTPUT if program == TRAIN else "beside the checkpoint"))
+
+
+def _add_training(parser: Parser) -> None:
+    group = parser.add_argument_group("run")
     group.add_argument("--platform", choices=PLATFORMS, default=LINUX,
                        help="modelarts: write to --result, and copy that to --obs_dir at the end")
     group.add_argument("--result", default="/cache/result", help="see --platform")
     group.add_argument("--obs_dir", default="", help="see --platform; obs://… or a folder")
-    group.add_argument("--evaluation_batch_size", type=_count, default=128,
-                       help="images the network takes at a time")
-    _add_training(group) if program == TRAIN else _no_training(parser)
-
-
-def _add_training(group: Any) -> None:
     _flag(group, "resume", default=False, help="go on from the newest checkpoint")
     group.add_argument("--display_step", type=_count, default=500, help="steps between lines")
     group.add_argument("--val_step", type=_whole, default=400,
@@ -268,29 +298,37 @@ def _add_training(group: Any) -> None:
           help="write a timeline of one step, for chrome://tracing")
 
 
-def _no_training(parser: Parser) -> None:
-    parser.set_defaults(resume=False, display_step=1, val_step=0, save_step=0, pictures_every=0,
-                        checkpoint_minutes=0.0, keep_checkpoints=1, profiling=False)
-
-
-def _add_evaluation(parser: Parser, program: str) -> None:
+def _add_candidates(parser: Parser) -> None:
     group = parser.add_argument_group("evaluation")
-    group.add_argument("--eval_cand_size", type=_count, default=1024,
-                       help="candidates of an evaluation, out of the training images")
-    group.add_argument("--out_of_distribution", "--other_sets", type=_other_sets,
-                       default=() if program != EVALUATE else ("noise", "rotated"),
+    group.add_argument("--random_seed", "--seed", dest="random_seed", action=OneValue,
+                       type=number_in(int, 0, 2 ** 31 - 1), default=DEFAULT_SEED,
+                       help="of weights, batches and candidates (to evaluate, the checkpoint's)")
+    group.add_argument("--eval_cand_size", type=_count, default=DEFAULT_CANDIDATES,
+                       help="candidates of an evaluation, out of the training images (to "
+                            "evaluate, those of the checkpoint's run)")
+    group.add_argument("--evaluation_batch_size", type=_count, default=128,
+                       help="images the network takes at a time")
+
+
+def _add_other_sets(parser: Parser) -> None:
+    group = parser.add_argument_group("other distributions")
+    group.add_argument("--out_of_distribution", "--other_sets", dest="out_of_distribution",
+                       type=_other_sets, default=("noise", "rotated"),
                        help="sets to tell apart by confidence, comma-separated: "
                             + ", ".join(OTHER_SETS))
     group.add_argument("--other_count", type=_count, default=2000, help="images of each such set")
     group.add_argument("--other_data", help="folder that holds them (default: --data_path)")
-    group.add_argument("--gallery_count", type=_count, default=32, help="decisions shown")
-    parser.set_defaults(checkpoint=None, images=())
-    if program != TRAIN:
-        group.add_argument("--checkpoint", "--checkpoint_dir", dest="checkpoint",
-                           help="a run folder, a checkpoint in it, or the reference's")
-    if program == EXPLAIN:
-        group.add_argument("--images", nargs="+", default=(),
-                           help="image files, or folders of them (default: test images)")
+
+
+def _add_checkpoint(parser: Parser) -> None:
+    parser.add_argument("--checkpoint", "--checkpoint_dir", dest="checkpoint",
+                        help="a run folder, a checkpoint in it, or the reference's")
+    parser.add_argument("--gallery_count", type=_count, default=32, help="decisions shown")
+
+
+def _add_images(parser: Parser) -> None:
+    parser.add_argument("--images", nargs="+", default=(),
+                        help="image files, or folders of them (default: test images)")
 
 
 def _other_sets(text: str) -> Tuple[str, ...]:

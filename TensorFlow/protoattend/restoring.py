@@ -14,11 +14,14 @@ from protoattend.data.datasets import EMBEDDED
 from protoattend.network.architecture import Architecture, architecture_from
 from protoattend.network.checkpoints import load_weights
 from protoattend.network.prototype_network import PrototypeNetwork
-from protoattend.options import Options
+from protoattend.options import DEFAULT_CANDIDATES, DEFAULT_SEED, Options
 from protoattend.session import MODEL, TASK, Session, open_session, require_shape
 from protoattend.split_evaluation import SplitEvaluation
 
 DEFAULT_DATASET = "fashion_mnist"
+# What a checkpoint's run tells where no flag does, else these.
+_TAKEN = {"img_size": None, "num_classes": None, "validation_count": None,
+          "random_seed": DEFAULT_SEED, "eval_cand_size": DEFAULT_CANDIDATES}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,10 +48,13 @@ class Restored:
                        self.session.dataset_record(), config)
 
 
-def restore(options: Options) -> Restored:
+def restore(options: Options, folder_name: str) -> Restored:
     """Finds --checkpoint, then opens data and device.
 
-    Dataset, image size and network are the checkpoint's own, where it tells them.
+    Dataset, image size, candidates and network are the checkpoint's own, where it tells them.
+
+    Args:
+        folder_name: below the run's folder, where no other is given.
 
     Raises:
         ZooError: no such checkpoint, data or device; images that the network can't take.
@@ -56,7 +62,8 @@ def restore(options: Options) -> Restored:
     checkpoint = str(options.checkpoint)
     found = find_weights(checkpoint)
     options = as_trained(options, found.state)
-    options = dataclasses.replace(options, train_url=output_folder(options.train_url, checkpoint))
+    options = dataclasses.replace(options, train_url=output_folder(
+        options.train_url, checkpoint, folder_name))
     folder = make_folder(Path(options.train_url), "--output_path")
     session = open_session(options)
     architecture = architecture_from(found.state["network"]) if "network" in found.state \
@@ -69,7 +76,7 @@ def as_trained(options: Options, state: Dict[str, Any]) -> Options:
     """The options with what the flags leave open taken from the checkpoint's run."""
     config = state.get("config", {})
     dataset = options.dataset or config.get("dataset") or DEFAULT_DATASET
-    taken = {name: config.get(name) for name in ("img_size", "num_classes", "validation_count")
+    taken = {name: config.get(name, default) for name, default in _TAKEN.items()
              if getattr(options, name) is None}
     return dataclasses.replace(
         options, dataset=dataset,

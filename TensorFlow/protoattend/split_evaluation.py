@@ -33,7 +33,8 @@ def evaluation_candidates(session: Session) -> LabelledImages:
     found = candidate_database(session.dataset.train, options.eval_cand_size,
                                options.random_seed, options.shuffle)
     if options.augment_evaluation_candidates:
-        draws = draw(options.random_seed, 0, "evaluation candidates", len(found))
+        draws = draw(options.random_seed, 0, "evaluation candidates", len(found),
+                     options.flip)
         found = LabelledImages(augment(found.images, draws), found.labels)
     return found
 
@@ -56,7 +57,7 @@ class SplitEvaluation:
         # Each rank has batch norm statistics of its own; all evaluate with those of the first.
         self._share_statistics = tf_runtime.broadcast_in_graph(
             session.device, [weight for weight in network.weights if not weight.trainable])
-        self.tests = _whole_batches(session)
+        self.tests = evaluated_tests(session)
         warning = missing_classes_warning(self.candidates.labels, session.dataset.class_names)
         if warning is not None:
             session.say("warning: " + warning)
@@ -118,7 +119,7 @@ class SplitEvaluation:
         return {"prototypes": png_bytes(prototypes_picture(shown))}
 
 
-def _whole_batches(session: Session) -> LabelledImages:
+def evaluated_tests(session: Session) -> LabelledImages:
     """The test images; with --drop_test_tail only those that fill batches, as the reference."""
     tests = session.dataset.test
     if not session.options.drop_test_tail:

@@ -43,7 +43,7 @@ def batch_plan(session: Session) -> BatchPlan:
     options, place = session.options, session.place
     return BatchPlan(options.batch_size, options.example_cand_size, options.random_seed,
                      place.rank, place.world_size, options.shuffle, options.exclude_queries,
-                     options.augment)
+                     options.augment, options.flip)
 
 
 def settings_of(session: Session) -> Settings:

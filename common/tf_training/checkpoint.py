@@ -21,6 +21,7 @@ from common.tf_runtime import tf
 
 FORMAT = "tensorflow.training"
 VERSION = 1
+CHECKPOINTS = "ckpt"  # below a run folder
 BEST = "best"
 STATE = "state.json"
 PREFIX = "weights"
@@ -222,7 +223,7 @@ def find_checkpoint(path: Path) -> Path:
     path = Path(path)
     if path.is_file() or Path(str(path) + ".index").is_file():
         path = path.parent
-    for folder in (path / "ckpt", path):
+    for folder in (path / CHECKPOINTS, path):
         found = CheckpointFolder(folder).best() or CheckpointFolder(folder).newest()
         if found is not None:
             path = found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Callable, Mapping, NamedTuple, Union
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Union
 
 from common import tf_runtime
 from common.files import write_atomically
@@ -13,12 +13,12 @@ from common.results import run_record
 from common.run_events import telling_the_end
 from common.stop_signal import StopSignal
 from common.tf_runtime import TensorFlowDevice, tf
+from common.tf_training.checkpoint import CHECKPOINTS, STATE
 from common.tf_training.description import Evaluation, Subject
 from common.tf_training.progress import ProgressLines
 from common.tf_training.run_start import Targets, open_run_log, start_event
 from common.tf_training.step_graph import parameter_count
 
-FOLDER = "evaluation"  # below a run folder, where no other is given
 Files = Mapping[str, Union[str, bytes]]
 
 
@@ -51,10 +51,16 @@ class EvaluationRun:
     step: int
 
 
-def output_folder(asked: str, checkpoint: str) -> str:
-    """The folder that was asked for, else one beside the weights."""
+def output_folder(asked: Optional[str], checkpoint: str, name: str = "evaluation") -> str:
+    """The folder that was asked for, else one of that name in the run's folder."""
     place = Path(checkpoint)
-    return asked or str((place if place.is_dir() else place.parent) / FOLDER)
+    if not place.is_dir():
+        place = place.parent
+    if (place / STATE).exists():
+        place = place.parent
+    if place.name == CHECKPOINTS:
+        place = place.parent
+    return asked or str(place / name)
 
 
 def run_evaluation(run: EvaluationRun, build: Callable[[Any], Evaluator]) -> None:

@@ -18,6 +18,7 @@ from common.run_log import RunLog
 from common.stop_signal import StopSignal
 from common.tf_runtime import TensorFlowDevice, tf
 from common.tf_training.checkpoint import (
+    CHECKPOINTS,
     CheckpointFolder,
     Saved,
     first_line,
@@ -129,7 +130,7 @@ class _Run:
         self.global_batch = settings.batch_size * device.place.world_size
         self.lines = ProgressLines(settings.steps, self.global_batch, settings.log_every,
                                    self.first)
-        self.checkpoints = CheckpointFolder(Path(settings.output_path) / "ckpt", settings.keep)
+        self.checkpoints = CheckpointFolder(Path(settings.output_path) / CHECKPOINTS, settings.keep)
         self.step, self.taken, self.lived = 0, 0, 0
         self.best = dict(_NO_BEST)
         self._skips_in_a_row = 0

@@ -28,11 +28,15 @@ class Draws:
         return Draws(self.offsets[first:first + count], self.flips[first:first + count])
 
 
-def draw(seed: int, step: int, stream: str, count: int) -> Draws:
-    """The draws of a step; each stream, by its name, has draws of its own."""
+def draw(seed: int, step: int, stream: str, count: int, flip: bool = True) -> Draws:
+    """The draws of a step; each stream, by its name, has draws of its own.
+
+    Args:
+        flip: mirrors half of the images; none where what they show has a left and a right.
+    """
     generator = np.random.RandomState([seed, zlib.crc32(stream.encode("utf-8")), step])
     offsets = generator.randint(0, 2 * PADDING + 1, (count, 2))
-    return Draws(offsets, generator.randint(0, 2, count).astype(bool))
+    return Draws(offsets, generator.randint(0, 2, count).astype(bool) & flip)
 
 
 def augment(images: np.ndarray, draws: Draws) -> np.ndarray:

@@ -20,7 +20,8 @@ class BatchPlan:
         shuffle: draw at random; in the order of the data when False, as the reference.
         exclude_queries: a step's queries are not among its candidates; the reference doesn't
             look.
-        augment: random crop and flip.
+        augment: random crop, and flip left to right.
+        flip: False leaves the flip out.
 
     Raises:
         UsageError: a number out of range.
@@ -34,6 +35,7 @@ class BatchPlan:
     shuffle: bool = True
     exclude_queries: bool = True
     augment: bool = True
+    flip: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.rank < self.world_size:

@@ -42,12 +42,13 @@ class StepBatches:
     def _augmented_queries(self, images: np.ndarray, step: int) -> np.ndarray:
         """Drawn for the global batch, so that many ranks see what one would."""
         plan = self._plan
-        draws = draw(plan.seed, step, "queries", plan.global_batch)
+        draws = draw(plan.seed, step, "queries", plan.global_batch, plan.flip)
         return augment(images, draws.part(plan.rank * plan.batch_size, plan.batch_size))
 
     def _augmented_candidates(self, images: np.ndarray, step: int) -> np.ndarray:
-        stream = "candidates of rank {}".format(self._plan.rank)
-        return augment(images, draw(self._plan.seed, step, stream, len(images)))
+        plan = self._plan
+        stream = "candidates of rank {}".format(plan.rank)
+        return augment(images, draw(plan.seed, step, stream, len(images), plan.flip))
 
 
 def first_batches_sha256(split: LabelledImages, plan: BatchPlan) -> str:

@@ -56,11 +56,6 @@ class Decisions:
         return np.take_along_axis(self.class_weights, self.predicted[:, None], axis=1)[:, 0]
 
     @property
-    def largest_class_weight(self) -> np.ndarray:
-        """What the reference calls confidence: the weight of the class that has most, (N,)."""
-        return self.class_weights.max(axis=1)
-
-    @property
     def right(self) -> np.ndarray:
         """Whether the predicted class is the label: (N,) bool."""
         return self.predicted == self.labels

@@ -151,6 +151,7 @@ def test_the_middle_window_unmirrored_is_the_image_itself() -> None:
 
 
 def test_every_offset_and_both_sides_are_drawn() -> None:
+    assert not draw(0, 0, "queries", 2000, flip=False).flips.any()
     draws = draw(0, 0, "queries", 2000)
     assert np.bincount(draws.offsets[:, 0]).min() > 300 and draws.offsets.max() == 2 * PADDING
     assert np.bincount(draws.offsets[:, 1]).min() > 300

@@ -30,7 +30,6 @@ def test_confidence_is_the_weight_of_the_predicted_class_even_where_another_has_
     two = dataclasses.replace(decisions([0, 0], [0, 0], [1, 1]), mixed_logits=logits,
                               class_weights=weights)
     np.testing.assert_array_equal(two.confidence, np.array([0.2, 0.6], np.float32))
-    np.testing.assert_array_equal(two.largest_class_weight, np.array([0.8, 0.6], np.float32))
 
 
 def test_a_decision_is_right_where_the_mix_says_the_label():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from common.errors import UsageError
-from protoattend.options import EVALUATE, QUIRKS, TRAIN, make_parser, parse_options
+from protoattend.options import EVALUATE, EXPLAIN, QUIRKS, TRAIN, make_parser, parse_options
 
 # The flags of the original README with their defaults, or this project's where they differ.
 ORIGINAL = {
@@ -81,3 +83,20 @@ def test_the_recorded_configuration_has_no_folder():
     config = parse_options(TRAIN, ["--data_path", "/somewhere", "--output_path", "/else"]).config()
     assert not [value for value in config.values() if value in ("/somewhere", "/else")]
     assert config["num_steps"] == 100000
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+def test_the_readme_tells_every_flag(readme):
+    text = (Path(__file__).resolve().parents[1] / readme).read_text(encoding="utf-8")
+    flags = {action.option_strings[0] for program in (TRAIN, EVALUATE, EXPLAIN)
+             for action in make_parser(program)._actions} - {"-h"}
+    assert not [flag for flag in sorted(flags) if "`{}`".format(flag) not in text
+                and flag + " " not in text and flag + "=" not in text]
+
+
+@pytest.mark.parametrize("program, word", [
+    (EVALUATE, "--num_steps=3"), (EXPLAIN, "--l2_weight=1"), (TRAIN, "--gallery_count=3"),
+    (EXPLAIN, "--out_of_distribution=noise"), (EVALUATE, "--one_step_less")])
+def test_a_flag_that_would_change_nothing_is_not_known(program, word):
+    with pytest.raises(UsageError, match="unrecognized arguments"):
+        parse_options(program, ["--checkpoint", "x", word] if program != TRAIN else [word])
