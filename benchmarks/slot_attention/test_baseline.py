@@ -11,6 +11,7 @@ from typing import Dict, NamedTuple
 
 import numpy as np
 import pytest
+from packed_arrays import load, load_either
 
 pytest.importorskip("tensorflow")
 
@@ -35,11 +36,6 @@ class Case(NamedTuple):
     exact: Dict[str, np.ndarray]
 
 
-def load(path: Path) -> Dict[str, np.ndarray]:
-    with np.load(str(path), allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
-
-
 def group(stored: Dict[str, np.ndarray], prefix: str) -> Dict[str, np.ndarray]:
     return {key[len(prefix) + 1:]: value for key, value in stored.items()
             if key.startswith(prefix + ":") and not key.endswith(WITHOUT_GRADIENT)}
@@ -49,13 +45,15 @@ def group(stored: Dict[str, np.ndarray], prefix: str) -> Dict[str, np.ndarray]:
     pytest.param("object_discovery", marks=pytest.mark.slow), "set_prediction"])
 def case(request, tmp_path_factory):
     stem = "slot_attention_" + NAMES[request.param]
-    fixture = FIXTURES / (stem + "_public.npz")
-    output = tmp_path_factory.mktemp("baseline") / "found.npz"
+    stored = load_either(FIXTURES / (stem + "_public"))
+    folder = tmp_path_factory.mktemp("baseline")
+    fixture, output = folder / "fixture.npz", folder / "found.npz"
+    np.savez(str(fixture), **stored)
     subprocess.run(
         [sys.executable, "-m", "benchmarks.slot_attention.fixture_run", "--task", request.param,
          "--fixture", str(fixture), "--output", str(output)],
         cwd=str(CHECKOUT), env=dict(os.environ, PYTHONPATH=str(CHECKOUT)), check=True)
-    return Case(load(output), load(fixture), load(FIXTURES / (stem + "_f64ref_public.npz")))
+    return Case(load(output), stored, load(FIXTURES / (stem + "_f64ref_public.npz")))
 
 
 def test_every_weight_of_the_baseline_is_one_of_the_references(case):

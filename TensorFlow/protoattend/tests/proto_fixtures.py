@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Dict
 
 import numpy as np
+from packed_arrays import load_either
 
 from common.tf_training.named_weights import named_weights
 from protoattend.network.checkpoints import reference_name
@@ -16,9 +17,8 @@ FIXTURES = Path(__file__).resolve().parents[3] / "tests" / "fixtures" / "protoat
 
 
 def arrays(name: str) -> Dict[str, np.ndarray]:
-    """All arrays of one file, `<name>.npz`."""
-    with np.load(str(FIXTURES / (name + ".npz")), allow_pickle=False) as stored:
-        return {key: stored[key] for key in stored.files}
+    """All arrays of one file, `<name>.npz`, packed or not."""
+    return load_either(FIXTURES / name)
 
 
 def group(stored: Dict[str, np.ndarray], prefix: str) -> Dict[str, np.ndarray]:

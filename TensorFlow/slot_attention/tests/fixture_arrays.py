@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Dict
 
 import numpy as np
+from packed_arrays import load_either
 
 FIXTURES = Path(__file__).resolve().parents[3] / "tests" / "fixtures" / "slot_attention"
 SAMPLED = slice(None, None, 4)
 
 
 def arrays(name: str) -> Dict[str, np.ndarray]:
-    """All arrays of one file, `<name>_public.npz`."""
-    return arrays_of(FIXTURES / (name + "_public.npz"))
+    """All arrays of one file, `<name>_public.npz`, packed or not."""
+    return load_either(FIXTURES / (name + "_public"))
 
 
 def arrays_of(path: Path) -> Dict[str, np.ndarray]:
