@@ -197,7 +197,7 @@ def _add_data(parser: Parser) -> None:
 def _add_network(parser: Parser) -> None:
     group = parser.add_argument_group("network")
     group.add_argument("--encoder", choices=ENCODERS, default=RESNET32,
-                       help="small is for processors")
+                       help="medium and small are for processors")
     group.add_argument("--attention_dim", type=_count, default=16, help="width of keys, queries")
     group.add_argument("--val_dim", type=_count, default=64, help="width of values")
     group.add_argument("--final_units", type=_count, default=256, help="the encoder's last width")

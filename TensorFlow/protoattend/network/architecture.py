@@ -7,8 +7,8 @@ from typing import Any, Dict, Tuple
 
 SPARSEMAX, SOFTMAX = "sparsemax", "softmax"
 NORMALIZATIONS = (SPARSEMAX, SOFTMAX)
-RESNET32, SMALL = "resnet32", "small"
-ENCODERS = (RESNET32, SMALL)
+RESNET32, MEDIUM, SMALL = "resnet32", "medium", "small"
+ENCODERS = (RESNET32, MEDIUM, SMALL)
 
 
 @dataclasses.dataclass(frozen=True)

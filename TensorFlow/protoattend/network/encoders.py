@@ -1,16 +1,32 @@
-"""From images to feature vectors: ResNet-32, and a small network for processors."""
+"""From images to feature vectors: ResNet-32, and plain networks for processors."""
 
 from __future__ import annotations
 
-from typing import List, NamedTuple
+from typing import List, NamedTuple, Sequence
 
 from common.tf_runtime import tf
-from protoattend.network.architecture import RESNET32, Architecture
+from protoattend.network.architecture import MEDIUM, RESNET32, SMALL, Architecture
 from protoattend.network.layers import BatchNorm, Convolution, Moments
 
 STAGE_CHANNELS = (16, 32, 64)
 BLOCKS = 5
-SMALL_CHANNELS = (32, 64, 128)
+
+
+class PlainLayer(NamedTuple):
+    """A convolution of size x size pixels."""
+
+    size: int
+    outputs: int
+    stride: int
+
+
+# An eighth and two fifths of ResNet-32's operations.
+PLAIN = {
+    SMALL: (PlainLayer(5, 32, 2), PlainLayer(3, 64, 1), PlainLayer(3, 64, 2),
+            PlainLayer(3, 128, 2)),
+    MEDIUM: (PlainLayer(3, 32, 1), PlainLayer(3, 64, 2), PlainLayer(3, 64, 1),
+             PlainLayer(3, 128, 2), PlainLayer(3, 128, 1)),
+}
 
 
 class Features(NamedTuple):
@@ -72,21 +88,21 @@ class ResidualBlock(tf.keras.layers.Layer):
         return tf.nn.relu(kept + second.output)
 
 
-class SmallEncoder(tf.keras.layers.Layer):
-    """Four convolutions with batch norm, for processors: a fifth of ResNet-32's operations."""
+class PlainEncoder(tf.keras.layers.Layer):
+    """Convolutions with batch norm, one after the other, for processors."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, layers: Sequence[PlainLayer]) -> None:
         super().__init__()
-        self.width = SMALL_CHANNELS[-1]
-        first, second, third = SMALL_CHANNELS
-        sizes = ((5, channels, first, 2), (3, first, second, 1), (3, second, second, 2),
-                 (3, second, third, 2))
+        self.width = layers[-1].outputs
         self._pairs = []
-        for number, size in enumerate(sizes):
-            pair = Convolution(*size), BatchNorm(size[2])
-            for name, layer in zip(("convolution{}", "norm{}"), pair):
-                setattr(self, name.format(number), layer)
+        inputs = channels
+        for number, layer in enumerate(layers):
+            pair = (Convolution(layer.size, inputs, layer.outputs, layer.stride),
+                    BatchNorm(layer.outputs))
+            for name, part in zip(("convolution{}", "norm{}"), pair):
+                setattr(self, name.format(number), part)
             self._pairs.append(pair)
+            inputs = layer.outputs
 
     def encode(self, images: tf.Tensor, training: bool) -> Features:
         """(B, H, W, C) to (B, 128)."""
@@ -105,5 +121,7 @@ def _note(moments: List[Moments], *normalised) -> None:
 
 def make_encoder(architecture: Architecture) -> tf.keras.layers.Layer:
     """The encoder that an architecture names."""
-    kind = ResNet32 if architecture.encoder == RESNET32 else SmallEncoder
-    return kind(architecture.image_shape[-1])
+    channels = architecture.image_shape[-1]
+    if architecture.encoder == RESNET32:
+        return ResNet32(channels)
+    return PlainEncoder(channels, PLAIN[architecture.encoder])
