@@ -6,22 +6,24 @@ import importlib.util
 import socket
 import sys
 
+import numpy as np
 import pytest
-from proto_runs import COMMON, events, finish, start
+from proto_runs import events, finish, start
 
 pytestmark = [
     pytest.mark.tensorflow, pytest.mark.slow,
     pytest.mark.skipif(importlib.util.find_spec("horovod") is None or sys.version_info >= (3, 8),
                        reason="Horovod is not installed in this environment")]
-STEPS = 150
+STEPS = 200
 
 
 def _words(folder, batch):
-    return COMMON + ["--encoder", "small", "--example_cand_size", "32", "--display_step", "50",
-                     "--pictures_every", "0", "--val_step", "75", "--save_step", "0",
-                     "--init_learning_rate", "0.003", "--decay_every", "50",
-                     "--scale_learning_rate=false", "--num_steps", str(STEPS),
-                     "--batch_size", str(batch), "--output_path", str(folder)]
+    return ["--device", "cpu", "--dataset", "digits", "--img_size", "14", "--flip=false",
+            "--encoder", "small", "--example_cand_size", "64", "--eval_cand_size", "200",
+            "--display_step", "50", "--pictures_every", "0", "--val_step", "100",
+            "--save_step", "0", "--init_learning_rate", "0.002", "--decay_every", "50",
+            "--scale_learning_rate=false", "--num_steps", str(STEPS),
+            "--batch_size", str(batch), "--output_path", str(folder)]
 
 
 def _free_port():
@@ -45,15 +47,21 @@ def runs(tmp_path_factory):
 
 
 def _accuracies(folder, rank=0):
-    return [event["metrics"]["accuracy"] for event in events(folder, "evaluation", rank)]
+    return [event["metrics"]["encoder_accuracy"] for event in events(folder, "evaluation", rank)]
+
+
+def _losses(folder, rank=0):
+    return [event["loss"] for event in events(folder, "step", rank)]
 
 
 def test_two_ranks_learn_what_one_learns(runs):
     one, two = (_accuracies(folder)[-1] for folder in runs)
-    assert one > 0.9 and abs(one - two) < 0.05
+    assert one > 0.8 and abs(one - two) < 0.08
+    one, two = (np.mean(_losses(folder)[-50:]) for folder in runs)
+    assert two == pytest.approx(one, rel=0.15)
 
 
 def test_ranks_agree_on_every_loss_and_on_every_evaluation(runs):
-    losses = [[event["loss"] for event in events(runs[1], "step", rank)] for rank in range(2)]
+    losses = [_losses(runs[1], rank) for rank in range(2)]
     assert losses[0] == losses[1] and len(losses[0]) == STEPS
     assert _accuracies(runs[1], 0) == _accuracies(runs[1], 1)
