@@ -12,8 +12,6 @@ from typing import Callable, List
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parent
-# All tests read the fixtures by one module there.
-sys.path.insert(0, str(CHECKOUT / "tests" / "fixtures"))
 FRAMEWORKS = {"pytorch": "torch", "tensorflow": "tensorflow"}
 
 

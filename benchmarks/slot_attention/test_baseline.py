@@ -11,7 +11,8 @@ from typing import Dict, NamedTuple
 
 import numpy as np
 import pytest
-from packed_arrays import load, load_either
+
+from tests.fixtures.packed_arrays import load, load_either
 
 pytest.importorskip("tensorflow")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Dict
 
 import numpy as np
-from packed_arrays import load_either
 
 from common.tf_training.named_weights import named_weights
 from protoattend.network.checkpoints import reference_name
+from tests.fixtures.packed_arrays import load_either
 
 FIXTURES = Path(__file__).resolve().parents[3] / "tests" / "fixtures" / "protoattend"
 

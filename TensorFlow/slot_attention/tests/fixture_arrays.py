@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Dict
 
 import numpy as np
-from packed_arrays import load_either
+
+from tests.fixtures.packed_arrays import load_either
 
 FIXTURES = Path(__file__).resolve().parents[3] / "tests" / "fixtures" / "slot_attention"
 SAMPLED = slice(None, None, 4)
