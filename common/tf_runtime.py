@@ -392,6 +392,18 @@ def can_call_the_host(device: TensorFlowDevice) -> bool:
     return device.kind != "npu"
 
 
+def has_slow_gradients(device: TensorFlowDevice) -> bool:
+    """Whether convolutions go by TensorFlow 1's own kernels, whose gradients are slow.
+
+    They do on processors, but for builds that have oneDNN (MKL) inside.
+    """
+    if device.kind != "cpu" or version_numbers(str(tf.__version__)) >= (2,):
+        return False
+    from tensorflow.python import pywrap_tensorflow
+
+    return not pywrap_tensorflow.IsMklEnabled()
+
+
 def memory_peak(device: TensorFlowDevice) -> int:
     """The most memory used so far, in bytes: the accelerator's where it tells, else the host's."""
     if device.kind == "gpu" and hasattr(tf.config.experimental, "get_memory_info"):

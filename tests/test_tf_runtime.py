@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -475,3 +476,9 @@ def test_lists_that_the_user_gives_are_added_to(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv(name, "Conv2D")
     tf_runtime.keep_in_float32(["MatMul", "Conv2D"])
     assert [os.environ[name] for name in names] == ["Conv2D,MatMul"] * 4
+
+
+def test_gradients_are_slow_on_processors_under_tensorflow_1_alone() -> None:
+    assert tf_runtime.has_slow_gradients(CPU) is tf.__version__.startswith("1.")
+    for kind in ("gpu", "npu"):
+        assert not tf_runtime.has_slow_gradients(dataclasses.replace(CPU, kind=kind))

@@ -66,7 +66,7 @@ def build_training(session: Session, architecture: Architecture,
     """
     def build(inputs: Inputs) -> TrainingGraph:
         options = session.options
-        network = PrototypeNetwork(architecture)
+        network = PrototypeNetwork(architecture, tf_runtime.has_slow_gradients(inputs.device))
         attended, updates = _forward(network, inputs.batch, options)
         labels = inputs.batch["labels"]
         losses = losses_of(attended, labels, options.epsilon_sparsity)

@@ -6,7 +6,14 @@ from typing import List, NamedTuple, Sequence
 
 from common.tf_runtime import tf
 from protoattend.network.architecture import MEDIUM, RESNET32, SMALL, Architecture
-from protoattend.network.layers import BatchNorm, Convolution, Moments
+from protoattend.network.fast_layers import normalised_convolution
+from protoattend.network.layers import (
+    NORM_EPSILON,
+    BatchNorm,
+    Convolution,
+    Moments,
+    Normalised,
+)
 
 STAGE_CHANNELS = (16, 32, 64)
 BLOCKS = 5
@@ -43,16 +50,16 @@ class ResNet32(tf.keras.layers.Layer):
     the end a mean over the whole image, which for 28x28 is the reference's 7x7 pooling.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, fast: bool = False) -> None:
         super().__init__()
-        self.width = STAGE_CHANNELS[-1]
+        self.width, self.fast = STAGE_CHANNELS[-1], fast
         self.entry = Convolution(3, channels, STAGE_CHANNELS[0])
         self.entry_norm = BatchNorm(STAGE_CHANNELS[0])
         self._blocks = []
         inputs = STAGE_CHANNELS[0]
         for stage, outputs in enumerate(STAGE_CHANNELS):
             for number in range(BLOCKS):
-                block = ResidualBlock(inputs, outputs, 2 if stage and not number else 1)
+                block = ResidualBlock(inputs, outputs, 2 if stage and not number else 1, fast)
                 setattr(self, "stage{}_block{}".format(stage, number), block)
                 self._blocks.append(block)
                 inputs = outputs
@@ -60,9 +67,9 @@ class ResNet32(tf.keras.layers.Layer):
     def encode(self, images: tf.Tensor, training: bool) -> Features:
         """(B, H, W, C) to (B, 64)."""
         moments: List[Moments] = []
-        entered = self.entry_norm.normalise(self.entry(images), training)
+        entered = _layer(self.entry, self.entry_norm, images, training, True, self.fast)
         _note(moments, entered)
-        hidden = tf.nn.relu(entered.output)
+        hidden = entered.output
         for block in self._blocks:
             hidden = block.forward(hidden, training, moments)
         return Features(tf.reduce_mean(hidden, axis=[1, 2]), moments)
@@ -71,8 +78,9 @@ class ResNet32(tf.keras.layers.Layer):
 class ResidualBlock(tf.keras.layers.Layer):
     """Two 3x3 convolutions with batch norm, and a shortcut around them."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, fast: bool = False) -> None:
         super().__init__()
+        self.fast = fast
         self.first = Convolution(3, inputs, outputs, stride)
         self.first_norm = BatchNorm(outputs)
         self.second = Convolution(3, outputs, outputs)
@@ -81,8 +89,8 @@ class ResidualBlock(tf.keras.layers.Layer):
 
     def forward(self, images: tf.Tensor, training: bool, moments: List[Moments]) -> tf.Tensor:
         """Adds its moments to `moments`."""
-        first = self.first_norm.normalise(self.first(images), training)
-        second = self.second_norm.normalise(self.second(tf.nn.relu(first.output)), training)
+        first = _layer(self.first, self.first_norm, images, training, True, self.fast)
+        second = _layer(self.second, self.second_norm, first.output, training, False, self.fast)
         _note(moments, first, second)
         kept = images if self.shortcut is None else self.shortcut(images)
         return tf.nn.relu(kept + second.output)
@@ -91,9 +99,9 @@ class ResidualBlock(tf.keras.layers.Layer):
 class PlainEncoder(tf.keras.layers.Layer):
     """Convolutions with batch norm, one after the other, for processors."""
 
-    def __init__(self, channels: int, layers: Sequence[PlainLayer]) -> None:
+    def __init__(self, channels: int, layers: Sequence[PlainLayer], fast: bool = False) -> None:
         super().__init__()
-        self.width = layers[-1].outputs
+        self.width, self.fast = layers[-1].outputs, fast
         self._pairs = []
         inputs = channels
         for number, layer in enumerate(layers):
@@ -109,19 +117,30 @@ class PlainEncoder(tf.keras.layers.Layer):
         moments: List[Moments] = []
         hidden = images
         for convolution, norm in self._pairs:
-            normalised = norm.normalise(convolution(hidden), training)
+            normalised = _layer(convolution, norm, hidden, training, True, self.fast)
             _note(moments, normalised)
-            hidden = tf.nn.relu(normalised.output)
+            hidden = normalised.output
         return Features(tf.reduce_mean(hidden, axis=[1, 2]), moments)
+
+
+def _layer(convolution: Convolution, norm: BatchNorm, images: tf.Tensor, training: bool,
+           rectified: bool, fast: bool) -> Normalised:
+    """Convolution, batch norm and, where `rectified`, ReLU."""
+    if fast and training and convolution.size == 3:
+        found = normalised_convolution(images, convolution.kernel, norm.gamma, norm.beta,
+                                       NORM_EPSILON, convolution.stride, rectified)
+        return Normalised(found.outputs, Moments(norm, found.mean, found.variance))
+    plain = norm.normalise(convolution(images), training)
+    return plain._replace(output=tf.nn.relu(plain.output)) if rectified else plain
 
 
 def _note(moments: List[Moments], *normalised) -> None:
     moments.extend(found.moments for found in normalised if found.moments is not None)
 
 
-def make_encoder(architecture: Architecture) -> tf.keras.layers.Layer:
-    """The encoder that an architecture names."""
+def make_encoder(architecture: Architecture, fast: bool = False) -> tf.keras.layers.Layer:
+    """The encoder that an architecture names; `fast`: by fast_layers."""
     channels = architecture.image_shape[-1]
     if architecture.encoder == RESNET32:
-        return ResNet32(channels)
-    return PlainEncoder(channels, PLAIN[architecture.encoder])
+        return ResNet32(channels, fast)
+    return PlainEncoder(channels, PLAIN[architecture.encoder], fast)

@@ -1,12 +1,12 @@
-"""A 3x3 convolution that is fast on processors under TensorFlow 1.15; the same mathematics.
+"""A 3x3 convolution and its gradients, fast on processors under TensorFlow 1.15.
 
-There tf.nn.conv2d runs forward at a good rate, but the gradient of its kernel at a third of it,
-and with few channels even the forward pass is held up by moving numbers about.
+There tf.nn.conv2d is good forward, but the gradient of its kernel runs at a third of that rate, and
+with few channels every pass is held up by moving numbers about.
 """
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional, Tuple
+from typing import Optional, Tuple
 
 from common.tf_runtime import tf
 
@@ -16,19 +16,10 @@ _SHIFTS = (-1, 0, 1)
 
 
 def convolve(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """tf.nn.conv2d with stride 1 and padding SAME: (B, H, W, C) by (3, 3, C, O) to (B, H, W, O)."""
-    return _convolve(images, tf.convert_to_tensor(kernel))
+    """tf.nn.conv2d with stride 1 and padding SAME: (B, H, W, C) by (3, 3, C, O) to (B, H, W, O).
 
-
-@tf.custom_gradient
-def _convolve(images: tf.Tensor, kernel: tf.Tensor) -> Tuple[tf.Tensor, Callable[..., Any]]:
-    def gradient(upstream: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
-        turned = tf.transpose(tf.reverse(kernel, axis=[0, 1]), [0, 1, 3, 2])
-        return _forward(upstream, turned), kernel_gradient(images, upstream)
-    return _forward(images, kernel), gradient
-
-
-def _forward(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    Differentiate it by image_gradient and kernel_gradient.
+    """
     width, outputs = images.shape.as_list()[2], kernel.shape.as_list()[3]
     if outputs > FEW_OUTPUTS or width % 2:
         return tf.nn.conv2d(images, kernel, strides=[1, 1, 1, 1], padding="SAME")
@@ -46,9 +37,14 @@ def _in_pairs(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     return tf.reshape(pairs, [-1, height, width, outputs])
 
 
+def image_gradient(kernel: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
+    """The gradient (B, H, W, C) of convolve's images: a convolution by the kernel turned round."""
+    return convolve(upstream, tf.transpose(tf.reverse(kernel, axis=[0, 1]), [0, 1, 3, 2]))
+
+
 def kernel_gradient(images: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
-    """The gradient (3, 3, C, O) of the kernel, from images (B, H, W, C) and (B, H, W, O)."""
-    size = _chunk_size(images.shape.as_list()[0])
+    """The gradient (3, 3, C, O) of convolve's kernel, from images and upstream (B, H, W, O)."""
+    size = chunk_size(images.shape.as_list()[0])
     if size is None:
         return _as_one_product(images, upstream)
 
@@ -62,7 +58,7 @@ def kernel_gradient(images: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
                          back_prop=False)[1]
 
 
-def _chunk_size(images: Optional[int]) -> Optional[int]:
+def chunk_size(images: Optional[int]) -> Optional[int]:
     """How many images to take at a time; None for all."""
     sizes = [size for size in range(CHUNK // 2, CHUNK + 1) if images and images % size == 0]
     return max(sizes) if sizes and images != max(sizes) else None

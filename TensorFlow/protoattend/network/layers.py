@@ -24,7 +24,7 @@ class Convolution(tf.keras.layers.Layer):
 
     def __init__(self, size: int, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
-        self.stride = stride
+        self.size, self.stride = size, stride
         self.kernel = self.add_weight(name="kernel", shape=(size, size, inputs, outputs),
                                       initializer="glorot_uniform")
 

@@ -22,10 +22,10 @@ class Encoded(NamedTuple):
 class PrototypeNetwork(tf.keras.layers.Layer):
     """ProtoAttend (Arik and Pfister 2020, figure 1): one encoder, three heads, one classifier."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, fast: bool = False) -> None:
         super().__init__()
         self.architecture = architecture
-        self.encoder = make_encoder(architecture)
+        self.encoder = make_encoder(architecture, fast)
         self.representation = Dense(self.encoder.width, architecture.final_units)
         self.representation_norm = LayerNorm(architecture.final_units)
         self.key = Dense(architecture.final_units, architecture.attention_dim)
