@@ -16,6 +16,10 @@ COMMANDS: Dict[str, Tuple[str, str]] = {
     "launch": ("common.commands.launch", "runs a case of a network: zoo launch MODEL CASE [flags]"),
     "data": ("common.commands.data", "datasets: zoo data list|prepare|verify"),
     "record": ("common.commands.record", "keeps a finished run in results/"),
+    "parse": ("common.commands.parse", "any known training log to series and a summary"),
+    "compare": ("common.commands.compare", "GPU against NPU, or any runs, with verdicts"),
+    "report": ("common.commands.report", "one HTML page of a run, or of several compared"),
+    "regress": ("common.commands.regress", "runs a tier and gates: PASS, REGRESS, INCONCLUSIVE"),
     "table": ("common.commands.table", "writes or checks the result tables of the READMEs"),
 }
 

@@ -8,6 +8,8 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from common.cards.card_reader import Scalar, Section, load_yaml
 from common.errors import UsageError
+from common.gate.tiers import TierRules, read_gate
+from common.logs.log_format import LogFormat, read_formats
 
 SCHEMA_VERSION = 1
 FILE_NAME = "model.yaml"
@@ -134,6 +136,7 @@ class Task:
     metric: Metric
     speed_margin: float
     cases: Dict[str, Case]
+    gate: Dict[str, TierRules] = dataclasses.field(default_factory=dict)
 
     def entry_flag(self, action: str, launcher_flag: str) -> str:
         """The name under which an entry point knows a flag of the launcher."""
@@ -164,6 +167,7 @@ class ModelCard:
     smoke_case: str
     tasks: Dict[str, Task]
     published: Tuple[PublishedTable, ...]
+    logs: Tuple[LogFormat, ...] = ()
 
     def task(self, name: Optional[str]) -> Task:
         """A task by name, the default one for None; UsageError names the tasks there are."""
@@ -196,6 +200,7 @@ def read_card(path: Path) -> ModelCard:
         smoke_case=top.value("smoke_case", str),
         tasks=_tasks(top),
         published=tuple(_published(part) for part in top.section_list("published")),
+        logs=read_formats(top.section_list("logs")),
     )
     top.done()
     _check_names(top, card)
@@ -249,8 +254,15 @@ def _task(section: Section, name: str, case_network: str) -> Task:
             for case, part in section.sections("cases").items()
         },
     )
+    task = dataclasses.replace(task, gate=_gate(section, task))
     section.done()
     return task
+
+
+def _gate(section: Section, task: Task) -> Dict[str, TierRules]:
+    if not section.has("gate"):
+        return {}
+    return read_gate(section.section("gate"), task.metric, task.speed_margin, tuple(task.cases))
 
 
 def _entry_points(section: Section) -> Dict[str, str]:

@@ -28,7 +28,7 @@ def launch(request: Request, terminal: Terminal) -> int:
     plan = request.plan()
     claim = _claim(plan)
     moves = [(claim.folder, claim.moved_to)] if claim.moved_to is not None else []
-    place = place_log(claim.folder, Path(plan.contract_log), plan.resume, moves)
+    place = _place(request, claim, plan, moves)
     request = with_moved_paths(request, moves)
     for remark in _remarks(request, moves, place):
         terminal.say(remark)
@@ -41,6 +41,14 @@ def launch(request: Request, terminal: Terminal) -> int:
             place.contract.release()
         if request.port is not None:
             request.port.release()
+
+
+def _place(
+    request: Request, claim: run_folder.Claim, plan: Plan, moves: List[Tuple[Path, Path]]
+) -> LogPlace:
+    if request.log_in_run_folder:
+        return LogPlace(claim.folder / Path(plan.contract_log).name, None, "")
+    return place_log(claim.folder, Path(plan.contract_log), plan.resume, moves)
 
 
 def _claim(plan: Plan) -> run_folder.Claim:

@@ -43,13 +43,18 @@ class Target:
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """A launch that was asked for, understood and checked, but not begun."""
+    """A launch that was asked for, understood and checked, but not begun.
+
+    log_in_run_folder keeps rank 0's log away from the contract's path, where the user's last run
+    has its own.
+    """
 
     target: Target
     flags: LaunchFlags
     around: Surroundings
     port: Optional[PortReservation]
     remarks: Tuple[str, ...]
+    log_in_run_folder: bool = False
 
     def plan(self) -> Plan:
         """The plan of this request."""

@@ -25,11 +25,16 @@ KEY = 18  # width of the piece of a line in the legend
 
 
 class Axis(NamedTuple):
-    """The range an axis shows and the numbers written on it."""
+    """The range an axis shows and the numbers written on it, or other texts in their place."""
 
     low: float
     high: float
     ticks: Tuple[float, ...]
+    labels: Tuple[str, ...] = ()
+
+    def texts(self) -> Tuple[str, ...]:
+        """What is written at each tick."""
+        return self.labels or tuple(as_text(tick) for tick in self.ticks)
 
 
 class Entry(NamedTuple):
@@ -82,7 +87,7 @@ def plot(across: Axis, up: Axis, texts: Texts, paint: Painter,
     """
     font = letters()
     rows = _legend_rows(texts, size, font)
-    wide = max(text_size(as_text(tick), font)[0] for tick in up.ticks)
+    wide = max(text_size(text, font)[0] for text in up.texts())
     line = text_size("0", font)[1] + GAP
     frame = Frame(MARGIN + wide + GAP, MARGIN + 2 * line, size[0] - 2 * MARGIN,
                   size[1] - MARGIN - (1 + max(len(rows), 1)) * line, across, up)
@@ -139,13 +144,11 @@ def _written(picture: np.ndarray, frame: Frame, texts: Texts, rows: Sequence[Seq
 
 def _write_ticks(pen: Any, frame: Frame, font: Any) -> None:
     high = text_size("0", font)[1]
-    for tick in frame.up.ticks:
-        text = as_text(tick)
+    for tick, text in zip(frame.up.ticks, frame.up.texts()):
         y = frame.place(frame.across.low, tick)[1]
         pen.text((frame.left - GAP - text_size(text, font)[0], y - high / 2), text, fill=INK,
                  font=font)
-    for tick in frame.across.ticks:
-        text = as_text(tick)
+    for tick, text in zip(frame.across.ticks, frame.across.texts()):
         x = frame.place(tick, frame.up.low)[0]
         pen.text((x - text_size(text, font)[0] / 2, frame.bottom + GAP), text, fill=INK, font=font)
 

@@ -18,6 +18,7 @@ SCHEMA_VERSION = 1
 FILE_NAME = "record.json"
 COMPLETE = "complete"
 ABORTED = "aborted"
+NO_END = "ended without a word"  # the reason of a run whose log has no end event
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +119,11 @@ class Health:
 
 @dataclasses.dataclass(frozen=True)
 class RunRecord:
-    """One run; made from its events by from_events and from nothing else."""
+    """One run; made from its events by from_events and from nothing else.
+
+    first_batches_sha256 is of the first augmented batches, None where the run doesn't tell it (a
+    record of earlier days has no such key).
+    """
 
     schema_version: int
     run_id: str
@@ -144,6 +149,7 @@ class RunRecord:
     checkpoint_sha256: Optional[str]
     status: str
     reason: str
+    first_batches_sha256: Optional[str] = None
 
 
 _PARTS = {"code": Code, "dataset": Dataset, "device": Device, "precision": PrecisionUsed,
@@ -184,8 +190,10 @@ def from_json(text: str, where: str) -> RunRecord:
 
 def _build(kind: Any, content: Any, where: str) -> Any:
     names = [field.name for field in dataclasses.fields(kind)]
+    optional = {field.name for field in dataclasses.fields(kind)
+                if field.default is not dataclasses.MISSING}
     given = list(content) if isinstance(content, dict) else []
-    wrong = sorted(set(names) ^ set(given))
+    wrong = sorted((set(names) ^ set(given)) - (optional - set(given)))
     if wrong:
         raise ZooError("{}: missing or unknown key {!r}; a record has: {}".format(
             where, wrong[0], ", ".join(names)))
@@ -233,7 +241,8 @@ def from_events(events: Sequence[Mapping[str, Any]], case: str, command: str,
         health=_health(events, start), log_sha256=_log_digest(log),
         checkpoint_sha256=_checkpoint_digest(events),
         status=COMPLETE if complete else ABORTED,
-        reason="" if complete else str(end.get("reason", "ended without a word")))
+        reason="" if complete else str(end.get("reason", NO_END)),
+        first_batches_sha256=start.get("first_batches_sha256"))
 
 
 def _first_start(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from dataclasses import dataclass
 from html import escape
 from typing import List, Sequence
@@ -11,6 +9,8 @@ from typing import List, Sequence
 import numpy as np
 
 from common.errors import ZooError
+from common.html_page.document import breakable, document, facts
+from common.html_page.images import image_element
 from common.pictures.canvas import LEAST_TILE, png_bytes
 from protoattend.gallery.explained import Explained, Prototype, wrong_first
 from protoattend.gallery.page_script import SCRIPT
@@ -60,50 +60,32 @@ def gallery_page(decisions: Sequence[Explained], class_names: Sequence[str],
     given = {id(decision): number for number, decision in enumerate(decisions)}
     rows = [_row(decision, rank, given[id(decision)])
             for rank, decision in enumerate(wrong_first(decisions))]
-    return "\n".join([
-        "<!DOCTYPE html>", '<html lang="en">', *_head(), "<body>", *_header(decisions, header),
-        "<main>", *_controls(decisions, class_names), *_table(rows), "</main>",
-        "<script>{}</script>".format(SCRIPT), "</body>", "</html>", ""])
-
-
-def _head() -> List[str]:
-    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode("utf-8")).digest()).decode("ascii")
-    policy = ("default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-              "script-src 'sha256-{}'".format(digest))
-    return ["<head>", '<meta charset="utf-8">',
-            '<meta http-equiv="Content-Security-Policy" content="{}">'.format(policy),
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            "<title>{}</title>".format(TITLE), "<style>{}</style>".format(STYLE), "</head>"]
+    return document(TITLE, STYLE, SCRIPT, [
+        *_header(decisions, header), "<main>", *_controls(decisions, class_names), *_table(rows),
+        "</main>"])
 
 
 def _header(decisions: Sequence[Explained], header: GalleryHeader) -> List[str]:
     candidates = header.candidates
-    facts = [
+    told = [
         ("inputs", escape(header.inputs)),
         ("decisions", escape(_counts(decisions))),
         ("mean confidence", percent(float(np.mean([one.confidence for one in decisions])))),
         ("candidates", "{:,} of {}, sha256 <code>{}</code>".format(
-            candidates.count, escape(candidates.dataset), _breakable(candidates.sha256))),
+            candidates.count, escape(candidates.dataset), breakable(candidates.sha256))),
         ("checkpoint", "sha256 <code>{}</code>".format(
             escape(header.checkpoint_sha256[:HASH_LETTERS]))),
         ("made", escape(header.date))]
     return ["<header>", "<h1>{}</h1>".format(TITLE),
             "<p>Each input is decided on by a few labelled examples, its prototypes. The "
             "confidence is the weight of those whose label is the class decided for.</p>",
-            '<dl class="facts">',
-            *("<div><dt>{}</dt><dd>{}</dd></div>".format(*fact) for fact in facts),
-            "</dl>", "</header>"]
+            *facts(told), "</header>"]
 
 
 def _counts(decisions: Sequence[Explained]) -> str:
     counts = [(sum(one.right is value for one in decisions), word) for value, word in (
         (True, "right"), (False, "wrong"), (None, "without a label"))]
     return ", ".join("{:,} {}".format(count, word) for count, word in counts if count)
-
-
-def _breakable(digest: str) -> str:
-    """A long checksum that may go on in a next line."""
-    return "<wbr>".join(escape(digest[start:start + 16]) for start in range(0, len(digest), 16))
 
 
 def _controls(decisions: Sequence[Explained], class_names: Sequence[str]) -> List[str]:
@@ -174,6 +156,5 @@ def _image(image: np.ndarray, name: str) -> str:
     if max(image.shape[:2]) > LEAST_TILE:
         image = tile(image)
     height, width = image.shape[:2]
-    content = base64.b64encode(png_bytes(image[..., 0] if image.shape[2] == 1 else image))
-    return '<img src="data:image/png;base64,{}" alt="{}" width="{}" height="{}">'.format(
-        content.decode("ascii"), escape(name), width, height)
+    content = png_bytes(image[..., 0] if image.shape[2] == 1 else image)
+    return image_element(content, "image/png", name, width, height)

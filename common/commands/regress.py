@@ -1,0 +1,238 @@
+"""`zoo regress`: runs a tier's cases, or takes finished runs, and holds them against references."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from common.cards.model_card import ModelCard
+from common.cards.model_folders import all_cards, checkout_root, find_card, split_name
+from common.command_line import number_in
+from common.errors import InfrastructureError, UsageError, ZooError
+from common.files import write_atomically
+from common.gate import report
+from common.gate.accepting import accept, fit_records
+from common.gate.baseline import FEWEST_RUNS, Baseline, key_of
+from common.gate.baseline_store import baselines_of
+from common.gate.judging import case_left_out, judge_case, judge_unreadable
+from common.gate.junit import as_junit
+from common.gate.reading import read_runs
+from common.gate.running import GateCase, HowToRun, cases_of, new_folder, run_case
+from common.gate.soundness import GivenRun
+from common.gate.tiers import SMOKE, TIERS
+from common.gate.verdict import CaseReport, overall
+from common.launch.flags import DEVICE_CHOICES, parse_flags
+from common.provenance import code_state
+from common.results.run_record import RunRecord
+
+DEFAULT_RUNS = 3
+EXAMPLES = """
+exit codes: 0 PASS, 1 REGRESS, 2 INCONCLUSIVE, 3 INFRA, 64 wrong usage
+
+examples:
+  zoo regress                                           the smoke tier of every network
+  zoo regress protoattend --junit gate.xml --markdown gate.md
+  zoo regress --records output/run_a output/run_b       judges finished runs, runs nothing
+  zoo regress slot_attention/object_discovery --tier release --device npu --data_path DIR
+  zoo regress --accept                                  three runs a case become the references
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.epilog = EXAMPLES
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    add = parser.add_argument
+    add("models", nargs="*", metavar="MODEL[/TASK]", help="what to judge (default: every network)")
+    add("--tier", choices=TIERS, default=SMOKE, help="which cases, by which margins")
+    add("--records", nargs="+", metavar="RUN", default=[],
+        help="judge these finished runs (run folders or records) and run nothing")
+    add("--seeds", type=_seeds, metavar="N,N,...",
+        help="the seeds to run (default: 0, 1, … as many as the card asks for)")
+    add("--device", choices=DEVICE_CHOICES, help="default at smoke cpu, else auto")
+    add("--data_path", metavar="DIR", help="real datasets: their folder, or the one above them")
+    add("--without_speed", action="store_true",
+        help="tell speed and data wait without judging them, where other work shares the machine")
+    add("--accept", action="store_true", help="make the runs the references; nothing is judged")
+    add("--runs", type=number_in(int, FEWEST_RUNS), metavar="N",
+        help="with --accept: runs for each case (default {})".format(DEFAULT_RUNS))
+    add("--allow_dirty", action="store_true",
+        help="with --accept: take runs of uncommitted sources; the reference says so")
+    add("--json", action="store_true", help="print the result as JSON")
+    add("--junit", metavar="FILE", help="write JUnit XML")
+    add("--markdown", metavar="FILE", help="write the result as Markdown")
+
+
+def _seeds(text: str) -> Optional[Tuple[int, ...]]:
+    return parse_flags(["--seeds=" + text]).seeds
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Judges, or accepts; returns the verdict's exit code."""
+    _check(arguments)
+    try:
+        return _accept(arguments) if arguments.accept else _judge(arguments)
+    except ZooError as error:
+        if error.exit_code != ZooError.exit_code:
+            raise
+        raise InfrastructureError(str(error)) from error  # 1 would say REGRESS
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if not arguments.accept and (arguments.runs or arguments.allow_dirty):
+        raise UsageError("zoo regress: --runs and --allow_dirty go with --accept")
+    if arguments.accept and (arguments.json or arguments.junit or arguments.markdown
+                             or arguments.without_speed):
+        raise UsageError("zoo regress: --accept judges nothing, so there is no --json, --junit, "
+                         "--markdown or --without_speed")
+    if arguments.runs and arguments.seeds and len(arguments.seeds) != arguments.runs:
+        raise UsageError("zoo regress: --runs {} but --seeds names {}".format(
+            arguments.runs, len(arguments.seeds)))
+    if arguments.accept and arguments.seeds and len(arguments.seeds) < FEWEST_RUNS:
+        raise UsageError("zoo regress: a reference needs at least {} seeds".format(FEWEST_RUNS))
+    if arguments.records and (arguments.models or arguments.seeds or arguments.device
+                              or arguments.data_path):
+        raise UsageError("zoo regress: --records names what to judge and runs nothing; MODEL, "
+                         "--seeds, --device and --data_path do not go with it")
+    for path in (arguments.junit, arguments.markdown):
+        if path and not Path(path).absolute().parent.is_dir():
+            raise UsageError("the folder of {} does not exist; make it first".format(path))
+
+
+# --- judging ---
+
+
+def _judge(arguments: argparse.Namespace) -> int:
+    reports = _judge_finished(arguments) if arguments.records else _run_and_judge(arguments)
+    if arguments.junit:
+        write_atomically(Path(arguments.junit), as_junit(reports, arguments.tier))
+    if arguments.markdown:
+        write_atomically(Path(arguments.markdown), report.as_markdown(reports, arguments.tier))
+    print(json.dumps(report.as_json(reports, arguments.tier), indent=1, ensure_ascii=False)
+          if arguments.json else report.as_text(reports, arguments.tier))
+    return int(overall(reports).value)
+
+
+def _run_and_judge(arguments: argparse.Namespace) -> List[CaseReport]:
+    root, cases = checkout_root(), _gate_cases(arguments)
+    stored = {name: baselines_of(root, name) for name in {case.card.name for case in cases}}
+    folder, how = new_folder(root), _how(arguments)
+    return [_run_one(case, how, folder, stored[case.card.name], not arguments.without_speed)
+            for case in cases]
+
+
+def _run_one(case: GateCase, how: HowToRun, folder: Path, stored: List[Baseline],
+             with_speed: bool) -> CaseReport:
+    done = run_case(case, how, case.rules.seeds, folder)
+    if done.left_out:
+        return case_left_out(case.name, done.left_out)
+    return judge_case(case.name, case.case, case.rules, done.runs, stored, with_speed,
+                      done.seconds)
+
+
+def _how(arguments: argparse.Namespace) -> HowToRun:
+    path = arguments.data_path
+    return HowToRun(arguments.seeds, arguments.device, str(Path(path).absolute()) if path else None)
+
+
+def _gate_cases(arguments: argparse.Namespace) -> List[GateCase]:
+    found: List[GateCase] = []
+    for card, task in _cards(arguments.models):
+        cases = cases_of(card, task, arguments.tier)
+        if not cases and arguments.models:
+            raise UsageError("the card of {} names no case for tier {}; see `gate` in its "
+                             "model.yaml".format(card.name, arguments.tier))
+        found += cases
+    if not found:
+        raise UsageError("no card names a case for tier {}".format(arguments.tier))
+    return found
+
+
+def _cards(names: Sequence[str]) -> List[Tuple[ModelCard, Optional[str]]]:
+    root = checkout_root()
+    if not names:
+        return [(card, None) for card in all_cards(root)]
+    pairs = [split_name(name) for name in names]
+    return [(find_card(root, model), task or None) for model, task in pairs]
+
+
+# --- finished runs ---
+
+
+def _judge_finished(arguments: argparse.Namespace) -> List[CaseReport]:
+    return [_judge_group(runs, arguments.tier, not arguments.without_speed)
+            for runs in _groups(arguments.records)]
+
+
+def _groups(paths: Sequence[str]) -> List[List[GivenRun]]:
+    """Finished runs, those together that differ in their seed only."""
+    groups: Dict[str, List[GivenRun]] = {}
+    for run in [run for path in paths for run in read_runs(Path(path))]:
+        name = run.source if run.record is None else key_of(run.record).sha256
+        groups.setdefault(name, []).append(run)
+    return list(groups.values())
+
+
+def _judge_group(runs: List[GivenRun], tier: str, with_speed: bool) -> CaseReport:
+    record = runs[0].record
+    if record is None:
+        return judge_unreadable(runs[0])
+    card = find_card(checkout_root(), record.model)
+    task = card.task(record.task)
+    if tier not in task.gate:
+        raise UsageError("{}/{} has no tier {}; the gate of its card has: {}".format(
+            card.name, task.name, tier, ", ".join(task.gate) or "none"))
+    return judge_case(_name_of(record), task.cases.get(record.case), task.gate[tier], runs,
+                      baselines_of(checkout_root(), card.name), with_speed)
+
+
+def _name_of(record: RunRecord) -> str:
+    return "{}/{} {}".format(record.model, record.task, record.case)
+
+
+# --- accepting ---
+
+
+def _accept(arguments: argparse.Namespace) -> int:
+    """Makes references; a case whose runs are not fit for it keeps no other from getting its."""
+    if not arguments.allow_dirty:
+        _require_clean_sources()
+    if arguments.records:
+        made = [_accept_one(_name_of_runs(runs), runs, arguments)
+                for runs in _groups(arguments.records)]
+        return 0 if all(made) else InfrastructureError.exit_code
+    count = arguments.runs or len(arguments.seeds or range(DEFAULT_RUNS))
+    cases, folder, how = _gate_cases(arguments), new_folder(checkout_root()), _how(arguments)
+    made = []
+    for case in cases:
+        done = run_case(case, how, count, folder)
+        if done.left_out:
+            print("{}: not run: {}".format(case.name, done.left_out), file=sys.stderr)
+        made.append(not done.left_out and _accept_one(case.name, done.runs, arguments))
+    return 0 if all(made) else InfrastructureError.exit_code
+
+
+def _require_clean_sources() -> None:
+    state = code_state(checkout_root())
+    if state["dirty"] and state["commit"] != "unknown":
+        raise InfrastructureError("there are uncommitted changes: nobody could make these runs "
+                                  "again; commit them, or give --allow_dirty")
+
+
+def _name_of_runs(runs: Sequence[GivenRun]) -> str:
+    record = runs[0].record
+    return runs[0].source if record is None else _name_of(record)
+
+
+def _accept_one(name: str, runs: Sequence[GivenRun], arguments: argparse.Namespace) -> bool:
+    try:
+        records = fit_records(name, runs, arguments.runs or FEWEST_RUNS, arguments.allow_dirty)
+        lines = accept(checkout_root(), records)
+    except ZooError as error:
+        print("error: {}".format(error), file=sys.stderr)
+        return False
+    print("\n".join(["{}:".format(name)] + lines))
+    return True

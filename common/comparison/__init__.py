@@ -1,0 +1,1 @@
+"""Runs against each other: aligned curves, honest intervals, verdicts with their rule."""

@@ -1,0 +1,36 @@
+"""The curves of all compared runs over each other, each with the band of its noise."""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+import numpy as np
+
+from common.comparison.runs import Group, Run
+from common.comparison.summary_curve import summary_curve
+from common.errors import UsageError
+from common.pictures.bands import Band, band_picture
+
+
+def comparison_picture(groups: Sequence[Group], curve: str) -> np.ndarray:
+    """Draws a curve of every run: a mean line, and a band one noise wide on each side.
+
+    Raises:
+        UsageError: no run has the curve.
+        ZooError: Pillow is missing.
+    """
+    bands = [_band(_name(group, number), run, curve)
+             for group in groups for number, run in enumerate(group.runs) if curve in run.series]
+    if not bands:
+        raise UsageError("no run has a series {!r} to plot; --metric names another".format(curve))
+    return band_picture(bands, "{} (band: ± noise of one sample)".format(curve))
+
+
+def _name(group: Group, number: int) -> str:
+    return "{} {}".format(group.label, number + 1) if len(group.runs) > 1 else group.label
+
+
+def _band(name: str, run: Run, curve: str) -> Band:
+    summary = summary_curve(run.series[curve])
+    return Band(name, summary.steps, summary.means - summary.noises, summary.means,
+                summary.means + summary.noises)

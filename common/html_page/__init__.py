@@ -1,0 +1,1 @@
+"""What the project's HTML pages share: one file each, nothing loaded, no foreign script."""

@@ -1,0 +1,1 @@
+"""Training logs of any known format, read into typed series."""

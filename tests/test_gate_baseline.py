@@ -1,0 +1,187 @@
+"""References: made of runs, never by hand, found by what they were made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.errors import InfrastructureError, ZooError
+from common.gate import baseline as baselines
+from common.gate.accepting import accept, fit_records
+from common.gate.baseline import (
+    device_label,
+    framework_of,
+    key_of,
+    make_baseline,
+    metrics_of,
+    stored_run,
+)
+from common.gate.baseline_store import baseline_path, baselines_of, matching, store
+from common.results import run_record
+from tests.gate_records import baseline, given, record
+
+
+def test_a_reference_survives_being_written_and_read(tmp_path: Path) -> None:
+    made = baseline()
+    path, before = store(tmp_path, made)
+    assert before is None and baselines_of(tmp_path, made.key.model) == [made]
+    assert path == tmp_path / "ci" / "baselines" / "residual_attention_net" / made.file_name
+    assert made.file_name == "classification-smoke-{}.json".format(made.key.sha256[:8])
+
+
+def test_it_holds_the_raw_values_of_every_run() -> None:
+    (first, second) = baseline((90.0, 91.0)).runs
+    assert (first.seed, first.metrics["accuracy"], second.metrics["accuracy"]) == (0, 90.0, 91.0)
+    assert (first.samples_per_second, first.data_wait) == (100.0, 0.02)
+    assert first.first_batches_sha256 == "0" * 64 and first.commit == "a" * 40
+    assert (first.device, first.date) == ("Test CPU x 1, 2 threads", "1970-01-01T00:16:40Z")
+
+
+def test_the_seed_is_no_part_of_the_recipe() -> None:
+    assert key_of(record(seed=0)) == key_of(record(seed=5))
+    assert key_of(record()) != key_of(record(config={"learning_rate": 1}))
+
+
+def test_the_last_loss_and_the_last_epochs_mean_are_figures_too() -> None:
+    assert metrics_of(record()) == {"accuracy": 91.0, "final_loss": 1.0, "train_loss": 0.5}
+
+
+@pytest.mark.parametrize("text, name", [
+    ("torch 2.13.0+cpu", "torch 2"), ("TensorFlow 1.15.0", "TensorFlow 1"), ("none", "none")])
+def test_frameworks_are_compared_by_their_major_version(text: str, name: str) -> None:
+    assert framework_of(text) == name
+
+
+def test_the_threads_of_a_processor_belong_to_its_name_but_not_the_driver_of_a_gpu() -> None:
+    cpu = record().device
+    gpu = dataclasses.replace(cpu, kind="gpu", runtime="CUDA 12", count=8)
+    assert device_label(record(device=cpu)) == "Test CPU x 1, 2 threads"
+    assert device_label(record(device=gpu)) == "Test CPU x 8"
+
+
+@pytest.mark.parametrize("records, told", [
+    ([record()], "at least 2"),
+    ([record(), record()], "seed was run twice"),
+    ([record(), record(seed=1, config={"learning_rate": 1})], "different recipes")])
+def test_what_makes_no_reference(records: list, told: str) -> None:
+    with pytest.raises(ZooError, match=told):
+        make_baseline(records)
+
+
+def test_a_record_of_earlier_days_has_no_checksum_of_batches() -> None:
+    content = json.loads(run_record.to_json(record()))
+    del content["first_batches_sha256"]
+    read = run_record.from_json(json.dumps(content), "old.json")
+    assert read.first_batches_sha256 is None and stored_run(read).first_batches_sha256 is None
+    content["second_batches"] = "x"
+    with pytest.raises(ZooError, match="second_batches"):
+        run_record.from_json(json.dumps(content), "old.json")
+
+
+# --- files ---
+
+
+def changed(tmp_path: Path, change: Any) -> None:
+    made = baseline()
+    path, _ = store(tmp_path, made)
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    baselines_of(tmp_path, made.key.model)
+
+
+@pytest.mark.parametrize("change", [
+    lambda content: content["runs"][0]["metrics"].update(accuracy=50.0),
+    lambda content: content["runs"].pop(),
+    lambda content: content["recipe"].update(flip=False),
+    lambda content: content.pop("sha256")],
+    ids=["a value", "a run", "the recipe", "the checksum"])
+def test_a_change_by_hand_is_refused(tmp_path: Path, change: Any) -> None:
+    with pytest.raises(ZooError, match="not as `zoo regress --accept` wrote it"):
+        changed(tmp_path, change)
+
+
+def resealed(change: Any) -> Any:
+    """A change with the checksum made good again, as a careful hand would."""
+    def run(content: Any) -> None:
+        change(content)
+        content["sha256"] = baselines._checksum(content)
+    return run
+
+
+@pytest.mark.parametrize("change, told", [
+    (lambda content: content.update(note="x"), "missing or unknown"),
+    (lambda content: content["runs"][0].update(note="x"), "missing or unknown"),
+    (lambda content: content["runs"][0].pop("seed"), "missing or unknown"),
+    (lambda content: content.pop("key"), "missing or unknown"),
+    (lambda content: content["recipe"].update(flip=False), "not that of the recipe"),
+    (lambda content: content["runs"].pop(), None),
+    (lambda content: content.update(runs=content["runs"][:1]), "at least 2"),
+    (lambda content: content["runs"][0].update(seed=1), "twice"),
+    (lambda content: content["key"].update(device="npu"), "own name"),
+    (lambda content: content.update(schema_version=9), "schema version 1")])
+def test_what_a_file_must_hold(tmp_path: Path, change: Any, told: Any) -> None:
+    if told is None:
+        changed(tmp_path, resealed(change))
+        return
+    with pytest.raises(ZooError, match=told):
+        changed(tmp_path, resealed(change))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "\x00"])
+def test_a_file_that_is_no_reference_is_named(tmp_path: Path, text: str) -> None:
+    path, _ = store(tmp_path, baseline())
+    path.write_text(text)
+    with pytest.raises(ZooError, match=path.name):
+        baselines_of(tmp_path, "residual_attention_net")
+
+
+def test_a_reference_is_replaced_by_one_of_the_same_key_only(tmp_path: Path) -> None:
+    first, other = baseline(), baseline(config={"learning_rate": 1})
+    store(tmp_path, first)
+    _, before = store(tmp_path, other)
+    assert before is None and len(baselines_of(tmp_path, first.key.model)) == 2
+    _, before = store(tmp_path, baseline((80.0, 81.0)))
+    stored = baselines_of(tmp_path, first.key.model)
+    assert before == first and len(stored) == 2
+    assert matching(stored, first.key).values("accuracy") == [80.0, 81.0]
+
+
+def test_a_case_by_another_name_keeps_its_reference(tmp_path: Path) -> None:
+    store(tmp_path, baseline())
+    store(tmp_path, baseline(case="renamed"))
+    assert len(baselines_of(tmp_path, "residual_attention_net")) == 1
+
+
+# --- accepting ---
+
+
+def test_accepting_tells_old_values_beside_new_ones(tmp_path: Path) -> None:
+    accept(tmp_path, [record(90.0, 0), record(91.0, 1)])
+    lines = accept(tmp_path, [record(80.0, 0), record(81.0, 1)])
+    assert [line.split()[0] for line in lines] == ["wrote", "now", "now", "before", "before"]
+    assert "accuracy 80" in lines[1] and "accuracy 90" in lines[3]
+
+
+def test_accepted_runs_are_whole_enough_and_clean() -> None:
+    dirty = dataclasses.replace(record().code, dirty=True)
+    good = given(record(), record(seed=1))
+    assert len(fit_records("x", good, 2, False)) == 2
+    with pytest.raises(InfrastructureError, match="asked for were 3"):
+        fit_records("x", good, 3, False)
+    with pytest.raises(InfrastructureError, match="uncommitted"):
+        fit_records("x", given(record(), record(seed=1, code=dirty)), 2, False)
+    assert fit_records("x", given(record(), record(seed=1, code=dirty)), 2, True)
+    with pytest.raises(InfrastructureError, match="must end well|whole"):
+        fit_records("x", given(record(), record(seed=1, status="aborted", reason="x")), 2, False)
+
+
+def test_every_reference_of_the_checkout_can_be_read() -> None:
+    root = Path(__file__).resolve().parent.parent
+    for folder in (root / "ci" / "baselines").glob("*"):
+        for made in baselines_of(root, folder.name):
+            assert baseline_path(root, made).is_file()

@@ -1,0 +1,209 @@
+"""What is put into a made-up log comes out of it, and nothing else ever does."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import random
+import re
+from pathlib import Path
+from typing import Dict, List, Set
+
+import numpy as np
+import pytest
+
+from common.logs import blocks, reading
+from common.logs.reading import known_formats, read_log
+from common.logs.series import ParsedLog, Restart
+from tests.generated_logs import MAKERS, SLOT_ATTENTION, mutated, with_noise
+
+FORMATS = known_formats(Path(__file__).resolve().parent.parent)
+EACH_FORMAT = pytest.mark.parametrize("name", sorted(MAKERS))
+
+
+def parsed(path: Path, text: bytes, **named: object) -> ParsedLog:
+    path.write_bytes(text)
+    return read_log(path, formats=FORMATS, **named)  # type: ignore[arg-type]
+
+
+def assert_holds(log: ParsedLog, points: Dict[str, List]) -> None:
+    assert sorted(log.series) == sorted(points)
+    for name, expected in points.items():
+        steps, values = zip(*expected)
+        np.testing.assert_array_equal(log.series[name].steps, steps, name)
+        np.testing.assert_array_equal(log.series[name].values, values, name)
+
+
+@EACH_FORMAT
+@pytest.mark.parametrize("seed", range(5))
+def test_every_point_comes_out_of_the_noise_exactly(name: str, seed: int, tmp_path: Path) -> None:
+    made = with_noise(MAKERS[name](seed, 300), seed)
+    log = parsed(tmp_path / "a.log", made.text())
+    assert log.format == name
+    assert log.restarts == () and log.notes == ()
+    assert_holds(log, made.points)
+
+
+@EACH_FORMAT
+@pytest.mark.parametrize("end", [b"\r\n", b"\r", b"\n\n"])
+def test_other_line_ends_change_nothing(name: str, end: bytes, tmp_path: Path) -> None:
+    made = MAKERS[name](1, 100)
+    assert_holds(parsed(tmp_path / "a.log", made.text(end)), made.points)
+
+
+@EACH_FORMAT
+def test_a_gzip_file_is_read_as_it_is(name: str, tmp_path: Path) -> None:
+    made = with_noise(MAKERS[name](1, 100), 1)
+    assert_holds(parsed(tmp_path / "a.log.gz", gzip.compress(made.text())), made.points)
+
+
+@EACH_FORMAT
+@pytest.mark.parametrize("size", [61, 256, 1000])
+def test_block_borders_anywhere_change_nothing(
+        name: str, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "read_blocks", functools.partial(blocks.read_blocks, size=size))
+    made = with_noise(MAKERS[name](2, 40), 2)
+    log = parsed(tmp_path / "a.log", made.text(), format=name)
+    assert_holds(log, made.points)
+
+
+@EACH_FORMAT
+def test_utf_16_as_a_terminal_saves_it_is_read(name: str, tmp_path: Path) -> None:
+    made = MAKERS[name](3, 50)
+    log = parsed(tmp_path / "a.log", made.text().decode("ascii").encode("utf-16"))
+    assert_holds(log, made.points)
+
+
+@EACH_FORMAT
+def test_a_last_line_that_is_cut_gives_no_half_number(name: str, tmp_path: Path) -> None:
+    text = MAKERS[name](4, 30).text()
+    whole = parsed(tmp_path / "a.log", text)
+    for cut in range(1, 160):
+        log = parsed(tmp_path / "a.log", text[:-cut])
+        for series in log.series.values():
+            in_whole = {repr(value) for value in whole.series[series.name].values.tolist()}
+            assert {repr(value) for value in series.values.tolist()} <= in_whole, cut
+
+
+RESUMED_AFTER = {"slot_attention_port": 4500, "protoattend_port": 45, "3d_attention_net": 5 * 97}
+
+
+@EACH_FORMAT
+def test_a_restart_is_told_and_replaces_what_came_after_it(name: str, tmp_path: Path) -> None:
+    earlier = MAKERS[name](5, 90)
+    later = MAKERS[name](6, 90, first=RESUMED_AFTER[name])
+    first = later.points["loss"][0][0]
+    log = parsed(tmp_path / "a.log", earlier.text() + b"W restarted\n" + later.text())
+    assert first < earlier.points["loss"][-1][0]
+    assert log.restarts == (Restart(first, earlier.points["loss"][-1][0]),)
+    assert "began again at step {:,}".format(first) in log.notes[0]
+    assert_holds(ParsedLog("", "", log.lives[0]), earlier.points)
+    assert_holds(ParsedLog("", "", log.lives[1]), later.points)
+    kept = {name: [point for point in points if point[0] < first]
+            for name, points in earlier.points.items()}
+    assert_holds(log, {name: kept[name] + points for name, points in later.points.items()})
+
+
+@EACH_FORMAT
+@pytest.mark.parametrize("mark", ["[rank{}]: ", "[{}]: ", "[1,{}]<stdout>:", "[default{}]:",
+                                  "{}: ", "rank {} | "])
+def test_of_marked_ranks_the_lowest_is_read_and_any_can_be(
+        name: str, mark: str, tmp_path: Path) -> None:
+    ranks = [MAKERS[name](seed, 40) for seed in range(3)]
+    lines = []
+    for number in range(len(ranks[0].lines)):
+        for rank, made in reversed(list(enumerate(ranks))):
+            lines.append(mark.format(rank).encode() + made.lines[number])
+    text = b"\n".join(lines) + b"\n"
+    log = parsed(tmp_path / "a.log", text)
+    assert log.ranks == (0, 1, 2) and log.restarts == ()
+    assert "lines of ranks 0 to 2; rank 0 is read" in log.notes
+    assert_holds(log, ranks[0].points)
+    assert_holds(parsed(tmp_path / "a.log", text, rank=2), ranks[2].points)
+
+
+@pytest.mark.parametrize("order", ["in turn", "at random"])
+def test_unmarked_ranks_are_no_restarts(order: str, tmp_path: Path) -> None:
+    chance = random.Random(0)
+    ranks = [list(MAKERS[SLOT_ATTENTION](seed, 60).lines) for seed in range(4)]
+    lines = []
+    while any(ranks):
+        left = [rank for rank in ranks if rank]
+        longest = max(len(rank) for rank in left)
+        # None runs far ahead of the others: the job's steps wait for all.
+        near = [rank for rank in left if len(rank) >= longest - 1]
+        lines.append((near[0] if order == "in turn" else chance.choice(near)).pop(0))
+    log = parsed(tmp_path / "a.log", b"\n".join(lines) + b"\n")
+    assert log.restarts == ()
+    assert log.series["loss"].steps.tolist() == list(range(100, 6001, 100))
+    assert "180 step line(s) out of order" in log.notes[0]
+
+
+_NUMBER = re.compile(
+    rb"(?:[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?(?:nan|inf))(?![A-Za-z0-9_.])",
+    re.IGNORECASE)
+_DURATION = re.compile(rb"(?:([-+]?[0-9]+) days?, )?([0-9]+):([0-9]{2}):([0-9]{2}(?:\.[0-9]*)?)")
+# Read by another way: every step line that a regular expression finds, with no regard to ends.
+_STEP_LINES = {
+    "slot_attention_port": re.compile(rb"Step: (?P<step>[0-9]+), Loss: (?P<loss>[^,]+), Time: "),
+    "protoattend_port": re.compile(rb"Step : (?P<step>[0-9]+)----loss : (?P<loss>.+?)----cost"),
+    "3d_attention_net": re.compile(rb"Epoch \[(?P<epoch>[0-9]+)/[0-9]+\], Iter \[(?P<step>[0-9]+)/"
+                                   rb"(?P<all>[0-9]+)\] Loss: (?P<loss>[^ ,;)\]}%]+)"),
+}
+
+
+def numbers_in(text: bytes) -> Set[float]:
+    """Every number and duration of a text, to 12 digits."""
+    found = {float(token) for token in _NUMBER.findall(text)}
+    found |= {value * 100 for value in found}  # the best accuracy's scale
+    for days, hours, minutes, seconds in _DURATION.findall(text):
+        found.add(int(days or 0) * 86400 + int(hours) * 3600 + int(minutes) * 60 + float(seconds))
+    return {float("{:.12g}".format(value)) for value in found}
+
+
+def told_losses(name: str, text: bytes) -> Set[str]:
+    """Each step and loss that stand in one line, as text."""
+    found = set()
+    for line in re.split(rb"[\r\n]", text):
+        for start in range(len(line)):
+            match = _STEP_LINES[name].match(line, start)
+            if match is None:
+                continue
+            parts, step = match.groupdict(), int(match.group("step"))
+            if "epoch" in parts:
+                step += (int(parts["epoch"]) - 1) * int(parts["all"])
+            number = _NUMBER.fullmatch(parts["loss"])
+            if number:
+                found.add("{} {!r}".format(step, float(number.group())))
+    return found
+
+
+def check_mutated_lines(name: str, count: int, seed: int, folder: Path) -> int:
+    """Reads damaged lines; returns how many losses were read in spite of it."""
+    chance = random.Random(seed)
+    lines = MAKERS[name](seed, 200).lines
+    text = b"\n".join(mutated(lines, chance) for _ in range(count)) + b"\n"
+    log = parsed(folder / "a.log", text, format=name)
+    shown = blocks.block_of(text).text
+    numbers, losses = numbers_in(shown), told_losses(name, shown)
+    for life in log.lives:
+        for series in life.values():
+            values = {float("{:.12g}".format(value)) for value in series.values if value == value}
+            assert values <= numbers, (series.name, sorted(values - numbers)[:5])
+        loss = life.get("loss")
+        told = [] if loss is None else zip(loss.steps.tolist(), loss.values.tolist())
+        assert {"{} {!r}".format(step, value) for step, value in told} <= losses
+    return sum(len(life["loss"]) for life in log.lives if "loss" in life)
+
+
+@EACH_FORMAT
+def test_damaged_lines_give_no_number_that_is_not_there(name: str, tmp_path: Path) -> None:
+    assert check_mutated_lines(name, 1700, 7, tmp_path) > 20
+
+
+@pytest.mark.slow
+@EACH_FORMAT
+def test_a_hundred_thousand_damaged_lines_give_no_number_that_is_not_there(
+        name: str, tmp_path: Path) -> None:
+    for seed in range(100):
+        check_mutated_lines(name, 334, seed, tmp_path)

@@ -1,0 +1,307 @@
+"""Real logs, our own logs, and what is said of files that are neither."""
+
+from __future__ import annotations
+
+import gzip
+import tracemalloc
+from pathlib import Path
+from typing import List
+
+import numpy as np
+import pytest
+
+from common.errors import UsageError, ZooError
+from common.logs import series
+from common.logs.reading import known_formats, read_log
+from common.logs.records import series_of_record
+from common.logs.series import ParsedLog, Restart, Series
+from common.logs.summary import RECENT, summarise_log
+from common.run_log import RunLog
+from tests.fake_zoo import REPOSITORY
+from tests.generated_logs import MAKERS, SLOT_ATTENTION
+from tests.test_record_store import write_run
+
+EXCERPTS = Path(__file__).resolve().parent / "fixtures" / "logs"
+FORMATS = known_formats(REPOSITORY)
+
+
+def read(path: Path) -> ParsedLog:
+    return read_log(path, formats=FORMATS)
+
+
+def at(series: Series, step: int) -> float:
+    return float(series.values[series.steps.tolist().index(step)])
+
+
+@pytest.mark.parametrize("kind, loss, mean, deviation, seconds", [
+    ("gpu", 0.000867, 0.00101, 0.00016, 246402.837634),
+    ("npu", 0.000793, 0.00082, 0.00010, 75949.674530)])
+def test_the_real_logs_hold_the_published_losses(kind: str, loss: float, mean: float,
+                                                 deviation: float, seconds: float) -> None:
+    log = read(EXCERPTS / "slot_attention_{}_excerpt.log.gz".format(kind))
+    assert log.format == "slot_attention_port" and log.restarts == ()
+    assert at(log.series["loss"], 319300) == loss
+    assert at(log.series["elapsed_seconds"], 319300) == seconds
+    around = log.series["loss"].from_step(300000).values[-50:]
+    assert around.mean() == pytest.approx(mean, abs=0.00001)
+    assert around.std() == pytest.approx(deviation, abs=0.00001)
+
+
+def test_a_step_that_is_told_twice_is_kept_once_and_said() -> None:
+    log = read(EXCERPTS / "slot_attention_npu_excerpt.log.gz")
+    assert at(log.series["loss"], 317600) == 0.001049
+    assert log.notes == ("not read: 1 step line(s) out of order, the first at step 317,600, where "
+                         "the run did not begin again (a step told twice, or another rank without "
+                         "a mark)",)
+
+
+def test_an_unknown_format_says_what_was_looked_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_text("loss=0.5\nloss=0.4\n")
+    with pytest.raises(ZooError) as caught:
+        read(path)
+    assert "none of its 2 lines is in a known format" in str(caught.value)
+    for name in ("run_log", "slot_attention_port", "protoattend_port", "3d_attention_net"):
+        assert name in str(caught.value)
+    assert "'Step : {step}----loss : {loss}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\x00" * 1000, b"\x1f\x8b broken"])
+def test_a_file_without_a_log_in_it_is_of_no_known_format(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_bytes(content)
+    with pytest.raises(ZooError, match="in a known format"):
+        read(tmp_path / "a.log")
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ZooError, match="can't read the log .*missing.log: No such file"):
+        read(tmp_path / "missing.log")
+
+
+def test_a_rank_that_is_not_in_the_log_is_refused() -> None:
+    with pytest.raises(ZooError, match="no line that is marked as rank 3's; it has no marked"):
+        read_log(EXCERPTS / "slot_attention_gpu_excerpt.log.gz", formats=FORMATS, rank=3)
+
+
+def test_of_a_gzip_file_that_ends_early_is_read_what_is_there(tmp_path: Path) -> None:
+    made = MAKERS[SLOT_ATTENTION](0, 2000)
+    packed = gzip.compress(made.text())
+    (tmp_path / "a.log.gz").write_bytes(packed[:len(packed) // 2])
+    log = read(tmp_path / "a.log.gz")
+    assert 100 < len(log.series["loss"]) < 2000
+    assert "ends early" in log.notes[0]
+    np.testing.assert_array_equal(log.series["loss"].values,
+                                  [value for _, value in made.points["loss"]][:len(
+                                      log.series["loss"])])
+
+
+OURS = [
+    "slot_attention_small (145,028 parameters) on AMD EPYC, 1 rank(s), float32; 3000 steps",
+    "Step: 100, Loss: 0.311791, Time: 0:00:34.162719, Learning rate: 9.9e-05, FPS: 105.6, ETA: "
+    "1 day, 0:16:30",
+    "Evaluation at step 100 (current weights) on 320 samples of validation: fg_ari 0.1348, "
+    "ari -0.0066, ap_0.5 nan",
+    "Step: 200, Loss: nan, Time: 0:01:07, Learning rate: 0.000753271, FPS: 120.9, ETA: 0:15:38",
+    "resuming at step 150",
+    "Step: 200, Loss: 0.25, Time: 0:00:07, Learning rate: 0.000753271, FPS: 121.0, ETA: 0:15:38",
+    "Evaluation at step 200 (current weights) on 320 samples of test: fg_ari 0.9593, ari 0.1124",
+    "Evaluation at step 100 (best weights) on 320 samples of test: fg_ari 0.9700, ari 0.1124",
+    "Final Performance images/sec : 140.36",
+    "Final Train Accuracy : 0.9593",
+]
+
+
+def test_our_tensorflow_log_gives_training_evaluations_and_outcome(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text("\n".join(OURS) + "\n")
+    log = read(tmp_path / "a.log")
+    assert log.format == "tensorflow_training"
+    told = {name: list(zip(one.steps.tolist(), one.values.tolist()))
+            for name, one in log.series.items() if name not in ("validation_ap_0.5",)}
+    assert told == {
+        "loss": [(100, 0.311791), (200, 0.25)], "elapsed_seconds": [(100, 34.162719), (200, 7.0)],
+        "learning_rate": [(100, 9.9e-05), (200, 0.000753271)],
+        "fps": [(100, 105.6), (200, 121.0)],
+        "validation_fg_ari": [(100, 0.1348)], "validation_ari": [(100, -0.0066)],
+        "test_fg_ari": [(200, 0.9593)], "test_ari": [(200, 0.1124)],
+        "best_test_fg_ari": [(100, 0.97)], "best_test_ari": [(100, 0.1124)],
+        "final_fps": [(200, 140.36)], "final_accuracy": [(200, 0.9593)]}
+    assert np.isnan(log.series["validation_ap_0.5"].values).all()
+    assert log.restarts == (Restart(151, 200),)
+    assert np.isnan(log.lives[0]["loss"].values[1]) and len(log.lives[1]["loss"]) == 1
+
+
+def test_our_torch_log_counts_steps_through_the_epochs(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text("""\
+Epoch [1/2], Iter [20/30] Loss: 2.3352 LR: 0.1 FPS: 35.9 ETA: 0:20:23
+the epoch 1 takes time: 1118.2
+epoch 1 FPS: 40.2
+Accuracy of the model (current weights) on the 5000 validation images: 42.22 %
+Epoch [2/2], Iter [30/30] Loss: 1.3352 LR: 1e-05 FPS: 36.9 ETA: 0:00:00
+Accuracy of the model (best weights) on the 10000 test images: 43.57 %
+""")
+    log = read(tmp_path / "a.log")
+    assert log.format == "torch_training"
+    told = {name: list(zip(one.steps.tolist(), one.values.tolist()))
+            for name, one in log.series.items()}
+    assert told == {
+        "loss": [(20, 2.3352), (60, 1.3352)], "epoch": [(20, 1.0), (60, 2.0)],
+        "learning_rate": [(20, 0.1), (60, 1e-05)], "fps": [(20, 35.9), (60, 36.9)],
+        "epoch_seconds": [(30, 1118.2)], "epoch_fps": [(30, 40.2)],
+        "validation_accuracy": [(30, 42.22)], "best_test_accuracy": [(60, 43.57)]}
+
+
+def write_events(folder: Path) -> Path:
+    """A run of four steps that fell at the third, resumed after the second."""
+    def step(number: int, loss: float, **fields: object) -> None:
+        log.event("step", step=number, epoch=1, loss=loss, learning_rate=0.1, seconds=0.5,
+                  data_seconds=None, samples=8, **fields)
+
+    with RunLog(folder) as log:
+        log.event("start", config={"a": [1, {"b": 2}]}, resumed_step=0, rank=0)
+        for number, loss in enumerate([3.0, 2.0, float("nan")], 1):
+            step(number, loss)
+    with RunLog(folder) as log:
+        log.event("start", config={}, resumed_step=2, rank=0)
+        step(3, 1.5)
+        step(3, 9.0, skipped=True)
+        step(4, -1e-05)
+        log.event("epoch", epoch=1, step=4, train_loss=1.2, metrics={})
+        log.event("evaluation", split="test", role="final", step=4, epoch=1, n=10,
+                  metrics={"accuracy": 91.5, "loss": float("inf")})
+        log.event("evaluation", split="test", role="best", epoch=1, step=2, n=10,
+                  metrics={"accuracy": 92})
+    return folder / "metrics.jsonl"
+
+
+def test_our_events_are_read_as_they_are_written(tmp_path: Path) -> None:
+    log = read(write_events(tmp_path))
+    assert log.format == "run_log"
+    assert log.series["loss"].steps.tolist() == [1, 2, 3, 4]
+    assert log.series["loss"].values.tolist() == [3.0, 2.0, 1.5, -1e-05]
+    assert "data_seconds" not in log.series  # null everywhere
+    assert log.series["train_loss"].values.tolist() == [1.2]
+    assert log.series["test_accuracy"].values.tolist() == [91.5]
+    assert log.series["test_loss"].values.tolist() == [float("inf")]
+    assert log.series["best_test_accuracy"].steps.tolist() == [2]
+    assert log.restarts == (Restart(3, 3),) and np.isnan(log.lives[0]["loss"].values[2])
+
+
+def test_an_evaluation_without_training_is_read(tmp_path: Path) -> None:
+    with RunLog(tmp_path) as log:
+        log.event("start", config={}, resumed_step=0)
+        log.event("evaluation", split="test", role="final", step=7, epoch=0, n=5,
+                  metrics={"accuracy": 0.5})
+    log = read(tmp_path / "metrics.jsonl")
+    assert log.series["test_accuracy"].steps.tolist() == [7]
+
+
+def test_a_run_folder_and_its_record_give_the_same_series(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    parsed = series_of_record(tmp_path)
+    assert parsed.source == str(tmp_path) and parsed.format == "run_log"
+    assert len(parsed.series["loss"]) and "test_accuracy" in parsed.series
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "results").glob("*/*.json")),
+                         ids=lambda path: path.stem)
+def test_a_kept_record_and_its_human_log_agree(path: Path) -> None:
+    events = series_of_record(path)
+    human = read(path.with_suffix(".log.gz"))
+    assert human.format in ("torch_training", "tensorflow_training")
+    assert len(human.restarts) == len(events.restarts)
+    for name in ("loss", "learning_rate"):
+        told = human.series[name]
+        same = events.series[name].values[np.searchsorted(events.series[name].steps, told.steps)]
+        np.testing.assert_allclose(told.values, same, rtol=1e-5, atol=6e-5)
+
+
+def test_a_record_without_its_events_gives_its_curve(tmp_path: Path) -> None:
+    kept = sorted((REPOSITORY / "results").glob("slot_attention/*.json"))[0]
+    (tmp_path / kept.name).write_bytes(kept.read_bytes())
+    parsed = series_of_record(tmp_path / kept.name)
+    assert parsed.format == "record" and "this is the record's curve" in parsed.notes[0]
+    whole = series_of_record(kept)
+    np.testing.assert_array_equal(parsed.series["train_loss"].values,
+                                  whole.series["train_loss"].values)
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ZooError, match="is not a run folder"):
+        series_of_record(tmp_path)
+
+
+def long_log(path: Path, steps: int) -> Path:
+    with open(str(path), "w", encoding="ascii") as stream:
+        for step in range(1, steps + 1):
+            stream.write("Step: {}, Loss: 0.{:06d}, Time: 0:01:28.749640\n".format(step, step))
+    return path
+
+
+def memory_of(action: object, path: Path) -> int:
+    """The most bytes that were in use while a log was read."""
+    tracemalloc.start()
+    try:
+        action(path, formats=FORMATS)  # type: ignore[operator]
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_summary_takes_the_same_memory_however_long_the_log_is(tmp_path: Path) -> None:
+    short, long = (memory_of(summarise_log, long_log(tmp_path / str(steps), steps))
+                   for steps in (100000, 400000))
+    assert long - short < 400000
+
+
+def test_a_series_takes_at_most_32_bytes_a_step(tmp_path: Path) -> None:
+    short, long = (memory_of(read_log, long_log(tmp_path / str(steps), steps))
+                   for steps in (100000, 400000))
+    assert (long - short) / 300000 / 2 < 32  # loss and time
+
+
+def test_the_summary_is_that_of_the_series(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_bytes(MAKERS[SLOT_ATTENTION](3, 900).text())
+    values = read(path).series["loss"].values
+    found = summarise_log(path, formats=FORMATS).lives[0]["loss"]
+    finite = values[np.isfinite(values)]
+    assert found.count == 900 and found.not_finite == 900 - len(finite) > 0
+    assert found.mean == pytest.approx(finite.mean(), rel=1e-12)
+    assert found.smallest is not None and found.smallest[0] == finite.min()
+    assert found.largest is not None and found.largest[0] == finite.max()
+    assert found.recent_mean == pytest.approx(finite[-RECENT:].mean(), rel=1e-12)
+    assert found.recent_deviation == pytest.approx(finite[-RECENT:].std(ddof=1), rel=1e-9)
+    assert found.last_step == 90000 and found.last == values[-1]
+
+
+def a_series(name: str, steps: List[int]) -> Series:
+    return Series(name, np.array(steps, np.int64), np.array(steps, np.float64))
+
+
+def test_a_later_life_replaces_at_and_after_its_first_step() -> None:
+    whole = series.joined(a_series("loss", [1, 2, 3, 4]), a_series("loss", [3, 5]), 3)
+    assert whole.steps.tolist() == [1, 2, 3, 5]
+
+
+def test_a_series_is_found_by_the_end_of_its_name_where_that_is_clear() -> None:
+    log = ParsedLog("a.log", "toy", {name: a_series(name, [1]) for name in (
+        "validation_accuracy", "train_loss", "test_loss")})
+    assert log.find("accuracy").name == "validation_accuracy"
+    with pytest.raises(ZooError, match="several series 'loss'; there are: test_loss, train_loss"):
+        log.find("loss")
+    with pytest.raises(ZooError, match="no series 'fps'; there are: test_loss"):
+        log.find("fps")
+
+
+def test_a_format_can_be_forced_and_must_exist() -> None:
+    path = EXCERPTS / "slot_attention_gpu_excerpt.log.gz"
+    with pytest.raises(ZooError, match="in a known format; looked for protoattend_port"):
+        read_log(path, format="protoattend_port", formats=FORMATS)
+    with pytest.raises(UsageError, match="no log format 'x'"):
+        read_log(path, format="x", formats=FORMATS)
+
+
+def test_only_the_series_that_are_asked_for_are_kept() -> None:
+    log = read_log(EXCERPTS / "slot_attention_gpu_excerpt.log.gz", formats=FORMATS, names=["loss"])
+    assert list(log.series) == ["loss"]

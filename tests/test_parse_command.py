@@ -1,0 +1,134 @@
+"""`zoo parse`: what it prints of a log."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from common.cli import main
+from tests.generated_logs import MAKERS, SLOT_ATTENTION
+from tests.test_record_store import write_run
+
+EXCERPTS = Path(__file__).resolve().parent / "fixtures" / "logs"
+GPU, NPU = (str(EXCERPTS / "slot_attention_{}_excerpt.log.gz".format(kind))
+            for kind in ("gpu", "npu"))
+
+Captured = pytest.CaptureFixture
+
+
+@pytest.fixture()
+def log(tmp_path: Path) -> Path:
+    path = tmp_path / "a.log"
+    path.write_text("Step: 1, Loss: 0.5, Time: 0:00:01\nStep: 2, Loss: nan, Time: 0:00:03\n"
+                    "Step: 3, Loss: 1e-05, Time: 0:00:05\n")
+    return path
+
+
+def test_the_summary_tells_format_series_and_pace(log: Path, capsys: Captured) -> None:
+    assert main(["parse", str(log)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("{}: slot_attention_port, 3 lines\n".format(log))
+    row = next(line for line in out.splitlines() if line.startswith("  loss")).split("  ")
+    cells = [cell.strip() for cell in row if cell.strip()]
+    assert cells == ["loss", "3 (1 not finite)", "1 to 3", "0.5", "1e-05", "1e-05 (3)", "0.5 (1)",
+                     "2: 0.250005 \u00b1 0.353546"]
+    assert "pace: 2 s a step, from the elapsed time between steps 1 and 3" in out
+
+
+def test_several_logs_are_told_one_after_the_other(capsys: Captured) -> None:
+    assert main(["parse", GPU, NPU]) == 0
+    out = capsys.readouterr().out
+    assert out.count("slot_attention_port, 48") == 2
+    assert "note: not read: 1 step line(s) out of order, the first at step 317,600" in out
+
+
+def test_lives_are_told_apart(tmp_path: Path, capsys: Captured) -> None:
+    earlier, later = MAKERS[SLOT_ATTENTION](1, 20), MAKERS[SLOT_ATTENTION](2, 20, first=1000)
+    (tmp_path / "a.log").write_bytes(earlier.text() + later.text())
+    assert main(["parse", str(tmp_path / "a.log")]) == 0
+    out = capsys.readouterr().out
+    assert "life 1 of 2\n" in out and "life 2 of 2, from step 1,100\n" in out
+    assert "note: the run began again at step 1,100 after step 2,000; the earlier life's steps " \
+        "from there on are replaced" in out
+
+
+def test_the_summary_is_json_that_any_reader_takes(log: Path, capsys: Captured) -> None:
+    log.write_text(log.read_text() + "Step: 4, Loss: inf, Time: 0:00:07\n")
+    assert main(["parse", str(log), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert told[0]["lives"][0]["loss"]["smallest"] == [1e-05, 3]
+    assert told[0]["lives"][0]["loss"]["last"] == "inf"
+
+
+def test_a_series_is_printed_as_csv(log: Path, capsys: Captured) -> None:
+    assert main(["parse", str(log), "--series", "loss"]) == 0
+    assert list(csv.reader(io.StringIO(capsys.readouterr().out))) == [
+        ["series", "step", "value"], ["loss", "1", "0.5"], ["loss", "2", "nan"],
+        ["loss", "3", "1e-05"]]
+
+
+def test_csv_alone_prints_every_series(log: Path, capsys: Captured) -> None:
+    assert main(["parse", str(log), "--csv"]) == 0
+    rows = list(csv.reader(io.StringIO(capsys.readouterr().out)))
+    assert {row[0] for row in rows[1:]} == {"loss", "elapsed_seconds"} and len(rows) == 7
+
+
+def test_series_are_printed_as_json(log: Path, capsys: Captured) -> None:
+    assert main(["parse", str(log), "--series=loss", "--series=elapsed_seconds", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert told["format"] == "slot_attention_port"
+    assert told["series"] == {"loss": {"steps": [1, 2, 3], "values": [0.5, "nan", 1e-05]},
+                              "elapsed_seconds": {"steps": [1, 2, 3], "values": [1.0, 3.0, 5.0]}}
+
+
+def test_notes_do_not_mix_with_the_series(capsys: Captured) -> None:
+    assert main(["parse", NPU, "--series", "loss"]) == 0
+    captured = capsys.readouterr()
+    assert "note: not read" in captured.err and "note" not in captured.out
+
+
+def test_a_run_folder_is_read_by_its_events(tmp_path: Path, capsys: Captured) -> None:
+    write_run(tmp_path)
+    assert main(["parse", str(tmp_path)]) == 0
+    assert "metrics.jsonl: run_log" in capsys.readouterr().out
+    assert main(["parse", str(tmp_path), "--series", "loss"]) == 0
+    assert capsys.readouterr().out.startswith("series,step,value\nloss,1,")
+
+
+def test_the_known_formats_are_listed_with_their_lines(capsys: Captured) -> None:
+    assert main(["parse", "--formats"]) == 0
+    out = capsys.readouterr().out
+    assert "protoattend_port: " in out
+    assert "    Step : {step}----loss : {loss}----cost_time : {step_seconds}\n" in out
+    assert main(["parse", "--formats", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["name"] == "run_log"
+
+
+def test_a_record_without_its_events_is_told_by_its_curve(tmp_path: Path,
+                                                          capsys: Captured) -> None:
+    kept = sorted((EXCERPTS.parents[2] / "results").glob("slot_attention/*.json"))[0]
+    (tmp_path / kept.name).write_bytes(kept.read_bytes())
+    assert main(["parse", str(tmp_path / kept.name)]) == 0
+    out = capsys.readouterr().out
+    assert ": record\n" in out and "  train_loss " in out and "record's curve" in out
+
+
+@pytest.mark.parametrize("arguments, code, told", [
+    ([], 64, "no log given"),
+    ([GPU, NPU, "--series", "loss"], 64, "one log at a time; 2 are given"),
+    ([GPU, "--series", "speed"], 1, "has no series 'speed'; there are: elapsed_seconds, loss"),
+    ([GPU, "--format", "x"], 64, "no log format 'x'"),
+    ([GPU, "--rank", "1"], 1, "no line that is marked as rank 1's"),
+    ([GPU, "--json", "--csv"], 64, "not allowed with"),
+    ([__file__], 1, "in a known format; looked for run_log"),
+    (["no such file"], 1, "can't read the log no such file: No such file"),
+    ([str(EXCERPTS)], 1, "is not a run folder"),
+])
+def test_a_users_mistake_is_one_line(arguments, code: int, told: str, capsys: Captured) -> None:
+    assert main(["parse"] + arguments) == code
+    captured = capsys.readouterr()
+    assert told in captured.err and captured.err.count("\n") == 1 and captured.out == ""

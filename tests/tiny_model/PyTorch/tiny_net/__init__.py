@@ -1,0 +1,1 @@
+"""A classifier so small that a test can train it."""
