@@ -1,0 +1,92 @@
+"""Training steps of a variant, ready to be timed, on synthetic images in memory."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Callable, Dict
+
+import numpy as np
+
+from benchmarks.protoattend.cases import BASELINE, PRECISION_MODES, Case
+
+SHAPE, CLASSES = (28, 28, 1), 10
+DATABASE = 512  # candidates of evaluations, which no step touches: enough to have every class
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What some steps took: seconds in all, and seconds of those spent waiting for batches."""
+
+    seconds: float
+    wait_seconds: float
+    loss: float
+
+
+# Does so many steps.
+Trainer = Callable[[int], Timing]
+
+
+def open_trainer(variant: str, case: Case, device_kind: str) -> Trainer:
+    """Makes a variant ready."""
+    if variant == BASELINE:
+        return _plain_trainer(case)
+    return _own_trainer(PRECISION_MODES[variant], case, device_kind)
+
+
+def synthetic_arrays(case: Case) -> Dict[str, np.ndarray]:
+    """One batch of standardised images with labels, and candidates."""
+    random = np.random.RandomState(0)
+
+    def images(count: int) -> np.ndarray:
+        return random.standard_normal((count,) + SHAPE).astype(np.float32)
+    return {"images": images(case.batch_size), "candidates": images(case.candidates),
+            "labels": random.randint(0, CLASSES, case.batch_size).astype(np.int32)}
+
+
+def _plain_trainer(case: Case) -> Trainer:
+    """The baseline on standardised batches: what makes them costs it nothing."""
+    from benchmarks.protoattend import baseline
+
+    trainer = baseline.Trainer(synthetic_arrays(case))
+
+    def run(count: int) -> Timing:
+        loss = float("nan")
+        began = time.perf_counter()
+        for _ in range(count):
+            loss = trainer.step()
+        return Timing(time.perf_counter() - began, 0.0, loss)
+    return run
+
+
+def _own_trainer(mode: str, case: Case, device_kind: str) -> Trainer:
+    """The graph and the input that protoattend.train runs, with what every step fetches."""
+    from benchmarks.protoattend.synthetic import synthetic_session
+    from common import tf_runtime
+    from common.tf_runtime import tf
+    from common.tf_training.step_graph import build_step_graph
+    from protoattend.building import build_training
+    from protoattend.data.batches import make_batches
+    from protoattend.training import batch_plan
+
+    session = synthetic_session(device_kind, mode, [
+        "--batch_size", str(case.batch_size), "--example_cand_size", str(case.candidates),
+        "--eval_cand_size", str(DATABASE)], trained=2 * case.step_images + DATABASE)
+    graph = build_step_graph(
+        build_training(session, session.architecture()),
+        make_batches(session.dataset.train, batch_plan(session)), 0, session.options.random_seed,
+        session.device, session.precision, lambda: [0, 0])
+    running = tf_runtime.open_session(session.device, session.precision)
+    running.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
+    graph.network.begin(running)
+    running.run(graph.iterator.initializer)
+
+    def run(count: int) -> Timing:
+        waited, loss = 0.0, float("nan")
+        began = time.perf_counter()
+        for _ in range(count):
+            values = running.run(graph.fetches)
+            waited += float(values["waited"])
+            loss = float(values["loss"])
+        return Timing(time.perf_counter() - began, waited, loss)
+    return run
