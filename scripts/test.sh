@@ -5,11 +5,13 @@
 #
 #   --stack STACK  both (default): reference is left out, and said so, where no Python 3.7 runs
 #   --slow         the slow tests too; those marked gpu run with: scripts/test.sh -m gpu
+#   --no_gate      without the smoke tier of zoo regress, which follows the tests of a stack
 #   --help         this text
 #
 # As many tests run at a time as there are cores, each on one thread. Every other argument goes to
-# pytest. Exit code: 0 where everything asked for ran and passed, 1 where something failed, 64 for a
-# wrong --stack.
+# pytest, and there is no gate then. The gate's report is in output/gate/. Exit code: 0 where everything
+# asked for ran and passed, 1 where something failed, 64 for a wrong --stack. A gate that is
+# INCONCLUSIVE is said and fails nothing.
 set -uo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
@@ -19,6 +21,7 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
 
 stack=both
 marks="not slow and not gpu"
+gate=1
 pytest_arguments=()
 results=()
 failed=0
@@ -31,6 +34,7 @@ read_arguments() {
       --stack=*) stack="${1#*=}" ;;
       --stack) [ $# -ge 2 ] || fail_usage "--stack needs a name"; stack="$2"; shift ;;
       --slow) marks="not gpu" ;;
+      --no_gate) gate=0 ;;
       *) pytest_arguments+=("$1") ;;
     esac
     shift
@@ -78,6 +82,20 @@ run_pytest() {
   [ "$code" -eq 0 ] || { [ "$code" -eq 5 ] && [ ${#pytest_arguments[@]} -gt 0 ]; }
 }
 
+# run_gate STACK: the smoke tier; without speeds, for the cores may have other work.
+run_gate() {
+  local name="gate on $1" code=0
+  mkdir -p "$root/output/gate"
+  say "== $name"
+  "$root/.venv/$1/bin/python" -m common regress --without_speed \
+    --junit "$root/output/gate/$1.xml" --markdown "$root/output/gate/$1.md" || code=$?
+  case "$code" in
+    0) results+=("$name: passed") ;;
+    2) results+=("$name: INCONCLUSIVE") ;;
+    *) results+=("$name: FAILED"); failed=1 ;;
+  esac
+}
+
 test_stack() {
   local python="$root/.venv/$1/bin/python"
   if ! "$root/scripts/setup.sh" --stack "$1"; then
@@ -90,6 +108,7 @@ test_stack() {
     check "mypy" "$python" -m mypy
   fi
   check "pytest on $1" run_pytest "$python"
+  [ "$gate" -eq 0 ] || [ ${#pytest_arguments[@]} -gt 0 ] || run_gate "$1"
 }
 
 main() {

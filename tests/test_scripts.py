@@ -252,7 +252,8 @@ def tested(machine, checkout):
     machine.add(checkout / "scripts" / "setup.sh", "exit ${SETUP_CODE:-0}")
     for stack in ("current", "reference"):
         machine.add(checkout / ".venv" / stack / "bin" / "python", (
-            'case "$*" in *pytest*) echo "{0} ran: $@"; exit ${{CODE_{0}:-0}};; '
+            'case "$*" in *regress*) echo "{0} gated: $@"; exit ${{CODE_gate:-0}};; '
+            '*pytest*) echo "{0} ran: $@"; exit ${{CODE_{0}:-0}};; '
             '*ruff*) exit ${{CODE_ruff:-0}};; *mypy*) exit ${{CODE_mypy:-0}};; esac'
         ).format(stack))
 
@@ -290,6 +291,26 @@ def test_any_failure_fails_the_whole_and_the_rest_still_runs(tested, with_python
     assert ended.returncode == 1
     assert "current ran" in ended.stdout and "reference ran" in ended.stdout
     assert "FAILED" in ended.stdout
+
+
+def test_the_gate_follows_the_tests_of_each_stack(tested, with_python_3_7):
+    ended = tested()
+    for stack in ("current", "reference"):
+        assert stack + " gated: -m common regress --without_speed --junit" in ended.stdout
+        assert "gate on {}: passed".format(stack) in ended.stdout
+
+
+@pytest.mark.parametrize("code, exit_code, told", [
+    ("1", 1, "FAILED"), ("3", 1, "FAILED"), ("2", 0, "INCONCLUSIVE")])
+def test_a_regression_fails_the_whole_and_an_open_question_is_said(tested, code, exit_code, told):
+    ended = tested("--stack=current", CODE_gate=code)
+    assert ended.returncode == exit_code
+    assert "gate on current: " + told in ended.stdout
+
+
+@pytest.mark.parametrize("words", [["--no_gate"], ["-k", "one test"]])
+def test_there_is_no_gate_where_none_is_wanted_or_tests_were_chosen(tested, words):
+    assert "gated" not in tested("--stack=current", *words).stdout
 
 
 def test_an_environment_that_can_not_be_made_fails(tested):
