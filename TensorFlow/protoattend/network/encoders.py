@@ -6,7 +6,7 @@ from typing import List, NamedTuple, Sequence
 
 from common.tf_runtime import tf
 from protoattend.network.architecture import MEDIUM, RESNET32, SMALL, Architecture
-from protoattend.network.fast_layers import normalised_convolution
+from protoattend.network.fast_layers import normalised_convolution, rectify
 from protoattend.network.layers import (
     NORM_EPSILON,
     BatchNorm,
@@ -93,7 +93,8 @@ class ResidualBlock(tf.keras.layers.Layer):
         second = _layer(self.second, self.second_norm, first.output, training, False, self.fast)
         _note(moments, first, second)
         kept = images if self.shortcut is None else self.shortcut(images)
-        return tf.nn.relu(kept + second.output)
+        total = kept + second.output
+        return rectify(total) if self.fast and training else tf.nn.relu(total)
 
 
 class PlainEncoder(tf.keras.layers.Layer):

@@ -36,6 +36,13 @@ def keep_host_memory() -> None:
         os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
 
 
+@tf.custom_gradient
+def rectify(values: tf.Tensor) -> Tuple[tf.Tensor, Callable[..., Any]]:
+    """tf.nn.relu; its gradient is one product, which is faster than the operation's own."""
+    outputs = tf.nn.relu(values)
+    return outputs, lambda upstream: upstream * tf.sign(outputs)
+
+
 def normalised_convolution(images: tf.Tensor, kernel: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
                            epsilon: float, stride: int = 1, rectified: bool = False) -> Layer:
     """A convolution without bias, padding SAME, then batch norm in training mode, then ReLU.
