@@ -43,7 +43,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _write(root: Path, cards: List[ModelCard]) -> int:
-    for path in readme_tables.write(root, cards, record_store.records_of(root)):
+    from common.comparison import level
+
+    records = record_store.records_of(root)
+    for path in readme_tables.write(root, cards, records) + level.write(root, cards, records):
         print("wrote {}".format(path.relative_to(root)))
     return 0
 
@@ -52,7 +55,9 @@ def _check(root: Path, cards: List[ModelCard]) -> int:
     records = record_store.records_of(root)
     for record in records:
         record_store.check_evidence(root, record)
-    paths = readme_tables.drifted(root, cards, records)
+    from common.comparison import level
+
+    paths = readme_tables.drifted(root, cards, records) + level.drifted(root, cards, records)
     if paths:
         raise ZooError("the tables of {} are not those of the records; run `zoo table "
                        "--write`".format(", ".join(str(path.relative_to(root))

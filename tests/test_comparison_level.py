@@ -1,0 +1,75 @@
+"""modelzoo_level.txt: computed from records, unverified until a record proves more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from common.cards.model_folders import all_cards, checkout_root
+from common.comparison.level import KEYS, drifted, level_of, text_of, write
+from common.comparison.verdicts import INCONCLUSIVE, NOK, OK, PERFECT, POK
+from common.results import record_store
+
+CARD: Any = SimpleNamespace(name="some_net")
+
+
+def record(kind: str, status: str = "complete", case: str = "full_1p", model: str = "some_net",
+           task: str = "a") -> Any:
+    return SimpleNamespace(model=model, status=status, task=task, case=case,
+                           device=SimpleNamespace(kind=kind))
+
+
+def level(*records: Any, precision: str = OK, perf: str = PERFECT) -> Any:
+    def compared(gpu: Any, npu: Any) -> Any:
+        return SimpleNamespace(precision=SimpleNamespace(status=precision),
+                               perf=SimpleNamespace(status=perf))
+    return level_of(CARD, records, compared)
+
+
+@pytest.mark.parametrize("records", [
+    [], [record("cpu")], [record("npu", status="aborted")], [record("npu", model="another")]])
+def test_without_a_complete_npu_record_nothing_of_the_npu_is_verified(records: Any) -> None:
+    found = level(*records)
+    assert {found[key] for key in ("FuncStatus", "PrecisionStatus", "PerfStatus")} \
+        == {"unverified"}
+
+
+def test_a_complete_npu_record_proves_the_function_alone() -> None:
+    found = level(record("npu"))
+    assert found["FuncStatus"] == OK
+    assert found["PrecisionStatus"] == found["PerfStatus"] == "unverified"
+
+
+def test_the_same_case_on_both_devices_is_compared() -> None:
+    found = level(record("npu"), record("gpu"), precision=POK, perf=OK)
+    assert (found["GPUStatus"], found["PrecisionStatus"], found["PerfStatus"]) == (OK, POK, OK)
+
+
+def test_other_cases_on_both_devices_prove_nothing() -> None:
+    assert level(record("npu"), record("gpu", case="full_8p"))["PrecisionStatus"] == "unverified"
+
+
+@pytest.mark.parametrize("status, told", [(INCONCLUSIVE, "unverified"), (NOK, NOK)])
+def test_what_can_not_be_told_is_not_told(status: str, told: str) -> None:
+    assert level(record("npu"), record("gpu"), precision=status)["PrecisionStatus"] == told
+
+
+def test_the_file_has_a_key_and_a_value_a_line_without_blanks() -> None:
+    text = text_of(level())
+    assert [line.split(":")[0] for line in text.splitlines()] == list(KEYS)
+    assert " " not in text
+
+
+def test_an_edited_file_is_noticed_and_written_anew(tmp_path: Path) -> None:
+    card: Any = SimpleNamespace(name="some_net", folder=tmp_path)
+    assert write(tmp_path, [card], []) == [tmp_path / "modelzoo_level.txt"]
+    (tmp_path / "modelzoo_level.txt").write_text("PerfStatus:PERFECT\n")
+    assert drifted(tmp_path, [card], []) == [tmp_path / "modelzoo_level.txt"]
+
+
+def test_the_files_of_this_checkout_are_what_its_records_prove() -> None:
+    root = checkout_root()
+    assert drifted(root, all_cards(root), record_store.records_of(root)) == []
