@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from common.command_line import Parser, add_debug_flag, boolean, number_in
 from common.errors import UsageError
+from common.tf_training.device_flags import add_device_flags
 from protoattend.data.datasets import DATASET_NAMES, EMBEDDED
 from protoattend.data.other_sets import OTHER_SETS
 from protoattend.network.architecture import ENCODERS, NORMALIZATIONS, RESNET32, SPARSEMAX
@@ -151,7 +152,7 @@ def make_parser(program: str) -> Parser:
     training, evaluating = program == TRAIN, program == EVALUATE
     _add_data(parser)
     _add_network(parser)
-    _add_device(parser)
+    add_device_flags(parser.add_argument_group("device"), "--chip", OneValue)
     _add_output(parser, program)
     _add_where(training, parser, _add_encoder_source)
     _add_where(training, parser, _add_recipe)
@@ -257,17 +258,6 @@ def _add_quirks(group: Any, texts: Mapping[str, str]) -> None:
         ours, theirs = QUIRKS[name]
         _flag(group, name, help="{} (default: {}, with --parity {})".format(
             text, str(ours).lower(), str(theirs).lower()))
-
-
-def _add_device(parser: Parser) -> None:
-    group = parser.add_argument_group("device")
-    group.add_argument("--device", "--chip", dest="device", action=OneValue, default="auto",
-                       choices=("auto", "npu", "gpu", "cpu"), help="what to compute on")
-    group.add_argument("--device_id", type=_whole, help="which one")
-    group.add_argument("--ranks", type=_count, help="ranks of the job; checked against the "
-                                                    "launcher's, which starts them")
-    group.add_argument("--precision_mode", help="see docs/precision.md (default: by device)")
-    group.add_argument("--loss_scale", help="a number, or dynamic")
 
 
 def _add_output(parser: Parser, program: str) -> None:

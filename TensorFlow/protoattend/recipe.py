@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from common.tf_training.schedule import warmup_exponential_decay
+from common.tf_training.schedule import rate_for_ranks, warmup_exponential_decay
 from protoattend.session import Session
 
 
 def initial_learning_rate(session: Session) -> float:
-    """--init_learning_rate, with --scale_learning_rate times the square root of the ranks.
-
-    Adam's step is the gradient over its root mean square; averaging over w times as many samples
-    shrinks the noise by sqrt(w) (Malladi et al. 2022, arXiv 2205.10287, square root scaling).
-    """
+    """--init_learning_rate; see schedule.rate_for_ranks for --scale_learning_rate."""
     options = session.options
-    if not options.scale_learning_rate:
-        return options.init_learning_rate
-    return options.init_learning_rate * math.sqrt(session.place.world_size)
+    return rate_for_ranks(options.init_learning_rate, options.scale_learning_rate,
+                          session.place.world_size)
 
 
 def learning_rate(session: Session, step: Any) -> Any:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Any, Dict
 
 from common import tf_runtime
 from common.cards.model_card import read_card
-from common.devices import choose_device, detect
-from common.errors import UsageError, ZooError
-from common.precision import Precision, default_mode, resolve, with_loss_scale
-from common.ranks import Place, find_tensorflow_place
+from common.errors import ZooError
+from common.precision import Precision
+from common.ranks import Place
 from common.tf_runtime import NpuOptions
+from common.tf_training.run_device import choose_run_device
 from protoattend.data.datasets import PrototypeDataset, open_dataset
 from protoattend.network.architecture import Architecture
 from protoattend.network.attention import IN_FLOAT32
@@ -64,17 +63,10 @@ def open_session(options: Options) -> Session:
     Raises:
         ZooError: a dataset, a device or a precision mode that can't be had.
     """
-    kind = options.device
-    if kind == "auto":
-        kind = choose_device(kind, detect())
-    place = find_tensorflow_place(os.environ, kind, options.device_id)
-    if options.ranks is not None and options.ranks != place.world_size:
-        raise UsageError("--ranks {} but this is one of {} rank(s): start ranks with `zoo launch` "
-                         "or horovodrun".format(options.ranks, place.world_size))
+    kind, place, precision = choose_run_device(options, read_card(CARD).task(TASK).precision)
     dataset = open_dataset(options.dataset, options.data_url, options.img_size,
                            options.num_classes, options.validation_count,
                            options.validation_is_test)
-    precision = _precision(options, kind, place)
     tf_runtime.keep_in_float32(IN_FLOAT32)
     keep_host_memory()
     npu_options = NpuOptions(modify_mixlist=_npu_mixlist(precision))
@@ -88,16 +80,6 @@ def open_session(options: Options) -> Session:
 def _npu_mixlist(precision: Precision) -> str:
     """The list of operations that stay in float32; an NPU takes one in mixed modes only."""
     return str(NPU_MIXLIST) if "mix" in str(precision.npu_precision_mode) else ""
-
-
-def _precision(options: Options, kind: str, place: Place) -> Precision:
-    defaults = read_card(CARD).task(TASK).precision
-    mode = options.precision_mode or default_mode(defaults, kind)
-    precision = resolve(mode, "tensorflow", kind,
-                        tf_runtime.capabilities(kind, place.local_rank))
-    if options.loss_scale is not None:
-        precision = with_loss_scale(precision, options.loss_scale)
-    return precision
 
 
 def require_shape(session: Session, architecture: Architecture) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Dict, Optional, Sequence
 
 from common.command_line import Parser, add_debug_flag, boolean, number_in
 from common.errors import UsageError, ZooError
+from common.tf_training.device_flags import add_device_flags
 from slot_attention.data.datasets import DATASET_NAMES
 from slot_attention.data.geometry import CROP_NAMES, RESIZE_NAMES
 from slot_attention.network.architecture import ARCHITECTURES, GAUSSIAN, INITIAL_SLOTS
@@ -100,7 +101,7 @@ def make_parser(task: str, program: str) -> Parser:
     _add_data(parser)
     _add_network(parser, task)
     _add_recipe(parser.add_argument_group("recipe"))
-    _add_device(parser)
+    add_device_flags(parser.add_argument_group("device"))
     _add_run(parser, training)
     add_debug_flag(parser)
     parser.set_defaults(**DEFAULTS[task])
@@ -161,17 +162,6 @@ def _add_recipe(group: Any) -> None:
                        help="largest norm of the gradient; 0: no clipping (paper)")
     group.add_argument("--seed", type=number_in(int, 0, 2 ** 31 - 1), default=0,
                        help="of weights, order and drawn slots")
-
-
-def _add_device(parser: Parser) -> None:
-    group = parser.add_argument_group("device")
-    group.add_argument("--device", choices=("auto", "npu", "gpu", "cpu"), default="auto",
-                       help="what to compute on")
-    group.add_argument("--device_id", type=_whole, help="which one")
-    group.add_argument("--ranks", type=_count, help="ranks of the job; checked against the "
-                                                    "launcher's, which starts them")
-    group.add_argument("--precision_mode", help="see docs/precision.md (default: by device)")
-    group.add_argument("--loss_scale", help="a number, or dynamic")
 
 
 def _add_run(parser: Parser, training: bool) -> None:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from common.tf_training.schedule import warmup_exponential_decay
+from common.tf_training.schedule import rate_for_ranks, warmup_exponential_decay
 from slot_attention.data.pipeline import steps_per_epoch
 from slot_attention.session import Session
 
 
 def peak_learning_rate(session: Session) -> float:
-    """--learning_rate, with --scale_learning_rate times the square root of the number of ranks.
-
-    Adam's step is the gradient over its root mean square; averaging over w times as many samples
-    shrinks the noise by sqrt(w) (Malladi et al. 2022, arXiv 2205.10287, square root scaling).
-    """
+    """--learning_rate; see schedule.rate_for_ranks for --scale_learning_rate."""
     options = session.options
-    if not options.scale_learning_rate:
-        return options.learning_rate
-    return options.learning_rate * math.sqrt(session.place.world_size)
+    return rate_for_ranks(options.learning_rate, options.scale_learning_rate,
+                          session.place.world_size)
 
 
 def learning_rate(session: Session, step: Any) -> Any:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 from typing import Any, Dict, Optional
 
 from common import tf_runtime
 from common.cards.model_card import read_card
-from common.devices import choose_device, detect
 from common.errors import UsageError
-from common.precision import Precision, default_mode, resolve, with_loss_scale
-from common.ranks import Place, find_tensorflow_place
+from common.precision import Precision
+from common.ranks import Place
 from common.tf_runtime import NpuOptions
+from common.tf_training.run_device import choose_run_device
 from slot_attention.data.datasets import OpenOptions, open_dataset
 from slot_attention.data.geometry import Geometry
 from slot_attention.data.pipeline import BatchOptions, Share
@@ -85,16 +84,10 @@ def open_session(options: Options) -> Session:
     Raises:
         ZooError: a dataset, a device or a precision mode that can't be had.
     """
-    kind = options.device
-    if kind == "auto":
-        kind = choose_device(kind, detect())
-    place = find_tensorflow_place(os.environ, kind, options.device_id)
-    if options.ranks is not None and options.ranks != place.world_size:
-        raise UsageError("--ranks {} but this is one of {} rank(s): start ranks with `zoo launch` "
-                         "or horovodrun".format(options.ranks, place.world_size))
+    kind, place, precision = choose_run_device(
+        options, read_card(CARD).task(options.task).precision)
     dataset = open_dataset(options.dataset, _data_path(options, place), OpenOptions(
         max_objects=max_objects(options), cache_path=options.cache_path))
-    precision = _precision(options, kind, place)
     # The matching of set prediction runs on the host, inside the step's graph.
     npu_options = NpuOptions(mix_compile_mode=options.task == SET_PREDICTION)
     device = tf_runtime.open_device(kind, place, precision, npu_options)
@@ -116,13 +109,3 @@ def max_objects(options: Options) -> Optional[int]:
             and options.dataset in CLEVR_DATASETS:
         return CLEVR_OBJECTS
     return options.max_objects
-
-
-def _precision(options: Options, kind: str, place: Place) -> Precision:
-    defaults = read_card(CARD).task(options.task).precision
-    mode = options.precision_mode or default_mode(defaults, kind)
-    precision = resolve(mode, "tensorflow", kind,
-                        tf_runtime.capabilities(kind, place.local_rank))
-    if options.loss_scale is not None:
-        precision = with_loss_scale(precision, options.loss_scale)
-    return precision

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from common.tf_runtime import tf
@@ -23,3 +24,12 @@ def warmup_exponential_decay(global_step: Any, base: float, warmup_steps: int, d
     if warmup_steps <= 0:
         return rate
     return rate * tf.minimum(1.0, step / float(warmup_steps))
+
+
+def rate_for_ranks(rate: float, scaled: bool, world_size: int) -> float:
+    """A learning rate of Adam, where `scaled` times the square root of the number of ranks.
+
+    Adam's step is the gradient over its root mean square; averaging over w times as many samples
+    shrinks the noise by sqrt(w) (Malladi et al. 2022, arXiv 2205.10287, square root scaling).
+    """
+    return rate * math.sqrt(world_size) if scaled else rate
