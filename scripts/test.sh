@@ -9,7 +9,7 @@
 #   --help         this text
 #
 # As many tests run at a time as there are cores, each on one thread. Every other argument goes to
-# pytest, and there is no gate then. The gate's report is in output/gate/. Exit code: 0 where everything
+# pytest, and there is no gate then. The gate's verdicts and pages of its runs are in output/gate/. Exit code: 0 where everything
 # asked for ran and passed, 1 where something failed, 64 for a wrong --stack. A gate that is
 # INCONCLUSIVE is said and fails nothing.
 set -uo pipefail
@@ -82,6 +82,17 @@ run_pytest() {
   [ "$code" -eq 0 ] || { [ "$code" -eq 5 ] && [ ${#pytest_arguments[@]} -gt 0 ]; }
 }
 
+# write_gate_pages STACK: a page of each of the newest gate's runs, where there are any.
+write_gate_pages() {
+  local newest run name
+  newest="$(find "$root/output/regress" -mindepth 1 -maxdepth 1 -type d 2>/dev/null | sort | tail -n 1)"
+  for run in "$newest"/*/seed_0; do
+    [ -f "$run/record.json" ] || continue
+    name="${run%/seed_0}"
+    "$root/.venv/$1/bin/python" -m common report "$run" -o "$root/output/gate/$1-${name##*/}.html" || true
+  done
+}
+
 # run_gate STACK: the smoke tier; without speeds, for the cores may have other work.
 run_gate() {
   local name="gate on $1" code=0
@@ -89,6 +100,7 @@ run_gate() {
   say "== $name"
   "$root/.venv/$1/bin/python" -m common regress --without_speed \
     --junit "$root/output/gate/$1.xml" --markdown "$root/output/gate/$1.md" || code=$?
+  write_gate_pages "$1"
   case "$code" in
     0) results+=("$name: passed") ;;
     2) results+=("$name: INCONCLUSIVE") ;;
