@@ -13,6 +13,7 @@ pytest.importorskip("tensorflow")
 
 from benchmarks.protoattend import baseline  # noqa: E402
 from benchmarks.protoattend.baseline import tf  # noqa: E402
+from tests.fixtures.packed_arrays import load_either  # noqa: E402
 
 pytestmark = pytest.mark.tensorflow
 
@@ -24,11 +25,6 @@ STATISTICS = 2e-5
 STEPS = 5
 
 
-def load(name: str) -> Dict[str, np.ndarray]:
-    with np.load(str(FIXTURES / name), allow_pickle=False) as stored:
-        return {key: stored[key] for key in stored.files}
-
-
 def group(stored: Dict[str, np.ndarray], prefix: str) -> Dict[str, np.ndarray]:
     return {key[len(prefix) + 1:]: value for key, value in stored.items()
             if key.startswith(prefix + ":")}
@@ -36,12 +32,12 @@ def group(stored: Dict[str, np.ndarray], prefix: str) -> Dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def stored():
-    return load("protoattend_public.npz")
+    return load_either(FIXTURES / "protoattend_public")
 
 
 @pytest.fixture(scope="module")
 def exact():
-    return load("protoattend_f64ref_public.npz")
+    return load_either(FIXTURES / "protoattend_f64ref_public")
 
 
 class Reproduction:

@@ -8,15 +8,15 @@ from typing import Dict, Sequence
 import numpy as np
 
 from protoattend.metrics.decisions import Decisions
+from tests.fixtures.packed_arrays import load_either
 
 FIXTURE = (Path(__file__).resolve().parents[3] / "tests" / "fixtures" / "protoattend"
-           / "protoattend_public.npz")
+           / "protoattend_public")
 
 
 def reference_arrays() -> Dict[str, np.ndarray]:
     """What the reference implementation was given and gave."""
-    with np.load(str(FIXTURE), allow_pickle=False) as stored:
-        return {key: stored[key] for key in stored.files}
+    return load_either(FIXTURE)
 
 
 def decisions(labels: Sequence[int], predicted: Sequence[int], confidence: Sequence[float],
