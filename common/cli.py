@@ -20,6 +20,7 @@ COMMANDS: Dict[str, Tuple[str, str]] = {
     "compare": ("common.commands.compare", "GPU against NPU, or any runs, with verdicts"),
     "report": ("common.commands.report", "one HTML page of a run, or of several compared"),
     "regress": ("common.commands.regress", "runs a tier and gates: PASS, REGRESS, INCONCLUSIVE"),
+    "ranktable": ("common.commands.ranktable", "HCCL's rank tables: zoo ranktable make|check"),
     "table": ("common.commands.table", "writes or checks the result tables of the READMEs"),
 }
 
@@ -44,7 +45,7 @@ def dispatch(argv: Optional[Sequence[str]] = None) -> int:
 def overview() -> str:
     """The text of `zoo --help`, made without importing any command."""
     lines = ["usage: zoo COMMAND [arguments]    (zoo COMMAND --help tells more)", ""]
-    lines += ["  {:<8} {}".format(name, summary) for name, (_, summary) in COMMANDS.items()]
+    lines += ["  {:<9} {}".format(name, summary) for name, (_, summary) in COMMANDS.items()]
     return "\n".join(lines)
 
 

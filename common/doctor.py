@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import dataclass
-from typing import Any, List, Optional, Set
+from typing import Any, List, Optional
 
 from common.devices import summary
+from common.findings import FAIL, OK, WARN, Finding
+from common.ranktable.checking import TableFinding, check_text, first_failure
+from common.ranktable.rules import CHIP_UNKNOWN
 from common.surroundings import Surroundings
 from common.versions import version_numbers
 
-OK, WARN, FAIL = "ok", "warn", "fail"
 GIGABYTE = 1e9
 ENOUGH_OPEN_FILES = 1024
 ENOUGH_OPEN_FILES_ON_NPU = 65535
@@ -23,16 +23,6 @@ FRAMEWORKS = ("torch", "tensorflow", "tensorflow-cpu")
 CLUSTER_VARIABLES = ("CM_CHIEF_IP", "CM_CHIEF_PORT", "CM_CHIEF_DEVICE", "CM_WORKER_SIZE",
                      "CM_WORKER_IP")
 RANK_VARIABLES = ("RANK_TABLE_FILE", "RANK_SIZE", "RANK_ID")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the doctor: ok, warn or fail; what was looked at, what was found, the remedy."""
-
-    status: str
-    what: str
-    found: str
-    remedy: str = ""
 
 
 def examine(facts: Surroundings) -> List[Finding]:
@@ -177,39 +167,24 @@ def check_rank_table(facts: Surroundings) -> Optional[Finding]:
     """A forgotten RANK_TABLE_FILE turns a one-device run into a collective one."""
     if "RANK_TABLE_FILE" not in facts.environment:
         return None
-    problem = rank_table_problem(facts.rank_table)
-    if problem is not None:
-        return Finding(_blocking_on_npu(facts), "rank table", problem,
-                       "unset RANK_TABLE_FILE, or point it at a complete table of this machine")
+    file = facts.environment["RANK_TABLE_FILE"]
+    findings = check_text(facts.rank_table, file, CHIP_UNKNOWN)
+    failure = first_failure(findings)
+    if failure is not None:
+        return _of_table(failure, _blocking_on_npu(facts))
     if int_or_zero(facts.environment.get("RANK_SIZE", "")) <= 1:
         return Finding(WARN, "rank table", "RANK_TABLE_FILE is set without RANK_SIZE above 1",
                        "unset RANK_TABLE_FILE (the launcher leaves it out of 1p runs)")
-    return Finding(OK, "rank table", facts.environment["RANK_TABLE_FILE"])
+    warning = next((finding for finding in findings if finding.status == WARN), None)
+    return _of_table(warning, WARN) if warning else Finding(OK, "rank table", file)
 
 
-def rank_table_problem(text: Optional[str]) -> Optional[str]:
-    """What is wrong with a rank table of format 1.0, None where nothing is."""
-    if text is None:
-        return "RANK_TABLE_FILE names a file that is missing or empty"
-    try:
-        table = json.loads(text)
-    except ValueError:
-        return "RANK_TABLE_FILE names a file that is no JSON"
-    if not isinstance(table, dict) or "server_list" not in table:
-        return "RANK_TABLE_FILE is in an older format, not 1.0"
-    if table.get("status") != "completed":
-        return "RANK_TABLE_FILE has status {!r}, not 'completed'".format(table.get("status"))
-    ranks = _rank_ids(table["server_list"])
-    if not ranks or ranks != {str(number) for number in range(len(ranks))}:
-        return "RANK_TABLE_FILE does not number its ranks from 0 without gaps"
-    return None
-
-
-def _rank_ids(servers: Any) -> Set[str]:
-    try:
-        return {str(device["rank_id"]) for server in servers for device in server["device"]}
-    except (TypeError, KeyError):
-        return set()
+def _of_table(finding: TableFinding, status: str) -> Finding:
+    """A table's finding as a line of the doctor."""
+    place = ", {}".format(finding.place) if finding.place else ""
+    return Finding(status, "rank table", "RANK_TABLE_FILE {}{}: {}".format(
+        finding.file, place, finding.found), "{}, or unset RANK_TABLE_FILE".format(
+            finding.remedy))
 
 
 def check_tensorflow_log(facts: Surroundings) -> Optional[Finding]:

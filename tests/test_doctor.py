@@ -160,10 +160,12 @@ def test_no_rank_table_is_no_finding():
 
 
 @pytest.mark.parametrize("table, problem", [
-    (None, "missing or empty"), ("{", "no JSON"), ({"group_list": []}, "older format"),
-    ("[1]", "older format"), (dict(TABLE, status="initializing"), "status 'initializing'"),
-    (dict(TABLE, server_list=[{"device": [{"rank_id": "1"}]}]), "from 0 without gaps"),
-    (dict(TABLE, server_list=3), "from 0 without gaps")])
+    (None, "missing, unreadable or empty"), ("{", "no JSON"), ({"group_list": []}, "older format"),
+    ("[1]", "no JSON object"), (dict(TABLE, status="initializing"), "status is 'initializing'"),
+    (dict(TABLE, server_list=[dict(TABLE["server_list"][0], device=[
+        {"device_id": "0", "device_ip": "192.168.100.101", "rank_id": "1"}])]),
+     "from 0 without gaps"),
+    (dict(TABLE, server_list=3), "not a list of servers")])
 def test_a_bad_rank_table_fails_on_an_npu(table, problem):
     found = table_finding(table)
     assert found.status == FAIL and problem in found.found
@@ -171,6 +173,15 @@ def test_a_bad_rank_table_fails_on_an_npu(table, problem):
 
 def test_a_forgotten_rank_table_is_warned_of():
     assert table_finding(TABLE, RANK_SIZE="1").status == WARN
+
+
+def test_a_table_that_may_not_suit_the_chip_is_warned_of():
+    devices = [dict(device, device_id=number) for device, number in zip(
+        TABLE["server_list"][0]["device"], "37")] + [
+            {"device_id": "5", "device_ip": "192.168.102.101", "rank_id": "2"}]
+    table = dict(TABLE, server_list=[dict(TABLE["server_list"][0], device=devices)])
+    found = table_finding(table)
+    assert (found.status, "3 devices" in found.found) == (WARN, True)
 
 
 @pytest.mark.parametrize("level, packages, status", [

@@ -104,7 +104,7 @@ def _help_of(command: Command) -> List[str]:
                 "synthetic_scenes", "--help"]
     if words[0] == "zoo":
         before = [word for word in words[1:3] if not word.startswith("-")]
-        names = before if before[0] == "data" else before[:1]
+        names = before if before[0] in ("data", "ranktable") else before[:1]
         return [sys.executable, "-m", "common"] + names + ["--help"]
     if words[0] == "torchrun":
         return [sys.executable] + words[words.index(PROGRAM_OF_TORCHRUN):][:2] + ["--help"]

@@ -27,6 +27,7 @@ from common.launch.plan import (
     world_size_of,
 )
 from common.launch.ports import PortReservation, address_towards, reserve_free_port, reserve_port
+from common.launch.rank_table import check_rank_table
 from common.launch.run_folder import find_weights, moved_path
 
 _NO_CANN = CannEnvironment((), {}, "not needed")
@@ -245,7 +246,8 @@ def _with_weights(
 
 def _check_inputs(request: Request) -> None:
     """Raises ZooError for an input that is not there or can't be read."""
-    arguments = request.plan().arguments
+    plan = request.plan()
+    arguments = plan.arguments
     for name in request.target.task.inputs:
         path = arguments.get(name)
         if path and not os.path.exists(path):
@@ -254,6 +256,7 @@ def _check_inputs(request: Request) -> None:
             raise ZooError(
                 "--{} {} can't be read; change its rights or give another path".format(name, path)
             )
+    check_rank_table(plan, request.around.user)
 
 
 def with_moved_paths(request: Request, moved: Sequence[Tuple[Path, Path]]) -> Request:

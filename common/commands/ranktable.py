@@ -1,0 +1,204 @@
+"""`zoo ranktable make|check`: HCCL's rank tables of format 1.0."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Callable, Dict, List, Sequence, Tuple
+
+from common.command_line import Parser, add_debug_flag
+from common.commands.doctor import as_text
+from common.errors import UsageError, ZooError
+from common.files import make_folder, write_atomically
+from common.findings import WARN, Finding
+from common.ranktable.agreement import check_addresses
+from common.ranktable.checking import TableFinding, check_text, first_failure, read_table
+from common.ranktable.reading_hccn import USUAL_PLACE, read_addresses
+from common.ranktable.rules import CHIP_910A, CHIPS
+from common.ranktable.sources import (
+    read_table_file,
+    read_whole,
+    servers_of_hccn,
+    servers_of_hosts,
+    table_text,
+)
+from common.ranktable.table import RankTable, as_json, merged, numbered
+
+ACTIONS = {
+    "make": "makes a table from hccn.conf, hccn_tool's output, a host list or other tables",
+    "check": "every rule of the format, with the place and the remedy of what is wrong",
+}
+EXAMPLES = """
+  sudo zoo ranktable make --output=rank_table.json         this machine, all devices
+  zoo ranktable make --hccn a.conf b.conf --servers=10.0.0.1,10.0.0.2 --devices=0-3
+  zoo ranktable make --hosts=hosts.txt
+  zoo ranktable make --tables first.json second.json --output=both.json
+  zoo ranktable check rank_table.json
+"""
+MOST_DEVICES = 64
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Takes the action's words as they are: each action has flags of its own."""
+    parser.usage = "zoo ranktable make|check [FILE...] [flags]"
+    parser.epilog = "examples:" + EXAMPLES
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("action", choices=tuple(ACTIONS), help="; ".join(
+        "{}: {}".format(name, text) for name, text in ACTIONS.items()))
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="...",
+                        help="zoo ranktable ACTION --help tells")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs one action; returns the exit code."""
+    return _RUNNERS[arguments.action](arguments.words)
+
+
+def _parser(action: str) -> Parser:
+    parser = Parser(prog="zoo ranktable " + action, description=ACTIONS[action])
+    add_debug_flag(parser)
+    parser.add_argument("--chip", choices=CHIPS, default=CHIP_910A,
+                        help="a 910A server limits which devices may work together")
+    return parser
+
+
+# --- make ---
+
+
+def _make(words: Sequence[str]) -> int:
+    arguments = _make_parser().parse_args(list(words))
+    if arguments.servers and (arguments.hosts or arguments.tables):
+        raise UsageError("--servers names the files of --hccn; leave it out")
+    if arguments.tables and arguments.devices is not None:
+        raise UsageError("--tables takes each table whole; leave --devices out")
+    table = _table_of(arguments)
+    text = as_json(table)
+    _refuse_unusable(text, arguments.output, arguments.chip)
+    _write_new(Path(arguments.output), text)
+    print("{}: {} server{}, {} rank{}; use it by: export RANK_TABLE_FILE={}".format(
+        arguments.output, len(table.servers), "s" * (len(table.servers) > 1), table.world_size,
+        "s" * (table.world_size > 1), os.path.abspath(arguments.output)))
+    return 0
+
+
+def _make_parser() -> Parser:
+    parser = _parser("make")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--hccn", nargs="+", default=[USUAL_PLACE], metavar="FILE",
+                        help="hccn.conf or hccn_tool's output, one file a server; or a folder of "
+                        "server_<name>_<index>.info; - for the standard input")
+    source.add_argument("--hosts", metavar="FILE", help="a host list: SERVER_ID FILE, or "
+                        "SERVER_ID 0=192.168.100.101 …, a line for each server")
+    source.add_argument("--tables", nargs="+", metavar="FILE",
+                        help="tables to put together, in the order of the ranks")
+    parser.add_argument("--servers", type=_names, default=[], metavar="NAME,…",
+                        help="names of the --hccn files' servers: the hosts' addresses or any "
+                        "unique names (default for one: the host's name)")
+    parser.add_argument("--devices", type=device_numbers, metavar="0-3,6",
+                        help="physical numbers of the devices to use on each server (default: all)")
+    parser.add_argument("--output", default="rank_table.json", metavar="FILE",
+                        help="where the table is written")
+    return parser
+
+
+def _names(text: str) -> List[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def device_numbers(text: str) -> Tuple[int, ...]:
+    """The type of --devices: "0-3,6" as (0, 1, 2, 3, 6).
+
+    Raises:
+        argparse.ArgumentTypeError: it is no such list, or a number comes twice.
+    """
+    found: List[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"([0-9]{1,2})(?:-([0-9]{1,2}))?", part.strip())
+        if match is None:
+            raise argparse.ArgumentTypeError(
+                "expected numbers such as 0-3,6, not {!r}".format(text))
+        first, last = int(match.group(1)), int(match.group(2) or match.group(1))
+        found += range(first, last + 1)
+    if len(set(found)) != len(found) or not found or max(found) >= MOST_DEVICES:
+        raise argparse.ArgumentTypeError(
+            "expected each number once, ascending and below {}, not {!r}".format(
+                MOST_DEVICES, text))
+    return tuple(found)
+
+
+def _table_of(arguments: argparse.Namespace) -> RankTable:
+    if arguments.tables:
+        return merged([read_table_file(path) for path in arguments.tables])
+    if arguments.hosts:
+        return numbered(servers_of_hosts(arguments.hosts, arguments.devices))
+    return numbered(servers_of_hccn(arguments.hccn, arguments.servers, arguments.devices))
+
+
+def _refuse_unusable(text: str, output: str, chip: str) -> None:
+    """Raises ZooError for a table that `check` would fail; prints what it would warn of."""
+    read_table(text, output, chip)
+    for finding in check_text(text, output, chip):
+        if finding.status == WARN:
+            print("warn: {} {}; {}".format(finding.place, finding.found, finding.remedy),
+                  file=sys.stderr)
+
+
+def _write_new(path: Path, text: str) -> None:
+    if path.exists() and table_text(str(path)) != text:
+        raise ZooError("{} is there and another table; move it away or give another "
+                       "--output".format(path))
+    make_folder(path.parent, "--output")
+    write_atomically(path, text)
+
+
+# --- check ---
+
+
+def _check(words: Sequence[str]) -> int:
+    parser = _parser("check")
+    parser.add_argument("files", nargs="*", metavar="FILE",
+                        help="rank tables (default: $RANK_TABLE_FILE)")
+    parser.add_argument("--hccn", metavar="FILE", help="this machine's hccn.conf, or hccn_tool's "
+                        "output: one of the table's servers must have its addresses")
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    arguments = parser.parse_args(list(words))
+    files = arguments.files or [os.environ.get("RANK_TABLE_FILE", "")]
+    if not files[0]:
+        raise UsageError("zoo ranktable check needs a file: RANK_TABLE_FILE is not set")
+    findings = {file: _findings(file, arguments) for file in files}
+    print(_as_json(findings) if arguments.json else _as_text(findings))
+    return int(any(first_failure(found) for found in findings.values()))
+
+
+def _findings(file: str, arguments: argparse.Namespace) -> List[TableFinding]:
+    text = table_text(file)
+    found = check_text(text, file, arguments.chip)
+    if arguments.hccn and first_failure(found) is None:
+        table = read_table(text, file, arguments.chip)
+        addresses = read_addresses(read_whole(arguments.hccn), arguments.hccn)
+        found.append(check_addresses(table, addresses, arguments.hccn, file))
+    return found
+
+
+def _as_json(findings: Dict[str, List[TableFinding]]) -> str:
+    return json.dumps([dataclasses.asdict(finding) for found in findings.values()
+                       for finding in found], indent=2, ensure_ascii=False)
+
+
+def _as_text(findings: Dict[str, List[TableFinding]]) -> str:
+    """Each file's name, then its findings as the doctor prints its own."""
+    return "\n\n".join("{}\n{}".format(file, as_text([_line(finding) for finding in found]))
+                       for file, found in findings.items())
+
+
+def _line(finding: TableFinding) -> Finding:
+    place = "{}: ".format(finding.place) if finding.place else ""
+    return Finding(finding.status, finding.rule, place + finding.found, finding.remedy)
+
+
+_RUNNERS: Dict[str, Callable[[Sequence[str]], int]] = {"make": _make, "check": _check}

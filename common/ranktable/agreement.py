@@ -1,0 +1,62 @@
+"""Whether a rank table is this machine's, and this job's."""
+
+from __future__ import annotations
+
+from typing import Mapping, Optional, Sequence, Tuple
+
+from common.findings import FAIL, OK
+from common.ranktable.checking import TableFinding
+from common.ranktable.table import RankTable, Server
+
+
+def check_addresses(
+    table: RankTable, addresses: Mapping[int, str], source: str, file: str
+) -> TableFinding:
+    """Whether one of the table's servers has the addresses of this machine's hccn.conf.
+
+    Args:
+        addresses: by physical device number; source: the file they are from.
+        file: the table's.
+    """
+    wrong = {server.server_id: _foreign(server, addresses) for server in table.servers}
+    for name, numbers in wrong.items():
+        if not numbers:
+            return TableFinding(OK, "hccn", file, "", "server {} has the addresses of {}".format(
+                name, source))
+    closest = min(table.servers, key=lambda server: len(wrong[server.server_id]))
+    number = wrong[closest.server_id][0]
+    return TableFinding(
+        FAIL, "hccn", file, "server {}, device {}".format(closest.server_id, number),
+        "no server has the addresses of {}: device {} is {} there".format(
+            source, number, addresses.get(number, "missing")),
+        "make the table on its own machines: zoo ranktable make --hccn {}".format(source))
+
+
+def _foreign(server: Server, addresses: Mapping[int, str]) -> Sequence[int]:
+    """The server's devices whose address is another one, or missing, on this machine."""
+    return [device.device_id for device in server.devices
+            if device.device_ip and addresses.get(device.device_id) != device.device_ip]
+
+
+def disagreement(
+    table: RankTable, world_size: int, ranks: Sequence[Tuple[int, int]]
+) -> Optional[str]:
+    """What speaks against running these ranks of a job with this table, None where nothing does.
+
+    A rank's number has to be the rank_id of the device it runs on.
+
+    Args:
+        ranks: this machine's: each rank's number with its device's physical number.
+    """
+    if table.world_size != world_size:
+        return "it has {} ranks, and the job {}".format(table.world_size, world_size)
+    places = {device.rank_id: (server.server_id, device.device_id)
+              for server in table.servers for device in server.devices}
+    hosts = sorted({places[rank][0] for rank, _ in ranks})
+    if len(hosts) > 1:
+        return "this machine's ranks are on {} there".format(" and ".join(hosts))
+    for rank, device in ranks:
+        if places[rank][1] != device:
+            return "it has rank {} on device {}, and the launch on device {}".format(
+                rank, places[rank][1], device)
+    return None

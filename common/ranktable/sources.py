@@ -1,0 +1,115 @@
+"""The files a rank table is made from: hccn.conf, folders of .info files, host lists, tables."""
+
+from __future__ import annotations
+
+import re
+import socket
+import sys
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from common.devices import read_text
+from common.errors import UsageError, ZooError
+from common.ranktable.checking import read_table
+from common.ranktable.host_list import Host, read_host_list
+from common.ranktable.reading_hccn import USUAL_PLACE, read_addresses, selected
+from common.ranktable.rules import CHIP_UNKNOWN, LONGEST_SERVER_ID
+from common.ranktable.table import RankTable, ServerAddresses
+
+STANDARD_INPUT = "-"
+_INFO_FILE = re.compile(r"server_(?P<server_id>.+)_(?P<index>\d+)\.info")
+Devices = Optional[Sequence[int]]
+
+
+def servers_of_hccn(
+    paths: Sequence[str], names: Sequence[str], devices: Devices
+) -> List[ServerAddresses]:
+    """A server for each file, named in the files' order.
+
+    Args:
+        paths: copies of hccn.conf or hccn_tool's output, `-` for the standard input; or folders of
+            such copies, called server_<name>_<index>.info.
+        names: the servers' names; without any a folder's files name theirs, and a single file is
+            this machine's.
+        devices: physical numbers to take from each server, None for all.
+
+    Raises:
+        ZooError: a file can't be read or understood; UsageError: names and files don't match.
+    """
+    files = [file for path in paths for file in _files_of(path)]
+    if names and len(names) != len(files):
+        raise UsageError("--servers names {} servers and --hccn has {} files; name one for each "
+                         "file".format(len(names), len(files)))
+    if not names and len(files) > 1 and not all(name for name, _ in files):
+        raise UsageError("several --hccn files need --servers NAME,NAME,…, in the files' order")
+    return [ServerAddresses(names[index] if names else name or this_machine(),
+                            read_addresses(read_whole(path), path, devices))
+            for index, (name, path) in enumerate(files)]
+
+
+def this_machine() -> str:
+    """The host's name, which needs no choice among its network cards."""
+    return socket.gethostname()[:LONGEST_SERVER_ID]
+
+
+def _files_of(path: str) -> List[Tuple[str, str]]:
+    """A file without a name, or a folder's .info files with theirs, by their index."""
+    if path == STANDARD_INPUT or not Path(path).is_dir():
+        return [("", path)]
+    matches = [(_INFO_FILE.fullmatch(file.name), str(file)) for file in Path(path).iterdir()]
+    found = sorted((int(match.group("index")), match.group("server_id"), file)
+                   for match, file in matches if match)
+    if not found:
+        raise ZooError("{} has no server_<name>_<index>.info; copy each server's {} there".format(
+            path, USUAL_PLACE))
+    return [(name, file) for _, name, file in found]
+
+
+def servers_of_hosts(path: str, devices: Devices) -> List[ServerAddresses]:
+    """The servers of a host list; files it names are relative to it.
+
+    Raises:
+        ZooError: the list or a file it names can't be read or understood.
+    """
+    return [ServerAddresses(host.server_id, _addresses_of_host(host, path, devices))
+            for host in read_host_list(read_whole(path), path)]
+
+
+def _addresses_of_host(host: Host, path: str, devices: Devices) -> Dict[int, str]:
+    if not host.file:
+        return selected(dict(host.addresses), devices, "{}, server {}".format(
+            path, host.server_id))
+    file = str(Path(path).parent / host.file)
+    return read_addresses(read_whole(file), file, devices)
+
+
+def read_table_file(path: str, chip: str = CHIP_UNKNOWN) -> RankTable:
+    """The rank table in a file.
+
+    Raises:
+        ZooError: it is missing, or breaks a rule.
+    """
+    return read_table(table_text(path), path, chip)
+
+
+def table_text(path: str) -> Optional[str]:
+    """A file's text, None where it can't be read or is empty."""
+    return read_text(Path(path)) or None
+
+
+def read_whole(path: str) -> str:
+    """A file's text, the standard input's for `-`.
+
+    Raises:
+        ZooError: it can't be read.
+    """
+    if path == STANDARD_INPUT:
+        return sys.stdin.read()
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except PermissionError as error:
+        raise ZooError("no permission for {}; as root copy it, or give the output of "
+                       "hccn_tool -i N -ip -g".format(path)) from error
+    except OSError as error:
+        raise ZooError("can't read {} ({}); check the path".format(
+            path, error.strerror)) from error

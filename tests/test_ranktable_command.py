@@ -1,0 +1,200 @@
+"""`zoo ranktable make|check`: what is written, what is printed, how it ends."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from common.cli import main
+from tests.rank_tables import (
+    TOOL_ANSWER,
+    address,
+    changed,
+    hccn_conf,
+    one_server,
+    text_of,
+    two_servers,
+)
+
+
+@pytest.fixture()
+def folder(tmp_path, monkeypatch):
+    """The current folder, with the hccn.conf of two servers."""
+    (tmp_path / "a.conf").write_text(hccn_conf())
+    (tmp_path / "b.conf").write_text(hccn_conf(network=169))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RANK_TABLE_FILE", raising=False)
+    return tmp_path
+
+
+def zoo(*words):
+    return main(["ranktable"] + list(words))
+
+
+def written(path="rank_table.json"):
+    return json.loads(Path(path).read_text())
+
+
+# --- make ---
+
+
+def test_one_server_is_made_from_its_hccn_conf(folder, capsys):
+    assert zoo("make", "--hccn", "a.conf", "--servers", "10.0.0.1") == 0
+    assert written() == one_server()
+    assert capsys.readouterr().out == (
+        "rank_table.json: 1 server, 8 ranks; use it by: export RANK_TABLE_FILE={}\n".format(
+            folder / "rank_table.json"))
+
+
+def test_several_servers_are_made_from_a_file_each(folder):
+    assert zoo("make", "--hccn", "a.conf", "b.conf", "--servers=10.0.0.1,10.0.0.2",
+               "--output=new/t.json") == 0
+    assert written("new/t.json") == two_servers()
+
+
+def test_devices_are_chosen_by_their_physical_numbers(folder):
+    zoo("make", "--hccn", "a.conf", "--servers=10.0.0.1", "--devices=4-5,6,7")
+    assert written() == one_server([4, 5, 6, 7])
+
+
+def test_a_host_list_makes_a_table(folder):
+    Path("hosts").write_text("10.0.0.1 a.conf\n10.0.0.2 b.conf\n")
+    assert zoo("make", "--hosts", "hosts") == 0
+    assert written() == two_servers()
+
+
+def test_the_tools_output_comes_through_a_pipe(folder, monkeypatch):
+    answers = "".join("device {}\n".format(device) + TOOL_ANSWER.format(address(device))
+                      for device in range(8))
+    monkeypatch.setattr("sys.stdin", io.StringIO(answers))
+    assert zoo("make", "--hccn", "-", "--servers=10.0.0.1") == 0
+    assert written() == one_server()
+
+
+def test_tables_of_single_servers_become_one(folder):
+    for name in ("a", "b"):
+        zoo("make", "--hccn", name + ".conf", "--servers", "10.0.0.{}".format("ab".index(name) + 1),
+            "--output", name + ".json")
+    assert zoo("make", "--tables", "a.json", "b.json") == 0
+    assert written() == two_servers()
+
+
+@pytest.mark.parametrize("words", [
+    ["--hccn", "a.conf", "--servers=x", "--devices=0-2"],
+    ["--hccn", "a.conf", "--servers=" + "x" * 64],
+    ["--hccn", "a.conf", "a.conf", "--servers=x,y"],
+    ["--hccn", "a.conf", "b.conf", "--servers=x,x"],
+    ["--hccn", "nowhere.conf"], ["--tables", "a.conf"]])
+def test_a_table_that_the_check_would_fail_is_not_written(folder, capsys, words):
+    assert zoo("make", *words) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ") and captured.err.count("\n") == 1
+    assert not captured.out and sorted(os.listdir(".")) == ["a.conf", "b.conf"]
+
+
+def test_another_chip_takes_devices_that_a_910a_refuses(folder):
+    assert zoo("make", "--hccn", "a.conf", "--servers=10.0.0.1", "--devices=0-2",
+               "--chip=A2") == 0
+    assert written() == one_server([0, 1, 2])
+
+
+def test_what_the_check_warns_of_is_said_and_the_table_written(folder, capsys):
+    assert zoo("make", "--hccn", "a.conf", "--devices=0-2", "--chip=unknown") == 0
+    assert capsys.readouterr().err.startswith("warn: server_list[0].device 3 devices")
+    assert Path("rank_table.json").exists()
+
+
+def test_another_table_is_never_overwritten(folder, capsys):
+    Path("rank_table.json").write_text("mine")
+    assert zoo("make", "--hccn", "a.conf") == 1
+    assert "is there and another table" in capsys.readouterr().err
+    assert Path("rank_table.json").read_text() == "mine"
+
+
+def test_the_same_table_may_be_made_again(folder):
+    assert [zoo("make", "--hccn", "a.conf") for _ in range(2)] == [0, 0]
+
+
+@pytest.mark.parametrize("words", [
+    ["--devices=0-"], ["--devices=x"], ["--devices=1,1"], ["--devices=3-1"], ["--devices=64"],
+    ["--chip=910Z"], ["--hccn", "a.conf", "--hosts", "h"], ["--hosts", "h", "--servers=a"],
+    ["--tables", "a.json", "--devices=0"], ["--hccn", "a.conf", "b.conf"], ["a.conf"]])
+def test_a_command_line_that_makes_no_sense_ends_with_64(folder, words):
+    assert zoo("make", *words) == 64
+    assert not Path("rank_table.json").exists()
+
+
+# --- check ---
+
+
+def check(table, *words):
+    Path("t.json").write_text(text_of(table))
+    return zoo("check", "t.json", *words)
+
+
+def test_a_good_table_is_all_ok(folder, capsys):
+    assert check(two_servers()) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "t.json" and lines[-1] == "13 checks, 0 fail, 0 warn"
+    assert all(line.startswith("ok ") for line in lines[1:-1])
+
+
+def test_a_failure_ends_with_1_and_shows_place_and_remedy(folder, capsys):
+    assert check(changed(one_server(), ("status",), "initializing")) == 1
+    lines = capsys.readouterr().out.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("fail"))
+    assert lines[at].split()[:3] == ["fail", "status", "status:"]
+    assert lines[at + 1].strip().startswith("-> wait until the table is complete")
+
+
+def test_a_warning_alone_ends_with_0(folder, capsys):
+    assert check(one_server([0, 1, 2]), "--chip=unknown") == 0
+    assert capsys.readouterr().out.endswith("13 checks, 0 fail, 1 warn\n")
+
+
+def test_json_has_every_field_of_every_finding(folder, capsys):
+    check(changed(one_server(), ("version",), "2"), "--json")
+    found = json.loads(capsys.readouterr().out)
+    assert [entry for entry in found if entry["status"] == "fail"] == [{
+        "status": "fail", "rule": "version", "file": "t.json", "place": "version",
+        "found": "version is '2', not \"1.0\"", "remedy": 'write "version": "1.0"'}]
+    assert len(found) == 13
+
+
+def test_one_bad_file_among_several_fails_the_command(folder, capsys):
+    Path("good.json").write_text(text_of(one_server()))
+    assert zoo("check", "good.json", "missing.json") == 1
+    printed = capsys.readouterr().out
+    assert "good.json\nok " in printed and "\n\nmissing.json\nfail" in printed
+
+
+def test_the_table_of_the_environment_is_the_default(folder, monkeypatch, capsys):
+    Path("a,b.json").write_text(text_of(one_server()))
+    monkeypatch.setenv("RANK_TABLE_FILE", "a,b.json")
+    assert zoo("check") == 0
+    assert capsys.readouterr().out.startswith("a,b.json\n")
+
+
+def test_without_any_file_it_is_a_usage_error(folder, capsys):
+    assert zoo("check") == 64
+    assert "RANK_TABLE_FILE is not set" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("conf, code", [("a.conf", 0), ("b.conf", 1)])
+def test_the_machines_own_addresses_are_compared(folder, capsys, conf, code):
+    assert check(one_server(), "--hccn", conf) == code
+    assert ("fail  hccn" in capsys.readouterr().out) is bool(code)
+
+
+def test_addresses_are_not_compared_with_a_broken_table(folder, capsys):
+    assert check(changed(one_server(), ("status",), "x"), "--hccn", "a.conf") == 1
+    assert "hccn" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [[], ["mend"], ["check", "--chip=x", "t.json"]])
+def test_an_unknown_action_or_flag_ends_with_64(folder, words):
+    assert zoo(*words) == 64
