@@ -56,4 +56,4 @@ def test_seeds_records_and_tables_take_it_as_any_other(root: Path) -> None:
     zoo(root, "record", "out")
     assert "README.md" in zoo(root, "table", "--write")
     assert "| mean" in (root / "TensorFlow" / "mean_net" / "README.md").read_text()
-    assert "1 records, tables agree" in zoo(root, "table", "--check")
+    assert "1 record, tables agree" in zoo(root, "table", "--check")

@@ -62,7 +62,7 @@ def _check(root: Path, cards: List[ModelCard]) -> int:
         raise ZooError("the tables of {} are not those of the records; run `zoo table "
                        "--write`".format(", ".join(str(path.relative_to(root))
                                                    for path in paths)))
-    print("{} records, tables agree".format(len(records)))
+    print("{} record{}, tables agree".format(len(records), "" if len(records) == 1 else "s"))
     return 0
 
 
