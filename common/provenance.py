@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+SEED_NAMES = ("seed", "random_seed")
 
 
 def code_state(folder: Path = CHECKOUT) -> Dict[str, Any]:
@@ -32,6 +33,11 @@ def config_sha256(config: Mapping[str, Any]) -> str:
     """The hash of a configuration, whatever the order of its keys."""
     text = json.dumps(config, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def recipe_of(config: Mapping[str, Any]) -> Dict[str, Any]:
+    """A configuration without its seed: what runs of several seeds have in common."""
+    return {name: value for name, value in config.items() if name not in SEED_NAMES}
 
 
 def without_folders(words: Sequence[str]) -> List[str]:

@@ -482,3 +482,15 @@ def test_gradients_are_slow_on_processors_under_tensorflow_1_alone() -> None:
     assert tf_runtime.has_slow_gradients(CPU) is tf.__version__.startswith("1.")
     for kind in ("gpu", "npu"):
         assert not tf_runtime.has_slow_gradients(dataclasses.replace(CPU, kind=kind))
+
+
+def test_host_memory_is_kept_under_tensorflow_1_unless_the_user_says_no(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    given: Dict[str, str] = {}
+    refused = {"TF_CPU_ALLOCATOR_USE_BFC": "0"}
+    for environment in (given, refused):
+        monkeypatch.setattr(os, "environ", environment)
+        tf_runtime.keep_host_memory()
+    first = tf.__version__.startswith("1.")
+    assert given == ({"TF_CPU_ALLOCATOR_USE_BFC": "1"} if first else {})
+    assert refused == {"TF_CPU_ALLOCATOR_USE_BFC": "0"}

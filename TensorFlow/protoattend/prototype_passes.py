@@ -57,9 +57,11 @@ class PrototypePasses:
         database = {name: variable.read_value() for name, variable in self._store.items()}
         logits = attention_logits(encoded.queries, database["keys"])
         own = network.classify(encoded.values)
+        # Softmax leaves no weight at 0: its prototypes are sought among all candidates at once.
+        first = min(LARGEST, candidates) if self._normalization == SPARSEMAX else candidates
         self._outputs = {
             looked_at: dict(self._decided(logits, database, network, looked_at), own_logits=own)
-            for looked_at in sorted({min(LARGEST, candidates), candidates})}
+            for looked_at in sorted({first, candidates})}
 
     def _decided(self, logits: tf.Tensor, database: Dict[str, tf.Tensor],
                  network: PrototypeNetwork, looked_at: int) -> Dict[str, tf.Tensor]:

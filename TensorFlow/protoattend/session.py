@@ -16,7 +16,6 @@ from common.tf_training.run_device import choose_run_device
 from protoattend.data.datasets import PrototypeDataset, open_dataset
 from protoattend.network.architecture import Architecture
 from protoattend.network.attention import IN_FLOAT32
-from protoattend.network.fast_layers import keep_host_memory
 from protoattend.options import Options
 
 FOLDER = Path(__file__).resolve().parent
@@ -68,7 +67,7 @@ def open_session(options: Options) -> Session:
                            options.num_classes, options.validation_count,
                            options.validation_is_test)
     tf_runtime.keep_in_float32(IN_FLOAT32)
-    keep_host_memory()
+    tf_runtime.keep_host_memory()
     npu_options = NpuOptions(modify_mixlist=_npu_mixlist(precision))
     device = tf_runtime.open_device(kind, place, precision, npu_options)
     session = Session(options, device, precision, dataset)

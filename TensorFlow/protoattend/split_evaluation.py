@@ -52,6 +52,8 @@ class SplitEvaluation:
         options = session.options
         self._session, self.network = session, network
         self.candidates = evaluation_candidates(session)
+        self.candidate_set = CandidateSet(session.dataset.name, len(self.candidates),
+                                          self.candidates.sha256())
         self.passes = PrototypePasses(network, len(self.candidates),
                                       options.evaluation_batch_size)
         # Each rank has batch norm statistics of its own; all evaluate with those of the first.
@@ -66,12 +68,6 @@ class SplitEvaluation:
     def initializer(self) -> Any:
         """Runs before weights are loaded, where no training does it."""
         return tf.local_variables_initializer()
-
-    @property
-    def candidate_set(self) -> CandidateSet:
-        """The name of the candidates."""
-        return CandidateSet(self._session.dataset.name, len(self.candidates),
-                            self.candidates.sha256())
 
     def prepare(self, running: Any) -> None:
         """Encodes the candidates with the weights of the moment."""

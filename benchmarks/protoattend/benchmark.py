@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
-from typing import Any, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
-from benchmarks.protoattend.cases import BASELINE, STATED_CASE, VARIANTS, Case, default_variants
+from benchmarks.protoattend.cases import STATED_CASE, VARIANTS, Case, default_variants
 from benchmarks.protoattend.report import Measurements, as_json, as_text, verdict
-from benchmarks.shared.processes import Worker
-from benchmarks.shared.rounds import go_round, median_rates
+from benchmarks.shared.request import benchmark_device, named_variants
+from benchmarks.shared.rounds import measure_rounds
 from common.command_line import Parser, add_debug_flag, exit_code_of, number_in
-from common.devices import REQUESTS, choose_device, detect
-from common.errors import UsageError
+from common.devices import REQUESTS
 from common.versions import version_numbers
 
-MACHINE = "machine"
 WORKER = "benchmarks.protoattend.worker"
 
 
@@ -39,38 +36,25 @@ def make_parser() -> Parser:
 
 def chosen_variants(text: Optional[str], tensorflow: str, bfloat16: bool) -> Sequence[str]:
     """The variants to run; the baseline always is among them, first."""
-    if text is None:
-        return default_variants(version_numbers(tensorflow)[0], bfloat16)
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    for name in names:
-        if name not in VARIANTS:
-            raise UsageError("--variants: there is no variant {!r}; there are: {}".format(
-                name, ", ".join(VARIANTS)))
-    return [BASELINE] + [name for name in dict.fromkeys(names) if name != BASELINE]
+    return named_variants(text, VARIANTS) \
+        or default_variants(version_numbers(tensorflow)[0], bfloat16)
 
 
 def measure(case: Case, arguments: Any, device_kind: str) -> Measurements:
     """Starts every worker, then goes round: machine, variants."""
-    found = Measurements(case, device_kind)
+    def choose(machine: Mapping[str, Any]) -> Sequence[str]:
+        return chosen_variants(arguments.variants, machine["tensorflow"], machine["bfloat16"])
+
     flags = ["--batch_size", str(case.batch_size), "--candidates", str(case.candidates),
              "--device", device_kind]
-    with ExitStack() as stack:
-        machine = stack.enter_context(Worker(WORKER, MACHINE, flags))
-        known = machine.ask(0)
-        names = chosen_variants(arguments.variants, known["tensorflow"], known["bfloat16"])
-        workers = [stack.enter_context(Worker(WORKER, name, flags)) for name in names]
-        found.warm_up_seconds = {worker.name: worker.warm_up_seconds for worker in workers}
-        asked, found.answers = go_round(machine, workers, arguments.repeats, case.steps)
-    found.machine = dict(asked[-1], rates=median_rates(asked))
-    return found
+    rounds = measure_rounds(WORKER, flags, choose, arguments.repeats, case.steps)
+    return Measurements(case, device_kind, **vars(rounds))
 
 
 def run(argv: Optional[Sequence[str]] = None) -> int:
     """Measures and prints; the exit code is the verdict of report.verdict."""
     arguments = make_parser().parse_args(argv)
-    device_kind = choose_device(arguments.device, detect())
-    if device_kind == "npu":
-        raise UsageError("--device npu: this benchmark compares on gpu and cpu only")
+    device_kind = benchmark_device(arguments.device)
     case = Case(arguments.batch_size, arguments.candidates, arguments.steps)
     found = measure(case, arguments, device_kind)
     print(json.dumps(as_json(found), indent=2) if arguments.json else as_text(found))

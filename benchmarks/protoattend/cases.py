@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Dict, Optional, Tuple
 
 from benchmarks.shared.figures import STATED_RATE, Check
+from benchmarks.shared.request import BASELINE
 
-BASELINE = "baseline"
 PRECISION_MODES = {"ours_fp32": "must_keep_origin_dtype", "ours_bf16": "allow_mix_precision_bf16"}
 VARIANTS = (BASELINE,) + tuple(PRECISION_MODES)
 WAIT_TARGET = 0.05  # of a step

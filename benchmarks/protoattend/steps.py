@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Callable, Dict
+from typing import Dict
 
 import numpy as np
 
 from benchmarks.protoattend.cases import BASELINE, PRECISION_MODES, Case
+from benchmarks.shared.timing import Timing, Trainer, graph_trainer
 
 SHAPE, CLASSES = (28, 28, 1), 10
 DATABASE = 512  # candidates of evaluations, which no step touches: enough to have every class
-
-
-@dataclass(frozen=True)
-class Timing:
-    """What some steps took: seconds in all, and seconds of those spent waiting for batches."""
-
-    seconds: float
-    wait_seconds: float
-    loss: float
-
-
-# Does so many steps.
-Trainer = Callable[[int], Timing]
 
 
 def open_trainer(variant: str, case: Case, device_kind: str) -> Trainer:
@@ -80,13 +67,4 @@ def _own_trainer(mode: str, case: Case, device_kind: str) -> Trainer:
     running.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
     graph.network.begin(running)
     running.run(graph.iterator.initializer)
-
-    def run(count: int) -> Timing:
-        waited, loss = 0.0, float("nan")
-        began = time.perf_counter()
-        for _ in range(count):
-            values = running.run(graph.fetches)
-            waited += float(values["waited"])
-            loss = float(values["loss"])
-        return Timing(time.perf_counter() - began, waited, loss)
-    return run
+    return graph_trainer(running, graph.fetches)

@@ -11,7 +11,6 @@ from common.precision import resolve
 from common.ranks import Place
 from protoattend.data.datasets import PrototypeDataset
 from protoattend.data.labelled_images import LabelledImages
-from protoattend.network import fast_layers
 from protoattend.network.attention import IN_FLOAT32
 from protoattend.options import TRAIN, parse_options
 from protoattend.session import Session
@@ -30,7 +29,7 @@ def synthetic_session(device_kind: str, mode: str, flags: Sequence[str], trained
     options = parse_options(TRAIN, ["--device", device_kind] + list(flags))
     precision = resolve(mode, "tensorflow", device_kind, tf_runtime.capabilities(device_kind))
     tf_runtime.keep_in_float32(IN_FLOAT32)
-    fast_layers.keep_host_memory()
+    tf_runtime.keep_host_memory()
     device = tf_runtime.open_device(device_kind, Place(0, 1, 0), precision)
     return Session(options, device, precision, _dataset(trained, tested))
 

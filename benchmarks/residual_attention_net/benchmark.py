@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from benchmarks.residual_attention_net.report import as_json, as_text, verdict
-from benchmarks.residual_attention_net.variants import BASELINE, VARIANTS, default_names
-from benchmarks.shared.processes import Worker
-from benchmarks.shared.rounds import go_round, median_rates
+from benchmarks.residual_attention_net.variants import VARIANTS, default_names
+from benchmarks.shared.request import benchmark_device, named_variants
+from benchmarks.shared.rounds import measure_rounds
 from common.command_line import Parser, add_debug_flag, exit_code_of, number_in
-from common.devices import REQUESTS, choose_device, detect
+from common.devices import REQUESTS
 from common.errors import UsageError
 from common.versions import version_numbers
 
-MACHINE = "machine"
 WORKER = "benchmarks.residual_attention_net.worker"
 
 
@@ -62,29 +60,19 @@ def make_parser() -> Parser:
 
 def chosen_names(text: Optional[str], device_kind: str, torch_version: str) -> Sequence[str]:
     """The variants to run; the baseline always is among them, first."""
-    if text is None:
-        return default_names(device_kind, version_numbers(torch_version))
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    for name in names:
-        if name not in VARIANTS:
-            raise UsageError("--variants: there is no variant {!r}; there are: {}".format(
-                name, ", ".join(VARIANTS)))
-    return [BASELINE] + [name for name in dict.fromkeys(names) if name != BASELINE]
+    return named_variants(text, VARIANTS) \
+        or default_names(device_kind, version_numbers(torch_version))
 
 
 def measure(arguments: Any, device_kind: str) -> Measurements:
     """Start every worker, then go round: machine, variants, every other round backwards."""
-    found = Measurements(arguments.batch_size, arguments.steps, device_kind)
     flags = ["--batch_size", str(arguments.batch_size), "--images", str(arguments.images),
              "--device", device_kind]
-    with ExitStack() as stack:
-        machine = stack.enter_context(Worker(WORKER, MACHINE, flags))
-        names = chosen_names(arguments.variants, device_kind, machine.ask(0)["torch"])
-        workers = [stack.enter_context(Worker(WORKER, name, flags)) for name in names]
-        found.warm_up_seconds = {worker.name: worker.warm_up_seconds for worker in workers}
-        asked, found.answers = go_round(machine, workers, arguments.repeats, arguments.steps)
-    found.machine = dict(asked[-1], rates=median_rates(asked))
-    return found
+
+    def choose(machine: Mapping[str, Any]) -> Sequence[str]:
+        return chosen_names(arguments.variants, device_kind, machine["torch"])
+    rounds = measure_rounds(WORKER, flags, choose, arguments.repeats, arguments.steps)
+    return Measurements(arguments.batch_size, arguments.steps, device_kind, **vars(rounds))
 
 
 def run(argv: Optional[Sequence[str]] = None) -> int:
@@ -93,9 +81,7 @@ def run(argv: Optional[Sequence[str]] = None) -> int:
     if arguments.batch_size > arguments.images:
         raise UsageError("--batch_size {} is larger than --images {}".format(
             arguments.batch_size, arguments.images))
-    device_kind = choose_device(arguments.device, detect())
-    if device_kind == "npu":
-        raise UsageError("--device npu: this benchmark compares on gpu and cpu only")
+    device_kind = benchmark_device(arguments.device)
     found = measure(arguments, device_kind)
     print(json.dumps(as_json(found), indent=2) if arguments.json else as_text(found))
     return int(verdict(found))

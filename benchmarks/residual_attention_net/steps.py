@@ -11,6 +11,7 @@ import torch
 
 from benchmarks.residual_attention_net import baseline
 from benchmarks.residual_attention_net.variants import Variant
+from benchmarks.shared.timing import Timing
 from common import torch_runtime
 from residual_attention_net.data.labelled_images import LabelledImages
 from residual_attention_net.data.loader import DeviceLoader
@@ -22,15 +23,6 @@ PRECISION_MODES = {"fp32": "must_keep_origin_dtype", "bf16": "allow_mix_precisio
                    "fp16": "allow_mix_precision"}
 LOADER_WORKERS = 2
 CLASSES = 10
-
-
-@dataclass(frozen=True)
-class Timing:
-    """What some steps took: seconds in all, and seconds of those spent waiting for batches."""
-
-    seconds: float
-    wait_seconds: float
-    loss: float
 
 
 @dataclass(frozen=True)

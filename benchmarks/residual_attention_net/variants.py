@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, Tuple
 
-BASELINE = "baseline"
+from benchmarks.shared.request import BASELINE
 
 
 @dataclass(frozen=True)

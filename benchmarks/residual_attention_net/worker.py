@@ -17,11 +17,11 @@ from benchmarks.residual_attention_net import machine
 from benchmarks.residual_attention_net.steps import open_trainer
 from benchmarks.residual_attention_net.variants import VARIANTS
 from benchmarks.shared.answering import Answer, answer_until_the_end
+from benchmarks.shared.rounds import MACHINE
 from benchmarks.shared.torch_rate import convolution_rate
 from common import torch_runtime
 from common.precision import resolve
 
-MACHINE = "machine"
 WARM_UP_STEPS = 3
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

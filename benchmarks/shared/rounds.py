@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
 from benchmarks.shared.figures import images_per_second
 from benchmarks.shared.processes import Worker
 
 Answers = Dict[str, List[Dict[str, Any]]]
+MACHINE = "machine"
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """What workers answered: the machine (its rates as medians), and every variant by name."""
+
+    machine: Dict[str, Any]
+    warm_up_seconds: Dict[str, float]
+    answers: Answers
+
+
+def measure_rounds(module: str, flags: Sequence[str],
+                   choose: Callable[[Mapping[str, Any]], Sequence[str]], repeats: int,
+                   steps: int) -> Rounds:
+    """Starts the machine's worker and one for each variant, then goes round.
+
+    Args:
+        module: the worker's.
+        choose: from the machine's answer to the names of the variants.
+        steps: of each variant in a round.
+    """
+    with ExitStack() as stack:
+        machine = stack.enter_context(Worker(module, MACHINE, flags))
+        workers = [stack.enter_context(Worker(module, name, flags))
+                   for name in choose(machine.ask(0))]
+        asked, answers = go_round(machine, workers, repeats, steps)
+    return Rounds(dict(asked[-1], rates=median_rates(asked)),
+                  {worker.name: worker.warm_up_seconds for worker in workers}, answers)
 
 
 def go_round(machine: Worker, workers: Sequence[Worker], repeats: int,

@@ -1,11 +1,39 @@
-"""What the workers of the TensorFlow benchmarks answer beside their times: machine, memory."""
+"""What the workers of the TensorFlow benchmarks do: time a variant, or measure the machine."""
 
 from __future__ import annotations
 
+import os
 import resource
+from dataclasses import asdict
 from typing import Any, Callable, Dict
 
-from benchmarks.shared.answering import Answer
+from benchmarks.shared.answering import Answer, answer_until_the_end
+from benchmarks.shared.rounds import MACHINE
+from benchmarks.shared.timing import Trainer
+
+WARM_UP_STEPS = 2
+
+
+def answer_as(name: str, device: str, open_variant: Callable[[], Trainer],
+              find_needs: Callable[[], Any], images: int) -> int:
+    """Prepares, says so, then answers until the input ends; returns the exit code.
+
+    Args:
+        name: of a variant, or MACHINE.
+        find_needs, images: see machine_answer.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if name == MACHINE:
+        return answer_until_the_end(lambda: machine_answer(device, find_needs, images))
+    return answer_until_the_end(lambda: _variant_answer(open_variant(), device))
+
+
+def _variant_answer(run: Trainer, device: str) -> Answer:
+    run(WARM_UP_STEPS)
+
+    def answer(steps: int) -> Dict[str, Any]:
+        return dict(asdict(run(steps)), peak_memory=peak_memory(device))
+    return answer
 
 
 def peak_memory(device: str) -> int:

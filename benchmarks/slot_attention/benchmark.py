@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from benchmarks.shared.processes import Worker
-from benchmarks.shared.rounds import go_round, median_rates
+from benchmarks.shared.request import benchmark_device, named_variants
+from benchmarks.shared.rounds import measure_rounds
 from benchmarks.slot_attention.cases import (
-    BASELINE,
     CASES,
     MEMORY_BATCH_SIZE,
     OBJECT_DISCOVERY,
@@ -20,11 +19,9 @@ from benchmarks.slot_attention.cases import (
 )
 from benchmarks.slot_attention.report import Measurements, as_json, as_text, verdict
 from common.command_line import Parser, add_debug_flag, exit_code_of, number_in
-from common.devices import REQUESTS, choose_device, detect
-from common.errors import UsageError
+from common.devices import REQUESTS
 from common.versions import version_numbers
 
-MACHINE = "machine"
 WORKER = "benchmarks.slot_attention.worker"
 
 
@@ -51,14 +48,8 @@ def make_parser() -> Parser:
 
 def chosen_variants(text: Optional[str], tensorflow: str, bfloat16: bool) -> Sequence[str]:
     """The variants to run; the baseline always is among them, first."""
-    if text is None:
-        return default_variants(version_numbers(tensorflow)[0], bfloat16)
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    for name in names:
-        if name not in VARIANTS:
-            raise UsageError("--variants: there is no variant {!r}; there are: {}".format(
-                name, ", ".join(VARIANTS)))
-    return [BASELINE] + [name for name in dict.fromkeys(names) if name != BASELINE]
+    return named_variants(text, VARIANTS) \
+        or default_variants(version_numbers(tensorflow)[0], bfloat16)
 
 
 def chosen_cases(arguments: Any) -> List[Case]:
@@ -71,19 +62,15 @@ def chosen_cases(arguments: Any) -> List[Case]:
 
 def measure(case: Case, arguments: Any, device_kind: str) -> Measurements:
     """Starts every worker of a case, then goes round: machine, variants."""
-    found = Measurements(case, device_kind)
-    flags = _flags(case, device_kind)
-    with ExitStack() as stack:
-        machine = stack.enter_context(Worker(WORKER, MACHINE, flags))
-        known = machine.ask(0)
-        names = chosen_variants(arguments.variants, known["tensorflow"], known["bfloat16"])
-        workers = [stack.enter_context(Worker(WORKER, name, flags)) for name in names]
-        found.warm_up_seconds = {worker.name: worker.warm_up_seconds for worker in workers}
-        asked, found.answers = go_round(machine, workers, arguments.repeats, case.steps)
-    found.machine = dict(asked[-1], rates=median_rates(asked))
+    def choose(machine: Mapping[str, Any]) -> Sequence[str]:
+        return chosen_variants(arguments.variants, machine["tensorflow"], machine["bfloat16"])
+
+    rounds = measure_rounds(WORKER, _flags(case, device_kind), choose, arguments.repeats,
+                            case.steps)
+    found = Measurements(case, device_kind, **vars(rounds))
     if case.task == OBJECT_DISCOVERY and not arguments.no_memory:
-        found.memory = measure_memory(replace(case, batch_size=MEMORY_BATCH_SIZE), names,
-                                      device_kind)
+        found.memory = measure_memory(replace(case, batch_size=MEMORY_BATCH_SIZE),
+                                      list(found.answers), device_kind)
     return found
 
 
@@ -103,9 +90,7 @@ def _flags(case: Case, device_kind: str) -> List[str]:
 def run(argv: Optional[Sequence[str]] = None) -> int:
     """Measures and prints; the exit code is the verdict of report.verdict."""
     arguments = make_parser().parse_args(argv)
-    device_kind = choose_device(arguments.device, detect())
-    if device_kind == "npu":
-        raise UsageError("--device npu: this benchmark compares on gpu and cpu only")
+    device_kind = benchmark_device(arguments.device)
     found = [measure(case, arguments, device_kind) for case in chosen_cases(arguments)]
     print(json.dumps(as_json(found), indent=2) if arguments.json else as_text(found))
     return int(verdict(found))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any, Callable, Dict, Tuple
 
 import numpy as np
 
+from benchmarks.shared.timing import Timing, Trainer, graph_trainer
 from benchmarks.slot_attention.cases import (
     BASELINE,
     OBJECT_DISCOVERY,
@@ -16,19 +16,6 @@ from benchmarks.slot_attention.cases import (
 )
 
 RESOLUTION = 128
-
-
-@dataclass(frozen=True)
-class Timing:
-    """What some steps took: seconds in all, and seconds of those spent waiting for batches."""
-
-    seconds: float
-    wait_seconds: float
-    loss: float
-
-
-# Does so many steps.
-Trainer = Callable[[int], Timing]
 
 
 def synthetic_arrays(case: Case) -> Dict[str, np.ndarray]:
@@ -91,16 +78,7 @@ def _own_trainer(mode: str, case: Case, device_kind: str) -> Trainer:
     session = tf_runtime.open_session(device, precision)
     session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
     session.run(graph.iterator.initializer)
-
-    def run(count: int) -> Timing:
-        waited, loss = 0.0, float("nan")
-        began = time.perf_counter()
-        for _ in range(count):
-            values = session.run(graph.fetches)
-            waited += float(values["waited"])
-            loss = float(values["loss"])
-        return Timing(time.perf_counter() - began, waited, loss)
-    return run
+    return graph_trainer(session, graph.fetches)
 
 
 def _build(case: Case) -> Any:

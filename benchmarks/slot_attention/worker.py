@@ -7,28 +7,26 @@ measures the machine itself in place of a variant.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from dataclasses import asdict
-from typing import Any, Dict
+from typing import Any
 
-from benchmarks.shared.answering import Answer, answer_until_the_end
-from benchmarks.shared.tf_answers import machine_answer, peak_memory
+from benchmarks.shared.tf_answers import answer_as
 from benchmarks.slot_attention.cases import CASES, Case
 from benchmarks.slot_attention.steps import open_trainer
 
-MACHINE = "machine"
-WARM_UP_STEPS = 2
-
 
 def main() -> int:
-    """Prepare, say so, then answer until the input ends."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    """Answers as the variant, or the machine, that --name says."""
     arguments = _arguments()
     case = Case(arguments.task, arguments.batch_size, 1)
-    if arguments.name == MACHINE:
-        return answer_until_the_end(lambda: _machine(case, arguments.device))
-    return answer_until_the_end(lambda: _variant(arguments.name, case, arguments.device))
+
+    def find_needs() -> Any:
+        from benchmarks.slot_attention.machine import needs_of
+
+        return needs_of(case.task)
+    return answer_as(arguments.name, arguments.device,
+                     lambda: open_trainer(arguments.name, case, arguments.device), find_needs,
+                     case.batch_size)
 
 
 def _arguments() -> argparse.Namespace:
@@ -38,23 +36,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch_size", type=int, required=True)
     parser.add_argument("--device", required=True)
     return parser.parse_args()
-
-
-def _variant(name: str, case: Case, device: str) -> Answer:
-    run = open_trainer(name, case, device)
-    run(WARM_UP_STEPS)
-
-    def answer(steps: int) -> Dict[str, Any]:
-        return dict(asdict(run(steps)), peak_memory=peak_memory(device))
-    return answer
-
-
-def _machine(case: Case, device: str) -> Answer:
-    def find_needs() -> Any:
-        from benchmarks.slot_attention.machine import needs_of
-
-        return needs_of(case.task)
-    return machine_answer(device, find_needs, case.batch_size)
 
 
 if __name__ == "__main__":

@@ -5,22 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List
 
-from common.cards.model_card import Task
-from common.cards.model_folders import checkout_root, find_card, split_name
 from common.command_line import number_in
 from common.comparison import table
 from common.comparison.as_json import content_of
-from common.comparison.compared import WINDOW, Comparison, Settings, compare
+from common.comparison.asked import add_settings_flags, asked_in, settings_of
+from common.comparison.compared import Comparison, compare
 from common.comparison.picture import comparison_picture
-from common.comparison.runs import Group, Run, check_networks, names_of_curves
+from common.comparison.runs import Group, check_networks
 from common.comparison.sources import read_run
-from common.comparison.verdicts import LOSS_MARGIN, Judged, exit_code
+from common.comparison.verdicts import exit_code
 from common.errors import UsageError, ZooError
 from common.pictures.canvas import require_pillow, save_png
-
-LOWER_IS_BETTER = ("loss", "error", "seconds")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,16 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
                             help="a log, run folder or record of a run on " + device.upper())
     parser.add_argument("--run", action="append", default=[], metavar="LABEL=PATH",
                         help="a run under any label")
-    parser.add_argument("--metric", help="what PrecisionStatus judges; a training curve such as "
-                        "loss is judged by its last window (default: the card's metric)")
-    parser.add_argument("--model", metavar="MODEL[/TASK]",
-                        help="whose card says metric and margin (default: the records')")
-    parser.add_argument("--margin", type=number_in(float, 0), help="how much worse still passes: "
-                        "in the metric's unit; a share for a curve (default: the card's; {:g} for "
-                        "a curve)".format(LOSS_MARGIN))
-    parser.add_argument("--at_step", type=number_in(int, 0), help="tell the curve at this step")
-    parser.add_argument("--window", type=number_in(int, 2), default=WINDOW,
-                        help="samples in a window, at most")
+    add_settings_flags(parser)
     parser.add_argument("--target", type=float, help="tell when the curve reached this value")
     parser.add_argument("--batch_size", type=number_in(int, 1),
                         help="samples in a step of the whole job, where a log doesn't say")
@@ -63,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.plot:
         _require_pictures()
     groups = read_groups(given_runs(arguments))
-    settings = settings_of(arguments, groups)
+    settings = settings_of(asked_in(arguments), groups)
     comparisons = [compare(groups[0], group, settings) for group in groups[1:]]
     print(_printed(comparisons, arguments), end="")
     if arguments.plot:
@@ -113,51 +101,6 @@ def read_groups(given: Dict[str, List[Path]]) -> List[Group]:
         raise UsageError(str(error)) from error
     check_networks(groups)
     return groups
-
-
-def settings_of(arguments: argparse.Namespace, groups: List[Group]) -> Settings:
-    """What to compare, from the flags, the records and the card."""
-    task = _task_of(arguments.model, groups)
-    curves = names_of_curves(groups)
-    judged, curve = _judged(arguments, task, curves)
-    return Settings(
-        judged=judged, curve=curve, curve_higher_is_better=not _is_lower_better(curve),
-        window=arguments.window, at_step=arguments.at_step, target=arguments.target,
-        global_batch=arguments.batch_size, n_eval=arguments.n_eval or 0,
-        whole=100.0 if judged.unit == "percent" else 1.0)
-
-
-def _task_of(named: Optional[str], groups: List[Group]) -> Optional[Task]:
-    """The card's task: the one named, else the records', else None."""
-    known: List[Run] = [run for group in groups for run in group.runs if run.model]
-    if named is None and not known:
-        return None
-    with_task = [run for run in known if run.task] or known
-    model, task = split_name(named) if named else (with_task[0].model, with_task[0].task)
-    return find_card(checkout_root(), model).task(task or None)
-
-
-def _judged(arguments: argparse.Namespace, task: Optional[Task],
-            curves: List[str]) -> Tuple[Judged, str]:
-    """The judged metric and the curve that is drawn beside it."""
-    metric = task.metric if task else None
-    name = arguments.metric or (metric.name if metric else "accuracy")
-    if metric is not None and name == metric.name:
-        margin = metric.margin if arguments.margin is None else arguments.margin
-        unit = metric.unit if metric.unit != "fraction" else ""
-        return Judged(name, metric.higher_is_better, margin, unit=unit), _main_curve(curves)
-    if arguments.metric is None or name not in curves or arguments.n_eval:
-        return Judged(name, not _is_lower_better(name), arguments.margin), _main_curve(curves)
-    margin = LOSS_MARGIN if arguments.margin is None else arguments.margin
-    return Judged(name, not _is_lower_better(name), margin, is_curve=True), name
-
-
-def _main_curve(curves: List[str]) -> str:
-    return "train_loss" if "loss" not in curves and "train_loss" in curves else "loss"
-
-
-def _is_lower_better(name: str) -> bool:
-    return name.endswith(LOWER_IS_BETTER)
 
 
 def _printed(comparisons: List[Comparison], arguments: argparse.Namespace) -> str:

@@ -7,9 +7,8 @@ import datetime
 from pathlib import Path
 from typing import Dict, List, Sequence
 
-from common.command_line import number_in
-from common.commands.compare import settings_of
-from common.comparison.compared import WINDOW, compare
+from common.comparison.asked import add_settings_flags, asked_in, settings_of
+from common.comparison.compared import compare
 from common.comparison.runs import DEVICE_LABELS, Group, check_networks
 from common.errors import UsageError
 from common.files import write_atomically
@@ -25,13 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
                         help="a run folder, record or log, or LABEL=PATH")
     parser.add_argument("-o", "--output", required=True, metavar="report.html",
                         help="the page to write")
-    parser.add_argument("--metric", help="what PrecisionStatus judges (as in zoo compare)")
-    parser.add_argument("--model", metavar="MODEL[/TASK]", help="whose card says metric and margin")
-    parser.add_argument("--margin", type=number_in(float, 0), help="how much worse still passes")
-    parser.add_argument("--at_step", type=number_in(int, 0), help="tell the loss at this step")
-    parser.add_argument("--window", type=number_in(int, 2), default=WINDOW,
-                        help="samples in a window, at most")
-    parser.set_defaults(target=None, batch_size=None, n_eval=None)
+    add_settings_flags(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -39,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     runs = [read_reported(path, label) for label, path in named_runs(arguments.runs).items()]
     groups = [Group(one.label, (one.run,)) for one in runs]
     check_networks(groups)
-    settings = settings_of(arguments, groups)
+    settings = settings_of(asked_in(arguments), groups)
     comparisons = [compare(groups[0], group, settings) for group in groups[1:]]
     date = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     path = Path(arguments.output)

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Callable, Dict, List, Sequence, Tuple
 
 from common.cards.model_card import ModelCard
-from common.comparison.compared import Comparison, Settings, compare
+from common.comparison.asked import Asked, settings_of
+from common.comparison.compared import Comparison, compare
 from common.comparison.runs import Group
 from common.comparison.sources import read_run
-from common.comparison.verdicts import INCONCLUSIVE, NOK, OK, PERFECT, POK, Judged
+from common.comparison.verdicts import INCONCLUSIVE, NOK, OK, PERFECT, POK
 from common.files import write_atomically
 from common.results import record_store
 from common.results.run_record import RunRecord
@@ -62,17 +63,13 @@ def _worst(statuses: Sequence[str]) -> str:
     return min(statuses, key=_WORST_FIRST.index)
 
 
-def compare_records(root: Path, card: ModelCard) -> Compare:
-    """The comparison of kept records by the card's metric and margin."""
+def compare_records(root: Path) -> Compare:
+    """The comparison of kept records as `zoo compare` makes it, by the card's metric and margin."""
     def compared(gpu: Sequence[RunRecord], npu: Sequence[RunRecord]) -> Comparison:
-        metric = card.task(gpu[0].task).metric
-        percent = metric.unit == "percent"
         groups = [Group(label, tuple(read_run(record_store.record_path(root, record), label)
                                      for record in records))
                   for label, records in (("gpu", gpu), ("npu", npu))]
-        judged = Judged(metric.name, metric.higher_is_better, metric.margin,
-                        unit="percent" if percent else "")
-        return compare(groups[0], groups[1], Settings(judged, whole=100.0 if percent else 1.0))
+        return compare(groups[0], groups[1], settings_of(Asked(), groups))
     return compared
 
 
@@ -83,20 +80,21 @@ def text_of(level: Dict[str, str]) -> str:
 
 def drifted(root: Path, cards: Sequence[ModelCard], records: Sequence[RunRecord]) -> List[Path]:
     """The files that are not what the records prove."""
-    return [path for path, text in _wanted(root, cards, records)
-            if not path.exists() or path.read_text(encoding="utf-8") != text]
+    return list(_drifted(root, cards, records))
 
 
 def write(root: Path, cards: Sequence[ModelCard], records: Sequence[RunRecord]) -> List[Path]:
     """Writes the files anew where they have drifted; returns those that changed."""
-    changed = drifted(root, cards, records)
-    for path, text in _wanted(root, cards, records):
-        if path in changed:
-            write_atomically(path, text)
-    return changed
+    changed = _drifted(root, cards, records)
+    for path, text in changed.items():
+        write_atomically(path, text)
+    return list(changed)
 
 
-def _wanted(root: Path, cards: Sequence[ModelCard],
-            records: Sequence[RunRecord]) -> List[Tuple[Path, str]]:
-    return [(card.folder / FILE_NAME,
-             text_of(level_of(card, records, compare_records(root, card)))) for card in cards]
+def _drifted(root: Path, cards: Sequence[ModelCard],
+             records: Sequence[RunRecord]) -> Dict[Path, str]:
+    """What the files that have drifted ought to hold."""
+    wanted = {card.folder / FILE_NAME: text_of(level_of(card, records, compare_records(root)))
+              for card in cards}
+    return {path: text for path, text in wanted.items()
+            if not path.exists() or path.read_text(encoding="utf-8") != text}

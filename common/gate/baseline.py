@@ -9,12 +9,11 @@ import math
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from common.errors import ZooError
-from common.provenance import config_sha256
+from common.provenance import config_sha256, recipe_of
 from common.results.run_record import RunRecord
 
 SCHEMA_VERSION = 1
 FEWEST_RUNS = 2  # one run has no spread
-SEED_NAMES = ("seed", "random_seed")
 # Figures that are no metric of an evaluation, under which name a tier may judge by them.
 FINAL_LOSS, TRAIN_LOSS = "final_loss", "train_loss"
 
@@ -91,11 +90,6 @@ class Baseline:
     def values(self, metric: str) -> List[float]:
         """A metric of each run that has it."""
         return [run.metrics[metric] for run in self.runs if metric in run.metrics]
-
-
-def recipe_of(config: Mapping[str, Any]) -> Dict[str, Any]:
-    """A configuration without its seed."""
-    return {name: value for name, value in config.items() if name not in SEED_NAMES}
 
 
 def key_of(record: RunRecord) -> Key:

@@ -14,7 +14,6 @@ from common.gate.baseline import (
     device_label,
     framework_of,
     key_of,
-    recipe_of,
     stored_run,
 )
 from common.gate.baseline_store import matching
@@ -23,6 +22,7 @@ from common.gate.soundness import GivenRun, judge_soundness
 from common.gate.speed import judge_speed
 from common.gate.tiers import TierRules
 from common.gate.verdict import CaseReport, Finding, Verdict, worst
+from common.provenance import recipe_of
 from common.results.run_record import RunRecord
 
 _SHOWN_DIFFERENCES = 6

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import List, Tuple
 
 from common.errors import UsageError, ZooError
 from common.gate.soundness import GivenRun
@@ -76,16 +74,8 @@ def _from_record_file(path: Path) -> GivenRun:
 
 
 def _of_evidence(path: Path, record: RunRecord) -> Tuple[str, ...]:
-    digest = _digest_of_log(path.with_suffix(record_store.LOG_SUFFIX))
-    if digest is None:
+    try:
+        digest = record_store.log_sha256(path)
+    except ZooError:
         return ("its log is missing or damaged",)
     return () if digest == record.log_sha256 else ("the log beside it is another run's",)
-
-
-def _digest_of_log(path: Path) -> Optional[str]:
-    if not path.exists():
-        return None
-    try:
-        return hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
-    except (OSError, EOFError):
-        return None

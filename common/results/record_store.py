@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import zlib
 from pathlib import Path
 from typing import List, Optional
 
@@ -79,12 +80,21 @@ def records_of(root: Path, model: Optional[str] = None) -> List[RunRecord]:
 
 def check_evidence(root: Path, record: RunRecord) -> None:
     """Raises ZooError unless the log beside a record is there and is the one it was made from."""
-    path = record_path(root, record).with_suffix(LOG_SUFFIX)
+    path = record_path(root, record)
+    if log_sha256(path) != record.log_sha256:
+        raise ZooError("{} is not the log its record was made from: the checksums differ".format(
+            path.with_suffix(LOG_SUFFIX)))
+
+
+def log_sha256(record_file: Path) -> str:
+    """The checksum of the log that is kept beside a record.
+
+    Raises:
+        ZooError: it is missing or damaged.
+    """
+    path = record_file.with_suffix(LOG_SUFFIX)
     try:
-        content = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError) as error:
+        return hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
+    except (OSError, EOFError, zlib.error) as error:
         raise ZooError("the log {} of a record is missing or damaged: {}".format(
             path, error)) from error
-    if hashlib.sha256(content).hexdigest() != record.log_sha256:
-        raise ZooError("{} is not the log its record was made from: the checksums differ".format(
-            path))

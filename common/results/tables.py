@@ -8,6 +8,7 @@ import statistics
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from common.cards.model_card import Metric, ModelCard, PublishedTable
+from common.provenance import recipe_of
 from common.results.run_record import COMPLETE, RunRecord
 
 DASH = "–"
@@ -37,11 +38,10 @@ def grouped(records: Sequence[RunRecord]) -> List[Group]:
 
 
 def _key(record: RunRecord) -> str:
-    config = {name: value for name, value in record.config.items() if name != "seed"}
-    return json.dumps([record.model, record.task, record.case, config, record.dataset.predicate,
-                       record.device.kind, record.device.name, record.device.count,
-                       record.precision.arithmetic, record.batch.total, record.status,
-                       record.device.framework], sort_keys=True)
+    return json.dumps([record.model, record.task, record.case, recipe_of(record.config),
+                       record.dataset.predicate, record.device.kind, record.device.name,
+                       record.device.count, record.precision.arithmetic, record.batch.total,
+                       record.status, record.device.framework], sort_keys=True)
 
 
 def measured_table(records: Sequence[RunRecord], card: ModelCard, to_root: str) -> str:

@@ -6,7 +6,6 @@ gradients take more passes over their numbers there than they need.
 
 from __future__ import annotations
 
-import os
 from typing import Any, Callable, NamedTuple, Tuple
 
 from common.tf_runtime import tf
@@ -24,16 +23,6 @@ class Layer(NamedTuple):
     outputs: tf.Tensor
     mean: tf.Tensor
     variance: tf.Tensor
-
-
-def keep_host_memory() -> None:
-    """Lets TensorFlow 1.15 keep the host memory that tensors leave free; call before any session.
-
-    It gives that back to the system otherwise, and having it cleared again takes a tenth of a
-    training step. What the user's environment says of it holds.
-    """
-    if tf.__version__.startswith("1."):
-        os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
 
 
 @tf.custom_gradient

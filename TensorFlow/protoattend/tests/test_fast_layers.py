@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 
@@ -88,16 +86,6 @@ def test_a_kernel_gradient_in_chunks_needs_batches_that_divide():
 
 def test_a_batch_of_unknown_size_is_taken_at_once():
     assert fast_convolution.chunk_size(None) is None
-
-
-def test_host_memory_is_kept_under_tensorflow_1_unless_the_user_says_no(monkeypatch):
-    given, refused = {}, {"TF_CPU_ALLOCATOR_USE_BFC": "0"}
-    for environment in (given, refused):
-        monkeypatch.setattr(os, "environ", environment)
-        fast_layers.keep_host_memory()
-    first = tf.__version__.startswith("1.")
-    assert given == ({"TF_CPU_ALLOCATOR_USE_BFC": "1"} if first else {})
-    assert refused == {"TF_CPU_ALLOCATOR_USE_BFC": "0"}
 
 
 def test_rectifying_is_relu_with_its_gradient():
