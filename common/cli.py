@@ -18,6 +18,7 @@ COMMANDS: Dict[str, Tuple[str, str]] = {
     "record": ("common.commands.record", "keeps a finished run in results/"),
     "parse": ("common.commands.parse", "any known training log to series and a summary"),
     "compare": ("common.commands.compare", "GPU against NPU, or any runs, with verdicts"),
+    "diverge": ("common.commands.diverge", "the first tensor of a step in which two runs differ"),
     "report": ("common.commands.report", "one HTML page of a run, or of several compared"),
     "regress": ("common.commands.regress", "runs a tier and gates: PASS, REGRESS, INCONCLUSIVE"),
     "ranktable": ("common.commands.ranktable", "HCCL's rank tables: zoo ranktable make|check"),

@@ -157,6 +157,17 @@ def npu_driver(root: Path = Path("/")) -> str:
     return match.group(1) if match else ""
 
 
+def npu_name() -> str:
+    """The NPU's chip, such as "Ascend910B3"; "Ascend NPU" where nobody can tell."""
+    try:
+        import acl
+
+        return str(acl.get_soc_name())
+    except (ImportError, OSError, AttributeError):
+        match = re.search(r"\b(9\d0\w*)", run_command(["npu-smi", "info"]) or "")
+        return "Ascend" + match.group(1) if match else "Ascend NPU"
+
+
 def cann_version(root: Path = Path("/"),
                  environment: Optional[Mapping[str, str]] = None) -> str:
     """The version of the CANN toolkit in use (else of the default one), "" where there is none."""

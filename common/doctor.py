@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, List, Optional
 
+from common.ascend_checks import examine_ascend
 from common.devices import summary
 from common.findings import FAIL, OK, WARN, Finding
 from common.ranktable.checking import TableFinding, check_text, first_failure
@@ -30,7 +31,7 @@ def examine(facts: Surroundings) -> List[Finding]:
     found: List[Optional[Finding]] = [
         check_python(facts), check_frameworks(facts), check_torchvision(facts),
         check_accelerators(facts), check_cuda_build(facts), check_cann(facts),
-        check_torch_npu(facts), check_apex(facts),
+        check_torch_npu(facts), check_apex(facts), *examine_ascend(facts),
         check_rank_variables(facts), check_rank_table(facts), check_tensorflow_log(facts),
         check_open_files(facts), check_shared_memory(facts), check_memory(facts),
         check_disk(facts), check_datasets(facts), check_compiler(facts)]

@@ -29,7 +29,7 @@ class Mode:
 
 
 MODES: Tuple[Mode, ...] = (
-    Mode("must_keep_origin_dtype", ("origin", "O0"),
+    Mode("must_keep_origin_dtype", ("origin", "fp32", "O0"),
          "every operation in the type the model is written in: float32"),
     Mode("force_fp32", ("cube_fp16in_fp32out",),
          "matrix operations may read inputs of reduced precision, results and all else float32"),
@@ -483,9 +483,16 @@ scales nothing by default, and does with `--loss_scale`.
 - **npu_bridge gets the first generation's names** (`precision_mode`), for every release of it knows
   them; the names of `precision_mode_v2` are aliases here. Both at once would be an error of CANN.
   `force_fp32` may read float16 inputs where the chip has no float32 matrix kernels (910A).
+- **`fp32` is `must_keep_origin_dtype`**, never "unset". Where an early CANN of the 910A has no
+  float32 kernel for an operation, that runs on AICPU or fails; `force_fp32` is then the nearest.
+- **What is counted.** A record has the mode as it was asked for, the arithmetic it was on this
+  device and the policy of the loss scale (`none`, `static …`, `dynamic …`);
+  `health.loss_scale_skips` counts the steps that overflow made be skipped, on every device. With a
+  static scale under apex nothing is checked, so nothing is counted.
 - **TensorFlow's graph rewrite** casts by TensorFlow's own lists: convolutions and matrix products
   (their gradients included) in 16 bits, sums over many elements and the weights in float32. In
-  float16 the loss is scaled; bfloat16 has float32's range and needs no scale.
+  float16 the loss is scaled; bfloat16 has float32's range and needs no scale. The gradients of
+  biases, which a processor would sum in bfloat16, are kept in float32 as well.
 - **TensorFlow 1.15 on a CPU** computes in float32 only.
 """
 

@@ -6,17 +6,20 @@ import os
 import re
 import resource
 import shutil
+import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from common.cards.model_folders import checkout_root
 from common.datasets.catalogue import read_catalogue
 from common.datasets.place import ABSENT, presence
-from common.devices import Machine, cann_version, detect, read_text
-from common.launch.ascend_environment import find_scripts
+from common.devices import Machine, cann_version, detect, read_text, run_command
+from common.launch.ascend_environment import PLUGIN_PACKAGES, find_scripts
 
+HCCL_PORTS = 16
+HCCL_FIRST_PORT = 60000
 COMPILERS = ("cc", "gcc", "clang")
 _METADATA = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)(?:-py[\d.]+)?\.(?:dist|egg)-info",
                        re.IGNORECASE)
@@ -39,6 +42,10 @@ class Surroundings:
         data_folder, datasets: where datasets were looked for, and which were found.
         disk_folder, disk_free: where runs would be written, and the bytes free there.
         compiler: the path of a C compiler.
+        npu_smi: what `npu-smi info` prints, "" without it.
+        tf_plugin: the folder of npu_bridge, "" without it.
+        hccn: the text of /etc/hccn.conf, None where it can't be read.
+        busy_hccl_ports: those of HCCL's ports that something listens at.
     """
 
     python: Tuple[int, ...]
@@ -55,6 +62,10 @@ class Surroundings:
     disk_folder: str
     disk_free: int
     compiler: Optional[str]
+    npu_smi: str = ""
+    tf_plugin: str = ""
+    hccn: Optional[str] = None
+    busy_hccl_ports: Tuple[int, ...] = ()
 
 
 def look(data_folder: Path, disk_folder: Path, root: Path = Path("/"),
@@ -68,9 +79,10 @@ def look(data_folder: Path, disk_folder: Path, root: Path = Path("/"),
         environment: the variables, by default this process's.
     """
     environment = dict(os.environ if environment is None else environment)
+    machine = detect(root, environment)
     return Surroundings(
         python=tuple(sys.version_info[:3]), packages=installed_packages(sys.path),
-        machine=detect(root, environment), environment=environment,
+        machine=machine, environment=environment,
         cann_scripts=tuple(str(path) for path in find_scripts(environment, "pytorch", root)),
         cann=cann_version(root, environment), rank_table=_rank_table(environment),
         open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
@@ -78,7 +90,41 @@ def look(data_folder: Path, disk_folder: Path, root: Path = Path("/"),
         datasets=tuple(dataset.title for dataset in read_catalogue(checkout_root())
                        if presence(dataset, data_folder) != ABSENT),
         disk_folder=str(disk_folder), disk_free=shutil.disk_usage(str(disk_folder)).free,
-        compiler=next(filter(None, map(shutil.which, COMPILERS)), None))
+        compiler=next(filter(None, map(shutil.which, COMPILERS)), None),
+        **(_of_ascend(root, environment) if machine.npu_count else {}))
+
+
+def _of_ascend(root: Path, environment: Mapping[str, str]) -> Dict[str, Any]:
+    """What only a machine with NPUs is asked."""
+    return {"npu_smi": run_command(["npu-smi", "info"]) or "",
+            "tf_plugin": _plugin_folder(root, environment),
+            "hccn": read_text(root / "etc/hccn.conf") or None,
+            "busy_hccl_ports": _busy_ports(environment)}
+
+
+def _plugin_folder(root: Path, environment: Mapping[str, str]) -> str:
+    """Where npu_bridge would be imported from, by this process or by a launcher's rank."""
+    installs = [script.parent.parent for script in find_scripts(environment, "tensorflow", root)]
+    folders = [install / PLUGIN_PACKAGES for install in installs] + [Path(p) for p in sys.path]
+    return next((str(folder / "npu_bridge") for folder in folders
+                 if (folder / "npu_bridge").is_dir()), "")
+
+
+def _busy_ports(environment: Mapping[str, str]) -> Tuple[int, ...]:
+    text = environment.get("HCCL_IF_BASE_PORT", "")
+    first = int(text) if text.isdigit() else HCCL_FIRST_PORT
+    return tuple(port for port in range(first, min(first + HCCL_PORTS, 65536))
+                 if not _is_free(port))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("", port))
+        except OSError:
+            return False
+    return True
 
 
 def installed_packages(folders: Iterable[str]) -> Dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.util
-import json
 import os
 import random
 import re
@@ -14,7 +13,7 @@ import socket
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from common.command_line import end_at_once
 from common.devices import (
@@ -26,10 +25,12 @@ from common.devices import (
     detect,
     gpu_driver,
     npu_driver,
-    run_command,
+    npu_name,
 )
 from common.errors import InfrastructureError, UsageError, ZooError
 from common.files import write_atomically
+from common.npu_session.options import PLAIN, NpuOptions
+from common.npu_session.parameters import session_parameters
 from common.precision import Capabilities, Precision
 from common.quiet_import import without_chatter
 from common.ranks import Place
@@ -57,30 +58,16 @@ _NPU_WITH_BFLOAT16 = re.compile(r"910B[1-9]|910_93")
 _SHARE = 1 << 20  # halves of a step number that float32 holds exactly
 # The types that the graph rewrite goes by, under their names before and since TensorFlow 2.4:
 # always narrow, narrow after a narrow one, narrow between narrow ones; and never narrow.
+SUMMED_IN_BFLOAT16 = ("BiasAddGrad",)  # on processors, where 1,024 ones then make 256
 _NARROW_LISTS = {False: ("WHITELIST", "GRAYLIST", "CLEARLIST"),
                  True: ("ALLOWLIST", "INFERLIST", "CLEARLIST")}
 _FLOAT32_LIST = {False: "BLACKLIST", True: "DENYLIST"}
 _REWRITE = "TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_{}_{}"
+PROOF_FOLLOWS = "NpuOptimizer with use_off_line in the session ({})"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 # --- devices ---------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class NpuOptions:
-    """What a network may ask of the NPU session beside its precision.
-
-    Attributes:
-        mix_compile_mode: operations that the NPU lacks run on the host, in the same graph.
-        customize_dtypes, modify_mixlist: absolute paths of the files that pin operations' types.
-        profiling_folder: where the device writes its profile; "" for none.
-    """
-
-    mix_compile_mode: bool = False
-    customize_dtypes: str = ""
-    modify_mixlist: str = ""
-    profiling_folder: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +86,7 @@ class TensorFlowDevice(OpenedDevice):
     driver: str
     runtime: str
     framework: str
-    npu_options: NpuOptions = NpuOptions()
+    npu_options: NpuOptions = PLAIN
     held: Tuple[Any, ...] = ()
 
 
@@ -121,7 +108,7 @@ def capabilities(kind: str, index: int = 0) -> Capabilities:
 
 
 def open_device(kind: str, place: Place, precision: Precision,
-                npu_options: NpuOptions = NpuOptions(),
+                npu_options: NpuOptions = PLAIN,
                 timeout_seconds: float = RENDEZVOUS_SECONDS) -> TensorFlowDevice:
     """Makes the device this process's own and joins the job's ranks; call before any session.
 
@@ -148,6 +135,8 @@ def open_device(kind: str, place: Place, precision: Precision,
 
 
 def _open_cpu(place: Place, precision: Precision) -> TensorFlowDevice:
+    if precision.autocast_dtype == "bfloat16":
+        keep_in_float32(SUMMED_IN_BFLOAT16)
     return TensorFlowDevice("cpu", 0, place, cpu_name(), 1, "",
                             "{} threads".format(cpu_threads()), _framework())
 
@@ -249,17 +238,6 @@ def _import_npu_bridge() -> Any:
     return npu_init
 
 
-def npu_name() -> str:
-    """The NPU's chip, such as "Ascend910B3"; "Ascend NPU" where nobody can tell."""
-    try:
-        import acl
-
-        return str(acl.get_soc_name())
-    except (ImportError, OSError, AttributeError):
-        match = re.search(r"\b(9\d0\w*)", run_command(["npu-smi", "info"]) or "")
-        return "Ascend" + match.group(1) if match else "Ascend NPU"
-
-
 def _open_npu(place: Place, precision: Precision, options: NpuOptions) -> TensorFlowDevice:
     npu_init = _import_npu_bridge()
     shape = TensorFlowDevice("npu", place.local_rank, place, npu_name(), 1, npu_driver(),
@@ -267,6 +245,7 @@ def _open_npu(place: Place, precision: Precision, options: NpuOptions) -> Tensor
                              "{} npu_bridge".format(_framework()), options)
     if place.world_size == 1:
         return shape
+    _require_known_identity(npu_init)
     # The first session fixes the options of the whole process, so it gets training's own.
     held = npu_init.init_resource(config=session_config(shape, precision))
     if place.numbered_by_hccl:
@@ -275,25 +254,16 @@ def _open_npu(place: Place, precision: Precision, options: NpuOptions) -> Tensor
     return dataclasses.replace(shape, place=place, held=("npu",) + tuple(held))
 
 
-def _npu_parameters(device: TensorFlowDevice, precision: Precision) -> Dict[str, Any]:
-    """The NpuOptimizer's parameters; each value's type decides the field it must be put in."""
-    options = device.npu_options
-    parameters: Dict[str, Any] = {
-        "use_off_line": True, "mix_compile_mode": options.mix_compile_mode, "graph_run_mode": 1,
-        "precision_mode": str(precision.npu_precision_mode)}
-    if os.environ.get("ASCEND_DEVICE_ID") != str(device.index):
-        parameters["session_device_id"] = device.index
-    if device.place.world_size > 1:
-        parameters["hcom_parallel"] = True
-    for name in ("customize_dtypes", "modify_mixlist"):
-        if getattr(options, name):
-            parameters[name] = os.path.abspath(getattr(options, name))
-    if options.profiling_folder:
-        parameters["profiling_mode"] = True
-        parameters["profiling_options"] = json.dumps(
-            {"output": os.path.abspath(options.profiling_folder), "task_trace": "on",
-             "training_trace": "on", "aic_metrics": "PipeUtilization"})
-    return parameters
+def _require_known_identity(npu_init: Any) -> None:
+    """Raises ZooError where npu_bridge would take each of several ranks for the only one."""
+    if os.environ.get("RANK_SIZE"):
+        return
+    if not os.environ.get("CM_WORKER_SIZE"):
+        raise ZooError("neither RANK_SIZE nor CM_WORKER_SIZE is set, so npu_bridge would train "
+                       "separate networks; start with zoo launch")
+    if not hasattr(npu_init.util, "get_ranksize"):
+        raise ZooError("this npu_bridge is older than 1.11 and can't start without a rank table; "
+                       "give --rank_table (zoo ranktable make writes one)")
 
 
 def _add_npu_optimizer(config: Any, parameters: Mapping[str, Any]) -> None:
@@ -323,8 +293,9 @@ def session_config(device: TensorFlowDevice, precision: Precision, on_host: bool
     """
     config = tf.ConfigProto(allow_soft_placement=True)
     if device.kind == "npu":
-        _add_npu_optimizer(config, {"use_off_line": False} if on_host
-                           else _npu_parameters(device, precision))
+        _add_npu_optimizer(config, {"use_off_line": False} if on_host else session_parameters(
+            device.npu_options, str(precision.npu_precision_mode), device.index,
+            device.place.world_size, os.environ))
         return config
     config.intra_op_parallelism_threads = cpu_threads() if device.kind == "cpu" else 0
     if device.kind == "cpu":
@@ -414,6 +385,21 @@ def keep_host_memory() -> None:
         os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
 
 
+def looped_on_device(device: TensorFlowDevice, session: Any, train_op: Any) -> Any:
+    """The operation that makes iterations_per_loop training steps in one run of the session.
+
+    On an NPU the device itself loops; the operation is then to be fetched in place of train_op, and
+    what else is fetched is of the last step. Elsewhere, and for 1, it is train_op.
+
+    Args:
+        session: the one that trains, its variables initialised.
+    """
+    iterations = device.npu_options.iterations_per_loop
+    if device.kind != "npu" or iterations == 1:
+        return train_op
+    return _import_npu_bridge().util.set_iteration_per_loop(session, train_op, iterations)
+
+
 def memory_peak(device: TensorFlowDevice) -> int:
     """The most memory used so far, in bytes: the accelerator's where it tells, else the host's."""
     if device.kind == "gpu" and hasattr(tf.config.experimental, "get_memory_info"):
@@ -432,7 +418,7 @@ def proof(device: TensorFlowDevice, session: Any, fetches: Any) -> str:
         ZooError: nothing of it ran on the asked-for device.
     """
     if device.kind == "npu":
-        return "NpuOptimizer with use_off_line in the session ({})".format(device.name)
+        return PROOF_FOLLOWS.format(device.name)
     counts = _operations_by_device(session, fetches)
     mine = sum(count for name, count in counts.items() if device.kind in name.lower())
     total = sum(counts.values())
@@ -471,6 +457,7 @@ def run_with_timeline(session: Any, fetches: Any, path: Path) -> Any:
 
 def close_device(device: TensorFlowDevice) -> None:
     """Leaves the job at the end of the program; does nothing where there is none."""
+    _forget_sums()
     if not device.held:
         return
     if device.held[0] == "npu":
@@ -630,11 +617,37 @@ def sum_over_ranks(device: TensorFlowDevice, numbers: Sequence[float]) -> List[f
     """
     if device.place.world_size == 1:
         return [float(number) for number in numbers]
-    dtype = tf.float32 if device.kind == "npu" else tf.float64
-    with tf.Graph().as_default():
-        total = sum_in_graph(device, tf.constant(list(numbers), dtype), "sum_over_ranks")
-        with tf.Session(config=_plain_config(device)) as session:
-            return [float(value) for value in session.run(total)]
+    sums = _sums_of(device, len(numbers))
+    return [float(value) for value in sums.session.run(
+        sums.total, feed_dict={sums.numbers: list(numbers)})]
+
+
+class _Sums(NamedTuple):
+    """A graph that adds numbers up over all ranks; kept, for an NPU would compile each anew."""
+
+    session: Any
+    numbers: Any
+    total: Any
+
+
+_SUMS: Dict[Tuple[str, int], _Sums] = {}
+
+
+def _sums_of(device: TensorFlowDevice, length: int) -> _Sums:
+    key = (device.kind, length)
+    if key not in _SUMS:
+        with tf.Graph().as_default() as graph:
+            numbers = tf.placeholder(tf.float32 if device.kind == "npu" else tf.float64, [length])
+            total = sum_in_graph(device, numbers, "sum_over_ranks_{}".format(length))
+            _SUMS[key] = _Sums(tf.Session(graph=graph, config=_plain_config(device)), numbers,
+                               total)
+    return _SUMS[key]
+
+
+def _forget_sums() -> None:
+    for sums in _SUMS.values():
+        sums.session.close()
+    _SUMS.clear()
 
 
 def from_first_rank(device: TensorFlowDevice, number: int) -> int:
@@ -667,11 +680,13 @@ class Minimisation:
         gradient_norm: global norm of the gradients, unscaled, averaged over ranks, before
             clipping; not finite where the loss scale overflowed.
         loss_scale: the scale that the step used; None where the loss is not scaled.
+        gradients: (gradient, variable) pairs, the gradients as for the norm.
     """
 
     train_op: Any
     gradient_norm: Any
     loss_scale: Any
+    gradients: Sequence[Tuple[Any, Any]] = ()
 
 
 def minimise(loss: Any, optimizer: Any, variables: Sequence[Any], device: TensorFlowDevice,
@@ -710,9 +725,10 @@ def minimise(loss: Any, optimizer: Any, variables: Sequence[Any], device: Tensor
         return optimizer.apply_gradients(list(zip(clipped, trained)), global_step=global_step)
 
     with tf.control_dependencies(list(updates)):
+        pairs = list(zip(gradients, trained))
         if scale is None:
-            return Minimisation(apply(), norm, None)
-        return Minimisation(scale.step(apply, tf.is_finite(norm)), norm, scale.before)
+            return Minimisation(apply(), norm, None, pairs)
+        return Minimisation(scale.step(apply, tf.is_finite(norm)), norm, scale.before, pairs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -782,7 +798,8 @@ def _minimise_on_npu(loss: Any, optimizer: Any, variables: Sequence[Any],
     many = device.place.world_size > 1
     npu_init = _import_npu_bridge()
     if many:
-        optimizer = _npu_distributed(npu_init, optimizer, device)
+        _require_known_identity(npu_init)  # read while the graph is built, and never again
+        optimizer = npu_init.NPUDistributedOptimizer(optimizer)
     manager = _npu_scale_manager(npu_init, precision)
     if manager is not None:
         # With a constant True one rank alone would wait for HCCL; False lets ranks diverge.
@@ -791,19 +808,13 @@ def _minimise_on_npu(loss: Any, optimizer: Any, variables: Sequence[Any],
     gradients = [tf.convert_to_tensor(gradient) for gradient, _ in pairs]
     norm = tf.global_norm(gradients)
     clipped = clip.apply(gradients, norm)
-    with tf.control_dependencies(list(updates)):
+    # A copy, made before the step may change the scale: a variable's identity is the variable.
+    scale = None if manager is None else manager.get_loss_scale() * 1.0
+    with tf.control_dependencies(list(updates) + ([] if scale is None else [scale])):
         train_op = optimizer.apply_gradients(
             list(zip(clipped, [variable for _, variable in pairs])), global_step=global_step)
-    return Minimisation(train_op, norm, None if manager is None else manager.get_loss_scale())
-
-
-def _npu_distributed(npu_init: Any, optimizer: Any, device: TensorFlowDevice) -> Any:
-    """Wraps for HCCL; the wrapper reads RANK_SIZE while the graph is built, and nothing else."""
-    wrapped = npu_init.NPUDistributedOptimizer(optimizer)
-    if os.environ.get("RANK_SIZE") or os.environ.get("CM_WORKER_SIZE"):
-        return wrapped
-    raise ZooError("neither RANK_SIZE nor CM_WORKER_SIZE is set, so npu_bridge would train {} "
-                   "separate networks; start with zoo launch".format(device.place.world_size))
+    return Minimisation(train_op, norm, scale,
+                        list(zip(gradients, [variable for _, variable in pairs])))
 
 
 def _npu_scale_manager(npu_init: Any, precision: Precision) -> Any:

@@ -11,10 +11,27 @@ import random
 import re
 import resource
 from dataclasses import dataclass
-from typing import Any, ContextManager, Dict, Iterable, List, Mapping, Optional, Union
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    Optional,
+    Union,
+)
 
 from common.command_line import end_at_once
-from common.devices import OpenedDevice, cann_version, cpu_name, gpu_driver, npu_driver
+from common.devices import (
+    OpenedDevice,
+    cann_version,
+    cpu_name,
+    gpu_driver,
+    npu_driver,
+    npu_name,
+)
 from common.errors import InfrastructureError, UsageError, ZooError
 from common.precision import Capabilities, Precision
 from common.versions import version_numbers
@@ -198,7 +215,7 @@ def _import_torch_npu(torch: Any) -> Any:
 def _npu_name(torch_npu: Any, index: int) -> str:
     # torch_npu for torch 1.8.1 can't name its device in every build.
     ask = getattr(torch_npu.npu, "get_device_name", None)
-    return str(ask(index)) if ask is not None else "Ascend NPU"
+    return str(ask(index)) if ask is not None else npu_name()
 
 
 def _ascend_apex_is_installed() -> bool:
@@ -263,7 +280,14 @@ def _device_module(device: TorchDevice) -> Any:
 
     if device.kind == "gpu":
         return torch.cuda
-    return _import_torch_npu(torch).npu if device.kind == "npu" else None
+    return npu_module() if device.kind == "npu" else None
+
+
+def npu_module() -> Any:
+    """torch_npu.npu, which both generations of torch_npu have."""
+    import torch
+
+    return _import_torch_npu(torch).npu
 
 
 def channels_last_pays(kind: str) -> bool:
@@ -404,7 +428,13 @@ def rng_state(device: TorchDevice) -> Dict[str, Any]:
             "numpy": [str(name), [int(key) for key in keys], int(position), int(has_gauss),
                       float(cached)],
             "torch": torch.get_rng_state(),
-            "device": None if module is None else module.get_rng_state().cpu()}
+            "device": _device_rng_state(module)}
+
+
+def _device_rng_state(module: Any) -> Any:
+    # torch_npu for torch 1.8.1 can't tell; nothing here draws on the device there.
+    ask = getattr(module, "get_rng_state", None)
+    return None if ask is None else ask().cpu()
 
 
 def set_rng_state(state: Mapping[str, Any], device: TorchDevice) -> None:
@@ -419,7 +449,7 @@ def set_rng_state(state: Mapping[str, Any], device: TorchDevice) -> None:
                             cached))
     torch.set_rng_state(state["torch"].cpu())
     module = _device_module(device)
-    if module is not None and state["device"] is not None:
+    if hasattr(module, "set_rng_state") and state["device"] is not None:
         module.set_rng_state(state["device"].cpu())
 
 
@@ -490,6 +520,9 @@ class StepHealth:
         return float(self._after) < float(self._before)
 
 
+LookAtGradients = Callable[[List[Any]], None]
+
+
 class Stepper:
     """Does a training step in the order its device and precision need; made by make_stepper.
 
@@ -510,17 +543,35 @@ class Stepper:
 
     def zero_grad(self) -> None:
         """Drops the gradients; Ascend's fused and apex's optimizers keep their buffers."""
-        if _is_npu_fused(self.optimizer) or self._precision.apex_opt_level is not None:
-            self.optimizer.zero_grad()
-        else:
+        if not (_is_npu_fused(self.optimizer) or self._precision.apex_opt_level is not None):
             self.optimizer.zero_grad(set_to_none=True)
+        elif self._has_gradients():
+            # Before there are any, a fused optimizer would leave every weight out for good.
+            self.optimizer.zero_grad()
 
-    def step(self, loss: Any) -> StepHealth:
-        """Backward pass, clipping where asked for, optimizer step; loss is a scalar tensor."""
-        return self._scaling.step(loss)
+    def _has_gradients(self) -> bool:
+        return any(weight.grad is not None for weight in self.module.parameters())
+
+    def step(self, loss: Any, look: Optional[LookAtGradients] = None) -> StepHealth:
+        """Backward pass, clipping where asked for, optimizer step; loss is a scalar tensor.
+
+        Args:
+            look: called with the optimizer's parameters, in the order they were given to it, when
+                their gradients are averaged over ranks and unscaled, but not clipped. Where a loss
+                scale overflowed it may not be called.
+        """
+        return self._scaling.step(loss, look)
+
+    def optimizer_state(self) -> Dict[str, Any]:
+        """The optimizer's state, for checkpoints."""
+        return self._scaling.optimizer_state()
+
+    def load_optimizer_state(self, state: Mapping[str, Any]) -> None:
+        """Restores the optimizer; call before the first step."""
+        self._scaling.load_optimizer_state(state)
 
     def state_dict(self) -> Dict[str, Any]:
-        """The state of the loss scale, for checkpoints."""
+        """The state of the loss scale (with apex also the float32 weights), for checkpoints."""
         return {"scaling": self._scaling.name, "state": self._scaling.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -557,6 +608,18 @@ def make_stepper(model: Any, optimizer: Any, device: TorchDevice, precision: Pre
     scaling = _scaling_for(optimizer, device, precision, clip)
     wrapped = _distributed(model, device) if world_size > 1 else model
     return Stepper(wrapped, model, optimizer, device, precision, scaling)
+
+
+def prepare_evaluation(model: Any, precision: Precision) -> Any:
+    """Readies a network that is only evaluated, on its device with its weights; returns it.
+
+    Where apex does the arithmetic, apex casts; a stepper's network is ready already.
+    """
+    if precision.apex_opt_level is None:
+        return model
+    from apex import amp
+
+    return amp.initialize(model, opt_level=precision.apex_opt_level)
 
 
 def forward_context(device: TorchDevice, precision: Precision) -> ContextManager[Any]:
@@ -611,16 +674,23 @@ class _Clip:
     """Clips unscaled gradients by their global norm, in the way the optimizer allows."""
 
     def __init__(self, optimizer: Any, precision: Precision, max_norm: Optional[float]) -> None:
-        self.wanted = max_norm is not None
         self._optimizer, self._precision, self._max_norm = optimizer, precision, max_norm
+        self.look: Optional[LookAtGradients] = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anyone needs the gradients unscaled before the optimizer's step."""
+        return self._max_norm is not None or self.look is not None
 
     def __call__(self) -> None:
-        if not self.wanted:
-            return
         apex = self._precision.apex_opt_level is not None
+        if self.look is not None:
+            self.look(list(self._parameters(apex)))
+        if self._max_norm is None:
+            return
         if _is_npu_fused(self._optimizer):
             name = "clip_optimizer_grad_norm_fused" if apex else "clip_grad_norm_fused_"
-            getattr(self._optimizer, name)(self._max_norm)
+            getattr(self._optimizer, name)(self._max_norm, 2.0)  # torch_npu has no default
             return
         import torch
 
@@ -649,11 +719,22 @@ class _Scaling:
     def __init__(self, optimizer: Any, clip: _Clip) -> None:
         self._optimizer, self._clip = optimizer, clip
 
-    def step(self, loss: Any) -> StepHealth:
+    def step(self, loss: Any, look: Optional[LookAtGradients] = None) -> StepHealth:
+        """One step; see Stepper.step."""
+        self._clip.look = look
+        return self._do(loss)
+
+    def _do(self, loss: Any) -> StepHealth:
         loss.backward()
         self._clip()
         self._optimizer.step()
         return StepHealth()
+
+    def optimizer_state(self) -> Dict[str, Any]:
+        return dict(self._optimizer.state_dict())
+
+    def load_optimizer_state(self, state: Mapping[str, Any]) -> None:
+        self._optimizer.load_state_dict(dict(state))
 
     def state_dict(self) -> Dict[str, Any]:
         return {}
@@ -673,7 +754,7 @@ class _GradScalerScaling(_Scaling):
         super().__init__(optimizer, clip)
         self._scaler, self._static_scale, self._one = scaler, static_scale, one
 
-    def step(self, loss: Any) -> StepHealth:
+    def _do(self, loss: Any) -> StepHealth:
         self._scaler.scale(loss).backward()
         before = self._scale()
         if self._clip.wanted:
@@ -699,32 +780,71 @@ class _GradScalerScaling(_Scaling):
 
 
 class _ApexScaling(_Scaling):
-    """Ascend apex's loss scale; a static one is never checked for overflow."""
+    """Ascend apex's loss scale; a static one is never checked for overflow.
+
+    O2 makes its float32 weights on entering the first scale_loss, out of float16 ones, so what a
+    checkpoint has of them and of the optimizer takes its place there.
+    """
 
     name = "apex"
 
-    def step(self, loss: Any) -> StepHealth:
+    def __init__(self, optimizer: Any, clip: _Clip) -> None:
+        super().__init__(optimizer, clip)
+        self._coming_weights: List[Any] = []
+        self._coming_optimizer: Optional[Dict[str, Any]] = None
+        self._stepped = False
+
+    def _do(self, loss: Any) -> StepHealth:
         from apex import amp
 
         before = self._scale()
         with amp.scale_loss(loss, self._optimizer) as scaled:
+            self._take_over()
             scaled.backward()
         self._clip()
         self._optimizer.step()
+        self._stepped = True
         return StepHealth(before, self._scale())
 
     def _scale(self) -> float:
-        return float(self.state_dict()["loss_scaler0"]["loss_scale"])
+        from apex import amp
+
+        return float(amp.state_dict()["loss_scaler0"]["loss_scale"])
+
+    def _take_over(self) -> None:
+        for weight, stored in zip(self._float32_weights(), self._coming_weights):
+            weight.data.copy_(stored)
+        if self._coming_optimizer is not None:
+            rates = [group["lr"] for group in self._optimizer.param_groups]
+            self._optimizer.load_state_dict(self._coming_optimizer)
+            for group, rate in zip(self._optimizer.param_groups, rates):
+                group["lr"] = rate  # the coming step's, set already
+        self._coming_weights, self._coming_optimizer = [], None
+
+    def _float32_weights(self) -> List[Any]:
+        from apex import amp
+
+        return list(amp.master_params(self._optimizer))
+
+    def optimizer_state(self) -> Dict[str, Any]:
+        coming = self._coming_optimizer
+        return super().optimizer_state() if coming is None else coming
+
+    def load_optimizer_state(self, state: Mapping[str, Any]) -> None:
+        self._coming_optimizer = dict(state)
 
     def state_dict(self) -> Dict[str, Any]:
         from apex import amp
 
-        return dict(amp.state_dict())
+        weights = [weight.detach().cpu().clone() for weight in self._float32_weights()] \
+            if self._stepped else self._coming_weights
+        return {"amp": dict(amp.state_dict()), "float32_weights": weights}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         from apex import amp
 
-        amp.load_state_dict(dict(state))
+        amp.load_state_dict(dict(state["amp"]))
+        self._coming_weights = list(state["float32_weights"])
 
 
 class _HalfWeightScaling(_Scaling):
@@ -736,7 +856,7 @@ class _HalfWeightScaling(_Scaling):
         super().__init__(optimizer, clip)
         self._scale, self._dynamic, self._good_steps = scale, dynamic, 0
 
-    def step(self, loss: Any) -> StepHealth:
+    def _do(self, loss: Any) -> StepHealth:
         (loss * self._scale).backward()
         gradients = [parameter.grad for parameter in _parameters_of(self._optimizer)
                      if parameter.grad is not None]

@@ -25,6 +25,9 @@ FACTS = Surroundings(
     cann_scripts=(), cann="", rank_table=None, open_files=4096, shared_memory=8 * 10 ** 9,
     data_folder="data", datasets=("CIFAR-10",), disk_folder=".", disk_free=50 * 10 ** 9,
     compiler="/usr/bin/cc")
+NPU_SMI = "".join("| {}     910A           | OK            | 68.3        38     0 |\n".format(
+    number) for number in range(8))
+HCCN = "".join("address_{}=192.168.100.{}\n".format(number, number) for number in range(8))
 TABLE = {"version": "1.0", "status": "completed", "server_count": "1", "server_list": [
     {"server_id": "10.0.0.1", "device": [
         {"device_id": "0", "device_ip": "192.168.100.101", "rank_id": "0"},
@@ -39,9 +42,12 @@ def facts(npus=0, gpus=0, memory=LAPTOP.memory_bytes, **changes):
 def npu_server(**changes):
     packages = {"torch": "1.8.1", "torch-npu": "1.8.1.post2", "apex": "0.1+ascend"}
     given = {"npus": 8, "python": (3, 7, 16), "packages": packages, "open_files": 512000,
-             "environment": {"ASCEND_HOME_PATH": "/usr/local/Ascend/latest"}, "cann": "6.0"}
+             "environment": {"ASCEND_HOME_PATH": "/usr/local/Ascend/latest"}, "cann": "6.0",
+             "npu_smi": NPU_SMI, "hccn": HCCN}
     given.update(changes)
-    return facts(**given)
+    found = facts(**given)
+    return dataclasses.replace(found, machine=dataclasses.replace(
+        found.machine, npu_driver="22.0.4"))
 
 
 def statuses(found):

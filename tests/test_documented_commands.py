@@ -109,7 +109,7 @@ def _help_of(command: Command) -> List[str]:
     if words[0] == "torchrun":
         return [sys.executable] + words[words.index(PROGRAM_OF_TORCHRUN):][:2] + ["--help"]
     if words[0].startswith("python"):
-        length = 3 if words[1] == "-m" else 2
+        length = 4 if words[1:3] == ["-m", "pip"] else 3 if words[1] == "-m" else 2
         return [sys.executable] + words[1:length] + ["--help"]
     return ["bash", words[1] if words[0] == "bash" else words[0], "--help"]
 

@@ -217,6 +217,14 @@ def test_with_output_path_the_log_stays_at_the_contract_path_linked_from_there(z
     assert keys_of(zoo.output / "0" / "fake_net_bs64_1p_acc.log")["ActualFPS"] == "6400.00"
 
 
+def test_on_model_arts_the_log_is_collected_with_the_results(zoo):
+    place = zoo.root / "train_url" / "output"
+    done = zoo.launch("full_1p", "--output_path={}".format(place), MODELARTS_MODEL_PATH="/home/ma")
+    log = place / "train_0.log"
+    assert done.returncode == 0 and log.is_file() and not log.is_symlink()
+    assert log.read_text() in done.stdout  # the platform's own log
+
+
 def test_an_earlier_log_that_makes_room_stays_linked_from_its_run(zoo):
     zoo.launch("full_1p", "--output_path=one", "--train_steps=1")
     zoo.launch("full_1p", "--output_path=two", "--train_steps=2")

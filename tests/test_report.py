@@ -157,6 +157,13 @@ def test_a_log_tail_is_plain_text(tmp_path: Path) -> None:
     assert tail_of(log, 4) == ["line 99", "red", "100 %", "\ufffd"]
 
 
+def test_the_tail_of_a_damaged_packed_log_is_what_can_be_read(tmp_path):
+    log = tmp_path / "log.gz"
+    whole = gzip.compress(b"".join(b"line %d\n" % number for number in range(5000)))
+    log.write_bytes(whole[:len(whole) // 2])
+    assert tail_of(log, 3)[0].startswith("line ")
+
+
 def test_only_pictures_are_shown_and_not_more_than_a_page_carries(folder: Path) -> None:
     place = folder / "run" / "pictures"
     for number in range(MOST_PICTURES + 2):

@@ -15,9 +15,10 @@ import pytest
 
 from common import tf_runtime
 from common.errors import InfrastructureError, UsageError, ZooError
+from common.npu_session.options import NpuOptions
 from common.precision import Capabilities, resolve, with_loss_scale
 from common.ranks import ALONE, Place
-from common.tf_runtime import NpuOptions, TensorFlowDevice, tf
+from common.tf_runtime import TensorFlowDevice, tf
 from common.tf_training.draws import step_seed
 from common.tf_training.optimizers import adam
 from common.tf_training.schedule import warmup_exponential_decay
@@ -343,6 +344,7 @@ def npu_init(monkeypatch):
     module.NPUDistributedOptimizer, module.NPULossScaleOptimizer = FakeDistributed, FakeLossScale
     module.FixedLossScaleManager = type("Fixed", (FakeManager,), {})
     module.ExponentialUpdateLossScaleManager = type("Exponential", (FakeManager,), {})
+    module.util = types.SimpleNamespace(get_ranksize=lambda: "8")
     module.calls = []
     module.init_resource = lambda config: module.calls.append(("init", config)) or ("s", "off")
     module.shutdown_resource = lambda *words: module.calls.append(("shutdown",) + words)
@@ -394,8 +396,24 @@ def test_float32_on_an_npu_scales_no_loss(npu_init) -> None:
 def test_npus_without_a_rank_size_are_refused(npu_init, monkeypatch) -> None:
     monkeypatch.delenv("RANK_SIZE")
     monkeypatch.delenv("CM_WORKER_SIZE", raising=False)
-    with pytest.raises(ZooError, match="8 separate networks"):
+    with pytest.raises(ZooError, match="separate networks"):
         minimise_on_npu(8, "O0")
+
+
+def test_a_start_without_a_rank_table_needs_a_release_that_knows_it(npu_init, monkeypatch) -> None:
+    monkeypatch.delenv("RANK_SIZE")
+    monkeypatch.setenv("CM_WORKER_SIZE", "8")
+    minimise_on_npu(8, "O0")
+    del npu_init.util.get_ranksize
+    with pytest.raises(ZooError, match="older than 1.11"):
+        tf_runtime.open_device("npu", Place(0, 8, 0), precision_on("npu"))
+
+
+def test_steps_are_looped_on_the_device_where_that_was_asked_for(npu_init) -> None:
+    npu_init.util.set_iteration_per_loop = lambda *words: words
+    assert tf_runtime.looped_on_device(npu(), "session", "train") == "train"
+    looping = npu(iterations_per_loop=10)
+    assert tf_runtime.looped_on_device(looping, "session", "train") == ("session", "train", 10)
 
 
 def test_hccl_is_opened_with_trainings_own_options_and_numbers_the_ranks(npu_init) -> None:
@@ -435,6 +453,31 @@ def test_a_gpus_number_is_checked(monkeypatch) -> None:
 
 
 ROOT = str(Path(__file__).resolve().parents[1])
+_GRADIENT_OF_A_BIAS = """
+from common import tf_runtime
+from common.precision import resolve
+from common.ranks import ALONE
+from common.tf_runtime import tf
+precision = resolve("allow_mix_precision_bf16", "tensorflow", "cpu", tf_runtime.capabilities("cpu"))
+device = tf_runtime.open_device("cpu", ALONE, precision)
+kernel, bias = tf.get_variable("kernel", [3, 3, 8, 8]), tf.get_variable("bias", [8])
+images = tf.random.stateless_normal([2, 16, 16, 8], seed=[1, 2])
+for _ in range(2):
+    images = tf.nn.conv2d(images, kernel, strides=[1, 1, 1, 1], padding="SAME")
+    images = tf.nn.relu(tf.nn.bias_add(images, bias))
+gradients = tf.gradients(tf.reduce_mean(tf.square(images)), [kernel, bias])
+metadata = tf.RunMetadata()
+with tf_runtime.open_session(device, precision) as session:
+    session.run(tf.global_variables_initializer())
+    session.run(gradients, options=tf.RunOptions(output_partition_graphs=True),
+                run_metadata=metadata)
+types = {name: {node.attr["T"].type for part in metadata.partition_graphs for node in part.node
+                if name in node.op} for name in ("Conv2DBackprop", "BiasAddGrad")}
+assert types["Conv2DBackprop"] == {tf.bfloat16.as_datatype_enum}, types
+assert types["BiasAddGrad"] == {tf.float32.as_datatype_enum}, types
+"""
+
+
 _TWO_PRODUCTS = """
 from common import tf_runtime
 from common.precision import resolve
@@ -464,6 +507,17 @@ assert types["Conv2D"] == {tf.bfloat16.as_datatype_enum}, types
 def test_operations_kept_in_float32_are_and_the_others_are_not(tmp_path: Path) -> None:
     script = tmp_path / "products.py"  # in a process of its own: the lists are read once
     script.write_text(_TWO_PRODUCTS)
+    done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True,
+                          env=dict(os.environ, PYTHONPATH=ROOT))
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.skipif(not tf_runtime.capabilities("cpu").bfloat16,
+                    reason="TensorFlow has no bfloat16 on this CPU")
+def test_gradients_of_biases_are_summed_in_float32(tmp_path: Path) -> None:
+    script = tmp_path / "bias.py"
+    script.write_text(_GRADIENT_OF_A_BIAS)
     done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True,
                           env=dict(os.environ, PYTHONPATH=ROOT))

@@ -365,10 +365,10 @@ class NpuFusedSGD(torch.optim.SGD):
     def step(self, closure=None):
         self.calls.append(("optimizer.step", (), {}))
 
-    def clip_grad_norm_fused_(self, max_norm):
+    def clip_grad_norm_fused_(self, max_norm, norm_type):
         self.calls.append(("clip fused", (max_norm,), {}))
 
-    def clip_optimizer_grad_norm_fused(self, max_norm):
+    def clip_optimizer_grad_norm_fused(self, max_norm, norm_type=2):
         self.calls.append(("clip apex fused", (max_norm,), {}))
 
 
@@ -417,8 +417,8 @@ def apex(monkeypatch, calls):
         yield loss * scale.value
         calls.append(("unscaled", (), {}))
 
-    amp.initialize = calls.recorder("amp.initialize", lambda model, optimizer, **_: (model,
-                                                                                    optimizer))
+    amp.initialize = calls.recorder("amp.initialize", lambda model, optimizer=None, **_: (
+        model if optimizer is None else (model, optimizer)))
     amp.scale_loss = scale_loss
     amp.state_dict = lambda: {"loss_scaler0": {"loss_scale": scale.value, "unskipped": 3}}
     amp.load_state_dict = calls.recorder("amp.load_state_dict")
@@ -538,9 +538,35 @@ def test_apex_state_is_part_of_the_checkpoint(npu, apex, calls):
     npu("1.8.1")
     stepper = npu_stepper("O2", "1.8.1")
     state = stepper.state_dict()
-    assert state["state"]["loss_scaler0"]["unskipped"] == 3
+    assert state["state"]["amp"]["loss_scaler0"]["unskipped"] == 3
     stepper.load_state_dict(state)
-    assert calls.of("amp.load_state_dict")[0] == (state["state"],)
+    assert calls.of("amp.load_state_dict")[0] == (state["state"]["amp"],)
+
+
+def test_apexs_float32_weights_take_their_place_in_the_first_step(npu, apex):
+    npu("1.8.1")
+    trained, resumed = npu_stepper("O2", "1.8.1"), npu_stepper("O2", "1.8.1")
+    train(trained, steps=1)
+    state, optimizer = trained.state_dict(), trained.optimizer_state()
+    weights = state["state"]["float32_weights"]
+    assert len(weights) == len(list(trained.module.parameters()))
+    resumed.load_state_dict(state)
+    resumed.load_optimizer_state(optimizer)
+    kept = resumed.state_dict()["state"]["float32_weights"]  # before the first step, too
+    assert all(torch.equal(one, other) for one, other in zip(kept, weights))
+    assert resumed.optimizer_state() == optimizer
+    resumed.optimizer.param_groups[0]["lr"] = 0.0  # the first step leaves them as they came
+    train(resumed, steps=1)
+    for weight, stored in zip(resumed.module.parameters(), weights):
+        assert torch.equal(weight, stored)
+
+
+def test_a_network_that_is_only_evaluated_is_cast_by_apex(apex, calls):
+    precision = precision_for("npu", "O2", "1.8.1", ascend_apex=True)
+    network = small_network()
+    runtime.prepare_evaluation(network, precision)
+    assert calls.of("amp.initialize")[1] == {"opt_level": "O2"}
+    assert runtime.prepare_evaluation(network, cpu_precision()) is network
 
 
 def test_autocast_on_torch_1_8_takes_no_type(npu, calls):

@@ -17,6 +17,7 @@ from common.command_line import run_program
 from common.precision import resolve
 from common.ranks import find_tensorflow_place
 from common.tf_runtime import tf
+from common.tf_training.activations import recording
 from common.tf_training.description import (
     Evaluation,
     Inputs,
@@ -25,6 +26,7 @@ from common.tf_training.description import (
     TrainingGraph,
 )
 from common.tf_training.draws import step_seed
+from common.tf_training.initial_weights import draw_initial_weights
 from common.tf_training.loop import train
 from common.tf_training.optimizers import adam
 from common.tf_training.schedule import warmup_exponential_decay
@@ -38,7 +40,7 @@ DEFAULTS: Dict[str, Any] = {
     "checkpoint_every": 0, "resume": False, "pause": 0.0, "task": "regression", "units": 4,
     "profile": False, "pictures_every": 0, "diagnostics_every": 0, "mode": "O0", "batches": 0,
     "slow_data": 0.0,
-    "keep": 3, "checkpoint_seconds": 600.0}
+    "keep": 3, "checkpoint_seconds": 600.0, "dump_tensors": 0, "dump_from": ""}
 
 
 class ToyNetwork(tf.keras.layers.Layer):
@@ -83,13 +85,15 @@ def build(options: Mapping[str, Any]) -> Any:
     def build_graph(inputs: Inputs) -> TrainingGraph:
         network = ToyNetwork(options["units"])
         seed = step_seed(inputs.seed, inputs.step, "noise", inputs.device.place.rank)
-        noise = options["noise"] * tf.random.stateless_normal(tf.shape(inputs.batch), seed=seed)
-        features = tf.ensure_shape(inputs.batch + noise, [None, FEATURES])
+        shape = [options["batch_size"], FEATURES]
+        drawn = inputs.noise("features", tf.random.stateless_normal(shape, seed=seed))
+        features = tf.ensure_shape(inputs.batch + options["noise"] * drawn, [None, FEATURES])
         if options["pause"]:
             features = tf.py_func(_paused(options["pause"]), [features], tf.float32)
             features = tf.ensure_shape(features, [None, FEATURES])
         wanted = tf.reduce_sum(inputs.batch, axis=1, keepdims=True)
-        loss = tf.reduce_mean(tf.square(network(features) - wanted))
+        with recording(network) as activations:
+            loss = tf.reduce_mean(tf.square(network(features) - wanted))
         rate = warmup_exponential_decay(inputs.step, 0.02, 5, 0.5, 100)
         step = tf_runtime.minimise(loss, adam(rate), network.trainable_variables, inputs.device,
                                    inputs.precision, inputs.global_step,
@@ -98,7 +102,9 @@ def build(options: Mapping[str, Any]) -> Any:
         return TrainingGraph(
             loss, rate, step, network, diagnostics={"largest": tf.reduce_max(inputs.batch)},
             evaluate=lambda session, number, role: evaluation(session, held_out, number, role),
-            pictures=lambda session, number: {"dot": PNG})
+            pictures=lambda session, number: {"dot": PNG}, activations=activations,
+            noise={"features": drawn},
+            begin=lambda running: draw_initial_weights(running, network, inputs.seed))
     return build_graph
 
 
@@ -133,7 +139,8 @@ def run_toy(output_path: Path, steps: int, **given: Any) -> int:
     device = tf_runtime.open_device("cpu", place, precision)
     settings = Settings(Path(output_path), steps, **{name: options[name] for name in (
         "batch_size", "seed", "evaluate_every", "checkpoint_every", "resume", "profile",
-        "pictures_every", "diagnostics_every", "keep", "checkpoint_seconds")}, log_every=5)
+        "pictures_every", "diagnostics_every", "keep", "checkpoint_seconds")}, log_every=5,
+        dump_tensors=options["dump_tensors"] or None, dump_from=options["dump_from"] or None)
     subject = Subject(
         "toy", options["task"], "toy", {"name": "toy", "units": options["units"]},
         {"name": "numbers", "predicate": "all", "counts": {"train": SAMPLES},

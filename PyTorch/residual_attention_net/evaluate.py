@@ -36,12 +36,12 @@ def evaluate_weights(options: Options) -> int:
 
 def _evaluate(session: Session) -> None:
     report = load_weights(session.network, str(session.options.pth_path))
+    network = torch_runtime.prepare_evaluation(session.network, session.precision)
     with open_run_log(session) as log, telling_the_end(log, StopSignal()):
         log.event("start", **start_event(session, Targets(0, 0, 0), 0))
         began = time.time()
         result = evaluate(
-            session.network, session.test_loader, session.device.device,
-            session.network.num_classes,
+            network, session.test_loader, session.device.device, session.network.num_classes,
             lambda: torch_runtime.forward_context(session.device, session.precision),
             lambda: log.event("heartbeat", what="test"))
         log.event("evaluation", split="test", role="final", epoch=0, step=0, n=result.n,

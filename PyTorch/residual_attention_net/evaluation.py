@@ -43,19 +43,25 @@ def evaluate(model: nn.Module, loader: object, device: torch.device, num_classes
         for batch in loader.batches():
             with forward_context():
                 logits = model(batch.inputs)
-            loss_sum += _count(logits.float()[:batch.valid], batch.targets[:batch.valid], counts)
+            loss_sum += _count(logits.float(), batch.targets, batch.valid, counts)
             if heartbeat is not None:
                 heartbeat()
     totals = sum_over_ranks(counts.reshape(-1).tolist() + [float(loss_sum)], device)
     return _summary(totals, num_classes)
 
 
-def _count(logits: torch.Tensor, targets: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-    """Adds right decisions and samples per class to counts (2, classes); returns the loss sum."""
+def _count(logits: torch.Tensor, targets: torch.Tensor, valid: int,
+           counts: torch.Tensor) -> torch.Tensor:
+    """Adds right decisions and samples per class to counts (2, classes); returns the loss sum.
+
+    What fills the last batch up is multiplied by 0 and not cut off: another shape would have every
+    operation compiled again on an Ascend 910A.
+    """
+    counted = (torch.arange(len(targets), device=targets.device) < valid).to(counts.dtype)
     right = (logits.argmax(1) == targets).to(counts.dtype)
-    counts[0].index_add_(0, targets, right)
-    counts[1].index_add_(0, targets, torch.ones_like(right))
-    return functional.cross_entropy(logits, targets, reduction="sum")
+    counts[0].index_add_(0, targets, right * counted)
+    counts[1].index_add_(0, targets, counted)
+    return (functional.cross_entropy(logits, targets, reduction="none") * counted).sum()
 
 
 def _summary(totals: List[float], num_classes: int) -> Evaluation:

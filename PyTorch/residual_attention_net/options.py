@@ -7,7 +7,9 @@ import dataclasses
 from typing import Any, Dict, Optional, Sequence
 
 from common.command_line import Parser, add_debug_flag, boolean, number_in
+from common.divergence.flags import DUMP_FLAGS, add_dump_flags
 from common.errors import UsageError, ZooError
+from common.torch_profile import profiling
 from residual_attention_net.network.networks import DEFAULT_NETWORK, NETWORKS
 from residual_attention_net.recipes import RECIPES
 
@@ -17,7 +19,8 @@ PATHS = ("data_path", "output_path", "pth_path")
 DEFAULTS_OF: Dict[str, Dict[str, Any]] = {"evaluate": {"is_train": False},
                                           "finetune": {"is_pretrain": True, "total_epochs": 30}}
 OF_THE_MACHINE = PATHS + ("resume", "debug", "device_type", "device_id", "device_num", "dist_url",
-                          "log_every", "checkpoint_minutes", "keep_checkpoints", "workers")
+                          "log_every", "checkpoint_minutes", "keep_checkpoints", "workers",
+                          "profiling") + DUMP_FLAGS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +65,9 @@ class Options:
     evaluate_every: int
     checkpoint_minutes: float
     keep_checkpoints: int
+    profiling: bool
+    dump_tensors: Optional[int]
+    dump_from: Optional[str]
     debug: bool
 
     def config(self) -> Dict[str, Any]:
@@ -78,6 +84,9 @@ def make_parser(program: str) -> Parser:
     _add_recipe(parser)
     _add_device(parser)
     _add_run(parser)
+    parser.set_defaults(**dict.fromkeys(DUMP_FLAGS))
+    if program != "evaluate":
+        add_dump_flags(parser.add_argument_group("comparing runs"))
     add_debug_flag(parser)
     parser.set_defaults(**DEFAULTS_OF.get(program, {}))
     return parser
@@ -166,6 +175,8 @@ def _add_run(parser: Parser) -> None:
     group.add_argument("--checkpoint_minutes", type=number_in(float, 0), default=10.0,
                        help="longest time between checkpoints; 0: every step")
     group.add_argument("--keep_checkpoints", type=_count, default=3, help="how many are kept")
+    group.add_argument("--profiling", type=profiling, nargs="?", const=True, default=False,
+                       help="write a profile of a few steps")
 
 
 def parse_options(program: str, argv: Optional[Sequence[str]]) -> Options:

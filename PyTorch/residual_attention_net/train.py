@@ -23,6 +23,7 @@ from residual_attention_net.recipes import Schedule, make_schedule
 from residual_attention_net.run_events import open_run_log, start_event
 from residual_attention_net.session import Session, open_session, open_stepper
 from residual_attention_net.shared_checkpoint import load_best, load_newest
+from residual_attention_net.tensor_dump import StepDump
 from residual_attention_net.training import Habits, Targets, Training
 from residual_attention_net.weights import load_weights
 
@@ -60,6 +61,7 @@ def _train(session: Session, stop: StopSignal,
     with open_run_log(session) as log, telling_the_end(log, stop):
         training = Training(session, schedule, targets, _habits(session),
                             _checkpoints(session.options), log, stop)
+        training.dump = StepDump(session, targets.steps, training.lines.say)
         _put_weights_in_place(training, prepare)
         log.event("start", **start_event(session, targets, training.position.step))
         training.lines.say(_first_line(session, targets, schedule))
@@ -102,6 +104,8 @@ def _put_weights_in_place(training: Training,
     if session.options.resume:
         content = _newest_content(training)
         session.network.load_state_dict(content["model"])
+    elif training.dump is not None and training.dump.source is not None:
+        training.dump.load_weights()
     elif prepare is not None:
         for line in prepare(session).lines():
             training.lines.say(line)
@@ -111,6 +115,8 @@ def _put_weights_in_place(training: Training,
                        "see the same --output_path and --pth_path")
     if content is not None:
         training.restore(content)
+    if training.dump is not None and training.dump.source is not None:
+        training.begin_from_dump(training.dump)
 
 
 def _newest_content(training: Training) -> Dict[str, Any]:

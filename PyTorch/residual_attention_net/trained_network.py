@@ -98,7 +98,8 @@ def open_trained(pth_path: str, network: Optional[str] = None, device_type: str 
     built = build_network(**shape)
     report = load_reference_weights(built, weights)
     classes = _stored_classes(content, built.num_classes)
-    placed = torch_runtime.place_model(built, device, precision)
+    placed = torch_runtime.prepare_evaluation(
+        torch_runtime.place_model(built, device, precision), precision)
     return TrainedNetwork(placed, device, precision, classes, tuple(report.lines()[1:]))
 
 

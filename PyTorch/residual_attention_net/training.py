@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import torch
@@ -13,12 +14,14 @@ from common import torch_runtime
 from common.errors import ZooError
 from common.run_log import RunLog
 from common.stop_signal import StopSignal
+from common.torch_profile import StepProfiler
 from residual_attention_net.checkpoint import CheckpointFolder, Position, Saved, pack
 from residual_attention_net.distributed import average_batch_norm_statistics, sum_over_ranks
 from residual_attention_net.evaluation import Evaluation, evaluate
 from residual_attention_net.losses import mixed_cross_entropy
 from residual_attention_net.progress import ProgressLines
 from residual_attention_net.recipes import Schedule
+from residual_attention_net.tensor_dump import StepDump
 
 
 class DivergenceError(ZooError):
@@ -67,6 +70,12 @@ class _Window:
     data_seconds: float = 0.0
 
 
+def _profile_folder(session: Any) -> Optional[Path]:
+    """Where the first rank's profile goes, None where none is wanted."""
+    wanted = session.options.profiling and session.is_first
+    return Path(session.options.output_path) / "profile" if wanted else None
+
+
 class Training:
     """One run, from the position it is given to its targets.
 
@@ -84,9 +93,11 @@ class Training:
         self.log = log
         self.stop = stop
         self.position = Position(0, 0, 0)
+        self.dump: Optional[StepDump] = None
         self.best = Best()
         self.lines = ProgressLines(targets.steps, targets.steps_per_epoch, targets.epochs,
                                    session.global_batch, session.is_first)
+        self._profiler = StepProfiler(session.device, _profile_folder(session))
         self._last_save = time.time()
         self._epoch_losses: List[float] = []
 
@@ -102,6 +113,7 @@ class Training:
                 self._save()
                 return False
             self._end_of_epoch()
+        self._profiler.close()
         return True
 
     def _epoch(self) -> bool:
@@ -127,14 +139,24 @@ class Training:
         began = time.perf_counter()
         batch = next(batches)
         window.data_seconds += time.perf_counter() - began
+        done = self.position.step + len(window.losses)
+        _set_learning_rate(self.session.stepper.optimizer, self.schedule.at(done))
+        if self.dump is not None and self.dump.is_due(done + 1):
+            loss, health = self.dump.run(done + 1, batch, self._optimise)
+        else:
+            loss, health = self._optimise(batch)
+        window.healths.append(health)
+        window.losses.append(loss.detach())
+        self._profiler.step()
+
+    def _optimise(self, batch: Any, look: Optional[torch_runtime.LookAtGradients] = None
+                  ) -> Tuple[torch.Tensor, torch_runtime.StepHealth]:
+        """One optimizer step on a batch; returns its loss and what became of it."""
         stepper = self.session.stepper
-        _set_learning_rate(stepper.optimizer,
-                           self.schedule.at(self.position.step + len(window.losses)))
         stepper.zero_grad()
         with stepper.forward_context():
             loss = mixed_cross_entropy(stepper.model(batch.inputs), batch)
-        window.healths.append(stepper.step(loss))
-        window.losses.append(loss.detach())
+        return loss, stepper.step(loss, look)
 
     def _flush(self, window: _Window, epoch: int) -> Tuple[bool, bool]:
         """Brings a window's losses to the host, writes their events, and agrees with all ranks."""
@@ -227,7 +249,7 @@ class Training:
             return None
         stepper = self.session.stepper
         saved = self.checkpoints.save(self._packed(
-            optimizer=stepper.optimizer.state_dict(), scaler=stepper.state_dict(),
+            optimizer=stepper.optimizer_state(), scaler=stepper.state_dict(),
             random=torch_runtime.rng_state(self.session.device),
             epoch_losses=self._epoch_losses))
         self.log.event("checkpoint", step=saved.step, epoch=saved.epoch, path=saved.path.name,
@@ -243,13 +265,19 @@ class Training:
         if not bool(torch.stack(finite).all()):
             self._diverged("a weight is not finite after step {}".format(self.position.step))
 
+    def begin_from_dump(self, dump: StepDump) -> None:
+        """Begins where another run stored a step: its optimizer state, and its position."""
+        dump.load_optimizer()
+        _lay_out_as_weights(self.session.stepper.optimizer)
+        epoch, batch = divmod(dump.begins_after, self.targets.steps_per_epoch)
+        self.position = Position(dump.begins_after, epoch, batch)
+
     def restore(self, content: Dict[str, Any]) -> None:
         """Goes on from a checkpoint's content: position, optimizer, scaler, random states."""
         self.position = Position(**content["position"])
         self.best = Best(**content["best"])
-        optimizer = self.session.stepper.optimizer
-        optimizer.load_state_dict(content["optimizer"])
-        _lay_out_as_weights(optimizer)
+        self.session.stepper.load_optimizer_state(content["optimizer"])
+        _lay_out_as_weights(self.session.stepper.optimizer)
         self.session.stepper.load_state_dict(content["scaler"])
         torch_runtime.set_rng_state(content["random"], self.session.device)
         self._epoch_losses = list(content["epoch_losses"])

@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from common import tf_runtime
 from common.tf_runtime import tf
+from common.tf_training.activations import noted, part, recording
 from common.tf_training.description import Inputs, TrainingGraph
 from common.tf_training.initial_weights import draw_initial_weights
 from common.tf_training.optimizers import adam
@@ -14,6 +15,7 @@ from protoattend.losses import Losses, cross_entropy, kernel_penalty, sparsity
 from protoattend.network.architecture import Architecture
 from protoattend.network.attention import attention_logits, attention_weights
 from protoattend.network.checkpoints import load_encoder
+from protoattend.network.layers import Convolution
 from protoattend.network.prototype_network import (
     Encoded,
     PrototypeNetwork,
@@ -42,9 +44,10 @@ def attend(network: PrototypeNetwork, queries: Encoded, candidates: Encoded,
     Args:
         own_share: share of the queries' own values in the joint classification.
     """
-    logits = attention_logits(queries.queries, candidates.keys)
-    weights = attention_weights(logits, network.architecture.normalization)
-    mixed = tf.matmul(weights, candidates.values)
+    logits = noted("attention_logits", attention_logits(queries.queries, candidates.keys))
+    weights = noted("attention_weights",
+                    attention_weights(logits, network.architecture.normalization))
+    mixed = noted("mixed_values", tf.matmul(weights, candidates.values))
     joint = own_share * queries.values + (1 - own_share) * mixed
     return Attended(weights, *(network.classify(values)
                                for values in (queries.values, mixed, joint)))
@@ -67,7 +70,8 @@ def build_training(session: Session, architecture: Architecture,
     def build(inputs: Inputs) -> TrainingGraph:
         options = session.options
         network = PrototypeNetwork(architecture, tf_runtime.has_slow_gradients(inputs.device))
-        attended, updates = _forward(network, inputs.batch, options)
+        with recording(network, left_out=(Convolution,)) as activations:
+            attended, updates = _forward(network, inputs.batch, options)
         labels = inputs.batch["labels"]
         losses = losses_of(attended, labels, options.epsilon_sparsity)
         loss = losses.total(options.sparsity_weight)
@@ -82,7 +86,8 @@ def build_training(session: Session, architecture: Architecture,
         return TrainingGraph(
             loss, rate, step, network, diagnostics=_diagnostics(attended, losses, labels),
             evaluate=evaluation.evaluate, pictures=evaluation.pictures,
-            begin=lambda running: _begin(running, network, inputs.seed, encoder))
+            begin=lambda running: _begin(running, network, inputs.seed, encoder),
+            activations=activations)
     return build
 
 
@@ -90,8 +95,11 @@ def _forward(network: PrototypeNetwork, batch: Dict[str, Any],
              options: Options) -> Tuple[Attended, List[Any]]:
     """The decisions of a batch, and what updates the batch norms: queries first."""
     frozen = options.freeze_encoder
-    queries = network.encode(standardised(batch["images"]), True, frozen)
-    candidates = network.encode(standardised(batch["candidates"]), True, frozen)
+    with part("queries"):
+        queries = network.encode(noted("standardised", standardised(batch["images"])), True, frozen)
+    with part("candidates"):
+        candidates = network.encode(noted("standardised", standardised(batch["candidates"])), True,
+                                    frozen)
     return (attend(network, queries, candidates, options.alpha_intermediate),
             update_running_statistics(queries.moments, candidates.moments))
 

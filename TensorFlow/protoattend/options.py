@@ -7,8 +7,10 @@ import dataclasses
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from common.command_line import Parser, add_debug_flag, boolean, number_in
+from common.divergence.flags import DUMP_FLAGS, add_dump_flags
 from common.errors import UsageError
 from common.tf_training.device_flags import add_device_flags
+from common.tf_training.npu_flags import NPU_FLAGS, NpuFlags, add_npu_flags, recorded
 from protoattend.data.datasets import DATASET_NAMES, EMBEDDED
 from protoattend.data.other_sets import OTHER_SETS
 from protoattend.network.architecture import ENCODERS, NORMALIZATIONS, RESNET32, SPARSEMAX
@@ -22,7 +24,7 @@ OF_THE_MACHINE = (
     "train_url", "data_url", "obs_dir", "result", "platform", "device", "device_id", "ranks",
     "resume", "display_step", "save_step", "checkpoint_minutes", "keep_checkpoints", "profiling",
     "debug", "checkpoint", "encoder_checkpoint", "images", "pictures_every", "gallery_count",
-    "evaluation_batch_size")
+    "evaluation_batch_size") + NPU_FLAGS + DUMP_FLAGS
 # A quirk of the reference: our own choice, the reference's (--parity).
 QUIRKS: Dict[str, Tuple[Any, Any]] = {
     "shuffle": (True, False),
@@ -46,7 +48,7 @@ _TRAINING_QUIRKS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(NpuFlags):
     """What a run was asked to do; every field is a flag of the same name."""
 
     program: str
@@ -101,6 +103,8 @@ class Options:
     loss_scale: Optional[str]
     resume: bool
     profiling: bool
+    dump_tensors: Optional[int]
+    dump_from: Optional[str]
     pictures_every: int
     checkpoint_minutes: float
     keep_checkpoints: int
@@ -115,9 +119,9 @@ class Options:
 
     def config(self) -> Dict[str, Any]:
         """What decides the result, without paths and devices: the recorded configuration."""
-        return {name: list(value) if isinstance(value, tuple) else value
-                for name, value in dataclasses.asdict(self).items()
-                if name not in OF_THE_MACHINE}
+        return dict(recorded(self), **{
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items() if name not in OF_THE_MACHINE})
 
     @property
     def folder(self) -> str:
@@ -153,6 +157,7 @@ def make_parser(program: str) -> Parser:
     _add_data(parser)
     _add_network(parser)
     add_device_flags(parser.add_argument_group("device"), "--chip", OneValue)
+    add_npu_flags(parser, training)
     _add_output(parser, program)
     _add_where(training, parser, _add_encoder_source)
     _add_where(training, parser, _add_recipe)
@@ -284,8 +289,10 @@ def _add_training(parser: Parser) -> None:
     group.add_argument("--checkpoint_minutes", type=_not_negative, default=10.0,
                        help="longest time between checkpoints; 0: every step")
     group.add_argument("--keep_checkpoints", type=_count, default=3, help="how many are kept")
+    add_dump_flags(group)
     _flag(group, "profiling", default=False,
-          help="write a timeline of one step, for chrome://tracing")
+          help="write a timeline of one step, for chrome://tracing (on an NPU: the device's own "
+               "profile)")
 
 
 def _add_candidates(parser: Parser) -> None:

@@ -9,9 +9,10 @@ from typing import Any, Dict
 from common import tf_runtime
 from common.cards.model_card import read_card
 from common.errors import ZooError
+from common.npu_session.options import NpuOptions
 from common.precision import Precision
 from common.ranks import Place
-from common.tf_runtime import NpuOptions
+from common.tf_training.npu_flags import npu_options
 from common.tf_training.run_device import choose_run_device
 from protoattend.data.datasets import PrototypeDataset, open_dataset
 from protoattend.network.architecture import Architecture
@@ -68,8 +69,9 @@ def open_session(options: Options) -> Session:
                            options.validation_is_test)
     tf_runtime.keep_in_float32(IN_FLOAT32)
     tf_runtime.keep_host_memory()
-    npu_options = NpuOptions(modify_mixlist=_npu_mixlist(precision))
-    device = tf_runtime.open_device(kind, place, precision, npu_options)
+    asked = NpuOptions(modify_mixlist=_npu_mixlist(precision))
+    device = tf_runtime.open_device(kind, place, precision, npu_options(
+        options, precision, Path(options.folder or "."), place.rank, asked, options.profiling))
     session = Session(options, device, precision, dataset)
     for notice in dataset.notices:
         session.say("note: " + notice)

@@ -56,7 +56,8 @@ def settings_of(session: Session) -> Settings:
         evaluate_every=options.val_step, checkpoint_every=options.save_step,
         checkpoint_seconds=options.checkpoint_minutes * SECONDS_OF_A_MINUTE,
         keep=options.keep_checkpoints, epoch_steps=epoch_steps(session), resume=options.resume,
-        profile=options.profiling)
+        profile=options.profiling, dump_tensors=options.dump_tensors,
+        dump_from=options.dump_from)
 
 
 def subject_of(session: Session, architecture: Architecture, plan: BatchPlan) -> Subject:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from common.tf_runtime import tf
+from common.tf_training.activations import noted
 from slot_attention.matching import match_on_host
 
 HUBER_DELTA = 1.0
@@ -36,5 +37,5 @@ def hungarian_huber_loss(targets: tf.Tensor, predictions: tf.Tensor) -> tf.Tenso
         targets: (B, N, A). predictions: (B, K, A); N and K may differ.
     """
     cost = huber_cost(targets, predictions)
-    chosen = tf.stop_gradient(match_on_host(cost))
+    chosen = noted("matching", tf.stop_gradient(match_on_host(cost)))
     return tf.reduce_mean(tf.reduce_sum(cost * chosen, axis=[1, 2]))

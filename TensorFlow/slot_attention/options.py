@@ -7,8 +7,10 @@ import dataclasses
 from typing import Any, Dict, Optional, Sequence
 
 from common.command_line import Parser, add_debug_flag, boolean, number_in
+from common.divergence.flags import DUMP_FLAGS, add_dump_flags
 from common.errors import UsageError, ZooError
 from common.tf_training.device_flags import add_device_flags
+from common.tf_training.npu_flags import NPU_FLAGS, NpuFlags, add_npu_flags, recorded
 from slot_attention.data.datasets import DATASET_NAMES
 from slot_attention.data.geometry import CROP_NAMES, RESIZE_NAMES
 from slot_attention.network.architecture import ARCHITECTURES, GAUSSIAN, INITIAL_SLOTS
@@ -31,11 +33,11 @@ DEFAULTS: Dict[str, Dict[str, Any]] = {
 OF_THE_MACHINE = (
     "model_dir", "checkpoint_dir", "data_path", "cache", "cache_path", "workers", "device",
     "device_id", "ranks", "resume", "log_every", "checkpoint_minutes", "keep_checkpoints",
-    "profile", "debug", "output_path", "full_eval")
+    "profile", "debug", "output_path", "full_eval") + NPU_FLAGS + DUMP_FLAGS
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(NpuFlags):
     """What a run was asked to do; every field is a flag of the same name."""
 
     task: str
@@ -81,12 +83,15 @@ class Options:
     checkpoint_minutes: float
     keep_checkpoints: int
     profile: bool
+    dump_tensors: Optional[int]
+    dump_from: Optional[str]
     debug: bool
 
     def config(self) -> Dict[str, Any]:
         """What decides the result, without paths and devices: the recorded configuration."""
-        return {name: value for name, value in dataclasses.asdict(self).items()
-                if name not in OF_THE_MACHINE}
+        return dict(recorded(self), **{
+            name: value for name, value in dataclasses.asdict(self).items()
+            if name not in OF_THE_MACHINE})
 
 
 _count = number_in(int, 1)
@@ -102,6 +107,7 @@ def make_parser(task: str, program: str) -> Parser:
     _add_network(parser, task)
     _add_recipe(parser.add_argument_group("recipe"))
     add_device_flags(parser.add_argument_group("device"))
+    add_npu_flags(parser, training)
     _add_run(parser, training)
     add_debug_flag(parser)
     parser.set_defaults(**DEFAULTS[task])
@@ -179,7 +185,8 @@ def _add_run(parser: Parser, training: bool) -> None:
     group.add_argument("--full_eval", type=boolean, nargs="?", const=True, default=False,
                        help="the whole split, not --evaluation_count scenes of it")
     group.set_defaults(resume=False, evaluate_every=0, pictures_every=0, diagnostics_every=0,
-                       log_every=1, checkpoint_minutes=0.0, keep_checkpoints=1, profile=False)
+                       log_every=1, checkpoint_minutes=0.0, keep_checkpoints=1, profile=False,
+                       dump_tensors=None, dump_from=None)
 
 
 def _add_training(group: Any) -> None:
@@ -195,8 +202,11 @@ def _add_training(group: Any) -> None:
     group.add_argument("--checkpoint_minutes", type=number_in(float, 0), default=10.0,
                        help="longest time between checkpoints; 0: every step")
     group.add_argument("--keep_checkpoints", type=_count, default=3, help="how many are kept")
-    group.add_argument("--profile", type=boolean, nargs="?", const=True, default=False,
-                       help="write a timeline of one step, for chrome://tracing")
+    add_dump_flags(group)
+    group.add_argument("--profile", "--profiling", dest="profile", type=boolean, nargs="?",
+                       const=True, default=False,
+                       help="write a timeline of one step, for chrome://tracing (on an NPU: the "
+                            "device's own profile)")
 
 
 def parse_options(task: str, program: str, argv: Optional[Sequence[str]]) -> Options:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Iterator, Optional
 
 from common.tf_runtime import tf
+from common.tf_training.description import Inputs
 from common.tf_training.draws import step_seed
 from slot_attention.data.pipeline import Share, evaluation_batches, explain
 from slot_attention.network.architecture import GAUSSIAN, SlotSettings
@@ -16,6 +17,13 @@ def drawn_noise(settings: SlotSettings, batch: int, seed: tf.Tensor) -> Optional
     if settings.initial != GAUSSIAN:
         return None
     return tf.random.stateless_normal([batch, settings.count, settings.size], seed=seed)
+
+
+def training_noise(inputs: Inputs, settings: SlotSettings, batch: int) -> Dict[str, tf.Tensor]:
+    """The noise of a training step by name: "slots", or nothing where they are learned."""
+    drawn = drawn_noise(settings, batch, step_seed(inputs.seed, inputs.step, "slots",
+                                                   inputs.device.place.rank))
+    return {} if drawn is None else {"slots": inputs.noise("slots", drawn)}
 
 
 class ScenePass:

@@ -9,9 +9,10 @@ from typing import Any, Dict, Optional
 from common import tf_runtime
 from common.cards.model_card import read_card
 from common.errors import UsageError
+from common.npu_session.options import NpuOptions
 from common.precision import Precision
 from common.ranks import Place
-from common.tf_runtime import NpuOptions
+from common.tf_training.npu_flags import npu_options
 from common.tf_training.run_device import choose_run_device
 from slot_attention.data.datasets import OpenOptions, open_dataset
 from slot_attention.data.geometry import Geometry
@@ -89,8 +90,9 @@ def open_session(options: Options) -> Session:
     dataset = open_dataset(options.dataset, _data_path(options, place), OpenOptions(
         max_objects=max_objects(options), cache_path=options.cache_path))
     # The matching of set prediction runs on the host, inside the step's graph.
-    npu_options = NpuOptions(mix_compile_mode=options.task == SET_PREDICTION)
-    device = tf_runtime.open_device(kind, place, precision, npu_options)
+    asked = NpuOptions(mix_compile_mode=options.task == SET_PREDICTION)
+    device = tf_runtime.open_device(kind, place, precision, npu_options(
+        options, precision, Path(options.model_dir or "."), place.rank, asked, options.profile))
     return Session(options, device, precision, dataset)
 
 

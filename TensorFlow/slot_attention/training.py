@@ -79,7 +79,8 @@ def settings_of(session: Session) -> Settings:
         diagnostics_every=options.diagnostics_every, pictures_every=options.pictures_every,
         evaluate_every=options.evaluate_every, epoch_steps=epoch_steps(session),
         checkpoint_seconds=options.checkpoint_minutes * SECONDS_OF_A_MINUTE,
-        keep=options.keep_checkpoints, resume=options.resume, profile=options.profile)
+        keep=options.keep_checkpoints, resume=options.resume, profile=options.profile,
+        dump_tensors=options.dump_tensors, dump_from=options.dump_from)
 
 
 def subject_of(session: Session, choice: NetworkChoice) -> Subject:

@@ -12,6 +12,7 @@ from common.errors import ZooError
 
 INSTALL_INFO = "etc/Ascend/ascend_cann_install.info"
 DEFAULT_INSTALL = "usr/local/Ascend"
+PLUGIN_PACKAGES = "tfplugin/latest/python/site-packages"
 TIMEOUT_SECONDS = 30.0
 DRIVER_LIBRARIES = ("driver/lib64", "driver/lib64/common", "driver/lib64/driver")
 
@@ -187,7 +188,7 @@ def _plugin_packages(
     install: Path, environment: Mapping[str, str], changes: Mapping[str, str]
 ) -> Dict[str, str]:
     """PYTHONPATH with the TF plugin's packages, for a plugin without a set_env.sh."""
-    packages = install / "tfplugin" / "latest" / "python" / "site-packages"
+    packages = install / PLUGIN_PACKAGES
     if not packages.is_dir():
         return {}
     now = changes.get("PYTHONPATH", environment.get("PYTHONPATH", ""))

@@ -8,6 +8,7 @@ from typing import Dict, Mapping, Sequence, Tuple
 
 from common.errors import UsageError
 
+HIGHEST_CHIEF_PORT = 65520
 CM_VARIABLES = ("CM_CHIEF_IP", "CM_CHIEF_PORT", "CM_CHIEF_DEVICE", "CM_WORKER_SIZE", "CM_WORKER_IP")
 TORCH_IDENTITY = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK")
 # Left by another launcher these make torch look for that launcher's store.
@@ -182,12 +183,30 @@ def _chief(job: Job, user: Mapping[str, str]) -> Dict[str, str]:
 
 
 def check_cluster_variables(job: Job, user: Mapping[str, str]) -> None:
-    """Raises UsageError where the user set both a rank table and CM_* for TensorFlow's HCCL."""
+    """Checks what TensorFlow's HCCL starts by.
+
+    Raises:
+        UsageError: both a rank table and CM_* variables, or a port that CM_* can't have.
+    """
     given = [name for name in CM_VARIABLES if user.get(name)]
     if job.framework == "tensorflow" and job.world_size > 1 and job.rank_table and given:
         raise UsageError(
             "RANK_TABLE_FILE and {} are both set and HCCL takes only one of them; unset one".format(
                 given[0]
+            )
+        )
+    _check_chief_port(job, user)
+
+
+def _check_chief_port(job: Job, user: Mapping[str, str]) -> None:
+    by_chief = job.framework == "tensorflow" and job.device == "npu" and job.world_size > 1
+    port = user.get("CM_CHIEF_PORT") or str(job.master_port)
+    if by_chief and not job.rank_table and not (
+        port.isdigit() and int(port) <= HIGHEST_CHIEF_PORT
+    ):
+        raise UsageError(
+            "HCCL meets at a port of at most {}, not {}; give another --master_port".format(
+                HIGHEST_CHIEF_PORT, port
             )
         )
 

@@ -46,8 +46,8 @@ class Target:
 class Request:
     """A launch that was asked for, understood and checked, but not begun.
 
-    log_in_run_folder keeps rank 0's log away from the contract's path, where the user's last run
-    has its own.
+    log_in_run_folder keeps rank 0's log away from the contract's path: the gate's runs leave that
+    to the user's, and ModelArts collects the run folder alone.
     """
 
     target: Target
@@ -131,6 +131,7 @@ def understood(model: str, case: Optional[str], words: Sequence[str]) -> Request
         ),
         None,
         remarks,
+        log_in_run_folder=on_model_arts(user),
     )
     _check_inputs(request)
     return request
@@ -154,6 +155,11 @@ def command_line(model: str, case: Optional[str], words: Sequence[str]) -> str:
     return " ".join(
         shlex.quote(word) for word in ["zoo", "launch", model, case or ""] + list(words)
     )
+
+
+def on_model_arts(user: Mapping[str, str]) -> bool:
+    """Whether the ModelArts platform runs this; its own log has what the launcher prints."""
+    return bool(user.get("MODELARTS_MODEL_PATH"))
 
 
 def _device(

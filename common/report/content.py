@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, List, Optional, Tuple, cast
+from typing import Deque, List, Optional, Tuple
 
 from common.comparison.runs import Run
 from common.comparison.sources import read_run
 from common.html_page.images import kind_of_image
+from common.logs.blocks import read_blocks
 from common.logs.records import is_record
 from common.results import record_store, run_record
 from common.results.run_record import RunRecord
@@ -71,16 +71,11 @@ def log_of(path: Path) -> Optional[Path]:
 
 def tail_of(log: Path, lines: int = TAIL_LINES) -> List[str]:
     """The last lines of a log, plain or gzip, without colours and other control characters."""
-    with _opened(log) as stream:
-        last = deque((line[:4 * LONGEST_LINE] for line in stream), maxlen=lines)
-    return [_CONTROL.sub("", line.decode("utf-8", "replace").rstrip("\r\n").split("\r")[-1])
-            [:LONGEST_LINE] for line in last]
-
-
-def _opened(path: Path) -> IO[bytes]:
-    with open(str(path), "rb") as stream:
-        packed = stream.read(2) == b"\x1f\x8b"
-    return cast(IO[bytes], gzip.open(str(path), "rb")) if packed else open(str(path), "rb")
+    last: Deque[bytes] = deque(maxlen=lines)
+    for block in read_blocks(log, []):
+        last.extend(block.text.rstrip(b"\n").split(b"\n")[-lines:])
+    return [_CONTROL.sub("", line[:4 * LONGEST_LINE].decode("utf-8", "replace")
+                         .rstrip("\r\n").split("\r")[-1])[:LONGEST_LINE] for line in last]
 
 
 def pictures_of(path: Path) -> List[Picture]:

@@ -382,8 +382,14 @@ def _health(events: Sequence[Mapping[str, Any]], start: Mapping[str, Any]) -> He
     return Health(
         nonfinite_steps=sum(1 for event in _of_kind(events, "step")
                             if isinstance(event["loss"], str)),
-        loss_scale_skips=sum(1 for event in _of_kind(events, "step") if event.get("skipped")),
-        proof=start.get("proof", ""))
+        loss_scale_skips=sum(int(event.get("skipped", 0)) for event in _of_kind(events, "step")),
+        proof=_proof(events, start))
+
+
+def _proof(events: Sequence[Mapping[str, Any]], start: Mapping[str, Any]) -> str:
+    """What the start said of the device, and what was seen of it until the end."""
+    seen = [event["proof"] for event in _of_kind(events, "device")]
+    return "; ".join([start.get("proof", "")] + seen[-1:])
 
 
 def _log_digest(log: Optional[Path]) -> Optional[str]:

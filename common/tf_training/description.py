@@ -6,8 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
+from common.errors import UsageError
 from common.precision import Precision
-from common.tf_runtime import Minimisation, TensorFlowDevice
+from common.tf_runtime import Minimisation, TensorFlowDevice, tf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Settings:
         epoch_steps: steps of one pass over the data (an epoch in records); 0: evaluate_every.
         resume: goes on from the newest whole checkpoint.
         profile: writes a timeline of one step.
+        dump_tensors: the step whose tensors are stored; dump_from: the run whose stored step this
+            one begins with. See tensor_dump.
     """
 
     output_path: Path
@@ -64,6 +67,8 @@ class Settings:
     epoch_steps: int = 0
     resume: bool = False
     profile: bool = False
+    dump_tensors: Optional[int] = None
+    dump_from: Optional[str] = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +80,7 @@ class Inputs:
         step: int64 tensor: optimizer steps done before the one under way. For learning rates and
             seeds of draws (draws.step_seed).
         global_step: the variable behind it, for minimise only.
+        given_noise: another run's noise by name, for the step after `first_step` steps.
     """
 
     batch: Any
@@ -83,6 +89,24 @@ class Inputs:
     device: TensorFlowDevice
     precision: Precision
     seed: int
+    given_noise: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    first_step: int = 0
+
+    def noise(self, name: str, drawn: Any) -> Any:
+        """What a step draws, or what it is given in place of it (--dump_from).
+
+        Raises:
+            UsageError: the noise that is given has another shape.
+        """
+        if name not in self.given_noise:
+            return drawn
+        given = self.given_noise[name]
+        if list(given.shape) != drawn.shape.as_list():
+            raise UsageError("--dump_from has noise {} as {}, this run as {}: give the flags of "
+                             "that run, --batch_size included".format(
+                                 name, list(given.shape), drawn.shape.as_list()))
+        is_first = tf.equal(self.step, tf.constant(self.first_step, self.step.dtype))
+        return tf.where(is_first, tf.constant(given, drawn.dtype), drawn)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +141,8 @@ class TrainingGraph:
         diagnostics: scalars by name, fetched every diagnostics_every steps.
         evaluate, pictures: see Evaluate and Pictures.
         begin: called with the session after variables got their first values, not on resume.
+        activations: what activations.recording found in the forward pass of training.
+        noise: tensors that the step draws, by name, so that another run can be given the same.
     """
 
     loss: Any
@@ -127,6 +153,8 @@ class TrainingGraph:
     evaluate: Optional[Evaluate] = None
     pictures: Optional[Pictures] = None
     begin: Optional[Callable[[Any], None]] = None
+    activations: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    noise: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 Build = Callable[[Inputs], TrainingGraph]

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from common import tf_runtime
-from common.errors import InfrastructureError, ZooError
+from common.errors import InfrastructureError, UsageError, ZooError
 from common.files import make_folder, move_aside, write_atomically
+from common.npu_session.compiled_graphs import CompilationWatch, CompiledLines
 from common.precision import Precision
 from common.provenance import config_sha256
 from common.run_events import telling_the_end
@@ -41,6 +42,7 @@ from common.tf_training.step_graph import (
     flags_of,
     parameter_count,
 )
+from common.tf_training.tensor_dump import StepDump
 
 SKIPS_IN_A_ROW = 100
 PROFILED_STEP = 10  # of this process's life: by then everything is warm
@@ -64,9 +66,11 @@ def train(build: Build, make_batches: MakeBatches, device: TensorFlowDevice,
         0, or 128 + the number of the signal that ended the run early.
 
     Raises:
+        UsageError: the last step is not the last of a run of the session (iterations_per_loop).
         DivergenceError: names the step and the last good checkpoint.
         ZooError, InfrastructureError: data or checkpoint can't be used, another rank is gone.
     """
+    _require_whole_loops(settings.steps, device.npu_options.iterations_per_loop)
     stop = StopSignal().install()
     folder = make_folder(settings.output_path, "--output_path")
     log = open_run_log(folder, device)
@@ -79,6 +83,13 @@ def train(build: Build, make_batches: MakeBatches, device: TensorFlowDevice,
             finally:
                 run.session.close()
     return stop.exit_code if stop.asked else 0
+
+
+def _require_whole_loops(steps: int, iterations: int) -> None:
+    if steps % iterations:
+        raise UsageError("{} steps are no multiple of --iterations_per_loop {}: give {} steps, or "
+                         "another loop".format(steps, iterations,
+                                               steps - steps % iterations + iterations))
 
 
 @contextlib.contextmanager
@@ -132,6 +143,10 @@ class _Run:
                                    self.first)
         self.checkpoints = CheckpointFolder(Path(settings.output_path) / CHECKPOINTS, settings.keep)
         self.step, self.taken, self.lived = 0, 0, 0
+        self.step_before = 0
+        self.iterations = device.npu_options.iterations_per_loop
+        self.compiled = CompilationWatch(CompiledLines() if device.kind == "npu" else None)
+        self.dump = StepDump(settings, device, precision, subject)
         self.best = dict(_NO_BEST)
         self._skips_in_a_row = 0
         self._last_saved: Optional[Saved] = None
@@ -146,14 +161,19 @@ class _Run:
         found = self._find_checkpoint()
         state = read_state(found) if found is not None else {}
         self._take_over(state)
-        self.graph = build_step_graph(build, make_batches, self.taken, self.settings.seed,
-                                      self.device, self.precision, self._flags)
+        self.graph = build_step_graph(
+            build, self.dump.batches(make_batches), self.taken, self.settings.seed, self.device,
+            self.precision, self._flags, self.dump.given_noise())
+        self.dump.prepare(self.graph)
         sync = tf_runtime.broadcast_in_graph(self.device, self.graph.variables.global_variables)
         self.session = tf_runtime.open_session(self.device, self.precision)
         self._put_in_place(found, state)
         self.session.run(sync)
         self.session.run(self.graph.iterator.initializer)
+        self.graph = self.graph.with_train_op(tf_runtime.looped_on_device(
+            self.device, self.session, self.graph.fetches["train"]))
         proof = self._proof()
+        self.dump.begin(self.session, self.lines.say)
         if self.first:
             _write_graph(self.graph.graph, self.checkpoints.folder / "graph.pbtxt")
         self.log.event("start", **self._start_event(proof))
@@ -182,6 +202,8 @@ class _Run:
             self._epoch_losses = list(state["epoch_losses"])
         self.step = tf_runtime.from_first_rank(self.device, int(state.get("step", 0)))
         self.taken = tf_runtime.from_first_rank(self.device, int(state.get("taken", 0)))
+        if self.dump.begins_after is not None:
+            self.step = self.taken = self.dump.begins_after
 
     def _put_in_place(self, found: Optional[Path], state: Dict[str, Any]) -> None:
         """Initial values or a checkpoint's, never both: an initialiser would undo a restore."""
@@ -238,18 +260,25 @@ class _Run:
             if stop:
                 self.stop.agree()
                 self._save()
-                return
+                break
             self._between_steps(save)
-        self._end_of_training()
+        else:
+            self._end_of_training()
+        self._tell_compiled()
 
     def _one_step(self) -> Tuple[bool, bool]:
         """One run of the session; returns whether to stop, and whether it is time to save."""
+        self.compiled.before_step()
+        stored = self.dump.is_due(self.taken + 1)  # a graph of its own, to be compiled once
         values = self._run_step()
         seconds = time.perf_counter() - self._mark
-        before, self.step = self.step, int(values["step"])
-        self.taken += 1
-        self.lived += 1
-        self._record_step(values, seconds, skipped=self.step == before)
+        self.step_before, self.step = self.step, int(values["step"])
+        self.taken += self.iterations
+        self.lived += self.iterations
+        self._record_step(values, seconds / self.iterations)
+        recompiled = self.compiled.after_step()
+        if not stored:
+            self._tell_recompiled(recompiled)
         flags = self._agreed_flags(values)
         self._mark = time.perf_counter()
         return flags[0] > 0, flags[1] > 0
@@ -258,17 +287,39 @@ class _Run:
         coming = self.step + 1
         due = _is_due(coming, self.settings.diagnostics_every)
         fetches = self.graph.with_diagnostics if due else self.graph.fetches
-        if self.settings.profile and self.lived + 1 == PROFILED_STEP and self.first:
+        if self._is_profiled():
             folder = make_folder(Path(self.settings.output_path) / "profile", "--output_path")
             path = folder / "timeline_step_{:08d}.json".format(coming)
             self.lines.say("timeline of step {}: {}".format(coming, path))
             return dict(tf_runtime.run_with_timeline(self.session, fetches, path))
+        if self.dump.is_due(self.taken + 1):
+            return self.dump.run(self.session, fetches, self.lines.say)
         return dict(self.session.run(fetches))
 
-    def _record_step(self, values: Dict[str, Any], seconds: float, skipped: bool) -> None:
+    def _is_profiled(self) -> bool:
+        """Whether the coming step is traced; an NPU's profile is its session's own business."""
+        return self.settings.profile and self.lived + 1 == PROFILED_STEP and self.first \
+            and self.device.kind != "npu"
+
+    def _tell_recompiled(self, graphs: int) -> None:
+        if graphs:
+            self.lines.say("note: {} graph(s) compiled again for step {}: something in the step "
+                           "changes its shape".format(graphs, self.step))
+
+    def _tell_compiled(self) -> None:
+        """Says which graphs the NPU was seen to get."""
+        proof = self.compiled.proof()
+        if proof is not None:
+            self.log.event("device", proof=proof)
+            self.lines.say(proof)
+
+    def _record_step(self, values: Dict[str, Any], seconds: float) -> None:
+        """Tells the last step of the run, with the mean time of its steps."""
         loss, rate = float(values["loss"]), float(values["learning_rate"])
         waited = values.get("waited")
-        fields: Dict[str, Any] = {"skipped": True} if skipped else {}
+        skips = self.iterations - (self.step - self.step_before)
+        fields: Dict[str, Any] = _skip_fields(skips, self.iterations)
+        skipped = self.step == self.step_before
         if "loss_scale" in values:
             fields["loss_scale"] = float(values["loss_scale"])
         self.log.event(
@@ -281,7 +332,7 @@ class _Run:
         self._tell_diagnostics(values)
         if not skipped:
             self._epoch_losses.append(loss)
-            self.lines.step(self.step, loss, rate, seconds)
+            self.lines.step(self.step_before, self.step, loss, rate, seconds)
 
     def _require_finite(self, loss: float, gradient_norm: float, scaled: bool,
                         skipped: bool) -> None:
@@ -302,7 +353,7 @@ class _Run:
                                   what, newest or "none"))
 
     def _tell_diagnostics(self, values: Dict[str, Any]) -> None:
-        if not _is_due(self.step, self.settings.diagnostics_every):
+        if not self._is_due(self.settings.diagnostics_every):
             return
         found = {name[len("diagnostic/"):]: round(float(value), 6)
                  for name, value in values.items() if name.startswith("diagnostic/")}
@@ -323,7 +374,7 @@ class _Run:
         if self.device.place.world_size == 1:
             return self._flags()
         # On NPUs the exchange is a graph of its own, so it is not done at every step.
-        if _is_due(self.step, self.settings.log_every) or self.step == self.settings.steps:
+        if self._is_due(self.settings.log_every) or self.step >= self.settings.steps:
             return tf_runtime.sum_over_ranks(self.device, self._flags())
         return [0.0] * FLAGS
 
@@ -333,15 +384,19 @@ class _Run:
         settings, at_the_end = self.settings, self.step >= self.settings.steps
         if self._skips_in_a_row:
             return
-        if _is_due(self.step, self._epoch_steps()) or at_the_end:
+        if self._is_due(self._epoch_steps()) or at_the_end:
             self._end_of_epoch()
-        if _is_due(self.step, settings.pictures_every) or (at_the_end and settings.pictures_every):
+        if self._is_due(settings.pictures_every) or (at_the_end and settings.pictures_every):
             self._draw()
-        if _is_due(self.step, settings.evaluate_every) and not at_the_end:
+        if self._is_due(settings.evaluate_every) and not at_the_end:
             self._evaluate("progress")
-        if time_to_save or _is_due(self.step, settings.checkpoint_every):
+        if time_to_save or self._is_due(settings.checkpoint_every):
             self._save()
         self._mark = time.perf_counter()
+
+    def _is_due(self, every: int) -> bool:
+        """Whether the last run of the session reached or passed a multiple of `every` steps."""
+        return every > 0 and self.step // every > self.step_before // every
 
     def _epoch_steps(self) -> int:
         return self.settings.epoch_steps or self.settings.evaluate_every or self.settings.steps
@@ -442,6 +497,12 @@ class _Run:
 
 def _is_due(step: int, every: int) -> bool:
     return every > 0 and step > 0 and step % every == 0
+
+
+def _skip_fields(skips: int, iterations: int) -> Dict[str, Any]:
+    """What a step event says of steps that overflowed, and of several steps in one run."""
+    fields: Dict[str, Any] = {"skipped": skips if skips > 1 else True} if skips else {}
+    return fields if iterations == 1 else dict(fields, iterations=iterations)
 
 
 def _changed(old: Dict[str, Any], new: Any) -> Dict[str, Tuple[Any, Any]]:

@@ -27,11 +27,16 @@ class ProgressLines:
         self._first_step = first_step
         self._began = time.time()
 
-    def step(self, step: int, loss: float, learning_rate: float, seconds: float) -> None:
-        """Prints a step that is due, with samples per second of the whole job and the time left."""
+    def step(self, before: int, step: int, loss: float, learning_rate: float,
+             seconds: float) -> None:
+        """Prints a step that is due, with samples per second of the whole job and the time left.
+
+        Args:
+            before: the step that the run of the session began after.
+        """
         self._smoothed = seconds if self._smoothed is None \
             else 0.9 * self._smoothed + 0.1 * seconds
-        if step % self.log_every and step != self.steps:
+        if step // self.log_every == before // self.log_every and step < self.steps:
             return
         since = datetime.timedelta(seconds=time.time() - self._began)
         self.say("Step: {}, Loss: {:.6f}, Time: {}, Learning rate: {:.6g}, FPS: {:.1f}, ETA: {}"

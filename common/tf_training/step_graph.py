@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 import numpy
 
@@ -32,6 +32,7 @@ class StepGraph:
         variables: what checkpoints hold.
         fetches: what every step fetches; `with_diagnostics` is fetched every N steps.
         forward: the loss alone, which changes nothing.
+        batch: what the network was built on.
     """
 
     graph: Any
@@ -42,16 +43,24 @@ class StepGraph:
     with_diagnostics: Dict[str, Any]
     forward: Any
     global_step: Any
+    batch: Any
+
+    def with_train_op(self, train_op: Any) -> StepGraph:
+        """The same graph with another operation to be run for a step."""
+        return dataclasses.replace(self, fetches=dict(self.fetches, train=train_op),
+                                   with_diagnostics=dict(self.with_diagnostics, train=train_op))
 
 
 def build_step_graph(build: Build, make_batches: MakeBatches, position: int, seed: int,
                      device: TensorFlowDevice, precision: Precision,
-                     read_flags: ReadFlags) -> StepGraph:
+                     read_flags: ReadFlags,
+                     given_noise: Optional[Mapping[str, numpy.ndarray]] = None) -> StepGraph:
     """Builds everything on the default graph.
 
     Args:
         position: batches that were taken before; the dataset begins after them.
         read_flags: called in every step where several ranks have to agree: FLAGS numbers.
+        given_noise: what the first step is given by name, in place of what it would draw.
     """
     seed_everything(seed)
     global_step = tf.train.get_or_create_global_step()
@@ -60,7 +69,8 @@ def build_step_graph(build: Build, make_batches: MakeBatches, position: int, see
     iterator = tf.data.make_initializable_iterator(make_batches(position))
     batch, waited = _next_batch(iterator, device)
     step = tf.identity(global_step.read_value(), name="step")
-    network = build(Inputs(batch, step, global_step, device, precision, seed))
+    network = build(Inputs(batch, step, global_step, device, precision, seed,
+                           dict(given_noise or {}), position))
     fetches = _fetches(network, device, global_step, taken, waited, read_flags)
     diagnostics = dict(fetches, **{"diagnostic/" + name: value
                                    for name, value in network.diagnostics.items()})
@@ -68,7 +78,7 @@ def build_step_graph(build: Build, make_batches: MakeBatches, position: int, see
         fetches = diagnostics  # another set of fetches would be another graph to compile
     return StepGraph(tf.get_default_graph(), network, iterator,
                      Variables(network.network, global_step), fetches, diagnostics, network.loss,
-                     global_step)
+                     global_step, batch)
 
 
 def _next_batch(iterator: Any, device: TensorFlowDevice) -> Any:

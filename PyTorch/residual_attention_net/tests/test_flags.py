@@ -18,6 +18,7 @@ from training_helpers import (
     start,
 )
 
+from common.divergence.reading import find_dump
 from common.errors import UsageError
 from residual_attention_net.checkpoint import CheckpointFolder, Position, pack
 from residual_attention_net.distributed import SynchronisedBatchNorm
@@ -289,6 +290,11 @@ def test_keep_checkpoints(tmp_path: Path) -> None:
         == ["step_000000008.pt"]
 
 
+def test_profiling(tmp_path: Path) -> None:
+    run("train", tmp_path / "run", "--profiling", "--train_steps", "14", "--total_epochs", "4")
+    assert list((tmp_path / "run" / "profile").glob("*.json"))
+
+
 def test_output_path(tmp_path: Path) -> None:
     run("train", tmp_path / "there", "--train_steps", "1")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["there"]
@@ -310,3 +316,18 @@ def test_every_field_of_the_options_is_a_flag() -> None:
     options: Any = parse_options("train", SMALL)
     flags = {action.dest for action in make_parser("train")._actions} - {"help"}
     assert {field.name for field in dataclasses.fields(options)} == flags
+
+
+TWO_STEPS = ["--train_steps", "2", "--validation_count", "0"]
+
+
+def test_dump_tensors(tmp_path: Path) -> None:
+    assert run("train", tmp_path, *TWO_STEPS, "--dump_tensors", "2").returncode == 0
+    assert find_dump(tmp_path).subject.step == 2
+
+
+def test_dump_from(tmp_path: Path) -> None:
+    source = tmp_path / "a"
+    run("train", source, *TWO_STEPS, "--dump_tensors", "2")
+    assert run("train", tmp_path / "b", *TWO_STEPS, "--dump_from", str(source)).returncode == 0
+    assert find_dump(tmp_path / "b").subject.replayed_from == str(source)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import List, NamedTuple, Sequence
 
 from common.tf_runtime import tf
+from common.tf_training.activations import noted
 from protoattend.network.architecture import MEDIUM, RESNET32, SMALL, Architecture
 from protoattend.network.fast_layers import normalised_convolution, rectify
 from protoattend.network.layers import (
@@ -92,9 +93,9 @@ class ResidualBlock(tf.keras.layers.Layer):
         first = _layer(self.first, self.first_norm, images, training, True, self.fast)
         second = _layer(self.second, self.second_norm, first.output, training, False, self.fast)
         _note(moments, first, second)
-        kept = images if self.shortcut is None else self.shortcut(images)
+        kept = images if self.shortcut is None else noted("", self.shortcut(images), self.shortcut)
         total = kept + second.output
-        return rectify(total) if self.fast and training else tf.nn.relu(total)
+        return noted("", rectify(total) if self.fast and training else tf.nn.relu(total), self)
 
 
 class PlainEncoder(tf.keras.layers.Layer):
@@ -130,9 +131,11 @@ def _layer(convolution: Convolution, norm: BatchNorm, images: tf.Tensor, trainin
     if fast and training and convolution.size == 3:
         found = normalised_convolution(images, convolution.kernel, norm.gamma, norm.beta,
                                        NORM_EPSILON, convolution.stride, rectified)
-        return Normalised(found.outputs, Moments(norm, found.mean, found.variance))
+        moments = Moments(norm, found.mean, found.variance)
+        return Normalised(noted("", found.outputs, norm), moments)
     plain = norm.normalise(convolution(images), training)
-    return plain._replace(output=tf.nn.relu(plain.output)) if rectified else plain
+    output = tf.nn.relu(plain.output) if rectified else plain.output
+    return plain._replace(output=noted("", output, norm))
 
 
 def _note(moments: List[Moments], *normalised) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import List, NamedTuple, Optional, Sequence
 
 from common.tf_runtime import tf
+from common.tf_training.activations import noted
 from slot_attention.network.architecture import Architecture, Convolution, SlotSettings
 from slot_attention.network.encoder import encoder_convolutions, feature_mlp, spatial_flatten
 from slot_attention.network.position import SoftPositionEmbed
@@ -66,7 +67,7 @@ class SlotAttentionAutoEncoder(tf.keras.layers.Layer):
         size = self.architecture.resolution
         decoded = tf.reshape(decoded, [-1, self.settings.count, size, size, 4])
         channels, logits = tf.split(decoded, [3, 1], axis=-1)
-        return channels, tf.nn.softmax(logits, axis=1)
+        return noted("reconstructions", channels), noted("masks", tf.nn.softmax(logits, axis=1))
 
 
 def _decoder_convolutions(convolutions: Sequence[Convolution]) -> tf.keras.Sequential:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import List, NamedTuple, Optional
 
 from common.tf_runtime import tf
+from common.tf_training.activations import noted
 from slot_attention.network.architecture import LEARNED, SlotSettings
 
 EPSILON = 1e-8
@@ -65,7 +66,7 @@ class SlotAttention(tf.keras.layers.Layer):
         """
         inputs = self.norm_inputs(inputs)
         keys, values = self.project_k(inputs), self.project_v(inputs)
-        initial = slots = self._initial_slots(tf.shape(inputs)[0], noise)
+        initial = slots = noted("initial", self._initial_slots(tf.shape(inputs)[0], noise))
         attention = []
         for iteration in range(self.settings.iterations):
             if self.settings.implicit and iteration == self.settings.iterations - 1:
@@ -89,12 +90,12 @@ class SlotAttention(tf.keras.layers.Layer):
     def _iterate(self, slots: tf.Tensor, keys: tf.Tensor, values: tf.Tensor):
         queries = self.project_q(self.norm_slots(slots)) * self.settings.size ** -0.5
         logits = tf.matmul(keys, queries, transpose_b=True)
-        attention = tf.nn.softmax(logits, axis=-1)
+        attention = noted("attention", tf.nn.softmax(logits, axis=-1))
         weights = attention + EPSILON
         weights = weights / tf.reduce_sum(weights, axis=-2, keepdims=True)
         updates = tf.matmul(weights, values, transpose_a=True)
         slots = self._recur(updates, slots)
-        return slots + self.mlp(self.norm_mlp(slots)), attention
+        return noted("slots", slots + self.mlp(self.norm_mlp(slots))), attention
 
     def _recur(self, updates: tf.Tensor, slots: tf.Tensor) -> tf.Tensor:
         """The GRU, slot by slot: its cell takes no third dimension in TensorFlow 1.15."""

@@ -7,8 +7,8 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 from common import tf_runtime
 from common.pictures.canvas import png_bytes
 from common.tf_runtime import tf
+from common.tf_training.activations import recording
 from common.tf_training.description import Inputs, TrainingGraph
-from common.tf_training.draws import step_seed
 from common.tf_training.initial_weights import draw_initial_weights
 from common.tf_training.optimizers import adam
 from slot_attention.diagnostics import discovery_diagnostics
@@ -18,7 +18,7 @@ from slot_attention.network.choice import NetworkChoice
 from slot_attention.object_discovery.segmentation import evaluate_pass
 from slot_attention.pictures.slots import SlotView, slot_picture
 from slot_attention.recipe import learning_rate
-from slot_attention.scene_passes import ScenePass, drawn_noise
+from slot_attention.scene_passes import ScenePass, training_noise
 from slot_attention.session import Session
 
 PICTURED = 4
@@ -47,8 +47,9 @@ def build_training(session: Session, choice: NetworkChoice) -> Callable[[Inputs]
     def build(inputs: Inputs) -> TrainingGraph:
         network = SlotAttentionAutoEncoder(choice.architecture, choice.slots)
         images = inputs.batch["image"]
-        seed = step_seed(inputs.seed, inputs.step, "slots", session.place.rank)
-        found = network(images, drawn_noise(choice.slots, session.options.batch_size, seed))
+        noise = training_noise(inputs, choice.slots, session.options.batch_size)
+        with recording(network) as activations:
+            found = network(images, noise.get("slots"))
         loss = reconstruction_loss(images, found.combined)
         rate = learning_rate(session, inputs.step)
         step = tf_runtime.minimise(
@@ -59,7 +60,8 @@ def build_training(session: Session, choice: NetworkChoice) -> Callable[[Inputs]
             loss, rate, step, network,
             diagnostics=discovery_diagnostics(found.attention[-1], found.masks, found.slots),
             evaluate=passes.evaluate, pictures=passes.pictures,
-            begin=lambda running: draw_initial_weights(running, network, inputs.seed))
+            begin=lambda running: draw_initial_weights(running, network, inputs.seed),
+            activations=activations, noise=noise)
     return build
 
 

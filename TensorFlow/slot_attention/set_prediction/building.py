@@ -7,8 +7,8 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 from common import tf_runtime
 from common.pictures.canvas import png_bytes
 from common.tf_runtime import tf
+from common.tf_training.activations import recording
 from common.tf_training.description import Inputs, TrainingGraph
-from common.tf_training.draws import step_seed
 from common.tf_training.initial_weights import draw_initial_weights
 from common.tf_training.optimizers import adam
 from slot_attention.diagnostics import attention_diagnostics
@@ -17,7 +17,7 @@ from slot_attention.network.choice import NetworkChoice
 from slot_attention.network.set_predictor import SlotAttentionClassifier
 from slot_attention.pictures.objects import set_picture
 from slot_attention.recipe import learning_rate
-from slot_attention.scene_passes import ScenePass, drawn_noise
+from slot_attention.scene_passes import ScenePass, training_noise
 from slot_attention.session import Session
 from slot_attention.set_prediction.matching_precision import evaluate_pass
 
@@ -50,11 +50,11 @@ def build_training(session: Session, choice: NetworkChoice) -> Callable[[Inputs]
     """The build function of a training."""
     def build(inputs: Inputs) -> TrainingGraph:
         network = SlotAttentionClassifier(choice.resolution, choice.slots)
-        seed = step_seed(inputs.seed, inputs.step, "slots", session.place.rank)
-        noise = drawn_noise(choice.slots, session.options.batch_size, seed)
-        found = network(inputs.batch["image"], noise)
+        noise = training_noise(inputs, choice.slots, session.options.batch_size)
         targets = target_rows(session, choice, inputs.batch["target"])
-        loss = hungarian_huber_loss(targets, found.predictions)
+        with recording(network) as activations:
+            found = network(inputs.batch["image"], noise.get("slots"))
+            loss = hungarian_huber_loss(targets, found.predictions)
         rate = learning_rate(session, inputs.step)
         step = tf_runtime.minimise(
             loss, adam(rate), network.trainable_weights, inputs.device, inputs.precision,
@@ -64,7 +64,8 @@ def build_training(session: Session, choice: NetworkChoice) -> Callable[[Inputs]
             loss, rate, step, network,
             diagnostics=attention_diagnostics(found.attention[-1], found.slots),
             evaluate=passes.evaluate, pictures=passes.pictures,
-            begin=lambda running: draw_initial_weights(running, network, inputs.seed))
+            begin=lambda running: draw_initial_weights(running, network, inputs.seed),
+            activations=activations, noise=noise)
     return build
 
 

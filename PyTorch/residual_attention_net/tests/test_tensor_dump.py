@@ -1,0 +1,168 @@
+"""Dumps of training steps: the right tensors, and a training that does not notice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, List
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from training_helpers import events, free_port, newest_checkpoint, run, start_ranks
+
+from common.divergence.outcome import DIVERGES, WITHIN, compare_dumps
+from common.divergence.reading import Dump, find_dump
+from common.versions import version_numbers
+from residual_attention_net.network.model import build_network
+from residual_attention_net.tensor_dump import _watching
+
+pytestmark = pytest.mark.pytorch
+SHORT = ["--train_steps", "3", "--total_epochs", "1", "--validation_count", "0"]
+SECOND = SHORT + ["--dump_tensors", "2"]
+
+
+def trained(output: Path, *flags: str) -> Path:
+    done = run("train", output, *flags)
+    assert done.returncode == 0, done.stdout
+    return output
+
+
+@pytest.fixture(scope="module")
+def dumped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three steps that stored the second."""
+    return trained(tmp_path_factory.mktemp("dumped") / "run", *SECOND)
+
+
+def tensors(dump: Dump) -> Dict[Any, np.ndarray]:
+    names = [(entry.kind, entry.name) for entry in dump.index.tensors]
+    return dict(zip(names, dump.tensors(names)))
+
+
+def test_a_run_with_a_dump_ends_with_the_weights_of_one_without(dumped: Path,
+                                                                tmp_path: Path) -> None:
+    one, other = (newest_checkpoint(folder)["model"]
+                  for folder in (dumped, trained(tmp_path / "run", *SHORT)))
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+def test_the_tensors_are_those_of_the_step(dumped: Path) -> None:
+    """Computed again from the inputs that are stored beside them."""
+    dump = find_dump(dumped)
+    found = tensors(dump)
+    network = build_network("small_16input")
+    network.load_state_dict({name: torch.from_numpy(value)
+                             for name, value in dump.inputs("weight before").items()})
+    network.train()
+    logits = network(torch.from_numpy(dump.inputs("batch")["inputs"]))
+    loss = nn.functional.cross_entropy(logits, torch.from_numpy(dump.inputs("batch")["targets"]))
+    loss.backward()
+    assert found["activation", "fc"] == pytest.approx(logits.detach().numpy(), rel=1e-3, abs=1e-4)
+    assert float(found["loss", "loss"]) == pytest.approx(float(loss), rel=1e-5)
+    assert found["gradient", "fc.weight"] == pytest.approx(
+        network.fc.weight.grad.numpy(), rel=1e-2, abs=1e-4)
+    assert float(found["loss", "loss"]) == pytest.approx(events(dumped, "step")[1]["loss"],
+                                                         abs=1e-6)
+
+
+def test_gradients_come_backward_and_weights_forward(dumped: Path) -> None:
+    entries = find_dump(dumped).index.tensors
+    gradients = [entry.name for entry in entries if entry.kind == "gradient"]
+    weights = [entry.name for entry in entries if entry.kind == "weight"]
+    assert gradients[:2] == ["fc.bias", "fc.weight"] and gradients[-1] == "conv1.0.weight"
+    assert weights[0] == "conv1.0.weight" and weights[-1] == "fc.bias"
+
+
+def test_updated_weights_are_what_the_next_step_begins_with(dumped: Path, tmp_path: Path) -> None:
+    third = trained(tmp_path / "run", *SHORT, "--dump_tensors", "3")
+    found = tensors(find_dump(dumped))
+    before = find_dump(third).inputs("weight before")
+    assert all(np.array_equal(found["weight", name], value) for name, value in before.items())
+
+
+def test_another_run_repeats_the_step_from_the_dump(dumped: Path, tmp_path: Path) -> None:
+    again = trained(tmp_path / "run", *SHORT, "--seed", "5", "--dump_from", str(dumped))
+    outcome = compare_dumps(find_dump(dumped), find_dump(again))
+    assert outcome.verdict == WITHIN
+    assert max(item.relative for item in outcome.differences) == 0
+    assert [event["step"] for event in events(again, "step")] == [2, 3]
+
+
+def test_a_run_from_a_dump_trains_on_as_the_run_it_is_from(dumped: Path, tmp_path: Path) -> None:
+    again = trained(tmp_path / "run", *SHORT, "--dump_from", str(dumped))
+    one, other = (newest_checkpoint(folder)["model"] for folder in (dumped, again))
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+@pytest.mark.slow
+def test_mixup_is_repeated_too(tmp_path: Path) -> None:
+    first = trained(tmp_path / "a", *SECOND, "--recipe", "modern")
+    assert "mixed_targets" in find_dump(first).inputs("batch")
+    again = trained(tmp_path / "b", *SHORT, "--recipe", "modern", "--seed", "5",
+                    "--dump_from", str(first))
+    assert compare_dumps(find_dump(first), find_dump(again)).verdict == WITHIN
+
+
+def test_gradients_are_stored_before_clipping(dumped: Path, tmp_path: Path) -> None:
+    clipped = trained(tmp_path / "run", *SHORT, "--clip_gradient_norm", "0.01",
+                      "--dump_from", str(dumped))
+    outcome = compare_dumps(find_dump(dumped), find_dump(clipped))
+    assert (outcome.verdict, outcome.first.kind) == (DIVERGES, "weight")
+
+
+@pytest.mark.skipif(version_numbers(torch.__version__) < (1, 10), reason="no bfloat16 autocast")
+def test_bfloat16_is_told_from_float32_and_stays_within_its_tolerance(dumped: Path,
+                                                                      tmp_path: Path) -> None:
+    rough = trained(tmp_path / "run", *SHORT, "--dump_from", str(dumped),
+                    "--precision_mode", "allow_mix_precision_bf16")
+    dump = find_dump(rough)
+    assert (dump.subject.arithmetic, dump.index.tensors[0].dtype) == ("bfloat16", "bfloat16")
+    outcome = compare_dumps(find_dump(dumped), dump)
+    assert outcome.differences[0].relative == pytest.approx(2.3e-3, rel=0.3)
+    assert [item.name for item in outcome.differences
+            if item.kind == "activation" and not item.is_within] == []
+
+
+@pytest.mark.parametrize("flags, said", [
+    (["--dump_tensors", "9"], "step 9 is to be stored, but training ends at step 3"),
+    (["--dump_from", "{}", "--resume"], "give one of them"),
+    (["--dump_from", "{}", "--num_classes", "12"], "give the flags of that run"),
+    (["--dump_from", "{}", "--train_batch_size", "8"], "--train_batch_size included"),
+    (["--dump_tensors", "2", "--compile"], "leave --compile out")])
+def test_flags_that_do_not_fit_are_refused(flags: List[str], said: str, dumped: Path,
+                                           tmp_path: Path) -> None:
+    done = run("train", tmp_path / "run", *SHORT, *[flag.format(dumped) for flag in flags])
+    assert done.returncode == 64 and said in done.stdout, done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_evaluation_knows_no_dumps(tmp_path: Path) -> None:
+    done = run("evaluate", tmp_path, "--dump_tensors", "2")
+    assert done.returncode == 64 and "--dump_tensors" in done.stdout
+
+
+@pytest.mark.slow
+def test_of_two_ranks_the_first_one_stores_and_training_does_not_notice(tmp_path: Path) -> None:
+    for name, flags in (("with", SECOND), ("without", SHORT)):
+        ranks = start_ranks("train", tmp_path / name, 2, free_port(), *flags)
+        texts = [rank.communicate(timeout=300)[0] for rank in ranks]
+        assert [rank.returncode for rank in ranks] == [0, 0], texts
+    one, other = (newest_checkpoint(tmp_path / name)["model"] for name in ("with", "without"))
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+    dump = find_dump(tmp_path / "with")
+    assert dump.subject.world_size == 2
+    # What DistributedDataParallel averaged, not this rank's own gradient.
+    assert len([entry for entry in dump.index.tensors if entry.kind == "gradient"]) == 272
+
+
+def test_changes_in_place_are_told_apart_and_containers_are_not_told_twice() -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.ReLU(inplace=True))
+    with torch.no_grad():
+        network[0].weight.copy_(torch.eye(2))
+        network[0].bias.copy_(torch.tensor([-1.0, 1.0]))
+    with _watching(network) as found:
+        network(torch.zeros(1, 2))
+    assert [(item.name, item.values.tolist()) for item in found] == [
+        ("0", [[-1.0, 1.0]]), ("1", [[0.0, 1.0]])]
+    network(torch.zeros(1, 2))
+    assert len(found) == 2

@@ -1,0 +1,201 @@
+"""The checks of `zoo doctor` on an Ascend machine: pure functions, None where they don't apply."""
+
+from __future__ import annotations
+
+import re
+from typing import List, Optional, Sequence
+
+from common.errors import ZooError
+from common.findings import FAIL, OK, WARN, Finding
+from common.npu_smi import read_states
+from common.ranktable.reading_hccn import USUAL_PLACE, addresses_of_conf
+from common.surroundings import HCCL_PORTS, Surroundings
+from common.versions import version_numbers
+
+CONNECT_SECONDS = (120, 7200)
+EXECUTION_SECONDS = (0, 17340)
+EXECUTION_ROUNDING = 68
+_TELLS_BY_INFINITIES = re.compile(r"\b910(?:B[1-9]|C|_93)")
+_JOB = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def examine_ascend(facts: Surroundings) -> List[Finding]:
+    """All of them, in the order they are printed; none where the machine has no NPU."""
+    if not facts.machine.npu_count:
+        return []
+    found: List[Optional[Finding]] = [
+        check_driver(facts), check_health(facts), check_free(facts), check_visible(facts),
+        check_plugin(facts), check_tensorflow(facts), check_addresses(facts), check_ports(facts),
+        check_connect_timeout(facts), check_execution_timeout(facts), check_device_id(facts),
+        check_job_id(facts), check_overflow_mode(facts)]
+    return [finding for finding in found if finding is not None]
+
+
+# --- devices ---
+
+
+def check_driver(facts: Surroundings) -> Finding:
+    """Devices without a driver's version belong to a container without the driver's folder."""
+    if facts.machine.npu_driver:
+        return Finding(OK, "NPU driver", facts.machine.npu_driver)
+    return Finding(WARN, "NPU driver", "of unknown version",
+                   "mount /usr/local/Ascend/driver of the host into the container")
+
+
+def check_health(facts: Surroundings) -> Finding:
+    """Every device that this machine shows has to be well."""
+    states = read_states(facts.npu_smi)
+    if not states.health:
+        return Finding(WARN, "NPU health", "npu-smi tells nothing",
+                       "put npu-smi on PATH (/usr/local/bin, /usr/local/sbin)")
+    ill = ["{} ({})".format(number, health) for number, health in states.health if health != "OK"]
+    if not ill:
+        return Finding(OK, "NPU health", "{} devices OK".format(len(states.health)))
+    return Finding(FAIL, "NPU health", "device {}".format(", ".join(ill)),
+                   "see npu-smi info -t health -i {}; use others by --device_id".format(
+                       ill[0].split()[0]))
+
+
+def check_free(facts: Surroundings) -> Optional[Finding]:
+    """A device that others compute on is slow, or out of memory."""
+    states = read_states(facts.npu_smi)
+    if not states.health:
+        return None
+    if not states.processes:
+        return Finding(OK, "NPUs free", "no process on any device")
+    return Finding(WARN, "NPUs free", "others compute on {}".format(", ".join(
+        "device {} ({}, process {})".format(process.device, process.name, process.number)
+        for process in states.processes)), "take a free one by --device_id, or wait")
+
+
+def check_visible(facts: Surroundings) -> Optional[Finding]:
+    """The list of visible devices has to ascend; devices are numbered anew by it."""
+    text = facts.environment.get("ASCEND_RT_VISIBLE_DEVICES")
+    if text is None:
+        return None
+    words = [word.strip() for word in text.split(",")]
+    numbers = [int(word) for word in words if word.isdigit()]
+    if len(numbers) == len(words) and numbers == sorted(set(numbers)):
+        return Finding(OK, "visible NPUs", "{} (numbered from 0 again)".format(text))
+    return Finding(FAIL, "visible NPUs", "ASCEND_RT_VISIBLE_DEVICES is {!r}".format(text),
+                   "give ascending numbers such as 0,1,3, or unset it")
+
+
+# --- TensorFlow ---
+
+
+def check_plugin(facts: Surroundings) -> Optional[Finding]:
+    """TensorFlow reaches the NPU through CANN's plugin, which brings npu_bridge."""
+    if "tensorflow" not in facts.packages and "tensorflow-cpu" not in facts.packages:
+        return None
+    if facts.tf_plugin:
+        return Finding(OK, "TensorFlow plugin", facts.tf_plugin)
+    return Finding(_blocking(facts), "TensorFlow plugin", "no npu_bridge, and there are NPUs",
+                   "install the tfplugin package of the CANN version, then source its set_env.sh")
+
+
+def check_tensorflow(facts: Surroundings) -> Optional[Finding]:
+    """npu_bridge is made for TensorFlow 1.15."""
+    version = facts.packages.get("tensorflow") or facts.packages.get("tensorflow-cpu")
+    if version is None or version_numbers(version)[:2] == (1, 15):
+        return None
+    return Finding(_blocking(facts), "TensorFlow", "{} has no npu_bridge".format(version),
+                   "use TensorFlow 1.15 with Python 3.7: scripts/setup.sh --stack reference")
+
+
+def _blocking(facts: Surroundings) -> str:
+    """What is amiss with TensorFlow blocks only who has nothing else for the NPU."""
+    return WARN if "torch-npu" in facts.packages else FAIL
+
+
+# --- HCCL ---
+
+
+def check_addresses(facts: Surroundings) -> Optional[Finding]:
+    """Several devices talk over network cards of their own, whose addresses hccn.conf has."""
+    count = facts.machine.npu_count
+    if count < 2:
+        return None
+    if facts.hccn is None:
+        return Finding(WARN, "device addresses", "{} can't be read".format(USUAL_PLACE),
+                       "as root copy it, or use hccn_tool -i N -ip -g, then zoo ranktable make")
+    try:
+        known = addresses_of_conf(facts.hccn, USUAL_PLACE)
+    except ZooError as error:
+        return Finding(WARN, "device addresses", str(error).split(";")[0],
+                       "mend {}".format(USUAL_PLACE))
+    if len(known) >= count:
+        return Finding(OK, "device addresses", "{} in {}".format(len(known), USUAL_PLACE))
+    return Finding(WARN, "device addresses", "{} has those of {} of {} devices".format(
+        USUAL_PLACE, len(known), count), "hccn_tool -i N -ip -s address A netmask M")
+
+
+def check_ports(facts: Surroundings) -> Optional[Finding]:
+    """HCCL listens at a range of ports on the host."""
+    if facts.machine.npu_count < 2:
+        return None
+    if not facts.busy_hccl_ports:
+        return Finding(OK, "HCCL ports", "free")
+    return Finding(WARN, "HCCL ports", "{} of {} in use, the first is {}".format(
+        len(facts.busy_hccl_ports), HCCL_PORTS, facts.busy_hccl_ports[0]),
+        "export HCCL_IF_BASE_PORT=<first of {} free ports>".format(HCCL_PORTS))
+
+
+def check_connect_timeout(facts: Surroundings) -> Optional[Finding]:
+    """How long ranks wait for each other at the start."""
+    return _check_seconds(facts, "HCCL_CONNECT_TIMEOUT", CONNECT_SECONDS)
+
+
+def check_execution_timeout(facts: Surroundings) -> Optional[Finding]:
+    """How long a rank waits in an exchange, as for a first rank that evaluates."""
+    finding = _check_seconds(facts, "HCCL_EXEC_TIMEOUT", EXECUTION_SECONDS)
+    if finding is None or finding.status != OK:
+        return finding
+    seconds = int(facts.environment["HCCL_EXEC_TIMEOUT"])
+    kept = seconds - seconds % EXECUTION_ROUNDING
+    return finding if kept == seconds else Finding(
+        OK, "HCCL_EXEC_TIMEOUT", "{} s, which HCCL takes as {}".format(seconds, kept))
+
+
+def _check_seconds(facts: Surroundings, name: str, limits: Sequence[int]) -> Optional[Finding]:
+    text = facts.environment.get(name)
+    if text is None:
+        return None
+    if text.isdigit() and limits[0] <= int(text) <= limits[1]:
+        return Finding(OK, name, text + " s")
+    return Finding(FAIL, name, "{!r} is outside {} to {} seconds".format(text, *limits),
+                   "unset it (the launcher sets a good one), or give a number in range")
+
+
+def check_device_id(facts: Surroundings) -> Optional[Finding]:
+    """A device's number that is none ends TensorFlow's start."""
+    return _check_form(facts, "ASCEND_DEVICE_ID", re.compile(r"\d+"), "a device's number")
+
+
+def check_job_id(facts: Surroundings) -> Optional[Finding]:
+    """The job's name may have letters, digits, - and _, and no number may begin with 0."""
+    finding = _check_form(facts, "JOB_ID", _JOB, "letters, digits, - and _")
+    text = facts.environment.get("JOB_ID", "")
+    if finding is None and text.isdigit() and len(text) > 1 and text.startswith("0"):
+        return Finding(FAIL, "JOB_ID", "{} is a number that begins with 0".format(text),
+                       "unset it, or give another name")
+    return finding
+
+
+def _check_form(facts: Surroundings, name: str, form: re.Pattern[str],
+                expected: str) -> Optional[Finding]:
+    text = facts.environment.get(name)
+    if text is None or form.fullmatch(text):
+        return None
+    return Finding(FAIL, name, "{!r} is not {}".format(text, expected),
+                   "unset it, or set it right")
+
+
+def check_overflow_mode(facts: Surroundings) -> Optional[Finding]:
+    """Chips after the 910A tell overflow by infinities only."""
+    text = facts.environment.get("INF_NAN_MODE_ENABLE")
+    if text != "0" or facts.environment.get("INF_NAN_MODE_FORCE_DISABLE") == "1" \
+            or not _TELLS_BY_INFINITIES.search(facts.npu_smi):
+        return None
+    return Finding(FAIL, "INF_NAN_MODE_ENABLE", "0 is refused by this chip",
+                   "unset INF_NAN_MODE_ENABLE")

@@ -1,0 +1,59 @@
+"""`zoo diverge`: the first tensor of one training step in which two runs differ."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from common.command_line import number_in
+from common.divergence.as_json import content_of
+from common.divergence.outcome import EXIT_CODES, compare_dumps
+from common.divergence.picture import divergence_picture
+from common.divergence.reading import find_dump
+from common.divergence.table import as_text
+from common.errors import UsageError, ZooError
+from common.pictures.canvas import require_pillow, save_png
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.description = (
+        "Compares one training step of two runs, layer by layer in execution order: activations, "
+        "loss, gradients (backward), updated weights. Run A with --dump_tensors K, run B with the "
+        "same flags and --dump_from A. Exit code: 0 within tolerance, 1 diverges, 2 INCONCLUSIVE "
+        "(not the same computation), 64 usage.")
+    parser.add_argument("--a", required=True, metavar="RUN_A",
+                        help="the run that is trusted: its folder, or that of a dump in it")
+    parser.add_argument("--b", required=True, metavar="RUN_B", help="the run in question")
+    parser.add_argument("--relative", type=number_in(float, 0), metavar="T",
+                        help="relative L2 that every tensor may differ by (default: by the "
+                             "arithmetic of the runs and the depth)")
+    parser.add_argument("--step", type=number_in(int, 1), metavar="K",
+                        help="which step, where a run stored several")
+    parser.add_argument("--plot", metavar="OUT.png", help="draw the differences over depth")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--all", action="store_true", help="print every tensor")
+    output.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the comparison; returns the verdict's code."""
+    if arguments.plot:
+        _require_pictures()
+    a, b = (find_dump(Path(path), arguments.step) for path in (arguments.a, arguments.b))
+    outcome = compare_dumps(a, b, arguments.relative)
+    if arguments.json:
+        print(json.dumps(content_of(outcome), indent=1, allow_nan=False))
+    else:
+        print(as_text(outcome, arguments.all), end="")
+    if arguments.plot:
+        save_png(Path(arguments.plot), divergence_picture(outcome))
+    return EXIT_CODES[outcome.verdict]
+
+
+def _require_pictures() -> None:
+    try:
+        require_pillow()
+    except ZooError as error:  # its exit code would be that of DIVERGES
+        raise UsageError(str(error)) from error

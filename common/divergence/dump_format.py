@@ -1,0 +1,116 @@
+"""What a dump of one training step is: its files, and what its index says.
+
+    <run folder>/tensors/step_00000003/index.json    what is there, in execution order
+                                       tensors.npz   activations, loss, gradients, updated weights
+                                       inputs.npz    batch, noise, weights before the step
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import Any, Dict, Optional, Tuple
+
+import numpy as np
+
+FORMAT = "zoo.tensor_dump"
+SCHEMA_VERSION = 1
+FOLDER = "tensors"  # below a run folder
+INDEX, TENSORS, INPUTS = "index.json", "tensors.npz", "inputs.npz"
+
+# In execution order; gradients are of the loss without its scale, before clipping.
+ACTIVATION, LOSS, GRADIENT, WEIGHT = "activation", "loss", "gradient", "weight"
+KINDS = (ACTIVATION, LOSS, GRADIENT, WEIGHT)
+FORWARD = (ACTIVATION, LOSS)
+BATCH, NOISE, WEIGHT_BEFORE, OPTIMIZER, SETTING = (
+    "batch", "noise", "weight before", "optimizer", "setting")
+INPUT_KINDS = (BATCH, NOISE, WEIGHT_BEFORE, OPTIMIZER, SETTING)
+LEARNING_RATE = "learning_rate"
+
+KEPT_ELEMENTS = 1 << 18  # of an activation: its first samples, a megabyte of float32
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """A tensor to be stored.
+
+    Attributes:
+        name: the same on every stack, such as "encoder_cnn/0".
+        kind: one of KINDS or INPUT_KINDS.
+        values: as numpy holds them everywhere; bfloat16 as float32.
+        dtype: what it was computed in; "" for that of `values`.
+        shape: the whole shape where only the first samples are kept; None for that of `values`.
+    """
+
+    name: str
+    kind: str
+    values: np.ndarray
+    dtype: str = ""
+    shape: Optional[Tuple[int, ...]] = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """What the index says of a tensor; `stored` is the shape of what is kept of it."""
+
+    name: str
+    kind: str
+    dtype: str
+    shape: Tuple[int, ...]
+    stored: Tuple[int, ...]
+    sha256: str
+    key: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """Whose step it is.
+
+    Attributes:
+        network: {"name": …} and whatever must agree.
+        framework, device: in words, for people.
+        precision: as run records have it.
+        arithmetic: one of arithmetic.ROUNDING.
+        replayed_from: the run whose inputs were used, "" for the run's own.
+    """
+
+    model: str
+    task: str
+    network: Dict[str, Any]
+    framework: str
+    device: str
+    precision: Dict[str, str]
+    arithmetic: str
+    step: int
+    world_size: int
+    replayed_from: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Index:
+    """The content of index.json."""
+
+    subject: Subject
+    inputs: Tuple[Entry, ...]
+    tensors: Tuple[Entry, ...]
+
+
+def step_folder(run_folder: Path, step: int) -> Path:
+    """Where the dump of a step (from 1) lies."""
+    return Path(run_folder) / FOLDER / "step_{:08d}".format(step)
+
+
+def digest_of(values: np.ndarray) -> str:
+    """The sha256 of an array's type, shape and values, the same on every machine."""
+    little = np.asarray(values, order="C").astype(values.dtype.newbyteorder("<"), copy=False)
+    head = "{} {}\n".format(little.dtype.str, list(little.shape)).encode("ascii")
+    return hashlib.sha256(head + little.tobytes()).hexdigest()
+
+
+def kept_samples(shape: Tuple[int, ...], most: int = KEPT_ELEMENTS) -> Optional[int]:
+    """How many samples of an activation (samples first) are kept; None for all of them."""
+    size = int(np.prod(shape, dtype=np.int64))
+    if not shape or size <= most:
+        return None
+    return max(1, most // (size // shape[0]))

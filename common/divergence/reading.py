@@ -1,0 +1,150 @@
+"""Reads dumps back: finds one in a run folder, and checks every tensor by its checksum."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from common.divergence.dump_format import (
+    FOLDER,
+    FORMAT,
+    INDEX,
+    INPUTS,
+    SCHEMA_VERSION,
+    TENSORS,
+    Entry,
+    Index,
+    Subject,
+    digest_of,
+)
+from common.errors import UsageError
+
+_STEP = re.compile(r"step_(\d+)$")
+
+
+class Dump:
+    """A dump on the disk: its index, and its tensors when they are asked for."""
+
+    def __init__(self, folder: Path, index: Index) -> None:
+        self.folder, self.index = folder, index
+
+    @property
+    def subject(self) -> Subject:
+        """Whose step it is."""
+        return self.index.subject
+
+    def tensors(self, names: Sequence[Tuple[str, str]]) -> Iterator[np.ndarray]:
+        """The tensors of some (kind, name), one after the other.
+
+        Raises:
+            UsageError: one is missing, damaged, or not the one that was written.
+        """
+        entries = {(entry.kind, entry.name): entry for entry in self.index.tensors}
+        return self._read(TENSORS, [entries[name] for name in names])
+
+    def inputs(self, kind: str) -> Dict[str, np.ndarray]:
+        """The inputs of one kind by name; see tensors."""
+        if not (self.folder / INPUTS).is_file() and self.subject.replayed_from:
+            raise UsageError("{} holds no inputs: that run itself used those of {}; give that one "
+                             "to --dump_from".format(self.folder, self.subject.replayed_from))
+        entries = [entry for entry in self.index.inputs if entry.kind == kind]
+        return {entry.name: values
+                for entry, values in zip(entries, self._read(INPUTS, entries))}
+
+    def _read(self, name: str, entries: Sequence[Entry]) -> Iterator[np.ndarray]:
+        path = self.folder / name
+        if not zipfile.is_zipfile(str(path)):  # old numpy trips over such files
+            raise _damaged(path, "it is missing or truncated")
+        try:
+            with np.load(str(path), allow_pickle=False) as archive:
+                for entry in entries:
+                    yield _checked(archive[entry.key], entry, path)
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise _damaged(path, "it can't be read ({})".format(error)) from error
+
+
+def _checked(values: Any, entry: Entry, path: Path) -> np.ndarray:
+    if not isinstance(values, np.ndarray) or digest_of(values) != entry.sha256:
+        raise _damaged(path, "{} {} does not have its checksum".format(entry.kind, entry.name))
+    return values
+
+
+def _damaged(path: Path, why: str) -> UsageError:
+    return UsageError("dump {} is damaged: {}; dump again with --dump_tensors".format(
+        path, " ".join(why.split())))
+
+
+def find_dump(path: Path, step: Optional[int] = None) -> Dump:
+    """The dump that a user's path means: a run folder, its tensors folder, or a step's folder.
+
+    Args:
+        step: which one where there are several; None for the only one.
+
+    Raises:
+        UsageError: there is none, several, or it is damaged. Never an error whose exit code could
+            be taken for a verdict.
+    """
+    path = Path(path)
+    if (path / INDEX).is_file():
+        return read_dump(path)
+    folders = _steps_below(path)
+    if step is not None:
+        folders = {step: folders[step]} if step in folders else {}
+    if not folders:
+        raise UsageError("{} holds no dump{}: run with --dump_tensors K, and give the run's "
+                         "folder".format(path, "" if step is None else
+                                         " of step {}".format(step)))
+    if len(folders) > 1:
+        raise UsageError("{} holds dumps of steps {}: give the folder of one, such as {}".format(
+            path, ", ".join(str(number) for number in sorted(folders)),
+            folders[min(folders)]))
+    return read_dump(next(iter(folders.values())))
+
+
+def _steps_below(path: Path) -> Dict[int, Path]:
+    found: Dict[int, Path] = {}
+    for index in [*path.glob("{}/step_*/{}".format(FOLDER, INDEX)),
+                  *path.glob("step_*/{}".format(INDEX))]:
+        number = _STEP.search(index.parent.name)
+        if number:
+            found[int(number.group(1))] = index.parent
+    return found
+
+
+def read_dump(folder: Path) -> Dump:
+    """Reads the index of a dump.
+
+    Raises:
+        UsageError: damaged, of another program, or of a newer version.
+    """
+    path = Path(folder) / INDEX
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(path, "it is no readable JSON ({})".format(error)) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UsageError("{} is no index of a dump; give the folder of a run with "
+                         "--dump_tensors".format(path))
+    version = content.get("schema_version")
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise UsageError("{} was written by a newer version (format {}, known here: up to {}); "
+                         "update this checkout".format(path, version, SCHEMA_VERSION))
+    try:
+        return Dump(Path(folder), _index(content))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, "a field is missing or wrong ({!r})".format(error)) from error
+
+
+def _index(content: Mapping[str, Any]) -> Index:
+    return Index(Subject(**content["subject"]), _entries(content["inputs"]),
+                 _entries(content["tensors"]))
+
+
+def _entries(rows: List[Dict[str, Any]]) -> Tuple[Entry, ...]:
+    return tuple(Entry(**dict(row, shape=tuple(row["shape"]), stored=tuple(row["stored"])))
+                 for row in rows)

@@ -1,0 +1,88 @@
+"""A profile of a few training steps, by whichever profiler torch or torch_npu has."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, Optional
+
+from common.command_line import boolean
+from common.files import make_folder
+from common.torch_runtime import TorchDevice, npu_module
+
+WAIT, WARMUP, ACTIVE = 8, 2, 3
+_SPELLINGS = {"none": False, "cann": True, "ge": True}  # of the ModelZoo's scripts
+
+
+def profiling(text: str) -> bool:
+    """The type of the flag --profiling: true, false, or as the ModelZoo's scripts say it."""
+    known = _SPELLINGS.get(text.lower())
+    try:
+        return boolean(text) if known is None else known
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError("{} (or None, CANN, GE)".format(error)) from error
+
+
+class StepProfiler:
+    """Profiles ACTIVE steps, the first ones left out; does nothing without a folder.
+
+    The steps' traces are files for TensorBoard and chrome://tracing (torch, torch_npu from 5.0.rc2
+    on), else CANN's own profile, for its msprof.
+    """
+
+    def __init__(self, device: TorchDevice, folder: Optional[Path]) -> None:
+        self._device, self._folder = device, folder
+        self._steps = 0
+        self._running: Any = None
+
+    def step(self) -> None:
+        """Call after each training step."""
+        if self._folder is None:
+            return
+        self._steps += 1
+        if self._steps == WAIT:
+            self._start(make_folder(self._folder, "--output_path"))
+        elif self._running is not None:
+            self._go_on()
+
+    def close(self) -> None:
+        """Writes what was seen, if training ends while it is watched."""
+        if self._running is not None:
+            self._running.__exit__(None, None, None)
+            self._running, self._folder = None, None
+
+    def _start(self, folder: Path) -> None:
+        module = _profiler_module(self._device)
+        if module is None:
+            self._running = npu_module().profile(profiler_result_path=str(folder))
+        else:
+            self._running = module.profile(
+                activities=_activities(module, self._device.kind),
+                schedule=module.schedule(wait=0, warmup=WARMUP, active=ACTIVE, repeat=1),
+                on_trace_ready=module.tensorboard_trace_handler(str(folder)))
+        self._running.__enter__()
+
+    def _go_on(self) -> None:
+        if hasattr(self._running, "step"):
+            self._running.step()
+        if self._steps == WAIT + WARMUP + ACTIVE:
+            self.close()
+
+
+def _profiler_module(device: TorchDevice) -> Any:
+    """torch.profiler, torch_npu.profiler, or None where torch_npu has only its older one."""
+    if device.kind == "npu":
+        try:
+            import torch_npu.profiler
+        except ImportError:
+            return None
+        return torch_npu.profiler
+    import torch.profiler
+
+    return torch.profiler
+
+
+def _activities(module: Any, kind: str) -> Any:
+    known = module.ProfilerActivity
+    accelerator = {"npu": "NPU", "gpu": "CUDA"}.get(kind)
+    return [known.CPU] + ([getattr(known, accelerator)] if accelerator else [])

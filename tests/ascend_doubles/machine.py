@@ -1,0 +1,149 @@
+"""A folder that stands for / of an Ascend server, and the variables of a program there."""
+
+import os
+import stat
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[1]
+INSTALL = "usr/local/Ascend"
+TOOLKIT = INSTALL + "/ascend-toolkit"
+
+# What would reach the ranks from the machine on which the tests run.
+_FOREIGN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "RANK_TABLE_FILE",
+            "RANK_ID", "RANK_SIZE", "DEVICE_ID", "ASCEND_DEVICE_ID", "ASCEND_RT_VISIBLE_DEVICES",
+            "ASCEND_HOME_PATH", "ASCEND_OPP_PATH", "etp_running_flag", "CUDA_VISIBLE_DEVICES",
+            "CM_CHIEF_IP", "CM_CHIEF_PORT", "CM_CHIEF_DEVICE", "CM_WORKER_SIZE", "CM_WORKER_IP",
+            "TF_CPP_MIN_LOG_LEVEL", "MODELARTS_MODEL_PATH", "ASCEND_DOUBLE_ROOT", "PYTHONPATH")
+
+# Like CANN's own, it reads variables that may not be set, and says things.
+_SET_ENV = """\
+export ASCEND_TOOLKIT_HOME={toolkit}
+export ASCEND_HOME_PATH=${{ASCEND_TOOLKIT_HOME}}
+export ASCEND_OPP_PATH=${{ASCEND_TOOLKIT_HOME}}/opp
+export ASCEND_AICPU_PATH=${{ASCEND_TOOLKIT_HOME}}
+export TOOLCHAIN_HOME=${{ASCEND_TOOLKIT_HOME}}/toolkit
+export LD_LIBRARY_PATH=${{ASCEND_TOOLKIT_HOME}}/lib64:$LD_LIBRARY_PATH
+export PYTHONPATH=${{ASCEND_TOOLKIT_HOME}}/python/site-packages:$PYTHONPATH
+export PATH=${{ASCEND_TOOLKIT_HOME}}/bin:$PATH
+echo "set_env.sh: done"
+false
+"""
+_PLUGIN_SET_ENV = "export PYTHONPATH={packages}:$PYTHONPATH\n"
+
+_NPU_SMI = """\
+#!/bin/sh
+cat <<'END'
++--------------------------------------------------------------------------------------------+
+| npu-smi {version}                   Version: {version}                                     |
++----------------------+---------------+----------------------------------------------------+
+| NPU   Name           | Health        | Power(W)    Temp(C)           Hugepages-Usage(page)|
+| Chip                 | Bus-Id        | AICore(%)   Memory-Usage(MB)  HBM-Usage(MB)        |
++======================+===============+====================================================+
+{devices}
++----------------------+---------------+----------------------------------------------------+
+| NPU     Chip         | Process id    | Process name             | Process memory(MB)      |
++======================+===============+====================================================+
+{processes}
++----------------------+---------------+----------------------------------------------------+
+END
+"""
+_DEVICE = """\
+| {number:<5} {name:<14} | {health:<13} | 68.3        38                15    / 15           |
+| 0                    | 0000:C1:00.0  | 0           1169 / 15137  {used:<5}/ 32768 |"""
+_PROCESS = "| {number:<7} 0            | {pid:<13} | python3                  | 1234     |"
+_IDLE = "| No running processes found in NPU {number}                                     |"
+
+
+class AscendMachine:
+    """An Ascend server under `root`, made once; its variables are in `environment`."""
+
+    def __init__(self, root, soc="Ascend910A", devices=8, plugin_script=False, cann="6.0.0",
+                 busy=(), unhealthy=()):
+        """
+        Args:
+            plugin_script: whether the TensorFlow plugin has a set_env.sh of its own.
+            busy, unhealthy: numbers of devices that others compute on, and that are broken.
+        """
+        self.root, self.soc, self.devices = Path(root), soc, devices
+        self._make_devices()
+        self._make_cann(cann)
+        self._make_plugin(plugin_script)
+        self._make_programs(set(busy), set(unhealthy))
+
+    def variables(self, *packages, **changes):
+        """The environment of a user's shell there: nothing sourced, packages on PYTHONPATH.
+
+        Args:
+            packages: folders with doubles that stand for installed packages (torch_npu, apex).
+            changes: further variables; None takes one away.
+        """
+        variables = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+        folders = [str(HERE / "site"), str(REPOSITORY)] + [str(folder) for folder in packages]
+        variables.update(
+            ASCEND_DOUBLE_ROOT=str(self.root), ASCEND_DOUBLE_SOC=self.soc,
+            ASCEND_DOUBLE_DEVICES=str(self.devices), PYTHONPATH=os.pathsep.join(folders),
+            PATH="{}:{}".format(self.root / "usr/local/bin", os.environ["PATH"]),
+            HOME=str(self.root / "root"), OMP_NUM_THREADS="1")
+        variables.update({name: value for name, value in changes.items() if value is not None})
+        for name, value in changes.items():
+            if value is None:
+                variables.pop(name, None)
+        return variables
+
+    def _make_devices(self):
+        (self.root / "dev").mkdir(parents=True)
+        (self.root / "root").mkdir()
+        for number in range(self.devices):
+            (self.root / "dev" / "davinci{}".format(number)).touch()
+        for name in ("davinci_manager", "hisi_hdc", "devmm_svm"):
+            (self.root / "dev" / name).touch()
+        for name in ("proc", "sys"):
+            (self.root / name).symlink_to(Path("/") / name)
+        if Path("/dev/shm").is_dir():
+            (self.root / "dev" / "shm").symlink_to("/dev/shm")
+        self.write("etc/hccn.conf", "".join(
+            "address_{0}=192.168.{1}.{2}\nnetmask_{0}=255.255.255.0\n".format(
+                number, 100 + number % 4, 100 + number // 4) for number in range(self.devices)))
+
+    def _make_cann(self, version):
+        toolkit = self.root / TOOLKIT / "latest"
+        (toolkit / "opp").mkdir(parents=True)
+        self.write("etc/Ascend/ascend_cann_install.info",
+                   "version={}\nInstall_Path=/{}\n".format(version, INSTALL))
+        self.write(INSTALL + "/driver/version.info", "Version=22.0.4\n")
+        (self.root / INSTALL / "driver/lib64/driver").mkdir(parents=True)
+        self.write(TOOLKIT + "/latest/runtime/version.info", "Version={}\n".format(version))
+        self.write(TOOLKIT + "/set_env.sh", _SET_ENV.format(toolkit=toolkit))
+        (toolkit / "python").mkdir()
+        (toolkit / "python" / "site-packages").symlink_to(HERE / "cann_python")
+
+    def _make_plugin(self, script):
+        packages = self.root / INSTALL / "tfplugin/latest/python/site-packages"
+        packages.parent.mkdir(parents=True)
+        packages.symlink_to(HERE / "tensorflow")
+        if script:
+            self.write(INSTALL + "/tfplugin/set_env.sh", _PLUGIN_SET_ENV.format(packages=packages))
+
+    def _make_programs(self, busy, unhealthy):
+        rows = [_DEVICE.format(number=number, name=self.soc.replace("Ascend", ""),
+                               health="Alarm" if number in unhealthy else "OK",
+                               used=20000 if number in busy else 0)
+                for number in range(self.devices)]
+        used = [_PROCESS.format(number=number, pid=4000 + number) if number in busy
+                else _IDLE.format(number=number) for number in range(self.devices)]
+        self._program("npu-smi", _NPU_SMI.format(
+            version="22.0.4", devices="\n".join(rows), processes="\n".join(used)))
+        self._program("hccn_tool", "#!/bin/sh\ngrep \"^address_$2=\" {} | sed 's/.*=/ipaddr:/'\n"
+                      "echo netmask:255.255.255.0\n".format(self.root / "etc/hccn.conf"))
+
+    def _program(self, name, text):
+        path = self.write("usr/local/bin/" + name, text)
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+    def write(self, name, text):
+        """Writes a file of the machine; returns its path."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path

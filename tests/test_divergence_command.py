@@ -1,0 +1,106 @@
+"""`zoo diverge`: what it prints, draws and returns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.cli import main
+from common.divergence.outcome import compare_dumps
+from common.divergence.picture import SIZE, divergence_picture
+from common.divergence.reading import find_dump
+from common.pictures.canvas import read_png
+from tests.divergence_dumps import inputs, step, write
+
+GOLDEN = Path(__file__).parent / "golden" / "diverge.txt"
+
+
+@pytest.fixture()
+def runs(tmp_path: Path) -> Path:
+    """A folder with run a, and the runs that are compared with it."""
+    write(tmp_path / "a", step())
+    write(tmp_path / "near", step("float32"))
+    write(tmp_path / "wrong", step(planted="third", size=1e-3), framework="numpy 2",
+          device="npu (Ascend 910)", replayed_from="a")
+    write(tmp_path / "other", step(), given=inputs(seed=2))
+    return tmp_path
+
+
+def diverge(runs: Path, name: str, *flags: str) -> int:
+    return main(["diverge", "--a", str(runs / "a"), "--b", str(runs / name), *flags])
+
+
+@pytest.mark.parametrize("name, code", [("near", 0), ("wrong", 1), ("other", 2), ("nowhere", 64)])
+def test_the_exit_code_is_the_verdict(name: str, code: int, runs: Path) -> None:
+    assert diverge(runs, name) == code
+
+
+def test_a_damaged_dump_is_no_verdict(runs: Path, capsys) -> None:
+    path = runs / "wrong/tensors/step_00000003/tensors.npz"
+    path.write_bytes(path.read_bytes()[:-200])
+    assert diverge(runs, "wrong") == 64
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_both_runs_are_needed(runs: Path, capsys) -> None:
+    assert main(["diverge", "--a", str(runs / "a")]) == 64
+    assert "--b" in capsys.readouterr().err
+
+
+def test_the_table_is_the_golden_one(runs: Path, capsys) -> None:
+    diverge(runs, "wrong", "--relative", "1e-4")
+    assert capsys.readouterr().out.replace(str(runs), "RUNS") == GOLDEN.read_text()
+
+
+def test_by_default_only_what_matters_is_printed(runs: Path, capsys) -> None:
+    diverge(runs, "wrong")
+    few = capsys.readouterr().out.count("\n")
+    diverge(runs, "wrong", "--all")
+    assert few < capsys.readouterr().out.count("\n")
+
+
+def test_why_it_is_inconclusive_comes_before_the_verdict(runs: Path, capsys) -> None:
+    diverge(runs, "other")
+    told = capsys.readouterr().out.strip().split("\n")
+    assert told[-2] == "  - 1 of 1 tensors of the batch differ before the step (images)"
+    assert told[-1].startswith("INCONCLUSIVE") and "--dump_from" in told[-1]
+    assert not [line for line in told if "activation" in line]
+
+
+def test_json_holds_the_first_and_all_tensors(runs: Path, capsys) -> None:
+    diverge(runs, "wrong", "--json")
+    content = json.loads(capsys.readouterr().out)
+    assert (content["verdict"], content["first"]["name"]) == ("DIVERGES", "third")
+    assert len(content["tensors"]) == 13
+
+
+def test_json_has_null_for_what_is_no_number(runs: Path, capsys) -> None:
+    write(runs / "nan", step(poison=("second", np.nan)))
+    diverge(runs, "nan", "--json")
+    assert json.loads(capsys.readouterr().out)["first"]["nonfinite_b"] == 1
+
+
+def test_the_picture_marks_the_first_divergence(runs: Path) -> None:
+    assert diverge(runs, "wrong", "--plot", str(runs / "out.png")) == 1
+    picture = read_png(runs / "out.png")
+    assert picture.shape == (SIZE[1], SIZE[0], 3)
+    reddish = (picture[..., 0] > 200) & (picture[..., 1] < 170) & (picture[..., 2] < 170)
+    assert reddish.any(axis=0).argmax() > 100  # a line inside the frame
+    assert not _red_line(runs, "near").any()
+    assert _red_line(runs, "wrong").any()
+
+
+def _red_line(runs: Path, name: str) -> np.ndarray:
+    """The columns of pixels that are red from top to bottom."""
+    outcome = compare_dumps(find_dump(runs / "a"), find_dump(runs / name))
+    picture = divergence_picture(outcome).astype(int)
+    red = (picture[..., 0] - picture[..., 2] > 40) & (picture[..., 1] - picture[..., 2] < 30)
+    return red.sum(axis=0) > picture.shape[0] // 2
+
+
+def test_a_picture_of_tensors_that_are_all_equal_can_be_drawn(runs: Path) -> None:
+    assert diverge(runs, "a", "--plot", str(runs / "equal.png")) == 0
+    assert (runs / "equal.png").exists()

@@ -1,0 +1,127 @@
+"""Dumps on the disk: whole or refused, found by what a user has at hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.divergence.dump_format import (
+    KEPT_ELEMENTS,
+    Tensor,
+    digest_of,
+    kept_samples,
+    step_folder,
+)
+from common.divergence.reading import find_dump
+from common.errors import UsageError
+from tests.divergence_dumps import inputs, step, write
+
+
+@pytest.fixture()
+def run(tmp_path: Path) -> Path:
+    return write(tmp_path / "run", step())
+
+
+def test_what_was_written_is_read(run: Path) -> None:
+    dump = find_dump(run)
+    names = [(item.kind, item.name) for item in step()]
+    assert [(entry.kind, entry.name) for entry in dump.index.tensors] == names
+    assert all(np.array_equal(one, item.values)
+               for one, item in zip(dump.tensors(names), step()))
+    assert np.array_equal(dump.inputs("batch")["images"], inputs()[0].values)
+
+
+@pytest.mark.parametrize("below", ["", "tensors", "tensors/step_00000003"])
+def test_a_dump_is_found_by_run_or_folder(below: str, run: Path) -> None:
+    assert find_dump(run / below).subject.step == 3
+
+
+def test_of_several_steps_one_is_to_be_named(run: Path) -> None:
+    write(run, step(), step=7)
+    with pytest.raises(UsageError, match="holds dumps of steps 3, 7"):
+        find_dump(run)
+    assert find_dump(run, 7).subject.step == 7
+
+
+def test_a_run_without_a_dump_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no dump: run with --dump_tensors K"):
+        find_dump(tmp_path)
+
+
+def test_a_dump_without_index_is_none(run: Path) -> None:
+    (step_folder(run, 3) / "index.json").unlink()
+    with pytest.raises(UsageError, match="holds no dump"):
+        find_dump(run)
+
+
+def test_a_tensor_that_was_altered_is_refused(run: Path) -> None:
+    path = step_folder(run, 3) / "tensors.npz"
+    with np.load(str(path)) as archive:
+        arrays = dict(archive)
+    arrays["t00001"][0, 0] += 1e-9
+    np.savez(str(path), **arrays)
+    with pytest.raises(UsageError, match="activation second does not have its checksum"):
+        list(find_dump(run).tensors([("activation", "second")]))
+
+
+@pytest.mark.parametrize("part", ["index.json", "tensors.npz"])
+def test_a_truncated_file_is_refused_in_one_line(part: str, run: Path) -> None:
+    path = step_folder(run, 3) / part
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UsageError, match="is damaged") as caught:
+        list(find_dump(run).tensors([("activation", "second")]))
+    assert "\n" not in str(caught.value)
+
+
+def test_pickles_are_not_loaded(run: Path) -> None:
+    path = step_folder(run, 3) / "tensors.npz"
+    np.savez(str(path), t00000=np.array([{"an": "object"}], dtype=object))
+    with pytest.raises(UsageError, match="is damaged"):
+        list(find_dump(run).tensors([("activation", "first")]))
+
+
+@pytest.mark.parametrize("change, said", [
+    ({"format": "other"}, "is no index of a dump"), ({"schema_version": 99}, "newer version"),
+    ({"tensors": 5}, "a field is missing or wrong")])
+def test_an_index_of_something_else_is_refused(change, said: str, run: Path) -> None:
+    path = step_folder(run, 3) / "index.json"
+    path.write_text(json.dumps(dict(json.loads(path.read_text()), **change)))
+    with pytest.raises(UsageError, match=said):
+        find_dump(run)
+
+
+def test_an_earlier_dump_of_the_step_is_moved_aside(run: Path) -> None:
+    write(run, step("float32"))
+    folders = sorted(path.name for path in (run / "tensors").iterdir())
+    assert len(folders) == 2 and folders[1].startswith("step_00000003.")
+    assert find_dump(run).index.tensors[0].dtype == "float32"
+
+
+def test_what_numpy_does_not_know_is_stored_as_float32(tmp_path: Path) -> None:
+    values = np.array([1.5, -2.0], np.float32)
+    write(tmp_path, [Tensor("half", "activation", values, dtype="bfloat16")])
+    dump = find_dump(tmp_path)
+    assert dump.index.tensors[0].dtype == "bfloat16"
+    stored = next(dump.tensors([("activation", "half")]))
+    assert stored.dtype == np.float32 and np.array_equal(stored, values)
+
+
+def test_a_name_is_given_once(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="given twice"):
+        write(tmp_path, step() + step()[:1])
+
+
+def test_of_a_large_activation_the_first_samples_are_kept() -> None:
+    assert kept_samples((64, 4096)) is None
+    assert kept_samples((128, 4096)) == KEPT_ELEMENTS // 4096
+    assert kept_samples((4, KEPT_ELEMENTS * 2)) == 1
+
+
+def test_digests_tell_types_and_shapes_apart() -> None:
+    zeros = np.zeros(4, np.float32)
+    others = [zeros.reshape(2, 2), zeros.astype(np.int32), zeros + 1]
+    assert len({digest_of(array) for array in [zeros, *others]}) == 4
+    assert digest_of(zeros.astype(">f4")) == digest_of(zeros)

@@ -1,0 +1,131 @@
+"""The flags that only an NPU knows: what they ask for there, and how they are refused elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.command_line import Parser
+from common.errors import UsageError, ZooError
+from common.npu_session.options import NpuOptions
+from common.precision import Capabilities, resolve
+from common.tf_training.npu_flags import add_npu_flags, npu_options, recorded
+
+
+def parsed(*words: str, training: bool = True) -> argparse.Namespace:
+    parser = Parser(prog="test")
+    add_npu_flags(parser, training)
+    return parser.parse_args(list(words))
+
+
+def precision_on(kind: str, mode: str = "O0") -> Any:
+    return resolve(mode, "tensorflow", kind, Capabilities("1.15.0"))
+
+
+def asked(tmp_path: Path, *words: str, mode: str = "O0", rank: int = 0, profile: bool = False,
+          own: NpuOptions = NpuOptions()) -> NpuOptions:  # noqa: B008
+    return npu_options(parsed(*words), precision_on("npu", mode), tmp_path, rank, own, profile)
+
+
+def test_without_flags_a_networks_own_wishes_hold(tmp_path: Path) -> None:
+    own = NpuOptions(mix_compile_mode=True, modify_mixlist="own.json")
+    assert asked(tmp_path, own=own) == own
+
+
+def test_steps_per_run_of_the_session(tmp_path: Path) -> None:
+    assert asked(tmp_path, "--iterations_per_loop=10").iterations_per_loop == 10
+
+
+@pytest.mark.parametrize("flag, field, folder", [
+    ("--data_dump_flag", "data_dump_folder", "data_dump"),
+    ("--over_dump=True", "overflow_dump_folder", "overflow_dump"),
+    ("--autotune", "autotune_folder", "autotune")])
+def test_what_the_device_writes_goes_to_a_folder_of_the_rank(
+        tmp_path: Path, flag: str, field: str, folder: str) -> None:
+    path = tmp_path / "rank_3" / folder
+    assert getattr(asked(tmp_path, flag, rank=3), field) == str(path)
+    assert path.is_dir()
+
+
+def test_a_profile_goes_to_a_folder_of_the_rank(tmp_path: Path) -> None:
+    assert asked(tmp_path, profile=True).profiling_folder == str(tmp_path / "rank_0/profiling")
+
+
+def test_without_flags_no_folder_is_made(tmp_path: Path) -> None:
+    asked(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_steps_of_a_dump(tmp_path: Path) -> None:
+    assert asked(tmp_path, "--data_dump_flag").data_dump_step == "10"
+    assert asked(tmp_path, "--data_dump_flag", "--data_dump_step=0|5-7").data_dump_step == "0|5-7"
+
+
+@pytest.mark.parametrize("text", ["", "a", "3-1", "1||2", "1,2", "|".join(["1"] * 101)])
+def test_other_steps_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="data_dump_step"):
+        parsed("--data_dump_step=" + text)
+
+
+@pytest.mark.parametrize("words, match", [
+    (["--data_dump_flag", "--over_dump"], "exclude each other"),
+    (["--data_dump_step=3"], "needs --data_dump_flag")])
+def test_flags_that_contradict_are_refused(tmp_path: Path, words: Any, match: str) -> None:
+    with pytest.raises(UsageError, match=match):
+        asked(tmp_path, *words)
+
+
+def test_no_loop_where_a_part_of_the_step_is_on_the_host(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="mix_compile_mode"):
+        asked(tmp_path, "--iterations_per_loop=2", own=NpuOptions(mix_compile_mode=True))
+
+
+@pytest.mark.parametrize("word", ["--iterations_per_loop=2", "--data_dump_flag", "--over_dump",
+                                  "--autotune", "--customize_dtypes=x", "--modify_mixlist=x"])
+def test_elsewhere_each_flag_is_refused_by_name(tmp_path: Path, word: str) -> None:
+    name = word.partition("=")[0]
+    with pytest.raises(UsageError, match="{} is for an NPU and this run is on cpu".format(name)):
+        npu_options(parsed(word), precision_on("cpu"), tmp_path, 0)
+
+
+def test_flags_that_switch_off_are_welcome_everywhere(tmp_path: Path) -> None:
+    words = ["--data_dump_flag=False", "--over_dump=False", "--autotune=False",
+             "--data_dump_step=10"]
+    assert npu_options(parsed(*words), precision_on("cpu"), tmp_path, 0) == NpuOptions()
+
+
+def test_the_users_file_comes_before_the_networks(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text('{"black-list": {"to-add": ["MatMul"]}}')
+    own = NpuOptions(modify_mixlist="own.json")
+    found = asked(tmp_path, "--modify_mixlist={}".format(path), mode="mixed_float16", own=own)
+    assert found.modify_mixlist == str(path)
+
+
+def test_files_are_checked_before_anything_is_compiled(tmp_path: Path) -> None:
+    with pytest.raises(ZooError, match="--customize_dtypes"):
+        asked(tmp_path, "--customize_dtypes={}".format(tmp_path / "none"))
+
+
+def test_evaluation_knows_the_files_and_not_the_loop() -> None:
+    assert parsed("--customize_dtypes=a", training=False).customize_dtypes == "a"
+    with pytest.raises(UsageError, match="iterations_per_loop"):
+        parsed("--iterations_per_loop=2", training=False)
+
+
+def test_a_configuration_tells_what_decides_the_result_and_only_where_it_was_given(
+        tmp_path: Path) -> None:
+    path = tmp_path / "types.txt"
+    path.write_text("x")
+    assert recorded(parsed("--over_dump")) == {}
+    told = recorded(parsed("--customize_dtypes={}".format(path), "--iterations_per_loop=4"))
+    assert told["iterations_per_loop"] == 4 and len(told["customize_dtypes_sha256"]) == 64
+
+
+def test_options_need_not_come_from_a_command_line(tmp_path: Path) -> None:
+    options = types.SimpleNamespace(**vars(parsed()))
+    assert npu_options(options, precision_on("npu"), tmp_path, 0) == NpuOptions()

@@ -1,0 +1,183 @@
+"""What an NPU's TensorFlow session is told: parameters, type files, counts of compiled graphs."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.errors import UsageError, ZooError
+from common.npu_session.compiled_graphs import LINE, CompilationWatch, CompiledGraphs, CompiledLines
+from common.npu_session.options import NpuOptions
+from common.npu_session.parameters import session_parameters
+from common.npu_session.type_files import check_customize_dtypes, check_modify_mixlist
+
+SAID = b"I geop_npu.cc:765] " + LINE + b", current graph id is: 1\n"
+
+
+def parameters(world_size: int = 1, **options: Any) -> Any:
+    return session_parameters(NpuOptions(**options), "force_fp16", 0, world_size,
+                              {"ASCEND_DEVICE_ID": "0"})
+
+
+# --- parameters ---
+
+
+def test_a_plain_session_says_device_training_and_precision_and_nothing_else() -> None:
+    assert parameters() == {"use_off_line": True, "mix_compile_mode": False, "graph_run_mode": 1,
+                            "precision_mode": "force_fp16"}
+
+
+def test_an_ascend_device_id_that_disagrees_is_overruled() -> None:
+    told = session_parameters(NpuOptions(), "origin", 3, 1, {"ASCEND_DEVICE_ID": "0"})
+    assert told["session_device_id"] == 3
+
+
+def test_several_ranks_overlap_the_exchange_with_the_backward_pass() -> None:
+    assert parameters(world_size=8)["hcom_parallel"] is True
+
+
+def test_a_loop_on_the_device_fetches_its_data_in_the_graph() -> None:
+    told = parameters(iterations_per_loop=10)
+    assert (told["iterations_per_loop"], told["enable_data_pre_proc"]) == (10, True)
+    assert type(told["iterations_per_loop"]) is int
+
+
+@pytest.mark.parametrize("name", ["customize_dtypes", "modify_mixlist"])
+def test_files_are_told_by_absolute_path(name: str) -> None:
+    assert parameters(**{name: "types.txt"})[name] == os.path.abspath("types.txt")
+
+
+def test_a_profile_goes_to_its_folder() -> None:
+    told = parameters(profiling_folder="there")
+    assert told["profiling_mode"] is True
+    assert json.loads(told["profiling_options"])["output"] == os.path.abspath("there")
+
+
+def test_a_dump_says_where_what_and_at_which_steps() -> None:
+    told = parameters(data_dump_folder="/d", data_dump_step="0|5|10-20")
+    assert {name: told[name] for name in told if "dump" in name} == {
+        "enable_dump": True, "dump_mode": "all", "dump_step": "0|5|10-20", "dump_path": "/d"}
+
+
+def test_overflowing_operations_are_dumped_by_the_debug_dump() -> None:
+    told = parameters(overflow_dump_folder="/o")
+    assert {name: told[name] for name in told if "dump" in name} == {
+        "enable_dump_debug": True, "dump_debug_mode": "all", "dump_path": "/o"}
+
+
+def test_tuning_tunes_operators_in_its_folder() -> None:
+    told = parameters(autotune_folder="/t")
+    assert (told["aoe_mode"], told["work_path"]) == ("2", "/t")
+
+
+# --- files of types ---
+
+
+def written(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "file"
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize("line", [
+    "OpType::MatMulV2:InputDtype:float16,float16,float32,OutputDtype:float32",
+    "Opname::network/dense:InputDtype:float32,OutputDtype:float32,float32"])
+def test_lines_of_customize_dtypes_are_accepted(tmp_path: Path, line: str) -> None:
+    check_customize_dtypes(written(tmp_path, line + "\n\n"))
+
+
+@pytest.mark.parametrize("line", [
+    "MatMulV2:InputDtype:float16,OutputDtype:float32", "OpType::MatMulV2:InputDtype:float16",
+    "OpType::A:InputDtype:,OutputDtype:float32", "OpType:A:InputDtype:int8,OutputDtype:int8"])
+def test_a_wrong_line_of_customize_dtypes_is_told_by_number(tmp_path: Path, line: str) -> None:
+    good = "OpType::A:InputDtype:int8,OutputDtype:int8\n"
+    with pytest.raises(ZooError, match="line 2"):
+        check_customize_dtypes(written(tmp_path, good + line))
+
+
+def test_customize_dtypes_has_to_say_something(tmp_path: Path) -> None:
+    with pytest.raises(ZooError, match="names no operation"):
+        check_customize_dtypes(written(tmp_path, "\n"))
+
+
+def test_a_file_that_is_not_there_is_told() -> None:
+    with pytest.raises(ZooError, match="--customize_dtypes nowhere can't be read"):
+        check_customize_dtypes("nowhere")
+
+
+def test_a_mixlist_is_accepted_with_mixed_modes_only(tmp_path: Path) -> None:
+    path = written(tmp_path, '{"black-list": {"to-add": ["MatMul"], "to-remove": ["Conv2D"]}}')
+    check_modify_mixlist(path, "allow_mix_precision")
+    with pytest.raises(UsageError, match="mixed --precision_mode"):
+        check_modify_mixlist(path, "allow_fp32_to_fp16")
+
+
+@pytest.mark.parametrize("text", [
+    "{}", "[]", '{"black": {"to-add": []}}', '{"black-list": ["MatMul"]}',
+    '{"black-list": {"add": ["MatMul"]}}', '{"white-list": {"to-add": [1]}}', "not json"])
+def test_a_mixlist_of_another_form_is_told(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ZooError, match="--modify_mixlist"):
+        check_modify_mixlist(written(tmp_path, text), "allow_mix_precision")
+
+
+# --- compiled graphs ---
+
+
+@pytest.fixture
+def log(tmp_path: Path):
+    with open(str(tmp_path / "log"), "wb", buffering=0) as stream:
+        yield stream
+
+
+def test_lines_are_counted_from_where_the_log_was(log: Any) -> None:
+    log.write(SAID)
+    lines = CompiledLines(log.fileno())
+    log.write(b"other\n" + SAID + SAID)
+    assert (lines.count(), lines.count()) == (2, 2)
+
+
+def test_a_line_that_is_written_in_two_parts_counts_once(log: Any) -> None:
+    lines = CompiledLines(log.fileno())
+    log.write(SAID + SAID[:40])
+    assert lines.count() == 1
+    log.write(SAID[40:])
+    assert lines.count() == 2
+
+
+def test_a_pipe_can_not_be_counted() -> None:
+    reading, writing = os.pipe()
+    assert CompiledLines(writing).count() is None
+    os.close(reading)
+    os.close(writing)
+
+
+def test_a_watch_tells_first_step_later_steps_and_the_rest_apart(log: Any) -> None:
+    watch = CompilationWatch(CompiledLines(log.fileno()))
+    log.write(SAID)  # the initialisers
+    watch.before_step()
+    log.write(SAID + SAID)
+    assert watch.after_step() == 0
+    log.write(SAID)  # an evaluation
+    watch.before_step()
+    assert watch.after_step() == 0
+    watch.before_step()
+    log.write(SAID)
+    assert watch.after_step() == 1
+    assert watch.found == CompiledGraphs(in_first_step=2, in_later_steps=1, elsewhere=2)
+
+
+def test_what_is_proved_is_said() -> None:
+    assert CompiledGraphs(2, 1, 2).proof() == \
+        "5 graph(s) compiled for the NPU: 2 in the first training step, 1 in later steps"
+    assert "may not have run there" in CompiledGraphs(0, 0, 1).proof()
+    assert "no line says" in CompiledGraphs().proof()
+
+
+def test_without_a_log_nothing_is_claimed() -> None:
+    watch = CompilationWatch(None)
+    watch.before_step()
+    assert (watch.after_step(), watch.proof()) == (0, None)
