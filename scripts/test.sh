@@ -4,7 +4,8 @@
 # usage: scripts/test.sh [--stack reference|current|auto|both] [--slow] [--help] [pytest arguments]
 #
 #   --stack STACK  both (default): reference is left out, and said so, where no Python 3.7 runs
-#   --slow         the slow tests too; those marked gpu run with: scripts/test.sh -m gpu
+#   --slow         the slow tests too; those marked gpu run with: scripts/test.sh -m gpu. Of the slow
+#                  ones the mutations (rules of the Ascend software, broken) run in any case
 #   --no_gate      without the smoke tier of zoo regress, which follows the tests of a stack
 #   --help         this text
 #
@@ -82,6 +83,13 @@ run_pytest() {
   [ "$code" -eq 0 ] || { [ "$code" -eq 5 ] && [ ${#pytest_arguments[@]} -gt 0 ]; }
 }
 
+# run_mutations PYTHON: breaks rules of the Ascend software one by one; each has to make a test fail.
+# shellcheck disable=SC2329 # called through check
+run_mutations() {
+  TF_USE_LEGACY_KERAS=1 TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}" OMP_NUM_THREADS=1 \
+    "$1" -m pytest -n auto -m slow tests/test_ascend_mutations.py
+}
+
 # write_gate_pages STACK: a page of each of the newest gate's runs, where there are any.
 write_gate_pages() {
   local newest run name
@@ -120,6 +128,8 @@ test_stack() {
     check "mypy" "$python" -m mypy
   fi
   check "pytest on $1" run_pytest "$python"
+  [ ${#pytest_arguments[@]} -gt 0 ] || [ "$marks" = "not gpu" ] \
+    || check "mutations on $1" run_mutations "$python"
   [ "$gate" -eq 0 ] || [ ${#pytest_arguments[@]} -gt 0 ] || run_gate "$1"
 }
 

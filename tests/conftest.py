@@ -99,3 +99,21 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if kinds:
         terminalreporter.write_line("documented commands: " + ", ".join(
             "{} {}".format(count, WAYS.get(name, name)) for name, count in sorted(kinds.items())))
+
+
+@pytest.fixture
+def default_graph() -> Any:
+    """A TensorFlow graph of the test's own."""
+    from common.tf_runtime import tf
+
+    with tf.Graph().as_default() as graph:
+        yield graph
+
+
+@pytest.fixture
+def double(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """npu_bridge's double, imported as if the test were a process of its own."""
+    from tests.ascend_doubles.fresh_npu_bridge import imported
+
+    with imported(monkeypatch) as found:
+        yield found

@@ -1,0 +1,1 @@
+"""The rules that the double holds programs to."""

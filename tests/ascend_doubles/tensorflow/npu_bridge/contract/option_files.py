@@ -1,0 +1,47 @@
+"""The files that pin operations' types: customize_dtypes and modify_mixlist (1.8)."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import Any
+
+from npu_bridge.contract.failures import error
+
+_TYPES = r"(float16|float32|float|bfloat16|double|bool|u?int(8|16|32|64))"
+_LIST = r"{0}(,{0})*".format(_TYPES)
+_LINE = re.compile(r"(OpType|Opname)::[^:\s]+:InputDtype:{0},OutputDtype:{0}".format(_LIST))
+_LISTS, _CHANGES = ("black-list", "white-list"), ("to-remove", "to-add")
+
+
+def check_custom_types(path: str) -> None:
+    """Raises InternalError where the file is missing or a line is of another form."""
+    for number, line in enumerate(_read(path).splitlines(), 1):
+        if line.strip() and not _LINE.fullmatch(line.strip()):
+            raise error("customize_dtypes: line {} of {} is not of the form OpType::<type>:"
+                        "InputDtype:<types>,OutputDtype:<types>: {!r}".format(number, path, line))
+
+
+def check_mixlist(path: str) -> None:
+    """Raises InternalError where the file is missing or holds no lists of types."""
+    try:
+        found: Any = json.loads(_read(path))
+    except ValueError as problem:
+        raise error("modify_mixlist: {} is no JSON ({})".format(path, problem)) from problem
+    if not isinstance(found, dict) or not found or set(found) - set(_LISTS):
+        raise error("modify_mixlist: {} must have black-list and white-list".format(path))
+    for name, changes in found.items():
+        if not isinstance(changes, dict) or set(changes) - set(_CHANGES) or not all(
+                isinstance(types, list) and all(isinstance(one, str) for one in types)
+                for types in changes.values()):
+            raise error("modify_mixlist: {} of {} must have to-remove and to-add, lists of "
+                        "operations' types".format(name, path))
+
+
+def _read(path: str) -> str:
+    # A relative path is looked for where the process was started.
+    if not os.path.isfile(os.path.abspath(path)):
+        raise error("{} does not exist".format(os.path.abspath(path)))
+    with open(path, encoding="utf-8") as file:
+        return file.read()

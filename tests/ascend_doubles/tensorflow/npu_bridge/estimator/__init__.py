@@ -1,0 +1,1 @@
+"""Optimizers, hooks and operations of the adapter."""

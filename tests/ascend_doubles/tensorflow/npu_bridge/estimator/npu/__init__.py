@@ -1,0 +1,1 @@
+"""Optimizers, hooks and tools of the adapter."""

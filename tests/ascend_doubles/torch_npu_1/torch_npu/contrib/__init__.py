@@ -1,0 +1,1 @@
+"""Double of torch_npu.contrib."""

@@ -1,0 +1,252 @@
+"""The adapter for TensorFlow, held to npu_bridge's rules by its double."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from common import tf_runtime
+from common.errors import ZooError
+from common.precision import Capabilities, resolve, with_loss_scale
+from common.ranks import ALONE, Place
+from common.tf_runtime import NpuOptions, tf
+from tests.ascend_doubles.fresh_npu_bridge import Double, imported
+from tests.ascend_doubles.npu_bridge_stand_ins import Echo
+
+pytestmark = [pytest.mark.tensorflow, pytest.mark.usefixtures("default_graph")]
+ABLE = {"Ascend910A": Capabilities("1.15.0", "Ascend910A"),
+        "Ascend910B3": Capabilities("1.15.0", "Ascend910B3", bfloat16=True)}
+TWO = Place(0, 2, 0)
+
+
+def precision_of(mode: str, soc: str = "Ascend910A") -> Any:
+    return resolve(mode, "tensorflow", "npu", ABLE[soc])
+
+
+def opened(mode: str = "must_keep_origin_dtype", soc: str = "Ascend910A",
+           **options: Any) -> Any:
+    """A device of one rank, its precision, and a session that has run something."""
+    precision = precision_of(mode, soc)
+    device = tf_runtime.open_device("npu", ALONE, precision, NpuOptions(**options))
+    session = tf_runtime.open_session(device, precision)
+    session.run(tf.zeros([2]) + 1.0)
+    return device, precision, session
+
+
+def of_two_ranks(double: Double, monkeypatch: Any, mode: str = "must_keep_origin_dtype") -> Any:
+    """A device that is rank 0 of two, whose other rank has what it has."""
+    monkeypatch.setenv("RANK_SIZE", "2")
+    monkeypatch.setenv("RANK_ID", "0")
+    precision = precision_of(mode)
+    device = tf_runtime.open_device("npu", TWO, precision)
+    double.process.collective = Echo(2)
+    return device, precision
+
+
+# --- sessions ---
+
+
+@pytest.mark.parametrize("soc, mode, given", [
+    ("Ascend910A", "must_keep_origin_dtype", "must_keep_origin_dtype"),
+    ("Ascend910A", "O0", "must_keep_origin_dtype"), ("Ascend910A", "force_fp32", "force_fp32"),
+    ("Ascend910A", "cube_fp16in_fp32out", "force_fp32"),
+    ("Ascend910A", "allow_fp32_to_fp16", "allow_fp32_to_fp16"),
+    ("Ascend910A", "mixed_float16", "allow_mix_precision"),
+    ("Ascend910A", "fp16", "force_fp16"),
+    ("Ascend910B3", "allow_mix_precision_bf16", "allow_mix_precision_bf16"),
+    ("Ascend910B3", "allow_fp32_to_bf16", "allow_fp32_to_bf16")])
+def test_the_mode_that_is_asked_for_is_in_force(monkeypatch, soc, mode, given) -> None:
+    with imported(monkeypatch, soc=soc) as double:
+        opened(mode, soc)
+        assert double.process.options["precision_mode"] == given
+        assert double.process.options["precision_mode_v2"] is None
+
+
+def test_every_value_is_in_its_field_and_every_key_is_known(double: Double, tmp_path) -> None:
+    types, profile, tuning = (tmp_path / name for name in ("types.txt", "profile", "tuning"))
+    types.write_text("OpType::Softmax:InputDtype:float32,OutputDtype:float32\n")
+    opened(customize_dtypes=str(types), iterations_per_loop=2, profiling_folder=str(profile),
+           data_dump_folder=str(tmp_path), data_dump_step="0|2", autotune_folder=str(tuning))
+    assert double.process.misread == [] and double.process.unknown == []
+    options = double.process.options
+    assert json.loads(options["profiling_options"])["output"] == str(profile)
+    assert (options["profiling_mode"], options["enable_dump"], options["dump_step"],
+            options["aoe_mode"]) == (True, True, "0|2", "2")
+
+
+def test_sessions_are_on_the_npu_but_for_those_of_the_host(double: Double) -> None:
+    device, precision, session = opened()
+    with tf_runtime.open_session(device, precision, on_host=True) as host:
+        host.run(tf.zeros([2]) + 1.0)
+    reports = double.process.sessions
+    assert [report["on_npu"] for report in reports] == [True, False]
+    assert all(report["rewrites_left_on"] == [] for report in reports)
+    session.close()
+
+
+@pytest.mark.parametrize("adapter", ["1.8.0", "1.15.0"])
+def test_rewrites_are_off_whatever_the_release(monkeypatch, adapter) -> None:
+    with imported(monkeypatch, adapter) as double:
+        opened()
+        assert double.process.sessions[0]["rewrites_left_on"] == []
+        assert double.process.sessions[0]["on_npu"]
+
+
+def test_the_device_is_the_one_of_the_rank(double: Double, monkeypatch) -> None:
+    monkeypatch.setenv("ASCEND_DEVICE_ID", "0")
+    precision = precision_of("O0")
+    device = tf_runtime.open_device("npu", Place(0, 1, 3), precision)
+    tf_runtime.open_session(device, precision).run(tf.zeros([2]) + 1.0)
+    assert double.process.device == 3
+
+
+def test_relative_paths_are_those_of_where_the_run_was_started(double: Double, monkeypatch,
+                                                              tmp_path) -> None:
+    (tmp_path / "list.json").write_text('{"black-list": {"to-add": ["Softmax"]}}')
+    monkeypatch.chdir(tmp_path)
+    precision = precision_of("allow_mix_precision")
+    device = tf_runtime.open_device("npu", ALONE, precision,
+                                    NpuOptions(modify_mixlist="list.json"))
+    session = tf_runtime.open_session(device, precision)
+    monkeypatch.chdir("/")
+    session.run(tf.zeros([2]) + 1.0)
+    assert double.process.options["modify_mixlist"] == str(tmp_path / "list.json")
+
+
+# --- steps ---
+
+
+def minimised(device: Any, precision: Any, factor: Any = 2.0, **more: Any) -> Any:
+    """A weight that begins at 1, its step counter, and a step of gradient descent of rate 1."""
+    weight = tf.get_variable("w", [], initializer=tf.ones_initializer(), use_resource=True)
+    counter = tf.train.get_or_create_global_step()
+    step = tf_runtime.minimise(weight * factor, tf.train.GradientDescentOptimizer(1.0), [weight],
+                               device, precision, counter, **more)
+    return weight, counter, step
+
+
+def test_a_step_is_clipped_after_unscaling(double: Double) -> None:
+    device, precision, session = opened("allow_mix_precision")
+    weight, _, step = minimised(device, precision, clip_norm=0.5)
+    session = tf_runtime.open_session(device, precision)
+    session.run(tf.global_variables_initializer())
+    norm, scale, _ = session.run([step.gradient_norm, step.loss_scale, step.train_op])
+    assert (norm, scale, session.run(weight)) == (2.0, 65536.0, 0.5)
+
+
+def test_a_step_that_overflows_is_skipped_and_tells_the_scale_it_used(double: Double) -> None:
+    device, precision, _ = opened("allow_mix_precision")
+    given = tf.placeholder(tf.float32, [])
+    _, counter, step = minimised(device, precision, factor=given)
+    session = tf_runtime.open_session(device, precision)
+    session.run(tf.global_variables_initializer())
+    told = [session.run([step.train_op, step.loss_scale], {given: value})[1]
+            for value in (float("inf"), 1.0, float("inf"), 1.0)]
+    assert told == [65536.0, 32768.0, 32768.0, 16384.0] and session.run(counter) == 2
+
+
+def test_a_static_scale_checks_for_overflow(double: Double) -> None:
+    device, _, _ = opened("allow_mix_precision")
+    precision = with_loss_scale(precision_of("allow_mix_precision"), "128")
+    _, counter, step = minimised(device, precision, factor=float("inf"))
+    session = tf_runtime.open_session(device, precision)
+    session.run(tf.global_variables_initializer())
+    session.run(step.train_op)
+    assert session.run(counter) == 0
+
+
+def test_one_rank_trains_without_hccl(double: Double) -> None:
+    device, precision, _ = opened("allow_mix_precision")
+    _, counter, step = minimised(device, precision)
+    session = tf_runtime.open_session(device, precision)
+    session.run(tf.global_variables_initializer())
+    session.run(step.train_op)
+    assert session.run(counter) == 1 and double.process.way == "none"
+
+
+def test_several_ranks_share_gradients_and_overflow(double: Double, monkeypatch) -> None:
+    device, precision = of_two_ranks(double, monkeypatch, "allow_mix_precision")
+    _, _, step = minimised(device, precision)
+    session = tf_runtime.open_session(device, precision)
+    session.run(tf.global_variables_initializer())
+    session.run(step.train_op)
+    assert double.process.collective.asked == [("allreduce", "sum")] * 2
+
+
+def test_the_mean_of_several_ranks_is_a_mean(double: Double, monkeypatch) -> None:
+    device, precision = of_two_ranks(double, monkeypatch)
+    _, _, step = minimised(device, precision)
+    session = tf_runtime.open_session(device, precision)
+    session.run(tf.global_variables_initializer())
+    assert session.run(step.gradient_norm) == 2.0
+    assert session.run(tf_runtime.mean_in_graph(device, tf.ones([]) * 3.0, "x")) == 3.0
+
+
+def test_ranks_that_nobody_counted_are_refused(double: Double, monkeypatch) -> None:
+    with pytest.raises(ZooError, match="RANK_SIZE"):
+        tf_runtime.open_device("npu", TWO, precision_of("O0"))
+
+
+def test_every_variable_is_broadcast(double: Double, monkeypatch) -> None:
+    device, precision = of_two_ranks(double, monkeypatch)
+    for name, trainable in (("weights", True), ("moving_mean", False)):
+        tf.get_variable(name, [2], initializer=tf.ones_initializer(), trainable=trainable,
+                        use_resource=True)
+    tf.train.get_or_create_global_step()
+    sync = tf_runtime.broadcast_in_graph(device, tf.global_variables())
+    session = tf_runtime.open_session(device, precision)
+    session.run(tf.global_variables_initializer())
+    session.run(sync)
+    assert double.process.collective.asked == [("broadcast", 0)] * 3
+
+
+def test_sums_over_ranks_are_compiled_once(double: Double, monkeypatch) -> None:
+    device, _ = of_two_ranks(double, monkeypatch)
+    before = len(double.process.graphs)
+    sums = [tf_runtime.sum_over_ranks(device, [1.0, number])[1] for number in (2.0, 3.0)]
+    assert sums == [4.0, 6.0] and len(double.process.graphs) == before + 1
+    tf_runtime.close_device(device)
+
+
+def test_the_first_session_of_several_ranks_has_trainings_options(double: Double,
+                                                                 monkeypatch) -> None:
+    device, precision = of_two_ranks(double, monkeypatch, "force_fp16")
+    assert double.process.options["precision_mode"] == "force_fp16"
+    assert double.process.options["hcom_parallel"] is True and double.process.unknown == []
+    tf_runtime.open_session(device, precision).run(tf.zeros([2]) + 1.0)
+    tf_runtime.sum_over_ranks(device, [1.0])
+    assert double.process.ignored == []
+    tf_runtime.close_device(device)
+
+
+def test_under_a_chief_hccl_tells_the_rank(double: Double, monkeypatch) -> None:
+    for name, value in (("CM_CHIEF_IP", "10.0.0.1"), ("CM_CHIEF_PORT", "29999"),
+                        ("CM_CHIEF_DEVICE", "0"), ("CM_WORKER_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    ge = double.module("contract.ge")
+
+    def join(cluster: Any, device: int) -> None:
+        double.process.collective, double.process.rank, double.process.size = Echo(2), 1, 2
+
+    monkeypatch.setattr(ge, "_join", join)
+    device = tf_runtime.open_device("npu", Place(0, 2, 0, numbered_by_hccl=True),
+                                    precision_of("O0"))
+    assert (device.place.rank, device.place.world_size) == (1, 2)
+
+
+# --- loops on the device ---
+
+
+def test_one_run_makes_the_steps_that_were_asked_for(double: Double) -> None:
+    precision = precision_of("O0")
+    device = tf_runtime.open_device("npu", ALONE, precision, NpuOptions(iterations_per_loop=3))
+    iterator = tf.data.make_initializable_iterator(tf.data.Dataset.range(100))
+    value = tf.cast(iterator.get_next(), tf.float32)
+    _, counter, step = minimised(device, precision, factor=value)
+    session = tf_runtime.open_session(device, precision)
+    session.run(tf.global_variables_initializer())
+    session.run(iterator.initializer)
+    session.run(tf_runtime.looped_on_device(device, session, step.train_op))
+    assert session.run(counter) == 3

@@ -1,0 +1,251 @@
+"""The TensorFlow networks train through the launcher on a machine with doubles of npu_bridge.
+
+The numbers are a processor's; what is held to the specification is everything around them.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+
+from common.launch.terminal import Terminal
+from slot_attention.synthetic.scene_layout import SceneSettings
+from slot_attention.synthetic.sprites import SpriteSettings
+from slot_attention.synthetic.writer import Request, write_records
+from tests.ascend_doubles.machine import HERE, AscendMachine
+from tests.ascend_doubles.mutations.runner import copy_checkout
+from tests.rank_tables import one_server, text_of
+
+pytestmark = pytest.mark.tensorflow
+ROOT = Path(__file__).resolve().parents[1]
+COUNTS = {"train": 32, "validation": 8, "test": 8}
+SECONDS = 400.0
+STEPS = 6
+COMMON = ["--seed=3", "--train_steps={}".format(STEPS)]
+SLOTS = ["--num_slots=3", "--batch_size=2", "--evaluation_batch_size=4", "--evaluation_count=8",
+         "--warmup_steps=2", "--log_every=2", "--cache=none", "--evaluate_every=0",
+         "--pictures_every=0", "--data_path={data}"]
+# What each network is launched with: its name, and flags that make the case smoke small.
+NETWORKS: Dict[str, List[str]] = {
+    "slot_attention": SLOTS,
+    "slot_attention/set_prediction": SLOTS + ["--dataset=synthetic_scenes", "--resolution=32"],
+    "protoattend": [
+        "--dataset=synthetic_shapes", "--img_size=12", "--batch_size=4", "--example_cand_size=16",
+        "--eval_cand_size=40", "--evaluation_batch_size=16", "--display_step=2",
+        "--pictures_every=0", "--val_step=0", "--save_step=0"],
+}
+CASE_OF = {"slot_attention/set_prediction": "performance_1p"}
+
+
+class Finished:
+    """What a launch left behind."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.reports = [json.loads(path.read_text())
+                        for path in sorted((folder / "report").glob("process_*.json"))]
+
+    def record(self) -> Dict[str, Any]:
+        """The run's record."""
+        (path,) = (self.folder / "out").rglob("record.json")
+        return json.loads(path.read_text())
+
+    def training(self) -> List[Dict[str, Any]]:
+        """Of each rank, the report of the session that trained, with its graphs."""
+        found = []
+        for report in self.reports:
+            number = max(range(len(report["sessions"])),
+                         key=lambda one, seen=report: len(seen["sessions"][one]["state"]))
+            graphs = [graph for graph in report["graphs"] if graph["session"] == number]
+            found.append(dict(report["sessions"][number], graphs=graphs))
+        return found
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a few scenes of each kind."""
+    folder = tmp_path_factory.mktemp("data")
+    for name, settings in (
+            ("synthetic_sprites", SpriteSettings(image_size=(16, 16), objects=(1, 2))),
+            ("synthetic_scenes", SceneSettings(image_size=(32, 32), objects=(1, 2)))):
+        write_records(folder, Request(name=name, settings=settings, counts=COUNTS), Terminal())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy, since launches leave their logs in the networks' folders."""
+    return copy_checkout(ROOT, tmp_path_factory.mktemp("copy") / "checkout")
+
+
+def launch(checkout: Path, data: Path, folder: Path, network: str, ranks: int, *flags: str,
+           device: str = "npu", **variables: str) -> Finished:
+    """Launches a case of a network in a folder of its own."""
+    machine = AscendMachine(folder / "machine")
+    (folder / "report").mkdir()
+    words = [sys.executable, "-m", "common", "launch", network, CASE_OF.get(network, "smoke"),
+             "--device=" + device, "--ranks={}".format(ranks),
+             "--output_path={}".format(folder / "out")]
+    words += COMMON + [word.format(data=data) for word in NETWORKS[network]] + list(flags)
+    environment = machine.variables(
+        PYTHONPATH="{}:{}".format(HERE / "site", checkout),
+        ASCEND_DOUBLE_REPORT=str(folder / "report"), ASCEND_DOUBLE_DRIFT="1", **variables)
+    launcher = subprocess.Popen(words, cwd=str(folder), env=environment, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        output = launcher.communicate(timeout=SECONDS)[0]
+    except subprocess.TimeoutExpired:
+        launcher.terminate()  # it ends its ranks
+        output = "not done after {:g} s\n{}".format(SECONDS, launcher.communicate()[0])
+    assert launcher.returncode == 0, output[-6000:]
+    return Finished(folder)
+
+
+@pytest.fixture(scope="module", params=[
+    "protoattend", pytest.param("slot_attention", marks=pytest.mark.slow),
+    pytest.param("slot_attention/set_prediction", marks=pytest.mark.slow)])
+def one_rank(request, checkout, data, tmp_path_factory) -> Finished:
+    """A finished run of one rank."""
+    return launch(checkout, data, tmp_path_factory.mktemp("run"), request.param, 1)
+
+
+def test_one_rank_leaves_a_record_that_tells_the_double(one_rank) -> None:
+    record = one_rank.record()
+    assert record["status"] == "complete" and record["progress"]["steps"] == STEPS
+    assert record["device"]["kind"] == "npu"
+    assert "contract double" in record["device"]["name"]
+    assert "1 in the first training step, 0 in later steps" in record["health"]["proof"]
+
+
+def test_one_rank_leaves_a_case_file(one_rank, checkout) -> None:
+    name = one_rank.record()["model"]
+    files = [path for path in checkout.glob("TensorFlow/{}/test/output/**/*_1p_*.log".format(name))
+             if "ActualFPS = " in path.read_text()]
+    assert files
+
+
+def test_one_rank_joins_no_others_and_every_option_is_read(one_rank) -> None:
+    (report,) = one_rank.reports
+    assert (report["way"], report["size"], report["device"]) == ("none", 1, 0)
+    _require_clean(report)
+
+
+def _require_clean(report: Dict[str, Any]) -> None:
+    for name in ("unknown", "misread", "ignored"):
+        assert report[name] == [], name
+    assert report["closed"]
+    assert [session["rewrites_left_on"] for session in report["sessions"]] == [
+        []] * len(report["sessions"])
+
+
+def test_the_precision_mode_in_force_is_that_of_the_record(one_rank) -> None:
+    (report,) = one_rank.reports
+    mode = report["options"]["precision_mode"]
+    assert mode == one_rank.record()["precision"]["mode"]
+    assert report["options"]["precision_mode_v2"] is None
+
+
+def test_nothing_is_compiled_after_the_first_training_step(one_rank) -> None:
+    (training,) = one_rank.training()
+    _require_one_compilation(training)
+
+
+def _require_one_compilation(training: Dict[str, Any]) -> None:
+    (step,) = (graph for graph in training["graphs"] if graph["runs"] == STEPS)
+    between = [graph for graph in training["graphs"]
+               if step["first"] < graph["first"] < step["last"]]
+    assert between == [] and len(training["graphs"]) <= 12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode, scaled", [("force_fp32", False), ("allow_mix_precision", True)])
+def test_the_mode_that_is_asked_for_is_in_force(checkout, data, tmp_path, mode, scaled) -> None:
+    run = launch(checkout, data, tmp_path, "protoattend", 1, "--precision_mode=" + mode)
+    (report,) = run.reports
+    assert report["options"]["precision_mode"] == mode
+    assert any("good_steps" in name for name in run.training()[0]["state"]) is scaled
+
+
+@pytest.mark.slow
+def test_the_flags_of_an_npu_reach_the_session(checkout, data, tmp_path) -> None:
+    run = launch(checkout, data, tmp_path, "protoattend", 1, "--iterations_per_loop=2",
+                 "--data_dump_flag", "--data_dump_step=0|2", "--autotune")
+    (report,) = run.reports
+    _require_clean(report)
+    options = report["options"]
+    assert options["enable_dump"] and options["dump_step"] == "0|2" and options["aoe_mode"] == "2"
+    assert Path(options["dump_path"]).is_dir()
+    assert run.record()["progress"]["steps"] == STEPS
+    (training,) = run.training()
+    assert STEPS // 2 in [graph["runs"] for graph in training["graphs"]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", list(NETWORKS))
+def test_a_step_of_the_processor_is_within_tolerance_on_the_npu(
+        checkout, data, tmp_path, network) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    trusted = launch(checkout, data, tmp_path / "a", network, 1, "--dump_tensors=3", device="cpu")
+    asked = launch(checkout, data, tmp_path / "b", network, 1,
+                   "--dump_from={}".format(trusted.folder / "out"),
+                   "--precision_mode=must_keep_origin_dtype")
+    told = subprocess.run(
+        [sys.executable, "-m", "common", "diverge", "--json", "--a", str(trusted.folder / "out"),
+         "--b", str(asked.folder / "out")], cwd=str(checkout), capture_output=True, text=True,
+        timeout=SECONDS)
+    assert told.returncode == 0, told.stdout[-3000:] + told.stderr
+
+
+# --- several ranks ---
+
+
+def several(checkout: Path, data: Path, folder: Path, network: str, ranks: int,
+            by_table: bool) -> Finished:
+    """A finished run of several ranks, by a rank table or through a chief."""
+    flags = []
+    if by_table:
+        table = folder / "table.json"
+        table.write_text(text_of(one_server(range(ranks))))
+        flags.append("--rank_table={}".format(table))
+    run = launch(checkout, data, folder, network, ranks, *flags, ASCEND_DOUBLE_SECONDS="240")
+    assert len(run.reports) == ranks
+    return run
+
+
+def require_agreement(run: Finished, ranks: int, way: str) -> None:
+    """What holds of every run of several ranks."""
+    assert {(report["way"], report["size"]) for report in run.reports} == {(way, ranks)}
+    pairs = sorted((report["rank"], report["device"]) for report in run.reports)
+    assert pairs == [(rank, rank) for rank in range(ranks)]
+    for report in run.reports:
+        _require_clean(report)
+    states = [training["state"] for training in run.training()]
+    apart = {name for name in states[0] if len({state[name] for state in states}) > 1}
+    assert len(states[0]) > 10 and apart == set()
+    for training in run.training():
+        _require_one_compilation(training)
+
+
+@pytest.mark.slow
+def test_two_ranks_through_a_chief_end_with_the_same_variables(checkout, data, tmp_path) -> None:
+    require_agreement(several(checkout, data, tmp_path, "protoattend", 2, False), 2, "cm")
+
+
+@pytest.mark.slow
+def test_two_ranks_by_a_table_end_with_the_same_variables(checkout, data, tmp_path) -> None:
+    require_agreement(several(checkout, data, tmp_path, "slot_attention", 2, True), 2, "table")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network, by_table", [
+    ("protoattend", True), ("slot_attention", False), ("slot_attention/set_prediction", True)])
+def test_eight_ranks_end_with_the_same_variables(checkout, data, tmp_path, network,
+                                                by_table) -> None:
+    require_agreement(several(checkout, data, tmp_path, network, 8, by_table), 8,
+                      "table" if by_table else "cm")
