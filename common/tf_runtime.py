@@ -9,12 +9,10 @@ import os
 import random
 import re
 import resource
-import socket
-import threading
-import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from common import tf_horovod
 from common.command_line import end_at_once
 from common.devices import (
     OpenedDevice,
@@ -27,7 +25,7 @@ from common.devices import (
     npu_driver,
     npu_name,
 )
-from common.errors import InfrastructureError, UsageError, ZooError
+from common.errors import UsageError, ZooError
 from common.files import write_atomically
 from common.npu_session.options import PLAIN, NpuOptions
 from common.npu_session.parameters import session_parameters
@@ -50,10 +48,6 @@ tf.disable_eager_execution()
 tf.enable_resource_variables()
 
 RENDEZVOUS_SECONDS = 1800.0
-GROWTH_INTERVAL = 2000
-GROWTH_FACTOR = 2.0
-BACKOFF_FACTOR = 0.5
-SMALLEST_SCALE = 1.0
 _NPU_WITH_BFLOAT16 = re.compile(r"910B[1-9]|910_93")
 _SHARE = 1 << 20  # halves of a step number that float32 holds exactly
 # The types that the graph rewrite goes by, under their names before and since TensorFlow 2.4:
@@ -64,7 +58,6 @@ _NARROW_LISTS = {False: ("WHITELIST", "GRAYLIST", "CLEARLIST"),
 _FLOAT32_LIST = {False: "BLACKLIST", True: "DENYLIST"}
 _REWRITE = "TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_{}_{}"
 PROOF_FOLLOWS = "NpuOptimizer with use_off_line in the session ({})"
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 # --- devices ---------------------------------------------------------------------------------
@@ -98,7 +91,7 @@ def capabilities(kind: str, index: int = 0) -> Capabilities:
     """
     version = str(tf.__version__)
     if kind == "npu":
-        _import_npu_bridge()
+        import_npu_bridge()
         name = npu_name()
         return Capabilities(version, name, bfloat16=bool(_NPU_WITH_BFLOAT16.search(name)))
     if kind == "gpu":
@@ -130,7 +123,7 @@ def open_device(kind: str, place: Place, precision: Precision,
     open_one = {"gpu": _open_gpu, "cpu": _open_cpu}[kind]
     device = open_one(place, precision)
     if place.world_size > 1:
-        device = dataclasses.replace(device, held=_join_horovod(place, timeout_seconds))
+        device = dataclasses.replace(device, held=tf_horovod.join(place, timeout_seconds))
     return device
 
 
@@ -224,7 +217,7 @@ def _cuda_version() -> str:
 # --- NPU -------------------------------------------------------------------------------------
 
 
-def _import_npu_bridge() -> Any:
+def import_npu_bridge() -> Any:
     """npu_bridge.npu_init as a module: its star import would shadow tf and os."""
     try:
         import npu_bridge.npu_init as npu_init
@@ -239,13 +232,13 @@ def _import_npu_bridge() -> Any:
 
 
 def _open_npu(place: Place, precision: Precision, options: NpuOptions) -> TensorFlowDevice:
-    npu_init = _import_npu_bridge()
+    npu_init = import_npu_bridge()
     shape = TensorFlowDevice("npu", place.local_rank, place, npu_name(), 1, npu_driver(),
                              "CANN {}".format(cann_version() or "of unknown version"),
                              "{} npu_bridge".format(_framework()), options)
     if place.world_size == 1:
         return shape
-    _require_known_identity(npu_init)
+    require_known_identity(npu_init)
     # The first session fixes the options of the whole process, so it gets training's own.
     held = npu_init.init_resource(config=session_config(shape, precision))
     if place.numbered_by_hccl:
@@ -254,7 +247,7 @@ def _open_npu(place: Place, precision: Precision, options: NpuOptions) -> Tensor
     return dataclasses.replace(shape, place=place, held=("npu",) + tuple(held))
 
 
-def _require_known_identity(npu_init: Any) -> None:
+def require_known_identity(npu_init: Any) -> None:
     """Raises ZooError where npu_bridge would take each of several ranks for the only one."""
     if os.environ.get("RANK_SIZE"):
         return
@@ -397,7 +390,7 @@ def looped_on_device(device: TensorFlowDevice, session: Any, train_op: Any) -> A
     iterations = device.npu_options.iterations_per_loop
     if device.kind != "npu" or iterations == 1:
         return train_op
-    return _import_npu_bridge().util.set_iteration_per_loop(session, train_op, iterations)
+    return import_npu_bridge().util.set_iteration_per_loop(session, train_op, iterations)
 
 
 def memory_peak(device: TensorFlowDevice) -> int:
@@ -461,114 +454,15 @@ def close_device(device: TensorFlowDevice) -> None:
     if not device.held:
         return
     if device.held[0] == "npu":
-        npu_init = _import_npu_bridge()
+        npu_init = import_npu_bridge()
         npu_init.shutdown_resource(*device.held[1:])
         npu_init.close_session(device.held[1])
         return
-    _horovod().shutdown()
+    tf_horovod.horovod_module().shutdown()
     end_at_once("horovod")  # its threads outlive the rendezvous server of rank 0
 
 
 # --- ranks -----------------------------------------------------------------------------------
-
-
-def _horovod() -> Any:
-    try:
-        import horovod.tensorflow as horovod
-    except ImportError as error:
-        raise ZooError("several ranks of TensorFlow on GPU or CPU need Horovod, which {}; install "
-                       "the extra \"horovod\" of this checkout (docs/dependencies.md), or give "
-                       "--ranks 1".format(_why_no_horovod(error))) from error
-    return horovod
-
-
-def _why_no_horovod(error: ImportError) -> str:
-    if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("horovod"):
-        return "is not installed for TensorFlow {}".format(tf.__version__)
-    return "does not load with TensorFlow {} ({})".format(
-        tf.__version__, str(error).splitlines()[0])
-
-
-def _join_horovod(place: Place, timeout_seconds: float) -> Tuple[Any, ...]:
-    horovod = _horovod()
-    server = None
-    if "HOROVOD_RANK" not in os.environ and "OMPI_COMM_WORLD_RANK" not in os.environ:
-        server = _rendezvous(place, timeout_seconds)
-    try:
-        horovod.init()
-    except (RuntimeError, ValueError, ImportError) as error:
-        raise _rendezvous_error(place, " ".join(str(error).split())) from error
-    if horovod.size() != place.world_size:
-        raise InfrastructureError("Horovod sees {} ranks, the launcher {}; start all of them with "
-                                  "one launcher".format(horovod.size(), place.world_size))
-    return ("horovod", server)
-
-
-def _rendezvous(place: Place, timeout_seconds: float) -> Any:
-    """Rank 0 listens at MASTER_ADDR and MASTER_PORT, the others wait for it; returns the server."""
-    address = os.environ.get("MASTER_ADDR") or "127.0.0.1"
-    port = _master_port()
-    server = _serve(address, port) if place.rank == 0 else None
-    if server is None:
-        _wait_for(address, port, place, timeout_seconds)
-    os.environ.update(horovod_variables(place, address, port, os.environ))
-    os.environ.setdefault("HOROVOD_GLOO_TIMEOUT_SECONDS", str(int(timeout_seconds)))
-    return server
-
-
-def _master_port() -> int:
-    text = os.environ.get("MASTER_PORT", "")
-    if not text.isdigit():
-        raise UsageError("several ranks need MASTER_PORT, the port of rank 0 at MASTER_ADDR, and "
-                         "it is {!r}; zoo launch sets both".format(text))
-    return int(text)
-
-
-def horovod_variables(place: Place, address: str, port: int,
-                      environment: Mapping[str, str]) -> Dict[str, str]:
-    """What Horovod's Gloo controller reads, from the identity every launcher gives."""
-    local_size = int(environment.get("LOCAL_WORLD_SIZE") or place.world_size)
-    machine, local_rank = divmod(place.rank, local_size)
-    values = {"HOROVOD_RANK": place.rank, "HOROVOD_SIZE": place.world_size,
-              "HOROVOD_LOCAL_RANK": local_rank, "HOROVOD_LOCAL_SIZE": local_size,
-              "HOROVOD_CROSS_RANK": machine,
-              "HOROVOD_CROSS_SIZE": place.world_size // local_size,
-              "HOROVOD_HOSTNAME": "machine_{}".format(machine), "HOROVOD_CONTROLLER": "gloo",
-              "HOROVOD_CPU_OPERATIONS": "gloo", "HOROVOD_GLOO_RENDEZVOUS_ADDR": address,
-              "HOROVOD_GLOO_RENDEZVOUS_PORT": port}
-    if address in _LOOPBACK and "HOROVOD_GLOO_IFACE" not in environment:
-        values["HOROVOD_GLOO_IFACE"] = "lo"
-    return {name: str(value) for name, value in values.items()}
-
-
-def _serve(address: str, port: int) -> Any:
-    from horovod.runner.http.http_server import RendezvousHandler, RendezvousHTTPServer
-
-    listen = address if address in _LOOPBACK else ""
-    try:
-        server = RendezvousHTTPServer((listen, port), RendezvousHandler, False)
-    except OSError as error:
-        raise InfrastructureError("port {} of {} can't be had ({}); give another --master_port"
-                                  .format(port, address, error.strerror)) from error
-    server.init([])
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
-
-
-def _wait_for(address: str, port: int, place: Place, timeout_seconds: float) -> None:
-    deadline = time.monotonic() + timeout_seconds
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection((address, port), 5.0):
-            return
-        time.sleep(0.05)
-    raise _rendezvous_error(place, "rank 0 did not answer within {:g} s".format(timeout_seconds))
-
-
-def _rendezvous_error(place: Place, why: str) -> InfrastructureError:
-    return InfrastructureError(
-        "rank {} of {} could not join at {} port {}: {}; see the other ranks' logs, --master_addr "
-        "and --master_port".format(place.rank, place.world_size, os.environ.get("MASTER_ADDR"),
-                                   os.environ.get("MASTER_PORT"), why))
 
 
 def sum_in_graph(device: TensorFlowDevice, tensor: Any, name: str) -> Any:
@@ -576,11 +470,11 @@ def sum_in_graph(device: TensorFlowDevice, tensor: Any, name: str) -> Any:
     if device.place.world_size == 1:
         return tensor
     if device.kind == "npu":
-        _import_npu_bridge()
+        import_npu_bridge()
         from npu_bridge.hccl import hccl_ops
 
         return hccl_ops.allreduce(tensor, "sum")
-    horovod = _horovod()
+    horovod = tf_horovod.horovod_module()
     return horovod.allreduce(tensor, op=horovod.Sum, name=name)
 
 
@@ -607,7 +501,8 @@ def _from_first(device: TensorFlowDevice, variable: Any) -> Any:
         from npu_bridge.hccl import hccl_ops
 
         return hccl_ops.broadcast([value], 0)[0]
-    return _horovod().broadcast(value, 0, name="broadcast_" + variable.op.name.replace("/", "_"))
+    name = "broadcast_" + variable.op.name.replace("/", "_")
+    return tf_horovod.horovod_module().broadcast(value, 0, name=name)
 
 
 def sum_over_ranks(device: TensorFlowDevice, numbers: Sequence[float]) -> List[float]:
@@ -665,164 +560,3 @@ def _plain_config(device: TensorFlowDevice) -> Any:
     else:
         config.device_count["GPU"] = 0
     return config
-
-
-# --- training --------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class Minimisation:
-    """One optimizer step: run train_op; the others may be fetched beside it.
-
-    Attributes:
-        train_op: applies the gradients, or skips the step on overflow; a skipped step does not
-            advance global_step.
-        gradient_norm: global norm of the gradients, unscaled, averaged over ranks, before
-            clipping; not finite where the loss scale overflowed.
-        loss_scale: the scale that the step used; None where the loss is not scaled.
-        gradients: (gradient, variable) pairs, the gradients as for the norm.
-    """
-
-    train_op: Any
-    gradient_norm: Any
-    loss_scale: Any
-    gradients: Sequence[Tuple[Any, Any]] = ()
-
-
-def minimise(loss: Any, optimizer: Any, variables: Sequence[Any], device: TensorFlowDevice,
-             precision: Precision, global_step: Any, clip_norm: Optional[float] = None,
-             clip_value: Optional[float] = None, updates: Sequence[Any] = ()) -> Minimisation:
-    """Adds a training step to the graph: unscale, average over ranks, clip, apply.
-
-    Args:
-        loss: float32 scalar, the mean over this rank's batch.
-        optimizer: a tf.train.Optimizer, not wrapped.
-        variables: what to train; those that the loss does not reach are left alone.
-        global_step: advanced by steps that are applied.
-        clip_norm: limit of the gradients' global norm; None leaves them.
-        clip_value: limit of each element's magnitude, after clip_norm; None leaves them.
-        updates: operations to run first, such as batch normalisation's.
-
-    Raises:
-        ValueError: the loss reaches none of the variables.
-    """
-    if device.kind == "npu":
-        return _minimise_on_npu(loss, optimizer, variables, device, precision, global_step,
-                                _Clip(clip_norm, clip_value), updates)
-    scale = _LossScale(precision) if precision.loss_scale_policy != "none" else None
-    pairs = _reached(optimizer.compute_gradients(
-        loss if scale is None else loss * scale.value, var_list=list(variables)))
-    trained = [variable for _, variable in pairs]
-    gradients = [tf.convert_to_tensor(gradient) for gradient, _ in pairs]
-    if scale is not None:
-        gradients = [gradient / scale.value for gradient in gradients]
-    gradients = [mean_in_graph(device, gradient, "gradient_{}".format(number))
-                 for number, gradient in enumerate(gradients)]
-    norm = tf.global_norm(gradients)
-    clipped = _Clip(clip_norm, clip_value).apply(gradients, norm)
-
-    def apply() -> Any:
-        return optimizer.apply_gradients(list(zip(clipped, trained)), global_step=global_step)
-
-    with tf.control_dependencies(list(updates)):
-        pairs = list(zip(gradients, trained))
-        if scale is None:
-            return Minimisation(apply(), norm, None, pairs)
-        return Minimisation(scale.step(apply, tf.is_finite(norm)), norm, scale.before, pairs)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Clip:
-    """Clips gradients by their global norm, then by value."""
-
-    norm: Optional[float]
-    value: Optional[float]
-
-    def apply(self, gradients: Sequence[Any], norm: Any) -> List[Any]:
-        clipped = list(gradients)
-        if self.norm is not None:
-            clipped = tf.clip_by_global_norm(clipped, self.norm, use_norm=norm)[0]
-        if self.value is not None:
-            clipped = [tf.clip_by_value(gradient, -self.value, self.value)
-                       for gradient in clipped]
-        return list(clipped)
-
-
-def _reached(pairs: Sequence[Tuple[Any, Any]]) -> List[Tuple[Any, Any]]:
-    found = [(gradient, variable) for gradient, variable in pairs if gradient is not None]
-    if not found:
-        raise ValueError("the loss reaches none of the {} variables".format(len(pairs)))
-    return found
-
-
-class _LossScale:
-    """A loss scale in two variables, so that checkpoints and broadcasts have it."""
-
-    def __init__(self, precision: Precision) -> None:
-        self._dynamic = precision.loss_scale_policy == "dynamic"
-        with tf.variable_scope("loss_scale"):
-            self._variable = _scalar("scale", tf.float32, float(precision.loss_scale or 1.0))
-            self._good_steps = _scalar("good_steps", tf.int64, 0)
-        self.value = tf.identity(self._variable.read_value())
-        self.before = self.value
-
-    def step(self, apply: Callable[[], Any], finite: Any) -> Any:
-        """Applies where the gradients are finite, and adapts the scale where it is dynamic."""
-        def applied() -> Any:
-            with tf.control_dependencies([apply()]):
-                return tf.constant(True)
-
-        done = tf.cond(finite, applied, lambda: tf.constant(False))
-        if not self._dynamic:
-            return tf.group(done)
-        with tf.control_dependencies([done]):
-            return self._adapt(finite)
-
-    def _adapt(self, finite: Any) -> Any:
-        good = tf.where(finite, self._good_steps.read_value() + 1, tf.zeros([], tf.int64))
-        grows = good >= GROWTH_INTERVAL
-        factor = tf.where(finite, tf.where(grows, GROWTH_FACTOR, 1.0), BACKOFF_FACTOR)
-        return tf.group(
-            self._variable.assign(tf.maximum(SMALLEST_SCALE, self.value * factor)),
-            self._good_steps.assign(tf.where(grows, tf.zeros([], tf.int64), good)))
-
-
-def _scalar(name: str, dtype: Any, value: float) -> Any:
-    return tf.get_variable(name, shape=[], dtype=dtype, trainable=False, use_resource=True,
-                           initializer=tf.constant_initializer(value, dtype=dtype))
-
-
-def _minimise_on_npu(loss: Any, optimizer: Any, variables: Sequence[Any],
-                     device: TensorFlowDevice, precision: Precision, global_step: Any,
-                     clip: _Clip, updates: Sequence[Any]) -> Minimisation:
-    many = device.place.world_size > 1
-    npu_init = _import_npu_bridge()
-    if many:
-        _require_known_identity(npu_init)  # read while the graph is built, and never again
-        optimizer = npu_init.NPUDistributedOptimizer(optimizer)
-    manager = _npu_scale_manager(npu_init, precision)
-    if manager is not None:
-        # With a constant True one rank alone would wait for HCCL; False lets ranks diverge.
-        optimizer = npu_init.NPULossScaleOptimizer(optimizer, manager, is_distributed=many)
-    pairs = _reached(optimizer.compute_gradients(loss, var_list=list(variables)))
-    gradients = [tf.convert_to_tensor(gradient) for gradient, _ in pairs]
-    norm = tf.global_norm(gradients)
-    clipped = clip.apply(gradients, norm)
-    # A copy, made before the step may change the scale: a variable's identity is the variable.
-    scale = None if manager is None else manager.get_loss_scale() * 1.0
-    with tf.control_dependencies(list(updates) + ([] if scale is None else [scale])):
-        train_op = optimizer.apply_gradients(
-            list(zip(clipped, [variable for _, variable in pairs])), global_step=global_step)
-    return Minimisation(train_op, norm, scale,
-                        list(zip(gradients, [variable for _, variable in pairs])))
-
-
-def _npu_scale_manager(npu_init: Any, precision: Precision) -> Any:
-    if precision.loss_scale_policy == "none":
-        return None
-    scale = float(precision.loss_scale or 1.0)
-    if precision.loss_scale_policy == "static":
-        return npu_init.FixedLossScaleManager(scale, enable_overflow_check=True)
-    return npu_init.ExponentialUpdateLossScaleManager(
-        init_loss_scale=scale, incr_every_n_steps=GROWTH_INTERVAL, decr_every_n_nan_or_inf=1,
-        incr_ratio=GROWTH_FACTOR, decr_ratio=BACKOFF_FACTOR)

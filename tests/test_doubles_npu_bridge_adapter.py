@@ -12,6 +12,7 @@ from common.errors import ZooError
 from common.precision import Capabilities, resolve, with_loss_scale
 from common.ranks import ALONE, Place
 from common.tf_runtime import NpuOptions, tf
+from common.tf_training.minimisation import minimise
 from tests.ascend_doubles.fresh_npu_bridge import Double, imported
 from tests.ascend_doubles.npu_bridge_stand_ins import Echo
 
@@ -122,7 +123,7 @@ def minimised(device: Any, precision: Any, factor: Any = 2.0, **more: Any) -> An
     """A weight that begins at 1, its step counter, and a step of gradient descent of rate 1."""
     weight = tf.get_variable("w", [], initializer=tf.ones_initializer(), use_resource=True)
     counter = tf.train.get_or_create_global_step()
-    step = tf_runtime.minimise(weight * factor, tf.train.GradientDescentOptimizer(1.0), [weight],
+    step = minimise(weight * factor, tf.train.GradientDescentOptimizer(1.0), [weight],
                                device, precision, counter, **more)
     return weight, counter, step
 

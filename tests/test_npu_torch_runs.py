@@ -338,15 +338,16 @@ def open_stepper(mode: str, kind: str = "npu", loss_scale: Optional[str] = None,
     """A stepper through the product's adapter, in its order."""
     from common import precision as vocabulary
     from common import torch_runtime as runtime
+    from common import torch_step as stepping
 
     wanted = vocabulary.resolve(mode, "torch", kind, runtime.capabilities(kind))
     if loss_scale is not None:
         wanted = vocabulary.with_loss_scale(wanted, loss_scale)
     device = runtime.open_device(kind, 0, wanted)
     network = runtime.place_model(small_network(), device, wanted)
-    optimizer = runtime.make_sgd(device, wanted, network.parameters(), lr=0.02, momentum=0.9,
+    optimizer = stepping.make_sgd(device, wanted, network.parameters(), lr=0.02, momentum=0.9,
                                  weight_decay=1e-4, nesterov=True)
-    return runtime.make_stepper(network, optimizer, device, wanted, **options), device
+    return stepping.make_stepper(network, optimizer, device, wanted, **options), device
 
 
 def train(stepper: Any, device: Any, steps: int, first: int = 0, spoiled: int = -1) -> List[Any]:
@@ -606,11 +607,12 @@ def test_two_ranks_under_apex_skip_together():
 
 def _skip_together() -> None:
     from common import torch_runtime as runtime
+    from common import torch_step as stepping
 
     rank, device, wanted = rank_with_group()
     network = runtime.place_model(small_network(), device, wanted)
-    optimizer = runtime.make_sgd(device, wanted, network.parameters(), lr=0.02, momentum=0.9)
-    stepper = runtime.make_stepper(network, optimizer, device, wanted, world_size=2)
+    optimizer = stepping.make_sgd(device, wanted, network.parameters(), lr=0.02, momentum=0.9)
+    stepper = stepping.make_stepper(network, optimizer, device, wanted, world_size=2)
     told = train(stepper, device, 3, first=10 * rank, spoiled=11)  # on the second rank only
     assert told[1][1] is True
     alike = [torch.zeros_like(weights_of(stepper)).to(device.device) for _ in range(2)]

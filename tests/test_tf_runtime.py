@@ -13,13 +13,15 @@ from typing import Any, Dict, List
 import numpy
 import pytest
 
-from common import tf_runtime
+from common import tf_horovod, tf_runtime
 from common.errors import InfrastructureError, UsageError, ZooError
 from common.npu_session.options import NpuOptions
 from common.precision import Capabilities, resolve, with_loss_scale
 from common.ranks import ALONE, Place
 from common.tf_runtime import TensorFlowDevice, tf
+from common.tf_training import minimisation
 from common.tf_training.draws import step_seed
+from common.tf_training.minimisation import minimise
 from common.tf_training.optimizers import adam
 from common.tf_training.schedule import warmup_exponential_decay
 
@@ -145,7 +147,7 @@ def run_steps(losses_of: Any, steps: int, precision: Any, **arguments: Any) -> L
     """Trains one number w, begun at 1, by gradient descent of rate 1; returns what it was told."""
     weight = tf.get_variable("w", [], initializer=tf.ones_initializer(), use_resource=True)
     counter = tf.train.get_or_create_global_step()
-    step = tf_runtime.minimise(losses_of(weight), tf.train.GradientDescentOptimizer(1.0),
+    step = minimise(losses_of(weight), tf.train.GradientDescentOptimizer(1.0),
                                [weight], CPU, precision, counter, **arguments)
     told = []
     with tf.Session() as session:
@@ -191,7 +193,7 @@ def test_a_static_scale_skips_and_stays() -> None:
 
 
 def test_a_dynamic_scale_doubles_after_enough_good_steps(monkeypatch) -> None:
-    monkeypatch.setattr(tf_runtime, "GROWTH_INTERVAL", 2)
+    monkeypatch.setattr(minimisation, "GROWTH_INTERVAL", 2)
     told = run_steps(lambda weight: weight, 5, precision_on("gpu", "allow_mix_precision"))
     assert [scale for _, scale, _, _ in told] == [65536.0, 65536.0, 131072.0, 131072.0, 262144.0]
 
@@ -199,7 +201,7 @@ def test_a_dynamic_scale_doubles_after_enough_good_steps(monkeypatch) -> None:
 def test_variables_that_the_loss_does_not_reach_are_left_alone() -> None:
     used, unused = (tf.get_variable(name, [], initializer=tf.ones_initializer())
                     for name in ("used", "unused"))
-    step = tf_runtime.minimise(used * 2.0, tf.train.GradientDescentOptimizer(1.0), [used, unused],
+    step = minimise(used * 2.0, tf.train.GradientDescentOptimizer(1.0), [used, unused],
                                CPU, precision_on("cpu"), tf.train.get_or_create_global_step(),
                                clip_value=20.0)
     with tf.Session() as session:
@@ -212,7 +214,7 @@ def test_updates_run_before_the_gradients_are_applied() -> None:
     weight, seen = (tf.get_variable(name, [], initializer=tf.ones_initializer(),
                                     use_resource=True) for name in ("weight", "seen"))
     update = seen.assign(weight.read_value())
-    step = tf_runtime.minimise(weight * 2.0, tf.train.GradientDescentOptimizer(1.0), [weight], CPU,
+    step = minimise(weight * 2.0, tf.train.GradientDescentOptimizer(1.0), [weight], CPU,
                                precision_on("cpu"), tf.train.get_or_create_global_step(),
                                updates=[update])
     with tf.Session() as session:
@@ -266,7 +268,7 @@ def test_draws_depend_on_seed_step_stream_and_rank_and_on_nothing_else() -> None
 
 
 def test_horovods_variables_follow_from_any_launchers() -> None:
-    found = tf_runtime.horovod_variables(Place(5, 8, 1), "10.0.0.1", 15000,
+    found = tf_horovod.horovod_variables(Place(5, 8, 1), "10.0.0.1", 15000,
                                          {"LOCAL_WORLD_SIZE": "4"})
     assert {name: found["HOROVOD_" + name] for name in (
         "RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE", "CROSS_RANK", "CROSS_SIZE")} == {
@@ -284,7 +286,7 @@ def test_missing_horovod_is_told_with_the_extra(monkeypatch) -> None:
 
 def test_several_ranks_without_a_port_are_told(monkeypatch) -> None:
     monkeypatch.delenv("MASTER_PORT", raising=False)
-    monkeypatch.setattr(tf_runtime, "_horovod", lambda: None)
+    monkeypatch.setattr(tf_horovod, "horovod_module", lambda: None)
     with pytest.raises(UsageError, match="MASTER_PORT"):
         tf_runtime.open_device("cpu", Place(0, 2, 0), precision_on("cpu"))
 
@@ -292,7 +294,7 @@ def test_several_ranks_without_a_port_are_told(monkeypatch) -> None:
 def test_a_first_rank_that_does_not_come_is_told(monkeypatch) -> None:
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     monkeypatch.setenv("MASTER_PORT", "1")
-    monkeypatch.setattr(tf_runtime, "_horovod", lambda: None)
+    monkeypatch.setattr(tf_horovod, "horovod_module", lambda: None)
     with pytest.raises(InfrastructureError, match="rank 1 of 2 could not join at 127.0.0.1 port 1"):
         tf_runtime.open_device("cpu", Place(1, 2, 1), precision_on("cpu"), timeout_seconds=0.2)
 
@@ -364,7 +366,7 @@ def minimise_on_npu(world_size: int, mode: str, scale: Any = None) -> Any:
     precision = precision_on("npu", mode)
     if scale is not None:
         precision = with_loss_scale(precision, scale)
-    return tf_runtime.minimise(weight * 2.0, tf.train.GradientDescentOptimizer(1.0), [weight],
+    return minimise(weight * 2.0, tf.train.GradientDescentOptimizer(1.0), [weight],
                                npu(world_size), precision,
                                tf.train.get_or_create_global_step(), clip_norm=1.0)
 

@@ -17,7 +17,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from common import precision as vocabulary  # noqa: E402
+from common import torch_gradients as gradients  # noqa: E402
 from common import torch_runtime as runtime  # noqa: E402
+from common import torch_step as stepping  # noqa: E402
 from common.errors import InfrastructureError, UsageError, ZooError  # noqa: E402
 from common.versions import version_numbers  # noqa: E402
 
@@ -54,9 +56,9 @@ def stepper_on_cpu(mode="O0", **options):
     precision = cpu_precision(mode)
     device = cpu_device(precision)
     network = runtime.place_model(small_network(), device, precision)
-    optimizer = runtime.make_sgd(device, precision, network.parameters(), lr=0.1, momentum=0.9,
+    optimizer = stepping.make_sgd(device, precision, network.parameters(), lr=0.1, momentum=0.9,
                                  weight_decay=1e-4, nesterov=True)
-    return runtime.make_stepper(network, optimizer, device, precision, **options)
+    return stepping.make_stepper(network, optimizer, device, precision, **options)
 
 
 def train(stepper, steps=4):
@@ -104,7 +106,7 @@ def test_make_sgd_is_the_plain_formula():
     expected, network = small_network(), small_network()
     plain = torch.optim.SGD(expected.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-2,
                             nesterov=True)
-    fast = runtime.make_sgd(cpu_device(), cpu_precision(), network.parameters(), lr=0.1,
+    fast = stepping.make_sgd(cpu_device(), cpu_precision(), network.parameters(), lr=0.1,
                             momentum=0.9, weight_decay=1e-2, nesterov=True)
     images, labels = batch()
     for _ in range(5):
@@ -226,7 +228,7 @@ def free_port():
 RANK = textwrap.dedent("""
     import sys, warnings
     import torch
-    from common import precision, torch_runtime as runtime
+    from common import precision, torch_runtime as runtime, torch_step as stepping
     torch.set_num_threads(1)
     rank, size, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     able = runtime.capabilities("cpu")
@@ -238,8 +240,8 @@ RANK = textwrap.dedent("""
     runtime.seed_everything(5, device)
     network = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.Tanh(), torch.nn.Linear(16, 3))
     network = runtime.place_model(network, device, wanted)
-    optimizer = runtime.make_sgd(device, wanted, network.parameters(), 0.1, 0.9, 1e-4, True)
-    stepper = runtime.make_stepper(network, optimizer, device, wanted, size)
+    optimizer = stepping.make_sgd(device, wanted, network.parameters(), 0.1, 0.9, 1e-4, True)
+    stepper = stepping.make_stepper(network, optimizer, device, wanted, size)
     generator = torch.Generator().manual_seed(1)
     for _ in range(5):
         inputs = torch.randn(8, 8, generator=generator)
@@ -450,8 +452,8 @@ def npu_stepper(mode, version, world_size=1, loss_scale=None, **options):
     if world_size > 1:
         runtime.init_process_group(device, 3, world_size)
     network = runtime.place_model(small_network(), device, wanted)
-    optimizer = runtime.make_sgd(device, wanted, network.parameters(), lr=0.1, momentum=0.9)
-    return runtime.make_stepper(network, optimizer, device, wanted, world_size, **options)
+    optimizer = stepping.make_sgd(device, wanted, network.parameters(), lr=0.1, momentum=0.9)
+    return stepping.make_stepper(network, optimizer, device, wanted, world_size, **options)
 
 
 # --- NPU -------------------------------------------------------------------------------------
@@ -564,9 +566,9 @@ def test_apexs_float32_weights_take_their_place_in_the_first_step(npu, apex):
 def test_a_network_that_is_only_evaluated_is_cast_by_apex(apex, calls):
     precision = precision_for("npu", "O2", "1.8.1", ascend_apex=True)
     network = small_network()
-    runtime.prepare_evaluation(network, precision)
+    stepping.prepare_evaluation(network, precision)
     assert calls.of("amp.initialize")[1] == {"opt_level": "O2"}
-    assert runtime.prepare_evaluation(network, cpu_precision()) is network
+    assert stepping.prepare_evaluation(network, cpu_precision()) is network
 
 
 def test_autocast_on_torch_1_8_takes_no_type(npu, calls):
@@ -681,8 +683,8 @@ def gpu_stepper(mode, loss_scale=None, **options):
         wanted = vocabulary.with_loss_scale(wanted, loss_scale)
     device = runtime.open_device("gpu", 1, wanted)
     network = runtime.place_model(small_network(), device, wanted)
-    optimizer = runtime.make_sgd(device, wanted, network.parameters(), lr=0.05)
-    return runtime.make_stepper(network, optimizer, device, wanted, **options)
+    optimizer = stepping.make_sgd(device, wanted, network.parameters(), lr=0.05)
+    return stepping.make_stepper(network, optimizer, device, wanted, **options)
 
 
 def test_a_gpu_that_torch_cannot_use_is_refused(monkeypatch):
@@ -711,8 +713,8 @@ def test_a_gpu_joins_by_nccl_and_wraps_with_its_own_number(gpu, group, calls):
     device = runtime.open_device("gpu", 1, wanted)
     runtime.init_process_group(device, 1, 2)
     network = small_network()
-    optimizer = runtime.make_sgd(device, wanted, network.parameters(), lr=0.1)
-    runtime.make_stepper(network, optimizer, device, wanted, world_size=2)
+    optimizer = stepping.make_sgd(device, wanted, network.parameters(), lr=0.1)
+    stepping.make_stepper(network, optimizer, device, wanted, world_size=2)
     assert calls.of("init_process_group")[1]["backend"] == "nccl"
     ddp = calls.of("DDP")[1]
     assert (ddp["device_ids"], ddp["broadcast_buffers"]) == ([1], False)
@@ -756,9 +758,9 @@ def test_torch_1_8_gets_the_scaler_and_autocast_of_its_time(monkeypatch, calls):
     monkeypatch.setattr(torch, "__version__", "1.8.1")
     monkeypatch.setattr(torch.cuda.amp, "GradScaler", calls.recorder("GradScaler"))
     monkeypatch.setattr(torch.cuda.amp, "autocast", calls.recorder("autocast"))
-    runtime._grad_scaler("gpu", 128.0)
+    gradients._grad_scaler("gpu", 128.0)
     device = runtime.TorchDevice("gpu", 0, "cuda:0", "", 1, "", "", "")
-    runtime.forward_context(device, precision_for("gpu", "O2", "1.8.1"))
+    stepping.forward_context(device, precision_for("gpu", "O2", "1.8.1"))
     assert calls.of("GradScaler")[1]["init_scale"] == 128.0
     assert calls.of("autocast") == ((), {})
 

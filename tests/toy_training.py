@@ -28,6 +28,7 @@ from common.tf_training.description import (
 from common.tf_training.draws import step_seed
 from common.tf_training.initial_weights import draw_initial_weights
 from common.tf_training.loop import train
+from common.tf_training.minimisation import minimise
 from common.tf_training.optimizers import adam
 from common.tf_training.schedule import warmup_exponential_decay
 
@@ -95,7 +96,7 @@ def build(options: Mapping[str, Any]) -> Any:
         with recording(network) as activations:
             loss = tf.reduce_mean(tf.square(network(features) - wanted))
         rate = warmup_exponential_decay(inputs.step, 0.02, 5, 0.5, 100)
-        step = tf_runtime.minimise(loss, adam(rate), network.trainable_variables, inputs.device,
+        step = minimise(loss, adam(rate), network.trainable_variables, inputs.device,
                                    inputs.precision, inputs.global_step,
                                    clip_norm=options["clip_norm"] or None)
         held_out = tf.reduce_mean(tf.square(network(samples())))

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Optional, Sequence
 
-from common import torch_runtime
+from common import torch_runtime, torch_step
 from common.command_line import run_program
 from common.files import make_folder
 from common.run_events import telling_the_end
@@ -36,13 +36,13 @@ def evaluate_weights(options: Options) -> int:
 
 def _evaluate(session: Session) -> None:
     report = load_weights(session.network, str(session.options.pth_path))
-    network = torch_runtime.prepare_evaluation(session.network, session.precision)
+    network = torch_step.prepare_evaluation(session.network, session.precision)
     with open_run_log(session) as log, telling_the_end(log, StopSignal()):
         log.event("start", **start_event(session, Targets(0, 0, 0), 0))
         began = time.time()
         result = evaluate(
             network, session.test_loader, session.device.device, session.network.num_classes,
-            lambda: torch_runtime.forward_context(session.device, session.precision),
+            lambda: torch_step.forward_context(session.device, session.precision),
             lambda: log.event("heartbeat", what="test"))
         log.event("evaluation", split="test", role="final", epoch=0, step=0, n=result.n,
                   metrics=result.metrics())

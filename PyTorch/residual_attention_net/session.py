@@ -10,13 +10,14 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import torch
 from torch import nn
 
-from common import torch_runtime
+from common import torch_runtime, torch_step
 from common.cards.model_card import read_card
 from common.devices import choose_device, detect
 from common.errors import UsageError
 from common.precision import Precision, default_mode, resolve, with_loss_scale
 from common.ranks import Place, find_place
-from common.torch_runtime import Stepper, TorchDevice
+from common.torch_runtime import TorchDevice
+from common.torch_step import Stepper
 from residual_attention_net.data.datasets import DatasetSplits, SourceOptions, load_dataset
 from residual_attention_net.data.draws import Augmentation
 from residual_attention_net.data.loader import DeviceLoader, EvaluationLoader
@@ -218,12 +219,12 @@ def _of_rank(network: nn.Module, matrices: bool) -> Iterator[nn.Parameter]:
 def open_stepper(session: Session) -> None:
     """Makes optimizer and stepper, after the weights are in place."""
     recipe = session.recipe
-    optimizer = torch_runtime.make_sgd(
+    optimizer = torch_step.make_sgd(
         session.device, session.precision, parameter_groups(session.network, recipe),
         lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay,
         nesterov=True)
     model = _compiled(session.network) if session.options.compile else session.network
-    session.stepper = torch_runtime.make_stepper(
+    session.stepper = torch_step.make_stepper(
         model, optimizer, session.device, session.precision, session.place.world_size,
         max_gradient_norm=session.options.clip_gradient_norm or None)
 

@@ -31,7 +31,7 @@ from common.divergence.dump_format import (
 from common.divergence.flags import dumped_step, open_source
 from common.divergence.writing import keyed, write_dump, write_replayed
 from common.errors import UsageError, ZooError
-from common.torch_runtime import LookAtGradients, StepHealth
+from common.torch_gradients import LookAtGradients, StepHealth
 from residual_attention_net.checkpoint import network_identity
 from residual_attention_net.data.loader import Batch
 from residual_attention_net.session import Session, parameter_groups

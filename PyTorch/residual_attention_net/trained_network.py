@@ -39,9 +39,9 @@ class TrainedNetwork:
 
     def forward_context(self) -> ContextManager[Any]:
         """The context of a forward pass in the precision asked for."""
-        from common import torch_runtime
+        from common import torch_step
 
-        return torch_runtime.forward_context(self.device, self.precision)
+        return torch_step.forward_context(self.device, self.precision)
 
 
 def add_weight_flags(parser: argparse.ArgumentParser, required: bool = True) -> None:
@@ -76,7 +76,7 @@ def open_trained(pth_path: str, network: Optional[str] = None, device_type: str 
     Raises:
         ZooError: no such file, damaged or of another network; a device that can't be had.
     """
-    from common import torch_runtime
+    from common import torch_runtime, torch_step
     from common.ranks import Place
     from residual_attention_net.network.model import build_network
     from residual_attention_net.network.reference_weights import (
@@ -98,7 +98,7 @@ def open_trained(pth_path: str, network: Optional[str] = None, device_type: str 
     built = build_network(**shape)
     report = load_reference_weights(built, weights)
     classes = _stored_classes(content, built.num_classes)
-    placed = torch_runtime.prepare_evaluation(
+    placed = torch_step.prepare_evaluation(
         torch_runtime.place_model(built, device, precision), precision)
     return TrainedNetwork(placed, device, precision, classes, tuple(report.lines()[1:]))
 

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 
-from common import torch_runtime
+from common import torch_gradients, torch_runtime
 from common.errors import ZooError
 from common.run_log import RunLog
 from common.stop_signal import StopSignal
@@ -65,7 +65,7 @@ class _Window:
     """Steps whose losses are still on the device."""
 
     losses: List[torch.Tensor] = dataclasses.field(default_factory=list)
-    healths: List[torch_runtime.StepHealth] = dataclasses.field(default_factory=list)
+    healths: List[torch_gradients.StepHealth] = dataclasses.field(default_factory=list)
     began: float = 0.0
     data_seconds: float = 0.0
 
@@ -149,8 +149,8 @@ class Training:
         window.losses.append(loss.detach())
         self._profiler.step()
 
-    def _optimise(self, batch: Any, look: Optional[torch_runtime.LookAtGradients] = None
-                  ) -> Tuple[torch.Tensor, torch_runtime.StepHealth]:
+    def _optimise(self, batch: Any, look: Optional[torch_gradients.LookAtGradients] = None
+                  ) -> Tuple[torch.Tensor, torch_gradients.StepHealth]:
         """One optimizer step on a batch; returns its loss and what became of it."""
         stepper = self.session.stepper
         stepper.zero_grad()

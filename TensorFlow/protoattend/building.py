@@ -9,6 +9,7 @@ from common.tf_runtime import tf
 from common.tf_training.activations import noted, part, recording
 from common.tf_training.description import Inputs, TrainingGraph
 from common.tf_training.initial_weights import draw_initial_weights
+from common.tf_training.minimisation import minimise
 from common.tf_training.optimizers import adam
 from common.tf_training.stored_weights import FoundCheckpoint
 from protoattend.losses import Losses, cross_entropy, kernel_penalty, sparsity
@@ -78,7 +79,7 @@ def build_training(session: Session, architecture: Architecture,
         if options.l2_weight and not options.freeze_encoder:
             loss += kernel_penalty(network, options.l2_weight)
         rate = learning_rate(session, inputs.step)
-        step = tf_runtime.minimise(
+        step = minimise(
             loss, adam(rate), _trained(network, options.freeze_encoder), inputs.device,
             inputs.precision, inputs.global_step, clip_value=options.gradient_thresh,
             updates=updates)

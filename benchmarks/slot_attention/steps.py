@@ -83,9 +83,9 @@ def _own_trainer(mode: str, case: Case, device_kind: str) -> Trainer:
 
 def _build(case: Case) -> Any:
     """The build function of a task's training, on the parts its entry point uses."""
-    from common import tf_runtime
     from common.tf_training.description import Inputs, TrainingGraph
     from common.tf_training.draws import step_seed
+    from common.tf_training.minimisation import minimise
     from common.tf_training.optimizers import adam
     from common.tf_training.schedule import warmup_exponential_decay
     from slot_attention.scene_passes import drawn_noise
@@ -95,8 +95,8 @@ def _build(case: Case) -> Any:
         seed = step_seed(inputs.seed, inputs.step, "slots")
         loss = loss_of(inputs.batch, drawn_noise(settings, case.batch_size, seed))
         rate = warmup_exponential_decay(inputs.step, 4e-4, 10000, 0.5, 100000)
-        step = tf_runtime.minimise(loss, adam(rate), network.trainable_weights, inputs.device,
-                                   inputs.precision, inputs.global_step)
+        step = minimise(loss, adam(rate), network.trainable_weights, inputs.device,
+                        inputs.precision, inputs.global_step)
         return TrainingGraph(loss, rate, step, network)
     return build
 

@@ -8,7 +8,8 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
 from common.errors import UsageError
 from common.precision import Precision
-from common.tf_runtime import Minimisation, TensorFlowDevice, tf
+from common.tf_runtime import TensorFlowDevice, tf
+from common.tf_training.minimisation import Minimisation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +137,7 @@ class TrainingGraph:
 
     Attributes:
         loss: float32 scalar, the mean over this rank's batch, without loss scale.
-        minimisation: from tf_runtime.minimise.
+        minimisation: from minimisation.minimise.
         network: a Keras layer or model, or tf.Module: attributes name its weights.
         diagnostics: scalars by name, fetched every diagnostics_every steps.
         evaluate, pictures: see Evaluate and Pictures.

@@ -10,6 +10,7 @@ from common.tf_runtime import tf
 from common.tf_training.activations import recording
 from common.tf_training.description import Inputs, TrainingGraph
 from common.tf_training.initial_weights import draw_initial_weights
+from common.tf_training.minimisation import minimise
 from common.tf_training.optimizers import adam
 from slot_attention.diagnostics import discovery_diagnostics
 from slot_attention.losses import reconstruction_loss
@@ -52,7 +53,7 @@ def build_training(session: Session, choice: NetworkChoice) -> Callable[[Inputs]
             found = network(images, noise.get("slots"))
         loss = reconstruction_loss(images, found.combined)
         rate = learning_rate(session, inputs.step)
-        step = tf_runtime.minimise(
+        step = minimise(
             loss, adam(rate), network.trainable_weights, inputs.device, inputs.precision,
             inputs.global_step, clip_norm=session.options.clip_gradient_norm or None)
         passes = _Passes(session, choice, network)

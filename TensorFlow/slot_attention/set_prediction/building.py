@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
-from common import tf_runtime
 from common.pictures.canvas import png_bytes
 from common.tf_runtime import tf
 from common.tf_training.activations import recording
 from common.tf_training.description import Inputs, TrainingGraph
 from common.tf_training.initial_weights import draw_initial_weights
+from common.tf_training.minimisation import minimise
 from common.tf_training.optimizers import adam
 from slot_attention.diagnostics import attention_diagnostics
 from slot_attention.losses import hungarian_huber_loss
@@ -56,7 +56,7 @@ def build_training(session: Session, choice: NetworkChoice) -> Callable[[Inputs]
             found = network(inputs.batch["image"], noise.get("slots"))
             loss = hungarian_huber_loss(targets, found.predictions)
         rate = learning_rate(session, inputs.step)
-        step = tf_runtime.minimise(
+        step = minimise(
             loss, adam(rate), network.trainable_weights, inputs.device, inputs.precision,
             inputs.global_step, clip_norm=session.options.clip_gradient_norm or None)
         passes = _Passes(session, choice, network)

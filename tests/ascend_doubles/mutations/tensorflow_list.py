@@ -300,6 +300,7 @@ _OF_THE_DOUBLE = (
 )
 
 _RUNTIME = "common/tf_runtime.py"
+_MINIMISATION = "common/tf_training/minimisation.py"
 _PARAMETERS = "common/npu_session/parameters.py"
 _OF_THE_PRODUCT = (
     _of_product(
@@ -354,15 +355,15 @@ _OF_THE_PRODUCT = (
         "        pass",
         ("test_the_device_is_the_one_of_the_rank",), "1.6: the priority of device numbers"),
     _of_product(
-        "the_overflow_flag_is_always_shared", _RUNTIME,
+        "the_overflow_flag_is_always_shared", _MINIMISATION,
         "manager, is_distributed=many)", "manager, is_distributed=True)",
         ("test_one_rank_trains_without_hccl",), "1.9: it needs HCCL, even with one rank"),
     _of_product(
-        "the_overflow_flag_is_never_shared", _RUNTIME,
+        "the_overflow_flag_is_never_shared", _MINIMISATION,
         "manager, is_distributed=many)", "manager, is_distributed=False)",
         ("test_several_ranks_share_gradients_and_overflow",), "1.9: ranks would diverge"),
     _of_product(
-        "gradients_are_not_averaged", _RUNTIME,
+        "gradients_are_not_averaged", _MINIMISATION,
         "        optimizer = npu_init.NPUDistributedOptimizer(optimizer)", "        pass",
         ("test_several_ranks_share_gradients_and_overflow",),
         "1.10: the wrapper averages gradients"),
@@ -398,12 +399,12 @@ _OF_THE_PRODUCT = (
         "rank=int(npu_init.get_npu_rank_id()),", "rank=place.local_rank,",
         ("test_under_a_chief_hccl_tells_the_rank",), "2.3: HCCL assigns ranks"),
     _of_product(
-        "a_static_scale_does_not_check", _RUNTIME,
+        "a_static_scale_does_not_check", _MINIMISATION,
         "        return npu_init.FixedLossScaleManager(scale, enable_overflow_check=True)",
         "        return npu_init.FixedLossScaleManager(scale, enable_overflow_check=False)",
         ("test_a_static_scale_checks_for_overflow",), "1.9: False disables the check"),
     _of_product(
-        "the_scale_is_told_after_the_step", _RUNTIME,
+        "the_scale_is_told_after_the_step", _MINIMISATION,
         "    scale = None if manager is None else manager.get_loss_scale() * 1.0\n"
         "    with tf.control_dependencies(list(updates) + ([] if scale is None else [scale])):\n"
         "        train_op = optimizer.apply_gradients(\n"
@@ -418,7 +419,7 @@ _OF_THE_PRODUCT = (
         ("test_a_step_that_overflows_is_skipped_and_tells_the_scale_it_used",),
         "1.9: the step changes the scale"),
     _of_product(
-        "two_bad_steps_for_one", _RUNTIME,
+        "two_bad_steps_for_one", _MINIMISATION,
         "decr_every_n_nan_or_inf=1,", "decr_every_n_nan_or_inf=2,",
         ("test_a_step_that_overflows_is_skipped_and_tells_the_scale_it_used",),
         "1.9: a scale that falls late costs dead steps"),
@@ -429,7 +430,7 @@ _OF_THE_PRODUCT = (
         "1.10: enable_data_pre_proc is one of the four conditions"),
     _of_product(
         "loops_that_are_not_told_to_the_graph", _RUNTIME,
-        "    return _import_npu_bridge().util.set_iteration_per_loop(session, train_op, "
+        "    return import_npu_bridge().util.set_iteration_per_loop(session, train_op, "
         "iterations)",
         "    return train_op",
         ("test_one_run_makes_the_steps_that_were_asked_for",),

@@ -7,6 +7,8 @@ from tests.ascend_doubles.mutations.mutation import Mutation
 DOUBLE = "tests/ascend_doubles/torch_shared/npu_double/"
 APEX = "tests/ascend_doubles/apex/apex/"
 ADAPTER = "common/torch_runtime.py"
+STEP = "common/torch_step.py"
+GRADIENTS = "common/torch_gradients.py"
 TORCH_NPU = "tests/test_doubles_torch_npu.py::"
 APEX_TESTS = "tests/test_doubles_apex.py::"
 RUNS = "tests/test_npu_torch_runs.py::"
@@ -351,14 +353,14 @@ MUTATIONS = (
         why="3.2: ALLOW_CONV_HF32 is on by default"),
     Mutation(
         name="versions_are_compared_as_texts",
-        file=ADAPTER,
-        old="autocast(dtype=dtype) if _torch_version() >= (1, 11) else autocast()",
+        file=STEP,
+        old="autocast(dtype=dtype) if torch_version() >= (1, 11) else autocast()",
         new='autocast(dtype=dtype) if str(torch.__version__) >= "1.11" else autocast()',
         tests=(RUNS + "test_the_optimizer_is_the_one_that_the_package_has",),
         why="3.1: version tests must be numeric"),
     Mutation(
         name="the_scaler_never_checks",
-        file=ADAPTER,
+        file=GRADIENTS,
         old="GradScaler(dynamic=True, **arguments)",
         new="GradScaler(dynamic=False, **arguments)",
         tests=(RUNS + "test_an_overflow_is_skipped_seen_and_halves_a_dynamic_scale",
@@ -366,30 +368,30 @@ MUTATIONS = (
         why="3.4: dynamic=False checks nothing"),
     Mutation(
         name="fused_gradients_are_set_to_none",
-        file=ADAPTER,
+        file=STEP,
         old=(
-            "        if not (_is_npu_fused(self.optimizer) or "
+            "        if not (is_npu_fused(self.optimizer) or "
             "self._precision.apex_opt_level is not None):"),
         new="        if True:",
         tests=(RUNS + "test_gradients_keep_their_buffers_in_a_fused_optimizer",),
         why="3.6: no set_to_none=True"),
     Mutation(
         name="fused_gradients_are_zeroed_too_early",
-        file=ADAPTER,
+        file=STEP,
         old="        elif self._has_gradients():",
         new="        else:",
         tests=(RUNS + "test_mixed_precision_moves_every_weight_and_keeps_close_to_float32",),
         why="3.6: what has no gradient at the first zero_grad is left out"),
     Mutation(
         name="the_fused_clip_gets_no_norm_type",
-        file=ADAPTER,
+        file=GRADIENTS,
         old="(self._max_norm, 2.0)",
         new="(self._max_norm)",
         tests=(RUNS + "test_gradients_are_clipped_by_their_norm",),
         why="3.6: clip_grad_norm_fused_(max_norm, norm_type)"),
     Mutation(
         name="apex_after_ddp_in_the_adapter",
-        file=ADAPTER,
+        file=STEP,
         old="model, optimizer = amp.initialize(model, optimizer, opt_level",
         new=(
             "model, optimizer = amp.initialize(\n"
@@ -400,7 +402,7 @@ MUTATIONS = (
         why="4: amp.initialize, then DDP"),
     Mutation(
         name="apex_gets_its_scale_as_a_text",
-        file=ADAPTER,
+        file=GRADIENTS,
         old='return "dynamic" if dynamic else float(precision.loss_scale or 1.0)',
         new='return "dynamic" if dynamic else str(precision.loss_scale or 1.0)',
         tests=(RUNS + "test_apex_takes_a_static_scale",
@@ -408,14 +410,14 @@ MUTATIONS = (
         why="4: a number, not a string"),
     Mutation(
         name="masters_are_not_restored",
-        file=ADAPTER,
+        file=GRADIENTS,
         old="            self._take_over()\n",
         new="",
         tests=(RUNS + "test_apexs_float32_weights_are_part_of_a_checkpoint",),
         why="4: O2's float32 weights are in no state_dict"),
     Mutation(
         name="ddp_without_its_device",
-        file=ADAPTER,
+        file=STEP,
         old='        arguments["device_ids"] = [device.index]\n',
         new="        pass\n",
         tests=(RUNS + "test_two_ranks_average_their_gradients_and_skip_together",),
@@ -437,7 +439,7 @@ MUTATIONS = (
         why="4: NVIDIA's apex has no NpuFusedSGD"),
     Mutation(
         name="optimizers_are_taken_for_granted",
-        file=ADAPTER,
+        file=STEP,
         old=(
             "    try:\n"
             "        import torch_npu.optim\n"

@@ -1,0 +1,126 @@
+"""Horovod for the TensorFlow adapter: how ranks on GPUs and processors meet."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from typing import Any, Dict, Mapping, Tuple
+
+from common.errors import InfrastructureError, UsageError, ZooError
+from common.ranks import Place
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def horovod_module() -> Any:
+    """horovod.tensorflow; ZooError says how to install it."""
+    try:
+        import horovod.tensorflow as horovod
+    except ImportError as error:
+        raise ZooError("several ranks of TensorFlow on GPU or CPU need Horovod, which {}; install "
+                       "the extra \"horovod\" of this checkout (docs/dependencies.md), or give "
+                       "--ranks 1".format(_why_no_horovod(error))) from error
+    return horovod
+
+
+def _why_no_horovod(error: ImportError) -> str:
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("horovod"):
+        return "is not installed for TensorFlow {}".format(_tensorflow_version())
+    return "does not load with TensorFlow {} ({})".format(
+        _tensorflow_version(), str(error).splitlines()[0])
+
+
+def join(place: Place, timeout_seconds: float) -> Tuple[Any, ...]:
+    """Meets the other ranks; returns what must be kept open until the device is closed.
+
+    Raises:
+        UsageError, InfrastructureError: no port, another number of ranks, or they did not come.
+    """
+    horovod = horovod_module()
+    server = None
+    if "HOROVOD_RANK" not in os.environ and "OMPI_COMM_WORLD_RANK" not in os.environ:
+        server = _rendezvous(place, timeout_seconds)
+    try:
+        horovod.init()
+    except (RuntimeError, ValueError, ImportError) as error:
+        raise _rendezvous_error(place, " ".join(str(error).split())) from error
+    if horovod.size() != place.world_size:
+        raise InfrastructureError("Horovod sees {} ranks, the launcher {}; start all of them with "
+                                  "one launcher".format(horovod.size(), place.world_size))
+    return ("horovod", server)
+
+
+def _rendezvous(place: Place, timeout_seconds: float) -> Any:
+    """Rank 0 listens at MASTER_ADDR and MASTER_PORT, the others wait for it; returns the server."""
+    address = os.environ.get("MASTER_ADDR") or "127.0.0.1"
+    port = _master_port()
+    server = _serve(address, port) if place.rank == 0 else None
+    if server is None:
+        _wait_for(address, port, place, timeout_seconds)
+    os.environ.update(horovod_variables(place, address, port, os.environ))
+    os.environ.setdefault("HOROVOD_GLOO_TIMEOUT_SECONDS", str(int(timeout_seconds)))
+    return server
+
+
+def _master_port() -> int:
+    text = os.environ.get("MASTER_PORT", "")
+    if not text.isdigit():
+        raise UsageError("several ranks need MASTER_PORT, the port of rank 0 at MASTER_ADDR, and "
+                         "it is {!r}; zoo launch sets both".format(text))
+    return int(text)
+
+
+def horovod_variables(place: Place, address: str, port: int,
+                      environment: Mapping[str, str]) -> Dict[str, str]:
+    """What Horovod's Gloo controller reads, from the identity every launcher gives."""
+    local_size = int(environment.get("LOCAL_WORLD_SIZE") or place.world_size)
+    machine, local_rank = divmod(place.rank, local_size)
+    values = {"HOROVOD_RANK": place.rank, "HOROVOD_SIZE": place.world_size,
+              "HOROVOD_LOCAL_RANK": local_rank, "HOROVOD_LOCAL_SIZE": local_size,
+              "HOROVOD_CROSS_RANK": machine,
+              "HOROVOD_CROSS_SIZE": place.world_size // local_size,
+              "HOROVOD_HOSTNAME": "machine_{}".format(machine), "HOROVOD_CONTROLLER": "gloo",
+              "HOROVOD_CPU_OPERATIONS": "gloo", "HOROVOD_GLOO_RENDEZVOUS_ADDR": address,
+              "HOROVOD_GLOO_RENDEZVOUS_PORT": port}
+    if address in _LOOPBACK and "HOROVOD_GLOO_IFACE" not in environment:
+        values["HOROVOD_GLOO_IFACE"] = "lo"
+    return {name: str(value) for name, value in values.items()}
+
+
+def _serve(address: str, port: int) -> Any:
+    from horovod.runner.http.http_server import RendezvousHandler, RendezvousHTTPServer
+
+    listen = address if address in _LOOPBACK else ""
+    try:
+        server = RendezvousHTTPServer((listen, port), RendezvousHandler, False)
+    except OSError as error:
+        raise InfrastructureError("port {} of {} can't be had ({}); give another --master_port"
+                                  .format(port, address, error.strerror)) from error
+    server.init([])
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def _wait_for(address: str, port: int, place: Place, timeout_seconds: float) -> None:
+    deadline = time.monotonic() + timeout_seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection((address, port), 5.0):
+            return
+        time.sleep(0.05)
+    raise _rendezvous_error(place, "rank 0 did not answer within {:g} s".format(timeout_seconds))
+
+
+def _rendezvous_error(place: Place, why: str) -> InfrastructureError:
+    return InfrastructureError(
+        "rank {} of {} could not join at {} port {}: {}; see the other ranks' logs, --master_addr "
+        "and --master_port".format(place.rank, place.world_size, os.environ.get("MASTER_ADDR"),
+                                   os.environ.get("MASTER_PORT"), why))
+
+
+def _tensorflow_version() -> str:
+    import tensorflow
+
+    return str(tensorflow.__version__)

@@ -1,0 +1,178 @@
+"""A training step's operation: unscale, average over ranks, clip, apply or skip."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Callable, List, Optional, Sequence, Tuple
+
+from common.precision import Precision
+from common.tf_runtime import (
+    TensorFlowDevice,
+    import_npu_bridge,
+    mean_in_graph,
+    require_known_identity,
+    tf,
+)
+
+GROWTH_INTERVAL = 2000
+GROWTH_FACTOR = 2.0
+BACKOFF_FACTOR = 0.5
+SMALLEST_SCALE = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Minimisation:
+    """One optimizer step: run train_op; the others may be fetched beside it.
+
+    Attributes:
+        train_op: applies the gradients, or skips the step on overflow; a skipped step does not
+            advance global_step.
+        gradient_norm: global norm of the gradients, unscaled, averaged over ranks, before
+            clipping; not finite where the loss scale overflowed.
+        loss_scale: the scale that the step used; None where the loss is not scaled.
+        gradients: (gradient, variable) pairs, the gradients as for the norm.
+    """
+
+    train_op: Any
+    gradient_norm: Any
+    loss_scale: Any
+    gradients: Sequence[Tuple[Any, Any]] = ()
+
+
+def minimise(loss: Any, optimizer: Any, variables: Sequence[Any], device: TensorFlowDevice,
+             precision: Precision, global_step: Any, clip_norm: Optional[float] = None,
+             clip_value: Optional[float] = None, updates: Sequence[Any] = ()) -> Minimisation:
+    """Adds a training step to the graph: unscale, average over ranks, clip, apply.
+
+    Args:
+        loss: float32 scalar, the mean over this rank's batch.
+        optimizer: a tf.train.Optimizer, not wrapped.
+        variables: what to train; those that the loss does not reach are left alone.
+        global_step: advanced by steps that are applied.
+        clip_norm: limit of the gradients' global norm; None leaves them.
+        clip_value: limit of each element's magnitude, after clip_norm; None leaves them.
+        updates: operations to run first, such as batch normalisation's.
+
+    Raises:
+        ValueError: the loss reaches none of the variables.
+    """
+    if device.kind == "npu":
+        return _minimise_on_npu(loss, optimizer, variables, device, precision, global_step,
+                                _Clip(clip_norm, clip_value), updates)
+    scale = _LossScale(precision) if precision.loss_scale_policy != "none" else None
+    pairs = _reached(optimizer.compute_gradients(
+        loss if scale is None else loss * scale.value, var_list=list(variables)))
+    trained = [variable for _, variable in pairs]
+    gradients = [tf.convert_to_tensor(gradient) for gradient, _ in pairs]
+    if scale is not None:
+        gradients = [gradient / scale.value for gradient in gradients]
+    gradients = [mean_in_graph(device, gradient, "gradient_{}".format(number))
+                 for number, gradient in enumerate(gradients)]
+    norm = tf.global_norm(gradients)
+    clipped = _Clip(clip_norm, clip_value).apply(gradients, norm)
+
+    def apply() -> Any:
+        return optimizer.apply_gradients(list(zip(clipped, trained)), global_step=global_step)
+
+    with tf.control_dependencies(list(updates)):
+        pairs = list(zip(gradients, trained))
+        if scale is None:
+            return Minimisation(apply(), norm, None, pairs)
+        return Minimisation(scale.step(apply, tf.is_finite(norm)), norm, scale.before, pairs)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Clip:
+    """Clips gradients by their global norm, then by value."""
+
+    norm: Optional[float]
+    value: Optional[float]
+
+    def apply(self, gradients: Sequence[Any], norm: Any) -> List[Any]:
+        clipped = list(gradients)
+        if self.norm is not None:
+            clipped = tf.clip_by_global_norm(clipped, self.norm, use_norm=norm)[0]
+        if self.value is not None:
+            clipped = [tf.clip_by_value(gradient, -self.value, self.value)
+                       for gradient in clipped]
+        return list(clipped)
+
+
+def _reached(pairs: Sequence[Tuple[Any, Any]]) -> List[Tuple[Any, Any]]:
+    found = [(gradient, variable) for gradient, variable in pairs if gradient is not None]
+    if not found:
+        raise ValueError("the loss reaches none of the {} variables".format(len(pairs)))
+    return found
+
+
+class _LossScale:
+    """A loss scale in two variables, so that checkpoints and broadcasts have it."""
+
+    def __init__(self, precision: Precision) -> None:
+        self._dynamic = precision.loss_scale_policy == "dynamic"
+        with tf.variable_scope("loss_scale"):
+            self._variable = _scalar("scale", tf.float32, float(precision.loss_scale or 1.0))
+            self._good_steps = _scalar("good_steps", tf.int64, 0)
+        self.value = tf.identity(self._variable.read_value())
+        self.before = self.value
+
+    def step(self, apply: Callable[[], Any], finite: Any) -> Any:
+        """Applies where the gradients are finite, and adapts the scale where it is dynamic."""
+        def applied() -> Any:
+            with tf.control_dependencies([apply()]):
+                return tf.constant(True)
+
+        done = tf.cond(finite, applied, lambda: tf.constant(False))
+        if not self._dynamic:
+            return tf.group(done)
+        with tf.control_dependencies([done]):
+            return self._adapt(finite)
+
+    def _adapt(self, finite: Any) -> Any:
+        good = tf.where(finite, self._good_steps.read_value() + 1, tf.zeros([], tf.int64))
+        grows = good >= GROWTH_INTERVAL
+        factor = tf.where(finite, tf.where(grows, GROWTH_FACTOR, 1.0), BACKOFF_FACTOR)
+        return tf.group(
+            self._variable.assign(tf.maximum(SMALLEST_SCALE, self.value * factor)),
+            self._good_steps.assign(tf.where(grows, tf.zeros([], tf.int64), good)))
+
+
+def _scalar(name: str, dtype: Any, value: float) -> Any:
+    return tf.get_variable(name, shape=[], dtype=dtype, trainable=False, use_resource=True,
+                           initializer=tf.constant_initializer(value, dtype=dtype))
+
+
+def _minimise_on_npu(loss: Any, optimizer: Any, variables: Sequence[Any],
+                     device: TensorFlowDevice, precision: Precision, global_step: Any,
+                     clip: _Clip, updates: Sequence[Any]) -> Minimisation:
+    many = device.place.world_size > 1
+    npu_init = import_npu_bridge()
+    if many:
+        require_known_identity(npu_init)  # read while the graph is built, and never again
+        optimizer = npu_init.NPUDistributedOptimizer(optimizer)
+    manager = _npu_scale_manager(npu_init, precision)
+    if manager is not None:
+        # With a constant True one rank alone would wait for HCCL; False lets ranks diverge.
+        optimizer = npu_init.NPULossScaleOptimizer(optimizer, manager, is_distributed=many)
+    pairs = _reached(optimizer.compute_gradients(loss, var_list=list(variables)))
+    gradients = [tf.convert_to_tensor(gradient) for gradient, _ in pairs]
+    norm = tf.global_norm(gradients)
+    clipped = clip.apply(gradients, norm)
+    # A copy, made before the step may change the scale: a variable's identity is the variable.
+    scale = None if manager is None else manager.get_loss_scale() * 1.0
+    with tf.control_dependencies(list(updates) + ([] if scale is None else [scale])):
+        train_op = optimizer.apply_gradients(
+            list(zip(clipped, [variable for _, variable in pairs])), global_step=global_step)
+    return Minimisation(train_op, norm, scale,
+                        list(zip(gradients, [variable for _, variable in pairs])))
+
+
+def _npu_scale_manager(npu_init: Any, precision: Precision) -> Any:
+    if precision.loss_scale_policy == "none":
+        return None
+    scale = float(precision.loss_scale or 1.0)
+    if precision.loss_scale_policy == "static":
+        return npu_init.FixedLossScaleManager(scale, enable_overflow_check=True)
+    return npu_init.ExponentialUpdateLossScaleManager(
+        init_loss_scale=scale, incr_every_n_steps=GROWTH_INTERVAL, decr_every_n_nan_or_inf=1,
+        incr_ratio=GROWTH_FACTOR, decr_ratio=BACKOFF_FACTOR)
