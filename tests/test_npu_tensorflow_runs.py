@@ -1,4 +1,4 @@
-"""The TensorFlow networks train through the launcher on a machine with doubles of npu_bridge.
+"""The TensorFlow networks train by their scripts on a machine with doubles of npu_bridge.
 
 The numbers are a processor's; what is held to the specification is everything around them.
 """
@@ -6,6 +6,7 @@ The numbers are a processor's; what is held to the specification is everything a
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,9 @@ NETWORKS: Dict[str, List[str]] = {
         "--pictures_every=0", "--val_step=0", "--save_step=0"],
 }
 CASE_OF = {"slot_attention/set_prediction": "performance_1p"}
+# What the scripts of the ModelZoo's contract are told beside that.
+OF_THE_SCRIPT = {"slot_attention": ["--task=object_discovery", "--dataset=synthetic_sprites"],
+                 "slot_attention/set_prediction": ["--task=set_prediction"], "protoattend": []}
 
 
 class Finished:
@@ -80,21 +84,27 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy, since launches leave their logs in the networks' folders."""
-    return copy_checkout(ROOT, tmp_path_factory.mktemp("copy") / "checkout")
+    copy = copy_checkout(ROOT, tmp_path_factory.mktemp("copy") / "checkout")
+    shutil.copytree(str(ROOT / "scripts"), str(copy / "scripts"))
+    return copy
 
 
 def launch(checkout: Path, data: Path, folder: Path, network: str, ranks: int, *flags: str,
-           device: str = "npu", **variables: str) -> Finished:
-    """Launches a case of a network in a folder of its own."""
+           device: str = "npu", script: str = "", **variables: str) -> Finished:
+    """Launches a case of a network, or one of its scripts, in a folder of its own."""
     machine = AscendMachine(folder / "machine")
     (folder / "report").mkdir()
     words = [sys.executable, "-m", "common", "launch", network, CASE_OF.get(network, "smoke"),
-             "--device=" + device, "--ranks={}".format(ranks),
-             "--output_path={}".format(folder / "out")]
-    words += COMMON + [word.format(data=data) for word in NETWORKS[network]] + list(flags)
+             "--ranks={}".format(ranks)]
+    if script:
+        path = checkout / "TensorFlow" / network.split("/")[0] / "test" / (script + ".sh")
+        words = ["bash", str(path)] + OF_THE_SCRIPT[network]
+    words += ["--device=" + device, "--output_path={}".format(folder / "out")] + COMMON
+    words += [word.format(data=data) for word in NETWORKS[network]] + list(flags)
     environment = machine.variables(
         PYTHONPATH="{}:{}".format(HERE / "site", checkout),
-        ASCEND_DOUBLE_REPORT=str(folder / "report"), ASCEND_DOUBLE_DRIFT="1", **variables)
+        ASCEND_DOUBLE_REPORT=str(folder / "report"), ASCEND_DOUBLE_DRIFT="1",
+        ZOO_PYTHON=sys.executable, **variables)
     launcher = subprocess.Popen(words, cwd=str(folder), env=environment, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
@@ -110,8 +120,9 @@ def launch(checkout: Path, data: Path, folder: Path, network: str, ranks: int, *
     "protoattend", pytest.param("slot_attention", marks=pytest.mark.slow),
     pytest.param("slot_attention/set_prediction", marks=pytest.mark.slow)])
 def one_rank(request, checkout, data, tmp_path_factory) -> Finished:
-    """A finished run of one rank."""
-    return launch(checkout, data, tmp_path_factory.mktemp("run"), request.param, 1)
+    """A finished run of one rank, by the network's script."""
+    return launch(checkout, data, tmp_path_factory.mktemp("run"), request.param, 1,
+                  script="train_full_1p")
 
 
 def test_one_rank_leaves_a_record_that_tells_the_double(one_rank) -> None:
@@ -206,14 +217,15 @@ def test_a_step_of_the_processor_is_within_tolerance_on_the_npu(
 
 
 def several(checkout: Path, data: Path, folder: Path, network: str, ranks: int,
-            by_table: bool) -> Finished:
+            by_table: bool, script: str = "") -> Finished:
     """A finished run of several ranks, by a rank table or through a chief."""
     flags = []
     if by_table:
         table = folder / "table.json"
         table.write_text(text_of(one_server(range(ranks))))
         flags.append("--rank_table={}".format(table))
-    run = launch(checkout, data, folder, network, ranks, *flags, ASCEND_DOUBLE_SECONDS="240")
+    run = launch(checkout, data, folder, network, ranks, *flags, script=script,
+                 ASCEND_DOUBLE_SECONDS="240")
     assert len(run.reports) == ranks
     return run
 
@@ -245,7 +257,7 @@ def test_two_ranks_by_a_table_end_with_the_same_variables(checkout, data, tmp_pa
 @pytest.mark.slow
 @pytest.mark.parametrize("network, by_table", [
     ("protoattend", True), ("slot_attention", False), ("slot_attention/set_prediction", True)])
-def test_eight_ranks_end_with_the_same_variables(checkout, data, tmp_path, network,
-                                                by_table) -> None:
-    require_agreement(several(checkout, data, tmp_path, network, 8, by_table), 8,
-                      "table" if by_table else "cm")
+def test_the_script_for_eight_devices_ends_with_the_same_variables(
+        checkout, data, tmp_path, network, by_table) -> None:
+    run = several(checkout, data, tmp_path, network, 8, by_table, "train_full_8p")
+    require_agreement(run, 8, "table" if by_table else "cm")

@@ -77,8 +77,8 @@ class Server:
         self._runs = 0
 
     def start(self, case: str, *flags: str, output: Optional[Path] = None, apex: bool = True,
-              package: str = "", device: str = "npu") -> Any:
-        """Starts a launch; (process, run folder, folder of what the double notes)."""
+              package: str = "", device: str = "npu", script: bool = False) -> Any:
+        """Starts a case, or the script of that name; (process, run folder, the double's notes)."""
         self._runs += 1
         noted = self.root / "noted_{}".format(self._runs)
         noted.mkdir()
@@ -86,10 +86,12 @@ class Server:
         packages = [HERE / "torch_npu_{}".format(generation())] + [HERE / "apex"] * apex
         variables = self.machine.variables(
             *packages, ASCEND_DOUBLE_REPORT=str(noted), ZOO_ROOT=str(self.root / "zoo"),
+            ZOO_PYTHON=sys.executable,
             ASCEND_DOUBLE_TORCH_NPU=package or (
                 NEW_OPTIMIZERS if generation() == 1 else PACKAGE_OF_2))
-        command = [sys.executable, "-m", "common", "launch", MODEL, case, "--device", device,
-                   "--output_path", str(folder)] + list(flags)
+        command = ["bash", str(FOLDER / "test" / (case + ".sh"))] if script \
+            else [sys.executable, "-m", "common", "launch", MODEL, case]
+        command += ["--device", device, "--output_path", str(folder)] + list(flags)
         process = subprocess.Popen(command, cwd=str(self.root), env=variables,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, universal_newlines=True)
@@ -310,9 +312,17 @@ def _kill_rank_0_after(steps: int, folder: Path, noted: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_script_for_one_device_trains(server):
+    run = server.launch("train_full_1p", *TRAINING, script=True)
+    assert run.code == 0, run.output
+    assert run.record["case"] == "full_1p" and run.record["status"] == "complete"
+    assert run.noted("init_process_group") == []
+
+
+@pytest.mark.slow
 def test_eight_ranks_train_together(server):
-    run = server.launch("smoke", *SMALL, "--batch_size", "8", "--train_epochs", "2",
-                        "--limit_train", "128", "--ranks", "8")
+    run = server.launch("train_full_8p", *SMALL, "--batch_size", "8", "--train_epochs", "2",
+                        "--limit_train", "128", script=True)
     assert run.code == 0, run.output
     assert sorted(run.events) == list(range(8))
     assert [run.events[rank][0]["index"] for rank in range(8)] == list(range(8))
