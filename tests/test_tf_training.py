@@ -59,8 +59,8 @@ def assert_same_bits(one: Path, other: Path) -> None:
 
 
 def start(folder: Path, steps: int, *words: str, **environment: str) -> Any:
-    variables = dict(os.environ, PYTHONPATH=str(SCRIPT.parents[1]), OMP_NUM_THREADS="1",
-                     TF_CPP_MIN_LOG_LEVEL="3", **environment)
+    variables = dict({**os.environ, "OMP_NUM_THREADS": "1", **environment},
+                     PYTHONPATH=str(SCRIPT.parents[1]), TF_CPP_MIN_LOG_LEVEL="3")
     return subprocess.Popen([sys.executable, str(SCRIPT), str(folder), str(steps)] + list(words),
                             env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
@@ -287,7 +287,8 @@ def test_steps_say_how_long_they_waited_for_data(tmp_path: Path) -> None:
 
 
 def test_slow_data_are_seen_as_waiting(tmp_path: Path) -> None:
-    run_toy(tmp_path, 20, slow_data=0.05)
+    # With one thread the pipeline's own sleep may keep the step from looking at the clock.
+    assert start(tmp_path, 20, "slow_data=0.05", OMP_NUM_THREADS="2").wait() == 0
     waits = [event["data_seconds"] for event in events(tmp_path, "step")[4:]]
     assert sum(waits) / len(waits) > 0.025
 
