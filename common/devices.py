@@ -168,6 +168,11 @@ def npu_name() -> str:
         return "Ascend" + match.group(1) if match else "Ascend NPU"
 
 
+def npu_has_bfloat16(name: str) -> bool:
+    """Whether a chip of that name computes in bfloat16: those after the 910A do."""
+    return re.search(r"910B[1-9]|910_93", name) is not None
+
+
 def cann_version(root: Path = Path("/"),
                  environment: Optional[Mapping[str, str]] = None) -> str:
     """The version of the CANN toolkit in use (else of the default one), "" where there is none."""

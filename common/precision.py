@@ -13,6 +13,10 @@ from common.versions import version_numbers
 INITIAL_DYNAMIC_SCALE = 65536.0
 STATIC_SCALE_OF_HALF_WEIGHTS = 128.0
 SMALLEST_LOSS_SCALE = 1.0
+# Of a dynamic loss scale: steps without overflow until it grows, and by how much it changes.
+GROWTH_INTERVAL = 2000
+GROWTH_FACTOR = 2.0
+BACKOFF_FACTOR = 0.5
 PAGE = "docs/precision.md"
 
 

@@ -6,7 +6,6 @@ import os
 import re
 import resource
 import shutil
-import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from common.datasets.catalogue import read_catalogue
 from common.datasets.place import ABSENT, presence
 from common.devices import Machine, cann_version, detect, read_text, run_command
 from common.launch.ascend_environment import PLUGIN_PACKAGES, find_scripts
+from common.launch.ports import is_free
 
 HCCL_PORTS = 16
 HCCL_FIRST_PORT = 60000
@@ -114,17 +114,7 @@ def _busy_ports(environment: Mapping[str, str]) -> Tuple[int, ...]:
     text = environment.get("HCCL_IF_BASE_PORT", "")
     first = int(text) if text.isdigit() else HCCL_FIRST_PORT
     return tuple(port for port in range(first, min(first + HCCL_PORTS, 65536))
-                 if not _is_free(port))
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("", port))
-        except OSError:
-            return False
-    return True
+                 if not is_free(port))
 
 
 def installed_packages(folders: Iterable[str]) -> Dict[str, str]:

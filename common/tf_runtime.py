@@ -23,6 +23,7 @@ from common.devices import (
     detect,
     gpu_driver,
     npu_driver,
+    npu_has_bfloat16,
     npu_name,
 )
 from common.errors import UsageError, ZooError
@@ -48,7 +49,6 @@ tf.disable_eager_execution()
 tf.enable_resource_variables()
 
 RENDEZVOUS_SECONDS = 1800.0
-_NPU_WITH_BFLOAT16 = re.compile(r"910B[1-9]|910_93")
 _SHARE = 1 << 20  # halves of a step number that float32 holds exactly
 # The types that the graph rewrite goes by, under their names before and since TensorFlow 2.4:
 # always narrow, narrow after a narrow one, narrow between narrow ones; and never narrow.
@@ -57,7 +57,6 @@ _NARROW_LISTS = {False: ("WHITELIST", "GRAYLIST", "CLEARLIST"),
                  True: ("ALLOWLIST", "INFERLIST", "CLEARLIST")}
 _FLOAT32_LIST = {False: "BLACKLIST", True: "DENYLIST"}
 _REWRITE = "TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_{}_{}"
-PROOF_FOLLOWS = "NpuOptimizer with use_off_line in the session ({})"
 
 
 # --- devices ---------------------------------------------------------------------------------
@@ -93,7 +92,7 @@ def capabilities(kind: str, index: int = 0) -> Capabilities:
     if kind == "npu":
         import_npu_bridge()
         name = npu_name()
-        return Capabilities(version, name, bfloat16=bool(_NPU_WITH_BFLOAT16.search(name)))
+        return Capabilities(version, name, bfloat16=npu_has_bfloat16(name))
     if kind == "gpu":
         _check_gpu(index)
         return Capabilities(version, _gpu_name(index), tf32=_gpu_generation(index) >= 8)
@@ -411,7 +410,7 @@ def proof(device: TensorFlowDevice, session: Any, fetches: Any) -> str:
         ZooError: nothing of it ran on the asked-for device.
     """
     if device.kind == "npu":
-        return PROOF_FOLLOWS.format(device.name)
+        return "NpuOptimizer with use_off_line in the session ({})".format(device.name)
     counts = _operations_by_device(session, fetches)
     mine = sum(count for name, count in counts.items() if device.kind in name.lower())
     total = sum(counts.values())

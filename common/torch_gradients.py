@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Union
 
-from common.precision import Precision
+from common.precision import (
+    BACKOFF_FACTOR,
+    GROWTH_FACTOR,
+    GROWTH_INTERVAL,
+    SMALLEST_LOSS_SCALE,
+    Precision,
+)
 from common.torch_runtime import TORCH_NAMES, TorchDevice, npu_module, torch_version
 
-GROWTH_INTERVAL = 2000
-GROWTH_FACTOR = 2.0
-BACKOFF_FACTOR = 0.5
 LookAtGradients = Callable[[List[Any]], None]
 
 
@@ -248,7 +251,7 @@ class _HalfWeightScaling(Scaling):
             return
         self._good_steps = 0 if overflow else self._good_steps + 1
         if overflow:
-            self._scale = max(1.0, self._scale * BACKOFF_FACTOR)
+            self._scale = max(SMALLEST_LOSS_SCALE, self._scale * BACKOFF_FACTOR)
         elif self._good_steps == GROWTH_INTERVAL:
             self._scale, self._good_steps = self._scale * GROWTH_FACTOR, 0
 

@@ -23,6 +23,7 @@ from common.devices import (
     cpu_name,
     gpu_driver,
     npu_driver,
+    npu_has_bfloat16,
     npu_name,
 )
 from common.errors import InfrastructureError, UsageError, ZooError
@@ -32,7 +33,6 @@ from common.versions import version_numbers
 BACKENDS = {"npu": "hccl", "gpu": "nccl", "cpu": "gloo"}
 TORCH_NAMES = {"npu": "npu", "gpu": "cuda", "cpu": "cpu"}
 RENDEZVOUS_SECONDS = 1800.0
-_NPU_WITH_BFLOAT16 = re.compile(r"910B[1-9]|910_93")
 _BYTES_PER_MB = 1e6
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 _LARGEST_BLOCK = 1 << 30
@@ -71,7 +71,7 @@ def capabilities(kind: str, index: int = 0) -> Capabilities:
     if kind == "npu":
         torch_npu = _usable_torch_npu(torch)
         name = _npu_name(torch_npu, index)
-        return Capabilities(version, name, bfloat16=bool(_NPU_WITH_BFLOAT16.search(name)),
+        return Capabilities(version, name, bfloat16=npu_has_bfloat16(name),
                             ascend_apex=_ascend_apex_is_installed())
     if kind == "gpu":
         _check_cuda(torch)

@@ -26,9 +26,6 @@ minutes=9
 launcher_flags=()
 started=$SECONDS
 
-# need NAME COUNT: fails unless a value follows the flag.
-need() { [ "$2" -ge 2 ] || fail_usage "$1 needs a value"; }
-
 read_arguments() {
   while [ $# -gt 0 ]; do
     case "$1" in

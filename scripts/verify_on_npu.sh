@@ -30,9 +30,6 @@ dry_run=0
 failed=0
 python="${ZOO_PYTHON:-python3}"
 
-# need NAME COUNT: fails unless a value follows the flag.
-need() { [ "$2" -ge 2 ] || fail_usage "$1 needs a value"; }
-
 read_arguments() {
   while [ $# -gt 0 ]; do
     case "$1" in

@@ -29,7 +29,7 @@ from common.divergence.dump_format import (
     kept_samples,
 )
 from common.divergence.flags import dumped_step, open_source
-from common.divergence.writing import keyed, write_dump, write_replayed
+from common.divergence.writing import write_dump, write_replayed
 from common.errors import UsageError, ZooError
 from common.torch_gradients import LookAtGradients, StepHealth
 from residual_attention_net.checkpoint import network_identity
@@ -192,10 +192,8 @@ class StepDump:
         if self.source is None:
             written = write_dump(folder, subject, inputs, tensors)
         else:
-            given = [entry for entry in self.source.index.inputs if entry.kind != SETTING]
-            settings = [entry for entry, _ in keyed(
-                [tensor for tensor in inputs if tensor.kind == SETTING])]
-            written = write_replayed(folder, subject, given + settings, tensors)
+            settings = [tensor for tensor in inputs if tensor.kind == SETTING]
+            written = write_replayed(folder, subject, self.source.index, settings, tensors)
         self._say("step {}: {} tensors are in {}".format(step, len(tensors), written))
 
     def _subject(self, step: int) -> Subject:

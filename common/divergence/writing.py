@@ -14,6 +14,7 @@ from common.divergence.dump_format import (
     INDEX,
     INPUTS,
     SCHEMA_VERSION,
+    SETTING,
     TENSORS,
     Entry,
     Index,
@@ -40,23 +41,26 @@ def write_dump(run_folder: Path, subject: Subject, inputs: Sequence[Tensor],
         The dump's folder.
     """
     folder = _fresh_folder(run_folder, subject.step)
-    of_inputs, of_tensors = keyed(inputs), keyed(tensors)
+    of_inputs, of_tensors = _all_keyed(inputs), _all_keyed(tensors)
     _save(folder / INPUTS, of_inputs)
     return _finish(folder, subject, [entry for entry, _ in of_inputs], of_tensors)
 
 
-def write_replayed(run_folder: Path, subject: Subject, inputs: Sequence[Entry],
-                   tensors: Sequence[Tensor]) -> Path:
-    """Writes a dump that was computed from another one's inputs, which are not stored again."""
-    return _finish(_fresh_folder(run_folder, subject.step), subject, inputs, keyed(tensors))
+def write_replayed(run_folder: Path, subject: Subject, source: Index,
+                   settings: Sequence[Tensor], tensors: Sequence[Tensor]) -> Path:
+    """Writes a dump that was computed from another one's inputs, which are not stored again.
 
-
-def keyed(tensors: Sequence[Tensor]) -> Keyed:
-    """Each tensor as it is stored, with what the index says of it.
-
-    Raises:
-        ValueError: two tensors of a kind have the same name.
+    Args:
+        source: the other one's index.
+        settings: this run's own inputs of kind SETTING.
     """
+    inputs = [entry for entry in source.inputs if entry.kind != SETTING] \
+        + [entry for entry, _ in _all_keyed(settings)]
+    return _finish(_fresh_folder(run_folder, subject.step), subject, inputs, _all_keyed(tensors))
+
+
+def _all_keyed(tensors: Sequence[Tensor]) -> Keyed:
+    """Each tensor as it is stored; ValueError where two of a kind have the same name."""
     names = [(tensor.kind, tensor.name) for tensor in tensors]
     if len(set(names)) < len(names):
         raise ValueError("a name is given twice among {}".format(sorted(names)))

@@ -33,7 +33,7 @@ from common.tf_training.description import (
     Settings,
     Subject,
 )
-from common.tf_training.progress import ProgressLines
+from common.tf_training.progress import ProgressLines, passes_multiple
 from common.tf_training.run_start import Targets, open_run_log, start_event
 from common.tf_training.step_graph import (
     FLAGS,
@@ -285,7 +285,7 @@ class _Run:
 
     def _run_step(self) -> Dict[str, Any]:
         coming = self.step + 1
-        due = _is_due(coming, self.settings.diagnostics_every)
+        due = passes_multiple(self.step, coming, self.settings.diagnostics_every)
         fetches = self.graph.with_diagnostics if due else self.graph.fetches
         if self._is_profiled():
             folder = make_folder(Path(self.settings.output_path) / "profile", "--output_path")
@@ -396,7 +396,7 @@ class _Run:
 
     def _is_due(self, every: int) -> bool:
         """Whether the last run of the session reached or passed a multiple of `every` steps."""
-        return every > 0 and self.step // every > self.step_before // every
+        return passes_multiple(self.step_before, self.step, every)
 
     def _epoch_steps(self) -> int:
         return self.settings.epoch_steps or self.settings.evaluate_every or self.settings.steps
@@ -493,10 +493,6 @@ class _Run:
         self.step = best
         self._evaluate("best")
         self.step = current
-
-
-def _is_due(step: int, every: int) -> bool:
-    return every > 0 and step > 0 and step % every == 0
 
 
 def _skip_fields(skips: int, iterations: int) -> Dict[str, Any]:

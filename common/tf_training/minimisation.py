@@ -5,7 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Callable, List, Optional, Sequence, Tuple
 
-from common.precision import Precision
+from common.precision import (
+    BACKOFF_FACTOR,
+    GROWTH_FACTOR,
+    GROWTH_INTERVAL,
+    SMALLEST_LOSS_SCALE,
+    Precision,
+)
 from common.tf_runtime import (
     TensorFlowDevice,
     import_npu_bridge,
@@ -13,11 +19,6 @@ from common.tf_runtime import (
     require_known_identity,
     tf,
 )
-
-GROWTH_INTERVAL = 2000
-GROWTH_FACTOR = 2.0
-BACKOFF_FACTOR = 0.5
-SMALLEST_SCALE = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +134,7 @@ class _LossScale:
         grows = good >= GROWTH_INTERVAL
         factor = tf.where(finite, tf.where(grows, GROWTH_FACTOR, 1.0), BACKOFF_FACTOR)
         return tf.group(
-            self._variable.assign(tf.maximum(SMALLEST_SCALE, self.value * factor)),
+            self._variable.assign(tf.maximum(SMALLEST_LOSS_SCALE, self.value * factor)),
             self._good_steps.assign(tf.where(grows, tf.zeros([], tf.int64), good)))
 
 

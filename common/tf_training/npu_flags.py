@@ -72,12 +72,11 @@ def _dump_steps(text: str) -> str:
     return text
 
 
-def npu_options(options: Any, precision: Precision, folder: Path, rank: int,
+def npu_options(flags: NpuFlags, precision: Precision, folder: Path, rank: int,
                 asked: NpuOptions = PLAIN, profile: bool = False) -> NpuOptions:
     """The session options that a network and its user's flags ask for together.
 
     Args:
-        options: has the fields of NPU_FLAGS.
         folder: the run folder; what the device writes goes to rank_<rank>/ in it.
         asked: the network's own wishes; the user's files come before its files.
         profile: whether the device is to be profiled.
@@ -86,7 +85,6 @@ def npu_options(options: Any, precision: Precision, folder: Path, rank: int,
         UsageError: a flag for an NPU elsewhere, flags that exclude each other.
         ZooError: a file that can't be used.
     """
-    flags = NpuFlags(**{name: getattr(options, name) for name in NPU_FLAGS})
     if precision.device_kind != "npu":
         _refuse_elsewhere(flags, precision.device_kind)
         return asked
@@ -105,20 +103,19 @@ def npu_options(options: Any, precision: Precision, folder: Path, rank: int,
         autotune_folder=_folder(own / "autotune", flags.autotune))
 
 
-def recorded(options: Any) -> Dict[str, Any]:
+def recorded(flags: NpuFlags) -> Dict[str, Any]:
     """The flags that decide the result, as a run's configuration has them where they are given."""
     given: Dict[str, Any] = {
-        name + "_sha256": sha256_of(Path(getattr(options, name)))
-        for name in ("customize_dtypes", "modify_mixlist") if getattr(options, name)}
-    if options.iterations_per_loop != _NOTHING["iterations_per_loop"]:
-        given["iterations_per_loop"] = options.iterations_per_loop
+        name + "_sha256": sha256_of(Path(getattr(flags, name)))
+        for name in ("customize_dtypes", "modify_mixlist") if getattr(flags, name)}
+    if flags.iterations_per_loop != _NOTHING["iterations_per_loop"]:
+        given["iterations_per_loop"] = flags.iterations_per_loop
     return given
 
 
 def _refuse_elsewhere(flags: NpuFlags, kind: str) -> None:
-    given = dataclasses.asdict(flags)
     for name in NPU_FLAGS:
-        if given[name] != _NOTHING[name]:
+        if getattr(flags, name) != _NOTHING[name]:
             raise UsageError("--{} is for an NPU and this run is on {}; leave it out{}".format(
                 name, kind, _instead(name)))
 

@@ -7,6 +7,11 @@ import time
 from typing import Mapping, Optional
 
 
+def passes_multiple(before: int, after: int, every: int) -> bool:
+    """Whether steps after `before`, up to `after`, hold a multiple of `every`; 0 is never."""
+    return every > 0 and after // every > before // every
+
+
 class ProgressLines:
     """Prints plain lines from the first rank; a step's line begins as the original port's."""
 
@@ -36,7 +41,7 @@ class ProgressLines:
         """
         self._smoothed = seconds if self._smoothed is None \
             else 0.9 * self._smoothed + 0.1 * seconds
-        if step // self.log_every == before // self.log_every and step < self.steps:
+        if not passes_multiple(before, step, self.log_every) and step < self.steps:
             return
         since = datetime.timedelta(seconds=time.time() - self._began)
         self.say("Step: {}, Loss: {:.6f}, Time: {}, Learning rate: {:.6g}, FPS: {:.1f}, ETA: {}"

@@ -30,7 +30,7 @@ from common.divergence.dump_format import (
     kept_samples,
 )
 from common.divergence.flags import dumped_step, open_source
-from common.divergence.writing import keyed, plain_json, write_dump, write_replayed
+from common.divergence.writing import plain_json, write_dump, write_replayed
 from common.errors import UsageError, ZooError
 from common.precision import Precision
 from common.tf_runtime import TensorFlowDevice, tf
@@ -204,10 +204,9 @@ class StepDump:
                            "--loss_scale".format(self._step, ATTEMPTS - 1))
         for _ in range(left - 1):  # the step itself is to get the last one
             session.run(self._graph.batch)
-        inputs = [entry for entry in self._source.index.inputs if entry.kind != SETTING]
         self._tell(say, write_replayed(
             self._settings.output_path, self._described(str(self._settings.dump_from)),
-            inputs + [keyed([rate])[0][0]], done.tensors), done)
+            self._source.index, [rate], done.tensors), done)
 
     def run(self, session: Any, fetches: Mapping[str, Any], say: Say) -> Dict[str, Any]:
         """Does the step that is to be stored; returns what was fetched, as any other step."""

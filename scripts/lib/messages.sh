@@ -15,6 +15,9 @@ fail_usage() {
   exit "$USAGE_EXIT_CODE"
 }
 
+# need NAME COUNT: fails unless a value follows the flag.
+need() { [ "$2" -ge 2 ] || fail_usage "$1 needs a value"; }
+
 # print_help FILE: the comment block at the head of a script is its help text.
 print_help() { awk 'NR > 1 && /^#/ { sub(/^# ?/, ""); print; next } NR > 1 { exit }' "$1"; }
 
