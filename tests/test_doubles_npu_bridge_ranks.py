@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import unittest.mock
 from typing import Any, Dict, List
 
 import numpy
@@ -167,14 +168,23 @@ def test_the_rank_size_is_of_one_source(double: Double, monkeypatch) -> None:
 # --- what ranks exchange ---
 
 
-def join(double: Double, said: List[int], work: Any, serving: int = 0) -> List[Any]:
-    """Runs work(member) in a thread per rank; what each returned or raised."""
+def join(double: Double, said: List[int], work: Any) -> List[Any]:
+    """Runs work(member) in a thread per rank, the first one serving; what each returned or raised.
+
+    The ranks arrive one after another, so that what follows from their order is always the same.
+    """
     hub, found = double.module("contract.hub"), [None] * len(said)
-    job = "test {}".format(id(found))
+    job, arrivals = "test {}".format(id(found)), threading.Semaphore(0)
+    connect = hub._connected
+
+    def arriving(job: str) -> Any:
+        connection = connect(job)
+        arrivals.release()
+        return connection
 
     def run(number: int) -> None:
         try:
-            member = hub.Member(job, said[number], len(said), number == serving)
+            member = hub.Member(job, said[number], len(said), number == 0)
             found[number] = work(member)
             members.append(member)
         except Exception as error:
@@ -182,10 +192,12 @@ def join(double: Double, said: List[int], work: Any, serving: int = 0) -> List[A
 
     members: List[Any] = []
     threads = [threading.Thread(target=run, args=(number,)) for number in range(len(said))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with unittest.mock.patch.object(hub, "_connected", arriving):
+        for thread in threads:
+            thread.start()
+            assert arrivals.acquire(timeout=hub.seconds())
+        for thread in threads:
+            thread.join()
     for member in members:
         member.close()
     return found
@@ -210,7 +222,7 @@ def test_ranks_gather_and_broadcast(double: Double) -> None:
 
 
 def test_a_chief_numbers_ranks_by_device(double: Double) -> None:
-    assert join(double, [5, 3, 4], lambda member: member.rank, serving=1) == [2, 0, 1]
+    assert join(double, [5, 3, 4], lambda member: member.rank) == [2, 0, 1]
 
 
 def test_one_rank_twice_is_refused(double: Double) -> None:
