@@ -91,16 +91,17 @@ def encode(record: Event) -> str:
     try:
         return json.dumps(record, allow_nan=False, separators=(",", ":"))
     except ValueError:
-        return json.dumps(_finite(record), allow_nan=False, separators=(",", ":"))
+        return json.dumps(json_numbers(record), allow_nan=False, separators=(",", ":"))
 
 
-def _finite(value: Any) -> Any:
+def json_numbers(value: Any) -> Any:
+    """A value with texts in place of NaN and infinities, since JSON has no such numbers."""
     if isinstance(value, float) and not math.isfinite(value):
         return repr(value)
     if isinstance(value, dict):
-        return {name: _finite(part) for name, part in value.items()}
+        return {name: json_numbers(part) for name, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(part) for part in value]
+        return [json_numbers(part) for part in value]
     return value
 
 

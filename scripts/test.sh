@@ -10,9 +10,9 @@
 #   --help         this text
 #
 # As many tests run at a time as there are cores, each on one thread. Every other argument goes to
-# pytest, and there is no gate then. The gate's verdicts and pages of its runs are in output/gate/. Exit code: 0 where everything
-# asked for ran and passed, 1 where something failed, 64 for a wrong --stack. A gate that is
-# INCONCLUSIVE is said and fails nothing.
+# pytest, and there is no gate then. The gate's verdicts and pages of its runs are in output/gate/.
+# Exit code: 0 where everything asked for ran and passed, 1 where something failed, 64 for a wrong
+# --stack. A gate that is INCONCLUSIVE is said and fails nothing.
 set -uo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"

@@ -11,6 +11,7 @@ from common.comparison.estimate import Estimate
 from common.comparison.noise import METHOD, MeanOfSeries
 from common.comparison.runs import Group
 from common.comparison.table import what_one_sample_proves
+from common.comparison.targets import TARGET_SAMPLES
 
 SCHEMA_VERSION = 1
 
@@ -43,7 +44,7 @@ def _target(comparison: Comparison) -> Optional[Dict[str, Any]]:
     if comparison.settings.target is None:
         return None
     return {"value": comparison.settings.target,
-            "samples": comparison.settings.target_samples,
+            "samples": TARGET_SAMPLES,
             "reached": {label: _plain(moments) for label, moments in comparison.reached.items()}}
 
 

@@ -32,9 +32,8 @@ from common.comparison.figures import FigureComparison
 from common.comparison.noise import MeanOfSeries, mean_of_series
 from common.comparison.runs import Group, Run, unequal_facts
 from common.comparison.speed import SpeedComparison, compare_speed
-from common.comparison.targets import Reached, time_to_target
+from common.comparison.targets import TARGET_SAMPLES, Reached, time_to_target
 from common.comparison.verdicts import (
-    LOSS_MARGIN,
     Evidence,
     Judged,
     Verdict,
@@ -67,10 +66,8 @@ class Settings:
     window: int = WINDOW
     at_step: Optional[int] = None
     target: Optional[float] = None
-    target_samples: int = 10
     global_batch: Optional[int] = None
     n_eval: int = 0
-    loss_margin: float = LOSS_MARGIN
     whole: float = 1.0
 
 
@@ -123,8 +120,7 @@ def compare(reference: Group, candidate: Group, settings: Settings) -> Compariso
                              settings.judged.higher_is_better),
         speed, _reached(reference, candidate, settings),
         precision_verdict(settings.judged,
-                          _evidence(reference, candidate, settings, final, parts, seeds),
-                          settings.loss_margin),
+                          _evidence(reference, candidate, settings, final, parts, seeds)),
         perf_verdict(speed.ratio, speed.doubts) if speed else perf_verdict(
             Estimate(float("nan"), float("inf"))),
         tuple(_notes(reference, candidate)))
@@ -224,7 +220,7 @@ def _reached_by(series: Mapping[str, Series], settings: Settings,
     if settings.curve not in series:
         return None
     return time_to_target(series, settings.curve, target, settings.curve_higher_is_better,
-                          settings.target_samples)
+                          TARGET_SAMPLES)
 
 
 def _evidence(reference: Group, candidate: Group, settings: Settings,

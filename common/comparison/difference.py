@@ -12,6 +12,7 @@ from common.comparison.alignment import AlignedPair, without_trend
 from common.comparison.estimate import CONFIDENCE, UNKNOWN, Estimate
 from common.comparison.noise import MeanOfSeries, mean_of_series
 from common.comparison.students_t import two_sided_quantile
+from common.comparison.welch import welch
 from common.logs.series import Series
 
 
@@ -113,22 +114,17 @@ def single_sample(value: float, around: MeanOfSeries) -> Estimate:
 
 
 def between_seeds(reference: Sequence[float], candidate: Sequence[float]) -> Estimate:
-    """The difference of means of runs with several seeds (Welch, Biometrika 34, 1947).
+    """The difference of means of runs with several seeds (Welch).
 
     Unknown with fewer than two runs on a side, or without any spread on both.
     """
-    sides = [np.asarray(values, np.float64) for values in (reference, candidate)]
-    if min(len(side) for side in sides) < 2:
+    if min(len(reference), len(candidate)) < 2:
         return UNKNOWN
-    shares = [float(side.var(ddof=1)) / len(side) for side in sides]
-    total = sum(shares)
-    value = float(sides[1].mean() - sides[0].mean())
-    if total == 0:
-        return Estimate(value, math.inf)
-    degrees = total ** 2 / sum(share ** 2 / (len(side) - 1)
-                               for share, side in zip(shares, sides))
-    return Estimate(value, two_sided_quantile(CONFIDENCE, max(int(degrees), 1))
-                    * math.sqrt(total))
+    found = welch(reference, candidate)
+    if found.standard_error == 0:
+        return Estimate(found.value, math.inf)
+    return Estimate(found.value,
+                    two_sided_quantile(CONFIDENCE, found.degrees) * found.standard_error)
 
 
 def between_evaluations(reference: float, reference_count: int, candidate: float,

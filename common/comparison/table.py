@@ -10,8 +10,8 @@ from common.comparison.compared import Comparison, StepComparison
 from common.comparison.difference import WindowComparison
 from common.comparison.figures import FigureComparison
 from common.comparison.noise import LEAST_EFFECTIVE, LEAST_SAMPLES, METHOD
-from common.comparison.targets import Reached
-from common.comparison.verdicts import Verdict
+from common.comparison.targets import TARGET_SAMPLES, Reached
+from common.comparison.verdicts import LOSS_MARGIN, Verdict
 from common.results.tables import markdown
 
 Row = List[str]
@@ -91,7 +91,7 @@ def _target_row(comparison: Comparison) -> Optional[Row]:
     first, second = (comparison.reached[group.label]
                      for group in (comparison.reference, comparison.candidate))
     return ["{} {} (mean of {} samples)".format(
-        settings.curve, wording.number(settings.target), settings.target_samples),
+        settings.curve, wording.number(settings.target), TARGET_SAMPLES),
         _moments(first), _moments(second), "", _earlier(first, second)]
 
 
@@ -145,7 +145,7 @@ def is_too_good(comparison: Comparison) -> bool:
         return False
     found = comparison.end.difference.relative
     better = found if comparison.settings.curve_higher_is_better else found.negated()
-    return better.is_known and better.low > comparison.settings.loss_margin
+    return better.is_known and better.low > LOSS_MARGIN
 
 
 def _verdict(name: str, verdict: Verdict) -> str:

@@ -10,6 +10,8 @@ import numpy as np
 from common.comparison.alignment import GAP, usual_distance
 from common.logs.series import Series
 
+TARGET_SAMPLES = 10  # values whose mean has to reach a target
+
 
 @dataclass(frozen=True)
 class Reached:

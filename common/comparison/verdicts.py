@@ -75,7 +75,7 @@ class Evidence:
     doubts: Sequence[str] = ()
 
 
-def precision_rule(judged: Judged, loss_margin: float = LOSS_MARGIN) -> str:
+def precision_rule(judged: Judged) -> str:
     """The rule of precision_verdict in words, with its numbers."""
     worse = "lower" if judged.higher_is_better else "higher"
     if judged.margin is None:
@@ -89,32 +89,30 @@ def precision_rule(judged: Judged, loss_margin: float = LOSS_MARGIN) -> str:
     return ("OK: {} ends within the margin, {} {}; POK: it lies wholly beyond, but the loss over "
             "the last window is not more than {:.0f} % higher (95 %); NOK: that neither; "
             "INCONCLUSIVE: else, or no such figure".format(
-                bound, judged.told(judged.margin), worse, 100 * loss_margin))
+                bound, judged.told(judged.margin), worse, 100 * LOSS_MARGIN))
 
 
-def precision_verdict(judged: Judged, evidence: Evidence,
-                      loss_margin: float = LOSS_MARGIN) -> Verdict:
+def precision_verdict(judged: Judged, evidence: Evidence) -> Verdict:
     """OK, POK, NOK or INCONCLUSIVE; never OK without an interval that lies within the margin."""
-    status, because = _precision(judged, evidence, loss_margin)
-    return Verdict(status, because, precision_rule(judged, loss_margin))
+    status, because = _precision(judged, evidence)
+    return Verdict(status, because, precision_rule(judged))
 
 
-def _precision(judged: Judged, evidence: Evidence, loss_margin: float) -> Tuple[str, str]:
+def _precision(judged: Judged, evidence: Evidence) -> Tuple[str, str]:
     if evidence.broken:
         return NOK, evidence.broken
     if evidence.doubts:
         return INCONCLUSIVE, "; ".join(evidence.doubts)
     if evidence.metric is None:
-        return _without_metric(judged, evidence.loss, loss_margin)
+        return _without_metric(judged, evidence.loss)
     if judged.margin is None:
         return INCONCLUSIVE, "no margin is named for {}".format(judged.name)
     if not evidence.metric.is_known:
         return INCONCLUSIVE, "how far {} may be off by chance is not known".format(judged.name)
-    return _by_interval(judged, judged.margin, evidence, loss_margin)
+    return _by_interval(judged, judged.margin, evidence)
 
 
-def _by_interval(judged: Judged, margin: float, evidence: Evidence,
-                 loss_margin: float) -> Tuple[str, str]:
+def _by_interval(judged: Judged, margin: float, evidence: Evidence) -> Tuple[str, str]:
     assert evidence.metric is not None
     better = judged.better(evidence.metric)
     span = "{} is {} to {} than the reference's".format(
@@ -125,7 +123,7 @@ def _by_interval(judged: Judged, margin: float, evidence: Evidence,
         return OK, span
     if better.high >= -margin:
         return INCONCLUSIVE, span + ": both sides of the margin"
-    if judged.is_curve or not agrees(evidence.loss, loss_margin):
+    if judged.is_curve or not agrees(evidence.loss):
         return NOK, span
     return POK, span + ", and the loss curves agree"
 
@@ -140,21 +138,20 @@ def _sided(judged: Judged, value: float) -> str:
     return "{} {}".format(judged.told(abs(value)), "better" if value >= 0 else "worse")
 
 
-def _without_metric(judged: Judged, loss: Optional[Estimate],
-                    loss_margin: float) -> Tuple[str, str]:
+def _without_metric(judged: Judged, loss: Optional[Estimate]) -> Tuple[str, str]:
     """A training loss alone can show that something is wrong, not that all is well."""
     missing = "{} is not there on both sides".format(judged.name)
-    if loss is not None and loss.is_known and loss.low > loss_margin:
+    if loss is not None and loss.is_known and loss.low > LOSS_MARGIN:
         return NOK, "{}, and the loss is {:.1f} to {:.1f} % higher".format(
             missing, 100 * loss.low, 100 * loss.high)
-    if agrees(loss, loss_margin):
+    if agrees(loss):
         return INCONCLUSIVE, missing + "; the loss curves agree, which alone proves no accuracy"
     return INCONCLUSIVE, missing
 
 
-def agrees(loss: Optional[Estimate], loss_margin: float = LOSS_MARGIN) -> bool:
-    """Whether a loss is shown to be at most `loss_margin` (a share) higher than its reference."""
-    return loss is not None and loss.is_known and loss.high <= loss_margin
+def agrees(loss: Optional[Estimate]) -> bool:
+    """Whether a loss is shown to be at most LOSS_MARGIN higher than its reference."""
+    return loss is not None and loss.is_known and loss.high <= LOSS_MARGIN
 
 
 def perf_verdict(ratio: Estimate, doubts: Sequence[str] = ()) -> Verdict:

@@ -7,6 +7,7 @@ import statistics
 from typing import Sequence, Tuple
 
 from common.comparison.students_t import two_sided_quantile
+from common.comparison.welch import welch
 
 CONFIDENCE = 0.95  # one-sided, everywhere in the gate
 
@@ -31,19 +32,13 @@ def prediction_half_width(stored: Sequence[float], count: int = 1) -> float:
 
 
 def difference_of_means(stored: Sequence[float], measured: Sequence[float]) -> Tuple[float, float]:
-    """measured - stored in the mean, and half its one-sided interval (Welch, 1947).
+    """measured - stored in the mean, and half its one-sided interval (Welch).
 
     Args:
         stored, measured: at least two values each.
     """
-    shares = [statistics.variance(values) / len(values) for values in (stored, measured)]
-    total = sum(shares)
-    difference = statistics.mean(measured) - statistics.mean(stored)
-    if total == 0:
-        return difference, 0.0
-    degrees = total ** 2 / sum(
-        share ** 2 / (len(values) - 1) for share, values in zip(shares, (stored, measured)))
-    return difference, one_sided_quantile(max(1, int(degrees))) * math.sqrt(total)
+    found = welch(stored, measured)
+    return found.value, one_sided_quantile(found.degrees) * found.standard_error
 
 
 def chance_of_so_few(successes: int, runs: int, stored_successes: int, stored_runs: int) -> float:

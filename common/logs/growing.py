@@ -41,20 +41,13 @@ class GrowingSeries:
 
 
 class Collected:
-    """The series of one log while it is read.
+    """The series of one log while it is read."""
 
-    Args:
-        names: which series are kept; None for all.
-    """
-
-    def __init__(self, names: Optional[Sequence[str]] = None) -> None:
-        self._names = names
+    def __init__(self) -> None:
         self._growing: Dict[str, GrowingSeries] = {}
 
     def add(self, rows: Rows) -> None:
         """Takes the values of one block."""
-        if self._names is not None and rows.name not in self._names:
-            return
         self._growing.setdefault(rows.name, GrowingSeries(rows.name)).add(rows)
 
     def lives(self, writers: Sequence[int]) -> List[Dict[str, Series]]:

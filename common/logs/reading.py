@@ -41,24 +41,23 @@ def format_named(name: str, formats: Sequence[LogFormat]) -> LogFormat:
 
 
 def read_log(path: Path, format: Optional[str] = None,
-             formats: Optional[Sequence[LogFormat]] = None, rank: Optional[int] = None,
-             names: Optional[Sequence[str]] = None) -> ParsedLog:
+             formats: Optional[Sequence[LogFormat]] = None,
+             rank: Optional[int] = None) -> ParsedLog:
     """Reads a log, plain or gzip, into its series, in one pass.
 
     Args:
         format: the format's name, None to find it out.
         formats: those to choose from, None for known_formats().
         rank: whose lines count where lines are marked with ranks, None for the lowest.
-        names: the series to keep, None for all.
 
     Returns:
-        at most 32 bytes a step for each series that is kept.
+        at most 32 bytes a step for each series.
 
     Raises:
         ZooError: the file can't be read, is in no known format, or has no line of that rank.
     """
     stream = LogStream(Path(path), format, formats, rank)
-    collected = Collected(names)
+    collected = Collected()
     for block in stream.blocks():
         for rows in stream.extractor.rows(block):
             collected.add(rows)

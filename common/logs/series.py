@@ -29,14 +29,8 @@ class Series:
 
     def before(self, step: int) -> Series:
         """The part before a step."""
-        return self._cut(slice(0, int(np.searchsorted(self.steps, step))))
-
-    def from_step(self, step: int) -> Series:
-        """The part at and after a step."""
-        return self._cut(slice(int(np.searchsorted(self.steps, step)), None))
-
-    def _cut(self, part: slice) -> Series:
-        return Series(self.name, self.steps[part], self.values[part])
+        end = int(np.searchsorted(self.steps, step))
+        return Series(self.name, self.steps[:end], self.values[:end])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from common.logs.series import ParsedLog, Series
 from common.logs.summary import SeriesSummary, Summary
+from common.run_log import json_numbers
 
 _HEADINGS = ("series", "values", "steps", "first", "last", "smallest (step)", "largest (step)",
              "mean of the last")
@@ -70,19 +71,9 @@ def _table(rows: Sequence[Sequence[str]]) -> List[str]:
 
 def summary_as_json(summary: Summary) -> Dict[str, Any]:
     """A summary as JSON can hold it: NaN and infinities as texts, as in the run log."""
-    found = _plain(dataclasses.asdict(summary))
+    found = json_numbers(dataclasses.asdict(summary))
     assert isinstance(found, dict)
     return found
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return repr(value)
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
-    return value
 
 
 def series_as_json(log: ParsedLog, chosen: Sequence[Series]) -> Iterator[str]:
@@ -93,7 +84,7 @@ def series_as_json(log: ParsedLog, chosen: Sequence[Series]) -> Iterator[str]:
     for number, series in enumerate(chosen):
         yield '{}\n{}: {{"steps": {}, "values": {}}}'.format(
             "," if number else "", json.dumps(series.name), json.dumps(series.steps.tolist()),
-            json.dumps(_plain(series.values.tolist())))
+            json.dumps(json_numbers(series.values.tolist())))
     yield "}}\n"
 
 

@@ -83,13 +83,13 @@ def _addresses_of_host(host: Host, path: str, devices: Devices) -> Dict[int, str
     return read_addresses(read_whole(file), file, devices)
 
 
-def read_table_file(path: str, chip: str = CHIP_UNKNOWN) -> RankTable:
+def read_table_file(path: str) -> RankTable:
     """The rank table in a file.
 
     Raises:
         ZooError: it is missing, or breaks a rule.
     """
-    return read_table(table_text(path), path, chip)
+    return read_table(table_text(path), path, CHIP_UNKNOWN)
 
 
 def table_text(path: str) -> Optional[str]:

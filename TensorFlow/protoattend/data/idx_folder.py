@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
@@ -131,6 +132,7 @@ def _read_file(name: str, path: Path, dimensions: int) -> Tuple[np.ndarray, bool
         raise ZooError("{}: {}".format(error, remedy)) from None
 
 
+@functools.lru_cache(maxsize=None)
 def _published_files() -> Dict[str, _Published]:
     """The catalogue's idx files by their sha256."""
     return {file.checksum.value: _Published(dataset.name, file.name)
