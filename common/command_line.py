@@ -126,6 +126,7 @@ def of_the_machine(error: OSError) -> Optional[ZooError]:
     remedies = {
         errno.ENOSPC: "no space left on the disk of {}; free some or give another --output_path",
         errno.EDQUOT: "the disk quota of {} is used up; free some or give another --output_path",
+        errno.EIO: "{}: its disk or network storage fails (input/output error); give another path",
         errno.EROFS: "{} is on a read-only file system; give another path",
         errno.EACCES: "no permission for {}; change its rights or give another path",
         errno.ENOENT: "{} does not exist; check the path",

@@ -42,7 +42,7 @@ def save_atomically(path: Path, save: Callable[[IO[bytes]], object]) -> None:
         if isinstance(error, OSError) and error.filename is None:
             error.filename = str(path)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 TEMPORARY_PREFIX = ".unfinished-"
@@ -62,7 +62,18 @@ def _umask() -> int:
     return current
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_file(path: Path) -> None:
+    """Returns when a file's content is on the disk; OSError where the disk can't take it."""
+    with open(str(path), "rb") as stream:
+        try:
+            os.fsync(stream.fileno())
+        except OSError as error:
+            error.filename = str(path)
+            raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Returns when a folder's names are on the disk, where its file system can say so."""
     handle = os.open(str(folder), os.O_RDONLY)
     try:
         os.fsync(handle)

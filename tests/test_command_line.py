@@ -25,6 +25,7 @@ def raising(error: BaseException) -> Any:
     (ZooError("the folder\n is empty"), 1, "error: the folder is empty"),
     (UsageError("unknown flag"), 64, "error: unknown flag"),
     (OSError(errno.ENOSPC, "No space", "/full/x"), 3, "error: no space left on the disk of /full"),
+    (OSError(errno.EIO, "fails", "/bad/x"), 3, "error: /bad/x: its disk or network storage fails"),
 ])
 def test_what_a_user_can_mend_is_one_line(error: BaseException, code: int, text: str,
                                           capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -30,6 +31,25 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
     with pytest.raises(OSError):
         files.save_atomically(path, fail)
     assert (path.read_text(), os.listdir(str(tmp_path))) == ("old", ["a.txt"])
+
+
+def test_a_file_that_the_disk_can_not_take_is_told(tmp_path: Path, monkeypatch) -> None:
+    def fails(handle: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    path = tmp_path / "weights"
+    path.write_bytes(b"new")
+    monkeypatch.setattr(files.os, "fsync", fails)
+    with pytest.raises(OSError, match="weights"):
+        files.sync_file(path)
+
+
+def test_a_folder_that_can_not_be_synchronised_is_let_be(tmp_path: Path, monkeypatch) -> None:
+    def refuses(handle: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(files.os, "fsync", refuses)
+    files.sync_folder(tmp_path)
 
 
 def test_a_new_file_has_ordinary_rights(tmp_path: Path) -> None:

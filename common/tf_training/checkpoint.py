@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from common.errors import InfrastructureError, ZooError
-from common.files import TEMPORARY_PREFIX, sha256_of
+from common.files import TEMPORARY_PREFIX, sha256_of, sync_file, sync_folder
 from common.tf_runtime import tf
 
 FORMAT = "tensorflow.training"
@@ -88,7 +88,7 @@ class CheckpointFolder:
             _remove(old)
         else:
             os.rename(str(work), str(target))
-        _sync(self.folder)
+        sync_folder(self.folder)
 
     def mark_best(self, saved: Saved) -> None:
         """Makes `best` point to a checkpoint, which is then kept."""
@@ -96,7 +96,7 @@ class CheckpointFolder:
         _remove(link)
         os.symlink(saved.path.name, str(link))
         os.replace(str(link), str(self.folder / BEST))
-        _sync(self.folder)
+        sync_folder(self.folder)
         self._drop_old()
 
     def _drop_old(self) -> None:
@@ -133,19 +133,9 @@ def _seal(work: Path, target: Path, step: int, state: Mapping[str, Any]) -> Save
     text = (json.dumps(content, indent=1, sort_keys=True) + "\n").encode("utf-8")
     (work / STATE).write_bytes(text)
     for path in work.iterdir():
-        _sync(path)
-    _sync(work)
+        sync_file(path)
+    sync_folder(work)
     return Saved(target, step, hashlib.sha256(text).hexdigest())
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(str(path), os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError:
-        pass  # some network file systems refuse to sync a folder
-    finally:
-        os.close(handle)
 
 
 def _remove(path: Path) -> None:

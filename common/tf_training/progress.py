@@ -1,10 +1,10 @@
-"""The human log of training: what is done, how fast, how long it will take."""
+"""The human log of training; a step's line begins as the original ports'."""
 
 from __future__ import annotations
 
-import datetime
-import time
-from typing import Mapping, Optional
+from typing import Mapping
+
+from common.training_lines import TrainingLines
 
 
 def passes_multiple(before: int, after: int, every: int) -> bool:
@@ -12,25 +12,12 @@ def passes_multiple(before: int, after: int, every: int) -> bool:
     return every > 0 and after // every > before // every
 
 
-class ProgressLines:
-    """Prints plain lines from the first rank; a step's line begins as the original port's."""
+class ProgressLines(TrainingLines):
+    """Lines of steps and evaluations."""
 
     def __init__(self, steps: int, global_batch: int, log_every: int, speaks: bool) -> None:
-        self.steps, self.global_batch, self.log_every = steps, global_batch, log_every
-        self.speaks = speaks
-        self._first_step = 0
-        self._began = time.time()
-        self._smoothed: Optional[float] = None
-
-    def say(self, text: str) -> None:
-        """Prints one line at once, from the first rank only."""
-        if self.speaks:
-            print(text, flush=True)
-
-    def begin(self, first_step: int) -> None:
-        """Starts the clock at the step from which training goes on."""
-        self._first_step = first_step
-        self._began = time.time()
+        super().__init__(steps, global_batch, speaks)
+        self.log_every = log_every
 
     def step(self, before: int, step: int, loss: float, learning_rate: float,
              seconds: float) -> None:
@@ -39,19 +26,12 @@ class ProgressLines:
         Args:
             before: the step that the run of the session began after.
         """
-        self._smoothed = seconds if self._smoothed is None \
-            else 0.9 * self._smoothed + 0.1 * seconds
+        self.follow(seconds)
         if not passes_multiple(before, step, self.log_every) and step < self.steps:
             return
-        since = datetime.timedelta(seconds=time.time() - self._began)
         self.say("Step: {}, Loss: {:.6f}, Time: {}, Learning rate: {:.6g}, FPS: {:.1f}, ETA: {}"
-                 .format(step, loss, since, learning_rate,
-                         self.global_batch / max(1e-9, self._smoothed), self.time_left(step)))
-
-    def time_left(self, step: int) -> str:
-        """H:MM:SS to the last step, at the mean pace since training began."""
-        pace = (time.time() - self._began) / max(1, step - self._first_step)
-        return str(datetime.timedelta(seconds=int(pace * (self.steps - step))))
+                 .format(step, loss, self.time_trained(), learning_rate,
+                         self.samples_per_second(), self.time_left(step)))
 
     def evaluation(self, step: int, split: str, role: str, n: int,
                    metrics: Mapping[str, float]) -> None:
