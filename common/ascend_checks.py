@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import List, Optional, Sequence
 
+from common.devices import npu_has_bfloat16
 from common.errors import ZooError
 from common.findings import FAIL, OK, WARN, Finding
 from common.npu_smi import read_states
@@ -15,7 +16,6 @@ from common.versions import version_numbers
 CONNECT_SECONDS = (120, 7200)
 EXECUTION_SECONDS = (0, 17340)
 EXECUTION_ROUNDING = 68
-_TELLS_BY_INFINITIES = re.compile(r"\b910(?:B[1-9]|C|_93)")
 _JOB = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -152,7 +152,13 @@ def check_execution_timeout(facts: Surroundings) -> Optional[Finding]:
     if finding is None or finding.status != OK:
         return finding
     seconds = int(facts.environment["HCCL_EXEC_TIMEOUT"])
+    if npu_has_bfloat16(facts.npu_smi):
+        return finding if seconds else Finding(OK, "HCCL_EXEC_TIMEOUT", "0: ranks wait for ever")
     kept = seconds - seconds % EXECUTION_ROUNDING
+    if not kept:
+        return Finding(FAIL, "HCCL_EXEC_TIMEOUT", "{} s is no time on a 910A".format(seconds),
+                       "unset it (the launcher sets a good one), or give a multiple of {}".format(
+                           EXECUTION_ROUNDING))
     return finding if kept == seconds else Finding(
         OK, "HCCL_EXEC_TIMEOUT", "{} s, which HCCL takes as {}".format(seconds, kept))
 
@@ -195,7 +201,7 @@ def check_overflow_mode(facts: Surroundings) -> Optional[Finding]:
     """Chips after the 910A tell overflow by infinities only."""
     text = facts.environment.get("INF_NAN_MODE_ENABLE")
     if text != "0" or facts.environment.get("INF_NAN_MODE_FORCE_DISABLE") == "1" \
-            or not _TELLS_BY_INFINITIES.search(facts.npu_smi):
+            or not npu_has_bfloat16(facts.npu_smi):
         return None
     return Finding(FAIL, "INF_NAN_MODE_ENABLE", "0 is refused by this chip",
                    "unset INF_NAN_MODE_ENABLE")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import os
 import sys
 import traceback
@@ -104,6 +105,7 @@ def exit_code_of(main: Callable[[Optional[Sequence[str]]], Optional[int]],
     The traceback is shown with --debug, for errors of the program itself always.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _print_everything()
     try:
         return main(arguments) or 0
     except ZooError as error:
@@ -118,6 +120,13 @@ def exit_code_of(main: Callable[[Optional[Sequence[str]]], Optional[int]],
         return _tell(known, known.exit_code, arguments)
     except KeyboardInterrupt:
         return INTERRUPTED_EXIT_CODE
+
+
+def _print_everything() -> None:
+    """Lets no character end a program that the terminal's encoding lacks, or that is none."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def of_the_machine(error: OSError) -> Optional[ZooError]:

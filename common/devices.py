@@ -168,9 +168,17 @@ def npu_name() -> str:
         return "Ascend" + match.group(1) if match else "Ascend NPU"
 
 
+_AFTER_910A = re.compile(r"910B[1-9]|910C|910_93")  # 910B without a number is a 910A
+
+
 def npu_has_bfloat16(name: str) -> bool:
     """Whether a chip of that name computes in bfloat16: those after the 910A do."""
-    return re.search(r"910B[1-9]|910_93", name) is not None
+    return _AFTER_910A.search(name) is not None
+
+
+def npu_is_910a(name: str) -> bool:
+    """Whether a chip of that name is of the 910A family; no where the name says nothing."""
+    return "910" in name and _AFTER_910A.search(name) is None
 
 
 def cann_version(root: Path = Path("/"),

@@ -24,3 +24,8 @@ class InfrastructureError(ZooError):
     """The machine failed, not the model: a full disk, a port in use, a lost process."""
 
     exit_code = 3
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says, without the long tail that frameworks add."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -383,11 +383,13 @@ def default_mode(card_defaults: Mapping[str, str], device_kind: str) -> str:
 
 
 def with_loss_scale(precision: Precision, text: str) -> Precision:
-    """The precision with its loss scale replaced by a number (at least 1) or "dynamic".
+    """The precision with its loss scale replaced by a number (at least 1), "dynamic" or "none".
 
     Raises:
-        UsageError: neither a number nor "dynamic", or nothing is scaled in this mode.
+        UsageError: none of these, or nothing is scaled in this mode.
     """
+    if text == "none":
+        return replace(precision, loss_scale_policy="none", loss_scale=None)
     if precision.scaler is None:
         raise UsageError("--loss_scale {} would change nothing: --precision_mode {} on {} is {} "
                          "and scales no loss; leave --loss_scale out".format(
@@ -404,7 +406,7 @@ def _scale_number(text: str) -> float:
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value >= SMALLEST_LOSS_SCALE):
-        raise UsageError("--loss_scale expects a number of at least 1, or dynamic, "
+        raise UsageError("--loss_scale expects a number of at least 1, dynamic or none, "
                          "not {!r}".format(text))
     return value
 
@@ -466,9 +468,10 @@ nearest mode that can; nothing falls back silently. A mode is always set: on an 
 
 _NOTES = """## Loss scale
 
-`--loss_scale` takes a number (at least 1) or `dynamic`, where the mode has a scaler; elsewhere it
-would change nothing and is refused. A dynamic scale starts at 65536, halves after an overflow and
-doubles after 2000 steps without one. A static scale is checked too: a step whose gradients overflow
+`--loss_scale` takes a number (at least 1) or `dynamic` where the mode has a scaler; elsewhere it
+would change nothing and is refused. `none` scales nothing, in any mode: small gradients may then
+vanish in float16. A dynamic scale starts at 65536, halves after an overflow and doubles after 2000
+steps without one. A static scale is checked too: a step whose gradients overflow
 is skipped and counted. The exception is apex, which never checks a static scale: an infinite
 gradient reaches the weights there, so `dynamic` is the default. `allow_fp32_to_fp16` on an NPU
 scales nothing by default, and does with `--loss_scale`.

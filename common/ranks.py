@@ -7,6 +7,8 @@ from typing import Mapping, Optional
 
 from common.errors import UsageError
 
+# The rank that zoo launch has in mind, where HCCL numbers those of several machines.
+LAUNCHED_RANK = "ZOO_LAUNCHED_RANK"
 # Each launcher's names for rank, world size and local rank; a more special one comes first.
 _HOROVOD_NAMES = (
     ("HOROVOD_RANK", "HOROVOD_SIZE", "HOROVOD_LOCAL_RANK"),
@@ -78,16 +80,36 @@ def _hccl_place(environment: Mapping[str, str], device_id: Optional[int]) -> Pla
     named = environment.get("ASCEND_DEVICE_ID")
     if device_id is None:
         device_id = _number(environment, "ASCEND_DEVICE_ID") if named else 0
-    by_chief = bool(environment.get("CM_CHIEF_IP")) and bool(environment.get("CM_WORKER_SIZE"))
-    if by_chief and "RANK_SIZE" in environment:
-        raise UsageError("RANK_SIZE and CM_WORKER_SIZE are both set and HCCL takes only one of "
-                         "them; unset one")
-    if by_chief:
-        size = _number(environment, "CM_WORKER_SIZE")
-        return Place(0, size, device_id, numbered_by_hccl=size > 1)
+    if environment.get("CM_CHIEF_IP") and environment.get("CM_WORKER_SIZE"):
+        return _chiefs_place(environment, device_id)
     size = _number(environment, "RANK_SIZE") if environment.get("RANK_SIZE") else 1
     rank = _number(environment, "RANK_ID") if environment.get("RANK_ID") else 0
-    return _checked(Place(rank, size, device_id), "RANK_ID", "RANK_SIZE")
+    place = _checked(Place(rank, size, device_id), "RANK_ID", "RANK_SIZE")
+    table = environment.get("RANK_TABLE_FILE")
+    if size == 1 and table:
+        raise UsageError("RANK_TABLE_FILE is set for a process that is alone, which npu_bridge "
+                         "would make wait for the table's ranks; unset it, or start with zoo "
+                         "launch")
+    if size > 1 and not (table and environment.get("RANK_ID")):
+        raise UsageError("RANK_SIZE is {} and {} is not set, by which HCCL finds its ranks; start "
+                         "with zoo launch".format(size, "RANK_ID" if table else "RANK_TABLE_FILE"))
+    return place
+
+
+def _chiefs_place(environment: Mapping[str, str], device_id: int) -> Place:
+    """The place of a rank that HCCL is going to number."""
+    if "RANK_SIZE" in environment:
+        raise UsageError("RANK_SIZE and CM_WORKER_SIZE are both set and HCCL takes only one of "
+                         "them; unset one")
+    if environment.get("RANK_TABLE_FILE"):
+        raise UsageError("RANK_TABLE_FILE and CM_CHIEF_IP are both set and HCCL then takes "
+                         "neither; unset one")
+    missing = [name for name in ("CM_CHIEF_PORT", "CM_CHIEF_DEVICE") if not environment.get(name)]
+    if missing:
+        raise UsageError("CM_CHIEF_IP is set and {} is not, and HCCL needs both; start with zoo "
+                         "launch".format(missing[0]))
+    size = _number(environment, "CM_WORKER_SIZE")
+    return Place(0, size, device_id, numbered_by_hccl=size > 1)
 
 
 def _place(environment: Mapping[str, str], rank_name: str, size_name: str, local_name: str,

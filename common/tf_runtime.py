@@ -10,7 +10,7 @@ import random
 import re
 import resource
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from common import tf_horovod
 from common.command_line import end_at_once
@@ -26,13 +26,13 @@ from common.devices import (
     npu_has_bfloat16,
     npu_name,
 )
-from common.errors import UsageError, ZooError
+from common.errors import InfrastructureError, UsageError, ZooError, first_line
 from common.files import write_atomically
 from common.npu_session.options import PLAIN, NpuOptions
 from common.npu_session.parameters import session_parameters
 from common.precision import Capabilities, Precision
 from common.quiet_import import without_chatter
-from common.ranks import Place
+from common.ranks import LAUNCHED_RANK, Place
 from common.versions import version_numbers
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
@@ -238,12 +238,38 @@ def _open_npu(place: Place, precision: Precision, options: NpuOptions) -> Tensor
     if place.world_size == 1:
         return shape
     require_known_identity(npu_init)
-    # The first session fixes the options of the whole process, so it gets training's own.
-    held = npu_init.init_resource(config=session_config(shape, precision))
-    if place.numbered_by_hccl:
-        place = dataclasses.replace(place, rank=int(npu_init.get_npu_rank_id()),
-                                    world_size=int(npu_init.get_npu_rank_size()))
+    with _telling_hccl_errors():
+        # The first session fixes the options of the whole process, so it gets training's own.
+        held = npu_init.init_resource(config=session_config(shape, precision))
+        if place.numbered_by_hccl:
+            place = _as_hccl_numbers(place, npu_init)
     return dataclasses.replace(shape, place=place, held=("npu",) + tuple(held))
+
+
+@contextlib.contextmanager
+def _telling_hccl_errors() -> Iterator[None]:
+    """Turns what HCCL says at its start into one line; it knows no kinds of errors."""
+    try:
+        yield
+    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+        raise InfrastructureError(
+            "HCCL does not start: {}; see the other ranks' logs and each rank's ascend_log".format(
+                first_line(error))) from error
+
+
+def _as_hccl_numbers(place: Place, npu_init: Any) -> Place:
+    """The place with the rank that HCCL gave it."""
+    rank, size = int(npu_init.get_npu_rank_id()), int(npu_init.get_npu_rank_size())
+    if size != place.world_size:
+        raise InfrastructureError(
+            "HCCL has {} rank(s) and CM_WORKER_SIZE says {}, so separate networks would be "
+            "trained; start with zoo launch".format(size, place.world_size))
+    told = os.environ.get(LAUNCHED_RANK)
+    if told is not None and told != str(rank):
+        raise InfrastructureError(
+            "HCCL numbers this process {} and --node_rank makes it {}; number the machines as "
+            "HCCL does, or give --rank_table".format(rank, told))
+    return dataclasses.replace(place, rank=rank)
 
 
 def require_known_identity(npu_init: Any) -> None:

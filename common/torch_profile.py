@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, Optional
 
 from common.command_line import boolean
+from common.errors import UsageError
 from common.files import make_folder
 from common.torch_runtime import TorchDevice, npu_module
 
 WAIT, WARMUP, ACTIVE = 8, 2, 3
+LEAST_STEPS = WAIT + WARMUP + ACTIVE
 _SPELLINGS = {"none": False, "cann": True, "ge": True}  # of the ModelZoo's scripts
 
 
@@ -21,6 +23,14 @@ def profiling(text: str) -> bool:
         return boolean(text) if known is None else known
     except argparse.ArgumentTypeError as error:
         raise argparse.ArgumentTypeError("{} (or None, CANN, GE)".format(error)) from error
+
+
+def require_steps(steps: int) -> None:
+    """Raises UsageError where a run of so many steps ends before its profile is whole."""
+    if steps < LEAST_STEPS:
+        raise UsageError("--profiling needs at least {} steps, of which the last {} are watched, "
+                         "and this run has {}; give more, or leave --profiling out".format(
+                             LEAST_STEPS, ACTIVE, steps))
 
 
 class StepProfiler:
@@ -65,7 +75,7 @@ class StepProfiler:
     def _go_on(self) -> None:
         if hasattr(self._running, "step"):
             self._running.step()
-        if self._steps == WAIT + WARMUP + ACTIVE:
+        if self._steps == LEAST_STEPS:
             self.close()
 
 

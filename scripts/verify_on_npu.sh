@@ -218,7 +218,7 @@ main() {
   choose_networks
   export PYTHONPATH="$root:$root/PyTorch:$root/TensorFlow${PYTHONPATH:+:$PYTHONPATH}"
   if [ "$dry_run" -eq 0 ]; then
-    mkdir -p "$output/logs" "$output/runs"
+    mkdir -p "$output/logs" "$output/runs" "$output/data"
     output="$(cd "$output" && pwd -P)"
     describe_machine >"$output/logs/machine.log" 2>&1
   fi

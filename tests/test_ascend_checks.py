@@ -133,6 +133,15 @@ def test_the_time_of_an_exchange_is_told_as_hccl_rounds_it() -> None:
     assert status(checks.check_execution_timeout(with_variables(HCCL_EXEC_TIMEOUT="20000"))) == FAIL
 
 
+@pytest.mark.parametrize("seconds, chip, expected", [
+    ("0", "910A", FAIL), ("67", "910A", FAIL), ("68", "910A", OK), ("0", "910B3", OK),
+    ("50", "910B3", OK)])
+def test_no_time_for_an_exchange_is_for_ever_on_later_chips_and_wrong_on_a_910a(
+        seconds: str, chip: str, expected: str) -> None:
+    facts = dataclasses.replace(with_variables(HCCL_EXEC_TIMEOUT=seconds), npu_smi=chip)
+    assert status(checks.check_execution_timeout(facts)) == expected
+
+
 @pytest.mark.parametrize("text, expected", [("0", None), ("npu0", FAIL), ("", FAIL)])
 def test_a_device_id_is_a_number(text: str, expected: Any) -> None:
     assert status(checks.check_device_id(with_variables(ASCEND_DEVICE_ID=text))) == expected

@@ -13,6 +13,7 @@ from common.command_line import Parser
 from common.errors import UsageError, ZooError
 from common.npu_session.options import NpuOptions
 from common.precision import Capabilities, resolve
+from common.ranks import ALONE, Place
 from common.tf_training.npu_flags import add_npu_flags, npu_options, recorded
 
 
@@ -28,7 +29,8 @@ def precision_on(kind: str, mode: str = "O0") -> Any:
 
 def asked(tmp_path: Path, *words: str, mode: str = "O0", rank: int = 0, profile: bool = False,
           own: NpuOptions = NpuOptions()) -> NpuOptions:  # noqa: B008
-    return npu_options(parsed(*words), precision_on("npu", mode), tmp_path, rank, own, profile)
+    return npu_options(parsed(*words), precision_on("npu", mode), tmp_path, Place(rank, 8, rank),
+                       own, profile)
 
 
 def test_without_flags_a_networks_own_wishes_hold(tmp_path: Path) -> None:
@@ -53,6 +55,12 @@ def test_what_the_device_writes_goes_to_a_folder_of_the_rank(
 
 def test_a_profile_goes_to_a_folder_of_the_rank(tmp_path: Path) -> None:
     assert asked(tmp_path, profile=True).profiling_folder == str(tmp_path / "rank_0/profiling")
+
+
+def test_a_rank_that_hccl_has_yet_to_number_has_a_folder_by_its_device(tmp_path: Path) -> None:
+    found = npu_options(parsed("--over_dump"), precision_on("npu"), tmp_path,
+                        Place(0, 2, 5, numbered_by_hccl=True))
+    assert found.overflow_dump_folder == str(tmp_path / "device_5" / "overflow_dump")
 
 
 def test_without_flags_no_folder_is_made(tmp_path: Path) -> None:
@@ -89,13 +97,13 @@ def test_no_loop_where_a_part_of_the_step_is_on_the_host(tmp_path: Path) -> None
 def test_elsewhere_each_flag_is_refused_by_name(tmp_path: Path, word: str) -> None:
     name = word.partition("=")[0]
     with pytest.raises(UsageError, match="{} is for an NPU and this run is on cpu".format(name)):
-        npu_options(parsed(word), precision_on("cpu"), tmp_path, 0)
+        npu_options(parsed(word), precision_on("cpu"), tmp_path, ALONE)
 
 
 def test_flags_that_switch_off_are_welcome_everywhere(tmp_path: Path) -> None:
     words = ["--data_dump_flag=False", "--over_dump=False", "--autotune=False",
              "--data_dump_step=10"]
-    assert npu_options(parsed(*words), precision_on("cpu"), tmp_path, 0) == NpuOptions()
+    assert npu_options(parsed(*words), precision_on("cpu"), tmp_path, ALONE) == NpuOptions()
 
 
 def test_the_users_file_comes_before_the_networks(tmp_path: Path) -> None:
@@ -117,6 +125,14 @@ def test_evaluation_knows_the_files_and_not_the_loop() -> None:
         parsed("--iterations_per_loop=2", training=False)
 
 
+def test_an_evaluation_is_dumped_and_profiled_on_an_npu_alone(tmp_path: Path) -> None:
+    flags = parsed("--over_dump", "--profiling", training=False)
+    found = npu_options(flags, precision_on("npu"), tmp_path, ALONE)
+    assert found.overflow_dump_folder and found.profiling_folder
+    with pytest.raises(UsageError, match="--profiling is for an NPU and this run is on cpu"):
+        npu_options(parsed("--profiling", training=False), precision_on("cpu"), tmp_path, ALONE)
+
+
 def test_a_configuration_tells_what_decides_the_result_and_only_where_it_was_given(
         tmp_path: Path) -> None:
     path = tmp_path / "types.txt"
@@ -128,4 +144,4 @@ def test_a_configuration_tells_what_decides_the_result_and_only_where_it_was_giv
 
 def test_options_need_not_come_from_a_command_line(tmp_path: Path) -> None:
     options = types.SimpleNamespace(**vars(parsed()))
-    assert npu_options(options, precision_on("npu"), tmp_path, 0) == NpuOptions()
+    assert npu_options(options, precision_on("npu"), tmp_path, ALONE) == NpuOptions()

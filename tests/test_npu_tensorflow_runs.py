@@ -217,14 +217,14 @@ def test_a_step_of_the_processor_is_within_tolerance_on_the_npu(
 
 
 def several(checkout: Path, data: Path, folder: Path, network: str, ranks: int,
-            by_table: bool, script: str = "") -> Finished:
+            by_table: bool, *flags: str, script: str = "") -> Finished:
     """A finished run of several ranks, by a rank table or through a chief."""
-    flags = []
+    words = list(flags)
     if by_table:
         table = folder / "table.json"
         table.write_text(text_of(one_server(range(ranks))))
-        flags.append("--rank_table={}".format(table))
-    run = launch(checkout, data, folder, network, ranks, *flags, script=script,
+        words.append("--rank_table={}".format(table))
+    run = launch(checkout, data, folder, network, ranks, *words, script=script,
                  ASCEND_DOUBLE_SECONDS="240")
     assert len(run.reports) == ranks
     return run
@@ -237,16 +237,23 @@ def require_agreement(run: Finished, ranks: int, way: str) -> None:
     assert pairs == [(rank, rank) for rank in range(ranks)]
     for report in run.reports:
         _require_clean(report)
-    states = [training["state"] for training in run.training()]
-    apart = {name for name in states[0] if len({state[name] for state in states}) > 1}
-    assert len(states[0]) > 10 and apart == set()
+    _require_equal_variables(run)
     for training in run.training():
         _require_one_compilation(training)
 
 
+def _require_equal_variables(run: Finished) -> None:
+    states = [training["state"] for training in run.training()]
+    apart = {name for name in states[0] if len({state[name] for state in states}) > 1}
+    assert len(states[0]) > 10 and apart == set()
+
+
 @pytest.mark.slow
 def test_two_ranks_through_a_chief_end_with_the_same_variables(checkout, data, tmp_path) -> None:
-    require_agreement(several(checkout, data, tmp_path, "protoattend", 2, False), 2, "cm")
+    run = several(checkout, data, tmp_path, "protoattend", 2, False, "--over_dump")
+    require_agreement(run, 2, "cm")
+    folders = {Path(report["options"]["dump_path"]) for report in run.reports}
+    assert {folder.parent.name for folder in folders} == {"device_0", "device_1"}
 
 
 @pytest.mark.slow
@@ -259,5 +266,40 @@ def test_two_ranks_by_a_table_end_with_the_same_variables(checkout, data, tmp_pa
     ("protoattend", True), ("slot_attention", False), ("slot_attention/set_prediction", True)])
 def test_the_script_for_eight_devices_ends_with_the_same_variables(
         checkout, data, tmp_path, network, by_table) -> None:
-    run = several(checkout, data, tmp_path, network, 8, by_table, "train_full_8p")
+    run = several(checkout, data, tmp_path, network, 8, by_table, script="train_full_8p")
     require_agreement(run, 8, "table" if by_table else "cm")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network, flags", [
+    ("protoattend", ["--val_step=3", "--pictures_every=3"]),
+    ("slot_attention", ["--evaluate_every=3", "--pictures_every=3"]),
+    ("slot_attention/set_prediction", ["--evaluate_every=3", "--pictures_every=3"])])
+def test_ranks_that_evaluate_and_draw_on_the_way_come_to_the_end(
+        checkout, data, tmp_path, network, flags) -> None:
+    run = several(checkout, data, tmp_path, network, 2, False, *flags)
+    _require_equal_variables(run)
+    assert run.record()["progress"]["steps"] == STEPS
+    drawn = {path.stem[-8:] for path in (run.folder / "out" / "pictures").glob("*_0*.png")}
+    assert drawn == {"00000003", "00000006"}
+
+
+@pytest.mark.slow
+def test_an_evaluation_tells_that_the_npu_ran_it_and_can_be_profiled(
+        checkout, one_rank, tmp_path) -> None:
+    if one_rank.record()["model"] != "protoattend":
+        pytest.skip("one network shows it")
+    (tmp_path / "report").mkdir()
+    words = ["eval_1p", "--device=npu", "--output_path={}".format(tmp_path / "out"),
+             "--checkpoint={}".format(one_rank.folder / "out"), "--dataset=synthetic_shapes",
+             "--profiling", "--over_dump=False"]
+    done = subprocess.run(
+        [sys.executable, "-m", "common", "launch", "protoattend"] + words, cwd=str(tmp_path),
+        env=AscendMachine(tmp_path / "machine").variables(
+            PYTHONPATH="{}:{}".format(HERE / "site", checkout),
+            ASCEND_DOUBLE_REPORT=str(tmp_path / "report"), ZOO_PYTHON=sys.executable),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SECONDS)
+    assert done.returncode == 0, done.stdout[-3000:]
+    found = Finished(tmp_path)
+    assert "graph(s) compiled for the NPU" in found.record()["health"]["proof"]
+    assert found.reports[0]["options"]["profiling_mode"]

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from common.errors import ZooError
-from common.launch.ports import address_towards, is_free, reserve_free_port, reserve_port
+from common.launch.ports import is_free, reserve_free_port, reserve_port
 
 
 def test_a_chosen_port_is_free_and_not_chosen_again():
@@ -30,11 +30,3 @@ def test_a_port_with_a_listener_is_in_use():
         server.listen(1)
         with pytest.raises(ZooError, match="--master_port"):
             reserve_port(server.getsockname()[1])
-
-
-def test_the_address_towards_this_machine_is_its_own():
-    assert address_towards("127.0.0.1") == "127.0.0.1"
-
-
-def test_no_way_to_a_host_is_no_address():
-    assert address_towards("no.such.host.invalid") == ""

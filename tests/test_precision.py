@@ -190,6 +190,13 @@ def test_the_default_is_the_cards_and_float32_where_it_says_nothing():
     assert precision.default_mode(card, "cpu") == "must_keep_origin_dtype"
 
 
+@pytest.mark.parametrize("mode", ["O2", "O0"])
+def test_no_loss_scale_can_be_asked_for_in_every_mode(mode):
+    found = with_loss_scale(on("gpu", AMPERE, mode), "none")
+    assert (found.loss_scale_policy, found.loss_scale) == ("none", None)
+    assert found.as_record()["loss_scale"] == "none"
+
+
 def test_a_loss_scale_replaces_the_policy():
     found = with_loss_scale(on("gpu", AMPERE, "O2"), "128")
     assert (found.loss_scale_policy, found.loss_scale) == ("static", 128.0)
@@ -198,7 +205,7 @@ def test_a_loss_scale_replaces_the_policy():
 
 @pytest.mark.parametrize("text", ["0", "-1", "0.5", "nan", "inf", "big", ""])
 def test_a_loss_scale_that_is_no_number_of_at_least_1_is_refused(text):
-    with pytest.raises(UsageError, match="at least 1, or dynamic"):
+    with pytest.raises(UsageError, match="at least 1, dynamic or none"):
         with_loss_scale(on("gpu", AMPERE, "O2"), text)
 
 

@@ -12,6 +12,7 @@ from common.launch.rank_environment import (
     check_cluster_variables,
     rank_environment,
 )
+from common.ranks import LAUNCHED_RANK
 
 JOB = Job(framework="pytorch", device="npu", world_size=8, local_size=8, node_count=1,
           master_addr="127.0.0.1", master_port=29500, host_address="", rank_table="", cores=16,
@@ -80,14 +81,57 @@ def test_tensorflow_without_a_rank_table_has_cm_variables_and_no_rank():
     assert result.set["ASCEND_DEVICE_ID"] == "3"
 
 
-def test_tensorflow_keeps_its_log_level_low_enough_to_prove_the_device():
-    assert environment(framework="tensorflow").set["TF_CPP_MIN_LOG_LEVEL"] == "0"
+def test_the_chief_is_on_the_first_ranks_device():
+    place = Place(rank=2, local_rank=2, device_id=6)
+    found = environment(framework="tensorflow", place=place, world_size=4, local_size=4)
+    assert found.set["CM_CHIEF_DEVICE"] == "4"
+
+
+def test_on_several_machines_a_rank_knows_which_one_the_launcher_takes_it_for():
+    several = environment(framework="tensorflow", node_count=2, world_size=16)
+    assert several.set[LAUNCHED_RANK] == "3"
+    assert LAUNCHED_RANK not in environment(framework="tensorflow").set
+
+
+def test_ranks_of_torch_have_no_rank_table():
+    assert "RANK_TABLE_FILE" in environment().removed
+
+
+@pytest.mark.parametrize("table", ["", "/table.json"])
+def test_the_plugin_takes_no_rank_for_a_pods_or_another_roles(table):
+    found = environment(framework="tensorflow", rank_table=table)
+    assert {"POD_NAME", "TF_CONFIG"} <= set(found.removed)
+
+
+@pytest.mark.parametrize("world_size", [1, 8])
+def test_the_log_level_is_low_enough_to_prove_the_device_whatever_was_left(world_size):
+    found = environment({"TF_CPP_MIN_LOG_LEVEL": "2"}, framework="tensorflow",
+                        world_size=world_size, local_size=world_size)
+    assert found.set["TF_CPP_MIN_LOG_LEVEL"] == "0"
+
+
+def test_torch_loads_no_torch_npu_where_no_npu_is_asked_for():
+    for device in ("cpu", "gpu"):
+        assert environment(device=device).set["TORCH_DEVICE_BACKEND_AUTOLOAD"] == "0"
+    assert "TORCH_DEVICE_BACKEND_AUTOLOAD" not in environment().set
 
 
 def test_a_rank_table_and_cm_variables_at_once_are_an_error():
     job = dataclasses.replace(JOB, framework="tensorflow", rank_table="/table.json")
     with pytest.raises(UsageError, match="CM_CHIEF_IP"):
         check_cluster_variables(job, {"CM_CHIEF_IP": "1.2.3.4"})
+
+
+def test_another_jobs_size_is_an_error():
+    job = dataclasses.replace(JOB, framework="tensorflow")
+    with pytest.raises(UsageError, match="CM_WORKER_SIZE is 16 and this job has 8 ranks"):
+        check_cluster_variables(job, {"CM_WORKER_SIZE": "16"})
+    check_cluster_variables(job, {"CM_WORKER_SIZE": "8"})
+
+
+def test_ranks_without_hccl_have_no_use_for_what_was_left():
+    for job in ({"framework": "pytorch"}, {"framework": "tensorflow", "device": "cpu"}):
+        check_cluster_variables(dataclasses.replace(JOB, **job), {"CM_WORKER_SIZE": "16"})
 
 
 def test_several_machines_tell_hccl_the_way_between_them():

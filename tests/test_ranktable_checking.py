@@ -41,6 +41,22 @@ def test_a_server_may_have_any_name():
     assert breaches(changed(ONE, ("server_list", 0, "server_id"), "node-α")) == []
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\0b", "\ud800"])
+def test_a_servers_name_can_be_printed(name):
+    table = changed(ONE, ("server_list", 0, "server_id"), name)
+    assert breaches(table) == [(FAIL, "server_id", "server_list[0].server_id")]
+
+
+@pytest.mark.parametrize("loop", ["127.0.0.1", "0.0.0.0", "224.0.0.1", "::1"])
+def test_an_address_is_one_that_a_network_card_can_have(loop):
+    assert breaches(changed(TWO, DEVICE + ("device_ip",), loop))[0][:2] == (FAIL, "device_ip")
+
+
+def test_a_number_that_python_will_not_read_is_no_table(tmp_path):
+    text = text_of(ONE).replace('"0"', "9" * 5000, 1)
+    assert first_failure(check_text(text, "t.json", "910A")) is not None
+
+
 def test_ranks_may_come_in_any_order():
     table = changed(ONE, DEVICE + ("rank_id",), "4")
     assert breaches(changed(table, ("server_list", 0, "device", 4, "rank_id"), "3")) == []
@@ -241,8 +257,14 @@ def test_a_device_that_this_machine_lacks_makes_the_table_anothers():
 
 
 def test_addresses_that_a_table_leaves_out_contradict_nothing():
-    table = without(one_server([2]), ("server_list", 0, "device", 0, "device_ip"))
+    table = without(one_server([2, 3]), ("server_list", 0, "device", 0, "device_ip"))
     assert check_addresses(of_json(table), addresses(), "h", "t.json").status == OK
+
+
+def test_a_table_without_any_address_proves_nothing():
+    table = without(one_server([2]), ("server_list", 0, "device", 0, "device_ip"))
+    finding = check_addresses(of_json(table), addresses(), "h", "t.json")
+    assert finding.status == WARN and "no addresses" in finding.found
 
 
 @pytest.mark.parametrize("table, world_size, ranks, expected", [

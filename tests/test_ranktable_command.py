@@ -121,6 +121,7 @@ def test_the_same_table_may_be_made_again(folder):
 
 @pytest.mark.parametrize("words", [
     ["--devices=0-"], ["--devices=x"], ["--devices=1,1"], ["--devices=3-1"], ["--devices=64"],
+    ["--devices=3-1,0"], ["--devices=3,0"], ["--hccn", "a.conf", "--output=."],
     ["--chip=910Z"], ["--hccn", "a.conf", "--hosts", "h"], ["--hosts", "h", "--servers=a"],
     ["--tables", "a.json", "--devices=0"], ["--hccn", "a.conf", "b.conf"], ["a.conf"]])
 def test_a_command_line_that_makes_no_sense_ends_with_64(folder, words):

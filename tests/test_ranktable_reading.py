@@ -44,6 +44,10 @@ def test_only_the_devices_asked_for_are_taken():
     assert read_addresses(hccn_conf(), "h", [4, 6]) == {4: address(4), 6: address(6)}
 
 
+def test_an_editors_mark_at_the_beginning_hides_no_device():
+    assert sorted(read_addresses("\ufeff" + hccn_conf([0, 1]), "h")) == [0, 1]
+
+
 def test_a_device_without_an_address_is_told():
     with pytest.raises(ZooError, match="h has no address for device 5; it has those of 0, 1"):
         read_addresses(hccn_conf([0, 1]), "h", [0, 5])
@@ -53,6 +57,9 @@ def test_a_device_without_an_address_is_told():
     ("address_0=10.0.0\n", "h line 1: '10.0.0' is no IP address"),
     ("address_0=10.0.0.1\naddress_0=10.0.0.2\n", "h line 2: device 0 has two addresses"),
     ("address_0=\n", "h has no address for any device"),
+    ("address_0=10.0.0.1 # first\n", "h line 1: 'address_0=10.0.0.1 # first' is not address_"),
+    ("\naddress_x=10.0.0.1\n", "h line 2"),
+    ("address_0=127.0.0.1\n", "'127.0.0.1' is no IP address of a network card"),
     ("", "neither address_<i>= lines nor hccn_tool's"),
     ("hello\n", "neither address_<i>= lines nor hccn_tool's")])
 def test_what_is_wrong_with_an_hccn_conf_is_told(text, problem):

@@ -13,7 +13,15 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from common import torch_profile  # noqa: E402
-from common.torch_profile import ACTIVE, WAIT, WARMUP, StepProfiler, profiling  # noqa: E402
+from common.errors import UsageError  # noqa: E402
+from common.torch_profile import (  # noqa: E402
+    ACTIVE,
+    WAIT,
+    WARMUP,
+    StepProfiler,
+    profiling,
+    require_steps,
+)
 from common.torch_runtime import TorchDevice  # noqa: E402
 
 pytestmark = pytest.mark.pytorch
@@ -110,3 +118,10 @@ def test_the_flag_is_understood_as_the_modelzoos_scripts_say_it(text: str, wante
 def test_another_word_is_refused() -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="expected true or false"):
         profiling("perhaps")
+
+
+def test_a_run_with_too_few_steps_is_refused_with_the_least_number() -> None:
+    require_steps(ALL)
+    with pytest.raises(UsageError, match="at least {} steps.*this run has {};".format(
+            ALL, ALL - 1)):
+        require_steps(ALL - 1)

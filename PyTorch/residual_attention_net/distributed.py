@@ -7,6 +7,8 @@ from typing import Any, List, Sequence
 import torch
 from torch import distributed, nn
 
+_SIXTEEN_BITS = (torch.float16, torch.bfloat16)
+
 
 def world_size() -> int:
     """The number of ranks of this job; 1 without a process group."""
@@ -59,31 +61,36 @@ def weights_agree(network: nn.Module, device: torch.device) -> bool:
     return bool((highest == lowest).all())
 
 
-class SynchronisedBatchNorm(nn.Module):
-    """Batch norm over the batches of all ranks, for backends without a fused one (CPU).
+class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch norm over the batches of all ranks, for backends without a fused one (CPU, NPU).
 
     It takes over parameters, buffers and their names from the layer it replaces. The two sums go
-    through a differentiable all-reduce, so the gradient is that of one large batch.
+    through a differentiable all-reduce, so the gradient is that of one large batch. It is a
+    _BatchNorm by class, so that apex leaves its parameters in float32.
     """
 
     def __init__(self, layer: nn.modules.batchnorm._BatchNorm) -> None:
-        super().__init__()
+        super().__init__(layer.num_features, layer.eps, layer.momentum)
         self.weight, self.bias = layer.weight, layer.bias
-        self.register_buffer("running_mean", layer.running_mean)
-        self.register_buffer("running_var", layer.running_var)
-        self.register_buffer("num_batches_tracked", layer.num_batches_tracked)
-        self.momentum, self.eps = layer.momentum, layer.eps
+        self.running_mean, self.running_var = layer.running_mean, layer.running_var
+        self.num_batches_tracked = layer.num_batches_tracked
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Normalises (B, C, ...) with the statistics of the global batch."""
+        """Normalises (B, C, ...) with the statistics of the global batch.
+
+        Inputs of 16 bits are summed in float32: squares and sums over B and the places would leave
+        float16's range.
+        """
         if not self.training:
             return nn.functional.batch_norm(inputs, self.running_mean, self.running_var,
                                             self.weight, self.bias, False, 0.0, self.eps)
-        mean, variance, count = self._global_statistics(inputs)
+        values = inputs.float() if inputs.dtype in _SIXTEEN_BITS else inputs
+        mean, variance, count = self._global_statistics(values)
         self._track(mean.detach(), variance.detach(), count)
         shape = [1, -1] + [1] * (inputs.dim() - 2)
         scale = self.weight / torch.sqrt(variance + self.eps)
-        return inputs * scale.view(shape) + (self.bias - mean * scale).view(shape)
+        normalised = values * scale.view(shape) + (self.bias - mean * scale).view(shape)
+        return normalised.to(inputs.dtype)
 
     def _global_statistics(self, inputs: torch.Tensor) -> Any:
         axes = [0] + list(range(2, inputs.dim()))

@@ -21,6 +21,7 @@ DEFAULTS_OF: Dict[str, Dict[str, Any]] = {"evaluate": {"is_train": False},
 OF_THE_MACHINE = PATHS + ("resume", "debug", "device_type", "device_id", "device_num", "dist_url",
                           "log_every", "checkpoint_minutes", "keep_checkpoints", "workers",
                           "profiling") + DUMP_FLAGS
+OF_TENSORFLOW = ("data_dump_flag", "over_dump", "autotune")  # ModelZoo's scripts give them, off
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +85,7 @@ def make_parser(program: str) -> Parser:
     _add_recipe(parser)
     _add_device(parser)
     _add_run(parser)
+    _add_flags_of_tensorflow(parser)
     parser.set_defaults(**dict.fromkeys(DUMP_FLAGS))
     if program != "evaluate":
         add_dump_flags(parser.add_argument_group("comparing runs"))
@@ -155,7 +157,7 @@ def _add_device(parser: Parser) -> None:
     group.add_argument("--precision_mode", help="see docs/precision.md (default: by device)")
     group.add_argument("--opt_level", choices=("O0", "O1", "O2", "O3"),
                        help="the same by its apex name")
-    group.add_argument("--loss_scale", help="a number, or dynamic")
+    group.add_argument("--loss_scale", help="a number, dynamic or none")
     group.add_argument("--channels_last", type=boolean,
                        help="memory layout (default: where it is faster)")
     group.add_argument("--compile", type=boolean, nargs="?", const=True, default=False,
@@ -176,7 +178,30 @@ def _add_run(parser: Parser) -> None:
                        help="longest time between checkpoints; 0: every step")
     group.add_argument("--keep_checkpoints", type=_count, default=3, help="how many are kept")
     group.add_argument("--profiling", type=profiling, nargs="?", const=True, default=False,
-                       help="write a profile of a few steps")
+                       help="write a profile of the 11th to 13th step")
+
+
+class _Nothing(argparse.Action):
+    """An action for a flag that is checked and leaves no trace in the options."""
+
+    def __call__(self, *_: Any) -> None:
+        """Stores nothing."""
+
+
+def _add_flags_of_tensorflow(parser: Parser) -> None:
+    group = parser.add_argument_group("of TensorFlow, only false here")
+    for name in OF_TENSORFLOW:
+        group.add_argument("--" + name, action=_Nothing, type=_off, nargs="?", const="true",
+                           default=argparse.SUPPRESS, help="only false")
+
+
+def _off(text: str) -> bool:
+    """The type of a flag that this network does not have: false, in any spelling."""
+    if boolean(text):
+        raise argparse.ArgumentTypeError(
+            "only TensorFlow networks have it; leave it out: --dump_tensors K writes the tensors "
+            "of a step, --profiling a profile")
+    return False
 
 
 def parse_options(program: str, argv: Optional[Sequence[str]]) -> Options:

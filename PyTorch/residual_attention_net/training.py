@@ -14,7 +14,7 @@ from common import torch_gradients, torch_runtime
 from common.errors import ZooError
 from common.run_log import RunLog
 from common.stop_signal import StopSignal
-from common.torch_profile import StepProfiler
+from common.torch_profile import LEAST_STEPS, StepProfiler, require_steps
 from residual_attention_net.checkpoint import CheckpointFolder, Position, Saved, pack
 from residual_attention_net.distributed import average_batch_norm_statistics, sum_over_ranks
 from residual_attention_net.evaluation import Evaluation, evaluate
@@ -85,6 +85,7 @@ class Training:
 
     def __init__(self, session: Any, schedule: Schedule, targets: Targets, habits: Habits,
                  checkpoints: CheckpointFolder, log: RunLog, stop: StopSignal) -> None:
+        """Raises UsageError where a profile is wanted of a run that is too short for one."""
         self.session = session
         self.schedule = schedule
         self.targets = targets
@@ -97,6 +98,8 @@ class Training:
         self.best = Best()
         self.lines = ProgressLines(targets.steps, targets.steps_per_epoch, targets.epochs,
                                    session.global_batch, session.is_first)
+        if session.options.profiling:
+            require_steps(targets.steps)
         self._profiler = StepProfiler(session.device, _profile_folder(session))
         self._last_save = time.time()
         self._epoch_losses: List[float] = []
@@ -108,6 +111,10 @@ class Training:
             DivergenceError: names the step and the last good checkpoint.
         """
         self.lines.begin(self.position.step)
+        left = self.targets.steps - self.position.step
+        if self.session.options.profiling and left < LEAST_STEPS:  # resumed near the end
+            self.lines.say("no whole profile: {} steps are left and it takes {}".format(
+                left, LEAST_STEPS))
         while self.position.step < self.targets.steps:
             if not self._epoch():
                 self._save()

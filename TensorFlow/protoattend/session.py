@@ -71,7 +71,7 @@ def open_session(options: Options) -> Session:
     tf_runtime.keep_host_memory()
     asked = NpuOptions(modify_mixlist=_npu_mixlist(precision))
     device = tf_runtime.open_device(kind, place, precision, npu_options(
-        options, precision, Path(options.folder or "."), place.rank, asked, options.profiling))
+        options, precision, Path(options.folder or "."), place, asked, options.profiling))
     session = Session(options, device, precision, dataset)
     for notice in dataset.notices:
         session.say("note: " + notice)

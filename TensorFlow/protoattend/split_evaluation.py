@@ -70,7 +70,7 @@ class SplitEvaluation:
         return tf.local_variables_initializer()
 
     def prepare(self, running: Any) -> None:
-        """Encodes the candidates with the weights of the moment."""
+        """Encodes the candidates with the weights of the moment; every rank must take part."""
         running.run(self._share_statistics)
         self.passes.fill(running, self.candidates)
 
@@ -107,8 +107,11 @@ class SplitEvaluation:
                          names)
 
     def pictures(self, running: Any, step: int) -> Mapping[str, bytes]:
-        """The prototypes of the first validation images."""
-        self.prepare(running)
+        """The prototypes of the first validation images.
+
+        Only the first rank draws, so nothing here may wait for the others.
+        """
+        self.passes.fill(running, self.candidates)
         images = self._session.dataset.validation.take(
             range(min(PICTURED, len(self._session.dataset.validation))))
         shown = self.explain(self.decide(running, images), images)

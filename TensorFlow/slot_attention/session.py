@@ -92,7 +92,7 @@ def open_session(options: Options) -> Session:
     # The matching of set prediction runs on the host, inside the step's graph.
     asked = NpuOptions(mix_compile_mode=options.task == SET_PREDICTION)
     device = tf_runtime.open_device(kind, place, precision, npu_options(
-        options, precision, Path(options.model_dir or "."), place.rank, asked, options.profile))
+        options, precision, Path(options.model_dir or "."), place, asked, options.profile))
     return Session(options, device, precision, dataset)
 
 

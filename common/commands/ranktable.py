@@ -123,8 +123,8 @@ def device_numbers(text: str) -> Tuple[int, ...]:
             raise argparse.ArgumentTypeError(
                 "expected numbers such as 0-3,6, not {!r}".format(text))
         first, last = int(match.group(1)), int(match.group(2) or match.group(1))
-        found += range(first, last + 1)
-    if len(set(found)) != len(found) or not found or max(found) >= MOST_DEVICES:
+        found += range(first, last + 1) if first <= last else [first, last]
+    if found != sorted(set(found)) or max(found) >= MOST_DEVICES:
         raise argparse.ArgumentTypeError(
             "expected each number once, ascending and below {}, not {!r}".format(
                 MOST_DEVICES, text))
@@ -149,6 +149,8 @@ def _refuse_unusable(text: str, output: str, chip: str) -> None:
 
 
 def _write_new(path: Path, text: str) -> None:
+    if path.is_dir():
+        raise UsageError("--output {} is a folder; name a file in it".format(path))
     if path.exists() and table_text(str(path)) != text:
         raise ZooError("{} is there and another table; move it away or give another "
                        "--output".format(path))

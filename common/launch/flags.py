@@ -44,12 +44,24 @@ class LaunchFlags:
     master_port: Optional[int] = None
     rank_table: Optional[str] = None
     bind_core: str = "auto"
-    hang_timeout: float = 1800.0
+    hang_timeout: Optional[float] = None
     grace: float = 60.0
     dry_run: bool = False
     json: bool = False
     debug: bool = False
     entry: Mapping[str, Optional[str]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def hang_seconds(self) -> float:
+        """After how long without an event a rank hangs; 0 never, as while operators are tuned."""
+        if self.hang_timeout is not None:
+            return self.hang_timeout
+        tunes = "autotune" in self.entry and not _is_no(self.entry["autotune"])
+        return 0.0 if tunes else HANG_SECONDS
+
+
+def _is_no(text: Optional[str]) -> bool:
+    return text is not None and text.lower() in ("false", "no", "0")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,7 +183,8 @@ FLAGS: Tuple[Flag, ...] = (
         "hang_timeout",
         number_in(float, 0),
         "SECONDS",
-        "stop the run when a rank reports nothing for so long, 0 never (default 1800)",
+        "stop the run when a rank reports nothing for so long, 0 never (default 1800, with "
+        "--autotune 0)",
     ),
     Flag(
         "grace",
@@ -185,6 +198,7 @@ FLAGS: Tuple[Flag, ...] = (
 )
 
 _BY_NAME = {flag.name: flag for flag in FLAGS}
+HANG_SECONDS = 1800.0
 _NUMBER = re.compile(r"^-\d*\.?\d+([eE][-+]?\d+)?$")
 _TRUTH = re.compile(r"^(true|false|yes|no|0|1)$", re.IGNORECASE)
 _FLAG = re.compile(r"^--([A-Za-z][\w-]*)(?:=(.*))?$", re.DOTALL)

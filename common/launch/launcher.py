@@ -72,7 +72,7 @@ def _run(request: Request, plan: Plan, place: LogPlace, terminal: Terminal) -> i
         ranks = _start(plan, request, place)
         marker["launcher_seconds"] = age_of_this_process()
         supervisor = Supervisor(
-            ranks, terminal, signals, request.flags.hang_timeout, request.flags.grace
+            ranks, terminal, signals, request.flags.hang_seconds, request.flags.grace
         )
         outcome = supervisor.run()
         seconds = time.monotonic() - wall

@@ -11,6 +11,7 @@ from common.errors import UsageError, ZooError
 from common.launch.ascend_environment import CannEnvironment
 from common.launch.core_binding import shares
 from common.launch.flags import LaunchFlags
+from common.launch.meeting import rank_table
 from common.launch.rank_environment import (
     Job,
     Place,
@@ -287,7 +288,7 @@ def _add_precision(
 
 
 def _job(card: ModelCard, flags: LaunchFlags, around: Surroundings, world_size: int) -> Job:
-    table = flags.rank_table or around.user.get("RANK_TABLE_FILE", "")
+    table = rank_table(card.framework, around.device, world_size, flags, around.user)
     return Job(
         framework=card.framework,
         device=around.device,

@@ -103,16 +103,3 @@ def _first_outgoing_port() -> int:
         return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     except (OSError, ValueError, IndexError):
         return DEFAULT_FIRST_OUTGOING
-
-
-def address_towards(host: str) -> str:
-    """This machine's own address on the way to a host; "" where there is no way.
-
-    The system's routes decide, so that a machine with several networks takes the right one.
-    """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((host, 9))  # no packet leaves: it is a datagram socket
-            return str(probe.getsockname()[0])
-        except OSError:
-            return ""

@@ -7,6 +7,7 @@ import os
 from typing import Dict, Mapping, Sequence, Tuple
 
 from common.errors import UsageError
+from common.ranks import LAUNCHED_RANK
 
 HIGHEST_CHIEF_PORT = 65520
 CM_VARIABLES = ("CM_CHIEF_IP", "CM_CHIEF_PORT", "CM_CHIEF_DEVICE", "CM_WORKER_SIZE", "CM_WORKER_IP")
@@ -14,6 +15,8 @@ TORCH_IDENTITY = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP
 # Left by another launcher these make torch look for that launcher's store.
 TORCH_LEFTOVERS = ("TORCHELASTIC_USE_AGENT_STORE", "TORCHELASTIC_RUN_ID")
 HCCL_IDENTITY = ("RANK_ID", "RANK_SIZE")
+# By these the plugin would take a rank for a pod's, or for another role than a worker's.
+PLUGIN_LEFTOVERS = ("POD_NAME", "TF_CONFIG")
 # Left by horovodrun or mpirun these would speak of another job.
 HOROVOD_LEFTOVERS = tuple("HOROVOD_" + name for name in (
     "RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE", "CROSS_RANK", "CROSS_SIZE", "HOSTNAME",
@@ -30,7 +33,7 @@ class Job:
         framework: "pytorch" or "tensorflow".
         device: npu, gpu or cpu.
         world_size: ranks of the whole job; local_size: those of this machine.
-        master_addr, master_port: where ranks meet; port 0 where a single rank meets nobody.
+        master_addr, master_port: where ranks meet; "" and 0 where a rank table says so.
         host_address: this machine's address towards the others; "" on one machine.
         rank_table: HCCL's rank table, "" without one.
         cores: cores that this machine's ranks may use.
@@ -123,11 +126,7 @@ def _identity(
     if job.framework == "tensorflow":
         removed = tuple(removed) + HOROVOD_LEFTOVERS + HCCL_IDENTITY
     # These ranks meet at MASTER_ADDR: a table or CM_* left over can only be another job's.
-    return values, tuple(removed) + CM_VARIABLES + _stale_table(job)
-
-
-def _stale_table(job: Job) -> Tuple[str, ...]:
-    return () if job.world_size > 1 and job.device == "npu" else ("RANK_TABLE_FILE",)
+    return values, tuple(removed) + CM_VARIABLES + ("RANK_TABLE_FILE",)
 
 
 def _device_identity(place: Place) -> Dict[str, str]:
@@ -152,9 +151,10 @@ def _hccl_identity(
     job: Job, place: Place, user: Mapping[str, str]
 ) -> Tuple[Dict[str, str], Sequence[str]]:
     values = _device_identity(place)
+    values["TF_CPP_MIN_LOG_LEVEL"] = "0"  # the plugin's proof of the device is an INFO line
     if job.world_size == 1:
         values.update({"RANK_ID": "0", "RANK_SIZE": "1"})
-        return values, CM_VARIABLES + ("RANK_TABLE_FILE",)
+        return values, CM_VARIABLES + PLUGIN_LEFTOVERS + ("RANK_TABLE_FILE",)
     if job.rank_table:
         values.update(
             {
@@ -163,19 +163,22 @@ def _hccl_identity(
                 "RANK_SIZE": str(job.world_size),
             }
         )
-        return values, CM_VARIABLES
-    values.update(_chief(job, user))
+        return values, CM_VARIABLES + PLUGIN_LEFTOVERS
+    values.update(_chief(job, place, user))
+    if job.node_count > 1:
+        values[LAUNCHED_RANK] = str(place.rank)  # HCCL may number machines otherwise
     # HCCL refuses both at once, and "unset" means absent: it then numbers the ranks itself.
-    return values, ("RANK_TABLE_FILE",) + HCCL_IDENTITY
+    return values, ("RANK_TABLE_FILE",) + HCCL_IDENTITY + PLUGIN_LEFTOVERS
 
 
-def _chief(job: Job, user: Mapping[str, str]) -> Dict[str, str]:
+def _chief(job: Job, place: Place, user: Mapping[str, str]) -> Dict[str, str]:
     """The CM_* variables of a start without a rank table; the user's own stay as they are."""
     address = job.host_address or job.master_addr
     values = {
         "CM_CHIEF_IP": job.master_addr,
         "CM_CHIEF_PORT": str(job.master_port),
-        "CM_CHIEF_DEVICE": "0",
+        # The first rank's device; machines of one job use the same devices.
+        "CM_CHIEF_DEVICE": str(place.device_id - place.local_rank),
         "CM_WORKER_SIZE": str(job.world_size),
         "CM_WORKER_IP": address,
     }
@@ -186,27 +189,34 @@ def check_cluster_variables(job: Job, user: Mapping[str, str]) -> None:
     """Checks what TensorFlow's HCCL starts by.
 
     Raises:
-        UsageError: both a rank table and CM_* variables, or a port that CM_* can't have.
+        UsageError: both a rank table and CM_* variables, or such that can't be this job's.
     """
+    if job.framework != "tensorflow" or job.device != "npu" or job.world_size == 1:
+        return
     given = [name for name in CM_VARIABLES if user.get(name)]
-    if job.framework == "tensorflow" and job.world_size > 1 and job.rank_table and given:
+    if not job.rank_table:
+        _check_chief(job, user)
+    elif given:
         raise UsageError(
             "RANK_TABLE_FILE and {} are both set and HCCL takes only one of them; unset one".format(
                 given[0]
             )
         )
-    _check_chief_port(job, user)
 
 
-def _check_chief_port(job: Job, user: Mapping[str, str]) -> None:
-    by_chief = job.framework == "tensorflow" and job.device == "npu" and job.world_size > 1
+def _check_chief(job: Job, user: Mapping[str, str]) -> None:
     port = user.get("CM_CHIEF_PORT") or str(job.master_port)
-    if by_chief and not job.rank_table and not (
-        port.isdigit() and int(port) <= HIGHEST_CHIEF_PORT
-    ):
+    if not (port.isdigit() and int(port) <= HIGHEST_CHIEF_PORT):
         raise UsageError(
             "HCCL meets at a port of at most {}, not {}; give another --master_port".format(
                 HIGHEST_CHIEF_PORT, port
+            )
+        )
+    size = user.get("CM_WORKER_SIZE") or str(job.world_size)
+    if size != str(job.world_size):
+        raise UsageError(
+            "CM_WORKER_SIZE is {} and this job has {} ranks; unset it, or give --ranks".format(
+                size, job.world_size
             )
         )
 
@@ -220,8 +230,9 @@ def _defaults(job: Job, log_folder: str) -> Dict[str, str]:
         if job.node_count == 1 and job.linux:
             # No lookup of a host name that may not resolve.
             values[_GLOO_INTERFACE[job.framework]] = "lo"
-    if job.framework == "tensorflow" and job.device == "npu":
-        values["TF_CPP_MIN_LOG_LEVEL"] = "0"  # the plugin's proof of the device is an INFO line
+    if job.framework == "pytorch" and job.device != "npu":
+        # torch would load torch_npu by itself, which fails without CANN's variables.
+        values["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"
     return values
 
 

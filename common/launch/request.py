@@ -14,7 +14,16 @@ from common.cards.model_card import Case, ModelCard, Task
 from common.cards.model_folders import checkout_root, find_card, split_name
 from common.errors import UsageError, ZooError
 from common.launch.ascend_environment import CannEnvironment, cann_environment
+from common.launch.device_numbers import check_topology, physical_numbers
 from common.launch.flags import LaunchFlags, parse_flags, with_entry_names
+from common.launch.meeting import (
+    by_hccl,
+    check_chief,
+    given_port,
+    host_address,
+    master_address,
+    rank_table,
+)
 from common.launch.plan import (
     Plan,
     Surroundings,
@@ -26,7 +35,7 @@ from common.launch.plan import (
     run_folder_of,
     world_size_of,
 )
-from common.launch.ports import PortReservation, address_towards, reserve_free_port, reserve_port
+from common.launch.ports import PortReservation, reserve_free_port, reserve_port
 from common.launch.rank_table import check_rank_table
 from common.launch.run_folder import find_weights, moved_path
 
@@ -112,6 +121,7 @@ def understood(model: str, case: Optional[str], words: Sequence[str]) -> Request
     machine = devices.detect()
     device = _device(flags, target.case, machine, user)
     flags, remarks = _with_weights(target, flags, user, directory)
+    address = _meeting_address(target, flags, user, device)
     request = Request(
         target,
         flags,
@@ -123,9 +133,9 @@ def understood(model: str, case: Optional[str], words: Sequence[str]) -> Request
             directory=directory,
             device=device,
             cores=machine.core_ids[: machine.usable_cores] if device == "cpu" else machine.core_ids,
-            master_addr=_master_address(flags, user),
-            master_port=_given_port(flags, user) or 0,
-            host_address=address_towards(str(flags.master_addr)) if flags.nnodes > 1 else "",
+            master_addr=address,
+            master_port=given_port(flags, user) or 0,
+            host_address=host_address(flags, address, device) if address else "",
             cann=cann_environment(user, target.card.framework) if device == "npu" else _NO_CANN,
             command=command_line(model, case, words),
         ),
@@ -143,7 +153,8 @@ def with_port(request: Request) -> Request:
     Raises:
         UsageError, ZooError: no port was given where one must be, or it is in use.
     """
-    port = _port(request.flags, request.target.case, request.around.user)
+    port = None if _by_table(request) else _port(
+        request.flags, request.target.case, request.around.user)
     if port is None:
         return request
     around = dataclasses.replace(request.around, master_port=port.port)
@@ -177,7 +188,12 @@ def _device(
             "cpu to run {} processes on its cores".format(local, local, local)
         )
     devices.check_rank_count(kind, local, machine)
-    _check_numbers(kind, first_device(flags, user, local), local, machine)
+    first = first_device(flags, user, local)
+    _check_numbers(kind, first, local, machine)
+    if kind == "npu" and local > 1:
+        check_topology(
+            devices.npu_name(), range(first, first + local), physical_numbers(user, Path("/"))
+        )
     return kind
 
 
@@ -191,20 +207,31 @@ def _check_numbers(kind: str, first: int, count: int, machine: devices.Machine) 
         )
 
 
-def _master_address(flags: LaunchFlags, user: Mapping[str, str]) -> str:
-    if flags.nnodes == 1:
-        return flags.master_addr or user.get("MASTER_ADDR") or "127.0.0.1"
-    address = flags.master_addr or user.get("MASTER_ADDR")
-    if not address:
-        raise UsageError(
-            "--nnodes {} needs --master_addr, the address of machine 0".format(flags.nnodes)
-        )
-    return address
+def _table(target: Target, flags: LaunchFlags, user: Mapping[str, str], device: str) -> str:
+    return rank_table(
+        target.card.framework, device, world_size_of(target.case, flags), flags, user
+    )
+
+
+def _by_table(request: Request) -> bool:
+    around = request.around
+    return bool(_table(request.target, request.flags, around.user, around.device))
+
+
+def _meeting_address(
+    target: Target, flags: LaunchFlags, user: Mapping[str, str], device: str
+) -> str:
+    """Where ranks meet; "" where a rank table says so."""
+    if _table(target, flags, user, device):
+        return ""
+    if by_hccl(target.card.framework, device, world_size_of(target.case, flags)):
+        check_chief(flags, user)
+    return master_address(flags, user, device)
 
 
 def _port(flags: LaunchFlags, case: Case, user: Mapping[str, str]) -> Optional[PortReservation]:
     """The port that this machine keeps for the job; None where it is another's to keep."""
-    given = _given_port(flags, user)
+    given = given_port(flags, user)
     if flags.nnodes > 1 and given is None:
         raise UsageError(
             "--nnodes {} needs --master_port, the same on every machine".format(flags.nnodes)
@@ -212,17 +239,6 @@ def _port(flags: LaunchFlags, case: Case, user: Mapping[str, str]) -> Optional[P
     if flags.node_rank > 0 or world_size_of(case, flags) == 1 or (flags.dry_run and given):
         return None
     return reserve_free_port() if given is None else reserve_port(given)
-
-
-def _given_port(flags: LaunchFlags, user: Mapping[str, str]) -> Optional[int]:
-    if flags.master_port is not None:
-        return flags.master_port
-    text = user.get("MASTER_PORT", "")
-    if text and not text.isdigit():
-        raise UsageError(
-            "MASTER_PORT is {!r}, not a port number; unset it or give --master_port".format(text)
-        )
-    return int(text) if text else None
 
 
 def _with_weights(

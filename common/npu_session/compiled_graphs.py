@@ -13,6 +13,8 @@ from typing import Optional
 
 LINE = b"The model has been compiled on the Ascend AI processor"
 ROLLED_OUT = "npu_bridge 1.7"  # the first release that writes the line
+NO_LINE = "no line says that a graph was compiled for the NPU ({} writes them, where " \
+    "TF_CPP_MIN_LOG_LEVEL is 0)".format(ROLLED_OUT)
 _CHUNK = 1 << 20
 
 
@@ -41,6 +43,14 @@ class CompiledLines:
                 self._rest = _tail(text)
                 self._position += len(chunk)
         return self._count
+
+
+def proof_by(lines: CompiledLines) -> Optional[str]:
+    """What the lines of a program that doesn't train prove; None where nothing could be seen."""
+    count = lines.count()
+    if count is None:
+        return None
+    return "{} graph(s) compiled for the NPU".format(count) if count else NO_LINE
 
 
 def _tail(text: bytes) -> bytes:
@@ -72,8 +82,7 @@ class CompiledGraphs:
         """What the counts prove, for the record."""
         total = self.in_first_step + self.in_later_steps + self.elsewhere
         if total == 0:
-            return "no line says that a graph was compiled for the NPU ({} writes them, where " \
-                "TF_CPP_MIN_LOG_LEVEL is 0)".format(ROLLED_OUT)
+            return NO_LINE
         step = "{} in the first training step".format(self.in_first_step) if self.in_first_step \
             else "none in the first training step, so it may not have run there"
         return "{} graph(s) compiled for the NPU: {}, {} in later steps".format(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Mapping, Optional, Sequence, Tuple
 
-from common.findings import FAIL, OK
+from common.findings import FAIL, OK, WARN
 from common.ranktable.checking import TableFinding
 from common.ranktable.table import RankTable, Server
 
@@ -18,6 +18,10 @@ def check_addresses(
         addresses: by physical device number; source: the file they are from.
         file: the table's.
     """
+    if not any(device.device_ip for server in table.servers for device in server.devices):
+        return TableFinding(WARN, "hccn", file, "", "it has no addresses, so nothing tells whether "
+                            "it is this machine's", "zoo ranktable make --hccn {} writes "
+                            "them".format(source))
     wrong = {server.server_id: _foreign(server, addresses) for server in table.servers}
     for name, numbers in wrong.items():
         if not numbers:

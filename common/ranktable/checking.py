@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from common.errors import ZooError
+from common.errors import ZooError, first_line
 from common.findings import FAIL, OK
 from common.ranktable.old_formats import old_format
-from common.ranktable.rules import CHIPS, DEVICE_RULES, FILE_RULES, Problem, Rule
+from common.ranktable.rules import CHIPS, FILE_RULES, Problem, Rule, device_rules
 from common.ranktable.table import RankTable, of_json
 
 MAKE_ONE = "make one of format 1.0: zoo ranktable make"
@@ -54,7 +54,7 @@ def check_text(text: Optional[str], file: str, chip: str) -> List[TableFinding]:
     findings += _findings(FILE_RULES, content, file, chip)
     if any(finding.rule == "server_list" and finding.status == FAIL for finding in findings):
         return findings
-    return findings + _findings(DEVICE_RULES, content, file, chip)
+    return findings + _findings(device_rules(chip), content, file, chip)
 
 
 def _findings(
@@ -115,9 +115,11 @@ def _parsed(text: Optional[str]) -> Tuple[Dict[str, Any], Optional[Problem]]:
         content = json.loads(text, object_pairs_hook=_once)
     except _TwiceError as error:
         return {}, Problem("", "the key {} is there twice".format(error), "keep one of the two")
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        return {}, Problem("", "the file is nested too deeply for a rank table", MAKE_ONE)
+    except ValueError as error:
         return {}, Problem(_line_of(error), "the file is no JSON ({})".format(
-            getattr(error, "msg", "nested too deeply")), MAKE_ONE)
+            getattr(error, "msg", first_line(error))), MAKE_ONE)
     if not isinstance(content, dict):
         return {}, Problem("", "the file is no JSON object, so no rank table", MAKE_ONE)
     return content, None

@@ -10,19 +10,20 @@ from common.errors import ZooError
 
 USUAL_PLACE = "/etc/hccn.conf"
 TOOL_LOOP = 'for i in 0 1 2 3 4 5 6 7; do echo "device $i"; hccn_tool -i $i -ip -g; done'
-_CONF_LINE = re.compile(r"^\s*address_(\d+)\s*=\s*(\S*)\s*$")
+_CONF_LINE = re.compile(r"^\s*address_")
+_CONF_ENTRY = re.compile(r"^\s*address_(\d{1,4})\s*=\s*(\S*)\s*$")
 _TOOL_LINE = re.compile(r"^\s*ipaddr\s*:\s*(\S+)\s*$", re.IGNORECASE)
 # "device 3", "=== Device 3 ===", or the command itself as `bash -x` echoes it.
 _HEADING = re.compile(r"(?:\bdevice\s*:?\s*|\bhccn_tool\b.*?\s-i\s+)(\d+)\b", re.IGNORECASE)
 
 
 def is_address(text: str) -> bool:
-    """Whether a text is an IPv4 or IPv6 address."""
+    """Whether a text is an IPv4 or IPv6 address that a network card can have."""
     try:
-        ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text)
     except ValueError:
         return False
-    return True
+    return not (address.is_loopback or address.is_unspecified or address.is_multicast)
 
 
 def read_addresses(
@@ -38,6 +39,7 @@ def read_addresses(
     Raises:
         ZooError: nothing of the kind is in the text, a line is wrong, or a device is missing.
     """
+    text = text.lstrip("\ufeff")  # the mark of an editor's UTF-8
     if any(_CONF_LINE.match(line) for line in text.splitlines()):
         found = addresses_of_conf(text, where)
     else:
@@ -49,13 +51,19 @@ def addresses_of_conf(text: str, where: str) -> Dict[int, str]:
     """The `address_<i>=` lines of an hccn.conf.
 
     Raises:
-        ZooError: an address is none, or a device has two.
+        ZooError: such a line has something else than an address, or a device has two.
     """
     found: Dict[int, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
-        match = _CONF_LINE.match(line)
-        if match and match.group(2):
-            _add(found, int(match.group(1)), match.group(2), "{} line {}".format(where, number))
+        if not _CONF_LINE.match(line):
+            continue
+        place = "{} line {}".format(where, number)
+        match = _CONF_ENTRY.match(line)
+        if match is None:
+            raise ZooError("{}: {!r} is not address_<i>=<IP address>; mend the file".format(
+                place, line.strip()[:80]))
+        if match.group(2):  # a device that was given none yet
+            _add(found, int(match.group(1)), match.group(2), place)
     return found
 
 
@@ -111,7 +119,8 @@ def _in_order(
 
 def _add(found: Dict[int, str], device: int, address: str, where: str) -> None:
     if not is_address(address):
-        raise ZooError("{}: {!r} is no IP address; mend the file".format(where, address))
+        raise ZooError("{}: {!r} is no IP address of a network card; mend the file".format(
+            where, address))
     if found.setdefault(device, address) != address:
         raise ZooError("{}: device {} has two addresses, {} and {}; keep one".format(
             where, device, found[device], address))

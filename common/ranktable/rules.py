@@ -110,6 +110,10 @@ def server_id(content: Content, chip: str) -> List[Problem]:
         if not name.strip():
             problems.append(Problem(place, "the server has no name",
                                     "write the host's address or a unique name"))
+        elif not name.isprintable():
+            problems.append(Problem(place, "the name {!r} has characters that can't be "
+                                    "printed".format(name[:LONGEST_SERVER_ID]),
+                                    "write the host's address or a unique name"))
         elif len(name) > LONGEST_SERVER_ID:
             problems.append(Problem(place, "the name has {} characters".format(len(name)),
                                     "use at most {}".format(LONGEST_SERVER_ID)))
@@ -147,8 +151,8 @@ def device_ip(content: Content, chip: str) -> List[Problem]:
         if not address:
             problems.append(Problem(place, "the device has no address", remedy, matters))
         elif not is_address(address):
-            problems.append(Problem(place, "{!r} is no IP address".format(address), remedy,
-                                    matters))
+            problems.append(Problem(place, "{!r} is no IP address of a network card".format(
+                address), remedy, matters))
         elif first.setdefault(address, place) != place:
             problems.append(Problem(place, "{} is the address at {} too".format(
                 address, first[address]), remedy, matters))
@@ -191,20 +195,18 @@ def server_size(content: Content, chip: str) -> List[Problem]:
 
 def topology(content: Content, chip: str) -> List[Problem]:
     """A 910A server works with 1, 2, 4 or 8 devices; 2 or 4 inside 0-3 or inside 4-7."""
-    if chip == CHIP_A2:
-        return []
     problems: List[Problem] = []
     for place, server in _servers(content):
         numbers = [_number(device.get("device_id")) for device in server["device"]]
         known = sorted({number for number in numbers if number is not None})
-        wrong = _topology_fault(known) if len(known) == len(numbers) else ""
+        wrong = topology_fault(known) if len(known) == len(numbers) else ""
         if wrong:
             problems.append(Problem(place + ".device", wrong, "choose such devices, or say --chip "
                                     "A2 where this is no 910A", _weight(chip)))
     return problems
 
 
-def _topology_fault(numbers: List[int]) -> str:
+def topology_fault(numbers: List[int]) -> str:
     """What a 910A server has against these devices, "" where nothing."""
     size = 2 * DEVICES_OF_A_HALF
     if numbers[-1] >= size:
@@ -237,6 +239,12 @@ DEVICE_RULES: Tuple[Rule, ...] = (
     Rule("server_size", "the same number of devices on each server", server_size),
     Rule("topology", "devices that may work together", topology),
 )
+
+
+def device_rules(chip: str) -> Tuple[Rule, ...]:
+    """The rules of servers and devices; the A2 has no topology that limits a job."""
+    return tuple(rule for rule in DEVICE_RULES
+                 if not (chip == CHIP_A2 and rule.problems is topology))
 
 
 # --- walking through a file's content ---

@@ -15,7 +15,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
-from common.errors import InfrastructureError, ZooError
+from common.errors import InfrastructureError, ZooError, first_line
 from common.files import TEMPORARY_PREFIX, sha256_of, sync_file, sync_folder
 from common.tf_runtime import tf
 
@@ -143,11 +143,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(str(path))
     elif path.is_symlink() or path.exists():
         path.unlink()
-
-
-def first_line(error: Exception) -> str:
-    """The first line of what TensorFlow says, without its long tail."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 # --- reading ---------------------------------------------------------------------------------

@@ -23,4 +23,4 @@ def add_device_flags(group: Any, other_name: Optional[str] = None,
     group.add_argument("--ranks", type=number_in(int, 1), help="ranks of the job; checked against "
                                                                "the launcher's, which starts them")
     group.add_argument("--precision_mode", help="see docs/precision.md (default: by device)")
-    group.add_argument("--loss_scale", help="a number, or dynamic")
+    group.add_argument("--loss_scale", help="a number, dynamic or none")

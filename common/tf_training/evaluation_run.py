@@ -8,6 +8,7 @@ from typing import Any, Callable, Mapping, NamedTuple, Optional, Union
 
 from common import tf_runtime
 from common.files import write_atomically
+from common.npu_session.compiled_graphs import CompiledLines, proof_by
 from common.precision import Precision
 from common.results import run_record
 from common.run_events import telling_the_end
@@ -73,12 +74,16 @@ def run_evaluation(run: EvaluationRun, build: Callable[[Any], Evaluator]) -> Non
     with open_run_log(run.folder, run.device) as log, telling_the_end(log, StopSignal()), \
             tf.Graph().as_default(), \
             tf_runtime.open_session(run.device, run.precision) as running:
+        compiled = CompiledLines() if run.device.kind == "npu" else None
         evaluator = build(running)
         log.event("start", **start_event(
             run.subject, run.device, run.precision, Targets(run.batch_size, run.seed),
             parameter_count(evaluator.network),
             tf_runtime.proof(run.device, running, evaluator.probe)))
         found = evaluator.evaluate(running)
+        proof = None if compiled is None else proof_by(compiled)
+        if proof is not None:
+            log.event("device", proof=proof)
         log.event("evaluation", split=found.split, role="final", step=run.step, epoch=0,
                   n=found.n, metrics=dict(found.metrics))
         if rank == 0:

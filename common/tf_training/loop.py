@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from common import tf_runtime
-from common.errors import InfrastructureError, UsageError, ZooError
+from common.errors import InfrastructureError, UsageError, ZooError, first_line
 from common.files import make_folder, move_aside, write_atomically
 from common.npu_session.compiled_graphs import CompilationWatch, CompiledLines
 from common.precision import Precision
@@ -22,7 +22,6 @@ from common.tf_training.checkpoint import (
     CHECKPOINTS,
     CheckpointFolder,
     Saved,
-    first_line,
     read_state,
     require_same,
 )
@@ -70,7 +69,7 @@ def train(build: Build, make_batches: MakeBatches, device: TensorFlowDevice,
         DivergenceError: names the step and the last good checkpoint.
         ZooError, InfrastructureError: data or checkpoint can't be used, another rank is gone.
     """
-    _require_whole_loops(settings.steps, device.npu_options.iterations_per_loop)
+    _require_whole_loops(0, settings.steps, device.npu_options.iterations_per_loop)
     stop = StopSignal().install()
     folder = make_folder(settings.output_path, "--output_path")
     log = open_run_log(folder, device)
@@ -85,11 +84,12 @@ def train(build: Build, make_batches: MakeBatches, device: TensorFlowDevice,
     return stop.exit_code if stop.asked else 0
 
 
-def _require_whole_loops(steps: int, iterations: int) -> None:
-    if steps % iterations:
-        raise UsageError("{} steps are no multiple of --iterations_per_loop {}: give {} steps, or "
-                         "another loop".format(steps, iterations,
-                                               steps - steps % iterations + iterations))
+def _require_whole_loops(first: int, last: int, iterations: int) -> None:
+    beyond = (last - first) % iterations
+    if beyond and last > first:
+        raise UsageError("{} steps after step {} are no multiple of --iterations_per_loop {}: give "
+                         "{} steps in all, or another loop".format(
+                             last - first, first, iterations, last - beyond + iterations))
 
 
 @contextlib.contextmanager
@@ -116,7 +116,7 @@ def _of_the_data(error: Any) -> Optional[ZooError]:
 
 
 def _of_another_rank(error: Any) -> Optional[ZooError]:
-    if "horovod" not in str(error).lower():
+    if not any(name in str(error).lower() for name in ("horovod", "hccl", "hcom")):
         return None
     return InfrastructureError("another rank is gone or cannot be reached ({}); see the other "
                                "ranks' logs".format(first_line(error)))
@@ -161,6 +161,8 @@ class _Run:
         found = self._find_checkpoint()
         state = read_state(found) if found is not None else {}
         self._take_over(state)
+        if self.settings.resume:
+            _require_whole_loops(self.step, self.settings.steps, self.iterations)
         self.graph = build_step_graph(
             build, self.dump.batches(make_batches), self.taken, self.settings.seed, self.device,
             self.precision, self._flags, self.dump.given_noise())

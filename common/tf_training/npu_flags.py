@@ -14,11 +14,13 @@ from common.files import make_folder, sha256_of
 from common.npu_session.options import PLAIN, NpuOptions
 from common.npu_session.type_files import check_customize_dtypes, check_modify_mixlist
 from common.precision import Precision
+from common.ranks import Place
 
 MOST_DUMP_SETS = 100
 _NOTHING: Dict[str, Any] = {
     "customize_dtypes": None, "modify_mixlist": None, "iterations_per_loop": 1,
-    "data_dump_flag": False, "data_dump_step": "10", "over_dump": False, "autotune": False}
+    "data_dump_flag": False, "data_dump_step": "10", "over_dump": False, "autotune": False,
+    "device_profile": False}
 NPU_FLAGS = tuple(_NOTHING)
 _DUMP_SET = re.compile(r"(\d+)(?:-(\d+))?")
 
@@ -34,28 +36,28 @@ class NpuFlags:
     data_dump_step: str
     over_dump: bool
     autotune: bool
+    device_profile: bool
 
 
 def add_npu_flags(parser: argparse.ArgumentParser, training: bool = True) -> None:
-    """Adds the flags that npu_options reads; those of training only get their defaults."""
+    """Adds the flags that npu_options reads, for a training or for an evaluation."""
     group = parser.add_argument_group("NPU")
     group.add_argument("--customize_dtypes", metavar="FILE",
                        help="pins the types of operations, a line each")
     group.add_argument("--modify_mixlist", metavar="FILE",
                        help="changes the lists of a mixed --precision_mode (JSON)")
     if training:
-        _add_training_flags(group)
-    parser.set_defaults(**_NOTHING)
-
-
-def _add_training_flags(group: Any) -> None:
-    group.add_argument("--iterations_per_loop", type=number_in(int, 1), metavar="N",
-                       help="training steps per run of the session")
+        group.add_argument("--iterations_per_loop", type=number_in(int, 1), metavar="N",
+                           help="training steps per run of the session")
+    else:  # a training has a --profiling of its own, which traces a step on other devices
+        group.add_argument("--profiling", dest="device_profile", type=boolean, nargs="?",
+                           const=True, help="write the device's own profile")
     _switch(group, "data_dump_flag", "write inputs and outputs of every operation")
     group.add_argument("--data_dump_step", type=_dump_steps, metavar="STEPS",
                        help="at which steps, such as 0|5|10-20 (default: 10)")
     _switch(group, "over_dump", "write the operations that overflow")
     _switch(group, "autotune", "tune operators while compiling (takes hours)")
+    parser.set_defaults(**_NOTHING)
 
 
 def _switch(group: Any, name: str, text: str) -> None:
@@ -72,12 +74,13 @@ def _dump_steps(text: str) -> str:
     return text
 
 
-def npu_options(flags: NpuFlags, precision: Precision, folder: Path, rank: int,
+def npu_options(flags: NpuFlags, precision: Precision, folder: Path, place: Place,
                 asked: NpuOptions = PLAIN, profile: bool = False) -> NpuOptions:
     """The session options that a network and its user's flags ask for together.
 
     Args:
-        folder: the run folder; what the device writes goes to rank_<rank>/ in it.
+        folder: the run folder; what the device writes goes to rank_<rank>/ in it, and to
+            device_<number>/ where HCCL has yet to say which rank this is.
         asked: the network's own wishes; the user's files come before its files.
         profile: whether the device is to be profiled.
 
@@ -90,13 +93,14 @@ def npu_options(flags: NpuFlags, precision: Precision, folder: Path, rank: int,
         return asked
     _refuse_contradictions(flags, asked)
     _check_files(flags, str(precision.npu_precision_mode))
-    own = Path(folder) / "rank_{}".format(rank)
+    own = Path(folder) / ("device_{}".format(place.local_rank) if place.numbered_by_hccl
+                          else "rank_{}".format(place.rank))
     return dataclasses.replace(
         asked,
         customize_dtypes=flags.customize_dtypes or asked.customize_dtypes,
         modify_mixlist=flags.modify_mixlist or asked.modify_mixlist,
         iterations_per_loop=flags.iterations_per_loop,
-        profiling_folder=_folder(own / "profiling", profile),
+        profiling_folder=_folder(own / "profiling", profile or flags.device_profile),
         data_dump_folder=_folder(own / "data_dump", flags.data_dump_flag),
         data_dump_step=flags.data_dump_step if flags.data_dump_flag else "",
         overflow_dump_folder=_folder(own / "overflow_dump", flags.over_dump),
@@ -117,7 +121,7 @@ def _refuse_elsewhere(flags: NpuFlags, kind: str) -> None:
     for name in NPU_FLAGS:
         if getattr(flags, name) != _NOTHING[name]:
             raise UsageError("--{} is for an NPU and this run is on {}; leave it out{}".format(
-                name, kind, _instead(name)))
+                "profiling" if name == "device_profile" else name, kind, _instead(name)))
 
 
 def _instead(name: str) -> str:

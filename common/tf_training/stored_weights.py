@@ -6,9 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence
 
-from common.errors import ZooError
+from common.errors import ZooError, first_line
 from common.tf_runtime import tf
-from common.tf_training.checkpoint import PREFIX, STATE, find_checkpoint, first_line, read_state
+from common.tf_training.checkpoint import PREFIX, STATE, find_checkpoint, read_state
 
 Shapes = Mapping[str, Sequence[int]]
 OWN = "network/{}/.ATTRIBUTES/VARIABLE_VALUE"  # the key of a weight at an attribute path

@@ -83,6 +83,22 @@ def test_synchronised_batch_norm_alone_is_batch_norm() -> None:
     assert torch.allclose(plain(inputs), synchronised(inputs))
 
 
+def test_synchronised_batch_norm_of_16_bits_keeps_statistics_that_16_bits_can_not_hold() -> None:
+    torch.manual_seed(0)
+    inputs = (torch.randn(64, 3, 32, 32) * 3 + 2).half()  # 65,536 values: their squares overflow
+    synchronised = SynchronisedBatchNorm(nn.BatchNorm2d(3, momentum=1.0))
+    outputs = synchronised(inputs)
+    assert outputs.dtype == torch.float16
+    values = inputs.double().permute(1, 0, 2, 3).reshape(3, -1)
+    assert torch.allclose(synchronised.running_mean.double(), values.mean(1), rtol=1e-5)
+    assert torch.allclose(synchronised.running_var.double(), values.var(1), rtol=1e-5)
+    assert float(outputs.float().std()) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_synchronised_batch_norm_is_one_that_apex_leaves_in_float32() -> None:
+    assert isinstance(SynchronisedBatchNorm(nn.BatchNorm2d(3)), nn.modules.batchnorm._BatchNorm)
+
+
 STEPS = 3
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, List
+from typing import Any, List, Set
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ from common.errors import UsageError
 from residual_attention_net.checkpoint import CheckpointFolder, Position, pack
 from residual_attention_net.distributed import SynchronisedBatchNorm
 from residual_attention_net.network.model import build_network
-from residual_attention_net.options import make_parser, parse_options
+from residual_attention_net.options import OF_TENSORFLOW, make_parser, parse_options
 from residual_attention_net.session import Session, open_session, open_stepper
 from residual_attention_net.train import plan_of
 
@@ -40,8 +40,14 @@ def steps_of(*flags: str) -> int:
     return plan_of(opened(*flags))[0].steps
 
 
+def flags_of_the_parser() -> Set[str]:
+    """The flags that change something."""
+    return {action.dest for action in make_parser("train")._actions} - {"help"} \
+        - set(OF_TENSORFLOW)
+
+
 def test_every_flag_has_its_test() -> None:
-    flags = {action.dest for action in make_parser("train")._actions} - {"help"}
+    flags = flags_of_the_parser()
     untested = {flag for flag in flags
                 if not any(name.startswith("test_" + flag) for name in globals())}
     assert untested == set()
@@ -295,6 +301,40 @@ def test_profiling(tmp_path: Path) -> None:
     assert list((tmp_path / "run" / "profile").glob("*.json"))
 
 
+def test_profiling_of_a_run_that_is_too_short_is_refused_before_it_starts(tmp_path: Path) -> None:
+    done = run("train", tmp_path, "--profiling", "--train_steps", "12")
+    assert done.returncode == 64, done.stdout
+    assert "--profiling needs at least 13 steps" in done.stdout
+    assert not list(tmp_path.rglob("*.pt")) and events(tmp_path, "step") == []
+
+
+def test_profiling_that_a_resumed_run_is_too_near_its_end_for_is_told(tmp_path: Path) -> None:
+    steps = ["--train_steps", "13", "--profiling"]
+    assert "no whole profile" not in run("train", tmp_path, *steps).stdout
+    done = run("train", tmp_path, *steps, "--resume")
+    assert done.returncode == 0
+    assert "no whole profile: 0 steps are left and it takes 13" in done.stdout
+
+
+@pytest.mark.parametrize("program", ["train", "evaluate", "finetune"])
+@pytest.mark.parametrize("flag", OF_TENSORFLOW)
+def test_flags_of_tensorflow_are_welcome_switched_off(program: str, flag: str) -> None:
+    words = SMALL + ["--pth_path", "weights"]
+    plain = parse_options(program, words)
+    for value in ("=false", "=False", "=0"):
+        assert parse_options(program, words + ["--" + flag + value]) == plain
+
+
+@pytest.mark.parametrize("flag", OF_TENSORFLOW)
+@pytest.mark.parametrize("value", ["", "=True"])
+def test_flags_of_tensorflow_switched_on_are_refused_by_name(flag: str, value: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_options("train", SMALL + ["--" + flag + value])
+    assert caught.value.exit_code == 64
+    for word in ("--" + flag, "--dump_tensors", "--profiling"):
+        assert word in str(caught.value)
+
+
 def test_output_path(tmp_path: Path) -> None:
     run("train", tmp_path / "there", "--train_steps", "1")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["there"]
@@ -314,8 +354,7 @@ def test_debug(tmp_path: Path) -> None:
 
 def test_every_field_of_the_options_is_a_flag() -> None:
     options: Any = parse_options("train", SMALL)
-    flags = {action.dest for action in make_parser("train")._actions} - {"help"}
-    assert {field.name for field in dataclasses.fields(options)} == flags
+    assert {field.name for field in dataclasses.fields(options)} == flags_of_the_parser()
 
 
 TWO_STEPS = ["--train_steps", "2", "--validation_count", "0"]

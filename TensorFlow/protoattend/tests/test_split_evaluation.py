@@ -10,10 +10,13 @@ import pytest
 from common.errors import UsageError
 from protoattend.data.labelled_images import LabelledImages
 from protoattend.options import TRAIN, parse_options
-from protoattend.split_evaluation import evaluated_tests, evaluation_candidates
+from protoattend.split_evaluation import (
+    SplitEvaluation,
+    evaluated_tests,
+    evaluation_candidates,
+)
 
 pytestmark = pytest.mark.tensorflow
-
 
 
 def _images(count):
@@ -49,6 +52,46 @@ def test_the_reference_takes_the_first_candidates_and_augments_them():
     assert _rows(plain) == list(range(20))
     assert np.array_equal(found.labels, plain.labels)
     assert not np.array_equal(found.images, plain.images)
+
+
+class _Asked:
+    """Stands for a session and for the passes; keeps what it was asked for, and how."""
+
+    def __init__(self):
+        self.asked = []
+
+    def run(self, what):
+        self.asked.append(what)
+
+    def fill(self, running, candidates):
+        self.asked.append("fill")
+
+    def decide(self, running, images):
+        self.asked.append("decide")
+        return len(images)
+
+
+def _evaluation(asked, monkeypatch):
+    evaluation = SplitEvaluation.__new__(SplitEvaluation)
+    evaluation._session = SimpleNamespace(dataset=SimpleNamespace(validation=_images(12)))
+    evaluation._share_statistics, evaluation.passes = "share", asked
+    evaluation.candidates = _images(5)
+    monkeypatch.setattr(evaluation, "explain", lambda decisions, images: [])
+    monkeypatch.setattr("protoattend.split_evaluation.prototypes_picture",
+                        lambda shown: np.zeros((2, 2, 3), np.uint8))
+    return evaluation
+
+
+def test_an_evaluation_takes_the_first_ranks_statistics(monkeypatch):
+    asked = _Asked()
+    _evaluation(asked, monkeypatch).prepare(asked)
+    assert asked.asked == ["share", "fill"]
+
+
+def test_a_picture_which_the_first_rank_alone_draws_waits_for_no_other_rank(monkeypatch):
+    asked = _Asked()
+    assert set(_evaluation(asked, monkeypatch).pictures(asked, 3)) == {"prototypes"}
+    assert asked.asked == ["fill", "decide"]
 
 
 def test_the_whole_test_set_is_used():

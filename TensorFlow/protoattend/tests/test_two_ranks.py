@@ -20,7 +20,7 @@ STEPS = 200
 def _words(folder, batch):
     return ["--device", "cpu", "--dataset", "digits", "--img_size", "14", "--flip=false",
             "--encoder", "small", "--example_cand_size", "64", "--eval_cand_size", "200",
-            "--display_step", "50", "--pictures_every", "0", "--val_step", "100",
+            "--display_step", "50", "--pictures_every", "100", "--val_step", "100",
             "--save_step", "0", "--init_learning_rate", "0.002", "--decay_every", "50",
             "--scale_learning_rate=false", "--num_steps", str(STEPS),
             "--batch_size", str(batch), "--output_path", str(folder)]

@@ -1,0 +1,111 @@
+"""Where the ranks of a job meet: by a rank table, or at an address and a port of the first one."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Mapping, Optional
+
+from common.errors import InfrastructureError, UsageError
+from common.launch.flags import LaunchFlags
+from common.launch.network import address_towards, is_own_address, resolved
+
+THIS_MACHINE = "127.0.0.1"
+HIGHEST_PORT = 65535
+
+
+def by_hccl(framework: str, device: str, world_size: int) -> bool:
+    """Whether ranks find each other by a rank table or CM_*, not by MASTER_ADDR."""
+    return framework == "tensorflow" and device == "npu" and world_size > 1
+
+
+def rank_table(
+    framework: str, device: str, world_size: int, flags: LaunchFlags, user: Mapping[str, str]
+) -> str:
+    """The table by which HCCL finds TensorFlow's ranks, as it was given; "" for other ranks.
+
+    Raises:
+        UsageError: one was given for ranks that have no use for it.
+    """
+    if by_hccl(framework, device, world_size):
+        return flags.rank_table or user.get("RANK_TABLE_FILE", "")
+    if flags.rank_table and world_size > 1:
+        raise UsageError("--rank_table is TensorFlow's on NPUs; these ranks meet at --master_addr "
+                         "and --master_port: leave it out")
+    if flags.rank_table:
+        raise UsageError("--rank_table is for several ranks, and this job has one: leave it out")
+    return ""
+
+
+def master_address(flags: LaunchFlags, user: Mapping[str, str], device: str) -> str:
+    """The first rank's address: of this machine, or as all machines are told it.
+
+    One machine takes no MASTER_ADDR from the environment: what is left there is another job's. On
+    NPUs a name becomes an IP address, for HCCL takes no other; a dry run takes what it is told.
+
+    Raises:
+        UsageError: no address, one of another machine, or one that other machines can't reach.
+    """
+    if flags.nnodes == 1:
+        return _of_one_machine(flags)
+    address = flags.master_addr or user.get("MASTER_ADDR")
+    if not address:
+        raise UsageError(
+            "--nnodes {} needs --master_addr, the address of machine 0".format(flags.nnodes))
+    return address if device != "npu" else _for_hccl(address, flags.dry_run)
+
+
+def _of_one_machine(flags: LaunchFlags) -> str:
+    address = flags.master_addr or THIS_MACHINE
+    if not flags.dry_run and not is_own_address(address):
+        raise UsageError("--master_addr {} is not this machine's, where all ranks are; leave it "
+                         "out, or give --nnodes".format(address))
+    return address
+
+
+def _for_hccl(address: str, dry_run: bool) -> str:
+    found = resolved(address)
+    if dry_run:
+        return found or address
+    if not found:
+        raise UsageError("--master_addr {} has no IP address here; give machine 0's".format(
+            address))
+    if ipaddress.ip_address(found).is_loopback:
+        raise UsageError("--master_addr {} is {} here, which no other machine reaches; give "
+                         "machine 0's address in the network".format(address, found))
+    return found
+
+
+def host_address(flags: LaunchFlags, master: str, device: str) -> str:
+    """This machine's address on the way to the first rank's; "" on one machine.
+
+    Raises:
+        InfrastructureError: no network leads there, and HCCL has to be told one.
+    """
+    found = address_towards(master) if flags.nnodes > 1 else ""
+    if flags.nnodes > 1 and not found and device == "npu" and not flags.dry_run:
+        raise InfrastructureError("no network of this machine leads to --master_addr {}; give an "
+                                  "address that it reaches".format(master))
+    return found
+
+
+def check_chief(flags: LaunchFlags, user: Mapping[str, str]) -> None:
+    """Raises UsageError where one machine's ranks would meet at another one's CM_CHIEF_IP."""
+    chief = user.get("CM_CHIEF_IP", "")
+    if chief and flags.nnodes == 1 and not flags.dry_run and not is_own_address(chief):
+        raise UsageError("CM_CHIEF_IP is {}, not this machine, where all ranks are; unset "
+                         "it".format(chief))
+
+
+def given_port(flags: LaunchFlags, user: Mapping[str, str]) -> Optional[int]:
+    """The port that --master_port or MASTER_PORT names, None without one.
+
+    Raises:
+        UsageError: MASTER_PORT is no port.
+    """
+    text = user.get("MASTER_PORT", "")
+    if flags.master_port is not None or not text:
+        return flags.master_port
+    if not (text.isdigit() and 0 < int(text[:6]) <= HIGHEST_PORT):
+        raise UsageError("MASTER_PORT is {!r}, not a port number; unset it or give "
+                         "--master_port".format(text))
+    return int(text)
