@@ -139,6 +139,8 @@ def of_the_machine(error: OSError) -> Optional[ZooError]:
         errno.EROFS: "{} is on a read-only file system; give another path",
         errno.EACCES: "no permission for {}; change its rights or give another path",
         errno.ENOENT: "{} does not exist; check the path",
+        errno.ENOTDIR: "a part of {} is a file, not a folder; check the path",
+        errno.EISDIR: "{} is a folder where a file is needed; check the path",
         errno.EADDRINUSE: "the network port is in use ({}); give another --master_port",
     }
     if error.errno not in remedies:

@@ -9,7 +9,7 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
-from typing import IO, Callable, Optional, Union
+from typing import IO, Callable, Optional, Tuple, Union
 
 from common.errors import ZooError
 
@@ -29,7 +29,7 @@ def save_atomically(path: Path, save: Callable[[IO[bytes]], object]) -> None:
     leaves the old file and no temporary one.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=str(path.parent))
+    handle, name = _temporary_beside(path)
     try:
         with os.fdopen(handle, "wb") as stream:
             save(stream)
@@ -43,6 +43,14 @@ def save_atomically(path: Path, save: Callable[[IO[bytes]], object]) -> None:
             error.filename = str(path)
         raise
     sync_folder(path.parent)
+
+
+def _temporary_beside(path: Path) -> Tuple[int, str]:
+    try:
+        return tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=str(path.parent))
+    except OSError as error:
+        error.filename = str(path.parent)  # the temporary name would tell nobody anything
+        raise
 
 
 TEMPORARY_PREFIX = ".unfinished-"

@@ -153,7 +153,10 @@ class _GradScalerScaling(Scaling):
         return dict(self._scaler.state_dict())
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._scaler.load_state_dict(dict(state))
+        # A scaler of another kind of device lacks fields of this one, or has others.
+        own = self._scaler.state_dict()
+        known = {name: value for name, value in state.items() if name in own}
+        self._scaler.load_state_dict(dict(own, **known))
 
 
 class _ApexScaling(Scaling):

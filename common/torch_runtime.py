@@ -425,7 +425,7 @@ def rng_state(device: TorchDevice) -> Dict[str, Any]:
             "numpy": [str(name), [int(key) for key in keys], int(position), int(has_gauss),
                       float(cached)],
             "torch": torch.get_rng_state(),
-            "device": _device_rng_state(module)}
+            "device_kind": device.kind, "device": _device_rng_state(module)}
 
 
 def _device_rng_state(module: Any) -> Any:
@@ -446,5 +446,6 @@ def set_rng_state(state: Mapping[str, Any], device: TorchDevice) -> None:
                             cached))
     torch.set_rng_state(state["torch"].cpu())
     module = _device_module(device)
-    if hasattr(module, "set_rng_state") and state["device"] is not None:
+    if hasattr(module, "set_rng_state") and state["device"] is not None \
+            and state.get("device_kind", device.kind) == device.kind:
         module.set_rng_state(state["device"].cpu())

@@ -4,7 +4,8 @@
 # usage: scripts/verify_on_npu.sh [--output_path FOLDER] [--networks NAMES] [--ranks NUMBERS] [--minutes N] [--dry_run] [--help]
 #
 #   --output_path FOLDER  where logs, runs and the archive go (default output/verify_on_npu)
-#   --networks NAMES      comma-separated, of residual_attention_net, slot_attention, protoattend
+#   --networks NAMES      comma-separated, of residual_attention_net, slot_attention (both tasks, or one:
+#                         slot_attention/object_discovery, slot_attention/set_prediction), protoattend
 #                         (default: those whose framework this Python has)
 #   --ranks NUMBERS       numbers of devices to try beside one, comma-separated (default 2,8, as far as
 #                         this server has so many)
@@ -12,22 +13,26 @@
 #   --dry_run             print the commands only
 #   --help                this text
 #
-# Data is made on the spot. A part that fails is noted, and the next one runs; a second call skips what
-# passed. The archive holds logs, records, tables and the variables of CANN, HCCL and the frameworks: no
-# weights, no data, nothing else of the environment. Exit code: 0 where everything passed, 1 where a part
-# failed, 64 for wrong arguments.
+# Data is made on the spot. A part that fails is noted, and the next one runs; what a run's record says is
+# a part of its own (NAME-record). A second call skips what passed. At the end each part is listed: passed,
+# FAILED or left out. The archive holds logs, records, tables and the variables of CANN, HCCL and the
+# frameworks: no weights, no data, nothing else of the environment. Ctrl-C ends the part that runs and still
+# writes the archive. Exit code: 0 where everything passed, 1 where a part failed, 64 for wrong arguments,
+# 130 or 143 where it was interrupted.
 set -uo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
 # shellcheck source-path=SCRIPTDIR
 . "$root/scripts/lib/messages.sh"
+. "$root/scripts/lib/parts.sh"
 
+names="residual_attention_net, slot_attention, slot_attention/object_discovery, slot_attention/set_prediction, protoattend"
 output="$root/output/verify_on_npu"
-networks=""
+networks=()
 ranks="2,8"
 minutes=30
 dry_run=0
-failed=0
+without_apex=()
 python="${ZOO_PYTHON:-python3}"
 
 read_arguments() {
@@ -37,7 +42,7 @@ read_arguments() {
       --output_path=* | --networks=* | --ranks=* | --minutes=*)
         set -- "${1%%=*}" "${1#*=}" "${@:2}"; continue ;;
       --output_path) need "$1" $#; output="$2"; shift ;;
-      --networks) need "$1" $#; networks="${2//,/ }"; shift ;;
+      --networks) need "$1" $#; add_networks "$2"; shift ;;
       --ranks) need "$1" $#; ranks="$2"; shift ;;
       --minutes) need "$1" $#; minutes="$2"; shift ;;
       --dry_run) dry_run=1 ;;
@@ -49,184 +54,199 @@ read_arguments() {
   case "$ranks" in *[!0-9,]*) fail_usage "--ranks expects numbers such as 2,8" ;; esac
 }
 
+# add_networks NAMES: comma-separated; a name without a task stands for all of its tasks.
+add_networks() {
+  local name given
+  IFS=', ' read -r -a given <<<"$1"
+  for name in ${given[@]+"${given[@]}"}; do
+    case ", $names, " in *", $name, "*) ;; *) fail_usage "--networks $name: there are $names" ;; esac
+    case "$name" in
+      slot_attention) networks+=(slot_attention/object_discovery slot_attention/set_prediction) ;;
+      *) networks+=("$name") ;;
+    esac
+  done
+}
+
 # has MODULE: whether this Python finds it, without importing it.
 has() { "$python" -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('$1') is None)"; }
 
 choose_networks() {
-  [ -z "$networks" ] || return 0
-  ! has torch || networks="residual_attention_net"
-  ! has tensorflow || networks="$networks slot_attention/object_discovery slot_attention/set_prediction protoattend"
-  [ -n "$networks" ] || fail "$python has neither torch nor TensorFlow; activate the Python that has one"
+  [ ${#networks[@]} -eq 0 ] || return 0
+  ! has torch || add_networks residual_attention_net
+  ! has tensorflow || add_networks slot_attention,protoattend
+  [ ${#networks[@]} -gt 0 ] || fail "$python has neither torch nor TensorFlow; activate the Python that has one"
 }
 
-devices() { find /dev -maxdepth 1 -name 'davinci[0-9]*' 2>/dev/null | wc -l; }
+has_old_torch() {
+  "$python" -c "
+import importlib.util, pathlib, re, sys
+found = importlib.util.find_spec('torch')  # importing it takes seconds
+text = (pathlib.Path(found.origin).parent / 'version.py').read_text() if found else ''
+major = re.search(r'__version__[^0-9]*([0-9]+)', text)
+sys.exit(not (major and int(major.group(1)) < 2))"
+}
 
-# part NAME COMMAND...: runs a part that has not passed yet, with a time limit; notes how it ended.
-part() {
-  local name="$1" code
-  shift
-  if [ "$dry_run" -eq 1 ]; then
-    printf '%-44s %s\n' "$name" "$*"
-    return 0
+# choose_precision: the card's O2 needs Ascend's apex on torch 1.8.1.
+choose_precision() {
+  if has_old_torch && ! has apex; then
+    without_apex=(--precision_mode=allow_mix_precision)
+    say "note: this torch is older than 2 and there is no apex, so its parts without a precision take ${without_apex[0]}"
   fi
-  if [ -e "$output/logs/$name.passed" ]; then
-    say "skipped  $name (passed before)"
-    return 0
-  fi
-  timeout --signal=TERM --kill-after=60 "$((minutes * 60))" "$@" >"$output/logs/$name.log" 2>&1
-  code=$?
-  if [ "$code" -eq 0 ]; then
-    touch "$output/logs/$name.passed"
-    say "passed   $name"
-  else
-    failed=1
-    say "FAILED   $name (exit code $code): $(tail -n 1 "$output/logs/$name.log" | cut -c1-160)"
-  fi
-  return "$code"
 }
 
-# launch NAME NETWORK CASE FLAGS...: a part that trains or evaluates, with a run folder of its own.
-launch() {
-  local name="$1" network="$2" case="$3"
-  shift 3
-  part "$name" "$python" -m common launch "$network" "$case" --device=npu \
-    --output_path="$output/runs/$name" "$@"
+# devices: how many the launcher may use.
+devices() {
+  local count
+  count="$("$python" -c "from common import devices; print(devices.detect().npu_count)" 2>/dev/null)"
+  printf '%s' "${count:-0}"
 }
 
-# describe_machine: what the server is; of the environment only what belongs to CANN and the frameworks.
-describe_machine() {
-  npu-smi info
-  uname -srm
-  "$python" --version
-  "$python" -m pip list 2>/dev/null
-  env | grep -E '^(ASCEND|HCCL|RANK_|CM_|CANN|TF_|TORCH|PYTORCH_NPU|TASK_QUEUE|INF_NAN|JOB_ID|DEVICE_ID|LD_LIBRARY_PATH|PYTHONPATH)' | sort
-  find /usr/local/Ascend "$HOME/Ascend" -maxdepth 4 -name 'version.*' -exec grep -HiE '^version' {} + 2>/dev/null
-  true
-}
-
-# case_of NETWORK: the short case that the gate runs too; it makes its own data.
-case_of() {
-  case "$1" in
-    slot_attention/object_discovery | residual_attention_net) printf 'short_1p' ;;
-    *) printf 'smoke' ;;
-  esac
-}
-
-# checkpoint_flag NETWORK: how the network's evaluation is told its weights.
-checkpoint_flag() {
-  case "$1" in
-    residual_attention_net) printf 'pth_path' ;;
-    slot_attention/*) printf 'checkpoint_dir' ;;
-    *) printf 'checkpoint' ;;
-  esac
-}
-
-# data_flags NETWORK: the data of its short case, for the cases that would take the published set.
-data_flags() {
-  case "$1" in
-    slot_attention/object_discovery) printf -- '--dataset=synthetic_sprites' ;;
-    slot_attention/set_prediction) printf -- '--dataset=synthetic_scenes' ;;
-    *) printf -- '--dataset=digits' ;;
-  esac
-}
-
-# verify_one_device NETWORK LABEL
-verify_one_device() {
-  local network="$1" label="$2" case runs="$output/runs"
-  case="$(case_of "$network")"
-  part "$label-plan" "$python" -m common launch "$network" full_8p --device=npu --dry_run \
-    --data_path="$output" "$(data_flags "$network")"
-  launch "$label-float32" "$network" "$case" --precision_mode=must_keep_origin_dtype
-  launch "$label-default" "$network" "$case"
-  launch "$label-resumed" "$network" "$case" --train_steps=20 --checkpoint_minutes=0 \
-    && part "$label-resumed_again" "$python" -m common launch "$network" "$case" --device=npu --resume \
-      --output_path="$runs/$label-resumed" --train_steps=40
-  launch "$label-evaluation" "$network" eval_1p "$(data_flags "$network")" \
-    "--$(checkpoint_flag "$network")=$(weights_of "$network" "$runs/$label-float32")"
-  launch "$label-profile" "$network" "$case" --train_steps=20 --profiling
-}
-
-# weights_of NETWORK RUN: what the network's evaluation takes as weights.
-weights_of() {
-  case "$1" in
-    residual_attention_net) printf '%s/ckpt/best.pt' "$2" ;;
-    *) printf '%s' "$2" ;;
-  esac
-}
-
-# verify_against_processor NETWORK LABEL: the tensors of one step, here and on the processor.
-verify_against_processor() {
-  local network="$1" label="$2" case
-  case="$(case_of "$network")"
-  part "$label-tensors_cpu" "$python" -m common launch "$network" "$case" --device=cpu \
-    --precision_mode=must_keep_origin_dtype --train_steps=3 --dump_tensors=3 \
-    --output_path="$output/runs/$label-tensors_cpu" || return 0
-  launch "$label-tensors_npu" "$network" "$case" --precision_mode=must_keep_origin_dtype \
-    --train_steps=3 --dump_from="$output/runs/$label-tensors_cpu" || return 0
-  part "$label-diverge" "$python" -m common diverge --a "$output/runs/$label-tensors_cpu" \
-    --b "$output/runs/$label-tensors_npu" --plot "$output/logs/$label-diverge.png"
-}
-
-# verify_many_devices NETWORK LABEL
-verify_many_devices() {
-  local count here
+# enough_devices NAME COUNT: whether this server has so many; a dry run pretends.
+enough_devices() {
+  local here
+  [ "$dry_run" -eq 0 ] || return 0
   here="$(devices)"
-  for count in ${ranks//,/ }; do
-    if [ "$count" -gt "$here" ] && [ "$dry_run" -eq 0 ]; then
-      say "left out $2-${count}_ranks: this server has $here devices"
-    else
-      launch "$2-${count}_ranks" "$1" "$(case_of "$1")" --ranks="$count" --train_steps=40 \
-        "--data_path=$output/data"
-    fi
+  [ "$2" -gt "$here" ] || return 0
+  tell "left out $1: this server has $here devices"
+  return 1
+}
+
+# launch_in RUN NAME NETWORK CASE FLAGS...: a part that trains or evaluates, in that run folder.
+launch_in() {
+  local run="$1" name="$2" network="$3" case="$4"
+  shift 4
+  case " $* " in
+    *" --precision_mode="*) ;;
+    *) set -- "$@" ${precision[@]+"${precision[@]}"} ;;
+  esac
+  part "$name" "$python" -m common launch "$network" "$case" --device=npu \
+    --output_path="$output/runs/$run" "$@"
+}
+
+# launch NAME NETWORK CASE FLAGS...: the same in a run folder of the part's name.
+launch() { launch_in "$1" "$@"; }
+
+# check NAME RUN FLAGS...: what the record has to say of a part that passed; if it doesn't, the run is repeated.
+check() {
+  local name="$1" run="$2"
+  shift 2
+  after="$name" part "$name-record" "$python" "$root/scripts/lib/check_npu_run.py" "$output/runs/$run" "$@" \
+    || forget "$name" "$run"
+}
+
+# know NETWORK: sets what differs between networks; `short` is the case that the gate runs too.
+know() {
+  label="${1//\//_}" short=smoke dataset=digits weights=checkpoint checkpoints="step_*"
+  evaluation=() on_processor=() precision=()
+  case "$1" in
+    residual_attention_net)
+      short=short_1p weights=pth_path checkpoints="step_*.pt"
+      on_processor=(--channels_last=false) # torch 2's batch norm on a processor is less exact in it
+      precision=(${without_apex[@]+"${without_apex[@]}"}) ;;
+    slot_attention/object_discovery) short=short_1p dataset=synthetic_sprites ;;
+    slot_attention/set_prediction) dataset=synthetic_scenes ;;
+  esac
+  case "$1" in
+    slot_attention/*)
+      weights=checkpoint_dir
+      evaluation=(--evaluation_count=64) ;; # as many as at the end of the short training
+  esac
+}
+
+# newest_weights RUN: those of the last step, which the end of training evaluates.
+newest_weights() {
+  local found
+  found="$(find "$1/ckpt" -maxdepth 1 -name "$checkpoints" 2>/dev/null | sort | tail -n 1)"
+  printf '%s' "${found:-$1/ckpt/$checkpoints}"
+}
+
+# verify_plans NETWORK: the full cases as they would start, on one device and on eight.
+verify_plans() {
+  local count
+  for count in 1 8; do
+    ! enough_devices "$label-plan_${count}p" "$count" \
+      || launch "$label-plan_${count}p" "$1" "full_${count}p" --dry_run --data_path="$output" --dataset="$dataset"
   done
 }
 
-# make_data NETWORK: several ranks don't make data on demand.
-make_data() {
-  local scenes
-  case "$1" in
-    slot_attention/object_discovery) scenes=synthetic_sprites ;;
-    slot_attention/set_prediction) scenes=synthetic_scenes ;;
-    *) return 0 ;;
+verify_one_device() {
+  local exact="--precision_mode=must_keep_origin_dtype" name
+  name="$label-float32"
+  launch "$name" "$1" "$short" "$exact"
+  check "$name" "$name" --learns
+  name="$label-default"
+  launch "$name" "$1" "$short"
+  check "$name" "$name" --learns
+  launch "$label-resumed" "$1" "$short" --train_steps=20 --checkpoint_minutes=0
+  after="$label-resumed" launch_in "$label-resumed" "$label-resumed_again" "$1" "$short" --resume --train_steps=40 \
+    || forget "$label-resumed" # its folder is not as it was
+  check "$label-resumed_again" "$label-resumed" --resumed_at=20 --steps=40
+  name="$label-evaluation"
+  after="$label-float32" launch "$name" "$1" eval_1p "$exact" --dataset="$dataset" \
+    "--$weights=$(newest_weights "$output/runs/$label-float32")" ${evaluation[@]+"${evaluation[@]}"}
+  check "$name" "$name" --evaluates --same_as="$output/runs/$label-float32"
+  name="$label-profile"
+  launch "$name" "$1" "$short" --train_steps=20 --profiling
+  check "$name" "$name" --profile
+}
+
+# verify_against_processor NETWORK: the tensors of one step, here and on the processor.
+verify_against_processor() {
+  local exact="--precision_mode=must_keep_origin_dtype" here="$label-tensors_npu" there="$label-tensors_cpu"
+  part "$there" "$python" -m common launch "$1" "$short" --device=cpu --output_path="$output/runs/$there" \
+    "$exact" --train_steps=3 --dump_tensors=3 ${on_processor[@]+"${on_processor[@]}"}
+  after="$there" launch "$here" "$1" "$short" "$exact" --train_steps=3 --dump_from="$output/runs/$there"
+  after="$here" part "$label-diverge" "$python" -m common diverge --a "$output/runs/$there" \
+    --b "$output/runs/$here" --plot "$output/logs/$label-diverge.png"
+}
+
+# verify_many_devices NETWORK: several ranks don't make data on demand, so what is drawn is made before.
+verify_many_devices() {
+  local count name data=() after=""
+  case "$dataset" in
+    synthetic_*)
+      part "data-$dataset" "$python" -m common data prepare "$dataset" --data_path="$output/data" --train=4000
+      after="data-$dataset"
+      data=(--data_path="$output/data") ;;
   esac
-  part "data-$scenes" "$python" -m common data prepare "$scenes" --data_path="$output/data" --train=4000
+  for count in ${ranks//,/ }; do
+    name="$label-${count}_ranks"
+    enough_devices "$name" "$count" || continue
+    launch "$name" "$1" "$short" --ranks="$count" --train_steps=40 ${data[@]+"${data[@]}"}
+    check "$name" "$name" --ranks="$count" --steps=40
+  done
 }
 
 verify_network() {
-  local label="${1//\//_}"
-  make_data "$1"
-  verify_one_device "$1" "$label"
-  [ "$1" != slot_attention/object_discovery ] || launch "$label-device_loop" "$1" "$(case_of "$1")" \
-    --iterations_per_loop=10 --train_steps=200
-  verify_against_processor "$1" "$label"
-  verify_many_devices "$1" "$label"
-}
-
-# write_archive: logs, records and tables; checkpoints, tensors and data stay here.
-write_archive() {
-  local archive
-  archive="$output/verify_on_npu-$(date -u +%Y%m%dT%H%M%SZ).tar.gz"
-  (cd "$output" && find logs runs \( -name '*.log' -o -name '*.json' -o -name '*.jsonl' -o -name '*.txt' \
-    -o -name '*.png' -o -name '*.passed' \) ! -path '*/ckpt/*' ! -path '*/data/*' -print0 \
-    | tar --null -czf "$archive" -T -)
-  say "send back: $archive"
+  know "$1"
+  verify_plans "$1"
+  verify_one_device "$1"
+  if [ "$1" = slot_attention/object_discovery ]; then
+    launch "$label-device_loop" "$1" "$short" --iterations_per_loop=10 --train_steps=200
+    check "$label-device_loop" "$label-device_loop" --steps=200
+  fi
+  verify_against_processor "$1"
+  verify_many_devices "$1"
 }
 
 main() {
   local network
   read_arguments "$@"
-  choose_networks
   export PYTHONPATH="$root:$root/PyTorch:$root/TensorFlow${PYTHONPATH:+:$PYTHONPATH}"
+  choose_networks
+  choose_precision
   if [ "$dry_run" -eq 0 ]; then
-    mkdir -p "$output/logs" "$output/runs" "$output/data"
-    output="$(cd "$output" && pwd -P)"
+    prepare_output
+    trap 'interrupted 129' HUP
+    trap 'interrupted 130' INT
+    trap 'interrupted 143' TERM
     describe_machine >"$output/logs/machine.log" 2>&1
   fi
   part doctor "$python" -m common doctor --output_path "$root"
-  for network in $networks; do
+  for network in "${networks[@]}"; do
     verify_network "$network"
   done
-  [ "$dry_run" -eq 1 ] || write_archive
+  [ "$dry_run" -eq 1 ] || finish
   exit "$failed"
 }
 

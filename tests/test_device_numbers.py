@@ -35,6 +35,7 @@ def test_it_is_the_physical_numbers_that_count():
 
 @pytest.mark.parametrize("name, family", [
     ("Ascend910A", True), ("Ascend910ProB", True), ("Ascend910B", True), ("Ascend910B1", False),
-    ("Ascend910_9391", False), ("Ascend910C2", False), ("Ascend NPU", False), ("Ascend310P3", False)])
+    ("Ascend910_9391", False), ("Ascend910C2", False), ("Ascend NPU", False),
+    ("Ascend310P3", False)])
 def test_a_910b_without_a_number_is_a_910a(name, family):
     assert npu_is_910a(name) is family

@@ -101,6 +101,17 @@ def _red_line(runs: Path, name: str) -> np.ndarray:
     return red.sum(axis=0) > picture.shape[0] // 2
 
 
+@pytest.mark.parametrize("path, told", [
+    ("", "is a folder; name a file in it"), ("none/out.png", "there is no folder"),
+    ("file/out.png", "there is no folder")])
+def test_a_place_where_no_picture_can_be_is_told_before_anything_else(
+        path: str, told: str, runs: Path, capsys) -> None:
+    (runs / "file").write_text("x")
+    assert diverge(runs, "wrong", "--plot", str(runs / path)) == 64
+    printed = capsys.readouterr()
+    assert told in printed.err and printed.out == ""
+
+
 def test_a_picture_of_tensors_that_are_all_equal_can_be_drawn(runs: Path) -> None:
     assert diverge(runs, "a", "--plot", str(runs / "equal.png")) == 0
     assert (runs / "equal.png").exists()

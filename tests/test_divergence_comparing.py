@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from common.divergence.comparing import measure
 from common.divergence.dump_format import Tensor
 from common.divergence.outcome import DIVERGES, INCONCLUSIVE, WITHIN, Outcome, compare_dumps
 from common.divergence.reading import find_dump
+from common.divergence.table import as_text
 from common.divergence.tolerance import tolerance_for
 from tests.divergence_dumps import LAYERS, inputs, step, write
 
@@ -51,6 +53,17 @@ def test_an_error_in_one_element_is_found_by_the_largest_difference(tmp_path: Pa
     assert outcome.first.name == "wide"
     assert outcome.first.relative < outcome.first.tolerance
     assert outcome.first.largest_relative > outcome.first.largest_tolerance
+
+
+@pytest.mark.parametrize("factor", [0.0, 65536.0, 1 / 64])
+def test_gradients_of_quite_another_size_leave_a_tolerance_that_is_above_their_own(
+        factor: float, tmp_path: Path) -> None:
+    scaled = [dataclasses.replace(item, values=item.values * factor)
+              if (item.kind, item.name) == ("gradient", "third") else item for item in step()]
+    outcome = compared(tmp_path, step(), scaled, relative=3.0)
+    assert (outcome.first.kind, outcome.first.name) == ("gradient", "third")
+    assert outcome.first.relative < 3.0 and outcome.first.size_ratio >= 64
+    assert "times as large as the other" in as_text(outcome)
 
 
 def test_float16_in_place_of_float32_leaves_the_tolerance(tmp_path: Path) -> None:

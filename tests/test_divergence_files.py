@@ -15,6 +15,7 @@ from common.divergence.dump_format import (
     kept_samples,
     step_folder,
 )
+from common.divergence.flags import require_ahead
 from common.divergence.reading import find_dump
 from common.errors import UsageError
 from tests.divergence_dumps import inputs, step, write
@@ -125,3 +126,42 @@ def test_digests_tell_types_and_shapes_apart() -> None:
     others = [zeros.reshape(2, 2), zeros.astype(np.int32), zeros + 1]
     assert len({digest_of(array) for array in [zeros, *others]}) == 4
     assert digest_of(zeros.astype(">f4")) == digest_of(zeros)
+
+
+def test_any_flipped_byte_is_told_as_damage(run: Path) -> None:
+    """Every 97th byte of the file, one at a time; where it reads on, the values are the same."""
+    path = next(run.rglob("tensors.npz"))
+    content = path.read_bytes()
+    names = [(item.kind, item.name) for item in step()]
+    for place in range(0, len(content), 97):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1:])
+        try:
+            found = list(find_dump(run).tensors(names))
+        except UsageError as error:
+            assert "is damaged" in str(error)
+        else:
+            assert all(np.array_equal(one, item.values) for one, item in zip(found, step()))
+
+
+@pytest.mark.parametrize("changes", [
+    {"arithmetic": "float8"}, {"network": "toy"}, {"precision": None}, {"step": "3"}])
+def test_an_index_with_a_wrong_field_is_damaged(changes, run: Path) -> None:
+    path = next(run.rglob("index.json"))
+    content = json.loads(path.read_text())
+    content["subject"].update(changes)
+    path.write_text(json.dumps(content))
+    with pytest.raises(UsageError, match="is damaged"):
+        find_dump(run)
+
+
+def test_an_index_that_is_nested_without_end_is_damaged(run: Path) -> None:
+    next(run.rglob("index.json")).write_text("[" * 100000)
+    with pytest.raises(UsageError, match="is damaged"):
+        find_dump(run)
+
+
+def test_a_step_that_a_resumed_training_has_passed_can_not_be_stored() -> None:
+    with pytest.raises(UsageError, match="step 2 is to be stored, but .* goes on after step 3"):
+        require_ahead(2, 3)
+    require_ahead(4, 3)
+    require_ahead(None, 3)

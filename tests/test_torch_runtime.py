@@ -144,6 +144,26 @@ def test_random_states_can_be_set_back():
     assert (random.random(), numpy.random.rand(), torch.rand(1).item()) == first
 
 
+@pytest.mark.parametrize("kind, restored", [("cpu", True), ("npu", False)])
+def test_a_devices_random_state_goes_to_no_other_kind(kind, restored, monkeypatch):
+    seen = []
+    device = cpu_device()
+    state = dict(runtime.rng_state(device), device_kind=kind, device=torch.zeros(3))
+    monkeypatch.setattr(runtime, "_device_module",
+                        lambda device: types.SimpleNamespace(set_rng_state=seen.append))
+    runtime.set_rng_state(state, device)
+    assert bool(seen) is restored
+
+
+def test_a_scaler_takes_what_it_knows_of_another_kinds_state():
+    loaded = []
+    scaler = types.SimpleNamespace(state_dict=lambda: {"scale": 2.0, "dynamic": True},
+                                   load_state_dict=loaded.append)
+    scaling = gradients._GradScalerScaling(None, None, scaler, None, None)
+    scaling.load_state_dict({"scale": 8.0, "growth_tracker": 1})
+    assert loaded == [{"scale": 8.0, "dynamic": True}]
+
+
 def test_the_same_seed_draws_the_same_numbers():
     import numpy
 

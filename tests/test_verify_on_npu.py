@@ -2,71 +2,125 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.util
+import json
 import os
+import signal
 import stat
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
-from typing import Any, List
+from typing import Any, Dict, List
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "verify_on_npu.sh"
+from common.errors import ZooError
+from common.results import run_record
+from tests.ascend_doubles.machine import AscendMachine
+from tests.run_events import whole_run
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPT = ROOT / "scripts" / "verify_on_npu.sh"
 NETWORKS = ("residual_attention_net", "slot_attention/object_discovery",
             "slot_attention/set_prediction", "protoattend")
+# Answers questions (-c) as the real one, notes everything else and leaves what a run would.
 STAND_IN = """#!/bin/sh
+[ "$1" != -c ] || exec "{python}" "$@"
 printf '%s\\n' "$*" >> "{folder}/calls"
 case "$*" in *"$FAILS"*) [ -z "$FAILS" ] || {{ echo "what went wrong"; exit 3; }} ;; esac
+case "$*" in *"$SLEEPS"*) [ -z "$SLEEPS" ] || {{ sleep 300 & echo $! > "{folder}/child"; wait; }} ;; esac
 for word in "$@"; do
-  case "$word" in --output_path=*)
+  case "$word" in --output_path={folder}/out/runs/*)
     run="${{word#--output_path=}}"
-    mkdir -p "$run/ckpt" "$run/rank_0"
-    echo weights > "$run/ckpt/state.json"; echo '{{}}' > "$run/record.json"
-    echo line > "$run/rank_0/metrics.jsonl" ;;
+    mkdir -p "$run/ckpt/step_000000150" "$run/rank_0"
+    echo weights > "$run/ckpt/step_000000150/state.json"; echo weights > "$run/ckpt/step_000000150.pt"
+    echo '{{}}' > "$run/record.json"; echo line > "$run/rank_0/metrics.jsonl" ;;
   esac
+  case "$*:$word" in *" data prepare "*:--data_path=*) mkdir -p "${{word#--data_path=}}" ;; esac
 done
 """
 
 
+class Verifying:
+    """The script in a folder of its own, on an Ascend server or on a machine without NPUs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.python = folder / "python3"
+        self.python.write_text(STAND_IN.format(folder=folder, python=sys.executable))
+        self.python.chmod(self.python.stat().st_mode | stat.S_IXUSR)
+        self.variables: Dict[str, str] = dict(os.environ)
+
+    def command(self, *words: str) -> List[str]:
+        return ["bash", str(SCRIPT), "--output_path", str(self.folder / "out")] + list(words)
+
+    def environment(self, **variables: str) -> Dict[str, str]:
+        return {**self.variables, "ZOO_PYTHON": str(self.python), "FAILS": "", "SLEEPS": "",
+                **variables}
+
+    def __call__(self, *words: str, **variables: str) -> Any:
+        return subprocess.run(self.command(*words), env=self.environment(**variables),
+                              cwd=str(self.folder), capture_output=True, text=True, timeout=60)
+
+    def on_a_server(self) -> AscendMachine:
+        """From now on there are 8 devices."""
+        machine = AscendMachine(self.folder / "machine")
+        self.variables = machine.variables()
+        return machine
+
+    def calls(self) -> List[str]:
+        """What the stand-in was asked to run."""
+        return (self.folder / "calls").read_text().splitlines()
+
+
 @pytest.fixture
-def verify(tmp_path: Path) -> Any:
-    python = tmp_path / "python3"
-    python.write_text(STAND_IN.format(folder=tmp_path))
-    python.chmod(python.stat().st_mode | stat.S_IXUSR)
-
-    def run(*words: str, **variables: str) -> Any:
-        command = ["bash", str(SCRIPT), "--output_path", str(tmp_path / "out")] + list(words)
-        return subprocess.run(
-            command, env={**os.environ, "ZOO_PYTHON": str(python), "FAILS": "", **variables},
-            cwd=str(tmp_path), capture_output=True, text=True, timeout=60)
-
-    return run
+def verify(tmp_path: Path) -> Verifying:
+    return Verifying(tmp_path)
 
 
-def calls(tmp_path: Path) -> List[str]:
-    return (tmp_path / "calls").read_text().splitlines()
+def summary(done: Any) -> List[str]:
+    """The lines below the heading at the end."""
+    return done.stdout.split("== summary\n")[1].splitlines()[:-1]
 
 
-def test_every_network_is_trained_in_float32_and_in_its_own_precision(
-        verify: Any, tmp_path: Path) -> None:
+def test_every_network_is_trained_in_float32_and_in_its_own_precision(verify: Verifying) -> None:
     done = verify("--networks", ",".join(NETWORKS))
     assert done.returncode == 0, done.stdout + done.stderr
     for network in NETWORKS:
         label = network.replace("/", "_")
         for part in ("float32", "default", "resumed_again", "evaluation", "profile", "diverge"):
-            assert "passed   {}-{}".format(label, part) in done.stdout
+            assert "passed   {}-{}".format(label, part) in summary(done)
 
 
-def test_resume_goes_on_in_the_run_that_was_stopped(verify: Any, tmp_path: Path) -> None:
+def test_resume_goes_on_in_the_run_that_was_stopped(verify: Verifying, tmp_path: Path) -> None:
     verify("--networks", "protoattend")
     folder = "--output_path={}/out/runs/protoattend-resumed ".format(tmp_path)
-    first, second = [call for call in calls(tmp_path) if folder in call + " "]
+    first, second = [call for call in verify.calls() if folder in call + " "]
     assert "--resume" not in first.split() and "--resume" in second.split()
 
 
+def test_the_weights_of_the_last_step_are_evaluated_in_float32(verify: Verifying) -> None:
+    verify("--networks", "protoattend,residual_attention_net")
+    evaluations = [call for call in verify.calls() if " eval_1p " in call]
+    assert [("--checkpoint=" in call, "/ckpt/step_000000150.pt" in call)
+            for call in evaluations] == [(True, False), (False, True)]
+    assert all("--precision_mode=must_keep_origin_dtype" in call for call in evaluations)
+
+
+def test_several_ranks_are_given_the_data_that_was_made_for_them(verify: Verifying) -> None:
+    verify.on_a_server()
+    done = verify("--networks", "protoattend,slot_attention/set_prediction")
+    assert done.returncode == 0, done.stdout + done.stderr
+    several = [call for call in verify.calls() if "--ranks=" in call and " launch " in call]
+    assert [("slot_attention" in call, "--data_path=" in call) for call in several] == [
+        (False, False)] * 2 + [(True, True)] * 2
+
+
 def test_the_archive_has_logs_and_records_and_neither_weights_nor_secrets(
-        verify: Any, tmp_path: Path) -> None:
+        verify: Verifying, tmp_path: Path) -> None:
     verify("--networks", "protoattend", MY_PASSWORD="hidden", ASCEND_HOME_PATH="/told")
     (archive,) = (tmp_path / "out").glob("*.tar.gz")
     with tarfile.open(str(archive)) as packed:
@@ -74,61 +128,291 @@ def test_the_archive_has_logs_and_records_and_neither_weights_nor_secrets(
         machine = packed.extractfile("logs/machine.log")
         assert machine is not None
         text = machine.read().decode()
-    assert "runs/protoattend-float32/record.json" in names and "logs/doctor.log" in names
+    assert "runs/protoattend-float32/record.json" in names
+    assert "logs/doctor.log" in names and "logs/summary.log" in names
     assert not [name for name in names if "/ckpt/" in name]
     assert "/told" in text and "hidden" not in text
 
 
-def test_a_part_that_fails_is_told_and_the_next_ones_run(verify: Any, tmp_path: Path) -> None:
-    done = verify("--networks", "protoattend", FAILS="protoattend-default")
+def test_a_part_that_fails_is_told_and_the_next_ones_run(verify: Verifying) -> None:
+    done = verify("--networks", "protoattend", FAILS="launch protoattend smoke --device=npu "
+                  "--output_path={}/out/runs/protoattend-default".format(verify.folder))
     assert done.returncode == 1
-    assert "FAILED   protoattend-default (exit code 3): what went wrong" in done.stdout
-    assert "passed   protoattend-profile" in done.stdout and "send back:" in done.stdout
+    assert "FAILED   protoattend-default (exit code 3): what went wrong" in summary(done)
+    assert "left out protoattend-default-record: protoattend-default did not pass" in summary(done)
+    assert "passed   protoattend-profile" in summary(done) and "send back:" in done.stdout
 
 
-def test_a_second_call_repeats_what_failed_alone(verify: Any, tmp_path: Path) -> None:
-    verify("--networks", "protoattend", FAILS="protoattend-default")
+def test_a_second_call_repeats_what_failed_alone(verify: Verifying, tmp_path: Path) -> None:
+    verify("--networks", "protoattend", FAILS="protoattend-default ")
     (tmp_path / "calls").unlink()
     again = verify("--networks", "protoattend")
     assert again.returncode == 0
-    launched = [call for call in calls(tmp_path) if "-m common" in call]
-    assert len(launched) == 1 and "protoattend-default" in launched[0]
+    done = [call.split(" --output_path")[0].split("/")[-1] for call in verify.calls()
+            if "-m pip" not in call and call != "--version"]
+    assert "passed   protoattend-float32 (before)" in summary(again)
+    assert len(done) == 2 and "launch protoattend" in done[0]
+    assert done[1] == "protoattend-default --learns"
 
 
-def test_more_devices_than_there_are_are_left_out_and_said(verify: Any) -> None:
-    if list(Path("/dev").glob("davinci[0-9]*")):
-        pytest.skip("this machine has NPUs")
-    assert "left out protoattend-8_ranks" in verify("--networks", "protoattend").stdout
+def test_a_run_whose_record_is_not_as_expected_is_repeated(verify: Verifying) -> None:
+    done = verify("--networks", "protoattend", FAILS="check_npu_run.py {}/out/runs/protoattend-"
+                  "float32".format(verify.folder))
+    assert done.returncode == 1
+    assert "FAILED   protoattend-float32-record (exit code 3): what went wrong" in summary(done)
+    assert "left out protoattend-evaluation: protoattend-float32 did not pass" in summary(done)
+    again = verify("--networks", "protoattend")
+    assert again.returncode == 0 and "passed   protoattend-float32" in summary(again)
 
 
-def test_a_dry_run_prints_the_commands_and_does_nothing(verify: Any, tmp_path: Path) -> None:
+def test_more_devices_than_there_are_are_left_out_and_said(verify: Verifying) -> None:
+    verify.on_a_server()
+    done = verify("--networks", "protoattend", "--ranks", "2,16")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "left out protoattend-16_ranks: this server has 8 devices" in summary(done)
+    assert "passed   protoattend-2_ranks-record" in summary(done)
+    assert "passed   protoattend-plan_8p" in summary(done)
+
+
+def test_a_dry_run_prints_the_commands_and_does_nothing(verify: Verifying, tmp_path: Path) -> None:
     done = verify("--networks", "slot_attention/object_discovery", "--dry_run")
     assert "--iterations_per_loop=10" in done.stdout and "--ranks=8" in done.stdout
+    assert "full_1p" in done.stdout and "full_8p" in done.stdout
     assert not (tmp_path / "out").exists() and not (tmp_path / "calls").exists()
+
+
+def test_a_network_without_a_task_stands_for_all_of_its_tasks(verify: Verifying) -> None:
+    listing = verify("--networks", "slot_attention", "--dry_run").stdout
+    for task in ("object_discovery", "set_prediction"):
+        assert "launch slot_attention/{} ".format(task) in listing
+    assert "launch slot_attention " not in listing
 
 
 @pytest.mark.parametrize("words, said", [
     (["--minutes", "soon"], "whole number"), (["--ranks", "all"], "numbers such as 2,8"),
-    (["--fast"], "unknown argument --fast"), (["--networks"], "needs a value")])
-def test_wrong_arguments_are_told(verify: Any, words: List[str], said: str) -> None:
+    (["--fast"], "unknown argument --fast"), (["--networks"], "needs a value"),
+    (["--networks", "protoattend,resnet"], "--networks resnet: there are residual_attention_net, ")])
+def test_wrong_arguments_are_told(verify: Verifying, words: List[str], said: str) -> None:
     done = verify(*words)
     assert (done.returncode, said in done.stderr) == (64, True)
 
 
-def test_every_command_is_one_that_the_launcher_understands(verify: Any, tmp_path: Path) -> None:
-    """The flags of each launch, with --dry_run, by the real launcher."""
-    listing = verify("--networks", ",".join(NETWORKS), "--dry_run").stdout.splitlines()
-    launches = [line.split(" -m common launch ")[1] for line in listing if " launch " in line]
-    assert len(launches) > 30
-    root = str(SCRIPT.parents[1])
-    chosen = [line for line in launches if "tensors_npu" in line or "device_loop" in line
-              or "8_ranks" in line or "evaluation" in line]
-    for line in chosen[::3]:
-        words = [word for word in line.split() if not word.startswith(("--dump_from", "--pth_path",
-                                                                      "--checkpoint"))]
-        (tmp_path / "out" / "data").mkdir(parents=True, exist_ok=True)
+def test_a_folder_that_can_not_be_written_ends_the_script_at_once(
+        verify: Verifying, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    done = verify("--networks", "protoattend")
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == "error: --output_path {}/out can't be written; give another\n".format(
+        tmp_path)
+
+
+def test_an_archive_that_can_not_be_written_fails(verify: Verifying, tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "tar").write_text("#!/bin/sh\ncat > /dev/null; exit 2\n")
+    (tools / "tar").chmod(0o755)
+    done = verify("--networks", "protoattend", PATH="{}:{}".format(tools, os.environ["PATH"]))
+    assert done.returncode == 1 and "the archive could not be written" in done.stdout
+    assert "send back:" not in done.stdout
+
+
+# --- precision without apex ------------------------------------------------------------------
+
+
+def python_with(folder: Path, torch: str, apex: bool) -> str:
+    """A folder of packages: a torch of this version that can't be imported, maybe apex."""
+    (folder / "torch").mkdir(parents=True)
+    (folder / "torch" / "__init__.py").write_text("raise SystemExit('imported')\n")
+    (folder / "torch" / "version.py").write_text("__version__ = '{}'\n".format(torch))
+    if apex:
+        (folder / "apex").mkdir()
+        (folder / "apex" / "__init__.py").write_text("")
+    return str(folder)
+
+
+@pytest.mark.parametrize("torch, apex, replaced", [
+    ("1.8.1+cu102", False, True), ("1.8.1", True, False), ("2.1.0", False, False)])
+def test_parts_without_a_precision_do_without_apex(
+        verify: Verifying, tmp_path: Path, torch: str, apex: bool, replaced: bool) -> None:
+    packages = python_with(tmp_path / "packages", torch, apex)
+    done = verify("--networks", "residual_attention_net,protoattend", "--dry_run",
+                  PYTHONPATH=packages)
+    of_part = {line.split()[0]: line for line in done.stdout.splitlines() if " launch " in line}
+    for part in ("default", "profile", "resumed_again", "2_ranks", "plan_1p"):
+        assert ("--precision_mode=allow_mix_precision" in of_part[
+            "residual_attention_net-" + part]) is replaced
+        assert "precision_mode" not in of_part["protoattend-" + part]
+    assert of_part["residual_attention_net-float32"].count("--precision_mode") == 1
+    assert ("there is no apex" in done.stdout) is replaced
+
+
+# --- interruption ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143),
+                                          (signal.SIGHUP, 129)])
+def test_an_interrupted_script_ends_its_part_and_packs_what_there_is(
+        verify: Verifying, tmp_path: Path, number: int, code: int) -> None:
+    running = subprocess.Popen(
+        verify.command("--networks", "protoattend"), cwd=str(tmp_path), text=True,
+        env=verify.environment(SLEEPS="protoattend-default"), stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
+    child = tmp_path / "child"
+    _wait_for(lambda: child.exists() and child.read_text().strip() != "")
+    running.send_signal(number)
+    output = running.communicate(timeout=30)[0]
+    assert running.returncode == code
+    assert "FAILED   protoattend-default (interrupted)" in output
+    assert "passed   protoattend-float32" in output and "protoattend-profile" not in output
+    assert list((tmp_path / "out").glob("*.tar.gz")) and "send back:" in output
+    _wait_for(lambda: not _is_running(int(child.read_text())))
+
+
+def _wait_for(condition: Any) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _is_running(number: int) -> bool:
+    try:
+        state = Path("/proc/{}/stat".format(number)).read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+# --- the commands ----------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_command_is_one_that_the_launcher_understands(
+        verify: Verifying, tmp_path: Path, network: str) -> None:
+    """Each launch as it was made, where the script made it, with --dry_run by the real launcher."""
+    machine = verify.on_a_server()
+    done = verify("--networks", network)
+    assert done.returncode == 0, done.stdout + done.stderr
+    _understood(verify, machine, network)
+
+
+def test_the_commands_of_several_ranks_are_understood(verify: Verifying) -> None:
+    """One network in every run of the tests: the others are slow."""
+    machine = verify.on_a_server()
+    assert verify("--networks", "protoattend").returncode == 0
+    _understood(verify, machine, "protoattend", "--ranks=")
+
+
+def _understood(verify: Verifying, machine: AscendMachine, network: str, having: str = "") -> None:
+    launches = [call.split() for call in verify.calls()
+                if call.startswith("-m common launch " + network) and having in call]
+    assert len(launches) >= (2 if having else 12)
+    for words in launches:
+        if "--resume" in words:
+            _make_resumable(verify.folder / "out" / "runs", words)
         done = subprocess.run(
-            [sys.executable, "-m", "common", "launch"] + words + ["--dry_run"], cwd=root,
-            env=dict(os.environ, PYTHONPATH=root), capture_output=True,
-            text=True, timeout=60)
-        assert done.returncode == 0 or "is missing" in done.stderr, line + done.stderr
+            [sys.executable] + words + ["--dry_run"], cwd=str(verify.folder),
+            env=machine.variables(), capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, " ".join(words) + done.stderr
+
+
+def _make_resumable(runs: Path, words: List[str]) -> None:
+    (folder,) = [word.split("=", 1)[1] for word in words if word.startswith("--output_path=")]
+    assert Path(folder).parent == runs
+    (Path(folder) / "run.json").write_text(json.dumps({"case": words[4]}))
+
+
+# --- what records have to say ----------------------------------------------------------------
+
+
+def _load_check() -> Any:
+    path = ROOT / "scripts" / "lib" / "check_npu_run.py"
+    specification = importlib.util.spec_from_file_location("check_npu_run", str(path))
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+check = _load_check()
+COMPILED = "5 graph(s) compiled for the NPU: 2 in the first training step, {} in later steps"
+
+
+def npu_run(folder: Path, *, framework: str = "torch 2", proof: str = "9 parameter tensors on "
+            "npu:0 (Ascend910A)", kind: str = "npu", count: int = 1, losses: Any = None,
+            accuracy: float = 91.5, resumed_step: int = 0, **changes: Any) -> str:
+    """The folder of a run of 20 steps, with its log and its record."""
+    events = whole_run()
+    events[0] = dict(events[0], proof=proof, resumed_step=resumed_step,
+                     device=dict(events[0]["device"], kind=kind, count=count, framework=framework))
+    for event in events:
+        if event["event"] == "step":
+            event["loss"] = (losses or (lambda step: 2.0 - 0.05 * step))(event["step"])
+        if event["event"] == "evaluation" and event["role"] == "final":
+            event["metrics"] = {"accuracy": accuracy}
+    (folder / "rank_0").mkdir(parents=True)
+    (folder / "rank_0" / "metrics.jsonl").write_text(
+        "".join(json.dumps(event) + "\n" for event in events))
+    record = run_record.from_events(events, "smoke", "zoo launch")
+    run_record.write_record(dataclasses.replace(record, **changes), folder)
+    return str(folder)
+
+
+def test_a_run_as_it_should_be_is_told_with_its_figures(tmp_path: Path, capsys: Any) -> None:
+    assert check.main([npu_run(tmp_path / "run"), "--learns", "--steps=20", "--ranks=1"]) == 0
+    told = capsys.readouterr().out
+    assert "accuracy: 91.5" in told and told.endswith("as expected\n")
+
+
+@pytest.mark.parametrize("made, flags, said", [
+    ({"status": "aborted", "reason": "no memory"}, [], "aborted: no memory"),
+    ({"kind": "cpu"}, [], "cpu computed"),
+    ({"proof": "nothing"}, [], "nothing proves"),
+    ({"losses": lambda step: float(step)}, ["--learns"], "the loss did not fall: 5.5 at first"),
+    ({"losses": lambda step: float("nan") if step == 3 else 1.0}, [], "1 steps have a loss"),
+    ({}, ["--ranks=8"], "1 ranks, not 8"), ({}, ["--steps=40"], "step 20, not 40"),
+    ({"resumed_step": 10}, ["--resumed_at=20"], "went on at step 10, not 20"),
+    ({}, ["--profile"], "no file of a profile"),
+    ({"framework": "TensorFlow 1.15.0", "proof": "NpuOptimizer; no line says"}, [], "no graph"),
+    ({"framework": "TensorFlow 1.15.0", "proof": "1 graph(s) compiled for the NPU"}, [],
+     "the training step was not compiled"),
+    ({"framework": "TensorFlow 1.15.0", "proof": COMPILED.format(3)}, [], "compiled again")])
+def test_what_a_record_says_wrong_is_told(
+        tmp_path: Path, made: Dict[str, Any], flags: List[str], said: str) -> None:
+    with pytest.raises(ZooError, match=said):
+        check.main([npu_run(tmp_path / "run", **made)] + flags)
+
+
+def test_the_proof_of_tensorflow_is_the_first_steps_or_an_evaluations(tmp_path: Path) -> None:
+    trained = npu_run(tmp_path / "a", framework="TensorFlow 1.15.0", proof=COMPILED.format(0))
+    assert check.main([trained]) == 0
+    evaluated = npu_run(tmp_path / "b", framework="TensorFlow 1.15.0",
+                        proof="7 graph(s) compiled for the NPU")
+    assert check.main([evaluated, "--evaluates"]) == 0
+
+
+def test_a_resumed_run_and_a_profile_are_found(tmp_path: Path) -> None:
+    run = npu_run(tmp_path / "run", resumed_step=20)
+    (tmp_path / "run" / "rank_0" / "profiling").mkdir()
+    (tmp_path / "run" / "rank_0" / "profiling" / "trace").write_text("one")
+    assert check.main([run, "--resumed_at=20", "--profile"]) == 0
+
+
+@pytest.mark.parametrize("accuracy, same", [(91.5, True), (91.0, True), (90.0, False),
+                                            (float("nan"), False)])
+def test_the_evaluation_has_the_figures_of_the_training(
+        tmp_path: Path, accuracy: float, same: bool) -> None:
+    trained = npu_run(tmp_path / "trained")
+    words = [npu_run(tmp_path / "evaluated", accuracy=accuracy), "--evaluates",
+             "--same_as=" + trained]
+    if same:
+        assert check.main(words) == 0
+        return
+    with pytest.raises(ZooError, match="accuracy is .*, and was 91.5 at the end of training"):
+        check.main(words)
+
+
+def test_a_run_without_a_record_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ZooError, match="can't read the record"):
+        check.main([str(tmp_path)])

@@ -28,7 +28,7 @@ from common.divergence.dump_format import (
     Tensor,
     kept_samples,
 )
-from common.divergence.flags import dumped_step, open_source
+from common.divergence.flags import dumped_step, open_source, require_ahead
 from common.divergence.writing import write_dump, write_replayed
 from common.errors import UsageError, ZooError
 from common.torch_gradients import LookAtGradients, StepHealth
@@ -67,6 +67,10 @@ class StepDump:
     def begins_after(self) -> int:
         """The steps that are done when training begins from another run's dump, else 0."""
         return 0 if self.source is None else self.source.subject.step - 1
+
+    def require_ahead(self, done: int) -> None:
+        """Raises UsageError where a resumed training has passed the step to be stored."""
+        require_ahead(self._step, done)
 
     def is_due(self, step: int) -> bool:
         """Whether this rank stores the step under way; one that overflows is tried again."""

@@ -110,6 +110,8 @@ class Training:
         Raises:
             DivergenceError: names the step and the last good checkpoint.
         """
+        if self.dump is not None:
+            self.dump.require_ahead(self.position.step)
         self.lines.begin(self.position.step)
         left = self.targets.steps - self.position.step
         if self.session.options.profiling and left < LEAST_STEPS:  # resumed near the end

@@ -40,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Prints the comparison; returns the verdict's code."""
     if arguments.plot:
-        _require_pictures()
+        _require_pictures(Path(arguments.plot))
     a, b = (find_dump(Path(path), arguments.step) for path in (arguments.a, arguments.b))
     outcome = compare_dumps(a, b, arguments.relative)
     if arguments.json:
@@ -52,8 +52,14 @@ def run(arguments: argparse.Namespace) -> int:
     return EXIT_CODES[outcome.verdict]
 
 
-def _require_pictures() -> None:
+def _require_pictures(path: Path) -> None:
+    """Raises UsageError, whose exit code is no verdict's, where no picture could be written."""
+    if path.is_dir():
+        raise UsageError("--plot {} is a folder; name a file in it".format(path))
+    if not path.parent.is_dir():
+        raise UsageError("--plot {}: there is no folder {}; make it, or give another path".format(
+            path, path.parent))
     try:
         require_pillow()
-    except ZooError as error:  # its exit code would be that of DIVERGES
+    except ZooError as error:
         raise UsageError(str(error)) from error

@@ -9,7 +9,7 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 import numpy as np
 
 from common.divergence.dump_format import FORWARD, Entry, Index
-from common.divergence.tolerance import FLOOR, MAX_FACTOR, Tolerance
+from common.divergence.tolerance import FLOOR, MAX_FACTOR, SIZE_FACTOR, Tolerance
 
 Name = Tuple[str, str]  # kind, name
 
@@ -40,6 +40,8 @@ class Difference:
     Attributes:
         place: in execution order, from 1.
         relative: |b - a| over the larger norm, or over the floor of its kind.
+        size_ratio: the larger norm over the smaller one. Of a tensor of zeros, or one a thousand
+            times too large, `relative` is 1 and no more.
         largest: the largest difference of an element.
         largest_relative: the same over the largest value.
         tolerance: of `relative`; `largest_tolerance` of `largest_relative`.
@@ -50,6 +52,7 @@ class Difference:
     shape: Tuple[int, ...]
     place: int
     relative: float
+    size_ratio: float
     largest: float
     largest_relative: float
     tolerance: float
@@ -66,7 +69,8 @@ class Difference:
     def is_within(self) -> bool:
         """Whether it stays within the tolerance; what is not finite does not."""
         return (self.is_finite and self.relative <= self.tolerance
-                and self.largest_relative <= self.largest_tolerance)
+                and self.largest_relative <= self.largest_tolerance
+                and self.size_ratio <= SIZE_FACTOR)
 
     @property
     def excess(self) -> float:
@@ -75,7 +79,8 @@ class Difference:
             return math.inf
         return max(self.relative / self.tolerance if self.tolerance else _sign(self.relative),
                    self.largest_relative / self.largest_tolerance if self.largest_tolerance
-                   else _sign(self.largest_relative))
+                   else _sign(self.largest_relative),
+                   self.size_ratio / SIZE_FACTOR if self.size_ratio > SIZE_FACTOR else 0.0)
 
 
 def _sign(value: float) -> float:
@@ -203,16 +208,18 @@ def _root_mean_square(pairs: Sequence[Measured]) -> float:
 
 def _difference(entry: Entry, pair: Measured, place: int, floor: float,
                 tolerance: float) -> Difference:
-    norm = max(pair.norm_a, pair.norm_b, floor * math.sqrt(pair.size))
+    least = floor * math.sqrt(pair.size)
+    norm, smaller = (max(choose(pair.norm_a, pair.norm_b), least) for choose in (max, min))
     largest = max(pair.largest_a, pair.largest_b, floor)
     return Difference(
         entry.kind, entry.name, entry.shape, place, _over(pair.norm_difference, norm),
+        _over(norm, smaller) if norm else 1.0,
         pair.largest_difference, _over(pair.largest_difference, largest), tolerance,
         tolerance * MAX_FACTOR, pair.nonfinite_a, pair.nonfinite_b)
 
 
 def _over(part: float, whole: float) -> float:
-    return part / whole if whole else 0.0
+    return part / whole if whole else _sign(part)
 
 
 def first_outside(found: Sequence[Difference]) -> Optional[Difference]:

@@ -40,6 +40,13 @@ def open_source(path: Optional[str], step: Optional[int], resume: bool,
     return find_dump(Path(path), step)
 
 
+def require_ahead(step: Optional[int], done: int) -> None:
+    """Raises UsageError where a resumed training has passed the step to be stored."""
+    if step is not None and step <= done:
+        raise UsageError("step {} is to be stored, but training goes on after step {}: give a "
+                         "larger --dump_tensors".format(step, done))
+
+
 def dumped_step(step: Optional[int], source: Optional[Dump], last: int) -> Optional[int]:
     """The step to be stored; None for none.
 

@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from common.divergence.arithmetic import ROUNDING
 from common.divergence.dump_format import (
     FOLDER,
     FORMAT,
@@ -22,7 +23,7 @@ from common.divergence.dump_format import (
     Subject,
     digest_of,
 )
-from common.errors import UsageError
+from common.errors import UsageError, first_line
 
 _STEP = re.compile(r"step_(\d+)$")
 
@@ -61,11 +62,15 @@ class Dump:
         if not zipfile.is_zipfile(str(path)):  # old numpy trips over such files
             raise _damaged(path, "it is missing or truncated")
         try:
+            with zipfile.ZipFile(str(path)):  # numpy's own file is not closed well if this fails
+                pass
             with np.load(str(path), allow_pickle=False) as archive:
                 for entry in entries:
                     yield _checked(archive[entry.key], entry, path)
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise _damaged(path, "it can't be read ({})".format(error)) from error
+        except UsageError:
+            raise
+        except Exception as error:  # a flipped bit makes these libraries raise all kinds
+            raise _damaged(path, "it can't be read ({})".format(first_line(error))) from error
 
 
 def _checked(values: Any, entry: Entry, path: Path) -> np.ndarray:
@@ -100,7 +105,8 @@ def find_dump(path: Path, step: Optional[int] = None) -> Dump:
                          "folder".format(path, "" if step is None else
                                          " of step {}".format(step)))
     if len(folders) > 1:
-        raise UsageError("{} holds dumps of steps {}: give the folder of one, such as {}".format(
+        raise UsageError("{} holds dumps of steps {}: give the folder of one, such as {}, or "
+                         "--step to zoo diverge".format(
             path, ", ".join(str(number) for number in sorted(folders)),
             folders[min(folders)]))
     return read_dump(next(iter(folders.values())))
@@ -125,7 +131,7 @@ def read_dump(folder: Path) -> Dump:
     path = Path(folder) / INDEX
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _damaged(path, "it is no readable JSON ({})".format(error)) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UsageError("{} is no index of a dump; give the folder of a run with "
@@ -136,13 +142,23 @@ def read_dump(folder: Path) -> Dump:
                          "update this checkout".format(path, version, SCHEMA_VERSION))
     try:
         return Dump(Path(folder), _index(content))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(path, "a field is missing or wrong ({!r})".format(error)) from error
 
 
 def _index(content: Mapping[str, Any]) -> Index:
-    return Index(Subject(**content["subject"]), _entries(content["inputs"]),
+    return Index(_subject(content["subject"]), _entries(content["inputs"]),
                  _entries(content["tensors"]))
+
+
+def _subject(fields: Mapping[str, Any]) -> Subject:
+    found = Subject(**dict(fields, network=dict(fields["network"].items()),
+                           precision=dict(fields["precision"].items())))
+    if found.arithmetic not in ROUNDING:
+        raise ValueError("arithmetic {!r}".format(found.arithmetic))
+    if not (isinstance(found.step, int) and isinstance(found.world_size, int)):
+        raise ValueError("step or world_size")
+    return found
 
 
 def _entries(rows: List[Dict[str, Any]]) -> Tuple[Entry, ...]:

@@ -7,7 +7,7 @@ from typing import Dict, List, Sequence, Set
 from common.divergence.comparing import Difference, worst
 from common.divergence.dump_format import KINDS, Subject
 from common.divergence.outcome import DIVERGES, INCONCLUSIVE, Outcome
-from common.divergence.tolerance import MAX_FACTOR
+from common.divergence.tolerance import MAX_FACTOR, SIZE_FACTOR
 
 Row = List[str]
 AROUND, WORST = 3, 5  # lines before and after the first divergence, lines of the worst
@@ -75,6 +75,9 @@ def _why(item: Difference) -> str:
             item.nonfinite_a, item.nonfinite_b)
     if item.relative > item.tolerance:
         return "relative L2 {:.2e}, tolerance {:.2e}".format(item.relative, item.tolerance)
+    if item.size_ratio > SIZE_FACTOR:
+        return "one of them is {:.3g} times as large as the other, tolerance {:g}".format(
+            item.size_ratio, SIZE_FACTOR)
     return "one element is off by {:.2e} of the largest value, tolerance {:.2e}".format(
         item.largest_relative, item.largest_tolerance)
 

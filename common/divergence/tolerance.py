@@ -19,6 +19,9 @@ ROUNDINGS_OF_SUMS, ROUNDINGS_OF_ENDS = 256.0, 4.0
 BACKWARD_FACTOR = 5.0
 # One element may be off by more than all together.
 MAX_FACTOR = 8.0
+# Where gradients may differ by their own size, this still tells a loss scale that was not taken
+# off, or a gradient that never came.
+SIZE_FACTOR = 8.0
 # A tensor whose values are this small next to those of its kind is measured against them: the
 # gradient of a bias that changes nothing is rounding error and nothing else, and Adam makes a whole
 # step of it.

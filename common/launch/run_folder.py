@@ -111,16 +111,15 @@ def claim_fresh(folder: Path, purpose: str) -> Claim:
     """
     _check_is_folder(folder, purpose)
     make_folder(folder, purpose)
-    lock = _lock(folder)
-    if not is_occupied(folder):
-        return Claim(folder, lock, None)
-    if not is_run(folder):
-        lock.release()
+    if is_occupied(folder) and not is_run(folder):  # before anything is left there
         raise ZooError(
             "{} {} is not empty and holds no run (no {}); give another --output_path".format(
                 purpose, folder, MARKER
             )
         )
+    lock = _lock(folder)
+    if not is_occupied(folder):
+        return Claim(folder, lock, None)
     moved_to = move_aside(folder)  # the lock goes with it, so nobody else can move it too
     make_folder(folder, purpose)
     fresh = _lock(folder)

@@ -161,6 +161,7 @@ class _Run:
         found = self._find_checkpoint()
         state = read_state(found) if found is not None else {}
         self._take_over(state)
+        self.dump.require_ahead(self.taken)
         if self.settings.resume:
             _require_whole_loops(self.step, self.settings.steps, self.iterations)
         self.graph = build_step_graph(

@@ -29,7 +29,7 @@ from common.divergence.dump_format import (
     Tensor,
     kept_samples,
 )
-from common.divergence.flags import dumped_step, open_source
+from common.divergence.flags import dumped_step, open_source, require_ahead
 from common.divergence.writing import plain_json, write_dump, write_replayed
 from common.errors import UsageError, ZooError
 from common.precision import Precision
@@ -145,6 +145,10 @@ class StepDump:
     def begins_after(self) -> Optional[int]:
         """The steps that are done when training begins from another run's dump."""
         return None if self._source is None else self._source.subject.step - 1
+
+    def require_ahead(self, done: int) -> None:
+        """Raises UsageError where a resumed training has passed the step to be stored."""
+        require_ahead(self._step, done)
 
     def is_due(self, coming: int) -> bool:
         """Whether the batch that comes next (the first is 1) is that of the step to be stored."""
