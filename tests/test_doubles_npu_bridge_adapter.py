@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from common import tf_runtime
-from common.errors import ZooError
+from common.errors import InfrastructureError, ZooError
 from common.precision import Capabilities, resolve, with_loss_scale
-from common.ranks import ALONE, Place
+from common.ranks import ALONE, LAUNCHED_RANK, Place
 from common.tf_runtime import NpuOptions, tf
 from common.tf_training.minimisation import minimise
 from tests.ascend_doubles.fresh_npu_bridge import Double, imported
@@ -222,19 +222,51 @@ def test_the_first_session_of_several_ranks_has_trainings_options(double: Double
     tf_runtime.close_device(device)
 
 
-def test_under_a_chief_hccl_tells_the_rank(double: Double, monkeypatch) -> None:
+def under_a_chief(double: Double, monkeypatch, size: int = 2) -> Any:
+    """A device opened as one of two ranks, of which HCCL makes rank 1 of `size`."""
     for name, value in (("CM_CHIEF_IP", "10.0.0.1"), ("CM_CHIEF_PORT", "29999"),
                         ("CM_CHIEF_DEVICE", "0"), ("CM_WORKER_SIZE", "2")):
         monkeypatch.setenv(name, value)
     ge = double.module("contract.ge")
 
     def join(cluster: Any, device: int) -> None:
-        double.process.collective, double.process.rank, double.process.size = Echo(2), 1, 2
+        double.process.collective, double.process.rank, double.process.size = Echo(size), 1, size
 
     monkeypatch.setattr(ge, "_join", join)
-    device = tf_runtime.open_device("npu", Place(0, 2, 0, numbered_by_hccl=True),
-                                    precision_of("O0"))
-    assert (device.place.rank, device.place.world_size) == (1, 2)
+    return tf_runtime.open_device("npu", Place(0, 2, 0, numbered_by_hccl=True),
+                                  precision_of("O0"))
+
+
+def test_under_a_chief_hccl_tells_the_rank(double: Double, monkeypatch) -> None:
+    place = under_a_chief(double, monkeypatch).place
+    assert (place.rank, place.world_size) == (1, 2)
+
+
+def test_a_job_of_which_hccl_knows_another_size_is_refused(double: Double, monkeypatch) -> None:
+    with pytest.raises(InfrastructureError, match="HCCL has 3 rank.* CM_WORKER_SIZE says 2"):
+        under_a_chief(double, monkeypatch, size=3)
+
+
+def test_machines_that_hccl_numbers_otherwise_than_the_launcher_are_refused(
+        double: Double, monkeypatch) -> None:
+    monkeypatch.setenv(LAUNCHED_RANK, "0")
+    with pytest.raises(InfrastructureError, match="numbers this process 1 and --node_rank makes"):
+        under_a_chief(double, monkeypatch)
+
+
+def test_an_hccl_that_does_not_start_is_told_in_one_line(double: Double, monkeypatch) -> None:
+    ge = double.module("contract.ge")
+
+    def fails(cluster: Any, device: int) -> None:
+        raise RuntimeError("not all of 2 ranks came\n  and a long tail")
+
+    monkeypatch.setattr(ge, "_join", fails)
+    monkeypatch.setenv("RANK_SIZE", "2")
+    monkeypatch.setenv("RANK_ID", "0")
+    monkeypatch.setenv("RANK_TABLE_FILE", "/table.json")
+    with pytest.raises(InfrastructureError, match="HCCL does not start: .*") as told:
+        tf_runtime.open_device("npu", Place(0, 2, 0), precision_of("O0"))
+    assert "\n" not in str(told.value) and "long tail" not in str(told.value)
 
 
 # --- loops on the device ---

@@ -16,10 +16,10 @@ from typing import Any, Dict, List
 import numpy
 import pytest
 
-from common.errors import ZooError
+from common.errors import UsageError, ZooError
 from common.run_log import effective_events, read_events
 from common.tf_runtime import tf
-from common.tf_training import checkpoint
+from common.tf_training import checkpoint, loop
 from common.tf_training.checkpoint import find_checkpoint, is_whole
 from common.tf_training.description import Evaluation
 from common.tf_training.loop import DivergenceError
@@ -312,6 +312,18 @@ def test_pictures_are_files_and_the_graph_lies_beside_the_checkpoints(tmp_path: 
     run_toy(tmp_path, 4, pictures_every=2)
     assert (tmp_path / "pictures/dot_00000002.png").read_bytes() == toy_training.PNG
     assert (tmp_path / "ckpt/graph.pbtxt").read_text().startswith("node {")
+
+
+@pytest.mark.parametrize("first, last", [(0, 6), (3, 7), (7, 7), (9, 6)])
+def test_whole_loops_of_the_device_are_welcome(first: int, last: int) -> None:
+    loop._require_whole_loops(first, last, 2)
+
+
+@pytest.mark.parametrize("first, last, enough", [(0, 7, 8), (3, 6, 7)])
+def test_a_part_of_a_loop_is_refused_with_the_next_whole_number(
+        first: int, last: int, enough: int) -> None:
+    with pytest.raises(UsageError, match="give {} steps in all".format(enough)):
+        loop._require_whole_loops(first, last, 2)
 
 
 def test_profile_writes_a_timeline(tmp_path: Path) -> None:

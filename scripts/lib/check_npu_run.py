@@ -63,7 +63,7 @@ def as_large(record: RunRecord, ranks: Optional[int], steps: Optional[int]) -> I
         yield "the run ended at step {}, not {}".format(record.progress.steps, steps)
 
 
-def same_figures(record: RunRecord, other: RunRecord) -> Iterator[str]:
+def same_figures(record: RunRecord, other: RunRecord, absolute: float) -> Iterator[str]:
     """How the final figures of two runs differ; those that only one of them has are passed over."""
     here, there = record.metrics, other.metrics
     common = sorted(set(here.final) & set(there.final))
@@ -75,7 +75,7 @@ def same_figures(record: RunRecord, other: RunRecord) -> Iterator[str]:
             here.n_eval, there.n_eval)
     for name in common:
         found, expected = here.final[name], there.final[name]
-        allowed = max(ABSOLUTE, RELATIVE * max(abs(found), abs(expected)))
+        allowed = max(absolute, RELATIVE * max(abs(found), abs(expected)))
         if not abs(found - expected) <= allowed:
             yield "{} is {:g}, and was {:g} at the end of training".format(name, found, expected)
 
@@ -120,7 +120,8 @@ def problems(record: RunRecord, asked: argparse.Namespace) -> Iterator[str]:
     yield from compiled_for_the_npu(record, not asked.evaluates)
     yield from as_large(record, asked.ranks, asked.steps)
     if asked.same_as is not None:
-        yield from same_figures(record, read_record(Path(asked.same_as) / FILE_NAME))
+        yield from same_figures(record, read_record(Path(asked.same_as) / FILE_NAME),
+                                asked.absolute)
     if asked.resumed_at is not None:
         yield from went_on_at(events_of(folder), asked.resumed_at)
     if asked.learns:
@@ -152,6 +153,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ranks", type=count, help="it has so many ranks")
     parser.add_argument("--resumed_at", type=count, help="its last start was at this step")
     parser.add_argument("--same_as", help="the run folder with the same final figures")
+    parser.add_argument("--absolute", type=number_in(float, 0), default=ABSOLUTE,
+                        help="by which they may differ, however small they are")
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:

@@ -350,6 +350,18 @@ _OF_THE_PRODUCT = (
         ("test_relative_paths_are_those_of_where_the_run_was_started",),
         "1.8: a relative path is the process's"),
     _of_product(
+        "hccls_size_is_believed", _RUNTIME, "    if size != place.world_size:", "    if False:",
+        ("test_a_job_of_which_hccl_knows_another_size_is_refused",),
+        "1.10: N separate trainings, and no error"),
+    Mutation(
+        "the_first_rank_alone_begins_a_broadcast",
+        "TensorFlow/protoattend/split_evaluation.py",
+        "        self.passes.fill(running, self.candidates)\n        images",
+        "        self.prepare(running)\n        images",
+        ("TensorFlow/protoattend/tests/test_split_evaluation.py::"
+         "test_a_picture_which_the_first_rank_alone_draws_waits_for_no_other_rank",),
+        "1.10: every rank runs the same collectives"),
+    _of_product(
         "the_device_is_left_to_the_environment", _PARAMETERS,
         "        parameters[\"session_device_id\"] = device_index",
         "        pass",
@@ -396,7 +408,7 @@ _OF_THE_PRODUCT = (
         "1.5: the first session fixes the options"),
     _of_product(
         "the_rank_under_a_chief_is_guessed", _RUNTIME,
-        "rank=int(npu_init.get_npu_rank_id()),", "rank=place.local_rank,",
+        "    rank, size = int(npu_init.get_npu_rank_id()),", "    rank, size = place.local_rank,",
         ("test_under_a_chief_hccl_tells_the_rank",), "2.3: HCCL assigns ranks"),
     _of_product(
         "a_static_scale_does_not_check", _MINIMISATION,
@@ -442,22 +454,43 @@ _LAUNCH_TESTS = "tests/test_rank_environment.py::"
 _OF_THE_LAUNCHER = (
     Mutation(
         "a_table_left_over_for_one_rank", _ENVIRONMENT,
-        "        return values, CM_VARIABLES + (\"RANK_TABLE_FILE\",)",
-        "        return values, CM_VARIABLES",
+        "        return values, CM_VARIABLES + PLUGIN_LEFTOVERS + (\"RANK_TABLE_FILE\",)",
+        "        return values, CM_VARIABLES + PLUGIN_LEFTOVERS",
         (_LAUNCH_TESTS + "test_one_rank_loses_rank_table_and_cm_variables",),
         "1.11: a stale table makes one card collective"),
     Mutation(
         "a_rank_size_beside_the_chief", _ENVIRONMENT,
-        "    return values, (\"RANK_TABLE_FILE\",) + HCCL_IDENTITY",
-        "    return values, (\"RANK_TABLE_FILE\",)",
+        "    return values, (\"RANK_TABLE_FILE\",) + HCCL_IDENTITY + PLUGIN_LEFTOVERS",
+        "    return values, (\"RANK_TABLE_FILE\",) + PLUGIN_LEFTOVERS",
         (_LAUNCH_TESTS + "test_tensorflow_without_a_rank_table_has_cm_variables_and_no_rank",),
         "2.3: RANK_ID and RANK_SIZE must not exist"),
     Mutation(
         "the_proof_is_hidden", _ENVIRONMENT,
-        "        values[\"TF_CPP_MIN_LOG_LEVEL\"] = \"0\"",
-        "        values[\"TF_CPP_MIN_LOG_LEVEL\"] = \"1\"",
-        (_LAUNCH_TESTS + "test_tensorflow_keeps_its_log_level_low_enough_to_prove_the_device",),
+        "    values[\"TF_CPP_MIN_LOG_LEVEL\"] = \"0\"",
+        "    values[\"TF_CPP_MIN_LOG_LEVEL\"] = user.get(\"TF_CPP_MIN_LOG_LEVEL\", \"0\")",
+        (_LAUNCH_TESTS
+         + "test_the_log_level_is_low_enough_to_prove_the_device_whatever_was_left",),
         "1.12: the line is hidden above level 0"),
+    Mutation(
+        "the_chief_is_always_on_device_0", _ENVIRONMENT,
+        "str(place.device_id - place.local_rank)", "\"0\"",
+        (_LAUNCH_TESTS + "test_the_chief_is_on_the_first_ranks_device",),
+        "2.3: CM_CHIEF_DEVICE is the chief's device on its server"),
+    Mutation(
+        "a_pods_name_is_left", _ENVIRONMENT,
+        "PLUGIN_LEFTOVERS = (\"POD_NAME\", \"TF_CONFIG\")", "PLUGIN_LEFTOVERS = (\"TF_CONFIG\",)",
+        (_LAUNCH_TESTS + "test_the_plugin_takes_no_rank_for_a_pods_or_another_roles",),
+        "1.11: the identity comes from POD_NAME or RANK_ID"),
+    Mutation(
+        "any_devices_work_together", "common/launch/device_numbers.py",
+        "    if len(logical) < 2 or not npu_is_910a(chip):", "    if True:",
+        ("tests/test_device_numbers.py::test_other_devices_of_a_910a_are_refused",),
+        "2.1: 1, 2, 4 or 8 devices, 2 or 4 of them in one half"),
+    Mutation(
+        "a_table_left_over_for_a_process_that_is_alone", "common/ranks.py",
+        "    if size == 1 and table:", "    if False:",
+        ("tests/test_ranks.py::test_wrong_numbers_are_refused",),
+        "1.11: a stale table makes one card collective"),
 )
 
 MUTATIONS = _OF_THE_DOUBLE + _OF_THE_PRODUCT + _OF_THE_LAUNCHER

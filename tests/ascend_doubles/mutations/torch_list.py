@@ -451,6 +451,14 @@ MUTATIONS = (
         tests=(RUNS + "test_the_optimizer_is_the_one_that_the_package_has",),
         why="3.1: torch_npu.optim only from 5.0.rc1"),
     Mutation(
+        name="statistics_of_all_ranks_in_16_bits",
+        file="PyTorch/residual_attention_net/distributed.py",
+        old="values = inputs.float() if inputs.dtype in _SIXTEEN_BITS else inputs",
+        new="values = inputs",
+        tests=("PyTorch/residual_attention_net/tests/test_distributed.py::"
+               "test_synchronised_batch_norm_of_16_bits_keeps_statistics_that_16_bits_can_not_hold",),
+        why="4: O2 keeps batch norm in float32"),
+    Mutation(
         name="bytes_travel_as_int64",
         file="PyTorch/residual_attention_net/shared_checkpoint.py",
         old="torch.tensor([len(content)], dtype=torch.int32, device=device)",

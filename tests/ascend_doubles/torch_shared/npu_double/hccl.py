@@ -36,6 +36,10 @@ def _check_devices(store, rank, world_size):
     host = os.environ.get("HCCL_IF_IP", "")
     store.set("npu_of_{}".format(rank), "{} {}".format(host, State.device_index))
     places = [bytes(store.get("npu_of_{}".format(other))) for other in range(world_size)]
+    store.set("npus_read_by_{}".format(rank), "")
+    if rank == 0:  # which serves the store: the others need it until they have read
+        for other in range(world_size):
+            store.get("npus_read_by_{}".format(other))
     if len(set(places)) < world_size:
         raise RuntimeError("hccl: two ranks have one device: {}".format(places))
 
