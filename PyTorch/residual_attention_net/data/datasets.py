@@ -204,7 +204,8 @@ def _images(data_path: str | None, options: SourceOptions) -> _Source:
     return _Source(
         read.train,
         read.test,
-        "the folder train" + form,
+        "the folder train" + form + "".join(
+            ", {} not looked at".format(name) for name in read.ignored),
         "the whole folder test" + form,
         read.manifest_sha256,
     )

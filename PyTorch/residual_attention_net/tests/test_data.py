@@ -195,6 +195,20 @@ def test_an_image_is_cut_to_its_centre(tmp_path):
     assert (everything == 255).all(axis=(1, 2, 3)).sum() == 1
 
 
+def test_a_folder_beside_train_and_test_is_not_taken_for_a_class(tmp_path):
+    for part in ("train", "test", "extra"):
+        _write_folder(tmp_path / part)
+    splits = load_dataset("images", str(tmp_path), options=SMALL, validation_count=0)
+    assert "extra not looked at" in splits.predicate
+    assert splits.train.classes == ("cat", "dog")
+
+
+def test_hidden_files_are_no_images(tmp_path):
+    _write_folder(tmp_path)
+    (tmp_path / "cat" / "._0.png").write_bytes(b"an archive's leftover")
+    load_dataset("images", str(tmp_path), options=SMALL)
+
+
 @pytest.mark.parametrize(
     "make, expected",
     [
