@@ -193,6 +193,8 @@ def _add_flags_of_tensorflow(parser: Parser) -> None:
     for name in OF_TENSORFLOW:
         group.add_argument("--" + name, action=_Nothing, type=_off, nargs="?", const="true",
                            default=argparse.SUPPRESS, help="only false")
+    group.add_argument("--data_dump_step", action=_Nothing, default=argparse.SUPPRESS,
+                       help="changes nothing where nothing is dumped")
 
 
 def _off(text: str) -> bool:
@@ -226,6 +228,9 @@ def options_from(namespace: argparse.Namespace) -> Options:
             options.precision_mode, options.opt_level))
     if (options.is_pretrain or not options.is_train) and not options.pth_path:
         raise UsageError("--pth_path is missing: --is_pretrain and --is_train=false need weights")
+    if options.profiling and not options.is_train:
+        raise UsageError("--profiling traces steps of training, and this run evaluates: leave it "
+                         "out")
     if (options.spatial_dims == 3) != (options.dataset == "synthetic_volumes"):
         raise UsageError("--spatial_dims 3 and --dataset synthetic_volumes belong together")
     if options.loader == "torchvision" and options.spatial_dims == 3:

@@ -97,7 +97,7 @@ interrupted() {
   local child
   trap '' HUP INT TERM
   for child in $(jobs -p); do
-    say "ending $under_way"
+    say "ending $under_way (up to 90 s: a rank may be writing its checkpoint)"
     kill -TERM "$child" 2>/dev/null # timeout hands it to the whole part, and kills what doesn't end
     wait "$child"
     results+=("FAILED   $under_way (interrupted)")

@@ -335,6 +335,17 @@ def test_flags_of_tensorflow_switched_on_are_refused_by_name(flag: str, value: s
         assert word in str(caught.value)
 
 
+def test_data_dump_step_changes_nothing() -> None:
+    assert parse_options("train", SMALL + ["--data_dump_step=10"]) == parse_options("train", SMALL)
+
+
+@pytest.mark.parametrize("words", [["evaluate", "--profiling"],
+                                   ["train", "--profiling", "--is_train=false"]])
+def test_profiling_of_an_evaluation_is_refused(words: List[str]) -> None:
+    with pytest.raises(UsageError, match="--profiling traces steps of training"):
+        parse_options(words[0], SMALL + ["--pth_path", "weights"] + words[1:])
+
+
 def test_output_path(tmp_path: Path) -> None:
     run("train", tmp_path / "there", "--train_steps", "1")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["there"]
