@@ -422,9 +422,17 @@ def test_what_a_rank_started_ends_with_it(zoo):
     wait_until(lambda: not is_alive(child), 5)
 
 
+@pytest.fixture
+def of_a_terminal():
+    """SIGHUP has its usual effect on new processes, though nohup may have started the tests."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143),
                                           (signal.SIGHUP, 129)])
-def test_signals_reach_the_ranks_which_save_and_end(zoo, number, code):
+def test_signals_reach_the_ranks_which_save_and_end(zoo, number, code, of_a_terminal):
     job = zoo.start("full_8p", "--ranks=2", "--step_seconds=0.1", "--train_steps=500")
     wait_until(lambda: steps_of(zoo.output / "0", 0) and steps_of(zoo.output / "0", 1))
     assert stop(job, number) == code

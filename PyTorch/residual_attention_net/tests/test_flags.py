@@ -308,6 +308,7 @@ def test_profiling_of_a_run_that_is_too_short_is_refused_before_it_starts(tmp_pa
     assert not list(tmp_path.rglob("*.pt")) and events(tmp_path, "step") == []
 
 
+@pytest.mark.slow
 def test_profiling_that_a_resumed_run_is_too_near_its_end_for_is_told(tmp_path: Path) -> None:
     steps = ["--train_steps", "13", "--profiling"]
     assert "no whole profile" not in run("train", tmp_path, *steps).stdout
