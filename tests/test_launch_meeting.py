@@ -48,6 +48,12 @@ def test_hccl_is_told_no_address_that_it_can_not_use(address, match):
         meeting.master_address(flags(nnodes=2, master_addr=address), {}, "npu")
 
 
+def test_an_address_of_ipv6_may_have_a_scope(monkeypatch):
+    monkeypatch.setattr(meeting, "resolved", lambda host: host)
+    found = meeting.master_address(flags(nnodes=2, master_addr="fe80::1%eth0"), {}, "npu")
+    assert found == "fe80::1%eth0"
+
+
 def test_gpus_and_processors_meet_by_name_as_torch_does():
     found = meeting.master_address(flags(nnodes=2, master_addr="node0"), {}, "gpu")
     assert found == "node0"

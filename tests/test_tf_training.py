@@ -314,6 +314,17 @@ def test_pictures_are_files_and_the_graph_lies_beside_the_checkpoints(tmp_path: 
     assert (tmp_path / "ckpt/graph.pbtxt").read_text().startswith("node {")
 
 
+@pytest.mark.parametrize("text, told", [
+    ("HcomAllReduce_3: rank 1 is gone\n  a long tail", True),
+    ("Horovod has been shut down", True),
+    ("an operation failed\n  near HcomAllReduce_3", False)])
+def test_a_rank_that_is_gone_is_told_and_nothing_else_is_taken_for_it(text: str,
+                                                                     told: bool) -> None:
+    found = loop._of_another_rank(tf.errors.InternalError(None, None, text))
+    assert (found is not None) is told
+    assert found is None or "long tail" not in str(found)
+
+
 @pytest.mark.parametrize("first, last", [(0, 6), (3, 7), (7, 7), (9, 6)])
 def test_whole_loops_of_the_device_are_welcome(first: int, last: int) -> None:
     loop._require_whole_loops(first, last, 2)

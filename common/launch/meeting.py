@@ -69,7 +69,7 @@ def _for_hccl(address: str, dry_run: bool) -> str:
     if not found:
         raise UsageError("--master_addr {} has no IP address here; give machine 0's".format(
             address))
-    if ipaddress.ip_address(found).is_loopback:
+    if ipaddress.ip_address(found.partition("%")[0]).is_loopback:  # without a scope
         raise UsageError("--master_addr {} is {} here, which no other machine reaches; give "
                          "machine 0's address in the network".format(address, found))
     return found

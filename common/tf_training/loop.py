@@ -69,7 +69,8 @@ def train(build: Build, make_batches: MakeBatches, device: TensorFlowDevice,
         DivergenceError: names the step and the last good checkpoint.
         ZooError, InfrastructureError: data or checkpoint can't be used, another rank is gone.
     """
-    _require_whole_loops(0, settings.steps, device.npu_options.iterations_per_loop)
+    if not settings.resume:  # else of the steps that are left
+        _require_whole_loops(0, settings.steps, device.npu_options.iterations_per_loop)
     stop = StopSignal().install()
     folder = make_folder(settings.output_path, "--output_path")
     log = open_run_log(folder, device)
@@ -116,7 +117,8 @@ def _of_the_data(error: Any) -> Optional[ZooError]:
 
 
 def _of_another_rank(error: Any) -> Optional[ZooError]:
-    if not any(name in str(error).lower() for name in ("horovod", "hccl", "hcom")):
+    told = first_line(error).lower()
+    if "horovod" not in str(error).lower() and "hccl" not in told and "hcom" not in told:
         return None
     return InfrastructureError("another rank is gone or cannot be reached ({}); see the other "
                                "ranks' logs".format(first_line(error)))
