@@ -72,7 +72,7 @@ def _umask() -> int:
 
 def sync_file(path: Path) -> None:
     """Returns when a file's content is on the disk; OSError where the disk can't take it."""
-    with open(str(path), "rb") as stream:
+    with open(str(path), "r+b") as stream:  # some network file systems sync what can be written
         try:
             os.fsync(stream.fileno())
         except OSError as error:

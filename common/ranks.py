@@ -7,6 +7,7 @@ from typing import Mapping, Optional
 
 from common.errors import UsageError
 
+CHIEF_NAMES = ("CM_CHIEF_IP", "CM_WORKER_SIZE", "CM_CHIEF_PORT", "CM_CHIEF_DEVICE")
 # The rank that zoo launch has in mind, where HCCL numbers those of several machines.
 LAUNCHED_RANK = "ZOO_LAUNCHED_RANK"
 # Each launcher's names for rank, world size and local rank; a more special one comes first.
@@ -80,7 +81,7 @@ def _hccl_place(environment: Mapping[str, str], device_id: Optional[int]) -> Pla
     named = environment.get("ASCEND_DEVICE_ID")
     if device_id is None:
         device_id = _number(environment, "ASCEND_DEVICE_ID") if named else 0
-    if environment.get("CM_CHIEF_IP") and environment.get("CM_WORKER_SIZE"):
+    if environment.get("CM_CHIEF_IP") or environment.get("CM_WORKER_SIZE"):
         return _chiefs_place(environment, device_id)
     size = _number(environment, "RANK_SIZE") if environment.get("RANK_SIZE") else 1
     rank = _number(environment, "RANK_ID") if environment.get("RANK_ID") else 0
@@ -104,11 +105,14 @@ def _chiefs_place(environment: Mapping[str, str], device_id: int) -> Place:
     if environment.get("RANK_TABLE_FILE"):
         raise UsageError("RANK_TABLE_FILE and CM_CHIEF_IP are both set and HCCL then takes "
                          "neither; unset one")
-    missing = [name for name in ("CM_CHIEF_PORT", "CM_CHIEF_DEVICE") if not environment.get(name)]
+    missing = [name for name in CHIEF_NAMES if not environment.get(name)]
     if missing:
-        raise UsageError("CM_CHIEF_IP is set and {} is not, and HCCL needs both; start with zoo "
-                         "launch".format(missing[0]))
+        raise UsageError("{} is set and {} is not, and HCCL needs both; unset it, or start with "
+                         "zoo launch".format(next(name for name in CHIEF_NAMES
+                                                  if environment.get(name)), missing[0]))
     size = _number(environment, "CM_WORKER_SIZE")
+    if size < 1:
+        raise UsageError("CM_WORKER_SIZE is {}, not a number of ranks".format(size))
     return Place(0, size, device_id, numbered_by_hccl=size > 1)
 
 

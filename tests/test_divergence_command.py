@@ -77,6 +77,17 @@ def test_json_holds_the_first_and_all_tensors(runs: Path, capsys) -> None:
     assert len(content["tensors"]) == 13
 
 
+def test_json_has_every_rule_that_a_tensor_is_held_to(runs: Path, capsys) -> None:
+    diverge(runs, "wrong", "--json")
+    content = json.loads(capsys.readouterr().out)
+    factors = {name: content["tolerance"][name] for name in ("largest_factor", "size_factor")}
+    for item in content["tensors"]:
+        kept = (item["relative"] <= item["tolerance"]
+                and item["largest_relative"] <= item["tolerance"] * factors["largest_factor"]
+                and item["size_ratio"] <= factors["size_factor"])
+        assert item["within"] is kept
+
+
 def test_json_has_null_for_what_is_no_number(runs: Path, capsys) -> None:
     write(runs / "nan", step(poison=("second", np.nan)))
     diverge(runs, "nan", "--json")

@@ -15,7 +15,7 @@ from common.divergence.dump_format import (
     kept_samples,
     step_folder,
 )
-from common.divergence.flags import require_ahead
+from common.divergence.flags import is_stored
 from common.divergence.reading import find_dump
 from common.errors import UsageError
 from tests.divergence_dumps import inputs, step, write
@@ -160,8 +160,11 @@ def test_an_index_that_is_nested_without_end_is_damaged(run: Path) -> None:
         find_dump(run)
 
 
-def test_a_step_that_a_resumed_training_has_passed_can_not_be_stored() -> None:
+def test_a_step_that_a_resumed_training_has_passed_can_not_be_stored(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="step 2 is to be stored, but .* goes on after step 3"):
-        require_ahead(2, 3)
-    require_ahead(4, 3)
-    require_ahead(None, 3)
+        is_stored(2, 3, tmp_path)
+
+
+def test_a_step_that_a_resumed_training_has_stored_is_let_be(run: Path) -> None:
+    assert is_stored(3, 3, run)
+    assert not is_stored(4, 3, run) and not is_stored(None, 3, run)

@@ -13,6 +13,13 @@ def flags(**named):
     return LaunchFlags(**named)
 
 
+@pytest.fixture(autouse=True)
+def names(monkeypatch):
+    """Names are known from a list: the tests ask no server."""
+    known = {"here": "127.0.0.1", "nowhere": ""}
+    monkeypatch.setattr(meeting, "resolved", lambda host: known.get(host, host))
+
+
 # --- the address ---
 
 
@@ -41,15 +48,22 @@ def test_several_machines_may_be_told_by_the_environment():
 
 
 @pytest.mark.parametrize("address, match", [
-    ("no.such.host.invalid", "has no IP address here"),
-    ("localhost", "is 127.0.0.1 here, which no other machine reaches")])
+    ("nowhere", "has no IP address here"),
+    ("here", "is 127.0.0.1 here, which no other machine reaches")])
 def test_hccl_is_told_no_address_that_it_can_not_use(address, match):
-    with pytest.raises(UsageError, match=match):
+    with pytest.raises(UsageError, match="--master_addr {} {}".format(address, match)):
         meeting.master_address(flags(nnodes=2, master_addr=address), {}, "npu")
+    with pytest.raises(UsageError, match="MASTER_ADDR {} {}".format(address, match)):
+        meeting.master_address(flags(nnodes=2), {"MASTER_ADDR": address}, "npu")
 
 
-def test_an_address_of_ipv6_may_have_a_scope(monkeypatch):
-    monkeypatch.setattr(meeting, "resolved", lambda host: host)
+@pytest.mark.parametrize("device, address", [("npu", "127.0.0.1"), ("cpu", "here")])
+def test_one_machines_name_becomes_an_address_for_hccl(device, address, monkeypatch):
+    monkeypatch.setattr(meeting, "is_own_address", lambda host: True)
+    assert meeting.master_address(flags(master_addr="here"), {}, device) == address
+
+
+def test_an_address_of_ipv6_may_have_a_scope():
     found = meeting.master_address(flags(nnodes=2, master_addr="fe80::1%eth0"), {}, "npu")
     assert found == "fe80::1%eth0"
 
@@ -77,10 +91,21 @@ def test_another_jobs_chief_is_refused_on_one_machine():
     meeting.check_chief(flags(nnodes=2), {"CM_CHIEF_IP": ELSEWHERE})
 
 
+@pytest.mark.parametrize("named, user, match", [
+    ({}, {"CM_CHIEF_IP": "node0"}, "not an IP address"),
+    ({"nnodes": 2, "master_addr": "10.0.0.1"}, {"CM_CHIEF_IP": ELSEWHERE},
+     "CM_CHIEF_IP is 192.0.2.7 and --master_addr 10.0.0.1"),
+    ({"nnodes": 2, "master_port": 5}, {"CM_CHIEF_PORT": "6"},
+     "CM_CHIEF_PORT is 6 and --master_port 5")])
+def test_a_chief_that_contradicts_the_flags_is_refused(named, user, match):
+    with pytest.raises(UsageError, match=match):
+        meeting.check_chief(flags(**named), user)
+
+
 # --- the port ---
 
 
-@pytest.mark.parametrize("text", ["0", "65536", "99999", "1" * 30, "port", "-1"])
+@pytest.mark.parametrize("text", ["0", "65536", "99999", "1" * 30, "port", "-1", "²"])
 def test_a_master_port_that_is_none_is_refused(text):
     with pytest.raises(UsageError, match="not a port number"):
         meeting.given_port(flags(), {"MASTER_PORT": text})

@@ -81,6 +81,11 @@ def test_tensorflow_without_a_rank_table_has_cm_variables_and_no_rank():
     assert result.set["ASCEND_DEVICE_ID"] == "3"
 
 
+def test_the_ranks_of_one_machine_are_where_their_chief_is():
+    found = environment({"CM_CHIEF_IP": "10.0.0.5"}, framework="tensorflow")
+    assert found.set["CM_CHIEF_IP"] == found.set["CM_WORKER_IP"] == "10.0.0.5"
+
+
 def test_the_chief_is_on_the_first_ranks_device():
     place = Place(rank=2, local_rank=2, device_id=6)
     found = environment(framework="tensorflow", place=place, world_size=4, local_size=4)
@@ -120,6 +125,15 @@ def test_a_rank_table_and_cm_variables_at_once_are_an_error():
     job = dataclasses.replace(JOB, framework="tensorflow", rank_table="/table.json")
     with pytest.raises(UsageError, match="CM_CHIEF_IP"):
         check_cluster_variables(job, {"CM_CHIEF_IP": "1.2.3.4"})
+
+
+@pytest.mark.parametrize("user, port, match", [
+    ({"CM_CHIEF_PORT": "65530"}, 29500, "not 65530; unset CM_CHIEF_PORT"),
+    ({}, 65530, "not 65530; give another --master_port")])
+def test_a_port_that_hccl_can_not_have_is_told_by_its_source(user, port, match):
+    with pytest.raises(UsageError, match=match):
+        check_cluster_variables(
+            dataclasses.replace(JOB, framework="tensorflow", master_port=port), user)
 
 
 def test_another_jobs_size_is_an_error():

@@ -62,6 +62,10 @@ CHIEF = {"CM_CHIEF_IP": "10.0.0.1", "CM_CHIEF_PORT": "29688", "CM_CHIEF_DEVICE":
     (dict(CHIEF, RANK_SIZE="8"), "npu", "RANK_SIZE and CM_WORKER_SIZE are both set"),
     (dict(CHIEF, RANK_TABLE_FILE="/t"), "npu", "RANK_TABLE_FILE and CM_CHIEF_IP are both set"),
     (dict(CHIEF, CM_CHIEF_DEVICE=""), "npu", "CM_CHIEF_DEVICE is not"),
+    ({"CM_WORKER_SIZE": "8"}, "npu", "CM_WORKER_SIZE is set and CM_CHIEF_IP is not"),
+    ({"CM_CHIEF_IP": "1.2.3.4", "RANK_TABLE_FILE": "/t", "RANK_ID": "1", "RANK_SIZE": "8"}, "npu",
+     "both set"),
+    (dict(CHIEF, CM_WORKER_SIZE="0"), "npu", "CM_WORKER_SIZE is 0, not a number of ranks"),
     ({"RANK_TABLE_FILE": "/t"}, "npu", "RANK_TABLE_FILE is set for a process that is alone"),
     ({"RANK_SIZE": "8"}, "npu", "RANK_TABLE_FILE is not set"),
     ({"RANK_SIZE": "8", "RANK_TABLE_FILE": "/t"}, "npu", "RANK_ID is not set")])

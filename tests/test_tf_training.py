@@ -325,16 +325,17 @@ def test_a_rank_that_is_gone_is_told_and_nothing_else_is_taken_for_it(text: str,
     assert found is None or "long tail" not in str(found)
 
 
-@pytest.mark.parametrize("first, last", [(0, 6), (3, 7), (7, 7), (9, 6)])
-def test_whole_loops_of_the_device_are_welcome(first: int, last: int) -> None:
-    loop._require_whole_loops(first, last, 2)
+def test_a_part_of_a_loop_of_the_device_is_refused_with_the_next_whole_number() -> None:
+    loop._require_whole_loops(6, 2)
+    with pytest.raises(UsageError, match="give 8 steps"):
+        loop._require_whole_loops(7, 2)
 
 
-@pytest.mark.parametrize("first, last, enough", [(0, 7, 8), (3, 6, 7)])
-def test_a_part_of_a_loop_is_refused_with_the_next_whole_number(
-        first: int, last: int, enough: int) -> None:
-    with pytest.raises(UsageError, match="give {} steps in all".format(enough)):
-        loop._require_whole_loops(first, last, 2)
+@pytest.mark.parametrize("first, last, iterations, end", [
+    (0, 200, 10, 200), (99, 200, 10, 209), (3, 6, 2, 7), (7, 7, 2, 7), (5, 9, 1, 9)])
+def test_loops_go_on_from_any_step_and_end_whole(first: int, last: int, iterations: int,
+                                                end: int) -> None:
+    assert loop.end_of_loops(first, last, iterations) == end
 
 
 def test_profile_writes_a_timeline(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from common.divergence.dump_format import (
     Tensor,
     kept_samples,
 )
-from common.divergence.flags import dumped_step, open_source, require_ahead
+from common.divergence.flags import dumped_step, is_stored, open_source
 from common.divergence.writing import write_dump, write_replayed
 from common.errors import UsageError, ZooError
 from common.torch_gradients import LookAtGradients, StepHealth
@@ -69,8 +69,15 @@ class StepDump:
         return 0 if self.source is None else self.source.subject.step - 1
 
     def require_ahead(self, done: int) -> None:
-        """Raises UsageError where a resumed training has passed the step to be stored."""
-        require_ahead(self._step, done)
+        """Stores nothing where a resumed training has stored the step already.
+
+        Raises:
+            UsageError: it has passed it and did not store it.
+        """
+        folder = Path(self._session.options.output_path)
+        if self._session.is_first and is_stored(self._step, done, folder):
+            self._done = True
+            self._say("note: step {} is stored already".format(self._step))
 
     def is_due(self, step: int) -> bool:
         """Whether this rank stores the step under way; one that overflows is tried again."""

@@ -8,7 +8,7 @@ from typing import Any, Dict, Optional
 
 from common.divergence.comparing import Difference
 from common.divergence.outcome import Outcome
-from common.divergence.tolerance import MAX_FACTOR
+from common.divergence.tolerance import MAX_FACTOR, SIZE_FACTOR
 
 SCHEMA_VERSION = 1
 
@@ -19,7 +19,8 @@ def content_of(outcome: Outcome) -> Dict[str, Any]:
         "schema_version": SCHEMA_VERSION, "verdict": outcome.verdict,
         "a": dict(dataclasses.asdict(outcome.a), folder=outcome.labels[0]),
         "b": dict(dataclasses.asdict(outcome.b), folder=outcome.labels[1]),
-        "tolerance": dict(dataclasses.asdict(outcome.tolerance), largest_factor=MAX_FACTOR),
+        "tolerance": dict(dataclasses.asdict(outcome.tolerance), largest_factor=MAX_FACTOR,
+                          size_factor=SIZE_FACTOR),
         "inputs": outcome.inputs, "obstacles": list(outcome.obstacles),
         "notes": list(outcome.notes), "first": _item(outcome.first),
         "tensors": [_item(item) for item in outcome.differences]}

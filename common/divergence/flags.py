@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from common.command_line import number_in
+from common.divergence.dump_format import INDEX, step_folder
 from common.divergence.reading import Dump, find_dump
 from common.errors import UsageError
 
@@ -40,11 +41,18 @@ def open_source(path: Optional[str], step: Optional[int], resume: bool,
     return find_dump(Path(path), step)
 
 
-def require_ahead(step: Optional[int], done: int) -> None:
-    """Raises UsageError where a resumed training has passed the step to be stored."""
-    if step is not None and step <= done:
-        raise UsageError("step {} is to be stored, but training goes on after step {}: give a "
-                         "larger --dump_tensors".format(step, done))
+def is_stored(step: Optional[int], done: int, run_folder: Path) -> bool:
+    """Whether a resumed training has passed the step to be stored, and has stored it.
+
+    Raises:
+        UsageError: it has passed it and did not store it.
+    """
+    if step is None or step > done:
+        return False
+    if (step_folder(run_folder, step) / INDEX).is_file():
+        return True
+    raise UsageError("step {} is to be stored, but training goes on after step {}: give a larger "
+                     "--dump_tensors, or leave it out".format(step, done))
 
 
 def dumped_step(step: Optional[int], source: Optional[Dump], last: int) -> Optional[int]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Mapping, Optional
 
 from common.errors import InfrastructureError, UsageError
 from common.launch.flags import LaunchFlags
-from common.launch.network import address_towards, is_own_address, resolved
+from common.launch.network import address_towards, is_ip, is_own_address, resolved
 
 THIS_MACHINE = "127.0.0.1"
 HIGHEST_PORT = 65535
@@ -46,32 +47,34 @@ def master_address(flags: LaunchFlags, user: Mapping[str, str], device: str) -> 
         UsageError: no address, one of another machine, or one that other machines can't reach.
     """
     if flags.nnodes == 1:
-        return _of_one_machine(flags)
+        return _of_one_machine(flags, device)
     address = flags.master_addr or user.get("MASTER_ADDR")
     if not address:
         raise UsageError(
             "--nnodes {} needs --master_addr, the address of machine 0".format(flags.nnodes))
-    return address if device != "npu" else _for_hccl(address, flags.dry_run)
+    if device != "npu":
+        return address
+    return _for_hccl(address, "--master_addr" if flags.master_addr else "MASTER_ADDR",
+                     flags.dry_run)
 
 
-def _of_one_machine(flags: LaunchFlags) -> str:
+def _of_one_machine(flags: LaunchFlags, device: str) -> str:
     address = flags.master_addr or THIS_MACHINE
     if not flags.dry_run and not is_own_address(address):
         raise UsageError("--master_addr {} is not this machine's, where all ranks are; leave it "
                          "out, or give --nnodes".format(address))
-    return address
+    return (resolved(address) or address) if device == "npu" else address
 
 
-def _for_hccl(address: str, dry_run: bool) -> str:
+def _for_hccl(address: str, source: str, dry_run: bool) -> str:
     found = resolved(address)
     if dry_run:
         return found or address
     if not found:
-        raise UsageError("--master_addr {} has no IP address here; give machine 0's".format(
-            address))
+        raise UsageError("{} {} has no IP address here; give machine 0's".format(source, address))
     if ipaddress.ip_address(found.partition("%")[0]).is_loopback:  # without a scope
-        raise UsageError("--master_addr {} is {} here, which no other machine reaches; give "
-                         "machine 0's address in the network".format(address, found))
+        raise UsageError("{} {} is {} here, which no other machine reaches; give machine 0's "
+                         "address in the network".format(source, address, found))
     return found
 
 
@@ -83,17 +86,25 @@ def host_address(flags: LaunchFlags, master: str, device: str) -> str:
     """
     found = address_towards(master) if flags.nnodes > 1 else ""
     if flags.nnodes > 1 and not found and device == "npu" and not flags.dry_run:
-        raise InfrastructureError("no network of this machine leads to --master_addr {}; give an "
-                                  "address that it reaches".format(master))
+        raise InfrastructureError("no network of this machine leads to machine 0, {}; give a "
+                                  "--master_addr that it reaches".format(master))
     return found
 
 
 def check_chief(flags: LaunchFlags, user: Mapping[str, str]) -> None:
-    """Raises UsageError where one machine's ranks would meet at another one's CM_CHIEF_IP."""
-    chief = user.get("CM_CHIEF_IP", "")
+    """Raises UsageError for a CM_CHIEF_IP or CM_CHIEF_PORT that can only be another job's."""
+    chief, port = user.get("CM_CHIEF_IP", ""), user.get("CM_CHIEF_PORT", "")
+    if chief and not is_ip(chief):
+        raise UsageError("CM_CHIEF_IP is {!r}, not an IP address; unset it".format(chief))
     if chief and flags.nnodes == 1 and not flags.dry_run and not is_own_address(chief):
         raise UsageError("CM_CHIEF_IP is {}, not this machine, where all ranks are; unset "
                          "it".format(chief))
+    if chief and flags.master_addr and resolved(flags.master_addr) != chief:
+        raise UsageError("CM_CHIEF_IP is {} and --master_addr {}; unset the one, or leave the "
+                         "other out".format(chief, flags.master_addr))
+    if port and flags.master_port is not None and port != str(flags.master_port):
+        raise UsageError("CM_CHIEF_PORT is {} and --master_port {}; unset the one, or leave the "
+                         "other out".format(port, flags.master_port))
 
 
 def given_port(flags: LaunchFlags, user: Mapping[str, str]) -> Optional[int]:
@@ -105,7 +116,7 @@ def given_port(flags: LaunchFlags, user: Mapping[str, str]) -> Optional[int]:
     text = user.get("MASTER_PORT", "")
     if flags.master_port is not None or not text:
         return flags.master_port
-    if not (text.isdigit() and 0 < int(text[:6]) <= HIGHEST_PORT):
+    if not (re.fullmatch("[0-9]{1,5}", text) and 0 < int(text) <= HIGHEST_PORT):
         raise UsageError("MASTER_PORT is {!r}, not a port number; unset it or give "
                          "--master_port".format(text))
     return int(text)

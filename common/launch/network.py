@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from typing import Any, Optional, Tuple
 
@@ -27,6 +28,15 @@ def resolved(host: str) -> str:
     """A host's IP address, of version 4 where it has one; "" where nobody knows it."""
     found = _lookup(host)
     return "" if found is None else str(found[1][0])
+
+
+def is_ip(text: str) -> bool:
+    """Whether a text is an IP address, not a name."""
+    try:
+        ipaddress.ip_address(text.partition("%")[0])  # without a scope
+    except ValueError:
+        return False
+    return True
 
 
 def is_own_address(host: str) -> bool:

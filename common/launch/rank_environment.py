@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from typing import Dict, Mapping, Sequence, Tuple
 
 from common.errors import UsageError
@@ -173,14 +174,14 @@ def _hccl_identity(
 
 def _chief(job: Job, place: Place, user: Mapping[str, str]) -> Dict[str, str]:
     """The CM_* variables of a start without a rank table; the user's own stay as they are."""
-    address = job.host_address or job.master_addr
+    chief = user.get("CM_CHIEF_IP") or job.master_addr
     values = {
-        "CM_CHIEF_IP": job.master_addr,
+        "CM_CHIEF_IP": chief,
         "CM_CHIEF_PORT": str(job.master_port),
         # The first rank's device; machines of one job use the same devices.
         "CM_CHIEF_DEVICE": str(place.device_id - place.local_rank),
         "CM_WORKER_SIZE": str(job.world_size),
-        "CM_WORKER_IP": address,
+        "CM_WORKER_IP": job.host_address or chief,
     }
     return {name: user.get(name) or value for name, value in values.items()}
 
@@ -205,11 +206,13 @@ def check_cluster_variables(job: Job, user: Mapping[str, str]) -> None:
 
 
 def _check_chief(job: Job, user: Mapping[str, str]) -> None:
-    port = user.get("CM_CHIEF_PORT") or str(job.master_port)
-    if not (port.isdigit() and int(port) <= HIGHEST_CHIEF_PORT):
+    own = user.get("CM_CHIEF_PORT")
+    port = own or str(job.master_port)
+    if not (re.fullmatch("[0-9]{1,5}", port) and int(port) <= HIGHEST_CHIEF_PORT):
         raise UsageError(
-            "HCCL meets at a port of at most {}, not {}; give another --master_port".format(
-                HIGHEST_CHIEF_PORT, port
+            "HCCL meets at a port of at most {}, not {}; {}".format(
+                HIGHEST_CHIEF_PORT, port,
+                "unset CM_CHIEF_PORT" if own else "give another --master_port"
             )
         )
     size = user.get("CM_WORKER_SIZE") or str(job.world_size)

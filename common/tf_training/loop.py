@@ -69,8 +69,8 @@ def train(build: Build, make_batches: MakeBatches, device: TensorFlowDevice,
         DivergenceError: names the step and the last good checkpoint.
         ZooError, InfrastructureError: data or checkpoint can't be used, another rank is gone.
     """
-    if not settings.resume:  # else of the steps that are left
-        _require_whole_loops(0, settings.steps, device.npu_options.iterations_per_loop)
+    if not settings.resume:
+        _require_whole_loops(settings.steps, device.npu_options.iterations_per_loop)
     stop = StopSignal().install()
     folder = make_folder(settings.output_path, "--output_path")
     log = open_run_log(folder, device)
@@ -85,12 +85,16 @@ def train(build: Build, make_batches: MakeBatches, device: TensorFlowDevice,
     return stop.exit_code if stop.asked else 0
 
 
-def _require_whole_loops(first: int, last: int, iterations: int) -> None:
-    beyond = (last - first) % iterations
-    if beyond and last > first:
-        raise UsageError("{} steps after step {} are no multiple of --iterations_per_loop {}: give "
-                         "{} steps in all, or another loop".format(
-                             last - first, first, iterations, last - beyond + iterations))
+def _require_whole_loops(steps: int, iterations: int) -> None:
+    if steps % iterations:
+        raise UsageError("{} steps are no multiple of --iterations_per_loop {}: give {} steps, or "
+                         "another loop".format(steps, iterations,
+                                               end_of_loops(0, steps, iterations)))
+
+
+def end_of_loops(first: int, last: int, iterations: int) -> int:
+    """The step at which whole loops from `first` on have passed `last`."""
+    return first - (first - last) // iterations * iterations
 
 
 @contextlib.contextmanager
@@ -163,9 +167,8 @@ class _Run:
         found = self._find_checkpoint()
         state = read_state(found) if found is not None else {}
         self._take_over(state)
-        self.dump.require_ahead(self.taken)
-        if self.settings.resume:
-            _require_whole_loops(self.step, self.settings.steps, self.iterations)
+        self.dump.require_ahead(self.taken, self.lines.say)
+        self._tell_last_loop()
         self.graph = build_step_graph(
             build, self.dump.batches(make_batches), self.taken, self.settings.seed, self.device,
             self.precision, self._flags, self.dump.given_noise())
@@ -209,6 +212,13 @@ class _Run:
         self.taken = tf_runtime.from_first_rank(self.device, int(state.get("taken", 0)))
         if self.dump.begins_after is not None:
             self.step = self.taken = self.dump.begins_after
+
+    def _tell_last_loop(self) -> None:
+        """Skipped steps, or another loop before, may have left a part of a loop to be done."""
+        end = end_of_loops(self.step, self.settings.steps, self.iterations)
+        if end > self.settings.steps > self.step:
+            self.lines.say("note: --iterations_per_loop {} ends at step {}".format(
+                self.iterations, end))
 
     def _put_in_place(self, found: Optional[Path], state: Dict[str, Any]) -> None:
         """Initial values or a checkpoint's, never both: an initialiser would undo a restore."""

@@ -29,7 +29,7 @@ from common.divergence.dump_format import (
     Tensor,
     kept_samples,
 )
-from common.divergence.flags import dumped_step, open_source, require_ahead
+from common.divergence.flags import dumped_step, is_stored, open_source
 from common.divergence.writing import plain_json, write_dump, write_replayed
 from common.errors import UsageError, ZooError
 from common.precision import Precision
@@ -146,9 +146,15 @@ class StepDump:
         """The steps that are done when training begins from another run's dump."""
         return None if self._source is None else self._source.subject.step - 1
 
-    def require_ahead(self, done: int) -> None:
-        """Raises UsageError where a resumed training has passed the step to be stored."""
-        require_ahead(self._step, done)
+    def require_ahead(self, done: int, say: Say) -> None:
+        """Says where a resumed training has stored the step already.
+
+        Raises:
+            UsageError: it has passed it and did not store it.
+        """
+        first = self._device.place.rank == 0  # which alone needs to see the disk
+        if first and is_stored(self._step, done, Path(self._settings.output_path)):
+            say("note: step {} is stored already".format(self._step))
 
     def is_due(self, coming: int) -> bool:
         """Whether the batch that comes next (the first is 1) is that of the step to be stored."""
