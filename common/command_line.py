@@ -13,6 +13,7 @@ from typing import Callable, Dict, List, NoReturn, Optional, Sequence
 from common.errors import InfrastructureError, UsageError, ZooError
 
 INTERRUPTED_EXIT_CODE = 130
+TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,10 +35,9 @@ def add_debug_flag(parser: argparse.ArgumentParser) -> None:
 
 def boolean(text: str) -> bool:
     """The type of an argument that takes true or false, as the ModelZoo's scripts spell them."""
-    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    if text.lower() not in known:
+    if text.lower() not in TRUTHS:
         raise argparse.ArgumentTypeError("expected true or false, not {!r}".format(text))
-    return known[text.lower()]
+    return TRUTHS[text.lower()]
 
 
 def number_in(kind: Callable[[str], float], low: float, high: Optional[float] = None,

@@ -109,3 +109,10 @@ def test_help_tells_every_flag_and_what_it_does():
 @pytest.mark.parametrize("words", [["-h"], ["--seed=1", "--help"]])
 def test_help_is_asked_for_anywhere(words):
     assert asks_for_help(words)
+
+
+@pytest.mark.parametrize("words, seconds", [
+    ([], 1800.0), (["--autotune"], 0.0), (["--autotune=True"], 0.0), (["--autotune=False"], 1800.0),
+    (["--autotune", "--hang_timeout=60"], 60.0), (["--hang_timeout=0"], 0.0)])
+def test_a_rank_hangs_after_half_an_hour_unless_operators_are_tuned(words, seconds):
+    assert parse_flags(words).hang_seconds == seconds

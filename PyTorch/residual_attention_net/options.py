@@ -22,7 +22,6 @@ OF_THE_MACHINE = PATHS + ("resume", "debug", "device_type", "device_id", "device
                           "log_every", "checkpoint_minutes", "keep_checkpoints", "workers",
                           "profiling") + DUMP_FLAGS
 OF_TENSORFLOW = ("data_dump_flag", "over_dump", "autotune")  # ModelZoo's scripts give them, off
-WITHOUT_EFFECT = OF_TENSORFLOW + ("data_dump_step",)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ import textwrap
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from common.cards.model_card import MAPPED_FLAGS, ModelCard, Task
-from common.command_line import boolean, number_in
+from common.command_line import TRUTHS, boolean, number_in
 from common.errors import UsageError
 
 DEVICE_CHOICES = ("auto", "npu", "gpu", "cpu")
@@ -56,12 +56,9 @@ class LaunchFlags:
         """After how long without an event a rank hangs; 0 never, as while operators are tuned."""
         if self.hang_timeout is not None:
             return self.hang_timeout
-        tunes = "autotune" in self.entry and not _is_no(self.entry["autotune"])
+        tunes = "autotune" in self.entry \
+            and TRUTHS.get((self.entry["autotune"] or "true").lower(), True)
         return 0.0 if tunes else HANG_SECONDS
-
-
-def _is_no(text: Optional[str]) -> bool:
-    return text is not None and text.lower() in ("false", "no", "0")
 
 
 @dataclasses.dataclass(frozen=True)

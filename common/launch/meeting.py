@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import Mapping, Optional
 
 from common.errors import InfrastructureError, UsageError
-from common.launch.flags import LaunchFlags
-from common.launch.network import address_towards, is_ip, is_own_address, resolved
+from common.launch.flags import HIGHEST_PORT, LaunchFlags
+from common.launch.network import (
+    address_towards,
+    is_ip,
+    is_loopback,
+    is_own_address,
+    resolved,
+)
 
 THIS_MACHINE = "127.0.0.1"
-HIGHEST_PORT = 65535
 
 
 def by_hccl(framework: str, device: str, world_size: int) -> bool:
@@ -72,7 +76,7 @@ def _for_hccl(address: str, source: str, dry_run: bool) -> str:
         return found or address
     if not found:
         raise UsageError("{} {} has no IP address here; give machine 0's".format(source, address))
-    if ipaddress.ip_address(found.partition("%")[0]).is_loopback:  # without a scope
+    if is_loopback(found):
         raise UsageError("{} {} is {} here, which no other machine reaches; give machine 0's "
                          "address in the network".format(source, address, found))
     return found

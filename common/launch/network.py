@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from typing import Any, Optional, Tuple
+from typing import Any, Optional, Tuple, Union
 
 
 def address_towards(host: str) -> str:
@@ -33,10 +33,19 @@ def resolved(host: str) -> str:
 def is_ip(text: str) -> bool:
     """Whether a text is an IP address, not a name."""
     try:
-        ipaddress.ip_address(text.partition("%")[0])  # without a scope
+        _parsed(text)
     except ValueError:
         return False
     return True
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an IP address leads back to the machine that uses it."""
+    return _parsed(address).is_loopback
+
+
+def _parsed(address: str) -> Union[ipaddress.IPv4Address, ipaddress.IPv6Address]:
+    return ipaddress.ip_address(address.partition("%")[0])  # without a scope
 
 
 def is_own_address(host: str) -> bool:

@@ -8,10 +8,11 @@ import re
 from typing import Dict, Mapping, Sequence, Tuple
 
 from common.errors import UsageError
-from common.ranks import LAUNCHED_RANK
+from common.launch.meeting import by_hccl
+from common.ranks import CHIEF_NAMES, LAUNCHED_RANK
 
 HIGHEST_CHIEF_PORT = 65520
-CM_VARIABLES = ("CM_CHIEF_IP", "CM_CHIEF_PORT", "CM_CHIEF_DEVICE", "CM_WORKER_SIZE", "CM_WORKER_IP")
+CM_VARIABLES = CHIEF_NAMES + ("CM_WORKER_IP",)
 TORCH_IDENTITY = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK")
 # Left by another launcher these make torch look for that launcher's store.
 TORCH_LEFTOVERS = ("TORCHELASTIC_USE_AGENT_STORE", "TORCHELASTIC_RUN_ID")
@@ -119,7 +120,8 @@ def _identity(
     job: Job, place: Place, user: Mapping[str, str]
 ) -> Tuple[Dict[str, str], Sequence[str]]:
     if job.framework == "tensorflow" and job.device == "npu":
-        return _hccl_identity(job, place, user)
+        values, removed = _hccl_identity(job, place, user)
+        return values, tuple(removed) + PLUGIN_LEFTOVERS
     values, removed = _torch_identity(job, place)
     if job.device == "npu":
         values.update(_device_identity(place))
@@ -155,7 +157,7 @@ def _hccl_identity(
     values["TF_CPP_MIN_LOG_LEVEL"] = "0"  # the plugin's proof of the device is an INFO line
     if job.world_size == 1:
         values.update({"RANK_ID": "0", "RANK_SIZE": "1"})
-        return values, CM_VARIABLES + PLUGIN_LEFTOVERS + ("RANK_TABLE_FILE",)
+        return values, CM_VARIABLES + ("RANK_TABLE_FILE",)
     if job.rank_table:
         values.update(
             {
@@ -164,12 +166,12 @@ def _hccl_identity(
                 "RANK_SIZE": str(job.world_size),
             }
         )
-        return values, CM_VARIABLES + PLUGIN_LEFTOVERS
+        return values, CM_VARIABLES
     values.update(_chief(job, place, user))
     if job.node_count > 1:
         values[LAUNCHED_RANK] = str(place.rank)  # HCCL may number machines otherwise
     # HCCL refuses both at once, and "unset" means absent: it then numbers the ranks itself.
-    return values, ("RANK_TABLE_FILE",) + HCCL_IDENTITY + PLUGIN_LEFTOVERS
+    return values, ("RANK_TABLE_FILE",) + HCCL_IDENTITY
 
 
 def _chief(job: Job, place: Place, user: Mapping[str, str]) -> Dict[str, str]:
@@ -192,7 +194,7 @@ def check_cluster_variables(job: Job, user: Mapping[str, str]) -> None:
     Raises:
         UsageError: both a rank table and CM_* variables, or such that can't be this job's.
     """
-    if job.framework != "tensorflow" or job.device != "npu" or job.world_size == 1:
+    if not by_hccl(job.framework, job.device, job.world_size):
         return
     given = [name for name in CM_VARIABLES if user.get(name)]
     if not job.rank_table:

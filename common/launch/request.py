@@ -153,8 +153,9 @@ def with_port(request: Request) -> Request:
     Raises:
         UsageError, ZooError: no port was given where one must be, or it is in use.
     """
-    port = None if _by_table(request) else _port(
-        request.flags, request.target.case, request.around.user)
+    if not request.around.master_addr:  # a rank table says where ranks meet
+        return request
+    port = _port(request.flags, request.target.case, request.around.user)
     if port is None:
         return request
     around = dataclasses.replace(request.around, master_port=port.port)
@@ -207,24 +208,14 @@ def _check_numbers(kind: str, first: int, count: int, machine: devices.Machine) 
         )
 
 
-def _table(target: Target, flags: LaunchFlags, user: Mapping[str, str], device: str) -> str:
-    return rank_table(
-        target.card.framework, device, world_size_of(target.case, flags), flags, user
-    )
-
-
-def _by_table(request: Request) -> bool:
-    around = request.around
-    return bool(_table(request.target, request.flags, around.user, around.device))
-
-
 def _meeting_address(
     target: Target, flags: LaunchFlags, user: Mapping[str, str], device: str
 ) -> str:
     """Where ranks meet; "" where a rank table says so."""
-    if _table(target, flags, user, device):
+    job = target.card.framework, device, world_size_of(target.case, flags)
+    if rank_table(*job, flags, user):
         return ""
-    if by_hccl(target.card.framework, device, world_size_of(target.case, flags)):
+    if by_hccl(*job):
         check_chief(flags, user)
     return master_address(flags, user, device)
 

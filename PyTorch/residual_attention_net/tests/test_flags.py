@@ -23,12 +23,7 @@ from common.errors import UsageError
 from residual_attention_net.checkpoint import CheckpointFolder, Position, pack
 from residual_attention_net.distributed import SynchronisedBatchNorm
 from residual_attention_net.network.model import build_network
-from residual_attention_net.options import (
-    OF_TENSORFLOW,
-    WITHOUT_EFFECT,
-    make_parser,
-    parse_options,
-)
+from residual_attention_net.options import OF_TENSORFLOW, make_parser, parse_options
 from residual_attention_net.session import Session, open_session, open_stepper
 from residual_attention_net.train import plan_of
 
@@ -48,7 +43,7 @@ def steps_of(*flags: str) -> int:
 def flags_of_the_parser() -> Set[str]:
     """The flags that change something."""
     return {action.dest for action in make_parser("train")._actions} - {"help"} \
-        - set(WITHOUT_EFFECT)
+        - set(OF_TENSORFLOW) - {"data_dump_step"}
 
 
 def test_every_flag_has_its_test() -> None:

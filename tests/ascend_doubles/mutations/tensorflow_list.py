@@ -454,14 +454,14 @@ _LAUNCH_TESTS = "tests/test_rank_environment.py::"
 _OF_THE_LAUNCHER = (
     Mutation(
         "a_table_left_over_for_one_rank", _ENVIRONMENT,
-        "        return values, CM_VARIABLES + PLUGIN_LEFTOVERS + (\"RANK_TABLE_FILE\",)",
-        "        return values, CM_VARIABLES + PLUGIN_LEFTOVERS",
+        "        return values, CM_VARIABLES + (\"RANK_TABLE_FILE\",)",
+        "        return values, CM_VARIABLES",
         (_LAUNCH_TESTS + "test_one_rank_loses_rank_table_and_cm_variables",),
         "1.11: a stale table makes one card collective"),
     Mutation(
         "a_rank_size_beside_the_chief", _ENVIRONMENT,
-        "    return values, (\"RANK_TABLE_FILE\",) + HCCL_IDENTITY + PLUGIN_LEFTOVERS",
-        "    return values, (\"RANK_TABLE_FILE\",) + PLUGIN_LEFTOVERS",
+        "    return values, (\"RANK_TABLE_FILE\",) + HCCL_IDENTITY",
+        "    return values, (\"RANK_TABLE_FILE\",)",
         (_LAUNCH_TESTS + "test_tensorflow_without_a_rank_table_has_cm_variables_and_no_rank",),
         "2.3: RANK_ID and RANK_SIZE must not exist"),
     Mutation(
