@@ -36,10 +36,11 @@ def zoo_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         if (folder / name).exists():
             return folder / name
         if not archive.exists():
-            pytest.skip("no {} in {}; set ZOO_DATA to the folder that has it".format(name, folder))
+            pytest.skip(f"no {name} in {folder}; set ZOO_DATA to the folder that has it")
         if not (unpacked / name).exists():
             shutil.unpack_archive(str(archive), str(unpacked))
         return unpacked / name
+
     return find
 
 

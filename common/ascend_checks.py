@@ -24,10 +24,20 @@ def examine_ascend(facts: Surroundings) -> List[Finding]:
     if not facts.machine.npu_count:
         return []
     found: List[Optional[Finding]] = [
-        check_driver(facts), check_health(facts), check_free(facts), check_visible(facts),
-        check_plugin(facts), check_tensorflow(facts), check_addresses(facts), check_ports(facts),
-        check_connect_timeout(facts), check_execution_timeout(facts), check_device_id(facts),
-        check_job_id(facts), check_overflow_mode(facts)]
+        check_driver(facts),
+        check_health(facts),
+        check_free(facts),
+        check_visible(facts),
+        check_plugin(facts),
+        check_tensorflow(facts),
+        check_addresses(facts),
+        check_ports(facts),
+        check_connect_timeout(facts),
+        check_execution_timeout(facts),
+        check_device_id(facts),
+        check_job_id(facts),
+        check_overflow_mode(facts),
+    ]
     return [finding for finding in found if finding is not None]
 
 
@@ -38,22 +48,33 @@ def check_driver(facts: Surroundings) -> Finding:
     """Devices without a driver's version belong to a container without the driver's folder."""
     if facts.machine.npu_driver:
         return Finding(OK, "NPU driver", facts.machine.npu_driver)
-    return Finding(WARN, "NPU driver", "of unknown version",
-                   "mount /usr/local/Ascend/driver of the host into the container")
+    return Finding(
+        WARN,
+        "NPU driver",
+        "of unknown version",
+        "mount /usr/local/Ascend/driver of the host into the container",
+    )
 
 
 def check_health(facts: Surroundings) -> Finding:
     """Every device that this machine shows has to be well."""
     states = read_states(facts.npu_smi)
     if not states.health:
-        return Finding(WARN, "NPU health", "npu-smi tells nothing",
-                       "put npu-smi on PATH (/usr/local/bin, /usr/local/sbin)")
-    ill = ["{} ({})".format(number, health) for number, health in states.health if health != "OK"]
+        return Finding(
+            WARN,
+            "NPU health",
+            "npu-smi tells nothing",
+            "put npu-smi on PATH (/usr/local/bin, /usr/local/sbin)",
+        )
+    ill = [f"{number} ({health})" for number, health in states.health if health != "OK"]
     if not ill:
-        return Finding(OK, "NPU health", "{} devices OK".format(len(states.health)))
-    return Finding(FAIL, "NPU health", "device {}".format(", ".join(ill)),
-                   "see npu-smi info -t health -i {}; use others by --device_id".format(
-                       ill[0].split()[0]))
+        return Finding(OK, "NPU health", f"{len(states.health)} devices OK")
+    return Finding(
+        FAIL,
+        "NPU health",
+        "device {}".format(", ".join(ill)),
+        f"see npu-smi info -t health -i {ill[0].split()[0]}; use others by --device_id",
+    )
 
 
 def check_free(facts: Surroundings) -> Optional[Finding]:
@@ -63,9 +84,17 @@ def check_free(facts: Surroundings) -> Optional[Finding]:
         return None
     if not states.processes:
         return Finding(OK, "NPUs free", "no process on any device")
-    return Finding(WARN, "NPUs free", "others compute on {}".format(", ".join(
-        "device {} ({}, process {})".format(process.device, process.name, process.number)
-        for process in states.processes)), "take a free one by --device_id, or wait")
+    return Finding(
+        WARN,
+        "NPUs free",
+        "others compute on {}".format(
+            ", ".join(
+                f"device {process.device} ({process.name}, process {process.number})"
+                for process in states.processes
+            )
+        ),
+        "take a free one by --device_id, or wait",
+    )
 
 
 def check_visible(facts: Surroundings) -> Optional[Finding]:
@@ -76,9 +105,13 @@ def check_visible(facts: Surroundings) -> Optional[Finding]:
     words = [word.strip() for word in text.split(",")]
     numbers = [int(word) for word in words if word.isdigit()]
     if len(numbers) == len(words) and numbers == sorted(set(numbers)):
-        return Finding(OK, "visible NPUs", "{} (numbered from 0 again)".format(text))
-    return Finding(FAIL, "visible NPUs", "ASCEND_RT_VISIBLE_DEVICES is {!r}".format(text),
-                   "give ascending numbers such as 0,1,3, or unset it")
+        return Finding(OK, "visible NPUs", f"{text} (numbered from 0 again)")
+    return Finding(
+        FAIL,
+        "visible NPUs",
+        f"ASCEND_RT_VISIBLE_DEVICES is {text!r}",
+        "give ascending numbers such as 0,1,3, or unset it",
+    )
 
 
 # --- TensorFlow ---
@@ -90,8 +123,12 @@ def check_plugin(facts: Surroundings) -> Optional[Finding]:
         return None
     if facts.tf_plugin:
         return Finding(OK, "TensorFlow plugin", facts.tf_plugin)
-    return Finding(_blocking(facts), "TensorFlow plugin", "no npu_bridge, and there are NPUs",
-                   "install the tfplugin package of the CANN version, then source its set_env.sh")
+    return Finding(
+        _blocking(facts),
+        "TensorFlow plugin",
+        "no npu_bridge, and there are NPUs",
+        "install the tfplugin package of the CANN version, then source its set_env.sh",
+    )
 
 
 def check_tensorflow(facts: Surroundings) -> Optional[Finding]:
@@ -99,8 +136,12 @@ def check_tensorflow(facts: Surroundings) -> Optional[Finding]:
     version = facts.packages.get("tensorflow") or facts.packages.get("tensorflow-cpu")
     if version is None or version_numbers(version)[:2] == (1, 15):
         return None
-    return Finding(_blocking(facts), "TensorFlow", "{} has no npu_bridge".format(version),
-                   "use TensorFlow 1.15 with Python 3.7: scripts/setup.sh --stack reference")
+    return Finding(
+        _blocking(facts),
+        "TensorFlow",
+        f"{version} has no npu_bridge",
+        "use TensorFlow 1.15 with Python 3.7: scripts/setup.sh --stack reference",
+    )
 
 
 def _blocking(facts: Surroundings) -> str:
@@ -117,17 +158,24 @@ def check_addresses(facts: Surroundings) -> Optional[Finding]:
     if count < 2:
         return None
     if facts.hccn is None:
-        return Finding(WARN, "device addresses", "{} can't be read".format(USUAL_PLACE),
-                       "as root copy it, or use hccn_tool -i N -ip -g, then zoo ranktable make")
+        return Finding(
+            WARN,
+            "device addresses",
+            f"{USUAL_PLACE} can't be read",
+            "as root copy it, or use hccn_tool -i N -ip -g, then zoo ranktable make",
+        )
     try:
         known = addresses_of_conf(facts.hccn, USUAL_PLACE)
     except ZooError as error:
-        return Finding(WARN, "device addresses", str(error).split(";")[0],
-                       "mend {}".format(USUAL_PLACE))
+        return Finding(WARN, "device addresses", str(error).split(";")[0], f"mend {USUAL_PLACE}")
     if len(known) >= count:
-        return Finding(OK, "device addresses", "{} in {}".format(len(known), USUAL_PLACE))
-    return Finding(WARN, "device addresses", "{} has those of {} of {} devices".format(
-        USUAL_PLACE, len(known), count), "hccn_tool -i N -ip -s address A netmask M")
+        return Finding(OK, "device addresses", f"{len(known)} in {USUAL_PLACE}")
+    return Finding(
+        WARN,
+        "device addresses",
+        f"{USUAL_PLACE} has those of {len(known)} of {count} devices",
+        "hccn_tool -i N -ip -s address A netmask M",
+    )
 
 
 def check_ports(facts: Surroundings) -> Optional[Finding]:
@@ -136,9 +184,13 @@ def check_ports(facts: Surroundings) -> Optional[Finding]:
         return None
     if not facts.busy_hccl_ports:
         return Finding(OK, "HCCL ports", "free")
-    return Finding(WARN, "HCCL ports", "{} of {} in use, the first is {}".format(
-        len(facts.busy_hccl_ports), HCCL_PORTS, facts.busy_hccl_ports[0]),
-        "export HCCL_IF_BASE_PORT=<first of {} free ports>".format(HCCL_PORTS))
+    return Finding(
+        WARN,
+        "HCCL ports",
+        f"{len(facts.busy_hccl_ports)} of {HCCL_PORTS} in use, the first is "
+        f"{facts.busy_hccl_ports[0]}",
+        f"export HCCL_IF_BASE_PORT=<first of {HCCL_PORTS} free ports>",
+    )
 
 
 def check_connect_timeout(facts: Surroundings) -> Optional[Finding]:
@@ -156,11 +208,17 @@ def check_execution_timeout(facts: Surroundings) -> Optional[Finding]:
         return finding if seconds else Finding(OK, "HCCL_EXEC_TIMEOUT", "0: ranks wait for ever")
     kept = seconds - seconds % EXECUTION_ROUNDING
     if not kept:
-        return Finding(FAIL, "HCCL_EXEC_TIMEOUT", "{} s is no time on a 910A".format(seconds),
-                       "unset it (the launcher sets a good one), or give a multiple of {}".format(
-                           EXECUTION_ROUNDING))
-    return finding if kept == seconds else Finding(
-        OK, "HCCL_EXEC_TIMEOUT", "{} s, which HCCL takes as {}".format(seconds, kept))
+        return Finding(
+            FAIL,
+            "HCCL_EXEC_TIMEOUT",
+            f"{seconds} s is no time on a 910A",
+            f"unset it (the launcher sets a good one), or give a multiple of {EXECUTION_ROUNDING}",
+        )
+    return (
+        finding
+        if kept == seconds
+        else Finding(OK, "HCCL_EXEC_TIMEOUT", f"{seconds} s, which HCCL takes as {kept}")
+    )
 
 
 def _check_seconds(facts: Surroundings, name: str, limits: Sequence[int]) -> Optional[Finding]:
@@ -169,8 +227,12 @@ def _check_seconds(facts: Surroundings, name: str, limits: Sequence[int]) -> Opt
         return None
     if text.isdigit() and limits[0] <= int(text) <= limits[1]:
         return Finding(OK, name, text + " s")
-    return Finding(FAIL, name, "{!r} is outside {} to {} seconds".format(text, *limits),
-                   "unset it (the launcher sets a good one), or give a number in range")
+    return Finding(
+        FAIL,
+        name,
+        "{!r} is outside {} to {} seconds".format(text, *limits),
+        "unset it (the launcher sets a good one), or give a number in range",
+    )
 
 
 def check_device_id(facts: Surroundings) -> Optional[Finding]:
@@ -183,25 +245,33 @@ def check_job_id(facts: Surroundings) -> Optional[Finding]:
     finding = _check_form(facts, "JOB_ID", _JOB, "letters, digits, - and _")
     text = facts.environment.get("JOB_ID", "")
     if finding is None and text.isdigit() and len(text) > 1 and text.startswith("0"):
-        return Finding(FAIL, "JOB_ID", "{} is a number that begins with 0".format(text),
-                       "unset it, or give another name")
+        return Finding(
+            FAIL,
+            "JOB_ID",
+            f"{text} is a number that begins with 0",
+            "unset it, or give another name",
+        )
     return finding
 
 
-def _check_form(facts: Surroundings, name: str, form: re.Pattern[str],
-                expected: str) -> Optional[Finding]:
+def _check_form(
+    facts: Surroundings, name: str, form: re.Pattern[str], expected: str
+) -> Optional[Finding]:
     text = facts.environment.get(name)
     if text is None or form.fullmatch(text):
         return None
-    return Finding(FAIL, name, "{!r} is not {}".format(text, expected),
-                   "unset it, or set it right")
+    return Finding(FAIL, name, f"{text!r} is not {expected}", "unset it, or set it right")
 
 
 def check_overflow_mode(facts: Surroundings) -> Optional[Finding]:
     """Chips after the 910A tell overflow by infinities only."""
     text = facts.environment.get("INF_NAN_MODE_ENABLE")
-    if text != "0" or facts.environment.get("INF_NAN_MODE_FORCE_DISABLE") == "1" \
-            or not npu_has_bfloat16(facts.npu_smi):
+    if (
+        text != "0"
+        or facts.environment.get("INF_NAN_MODE_FORCE_DISABLE") == "1"
+        or not npu_has_bfloat16(facts.npu_smi)
+    ):
         return None
-    return Finding(FAIL, "INF_NAN_MODE_ENABLE", "0 is refused by this chip",
-                   "unset INF_NAN_MODE_ENABLE")
+    return Finding(
+        FAIL, "INF_NAN_MODE_ENABLE", "0 is refused by this chip", "unset INF_NAN_MODE_ENABLE"
+    )

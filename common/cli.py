@@ -38,7 +38,7 @@ def dispatch(argv: Optional[Sequence[str]] = None) -> int:
         print(overview())
         return 0
     if arguments[0] == "--version":
-        print("zoo {}".format(__version__))
+        print(f"zoo {__version__}")
         return 0
     return _run_command(arguments[0], arguments[1:])
 
@@ -46,17 +46,17 @@ def dispatch(argv: Optional[Sequence[str]] = None) -> int:
 def overview() -> str:
     """The text of `zoo --help`, made without importing any command."""
     lines = ["usage: zoo COMMAND [arguments]    (zoo COMMAND --help tells more)", ""]
-    lines += ["  {:<9} {}".format(name, summary) for name, (_, summary) in COMMANDS.items()]
+    lines += [f"  {name:<9} {summary}" for name, (_, summary) in COMMANDS.items()]
     return "\n".join(lines)
 
 
 def _run_command(name: str, arguments: Sequence[str]) -> int:
     if name not in COMMANDS:
-        raise UsageError("zoo: there is no command {!r}; there are: {}".format(
-            name, ", ".join(COMMANDS)))
+        raise UsageError(
+            "zoo: there is no command {!r}; there are: {}".format(name, ", ".join(COMMANDS))
+        )
     module = importlib.import_module(COMMANDS[name][0])
     parser = Parser(prog="zoo " + name, description=COMMANDS[name][1])
     add_debug_flag(parser)
     module.configure(parser)
     return int(module.run(parser.parse_args(list(arguments))) or 0)
-

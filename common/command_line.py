@@ -25,7 +25,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*positional, **named)  # type: ignore[arg-type]
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError("{}: {}; see {} --help".format(self.prog, message, self.prog))
+        raise UsageError(f"{self.prog}: {message}; see {self.prog} --help")
 
 
 def add_debug_flag(parser: argparse.ArgumentParser) -> None:
@@ -36,12 +36,16 @@ def add_debug_flag(parser: argparse.ArgumentParser) -> None:
 def boolean(text: str) -> bool:
     """The type of an argument that takes true or false, as the ModelZoo's scripts spell them."""
     if text.lower() not in TRUTHS:
-        raise argparse.ArgumentTypeError("expected true or false, not {!r}".format(text))
+        raise argparse.ArgumentTypeError(f"expected true or false, not {text!r}")
     return TRUTHS[text.lower()]
 
 
-def number_in(kind: Callable[[str], float], low: float, high: Optional[float] = None,
-              low_is_legal: bool = True) -> Callable[[str], float]:
+def number_in(
+    kind: Callable[[str], float],
+    low: float,
+    high: Optional[float] = None,
+    low_is_legal: bool = True,
+) -> Callable[[str], float]:
     """Returns an argument type that checks the range and says it in the error.
 
     Args:
@@ -49,16 +53,20 @@ def number_in(kind: Callable[[str], float], low: float, high: Optional[float] = 
         low: the smallest legal value (the largest illegal one where low_is_legal is False).
         high: the largest legal value, None for no limit.
     """
+
     def parse(text: str) -> float:
         try:
             value = kind(text)
         except ValueError:
             raise argparse.ArgumentTypeError(
-                "expected {}, not {!r}".format(_KIND_NAMES.get(kind, "a number"), text)) from None
+                "expected {}, not {!r}".format(_KIND_NAMES.get(kind, "a number"), text)
+            ) from None
         if not _in_range(value, low, high, low_is_legal):
-            raise argparse.ArgumentTypeError("expected {}, not {}".format(
-                _range_text(low, high, low_is_legal), text))
+            raise argparse.ArgumentTypeError(
+                f"expected {_range_text(low, high, low_is_legal)}, not {text}"
+            )
         return value
+
     return parse
 
 
@@ -72,11 +80,12 @@ def _in_range(value: float, low: float, high: Optional[float], low_is_legal: boo
 
 def _range_text(low: float, high: Optional[float], low_is_legal: bool) -> str:
     lower = "{} {:g}".format("at least" if low_is_legal else "more than", low)
-    return lower if high is None else "{} and at most {:g}".format(lower, high)
+    return lower if high is None else f"{lower} and at most {high:g}"
 
 
-def run_program(main: Callable[[Optional[Sequence[str]]], Optional[int]],
-                argv: Optional[Sequence[str]] = None) -> NoReturn:
+def run_program(
+    main: Callable[[Optional[Sequence[str]]], Optional[int]], argv: Optional[Sequence[str]] = None
+) -> NoReturn:
     """Runs main(argv) and exits: 0, or an error's own code after one line on standard error."""
     code = exit_code_of(main, argv)
     if _ENDS_AT_ONCE:
@@ -98,8 +107,9 @@ def end_at_once(reason: str) -> None:
     _ENDS_AT_ONCE.append(reason)
 
 
-def exit_code_of(main: Callable[[Optional[Sequence[str]]], Optional[int]],
-                 argv: Optional[Sequence[str]] = None) -> int:
+def exit_code_of(
+    main: Callable[[Optional[Sequence[str]]], Optional[int]], argv: Optional[Sequence[str]] = None
+) -> int:
     """Runs main(argv); returns its exit code, with errors a user can mend told in one line.
 
     The traceback is shown with --debug, for errors of the program itself always.

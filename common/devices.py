@@ -60,8 +60,11 @@ class Machine:
         return {"npu": self.npu_count, "gpu": self.gpu_count, "cpu": 1}[kind]
 
 
-def detect(root: Path = Path("/"), environment: Optional[Mapping[str, str]] = None,
-           run: Optional[RunCommand] = None) -> Machine:
+def detect(
+    root: Path = Path("/"),
+    environment: Optional[Mapping[str, str]] = None,
+    run: Optional[RunCommand] = None,
+) -> Machine:
     """Looks at the machine (a few milliseconds; commands only where files don't answer).
 
     Args:
@@ -82,7 +85,8 @@ def detect(root: Path = Path("/"), environment: Optional[Mapping[str, str]] = No
         core_ids=allowed_cores(),
         cpu_quota=_cpu_quota(root),
         memory_bytes=_memory_bytes(root),
-        architecture=platform.machine())
+        architecture=platform.machine(),
+    )
 
 
 def choose_device(requested: str, machine: Machine) -> str:
@@ -96,8 +100,10 @@ def choose_device(requested: str, machine: Machine) -> str:
     if requested not in KINDS:
         raise UsageError("--device expects {}, not {!r}".format(", ".join(REQUESTS), requested))
     if machine.count(requested) == 0:
-        raise UsageError("--device {}: this machine has none ({}); it has {}".format(
-            requested, _WHERE_LOOKED[requested], summary(machine)))
+        raise UsageError(
+            f"--device {requested}: this machine has none ({_WHERE_LOOKED[requested]}); "
+            f"it has {summary(machine)}"
+        )
     return requested
 
 
@@ -108,9 +114,11 @@ def check_rank_count(kind: str, ranks: int, machine: Machine) -> None:
         UsageError: names both numbers.
     """
     if kind != "cpu" and ranks > machine.count(kind):
-        raise UsageError("{} ranks need {} {} devices and this machine has {}; give --ranks {} or "
-                         "--device cpu".format(ranks, ranks, kind, machine.count(kind),
-                                               max(1, machine.count(kind))))
+        raise UsageError(
+            f"{ranks} ranks need {ranks} {kind} devices and this machine has "
+            f"{machine.count(kind)}; give --ranks {max(1, machine.count(kind))} or "
+            "--device cpu"
+        )
 
 
 def summary(machine: Machine) -> str:
@@ -119,14 +127,16 @@ def summary(machine: Machine) -> str:
     if machine.npu_count:
         parts.append("{} NPU{}".format(machine.npu_count, "s" * (machine.npu_count > 1)))
     if machine.gpu_count:
-        name = " ({})".format(machine.gpu_names[0]) if machine.gpu_names else ""
+        name = f" ({machine.gpu_names[0]})" if machine.gpu_names else ""
         parts.append("{} GPU{}{}".format(machine.gpu_count, "s" * (machine.gpu_count > 1), name))
     cores = machine.usable_cores
     return ", ".join(parts + ["{} core{}".format(cores, "s" * (cores > 1))])
 
 
-_WHERE_LOOKED = {"npu": "no /dev/davinci0, or ASCEND_RT_VISIBLE_DEVICES hides them",
-                 "gpu": "no /dev/nvidia0, or CUDA_VISIBLE_DEVICES hides them"}
+_WHERE_LOOKED = {
+    "npu": "no /dev/davinci0, or ASCEND_RT_VISIBLE_DEVICES hides them",
+    "gpu": "no /dev/nvidia0, or CUDA_VISIBLE_DEVICES hides them",
+}
 
 
 def run_command(words: Sequence[str]) -> Optional[str]:
@@ -134,8 +144,14 @@ def run_command(words: Sequence[str]) -> Optional[str]:
     if shutil.which(words[0]) is None:
         return None
     try:
-        done = subprocess.run(list(words), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                              stdin=subprocess.DEVNULL, timeout=COMMAND_SECONDS, check=False)
+        done = subprocess.run(
+            list(words),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
@@ -181,17 +197,23 @@ def npu_is_910a(name: str) -> bool:
     return "910" in name and _AFTER_910A.search(name) is None
 
 
-def cann_version(root: Path = Path("/"),
-                 environment: Optional[Mapping[str, str]] = None) -> str:
+def cann_version(root: Path = Path("/"), environment: Optional[Mapping[str, str]] = None) -> str:
     """The version of the CANN toolkit in use (else of the default one), "" where there is none."""
     environment = os.environ if environment is None else environment
     home = environment.get("ASCEND_HOME_PATH") or environment.get("ASCEND_TOOLKIT_HOME")
-    homes = [Path(home)] if home else [root / "usr/local/Ascend/ascend-toolkit/latest",
-                                       root / "usr/local/Ascend/nnae/latest"]
+    homes = (
+        [Path(home)]
+        if home
+        else [
+            root / "usr/local/Ascend/ascend-toolkit/latest",
+            root / "usr/local/Ascend/nnae/latest",
+        ]
+    )
     for folder in homes:
         for name in ("compiler/version.info", "runtime/version.info", "version.cfg"):
-            match = re.search(r"version\w*=\[?(?:[\w-]+:)?(\d[\w.]*)", read_text(folder / name),
-                              re.IGNORECASE)
+            match = re.search(
+                r"version\w*=\[?(?:[\w-]+:)?(\d[\w.]*)", read_text(folder / name), re.IGNORECASE
+            )
             if match:
                 return match.group(1)
     return ""
@@ -200,8 +222,9 @@ def cann_version(root: Path = Path("/"),
 # --- GPU ---
 
 
-def _gpu_count(root: Path, names: Sequence[str], environment: Mapping[str, str],
-               run: RunCommand) -> int:
+def _gpu_count(
+    root: Path, names: Sequence[str], environment: Mapping[str, str], run: RunCommand
+) -> int:
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     # A container sees every GPU's entry in /proc, but only its own device nodes.
     count = _numbered_nodes(root, "nvidia") or _gpus_of_windows(root, run)
@@ -259,8 +282,10 @@ def cpu_has_bfloat16(root: Path = Path("/")) -> bool:
 def _cpu_quota(root: Path) -> Optional[float]:
     words = read_text(root / "sys/fs/cgroup/cpu.max").split()
     if not words:
-        words = [read_text(root / "sys/fs/cgroup/cpu" / name).strip() or "-1"
-                 for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")]
+        words = [
+            read_text(root / "sys/fs/cgroup/cpu" / name).strip() or "-1"
+            for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+        ]
     quota, period = (_whole_number(word) for word in (words + [""])[:2])
     return quota / period if quota and period and quota > 0 and period > 0 else None
 
@@ -329,6 +354,12 @@ class OpenedDevice:
 
     def as_record(self, ranks: int) -> Dict[str, Any]:
         """The `device` part of a run's start event and record, for a job of `ranks` ranks."""
-        return {"kind": self.kind, "name": self.name, "count": ranks, "driver": self.driver,
-                "runtime": self.runtime, "framework": self.framework,
-                "python": platform.python_version()}
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "count": ranks,
+            "driver": self.driver,
+            "runtime": self.runtime,
+            "framework": self.framework,
+            "python": platform.python_version(),
+        }

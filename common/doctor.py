@@ -21,20 +21,38 @@ ENOUGH_MEMORY = 4 * GIGABYTE
 ENOUGH_DISK = 5 * GIGABYTE
 LEAST_DISK = 0.2 * GIGABYTE
 FRAMEWORKS = ("torch", "tensorflow", "tensorflow-cpu")
-CLUSTER_VARIABLES = ("CM_CHIEF_IP", "CM_CHIEF_PORT", "CM_CHIEF_DEVICE", "CM_WORKER_SIZE",
-                     "CM_WORKER_IP")
+CLUSTER_VARIABLES = (
+    "CM_CHIEF_IP",
+    "CM_CHIEF_PORT",
+    "CM_CHIEF_DEVICE",
+    "CM_WORKER_SIZE",
+    "CM_WORKER_IP",
+)
 RANK_VARIABLES = ("RANK_TABLE_FILE", "RANK_SIZE", "RANK_ID")
 
 
 def examine(facts: Surroundings) -> List[Finding]:
     """All checks, in the order they are printed; "fail" only for what blocks training here."""
     found: List[Optional[Finding]] = [
-        check_python(facts), check_frameworks(facts), check_torchvision(facts),
-        check_accelerators(facts), check_cuda_build(facts), check_cann(facts),
-        check_torch_npu(facts), check_apex(facts), *examine_ascend(facts),
-        check_rank_variables(facts), check_rank_table(facts), check_tensorflow_log(facts),
-        check_open_files(facts), check_shared_memory(facts), check_memory(facts),
-        check_disk(facts), check_datasets(facts), check_compiler(facts)]
+        check_python(facts),
+        check_frameworks(facts),
+        check_torchvision(facts),
+        check_accelerators(facts),
+        check_cuda_build(facts),
+        check_cann(facts),
+        check_torch_npu(facts),
+        check_apex(facts),
+        *examine_ascend(facts),
+        check_rank_variables(facts),
+        check_rank_table(facts),
+        check_tensorflow_log(facts),
+        check_open_files(facts),
+        check_shared_memory(facts),
+        check_memory(facts),
+        check_disk(facts),
+        check_datasets(facts),
+        check_compiler(facts),
+    ]
     return [finding for finding in found if finding is not None]
 
 
@@ -49,17 +67,24 @@ def check_python(facts: Surroundings) -> Finding:
     if facts.python[:2] >= (3, 9):
         return Finding(OK, "Python", text + " (stack: current)")
     status = FAIL if facts.python[:2] < (3, 7) else WARN
-    return Finding(status, "Python", text + " belongs to no tested stack",
-                   "use Python 3.7 or 3.11: scripts/setup.sh --stack auto")
+    return Finding(
+        status,
+        "Python",
+        text + " belongs to no tested stack",
+        "use Python 3.7 or 3.11: scripts/setup.sh --stack auto",
+    )
 
 
 def check_frameworks(facts: Surroundings) -> Finding:
     """At least one framework has to be there."""
-    present = ["{} {}".format(name, facts.packages[name])
-               for name in FRAMEWORKS if name in facts.packages]
+    present = [f"{name} {facts.packages[name]}" for name in FRAMEWORKS if name in facts.packages]
     if not present:
-        return Finding(FAIL, "frameworks", "neither torch nor tensorflow is installed",
-                       "scripts/setup.sh --stack auto installs what the networks need")
+        return Finding(
+            FAIL,
+            "frameworks",
+            "neither torch nor tensorflow is installed",
+            "scripts/setup.sh --stack auto installs what the networks need",
+        )
     return Finding(OK, "frameworks", ", ".join(present))
 
 
@@ -72,9 +97,12 @@ def check_torchvision(facts: Surroundings) -> Optional[Finding]:
     torch, torchvision = facts.packages["torch"], facts.packages["torchvision"]
     if version_numbers(torchvision)[:2] == _torchvision_for(version_numbers(torch)):
         return Finding(OK, "torchvision", torchvision)
-    return Finding(WARN, "torchvision", "{} is not made for torch {}".format(torchvision, torch),
-                   "install torchvision {}.{}, or remove it".format(
-                       *_torchvision_for(version_numbers(torch))))
+    return Finding(
+        WARN,
+        "torchvision",
+        f"{torchvision} is not made for torch {torch}",
+        "install torchvision {}.{}, or remove it".format(*_torchvision_for(version_numbers(torch))),
+    )
 
 
 def _torchvision_for(torch: Any) -> Any:
@@ -96,22 +124,29 @@ def check_cuda_build(facts: Surroundings) -> Optional[Finding]:
     torch = facts.packages.get("torch", "")
     if not facts.machine.gpu_count or not torch.endswith("+cpu"):
         return None
-    return Finding(FAIL, "torch", "{} is a CPU build, and there are GPUs".format(torch),
-                   "install a CUDA build of torch, or give --device cpu")
+    return Finding(
+        FAIL,
+        "torch",
+        f"{torch} is a CPU build, and there are GPUs",
+        "install a CUDA build of torch, or give --device cpu",
+    )
 
 
 def check_cann(facts: Surroundings) -> Optional[Finding]:
     """CANN, where there are NPUs (or CANN without them)."""
-    prepared = facts.environment.get("ASCEND_HOME_PATH") or facts.environment.get(
-        "ASCEND_OPP_PATH")
+    prepared = facts.environment.get("ASCEND_HOME_PATH") or facts.environment.get("ASCEND_OPP_PATH")
     version = facts.cann or "of unknown version"
     if prepared:
-        return Finding(OK, "CANN", "{}, prepared in {}".format(version, prepared))
+        return Finding(OK, "CANN", f"{version}, prepared in {prepared}")
     if facts.cann_scripts:
-        return Finding(OK, "CANN", "{}; launchers read {}".format(version, facts.cann_scripts[0]))
+        return Finding(OK, "CANN", f"{version}; launchers read {facts.cann_scripts[0]}")
     if facts.machine.npu_count:
-        return Finding(FAIL, "CANN", "not found, and there are NPUs",
-                       "install the CANN toolkit, or source its set_env.sh")
+        return Finding(
+            FAIL,
+            "CANN",
+            "not found, and there are NPUs",
+            "install the CANN toolkit, or source its set_env.sh",
+        )
     return None
 
 
@@ -122,12 +157,11 @@ def check_torch_npu(facts: Surroundings) -> Optional[Finding]:
     if torch is None or (torch_npu is None and not facts.machine.npu_count):
         return None
     release = torch.split("+")[0]
-    remedy = "pip install 'torch_npu=={}.*'".format(release)
+    remedy = f"pip install 'torch_npu=={release}.*'"
     if torch_npu is None:
         return Finding(blocking, "torch_npu", "not installed, and there are NPUs", remedy)
     if version_numbers(torch_npu)[:3] != version_numbers(torch)[:3]:
-        return Finding(blocking, "torch_npu",
-                       "{} is not made for torch {}".format(torch_npu, torch), remedy)
+        return Finding(blocking, "torch_npu", f"{torch_npu} is not made for torch {torch}", remedy)
     return Finding(OK, "torch_npu", torch_npu)
 
 
@@ -137,17 +171,29 @@ def check_apex(facts: Surroundings) -> Optional[Finding]:
     old_torch = (1,) <= version_numbers(facts.packages.get("torch", "")) < (2,)
     if version is None:
         if facts.machine.npu_count and old_torch:
-            return Finding(WARN, "apex", "not installed: no O1 or O2 on this NPU",
-                           "build Ascend's apex for this torch, or use allow_mix_precision")
+            return Finding(
+                WARN,
+                "apex",
+                "not installed: no O1 or O2 on this NPU",
+                "build Ascend's apex for this torch, or use allow_mix_precision",
+            )
         return None
     if "ascend" in version.lower():
-        return Finding(OK, "apex", "{} (Ascend's)".format(version))
+        return Finding(OK, "apex", f"{version} (Ascend's)")
     if version_numbers(version) == (0, 1):
         status = WARN if facts.machine.npu_count else OK
-        return Finding(status, "apex", "{} (NVIDIA's; not used here)".format(version),
-                       "replace it by Ascend's apex" if status == WARN else "")
-    return Finding(WARN, "apex", "{} is another project of the registry's".format(version),
-                   "pip uninstall apex; no network here needs it")
+        return Finding(
+            status,
+            "apex",
+            f"{version} (NVIDIA's; not used here)",
+            "replace it by Ascend's apex" if status == WARN else "",
+        )
+    return Finding(
+        WARN,
+        "apex",
+        f"{version} is another project of the registry's",
+        "pip uninstall apex; no network here needs it",
+    )
 
 
 # --- HCCL ---
@@ -159,9 +205,12 @@ def check_rank_variables(facts: Surroundings) -> Optional[Finding]:
     ranks = [name for name in RANK_VARIABLES if name in facts.environment]
     if not cluster or not ranks:
         return None
-    return Finding(_blocking_on_npu(facts), "cluster variables",
-                   "{} and {} are both set and exclude each other".format(ranks[0], cluster[0]),
-                   "unset {}".format(" ".join(ranks)))
+    return Finding(
+        _blocking_on_npu(facts),
+        "cluster variables",
+        f"{ranks[0]} and {cluster[0]} are both set and exclude each other",
+        "unset {}".format(" ".join(ranks)),
+    )
 
 
 def check_rank_table(facts: Surroundings) -> Optional[Finding]:
@@ -174,18 +223,25 @@ def check_rank_table(facts: Surroundings) -> Optional[Finding]:
     if failure is not None:
         return _of_table(failure, _blocking_on_npu(facts))
     if int_or_zero(facts.environment.get("RANK_SIZE", "")) <= 1:
-        return Finding(WARN, "rank table", "RANK_TABLE_FILE is set without RANK_SIZE above 1",
-                       "unset RANK_TABLE_FILE (the launcher leaves it out of 1p runs)")
+        return Finding(
+            WARN,
+            "rank table",
+            "RANK_TABLE_FILE is set without RANK_SIZE above 1",
+            "unset RANK_TABLE_FILE (the launcher leaves it out of 1p runs)",
+        )
     warning = next((finding for finding in findings if finding.status == WARN), None)
     return _of_table(warning, WARN) if warning else Finding(OK, "rank table", file)
 
 
 def _of_table(finding: TableFinding, status: str) -> Finding:
     """A table's finding as a line of the doctor."""
-    place = ", {}".format(finding.place) if finding.place else ""
-    return Finding(status, "rank table", "RANK_TABLE_FILE {}{}: {}".format(
-        finding.file, place, finding.found), "{}, or unset RANK_TABLE_FILE".format(
-            finding.remedy))
+    place = f", {finding.place}" if finding.place else ""
+    return Finding(
+        status,
+        "rank table",
+        f"RANK_TABLE_FILE {finding.file}{place}: {finding.found}",
+        f"{finding.remedy}, or unset RANK_TABLE_FILE",
+    )
 
 
 def check_tensorflow_log(facts: Surroundings) -> Optional[Finding]:
@@ -194,9 +250,12 @@ def check_tensorflow_log(facts: Surroundings) -> Optional[Finding]:
     has_tensorflow = any(name in facts.packages for name in FRAMEWORKS[1:])
     if not has_tensorflow or int_or_zero(level) == 0:
         return None
-    return Finding(WARN, "TF_CPP_MIN_LOG_LEVEL",
-                   "{} hides the line that proves compilation for the NPU".format(level),
-                   "unset TF_CPP_MIN_LOG_LEVEL")
+    return Finding(
+        WARN,
+        "TF_CPP_MIN_LOG_LEVEL",
+        f"{level} hides the line that proves compilation for the NPU",
+        "unset TF_CPP_MIN_LOG_LEVEL",
+    )
 
 
 def _blocking_on_npu(facts: Surroundings) -> str:
@@ -213,61 +272,83 @@ def check_open_files(facts: Surroundings) -> Finding:
     text = "unlimited" if limit < 0 else str(limit)
     if limit < 0 or limit >= enough:
         return Finding(OK, "open files", text)
-    return Finding(WARN, "open files", "only {}".format(text),
-                   "ulimit -n {}".format(enough))
+    return Finding(WARN, "open files", f"only {text}", f"ulimit -n {enough}")
 
 
 def check_shared_memory(facts: Surroundings) -> Finding:
     """Loader workers hand batches over through /dev/shm; containers have 64 MB by default."""
     if facts.shared_memory is None:
-        return Finding(WARN, "shared memory", "there is no /dev/shm",
-                       "mount one, or use the default loader, which has no workers")
-    return _room(facts.shared_memory, ENOUGH_SHARED_MEMORY, "shared memory",
-                 "start the container with --shm-size=8g")
+        return Finding(
+            WARN,
+            "shared memory",
+            "there is no /dev/shm",
+            "mount one, or use the default loader, which has no workers",
+        )
+    return _room(
+        facts.shared_memory,
+        ENOUGH_SHARED_MEMORY,
+        "shared memory",
+        "start the container with --shm-size=8g",
+    )
 
 
 def check_memory(facts: Surroundings) -> Finding:
     """The whole dataset lies in memory as bytes."""
-    return _room(facts.machine.memory_bytes, ENOUGH_MEMORY, "memory",
-                 "use a smaller --batch_size and fewer ranks")
+    return _room(
+        facts.machine.memory_bytes,
+        ENOUGH_MEMORY,
+        "memory",
+        "use a smaller --batch_size and fewer ranks",
+    )
 
 
 def check_disk(facts: Surroundings) -> Finding:
     """Checkpoints and logs need room where runs are written."""
     if facts.disk_free < LEAST_DISK:
-        return Finding(FAIL, "disk", "{} free in {}".format(
-            _gigabytes(facts.disk_free), facts.disk_folder),
-            "free some, or give another --output_path")
-    return _room(facts.disk_free, ENOUGH_DISK, "disk",
-                 "free some, or give another --output_path")
+        return Finding(
+            FAIL,
+            "disk",
+            f"{_gigabytes(facts.disk_free)} free in {facts.disk_folder}",
+            "free some, or give another --output_path",
+        )
+    return _room(facts.disk_free, ENOUGH_DISK, "disk", "free some, or give another --output_path")
 
 
 def check_datasets(facts: Surroundings) -> Finding:
     """Embedded data needs none of these."""
     if facts.datasets:
-        return Finding(OK, "datasets", "{} in {}".format(
-            ", ".join(facts.datasets), facts.data_folder))
-    return Finding(WARN, "datasets", "none in {}; embedded data works all the same".format(
-        facts.data_folder), "set ZOO_DATA to the folder of the datasets, or give --data_path; "
-        "zoo data prepare fetches them")
+        return Finding(
+            OK, "datasets", "{} in {}".format(", ".join(facts.datasets), facts.data_folder)
+        )
+    return Finding(
+        WARN,
+        "datasets",
+        f"none in {facts.data_folder}; embedded data works all the same",
+        "set ZOO_DATA to the folder of the datasets, or give --data_path; "
+        "zoo data prepare fetches them",
+    )
 
 
 def check_compiler(facts: Surroundings) -> Finding:
     """torch.compile needs a C compiler on a CPU, and so do packages without a wheel."""
     if facts.compiler:
         return Finding(OK, "C compiler", facts.compiler)
-    return Finding(WARN, "C compiler", "none found",
-                   "install gcc; without it torch.compile and source packages don't work")
+    return Finding(
+        WARN,
+        "C compiler",
+        "none found",
+        "install gcc; without it torch.compile and source packages don't work",
+    )
 
 
 def _room(size: int, enough: float, what: str, remedy: str) -> Finding:
     if size >= enough:
         return Finding(OK, what, _gigabytes(size))
-    return Finding(WARN, what, "only {}".format(_gigabytes(size)), remedy)
+    return Finding(WARN, what, f"only {_gigabytes(size)}", remedy)
 
 
 def _gigabytes(size: float) -> str:
-    return "{:.1f} GB".format(size / GIGABYTE)
+    return f"{size / GIGABYTE:.1f} GB"
 
 
 def int_or_zero(text: str) -> int:

@@ -118,12 +118,14 @@ def move_aside(path: Path) -> Path:
         ZooError: the folder can't be renamed, a mount point for example.
     """
     path = Path(path)
-    target = _free_name(path.with_name("{}.{}".format(path.name, utc_stamp())))
+    target = _free_name(path.with_name(f"{path.name}.{utc_stamp()}"))
     try:
         path.rename(target)
     except OSError as error:
-        raise ZooError("{} holds an earlier run and can't be moved aside ({}); "
-                       "give another --output_path".format(path, error.strerror)) from error
+        raise ZooError(
+            f"{path} holds an earlier run and can't be moved aside ({error.strerror}); "
+            "give another --output_path"
+        ) from error
     return target
 
 
@@ -131,7 +133,7 @@ def _free_name(path: Path) -> Path:
     candidate, count = path, 1
     while candidate.exists():
         count += 1
-        candidate = path.with_name("{}-{}".format(path.name, count))
+        candidate = path.with_name(f"{path.name}-{count}")
     return candidate
 
 
@@ -147,8 +149,9 @@ def make_folder(path: Path, purpose: str) -> Path:
         with tempfile.TemporaryFile(dir=str(path)):
             pass
     except OSError as error:
-        raise ZooError("{} {} can't be written: {}; give another path".format(
-            purpose, path, error.strerror)) from error
+        raise ZooError(
+            f"{purpose} {path} can't be written: {error.strerror}; give another path"
+        ) from error
     return path
 
 

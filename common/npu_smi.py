@@ -33,8 +33,9 @@ def read_states(text: str) -> NpuStates:
     for line in text.splitlines():
         process, device = _PROCESS.match(line), _DEVICE.match(line)
         if process:
-            processes.append(NpuProcess(int(process.group(1)), int(process.group(2)),
-                                        process.group(3)))
+            processes.append(
+                NpuProcess(int(process.group(1)), int(process.group(2)), process.group(3))
+            )
         elif device:
             health.append((int(device.group(1)), device.group(2)))
     return NpuStates(tuple(health), tuple(processes))

@@ -33,24 +33,36 @@ class Mode:
 
 
 MODES: Tuple[Mode, ...] = (
-    Mode("must_keep_origin_dtype", ("origin", "fp32", "O0"),
-         "every operation in the type the model is written in: float32"),
-    Mode("force_fp32", ("cube_fp16in_fp32out",),
-         "matrix operations may read inputs of reduced precision, results and all else float32"),
-    Mode("allow_fp32_to_fp16", (),
-         "vector operations float32 where there is a kernel for it, matrix operations float16"),
+    Mode(
+        "must_keep_origin_dtype",
+        ("origin", "fp32", "O0"),
+        "every operation in the type the model is written in: float32",
+    ),
+    Mode(
+        "force_fp32",
+        ("cube_fp16in_fp32out",),
+        "matrix operations may read inputs of reduced precision, results and all else float32",
+    ),
+    Mode(
+        "allow_fp32_to_fp16",
+        (),
+        "vector operations float32 where there is a kernel for it, matrix operations float16",
+    ),
     Mode("allow_fp32_to_bf16", (), "as allow_fp32_to_fp16, with bfloat16"),
-    Mode("allow_mix_precision", ("allow_mix_precision_fp16", "mixed_float16"),
-         "mixed by the framework's lists: white float16, black float32, grey as its input"),
-    Mode("allow_mix_precision_bf16", ("mixed_bfloat16",),
-         "as allow_mix_precision, with bfloat16"),
+    Mode(
+        "allow_mix_precision",
+        ("allow_mix_precision_fp16", "mixed_float16"),
+        "mixed by the framework's lists: white float16, black float32, grey as its input",
+    ),
+    Mode("allow_mix_precision_bf16", ("mixed_bfloat16",), "as allow_mix_precision, with bfloat16"),
     Mode("O1", (), "apex O1: float32 weights, functions on the white list in float16"),
     Mode("O2", (), "apex O2: float16 network with float32 batch normalisation and master weights"),
     Mode("force_fp16", ("fp16", "O3"), "float16 wherever it can be, the weights included"),
 )
 
 CANONICAL: Dict[str, str] = {
-    name: mode.name for mode in MODES for name in (mode.name,) + mode.aliases}
+    name: mode.name for mode in MODES for name in (mode.name,) + mode.aliases
+}
 
 
 # --- what a device can do --------------------------------------------------------------------
@@ -87,25 +99,37 @@ class Requirement:
 REQUIREMENTS: Dict[str, Requirement] = {
     "autocast": Requirement(
         lambda able: version_numbers(able.framework_version) >= (1, 6),
-        "torch 1.6 or later", "autocast needs torch 1.6 or later"),
+        "torch 1.6 or later",
+        "autocast needs torch 1.6 or later",
+    ),
     "bfloat16 autocast": Requirement(
         lambda able: version_numbers(able.framework_version) >= (1, 10),
-        "torch 1.10 or later", "bfloat16 autocast needs torch 1.10 or later"),
+        "torch 1.10 or later",
+        "bfloat16 autocast needs torch 1.10 or later",
+    ),
     "bfloat16 npu": Requirement(
         lambda able: version_numbers(able.framework_version) >= (2, 1),
-        "torch_npu 2.1 or later", "bfloat16 needs torch_npu 2.1 or later"),
+        "torch_npu 2.1 or later",
+        "bfloat16 needs torch_npu 2.1 or later",
+    ),
     "bfloat16": Requirement(
         lambda able: able.bfloat16,
-        "a device with bfloat16", "the device has no bfloat16 arithmetic"),
+        "a device with bfloat16",
+        "the device has no bfloat16 arithmetic",
+    ),
     "ascend apex": Requirement(
-        lambda able: able.ascend_apex, "Ascend's apex", "Ascend's apex is not installed"),
+        lambda able: able.ascend_apex, "Ascend's apex", "Ascend's apex is not installed"
+    ),
     "bfloat16 rewrite": Requirement(
         lambda able: version_numbers(able.framework_version) >= (2, 10),
         "TensorFlow 2.10 or later",
-        "the graph rewrite to bfloat16 needs TensorFlow 2.10 or later"),
+        "the graph rewrite to bfloat16 needs TensorFlow 2.10 or later",
+    ),
     "bfloat16 processor": Requirement(
-        lambda able: able.bfloat16, "oneDNN on a CPU with AVX512_BF16 or AMX",
-        "the graph rewrite to bfloat16 needs oneDNN on a CPU with AVX512_BF16 or AMX"),
+        lambda able: able.bfloat16,
+        "oneDNN on a CPU with AVX512_BF16 or AMX",
+        "the graph rewrite to bfloat16 needs oneDNN on a CPU with AVX512_BF16 or AMX",
+    ),
 }
 
 
@@ -160,132 +184,230 @@ COLUMNS: Dict[str, Column] = {
 }
 
 _KEEP, _ALLOW_16 = "must_keep_origin_dtype", "allow_fp32_to_fp16"
-_NPU_FLOAT32 = Way("float32", "float32, ACL_PRECISION_MODE must_keep_origin_dtype, HF32 off",
-                   npu_precision_mode=_KEEP)
-_NPU_REDUCED = Way("float32, matrix operations float16",
-                   "float32 tensors, ACL_PRECISION_MODE allow_fp32_to_fp16",
-                   npu_precision_mode=_ALLOW_16, scaler="torch_npu GradScaler")
-_NPU_AUTOCAST = Way("float16 autocast", "torch_npu.npu.amp autocast float16",
-                    autocast_dtype="float16", policy="dynamic", scale=INITIAL_DYNAMIC_SCALE,
-                    scaler="torch_npu GradScaler", npu_precision_mode=_ALLOW_16)
+_NPU_FLOAT32 = Way(
+    "float32",
+    "float32, ACL_PRECISION_MODE must_keep_origin_dtype, HF32 off",
+    npu_precision_mode=_KEEP,
+)
+_NPU_REDUCED = Way(
+    "float32, matrix operations float16",
+    "float32 tensors, ACL_PRECISION_MODE allow_fp32_to_fp16",
+    npu_precision_mode=_ALLOW_16,
+    scaler="torch_npu GradScaler",
+)
+_NPU_AUTOCAST = Way(
+    "float16 autocast",
+    "torch_npu.npu.amp autocast float16",
+    autocast_dtype="float16",
+    policy="dynamic",
+    scale=INITIAL_DYNAMIC_SCALE,
+    scaler="torch_npu GradScaler",
+    npu_precision_mode=_ALLOW_16,
+)
 _NPU_NO_FORCE_FP32 = Impossible(
-    "torch_npu offers must_keep_origin_dtype and allow_fp32_to_fp16 only", (_KEEP,))
-_NPU_NO_BF16_OPTION = Impossible("torch_npu's ACL_PRECISION_MODE has no bfloat16 value",
-                                 ("allow_mix_precision_bf16", "allow_fp32_to_fp16"))
-_NPU_NO_FORCE_FP16 = Impossible("Ascend supports apex O1 and O2 only",
-                                ("O2", "allow_mix_precision"))
+    "torch_npu offers must_keep_origin_dtype and allow_fp32_to_fp16 only", (_KEEP,)
+)
+_NPU_NO_BF16_OPTION = Impossible(
+    "torch_npu's ACL_PRECISION_MODE has no bfloat16 value",
+    ("allow_mix_precision_bf16", "allow_fp32_to_fp16"),
+)
+_NPU_NO_FORCE_FP16 = Impossible(
+    "Ascend supports apex O1 and O2 only", ("O2", "allow_mix_precision")
+)
 
 
 def _apex(level: str) -> Way:
-    return Way("float16 apex " + level, "Ascend apex " + level, policy="dynamic",
-               scale=INITIAL_DYNAMIC_SCALE, scaler="apex loss scale", apex_opt_level=level,
-               npu_precision_mode=_ALLOW_16, needs=("ascend apex",),
-               nearest=("allow_mix_precision",))
+    return Way(
+        "float16 apex " + level,
+        "Ascend apex " + level,
+        policy="dynamic",
+        scale=INITIAL_DYNAMIC_SCALE,
+        scaler="apex loss scale",
+        apex_opt_level=level,
+        npu_precision_mode=_ALLOW_16,
+        needs=("ascend apex",),
+        nearest=("allow_mix_precision",),
+    )
 
 
-_NPU_BF16 = Way("bfloat16 autocast", "torch_npu.npu.amp autocast bfloat16",
-                autocast_dtype="bfloat16", npu_precision_mode=_KEEP,
-                needs=("bfloat16 npu", "bfloat16"), nearest=("allow_mix_precision", _KEEP))
+_NPU_BF16 = Way(
+    "bfloat16 autocast",
+    "torch_npu.npu.amp autocast bfloat16",
+    autocast_dtype="bfloat16",
+    npu_precision_mode=_KEEP,
+    needs=("bfloat16 npu", "bfloat16"),
+    nearest=("allow_mix_precision", _KEEP),
+)
 
-_GPU_AUTOCAST = Way("float16 autocast", "torch autocast float16", autocast_dtype="float16",
-                    policy="dynamic", scale=INITIAL_DYNAMIC_SCALE, scaler="GradScaler",
-                    needs=("autocast",), nearest=(_KEEP,))
-_GPU_BF16 = Way("bfloat16 autocast", "torch autocast bfloat16", autocast_dtype="bfloat16",
-                needs=("bfloat16 autocast", "bfloat16"), nearest=("allow_mix_precision", _KEEP))
+_GPU_AUTOCAST = Way(
+    "float16 autocast",
+    "torch autocast float16",
+    autocast_dtype="float16",
+    policy="dynamic",
+    scale=INITIAL_DYNAMIC_SCALE,
+    scaler="GradScaler",
+    needs=("autocast",),
+    nearest=(_KEEP,),
+)
+_GPU_BF16 = Way(
+    "bfloat16 autocast",
+    "torch autocast bfloat16",
+    autocast_dtype="bfloat16",
+    needs=("bfloat16 autocast", "bfloat16"),
+    nearest=("allow_mix_precision", _KEEP),
+)
 _CPU_FLOAT32 = Way("float32", "float32")
-_CPU_BF16 = Way("bfloat16 autocast", "torch autocast bfloat16", autocast_dtype="bfloat16",
-                needs=("bfloat16 autocast",), nearest=(_KEEP,))
-_CPU_NO_FLOAT16 = Impossible("float16 training arithmetic is not offered on a CPU",
-                             ("allow_mix_precision_bf16", _KEEP))
+_CPU_BF16 = Way(
+    "bfloat16 autocast",
+    "torch autocast bfloat16",
+    autocast_dtype="bfloat16",
+    needs=("bfloat16 autocast",),
+    nearest=(_KEEP,),
+)
+_CPU_NO_FLOAT16 = Impossible(
+    "float16 training arithmetic is not offered on a CPU", ("allow_mix_precision_bf16", _KEEP)
+)
 
 
-def _tf_npu(mode: str, arithmetic: str, scaled: bool = False, scalable: bool = True,
-            needs: Tuple[str, ...] = ()) -> Way:
+def _tf_npu(
+    mode: str,
+    arithmetic: str,
+    scaled: bool = False,
+    scalable: bool = True,
+    needs: Tuple[str, ...] = (),
+) -> Way:
     """What npu_bridge does with a precision_mode; `scaled` where float16 needs a loss scale."""
-    return Way(arithmetic, "npu_bridge precision_mode " + mode, npu_precision_mode=mode,
-               policy="dynamic" if scaled else "none",
-               scale=INITIAL_DYNAMIC_SCALE if scaled else None,
-               scaler="NPULossScaleOptimizer" if scalable else None, needs=needs,
-               nearest=("allow_mix_precision", _KEEP) if needs else ())
+    return Way(
+        arithmetic,
+        "npu_bridge precision_mode " + mode,
+        npu_precision_mode=mode,
+        policy="dynamic" if scaled else "none",
+        scale=INITIAL_DYNAMIC_SCALE if scaled else None,
+        scaler="NPULossScaleOptimizer" if scalable else None,
+        needs=needs,
+        nearest=("allow_mix_precision", _KEEP) if needs else (),
+    )
 
 
 _MIX, _MIX_BF16 = "allow_mix_precision", "allow_mix_precision_bf16"
 _TF_NPU_MIXED = _tf_npu(_MIX, "mixed float16", scaled=True)
-_TF_GPU_MIXED = Way("float16 graph rewrite", "TensorFlow graph rewrite float16",
-                    autocast_dtype="float16", policy="dynamic", scale=INITIAL_DYNAMIC_SCALE,
-                    scaler="loss scale")
+_TF_GPU_MIXED = Way(
+    "float16 graph rewrite",
+    "TensorFlow graph rewrite float16",
+    autocast_dtype="float16",
+    policy="dynamic",
+    scale=INITIAL_DYNAMIC_SCALE,
+    scaler="loss scale",
+)
 _TF_GPU_NO_BF16 = Impossible("TensorFlow's graph rewrite has float16 only on a GPU", (_MIX, _KEEP))
 _TF_GPU_NO_HALF = Impossible("TensorFlow's graph rewrite keeps float32 weights", (_MIX,))
-_TF_CPU_BF16 = Way("bfloat16 graph rewrite", "TensorFlow graph rewrite bfloat16 (oneDNN)",
-                   autocast_dtype="bfloat16", needs=("bfloat16 rewrite", "bfloat16 processor"),
-                   nearest=(_KEEP,))
+_TF_CPU_BF16 = Way(
+    "bfloat16 graph rewrite",
+    "TensorFlow graph rewrite bfloat16 (oneDNN)",
+    autocast_dtype="bfloat16",
+    needs=("bfloat16 rewrite", "bfloat16 processor"),
+    nearest=(_KEEP,),
+)
 
 TABLE: Dict[str, Dict[str, Union[Way, Impossible]]] = {
     "must_keep_origin_dtype": {
-        "torch_npu_1": _NPU_FLOAT32, "torch_npu_2": _NPU_FLOAT32,
-        "torch_gpu": Way("float32", "float32, TF32 off"), "torch_cpu": _CPU_FLOAT32,
+        "torch_npu_1": _NPU_FLOAT32,
+        "torch_npu_2": _NPU_FLOAT32,
+        "torch_gpu": Way("float32", "float32, TF32 off"),
+        "torch_cpu": _CPU_FLOAT32,
         "tf_npu": _tf_npu(_KEEP, "float32", scalable=False),
         "tf_gpu": Way("float32", "float32, TF32 off"),
-        "tf_cpu": _CPU_FLOAT32},
+        "tf_cpu": _CPU_FLOAT32,
+    },
     "force_fp32": {
-        "torch_npu_1": _NPU_NO_FORCE_FP32, "torch_npu_2": _NPU_NO_FORCE_FP32,
+        "torch_npu_1": _NPU_NO_FORCE_FP32,
+        "torch_npu_2": _NPU_NO_FORCE_FP32,
         # TF32 reads float32 inputs with 10 bits of mantissa, as float16 has, and adds in float32.
-        "torch_gpu": Way("float32, matrix operations TF32",
-                         "float32, TF32 on where the GPU has it", tf32=True),
+        "torch_gpu": Way(
+            "float32, matrix operations TF32", "float32, TF32 on where the GPU has it", tf32=True
+        ),
         "torch_cpu": Way("float32", "float32 (no kernel with reduced inputs)"),
-        "tf_npu": _tf_npu(
-            "force_fp32", "float32, matrix operations may read float16"),
+        "tf_npu": _tf_npu("force_fp32", "float32, matrix operations may read float16"),
         "tf_gpu": Way(
-            "float32, matrix operations TF32", "float32, TF32 on where the GPU has it", tf32=True),
-        "tf_cpu": Way("float32", "float32 (no kernel with reduced inputs)")},
+            "float32, matrix operations TF32", "float32, TF32 on where the GPU has it", tf32=True
+        ),
+        "tf_cpu": Way("float32", "float32 (no kernel with reduced inputs)"),
+    },
     "allow_fp32_to_fp16": {
-        "torch_npu_1": _NPU_REDUCED, "torch_npu_2": _NPU_REDUCED,
-        "torch_gpu": _GPU_AUTOCAST, "torch_cpu": _CPU_NO_FLOAT16,
-        "tf_npu": _tf_npu(
-            _ALLOW_16, "float32, matrix operations float16"),
+        "torch_npu_1": _NPU_REDUCED,
+        "torch_npu_2": _NPU_REDUCED,
+        "torch_gpu": _GPU_AUTOCAST,
+        "torch_cpu": _CPU_NO_FLOAT16,
+        "tf_npu": _tf_npu(_ALLOW_16, "float32, matrix operations float16"),
         "tf_gpu": _TF_GPU_MIXED,
-        "tf_cpu": _CPU_NO_FLOAT16},
+        "tf_cpu": _CPU_NO_FLOAT16,
+    },
     "allow_fp32_to_bf16": {
-        "torch_npu_1": _NPU_NO_BF16_OPTION, "torch_npu_2": _NPU_NO_BF16_OPTION,
-        "torch_gpu": _GPU_BF16, "torch_cpu": _CPU_BF16,
+        "torch_npu_1": _NPU_NO_BF16_OPTION,
+        "torch_npu_2": _NPU_NO_BF16_OPTION,
+        "torch_gpu": _GPU_BF16,
+        "torch_cpu": _CPU_BF16,
         "tf_npu": _tf_npu(
-            "allow_fp32_to_bf16", "float32, matrix operations bfloat16", scalable=False,
-            needs=("bfloat16",)),
+            "allow_fp32_to_bf16",
+            "float32, matrix operations bfloat16",
+            scalable=False,
+            needs=("bfloat16",),
+        ),
         "tf_gpu": _TF_GPU_NO_BF16,
-        "tf_cpu": _TF_CPU_BF16},
+        "tf_cpu": _TF_CPU_BF16,
+    },
     "allow_mix_precision": {
-        "torch_npu_1": _NPU_AUTOCAST, "torch_npu_2": _NPU_AUTOCAST,
-        "torch_gpu": _GPU_AUTOCAST, "torch_cpu": _CPU_NO_FLOAT16,
+        "torch_npu_1": _NPU_AUTOCAST,
+        "torch_npu_2": _NPU_AUTOCAST,
+        "torch_gpu": _GPU_AUTOCAST,
+        "torch_cpu": _CPU_NO_FLOAT16,
         "tf_npu": _TF_NPU_MIXED,
         "tf_gpu": _TF_GPU_MIXED,
-        "tf_cpu": _CPU_NO_FLOAT16},
+        "tf_cpu": _CPU_NO_FLOAT16,
+    },
     "allow_mix_precision_bf16": {
-        "torch_npu_1": _NPU_BF16, "torch_npu_2": _NPU_BF16,
-        "torch_gpu": _GPU_BF16, "torch_cpu": _CPU_BF16,
-        "tf_npu": _tf_npu(
-            _MIX_BF16, "mixed bfloat16", scalable=False, needs=("bfloat16",)),
+        "torch_npu_1": _NPU_BF16,
+        "torch_npu_2": _NPU_BF16,
+        "torch_gpu": _GPU_BF16,
+        "torch_cpu": _CPU_BF16,
+        "tf_npu": _tf_npu(_MIX_BF16, "mixed bfloat16", scalable=False, needs=("bfloat16",)),
         "tf_gpu": _TF_GPU_NO_BF16,
-        "tf_cpu": _TF_CPU_BF16},
+        "tf_cpu": _TF_CPU_BF16,
+    },
     "O1": {
-        "torch_npu_1": _apex("O1"), "torch_npu_2": _NPU_AUTOCAST,
-        "torch_gpu": _GPU_AUTOCAST, "torch_cpu": _CPU_NO_FLOAT16,
+        "torch_npu_1": _apex("O1"),
+        "torch_npu_2": _NPU_AUTOCAST,
+        "torch_gpu": _GPU_AUTOCAST,
+        "torch_cpu": _CPU_NO_FLOAT16,
         "tf_npu": _TF_NPU_MIXED,
         "tf_gpu": _TF_GPU_MIXED,
-        "tf_cpu": _CPU_NO_FLOAT16},
+        "tf_cpu": _CPU_NO_FLOAT16,
+    },
     "O2": {
-        "torch_npu_1": _apex("O2"), "torch_npu_2": _NPU_AUTOCAST,
-        "torch_gpu": _GPU_AUTOCAST, "torch_cpu": _CPU_NO_FLOAT16,
+        "torch_npu_1": _apex("O2"),
+        "torch_npu_2": _NPU_AUTOCAST,
+        "torch_gpu": _GPU_AUTOCAST,
+        "torch_cpu": _CPU_NO_FLOAT16,
         "tf_npu": _TF_NPU_MIXED,
         "tf_gpu": _TF_GPU_MIXED,
-        "tf_cpu": _CPU_NO_FLOAT16},
+        "tf_cpu": _CPU_NO_FLOAT16,
+    },
     "force_fp16": {
-        "torch_npu_1": _NPU_NO_FORCE_FP16, "torch_npu_2": _NPU_NO_FORCE_FP16,
-        "torch_gpu": Way("float16 weights", "float16 weights by model.half()", half_weights=True,
-                         policy="static", scale=STATIC_SCALE_OF_HALF_WEIGHTS, scaler="loss scale"),
+        "torch_npu_1": _NPU_NO_FORCE_FP16,
+        "torch_npu_2": _NPU_NO_FORCE_FP16,
+        "torch_gpu": Way(
+            "float16 weights",
+            "float16 weights by model.half()",
+            half_weights=True,
+            policy="static",
+            scale=STATIC_SCALE_OF_HALF_WEIGHTS,
+            scaler="loss scale",
+        ),
         "torch_cpu": _CPU_NO_FLOAT16,
         "tf_npu": _tf_npu("force_fp16", "float16", scaled=True),
         "tf_gpu": _TF_GPU_NO_HALF,
-        "tf_cpu": _CPU_NO_FLOAT16},
+        "tf_cpu": _CPU_NO_FLOAT16,
+    },
 }
 
 
@@ -332,21 +454,19 @@ class Precision:
         if self.loss_scale_policy == "none":
             return self.means
         if self.loss_scale_policy == "dynamic":
-            return "{} + dynamic {}".format(self.means, self.scaler)
+            return f"{self.means} + dynamic {self.scaler}"
         warning = "never checked" if self.apex_opt_level else "checked"
-        return "{} + static {} {:g}, overflow {}".format(
-            self.means, self.scaler, self.loss_scale or 0, warning)
+        return f"{self.means} + static {self.scaler} {self.loss_scale or 0:g}, overflow {warning}"
 
     def as_record(self) -> Dict[str, str]:
         """The `precision` part of a run's start event and record."""
         scale = self.loss_scale_policy
         if scale == "static":
-            scale = "static {:g}".format(self.loss_scale or 0)
+            scale = f"static {self.loss_scale or 0:g}"
         return {"mode": self.requested, "arithmetic": self.means, "loss_scale": scale}
 
 
-def resolve(mode: str, framework: str, device_kind: str,
-            capabilities: Capabilities) -> Precision:
+def resolve(mode: str, framework: str, device_kind: str, capabilities: Capabilities) -> Precision:
     """What `mode` is on this device, never something else.
 
     Args:
@@ -365,15 +485,18 @@ def resolve(mode: str, framework: str, device_kind: str,
         return _precision(mode, name, framework, device_kind, cell)
     nearest = _nearest(cell.nearest, framework, device_kind, capabilities)
     raise UsageError(
-        "--precision_mode {} is impossible on {}: {}; the nearest possible mode is {}".format(
-            mode, _device_text(device_kind, framework, capabilities), obstacle, nearest))
+        f"--precision_mode {mode} is impossible on "
+        f"{_device_text(device_kind, framework, capabilities)}: {obstacle}; the nearest "
+        f"possible mode is {nearest}"
+    )
 
 
 def canonical_name(mode: str) -> str:
     """The canonical name of a mode or alias; UsageError lists the names where it is neither."""
     if mode not in CANONICAL:
-        raise UsageError("--precision_mode {!r} is unknown; there are: {}".format(
-            mode, ", ".join(CANONICAL)))
+        raise UsageError(
+            "--precision_mode {!r} is unknown; there are: {}".format(mode, ", ".join(CANONICAL))
+        )
     return CANONICAL[mode]
 
 
@@ -391,10 +514,11 @@ def with_loss_scale(precision: Precision, text: str) -> Precision:
     if text == "none":
         return replace(precision, loss_scale_policy="none", loss_scale=None)
     if precision.scaler is None:
-        raise UsageError("--loss_scale {} would change nothing: --precision_mode {} on {} is {} "
-                         "and scales no loss; leave --loss_scale out".format(
-                             text, precision.requested, precision.device_kind,
-                             precision.arithmetic))
+        raise UsageError(
+            f"--loss_scale {text} would change nothing: --precision_mode "
+            f"{precision.requested} on {precision.device_kind} is {precision.arithmetic} "
+            "and scales no loss; leave --loss_scale out"
+        )
     if text == "dynamic":
         return replace(precision, loss_scale_policy="dynamic", loss_scale=INITIAL_DYNAMIC_SCALE)
     return replace(precision, loss_scale_policy="static", loss_scale=_scale_number(text))
@@ -406,19 +530,23 @@ def _scale_number(text: str) -> float:
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value >= SMALLEST_LOSS_SCALE):
-        raise UsageError("--loss_scale expects a number of at least 1, dynamic or none, "
-                         "not {!r}".format(text))
+        raise UsageError(
+            f"--loss_scale expects a number of at least 1, dynamic or none, not {text!r}"
+        )
     return value
 
 
 def _column_key(framework: str, device_kind: str, version: str) -> str:
     numbers = version_numbers(version)
     for key, column in COLUMNS.items():
-        if ((column.framework, column.device_kind) == (framework, device_kind)
-                and column.first <= numbers < column.before):
+        if (column.framework, column.device_kind) == (
+            framework,
+            device_kind,
+        ) and column.first <= numbers < column.before:
             return key
-    raise UsageError("no precision mode is known for {} {} on {}; see {}".format(
-        framework, version, device_kind, PAGE))
+    raise UsageError(
+        f"no precision mode is known for {framework} {version} on {device_kind}; see {PAGE}"
+    )
 
 
 def _obstacle(cell: Union[Way, Impossible], capabilities: Capabilities) -> Optional[str]:
@@ -428,8 +556,9 @@ def _obstacle(cell: Union[Way, Impossible], capabilities: Capabilities) -> Optio
     return REQUIREMENTS[missing[0]].obstacle if missing else None
 
 
-def _nearest(candidates: Sequence[str], framework: str, device_kind: str,
-             capabilities: Capabilities) -> str:
+def _nearest(
+    candidates: Sequence[str], framework: str, device_kind: str, capabilities: Capabilities
+) -> str:
     key = _column_key(framework, device_kind, capabilities.framework_version)
     for name in candidates:
         if _obstacle(TABLE[name][key], capabilities) is None:
@@ -437,20 +566,29 @@ def _nearest(candidates: Sequence[str], framework: str, device_kind: str,
     return _KEEP
 
 
-def _precision(requested: str, name: str, framework: str, device_kind: str,
-               way: Way) -> Precision:
+def _precision(requested: str, name: str, framework: str, device_kind: str, way: Way) -> Precision:
     return Precision(
-        requested=requested, name=name, framework=framework, device_kind=device_kind,
-        arithmetic=way.arithmetic, means=way.means, autocast_dtype=way.autocast_dtype,
-        half_weights=way.half_weights, loss_scale_policy=way.policy, loss_scale=way.scale,
-        scaler=way.scaler, npu_precision_mode=way.npu_precision_mode,
-        apex_opt_level=way.apex_opt_level, tf32=way.tf32)
+        requested=requested,
+        name=name,
+        framework=framework,
+        device_kind=device_kind,
+        arithmetic=way.arithmetic,
+        means=way.means,
+        autocast_dtype=way.autocast_dtype,
+        half_weights=way.half_weights,
+        loss_scale_policy=way.policy,
+        loss_scale=way.scale,
+        scaler=way.scaler,
+        npu_precision_mode=way.npu_precision_mode,
+        apex_opt_level=way.apex_opt_level,
+        tf32=way.tf32,
+    )
 
 
 def _device_text(device_kind: str, framework: str, capabilities: Capabilities) -> str:
     parts = [device_kind]
     if capabilities.device_name:
-        parts.append("({})".format(capabilities.device_name))
+        parts.append(f"({capabilities.device_name})")
     return "{} with {} {}".format(" ".join(parts), framework, capabilities.framework_version)
 
 
@@ -506,15 +644,27 @@ scales nothing by default, and does with `--loss_scale`.
 
 def page() -> str:
     """docs/precision.md, from the tables above."""
-    return "\n".join([_INTRODUCTION, "## Names", "", *_names_table(), "",
-                      "## What each is", "", *_ways_table(), "", _NOTES])
+    return "\n".join(
+        [
+            _INTRODUCTION,
+            "## Names",
+            "",
+            *_names_table(),
+            "",
+            "## What each is",
+            "",
+            *_ways_table(),
+            "",
+            _NOTES,
+        ]
+    )
 
 
 def _names_table() -> List[str]:
     rows = ["| mode | also | asks for |", "|---|---|---|"]
     for mode in MODES:
-        aliases = ", ".join("`{}`".format(alias) for alias in mode.aliases) or "–"
-        rows.append("| `{}` | {} | {} |".format(mode.name, aliases, mode.meaning))
+        aliases = ", ".join(f"`{alias}`" for alias in mode.aliases) or "–"
+        rows.append(f"| `{mode.name}` | {aliases} | {mode.meaning} |")
     return rows
 
 
@@ -529,13 +679,13 @@ def _ways_table() -> List[str]:
 
 def _cell_text(name: str, key: str) -> str:
     cell = TABLE[name][key]
-    nearest = " or ".join("`{}`".format(other) for other in cell.nearest)
+    nearest = " or ".join(f"`{other}`" for other in cell.nearest)
     if isinstance(cell, Impossible):
-        return "impossible: {}; nearest {}".format(cell.reason, nearest)
+        return f"impossible: {cell.reason}; nearest {nearest}"
     column = COLUMNS[key]
     text = _precision(name, name, column.framework, column.device_kind, cell).implementation
     needs = " and ".join(REQUIREMENTS[need].where for need in cell.needs)
-    return text if not needs else "{} (with {}; else nearest {})".format(text, needs, nearest)
+    return text if not needs else f"{text} (with {needs}; else nearest {nearest})"
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -555,8 +705,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         write_atomically(path, page())
         return 0
     if not path.is_file() or path.read_text(encoding="utf-8") != page():
-        raise ZooError("{} differs from common/precision.py; run python -m common.precision "
-                       "--write".format(PAGE))
+        raise ZooError(
+            f"{PAGE} differs from common/precision.py; run python -m common.precision --write"
+        )
     return 0
 
 

@@ -24,8 +24,9 @@ def code_state(folder: Path = CHECKOUT) -> Dict[str, Any]:
 
 
 def _git(folder: Path, *words: str) -> str:
-    output = subprocess.check_output(("git", "-C", str(folder)) + words, timeout=20,
-                                     stderr=subprocess.DEVNULL)
+    output = subprocess.check_output(
+        ("git", "-C", str(folder)) + words, timeout=20, stderr=subprocess.DEVNULL
+    )
     return output.decode("utf-8", "replace").strip()
 
 

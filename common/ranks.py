@@ -44,17 +44,17 @@ def find_place(environment: Mapping[str, str], device_id: int, device_num: int) 
     """
     if "RANK" not in environment or "WORLD_SIZE" not in environment:
         if device_id >= device_num > 1:
-            raise UsageError("--device_id {} is not below --device_num {}".format(
-                device_id, device_num))
+            raise UsageError(f"--device_id {device_id} is not below --device_num {device_num}")
         return Place(device_id if device_num > 1 else 0, device_num, device_id)
     size = _number(environment, "WORLD_SIZE")
     if device_num not in (1, size):
-        raise UsageError("--device_num is {}, but WORLD_SIZE is {}".format(device_num, size))
+        raise UsageError(f"--device_num is {device_num}, but WORLD_SIZE is {size}")
     return _place(environment, "RANK", "WORLD_SIZE", "LOCAL_RANK", device_id)
 
 
-def find_tensorflow_place(environment: Mapping[str, str], device_kind: str,
-                          device_id: Optional[int] = None) -> Place:
+def find_tensorflow_place(
+    environment: Mapping[str, str], device_kind: str, device_id: Optional[int] = None
+) -> Place:
     """Reads who this process is among TensorFlow's ranks.
 
     On GPU and CPU: horovodrun's or mpirun's variables, else RANK, WORLD_SIZE, LOCAL_RANK. On an
@@ -88,45 +88,56 @@ def _hccl_place(environment: Mapping[str, str], device_id: Optional[int]) -> Pla
     place = _checked(Place(rank, size, device_id), "RANK_ID", "RANK_SIZE")
     table = environment.get("RANK_TABLE_FILE")
     if size == 1 and table:
-        raise UsageError("RANK_TABLE_FILE is set for a process that is alone, which npu_bridge "
-                         "would make wait for the table's ranks; unset it, or start with zoo "
-                         "launch")
+        raise UsageError(
+            "RANK_TABLE_FILE is set for a process that is alone, which npu_bridge "
+            "would make wait for the table's ranks; unset it, or start with zoo "
+            "launch"
+        )
     if size > 1 and not (table and environment.get("RANK_ID")):
-        raise UsageError("RANK_SIZE is {} and {} is not set, by which HCCL finds its ranks; start "
-                         "with zoo launch".format(size, "RANK_ID" if table else "RANK_TABLE_FILE"))
+        raise UsageError(
+            "RANK_SIZE is {} and {} is not set, by which HCCL finds its ranks; start "
+            "with zoo launch".format(size, "RANK_ID" if table else "RANK_TABLE_FILE")
+        )
     return place
 
 
 def _chiefs_place(environment: Mapping[str, str], device_id: int) -> Place:
     """The place of a rank that HCCL is going to number."""
     if "RANK_SIZE" in environment:
-        raise UsageError("RANK_SIZE and CM_WORKER_SIZE are both set and HCCL takes only one of "
-                         "them; unset one")
+        raise UsageError(
+            "RANK_SIZE and CM_WORKER_SIZE are both set and HCCL takes only one of them; unset one"
+        )
     if environment.get("RANK_TABLE_FILE"):
-        raise UsageError("RANK_TABLE_FILE and CM_CHIEF_IP are both set and HCCL then takes "
-                         "neither; unset one")
+        raise UsageError(
+            "RANK_TABLE_FILE and CM_CHIEF_IP are both set and HCCL then takes neither; unset one"
+        )
     missing = [name for name in CHIEF_NAMES if not environment.get(name)]
     if missing:
-        raise UsageError("{} is set and {} is not, and HCCL needs both; unset it, or start with "
-                         "zoo launch".format(next(name for name in CHIEF_NAMES
-                                                  if environment.get(name)), missing[0]))
+        given = next(name for name in CHIEF_NAMES if environment.get(name))
+        raise UsageError(
+            f"{given} is set and {missing[0]} is not, and HCCL needs both; "
+            "unset it, or start with zoo launch"
+        )
     size = _number(environment, "CM_WORKER_SIZE")
     if size < 1:
-        raise UsageError("CM_WORKER_SIZE is {}, not a number of ranks".format(size))
+        raise UsageError(f"CM_WORKER_SIZE is {size}, not a number of ranks")
     return Place(0, size, device_id, numbered_by_hccl=size > 1)
 
 
-def _place(environment: Mapping[str, str], rank_name: str, size_name: str, local_name: str,
-           device_id: int) -> Place:
+def _place(
+    environment: Mapping[str, str], rank_name: str, size_name: str, local_name: str, device_id: int
+) -> Place:
     local = _number(environment, local_name) if local_name in environment else device_id
-    return _checked(Place(_number(environment, rank_name), _number(environment, size_name), local),
-                    rank_name, size_name)
+    return _checked(
+        Place(_number(environment, rank_name), _number(environment, size_name), local),
+        rank_name,
+        size_name,
+    )
 
 
 def _checked(place: Place, rank_name: str, size_name: str) -> Place:
     if not 0 <= place.rank < place.world_size:
-        raise UsageError("{} is {}, not below {} {}".format(
-            rank_name, place.rank, size_name, place.world_size))
+        raise UsageError(f"{rank_name} is {place.rank}, not below {size_name} {place.world_size}")
     return place
 
 
@@ -134,5 +145,4 @@ def _number(environment: Mapping[str, str], name: str) -> int:
     try:
         return int(environment[name])
     except ValueError:
-        raise UsageError("{} is {!r}, not a whole number".format(
-            name, environment[name])) from None
+        raise UsageError(f"{name} is {environment[name]!r}, not a whole number") from None

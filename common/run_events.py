@@ -18,11 +18,14 @@ def telling_the_end(log: RunLog, stop: StopSignal) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        log.event("end", status="failed", reason=" ".join(str(error).split())[:500]
-                  or type(error).__name__)
+        log.event(
+            "end",
+            status="failed",
+            reason=" ".join(str(error).split())[:500] or type(error).__name__,
+        )
         raise
     if stop.asked:
-        log.event("end", status="interrupted", reason="signal {}".format(stop.number))
+        log.event("end", status="interrupted", reason=f"signal {stop.number}")
     else:
         log.event("end", status="complete", reason="")
 
@@ -34,6 +37,6 @@ def shown_command(argv: Sequence[str], package: str) -> str:
         argv: as sys.argv.
         package: the package of the entry point, such as "slot_attention.object_discovery".
     """
-    words = ["python", "-m", "{}.{}".format(package, Path(argv[0]).stem)]
+    words = ["python", "-m", f"{package}.{Path(argv[0]).stem}"]
     words += without_folders(argv[1:])
     return " ".join(shlex.quote(word) for word in words)

@@ -28,7 +28,8 @@ class RunLog:
         self.path = folder / FILE_NAME
         _end_torn_line(self.path)
         self._stream: IO[bytes] = open(  # noqa: SIM115 (held until close)
-            str(self.path), "ab", buffering=0)
+            str(self.path), "ab", buffering=0
+        )
         self._tensorboard = tensorboard
 
     def event(self, kind: str, **fields: Any) -> None:
@@ -53,8 +54,12 @@ class RunLog:
     def __enter__(self) -> RunLog:
         return self
 
-    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
-                 trace: Optional[TracebackType]) -> None:
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
         self.close()
 
 
@@ -147,5 +152,6 @@ def effective_events(path: Path) -> List[Event]:
 
 
 def _undone(event: Event, resumed_step: int) -> bool:
-    return event["event"] in ("step", "epoch", "evaluation", "checkpoint", "end") \
-        and (event.get("step", 0) > resumed_step or event["event"] == "end")
+    return event["event"] in ("step", "epoch", "evaluation", "checkpoint", "end") and (
+        event.get("step", 0) > resumed_step or event["event"] == "end"
+    )

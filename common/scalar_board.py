@@ -22,6 +22,7 @@ class ScalarWriter:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
         self._event: Any = Event
         self._summary: Any = Summary
         self._writer: Any = EventFileWriter(str(folder))
@@ -34,8 +35,9 @@ class ScalarWriter:
     def add_picture(self, tag: str, png: bytes, step: int) -> None:
         """Adds one PNG file's content."""
         width, height = png_size(png)
-        image = self._summary.Image(width=width, height=height, colorspace=RGB,
-                                    encoded_image_string=png)
+        image = self._summary.Image(
+            width=width, height=height, colorspace=RGB, encoded_image_string=png
+        )
         summary = self._summary(value=[self._summary.Value(tag=tag, image=image)])
         self._writer.add_event(self._event(wall_time=time.time(), step=step, summary=summary))
 

@@ -39,4 +39,3 @@ class StopSignal:
     def exit_code(self) -> int:
         """128 + the signal's number, as shells report it."""
         return 128 + int(self.number or signal.SIGTERM)
-

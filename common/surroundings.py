@@ -21,8 +21,9 @@ from common.launch.ports import is_free
 HCCL_PORTS = 16
 HCCL_FIRST_PORT = 60000
 COMPILERS = ("cc", "gcc", "clang")
-_METADATA = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)(?:-py[\d.]+)?\.(?:dist|egg)-info",
-                       re.IGNORECASE)
+_METADATA = re.compile(
+    r"(?P<name>[^-]+)-(?P<version>[^-]+)(?:-py[\d.]+)?\.(?:dist|egg)-info", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,12 @@ class Surroundings:
     busy_hccl_ports: Tuple[int, ...] = ()
 
 
-def look(data_folder: Path, disk_folder: Path, root: Path = Path("/"),
-         environment: Optional[Mapping[str, str]] = None) -> Surroundings:
+def look(
+    data_folder: Path,
+    disk_folder: Path,
+    root: Path = Path("/"),
+    environment: Optional[Mapping[str, str]] = None,
+) -> Surroundings:
     """Gathers the facts; imports no framework.
 
     Args:
@@ -81,40 +86,51 @@ def look(data_folder: Path, disk_folder: Path, root: Path = Path("/"),
     environment = dict(os.environ if environment is None else environment)
     machine = detect(root, environment)
     return Surroundings(
-        python=tuple(sys.version_info[:3]), packages=installed_packages(sys.path),
-        machine=machine, environment=environment,
+        python=tuple(sys.version_info[:3]),
+        packages=installed_packages(sys.path),
+        machine=machine,
+        environment=environment,
         cann_scripts=tuple(str(path) for path in find_scripts(environment, "pytorch", root)),
-        cann=cann_version(root, environment), rank_table=_rank_table(environment),
+        cann=cann_version(root, environment),
+        rank_table=_rank_table(environment),
         open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
-        shared_memory=_shared_memory(root), data_folder=str(data_folder),
-        datasets=tuple(dataset.title for dataset in read_catalogue(checkout_root())
-                       if presence(dataset, data_folder) != ABSENT),
-        disk_folder=str(disk_folder), disk_free=shutil.disk_usage(str(disk_folder)).free,
+        shared_memory=_shared_memory(root),
+        data_folder=str(data_folder),
+        datasets=tuple(
+            dataset.title
+            for dataset in read_catalogue(checkout_root())
+            if presence(dataset, data_folder) != ABSENT
+        ),
+        disk_folder=str(disk_folder),
+        disk_free=shutil.disk_usage(str(disk_folder)).free,
         compiler=next(filter(None, map(shutil.which, COMPILERS)), None),
-        **(_of_ascend(root, environment) if machine.npu_count else {}))
+        **(_of_ascend(root, environment) if machine.npu_count else {}),
+    )
 
 
 def _of_ascend(root: Path, environment: Mapping[str, str]) -> Dict[str, Any]:
     """What only a machine with NPUs is asked."""
-    return {"npu_smi": run_command(["npu-smi", "info"]) or "",
-            "tf_plugin": _plugin_folder(root, environment),
-            "hccn": read_text(root / "etc/hccn.conf") or None,
-            "busy_hccl_ports": _busy_ports(environment)}
+    return {
+        "npu_smi": run_command(["npu-smi", "info"]) or "",
+        "tf_plugin": _plugin_folder(root, environment),
+        "hccn": read_text(root / "etc/hccn.conf") or None,
+        "busy_hccl_ports": _busy_ports(environment),
+    }
 
 
 def _plugin_folder(root: Path, environment: Mapping[str, str]) -> str:
     """Where npu_bridge would be imported from, by this process or by a launcher's rank."""
     installs = [script.parent.parent for script in find_scripts(environment, "tensorflow", root)]
     folders = [install / PLUGIN_PACKAGES for install in installs] + [Path(p) for p in sys.path]
-    return next((str(folder / "npu_bridge") for folder in folders
-                 if (folder / "npu_bridge").is_dir()), "")
+    return next(
+        (str(folder / "npu_bridge") for folder in folders if (folder / "npu_bridge").is_dir()), ""
+    )
 
 
 def _busy_ports(environment: Mapping[str, str]) -> Tuple[int, ...]:
     text = environment.get("HCCL_IF_BASE_PORT", "")
     first = int(text) if text.isdigit() else HCCL_FIRST_PORT
-    return tuple(port for port in range(first, min(first + HCCL_PORTS, 65536))
-                 if not is_free(port))
+    return tuple(port for port in range(first, min(first + HCCL_PORTS, 65536)) if not is_free(port))
 
 
 def installed_packages(folders: Iterable[str]) -> Dict[str, str]:

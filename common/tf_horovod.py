@@ -20,17 +20,19 @@ def horovod_module() -> Any:
     try:
         import horovod.tensorflow as horovod
     except ImportError as error:
-        raise ZooError("several ranks of TensorFlow on GPU or CPU need Horovod, which {}; install "
-                       "the extra \"horovod\" of this checkout (docs/dependencies.md), or give "
-                       "--ranks 1".format(_why_no_horovod(error))) from error
+        raise ZooError(
+            "several ranks of TensorFlow on GPU or CPU need Horovod, which "
+            f"{_why_no_horovod(error)}; install "
+            'the extra "horovod" of this checkout (docs/dependencies.md), or give '
+            "--ranks 1"
+        ) from error
     return horovod
 
 
 def _why_no_horovod(error: ImportError) -> str:
     if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("horovod"):
-        return "is not installed for TensorFlow {}".format(_tensorflow_version())
-    return "does not load with TensorFlow {} ({})".format(
-        _tensorflow_version(), str(error).splitlines()[0])
+        return f"is not installed for TensorFlow {_tensorflow_version()}"
+    return f"does not load with TensorFlow {_tensorflow_version()} ({str(error).splitlines()[0]})"
 
 
 def join(place: Place, timeout_seconds: float) -> Tuple[Any, ...]:
@@ -48,8 +50,11 @@ def join(place: Place, timeout_seconds: float) -> Tuple[Any, ...]:
     except (RuntimeError, ValueError, ImportError) as error:
         raise _rendezvous_error(place, " ".join(str(error).split())) from error
     if horovod.size() != place.world_size:
-        raise InfrastructureError("Horovod sees {} ranks, the launcher {}; start all of them with "
-                                  "one launcher".format(horovod.size(), place.world_size))
+        raise InfrastructureError(
+            f"Horovod sees {horovod.size()} ranks, the launcher {place.world_size}; "
+            "start all of them with "
+            "one launcher"
+        )
     return ("horovod", server)
 
 
@@ -68,23 +73,32 @@ def _rendezvous(place: Place, timeout_seconds: float) -> Any:
 def _master_port() -> int:
     text = os.environ.get("MASTER_PORT", "")
     if not text.isdigit():
-        raise UsageError("several ranks need MASTER_PORT, the port of rank 0 at MASTER_ADDR, and "
-                         "it is {!r}; zoo launch sets both".format(text))
+        raise UsageError(
+            "several ranks need MASTER_PORT, the port of rank 0 at MASTER_ADDR, and "
+            f"it is {text!r}; zoo launch sets both"
+        )
     return int(text)
 
 
-def horovod_variables(place: Place, address: str, port: int,
-                      environment: Mapping[str, str]) -> Dict[str, str]:
+def horovod_variables(
+    place: Place, address: str, port: int, environment: Mapping[str, str]
+) -> Dict[str, str]:
     """What Horovod's Gloo controller reads, from the identity every launcher gives."""
     local_size = int(environment.get("LOCAL_WORLD_SIZE") or place.world_size)
     machine, local_rank = divmod(place.rank, local_size)
-    values = {"HOROVOD_RANK": place.rank, "HOROVOD_SIZE": place.world_size,
-              "HOROVOD_LOCAL_RANK": local_rank, "HOROVOD_LOCAL_SIZE": local_size,
-              "HOROVOD_CROSS_RANK": machine,
-              "HOROVOD_CROSS_SIZE": place.world_size // local_size,
-              "HOROVOD_HOSTNAME": "machine_{}".format(machine), "HOROVOD_CONTROLLER": "gloo",
-              "HOROVOD_CPU_OPERATIONS": "gloo", "HOROVOD_GLOO_RENDEZVOUS_ADDR": address,
-              "HOROVOD_GLOO_RENDEZVOUS_PORT": port}
+    values = {
+        "HOROVOD_RANK": place.rank,
+        "HOROVOD_SIZE": place.world_size,
+        "HOROVOD_LOCAL_RANK": local_rank,
+        "HOROVOD_LOCAL_SIZE": local_size,
+        "HOROVOD_CROSS_RANK": machine,
+        "HOROVOD_CROSS_SIZE": place.world_size // local_size,
+        "HOROVOD_HOSTNAME": f"machine_{machine}",
+        "HOROVOD_CONTROLLER": "gloo",
+        "HOROVOD_CPU_OPERATIONS": "gloo",
+        "HOROVOD_GLOO_RENDEZVOUS_ADDR": address,
+        "HOROVOD_GLOO_RENDEZVOUS_PORT": port,
+    }
     if address in _LOOPBACK and "HOROVOD_GLOO_IFACE" not in environment:
         values["HOROVOD_GLOO_IFACE"] = "lo"
     return {name: str(value) for name, value in values.items()}
@@ -97,8 +111,9 @@ def _serve(address: str, port: int) -> Any:
     try:
         server = RendezvousHTTPServer((listen, port), RendezvousHandler, False)
     except OSError as error:
-        raise InfrastructureError("port {} of {} can't be had ({}); give another --master_port"
-                                  .format(port, address, error.strerror)) from error
+        raise InfrastructureError(
+            f"port {port} of {address} can't be had ({error.strerror}); give another --master_port"
+        ) from error
     server.init([])
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
@@ -110,14 +125,20 @@ def _wait_for(address: str, port: int, place: Place, timeout_seconds: float) -> 
         with contextlib.suppress(OSError), socket.create_connection((address, port), 5.0):
             return
         time.sleep(0.05)
-    raise _rendezvous_error(place, "rank 0 did not answer within {:g} s".format(timeout_seconds))
+    raise _rendezvous_error(place, f"rank 0 did not answer within {timeout_seconds:g} s")
 
 
 def _rendezvous_error(place: Place, why: str) -> InfrastructureError:
     return InfrastructureError(
         "rank {} of {} could not join at {} port {}: {}; see the other ranks' logs, --master_addr "
-        "and --master_port".format(place.rank, place.world_size, os.environ.get("MASTER_ADDR"),
-                                   os.environ.get("MASTER_PORT"), why))
+        "and --master_port".format(
+            place.rank,
+            place.world_size,
+            os.environ.get("MASTER_ADDR"),
+            os.environ.get("MASTER_PORT"),
+            why,
+        )
+    )
 
 
 def _tensorflow_version() -> str:

@@ -53,8 +53,10 @@ _SHARE = 1 << 20  # halves of a step number that float32 holds exactly
 # The types that the graph rewrite goes by, under their names before and since TensorFlow 2.4:
 # always narrow, narrow after a narrow one, narrow between narrow ones; and never narrow.
 SUMMED_IN_BFLOAT16 = ("BiasAddGrad",)  # on processors, where 1,024 ones then make 256
-_NARROW_LISTS = {False: ("WHITELIST", "GRAYLIST", "CLEARLIST"),
-                 True: ("ALLOWLIST", "INFERLIST", "CLEARLIST")}
+_NARROW_LISTS = {
+    False: ("WHITELIST", "GRAYLIST", "CLEARLIST"),
+    True: ("ALLOWLIST", "INFERLIST", "CLEARLIST"),
+}
 _FLOAT32_LIST = {False: "BLACKLIST", True: "DENYLIST"}
 _REWRITE = "TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_{}_{}"
 
@@ -99,9 +101,13 @@ def capabilities(kind: str, index: int = 0) -> Capabilities:
     return Capabilities(version, cpu_name(), bfloat16=_cpu_computes_bfloat16())
 
 
-def open_device(kind: str, place: Place, precision: Precision,
-                npu_options: NpuOptions = PLAIN,
-                timeout_seconds: float = RENDEZVOUS_SECONDS) -> TensorFlowDevice:
+def open_device(
+    kind: str,
+    place: Place,
+    precision: Precision,
+    npu_options: NpuOptions = PLAIN,
+    timeout_seconds: float = RENDEZVOUS_SECONDS,
+) -> TensorFlowDevice:
     """Makes the device this process's own and joins the job's ranks; call before any session.
 
     Args:
@@ -116,7 +122,7 @@ def open_device(kind: str, place: Place, precision: Precision,
         InfrastructureError: the port is in use, or the other ranks did not come.
     """
     if precision.device_kind != kind:
-        raise ValueError("a precision for {} on {}".format(precision.device_kind, kind))
+        raise ValueError(f"a precision for {precision.device_kind} on {kind}")
     if kind == "npu":
         return _open_npu(place, precision, npu_options)
     open_one = {"gpu": _open_gpu, "cpu": _open_cpu}[kind]
@@ -129,15 +135,24 @@ def open_device(kind: str, place: Place, precision: Precision,
 def _open_cpu(place: Place, precision: Precision) -> TensorFlowDevice:
     if precision.autocast_dtype == "bfloat16":
         keep_in_float32(SUMMED_IN_BFLOAT16)
-    return TensorFlowDevice("cpu", 0, place, cpu_name(), 1, "",
-                            "{} threads".format(cpu_threads()), _framework())
+    return TensorFlowDevice(
+        "cpu", 0, place, cpu_name(), 1, "", f"{cpu_threads()} threads", _framework()
+    )
 
 
 def _open_gpu(place: Place, precision: Precision) -> TensorFlowDevice:
     count = _check_gpu(place.local_rank)
     _allow_tf32(precision.tf32)
-    return TensorFlowDevice("gpu", place.local_rank, place, _gpu_name(place.local_rank), count,
-                            gpu_driver(), _cuda_version(), _framework())
+    return TensorFlowDevice(
+        "gpu",
+        place.local_rank,
+        place,
+        _gpu_name(place.local_rank),
+        count,
+        gpu_driver(),
+        _cuda_version(),
+        _framework(),
+    )
 
 
 def cpu_threads(environment: Mapping[str, str] = os.environ) -> int:
@@ -147,13 +162,16 @@ def cpu_threads(environment: Mapping[str, str] = os.environ) -> int:
 
 
 def _framework() -> str:
-    return "TensorFlow {}".format(tf.__version__)
+    return f"TensorFlow {tf.__version__}"
 
 
 def _cpu_computes_bfloat16() -> bool:
     rewriter = tf.ConfigProto().graph_options.rewrite_options
-    return (hasattr(rewriter, "auto_mixed_precision_onednn_bfloat16") and cpu_has_bfloat16()
-            and os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0")
+    return (
+        hasattr(rewriter, "auto_mixed_precision_onednn_bfloat16")
+        and cpu_has_bfloat16()
+        and os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0"
+    )
 
 
 # --- GPU -------------------------------------------------------------------------------------
@@ -166,16 +184,24 @@ def _gpus() -> List[Any]:
 def _check_gpu(index: int) -> int:
     """The number of GPUs that TensorFlow sees; ZooError where number `index` is not among them."""
     if not tf.test.is_built_with_cuda():
-        raise ZooError("--device gpu: TensorFlow {} is built without CUDA; install a CUDA build "
-                       "of it, or give --device cpu".format(tf.__version__))
+        raise ZooError(
+            f"--device gpu: TensorFlow {tf.__version__} is built without CUDA; install a "
+            "CUDA build "
+            "of it, or give --device cpu"
+        )
     count = len(_gpus())
     if count == 0:
-        raise ZooError("--device gpu: TensorFlow {} finds no GPU it can use; see nvidia-smi, "
-                       "CUDA_VISIBLE_DEVICES and the CUDA libraries it names in its log, or give "
-                       "--device cpu".format(tf.__version__))
+        raise ZooError(
+            f"--device gpu: TensorFlow {tf.__version__} finds no GPU it can use; see nvidia-smi, "
+            "CUDA_VISIBLE_DEVICES and the CUDA libraries it names in its log, or give "
+            "--device cpu"
+        )
     if not 0 <= index < count:
-        raise UsageError("--device_id {}: TensorFlow sees {} GPU{} here; give one from 0 to {}"
-                         .format(index, count, "s" * (count != 1), count - 1))
+        raise UsageError(
+            "--device_id {}: TensorFlow sees {} GPU{} here; give one from 0 to {}".format(
+                index, count, "s" * (count != 1), count - 1
+            )
+        )
     return count
 
 
@@ -209,8 +235,9 @@ def _cuda_version() -> str:
     versions = dict(ask()) if ask is not None else {}
     if "cuda_version" not in versions:
         return "CUDA of unknown version"
-    return "CUDA {} cuDNN {}".format(versions["cuda_version"],
-                                     versions.get("cudnn_version", "of unknown version"))
+    return "CUDA {} cuDNN {}".format(
+        versions["cuda_version"], versions.get("cudnn_version", "of unknown version")
+    )
 
 
 # --- NPU -------------------------------------------------------------------------------------
@@ -221,20 +248,31 @@ def import_npu_bridge() -> Any:
     try:
         import npu_bridge.npu_init as npu_init
     except ModuleNotFoundError:
-        raise ZooError("--device npu needs npu_bridge, which is not installed: install CANN with "
-                       "its TensorFlow plugin, source its set_env.sh, and use TensorFlow 1.15"
-                       ) from None
+        raise ZooError(
+            "--device npu needs npu_bridge, which is not installed: install CANN with "
+            "its TensorFlow plugin, source its set_env.sh, and use TensorFlow 1.15"
+        ) from None
     except (ImportError, OSError) as error:
-        raise ZooError("--device npu: npu_bridge does not load ({}); source CANN's and the "
-                       "TensorFlow plugin's set_env.sh".format(error)) from error
+        raise ZooError(
+            f"--device npu: npu_bridge does not load ({error}); source CANN's and the "
+            "TensorFlow plugin's set_env.sh"
+        ) from error
     return npu_init
 
 
 def _open_npu(place: Place, precision: Precision, options: NpuOptions) -> TensorFlowDevice:
     npu_init = import_npu_bridge()
-    shape = TensorFlowDevice("npu", place.local_rank, place, npu_name(), 1, npu_driver(),
-                             "CANN {}".format(cann_version() or "of unknown version"),
-                             "{} npu_bridge".format(_framework()), options)
+    shape = TensorFlowDevice(
+        "npu",
+        place.local_rank,
+        place,
+        npu_name(),
+        1,
+        npu_driver(),
+        "CANN {}".format(cann_version() or "of unknown version"),
+        f"{_framework()} npu_bridge",
+        options,
+    )
     if place.world_size == 1:
         return shape
     require_known_identity(npu_init)
@@ -253,8 +291,9 @@ def _telling_hccl_errors() -> Iterator[None]:
         yield
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
         raise InfrastructureError(
-            "HCCL does not start: {}; see the other ranks' logs and each rank's ascend_log".format(
-                first_line(error))) from error
+            f"HCCL does not start: {first_line(error)}; see the other ranks' logs and "
+            "each rank's ascend_log"
+        ) from error
 
 
 def _as_hccl_numbers(place: Place, npu_init: Any) -> Place:
@@ -262,13 +301,17 @@ def _as_hccl_numbers(place: Place, npu_init: Any) -> Place:
     rank, size = int(npu_init.get_npu_rank_id()), int(npu_init.get_npu_rank_size())
     if size != place.world_size:
         raise InfrastructureError(
-            "HCCL has {} rank(s) and CM_WORKER_SIZE says {}, so separate networks would be "
-            "trained; start with zoo launch".format(size, place.world_size))
+            f"HCCL has {size} rank(s) and CM_WORKER_SIZE says {place.world_size}, so "
+            "separate networks would be "
+            "trained; start with zoo launch"
+        )
     told = os.environ.get(LAUNCHED_RANK)
     if told is not None and told != str(rank):
         raise InfrastructureError(
-            "HCCL numbers this process {} and --node_rank makes it {}; number the machines as "
-            "HCCL does, or give --rank_table".format(rank, told))
+            f"HCCL numbers this process {rank} and --node_rank makes it {told}; number "
+            "the machines as "
+            "HCCL does, or give --rank_table"
+        )
     return dataclasses.replace(place, rank=rank)
 
 
@@ -277,11 +320,15 @@ def require_known_identity(npu_init: Any) -> None:
     if os.environ.get("RANK_SIZE"):
         return
     if not os.environ.get("CM_WORKER_SIZE"):
-        raise ZooError("neither RANK_SIZE nor CM_WORKER_SIZE is set, so npu_bridge would train "
-                       "separate networks; start with zoo launch")
+        raise ZooError(
+            "neither RANK_SIZE nor CM_WORKER_SIZE is set, so npu_bridge would train "
+            "separate networks; start with zoo launch"
+        )
     if not hasattr(npu_init.util, "get_ranksize"):
-        raise ZooError("this npu_bridge is older than 1.11 and can't start without a rank table; "
-                       "give --rank_table (zoo ranktable make writes one)")
+        raise ZooError(
+            "this npu_bridge is older than 1.11 and can't start without a rank table; "
+            "give --rank_table (zoo ranktable make writes one)"
+        )
 
 
 def _add_npu_optimizer(config: Any, parameters: Mapping[str, Any]) -> None:
@@ -311,9 +358,18 @@ def session_config(device: TensorFlowDevice, precision: Precision, on_host: bool
     """
     config = tf.ConfigProto(allow_soft_placement=True)
     if device.kind == "npu":
-        _add_npu_optimizer(config, {"use_off_line": False} if on_host else session_parameters(
-            device.npu_options, str(precision.npu_precision_mode), device.index,
-            device.place.world_size, os.environ))
+        _add_npu_optimizer(
+            config,
+            {"use_off_line": False}
+            if on_host
+            else session_parameters(
+                device.npu_options,
+                str(precision.npu_precision_mode),
+                device.index,
+                device.place.world_size,
+                os.environ,
+            ),
+        )
         return config
     config.intra_op_parallelism_threads = cpu_threads() if device.kind == "cpu" else 0
     if device.kind == "cpu":
@@ -330,11 +386,13 @@ def session_config(device: TensorFlowDevice, precision: Precision, on_host: bool
 def _set_rewrite(config: Any, kind: str, dtype: Optional[str]) -> None:
     """Turns the graph rewrite on that a mode stands for, and says "off" to the others."""
     rewriter = config.graph_options.rewrite_options
-    rewriter.auto_mixed_precision = \
+    rewriter.auto_mixed_precision = (
         rewriter.ON if (kind, dtype) == ("gpu", "float16") else rewriter.OFF
+    )
     if hasattr(rewriter, "auto_mixed_precision_onednn_bfloat16"):
-        rewriter.auto_mixed_precision_onednn_bfloat16 = \
+        rewriter.auto_mixed_precision_onednn_bfloat16 = (
             rewriter.ON if (kind, dtype) == ("cpu", "bfloat16") else rewriter.OFF
+        )
 
 
 def keep_in_float32(operations: Sequence[str]) -> None:
@@ -355,8 +413,9 @@ def _rewrite_lists() -> List[str]:
     In two lists at once it would stop the whole rewrite, and nobody would be told.
     """
     renamed = version_numbers(str(tf.__version__)) >= (2, 4)
-    return [_REWRITE.format(name, "REMOVE") for name in _NARROW_LISTS[renamed]] \
-        + [_REWRITE.format(_FLOAT32_LIST[renamed], "ADD")]
+    return [_REWRITE.format(name, "REMOVE") for name in _NARROW_LISTS[renamed]] + [
+        _REWRITE.format(_FLOAT32_LIST[renamed], "ADD")
+    ]
 
 
 def open_session(device: TensorFlowDevice, precision: Precision, on_host: bool = False) -> Any:
@@ -422,8 +481,9 @@ def memory_peak(device: TensorFlowDevice) -> int:
     """The most memory used so far, in bytes: the accelerator's where it tells, else the host's."""
     if device.kind == "gpu" and hasattr(tf.config.experimental, "get_memory_info"):
         with contextlib.suppress(ValueError, RuntimeError):
-            return int(tf.config.experimental.get_memory_info(
-                "GPU:0")["peak"])  # the only one this process's sessions see
+            return int(
+                tf.config.experimental.get_memory_info("GPU:0")["peak"]
+            )  # the only one this process's sessions see
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -436,15 +496,16 @@ def proof(device: TensorFlowDevice, session: Any, fetches: Any) -> str:
         ZooError: nothing of it ran on the asked-for device.
     """
     if device.kind == "npu":
-        return "NpuOptimizer with use_off_line in the session ({})".format(device.name)
+        return f"NpuOptimizer with use_off_line in the session ({device.name})"
     counts = _operations_by_device(session, fetches)
     mine = sum(count for name, count in counts.items() if device.kind in name.lower())
     total = sum(counts.values())
     if mine == 0:
-        raise ZooError("none of {} traced operations ran on the asked-for {}, but on {}; see "
-                       "TensorFlow's log for why".format(total, device.kind, ", ".join(counts)))
-    return "{} of {} traced operations of a forward pass on {} ({})".format(
-        mine, total, device.kind, device.name)
+        raise ZooError(
+            "none of {} traced operations ran on the asked-for {}, but on {}; see "
+            "TensorFlow's log for why".format(total, device.kind, ", ".join(counts))
+        )
+    return f"{mine} of {total} traced operations of a forward pass on {device.kind} ({device.name})"
 
 
 def _operations_by_device(session: Any, fetches: Any) -> Dict[str, int]:
@@ -538,8 +599,10 @@ def sum_over_ranks(device: TensorFlowDevice, numbers: Sequence[float]) -> List[f
     if device.place.world_size == 1:
         return [float(number) for number in numbers]
     sums = _sums_of(device, len(numbers))
-    return [float(value) for value in sums.session.run(
-        sums.total, feed_dict={sums.numbers: list(numbers)})]
+    return [
+        float(value)
+        for value in sums.session.run(sums.total, feed_dict={sums.numbers: list(numbers)})
+    ]
 
 
 class _Sums(NamedTuple):
@@ -558,9 +621,10 @@ def _sums_of(device: TensorFlowDevice, length: int) -> _Sums:
     if key not in _SUMS:
         with tf.Graph().as_default() as graph:
             numbers = tf.placeholder(tf.float32 if device.kind == "npu" else tf.float64, [length])
-            total = sum_in_graph(device, numbers, "sum_over_ranks_{}".format(length))
-            _SUMS[key] = _Sums(tf.Session(graph=graph, config=_plain_config(device)), numbers,
-                               total)
+            total = sum_in_graph(device, numbers, f"sum_over_ranks_{length}")
+            _SUMS[key] = _Sums(
+                tf.Session(graph=graph, config=_plain_config(device)), numbers, total
+            )
     return _SUMS[key]
 
 

@@ -125,8 +125,9 @@ class _GradScalerScaling(Scaling):
 
     name = "grad_scaler"
 
-    def __init__(self, optimizer: Any, clip: Clip, scaler: Any, static_scale: Optional[float],
-                 one: Any) -> None:
+    def __init__(
+        self, optimizer: Any, clip: Clip, scaler: Any, static_scale: Optional[float], one: Any
+    ) -> None:
         """`one`: a tensor 1 on the device to read the scale with, None to read it as a number."""
         super().__init__(optimizer, clip)
         self._scaler, self._static_scale, self._one = scaler, static_scale, one
@@ -216,8 +217,11 @@ class _ApexScaling(Scaling):
     def state_dict(self) -> Dict[str, Any]:
         from apex import amp
 
-        weights = [weight.detach().cpu().clone() for weight in self._float32_weights()] \
-            if self._stepped else self._coming_weights
+        weights = (
+            [weight.detach().cpu().clone() for weight in self._float32_weights()]
+            if self._stepped
+            else self._coming_weights
+        )
         return {"amp": dict(amp.state_dict()), "float32_weights": weights}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -238,8 +242,11 @@ class _HalfWeightScaling(Scaling):
 
     def _do(self, loss: Any) -> StepHealth:
         (loss * self._scale).backward()
-        gradients = [parameter.grad for parameter in _parameters_of(self._optimizer)
-                     if parameter.grad is not None]
+        gradients = [
+            parameter.grad
+            for parameter in _parameters_of(self._optimizer)
+            if parameter.grad is not None
+        ]
         before, overflow = self._scale, not _all_finite(gradients)
         if not overflow:
             for gradient in gradients:
@@ -274,8 +281,7 @@ def _all_finite(gradients: List[Any]) -> bool:
     return bool(torch.stack([torch.isfinite(gradient).all() for gradient in gradients]).all())
 
 
-def scaling_for(optimizer: Any, device: TorchDevice, precision: Precision,
-                 clip: Clip) -> Scaling:
+def scaling_for(optimizer: Any, device: TorchDevice, precision: Precision, clip: Clip) -> Scaling:
     """The backward pass and step that device and precision need; make it after amp.initialize."""
     if precision.apex_opt_level is not None:
         return _ApexScaling(optimizer, clip)
@@ -300,8 +306,11 @@ def _grad_scaler(kind: str, first_scale: float) -> Any:
     import torch
 
     arguments: Dict[str, Any] = {
-        "init_scale": first_scale, "growth_factor": GROWTH_FACTOR,
-        "backoff_factor": BACKOFF_FACTOR, "growth_interval": GROWTH_INTERVAL}
+        "init_scale": first_scale,
+        "growth_factor": GROWTH_FACTOR,
+        "backoff_factor": BACKOFF_FACTOR,
+        "growth_interval": GROWTH_INTERVAL,
+    }
     if kind == "npu":
         # By keyword: torch_npu has `dynamic` before `enabled`; False would check nothing.
         return npu_module().amp.GradScaler(dynamic=True, **arguments)

@@ -22,15 +22,17 @@ def profiling(text: str) -> bool:
     try:
         return boolean(text) if known is None else known
     except argparse.ArgumentTypeError as error:
-        raise argparse.ArgumentTypeError("{} (or None, CANN, GE)".format(error)) from error
+        raise argparse.ArgumentTypeError(f"{error} (or None, CANN, GE)") from error
 
 
 def require_steps(steps: int) -> None:
     """Raises UsageError where a run of so many steps ends before its profile is whole."""
     if steps < LEAST_STEPS:
-        raise UsageError("--profiling needs at least {} steps, of which the last {} are watched, "
-                         "and this run has {}; give more, or leave --profiling out".format(
-                             LEAST_STEPS, ACTIVE, steps))
+        raise UsageError(
+            f"--profiling needs at least {LEAST_STEPS} steps, of which the last {ACTIVE} "
+            "are watched, "
+            f"and this run has {steps}; give more, or leave --profiling out"
+        )
 
 
 class StepProfiler:
@@ -69,7 +71,8 @@ class StepProfiler:
             self._running = module.profile(
                 activities=_activities(module, self._device.kind),
                 schedule=module.schedule(wait=0, warmup=WARMUP, active=ACTIVE, repeat=1),
-                on_trace_ready=module.tensorboard_trace_handler(str(folder)))
+                on_trace_ready=module.tensorboard_trace_handler(str(folder)),
+            )
         self._running.__enter__()
 
     def _go_on(self) -> None:

@@ -71,14 +71,16 @@ def capabilities(kind: str, index: int = 0) -> Capabilities:
     if kind == "npu":
         torch_npu = _usable_torch_npu(torch)
         name = _npu_name(torch_npu, index)
-        return Capabilities(version, name, bfloat16=npu_has_bfloat16(name),
-                            ascend_apex=_ascend_apex_is_installed())
+        return Capabilities(
+            version, name, bfloat16=npu_has_bfloat16(name), ascend_apex=_ascend_apex_is_installed()
+        )
     if kind == "gpu":
         _check_cuda(torch)
         major = torch.cuda.get_device_capability(index)[0]
         # Compute capability 8 (Ampere) brought both bfloat16 and TF32.
-        return Capabilities(version, torch.cuda.get_device_name(index),
-                            bfloat16=major >= 8, tf32=major >= 8)
+        return Capabilities(
+            version, torch.cuda.get_device_name(index), bfloat16=major >= 8, tf32=major >= 8
+        )
     return Capabilities(version, cpu_name(), bfloat16=True)
 
 
@@ -95,7 +97,7 @@ def open_device(kind: str, index: int, precision: Precision) -> TorchDevice:
         UsageError: there is no device of that number.
     """
     if precision.device_kind != kind:
-        raise ValueError("a precision for {} on {}".format(precision.device_kind, kind))
+        raise ValueError(f"a precision for {precision.device_kind} on {kind}")
     return {"npu": _open_npu, "gpu": _open_gpu, "cpu": _open_cpu}[kind](index, precision)
 
 
@@ -103,8 +105,16 @@ def _open_cpu(index: int, precision: Precision) -> TorchDevice:
     import torch
 
     keep_freed_memory()
-    return TorchDevice("cpu", 0, torch.device("cpu"), cpu_name(), 1, "",
-                       "{} threads".format(torch.get_num_threads()), _framework(torch))
+    return TorchDevice(
+        "cpu",
+        0,
+        torch.device("cpu"),
+        cpu_name(),
+        1,
+        "",
+        f"{torch.get_num_threads()} threads",
+        _framework(torch),
+    )
 
 
 def keep_freed_memory() -> None:
@@ -130,10 +140,17 @@ def _open_gpu(index: int, precision: Precision) -> TorchDevice:
     torch.cuda.set_device(index)
     _allow_tf32(torch, precision.tf32)
     torch.backends.cudnn.benchmark = True
-    runtime = "CUDA {} cuDNN {}".format(torch.version.cuda, torch.backends.cudnn.version())
-    return TorchDevice("gpu", index, _device_object(torch, "gpu", index),
-                       torch.cuda.get_device_name(index), count, gpu_driver(), runtime,
-                       _framework(torch))
+    runtime = f"CUDA {torch.version.cuda} cuDNN {torch.backends.cudnn.version()}"
+    return TorchDevice(
+        "gpu",
+        index,
+        _device_object(torch, "gpu", index),
+        torch.cuda.get_device_name(index),
+        count,
+        gpu_driver(),
+        runtime,
+        _framework(torch),
+    )
 
 
 def _open_npu(index: int, precision: Precision) -> TorchDevice:
@@ -148,42 +165,59 @@ def _open_npu(index: int, precision: Precision) -> TorchDevice:
     if version_numbers(torch.__version__) >= (2,):
         torch_npu.npu.conv.allow_hf32 = precision.tf32
         torch_npu.npu.matmul.allow_hf32 = precision.tf32
-    framework = "{} torch_npu {}".format(_framework(torch), torch_npu.__version__)
-    return TorchDevice("npu", index, _device_object(torch, "npu", index),
-                       _npu_name(torch_npu, index), count, npu_driver(),
-                       "CANN {}".format(cann_version() or "of unknown version"), framework)
+    framework = f"{_framework(torch)} torch_npu {torch_npu.__version__}"
+    return TorchDevice(
+        "npu",
+        index,
+        _device_object(torch, "npu", index),
+        _npu_name(torch_npu, index),
+        count,
+        npu_driver(),
+        "CANN {}".format(cann_version() or "of unknown version"),
+        framework,
+    )
 
 
 def _device_object(torch: Any, kind: str, index: int) -> Any:
-    return torch.device("{}:{}".format(TORCH_NAMES[kind], index))
+    return torch.device(f"{TORCH_NAMES[kind]}:{index}")
 
 
 def _framework(torch: Any) -> str:
-    return "torch {}".format(torch.__version__)
+    return f"torch {torch.__version__}"
 
 
 def _check_index(kind: str, index: int, count: int) -> None:
     if not 0 <= index < count:
-        raise UsageError("--device_id {}: torch sees {} {} device{} here; give one from 0 to {}"
-                         .format(index, count, kind, "s" * (count != 1), count - 1))
+        raise UsageError(
+            "--device_id {}: torch sees {} {} device{} here; give one from 0 to {}".format(
+                index, count, kind, "s" * (count != 1), count - 1
+            )
+        )
 
 
 def _check_cuda(torch: Any) -> None:
     if torch.cuda.is_available():
         return
     if torch.version.cuda is None:
-        raise ZooError("--device gpu: torch {} is built without CUDA; install a CUDA build of it, "
-                       "or give --device cpu".format(torch.__version__))
-    raise ZooError("--device gpu: torch {} finds no GPU it can use; see nvidia-smi and "
-                   "CUDA_VISIBLE_DEVICES, or give --device cpu".format(torch.__version__))
+        raise ZooError(
+            f"--device gpu: torch {torch.__version__} is built without CUDA; install a "
+            "CUDA build of it, "
+            "or give --device cpu"
+        )
+    raise ZooError(
+        f"--device gpu: torch {torch.__version__} finds no GPU it can use; see nvidia-smi and "
+        "CUDA_VISIBLE_DEVICES, or give --device cpu"
+    )
 
 
 def _usable_torch_npu(torch: Any) -> Any:
     torch_npu = _import_torch_npu(torch)
     if not torch_npu.npu.is_available():
-        raise ZooError("--device npu: torch_npu {} finds no NPU it can use; see npu-smi info and "
-                       "ASCEND_RT_VISIBLE_DEVICES, or give --device cpu".format(
-                           torch_npu.__version__))
+        raise ZooError(
+            f"--device npu: torch_npu {torch_npu.__version__} finds no NPU it can use; "
+            "see npu-smi info and "
+            "ASCEND_RT_VISIBLE_DEVICES, or give --device cpu"
+        )
     return torch_npu
 
 
@@ -192,13 +226,16 @@ def _import_torch_npu(torch: Any) -> Any:
     try:
         import torch_npu
     except ModuleNotFoundError:
-        raise ZooError("--device npu needs torch_npu, which is not installed: install CANN, then "
-                       "the torch_npu made for torch {} (pip install 'torch_npu=={}.*')".format(
-                           torch.__version__, release)) from None
+        raise ZooError(
+            "--device npu needs torch_npu, which is not installed: install CANN, then "
+            f"the torch_npu made for torch {torch.__version__} (pip install "
+            f"'torch_npu=={release}.*')"
+        ) from None
     except (ImportError, OSError) as error:
-        raise ZooError("--device npu: torch_npu does not load ({}); source CANN's set_env.sh and "
-                       "check that torch_npu is the one made for torch {}".format(
-                           error, torch.__version__)) from error
+        raise ZooError(
+            f"--device npu: torch_npu does not load ({error}); source CANN's set_env.sh and "
+            f"check that torch_npu is the one made for torch {torch.__version__}"
+        ) from error
     return torch_npu
 
 
@@ -252,16 +289,19 @@ def proof(device: TorchDevice, model: Any) -> str:
     kinds = {"npu": ("npu", "xla"), "gpu": ("cuda",), "cpu": ("cpu",)}[device.kind]
     strays = [parameter for parameter in parameters if parameter.device.type not in kinds]
     if strays:
-        raise ZooError("{} of {} parameter tensors are on {}, not on the asked-for {}; this is an "
-                       "error of the program".format(len(strays), len(parameters),
-                                                     strays[0].device, device.kind))
-    text = "{} parameter tensors on {} ({})".format(
-        len(parameters), parameters[0].device if parameters else device.device, device.name)
+        raise ZooError(
+            f"{len(strays)} of {len(parameters)} parameter tensors are on "
+            f"{strays[0].device}, not on the asked-for {device.kind}; this is an "
+            "error of the program"
+        )
+    text = (
+        f"{len(parameters)} parameter tensors on "
+        f"{parameters[0].device if parameters else device.device} ({device.name})"
+    )
     module = _device_module(device)
     if module is None:
         return text
-    return "{}, {:.0f} MB allocated there".format(
-        text, module.memory_allocated() / _BYTES_PER_MB)
+    return f"{text}, {module.memory_allocated() / _BYTES_PER_MB:.0f} MB allocated there"
 
 
 def _device_module(device: TorchDevice) -> Any:
@@ -332,9 +372,13 @@ def backend_for(kind: str) -> str:
     return BACKENDS[kind]
 
 
-def init_process_group(device: TorchDevice, rank: int, world_size: int,
-                       init_method: str = "env://",
-                       timeout_seconds: float = RENDEZVOUS_SECONDS) -> None:
+def init_process_group(
+    device: TorchDevice,
+    rank: int,
+    world_size: int,
+    init_method: str = "env://",
+    timeout_seconds: float = RENDEZVOUS_SECONDS,
+) -> None:
     """Joins the job's ranks; call after open_device and before any stepper is made.
 
     Args:
@@ -347,8 +391,12 @@ def init_process_group(device: TorchDevice, rank: int, world_size: int,
     import torch.distributed as distributed
 
     arguments: Dict[str, Any] = {
-        "backend": backend_for(device.kind), "init_method": init_method, "rank": rank,
-        "world_size": world_size, "timeout": datetime.timedelta(seconds=timeout_seconds)}
+        "backend": backend_for(device.kind),
+        "init_method": init_method,
+        "rank": rank,
+        "world_size": world_size,
+        "timeout": datetime.timedelta(seconds=timeout_seconds),
+    }
     if device.kind == "gpu" and torch_version() >= (2, 3):
         arguments["device_id"] = device.device
     try:
@@ -357,28 +405,36 @@ def init_process_group(device: TorchDevice, rank: int, world_size: int,
         raise _rendezvous_error(error, init_method, rank, world_size, timeout_seconds) from error
 
 
-def _rendezvous_error(error: Exception, init_method: str, rank: int, world_size: int,
-                      timeout_seconds: float) -> ZooError:
+def _rendezvous_error(
+    error: Exception, init_method: str, rank: int, world_size: int, timeout_seconds: float
+) -> ZooError:
     text = " ".join(str(error).split())
     address, port = _rendezvous_address(init_method)
     if re.search(r"EADDRINUSE|address already in use", text, re.IGNORECASE):
-        return InfrastructureError("port {} of {} is in use by another program; give another "
-                                   "--master_port".format(port, address))
+        return InfrastructureError(
+            f"port {port} of {address} is in use by another program; give another --master_port"
+        )
     if re.search(r"time[d ]*\s?out", text, re.IGNORECASE):
         return InfrastructureError(
-            "rank {} of {} did not meet all the others at {} port {} within {:g} s; see the other "
-            "ranks' logs, --master_addr and --master_port".format(
-                rank, world_size, address, port, timeout_seconds))
-    return InfrastructureError("rank {} of {} could not join at {} port {}: {}; see --master_addr "
-                               "and --master_port".format(rank, world_size, address, port, text))
+            f"rank {rank} of {world_size} did not meet all the others at {address} port "
+            f"{port} within {timeout_seconds:g} s; see the other "
+            "ranks' logs, --master_addr and --master_port"
+        )
+    return InfrastructureError(
+        f"rank {rank} of {world_size} could not join at {address} port {port}: {text}; "
+        "see --master_addr "
+        "and --master_port"
+    )
 
 
 def _rendezvous_address(init_method: str) -> List[str]:
     match = re.match(r"tcp://(.+):(\d+)", init_method)
     if match:
         return [match.group(1), match.group(2)]
-    return [os.environ.get("MASTER_ADDR", "(no MASTER_ADDR)"),
-            os.environ.get("MASTER_PORT", "(no MASTER_PORT)")]
+    return [
+        os.environ.get("MASTER_ADDR", "(no MASTER_ADDR)"),
+        os.environ.get("MASTER_PORT", "(no MASTER_PORT)"),
+    ]
 
 
 def leave_process_group() -> None:
@@ -421,11 +477,19 @@ def rng_state(device: TorchDevice) -> Dict[str, Any]:
     version, internal, gauss = random.getstate()
     name, keys, position, has_gauss, cached = numpy.random.get_state()
     module = _device_module(device)
-    return {"python": [version, list(internal), gauss],
-            "numpy": [str(name), [int(key) for key in keys], int(position), int(has_gauss),
-                      float(cached)],
-            "torch": torch.get_rng_state(),
-            "device_kind": device.kind, "device": _device_rng_state(module)}
+    return {
+        "python": [version, list(internal), gauss],
+        "numpy": [
+            str(name),
+            [int(key) for key in keys],
+            int(position),
+            int(has_gauss),
+            float(cached),
+        ],
+        "torch": torch.get_rng_state(),
+        "device_kind": device.kind,
+        "device": _device_rng_state(module),
+    }
 
 
 def _device_rng_state(module: Any) -> Any:
@@ -442,10 +506,14 @@ def set_rng_state(state: Mapping[str, Any], device: TorchDevice) -> None:
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     name, keys, position, has_gauss, cached = state["numpy"]
-    numpy.random.set_state((name, numpy.array(keys, dtype=numpy.uint32), position, has_gauss,
-                            cached))
+    numpy.random.set_state(
+        (name, numpy.array(keys, dtype=numpy.uint32), position, has_gauss, cached)
+    )
     torch.set_rng_state(state["torch"].cpu())
     module = _device_module(device)
-    if hasattr(module, "set_rng_state") and state["device"] is not None \
-            and state.get("device_kind", device.kind) == device.kind:
+    if (
+        hasattr(module, "set_rng_state")
+        and state["device"] is not None
+        and state.get("device_kind", device.kind) == device.kind
+    ):
         module.set_rng_state(state["device"].cpu())

@@ -20,16 +20,26 @@ from common.torch_gradients import (
 from common.torch_runtime import TORCH_NAMES, TorchDevice, npu_module, torch_version
 
 
-def make_sgd(device: TorchDevice, precision: Precision,
-             parameters: Iterable[Union[Any, Mapping[str, Any]]], lr: float,
-             momentum: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False) -> Any:
+def make_sgd(
+    device: TorchDevice,
+    precision: Precision,
+    parameters: Iterable[Union[Any, Mapping[str, Any]]],
+    lr: float,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    nesterov: bool = False,
+) -> Any:
     """SGD in the fastest form the device has; the same formula in every one of them.
 
     Args:
         parameters: tensors or parameter groups of a model that is already on the device.
     """
-    arguments: Dict[str, Any] = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay,
-                                 "nesterov": nesterov}
+    arguments: Dict[str, Any] = {
+        "lr": lr,
+        "momentum": momentum,
+        "weight_decay": weight_decay,
+        "nesterov": nesterov,
+    }
     if device.kind == "npu":
         return _npu_sgd_class(precision)(list(parameters), **arguments)
     import torch
@@ -63,8 +73,15 @@ class Stepper:
         optimizer: the optimizer that steps.
     """
 
-    def __init__(self, model: Any, module: Any, optimizer: Any, device: TorchDevice,
-                 precision: Precision, scaling: Scaling) -> None:
+    def __init__(
+        self,
+        model: Any,
+        module: Any,
+        optimizer: Any,
+        device: TorchDevice,
+        precision: Precision,
+        scaling: Scaling,
+    ) -> None:
         self.model, self.module, self.optimizer = model, module, optimizer
         self._device, self._precision, self._scaling = device, precision, scaling
 
@@ -108,14 +125,23 @@ class Stepper:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores the loss scale; ZooError where the checkpoint scaled in another way."""
         if state["scaling"] != self._scaling.name:
-            raise ZooError("the checkpoint's loss scale is of kind {!r}, this run's {!r}; resume "
-                           "with the --precision_mode and --loss_scale it was trained with".format(
-                               state["scaling"], self._scaling.name))
+            raise ZooError(
+                "the checkpoint's loss scale is of kind {!r}, this run's {!r}; resume "
+                "with the --precision_mode and --loss_scale it was trained with".format(
+                    state["scaling"], self._scaling.name
+                )
+            )
         self._scaling.load_state_dict(state["state"])
 
 
-def make_stepper(model: Any, optimizer: Any, device: TorchDevice, precision: Precision,
-                 world_size: int = 1, max_gradient_norm: Optional[float] = None) -> Stepper:
+def make_stepper(
+    model: Any,
+    optimizer: Any,
+    device: TorchDevice,
+    precision: Precision,
+    world_size: int = 1,
+    max_gradient_norm: Optional[float] = None,
+) -> Stepper:
     """Prepares model and optimizer for training, in the order every device needs.
 
     The order is: open_device, init_process_group, place_model, make_sgd, make_stepper (which wraps
@@ -133,8 +159,12 @@ def make_stepper(model: Any, optimizer: Any, device: TorchDevice, precision: Pre
     if precision.apex_opt_level is not None:
         from apex import amp
 
-        model, optimizer = amp.initialize(model, optimizer, opt_level=precision.apex_opt_level,
-                                          loss_scale=apex_loss_scale(precision))
+        model, optimizer = amp.initialize(
+            model,
+            optimizer,
+            opt_level=precision.apex_opt_level,
+            loss_scale=apex_loss_scale(precision),
+        )
     clip = Clip(optimizer, precision, max_gradient_norm)
     scaling = scaling_for(optimizer, device, precision, clip)
     wrapped = _distributed(model, device) if world_size > 1 else model

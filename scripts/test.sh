@@ -128,6 +128,7 @@ test_stack() {
   fi
   if [ "$1" = current ]; then
     check "ruff" "$python" -m ruff check .
+    check "ruff format" "$python" -m ruff format --check .
     check "mypy" "$python" -m mypy
   fi
   check "pytest on $1" run_pytest "$python"

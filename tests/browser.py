@@ -18,8 +18,9 @@ TIMEOUT = 60.0
 
 def find_chromium() -> Optional[str]:
     """The browser's program, or None where there is none."""
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-                None)
+    return next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
 
 
 class Browser:
@@ -31,19 +32,29 @@ class Browser:
         self.events: List[Dict[str, Any]] = []
         command_in, self._to = os.pipe()
         self._from, command_out = os.pipe()
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-                 "--remote-debugging-pipe", "--user-data-dir={}".format(folder)]
-        redirected = 'exec "$@" 3<&{} 4>&{}'.format(command_in, command_out)
+        flags = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--remote-debugging-pipe",
+            f"--user-data-dir={folder}",
+        ]
+        redirected = f'exec "$@" 3<&{command_in} 4>&{command_out}'
         self._process = subprocess.Popen(
             ["bash", "-c", redirected, "chromium", program] + flags,
-            pass_fds=(command_in, command_out), stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            pass_fds=(command_in, command_out),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         os.close(command_in)
         os.close(command_out)
         self._session: Optional[str] = None
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target,
-                                  flatten=True)["sessionId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(domain + ".enable")
 
@@ -95,10 +106,17 @@ class Browser:
 
     def size(self, width: int, height: int, dark: bool = False) -> None:
         """Sets the window's size and the scheme that the user prefers."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height,
-                  deviceScaleFactor=1, mobile=width < 600)
-        self.call("Emulation.setEmulatedMedia", features=[
-            {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
+        self.call(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}],
+        )
 
     def screenshot(self) -> bytes:
         """The window as PNG."""
@@ -107,15 +125,23 @@ class Browser:
     def errors(self) -> List[str]:
         """Exceptions of scripts, and what the browser logged as errors (refused loads too)."""
         self.run("1")  # what happened until now has been reported when this is answered
-        return [json.dumps(event["params"]) for event in self.events
-                if event.get("method") == "Runtime.exceptionThrown"
-                or (event.get("method") == "Log.entryAdded"
-                    and event["params"]["entry"]["level"] == "error")]
+        return [
+            json.dumps(event["params"])
+            for event in self.events
+            if event.get("method") == "Runtime.exceptionThrown"
+            or (
+                event.get("method") == "Log.entryAdded"
+                and event["params"]["entry"]["level"] == "error"
+            )
+        ]
 
     def requested(self) -> List[str]:
         """The addresses that pages asked for."""
-        return [event["params"]["request"]["url"] for event in self.events
-                if event.get("method") == "Network.requestWillBeSent"]
+        return [
+            event["params"]["request"]["url"]
+            for event in self.events
+            if event.get("method") == "Network.requestWillBeSent"
+        ]
 
     def close(self) -> None:
         self._process.kill()

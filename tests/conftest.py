@@ -12,15 +12,37 @@ from typing import Any, Callable, Dict, Optional
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-TOOLS = ("awk", "bash", "cat", "cp", "cut", "dirname", "find", "flock", "grep", "head", "mkdir",
-         "mv", "paste", "readlink", "rm", "sed", "sha256sum", "sort", "tail", "tr")
+TOOLS = (
+    "awk",
+    "bash",
+    "cat",
+    "cp",
+    "cut",
+    "dirname",
+    "find",
+    "flock",
+    "grep",
+    "head",
+    "mkdir",
+    "mv",
+    "paste",
+    "readlink",
+    "rm",
+    "sed",
+    "sha256sum",
+    "sort",
+    "tail",
+    "tr",
+)
 
 # What the tests of the documents' commands do, by their names.
-WAYS = {"test_a_command_that_needs_nothing_runs": "run",
-        "test_a_launch_is_planned_as_written": "planned (NPU, dry run)",
-        "test_a_program_knows_the_flags_that_are_shown": "held to their program's flags",
-        "test_what_can_not_be_run_here_names_files_that_are_there": "marked: network, GPU or "
-                                                                     "another system"}
+WAYS = {
+    "test_a_command_that_needs_nothing_runs": "run",
+    "test_a_launch_is_planned_as_written": "planned (NPU, dry run)",
+    "test_a_program_knows_the_flags_that_are_shown": "held to their program's flags",
+    "test_what_can_not_be_run_here_names_files_that_are_there": "marked: network, GPU or "
+    "another system",
+}
 
 
 class Machine:
@@ -45,17 +67,26 @@ class Machine:
 
     def add_python(self, path: Path, version: str) -> Path:
         """Writes a Python that runs `-c CODE` and takes itself for the given version."""
-        pretend = ("import sys; sys.version_info = ({}, 0, 'final', 0); "
-                   "exec(sys.argv[-1])").format(version.replace(".", ", "))
-        return self.add(path, 'exec "{}" -c "{}" "$@"'.format(sys.executable, pretend))
+        pretend = ("import sys; sys.version_info = ({}, 0, 'final', 0); exec(sys.argv[-1])").format(
+            version.replace(".", ", ")
+        )
+        return self.add(path, f'exec "{sys.executable}" -c "{pretend}" "$@"')
 
-    def run(self, *command: str, cwd: Optional[Path] = None,
-            **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str, cwd: Optional[Path] = None, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         """Runs a command here; variables are added to its otherwise bare environment."""
         environment: Dict[str, str] = {"PATH": str(self.bin), "HOME": str(self.home)}
         environment.update(variables)
-        return subprocess.run(list(command), capture_output=True, text=True, check=False,
-                              stdin=subprocess.DEVNULL, cwd=str(cwd or self.home), env=environment)
+        return subprocess.run(
+            list(command),
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            cwd=str(cwd or self.home),
+            env=environment,
+        )
 
 
 @pytest.fixture
@@ -67,8 +98,11 @@ def machine(tmp_path: Path) -> Machine:
 def checkout(tmp_path: Path) -> Path:
     """A checkout with the real scripts and short locks, in a folder with a space in its name."""
     root = tmp_path / "a check out"
-    shutil.copytree(str(CHECKOUT / "scripts"), str(root / "scripts"),
-                    ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        str(CHECKOUT / "scripts"),
+        str(root / "scripts"),
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
     shutil.copytree(str(CHECKOUT / ".ci"), str(root / ".ci"))
     (root / "ci" / "locks").mkdir(parents=True)
     (root / "ci" / "locks" / "current.txt").write_text("torch==9.9+cpu\nuv==0.1\n")
@@ -80,25 +114,37 @@ def checkout(tmp_path: Path) -> Path:
 @pytest.fixture
 def call(machine: Machine, checkout: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Calls one function of scripts/lib in the checkout: call("find_python", "3.7")."""
-    def run(function: str, *arguments: str,
-            **variables: str) -> subprocess.CompletedProcess[str]:
-        script = "".join([
-            "set -eu; root=$1; shift; wheels=; install_log=/dev/null; ",
-            *['. "$root/scripts/lib/{}.sh"; '.format(part)
-              for part in ("messages", "pythons", "packages", "environments")], '"$@"'])
-        return machine.run("bash", "-c", script, "test", str(checkout), function,
-                           *arguments, **variables)
+
+    def run(function: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        script = "".join(
+            [
+                "set -eu; root=$1; shift; wheels=; install_log=/dev/null; ",
+                *[
+                    f'. "$root/scripts/lib/{part}.sh"; '
+                    for part in ("messages", "pythons", "packages", "environments")
+                ],
+                '"$@"',
+            ]
+        )
+        return machine.run(
+            "bash", "-c", script, "test", str(checkout), function, *arguments, **variables
+        )
+
     return run
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Says how the documents' commands were tested, where they were."""
-    kinds = Counter(report.nodeid.split("::")[1].split("[")[0]
-                    for report in terminalreporter.stats.get("passed", [])
-                    if "test_documented_commands.py" in report.nodeid and "[" in report.nodeid)
+    kinds = Counter(
+        report.nodeid.split("::")[1].split("[")[0]
+        for report in terminalreporter.stats.get("passed", [])
+        if "test_documented_commands.py" in report.nodeid and "[" in report.nodeid
+    )
     if kinds:
-        terminalreporter.write_line("documented commands: " + ", ".join(
-            "{} {}".format(count, WAYS.get(name, name)) for name, count in sorted(kinds.items())))
+        terminalreporter.write_line(
+            "documented commands: "
+            + ", ".join(f"{count} {WAYS.get(name, name)}" for name, count in sorted(kinds.items()))
+        )
 
 
 @pytest.fixture

@@ -31,9 +31,10 @@ class DataServer:
         self.asked: List[Any] = []
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
-        self.url = "http://127.0.0.1:{}".format(self._server.server_port)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,),
-                                        daemon=True)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.01,), daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -57,22 +58,23 @@ def _handler(server: DataServer) -> Any:
                 self._serve(server.files[path])
 
         def _serve(self, content: bytes) -> None:
-            tag = '"{}"'.format(hashlib.md5(content).hexdigest()) if server.etags else None
+            tag = f'"{hashlib.md5(content).hexdigest()}"' if server.etags else None
             start = self._start(tag)
             if start is not None and start >= len(content):
-                self._empty(416, {"Content-Range": "bytes */{}".format(len(content))})
+                self._empty(416, {"Content-Range": f"bytes */{len(content)}"})
                 return
-            body = content[start or 0:]
+            body = content[start or 0 :]
             self.send_response(200 if start is None else 206)
             self.send_header("Content-Length", str(len(body)))
             if tag:
                 self.send_header("ETag", tag)
             if start is not None:
-                self.send_header("Content-Range", "bytes {}-{}/{}".format(
-                    start, len(content) - 1, len(content)))
+                self.send_header(
+                    "Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}"
+                )
             self.end_headers()
             if server.cut_after:
-                body = body[:server.cut_after.pop(0)]
+                body = body[: server.cut_after.pop(0)]
             self.wfile.write(body)
 
         def _start(self, tag: Optional[str]) -> Optional[int]:
@@ -90,4 +92,5 @@ def _handler(server: DataServer) -> Any:
 
         def log_message(self, *_: Any) -> None:
             pass
+
     return Handler

@@ -13,10 +13,16 @@ from common.divergence.writing import write_dump
 LAYERS = ("first", "second", "third", "fourth")
 SAMPLES, WIDTH, RATE = 8, 6, 0.1
 SUBJECT: Dict[str, Any] = {
-    "model": "toy", "task": "regression", "network": {"name": "toy", "width": WIDTH},
-    "framework": "numpy", "device": "cpu (a processor)",
+    "model": "toy",
+    "task": "regression",
+    "network": {"name": "toy", "width": WIDTH},
+    "framework": "numpy",
+    "device": "cpu (a processor)",
     "precision": {"mode": "O0", "arithmetic": "float32", "loss_scale": "none"},
-    "arithmetic": "float32", "step": 3, "world_size": 1}
+    "arithmetic": "float32",
+    "step": 3,
+    "world_size": 1,
+}
 
 
 def weights() -> Dict[str, np.ndarray]:
@@ -24,8 +30,12 @@ def weights() -> Dict[str, np.ndarray]:
     return {name: stream.randn(WIDTH, WIDTH) / 2 for name in LAYERS}
 
 
-def step(dtype: str = "float64", planted: Optional[str] = None, size: float = 1e-2,
-         poison: Optional[Tuple[str, float]] = None) -> List[Tensor]:
+def step(
+    dtype: str = "float64",
+    planted: Optional[str] = None,
+    size: float = 1e-2,
+    poison: Optional[Tuple[str, float]] = None,
+) -> List[Tensor]:
     """The tensors of a step of a linear network, in execution order.
 
     Args:
@@ -36,8 +46,9 @@ def step(dtype: str = "float64", planted: Optional[str] = None, size: float = 1e
         return _step(dtype, planted, size, poison)
 
 
-def _step(dtype: str, planted: Optional[str], size: float,
-          poison: Optional[Tuple[str, float]]) -> List[Tensor]:
+def _step(
+    dtype: str, planted: Optional[str], size: float, poison: Optional[Tuple[str, float]]
+) -> List[Tensor]:
     own = {name: value.astype(dtype) for name, value in weights().items()}
     used = {name: value * (1 + size) if name == planted else value for name, value in own.items()}
     hidden = np.random.RandomState(1).randn(SAMPLES, WIDTH).astype(dtype)
@@ -48,29 +59,38 @@ def _step(dtype: str, planted: Optional[str], size: float,
         if poison and poison[0] == name:
             hidden[0, 0] = poison[1]
         activations.append(Tensor(name, "activation", hidden.copy()))
-    loss = Tensor("loss", "loss", np.asarray(np.mean(hidden ** 2)))
+    loss = Tensor("loss", "loss", np.asarray(np.mean(hidden**2)))
     upstream = 2 * hidden / hidden.size
     gradients: Dict[str, np.ndarray] = {}
     for name, given in reversed(list(zip(LAYERS, inputs))):
         gradients[name] = given.T.dot(upstream)
         upstream = upstream.dot(used[name].T)
-    return [*activations, loss,
-            *(Tensor(name, "gradient", value) for name, value in gradients.items()),
-            *(Tensor(name, "weight", own[name] - RATE * gradients[name]) for name in LAYERS)]
+    return [
+        *activations,
+        loss,
+        *(Tensor(name, "gradient", value) for name, value in gradients.items()),
+        *(Tensor(name, "weight", own[name] - RATE * gradients[name]) for name in LAYERS),
+    ]
 
 
 def inputs(seed: int = 1, **arrays: np.ndarray) -> List[Tensor]:
     """What the step begins with; weights can be given."""
     batch = np.random.RandomState(seed).randn(SAMPLES, WIDTH)
-    return [Tensor("images", "batch", batch),
-            *(Tensor(name, "weight before", arrays.get(name, value))
-              for name, value in weights().items()),
-            Tensor("learning_rate", "setting", np.asarray(RATE))]
+    return [
+        Tensor("images", "batch", batch),
+        *(
+            Tensor(name, "weight before", arrays.get(name, value))
+            for name, value in weights().items()
+        ),
+        Tensor("learning_rate", "setting", np.asarray(RATE)),
+    ]
 
 
-def write(folder: Path, tensors: List[Tensor], given: Optional[List[Tensor]] = None,
-          **subject: Any) -> Path:
+def write(
+    folder: Path, tensors: List[Tensor], given: Optional[List[Tensor]] = None, **subject: Any
+) -> Path:
     """Writes a dump of a run; returns the run's folder."""
-    write_dump(folder, Subject(**dict(SUBJECT, **subject)), inputs() if given is None else given,
-               tensors)
+    write_dump(
+        folder, Subject(**dict(SUBJECT, **subject)), inputs() if given is None else given, tensors
+    )
     return folder

@@ -10,8 +10,10 @@ from typing import Dict, Iterator, List
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 DOCUMENTS = ["README*.md", "docs/*.md", "PyTorch/*/README*.md", "TensorFlow/*/README*.md"]
-_COMMAND = re.compile(r"^ {4}((?:zoo|bash|torchrun|tar|grep|python[0-9.]*|scripts/\w+|[A-Z_]+=\S+)"
-                      r"(?=[ ./]).*)$")
+_COMMAND = re.compile(
+    r"^ {4}((?:zoo|bash|torchrun|tar|grep|python[0-9.]*|scripts/\w+|[A-Z_]+=\S+)"
+    r"(?=[ ./]).*)$"
+)
 _COMMENT = re.compile(r"\s+#\s.*$")
 
 RUN, DRY_RUN, BY_FLAGS, ELSEWHERE = "run", "dry run", "by its flags", "needs a network or a GPU"

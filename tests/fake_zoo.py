@@ -15,9 +15,22 @@ from typing import Any, Callable, Dict, List, Optional
 REPOSITORY = Path(__file__).absolute().parent.parent
 FAKE_MODEL = Path(__file__).absolute().parent / "fake_model"
 # What would reach the ranks from the machine on which the tests run.
-_FOREIGN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "RANK_TABLE_FILE",
-            "ASCEND_DEVICE_ID", "OMP_NUM_THREADS", "PYTHONUNBUFFERED", "PYTHONPATH",
-            "ASCEND_HOME_PATH", "ASCEND_OPP_PATH", "etp_running_flag", "CUDA_VISIBLE_DEVICES")
+_FOREIGN = (
+    "RANK",
+    "WORLD_SIZE",
+    "LOCAL_RANK",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "RANK_TABLE_FILE",
+    "ASCEND_DEVICE_ID",
+    "OMP_NUM_THREADS",
+    "PYTHONUNBUFFERED",
+    "PYTHONPATH",
+    "ASCEND_HOME_PATH",
+    "ASCEND_OPP_PATH",
+    "etp_running_flag",
+    "CUDA_VISIBLE_DEVICES",
+)
 
 
 class FakeZoo:
@@ -29,8 +42,9 @@ class FakeZoo:
         self.directory = root
         self.data = root / "data"
         self.data.mkdir()
-        self.environment = {name: value for name, value in os.environ.items()
-                            if name not in _FOREIGN}
+        self.environment = {
+            name: value for name, value in os.environ.items() if name not in _FOREIGN
+        }
         self.environment.update(ZOO_ROOT=str(root), PYTHONPATH=str(REPOSITORY))
 
     @property
@@ -39,24 +53,42 @@ class FakeZoo:
         return self.root / "PyTorch" / "fake_net" / "test" / "output"
 
     def command(self, case: str, *flags: str) -> List[str]:
-        return [sys.executable, "-m", "common", "launch", "fake_net", case,
-                "--data_path={}".format(self.data), "--device=cpu"] + list(flags)
+        return [
+            sys.executable,
+            "-m",
+            "common",
+            "launch",
+            "fake_net",
+            case,
+            f"--data_path={self.data}",
+            "--device=cpu",
+        ] + list(flags)
 
-    def launch(self, case: str, *flags: str,
-               **variables: str) -> subprocess.CompletedProcess[str]:
+    def launch(self, case: str, *flags: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return self.run(self.command(case, *flags), **variables)
 
     def run(self, command: List[str], **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, cwd=str(self.directory), env=dict(self.environment, **variables),
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+            command,
+            cwd=str(self.directory),
+            env=dict(self.environment, **variables),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
 
     def start(self, case: str, *flags: str, **variables: str) -> subprocess.Popen[str]:
         """Starts a launch and returns at once."""
         return subprocess.Popen(
-            self.command(case, *flags), cwd=str(self.directory),
-            env=dict(self.environment, **variables), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+            self.command(case, *flags),
+            cwd=str(self.directory),
+            env=dict(self.environment, **variables),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            universal_newlines=True,
+        )
 
     def earlier(self) -> List[Path]:
         """The run folders that were moved aside from the contract's folder 0."""
@@ -69,11 +101,11 @@ def marker(folder: Path) -> Dict[str, Any]:
 
 def process_of(folder: Path, rank: int = 0) -> Dict[str, Any]:
     """What rank told of itself: pid, environment, argv, cores."""
-    return json.loads((folder / "rank_{}".format(rank) / "process.json").read_text())
+    return json.loads((folder / f"rank_{rank}" / "process.json").read_text())
 
 
 def steps_of(folder: Path, rank: int = 0) -> List[int]:
-    path = folder / "rank_{}".format(rank) / "metrics.jsonl"
+    path = folder / f"rank_{rank}" / "metrics.jsonl"
     if not path.exists():
         return []
     events = [json.loads(line) for line in path.read_text().splitlines()]
@@ -88,13 +120,13 @@ def wait_until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
         if value:
             return value
         time.sleep(0.02)
-    raise AssertionError("waited {} s in vain".format(seconds))
+    raise AssertionError(f"waited {seconds} s in vain")
 
 
 def is_alive(pid: int) -> bool:
     """Whether a process lives (one that ended and waits to be collected does not)."""
     try:
-        state = Path("/proc/{}/stat".format(pid)).read_text().rpartition(")")[2].split()[0]
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return False
     return state != "Z"

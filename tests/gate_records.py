@@ -17,29 +17,44 @@ ACCURACY = Metric("accuracy", "percent", True, 0.3)
 FG_ARI = Metric("fg_ari", "fraction", True, 0.02, success=0.95)
 
 
-def rules(tier: str = "smoke", metric: Metric = ACCURACY, margin: Optional[float] = None,
-          seeds: int = 1, chance: Optional[float] = None, speed_margin: float = 0.1) -> TierRules:
+def rules(
+    tier: str = "smoke",
+    metric: Metric = ACCURACY,
+    margin: Optional[float] = None,
+    seeds: int = 1,
+    chance: Optional[float] = None,
+    speed_margin: float = 0.1,
+) -> TierRules:
     if margin is not None:
         metric = dataclasses.replace(metric, margin=margin)
     return TierRules(tier, ("smoke",), seeds, metric, chance, speed_margin, 0.05)
 
 
-def record(accuracy: float = 91.0, seed: int = 0, speed: Optional[float] = 100.0,
-           data_wait: Optional[float] = 0.02, config: Any = None, **changes: Any) -> RunRecord:
+def record(
+    accuracy: float = 91.0,
+    seed: int = 0,
+    speed: Optional[float] = 100.0,
+    data_wait: Optional[float] = 0.02,
+    config: Any = None,
+    **changes: Any,
+) -> RunRecord:
     """A complete run; `changes` replace fields of the record."""
     made = run_record.from_events(whole_run(), "smoke", "zoo launch")
     return dataclasses.replace(
-        made, run_id="run-{}".format(seed), seed=seed,
-        config=dict({"recipe": "reference", "augmentation": {"flip": True}}, seed=seed,
-                    **(config or {})),
+        made,
+        run_id=f"run-{seed}",
+        seed=seed,
+        config=dict(
+            {"recipe": "reference", "augmentation": {"flip": True}}, seed=seed, **(config or {})
+        ),
         metrics=dataclasses.replace(made.metrics, final={"accuracy": accuracy}),
         speed=dataclasses.replace(made.speed, samples_per_second=speed, data_wait=data_wait),
-        **dict({"first_batches_sha256": "{:064d}".format(seed)}, **changes))
+        **dict({"first_batches_sha256": f"{seed:064d}"}, **changes),
+    )
 
 
 def baseline(accuracies: Sequence[float] = (90.8, 91.0, 91.2), **changes: Any) -> Baseline:
-    return make_baseline([record(value, seed, **changes)
-                          for seed, value in enumerate(accuracies)])
+    return make_baseline([record(value, seed, **changes) for seed, value in enumerate(accuracies)])
 
 
 def given(*records: RunRecord) -> List[GivenRun]:

@@ -10,7 +10,10 @@ from typing import Callable, Dict, List, Tuple
 Points = List[Tuple[int, float]]
 
 SLOT_ATTENTION, PROTOATTEND, RESIDUAL_ATTENTION = (
-    "slot_attention_port", "protoattend_port", "3d_attention_net")
+    "slot_attention_port",
+    "protoattend_port",
+    "3d_attention_net",
+)
 
 
 @dataclasses.dataclass
@@ -46,9 +49,13 @@ def slot_attention(seed: int, steps: int, first: int = 0) -> MadeUp:
     for step in range(first + 100, first + 100 * steps + 1, 100):
         elapsed += datetime.timedelta(seconds=chance.choice([79.7, 0.5, 40000]) * chance.random())
         loss = loss_text(chance)
-        made.put("I1119 09:26:23.028696 140038154852096 train.py:125] Step: {}, Loss: {}, Time: {}"
-                 .format(step, loss, elapsed), step, loss=float(loss),
-                 elapsed_seconds=elapsed.total_seconds())
+        made.put(
+            f"I1119 09:26:23.028696 140038154852096 train.py:125] Step: {step}, Loss: "
+            f"{loss}, Time: {elapsed}",
+            step,
+            loss=float(loss),
+            elapsed_seconds=elapsed.total_seconds(),
+        )
         if step % 1000 == 0:
             made.lines.append(b"I1119 09:26:24.1 140038154852096 train.py:132] Saved checkpoint: P")
     return made
@@ -58,12 +65,20 @@ def protoattend(seed: int, steps: int, first: int = 0) -> MadeUp:
     """The port of ProtoAttend: every step, two figures at the end."""
     chance, made = random.Random(seed), MadeUp([], {})
     for step in range(first + 1, first + steps + 1):
-        loss, seconds = loss_text(chance), "{:.4f}".format(chance.random())
-        made.put("Step : {}----loss : {}----cost_time : {}".format(step, loss, seconds), step,
-                 loss=float(loss), step_seconds=float(seconds))
+        loss, seconds = loss_text(chance), f"{chance.random():.4f}"
+        made.put(
+            f"Step : {step}----loss : {loss}----cost_time : {seconds}",
+            step,
+            loss=float(loss),
+            step_seconds=float(seconds),
+        )
     made.put("min loss = -0.0123", first + steps, minimum_loss=-0.0123)
-    made.put("Final Val Accuracy = 0.9312 , cost_time : 12.3", first + steps,
-             validation_accuracy=0.9312, evaluation_seconds=12.3)
+    made.put(
+        "Final Val Accuracy = 0.9312 , cost_time : 12.3",
+        first + steps,
+        validation_accuracy=0.9312,
+        evaluation_seconds=12.3,
+    )
     return made
 
 
@@ -74,33 +89,48 @@ def residual_attention(seed: int, steps: int, first: int = 0) -> MadeUp:
     for epoch in range(first // 97 + 1, first // 97 + max(1, steps // 9) + 1):
         for iteration in (20, 40, 60, 80):
             loss, step = loss_text(chance), (epoch - 1) * 97 + iteration
-            made.put("Epoch [{}/300], Iter [{}/97] Loss: {}".format(epoch, iteration, loss), step,
-                     loss=float(loss), epoch=epoch)
-        seconds, rate = ("{:.1f}".format(chance.random() * most) for most in (50, 2000))
-        accuracy, step = "{:.2f}".format(chance.random() * 100), epoch * 97
-        made.put("the epoch {} takes time: {}".format(epoch, seconds), step,
-                 epoch_seconds=float(seconds))
-        made.put("epoch {} FPS: {}".format(epoch, rate), step, fps=float(rate))
-        made.put("Accuracy of the model(on device: 0) on the test images: {} %".format(accuracy),
-                 step, test_accuracy=float(accuracy))
+            made.put(
+                f"Epoch [{epoch}/300], Iter [{iteration}/97] Loss: {loss}",
+                step,
+                loss=float(loss),
+                epoch=epoch,
+            )
+        seconds, rate = (f"{chance.random() * most:.1f}" for most in (50, 2000))
+        accuracy, step = f"{chance.random() * 100:.2f}", epoch * 97
+        made.put(f"the epoch {epoch} takes time: {seconds}", step, epoch_seconds=float(seconds))
+        made.put(f"epoch {epoch} FPS: {rate}", step, fps=float(rate))
+        made.put(
+            f"Accuracy of the model(on device: 0) on the test images: {accuracy} %",
+            step,
+            test_accuracy=float(accuracy),
+        )
         best = max(best, float(accuracy))
-        told = "{:.4f}".format(best / 100)
-        made.put("current best acc, {}".format(told), step, best_test_accuracy=float(told) * 100)
+        told = f"{best / 100:.4f}"
+        made.put(f"current best acc, {told}", step, best_test_accuracy=float(told) * 100)
     return made
 
 
 MAKERS: Dict[str, Callable[..., MadeUp]] = {
-    SLOT_ATTENTION: slot_attention, PROTOATTEND: protoattend,
-    RESIDUAL_ATTENTION: residual_attention}
+    SLOT_ATTENTION: slot_attention,
+    PROTOATTEND: protoattend,
+    RESIDUAL_ATTENTION: residual_attention,
+}
 
 _NOISE = [
     b"WARNING:tensorflow:From train.py:60: The name tf.random.set_random_seed is deprecated.",
     b"2021-11-19 09:24:48.433172: I tensorflow/stream_executor/dso_loader.cc:44] opened libcuda",
-    b"", b"Instructions for updating:", b"name: Tesla V100-SXM2-16GB major: 7 minor: 0",
-    "\u8bad\u7ec3\u5f00\u59cb Loss: \u672a\u77e5".encode("gbk"), b"\xff\xfe broken \xc3( text",
-    b"Step: soon, Loss: falling, Time: flies", b"Epoch [one/300], Iter [20/97] Loss: 2.1",
-    b"Step : 12----loss : ----cost_time : 0.1", b"the epoch takes time", b"\x00\x00\x00",
-    b"\x1b[31mE1119 error in red\x1b[0m", b"\x1b]0;title of the window\x07 after the title",
+    b"",
+    b"Instructions for updating:",
+    b"name: Tesla V100-SXM2-16GB major: 7 minor: 0",
+    "\u8bad\u7ec3\u5f00\u59cb Loss: \u672a\u77e5".encode("gbk"),
+    b"\xff\xfe broken \xc3( text",
+    b"Step: soon, Loss: falling, Time: flies",
+    b"Epoch [one/300], Iter [20/97] Loss: 2.1",
+    b"Step : 12----loss : ----cost_time : 0.1",
+    b"the epoch takes time",
+    b"\x00\x00\x00",
+    b"\x1b[31mE1119 error in red\x1b[0m",
+    b"\x1b]0;title of the window\x07 after the title",
     b" 10%|#         | 10/100 [00:01<00:09]\r 20%|##        | 20/100 [00:02<00:08]\r",
 ]
 
@@ -135,8 +165,18 @@ def mutated(lines: List[bytes], chance: random.Random) -> bytes:
         elif kind == 4:
             line[place:place] = line[:place]
         elif kind == 5:
-            line[place:] = chance.choice(lines)[chance.randrange(20):]
+            line[place:] = chance.choice(lines)[chance.randrange(20) :]
         else:
-            line[place:place] = chance.choice([b"\x1b[0m", b"9" * 40, b"1e999", b" days, ", b"{}",
-                                               b"rank 3: ", "\u7a0b".encode("gbk"), b"null"])
+            line[place:place] = chance.choice(
+                [
+                    b"\x1b[0m",
+                    b"9" * 40,
+                    b"1e999",
+                    b" days, ",
+                    b"{}",
+                    b"rank 3: ",
+                    "\u7a0b".encode("gbk"),
+                    b"null",
+                ]
+            )
     return bytes(line)

@@ -17,28 +17,38 @@ def first_order_noise(coefficient: float, count: int, runs: int, seed: int) -> n
     noise = np.empty_like(fresh)
     noise[:, 0] = fresh[:, 0]
     for place in range(1, count):
-        noise[:, place] = coefficient * noise[:, place - 1] \
-            + np.sqrt(1 - coefficient ** 2) * fresh[:, place]
+        noise[:, place] = (
+            coefficient * noise[:, place - 1] + np.sqrt(1 - coefficient**2) * fresh[:, place]
+        )
     return noise
 
 
-def series(values: Sequence[float], every: int = 100, name: str = "loss",
-           first: Optional[int] = None) -> Series:
+def series(
+    values: Sequence[float], every: int = 100, name: str = "loss", first: Optional[int] = None
+) -> Series:
     """A series logged every so many steps."""
     start = every if first is None else first
     steps = start + every * np.arange(len(values), dtype=np.int64)
     return Series(name, steps, np.asarray(values, np.float64))
 
 
-def write_log(path: Path, losses: Sequence[float], seconds_a_line: float, every: int = 100,
-              jitter: Optional[np.ndarray] = None) -> Path:
+def write_log(
+    path: Path,
+    losses: Sequence[float],
+    seconds_a_line: float,
+    every: int = 100,
+    jitter: Optional[np.ndarray] = None,
+) -> Path:
     """Writes a log as the upstream Slot Attention port does, a line every so many steps."""
     lines = ["WARNING:tensorflow:From train.py:60: something is deprecated."]
     elapsed = 90.0
     for number, loss in enumerate(losses):
         elapsed += seconds_a_line * (1 if jitter is None else 1 + jitter[number])
-        lines.append("I1119 09:26:23.028696 140038154852096 train.py:125] Step: {}, Loss: {:.6f}, "
-                     "Time: {}".format(every * (number + 1), loss, _clock(elapsed)))
+        lines.append(
+            "I1119 09:26:23.028696 140038154852096 train.py:125] Step: "
+            f"{every * (number + 1)}, Loss: {loss:.6f}, "
+            f"Time: {_clock(elapsed)}"
+        )
         if (number + 1) % 10 == 0:
             lines.append("I1119 09:26:23.4 140038154852096 train.py:132] Saved checkpoint: PATH")
     path.write_text("\n".join(lines) + "\n")
@@ -47,5 +57,5 @@ def write_log(path: Path, losses: Sequence[float], seconds_a_line: float, every:
 
 def _clock(seconds: float) -> str:
     days, rest = divmod(seconds, 86400)
-    clock = "{}:{:02d}:{:09.6f}".format(int(rest // 3600), int(rest // 60 % 60), rest % 60)
+    clock = f"{int(rest // 3600)}:{int(rest // 60 % 60):02d}:{rest % 60:09.6f}"
     return "{} day{}, {}".format(int(days), "s" if days > 1 else "", clock) if days else clock

@@ -11,27 +11,42 @@ TOOL_ANSWER = "ipaddr:{}\nnetmask:255.255.255.0\n"
 
 def address(device: int, network: int = 168) -> str:
     """As generated tables have them: devices 0-3 and 4-7 on the same four networks."""
-    return "192.{}.{}.{}".format(network, 100 + device % 4, 100 + device // 4)
+    return f"192.{network}.{100 + device % 4}.{100 + device // 4}"
 
 
 def hccn_conf(devices: Sequence[int] = range(8), network: int = 168) -> str:
     """An /etc/hccn.conf with these devices."""
-    return "".join("address_{0}={1}\nnetmask_{0}=255.255.255.0\n".format(
-        device, address(device, network)) for device in devices)
+    return "".join(
+        f"address_{device}={address(device, network)}\nnetmask_{device}=255.255.255.0\n"
+        for device in devices
+    )
 
 
-def server(name: str, devices: Sequence[int], first_rank: int = 0,
-           network: int = 168) -> Dict[str, Any]:
+def server(
+    name: str, devices: Sequence[int], first_rank: int = 0, network: int = 168
+) -> Dict[str, Any]:
     """An entry of server_list."""
-    return {"server_id": name, "device": [
-        {"device_id": str(device), "device_ip": address(device, network),
-         "rank_id": str(first_rank + index)} for index, device in enumerate(devices)]}
+    return {
+        "server_id": name,
+        "device": [
+            {
+                "device_id": str(device),
+                "device_ip": address(device, network),
+                "rank_id": str(first_rank + index),
+            }
+            for index, device in enumerate(devices)
+        ],
+    }
 
 
 def table_of(servers: List[Dict[str, Any]]) -> Dict[str, Any]:
     """A table of format 1.0."""
-    return {"version": "1.0", "status": "completed", "server_count": str(len(servers)),
-            "server_list": servers}
+    return {
+        "version": "1.0",
+        "status": "completed",
+        "server_count": str(len(servers)),
+        "server_list": servers,
+    }
 
 
 def one_server(devices: Sequence[int] = range(8)) -> Dict[str, Any]:
@@ -39,11 +54,13 @@ def one_server(devices: Sequence[int] = range(8)) -> Dict[str, Any]:
     return table_of([server("10.0.0.1", devices)])
 
 
-def two_servers(first: Sequence[int] = range(8), second: Sequence[int] = range(8)
-                ) -> Dict[str, Any]:
+def two_servers(
+    first: Sequence[int] = range(8), second: Sequence[int] = range(8)
+) -> Dict[str, Any]:
     """The table of two servers."""
-    return table_of([server("10.0.0.1", first),
-                     server("10.0.0.2", second, first_rank=len(first), network=169)])
+    return table_of(
+        [server("10.0.0.1", first), server("10.0.0.2", second, first_rank=len(first), network=169)]
+    )
 
 
 def changed(table: Dict[str, Any], path: Sequence[Any], value: Any) -> Dict[str, Any]:

@@ -26,10 +26,18 @@ def root(tmp_path: Path) -> Path:
 
 
 def run(words: List[str], root: Path) -> str:
-    environment = dict(os.environ, ZOO_ROOT=str(root), PYTHONPATH=str(REPOSITORY),
-                       ZOO_PYTHON=sys.executable)
-    done = subprocess.run(words, cwd=str(root), env=environment, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, timeout=120)
+    environment = dict(
+        os.environ, ZOO_ROOT=str(root), PYTHONPATH=str(REPOSITORY), ZOO_PYTHON=sys.executable
+    )
+    done = subprocess.run(
+        words,
+        cwd=str(root),
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stdout
     return done.stdout
 

@@ -19,14 +19,35 @@ from common.npu_smi import NpuProcess, read_states
 from common.surroundings import Surroundings, look
 from tests.ascend_doubles.machine import AscendMachine
 
-SERVER = Machine(npu_count=8, gpu_count=0, gpu_names=(), npu_driver="22.0.4", gpu_driver="",
-                 cpu_name="a CPU", core_ids=(0, 1), cpu_quota=None, memory_bytes=16 * 10 ** 9,
-                 architecture="aarch64")
+SERVER = Machine(
+    npu_count=8,
+    gpu_count=0,
+    gpu_names=(),
+    npu_driver="22.0.4",
+    gpu_driver="",
+    cpu_name="a CPU",
+    core_ids=(0, 1),
+    cpu_quota=None,
+    memory_bytes=16 * 10**9,
+    architecture="aarch64",
+)
 FACTS = Surroundings(
-    python=(3, 7, 16), packages={"tensorflow": "1.15.0"}, machine=SERVER, environment={},
-    cann_scripts=(), cann="", rank_table=None, open_files=4096, shared_memory=8 * 10 ** 9,
-    data_folder="data", datasets=("CIFAR-10",), disk_folder=".", disk_free=50 * 10 ** 9,
-    compiler="/usr/bin/cc", tf_plugin="/cann/npu_bridge")
+    python=(3, 7, 16),
+    packages={"tensorflow": "1.15.0"},
+    machine=SERVER,
+    environment={},
+    cann_scripts=(),
+    cann="",
+    rank_table=None,
+    open_files=4096,
+    shared_memory=8 * 10**9,
+    data_folder="data",
+    datasets=("CIFAR-10",),
+    disk_folder=".",
+    disk_free=50 * 10**9,
+    compiler="/usr/bin/cc",
+    tf_plugin="/cann/npu_bridge",
+)
 
 
 def facts(**changes: Any) -> Surroundings:
@@ -44,8 +65,9 @@ def status(finding: Any) -> Any:
 
 def npu_smi_of(tmp_path: Path, **state: Any) -> str:
     machine = AscendMachine(tmp_path / "server", **state)
-    return subprocess.check_output(["npu-smi", "info"], env=machine.variables(),
-                                   universal_newlines=True)
+    return subprocess.check_output(
+        ["npu-smi", "info"], env=machine.variables(), universal_newlines=True
+    )
 
 
 def test_a_machine_without_npus_is_asked_none_of_this() -> None:
@@ -78,8 +100,10 @@ def test_devices_that_others_use(tmp_path: Path) -> None:
     assert checks.check_free(FACTS) is None
 
 
-@pytest.mark.parametrize("text, expected", [
-    ("0,1,3", OK), ("3", OK), ("1,0", FAIL), ("0,0", FAIL), ("", FAIL), ("npu0", FAIL)])
+@pytest.mark.parametrize(
+    "text, expected",
+    [("0,1,3", OK), ("3", OK), ("1,0", FAIL), ("0,0", FAIL), ("", FAIL), ("npu0", FAIL)],
+)
 def test_visible_devices_have_to_ascend(text: str, expected: str) -> None:
     found = with_variables(ASCEND_RT_VISIBLE_DEVICES=text)
     assert status(checks.check_visible(found)) == expected
@@ -100,11 +124,13 @@ def test_npu_bridge_is_for_tensorflow_1_15() -> None:
 
 
 def addresses(count: int) -> str:
-    return "".join("address_{0}=192.168.100.{0}\n".format(number) for number in range(count))
+    return "".join(f"address_{number}=192.168.100.{number}\n" for number in range(count))
 
 
-@pytest.mark.parametrize("text, expected", [
-    (addresses(8), OK), (addresses(7), WARN), (None, WARN), ("address_0=nothing\n", WARN)])
+@pytest.mark.parametrize(
+    "text, expected",
+    [(addresses(8), OK), (addresses(7), WARN), (None, WARN), ("address_0=nothing\n", WARN)],
+)
 def test_addresses_of_the_devices(text: Any, expected: str) -> None:
     assert status(checks.check_addresses(facts(hccn=text))) == expected
 
@@ -119,8 +145,10 @@ def test_ports_of_hccl() -> None:
     assert busy is not None and busy.status == WARN and "60003" in busy.found
 
 
-@pytest.mark.parametrize("text, expected", [
-    ("120", OK), ("7200", OK), ("119", FAIL), ("7201", FAIL), ("", FAIL), ("10m", FAIL)])
+@pytest.mark.parametrize(
+    "text, expected",
+    [("120", OK), ("7200", OK), ("119", FAIL), ("7201", FAIL), ("", FAIL), ("10m", FAIL)],
+)
 def test_the_time_to_connect(text: str, expected: str) -> None:
     found = with_variables(HCCL_CONNECT_TIMEOUT=text)
     assert status(checks.check_connect_timeout(found)) == expected
@@ -133,11 +161,19 @@ def test_the_time_of_an_exchange_is_told_as_hccl_rounds_it() -> None:
     assert status(checks.check_execution_timeout(with_variables(HCCL_EXEC_TIMEOUT="20000"))) == FAIL
 
 
-@pytest.mark.parametrize("seconds, chip, expected", [
-    ("0", "910A", FAIL), ("67", "910A", FAIL), ("68", "910A", OK), ("0", "910B3", OK),
-    ("50", "910B3", OK)])
+@pytest.mark.parametrize(
+    "seconds, chip, expected",
+    [
+        ("0", "910A", FAIL),
+        ("67", "910A", FAIL),
+        ("68", "910A", OK),
+        ("0", "910B3", OK),
+        ("50", "910B3", OK),
+    ],
+)
 def test_no_time_for_an_exchange_is_for_ever_on_later_chips_and_wrong_on_a_910a(
-        seconds: str, chip: str, expected: str) -> None:
+    seconds: str, chip: str, expected: str
+) -> None:
     facts = dataclasses.replace(with_variables(HCCL_EXEC_TIMEOUT=seconds), npu_smi=chip)
     assert status(checks.check_execution_timeout(facts)) == expected
 
@@ -147,8 +183,10 @@ def test_a_device_id_is_a_number(text: str, expected: Any) -> None:
     assert status(checks.check_device_id(with_variables(ASCEND_DEVICE_ID=text))) == expected
 
 
-@pytest.mark.parametrize("text, expected", [
-    ("10087", None), ("job_a-1", None), ("0", None), ("0123", FAIL), ("a b", FAIL)])
+@pytest.mark.parametrize(
+    "text, expected",
+    [("10087", None), ("job_a-1", None), ("0", None), ("0123", FAIL), ("a b", FAIL)],
+)
 def test_the_name_of_a_job(text: str, expected: Any) -> None:
     assert status(checks.check_job_id(with_variables(JOB_ID=text))) == expected
 
@@ -186,9 +224,14 @@ def test_a_port_that_something_listens_at_is_found(tmp_path: Path) -> None:
 
 def test_the_doctor_looks_at_the_whole_server(tmp_path: Path) -> None:
     machine = AscendMachine(tmp_path / "server", unhealthy=(2,), busy=(1,))
-    done = subprocess.run([sys.executable, "-m", "common", "doctor", "--json"],
-                          env=machine.variables(), cwd=str(tmp_path), capture_output=True,
-                          text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "common", "doctor", "--json"],
+        env=machine.variables(),
+        cwd=str(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     told = {line["what"]: line for line in json.loads(done.stdout)}
     assert done.returncode == 1, done.stderr
     assert told["NPU health"]["status"] == FAIL and "8 NPUs" in told["devices"]["found"]

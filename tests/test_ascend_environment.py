@@ -70,7 +70,7 @@ def test_tensorflow_gets_the_plugins_packages_where_it_has_no_script(system):
     packages = install / "tfplugin/latest/python/site-packages"
     packages.mkdir(parents=True)
     changes = cann_environment(BARE, "tensorflow", system).changes
-    assert changes["PYTHONPATH"] == "{}:/cann/python".format(packages)
+    assert changes["PYTHONPATH"] == f"{packages}:/cann/python"
 
 
 def test_pytorch_does_not_read_the_plugin(system):
@@ -87,8 +87,10 @@ def test_the_drivers_libraries_are_added_when_they_are_not_named(system):
     assert changes["LD_LIBRARY_PATH"] == "/cann/lib:{0}:{0}/common".format(install / "driver/lib64")
 
 
-@pytest.mark.parametrize("name, value", [("ASCEND_HOME_PATH", "/x"), ("ASCEND_OPP_PATH", "/x"),
-                                         ("etp_running_flag", "true")])
+@pytest.mark.parametrize(
+    "name, value",
+    [("ASCEND_HOME_PATH", "/x"), ("ASCEND_OPP_PATH", "/x"), ("etp_running_flag", "true")],
+)
 def test_a_prepared_environment_is_left_alone(system, name, value):
     toolkit(system / "usr/local/Ascend")
     cann = cann_environment(dict(BARE, **{name: value}), "pytorch", system)

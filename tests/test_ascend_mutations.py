@@ -18,14 +18,21 @@ LISTS = {"tensorflow": "tensorflow", "torch": "pytorch"}
 
 def mutations(framework: str) -> Sequence[Mutation]:
     """A framework's list."""
-    name = "tests.ascend_doubles.mutations.{}_list".format(framework)
+    name = f"tests.ascend_doubles.mutations.{framework}_list"
     return tuple(importlib.import_module(name).MUTATIONS)
 
 
 def _cases(marked: bool) -> List[Any]:
-    return [pytest.param(framework, mutation, id=mutation.name,
-                         marks=getattr(pytest.mark, mark) if marked else ())
-            for framework, mark in LISTS.items() for mutation in mutations(framework)]
+    return [
+        pytest.param(
+            framework,
+            mutation,
+            id=mutation.name,
+            marks=getattr(pytest.mark, mark) if marked else (),
+        )
+        for framework, mark in LISTS.items()
+        for mutation in mutations(framework)
+    ]
 
 
 class Unchanged:
@@ -38,8 +45,9 @@ class Unchanged:
         """A framework's runner and outcomes; made when they are first asked for."""
         if framework not in self._known:
             runner = Runner(ROOT, self._folder / framework, framework)
-            tests = dict.fromkeys(test for mutation in mutations(framework)
-                                  for test in mutation.tests)
+            tests = dict.fromkeys(
+                test for mutation in mutations(framework) for test in mutation.tests
+            )
             self._known[framework] = runner, runner.run(list(tests))
         return self._known[framework]
 
@@ -67,13 +75,14 @@ def test_a_broken_rule_is_noticed(framework, mutation, unchanged) -> None:
     _require_passing(before, mutation)
     after = runner.run_mutated(mutation)
     missed = [test for test in mutation.tests if "failed" not in after.of(test)]
-    assert not missed, "{}: unnoticed by {}\n{}".format(mutation.why, missed, after.output)
+    assert not missed, f"{mutation.why}: unnoticed by {missed}\n{after.output}"
 
 
 def _require_passing(before: Outcomes, mutation: Mutation) -> None:
     for test in mutation.tests:
         found = set(before.of(test))
         if found == {"skipped"}:
-            pytest.skip("{} is skipped on this stack".format(test))
-        assert "passed" in found and found <= {"passed", "skipped"}, "{}: {}\n{}".format(
-            test, sorted(found), before.output)
+            pytest.skip(f"{test} is skipped on this stack")
+        assert "passed" in found and found <= {"passed", "skipped"}, (
+            f"{test}: {sorted(found)}\n{before.output}"
+        )

@@ -18,17 +18,24 @@ from common.launch.case_file import (
 from tests.fake_zoo import FAKE_MODEL
 
 CASES = read_card(FAKE_MODEL / "PyTorch" / "fake_net" / "model.yaml").task(None).cases
-RESULT = CaseResult(network="fake_net", world_size=8, batch_size=32,
-                    case_name="fake_net_bs32_8p_acc", samples_per_second=1280.0,
-                    accuracy=94.134, loss=0.25, seconds=61.6)
+RESULT = CaseResult(
+    network="fake_net",
+    world_size=8,
+    batch_size=32,
+    case_name="fake_net_bs32_8p_acc",
+    samples_per_second=1280.0,
+    accuracy=94.134,
+    loss=0.25,
+    seconds=61.6,
+)
 
 
 def test_the_case_file_is_key_equals_value():
     assert case_text(RESULT) == (
-        "Network = fake_net\nRankSize = 8\nBatchSize = 32\nDeviceType = {}\n"
+        f"Network = fake_net\nRankSize = 8\nBatchSize = 32\nDeviceType = {platform.machine()}\n"
         "CaseName = fake_net_bs32_8p_acc\nActualFPS = 1280.00\nTrainingTime = 200.000\n"
-        "TrainAccuracy = 94.13\nActualLoss = 0.250000\nE2ETrainingTime = 62\n".format(
-            platform.machine()))
+        "TrainAccuracy = 94.13\nActualLoss = 0.250000\nE2ETrainingTime = 62\n"
+    )
 
 
 def test_an_accuracy_that_is_a_fraction_has_four_decimals():
@@ -50,13 +57,21 @@ def test_what_was_not_measured_is_na_and_never_empty():
 def test_the_final_lines_have_space_colon_space():
     assert final_lines(RESULT) == [
         "------------------ Final result ------------------",
-        "Final Performance images/sec : 1280.00", "Final Performance sec/step : 0.200000",
-        "Final Train Accuracy : 94.13", "E2E Training Duration sec : 62"]
+        "Final Performance images/sec : 1280.00",
+        "Final Performance sec/step : 0.200000",
+        "Final Train Accuracy : 94.13",
+        "E2E Training Duration sec : 62",
+    ]
 
 
-@pytest.mark.parametrize("case, missing", [
-    ("full_1p", ["ActualFPS", "TrainAccuracy"]), ("performance_1p", ["ActualFPS"]),
-    ("eval_1p", ["TrainAccuracy"])])
+@pytest.mark.parametrize(
+    "case, missing",
+    [
+        ("full_1p", ["ActualFPS", "TrainAccuracy"]),
+        ("performance_1p", ["ActualFPS"]),
+        ("eval_1p", ["TrainAccuracy"]),
+    ],
+)
 def test_each_kind_of_case_promises_its_figures(case, missing):
     empty = dataclasses.replace(RESULT, samples_per_second=None, accuracy=None)
     assert broken_promises(CASES[case], empty) == missing
@@ -64,8 +79,12 @@ def test_each_kind_of_case_promises_its_figures(case, missing):
 
 
 def test_losses_are_those_of_the_steps_in_order():
-    events = [{"event": "start"}, {"event": "step", "loss": 2.0}, {"event": "step", "loss": "nan"},
-              {"event": "evaluation", "metrics": {"loss": 9}}]
+    events = [
+        {"event": "start"},
+        {"event": "step", "loss": 2.0},
+        {"event": "step", "loss": "nan"},
+        {"event": "evaluation", "metrics": {"loss": 9}},
+    ]
     losses = losses_of(events)
     assert losses[0] == 2.0 and math.isnan(losses[1]) and len(losses) == 2
     assert loss_text([2.0, 0.5]) == "2.000000\n0.500000\n"

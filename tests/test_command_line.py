@@ -18,17 +18,30 @@ from common.errors import UsageError, ZooError
 def raising(error: BaseException) -> Any:
     def run(argv: object) -> int:
         raise error
+
     return run
 
 
-@pytest.mark.parametrize("error, code, text", [
-    (ZooError("the folder\n is empty"), 1, "error: the folder is empty"),
-    (UsageError("unknown flag"), 64, "error: unknown flag"),
-    (OSError(errno.ENOSPC, "No space", "/full/x"), 3, "error: no space left on the disk of /full"),
-    (OSError(errno.EIO, "fails", "/bad/x"), 3, "error: /bad/x: its disk or network storage fails"),
-])
-def test_what_a_user_can_mend_is_one_line(error: BaseException, code: int, text: str,
-                                          capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "error, code, text",
+    [
+        (ZooError("the folder\n is empty"), 1, "error: the folder is empty"),
+        (UsageError("unknown flag"), 64, "error: unknown flag"),
+        (
+            OSError(errno.ENOSPC, "No space", "/full/x"),
+            3,
+            "error: no space left on the disk of /full",
+        ),
+        (
+            OSError(errno.EIO, "fails", "/bad/x"),
+            3,
+            "error: /bad/x: its disk or network storage fails",
+        ),
+    ],
+)
+def test_what_a_user_can_mend_is_one_line(
+    error: BaseException, code: int, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert exit_code_of(raising(error), []) == code
     printed = capsys.readouterr().err
     assert printed.startswith(text) and printed.count("\n") == 1
@@ -73,11 +86,13 @@ run_program(main, [])
 """
 
 
-@pytest.mark.parametrize("call, printed", [("end_at_once('x')", "work\n"),
-                                           ("pass", "work\nhandler\n")])
+@pytest.mark.parametrize(
+    "call, printed", [("end_at_once('x')", "work\n"), ("pass", "work\nhandler\n")]
+)
 def test_a_program_can_end_at_once_with_its_output_and_exit_code(call: str, printed: str) -> None:
-    done = subprocess.run([sys.executable, "-c", AT_ONCE.format(call)], stdout=subprocess.PIPE,
-                          text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", AT_ONCE.format(call)], stdout=subprocess.PIPE, text=True
+    )
     assert (done.returncode, done.stdout) == (7, printed)
 
 
@@ -87,11 +102,12 @@ def test_booleans_as_the_scripts_spell_them(text: str, value: bool) -> None:
 
 
 @pytest.mark.parametrize("words", [[], ["--help"]])
-def test_help_names_every_command_and_is_no_error(words: List[str],
-                                                  capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_every_command_and_is_no_error(
+    words: List[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(words) == 0
     printed = capsys.readouterr().out
-    assert all("  {} ".format(name) in printed for name in COMMANDS)
+    assert all(f"  {name} " in printed for name in COMMANDS)
 
 
 def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,4 +128,5 @@ def test_help_takes_at_most_a_fifth_of_a_second() -> None:
         began = time.perf_counter()
         subprocess.check_output([sys.executable, "-m", "common", "--help"])
         return time.perf_counter() - began
+
     assert min(seconds() for _ in range(5)) < 0.2

@@ -39,8 +39,18 @@ def as_json(capsys: pytest.CaptureFixture, *words: Any) -> List[Any]:
 
 
 def test_a_faster_npu_with_an_equal_loss_is_ok_and_perfect(logs: Path, capsys) -> None:
-    code = zoo("--gpu", logs / "gpu.log", "--npu", logs / "npu.log", "--metric", "loss",
-               "--margin", "0.1", "--window", "100")
+    code = zoo(
+        "--gpu",
+        logs / "gpu.log",
+        "--npu",
+        logs / "npu.log",
+        "--metric",
+        "loss",
+        "--margin",
+        "0.1",
+        "--window",
+        "100",
+    )
     out = capsys.readouterr().out
     assert code == 0
     assert "PrecisionStatus: OK" in out
@@ -51,8 +61,10 @@ def test_a_faster_npu_with_an_equal_loss_is_ok_and_perfect(logs: Path, capsys) -
 def test_a_loss_alone_is_no_accuracy(logs: Path, capsys) -> None:
     code = zoo("--gpu", logs / "gpu.log", "--npu", logs / "npu.log", "--window", "100")
     assert code == 2
-    assert "PrecisionStatus: INCONCLUSIVE (fg_ari is not there on both sides" \
+    assert (
+        "PrecisionStatus: INCONCLUSIVE (fg_ari is not there on both sides"
         in capsys.readouterr().out
+    )
 
 
 def test_a_higher_loss_is_nok_even_without_an_accuracy(logs: Path, capsys) -> None:
@@ -68,8 +80,17 @@ def test_a_short_log_is_inconclusive(logs: Path) -> None:
 
 
 def test_json_has_the_numbers_of_the_table(logs: Path, capsys) -> None:
-    found, = as_json(capsys, "--gpu", logs / "gpu.log", "--npu", logs / "npu.log", "--at_step",
-                     "10000", "--target", "0.01")
+    (found,) = as_json(
+        capsys,
+        "--gpu",
+        logs / "gpu.log",
+        "--npu",
+        logs / "npu.log",
+        "--at_step",
+        "10000",
+        "--target",
+        "0.01",
+    )
     assert found["throughput"]["ratio"]["value"] == pytest.approx(3, rel=0.01)
     assert found["at_step"]["reference"]["step"] == 10000
     assert found["end"]["last_step"] == 20000
@@ -94,16 +115,33 @@ def test_markdown_is_a_table_with_the_verdicts_beneath(logs: Path, capsys) -> No
 
 
 def test_any_two_runs_can_be_compared_and_the_first_is_the_reference(logs: Path, capsys) -> None:
-    found = as_json(capsys, "--run", "old={}".format(logs / "gpu.log"),
-                    "--run", "new={}".format(logs / "npu.log"),
-                    "--run", "bad={}".format(logs / "worse.log"))
+    found = as_json(
+        capsys,
+        "--run",
+        "old={}".format(logs / "gpu.log"),
+        "--run",
+        "new={}".format(logs / "npu.log"),
+        "--run",
+        "bad={}".format(logs / "worse.log"),
+    )
     assert [(one["reference"]["label"], one["candidate"]["label"]) for one in found] == [
-        ("old", "new"), ("old", "bad")]
+        ("old", "new"),
+        ("old", "bad"),
+    ]
 
 
 def test_one_flag_given_twice_is_two_seeds(logs: Path, capsys) -> None:
-    found, = as_json(capsys, "--gpu", logs / "gpu.log", "--gpu", logs / "worse.log",
-                     "--npu", logs / "npu.log", "--npu", logs / "worse.log")
+    (found,) = as_json(
+        capsys,
+        "--gpu",
+        logs / "gpu.log",
+        "--gpu",
+        logs / "worse.log",
+        "--npu",
+        logs / "npu.log",
+        "--npu",
+        logs / "worse.log",
+    )
     assert len(found["reference"]["runs"]) == 2
     assert found["between_seeds"]["value"] is not None
 
@@ -118,16 +156,20 @@ def test_the_picture_shows_a_curve_of_each_run(logs: Path) -> None:
         assert (picture == palette_color(number)).all(axis=2).sum() > 100
 
 
-@pytest.mark.parametrize(("words", "error"), [
-    ([], "needs runs under two labels"),
-    (["--gpu", "gpu.log"], "needs runs under two labels"),
-    (["--run", "gpu.log"], "'gpu.log' is not LABEL=PATH"),
-    (["--gpu", "gpu.log", "--npu", "none.log"], "no such file or folder"),
-    (["--gpu", "gpu.log", "--npu", "npu.log", "--model", "no_such"], "no network 'no_such'"),
-    (["--gpu", "gpu.log", "--npu", "npu.log", "--window", "0"], "at least 2"),
-])
-def test_a_wrong_command_line_is_one_line_and_64(logs: Path, monkeypatch, capsys,
-                                                 words: List[str], error: str) -> None:
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ([], "needs runs under two labels"),
+        (["--gpu", "gpu.log"], "needs runs under two labels"),
+        (["--run", "gpu.log"], "'gpu.log' is not LABEL=PATH"),
+        (["--gpu", "gpu.log", "--npu", "none.log"], "no such file or folder"),
+        (["--gpu", "gpu.log", "--npu", "npu.log", "--model", "no_such"], "no network 'no_such'"),
+        (["--gpu", "gpu.log", "--npu", "npu.log", "--window", "0"], "at least 2"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_64(
+    logs: Path, monkeypatch, capsys, words: List[str], error: str
+) -> None:
     monkeypatch.chdir(logs)
     assert zoo(*words) == 64
     told = capsys.readouterr().err
@@ -135,10 +177,12 @@ def test_a_wrong_command_line_is_one_line_and_64(logs: Path, monkeypatch, capsys
     assert told.count("\n") == 1
 
 
-@pytest.mark.parametrize(("name", "content"), [
-    ("a.log", "no line of any format\n"), ("a.json", "{"), ("a.log", "")])
-def test_a_file_that_cannot_be_read_has_no_verdicts_exit_code(logs: Path, capsys, name: str,
-                                                              content: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.log", "no line of any format\n"), ("a.json", "{"), ("a.log", "")]
+)
+def test_a_file_that_cannot_be_read_has_no_verdicts_exit_code(
+    logs: Path, capsys, name: str, content: str
+) -> None:
     (logs / name).write_text(content)
     assert zoo("--gpu", logs / "gpu.log", "--npu", logs / name) == 64
     assert capsys.readouterr().err.count("\n") == 1
@@ -171,7 +215,7 @@ def test_records_of_two_networks_are_refused(tmp_path: Path, logs: Path, capsys)
 
 def test_records_are_judged_by_the_cards_metric(tmp_path: Path, capsys) -> None:
     record = keep_record(tmp_path)
-    found, = as_json(capsys, "--run", "one={}".format(record), "--run", "two={}".format(record))
+    (found,) = as_json(capsys, "--run", f"one={record}", "--run", f"two={record}")
     assert found["metric"] == "accuracy"
     assert found["margin"] == 0.3
     assert found["final"]["reference"] == 91.5
@@ -181,15 +225,14 @@ def test_records_are_judged_by_the_cards_metric(tmp_path: Path, capsys) -> None:
 
 def test_an_aborted_run_is_inconclusive(tmp_path: Path, capsys) -> None:
     record = keep_record(tmp_path, status="aborted", reason="killed")
-    found, = as_json(capsys, "--run", "one={}".format(record), "--run", "two={}".format(record))
+    (found,) = as_json(capsys, "--run", f"one={record}", "--run", f"two={record}")
     assert found["PrecisionStatus"]["status"] == "INCONCLUSIVE"
     assert "aborted: killed" in found["PrecisionStatus"]["because"]
 
 
 def test_a_run_folder_is_compared_like_its_record(tmp_path: Path, capsys) -> None:
     record = keep_record(tmp_path)
-    found, = as_json(capsys, "--run", "one={}".format(tmp_path / "run"),
-                     "--run", "two={}".format(record))
+    (found,) = as_json(capsys, "--run", "one={}".format(tmp_path / "run"), "--run", f"two={record}")
     assert found["final"]["difference"]["value"] == 0
     assert found["common_steps"] == 20
 
@@ -198,7 +241,7 @@ def test_a_run_folder_is_compared_like_its_record(tmp_path: Path, capsys) -> Non
 def excerpts() -> List[Path]:
     """The excerpts of the published GPU and NPU logs, where ZOO_LOGS names their folder."""
     folder = Path(os.environ.get("ZOO_LOGS", "nowhere"))
-    paths = [folder / "slot_attention_{}_excerpt.log".format(kind) for kind in ("gpu", "npu")]
+    paths = [folder / f"slot_attention_{kind}_excerpt.log" for kind in ("gpu", "npu")]
     if not all(path.exists() for path in paths):
         pytest.skip("set ZOO_LOGS to the folder of the published logs' excerpts")
     return paths
@@ -208,7 +251,7 @@ def test_the_published_line_is_reproduced_with_how_little_it_proves(excerpts, ca
     gpu, npu = excerpts
     code = zoo("--gpu", gpu, "--npu", npu, "--at_step", "319300")
     out = capsys.readouterr().out
-    line, = [line for line in out.splitlines() if line.startswith("loss at step 319,300")]
+    (line,) = [line for line in out.splitlines() if line.startswith("loss at step 319,300")]
     assert line.split()[6:9] == ["0.000867", "0.000793", "-7.4e-05"]
     assert "the noise is 16.0 % (gpu, 50 samples) and 12.0 % (npu, 33 samples)" in out
     assert "it shows nothing" in out
@@ -217,13 +260,16 @@ def test_the_published_line_is_reproduced_with_how_little_it_proves(excerpts, ca
 
 def test_the_published_runs_differ_over_a_window(excerpts, capsys) -> None:
     gpu, npu = excerpts
-    found, = as_json(capsys, "--gpu", gpu, "--npu", npu, "--metric", "loss", "--at_step", "319300")
+    (found,) = as_json(
+        capsys, "--gpu", gpu, "--npu", npu, "--metric", "loss", "--at_step", "319300"
+    )
     end = found["end"]["difference"]
     assert end["samples"] == 33
     assert -0.28 < end["relative"]["low"] < -0.20 < end["relative"]["high"] < -0.12
-    assert found["at_step"]["difference"]["relative"]["low"] < 0 \
+    assert (
+        found["at_step"]["difference"]["relative"]["low"]
+        < 0
         < found["at_step"]["difference"]["relative"]["high"]
+    )
     assert found["throughput"]["ratio"]["value"] == pytest.approx(3.246, abs=0.005)
     assert (found["PrecisionStatus"]["status"], found["PerfStatus"]["status"]) == ("OK", "PERFECT")
-
-

@@ -72,8 +72,9 @@ def test_neighbours_lie_on_both_sides_of_a_step() -> None:
     assert np.arange(100, 10001, 100)[chosen].tolist() == list(range(4600, 5401, 100))
 
 
-@pytest.mark.parametrize(("step", "first", "last"), [
-    (100, 100, 900), (10000, 9200, 10000), (9100, 9100, 9900)])
+@pytest.mark.parametrize(
+    ("step", "first", "last"), [(100, 100, 900), (10000, 9200, 10000), (9100, 9100, 9900)]
+)
 def test_neighbours_of_an_edge_lie_on_its_side(step: int, first: int, last: int) -> None:
     chosen = GAPPED[neighbours(Series("loss", GAPPED, np.ones(20)), step, length=9)]
     assert (chosen[0], chosen[-1]) == (first, last)
@@ -81,8 +82,7 @@ def test_neighbours_of_an_edge_lie_on_its_side(step: int, first: int, last: int)
 
 def test_without_its_trend_a_line_is_flat() -> None:
     steps = np.arange(5, 50, 5)
-    np.testing.assert_allclose(without_trend(steps, 3.0 - 0.1 * steps), np.full(9, 0.5),
-                               atol=1e-12)
+    np.testing.assert_allclose(without_trend(steps, 3.0 - 0.1 * steps), np.full(9, 0.5), atol=1e-12)
 
 
 def test_a_summary_keeps_a_curves_mean_and_breaks_at_gaps() -> None:

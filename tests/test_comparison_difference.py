@@ -23,21 +23,27 @@ from tests.noisy_series import first_order_noise, series
 RUNS = 400
 
 
-def two_runs(count: int, coefficient: float, ratio: float,
-             seed: int) -> Tuple[np.ndarray, np.ndarray]:
+def two_runs(
+    count: int, coefficient: float, ratio: float, seed: int
+) -> Tuple[np.ndarray, np.ndarray]:
     """Losses (RUNS, count) of two runs on one falling curve with noise of 15 %."""
     falling = 0.002 * np.exp(-np.arange(count) / (5.0 * count))
     noise = first_order_noise(coefficient, count, 2 * RUNS, seed)
     return falling * (1 + 0.15 * noise[:RUNS]), ratio * falling * (1 + 0.15 * noise[RUNS:])
 
 
-@pytest.mark.parametrize(("count", "coefficient", "ratio"), [
-    (33, 0.0, 1.0), (50, 0.2, 0.81), (200, 0.6, 1.3), (500, 0.9, 1.0)])
+@pytest.mark.parametrize(
+    ("count", "coefficient", "ratio"),
+    [(33, 0.0, 1.0), (50, 0.2, 0.81), (200, 0.6, 1.3), (500, 0.9, 1.0)],
+)
 def test_the_interval_of_the_relative_difference_holds_the_truth(
-        count: int, coefficient: float, ratio: float) -> None:
+    count: int, coefficient: float, ratio: float
+) -> None:
     steps = np.arange(count)
-    found = [compare_window(AlignedPair(steps, one, other)).difference
-             for one, other in zip(*two_runs(count, coefficient, ratio, seed=8))]
+    found = [
+        compare_window(AlignedPair(steps, one, other)).difference
+        for one, other in zip(*two_runs(count, coefficient, ratio, seed=8))
+    ]
     # The truth of a ratio of noisy means, not the mean of ratios.
     held = [part.relative.low <= ratio - 1 <= part.relative.high for part in found]
     assert 0.90 <= np.mean(held) <= 0.99
@@ -45,8 +51,10 @@ def test_the_interval_of_the_relative_difference_holds_the_truth(
 
 
 def test_the_interval_of_the_unpaired_difference_holds_the_truth() -> None:
-    found = [compare_unpaired(series(one), series(other, first=150)).difference.relative
-             for one, other in zip(*two_runs(100, 0.4, 1.1, seed=9))]
+    found = [
+        compare_unpaired(series(one), series(other, first=150)).difference.relative
+        for one, other in zip(*two_runs(100, 0.4, 1.1, seed=9))
+    ]
     assert 0.90 <= np.mean([part.low <= 0.1 <= part.high for part in found]) <= 0.99
 
 
@@ -74,8 +82,10 @@ def test_one_sample_of_equal_runs_lies_in_its_interval() -> None:
     held = []
     for one, other in zip(*two_runs(50, 0.0, 1.0, seed=11)):
         one, other = one - one.mean() + 1, other - other.mean() + 1
-        found = of_one_sample(single_sample(one[25], mean_of_series(one)),
-                              single_sample(other[25], mean_of_series(other)))
+        found = of_one_sample(
+            single_sample(one[25], mean_of_series(one)),
+            single_sample(other[25], mean_of_series(other)),
+        )
         held.append(found.absolute.low <= 0 <= found.absolute.high)
     assert np.mean(held) >= 0.95
 
@@ -96,8 +106,9 @@ def test_the_interval_between_seeds_holds_the_truth() -> None:
     generator = np.random.RandomState(12)
     held = []
     for _ in range(RUNS):
-        found = between_seeds(94 + 0.2 * generator.standard_normal(5),
-                              93.8 + 0.4 * generator.standard_normal(4))
+        found = between_seeds(
+            94 + 0.2 * generator.standard_normal(5), 93.8 + 0.4 * generator.standard_normal(4)
+        )
         held.append(found.low <= -0.2 <= found.high)
     assert 0.92 <= np.mean(held) <= 0.99
 

@@ -16,25 +16,34 @@ from common.results import record_store
 CARD: Any = SimpleNamespace(name="some_net")
 
 
-def record(kind: str, status: str = "complete", case: str = "full_1p", model: str = "some_net",
-           task: str = "a") -> Any:
-    return SimpleNamespace(model=model, status=status, task=task, case=case,
-                           device=SimpleNamespace(kind=kind))
+def record(
+    kind: str,
+    status: str = "complete",
+    case: str = "full_1p",
+    model: str = "some_net",
+    task: str = "a",
+) -> Any:
+    return SimpleNamespace(
+        model=model, status=status, task=task, case=case, device=SimpleNamespace(kind=kind)
+    )
 
 
 def level(*records: Any, precision: str = OK, perf: str = PERFECT) -> Any:
     def compared(gpu: Any, npu: Any) -> Any:
-        return SimpleNamespace(precision=SimpleNamespace(status=precision),
-                               perf=SimpleNamespace(status=perf))
+        return SimpleNamespace(
+            precision=SimpleNamespace(status=precision), perf=SimpleNamespace(status=perf)
+        )
+
     return level_of(CARD, records, compared)
 
 
-@pytest.mark.parametrize("records", [
-    [], [record("cpu")], [record("npu", status="aborted")], [record("npu", model="another")]])
+@pytest.mark.parametrize(
+    "records",
+    [[], [record("cpu")], [record("npu", status="aborted")], [record("npu", model="another")]],
+)
 def test_without_a_complete_npu_record_nothing_of_the_npu_is_verified(records: Any) -> None:
     found = level(*records)
-    assert {found[key] for key in ("FuncStatus", "PrecisionStatus", "PerfStatus")} \
-        == {"unverified"}
+    assert {found[key] for key in ("FuncStatus", "PrecisionStatus", "PerfStatus")} == {"unverified"}
 
 
 def test_a_complete_npu_record_proves_the_function_alone() -> None:

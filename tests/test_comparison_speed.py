@@ -79,16 +79,20 @@ def group(label: str, **fields) -> Group:
 
 def test_other_batches_are_compared_in_samples() -> None:
     clock = elapsed(np.arange(60.0))
-    found = compare_speed(group("gpu", series=clock, global_batch=32),
-                          group("npu", series=clock, global_batch=64), None)
+    found = compare_speed(
+        group("gpu", series=clock, global_batch=32),
+        group("npu", series=clock, global_batch=64),
+        None,
+    )
     assert found is not None
     assert (found.ratio.value, found.unit) == (pytest.approx(2), "samples")
 
 
 def test_steps_and_samples_are_not_compared() -> None:
     clock = elapsed(np.arange(60.0))
-    found = compare_speed(group("gpu", series=clock), group("npu", series=clock, global_batch=64),
-                          None)
+    found = compare_speed(
+        group("gpu", series=clock), group("npu", series=clock, global_batch=64), None
+    )
     assert found is not None
     assert found.doubts
     assert not found.ratio.is_known
@@ -96,8 +100,9 @@ def test_steps_and_samples_are_not_compared() -> None:
 
 def test_the_batch_of_a_log_can_be_given() -> None:
     clock = elapsed(np.arange(60.0))
-    found = compare_speed(group("gpu", series=clock), group("npu", series=clock, global_batch=64),
-                          64)
+    found = compare_speed(
+        group("gpu", series=clock), group("npu", series=clock, global_batch=64), 64
+    )
     assert found is not None
     assert found.ratio.value == pytest.approx(1)
 

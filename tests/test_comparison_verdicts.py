@@ -37,13 +37,20 @@ def statuses(count: int, coefficient: float, noise: float, ratio: float, seed: i
     rows = 1 + noise * first_order_noise(coefficient, count, 2 * RUNS, seed)
     pairs = zip(rows[:RUNS], ratio * rows[RUNS:])
     settings = Settings(LOSS, window=count)
-    return [compare(Group("gpu", (Run("a", {"loss": series(one)}),)),
-                    Group("npu", (Run("b", {"loss": series(other)}),)), settings).precision.status
-            for one, other in pairs]
+    return [
+        compare(
+            Group("gpu", (Run("a", {"loss": series(one)}),)),
+            Group("npu", (Run("b", {"loss": series(other)}),)),
+            settings,
+        ).precision.status
+        for one, other in pairs
+    ]
 
 
-@pytest.mark.parametrize(("count", "coefficient", "noise"), [
-    (50, 0.0, 0.15), (50, 0.3, 0.02), (200, 0.8, 0.1), (1000, 0.95, 0.1), (40, 0.9, 0.1)])
+@pytest.mark.parametrize(
+    ("count", "coefficient", "noise"),
+    [(50, 0.0, 0.15), (50, 0.3, 0.02), (200, 0.8, 0.1), (1000, 0.95, 0.1), (40, 0.9, 0.1)],
+)
 def test_equal_runs_are_hardly_ever_nok(count: int, coefficient: float, noise: float) -> None:
     assert np.mean([status == NOK for status in statuses(count, coefficient, noise, 1, 30)]) <= 0.05
 
@@ -70,20 +77,23 @@ def test_short_or_noisy_runs_are_inconclusive_and_never_ok(count: int, noise: fl
     assert np.mean([status == INCONCLUSIVE for status in found]) > 0.95
 
 
-@pytest.mark.parametrize(("metric", "loss", "status"), [
-    (Estimate(0.1, 0.2), None, OK),
-    (Estimate(-0.1, 0.19), None, OK),
-    (Estimate(-0.2, 0.2), AGREE, INCONCLUSIVE),
-    (Estimate(-0.5, 0.1), AGREE, POK),
-    (Estimate(-0.5, 0.1), WORSE, NOK),
-    (Estimate(-0.5, 0.1), UNKNOWN, NOK),
-    (Estimate(-0.5, 0.1), None, NOK),
-    (Estimate(5.0, math.inf), AGREE, INCONCLUSIVE),
-    (UNKNOWN, AGREE, INCONCLUSIVE),
-    (None, AGREE, INCONCLUSIVE),
-    (None, WORSE, NOK),
-    (None, None, INCONCLUSIVE),
-])
+@pytest.mark.parametrize(
+    ("metric", "loss", "status"),
+    [
+        (Estimate(0.1, 0.2), None, OK),
+        (Estimate(-0.1, 0.19), None, OK),
+        (Estimate(-0.2, 0.2), AGREE, INCONCLUSIVE),
+        (Estimate(-0.5, 0.1), AGREE, POK),
+        (Estimate(-0.5, 0.1), WORSE, NOK),
+        (Estimate(-0.5, 0.1), UNKNOWN, NOK),
+        (Estimate(-0.5, 0.1), None, NOK),
+        (Estimate(5.0, math.inf), AGREE, INCONCLUSIVE),
+        (UNKNOWN, AGREE, INCONCLUSIVE),
+        (None, AGREE, INCONCLUSIVE),
+        (None, WORSE, NOK),
+        (None, None, INCONCLUSIVE),
+    ],
+)
 def test_precision_by_metric_and_loss(metric, loss, status: str) -> None:
     assert precision_verdict(ACCURACY, Evidence(metric, loss)).status == status
 
@@ -107,8 +117,10 @@ def test_doubts_forbid_a_verdict() -> None:
 
 def test_nan_in_the_candidate_alone_is_nok() -> None:
     good = np.linspace(2, 1, 60)
-    runs = [Group(label, (Run(label, {"loss": series(values)}),)) for label, values in (
-        ("gpu", good), ("npu", np.where(np.arange(60) > 55, np.nan, good)))]
+    runs = [
+        Group(label, (Run(label, {"loss": series(values)}),))
+        for label, values in (("gpu", good), ("npu", np.where(np.arange(60) > 55, np.nan, good)))
+    ]
     found = compare(runs[0], runs[1], Settings(ACCURACY))
     assert found.precision.status == NOK
     assert "nan" in found.precision.because
@@ -119,9 +131,13 @@ def test_several_seeds_are_compared_between_seeds() -> None:
     generator = np.random.RandomState(35)
 
     def group(label: str, scale: float) -> Group:
-        return Group(label, tuple(Run(label, {"loss": series(level * (
-            1 + 0.01 * generator.standard_normal(60)))})
-            for level in scale * (1 + 0.3 * generator.standard_normal(3))))
+        return Group(
+            label,
+            tuple(
+                Run(label, {"loss": series(level * (1 + 0.01 * generator.standard_normal(60)))})
+                for level in scale * (1 + 0.3 * generator.standard_normal(3))
+            ),
+        )
 
     # Within each run the noise is tiny, between seeds it is not: no verdict on three of them.
     found = compare(group("gpu", 1.0), group("npu", 1.1), Settings(LOSS))
@@ -130,8 +146,10 @@ def test_several_seeds_are_compared_between_seeds() -> None:
     assert found.precision.status == INCONCLUSIVE
 
 
-@pytest.mark.parametrize(("ratio", "status"), [
-    (1.2, PERFECT), (1.199, OK), (1.0, OK), (0.999, POK), (0.5, POK), (0.499, NOK)])
+@pytest.mark.parametrize(
+    ("ratio", "status"),
+    [(1.2, PERFECT), (1.199, OK), (1.0, OK), (0.999, POK), (0.5, POK), (0.499, NOK)],
+)
 def test_the_classes_of_speed(ratio: float, status: str) -> None:
     assert perf_verdict(Estimate(ratio, 0.0)).status == status
 
@@ -145,7 +163,9 @@ def test_a_limit_within_the_interval_is_told() -> None:
     assert "holds the limit 1.2x" in perf_verdict(Estimate(1.21, 0.02)).because
 
 
-@pytest.mark.parametrize(("found", "code"), [
-    ([OK, PERFECT], 0), ([OK, INCONCLUSIVE], 2), ([POK, PERFECT], 1), ([NOK, INCONCLUSIVE], 1)])
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [([OK, PERFECT], 0), ([OK, INCONCLUSIVE], 2), ([POK, PERFECT], 1), ([NOK, INCONCLUSIVE], 1)],
+)
 def test_exit_codes(found: List[str], code: int) -> None:
     assert exit_code([Verdict(status, "", "") for status in found]) == code

@@ -29,7 +29,7 @@ FILES = {"pictures/a": b"first picture", "pictures/sub/b": NOISE}
 PLAIN = NOISE[:20000]
 Usage = collections.namedtuple("Usage", "total used free")
 
-GENERATOR = '''
+GENERATOR = """
 import argparse, hashlib, json, pathlib
 parser = argparse.ArgumentParser(prog="maker")
 parser.add_argument("name"); parser.add_argument("--data_path", type=pathlib.Path)
@@ -41,7 +41,7 @@ content = b"scene" * given.count
 (folder / "train.bin").write_bytes(content)
 (folder / "dataset.json").write_text(json.dumps({"splits": {"train": {
     "file": "train.bin", "count": given.count, "sha256": hashlib.sha256(content).hexdigest()}}}))
-'''
+"""
 
 
 def packed_files(files):
@@ -58,19 +58,39 @@ ARCHIVE = packed_files(FILES)
 
 
 def published(content):
-    return {"algorithm": "sha256", "value": hashlib.sha256(content).hexdigest(),
-            "source": "the tests"}
+    return {
+        "algorithm": "sha256",
+        "value": hashlib.sha256(content).hexdigest(),
+        "source": "the tests",
+    }
 
 
 def catalogue(url):
     about = {"title": "Pictures", "description": "a few", "licence": "none"}
     return {
-        "pictures": dict(about, folder="pictures", files=[
-            {"path": "pictures.tar.gz", "urls": [url + "/pictures.tar.gz"], "unpack": "tar",
-             "size": len(ARCHIVE), "unpacked_at_most": 100000, "checksum": published(ARCHIVE)}]),
-        "records": dict(about, title="Records", folder="records", files=[
-            {"path": "records/{}.bin".format(name), "urls": [url + "/{}.bin".format(name)],
-             "about_size": 20000} for name in ("train", "test")]),
+        "pictures": dict(
+            about,
+            folder="pictures",
+            files=[
+                {
+                    "path": "pictures.tar.gz",
+                    "urls": [url + "/pictures.tar.gz"],
+                    "unpack": "tar",
+                    "size": len(ARCHIVE),
+                    "unpacked_at_most": 100000,
+                    "checksum": published(ARCHIVE),
+                }
+            ],
+        ),
+        "records": dict(
+            about,
+            title="Records",
+            folder="records",
+            files=[
+                {"path": f"records/{name}.bin", "urls": [url + f"/{name}.bin"], "about_size": 20000}
+                for name in ("train", "test")
+            ],
+        ),
         "scenes": dict(about, title="Scenes", folder="scenes", generated_by="maker_net.maker"),
     }
 
@@ -90,8 +110,9 @@ def checkout(tmp_path, monkeypatch, server):
     root = tmp_path / "checkout"
     network = root / "TensorFlow" / "maker_net"
     network.mkdir(parents=True)
-    (network / "datasets.yaml").write_text(yaml.safe_dump(
-        {"schema_version": 1, "datasets": catalogue(server.url)}))
+    (network / "datasets.yaml").write_text(
+        yaml.safe_dump({"schema_version": 1, "datasets": catalogue(server.url)})
+    )
     (network / "__init__.py").write_text("")
     (network / "maker.py").write_text(GENERATOR)
     monkeypatch.setenv("ZOO_ROOT", str(root))
@@ -107,16 +128,21 @@ def data(tmp_path, checkout):
 @pytest.fixture
 def zoo(data, capfd):
     """zoo("prepare", "pictures", …) gives exit code, output and error output."""
+
     def run(*words):
         code = main(["data"] + list(words) + ["--data_path", str(data)])
         captured = capfd.readouterr()
         return code, captured.out, captured.err
+
     return run
 
 
 def unpacked(data):
-    return {str(path.relative_to(data)): path.read_bytes()
-            for path in (data / "pictures").rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(data)): path.read_bytes()
+        for path in (data / "pictures").rglob("*")
+        if path.is_file()
+    }
 
 
 # --- prepare ---
@@ -183,7 +209,10 @@ def test_a_mirror_is_another_data_folder_that_is_served(zoo, data, server):
     server.files = {"all/records/train.bin": PLAIN, "all/test.bin": PLAIN[::-1]}
     assert zoo("prepare", "records", "--mirror", server.url + "/all/")[0] == 0
     assert [path for path, _ in server.asked] == [
-        "all/records/train.bin", "all/records/test.bin", "all/test.bin"]
+        "all/records/train.bin",
+        "all/records/test.bin",
+        "all/test.bin",
+    ]
 
 
 def test_a_mirror_that_is_no_address_is_a_usage_error(zoo):
@@ -208,9 +237,10 @@ def test_a_disk_that_fills_up_keeps_what_came(zoo, data, monkeypatch):
         if (data / "pictures.tar.gz.part").stat().st_size >= 1000:
             raise OSError(28, "No space left on device")
         return read(stream, 1000)
+
     monkeypatch.setattr(download, "read_some", full)
     code, _, err = zoo("prepare", "pictures")
-    assert code == 3 and "no space left in {}".format(data) in err and err.count("\n") == 1
+    assert code == 3 and f"no space left in {data}" in err and err.count("\n") == 1
     assert (data / "pictures.tar.gz.part").read_bytes() == ARCHIVE[:1000]
 
 
@@ -218,8 +248,9 @@ def test_an_evil_archive_is_not_unpacked_even_with_the_right_checksum(zoo, data,
     evil = packed_files({"pictures/a": b"1", "pictures/../../outside": b"evil"})
     datasets = catalogue(server.url)
     datasets["pictures"]["files"][0].update(size=len(evil), checksum=published(evil))
-    (checkout / "TensorFlow" / "maker_net" / "datasets.yaml").write_text(yaml.safe_dump(
-        {"schema_version": 1, "datasets": datasets}))
+    (checkout / "TensorFlow" / "maker_net" / "datasets.yaml").write_text(
+        yaml.safe_dump({"schema_version": 1, "datasets": datasets})
+    )
     server.files["pictures.tar.gz"] = evil
     code, _, err = zoo("prepare", "pictures")
     assert code == 1 and "leads out of its folder" in err
@@ -229,8 +260,9 @@ def test_an_evil_archive_is_not_unpacked_even_with_the_right_checksum(zoo, data,
 def test_an_incomplete_folder_is_told_and_left_alone(zoo, data, server, checkout):
     datasets = catalogue(server.url)
     datasets["pictures"]["files"][0]["holds"] = ["a", "sub"]
-    (checkout / "TensorFlow" / "maker_net" / "datasets.yaml").write_text(yaml.safe_dump(
-        {"schema_version": 1, "datasets": datasets}))
+    (checkout / "TensorFlow" / "maker_net" / "datasets.yaml").write_text(
+        yaml.safe_dump({"schema_version": 1, "datasets": datasets})
+    )
     (data / "pictures").mkdir(parents=True)
     (data / "pictures" / "a").write_bytes(b"mine")
     code, _, err = zoo("prepare", "pictures")
@@ -253,15 +285,17 @@ def test_a_second_preparation_of_the_same_dataset_is_refused(zoo, data):
     assert lock.acquire()
     code, _, err = zoo("prepare", "pictures")
     lock.release()
-    assert code == 1 and "being prepared by process {}".format(os.getpid()) in err
+    assert code == 1 and f"being prepared by process {os.getpid()}" in err
 
 
 def test_a_data_folder_that_cannot_be_written_serves_what_it_has(zoo, data, monkeypatch):
     from common.datasets import prepare
+
     zoo("prepare", "pictures")
 
     def refuse(*_):
         raise AssertionError("nothing is to be written")
+
     monkeypatch.setattr(prepare, "make_folder", refuse)
     assert zoo("prepare", "pictures")[0] == 0
 
@@ -276,10 +310,15 @@ def test_an_unpacking_that_was_killed_is_done_again(zoo, data):
 
 def start(data, *words):
     command = [sys.executable, "-m", "common", "data", "prepare"] + list(words)
-    return subprocess.Popen(command + ["--data_path", str(data)], cwd=str(REPOSITORY),
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            universal_newlines=True, env=dict(os.environ),
-                            preexec_fn=_heed_interrupts)
+    return subprocess.Popen(
+        command + ["--data_path", str(data)],
+        cwd=str(REPOSITORY),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        env=dict(os.environ),
+        preexec_fn=_heed_interrupts,
+    )
 
 
 def _heed_interrupts():
@@ -313,8 +352,11 @@ def test_a_generated_dataset_takes_the_generators_flags(zoo, data):
 
 def test_a_generated_dataset_without_checksums_of_its_own_is_recorded(zoo, data, checkout):
     maker = checkout / "TensorFlow" / "maker_net" / "maker.py"
-    maker.write_text(GENERATOR.replace('"sha256"', '"mark"').replace("mkdir(parents=True)",
-                                       "mkdir(parents=True, exist_ok=True)"))
+    maker.write_text(
+        GENERATOR.replace('"sha256"', '"mark"').replace(
+            "mkdir(parents=True)", "mkdir(parents=True, exist_ok=True)"
+        )
+    )
     zoo("prepare", "scenes")
     assert zoo("verify", "scenes")[0] == 0
     (data / "scenes" / "train.bin").write_bytes(b"other")

@@ -14,8 +14,13 @@ from common.errors import UsageError, ZooError
 
 ROOT = Path(__file__).resolve().parent.parent
 PLAIN = {"path": "things/a.bin", "urls": ["https://example.org/a.bin"], "size": 3}
-ENTRY = {"title": "Things", "description": "a few", "licence": "none", "folder": "things",
-         "files": [PLAIN]}
+ENTRY = {
+    "title": "Things",
+    "description": "a few",
+    "licence": "none",
+    "folder": "things",
+    "files": [PLAIN],
+}
 
 
 def write(tmp_path, network="net", name="things", entry=ENTRY):
@@ -35,9 +40,17 @@ def test_the_datasets_of_all_three_networks_are_there():
     assert found["cifar10"] == "residual_attention_net"
     assert found["fashion_mnist"] == "protoattend"
     assert {name for name, network in found.items() if network == "slot_attention"} == {
-        "clevr", "clevr_with_masks", "multi_dsprites_binarized",
-        "multi_dsprites_colored_on_grayscale", "multi_dsprites_colored_on_colored", "tetrominoes",
-        "objects_room", "synthetic_sprites", "synthetic_scenes", "synthetic_clevr"}
+        "clevr",
+        "clevr_with_masks",
+        "multi_dsprites_binarized",
+        "multi_dsprites_colored_on_grayscale",
+        "multi_dsprites_colored_on_colored",
+        "tetrominoes",
+        "objects_room",
+        "synthetic_sprites",
+        "synthetic_scenes",
+        "synthetic_clevr",
+    }
 
 
 def test_every_downloaded_dataset_names_its_checksums_source_or_says_that_it_is_recorded():
@@ -70,23 +83,26 @@ def test_a_data_path_may_name_the_datasets_own_folder(tmp_path, zoo_data):
     assert data_root(own, dataset) == own.parent
 
 
-@pytest.mark.parametrize("entry, told", [
-    (changed(urls=["http://example.org/a.bin"]), "only https is taken"),
-    (changed(urls=["file:///etc/passwd"]), "only https is taken"),
-    (changed(urls=[]), "urls is empty"),
-    (changed(path="../a.bin"), "path must be a path below the data folder"),
-    (changed(path="/a.bin"), "path must be a path below the data folder"),
-    (changed(unpack="rar"), "unpack must be one of none, tar, zip, gz"),
-    (changed(unpack="tar"), "unpacked_at_most"),
-    (changed(unpack="gz", unpacked_at_most=9), "must end in .gz"),
-    (changed(checksum={"algorithm": "md5", "value": "12", "source": "me"}), "32 hexadecimal"),
-    (changed(checksum={"algorithm": "crc", "value": "12", "source": "me"}), "md5, sha256"),
-    (changed(checksum={"algorithm": "md5", "value": "0" * 32}), "source is missing"),
-    (changed(colour="red"), "colour is not a key"),
-    (dict(ENTRY, folder="../x"), "folder must be a path below"),
-    (dict(ENTRY, generated_by="some.module"), "or generated_by must be given, one of the two"),
-    (dict(ENTRY, files=[]), "or generated_by must be given, one of the two"),
-])
+@pytest.mark.parametrize(
+    "entry, told",
+    [
+        (changed(urls=["http://example.org/a.bin"]), "only https is taken"),
+        (changed(urls=["file:///etc/passwd"]), "only https is taken"),
+        (changed(urls=[]), "urls is empty"),
+        (changed(path="../a.bin"), "path must be a path below the data folder"),
+        (changed(path="/a.bin"), "path must be a path below the data folder"),
+        (changed(unpack="rar"), "unpack must be one of none, tar, zip, gz"),
+        (changed(unpack="tar"), "unpacked_at_most"),
+        (changed(unpack="gz", unpacked_at_most=9), "must end in .gz"),
+        (changed(checksum={"algorithm": "md5", "value": "12", "source": "me"}), "32 hexadecimal"),
+        (changed(checksum={"algorithm": "crc", "value": "12", "source": "me"}), "md5, sha256"),
+        (changed(checksum={"algorithm": "md5", "value": "0" * 32}), "source is missing"),
+        (changed(colour="red"), "colour is not a key"),
+        (dict(ENTRY, folder="../x"), "folder must be a path below"),
+        (dict(ENTRY, generated_by="some.module"), "or generated_by must be given, one of the two"),
+        (dict(ENTRY, files=[]), "or generated_by must be given, one of the two"),
+    ],
+)
 def test_what_is_wrong_with_a_datasets_file_is_told_with_its_key(tmp_path, entry, told):
     write(tmp_path, entry=entry)
     with pytest.raises(ZooError, match=told):

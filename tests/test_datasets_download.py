@@ -37,12 +37,14 @@ def output():
 @pytest.fixture
 def fetch(tmp_path, output):
     """fetch(url, …, size=, checksum=) downloads to a.bin; returns the path."""
+
     def run(*urls, size=None, checksum=True):
         published = Checksum("sha256", hashlib.sha256(CONTENT).hexdigest(), "the tests")
         wanted = Wanted(len(CONTENT), size, published if checksum else None)
         target = tmp_path / "a.bin"
         Download(target, wanted, Terminal(output, output), pause=lambda _: None).run(urls)
         return target
+
     return run
 
 
@@ -53,7 +55,7 @@ def leave_part(tmp_path, content, url="", validator=""):
 
 
 def etag():
-    return '"{}"'.format(hashlib.md5(CONTENT).hexdigest())
+    return f'"{hashlib.md5(CONTENT).hexdigest()}"'
 
 
 def test_a_file_comes_whole_and_nothing_else_is_left(server, fetch, tmp_path):
@@ -93,7 +95,8 @@ def test_without_checksum_and_version_nothing_is_joined(server, fetch, tmp_path)
 
 
 def test_a_part_goes_on_at_another_mirror_where_a_checksum_tells_the_outcome(
-        server, fetch, tmp_path):
+    server, fetch, tmp_path
+):
     leave_part(tmp_path, CONTENT[:5000], "https://elsewhere.example/a.bin", '"its version"')
     assert fetch(server.url + "/a.bin").read_bytes() == CONTENT
     assert server.asked == [("a.bin", "bytes=5000-")]
@@ -162,8 +165,8 @@ def test_a_refused_connection_is_one_line_with_the_next_step(fetch, tmp_path, mo
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        url = "http://127.0.0.1:{}/a.bin".format(free.getsockname()[1])
-    with pytest.raises(ZooError, match="refused.*put the file at {}".format(tmp_path)):
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/a.bin"
+    with pytest.raises(ZooError, match=f"refused.*put the file at {tmp_path}"):
         fetch(url)
 
 
@@ -179,7 +182,7 @@ def test_a_server_that_says_nothing_is_given_up(monkeypatch):
         silent.bind(("127.0.0.1", 0))
         silent.listen(1)
         with pytest.raises(connection.TransferError, match="nothing came"):
-            connection.ask("http://127.0.0.1:{}/".format(silent.getsockname()[1]), timeout=0.1)
+            connection.ask(f"http://127.0.0.1:{silent.getsockname()[1]}/", timeout=0.1)
 
 
 def test_redirects_are_followed_with_the_range(server, fetch, tmp_path):
@@ -198,6 +201,7 @@ def test_a_redirect_leads_to_no_other_protocol(server, fetch, place):
 
 def test_https_is_not_left_by_a_redirect():
     import urllib.request
+
     handler = connection._SafeRedirects()
     request = urllib.request.Request("https://example.org/a")
     with pytest.raises(connection.TransferError, match="from https to http://example.org"):
@@ -219,8 +223,9 @@ class Screen(io.StringIO):
 
 def progress(stream, times):
     ticks = iter(times)
-    return ByteProgress(Terminal(stream, stream), "a.bin", 1000, start=200,
-                        clock=lambda: next(ticks))
+    return ByteProgress(
+        Terminal(stream, stream), "a.bin", 1000, start=200, clock=lambda: next(ticks)
+    )
 
 
 def test_the_time_left_counts_only_what_came_now():

@@ -59,11 +59,14 @@ def inside(tmp_path):
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
 def test_a_tar_unpacks_with_size_and_sha256_of_each_file(tmp_path, inside, mode):
-    archive = tar_with(tmp_path / "a.tar", special("d", tarfile.DIRTYPE), mode=mode,
-                       files=FILES.items())
+    archive = tar_with(
+        tmp_path / "a.tar", special("d", tarfile.DIRTYPE), mode=mode, files=FILES.items()
+    )
     facts = unpack(archive, "tar", inside, 10000)
-    assert facts == {name: FileFacts(len(content), hashlib.sha256(content).hexdigest())
-                     for name, content in FILES.items()}
+    assert facts == {
+        name: FileFacts(len(content), hashlib.sha256(content).hexdigest())
+        for name, content in FILES.items()
+    }
     assert {name: (inside / name).read_bytes() for name in FILES} == FILES
 
 
@@ -106,12 +109,21 @@ def test_a_zip_member_that_leads_out_is_refused(tmp_path, inside, name):
     assert everything_below(tmp_path) == ["a.zip", "outer", "outer/inside"]
 
 
-@pytest.mark.parametrize("kind, told", [
-    (tarfile.SYMTYPE, "a link"), (tarfile.LNKTYPE, "a link"),
-    (tarfile.CHRTYPE, "a device"), (tarfile.FIFOTYPE, "a device or pipe")])
+@pytest.mark.parametrize(
+    "kind, told",
+    [
+        (tarfile.SYMTYPE, "a link"),
+        (tarfile.LNKTYPE, "a link"),
+        (tarfile.CHRTYPE, "a device"),
+        (tarfile.FIFOTYPE, "a device or pipe"),
+    ],
+)
 def test_links_and_devices_in_a_tar_are_refused(tmp_path, inside, kind, told):
-    archive = tar_with(tmp_path / "a.tar", special("x", kind, "/etc/passwd"),
-                       files=[("x/after", b"through the link")])
+    archive = tar_with(
+        tmp_path / "a.tar",
+        special("x", kind, "/etc/passwd"),
+        files=[("x/after", b"through the link")],
+    )
     with pytest.raises(ZooError, match=told):
         unpack(archive, "tar", inside, 10000)
     assert everything_below(inside) == []
@@ -152,18 +164,27 @@ def test_a_name_that_comes_twice_is_refused(tmp_path, inside):
         unpack(archive, "tar", inside, 10)
 
 
-@pytest.mark.parametrize("packing, write", [
-    ("tar", lambda path: tar_with(path, files=FILES.items())),
-    ("zip", lambda path: zip_with(path, *FILES.items())),
-    ("gz", lambda path: path.write_bytes(gzip.compress(NOISE)))])
+@pytest.mark.parametrize(
+    "packing, write",
+    [
+        ("tar", lambda path: tar_with(path, files=FILES.items())),
+        ("zip", lambda path: zip_with(path, *FILES.items())),
+        ("gz", lambda path: path.write_bytes(gzip.compress(NOISE))),
+    ],
+)
 @pytest.mark.parametrize("harm", ["cut", "altered", "no archive"])
 def test_a_damaged_archive_is_one_line(tmp_path, inside, packing, write, harm):
     archive = tmp_path / "a.gz"
     write(archive)
     content = archive.read_bytes()
     middle = len(content) // 2
-    archive.write_bytes({"cut": content[:middle], "no archive": b"<html>" * 50,
-                         "altered": content[:middle] + b"????" + content[middle + 4:]}[harm])
+    archive.write_bytes(
+        {
+            "cut": content[:middle],
+            "no archive": b"<html>" * 50,
+            "altered": content[:middle] + b"????" + content[middle + 4 :],
+        }[harm]
+    )
     with pytest.raises(ZooError, match="a damaged archive"):
         unpack(archive, packing, inside, 100000)
 
@@ -171,6 +192,7 @@ def test_a_damaged_archive_is_one_line(tmp_path, inside, packing, write, harm):
 def test_a_full_disk_is_not_taken_for_a_damaged_archive(tmp_path, inside, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
+
     monkeypatch.setattr(module, "_write", full)
     with pytest.raises(OSError, match="No space left"):
         unpack(zip_with(tmp_path / "a.zip", ("a", b"1")), "zip", inside, 10)

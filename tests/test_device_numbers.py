@@ -14,9 +14,14 @@ def test_whole_servers_and_parts_of_a_half_are_welcome(devices):
     check_topology("Ascend910A", devices, WHOLE)
 
 
-@pytest.mark.parametrize("devices, match", [
-    ([0, 1, 2], "1, 2, 4 or 8"), ([3, 4], "inside 0-3 or inside 4-7"),
-    ([2, 3, 4, 5], "inside 0-3 or inside 4-7")])
+@pytest.mark.parametrize(
+    "devices, match",
+    [
+        ([0, 1, 2], "1, 2, 4 or 8"),
+        ([3, 4], "inside 0-3 or inside 4-7"),
+        ([2, 3, 4, 5], "inside 0-3 or inside 4-7"),
+    ],
+)
 def test_other_devices_of_a_910a_are_refused(devices, match):
     with pytest.raises(UsageError, match=match):
         check_topology("Ascend910ProB", devices, WHOLE)
@@ -33,9 +38,18 @@ def test_it_is_the_physical_numbers_that_count():
         check_topology("Ascend910A", [0, 1], (3, 4))
 
 
-@pytest.mark.parametrize("name, family", [
-    ("Ascend910A", True), ("Ascend910ProB", True), ("Ascend910B", True), ("Ascend910B1", False),
-    ("Ascend910_9391", False), ("Ascend910C2", False), ("Ascend NPU", False),
-    ("Ascend310P3", False)])
+@pytest.mark.parametrize(
+    "name, family",
+    [
+        ("Ascend910A", True),
+        ("Ascend910ProB", True),
+        ("Ascend910B", True),
+        ("Ascend910B1", False),
+        ("Ascend910_9391", False),
+        ("Ascend910C2", False),
+        ("Ascend NPU", False),
+        ("Ascend310P3", False),
+    ],
+)
 def test_a_910b_without_a_number_is_a_910a(name, family):
     assert npu_is_910a(name) is family

@@ -25,7 +25,7 @@ def add(root, path, text=""):
 @pytest.fixture
 def npu_server(tmp_path):
     for number in range(8):
-        add(tmp_path, "dev/davinci{}".format(number))
+        add(tmp_path, f"dev/davinci{number}")
     add(tmp_path, "dev/davinci_manager")
     add(tmp_path, "usr/local/Ascend/driver/version.info", "Version=23.0.rc2\n")
     return tmp_path
@@ -34,12 +34,18 @@ def npu_server(tmp_path):
 @pytest.fixture
 def gpu_server(tmp_path):
     for number in range(2):
-        add(tmp_path, "dev/nvidia{}".format(number))
-        add(tmp_path, "proc/driver/nvidia/gpus/{}/information".format(number),
-            "Model: \t\t NVIDIA H100 80GB HBM3\nIRQ: 1\n")
+        add(tmp_path, f"dev/nvidia{number}")
+        add(
+            tmp_path,
+            f"proc/driver/nvidia/gpus/{number}/information",
+            "Model: \t\t NVIDIA H100 80GB HBM3\nIRQ: 1\n",
+        )
     add(tmp_path, "dev/nvidiactl")
-    add(tmp_path, "proc/driver/nvidia/version",
-        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19\n")
+    add(
+        tmp_path,
+        "proc/driver/nvidia/version",
+        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19\n",
+    )
     return tmp_path
 
 
@@ -61,8 +67,10 @@ def test_gpus_are_counted_and_named_from_files(gpu_server):
     assert machine.gpu_driver == "535.104.05"
 
 
-@pytest.mark.parametrize("visible, count", [
-    ("1", 1), ("", 0), ("-1", 0), ("0,-1,1", 1), ("GPU-8932f937,GPU-a1", 2), ("0,1,2", 2)])
+@pytest.mark.parametrize(
+    "visible, count",
+    [("1", 1), ("", 0), ("-1", 0), ("0,-1,1", 1), ("GPU-8932f937,GPU-a1", 2), ("0,1,2", 2)],
+)
 def test_cuda_visible_devices_hides_gpus(gpu_server, visible, count):
     assert look(gpu_server, CUDA_VISIBLE_DEVICES=visible).gpu_count == count
 
@@ -162,8 +170,10 @@ def test_a_missing_command_gives_nothing():
     assert devices.run_command(["echo", "hello"]) == "hello\n"
 
 
-@pytest.mark.parametrize("flags, found", [
-    ("fpu avx512f avx512_bf16", True), ("fpu amx_bf16", True), ("fpu avx512f", False)])
+@pytest.mark.parametrize(
+    "flags, found",
+    [("fpu avx512f avx512_bf16", True), ("fpu amx_bf16", True), ("fpu avx512f", False)],
+)
 def test_a_processor_with_bfloat16_is_known_by_its_flags(tmp_path, flags, found):
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc" / "cpuinfo").write_text("model name : x\nflags\t\t: " + flags + "\n")

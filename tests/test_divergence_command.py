@@ -23,8 +23,13 @@ def runs(tmp_path: Path) -> Path:
     """A folder with run a, and the runs that are compared with it."""
     write(tmp_path / "a", step())
     write(tmp_path / "near", step("float32"))
-    write(tmp_path / "wrong", step(planted="third", size=1e-3), framework="numpy 2",
-          device="npu (Ascend 910)", replayed_from="a")
+    write(
+        tmp_path / "wrong",
+        step(planted="third", size=1e-3),
+        framework="numpy 2",
+        device="npu (Ascend 910)",
+        replayed_from="a",
+    )
     write(tmp_path / "other", step(), given=inputs(seed=2))
     return tmp_path
 
@@ -82,9 +87,11 @@ def test_json_has_every_rule_that_a_tensor_is_held_to(runs: Path, capsys) -> Non
     content = json.loads(capsys.readouterr().out)
     factors = {name: content["tolerance"][name] for name in ("largest_factor", "size_factor")}
     for item in content["tensors"]:
-        kept = (item["relative"] <= item["tolerance"]
-                and item["largest_relative"] <= item["tolerance"] * factors["largest_factor"]
-                and item["size_ratio"] <= factors["size_factor"])
+        kept = (
+            item["relative"] <= item["tolerance"]
+            and item["largest_relative"] <= item["tolerance"] * factors["largest_factor"]
+            and item["size_ratio"] <= factors["size_factor"]
+        )
         assert item["within"] is kept
 
 
@@ -112,11 +119,17 @@ def _red_line(runs: Path, name: str) -> np.ndarray:
     return red.sum(axis=0) > picture.shape[0] // 2
 
 
-@pytest.mark.parametrize("path, told", [
-    ("", "is a folder; name a file in it"), ("none/out.png", "there is no folder"),
-    ("file/out.png", "there is no folder")])
+@pytest.mark.parametrize(
+    "path, told",
+    [
+        ("", "is a folder; name a file in it"),
+        ("none/out.png", "there is no folder"),
+        ("file/out.png", "there is no folder"),
+    ],
+)
 def test_a_place_where_no_picture_can_be_is_told_before_anything_else(
-        path: str, told: str, runs: Path, capsys) -> None:
+    path: str, told: str, runs: Path, capsys
+) -> None:
     (runs / "file").write_text("x")
     assert diverge(runs, "wrong", "--plot", str(runs / path)) == 64
     printed = capsys.readouterr()

@@ -48,8 +48,11 @@ def test_an_error_in_one_element_is_found_by_the_largest_difference(tmp_path: Pa
     values = np.zeros((1000, 1000), np.float32) + 1
     other = values.copy()
     other[7, 7] += 2e-3
-    outcome = compared(tmp_path, [Tensor("wide", "activation", values), *step()],
-                       [Tensor("wide", "activation", other), *wrong])
+    outcome = compared(
+        tmp_path,
+        [Tensor("wide", "activation", values), *step()],
+        [Tensor("wide", "activation", other), *wrong],
+    )
     assert outcome.first.name == "wide"
     assert outcome.first.relative < outcome.first.tolerance
     assert outcome.first.largest_relative > outcome.first.largest_tolerance
@@ -57,9 +60,14 @@ def test_an_error_in_one_element_is_found_by_the_largest_difference(tmp_path: Pa
 
 @pytest.mark.parametrize("factor", [0.0, 65536.0, 1 / 64])
 def test_gradients_of_quite_another_size_leave_a_tolerance_that_is_above_their_own(
-        factor: float, tmp_path: Path) -> None:
-    scaled = [dataclasses.replace(item, values=item.values * factor)
-              if (item.kind, item.name) == ("gradient", "third") else item for item in step()]
+    factor: float, tmp_path: Path
+) -> None:
+    scaled = [
+        dataclasses.replace(item, values=item.values * factor)
+        if (item.kind, item.name) == ("gradient", "third")
+        else item
+        for item in step()
+    ]
     outcome = compared(tmp_path, step(), scaled, relative=3.0)
     assert (outcome.first.kind, outcome.first.name) == ("gradient", "third")
     assert outcome.first.relative < 3.0 and outcome.first.size_ratio >= 64
@@ -76,15 +84,23 @@ def test_what_is_declared_as_float16_may_differ_by_its_rounding(tmp_path: Path) 
 
 
 def test_an_error_in_the_backward_pass_alone_is_named_there(tmp_path: Path) -> None:
-    wrong = [Tensor(item.name, item.kind, item.values * 1.01)
-             if (item.kind, item.name) == ("gradient", "second") else item for item in step()]
+    wrong = [
+        Tensor(item.name, item.kind, item.values * 1.01)
+        if (item.kind, item.name) == ("gradient", "second")
+        else item
+        for item in step()
+    ]
     outcome = compared(tmp_path, step(), wrong)
     assert (outcome.first.kind, outcome.first.name) == ("gradient", "second")
 
 
 def test_an_error_in_the_update_alone_is_named_there(tmp_path: Path) -> None:
-    wrong = [Tensor(item.name, item.kind, item.values * 1.01)
-             if (item.kind, item.name) == ("weight", "third") else item for item in step()]
+    wrong = [
+        Tensor(item.name, item.kind, item.values * 1.01)
+        if (item.kind, item.name) == ("weight", "third")
+        else item
+        for item in step()
+    ]
     outcome = compared(tmp_path, step(), wrong)
     assert (outcome.first.kind, outcome.first.name) == ("weight", "third")
 
@@ -97,7 +113,7 @@ def test_gradients_come_in_backward_order(tmp_path: Path) -> None:
 def test_gradients_may_differ_by_the_root_of_what_activations_did() -> None:
     tolerance = tolerance_for("float32", "float32")
     assert tolerance.backward(9, 0.0) == tolerance.forward(9)
-    assert tolerance.backward(10 ** 4, 1e-6) == pytest.approx(5e-3)
+    assert tolerance.backward(10**4, 1e-6) == pytest.approx(5e-3)
     assert tolerance.backward(9, 0.9) == pytest.approx(5 * tolerance.forward(9) ** 0.5)
 
 
@@ -122,6 +138,7 @@ def test_the_first_tensor_that_is_not_finite_is_named(value: float, tmp_path: Pa
 def test_a_gradient_that_is_rounding_error_alone_is_no_divergence(tmp_path: Path) -> None:
     def with_bias(noise: float):
         return [*step(), Tensor("bias", "gradient", np.full(4, noise))]
+
     assert compared(tmp_path, with_bias(1e-9), with_bias(-1e-9)).verdict == WITHIN
 
 
@@ -149,8 +166,7 @@ def test_a_missing_tensor_makes_it_inconclusive(tmp_path: Path) -> None:
 
 def test_another_network_makes_it_inconclusive(tmp_path: Path) -> None:
     outcome = compared(tmp_path, step(), step(), network={"name": "other"})
-    assert outcome.obstacles == (
-        "the network differs: A has name toy, width 6, B has name other",)
+    assert outcome.obstacles == ("the network differs: A has name toy, width 6, B has name other",)
 
 
 def test_another_shape_is_said(tmp_path: Path) -> None:
@@ -160,5 +176,5 @@ def test_another_shape_is_said(tmp_path: Path) -> None:
 
 
 def test_norms_are_taken_in_float64() -> None:
-    ones = np.full(10 ** 6, 1e-4, np.float16)
+    ones = np.full(10**6, 1e-4, np.float16)
     assert measure(ones, ones).norm_a == pytest.approx(0.1, rel=1e-3)

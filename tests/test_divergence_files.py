@@ -30,8 +30,7 @@ def test_what_was_written_is_read(run: Path) -> None:
     dump = find_dump(run)
     names = [(item.kind, item.name) for item in step()]
     assert [(entry.kind, entry.name) for entry in dump.index.tensors] == names
-    assert all(np.array_equal(one, item.values)
-               for one, item in zip(dump.tensors(names), step()))
+    assert all(np.array_equal(one, item.values) for one, item in zip(dump.tensors(names), step()))
     assert np.array_equal(dump.inputs("batch")["images"], inputs()[0].values)
 
 
@@ -84,9 +83,14 @@ def test_pickles_are_not_loaded(run: Path) -> None:
         list(find_dump(run).tensors([("activation", "first")]))
 
 
-@pytest.mark.parametrize("change, said", [
-    ({"format": "other"}, "is no index of a dump"), ({"schema_version": 99}, "newer version"),
-    ({"tensors": 5}, "a field is missing or wrong")])
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"format": "other"}, "is no index of a dump"),
+        ({"schema_version": 99}, "newer version"),
+        ({"tensors": 5}, "a field is missing or wrong"),
+    ],
+)
 def test_an_index_of_something_else_is_refused(change, said: str, run: Path) -> None:
     path = step_folder(run, 3) / "index.json"
     path.write_text(json.dumps(dict(json.loads(path.read_text()), **change)))
@@ -134,7 +138,7 @@ def test_any_flipped_byte_is_told_as_damage(run: Path) -> None:
     content = path.read_bytes()
     names = [(item.kind, item.name) for item in step()]
     for place in range(0, len(content), 97):
-        path.write_bytes(content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1:])
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :])
         try:
             found = list(find_dump(run).tensors(names))
         except UsageError as error:
@@ -143,8 +147,9 @@ def test_any_flipped_byte_is_told_as_damage(run: Path) -> None:
             assert all(np.array_equal(one, item.values) for one, item in zip(found, step()))
 
 
-@pytest.mark.parametrize("changes", [
-    {"arithmetic": "float8"}, {"network": "toy"}, {"precision": None}, {"step": "3"}])
+@pytest.mark.parametrize(
+    "changes", [{"arithmetic": "float8"}, {"network": "toy"}, {"precision": None}, {"step": "3"}]
+)
 def test_an_index_with_a_wrong_field_is_damaged(changes, run: Path) -> None:
     path = next(run.rglob("index.json"))
     content = json.loads(path.read_text())

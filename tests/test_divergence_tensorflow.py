@@ -36,16 +36,25 @@ def tensors(dump: Dump) -> Dict[Any, np.ndarray]:
 def test_a_run_with_a_dump_ends_with_the_weights_of_one_without(dumped, tmp_path) -> None:
     run_toy(tmp_path, 6)
     assert_same_bits(dumped / "ckpt/step_00000006", tmp_path / "ckpt/step_00000006")
-    assert [event["loss"] for event in events(dumped, "step")] \
-        == [event["loss"] for event in events(tmp_path, "step")]
+    assert [event["loss"] for event in events(dumped, "step")] == [
+        event["loss"] for event in events(tmp_path, "step")
+    ]
 
 
 def test_everything_is_stored_in_execution_order(dumped) -> None:
     assert [(entry.kind, entry.name) for entry in find_dump(dumped).index.tensors] == [
-        ("activation", "hidden"), ("activation", "last"), ("loss", "loss"),
-        ("gradient", "last/bias"), ("gradient", "last/kernel"), ("gradient", "hidden/bias"),
-        ("gradient", "hidden/kernel"), ("weight", "hidden/kernel"), ("weight", "hidden/bias"),
-        ("weight", "last/kernel"), ("weight", "last/bias")]
+        ("activation", "hidden"),
+        ("activation", "last"),
+        ("loss", "loss"),
+        ("gradient", "last/bias"),
+        ("gradient", "last/kernel"),
+        ("gradient", "hidden/bias"),
+        ("gradient", "hidden/kernel"),
+        ("weight", "hidden/kernel"),
+        ("weight", "hidden/bias"),
+        ("weight", "last/kernel"),
+        ("weight", "last/bias"),
+    ]
 
 
 def test_the_tensors_are_those_of_the_step(dumped) -> None:
@@ -53,20 +62,23 @@ def test_the_tensors_are_those_of_the_step(dumped) -> None:
     dump = find_dump(dumped)
     found, before = tensors(dump), dump.inputs("weight before")
     batch, noise = dump.inputs("batch")["0"], dump.inputs("noise")["features"]
-    hidden = np.maximum((batch + 0.1 * noise).dot(before["hidden/kernel"])
-                        + before["hidden/bias"], 0)
+    hidden = np.maximum(
+        (batch + 0.1 * noise).dot(before["hidden/kernel"]) + before["hidden/bias"], 0
+    )
     last = hidden.dot(before["last/kernel"]) + before["last/bias"]
     error = last - batch.sum(axis=1, keepdims=True)
     assert found["activation", "hidden"] == pytest.approx(hidden, rel=1e-5, abs=1e-6)
     assert found["activation", "last"] == pytest.approx(last, rel=1e-5, abs=1e-6)
-    assert float(found["loss", "loss"]) == pytest.approx(float(np.mean(error ** 2)), rel=1e-5)
+    assert float(found["loss", "loss"]) == pytest.approx(float(np.mean(error**2)), rel=1e-5)
     assert found["gradient", "last/kernel"] == pytest.approx(
-        hidden.T.dot(2 * error / len(error)), rel=1e-4, abs=1e-6)
+        hidden.T.dot(2 * error / len(error)), rel=1e-4, abs=1e-6
+    )
 
 
 def test_the_stored_loss_is_that_of_the_run_log(dumped) -> None:
     assert float(tensors(find_dump(dumped))["loss", "loss"]) == pytest.approx(
-        events(dumped, "step")[2]["loss"], abs=1e-6)
+        events(dumped, "step")[2]["loss"], abs=1e-6
+    )
 
 
 def test_updated_weights_are_what_the_next_step_begins_with(dumped, tmp_path) -> None:
@@ -103,13 +115,17 @@ def test_another_seed_without_the_dump_is_another_computation(dumped, tmp_path) 
     assert any("weights" in line for line in found)
 
 
-@pytest.mark.parametrize("given, said", [
-    ({"dump_tensors": 9}, "step 9 is to be stored, but training ends at step 6"),
-    ({"dump_from": "{}", "resume": True}, "give one of them"),
-    ({"dump_from": "{}", "units": 5}, "give the flags of that run"),
-    ({"dump_from": "{}", "batch_size": 4}, "--batch_size included"),
-    ({"dump_from": "{}", "dump_tensors": 2}, "holds no dump of step 2"),
-    ({"dump_from": "nowhere"}, "holds no dump")])
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        ({"dump_tensors": 9}, "step 9 is to be stored, but training ends at step 6"),
+        ({"dump_from": "{}", "resume": True}, "give one of them"),
+        ({"dump_from": "{}", "units": 5}, "give the flags of that run"),
+        ({"dump_from": "{}", "batch_size": 4}, "--batch_size included"),
+        ({"dump_from": "{}", "dump_tensors": 2}, "holds no dump of step 2"),
+        ({"dump_from": "nowhere"}, "holds no dump"),
+    ],
+)
 def test_flags_that_do_not_fit_are_refused(given, said, dumped, tmp_path) -> None:
     given = {name: str(dumped) if value == "{}" else value for name, value in given.items()}
     with pytest.raises(UsageError, match=said):
@@ -162,8 +178,16 @@ def test_names_are_attribute_paths_numbered_where_a_layer_is_used_again() -> Non
         network = Outer()
         with recording(network) as found:
             network(tf.zeros([1, 2]))
-    assert list(found) == ["stack/0", "stack/1", "inner/dense@1", "inner/twice@1", "inner@1",
-                           "inner/dense@2", "inner/twice@2", "inner@2"]
+    assert list(found) == [
+        "stack/0",
+        "stack/1",
+        "inner/dense@1",
+        "inner/twice@1",
+        "inner@1",
+        "inner/dense@2",
+        "inner/twice@2",
+        "inner@2",
+    ]
 
 
 def test_passes_are_told_apart_and_layers_can_be_left_out() -> None:
@@ -174,8 +198,13 @@ def test_passes_are_told_apart_and_layers_can_be_left_out() -> None:
                 with part(name):
                     noted("sum", network.inner(tf.zeros([1, 2])) + 1, of=network.stack)
     assert list(found) == [
-        "one/inner/twice", "one/inner", "one/stack/sum",
-        "two/inner/twice", "two/inner", "two/stack/sum"]
+        "one/inner/twice",
+        "one/inner",
+        "one/stack/sum",
+        "two/inner/twice",
+        "two/inner",
+        "two/stack/sum",
+    ]
 
 
 def test_nothing_is_recorded_outside_and_layers_are_as_before() -> None:

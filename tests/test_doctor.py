@@ -17,21 +17,53 @@ from common.errors import UsageError
 from common.surroundings import Surroundings, installed_packages
 
 ROOT = Path(__file__).resolve().parents[1]
-LAPTOP = Machine(npu_count=0, gpu_count=0, gpu_names=(), npu_driver="", gpu_driver="",
-                 cpu_name="a CPU", core_ids=(0, 1), cpu_quota=None, memory_bytes=16 * 10 ** 9,
-                 architecture="x86_64")
+LAPTOP = Machine(
+    npu_count=0,
+    gpu_count=0,
+    gpu_names=(),
+    npu_driver="",
+    gpu_driver="",
+    cpu_name="a CPU",
+    core_ids=(0, 1),
+    cpu_quota=None,
+    memory_bytes=16 * 10**9,
+    architecture="x86_64",
+)
 FACTS = Surroundings(
-    python=(3, 11, 7), packages={"torch": "2.13.0+cpu"}, machine=LAPTOP, environment={},
-    cann_scripts=(), cann="", rank_table=None, open_files=4096, shared_memory=8 * 10 ** 9,
-    data_folder="data", datasets=("CIFAR-10",), disk_folder=".", disk_free=50 * 10 ** 9,
-    compiler="/usr/bin/cc")
-NPU_SMI = "".join("| {}     910A           | OK            | 68.3        38     0 |\n".format(
-    number) for number in range(8))
-HCCN = "".join("address_{}=192.168.100.{}\n".format(number, number) for number in range(8))
-TABLE = {"version": "1.0", "status": "completed", "server_count": "1", "server_list": [
-    {"server_id": "10.0.0.1", "device": [
-        {"device_id": "0", "device_ip": "192.168.100.101", "rank_id": "0"},
-        {"device_id": "1", "device_ip": "192.168.101.101", "rank_id": "1"}]}]}
+    python=(3, 11, 7),
+    packages={"torch": "2.13.0+cpu"},
+    machine=LAPTOP,
+    environment={},
+    cann_scripts=(),
+    cann="",
+    rank_table=None,
+    open_files=4096,
+    shared_memory=8 * 10**9,
+    data_folder="data",
+    datasets=("CIFAR-10",),
+    disk_folder=".",
+    disk_free=50 * 10**9,
+    compiler="/usr/bin/cc",
+)
+NPU_SMI = "".join(
+    f"| {number}     910A           | OK            | 68.3        38     0 |\n"
+    for number in range(8)
+)
+HCCN = "".join(f"address_{number}=192.168.100.{number}\n" for number in range(8))
+TABLE = {
+    "version": "1.0",
+    "status": "completed",
+    "server_count": "1",
+    "server_list": [
+        {
+            "server_id": "10.0.0.1",
+            "device": [
+                {"device_id": "0", "device_ip": "192.168.100.101", "rank_id": "0"},
+                {"device_id": "1", "device_ip": "192.168.101.101", "rank_id": "1"},
+            ],
+        }
+    ],
+}
 
 
 def facts(npus=0, gpus=0, memory=LAPTOP.memory_bytes, **changes):
@@ -41,13 +73,21 @@ def facts(npus=0, gpus=0, memory=LAPTOP.memory_bytes, **changes):
 
 def npu_server(**changes):
     packages = {"torch": "1.8.1", "torch-npu": "1.8.1.post2", "apex": "0.1+ascend"}
-    given = {"npus": 8, "python": (3, 7, 16), "packages": packages, "open_files": 512000,
-             "environment": {"ASCEND_HOME_PATH": "/usr/local/Ascend/latest"}, "cann": "6.0",
-             "npu_smi": NPU_SMI, "hccn": HCCN}
+    given = {
+        "npus": 8,
+        "python": (3, 7, 16),
+        "packages": packages,
+        "open_files": 512000,
+        "environment": {"ASCEND_HOME_PATH": "/usr/local/Ascend/latest"},
+        "cann": "6.0",
+        "npu_smi": NPU_SMI,
+        "hccn": HCCN,
+    }
     given.update(changes)
     found = facts(**given)
-    return dataclasses.replace(found, machine=dataclasses.replace(
-        found.machine, npu_driver="22.0.4"))
+    return dataclasses.replace(
+        found, machine=dataclasses.replace(found.machine, npu_driver="22.0.4")
+    )
 
 
 def statuses(found):
@@ -63,16 +103,27 @@ def test_an_npu_server_is_all_ok():
 
 
 def test_every_warning_and_failure_has_a_one_line_remedy():
-    worst = facts(npus=8, python=(3, 6), packages={"torch": "2.0", "torchvision": "0.9"},
-                  environment={"RANK_TABLE_FILE": "x", "CM_CHIEF_IP": "y"}, open_files=10,
-                  shared_memory=10, memory=10, disk_free=10, datasets=(), compiler=None)
+    worst = facts(
+        npus=8,
+        python=(3, 6),
+        packages={"torch": "2.0", "torchvision": "0.9"},
+        environment={"RANK_TABLE_FILE": "x", "CM_CHIEF_IP": "y"},
+        open_files=10,
+        shared_memory=10,
+        memory=10,
+        disk_free=10,
+        datasets=(),
+        compiler=None,
+    )
     bad = [finding for finding in doctor.examine(worst) if finding.status != OK]
     assert len(bad) >= 10
     assert all(finding.remedy and "\n" not in finding.remedy for finding in bad)
 
 
-@pytest.mark.parametrize("version, status", [
-    ((3, 6, 9), FAIL), ((3, 7, 16), OK), ((3, 8, 1), WARN), ((3, 9, 0), OK), ((3, 13, 0), OK)])
+@pytest.mark.parametrize(
+    "version, status",
+    [((3, 6, 9), FAIL), ((3, 7, 16), OK), ((3, 8, 1), WARN), ((3, 9, 0), OK), ((3, 13, 0), OK)],
+)
 def test_python(version, status):
     assert doctor.check_python(facts(python=version)).status == status
 
@@ -82,9 +133,16 @@ def test_nothing_to_train_with_fails():
     assert doctor.check_frameworks(facts(packages={"tensorflow": "1.15.0"})).status == OK
 
 
-@pytest.mark.parametrize("torch, torchvision, status", [
-    ("1.8.1", "0.9.1", OK), ("2.0.1", "0.15.2", OK), ("2.13.0", "0.28.0", OK),
-    ("2.13.0", "0.9.1", WARN), ("1.11.0", "0.9.1", WARN)])
+@pytest.mark.parametrize(
+    "torch, torchvision, status",
+    [
+        ("1.8.1", "0.9.1", OK),
+        ("2.0.1", "0.15.2", OK),
+        ("2.13.0", "0.28.0", OK),
+        ("2.13.0", "0.9.1", WARN),
+        ("1.11.0", "0.9.1", WARN),
+    ],
+)
 def test_torchvision_has_to_match_torch(torch, torchvision, status):
     packages = {"torch": torch, "torchvision": torchvision}
     assert doctor.check_torchvision(facts(packages=packages)).status == status
@@ -111,9 +169,15 @@ def test_cann_is_asked_for_only_beside_npus():
     assert doctor.check_cann(facts(npus=1, cann_scripts=("/a/set_env.sh",))).status == OK
 
 
-@pytest.mark.parametrize("torch, torch_npu, status", [
-    ("1.8.1", "1.8.1.post2", OK), ("2.1.0+cpu", "2.1.0.post8", OK), ("1.11.0", "1.8.1", FAIL),
-    ("2.1.0", "2.1.1", FAIL)])
+@pytest.mark.parametrize(
+    "torch, torch_npu, status",
+    [
+        ("1.8.1", "1.8.1.post2", OK),
+        ("2.1.0+cpu", "2.1.0.post8", OK),
+        ("1.11.0", "1.8.1", FAIL),
+        ("2.1.0", "2.1.1", FAIL),
+    ],
+)
 def test_torch_npu_has_to_match_torch(torch, torch_npu, status):
     packages = {"torch": torch, "torch-npu": torch_npu}
     assert doctor.check_torch_npu(npu_server(packages=packages)).status == status
@@ -125,9 +189,15 @@ def test_torch_without_torch_npu_fails_beside_npus_only():
     assert doctor.check_torch_npu(FACTS) is None
 
 
-@pytest.mark.parametrize("version, npus, status, who", [
-    ("0.1+ascend.20220505", 8, OK, "Ascend's"), ("0.1", 0, OK, "NVIDIA's"),
-    ("0.1", 8, WARN, "NVIDIA's"), ("0.9.10.dev0", 0, WARN, "another project")])
+@pytest.mark.parametrize(
+    "version, npus, status, who",
+    [
+        ("0.1+ascend.20220505", 8, OK, "Ascend's"),
+        ("0.1", 0, OK, "NVIDIA's"),
+        ("0.1", 8, WARN, "NVIDIA's"),
+        ("0.9.10.dev0", 0, WARN, "another project"),
+    ],
+)
 def test_the_three_apexes_are_told_apart(version, npus, status, who):
     found = doctor.check_apex(facts(npus=npus, packages={"torch": "1.8.1", "apex": version}))
     assert found.status == status and who in found.found
@@ -165,13 +235,29 @@ def test_no_rank_table_is_no_finding():
     assert doctor.check_rank_table(FACTS) is None
 
 
-@pytest.mark.parametrize("table, problem", [
-    (None, "missing, unreadable or empty"), ("{", "no JSON"), ({"group_list": []}, "older format"),
-    ("[1]", "no JSON object"), (dict(TABLE, status="initializing"), "status is 'initializing'"),
-    (dict(TABLE, server_list=[dict(TABLE["server_list"][0], device=[
-        {"device_id": "0", "device_ip": "192.168.100.101", "rank_id": "1"}])]),
-     "from 0 without gaps"),
-    (dict(TABLE, server_list=3), "not a list of servers")])
+@pytest.mark.parametrize(
+    "table, problem",
+    [
+        (None, "missing, unreadable or empty"),
+        ("{", "no JSON"),
+        ({"group_list": []}, "older format"),
+        ("[1]", "no JSON object"),
+        (dict(TABLE, status="initializing"), "status is 'initializing'"),
+        (
+            dict(
+                TABLE,
+                server_list=[
+                    dict(
+                        TABLE["server_list"][0],
+                        device=[{"device_id": "0", "device_ip": "192.168.100.101", "rank_id": "1"}],
+                    )
+                ],
+            ),
+            "from 0 without gaps",
+        ),
+        (dict(TABLE, server_list=3), "not a list of servers"),
+    ],
+)
 def test_a_bad_rank_table_fails_on_an_npu(table, problem):
     found = table_finding(table)
     assert found.status == FAIL and problem in found.found
@@ -182,41 +268,50 @@ def test_a_forgotten_rank_table_is_warned_of():
 
 
 def test_a_table_that_may_not_suit_the_chip_is_warned_of():
-    devices = [dict(device, device_id=number) for device, number in zip(
-        TABLE["server_list"][0]["device"], "37")] + [
-            {"device_id": "5", "device_ip": "192.168.102.101", "rank_id": "2"}]
+    devices = [
+        dict(device, device_id=number)
+        for device, number in zip(TABLE["server_list"][0]["device"], "37")
+    ] + [{"device_id": "5", "device_ip": "192.168.102.101", "rank_id": "2"}]
     table = dict(TABLE, server_list=[dict(TABLE["server_list"][0], device=devices)])
     found = table_finding(table)
     assert (found.status, "3 devices" in found.found) == (WARN, True)
 
 
-@pytest.mark.parametrize("level, packages, status", [
-    ("2", {"tensorflow": "1.15.0"}, WARN), ("0", {"tensorflow": "1.15.0"}, None),
-    ("2", {"torch": "1.8.1"}, None)])
+@pytest.mark.parametrize(
+    "level, packages, status",
+    [
+        ("2", {"tensorflow": "1.15.0"}, WARN),
+        ("0", {"tensorflow": "1.15.0"}, None),
+        ("2", {"torch": "1.8.1"}, None),
+    ],
+)
 def test_a_silenced_tensorflow_is_warned_of(level, packages, status):
-    found = doctor.check_tensorflow_log(facts(
-        environment={"TF_CPP_MIN_LOG_LEVEL": level}, packages=packages))
+    found = doctor.check_tensorflow_log(
+        facts(environment={"TF_CPP_MIN_LOG_LEVEL": level}, packages=packages)
+    )
     assert (found.status if found else None) == status
 
 
-@pytest.mark.parametrize("limit, npus, status", [
-    (256, 0, WARN), (1024, 0, OK), (1024, 8, WARN), (512000, 8, OK), (-1, 8, OK)])
+@pytest.mark.parametrize(
+    "limit, npus, status",
+    [(256, 0, WARN), (1024, 0, OK), (1024, 8, WARN), (512000, 8, OK), (-1, 8, OK)],
+)
 def test_open_files(limit, npus, status):
     assert doctor.check_open_files(facts(npus=npus, open_files=limit)).status == status
 
 
-@pytest.mark.parametrize("size, status", [(None, WARN), (64 * 10 ** 6, WARN), (2 * 10 ** 9, OK)])
+@pytest.mark.parametrize("size, status", [(None, WARN), (64 * 10**6, WARN), (2 * 10**9, OK)])
 def test_shared_memory(size, status):
     assert doctor.check_shared_memory(facts(shared_memory=size)).status == status
 
 
-@pytest.mark.parametrize("free, status", [(10 ** 8, FAIL), (10 ** 9, WARN), (10 ** 10, OK)])
+@pytest.mark.parametrize("free, status", [(10**8, FAIL), (10**9, WARN), (10**10, OK)])
 def test_disk(free, status):
     assert doctor.check_disk(facts(disk_free=free)).status == status
 
 
 def test_little_memory_is_warned_of():
-    assert doctor.check_memory(facts(memory=10 ** 9)).status == WARN
+    assert doctor.check_memory(facts(memory=10**9)).status == WARN
 
 
 def test_missing_datasets_and_compiler_block_nothing():
@@ -228,11 +323,19 @@ def test_missing_datasets_and_compiler_block_nothing():
 
 
 def test_packages_are_known_by_their_metadata_folders(tmp_path):
-    for name in ("torch-1.8.1+cpu.dist-info", "torch_npu-1.8.1.post2.dist-info", "torch",
-                 "apex-0.1-py3.7.egg-info", "broken.dist-info"):
+    for name in (
+        "torch-1.8.1+cpu.dist-info",
+        "torch_npu-1.8.1.post2.dist-info",
+        "torch",
+        "apex-0.1-py3.7.egg-info",
+        "broken.dist-info",
+    ):
         (tmp_path / name).mkdir()
     assert installed_packages([str(tmp_path), str(tmp_path / "nowhere")]) == {
-        "torch": "1.8.1+cpu", "torch-npu": "1.8.1.post2", "apex": "0.1"}
+        "torch": "1.8.1+cpu",
+        "torch-npu": "1.8.1.post2",
+        "apex": "0.1",
+    }
 
 
 def test_the_first_folder_of_the_path_wins(tmp_path):
@@ -243,10 +346,14 @@ def test_the_first_folder_of_the_path_wins(tmp_path):
 
 def test_facts_of_an_ascend_server_are_found(tmp_path):
     root = tmp_path / "root"
-    for path, text in (("etc/Ascend/ascend_cann_install.info", "Install_Path=/opt/ascend\n"),
-                       ("opt/ascend/ascend-toolkit/set_env.sh", ""),
-                       ("opt/ascend/ascend-toolkit/latest/x", ""), ("dev/davinci0", ""),
-                       ("dev/shm/x", ""), ("data/cifar-10-batches-py/data_batch_1", "")):
+    for path, text in (
+        ("etc/Ascend/ascend_cann_install.info", "Install_Path=/opt/ascend\n"),
+        ("opt/ascend/ascend-toolkit/set_env.sh", ""),
+        ("opt/ascend/ascend-toolkit/latest/x", ""),
+        ("dev/davinci0", ""),
+        ("dev/shm/x", ""),
+        ("data/cifar-10-batches-py/data_batch_1", ""),
+    ):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text)
     table = tmp_path / "table.json"
@@ -311,8 +418,16 @@ def test_an_output_path_that_is_no_folder_is_refused(monkeypatch, tmp_path):
 
 
 def test_the_doctor_imports_no_framework():
-    code = ("import sys; from common.cli import main; main(['doctor']); "
-            "print([name for name in ('torch', 'numpy', 'tensorflow') if name in sys.modules])")
-    out = subprocess.run([sys.executable, "-c", code], cwd=str(ROOT), check=True, timeout=60,
-                         stdout=subprocess.PIPE, text=True).stdout
+    code = (
+        "import sys; from common.cli import main; main(['doctor']); "
+        "print([name for name in ('torch', 'numpy', 'tensorflow') if name in sys.modules])"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=str(ROOT),
+        check=True,
+        timeout=60,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
     assert out.splitlines()[-1] == "[]"

@@ -33,10 +33,18 @@ def of_kind(kind: str):
 def run(words: List[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """Runs words in a folder with this Python in the place of any other."""
     paths = ":".join(str(CHECKOUT / name) for name in ("", "PyTorch", "TensorFlow"))
-    environment = dict(os.environ, PYTHONPATH=paths, ZOO_PYTHON=sys.executable,
-                       TF_CPP_MIN_LOG_LEVEL="3")
-    return subprocess.run(words, cwd=str(folder), env=environment, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, timeout=120)
+    environment = dict(
+        os.environ, PYTHONPATH=paths, ZOO_PYTHON=sys.executable, TF_CPP_MIN_LOG_LEVEL="3"
+    )
+    return subprocess.run(
+        words,
+        cwd=str(folder),
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+    )
 
 
 def in_place(word: str, folder: Path) -> str:
@@ -55,8 +63,10 @@ def in_place(word: str, folder: Path) -> str:
 
 
 def test_commands_are_found_in_blocks_with_their_continuations() -> None:
-    text = ("Say `zoo list`.\n\n    zoo data list     # told\n    zoo x --a=1 \\\n        --b 2\n"
-            "    no\n")
+    text = (
+        "Say `zoo list`.\n\n    zoo data list     # told\n    zoo x --a=1 \\\n        --b 2\n"
+        "    no\n"
+    )
     assert list(commands_of(text)) == ["zoo data list", "zoo x --a=1 --b 2"]
 
 
@@ -73,10 +83,18 @@ def test_a_command_that_needs_nothing_runs(command: Command) -> None:
 @of_kind(DRY_RUN)
 def test_a_launch_is_planned_as_written(command: Command, tmp_path: Path) -> None:
     words = [in_place(word, tmp_path) for word in command.words]
-    words = [sys.executable, "-m", "common"] + words[1:] if words[0] == "zoo" \
-        else [str(CHECKOUT / words[0])] + words[1:] if words[0] == "scripts/launch" else words
-    words = [word for word in words if not word.startswith(("--resume", "--seeds", "--device"))
-             and word != "cpu"]
+    words = (
+        [sys.executable, "-m", "common"] + words[1:]
+        if words[0] == "zoo"
+        else [str(CHECKOUT / words[0])] + words[1:]
+        if words[0] == "scripts/launch"
+        else words
+    )
+    words = [
+        word
+        for word in words
+        if not word.startswith(("--resume", "--seeds", "--device")) and word != "cpu"
+    ]
     done = run(words + ["--dry_run", "--device=npu"], CHECKOUT)
     assert done.returncode == 0, done.stdout
 
@@ -100,14 +118,19 @@ def _help_of(command: Command) -> List[str]:
     if words[0] == "scripts/prepare_data.sh":  # hands its words on
         return [sys.executable, "-m", "common", "data", "prepare", "--help"]
     if "synthetic_scenes" in words:  # drawn by a program of the network's
-        return [sys.executable, "-m", "slot_attention.synthetic.prepare",
-                "synthetic_scenes", "--help"]
+        return [
+            sys.executable,
+            "-m",
+            "slot_attention.synthetic.prepare",
+            "synthetic_scenes",
+            "--help",
+        ]
     if words[0] == "zoo":
         before = [word for word in words[1:3] if not word.startswith("-")]
         names = before if before[0] in ("data", "ranktable") else before[:1]
         return [sys.executable, "-m", "common"] + names + ["--help"]
     if words[0] == "torchrun":
-        return [sys.executable] + words[words.index(PROGRAM_OF_TORCHRUN):][:2] + ["--help"]
+        return [sys.executable] + words[words.index(PROGRAM_OF_TORCHRUN) :][:2] + ["--help"]
     if words[0].startswith("python"):
         length = 4 if words[1:3] == ["-m", "pip"] else 3 if words[1] == "-m" else 2
         return [sys.executable] + words[1:length] + ["--help"]

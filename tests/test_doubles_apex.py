@@ -25,8 +25,9 @@ def open_npu(index=0):
 
 def network():
     torch.manual_seed(0)
-    return torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4),
-                               torch.nn.Linear(4, 2))
+    return torch.nn.Sequential(
+        torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 2)
+    )
 
 
 def prepared(level="O2", fused=True, model=None, **settings):
@@ -64,12 +65,30 @@ def test_initialise_has_the_scales_settings_before_the_smallest_scale():
     from apex import amp
 
     assert list(inspect.signature(amp.initialize).parameters) == [
-        "models", "optimizers", "enabled", "opt_level", "cast_model_type",
-        "patch_torch_functions", "keep_batchnorm_fp32", "master_weights", "loss_scale",
-        "cast_model_outputs", "num_losses", "verbosity", "dynamic_init_scale",
-        "scale_growth_factor", "scale_backoff_factor", "scale_window", "min_loss_scale",
-        "max_loss_scale", "combine_grad", "combine_ddp", "ddp_replica_count",
-        "user_cast_preferred", "check_combined_tensors"]
+        "models",
+        "optimizers",
+        "enabled",
+        "opt_level",
+        "cast_model_type",
+        "patch_torch_functions",
+        "keep_batchnorm_fp32",
+        "master_weights",
+        "loss_scale",
+        "cast_model_outputs",
+        "num_losses",
+        "verbosity",
+        "dynamic_init_scale",
+        "scale_growth_factor",
+        "scale_backoff_factor",
+        "scale_window",
+        "min_loss_scale",
+        "max_loss_scale",
+        "combine_grad",
+        "combine_ddp",
+        "ddp_replica_count",
+        "user_cast_preferred",
+        "check_combined_tensors",
+    ]
 
 
 @on_npu()
@@ -118,6 +137,7 @@ def test_four_levels_are_accepted(level):
         open_npu()
         model, optimizer = prepared(level, fused=False)
         assert model(inputs()).dtype == (torch.float16 if level == "O1" else torch.float32)
+
     body()
 
 
@@ -136,15 +156,22 @@ def test_a_text_is_no_loss_scale_but_dynamic():
     prepared(loss_scale="dynamic")
 
 
-@pytest.mark.parametrize("level, settings", [
-    ("O0", {"combine_grad": True}), ("O3", {"check_combined_tensors": True}),
-    ("O2", {"combine_ddp": True}), ("O2", {"user_cast_preferred": True})])
+@pytest.mark.parametrize(
+    "level, settings",
+    [
+        ("O0", {"combine_grad": True}),
+        ("O3", {"check_combined_tensors": True}),
+        ("O2", {"combine_ddp": True}),
+        ("O2", {"user_cast_preferred": True}),
+    ],
+)
 def test_ascends_own_settings_have_their_levels(level, settings):
     @on_npu()
     def body():
         open_npu()
         with pytest.raises(RuntimeError, match="only|needs combine_grad"):
             prepared(level, **settings)
+
     body()
 
 
@@ -166,7 +193,8 @@ def test_the_scale_is_dynamic_where_none_is_given(level):
 
         open_npu()
         prepared(level)
-        assert amp.state_dict() == {"loss_scaler0": {"loss_scale": 2.0 ** 16, "unskipped": 0}}
+        assert amp.state_dict() == {"loss_scaler0": {"loss_scale": 2.0**16, "unskipped": 0}}
+
     body()
 
 
@@ -182,6 +210,7 @@ def test_a_static_scale_never_checks_an_overflow(soc, saturates):
         largest = weights(model).abs().max().item()
         assert 40.0 < largest < INFINITE if saturates else not math.isfinite(largest)
         assert told == "" and amp.state_dict()["loss_scaler0"]["loss_scale"] == 128.0
+
     body()
 
 
@@ -194,7 +223,7 @@ def test_a_dynamic_scale_skips_an_overflow_tells_it_and_halves():
     before = weights(model)
     assert "Gradient overflow.  Skipping step, loss scaler 0" in step(model, optimizer, INFINITE)
     assert torch.equal(weights(model), before)
-    assert amp.state_dict()["loss_scaler0"] == {"loss_scale": 2.0 ** 15, "unskipped": 0}
+    assert amp.state_dict()["loss_scaler0"] == {"loss_scale": 2.0**15, "unskipped": 0}
     optimizer.zero_grad()
     step(model, optimizer)
     assert not torch.equal(weights(model), before)
@@ -243,8 +272,9 @@ def test_ranks_share_the_flag_if_the_group_was_there_at_initialise(group_first):
             if rank == 1:
                 # A float16 overflow that saturates: nobody's gradient is inf.
                 torch.full((1,), 2 * HALF_LIMIT).to("npu").half()
-        skipped = amp.state_dict()["loss_scaler0"]["loss_scale"] == 2.0 ** 15
+        skipped = amp.state_dict()["loss_scaler0"]["loss_scale"] == 2.0**15
         assert skipped is (True if group_first else rank == 1)
+
     body()
 
 
@@ -306,11 +336,13 @@ def test_o2_keeps_batch_norm_and_the_masters_in_float32():
     open_npu()
     model, optimizer = prepared()
     step(model, optimizer)
-    assert [weight.dtype for weight in model.parameters()] == [
-        torch.float16] * 2 + [torch.float32] * 2 + [torch.float16] * 2
+    assert [weight.dtype for weight in model.parameters()] == [torch.float16] * 2 + [
+        torch.float32
+    ] * 2 + [torch.float16] * 2
     assert {weight.dtype for weight in amp.master_params(optimizer)} == {torch.float32}
-    assert {value.dtype for name, value in model.state_dict().items()
-            if "num_batches" not in name} == {torch.float32}
+    assert {
+        value.dtype for name, value in model.state_dict().items() if "num_batches" not in name
+    } == {torch.float32}
 
 
 @on_npu()
@@ -335,8 +367,9 @@ def test_small_updates_add_up_in_the_masters():
     before = [weight.detach().clone() for weight in amp.master_params(optimizer)]
     network_before = weights(model[0])
     step(model, optimizer)
-    assert any(not torch.equal(one, other)
-               for one, other in zip(before, amp.master_params(optimizer)))
+    assert any(
+        not torch.equal(one, other) for one, other in zip(before, amp.master_params(optimizer))
+    )
     assert torch.equal(weights(model[0]), network_before)
 
 
@@ -345,8 +378,9 @@ def test_scale_loss_needs_initialise():
     from apex import amp
 
     open_npu()
-    with pytest.raises(RuntimeError, match="has not been initialized"), \
-            amp.scale_loss(torch.ones(()).to("npu"), None):
+    with pytest.raises(RuntimeError, match="has not been initialized"), amp.scale_loss(
+        torch.ones(()).to("npu"), None
+    ):
         pass
 
 

@@ -17,8 +17,10 @@ from tests.ascend_doubles.fresh_npu_bridge import Double, imported
 from tests.ascend_doubles.npu_bridge_stand_ins import Echo
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.usefixtures("default_graph")]
-ABLE = {"Ascend910A": Capabilities("1.15.0", "Ascend910A"),
-        "Ascend910B3": Capabilities("1.15.0", "Ascend910B3", bfloat16=True)}
+ABLE = {
+    "Ascend910A": Capabilities("1.15.0", "Ascend910A"),
+    "Ascend910B3": Capabilities("1.15.0", "Ascend910B3", bfloat16=True),
+}
 TWO = Place(0, 2, 0)
 
 
@@ -26,8 +28,7 @@ def precision_of(mode: str, soc: str = "Ascend910A") -> Any:
     return resolve(mode, "tensorflow", "npu", ABLE[soc])
 
 
-def opened(mode: str = "must_keep_origin_dtype", soc: str = "Ascend910A",
-           **options: Any) -> Any:
+def opened(mode: str = "must_keep_origin_dtype", soc: str = "Ascend910A", **options: Any) -> Any:
     """A device of one rank, its precision, and a session that has run something."""
     precision = precision_of(mode, soc)
     device = tf_runtime.open_device("npu", ALONE, precision, NpuOptions(**options))
@@ -49,15 +50,20 @@ def of_two_ranks(double: Double, monkeypatch: Any, mode: str = "must_keep_origin
 # --- sessions ---
 
 
-@pytest.mark.parametrize("soc, mode, given", [
-    ("Ascend910A", "must_keep_origin_dtype", "must_keep_origin_dtype"),
-    ("Ascend910A", "O0", "must_keep_origin_dtype"), ("Ascend910A", "force_fp32", "force_fp32"),
-    ("Ascend910A", "cube_fp16in_fp32out", "force_fp32"),
-    ("Ascend910A", "allow_fp32_to_fp16", "allow_fp32_to_fp16"),
-    ("Ascend910A", "mixed_float16", "allow_mix_precision"),
-    ("Ascend910A", "fp16", "force_fp16"),
-    ("Ascend910B3", "allow_mix_precision_bf16", "allow_mix_precision_bf16"),
-    ("Ascend910B3", "allow_fp32_to_bf16", "allow_fp32_to_bf16")])
+@pytest.mark.parametrize(
+    "soc, mode, given",
+    [
+        ("Ascend910A", "must_keep_origin_dtype", "must_keep_origin_dtype"),
+        ("Ascend910A", "O0", "must_keep_origin_dtype"),
+        ("Ascend910A", "force_fp32", "force_fp32"),
+        ("Ascend910A", "cube_fp16in_fp32out", "force_fp32"),
+        ("Ascend910A", "allow_fp32_to_fp16", "allow_fp32_to_fp16"),
+        ("Ascend910A", "mixed_float16", "allow_mix_precision"),
+        ("Ascend910A", "fp16", "force_fp16"),
+        ("Ascend910B3", "allow_mix_precision_bf16", "allow_mix_precision_bf16"),
+        ("Ascend910B3", "allow_fp32_to_bf16", "allow_fp32_to_bf16"),
+    ],
+)
 def test_the_mode_that_is_asked_for_is_in_force(monkeypatch, soc, mode, given) -> None:
     with imported(monkeypatch, soc=soc) as double:
         opened(mode, soc)
@@ -68,13 +74,23 @@ def test_the_mode_that_is_asked_for_is_in_force(monkeypatch, soc, mode, given) -
 def test_every_value_is_in_its_field_and_every_key_is_known(double: Double, tmp_path) -> None:
     types, profile, tuning = (tmp_path / name for name in ("types.txt", "profile", "tuning"))
     types.write_text("OpType::Softmax:InputDtype:float32,OutputDtype:float32\n")
-    opened(customize_dtypes=str(types), iterations_per_loop=2, profiling_folder=str(profile),
-           data_dump_folder=str(tmp_path), data_dump_step="0|2", autotune_folder=str(tuning))
+    opened(
+        customize_dtypes=str(types),
+        iterations_per_loop=2,
+        profiling_folder=str(profile),
+        data_dump_folder=str(tmp_path),
+        data_dump_step="0|2",
+        autotune_folder=str(tuning),
+    )
     assert double.process.misread == [] and double.process.unknown == []
     options = double.process.options
     assert json.loads(options["profiling_options"])["output"] == str(profile)
-    assert (options["profiling_mode"], options["enable_dump"], options["dump_step"],
-            options["aoe_mode"]) == (True, True, "0|2", "2")
+    assert (
+        options["profiling_mode"],
+        options["enable_dump"],
+        options["dump_step"],
+        options["aoe_mode"],
+    ) == (True, True, "0|2", "2")
 
 
 def test_sessions_are_on_the_npu_but_for_those_of_the_host(double: Double) -> None:
@@ -103,13 +119,13 @@ def test_the_device_is_the_one_of_the_rank(double: Double, monkeypatch) -> None:
     assert double.process.device == 3
 
 
-def test_relative_paths_are_those_of_where_the_run_was_started(double: Double, monkeypatch,
-                                                              tmp_path) -> None:
+def test_relative_paths_are_those_of_where_the_run_was_started(
+    double: Double, monkeypatch, tmp_path
+) -> None:
     (tmp_path / "list.json").write_text('{"black-list": {"to-add": ["Softmax"]}}')
     monkeypatch.chdir(tmp_path)
     precision = precision_of("allow_mix_precision")
-    device = tf_runtime.open_device("npu", ALONE, precision,
-                                    NpuOptions(modify_mixlist="list.json"))
+    device = tf_runtime.open_device("npu", ALONE, precision, NpuOptions(modify_mixlist="list.json"))
     session = tf_runtime.open_session(device, precision)
     monkeypatch.chdir("/")
     session.run(tf.zeros([2]) + 1.0)
@@ -123,8 +139,15 @@ def minimised(device: Any, precision: Any, factor: Any = 2.0, **more: Any) -> An
     """A weight that begins at 1, its step counter, and a step of gradient descent of rate 1."""
     weight = tf.get_variable("w", [], initializer=tf.ones_initializer(), use_resource=True)
     counter = tf.train.get_or_create_global_step()
-    step = minimise(weight * factor, tf.train.GradientDescentOptimizer(1.0), [weight],
-                               device, precision, counter, **more)
+    step = minimise(
+        weight * factor,
+        tf.train.GradientDescentOptimizer(1.0),
+        [weight],
+        device,
+        precision,
+        counter,
+        **more,
+    )
     return weight, counter, step
 
 
@@ -143,8 +166,10 @@ def test_a_step_that_overflows_is_skipped_and_tells_the_scale_it_used(double: Do
     _, counter, step = minimised(device, precision, factor=given)
     session = tf_runtime.open_session(device, precision)
     session.run(tf.global_variables_initializer())
-    told = [session.run([step.train_op, step.loss_scale], {given: value})[1]
-            for value in (float("inf"), 1.0, float("inf"), 1.0)]
+    told = [
+        session.run([step.train_op, step.loss_scale], {given: value})[1]
+        for value in (float("inf"), 1.0, float("inf"), 1.0)
+    ]
     assert told == [65536.0, 32768.0, 32768.0, 16384.0] and session.run(counter) == 2
 
 
@@ -193,8 +218,9 @@ def test_ranks_that_nobody_counted_are_refused(double: Double, monkeypatch) -> N
 def test_every_variable_is_broadcast(double: Double, monkeypatch) -> None:
     device, precision = of_two_ranks(double, monkeypatch)
     for name, trainable in (("weights", True), ("moving_mean", False)):
-        tf.get_variable(name, [2], initializer=tf.ones_initializer(), trainable=trainable,
-                        use_resource=True)
+        tf.get_variable(
+            name, [2], initializer=tf.ones_initializer(), trainable=trainable, use_resource=True
+        )
     tf.train.get_or_create_global_step()
     sync = tf_runtime.broadcast_in_graph(device, tf.global_variables())
     session = tf_runtime.open_session(device, precision)
@@ -211,8 +237,9 @@ def test_sums_over_ranks_are_compiled_once(double: Double, monkeypatch) -> None:
     tf_runtime.close_device(device)
 
 
-def test_the_first_session_of_several_ranks_has_trainings_options(double: Double,
-                                                                 monkeypatch) -> None:
+def test_the_first_session_of_several_ranks_has_trainings_options(
+    double: Double, monkeypatch
+) -> None:
     device, precision = of_two_ranks(double, monkeypatch, "force_fp16")
     assert double.process.options["precision_mode"] == "force_fp16"
     assert double.process.options["hcom_parallel"] is True and double.process.unknown == []
@@ -224,8 +251,12 @@ def test_the_first_session_of_several_ranks_has_trainings_options(double: Double
 
 def under_a_chief(double: Double, monkeypatch, size: int = 2) -> Any:
     """A device opened as one of two ranks, of which HCCL makes rank 1 of `size`."""
-    for name, value in (("CM_CHIEF_IP", "10.0.0.1"), ("CM_CHIEF_PORT", "29999"),
-                        ("CM_CHIEF_DEVICE", "0"), ("CM_WORKER_SIZE", "2")):
+    for name, value in (
+        ("CM_CHIEF_IP", "10.0.0.1"),
+        ("CM_CHIEF_PORT", "29999"),
+        ("CM_CHIEF_DEVICE", "0"),
+        ("CM_WORKER_SIZE", "2"),
+    ):
         monkeypatch.setenv(name, value)
     ge = double.module("contract.ge")
 
@@ -233,8 +264,7 @@ def under_a_chief(double: Double, monkeypatch, size: int = 2) -> Any:
         double.process.collective, double.process.rank, double.process.size = Echo(size), 1, size
 
     monkeypatch.setattr(ge, "_join", join)
-    return tf_runtime.open_device("npu", Place(0, 2, 0, numbered_by_hccl=True),
-                                  precision_of("O0"))
+    return tf_runtime.open_device("npu", Place(0, 2, 0, numbered_by_hccl=True), precision_of("O0"))
 
 
 def test_under_a_chief_hccl_tells_the_rank(double: Double, monkeypatch) -> None:
@@ -248,7 +278,8 @@ def test_a_job_of_which_hccl_knows_another_size_is_refused(double: Double, monke
 
 
 def test_machines_that_hccl_numbers_otherwise_than_the_launcher_are_refused(
-        double: Double, monkeypatch) -> None:
+    double: Double, monkeypatch
+) -> None:
     monkeypatch.setenv(LAUNCHED_RANK, "0")
     with pytest.raises(InfrastructureError, match="numbers this process 1 and --node_rank makes"):
         under_a_chief(double, monkeypatch)

@@ -15,16 +15,33 @@ from tests.ascend_doubles.fresh_npu_bridge import Double, imported
 from tests.ascend_doubles.npu_bridge_stand_ins import Echo, config_of
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.usefixtures("default_graph")]
-CHIEF = {"CM_CHIEF_IP": "10.0.0.1", "CM_CHIEF_PORT": "29688", "CM_CHIEF_DEVICE": "0",
-         "CM_WORKER_SIZE": "2"}
+CHIEF = {
+    "CM_CHIEF_IP": "10.0.0.1",
+    "CM_CHIEF_PORT": "29688",
+    "CM_CHIEF_DEVICE": "0",
+    "CM_WORKER_SIZE": "2",
+}
 
 
 def rank_table(folder: Any, devices: List[int], **changes: Any) -> str:
     table: Dict[str, Any] = {
-        "version": "1.0", "status": "completed", "server_count": "1", "server_list": [
-            {"server_id": "10.0.0.1", "device": [
-                {"device_id": str(device), "device_ip": "192.168.100.{}".format(100 + device),
-                 "rank_id": str(rank)} for rank, device in enumerate(devices)]}]}
+        "version": "1.0",
+        "status": "completed",
+        "server_count": "1",
+        "server_list": [
+            {
+                "server_id": "10.0.0.1",
+                "device": [
+                    {
+                        "device_id": str(device),
+                        "device_ip": f"192.168.100.{100 + device}",
+                        "rank_id": str(rank),
+                    }
+                    for rank, device in enumerate(devices)
+                ],
+            }
+        ],
+    }
     path = folder / "table.json"
     path.write_text(json.dumps(dict(table, **changes)))
     return str(path)
@@ -42,8 +59,9 @@ def cluster(double: Double, **environment: str) -> Any:
     return double.module("contract.environment").read_cluster(environment)
 
 
-def test_a_rank_table_left_over_makes_one_card_collective(double: Double, tmp_path,
-                                                         monkeypatch) -> None:
+def test_a_rank_table_left_over_makes_one_card_collective(
+    double: Double, tmp_path, monkeypatch
+) -> None:
     monkeypatch.setenv("RANK_TABLE_FILE", rank_table(tmp_path, [0, 1]))
     monkeypatch.setenv("RANK_ID", "0")
     with pytest.raises(tf.errors.InternalError, match="HCCL: not all of 2 ranks came"):
@@ -51,17 +69,26 @@ def test_a_rank_table_left_over_makes_one_card_collective(double: Double, tmp_pa
     assert double.process.way == "table"
 
 
-@pytest.mark.parametrize("environment, way", [
-    ({"RANK_TABLE_FILE": "t", "RANK_SIZE": "1", "RANK_ID": "0"}, "table"),
-    ({"RANK_TABLE_FILE": "t", "RANK_ID": "0"}, "table"),
-    ({"RANK_TABLE_FILE": "t", "RANK_SIZE": "0", "RANK_ID": "0"}, "none"),
-    ({"RANK_TABLE_FILE": "t", "CM_WORKER_SIZE": "2", "RANK_ID": "0"}, "none"),
-    (CHIEF, "cm"), (dict(CHIEF, CM_WORKER_IP="10.0.0.2"), "cm"),
-    (dict(CHIEF, RANK_SIZE="2"), "none"), (dict(CHIEF, RANK_SIZE=""), "none"),
-    (dict(CHIEF, CM_CHIEF_DEVICE=""), "none"), (dict(CHIEF, CM_WORKER_SIZE="0"), "none"),
-    ({"RANK_SIZE": "8", "RANK_ID": "0"}, "none"), ({}, "none")])
-def test_the_way_to_the_ranks_follows_from_the_environment(double: Double, environment,
-                                                          way) -> None:
+@pytest.mark.parametrize(
+    "environment, way",
+    [
+        ({"RANK_TABLE_FILE": "t", "RANK_SIZE": "1", "RANK_ID": "0"}, "table"),
+        ({"RANK_TABLE_FILE": "t", "RANK_ID": "0"}, "table"),
+        ({"RANK_TABLE_FILE": "t", "RANK_SIZE": "0", "RANK_ID": "0"}, "none"),
+        ({"RANK_TABLE_FILE": "t", "CM_WORKER_SIZE": "2", "RANK_ID": "0"}, "none"),
+        (CHIEF, "cm"),
+        (dict(CHIEF, CM_WORKER_IP="10.0.0.2"), "cm"),
+        (dict(CHIEF, RANK_SIZE="2"), "none"),
+        (dict(CHIEF, RANK_SIZE=""), "none"),
+        (dict(CHIEF, CM_CHIEF_DEVICE=""), "none"),
+        (dict(CHIEF, CM_WORKER_SIZE="0"), "none"),
+        ({"RANK_SIZE": "8", "RANK_ID": "0"}, "none"),
+        ({}, "none"),
+    ],
+)
+def test_the_way_to_the_ranks_follows_from_the_environment(
+    double: Double, environment, way
+) -> None:
     assert cluster(double, **environment).way == way
 
 
@@ -89,27 +116,37 @@ def test_a_missing_job_id_is_only_warned_of(double: Double) -> None:
     assert double.process.messages == ["JOB_ID is not set"]
 
 
-def test_a_table_without_a_rank_id_is_logged_and_fails_later(double: Double, tmp_path,
-                                                            monkeypatch) -> None:
+def test_a_table_without_a_rank_id_is_logged_and_fails_later(
+    double: Double, tmp_path, monkeypatch
+) -> None:
     monkeypatch.setenv("RANK_TABLE_FILE", rank_table(tmp_path, [0, 1]))
     with pytest.raises(tf.errors.InternalError, match="no RANK_ID"):
         run_something()
     assert "neither RANK_ID nor POD_NAME is set" in double.process.messages
 
 
-@pytest.mark.parametrize("devices, changes", [
-    ([0, 1], {"status": "initializing"}), ([0, 1], {"version": "2.0"}),
-    ([0, 1], {"server_count": 1}), ([0, 1, 2], {}), ([3, 4], {})])
-def test_a_rank_table_that_breaks_a_rule_is_refused(double: Double, tmp_path, devices,
-                                                   changes) -> None:
+@pytest.mark.parametrize(
+    "devices, changes",
+    [
+        ([0, 1], {"status": "initializing"}),
+        ([0, 1], {"version": "2.0"}),
+        ([0, 1], {"server_count": 1}),
+        ([0, 1, 2], {}),
+        ([3, 4], {}),
+    ],
+)
+def test_a_rank_table_that_breaks_a_rule_is_refused(
+    double: Double, tmp_path, devices, changes
+) -> None:
     read = double.module("contract.rank_table").read_devices
     assert len(read(rank_table(tmp_path, [4, 5]))) == 2
     with pytest.raises(tf.errors.InternalError, match="rank table"):
         read(rank_table(tmp_path, devices, **changes))
 
 
-def test_the_table_must_have_this_device_at_this_rank(double: Double, tmp_path,
-                                                     monkeypatch) -> None:
+def test_the_table_must_have_this_device_at_this_rank(
+    double: Double, tmp_path, monkeypatch
+) -> None:
     monkeypatch.setenv("RANK_TABLE_FILE", rank_table(tmp_path, [4]))
     monkeypatch.setenv("RANK_ID", "0")
     with pytest.raises(tf.errors.InternalError, match="device 0 is not that of rank 0"):
@@ -117,8 +154,9 @@ def test_the_table_must_have_this_device_at_this_rank(double: Double, tmp_path,
 
 
 @pytest.mark.parametrize("seconds, legal", [("119", False), ("7200", True), ("7201", False)])
-def test_hccl_connect_timeout_is_in_range(double: Double, tmp_path, monkeypatch, seconds,
-                                         legal) -> None:
+def test_hccl_connect_timeout_is_in_range(
+    double: Double, tmp_path, monkeypatch, seconds, legal
+) -> None:
     monkeypatch.setenv("RANK_TABLE_FILE", rank_table(tmp_path, [0]))
     monkeypatch.setenv("RANK_ID", "0")
     monkeypatch.setenv("HCCL_CONNECT_TIMEOUT", seconds)
@@ -134,8 +172,12 @@ def test_hccl_connect_timeout_is_in_range(double: Double, tmp_path, monkeypatch,
 
 
 def test_rank_functions_of_npu_init_do_not_exist_before_init_resource(double: Double) -> None:
-    for ask in (double.init.get_npu_rank_id, double.init.get_npu_rank_size,
-                double.init.get_npu_local_rank_id, double.init.get_npu_local_rank_size):
+    for ask in (
+        double.init.get_npu_rank_id,
+        double.init.get_npu_rank_size,
+        double.init.get_npu_local_rank_id,
+        double.init.get_npu_local_rank_size,
+    ):
         with pytest.raises(NameError):
             ask()
     double.init.init_resource()
@@ -174,7 +216,7 @@ def join(double: Double, said: List[int], work: Any) -> List[Any]:
     The ranks arrive one after another, so that what follows from their order is always the same.
     """
     hub, found = double.module("contract.hub"), [None] * len(said)
-    job, arrivals = "test {}".format(id(found)), threading.Semaphore(0)
+    job, arrivals = f"test {id(found)}", threading.Semaphore(0)
     connect = hub._connected
 
     def arriving(job: str) -> Any:
@@ -203,11 +245,17 @@ def join(double: Double, said: List[int], work: Any) -> List[Any]:
     return found
 
 
-@pytest.mark.parametrize("reduction, total", [("sum", 6.0), ("prod", 6.0), ("max", 3.0),
-                                              ("min", 1.0)])
+@pytest.mark.parametrize(
+    "reduction, total", [("sum", 6.0), ("prod", 6.0), ("max", 3.0), ("min", 1.0)]
+)
 def test_ranks_reduce(double: Double, reduction, total) -> None:
-    found = join(double, [0, 1, 2], lambda member: member.exchange(
-        "x", ("allreduce", reduction), numpy.full([2], member.rank + 1.0, numpy.float32)))
+    found = join(
+        double,
+        [0, 1, 2],
+        lambda member: member.exchange(
+            "x", ("allreduce", reduction), numpy.full([2], member.rank + 1.0, numpy.float32)
+        ),
+    )
     assert [value.tolist() for value in found] == [[total] * 2] * 3
     assert found[0].dtype == numpy.float32
 
@@ -215,8 +263,10 @@ def test_ranks_reduce(double: Double, reduction, total) -> None:
 def test_ranks_gather_and_broadcast(double: Double) -> None:
     def work(member: Any) -> Any:
         own = numpy.array([member.rank])
-        return (member.exchange("g", ("allgather", 2), own).tolist(),
-                member.exchange("b", ("broadcast", 1), own).tolist())
+        return (
+            member.exchange("g", ("allgather", 2), own).tolist(),
+            member.exchange("b", ("broadcast", 1), own).tolist(),
+        )
 
     assert join(double, [0, 1], work) == [([0, 1], [1])] * 2
 
@@ -231,8 +281,11 @@ def test_one_rank_twice_is_refused(double: Double) -> None:
 
 
 def test_ranks_that_ask_for_different_things_are_told(double: Double) -> None:
-    found = join(double, [0, 1], lambda member: member.exchange(
-        "x", ("allreduce", "sum"), numpy.zeros([member.rank + 1])))
+    found = join(
+        double,
+        [0, 1],
+        lambda member: member.exchange("x", ("allreduce", "sum"), numpy.zeros([member.rank + 1])),
+    )
     assert all("ranks ask for" in str(error) for error in found)
 
 
@@ -256,8 +309,9 @@ def two_ranks(double: Double, monkeypatch) -> Double:
 
 def test_an_operation_without_hccl_fails(double: Double) -> None:
     total = double.init.hccl_ops.allreduce(tf.ones([2]), "sum")
-    with tf.Session() as session, pytest.raises(tf.errors.InternalError,
-                                                match="HCCL is not initialised"):
+    with tf.Session() as session, pytest.raises(
+        tf.errors.InternalError, match="HCCL is not initialised"
+    ):
         session.run(total)
 
 
@@ -268,8 +322,9 @@ def test_there_is_no_mean(double: Double) -> None:
 
 def test_a_collective_operation_has_no_kernel_on_the_host(two_ranks: Double) -> None:
     total = two_ranks.init.hccl_ops.allreduce(tf.ones([2]), "sum")
-    with tf.Session(config=config_of(use_off_line=False)) as session, \
-            pytest.raises(tf.errors.InternalError, match="no kernel on the host"):
+    with tf.Session(config=config_of(use_off_line=False)) as session, pytest.raises(
+        tf.errors.InternalError, match="no kernel on the host"
+    ):
         session.run(total)
 
 
@@ -286,8 +341,9 @@ def test_gathering_knows_its_static_shape(two_ranks: Double) -> None:
 
 def _variables() -> None:
     for name, trainable in (("weights", True), ("moving_mean", False)):
-        tf.get_variable(name, [2], initializer=tf.ones_initializer(), trainable=trainable,
-                        use_resource=True)
+        tf.get_variable(
+            name, [2], initializer=tf.ones_initializer(), trainable=trainable, use_resource=True
+        )
     tf.train.get_or_create_global_step()
 
 
@@ -297,13 +353,17 @@ def test_the_broadcast_is_of_trainable_variables_alone(monkeypatch, adapter, cou
         _variables()
         more = (0,) if adapter == "1.1.1" else ()
         double.module("estimator.npu.npu_hook").broadcast_global_variables(0, *more)
-        exchanges = [operation for operation in tf.get_default_graph().get_operations()
-                     if operation.name.startswith("HcomBroadcast")]
+        exchanges = [
+            operation
+            for operation in tf.get_default_graph().get_operations()
+            if operation.name.startswith("HcomBroadcast")
+        ]
         assert len([one for one in exchanges if one.type == "PyFunc"]) == count
 
 
 def test_the_hook_broadcasts_after_the_session_is_made_and_only_among_several(
-        two_ranks: Double, monkeypatch) -> None:
+    two_ranks: Double, monkeypatch
+) -> None:
     _variables()
     hook = two_ranks.init.NPUBroadcastGlobalVariablesHook(0)
     hook.begin()

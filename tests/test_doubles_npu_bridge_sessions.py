@@ -38,16 +38,29 @@ def test_the_import_needs_cann(monkeypatch) -> None:
 def test_a_star_import_shadows_names_of_tensorflow(double: Double) -> None:
     names: dict = {}
     exec("from npu_bridge.npu_init import *", names)
-    assert {"tf", "os", "session", "backend", "util", "RewriterConfig", "config_pb2",
-            "get_rank_id", "NPUDistributedOptimizer", "hccl_ops"} <= set(names)
+    assert {
+        "tf",
+        "os",
+        "session",
+        "backend",
+        "util",
+        "RewriterConfig",
+        "config_pb2",
+        "get_rank_id",
+        "NPUDistributedOptimizer",
+        "hccl_ops",
+    } <= set(names)
     assert names["os"] is os and "broadcast_global_variables" not in names
 
 
 @pytest.mark.parametrize("adapter, there", [("1.3.0", False), ("1.5.1", True)])
 def test_the_wrapper_appears_with_1_5(monkeypatch, adapter, there) -> None:
     with imported(monkeypatch, adapter) as double:
-        for name in ("npu_distributed_optimizer_wrapper", "npu_allreduce",
-                     "NPUBroadcastGlobalVariablesCallback"):
+        for name in (
+            "npu_distributed_optimizer_wrapper",
+            "npu_allreduce",
+            "NPUBroadcastGlobalVariablesCallback",
+        ):
             assert hasattr(double.init, name) is there
 
 
@@ -56,8 +69,9 @@ def test_from_1_9_on_every_session_of_the_process_is_on_the_npu(double: Double, 
     session = kind()
     session.run(tf.zeros([2]) + 1.0)
     session.close()
-    assert double.process.sessions == [{"on_npu": True, "open": False, "added_by_user": False,
-                                        "rewrites_left_on": [], "state": {}}]
+    assert double.process.sessions == [
+        {"on_npu": True, "open": False, "added_by_user": False, "rewrites_left_on": [], "state": {}}
+    ]
     assert len(double.process.graphs) == 1
 
 
@@ -84,7 +98,9 @@ def test_who_adds_the_optimizer_has_to_turn_memory_optimization_off(double: Doub
     tf.Session(config=double.init.npu_config_proto(config)).close()
     tf.Session(config=double.init.npu_config_proto()).close()
     assert [report["rewrites_left_on"] for report in double.process.sessions] == [
-        ["memory_optimization"], []]
+        ["memory_optimization"],
+        [],
+    ]
 
 
 def test_up_to_1_8_both_rewrites_are_the_users_to_turn_off(monkeypatch) -> None:
@@ -92,8 +108,10 @@ def test_up_to_1_8_both_rewrites_are_the_users_to_turn_off(monkeypatch) -> None:
         config = tf.ConfigProto()
         config.graph_options.rewrite_options.custom_optimizers.add().name = "NpuOptimizer"
         tf.Session(config=config).close()
-        assert double.process.sessions[0]["rewrites_left_on"] == ["remapping",
-                                                                  "memory_optimization"]
+        assert double.process.sessions[0]["rewrites_left_on"] == [
+            "remapping",
+            "memory_optimization",
+        ]
 
 
 def test_hooks_that_are_no_list_are_thrown_away(double: Double, monkeypatch) -> None:
@@ -131,8 +149,13 @@ def test_resource_init_without_a_session_fixes_the_options(double: Double) -> No
 def test_the_device_is_the_sessions_then_ascend_device_id_then_device_id(double: Double) -> None:
     find = double.module("contract.environment").device_id
     both = {"ASCEND_DEVICE_ID": "2", "DEVICE_ID": "5"}
-    assert [find(1, both), find(None, both), find(None, {"DEVICE_ID": "5"}),
-            find(None, dict(both, ASCEND_DEVICE_ID="")), find(None, {})] == [1, 2, 5, 5, 0]
+    assert [
+        find(1, both),
+        find(None, both),
+        find(None, {"DEVICE_ID": "5"}),
+        find(None, dict(both, ASCEND_DEVICE_ID="")),
+        find(None, {}),
+    ] == [1, 2, 5, 5, 0]
     assert find(None, {"DEVICE_ID": "5", "ASCEND_RT_VISIBLE_DEVICES": "4,5"}) == 1
     with pytest.raises(double.failures.PluginAbort):
         find(None, {"ASCEND_DEVICE_ID": "card0"})
@@ -186,8 +209,9 @@ def test_another_session_and_another_shape_compile_again(double: Double) -> None
 
 
 @pytest.mark.parametrize("level, shown", [(None, True), ("0", True), ("1", False), ("3", False)])
-def test_the_line_is_information_and_hidden_above_level_0(double: Double, monkeypatch, capfd,
-                                                         level, shown) -> None:
+def test_the_line_is_information_and_hidden_above_level_0(
+    double: Double, monkeypatch, capfd, level, shown
+) -> None:
     if level is not None:
         monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", level)
     run_something()
@@ -229,10 +253,15 @@ def _in_a_function(value: Any) -> Any:
         tf.disable_control_flow_v2()
 
 
-FORBIDDEN = {"PyFunc": _python, "ScalarSummary": lambda value: tf.summary.scalar("s", value[0]),
-             "Decode": _decoded, "AsString": tf.as_string,
-             "Where": lambda value: tf.boolean_mask(value, value > 0.0),
-             "Unique": lambda value: tf.unique(value)[0], "PyFunc in a function": _in_a_function}
+FORBIDDEN = {
+    "PyFunc": _python,
+    "ScalarSummary": lambda value: tf.summary.scalar("s", value[0]),
+    "Decode": _decoded,
+    "AsString": tf.as_string,
+    "Where": lambda value: tf.boolean_mask(value, value > 0.0),
+    "Unique": lambda value: tf.unique(value)[0],
+    "PyFunc in a function": _in_a_function,
+}
 
 
 @pytest.mark.parametrize("name", sorted(FORBIDDEN))
@@ -244,14 +273,17 @@ def test_what_the_npu_lacks_needs_mix_compile_mode(double: Double, name, mixed) 
             session.run(fetched)
         else:
             # An operation's type and name; shapes are told with "of".
-            with pytest.raises(tf.errors.InternalError,
-                               match=name.split()[0] + ("[A-Za-z]* " if name == "Decode" else " ")):
+            with pytest.raises(
+                tf.errors.InternalError,
+                match=name.split()[0] + ("[A-Za-z]* " if name == "Decode" else " "),
+            ):
                 session.run(fetched)
 
 
 def _batches(drop_remainder: bool) -> Any:
     data = tf.data.Dataset.from_tensor_slices(tf.ones([6, 3])).map(
-        lambda row: tf.py_func(lambda array: array, [row], tf.float32))
+        lambda row: tf.py_func(lambda array: array, [row], tf.float32)
+    )
     data = data.map(lambda row: tf.ensure_shape(row, [3])).batch(2, drop_remainder=drop_remainder)
     return tf.data.make_initializable_iterator(data)
 
@@ -269,8 +301,11 @@ def test_a_batch_of_unknown_size_is_no_static_shape(double: Double) -> None:
     total = tf.reduce_sum(iterator.get_next())
     with tf.Session() as session:
         session.run(iterator.initializer)
-        with pytest.raises(tf.errors.InternalError, match=r"shape \(\?, 3\) of IteratorGetNext|"
-                           r"shape \(None, 3\) of IteratorGetNext"):
+        with pytest.raises(
+            tf.errors.InternalError,
+            match=r"shape \(\?, 3\) of IteratorGetNext|"
+            r"shape \(None, 3\) of IteratorGetNext",
+        ):
             session.run(total)
 
 
@@ -294,8 +329,9 @@ def test_checkpoints_are_written_and_read_by_the_host(double: Double, tmp_path) 
 
 def _counting(one_shot: bool = False) -> Any:
     data = tf.data.Dataset.range(100)
-    iterator = (tf.data.make_one_shot_iterator if one_shot
-                else tf.data.make_initializable_iterator)(data)
+    iterator = (
+        tf.data.make_one_shot_iterator if one_shot else tf.data.make_initializable_iterator
+    )(data)
     counter = tf.get_variable("counter", [], tf.int64, tf.zeros_initializer(), use_resource=True)
     number = iterator.get_next()
     train = tf.group(counter.assign_add(1, read_value=False))

@@ -15,8 +15,13 @@ pytestmark = [pytest.mark.tensorflow, pytest.mark.usefixtures("default_graph")]
 
 
 def collectives() -> int:
-    return len([operation for operation in tf.get_default_graph().get_operations()
-                if operation.name.startswith("Hcom") and "PyFunc" in operation.type])
+    return len(
+        [
+            operation
+            for operation in tf.get_default_graph().get_operations()
+            if operation.name.startswith("Hcom") and "PyFunc" in operation.type
+        ]
+    )
 
 
 def descent(rate: float = 1.0) -> Any:
@@ -24,15 +29,15 @@ def descent(rate: float = 1.0) -> Any:
 
 
 def number(value: float = 1.0, name: str = "w") -> Any:
-    return tf.get_variable(name, [], initializer=tf.constant_initializer(value),
-                           use_resource=True)
+    return tf.get_variable(name, [], initializer=tf.constant_initializer(value), use_resource=True)
 
 
 # --- distributed ---
 
 
-def test_gradients_are_averaged_where_the_environment_has_a_rank_size(double: Double,
-                                                                     monkeypatch) -> None:
+def test_gradients_are_averaged_where_the_environment_has_a_rank_size(
+    double: Double, monkeypatch
+) -> None:
     weight = number()
     optimizer = double.init.NPUDistributedOptimizer(descent())
     optimizer.compute_gradients(weight * 2.0, var_list=[weight])
@@ -40,7 +45,7 @@ def test_gradients_are_averaged_where_the_environment_has_a_rank_size(double: Do
     monkeypatch.setenv("RANK_SIZE", "2")
     double.init.init_resource()
     double.process.collective = Echo(2)
-    (gradient, _), = optimizer.compute_gradients(weight * 2.0, var_list=[weight])
+    ((gradient, _),) = optimizer.compute_gradients(weight * 2.0, var_list=[weight])
     assert collectives() == 1
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
@@ -62,13 +67,13 @@ def test_the_size_under_a_chief_is_known_from_1_11_on(monkeypatch, adapter, coun
         assert collectives() == count
 
 
-def test_sparse_gradients_are_gathered_twice_and_none_passes_through(double: Double,
-                                                                    monkeypatch) -> None:
+def test_sparse_gradients_are_gathered_twice_and_none_passes_through(
+    double: Double, monkeypatch
+) -> None:
     monkeypatch.setenv("RANK_SIZE", "2")
     table, unused = tf.get_variable("table", [4, 2], use_resource=False), number(name="unused")
     loss = tf.reduce_sum(tf.gather(table, [1, 3]))
-    pairs = double.init.NPUDistributedOptimizer(descent()).compute_gradients(loss,
-                                                                             [table, unused])
+    pairs = double.init.NPUDistributedOptimizer(descent()).compute_gradients(loss, [table, unused])
     assert isinstance(pairs[0][0], tf.IndexedSlices) and pairs[1][0] is None
     assert collectives() == 2
 
@@ -92,12 +97,14 @@ def test_a_fixed_scale_is_at_least_one(double: Double) -> None:
 def test_compute_gradients_gives_unscaled_gradients(double: Double) -> None:
     weight = number()
     optimizer = double.init.NPULossScaleOptimizer(
-        descent(), double.init.FixedLossScaleManager(1024.0))
+        descent(), double.init.FixedLossScaleManager(1024.0)
+    )
     scaled = []
     original = optimizer._opt.compute_gradients
-    optimizer._opt.compute_gradients = lambda loss, **named: scaled.append(loss) or original(
-        loss, **named)
-    (gradient, _), = optimizer.compute_gradients(weight * 2.0, var_list=[weight])
+    optimizer._opt.compute_gradients = lambda loss, **named: (
+        scaled.append(loss) or original(loss, **named)
+    )
+    ((gradient, _),) = optimizer.compute_gradients(weight * 2.0, var_list=[weight])
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
         assert session.run([gradient, scaled[0]]) == [2.0, 2048.0]
@@ -108,14 +115,19 @@ def steps(double: Double, manager: Any, gradients: List[float]) -> List[Any]:
     weight, given = number(0.0), tf.placeholder(tf.float32, [])
     counter = tf.train.get_or_create_global_step()
     train = double.init.NPULossScaleOptimizer(descent(), manager).minimize(
-        weight * given, global_step=counter)
+        weight * given, global_step=counter
+    )
     told = []
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
         for gradient in gradients:
             session.run(train, {given: gradient})
-            told.append(tuple(float(value) for value in session.run(
-                [manager.get_loss_scale(), counter, weight])))
+            told.append(
+                tuple(
+                    float(value)
+                    for value in session.run([manager.get_loss_scale(), counter, weight])
+                )
+            )
     return told
 
 
@@ -160,24 +172,31 @@ def test_the_scale_does_not_fall_below_one(double: Double) -> None:
     assert scales(steps(double, manager, [BAD] * 3)) == [1.5, 1.0, 1.0]
 
 
-@pytest.mark.parametrize("soc, adapter, ranks, count", [
-    ("Ascend910A", "1.15.0", True, 1), ("Ascend910A", "1.15.0", False, 0),
-    ("Ascend910B3", "1.15.0", True, 0), ("Ascend910B3", "1.12.0", True, 1)])
+@pytest.mark.parametrize(
+    "soc, adapter, ranks, count",
+    [
+        ("Ascend910A", "1.15.0", True, 1),
+        ("Ascend910A", "1.15.0", False, 0),
+        ("Ascend910B3", "1.15.0", True, 0),
+        ("Ascend910B3", "1.12.0", True, 1),
+    ],
+)
 def test_is_distributed_always_builds_an_exchange_but_for_chips_with_inf_and_nan(
-        monkeypatch, soc, adapter, ranks, count) -> None:
+    monkeypatch, soc, adapter, ranks, count
+) -> None:
     with imported(monkeypatch, adapter, soc) as double:
         weight = number()
         double.init.NPULossScaleOptimizer(
-            descent(), double.init.FixedLossScaleManager(8.0), is_distributed=ranks).minimize(
-                weight * 2.0)
+            descent(), double.init.FixedLossScaleManager(8.0), is_distributed=ranks
+        ).minimize(weight * 2.0)
         assert collectives() == count
 
 
 def test_is_distributed_on_one_card_fails_without_hccl(double: Double) -> None:
     weight = number()
     train = double.init.NPULossScaleOptimizer(
-        descent(), double.init.FixedLossScaleManager(8.0), is_distributed=True).minimize(
-            weight * 2.0)
+        descent(), double.init.FixedLossScaleManager(8.0), is_distributed=True
+    ).minimize(weight * 2.0)
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
         with pytest.raises(tf.errors.InternalError, match="HCCL is not initialised"):
@@ -192,18 +211,21 @@ class Overflowing(Echo):
         return numpy.asarray(1.0 if is_flag else numpy.inf, numpy.float32)
 
 
-@pytest.mark.parametrize("shared, soc, applied", [
-    (False, "Ascend910A", 1), (True, "Ascend910A", 0), (False, "Ascend910B3", 0)])
+@pytest.mark.parametrize(
+    "shared, soc, applied",
+    [(False, "Ascend910A", 1), (True, "Ascend910A", 0), (False, "Ascend910B3", 0)],
+)
 def test_another_ranks_overflow_is_known_if_it_is_shared_or_shows_in_the_average(
-        monkeypatch, shared, soc, applied) -> None:
+    monkeypatch, shared, soc, applied
+) -> None:
     with imported(monkeypatch, soc=soc, RANK_SIZE="2") as double:
         double.init.init_resource()
         double.process.collective = Overflowing(2)
         weight, counter = number(), tf.train.get_or_create_global_step()
         inner = double.init.NPUDistributedOptimizer(descent())
         train = double.init.NPULossScaleOptimizer(
-            inner, double.init.FixedLossScaleManager(8.0), is_distributed=shared).minimize(
-                weight * 2.0, global_step=counter)
+            inner, double.init.FixedLossScaleManager(8.0), is_distributed=shared
+        ).minimize(weight * 2.0, global_step=counter)
         with tf.Session() as session:
             session.run(tf.global_variables_initializer())
             session.run(train)

@@ -49,7 +49,7 @@ def trained(weights, optimizer_class, steps=3, **settings):
     """Weights after steps whose gradients are the weights' cubes."""
     optimizer = optimizer_class(weights, **settings)
     for _ in range(steps):
-        loss = sum((weight ** 4).sum() for weight in weights)
+        loss = sum((weight**4).sum() for weight in weights)
         if weights[0].grad is not None:
             optimizer.zero_grad()
         loss.backward()
@@ -61,7 +61,8 @@ def parameter(*shape, value=None, dtype=torch.float32):
     """A parameter on the NPU."""
     layer = torch.nn.Module()
     layer.weight = torch.nn.Parameter(
-        (numbers(*shape) if value is None else torch.full(shape, value)).to(dtype))
+        (numbers(*shape) if value is None else torch.full(shape, value)).to(dtype)
+    )
     return layer.to("npu").weight
 
 
@@ -69,8 +70,9 @@ def worker(rank_of=None):
     """This rank, with its device and hccl open."""
     rank = int(os.environ["RANK"])
     torch_npu = open_npu(index=rank)
-    torch.distributed.init_process_group("hccl", init_method="env://", rank=rank,
-                                         world_size=int(os.environ["WORLD_SIZE"]))
+    torch.distributed.init_process_group(
+        "hccl", init_method="env://", rank=rank, world_size=int(os.environ["WORLD_SIZE"])
+    )
     return torch_npu, rank
 
 
@@ -83,6 +85,7 @@ def test_the_import_needs_cann(missing):
     def body():
         with pytest.raises(ImportError, match=missing):
             import torch_npu  # noqa: F401
+
     body()
 
 
@@ -170,8 +173,15 @@ def test_random_numbers_of_the_device_are_seeded_apart():
 @on_npu()
 def test_the_functions_that_both_generations_have():
     torch_npu = open_npu()
-    for name in ("synchronize", "empty_cache", "memory_allocated", "max_memory_allocated",
-                 "memory_reserved", "init_dump", "finalize_dump"):
+    for name in (
+        "synchronize",
+        "empty_cache",
+        "memory_allocated",
+        "max_memory_allocated",
+        "memory_reserved",
+        "init_dump",
+        "finalize_dump",
+    ):
         getattr(torch_npu.npu, name)()
     begin, end = (torch_npu.npu.Event(enable_timing=True) for _ in range(2))
     begin.record()
@@ -181,21 +191,29 @@ def test_the_functions_that_both_generations_have():
 
 
 @old
-@pytest.mark.parametrize("package, optimizers, profiler", [
-    (OLD_PACKAGE, False, False), ("1.8.1.post3-5.0.rc1", True, False),
-    (NEW_OPTIMIZERS, True, True)])
+@pytest.mark.parametrize(
+    "package, optimizers, profiler",
+    [
+        (OLD_PACKAGE, False, False),
+        ("1.8.1.post3-5.0.rc1", True, False),
+        (NEW_OPTIMIZERS, True, True),
+    ],
+)
 def test_optimizers_and_profiler_came_with_the_5_0_packages(package, optimizers, profiler):
     @on_npu(package=package)
     def body():
         import torch_npu
 
         assert (hasattr(torch_npu, "optim"), hasattr(torch_npu, "profiler")) == (
-            optimizers, profiler)
+            optimizers,
+            profiler,
+        )
         with contextlib.ExitStack() as stack:
             if not optimizers:
                 stack.enter_context(pytest.raises(ImportError))
             import torch_npu.optim
         assert hasattr(torch_npu.npu, "get_rng_state") is optimizers
+
     body()
 
 
@@ -238,9 +256,17 @@ def test_option_values_are_texts():
         torch_npu.npu.set_option({"ACL_OP_DEBUG_LEVEL": 1})
 
 
-@pytest.mark.parametrize("soc, default", [
-    ("Ascend910A", ALLOW), ("Ascend910B", ALLOW), ("Ascend910ProB", ALLOW),
-    ("Ascend910B1", KEEP), ("Ascend910B3", KEEP), ("Ascend910_9391", KEEP)])
+@pytest.mark.parametrize(
+    "soc, default",
+    [
+        ("Ascend910A", ALLOW),
+        ("Ascend910B", ALLOW),
+        ("Ascend910ProB", ALLOW),
+        ("Ascend910B1", KEEP),
+        ("Ascend910B3", KEEP),
+        ("Ascend910_9391", KEEP),
+    ],
+)
 def test_the_default_arithmetic_depends_on_the_chip(soc, default):
     @on_npu(soc=soc)
     def body():
@@ -248,22 +274,28 @@ def test_the_default_arithmetic_depends_on_the_chip(soc, default):
         from npu_double.options import options
 
         assert options.precision_mode() == default
+
     body()
 
 
 @pytest.mark.parametrize("operation", ["convolution", "linear"])
 def test_float32_on_a_910a_is_float16_unless_the_option_says_otherwise(operation):
     def computed(device):
-        inputs, weights = (numbers(2, 3, 8, 8), numbers(4, 3, 3, 3)) \
-            if operation == "convolution" else (numbers(5, 7), numbers(4, 7))
+        inputs, weights = (
+            (numbers(2, 3, 8, 8), numbers(4, 3, 3, 3))
+            if operation == "convolution"
+            else (numbers(5, 7), numbers(4, 7))
+        )
         inputs, weights = inputs.to(device), weights.to(device)
         return (functional.conv2d if operation == "convolution" else functional.linear)(
-            inputs, weights).cpu()
+            inputs, weights
+        ).cpu()
 
     def body(mode, equal):
         open_npu(mode)
         difference = (computed("npu") - computed("cpu")).abs().max().item()
         assert difference == 0.0 if equal else 1e-5 < difference < 1e-1
+
     for mode, equal in ((KEEP, True), (ALLOW, False), (None, False)):
         on_npu()(body)(mode, equal)
 
@@ -296,8 +328,15 @@ def test_hf32_is_unknown_to_torch_1_8():
 @new
 def test_hf32_is_on_for_convolutions_and_off_for_matrix_products():
     def difference(operation, *shapes):
-        return (operation(*[numbers(*shape).to("npu") for shape in shapes]).cpu()
-                - operation(*[numbers(*shape) for shape in shapes])).abs().max().item()
+        return (
+            (
+                operation(*[numbers(*shape).to("npu") for shape in shapes]).cpu()
+                - operation(*[numbers(*shape) for shape in shapes])
+            )
+            .abs()
+            .max()
+            .item()
+        )
 
     @on_npu(soc="Ascend910B3")
     def body():
@@ -308,6 +347,7 @@ def test_hf32_is_on_for_convolutions_and_off_for_matrix_products():
         assert difference(*convolution) > 1e-5 and difference(*product) == 0.0
         torch_npu.npu.conv.allow_hf32, torch_npu.npu.matmul.allow_hf32 = False, True
         assert difference(*convolution) == 0.0 and difference(*product) > 1e-5
+
     body()
 
 
@@ -327,6 +367,7 @@ def test_every_new_shape_is_compiled_on_a_910a(soc, compilations):
         for count in (4, 4, 3, 4):
             torch.sigmoid(torch.ones(count).to("npu"))
         assert report().kinds("compile") == ["compile"] * compilations
+
     body()
 
 
@@ -348,8 +389,9 @@ def test_the_overflow_flag_is_refused_where_overflow_is_inf():
             function()
 
 
-@pytest.mark.parametrize("soc, result, flag", [("Ascend910A", 65504.0, True),
-                                               ("Ascend910B3", INFINITE, False)])
+@pytest.mark.parametrize(
+    "soc, result, flag", [("Ascend910A", 65504.0, True), ("Ascend910B3", INFINITE, False)]
+)
 def test_float16_overflow_saturates_and_sets_the_flag_on_a_910a(soc, result, flag):
     @on_npu(soc=soc)
     def body():
@@ -358,6 +400,7 @@ def test_float16_overflow_saturates_and_sets_the_flag_on_a_910a(soc, result, fla
 
         assert torch.full((2,), 1e6).to("npu").half().float().tolist() == [result] * 2
         assert Overflow.flag is flag
+
     body()
 
 
@@ -384,8 +427,9 @@ def test_autocast_of_torch_2_takes_a_type():
 
 
 @new
-@pytest.mark.parametrize("soc, possible", [("Ascend910A", False), ("Ascend910B", False),
-                                           ("Ascend910B1", True)])
+@pytest.mark.parametrize(
+    "soc, possible", [("Ascend910A", False), ("Ascend910B", False), ("Ascend910B1", True)]
+)
 def test_bfloat16_needs_a_910b1(soc, possible):
     @on_npu(soc=soc)
     def body():
@@ -396,6 +440,7 @@ def test_bfloat16_needs_a_910b1(soc, possible):
             stack.enter_context(torch_npu.npu.amp.autocast(dtype=torch.bfloat16))
             result = torch.nn.Linear(3, 2).to("npu")(torch.ones(1, 3).to("npu"))
             assert result.dtype == torch.bfloat16
+
     body()
 
 
@@ -425,9 +470,15 @@ def scaled_step(scaler, weight, loss, rate=1.0):
 def test_dynamic_sits_before_enabled():
     torch_npu = open_npu()
     signature = inspect.signature(torch_npu.npu.amp.GradScaler)
-    assert list(signature.parameters) == ["init_scale", "growth_factor", "backoff_factor",
-                                          "growth_interval", "dynamic", "enabled"]
-    torch_npu.npu.amp.GradScaler(2.0 ** 16, 2.0, 0.5, 2000, False)  # meant: enabled=False
+    assert list(signature.parameters) == [
+        "init_scale",
+        "growth_factor",
+        "backoff_factor",
+        "growth_interval",
+        "dynamic",
+        "enabled",
+    ]
+    torch_npu.npu.amp.GradScaler(2.0**16, 2.0, 0.5, 2000, False)  # meant: enabled=False
     event = report().events[-1]
     assert (event["dynamic"], event["enabled"]) == (False, True)
 
@@ -470,10 +521,10 @@ def test_without_overflow_the_step_is_that_of_unscaled_gradients():
 @on_npu()
 def test_a_saturated_overflow_is_seen_by_the_flag_alone():
     torch_npu = open_npu()
-    weight, scaler = parameter(3, value=1.0), torch_npu.npu.amp.GradScaler(init_scale=2.0 ** 16)
+    weight, scaler = parameter(3, value=1.0), torch_npu.npu.amp.GradScaler(init_scale=2.0**16)
     scaled_step(scaler, weight, (weight.half().float() * 2.0).sum())
     assert torch.isfinite(weight.grad).all()
-    assert (weight.tolist(), scaler.get_scale()) == ([1.0] * 3, 2.0 ** 15)
+    assert (weight.tolist(), scaler.get_scale()) == ([1.0] * 3, 2.0**15)
 
 
 @on_npu()
@@ -498,6 +549,7 @@ def test_ranks_share_the_flag_if_the_group_was_there_at_the_first_scale(group_fi
         scaled_step(scaler, weight, (weight * (INFINITE if rank else 0.5)).sum())
         skipped = scaler.get_scale() == 4.0
         assert skipped is (True if group_first else rank == 1)
+
     body()
 
 
@@ -580,6 +632,7 @@ def test_what_has_no_gradient_when_it_flattens_is_left_out_for_good(first):
         (early + late).sum().backward()
         optimizer.step()
         assert early.item() < 1.0 and late.item() == 1.0
+
     body()
 
 
@@ -597,6 +650,7 @@ def test_replacing_what_was_flattened_is_loud(what):
         setattr(weight, what, torch.ones(2).to("npu"))
         with pytest.raises(RuntimeError, match="was replaced"):
             optimizer.step()
+
     body()
 
 
@@ -677,9 +731,9 @@ def test_hccl_of_torch_1_8_casts_for_two_collectives_only():
 @on_npu(ranks=2)
 def test_sums_of_int64_wrap_in_torch_1_8():
     worker()
-    value = torch.full((1,), 2 ** 30, dtype=torch.int64).to("npu")
+    value = torch.full((1,), 2**30, dtype=torch.int64).to("npu")
     torch.distributed.all_reduce(value)
-    assert value.item() == -2 ** 31
+    assert value.item() == -(2**31)
 
 
 @new
@@ -730,11 +784,14 @@ def test_modules_get_the_chips_formats_and_state_dicts_have_none(soc, formats):
         torch_npu = open_npu()
         model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1, bias=False), torch.nn.BatchNorm2d(4))
         model.to("npu")
-        assert [torch_npu.get_npu_format(weight) for weight in (model[0].weight, model[1].weight)
-                ] == formats
-        assert [torch_npu.get_npu_format(model.state_dict()[name])
-                for name in ("0.weight", "1.weight")] == [0, 2]
+        assert [
+            torch_npu.get_npu_format(weight) for weight in (model[0].weight, model[1].weight)
+        ] == formats
+        assert [
+            torch_npu.get_npu_format(model.state_dict()[name]) for name in ("0.weight", "1.weight")
+        ] == [0, 2]
         assert torch_npu.get_npu_format(torch_npu.npu_format_cast(model[0].weight, 3)) == 3
+
     body()
 
 
@@ -783,11 +840,13 @@ def test_the_profiler_traces_the_steps_of_its_schedule(tmp_path=None):
 
     with tempfile.TemporaryDirectory() as folder:
         with profiler.profile(
-                activities=[profiler.ProfilerActivity.CPU, profiler.ProfilerActivity.NPU],
-                schedule=profiler.schedule(wait=1, warmup=1, active=2, repeat=1, skip_first=1),
-                on_trace_ready=profiler.tensorboard_trace_handler(folder),
-                experimental_config=profiler._ExperimentalConfig(
-                    profiler_level=profiler.ProfilerLevel.Level1)) as running:
+            activities=[profiler.ProfilerActivity.CPU, profiler.ProfilerActivity.NPU],
+            schedule=profiler.schedule(wait=1, warmup=1, active=2, repeat=1, skip_first=1),
+            on_trace_ready=profiler.tensorboard_trace_handler(folder),
+            experimental_config=profiler._ExperimentalConfig(
+                profiler_level=profiler.ProfilerLevel.Level1
+            ),
+        ) as running:
             for _ in range(8):
                 running.step()
         assert running.traced == [3, 4] and len(os.listdir(folder)) == 1

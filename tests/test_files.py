@@ -28,6 +28,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
 
     def fail(stream: object) -> None:
         raise OSError("full")
+
     with pytest.raises(OSError):
         files.save_atomically(path, fail)
     assert (path.read_text(), os.listdir(str(tmp_path))) == ("old", ["a.txt"])
@@ -92,12 +93,15 @@ def test_a_lock_is_held_by_one_and_names_its_holder(tmp_path: Path) -> None:
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
-    code = ("import sys, os, signal; from pathlib import Path; from common.files import FolderLock;"
-            "lock = FolderLock(Path(sys.argv[1])); assert lock.acquire();"
-            "os.kill(os.getpid(), signal.SIGKILL)")
+    code = (
+        "import sys, os, signal; from pathlib import Path; from common.files import FolderLock;"
+        "lock = FolderLock(Path(sys.argv[1])); assert lock.acquire();"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
     root = str(Path(files.__file__).parent.parent)
-    subprocess.call([sys.executable, "-c", code, str(tmp_path)],
-                    env=dict(os.environ, PYTHONPATH=root))
+    subprocess.call(
+        [sys.executable, "-c", code, str(tmp_path)], env=dict(os.environ, PYTHONPATH=root)
+    )
     lock = files.FolderLock(tmp_path)
     assert lock.acquire()
     lock.release()
@@ -106,5 +110,6 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
 def test_digests_are_those_of_the_whole_file(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc" * (1 << 20))
     import hashlib
+
     assert files.sha256_of(tmp_path / "a") == hashlib.sha256(b"abc" * (1 << 20)).hexdigest()
     assert files.digest_of(tmp_path / "a", "md5") == hashlib.md5(b"abc" * (1 << 20)).hexdigest()

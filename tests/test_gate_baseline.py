@@ -30,7 +30,7 @@ def test_a_reference_survives_being_written_and_read(tmp_path: Path) -> None:
     path, before = store(tmp_path, made)
     assert before is None and baselines_of(tmp_path, made.key.model) == [made]
     assert path == tmp_path / "ci" / "baselines" / "residual_attention_net" / made.file_name
-    assert made.file_name == "classification-smoke-{}.json".format(made.key.sha256[:8])
+    assert made.file_name == f"classification-smoke-{made.key.sha256[:8]}.json"
 
 
 def test_it_holds_the_raw_values_of_every_run() -> None:
@@ -50,8 +50,10 @@ def test_the_last_loss_and_the_last_epochs_mean_are_figures_too() -> None:
     assert metrics_of(record()) == {"accuracy": 91.0, "final_loss": 1.0, "train_loss": 0.5}
 
 
-@pytest.mark.parametrize("text, name", [
-    ("torch 2.13.0+cpu", "torch 2"), ("TensorFlow 1.15.0", "TensorFlow 1"), ("none", "none")])
+@pytest.mark.parametrize(
+    "text, name",
+    [("torch 2.13.0+cpu", "torch 2"), ("TensorFlow 1.15.0", "TensorFlow 1"), ("none", "none")],
+)
 def test_frameworks_are_compared_by_their_major_version(text: str, name: str) -> None:
     assert framework_of(text) == name
 
@@ -63,10 +65,14 @@ def test_the_threads_of_a_processor_belong_to_its_name_but_not_the_driver_of_a_g
     assert device_label(record(device=gpu)) == "Test CPU x 8"
 
 
-@pytest.mark.parametrize("records, told", [
-    ([record()], "at least 2"),
-    ([record(), record()], "seed was run twice"),
-    ([record(), record(seed=1, config={"learning_rate": 1})], "different recipes")])
+@pytest.mark.parametrize(
+    "records, told",
+    [
+        ([record()], "at least 2"),
+        ([record(), record()], "seed was run twice"),
+        ([record(), record(seed=1, config={"learning_rate": 1})], "different recipes"),
+    ],
+)
 def test_what_makes_no_reference(records: list, told: str) -> None:
     with pytest.raises(ZooError, match=told):
         make_baseline(records)
@@ -94,12 +100,16 @@ def changed(tmp_path: Path, change: Any) -> None:
     baselines_of(tmp_path, made.key.model)
 
 
-@pytest.mark.parametrize("change", [
-    lambda content: content["runs"][0]["metrics"].update(accuracy=50.0),
-    lambda content: content["runs"].pop(),
-    lambda content: content["recipe"].update(flip=False),
-    lambda content: content.pop("sha256")],
-    ids=["a value", "a run", "the recipe", "the checksum"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content["runs"][0]["metrics"].update(accuracy=50.0),
+        lambda content: content["runs"].pop(),
+        lambda content: content["recipe"].update(flip=False),
+        lambda content: content.pop("sha256"),
+    ],
+    ids=["a value", "a run", "the recipe", "the checksum"],
+)
 def test_a_change_by_hand_is_refused(tmp_path: Path, change: Any) -> None:
     with pytest.raises(ZooError, match="not as `zoo regress --accept` wrote it"):
         changed(tmp_path, change)
@@ -107,23 +117,29 @@ def test_a_change_by_hand_is_refused(tmp_path: Path, change: Any) -> None:
 
 def resealed(change: Any) -> Any:
     """A change with the checksum made good again, as a careful hand would."""
+
     def run(content: Any) -> None:
         change(content)
         content["sha256"] = baselines._checksum(content)
+
     return run
 
 
-@pytest.mark.parametrize("change, told", [
-    (lambda content: content.update(note="x"), "missing or unknown"),
-    (lambda content: content["runs"][0].update(note="x"), "missing or unknown"),
-    (lambda content: content["runs"][0].pop("seed"), "missing or unknown"),
-    (lambda content: content.pop("key"), "missing or unknown"),
-    (lambda content: content["recipe"].update(flip=False), "not that of the recipe"),
-    (lambda content: content["runs"].pop(), None),
-    (lambda content: content.update(runs=content["runs"][:1]), "at least 2"),
-    (lambda content: content["runs"][0].update(seed=1), "twice"),
-    (lambda content: content["key"].update(device="npu"), "own name"),
-    (lambda content: content.update(schema_version=9), "schema version 1")])
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        (lambda content: content.update(note="x"), "missing or unknown"),
+        (lambda content: content["runs"][0].update(note="x"), "missing or unknown"),
+        (lambda content: content["runs"][0].pop("seed"), "missing or unknown"),
+        (lambda content: content.pop("key"), "missing or unknown"),
+        (lambda content: content["recipe"].update(flip=False), "not that of the recipe"),
+        (lambda content: content["runs"].pop(), None),
+        (lambda content: content.update(runs=content["runs"][:1]), "at least 2"),
+        (lambda content: content["runs"][0].update(seed=1), "twice"),
+        (lambda content: content["key"].update(device="npu"), "own name"),
+        (lambda content: content.update(schema_version=9), "schema version 1"),
+    ],
+)
 def test_what_a_file_must_hold(tmp_path: Path, change: Any, told: Any) -> None:
     if told is None:
         changed(tmp_path, resealed(change))

@@ -35,23 +35,30 @@ def test_a_tier_has_its_own_margins_and_the_tasks_where_it_names_none(tmp_path: 
 
 
 def test_a_tier_may_judge_by_another_figure(tmp_path: Path) -> None:
-    rules = task_of(tmp_path, "smoke: {cases: [smoke], metric: train_loss, margin: 0.1, "
-                              "higher_is_better: false, speed_margin: 0.3}").gate["smoke"]
+    rules = task_of(
+        tmp_path,
+        "smoke: {cases: [smoke], metric: train_loss, margin: 0.1, "
+        "higher_is_better: false, speed_margin: 0.3}",
+    ).gate["smoke"]
     assert (rules.metric.name, rules.metric.higher_is_better) == ("train_loss", False)
     assert (rules.metric.margin, rules.speed_margin) == (0.1, 0.3)
 
 
-@pytest.mark.parametrize("line, told", [
-    ("smoke: {cases: [absent]}", "smoke.cases names 'absent'"),
-    ("smoke: {margin: 1.0}", "smoke.cases is missing"),
-    ("smoke: {cases: [smoke], margins: 1.0}", "smoke.margins is not a key"),
-    ("smoke: {cases: [smoke], margin: -1.0}", "smoke.margin must not be negative"),
-    ("smoke: {cases: [smoke], seeds: 0}", "smoke.seeds must be at least 1"),
-    ("smoke: {cases: [smoke], speed_margin: 1.5}", "smoke.speed_margin must be between"),
-    ("smoke: {cases: [smoke], data_wait_margin: 0}", "smoke.data_wait_margin must be between"),
-    ("smoke: {cases: [smoke], metric: loss}", "smoke.higher_is_better is missing"),
-    ("weekly: {cases: [smoke]}", "gate.weekly is not a key"),
-    ("smoke: [smoke]", "smoke must be a mapping")])
+@pytest.mark.parametrize(
+    "line, told",
+    [
+        ("smoke: {cases: [absent]}", "smoke.cases names 'absent'"),
+        ("smoke: {margin: 1.0}", "smoke.cases is missing"),
+        ("smoke: {cases: [smoke], margins: 1.0}", "smoke.margins is not a key"),
+        ("smoke: {cases: [smoke], margin: -1.0}", "smoke.margin must not be negative"),
+        ("smoke: {cases: [smoke], seeds: 0}", "smoke.seeds must be at least 1"),
+        ("smoke: {cases: [smoke], speed_margin: 1.5}", "smoke.speed_margin must be between"),
+        ("smoke: {cases: [smoke], data_wait_margin: 0}", "smoke.data_wait_margin must be between"),
+        ("smoke: {cases: [smoke], metric: loss}", "smoke.higher_is_better is missing"),
+        ("weekly: {cases: [smoke]}", "gate.weekly is not a key"),
+        ("smoke: [smoke]", "smoke must be a mapping"),
+    ],
+)
 def test_a_wrong_gate_is_told_with_its_key(tmp_path: Path, line: str, told: str) -> None:
     with pytest.raises(ZooError) as caught:
         task_of(tmp_path, line)
@@ -69,7 +76,7 @@ def test_a_release_of_one_seed_is_refused(tmp_path: Path) -> None:
 def test_every_task_of_every_network_is_gated_at_every_tier() -> None:
     for card in all_cards(REPOSITORY):
         for task in card.tasks.values():
-            assert set(task.gate) == set(TIERS), "{}/{}".format(card.name, task.name)
+            assert set(task.gate) == set(TIERS), f"{card.name}/{task.name}"
 
 
 EMBEDDED = {"digits", "synthetic_sprites", "synthetic_scenes"}
@@ -82,8 +89,12 @@ def test_the_smoke_tier_needs_no_data_of_the_users() -> None:
 
 
 def test_the_classifiers_are_released_within_0_3_points() -> None:
-    margins = {card.name: card.task(None).gate["release"].metric for card in all_cards(REPOSITORY)
-               if card.task(None).metric.name == "accuracy"}
-    assert {name: metric.margin * (100 if metric.unit == "fraction" else 1)
-            for name, metric in margins.items()} \
-        == {"protoattend": pytest.approx(0.3), "residual_attention_net": pytest.approx(0.3)}
+    margins = {
+        card.name: card.task(None).gate["release"].metric
+        for card in all_cards(REPOSITORY)
+        if card.task(None).metric.name == "accuracy"
+    }
+    assert {
+        name: metric.margin * (100 if metric.unit == "fraction" else 1)
+        for name, metric in margins.items()
+    } == {"protoattend": pytest.approx(0.3), "residual_attention_net": pytest.approx(0.3)}

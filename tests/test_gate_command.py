@@ -30,28 +30,43 @@ def fresh(tmp_path: Path) -> TinyZoo:
 
 
 def failed(done: object) -> dict:
-    return {aspect: verdict for aspect, verdict in verdicts(done).items()
-            if verdict not in ("PASS", "told")}
+    return {
+        aspect: verdict
+        for aspect, verdict in verdicts(done).items()
+        if verdict not in ("PASS", "told")
+    }
 
 
 def test_what_did_not_change_passes(zoo: TinyZoo) -> None:
     done = zoo.regress("--json")
     assert done.returncode == 0, done.stdout
     assert set(verdicts(done)) == {
-        "run, seed 0", "numbers, seed 0", "device, seed 0", "seeds", "reference",
-        "first batches, seed 0", "accuracy", "speed", "data wait"}
+        "run, seed 0",
+        "numbers, seed 0",
+        "device, seed 0",
+        "seeds",
+        "reference",
+        "first batches, seed 0",
+        "accuracy",
+        "speed",
+        "data wait",
+    }
     assert set(verdicts(done).values()) == {"PASS"}
 
 
-@pytest.mark.parametrize("broken, aspects", [
-    ("learning_rate", {"accuracy"}),
-    ("labels", {"accuracy"}),
-    ("speed", {"speed"}),
-    ("augmentation", {"first batches, seed 0"}),
-    ("numbers", {"numbers, seed 0"}),
-])
+@pytest.mark.parametrize(
+    "broken, aspects",
+    [
+        ("learning_rate", {"accuracy"}),
+        ("labels", {"accuracy"}),
+        ("speed", {"speed"}),
+        ("augmentation", {"first batches, seed 0"}),
+        ("numbers", {"numbers, seed 0"}),
+    ],
+)
 def test_sources_broken_behind_the_same_recipe_are_found_by_the_numbers(
-        zoo: TinyZoo, broken: str, aspects: set) -> None:
+    zoo: TinyZoo, broken: str, aspects: set
+) -> None:
     done = zoo.regress("--json", TINY_NET_BREAK=broken)
     assert done.returncode == 1, done.stdout
     assert failed(done) == dict.fromkeys(aspects, "REGRESS")
@@ -66,8 +81,9 @@ def test_a_run_that_cannot_start_or_is_killed_is_infra(zoo: TinyZoo, broken: str
 
 def test_a_dropped_augmentation_is_another_recipe_and_named(zoo: TinyZoo) -> None:
     folder = zoo.root / "dropped"
-    zoo.zoo("launch", "tiny_net", "smoke", "--device=cpu", "--augment=false",
-            "--output_path={}".format(folder))
+    zoo.zoo(
+        "launch", "tiny_net", "smoke", "--device=cpu", "--augment=false", f"--output_path={folder}"
+    )
     done = zoo.judge("--records", str(folder))
     assert done.returncode == 2
     assert "recipe.augment: True -> False" in done.stdout
@@ -138,12 +154,21 @@ def embellished(text: str) -> str:
     return before + found + "9" + after
 
 
-@pytest.mark.parametrize("name, change, told", [
-    ("rank_0/metrics.jsonl", cut, "the log has no end"),
-    ("rank_0/metrics.jsonl", embellished, "the events are not those that the record was made from"),
-    ("train_0.log", cut, "the log is not the one that the record was made from")])
-def test_a_log_changed_after_the_run_is_noticed(zoo: TinyZoo, run: Path, name: str,
-                                                change: Callable[[str], str], told: str) -> None:
+@pytest.mark.parametrize(
+    "name, change, told",
+    [
+        ("rank_0/metrics.jsonl", cut, "the log has no end"),
+        (
+            "rank_0/metrics.jsonl",
+            embellished,
+            "the events are not those that the record was made from",
+        ),
+        ("train_0.log", cut, "the log is not the one that the record was made from"),
+    ],
+)
+def test_a_log_changed_after_the_run_is_noticed(
+    zoo: TinyZoo, run: Path, name: str, change: Callable[[str], str], told: str
+) -> None:
     path = run / name
     path.write_text(change(path.read_text()))
     done = zoo.judge("--records", str(run))
@@ -157,7 +182,8 @@ def test_too_few_seeds_at_release_are_inconclusive(zoo: TinyZoo, run: Path) -> N
 
 
 def test_an_absent_run_is_a_usage_error_and_a_foreign_folder_inconclusive(
-        zoo: TinyZoo, tmp_path: Path) -> None:
+    zoo: TinyZoo, tmp_path: Path
+) -> None:
     assert zoo.judge("--records", str(tmp_path / "absent")).returncode == 64
     assert zoo.judge("--records", str(tmp_path)).returncode == 2
 
@@ -183,15 +209,21 @@ def test_a_reference_replaced_is_printed_beside_the_new_one(fresh: TinyZoo) -> N
     assert again.returncode == 0 and fresh.baselines == [path]
     lines = [line.split() for line in again.stdout.splitlines() if line.startswith("  ")]
     assert [(line[0], line[2]) for line in lines] == [
-        ("now", "4:"), ("now", "5:"), ("before", "0:"), ("before", "1:")]
+        ("now", "4:"),
+        ("now", "5:"),
+        ("before", "0:"),
+        ("before", "1:"),
+    ]
 
 
 def test_uncommitted_sources_make_a_reference_only_when_that_is_allowed(fresh: TinyZoo) -> None:
     refused = fresh.regress("--accept", "--runs", "2", TINY_NET_DIRTY="1")
     assert refused.returncode == 3 and not fresh.baselines
     assert "uncommitted changes" in refused.stderr
-    assert fresh.regress("--accept", "--runs", "2", "--allow_dirty",
-                         TINY_NET_DIRTY="1").returncode == 0
+    assert (
+        fresh.regress("--accept", "--runs", "2", "--allow_dirty", TINY_NET_DIRTY="1").returncode
+        == 0
+    )
     content = json.loads(fresh.baselines[0].read_text())
     assert [run["dirty"] for run in content["runs"]] == [True, True]
 
@@ -202,8 +234,9 @@ def test_a_broken_run_makes_no_reference(fresh: TinyZoo) -> None:
     assert "not finite" in done.stderr
 
 
-def test_a_damaged_reference_is_no_verdict_on_the_run(zoo: TinyZoo, run: Path,
-                                                     tmp_path: Path) -> None:
+def test_a_damaged_reference_is_no_verdict_on_the_run(
+    zoo: TinyZoo, run: Path, tmp_path: Path
+) -> None:
     copy = TinyZoo(tmp_path / "copy")
     shutil.copytree(str(zoo.root / "ci"), str(copy.root / "ci"))
     path = copy.baselines[0]
@@ -215,11 +248,13 @@ def test_a_damaged_reference_is_no_verdict_on_the_run(zoo: TinyZoo, run: Path,
 # --- what is written ---
 
 
-def test_junit_and_markdown_say_the_same_as_the_exit_code(zoo: TinyZoo, run: Path,
-                                                          tmp_path: Path) -> None:
+def test_junit_and_markdown_say_the_same_as_the_exit_code(
+    zoo: TinyZoo, run: Path, tmp_path: Path
+) -> None:
     junit, page = tmp_path / "gate.xml", tmp_path / "gate.md"
-    zoo.judge("--records", str(run), "--tier", "release", "--junit", str(junit),
-                "--markdown", str(page))
+    zoo.judge(
+        "--records", str(run), "--tier", "release", "--junit", str(junit), "--markdown", str(page)
+    )
     suites = ElementTree.parse(str(junit)).getroot()
     assert (suites.get("failures"), suites.get("errors")) == ("0", "2")
     assert "# Regression gate, tier release: INCONCLUSIVE" in page.read_text()
@@ -236,11 +271,22 @@ def test_the_contracts_log_stays_that_of_the_users_last_run(fresh: TinyZoo) -> N
     assert own.is_file() and not own.is_symlink() and "accuracy" in own.read_text()
 
 
-@pytest.mark.parametrize("words", [
-    ["--tier", "weekly"], ["--runs", "3"], ["--accept", "--runs", "1"], ["--accept", "--json"],
-    ["--accept", "--seeds", "1"], ["--records", "x", "--seeds", "1"], ["nothing_net"],
-    ["tiny_net/other"], ["--junit", "absent/x.xml"], ["--seeds", "1,1"]],
-    ids=" ".join)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--tier", "weekly"],
+        ["--runs", "3"],
+        ["--accept", "--runs", "1"],
+        ["--accept", "--json"],
+        ["--accept", "--seeds", "1"],
+        ["--records", "x", "--seeds", "1"],
+        ["nothing_net"],
+        ["tiny_net/other"],
+        ["--junit", "absent/x.xml"],
+        ["--seeds", "1,1"],
+    ],
+    ids=" ".join,
+)
 def test_wrong_usage_is_one_line_and_64(fresh: TinyZoo, words: list) -> None:
     done = fresh.judge(*words)
     assert done.returncode == 64 and len(done.stderr.splitlines()) == 1, done.stderr

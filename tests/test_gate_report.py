@@ -11,14 +11,25 @@ from common.gate.verdict import CaseReport, Finding, Verdict
 
 NASTY = 'a <b> & "c" | \x07 \x1b[31m \ud800 漢字 ]]>\nsecond line'
 REPORTS = [
-    CaseReport("m/t smoke", "CPU Test x 1, torch 2", ("run",), (
-        Finding("accuracy", Verdict.PASS, "91.00 percent", "stored 90.80, 91.00", "at least 89"),
-        Finding("speed", Verdict.REGRESS, "50.0 samples/s", "100.0 samples/s", "at least 0.9"),
-        Finding("data wait", None, "–", "–", "not judged")), 61.4),
-    CaseReport("m/u smoke", "", (), (
-        Finding("run", Verdict.INFRA, NASTY, "", "the run could not start"),)),
-    CaseReport("m/v smoke", "", (), (
-        Finding("reference", Verdict.INCONCLUSIVE, "none", "", "make one"),)),
+    CaseReport(
+        "m/t smoke",
+        "CPU Test x 1, torch 2",
+        ("run",),
+        (
+            Finding(
+                "accuracy", Verdict.PASS, "91.00 percent", "stored 90.80, 91.00", "at least 89"
+            ),
+            Finding("speed", Verdict.REGRESS, "50.0 samples/s", "100.0 samples/s", "at least 0.9"),
+            Finding("data wait", None, "–", "–", "not judged"),
+        ),
+        61.4,
+    ),
+    CaseReport(
+        "m/u smoke", "", (), (Finding("run", Verdict.INFRA, NASTY, "", "the run could not start"),)
+    ),
+    CaseReport(
+        "m/v smoke", "", (), (Finding("reference", Verdict.INCONCLUSIVE, "none", "", "make one"),)
+    ),
 ]
 
 TEXT = """\
@@ -45,8 +56,12 @@ def test_json_has_every_finding_and_the_exit_code() -> None:
     assert (content["verdict"], content["exit_code"]) == ("REGRESS", 1)
     assert [case["verdict"] for case in content["cases"]] == ["REGRESS", "INFRA", "INCONCLUSIVE"]
     assert content["cases"][0]["findings"][1] == {
-        "aspect": "speed", "verdict": "REGRESS", "measured": "50.0 samples/s",
-        "reference": "100.0 samples/s", "rule": "at least 0.9"}
+        "aspect": "speed",
+        "verdict": "REGRESS",
+        "measured": "50.0 samples/s",
+        "reference": "100.0 samples/s",
+        "rule": "at least 0.9",
+    }
 
 
 def test_markdown_keeps_every_finding_in_its_row() -> None:
@@ -66,9 +81,14 @@ def test_junit_is_well_formed_whatever_a_log_held() -> None:
 
 def test_junit_has_a_suite_for_each_case_and_never_passes_what_was_not_judged() -> None:
     root = ElementTree.fromstring(as_junit(REPORTS, "smoke").decode("utf-8"))
-    kinds = [[(case.get("name"), [part.tag for part in case]) for case in suite.iter("testcase")]
-             for suite in root]
-    assert kinds == [[("accuracy", ["system-out"]), ("speed", ["failure"])],
-                     [("run", ["error"])], [("reference", ["error"])]]
+    kinds = [
+        [(case.get("name"), [part.tag for part in case]) for case in suite.iter("testcase")]
+        for suite in root
+    ]
+    assert kinds == [
+        [("accuracy", ["system-out"]), ("speed", ["failure"])],
+        [("run", ["error"])],
+        [("reference", ["error"])],
+    ]
     assert [part.get("type") for part in root.iter("error")] == ["INFRA", "INCONCLUSIVE"]
     assert "data wait" in root.find("testsuite[1]/system-out").text

@@ -50,9 +50,17 @@ def test_welchs_interval_of_two_equal_samples_has_their_pooled_degrees() -> None
     assert half_width == pytest.approx(2.1318 * 0.2 * (2 / 3) ** 0.5, abs=1e-3)
 
 
-@pytest.mark.parametrize("now, runs, before, stored, chance", [
-    (0, 3, 3, 3, 1 / 20), (1, 3, 3, 3, 4 / 20), (3, 3, 3, 3, 1.0), (0, 1, 4, 5, 1 / 3),
-    (0, 5, 5, 5, 1 / 252), (2, 2, 0, 4, 1.0)])
+@pytest.mark.parametrize(
+    "now, runs, before, stored, chance",
+    [
+        (0, 3, 3, 3, 1 / 20),
+        (1, 3, 3, 3, 4 / 20),
+        (3, 3, 3, 3, 1.0),
+        (0, 1, 4, 5, 1 / 3),
+        (0, 5, 5, 5, 1 / 252),
+        (2, 2, 0, 4, 1.0),
+    ],
+)
 def test_fishers_exact_test(now: int, runs: int, before: int, stored: int, chance: float) -> None:
     assert chance_of_so_few(now, runs, before, stored) == pytest.approx(chance)
 
@@ -62,16 +70,25 @@ def test_fishers_exact_test(now: int, runs: int, before: int, stored: int, chanc
 REACH = 1.0 + 2.92 * 0.2 * (4 / 3) ** 0.5  # margin and spread
 
 
-@pytest.mark.parametrize("value, verdict", [
-    (91.0, PASS), (91.0 - REACH + 0.01, PASS), (91.0 - REACH - 0.01, REGRESS),
-    (91.0 + REACH - 0.01, PASS), (91.0 + REACH + 0.01, REGRESS)])
-def test_one_run_must_lie_within_margin_and_spread_on_both_sides(value: float,
-                                                                verdict: Verdict) -> None:
+@pytest.mark.parametrize(
+    "value, verdict",
+    [
+        (91.0, PASS),
+        (91.0 - REACH + 0.01, PASS),
+        (91.0 - REACH - 0.01, REGRESS),
+        (91.0 + REACH - 0.01, PASS),
+        (91.0 + REACH + 0.01, REGRESS),
+    ],
+)
+def test_one_run_must_lie_within_margin_and_spread_on_both_sides(
+    value: float, verdict: Verdict
+) -> None:
     assert accuracy_verdict(rules(margin=1.0), STORED, [value]) is verdict
 
 
-@pytest.mark.parametrize("value, verdict", [
-    (0.2, PASS), (0.2 + 0.051, REGRESS), (0.2 - 0.051, REGRESS)])
+@pytest.mark.parametrize(
+    "value, verdict", [(0.2, PASS), (0.2 + 0.051, REGRESS), (0.2 - 0.051, REGRESS)]
+)
 def test_a_loss_is_worse_when_larger(value: float, verdict: Verdict) -> None:
     loss = dataclasses.replace(ACCURACY, name="train_loss", unit="plain", higher_is_better=False)
     assert accuracy_verdict(rules(metric=loss, margin=0.05), (0.2, 0.2), [value]) is verdict
@@ -100,15 +117,20 @@ def test_the_mean_of_several_runs_must_lie_closer_than_a_single_one() -> None:
 # --- release ---
 
 
-@pytest.mark.parametrize("measured, verdict", [
-    ((94.40, 94.41, 94.42), PASS),
-    ((94.28, 94.30, 94.29), PASS),          # worse, but by no more than the margin
-    ((93.90, 93.92, 93.91), REGRESS),
-    ((94.0, 94.4, 94.8), INCONCLUSIVE),     # equal in the mean, but nobody can be sure
-    ((95.0, 95.01, 95.02), REGRESS),        # too good
-    ((94.4,), INCONCLUSIVE)])
-def test_at_release_the_mean_is_not_inferior_by_the_margin(measured: Sequence[float],
-                                                          verdict: Verdict) -> None:
+@pytest.mark.parametrize(
+    "measured, verdict",
+    [
+        ((94.40, 94.41, 94.42), PASS),
+        ((94.28, 94.30, 94.29), PASS),  # worse, but by no more than the margin
+        ((93.90, 93.92, 93.91), REGRESS),
+        ((94.0, 94.4, 94.8), INCONCLUSIVE),  # equal in the mean, but nobody can be sure
+        ((95.0, 95.01, 95.02), REGRESS),  # too good
+        ((94.4,), INCONCLUSIVE),
+    ],
+)
+def test_at_release_the_mean_is_not_inferior_by_the_margin(
+    measured: Sequence[float], verdict: Verdict
+) -> None:
     assert accuracy_verdict(rules("release", seeds=3), (94.40, 94.42, 94.41), measured) is verdict
 
 
@@ -117,16 +139,21 @@ def test_at_release_the_mean_is_not_inferior_by_the_margin(measured: Sequence[fl
 LEARNT = (0.96, 0.97, 0.965)
 
 
-@pytest.mark.parametrize("stored, measured, rate, median", [
-    (LEARNT, (0.96, 0.97, 0.965), PASS, PASS),
-    (LEARNT, (0.1, 0.1, 0.1), REGRESS, REGRESS),
-    (LEARNT, (0.96, 0.97, 0.1), INCONCLUSIVE, PASS),       # one more may fail by its seed
-    (LEARNT, (0.96, 0.1, 0.1), INCONCLUSIVE, REGRESS),
-    (LEARNT + (0.1,), (0.1,), INCONCLUSIVE, INCONCLUSIVE),  # stored seeds fail too
-    (LEARNT + (0.1,), (0.96,), PASS, PASS),
-    (LEARNT + (0.1,), (0.1,) * 5, REGRESS, REGRESS)])
-def test_success_rate_and_median(stored: Sequence[float], measured: Sequence[float],
-                                 rate: Verdict, median: Verdict) -> None:
+@pytest.mark.parametrize(
+    "stored, measured, rate, median",
+    [
+        (LEARNT, (0.96, 0.97, 0.965), PASS, PASS),
+        (LEARNT, (0.1, 0.1, 0.1), REGRESS, REGRESS),
+        (LEARNT, (0.96, 0.97, 0.1), INCONCLUSIVE, PASS),  # one more may fail by its seed
+        (LEARNT, (0.96, 0.1, 0.1), INCONCLUSIVE, REGRESS),
+        (LEARNT + (0.1,), (0.1,), INCONCLUSIVE, INCONCLUSIVE),  # stored seeds fail too
+        (LEARNT + (0.1,), (0.96,), PASS, PASS),
+        (LEARNT + (0.1,), (0.1,) * 5, REGRESS, REGRESS),
+    ],
+)
+def test_success_rate_and_median(
+    stored: Sequence[float], measured: Sequence[float], rate: Verdict, median: Verdict
+) -> None:
     found = judge_accuracy(rules("release", metric=FG_ARI), stored, measured)
     assert [finding.aspect for finding in found] == ["success rate", "fg_ari"]
     assert [finding.verdict for finding in found] == [rate, median]
@@ -141,17 +168,24 @@ def test_where_no_stored_run_succeeded_the_value_alone_is_judged() -> None:
 
 
 def runs(*rates: Any, **changes: Any) -> List[StoredRun]:
-    return [stored_run(record(speed=rate, seed=seed, **changes))
-            for seed, rate in enumerate(rates)]
+    return [stored_run(record(speed=rate, seed=seed, **changes)) for seed, rate in enumerate(rates)]
 
 
 def speed_verdicts(stored: List[StoredRun], measured: List[StoredRun]) -> List[Any]:
     return [finding.verdict for finding in judge_speed(rules(), stored, measured)]
 
 
-@pytest.mark.parametrize("rate, verdict", [
-    (100.0, PASS), (91.0, PASS), (89.0, REGRESS), (50.0, REGRESS), (300.0, PASS),
-    (None, INCONCLUSIVE)])
+@pytest.mark.parametrize(
+    "rate, verdict",
+    [
+        (100.0, PASS),
+        (91.0, PASS),
+        (89.0, REGRESS),
+        (50.0, REGRESS),
+        (300.0, PASS),
+        (None, INCONCLUSIVE),
+    ],
+)
 def test_the_rate_is_held_against_the_stored_median(rate: Any, verdict: Verdict) -> None:
     assert speed_verdicts(runs(100.0, 99.0, 101.0), runs(rate))[0] is verdict
 
@@ -167,8 +201,9 @@ def test_a_band_that_would_let_half_the_speed_pass_settles_nothing() -> None:
     assert speed_verdicts(stored, runs(100.0))[0] is INCONCLUSIVE
 
 
-@pytest.mark.parametrize("wait, verdict", [(0.02, PASS), (0.069, PASS), (0.08, REGRESS),
-                                           (None, None)])
+@pytest.mark.parametrize(
+    "wait, verdict", [(0.02, PASS), (0.069, PASS), (0.08, REGRESS), (None, None)]
+)
 def test_the_share_of_waiting_for_data(wait: Any, verdict: Any) -> None:
     assert speed_verdicts(runs(100.0, 100.0), runs(100.0, data_wait=wait))[1] is verdict
 
@@ -183,31 +218,43 @@ def soundness(run: GivenRun) -> Verdict:
 GOOD = record()
 
 
-@pytest.mark.parametrize("run, verdict", [
-    (GivenRun("x", GOOD), PASS),
-    (GivenRun("x", GOOD, "complete", 0), PASS),
-    (GivenRun("x", None), INCONCLUSIVE),
-    (GivenRun("x", None, "failed", 1), INFRA),
-    (GivenRun("x", GOOD, "failed", 137), INFRA),
-    (GivenRun("x", GOOD, "failed", 124), INFRA),
-    (GivenRun("x", GOOD, "failed", 3), INFRA),
-    (GivenRun("x", GOOD, "interrupted", 130), INFRA),
-    (GivenRun("x", GOOD, "failed", 1, "the run gave no accuracy"), REGRESS),
-    (GivenRun("x", record(status="aborted", reason="the loss is nan at step 3"), "failed", 1),
-     REGRESS),
-    (GivenRun("x", record(status="aborted", reason="ended without a word")), INCONCLUSIVE),
-    (GivenRun("x", GOOD, doubts=("the log is another's",)), INCONCLUSIVE),
-], ids=lambda value: "" if isinstance(value, GivenRun) else value.name)
+@pytest.mark.parametrize(
+    "run, verdict",
+    [
+        (GivenRun("x", GOOD), PASS),
+        (GivenRun("x", GOOD, "complete", 0), PASS),
+        (GivenRun("x", None), INCONCLUSIVE),
+        (GivenRun("x", None, "failed", 1), INFRA),
+        (GivenRun("x", GOOD, "failed", 137), INFRA),
+        (GivenRun("x", GOOD, "failed", 124), INFRA),
+        (GivenRun("x", GOOD, "failed", 3), INFRA),
+        (GivenRun("x", GOOD, "interrupted", 130), INFRA),
+        (GivenRun("x", GOOD, "failed", 1, "the run gave no accuracy"), REGRESS),
+        (
+            GivenRun(
+                "x", record(status="aborted", reason="the loss is nan at step 3"), "failed", 1
+            ),
+            REGRESS,
+        ),
+        (GivenRun("x", record(status="aborted", reason="ended without a word")), INCONCLUSIVE),
+        (GivenRun("x", GOOD, doubts=("the log is another's",)), INCONCLUSIVE),
+    ],
+    ids=lambda value: "" if isinstance(value, GivenRun) else value.name,
+)
 def test_how_a_run_ended(run: GivenRun, verdict: Verdict) -> None:
     assert soundness(run) is verdict
 
 
-@pytest.mark.parametrize("part, changes, verdict", [
-    ("progress", {"steps": 19}, INCONCLUSIVE),
-    ("progress", {"steps": 25, "target_steps": 25}, INCONCLUSIVE),  # the log holds only 20
-    ("health", {"nonfinite_steps": 1}, REGRESS),
-    ("health", {"loss_scale_skips": 3}, PASS),
-    ("health", {"proof": ""}, INCONCLUSIVE)])
+@pytest.mark.parametrize(
+    "part, changes, verdict",
+    [
+        ("progress", {"steps": 19}, INCONCLUSIVE),
+        ("progress", {"steps": 25, "target_steps": 25}, INCONCLUSIVE),  # the log holds only 20
+        ("health", {"nonfinite_steps": 1}, REGRESS),
+        ("health", {"loss_scale_skips": 3}, PASS),
+        ("health", {"proof": ""}, INCONCLUSIVE),
+    ],
+)
 def test_what_a_record_shows(part: str, changes: Dict[str, Any], verdict: Verdict) -> None:
     made = dataclasses.replace(GOOD, **{part: dataclasses.replace(getattr(GOOD, part), **changes)})
     assert soundness(GivenRun("x", made)) is verdict
@@ -216,10 +263,17 @@ def test_what_a_record_shows(part: str, changes: Dict[str, Any], verdict: Verdic
 # --- all together ---
 
 
-def judged(*records: Any, stored: Any = None, with_speed: bool = True, case: Any = None,
-           **changes: Any) -> CaseReport:
-    return judge_case("m/t smoke", case, rules(**changes), given(*records),
-                      [baseline()] if stored is None else stored, with_speed)
+def judged(
+    *records: Any, stored: Any = None, with_speed: bool = True, case: Any = None, **changes: Any
+) -> CaseReport:
+    return judge_case(
+        "m/t smoke",
+        case,
+        rules(**changes),
+        given(*records),
+        [baseline()] if stored is None else stored,
+        with_speed,
+    )
 
 
 def verdict_of(report: CaseReport, aspect: str) -> Any:
@@ -229,8 +283,9 @@ def verdict_of(report: CaseReport, aspect: str) -> Any:
 def test_other_first_batches_of_the_same_recipe_and_seed_regress() -> None:
     report = judged(record(first_batches_sha256="f" * 64))
     assert report.verdict is REGRESS
-    assert [finding.aspect for finding in report.findings if finding.verdict is REGRESS] \
-        == ["first batches, seed 0"]
+    assert [finding.aspect for finding in report.findings if finding.verdict is REGRESS] == [
+        "first batches, seed 0"
+    ]
 
 
 def test_first_batches_of_a_seed_that_is_not_stored_are_told_only() -> None:
@@ -243,18 +298,25 @@ def test_a_run_that_tells_no_checksum_is_not_judged_by_it() -> None:
     assert report.verdict is PASS and verdict_of(report, "first batches, seed 0") is None
 
 
-@pytest.mark.parametrize("changes, told", [
-    ({"config": {"augmentation": {"flip": False}}}, "augmentation.flip: True -> False"),
-    ({"config": {"epochs": 9}}, "epochs: absent -> 9"),
-    ({"batch": dataclasses.replace(GOOD.batch, total=64)}, "global_batch: 32 -> 64"),
-    ({"device": dataclasses.replace(GOOD.device, kind="gpu")}, "device: cpu -> gpu"),
-    ({"device": dataclasses.replace(GOOD.device, framework="torch 1.8")},
-     "framework: torch 2 -> torch 1"),
-    ({"precision": dataclasses.replace(GOOD.precision, mode="O2")}, "precision: O0 -> O2"),
-    ({"dataset": dataclasses.replace(GOOD.dataset, predicate="half")}, "dataset: all -> half"),
-    ({"dataset": dataclasses.replace(GOOD.dataset, manifest_sha256="e" * 64)},
-     "manifest_sha256: dddd"),
-])
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        ({"config": {"augmentation": {"flip": False}}}, "augmentation.flip: True -> False"),
+        ({"config": {"epochs": 9}}, "epochs: absent -> 9"),
+        ({"batch": dataclasses.replace(GOOD.batch, total=64)}, "global_batch: 32 -> 64"),
+        ({"device": dataclasses.replace(GOOD.device, kind="gpu")}, "device: cpu -> gpu"),
+        (
+            {"device": dataclasses.replace(GOOD.device, framework="torch 1.8")},
+            "framework: torch 2 -> torch 1",
+        ),
+        ({"precision": dataclasses.replace(GOOD.precision, mode="O2")}, "precision: O0 -> O2"),
+        ({"dataset": dataclasses.replace(GOOD.dataset, predicate="half")}, "dataset: all -> half"),
+        (
+            {"dataset": dataclasses.replace(GOOD.dataset, manifest_sha256="e" * 64)},
+            "manifest_sha256: dddd",
+        ),
+    ],
+)
 def test_another_key_has_no_reference_and_says_what_differs(changes: Any, told: str) -> None:
     report = judged(record(**changes))
     assert report.verdict is INCONCLUSIVE
@@ -270,8 +332,11 @@ def test_a_minor_version_of_the_framework_keeps_the_reference() -> None:
 def test_the_nearest_reference_is_the_one_that_is_named() -> None:
     far = baseline(config={"a": 1, "b": 2, "augmentation": {"flip": True}})
     near = baseline()
-    (finding,) = [part for part in judged(record(config={"lr": 3}), stored=[far, near]).findings
-                  if part.aspect == "reference"]
+    (finding,) = [
+        part
+        for part in judged(record(config={"lr": 3}), stored=[far, near]).findings
+        if part.aspect == "reference"
+    ]
     assert finding.reference == near.file_name
 
 
@@ -282,9 +347,14 @@ def test_another_device_name_leaves_accuracy_judged() -> None:
     assert verdict_of(report, "accuracy") is REGRESS and report.verdict is REGRESS
 
 
-@pytest.mark.parametrize("kind, aspects", [
-    ("perf", {"speed", "data wait"}), ("eval", {"accuracy"}),
-    ("acc", {"accuracy", "speed", "data wait"})])
+@pytest.mark.parametrize(
+    "kind, aspects",
+    [
+        ("perf", {"speed", "data wait"}),
+        ("eval", {"accuracy"}),
+        ("acc", {"accuracy", "speed", "data wait"}),
+    ],
+)
 def test_a_case_is_judged_by_what_it_promises(kind: str, aspects: set) -> None:
     case = Case("x", "", "train", kind, 1, 32, {}, {}, (), False)
     found = {finding.aspect for finding in judged(record(), case=case).findings}
@@ -317,12 +387,21 @@ def test_one_run_that_was_killed_does_not_hide_behind_the_others() -> None:
     assert report.verdict is INFRA
 
 
-@pytest.mark.parametrize("found, verdict", [
-    ([PASS, PASS], PASS), ([PASS, None], PASS), ([PASS, INCONCLUSIVE], INCONCLUSIVE),
-    ([INCONCLUSIVE, INFRA], INFRA), ([INFRA, REGRESS], REGRESS), ([], INCONCLUSIVE),
-    ([None], INCONCLUSIVE)])
-def test_the_worst_finding_decides_and_nothing_is_no_pass(found: List[Any],
-                                                        verdict: Verdict) -> None:
+@pytest.mark.parametrize(
+    "found, verdict",
+    [
+        ([PASS, PASS], PASS),
+        ([PASS, None], PASS),
+        ([PASS, INCONCLUSIVE], INCONCLUSIVE),
+        ([INCONCLUSIVE, INFRA], INFRA),
+        ([INFRA, REGRESS], REGRESS),
+        ([], INCONCLUSIVE),
+        ([None], INCONCLUSIVE),
+    ],
+)
+def test_the_worst_finding_decides_and_nothing_is_no_pass(
+    found: List[Any], verdict: Verdict
+) -> None:
     assert worst(found) is verdict
 
 

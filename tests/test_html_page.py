@@ -13,8 +13,10 @@ from common.html_page.images import image_element, kind_of_image
 
 def test_only_the_given_script_may_run_and_nothing_may_be_loaded() -> None:
     digest = base64.b64encode(hashlib.sha256(b"let a = 1").digest()).decode()
-    assert policy("let a = 1") == ("default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-                                   "script-src 'sha256-{}'".format(digest))
+    assert policy("let a = 1") == (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'"
+    )
 
 
 def test_the_script_is_the_one_that_the_policy_allows() -> None:
@@ -35,9 +37,16 @@ def test_a_checksum_may_go_on_in_a_next_line() -> None:
     assert breakable("0" * 20) == "0" * 16 + "<wbr>" + "0" * 4
 
 
-@pytest.mark.parametrize(("start", "kind"), [
-    (b"\x89PNG\r\n\x1a\nrest", "image/png"), (b"GIF89a", "image/gif"),
-    (b"\xff\xd8\xff\xe0", "image/jpeg"), (b"<svg onload=alert(1)>", None), (b"", None)])
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (b"\x89PNG\r\n\x1a\nrest", "image/png"),
+        (b"GIF89a", "image/gif"),
+        (b"\xff\xd8\xff\xe0", "image/jpeg"),
+        (b"<svg onload=alert(1)>", None),
+        (b"", None),
+    ],
+)
 def test_a_picture_is_known_by_its_content(start: bytes, kind) -> None:
     assert kind_of_image(start) == kind
 
@@ -45,4 +54,5 @@ def test_a_picture_is_known_by_its_content(start: bytes, kind) -> None:
 def test_an_image_is_inside_its_element() -> None:
     assert image_element(b"GIF89a", "image/gif", '"x" & y', 2, 3) == (
         '<img src="data:image/gif;base64,R0lGODlh" alt="&quot;x&quot; &amp; y" '
-        'width="2" height="3">')
+        'width="2" height="3">'
+    )

@@ -17,13 +17,21 @@ def test_the_same_seed_and_name_give_the_same_values():
 
 @pytest.mark.parametrize("path, seed", [("mlp/kernel", 4), ("encoder/kernel", 3)])
 def test_another_seed_or_name_gives_other_values(path, seed):
-    assert not np.array_equal(initial_value("mlp/kernel", (8, 4), 3),
-                              initial_value(path, (8, 4), seed))
+    assert not np.array_equal(
+        initial_value("mlp/kernel", (8, 4), 3), initial_value(path, (8, 4), seed)
+    )
 
 
-@pytest.mark.parametrize("shape, fans", [
-    ((64, 128), 192), ((5, 5, 3, 64), 25 * 67), ((3, 3, 4, 64), 9 * 68), ((1, 1, 64), 65),
-    ((1, 7, 64), 71)])
+@pytest.mark.parametrize(
+    "shape, fans",
+    [
+        ((64, 128), 192),
+        ((5, 5, 3, 64), 25 * 67),
+        ((3, 3, 4, 64), 9 * 68),
+        ((1, 1, 64), 65),
+        ((1, 7, 64), 71),
+    ],
+)
 def test_kernels_and_slots_fill_the_glorot_range(shape, fans):
     limit = np.sqrt(6.0 / fans)
     values = initial_value("a/kernel", shape, 0)
@@ -39,7 +47,9 @@ def test_recurrent_kernels_are_orthogonal(shape):
     assert np.abs(product - np.eye(min(shape))).max() < 1e-6
 
 
-@pytest.mark.parametrize("name, value", [("bias", 0), ("beta", 0), ("moving_mean", 0),
-                                         ("gamma", 1), ("moving_variance", 1)])
+@pytest.mark.parametrize(
+    "name, value",
+    [("bias", 0), ("beta", 0), ("moving_mean", 0), ("gamma", 1), ("moving_variance", 1)],
+)
 def test_offsets_and_means_are_zero_scales_and_variances_one(name, value):
     assert np.array_equal(initial_value("norm/" + name, (2, 5), 0), np.full((2, 5), value))

@@ -12,16 +12,18 @@ TASK = CARD.task(None)
 
 
 def test_both_ways_of_giving_a_value_are_the_same():
-    assert parse_flags(["--train_steps=5", "--data_path=/a b"]) \
-        == parse_flags(["--train_steps", "5", "--data_path", "/a b"])
+    assert parse_flags(["--train_steps=5", "--data_path=/a b"]) == parse_flags(
+        ["--train_steps", "5", "--data_path", "/a b"]
+    )
 
 
 def test_a_value_may_contain_an_equals_sign():
     assert parse_flags(["--data_path=/a=b"]).data_path == "/a=b"
 
 
-@pytest.mark.parametrize("words", [["--resume"], ["--resume=True"], ["--resume", "true"],
-                                   ["--resume=1"]])
+@pytest.mark.parametrize(
+    "words", [["--resume"], ["--resume=True"], ["--resume", "true"], ["--resume=1"]]
+)
 def test_resume_can_be_given_bare_or_with_a_value(words):
     assert parse_flags(words).resume is True
 
@@ -53,19 +55,22 @@ def test_the_last_value_of_a_repeated_flag_counts():
     assert parse_flags(["--seed=1", "--seed=2"]).seed == 2
 
 
-@pytest.mark.parametrize("words, told", [
-    (["--batch_size=0"], "--batch_size: expected at least 1"),
-    (["--batch_size=many"], "--batch_size: expected a whole number"),
-    (["--device=tpu"], "--device: expected one of auto, npu, gpu, cpu"),
-    (["--resume=maybe"], "--resume: expected true or false"),
-    (["--master_port=70000"], "at most 65535"),
-    (["--hang_timeout=-1"], "--hang_timeout"),
-    (["--data_path"], "--data_path needs a value"),
-    (["--data_path="], "--data_path: expected a value"),
-    (["--bind_core=often"], "--bind_core"),
-    (["stray"], "'stray' is not a flag"),
-    (["-x"], "'-x' is not a flag"),
-])
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (["--batch_size=0"], "--batch_size: expected at least 1"),
+        (["--batch_size=many"], "--batch_size: expected a whole number"),
+        (["--device=tpu"], "--device: expected one of auto, npu, gpu, cpu"),
+        (["--resume=maybe"], "--resume: expected true or false"),
+        (["--master_port=70000"], "at most 65535"),
+        (["--hang_timeout=-1"], "--hang_timeout"),
+        (["--data_path"], "--data_path needs a value"),
+        (["--data_path="], "--data_path: expected a value"),
+        (["--bind_core=often"], "--bind_core"),
+        (["stray"], "'stray' is not a flag"),
+        (["-x"], "'-x' is not a flag"),
+    ],
+)
 def test_a_wrong_word_is_told_with_its_flag(words, told):
     with pytest.raises(UsageError) as caught:
         parse_flags(words)
@@ -77,8 +82,9 @@ def test_upstreams_way_of_asking_for_core_binding_is_understood():
 
 
 def test_the_entry_points_own_name_of_a_flag_means_the_launchers():
-    flags = with_entry_names(parse_flags(["--train_batch_size=16", "--device_num", "2"]),
-                             TASK, "train")
+    flags = with_entry_names(
+        parse_flags(["--train_batch_size=16", "--device_num", "2"]), TASK, "train"
+    )
     assert flags.batch_size == 16 and flags.ranks == 2 and not flags.entry
 
 
@@ -111,8 +117,16 @@ def test_help_is_asked_for_anywhere(words):
     assert asks_for_help(words)
 
 
-@pytest.mark.parametrize("words, seconds", [
-    ([], 1800.0), (["--autotune"], 0.0), (["--autotune=True"], 0.0), (["--autotune=False"], 1800.0),
-    (["--autotune", "--hang_timeout=60"], 60.0), (["--hang_timeout=0"], 0.0)])
+@pytest.mark.parametrize(
+    "words, seconds",
+    [
+        ([], 1800.0),
+        (["--autotune"], 0.0),
+        (["--autotune=True"], 0.0),
+        (["--autotune=False"], 1800.0),
+        (["--autotune", "--hang_timeout=60"], 60.0),
+        (["--hang_timeout=0"], 0.0),
+    ],
+)
 def test_a_rank_hangs_after_half_an_hour_unless_operators_are_tuned(words, seconds):
     assert parse_flags(words).hang_seconds == seconds

@@ -47,13 +47,17 @@ def test_several_machines_may_be_told_by_the_environment():
     assert found == ELSEWHERE
 
 
-@pytest.mark.parametrize("address, match", [
-    ("nowhere", "has no IP address here"),
-    ("here", "is 127.0.0.1 here, which no other machine reaches")])
+@pytest.mark.parametrize(
+    "address, match",
+    [
+        ("nowhere", "has no IP address here"),
+        ("here", "is 127.0.0.1 here, which no other machine reaches"),
+    ],
+)
 def test_hccl_is_told_no_address_that_it_can_not_use(address, match):
-    with pytest.raises(UsageError, match="--master_addr {} {}".format(address, match)):
+    with pytest.raises(UsageError, match=f"--master_addr {address} {match}"):
         meeting.master_address(flags(nnodes=2, master_addr=address), {}, "npu")
-    with pytest.raises(UsageError, match="MASTER_ADDR {} {}".format(address, match)):
+    with pytest.raises(UsageError, match=f"MASTER_ADDR {address} {match}"):
         meeting.master_address(flags(nnodes=2), {"MASTER_ADDR": address}, "npu")
 
 
@@ -91,12 +95,22 @@ def test_another_jobs_chief_is_refused_on_one_machine():
     meeting.check_chief(flags(nnodes=2), {"CM_CHIEF_IP": ELSEWHERE})
 
 
-@pytest.mark.parametrize("named, user, match", [
-    ({}, {"CM_CHIEF_IP": "node0"}, "not an IP address"),
-    ({"nnodes": 2, "master_addr": "10.0.0.1"}, {"CM_CHIEF_IP": ELSEWHERE},
-     "CM_CHIEF_IP is 192.0.2.7 and --master_addr 10.0.0.1"),
-    ({"nnodes": 2, "master_port": 5}, {"CM_CHIEF_PORT": "6"},
-     "CM_CHIEF_PORT is 6 and --master_port 5")])
+@pytest.mark.parametrize(
+    "named, user, match",
+    [
+        ({}, {"CM_CHIEF_IP": "node0"}, "not an IP address"),
+        (
+            {"nnodes": 2, "master_addr": "10.0.0.1"},
+            {"CM_CHIEF_IP": ELSEWHERE},
+            "CM_CHIEF_IP is 192.0.2.7 and --master_addr 10.0.0.1",
+        ),
+        (
+            {"nnodes": 2, "master_port": 5},
+            {"CM_CHIEF_PORT": "6"},
+            "CM_CHIEF_PORT is 6 and --master_port 5",
+        ),
+    ],
+)
 def test_a_chief_that_contradicts_the_flags_is_refused(named, user, match):
     with pytest.raises(UsageError, match=match):
         meeting.check_chief(flags(**named), user)
@@ -126,10 +140,13 @@ def test_a_table_is_taken_for_several_ranks_of_tensorflow_on_npus():
     assert meeting.rank_table("tensorflow", "npu", 8, flags(rank_table="/a"), user) == "/a"
 
 
-@pytest.mark.parametrize("framework, device, world_size", [
-    ("pytorch", "npu", 8), ("tensorflow", "cpu", 8), ("tensorflow", "npu", 1)])
+@pytest.mark.parametrize(
+    "framework, device, world_size",
+    [("pytorch", "npu", 8), ("tensorflow", "cpu", 8), ("tensorflow", "npu", 1)],
+)
 def test_elsewhere_one_that_was_left_is_ignored_and_one_that_was_given_refused(
-        framework, device, world_size):
+    framework, device, world_size
+):
     left = {"RANK_TABLE_FILE": "/left.json"}
     assert meeting.rank_table(framework, device, world_size, flags(), left) == ""
     with pytest.raises(UsageError, match="--rank_table is .*: leave it out"):

@@ -30,19 +30,24 @@ def test_no_way_to_a_host_is_no_address():
     assert network.address_towards(NOWHERE) == ""
 
 
-@pytest.mark.parametrize("host, address", [
-    ("node0", "10.9.8.7"), ("10.9.8.7", "10.9.8.7"), ("::1", "::1"), (NOWHERE, "")])
+@pytest.mark.parametrize(
+    "host, address",
+    [("node0", "10.9.8.7"), ("10.9.8.7", "10.9.8.7"), ("::1", "::1"), (NOWHERE, "")],
+)
 def test_a_name_becomes_an_address(host, address):
     assert network.resolved(host) == address
 
 
-@pytest.mark.parametrize("host, own", [
-    ("127.0.0.1", True), ("here", True), ("192.0.2.7", False), (NOWHERE, False)])
+@pytest.mark.parametrize(
+    "host, own", [("127.0.0.1", True), ("here", True), ("192.0.2.7", False), (NOWHERE, False)]
+)
 def test_an_own_address_is_one_that_this_machine_can_listen_at(host, own):
     assert network.is_own_address(host) is own
 
 
-@pytest.mark.parametrize("text, ip", [
-    ("10.0.0.1", True), ("fd00::1", True), ("fe80::1%eth0", True), ("node0", False), ("", False)])
+@pytest.mark.parametrize(
+    "text, ip",
+    [("10.0.0.1", True), ("fd00::1", True), ("fe80::1%eth0", True), ("node0", False), ("", False)],
+)
 def test_an_ip_address_is_no_name(text, ip):
     assert network.is_ip(text) is ip

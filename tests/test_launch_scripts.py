@@ -11,15 +11,24 @@ from common.cards.model_card import read_card
 from tests.fake_zoo import REPOSITORY
 
 SCRIPTS = sorted(REPOSITORY.glob("*/*/test/train_*.sh"))
-NETWORKS = sorted(path.parent for path in REPOSITORY.glob("*/*/model.yaml")
-                  if path.parts[-3] in ("PyTorch", "TensorFlow"))
+NETWORKS = sorted(
+    path.parent
+    for path in REPOSITORY.glob("*/*/model.yaml")
+    if path.parts[-3] in ("PyTorch", "TensorFlow")
+)
 
 
 def run(command, directory):
     environment = dict(os.environ, ZOO_PYTHON=sys.executable)
-    return subprocess.run(command, cwd=str(directory), env=environment, stdin=subprocess.DEVNULL,
-                          capture_output=True, timeout=60,
-                          text=True)
+    return subprocess.run(
+        command,
+        cwd=str(directory),
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        text=True,
+    )
 
 
 def name_of(path):
@@ -29,8 +38,13 @@ def name_of(path):
 @pytest.mark.parametrize("network", NETWORKS, ids=name_of)
 def test_every_network_has_the_contracts_scripts(network):
     names = {path.name for path in (network / "test").glob("*.sh")}
-    assert {"train_full_1p.sh", "train_full_8p.sh", "train_performance_1p.sh",
-            "train_performance_8p.sh", "train_eval_1p.sh"} <= names
+    assert {
+        "train_full_1p.sh",
+        "train_full_8p.sh",
+        "train_performance_1p.sh",
+        "train_performance_8p.sh",
+        "train_eval_1p.sh",
+    } <= names
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=name_of)
@@ -60,9 +74,18 @@ def test_a_dry_run_for_npu_prints_here(script, tmp_path):
     weights.write_text("")
     card = read_card(script.parent.parent / "model.yaml")
     for task in card.tasks.values():
-        done = run(["bash", str(script), "--data_path={}".format(tmp_path), "--device=npu",
-                    "--dry_run", "--task=" + task.name,
-                    "--{}={}".format(task.weights.flag, weights)], tmp_path)
+        done = run(
+            [
+                "bash",
+                str(script),
+                f"--data_path={tmp_path}",
+                "--device=npu",
+                "--dry_run",
+                "--task=" + task.name,
+                f"--{task.weights.flag}={weights}",
+            ],
+            tmp_path,
+        )
         assert done.returncode == 0, done.stderr
         ranks = 8 if "8p" in script.name else 1
         assert done.stdout.count(" ASCEND_DEVICE_ID=") == ranks
@@ -71,22 +94,50 @@ def test_a_dry_run_for_npu_prints_here(script, tmp_path):
 @pytest.mark.parametrize("task", ["object_discovery", "set_prediction"])
 def test_slot_attentions_task_decides_entry_point_and_case_name(task, tmp_path):
     script = REPOSITORY / "TensorFlow" / "slot_attention" / "test" / "train_performance_1p.sh"
-    done = run(["bash", str(script), "--task=" + task, "--data_path={}".format(tmp_path),
-                "--device=cpu", "--train_steps=5", "--batch_size=3", "--resume", "--dry_run"],
-               tmp_path)
+    done = run(
+        [
+            "bash",
+            str(script),
+            "--task=" + task,
+            f"--data_path={tmp_path}",
+            "--device=cpu",
+            "--train_steps=5",
+            "--batch_size=3",
+            "--resume",
+            "--dry_run",
+        ],
+        tmp_path,
+    )
     assert done.returncode == 0, done.stderr
-    assert "case name    slot_attention_{}_bs3_1p_perf\n".format(task) in done.stdout
+    assert f"case name    slot_attention_{task}_bs3_1p_perf\n" in done.stdout
     words = done.stdout.split()
-    assert {"slot_attention.{}.train".format(task), "--num_train_steps=5", "--batch_size=3",
-            "--resume=True", "--ranks=1", "--device=cpu", "--device_id=0",
-            "--precision_mode=must_keep_origin_dtype"} <= set(words)
+    assert {
+        f"slot_attention.{task}.train",
+        "--num_train_steps=5",
+        "--batch_size=3",
+        "--resume=True",
+        "--ranks=1",
+        "--device=cpu",
+        "--device_id=0",
+        "--precision_mode=must_keep_origin_dtype",
+    } <= set(words)
     assert "--model_dir={}".format(script.parent / "output" / "0") in words
 
 
 def test_an_evaluations_batch_has_its_own_name(tmp_path):
     script = REPOSITORY / "TensorFlow" / "slot_attention" / "test" / "train_eval_1p.sh"
-    done = run(["bash", str(script), "--data_path={}".format(tmp_path), "--device=cpu",
-                "--batch_size=3", "--checkpoint_dir={}".format(tmp_path), "--dry_run"], tmp_path)
+    done = run(
+        [
+            "bash",
+            str(script),
+            f"--data_path={tmp_path}",
+            "--device=cpu",
+            "--batch_size=3",
+            f"--checkpoint_dir={tmp_path}",
+            "--dry_run",
+        ],
+        tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     assert "--evaluation_batch_size=3" in done.stdout
 
@@ -119,16 +170,29 @@ ENTRIES = sorted(REPOSITORY.glob("*/*/modelarts_entry_*.py"))
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=name_of)
 def test_a_modelarts_entry_passes_folders_and_exit_code_on(entry, tmp_path):
-    done = run([sys.executable, str(entry), "--data_url", str(tmp_path), "--train_url",
-                str(tmp_path / "results"), "--device=npu", "--dry_run"], tmp_path)
+    done = run(
+        [
+            sys.executable,
+            str(entry),
+            "--data_url",
+            str(tmp_path),
+            "--train_url",
+            str(tmp_path / "results"),
+            "--device=npu",
+            "--dry_run",
+        ],
+        tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     assert "run folder   {}".format(tmp_path / "results" / "output") in done.stdout
-    assert "--data_path={}".format(tmp_path) in done.stdout
+    assert f"--data_path={tmp_path}" in done.stdout
     failed = run([sys.executable, str(entry), "--data_url", str(tmp_path / "none")], tmp_path)
     assert failed.returncode == 1
 
 
 def test_modelarts_has_an_entry_for_accuracy_and_one_for_speed():
     for network in NETWORKS:
-        assert {Path(path).name for path in network.glob("modelarts_entry_*.py")} \
-            == {"modelarts_entry_acc.py", "modelarts_entry_perf.py"}
+        assert {Path(path).name for path in network.glob("modelarts_entry_*.py")} == {
+            "modelarts_entry_acc.py",
+            "modelarts_entry_perf.py",
+        }

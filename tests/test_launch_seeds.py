@@ -21,7 +21,7 @@ def report_of(folder):
 
 
 def run_ids(folder, seeds):
-    return [(folder / "seed_{}".format(seed) / "record.json").stat().st_mtime_ns for seed in seeds]
+    return [(folder / f"seed_{seed}" / "record.json").stat().st_mtime_ns for seed in seeds]
 
 
 GOLDEN = """\
@@ -40,19 +40,30 @@ def test_each_seed_runs_in_a_folder_of_its_own_and_the_report_is_the_golden_one(
     assert (zoo.output / "0" / "seeds.txt").read_text() == GOLDEN
     assert done.stdout.endswith(GOLDEN)
     for seed in (0, 1, 2):
-        run = zoo.output / "0" / "seed_{}".format(seed)
+        run = zoo.output / "0" / f"seed_{seed}"
         assert marker(run)["state"] == "complete" and marker(zoo.output / "0")["case"] == "full_1p"
-        assert "--seed={}".format(seed) in process_of(run)["argv"]
+        assert f"--seed={seed}" in process_of(run)["argv"]
 
 
 def test_the_report_as_json(zoo):
     zoo.launch("full_1p", "--seeds", "0,2")
     report = report_of(zoo.output / "0")
     assert report["median"] == 96.25 and report["succeeded"] == 1
-    assert report["metric"] == {"name": "accuracy", "unit": "percent", "success": 96.0,
-                                "higher_is_better": True}
-    assert report["seeds"][1] == {"seed": 2, "state": "complete", "exit_code": 0, "value": 95.25,
-                                  "reason": "", "succeeded": False, "run_folder": "seed_2"}
+    assert report["metric"] == {
+        "name": "accuracy",
+        "unit": "percent",
+        "success": 96.0,
+        "higher_is_better": True,
+    }
+    assert report["seeds"][1] == {
+        "seed": 2,
+        "state": "complete",
+        "exit_code": 0,
+        "value": 95.25,
+        "reason": "",
+        "succeeded": False,
+        "run_folder": "seed_2",
+    }
 
 
 def test_a_seed_that_fails_keeps_no_other_from_running_and_gives_the_exit_code(zoo):
@@ -86,8 +97,9 @@ def test_a_seed_that_ended_before_its_first_checkpoint_begins_anew(zoo):
     zoo.launch("full_1p", "--seeds=0,1", "--bad_seed=1", "--fail_at_step=2")
     done = zoo.launch("full_1p", "--seeds=0,1", "--resume")
     assert done.returncode == 0, done.stderr
-    assert not any(word.startswith("--resume")
-                   for word in process_of(zoo.output / "0" / "seed_1")["argv"])
+    assert not any(
+        word.startswith("--resume") for word in process_of(zoo.output / "0" / "seed_1")["argv"]
+    )
     assert len(list((zoo.output / "0").glob("seed_1.*"))) == 1  # moved aside, not deleted
 
 
@@ -113,8 +125,9 @@ def test_an_interrupt_ends_the_seed_that_runs_and_starts_no_other(zoo):
 def test_an_earlier_run_is_moved_aside_with_its_seeds(zoo):
     zoo.launch("full_1p", "--seeds=0")
     assert zoo.launch("full_1p", "--seeds=1").returncode == 0
-    assert [path.name for path in zoo.output.glob("0*/seed_*")] \
-        and (zoo.earlier()[0] / "seed_0").is_dir()
+    assert [path.name for path in zoo.output.glob("0*/seed_*")] and (
+        zoo.earlier()[0] / "seed_0"
+    ).is_dir()
     assert not (zoo.output / "0" / "seed_0").exists()
 
 
@@ -137,30 +150,32 @@ def test_the_contract_log_is_that_of_the_seed_that_ran_last(zoo):
 
 def test_an_output_path_holds_all_seeds_and_the_contract_has_their_logs(zoo, tmp_path):
     folder = tmp_path / "out"
-    done = zoo.launch("full_1p", "--seeds=0,1", "--output_path={}".format(folder))
+    done = zoo.launch("full_1p", "--seeds=0,1", f"--output_path={folder}")
     assert done.returncode == 0, done.stderr
     assert (folder / "seeds.json").is_file()
     for seed in (0, 1):
-        log = folder / "seed_{}".format(seed) / "train_0.log"
-        assert log.is_symlink() and "seed {}, weights".format(seed) in log.read_text()
+        log = folder / f"seed_{seed}" / "train_0.log"
+        assert log.is_symlink() and f"seed {seed}, weights" in log.read_text()
 
 
 def test_seeds_that_are_moved_aside_keep_their_own_logs(zoo, tmp_path):
     folder = tmp_path / "out"
     for seeds in ("0,1", "2,3"):
-        done = zoo.launch("full_1p", "--seeds=" + seeds, "--output_path={}".format(folder))
+        done = zoo.launch("full_1p", "--seeds=" + seeds, f"--output_path={folder}")
         assert done.returncode == 0, done.stderr
-    earlier, = tmp_path.glob("out.*")
+    (earlier,) = tmp_path.glob("out.*")
     for run, seed in ((earlier, 0), (earlier, 1), (folder, 2), (folder, 3)):
-        log = run / "seed_{}".format(seed) / "train_0.log"
-        assert "seed {}, weights".format(seed) in log.read_text()
+        log = run / f"seed_{seed}" / "train_0.log"
+        assert f"seed {seed}, weights" in log.read_text()
 
 
 def test_a_dry_run_prints_the_plan_of_every_seed_and_writes_nothing(zoo):
     done = zoo.launch("full_1p", "--seeds=0,1", "--dry_run")
     assert done.returncode == 0, done.stderr
-    assert [line.split()[-1] for line in done.stdout.splitlines() if "--seed=" in line] \
-        == ["--seed=0", "--seed=1"]
+    assert [line.split()[-1] for line in done.stdout.splitlines() if "--seed=" in line] == [
+        "--seed=0",
+        "--seed=1",
+    ]
     assert not zoo.output.exists()
     plans = json.loads(zoo.launch("full_1p", "--seeds=0,1", "--dry_run", "--json").stdout)
     assert [plan["arguments"]["seed"] for plan in plans] == ["0", "1"]
@@ -177,9 +192,10 @@ def test_an_evaluation_takes_each_seeds_own_weights(zoo):
     done = zoo.launch("eval_1p", "--seeds=0,1")
     assert done.returncode == 0, done.stderr
     for seed in (0, 1):
-        argv = process_of(zoo.output / "0" / "seed_{}".format(seed))["argv"]
-        assert "--pth_path={}".format(
-            zoo.earlier()[0] / "seed_{}".format(seed) / "ckpt" / "best.pt") in argv
+        argv = process_of(zoo.output / "0" / f"seed_{seed}")["argv"]
+        assert (
+            "--pth_path={}".format(zoo.earlier()[0] / f"seed_{seed}" / "ckpt" / "best.pt") in argv
+        )
 
 
 def test_an_evaluation_of_one_seed_finds_the_weights_of_the_last(zoo):
@@ -189,14 +205,17 @@ def test_an_evaluation_of_one_seed_finds_the_weights_of_the_last(zoo):
     assert "seed_1/ckpt/best.pt is taken" in done.stdout
 
 
-@pytest.mark.parametrize(("flag", "told"), [
-    ("--seeds=", "--seeds: expected whole numbers"),
-    ("--seeds=0,,1", "--seeds: expected whole numbers"),
-    ("--seeds=0,-1", "--seeds: expected whole numbers"),
-    ("--seeds=a", "--seeds: expected whole numbers"),
-    ("--seeds=1,1", "--seeds: a seed is given twice"),
-    ("--seeds", "--seeds needs a value"),
-])
+@pytest.mark.parametrize(
+    ("flag", "told"),
+    [
+        ("--seeds=", "--seeds: expected whole numbers"),
+        ("--seeds=0,,1", "--seeds: expected whole numbers"),
+        ("--seeds=0,-1", "--seeds: expected whole numbers"),
+        ("--seeds=a", "--seeds: expected whole numbers"),
+        ("--seeds=1,1", "--seeds: a seed is given twice"),
+        ("--seeds", "--seeds needs a value"),
+    ],
+)
 def test_bad_seeds_are_one_line(zoo, flag, told):
     done = zoo.launch("full_1p", flag)
     assert done.returncode == 64 and len(done.stderr.splitlines()) == 1 and told in done.stderr
@@ -220,6 +239,6 @@ def test_resuming_seeds_where_there_is_one_run_is_refused_and_the_other_way_roun
 def test_a_run_below_the_contracts_folder_never_moves_that_folder(zoo):
     zoo.launch("full_1p")
     inside = zoo.output / "0" / "inside"
-    done: subprocess.CompletedProcess = zoo.launch("full_1p", "--output_path={}".format(inside))
+    done: subprocess.CompletedProcess = zoo.launch("full_1p", f"--output_path={inside}")
     assert done.returncode == 0, done.stderr
     assert marker(inside)["state"] == "complete" and not zoo.earlier()

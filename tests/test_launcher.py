@@ -62,11 +62,20 @@ def test_final_lines_are_printed_as_the_contract_has_them(zoo):
 def test_case_file_has_every_key_with_per_device_batch_and_whole_job_rate(zoo):
     zoo.launch("full_8p", "--ranks=2")
     keys = keys_of(zoo.output / "0" / "fake_net_bs32_2p_acc.log")
-    assert list(keys) == ["Network", "RankSize", "BatchSize", "DeviceType", "CaseName",
-                          "ActualFPS", "TrainingTime", "TrainAccuracy", "ActualLoss",
-                          "E2ETrainingTime"]
+    assert list(keys) == [
+        "Network",
+        "RankSize",
+        "BatchSize",
+        "DeviceType",
+        "CaseName",
+        "ActualFPS",
+        "TrainingTime",
+        "TrainAccuracy",
+        "ActualLoss",
+        "E2ETrainingTime",
+    ]
     assert keys["RankSize"] == "2" and keys["BatchSize"] == "32"
-    assert keys["ActualFPS"] == "6400.00"    # 2 * 32 samples in each step of 0.01 s
+    assert keys["ActualFPS"] == "6400.00"  # 2 * 32 samples in each step of 0.01 s
     assert keys["TrainingTime"] == "10.000"  # milliseconds
     assert keys["DeviceType"] == os.uname().machine
 
@@ -74,15 +83,19 @@ def test_case_file_has_every_key_with_per_device_batch_and_whole_job_rate(zoo):
 def test_both_loss_files_hold_one_loss_a_line(zoo):
     zoo.launch("full_1p", "--train_steps=4")
     for name in ("fake_net_bs64_1p_acc_loss.txt", "train_fake_net_bs64_1p_acc_loss.txt"):
-        assert (zoo.output / "0" / name).read_text().split() \
-            == ["1.000000", "0.500000", "0.333333", "0.250000"]
+        assert (zoo.output / "0" / name).read_text().split() == [
+            "1.000000",
+            "0.500000",
+            "0.333333",
+            "0.250000",
+        ]
 
 
 def test_every_rank_has_its_own_folder_and_log(zoo):
     zoo.launch("full_8p", "--ranks=3")
     for rank in range(3):
-        log = zoo.output / "0" / "rank_{}".format(rank) / "train_{}.log".format(rank)
-        assert "rank {} of fake_net".format(rank) in log.read_text()
+        log = zoo.output / "0" / f"rank_{rank}" / f"train_{rank}.log"
+        assert f"rank {rank} of fake_net" in log.read_text()
 
 
 def test_eight_ranks_run_on_the_cpu_when_asked_for(zoo):
@@ -123,7 +136,7 @@ def test_the_first_rank_starts_within_three_tenths_of_a_second(zoo):
         seconds.append(marker(zoo.output / "0")["launcher_seconds"])
         if seconds[-1] <= 0.3:
             break
-    print("launcher: {} s until the first rank runs".format(min(seconds)))
+    print(f"launcher: {min(seconds)} s until the first rank runs")
     assert min(seconds) <= 0.3
 
 
@@ -133,8 +146,14 @@ def test_the_first_rank_starts_within_three_tenths_of_a_second(zoo):
 def test_flags_reach_the_entry_point_under_its_own_names(zoo):
     zoo.launch("full_1p", "--train_epochs", "2", "--batch_size", "16", "--seed=5")
     argv = process_of(zoo.output / "0")["argv"]
-    assert {"--total_epochs=2", "--train_batch_size=16", "--seed=5", "--device_type=cpu",
-            "--device_num=1", "--precision_mode=must_keep_origin_dtype"} <= set(argv)
+    assert {
+        "--total_epochs=2",
+        "--train_batch_size=16",
+        "--seed=5",
+        "--device_type=cpu",
+        "--device_num=1",
+        "--precision_mode=must_keep_origin_dtype",
+    } <= set(argv)
 
 
 def test_unknown_flag_is_rejected_by_name_by_the_entry_point(zoo):
@@ -149,7 +168,7 @@ def test_relative_paths_are_the_users(zoo):
     command = [word for word in zoo.command("full_1p") if "--data_path" not in word]
     done = zoo.run(command + ["--data_path=../data"])
     assert done.returncode == 0, done.stderr
-    assert "--data_path={}".format(zoo.data) in process_of(zoo.output / "0")["argv"]
+    assert f"--data_path={zoo.data}" in process_of(zoo.output / "0")["argv"]
 
 
 def test_default_precision_gives_way_to_its_other_name(zoo):
@@ -186,7 +205,7 @@ def test_a_finished_run_is_moved_aside_and_nothing_of_it_is_lost(zoo):
     before = sorted(path.name for path in (zoo.output / "0").iterdir())
     done = zoo.launch("full_1p")
     assert done.returncode == 0
-    moved, = zoo.earlier()
+    (moved,) = zoo.earlier()
     assert sorted(path.name for path in moved.iterdir()) == before
     assert str(moved) in done.stdout
     assert (moved / "rank_0" / "train_0.log").read_text()  # its link still leads to its own log
@@ -219,7 +238,7 @@ def test_with_output_path_the_log_stays_at_the_contract_path_linked_from_there(z
 
 def test_on_model_arts_the_log_is_collected_with_the_results(zoo):
     place = zoo.root / "train_url" / "output"
-    done = zoo.launch("full_1p", "--output_path={}".format(place), MODELARTS_MODEL_PATH="/home/ma")
+    done = zoo.launch("full_1p", f"--output_path={place}", MODELARTS_MODEL_PATH="/home/ma")
     log = place / "train_0.log"
     assert done.returncode == 0 and log.is_file() and not log.is_symlink()
     assert log.read_text() in done.stdout  # the platform's own log
@@ -237,7 +256,7 @@ def test_a_second_run_into_a_live_folder_is_refused_with_its_process(zoo):
     wait_until(lambda: steps_of(zoo.output / "0"))
     second = zoo.launch("full_1p")
     assert second.returncode == 1 and len(second.stderr.splitlines()) == 1
-    assert "process {}".format(first.pid) in second.stderr
+    assert f"process {first.pid}" in second.stderr
     assert "--output_path" in second.stderr
     stop(first)
 
@@ -262,8 +281,10 @@ def test_another_device_id_goes_on_beside_a_live_run(zoo):
 
 
 def test_two_jobs_at_once_meet_at_different_ports(zoo):
-    jobs = [zoo.start("full_8p", "--ranks=2", "--output_path=" + name, "--step_seconds=0.1")
-            for name in ("one", "two")]
+    jobs = [
+        zoo.start("full_8p", "--ranks=2", "--output_path=" + name, "--step_seconds=0.1")
+        for name in ("one", "two")
+    ]
     for job in jobs:
         job.communicate(timeout=60)
         assert job.returncode == 0
@@ -325,10 +346,10 @@ def test_evaluation_takes_the_best_weights_of_the_run_it_replaces(zoo):
     zoo.launch("full_1p")
     done = zoo.launch("eval_1p")
     assert done.returncode == 0, done.stderr
-    moved, = zoo.earlier()
+    (moved,) = zoo.earlier()
     weights = moved / "ckpt" / "best.pt"
-    assert "--pth_path={}".format(weights) in process_of(zoo.output / "0")["argv"]
-    assert "is now {}".format(weights) in done.stdout
+    assert f"--pth_path={weights}" in process_of(zoo.output / "0")["argv"]
+    assert f"is now {weights}" in done.stdout
     keys = keys_of(zoo.output / "0" / "fake_net_bs128_1p_eval.log")
     assert keys["TrainAccuracy"] == "97.25" and keys["ActualFPS"] == "NA"
 
@@ -336,16 +357,20 @@ def test_evaluation_takes_the_best_weights_of_the_run_it_replaces(zoo):
 def test_evaluation_finds_the_weights_of_a_run_elsewhere_whose_log_is_here(zoo):
     zoo.launch("full_1p", "--output_path=mine")
     zoo.launch("eval_1p")
-    assert "--pth_path={}".format(zoo.root / "mine" / "ckpt" / "best.pt") \
+    assert (
+        "--pth_path={}".format(zoo.root / "mine" / "ckpt" / "best.pt")
         in process_of(zoo.output / "0")["argv"]
+    )
 
 
 def test_evaluation_into_a_new_folder_takes_the_weights_of_the_last_run(zoo):
     zoo.launch("full_1p")
     done = zoo.launch("eval_1p", "--output_path=mine")
     assert done.returncode == 0, done.stderr
-    assert "--pth_path={}".format(zoo.earlier()[0] / "ckpt" / "best.pt") \
+    assert (
+        "--pth_path={}".format(zoo.earlier()[0] / "ckpt" / "best.pt")
         in process_of(zoo.root / "mine")["argv"]
+    )
 
 
 def test_a_second_evaluation_still_finds_the_weights(zoo):
@@ -364,7 +389,7 @@ def test_a_given_path_into_the_folder_that_moves_follows_it(zoo):
     weights = zoo.output / "0" / "ckpt" / "step_15.pt"
     done = zoo.launch("eval_1p", "--pth_path", str(weights))
     moved = zoo.earlier()[0] / "ckpt" / "step_15.pt"
-    assert "--pth_path={}".format(moved) in process_of(zoo.output / "0")["argv"]
+    assert f"--pth_path={moved}" in process_of(zoo.output / "0")["argv"]
     assert str(moved) in done.stdout
 
 
@@ -374,8 +399,15 @@ def test_a_given_path_into_the_folder_that_moves_follows_it(zoo):
 @pytest.mark.parametrize("flag, code", [("--fail_at_step=2", 7), ("--kill_at_step=2", 137)])
 def test_the_first_rank_that_fails_stops_all_within_five_seconds(zoo, flag, code):
     began = time.monotonic()
-    done = zoo.launch("full_8p", "--ranks=3", flag, "--bad_rank=1", "--step_seconds=0.2",
-                      "--train_steps=200", "--ignore_sigterm")
+    done = zoo.launch(
+        "full_8p",
+        "--ranks=3",
+        flag,
+        "--bad_rank=1",
+        "--step_seconds=0.2",
+        "--train_steps=200",
+        "--ignore_sigterm",
+    )
     assert done.returncode == code
     assert time.monotonic() - began < 8  # start-up and two steps are in it
     for rank in range(3):
@@ -386,13 +418,18 @@ def test_a_failed_rank_is_named_with_its_last_lines_and_log(zoo):
     done = zoo.launch("full_8p", "--ranks=2", "--fail_at_step=2", "--bad_rank=1")
     log = zoo.output / "0" / "rank_1" / "train_1.log"
     assert "error: asked to fail" in done.stderr
-    assert done.stderr.splitlines()[-1] \
-        == "error: rank 1 ended with exit code 7; its log is {}".format(log)
+    assert done.stderr.splitlines()[-1] == f"error: rank 1 ended with exit code 7; its log is {log}"
 
 
 def test_a_failed_run_leaves_an_aborted_record_and_no_figures(zoo):
-    done = zoo.launch("full_8p", "--ranks=2", "--fail_at_step=12", "--bad_rank=1",
-                      "--step_seconds=0.02", "--train_steps=100")
+    done = zoo.launch(
+        "full_8p",
+        "--ranks=2",
+        "--fail_at_step=12",
+        "--bad_rank=1",
+        "--step_seconds=0.02",
+        "--train_steps=100",
+    )
     folder = zoo.output / "0"
     assert marker(folder)["state"] == "failed" and marker(folder)["exit_code"] == 7
     assert json.loads((folder / "record.json").read_text())["status"] == "aborted"
@@ -403,9 +440,16 @@ def test_a_failed_run_leaves_an_aborted_record_and_no_figures(zoo):
 
 def test_a_rank_that_hangs_stops_all_and_the_one_furthest_behind_is_named(zoo):
     began = time.monotonic()
-    done = zoo.launch("full_8p", "--ranks=2", "--hang_at_step=3", "--bad_rank=1",
-                      "--step_seconds=0.2", "--train_steps=1000", "--hang_timeout=2",
-                      "--ignore_sigterm")
+    done = zoo.launch(
+        "full_8p",
+        "--ranks=2",
+        "--hang_at_step=3",
+        "--bad_rank=1",
+        "--step_seconds=0.2",
+        "--train_steps=1000",
+        "--hang_timeout=2",
+        "--ignore_sigterm",
+    )
     assert done.returncode == 124
     assert time.monotonic() - began < 15
     assert "rank 1 hangs" in done.stderr and "at step 2" in done.stderr
@@ -430,8 +474,9 @@ def of_a_terminal():
     signal.signal(signal.SIGHUP, before)
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143),
-                                          (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    "number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_signals_reach_the_ranks_which_save_and_end(zoo, number, code, of_a_terminal):
     job = zoo.start("full_8p", "--ranks=2", "--step_seconds=0.1", "--train_steps=500")
     wait_until(lambda: steps_of(zoo.output / "0", 0) and steps_of(zoo.output / "0", 1))
@@ -442,8 +487,9 @@ def test_signals_reach_the_ranks_which_save_and_end(zoo, number, code, of_a_term
 
 
 def test_ranks_that_do_not_end_within_the_grace_are_killed(zoo):
-    job = zoo.start("full_1p", "--step_seconds=0.1", "--train_steps=500", "--ignore_sigterm",
-                    "--grace=1")
+    job = zoo.start(
+        "full_1p", "--step_seconds=0.1", "--train_steps=500", "--ignore_sigterm", "--grace=1"
+    )
     wait_until(lambda: steps_of(zoo.output / "0"))
     pid = process_of(zoo.output / "0")["pid"]
     began = time.monotonic()
@@ -462,8 +508,9 @@ def test_a_second_interrupt_does_not_wait_for_the_grace(zoo):
 
 
 def test_ranks_do_not_outlive_a_launcher_that_is_killed(zoo):
-    job = zoo.start("full_8p", "--ranks=2", "--step_seconds=0.1", "--train_steps=500",
-                    "--ignore_sigterm")
+    job = zoo.start(
+        "full_8p", "--ranks=2", "--step_seconds=0.1", "--train_steps=500", "--ignore_sigterm"
+    )
     wait_until(lambda: steps_of(zoo.output / "0", 0) and steps_of(zoo.output / "0", 1))
     pids = [process_of(zoo.output / "0", rank)["pid"] for rank in range(2)]
     stop(job, signal.SIGKILL)
@@ -472,11 +519,11 @@ def test_ranks_do_not_outlive_a_launcher_that_is_killed(zoo):
 
 def test_a_port_in_use_is_told_in_one_line(zoo):
     import socket
+
     with socket.socket() as server:
         server.bind(("", 0))
         server.listen(1)
-        done = zoo.launch("full_8p", "--ranks=2",
-                          "--master_port={}".format(server.getsockname()[1]))
+        done = zoo.launch("full_8p", "--ranks=2", f"--master_port={server.getsockname()[1]}")
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
     assert "in use" in done.stderr and not zoo.output.exists()
 

@@ -18,7 +18,7 @@ def test_the_list_has_cases_and_published_figures_with_their_source(capsys, monk
 def test_the_list_as_json_keeps_published_and_measured_apart(capsys, monkeypatch):
     monkeypatch.setenv("ZOO_ROOT", str(FAKE_MODEL))
     assert main(["list", "--json"]) == 0
-    card, = json.loads(capsys.readouterr().out)
+    (card,) = json.loads(capsys.readouterr().out)
     assert card["published"][0]["rows"] == [[99.5, "-"]] and card["measured"] == []
 
 

@@ -10,9 +10,15 @@ import pytest
 LOCKS = Path(__file__).resolve().parent.parent / "ci" / "locks"
 STACKS = ("reference", "current")
 PIN = re.compile(r"^[a-z0-9.-]+==[A-Za-z0-9.+]+( ; .+)?$")
-FIXED = {"reference": ["tensorflow==1.15.0", "torch==1.8.1", "torchvision==0.9.1",
-                       "tensorflow-datasets==3.2.1"],
-         "current": ["torch==2.13.0+cpu"]}
+FIXED = {
+    "reference": [
+        "tensorflow==1.15.0",
+        "torch==1.8.1",
+        "torchvision==0.9.1",
+        "tensorflow-datasets==3.2.1",
+    ],
+    "current": ["torch==2.13.0+cpu"],
+}
 
 
 def lines_of(path):

@@ -60,7 +60,8 @@ def test_a_gzip_file_is_read_as_it_is(name: str, tmp_path: Path) -> None:
 @EACH_FORMAT
 @pytest.mark.parametrize("size", [61, 256, 1000])
 def test_block_borders_anywhere_change_nothing(
-        name: str, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name: str, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(reading, "read_blocks", functools.partial(blocks.read_blocks, size=size))
     made = with_noise(MAKERS[name](2, 40), 2)
     log = parsed(tmp_path / "a.log", made.text(), format=name)
@@ -96,19 +97,23 @@ def test_a_restart_is_told_and_replaces_what_came_after_it(name: str, tmp_path: 
     log = parsed(tmp_path / "a.log", earlier.text() + b"W restarted\n" + later.text())
     assert first < earlier.points["loss"][-1][0]
     assert log.restarts == (Restart(first, earlier.points["loss"][-1][0]),)
-    assert "began again at step {:,}".format(first) in log.notes[0]
+    assert f"began again at step {first:,}" in log.notes[0]
     assert_holds(ParsedLog("", "", log.lives[0]), earlier.points)
     assert_holds(ParsedLog("", "", log.lives[1]), later.points)
-    kept = {name: [point for point in points if point[0] < first]
-            for name, points in earlier.points.items()}
+    kept = {
+        name: [point for point in points if point[0] < first]
+        for name, points in earlier.points.items()
+    }
     assert_holds(log, {name: kept[name] + points for name, points in later.points.items()})
 
 
 @EACH_FORMAT
-@pytest.mark.parametrize("mark", ["[rank{}]: ", "[{}]: ", "[1,{}]<stdout>:", "[default{}]:",
-                                  "{}: ", "rank {} | "])
+@pytest.mark.parametrize(
+    "mark", ["[rank{}]: ", "[{}]: ", "[1,{}]<stdout>:", "[default{}]:", "{}: ", "rank {} | "]
+)
 def test_of_marked_ranks_the_lowest_is_read_and_any_can_be(
-        name: str, mark: str, tmp_path: Path) -> None:
+    name: str, mark: str, tmp_path: Path
+) -> None:
     ranks = [MAKERS[name](seed, 40) for seed in range(3)]
     lines = []
     for number in range(len(ranks[0].lines)):
@@ -141,14 +146,17 @@ def test_unmarked_ranks_are_no_restarts(order: str, tmp_path: Path) -> None:
 
 _NUMBER = re.compile(
     rb"(?:[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?(?:nan|inf))(?![A-Za-z0-9_.])",
-    re.IGNORECASE)
+    re.IGNORECASE,
+)
 _DURATION = re.compile(rb"(?:([-+]?[0-9]+) days?, )?([0-9]+):([0-9]{2}):([0-9]{2}(?:\.[0-9]*)?)")
 # Read by another way: every step line that a regular expression finds, with no regard to ends.
 _STEP_LINES = {
     "slot_attention_port": re.compile(rb"Step: (?P<step>[0-9]+), Loss: (?P<loss>[^,]+), Time: "),
     "protoattend_port": re.compile(rb"Step : (?P<step>[0-9]+)----loss : (?P<loss>.+?)----cost"),
-    "3d_attention_net": re.compile(rb"Epoch \[(?P<epoch>[0-9]+)/[0-9]+\], Iter \[(?P<step>[0-9]+)/"
-                                   rb"(?P<all>[0-9]+)\] Loss: (?P<loss>[^ ,;)\]}%]+)"),
+    "3d_attention_net": re.compile(
+        rb"Epoch \[(?P<epoch>[0-9]+)/[0-9]+\], Iter \[(?P<step>[0-9]+)/"
+        rb"(?P<all>[0-9]+)\] Loss: (?P<loss>[^ ,;)\]}%]+)"
+    ),
 }
 
 
@@ -158,7 +166,7 @@ def numbers_in(text: bytes) -> Set[float]:
     found |= {value * 100 for value in found}  # the best accuracy's scale
     for days, hours, minutes, seconds in _DURATION.findall(text):
         found.add(int(days or 0) * 86400 + int(hours) * 3600 + int(minutes) * 60 + float(seconds))
-    return {float("{:.12g}".format(value)) for value in found}
+    return {float(f"{value:.12g}") for value in found}
 
 
 def told_losses(name: str, text: bytes) -> Set[str]:
@@ -174,7 +182,7 @@ def told_losses(name: str, text: bytes) -> Set[str]:
                 step += (int(parts["epoch"]) - 1) * int(parts["all"])
             number = _NUMBER.fullmatch(parts["loss"])
             if number:
-                found.add("{} {!r}".format(step, float(number.group())))
+                found.add(f"{step} {float(number.group())!r}")
     return found
 
 
@@ -188,11 +196,11 @@ def check_mutated_lines(name: str, count: int, seed: int, folder: Path) -> int:
     numbers, losses = numbers_in(shown), told_losses(name, shown)
     for life in log.lives:
         for series in life.values():
-            values = {float("{:.12g}".format(value)) for value in series.values if value == value}
+            values = {float(f"{value:.12g}") for value in series.values if value == value}
             assert values <= numbers, (series.name, sorted(values - numbers)[:5])
         loss = life.get("loss")
         told = [] if loss is None else zip(loss.steps.tolist(), loss.values.tolist())
-        assert {"{} {!r}".format(step, value) for step, value in told} <= losses
+        assert {f"{step} {value!r}" for step, value in told} <= losses
     return sum(len(life["loss"]) for life in log.lives if "loss" in life)
 
 
@@ -204,6 +212,7 @@ def test_damaged_lines_give_no_number_that_is_not_there(name: str, tmp_path: Pat
 @pytest.mark.slow
 @EACH_FORMAT
 def test_a_hundred_thousand_damaged_lines_give_no_number_that_is_not_there(
-        name: str, tmp_path: Path) -> None:
+    name: str, tmp_path: Path
+) -> None:
     for seed in range(100):
         check_mutated_lines(name, 334, seed, tmp_path)

@@ -21,16 +21,21 @@ from common.logs.number_columns import (
 def laid_out(texts: List[str]) -> Tuple[np.ndarray, np.ndarray]:
     """The texts, one a line, and where each begins."""
     lengths = [len(text) + 1 for text in texts]
-    return block_of("\n".join(texts).encode("ascii") + b"\n").array, \
-        np.cumsum([0] + lengths[:-1])
+    return block_of("\n".join(texts).encode("ascii") + b"\n").array, np.cumsum([0] + lengths[:-1])
 
 
 def spelled(chance: random.Random) -> str:
     """A finite number in one of the ways in which programs write it."""
-    value = chance.choice([chance.gauss(0, 1), chance.random() * 10 ** chance.randrange(-20, 20),
-                           float(chance.randrange(-10 ** 6, 10 ** 6))])
-    return chance.choice(["{!r}", "{:.6f}", "{:.4f}", "{:e}", "{:g}", "{:+.3f}", "{:.17g}",
-                          "{:.20f}", "{:E}"]).format(value)
+    value = chance.choice(
+        [
+            chance.gauss(0, 1),
+            chance.random() * 10 ** chance.randrange(-20, 20),
+            float(chance.randrange(-(10**6), 10**6)),
+        ]
+    )
+    return chance.choice(
+        ["{!r}", "{:.6f}", "{:.4f}", "{:e}", "{:g}", "{:+.3f}", "{:.17g}", "{:.20f}", "{:E}"]
+    ).format(value)
 
 
 def test_every_number_is_the_float_nearest_to_its_text() -> None:
@@ -41,9 +46,27 @@ def test_every_number_is_the_float_nearest_to_its_text() -> None:
     assert found.values.tolist() == [float(text) for text in texts]
 
 
-@pytest.mark.parametrize("text", ["0", "7", "-0.0", "1e-05", "1.", ".5", "-.5", "9007199254740993",
-                                  "123456789012345678901234567890", "inf", "-inf", "+Infinity",
-                                  "1E5", "0000000000000000000000000.1", "-1.5e+10", "1e999"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0",
+        "7",
+        "-0.0",
+        "1e-05",
+        "1.",
+        ".5",
+        "-.5",
+        "9007199254740993",
+        "123456789012345678901234567890",
+        "inf",
+        "-inf",
+        "+Infinity",
+        "1E5",
+        "0000000000000000000000000.1",
+        "-1.5e+10",
+        "1e999",
+    ],
+)
 def test_odd_spellings_are_read(text: str) -> None:
     found = scan_numbers(*laid_out([text]))
     assert found.good[0] and repr(found.values[0].item()) == repr(float(text))
@@ -80,26 +103,51 @@ def test_a_number_before_space_or_punctuation_stands_alone(text: str) -> None:
 
 def test_durations_are_those_of_timedelta() -> None:
     chance = random.Random(1)
-    spans = [datetime.timedelta(seconds=chance.randrange(10 ** chance.randrange(1, 8)),
-                                microseconds=chance.choice([0, 0, chance.randrange(10 ** 6)]))
-             for _ in range(5000)]
+    spans = [
+        datetime.timedelta(
+            seconds=chance.randrange(10 ** chance.randrange(1, 8)),
+            microseconds=chance.choice([0, 0, chance.randrange(10**6)]),
+        )
+        for _ in range(5000)
+    ]
     found = scan_durations(*laid_out([str(span) for span in spans]))
     assert found.good.all()
     assert found.values.tolist() == [span.total_seconds() for span in spans]
 
 
-@pytest.mark.parametrize("text, seconds", [
-    ("2 days, 20:26:42.837634", 246402.837634), ("1 day, 0:00:00", 86400.0),
-    ("-1 day, 23:59:59.5", -0.5), ("100:00:00", 360000.0), ("0:00:00.25", 0.25)])
+@pytest.mark.parametrize(
+    "text, seconds",
+    [
+        ("2 days, 20:26:42.837634", 246402.837634),
+        ("1 day, 0:00:00", 86400.0),
+        ("-1 day, 23:59:59.5", -0.5),
+        ("100:00:00", 360000.0),
+        ("0:00:00.25", 0.25),
+    ],
+)
 def test_a_duration_is_in_seconds(text: str, seconds: float) -> None:
     found = scan_durations(*laid_out([text]))
     assert found.good[0] and found.values[0] == seconds and found.ends[0] == len(text)
 
 
-@pytest.mark.parametrize("text", ["1:2:3", "12:34", "2 weeks, 1:00:00", "2 days 1:00:00", "1:00:0",
-                                  "-1:00:00", "1:00:123", "1:00:+12.5", "::", "", "1:00:",
-                                  "a:00:00",
-                                  "99999999999999:00:00.123456"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1:2:3",
+        "12:34",
+        "2 weeks, 1:00:00",
+        "2 days 1:00:00",
+        "1:00:0",
+        "-1:00:00",
+        "1:00:123",
+        "1:00:+12.5",
+        "::",
+        "",
+        "1:00:",
+        "a:00:00",
+        "99999999999999:00:00.123456",
+    ],
+)
 def test_what_is_no_duration_is_not_read(text: str) -> None:
     assert not scan_durations(*laid_out([text])).good[0]
 

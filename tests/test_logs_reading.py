@@ -33,12 +33,17 @@ def at(series: Series, step: int) -> float:
     return float(series.values[series.steps.tolist().index(step)])
 
 
-@pytest.mark.parametrize("kind, loss, mean, deviation, seconds", [
-    ("gpu", 0.000867, 0.00101, 0.00016, 246402.837634),
-    ("npu", 0.000793, 0.00082, 0.00010, 75949.674530)])
-def test_the_real_logs_hold_the_published_losses(kind: str, loss: float, mean: float,
-                                                 deviation: float, seconds: float) -> None:
-    log = read(EXCERPTS / "slot_attention_{}_excerpt.log.gz".format(kind))
+@pytest.mark.parametrize(
+    "kind, loss, mean, deviation, seconds",
+    [
+        ("gpu", 0.000867, 0.00101, 0.00016, 246402.837634),
+        ("npu", 0.000793, 0.00082, 0.00010, 75949.674530),
+    ],
+)
+def test_the_real_logs_hold_the_published_losses(
+    kind: str, loss: float, mean: float, deviation: float, seconds: float
+) -> None:
+    log = read(EXCERPTS / f"slot_attention_{kind}_excerpt.log.gz")
     curve = log.series["loss"]
     assert log.format == "slot_attention_port" and log.restarts == ()
     assert at(curve, 319300) == loss
@@ -51,9 +56,11 @@ def test_the_real_logs_hold_the_published_losses(kind: str, loss: float, mean: f
 def test_a_step_that_is_told_twice_is_kept_once_and_said() -> None:
     log = read(EXCERPTS / "slot_attention_npu_excerpt.log.gz")
     assert at(log.series["loss"], 317600) == 0.001049
-    assert log.notes == ("not read: 1 step line(s) out of order, the first at step 317,600, where "
-                         "the run did not begin again (a step told twice, or another rank without "
-                         "a mark)",)
+    assert log.notes == (
+        "not read: 1 step line(s) out of order, the first at step 317,600, where "
+        "the run did not begin again (a step told twice, or another rank without "
+        "a mark)",
+    )
 
 
 def test_an_unknown_format_says_what_was_looked_for(tmp_path: Path) -> None:
@@ -88,13 +95,14 @@ def test_a_rank_that_is_not_in_the_log_is_refused() -> None:
 def test_of_a_gzip_file_that_ends_early_is_read_what_is_there(tmp_path: Path) -> None:
     made = MAKERS[SLOT_ATTENTION](0, 2000)
     packed = gzip.compress(made.text())
-    (tmp_path / "a.log.gz").write_bytes(packed[:len(packed) // 2])
+    (tmp_path / "a.log.gz").write_bytes(packed[: len(packed) // 2])
     log = read(tmp_path / "a.log.gz")
     assert 100 < len(log.series["loss"]) < 2000
     assert "ends early" in log.notes[0]
-    np.testing.assert_array_equal(log.series["loss"].values,
-                                  [value for _, value in made.points["loss"]][:len(
-                                      log.series["loss"])])
+    np.testing.assert_array_equal(
+        log.series["loss"].values,
+        [value for _, value in made.points["loss"]][: len(log.series["loss"])],
+    )
 
 
 OURS = [
@@ -117,16 +125,25 @@ def test_our_tensorflow_log_gives_training_evaluations_and_outcome(tmp_path: Pat
     (tmp_path / "a.log").write_text("\n".join(OURS) + "\n")
     log = read(tmp_path / "a.log")
     assert log.format == "tensorflow_training"
-    told = {name: list(zip(one.steps.tolist(), one.values.tolist()))
-            for name, one in log.series.items() if name not in ("validation_ap_0.5",)}
+    told = {
+        name: list(zip(one.steps.tolist(), one.values.tolist()))
+        for name, one in log.series.items()
+        if name not in ("validation_ap_0.5",)
+    }
     assert told == {
-        "loss": [(100, 0.311791), (200, 0.25)], "elapsed_seconds": [(100, 34.162719), (200, 7.0)],
+        "loss": [(100, 0.311791), (200, 0.25)],
+        "elapsed_seconds": [(100, 34.162719), (200, 7.0)],
         "learning_rate": [(100, 9.9e-05), (200, 0.000753271)],
         "fps": [(100, 105.6), (200, 121.0)],
-        "validation_fg_ari": [(100, 0.1348)], "validation_ari": [(100, -0.0066)],
-        "test_fg_ari": [(200, 0.9593)], "test_ari": [(200, 0.1124)],
-        "best_test_fg_ari": [(100, 0.97)], "best_test_ari": [(100, 0.1124)],
-        "final_fps": [(200, 140.36)], "final_accuracy": [(200, 0.9593)]}
+        "validation_fg_ari": [(100, 0.1348)],
+        "validation_ari": [(100, -0.0066)],
+        "test_fg_ari": [(200, 0.9593)],
+        "test_ari": [(200, 0.1124)],
+        "best_test_fg_ari": [(100, 0.97)],
+        "best_test_ari": [(100, 0.1124)],
+        "final_fps": [(200, 140.36)],
+        "final_accuracy": [(200, 0.9593)],
+    }
     assert np.isnan(log.series["validation_ap_0.5"].values).all()
     assert log.restarts == (Restart(151, 200),)
     assert np.isnan(log.lives[0]["loss"].values[1]) and len(log.lives[1]["loss"]) == 1
@@ -143,20 +160,36 @@ Accuracy of the model (best weights) on the 10000 test images: 43.57 %
 """)
     log = read(tmp_path / "a.log")
     assert log.format == "torch_training"
-    told = {name: list(zip(one.steps.tolist(), one.values.tolist()))
-            for name, one in log.series.items()}
+    told = {
+        name: list(zip(one.steps.tolist(), one.values.tolist())) for name, one in log.series.items()
+    }
     assert told == {
-        "loss": [(20, 2.3352), (60, 1.3352)], "epoch": [(20, 1.0), (60, 2.0)],
-        "learning_rate": [(20, 0.1), (60, 1e-05)], "fps": [(20, 35.9), (60, 36.9)],
-        "epoch_seconds": [(30, 1118.2)], "epoch_fps": [(30, 40.2)],
-        "validation_accuracy": [(30, 42.22)], "best_test_accuracy": [(60, 43.57)]}
+        "loss": [(20, 2.3352), (60, 1.3352)],
+        "epoch": [(20, 1.0), (60, 2.0)],
+        "learning_rate": [(20, 0.1), (60, 1e-05)],
+        "fps": [(20, 35.9), (60, 36.9)],
+        "epoch_seconds": [(30, 1118.2)],
+        "epoch_fps": [(30, 40.2)],
+        "validation_accuracy": [(30, 42.22)],
+        "best_test_accuracy": [(60, 43.57)],
+    }
 
 
 def write_events(folder: Path) -> Path:
     """A run of four steps that fell at the third, resumed after the second."""
+
     def step(number: int, loss: float, **fields: object) -> None:
-        log.event("step", step=number, epoch=1, loss=loss, learning_rate=0.1, seconds=0.5,
-                  data_seconds=None, samples=8, **fields)
+        log.event(
+            "step",
+            step=number,
+            epoch=1,
+            loss=loss,
+            learning_rate=0.1,
+            seconds=0.5,
+            data_seconds=None,
+            samples=8,
+            **fields,
+        )
 
     with RunLog(folder) as log:
         log.event("start", config={"a": [1, {"b": 2}]}, resumed_step=0, rank=0)
@@ -168,10 +201,18 @@ def write_events(folder: Path) -> Path:
         step(3, 9.0, skipped=True)
         step(4, -1e-05)
         log.event("epoch", epoch=1, step=4, train_loss=1.2, metrics={})
-        log.event("evaluation", split="test", role="final", step=4, epoch=1, n=10,
-                  metrics={"accuracy": 91.5, "loss": float("inf")})
-        log.event("evaluation", split="test", role="best", epoch=1, step=2, n=10,
-                  metrics={"accuracy": 92})
+        log.event(
+            "evaluation",
+            split="test",
+            role="final",
+            step=4,
+            epoch=1,
+            n=10,
+            metrics={"accuracy": 91.5, "loss": float("inf")},
+        )
+        log.event(
+            "evaluation", split="test", role="best", epoch=1, step=2, n=10, metrics={"accuracy": 92}
+        )
     return folder / "metrics.jsonl"
 
 
@@ -191,8 +232,15 @@ def test_our_events_are_read_as_they_are_written(tmp_path: Path) -> None:
 def test_an_evaluation_without_training_is_read(tmp_path: Path) -> None:
     with RunLog(tmp_path) as log:
         log.event("start", config={}, resumed_step=0)
-        log.event("evaluation", split="test", role="final", step=7, epoch=0, n=5,
-                  metrics={"accuracy": 0.5})
+        log.event(
+            "evaluation",
+            split="test",
+            role="final",
+            step=7,
+            epoch=0,
+            n=5,
+            metrics={"accuracy": 0.5},
+        )
     log = read(tmp_path / "metrics.jsonl")
     assert log.series["test_accuracy"].steps.tolist() == [7]
 
@@ -205,8 +253,9 @@ def test_a_run_folder_and_its_record_give_the_same_series(tmp_path: Path) -> Non
 
 
 # An evaluation has no steps to agree on.
-TRAININGS = [path for path in sorted((REPOSITORY / "results").glob("*/*.json"))
-             if "-eval_" not in path.name]
+TRAININGS = [
+    path for path in sorted((REPOSITORY / "results").glob("*/*.json")) if "-eval_" not in path.name
+]
 
 
 @pytest.mark.parametrize("path", TRAININGS, ids=lambda path: path.stem)
@@ -227,8 +276,9 @@ def test_a_record_without_its_events_gives_its_curve(tmp_path: Path) -> None:
     parsed = series_of_record(tmp_path / kept.name)
     assert parsed.format == "record" and "this is the record's curve" in parsed.notes[0]
     whole = series_of_record(kept)
-    np.testing.assert_array_equal(parsed.series["train_loss"].values,
-                                  whole.series["train_loss"].values)
+    np.testing.assert_array_equal(
+        parsed.series["train_loss"].values, whole.series["train_loss"].values
+    )
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
@@ -239,7 +289,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
 def long_log(path: Path, steps: int) -> Path:
     with open(str(path), "w", encoding="ascii") as stream:
         for step in range(1, steps + 1):
-            stream.write("Step: {}, Loss: 0.{:06d}, Time: 0:01:28.749640\n".format(step, step))
+            stream.write(f"Step: {step}, Loss: 0.{step:06d}, Time: 0:01:28.749640\n")
     return path
 
 
@@ -254,14 +304,17 @@ def memory_of(action: object, path: Path) -> int:
 
 
 def test_a_summary_takes_the_same_memory_however_long_the_log_is(tmp_path: Path) -> None:
-    short, long = (memory_of(summarise_log, long_log(tmp_path / str(steps), steps))
-                   for steps in (100000, 400000))
+    short, long = (
+        memory_of(summarise_log, long_log(tmp_path / str(steps), steps))
+        for steps in (100000, 400000)
+    )
     assert long - short < 400000
 
 
 def test_a_series_takes_at_most_32_bytes_a_step(tmp_path: Path) -> None:
-    short, long = (memory_of(read_log, long_log(tmp_path / str(steps), steps))
-                   for steps in (100000, 400000))
+    short, long = (
+        memory_of(read_log, long_log(tmp_path / str(steps), steps)) for steps in (100000, 400000)
+    )
     assert (long - short) / 300000 / 2 < 32  # loss and time
 
 
@@ -290,8 +343,11 @@ def test_a_later_life_replaces_at_and_after_its_first_step() -> None:
 
 
 def test_a_series_is_found_by_the_end_of_its_name_where_that_is_clear() -> None:
-    log = ParsedLog("a.log", "toy", {name: a_series(name, [1]) for name in (
-        "validation_accuracy", "train_loss", "test_loss")})
+    log = ParsedLog(
+        "a.log",
+        "toy",
+        {name: a_series(name, [1]) for name in ("validation_accuracy", "train_loss", "test_loss")},
+    )
     assert log.find("accuracy").name == "validation_accuracy"
     with pytest.raises(ZooError, match="several series 'loss'; there are: test_loss, train_loss"):
         log.find("loss")

@@ -46,8 +46,11 @@ def test_without_a_threshold_nothing_succeeds_or_fails(card_file):
 
 
 def test_flags_of_one_action_come_before_those_of_all(card_file):
-    edit(card_file, "    paths:",
-         "    flags_of:\n      evaluate: {batch_size: test_batch}\n    paths:")
+    edit(
+        card_file,
+        "    paths:",
+        "    flags_of:\n      evaluate: {batch_size: test_batch}\n    paths:",
+    )
     task = read_card(card_file).task(None)
     assert task.entry_flag("evaluate", "batch_size") == "test_batch"
     assert task.entry_flag("train", "batch_size") == "train_batch_size"
@@ -58,23 +61,40 @@ def test_a_flag_that_is_not_mapped_keeps_its_name(card_file):
     assert read_card(card_file).task(None).entry_flag("train", "seed") == "seed"
 
 
-@pytest.mark.parametrize("old, new, key, allowed", [
-    ("kind: acc", "kind: accuracy", "tasks.counting.cases.full_1p.kind", "acc, perf, eval"),
-    ("kind: acc", "kinds: acc", "tasks.counting.cases.full_1p.kind", "acc, perf, eval"),
-    ("ranks: 1\n", "ranks: 0\n", "tasks.counting.cases.full_1p.ranks", "at least 1"),
-    ("ranks: 1\n", "ranks: many\n", "tasks.counting.cases.full_1p.ranks", "a whole number"),
-    ("action: train", "action: finetune", "tasks.counting.cases.full_1p.action", "train, evaluate"),
-    ("framework: pytorch", "framework: jax", "framework", "pytorch, tensorflow"),
-    ("schema_version: 1", "schema_version: 2", "schema_version", "1"),
-    ("name: fake_net", "name: other", "name", "fake_net"),
-    ("default_task: counting", "default_task: x", "default_task", "counting"),
-    ("smoke_case: smoke", "smoke_case: x", "smoke_case", "full_1p"),
-    ("      cpu: {batch", "      tpu: {batch", "cases.performance_1p.on_device.tpu",
-     "npu, gpu, cpu"),
-    ("higher_is_better: true", "higher_is_better: 1", "metric.higher_is_better", "true or false"),
-    ("      train_epochs:", "      epochs:", "flags.epochs", "train_epochs"),
-    ('[99.5, "-"]', "[99.5]", "published[0].rows[0]", "2 cells"),
-])
+@pytest.mark.parametrize(
+    "old, new, key, allowed",
+    [
+        ("kind: acc", "kind: accuracy", "tasks.counting.cases.full_1p.kind", "acc, perf, eval"),
+        ("kind: acc", "kinds: acc", "tasks.counting.cases.full_1p.kind", "acc, perf, eval"),
+        ("ranks: 1\n", "ranks: 0\n", "tasks.counting.cases.full_1p.ranks", "at least 1"),
+        ("ranks: 1\n", "ranks: many\n", "tasks.counting.cases.full_1p.ranks", "a whole number"),
+        (
+            "action: train",
+            "action: finetune",
+            "tasks.counting.cases.full_1p.action",
+            "train, evaluate",
+        ),
+        ("framework: pytorch", "framework: jax", "framework", "pytorch, tensorflow"),
+        ("schema_version: 1", "schema_version: 2", "schema_version", "1"),
+        ("name: fake_net", "name: other", "name", "fake_net"),
+        ("default_task: counting", "default_task: x", "default_task", "counting"),
+        ("smoke_case: smoke", "smoke_case: x", "smoke_case", "full_1p"),
+        (
+            "      cpu: {batch",
+            "      tpu: {batch",
+            "cases.performance_1p.on_device.tpu",
+            "npu, gpu, cpu",
+        ),
+        (
+            "higher_is_better: true",
+            "higher_is_better: 1",
+            "metric.higher_is_better",
+            "true or false",
+        ),
+        ("      train_epochs:", "      epochs:", "flags.epochs", "train_epochs"),
+        ('[99.5, "-"]', "[99.5]", "published[0].rows[0]", "2 cells"),
+    ],
+)
 def test_a_wrong_value_is_told_with_file_key_and_what_is_allowed(card_file, old, new, key, allowed):
     edit(card_file, old, new)
     with pytest.raises(ZooError) as caught:
@@ -138,8 +158,9 @@ def test_model_and_task_are_split_at_the_slash():
 @pytest.mark.parametrize("card", all_cards(REPOSITORY), ids=lambda card: card.name)
 def test_every_card_here_has_the_contracts_cases_and_precision_names(card):
     for task in card.tasks.values():
-        assert {"full_1p", "full_8p", "performance_1p", "performance_8p", "eval_1p"} \
-            <= set(task.cases)
+        assert {"full_1p", "full_8p", "performance_1p", "performance_8p", "eval_1p"} <= set(
+            task.cases
+        )
         assert set(task.precision.values()) <= set(CANONICAL)
 
 

@@ -27,10 +27,17 @@ def precision_on(kind: str, mode: str = "O0") -> Any:
     return resolve(mode, "tensorflow", kind, Capabilities("1.15.0"))
 
 
-def asked(tmp_path: Path, *words: str, mode: str = "O0", rank: int = 0, profile: bool = False,
-          own: NpuOptions = NpuOptions()) -> NpuOptions:  # noqa: B008
-    return npu_options(parsed(*words), precision_on("npu", mode), tmp_path, Place(rank, 8, rank),
-                       own, profile)
+def asked(
+    tmp_path: Path,
+    *words: str,
+    mode: str = "O0",
+    rank: int = 0,
+    profile: bool = False,
+    own: NpuOptions = NpuOptions(),  # noqa: B008
+) -> NpuOptions:
+    return npu_options(
+        parsed(*words), precision_on("npu", mode), tmp_path, Place(rank, 8, rank), own, profile
+    )
 
 
 def test_without_flags_a_networks_own_wishes_hold(tmp_path: Path) -> None:
@@ -42,12 +49,17 @@ def test_steps_per_run_of_the_session(tmp_path: Path) -> None:
     assert asked(tmp_path, "--iterations_per_loop=10").iterations_per_loop == 10
 
 
-@pytest.mark.parametrize("flag, field, folder", [
-    ("--data_dump_flag", "data_dump_folder", "data_dump"),
-    ("--over_dump=True", "overflow_dump_folder", "overflow_dump"),
-    ("--autotune", "autotune_folder", "autotune")])
+@pytest.mark.parametrize(
+    "flag, field, folder",
+    [
+        ("--data_dump_flag", "data_dump_folder", "data_dump"),
+        ("--over_dump=True", "overflow_dump_folder", "overflow_dump"),
+        ("--autotune", "autotune_folder", "autotune"),
+    ],
+)
 def test_what_the_device_writes_goes_to_a_folder_of_the_rank(
-        tmp_path: Path, flag: str, field: str, folder: str) -> None:
+    tmp_path: Path, flag: str, field: str, folder: str
+) -> None:
     path = tmp_path / "rank_3" / folder
     assert getattr(asked(tmp_path, flag, rank=3), field) == str(path)
     assert path.is_dir()
@@ -58,8 +70,9 @@ def test_a_profile_goes_to_a_folder_of_the_rank(tmp_path: Path) -> None:
 
 
 def test_a_rank_that_hccl_has_yet_to_number_has_a_folder_by_its_device(tmp_path: Path) -> None:
-    found = npu_options(parsed("--over_dump"), precision_on("npu"), tmp_path,
-                        Place(0, 2, 5, numbered_by_hccl=True))
+    found = npu_options(
+        parsed("--over_dump"), precision_on("npu"), tmp_path, Place(0, 2, 5, numbered_by_hccl=True)
+    )
     assert found.overflow_dump_folder == str(tmp_path / "device_5" / "overflow_dump")
 
 
@@ -79,9 +92,13 @@ def test_other_steps_are_refused(text: str) -> None:
         parsed("--data_dump_step=" + text)
 
 
-@pytest.mark.parametrize("words, match", [
-    (["--data_dump_flag", "--over_dump"], "exclude each other"),
-    (["--data_dump_step=3"], "needs --data_dump_flag")])
+@pytest.mark.parametrize(
+    "words, match",
+    [
+        (["--data_dump_flag", "--over_dump"], "exclude each other"),
+        (["--data_dump_step=3"], "needs --data_dump_flag"),
+    ],
+)
 def test_flags_that_contradict_are_refused(tmp_path: Path, words: Any, match: str) -> None:
     with pytest.raises(UsageError, match=match):
         asked(tmp_path, *words)
@@ -92,17 +109,30 @@ def test_no_loop_where_a_part_of_the_step_is_on_the_host(tmp_path: Path) -> None
         asked(tmp_path, "--iterations_per_loop=2", own=NpuOptions(mix_compile_mode=True))
 
 
-@pytest.mark.parametrize("word", ["--iterations_per_loop=2", "--data_dump_flag", "--over_dump",
-                                  "--autotune", "--customize_dtypes=x", "--modify_mixlist=x"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "--iterations_per_loop=2",
+        "--data_dump_flag",
+        "--over_dump",
+        "--autotune",
+        "--customize_dtypes=x",
+        "--modify_mixlist=x",
+    ],
+)
 def test_elsewhere_each_flag_is_refused_by_name(tmp_path: Path, word: str) -> None:
     name = word.partition("=")[0]
-    with pytest.raises(UsageError, match="{} is for an NPU and this run is on cpu".format(name)):
+    with pytest.raises(UsageError, match=f"{name} is for an NPU and this run is on cpu"):
         npu_options(parsed(word), precision_on("cpu"), tmp_path, ALONE)
 
 
 def test_flags_that_switch_off_are_welcome_everywhere(tmp_path: Path) -> None:
-    words = ["--data_dump_flag=False", "--over_dump=False", "--autotune=False",
-             "--data_dump_step=10"]
+    words = [
+        "--data_dump_flag=False",
+        "--over_dump=False",
+        "--autotune=False",
+        "--data_dump_step=10",
+    ]
     assert npu_options(parsed(*words), precision_on("cpu"), tmp_path, ALONE) == NpuOptions()
 
 
@@ -110,7 +140,7 @@ def test_the_users_file_comes_before_the_networks(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     path.write_text('{"black-list": {"to-add": ["MatMul"]}}')
     own = NpuOptions(modify_mixlist="own.json")
-    found = asked(tmp_path, "--modify_mixlist={}".format(path), mode="mixed_float16", own=own)
+    found = asked(tmp_path, f"--modify_mixlist={path}", mode="mixed_float16", own=own)
     assert found.modify_mixlist == str(path)
 
 
@@ -134,11 +164,12 @@ def test_an_evaluation_is_dumped_and_profiled_on_an_npu_alone(tmp_path: Path) ->
 
 
 def test_a_configuration_tells_what_decides_the_result_and_only_where_it_was_given(
-        tmp_path: Path) -> None:
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "types.txt"
     path.write_text("x")
     assert recorded(parsed("--over_dump")) == {}
-    told = recorded(parsed("--customize_dtypes={}".format(path), "--iterations_per_loop=4"))
+    told = recorded(parsed(f"--customize_dtypes={path}", "--iterations_per_loop=4"))
     assert told["iterations_per_loop"] == 4 and len(told["customize_dtypes_sha256"]) == 64
 
 

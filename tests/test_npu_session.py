@@ -19,16 +19,21 @@ SAID = b"I geop_npu.cc:765] " + LINE + b", current graph id is: 1\n"
 
 
 def parameters(world_size: int = 1, **options: Any) -> Any:
-    return session_parameters(NpuOptions(**options), "force_fp16", 0, world_size,
-                              {"ASCEND_DEVICE_ID": "0"})
+    return session_parameters(
+        NpuOptions(**options), "force_fp16", 0, world_size, {"ASCEND_DEVICE_ID": "0"}
+    )
 
 
 # --- parameters ---
 
 
 def test_a_plain_session_says_device_training_and_precision_and_nothing_else() -> None:
-    assert parameters() == {"use_off_line": True, "mix_compile_mode": False, "graph_run_mode": 1,
-                            "precision_mode": "force_fp16"}
+    assert parameters() == {
+        "use_off_line": True,
+        "mix_compile_mode": False,
+        "graph_run_mode": 1,
+        "precision_mode": "force_fp16",
+    }
 
 
 def test_an_ascend_device_id_that_disagrees_is_overruled() -> None:
@@ -60,13 +65,20 @@ def test_a_profile_goes_to_its_folder() -> None:
 def test_a_dump_says_where_what_and_at_which_steps() -> None:
     told = parameters(data_dump_folder="/d", data_dump_step="0|5|10-20")
     assert {name: told[name] for name in told if "dump" in name} == {
-        "enable_dump": True, "dump_mode": "all", "dump_step": "0|5|10-20", "dump_path": "/d"}
+        "enable_dump": True,
+        "dump_mode": "all",
+        "dump_step": "0|5|10-20",
+        "dump_path": "/d",
+    }
 
 
 def test_overflowing_operations_are_dumped_by_the_debug_dump() -> None:
     told = parameters(overflow_dump_folder="/o")
     assert {name: told[name] for name in told if "dump" in name} == {
-        "enable_dump_debug": True, "dump_debug_mode": "all", "dump_path": "/o"}
+        "enable_dump_debug": True,
+        "dump_debug_mode": "all",
+        "dump_path": "/o",
+    }
 
 
 def test_tuning_tunes_operators_in_its_folder() -> None:
@@ -83,16 +95,26 @@ def written(tmp_path: Path, text: str) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("line", [
-    "OpType::MatMulV2:InputDtype:float16,float16,float32,OutputDtype:float32",
-    "Opname::network/dense:InputDtype:float32,OutputDtype:float32,float32"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "OpType::MatMulV2:InputDtype:float16,float16,float32,OutputDtype:float32",
+        "Opname::network/dense:InputDtype:float32,OutputDtype:float32,float32",
+    ],
+)
 def test_lines_of_customize_dtypes_are_accepted(tmp_path: Path, line: str) -> None:
     check_customize_dtypes(written(tmp_path, line + "\n\n"))
 
 
-@pytest.mark.parametrize("line", [
-    "MatMulV2:InputDtype:float16,OutputDtype:float32", "OpType::MatMulV2:InputDtype:float16",
-    "OpType::A:InputDtype:,OutputDtype:float32", "OpType:A:InputDtype:int8,OutputDtype:int8"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "MatMulV2:InputDtype:float16,OutputDtype:float32",
+        "OpType::MatMulV2:InputDtype:float16",
+        "OpType::A:InputDtype:,OutputDtype:float32",
+        "OpType:A:InputDtype:int8,OutputDtype:int8",
+    ],
+)
 def test_a_wrong_line_of_customize_dtypes_is_told_by_number(tmp_path: Path, line: str) -> None:
     good = "OpType::A:InputDtype:int8,OutputDtype:int8\n"
     with pytest.raises(ZooError, match="line 2"):
@@ -116,9 +138,18 @@ def test_a_mixlist_is_accepted_with_mixed_modes_only(tmp_path: Path) -> None:
         check_modify_mixlist(path, "allow_fp32_to_fp16")
 
 
-@pytest.mark.parametrize("text", [
-    "{}", "[]", '{"black": {"to-add": []}}', '{"black-list": ["MatMul"]}',
-    '{"black-list": {"add": ["MatMul"]}}', '{"white-list": {"to-add": [1]}}', "not json"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "[]",
+        '{"black": {"to-add": []}}',
+        '{"black-list": ["MatMul"]}',
+        '{"black-list": {"add": ["MatMul"]}}',
+        '{"white-list": {"to-add": [1]}}',
+        "not json",
+    ],
+)
 def test_a_mixlist_of_another_form_is_told(tmp_path: Path, text: str) -> None:
     with pytest.raises(ZooError, match="--modify_mixlist"):
         check_modify_mixlist(written(tmp_path, text), "allow_mix_precision")
@@ -171,8 +202,10 @@ def test_a_watch_tells_first_step_later_steps_and_the_rest_apart(log: Any) -> No
 
 
 def test_what_is_proved_is_said() -> None:
-    assert CompiledGraphs(2, 1, 2).proof() == \
-        "5 graph(s) compiled for the NPU: 2 in the first training step, 1 in later steps"
+    assert (
+        CompiledGraphs(2, 1, 2).proof()
+        == "5 graph(s) compiled for the NPU: 2 in the first training step, 1 in later steps"
+    )
     assert "may not have run there" in CompiledGraphs(0, 0, 1).proof()
     assert "no line says" in CompiledGraphs().proof()
 

@@ -27,23 +27,43 @@ ROOT = Path(__file__).resolve().parents[1]
 COUNTS = {"train": 32, "validation": 8, "test": 8}
 SECONDS = 400.0
 STEPS = 6
-COMMON = ["--seed=3", "--train_steps={}".format(STEPS)]
-SLOTS = ["--num_slots=3", "--batch_size=2", "--evaluation_batch_size=4", "--evaluation_count=8",
-         "--warmup_steps=2", "--log_every=2", "--cache=none", "--evaluate_every=0",
-         "--pictures_every=0", "--data_path={data}"]
+COMMON = ["--seed=3", f"--train_steps={STEPS}"]
+SLOTS = [
+    "--num_slots=3",
+    "--batch_size=2",
+    "--evaluation_batch_size=4",
+    "--evaluation_count=8",
+    "--warmup_steps=2",
+    "--log_every=2",
+    "--cache=none",
+    "--evaluate_every=0",
+    "--pictures_every=0",
+    "--data_path={data}",
+]
 # What each network is launched with: its name, and flags that make the case smoke small.
 NETWORKS: Dict[str, List[str]] = {
     "slot_attention": SLOTS,
     "slot_attention/set_prediction": SLOTS + ["--dataset=synthetic_scenes", "--resolution=32"],
     "protoattend": [
-        "--dataset=synthetic_shapes", "--img_size=12", "--batch_size=4", "--example_cand_size=16",
-        "--eval_cand_size=40", "--evaluation_batch_size=16", "--display_step=2",
-        "--pictures_every=0", "--val_step=0", "--save_step=0"],
+        "--dataset=synthetic_shapes",
+        "--img_size=12",
+        "--batch_size=4",
+        "--example_cand_size=16",
+        "--eval_cand_size=40",
+        "--evaluation_batch_size=16",
+        "--display_step=2",
+        "--pictures_every=0",
+        "--val_step=0",
+        "--save_step=0",
+    ],
 }
 CASE_OF = {"slot_attention/set_prediction": "performance_1p"}
 # What the scripts of the ModelZoo's contract are told beside that.
-OF_THE_SCRIPT = {"slot_attention": ["--task=object_discovery", "--dataset=synthetic_sprites"],
-                 "slot_attention/set_prediction": ["--task=set_prediction"], "protoattend": []}
+OF_THE_SCRIPT = {
+    "slot_attention": ["--task=object_discovery", "--dataset=synthetic_sprites"],
+    "slot_attention/set_prediction": ["--task=set_prediction"],
+    "protoattend": [],
+}
 
 
 class Finished:
@@ -51,8 +71,10 @@ class Finished:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.reports = [json.loads(path.read_text())
-                        for path in sorted((folder / "report").glob("process_*.json"))]
+        self.reports = [
+            json.loads(path.read_text())
+            for path in sorted((folder / "report").glob("process_*.json"))
+        ]
 
     def record(self) -> Dict[str, Any]:
         """The run's record."""
@@ -63,8 +85,10 @@ class Finished:
         """Of each rank, the report of the session that trained, with its graphs."""
         found = []
         for report in self.reports:
-            number = max(range(len(report["sessions"])),
-                         key=lambda one, seen=report: len(seen["sessions"][one]["state"]))
+            number = max(
+                range(len(report["sessions"])),
+                key=lambda one, seen=report: len(seen["sessions"][one]["state"]),
+            )
             graphs = [graph for graph in report["graphs"] if graph["session"] == number]
             found.append(dict(report["sessions"][number], graphs=graphs))
         return found
@@ -75,8 +99,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a few scenes of each kind."""
     folder = tmp_path_factory.mktemp("data")
     for name, settings in (
-            ("synthetic_sprites", SpriteSettings(image_size=(16, 16), objects=(1, 2))),
-            ("synthetic_scenes", SceneSettings(image_size=(32, 32), objects=(1, 2)))):
+        ("synthetic_sprites", SpriteSettings(image_size=(16, 16), objects=(1, 2))),
+        ("synthetic_scenes", SceneSettings(image_size=(32, 32), objects=(1, 2))),
+    ):
         write_records(folder, Request(name=name, settings=settings, counts=COUNTS), Terminal())
     return folder
 
@@ -89,13 +114,29 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
-def launch(checkout: Path, data: Path, folder: Path, network: str, ranks: int, *flags: str,
-           device: str = "npu", script: str = "", **variables: str) -> Finished:
+def launch(
+    checkout: Path,
+    data: Path,
+    folder: Path,
+    network: str,
+    ranks: int,
+    *flags: str,
+    device: str = "npu",
+    script: str = "",
+    **variables: str,
+) -> Finished:
     """Launches a case of a network, or one of its scripts, in a folder of its own."""
     machine = AscendMachine(folder / "machine")
     (folder / "report").mkdir()
-    words = [sys.executable, "-m", "common", "launch", network, CASE_OF.get(network, "smoke"),
-             "--ranks={}".format(ranks)]
+    words = [
+        sys.executable,
+        "-m",
+        "common",
+        "launch",
+        network,
+        CASE_OF.get(network, "smoke"),
+        f"--ranks={ranks}",
+    ]
     if script:
         path = checkout / "TensorFlow" / network.split("/")[0] / "test" / (script + ".sh")
         words = ["bash", str(path)] + OF_THE_SCRIPT[network]
@@ -103,26 +144,41 @@ def launch(checkout: Path, data: Path, folder: Path, network: str, ranks: int, *
     words += [word.format(data=data) for word in NETWORKS[network]] + list(flags)
     environment = machine.variables(
         PYTHONPATH="{}:{}".format(HERE / "site", checkout),
-        ASCEND_DOUBLE_REPORT=str(folder / "report"), ASCEND_DOUBLE_DRIFT="1",
-        ZOO_PYTHON=sys.executable, **variables)
-    launcher = subprocess.Popen(words, cwd=str(folder), env=environment, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        ASCEND_DOUBLE_REPORT=str(folder / "report"),
+        ASCEND_DOUBLE_DRIFT="1",
+        ZOO_PYTHON=sys.executable,
+        **variables,
+    )
+    launcher = subprocess.Popen(
+        words,
+        cwd=str(folder),
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     try:
         output = launcher.communicate(timeout=SECONDS)[0]
     except subprocess.TimeoutExpired:
         launcher.terminate()  # it ends its ranks
-        output = "not done after {:g} s\n{}".format(SECONDS, launcher.communicate()[0])
+        output = f"not done after {SECONDS:g} s\n{launcher.communicate()[0]}"
     assert launcher.returncode == 0, output[-6000:]
     return Finished(folder)
 
 
-@pytest.fixture(scope="module", params=[
-    "protoattend", pytest.param("slot_attention", marks=pytest.mark.slow),
-    pytest.param("slot_attention/set_prediction", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "protoattend",
+        pytest.param("slot_attention", marks=pytest.mark.slow),
+        pytest.param("slot_attention/set_prediction", marks=pytest.mark.slow),
+    ],
+)
 def one_rank(request, checkout, data, tmp_path_factory) -> Finished:
     """A finished run of one rank, by the network's script."""
-    return launch(checkout, data, tmp_path_factory.mktemp("run"), request.param, 1,
-                  script="train_full_1p")
+    return launch(
+        checkout, data, tmp_path_factory.mktemp("run"), request.param, 1, script="train_full_1p"
+    )
 
 
 def test_one_rank_leaves_a_record_that_tells_the_double(one_rank) -> None:
@@ -135,8 +191,11 @@ def test_one_rank_leaves_a_record_that_tells_the_double(one_rank) -> None:
 
 def test_one_rank_leaves_a_case_file(one_rank, checkout) -> None:
     name = one_rank.record()["model"]
-    files = [path for path in checkout.glob("TensorFlow/{}/test/output/**/*_1p_*.log".format(name))
-             if "ActualFPS = " in path.read_text()]
+    files = [
+        path
+        for path in checkout.glob(f"TensorFlow/{name}/test/output/**/*_1p_*.log")
+        if "ActualFPS = " in path.read_text()
+    ]
     assert files
 
 
@@ -150,8 +209,9 @@ def _require_clean(report: Dict[str, Any]) -> None:
     for name in ("unknown", "misread", "ignored"):
         assert report[name] == [], name
     assert report["closed"]
-    assert [session["rewrites_left_on"] for session in report["sessions"]] == [
-        []] * len(report["sessions"])
+    assert [session["rewrites_left_on"] for session in report["sessions"]] == [[]] * len(
+        report["sessions"]
+    )
 
 
 def test_the_precision_mode_in_force_is_that_of_the_record(one_rank) -> None:
@@ -168,8 +228,9 @@ def test_nothing_is_compiled_after_the_first_training_step(one_rank) -> None:
 
 def _require_one_compilation(training: Dict[str, Any]) -> None:
     (step,) = (graph for graph in training["graphs"] if graph["runs"] == STEPS)
-    between = [graph for graph in training["graphs"]
-               if step["first"] < graph["first"] < step["last"]]
+    between = [
+        graph for graph in training["graphs"] if step["first"] < graph["first"] < step["last"]
+    ]
     assert between == [] and len(training["graphs"]) <= 12
 
 
@@ -184,8 +245,17 @@ def test_the_mode_that_is_asked_for_is_in_force(checkout, data, tmp_path, mode, 
 
 @pytest.mark.slow
 def test_the_flags_of_an_npu_reach_the_session(checkout, data, tmp_path) -> None:
-    run = launch(checkout, data, tmp_path, "protoattend", 1, "--iterations_per_loop=2",
-                 "--data_dump_flag", "--data_dump_step=0|2", "--autotune")
+    run = launch(
+        checkout,
+        data,
+        tmp_path,
+        "protoattend",
+        1,
+        "--iterations_per_loop=2",
+        "--data_dump_flag",
+        "--data_dump_step=0|2",
+        "--autotune",
+    )
     (report,) = run.reports
     _require_clean(report)
     options = report["options"]
@@ -199,33 +269,62 @@ def test_the_flags_of_an_npu_reach_the_session(checkout, data, tmp_path) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize("network", list(NETWORKS))
 def test_a_step_of_the_processor_is_within_tolerance_on_the_npu(
-        checkout, data, tmp_path, network) -> None:
+    checkout, data, tmp_path, network
+) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
     trusted = launch(checkout, data, tmp_path / "a", network, 1, "--dump_tensors=3", device="cpu")
-    asked = launch(checkout, data, tmp_path / "b", network, 1,
-                   "--dump_from={}".format(trusted.folder / "out"),
-                   "--precision_mode=must_keep_origin_dtype")
+    asked = launch(
+        checkout,
+        data,
+        tmp_path / "b",
+        network,
+        1,
+        "--dump_from={}".format(trusted.folder / "out"),
+        "--precision_mode=must_keep_origin_dtype",
+    )
     told = subprocess.run(
-        [sys.executable, "-m", "common", "diverge", "--json", "--a", str(trusted.folder / "out"),
-         "--b", str(asked.folder / "out")], cwd=str(checkout), capture_output=True, text=True,
-        timeout=SECONDS)
+        [
+            sys.executable,
+            "-m",
+            "common",
+            "diverge",
+            "--json",
+            "--a",
+            str(trusted.folder / "out"),
+            "--b",
+            str(asked.folder / "out"),
+        ],
+        cwd=str(checkout),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
     assert told.returncode == 0, told.stdout[-3000:] + told.stderr
 
 
 # --- several ranks ---
 
 
-def several(checkout: Path, data: Path, folder: Path, network: str, ranks: int,
-            by_table: bool, *flags: str, script: str = "") -> Finished:
+def several(
+    checkout: Path,
+    data: Path,
+    folder: Path,
+    network: str,
+    ranks: int,
+    by_table: bool,
+    *flags: str,
+    script: str = "",
+) -> Finished:
     """A finished run of several ranks, by a rank table or through a chief."""
     words = list(flags)
     if by_table:
         table = folder / "table.json"
         table.write_text(text_of(one_server(range(ranks))))
-        words.append("--rank_table={}".format(table))
-    run = launch(checkout, data, folder, network, ranks, *words, script=script,
-                 ASCEND_DOUBLE_SECONDS="240")
+        words.append(f"--rank_table={table}")
+    run = launch(
+        checkout, data, folder, network, ranks, *words, script=script, ASCEND_DOUBLE_SECONDS="240"
+    )
     assert len(run.reports) == ranks
     return run
 
@@ -262,21 +361,29 @@ def test_two_ranks_by_a_table_end_with_the_same_variables(checkout, data, tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network, by_table", [
-    ("protoattend", True), ("slot_attention", False), ("slot_attention/set_prediction", True)])
+@pytest.mark.parametrize(
+    "network, by_table",
+    [("protoattend", True), ("slot_attention", False), ("slot_attention/set_prediction", True)],
+)
 def test_the_script_for_eight_devices_ends_with_the_same_variables(
-        checkout, data, tmp_path, network, by_table) -> None:
+    checkout, data, tmp_path, network, by_table
+) -> None:
     run = several(checkout, data, tmp_path, network, 8, by_table, script="train_full_8p")
     require_agreement(run, 8, "table" if by_table else "cm")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network, flags", [
-    ("protoattend", ["--val_step=3", "--pictures_every=3"]),
-    ("slot_attention", ["--evaluate_every=3", "--pictures_every=3"]),
-    ("slot_attention/set_prediction", ["--evaluate_every=3", "--pictures_every=3"])])
+@pytest.mark.parametrize(
+    "network, flags",
+    [
+        ("protoattend", ["--val_step=3", "--pictures_every=3"]),
+        ("slot_attention", ["--evaluate_every=3", "--pictures_every=3"]),
+        ("slot_attention/set_prediction", ["--evaluate_every=3", "--pictures_every=3"]),
+    ],
+)
 def test_ranks_that_evaluate_and_draw_on_the_way_come_to_the_end(
-        checkout, data, tmp_path, network, flags) -> None:
+    checkout, data, tmp_path, network, flags
+) -> None:
     run = several(checkout, data, tmp_path, network, 2, False, *flags)
     _require_equal_variables(run)
     assert run.record()["progress"]["steps"] == STEPS
@@ -286,19 +393,33 @@ def test_ranks_that_evaluate_and_draw_on_the_way_come_to_the_end(
 
 @pytest.mark.slow
 def test_an_evaluation_tells_that_the_npu_ran_it_and_can_be_profiled(
-        checkout, one_rank, tmp_path) -> None:
+    checkout, one_rank, tmp_path
+) -> None:
     if one_rank.record()["model"] != "protoattend":
         pytest.skip("one network shows it")
     (tmp_path / "report").mkdir()
-    words = ["eval_1p", "--device=npu", "--output_path={}".format(tmp_path / "out"),
-             "--checkpoint={}".format(one_rank.folder / "out"), "--dataset=synthetic_shapes",
-             "--profiling", "--over_dump=False"]
+    words = [
+        "eval_1p",
+        "--device=npu",
+        "--output_path={}".format(tmp_path / "out"),
+        "--checkpoint={}".format(one_rank.folder / "out"),
+        "--dataset=synthetic_shapes",
+        "--profiling",
+        "--over_dump=False",
+    ]
     done = subprocess.run(
-        [sys.executable, "-m", "common", "launch", "protoattend"] + words, cwd=str(tmp_path),
+        [sys.executable, "-m", "common", "launch", "protoattend"] + words,
+        cwd=str(tmp_path),
         env=AscendMachine(tmp_path / "machine").variables(
             PYTHONPATH="{}:{}".format(HERE / "site", checkout),
-            ASCEND_DOUBLE_REPORT=str(tmp_path / "report"), ZOO_PYTHON=sys.executable),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SECONDS)
+            ASCEND_DOUBLE_REPORT=str(tmp_path / "report"),
+            ZOO_PYTHON=sys.executable,
+        ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SECONDS,
+    )
     assert done.returncode == 0, done.stdout[-3000:]
     found = Finished(tmp_path)
     assert "graph(s) compiled for the NPU" in found.record()["health"]["proof"]

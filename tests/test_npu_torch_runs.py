@@ -32,8 +32,20 @@ new = pytest.mark.skipif(generation() != 2, reason="torch 2's packages")
 
 MODEL = "residual_attention_net"
 FOLDER = REPOSITORY / "PyTorch" / MODEL
-SMALL = ["--dataset", "synthetic", "--network", "small_16input", "--limit_train", "64",
-         "--limit_test", "40", "--validation_count", "20", "--test_batch_size", "16"]
+SMALL = [
+    "--dataset",
+    "synthetic",
+    "--network",
+    "small_16input",
+    "--limit_train",
+    "64",
+    "--limit_test",
+    "40",
+    "--validation_count",
+    "20",
+    "--test_batch_size",
+    "16",
+]
 TRAINING = SMALL + ["--batch_size", "16", "--train_epochs", "2"]
 SECONDS = 400
 
@@ -72,29 +84,52 @@ class Server:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.machine = AscendMachine(root / "machine")
-        shutil.copytree(str(FOLDER), str(root / "zoo" / "PyTorch" / MODEL),
-                        ignore=shutil.ignore_patterns("output", "__pycache__"))
+        shutil.copytree(
+            str(FOLDER),
+            str(root / "zoo" / "PyTorch" / MODEL),
+            ignore=shutil.ignore_patterns("output", "__pycache__"),
+        )
         self._runs = 0
 
-    def start(self, case: str, *flags: str, output: Optional[Path] = None, apex: bool = True,
-              package: str = "", device: str = "npu", script: bool = False) -> Any:
+    def start(
+        self,
+        case: str,
+        *flags: str,
+        output: Optional[Path] = None,
+        apex: bool = True,
+        package: str = "",
+        device: str = "npu",
+        script: bool = False,
+    ) -> Any:
         """Starts a case, or the script of that name; (process, run folder, the double's notes)."""
         self._runs += 1
-        noted = self.root / "noted_{}".format(self._runs)
+        noted = self.root / f"noted_{self._runs}"
         noted.mkdir()
-        folder = self.root / "run_{}".format(self._runs) if output is None else output
-        packages = [HERE / "torch_npu_{}".format(generation())] + [HERE / "apex"] * apex
+        folder = self.root / f"run_{self._runs}" if output is None else output
+        packages = [HERE / f"torch_npu_{generation()}"] + [HERE / "apex"] * apex
         variables = self.machine.variables(
-            *packages, ASCEND_DOUBLE_REPORT=str(noted), ZOO_ROOT=str(self.root / "zoo"),
+            *packages,
+            ASCEND_DOUBLE_REPORT=str(noted),
+            ZOO_ROOT=str(self.root / "zoo"),
             ZOO_PYTHON=sys.executable,
-            ASCEND_DOUBLE_TORCH_NPU=package or (
-                NEW_OPTIMIZERS if generation() == 1 else PACKAGE_OF_2))
-        command = ["bash", str(FOLDER / "test" / (case + ".sh"))] if script \
+            ASCEND_DOUBLE_TORCH_NPU=package
+            or (NEW_OPTIMIZERS if generation() == 1 else PACKAGE_OF_2),
+        )
+        command = (
+            ["bash", str(FOLDER / "test" / (case + ".sh"))]
+            if script
             else [sys.executable, "-m", "common", "launch", MODEL, case]
+        )
         command += ["--device", device, "--output_path", str(folder)] + list(flags)
-        process = subprocess.Popen(command, cwd=str(self.root), env=variables,
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                   stderr=subprocess.STDOUT, universal_newlines=True)
+        process = subprocess.Popen(
+            command,
+            cwd=str(self.root),
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            universal_newlines=True,
+        )
         return process, folder, noted
 
     def launch(self, case: str, *flags: str, **where: Any) -> Launched:
@@ -156,7 +191,9 @@ def test_every_rank_opens_its_own_device_before_all_else(two):
         assert two.events[rank][0]["event"] == "set_device"
         assert two.events[rank][0]["index"] == rank
         assert two.events[rank][1] == {
-            "event": "set_option", "options": {"ACL_PRECISION_MODE": "allow_fp32_to_fp16"}}
+            "event": "set_option",
+            "options": {"ACL_PRECISION_MODE": "allow_fp32_to_fp16"},
+        }
 
 
 def test_the_order_is_group_model_optimizer_amp_ddp(two):
@@ -203,9 +240,11 @@ def test_training_and_evaluation_have_one_shape(two):
     for event in two.noted("compile"):
         shapes.setdefault(event["operation"], set()).add(json.dumps(event["shapes"]))
     # 40 test images are 20 a rank and 20 validation images 10: no multiple of the batch of 16.
-    batches = {operation: {json.loads(text)[0][1] for text in texts}
-               for operation, texts in shapes.items()
-               if operation in ("linear", "cross_entropy", "argmax")}
+    batches = {
+        operation: {json.loads(text)[0][1] for text in texts}
+        for operation, texts in shapes.items()
+        if operation in ("linear", "cross_entropy", "argmax")
+    }
     assert batches == {"linear": {16}, "cross_entropy": {16}, "argmax": {16}}
 
 
@@ -226,8 +265,9 @@ def test_formats_and_saving_are_left_to_the_npu(two):
 @old
 @pytest.mark.parametrize("package", [OLD_PACKAGE, NEW_OPTIMIZERS])
 def test_torch_1_8_without_apex_trains_by_autocast(server, package):
-    run = server.launch("smoke", *TRAINING, "--precision_mode", "allow_mix_precision", apex=False,
-                        package=package)
+    run = server.launch(
+        "smoke", *TRAINING, "--precision_mode", "allow_mix_precision", apex=False, package=package
+    )
     assert run.code == 0, run.output
     assert run.record["precision"]["arithmetic"] == "torch_npu.npu.amp autocast float16"
     assert run.noted("autocast") and run.noted("GradScaler")[0]["dynamic"] is True
@@ -238,14 +278,27 @@ def test_torch_1_8_without_apex_trains_by_autocast(server, package):
 def test_the_default_precision_without_apex_names_what_is_possible(server):
     run = server.launch("smoke", *TRAINING, apex=False)
     assert run.code == UsageError.exit_code
-    assert "Ascend's apex is not installed; the nearest possible mode is allow_mix_precision" \
+    assert (
+        "Ascend's apex is not installed; the nearest possible mode is allow_mix_precision"
         in run.output
+    )
 
 
 @pytest.mark.slow
 def test_the_smoke_case_trains_the_digits(server):
-    run = server.launch("smoke", "--train_steps", "3", "--limit_train", "96", "--limit_test",
-                        "40", "--validation_count", "20", "--test_batch_size", "16")
+    run = server.launch(
+        "smoke",
+        "--train_steps",
+        "3",
+        "--limit_train",
+        "96",
+        "--limit_test",
+        "40",
+        "--validation_count",
+        "20",
+        "--test_batch_size",
+        "16",
+    )
     assert run.code == 0, run.output
     assert run.record["dataset"]["name"] == "digits"
     assert run.record["network"]["name"] == "attention56_cifar"
@@ -256,20 +309,38 @@ def test_the_smoke_case_trains_the_digits(server):
 def test_the_forward_pass_of_the_processor_is_within_tolerance_on_the_npu(server):
     trusted = server.launch("smoke", *TRAINING, "--dump_tensors", "3", device="cpu")
     assert trusted.code == 0, trusted.output
-    asked = server.launch("smoke", *TRAINING, "--dump_from", str(trusted.folder),
-                          "--precision_mode", "must_keep_origin_dtype")
+    asked = server.launch(
+        "smoke",
+        *TRAINING,
+        "--dump_from",
+        str(trusted.folder),
+        "--precision_mode",
+        "must_keep_origin_dtype",
+    )
     assert asked.code == 0, asked.output
     told = subprocess.run(
-        [sys.executable, "-m", "common", "diverge", "--json", "--a", str(trusted.folder), "--b",
-         str(asked.folder)], cwd=str(REPOSITORY), stdout=subprocess.PIPE, text=True,
-        timeout=SECONDS)
+        [
+            sys.executable,
+            "-m",
+            "common",
+            "diverge",
+            "--json",
+            "--a",
+            str(trusted.folder),
+            "--b",
+            str(asked.folder),
+        ],
+        cwd=str(REPOSITORY),
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=SECONDS,
+    )
     found = json.loads(told.stdout)
     assert found["verdict"] in ("WITHIN TOLERANCE", "DIVERGES") and found["obstacles"] == []
     forward = [item for item in found["tensors"] if item["kind"] in ("activation", "loss")]
     assert len(forward) > 300 and all(item["within"] for item in forward)
     # With 4 channels a ReLU that takes the other way is a large part of a gradient.
-    gradients = sorted(item["relative"] for item in found["tensors"]
-                       if item["kind"] == "gradient")
+    gradients = sorted(item["relative"] for item in found["tensors"] if item["kind"] == "gradient")
     assert gradients[len(gradients) // 2] < 0.05 and gradients[-1] < 0.5
 
 
@@ -286,15 +357,16 @@ def test_weights_trained_on_an_npu_are_evaluated_and_fine_tuned_there(server, tw
 
 @pytest.mark.slow
 def test_a_killed_run_is_resumed_to_the_same_weights(server, two):
-    process, folder, noted = server.start("smoke", *TRAINING, "--ranks", "2",
-                                          "--checkpoint_minutes", "0", "--log_every", "1")
+    process, folder, noted = server.start(
+        "smoke", *TRAINING, "--ranks", "2", "--checkpoint_minutes", "0", "--log_every", "1"
+    )
     _kill_rank_0_after(3, folder, noted)
     assert server.end(process, folder, noted).code != 0
-    resumed = server.launch("smoke", *TRAINING, "--ranks", "2", "--resume", "--log_every", "1",
-                            output=folder)
+    resumed = server.launch(
+        "smoke", *TRAINING, "--ranks", "2", "--resume", "--log_every", "1", output=folder
+    )
     assert resumed.code == 0, resumed.output
-    assert resumed.record["health"]["loss_scale_skips"] == \
-        two.record["health"]["loss_scale_skips"]
+    assert resumed.record["health"]["loss_scale_skips"] == two.record["health"]["loss_scale_skips"]
     expected, found = two.newest_weights(), resumed.newest_weights()
     differing = [name for name in expected if not torch.equal(expected[name], found[name])]
     # A checkpoint averages the running statistics over ranks, which rounds them once more.
@@ -321,8 +393,17 @@ def test_the_script_for_one_device_trains(server):
 
 @pytest.mark.slow
 def test_eight_ranks_train_together(server):
-    run = server.launch("train_full_8p", *SMALL, "--batch_size", "8", "--train_epochs", "2",
-                        "--limit_train", "128", script=True)
+    run = server.launch(
+        "train_full_8p",
+        *SMALL,
+        "--batch_size",
+        "8",
+        "--train_epochs",
+        "2",
+        "--limit_train",
+        "128",
+        script=True,
+    )
     assert run.code == 0, run.output
     assert sorted(run.events) == list(range(8))
     assert [run.events[rank][0]["index"] for rank in range(8)] == list(range(8))
@@ -338,13 +419,21 @@ def small_network():
     """Well-behaved, so that a small difference of arithmetic stays a small one."""
     torch.manual_seed(0)
     nn = torch.nn
-    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(inplace=True),
-                         nn.Conv2d(8, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(inplace=True),
-                         nn.Flatten(), nn.Linear(72, 10))
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(8, 8, 3, stride=2),
+        nn.BatchNorm2d(8),
+        nn.ReLU(inplace=True),
+        nn.Flatten(),
+        nn.Linear(72, 10),
+    )
 
 
-def open_stepper(mode: str, kind: str = "npu", loss_scale: Optional[str] = None,
-                 **options: Any) -> Any:
+def open_stepper(
+    mode: str, kind: str = "npu", loss_scale: Optional[str] = None, **options: Any
+) -> Any:
     """A stepper through the product's adapter, in its order."""
     from common import precision as vocabulary
     from common import torch_runtime as runtime
@@ -355,8 +444,15 @@ def open_stepper(mode: str, kind: str = "npu", loss_scale: Optional[str] = None,
         wanted = vocabulary.with_loss_scale(wanted, loss_scale)
     device = runtime.open_device(kind, 0, wanted)
     network = runtime.place_model(small_network(), device, wanted)
-    optimizer = stepping.make_sgd(device, wanted, network.parameters(), lr=0.02, momentum=0.9,
-                                 weight_decay=1e-4, nesterov=True)
+    optimizer = stepping.make_sgd(
+        device,
+        wanted,
+        network.parameters(),
+        lr=0.02,
+        momentum=0.9,
+        weight_decay=1e-4,
+        nesterov=True,
+    )
     return stepping.make_stepper(network, optimizer, device, wanted, **options), device
 
 
@@ -377,8 +473,9 @@ def train(stepper: Any, device: Any, steps: int, first: int = 0, spoiled: int = 
 
 
 def weights_of(stepper: Any) -> Any:
-    return torch.cat([weight.detach().float().cpu().reshape(-1)
-                      for weight in stepper.module.parameters()])
+    return torch.cat(
+        [weight.detach().float().cpu().reshape(-1) for weight in stepper.module.parameters()]
+    )
 
 
 def trained_weights(mode: str, kind: str = "npu") -> Any:
@@ -387,13 +484,15 @@ def trained_weights(mode: str, kind: str = "npu") -> Any:
     return weights_of(stepper)
 
 
-@pytest.mark.parametrize("mode, same", [("must_keep_origin_dtype", True),
-                                        ("allow_fp32_to_fp16", False)])
+@pytest.mark.parametrize(
+    "mode, same", [("must_keep_origin_dtype", True), ("allow_fp32_to_fp16", False)]
+)
 def test_float32_on_a_910a_is_that_of_a_cpu(mode, same):
     @on_npu()
     def body():
         difference = (trained_weights("O0", "cpu") - trained_weights(mode)).abs().max().item()
         assert difference < 2e-6 if same else difference > 2e-5
+
     body()
 
 
@@ -433,6 +532,7 @@ def test_mixed_precision_moves_every_weight_and_keeps_close_to_float32(mode):
         after = [weight.detach().float().cpu() for weight in stepper.module.parameters()]
         assert not any(torch.equal(one, other) for one, other in zip(before, after))
         assert (weights_of(stepper) - trained_weights("O0", "cpu")).abs().max().item() < 2e-3
+
     body()
 
 
@@ -448,6 +548,7 @@ def test_an_overflow_is_skipped_seen_and_halves_a_dynamic_scale(mode, norm):
         assert torch.equal(weights_of(stepper), before)
         assert train(stepper, device, 1, first=3)[0][1] is False
         assert not torch.equal(weights_of(stepper), before)
+
     body()
 
 
@@ -461,6 +562,7 @@ def test_a_static_scale_of_the_scaler_is_checked_all_the_same():
         assert torch.equal(weights_of(stepper), before)
         told = train(stepper, device, 1, first=2)
         assert told[0][1] is False and stepper.state_dict()["state"]["scale"] == 128.0
+
     body()
 
 
@@ -472,8 +574,10 @@ def test_the_optimizer_is_the_one_that_the_package_has(package):
         stepper, device = open_stepper("allow_mix_precision")
         fused = package == NEW_OPTIMIZERS
         assert type(stepper.optimizer).__module__.startswith(
-            "torch_npu" if fused else "torch.optim")
+            "torch_npu" if fused else "torch.optim"
+        )
         train(stepper, device, 2)
+
     body()
 
 
@@ -494,10 +598,14 @@ def test_gradients_are_clipped_by_their_norm(mode):
         scale = None if mode == "must_keep_origin_dtype" else "128"
         stepper, device = open_stepper(mode, loss_scale=scale, max_gradient_norm=1e-3)
         train(stepper, device, 1)
-        gradients = [weight.grad.float() for group in stepper.optimizer.param_groups
-                     for weight in group["params"]]
+        gradients = [
+            weight.grad.float()
+            for group in stepper.optimizer.param_groups
+            for weight in group["params"]
+        ]
         norm = torch.stack([gradient.norm() for gradient in gradients]).norm().item()
         assert norm == pytest.approx(1e-3, rel=1e-2)
+
     body()
 
 
@@ -507,10 +615,31 @@ def run_program(folder: Path, *flags: str) -> Any:
 
     from residual_attention_net.train import main
 
-    words = [word.replace("--batch_size", "--train_batch_size").replace(
-        "--train_epochs", "--total_epochs") for word in TRAINING]
-    assert main(words + ["--device_type", "npu", "--precision_mode", "O2", "--limit_train", "32",
-                         "--total_epochs", "1", "--output_path", str(folder)] + list(flags)) == 0
+    words = [
+        word.replace("--batch_size", "--train_batch_size").replace(
+            "--train_epochs", "--total_epochs"
+        )
+        for word in TRAINING
+    ]
+    assert (
+        main(
+            words
+            + [
+                "--device_type",
+                "npu",
+                "--precision_mode",
+                "O2",
+                "--limit_train",
+                "32",
+                "--total_epochs",
+                "1",
+                "--output_path",
+                str(folder),
+            ]
+            + list(flags)
+        )
+        == 0
+    )
     return report.events
 
 
@@ -524,9 +653,10 @@ def test_the_program_compiles_each_operation_of_a_batch_once(tmp_path):
             if event["event"] == "compile":
                 shapes.setdefault(event["operation"], set()).add(str(event["shapes"]))
         # Of 40 test images and 20 validation images the last batch of 16 is padded.
-        assert {name: len(shapes[name]) for name in (
-            "linear", "cross_entropy", "argmax", "index_add_")} == {
-                "linear": 1, "cross_entropy": 1, "argmax": 1, "index_add_": 1}
+        assert {
+            name: len(shapes[name]) for name in ("linear", "cross_entropy", "argmax", "index_add_")
+        } == {"linear": 1, "cross_entropy": 1, "argmax": 1, "index_add_": 1}
+
     body()
 
 
@@ -537,6 +667,7 @@ def test_the_program_saves_from_the_cpu_and_leaves_the_formats_alone(tmp_path):
 
         kinds = {event["event"] for event in run_program(tmp_path)}
         assert not kinds & {"npu tensor saved", "channels_last", "transfer_to_npu imported"}
+
     body()
 
 
@@ -550,6 +681,7 @@ def test_tensors_can_be_dumped_from_the_npu(tmp_path):
         stored = numpy.load(str(tmp_path / "tensors" / "step_00000001" / "tensors.npz"))
         assert len(stored.files) > 272
         assert all(numpy.isfinite(stored[name]).all() for name in stored.files)
+
     body()
 
 
@@ -565,6 +697,7 @@ def test_each_package_of_torch_1_8_is_profiled_by_what_it_has(package, tmp_path)
         by_folder = report.events[-1].get("event") == "profiler stops"
         assert by_folder is (package == OLD_PACKAGE)
         assert bool(list(tmp_path.glob("*_ascend_pt.json"))) is (package == NEW_OPTIMIZERS)
+
     body()
 
 
@@ -577,6 +710,7 @@ def test_torch_2_is_profiled_by_torch_npus_profiler(tmp_path):
         profiled_steps(tmp_path)
         traces = list(tmp_path.glob("*_ascend_pt.json"))
         assert [len(json.loads(trace.read_text())["steps"]) for trace in traces] == [ACTIVE]
+
     body()
 
 
@@ -683,8 +817,11 @@ def test_apexs_float32_weights_are_part_of_a_checkpoint(tmp_path):
 
 def _goes_on(mode: str, tmp_path: Path) -> None:
     def checkpoint(stepper: Any) -> Dict[str, Any]:
-        return {"model": stepper.module.state_dict(), "optimizer": stepper.optimizer_state(),
-                "scaler": stepper.state_dict()}
+        return {
+            "model": stepper.module.state_dict(),
+            "optimizer": stepper.optimizer_state(),
+            "scaler": stepper.state_dict(),
+        }
 
     @on_npu()
     def whole():

@@ -14,8 +14,7 @@ from tests.generated_logs import MAKERS, SLOT_ATTENTION
 from tests.test_record_store import write_run
 
 EXCERPTS = Path(__file__).resolve().parent / "fixtures" / "logs"
-GPU, NPU = (str(EXCERPTS / "slot_attention_{}_excerpt.log.gz".format(kind))
-            for kind in ("gpu", "npu"))
+GPU, NPU = (str(EXCERPTS / f"slot_attention_{kind}_excerpt.log.gz") for kind in ("gpu", "npu"))
 
 Captured = pytest.CaptureFixture
 
@@ -23,19 +22,29 @@ Captured = pytest.CaptureFixture
 @pytest.fixture()
 def log(tmp_path: Path) -> Path:
     path = tmp_path / "a.log"
-    path.write_text("Step: 1, Loss: 0.5, Time: 0:00:01\nStep: 2, Loss: nan, Time: 0:00:03\n"
-                    "Step: 3, Loss: 1e-05, Time: 0:00:05\n")
+    path.write_text(
+        "Step: 1, Loss: 0.5, Time: 0:00:01\nStep: 2, Loss: nan, Time: 0:00:03\n"
+        "Step: 3, Loss: 1e-05, Time: 0:00:05\n"
+    )
     return path
 
 
 def test_the_summary_tells_format_series_and_pace(log: Path, capsys: Captured) -> None:
     assert main(["parse", str(log)]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("{}: slot_attention_port, 3 lines\n".format(log))
+    assert out.startswith(f"{log}: slot_attention_port, 3 lines\n")
     row = next(line for line in out.splitlines() if line.startswith("  loss")).split("  ")
     cells = [cell.strip() for cell in row if cell.strip()]
-    assert cells == ["loss", "3 (1 not finite)", "1 to 3", "0.5", "1e-05", "1e-05 (3)", "0.5 (1)",
-                     "2: 0.250005 \u00b1 0.353546"]
+    assert cells == [
+        "loss",
+        "3 (1 not finite)",
+        "1 to 3",
+        "0.5",
+        "1e-05",
+        "1e-05 (3)",
+        "0.5 (1)",
+        "2: 0.250005 \u00b1 0.353546",
+    ]
     assert "pace: 2 s a step, from the elapsed time between steps 1 and 3" in out
 
 
@@ -52,8 +61,10 @@ def test_lives_are_told_apart(tmp_path: Path, capsys: Captured) -> None:
     assert main(["parse", str(tmp_path / "a.log")]) == 0
     out = capsys.readouterr().out
     assert "life 1 of 2\n" in out and "life 2 of 2, from step 1,100\n" in out
-    assert "note: the run began again at step 1,100 after step 2,000; the earlier life's steps " \
+    assert (
+        "note: the run began again at step 1,100 after step 2,000; the earlier life's steps "
         "from there on are replaced" in out
+    )
 
 
 def test_the_summary_is_json_that_any_reader_takes(log: Path, capsys: Captured) -> None:
@@ -67,8 +78,11 @@ def test_the_summary_is_json_that_any_reader_takes(log: Path, capsys: Captured) 
 def test_a_series_is_printed_as_csv(log: Path, capsys: Captured) -> None:
     assert main(["parse", str(log), "--series", "loss"]) == 0
     assert list(csv.reader(io.StringIO(capsys.readouterr().out))) == [
-        ["series", "step", "value"], ["loss", "1", "0.5"], ["loss", "2", "nan"],
-        ["loss", "3", "1e-05"]]
+        ["series", "step", "value"],
+        ["loss", "1", "0.5"],
+        ["loss", "2", "nan"],
+        ["loss", "3", "1e-05"],
+    ]
 
 
 def test_csv_alone_prints_every_series(log: Path, capsys: Captured) -> None:
@@ -81,8 +95,10 @@ def test_series_are_printed_as_json(log: Path, capsys: Captured) -> None:
     assert main(["parse", str(log), "--series=loss", "--series=elapsed_seconds", "--json"]) == 0
     told = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
     assert told["format"] == "slot_attention_port"
-    assert told["series"] == {"loss": {"steps": [1, 2, 3], "values": [0.5, "nan", 1e-05]},
-                              "elapsed_seconds": {"steps": [1, 2, 3], "values": [1.0, 3.0, 5.0]}}
+    assert told["series"] == {
+        "loss": {"steps": [1, 2, 3], "values": [0.5, "nan", 1e-05]},
+        "elapsed_seconds": {"steps": [1, 2, 3], "values": [1.0, 3.0, 5.0]},
+    }
 
 
 def test_notes_do_not_mix_with_the_series(capsys: Captured) -> None:
@@ -108,8 +124,7 @@ def test_the_known_formats_are_listed_with_their_lines(capsys: Captured) -> None
     assert json.loads(capsys.readouterr().out)[0]["name"] == "run_log"
 
 
-def test_a_record_without_its_events_is_told_by_its_curve(tmp_path: Path,
-                                                          capsys: Captured) -> None:
+def test_a_record_without_its_events_is_told_by_its_curve(tmp_path: Path, capsys: Captured) -> None:
     kept = sorted((EXCERPTS.parents[2] / "results").glob("slot_attention/*.json"))[0]
     (tmp_path / kept.name).write_bytes(kept.read_bytes())
     assert main(["parse", str(tmp_path / kept.name)]) == 0
@@ -117,17 +132,20 @@ def test_a_record_without_its_events_is_told_by_its_curve(tmp_path: Path,
     assert ": record\n" in out and "  train_loss " in out and "record's curve" in out
 
 
-@pytest.mark.parametrize("arguments, code, told", [
-    ([], 64, "no log given"),
-    ([GPU, NPU, "--series", "loss"], 64, "one log at a time; 2 are given"),
-    ([GPU, "--series", "speed"], 1, "has no series 'speed'; there are: elapsed_seconds, loss"),
-    ([GPU, "--format", "x"], 64, "no log format 'x'"),
-    ([GPU, "--rank", "1"], 1, "no line that is marked as rank 1's"),
-    ([GPU, "--json", "--csv"], 64, "not allowed with"),
-    ([__file__], 1, "in a known format; looked for run_log"),
-    (["no such file"], 1, "can't read the log no such file: No such file"),
-    ([str(EXCERPTS)], 1, "is not a run folder"),
-])
+@pytest.mark.parametrize(
+    "arguments, code, told",
+    [
+        ([], 64, "no log given"),
+        ([GPU, NPU, "--series", "loss"], 64, "one log at a time; 2 are given"),
+        ([GPU, "--series", "speed"], 1, "has no series 'speed'; there are: elapsed_seconds, loss"),
+        ([GPU, "--format", "x"], 64, "no log format 'x'"),
+        ([GPU, "--rank", "1"], 1, "no line that is marked as rank 1's"),
+        ([GPU, "--json", "--csv"], 64, "not allowed with"),
+        ([__file__], 1, "in a known format; looked for run_log"),
+        (["no such file"], 1, "can't read the log no such file: No such file"),
+        ([str(EXCERPTS)], 1, "is not a run folder"),
+    ],
+)
 def test_a_users_mistake_is_one_line(arguments, code: int, told: str, capsys: Captured) -> None:
     assert main(["parse"] + arguments) == code
     captured = capsys.readouterr()

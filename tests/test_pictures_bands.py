@@ -42,8 +42,10 @@ def test_a_part_without_a_round_place_has_a_tick_in_its_middle() -> None:
     assert axis_of(broken_axis(places), places).texts() == ("0", "10k", "20k", "317k")
 
 
-@pytest.mark.parametrize(("values", "logarithmic"), [
-    ([0.05, 0.001], True), ([0.05, 0.01], False), ([5, 0.0], False), ([], False)])
+@pytest.mark.parametrize(
+    ("values", "logarithmic"),
+    [([0.05, 0.001], True), ([0.05, 0.01], False), ([5, 0.0], False), ([], False)],
+)
 def test_values_far_apart_need_a_logarithmic_axis(values, logarithmic: bool) -> None:
     assert is_logarithmic(np.array(values)) == logarithmic
 
@@ -72,5 +74,5 @@ def test_a_gap_in_the_values_is_a_gap_in_the_line() -> None:
     picture = band_picture([band(np.arange(0.0, 101), values, 0.0)], "t")
     painted = (picture == palette_color(0)).all(axis=2)[60:400].any(axis=0)
     middle = SIZE[0] // 2 + 20
-    assert not painted[middle - 30:middle + 10].any()
+    assert not painted[middle - 30 : middle + 10].any()
     assert painted[200] and painted[800]

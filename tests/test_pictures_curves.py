@@ -18,9 +18,15 @@ def places(picture: np.ndarray, number: int) -> np.ndarray:
     return np.argwhere((picture[PLOT] == palette_color(number)).all(axis=2)) + (PLOT.start, 0)
 
 
-@pytest.mark.parametrize("low, high, ticks", [
-    (0, 1, (0, 0.2, 0.4, 0.6, 0.8, 1)), (0.13, 0.97, (0, 0.2, 0.4, 0.6, 0.8, 1)),
-    (0, 14000, (0, 5000, 10000, 15000)), (-0.1, 0.3, (-0.1, 0, 0.1, 0.2, 0.3))])
+@pytest.mark.parametrize(
+    "low, high, ticks",
+    [
+        (0, 1, (0, 0.2, 0.4, 0.6, 0.8, 1)),
+        (0.13, 0.97, (0, 0.2, 0.4, 0.6, 0.8, 1)),
+        (0, 14000, (0, 5000, 10000, 15000)),
+        (-0.1, 0.3, (-0.1, 0, 0.1, 0.2, 0.3)),
+    ],
+)
 def test_axis_has_round_ticks_around_its_values(low, high, ticks):
     assert nice_axis(low, high) == Axis(ticks[0], ticks[-1], ticks)
 
@@ -30,8 +36,10 @@ def test_axis_of_one_value_has_room_around_it():
     assert axis.low < 3 < axis.high
 
 
-@pytest.mark.parametrize("tick, text", [
-    (0.25, "0.25"), (0, "0"), (1500, "1.5k"), (500000, "500k"), (2e6, "2M"), (1e-5, "1e-05")])
+@pytest.mark.parametrize(
+    "tick, text",
+    [(0.25, "0.25"), (0, "0"), (1500, "1.5k"), (500000, "500k"), (2e6, "2M"), (1e-5, "1e-05")],
+)
 def test_ticks_are_short(tick, text):
     assert as_text(tick) == text
 
@@ -44,8 +52,9 @@ def test_a_rising_curve_rises_from_left_to_right():
 
 
 def test_each_curve_has_its_colour_at_its_height():
-    picture = curve_picture([Curve("a", [0, 1], [0.2, 0.2]), Curve("b", [0, 1], [0.8, 0.8])],
-                            "two", limits=(0, 1))
+    picture = curve_picture(
+        [Curve("a", [0, 1], [0.2, 0.2]), Curve("b", [0, 1], [0.8, 0.8])], "two", limits=(0, 1)
+    )
     low, high = places(picture, 0)[:, 0].mean(), places(picture, 1)[:, 0].mean()
     assert high < low
 

@@ -14,16 +14,30 @@ from common.launch.plan import Surroundings, as_json, as_text, make_plan, missin
 from tests.fake_zoo import FAKE_MODEL
 
 GOLDEN = Path(__file__).parent / "golden"
-CARD = dataclasses.replace(read_card(FAKE_MODEL / "PyTorch" / "fake_net" / "model.yaml"),
-                           folder=Path("/zoo/PyTorch/fake_net"))
+CARD = dataclasses.replace(
+    read_card(FAKE_MODEL / "PyTorch" / "fake_net" / "model.yaml"),
+    folder=Path("/zoo/PyTorch/fake_net"),
+)
 TASK = CARD.task(None)
-CANN = CannEnvironment(("/usr/local/Ascend/ascend-toolkit/set_env.sh",),
-                       {"ASCEND_HOME_PATH": "/usr/local/Ascend/ascend-toolkit/latest"},
-                       "found under /usr/local/Ascend")
+CANN = CannEnvironment(
+    ("/usr/local/Ascend/ascend-toolkit/set_env.sh",),
+    {"ASCEND_HOME_PATH": "/usr/local/Ascend/ascend-toolkit/latest"},
+    "found under /usr/local/Ascend",
+)
 AROUND = Surroundings(
-    root="/zoo", library="/zoo", python="/usr/bin/python3", user={"TASK_QUEUE_ENABLE": "0"},
-    directory="/home/user", device="npu", cores=tuple(range(32)), master_addr="127.0.0.1",
-    master_port=29500, host_address="", cann=CANN, command="zoo launch fake_net full_8p")
+    root="/zoo",
+    library="/zoo",
+    python="/usr/bin/python3",
+    user={"TASK_QUEUE_ENABLE": "0"},
+    directory="/home/user",
+    device="npu",
+    cores=tuple(range(32)),
+    master_addr="127.0.0.1",
+    master_port=29500,
+    host_address="",
+    cann=CANN,
+    command="zoo launch fake_net full_8p",
+)
 
 
 def plan_of(case, *words, **around):
@@ -103,8 +117,9 @@ def test_the_case_name_has_the_batch_of_a_device_the_ranks_and_the_kind():
 
 
 def test_ranks_of_the_second_machine_come_after_those_of_the_first():
-    plan = plan_of("full_8p", "--nnodes=2", "--node_rank=1", master_addr="10.0.0.1",
-                   host_address="10.0.0.2")
+    plan = plan_of(
+        "full_8p", "--nnodes=2", "--node_rank=1", master_addr="10.0.0.1", host_address="10.0.0.2"
+    )
     assert plan.world_size == 16 and [rank.rank for rank in plan.ranks] == list(range(8, 16))
     assert [rank.device_id for rank in plan.ranks] == list(range(8))
     assert plan.run_folder.endswith("/output/0_node1")
@@ -115,10 +130,13 @@ def test_ranks_is_the_total_over_all_machines():
     assert len(plan_of("full_8p", "--ranks=4", "--nnodes=2").ranks) == 2
 
 
-@pytest.mark.parametrize("words, told", [
-    (["--ranks=3", "--nnodes=2"], "shared evenly"),
-    (["--nnodes=2", "--node_rank=2"], "must be below"),
-])
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (["--ranks=3", "--nnodes=2"], "shared evenly"),
+        (["--nnodes=2", "--node_rank=2"], "must be below"),
+    ],
+)
 def test_rank_numbers_that_do_not_fit_are_told(words, told):
     with pytest.raises(UsageError, match=told):
         plan_of("full_8p", *words)
@@ -133,6 +151,7 @@ def test_precision_is_the_cards_for_the_device_unless_given():
 def test_a_required_flag_is_missed_unless_another_excuses_it():
     def missing(*words):
         return missing_flag(TASK, TASK.cases["full_1p"], parse_flags(words))
+
     assert "--data_path is missing" in str(missing())
     assert missing("--data_path=x") is None and missing("--dataset=none") is None
     assert missing("--dataset=other") is not None

@@ -34,11 +34,28 @@ def test_no_name_means_two_modes():
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("name", [
-    "must_keep_origin_dtype", "force_fp32", "cube_fp16in_fp32out", "allow_fp32_to_fp16",
-    "allow_fp32_to_bf16", "allow_mix_precision", "allow_mix_precision_fp16",
-    "allow_mix_precision_bf16", "force_fp16", "origin", "mixed_float16", "mixed_bfloat16", "fp16",
-    "O0", "O1", "O2", "O3"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "must_keep_origin_dtype",
+        "force_fp32",
+        "cube_fp16in_fp32out",
+        "allow_fp32_to_fp16",
+        "allow_fp32_to_bf16",
+        "allow_mix_precision",
+        "allow_mix_precision_fp16",
+        "allow_mix_precision_bf16",
+        "force_fp16",
+        "origin",
+        "mixed_float16",
+        "mixed_bfloat16",
+        "fp16",
+        "O0",
+        "O1",
+        "O2",
+        "O3",
+    ],
+)
 def test_the_vocabulary_has(name):
     assert precision.canonical_name(name) in precision.TABLE
 
@@ -54,15 +71,18 @@ def test_on_a_cpu_these_are_exactly_float32(mode):
     assert (found.arithmetic, found.autocast_dtype, found.scaler) == ("float32", None, None)
 
 
-@pytest.mark.parametrize("mode", ["allow_mix_precision_bf16", "mixed_bfloat16",
-                                  "allow_fp32_to_bf16"])
+@pytest.mark.parametrize(
+    "mode", ["allow_mix_precision_bf16", "mixed_bfloat16", "allow_fp32_to_bf16"]
+)
 def test_on_a_cpu_bfloat16_is_autocast_without_a_scale(mode):
     found = on("cpu", CPU, mode)
     assert (found.autocast_dtype, found.loss_scale_policy) == ("bfloat16", "none")
 
 
-@pytest.mark.parametrize("version, possible", [
-    ("1.8.1", False), ("1.9.1", False), ("1.10.0", True), ("1.13.1", True), ("2.0", True)])
+@pytest.mark.parametrize(
+    "version, possible",
+    [("1.8.1", False), ("1.9.1", False), ("1.10.0", True), ("1.13.1", True), ("2.0", True)],
+)
 def test_bfloat16_on_a_cpu_needs_torch_1_10_compared_as_numbers(version, possible):
     able = dataclasses.replace(CPU, framework_version=version)
     if possible:
@@ -72,20 +92,32 @@ def test_bfloat16_on_a_cpu_needs_torch_1_10_compared_as_numbers(version, possibl
             on("cpu", able, "mixed_bfloat16")
 
 
-@pytest.mark.parametrize("mode", ["O1", "O2", "O3", "force_fp16", "allow_mix_precision",
-                                  "allow_fp32_to_fp16"])
-@pytest.mark.parametrize("able, nearest", [
-    (CPU, "allow_mix_precision_bf16"), (OLD_CPU, "must_keep_origin_dtype")])
+@pytest.mark.parametrize(
+    "mode", ["O1", "O2", "O3", "force_fp16", "allow_mix_precision", "allow_fp32_to_fp16"]
+)
+@pytest.mark.parametrize(
+    "able, nearest", [(CPU, "allow_mix_precision_bf16"), (OLD_CPU, "must_keep_origin_dtype")]
+)
 def test_float16_on_a_cpu_is_refused_naming_the_nearest_mode(mode, able, nearest):
     with pytest.raises(UsageError) as caught:
         on("cpu", able, mode)
-    assert "--precision_mode {} is impossible on cpu (a CPU)".format(mode) in str(caught.value)
+    assert f"--precision_mode {mode} is impossible on cpu (a CPU)" in str(caught.value)
     assert str(caught.value).endswith("nearest possible mode is " + nearest)
 
 
-@pytest.mark.parametrize("kind, able", [
-    ("cpu", CPU), ("cpu", OLD_CPU), ("gpu", AMPERE), ("gpu", VOLTA), ("npu", NPU_1),
-    ("npu", NPU_1_WITHOUT_APEX), ("npu", NPU_2), ("npu", NPU_A2)])
+@pytest.mark.parametrize(
+    "kind, able",
+    [
+        ("cpu", CPU),
+        ("cpu", OLD_CPU),
+        ("gpu", AMPERE),
+        ("gpu", VOLTA),
+        ("npu", NPU_1),
+        ("npu", NPU_1_WITHOUT_APEX),
+        ("npu", NPU_2),
+        ("npu", NPU_A2),
+    ],
+)
 def test_the_nearest_mode_an_error_names_is_possible(kind, able):
     for name in precision.CANONICAL:
         try:
@@ -209,8 +241,9 @@ def test_a_loss_scale_that_is_no_number_of_at_least_1_is_refused(text):
         with_loss_scale(on("gpu", AMPERE, "O2"), text)
 
 
-@pytest.mark.parametrize("kind, able, mode", [
-    ("cpu", CPU, "O0"), ("cpu", CPU, "mixed_bfloat16"), ("gpu", AMPERE, "O0")])
+@pytest.mark.parametrize(
+    "kind, able, mode", [("cpu", CPU, "O0"), ("cpu", CPU, "mixed_bfloat16"), ("gpu", AMPERE, "O0")]
+)
 def test_a_loss_scale_where_nothing_is_scaled_is_refused(kind, able, mode):
     with pytest.raises(UsageError, match="would change nothing"):
         with_loss_scale(on(kind, able, mode), "128")
@@ -225,8 +258,11 @@ def test_a_static_scale_says_whether_overflow_is_checked():
 
 def test_a_record_holds_mode_arithmetic_and_policy():
     found = with_loss_scale(on("gpu", AMPERE, "O2"), "128")
-    assert found.as_record() == {"mode": "O2", "arithmetic": "torch autocast float16",
-                                 "loss_scale": "static 128"}
+    assert found.as_record() == {
+        "mode": "O2",
+        "arithmetic": "torch autocast float16",
+        "loss_scale": "static 128",
+    }
 
 
 def test_the_page_is_what_the_table_says():
@@ -241,7 +277,7 @@ def test_check_fails_where_the_page_has_drifted(monkeypatch):
 
 
 def test_every_mode_and_alias_is_on_the_page():
-    assert all("`{}`".format(name) in precision.page() for name in precision.CANONICAL)
+    assert all(f"`{name}`" in precision.page() for name in precision.CANONICAL)
 
 
 TF_NPU = Capabilities("1.15.0", "Ascend910A")
@@ -255,26 +291,42 @@ def in_tensorflow(kind, able, mode):
     return resolve(mode, "tensorflow", kind, able)
 
 
-@pytest.mark.parametrize("mode, value", [
-    ("origin", "must_keep_origin_dtype"), ("O0", "must_keep_origin_dtype"),
-    ("cube_fp16in_fp32out", "force_fp32"), ("allow_fp32_to_fp16", "allow_fp32_to_fp16"),
-    ("mixed_float16", "allow_mix_precision"), ("allow_mix_precision_fp16", "allow_mix_precision"),
-    ("fp16", "force_fp16"), ("O2", "allow_mix_precision")])
+@pytest.mark.parametrize(
+    "mode, value",
+    [
+        ("origin", "must_keep_origin_dtype"),
+        ("O0", "must_keep_origin_dtype"),
+        ("cube_fp16in_fp32out", "force_fp32"),
+        ("allow_fp32_to_fp16", "allow_fp32_to_fp16"),
+        ("mixed_float16", "allow_mix_precision"),
+        ("allow_mix_precision_fp16", "allow_mix_precision"),
+        ("fp16", "force_fp16"),
+        ("O2", "allow_mix_precision"),
+    ],
+)
 def test_npu_bridge_gets_the_first_generations_name(mode, value):
     assert in_tensorflow("npu", TF_NPU, mode).npu_precision_mode == value
 
 
-@pytest.mark.parametrize("mode, value", [
-    ("mixed_bfloat16", "allow_mix_precision_bf16"), ("allow_fp32_to_bf16", "allow_fp32_to_bf16")])
+@pytest.mark.parametrize(
+    "mode, value",
+    [("mixed_bfloat16", "allow_mix_precision_bf16"), ("allow_fp32_to_bf16", "allow_fp32_to_bf16")],
+)
 def test_npu_bridge_has_bfloat16_on_the_second_generation_only(mode, value):
     assert in_tensorflow("npu", TF_NPU_A2, mode).npu_precision_mode == value
     with pytest.raises(UsageError, match="Ascend910A.*no bfloat16 .* is allow_mix_precision$"):
         in_tensorflow("npu", TF_NPU, mode)
 
 
-@pytest.mark.parametrize("mode, policy", [
-    ("O0", "none"), ("allow_fp32_to_fp16", "none"), ("allow_mix_precision", "dynamic"),
-    ("force_fp16", "dynamic")])
+@pytest.mark.parametrize(
+    "mode, policy",
+    [
+        ("O0", "none"),
+        ("allow_fp32_to_fp16", "none"),
+        ("allow_mix_precision", "dynamic"),
+        ("force_fp16", "dynamic"),
+    ],
+)
 def test_float16_that_gradients_pass_through_is_scaled_on_an_npu(mode, policy):
     assert in_tensorflow("npu", TF_NPU, mode).loss_scale_policy == policy
 
@@ -299,8 +351,10 @@ def test_bfloat16_in_tensorflow_on_a_cpu_needs_processor_and_version():
         in_tensorflow("cpu", dataclasses.replace(TF_CPU, bfloat16=False), "mixed_bfloat16")
 
 
-@pytest.mark.parametrize("kind, able", [
-    ("npu", TF_NPU), ("npu", TF_NPU_A2), ("gpu", TF_GPU), ("cpu", TF_CPU), ("cpu", TF_OLD_CPU)])
+@pytest.mark.parametrize(
+    "kind, able",
+    [("npu", TF_NPU), ("npu", TF_NPU_A2), ("gpu", TF_GPU), ("cpu", TF_CPU), ("cpu", TF_OLD_CPU)],
+)
 def test_the_nearest_mode_an_error_of_tensorflow_names_is_possible(kind, able):
     for name in precision.CANONICAL:
         try:

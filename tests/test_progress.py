@@ -74,7 +74,7 @@ def test_a_log_is_followed_from_where_it_ended(tmp_path):
 
 def test_the_last_lines_of_a_log_are_shown(tmp_path):
     path = tmp_path / "log"
-    path.write_text("".join("line {}\n".format(number) for number in range(1000)))
+    path.write_text("".join(f"line {number}\n" for number in range(1000)))
     assert last_lines(path, 2) == ["line 998", "line 999"]
     assert last_lines(tmp_path / "none", 2) == []
 

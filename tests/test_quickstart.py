@@ -32,14 +32,18 @@ def test_every_task_with_a_smoke_case_is_trained_in_a_folder_of_its_own(calls):
     assert [call for call in calls if " launch " in call] == [
         "-m common launch first/task smoke --output_path=out/first_task/smoke",
         "-m common launch second/one smoke --output_path=out/second_one/smoke",
-        "-m common launch second/two smoke --output_path=out/second_two/smoke"]
+        "-m common launch second/two smoke --output_path=out/second_two/smoke",
+    ]
 
 
 def test_visualize_is_run_where_a_network_has_one_and_nowhere_else(calls):
-    assert [call for call in calls if "visualize" in call] \
-        == ["-m first.visualize --run_folder=out/first_task/smoke"]
+    assert [call for call in calls if "visualize" in call] == [
+        "-m first.visualize --run_folder=out/first_task/smoke"
+    ]
 
 
 def test_the_table_of_all_runs_is_shown_at_the_end(calls):
-    assert calls[-1] == "-m common table --run out/first_task/smoke out/second_one/smoke " \
+    assert (
+        calls[-1] == "-m common table --run out/first_task/smoke out/second_one/smoke "
         "out/second_two/smoke"
+    )

@@ -14,9 +14,20 @@ from common.launch.rank_environment import (
 )
 from common.ranks import LAUNCHED_RANK
 
-JOB = Job(framework="pytorch", device="npu", world_size=8, local_size=8, node_count=1,
-          master_addr="127.0.0.1", master_port=29500, host_address="", rank_table="", cores=16,
-          python_path=("/zoo", "/zoo/PyTorch"), directory="/home/user")
+JOB = Job(
+    framework="pytorch",
+    device="npu",
+    world_size=8,
+    local_size=8,
+    node_count=1,
+    master_addr="127.0.0.1",
+    master_port=29500,
+    host_address="",
+    rank_table="",
+    cores=16,
+    python_path=("/zoo", "/zoo/PyTorch"),
+    directory="/home/user",
+)
 PLACE = Place(rank=3, local_rank=3, device_id=3)
 
 
@@ -110,8 +121,12 @@ def test_the_plugin_takes_no_rank_for_a_pods_or_another_roles(table):
 
 @pytest.mark.parametrize("world_size", [1, 8])
 def test_the_log_level_is_low_enough_to_prove_the_device_whatever_was_left(world_size):
-    found = environment({"TF_CPP_MIN_LOG_LEVEL": "2"}, framework="tensorflow",
-                        world_size=world_size, local_size=world_size)
+    found = environment(
+        {"TF_CPP_MIN_LOG_LEVEL": "2"},
+        framework="tensorflow",
+        world_size=world_size,
+        local_size=world_size,
+    )
     assert found.set["TF_CPP_MIN_LOG_LEVEL"] == "0"
 
 
@@ -127,13 +142,18 @@ def test_a_rank_table_and_cm_variables_at_once_are_an_error():
         check_cluster_variables(job, {"CM_CHIEF_IP": "1.2.3.4"})
 
 
-@pytest.mark.parametrize("user, port, match", [
-    ({"CM_CHIEF_PORT": "65530"}, 29500, "not 65530; unset CM_CHIEF_PORT"),
-    ({}, 65530, "not 65530; give another --master_port")])
+@pytest.mark.parametrize(
+    "user, port, match",
+    [
+        ({"CM_CHIEF_PORT": "65530"}, 29500, "not 65530; unset CM_CHIEF_PORT"),
+        ({}, 65530, "not 65530; give another --master_port"),
+    ],
+)
 def test_a_port_that_hccl_can_not_have_is_told_by_its_source(user, port, match):
     with pytest.raises(UsageError, match=match):
         check_cluster_variables(
-            dataclasses.replace(JOB, framework="tensorflow", master_port=port), user)
+            dataclasses.replace(JOB, framework="tensorflow", master_port=port), user
+        )
 
 
 def test_another_jobs_size_is_an_error():
@@ -162,8 +182,11 @@ def test_cpu_ranks_share_the_cores():
 
 def test_cpu_and_gpu_have_nothing_of_ascend():
     for device in ("cpu", "gpu"):
-        assert not [name for name in environment(device=device).set
-                    if name.startswith(("ASCEND", "HCCL", "RANK_"))]
+        assert not [
+            name
+            for name in environment(device=device).set
+            if name.startswith(("ASCEND", "HCCL", "RANK_"))
+        ]
 
 
 @pytest.mark.parametrize("device", ["cpu", "gpu"])
@@ -172,8 +195,13 @@ def test_tensorflow_ranks_without_npu_have_torchs_identity_and_no_other_launcher
     expected = environment(device=device).set
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
         assert result.set[name] == expected[name]
-    assert {"HOROVOD_RANK", "OMPI_COMM_WORLD_RANK", "RANK_ID", "RANK_SIZE",
-            "RANK_TABLE_FILE"} <= set(result.removed)
+    assert {
+        "HOROVOD_RANK",
+        "OMPI_COMM_WORLD_RANK",
+        "RANK_ID",
+        "RANK_SIZE",
+        "RANK_TABLE_FILE",
+    } <= set(result.removed)
 
 
 def test_tensorflow_cpu_ranks_meet_on_the_loopback_interface():

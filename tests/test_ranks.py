@@ -40,8 +40,12 @@ def test_a_process_of_its_own_is_alone_on_its_device() -> None:
 
 
 def test_an_npus_rank_comes_from_the_rank_tables_variables() -> None:
-    environment = {"RANK_ID": "5", "RANK_SIZE": "8", "ASCEND_DEVICE_ID": "2",
-                   "RANK_TABLE_FILE": "/table.json"}
+    environment = {
+        "RANK_ID": "5",
+        "RANK_SIZE": "8",
+        "ASCEND_DEVICE_ID": "2",
+        "RANK_TABLE_FILE": "/table.json",
+    }
     assert find_tensorflow_place(environment, "npu") == Place(5, 8, 2)
     assert find_tensorflow_place({}, "npu") == ALONE
 
@@ -51,24 +55,35 @@ def test_without_a_rank_table_hccl_numbers_the_npus() -> None:
     assert find_tensorflow_place(environment, "npu") == Place(0, 8, 2, numbered_by_hccl=True)
 
 
-CHIEF = {"CM_CHIEF_IP": "10.0.0.1", "CM_CHIEF_PORT": "29688", "CM_CHIEF_DEVICE": "0",
-         "CM_WORKER_SIZE": "8"}
+CHIEF = {
+    "CM_CHIEF_IP": "10.0.0.1",
+    "CM_CHIEF_PORT": "29688",
+    "CM_CHIEF_DEVICE": "0",
+    "CM_WORKER_SIZE": "8",
+}
 
 
-@pytest.mark.parametrize("environment, kind, told", [
-    ({"RANK": "8", "WORLD_SIZE": "8"}, "cpu", "RANK is 8, not below WORLD_SIZE 8"),
-    ({"RANK": "x", "WORLD_SIZE": "8"}, "cpu", "RANK is 'x', not a whole number"),
-    ({"RANK_ID": "8p", "RANK_SIZE": "8"}, "npu", "RANK_ID is '8p'"),
-    (dict(CHIEF, RANK_SIZE="8"), "npu", "RANK_SIZE and CM_WORKER_SIZE are both set"),
-    (dict(CHIEF, RANK_TABLE_FILE="/t"), "npu", "RANK_TABLE_FILE and CM_CHIEF_IP are both set"),
-    (dict(CHIEF, CM_CHIEF_DEVICE=""), "npu", "CM_CHIEF_DEVICE is not"),
-    ({"CM_WORKER_SIZE": "8"}, "npu", "CM_WORKER_SIZE is set and CM_CHIEF_IP is not"),
-    ({"CM_CHIEF_IP": "1.2.3.4", "RANK_TABLE_FILE": "/t", "RANK_ID": "1", "RANK_SIZE": "8"}, "npu",
-     "both set"),
-    (dict(CHIEF, CM_WORKER_SIZE="0"), "npu", "CM_WORKER_SIZE is 0, not a number of ranks"),
-    ({"RANK_TABLE_FILE": "/t"}, "npu", "RANK_TABLE_FILE is set for a process that is alone"),
-    ({"RANK_SIZE": "8"}, "npu", "RANK_TABLE_FILE is not set"),
-    ({"RANK_SIZE": "8", "RANK_TABLE_FILE": "/t"}, "npu", "RANK_ID is not set")])
+@pytest.mark.parametrize(
+    "environment, kind, told",
+    [
+        ({"RANK": "8", "WORLD_SIZE": "8"}, "cpu", "RANK is 8, not below WORLD_SIZE 8"),
+        ({"RANK": "x", "WORLD_SIZE": "8"}, "cpu", "RANK is 'x', not a whole number"),
+        ({"RANK_ID": "8p", "RANK_SIZE": "8"}, "npu", "RANK_ID is '8p'"),
+        (dict(CHIEF, RANK_SIZE="8"), "npu", "RANK_SIZE and CM_WORKER_SIZE are both set"),
+        (dict(CHIEF, RANK_TABLE_FILE="/t"), "npu", "RANK_TABLE_FILE and CM_CHIEF_IP are both set"),
+        (dict(CHIEF, CM_CHIEF_DEVICE=""), "npu", "CM_CHIEF_DEVICE is not"),
+        ({"CM_WORKER_SIZE": "8"}, "npu", "CM_WORKER_SIZE is set and CM_CHIEF_IP is not"),
+        (
+            {"CM_CHIEF_IP": "1.2.3.4", "RANK_TABLE_FILE": "/t", "RANK_ID": "1", "RANK_SIZE": "8"},
+            "npu",
+            "both set",
+        ),
+        (dict(CHIEF, CM_WORKER_SIZE="0"), "npu", "CM_WORKER_SIZE is 0, not a number of ranks"),
+        ({"RANK_TABLE_FILE": "/t"}, "npu", "RANK_TABLE_FILE is set for a process that is alone"),
+        ({"RANK_SIZE": "8"}, "npu", "RANK_TABLE_FILE is not set"),
+        ({"RANK_SIZE": "8", "RANK_TABLE_FILE": "/t"}, "npu", "RANK_ID is not set"),
+    ],
+)
 def test_wrong_numbers_are_refused(environment, kind, told) -> None:
     with pytest.raises(UsageError, match=told):
         find_tensorflow_place(environment, kind)

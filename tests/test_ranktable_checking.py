@@ -14,8 +14,21 @@ from tests.rank_tables import address, changed, one_server, table_of, text_of, t
 ONE, TWO = one_server(), two_servers()
 DEVICE = ("server_list", 0, "device", 3)
 SECOND = ("server_list", 1)
-RULES = ["json", "format", "version", "status", "server_list", "strings", "server_count",
-         "server_id", "device_id", "device_ip", "rank_id", "server_size", "topology"]
+RULES = [
+    "json",
+    "format",
+    "version",
+    "status",
+    "server_list",
+    "strings",
+    "server_count",
+    "server_id",
+    "device_id",
+    "device_ip",
+    "rank_id",
+    "server_size",
+    "topology",
+]
 
 
 def found_in(table, chip="910A"):
@@ -25,16 +38,28 @@ def found_in(table, chip="910A"):
 
 def breaches(table, chip="910A"):
     """What is not ok, as (status, rule, place)."""
-    return [(finding.status, finding.rule, finding.place) for finding in found_in(table, chip)
-            if finding.status != OK]
+    return [
+        (finding.status, finding.rule, finding.place)
+        for finding in found_in(table, chip)
+        if finding.status != OK
+    ]
 
 
-@pytest.mark.parametrize("table", [
-    ONE, TWO, one_server([5]), one_server([0, 3]), one_server([4, 5, 6, 7]),
-    two_servers([0, 1], [6, 7])])
+@pytest.mark.parametrize(
+    "table",
+    [
+        ONE,
+        TWO,
+        one_server([5]),
+        one_server([0, 3]),
+        one_server([4, 5, 6, 7]),
+        two_servers([0, 1], [6, 7]),
+    ],
+)
 def test_a_good_table_has_one_ok_finding_a_rule(table):
     assert [(finding.status, finding.rule) for finding in found_in(table)] == [
-        (OK, rule) for rule in RULES]
+        (OK, rule) for rule in RULES
+    ]
 
 
 def test_a_server_may_have_any_name():
@@ -62,47 +87,61 @@ def test_ranks_may_come_in_any_order():
     assert breaches(changed(table, ("server_list", 0, "device", 4, "rank_id"), "3")) == []
 
 
-@pytest.mark.parametrize("table, rule, place", [
-    (None, "json", ""),
-    ("", "json", ""),
-    ('{"version":\n "1.0",}', "json", "line 2"),
-    ("[" * 100000, "json", ""),
-    ("[1]", "json", ""),
-    ('{"status": "completed", "status": "initializing"}', "json", ""),
-    ({"version": "1.0"}, "format", ""),
-    (changed(ONE, ("version",), "1.1"), "version", "version"),
-    (changed(ONE, ("version",), "1.2"), "version", "version"),
-    (without(ONE, ("version",)), "version", "version"),
-    (changed(ONE, ("status",), "initializing"), "status", "status"),
-    (changed(ONE, ("status",), "Completed"), "status", "status"),
-    (without(ONE, ("status",)), "status", "status"),
-    (changed(ONE, ("server_list",), []), "server_list", "server_list"),
-    (changed(ONE, ("server_list",), ["10.0.0.1"]), "server_list", "server_list"),
-    (changed(ONE, ("server_list", 0, "device"), []), "server_list", "server_list[0].device"),
-    (without(ONE, ("server_list", 0, "device")), "server_list", "server_list[0].device"),
-    (changed(ONE, DEVICE, "3"), "server_list", "server_list[0].device"),
-    (changed(ONE, ("server_count",), 1), "strings", "server_count"),
-    (changed(ONE, DEVICE + ("rank_id",), 3), "strings", "server_list[0].device[3].rank_id"),
-    (changed(ONE, ("job",), {"id": None}), "strings", "job.id"),
-    (changed(ONE, ("server_count",), "2"), "server_count", "server_count"),
-    (without(ONE, ("server_count",)), "server_count", "server_count"),
-    (changed(TWO, SECOND + ("server_id",), "10.0.0.1"), "server_id", "server_list[1].server_id"),
-    (changed(ONE, ("server_list", 0, "server_id"), "n" * 64), "server_id",
-     "server_list[0].server_id"),
-    (changed(ONE, ("server_list", 0, "server_id"), " "), "server_id", "server_list[0].server_id"),
-    (without(ONE, ("server_list", 0, "server_id")), "server_id", "server_list[0].server_id"),
-    (changed(ONE, DEVICE + ("rank_id",), "8"), "rank_id", "server_list[0].device[3].rank_id"),
-    (changed(ONE, DEVICE + ("rank_id",), "2"), "rank_id", "server_list[0].device[3].rank_id"),
-    (changed(ONE, DEVICE + ("rank_id",), "03"), "rank_id", "server_list[0].device[3].rank_id"),
-    (changed(ONE, DEVICE + ("rank_id",), "-1"), "rank_id", "server_list[0].device[3].rank_id"),
-    (without(ONE, DEVICE + ("rank_id",)), "rank_id", "server_list[0].device[3].rank_id"),
-    (two_servers([0, 1, 2, 3], [0, 1]), "server_size", "server_list[1].device"),
-    (one_server([0, 1, 2]), "topology", "server_list[0].device"),
-    (one_server([3, 4]), "topology", "server_list[0].device"),
-    (one_server([0, 1, 4, 5]), "topology", "server_list[0].device"),
-    (one_server([8]), "topology", "server_list[0].device"),
-    (two_servers([0, 1], [3, 4]), "topology", "server_list[1].device"),
-])
+@pytest.mark.parametrize(
+    "table, rule, place",
+    [
+        (None, "json", ""),
+        ("", "json", ""),
+        ('{"version":\n "1.0",}', "json", "line 2"),
+        ("[" * 100000, "json", ""),
+        ("[1]", "json", ""),
+        ('{"status": "completed", "status": "initializing"}', "json", ""),
+        ({"version": "1.0"}, "format", ""),
+        (changed(ONE, ("version",), "1.1"), "version", "version"),
+        (changed(ONE, ("version",), "1.2"), "version", "version"),
+        (without(ONE, ("version",)), "version", "version"),
+        (changed(ONE, ("status",), "initializing"), "status", "status"),
+        (changed(ONE, ("status",), "Completed"), "status", "status"),
+        (without(ONE, ("status",)), "status", "status"),
+        (changed(ONE, ("server_list",), []), "server_list", "server_list"),
+        (changed(ONE, ("server_list",), ["10.0.0.1"]), "server_list", "server_list"),
+        (changed(ONE, ("server_list", 0, "device"), []), "server_list", "server_list[0].device"),
+        (without(ONE, ("server_list", 0, "device")), "server_list", "server_list[0].device"),
+        (changed(ONE, DEVICE, "3"), "server_list", "server_list[0].device"),
+        (changed(ONE, ("server_count",), 1), "strings", "server_count"),
+        (changed(ONE, DEVICE + ("rank_id",), 3), "strings", "server_list[0].device[3].rank_id"),
+        (changed(ONE, ("job",), {"id": None}), "strings", "job.id"),
+        (changed(ONE, ("server_count",), "2"), "server_count", "server_count"),
+        (without(ONE, ("server_count",)), "server_count", "server_count"),
+        (
+            changed(TWO, SECOND + ("server_id",), "10.0.0.1"),
+            "server_id",
+            "server_list[1].server_id",
+        ),
+        (
+            changed(ONE, ("server_list", 0, "server_id"), "n" * 64),
+            "server_id",
+            "server_list[0].server_id",
+        ),
+        (
+            changed(ONE, ("server_list", 0, "server_id"), " "),
+            "server_id",
+            "server_list[0].server_id",
+        ),
+        (without(ONE, ("server_list", 0, "server_id")), "server_id", "server_list[0].server_id"),
+        (changed(ONE, DEVICE + ("rank_id",), "8"), "rank_id", "server_list[0].device[3].rank_id"),
+        (changed(ONE, DEVICE + ("rank_id",), "2"), "rank_id", "server_list[0].device[3].rank_id"),
+        (changed(ONE, DEVICE + ("rank_id",), "03"), "rank_id", "server_list[0].device[3].rank_id"),
+        (changed(ONE, DEVICE + ("rank_id",), "-1"), "rank_id", "server_list[0].device[3].rank_id"),
+        (without(ONE, DEVICE + ("rank_id",)), "rank_id", "server_list[0].device[3].rank_id"),
+        (two_servers([0, 1, 2, 3], [0, 1]), "server_size", "server_list[1].device"),
+        (one_server([0, 1, 2]), "topology", "server_list[0].device"),
+        (one_server([3, 4]), "topology", "server_list[0].device"),
+        (one_server([0, 1, 4, 5]), "topology", "server_list[0].device"),
+        (one_server([8]), "topology", "server_list[0].device"),
+        (two_servers([0, 1], [3, 4]), "topology", "server_list[1].device"),
+    ],
+)
 def test_a_broken_rule_fails_alone_and_where_it_is_broken(table, rule, place):
     assert breaches(table) == [(FAIL, rule, place)]
 
@@ -119,7 +158,8 @@ def test_a_device_id_is_a_number(value):
 
 def test_a_missing_device_id_fails():
     assert (FAIL, "device_id", "server_list[0].device[3].device_id") in breaches(
-        without(ONE, DEVICE + ("device_id",)))
+        without(ONE, DEVICE + ("device_id",))
+    )
 
 
 def test_a_device_takes_one_process():
@@ -136,7 +176,8 @@ def test_the_same_device_number_on_two_servers_is_fine():
 def test_device_addresses_are_needed_between_servers_only(table, status, value):
     place = "server_list[0].device[3].device_ip"
     assert breaches(changed(table, DEVICE + ("device_ip",), value)) == [
-        (status, "device_ip", place)]
+        (status, "device_ip", place)
+    ]
     if not value:
         assert breaches(without(table, DEVICE + ("device_ip",))) == [(status, "device_ip", place)]
 
@@ -153,41 +194,86 @@ def test_only_a_910a_limits_the_devices_of_a_server(chip, expected):
 @pytest.mark.parametrize("chip, expected", [("910A", FAIL), ("unknown", WARN), ("A2", WARN)])
 def test_servers_of_unlike_size_are_told_on_every_chip(chip, expected):
     assert breaches(two_servers([0, 1], [0]), chip) == [
-        (expected, "server_size", "server_list[1].device")]
+        (expected, "server_size", "server_list[1].device")
+    ]
 
 
 def test_every_breach_names_its_file_and_a_one_line_remedy():
-    table = changed(changed(table_of([{"server_id": "", "device": [{}]}]), ("version",), 2),
-                    ("status",), None)
+    table = changed(
+        changed(table_of([{"server_id": "", "device": [{}]}]), ("version",), 2), ("status",), None
+    )
     broken = [finding for finding in found_in(table) if finding.status != OK]
     assert {finding.rule for finding in broken} == {
-        "version", "status", "strings", "server_id", "device_id", "device_ip", "rank_id"}
-    assert all(finding.file == "t.json" and finding.remedy and "\n" not in finding.remedy
-               for finding in broken)
+        "version",
+        "status",
+        "strings",
+        "server_id",
+        "device_id",
+        "device_ip",
+        "rank_id",
+    }
+    assert all(
+        finding.file == "t.json" and finding.remedy and "\n" not in finding.remedy
+        for finding in broken
+    )
 
 
 # --- the formats before 1.0 ---
 
 TEMPLATE_2 = {
-    "board_id": "0x0000", "chip_info": "910", "deploy_mode": "lab", "group_count": "1",
-    "group_list": [{"device_num": "1", "server_num": "1", "group_name": "", "instance_count": "1",
-                    "instance_list": [{"devices": [{"device_id": "0", "device_ip": "1.2.3.4"}],
-                                       "rank_id": "0", "server_id": "10.0.0.1"}]}],
-    "para_plane_nic_location": "device", "para_plane_nic_name": ["eth0"],
-    "para_plane_nic_num": "1", "status": "completed"}
+    "board_id": "0x0000",
+    "chip_info": "910",
+    "deploy_mode": "lab",
+    "group_count": "1",
+    "group_list": [
+        {
+            "device_num": "1",
+            "server_num": "1",
+            "group_name": "",
+            "instance_count": "1",
+            "instance_list": [
+                {
+                    "devices": [{"device_id": "0", "device_ip": "1.2.3.4"}],
+                    "rank_id": "0",
+                    "server_id": "10.0.0.1",
+                }
+            ],
+        }
+    ],
+    "para_plane_nic_location": "device",
+    "para_plane_nic_name": ["eth0"],
+    "para_plane_nic_num": "1",
+    "status": "completed",
+}
 KUBERNETES = {
-    "group_list": [{"device_count": "1", "group_name": "g", "instance_count": "1",
-                    "instance_list": [{"devices": [{"device_id": "0", "device_ip": "1.2.3.4"}],
-                                       "pod_name": "p", "server_id": "10.0.0.1"}]}],
-    "status": "completed"}
+    "group_list": [
+        {
+            "device_count": "1",
+            "group_name": "g",
+            "instance_count": "1",
+            "instance_list": [
+                {
+                    "devices": [{"device_id": "0", "device_ip": "1.2.3.4"}],
+                    "pod_name": "p",
+                    "server_id": "10.0.0.1",
+                }
+            ],
+        }
+    ],
+    "status": "completed",
+}
 
 
-@pytest.mark.parametrize("table, name, place", [
-    (TEMPLATE_2, '"template 2"', "board_id"),
-    (without(TEMPLATE_2, ("board_id",)), '"template 2"', "chip_info"),
-    ({"deploy_mode": "lab", "group_list": []}, '"template 2"', "deploy_mode"),
-    (KUBERNETES, "Kubernetes", "group_list[0].instance_list[0].pod_name"),
-    ({"group_list": []}, "table of groups", "group_list")])
+@pytest.mark.parametrize(
+    "table, name, place",
+    [
+        (TEMPLATE_2, '"template 2"', "board_id"),
+        (without(TEMPLATE_2, ("board_id",)), '"template 2"', "chip_info"),
+        ({"deploy_mode": "lab", "group_list": []}, '"template 2"', "deploy_mode"),
+        (KUBERNETES, "Kubernetes", "group_list[0].instance_list[0].pod_name"),
+        ({"group_list": []}, "table of groups", "group_list"),
+    ],
+)
 def test_an_older_format_is_named_with_the_key_that_gives_it_away(table, name, place):
     finding = first_failure(found_in(table))
     assert (finding.rule, finding.place) == ("format", place)
@@ -221,7 +307,8 @@ def test_a_broken_table_is_refused_in_one_line_with_file_place_and_remedy():
         read_table(text_of(table), "t.json", "910A")
     assert str(caught.value) == (
         "rank table t.json, server_list[0].device[3].rank_id: rank 8 among 8 devices: ranks are "
-        "not numbered from 0 without gaps; number the ranks 0, 1, 2, … over all servers")
+        "not numbered from 0 without gaps; number the ranks 0, 1, 2, … over all servers"
+    )
 
 
 def test_a_table_that_is_only_warned_of_is_read():
@@ -246,7 +333,10 @@ def test_a_table_of_other_machines_is_told_by_the_closest_servers_first_device()
     here[5] = "10.1.1.1"
     finding = check_addresses(of_json(TWO), here, "hccn.conf", "t.json")
     assert (finding.status, finding.rule, finding.place) == (
-        FAIL, "hccn", "server 10.0.0.2, device 5")
+        FAIL,
+        "hccn",
+        "server 10.0.0.2, device 5",
+    )
     assert "device 5 is 10.1.1.1 there" in finding.found
 
 
@@ -267,14 +357,26 @@ def test_a_table_without_any_address_proves_nothing():
     assert finding.status == WARN and "no addresses" in finding.found
 
 
-@pytest.mark.parametrize("table, world_size, ranks, expected", [
-    (ONE, 8, [(rank, rank) for rank in range(8)], None),
-    (TWO, 16, [(8 + rank, rank) for rank in range(8)], None),
-    (one_server([4, 5]), 2, [(0, 4), (1, 5)], None),
-    (ONE, 4, [(rank, rank) for rank in range(4)], "it has 8 ranks, and the job 4"),
-    (one_server([4, 5]), 2, [(0, 0), (1, 1)],
-     "it has rank 0 on device 4, and the launch on device 0"),
-    (two_servers([0, 1], [0, 1]), 4, [(1, 1), (2, 0)],
-     "this machine's ranks are on 10.0.0.1 and 10.0.0.2 there")])
+@pytest.mark.parametrize(
+    "table, world_size, ranks, expected",
+    [
+        (ONE, 8, [(rank, rank) for rank in range(8)], None),
+        (TWO, 16, [(8 + rank, rank) for rank in range(8)], None),
+        (one_server([4, 5]), 2, [(0, 4), (1, 5)], None),
+        (ONE, 4, [(rank, rank) for rank in range(4)], "it has 8 ranks, and the job 4"),
+        (
+            one_server([4, 5]),
+            2,
+            [(0, 0), (1, 1)],
+            "it has rank 0 on device 4, and the launch on device 0",
+        ),
+        (
+            two_servers([0, 1], [0, 1]),
+            4,
+            [(1, 1), (2, 0)],
+            "this machine's ranks are on 10.0.0.1 and 10.0.0.2 there",
+        ),
+    ],
+)
 def test_each_ranks_device_has_its_number_in_the_table(table, world_size, ranks, expected):
     assert disagreement(of_json(table), world_size, ranks) == expected

@@ -47,12 +47,23 @@ def test_one_server_is_made_from_its_hccn_conf(folder, capsys):
     assert written() == one_server()
     assert capsys.readouterr().out == (
         "rank_table.json: 1 server, 8 ranks; use it by: export RANK_TABLE_FILE={}\n".format(
-            folder / "rank_table.json"))
+            folder / "rank_table.json"
+        )
+    )
 
 
 def test_several_servers_are_made_from_a_file_each(folder):
-    assert zoo("make", "--hccn", "a.conf", "b.conf", "--servers=10.0.0.1,10.0.0.2",
-               "--output=new/t.json") == 0
+    assert (
+        zoo(
+            "make",
+            "--hccn",
+            "a.conf",
+            "b.conf",
+            "--servers=10.0.0.1,10.0.0.2",
+            "--output=new/t.json",
+        )
+        == 0
+    )
     assert written("new/t.json") == two_servers()
 
 
@@ -68,8 +79,9 @@ def test_a_host_list_makes_a_table(folder):
 
 
 def test_the_tools_output_comes_through_a_pipe(folder, monkeypatch):
-    answers = "".join("device {}\n".format(device) + TOOL_ANSWER.format(address(device))
-                      for device in range(8))
+    answers = "".join(
+        f"device {device}\n" + TOOL_ANSWER.format(address(device)) for device in range(8)
+    )
     monkeypatch.setattr("sys.stdin", io.StringIO(answers))
     assert zoo("make", "--hccn", "-", "--servers=10.0.0.1") == 0
     assert written() == one_server()
@@ -77,18 +89,30 @@ def test_the_tools_output_comes_through_a_pipe(folder, monkeypatch):
 
 def test_tables_of_single_servers_become_one(folder):
     for name in ("a", "b"):
-        zoo("make", "--hccn", name + ".conf", "--servers", "10.0.0.{}".format("ab".index(name) + 1),
-            "--output", name + ".json")
+        zoo(
+            "make",
+            "--hccn",
+            name + ".conf",
+            "--servers",
+            "10.0.0.{}".format("ab".index(name) + 1),
+            "--output",
+            name + ".json",
+        )
     assert zoo("make", "--tables", "a.json", "b.json") == 0
     assert written() == two_servers()
 
 
-@pytest.mark.parametrize("words", [
-    ["--hccn", "a.conf", "--servers=x", "--devices=0-2"],
-    ["--hccn", "a.conf", "--servers=" + "x" * 64],
-    ["--hccn", "a.conf", "a.conf", "--servers=x,y"],
-    ["--hccn", "a.conf", "b.conf", "--servers=x,x"],
-    ["--hccn", "nowhere.conf"], ["--tables", "a.conf"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--hccn", "a.conf", "--servers=x", "--devices=0-2"],
+        ["--hccn", "a.conf", "--servers=" + "x" * 64],
+        ["--hccn", "a.conf", "a.conf", "--servers=x,y"],
+        ["--hccn", "a.conf", "b.conf", "--servers=x,x"],
+        ["--hccn", "nowhere.conf"],
+        ["--tables", "a.conf"],
+    ],
+)
 def test_a_table_that_the_check_would_fail_is_not_written(folder, capsys, words):
     assert zoo("make", *words) == 1
     captured = capsys.readouterr()
@@ -97,8 +121,7 @@ def test_a_table_that_the_check_would_fail_is_not_written(folder, capsys, words)
 
 
 def test_another_chip_takes_devices_that_a_910a_refuses(folder):
-    assert zoo("make", "--hccn", "a.conf", "--servers=10.0.0.1", "--devices=0-2",
-               "--chip=A2") == 0
+    assert zoo("make", "--hccn", "a.conf", "--servers=10.0.0.1", "--devices=0-2", "--chip=A2") == 0
     assert written() == one_server([0, 1, 2])
 
 
@@ -119,11 +142,25 @@ def test_the_same_table_may_be_made_again(folder):
     assert [zoo("make", "--hccn", "a.conf") for _ in range(2)] == [0, 0]
 
 
-@pytest.mark.parametrize("words", [
-    ["--devices=0-"], ["--devices=x"], ["--devices=1,1"], ["--devices=3-1"], ["--devices=64"],
-    ["--devices=3-1,0"], ["--devices=3,0"], ["--hccn", "a.conf", "--output=."],
-    ["--chip=910Z"], ["--hccn", "a.conf", "--hosts", "h"], ["--hosts", "h", "--servers=a"],
-    ["--tables", "a.json", "--devices=0"], ["--hccn", "a.conf", "b.conf"], ["a.conf"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--devices=0-"],
+        ["--devices=x"],
+        ["--devices=1,1"],
+        ["--devices=3-1"],
+        ["--devices=64"],
+        ["--devices=3-1,0"],
+        ["--devices=3,0"],
+        ["--hccn", "a.conf", "--output=."],
+        ["--chip=910Z"],
+        ["--hccn", "a.conf", "--hosts", "h"],
+        ["--hosts", "h", "--servers=a"],
+        ["--tables", "a.json", "--devices=0"],
+        ["--hccn", "a.conf", "b.conf"],
+        ["a.conf"],
+    ],
+)
 def test_a_command_line_that_makes_no_sense_ends_with_64(folder, words):
     assert zoo("make", *words) == 64
     assert not Path("rank_table.json").exists()
@@ -160,9 +197,16 @@ def test_a_warning_alone_ends_with_0(folder, capsys):
 def test_json_has_every_field_of_every_finding(folder, capsys):
     check(changed(one_server(), ("version",), "2"), "--json")
     found = json.loads(capsys.readouterr().out)
-    assert [entry for entry in found if entry["status"] == "fail"] == [{
-        "status": "fail", "rule": "version", "file": "t.json", "place": "version",
-        "found": "version is '2', not \"1.0\"", "remedy": 'write "version": "1.0"'}]
+    assert [entry for entry in found if entry["status"] == "fail"] == [
+        {
+            "status": "fail",
+            "rule": "version",
+            "file": "t.json",
+            "place": "version",
+            "found": "version is '2', not \"1.0\"",
+            "remedy": 'write "version": "1.0"',
+        }
+    ]
     assert len(found) == 13
 
 

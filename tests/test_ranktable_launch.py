@@ -17,29 +17,34 @@ CARD_OF_TENSORFLOW = dataclasses.replace(CARD, framework="tensorflow")
 
 
 def plan_of(*words, card=CARD_OF_TENSORFLOW, **around):
-    return make_plan(card, TASK, TASK.cases["full_8p"], parse_flags(words),
-                     dataclasses.replace(AROUND, **around))
+    return make_plan(
+        card, TASK, TASK.cases["full_8p"], parse_flags(words), dataclasses.replace(AROUND, **around)
+    )
 
 
 @pytest.fixture()
 def table(tmp_path):
     """Writes a table and returns its path."""
+
     def write(content):
         path = tmp_path / "table.json"
         path.write_text(text_of(content))
         return str(path)
+
     return write
 
 
 @pytest.fixture()
 def system(tmp_path):
     """Makes a machine with these device nodes and returns its root."""
+
     def make(*numbers):
         (tmp_path / "dev").mkdir()
         for number in numbers:
-            (tmp_path / "dev" / "davinci{}".format(number)).touch()
+            (tmp_path / "dev" / f"davinci{number}").touch()
         (tmp_path / "dev" / "davinci_manager").touch()
         return tmp_path
+
     return make
 
 
@@ -53,11 +58,15 @@ def test_each_machine_is_held_to_its_own_server(table, tmp_path):
         check_rank_table(plan_of("--node_rank=" + node, *words), {}, tmp_path)
 
 
-@pytest.mark.parametrize("content, problem", [
-    (two_servers(), "is not this job's: it has 16 ranks, and the job 8"),
-    (one_server([1, 0, 2, 3, 4, 5, 6, 7]), "rank 0 on device 1, and the launch on device 0"),
-    (changed(one_server(), ("status",), "initializing"), "status is 'initializing'"),
-    ({"group_list": []}, "an older format")])
+@pytest.mark.parametrize(
+    "content, problem",
+    [
+        (two_servers(), "is not this job's: it has 16 ranks, and the job 8"),
+        (one_server([1, 0, 2, 3, 4, 5, 6, 7]), "rank 0 on device 1, and the launch on device 0"),
+        (changed(one_server(), ("status",), "initializing"), "status is 'initializing'"),
+        ({"group_list": []}, "an older format"),
+    ],
+)
 def test_a_table_that_does_not_fit_ends_the_launch(table, tmp_path, content, problem):
     with pytest.raises(ZooError, match=problem):
         check_rank_table(plan_of("--rank_table", table(content)), {}, tmp_path)
@@ -81,9 +90,17 @@ def test_on_the_whole_machine_the_same_table_needs_the_devices_said(table, syste
         check_rank_table(plan_of(*words), {}, root)
 
 
-@pytest.mark.parametrize("visible, expected", [
-    (None, (2, 10)), ("1", (10,)), ("1,0", (10, 2)), ("", (2, 10)), ("all", (2, 10)),
-    ("0,5", (2, 5))])
+@pytest.mark.parametrize(
+    "visible, expected",
+    [
+        (None, (2, 10)),
+        ("1", (10,)),
+        ("1,0", (10, 2)),
+        ("", (2, 10)),
+        ("all", (2, 10)),
+        ("0,5", (2, 5)),
+    ],
+)
 def test_logical_numbers_are_the_visible_ones_among_the_nodes(system, visible, expected):
     user = {} if visible is None else {"ASCEND_RT_VISIBLE_DEVICES": visible}
     assert physical_numbers(user, system(10, 2)) == expected
@@ -93,8 +110,9 @@ def test_a_machine_without_devices_has_no_numbers(tmp_path):
     assert physical_numbers({}, tmp_path) == ()
 
 
-@pytest.mark.parametrize("words, around", [
-    (["--ranks=1"], {}), ([], {"device": "cpu"}), ([], {"user": {}})])
+@pytest.mark.parametrize(
+    "words, around", [(["--ranks=1"], {}), ([], {"device": "cpu"}), ([], {"user": {}})]
+)
 def test_ranks_that_are_given_no_table_need_none(words, around, tmp_path):
     changes = dict({"user": {"RANK_TABLE_FILE": "/nowhere.json"}}, **around)
     check_rank_table(plan_of(*words, **changes), {}, tmp_path)
@@ -106,6 +124,20 @@ def test_torch_meets_at_an_address_and_needs_no_table(tmp_path):
 
 
 def test_a_dry_run_tells_a_table_that_is_missing(tmp_path, capsys):
-    assert main(["launch", "protoattend", "performance_8p", "--dry_run", "--device=npu",
-                 "--data_path", str(tmp_path), "--rank_table", str(tmp_path / "no.json")]) == 1
+    assert (
+        main(
+            [
+                "launch",
+                "protoattend",
+                "performance_8p",
+                "--dry_run",
+                "--device=npu",
+                "--data_path",
+                str(tmp_path),
+                "--rank_table",
+                str(tmp_path / "no.json"),
+            ]
+        )
+        == 1
+    )
     assert "no.json: the file is missing" in capsys.readouterr().err

@@ -24,8 +24,9 @@ ALL = {device: address(device) for device in range(8)}
 
 
 def tool_output(heading):
-    return "".join(heading.format(device) + TOOL_ANSWER.format(address(device))
-                   for device in range(8))
+    return "".join(
+        heading.format(device) + TOOL_ANSWER.format(address(device)) for device in range(8)
+    )
 
 
 # --- hccn.conf ---
@@ -53,15 +54,19 @@ def test_a_device_without_an_address_is_told():
         read_addresses(hccn_conf([0, 1]), "h", [0, 5])
 
 
-@pytest.mark.parametrize("text, problem", [
-    ("address_0=10.0.0\n", "h line 1: '10.0.0' is no IP address"),
-    ("address_0=10.0.0.1\naddress_0=10.0.0.2\n", "h line 2: device 0 has two addresses"),
-    ("address_0=\n", "h has no address for any device"),
-    ("address_0=10.0.0.1 # first\n", "h line 1: 'address_0=10.0.0.1 # first' is not address_"),
-    ("\naddress_x=10.0.0.1\n", "h line 2"),
-    ("address_0=127.0.0.1\n", "'127.0.0.1' is no IP address of a network card"),
-    ("", "neither address_<i>= lines nor hccn_tool's"),
-    ("hello\n", "neither address_<i>= lines nor hccn_tool's")])
+@pytest.mark.parametrize(
+    "text, problem",
+    [
+        ("address_0=10.0.0\n", "h line 1: '10.0.0' is no IP address"),
+        ("address_0=10.0.0.1\naddress_0=10.0.0.2\n", "h line 2: device 0 has two addresses"),
+        ("address_0=\n", "h has no address for any device"),
+        ("address_0=10.0.0.1 # first\n", "h line 1: 'address_0=10.0.0.1 # first' is not address_"),
+        ("\naddress_x=10.0.0.1\n", "h line 2"),
+        ("address_0=127.0.0.1\n", "'127.0.0.1' is no IP address of a network card"),
+        ("", "neither address_<i>= lines nor hccn_tool's"),
+        ("hello\n", "neither address_<i>= lines nor hccn_tool's"),
+    ],
+)
 def test_what_is_wrong_with_an_hccn_conf_is_told(text, problem):
     with pytest.raises(ZooError, match=problem):
         read_addresses(text, "h")
@@ -74,9 +79,16 @@ def test_an_address_said_twice_is_no_contradiction():
 # --- hccn_tool ---
 
 
-@pytest.mark.parametrize("heading", [
-    "device {}\n", "=== Device {} ===\n", "+ hccn_tool -i {} -ip -g\n", "device: {}\n",
-    "root@server:~# /usr/local/Ascend/driver/tools/hccn_tool -i {} -ip -g\n"])
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "device {}\n",
+        "=== Device {} ===\n",
+        "+ hccn_tool -i {} -ip -g\n",
+        "device: {}\n",
+        "root@server:~# /usr/local/Ascend/driver/tools/hccn_tool -i {} -ip -g\n",
+    ],
+)
 def test_a_heading_says_which_device_the_tool_speaks_of(heading):
     assert read_addresses(tool_output(heading), "h") == ALL
 
@@ -116,14 +128,21 @@ def test_a_host_list_has_addresses_or_a_file_a_line():
     text = "# the cluster\n10.0.0.1 0=10.1.0.1 1=10.1.0.2  # first\n\n10.0.0.2 b/hccn.conf\n"
     assert read_host_list(text, "l") == (
         Host("10.0.0.1", ((0, "10.1.0.1"), (1, "10.1.0.2")), ""),
-        Host("10.0.0.2", (), "b/hccn.conf"))
+        Host("10.0.0.2", (), "b/hccn.conf"),
+    )
 
 
-@pytest.mark.parametrize("text, problem", [
-    ("# nobody\n", "l names no server"), ("10.0.0.1\n", "l line 1: 10.0.0.1 has no addresses"),
-    ("\na 0=10.1.0.1 1\n", "l line 2: '1' is no new device=address"),
-    ("a x=10.1.0.1\n", "'x=10.1.0.1' is no new"), ("a 0=10.1\n", "'0=10.1' is no new"),
-    ("a 0=10.1.0.1 0=10.1.0.2\n", "'0=10.1.0.2' is no new")])
+@pytest.mark.parametrize(
+    "text, problem",
+    [
+        ("# nobody\n", "l names no server"),
+        ("10.0.0.1\n", "l line 1: 10.0.0.1 has no addresses"),
+        ("\na 0=10.1.0.1 1\n", "l line 2: '1' is no new device=address"),
+        ("a x=10.1.0.1\n", "'x=10.1.0.1' is no new"),
+        ("a 0=10.1\n", "'0=10.1' is no new"),
+        ("a 0=10.1.0.1 0=10.1.0.2\n", "'0=10.1.0.2' is no new"),
+    ],
+)
 def test_what_is_wrong_with_a_host_list_is_told(text, problem):
     with pytest.raises(ZooError, match=problem):
         read_host_list(text, "l")
@@ -133,7 +152,9 @@ def test_the_files_of_a_host_list_lie_beside_it(tmp_path):
     (tmp_path / "b.conf").write_text(hccn_conf())
     (tmp_path / "hosts").write_text("a 0=10.1.0.1 1=10.1.0.2\nb b.conf\n")
     assert servers_of_hosts(str(tmp_path / "hosts"), [0]) == [
-        ServerAddresses("a", {0: "10.1.0.1"}), ServerAddresses("b", {0: address(0)})]
+        ServerAddresses("a", {0: "10.1.0.1"}),
+        ServerAddresses("b", {0: address(0)}),
+    ]
 
 
 def test_a_host_that_lacks_a_device_is_named(tmp_path):
@@ -152,11 +173,18 @@ def test_one_file_is_this_machines(tmp_path):
 
 
 def test_a_folder_of_info_files_names_its_servers_in_their_order(tmp_path):
-    for name in ("server_10.0.0.2_2.info", "server_10.0.0.9_0.info", "server_10.0.0.3_10.info",
-                 "server_10.0.0.4_1.info.old"):
+    for name in (
+        "server_10.0.0.2_2.info",
+        "server_10.0.0.9_0.info",
+        "server_10.0.0.3_10.info",
+        "server_10.0.0.4_1.info.old",
+    ):
         (tmp_path / name).write_text(hccn_conf([0]))
     assert [server.server_id for server in servers_of_hccn([str(tmp_path)], [], None)] == [
-        "10.0.0.9", "10.0.0.2", "10.0.0.3"]
+        "10.0.0.9",
+        "10.0.0.2",
+        "10.0.0.3",
+    ]
 
 
 def test_a_folder_without_info_files_is_refused(tmp_path):
@@ -164,8 +192,13 @@ def test_a_folder_without_info_files_is_refused(tmp_path):
         servers_of_hccn([str(tmp_path)], [], None)
 
 
-@pytest.mark.parametrize("names, problem", [
-    ([], "several --hccn files need --servers"), (["a"], "names 1 servers and --hccn has 2 files")])
+@pytest.mark.parametrize(
+    "names, problem",
+    [
+        ([], "several --hccn files need --servers"),
+        (["a"], "names 1 servers and --hccn has 2 files"),
+    ],
+)
 def test_several_files_need_a_name_each(tmp_path, names, problem):
     files = [tmp_path / "a", tmp_path / "b"]
     for file in files:
@@ -182,6 +215,7 @@ def test_a_file_that_is_not_there_is_told():
 def test_a_file_that_only_root_may_read_is_told_with_the_way_round(monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
+
     monkeypatch.setattr("pathlib.Path.read_text", refuse)
     with pytest.raises(ZooError, match="no permission for /etc/hccn.conf; as root copy it"):
         read_whole("/etc/hccn.conf")
@@ -199,11 +233,17 @@ def test_a_table_file_is_read_or_refused_by_its_rules(tmp_path):
 
 
 def test_ranks_follow_the_servers_then_the_devices_numbers():
-    table = numbered([ServerAddresses("b", {1: "10.0.0.2", 0: "10.0.0.1"}),
-                      ServerAddresses("a", {4: "10.0.1.1", 5: "10.0.1.2"})])
-    assert [(server.server_id, device.device_id, device.rank_id)
-            for server in table.servers for device in server.devices] == [
-                ("b", 0, 0), ("b", 1, 1), ("a", 4, 2), ("a", 5, 3)]
+    table = numbered(
+        [
+            ServerAddresses("b", {1: "10.0.0.2", 0: "10.0.0.1"}),
+            ServerAddresses("a", {4: "10.0.1.1", 5: "10.0.1.2"}),
+        ]
+    )
+    assert [
+        (server.server_id, device.device_id, device.rank_id)
+        for server in table.servers
+        for device in server.devices
+    ] == [("b", 0, 0), ("b", 1, 1), ("a", 4, 2), ("a", 5, 3)]
 
 
 def test_the_file_is_of_format_1_0_and_every_value_a_string():
@@ -218,15 +258,19 @@ def test_what_is_written_is_what_is_read():
 
 def test_merging_counts_the_ranks_on():
     tables = [of_json(table_of([server_entry(name, [0, 1])])) for name in ("b", "a")]
-    assert merged(tables) == of_json(table_of([
-        server_entry("b", [0, 1]), server_entry("a", [0, 1], first_rank=2)]))
+    assert merged(tables) == of_json(
+        table_of([server_entry("b", [0, 1]), server_entry("a", [0, 1], first_rank=2)])
+    )
 
 
 def test_merging_keeps_the_order_of_the_ranks_inside_a_table():
-    mixed = of_json(table_of([server_entry("b", [0, 1], first_rank=2),
-                              server_entry("a", [1, 0], first_rank=0)]))
-    assert [(server.server_id, [device.device_id for device in server.devices])
-            for server in merged([mixed]).servers] == [("a", [1, 0]), ("b", [0, 1])]
+    mixed = of_json(
+        table_of([server_entry("b", [0, 1], first_rank=2), server_entry("a", [1, 0], first_rank=0)])
+    )
+    assert [
+        (server.server_id, [device.device_id for device in server.devices])
+        for server in merged([mixed]).servers
+    ] == [("a", [1, 0]), ("b", [0, 1])]
 
 
 def test_a_server_that_comes_twice_is_refused():

@@ -33,7 +33,7 @@ def write_run(folder: Path) -> None:
 def test_a_kept_run_has_record_log_and_events(run_folder: Path, tmp_path: Path) -> None:
     path = record_store.keep(tmp_path, run_folder)
     assert path.parent == tmp_path / "results" / "residual_attention_net"
-    names = sorted(entry.name[len(path.stem):] for entry in path.parent.iterdir())
+    names = sorted(entry.name[len(path.stem) :] for entry in path.parent.iterdir())
     assert names == [".json", ".log.gz", ".metrics.jsonl.gz"]
     records = record_store.records_of(tmp_path)
     assert [record.run_id for record in records] == [path.stem]
@@ -61,10 +61,14 @@ def test_a_run_without_its_log_proves_nothing(run_folder: Path, tmp_path: Path) 
         record_store.keep(tmp_path, run_folder)
 
 
-@pytest.mark.parametrize("damage", [b"", b"not gzip", gzip.compress(b"another log")],
-                         ids=["empty", "not gzip", "another log"])
-def test_a_missing_or_altered_log_is_noticed(run_folder: Path, tmp_path: Path,
-                                             damage: bytes) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"not gzip", gzip.compress(b"another log")],
+    ids=["empty", "not gzip", "another log"],
+)
+def test_a_missing_or_altered_log_is_noticed(
+    run_folder: Path, tmp_path: Path, damage: bytes
+) -> None:
     path = record_store.keep(tmp_path, run_folder)
     record = record_store.records_of(tmp_path)[0]
     path.with_suffix(".log.gz").write_bytes(damage)

@@ -23,8 +23,10 @@ from tests.noisy_series import first_order_noise, series, write_log
 from tests.test_record_store import write_run
 
 WITHOUT_END = {"meta", "img", "wbr"}
-PIXEL = (b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,"
-         b"\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;")
+PIXEL = (
+    b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,"
+    b"\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
+)
 
 
 class Page(HTMLParser):
@@ -77,8 +79,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def report(folder: Path, *words: Any) -> Page:
-    assert cli.main(["report"] + [str(word) for word in words]
-                    + ["-o", str(folder / "report.html")]) == 0
+    assert (
+        cli.main(["report"] + [str(word) for word in words] + ["-o", str(folder / "report.html")])
+        == 0
+    )
     return Page((folder / "report.html").read_text())
 
 
@@ -92,20 +96,30 @@ def curves_of(page: Page) -> Dict[str, List[Dict[str, Any]]]:
     """The curves that the script gets, by chart title."""
     titles = re.findall("<figcaption>([^<]*)</figcaption><svg", page.html)
     figures = [figure for figure in page.all("figure") if figure.get("class") == "chart"]
-    return {title: json.loads(figure["data-curves"] or "")
-            for title, figure in zip(titles, figures)}
+    return {
+        title: json.loads(figure["data-curves"] or "") for title, figure in zip(titles, figures)
+    }
 
 
 def test_nothing_is_loaded_from_elsewhere(both: Page) -> None:
-    loaded = [value for _, attributes in both.elements for name, value in attributes.items()
-              if name in ("src", "href", "srcset", "data")]
+    loaded = [
+        value
+        for _, attributes in both.elements
+        for name, value in attributes.items()
+        if name in ("src", "href", "srcset", "data")
+    ]
     assert loaded == []
     assert not re.search(r"url\(|@import|src=\"http", both.html)
 
 
 def test_a_comparison_has_verdicts_rules_and_table(both: Page) -> None:
-    for words in ("PrecisionStatus INCONCLUSIVE", "PerfStatus PERFECT", "PERFECT from 1.2x",
-                  "throughput, total / total", "npu against gpu"):
+    for words in (
+        "PrecisionStatus INCONCLUSIVE",
+        "PerfStatus PERFECT",
+        "PERFECT from 1.2x",
+        "throughput, total / total",
+        "npu against gpu",
+    ):
         assert words in both.text
 
 
@@ -116,13 +130,24 @@ def test_curves_of_both_runs_share_a_chart(both: Page) -> None:
 
 def test_a_run_shows_figures_provenance_pictures_and_log(folder: Path) -> None:
     page = report(folder, folder / "run")
-    for words in ("final accuracy", "91.5", "Test CPU", "digits: all", "config sha256",
-                  "run: slots.gif", "last"):
+    for words in (
+        "final accuracy",
+        "91.5",
+        "Test CPU",
+        "digits: all",
+        "config sha256",
+        "run: slots.gif",
+        "last",
+    ):
         assert words in page.text
-    picture, = page.all("img")
+    (picture,) = page.all("img")
     assert (picture["src"] or "").startswith("data:image/gif;base64,R0lGOD")
-    assert set(curves_of(page)) >= {"loss", "learning rate", "throughput, samples a second",
-                                    "share of a step spent waiting for data"}
+    assert set(curves_of(page)) >= {
+        "loss",
+        "learning rate",
+        "throughput, samples a second",
+        "share of a step spent waiting for data",
+    }
 
 
 def test_any_text_stays_text(folder: Path) -> None:
@@ -136,8 +161,9 @@ def test_any_text_stays_text(folder: Path) -> None:
 
 
 def test_two_runs_of_one_name_need_labels(folder: Path, capsys) -> None:
-    code = cli.main(["report", str(folder / "gpu.log"), str(folder / "gpu.log"), "-o",
-                     str(folder / "r.html")])
+    code = cli.main(
+        ["report", str(folder / "gpu.log"), str(folder / "gpu.log"), "-o", str(folder / "r.html")]
+    )
     assert code == 64
     assert "two runs are called 'gpu.log'" in capsys.readouterr().err
 
@@ -151,7 +177,7 @@ def test_a_label_that_names_another_device_is_refused(folder: Path, capsys) -> N
 
 def test_a_log_tail_is_plain_text(tmp_path: Path) -> None:
     log = tmp_path / "a.log.gz"
-    lines = ["line {}".format(number) for number in range(100)]
+    lines = [f"line {number}" for number in range(100)]
     text = "\n".join(lines + ["\x1b[31mred\x1b[0m\x07", "10 %\r100 %"]) + "\n"
     log.write_bytes(gzip.compress(text.encode() + b"\xff\n"))
     assert tail_of(log, 4) == ["line 99", "red", "100 %", "\ufffd"]
@@ -160,14 +186,14 @@ def test_a_log_tail_is_plain_text(tmp_path: Path) -> None:
 def test_the_tail_of_a_damaged_packed_log_is_what_can_be_read(tmp_path):
     log = tmp_path / "log.gz"
     whole = gzip.compress(b"".join(b"line %d\n" % number for number in range(5000)))
-    log.write_bytes(whole[:len(whole) // 2])
+    log.write_bytes(whole[: len(whole) // 2])
     assert tail_of(log, 3)[0].startswith("line ")
 
 
 def test_only_pictures_are_shown_and_not_more_than_a_page_carries(folder: Path) -> None:
     place = folder / "run" / "pictures"
     for number in range(MOST_PICTURES + 2):
-        (place / "p{:02d}.gif".format(number)).write_bytes(PIXEL)
+        (place / f"p{number:02d}.gif").write_bytes(PIXEL)
     (place / "script.png").write_bytes(b"<html>")
     found = pictures_of(folder / "run")
     assert len(found) == MOST_PICTURES
@@ -175,18 +201,34 @@ def test_only_pictures_are_shown_and_not_more_than_a_page_carries(folder: Path) 
 
 
 def test_charts_begin_with_loss_learning_rate_and_speed() -> None:
-    run = Run("x", {name: series([1, 2, 3], name=name) for name in (
-        "validation_accuracy", "step_seconds", "data_seconds", "learning_rate", "loss")},
-        global_batch=8)
+    run = Run(
+        "x",
+        {
+            name: series([1, 2, 3], name=name)
+            for name in (
+                "validation_accuracy",
+                "step_seconds",
+                "data_seconds",
+                "learning_rate",
+                "loss",
+            )
+        },
+        global_batch=8,
+    )
     found = charts_of(["x"], [run])
-    assert list(found) == ["loss", "learning_rate", "throughput", "data wait",
-                           "validation_accuracy"]
+    assert list(found) == [
+        "loss",
+        "learning_rate",
+        "throughput",
+        "data wait",
+        "validation_accuracy",
+    ]
     np.testing.assert_allclose(found["throughput"][0].series.values, [8, 4, 8 / 3])
 
 
 def test_a_chart_puts_its_points_inside_the_axes() -> None:
     html = chart("loss", [DrawnCurve("a", series([4, 1, 2, np.nan, 3]))], {"a": 0})
-    curve, = json.loads(Page(html).all("figure")[0]["data-curves"] or "")
+    (curve,) = json.loads(Page(html).all("figure")[0]["data-curves"] or "")
     assert curve["step"] == [100, 200, 300, 500]
     assert curve["value"] == ["4", "1", "2", "3"]
     assert all(LEFT <= x <= RIGHT for x in curve["x"])
@@ -201,7 +243,7 @@ def test_a_curve_without_a_number_has_no_chart() -> None:
 def test_a_loss_over_decades_has_a_logarithmic_axis() -> None:
     values = [1.0, 0.1, 0.01]
     html = chart("loss", [DrawnCurve("a", series(values))], {"a": 0}, may_be_logarithmic=True)
-    curve, = json.loads(Page(html).all("figure")[0]["data-curves"] or "")
+    (curve,) = json.loads(Page(html).all("figure")[0]["data-curves"] or "")
     assert curve["y"][1] == pytest.approx((curve["y"][0] + curve["y"][2]) / 2, abs=0.1)
 
 
@@ -217,15 +259,17 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.mark.slow
 def test_in_a_browser_the_page_loads_without_errors_and_without_the_network(
-        both: Page, folder: Path, browser: Browser) -> None:
+    both: Page, folder: Path, browser: Browser
+) -> None:
     browser.open(folder / "report.html")
     assert browser.errors() == []
     assert all(address.startswith(("file:", "data:", "about:")) for address in browser.requested())
 
 
 @pytest.mark.slow
-def test_in_a_browser_a_foreign_script_is_refused(both: Page, folder: Path,
-                                                  browser: Browser) -> None:
+def test_in_a_browser_a_foreign_script_is_refused(
+    both: Page, folder: Path, browser: Browser
+) -> None:
     page = folder / "foreign.html"
     page.write_text(both.html.replace("</body>", "<script>window.foreign = 1</script></body>"))
     browser.open(page)
@@ -234,28 +278,35 @@ def test_in_a_browser_a_foreign_script_is_refused(both: Page, folder: Path,
 
 
 @pytest.mark.slow
-def test_in_a_browser_a_click_on_a_head_sorts_the_table(both: Page, folder: Path,
-                                                        browser: Browser) -> None:
+def test_in_a_browser_a_click_on_a_head_sorts_the_table(
+    both: Page, folder: Path, browser: Browser
+) -> None:
     browser.open(folder / "report.html")
-    column = "Array.from(document.querySelectorAll('tbody td:nth-child(2)'))" \
-             ".map(cell => parseFloat(cell.textContent))"
+    column = (
+        "Array.from(document.querySelectorAll('tbody td:nth-child(2)'))"
+        ".map(cell => parseFloat(cell.textContent))"
+    )
     browser.run("document.querySelectorAll('th button')[1].click()")
     rising = browser.run(column)
     browser.run("document.querySelectorAll('th button')[1].click()")
     assert rising == sorted(rising)
     assert browser.run(column) == sorted(rising, reverse=True)
-    assert browser.run("document.querySelectorAll('th')[1].getAttribute('aria-sort')") \
-        == "descending"
+    assert (
+        browser.run("document.querySelectorAll('th')[1].getAttribute('aria-sort')") == "descending"
+    )
 
 
 @pytest.mark.slow
 def test_in_a_browser_a_curve_tells_its_values_under_the_mouse_and_by_keys(
-        both: Page, folder: Path, browser: Browser) -> None:
+    both: Page, folder: Path, browser: Browser
+) -> None:
     browser.size(1280, 900)
     browser.open(folder / "report.html")
-    box = browser.run("(() => { const svg = document.querySelector('svg');"
-                      "svg.scrollIntoView(); const b = svg.getBoundingClientRect();"
-                      "return [b.left, b.top, b.width, b.height] })()")
+    box = browser.run(
+        "(() => { const svg = document.querySelector('svg');"
+        "svg.scrollIntoView(); const b = svg.getBoundingClientRect();"
+        "return [b.left, b.top, b.width, b.height] })()"
+    )
     browser.move_mouse(box[0] + box[2] / 2, box[1] + box[3] / 2)
     told = browser.run("document.querySelector('output').textContent")
     assert re.match(r"step [\d,]+ · gpu 0\.\d+ · npu 0\.\d+$", told)
@@ -271,8 +322,9 @@ def test_in_a_browser_a_curve_tells_its_values_under_the_mouse_and_by_keys(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, False), (390, True)])
-def test_in_a_browser_nothing_is_wider_than_the_window(both: Page, folder: Path, browser: Browser,
-                                                       width: int, dark: bool) -> None:
+def test_in_a_browser_nothing_is_wider_than_the_window(
+    both: Page, folder: Path, browser: Browser, width: int, dark: bool
+) -> None:
     browser.size(width, 900, dark)
     browser.open(folder / "report.html")
     assert browser.run("document.documentElement.scrollWidth") <= width

@@ -24,18 +24,35 @@ def end_of(folder: Path, stop: StopSignal, error: Exception = None) -> dict:
 
 
 def test_the_shown_command_can_be_typed_and_names_no_folder() -> None:
-    shown = shown_command(["/some/where/train.py", "--data_path", "/data/cifar", "--resume",
-                           "--output_path=/home/me/run", "--recipe=modern"],
-                          "slot_attention.object_discovery")
-    assert shown == ("python -m slot_attention.object_discovery.train --data_path '…/cifar' "
-                     "--resume '--output_path=…/run' --recipe=modern")
+    shown = shown_command(
+        [
+            "/some/where/train.py",
+            "--data_path",
+            "/data/cifar",
+            "--resume",
+            "--output_path=/home/me/run",
+            "--recipe=modern",
+        ],
+        "slot_attention.object_discovery",
+    )
+    assert shown == (
+        "python -m slot_attention.object_discovery.train --data_path '…/cifar' "
+        "--resume '--output_path=…/run' --recipe=modern"
+    )
 
 
-@pytest.mark.parametrize("number, error, status, reason", [
-    (None, None, "complete", ""), (signal.SIGTERM, None, "interrupted", "signal 15"),
-    (None, ValueError("a\nb"), "failed", "a b"), (None, ValueError(), "failed", "ValueError")])
-def test_the_end_event_says_how_the_run_ended(tmp_path: Path, number, error, status,
-                                              reason) -> None:
+@pytest.mark.parametrize(
+    "number, error, status, reason",
+    [
+        (None, None, "complete", ""),
+        (signal.SIGTERM, None, "interrupted", "signal 15"),
+        (None, ValueError("a\nb"), "failed", "a b"),
+        (None, ValueError(), "failed", "ValueError"),
+    ],
+)
+def test_the_end_event_says_how_the_run_ended(
+    tmp_path: Path, number, error, status, reason
+) -> None:
     stop = StopSignal()
     stop.number = number
     event = end_of(tmp_path, stop, error)

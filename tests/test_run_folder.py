@@ -54,7 +54,7 @@ def test_two_runs_moved_aside_in_one_second_both_stay(tmp_path):
 
 def test_a_claimed_folder_is_refused_with_the_holders_process(tmp_path):
     claim = claim_fresh(tmp_path / "0", "--output_path")
-    with pytest.raises(ZooError, match="in use by process {}".format(os.getpid())):
+    with pytest.raises(ZooError, match=f"in use by process {os.getpid()}"):
         claim_fresh(tmp_path / "0", "--output_path")
     claim.release()
     claim_fresh(tmp_path / "0", "--output_path")

@@ -44,8 +44,11 @@ def test_what_was_done_after_the_checkpoint_of_a_resumed_run_counts_once(tmp_pat
         log.event("start", resumed_step=2)
         log.event("step", step=3, life=2)
     events = effective_events(tmp_path / FILE_NAME)
-    assert [(event["step"], event["life"]) for event in events if event["event"] == "step"] \
-        == [(1, 1), (2, 1), (3, 2)]
+    assert [(event["step"], event["life"]) for event in events if event["event"] == "step"] == [
+        (1, 1),
+        (2, 1),
+        (3, 2),
+    ]
     assert not [event for event in events if event["event"] == "end"]
 
 
@@ -65,6 +68,14 @@ def test_an_event_costs_less_than_a_tenth_of_a_millisecond(tmp_path: Path) -> No
 def _seconds_of_100(log: RunLog) -> float:
     began = time.perf_counter()
     for number in range(100):
-        log.event("step", step=number, epoch=1, loss=0.123456, learning_rate=0.1, seconds=0.1,
-                  data_seconds=0.001, samples=64)
+        log.event(
+            "step",
+            step=number,
+            epoch=1,
+            loss=0.123456,
+            learning_rate=0.1,
+            seconds=0.1,
+            data_seconds=0.001,
+            samples=64,
+        )
     return time.perf_counter() - began

@@ -31,17 +31,31 @@ def test_a_whole_run_is_complete_with_final_and_best_metrics() -> None:
 
 def test_the_curve_has_a_point_for_each_epoch() -> None:
     assert record_of(whole_run()).metrics.curve == [
-        {"epoch": 1, "step": 10, "train_loss": 1.0, "validation_accuracy": 51.0,
-         "validation_loss": 0.5},
-        {"epoch": 2, "step": 20, "train_loss": 0.5, "validation_accuracy": 52.0,
-         "validation_loss": 0.5}]
+        {
+            "epoch": 1,
+            "step": 10,
+            "train_loss": 1.0,
+            "validation_accuracy": 51.0,
+            "validation_loss": 0.5,
+        },
+        {
+            "epoch": 2,
+            "step": 20,
+            "train_loss": 0.5,
+            "validation_accuracy": 52.0,
+            "validation_loss": 0.5,
+        },
+    ]
 
 
 def test_validations_within_an_epoch_are_points_of_their_own() -> None:
     early = dict(evaluation("progress", "validation", 1, 40.0), step=5)
     curve = record_of(whole_run()[:6] + [early] + whole_run()[6:]).metrics.curve
-    assert [(point["step"], point["validation_accuracy"]) for point in curve] \
-        == [(5, 40.0), (10, 51.0), (20, 52.0)]
+    assert [(point["step"], point["validation_accuracy"]) for point in curve] == [
+        (5, 40.0),
+        (10, 51.0),
+        (20, 52.0),
+    ]
 
 
 def test_the_best_weights_are_those_of_an_epoch_and_a_step() -> None:
@@ -71,8 +85,12 @@ def test_each_life_of_a_resumed_run_has_its_own_warm_up() -> None:
 
 
 def test_the_pause_between_two_lives_is_no_wall_time() -> None:
-    events = [dict(START), step(1), dict(START, time=9000.0, resumed_step=1),
-              dict(step(2), time=9003.0)]
+    events = [
+        dict(START),
+        step(1),
+        dict(START, time=9000.0, resumed_step=1),
+        dict(step(2), time=9003.0),
+    ]
     assert record_of(events).speed.wall_seconds == 4.0
 
 
@@ -84,8 +102,17 @@ def test_a_run_without_an_end_is_aborted() -> None:
 
 
 def test_a_failed_run_is_aborted_with_its_reason() -> None:
-    record = record_of([dict(START), {"event": "end", "time": 1.0, "status": "failed",
-                                      "reason": "the loss is nan at step 7"}])
+    record = record_of(
+        [
+            dict(START),
+            {
+                "event": "end",
+                "time": 1.0,
+                "status": "failed",
+                "reason": "the loss is nan at step 7",
+            },
+        ]
+    )
     assert (record.status, record.reason) == ("aborted", "the loss is nan at step 7")
 
 
@@ -101,8 +128,11 @@ def test_a_run_that_never_began_has_no_record() -> None:
 
 
 def test_the_best_is_never_taken_from_the_test_set() -> None:
-    events = [dict(START), evaluation("progress", "validation", 1, 40.0),
-              evaluation("final", "test", 1, 99.0)]
+    events = [
+        dict(START),
+        evaluation("progress", "validation", 1, 40.0),
+        evaluation("final", "test", 1, 99.0),
+    ]
     assert record_of(events).metrics.best_on_validation == {}
 
 
@@ -111,12 +141,15 @@ def test_a_record_survives_its_file(tmp_path: Path) -> None:
     assert run_record.read_record(run_record.write_record(record, tmp_path)) == record
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"schema_version": 2}, "schema version 1"),
-    ({"surprise": 1}, "unknown key 'surprise'"),
-    ({"status": "good"}, "status is 'good'"),
-    ({"batch": {"per_device": 1}}, "missing or unknown key 'total'"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"schema_version": 2}, "schema version 1"),
+        ({"surprise": 1}, "unknown key 'surprise'"),
+        ({"status": "good"}, "status is 'good'"),
+        ({"batch": {"per_device": 1}}, "missing or unknown key 'total'"),
+    ],
+)
 def test_what_is_no_record_is_refused(change: Dict[str, Any], message: str) -> None:
     content = dataclasses.asdict(record_of(whole_run()))
     content.update(change)
@@ -139,8 +172,7 @@ def test_text_that_is_no_json_is_refused() -> None:
 def test_a_run_folder_gives_its_record_with_case_command_and_log(tmp_path: Path) -> None:
     with run_log.RunLog(tmp_path / "rank_0") as log:
         for event in whole_run():
-            fields = {name: value for name, value in event.items()
-                      if name not in ("event", "time")}
+            fields = {name: value for name, value in event.items() if name not in ("event", "time")}
             log.event(event["event"], **fields)
     (tmp_path / "run.json").write_text('{"case": "full_1p", "command": "zoo launch x full_1p"}')
     (tmp_path / "train_0.log").write_text("a line\n")
@@ -149,15 +181,22 @@ def test_a_run_folder_gives_its_record_with_case_command_and_log(tmp_path: Path)
     assert record.log_sha256 is not None and len(record.log_sha256) == 64
 
 
-@pytest.mark.parametrize("command, shown", [
-    ("zoo launch x full --data_path=/home/me/data", "zoo launch x full '--data_path=…/data'"),
-    ("zoo launch x full --output_path /home/me/run", "zoo launch x full --output_path '…/run'"),
-    ("zoo launch x 'unclosed", "zoo launch x 'unclosed")])
+@pytest.mark.parametrize(
+    "command, shown",
+    [
+        ("zoo launch x full --data_path=/home/me/data", "zoo launch x full '--data_path=…/data'"),
+        ("zoo launch x full --output_path /home/me/run", "zoo launch x full --output_path '…/run'"),
+        ("zoo launch x 'unclosed", "zoo launch x 'unclosed"),
+    ],
+)
 def test_the_folders_of_the_machine_are_left_out_of_the_command(
-        command: str, shown: str, tmp_path: Path) -> None:
+    command: str, shown: str, tmp_path: Path
+) -> None:
     with run_log.RunLog(tmp_path / "rank_0") as log:
-        log.event("start", **{name: value for name, value in START.items()
-                              if name not in ("event", "time")})
+        log.event(
+            "start",
+            **{name: value for name, value in START.items() if name not in ("event", "time")},
+        )
     (tmp_path / "run.json").write_text(json.dumps({"case": "full_1p", "command": command}))
     assert run_record.from_run_folder(tmp_path).command == shown
 

@@ -41,8 +41,12 @@ def test_step_and_evaluation_become_scalars_and_other_events_do_not() -> None:
     sink.write(step(3, loss=0.25))
     sink.write(evaluation("final", "test", 2, 90.0))
     sink.write({"event": "note", "text": "x"})
-    assert written == [("train/loss", 0.25, 3), ("train/learning_rate", 0.1, 3),
-                       ("test/accuracy", 90.0, 20), ("test/loss", 0.5, 20)]
+    assert written == [
+        ("train/loss", 0.25, 3),
+        ("train/learning_rate", 0.1, 3),
+        ("test/accuracy", 90.0, 20),
+        ("test/loss", 0.5, 20),
+    ]
 
 
 def test_diagnostics_and_pictures_are_handed_on() -> None:
@@ -71,16 +75,19 @@ def test_a_pictures_size_comes_from_its_header() -> None:
 def test_a_picture_is_written_whole(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     png = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + b"\0\0\1\2" + b"\0\0\0\3" + b"rest"
-    code = ("import sys; from pathlib import Path; from common.scalar_board import ScalarWriter; "
-            "writer = ScalarWriter(Path(sys.argv[1])); "
-            "writer.add_picture('slots', {!r}, 5); writer.close()".format(png))
+    code = (
+        "import sys; from pathlib import Path; from common.scalar_board import ScalarWriter; "
+        "writer = ScalarWriter(Path(sys.argv[1])); "
+        f"writer.add_picture('slots', {png!r}, 5); writer.close()"
+    )
     root = str(Path(scalar_board.__file__).parent.parent)
     subprocess.check_call([sys.executable, "-c", code, str(tmp_path)], cwd=root)
     assert png in next(tmp_path.iterdir()).read_bytes()
 
 
-def test_without_tensorboard_there_is_no_sink(monkeypatch: pytest.MonkeyPatch,
-                                              tmp_path: Path) -> None:
+def test_without_tensorboard_there_is_no_sink(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.event_pb2", None)
     assert scalar_board.open_scalar_sink(tmp_path) is None

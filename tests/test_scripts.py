@@ -22,21 +22,22 @@ def find_shellcheck():
 
 # --- finding Pythons
 
+
 def test_finds_a_python_that_runs_on_the_path(machine, call):
     python = machine.add_python(machine.bin / ("python" + VERSION), VERSION)
-    assert call("find_python", VERSION).stdout == "{}\n".format(python)
+    assert call("find_python", VERSION).stdout == f"{python}\n"
 
 
 def test_finds_a_python_of_the_version_under_a_plain_name(machine, call):
     python = machine.add_python(machine.bin / "python3", VERSION)
-    assert call("find_python", VERSION).stdout == "{}\n".format(python)
+    assert call("find_python", VERSION).stdout == f"{python}\n"
 
 
 def test_passes_over_a_shim_that_fails_and_finds_pyenvs_own(machine, call):
     machine.add(machine.bin / ("python" + VERSION), "exit 127")
     folder = machine.home / ".pyenv" / "versions" / (VERSION + ".2") / "bin"
     python = machine.add_python(folder / ("python" + VERSION), VERSION)
-    assert call("find_python", VERSION).stdout == "{}\n".format(python)
+    assert call("find_python", VERSION).stdout == f"{python}\n"
 
 
 def test_takes_pyenvs_newest_release(machine, call, tmp_path):
@@ -57,14 +58,14 @@ def test_finds_the_environments_conda_keeps_a_note_of(machine, call, tmp_path):
     python = machine.add_python(tmp_path / "my env" / "bin" / ("python" + VERSION), VERSION)
     machine.add(machine.home / ".conda" / "environments.txt", "")
     (machine.home / ".conda" / "environments.txt").write_text(str(tmp_path / "my env") + "\n")
-    assert call("find_python", VERSION).stdout == "{}\n".format(python)
+    assert call("find_python", VERSION).stdout == f"{python}\n"
 
 
 def test_finds_uvs_pythons(machine, call, tmp_path):
-    folder = tmp_path / "uv" / "cpython-{}.1-linux".format(VERSION) / "bin"
+    folder = tmp_path / "uv" / f"cpython-{VERSION}.1-linux" / "bin"
     python = machine.add_python(folder / ("python" + VERSION), VERSION)
     found = call("find_python", VERSION, UV_PYTHON_INSTALL_DIR=str(tmp_path / "uv"))
-    assert found.stdout == "{}\n".format(python)
+    assert found.stdout == f"{python}\n"
 
 
 def test_auto_takes_reference_where_python_3_7_runs_and_says_where(machine, call):
@@ -94,6 +95,7 @@ def test_current_prefers_the_python_of_its_lock(machine, call):
 
 
 # --- arguments
+
 
 @pytest.mark.parametrize("script", SCRIPTS)
 @pytest.mark.parametrize("flag", ["--help", "-h"])
@@ -126,22 +128,28 @@ def test_a_flag_without_its_value_is_a_usage_error(machine, checkout, flag):
 
 
 def test_an_offline_folder_that_is_absent_is_named(machine, checkout):
-    refused = machine.run("bash", str(checkout / "scripts" / "setup.sh"), "--stack=current",
-                          "--offline=/no/such folder")
+    refused = machine.run(
+        "bash",
+        str(checkout / "scripts" / "setup.sh"),
+        "--stack=current",
+        "--offline=/no/such folder",
+    )
     assert refused.returncode == 1
     assert refused.stderr == "error: --offline: /no/such folder is not a folder\n"
 
 
 def test_cuda_is_refused_where_no_driver_answers(machine, checkout):
-    refused = machine.run("bash", str(checkout / "scripts" / "setup.sh"), "--stack", "current",
-                          "--cuda")
+    refused = machine.run(
+        "bash", str(checkout / "scripts" / "setup.sh"), "--stack", "current", "--cuda"
+    )
     assert refused.returncode == 1
     assert "nvidia-smi" in refused.stderr
 
 
 def test_cuda_is_a_usage_error_on_a_stack_that_carries_it_already(machine, checkout):
-    refused = machine.run("bash", str(checkout / "scripts" / "setup.sh"), "--stack", "reference",
-                          "--cuda")
+    refused = machine.run(
+        "bash", str(checkout / "scripts" / "setup.sh"), "--stack", "reference", "--cuda"
+    )
     assert refused.returncode == 64
 
 
@@ -153,6 +161,7 @@ def test_setup_names_the_remedy_where_no_python_3_7_is_found(machine, checkout):
 
 
 # --- environments
+
 
 @pytest.fixture
 def made(machine, checkout, call):
@@ -171,13 +180,14 @@ def setup_current(machine, checkout, *flags):
 def test_a_second_run_does_nothing(machine, checkout, made):
     before = sorted(path.name for path in made.parent.iterdir())
     ended = setup_current(machine, checkout)
-    assert (ended.returncode, ended.stdout) == (0, "ready: {}\n".format(made))
+    assert (ended.returncode, ended.stdout) == (0, f"ready: {made}\n")
     assert sorted(path.name for path in made.parent.iterdir()) == before
 
 
 @pytest.mark.parametrize("change", ["ci/locks/current.txt", "pyproject.toml"])
 def test_a_changed_lock_or_project_file_makes_the_environment_out_of_date(
-        checkout, made, call, change):
+    checkout, made, call, change
+):
     with (checkout / change).open("a") as stream:
         stream.write("# changed\n")
     assert call("is_ready", "current", "cpu").returncode == 1
@@ -220,8 +230,9 @@ def test_a_broken_environment_of_the_users_is_left_alone(machine, checkout):
 
 def test_a_failed_install_is_told_in_one_line_that_names_lock_and_log(machine, checkout):
     theirs = checkout / ".venv" / "current"
-    machine.add(theirs / "bin" / "python",
-                'case "$*" in *"-m pip"*|*uv_as_pip*) exit 1;; *) exit 0;; esac')
+    machine.add(
+        theirs / "bin" / "python", 'case "$*" in *"-m pip"*|*uv_as_pip*) exit 1;; *) exit 0;; esac'
+    )
     ended = setup_current(machine, checkout)
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1
@@ -231,9 +242,12 @@ def test_a_failed_install_is_told_in_one_line_that_names_lock_and_log(machine, c
 
 def test_torch_without_cuda_is_never_replaced_by_the_registrys(machine, checkout):
     theirs = checkout / ".venv" / "current"
-    machine.add(theirs / "bin" / "python", (
-        'case "$*" in *torch-requirements*) echo "$@" >>"{}"; cat "{}" >>"{}"; exit 1;; esac'
-    ).format(checkout / "asked", theirs / ".zoo-torch-requirements", checkout / "wanted"))
+    machine.add(
+        theirs / "bin" / "python",
+        (
+            'case "$*" in *torch-requirements*) echo "$@" >>"{}"; cat "{}" >>"{}"; exit 1;; esac'
+        ).format(checkout / "asked", theirs / ".zoo-torch-requirements", checkout / "wanted"),
+    )
     ended = setup_current(machine, checkout)
     assert ended.returncode == 1
     assert "without CUDA" in ended.stderr and "PIP_FIND_LINKS" in ended.stderr
@@ -243,6 +257,7 @@ def test_torch_without_cuda_is_never_replaced_by_the_registrys(machine, checkout
 
 # --- test.sh and .ci/run
 
+
 @pytest.fixture
 def tested(machine, checkout):
     """A checkout whose setup does nothing and whose pytest ends with $CODE_current, ...
@@ -251,14 +266,18 @@ def tested(machine, checkout):
     """
     machine.add(checkout / "scripts" / "setup.sh", "exit ${SETUP_CODE:-0}")
     for stack in ("current", "reference"):
-        machine.add(checkout / ".venv" / stack / "bin" / "python", (
-            'case "$*" in *regress*) echo "{0} gated: $@"; exit ${{CODE_gate:-0}};; '
-            '*pytest*) echo "{0} ran: $@"; exit ${{CODE_{0}:-0}};; '
-            '*ruff*) exit ${{CODE_ruff:-0}};; *mypy*) exit ${{CODE_mypy:-0}};; esac'
-        ).format(stack))
+        machine.add(
+            checkout / ".venv" / stack / "bin" / "python",
+            (
+                f'case "$*" in *regress*) echo "{stack} gated: $@"; exit ${{CODE_gate:-0}};; '
+                f'*pytest*) echo "{stack} ran: $@"; exit ${{CODE_{stack}:-0}};; '
+                "*ruff*) exit ${CODE_ruff:-0};; *mypy*) exit ${CODE_mypy:-0};; esac"
+            ),
+        )
 
     def run(*arguments, **variables):
         return machine.run("bash", str(checkout / "scripts" / "test.sh"), *arguments, **variables)
+
     return run
 
 
@@ -297,11 +316,12 @@ def test_the_gate_follows_the_tests_of_each_stack(tested, with_python_3_7):
     ended = tested()
     for stack in ("current", "reference"):
         assert stack + " gated: -m common regress --without_speed --junit" in ended.stdout
-        assert "gate on {}: passed".format(stack) in ended.stdout
+        assert f"gate on {stack}: passed" in ended.stdout
 
 
-@pytest.mark.parametrize("code, exit_code, told", [
-    ("1", 1, "FAILED"), ("3", 1, "FAILED"), ("2", 0, "INCONCLUSIVE")])
+@pytest.mark.parametrize(
+    "code, exit_code, told", [("1", 1, "FAILED"), ("3", 1, "FAILED"), ("2", 0, "INCONCLUSIVE")]
+)
 def test_a_regression_fails_the_whole_and_an_open_question_is_said(tested, code, exit_code, told):
     ended = tested("--stack=current", CODE_gate=code)
     assert ended.returncode == exit_code
@@ -340,13 +360,20 @@ def test_ci_points_to_the_shared_datasets_beside_the_checkout(machine, checkout)
 
 # --- style
 
+
 @pytest.mark.skipif(find_shellcheck() is None, reason="shellcheck is not installed")
 def test_the_shell_scripts_are_clean():
     scripts = sorted((CHECKOUT / "scripts").glob("*.sh")) + [
-        CHECKOUT / "scripts" / "launch", CHECKOUT / ".ci" / "run"]
+        CHECKOUT / "scripts" / "launch",
+        CHECKOUT / ".ci" / "run",
+    ]
     scripts += sorted(CHECKOUT.glob("*/*/test/*.sh"))
-    found = subprocess.run([find_shellcheck(), "-x"] + [str(path) for path in scripts],
-                           capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        [find_shellcheck(), "-x"] + [str(path) for path in scripts],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert found.stdout == ""
 
 
@@ -355,16 +382,22 @@ def test_the_shell_scripts_are_clean():
 
 def gpu_run(*words, **variables):
     environment = dict(os.environ, **variables)
-    return subprocess.run(["bash", str(CHECKOUT / "scripts" / "gpu_run.sh")] + list(words),
-                          capture_output=True, text=True, env=environment, check=False,
-                          stdin=subprocess.DEVNULL)
+    return subprocess.run(
+        ["bash", str(CHECKOUT / "scripts" / "gpu_run.sh")] + list(words),
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def fake_python(folder, answers):
     """A Python that takes every -c for a question about the GPU, and logs what else it is told."""
     path = folder / "python"
-    path.write_text('#!/bin/sh\n[ "$1" = -c ] && exit 0\necho "$@" >> "{}/told"\n{}\n'.format(
-        folder, answers))
+    path.write_text(
+        f'#!/bin/sh\n[ "$1" = -c ] && exit 0\necho "$@" >> "{folder}/told"\n{answers}\n'
+    )
     path.chmod(0o755)
     return str(path)
 
@@ -375,8 +408,11 @@ def test_gpu_run_needs_its_data(tmp_path):
 
 
 def test_gpu_run_does_each_part_once_and_goes_on_where_it_stopped(tmp_path):
-    python = fake_python(tmp_path, 'case "$*" in *"-m pytest"*) [ -e "{0}/second" ] || {{ touch '
-                         '"{0}/second"; exit 3; }};; esac'.format(tmp_path))
+    python = fake_python(
+        tmp_path,
+        f'case "$*" in *"-m pytest"*) [ -e "{tmp_path}/second" ] || {{ touch '
+        f'"{tmp_path}/second"; exit 3; }};; esac',
+    )
     words = ["--data_path", str(tmp_path), "--output_path", str(tmp_path / "out")]
     first = gpu_run(*words, ZOO_PYTHON=python)
     assert first.returncode == 1 and "parity ended with exit code 3" in first.stderr
@@ -388,9 +424,16 @@ def test_gpu_run_does_each_part_once_and_goes_on_where_it_stopped(tmp_path):
 
 
 def test_gpu_run_says_that_there_is_more_to_do_when_its_time_is_up(tmp_path):
-    python = fake_python(tmp_path, 'exec sleep 100')
-    done = gpu_run("--data_path", str(tmp_path), "--output_path", str(tmp_path / "out"),
-                   "--minutes", "0", ZOO_PYTHON=python)
+    python = fake_python(tmp_path, "exec sleep 100")
+    done = gpu_run(
+        "--data_path",
+        str(tmp_path),
+        "--output_path",
+        str(tmp_path / "out"),
+        "--minutes",
+        "0",
+        ZOO_PYTHON=python,
+    )
     assert done.returncode == 75
 
 

@@ -24,9 +24,10 @@ def card() -> ModelCard:
 def record(seed: int = 0, accuracy: float = 91.5, **changes: Any) -> run_record.RunRecord:
     made = run_record.from_events(whole_run(), "smoke", "zoo launch")
     metrics = dataclasses.replace(made.metrics, final={"accuracy": accuracy})
-    changes.setdefault("run_id", "run-{}".format(seed))
-    return dataclasses.replace(made, seed=seed, metrics=metrics,
-                               config=dict(made.config, seed=seed), **changes)
+    changes.setdefault("run_id", f"run-{seed}")
+    return dataclasses.replace(
+        made, seed=seed, metrics=metrics, config=dict(made.config, seed=seed), **changes
+    )
 
 
 def cells(text: str, line: int = 2) -> List[str]:
@@ -48,7 +49,8 @@ def test_one_run_is_one_row_with_its_own_numbers(card: ModelCard) -> None:
 
 
 def test_seeds_of_one_configuration_share_a_row_with_mean_spread_and_minimum(
-        card: ModelCard) -> None:
+    card: ModelCard,
+) -> None:
     text = tables.measured_table([record(0, 90.0), record(1, 92.0), record(2, 94.0)], card, "")
     row = dict(zip(tables.COLUMNS, cells(text)))
     assert row["Seeds"] == "3 (0, 1, 2)"
@@ -58,10 +60,12 @@ def test_seeds_of_one_configuration_share_a_row_with_mean_spread_and_minimum(
 def in_fractions(card: ModelCard, **changes: Any) -> ModelCard:
     """The card with a second task, and a first that is judged by a fraction."""
     task = card.task(None)
-    changed = dataclasses.replace(task, metric=dataclasses.replace(
-        task.metric, unit="fraction", **changes))
-    other = dataclasses.replace(task, name="other", metric=dataclasses.replace(
-        task.metric, name="precision"))
+    changed = dataclasses.replace(
+        task, metric=dataclasses.replace(task.metric, unit="fraction", **changes)
+    )
+    other = dataclasses.replace(
+        task, name="other", metric=dataclasses.replace(task.metric, name="precision")
+    )
     return dataclasses.replace(card, tasks={task.name: changed, other.name: other})
 
 
@@ -74,8 +78,10 @@ def test_a_fraction_has_four_decimals_and_a_metric_of_several_its_name(card: Mod
 def test_seeds_of_a_network_that_fails_by_seed_tell_median_and_successes(card: ModelCard) -> None:
     records = [record(0, 0.97), record(1, 0.95), record(2, 0.31)]
     text = tables.measured_table(records, in_fractions(card, success=0.95), "")
-    assert dict(zip(tables.COLUMNS, cells(text)))["Final metric"] \
+    assert (
+        dict(zip(tables.COLUMNS, cells(text)))["Final metric"]
         == "accuracy 0.7433 ± 0.3754 (min 0.3100) (n = 40), median 0.9500; 2 of 3 reached 0.95"
+    )
 
 
 def test_a_metric_that_is_no_number_is_a_dash(card: ModelCard) -> None:
@@ -83,14 +89,18 @@ def test_a_metric_that_is_no_number_is_a_dash(card: ModelCard) -> None:
     assert dict(zip(tables.COLUMNS, cells(text)))["Final metric"] == tables.DASH
 
 
-@pytest.mark.parametrize("change", [
-    {"case": "full_1p"},
-    {"config": {"recipe": "modern"}},
-    {"precision": run_record.PrecisionUsed("O1", "float16 autocast", "dynamic")},
-    {"batch": run_record.Batch(64, 64)},
-])
-def test_runs_that_differ_in_more_than_the_seed_have_rows_of_their_own(card: ModelCard,
-                                                                       change: Any) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"case": "full_1p"},
+        {"config": {"recipe": "modern"}},
+        {"precision": run_record.PrecisionUsed("O1", "float16 autocast", "dynamic")},
+        {"batch": run_record.Batch(64, 64)},
+    ],
+)
+def test_runs_that_differ_in_more_than_the_seed_have_rows_of_their_own(
+    card: ModelCard, change: Any
+) -> None:
     other = dataclasses.replace(record(1), **change)
     assert len(tables.grouped([record(0), other])) == 2
 
@@ -122,8 +132,14 @@ def test_published_figures_are_marked_with_their_source(card: ModelCard) -> None
 
 
 def test_a_run_in_the_columns_of_the_original(card: ModelCard) -> None:
-    assert cells(tables.original_table([record()], card)) \
-        == ["91.50", "64.0", "2", "O0", "cpu_1p", "32"]
+    assert cells(tables.original_table([record()], card)) == [
+        "91.50",
+        "64.0",
+        "2",
+        "O0",
+        "cpu_1p",
+        "32",
+    ]
 
 
 def test_a_bar_inside_a_cell_does_not_break_the_table() -> None:

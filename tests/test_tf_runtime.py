@@ -38,8 +38,17 @@ def precision_on(kind: str, mode: str = "O0") -> Any:
 
 
 def npu(world_size: int = 1, index: int = 0, **options: Any) -> TensorFlowDevice:
-    return TensorFlowDevice("npu", index, Place(0, world_size, index), "Ascend910A", 1, "", "",
-                            "TensorFlow", NpuOptions(**options))
+    return TensorFlowDevice(
+        "npu",
+        index,
+        Place(0, world_size, index),
+        "Ascend910A",
+        1,
+        "",
+        "",
+        "TensorFlow",
+        NpuOptions(**options),
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -57,26 +66,42 @@ def parameters_of(config: Any) -> Dict[str, Any]:
     return dict(optimizers[0].parameter_map)
 
 
-@pytest.mark.parametrize("mode, value", [
-    ("O0", b"must_keep_origin_dtype"), ("force_fp32", b"force_fp32"),
-    ("cube_fp16in_fp32out", b"force_fp32"), ("mixed_float16", b"allow_mix_precision"),
-    ("fp16", b"force_fp16"), ("allow_fp32_to_fp16", b"allow_fp32_to_fp16")])
+@pytest.mark.parametrize(
+    "mode, value",
+    [
+        ("O0", b"must_keep_origin_dtype"),
+        ("force_fp32", b"force_fp32"),
+        ("cube_fp16in_fp32out", b"force_fp32"),
+        ("mixed_float16", b"allow_mix_precision"),
+        ("fp16", b"force_fp16"),
+        ("allow_fp32_to_fp16", b"allow_fp32_to_fp16"),
+    ],
+)
 def test_an_npu_session_always_has_a_precision_mode_in_the_first_generations_names(
-        mode, value) -> None:
+    mode, value
+) -> None:
     config = tf_runtime.session_config(npu(), precision_on("npu", mode))
     assert parameters_of(config)["precision_mode"].s == value
 
 
 def test_each_parameter_of_an_npu_session_is_in_the_field_of_its_type(monkeypatch) -> None:
     monkeypatch.delenv("ASCEND_DEVICE_ID", raising=False)
-    device = npu(8, 3, mix_compile_mode=True, customize_dtypes="types.txt",
-                 profiling_folder="/tmp/profile")
+    device = npu(
+        8, 3, mix_compile_mode=True, customize_dtypes="types.txt", profiling_folder="/tmp/profile"
+    )
     found = parameters_of(tf_runtime.session_config(device, precision_on("npu")))
     fields = {name: value.WhichOneof("value") for name, value in found.items()}
     assert fields == {
-        "use_off_line": "b", "mix_compile_mode": "b", "graph_run_mode": "i",
-        "precision_mode": "s", "session_device_id": "i", "hcom_parallel": "b",
-        "customize_dtypes": "s", "profiling_mode": "b", "profiling_options": "s"}
+        "use_off_line": "b",
+        "mix_compile_mode": "b",
+        "graph_run_mode": "i",
+        "precision_mode": "s",
+        "session_device_id": "i",
+        "hcom_parallel": "b",
+        "customize_dtypes": "s",
+        "profiling_mode": "b",
+        "profiling_options": "s",
+    }
     assert found["use_off_line"].b and found["mix_compile_mode"].b and found["hcom_parallel"].b
     assert found["session_device_id"].i == 3 and found["graph_run_mode"].i == 1
     assert os.path.isabs(found["customize_dtypes"].s)
@@ -107,12 +132,15 @@ def test_a_gpu_session_sees_its_own_device_and_takes_memory_as_it_needs_it() -> 
     assert config.gpu_options.visible_device_list == "2" and config.gpu_options.allow_growth
 
 
-@pytest.mark.parametrize("kind, mode, on", [
-    ("gpu", "O0", False), ("gpu", "allow_mix_precision", True), ("cpu", "O0", False)])
+@pytest.mark.parametrize(
+    "kind, mode, on",
+    [("gpu", "O0", False), ("gpu", "allow_mix_precision", True), ("cpu", "O0", False)],
+)
 def test_the_graph_rewrite_is_on_for_mixed_precision_only(kind, mode, on) -> None:
     device = GPU if kind == "gpu" else CPU
     rewriter = tf_runtime.session_config(
-        device, precision_on(kind, mode)).graph_options.rewrite_options
+        device, precision_on(kind, mode)
+    ).graph_options.rewrite_options
     assert rewriter.auto_mixed_precision == (rewriter.ON if on else rewriter.OFF)
 
 
@@ -121,8 +149,9 @@ def test_threads_are_those_of_the_environment_else_the_allowed_cores() -> None:
     assert tf_runtime.cpu_threads({"OMP_NUM_THREADS": "many"}) == tf_runtime.cpu_threads({})
 
 
-@pytest.mark.skipif(not tf_runtime.capabilities("cpu").bfloat16,
-                    reason="TensorFlow has no bfloat16 on this CPU")
+@pytest.mark.skipif(
+    not tf_runtime.capabilities("cpu").bfloat16, reason="TensorFlow has no bfloat16 on this CPU"
+)
 def test_bfloat16_on_a_cpu_computes_convolutions_and_their_gradients_in_it() -> None:
     inputs = tf.random.stateless_normal([2, 16, 16, 8], seed=[1, 2])
     kernel = tf.get_variable("kernel", [3, 3, 8, 8])
@@ -132,10 +161,15 @@ def test_bfloat16_on_a_cpu_computes_convolutions_and_their_gradients_in_it() -> 
     metadata = tf.RunMetadata()
     with tf_runtime.open_session(CPU, precision_on("cpu", "allow_mix_precision_bf16")) as session:
         session.run(tf.global_variables_initializer())
-        session.run(gradient, options=tf.RunOptions(output_partition_graphs=True),
-                    run_metadata=metadata)
-    types_of = [node.attr["T"].type for part in metadata.partition_graphs for node in part.node
-                if "Conv2D" in node.op]
+        session.run(
+            gradient, options=tf.RunOptions(output_partition_graphs=True), run_metadata=metadata
+        )
+    types_of = [
+        node.attr["T"].type
+        for part in metadata.partition_graphs
+        for node in part.node
+        if "Conv2D" in node.op
+    ]
     assert len(types_of) >= 4 and set(types_of) == {tf.bfloat16.as_datatype_enum}
     assert gradient.dtype == tf.float32
 
@@ -147,8 +181,15 @@ def run_steps(losses_of: Any, steps: int, precision: Any, **arguments: Any) -> L
     """Trains one number w, begun at 1, by gradient descent of rate 1; returns what it was told."""
     weight = tf.get_variable("w", [], initializer=tf.ones_initializer(), use_resource=True)
     counter = tf.train.get_or_create_global_step()
-    step = minimise(losses_of(weight), tf.train.GradientDescentOptimizer(1.0),
-                               [weight], CPU, precision, counter, **arguments)
+    step = minimise(
+        losses_of(weight),
+        tf.train.GradientDescentOptimizer(1.0),
+        [weight],
+        CPU,
+        precision,
+        counter,
+        **arguments,
+    )
     told = []
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
@@ -159,9 +200,15 @@ def run_steps(losses_of: Any, steps: int, precision: Any, **arguments: Any) -> L
     return told
 
 
-@pytest.mark.parametrize("arguments, moved", [
-    ({}, 8.0), ({"clip_norm": 2.0}, 2.0), ({"clip_value": 3.0}, 3.0),
-    ({"clip_norm": 100.0, "clip_value": 100.0}, 8.0)])
+@pytest.mark.parametrize(
+    "arguments, moved",
+    [
+        ({}, 8.0),
+        ({"clip_norm": 2.0}, 2.0),
+        ({"clip_value": 3.0}, 3.0),
+        ({"clip_norm": 100.0, "clip_value": 100.0}, 8.0),
+    ],
+)
 @pytest.mark.parametrize("scale", [None, "4", "dynamic"])
 def test_gradients_are_clipped_after_unscaling(arguments, moved, scale) -> None:
     precision = precision_on("cpu")
@@ -174,8 +221,9 @@ def test_gradients_are_clipped_after_unscaling(arguments, moved, scale) -> None:
 def steep_loss(weight: Any) -> Any:
     """Its gradient is 1, but on the way 6e33: times 65536 that overflows, times 32768 not."""
     # Placeholders, for constants would be folded together.
-    large, small = (tf.placeholder_with_default(tf.constant(value), [])
-                    for value in (6e33, 1 / 6e33))
+    large, small = (
+        tf.placeholder_with_default(tf.constant(value), []) for value in (6e33, 1 / 6e33)
+    )
     return (weight * small) * large
 
 
@@ -199,11 +247,18 @@ def test_a_dynamic_scale_doubles_after_enough_good_steps(monkeypatch) -> None:
 
 
 def test_variables_that_the_loss_does_not_reach_are_left_alone() -> None:
-    used, unused = (tf.get_variable(name, [], initializer=tf.ones_initializer())
-                    for name in ("used", "unused"))
-    step = minimise(used * 2.0, tf.train.GradientDescentOptimizer(1.0), [used, unused],
-                               CPU, precision_on("cpu"), tf.train.get_or_create_global_step(),
-                               clip_value=20.0)
+    used, unused = (
+        tf.get_variable(name, [], initializer=tf.ones_initializer()) for name in ("used", "unused")
+    )
+    step = minimise(
+        used * 2.0,
+        tf.train.GradientDescentOptimizer(1.0),
+        [used, unused],
+        CPU,
+        precision_on("cpu"),
+        tf.train.get_or_create_global_step(),
+        clip_value=20.0,
+    )
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
         session.run(step.train_op)
@@ -211,12 +266,20 @@ def test_variables_that_the_loss_does_not_reach_are_left_alone() -> None:
 
 
 def test_updates_run_before_the_gradients_are_applied() -> None:
-    weight, seen = (tf.get_variable(name, [], initializer=tf.ones_initializer(),
-                                    use_resource=True) for name in ("weight", "seen"))
+    weight, seen = (
+        tf.get_variable(name, [], initializer=tf.ones_initializer(), use_resource=True)
+        for name in ("weight", "seen")
+    )
     update = seen.assign(weight.read_value())
-    step = minimise(weight * 2.0, tf.train.GradientDescentOptimizer(1.0), [weight], CPU,
-                               precision_on("cpu"), tf.train.get_or_create_global_step(),
-                               updates=[update])
+    step = minimise(
+        weight * 2.0,
+        tf.train.GradientDescentOptimizer(1.0),
+        [weight],
+        CPU,
+        precision_on("cpu"),
+        tf.train.get_or_create_global_step(),
+        updates=[update],
+    )
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
         session.run(step.train_op)
@@ -238,12 +301,14 @@ def test_adam_has_its_epsilon_beside_the_uncorrected_root() -> None:
 
 def test_the_learning_rate_warms_up_and_decays_at_once() -> None:
     steps = [0, 1, 5, 10, 100, 250]
-    rates = [warmup_exponential_decay(tf.constant(step, tf.int64), 0.4, 10, 0.5, 100)
-             for step in steps]
+    rates = [
+        warmup_exponential_decay(tf.constant(step, tf.int64), 0.4, 10, 0.5, 100) for step in steps
+    ]
     with tf.Session() as session:
         found = session.run(rates)
-    assert found == pytest.approx([0.4 * min(1.0, step / 10) * 0.5 ** (step / 100)
-                                   for step in steps], rel=1e-6)
+    assert found == pytest.approx(
+        [0.4 * min(1.0, step / 10) * 0.5 ** (step / 100) for step in steps], rel=1e-6
+    )
     assert found[0] == 0.0
 
 
@@ -253,11 +318,19 @@ def test_without_warm_up_the_first_step_has_the_whole_rate() -> None:
 
 
 def test_draws_depend_on_seed_step_stream_and_rank_and_on_nothing_else() -> None:
-    keys = [(1, 5, "noise", 0), (2, 5, "noise", 0), (1, 6, "noise", 0), (1, 5, "other", 0),
-            (1, 5, "noise", 1)]
-    draws = [tf.random.stateless_normal([4], seed=step_seed(seed, tf.constant(step, tf.int64),
-                                                            stream, rank))
-             for seed, step, stream, rank in keys]
+    keys = [
+        (1, 5, "noise", 0),
+        (2, 5, "noise", 0),
+        (1, 6, "noise", 0),
+        (1, 5, "other", 0),
+        (1, 5, "noise", 1),
+    ]
+    draws = [
+        tf.random.stateless_normal(
+            [4], seed=step_seed(seed, tf.constant(step, tf.int64), stream, rank)
+        )
+        for seed, step, stream, rank in keys
+    ]
     with tf.Session() as session:
         first, second = session.run(draws), session.run(draws)
     assert numpy.array_equal(first, second)
@@ -268,12 +341,20 @@ def test_draws_depend_on_seed_step_stream_and_rank_and_on_nothing_else() -> None
 
 
 def test_horovods_variables_follow_from_any_launchers() -> None:
-    found = tf_horovod.horovod_variables(Place(5, 8, 1), "10.0.0.1", 15000,
-                                         {"LOCAL_WORLD_SIZE": "4"})
-    assert {name: found["HOROVOD_" + name] for name in (
-        "RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE", "CROSS_RANK", "CROSS_SIZE")} == {
-            "RANK": "5", "SIZE": "8", "LOCAL_RANK": "1", "LOCAL_SIZE": "4", "CROSS_RANK": "1",
-            "CROSS_SIZE": "2"}
+    found = tf_horovod.horovod_variables(
+        Place(5, 8, 1), "10.0.0.1", 15000, {"LOCAL_WORLD_SIZE": "4"}
+    )
+    assert {
+        name: found["HOROVOD_" + name]
+        for name in ("RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE", "CROSS_RANK", "CROSS_SIZE")
+    } == {
+        "RANK": "5",
+        "SIZE": "8",
+        "LOCAL_RANK": "1",
+        "LOCAL_SIZE": "4",
+        "CROSS_RANK": "1",
+        "CROSS_SIZE": "2",
+    }
     assert "HOROVOD_GLOO_IFACE" not in found
 
 
@@ -366,9 +447,15 @@ def minimise_on_npu(world_size: int, mode: str, scale: Any = None) -> Any:
     precision = precision_on("npu", mode)
     if scale is not None:
         precision = with_loss_scale(precision, scale)
-    return minimise(weight * 2.0, tf.train.GradientDescentOptimizer(1.0), [weight],
-                               npu(world_size), precision,
-                               tf.train.get_or_create_global_step(), clip_norm=1.0)
+    return minimise(
+        weight * 2.0,
+        tf.train.GradientDescentOptimizer(1.0),
+        [weight],
+        npu(world_size),
+        precision,
+        tf.train.get_or_create_global_step(),
+        clip_norm=1.0,
+    )
 
 
 def test_on_an_npu_the_loss_scale_wraps_the_distributed_optimizer(npu_init) -> None:
@@ -378,8 +465,12 @@ def test_on_an_npu_the_loss_scale_wraps_the_distributed_optimizer(npu_init) -> N
     assert isinstance(distributed.inner, tf.train.GradientDescentOptimizer)
     assert scaled.named == {"is_distributed": True}
     assert scaled.arguments[0].named == {
-        "init_loss_scale": 65536.0, "incr_every_n_steps": 2000, "decr_every_n_nan_or_inf": 1,
-        "incr_ratio": 2.0, "decr_ratio": 0.5}
+        "init_loss_scale": 65536.0,
+        "incr_every_n_steps": 2000,
+        "decr_every_n_nan_or_inf": 1,
+        "incr_ratio": 2.0,
+        "decr_ratio": 0.5,
+    }
 
 
 def test_one_npu_shares_no_overflow_flag(npu_init) -> None:
@@ -423,8 +514,7 @@ def test_hccl_is_opened_with_trainings_own_options_and_numbers_the_ranks(npu_ini
     device = tf_runtime.open_device("npu", place, precision_on("npu"), NpuOptions(True))
     assert device.place.rank == 5
     shape = TensorFlowDevice("npu", 2, place, "", 1, "", "", "", NpuOptions(True))
-    assert npu_init.calls == [
-        ("init", tf_runtime.session_config(shape, precision_on("npu")))]
+    assert npu_init.calls == [("init", tf_runtime.session_config(shape, precision_on("npu")))]
     tf_runtime.close_device(device)
     assert npu_init.calls[1:] == [("shutdown", "s", "off"), ("close", "s")]
 
@@ -504,25 +594,35 @@ assert types["Conv2D"] == {tf.bfloat16.as_datatype_enum}, types
 """
 
 
-@pytest.mark.skipif(not tf_runtime.capabilities("cpu").bfloat16,
-                    reason="TensorFlow has no bfloat16 on this CPU")
+@pytest.mark.skipif(
+    not tf_runtime.capabilities("cpu").bfloat16, reason="TensorFlow has no bfloat16 on this CPU"
+)
 def test_operations_kept_in_float32_are_and_the_others_are_not(tmp_path: Path) -> None:
     script = tmp_path / "products.py"  # in a process of its own: the lists are read once
     script.write_text(_TWO_PRODUCTS)
-    done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True,
-                          env=dict(os.environ, PYTHONPATH=ROOT))
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=dict(os.environ, PYTHONPATH=ROOT),
+    )
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.skipif(not tf_runtime.capabilities("cpu").bfloat16,
-                    reason="TensorFlow has no bfloat16 on this CPU")
+@pytest.mark.skipif(
+    not tf_runtime.capabilities("cpu").bfloat16, reason="TensorFlow has no bfloat16 on this CPU"
+)
 def test_gradients_of_biases_are_summed_in_float32(tmp_path: Path) -> None:
     script = tmp_path / "bias.py"
     script.write_text(_GRADIENT_OF_A_BIAS)
-    done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True,
-                          env=dict(os.environ, PYTHONPATH=ROOT))
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=dict(os.environ, PYTHONPATH=ROOT),
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -541,7 +641,8 @@ def test_gradients_are_slow_on_processors_under_tensorflow_1_alone() -> None:
 
 
 def test_host_memory_is_kept_under_tensorflow_1_unless_the_user_says_no(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     given: Dict[str, str] = {}
     refused = {"TF_CPU_ALLOCATOR_USE_BFC": "0"}
     for environment in (given, refused):

@@ -42,14 +42,17 @@ def signals_as_before():
 
 
 def events(folder: Path, kind: str, rank: int = 0) -> List[Dict[str, Any]]:
-    found = effective_events(folder / "rank_{}".format(rank) / "metrics.jsonl")
+    found = effective_events(folder / f"rank_{rank}" / "metrics.jsonl")
     return [event for event in found if event["event"] == kind]
 
 
 def values_of(path: Path) -> Dict[str, Any]:
     reader = tf.train.load_checkpoint(str(path / "weights"))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
-            if name.endswith("VARIABLE_VALUE") and "save_counter" not in name}
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if name.endswith("VARIABLE_VALUE") and "save_counter" not in name
+    }
 
 
 def assert_same_bits(one: Path, other: Path) -> None:
@@ -59,10 +62,17 @@ def assert_same_bits(one: Path, other: Path) -> None:
 
 
 def start(folder: Path, steps: int, *words: str, **environment: str) -> Any:
-    variables = dict({**os.environ, "OMP_NUM_THREADS": "1", **environment},
-                     PYTHONPATH=str(SCRIPT.parents[1]), TF_CPP_MIN_LOG_LEVEL="3")
-    return subprocess.Popen([sys.executable, str(SCRIPT), str(folder), str(steps)] + list(words),
-                            env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    variables = dict(
+        {**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        PYTHONPATH=str(SCRIPT.parents[1]),
+        TF_CPP_MIN_LOG_LEVEL="3",
+    )
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), str(folder), str(steps)] + list(words),
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
 
 
 def free_port() -> int:
@@ -73,9 +83,20 @@ def free_port() -> int:
 
 def run_ranks(folder: Path, steps: int, *words: str) -> List[str]:
     port = str(free_port())
-    ranks = [start(folder, steps, *words, RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank),
-                   LOCAL_WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
-             for rank in range(2)]
+    ranks = [
+        start(
+            folder,
+            steps,
+            *words,
+            RANK=str(rank),
+            WORLD_SIZE="2",
+            LOCAL_RANK=str(rank),
+            LOCAL_WORLD_SIZE="2",
+            MASTER_ADDR="127.0.0.1",
+            MASTER_PORT=port,
+        )
+        for rank in range(2)
+    ]
     texts = [rank.communicate(timeout=120)[0].decode("utf-8", "replace") for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0, 0], texts
     return texts
@@ -98,8 +119,9 @@ def test_a_killed_and_resumed_run_is_the_uninterrupted_one_bit_for_bit(tmp_path:
     run_toy(tmp_path / "whole", 40, checkpoint_every=10, pause=0.02)
     assert events(tmp_path / "killed", "start")[-1]["resumed_step"] >= 10
     assert_same_bits(tmp_path / "killed/ckpt/step_00000040", tmp_path / "whole/ckpt/step_00000040")
-    assert [event["loss"] for event in events(tmp_path / "killed", "step")] \
-        == [event["loss"] for event in events(tmp_path / "whole", "step")]
+    assert [event["loss"] for event in events(tmp_path / "killed", "step")] == [
+        event["loss"] for event in events(tmp_path / "whole", "step")
+    ]
 
 
 def test_a_run_of_another_seed_differs(tmp_path: Path) -> None:
@@ -124,10 +146,15 @@ def test_resuming_where_nothing_is_is_an_error(tmp_path: Path) -> None:
         run_toy(tmp_path, 5, resume=True)
 
 
-@pytest.mark.parametrize("given, told", [
-    ({"units": 5}, r"network \{'name': 'toy', 'units': 4\}, this run .*5"),
-    ({"task": "other"}, "task 'regression', this run 'other'"),
-    ({"batch_size": 4}, "batch_size 8, this run 4"), ({"seed": 9}, "seed 1, this run 9")])
+@pytest.mark.parametrize(
+    "given, told",
+    [
+        ({"units": 5}, r"network \{'name': 'toy', 'units': 4\}, this run .*5"),
+        ({"task": "other"}, "task 'regression', this run 'other'"),
+        ({"batch_size": 4}, "batch_size 8, this run 4"),
+        ({"seed": 9}, "seed 1, this run 9"),
+    ],
+)
 def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path, given, told) -> None:
     run_toy(tmp_path, 2)
     with pytest.raises(ZooError, match=told):
@@ -160,8 +187,10 @@ def test_the_last_checkpoints_and_the_best_are_kept(tmp_path: Path) -> None:
 
 def test_after_training_the_best_weights_are_evaluated(tmp_path: Path) -> None:
     run_toy(tmp_path, 20, evaluate_every=5)
-    seen = {(event["role"], event["step"]): event["metrics"]["size"]
-            for event in events(tmp_path, "evaluation")}
+    seen = {
+        (event["role"], event["step"]): event["metrics"]["size"]
+        for event in events(tmp_path, "evaluation")
+    }
     assert list(seen)[-2:] == [("final", 20), ("best", 10)]
     assert seen["best", 10] == seen["progress", 10] != seen["final", 20]
 
@@ -172,8 +201,10 @@ def _load_toy(prefix: Path, width: int) -> Any:
         network = toy_training.ToyNetwork(width)
         network(toy_training.samples())
         StoredWeights(str(prefix)).load(
-            session, {OWN.format(path): weight for path, weight in named_weights(network).items()},
-            "give its flags")
+            session,
+            {OWN.format(path): weight for path, weight in named_weights(network).items()},
+            "give its flags",
+        )
         return session.run(network.hidden.kernel)
 
 
@@ -193,8 +224,9 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 def test_weights_under_other_names_are_not_passed_over(tmp_path: Path) -> None:
     run_toy(tmp_path, 2)
     stored = StoredWeights(str(tmp_path / "ckpt/step_00000002/weights"))
-    with tf.Graph().as_default(), tf.Session() as session, \
-            pytest.raises(ZooError, match="other/kernel as nothing"):
+    with tf.Graph().as_default(), tf.Session() as session, pytest.raises(
+        ZooError, match="other/kernel as nothing"
+    ):
         stored.load(session, {"other/kernel": tf.get_variable("kernel", [2, 4])}, "")
 
 
@@ -297,14 +329,23 @@ def test_a_line_begins_as_the_original_ports(tmp_path: Path, capsys) -> None:
     run_toy(tmp_path, 5)
     line = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Step: 5")]
     assert [part.split(":")[0] for part in line[0].split(", ")] == [
-        "Step", "Loss", "Time", "Learning rate", "FPS", "ETA"]
+        "Step",
+        "Loss",
+        "Time",
+        "Learning rate",
+        "FPS",
+        "ETA",
+    ]
 
 
 def test_diagnostics_come_every_so_many_steps(tmp_path: Path) -> None:
     run_toy(tmp_path, 10, diagnostics_every=4)
     found = list(read_events(tmp_path / "rank_0/metrics.jsonl"))
-    told = [(event["step"], sorted(event["values"])) for event in found
-            if event["event"] == "diagnostics"]
+    told = [
+        (event["step"], sorted(event["values"]))
+        for event in found
+        if event["event"] == "diagnostics"
+    ]
     assert told == [(4, ["gradient_norm", "largest"]), (8, ["gradient_norm", "largest"])]
 
 
@@ -314,12 +355,17 @@ def test_pictures_are_files_and_the_graph_lies_beside_the_checkpoints(tmp_path: 
     assert (tmp_path / "ckpt/graph.pbtxt").read_text().startswith("node {")
 
 
-@pytest.mark.parametrize("text, told", [
-    ("HcomAllReduce_3: rank 1 is gone\n  a long tail", True),
-    ("Horovod has been shut down", True),
-    ("an operation failed\n  near HcomAllReduce_3", False)])
-def test_a_rank_that_is_gone_is_told_and_nothing_else_is_taken_for_it(text: str,
-                                                                     told: bool) -> None:
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("HcomAllReduce_3: rank 1 is gone\n  a long tail", True),
+        ("Horovod has been shut down", True),
+        ("an operation failed\n  near HcomAllReduce_3", False),
+    ],
+)
+def test_a_rank_that_is_gone_is_told_and_nothing_else_is_taken_for_it(
+    text: str, told: bool
+) -> None:
     found = loop._of_another_rank(tf.errors.InternalError(None, None, text))
     assert (found is not None) is told
     assert found is None or "long tail" not in str(found)
@@ -331,10 +377,13 @@ def test_a_part_of_a_loop_of_the_device_is_refused_with_the_next_whole_number() 
         loop._require_whole_loops(7, 2)
 
 
-@pytest.mark.parametrize("first, last, iterations, end", [
-    (0, 200, 10, 200), (99, 200, 10, 209), (3, 6, 2, 7), (7, 7, 2, 7), (5, 9, 1, 9)])
-def test_loops_go_on_from_any_step_and_end_whole(first: int, last: int, iterations: int,
-                                                end: int) -> None:
+@pytest.mark.parametrize(
+    "first, last, iterations, end",
+    [(0, 200, 10, 200), (99, 200, 10, 209), (3, 6, 2, 7), (7, 7, 2, 7), (5, 9, 1, 9)],
+)
+def test_loops_go_on_from_any_step_and_end_whole(
+    first: int, last: int, iterations: int, end: int
+) -> None:
     assert loop.end_of_loops(first, last, iterations) == end
 
 
@@ -356,8 +405,9 @@ def test_the_traced_proof_takes_no_batch_from_training(tmp_path: Path, monkeypat
     run_toy(tmp_path / "one", 3)
     monkeypatch.setattr("common.tf_runtime.proof", lambda *_: "none")
     run_toy(tmp_path / "two", 3)
-    assert [event["loss"] for event in events(tmp_path / "one", "step")] \
-        == [event["loss"] for event in events(tmp_path / "two", "step")]
+    assert [event["loss"] for event in events(tmp_path / "one", "step")] == [
+        event["loss"] for event in events(tmp_path / "two", "step")
+    ]
 
 
 # --- ranks ---
@@ -366,16 +416,18 @@ def test_the_traced_proof_takes_no_batch_from_training(tmp_path: Path, monkeypat
 @pytest.mark.slow
 @pytest.mark.skipif(not HAS_HOROVOD, reason="Horovod is not installed in this environment")
 def test_two_ranks_train_as_one_with_twice_the_batch(tmp_path: Path) -> None:
-    texts = run_ranks(tmp_path / "two", 20, "noise=0", "batch_size=4", "evaluate_every=10",
-                      "clip_norm=0.5")
+    texts = run_ranks(
+        tmp_path / "two", 20, "noise=0", "batch_size=4", "evaluate_every=10", "clip_norm=0.5"
+    )
     run_toy(tmp_path / "one", 20, noise=0.0, batch_size=8, evaluate_every=10, clip_norm=0.5)
     two, one = (values_of(tmp_path / name / "ckpt/step_00000020") for name in ("two", "one"))
     for name, value in one.items():
         assert numpy.allclose(two[name], value, rtol=1e-4, atol=1e-6), name
     assert "Step: 5" in texts[0] and "Step: 5" not in texts[1]
     assert not (tmp_path / "two/rank_1/ckpt").exists()
-    losses = [[event["loss"] for event in events(tmp_path / "two", "step", rank)]
-              for rank in range(2)]
+    losses = [
+        [event["loss"] for event in events(tmp_path / "two", "step", rank)] for rank in range(2)
+    ]
     assert losses[0] == losses[1] and len(losses[0]) == 20
 
 
@@ -383,8 +435,18 @@ def test_two_ranks_train_as_one_with_twice_the_batch(tmp_path: Path) -> None:
 @pytest.mark.skipif(not HAS_HOROVOD, reason="Horovod is not installed in this environment")
 def test_a_signal_to_one_rank_ends_both_at_the_same_step(tmp_path: Path) -> None:
     port = str(free_port())
-    ranks = [start(tmp_path, 2000, "pause=0.02", RANK=str(rank), WORLD_SIZE="2",
-                   MASTER_ADDR="127.0.0.1", MASTER_PORT=port) for rank in range(2)]
+    ranks = [
+        start(
+            tmp_path,
+            2000,
+            "pause=0.02",
+            RANK=str(rank),
+            WORLD_SIZE="2",
+            MASTER_ADDR="127.0.0.1",
+            MASTER_PORT=port,
+        )
+        for rank in range(2)
+    ]
     log = tmp_path / "rank_1/metrics.jsonl"
     while not log.exists() or '"step":5,' not in log.read_text():
         assert ranks[1].poll() is None, ranks[1].communicate()[0]
@@ -395,5 +457,4 @@ def test_a_signal_to_one_rank_ends_both_at_the_same_step(tmp_path: Path) -> None
         rank.stdout.close()
     last = [events(tmp_path, "step", rank)[-1]["step"] for rank in range(2)]
     assert last[0] == last[1]
-    assert [path.name for path in (tmp_path / "ckpt").glob("step_*")] \
-        == ["step_{:08d}".format(last[0])]
+    assert [path.name for path in (tmp_path / "ckpt").glob("step_*")] == [f"step_{last[0]:08d}"]

@@ -54,8 +54,7 @@ def test_without_a_folder_nothing_is_watched(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_the_new_profiler_of_an_npu_watches_its_operators(
-        monkeypatch: Any, tmp_path: Path) -> None:
+def test_the_new_profiler_of_an_npu_watches_its_operators(monkeypatch: Any, tmp_path: Path) -> None:
     calls: List[Any] = []
     module: Any = types.ModuleType("torch_npu.profiler")
     module.ProfilerActivity = types.SimpleNamespace(CPU="cpu", NPU="npu")
@@ -68,8 +67,10 @@ def test_the_new_profiler_of_an_npu_watches_its_operators(
     monkeypatch.setitem(sys.modules, "torch_npu.profiler", module)
     steps(StepProfiler(device("npu"), tmp_path), ALL + 3)
     assert calls[0] == {
-        "activities": ["cpu", "npu"], "on_trace_ready": str(tmp_path),
-        "schedule": {"wait": 0, "warmup": WARMUP, "active": ACTIVE, "repeat": 1}}
+        "activities": ["cpu", "npu"],
+        "on_trace_ready": str(tmp_path),
+        "schedule": {"wait": 0, "warmup": WARMUP, "active": ACTIVE, "repeat": 1},
+    }
     assert calls[1:] == ["enter"] + ["step"] * (WARMUP + ACTIVE) + ["exit"]
 
 
@@ -94,8 +95,8 @@ class OldProfile(FakeProfile):
 def test_the_old_profiler_of_an_npu_is_entered_and_left(monkeypatch: Any, tmp_path: Path) -> None:
     calls: List[Any] = []
     old = types.SimpleNamespace(
-        profile=lambda profiler_result_path: calls.append(profiler_result_path)
-        or OldProfile(calls))
+        profile=lambda profiler_result_path: calls.append(profiler_result_path) or OldProfile(calls)
+    )
     monkeypatch.setitem(sys.modules, "torch_npu", types.ModuleType("torch_npu"))
     monkeypatch.setattr(torch_profile, "npu_module", lambda: old)
     steps(StepProfiler(device("npu"), tmp_path), ALL + 3)
@@ -109,8 +110,10 @@ def test_a_run_that_ends_early_leaves_its_profile(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("*.json"))
 
 
-@pytest.mark.parametrize("text, wanted", [
-    ("None", False), ("False", False), ("CANN", True), ("GE", True), ("true", True)])
+@pytest.mark.parametrize(
+    "text, wanted",
+    [("None", False), ("False", False), ("CANN", True), ("GE", True), ("true", True)],
+)
 def test_the_flag_is_understood_as_the_modelzoos_scripts_say_it(text: str, wanted: bool) -> None:
     assert profiling(text) is wanted
 
@@ -122,6 +125,5 @@ def test_another_word_is_refused() -> None:
 
 def test_a_run_with_too_few_steps_is_refused_with_the_least_number() -> None:
     require_steps(ALL)
-    with pytest.raises(UsageError, match="at least {} steps.*this run has {};".format(
-            ALL, ALL - 1)):
+    with pytest.raises(UsageError, match=f"at least {ALL} steps.*this run has {ALL - 1};"):
         require_steps(ALL - 1)

@@ -39,8 +39,13 @@ def precision_for(kind, mode, version, **able):
 
 def small_network():
     torch.manual_seed(0)
-    return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4), torch.nn.ReLU(),
-                               torch.nn.Flatten(), torch.nn.Linear(64, 5))
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 1),
+        torch.nn.BatchNorm2d(4),
+        torch.nn.ReLU(),
+        torch.nn.Flatten(),
+        torch.nn.Linear(64, 5),
+    )
 
 
 def cpu_device(precision=None):
@@ -56,8 +61,15 @@ def stepper_on_cpu(mode="O0", **options):
     precision = cpu_precision(mode)
     device = cpu_device(precision)
     network = runtime.place_model(small_network(), device, precision)
-    optimizer = stepping.make_sgd(device, precision, network.parameters(), lr=0.1, momentum=0.9,
-                                 weight_decay=1e-4, nesterov=True)
+    optimizer = stepping.make_sgd(
+        device,
+        precision,
+        network.parameters(),
+        lr=0.1,
+        momentum=0.9,
+        weight_decay=1e-4,
+        nesterov=True,
+    )
     return stepping.make_stepper(network, optimizer, device, precision, **options)
 
 
@@ -104,10 +116,18 @@ def test_float32_forward_is_float32():
 
 def test_make_sgd_is_the_plain_formula():
     expected, network = small_network(), small_network()
-    plain = torch.optim.SGD(expected.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-2,
-                            nesterov=True)
-    fast = stepping.make_sgd(cpu_device(), cpu_precision(), network.parameters(), lr=0.1,
-                            momentum=0.9, weight_decay=1e-2, nesterov=True)
+    plain = torch.optim.SGD(
+        expected.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-2, nesterov=True
+    )
+    fast = stepping.make_sgd(
+        cpu_device(),
+        cpu_precision(),
+        network.parameters(),
+        lr=0.1,
+        momentum=0.9,
+        weight_decay=1e-2,
+        nesterov=True,
+    )
     images, labels = batch()
     for _ in range(5):
         for model, optimizer in ((expected, plain), (network, fast)):
@@ -115,8 +135,9 @@ def test_make_sgd_is_the_plain_formula():
             torch.nn.functional.cross_entropy(model(images), labels).backward()
             optimizer.step()
     for one, other in zip(expected.parameters(), network.parameters()):
-        torch.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6) if TORCH < (2,) \
-            else torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6) if TORCH < (
+            2,
+        ) else torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
 
 def test_gradients_are_clipped_by_their_global_norm():
@@ -149,16 +170,18 @@ def test_a_devices_random_state_goes_to_no_other_kind(kind, restored, monkeypatc
     seen = []
     device = cpu_device()
     state = dict(runtime.rng_state(device), device_kind=kind, device=torch.zeros(3))
-    monkeypatch.setattr(runtime, "_device_module",
-                        lambda device: types.SimpleNamespace(set_rng_state=seen.append))
+    monkeypatch.setattr(
+        runtime, "_device_module", lambda device: types.SimpleNamespace(set_rng_state=seen.append)
+    )
     runtime.set_rng_state(state, device)
     assert bool(seen) is restored
 
 
 def test_a_scaler_takes_what_it_knows_of_another_kinds_state():
     loaded = []
-    scaler = types.SimpleNamespace(state_dict=lambda: {"scale": 2.0, "dynamic": True},
-                                   load_state_dict=loaded.append)
+    scaler = types.SimpleNamespace(
+        state_dict=lambda: {"scale": 2.0, "dynamic": True}, load_state_dict=loaded.append
+    )
     scaling = gradients._GradScalerScaling(None, None, scaler, None, None)
     scaling.load_state_dict({"scale": 8.0, "growth_tracker": 1})
     assert loaded == [{"scale": 8.0, "dynamic": True}]
@@ -190,7 +213,7 @@ def test_the_peak_of_memory_is_in_bytes():
 def test_the_device_part_of_a_record():
     record = cpu_device().as_record(ranks=2)
     assert (record["kind"], record["count"]) == ("cpu", 2)
-    assert record["framework"] == "torch {}".format(torch.__version__)
+    assert record["framework"] == f"torch {torch.__version__}"
     assert set(record) == {"kind", "name", "count", "driver", "runtime", "framework", "python"}
 
 
@@ -225,8 +248,10 @@ def test_many_ranks_without_a_process_group_are_a_programming_error():
 
 
 def test_the_module_imports_no_framework_by_itself():
-    code = "import sys, common.torch_runtime; print([n for n in ('torch', 'apex', 'torch_npu') " \
-           "if n in sys.modules])"
+    code = (
+        "import sys, common.torch_runtime; print([n for n in ('torch', 'apex', 'torch_npu') "
+        "if n in sys.modules])"
+    )
     assert run_python(code).strip() == "[]"
 
 
@@ -235,8 +260,14 @@ def test_the_module_imports_no_framework_by_itself():
 
 def run_python(code, *arguments, **variables):
     environment = dict(os.environ, PYTHONPATH=str(ROOT), **variables)
-    return subprocess.run([sys.executable, "-c", code, *arguments], env=environment, check=True,
-                          stdout=subprocess.PIPE, text=True, timeout=120).stdout
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env=environment,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=120,
+    ).stdout
 
 
 def free_port():
@@ -281,13 +312,19 @@ RANK = textwrap.dedent("""
 
 def test_two_gloo_ranks_train_as_one_rank_with_the_whole_batch(tmp_path):
     run_python(RANK, "0", "1", str(tmp_path))
-    environment = dict(os.environ, PYTHONPATH=str(ROOT), MASTER_ADDR="127.0.0.1",
-                       MASTER_PORT=free_port())
-    ranks = [subprocess.Popen([sys.executable, "-c", RANK, str(rank), "2", str(tmp_path)],
-                              env=environment) for rank in range(2)]
+    environment = dict(
+        os.environ, PYTHONPATH=str(ROOT), MASTER_ADDR="127.0.0.1", MASTER_PORT=free_port()
+    )
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-c", RANK, str(rank), "2", str(tmp_path)], env=environment
+        )
+        for rank in range(2)
+    ]
     assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
-    alone, first, second = (torch.load(str(tmp_path / name)) for name in (
-        "0_of_1.pt", "0_of_2.pt", "1_of_2.pt"))
+    alone, first, second = (
+        torch.load(str(tmp_path / name)) for name in ("0_of_1.pt", "0_of_2.pt", "1_of_2.pt")
+    )
     for name in alone:
         assert torch.equal(first[name], second[name])
         # Two half sums add in another order than one whole sum.
@@ -300,17 +337,18 @@ def test_a_port_in_use_is_named_with_the_flag_that_changes_it(monkeypatch):
         listener.listen(1)
         port = listener.getsockname()[1]
         with pytest.raises(InfrastructureError) as caught:
-            runtime.init_process_group(cpu_device(), 0, 2,
-                                       "tcp://127.0.0.1:{}".format(port), timeout_seconds=5)
-    assert str(caught.value) == ("port {} of 127.0.0.1 is in use by another program; give another "
-                                 "--master_port".format(port))
+            runtime.init_process_group(
+                cpu_device(), 0, 2, f"tcp://127.0.0.1:{port}", timeout_seconds=5
+            )
+    assert str(caught.value) == (
+        f"port {port} of 127.0.0.1 is in use by another program; give another --master_port"
+    )
 
 
 def test_ranks_that_do_not_come_are_told_in_one_line(monkeypatch):
     port = free_port()
     with pytest.raises(InfrastructureError) as caught:
-        runtime.init_process_group(cpu_device(), 1, 2, "tcp://127.0.0.1:{}".format(port),
-                                   timeout_seconds=1)
+        runtime.init_process_group(cpu_device(), 1, 2, f"tcp://127.0.0.1:{port}", timeout_seconds=1)
     assert "rank 1 of 2" in str(caught.value) and port in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -337,6 +375,7 @@ class Calls(list):
         def note(*positional, **named):
             self.append((name, positional, named))
             return result(*positional, **named) if callable(result) else result
+
         return note
 
     @property
@@ -402,18 +441,27 @@ def calls():
 @pytest.fixture
 def npu(monkeypatch, calls):
     """A torch_npu whose device is the CPU; returns a function that chooses its versions."""
+
     def install(version, name="Ascend910A", optimizers=True, scaler=None):
         module = types.ModuleType("torch_npu")
         module.__version__ = version
         amp = types.SimpleNamespace(
             autocast=calls.recorder("autocast", lambda **named: contextlib.nullcontext()),
-            GradScaler=calls.recorder("GradScaler", lambda **named: scaler or FakeScaler(calls)))
+            GradScaler=calls.recorder("GradScaler", lambda **named: scaler or FakeScaler(calls)),
+        )
         module.npu = types.SimpleNamespace(
-            is_available=lambda: True, device_count=lambda: 8, amp=amp,
-            get_device_name=lambda index: name, set_device=calls.recorder("set_device"),
-            set_option=calls.recorder("set_option"), synchronize=calls.recorder("synchronize"),
-            max_memory_allocated=lambda: 1234, memory_allocated=lambda: 5e6,
-            conv=types.SimpleNamespace(), matmul=types.SimpleNamespace())
+            is_available=lambda: True,
+            device_count=lambda: 8,
+            amp=amp,
+            get_device_name=lambda index: name,
+            set_device=calls.recorder("set_device"),
+            set_option=calls.recorder("set_option"),
+            synchronize=calls.recorder("synchronize"),
+            max_memory_allocated=lambda: 1234,
+            memory_allocated=lambda: 5e6,
+            conv=types.SimpleNamespace(),
+            matmul=types.SimpleNamespace(),
+        )
         monkeypatch.setitem(sys.modules, "torch_npu", module)
         NpuFusedSGD.calls = calls
         if optimizers:
@@ -423,6 +471,7 @@ def npu(monkeypatch, calls):
         monkeypatch.setattr(torch, "__version__", version)
         monkeypatch.setattr(runtime, "_device_object", lambda *_: torch.device("cpu"))
         return module
+
     return install
 
 
@@ -439,8 +488,10 @@ def apex(monkeypatch, calls):
         yield loss * scale.value
         calls.append(("unscaled", (), {}))
 
-    amp.initialize = calls.recorder("amp.initialize", lambda model, optimizer=None, **_: (
-        model if optimizer is None else (model, optimizer)))
+    amp.initialize = calls.recorder(
+        "amp.initialize",
+        lambda model, optimizer=None, **_: model if optimizer is None else (model, optimizer),
+    )
     amp.scale_loss = scale_loss
     amp.state_dict = lambda: {"loss_scaler0": {"loss_scale": scale.value, "unskipped": 3}}
     amp.load_state_dict = calls.recorder("amp.load_state_dict")
@@ -456,12 +507,17 @@ def apex(monkeypatch, calls):
 @pytest.fixture
 def group(monkeypatch, calls):
     """A process group and a DistributedDataParallel that only note their calls."""
-    monkeypatch.setattr(torch.distributed, "init_process_group",
-                        calls.recorder("init_process_group"))
-    monkeypatch.setattr(torch.distributed, "is_initialized",
-                        lambda: "init_process_group" in calls.names)
-    monkeypatch.setattr(torch.nn.parallel, "DistributedDataParallel",
-                        calls.recorder("DDP", lambda model, **_: model))
+    monkeypatch.setattr(
+        torch.distributed, "init_process_group", calls.recorder("init_process_group")
+    )
+    monkeypatch.setattr(
+        torch.distributed, "is_initialized", lambda: "init_process_group" in calls.names
+    )
+    monkeypatch.setattr(
+        torch.nn.parallel,
+        "DistributedDataParallel",
+        calls.recorder("DDP", lambda model, **_: model),
+    )
 
 
 def npu_stepper(mode, version, world_size=1, loss_scale=None, **options):
@@ -485,7 +541,7 @@ def test_an_npu_without_torch_npu_names_what_to_install(monkeypatch):
         runtime.capabilities("npu")
     release = str(torch.__version__).split("+")[0]
     assert "install CANN" in str(caught.value)
-    assert "pip install 'torch_npu=={}.*'".format(release) in str(caught.value)
+    assert f"pip install 'torch_npu=={release}.*'" in str(caught.value)
 
 
 def test_a_torch_npu_that_sees_no_device_says_where_to_look(npu):
@@ -494,22 +550,37 @@ def test_a_torch_npu_that_sees_no_device_says_where_to_look(npu):
         runtime.capabilities("npu")
 
 
-@pytest.mark.parametrize("name, bfloat16", [
-    ("Ascend910A", False), ("Ascend910B", False), ("Ascend910ProB", False),
-    ("Ascend910B1", True), ("Ascend910B4", True), ("Ascend910_9391", True)])
+@pytest.mark.parametrize(
+    "name, bfloat16",
+    [
+        ("Ascend910A", False),
+        ("Ascend910B", False),
+        ("Ascend910ProB", False),
+        ("Ascend910B1", True),
+        ("Ascend910B4", True),
+        ("Ascend910_9391", True),
+    ],
+)
 def test_bfloat16_is_known_by_the_chips_name(npu, name, bfloat16):
     npu("2.1.0", name=name)
     assert runtime.capabilities("npu").bfloat16 is bfloat16
 
 
-@pytest.mark.parametrize("version, mode, option", [
-    ("1.8.1", "O2", "allow_fp32_to_fp16"), ("1.8.1", "O0", "must_keep_origin_dtype"),
-    ("2.1.0", "O0", "must_keep_origin_dtype")])
+@pytest.mark.parametrize(
+    "version, mode, option",
+    [
+        ("1.8.1", "O2", "allow_fp32_to_fp16"),
+        ("1.8.1", "O0", "must_keep_origin_dtype"),
+        ("2.1.0", "O0", "must_keep_origin_dtype"),
+    ],
+)
 def test_opening_an_npu_sets_the_device_and_then_its_arithmetic(npu, calls, version, mode, option):
     npu(version)
     runtime.open_device("npu", 3, precision_for("npu", mode, version, ascend_apex=True))
-    assert calls == [("set_device", (3,), {}),
-                     ("set_option", ({"ACL_PRECISION_MODE": option},), {})]
+    assert calls == [
+        ("set_device", (3,), {}),
+        ("set_option", ({"ACL_PRECISION_MODE": option},), {}),
+    ]
 
 
 def test_float32_on_a_new_npu_turns_hf32_off(npu):
@@ -527,8 +598,13 @@ def test_a_device_number_beyond_the_last_is_refused(npu):
 def test_apex_comes_after_the_process_group_and_before_ddp(npu, apex, group, calls):
     npu("1.8.1")
     npu_stepper("O2", "1.8.1", world_size=8)
-    assert calls.names == ["set_device", "set_option", "init_process_group", "amp.initialize",
-                           "DDP"]
+    assert calls.names == [
+        "set_device",
+        "set_option",
+        "init_process_group",
+        "amp.initialize",
+        "DDP",
+    ]
     assert calls.of("init_process_group")[1]["backend"] == "hccl"
     assert calls.of("DDP")[1] == {"broadcast_buffers": False, "device_ids": [3]}
 
@@ -665,9 +741,15 @@ def test_channels_last_never_pays_on_an_npu():
 @pytest.fixture
 def gpu(monkeypatch, calls):
     """A torch.cuda of two Hoppers whose tensors lie on the CPU."""
-    for name, value in (("is_available", True), ("device_count", 2), ("memory_allocated", 7e6),
-                        ("get_device_capability", (9, 0)), ("get_device_name", "NVIDIA H100"),
-                        ("set_device", None), ("synchronize", None)):
+    for name, value in (
+        ("is_available", True),
+        ("device_count", 2),
+        ("memory_allocated", 7e6),
+        ("get_device_capability", (9, 0)),
+        ("get_device_name", "NVIDIA H100"),
+        ("set_device", None),
+        ("synchronize", None),
+    ):
         monkeypatch.setattr(torch.cuda, name, calls.recorder(name, value))
     monkeypatch.setattr(runtime, "_device_object", lambda *_: torch.device("cpu"))
     monkeypatch.setitem(runtime.TORCH_NAMES, "gpu", "cpu")
@@ -752,8 +834,9 @@ def test_mixed_precision_trains_and_scales(gpu):
 @new_torch
 @pytest.mark.parametrize("loss_scale, following", [("dynamic", 32768.0), ("128", 128.0)])
 @pytest.mark.parametrize("norm", [None, 1.0])
-def test_an_overflow_skips_the_step_and_only_a_dynamic_scale_shrinks(gpu, loss_scale, following,
-                                                                     norm):
+def test_an_overflow_skips_the_step_and_only_a_dynamic_scale_shrinks(
+    gpu, loss_scale, following, norm
+):
     stepper = gpu_stepper("O2", loss_scale, max_gradient_norm=norm)
     before = copy.deepcopy(stepper.module.state_dict())
     loss = sum(weight.sum() for weight in stepper.module.parameters()) * float("inf")

@@ -9,8 +9,14 @@ from typing import Dict, List
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-TRANSLATED = sorted(path.relative_to(ROOT).as_posix() for path in [
-    *ROOT.glob("*.zh-CN.md"), *ROOT.glob("docs/*.zh-CN.md"), *ROOT.glob("*/*/*.zh-CN.md")])
+TRANSLATED = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in [
+        *ROOT.glob("*.zh-CN.md"),
+        *ROOT.glob("docs/*.zh-CN.md"),
+        *ROOT.glob("*/*/*.zh-CN.md"),
+    ]
+)
 KINDS: Dict[str, str] = {"headings": r"^#+ ", "table rows": r"^\|", "lines of commands": r"^    \S"}
 
 
@@ -33,8 +39,11 @@ def test_a_translation_leaves_nothing_out(path: str, kind: str) -> None:
 @pytest.mark.parametrize("path", TRANSLATED)
 def test_commands_are_the_same_in_both_languages(path: str) -> None:
     """Up to what a shell takes for a comment, and the language of links."""
+
     def commands(name: str) -> List[str]:
-        return [line.split("  #")[0].split(" # ")[0].rstrip()
-                for line in lines(name, "lines of commands")]
+        return [
+            line.split("  #")[0].split(" # ")[0].rstrip()
+            for line in lines(name, "lines of commands")
+        ]
 
     assert commands(path) == commands(path.replace(".zh-CN", ""))

@@ -28,8 +28,12 @@ def printed_texts(source: str) -> Iterator[str]:
     """The texts of a program, without its docstrings, with … for what is filled in."""
     tree = ast.parse(source)
     told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)
-             for part in node.values}
+    parts = {
+        id(part)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.JoinedStr)
+        for part in node.values
+    }
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             yield "".join(_constant(part) or SOMETHING for part in node.values)
@@ -48,10 +52,15 @@ def _constant(node: ast.AST) -> Optional[str]:
 @pytest.fixture(scope="module")
 def printed() -> str:
     """All that the programs may print, a text a line."""
-    files = [path for folder in PROGRAMS for path in sorted((CHECKOUT / folder).rglob("*.py"))
-             if "tests" not in path.relative_to(CHECKOUT).parts]
-    return "\n".join(text for path in files
-                     for text in printed_texts(path.read_text(encoding="utf-8")))
+    files = [
+        path
+        for folder in PROGRAMS
+        for path in sorted((CHECKOUT / folder).rglob("*.py"))
+        if "tests" not in path.relative_to(CHECKOUT).parts
+    ]
+    return "\n".join(
+        text for path in files for text in printed_texts(path.read_text(encoding="utf-8"))
+    )
 
 
 MESSAGES = quoted_messages(DOCUMENT.read_text(encoding="utf-8"))
@@ -68,6 +77,8 @@ def test_the_messages_are_found() -> None:
 
 
 def test_texts_are_found_with_what_is_filled_in() -> None:
-    source = ("'''Told.'''\ndef f(x):\n    '''Told too.'''\n"
-              "    print('a {} b'\n          ' {!r:>3}'.format(x))\n    print(f'{x}: c', '%s d')\n")
+    source = (
+        "'''Told.'''\ndef f(x):\n    '''Told too.'''\n"
+        "    print('a {} b'\n          ' {!r:>3}'.format(x))\n    print(f'{x}: c', '%s d')\n"
+    )
     assert sorted(printed_texts(source)) == ["a … b …", "… d", "…: c"]

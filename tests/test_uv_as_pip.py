@@ -35,9 +35,19 @@ def test_the_variable_wins_over_the_file_and_install_over_global(uv_as_pip):
 def test_every_index_and_folder_is_handed_on_and_the_best_version_of_all_is_taken(uv_as_pip):
     settings = dict(uv_as_pip.pip_settings(LISTING), **{"find-links": "/a /b"})
     assert uv_as_pip.uv_arguments(settings, {}) == [
-        "--index-url", "https://mirror/simple", "--find-links", "/a", "--find-links", "/b",
-        "--extra-index-url", "https://one/simple", "--extra-index-url", "https://two/simple",
-        "--index-strategy", "unsafe-best-match"]
+        "--index-url",
+        "https://mirror/simple",
+        "--find-links",
+        "/a",
+        "--find-links",
+        "/b",
+        "--extra-index-url",
+        "https://one/simple",
+        "--extra-index-url",
+        "https://two/simple",
+        "--index-strategy",
+        "unsafe-best-match",
+    ]
 
 
 def test_a_pip_without_settings_leaves_uv_as_it_is(uv_as_pip):
@@ -62,5 +72,8 @@ def test_what_the_user_told_uv_itself_wins(uv_as_pip):
 def test_certificate_proxy_and_time_out_become_uvs_variables(uv_as_pip):
     settings = {"cert": "/etc/certificates.pem", "proxy": "http://proxy:80", "timeout": "180"}
     told = uv_as_pip.uv_environment(settings, {"SSL_CERT_FILE": "/mine.pem"})
-    assert told == {"SSL_CERT_FILE": "/mine.pem", "HTTPS_PROXY": "http://proxy:80",
-                    "UV_HTTP_TIMEOUT": "180"}
+    assert told == {
+        "SSL_CERT_FILE": "/mine.pem",
+        "HTTPS_PROXY": "http://proxy:80",
+        "UV_HTTP_TIMEOUT": "180",
+    }

@@ -24,8 +24,12 @@ from tests.run_events import whole_run
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "scripts" / "verify_on_npu.sh"
-NETWORKS = ("residual_attention_net", "slot_attention/object_discovery",
-            "slot_attention/set_prediction", "protoattend")
+NETWORKS = (
+    "residual_attention_net",
+    "slot_attention/object_discovery",
+    "slot_attention/set_prediction",
+    "protoattend",
+)
 # Answers questions (-c) as the real one, notes everything else and leaves what a run would.
 STAND_IN = """#!/bin/sh
 [ "$1" != -c ] || exec "{python}" "$@"
@@ -63,12 +67,23 @@ class Verifying:
         return ["bash", str(SCRIPT), "--output_path", str(self.folder / "out")] + list(words)
 
     def environment(self, **variables: str) -> Dict[str, str]:
-        return {**self.variables, "ZOO_PYTHON": str(self.python), "FAILS": "", "SLEEPS": "",
-                **variables}
+        return {
+            **self.variables,
+            "ZOO_PYTHON": str(self.python),
+            "FAILS": "",
+            "SLEEPS": "",
+            **variables,
+        }
 
     def __call__(self, *words: str, **variables: str) -> Any:
-        return subprocess.run(self.command(*words), env=self.environment(**variables),
-                              cwd=str(self.folder), capture_output=True, text=True, timeout=60)
+        return subprocess.run(
+            self.command(*words),
+            env=self.environment(**variables),
+            cwd=str(self.folder),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
 
     def on_a_server(self) -> AscendMachine:
         """From now on there are 8 devices."""
@@ -97,22 +112,22 @@ def test_every_network_is_trained_in_float32_and_in_its_own_precision(verify: Ve
     for network in NETWORKS:
         label = network.replace("/", "_")
         for part in ("float32", "default", "resumed_again", "evaluation", "profile", "diverge"):
-            assert "passed   {}-{}".format(label, part) in summary(done)
+            assert f"passed   {label}-{part}" in summary(done)
 
 
 def test_resume_goes_on_in_the_run_that_was_stopped(verify: Verifying, tmp_path: Path) -> None:
     verify("--networks", "protoattend")
-    folder = "--output_path={}/out/runs/protoattend-resumed ".format(tmp_path)
+    folder = f"--output_path={tmp_path}/out/runs/protoattend-resumed "
     first, second = [call for call in verify.calls() if folder in call + " "]
     assert "--resume" not in first.split() and "--resume" in second.split()
 
 
 def test_the_weights_of_the_last_step_are_evaluated_in_float32(verify: Verifying) -> None:
     verify("--networks", "protoattend,residual_attention_net")
-    runs = "{}/out/runs/".format(verify.folder)
+    runs = f"{verify.folder}/out/runs/"
     first, second = [call.split() for call in verify.calls() if " eval_1p " in call]
-    assert "--checkpoint={}protoattend-float32/ckpt/step_150".format(runs) in first
-    assert "--pth_path={}residual_attention_net-float32/ckpt/step_150.pt".format(runs) in second
+    assert f"--checkpoint={runs}protoattend-float32/ckpt/step_150" in first
+    assert f"--pth_path={runs}residual_attention_net-float32/ckpt/step_150.pt" in second
     for words in (first, second):
         assert "--precision_mode=must_keep_origin_dtype" in words
 
@@ -123,11 +138,13 @@ def test_several_ranks_are_given_the_data_that_was_made_for_them(verify: Verifyi
     assert done.returncode == 0, done.stdout + done.stderr
     several = [call for call in verify.calls() if "--ranks=" in call and " launch " in call]
     assert [("slot_attention" in call, "--data_path=" in call) for call in several] == [
-        (False, False)] * 2 + [(True, True)] * 2
+        (False, False)
+    ] * 2 + [(True, True)] * 2
 
 
 def test_the_archive_has_logs_and_records_and_neither_weights_nor_secrets(
-        verify: Verifying, tmp_path: Path) -> None:
+    verify: Verifying, tmp_path: Path
+) -> None:
     verify("--networks", "protoattend", MY_PASSWORD="hidden", ASCEND_HOME_PATH="/told")
     (archive,) = (tmp_path / "out").glob("*.tar.gz")
     with tarfile.open(str(archive)) as packed:
@@ -142,8 +159,12 @@ def test_the_archive_has_logs_and_records_and_neither_weights_nor_secrets(
 
 
 def test_a_part_that_fails_is_told_and_the_next_ones_run(verify: Verifying) -> None:
-    done = verify("--networks", "protoattend", FAILS="launch protoattend smoke --device=npu "
-                  "--output_path={}/out/runs/protoattend-default".format(verify.folder))
+    done = verify(
+        "--networks",
+        "protoattend",
+        FAILS="launch protoattend smoke --device=npu "
+        f"--output_path={verify.folder}/out/runs/protoattend-default",
+    )
     assert done.returncode == 1
     assert "FAILED   protoattend-default (exit code 3): what went wrong" in summary(done)
     assert "left out protoattend-default-record: protoattend-default did not pass" in summary(done)
@@ -155,16 +176,22 @@ def test_a_second_call_repeats_what_failed_alone(verify: Verifying, tmp_path: Pa
     (tmp_path / "calls").unlink()
     again = verify("--networks", "protoattend")
     assert again.returncode == 0
-    done = [call.split(" --output_path")[0].split("/")[-1] for call in verify.calls()
-            if "-m pip" not in call and call != "--version"]
+    done = [
+        call.split(" --output_path")[0].split("/")[-1]
+        for call in verify.calls()
+        if "-m pip" not in call and call != "--version"
+    ]
     assert "passed   protoattend-float32 (before)" in summary(again)
     assert len(done) == 2 and "launch protoattend" in done[0]
     assert done[1] == "protoattend-default --learns"
 
 
 def test_a_run_whose_record_is_not_as_expected_is_repeated(verify: Verifying) -> None:
-    done = verify("--networks", "protoattend", FAILS="check_npu_run.py {}/out/runs/protoattend-"
-                  "float32".format(verify.folder))
+    done = verify(
+        "--networks",
+        "protoattend",
+        FAILS=f"check_npu_run.py {verify.folder}/out/runs/protoattend-float32",
+    )
     assert done.returncode == 1
     assert "FAILED   protoattend-float32-record (exit code 3): what went wrong" in summary(done)
     assert "left out protoattend-evaluation: protoattend-float32 did not pass" in summary(done)
@@ -191,26 +218,32 @@ def test_a_dry_run_prints_the_commands_and_does_nothing(verify: Verifying, tmp_p
 def test_a_network_without_a_task_stands_for_all_of_its_tasks(verify: Verifying) -> None:
     listing = verify("--networks", "slot_attention", "--dry_run").stdout
     for task in ("object_discovery", "set_prediction"):
-        assert "launch slot_attention/{} ".format(task) in listing
+        assert f"launch slot_attention/{task} " in listing
     assert "launch slot_attention " not in listing
 
 
-@pytest.mark.parametrize("words, said", [
-    (["--minutes", "soon"], "whole number"), (["--ranks", "all"], "numbers such as 2,8"),
-    (["--fast"], "unknown argument --fast"), (["--networks"], "needs a value"),
-    (["--networks", "protoattend,resnet"], "--networks resnet: there are residual_attention")])
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["--minutes", "soon"], "whole number"),
+        (["--ranks", "all"], "numbers such as 2,8"),
+        (["--fast"], "unknown argument --fast"),
+        (["--networks"], "needs a value"),
+        (["--networks", "protoattend,resnet"], "--networks resnet: there are residual_attention"),
+    ],
+)
 def test_wrong_arguments_are_told(verify: Verifying, words: List[str], said: str) -> None:
     done = verify(*words)
     assert (done.returncode, said in done.stderr) == (64, True)
 
 
 def test_a_folder_that_can_not_be_written_ends_the_script_at_once(
-        verify: Verifying, tmp_path: Path) -> None:
+    verify: Verifying, tmp_path: Path
+) -> None:
     (tmp_path / "out").write_text("a file")
     done = verify("--networks", "protoattend")
     assert done.returncode == 1 and done.stdout == ""
-    assert done.stderr == "error: --output_path {}/out can't be written; give another\n".format(
-        tmp_path)
+    assert done.stderr == f"error: --output_path {tmp_path}/out can't be written; give another\n"
 
 
 def test_an_archive_that_can_not_be_written_fails(verify: Verifying, tmp_path: Path) -> None:
@@ -230,24 +263,29 @@ def python_with(folder: Path, torch: str, apex: bool) -> str:
     """A folder of packages: a torch of this version that can't be imported, maybe apex."""
     (folder / "torch").mkdir(parents=True)
     (folder / "torch" / "__init__.py").write_text("raise SystemExit('imported')\n")
-    (folder / "torch" / "version.py").write_text("__version__ = '{}'\n".format(torch))
+    (folder / "torch" / "version.py").write_text(f"__version__ = '{torch}'\n")
     if apex:
         (folder / "apex").mkdir()
         (folder / "apex" / "__init__.py").write_text("")
     return str(folder)
 
 
-@pytest.mark.parametrize("torch, apex, replaced", [
-    ("1.8.1+cu102", False, True), ("1.8.1", True, False), ("2.1.0", False, False)])
+@pytest.mark.parametrize(
+    "torch, apex, replaced",
+    [("1.8.1+cu102", False, True), ("1.8.1", True, False), ("2.1.0", False, False)],
+)
 def test_parts_without_a_precision_do_without_apex(
-        verify: Verifying, tmp_path: Path, torch: str, apex: bool, replaced: bool) -> None:
+    verify: Verifying, tmp_path: Path, torch: str, apex: bool, replaced: bool
+) -> None:
     packages = python_with(tmp_path / "packages", torch, apex)
-    done = verify("--networks", "residual_attention_net,protoattend", "--dry_run",
-                  PYTHONPATH=packages)
+    done = verify(
+        "--networks", "residual_attention_net,protoattend", "--dry_run", PYTHONPATH=packages
+    )
     of_part = {line.split()[0]: line for line in done.stdout.splitlines() if " launch " in line}
     for part in ("default", "profile", "resumed_again", "2_ranks", "plan_1p"):
-        assert ("--precision_mode=allow_mix_precision" in of_part[
-            "residual_attention_net-" + part]) is replaced
+        assert (
+            "--precision_mode=allow_mix_precision" in of_part["residual_attention_net-" + part]
+        ) is replaced
         assert "precision_mode" not in of_part["protoattend-" + part]
     assert of_part["residual_attention_net-float32"].count("--precision_mode") == 1
     assert ("there is no apex" in done.stdout) is replaced
@@ -256,14 +294,20 @@ def test_parts_without_a_precision_do_without_apex(
 # --- interruption ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143),
-                                          (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    "number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_an_interrupted_script_ends_its_part_and_packs_what_there_is(
-        verify: Verifying, tmp_path: Path, number: int, code: int) -> None:
+    verify: Verifying, tmp_path: Path, number: int, code: int
+) -> None:
     running = subprocess.Popen(
-        verify.command("--networks", "protoattend"), cwd=str(tmp_path), text=True,
-        env=verify.environment(SLEEPS="protoattend-default"), stdout=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
+        verify.command("--networks", "protoattend"),
+        cwd=str(tmp_path),
+        text=True,
+        env=verify.environment(SLEEPS="protoattend-default"),
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )
     child = tmp_path / "child"
     _wait_for(lambda: child.exists() and child.read_text().strip() != "")
     running.send_signal(number)
@@ -284,7 +328,7 @@ def _wait_for(condition: Any) -> None:
 
 def _is_running(number: int) -> bool:
     try:
-        state = Path("/proc/{}/stat".format(number)).read_text().rsplit(")", 1)[1].split()[0]
+        state = Path(f"/proc/{number}/stat").read_text().rsplit(")", 1)[1].split()[0]
     except OSError:
         return False
     return state != "Z"
@@ -295,7 +339,8 @@ def _is_running(number: int) -> bool:
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_every_command_is_one_that_the_launcher_understands(
-        verify: Verifying, tmp_path: Path, network: str) -> None:
+    verify: Verifying, tmp_path: Path, network: str
+) -> None:
     """Each launch as it was made, where the script made it, with --dry_run by the real launcher."""
     machine = verify.on_a_server()
     done = verify("--networks", network)
@@ -306,8 +351,13 @@ def test_every_command_is_one_that_the_launcher_understands(
         if "--resume" in words:
             _make_resumable(words)
         done = subprocess.run(
-            [sys.executable] + words + ["--dry_run"], cwd=str(verify.folder),
-            env=machine.variables(), capture_output=True, text=True, timeout=60)
+            [sys.executable] + words + ["--dry_run"],
+            cwd=str(verify.folder),
+            env=machine.variables(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         assert done.returncode == 0, " ".join(words) + done.stderr
 
 
@@ -333,13 +383,26 @@ check = _load_check()
 COMPILED = "5 graph(s) compiled for the NPU: 2 in the first training step, {} in later steps"
 
 
-def npu_run(folder: Path, *, framework: str = "torch 2", proof: str = "9 parameter tensors on "
-            "npu:0 (Ascend910A)", kind: str = "npu", count: int = 1, losses: Any = None,
-            accuracy: float = 91.5, resumed_step: int = 0, **changes: Any) -> str:
+def npu_run(
+    folder: Path,
+    *,
+    framework: str = "torch 2",
+    proof: str = "9 parameter tensors on npu:0 (Ascend910A)",
+    kind: str = "npu",
+    count: int = 1,
+    losses: Any = None,
+    accuracy: float = 91.5,
+    resumed_step: int = 0,
+    **changes: Any,
+) -> str:
     """The folder of a run of 20 steps, with its log and its record."""
     events = whole_run()
-    events[0] = dict(events[0], proof=proof, resumed_step=resumed_step,
-                     device=dict(events[0]["device"], kind=kind, count=count, framework=framework))
+    events[0] = dict(
+        events[0],
+        proof=proof,
+        resumed_step=resumed_step,
+        device=dict(events[0]["device"], kind=kind, count=count, framework=framework),
+    )
     for event in events:
         if event["event"] == "step":
             event["loss"] = (losses or (lambda step: 2.0 - 0.05 * step))(event["step"])
@@ -347,7 +410,8 @@ def npu_run(folder: Path, *, framework: str = "torch 2", proof: str = "9 paramet
             event["metrics"] = {"accuracy": accuracy}
     (folder / "rank_0").mkdir(parents=True)
     (folder / "rank_0" / "metrics.jsonl").write_text(
-        "".join(json.dumps(event) + "\n" for event in events))
+        "".join(json.dumps(event) + "\n" for event in events)
+    )
     record = run_record.from_events(events, "smoke", "zoo launch")
     run_record.write_record(dataclasses.replace(record, **changes), folder)
     return str(folder)
@@ -359,21 +423,30 @@ def test_a_run_as_it_should_be_is_told_with_its_figures(tmp_path: Path, capsys: 
     assert "accuracy: 91.5" in told and told.endswith("as expected\n")
 
 
-@pytest.mark.parametrize("made, flags, said", [
-    ({"status": "aborted", "reason": "no memory"}, [], "aborted: no memory"),
-    ({"kind": "cpu"}, [], "cpu computed"),
-    ({"proof": "nothing"}, [], "nothing proves"),
-    ({"losses": lambda step: float(step)}, ["--learns"], "the loss did not fall: 5.5 at first"),
-    ({"losses": lambda step: "nan" if step == 3 else 1.0}, [], "1 steps have a loss"),
-    ({}, ["--ranks=8"], "1 ranks, not 8"), ({}, ["--steps=40"], "step 20, not 40"),
-    ({"resumed_step": 10}, ["--resumed_at=20"], "went on at step 10, not 20"),
-    ({}, ["--profile"], "no file of a profile"),
-    ({"framework": "TensorFlow 1.15.0", "proof": "NpuOptimizer; no line says"}, [], "no graph"),
-    ({"framework": "TensorFlow 1.15.0", "proof": "1 graph(s) compiled for the NPU"}, [],
-     "the training step was not compiled"),
-    ({"framework": "TensorFlow 1.15.0", "proof": COMPILED.format(3)}, [], "compiled again")])
+@pytest.mark.parametrize(
+    "made, flags, said",
+    [
+        ({"status": "aborted", "reason": "no memory"}, [], "aborted: no memory"),
+        ({"kind": "cpu"}, [], "cpu computed"),
+        ({"proof": "nothing"}, [], "nothing proves"),
+        ({"losses": lambda step: float(step)}, ["--learns"], "the loss did not fall: 5.5 at first"),
+        ({"losses": lambda step: "nan" if step == 3 else 1.0}, [], "1 steps have a loss"),
+        ({}, ["--ranks=8"], "1 ranks, not 8"),
+        ({}, ["--steps=40"], "step 20, not 40"),
+        ({"resumed_step": 10}, ["--resumed_at=20"], "went on at step 10, not 20"),
+        ({}, ["--profile"], "no file of a profile"),
+        ({"framework": "TensorFlow 1.15.0", "proof": "NpuOptimizer; no line says"}, [], "no graph"),
+        (
+            {"framework": "TensorFlow 1.15.0", "proof": "1 graph(s) compiled for the NPU"},
+            [],
+            "the training step was not compiled",
+        ),
+        ({"framework": "TensorFlow 1.15.0", "proof": COMPILED.format(3)}, [], "compiled again"),
+    ],
+)
 def test_what_a_record_says_wrong_is_told(
-        tmp_path: Path, made: Dict[str, Any], flags: List[str], said: str) -> None:
+    tmp_path: Path, made: Dict[str, Any], flags: List[str], said: str
+) -> None:
     with pytest.raises(ZooError, match=said):
         check.main([npu_run(tmp_path / "run", **made)] + flags)
 
@@ -381,8 +454,9 @@ def test_what_a_record_says_wrong_is_told(
 def test_the_proof_of_tensorflow_is_the_first_steps_or_an_evaluations(tmp_path: Path) -> None:
     trained = npu_run(tmp_path / "a", framework="TensorFlow 1.15.0", proof=COMPILED.format(0))
     assert check.main([trained]) == 0
-    evaluated = npu_run(tmp_path / "b", framework="TensorFlow 1.15.0",
-                        proof="7 graph(s) compiled for the NPU")
+    evaluated = npu_run(
+        tmp_path / "b", framework="TensorFlow 1.15.0", proof="7 graph(s) compiled for the NPU"
+    )
     assert check.main([evaluated, "--evaluates"]) == 0
 
 
@@ -393,13 +467,18 @@ def test_a_resumed_run_and_a_profile_are_found(tmp_path: Path) -> None:
     assert check.main([run, "--resumed_at=20", "--profile"]) == 0
 
 
-@pytest.mark.parametrize("accuracy, same", [(91.5, True), (91.0, True), (90.0, False),
-                                            (float("nan"), False)])
+@pytest.mark.parametrize(
+    "accuracy, same", [(91.5, True), (91.0, True), (90.0, False), (float("nan"), False)]
+)
 def test_the_evaluation_has_the_figures_of_the_training(
-        tmp_path: Path, accuracy: float, same: bool) -> None:
+    tmp_path: Path, accuracy: float, same: bool
+) -> None:
     trained = npu_run(tmp_path / "trained")
-    words = [npu_run(tmp_path / "evaluated", accuracy=accuracy), "--evaluates",
-             "--same_as=" + trained]
+    words = [
+        npu_run(tmp_path / "evaluated", accuracy=accuracy),
+        "--evaluates",
+        "--same_as=" + trained,
+    ]
     if same:
         assert check.main(words) == 0
         return

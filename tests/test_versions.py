@@ -5,9 +5,18 @@ import pytest
 from common.versions import version_numbers
 
 
-@pytest.mark.parametrize("text, numbers", [
-    ("1.8.1", (1, 8, 1)), ("1.8.1+cpu", (1, 8, 1)), ("2.13.0a0+git", (2, 13, 0)),
-    ("v2", (2,)), ("0.1+ascend", (0, 1)), ("unknown", ()), ("", ())])
+@pytest.mark.parametrize(
+    "text, numbers",
+    [
+        ("1.8.1", (1, 8, 1)),
+        ("1.8.1+cpu", (1, 8, 1)),
+        ("2.13.0a0+git", (2, 13, 0)),
+        ("v2", (2,)),
+        ("0.1+ascend", (0, 1)),
+        ("unknown", ()),
+        ("", ()),
+    ],
+)
 def test_the_leading_numbers_count(text, numbers):
     assert version_numbers(text) == numbers
 

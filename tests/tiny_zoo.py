@@ -24,15 +24,23 @@ class TinyZoo:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        shutil.copytree(str(TINY_MODEL / "PyTorch"), str(root / "PyTorch"),
-                        ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            str(TINY_MODEL / "PyTorch"),
+            str(root / "PyTorch"),
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
         self.environment = dict(os.environ, ZOO_ROOT=str(root), PYTHONPATH=str(REPOSITORY))
 
     def zoo(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "common"] + list(words), cwd=str(self.root),
-            env=dict(self.environment, **variables), stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=120)
+            [sys.executable, "-m", "common"] + list(words),
+            cwd=str(self.root),
+            env=dict(self.environment, **variables),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
 
     def regress(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return self.zoo("regress", *words, **variables)
@@ -40,8 +48,9 @@ class TinyZoo:
     def judge(self, *words: str) -> subprocess.CompletedProcess[str]:
         """`zoo regress` in this process: for what starts no run."""
         out, errors = io.StringIO(), io.StringIO()
-        with mock.patch.dict(os.environ, ZOO_ROOT=str(self.root)), \
-                contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+        with mock.patch.dict(os.environ, ZOO_ROOT=str(self.root)), contextlib.redirect_stdout(
+            out
+        ), contextlib.redirect_stderr(errors):
             code = cli.main(["regress"] + list(words))
         return subprocess.CompletedProcess(list(words), code, out.getvalue(), errors.getvalue())
 

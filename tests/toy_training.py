@@ -1,6 +1,6 @@
 """A linear network trained by common.tf_training: what its tests run, here and in processes.
 
-    python toy_training.py OUTPUT_PATH STEPS [flag=value …]
+python toy_training.py OUTPUT_PATH STEPS [flag=value …]
 """
 
 from __future__ import annotations
@@ -33,15 +33,34 @@ from common.tf_training.optimizers import adam
 from common.tf_training.schedule import warmup_exponential_decay
 
 SAMPLES, FEATURES = 64, 3
-PNG = (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x02\x00\x00\x00"
-       b"\x90wS\xde\x00\x00\x00\x0cIDATx\x9cc\xf8\xcf\xc0\x00\x00\x03\x01\x01\x00\xc9\xfe\x92\xef"
-       b"\x00\x00\x00\x00IEND\xaeB`\x82")
+PNG = (
+    b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x02\x00\x00\x00"
+    b"\x90wS\xde\x00\x00\x00\x0cIDATx\x9cc\xf8\xcf\xc0\x00\x00\x03\x01\x01\x00\xc9\xfe\x92\xef"
+    b"\x00\x00\x00\x00IEND\xaeB`\x82"
+)
 DEFAULTS: Dict[str, Any] = {
-    "batch_size": 8, "seed": 1, "noise": 0.1, "clip_norm": 0.0, "nan_at": -1, "evaluate_every": 0,
-    "checkpoint_every": 0, "resume": False, "pause": 0.0, "task": "regression", "units": 4,
-    "profile": False, "pictures_every": 0, "diagnostics_every": 0, "mode": "O0", "batches": 0,
+    "batch_size": 8,
+    "seed": 1,
+    "noise": 0.1,
+    "clip_norm": 0.0,
+    "nan_at": -1,
+    "evaluate_every": 0,
+    "checkpoint_every": 0,
+    "resume": False,
+    "pause": 0.0,
+    "task": "regression",
+    "units": 4,
+    "profile": False,
+    "pictures_every": 0,
+    "diagnostics_every": 0,
+    "mode": "O0",
+    "batches": 0,
     "slow_data": 0.0,
-    "keep": 3, "checkpoint_seconds": 600.0, "dump_tensors": 0, "dump_from": ""}
+    "keep": 3,
+    "checkpoint_seconds": 600.0,
+    "dump_tensors": 0,
+    "dump_from": "",
+}
 
 
 class ToyNetwork(tf.keras.layers.Layer):
@@ -73,12 +92,16 @@ def batches(options: Mapping[str, Any], place: Any) -> Any:
         return tf.where(broken, batch * numpy.nan, batch)
 
     def make(first: int) -> Any:
-        last = options["batches"] or 10 ** 9
+        last = options["batches"] or 10**9
         numbers = tf.data.Dataset.range(first, last)
         if options["slow_data"]:
-            numbers = numbers.map(lambda number: tf.reshape(
-                tf.py_func(_paused(options["slow_data"]), [number], tf.int64), []))
+            numbers = numbers.map(
+                lambda number: tf.reshape(
+                    tf.py_func(_paused(options["slow_data"]), [number], tf.int64), []
+                )
+            )
         return numbers.map(lambda number: value(number, indices(number))).prefetch(2)
+
     return make
 
 
@@ -96,16 +119,29 @@ def build(options: Mapping[str, Any]) -> Any:
         with recording(network) as activations:
             loss = tf.reduce_mean(tf.square(network(features) - wanted))
         rate = warmup_exponential_decay(inputs.step, 0.02, 5, 0.5, 100)
-        step = minimise(loss, adam(rate), network.trainable_variables, inputs.device,
-                                   inputs.precision, inputs.global_step,
-                                   clip_norm=options["clip_norm"] or None)
+        step = minimise(
+            loss,
+            adam(rate),
+            network.trainable_variables,
+            inputs.device,
+            inputs.precision,
+            inputs.global_step,
+            clip_norm=options["clip_norm"] or None,
+        )
         held_out = tf.reduce_mean(tf.square(network(samples())))
         return TrainingGraph(
-            loss, rate, step, network, diagnostics={"largest": tf.reduce_max(inputs.batch)},
+            loss,
+            rate,
+            step,
+            network,
+            diagnostics={"largest": tf.reduce_max(inputs.batch)},
             evaluate=lambda session, number, role: evaluation(session, held_out, number, role),
-            pictures=lambda session, number: {"dot": PNG}, activations=activations,
+            pictures=lambda session, number: {"dot": PNG},
+            activations=activations,
             noise={"features": drawn},
-            begin=lambda running: draw_initial_weights(running, network, inputs.seed))
+            begin=lambda running: draw_initial_weights(running, network, inputs.seed),
+        )
+
     return build_graph
 
 
@@ -115,6 +151,7 @@ def _paused(seconds: float) -> Any:
     def paused(value: Any) -> Any:
         time.sleep(seconds)
         return value
+
     return paused
 
 
@@ -138,14 +175,41 @@ def run_toy(output_path: Path, steps: int, **given: Any) -> int:
     place = find_tensorflow_place(os.environ, "cpu")
     precision = resolve(options["mode"], "tensorflow", "cpu", tf_runtime.capabilities("cpu"))
     device = tf_runtime.open_device("cpu", place, precision)
-    settings = Settings(Path(output_path), steps, **{name: options[name] for name in (
-        "batch_size", "seed", "evaluate_every", "checkpoint_every", "resume", "profile",
-        "pictures_every", "diagnostics_every", "keep", "checkpoint_seconds")}, log_every=5,
-        dump_tensors=options["dump_tensors"] or None, dump_from=options["dump_from"] or None)
+    settings = Settings(
+        Path(output_path),
+        steps,
+        **{
+            name: options[name]
+            for name in (
+                "batch_size",
+                "seed",
+                "evaluate_every",
+                "checkpoint_every",
+                "resume",
+                "profile",
+                "pictures_every",
+                "diagnostics_every",
+                "keep",
+                "checkpoint_seconds",
+            )
+        },
+        log_every=5,
+        dump_tensors=options["dump_tensors"] or None,
+        dump_from=options["dump_from"] or None,
+    )
     subject = Subject(
-        "toy", options["task"], "toy", {"name": "toy", "units": options["units"]},
-        {"name": "numbers", "predicate": "all", "counts": {"train": SAMPLES},
-         "manifest_sha256": "0" * 64}, {"noise": options["noise"]})
+        "toy",
+        options["task"],
+        "toy",
+        {"name": "toy", "units": options["units"]},
+        {
+            "name": "numbers",
+            "predicate": "all",
+            "counts": {"train": SAMPLES},
+            "manifest_sha256": "0" * 64,
+        },
+        {"noise": options["noise"]},
+    )
     try:
         return train(build(options), batches(options, place), device, precision, settings, subject)
     finally:

@@ -40,14 +40,23 @@ class Saved:
 
 def network_identity(network: torch.nn.Module) -> Dict[str, Any]:
     """What must agree before weights are loaded: which network, for how many classes."""
-    return {"network": network.spec.name, "num_classes": network.num_classes,
-            "spatial_dims": network.spatial_dims, "input_channels": network.input_channels}
+    return {
+        "network": network.spec.name,
+        "num_classes": network.num_classes,
+        "spatial_dims": network.spatial_dims,
+        "input_channels": network.input_channels,
+    }
 
 
 def pack(network: torch.nn.Module, position: Position, **parts: Any) -> Dict[str, Any]:
     """The content of a checkpoint; `parts` are optimizer, scaler, random states, best result…."""
-    content = {"format": FORMAT, "version": VERSION, "network": network_identity(network),
-               "position": dataclasses.asdict(position), "model": on_host(network.state_dict())}
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "network": network_identity(network),
+        "position": dataclasses.asdict(position),
+        "model": on_host(network.state_dict()),
+    }
     content.update(on_host(parts))
     return content
 
@@ -79,7 +88,7 @@ class CheckpointFolder:
         """Writes `step_<step>.pt` with its checksum beside it, then drops the oldest ones."""
         position = content["position"]
         saved = self._write(self.folder / "step_{:09d}.pt".format(position["step"]), content)
-        for old in self._named()[:-self.keep]:
+        for old in self._named()[: -self.keep]:
             _description(old).unlink()
             old.unlink()
         return saved
@@ -95,8 +104,10 @@ class CheckpointFolder:
         save_atomically(path, lambda stream: stream.write(packed.getbuffer()))
         position = content["position"]
         saved = Saved(path, position["step"], position["epoch"], sha256_of(path))
-        write_atomically(_description(path), json.dumps(
-            {"sha256": saved.sha256, "step": saved.step, "epoch": saved.epoch}) + "\n")
+        write_atomically(
+            _description(path),
+            json.dumps({"sha256": saved.sha256, "step": saved.step, "epoch": saved.epoch}) + "\n",
+        )
         return saved
 
     def _named(self) -> List[Path]:
@@ -133,8 +144,10 @@ def load(path: Path) -> Dict[str, Any]:
     """
     content = load_any(path)
     if not is_checkpoint(content):
-        raise ZooError("{} is not a checkpoint of residual_attention_net's training; weights alone "
-                       "are loaded with --pth_path".format(path))
+        raise ZooError(
+            f"{path} is not a checkpoint of residual_attention_net's training; weights alone "
+            "are loaded with --pth_path"
+        )
     return dict(content)
 
 
@@ -151,12 +164,17 @@ def load_any(path: Path) -> Any:
     """
     path = Path(path)
     if _description(path).exists() and path.suffix == ".pt" and not is_whole(path):
-        raise ZooError("checkpoint {} does not have the checksum that {} gives: it is truncated or "
-                       "altered; take another one".format(path, _description(path).name))
+        raise ZooError(
+            f"checkpoint {path} does not have the checksum that "
+            f"{_description(path).name} gives: it is truncated or "
+            "altered; take another one"
+        )
     content = safe_load(path)
     if is_checkpoint(content) and not _is_known(content.get("version")):
-        raise ZooError("checkpoint {} was written by a newer version (format {}, known here: up to "
-                       "{}); update this checkout".format(path, content.get("version"), VERSION))
+        raise ZooError(
+            "checkpoint {} was written by a newer version (format {}, known here: up to "
+            "{}); update this checkout".format(path, content.get("version"), VERSION)
+        )
     return content
 
 
@@ -169,6 +187,8 @@ def require_same_network(content: Dict[str, Any], network: torch.nn.Module, path
     here = network_identity(network)
     for name, value in sorted(content["network"].items()):
         if here.get(name) != value:
-            raise ZooError("checkpoint {} has {} {!r}, this run {!r}; give the flags it was made "
-                           "with, or another --output_path".format(path, name, value,
-                                                                   here.get(name)))
+            raise ZooError(
+                f"checkpoint {path} has {name} {value!r}, this run {here.get(name)!r}; "
+                "give the flags it was made "
+                "with, or another --output_path"
+            )

@@ -53,8 +53,9 @@ def weights_agree(network: nn.Module, device: torch.device) -> bool:
     """Whether all ranks hold the same weights: the spread of a checksum over ranks is zero."""
     if world_size() == 1:
         return True
-    checksum = torch.stack([parameter.detach().float().abs().sum()
-                            for parameter in network.parameters()])
+    checksum = torch.stack(
+        [parameter.detach().float().abs().sum() for parameter in network.parameters()]
+    )
     highest, lowest = checksum.clone(), checksum.clone()
     distributed.all_reduce(highest, op=distributed.ReduceOp.MAX)
     distributed.all_reduce(lowest, op=distributed.ReduceOp.MIN)
@@ -82,8 +83,16 @@ class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
         float16's range.
         """
         if not self.training:
-            return nn.functional.batch_norm(inputs, self.running_mean, self.running_var,
-                                            self.weight, self.bias, False, 0.0, self.eps)
+            return nn.functional.batch_norm(
+                inputs,
+                self.running_mean,
+                self.running_var,
+                self.weight,
+                self.bias,
+                False,
+                0.0,
+                self.eps,
+            )
         values = inputs.float() if inputs.dtype in _SIXTEEN_BITS else inputs
         mean, variance, count = self._global_statistics(values)
         self._track(mean.detach(), variance.detach(), count)
@@ -135,4 +144,3 @@ def synchronise_batch_norm(network: nn.Module, device: torch.device) -> nn.Modul
             if isinstance(child, nn.modules.batchnorm._BatchNorm):
                 setattr(module, name, SynchronisedBatchNorm(child))
     return network
-

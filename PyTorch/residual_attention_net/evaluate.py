@@ -41,11 +41,22 @@ def _evaluate(session: Session) -> None:
         log.event("start", **start_event(session, Targets(0, 0, 0), 0))
         began = time.time()
         result = evaluate(
-            network, session.test_loader, session.device.device, session.network.num_classes,
+            network,
+            session.test_loader,
+            session.device.device,
+            session.network.num_classes,
             lambda: torch_step.forward_context(session.device, session.precision),
-            lambda: log.event("heartbeat", what="test"))
-        log.event("evaluation", split="test", role="final", epoch=0, step=0, n=result.n,
-                  metrics=result.metrics())
+            lambda: log.event("heartbeat", what="test"),
+        )
+        log.event(
+            "evaluation",
+            split="test",
+            role="final",
+            epoch=0,
+            step=0,
+            n=result.n,
+            metrics=result.metrics(),
+        )
         if session.is_first:
             _print(session, result, report.lines(), time.time() - began)
 
@@ -53,11 +64,13 @@ def _evaluate(session: Session) -> None:
 def _print(session: Session, result: Evaluation, told: Sequence[str], seconds: float) -> None:
     for line in told:
         print(line)
-    print("Accuracy of the model (current weights) on the {} test images: {:.2f} %".format(
-        result.n, result.accuracy))
-    print("loss {:.4f}, {:.1f} images/s".format(result.loss, result.n / max(1e-9, seconds)))
+    print(
+        f"Accuracy of the model (current weights) on the {result.n} test images: "
+        f"{result.accuracy:.2f} %"
+    )
+    print(f"loss {result.loss:.4f}, {result.n / max(1e-9, seconds):.1f} images/s")
     for name, accuracy in zip(session.splits.test.classes, result.per_class):
-        print("  {:<12} {:6.2f} %".format(name, accuracy), flush=True)
+        print(f"  {name:<12} {accuracy:6.2f} %", flush=True)
 
 
 if __name__ == "__main__":

@@ -27,9 +27,14 @@ class Evaluation:
         return {"accuracy": round(self.accuracy, 4), "loss": round(self.loss, 6)}
 
 
-def evaluate(model: nn.Module, loader: object, device: torch.device, num_classes: int,
-             forward_context: Callable[[], ContextManager[None]],
-             heartbeat: Optional[Callable[[], None]] = None) -> Evaluation:
+def evaluate(
+    model: nn.Module,
+    loader: object,
+    device: torch.device,
+    num_classes: int,
+    forward_context: Callable[[], ContextManager[None]],
+    heartbeat: Optional[Callable[[], None]] = None,
+) -> Evaluation:
     """Evaluates a network on this rank's share, adds the counts of all ranks up.
 
     Args:
@@ -50,8 +55,9 @@ def evaluate(model: nn.Module, loader: object, device: torch.device, num_classes
     return _summary(totals, num_classes)
 
 
-def _count(logits: torch.Tensor, targets: torch.Tensor, valid: int,
-           counts: torch.Tensor) -> torch.Tensor:
+def _count(
+    logits: torch.Tensor, targets: torch.Tensor, valid: int, counts: torch.Tensor
+) -> torch.Tensor:
     """Adds right decisions and samples per class to counts (2, classes); returns the loss sum.
 
     What fills the last batch up is multiplied by 0 and not cut off: another shape would have every
@@ -65,9 +71,13 @@ def _count(logits: torch.Tensor, targets: torch.Tensor, valid: int,
 
 
 def _summary(totals: List[float], num_classes: int) -> Evaluation:
-    right, seen = totals[:num_classes], totals[num_classes:2 * num_classes]
+    right, seen = totals[:num_classes], totals[num_classes : 2 * num_classes]
     n = int(round(sum(seen)))
     return Evaluation(
-        n=n, accuracy=100.0 * sum(right) / max(1, n), loss=totals[-1] / max(1, n),
-        per_class=[100.0 * part / whole if whole else float("nan")
-                   for part, whole in zip(right, seen)])
+        n=n,
+        accuracy=100.0 * sum(right) / max(1, n),
+        loss=totals[-1] / max(1, n),
+        per_class=[
+            100.0 * part / whole if whole else float("nan") for part, whole in zip(right, seen)
+        ],
+    )

@@ -75,8 +75,12 @@ def as_torchscript(network: ResidualAttentionNetwork, example: torch.Tensor) -> 
     return stream.getvalue()
 
 
-def as_onnx(network: ResidualAttentionNetwork, example: torch.Tensor, dynamic: bool,
-            opset: int = DEFAULT_OPSET) -> bytes:
+def as_onnx(
+    network: ResidualAttentionNetwork,
+    example: torch.Tensor,
+    dynamic: bool,
+    opset: int = DEFAULT_OPSET,
+) -> bytes:
     """The network, in evaluation mode, as an ONNX file: `images` to `logits`.
 
     Args:
@@ -89,8 +93,11 @@ def as_onnx(network: ResidualAttentionNetwork, example: torch.Tensor, dynamic: b
     """
     import torch
 
-    options: Dict[str, Any] = {"opset_version": opset, "input_names": [INPUT],
-                               "output_names": [OUTPUT]}
+    options: Dict[str, Any] = {
+        "opset_version": opset,
+        "input_names": [INPUT],
+        "output_names": [OUTPUT],
+    }
     if dynamic:
         options["dynamic_axes"] = {INPUT: {0: "batch"}, OUTPUT: {0: "batch"}}
     # torch 2 has a second exporter, which needs a package that nothing else here does.
@@ -105,8 +112,10 @@ def as_onnx(network: ResidualAttentionNetwork, example: torch.Tensor, dynamic: b
         except (ValueError, UserWarning) as error:
             if "opset" not in str(error):
                 raise
-            raise UsageError("--opset {}: torch {} does not write it; leave it at {}".format(
-                opset, torch.__version__, DEFAULT_OPSET)) from error
+            raise UsageError(
+                f"--opset {opset}: torch {torch.__version__} does not write it; leave it "
+                f"at {DEFAULT_OPSET}"
+            ) from error
     return stream.getvalue()
 
 
@@ -138,7 +147,7 @@ def onnx_program(content: bytes) -> Optional[Program]:
     try:
         onnx.checker.check_model(content)
     except onnx.checker.ValidationError as error:
-        raise ZooError("the exported file is not valid ONNX: {}".format(error)) from error
+        raise ZooError(f"the exported file is not valid ONNX: {error}") from error
     try:
         import onnxruntime
     except ImportError:
@@ -158,13 +167,16 @@ def require_onnx() -> Any:
     try:
         import onnx
     except ImportError as error:
-        raise ZooError("--format onnx needs onnx, which can't be imported ({}): "
-                       "pip install onnx onnxruntime".format(error)) from None
+        raise ZooError(
+            f"--format onnx needs onnx, which can't be imported ({error}): "
+            "pip install onnx onnxruntime"
+        ) from None
     return onnx
 
 
-def compare(network: ResidualAttentionNetwork, program: Program,
-            batches: Sequence[np.ndarray]) -> Difference:
+def compare(
+    network: ResidualAttentionNetwork, program: Program, batches: Sequence[np.ndarray]
+) -> Difference:
     """Runs both on the same batches.
 
     Args:
@@ -190,25 +202,42 @@ def _batch_size(text: str) -> int:
     try:
         return int(number_in(int, 1)(text))
     except argparse.ArgumentTypeError as error:
-        raise argparse.ArgumentTypeError("{}, or {}".format(error, DYNAMIC)) from None
+        raise argparse.ArgumentTypeError(f"{error}, or {DYNAMIC}") from None
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="residual_attention_net.export", description=(
-        "Writes a network in float32, from images in [0, 1] to logits, checked against the "
-        "original's outputs."))
+    parser = Parser(
+        prog="residual_attention_net.export",
+        description=(
+            "Writes a network in float32, from images in [0, 1] to logits, checked against the "
+            "original's outputs."
+        ),
+    )
     add_weight_flags(parser)
     parser.add_argument("--format", choices=FORMATS, required=True, help="what to write")
     parser.add_argument("--output_file", required=True, help="where; an older file is replaced")
-    parser.add_argument("--batch_size", type=_batch_size, default=DYNAMIC, metavar="N|" + DYNAMIC,
-                        help="images at a time; TorchScript takes any number")
-    parser.add_argument("--opset", type=number_in(int, OLDEST_OPSET), default=DEFAULT_OPSET,
-                        help="version of ONNX's operators")
-    parser.add_argument("--tolerance", type=number_in(float, 0), default=TOLERANCE,
-                        help="largest difference of a logit, relative to the largest logit where "
-                             "that is above 1")
-    parser.add_argument("--dataset", choices=DATASETS,
-                        help="whose test images to check with (default: synthetic)")
+    parser.add_argument(
+        "--batch_size",
+        type=_batch_size,
+        default=DYNAMIC,
+        metavar="N|" + DYNAMIC,
+        help="images at a time; TorchScript takes any number",
+    )
+    parser.add_argument(
+        "--opset",
+        type=number_in(int, OLDEST_OPSET),
+        default=DEFAULT_OPSET,
+        help="version of ONNX's operators",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=number_in(float, 0),
+        default=TOLERANCE,
+        help="largest difference of a logit, relative to the largest logit where that is above 1",
+    )
+    parser.add_argument(
+        "--dataset", choices=DATASETS, help="whose test images to check with (default: synthetic)"
+    )
     parser.add_argument("--data_path", help="folder of the dataset")
     add_debug_flag(parser)
     return parser
@@ -221,30 +250,35 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     _check_output(output, Path(arguments.pth_path))
     if arguments.format == "onnx":
         require_onnx()
-    trained = open_trained(arguments.pth_path, arguments.network, device_type="cpu",
-                           precision_mode="O0")
+    trained = open_trained(
+        arguments.pth_path, arguments.network, device_type="cpu", precision_mode="O0"
+    )
     for line in trained.told:
         note(line)
     network = trained.network.eval()
     batches = _batches(arguments, network)
     content, program = _exported(arguments, network, batches[0])
     if program is None:
-        print("onnxruntime is not installed: the file is valid ONNX (onnx.checker), its outputs "
-              "are not compared; pip install onnxruntime")
+        print(
+            "onnxruntime is not installed: the file is valid ONNX (onnx.checker), its outputs "
+            "are not compared; pip install onnxruntime"
+        )
     else:
         _require_close(compare(network, program, batches), arguments.tolerance)
     make_folder(output.parent, "--output_file")
     write_atomically(output, content)
-    print("wrote {}: {}, {:.1f} MB, {}".format(output, arguments.format, len(content) / 1e6,
-                                                _signature(arguments, network)))
+    print(
+        f"wrote {output}: {arguments.format}, {len(content) / 1e6:.1f} MB, "
+        f"{_signature(arguments, network)}"
+    )
     return 0
 
 
 def _check_output(output: Path, weights: Path) -> None:
     if output.is_dir():
-        raise UsageError("--output_file {} is a folder; give a file's name".format(output))
+        raise UsageError(f"--output_file {output} is a folder; give a file's name")
     if output.exists() and weights.exists() and output.samefile(weights):
-        raise UsageError("--output_file {} is --pth_path too; give another name".format(output))
+        raise UsageError(f"--output_file {output} is --pth_path too; give another name")
 
 
 def _batches(arguments: argparse.Namespace, network: ResidualAttentionNetwork) -> List[np.ndarray]:
@@ -254,19 +288,20 @@ def _batches(arguments: argparse.Namespace, network: ResidualAttentionNetwork) -
         sizes: Tuple[int, ...] = DYNAMIC_SIZES
     else:
         sizes = (given,) * BATCHES_CHECKED
-    name = arguments.dataset or (
-        "synthetic" if network.spatial_dims == 2 else "synthetic_volumes")
+    name = arguments.dataset or ("synthetic" if network.spatial_dims == 2 else "synthetic_volumes")
     wanted = sum(sizes)
-    samples, _ = dataset_samples(name, arguments.data_path, min(wanted, SAMPLES_READ),
-                                 network.spec.input_size)
+    samples, _ = dataset_samples(
+        name, arguments.data_path, min(wanted, SAMPLES_READ), network.spec.input_size
+    )
     images = np.moveaxis(samples.images, -1, 1).astype(np.float32) / 255.0
-    images = images[np.arange(wanted) % len(images), :network.input_channels]
+    images = images[np.arange(wanted) % len(images), : network.input_channels]
     ends = np.cumsum(sizes)
-    return [np.ascontiguousarray(images[end - size:end]) for size, end in zip(sizes, ends)]
+    return [np.ascontiguousarray(images[end - size : end]) for size, end in zip(sizes, ends)]
 
 
-def _exported(arguments: argparse.Namespace, network: ResidualAttentionNetwork,
-              example: np.ndarray) -> Tuple[bytes, Optional[Program]]:
+def _exported(
+    arguments: argparse.Namespace, network: ResidualAttentionNetwork, example: np.ndarray
+) -> Tuple[bytes, Optional[Program]]:
     """The file's content, and what it computes where that can be run."""
     import torch
 
@@ -279,20 +314,24 @@ def _exported(arguments: argparse.Namespace, network: ResidualAttentionNetwork,
 
 
 def _require_close(difference: Difference, tolerance: float) -> None:
-    told = "largest difference {:.3g} over {} images, logits up to {:.3g}".format(
-        difference.largest, difference.images, difference.scale)
+    told = (
+        f"largest difference {difference.largest:.3g} over {difference.images} images, "
+        f"logits up to {difference.scale:.3g}"
+    )
     if not difference.within(tolerance):
-        raise ZooError("the exported network differs from the original: {}; allowed {:g}; nothing "
-                       "was written, try another --opset or --format".format(told, tolerance))
-    print("{}; allowed {:g}".format(told, tolerance), flush=True)
+        raise ZooError(
+            f"the exported network differs from the original: {told}; allowed "
+            f"{tolerance:g}; nothing "
+            "was written, try another --opset or --format"
+        )
+    print(f"{told}; allowed {tolerance:g}", flush=True)
 
 
 def _signature(arguments: argparse.Namespace, network: ResidualAttentionNetwork) -> str:
     any_size = arguments.batch_size == 0 or arguments.format == "torchscript"
     batch = "N" if any_size else str(arguments.batch_size)
     shape = " x ".join([batch] + [str(length) for length in network.input_shape])
-    return "{} float32 {} in [0, 1] to {} {} x {}".format(
-        INPUT, shape, OUTPUT, batch, network.num_classes)
+    return f"{INPUT} float32 {shape} in [0, 1] to {OUTPUT} {batch} x {network.num_classes}"
 
 
 if __name__ == "__main__":

@@ -80,8 +80,9 @@ def require_matplotlib() -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ZooError("pictures need matplotlib, which can't be imported ({}): "
-                       "pip install matplotlib".format(error)) from None
+        raise ZooError(
+            f"pictures need matplotlib, which can't be imported ({error}): pip install matplotlib"
+        ) from None
     return Figure
 
 
@@ -100,8 +101,9 @@ def as_png(figure: Figure) -> bytes:
     with warnings.catch_warnings():
         # A file's name may have letters that the font lacks: they show as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(stream, format="png", dpi=DOTS_PER_INCH, bbox_inches="tight",
-                       pad_inches=0.15)
+        figure.savefig(
+            stream, format="png", dpi=DOTS_PER_INCH, bbox_inches="tight", pad_inches=0.15
+        )
     return stream.getvalue()
 
 
@@ -119,9 +121,18 @@ def attention_figure(view: AttentionView) -> Figure:
     widths = [CELL_INCHES, CELL_GAP + ROW_NAME_INCHES] + [CELL_INCHES, CELL_GAP] * len(view.modules)
     whole = rows.inches + TOP_INCHES + BOTTOM_INCHES
     figure = new_figure(sum(widths), whole)
-    grid = figure.add_gridspec(rows.count, len(widths), left=0, right=1, wspace=0, hspace=0,
-                               top=1 - TOP_INCHES / whole, bottom=BOTTOM_INCHES / whole,
-                               height_ratios=rows.heights, width_ratios=widths)
+    grid = figure.add_gridspec(
+        rows.count,
+        len(widths),
+        left=0,
+        right=1,
+        wspace=0,
+        hspace=0,
+        top=1 - TOP_INCHES / whole,
+        bottom=BOTTOM_INCHES / whole,
+        height_ratios=rows.heights,
+        width_ratios=widths,
+    )
     for number in range(len(view.images)):
         places = rows.of_image(number)
         _draw_input(figure, grid, places, view, number)
@@ -131,7 +142,7 @@ def attention_figure(view: AttentionView) -> Figure:
             if number == 0:
                 figure.axes[-len(cells)].set_title(_module_title(module), fontsize=8)
             if column == 1:
-                _name_rows(figure.axes[-len(cells):])
+                _name_rows(figure.axes[-len(cells) :])
     for column, module in enumerate(view.modules, 1):
         _draw_scale(figure, grid[rows.count - 1, 2 * column].get_position(figure), whole, module)
     figure.suptitle(plain(view.title), fontsize=11, y=1 - 0.1 / whole, va="top")
@@ -154,31 +165,44 @@ class _Rows:
         return list(range(first, first + 2 * self._each, 2))
 
 
-def _draw_input(figure: Figure, grid: Any, places: Sequence[int], view: AttentionView,
-                number: int) -> None:
+def _draw_input(
+    figure: Figure, grid: Any, places: Sequence[int], view: AttentionView, number: int
+) -> None:
     axes = _cell(figure, grid[places[0], 0])
     axes.imshow(shown(view.images[number]), interpolation="nearest")
     axes.set_title(plain(view.captions[number]), fontsize=8)
     text = _cell(figure, grid[places[1], 0])
     text.set_axis_off()
-    text.text(0.5, 0.95, plain(view.answers[number]), fontsize=8, ha="center", va="top",
-              linespacing=1.5, transform=text.transAxes)
+    text.text(
+        0.5,
+        0.95,
+        plain(view.answers[number]),
+        fontsize=8,
+        ha="center",
+        va="top",
+        linespacing=1.5,
+        transform=text.transAxes,
+    )
 
 
-def _draw_masks(figure: Figure, cells: Sequence[Any], image: np.ndarray, module: ModuleMasks,
-                number: int) -> None:
+def _draw_masks(
+    figure: Figure, cells: Sequence[Any], image: np.ndarray, module: ModuleMasks, number: int
+) -> None:
     """One module's column for one image: over it, alone, then single channels."""
     low, high = value_range(module)
     over, alone = _cell(figure, cells[0]), _cell(figure, cells[1])
     over.imshow(overlaid(image, module.enlarged[number], low, high), interpolation="nearest")
-    alone.imshow(module.mean[number], cmap=MASK_COLOURS, vmin=low, vmax=high,
-                 interpolation="nearest")
-    for cell, mask, channel in zip(cells[2:], module.strongest[number],
-                                   module.strongest_channels[number]):
+    alone.imshow(
+        module.mean[number], cmap=MASK_COLOURS, vmin=low, vmax=high, interpolation="nearest"
+    )
+    for cell, mask, channel in zip(
+        cells[2:], module.strongest[number], module.strongest_channels[number]
+    ):
         axes = _cell(figure, cell)
         axes.imshow(mask, cmap=MASK_COLOURS, vmin=0, vmax=1, interpolation="nearest")
-        axes.set_xlabel("channel {}: {:.2f} to {:.2f}".format(channel, mask.min(), mask.max()),
-                        fontsize=7, labelpad=2)
+        axes.set_xlabel(
+            f"channel {channel}: {mask.min():.2f} to {mask.max():.2f}", fontsize=7, labelpad=2
+        )
 
 
 def _name_rows(column: Sequence[Axes]) -> None:
@@ -192,7 +216,8 @@ def _name_rows(column: Sequence[Axes]) -> None:
 def _module_title(module: ModuleMasks) -> str:
     low, high = float(module.mean.min()), float(module.mean.max())
     return "{}\n{} x {}, {} channels\nmean {} to {}".format(
-        module.name, module.size, module.size, module.channel_count, *told_apart([low, high]))
+        module.name, module.size, module.size, module.channel_count, *told_apart([low, high])
+    )
 
 
 def told_apart(values: Sequence[float]) -> List[str]:
@@ -215,8 +240,9 @@ def _draw_scale(figure: Figure, cell: Any, whole: float, module: ModuleMasks) ->
 
     axes = figure.add_axes([cell.x0, cell.y0, cell.width, 0.1 / whole])
     low, high = value_range(module)
-    bar = figure.colorbar(ScalarMappable(Normalize(low, high), MASK_COLOURS), cax=axes,
-                          orientation="horizontal")
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(low, high), MASK_COLOURS), cax=axes, orientation="horizontal"
+    )
     ticks = [low, (low + high) / 2, high]
     bar.set_ticks(ticks)
     labels = bar.ax.set_xticklabels(told_apart(ticks), fontsize=7)
@@ -267,7 +293,7 @@ def shortened(text: str, length: int = CAPTION_LENGTH) -> str:
     if len(text) <= length:
         return text
     kept = length - 1
-    return text[:kept - kept // 2] + "…" + text[len(text) - kept // 2:]
+    return text[: kept - kept // 2] + "…" + text[len(text) - kept // 2 :]
 
 
 # --- curves ----------------------------------------------------------------------------------
@@ -285,19 +311,24 @@ def training_curves(events: Sequence[Mapping[str, Any]]) -> Figure:
     steps = [event for event in events if event["event"] == "step"]
     if not steps:
         raise ZooError("the run has no training step, so there are no curves to draw")
-    evaluations = [event for event in events if event["event"] == "evaluation"
-                   and "accuracy" in event.get("metrics", {})]
+    evaluations = [
+        event
+        for event in events
+        if event["event"] == "evaluation" and "accuracy" in event.get("metrics", {})
+    ]
     heights = [3, 2, 1.2] if evaluations else [3, 1.2]
     figure = new_figure(8, 1.2 + 1.15 * sum(heights))
-    panels = figure.subplots(len(heights), 1, sharex=True,
-                             gridspec_kw={"height_ratios": heights, "hspace": 0.12})
+    panels = figure.subplots(
+        len(heights), 1, sharex=True, gridspec_kw={"height_ratios": heights, "hspace": 0.12}
+    )
     _draw_loss(panels[0], steps)
     if evaluations:
         _draw_accuracy(panels[1], evaluations)
     _draw_learning_rate(panels[-1], steps)
     panels[0].set_title(plain(_run_in_words(events)), fontsize=10)
-    panels[-1].set_xlabel("optimizer step ({:,} in {} epochs)".format(
-        steps[-1]["step"], steps[-1].get("epoch", "?")))
+    panels[-1].set_xlabel(
+        "optimizer step ({:,} in {} epochs)".format(steps[-1]["step"], steps[-1].get("epoch", "?"))
+    )
     for panel in panels:
         panel.grid(True, color="0.9", linewidth=0.8)
         panel.set_axisbelow(True)
@@ -310,14 +341,29 @@ def _draw_loss(axes: Axes, steps: Sequence[Mapping[str, Any]]) -> None:
     finite = np.isfinite(losses)
     window = max(LEAST_WINDOW, int(finite.sum()) // SMOOTHED_SHARE)
     every = max(1, len(places) // LARGEST_CURVE)
-    axes.plot(places[finite][::every], losses[finite][::every], color=LOSS_COLOUR, alpha=0.3,
-              linewidth=0.8, label="each step")
+    axes.plot(
+        places[finite][::every],
+        losses[finite][::every],
+        color=LOSS_COLOUR,
+        alpha=0.3,
+        linewidth=0.8,
+        label="each step",
+    )
     if finite.sum() > window:
-        axes.plot(places[finite][::every], smoothed(losses[finite], window)[::every],
-                  color=LOSS_COLOUR, linewidth=1.8, label="mean of {} steps".format(window))
+        axes.plot(
+            places[finite][::every],
+            smoothed(losses[finite], window)[::every],
+            color=LOSS_COLOUR,
+            linewidth=1.8,
+            label=f"mean of {window} steps",
+        )
     for number, place in enumerate(places[~finite][:10]):
-        axes.axvline(place, color="tab:red", linestyle=":",
-                     label="" if number else "not finite, first at step {:,}".format(int(place)))
+        axes.axvline(
+            place,
+            color="tab:red",
+            linestyle=":",
+            label="" if number else f"not finite, first at step {int(place):,}",
+        )
     axes.set_ylabel("training loss")
     axes.legend(loc="upper right", fontsize=8)
 
@@ -325,11 +371,18 @@ def _draw_loss(axes: Axes, steps: Sequence[Mapping[str, Any]]) -> None:
 def _draw_accuracy(axes: Axes, evaluations: Sequence[Mapping[str, Any]]) -> None:
     progress = [event for event in evaluations if event.get("role") == "progress"]
     if progress:
-        places, values = series([dict(event, accuracy=event["metrics"]["accuracy"])
-                                 for event in progress], "accuracy")
-        axes.plot(places, values, color=SPLIT_COLOURS["validation"], linewidth=1.5,
-                  marker="o" if len(places) <= 50 else "", markersize=4,
-                  label="validation: best {:.2f} %".format(np.nanmax(values)))
+        places, values = series(
+            [dict(event, accuracy=event["metrics"]["accuracy"]) for event in progress], "accuracy"
+        )
+        axes.plot(
+            places,
+            values,
+            color=SPLIT_COLOURS["validation"],
+            linewidth=1.5,
+            marker="o" if len(places) <= 50 else "",
+            markersize=4,
+            label=f"validation: best {np.nanmax(values):.2f} %",
+        )
     for event in evaluations:
         if event.get("role") != "progress":
             _draw_final(axes, event)
@@ -340,10 +393,15 @@ def _draw_accuracy(axes: Axes, evaluations: Sequence[Mapping[str, Any]]) -> None
 def _draw_final(axes: Axes, event: Mapping[str, Any]) -> None:
     """One measurement at the end, as a line across."""
     accuracy, of_best = float(event["metrics"]["accuracy"]), event.get("role") == "best"
-    axes.axhline(accuracy, color=SPLIT_COLOURS.get(event["split"], "0.4"), linewidth=1.2,
-                 linestyle=":" if of_best else "--", label="{}, {}: {:.2f} %".format(
-                     event["split"], "weights best on validation" if of_best else "final weights",
-                     accuracy))
+    axes.axhline(
+        accuracy,
+        color=SPLIT_COLOURS.get(event["split"], "0.4"),
+        linewidth=1.2,
+        linestyle=":" if of_best else "--",
+        label="{}, {}: {:.2f} %".format(
+            event["split"], "weights best on validation" if of_best else "final weights", accuracy
+        ),
+    )
 
 
 def _draw_learning_rate(axes: Axes, steps: Sequence[Mapping[str, Any]]) -> None:
@@ -378,14 +436,19 @@ def smoothed(values: np.ndarray, window: int) -> np.ndarray:
 
 def _run_in_words(events: Sequence[Mapping[str, Any]]) -> str:
     start: Optional[Mapping[str, Any]] = next(
-        (event for event in reversed(events) if event["event"] == "start"), None)
+        (event for event in reversed(events) if event["event"] == "start"), None
+    )
     if start is None:
         return "training"
-    named: Dict[str, Any] = {name: start.get(name) or {} for name in (
-        "network", "dataset", "device", "precision", "batch")}
-    words: List[str] = [str(named["network"].get("name", start.get("model", "training"))),
-                        "on " + str(named["dataset"].get("name", "?")),
-                        "batch {}".format(named["batch"].get("global", "?")),
-                        str(named["precision"].get("mode", "")),
-                        str(named["device"].get("kind", ""))]
+    named: Dict[str, Any] = {
+        name: start.get(name) or {}
+        for name in ("network", "dataset", "device", "precision", "batch")
+    }
+    words: List[str] = [
+        str(named["network"].get("name", start.get("model", "training"))),
+        "on " + str(named["dataset"].get("name", "?")),
+        "batch {}".format(named["batch"].get("global", "?")),
+        str(named["precision"].get("mode", "")),
+        str(named["device"].get("kind", "")),
+    ]
     return ", ".join(word for word in words if word)

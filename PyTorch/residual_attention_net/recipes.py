@@ -40,14 +40,37 @@ class Recipe:
 
 RECIPES: Dict[str, Recipe] = {
     "reference": Recipe(
-        name="reference", learning_rate=0.1, base_batch=64, momentum=0.9, weight_decay=1e-4,
-        decay_norms_and_biases=True, schedule="milestones", milestones=(0.3, 0.6, 0.9),
-        warmup_epochs=0, crop_padding=4, flip=True, cutout_size=0, mixup_alpha=0.0,
-        mixup_free_share=0.0),
+        name="reference",
+        learning_rate=0.1,
+        base_batch=64,
+        momentum=0.9,
+        weight_decay=1e-4,
+        decay_norms_and_biases=True,
+        schedule="milestones",
+        milestones=(0.3, 0.6, 0.9),
+        warmup_epochs=0,
+        crop_padding=4,
+        flip=True,
+        cutout_size=0,
+        mixup_alpha=0.0,
+        mixup_free_share=0.0,
+    ),
     "modern": Recipe(
-        name="modern", learning_rate=0.2, base_batch=256, momentum=0.9, weight_decay=5e-4,
-        decay_norms_and_biases=False, schedule="cosine", milestones=(), warmup_epochs=5,
-        crop_padding=4, flip=True, cutout_size=16, mixup_alpha=1.0, mixup_free_share=0.07),
+        name="modern",
+        learning_rate=0.2,
+        base_batch=256,
+        momentum=0.9,
+        weight_decay=5e-4,
+        decay_norms_and_biases=False,
+        schedule="cosine",
+        milestones=(),
+        warmup_epochs=5,
+        crop_padding=4,
+        flip=True,
+        cutout_size=16,
+        mixup_alpha=1.0,
+        mixup_free_share=0.07,
+    ),
 }
 
 SCALED_WARMUP_EPOCHS = 5
@@ -90,9 +113,10 @@ class Schedule:
         return self._cosine(step)
 
     def _after_milestones(self, step: int) -> float:
-        passed = sum(1 for share in self.milestones if step >= milestone_step(
-            share, self.total_steps))
-        return float(self.peak * 0.1 ** passed)
+        passed = sum(
+            1 for share in self.milestones if step >= milestone_step(share, self.total_steps)
+        )
+        return float(self.peak * 0.1**passed)
 
     def _cosine(self, step: int) -> float:
         span = max(1, self.total_steps - self.warmup_steps)
@@ -105,8 +129,9 @@ def milestone_step(share: float, total_steps: int) -> int:
     return -(-int(round(share * 1000)) * total_steps // 1000)
 
 
-def make_schedule(recipe: Recipe, global_batch: int, steps_per_epoch: int, total_steps: int,
-                  scale: bool) -> Schedule:
+def make_schedule(
+    recipe: Recipe, global_batch: int, steps_per_epoch: int, total_steps: int, scale: bool
+) -> Schedule:
     """The learning-rate schedule of a run.
 
     Args:
@@ -116,5 +141,9 @@ def make_schedule(recipe: Recipe, global_batch: int, steps_per_epoch: int, total
     factor = learning_rate_factor(global_batch, recipe.base_batch) if scale else 1.0
     epochs = max(recipe.warmup_epochs, SCALED_WARMUP_EPOCHS if factor > 1.0 else 0)
     warmup = min(int(round(epochs * steps_per_epoch)), total_steps // 5)
-    return Schedule(peak=recipe.learning_rate * factor, total_steps=total_steps,
-                    warmup_steps=warmup, milestones=recipe.milestones)
+    return Schedule(
+        peak=recipe.learning_rate * factor,
+        total_steps=total_steps,
+        warmup_steps=warmup,
+        milestones=recipe.milestones,
+    )

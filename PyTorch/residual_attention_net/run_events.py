@@ -23,7 +23,7 @@ def open_run_log(session: Session) -> RunLog:
     """The run log of this rank; the first rank writes TensorBoard too."""
     folder = Path(session.options.output_path)
     board = open_scalar_sink(folder / "tensorboard") if session.is_first else None
-    return RunLog(folder / "rank_{}".format(session.place.rank), board)
+    return RunLog(folder / f"rank_{session.place.rank}", board)
 
 
 def start_event(session: Session, targets: Targets, resumed_step: int) -> Dict[str, Any]:
@@ -31,18 +31,30 @@ def start_event(session: Session, targets: Targets, resumed_step: int) -> Dict[s
     options = session.options
     config = effective_config(session)
     return {
-        "model": MODEL, "task": TASK, "command": shown_command(sys.argv, MODEL),
-        "config": config, "config_sha256": config_sha256(config), "code": code_state(),
-        "network": {"name": options.network, "parameters": session.complexity.parameters,
-                    "multiply_accumulates": session.complexity.multiply_accumulates},
-        "dataset": {"name": session.splits.name, "predicate": session.splits.predicate,
-                    "counts": session.splits.counts,
-                    "manifest_sha256": session.splits.manifest_sha256},
+        "model": MODEL,
+        "task": TASK,
+        "command": shown_command(sys.argv, MODEL),
+        "config": config,
+        "config_sha256": config_sha256(config),
+        "code": code_state(),
+        "network": {
+            "name": options.network,
+            "parameters": session.complexity.parameters,
+            "multiply_accumulates": session.complexity.multiply_accumulates,
+        },
+        "dataset": {
+            "name": session.splits.name,
+            "predicate": session.splits.predicate,
+            "counts": session.splits.counts,
+            "manifest_sha256": session.splits.manifest_sha256,
+        },
         "device": session.device.as_record(session.place.world_size),
         "precision": session.precision.as_record(),
         "batch": {"per_device": options.train_batch_size, "global": session.global_batch},
-        "seed": options.seed, "targets": {"steps": targets.steps, "epochs": targets.epochs},
-        "resumed_step": resumed_step, "rank": session.place.rank,
+        "seed": options.seed,
+        "targets": {"steps": targets.steps, "epochs": targets.epochs},
+        "resumed_step": resumed_step,
+        "rank": session.place.rank,
         "world_size": session.place.world_size,
         "first_batches_sha256": _first_batches(session),
         "proof": torch_runtime.proof(session.device, session.network),

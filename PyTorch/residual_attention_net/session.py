@@ -77,16 +77,28 @@ def open_session(options: Options, training: bool = True) -> Session:
     place = find_place(os.environ, options.device_id, options.device_num)
     device, precision = open_device(options, place)
     if place.world_size > 1:
-        torch_runtime.init_process_group(device, place.rank, place.world_size,
-                                         options.dist_url or "env://")
+        torch_runtime.init_process_group(
+            device, place.rank, place.world_size, options.dist_url or "env://"
+        )
     torch_runtime.seed_everything(options.seed, device)
     splits = _load_splits(options)
     network = _build(options, splits)
-    channels_last = torch_runtime.channels_last_pays(device.kind) \
-        if options.channels_last is None else options.channels_last
-    session = Session(options=options, recipe=recipe_named(options.recipe), place=place,
-                      device=device, precision=precision, splits=splits, network=network,
-                      channels_last=channels_last, complexity=measure_complexity(network))
+    channels_last = (
+        torch_runtime.channels_last_pays(device.kind)
+        if options.channels_last is None
+        else options.channels_last
+    )
+    session = Session(
+        options=options,
+        recipe=recipe_named(options.recipe),
+        place=place,
+        device=device,
+        precision=precision,
+        splits=splits,
+        network=network,
+        channels_last=channels_last,
+        complexity=measure_complexity(network),
+    )
     _move_to_device(session)
     _open_loaders(session, training)
     return session
@@ -104,8 +116,11 @@ def with_network(options: Options) -> Options:
     classes = options.num_classes
     if classes is None and not options.is_train:
         classes = known.get("num_classes")
-    return dataclasses.replace(options, num_classes=classes, network=(
-        options.network or known.get("network") or DEFAULT_NETWORK))
+    return dataclasses.replace(
+        options,
+        num_classes=classes,
+        network=(options.network or known.get("network") or DEFAULT_NETWORK),
+    )
 
 
 def open_device(options: Options, place: Place) -> Tuple[TorchDevice, Precision]:
@@ -124,25 +139,36 @@ def open_device(options: Options, place: Place) -> Tuple[TorchDevice, Precision]
 
 def _load_splits(options: Options) -> DatasetSplits:
     size = NETWORKS[options.network].input_size
-    source = SourceOptions(image_size=size) if options.dataset in (
-        "synthetic", "synthetic_volumes", "images") else SourceOptions()
-    return load_dataset(options.dataset, options.data_path,
-                        validation_count=options.validation_count,
-                        limit_train=options.limit_train, limit_test=options.limit_test,
-                        seed=SPLIT_SEED, options=source)
+    source = (
+        SourceOptions(image_size=size)
+        if options.dataset in ("synthetic", "synthetic_volumes", "images")
+        else SourceOptions()
+    )
+    return load_dataset(
+        options.dataset,
+        options.data_path,
+        validation_count=options.validation_count,
+        limit_train=options.limit_train,
+        limit_test=options.limit_test,
+        seed=SPLIT_SEED,
+        options=source,
+    )
 
 
 def _build(options: Options, splits: DatasetSplits) -> ResidualAttentionNetwork:
     classes = len(splits.train.classes)
     wanted = classes if options.num_classes is None else options.num_classes
     if wanted < classes:
-        raise UsageError("--num_classes {} is less than the {} classes of {}".format(
-            wanted, classes, splits.name))
+        raise UsageError(
+            f"--num_classes {wanted} is less than the {classes} classes of {splits.name}"
+        )
     network = build_network(options.network, wanted, options.spatial_dims, splits.train.channels)
     size = tuple(splits.train.spatial_shape)
     if size != network.input_shape[1:]:
-        raise UsageError("--network {} takes {}, {} has {}; choose another network".format(
-            options.network, _by(network.input_shape[1:]), splits.name, _by(size)))
+        raise UsageError(
+            f"--network {options.network} takes {_by(network.input_shape[1:])}, "
+            f"{splits.name} has {_by(size)}; choose another network"
+        )
     return network
 
 
@@ -153,8 +179,9 @@ def _by(sizes: Any) -> str:
 def _move_to_device(session: Session) -> None:
     network = torch_runtime.place_model(session.network, session.device, session.precision)
     if session.channels_last:
-        layout = torch.channels_last_3d if session.options.spatial_dims == 3 \
-            else torch.channels_last
+        layout = (
+            torch.channels_last_3d if session.options.spatial_dims == 3 else torch.channels_last
+        )
         network = network.to(memory_format=layout)
     if session.options.sync_batch_norm:
         network = synchronise_batch_norm(network, session.device.device)
@@ -173,13 +200,26 @@ def _training_loader(session: Session) -> Any:
     options, place = session.options, session.place
     if options.loader == "torchvision":
         from residual_attention_net.data.torchvision_loader import TorchvisionLoader
-        return TorchvisionLoader(session.splits.train, options.train_batch_size, options.seed,
-                                 session.device.device, place.rank, place.world_size,
-                                 workers=options.workers)
-    return DeviceLoader(session.splits.train, options.train_batch_size,
-                        augmentation_of(options, session.recipe), options.seed,
-                        session.device.device, place.rank, place.world_size,
-                        channels_last=session.channels_last)
+
+        return TorchvisionLoader(
+            session.splits.train,
+            options.train_batch_size,
+            options.seed,
+            session.device.device,
+            place.rank,
+            place.world_size,
+            workers=options.workers,
+        )
+    return DeviceLoader(
+        session.splits.train,
+        options.train_batch_size,
+        augmentation_of(options, session.recipe),
+        options.seed,
+        session.device.device,
+        place.rank,
+        place.world_size,
+        channels_last=session.channels_last,
+    )
 
 
 def augmentation_of(options: Options, recipe: Recipe) -> Augmentation:
@@ -187,8 +227,10 @@ def augmentation_of(options: Options, recipe: Recipe) -> Augmentation:
     return Augmentation(
         crop_padding=recipe.crop_padding,
         flip=recipe.flip and options.dataset not in MIRRORING_CHANGES_CLASS,
-        cutout_size=recipe.cutout_size, mixup_alpha=recipe.mixup_alpha,
-        mixup_epochs=mixup_epochs(recipe, options.total_epochs))
+        cutout_size=recipe.cutout_size,
+        mixup_alpha=recipe.mixup_alpha,
+        mixup_epochs=mixup_epochs(recipe, options.total_epochs),
+    )
 
 
 def mixup_epochs(recipe: Recipe, epochs: int) -> int:
@@ -197,19 +239,25 @@ def mixup_epochs(recipe: Recipe, epochs: int) -> int:
 
 
 def _evaluation_loader(session: Session, images: Any) -> EvaluationLoader:
-    return EvaluationLoader(images, session.options.test_batch_size, session.device.device,
-                            session.place.rank, session.place.world_size,
-                            channels_last=session.channels_last,
-                            pad_last=session.device.kind != "cpu")
+    return EvaluationLoader(
+        images,
+        session.options.test_batch_size,
+        session.device.device,
+        session.place.rank,
+        session.place.world_size,
+        channels_last=session.channels_last,
+        pad_last=session.device.kind != "cpu",
+    )
 
 
 def parameter_groups(network: nn.Module, recipe: Recipe) -> List[Dict[str, Any]]:
     """Parameters with weight decay and, where the recipe says so, vectors without it."""
     if recipe.decay_norms_and_biases:
         return [{"params": list(network.parameters()), "weight_decay": recipe.weight_decay}]
-    return [{"params": list(_of_rank(network, matrices=True)),
-             "weight_decay": recipe.weight_decay},
-            {"params": list(_of_rank(network, matrices=False)), "weight_decay": 0.0}]
+    return [
+        {"params": list(_of_rank(network, matrices=True)), "weight_decay": recipe.weight_decay},
+        {"params": list(_of_rank(network, matrices=False)), "weight_decay": 0.0},
+    ]
 
 
 def _of_rank(network: nn.Module, matrices: bool) -> Iterator[nn.Parameter]:
@@ -220,16 +268,26 @@ def open_stepper(session: Session) -> None:
     """Makes optimizer and stepper, after the weights are in place."""
     recipe = session.recipe
     optimizer = torch_step.make_sgd(
-        session.device, session.precision, parameter_groups(session.network, recipe),
-        lr=recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay,
-        nesterov=True)
+        session.device,
+        session.precision,
+        parameter_groups(session.network, recipe),
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=True,
+    )
     model = _compiled(session.network) if session.options.compile else session.network
     session.stepper = torch_step.make_stepper(
-        model, optimizer, session.device, session.precision, session.place.world_size,
-        max_gradient_norm=session.options.clip_gradient_norm or None)
+        model,
+        optimizer,
+        session.device,
+        session.precision,
+        session.place.world_size,
+        max_gradient_norm=session.options.clip_gradient_norm or None,
+    )
 
 
 def _compiled(network: nn.Module) -> nn.Module:
     if not hasattr(torch, "compile"):
-        raise UsageError("--compile needs torch 2; this is torch {}".format(torch.__version__))
+        raise UsageError(f"--compile needs torch 2; this is torch {torch.__version__}")
     return torch.compile(network)

@@ -27,19 +27,22 @@ def load_newest(checkpoints: CheckpointFolder, rank: int, device: torch.device) 
     path = checkpoints.newest() if rank == 0 else None
     content = _load_shared(checkpoints, path, device)
     if content is None:
-        raise ZooError("--resume: {} holds no whole checkpoint; start without --resume".format(
-            checkpoints.folder))
+        raise ZooError(
+            f"--resume: {checkpoints.folder} holds no whole checkpoint; start without --resume"
+        )
     return content
 
 
-def load_best(checkpoints: CheckpointFolder, rank: int,
-              device: torch.device) -> Optional[Dict[str, Any]]:
+def load_best(
+    checkpoints: CheckpointFolder, rank: int, device: torch.device
+) -> Optional[Dict[str, Any]]:
     """Returns the content of the first rank's best checkpoint on every rank; None without one."""
     return _load_shared(checkpoints, checkpoints.best() if rank == 0 else None, device)
 
 
-def _load_shared(checkpoints: CheckpointFolder, first: Optional[Path],
-                 device: torch.device) -> Optional[Dict[str, Any]]:
+def _load_shared(
+    checkpoints: CheckpointFolder, first: Optional[Path], device: torch.device
+) -> Optional[Dict[str, Any]]:
     """Loads what `first` is on the first rank (None on the others): from this rank's disk, or sent.
 
     Every rank takes the same decisions, from what all of them know.
@@ -78,4 +81,4 @@ def _from_first_rank(content: Optional[bytes], device: torch.device) -> bytes:
     padded = content.ljust(size, b"\0")
     values = torch.from_numpy(numpy.frombuffer(padded, dtype=numpy.int32).copy()).to(device)
     distributed.broadcast(values, 0)
-    return bytes(values.cpu().numpy().tobytes()[:int(length)])
+    return bytes(values.cpu().numpy().tobytes()[: int(length)])

@@ -54,12 +54,14 @@ class StepDump:
         """
         options = session.options
         self._session, self._say, self._done = session, say, False
-        self.source = open_source(options.dump_from, options.dump_tensors, options.resume,
-                                  session.place.world_size)
+        self.source = open_source(
+            options.dump_from, options.dump_tensors, options.resume, session.place.world_size
+        )
         self._step = dumped_step(options.dump_tensors, self.source, last_step)
         if self._step is not None and options.compile:
-            raise UsageError("--compile leaves no layers for --dump_tensors to look at: leave "
-                             "--compile out")
+            raise UsageError(
+                "--compile leaves no layers for --dump_tensors to look at: leave --compile out"
+            )
         if self.source is not None:
             self._require_same_network(self.source.subject)
 
@@ -77,12 +79,16 @@ class StepDump:
         folder = Path(self._session.options.output_path)
         if self._session.is_first and is_stored(self._step, done, folder):
             self._done = True
-            self._say("note: step {} is stored already".format(self._step))
+            self._say(f"note: step {self._step} is stored already")
 
     def is_due(self, step: int) -> bool:
         """Whether this rank stores the step under way; one that overflows is tried again."""
-        return self._step is not None and not self._done and step >= self._step \
+        return (
+            self._step is not None
+            and not self._done
+            and step >= self._step
             and self._session.is_first
+        )
 
     # --- another run's inputs ---
 
@@ -91,12 +97,17 @@ class StepDump:
         assert self.source is not None
         weights = _as_tensors(self.source.inputs(WEIGHT_BEFORE))
         own = self._session.network.state_dict()
-        unlike = [name for name in sorted(set(own) | set(weights))
-                  if name not in own or name not in weights
-                  or own[name].shape != weights[name].shape]
+        unlike = [
+            name
+            for name in sorted(set(own) | set(weights))
+            if name not in own or name not in weights or own[name].shape != weights[name].shape
+        ]
         if unlike:
-            raise UsageError("--dump_from {} has another {}, or none: give the flags of that "
-                             "run".format(self._session.options.dump_from, unlike[0]))
+            raise UsageError(
+                f"--dump_from {self._session.options.dump_from} has another {unlike[0]}, "
+                "or none: give the flags of that "
+                "run"
+            )
         self._session.network.load_state_dict(weights)
 
     def load_optimizer(self) -> None:
@@ -106,31 +117,43 @@ class StepDump:
         optimizer = self._session.stepper.optimizer  # type: ignore[union-attr]
         state: Dict[int, Dict[str, torch.Tensor]] = {}
         for number, name in enumerate(self._names()):
-            own = {key[len(name) + 1:]: value for key, value in stored.items()
-                   if key.rpartition("/")[0] == name}
+            own = {
+                key[len(name) + 1 :]: value
+                for key, value in stored.items()
+                if key.rpartition("/")[0] == name
+            }
             if own:
                 state[number] = own
         if state:
-            optimizer.load_state_dict({"state": state,
-                                       "param_groups": optimizer.state_dict()["param_groups"]})
+            optimizer.load_state_dict(
+                {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+            )
 
     def _batch_of_source(self, own: Batch) -> Batch:
         assert self.source is not None
         given = _as_tensors(self.source.inputs(BATCH))
         if given["inputs"].shape != own.inputs.shape:
-            raise UsageError("--dump_from {} has a batch of {}, this run of {}: give the flags of "
-                             "that run, --train_batch_size included".format(
-                                 self._session.options.dump_from, list(given["inputs"].shape),
-                                 list(own.inputs.shape)))
+            raise UsageError(
+                "--dump_from {} has a batch of {}, this run of {}: give the flags of "
+                "that run, --train_batch_size included".format(
+                    self._session.options.dump_from,
+                    list(given["inputs"].shape),
+                    list(own.inputs.shape),
+                )
+            )
         placed = {name: value.to(self._session.device.device) for name, value in given.items()}
         inputs = torch.empty_like(own.inputs).copy_(placed["inputs"])  # in this run's layout
-        return Batch(inputs, placed["targets"], placed.get("mixed_targets"),
-                     placed["mixup_weight"], own.valid)
+        return Batch(
+            inputs,
+            placed["targets"],
+            placed.get("mixed_targets"),
+            placed["mixup_weight"],
+            own.valid,
+        )
 
     # --- the step ---
 
-    def run(self, step: int, batch: Batch,
-            optimise: Optimise) -> Tuple[torch.Tensor, StepHealth]:
+    def run(self, step: int, batch: Batch, optimise: Optimise) -> Tuple[torch.Tensor, StepHealth]:
         """Does and stores the step under way; returns its loss and what became of it.
 
         A step that is skipped for an overflow is not stored: the next one is. With another run's
@@ -144,21 +167,28 @@ class StepDump:
             if self._done:
                 return loss, health
             self.load_weights()  # the forward pass has changed the running statistics
-        raise ZooError("the gradients of step {} overflowed {} times in a row: give a smaller "
-                       "--loss_scale".format(step, ATTEMPTS))
+        raise ZooError(
+            f"the gradients of step {step} overflowed {ATTEMPTS} times in a row: give a smaller "
+            "--loss_scale"
+        )
 
-    def _attempt(self, step: int, batch: Batch,
-                 optimise: Optimise) -> Tuple[torch.Tensor, StepHealth]:
+    def _attempt(
+        self, step: int, batch: Batch, optimise: Optimise
+    ) -> Tuple[torch.Tensor, StepHealth]:
         inputs = self._inputs(batch)
         gradients: Dict[str, Tensor] = {}
         with _watching(self._session.network) as activations:
-            loss, health = optimise(batch, lambda parameters: gradients.update(
-                self._gradients(parameters)))
+            loss, health = optimise(
+                batch, lambda parameters: gradients.update(self._gradients(parameters))
+            )
         if not health.skipped:
             own = [name for name, _ in self._session.network.named_parameters()]
-            tensors = [*activations, _tensor("loss", LOSS, loss),
-                       *(gradients[name] for name in reversed(own) if name in gradients),
-                       *self._weights(WEIGHT)]
+            tensors = [
+                *activations,
+                _tensor("loss", LOSS, loss),
+                *(gradients[name] for name in reversed(own) if name in gradients),
+                *self._weights(WEIGHT),
+            ]
             self._write(step, inputs, tensors)
             self._done = True
         return loss, health
@@ -168,23 +198,28 @@ class StepDump:
         optimizer = self._session.stepper.optimizer  # type: ignore[union-attr]
         given = {name: getattr(batch, name) for name in _FIELDS}
         rate = np.asarray(optimizer.param_groups[0]["lr"], np.float64)
-        return [*(_tensor(name, BATCH, value) for name, value in given.items()
-                  if value is not None),
-                *self._weights(WEIGHT_BEFORE), *self._optimizer_state(optimizer),
-                Tensor(LEARNING_RATE, SETTING, rate)]
+        return [
+            *(_tensor(name, BATCH, value) for name, value in given.items() if value is not None),
+            *self._weights(WEIGHT_BEFORE),
+            *self._optimizer_state(optimizer),
+            Tensor(LEARNING_RATE, SETTING, rate),
+        ]
 
     def _optimizer_state(self, optimizer: Any) -> Iterator[Tensor]:
-        parameters = [parameter for group in optimizer.param_groups for parameter in
-                      group["params"]]
+        parameters = [
+            parameter for group in optimizer.param_groups for parameter in group["params"]
+        ]
         for name, parameter in zip(self._names(), parameters):
             for key, value in sorted(optimizer.state.get(parameter, {}).items()):
                 if isinstance(value, torch.Tensor):
-                    yield _tensor("{}/{}".format(name, key), OPTIMIZER, value)
+                    yield _tensor(f"{name}/{key}", OPTIMIZER, value)
 
     def _gradients(self, parameters: List[torch.Tensor]) -> Dict[str, Tensor]:
-        return {name: _tensor(name, GRADIENT, parameter.grad)
-                for name, parameter in zip(self._names(), parameters)
-                if parameter.grad is not None}
+        return {
+            name: _tensor(name, GRADIENT, parameter.grad)
+            for name, parameter in zip(self._names(), parameters)
+            if parameter.grad is not None
+        }
 
     def _names(self) -> List[str]:
         """The names of the optimizer's parameters, which may be copies of the network's."""
@@ -193,8 +228,9 @@ class StepDump:
         return [names[id(weight)] for group in groups for weight in group["params"]]
 
     def _weights(self, kind: str) -> List[Tensor]:
-        return [_tensor(name, kind, value)
-                for name, value in self._session.network.state_dict().items()]
+        return [
+            _tensor(name, kind, value) for name, value in self._session.network.state_dict().items()
+        ]
 
     # --- writing ---
 
@@ -205,22 +241,32 @@ class StepDump:
         else:
             settings = [tensor for tensor in inputs if tensor.kind == SETTING]
             written = write_replayed(folder, subject, self.source.index, settings, tensors)
-        self._say("step {}: {} tensors are in {}".format(step, len(tensors), written))
+        self._say(f"step {step}: {len(tensors)} tensors are in {written}")
 
     def _subject(self, step: int) -> Subject:
         session = self._session
         return Subject(
-            MODEL, TASK, network_identity(session.network), session.device.framework,
-            "{} ({})".format(session.device.kind, session.device.name),
-            session.precision.as_record(), arithmetic_of(session.precision), step,
-            session.place.world_size, session.options.dump_from or "")
+            MODEL,
+            TASK,
+            network_identity(session.network),
+            session.device.framework,
+            f"{session.device.kind} ({session.device.name})",
+            session.precision.as_record(),
+            arithmetic_of(session.precision),
+            step,
+            session.place.world_size,
+            session.options.dump_from or "",
+        )
 
     def _require_same_network(self, there: Subject) -> None:
         here = self._subject(there.step)
         if (there.model, there.network) != (here.model, here.network):
-            raise UsageError("--dump_from {} is of {} {}, this run of {} {}: give the flags of "
-                             "that run".format(self._session.options.dump_from, there.model,
-                                               there.network, here.model, here.network))
+            raise UsageError(
+                f"--dump_from {self._session.options.dump_from} is of {there.model} "
+                f"{there.network}, this run of {here.model} {here.network}: give the "
+                "flags of "
+                "that run"
+            )
 
 
 def _as_tensors(arrays: Dict[str, np.ndarray]) -> Dict[str, torch.Tensor]:
@@ -240,8 +286,10 @@ def _tensor(name: str, kind: str, value: torch.Tensor) -> Tensor:
 def _watching(network: nn.Module) -> Iterator[List[Tensor]]:
     """Copies what every layer gives into the list it yields; complete when the context is left."""
     watch = _Watch()
-    hooks = [module.register_forward_hook(watch.hook(name or "output"))
-             for name, module in network.named_modules()]
+    hooks = [
+        module.register_forward_hook(watch.hook(name or "output"))
+        for name, module in network.named_modules()
+    ]
     found: List[Tensor] = []
     try:
         yield found
@@ -260,6 +308,7 @@ class _Watch:
 
     def hook(self, name: str) -> Callable[..., None]:
         """A forward hook for the module of that name."""
+
         def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
             # A container gives what its last layer gave; the version tells of changes in place.
             if not isinstance(output, torch.Tensor) or self._is_last(output):
@@ -267,8 +316,10 @@ class _Watch:
             self._last = (output, output._version)
             count = kept_samples(tuple(output.shape))
             stored = _tensor(name, ACTIVATION, output if count is None else output[:count])
-            self._kept.append(Tensor(name, ACTIVATION, stored.values, stored.dtype,
-                                     tuple(output.shape)))
+            self._kept.append(
+                Tensor(name, ACTIVATION, stored.values, stored.dtype, tuple(output.shape))
+            )
+
         return keep
 
     def _is_last(self, output: torch.Tensor) -> bool:
@@ -281,7 +332,10 @@ class _Watch:
         found = []
         for tensor in self._kept:
             seen[tensor.name] = seen.get(tensor.name, 0) + 1
-            name = "{}@{}".format(tensor.name, seen[tensor.name]) \
-                if names.count(tensor.name) > 1 else tensor.name
+            name = (
+                f"{tensor.name}@{seen[tensor.name]}"
+                if names.count(tensor.name) > 1
+                else tensor.name
+            )
             found.append(Tensor(name, tensor.kind, tensor.values, tensor.dtype, tensor.shape))
         return found

@@ -33,6 +33,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     options = parse_options("train", argv)
     if not options.is_train:
         from residual_attention_net.evaluate import evaluate_weights
+
         return evaluate_weights(options)
     return train(options, _pretrained if options.is_pretrain else None)
 
@@ -55,12 +56,14 @@ def train(options: Options, prepare: Optional[Callable[[Session], LoadReport]] =
     return stop.exit_code if stop.asked else 0
 
 
-def _train(session: Session, stop: StopSignal,
-           prepare: Optional[Callable[[Session], LoadReport]]) -> None:
+def _train(
+    session: Session, stop: StopSignal, prepare: Optional[Callable[[Session], LoadReport]]
+) -> None:
     targets, schedule = plan_of(session)
     with open_run_log(session) as log, telling_the_end(log, stop):
-        training = Training(session, schedule, targets, _habits(session),
-                            _checkpoints(session.options), log, stop)
+        training = Training(
+            session, schedule, targets, _habits(session), _checkpoints(session.options), log, stop
+        )
         training.dump = StepDump(session, targets.steps, training.lines.say)
         _put_weights_in_place(training, prepare)
         log.event("start", **start_event(session, targets, training.position.step))
@@ -74,18 +77,25 @@ def plan_of(session: Session) -> Tuple[Targets, Schedule]:
     options, per_epoch = session.options, session.train_loader.batches_per_epoch
     steps = options.train_steps or per_epoch * options.total_epochs
     targets = Targets(steps_per_epoch=per_epoch, steps=steps, epochs=-(-steps // per_epoch))
-    recipe = session.recipe if options.learning_rate is None else dataclasses.replace(
-        session.recipe, learning_rate=options.learning_rate)
-    return targets, make_schedule(recipe, session.global_batch, per_epoch, steps,
-                                  options.scale_learning_rate)
+    recipe = (
+        session.recipe
+        if options.learning_rate is None
+        else dataclasses.replace(session.recipe, learning_rate=options.learning_rate)
+    )
+    return targets, make_schedule(
+        recipe, session.global_batch, per_epoch, steps, options.scale_learning_rate
+    )
 
 
 def _habits(session: Session) -> Habits:
     """On a CPU every step is looked at; on an accelerator a look costs a synchronisation."""
     options = session.options
-    return Habits(window=1 if session.device.kind == "cpu" else options.log_every,
-                  log_every=options.log_every, evaluate_every=options.evaluate_every,
-                  checkpoint_seconds=60.0 * options.checkpoint_minutes)
+    return Habits(
+        window=1 if session.device.kind == "cpu" else options.log_every,
+        log_every=options.log_every,
+        evaluate_every=options.evaluate_every,
+        checkpoint_seconds=60.0 * options.checkpoint_minutes,
+    )
 
 
 def _checkpoints(options: Options) -> CheckpointFolder:
@@ -98,8 +108,9 @@ def _pretrained(session: Session) -> LoadReport:
     return load_weights(session.network, str(session.options.pth_path))
 
 
-def _put_weights_in_place(training: Training,
-                          prepare: Optional[Callable[[Session], LoadReport]]) -> None:
+def _put_weights_in_place(
+    training: Training, prepare: Optional[Callable[[Session], LoadReport]]
+) -> None:
     session, content = training.session, None
     if session.options.resume:
         content = _newest_content(training)
@@ -111,8 +122,10 @@ def _put_weights_in_place(training: Training,
             training.lines.say(line)
     open_stepper(session)
     if not weights_agree(session.network, session.device.device):
-        raise ZooError("the ranks hold different weights before the first step; every rank must "
-                       "see the same --output_path and --pth_path")
+        raise ZooError(
+            "the ranks hold different weights before the first step; every rank must "
+            "see the same --output_path and --pth_path"
+        )
     if content is not None:
         training.restore(content)
     if training.dump is not None and training.dump.source is not None:
@@ -128,12 +141,22 @@ def _newest_content(training: Training) -> Dict[str, Any]:
 
 
 def _first_line(session: Session, targets: Targets, schedule: Schedule) -> str:
-    return ("{} ({:,} parameters) on {}, {} rank(s), {}; {}: {:,} training, {:,} validation, {:,} "
-            "test samples; {} epochs of {} steps, batch {} in all, peak learning rate {:g}".format(
-                session.options.network, session.complexity.parameters, session.device.name,
-                session.place.world_size, session.precision.implementation, session.splits.name,
-                *[session.splits.counts[part] for part in ("train", "validation", "test")],
-                targets.epochs, targets.steps_per_epoch, session.global_batch, schedule.peak))
+    return (
+        "{} ({:,} parameters) on {}, {} rank(s), {}; {}: {:,} training, {:,} validation, {:,} "
+        "test samples; {} epochs of {} steps, batch {} in all, peak learning rate {:g}".format(
+            session.options.network,
+            session.complexity.parameters,
+            session.device.name,
+            session.place.world_size,
+            session.precision.implementation,
+            session.splits.name,
+            *[session.splits.counts[part] for part in ("train", "validation", "test")],
+            targets.epochs,
+            targets.steps_per_epoch,
+            session.global_batch,
+            schedule.peak,
+        )
+    )
 
 
 def _final_evaluations(training: Training) -> None:
@@ -149,8 +172,9 @@ def _final_evaluations(training: Training) -> None:
         return
     current = {name: value.clone() for name, value in session.network.state_dict().items()}
     session.network.load_state_dict(best)
-    training.evaluate_split("test", "best", session.test_loader, training.best.epoch - 1,
-                            **_chosen_by(training))
+    training.evaluate_split(
+        "test", "best", session.test_loader, training.best.epoch - 1, **_chosen_by(training)
+    )
     session.network.load_state_dict(current)
 
 

@@ -47,26 +47,40 @@ class TrainedNetwork:
 def add_weight_flags(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """Adds --pth_path and --network: the weights, and what they are of."""
     group = parser.add_argument_group("weights")
-    group.add_argument("--pth_path", required=required,
-                       help="weights: a checkpoint, or a state_dict as published")
-    group.add_argument("--network", choices=list(NETWORKS), metavar="NAME",
-                       help="what a state_dict is of, one of {} (default: {}); a checkpoint knows"
-                       .format(", ".join(NETWORKS), DEFAULT_NETWORK))
+    group.add_argument(
+        "--pth_path", required=required, help="weights: a checkpoint, or a state_dict as published"
+    )
+    group.add_argument(
+        "--network",
+        choices=list(NETWORKS),
+        metavar="NAME",
+        help="what a state_dict is of, one of {} (default: {}); a checkpoint knows".format(
+            ", ".join(NETWORKS), DEFAULT_NETWORK
+        ),
+    )
 
 
 def add_device_flags(parser: argparse.ArgumentParser) -> None:
     """Adds --device_type, --device_id, --precision_mode and --batch_size."""
     group = parser.add_argument_group("device")
-    group.add_argument("--device_type", choices=("auto", "npu", "gpu", "cpu"), default="auto",
-                       help="what to compute on")
+    group.add_argument(
+        "--device_type",
+        choices=("auto", "npu", "gpu", "cpu"),
+        default="auto",
+        help="what to compute on",
+    )
     group.add_argument("--device_id", type=number_in(int, 0), default=0, help="which one")
     group.add_argument("--precision_mode", help="see docs/precision.md (default: by device)")
-    group.add_argument("--batch_size", type=number_in(int, 1), default=64,
-                       help="images at a time")
+    group.add_argument("--batch_size", type=number_in(int, 1), default=64, help="images at a time")
 
 
-def open_trained(pth_path: str, network: Optional[str] = None, device_type: str = "auto",
-                 device_id: int = 0, precision_mode: Optional[str] = None) -> TrainedNetwork:
+def open_trained(
+    pth_path: str,
+    network: Optional[str] = None,
+    device_type: str = "auto",
+    device_id: int = 0,
+    precision_mode: Optional[str] = None,
+) -> TrainedNetwork:
     """Builds the network that a file of weights is of, and loads them.
 
     Args:
@@ -91,7 +105,8 @@ def open_trained(pth_path: str, network: Optional[str] = None, device_type: str 
     weights = state_dict_of(content)
     device, precision = open_device(
         _options(device_type=device_type, device_id=device_id, precision_mode=precision_mode),
-        Place(0, 1, device_id))
+        Place(0, 1, device_id),
+    )
     shape = dict(_shape_told_by(weights), **known)
     shape["name"] = network or shape.pop("network", None) or DEFAULT_NETWORK
     shape.pop("network", None)
@@ -99,7 +114,8 @@ def open_trained(pth_path: str, network: Optional[str] = None, device_type: str 
     report = load_reference_weights(built, weights)
     classes = _stored_classes(content, built.num_classes)
     placed = torch_step.prepare_evaluation(
-        torch_runtime.place_model(built, device, precision), precision)
+        torch_runtime.place_model(built, device, precision), precision
+    )
     return TrainedNetwork(placed, device, precision, classes, tuple(report.lines()[1:]))
 
 

@@ -83,8 +83,16 @@ class Training:
     signal, the clock) is added up over all ranks before anyone acts on it.
     """
 
-    def __init__(self, session: Any, schedule: Schedule, targets: Targets, habits: Habits,
-                 checkpoints: CheckpointFolder, log: RunLog, stop: StopSignal) -> None:
+    def __init__(
+        self,
+        session: Any,
+        schedule: Schedule,
+        targets: Targets,
+        habits: Habits,
+        checkpoints: CheckpointFolder,
+        log: RunLog,
+        stop: StopSignal,
+    ) -> None:
         """Raises UsageError where a profile is wanted of a run that is too short for one."""
         self.session = session
         self.schedule = schedule
@@ -96,8 +104,13 @@ class Training:
         self.position = Position(0, 0, 0)
         self.dump: Optional[StepDump] = None
         self.best = Best()
-        self.lines = ProgressLines(targets.steps, targets.steps_per_epoch, targets.epochs,
-                                   session.global_batch, session.is_first)
+        self.lines = ProgressLines(
+            targets.steps,
+            targets.steps_per_epoch,
+            targets.epochs,
+            session.global_batch,
+            session.is_first,
+        )
         if session.options.profiling:
             require_steps(targets.steps)
         self._profiler = StepProfiler(session.device, _profile_folder(session))
@@ -115,8 +128,7 @@ class Training:
         self.lines.begin(self.position.step)
         left = self.targets.steps - self.position.step
         if self.session.options.profiling and left < LEAST_STEPS:  # resumed near the end
-            self.lines.say("no whole profile: {} steps are left and it takes {}".format(
-                left, LEAST_STEPS))
+            self.lines.say(f"no whole profile: {left} steps are left and it takes {LEAST_STEPS}")
         while self.position.step < self.targets.steps:
             if not self._epoch():
                 self._save()
@@ -129,8 +141,10 @@ class Training:
         """Trains what is left of the epoch; returns False when the run was asked to end."""
         epoch = self.position.epoch
         batches = iter(self.session.train_loader.epoch(epoch, self.position.batch))
-        left = min(self.targets.steps_per_epoch - self.position.batch,
-                   self.targets.steps - self.position.step)
+        left = min(
+            self.targets.steps_per_epoch - self.position.batch,
+            self.targets.steps - self.position.step,
+        )
         window = _Window(began=time.perf_counter())
         for number in range(1, left + 1):
             self._step(batches, window)
@@ -158,8 +172,9 @@ class Training:
         window.losses.append(loss.detach())
         self._profiler.step()
 
-    def _optimise(self, batch: Any, look: Optional[torch_gradients.LookAtGradients] = None
-                  ) -> Tuple[torch.Tensor, torch_gradients.StepHealth]:
+    def _optimise(
+        self, batch: Any, look: Optional[torch_gradients.LookAtGradients] = None
+    ) -> Tuple[torch.Tensor, torch_gradients.StepHealth]:
         """One optimizer step on a batch; returns its loss and what became of it."""
         stepper = self.session.stepper
         stepper.zero_grad()
@@ -174,43 +189,60 @@ class Training:
         due = time.time() - self._last_save >= self.habits.checkpoint_seconds
         *losses, stop, save = sum_over_ranks(
             local + [float(self.stop.asked), float(due and self.session.is_first)],
-            self.session.device.device)
+            self.session.device.device,
+        )
         seconds = (time.perf_counter() - window.began) / len(losses)
         for loss, health in zip(losses, window.healths):
-            self._record_step(loss / size, health.skipped, epoch, seconds,
-                              window.data_seconds / len(losses))
+            self._record_step(
+                loss / size, health.skipped, epoch, seconds, window.data_seconds / len(losses)
+            )
         if stop > 0:
             self.stop.agree()
         return stop > 0, save > 0
 
-    def _record_step(self, loss: float, skipped: bool, epoch: int, seconds: float,
-                     data_seconds: float) -> None:
+    def _record_step(
+        self, loss: float, skipped: bool, epoch: int, seconds: float, data_seconds: float
+    ) -> None:
         rate = self.schedule.at(self.position.step)
         self.position = Position(self.position.step + 1, epoch, self.position.batch + 1)
         fields: Dict[str, Any] = {"skipped": True} if skipped else {}
-        self.log.event("step", step=self.position.step, epoch=epoch + 1, loss=round(loss, 6),
-                       learning_rate=round(rate, 9), seconds=round(seconds, 6),
-                       data_seconds=round(data_seconds, 6), samples=self.session.global_batch,
-                       **fields)
+        self.log.event(
+            "step",
+            step=self.position.step,
+            epoch=epoch + 1,
+            loss=round(loss, 6),
+            learning_rate=round(rate, 9),
+            seconds=round(seconds, 6),
+            data_seconds=round(data_seconds, 6),
+            samples=self.session.global_batch,
+            **fields,
+        )
         if not math.isfinite(loss):
-            self._diverged("the loss is {} at step {}".format(loss, self.position.step))
+            self._diverged(f"the loss is {loss} at step {self.position.step}")
         self._epoch_losses.append(loss)
-        self.lines.step(self.position.step, loss, rate, seconds,
-                        self.position.step % self.habits.log_every == 0)
+        self.lines.step(
+            self.position.step, loss, rate, seconds, self.position.step % self.habits.log_every == 0
+        )
 
     def _diverged(self, what: str) -> None:
         newest = self.checkpoints.newest()
-        raise DivergenceError("{}; the last good checkpoint is {}; lower --learning_rate, or "
-                              "change --precision_mode or --loss_scale".format(
-                                  what, newest or "none"))
+        raise DivergenceError(
+            "{}; the last good checkpoint is {}; lower --learning_rate, or "
+            "change --precision_mode or --loss_scale".format(what, newest or "none")
+        )
 
     def _end_of_epoch(self) -> None:
         epoch = self.position.epoch
         whole = self.position.batch >= self.targets.steps_per_epoch
         mean = sum(self._epoch_losses) / max(1, len(self._epoch_losses))
-        self.log.event("epoch", epoch=epoch + 1, step=self.position.step,
-                       train_loss=round(mean, 6), metrics={},
-                       peak_memory=torch_runtime.memory_peak(self.session.device))
+        self.log.event(
+            "epoch",
+            epoch=epoch + 1,
+            step=self.position.step,
+            train_loss=round(mean, 6),
+            metrics={},
+            peak_memory=torch_runtime.memory_peak(self.session.device),
+        )
         self.lines.epoch(epoch + 1, len(self._epoch_losses))
         self._epoch_losses = []
         if whole:
@@ -223,29 +255,43 @@ class Training:
     def _validate(self, epoch: int) -> None:
         if self.session.validation_loader is None:
             return
-        result = self.evaluate_split("validation", "progress", self.session.validation_loader,
-                                     epoch)
+        result = self.evaluate_split(
+            "validation", "progress", self.session.validation_loader, epoch
+        )
         if self.best.is_beaten_by(result):
             self.best = Best(epoch + 1, result.accuracy, result.loss)
             if self.session.is_first:
                 self.checkpoints.save_best(self._packed())
 
-    def evaluate_split(self, split: str, role: str, loader: Any, epoch: int,
-                       **extra: float) -> Evaluation:
+    def evaluate_split(
+        self, split: str, role: str, loader: Any, epoch: int, **extra: float
+    ) -> Evaluation:
         """Evaluates one split with all ranks' averaged statistics and writes the event."""
         average_batch_norm_statistics(self.session.network)
-        result = evaluate(self.session.network, loader, self.session.device.device,
-                          self.session.network.num_classes, self.session.stepper.forward_context,
-                          lambda: self.log.event("heartbeat", what=split))
+        result = evaluate(
+            self.session.network,
+            loader,
+            self.session.device.device,
+            self.session.network.num_classes,
+            self.session.stepper.forward_context,
+            lambda: self.log.event("heartbeat", what=split),
+        )
         self.tell_evaluation(result, split, role, epoch, **extra)
         return result
 
-    def tell_evaluation(self, result: Evaluation, split: str, role: str, epoch: int,
-                        **extra: float) -> None:
+    def tell_evaluation(
+        self, result: Evaluation, split: str, role: str, epoch: int, **extra: float
+    ) -> None:
         """Writes an evaluation's event and line; `extra` are more metrics."""
-        self.log.event("evaluation", split=split, role=role, epoch=epoch + 1,
-                       step=self.position.step, n=result.n,
-                       metrics=dict(result.metrics(), **extra))
+        self.log.event(
+            "evaluation",
+            split=split,
+            role=role,
+            epoch=epoch + 1,
+            step=self.position.step,
+            n=result.n,
+            metrics=dict(result.metrics(), **extra),
+        )
         self.lines.evaluation(split, role, result.accuracy, result.n)
 
     def _save(self) -> Optional[Saved]:
@@ -257,22 +303,36 @@ class Training:
             self.log.event("heartbeat", what="checkpoint")
             return None
         stepper = self.session.stepper
-        saved = self.checkpoints.save(self._packed(
-            optimizer=stepper.optimizer_state(), scaler=stepper.state_dict(),
-            random=torch_runtime.rng_state(self.session.device),
-            epoch_losses=self._epoch_losses))
-        self.log.event("checkpoint", step=saved.step, epoch=saved.epoch, path=saved.path.name,
-                       sha256=saved.sha256)
+        saved = self.checkpoints.save(
+            self._packed(
+                optimizer=stepper.optimizer_state(),
+                scaler=stepper.state_dict(),
+                random=torch_runtime.rng_state(self.session.device),
+                epoch_losses=self._epoch_losses,
+            )
+        )
+        self.log.event(
+            "checkpoint",
+            step=saved.step,
+            epoch=saved.epoch,
+            path=saved.path.name,
+            sha256=saved.sha256,
+        )
         return saved
 
     def _packed(self, **parts: Any) -> Dict[str, Any]:
-        return pack(self.session.network, self.position, best=dataclasses.asdict(self.best),
-                    classes=list(self.session.splits.train.classes), **parts)
+        return pack(
+            self.session.network,
+            self.position,
+            best=dataclasses.asdict(self.best),
+            classes=list(self.session.splits.train.classes),
+            **parts,
+        )
 
     def _require_finite_weights(self) -> None:
         finite = [torch.isfinite(weight).all() for weight in self.session.network.parameters()]
         if not bool(torch.stack(finite).all()):
-            self._diverged("a weight is not finite after step {}".format(self.position.step))
+            self._diverged(f"a weight is not finite after step {self.position.step}")
 
     def begin_from_dump(self, dump: StepDump) -> None:
         """Begins where another run stored a step: its optimizer state, and its position."""

@@ -65,8 +65,9 @@ PICTURES, MASKS, CURVES = "pictures", "attention_masks.png", "curves.png"
 # --- masks -----------------------------------------------------------------------------------
 
 
-def attention_masks(network: ResidualAttentionNetwork, inputs: torch.Tensor,
-                    strongest: int = 0) -> Tuple[ModuleMasks, ...]:
+def attention_masks(
+    network: ResidualAttentionNetwork, inputs: torch.Tensor, strongest: int = 0
+) -> Tuple[ModuleMasks, ...]:
     """The masks of every attention module for a few inputs, from the input to the output.
 
     Of volumes, the middle slice of the first spatial axis. The strongest channels are those whose
@@ -77,12 +78,15 @@ def attention_masks(network: ResidualAttentionNetwork, inputs: torch.Tensor,
         strongest: how many single channels to keep of each image.
     """
     size = inputs.shape[2:]
-    return tuple(_module_masks(name, mask.float().cpu(), size, strongest)
-                 for name, mask in network.masks(inputs).items())
+    return tuple(
+        _module_masks(name, mask.float().cpu(), size, strongest)
+        for name, mask in network.masks(inputs).items()
+    )
 
 
-def _module_masks(name: str, mask: torch.Tensor, size: Sequence[int],
-                  strongest: int) -> ModuleMasks:
+def _module_masks(
+    name: str, mask: torch.Tensor, size: Sequence[int], strongest: int
+) -> ModuleMasks:
     import torch.nn.functional as functional
 
     mean = mask.mean(dim=1, keepdim=True)
@@ -92,8 +96,9 @@ def _module_masks(name: str, mask: torch.Tensor, size: Sequence[int],
     chosen = spread.topk(min(strongest, mask.shape[1]), dim=1).indices
     flat = [_middle_slice(values, len(size)) for values in (mean[:, 0], enlarged[:, 0], mask)]
     kept = _own_channels(flat[2], chosen)
-    return ModuleMasks(name, mask.shape[-1], mask.shape[1], flat[0].numpy(), flat[1].numpy(),
-                       kept, chosen.numpy())
+    return ModuleMasks(
+        name, mask.shape[-1], mask.shape[1], flat[0].numpy(), flat[1].numpy(), kept, chosen.numpy()
+    )
 
 
 def _own_channels(masks: torch.Tensor, channels: torch.Tensor) -> np.ndarray:
@@ -106,8 +111,13 @@ def _middle_slice(values: torch.Tensor, spatial_dims: int) -> torch.Tensor:
     return values if spatial_dims == 2 else values.select(-3, values.shape[-3] // 2)
 
 
-def attention_view(trained: TrainedNetwork, samples: Samples, classes: Sequence[str],
-                   title: str, strongest: int = 0) -> AttentionView:
+def attention_view(
+    trained: TrainedNetwork,
+    samples: Samples,
+    classes: Sequence[str],
+    title: str,
+    strongest: int = 0,
+) -> AttentionView:
     """Everything the picture of attention masks shows of a few samples.
 
     Args:
@@ -124,18 +134,27 @@ def attention_view(trained: TrainedNetwork, samples: Samples, classes: Sequence[
     with trained.forward_context():
         masks = [attention_masks(network, batch.inputs, strongest) for batch in loader.batches()]
     probabilities = predict(network, samples.images, forward_context=trained.forward_context)
-    images = samples.images if network.spatial_dims == 2 \
+    images = (
+        samples.images
+        if network.spatial_dims == 2
         else samples.images[:, samples.images.shape[1] // 2]
-    return AttentionView(title, images, tuple(_captions(samples, classes)),
-                         tuple(_answer(row, classes) for row in probabilities),
-                         tuple(_joined(of_images) for of_images in zip(*masks)))
+    )
+    return AttentionView(
+        title,
+        images,
+        tuple(_captions(samples, classes)),
+        tuple(_answer(row, classes) for row in probabilities),
+        tuple(_joined(of_images) for of_images in zip(*masks)),
+    )
 
 
 def _joined(of_images: Sequence[ModuleMasks]) -> ModuleMasks:
     """One module's masks of single images as those of all."""
-    arrays = {field.name: np.concatenate([getattr(one, field.name) for one in of_images])
-              for field in dataclasses.fields(ModuleMasks)
-              if isinstance(getattr(of_images[0], field.name), np.ndarray)}
+    arrays = {
+        field.name: np.concatenate([getattr(one, field.name) for one in of_images])
+        for field in dataclasses.fields(ModuleMasks)
+        if isinstance(getattr(of_images[0], field.name), np.ndarray)
+    }
     return dataclasses.replace(of_images[0], **arrays)
 
 
@@ -146,14 +165,15 @@ def _captions(samples: Samples, classes: Sequence[str]) -> List[str]:
             captions.append(shortened(Path(name).name))
         else:
             of_class = classes[truth] if truth < len(classes) else str(truth)
-            captions.append("{}\ntrue class: {}".format(shortened(name), shortened(of_class)))
+            captions.append(f"{shortened(name)}\ntrue class: {shortened(of_class)}")
     return captions
 
 
 def _answer(probabilities: np.ndarray, classes: Sequence[str]) -> str:
     best = np.argsort(-probabilities, kind="stable")[:CLASSES_TOLD]
-    return "prediction:\n" + "\n".join("{} {:.1f} %".format(
-        shortened(classes[index]), 100 * probabilities[index]) for index in best)
+    return "prediction:\n" + "\n".join(
+        f"{shortened(classes[index])} {100 * probabilities[index]:.1f} %" for index in best
+    )
 
 
 # --- the program -----------------------------------------------------------------------------
@@ -205,22 +225,36 @@ def read_run(folder: Path) -> Run:
     """
     events = folder / "rank_0" / FILE_NAME
     if not events.is_file():
-        raise ZooError("--run {}: no {} in it; give the folder of a run, its --output_path".format(
-            folder, events.relative_to(folder)))
+        raise ZooError(
+            f"--run {folder}: no {events.relative_to(folder)} in it; give the folder of "
+            "a run, its --output_path"
+        )
     return Run(folder, tuple(effective_events(events)))
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="residual_attention_net.visualize", description=(
-        "Draws the attention masks of a network over images, and the curves of a run."))
-    parser.add_argument("--run", "--run_folder", metavar="FOLDER",
-                        help="a run: draws its curves, and its checkpoint's masks on its test data")
-    parser.add_argument("--output_path",
-                        help="the pictures go to its folder {} (default: the run's folder, or "
-                             "output)".format(PICTURES))
-    parser.add_argument("--channels", type=number_in(int, 0, 16), default=0,
-                        help="also draw so many single channels of each mask: those that vary most "
-                             "over the image")
+    parser = Parser(
+        prog="residual_attention_net.visualize",
+        description=(
+            "Draws the attention masks of a network over images, and the curves of a run."
+        ),
+    )
+    parser.add_argument(
+        "--run",
+        "--run_folder",
+        metavar="FOLDER",
+        help="a run: draws its curves, and its checkpoint's masks on its test data",
+    )
+    parser.add_argument(
+        "--output_path",
+        help=f"the pictures go to its folder {PICTURES} (default: the run's folder, or output)",
+    )
+    parser.add_argument(
+        "--channels",
+        type=number_in(int, 0, 16),
+        default=0,
+        help="also draw so many single channels of each mask: those that vary most over the image",
+    )
     add_weight_flags(parser, required=False)
     add_image_flags(parser, IMAGES_SHOWN)
     add_device_flags(parser)
@@ -233,8 +267,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     arguments = _parser().parse_args(argv)
     if arguments.run is None:
         if arguments.pth_path is None:
-            raise UsageError("nothing to draw: give --run FOLDER, or --pth_path with --images or "
-                             "--dataset")
+            raise UsageError(
+                "nothing to draw: give --run FOLDER, or --pth_path with --images or --dataset"
+            )
         check_image_flags(arguments)
     require_matplotlib()
     folder = Path(arguments.output_path or arguments.run or "output") / PICTURES
@@ -244,7 +279,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             _write(training_curves(run.events), folder / CURVES)
         _take_from_run(arguments, run)
     if arguments.pth_path is None:
-        note("{} holds no checkpoint: no attention masks are drawn".format(arguments.run))
+        note(f"{arguments.run} holds no checkpoint: no attention masks are drawn")
         return 0
     return _draw_masks(arguments, folder / MASKS)
 
@@ -263,44 +298,52 @@ def _take_from_run(arguments: argparse.Namespace, run: Run) -> None:
 def _write(figure: Figure, path: Path) -> None:
     make_folder(path.parent, "--output_path")
     write_atomically(path, as_png(figure))
-    print("wrote {}".format(path), flush=True)
+    print(f"wrote {path}", flush=True)
 
 
 def _draw_masks(arguments: argparse.Namespace, path: Path) -> int:
     check_image_flags(arguments)
-    trained = open_trained(arguments.pth_path, arguments.network, arguments.device_type,
-                           arguments.device_id, arguments.precision_mode)
+    trained = open_trained(
+        arguments.pth_path,
+        arguments.network,
+        arguments.device_type,
+        arguments.device_id,
+        arguments.precision_mode,
+    )
     for line in trained.told:
         note(line)
     complaints = Complaints()
     samples, classes = _asked_for(arguments, trained, complaints)
-    title = "{}, weights {}".format(trained.network.spec.name,
-                                    shortened(Path(arguments.pth_path).name, 60))
+    title = f"{trained.network.spec.name}, weights {shortened(Path(arguments.pth_path).name, 60)}"
     if trained.network.spatial_dims == 3:
         title += ", middle slice of each volume"
-    _write(attention_figure(attention_view(trained, samples, classes, title, arguments.channels)),
-           path)
+    _write(
+        attention_figure(attention_view(trained, samples, classes, title, arguments.channels)), path
+    )
     return 1 if complaints.lines else 0
 
 
-def _asked_for(arguments: argparse.Namespace, trained: TrainedNetwork, complaints: Complaints
-               ) -> Tuple[Samples, Tuple[str, ...]]:
+def _asked_for(
+    arguments: argparse.Namespace, trained: TrainedNetwork, complaints: Complaints
+) -> Tuple[Samples, Tuple[str, ...]]:
     """The samples to draw, and the names of the classes."""
     size = trained.input_size
     if not arguments.images:
         if arguments.count > LARGEST_COUNT:
-            raise UsageError("--count {}: a picture shows at most {} images".format(
-                arguments.count, LARGEST_COUNT))
-        samples, of_dataset = dataset_samples(arguments.dataset, arguments.data_path,
-                                              arguments.count, size)
+            raise UsageError(
+                f"--count {arguments.count}: a picture shows at most {LARGEST_COUNT} images"
+            )
+        samples, of_dataset = dataset_samples(
+            arguments.dataset, arguments.data_path, arguments.count, size
+        )
         return samples, named_classes(trained, of_dataset)
     refuse_volumes(trained)
     paths = image_paths(arguments.images, complaints.add)
     if len(paths) > LARGEST_COUNT:
-        note("{} images given, a picture shows {}: the first are drawn".format(
-            len(paths), LARGEST_COUNT))
-    read = telling_resizes(read_in_batches(paths[:LARGEST_COUNT], size, LARGEST_COUNT,
-                                           complaints.add), size)
+        note(f"{len(paths)} images given, a picture shows {LARGEST_COUNT}: the first are drawn")
+    read = telling_resizes(
+        read_in_batches(paths[:LARGEST_COUNT], size, LARGEST_COUNT, complaints.add), size
+    )
     samples = next(read, None)
     if samples is None:
         raise ZooError("--images: none of them can be read; give PNG or JPEG files")

@@ -15,8 +15,9 @@ from residual_attention_net.network.reference_weights import (
 )
 
 
-def load_weights(network: ResidualAttentionNetwork, path: str,
-                 other_classes: bool = False) -> LoadReport:
+def load_weights(
+    network: ResidualAttentionNetwork, path: str, other_classes: bool = False
+) -> LoadReport:
     """Loads the weights of a file into a network and tells what was done to them.
 
     Args:
@@ -50,5 +51,5 @@ def _classes(weights: Mapping[str, Any]) -> Optional[int]:
 def read_weights(path: Path) -> Any:
     """A checkpoint or a state_dict, as --pth_path names it; ZooError where there is none."""
     if not path.is_file():
-        raise ZooError("--pth_path {} is no file; give a checkpoint or a state_dict".format(path))
+        raise ZooError(f"--pth_path {path} is no file; give a checkpoint or a state_dict")
     return load_any(path)

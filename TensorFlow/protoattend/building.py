@@ -38,36 +38,45 @@ class Attended(NamedTuple):
     joint: tf.Tensor
 
 
-def attend(network: PrototypeNetwork, queries: Encoded, candidates: Encoded,
-           own_share: float) -> Attended:
+def attend(
+    network: PrototypeNetwork, queries: Encoded, candidates: Encoded, own_share: float
+) -> Attended:
     """Attention of queries over candidates, and what the classifier makes of it.
 
     Args:
         own_share: share of the queries' own values in the joint classification.
     """
     logits = noted("attention_logits", attention_logits(queries.queries, candidates.keys))
-    weights = noted("attention_weights",
-                    attention_weights(logits, network.architecture.normalization))
+    weights = noted(
+        "attention_weights", attention_weights(logits, network.architecture.normalization)
+    )
     mixed = noted("mixed_values", tf.matmul(weights, candidates.values))
     joint = own_share * queries.values + (1 - own_share) * mixed
-    return Attended(weights, *(network.classify(values)
-                               for values in (queries.values, mixed, joint)))
+    return Attended(
+        weights, *(network.classify(values) for values in (queries.values, mixed, joint))
+    )
 
 
 def losses_of(attended: Attended, labels: tf.Tensor, epsilon: float) -> Losses:
     """The terms of the loss for labels (B,)."""
-    return Losses(*(cross_entropy(logits, labels)
-                    for logits in (attended.own, attended.mixed, attended.joint)),
-                  sparsity=sparsity(attended.weights, epsilon))
+    return Losses(
+        *(
+            cross_entropy(logits, labels)
+            for logits in (attended.own, attended.mixed, attended.joint)
+        ),
+        sparsity=sparsity(attended.weights, epsilon),
+    )
 
 
-def build_training(session: Session, architecture: Architecture,
-                   encoder: Optional[FoundCheckpoint] = None) -> Callable[[Inputs], TrainingGraph]:
+def build_training(
+    session: Session, architecture: Architecture, encoder: Optional[FoundCheckpoint] = None
+) -> Callable[[Inputs], TrainingGraph]:
     """The build function of a training.
 
     Args:
         encoder: whose encoder's weights to begin with.
     """
+
     def build(inputs: Inputs) -> TrainingGraph:
         options = session.options
         network = PrototypeNetwork(architecture, tf_runtime.has_slow_gradients(inputs.device))
@@ -80,29 +89,46 @@ def build_training(session: Session, architecture: Architecture,
             loss += kernel_penalty(network, options.l2_weight)
         rate = learning_rate(session, inputs.step)
         step = minimise(
-            loss, adam(rate), _trained(network, options.freeze_encoder), inputs.device,
-            inputs.precision, inputs.global_step, clip_value=options.gradient_thresh,
-            updates=updates)
+            loss,
+            adam(rate),
+            _trained(network, options.freeze_encoder),
+            inputs.device,
+            inputs.precision,
+            inputs.global_step,
+            clip_value=options.gradient_thresh,
+            updates=updates,
+        )
         evaluation = SplitEvaluation(session, network)
         return TrainingGraph(
-            loss, rate, step, network, diagnostics=_diagnostics(attended, losses, labels),
-            evaluate=evaluation.evaluate, pictures=evaluation.pictures,
+            loss,
+            rate,
+            step,
+            network,
+            diagnostics=_diagnostics(attended, losses, labels),
+            evaluate=evaluation.evaluate,
+            pictures=evaluation.pictures,
             begin=lambda running: _begin(running, network, inputs.seed, encoder),
-            activations=activations)
+            activations=activations,
+        )
+
     return build
 
 
-def _forward(network: PrototypeNetwork, batch: Dict[str, Any],
-             options: Options) -> Tuple[Attended, List[Any]]:
+def _forward(
+    network: PrototypeNetwork, batch: Dict[str, Any], options: Options
+) -> Tuple[Attended, List[Any]]:
     """The decisions of a batch, and what updates the batch norms: queries first."""
     frozen = options.freeze_encoder
     with part("queries"):
         queries = network.encode(noted("standardised", standardised(batch["images"])), True, frozen)
     with part("candidates"):
-        candidates = network.encode(noted("standardised", standardised(batch["candidates"])), True,
-                                    frozen)
-    return (attend(network, queries, candidates, options.alpha_intermediate),
-            update_running_statistics(queries.moments, candidates.moments))
+        candidates = network.encode(
+            noted("standardised", standardised(batch["candidates"])), True, frozen
+        )
+    return (
+        attend(network, queries, candidates, options.alpha_intermediate),
+        update_running_statistics(queries.moments, candidates.moments),
+    )
 
 
 def _trained(network: PrototypeNetwork, frozen: bool) -> List[Any]:
@@ -110,8 +136,9 @@ def _trained(network: PrototypeNetwork, frozen: bool) -> List[Any]:
     return [weight for weight in network.trainable_weights if id(weight) not in kept]
 
 
-def _begin(running: Any, network: PrototypeNetwork, seed: int,
-           encoder: Optional[FoundCheckpoint]) -> None:
+def _begin(
+    running: Any, network: PrototypeNetwork, seed: int, encoder: Optional[FoundCheckpoint]
+) -> None:
     draw_initial_weights(running, network, seed)
     if encoder is not None:
         load_encoder(running, network, encoder)
@@ -119,11 +146,16 @@ def _begin(running: Any, network: PrototypeNetwork, seed: int,
 
 def _diagnostics(attended: Attended, losses: Losses, labels: tf.Tensor) -> Dict[str, Any]:
     """Scalars that tell how training goes: accuracies, terms, how many prototypes decide."""
+
     def accuracy(logits: tf.Tensor) -> tf.Tensor:
         predicted = tf.argmax(logits, axis=-1, output_type=tf.int32)
         return tf.reduce_mean(tf.cast(tf.equal(predicted, labels), tf.float32))
+
     used = tf.reduce_sum(tf.cast(attended.weights > 0, tf.float32), axis=-1)
-    return {"batch_encoder_accuracy": accuracy(attended.own),
-            "batch_accuracy": accuracy(attended.mixed), "sparsity": losses.sparsity,
-            "prototypes_used": tf.reduce_mean(used),
-            "largest_weight": tf.reduce_mean(tf.reduce_max(attended.weights, axis=-1))}
+    return {
+        "batch_encoder_accuracy": accuracy(attended.own),
+        "batch_accuracy": accuracy(attended.mixed),
+        "sparsity": losses.sparsity,
+        "prototypes_used": tf.reduce_mean(used),
+        "largest_weight": tf.reduce_mean(tf.reduce_max(attended.weights, axis=-1)),
+    }

@@ -33,10 +33,17 @@ def run(options: Options) -> int:
     session = restored.session
     try:
         run_evaluation(
-            EvaluationRun(restored.folder, session.device, session.precision, restored.subject(),
-                          session.options.evaluation_batch_size, session.options.random_seed,
-                          restored.found.step),
-            lambda running: _evaluator(running, restored))
+            EvaluationRun(
+                restored.folder,
+                session.device,
+                session.precision,
+                restored.subject(),
+                session.options.evaluation_batch_size,
+                session.options.random_seed,
+                restored.found.step,
+            ),
+            lambda running: _evaluator(running, restored),
+        )
     finally:
         tf_runtime.close_device(session.device)
     return 0
@@ -68,44 +75,61 @@ def _evaluator(running: Any, restored: Restored) -> Evaluator:
 
     def files(running: Any, result: Evaluation) -> Files:
         written: Dict[str, Any] = {
-            "metrics.json": json.dumps(dict(as_json(found.report), seconds=found.seconds),
-                                       indent=1) + "\n",
-            "metrics.txt": "\n".join(_lines(found)) + "\n"}
-        for name, picture in evaluation_pictures(found.decisions, restored.session.dataset.name,
-                                                 found.others).items():
+            "metrics.json": json.dumps(dict(as_json(found.report), seconds=found.seconds), indent=1)
+            + "\n",
+            "metrics.txt": "\n".join(_lines(found)) + "\n",
+        }
+        for name, picture in evaluation_pictures(
+            found.decisions, restored.session.dataset.name, found.others
+        ).items():
             written[name + ".png"] = png_bytes(picture)
-        written.update(explanation_files(
-            restored, evaluation, _surest_mistakes_first(evaluation, found.decisions, restored)))
+        written.update(
+            explanation_files(
+                restored, evaluation, _surest_mistakes_first(evaluation, found.decisions, restored)
+            )
+        )
         return written
+
     return Evaluator(evaluation.network, evaluation.passes.probe, evaluate, files)
 
 
 def _lines(found: _Found) -> List[str]:
     return as_lines(found.report) + [
         "took                     {candidates:.1f} s for the candidates, {test:.1f} s for the test "
-        "images".format(**found.seconds)]
+        "images".format(**found.seconds)
+    ]
 
 
-def _other_confidences(running: Any, restored: Restored,
-                       evaluation: SplitEvaluation) -> Dict[str, np.ndarray]:
+def _other_confidences(
+    running: Any, restored: Restored, evaluation: SplitEvaluation
+) -> Dict[str, np.ndarray]:
     """The confidence in decisions on images from elsewhere, by the set's name."""
     options, dataset = restored.session.options, restored.session.dataset
     found = {}
     for name in options.out_of_distribution:
-        images = open_other_set(name, dataset, options.other_data or options.data_url,
-                                options.other_count, options.random_seed)
+        images = open_other_set(
+            name,
+            dataset,
+            options.other_data or options.data_url,
+            options.other_count,
+            options.random_seed,
+        )
         labels = np.full(len(images), UNKNOWN, np.int32)
         found[name] = evaluation.decide(running, LabelledImages(images, labels)).confidence
     return found
 
 
-def _surest_mistakes_first(evaluation: SplitEvaluation, decisions: Decisions,
-                           restored: Restored) -> Any:
+def _surest_mistakes_first(
+    evaluation: SplitEvaluation, decisions: Decisions, restored: Restored
+) -> Any:
     """The decisions that a gallery shows: half of them mistakes, where there are as many."""
     shown = restored.session.options.gallery_count
     order = np.argsort(-decisions.confidence, kind="stable")
-    wrong = [row for row in order if not decisions.right[row]][:(shown + 1) // 2]
-    right = [row for row in order[::-1] if decisions.right[row]][:shown - len(wrong)]
+    wrong = [row for row in order if not decisions.right[row]][: (shown + 1) // 2]
+    right = [row for row in order[::-1] if decisions.right[row]][: shown - len(wrong)]
     rows = np.array(sorted(wrong + right), np.int64)
-    return wrong_first(evaluation.explain(decisions.take(rows), evaluation.tests.take(rows),
-                                          ["test image {}".format(row) for row in rows]))
+    return wrong_first(
+        evaluation.explain(
+            decisions.take(rows), evaluation.tests.take(rows), [f"test image {row}" for row in rows]
+        )
+    )

@@ -11,8 +11,13 @@ from protoattend.metrics.decisions import Decisions
 UNKNOWN = -1  # the label of an image whose class nobody told
 
 
-def explained(decisions: Decisions, images: LabelledImages, candidates: LabelledImages,
-              class_names: Sequence[str], names: Optional[Sequence[str]] = None) -> List[Explained]:
+def explained(
+    decisions: Decisions,
+    images: LabelledImages,
+    candidates: LabelledImages,
+    class_names: Sequence[str],
+    names: Optional[Sequence[str]] = None,
+) -> List[Explained]:
     """Each decision with its input and its heaviest prototypes.
 
     Args:
@@ -25,19 +30,29 @@ def explained(decisions: Decisions, images: LabelledImages, candidates: Labelled
     found = []
     for number in range(len(decisions)):
         label = int(images.labels[number])
-        found.append(Explained(
-            name=names[number] if names is not None else "image {}".format(number),
-            image=images.images[number],
-            label=None if label == UNKNOWN else class_names[label],
-            predicted=class_names[int(predicted[number])],
-            confidence=float(confidence[number]),
-            prototypes=_prototypes(decisions, number, candidates, class_names)))
+        found.append(
+            Explained(
+                name=names[number] if names is not None else f"image {number}",
+                image=images.images[number],
+                label=None if label == UNKNOWN else class_names[label],
+                predicted=class_names[int(predicted[number])],
+                confidence=float(confidence[number]),
+                prototypes=_prototypes(decisions, number, candidates, class_names),
+            )
+        )
     return found
 
 
-def _prototypes(decisions: Decisions, number: int, candidates: LabelledImages,
-                class_names: Sequence[str]) -> List[Prototype]:
-    return [Prototype(candidates.images[row], class_names[int(candidates.labels[row])],
-                      float(weight), int(row))
-            for row, weight in zip(decisions.top_candidates[number], decisions.top_weights[number])
-            if weight > 0]
+def _prototypes(
+    decisions: Decisions, number: int, candidates: LabelledImages, class_names: Sequence[str]
+) -> List[Prototype]:
+    return [
+        Prototype(
+            candidates.images[row],
+            class_names[int(candidates.labels[row])],
+            float(weight),
+            int(row),
+        )
+        for row, weight in zip(decisions.top_candidates[number], decisions.top_weights[number])
+        if weight > 0
+    ]

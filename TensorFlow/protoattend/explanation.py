@@ -26,17 +26,22 @@ def run(options: Options) -> int:
     device = restored.session.device
     try:
         names, images = chosen_images(restored)
-        with tf.Graph().as_default(), \
-                tf_runtime.open_session(device, restored.session.precision) as running:
+        with tf.Graph().as_default(), tf_runtime.open_session(
+            device, restored.session.precision
+        ) as running:
             evaluation = restored.build(running)
             evaluation.prepare(running)
-            decisions = wrong_first(evaluation.explain(evaluation.decide(running, images), images,
-                                                       names))
+            decisions = wrong_first(
+                evaluation.explain(evaluation.decide(running, images), images, names)
+            )
         for line in lines_of(decisions):
             print(line)
         for name, content in explanation_files(restored, evaluation, decisions).items():
             write_atomically(restored.folder / name, content)
-        print("pictures: {0}/prototypes.png, {0}/gallery.html".format(restored.folder), flush=True)
+        print(
+            f"pictures: {restored.folder}/prototypes.png, {restored.folder}/gallery.html",
+            flush=True,
+        )
     finally:
         tf_runtime.close_device(device)
     return 0
@@ -49,13 +54,23 @@ def chosen_images(restored: Restored) -> Tuple[Sequence[str], LabelledImages]:
         names, images = read_user_images(options.images, restored.architecture.image_shape)
         return names, LabelledImages(images, np.full(len(images), UNKNOWN, np.int32))
     rows = np.arange(min(options.gallery_count, len(dataset.test)))
-    return ["test image {}".format(row) for row in rows], dataset.test.take(rows)
+    return [f"test image {row}" for row in rows], dataset.test.take(rows)
 
 
 def lines_of(decisions: Sequence[Explained]) -> List[Any]:
     """Each decision as a line of text."""
-    return ["{}: {} with confidence {:.3f}{}; prototypes: {}".format(
-        one.name, one.predicted, one.confidence,
-        "" if one.label is None else " ({})".format("right" if one.right else "it is " + one.label),
-        ", ".join("{} {:.3f} (row {})".format(prototype.label, prototype.weight, prototype.row)
-                  for prototype in one.prototypes)) for one in decisions]
+    return [
+        "{}: {} with confidence {:.3f}{}; prototypes: {}".format(
+            one.name,
+            one.predicted,
+            one.confidence,
+            ""
+            if one.label is None
+            else " ({})".format("right" if one.right else "it is " + one.label),
+            ", ".join(
+                f"{prototype.label} {prototype.weight:.3f} (row {prototype.row})"
+                for prototype in one.prototypes
+            ),
+        )
+        for one in decisions
+    ]

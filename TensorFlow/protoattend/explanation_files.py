@@ -16,23 +16,28 @@ from protoattend.restoring import Restored
 from protoattend.split_evaluation import SplitEvaluation
 
 
-def explanation_files(restored: Restored, evaluation: SplitEvaluation,
-                      decisions: Sequence[Explained]) -> Dict[str, Any]:
+def explanation_files(
+    restored: Restored, evaluation: SplitEvaluation, decisions: Sequence[Explained]
+) -> Dict[str, Any]:
     """prototypes.png and gallery.html of some decisions, by name."""
     dataset = restored.session.dataset
     header = GalleryHeader(
-        inputs=_inputs(restored), candidates=evaluation.candidate_set,
+        inputs=_inputs(restored),
+        candidates=evaluation.candidate_set,
         checkpoint_sha256=checkpoint_sha256(restored.found.prefix),
-        date=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()))
-    return {"prototypes.png": png_bytes(prototypes_picture(decisions)),
-            "gallery.html": gallery_page(decisions, dataset.class_names, header)}
+        date=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+    )
+    return {
+        "prototypes.png": png_bytes(prototypes_picture(decisions)),
+        "gallery.html": gallery_page(decisions, dataset.class_names, header),
+    }
 
 
 def _inputs(restored: Restored) -> str:
     count = len(restored.session.options.images)
     if count:
         return "files of the user's"
-    return "{} test images".format(restored.session.dataset.name)
+    return f"{restored.session.dataset.name} test images"
 
 
 def checkpoint_sha256(prefix: str) -> str:

@@ -22,8 +22,9 @@ class Losses(NamedTuple):
 
 def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     """Mean cross-entropy of logits (B, classes) against labels (B,)."""
-    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(
-        logits=logits, labels=labels))
+    return tf.reduce_mean(
+        tf.nn.sparse_softmax_cross_entropy_with_logits(logits=logits, labels=labels)
+    )
 
 
 def sparsity(weights: tf.Tensor, epsilon: float) -> tf.Tensor:
@@ -38,6 +39,9 @@ def sparsity(weights: tf.Tensor, epsilon: float) -> tf.Tensor:
 
 def kernel_penalty(network: Any, weight: float) -> tf.Tensor:
     """`weight` times half the sum of squares of the encoder's convolution kernels."""
-    kernels = [variable for variable in network.encoder.trainable_weights
-               if len(variable.shape.as_list()) == 4]
+    kernels = [
+        variable
+        for variable in network.encoder.trainable_weights
+        if len(variable.shape.as_list()) == 4
+    ]
     return weight * tf.add_n([tf.nn.l2_loss(kernel) for kernel in kernels])

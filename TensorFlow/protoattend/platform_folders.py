@@ -52,15 +52,19 @@ def _copy(source: str, target: str) -> None:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(str(path), str(place))
     except OSError as error:
-        raise InfrastructureError("results can't be copied from {} to --obs_dir {} ({}); they are "
-                                  "whole in --result".format(source, target,
-                                                             error.strerror)) from error
+        raise InfrastructureError(
+            f"results can't be copied from {source} to --obs_dir {target} "
+            f"({error.strerror}); they are "
+            "whole in --result"
+        ) from error
 
 
 def _moxing(address: str) -> Any:
     try:
         import moxing
     except ImportError as error:
-        raise ZooError("{} needs moxing, which ModelArts' images have: run there, or give a local "
-                       "folder".format(address)) from error
+        raise ZooError(
+            f"{address} needs moxing, which ModelArts' images have: run there, or give a local "
+            "folder"
+        ) from error
     return moxing

@@ -50,9 +50,11 @@ class PrototypePasses:
         blank = tf.zeros((1,) + tuple(shape.image_shape), tf.uint8)
         self._probe = network.encode(standardised(blank), training=False).values
         self._encoded = {"keys": encoded.keys, "values": encoded.values}
-        self._store = {"keys": _stored([candidates, shape.attention_dim]),
-                       "values": _stored([candidates, shape.val_dim]),
-                       "one_hot": _stored([candidates, shape.classes])}
+        self._store = {
+            "keys": _stored([candidates, shape.attention_dim]),
+            "values": _stored([candidates, shape.val_dim]),
+            "one_hot": _stored([candidates, shape.classes]),
+        }
         self._fill = _filling(self._store)
         database = {name: variable.read_value() for name, variable in self._store.items()}
         logits = attention_logits(encoded.queries, database["keys"])
@@ -61,21 +63,32 @@ class PrototypePasses:
         first = min(LARGEST, candidates) if self._normalization == SPARSEMAX else candidates
         self._outputs = {
             looked_at: dict(self._decided(logits, database, network, looked_at), own_logits=own)
-            for looked_at in sorted({first, candidates})}
+            for looked_at in sorted({first, candidates})
+        }
 
-    def _decided(self, logits: tf.Tensor, database: Dict[str, tf.Tensor],
-                 network: PrototypeNetwork, looked_at: int) -> Dict[str, tf.Tensor]:
+    def _decided(
+        self,
+        logits: tf.Tensor,
+        database: Dict[str, tf.Tensor],
+        network: PrototypeNetwork,
+        looked_at: int,
+    ) -> Dict[str, tf.Tensor]:
         """What the attention makes of logits; prototypes are sought among `looked_at` of them."""
         ranked = self._ranked(logits, looked_at)
         reached = tf.cumsum(ranked.ordered, axis=-1)
-        counts = [1 + tf.reduce_sum(tf.cast(reached <= share, tf.int32), axis=-1)
-                  for share in PROTOTYPE_SHARES]
+        counts = [
+            1 + tf.reduce_sum(tf.cast(reached <= share, tf.int32), axis=-1)
+            for share in PROTOTYPE_SHARES
+        ]
         shown = min(SHOWN, self._count)
-        return {"mixed_logits": network.classify(tf.matmul(ranked.weights, database["values"])),
-                "class_weights": tf.matmul(ranked.weights, database["one_hot"]),
-                "prototype_counts": tf.stack(counts, axis=-1),
-                "top_candidates": ranked.rows[:, :shown], "top_weights": ranked.ordered[:, :shown],
-                "support": ranked.support}
+        return {
+            "mixed_logits": network.classify(tf.matmul(ranked.weights, database["values"])),
+            "class_weights": tf.matmul(ranked.weights, database["one_hot"]),
+            "prototype_counts": tf.stack(counts, axis=-1),
+            "top_candidates": ranked.rows[:, :shown],
+            "top_weights": ranked.ordered[:, :shown],
+            "support": ranked.support,
+        }
 
     def _ranked(self, logits: tf.Tensor, looked_at: int) -> Ranked:
         if self._normalization == SPARSEMAX:
@@ -93,12 +106,15 @@ class PrototypePasses:
     def fill(self, session: Any, candidates: LabelledImages) -> None:
         """Encodes candidates into the database, with the weights of the moment."""
         if len(candidates) != self._count:
-            raise ValueError("{} candidates for a database of {}".format(
-                len(candidates), self._count))
-        parts = [session.run(self._encoded, {self._images: images})
-                 for images, _ in self._batches(candidates.images)]
-        values = {name: np.concatenate([part[name] for part in parts])[:self._count]
-                  for name in self._encoded}
+            raise ValueError(f"{len(candidates)} candidates for a database of {self._count}")
+        parts = [
+            session.run(self._encoded, {self._images: images})
+            for images, _ in self._batches(candidates.images)
+        ]
+        values = {
+            name: np.concatenate([part[name] for part in parts])[: self._count]
+            for name in self._encoded
+        }
         values["one_hot"] = np.eye(self._classes, dtype=np.float32)[candidates.labels]
         for name, value in values.items():
             placeholder, operation = self._fill[name]
@@ -111,8 +127,12 @@ class PrototypePasses:
         for images, count in self._batches(queries.images):
             values = self._run(session, images)
             values.pop("support")
-            parts.append(Decisions(labels=queries.labels[first:first + count], **{
-                name: value[:count] for name, value in values.items()}))
+            parts.append(
+                Decisions(
+                    labels=queries.labels[first : first + count],
+                    **{name: value[:count] for name, value in values.items()},
+                )
+            )
             first += count
         return joined(parts)
 
@@ -128,7 +148,7 @@ class PrototypePasses:
     def _batches(self, images: np.ndarray):
         """(images, count): whole batches, of which the first `count` images are real."""
         for first in range(0, len(images), self._batch):
-            part = images[first:first + self._batch]
+            part = images[first : first + self._batch]
             missing = self._batch - len(part)
             if missing:
                 part = np.concatenate([part, np.zeros((missing,) + part.shape[1:], np.uint8)])
@@ -137,8 +157,12 @@ class PrototypePasses:
 
 def _stored(shape: List[int]) -> Any:
     """A variable of this process alone: no checkpoint holds it and no rank sends it."""
-    return tf.Variable(tf.zeros(shape), trainable=False, use_resource=True,
-                       collections=[tf.GraphKeys.LOCAL_VARIABLES])
+    return tf.Variable(
+        tf.zeros(shape),
+        trainable=False,
+        use_resource=True,
+        collections=[tf.GraphKeys.LOCAL_VARIABLES],
+    )
 
 
 def _filling(variables: Dict[str, Any]) -> Dict[str, Any]:

@@ -11,15 +11,17 @@ from protoattend.session import Session
 def initial_learning_rate(session: Session) -> float:
     """--init_learning_rate; see schedule.rate_for_ranks for --scale_learning_rate."""
     options = session.options
-    return rate_for_ranks(options.init_learning_rate, options.scale_learning_rate,
-                          session.place.world_size)
+    return rate_for_ranks(
+        options.init_learning_rate, options.scale_learning_rate, session.place.world_size
+    )
 
 
 def learning_rate(session: Session, step: Any) -> Any:
     """The learning rate of a step, in the graph: it decays continuously."""
     options = session.options
-    return warmup_exponential_decay(step, initial_learning_rate(session), 0, options.decay_rate,
-                                    options.decay_every)
+    return warmup_exponential_decay(
+        step, initial_learning_rate(session), 0, options.decay_rate, options.decay_every
+    )
 
 
 def epoch_steps(session: Session) -> int:

@@ -20,8 +20,13 @@ from protoattend.split_evaluation import SplitEvaluation
 
 DEFAULT_DATASET = "fashion_mnist"
 # What a checkpoint's run tells where no flag does, else these.
-_TAKEN = {"img_size": None, "num_classes": None, "validation_count": None,
-          "random_seed": DEFAULT_SEED, "eval_cand_size": DEFAULT_CANDIDATES}
+_TAKEN = {
+    "img_size": None,
+    "num_classes": None,
+    "validation_count": None,
+    "random_seed": DEFAULT_SEED,
+    "eval_cand_size": DEFAULT_CANDIDATES,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +49,9 @@ class Restored:
     def subject(self) -> Subject:
         """What the run log says of the run."""
         config = dict(self.session.options.config(), dataset=self.session.dataset.name)
-        return Subject(MODEL, TASK, MODEL, self.architecture.described(),
-                       self.session.dataset_record(), config)
+        return Subject(
+            MODEL, TASK, MODEL, self.architecture.described(), self.session.dataset_record(), config
+        )
 
 
 def restore(options: Options, folder_name: str) -> Restored:
@@ -62,12 +68,16 @@ def restore(options: Options, folder_name: str) -> Restored:
     checkpoint = str(options.checkpoint)
     found = find_weights(checkpoint)
     options = as_trained(options, found.state)
-    options = dataclasses.replace(options, train_url=output_folder(
-        options.train_url, checkpoint, folder_name))
+    options = dataclasses.replace(
+        options, train_url=output_folder(options.train_url, checkpoint, folder_name)
+    )
     folder = make_folder(Path(options.train_url), "--output_path")
     session = open_session(options)
-    architecture = architecture_from(found.state["network"]) if "network" in found.state \
+    architecture = (
+        architecture_from(found.state["network"])
+        if "network" in found.state
         else session.architecture()
+    )
     require_shape(session, architecture)
     return Restored(found, session, architecture, folder)
 
@@ -76,8 +86,14 @@ def as_trained(options: Options, state: Dict[str, Any]) -> Options:
     """The options with what the flags leave open taken from the checkpoint's run."""
     config = state.get("config", {})
     dataset = options.dataset or config.get("dataset") or DEFAULT_DATASET
-    taken = {name: config.get(name, default) for name, default in _TAKEN.items()
-             if getattr(options, name) is None}
+    taken = {
+        name: config.get(name, default)
+        for name, default in _TAKEN.items()
+        if getattr(options, name) is None
+    }
     return dataclasses.replace(
-        options, dataset=dataset,
-        data_url=None if dataset in EMBEDDED else options.data_url, **taken)
+        options,
+        dataset=dataset,
+        data_url=None if dataset in EMBEDDED else options.data_url,
+        **taken,
+    )

@@ -46,15 +46,25 @@ class Session:
 
     def dataset_record(self) -> Dict[str, Any]:
         """The dataset as the run record has it."""
-        return {"name": self.dataset.name, "predicate": self.dataset.predicate,
-                "counts": self.dataset.counts, "manifest_sha256": self.dataset.manifest_sha256}
+        return {
+            "name": self.dataset.name,
+            "predicate": self.dataset.predicate,
+            "counts": self.dataset.counts,
+            "manifest_sha256": self.dataset.manifest_sha256,
+        }
 
     def architecture(self) -> Architecture:
         """The network that flags and data ask for."""
         options = self.options
         return Architecture(
-            options.encoder, self.dataset.image_shape, len(self.dataset.class_names),
-            options.final_units, options.attention_dim, options.val_dim, options.normalization)
+            options.encoder,
+            self.dataset.image_shape,
+            len(self.dataset.class_names),
+            options.final_units,
+            options.attention_dim,
+            options.val_dim,
+            options.normalization,
+        )
 
 
 def open_session(options: Options) -> Session:
@@ -64,14 +74,25 @@ def open_session(options: Options) -> Session:
         ZooError: a dataset, a device or a precision mode that can't be had.
     """
     kind, place, precision = choose_run_device(options, read_card(CARD).task(TASK).precision)
-    dataset = open_dataset(options.dataset, options.data_url, options.img_size,
-                           options.num_classes, options.validation_count,
-                           options.validation_is_test)
+    dataset = open_dataset(
+        options.dataset,
+        options.data_url,
+        options.img_size,
+        options.num_classes,
+        options.validation_count,
+        options.validation_is_test,
+    )
     tf_runtime.keep_in_float32(IN_FLOAT32)
     tf_runtime.keep_host_memory()
     asked = NpuOptions(modify_mixlist=_npu_mixlist(precision))
-    device = tf_runtime.open_device(kind, place, precision, npu_options(
-        options, precision, Path(options.folder or "."), place, asked, options.profiling))
+    device = tf_runtime.open_device(
+        kind,
+        place,
+        precision,
+        npu_options(
+            options, precision, Path(options.folder or "."), place, asked, options.profiling
+        ),
+    )
     session = Session(options, device, precision, dataset)
     for notice in dataset.notices:
         session.say("note: " + notice)
@@ -87,9 +108,11 @@ def require_shape(session: Session, architecture: Architecture) -> None:
     """Raises ZooError where a checkpoint's network can't take the dataset's images."""
     have, want = session.dataset.image_shape, architecture.image_shape
     if tuple(have) != tuple(want):
-        raise ZooError("the images of {} are {}, the checkpoint's network takes {}: give "
-                       "--img_size {} or the dataset it was trained on".format(
-                           session.dataset.name, _shape(have), _shape(want), want[0]))
+        raise ZooError(
+            f"the images of {session.dataset.name} are {_shape(have)}, the checkpoint's "
+            f"network takes {_shape(want)}: give "
+            f"--img_size {want[0]} or the dataset it was trained on"
+        )
 
 
 def _shape(shape: Any) -> str:

@@ -30,11 +30,11 @@ def evaluation_candidates(session: Session) -> LabelledImages:
         UsageError: fewer training images than --eval_cand_size.
     """
     options = session.options
-    found = candidate_database(session.dataset.train, options.eval_cand_size,
-                               options.random_seed, options.shuffle)
+    found = candidate_database(
+        session.dataset.train, options.eval_cand_size, options.random_seed, options.shuffle
+    )
     if options.augment_evaluation_candidates:
-        draws = draw(options.random_seed, 0, "evaluation candidates", len(found),
-                     options.flip)
+        draws = draw(options.random_seed, 0, "evaluation candidates", len(found), options.flip)
         found = LabelledImages(augment(found.images, draws), found.labels)
     return found
 
@@ -52,13 +52,14 @@ class SplitEvaluation:
         options = session.options
         self._session, self.network = session, network
         self.candidates = evaluation_candidates(session)
-        self.candidate_set = CandidateSet(session.dataset.name, len(self.candidates),
-                                          self.candidates.sha256())
-        self.passes = PrototypePasses(network, len(self.candidates),
-                                      options.evaluation_batch_size)
+        self.candidate_set = CandidateSet(
+            session.dataset.name, len(self.candidates), self.candidates.sha256()
+        )
+        self.passes = PrototypePasses(network, len(self.candidates), options.evaluation_batch_size)
         # Each rank has batch norm statistics of its own; all evaluate with those of the first.
         self._share_statistics = tf_runtime.broadcast_in_graph(
-            session.device, [weight for weight in network.weights if not weight.trainable])
+            session.device, [weight for weight in network.weights if not weight.trainable]
+        )
         self.tests = evaluated_tests(session)
         warning = missing_classes_warning(self.candidates.labels, session.dataset.class_names)
         if warning is not None:
@@ -82,29 +83,38 @@ class SplitEvaluation:
         """The decisions on the test images; call prepare before."""
         return self.decide(running, self.tests)
 
-    def report(self, decisions: Decisions,
-               others: Optional[Mapping[str, Any]] = None) -> Report:
+    def report(self, decisions: Decisions, others: Optional[Mapping[str, Any]] = None) -> Report:
         """All metrics of decisions."""
         return make_report(
-            decisions, self.candidate_set, others,
-            reference_denominators=self._session.options.reference_denominators)
+            decisions,
+            self.candidate_set,
+            others,
+            reference_denominators=self._session.options.reference_denominators,
+        )
 
     def evaluate(self, running: Any, step: int, role: str) -> Sequence[Evaluation]:
         """Validation on the way, by which the best checkpoint is chosen; the test at the end."""
         self.prepare(running)
         if role == "progress":
-            found = as_metrics(self.report(
-                self.decide(running, self._session.dataset.validation)))
-            return [Evaluation("validation", len(self._session.dataset.validation), found,
-                               score=found["accuracy"])]
+            found = as_metrics(self.report(self.decide(running, self._session.dataset.validation)))
+            return [
+                Evaluation(
+                    "validation",
+                    len(self._session.dataset.validation),
+                    found,
+                    score=found["accuracy"],
+                )
+            ]
         decisions = self.decide_test(running)
         return [Evaluation("test", len(decisions), as_metrics(self.report(decisions)))]
 
-    def explain(self, decisions: Decisions, images: LabelledImages,
-                names: Optional[Sequence[str]] = None) -> List[Explained]:
+    def explain(
+        self, decisions: Decisions, images: LabelledImages, names: Optional[Sequence[str]] = None
+    ) -> List[Explained]:
         """Decisions on images with their prototypes, for people."""
-        return explained(decisions, images, self.candidates, self._session.dataset.class_names,
-                         names)
+        return explained(
+            decisions, images, self.candidates, self._session.dataset.class_names, names
+        )
 
     def pictures(self, running: Any, step: int) -> Mapping[str, bytes]:
         """The prototypes of the first validation images.
@@ -113,7 +123,8 @@ class SplitEvaluation:
         """
         self.passes.fill(running, self.candidates)
         images = self._session.dataset.validation.take(
-            range(min(PICTURED, len(self._session.dataset.validation))))
+            range(min(PICTURED, len(self._session.dataset.validation)))
+        )
         shown = self.explain(self.decide(running, images), images)
         return {"prototypes": png_bytes(prototypes_picture(shown))}
 
@@ -126,6 +137,8 @@ def evaluated_tests(session: Session) -> LabelledImages:
     size = session.options.batch_size
     kept = len(tests) // size * size
     if not kept:
-        raise UsageError("--drop_test_tail leaves none of {} test images with --batch_size {}: "
-                         "give a smaller batch".format(len(tests), size))
+        raise UsageError(
+            f"--drop_test_tail leaves none of {len(tests)} test images with --batch_size {size}: "
+            "give a smaller batch"
+        )
     return tests.take(range(kept))

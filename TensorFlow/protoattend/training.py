@@ -30,10 +30,14 @@ def run_training(options: Options) -> int:
         try:
             architecture = session.architecture()
             plan = batch_plan(session)
-            return train(build_training(session, architecture, encoder),
-                         make_batches(session.dataset.train, plan), session.device,
-                         session.precision, settings_of(session),
-                         subject_of(session, architecture, plan))
+            return train(
+                build_training(session, architecture, encoder),
+                make_batches(session.dataset.train, plan),
+                session.device,
+                session.precision,
+                settings_of(session),
+                subject_of(session, architecture, plan),
+            )
         finally:
             tf_runtime.close_device(session.device)
 
@@ -41,28 +45,55 @@ def run_training(options: Options) -> int:
 def batch_plan(session: Session) -> BatchPlan:
     """What the batches of this rank consist of."""
     options, place = session.options, session.place
-    return BatchPlan(options.batch_size, options.example_cand_size, options.random_seed,
-                     place.rank, place.world_size, options.shuffle, options.exclude_queries,
-                     options.augment, options.flip)
+    return BatchPlan(
+        options.batch_size,
+        options.example_cand_size,
+        options.random_seed,
+        place.rank,
+        place.world_size,
+        options.shuffle,
+        options.exclude_queries,
+        options.augment,
+        options.flip,
+    )
 
 
 def settings_of(session: Session) -> Settings:
     """How training goes, from the flags."""
     options = session.options
     return Settings(
-        output_path=Path(options.folder), steps=training_steps(session),
-        batch_size=options.batch_size, seed=options.random_seed, log_every=options.display_step,
-        diagnostics_every=options.display_step, pictures_every=options.pictures_every,
-        evaluate_every=options.val_step, checkpoint_every=options.save_step,
+        output_path=Path(options.folder),
+        steps=training_steps(session),
+        batch_size=options.batch_size,
+        seed=options.random_seed,
+        log_every=options.display_step,
+        diagnostics_every=options.display_step,
+        pictures_every=options.pictures_every,
+        evaluate_every=options.val_step,
+        checkpoint_every=options.save_step,
         checkpoint_seconds=options.checkpoint_minutes * SECONDS_OF_A_MINUTE,
-        keep=options.keep_checkpoints, epoch_steps=epoch_steps(session), resume=options.resume,
-        profile=options.profiling, dump_tensors=options.dump_tensors,
-        dump_from=options.dump_from)
+        keep=options.keep_checkpoints,
+        epoch_steps=epoch_steps(session),
+        resume=options.resume,
+        profile=options.profiling,
+        dump_tensors=options.dump_tensors,
+        dump_from=options.dump_from,
+    )
 
 
 def subject_of(session: Session, architecture: Architecture, plan: BatchPlan) -> Subject:
     """What the run log and the checkpoints say of the run."""
-    config = dict(session.options.config(), dataset=session.dataset.name,
-                  initial_learning_rate=initial_learning_rate(session))
-    return Subject(MODEL, TASK, MODEL, architecture.described(), session.dataset_record(), config,
-                   first_batches_sha256(session.dataset.train, plan))
+    config = dict(
+        session.options.config(),
+        dataset=session.dataset.name,
+        initial_learning_rate=initial_learning_rate(session),
+    )
+    return Subject(
+        MODEL,
+        TASK,
+        MODEL,
+        architecture.described(),
+        session.dataset_record(),
+        config,
+        first_batches_sha256(session.dataset.train, plan),
+    )

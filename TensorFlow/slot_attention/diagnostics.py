@@ -12,25 +12,30 @@ from slot_attention.metrics.diagnostics import LEAST_COSINE, LEAST_OVERLAP, LEAS
 _TINY = 1e-12
 
 
-def discovery_diagnostics(attention: tf.Tensor, masks: tf.Tensor,
-                          slots: tf.Tensor) -> Dict[str, tf.Tensor]:
+def discovery_diagnostics(
+    attention: tf.Tensor, masks: tf.Tensor, slots: tf.Tensor
+) -> Dict[str, tf.Tensor]:
     """Scalars over a batch of object discovery.
 
     Args:
         attention: (B, N, K), of the last iteration. masks: (B, K, height, width, 1).
         slots: (B, K, D).
     """
-    return dict(attention_diagnostics(attention, slots), slots_in_use=_slots_in_use(masks),
-                duplicate_masks=_duplicate_masks(masks))
+    return dict(
+        attention_diagnostics(attention, slots),
+        slots_in_use=_slots_in_use(masks),
+        duplicate_masks=_duplicate_masks(masks),
+    )
 
 
-def attention_diagnostics(attention: tf.Tensor,
-                          slots: tf.Tensor) -> Dict[str, tf.Tensor]:
+def attention_diagnostics(attention: tf.Tensor, slots: tf.Tensor) -> Dict[str, tf.Tensor]:
     """What can be told without masks: attention (B, N, K) of the last round, slots (B, K, D)."""
     count = attention.shape.as_list()[-1]
     entropy = -tf.reduce_sum(attention * tf.math.log(tf.maximum(attention, _TINY)), axis=-1)
-    return {"attention_entropy": tf.reduce_mean(entropy) / max(math.log(count), _TINY),
-            "similar_slots": _similar_slots(slots)}
+    return {
+        "attention_entropy": tf.reduce_mean(entropy) / max(math.log(count), _TINY),
+        "similar_slots": _similar_slots(slots),
+    }
 
 
 def _slots_in_use(masks: tf.Tensor) -> tf.Tensor:
@@ -48,16 +53,20 @@ def _duplicate_masks(masks: tf.Tensor) -> tf.Tensor:
     for one, other in _pairs(flat.shape.as_list()[1]):
         shared = tf.reduce_sum(tf.minimum(flat[:, one], flat[:, other]), axis=1)
         union = size[:, one] + size[:, other] - shared
-        found.append(tf.logical_and(shared >= LEAST_OVERLAP * union,
-                                    tf.logical_and(large[:, one], large[:, other])))
+        found.append(
+            tf.logical_and(
+                shared >= LEAST_OVERLAP * union, tf.logical_and(large[:, one], large[:, other])
+            )
+        )
     return _mean_count(found)
 
 
 def _similar_slots(slots: tf.Tensor) -> tf.Tensor:
     directions = tf.math.l2_normalize(slots, axis=2, epsilon=_TINY)
     cosines = tf.matmul(directions, directions, transpose_b=True)
-    return _mean_count([cosines[:, one, other] >= LEAST_COSINE
-                        for one, other in _pairs(slots.shape.as_list()[1])])
+    return _mean_count(
+        [cosines[:, one, other] >= LEAST_COSINE for one, other in _pairs(slots.shape.as_list()[1])]
+    )
 
 
 def _flat(masks: tf.Tensor) -> tf.Tensor:

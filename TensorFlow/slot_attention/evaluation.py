@@ -43,43 +43,60 @@ def run_evaluation(options: Options, make_evaluator: MakeEvaluator) -> int:
     """Evaluates --checkpoint_dir and writes what came out; returns the exit code."""
     require_pillow()
     found = find_weights(str(options.checkpoint_dir))
-    options = dataclasses.replace(options, model_dir=evaluation_run.output_folder(
-        options.model_dir, str(options.checkpoint_dir)))
+    options = dataclasses.replace(
+        options,
+        model_dir=evaluation_run.output_folder(options.model_dir, str(options.checkpoint_dir)),
+    )
     folder = make_folder(Path(options.model_dir), "--model_dir")
     session = open_session(options)
     try:
         choice = chosen_network(options, square_size(session), found.state.get("network"))
         warn_of_few_slots(session, choice)
-        run = EvaluationRun(folder, session.device, session.precision,
-                            subject_of(session, choice), options.evaluation_batch_size,
-                            options.seed, found.step)
+        run = EvaluationRun(
+            folder,
+            session.device,
+            session.precision,
+            subject_of(session, choice),
+            options.evaluation_batch_size,
+            options.seed,
+            found.step,
+        )
         evaluation_run.run_evaluation(
-            run, lambda running: _evaluator(running, session, choice, found, make_evaluator))
+            run, lambda running: _evaluator(running, session, choice, found, make_evaluator)
+        )
     finally:
         tf_runtime.close_device(session.device)
     return 0
 
 
-def _evaluator(running: Any, session: Session, choice: NetworkChoice, found: FoundCheckpoint,
-               make_evaluator: MakeEvaluator) -> evaluation_run.Evaluator:
+def _evaluator(
+    running: Any,
+    session: Session,
+    choice: NetworkChoice,
+    found: FoundCheckpoint,
+    make_evaluator: MakeEvaluator,
+) -> evaluation_run.Evaluator:
     evaluator = make_evaluator(session, choice)
     load_weights(running, evaluator.network, found, session.options.task)
 
     def files(running: Any, result: Evaluation) -> evaluation_run.Files:
         written: Dict[str, Any] = dict(_metric_files(result, found.step))
         for name, png in evaluator.pictures(running).items():
-            written["{}.png".format(name)] = png
+            written[f"{name}.png"] = png
         return written
+
     return evaluation_run.Evaluator(evaluator.network, evaluator.probe, evaluator.evaluate, files)
 
 
 def _metric_files(result: Evaluation, step: int) -> Dict[str, str]:
-    content = {"split": result.split, "n": result.n, "step": step,
-               "metrics": dict(result.metrics)}
-    return {"metrics.json": json.dumps(content, indent=1) + "\n",
-            "metrics.txt": "\n".join(_lines(result)) + "\n"}
+    content = {"split": result.split, "n": result.n, "step": step, "metrics": dict(result.metrics)}
+    return {
+        "metrics.json": json.dumps(content, indent=1) + "\n",
+        "metrics.txt": "\n".join(_lines(result)) + "\n",
+    }
 
 
 def _lines(result: Evaluation) -> List[str]:
-    return ["{} scenes of {}".format(result.n, result.split)] + [
-        "{:<24} {:.4f}".format(name, value) for name, value in result.metrics.items()]
+    return [f"{result.n} scenes of {result.split}"] + [
+        f"{name:<24} {value:.4f}" for name, value in result.metrics.items()
+    ]

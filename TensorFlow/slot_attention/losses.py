@@ -25,7 +25,7 @@ def huber_cost(targets: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:
     """
     error = tf.abs(tf.expand_dims(targets, 2) - tf.expand_dims(predictions, 1))
     quadratic = tf.minimum(error, HUBER_DELTA)
-    return tf.reduce_mean(0.5 * quadratic ** 2 + HUBER_DELTA * (error - quadratic), axis=-1)
+    return tf.reduce_mean(0.5 * quadratic**2 + HUBER_DELTA * (error - quadratic), axis=-1)
 
 
 def hungarian_huber_loss(targets: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:

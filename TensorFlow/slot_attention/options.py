@@ -22,18 +22,51 @@ ON_DEMAND_OF = {OBJECT_DISCOVERY: "synthetic_sprites", SET_PREDICTION: "syntheti
 # The reference's defaults, flag by flag.
 DEFAULTS: Dict[str, Dict[str, Any]] = {
     OBJECT_DISCOVERY: {
-        "model_dir": "/tmp/object_discovery/", "batch_size": 64, "num_slots": 7,
-        "learning_rate": 4e-4, "num_train_steps": 500000, "warmup_steps": 10000,
-        "decay_rate": 0.5, "decay_steps": 100000, "evaluation_count": 320},
+        "model_dir": "/tmp/object_discovery/",
+        "batch_size": 64,
+        "num_slots": 7,
+        "learning_rate": 4e-4,
+        "num_train_steps": 500000,
+        "warmup_steps": 10000,
+        "decay_rate": 0.5,
+        "decay_steps": 100000,
+        "evaluation_count": 320,
+    },
     SET_PREDICTION: {
-        "model_dir": "/tmp/set_prediction/", "batch_size": 512, "num_slots": 10,
-        "learning_rate": 4e-4, "num_train_steps": 150000, "warmup_steps": 1000,
-        "decay_rate": 0.5, "decay_steps": 50000, "evaluation_count": 512},
+        "model_dir": "/tmp/set_prediction/",
+        "batch_size": 512,
+        "num_slots": 10,
+        "learning_rate": 4e-4,
+        "num_train_steps": 150000,
+        "warmup_steps": 1000,
+        "decay_rate": 0.5,
+        "decay_steps": 50000,
+        "evaluation_count": 512,
+    },
 }
 OF_THE_MACHINE = (
-    "model_dir", "checkpoint_dir", "data_path", "cache", "cache_path", "workers", "device",
-    "device_id", "ranks", "resume", "log_every", "checkpoint_minutes", "keep_checkpoints",
-    "profile", "debug", "output_path", "full_eval") + NPU_FLAGS + DUMP_FLAGS
+    (
+        "model_dir",
+        "checkpoint_dir",
+        "data_path",
+        "cache",
+        "cache_path",
+        "workers",
+        "device",
+        "device_id",
+        "ranks",
+        "resume",
+        "log_every",
+        "checkpoint_minutes",
+        "keep_checkpoints",
+        "profile",
+        "debug",
+        "output_path",
+        "full_eval",
+    )
+    + NPU_FLAGS
+    + DUMP_FLAGS
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,9 +122,14 @@ class Options(NpuFlags):
 
     def config(self) -> Dict[str, Any]:
         """What decides the result, without paths and devices: the recorded configuration."""
-        return dict(recorded(self), **{
-            name: value for name, value in dataclasses.asdict(self).items()
-            if name not in OF_THE_MACHINE})
+        return dict(
+            recorded(self),
+            **{
+                name: value
+                for name, value in dataclasses.asdict(self).items()
+                if name not in OF_THE_MACHINE
+            },
+        )
 
 
 _count = number_in(int, 1)
@@ -101,7 +139,7 @@ _positive = number_in(float, 0, low_is_legal=False)
 
 def make_parser(task: str, program: str) -> Parser:
     """The parser of `python -m slot_attention.<task>.<program>`, program train or eval."""
-    parser = Parser(prog="slot_attention.{}.{}".format(task, program))
+    parser = Parser(prog=f"slot_attention.{task}.{program}")
     training = program == "train"
     _add_data(parser)
     _add_network(parser, task)
@@ -119,17 +157,33 @@ def make_parser(task: str, program: str) -> Parser:
 def _add_data(parser: Parser) -> None:
     group = parser.add_argument_group("data")
     group.add_argument("--data_path", help="folder of the dataset, or its parent")
-    group.add_argument("--dataset", choices=DATASET_NAMES, default="clevr", metavar="NAME",
-                       help="one of " + ", ".join(DATASET_NAMES))
-    group.add_argument("--max_objects", type=_count,
-                       help="only scenes with at most so many objects, the background not counted "
-                            "(default: 6 for object discovery on CLEVR, else all)")
-    group.add_argument("--crop", choices=CROP_NAMES,
-                       help="(default: the reference's for object discovery on CLEVR, else none)")
-    group.add_argument("--resize", choices=RESIZE_NAMES, default="tf2",
-                       help="how positions are sampled: TensorFlow 2 (the reference) or 1")
-    group.add_argument("--cache", choices=CACHES, default="disk",
-                       help="keep decoded images on the disk")
+    group.add_argument(
+        "--dataset",
+        choices=DATASET_NAMES,
+        default="clevr",
+        metavar="NAME",
+        help="one of " + ", ".join(DATASET_NAMES),
+    )
+    group.add_argument(
+        "--max_objects",
+        type=_count,
+        help="only scenes with at most so many objects, the background not counted "
+        "(default: 6 for object discovery on CLEVR, else all)",
+    )
+    group.add_argument(
+        "--crop",
+        choices=CROP_NAMES,
+        help="(default: the reference's for object discovery on CLEVR, else none)",
+    )
+    group.add_argument(
+        "--resize",
+        choices=RESIZE_NAMES,
+        default="tf2",
+        help="how positions are sampled: TensorFlow 2 (the reference) or 1",
+    )
+    group.add_argument(
+        "--cache", choices=CACHES, default="disk", help="keep decoded images on the disk"
+    )
     group.add_argument("--cache_path", help="where (default: beside the data)")
     group.add_argument("--workers", type=_count, help="batches prepared at a time (default: cores)")
 
@@ -137,16 +191,33 @@ def _add_data(parser: Parser) -> None:
 def _add_network(parser: Parser, task: str) -> None:
     group = parser.add_argument_group("network")
     group.add_argument("--num_slots", type=_count, help="slots K")
-    group.add_argument("--num_iterations", type=_count,
-                       help="rounds of attention: 3 unless a checkpoint says otherwise")
+    group.add_argument(
+        "--num_iterations",
+        type=_count,
+        help="rounds of attention: 3 unless a checkpoint says otherwise",
+    )
     group.add_argument("--resolution", type=_count, help="height and width the network sees")
-    group.add_argument("--initial_slots", choices=INITIAL_SLOTS, default=GAUSSIAN,
-                       help="drawn from one learned Gaussian (paper), or one learned vector a slot")
-    group.add_argument("--implicit_differentiation", type=boolean, nargs="?", const=True,
-                       default=False, help="gradients through the last round of attention only")
+    group.add_argument(
+        "--initial_slots",
+        choices=INITIAL_SLOTS,
+        default=GAUSSIAN,
+        help="drawn from one learned Gaussian (paper), or one learned vector a slot",
+    )
+    group.add_argument(
+        "--implicit_differentiation",
+        type=boolean,
+        nargs="?",
+        const=True,
+        default=False,
+        help="gradients through the last round of attention only",
+    )
     if task == OBJECT_DISCOVERY:
-        group.add_argument("--architecture", choices=list(ARCHITECTURES), metavar="NAME",
-                           help="one of {} (default: by dataset)".format(", ".join(ARCHITECTURES)))
+        group.add_argument(
+            "--architecture",
+            choices=list(ARCHITECTURES),
+            metavar="NAME",
+            help="one of {} (default: by dataset)".format(", ".join(ARCHITECTURES)),
+        )
     else:
         group.set_defaults(architecture=None)
 
@@ -155,58 +226,117 @@ def _add_recipe(group: Any) -> None:
     group.add_argument("--batch_size", type=_count, help="images per device")
     group.add_argument("--learning_rate", type=_positive, help="peak, after the warm-up")
     group.add_argument("--num_train_steps", type=_count, help="optimizer steps")
-    group.add_argument("--train_epochs", type=_count,
-                       help="passes over the data, in place of --num_train_steps")
-    group.add_argument("--warmup_steps", type=_whole,
-                       help="steps in which the rate rises from 0")
-    group.add_argument("--decay_rate", type=number_in(float, 0, 1, low_is_legal=False),
-                       help="the rate's factor per --decay_steps")
+    group.add_argument(
+        "--train_epochs", type=_count, help="passes over the data, in place of --num_train_steps"
+    )
+    group.add_argument("--warmup_steps", type=_whole, help="steps in which the rate rises from 0")
+    group.add_argument(
+        "--decay_rate",
+        type=number_in(float, 0, 1, low_is_legal=False),
+        help="the rate's factor per --decay_steps",
+    )
     group.add_argument("--decay_steps", type=_count, help="steps per --decay_rate")
-    group.add_argument("--scale_learning_rate", type=boolean, default=True,
-                       help="times the square root of the number of ranks")
-    group.add_argument("--clip_gradient_norm", type=number_in(float, 0), default=0.0,
-                       help="largest norm of the gradient; 0: no clipping (paper)")
-    group.add_argument("--seed", type=number_in(int, 0, 2 ** 31 - 1), default=0,
-                       help="of weights, order and drawn slots")
+    group.add_argument(
+        "--scale_learning_rate",
+        type=boolean,
+        default=True,
+        help="times the square root of the number of ranks",
+    )
+    group.add_argument(
+        "--clip_gradient_norm",
+        type=number_in(float, 0),
+        default=0.0,
+        help="largest norm of the gradient; 0: no clipping (paper)",
+    )
+    group.add_argument(
+        "--seed",
+        type=number_in(int, 0, 2**31 - 1),
+        default=0,
+        help="of weights, order and drawn slots",
+    )
 
 
 def _add_run(parser: Parser, training: bool) -> None:
     group = parser.add_argument_group("run")
-    group.add_argument("--model_dir", "--output_path", dest="model_dir",
-                       help="folder for all that is written")
+    group.add_argument(
+        "--model_dir", "--output_path", dest="model_dir", help="folder for all that is written"
+    )
     group.add_argument("--evaluation_batch_size", type=_count, default=16, help="per device")
     group.add_argument("--evaluation_count", type=_count, help="scenes evaluated")
     if training:
         _add_training(group)
         group.set_defaults(checkpoint_dir=None, full_eval=False)
         return
-    group.add_argument("--checkpoint_dir", help="a run folder, a checkpoint in it, or a published "
-                                                "TensorFlow checkpoint")
-    group.add_argument("--full_eval", type=boolean, nargs="?", const=True, default=False,
-                       help="the whole split, not --evaluation_count scenes of it")
-    group.set_defaults(resume=False, evaluate_every=0, pictures_every=0, diagnostics_every=0,
-                       log_every=1, checkpoint_minutes=0.0, keep_checkpoints=1, profile=False,
-                       dump_tensors=None, dump_from=None)
+    group.add_argument(
+        "--checkpoint_dir",
+        help="a run folder, a checkpoint in it, or a published TensorFlow checkpoint",
+    )
+    group.add_argument(
+        "--full_eval",
+        type=boolean,
+        nargs="?",
+        const=True,
+        default=False,
+        help="the whole split, not --evaluation_count scenes of it",
+    )
+    group.set_defaults(
+        resume=False,
+        evaluate_every=0,
+        pictures_every=0,
+        diagnostics_every=0,
+        log_every=1,
+        checkpoint_minutes=0.0,
+        keep_checkpoints=1,
+        profile=False,
+        dump_tensors=None,
+        dump_from=None,
+    )
 
 
 def _add_training(group: Any) -> None:
-    group.add_argument("--resume", type=boolean, nargs="?", const=True, default=False,
-                       help="go on from the newest checkpoint in --model_dir")
-    group.add_argument("--evaluate_every", type=_whole, default=5000,
-                       help="steps between validations; 0: none on the way")
-    group.add_argument("--pictures_every", type=_whole, default=5000,
-                       help="steps between pictures; 0: none")
-    group.add_argument("--diagnostics_every", type=_whole, default=500,
-                       help="steps between diagnostics of the slots; 0: none")
+    group.add_argument(
+        "--resume",
+        type=boolean,
+        nargs="?",
+        const=True,
+        default=False,
+        help="go on from the newest checkpoint in --model_dir",
+    )
+    group.add_argument(
+        "--evaluate_every",
+        type=_whole,
+        default=5000,
+        help="steps between validations; 0: none on the way",
+    )
+    group.add_argument(
+        "--pictures_every", type=_whole, default=5000, help="steps between pictures; 0: none"
+    )
+    group.add_argument(
+        "--diagnostics_every",
+        type=_whole,
+        default=500,
+        help="steps between diagnostics of the slots; 0: none",
+    )
     group.add_argument("--log_every", type=_count, default=100, help="steps between lines")
-    group.add_argument("--checkpoint_minutes", type=number_in(float, 0), default=10.0,
-                       help="longest time between checkpoints; 0: every step")
+    group.add_argument(
+        "--checkpoint_minutes",
+        type=number_in(float, 0),
+        default=10.0,
+        help="longest time between checkpoints; 0: every step",
+    )
     group.add_argument("--keep_checkpoints", type=_count, default=3, help="how many are kept")
     add_dump_flags(group)
-    group.add_argument("--profile", "--profiling", dest="profile", type=boolean, nargs="?",
-                       const=True, default=False,
-                       help="write a timeline of one step, for chrome://tracing (on an NPU: the "
-                            "device's own profile)")
+    group.add_argument(
+        "--profile",
+        "--profiling",
+        dest="profile",
+        type=boolean,
+        nargs="?",
+        const=True,
+        default=False,
+        help="write a timeline of one step, for chrome://tracing (on an NPU: the "
+        "device's own profile)",
+    )
 
 
 def parse_options(task: str, program: str, argv: Optional[Sequence[str]]) -> Options:
@@ -222,12 +352,18 @@ def parse_options(task: str, program: str, argv: Optional[Sequence[str]]) -> Opt
 def _checked(namespace: argparse.Namespace, task: str, program: str) -> Options:
     options = Options(task=task, **vars(namespace))
     if not options.data_path and options.dataset not in ON_DEMAND:
-        raise ZooError("--data_path is missing: give the folder of {}, or --dataset {}, which "
-                       "needs none".format(options.dataset, ON_DEMAND_OF[task]))
+        raise ZooError(
+            f"--data_path is missing: give the folder of {options.dataset}, or --dataset "
+            f"{ON_DEMAND_OF[task]}, which "
+            "needs none"
+        )
     if program == "eval" and not options.checkpoint_dir:
-        raise UsageError("--checkpoint_dir is missing: give the folder of a training run, or a "
-                         "checkpoint")
+        raise UsageError(
+            "--checkpoint_dir is missing: give the folder of a training run, or a checkpoint"
+        )
     if options.implicit_differentiation and options.num_iterations == 1:
-        raise UsageError("--implicit_differentiation needs --num_iterations 2 or more: with one "
-                         "round there is nothing to leave out")
+        raise UsageError(
+            "--implicit_differentiation needs --num_iterations 2 or more: with one "
+            "round there is nothing to leave out"
+        )
     return options

@@ -12,21 +12,26 @@ from slot_attention.session import Session
 def peak_learning_rate(session: Session) -> float:
     """--learning_rate; see schedule.rate_for_ranks for --scale_learning_rate."""
     options = session.options
-    return rate_for_ranks(options.learning_rate, options.scale_learning_rate,
-                          session.place.world_size)
+    return rate_for_ranks(
+        options.learning_rate, options.scale_learning_rate, session.place.world_size
+    )
 
 
 def learning_rate(session: Session, step: Any) -> Any:
     """The learning rate of a step, in the graph: warm-up, then a continuous decay."""
     options = session.options
-    return warmup_exponential_decay(step, peak_learning_rate(session), options.warmup_steps,
-                                    options.decay_rate, options.decay_steps)
+    return warmup_exponential_decay(
+        step,
+        peak_learning_rate(session),
+        options.warmup_steps,
+        options.decay_rate,
+        options.decay_steps,
+    )
 
 
 def epoch_steps(session: Session) -> int:
     """Optimizer steps of one pass over the training scenes."""
-    return steps_per_epoch(session.dataset, session.options.batch_size,
-                           session.place.world_size)
+    return steps_per_epoch(session.dataset, session.options.batch_size, session.place.world_size)
 
 
 def training_steps(session: Session) -> int:

@@ -21,8 +21,9 @@ def drawn_noise(settings: SlotSettings, batch: int, seed: tf.Tensor) -> Optional
 
 def training_noise(inputs: Inputs, settings: SlotSettings, batch: int) -> Dict[str, tf.Tensor]:
     """The noise of a training step by name: "slots", or nothing where they are learned."""
-    drawn = drawn_noise(settings, batch, step_seed(inputs.seed, inputs.step, "slots",
-                                                   inputs.device.place.rank))
+    drawn = drawn_noise(
+        settings, batch, step_seed(inputs.seed, inputs.step, "slots", inputs.device.place.rank)
+    )
     return {} if drawn is None else {"slots": inputs.noise("slots", drawn)}
 
 
@@ -32,10 +33,17 @@ class ScenePass:
     Noise depends on the run's seed and the batch alone: the same weights give the same figures.
     """
 
-    def __init__(self, session: Session, split: str, geometry: Any, count: Optional[int],
-                 settings: SlotSettings, fields: Any,
-                 outputs: Callable[[Dict[str, Any], Any], Dict[str, Any]],
-                 shared: bool = True) -> None:
+    def __init__(
+        self,
+        session: Session,
+        split: str,
+        geometry: Any,
+        count: Optional[int],
+        settings: SlotSettings,
+        fields: Any,
+        outputs: Callable[[Dict[str, Any], Any], Dict[str, Any]],
+        shared: bool = True,
+    ) -> None:
         """Builds the pass into the default graph.
 
         Args:
@@ -46,16 +54,18 @@ class ScenePass:
         """
         size = session.options.evaluation_batch_size
         share = session.share if shared else Share()
-        batches = evaluation_batches(session.dataset, geometry, size, split, share,
-                                     session.batch_options(*fields))
+        batches = evaluation_batches(
+            session.dataset, geometry, size, split, share, session.batch_options(*fields)
+        )
         if count is not None:
             batches = batches.take(-(-count // (size * share.world_size)))
-        numbered = tf.data.Dataset.zip((tf.data.Dataset.range(2 ** 31 - 1), batches))
+        numbered = tf.data.Dataset.zip((tf.data.Dataset.range(2**31 - 1), batches))
         self._iterator = tf.data.make_initializable_iterator(numbered)
         number, batch = self._iterator.get_next()
         seed = step_seed(session.options.seed, number, "evaluation", share.rank)
-        self._outputs = dict(outputs(batch, drawn_noise(settings, size, seed)),
-                             valid=batch["valid"])
+        self._outputs = dict(
+            outputs(batch, drawn_noise(settings, size, seed)), valid=batch["valid"]
+        )
 
     def run(self, session: Any, *names: str) -> Iterator[Dict[str, Any]]:
         """Yields the named outputs of every batch, without the scenes that only fill it up."""

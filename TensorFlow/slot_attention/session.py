@@ -74,9 +74,12 @@ class Session:
 
     def dataset_record(self, geometry: Geometry) -> Dict[str, Any]:
         """The dataset as the run record has it."""
-        return {"name": self.dataset.name,
-                "predicate": "{}; {}".format(self.dataset.predicate, geometry.text),
-                "counts": self.dataset.counts, "manifest_sha256": self.dataset.manifest_sha256}
+        return {
+            "name": self.dataset.name,
+            "predicate": f"{self.dataset.predicate}; {geometry.text}",
+            "counts": self.dataset.counts,
+            "manifest_sha256": self.dataset.manifest_sha256,
+        }
 
 
 def open_session(options: Options) -> Session:
@@ -86,13 +89,23 @@ def open_session(options: Options) -> Session:
         ZooError: a dataset, a device or a precision mode that can't be had.
     """
     kind, place, precision = choose_run_device(
-        options, read_card(CARD).task(options.task).precision)
-    dataset = open_dataset(options.dataset, _data_path(options, place), OpenOptions(
-        max_objects=max_objects(options), cache_path=options.cache_path))
+        options, read_card(CARD).task(options.task).precision
+    )
+    dataset = open_dataset(
+        options.dataset,
+        _data_path(options, place),
+        OpenOptions(max_objects=max_objects(options), cache_path=options.cache_path),
+    )
     # The matching of set prediction runs on the host, inside the step's graph.
     asked = NpuOptions(mix_compile_mode=options.task == SET_PREDICTION)
-    device = tf_runtime.open_device(kind, place, precision, npu_options(
-        options, precision, Path(options.model_dir or "."), place, asked, options.profile))
+    device = tf_runtime.open_device(
+        kind,
+        place,
+        precision,
+        npu_options(
+            options, precision, Path(options.model_dir or "."), place, asked, options.profile
+        ),
+    )
     return Session(options, device, precision, dataset)
 
 
@@ -100,14 +113,19 @@ def _data_path(options: Options, place: Place) -> str:
     if options.data_path:
         return options.data_path
     if place.world_size > 1:
-        raise UsageError("--data_path is missing: {0} is made on demand for one rank only; run "
-                         "`zoo data prepare {0} --data_path DIR` first".format(options.dataset))
+        raise UsageError(
+            f"--data_path is missing: {options.dataset} is made on demand for one rank only; run "
+            f"`zoo data prepare {options.dataset} --data_path DIR` first"
+        )
     return str(make_on_demand(options.dataset, Path(options.model_dir) / "data"))
 
 
 def max_objects(options: Options) -> Optional[int]:
     """The filter on the number of objects, the background not counted; None for none."""
-    if options.max_objects is None and options.task == OBJECT_DISCOVERY \
-            and options.dataset in CLEVR_DATASETS:
+    if (
+        options.max_objects is None
+        and options.task == OBJECT_DISCOVERY
+        and options.dataset in CLEVR_DATASETS
+    ):
         return CLEVR_OBJECTS
     return options.max_objects

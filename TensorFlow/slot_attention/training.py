@@ -21,8 +21,9 @@ SECONDS_OF_A_MINUTE = 60.0
 _SHOWN = {OBJECT_DISCOVERY: ("slots", "fg_ari"), SET_PREDICTION: ("objects", "ap_inf")}
 
 
-def run_training(options: Options, fields: Tuple[str, ...],
-                 build: Callable[[Session, NetworkChoice], Build]) -> int:
+def run_training(
+    options: Options, fields: Tuple[str, ...], build: Callable[[Session, NetworkChoice], Build]
+) -> int:
     """Trains from start or checkpoint to the end.
 
     Args:
@@ -41,13 +42,27 @@ def run_training(options: Options, fields: Tuple[str, ...],
         geometry = session.geometry(choice.resolution)
 
         def make_batches(first: int) -> Any:
-            return training_batches(session.dataset, geometry, options.batch_size, options.seed,
-                                    first, session.share, session.batch_options(*fields))
-        code = train(build(session, choice), make_batches, session.device, session.precision,
-                     settings_of(session), subject_of(session, choice))
+            return training_batches(
+                session.dataset,
+                geometry,
+                options.batch_size,
+                options.seed,
+                first,
+                session.share,
+                session.batch_options(*fields),
+            )
+
+        code = train(
+            build(session, choice),
+            make_batches,
+            session.device,
+            session.precision,
+            settings_of(session),
+            subject_of(session, choice),
+        )
         if code == 0 and session.place.rank == 0 and options.pictures_every:
             for path in show_training(Path(options.model_dir), *_SHOWN[options.task]):
-                print("picture: {}".format(path), flush=True)
+                print(f"picture: {path}", flush=True)
         return code
     finally:
         tf_runtime.close_device(session.device)
@@ -63,31 +78,57 @@ def warn_of_few_slots(session: Session, choice: NetworkChoice) -> None:
     background = 1 if session.options.task == OBJECT_DISCOVERY else 0
     needed = session.dataset.most_objects + background
     if choice.slots.count < needed and session.place.rank == 0:
-        print("warning: {} slots, but scenes of {} have up to {} objects{}: slots will have to "
-              "share; give --num_slots {} or --max_objects {}".format(
-                  choice.slots.count, session.dataset.name, session.dataset.most_objects,
-                  " and a background" if background else "", needed,
-                  max(1, choice.slots.count - background)), flush=True)
+        print(
+            "warning: {} slots, but scenes of {} have up to {} objects{}: slots will have to "
+            "share; give --num_slots {} or --max_objects {}".format(
+                choice.slots.count,
+                session.dataset.name,
+                session.dataset.most_objects,
+                " and a background" if background else "",
+                needed,
+                max(1, choice.slots.count - background),
+            ),
+            flush=True,
+        )
 
 
 def settings_of(session: Session) -> Settings:
     """How training goes, from the flags."""
     options = session.options
     return Settings(
-        output_path=Path(options.model_dir), steps=training_steps(session),
-        batch_size=options.batch_size, seed=options.seed, log_every=options.log_every,
-        diagnostics_every=options.diagnostics_every, pictures_every=options.pictures_every,
-        evaluate_every=options.evaluate_every, epoch_steps=epoch_steps(session),
+        output_path=Path(options.model_dir),
+        steps=training_steps(session),
+        batch_size=options.batch_size,
+        seed=options.seed,
+        log_every=options.log_every,
+        diagnostics_every=options.diagnostics_every,
+        pictures_every=options.pictures_every,
+        evaluate_every=options.evaluate_every,
+        epoch_steps=epoch_steps(session),
         checkpoint_seconds=options.checkpoint_minutes * SECONDS_OF_A_MINUTE,
-        keep=options.keep_checkpoints, resume=options.resume, profile=options.profile,
-        dump_tensors=options.dump_tensors, dump_from=options.dump_from)
+        keep=options.keep_checkpoints,
+        resume=options.resume,
+        profile=options.profile,
+        dump_tensors=options.dump_tensors,
+        dump_from=options.dump_from,
+    )
 
 
 def subject_of(session: Session, choice: NetworkChoice) -> Subject:
     """What the run log and the checkpoints say of the run."""
     options = session.options
-    config = dict(options.config(), peak_learning_rate=peak_learning_rate(session),
-                  resolution=choice.resolution, num_slots=choice.slots.count,
-                  num_iterations=choice.slots.iterations)
-    return Subject(MODEL, options.task, "{}.{}".format(MODEL, options.task), choice.described(),
-                   session.dataset_record(session.geometry(choice.resolution)), config)
+    config = dict(
+        options.config(),
+        peak_learning_rate=peak_learning_rate(session),
+        resolution=choice.resolution,
+        num_slots=choice.slots.count,
+        num_iterations=choice.slots.iterations,
+    )
+    return Subject(
+        MODEL,
+        options.task,
+        f"{MODEL}.{options.task}",
+        choice.described(),
+        session.dataset_record(session.geometry(choice.resolution)),
+        config,
+    )

@@ -30,13 +30,17 @@ def show_training(folder: Path, picture: str, score: str) -> List[Path]:
     if len(curve.across) > 1:
         pictures.mkdir(exist_ok=True)
         written.append(pictures / "curve.png")
-        save_png(written[-1], curve_picture([curve], "{} on validation".format(score)))
+        save_png(written[-1], curve_picture([curve], f"{score} on validation"))
     return written
 
 
 def score_curve(events: Sequence[Dict[str, Any]], score: str) -> Curve:
     """The metric of every validation on the way, by step."""
-    points = [(event["step"], float(event["metrics"][score])) for event in events
-              if event["event"] == "evaluation" and event["role"] == "progress"
-              and score in event["metrics"]]
+    points = [
+        (event["step"], float(event["metrics"][score]))
+        for event in events
+        if event["event"] == "evaluation"
+        and event["role"] == "progress"
+        and score in event["metrics"]
+    ]
     return Curve(score, [step for step, _ in points], [value for _, value in points])

@@ -41,9 +41,10 @@ def write_log(path: Path, lines: int, seed: int = 0) -> None:
     chance = random.Random(seed)
     with open(str(path), "w", encoding="ascii") as stream:
         for step in range(1, lines + 1):
-            stream.write("I1119 09:26:23.028696 140038154852096 train.py:125] Step: {}, Loss: "
-                         "{:.6f}, Time: {}\n".format(step, chance.random(), datetime.timedelta(
-                             microseconds=step * 797001)))
+            stream.write(
+                f"I1119 09:26:23.028696 140038154852096 train.py:125] Step: {step}, Loss: "
+                f"{chance.random():.6f}, Time: {datetime.timedelta(microseconds=step * 797001)}\n"
+            )
 
 
 def timed(command: Sequence[str], repeats: int) -> Timed:
@@ -59,8 +60,7 @@ def _timed_once(command: Sequence[str]) -> Timed:
         process.returncode = status
     if status:
         raise RuntimeError("{} failed".format(" ".join(command)))
-    return Timed(time.monotonic() - began, usage.ru_utime + usage.ru_stime,
-                 usage.ru_maxrss * 1024)
+    return Timed(time.monotonic() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
 def ways(log: Path) -> Dict[str, List[str]]:
@@ -68,10 +68,18 @@ def ways(log: Path) -> Dict[str, List[str]]:
     zoo = [sys.executable, "-m", "common", "parse", str(log)]
     found = {"zoo parse (summary)": zoo, "zoo parse --series loss": zoo + ["--series", "loss"]}
     found["read_log (every series)"] = [
-        sys.executable, "-c", "import sys; from pathlib import Path; from common.logs.reading "
-        "import read_log; read_log(Path(sys.argv[1]))", str(log)]
-    found.update({"grep | awk, " + name: ["bash", "-c", "set -o pipefail; " + text.format(log=log)]
-                  for name, text in GREP_AND_AWK.items()})
+        sys.executable,
+        "-c",
+        "import sys; from pathlib import Path; from common.logs.reading "
+        "import read_log; read_log(Path(sys.argv[1]))",
+        str(log),
+    ]
+    found.update(
+        {
+            "grep | awk, " + name: ["bash", "-c", "set -o pipefail; " + text.format(log=log)]
+            for name, text in GREP_AND_AWK.items()
+        }
+    )
     return found
 
 
@@ -80,13 +88,18 @@ def measure(lines: int, repeats: int, say: Callable[[str], None]) -> Dict[str, T
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "a.log"
         write_log(log, lines)
-        say("{:,} lines, {:.0f} MB; load of the machine {:.1f} on {} processors".format(
-            lines, log.stat().st_size / 1e6, os.getloadavg()[0], os.cpu_count()))
+        say(
+            f"{lines:,} lines, {log.stat().st_size / 1e6:.0f} MB; load of the machine "
+            f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
+        )
         found = {}
         for name, command in ways(log).items():
             found[name] = timed(command, repeats)
-            say("{:<28} {:>6.2f} s on the clock {:>6.2f} s of processor {:>6.0f} MB".format(
-                name, found[name].wall, found[name].processor, found[name].memory / 1e6))
+            say(
+                f"{name:<28} {found[name].wall:>6.2f} s on the clock "
+                f"{found[name].processor:>6.2f} s of processor "
+                f"{found[name].memory / 1e6:>6.0f} MB"
+            )
         return found
 
 
@@ -101,16 +114,24 @@ def run(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _told(arguments: argparse.Namespace) -> int:
-    found = measure(arguments.lines, arguments.repeats,
-                    (lambda text: None) if arguments.json else print)
+    found = measure(
+        arguments.lines, arguments.repeats, (lambda text: None) if arguments.json else print
+    )
     if arguments.json:
         print(json.dumps({name: dataclasses.asdict(one) for name, one in found.items()}, indent=1))
     allowed = ALLOWED_SECONDS * arguments.lines / 1e6
-    slow = [name for name in ("zoo parse (summary)", "read_log (every series)")
-            if found[name].wall > max(allowed, ALLOWED_SECONDS)]
+    slow = [
+        name
+        for name in ("zoo parse (summary)", "read_log (every series)")
+        if found[name].wall > max(allowed, ALLOWED_SECONDS)
+    ]
     if not arguments.json:
-        print("allowed: {:.0f} s; {}".format(max(allowed, ALLOWED_SECONDS), "reached" if not slow
-                                             else "missed by " + ", ".join(slow)))
+        print(
+            "allowed: {:.0f} s; {}".format(
+                max(allowed, ALLOWED_SECONDS),
+                "reached" if not slow else "missed by " + ", ".join(slow),
+            )
+        )
     return 1 if slow else 0
 
 

@@ -17,8 +17,9 @@ def test_every_way_finds_every_line(tmp_path: Path) -> None:
     parse_speed.write_log(log, 50)
     series = read_log(log).series
     for name, text in parse_speed.GREP_AND_AWK.items():
-        out = subprocess.run(["bash", "-c", text.format(log=log)], capture_output=True, text=True,
-                             check=True).stdout.split("\n")[:-1]
+        out = subprocess.run(
+            ["bash", "-c", text.format(log=log)], capture_output=True, text=True, check=True
+        ).stdout.split("\n")[:-1]
         if name == "elapsed time":
             assert len(out) == len(series["elapsed_seconds"]) == 50
         else:
@@ -40,8 +41,9 @@ def test_json_has_every_way(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(told) == 6 and all(one["wall"] > 0 and one["memory"] > 0 for one in told.values())
 
 
-def test_too_slow_is_exit_1(monkeypatch: pytest.MonkeyPatch,
-                            capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_slow_is_exit_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(parse_speed, "ALLOWED_SECONDS", 0.001)
     assert parse_speed.run(["--lines", "500", "--repeats", "1"]) == 1
     assert "missed by zoo parse (summary), read_log" in capsys.readouterr().out

@@ -32,23 +32,35 @@ LAYER_NORM_EPSILON = 1e-12
 
 def convolve(inputs: Any, channels: int, size: int, stride: int) -> Any:
     """A convolution without bias."""
-    return tf.layers.conv2d(inputs, channels, size, stride, padding="same", use_bias=False,
-                            kernel_initializer=tf.initializers.he_normal())
+    return tf.layers.conv2d(
+        inputs,
+        channels,
+        size,
+        stride,
+        padding="same",
+        use_bias=False,
+        kernel_initializer=tf.initializers.he_normal(),
+    )
 
 
-def residual_layer(name: str, inputs: Any, channels: int, training: bool, stride: int = 1,
-                   activation: bool = True) -> Any:
+def residual_layer(
+    name: str, inputs: Any, channels: int, training: bool, stride: int = 1, activation: bool = True
+) -> Any:
     """Convolution, batch normalisation and, where asked for, ReLU."""
     with tf.variable_scope(name):
         outputs = tf.layers.batch_normalization(
-            convolve(inputs, channels, 3, stride), momentum=0.9, epsilon=1e-5, fused=True,
-            training=training)
+            convolve(inputs, channels, 3, stride),
+            momentum=0.9,
+            epsilon=1e-5,
+            fused=True,
+            training=training,
+        )
         return tf.nn.relu(outputs) if activation else outputs
 
 
 def residual_block(inputs: Any, stage: int, number: int, training: bool) -> Any:
     """Two layers beside a skip connection, which has a convolution where a stage begins."""
-    channels, name = FIRST_CHANNELS * 2 ** stage, "{}{}".format(stage, number)
+    channels, name = FIRST_CHANNELS * 2**stage, f"{stage}{number}"
     stride = 2 if stage > 0 and number == 0 else 1
     outputs = residual_layer("resnetblock2" + name, inputs, channels, training, stride)
     outputs = residual_layer("resnetblock3" + name, outputs, channels, training, activation=False)
@@ -131,15 +143,17 @@ def losses_of(images: Any, labels: Any, candidates: Any) -> Losses:
     most = tf.log(SPARSITY_EPSILON + tf.cast(tf.shape(candidates)[0], tf.float32))
     sparsity = tf.reduce_mean(entropy) - most
     joint_values = (1 - INTERMEDIATE_SHARE) * values + INTERMEDIATE_SHARE * mixed_values
-    joint, own, mixed = (cross_entropy(labels, classify(one))
-                         for one in (joint_values, values, mixed_values))
+    joint, own, mixed = (
+        cross_entropy(labels, classify(one)) for one in (joint_values, values, mixed_values)
+    )
     return Losses(joint, own, mixed, sparsity, own + mixed + joint + SPARSITY_WEIGHT * sparsity)
 
 
 def cross_entropy(labels: Any, logits: Any) -> Any:
     """The mean over the batch."""
-    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(
-        labels=labels, logits=logits))
+    return tf.reduce_mean(
+        tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    )
 
 
 @dataclass(frozen=True)
@@ -159,8 +173,10 @@ def build_step(images: Any, labels: Any, candidates: Any) -> Step:
     optimizer = tf.train.AdamOptimizer(rate)
     with tf.control_dependencies(tf.get_collection(tf.GraphKeys.UPDATE_OPS)):
         pairs = optimizer.compute_gradients(losses.total)
-        clipped = [(tf.clip_by_value(gradient, -GRADIENT_LIMIT, GRADIENT_LIMIT), variable)
-                   for gradient, variable in pairs]
+        clipped = [
+            (tf.clip_by_value(gradient, -GRADIENT_LIMIT, GRADIENT_LIMIT), variable)
+            for gradient, variable in pairs
+        ]
         train = optimizer.apply_gradients(clipped, global_step=global_step)
     return Step(losses, {variable.op.name: gradient for gradient, variable in pairs}, train)
 
@@ -168,8 +184,9 @@ def build_step(images: Any, labels: Any, candidates: Any) -> Step:
 def network_variables() -> List[Any]:
     """Weights and moving averages, without the optimizer's."""
     trained = tf.trainable_variables()
-    return trained + [variable for variable in tf.global_variables()
-                      if "/moving_" in variable.op.name]
+    return trained + [
+        variable for variable in tf.global_variables() if "/moving_" in variable.op.name
+    ]
 
 
 class Trainer:

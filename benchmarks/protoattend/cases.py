@@ -50,8 +50,9 @@ def scaled_figure(case: Case, device_kind: str, rate: float) -> Optional[float]:
     return rate / STATED_RATE * STATED_CASE.step_images / STATED_SECONDS
 
 
-def check_stated(major: int, variant: str, case: Case, device_kind: str, rate: float,
-                 measured: float) -> Optional[Check]:
+def check_stated(
+    major: int, variant: str, case: Case, device_kind: str, rate: float, measured: float
+) -> Optional[Check]:
     """Compares the baseline's images a second on TensorFlow 1.15 with the stated figure."""
     scaled = scaled_figure(case, device_kind, rate)
     if scaled is None or variant != BASELINE or major != 1:

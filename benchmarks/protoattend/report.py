@@ -52,29 +52,45 @@ def rows_of(found: Measurements) -> List[Row]:
 
 
 def _row(found: Measurements, name: str) -> Row:
-    seconds = {key: [answer["seconds"] for answer in answers]
-               for key, answers in found.answers.items()}
-    check = check_stated(found.major, name, found.case, found.device_kind,
-                         found.machine["rates"]["fp32"],
-                         images_per_second(found.case.images, seconds[name]).median)
-    return Row(name, found.case.images, found.answers[name], seconds[BASELINE],
-               found.warm_up_seconds[name], target_of(found.major, name, found.device_kind),
-               check)
+    seconds = {
+        key: [answer["seconds"] for answer in answers] for key, answers in found.answers.items()
+    }
+    check = check_stated(
+        found.major,
+        name,
+        found.case,
+        found.device_kind,
+        found.machine["rates"]["fp32"],
+        images_per_second(found.case.images, seconds[name]).median,
+    )
+    return Row(
+        name,
+        found.case.images,
+        found.answers[name],
+        seconds[BASELINE],
+        found.warm_up_seconds[name],
+        target_of(found.major, name, found.device_kind),
+        check,
+    )
 
 
 def over_stated(found: Measurements) -> Dict[str, float]:
     """Our variants' speed over TensorFlow 1.15's stated one, on later versions."""
     if found.major == 1 or found.figure is None:
         return {}
-    return {row.name: row.speed.median / found.figure for row in rows_of(found)
-            if row.name != BASELINE}
+    return {
+        row.name: row.speed.median / found.figure for row in rows_of(found) if row.name != BASELINE
+    }
 
 
 def missed_limits(found: Measurements) -> List[str]:
     """Which of our variants wait for data longer than they may."""
-    return ["{}: {:.1%} of a step waits for data, the limit is {:.0%}".format(
-        row.name, row.wait.median, WAIT_TARGET)
-        for row in rows_of(found) if row.name != BASELINE and row.wait.median >= WAIT_TARGET]
+    return [
+        f"{row.name}: {row.wait.median:.1%} of a step waits for data, the limit is "
+        f"{WAIT_TARGET:.0%}"
+        for row in rows_of(found)
+        if row.name != BASELINE and row.wait.median >= WAIT_TARGET
+    ]
 
 
 def verdict(found: Measurements) -> Verdict:
@@ -92,54 +108,83 @@ def verdict(found: Measurements) -> Verdict:
 def floors_of(found: Measurements) -> Dict[str, Tuple[float, float]]:
     """Images a second that arithmetic alone, and memory traffic alone, would allow."""
     machine = found.machine
-    return floors(machine["rates"], machine["bandwidth"], machine["operations_per_image"],
-                  machine["bytes_per_image"])
+    return floors(
+        machine["rates"],
+        machine["bandwidth"],
+        machine["operations_per_image"],
+        machine["bytes_per_image"],
+    )
 
 
 def as_json(found: Measurements) -> Dict[str, Any]:
     """All figures, for programs."""
     case = found.case
-    return {"verdict": verdict(found).name, "missed_limits": missed_limits(found),
-            "batch_size": case.batch_size, "candidates": case.candidates, "steps": case.steps,
-            "device": found.device_kind, "machine": found.machine,
-            "stated_of_tensorflow_1_scaled": found.figure,
-            "over_stated_of_tensorflow_1": over_stated(found),
-            "variants": {row.name: report.row_json(row) for row in rows_of(found)},
-            "floors": {name: {"operations": both[0], "bytes": both[1]}
-                       for name, both in floors_of(found).items()}}
+    return {
+        "verdict": verdict(found).name,
+        "missed_limits": missed_limits(found),
+        "batch_size": case.batch_size,
+        "candidates": case.candidates,
+        "steps": case.steps,
+        "device": found.device_kind,
+        "machine": found.machine,
+        "stated_of_tensorflow_1_scaled": found.figure,
+        "over_stated_of_tensorflow_1": over_stated(found),
+        "variants": {row.name: report.row_json(row) for row in rows_of(found)},
+        "floors": {
+            name: {"operations": both[0], "bytes": both[1]}
+            for name, both in floors_of(found).items()
+        },
+    }
 
 
 def as_text(found: Measurements) -> str:
     """The whole report, for people."""
     rows, machine = rows_of(found), found.machine
-    lines = (_heading(found, len(rows[0].answers)) + report.table(rows) + _step_lines(found, rows)
-             + _figure_lines(found, rows)
-             + report.floor_lines(floors_of(found), machine["operations_per_image"],
-                                  machine["bytes_per_image"])
-             + missed_limits(found))
+    lines = (
+        _heading(found, len(rows[0].answers))
+        + report.table(rows)
+        + _step_lines(found, rows)
+        + _figure_lines(found, rows)
+        + report.floor_lines(
+            floors_of(found), machine["operations_per_image"], machine["bytes_per_image"]
+        )
+        + missed_limits(found)
+    )
     return "\n".join(lines + ["verdict: " + verdict(found).name])
 
 
 def _heading(found: Measurements, rounds: int) -> List[str]:
     machine, case = found.machine, found.case
-    rates = ", ".join("{} {:.0f} GFLOP/s".format(name, rate / 1e9)
-                      for name, rate in machine["rates"].items())
+    rates = ", ".join(f"{name} {rate / 1e9:.0f} GFLOP/s" for name, rate in machine["rates"].items())
     return [
         "TensorFlow {}, {} ({} threads), {} queries and {} candidates a step, {} rounds of {} "
         "step{} each, median (lowest..highest)".format(
-            machine["tensorflow"], machine["device"], machine["threads"], case.batch_size,
-            case.candidates, rounds, case.steps, "s" * (case.steps != 1)),
-        "convolutions: {}; copying: {:.1f} GB/s".format(rates, machine["bandwidth"] / 1e9)]
+            machine["tensorflow"],
+            machine["device"],
+            machine["threads"],
+            case.batch_size,
+            case.candidates,
+            rounds,
+            case.steps,
+            "s" * (case.steps != 1),
+        ),
+        "convolutions: {}; copying: {:.1f} GB/s".format(rates, machine["bandwidth"] / 1e9),
+    ]
 
 
 def _step_lines(found: Measurements, rows: List[Row]) -> List[str]:
-    return ["seconds a step: " + ", ".join("{} {:.3f}".format(
-        row.name, found.case.step_images / row.speed.median) for row in rows)]
+    return [
+        "seconds a step: "
+        + ", ".join(f"{row.name} {found.case.step_images / row.speed.median:.3f}" for row in rows)
+    ]
 
 
 def _figure_lines(found: Measurements, rows: List[Row]) -> List[str]:
     if found.major == 1 or found.figure is None:
         return report.check_lines(rows, found.machine["rates"]["fp32"])
-    return ["{}: {:.2f} of TensorFlow 1.15's stated figure scaled to this machine, {:.1f} "
-            "images/s; target {:.2f}".format(name, ratio, found.figure, TENSORFLOW_2_RATIO)
-            for name, ratio in over_stated(found).items()]
+    return [
+        f"{name}: {ratio:.2f} of TensorFlow 1.15's stated figure scaled to this machine, "
+        f"{found.figure:.1f} "
+        f"images/s; target {TENSORFLOW_2_RATIO:.2f}"
+        for name, ratio in over_stated(found).items()
+    ]

@@ -27,8 +27,12 @@ def synthetic_arrays(case: Case) -> Dict[str, np.ndarray]:
 
     def images(count: int) -> np.ndarray:
         return random.standard_normal((count,) + SHAPE).astype(np.float32)
-    return {"images": images(case.batch_size), "candidates": images(case.candidates),
-            "labels": random.randint(0, CLASSES, case.batch_size).astype(np.int32)}
+
+    return {
+        "images": images(case.batch_size),
+        "candidates": images(case.candidates),
+        "labels": random.randint(0, CLASSES, case.batch_size).astype(np.int32),
+    }
 
 
 def _plain_trainer(case: Case) -> Trainer:
@@ -43,6 +47,7 @@ def _plain_trainer(case: Case) -> Trainer:
         for _ in range(count):
             loss = trainer.step()
         return Timing(time.perf_counter() - began, 0.0, loss)
+
     return run
 
 
@@ -56,13 +61,28 @@ def _own_trainer(mode: str, case: Case, device_kind: str) -> Trainer:
     from protoattend.data.batches import make_batches
     from protoattend.training import batch_plan
 
-    session = synthetic_session(device_kind, mode, [
-        "--batch_size", str(case.batch_size), "--example_cand_size", str(case.candidates),
-        "--eval_cand_size", str(DATABASE)], trained=2 * case.step_images + DATABASE)
+    session = synthetic_session(
+        device_kind,
+        mode,
+        [
+            "--batch_size",
+            str(case.batch_size),
+            "--example_cand_size",
+            str(case.candidates),
+            "--eval_cand_size",
+            str(DATABASE),
+        ],
+        trained=2 * case.step_images + DATABASE,
+    )
     graph = build_step_graph(
         build_training(session, session.architecture()),
-        make_batches(session.dataset.train, batch_plan(session)), 0, session.options.random_seed,
-        session.device, session.precision, lambda: [0, 0])
+        make_batches(session.dataset.train, batch_plan(session)),
+        0,
+        session.options.random_seed,
+        session.device,
+        session.precision,
+        lambda: [0, 0],
+    )
     running = tf_runtime.open_session(session.device, session.precision)
     running.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
     graph.network.begin(running)

@@ -19,8 +19,9 @@ SHAPE, CLASSES = (28, 28, 1), 10
 VALIDATED = 8  # images of a split that is not looked at
 
 
-def synthetic_session(device_kind: str, mode: str, flags: Sequence[str], trained: int,
-                      tested: int = VALIDATED) -> Session:
+def synthetic_session(
+    device_kind: str, mode: str, flags: Sequence[str], trained: int, tested: int = VALIDATED
+) -> Session:
     """A session on so many training and test images, with flags of protoattend.train.
 
     Args:
@@ -36,12 +37,19 @@ def synthetic_session(device_kind: str, mode: str, flags: Sequence[str], trained
 
 def _dataset(trained: int, tested: int) -> PrototypeDataset:
     return PrototypeDataset(
-        name="random", predicate="random", class_names=tuple(map(str, range(CLASSES))),
-        train=_split(trained, 0), validation=_split(VALIDATED, 1), test=_split(tested, 2),
-        manifest_sha256="")
+        name="random",
+        predicate="random",
+        class_names=tuple(map(str, range(CLASSES))),
+        train=_split(trained, 0),
+        validation=_split(VALIDATED, 1),
+        test=_split(tested, 2),
+        manifest_sha256="",
+    )
 
 
 def _split(count: int, seed: int) -> Any:
     random = np.random.RandomState(seed)
-    return LabelledImages(random.randint(0, 256, (count,) + SHAPE).astype(np.uint8),
-                          random.randint(0, CLASSES, count).astype(np.int32))
+    return LabelledImages(
+        random.randint(0, 256, (count,) + SHAPE).astype(np.uint8),
+        random.randint(0, CLASSES, count).astype(np.int32),
+    )

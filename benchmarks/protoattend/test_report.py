@@ -16,21 +16,44 @@ EXPECTED_SECONDS = 10.8
 
 
 def answers(seconds, wait_share=0.0):
-    return [{"seconds": seconds, "wait_seconds": wait_share * seconds, "loss": 0.3,
-             "peak_memory": 1.5e9}] * 3
+    return [
+        {
+            "seconds": seconds,
+            "wait_seconds": wait_share * seconds,
+            "loss": 0.3,
+            "peak_memory": 1.5e9,
+        }
+    ] * 3
 
 
-def measurements(version="1.15.0", baseline_seconds=EXPECTED_SECONDS, fp32=1.6, bf16=None,
-                 wait_share=0.001, case=STATED_CASE, device_kind="cpu"):
+def measurements(
+    version="1.15.0",
+    baseline_seconds=EXPECTED_SECONDS,
+    fp32=1.6,
+    bf16=None,
+    wait_share=0.001,
+    case=STATED_CASE,
+    device_kind="cpu",
+):
     ours = {"ours_fp32": fp32} if bf16 is None else {"ours_fp32": fp32, "ours_bf16": bf16}
     return Measurements(
-        case, device_kind,
-        machine={"tensorflow": version, "device": "a CPU", "threads": 2,
-                 "rates": {"fp32": HALF_RATE}, "bandwidth": 1e10, "operations_per_image": 3.2e8,
-                 "bytes_per_image": {"fp32": 8e6}},
-        answers=dict({"baseline": answers(baseline_seconds)}, **{
-            name: answers(baseline_seconds / ratio, wait_share) for name, ratio in ours.items()}),
-        warm_up_seconds=dict.fromkeys(["baseline"] + list(ours), 9.0))
+        case,
+        device_kind,
+        machine={
+            "tensorflow": version,
+            "device": "a CPU",
+            "threads": 2,
+            "rates": {"fp32": HALF_RATE},
+            "bandwidth": 1e10,
+            "operations_per_image": 3.2e8,
+            "bytes_per_image": {"fp32": 8e6},
+        },
+        answers=dict(
+            {"baseline": answers(baseline_seconds)},
+            **{name: answers(baseline_seconds / ratio, wait_share) for name, ratio in ours.items()},
+        ),
+        warm_up_seconds=dict.fromkeys(["baseline"] + list(ours), 9.0),
+    )
 
 
 def current(seconds, **others):
@@ -80,8 +103,7 @@ def test_the_stated_figure_holds_for_its_numbers_of_images_only(case):
     assert verdict(measurements(case=case)) is Verdict.INCONCLUSIVE
 
 
-@pytest.mark.parametrize("seconds, holds", [(4.6, False), (4.8, True), (12.6, True),
-                                            (12.8, False)])
+@pytest.mark.parametrize("seconds, holds", [(4.6, False), (4.8, True), (12.6, True), (12.8, False)])
 def test_the_baseline_may_be_off_what_is_stated_or_scaled_by_fifteen_percent(seconds, holds):
     speed = STATED_CASE.step_images / seconds
     assert check_stated(1, "baseline", STATED_CASE, "cpu", HALF_RATE, speed).holds is holds
@@ -97,7 +119,8 @@ def test_the_text_shows_seconds_ratio_and_verdict():
 
 def test_the_text_shows_what_later_versions_make_of_the_stated_figure():
     assert "ours_fp32: 2.60 of TensorFlow 1.15's stated figure" in as_text(
-        current(EXPECTED_SECONDS / 2.6))
+        current(EXPECTED_SECONDS / 2.6)
+    )
 
 
 def test_json_holds_every_pair():

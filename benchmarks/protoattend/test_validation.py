@@ -8,8 +8,14 @@ from benchmarks.protoattend.validation import STATED, Measured, as_text, exceede
 
 
 def measured(**changed):
-    values = {"candidates": 40.0, "decisions": 20.0, "metrics": 0.5, "confidence": 0.4,
-              "prototypes": 3.0, "memory": 1.2e9}
+    values = {
+        "candidates": 40.0,
+        "decisions": 20.0,
+        "metrics": 0.5,
+        "confidence": 0.4,
+        "prototypes": 3.0,
+        "memory": 1.2e9,
+    }
     return Measured(**dict(values, **changed))
 
 
@@ -24,7 +30,8 @@ def test_more_than_two_gigabytes_are_too_many():
 def test_confidence_has_half_a_second_for_all_decisions_and_less_for_fewer():
     assert len(exceeded(measured(confidence=0.51), *STATED)) == 1
     assert exceeded(measured(confidence=0.26), 5000, 32768) == [
-        "confidence: 0.26 s, the limit is 0.25 s"]
+        "confidence: 0.26 s, the limit is 0.25 s"
+    ]
 
 
 def test_no_time_is_set_for_more_decisions_than_stated():

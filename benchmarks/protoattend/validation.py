@@ -53,8 +53,12 @@ def make_parser() -> Parser:
     """The command line."""
     parser = Parser(prog="benchmarks.protoattend.validation", description=__doc__.split("\n")[0])
     parser.add_argument("--images", type=number_in(int, 1), default=STATED[0], help="test images")
-    parser.add_argument("--candidates", type=number_in(int, 16), default=STATED[1],
-                        help="candidates of each decision")
+    parser.add_argument(
+        "--candidates",
+        type=number_in(int, 16),
+        default=STATED[1],
+        help="candidates of each decision",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON in place of text")
     add_debug_flag(parser)
     return parser
@@ -69,8 +73,13 @@ def measure(images: int, candidates: int) -> Measured:
     from protoattend.network.prototype_network import PrototypeNetwork
     from protoattend.split_evaluation import SplitEvaluation
 
-    session = synthetic_session("cpu", "must_keep_origin_dtype", [
-        "--eval_cand_size", str(candidates)], trained=candidates, tested=images)
+    session = synthetic_session(
+        "cpu",
+        "must_keep_origin_dtype",
+        ["--eval_cand_size", str(candidates)],
+        trained=candidates,
+        tested=images,
+    )
     network = PrototypeNetwork(session.architecture())
     evaluation = SplitEvaluation(session, network)
     running = tf_runtime.open_session(session.device, session.precision)
@@ -86,9 +95,13 @@ def measure(images: int, candidates: int) -> Measured:
     reported = time.perf_counter()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return Measured(
-        encoded - began, decided - encoded, reported - decided,
+        encoded - began,
+        decided - encoded,
+        reported - decided,
         confidence_seconds(session, images, candidates),
-        float(np.median(decisions.prototype_counts[:, 1])), memory)
+        float(np.median(decisions.prototype_counts[:, 1])),
+        memory,
+    )
 
 
 def confidence_seconds(session: Any, images: int, candidates: int) -> float:
@@ -122,25 +135,33 @@ def exceeded(measured: Measured, images: int, candidates: int) -> List[str]:
     """The limits that were not kept, a line each; that of time holds for STATED and below."""
     lines = []
     if measured.memory > MEMORY_LIMIT:
-        lines.append("memory: {:.2f} GB, the limit is {:.1f} GB".format(
-            measured.memory / 1e9, MEMORY_LIMIT / 1e9))
+        lines.append(
+            f"memory: {measured.memory / 1e9:.2f} GB, the limit is {MEMORY_LIMIT / 1e9:.1f} GB"
+        )
     share = min(1.0, images * candidates / float(STATED[0] * STATED[1]))
     if images * candidates <= STATED[0] * STATED[1] and measured.confidence > (
-            CONFIDENCE_LIMIT * share):
-        lines.append("confidence: {:.2f} s, the limit is {:.2f} s".format(
-            measured.confidence, CONFIDENCE_LIMIT * share))
+        CONFIDENCE_LIMIT * share
+    ):
+        lines.append(
+            f"confidence: {measured.confidence:.2f} s, the limit is "
+            f"{CONFIDENCE_LIMIT * share:.2f} s"
+        )
     return lines
 
 
 def as_text(measured: Measured, images: int, candidates: int) -> str:
     """For people."""
-    return "\n".join([
-        "{:,} images, {:,} candidates, {:g} prototypes for 90 % of a decision".format(
-            images, candidates, measured.prototypes),
-        "whole validation: {:.1f} s (candidates {:.1f}, decisions {:.1f}, metrics {:.2f})".format(
-            measured.total, measured.candidates, measured.decisions, measured.metrics),
-        "confidence alone: {:.3f} s; peak memory {:.2f} GB".format(
-            measured.confidence, measured.memory / 1e9)])
+    return "\n".join(
+        [
+            f"{images:,} images, {candidates:,} candidates, {measured.prototypes:g} "
+            "prototypes for 90 % of a decision",
+            f"whole validation: {measured.total:.1f} s (candidates "
+            f"{measured.candidates:.1f}, decisions {measured.decisions:.1f}, metrics "
+            f"{measured.metrics:.2f})",
+            f"confidence alone: {measured.confidence:.3f} s; peak memory "
+            f"{measured.memory / 1e9:.2f} GB",
+        ]
+    )
 
 
 def run(argv: Optional[Sequence[str]] = None) -> int:

@@ -24,9 +24,14 @@ def main() -> int:
         from benchmarks.protoattend.machine import needs_of
 
         return needs_of()
-    return answer_as(arguments.name, arguments.device,
-                     lambda: open_trainer(arguments.name, case, arguments.device), find_needs,
-                     case.step_images)
+
+    return answer_as(
+        arguments.name,
+        arguments.device,
+        lambda: open_trainer(arguments.name, case, arguments.device),
+        find_needs,
+        case.step_images,
+    )
 
 
 def _arguments() -> argparse.Namespace:

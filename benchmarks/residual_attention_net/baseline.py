@@ -55,9 +55,11 @@ def two_blocks(channels: int) -> nn.Sequential:
 def mask_head(channels: int) -> nn.Sequential:
     """The mask branch's end: two 1x1 convolutions and a sigmoid."""
     return nn.Sequential(
-        nn.BatchNorm2d(channels), nn.ReLU(inplace=True),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(inplace=True),
         nn.Conv2d(channels, channels, 1, bias=False),
-        nn.BatchNorm2d(channels), nn.ReLU(inplace=True),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(inplace=True),
         nn.Conv2d(channels, channels, 1, bias=False),
         nn.Sigmoid(),
     )
@@ -139,7 +141,8 @@ class BaselineNetwork(nn.Module):
     def __init__(self, num_classes: int = 10) -> None:
         super().__init__()
         self.conv1 = nn.Sequential(
-            nn.Conv2d(3, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU(inplace=True))
+            nn.Conv2d(3, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU(inplace=True)
+        )
         self.residual_block1 = ResidualBlock(32, 128)
         self.attention_module1 = AttentionStage1(128, 32)
         self.residual_block2 = ResidualBlock(128, 256, stride=2)
@@ -153,7 +156,8 @@ class BaselineNetwork(nn.Module):
         self.residual_block5 = ResidualBlock(1024, 1024)
         self.residual_block6 = ResidualBlock(1024, 1024)
         self.mpool2 = nn.Sequential(
-            nn.BatchNorm2d(1024), nn.ReLU(inplace=True), nn.AvgPool2d(kernel_size=8))
+            nn.BatchNorm2d(1024), nn.ReLU(inplace=True), nn.AvgPool2d(kernel_size=8)
+        )
         self.fc = nn.Linear(1024, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -170,7 +174,8 @@ class BaselineNetwork(nn.Module):
 def build_optimizer(network: nn.Module, learning_rate: float = 0.1) -> torch.optim.SGD:
     """The reference's optimizer: SGD, Nesterov momentum 0.9, weight decay 1e-4 on everything."""
     return torch.optim.SGD(
-        network.parameters(), lr=learning_rate, momentum=0.9, nesterov=True, weight_decay=1e-4)
+        network.parameters(), lr=learning_rate, momentum=0.9, nesterov=True, weight_decay=1e-4
+    )
 
 
 def training_step(
@@ -195,7 +200,7 @@ def random_crop(image: np.ndarray, padding: int = CROP_PADDING) -> np.ndarray:
     padded = np.pad(image, ((padding, padding), (padding, padding), (0, 0)), mode="constant")
     top = int(torch.randint(0, 2 * padding + 1, (1,)).item())
     left = int(torch.randint(0, 2 * padding + 1, (1,)).item())
-    return padded[top:top + height, left:left + width]
+    return padded[top : top + height, left : left + width]
 
 
 def to_tensor(image: np.ndarray) -> Tensor:
@@ -228,5 +233,11 @@ def build_loader(
     """Shuffled batches ((B, 3, 32, 32) float32, (B,) int64) from worker processes."""
     dataset = TransformedImages(images, labels)
     return DataLoader(
-        dataset, batch_size=batch_size, shuffle=True, num_workers=workers, drop_last=True,
-        generator=generator, persistent_workers=workers > 0)
+        dataset,
+        batch_size=batch_size,
+        shuffle=True,
+        num_workers=workers,
+        drop_last=True,
+        generator=generator,
+        persistent_workers=workers > 0,
+    )

@@ -46,13 +46,22 @@ def make_parser() -> Parser:
     parser = Parser(prog="scripts/benchmark.sh residual_attention_net", description=__doc__)
     parser.add_argument("--batch_size", type=number_in(int, 1), default=32, help="per step")
     parser.add_argument("--repeats", type=number_in(int, 1), default=10, help="rounds of pairs")
-    parser.add_argument("--steps", type=number_in(int, 1), default=2,
-                        help="steps of each variant in a round")
+    parser.add_argument(
+        "--steps", type=number_in(int, 1), default=2, help="steps of each variant in a round"
+    )
     parser.add_argument("--device", choices=REQUESTS, default="auto", help="what to compute on")
-    parser.add_argument("--variants", help="names, comma-separated, of: {} (default: by device "
-                        "and torch)".format(", ".join(VARIANTS)))
-    parser.add_argument("--images", type=number_in(int, 1), default=50000,
-                        help="synthetic images to train on, as many as CIFAR-10 has")
+    parser.add_argument(
+        "--variants",
+        help="names, comma-separated, of: {} (default: by device and torch)".format(
+            ", ".join(VARIANTS)
+        ),
+    )
+    parser.add_argument(
+        "--images",
+        type=number_in(int, 1),
+        default=50000,
+        help="synthetic images to train on, as many as CIFAR-10 has",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
     add_debug_flag(parser)
     return parser
@@ -60,17 +69,25 @@ def make_parser() -> Parser:
 
 def chosen_names(text: Optional[str], device_kind: str, torch_version: str) -> Sequence[str]:
     """The variants to run; the baseline always is among them, first."""
-    return named_variants(text, VARIANTS) \
-        or default_names(device_kind, version_numbers(torch_version))
+    return named_variants(text, VARIANTS) or default_names(
+        device_kind, version_numbers(torch_version)
+    )
 
 
 def measure(arguments: Any, device_kind: str) -> Measurements:
     """Start every worker, then go round: machine, variants, every other round backwards."""
-    flags = ["--batch_size", str(arguments.batch_size), "--images", str(arguments.images),
-             "--device", device_kind]
+    flags = [
+        "--batch_size",
+        str(arguments.batch_size),
+        "--images",
+        str(arguments.images),
+        "--device",
+        device_kind,
+    ]
 
     def choose(machine: Mapping[str, Any]) -> Sequence[str]:
         return chosen_names(arguments.variants, device_kind, machine["torch"])
+
     rounds = measure_rounds(WORKER, flags, choose, arguments.repeats, arguments.steps)
     return Measurements(arguments.batch_size, arguments.steps, device_kind, **vars(rounds))
 
@@ -79,8 +96,9 @@ def run(argv: Optional[Sequence[str]] = None) -> int:
     """Measure and print; the exit code is the verdict of report.verdict."""
     arguments = make_parser().parse_args(argv)
     if arguments.batch_size > arguments.images:
-        raise UsageError("--batch_size {} is larger than --images {}".format(
-            arguments.batch_size, arguments.images))
+        raise UsageError(
+            f"--batch_size {arguments.batch_size} is larger than --images {arguments.images}"
+        )
     device_kind = benchmark_device(arguments.device)
     found = measure(arguments, device_kind)
     print(json.dumps(as_json(found), indent=2) if arguments.json else as_text(found))

@@ -16,7 +16,9 @@ STATED: Dict[Tuple[int, str], float] = {
 }
 # What a variant must reach against the baseline of the same run, on a CPU.
 TARGETS: Dict[Tuple[int, str], float] = {
-    (1, "ours_fp32"): 1.1, (2, "ours_fp32"): 1.25, (2, "ours_bf16"): 2.2,
+    (1, "ours_fp32"): 1.1,
+    (2, "ours_fp32"): 1.25,
+    (2, "ours_bf16"): 2.2,
 }
 
 

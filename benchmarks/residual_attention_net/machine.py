@@ -34,8 +34,10 @@ class Needs:
 
     def bytes_per_image(self, dtype: torch.dtype, batch_size: int) -> float:
         """Bytes moved per image: activations in `dtype`, weights and optimizer in float32."""
-        return (self.activations * BYTES_PER_NUMBER[dtype]
-                + self.weights * OPTIMIZER_PASSES * 4 / batch_size)
+        return (
+            self.activations * BYTES_PER_NUMBER[dtype]
+            + self.weights * OPTIMIZER_PASSES * 4 / batch_size
+        )
 
 
 def measure_needs() -> Needs:

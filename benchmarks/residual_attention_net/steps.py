@@ -19,8 +19,11 @@ from residual_attention_net.losses import mixed_cross_entropy
 from residual_attention_net.options import parse_options
 from residual_attention_net.session import augmentation_of, open_session, open_stepper
 
-PRECISION_MODES = {"fp32": "must_keep_origin_dtype", "bf16": "allow_mix_precision_bf16",
-                   "fp16": "allow_mix_precision"}
+PRECISION_MODES = {
+    "fp32": "must_keep_origin_dtype",
+    "bf16": "allow_mix_precision_bf16",
+    "fp16": "allow_mix_precision",
+}
 LOADER_WORKERS = 2
 CLASSES = 10
 
@@ -66,8 +69,9 @@ def _plain_trainer(variant: Variant, batch_size: int, device_kind: str, images: 
     layout = torch.channels_last if variant.channels_last else torch.contiguous_format
     network = baseline.BaselineNetwork().to(device.device).to(memory_format=layout)
     optimizer = baseline.build_optimizer(network)
-    loader = baseline.build_loader(*synthetic_images(images), batch_size=batch_size,
-                                   workers=LOADER_WORKERS)
+    loader = baseline.build_loader(
+        *synthetic_images(images), batch_size=batch_size, workers=LOADER_WORKERS
+    )
 
     def step(batch: Any) -> torch.Tensor:
         inputs = batch[0].to(device.device).contiguous(memory_format=layout)
@@ -82,13 +86,16 @@ def _plain_trainer(variant: Variant, batch_size: int, device_kind: str, images: 
 def _untuned_device(kind: str) -> torch_runtime.TorchDevice:
     """The device as torch leaves it: the runtime adapter's settings would make it a tuned one."""
     name = torch_runtime.TORCH_NAMES[kind]
-    return torch_runtime.TorchDevice(kind, 0, torch.device(name), name, 1, "", "",
-                                     "torch {}".format(torch.__version__))
+    return torch_runtime.TorchDevice(
+        kind, 0, torch.device(name), name, 1, "", "", f"torch {torch.__version__}"
+    )
 
 
 def _autocast_step(
-    network: torch.nn.Module, optimizer: torch.optim.Optimizer, inputs: torch.Tensor,
-    labels: torch.Tensor
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
 ) -> torch.Tensor:
     """The baseline's step in bfloat16 autocast."""
     optimizer.zero_grad()
@@ -101,10 +108,20 @@ def _autocast_step(
 
 def _own_trainer(variant: Variant, batch_size: int, device_kind: str, images: int) -> Trainer:
     # The session's own data is a placeholder: it has no set as large as CIFAR-10 without files.
-    session = open_session(parse_options("train", [
-        "--dataset=synthetic", "--validation_count=0", "--limit_train=1", "--limit_test=1",
-        "--train_batch_size=1", "--device_type={}".format(device_kind),
-        "--precision_mode={}".format(PRECISION_MODES[variant.precision])]))
+    session = open_session(
+        parse_options(
+            "train",
+            [
+                "--dataset=synthetic",
+                "--validation_count=0",
+                "--limit_train=1",
+                "--limit_test=1",
+                "--train_batch_size=1",
+                f"--device_type={device_kind}",
+                f"--precision_mode={PRECISION_MODES[variant.precision]}",
+            ],
+        )
+    )
     open_stepper(session)
     loader = _own_loader(session, batch_size, images)
     stepper = session.stepper
@@ -124,9 +141,14 @@ def _own_trainer(variant: Variant, batch_size: int, device_kind: str, images: in
 def _own_loader(session: Any, batch_size: int, images: int) -> DeviceLoader:
     classes = tuple(str(number) for number in range(CLASSES))
     data = LabelledImages(*synthetic_images(images), classes)
-    return DeviceLoader(data, batch_size, augmentation_of(session.options, session.recipe),
-                        session.options.seed, session.device.device,
-                        channels_last=session.channels_last)
+    return DeviceLoader(
+        data,
+        batch_size,
+        augmentation_of(session.options, session.recipe),
+        session.options.seed,
+        session.device.device,
+        channels_last=session.channels_last,
+    )
 
 
 def _endless(epoch: Callable[[int], Iterator[Any]]) -> Iterator[Any]:

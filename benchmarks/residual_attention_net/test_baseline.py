@@ -16,8 +16,13 @@ from benchmarks.residual_attention_net import baseline  # noqa: E402
 
 pytestmark = pytest.mark.pytorch
 
-COMPACT = (Path(__file__).resolve().parents[2] / "tests" / "fixtures" / "residual_attention_net"
-           / "92_32input_update.npz")
+COMPACT = (
+    Path(__file__).resolve().parents[2]
+    / "tests"
+    / "fixtures"
+    / "residual_attention_net"
+    / "92_32input_update.npz"
+)
 FULL_NAME = "ran_92_32input_update_f64ref_public.npz"
 # Float64 results agree to rounding; the compact fixtures keep running statistics in float32.
 EXACT = 1e-6
@@ -68,9 +73,12 @@ def filled_value(name: str, shape: Tuple[int, ...]) -> np.ndarray:
 
 def filled_network(dtype: torch.dtype) -> baseline.BaselineNetwork:
     network = baseline.BaselineNetwork()
-    network.load_state_dict({
-        name: torch.as_tensor(filled_value(name, tuple(entry.shape)))
-        for name, entry in network.state_dict().items()})
+    network.load_state_dict(
+        {
+            name: torch.as_tensor(filled_value(name, tuple(entry.shape)))
+            for name, entry in network.state_dict().items()
+        }
+    )
     return network.to(dtype)
 
 
@@ -108,12 +116,19 @@ def first_step(reference):
     loss.backward()
     gradients = torch.stack([parameter.grad.norm() for parameter in network.parameters()])
     baseline.build_optimizer(network, SGD_LEARNING_RATE).step()
-    changes = torch.stack([(now.detach() - old).norm()
-                           for now, old in zip(network.parameters(), before)])
-    statistics = torch.cat([entry.flatten() for name, entry in network.state_dict().items()
-                            if "running_" in name])
-    return {"train_logits": logits, "train_loss": loss, "gradnorm": gradients,
-            "sgd1_dnorm": changes, "bn1": statistics}
+    changes = torch.stack(
+        [(now.detach() - old).norm() for now, old in zip(network.parameters(), before)]
+    )
+    statistics = torch.cat(
+        [entry.flatten() for name, entry in network.state_dict().items() if "running_" in name]
+    )
+    return {
+        "train_logits": logits,
+        "train_loss": loss,
+        "gradnorm": gradients,
+        "sgd1_dnorm": changes,
+        "bn1": statistics,
+    }
 
 
 @pytest.mark.parametrize("quantity", ["train_logits", "train_loss", "bn1"])
@@ -124,7 +139,8 @@ def test_float64_training_pass_is_the_references(first_step, reference, quantity
 @pytest.mark.parametrize("quantity", ["gradnorm", "sgd1_dnorm"])
 def test_every_parameters_gradient_and_change_is_the_references(first_step, reference, quantity):
     np.testing.assert_allclose(
-        first_step[quantity].detach().numpy(), reference[quantity], rtol=EXACT, atol=1e-12)
+        first_step[quantity].detach().numpy(), reference[quantity], rtol=EXACT, atol=1e-12
+    )
 
 
 def test_three_float64_steps_follow_the_references_losses(reference):
@@ -145,8 +161,9 @@ def test_to_tensor_scales_as_the_reference_does():
 def test_a_cropped_image_is_a_window_of_the_padded_one():
     image = np.random.RandomState(0).randint(1, 256, (32, 32, 3)).astype(np.uint8)
     padded = np.pad(image, ((4, 4), (4, 4), (0, 0)), mode="constant")
-    windows = {padded[top:top + 32, left:left + 32].tobytes()
-               for top in range(9) for left in range(9)}
+    windows = {
+        padded[top : top + 32, left : left + 32].tobytes() for top in range(9) for left in range(9)
+    }
     torch.manual_seed(0)
     found = {baseline.random_crop(image).tobytes() for _ in range(40)}
     assert found <= windows and len(found) > 10

@@ -18,19 +18,31 @@ EXPECTED_SECONDS = 32 / 14.0
 
 
 def answers(times, wait=0.0):
-    return [{"seconds": time, "wait_seconds": wait, "loss": 2.0, "peak_memory": 2e9}
-            for time in times]
+    return [
+        {"seconds": time, "wait_seconds": wait, "loss": 2.0, "peak_memory": 2e9} for time in times
+    ]
 
 
 def measurements(baseline_seconds=EXPECTED_SECONDS, ratio=1.3, batch_size=32, device_kind="cpu"):
     return Measurements(
-        batch_size=batch_size, steps=1, device_kind=device_kind,
-        machine={"torch": "2.13.0+cpu", "device": "a CPU", "threads": 2,
-                 "rates": {"fp32": HALF_RATE}, "bandwidth": 1e10, "operations_per_image": 6.5e9,
-                 "bytes_per_image": {"fp32": 1e8}},
-        answers={"baseline": answers([baseline_seconds] * 3),
-                 "ours_fp32": answers([baseline_seconds / ratio] * 3, wait=0.01)},
-        warm_up_seconds={"baseline": 5.0, "ours_fp32": 6.0})
+        batch_size=batch_size,
+        steps=1,
+        device_kind=device_kind,
+        machine={
+            "torch": "2.13.0+cpu",
+            "device": "a CPU",
+            "threads": 2,
+            "rates": {"fp32": HALF_RATE},
+            "bandwidth": 1e10,
+            "operations_per_image": 6.5e9,
+            "bytes_per_image": {"fp32": 1e8},
+        },
+        answers={
+            "baseline": answers([baseline_seconds] * 3),
+            "ours_fp32": answers([baseline_seconds / ratio] * 3, wait=0.01),
+        },
+        warm_up_seconds={"baseline": 5.0, "ours_fp32": 6.0},
+    )
 
 
 def test_median_lies_between_the_middle_two_of_an_even_number():

@@ -52,6 +52,11 @@ def default_names(device_kind: str, torch_version: Tuple[int, ...]) -> Tuple[str
     if device_kind == "gpu":
         return (BASELINE, "ours_fp32", "ours_fp16")
     if torch_version >= (2,):
-        return (BASELINE, "baseline_channels_last", "baseline_bf16_channels_last",
-                "ours_fp32", "ours_bf16")
+        return (
+            BASELINE,
+            "baseline_channels_last",
+            "baseline_bf16_channels_last",
+            "ours_fp32",
+            "ours_bf16",
+        )
     return (BASELINE, "ours_fp32")

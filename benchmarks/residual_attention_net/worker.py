@@ -43,31 +43,49 @@ def _arguments() -> argparse.Namespace:
 
 
 def _variant(arguments: argparse.Namespace) -> Answer:
-    trainer = open_trainer(VARIANTS[arguments.name], arguments.batch_size, arguments.device,
-                           arguments.images)
+    trainer = open_trainer(
+        VARIANTS[arguments.name], arguments.batch_size, arguments.device, arguments.images
+    )
     trainer.run(WARM_UP_STEPS)
 
     def answer(steps: int) -> Dict[str, Any]:
-        return dict(asdict(trainer.run(steps)),
-                    peak_memory=torch_runtime.memory_peak(trainer.device))
+        return dict(
+            asdict(trainer.run(steps)), peak_memory=torch_runtime.memory_peak(trainer.device)
+        )
+
     return answer
 
 
 def _machine(arguments: argparse.Namespace) -> Answer:
     capabilities = torch_runtime.capabilities(arguments.device)
-    device = torch_runtime.open_device(arguments.device, 0, resolve(
-        "must_keep_origin_dtype", "torch", arguments.device, capabilities))
+    device = torch_runtime.open_device(
+        arguments.device,
+        0,
+        resolve("must_keep_origin_dtype", "torch", arguments.device, capabilities),
+    )
     needs = machine.measure_needs()
     fixed = {
-        "torch": str(torch.__version__), "device": device.name, "threads": torch.get_num_threads(),
-        "operations_per_image": needs.operations, "bandwidth": machine.copy_bandwidth(device),
-        "bytes_per_image": {name: needs.bytes_per_image(dtype, arguments.batch_size)
-                            for name, dtype in DTYPES.items()},
+        "torch": str(torch.__version__),
+        "device": device.name,
+        "threads": torch.get_num_threads(),
+        "operations_per_image": needs.operations,
+        "bandwidth": machine.copy_bandwidth(device),
+        "bytes_per_image": {
+            name: needs.bytes_per_image(dtype, arguments.batch_size)
+            for name, dtype in DTYPES.items()
+        },
     }
 
     def answer(steps: int) -> Dict[str, Any]:
-        return dict(fixed, rates={name: convolution_rate(device, dtype)
-                                  for name, dtype in DTYPES.items() if _computes(device, dtype)})
+        return dict(
+            fixed,
+            rates={
+                name: convolution_rate(device, dtype)
+                for name, dtype in DTYPES.items()
+                if _computes(device, dtype)
+            },
+        )
+
     return answer
 
 

@@ -65,8 +65,7 @@ def pair_ratios(baseline_seconds: Sequence[float], seconds: Sequence[float]) -> 
     Raises ValueError for lists of unequal length: a time without its partner says nothing.
     """
     if len(baseline_seconds) != len(seconds):
-        raise ValueError("{} and {} times make no pairs".format(
-            len(baseline_seconds), len(seconds)))
+        raise ValueError(f"{len(baseline_seconds)} and {len(seconds)} times make no pairs")
     return spread([slow / fast for slow, fast in zip(baseline_seconds, seconds)])
 
 

@@ -28,8 +28,12 @@ class Worker:
         self.name = name
         environment = dict(QUIET, **dict(os.environ, PYTHONPATH=_search_path()))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, "--name", name] + list(flags), env=environment,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True)
+            [sys.executable, "-m", module, "--name", name] + list(flags),
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            universal_newlines=True,
+        )
         try:
             self.warm_up_seconds = float(self._read()["ready"])
         except BaseException:
@@ -39,15 +43,19 @@ class Worker:
     def __enter__(self) -> Worker:
         return self
 
-    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
-                 trace: Optional[TracebackType]) -> None:
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
         self._end()
 
     def ask(self, steps: int) -> Dict[str, Any]:
         """Let the worker do `steps` steps; returns its answer."""
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write("{}\n".format(steps))
+            self._process.stdin.write(f"{steps}\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             raise self._ended() from None
@@ -64,8 +72,10 @@ class Worker:
         return answer
 
     def _ended(self) -> ZooError:
-        return ZooError("{}: its process ended with exit code {}; what it printed is above".format(
-            self.name, self._process.wait()))
+        return ZooError(
+            f"{self.name}: its process ended with exit code {self._process.wait()}; what "
+            "it printed is above"
+        )
 
     def _end(self) -> None:
         for stream in (self._process.stdin, self._process.stdout):

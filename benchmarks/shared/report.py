@@ -90,13 +90,23 @@ def verdict(rows: Sequence[Row]) -> Verdict:
 
 def table(rows: Sequence[Row]) -> List[str]:
     """The rows as lines of text, under a heading."""
-    lines = [_LAYOUT.format("variant", "images/s", "ratio, by pairs", "target", "data wait",
-                            "memory", "warm-up")]
-    return lines + [_LAYOUT.format(
-        row.name, row.speed.text(_digits(row.speed.median)), row.ratio.text(2),
-        "" if row.target is None else "{:.2f}".format(row.target),
-        "{:.2f} %".format(100 * row.wait.median), "{:.0f} MB".format(row.peak_memory / 1e6),
-        "{:.1f} s".format(row.warm_up_seconds)) for row in rows]
+    lines = [
+        _LAYOUT.format(
+            "variant", "images/s", "ratio, by pairs", "target", "data wait", "memory", "warm-up"
+        )
+    ]
+    return lines + [
+        _LAYOUT.format(
+            row.name,
+            row.speed.text(_digits(row.speed.median)),
+            row.ratio.text(2),
+            "" if row.target is None else f"{row.target:.2f}",
+            f"{100 * row.wait.median:.2f} %",
+            f"{row.peak_memory / 1e6:.0f} MB",
+            f"{row.warm_up_seconds:.1f} s",
+        )
+        for row in rows
+    ]
 
 
 def _digits(speed: float) -> int:
@@ -105,36 +115,66 @@ def _digits(speed: float) -> int:
 
 def check_lines(rows: Sequence[Row], rate: float) -> List[str]:
     """The stated figures beside the measured ones; `rate`: fp32 convolutions, operations/s."""
-    lines = [_check_line(row.name, row.check, rate / STATED_RATE) for row in rows
-             if row.check is not None]
+    lines = [
+        _check_line(row.name, row.check, rate / STATED_RATE)
+        for row in rows
+        if row.check is not None
+    ]
     return lines or ["no stated figure for this device and batch size: the baseline is unchecked"]
 
 
 def _check_line(name: str, check: Check, factor: float) -> str:
-    stated, scaled = ("{:.{}f}".format(speed, digits) for speed, digits in (
-        (check.stated, 0 if check.stated >= 10 else 2),
-        (check.scaled, 1 if check.scaled >= 10 else 2)))
-    return ("{}: stated {} images/s at {:.0f} GFLOP/s, scaled by {:.2f} to {}; measured {:+.0%} "
-            "beyond these ({} {:.0%})".format(
-                name, stated, STATED_RATE / 1e9, factor, scaled, check.deviation,
-                "within" if check.holds else "NOT within", STATED_TOLERANCE))
+    stated, scaled = (
+        "{:.{}f}".format(speed, digits)
+        for speed, digits in (
+            (check.stated, 0 if check.stated >= 10 else 2),
+            (check.scaled, 1 if check.scaled >= 10 else 2),
+        )
+    )
+    return (
+        "{}: stated {} images/s at {:.0f} GFLOP/s, scaled by {:.2f} to {}; measured {:+.0%} "
+        "beyond these ({} {:.0%})".format(
+            name,
+            stated,
+            STATED_RATE / 1e9,
+            factor,
+            scaled,
+            check.deviation,
+            "within" if check.holds else "NOT within",
+            STATED_TOLERANCE,
+        )
+    )
 
 
-def floor_lines(both: Mapping[str, Tuple[float, float]], operations: float,
-                moved: Mapping[str, float]) -> List[str]:
+def floor_lines(
+    both: Mapping[str, Tuple[float, float]], operations: float, moved: Mapping[str, float]
+) -> List[str]:
     """The floors of figures.floors with what they come from, for one image."""
-    return ["floor in {}: {:.{}f} images/s by operations ({:.2f} GFLOP an image), {:.1f} by bytes "
-            "({:.1f} MB an image, each layer reading and writing memory once a pass)".format(
-                name, by_operations, 1 if by_operations >= 10 else 3, operations / 1e9, by_bytes,
-                moved[name] / 1e6)
-            for name, (by_operations, by_bytes) in both.items()]
+    return [
+        "floor in {}: {:.{}f} images/s by operations ({:.2f} GFLOP an image), {:.1f} by bytes "
+        "({:.1f} MB an image, each layer reading and writing memory once a pass)".format(
+            name,
+            by_operations,
+            1 if by_operations >= 10 else 3,
+            operations / 1e9,
+            by_bytes,
+            moved[name] / 1e6,
+        )
+        for name, (by_operations, by_bytes) in both.items()
+    ]
 
 
 def row_json(row: Row) -> Dict[str, Any]:
     """One row, for programs."""
     return {
-        "images_per_second": asdict(row.speed), "ratio": asdict(row.ratio), "target": row.target,
-        "data_wait_share": asdict(row.wait), "peak_memory_bytes": row.peak_memory,
-        "warm_up_seconds": row.warm_up_seconds, "seconds": row.seconds,
-        "stated": None if row.check is None else dict(
-            asdict(row.check), deviation=row.check.deviation, holds=row.check.holds)}
+        "images_per_second": asdict(row.speed),
+        "ratio": asdict(row.ratio),
+        "target": row.target,
+        "data_wait_share": asdict(row.wait),
+        "peak_memory_bytes": row.peak_memory,
+        "warm_up_seconds": row.warm_up_seconds,
+        "seconds": row.seconds,
+        "stated": None
+        if row.check is None
+        else dict(asdict(row.check), deviation=row.check.deviation, holds=row.check.holds),
+    }

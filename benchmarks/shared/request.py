@@ -21,8 +21,11 @@ def named_variants(text: Optional[str], variants: Sequence[str]) -> Optional[Lis
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
         if name not in variants:
-            raise UsageError("--variants: there is no variant {!r}; there are: {}".format(
-                name, ", ".join(variants)))
+            raise UsageError(
+                "--variants: there is no variant {!r}; there are: {}".format(
+                    name, ", ".join(variants)
+                )
+            )
     return [BASELINE] + [name for name in dict.fromkeys(names) if name != BASELINE]
 
 

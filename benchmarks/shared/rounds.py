@@ -22,9 +22,13 @@ class Rounds:
     answers: Answers
 
 
-def measure_rounds(module: str, flags: Sequence[str],
-                   choose: Callable[[Mapping[str, Any]], Sequence[str]], repeats: int,
-                   steps: int) -> Rounds:
+def measure_rounds(
+    module: str,
+    flags: Sequence[str],
+    choose: Callable[[Mapping[str, Any]], Sequence[str]],
+    repeats: int,
+    steps: int,
+) -> Rounds:
     """Starts the machine's worker and one for each variant, then goes round.
 
     Args:
@@ -34,15 +38,20 @@ def measure_rounds(module: str, flags: Sequence[str],
     """
     with ExitStack() as stack:
         machine = stack.enter_context(Worker(module, MACHINE, flags))
-        workers = [stack.enter_context(Worker(module, name, flags))
-                   for name in choose(machine.ask(0))]
+        workers = [
+            stack.enter_context(Worker(module, name, flags)) for name in choose(machine.ask(0))
+        ]
         asked, answers = go_round(machine, workers, repeats, steps)
-    return Rounds(dict(asked[-1], rates=median_rates(asked)),
-                  {worker.name: worker.warm_up_seconds for worker in workers}, answers)
+    return Rounds(
+        dict(asked[-1], rates=median_rates(asked)),
+        {worker.name: worker.warm_up_seconds for worker in workers},
+        answers,
+    )
 
 
-def go_round(machine: Worker, workers: Sequence[Worker], repeats: int,
-             steps: int) -> Tuple[List[Dict[str, Any]], Answers]:
+def go_round(
+    machine: Worker, workers: Sequence[Worker], repeats: int, steps: int
+) -> Tuple[List[Dict[str, Any]], Answers]:
     """Lets the workers compute one after the other, so that only one does at any time.
 
     Returns:
@@ -59,5 +68,7 @@ def go_round(machine: Worker, workers: Sequence[Worker], repeats: int,
 
 def median_rates(asked: Sequence[Mapping[str, Any]]) -> Dict[str, float]:
     """The median over all rounds of each of the machine's rates."""
-    return {name: images_per_second(1, [1 / answer["rates"][name] for answer in asked]).median
-            for name in asked[0]["rates"]}
+    return {
+        name: images_per_second(1, [1 / answer["rates"][name] for answer in asked]).median
+        for name in asked[0]["rates"]
+    }

@@ -14,8 +14,13 @@ from benchmarks.shared.timing import Trainer
 WARM_UP_STEPS = 2
 
 
-def answer_as(name: str, device: str, open_variant: Callable[[], Trainer],
-              find_needs: Callable[[], Any], images: int) -> int:
+def answer_as(
+    name: str,
+    device: str,
+    open_variant: Callable[[], Trainer],
+    find_needs: Callable[[], Any],
+    images: int,
+) -> int:
     """Prepares, says so, then answers until the input ends; returns the exit code.
 
     Args:
@@ -33,6 +38,7 @@ def _variant_answer(run: Trainer, device: str) -> Answer:
 
     def answer(steps: int) -> Dict[str, Any]:
         return dict(asdict(run(steps)), peak_memory=peak_memory(device))
+
     return answer
 
 
@@ -66,13 +72,18 @@ def machine_answer(kind: str, find_needs: Callable[[], Any], batch_size: int) ->
     kinds = ("fp32", "bf16") if able.bfloat16 else ("fp32",)
     machine, needs = Machine(device, precision, kinds, by_torch), find_needs()
     fixed = {
-        "tensorflow": str(tf.__version__), "device": device.name, "bfloat16": able.bfloat16,
-        "threads": tf_runtime.cpu_threads(), "operations_per_image": needs.operations,
+        "tensorflow": str(tf.__version__),
+        "device": device.name,
+        "bfloat16": able.bfloat16,
+        "threads": tf_runtime.cpu_threads(),
+        "operations_per_image": needs.operations,
         "bandwidth": copy_bandwidth(),
-        "bytes_per_image": {name: needs.bytes_per_image(name, batch_size) for name in kinds}}
+        "bytes_per_image": {name: needs.bytes_per_image(name, batch_size) for name in kinds},
+    }
 
     def answer(steps: int) -> Dict[str, Any]:
         return dict(fixed, rates=machine.rates())
+
     return answer
 
 
@@ -88,6 +99,7 @@ def _torch_rates(kind: str) -> Callable[[], Dict[str, float]]:
 
     if kind != "cpu":
         return dict
-    device = torch_runtime.open_device(kind, 0, resolve(
-        "must_keep_origin_dtype", "torch", kind, torch_runtime.capabilities(kind)))
+    device = torch_runtime.open_device(
+        kind, 0, resolve("must_keep_origin_dtype", "torch", kind, torch_runtime.capabilities(kind))
+    )
     return lambda: {"fp32": convolution_rate(device, torch.float32)}

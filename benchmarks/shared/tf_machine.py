@@ -34,15 +34,22 @@ class Needs:
 
     def bytes_per_image(self, kind: str, batch_size: int) -> float:
         """Bytes moved per image: activations in `kind`, weights and optimizer in float32."""
-        return (self.activations * BYTES_PER_NUMBER[kind]
-                + self.weights * OPTIMIZER_PASSES * 4 / batch_size)
+        return (
+            self.activations * BYTES_PER_NUMBER[kind]
+            + self.weights * OPTIMIZER_PASSES * 4 / batch_size
+        )
 
 
 class Machine:
     """Rates of the machine, by TensorFlow and, where it is installed, by torch."""
 
-    def __init__(self, device: Any, precision: Any, kinds: Tuple[str, ...],
-                 by_torch: Callable[[], Dict[str, float]]) -> None:
+    def __init__(
+        self,
+        device: Any,
+        precision: Any,
+        kinds: Tuple[str, ...],
+        by_torch: Callable[[], Dict[str, float]],
+    ) -> None:
         self._by_torch = by_torch
         self._session = tf_runtime.open_session(device, precision)
         self._convolutions = {kind: self._convolution(kind) for kind in kinds}
@@ -51,10 +58,23 @@ class Machine:
     def _convolution(self, kind: str) -> Any:
         dtype = tf.float32 if kind == "fp32" else tf.bfloat16
         random = np.random.RandomState(0)
-        images = tf.Variable(tf.cast(tf.constant(random.standard_normal(
-            (RATE_BATCH, RATE_SIZE, RATE_SIZE, RATE_CHANNELS)), tf.float32), dtype))
-        kernel = tf.Variable(tf.cast(tf.constant(random.standard_normal(
-            (3, 3, RATE_CHANNELS, RATE_CHANNELS)), tf.float32), dtype))
+        images = tf.Variable(
+            tf.cast(
+                tf.constant(
+                    random.standard_normal((RATE_BATCH, RATE_SIZE, RATE_SIZE, RATE_CHANNELS)),
+                    tf.float32,
+                ),
+                dtype,
+            )
+        )
+        kernel = tf.Variable(
+            tf.cast(
+                tf.constant(
+                    random.standard_normal((3, 3, RATE_CHANNELS, RATE_CHANNELS)), tf.float32
+                ),
+                dtype,
+            )
+        )
         return tf.nn.conv2d(images, kernel, strides=[1, 1, 1, 1], padding="SAME").op
 
     def rates(self) -> Dict[str, float]:
@@ -62,10 +82,12 @@ class Machine:
 
         The faster framework counts: a machine is no slower because of TensorFlow 1.15's kernels.
         """
-        operations = 2.0 * RATE_BATCH * RATE_SIZE ** 2 * 9 * RATE_CHANNELS ** 2
+        operations = 2.0 * RATE_BATCH * RATE_SIZE**2 * 9 * RATE_CHANNELS**2
         others = self._by_torch()
-        return {kind: max(others.get(kind, 0.0), operations / self._median_seconds(convolution))
-                for kind, convolution in self._convolutions.items()}
+        return {
+            kind: max(others.get(kind, 0.0), operations / self._median_seconds(convolution))
+            for kind, convolution in self._convolutions.items()
+        }
 
     def _median_seconds(self, operation: Any, repeats: int = 15) -> float:
         times = []

@@ -27,6 +27,7 @@ def graph_trainer(running: Any, fetches: Mapping[str, Any]) -> Trainer:
         running: a tf.Session with every variable and iterator in place.
         fetches: a StepGraph's: "waited" and "loss" among them.
     """
+
     def run(count: int) -> Timing:
         waited, loss = 0.0, float("nan")
         began = time.perf_counter()
@@ -35,4 +36,5 @@ def graph_trainer(running: Any, fetches: Mapping[str, Any]) -> Trainer:
             waited += float(values["waited"])
             loss = float(values["loss"])
         return Timing(time.perf_counter() - began, waited, loss)
+
     return run

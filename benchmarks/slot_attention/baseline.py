@@ -52,23 +52,27 @@ class SoftPositionEmbed(layers.Layer):
 class SlotAttention(layers.Layer):
     """The Slot Attention module: (B, N, 64) to (B, slots, 64)."""
 
-    def __init__(self, num_slots: int, size: int = 64, hidden: int = 128,
-                 num_iterations: int = 3) -> None:
+    def __init__(
+        self, num_slots: int, size: int = 64, hidden: int = 128, num_iterations: int = 3
+    ) -> None:
         super().__init__()
         self.num_slots, self.size, self.num_iterations = num_slots, size, num_iterations
         self.norm_inputs = layers.LayerNormalization(epsilon=1e-3)
         self.norm_slots = layers.LayerNormalization(epsilon=1e-3)
         self.norm_mlp = layers.LayerNormalization(epsilon=1e-3)
         self.slots_mu = self.add_weight(
-            name="slots_mu", shape=[1, 1, size], initializer="glorot_uniform")
+            name="slots_mu", shape=[1, 1, size], initializer="glorot_uniform"
+        )
         self.slots_log_sigma = self.add_weight(
-            name="slots_log_sigma", shape=[1, 1, size], initializer="glorot_uniform")
+            name="slots_log_sigma", shape=[1, 1, size], initializer="glorot_uniform"
+        )
         self.project_q = layers.Dense(size, use_bias=False)
         self.project_k = layers.Dense(size, use_bias=False)
         self.project_v = layers.Dense(size, use_bias=False)
         self.gru = layers.GRUCell(size, recurrent_activation="sigmoid", reset_after=True)
-        self.mlp = tf.keras.Sequential([layers.Dense(hidden, activation="relu"),
-                                        layers.Dense(size)])
+        self.mlp = tf.keras.Sequential(
+            [layers.Dense(hidden, activation="relu"), layers.Dense(size)]
+        )
 
     def call(self, inputs: Any, noise: Any = None) -> Any:
         inputs = self.norm_inputs(inputs)
@@ -78,13 +82,14 @@ class SlotAttention(layers.Layer):
         slots = self.slots_mu + tf.exp(self.slots_log_sigma) * noise
         for _ in range(self.num_iterations):
             previous = slots
-            q = self.project_q(self.norm_slots(slots)) * self.size ** -0.5
+            q = self.project_q(self.norm_slots(slots)) * self.size**-0.5
             attention = tf.nn.softmax(tf.matmul(k, q, transpose_b=True), axis=-1) + 1e-8
             attention /= tf.reduce_sum(attention, axis=-2, keepdims=True)
             updates = tf.matmul(attention, v, transpose_a=True)
             # 1.15's cell takes no third dimension.
-            slots, _ = self.gru(tf.reshape(updates, [-1, self.size]),
-                                [tf.reshape(previous, [-1, self.size])])
+            slots, _ = self.gru(
+                tf.reshape(updates, [-1, self.size]), [tf.reshape(previous, [-1, self.size])]
+            )
             slots = tf.reshape(slots, [-1, self.num_slots, self.size])
             slots += self.mlp(self.norm_mlp(slots))
         return slots
@@ -98,7 +103,8 @@ def convolution(stride: int) -> Any:
 def transposed(stride: int) -> Any:
     """One layer of the decoder."""
     return layers.Conv2DTranspose(
-        64, 5, strides=(stride, stride), padding="SAME", activation="relu")
+        64, 5, strides=(stride, stride), padding="SAME", activation="relu"
+    )
 
 
 class Encoder(layers.Layer):
@@ -126,15 +132,21 @@ class AutoEncoder(layers.Layer):
         self.slot_attention = SlotAttention(NUM_SLOTS[OBJECT_DISCOVERY])
         self.decoder_pos = SoftPositionEmbed(64, 8)
         self.decoder_cnn = tf.keras.Sequential(
-            [transposed(2), transposed(2), transposed(2), transposed(2), transposed(1),
-             layers.Conv2DTranspose(4, 3, strides=(1, 1), padding="SAME")])
+            [
+                transposed(2),
+                transposed(2),
+                transposed(2),
+                transposed(2),
+                transposed(1),
+                layers.Conv2DTranspose(4, 3, strides=(1, 1), padding="SAME"),
+            ]
+        )
 
     def call(self, images: Any, noise: Any = None) -> Any:
         slots = self.slot_attention(self.encoder(images), noise)
         grid = tf.tile(tf.reshape(slots, [-1, 1, 1, 64]), [1, 8, 8, 1])
         decoded = self.decoder_cnn(self.decoder_pos(grid))
-        decoded = tf.reshape(
-            decoded, [-1, NUM_SLOTS[OBJECT_DISCOVERY], RESOLUTION, RESOLUTION, 4])
+        decoded = tf.reshape(decoded, [-1, NUM_SLOTS[OBJECT_DISCOVERY], RESOLUTION, RESOLUTION, 4])
         reconstructions, masks = tf.split(decoded, [3, 1], axis=-1)
         masks = tf.nn.softmax(masks, axis=1)
         return tf.reduce_sum(reconstructions * masks, axis=1), masks, slots
@@ -148,7 +160,8 @@ class Classifier(layers.Layer):
         self.encoder = Encoder((1, 2, 2, 1), RESOLUTION // 4)
         self.slot_attention = SlotAttention(NUM_SLOTS[SET_PREDICTION])
         self.mlp_classifier = tf.keras.Sequential(
-            [layers.Dense(64, activation="relu"), layers.Dense(ATTRIBUTES, activation="sigmoid")])
+            [layers.Dense(64, activation="relu"), layers.Dense(ATTRIBUTES, activation="sigmoid")]
+        )
 
     def call(self, images: Any, noise: Any = None) -> Any:
         return self.mlp_classifier(self.slot_attention(self.encoder(images), noise))
@@ -167,10 +180,14 @@ def squared_error(images: Any, combined: Any) -> Any:
 def hungarian_huber(targets: Any, predictions: Any) -> Any:
     """The Huber error of the best matching, summed over pairs, mean over the batch."""
     error = tf.abs(tf.expand_dims(targets, 2) - tf.expand_dims(predictions, 1))
-    cost = tf.reduce_mean(tf.where(error <= 1.0, 0.5 * error ** 2, error - 0.5), axis=-1)
+    cost = tf.reduce_mean(tf.where(error <= 1.0, 0.5 * error**2, error - 0.5), axis=-1)
     pairs = tf.numpy_function(
-        lambda costs: np.stack([np.stack(linear_sum_assignment(one), axis=1) for one in costs])
-        .astype(np.int64), [cost], tf.int64)
+        lambda costs: np.stack(
+            [np.stack(linear_sum_assignment(one), axis=1) for one in costs]
+        ).astype(np.int64),
+        [cost],
+        tf.int64,
+    )
     chosen = tf.gather_nd(cost, tf.stop_gradient(pairs), batch_dims=1)
     return tf.reduce_mean(tf.reduce_sum(chosen, axis=1))
 
@@ -184,8 +201,7 @@ def loss_of(task: str, network: Any, batch: Any, noise: Any = None) -> Any:
 
 def learning_rate(task: str, step: int) -> float:
     """Warm-up, then a continuous decay, computed in Python."""
-    return (LEARNING_RATE * min(1.0, step / WARM_UP_STEPS[task])
-            * 0.5 ** (step / DECAY_STEPS[task]))
+    return LEARNING_RATE * min(1.0, step / WARM_UP_STEPS[task]) * 0.5 ** (step / DECAY_STEPS[task])
 
 
 class EagerTrainer:
@@ -224,12 +240,15 @@ class SessionTrainer:
         self.network = build_network(task)
         iterator = tf.compat.v1.data.make_initializable_iterator(batches)
         self.coming = iterator.get_next()
-        self.fed = {name: tf.compat.v1.placeholder(value.dtype, value.shape)
-                    for name, value in self.coming.items()}
+        self.fed = {
+            name: tf.compat.v1.placeholder(value.dtype, value.shape)
+            for name, value in self.coming.items()
+        }
         self.rate = tf.compat.v1.placeholder(tf.float32, [])
         self.loss = loss_of(task, self.network, self.fed)
         self.train = tf.compat.v1.train.AdamOptimizer(self.rate).minimize(
-            self.loss, var_list=self.network.trainable_weights)
+            self.loss, var_list=self.network.trainable_weights
+        )
         self.session = tf.compat.v1.Session()
         self.session.run([tf.compat.v1.global_variables_initializer(), iterator.initializer])
 
@@ -247,6 +266,7 @@ class SessionTrainer:
 
 def open_trainer(task: str, arrays: Any, batch_size: int) -> Any:
     """Endless batches of arrays in memory, one after the other, and the step that takes one."""
-    batches = tf.data.Dataset.from_tensor_slices(arrays).repeat().batch(
-        batch_size, drop_remainder=True)
+    batches = (
+        tf.data.Dataset.from_tensor_slices(arrays).repeat().batch(batch_size, drop_remainder=True)
+    )
     return (EagerTrainer if EAGER else SessionTrainer)(task, batches)

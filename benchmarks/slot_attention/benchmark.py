@@ -29,18 +29,31 @@ def make_parser() -> Parser:
     """The command line."""
     parser = Parser(prog="scripts/benchmark.sh slot_attention", description=__doc__)
     parser.add_argument("--task", choices=sorted(CASES), help="one task only")
-    parser.add_argument("--batch_size", type=number_in(int, 1),
-                        help="per step (default: {})".format(", ".join(
-                            "{} {}".format(case.batch_size, name)
-                            for name, case in CASES.items())))
+    parser.add_argument(
+        "--batch_size",
+        type=number_in(int, 1),
+        help="per step (default: {})".format(
+            ", ".join(f"{case.batch_size} {name}" for name, case in CASES.items())
+        ),
+    )
     parser.add_argument("--repeats", type=number_in(int, 1), default=8, help="rounds of pairs")
-    parser.add_argument("--steps", type=number_in(int, 1),
-                        help="steps of each variant in a round (default: by task)")
+    parser.add_argument(
+        "--steps",
+        type=number_in(int, 1),
+        help="steps of each variant in a round (default: by task)",
+    )
     parser.add_argument("--device", choices=REQUESTS, default="auto", help="what to compute on")
-    parser.add_argument("--variants", help="names, comma-separated, of: {} (default: by device "
-                        "and TensorFlow)".format(", ".join(VARIANTS)))
-    parser.add_argument("--no_memory", action="store_true",
-                        help="leave out peak memory at batch {}".format(MEMORY_BATCH_SIZE))
+    parser.add_argument(
+        "--variants",
+        help="names, comma-separated, of: {} (default: by device and TensorFlow)".format(
+            ", ".join(VARIANTS)
+        ),
+    )
+    parser.add_argument(
+        "--no_memory",
+        action="store_true",
+        help=f"leave out peak memory at batch {MEMORY_BATCH_SIZE}",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
     add_debug_flag(parser)
     return parser
@@ -48,29 +61,37 @@ def make_parser() -> Parser:
 
 def chosen_variants(text: Optional[str], tensorflow: str, bfloat16: bool) -> Sequence[str]:
     """The variants to run; the baseline always is among them, first."""
-    return named_variants(text, VARIANTS) \
-        or default_variants(version_numbers(tensorflow)[0], bfloat16)
+    return named_variants(text, VARIANTS) or default_variants(
+        version_numbers(tensorflow)[0], bfloat16
+    )
 
 
 def chosen_cases(arguments: Any) -> List[Case]:
     """The tasks to measure, with the batch size and steps that were asked for."""
-    asked = {name: value for name, value in (("batch_size", arguments.batch_size),
-                                             ("steps", arguments.steps)) if value is not None}
-    return [replace(case, **asked) for name, case in CASES.items()
-            if arguments.task in (None, name)]
+    asked = {
+        name: value
+        for name, value in (("batch_size", arguments.batch_size), ("steps", arguments.steps))
+        if value is not None
+    }
+    return [
+        replace(case, **asked) for name, case in CASES.items() if arguments.task in (None, name)
+    ]
 
 
 def measure(case: Case, arguments: Any, device_kind: str) -> Measurements:
     """Starts every worker of a case, then goes round: machine, variants."""
+
     def choose(machine: Mapping[str, Any]) -> Sequence[str]:
         return chosen_variants(arguments.variants, machine["tensorflow"], machine["bfloat16"])
 
-    rounds = measure_rounds(WORKER, _flags(case, device_kind), choose, arguments.repeats,
-                            case.steps)
+    rounds = measure_rounds(
+        WORKER, _flags(case, device_kind), choose, arguments.repeats, case.steps
+    )
     found = Measurements(case, device_kind, **vars(rounds))
     if case.task == OBJECT_DISCOVERY and not arguments.no_memory:
-        found.memory = measure_memory(replace(case, batch_size=MEMORY_BATCH_SIZE),
-                                      list(found.answers), device_kind)
+        found.memory = measure_memory(
+            replace(case, batch_size=MEMORY_BATCH_SIZE), list(found.answers), device_kind
+        )
     return found
 
 

@@ -30,8 +30,10 @@ class Case:
         return self.batch_size * self.steps
 
 
-CASES: Dict[str, Case] = {OBJECT_DISCOVERY: Case(OBJECT_DISCOVERY, 4, 1),
-                          SET_PREDICTION: Case(SET_PREDICTION, 16, 3)}
+CASES: Dict[str, Case] = {
+    OBJECT_DISCOVERY: Case(OBJECT_DISCOVERY, 4, 1),
+    SET_PREDICTION: Case(SET_PREDICTION, 16, 3),
+}
 # Seconds an image on two cores, by major version of TensorFlow, task and batch sizes: the TF2
 # reference on 2.15, the upstream port on 1.15 (the middle of 0.93 to 0.98).
 STATED: Dict[Tuple[int, str], Tuple[float, Tuple[int, ...]]] = {
@@ -41,7 +43,10 @@ STATED: Dict[Tuple[int, str], Tuple[float, Tuple[int, ...]]] = {
 }
 # What a variant must reach against the baseline of the same run, on a CPU.
 TARGETS: Dict[Tuple[int, str], float] = {
-    (1, "ours_fp32"): 1.0, (2, "ours_fp32"): 1.0, (2, "ours_bf16"): 1.5}
+    (1, "ours_fp32"): 1.0,
+    (2, "ours_fp32"): 1.0,
+    (2, "ours_bf16"): 1.5,
+}
 
 
 def default_variants(major: int, bfloat16: bool) -> Tuple[str, ...]:
@@ -49,8 +54,9 @@ def default_variants(major: int, bfloat16: bool) -> Tuple[str, ...]:
     return VARIANTS if major >= 2 and bfloat16 else (BASELINE, "ours_fp32")
 
 
-def check_stated(major: int, variant: str, case: Case, device_kind: str, rate: float,
-                 measured: float) -> Optional[Check]:
+def check_stated(
+    major: int, variant: str, case: Case, device_kind: str, rate: float, measured: float
+) -> Optional[Check]:
     """Compares images a second with the stated figure, scaled by the rate of convolutions."""
     seconds, batch_sizes = STATED.get((major, case.task), (0.0, ()))
     if variant != BASELINE or device_kind != "cpu" or case.batch_size not in batch_sizes:

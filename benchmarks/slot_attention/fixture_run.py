@@ -38,10 +38,12 @@ def run(task: str, stored: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
     network(batch["image"], noise)  # makes the weights
     variables = [weight_at(network, path) for path in weights]
     compute = _eagerly if baseline.EAGER else _in_a_session
-    outputs, loss, gradients = compute(task, network, batch, noise, variables,
-                                       list(weights.values()))
-    names = ("combined", "masks", "slots") if task == baseline.OBJECT_DISCOVERY \
-        else ("predictions",)
+    outputs, loss, gradients = compute(
+        task, network, batch, noise, variables, list(weights.values())
+    )
+    names = (
+        ("combined", "masks", "slots") if task == baseline.OBJECT_DISCOVERY else ("predictions",)
+    )
     found = dict(zip(names, outputs), loss=loss, count=np.array(len(network.trainable_weights)))
     found.update({"grad:" + path: value for path, value in zip(weights, gradients)})
     return found
@@ -52,8 +54,9 @@ def _outputs(network: Any, image: Any, noise: Any) -> List[Any]:
     return list(found) if isinstance(found, tuple) else [found]
 
 
-def _eagerly(task: str, network: Any, batch: Any, noise: Any, variables: List[Any],
-             values: List[np.ndarray]) -> Any:
+def _eagerly(
+    task: str, network: Any, batch: Any, noise: Any, variables: List[Any], values: List[np.ndarray]
+) -> Any:
     for variable, value in zip(variables, values):
         variable.assign(value)
 
@@ -62,11 +65,13 @@ def _eagerly(task: str, network: Any, batch: Any, noise: Any, variables: List[An
         with tf.GradientTape() as tape:
             loss = baseline.loss_of(task, network, batch, noise)
         return (_outputs(network, batch["image"], noise), loss, tape.gradient(loss, variables))
+
     return tf.nest.map_structure(lambda tensor: tensor.numpy(), compute())
 
 
-def _in_a_session(task: str, network: Any, batch: Any, noise: Any, variables: List[Any],
-                  values: List[np.ndarray]) -> Any:
+def _in_a_session(
+    task: str, network: Any, batch: Any, noise: Any, variables: List[Any], values: List[np.ndarray]
+) -> Any:
     loss = baseline.loss_of(task, network, batch, noise)
     fetches = (_outputs(network, batch["image"], noise), loss, tf.gradients(loss, variables))
     with tf.compat.v1.Session() as session:

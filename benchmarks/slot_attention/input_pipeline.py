@@ -55,9 +55,11 @@ class Figure:
     def text(self) -> str:
         """Median, lowest and highest rate, and the median cost."""
         rates = [span.rate for span in self.spans]
-        return "{:<30} {:6.0f} images/s ({:.0f} to {:.0f}, {} runs), {:.2f} ms CPU/image".format(
-            self.name, self.median, min(rates), max(rates), len(rates),
-            statistics.median(span.cpu for span in self.spans))
+        return (
+            f"{self.name:<30} {self.median:6.0f} images/s ({min(rates):.0f} to "
+            f"{max(rates):.0f}, {len(rates)} runs), "
+            f"{statistics.median(span.cpu for span in self.spans):.2f} ms CPU/image"
+        )
 
     @property
     def median(self) -> float:
@@ -71,7 +73,7 @@ def write_data(folder: Path, count: int) -> None:
     prepared.mkdir(parents=True)
     records = [_record(index) for index in range(DISTINCT_SCENES)]
     for split, number in (("train", TRAIN_EVAL_COUNT + count), ("validation", 1)):
-        path = prepared / "clevr-{}.tfrecord-00000-of-00001".format(split)
+        path = prepared / f"clevr-{split}.tfrecord-00000-of-00001"
         with tf.io.TFRecordWriter(str(path)) as writer:
             for index in range(number):
                 writer.write(records[index % len(records)])
@@ -82,11 +84,14 @@ def _record(index: int) -> bytes:
     image = draw_scene(0, "train", index, SceneSettings(image_size=SIZE)).image
     noise = np.random.RandomState(index).normal(0, 1.2, image.shape)
     png = _png(np.clip(image + noise, 0, 255).astype(np.uint8))
-    codes = {"objects/" + name: _integers([0, 1, 1])
-             for name in ("size", "material", "shape", "color")}
-    features = {"image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[png])),
-                "objects/3d_coords": tf.train.Feature(
-                    float_list=tf.train.FloatList(value=[0.5] * 9)), **codes}
+    codes = {
+        "objects/" + name: _integers([0, 1, 1]) for name in ("size", "material", "shape", "color")
+    }
+    features = {
+        "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[png])),
+        "objects/3d_coords": tf.train.Feature(float_list=tf.train.FloatList(value=[0.5] * 9)),
+        **codes,
+    }
     return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
 
 
@@ -108,15 +113,22 @@ def plain_chain(folder: Path, crop: str) -> Any:
     records = tf.data.TFRecordDataset([str(path)]).repeat()
     scenes = records.map(_parse).filter(lambda scene: tf.shape(scene["size"])[0] <= 6)
     return scenes.map(lambda scene: _preprocess(scene["image"], crop)).batch(
-        BATCH_SIZE, drop_remainder=True)
+        BATCH_SIZE, drop_remainder=True
+    )
 
 
 def _parse(record: Any) -> Any:
-    parsed = tf.io.parse_single_example(record, {
-        "image": tf.io.FixedLenFeature([], tf.string),
-        "objects/size": tf.io.VarLenFeature(tf.int64)})
-    return {"image": tf.image.decode_png(parsed["image"], channels=3),
-            "size": tf.sparse.to_dense(parsed["objects/size"])}
+    parsed = tf.io.parse_single_example(
+        record,
+        {
+            "image": tf.io.FixedLenFeature([], tf.string),
+            "objects/size": tf.io.VarLenFeature(tf.int64),
+        },
+    )
+    return {
+        "image": tf.image.decode_png(parsed["image"], channels=3),
+        "size": tf.sparse.to_dense(parsed["objects/size"]),
+    }
 
 
 def _preprocess(image: Any, crop: str) -> Any:
@@ -124,14 +136,16 @@ def _preprocess(image: Any, crop: str) -> Any:
     if crop == "clevr_reference":
         image = image[29:221, 64:256, :]
     image = tf.image.resize_bilinear(
-        image[tf.newaxis], RESOLUTION, align_corners=False, half_pixel_centers=True)[0]
+        image[tf.newaxis], RESOLUTION, align_corners=False, half_pixel_centers=True
+    )[0]
     return tf.clip_by_value(image, -1.0, 1.0)
 
 
 def our_pipeline(folder: Path, crop: str, storage: str) -> Any:
     """Training batches with the cache on disk."""
-    dataset = open_dataset("clevr", str(folder), OpenOptions(
-        max_objects=6, cache_path=str(folder / "cache")))
+    dataset = open_dataset(
+        "clevr", str(folder), OpenOptions(max_objects=6, cache_path=str(folder / "cache"))
+    )
     geometry = dataset.geometry(RESOLUTION, crop, storage=storage)
     batches = training_batches(dataset, geometry, BATCH_SIZE, 0)
     return batches.map(lambda batch: batch["image"])
@@ -169,9 +183,11 @@ def measure(folder: Path, count: int, crop: str, storage: str, repeats: int) -> 
         # The last batches of the epoch are left out: the second epoch's are prefetched by then.
         first.append(run(lambda: our_pipeline(folder, crop, storage), epoch - 6))
         later.append(run(lambda: our_pipeline(folder, crop, storage), 4 * epoch, 2 * epoch))
-    return [Figure("plain chain (reference's way)", tuple(plain)),
-            Figure("first epoch", tuple(first)),
-            Figure("later epochs, from the cache", tuple(later))]
+    return [
+        Figure("plain chain (reference's way)", tuple(plain)),
+        Figure("first epoch", tuple(first)),
+        Figure("later epochs, from the cache", tuple(later)),
+    ]
 
 
 def main() -> None:
@@ -185,12 +201,15 @@ def main() -> None:
     arguments = parser.parse_args()
     if not (arguments.folder / "clevr").exists():
         write_data(arguments.folder, arguments.count)
-    figures = measure(arguments.folder, arguments.count, arguments.crop, arguments.storage,
-                      arguments.repeats)
-    print("TensorFlow {}, crop {}, storage {}, batch {}".format(
-        tf.__version__, arguments.crop, arguments.storage, BATCH_SIZE))
+    figures = measure(
+        arguments.folder, arguments.count, arguments.crop, arguments.storage, arguments.repeats
+    )
+    print(
+        f"TensorFlow {tf.__version__}, crop {arguments.crop}, storage "
+        f"{arguments.storage}, batch {BATCH_SIZE}"
+    )
     for figure in figures:
-        print(figure.text + "  x{:.2f}".format(figure.median / figures[0].median))
+        print(figure.text + f"  x{figure.median / figures[0].median:.2f}")
 
 
 if __name__ == "__main__":

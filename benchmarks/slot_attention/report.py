@@ -49,25 +49,42 @@ def rows_of(found: Measurements) -> List[Row]:
 
 
 def _row(found: Measurements, name: str) -> Row:
-    seconds = {key: [answer["seconds"] for answer in answers]
-               for key, answers in found.answers.items()}
-    check = check_stated(found.major, name, found.case, found.device_kind,
-                         found.machine["rates"]["fp32"],
-                         images_per_second(found.case.images, seconds[name]).median)
-    return Row(name, found.case.images, found.answers[name], seconds[BASELINE],
-               found.warm_up_seconds[name], target_of(found.major, name, found.device_kind),
-               check)
+    seconds = {
+        key: [answer["seconds"] for answer in answers] for key, answers in found.answers.items()
+    }
+    check = check_stated(
+        found.major,
+        name,
+        found.case,
+        found.device_kind,
+        found.machine["rates"]["fp32"],
+        images_per_second(found.case.images, seconds[name]).median,
+    )
+    return Row(
+        name,
+        found.case.images,
+        found.answers[name],
+        seconds[BASELINE],
+        found.warm_up_seconds[name],
+        target_of(found.major, name, found.device_kind),
+        check,
+    )
 
 
 def missed_limits(found: Measurements) -> List[str]:
     """What our variants use too much of: waiting time, memory."""
-    lines = ["{}: {:.1%} of a step waits for data, the limit is {:.0%}".format(
-        row.name, row.wait.median, WAIT_TARGET)
-        for row in rows_of(found) if row.name != BASELINE and row.wait.median >= WAIT_TARGET]
+    lines = [
+        f"{row.name}: {row.wait.median:.1%} of a step waits for data, the limit is "
+        f"{WAIT_TARGET:.0%}"
+        for row in rows_of(found)
+        if row.name != BASELINE and row.wait.median >= WAIT_TARGET
+    ]
     used = found.memory.get("ours_fp32", 0) if found.device_kind == "cpu" else 0
     if used > MEMORY_TARGET:
-        lines.append("ours_fp32: {:.2f} GB at batch {}, the limit is {:.1f} GB".format(
-            used / 1e9, MEMORY_BATCH_SIZE, MEMORY_TARGET / 1e9))
+        lines.append(
+            f"ours_fp32: {used / 1e9:.2f} GB at batch {MEMORY_BATCH_SIZE}, the limit is "
+            f"{MEMORY_TARGET / 1e9:.1f} GB"
+        )
     return lines
 
 
@@ -88,24 +105,37 @@ def verdict(cases: Sequence[Measurements]) -> Verdict:
 def floors_of(found: Measurements) -> Dict[str, Tuple[float, float]]:
     """Images a second that arithmetic alone, and memory traffic alone, would allow."""
     machine = found.machine
-    return floors(machine["rates"], machine["bandwidth"], machine["operations_per_image"],
-                  machine["bytes_per_image"])
+    return floors(
+        machine["rates"],
+        machine["bandwidth"],
+        machine["operations_per_image"],
+        machine["bytes_per_image"],
+    )
 
 
 def as_json(cases: Sequence[Measurements]) -> Dict[str, Any]:
     """All figures, for programs."""
-    return {"verdict": verdict(cases).name,
-            "cases": {found.case.task: _case_json(found) for found in cases}}
+    return {
+        "verdict": verdict(cases).name,
+        "cases": {found.case.task: _case_json(found) for found in cases},
+    }
 
 
 def _case_json(found: Measurements) -> Dict[str, Any]:
-    return {"batch_size": found.case.batch_size, "steps": found.case.steps,
-            "device": found.device_kind, "machine": found.machine,
-            "verdict": verdict_of(found).name, "missed_limits": missed_limits(found),
-            "peak_memory_bytes_at_batch_{}".format(MEMORY_BATCH_SIZE): found.memory,
-            "variants": {row.name: report.row_json(row) for row in rows_of(found)},
-            "floors": {name: {"operations": both[0], "bytes": both[1]}
-                       for name, both in floors_of(found).items()}}
+    return {
+        "batch_size": found.case.batch_size,
+        "steps": found.case.steps,
+        "device": found.device_kind,
+        "machine": found.machine,
+        "verdict": verdict_of(found).name,
+        "missed_limits": missed_limits(found),
+        f"peak_memory_bytes_at_batch_{MEMORY_BATCH_SIZE}": found.memory,
+        "variants": {row.name: report.row_json(row) for row in rows_of(found)},
+        "floors": {
+            name: {"operations": both[0], "bytes": both[1]}
+            for name, both in floors_of(found).items()
+        },
+    }
 
 
 def as_text(cases: Sequence[Measurements]) -> str:
@@ -116,28 +146,44 @@ def as_text(cases: Sequence[Measurements]) -> str:
 
 def _case_lines(found: Measurements) -> List[str]:
     rows, machine = rows_of(found), found.machine
-    return (_heading(found, len(rows[0].answers)) + report.table(rows)
-            + report.check_lines(rows, machine["rates"]["fp32"])
-            + report.floor_lines(floors_of(found), machine["operations_per_image"],
-                                 machine["bytes_per_image"])
-            + _memory_lines(found) + missed_limits(found)
-            + ["{}: {}".format(found.case.task, verdict_of(found).name)])
+    return (
+        _heading(found, len(rows[0].answers))
+        + report.table(rows)
+        + report.check_lines(rows, machine["rates"]["fp32"])
+        + report.floor_lines(
+            floors_of(found), machine["operations_per_image"], machine["bytes_per_image"]
+        )
+        + _memory_lines(found)
+        + missed_limits(found)
+        + [f"{found.case.task}: {verdict_of(found).name}"]
+    )
 
 
 def _heading(found: Measurements, rounds: int) -> List[str]:
     machine, case = found.machine, found.case
-    rates = ", ".join("{} {:.0f} GFLOP/s".format(name, rate / 1e9)
-                      for name, rate in machine["rates"].items())
+    rates = ", ".join(f"{name} {rate / 1e9:.0f} GFLOP/s" for name, rate in machine["rates"].items())
     return [
         "{}: TensorFlow {}, {} ({} threads), batch {}, {} rounds of {} step{} each, median "
-        "(lowest..highest)".format(case.task, machine["tensorflow"], machine["device"],
-                                   machine["threads"], case.batch_size, rounds, case.steps,
-                                   "s" * (case.steps != 1)),
-        "convolutions: {}; copying: {:.1f} GB/s".format(rates, machine["bandwidth"] / 1e9)]
+        "(lowest..highest)".format(
+            case.task,
+            machine["tensorflow"],
+            machine["device"],
+            machine["threads"],
+            case.batch_size,
+            rounds,
+            case.steps,
+            "s" * (case.steps != 1),
+        ),
+        "convolutions: {}; copying: {:.1f} GB/s".format(rates, machine["bandwidth"] / 1e9),
+    ]
 
 
 def _memory_lines(found: Measurements) -> List[str]:
     if not found.memory:
         return []
-    return ["peak memory at batch {}: {}".format(MEMORY_BATCH_SIZE, ", ".join(
-        "{} {:.2f} GB".format(name, used / 1e9) for name, used in found.memory.items()))]
+    return [
+        "peak memory at batch {}: {}".format(
+            MEMORY_BATCH_SIZE,
+            ", ".join(f"{name} {used / 1e9:.2f} GB" for name, used in found.memory.items()),
+        )
+    ]

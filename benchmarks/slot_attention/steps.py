@@ -29,8 +29,7 @@ def synthetic_arrays(case: Case) -> Dict[str, np.ndarray]:
     images = random.uniform(-1, 1, (count, RESOLUTION, RESOLUTION, 3)).astype(np.float32)
     if case.task == OBJECT_DISCOVERY:
         return {"image": images}
-    return {"image": images,
-            "target": random.uniform(0, 1, (count, 10, 19)).astype(np.float32)}
+    return {"image": images, "target": random.uniform(0, 1, (count, 10, 19)).astype(np.float32)}
 
 
 def open_trainer(variant: str, case: Case, device_kind: str) -> Trainer:
@@ -54,6 +53,7 @@ def _plain_trainer(case: Case) -> Trainer:
             waited += time.perf_counter() - asked
             loss = trainer.step(batch)
         return Timing(time.perf_counter() - began, waited, loss)
+
     return run
 
 
@@ -71,8 +71,13 @@ def _own_trainer(mode: str, case: Case, device_kind: str) -> Trainer:
 
     def make_batches(first: int) -> Any:
         arrays = synthetic_arrays(case)
-        return tf.data.Dataset.from_tensor_slices(arrays).repeat().batch(
-            case.batch_size, drop_remainder=True).skip(first).prefetch(2)
+        return (
+            tf.data.Dataset.from_tensor_slices(arrays)
+            .repeat()
+            .batch(case.batch_size, drop_remainder=True)
+            .skip(first)
+            .prefetch(2)
+        )
 
     graph = build_step_graph(_build(case), make_batches, 0, 0, device, precision, lambda: [0, 0])
     session = tf_runtime.open_session(device, precision)
@@ -95,9 +100,16 @@ def _build(case: Case) -> Any:
         seed = step_seed(inputs.seed, inputs.step, "slots")
         loss = loss_of(inputs.batch, drawn_noise(settings, case.batch_size, seed))
         rate = warmup_exponential_decay(inputs.step, 4e-4, 10000, 0.5, 100000)
-        step = minimise(loss, adam(rate), network.trainable_weights, inputs.device,
-                        inputs.precision, inputs.global_step)
+        step = minimise(
+            loss,
+            adam(rate),
+            network.trainable_weights,
+            inputs.device,
+            inputs.precision,
+            inputs.global_step,
+        )
         return TrainingGraph(loss, rate, step, network)
+
     return build
 
 
@@ -110,9 +122,19 @@ def _network(case: Case) -> Tuple[Any, Any, Callable[[Any, Any], Any]]:
     if case.task == OBJECT_DISCOVERY:
         settings = SlotSettings(count=7)
         network = SlotAttentionAutoEncoder(ARCHITECTURES["clevr"], settings)
-        return network, settings, lambda batch, noise: reconstruction_loss(
-            batch["image"], network(batch["image"], noise).combined)
+        return (
+            network,
+            settings,
+            lambda batch, noise: reconstruction_loss(
+                batch["image"], network(batch["image"], noise).combined
+            ),
+        )
     settings = SlotSettings(count=10)
     network = SlotAttentionClassifier(RESOLUTION, settings)
-    return network, settings, lambda batch, noise: hungarian_huber_loss(
-        batch["target"], network(batch["image"], noise).predictions)
+    return (
+        network,
+        settings,
+        lambda batch, noise: hungarian_huber_loss(
+            batch["target"], network(batch["image"], noise).predictions
+        ),
+    )

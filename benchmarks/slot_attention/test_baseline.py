@@ -38,12 +38,17 @@ class Case(NamedTuple):
 
 
 def group(stored: Dict[str, np.ndarray], prefix: str) -> Dict[str, np.ndarray]:
-    return {key[len(prefix) + 1:]: value for key, value in stored.items()
-            if key.startswith(prefix + ":") and not key.endswith(WITHOUT_GRADIENT)}
+    return {
+        key[len(prefix) + 1 :]: value
+        for key, value in stored.items()
+        if key.startswith(prefix + ":") and not key.endswith(WITHOUT_GRADIENT)
+    }
 
 
-@pytest.fixture(scope="module", params=[
-    pytest.param("object_discovery", marks=pytest.mark.slow), "set_prediction"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param("object_discovery", marks=pytest.mark.slow), "set_prediction"],
+)
 def case(request, tmp_path_factory):
     stem = "slot_attention_" + NAMES[request.param]
     stored = load_either(FIXTURES / (stem + "_public"))
@@ -51,9 +56,21 @@ def case(request, tmp_path_factory):
     fixture, output = folder / "fixture.npz", folder / "found.npz"
     np.savez(str(fixture), **stored)
     subprocess.run(
-        [sys.executable, "-m", "benchmarks.slot_attention.fixture_run", "--task", request.param,
-         "--fixture", str(fixture), "--output", str(output)],
-        cwd=str(CHECKOUT), env=dict(os.environ, PYTHONPATH=str(CHECKOUT)), check=True)
+        [
+            sys.executable,
+            "-m",
+            "benchmarks.slot_attention.fixture_run",
+            "--task",
+            request.param,
+            "--fixture",
+            str(fixture),
+            "--output",
+            str(output),
+        ],
+        cwd=str(CHECKOUT),
+        env=dict(os.environ, PYTHONPATH=str(CHECKOUT)),
+        check=True,
+    )
     return Case(load(output), stored, load(FIXTURES / (stem + "_f64ref_public.npz")))
 
 
@@ -66,8 +83,9 @@ def test_outputs_are_the_references(case):
         assert np.abs(case.found["predictions"] - case.exact["predictions"]).max() < PREDICTIONS
         return
     assert np.abs(case.found["slots"] - case.exact["slots"]).max() < SLOTS
-    sampled = [case.found[name][..., EVERY_FOURTH, EVERY_FOURTH, :]
-               for name in ("masks", "combined")]
+    sampled = [
+        case.found[name][..., EVERY_FOURTH, EVERY_FOURTH, :] for name in ("masks", "combined")
+    ]
     assert np.abs(sampled[0] - case.stored["masks"]).max() < MASKS
     assert np.abs(sampled[1] - case.stored["recon_combined"]).max() < RECONSTRUCTION
 

@@ -21,22 +21,45 @@ DISCOVERY = CASES["object_discovery"]
 
 
 def answers(seconds, wait_share=0.0):
-    return [{"seconds": seconds, "wait_seconds": wait_share * seconds, "loss": 0.3,
-             "peak_memory": 1.5e9}] * 3
+    return [
+        {
+            "seconds": seconds,
+            "wait_seconds": wait_share * seconds,
+            "loss": 0.3,
+            "peak_memory": 1.5e9,
+        }
+    ] * 3
 
 
-def measurements(baseline_seconds=EXPECTED_SECONDS, fp32=1.05, bf16=1.6, wait_share=0.001,
-                 memory=2.0e9, case=DISCOVERY, device_kind="cpu"):
+def measurements(
+    baseline_seconds=EXPECTED_SECONDS,
+    fp32=1.05,
+    bf16=1.6,
+    wait_share=0.001,
+    memory=2.0e9,
+    case=DISCOVERY,
+    device_kind="cpu",
+):
     return Measurements(
-        case, device_kind,
-        machine={"tensorflow": "2.21.0", "device": "a CPU", "threads": 2,
-                 "rates": {"fp32": HALF_RATE}, "bandwidth": 1e10, "operations_per_image": 1.26e11,
-                 "bytes_per_image": {"fp32": 1e9}},
-        answers={"baseline": answers(baseline_seconds),
-                 "ours_fp32": answers(baseline_seconds / fp32, wait_share),
-                 "ours_bf16": answers(baseline_seconds / bf16, wait_share)},
+        case,
+        device_kind,
+        machine={
+            "tensorflow": "2.21.0",
+            "device": "a CPU",
+            "threads": 2,
+            "rates": {"fp32": HALF_RATE},
+            "bandwidth": 1e10,
+            "operations_per_image": 1.26e11,
+            "bytes_per_image": {"fp32": 1e9},
+        },
+        answers={
+            "baseline": answers(baseline_seconds),
+            "ours_fp32": answers(baseline_seconds / fp32, wait_share),
+            "ours_bf16": answers(baseline_seconds / bf16, wait_share),
+        },
         warm_up_seconds={"baseline": 9.0, "ours_fp32": 9.0, "ours_bf16": 9.0},
-        memory={"ours_fp32": memory})
+        memory={"ours_fp32": memory},
+    )
 
 
 def test_reached_ratios_pass():
@@ -80,8 +103,9 @@ def test_stated_seconds_are_scaled_by_the_convolution_rate():
     assert check.scaled == pytest.approx(1 / 0.7) and check.holds
 
 
-@pytest.mark.parametrize("seconds, holds", [(0.31, True), (0.30, False), (0.81, True),
-                                            (0.83, False)])
+@pytest.mark.parametrize(
+    "seconds, holds", [(0.31, True), (0.30, False), (0.81, True), (0.83, False)]
+)
 def test_the_baseline_may_be_off_by_fifteen_percent_in_speed(seconds, holds):
     assert check_stated(2, "baseline", DISCOVERY, "cpu", HALF_RATE, 1 / seconds).holds is holds
 

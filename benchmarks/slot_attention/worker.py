@@ -24,9 +24,14 @@ def main() -> int:
         from benchmarks.slot_attention.machine import needs_of
 
         return needs_of(case.task)
-    return answer_as(arguments.name, arguments.device,
-                     lambda: open_trainer(arguments.name, case, arguments.device), find_needs,
-                     case.batch_size)
+
+    return answer_as(
+        arguments.name,
+        arguments.device,
+        lambda: open_trainer(arguments.name, case, arguments.device),
+        find_needs,
+        case.batch_size,
+    )
 
 
 def _arguments() -> argparse.Namespace:

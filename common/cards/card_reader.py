@@ -25,9 +25,9 @@ def load_yaml(path: Path) -> Section:
         with open(str(path), encoding="utf-8") as stream:
             content = yaml.load(stream, Loader=_SafeLoader)  # safe: a subclass of the safe loader
     except (OSError, UnicodeDecodeError) as error:
-        raise ZooError("can't read {}: {}".format(path, error)) from error
+        raise ZooError(f"can't read {path}: {error}") from error
     except yaml.YAMLError as error:
-        raise ZooError("{} is not YAML: {}".format(path, error)) from error
+        raise ZooError(f"{path} is not YAML: {error}") from error
     return Section(content, str(path), ())
 
 
@@ -39,7 +39,7 @@ class _SafeLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignor
         for position, key in enumerate(keys):
             if key in keys[:position]:
                 raise yaml.constructor.ConstructorError(
-                    None, None, "the key {!r} is given twice".format(key), node.start_mark
+                    None, None, f"the key {key!r} is given twice", node.start_mark
                 )
         return super().construct_mapping(node, deep)  # type: ignore[no-any-return]
 
@@ -72,12 +72,12 @@ class Section:
         found = self._take(key)
         if found is None:
             if default is None:
-                self.fail(key, "is missing; it must be {}".format(_KIND_NAMES[kind]))
+                self.fail(key, f"is missing; it must be {_KIND_NAMES[kind]}")
             return default
         if kind is float and isinstance(found, int) and not isinstance(found, bool):
             return float(found)
         if not isinstance(found, kind) or (kind is not bool and isinstance(found, bool)):
-            self.fail(key, "must be {}, not {}".format(_KIND_NAMES[kind], _told(found)))
+            self.fail(key, f"must be {_KIND_NAMES[kind]}, not {_told(found)}")
         return found
 
     def optional(self, key: str, kind: Type[Any]) -> Any:
@@ -101,7 +101,7 @@ class Section:
         """A whole number of at least 1."""
         number = self.value(key, int, default)
         if number < 1:
-            self.fail(key, "must be at least 1, not {}".format(number))
+            self.fail(key, f"must be at least 1, not {number}")
         return int(number)
 
     def texts(self, key: str) -> Tuple[str, ...]:
@@ -109,7 +109,7 @@ class Section:
         found = self._take(key)
         found = [] if found is None else found
         if not isinstance(found, list) or not all(isinstance(part, str) for part in found):
-            self.fail(key, "must be a list of texts, not {}".format(_told(found)))
+            self.fail(key, f"must be a list of texts, not {_told(found)}")
         return tuple(found)
 
     def scalars(self, key: str) -> Dict[str, Scalar]:
@@ -123,7 +123,7 @@ class Section:
         """A text, a number or a truth value."""
         found = self._take(key)
         if not isinstance(found, _SCALARS):
-            self.fail(key, "must be a text, a number, true or false, not {}".format(_told(found)))
+            self.fail(key, f"must be a text, a number, true or false, not {_told(found)}")
         return found
 
     def section(self, key: str) -> Section:
@@ -140,9 +140,9 @@ class Section:
         found = self._take(key)
         found = [] if found is None else found
         if not isinstance(found, list):
-            self.fail(key, "must be a list, not {}".format(_told(found)))
+            self.fail(key, f"must be a list, not {_told(found)}")
         return [
-            Section(part, self._file, self._path + ("{}[{}]".format(key, number),))
+            Section(part, self._file, self._path + (f"{key}[{number}]",))
             for number, part in enumerate(found)
         ]
 
@@ -150,12 +150,12 @@ class Section:
         """A list of rows of `width` cells each."""
         found = self._take(key)
         if not isinstance(found, list) or not all(isinstance(row, list) for row in found):
-            self.fail(key, "must be a list of rows, not {}".format(_told(found)))
+            self.fail(key, f"must be a list of rows, not {_told(found)}")
         for number, row in enumerate(found):
             if len(row) != width or not all(isinstance(cell, _SCALARS) for cell in row):
                 self.fail(
-                    "{}[{}]".format(key, number),
-                    "must have {} cells of text or number, one for each column".format(width),
+                    f"{key}[{number}]",
+                    f"must have {width} cells of text or number, one for each column",
                 )
         return tuple(tuple(row) for row in found)
 

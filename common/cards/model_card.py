@@ -209,9 +209,7 @@ def read_card(path: Path) -> ModelCard:
 
 def _check_names(top: Section, card: ModelCard) -> None:
     if card.name != card.folder.name:
-        top.fail(
-            "name", "must be the folder's name {!r}, not {!r}".format(card.folder.name, card.name)
-        )
+        top.fail("name", f"must be the folder's name {card.folder.name!r}, not {card.name!r}")
     if card.default_task not in card.tasks:
         top.fail(
             "default_task",
@@ -229,7 +227,7 @@ def _tasks(top: Section) -> Dict[str, Task]:
     single = len(sections) == 1
     model = top.value("name", str)
     return {
-        name: _task(section, name, model if single else "{}_{}".format(model, name))
+        name: _task(section, name, model if single else f"{model}_{name}")
         for name, section in sections.items()
     }
 

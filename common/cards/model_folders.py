@@ -23,7 +23,7 @@ def card_paths(root: Path) -> List[Path]:
     return [
         path
         for framework in FRAMEWORK_FOLDERS
-        for path in sorted(root.glob("{}/*/{}".format(framework, FILE_NAME)))
+        for path in sorted(root.glob(f"{framework}/*/{FILE_NAME}"))
     ]
 
 
@@ -48,7 +48,7 @@ def find_card(root: Path, name: str) -> ModelCard:
             return card
     raise UsageError(
         "there is no network {!r}; there are: {}".format(
-            name, ", ".join(path.parent.name for path in paths) or "none under {}".format(root)
+            name, ", ".join(path.parent.name for path in paths) or f"none under {root}"
         )
     )
 

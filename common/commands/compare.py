@@ -22,20 +22,35 @@ from common.pictures.canvas import require_pillow, save_png
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.description = ("Compares runs from logs, run folders or records; the first label is the "
-                          "reference. One flag given several times is several seeds. Exit code: 0 "
-                          "OK or PERFECT, 1 POK or NOK, 2 INCONCLUSIVE, 64 usage.")
+    parser.description = (
+        "Compares runs from logs, run folders or records; the first label is the "
+        "reference. One flag given several times is several seeds. Exit code: 0 "
+        "OK or PERFECT, 1 POK or NOK, 2 INCONCLUSIVE, 64 usage."
+    )
     for device in ("gpu", "npu", "cpu"):
-        parser.add_argument("--" + device, action="append", default=[], metavar="PATH",
-                            help="a log, run folder or record of a run on " + device.upper())
-    parser.add_argument("--run", action="append", default=[], metavar="LABEL=PATH",
-                        help="a run under any label")
+        parser.add_argument(
+            "--" + device,
+            action="append",
+            default=[],
+            metavar="PATH",
+            help="a log, run folder or record of a run on " + device.upper(),
+        )
+    parser.add_argument(
+        "--run", action="append", default=[], metavar="LABEL=PATH", help="a run under any label"
+    )
     add_settings_flags(parser)
     parser.add_argument("--target", type=float, help="tell when the curve reached this value")
-    parser.add_argument("--batch_size", type=number_in(int, 1),
-                        help="samples in a step of the whole job, where a log doesn't say")
-    parser.add_argument("--n_eval", type=number_in(int, 1), default=None,
-                        help="samples in the test set, where a log doesn't say")
+    parser.add_argument(
+        "--batch_size",
+        type=number_in(int, 1),
+        help="samples in a step of the whole job, where a log doesn't say",
+    )
+    parser.add_argument(
+        "--n_eval",
+        type=number_in(int, 1),
+        default=None,
+        help="samples in the test set, where a log doesn't say",
+    )
     _add_output(parser)
 
 
@@ -56,8 +71,13 @@ def run(arguments: argparse.Namespace) -> int:
     print(_printed(comparisons, arguments), end="")
     if arguments.plot:
         save_png(Path(arguments.plot), comparison_picture(groups, settings.curve))
-    return exit_code([verdict for comparison in comparisons
-                      for verdict in (comparison.precision, comparison.perf)])
+    return exit_code(
+        [
+            verdict
+            for comparison in comparisons
+            for verdict in (comparison.precision, comparison.perf)
+        ]
+    )
 
 
 def _require_pictures() -> None:
@@ -73,17 +93,23 @@ def given_runs(arguments: argparse.Namespace) -> Dict[str, List[Path]]:
     Raises:
         UsageError: fewer than two labels, or a --run without LABEL=.
     """
-    found = {device: [Path(path) for path in getattr(arguments, device)]
-             for device in ("gpu", "npu", "cpu") if getattr(arguments, device)}
+    found = {
+        device: [Path(path) for path in getattr(arguments, device)]
+        for device in ("gpu", "npu", "cpu")
+        if getattr(arguments, device)
+    }
     for text in arguments.run:
         label, equals, path = text.partition("=")
         if not equals or not label or not path:
-            raise UsageError("--run {!r} is not LABEL=PATH; give for example "
-                             "--run before=old.log".format(text))
+            raise UsageError(
+                f"--run {text!r} is not LABEL=PATH; give for example --run before=old.log"
+            )
         found.setdefault(label, []).append(Path(path))
     if len(found) < 2:
-        raise UsageError("zoo compare needs runs under two labels: --gpu X --npu Y, or --run "
-                         "LABEL=PATH twice; see zoo compare --help")
+        raise UsageError(
+            "zoo compare needs runs under two labels: --gpu X --npu Y, or --run "
+            "LABEL=PATH twice; see zoo compare --help"
+        )
     return found
 
 
@@ -95,8 +121,10 @@ def read_groups(given: Dict[str, List[Path]]) -> List[Group]:
             an error whose exit code could be taken for a verdict.
     """
     try:
-        groups = [Group(label, tuple(read_run(path, label) for path in paths))
-                  for label, paths in given.items()]
+        groups = [
+            Group(label, tuple(read_run(path, label) for path in paths))
+            for label, paths in given.items()
+        ]
     except ZooError as error:
         raise UsageError(str(error)) from error
     check_networks(groups)

@@ -39,10 +39,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.usage = "zoo data list|prepare|verify [NAME] [--data_path D] [flags]"
     parser.epilog = "examples:" + EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("action", choices=tuple(ACTIONS), help="; ".join(
-        "{}: {}".format(name, text) for name, text in ACTIONS.items()))
-    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="...",
-                        help="zoo data ACTION --help tells")
+    parser.add_argument(
+        "action",
+        choices=tuple(ACTIONS),
+        help="; ".join(f"{name}: {text}" for name, text in ACTIONS.items()),
+    )
+    parser.add_argument(
+        "words", nargs=argparse.REMAINDER, metavar="...", help="zoo data ACTION --help tells"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -58,8 +62,9 @@ def default_data_path() -> str:
 def _parser(action: str, add_help: bool = True) -> Parser:
     parser = Parser(prog="zoo data " + action, description=ACTIONS[action], add_help=add_help)
     add_debug_flag(parser)
-    parser.add_argument("--data_path", type=Path, default=default_data_path(),
-                        help="the folder of all datasets")
+    parser.add_argument(
+        "--data_path", type=Path, default=default_data_path(), help="the folder of all datasets"
+    )
     return parser
 
 
@@ -80,24 +85,36 @@ def _list(words: Sequence[str]) -> int:
 
 def as_row(dataset: Dataset, data_path: Path) -> Dict[str, Any]:
     """What the list says of a dataset."""
-    return {"name": dataset.name, "network": dataset.network, "title": dataset.title,
-            "description": dataset.description, "licence": dataset.licence,
-            "homepage": dataset.homepage, "folder": dataset.folder, "size": dataset.size,
-            "size_is_exact": dataset.size_is_exact, "generated": bool(dataset.generated_by),
-            "checksum_source": dataset.checksum_source, "there": presence(dataset, data_path)}
+    return {
+        "name": dataset.name,
+        "network": dataset.network,
+        "title": dataset.title,
+        "description": dataset.description,
+        "licence": dataset.licence,
+        "homepage": dataset.homepage,
+        "folder": dataset.folder,
+        "size": dataset.size,
+        "size_is_exact": dataset.size_is_exact,
+        "generated": bool(dataset.generated_by),
+        "checksum_source": dataset.checksum_source,
+        "there": presence(dataset, data_path),
+    }
 
 
 def as_table(rows: Sequence[Dict[str, Any]], data_path: Path) -> str:
     """The list as aligned columns."""
     if not rows:
-        return "no datasets under {}".format(checkout_root())
+        return f"no datasets under {checkout_root()}"
     cells: List[Tuple[str, ...]] = [("name", "network", "size", "checksum", "there")]
-    cells += [(row["name"], row["network"], _size(row), row["checksum_source"], row["there"])
-              for row in rows]
+    cells += [
+        (row["name"], row["network"], _size(row), row["checksum_source"], row["there"])
+        for row in rows
+    ]
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip()
-             for line in cells]
-    return "\n".join(lines + ["", "looked for in {}".format(data_path)])
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells
+    ]
+    return "\n".join(lines + ["", f"looked for in {data_path}"])
 
 
 def _size(row: Dict[str, Any]) -> str:
@@ -132,10 +149,17 @@ def _prepare_parser(add_help: bool) -> Parser:
     parser = _parser("prepare", add_help=add_help)
     parser.add_argument("name", metavar="NAME", nargs="?", help="a dataset of zoo data list")
     way = parser.add_mutually_exclusive_group()
-    way.add_argument("--mirror", type=_mirror, metavar="URL",
-                     help="fetch from this server, which has the files of a data folder")
-    way.add_argument("--offline", action="store_true",
-                     help="use the network for nothing: only files that are there")
+    way.add_argument(
+        "--mirror",
+        type=_mirror,
+        metavar="URL",
+        help="fetch from this server, which has the files of a data folder",
+    )
+    way.add_argument(
+        "--offline",
+        action="store_true",
+        help="use the network for nothing: only files that are there",
+    )
     return parser
 
 
@@ -143,7 +167,7 @@ def _generate(arguments: argparse.Namespace, flags: Sequence[str]) -> int:
     """Runs the generator; it needs no network, so --offline is no news to it."""
     dataset = find_dataset(checkout_root(), arguments.name)
     if arguments.mirror:
-        raise UsageError("{} is generated here; leave --mirror out".format(dataset.name))
+        raise UsageError(f"{dataset.name} is generated here; leave --mirror out")
     root = data_root(arguments.data_path, dataset)
     code = generate(dataset, checkout_root(), root, flags)
     if code == 0 and presence(dataset, root) == COMPLETE:  # --help ends with 0 too
@@ -154,7 +178,8 @@ def _generate(arguments: argparse.Namespace, flags: Sequence[str]) -> int:
 def _mirror(text: str) -> str:
     if not text.startswith(("http://", "https://")):
         raise argparse.ArgumentTypeError(
-            "expected an address that begins with http:// or https://, not {!r}".format(text))
+            f"expected an address that begins with http:// or https://, not {text!r}"
+        )
     return text
 
 
@@ -167,20 +192,32 @@ def _verify(words: Sequence[str]) -> int:
     arguments = parser.parse_args(words)
     dataset = find_dataset(checkout_root(), arguments.name)
     if not arguments.data_path.is_dir():
-        raise UsageError("--data_path {} is no folder; give the folder of the datasets".format(
-            arguments.data_path))
+        raise UsageError(
+            f"--data_path {arguments.data_path} is no folder; give the folder of the datasets"
+        )
     root = data_root(arguments.data_path, dataset)
     verdict = verify(dataset, root, Terminal())
     for line in verdict.bad:
         print(line)
     if verdict.recorded:
-        print("nobody publishes checksums of {:,} files; recorded at first use, and compared "
-              "from now on".format(verdict.recorded))
-    print("{}: {:,} files compared with {}, {:,} bad".format(
-        dataset.name, verdict.compared, ", ".join(verdict.sources) or "nothing",
-        len(verdict.bad)))
+        print(
+            f"nobody publishes checksums of {verdict.recorded:,} files; recorded at "
+            "first use, and compared "
+            "from now on"
+        )
+    print(
+        "{}: {:,} files compared with {}, {:,} bad".format(
+            dataset.name,
+            verdict.compared,
+            ", ".join(verdict.sources) or "nothing",
+            len(verdict.bad),
+        )
+    )
     return int(not verdict.is_good)
 
 
 _RUNNERS: Dict[str, Callable[[Sequence[str]], int]] = {
-    "list": _list, "prepare": _prepare, "verify": _verify}
+    "list": _list,
+    "prepare": _prepare,
+    "verify": _verify,
+}

@@ -22,15 +22,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Compares one training step of two runs, layer by layer in execution order: activations, "
         "loss, gradients (backward), updated weights. Run A with --dump_tensors K, run B with the "
         "same flags and --dump_from A. Exit code: 0 within tolerance, 1 diverges, 2 INCONCLUSIVE "
-        "(not the same computation), 64 usage.")
-    parser.add_argument("--a", required=True, metavar="RUN_A",
-                        help="the run that is trusted: its folder, or that of a dump in it")
+        "(not the same computation), 64 usage."
+    )
+    parser.add_argument(
+        "--a",
+        required=True,
+        metavar="RUN_A",
+        help="the run that is trusted: its folder, or that of a dump in it",
+    )
     parser.add_argument("--b", required=True, metavar="RUN_B", help="the run in question")
-    parser.add_argument("--relative", type=number_in(float, 0), metavar="T",
-                        help="relative L2 that every tensor may differ by (default: by the "
-                             "arithmetic of the runs and the depth)")
-    parser.add_argument("--step", type=number_in(int, 1), metavar="K",
-                        help="which step, where a run stored several")
+    parser.add_argument(
+        "--relative",
+        type=number_in(float, 0),
+        metavar="T",
+        help="relative L2 that every tensor may differ by (default: by the "
+        "arithmetic of the runs and the depth)",
+    )
+    parser.add_argument(
+        "--step", type=number_in(int, 1), metavar="K", help="which step, where a run stored several"
+    )
     parser.add_argument("--plot", metavar="OUT.png", help="draw the differences over depth")
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--all", action="store_true", help="print every tensor")
@@ -55,10 +65,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _require_pictures(path: Path) -> None:
     """Raises UsageError, whose exit code is no verdict's, where no picture could be written."""
     if path.is_dir():
-        raise UsageError("--plot {} is a folder; name a file in it".format(path))
+        raise UsageError(f"--plot {path} is a folder; name a file in it")
     if not path.parent.is_dir():
-        raise UsageError("--plot {}: there is no folder {}; make it, or give another path".format(
-            path, path.parent))
+        raise UsageError(
+            f"--plot {path}: there is no folder {path.parent}; make it, or give another path"
+        )
     try:
         require_pillow()
     except ZooError as error:

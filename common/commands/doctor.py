@@ -18,8 +18,11 @@ from common.surroundings import look
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument("--data_path", default=None,
-                        help="where datasets lie (default: $ZOO_DATA, else data/ of the checkout)")
+    parser.add_argument(
+        "--data_path",
+        default=None,
+        help="where datasets lie (default: $ZOO_DATA, else data/ of the checkout)",
+    )
     parser.add_argument("--output_path", default=".", help="where runs would be written")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
 
@@ -29,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     data = arguments.data_path or os.environ.get("ZOO_DATA") or str(checkout_root() / "data")
     output = Path(arguments.output_path)
     if not output.is_dir():
-        raise UsageError("--output_path {} is no folder; give one that exists".format(output))
+        raise UsageError(f"--output_path {output} is no folder; give one that exists")
     findings = examine(look(Path(data), output.resolve()))
     print(as_json(findings) if arguments.json else as_text(findings))
     return int(any(finding.status == FAIL for finding in findings))
@@ -45,11 +48,11 @@ def as_text(findings: List[Finding]) -> str:
     width = max(len(finding.what) for finding in findings)
     lines: List[str] = []
     for finding in findings:
-        lines.append("{:<4}  {:<{}}  {}".format(finding.status, finding.what, width,
-                                                finding.found))
+        lines.append("{:<4}  {:<{}}  {}".format(finding.status, finding.what, width, finding.found))
         if finding.remedy:
             lines.append("      {:<{}}  -> {}".format("", width, finding.remedy))
-    counts = {status: sum(1 for finding in findings if finding.status == status)
-              for status in (FAIL, WARN)}
-    return "\n".join(lines + ["{} checks, {} fail, {} warn".format(
-        len(findings), counts[FAIL], counts[WARN])])
+    counts = {
+        status: sum(1 for finding in findings if finding.status == status)
+        for status in (FAIL, WARN)
+    }
+    return "\n".join(lines + [f"{len(findings)} checks, {counts[FAIL]} fail, {counts[WARN]} warn"])

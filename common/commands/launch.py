@@ -65,8 +65,11 @@ def _run_seeds(model: str, case: Optional[str], words: Sequence[str], flags: Lau
     if not flags.dry_run:
         return run_seeds(all_seeds, Terminal())
     made = plans(all_seeds)
-    print(json.dumps([as_json(plan) for plan in made], indent=1) if flags.json
-          else "\n\n".join(as_text(plan) for plan in made) or "every seed is complete already")
+    print(
+        json.dumps([as_json(plan) for plan in made], indent=1)
+        if flags.json
+        else "\n\n".join(as_text(plan) for plan in made) or "every seed is complete already"
+    )
     return 0
 
 

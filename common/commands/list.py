@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print(
             "\n\n".join("\n".join(card_lines(card, records_of(root, card.name))) for card in cards)
-            or "no networks under {}".format(root)
+            or f"no networks under {root}"
         )
     return 0
 
@@ -44,7 +44,7 @@ def _as_json(card: ModelCard, root: Path) -> Dict[str, Any]:
 def card_lines(card: ModelCard, records: Sequence[RunRecord]) -> List[str]:
     """One network as text."""
     names = " (also {})".format(", ".join(card.also_known_as)) if card.also_known_as else ""
-    lines = ["{}{}: {}, {}".format(card.name, names, card.title, card.framework), "  " + card.paper]
+    lines = [f"{card.name}{names}: {card.title}, {card.framework}", "  " + card.paper]
     for task in card.tasks.values():
         lines += [""] + _task_lines(task)
     for table in card.published:
@@ -61,9 +61,7 @@ def _task_lines(task: Task) -> List[str]:
             "higher" if task.metric.higher_is_better else "lower",
         )
     ]
-    return lines + [
-        "    {:<16} {}".format(case.name, case.description) for case in task.cases.values()
-    ]
+    return lines + [f"    {case.name:<16} {case.description}" for case in task.cases.values()]
 
 
 def _published_lines(table: PublishedTable) -> List[str]:
@@ -84,16 +82,16 @@ def _measured_lines(records: Sequence[RunRecord]) -> List[str]:
 def _measured_row(record: RunRecord) -> Tuple[str, ...]:
     speed = record.speed.samples_per_second
     final = [
-        "{} {:.4g}".format(name, value)
+        f"{name} {value:.4g}"
         for name, value in record.metrics.final.items()
         if name != "loss" and isinstance(value, (int, float))
     ]
     return (
         record.case,
-        "{} {} x{}".format(record.device.kind, record.device.name, record.device.count),
+        f"{record.device.kind} {record.device.name} x{record.device.count}",
         record.precision.mode,
         str(record.batch.total),
-        "-" if speed is None else "{:.1f}".format(speed),
+        "-" if speed is None else f"{speed:.1f}",
         " ".join(final) or "-",
         record.date[:10],
         record.status,

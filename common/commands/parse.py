@@ -21,20 +21,34 @@ EVERY = "all"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument("logs", nargs="*", metavar="LOG",
-                        help="a log, plain or gzip; a run folder or a record works too")
-    parser.add_argument("--series", action="append", metavar="NAME", default=[],
-                        help="print this series, step by step, in place of the summary; may be "
-                             "given several times; \"all\" prints every one")
+    parser.add_argument(
+        "logs",
+        nargs="*",
+        metavar="LOG",
+        help="a log, plain or gzip; a run folder or a record works too",
+    )
+    parser.add_argument(
+        "--series",
+        action="append",
+        metavar="NAME",
+        default=[],
+        help="print this series, step by step, in place of the summary; may be "
+        'given several times; "all" prints every one',
+    )
     parser.add_argument("--format", help="the log's format, where finding it out goes wrong")
     parser.add_argument("--formats", action="store_true", help="list the known formats")
-    parser.add_argument("--rank", type=int,
-                        help="whose lines are read where lines are marked with ranks; default: "
-                             "the lowest")
+    parser.add_argument(
+        "--rank",
+        type=int,
+        help="whose lines are read where lines are marked with ranks; default: the lowest",
+    )
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help="print JSON")
-    shape.add_argument("--csv", action="store_true",
-                       help="print series as CSV: series, step, value; alone: every series")
+    shape.add_argument(
+        "--csv",
+        action="store_true",
+        help="print series as CSV: series, step, value; alone: every series",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -47,8 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("zoo parse: no log given; zoo parse LOG, or --formats for the formats")
     wanted: List[str] = arguments.series or ([EVERY] if arguments.csv else [])
     if wanted and len(arguments.logs) > 1:
-        raise UsageError("zoo parse: series are printed of one log at a time; {} are given".format(
-            len(arguments.logs)))
+        raise UsageError(
+            f"zoo parse: series are printed of one log at a time; {len(arguments.logs)} are given"
+        )
     if wanted:
         _print_series(_read(Path(arguments.logs[0]), arguments, formats), wanted, arguments.json)
     else:
@@ -63,8 +78,9 @@ def _read(path: Path, arguments: argparse.Namespace, formats: Sequence[LogFormat
 
 
 def _print_series(log: ParsedLog, wanted: Sequence[str], as_json: bool) -> None:
-    chosen: List[Series] = list(log.series.values()) if EVERY in wanted \
-        else [log.find(name) for name in wanted]
+    chosen: List[Series] = (
+        list(log.series.values()) if EVERY in wanted else [log.find(name) for name in wanted]
+    )
     told = telling.series_as_json(log, chosen) if as_json else telling.series_as_csv(chosen)
     sys.stdout.writelines(told)
     for note in log.notes:
@@ -76,22 +92,40 @@ def _print_summaries(arguments: argparse.Namespace, formats: Sequence[LogFormat]
     for name in arguments.logs:
         path = Path(name)
         log = events_of(path) if is_record(path) else path
-        summaries.append(summary_of(series_of_record(path)) if log is None else summarise_log(
-            log, arguments.format, formats, arguments.rank))
+        summaries.append(
+            summary_of(series_of_record(path))
+            if log is None
+            else summarise_log(log, arguments.format, formats, arguments.rank)
+        )
     if arguments.json:
-        print(json.dumps([telling.summary_as_json(summary) for summary in summaries], indent=1,
-                         ensure_ascii=False))
+        print(
+            json.dumps(
+                [telling.summary_as_json(summary) for summary in summaries],
+                indent=1,
+                ensure_ascii=False,
+            )
+        )
     else:
         print("\n\n".join("\n".join(telling.summary_lines(summary)) for summary in summaries))
 
 
 def _print_formats(formats: Sequence[LogFormat], as_json: bool) -> None:
     if as_json:
-        print(json.dumps([{"name": form.name, "description": form.description,
-                           "lines": [rule.template for rule in form.lines]} for form in formats],
-                         indent=1))
+        print(
+            json.dumps(
+                [
+                    {
+                        "name": form.name,
+                        "description": form.description,
+                        "lines": [rule.template for rule in form.lines],
+                    }
+                    for form in formats
+                ],
+                indent=1,
+            )
+        )
         return
     for form in formats:
-        print("{}: {}".format(form.name, form.description))
+        print(f"{form.name}: {form.description}")
         for rule in form.lines:
             print("    " + rule.template)

@@ -48,10 +48,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.usage = "zoo ranktable make|check [FILE...] [flags]"
     parser.epilog = "examples:" + EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("action", choices=tuple(ACTIONS), help="; ".join(
-        "{}: {}".format(name, text) for name, text in ACTIONS.items()))
-    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="...",
-                        help="zoo ranktable ACTION --help tells")
+    parser.add_argument(
+        "action",
+        choices=tuple(ACTIONS),
+        help="; ".join(f"{name}: {text}" for name, text in ACTIONS.items()),
+    )
+    parser.add_argument(
+        "words", nargs=argparse.REMAINDER, metavar="...", help="zoo ranktable ACTION --help tells"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -62,8 +66,12 @@ def run(arguments: argparse.Namespace) -> int:
 def _parser(action: str) -> Parser:
     parser = Parser(prog="zoo ranktable " + action, description=ACTIONS[action])
     add_debug_flag(parser)
-    parser.add_argument("--chip", choices=CHIPS, default=CHIP_910A,
-                        help="a 910A server limits which devices may work together")
+    parser.add_argument(
+        "--chip",
+        choices=CHIPS,
+        default=CHIP_910A,
+        help="a 910A server limits which devices may work together",
+    )
     return parser
 
 
@@ -80,29 +88,59 @@ def _make(words: Sequence[str]) -> int:
     text = as_json(table)
     _refuse_unusable(text, arguments.output, arguments.chip)
     _write_new(Path(arguments.output), text)
-    print("{}: {} server{}, {} rank{}; use it by: export RANK_TABLE_FILE={}".format(
-        arguments.output, len(table.servers), "s" * (len(table.servers) > 1), table.world_size,
-        "s" * (table.world_size > 1), os.path.abspath(arguments.output)))
+    print(
+        "{}: {} server{}, {} rank{}; use it by: export RANK_TABLE_FILE={}".format(
+            arguments.output,
+            len(table.servers),
+            "s" * (len(table.servers) > 1),
+            table.world_size,
+            "s" * (table.world_size > 1),
+            os.path.abspath(arguments.output),
+        )
+    )
     return 0
 
 
 def _make_parser() -> Parser:
     parser = _parser("make")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--hccn", nargs="+", default=[USUAL_PLACE], metavar="FILE",
-                        help="hccn.conf or hccn_tool's output, one file a server; or a folder of "
-                        "server_<name>_<index>.info; - for the standard input")
-    source.add_argument("--hosts", metavar="FILE", help="a host list: SERVER_ID FILE, or "
-                        "SERVER_ID 0=192.168.100.101 …, a line for each server")
-    source.add_argument("--tables", nargs="+", metavar="FILE",
-                        help="tables to put together, in the order of the ranks")
-    parser.add_argument("--servers", type=_names, default=[], metavar="NAME,…",
-                        help="names of the --hccn files' servers: the hosts' addresses or any "
-                        "unique names (default for one: the host's name)")
-    parser.add_argument("--devices", type=device_numbers, metavar="0-3,6",
-                        help="physical numbers of the devices to use on each server (default: all)")
-    parser.add_argument("--output", default="rank_table.json", metavar="FILE",
-                        help="where the table is written")
+    source.add_argument(
+        "--hccn",
+        nargs="+",
+        default=[USUAL_PLACE],
+        metavar="FILE",
+        help="hccn.conf or hccn_tool's output, one file a server; or a folder of "
+        "server_<name>_<index>.info; - for the standard input",
+    )
+    source.add_argument(
+        "--hosts",
+        metavar="FILE",
+        help="a host list: SERVER_ID FILE, or "
+        "SERVER_ID 0=192.168.100.101 …, a line for each server",
+    )
+    source.add_argument(
+        "--tables",
+        nargs="+",
+        metavar="FILE",
+        help="tables to put together, in the order of the ranks",
+    )
+    parser.add_argument(
+        "--servers",
+        type=_names,
+        default=[],
+        metavar="NAME,…",
+        help="names of the --hccn files' servers: the hosts' addresses or any "
+        "unique names (default for one: the host's name)",
+    )
+    parser.add_argument(
+        "--devices",
+        type=device_numbers,
+        metavar="0-3,6",
+        help="physical numbers of the devices to use on each server (default: all)",
+    )
+    parser.add_argument(
+        "--output", default="rank_table.json", metavar="FILE", help="where the table is written"
+    )
     return parser
 
 
@@ -120,14 +158,13 @@ def device_numbers(text: str) -> Tuple[int, ...]:
     for part in text.split(","):
         match = re.fullmatch(r"([0-9]{1,2})(?:-([0-9]{1,2}))?", part.strip())
         if match is None:
-            raise argparse.ArgumentTypeError(
-                "expected numbers such as 0-3,6, not {!r}".format(text))
+            raise argparse.ArgumentTypeError(f"expected numbers such as 0-3,6, not {text!r}")
         first, last = int(match.group(1)), int(match.group(2) or match.group(1))
         found += range(first, last + 1) if first <= last else [first, last]
     if found != sorted(set(found)) or max(found) >= MOST_DEVICES:
         raise argparse.ArgumentTypeError(
-            "expected each number once, ascending and below {}, not {!r}".format(
-                MOST_DEVICES, text))
+            f"expected each number once, ascending and below {MOST_DEVICES}, not {text!r}"
+        )
     return tuple(found)
 
 
@@ -144,16 +181,14 @@ def _refuse_unusable(text: str, output: str, chip: str) -> None:
     read_table(text, output, chip)
     for finding in check_text(text, output, chip):
         if finding.status == WARN:
-            print("warn: {} {}; {}".format(finding.place, finding.found, finding.remedy),
-                  file=sys.stderr)
+            print(f"warn: {finding.place} {finding.found}; {finding.remedy}", file=sys.stderr)
 
 
 def _write_new(path: Path, text: str) -> None:
     if path.is_dir():
-        raise UsageError("--output {} is a folder; name a file in it".format(path))
+        raise UsageError(f"--output {path} is a folder; name a file in it")
     if path.exists() and table_text(str(path)) != text:
-        raise ZooError("{} is there and another table; move it away or give another "
-                       "--output".format(path))
+        raise ZooError(f"{path} is there and another table; move it away or give another --output")
     make_folder(path.parent, "--output")
     write_atomically(path, text)
 
@@ -163,10 +198,15 @@ def _write_new(path: Path, text: str) -> None:
 
 def _check(words: Sequence[str]) -> int:
     parser = _parser("check")
-    parser.add_argument("files", nargs="*", metavar="FILE",
-                        help="rank tables (default: $RANK_TABLE_FILE)")
-    parser.add_argument("--hccn", metavar="FILE", help="this machine's hccn.conf, or hccn_tool's "
-                        "output: one of the table's servers must have its addresses")
+    parser.add_argument(
+        "files", nargs="*", metavar="FILE", help="rank tables (default: $RANK_TABLE_FILE)"
+    )
+    parser.add_argument(
+        "--hccn",
+        metavar="FILE",
+        help="this machine's hccn.conf, or hccn_tool's "
+        "output: one of the table's servers must have its addresses",
+    )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     arguments = parser.parse_args(list(words))
     files = arguments.files or [os.environ.get("RANK_TABLE_FILE", "")]
@@ -188,18 +228,23 @@ def _findings(file: str, arguments: argparse.Namespace) -> List[TableFinding]:
 
 
 def _as_json(findings: Dict[str, List[TableFinding]]) -> str:
-    return json.dumps([dataclasses.asdict(finding) for found in findings.values()
-                       for finding in found], indent=2, ensure_ascii=False)
+    return json.dumps(
+        [dataclasses.asdict(finding) for found in findings.values() for finding in found],
+        indent=2,
+        ensure_ascii=False,
+    )
 
 
 def _as_text(findings: Dict[str, List[TableFinding]]) -> str:
     """Each file's name, then its findings as the doctor prints its own."""
-    return "\n\n".join("{}\n{}".format(file, as_text([_line(finding) for finding in found]))
-                       for file, found in findings.items())
+    return "\n\n".join(
+        f"{file}\n{as_text([_line(finding) for finding in found])}"
+        for file, found in findings.items()
+    )
 
 
 def _line(finding: TableFinding) -> Finding:
-    place = "{}: ".format(finding.place) if finding.place else ""
+    place = f"{finding.place}: " if finding.place else ""
     return Finding(finding.status, finding.rule, place + finding.found, finding.remedy)
 
 

@@ -12,8 +12,9 @@ from common.results import record_store, run_record
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument("run_folder", help="the folder of the run, its --output_path")
-    parser.add_argument("--show", action="store_true",
-                        help="print the record as JSON and keep nothing")
+    parser.add_argument(
+        "--show", action="store_true", help="print the record as JSON and keep nothing"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -23,5 +24,5 @@ def run(arguments: argparse.Namespace) -> int:
         print(run_record.to_json(run_record.from_run_folder(folder)), end="")
         return 0
     path = record_store.keep(checkout_root(), folder)
-    print("kept {}; `zoo table --write` brings it into the READMEs".format(path))
+    print(f"kept {path}; `zoo table --write` brings it into the READMEs")
     return 0

@@ -48,19 +48,38 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("models", nargs="*", metavar="MODEL[/TASK]", help="what to judge (default: every network)")
     add("--tier", choices=TIERS, default=SMOKE, help="which cases, by which margins")
-    add("--records", nargs="+", metavar="RUN", default=[],
-        help="judge these finished runs (run folders or records) and run nothing")
-    add("--seeds", type=_seeds, metavar="N,N,...",
-        help="the seeds to run (default: 0, 1, … as many as the card asks for)")
+    add(
+        "--records",
+        nargs="+",
+        metavar="RUN",
+        default=[],
+        help="judge these finished runs (run folders or records) and run nothing",
+    )
+    add(
+        "--seeds",
+        type=_seeds,
+        metavar="N,N,...",
+        help="the seeds to run (default: 0, 1, … as many as the card asks for)",
+    )
     add("--device", choices=DEVICE_CHOICES, help="default at smoke cpu, else auto")
     add("--data_path", metavar="DIR", help="real datasets: their folder, or the one above them")
-    add("--without_speed", action="store_true",
-        help="tell speed and data wait without judging them, where other work shares the machine")
+    add(
+        "--without_speed",
+        action="store_true",
+        help="tell speed and data wait without judging them, where other work shares the machine",
+    )
     add("--accept", action="store_true", help="make the runs the references; nothing is judged")
-    add("--runs", type=number_in(int, FEWEST_RUNS), metavar="N",
-        help="with --accept: runs for each case (default {})".format(DEFAULT_RUNS))
-    add("--allow_dirty", action="store_true",
-        help="with --accept: take runs of uncommitted sources; the reference says so")
+    add(
+        "--runs",
+        type=number_in(int, FEWEST_RUNS),
+        metavar="N",
+        help=f"with --accept: runs for each case (default {DEFAULT_RUNS})",
+    )
+    add(
+        "--allow_dirty",
+        action="store_true",
+        help="with --accept: take runs of uncommitted sources; the reference says so",
+    )
     add("--json", action="store_true", help="print the result as JSON")
     add("--junit", metavar="FILE", help="write JUnit XML")
     add("--markdown", metavar="FILE", help="write the result as Markdown")
@@ -84,22 +103,29 @@ def run(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> None:
     if not arguments.accept and (arguments.runs or arguments.allow_dirty):
         raise UsageError("zoo regress: --runs and --allow_dirty go with --accept")
-    if arguments.accept and (arguments.json or arguments.junit or arguments.markdown
-                             or arguments.without_speed):
-        raise UsageError("zoo regress: --accept judges nothing, so there is no --json, --junit, "
-                         "--markdown or --without_speed")
+    if arguments.accept and (
+        arguments.json or arguments.junit or arguments.markdown or arguments.without_speed
+    ):
+        raise UsageError(
+            "zoo regress: --accept judges nothing, so there is no --json, --junit, "
+            "--markdown or --without_speed"
+        )
     if arguments.runs and arguments.seeds and len(arguments.seeds) != arguments.runs:
-        raise UsageError("zoo regress: --runs {} but --seeds names {}".format(
-            arguments.runs, len(arguments.seeds)))
+        raise UsageError(
+            f"zoo regress: --runs {arguments.runs} but --seeds names {len(arguments.seeds)}"
+        )
     if arguments.accept and arguments.seeds and len(arguments.seeds) < FEWEST_RUNS:
-        raise UsageError("zoo regress: a reference needs at least {} seeds".format(FEWEST_RUNS))
-    if arguments.records and (arguments.models or arguments.seeds or arguments.device
-                              or arguments.data_path):
-        raise UsageError("zoo regress: --records names what to judge and runs nothing; MODEL, "
-                         "--seeds, --device and --data_path do not go with it")
+        raise UsageError(f"zoo regress: a reference needs at least {FEWEST_RUNS} seeds")
+    if arguments.records and (
+        arguments.models or arguments.seeds or arguments.device or arguments.data_path
+    ):
+        raise UsageError(
+            "zoo regress: --records names what to judge and runs nothing; MODEL, "
+            "--seeds, --device and --data_path do not go with it"
+        )
     for path in (arguments.junit, arguments.markdown):
         if path and not Path(path).absolute().parent.is_dir():
-            raise UsageError("the folder of {} does not exist; make it first".format(path))
+            raise UsageError(f"the folder of {path} does not exist; make it first")
 
 
 # --- judging ---
@@ -111,8 +137,11 @@ def _judge(arguments: argparse.Namespace) -> int:
         write_atomically(Path(arguments.junit), as_junit(reports, arguments.tier))
     if arguments.markdown:
         write_atomically(Path(arguments.markdown), report.as_markdown(reports, arguments.tier))
-    print(json.dumps(report.as_json(reports, arguments.tier), indent=1, ensure_ascii=False)
-          if arguments.json else report.as_text(reports, arguments.tier))
+    print(
+        json.dumps(report.as_json(reports, arguments.tier), indent=1, ensure_ascii=False)
+        if arguments.json
+        else report.as_text(reports, arguments.tier)
+    )
     return int(overall(reports).value)
 
 
@@ -120,17 +149,19 @@ def _run_and_judge(arguments: argparse.Namespace) -> List[CaseReport]:
     root, cases = checkout_root(), _gate_cases(arguments)
     stored = {name: baselines_of(root, name) for name in {case.card.name for case in cases}}
     folder, how = new_folder(root), _how(arguments)
-    return [_run_one(case, how, folder, stored[case.card.name], not arguments.without_speed)
-            for case in cases]
+    return [
+        _run_one(case, how, folder, stored[case.card.name], not arguments.without_speed)
+        for case in cases
+    ]
 
 
-def _run_one(case: GateCase, how: HowToRun, folder: Path, stored: List[Baseline],
-             with_speed: bool) -> CaseReport:
+def _run_one(
+    case: GateCase, how: HowToRun, folder: Path, stored: List[Baseline], with_speed: bool
+) -> CaseReport:
     done = run_case(case, how, case.rules.seeds, folder)
     if done.left_out:
         return case_left_out(case.name, done.left_out)
-    return judge_case(case.name, case.case, case.rules, done.runs, stored, with_speed,
-                      done.seconds)
+    return judge_case(case.name, case.case, case.rules, done.runs, stored, with_speed, done.seconds)
 
 
 def _how(arguments: argparse.Namespace) -> HowToRun:
@@ -143,11 +174,14 @@ def _gate_cases(arguments: argparse.Namespace) -> List[GateCase]:
     for card, task in _cards(arguments.models):
         cases = cases_of(card, task, arguments.tier)
         if not cases and arguments.models:
-            raise UsageError("the card of {} names no case for tier {}; see `gate` in its "
-                             "model.yaml".format(card.name, arguments.tier))
+            raise UsageError(
+                f"the card of {card.name} names no case for tier {arguments.tier}; see "
+                "`gate` in its "
+                "model.yaml"
+            )
         found += cases
     if not found:
-        raise UsageError("no card names a case for tier {}".format(arguments.tier))
+        raise UsageError(f"no card names a case for tier {arguments.tier}")
     return found
 
 
@@ -163,8 +197,10 @@ def _cards(names: Sequence[str]) -> List[Tuple[ModelCard, Optional[str]]]:
 
 
 def _judge_finished(arguments: argparse.Namespace) -> List[CaseReport]:
-    return [_judge_group(runs, arguments.tier, not arguments.without_speed)
-            for runs in _groups(arguments.records)]
+    return [
+        _judge_group(runs, arguments.tier, not arguments.without_speed)
+        for runs in _groups(arguments.records)
+    ]
 
 
 def _groups(paths: Sequence[str]) -> List[List[GivenRun]]:
@@ -183,14 +219,23 @@ def _judge_group(runs: List[GivenRun], tier: str, with_speed: bool) -> CaseRepor
     card = find_card(checkout_root(), record.model)
     task = card.task(record.task)
     if tier not in task.gate:
-        raise UsageError("{}/{} has no tier {}; the gate of its card has: {}".format(
-            card.name, task.name, tier, ", ".join(task.gate) or "none"))
-    return judge_case(_name_of(record), task.cases.get(record.case), task.gate[tier], runs,
-                      baselines_of(checkout_root(), card.name), with_speed)
+        raise UsageError(
+            "{}/{} has no tier {}; the gate of its card has: {}".format(
+                card.name, task.name, tier, ", ".join(task.gate) or "none"
+            )
+        )
+    return judge_case(
+        _name_of(record),
+        task.cases.get(record.case),
+        task.gate[tier],
+        runs,
+        baselines_of(checkout_root(), card.name),
+        with_speed,
+    )
 
 
 def _name_of(record: RunRecord) -> str:
-    return "{}/{} {}".format(record.model, record.task, record.case)
+    return f"{record.model}/{record.task} {record.case}"
 
 
 # --- accepting ---
@@ -201,8 +246,9 @@ def _accept(arguments: argparse.Namespace) -> int:
     if not arguments.allow_dirty:
         _require_clean_sources()
     if arguments.records:
-        made = [_accept_one(_name_of_runs(runs), runs, arguments)
-                for runs in _groups(arguments.records)]
+        made = [
+            _accept_one(_name_of_runs(runs), runs, arguments) for runs in _groups(arguments.records)
+        ]
         return 0 if all(made) else InfrastructureError.exit_code
     count = arguments.runs or len(arguments.seeds or range(DEFAULT_RUNS))
     cases, folder, how = _gate_cases(arguments), new_folder(checkout_root()), _how(arguments)
@@ -210,7 +256,7 @@ def _accept(arguments: argparse.Namespace) -> int:
     for case in cases:
         done = run_case(case, how, count, folder)
         if done.left_out:
-            print("{}: not run: {}".format(case.name, done.left_out), file=sys.stderr)
+            print(f"{case.name}: not run: {done.left_out}", file=sys.stderr)
         made.append(not done.left_out and _accept_one(case.name, done.runs, arguments))
     return 0 if all(made) else InfrastructureError.exit_code
 
@@ -218,8 +264,10 @@ def _accept(arguments: argparse.Namespace) -> int:
 def _require_clean_sources() -> None:
     state = code_state(checkout_root())
     if state["dirty"] and state["commit"] != "unknown":
-        raise InfrastructureError("there are uncommitted changes: nobody could make these runs "
-                                  "again; commit them, or give --allow_dirty")
+        raise InfrastructureError(
+            "there are uncommitted changes: nobody could make these runs "
+            "again; commit them, or give --allow_dirty"
+        )
 
 
 def _name_of_runs(runs: Sequence[GivenRun]) -> str:
@@ -232,7 +280,7 @@ def _accept_one(name: str, runs: Sequence[GivenRun], arguments: argparse.Namespa
         records = fit_records(name, runs, arguments.runs or FEWEST_RUNS, arguments.allow_dirty)
         lines = accept(checkout_root(), records)
     except ZooError as error:
-        print("error: {}".format(error), file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return False
-    print("\n".join(["{}:".format(name)] + lines))
+    print("\n".join([f"{name}:"] + lines))
     return True

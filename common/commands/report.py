@@ -18,12 +18,16 @@ from common.report.page import report_page
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.description = ("Writes a page that needs nothing beside it. Several runs are compared "
-                          "with the first; LABEL=PATH names a run on the page.")
-    parser.add_argument("runs", nargs="+", metavar="RUN",
-                        help="a run folder, record or log, or LABEL=PATH")
-    parser.add_argument("-o", "--output", required=True, metavar="report.html",
-                        help="the page to write")
+    parser.description = (
+        "Writes a page that needs nothing beside it. Several runs are compared "
+        "with the first; LABEL=PATH names a run on the page."
+    )
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="a run folder, record or log, or LABEL=PATH"
+    )
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="report.html", help="the page to write"
+    )
     add_settings_flags(parser)
 
 
@@ -37,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     date = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     path = Path(arguments.output)
     write_atomically(path, report_page(runs, comparisons, date))
-    print("wrote {} ({:,} KiB): {}".format(path, path.stat().st_size // 1024, _told(runs)))
+    print(f"wrote {path} ({path.stat().st_size // 1024:,} KiB): {_told(runs)}")
     return 0
 
 
@@ -53,7 +57,7 @@ def named_runs(words: Sequence[str]) -> Dict[str, Path]:
         if not equals or Path(word).exists():
             label, path = _name_of(Path(word)), word
         if label in found:
-            raise UsageError("two runs are called {!r}; give LABEL=PATH".format(label))
+            raise UsageError(f"two runs are called {label!r}; give LABEL=PATH")
         found[label] = Path(path)
     return found
 
@@ -65,5 +69,6 @@ def _name_of(path: Path) -> str:
 
 
 def _told(runs: List[ReportedRun]) -> str:
-    return ", ".join("{} ({} series, {} pictures)".format(
-        one.label, len(one.run.series), len(one.pictures)) for one in runs)
+    return ", ".join(
+        f"{one.label} ({len(one.run.series)} series, {len(one.pictures)} pictures)" for one in runs
+    )

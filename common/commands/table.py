@@ -19,10 +19,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--write", action="store_true", help="write the tables into the READMEs")
-    mode.add_argument("--check", action="store_true",
-                      help="exit 1 when a README's table is not that of the records")
-    mode.add_argument("--run", nargs="+", metavar="RUN_FOLDER", default=[],
-                      help="print the table of these run folders in place of results/")
+    mode.add_argument(
+        "--check",
+        action="store_true",
+        help="exit 1 when a README's table is not that of the records",
+    )
+    mode.add_argument(
+        "--run",
+        nargs="+",
+        metavar="RUN_FOLDER",
+        default=[],
+        help="print the table of these run folders in place of results/",
+    )
     parser.add_argument("--json", action="store_true", help="print the records as JSON")
 
 
@@ -36,8 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
         return _write(root, cards)
     if arguments.check:
         return _check(root, cards)
-    records = [run_record.from_run_folder(Path(folder)) for folder in arguments.run] \
-        or record_store.records_of(root)
+    records = [
+        run_record.from_run_folder(Path(folder)) for folder in arguments.run
+    ] or record_store.records_of(root)
     _print(cards, records, arguments.json)
     return 0
 
@@ -47,7 +56,7 @@ def _write(root: Path, cards: List[ModelCard]) -> int:
 
     records = record_store.records_of(root)
     for path in readme_tables.write(root, cards, records) + level.write(root, cards, records):
-        print("wrote {}".format(path.relative_to(root)))
+        print(f"wrote {path.relative_to(root)}")
     return 0
 
 
@@ -59,9 +68,11 @@ def _check(root: Path, cards: List[ModelCard]) -> int:
 
     paths = readme_tables.drifted(root, cards, records) + level.drifted(root, cards, records)
     if paths:
-        raise ZooError("the tables of {} are not those of the records; run `zoo table "
-                       "--write`".format(", ".join(str(path.relative_to(root))
-                                                   for path in paths)))
+        raise ZooError(
+            "the tables of {} are not those of the records; run `zoo table --write`".format(
+                ", ".join(str(path.relative_to(root)) for path in paths)
+            )
+        )
     print("{} record{}, tables agree".format(len(records), "" if len(records) == 1 else "s"))
     return 0
 

@@ -37,8 +37,9 @@ class SampleAtStep:
 
 def aligned(reference: Series, candidate: Series) -> AlignedPair:
     """The two series at the steps that both logged."""
-    steps, here, there = np.intersect1d(reference.steps, candidate.steps, assume_unique=True,
-                                        return_indices=True)
+    steps, here, there = np.intersect1d(
+        reference.steps, candidate.steps, assume_unique=True, return_indices=True
+    )
     return AlignedPair(steps, reference.values[here], candidate.values[there])
 
 

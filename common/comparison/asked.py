@@ -32,22 +32,38 @@ class Asked:
 
 def add_settings_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that every command with a comparison has."""
-    parser.add_argument("--metric", help="what PrecisionStatus judges; a training curve such as "
-                        "loss is judged by its last window (default: the card's metric)")
-    parser.add_argument("--model", metavar="MODEL[/TASK]",
-                        help="whose card says metric and margin (default: the records')")
-    parser.add_argument("--margin", type=number_in(float, 0), help="how much worse still passes: "
-                        "in the metric's unit; a share for a curve (default: the card's; {:g} for "
-                        "a curve)".format(LOSS_MARGIN))
+    parser.add_argument(
+        "--metric",
+        help="what PrecisionStatus judges; a training curve such as "
+        "loss is judged by its last window (default: the card's metric)",
+    )
+    parser.add_argument(
+        "--model",
+        metavar="MODEL[/TASK]",
+        help="whose card says metric and margin (default: the records')",
+    )
+    parser.add_argument(
+        "--margin",
+        type=number_in(float, 0),
+        help="how much worse still passes: "
+        f"in the metric's unit; a share for a curve (default: the card's; {LOSS_MARGIN:g} for "
+        "a curve)",
+    )
     parser.add_argument("--at_step", type=number_in(int, 0), help="tell the curve at this step")
-    parser.add_argument("--window", type=number_in(int, 2), default=WINDOW,
-                        help="samples in a window, at most")
+    parser.add_argument(
+        "--window", type=number_in(int, 2), default=WINDOW, help="samples in a window, at most"
+    )
 
 
 def asked_in(arguments: argparse.Namespace) -> Asked:
     """What a command line asks, as far as the command has the flags."""
-    return Asked(**{field.name: getattr(arguments, field.name) for field in fields(Asked)
-                    if hasattr(arguments, field.name)})
+    return Asked(
+        **{
+            field.name: getattr(arguments, field.name)
+            for field in fields(Asked)
+            if hasattr(arguments, field.name)
+        }
+    )
 
 
 def settings_of(asked: Asked, groups: List[Group]) -> Settings:
@@ -56,10 +72,16 @@ def settings_of(asked: Asked, groups: List[Group]) -> Settings:
     curves = names_of_curves(groups)
     judged, curve = _judged(asked, task, curves)
     return Settings(
-        judged=judged, curve=curve, curve_higher_is_better=not _is_lower_better(curve),
-        window=asked.window, at_step=asked.at_step, target=asked.target,
-        global_batch=asked.batch_size, n_eval=asked.n_eval or 0,
-        whole=100.0 if judged.unit == "percent" else 1.0)
+        judged=judged,
+        curve=curve,
+        curve_higher_is_better=not _is_lower_better(curve),
+        window=asked.window,
+        at_step=asked.at_step,
+        target=asked.target,
+        global_batch=asked.batch_size,
+        n_eval=asked.n_eval or 0,
+        whole=100.0 if judged.unit == "percent" else 1.0,
+    )
 
 
 def _task_of(named: Optional[str], groups: List[Group]) -> Optional[Task]:
@@ -72,8 +94,7 @@ def _task_of(named: Optional[str], groups: List[Group]) -> Optional[Task]:
     return find_card(checkout_root(), model).task(task or None)
 
 
-def _judged(asked: Asked, task: Optional[Task],
-            curves: List[str]) -> Tuple[Judged, str]:
+def _judged(asked: Asked, task: Optional[Task], curves: List[str]) -> Tuple[Judged, str]:
     """The judged metric and the curve that is drawn beside it."""
     metric = task.metric if task else None
     name = asked.metric or (metric.name if metric else "accuracy")

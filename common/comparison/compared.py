@@ -109,21 +109,37 @@ def compare(reference: Group, candidate: Group, settings: Settings) -> Compariso
     pair = common_part(reference.first, candidate.first, settings.curve)
     parts = _windows(reference.first, candidate.first, pair, settings)
     seeds = _between_seeds(reference, candidate, settings)
-    final = None if settings.judged.is_curve else figures.compare_final(
-        reference, candidate, settings.judged.name, settings.whole, settings.n_eval)
+    final = (
+        None
+        if settings.judged.is_curve
+        else figures.compare_final(
+            reference, candidate, settings.judged.name, settings.whole, settings.n_eval
+        )
+    )
     speed = compare_speed(reference, candidate, settings.global_batch)
     return Comparison(
-        reference, candidate, settings, len(pair.steps) if pair else 0,
-        _at_step(reference.first, candidate.first, pair, settings), tuple(parts),
-        parts[-1] if parts else None, seeds, final,
-        figures.compare_best(reference, candidate, settings.judged.name,
-                             settings.judged.higher_is_better),
-        speed, _reached(reference, candidate, settings),
-        precision_verdict(settings.judged,
-                          _evidence(reference, candidate, settings, final, parts, seeds)),
-        perf_verdict(speed.ratio, speed.doubts) if speed else perf_verdict(
-            Estimate(float("nan"), float("inf"))),
-        tuple(_notes(reference, candidate)))
+        reference,
+        candidate,
+        settings,
+        len(pair.steps) if pair else 0,
+        _at_step(reference.first, candidate.first, pair, settings),
+        tuple(parts),
+        parts[-1] if parts else None,
+        seeds,
+        final,
+        figures.compare_best(
+            reference, candidate, settings.judged.name, settings.judged.higher_is_better
+        ),
+        speed,
+        _reached(reference, candidate, settings),
+        precision_verdict(
+            settings.judged, _evidence(reference, candidate, settings, final, parts, seeds)
+        ),
+        perf_verdict(speed.ratio, speed.doubts)
+        if speed
+        else perf_verdict(Estimate(float("nan"), float("inf"))),
+        tuple(_notes(reference, candidate)),
+    )
 
 
 def common_part(reference: Run, candidate: Run, curve: str) -> Optional[AlignedPair]:
@@ -140,13 +156,16 @@ def _is_paired(reference: Series, candidate: Series, pair: Optional[AlignedPair]
         return False
     last = min(reference.steps[-1], candidate.steps[-1])
     first = max(reference.steps[0], candidate.steps[0])
-    counts = [int(((series.steps >= first) & (series.steps <= last)).sum())
-              for series in (reference, candidate)]
+    counts = [
+        int(((series.steps >= first) & (series.steps <= last)).sum())
+        for series in (reference, candidate)
+    ]
     return len(pair.steps) >= LEAST_COMMON * min(counts)
 
 
-def _windows(reference: Run, candidate: Run, pair: Optional[AlignedPair],
-             settings: Settings) -> List[WindowComparison]:
+def _windows(
+    reference: Run, candidate: Run, pair: Optional[AlignedPair], settings: Settings
+) -> List[WindowComparison]:
     curves = [run.series.get(settings.curve) for run in (reference, candidate)]
     first, second = curves
     if first is None or second is None or not len(first) or not len(second):
@@ -157,8 +176,9 @@ def _windows(reference: Run, candidate: Run, pair: Optional[AlignedPair],
     end = int(min(first.steps[-1], second.steps[-1]))
     if end < max(int(first.steps[0]), int(second.steps[0])):
         return []
-    return [compare_unpaired(_until(first, end, settings.window),
-                             _until(second, end, settings.window))]
+    return [
+        compare_unpaired(_until(first, end, settings.window), _until(second, end, settings.window))
+    ]
 
 
 def _until(series: Series, end: int, length: int) -> Series:
@@ -166,22 +186,31 @@ def _until(series: Series, end: int, length: int) -> Series:
     return Series(series.name, series.steps[chosen], series.values[chosen])
 
 
-def _at_step(reference: Run, candidate: Run, pair: Optional[AlignedPair],
-             settings: Settings) -> Optional[StepComparison]:
+def _at_step(
+    reference: Run, candidate: Run, pair: Optional[AlignedPair], settings: Settings
+) -> Optional[StepComparison]:
     curves = [run.series.get(settings.curve) for run in (reference, candidate)]
     if settings.at_step is None or curves[0] is None or curves[1] is None:
         return None
     found = [sample_at(series, settings.at_step) for series in curves if series is not None]
     if found[0] is None or found[1] is None:
         return None
-    around = [_around(series, sample.step, settings.window)
-              for series, sample in zip(curves, found) if series is not None and sample is not None]
+    around = [
+        _around(series, sample.step, settings.window)
+        for series, sample in zip(curves, found)
+        if series is not None and sample is not None
+    ]
     parts = pair.part(window(pair.steps, settings.at_step, settings.window)) if pair else None
     return StepComparison(
-        found[0], found[1], around[0], around[1],
-        of_one_sample(single_sample(found[0].value, around[0]),
-                      single_sample(found[1].value, around[1])),
-        compare_window(parts) if parts is not None and len(parts.steps) else None)
+        found[0],
+        found[1],
+        around[0],
+        around[1],
+        of_one_sample(
+            single_sample(found[0].value, around[0]), single_sample(found[1].value, around[1])
+        ),
+        compare_window(parts) if parts is not None and len(parts.steps) else None,
+    )
 
 
 def _around(series: Series, step: int, length: int) -> MeanOfSeries:
@@ -207,25 +236,35 @@ def _last_mean(run: Run, settings: Settings) -> Optional[float]:
     return float(_until(series, int(series.steps[-1]), settings.window).values.mean())
 
 
-def _reached(reference: Group, candidate: Group,
-             settings: Settings) -> Dict[str, Tuple[Optional[Reached], ...]]:
+def _reached(
+    reference: Group, candidate: Group, settings: Settings
+) -> Dict[str, Tuple[Optional[Reached], ...]]:
     if settings.target is None:
         return {}
-    return {group.label: tuple(_reached_by(run.series, settings, settings.target)
-                               for run in group.runs) for group in (reference, candidate)}
+    return {
+        group.label: tuple(_reached_by(run.series, settings, settings.target) for run in group.runs)
+        for group in (reference, candidate)
+    }
 
 
-def _reached_by(series: Mapping[str, Series], settings: Settings,
-                target: float) -> Optional[Reached]:
+def _reached_by(
+    series: Mapping[str, Series], settings: Settings, target: float
+) -> Optional[Reached]:
     if settings.curve not in series:
         return None
-    return time_to_target(series, settings.curve, target, settings.curve_higher_is_better,
-                          TARGET_SAMPLES)
+    return time_to_target(
+        series, settings.curve, target, settings.curve_higher_is_better, TARGET_SAMPLES
+    )
 
 
-def _evidence(reference: Group, candidate: Group, settings: Settings,
-              final: Optional[FigureComparison], parts: List[WindowComparison],
-              seeds: Optional[Estimate]) -> Evidence:
+def _evidence(
+    reference: Group,
+    candidate: Group,
+    settings: Settings,
+    final: Optional[FigureComparison],
+    parts: List[WindowComparison],
+    seeds: Optional[Estimate],
+) -> Evidence:
     curve = seeds or (parts[-1].difference.relative if parts else None)
     metric = curve if settings.judged.is_curve else (final.difference if final else None)
     loss = curve if not settings.curve_higher_is_better else None
@@ -234,16 +273,25 @@ def _evidence(reference: Group, candidate: Group, settings: Settings,
 
 def _broken(parts: List[WindowComparison], candidate: Group) -> str:
     """What is wrong with the candidate alone: nan or inf where the reference has numbers."""
-    if not parts or not np.isfinite(parts[-1].reference.mean.value) \
-            or np.isfinite(parts[-1].candidate.mean.value):
+    if (
+        not parts
+        or not np.isfinite(parts[-1].reference.mean.value)
+        or np.isfinite(parts[-1].candidate.mean.value)
+    ):
         return ""
-    return "{} has nan or inf in its last window, steps {:,} to {:,}".format(
-        candidate.label, parts[-1].first_step, parts[-1].last_step)
+    return (
+        f"{candidate.label} has nan or inf in its last window, steps "
+        f"{parts[-1].first_step:,} to {parts[-1].last_step:,}"
+    )
 
 
 def _doubts(reference: Group, candidate: Group) -> List[str]:
-    doubts = ["{} ({}) is {}".format(group.label, run.source, run.incomplete)
-              for group in (reference, candidate) for run in group.runs if run.incomplete]
+    doubts = [
+        f"{group.label} ({run.source}) is {run.incomplete}"
+        for group in (reference, candidate)
+        for run in group.runs
+        if run.incomplete
+    ]
     unequal = unequal_facts(reference, candidate)
     if "dataset" in unequal:
         doubts.append("the datasets differ: {!r} and {!r}".format(*unequal["dataset"]))
@@ -251,8 +299,14 @@ def _doubts(reference: Group, candidate: Group) -> List[str]:
 
 
 def _notes(reference: Group, candidate: Group) -> List[str]:
-    notes = ["{}: {}".format(group.label, note)
-             for group in (reference, candidate) for run in group.runs for note in run.notes]
-    notes += ["{} differs: {} and {}".format(name, *values)
-              for name, values in unequal_facts(reference, candidate).items()]
+    notes = [
+        f"{group.label}: {note}"
+        for group in (reference, candidate)
+        for run in group.runs
+        for note in run.notes
+    ]
+    notes += [
+        "{} differs: {} and {}".format(name, *values)
+        for name, values in unequal_facts(reference, candidate).items()
+    ]
     return notes

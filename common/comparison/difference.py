@@ -50,9 +50,12 @@ def compare_window(pair: AlignedPair) -> WindowComparison:
     line.
     """
     return WindowComparison(
-        int(pair.steps[0]), int(pair.steps[-1]),
-        _level(pair.steps, pair.reference), _level(pair.steps, pair.candidate),
-        paired_difference(pair.reference, pair.candidate))
+        int(pair.steps[0]),
+        int(pair.steps[-1]),
+        _level(pair.steps, pair.reference),
+        _level(pair.steps, pair.candidate),
+        paired_difference(pair.reference, pair.candidate),
+    )
 
 
 def _level(steps: np.ndarray, values: np.ndarray) -> MeanOfSeries:
@@ -67,8 +70,12 @@ def paired_difference(reference: np.ndarray, candidate: np.ndarray) -> Differenc
         return Difference(gaps.mean, UNKNOWN, gaps.count, gaps.effective)
     share = gaps.mean.value / base
     residuals = mean_of_series((candidate - (1 + share) * reference) / base)
-    return Difference(gaps.mean, Estimate(share, residuals.mean.half_width), gaps.count,
-                      min(gaps.effective, residuals.effective))
+    return Difference(
+        gaps.mean,
+        Estimate(share, residuals.mean.half_width),
+        gaps.count,
+        min(gaps.effective, residuals.effective),
+    )
 
 
 def compare_unpaired(reference: Series, candidate: Series) -> WindowComparison:
@@ -84,14 +91,19 @@ def compare_unpaired(reference: Series, candidate: Series) -> WindowComparison:
         relative = Estimate(share, width / abs(base))
     steps = np.concatenate([reference.steps, candidate.steps])
     return WindowComparison(
-        int(steps.min()), int(steps.max()), first, second,
-        Difference(absolute, relative, min(first.count, second.count), effective))
+        int(steps.min()),
+        int(steps.max()),
+        first,
+        second,
+        Difference(absolute, relative, min(first.count, second.count), effective),
+    )
 
 
 def _of_two(first: Estimate, second: Estimate, weight: float) -> Estimate:
     """second - first of independent estimates; the first's error counts `weight` times."""
-    return Estimate(second.value - first.value,
-                    math.hypot(weight * first.half_width, second.half_width))
+    return Estimate(
+        second.value - first.value, math.hypot(weight * first.half_width, second.half_width)
+    )
 
 
 def of_one_sample(reference: Estimate, candidate: Estimate) -> Difference:
@@ -100,8 +112,9 @@ def of_one_sample(reference: Estimate, candidate: Estimate) -> Difference:
     relative = UNKNOWN
     if reference.value:
         ratio = candidate.value / reference.value
-        relative = Estimate(ratio - 1, _of_two(reference, candidate, ratio).half_width
-                            / abs(reference.value))
+        relative = Estimate(
+            ratio - 1, _of_two(reference, candidate, ratio).half_width / abs(reference.value)
+        )
     return Difference(absolute, relative, 1, 1.0)
 
 
@@ -123,12 +136,14 @@ def between_seeds(reference: Sequence[float], candidate: Sequence[float]) -> Est
     found = welch(reference, candidate)
     if found.standard_error == 0:
         return Estimate(found.value, math.inf)
-    return Estimate(found.value,
-                    two_sided_quantile(CONFIDENCE, found.degrees) * found.standard_error)
+    return Estimate(
+        found.value, two_sided_quantile(CONFIDENCE, found.degrees) * found.standard_error
+    )
 
 
-def between_evaluations(reference: float, reference_count: int, candidate: float,
-                        candidate_count: int) -> Estimate:
+def between_evaluations(
+    reference: float, reference_count: int, candidate: float, candidate_count: int
+) -> Estimate:
     """The difference of two means, each over a test set of values between 0 and 1.
 
     The variance of such values is at most p (1 - p) (Bhatia & Davis, American Mathematical Monthly
@@ -142,5 +157,6 @@ def between_evaluations(reference: float, reference_count: int, candidate: float
     for share, count in ((reference, reference_count), (candidate, candidate_count)):
         middle = min(max((share * count + 1) / (count + 2), 0.0), 1.0)
         variance += middle * (1 - middle) / (count + 2)
-    return Estimate(candidate - reference, two_sided_quantile(CONFIDENCE, 200)
-                    * math.sqrt(variance))
+    return Estimate(
+        candidate - reference, two_sided_quantile(CONFIDENCE, 200) * math.sqrt(variance)
+    )

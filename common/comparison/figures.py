@@ -31,8 +31,9 @@ class FigureComparison:
     basis: str
 
 
-def compare_final(reference: Group, candidate: Group, name: str, whole: float,
-                  n_eval: int = 0) -> Optional[FigureComparison]:
+def compare_final(
+    reference: Group, candidate: Group, name: str, whole: float, n_eval: int = 0
+) -> Optional[FigureComparison]:
     """The final figures of the test set; None where a side has none.
 
     Args:
@@ -47,24 +48,34 @@ def compare_final(reference: Group, candidate: Group, name: str, whole: float,
     if min(counts) < 1 or not all(0 <= share <= 1 for share in shares):
         return compared
     found = between_evaluations(shares[0], counts[0], shares[1], counts[1])
-    return FigureComparison(name, compared.reference, compared.candidate,
-                            Estimate(found.value * whole, found.half_width * whole), BY_SAMPLES)
+    return FigureComparison(
+        name,
+        compared.reference,
+        compared.candidate,
+        Estimate(found.value * whole, found.half_width * whole),
+        BY_SAMPLES,
+    )
 
 
 def final_figure(run: Run, name: str) -> Optional[float]:
     """A record's final figure, else the last value of test_, plain or final_NAME, else None."""
     if name in run.final:
         return run.final[name]
-    found = [run.series[prefix + name] for prefix in ("test_", "", "final_")
-             if prefix + name in run.series]
+    found = [
+        run.series[prefix + name]
+        for prefix in ("test_", "", "final_")
+        if prefix + name in run.series
+    ]
     return float(found[0].values[-1]) if found and len(found[0]) else None
 
 
-def compare_best(reference: Group, candidate: Group, name: str,
-                 higher_is_better: bool) -> Optional[FigureComparison]:
+def compare_best(
+    reference: Group, candidate: Group, name: str, higher_is_better: bool
+) -> Optional[FigureComparison]:
     """The figures that were best on validation; None where a side has none."""
-    return _compare(reference, candidate, name,
-                    lambda run: best_on_validation(run, name, higher_is_better))
+    return _compare(
+        reference, candidate, name, lambda run: best_on_validation(run, name, higher_is_better)
+    )
 
 
 def best_on_validation(run: Run, name: str, higher_is_better: bool) -> Optional[float]:
@@ -78,8 +89,9 @@ def best_on_validation(run: Run, name: str, higher_is_better: bool) -> Optional[
     return float(np.max(values) if higher_is_better else np.min(values))
 
 
-def _compare(reference: Group, candidate: Group, name: str,
-             figure: Callable[[Run], Optional[float]]) -> Optional[FigureComparison]:
+def _compare(
+    reference: Group, candidate: Group, name: str, figure: Callable[[Run], Optional[float]]
+) -> Optional[FigureComparison]:
     sides = reference.values(figure), candidate.values(figure)
     if not all(sides):
         return None

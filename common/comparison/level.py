@@ -21,8 +21,14 @@ from common.results.run_record import RunRecord
 
 FILE_NAME = "modelzoo_level.txt"
 UNVERIFIED = "unverified"
-KEYS = ("GPUStatus", "NPUMigrationStatus", "FuncStatus", "PrecisionStatus", "AutoTune",
-        "PerfStatus")
+KEYS = (
+    "GPUStatus",
+    "NPUMigrationStatus",
+    "FuncStatus",
+    "PrecisionStatus",
+    "AutoTune",
+    "PerfStatus",
+)
 _WORST_FIRST = (NOK, POK, OK, PERFECT)
 Compare = Callable[[Sequence[RunRecord], Sequence[RunRecord]], Comparison]
 
@@ -34,26 +40,38 @@ def level_of(card: ModelCard, records: Sequence[RunRecord], compared: Compare) -
         records: of all networks.
         compared: compares the GPU's records of a case with the NPU's.
     """
-    own = [record for record in records
-           if record.model == card.name and record.status == "complete"]
-    on = {kind: [record for record in own if record.device.kind == kind]
-          for kind in ("gpu", "npu")}
+    own = [
+        record for record in records if record.model == card.name and record.status == "complete"
+    ]
+    on = {kind: [record for record in own if record.device.kind == kind] for kind in ("gpu", "npu")}
     pairs = [compared(gpu, npu) for gpu, npu in _same_cases(on["gpu"], on["npu"])]
-    proven = {"GPUStatus": OK if on["gpu"] else UNVERIFIED,
-              "FuncStatus": OK if on["npu"] else UNVERIFIED,
-              "PrecisionStatus": _worst([pair.precision.status for pair in pairs]),
-              "PerfStatus": _worst([pair.perf.status for pair in pairs])}
+    proven = {
+        "GPUStatus": OK if on["gpu"] else UNVERIFIED,
+        "FuncStatus": OK if on["npu"] else UNVERIFIED,
+        "PrecisionStatus": _worst([pair.precision.status for pair in pairs]),
+        "PerfStatus": _worst([pair.perf.status for pair in pairs]),
+    }
     return {key: proven.get(key, UNVERIFIED) for key in KEYS}
 
 
-def _same_cases(gpu: Sequence[RunRecord],
-                npu: Sequence[RunRecord]) -> List[Tuple[List[RunRecord], List[RunRecord]]]:
+def _same_cases(
+    gpu: Sequence[RunRecord], npu: Sequence[RunRecord]
+) -> List[Tuple[List[RunRecord], List[RunRecord]]]:
     """The records of both devices, case by case, for the cases that both have run."""
-    by_case = {(record.task, record.case) for record in gpu} \
-        & {(record.task, record.case) for record in npu}
-    return [tuple([record for record in side  # type: ignore[misc]
-                   if (record.task, record.case) == case] for side in (gpu, npu))
-            for case in sorted(by_case)]
+    by_case = {(record.task, record.case) for record in gpu} & {
+        (record.task, record.case) for record in npu
+    }
+    return [
+        tuple(
+            [
+                record
+                for record in side  # type: ignore[misc]
+                if (record.task, record.case) == case
+            ]
+            for side in (gpu, npu)
+        )
+        for case in sorted(by_case)
+    ]
 
 
 def _worst(statuses: Sequence[str]) -> str:
@@ -65,17 +83,25 @@ def _worst(statuses: Sequence[str]) -> str:
 
 def compare_records(root: Path) -> Compare:
     """The comparison of kept records as `zoo compare` makes it, by the card's metric and margin."""
+
     def compared(gpu: Sequence[RunRecord], npu: Sequence[RunRecord]) -> Comparison:
-        groups = [Group(label, tuple(read_run(record_store.record_path(root, record), label)
-                                     for record in records))
-                  for label, records in (("gpu", gpu), ("npu", npu))]
+        groups = [
+            Group(
+                label,
+                tuple(
+                    read_run(record_store.record_path(root, record), label) for record in records
+                ),
+            )
+            for label, records in (("gpu", gpu), ("npu", npu))
+        ]
         return compare(groups[0], groups[1], settings_of(Asked(), groups))
+
     return compared
 
 
 def text_of(level: Dict[str, str]) -> str:
     """A line for each status, without blanks, as Ascend's tools read it."""
-    return "".join("{}:{}\n".format(key, value) for key, value in level.items())
+    return "".join(f"{key}:{value}\n" for key, value in level.items())
 
 
 def drifted(root: Path, cards: Sequence[ModelCard], records: Sequence[RunRecord]) -> List[Path]:
@@ -91,10 +117,16 @@ def write(root: Path, cards: Sequence[ModelCard], records: Sequence[RunRecord]) 
     return list(changed)
 
 
-def _drifted(root: Path, cards: Sequence[ModelCard],
-             records: Sequence[RunRecord]) -> Dict[Path, str]:
+def _drifted(
+    root: Path, cards: Sequence[ModelCard], records: Sequence[RunRecord]
+) -> Dict[Path, str]:
     """What the files that have drifted ought to hold."""
-    wanted = {card.folder / FILE_NAME: text_of(level_of(card, records, compare_records(root)))
-              for card in cards}
-    return {path: text for path, text in wanted.items()
-            if not path.exists() or path.read_text(encoding="utf-8") != text}
+    wanted = {
+        card.folder / FILE_NAME: text_of(level_of(card, records, compare_records(root)))
+        for card in cards
+    }
+    return {
+        path: text
+        for path, text in wanted.items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    }

@@ -12,9 +12,11 @@ from common.comparison.students_t import two_sided_quantile
 
 LEAST_SAMPLES = 30
 LEAST_EFFECTIVE = 10.0  # below, simulated intervals hold the truth too seldom
-METHOD = ("Student's t over the effective number of samples, n / autocorrelation time; the time is "
-          "the larger of Geyer's initial monotone sequence (Statistical Science 7, 1992) and of an "
-          "AR(1) whose coefficient is corrected for its bias (Kendall, Biometrika 41, 1954)")
+METHOD = (
+    "Student's t over the effective number of samples, n / autocorrelation time; the time is "
+    "the larger of Geyer's initial monotone sequence (Statistical Science 7, 1992) and of an "
+    "AR(1) whose coefficient is corrected for its bias (Kendall, Biometrika 41, 1954)"
+)
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,7 @@ def mean_of_series(values: np.ndarray) -> MeanOfSeries:
     variance = float(values.var()) / max(1 - 1 / effective, 1 / count)
     width = math.inf
     if count >= LEAST_SAMPLES and effective >= LEAST_EFFECTIVE:
-        width = (two_sided_quantile(CONFIDENCE, int(effective) - 1)
-                 * math.sqrt(variance / effective))
+        width = two_sided_quantile(CONFIDENCE, int(effective) - 1) * math.sqrt(variance / effective)
     return MeanOfSeries(Estimate(float(values.mean()), width), math.sqrt(variance), count, time)
 
 
@@ -73,16 +74,16 @@ def autocorrelations(values: np.ndarray) -> np.ndarray:
     if not np.abs(centred).max() > 1e-12 * np.abs(values).max():
         return np.ones(1)
     spectrum = np.fft.rfft(centred, 2 * len(centred))
-    covariances = np.fft.irfft(spectrum * spectrum.conj(), 2 * len(centred))[:len(centred)]
+    covariances = np.fft.irfft(spectrum * spectrum.conj(), 2 * len(centred))[: len(centred)]
     return np.asarray(covariances / covariances[0])
 
 
 def _initial_sequence_time(correlations: np.ndarray) -> float:
     """Sums pairs of neighbouring lags while they are positive, none larger than the one before."""
     half = len(correlations) // 2
-    pairs = correlations[0:2 * half:2] + correlations[1:2 * half:2]
+    pairs = correlations[0 : 2 * half : 2] + correlations[1 : 2 * half : 2]
     ends = np.flatnonzero(pairs <= 0)
-    kept = pairs[:ends[0]] if len(ends) else pairs
+    kept = pairs[: ends[0]] if len(ends) else pairs
     return float(2 * np.minimum.accumulate(kept).sum() - 1) if len(kept) else 1.0
 
 

@@ -19,18 +19,27 @@ def comparison_picture(groups: Sequence[Group], curve: str) -> np.ndarray:
         UsageError: no run has the curve.
         ZooError: Pillow is missing.
     """
-    bands = [_band(_name(group, number), run, curve)
-             for group in groups for number, run in enumerate(group.runs) if curve in run.series]
+    bands = [
+        _band(_name(group, number), run, curve)
+        for group in groups
+        for number, run in enumerate(group.runs)
+        if curve in run.series
+    ]
     if not bands:
-        raise UsageError("no run has a series {!r} to plot; --metric names another".format(curve))
-    return band_picture(bands, "{} (band: ± noise of one sample)".format(curve))
+        raise UsageError(f"no run has a series {curve!r} to plot; --metric names another")
+    return band_picture(bands, f"{curve} (band: ± noise of one sample)")
 
 
 def _name(group: Group, number: int) -> str:
-    return "{} {}".format(group.label, number + 1) if len(group.runs) > 1 else group.label
+    return f"{group.label} {number + 1}" if len(group.runs) > 1 else group.label
 
 
 def _band(name: str, run: Run, curve: str) -> Band:
     summary = summary_curve(run.series[curve])
-    return Band(name, summary.steps, summary.means - summary.noises, summary.means,
-                summary.means + summary.noises)
+    return Band(
+        name,
+        summary.steps,
+        summary.means - summary.noises,
+        summary.means,
+        summary.means + summary.noises,
+    )

@@ -65,33 +65,48 @@ def names_of_curves(groups: Sequence[Group]) -> List[str]:
     return sorted(set.intersection(*found)) if found else []
 
 
-def run_of_record(record: RunRecord, series: Mapping[str, Series], source: str,
-                  notes: Sequence[str] = ()) -> Run:
+def run_of_record(
+    record: RunRecord, series: Mapping[str, Series], source: str, notes: Sequence[str] = ()
+) -> Run:
     """The run that a record and the series of its events tell of."""
     return Run(
-        source=source, series=series, device=record.device.kind, model=record.model,
-        task=record.task, final=_numbers(record.metrics.final), n_eval=record.metrics.n_eval,
-        best=_numbers(record.metrics.best_on_validation), global_batch=record.batch.total,
-        facts={"dataset": record.dataset.predicate or record.dataset.name,
-               "global batch": str(record.batch.total),
-               "steps": str(record.progress.target_steps),
-               "precision": record.precision.arithmetic},
+        source=source,
+        series=series,
+        device=record.device.kind,
+        model=record.model,
+        task=record.task,
+        final=_numbers(record.metrics.final),
+        n_eval=record.metrics.n_eval,
+        best=_numbers(record.metrics.best_on_validation),
+        global_batch=record.batch.total,
+        facts={
+            "dataset": record.dataset.predicate or record.dataset.name,
+            "global batch": str(record.batch.total),
+            "steps": str(record.progress.target_steps),
+            "precision": record.precision.arithmetic,
+        },
         incomplete="" if record.status == COMPLETE else "aborted: " + record.reason,
-        notes=tuple(notes))
+        notes=tuple(notes),
+    )
 
 
 def _numbers(values: Mapping[str, object]) -> Dict[str, float]:
     """The values that are numbers: a record has "nan" as a text."""
-    return {name: float(value) for name, value in values.items()
-            if isinstance(value, (int, float)) and not isinstance(value, bool)}
+    return {
+        name: float(value)
+        for name, value in values.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
 
 
 def check_device(label: str, run: Run) -> None:
     """Raises UsageError where a label names a device and the run's record another one."""
     if label in DEVICE_LABELS and run.device is not None and run.device != label:
-        raise UsageError("{} was given as {}, but its record says that it ran on {}; give it as "
-                         "--run LABEL=PATH or --{}".format(run.source, label, run.device,
-                                                           run.device))
+        raise UsageError(
+            f"{run.source} was given as {label}, but its record says that it ran on "
+            f"{run.device}; give it as "
+            f"--run LABEL=PATH or --{run.device}"
+        )
 
 
 def check_networks(groups: Sequence[Group]) -> None:
@@ -100,18 +115,22 @@ def check_networks(groups: Sequence[Group]) -> None:
     for one, other in zip(known, known[1:]):
         same_task = one.task == other.task or not one.task or not other.task
         if one.model != other.model or not same_task:
-            raise UsageError("{} is a run of {}, {} of {}; compare runs of one network and task"
-                             .format(one.source, network_of(one), other.source,
-                                     network_of(other)))
+            raise UsageError(
+                f"{one.source} is a run of {network_of(one)}, {other.source} of "
+                f"{network_of(other)}; compare runs of one network and task"
+            )
 
 
 def network_of(run: Run) -> str:
     """The network and task of a run, as far as they are known."""
-    return "{}/{}".format(run.model, run.task) if run.task else run.model
+    return f"{run.model}/{run.task}" if run.task else run.model
 
 
 def unequal_facts(reference: Group, candidate: Group) -> Dict[str, Tuple[str, str]]:
     """What the two groups' records say differently, by name."""
     first, second = reference.first.facts, candidate.first.facts
-    return {name: (first[name], second[name]) for name in first
-            if name in second and first[name] != second[name]}
+    return {
+        name: (first[name], second[name])
+        for name in first
+        if name in second and first[name] != second[name]
+    }

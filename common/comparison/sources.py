@@ -23,8 +23,10 @@ def read_run(path: Path, label: str) -> Run:
     """
     path = Path(path)
     if not path.exists():
-        raise UsageError("{} {}: there is no such file or folder; give a log, a run folder or a "
-                         "record of results/".format(label, path))
+        raise UsageError(
+            f"{label} {path}: there is no such file or folder; give a log, a run folder or a "
+            "record of results/"
+        )
     run = _of_record(path) if is_record(path) else _of_log(path)
     check_device(label, run)
     return run
@@ -40,14 +42,20 @@ def _of_log(path: Path) -> Run:
     parsed = read_log(path)
     series = _usable(parsed.series)
     if not series:
-        raise ZooError("{} holds no values to compare; see zoo parse {}".format(path, path))
+        raise ZooError(f"{path} holds no values to compare; see zoo parse {path}")
     return Run(str(path), series, model=_network_of(parsed.format), notes=tuple(parsed.notes))
 
 
 def _network_of(format_name: str) -> str:
     """The network whose card declares a log format; "" for our own formats."""
-    return next((card.name for card in all_cards(checkout_root())
-                 if format_name in [form.name for form in card.logs]), "")
+    return next(
+        (
+            card.name
+            for card in all_cards(checkout_root())
+            if format_name in [form.name for form in card.logs]
+        ),
+        "",
+    )
 
 
 def _usable(series: Mapping[str, Series]) -> Dict[str, Series]:

@@ -29,8 +29,9 @@ class SpeedComparison:
     remark: str = ""
 
 
-def compare_speed(reference: Group, candidate: Group,
-                  global_batch: Optional[int]) -> Optional[SpeedComparison]:
+def compare_speed(
+    reference: Group, candidate: Group, global_batch: Optional[int]
+) -> Optional[SpeedComparison]:
     """All of a group's steps over all of its seconds; None where a side has no times.
 
     Steps become samples by each run's global batch or the one given; where no batch is known on
@@ -42,12 +43,15 @@ def compare_speed(reference: Group, candidate: Group,
         return None
     rates = rate_of(first), rate_of(second)
     if first.unit != second.unit:
-        doubt = "{} counts {} and {} {}: say --batch_size".format(
-            reference.label, first.unit, candidate.label, second.unit)
+        doubt = (
+            f"{reference.label} counts {first.unit} and {candidate.label} {second.unit}: say "
+            "--batch_size"
+        )
         return SpeedComparison(rates[0], rates[1], "", UNKNOWN, (doubt,))
     remark = "steps are compared as of equal batches" if first.unit == "steps" else ""
-    return SpeedComparison(rates[0], rates[1], first.unit, ratio_of(rates[0], rates[1]),
-                           remark=remark)
+    return SpeedComparison(
+        rates[0], rates[1], first.unit, ratio_of(rates[0], rates[1]), remark=remark
+    )
 
 
 def _pace(group: Group, global_batch: Optional[int]) -> Optional[Pace]:
@@ -58,8 +62,11 @@ def _pace(group: Group, global_batch: Optional[int]) -> Optional[Pace]:
             found.append(pace)
     if not found:
         return None
-    return Pace(np.concatenate([pace.amounts for pace in found]),
-                np.concatenate([pace.seconds for pace in found]), found[0].unit)
+    return Pace(
+        np.concatenate([pace.amounts for pace in found]),
+        np.concatenate([pace.seconds for pace in found]),
+        found[0].unit,
+    )
 
 
 def _pace_of_run(run: Run, global_batch: Optional[int]) -> Optional[Pace]:

@@ -20,8 +20,7 @@ Row = List[str]
 def columns(comparison: Comparison) -> Tuple[str, ...]:
     """The titles of the table."""
     reference, candidate = comparison.reference.label, comparison.candidate.label
-    return ("", reference, candidate, "{} - {}".format(candidate, reference),
-            "relative [95 % interval]")
+    return ("", reference, candidate, f"{candidate} - {reference}", "relative [95 % interval]")
 
 
 def rows(comparison: Comparison) -> List[Row]:
@@ -36,7 +35,7 @@ def rows(comparison: Comparison) -> List[Row]:
     found.append(_window_row(comparison.end, curve, "end"))
     found.append(_seeds_row(comparison, curve))
     found.append(_figure_row(comparison.final, "final " + judged))
-    found.append(_figure_row(comparison.best, "best {} on validation".format(judged)))
+    found.append(_figure_row(comparison.best, f"best {judged} on validation"))
     found.append(_speed_row(comparison))
     found.append(_target_row(comparison))
     return [row for row in found if row is not None]
@@ -44,75 +43,112 @@ def rows(comparison: Comparison) -> List[Row]:
 
 def _step_row(at: StepComparison, curve: str) -> Row:
     steps = {at.reference.step, at.candidate.step}
-    told = " and ".join("{:,}".format(step) for step in sorted(steps))
-    return ["{} at step {}, one sample".format(curve, told), wording.number(at.reference.value),
-            wording.number(at.candidate.value), wording.signed(at.difference.absolute.value),
-            wording.relative(at.difference.relative)]
+    told = " and ".join(f"{step:,}" for step in sorted(steps))
+    return [
+        f"{curve} at step {told}, one sample",
+        wording.number(at.reference.value),
+        wording.number(at.candidate.value),
+        wording.signed(at.difference.absolute.value),
+        wording.relative(at.difference.relative),
+    ]
 
 
 def _window_row(part: Optional[WindowComparison], curve: str, name: str) -> Optional[Row]:
     if part is None:
         return None
-    return ["{}, {}: {} samples, steps {:,} to {:,}".format(
-        curve, name, part.difference.samples, part.first_step, part.last_step),
-        wording.level(part.reference), wording.level(part.candidate),
-        wording.signed(part.difference.absolute.value), wording.relative(part.difference.relative)]
+    return [
+        f"{curve}, {name}: {part.difference.samples} samples, steps {part.first_step:,} "
+        f"to {part.last_step:,}",
+        wording.level(part.reference),
+        wording.level(part.candidate),
+        wording.signed(part.difference.absolute.value),
+        wording.relative(part.difference.relative),
+    ]
 
 
 def _seeds_row(comparison: Comparison, curve: str) -> Optional[Row]:
     if comparison.seeds is None:
         return None
     counts = [str(len(group.runs)) for group in (comparison.reference, comparison.candidate)]
-    return ["{}, last window, between seeds".format(curve), counts[0] + " runs",
-            counts[1] + " runs", "", wording.relative(comparison.seeds)]
+    return [
+        f"{curve}, last window, between seeds",
+        counts[0] + " runs",
+        counts[1] + " runs",
+        "",
+        wording.relative(comparison.seeds),
+    ]
 
 
 def _figure_row(figure: Optional[FigureComparison], name: str) -> Optional[Row]:
     if figure is None:
         return None
-    return [name, wording.number(figure.reference), wording.number(figure.candidate),
-            wording.absolute(figure.difference),
-            wording.percent(figure.candidate / figure.reference - 1)
-            if figure.reference else wording.DASH]
+    return [
+        name,
+        wording.number(figure.reference),
+        wording.number(figure.candidate),
+        wording.absolute(figure.difference),
+        wording.percent(figure.candidate / figure.reference - 1)
+        if figure.reference
+        else wording.DASH,
+    ]
 
 
 def _speed_row(comparison: Comparison) -> Optional[Row]:
     speed = comparison.speed
     if speed is None:
         return None
-    return ["throughput, total / total", wording.rate(speed.reference, speed.unit or "units"),
-            wording.rate(speed.candidate, speed.unit or "units"), "", wording.times(speed.ratio)]
+    return [
+        "throughput, total / total",
+        wording.rate(speed.reference, speed.unit or "units"),
+        wording.rate(speed.candidate, speed.unit or "units"),
+        "",
+        wording.times(speed.ratio),
+    ]
 
 
 def _target_row(comparison: Comparison) -> Optional[Row]:
     settings = comparison.settings
     if settings.target is None:
         return None
-    first, second = (comparison.reached[group.label]
-                     for group in (comparison.reference, comparison.candidate))
-    return ["{} {} (mean of {} samples)".format(
-        settings.curve, wording.number(settings.target), TARGET_SAMPLES),
-        _moments(first), _moments(second), "", _earlier(first, second)]
+    first, second = (
+        comparison.reached[group.label] for group in (comparison.reference, comparison.candidate)
+    )
+    return [
+        f"{settings.curve} {wording.number(settings.target)} (mean of {TARGET_SAMPLES} samples)",
+        _moments(first),
+        _moments(second),
+        "",
+        _earlier(first, second),
+    ]
 
 
 def _moments(reached: Sequence[Optional[Reached]]) -> str:
-    return "; ".join("not reached" if one is None else
-                     "step {:,}, {}".format(one.step, wording.duration(one.seconds))
-                     for one in reached)
+    return "; ".join(
+        "not reached" if one is None else f"step {one.step:,}, {wording.duration(one.seconds)}"
+        for one in reached
+    )
 
 
 def _earlier(first: Sequence[Optional[Reached]], second: Sequence[Optional[Reached]]) -> str:
     one, other = first[0], second[0]
-    if len(first) > 1 or len(second) > 1 or one is None or other is None \
-            or not one.seconds or not other.seconds:
+    if (
+        len(first) > 1
+        or len(second) > 1
+        or one is None
+        or other is None
+        or not one.seconds
+        or not other.seconds
+    ):
         return ""
-    return "in {:.2f} times the time".format(other.seconds / one.seconds)
+    return f"in {other.seconds / one.seconds:.2f} times the time"
 
 
 def sentences(comparison: Comparison) -> List[str]:
     """The verdicts with their rules, what one sample proves, the method, what was odd."""
-    return [_verdict("PrecisionStatus", comparison.precision),
-            _verdict("PerfStatus", comparison.perf)] + remarks(comparison)
+    return [
+        _verdict("PrecisionStatus", comparison.precision),
+        _verdict("PerfStatus", comparison.perf),
+    ] + remarks(comparison)
 
 
 def remarks(comparison: Comparison) -> List[str]:
@@ -121,21 +157,28 @@ def remarks(comparison: Comparison) -> List[str]:
     if comparison.at_step is not None:
         found.append(what_one_sample_proves(comparison, comparison.at_step))
     if is_too_good(comparison):
-        found.append("{} of {} is better by more than the margin: before being pleased, check that "
-                     "both ran the same recipe on the same data.".format(
-                         comparison.settings.curve, comparison.candidate.label))
+        found.append(
+            f"{comparison.settings.curve} of {comparison.candidate.label} is better by "
+            "more than the margin: before being pleased, check that "
+            "both ran the same recipe on the same data."
+        )
     if len(comparison.reference.runs) == 1 or len(comparison.candidate.runs) == 1:
-        found.append("With one run on a side the intervals hold the noise within these runs, not "
-                     "what another seed changes, which can be more: give a flag several times to "
-                     "compare between seeds.")
-    found.append("Intervals hold the true value in 95 % of cases. {}; none with fewer than {} "
-                 "samples or {:.0f} effective ones. ± is the noise of one sample.".format(
-                     METHOD, LEAST_SAMPLES, LEAST_EFFECTIVE))
+        found.append(
+            "With one run on a side the intervals hold the noise within these runs, not "
+            "what another seed changes, which can be more: give a flag several times to "
+            "compare between seeds."
+        )
+    found.append(
+        f"Intervals hold the true value in 95 % of cases. {METHOD}; none with fewer than "
+        f"{LEAST_SAMPLES} "
+        f"samples or {LEAST_EFFECTIVE:.0f} effective ones. ± is the noise of one sample."
+    )
     if comparison.final is not None:
-        found.append("The interval of {} comes from the {}.".format(
-            comparison.final.name, comparison.final.basis))
+        found.append(
+            f"The interval of {comparison.final.name} comes from the {comparison.final.basis}."
+        )
     if comparison.speed is not None and comparison.speed.remark:
-        found.append("Throughput: {}.".format(comparison.speed.remark))
+        found.append(f"Throughput: {comparison.speed.remark}.")
     return found + ["Note: {}.".format(note.rstrip(".")) for note in comparison.notes]
 
 
@@ -149,43 +192,61 @@ def is_too_good(comparison: Comparison) -> bool:
 
 
 def _verdict(name: str, verdict: Verdict) -> str:
-    return "{}: {} ({}). Rule: {}.".format(name, verdict.status, verdict.because, verdict.rule)
+    return f"{name}: {verdict.status} ({verdict.because}). Rule: {verdict.rule}."
 
 
 def what_one_sample_proves(comparison: Comparison, at: StepComparison) -> str:
     """How large the noise around a step is, and what that leaves of the difference there."""
-    noises = ["{:.1f} % ({}, {} samples)".format(
-        100 * around.noise / abs(around.mean.value), group.label, around.count)
-        for group, around in ((comparison.reference, at.reference_around),
-                              (comparison.candidate, at.candidate_around))
-        if around.mean.value]
+    noises = [
+        f"{100 * around.noise / abs(around.mean.value):.1f} % ({group.label}, "
+        f"{around.count} samples)"
+        for group, around in (
+            (comparison.reference, at.reference_around),
+            (comparison.candidate, at.candidate_around),
+        )
+        if around.mean.value
+    ]
     found = at.difference.relative
     if not found.is_known:
-        return "What one sample proves at step {:,} is not known: too few neighbours.".format(
-            at.reference.asked)
+        return (
+            f"What one sample proves at step {at.reference.asked:,} is not known: too few "
+            "neighbours."
+        )
     proves = "it shows nothing" if found.low <= 0 <= found.high else "it is beyond the noise"
-    return ("One sample at step {:,}: from one logged step to the next the noise is {}, so the "
-            "difference of {} may be anything from {} to {}: {}.".format(
-                at.reference.asked, " and ".join(noises), wording.percent(found.value),
-                wording.percent(found.low), wording.percent(found.high), proves))
+    return (
+        "One sample at step {:,}: from one logged step to the next the noise is {}, so the "
+        "difference of {} may be anything from {} to {}: {}.".format(
+            at.reference.asked,
+            " and ".join(noises),
+            wording.percent(found.value),
+            wording.percent(found.low),
+            wording.percent(found.high),
+            proves,
+        )
+    )
 
 
 def title(comparison: Comparison) -> str:
     """What is compared."""
-    return "{} against {}".format(comparison.candidate.label, comparison.reference.label)
+    return f"{comparison.candidate.label} against {comparison.reference.label}"
 
 
 def sources(comparison: Comparison) -> List[str]:
     """Where the runs came from."""
-    return ["{}: {}".format(group.label, ", ".join(run.source for run in group.runs))
-            for group in (comparison.reference, comparison.candidate)]
+    return [
+        "{}: {}".format(group.label, ", ".join(run.source for run in group.runs))
+        for group in (comparison.reference, comparison.candidate)
+    ]
 
 
 def as_markdown(comparison: Comparison) -> str:
     """The whole comparison in Markdown."""
-    parts = ["## " + title(comparison), "  \n".join(sources(comparison)),
-             markdown(columns(comparison), rows(comparison)).rstrip(),
-             "\n".join("- " + sentence for sentence in sentences(comparison))]
+    parts = [
+        "## " + title(comparison),
+        "  \n".join(sources(comparison)),
+        markdown(columns(comparison), rows(comparison)).rstrip(),
+        "\n".join("- " + sentence for sentence in sentences(comparison)),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -193,10 +254,16 @@ def as_text(comparison: Comparison) -> str:
     """The whole comparison for a terminal."""
     cells = [list(columns(comparison))] + rows(comparison)
     widths = [max(map(_width, column)) for column in zip(*cells)]
-    lines = ["  ".join(cell + " " * (width - _width(cell))
-                       for cell, width in zip(row, widths)).rstrip() for row in cells]
-    return "\n".join([title(comparison)] + sources(comparison) + [""] + lines + [""]
-                     + sentences(comparison)) + "\n"
+    lines = [
+        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths)).rstrip()
+        for row in cells
+    ]
+    return (
+        "\n".join(
+            [title(comparison)] + sources(comparison) + [""] + lines + [""] + sentences(comparison)
+        )
+        + "\n"
+    )
 
 
 def _width(text: str) -> int:

@@ -21,8 +21,9 @@ class Reached:
     seconds: Optional[float]
 
 
-def time_to_target(series: Mapping[str, Series], name: str, target: float,
-                   higher_is_better: bool, samples: int) -> Optional[Reached]:
+def time_to_target(
+    series: Mapping[str, Series], name: str, target: float, higher_is_better: bool, samples: int
+) -> Optional[Reached]:
     """When the mean of the last `samples` values first reached the target; None if never.
 
     A mean, since the luckiest of many noisy values is early. Where part of a log is missing the
@@ -43,8 +44,9 @@ def trailing_means(steps: np.ndarray, values: np.ndarray, samples: int) -> np.nd
     breaks = np.flatnonzero(np.diff(steps) > GAP * usual_distance(steps)) + 1
     for part in np.split(np.arange(len(values)), breaks):
         if len(part) >= samples:
-            means[part[samples - 1:]] = np.convolve(values[part], np.full(samples, 1 / samples),
-                                                    mode="valid")
+            means[part[samples - 1 :]] = np.convolve(
+                values[part], np.full(samples, 1 / samples), mode="valid"
+            )
     return means
 
 

@@ -65,7 +65,7 @@ def _from_elapsed(elapsed: Series) -> Optional[Pace]:
 
 
 def _from_seconds(series: Series) -> Optional[Pace]:
-    seconds = series.values[warmup_length(len(series.values)):]
+    seconds = series.values[warmup_length(len(series.values)) :]
     seconds = seconds[np.isfinite(seconds) & (seconds > 0)]
     return Pace(np.ones(len(seconds)), seconds, "steps") if len(seconds) else None
 
@@ -89,6 +89,8 @@ def ratio_of(reference: Estimate, candidate: Estimate) -> Estimate:
     if not reference.value > 0:
         return UNKNOWN
     ratio = candidate.value / reference.value
-    relative = math.hypot(reference.half_width / reference.value,
-                          candidate.half_width / candidate.value if candidate.value else math.inf)
+    relative = math.hypot(
+        reference.half_width / reference.value,
+        candidate.half_width / candidate.value if candidate.value else math.inf,
+    )
     return Estimate(ratio, ratio * relative)

@@ -15,9 +15,11 @@ WIDEST_CURVE_INTERVAL = 0.2  # relative half width; a wider one finds "better" b
 WIDEST_SPEED_INTERVAL = 0.05  # relative half width; wider is no measurement
 EXIT_CODES = {PERFECT: 0, OK: 0, POK: 1, NOK: 1, INCONCLUSIVE: 2}
 
-PERF_RULE = ("PERFECT from 1.2x, OK from 1.0x, POK from 0.5x, NOK below: samples/s of all samples "
-             "over all seconds; INCONCLUSIVE without times, or where the 95 % interval is wider "
-             "than ±{:.0f} %".format(100 * WIDEST_SPEED_INTERVAL))
+PERF_RULE = (
+    "PERFECT from 1.2x, OK from 1.0x, POK from 0.5x, NOK below: samples/s of all samples "
+    "over all seconds; INCONCLUSIVE without times, or where the 95 % interval is wider "
+    f"than ±{100 * WIDEST_SPEED_INTERVAL:.0f} %"
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Judged:
     def told(self, value: float) -> str:
         """A difference or a margin in words."""
         if self.is_curve:
-            return "{:.3g} %".format(100 * value)
+            return f"{100 * value:.3g} %"
         return "{:.4g}{}".format(value, " " + self.unit if self.unit else "")
 
 
@@ -79,17 +81,25 @@ def precision_rule(judged: Judged) -> str:
     """The rule of precision_verdict in words, with its numbers."""
     worse = "lower" if judged.higher_is_better else "higher"
     if judged.margin is None:
-        return "INCONCLUSIVE: no margin is named for {}".format(judged.name)
-    bound = "the 95 % interval of {} less the reference".format(judged.name)
+        return f"INCONCLUSIVE: no margin is named for {judged.name}"
+    bound = f"the 95 % interval of {judged.name} less the reference"
     if judged.is_curve:
-        return ("OK: {} ends within the margin, {} {}; NOK: it lies wholly beyond; "
-                "INCONCLUSIVE: else, too few samples, or an interval wider than ±{:.0f} %".format(
-                    bound.replace(" less the reference", " against the reference"),
-                    judged.told(judged.margin), worse, 100 * WIDEST_CURVE_INTERVAL))
-    return ("OK: {} ends within the margin, {} {}; POK: it lies wholly beyond, but the loss over "
-            "the last window is not more than {:.0f} % higher (95 %); NOK: that neither; "
-            "INCONCLUSIVE: else, or no such figure".format(
-                bound, judged.told(judged.margin), worse, 100 * LOSS_MARGIN))
+        return (
+            "OK: {} ends within the margin, {} {}; NOK: it lies wholly beyond; "
+            "INCONCLUSIVE: else, too few samples, or an interval wider than ±{:.0f} %".format(
+                bound.replace(" less the reference", " against the reference"),
+                judged.told(judged.margin),
+                worse,
+                100 * WIDEST_CURVE_INTERVAL,
+            )
+        )
+    return (
+        f"OK: {bound} ends within the margin, {judged.told(judged.margin)} {worse}; POK: "
+        "it lies wholly beyond, but the loss over "
+        f"the last window is not more than {100 * LOSS_MARGIN:.0f} % higher (95 %); NOK: "
+        "that neither; "
+        "INCONCLUSIVE: else, or no such figure"
+    )
 
 
 def precision_verdict(judged: Judged, evidence: Evidence) -> Verdict:
@@ -106,17 +116,19 @@ def _precision(judged: Judged, evidence: Evidence) -> Tuple[str, str]:
     if evidence.metric is None:
         return _without_metric(judged, evidence.loss)
     if judged.margin is None:
-        return INCONCLUSIVE, "no margin is named for {}".format(judged.name)
+        return INCONCLUSIVE, f"no margin is named for {judged.name}"
     if not evidence.metric.is_known:
-        return INCONCLUSIVE, "how far {} may be off by chance is not known".format(judged.name)
+        return INCONCLUSIVE, f"how far {judged.name} may be off by chance is not known"
     return _by_interval(judged, judged.margin, evidence)
 
 
 def _by_interval(judged: Judged, margin: float, evidence: Evidence) -> Tuple[str, str]:
     assert evidence.metric is not None
     better = judged.better(evidence.metric)
-    span = "{} is {} to {} than the reference's".format(
-        judged.name, _sided(judged, better.low), _sided(judged, better.high))
+    span = (
+        f"{judged.name} is {_sided(judged, better.low)} to {_sided(judged, better.high)} "
+        "than the reference's"
+    )
     if judged.is_curve and _is_wide(evidence.metric):
         return INCONCLUSIVE, span + ": too noisy"
     if better.low >= -margin:
@@ -140,10 +152,12 @@ def _sided(judged: Judged, value: float) -> str:
 
 def _without_metric(judged: Judged, loss: Optional[Estimate]) -> Tuple[str, str]:
     """A training loss alone can show that something is wrong, not that all is well."""
-    missing = "{} is not there on both sides".format(judged.name)
+    missing = f"{judged.name} is not there on both sides"
     if loss is not None and loss.is_known and loss.low > LOSS_MARGIN:
-        return NOK, "{}, and the loss is {:.1f} to {:.1f} % higher".format(
-            missing, 100 * loss.low, 100 * loss.high)
+        return (
+            NOK,
+            f"{missing}, and the loss is {100 * loss.low:.1f} to {100 * loss.high:.1f} % higher",
+        )
     if agrees(loss):
         return INCONCLUSIVE, missing + "; the loss curves agree, which alone proves no accuracy"
     return INCONCLUSIVE, missing
@@ -167,11 +181,10 @@ def _perf(ratio: Estimate, doubts: Sequence[str]) -> Tuple[str, str]:
         return INCONCLUSIVE, "no throughput on both sides"
     if not ratio.is_known:
         return INCONCLUSIVE, "too few times for an interval"
-    told = "{:.2f}x [{:.2f}, {:.2f}]".format(ratio.value, ratio.low, ratio.high)
+    told = f"{ratio.value:.2f}x [{ratio.low:.2f}, {ratio.high:.2f}]"
     if ratio.half_width > WIDEST_SPEED_INTERVAL * ratio.value:
         return INCONCLUSIVE, told + ": too noisy"
-    crossed = ["{:g}x".format(least) for _, least in SPEED_CLASSES
-               if ratio.low < least <= ratio.high]
+    crossed = [f"{least:g}x" for _, least in SPEED_CLASSES if ratio.low < least <= ratio.high]
     if crossed:
         told += "; the interval holds the limit " + crossed[0]
     return speed_class(ratio.value), told

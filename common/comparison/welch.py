@@ -34,6 +34,7 @@ def welch(first: Sequence[float], second: Sequence[float]) -> WelchDifference:
     value = statistics.mean(second) - statistics.mean(first)
     if total == 0:
         return WelchDifference(value, 0.0, 1)
-    degrees = total ** 2 / sum(share ** 2 / (len(values) - 1)
-                               for share, values in zip(shares, (first, second)))
+    degrees = total**2 / sum(
+        share**2 / (len(values) - 1) for share, values in zip(shares, (first, second))
+    )
     return WelchDifference(value, math.sqrt(total), max(1, int(degrees)))

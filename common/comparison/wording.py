@@ -13,12 +13,12 @@ DASH = "–"
 
 def number(value: float) -> str:
     """A logged value: as many digits as say something."""
-    return "{:.4g}".format(value) if math.isfinite(value) else str(value)
+    return f"{value:.4g}" if math.isfinite(value) else str(value)
 
 
 def signed(value: float) -> str:
     """A difference, always with its sign."""
-    return "{:+.3g}".format(value) if math.isfinite(value) else DASH
+    return f"{value:+.3g}" if math.isfinite(value) else DASH
 
 
 def percent(share: float) -> str:
@@ -34,16 +34,14 @@ def relative(estimate: Estimate) -> str:
         return DASH
     if not estimate.is_known:
         return percent(estimate.value) + " [no interval]"
-    return "{} [{}, {}]".format(percent(estimate.value), percent(estimate.low),
-                                percent(estimate.high))
+    return f"{percent(estimate.value)} [{percent(estimate.low)}, {percent(estimate.high)}]"
 
 
 def absolute(estimate: Estimate) -> str:
     """A difference with its interval."""
     if not estimate.is_known:
         return signed(estimate.value)
-    return "{} [{}, {}]".format(signed(estimate.value), signed(estimate.low),
-                                signed(estimate.high))
+    return f"{signed(estimate.value)} [{signed(estimate.low)}, {signed(estimate.high)}]"
 
 
 def level(mean: MeanOfSeries) -> str:
@@ -56,7 +54,7 @@ def level(mean: MeanOfSeries) -> str:
 
 def rate(estimate: Estimate, unit: str) -> str:
     """A throughput."""
-    return "{:.4g} {}/s".format(estimate.value, unit)
+    return f"{estimate.value:.4g} {unit}/s"
 
 
 def times(estimate: Estimate) -> str:
@@ -64,8 +62,8 @@ def times(estimate: Estimate) -> str:
     if not math.isfinite(estimate.value):
         return DASH
     if not estimate.is_known:
-        return "{:.2f}x [no interval]".format(estimate.value)
-    return "{:.2f}x [{:.2f}, {:.2f}]".format(estimate.value, estimate.low, estimate.high)
+        return f"{estimate.value:.2f}x [no interval]"
+    return f"{estimate.value:.2f}x [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
 def duration(seconds: Optional[float]) -> str:
@@ -74,4 +72,4 @@ def duration(seconds: Optional[float]) -> str:
         return "time not told"
     minutes, rest = divmod(int(round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
-    return "{}:{:02d}:{:02d}".format(hours, minutes, rest)
+    return f"{hours}:{minutes:02d}:{rest:02d}"

@@ -99,15 +99,20 @@ class Dataset:
         """Who publishes the checksums; where nobody does, what is done in their place."""
         if self.generated_by:
             return "recorded when generated"
-        sources = [file.checksum.source if file.checksum else "recorded at first use"
-                   for file in self.files]
+        sources = [
+            file.checksum.source if file.checksum else "recorded at first use"
+            for file in self.files
+        ]
         return ", ".join(sorted(set(sources)))
 
 
 def catalogue_paths(root: Path) -> List[Path]:
     """The datasets.yaml files under a checkout, in order of framework and network."""
-    return [path for framework in FRAMEWORK_FOLDERS
-            for path in sorted(Path(root).glob("{}/*/{}".format(framework, FILE_NAME)))]
+    return [
+        path
+        for framework in FRAMEWORK_FOLDERS
+        for path in sorted(Path(root).glob(f"{framework}/*/{FILE_NAME}"))
+    ]
 
 
 def read_catalogue(root: Path) -> Tuple[Dataset, ...]:
@@ -120,8 +125,11 @@ def read_catalogue(root: Path) -> Tuple[Dataset, ...]:
     for path in catalogue_paths(root):
         for dataset in read_datasets(path):
             if any(other.name == dataset.name for other in found):
-                raise ZooError("{}: the dataset {} is in another network's {} too; give it "
-                               "another name".format(path, dataset.name, FILE_NAME))
+                raise ZooError(
+                    f"{path}: the dataset {dataset.name} is in another network's "
+                    f"{FILE_NAME} too; give it "
+                    "another name"
+                )
             found.append(dataset)
     return tuple(found)
 
@@ -136,8 +144,11 @@ def find_dataset(root: Path, name: str) -> Dataset:
     for dataset in datasets:
         if dataset.name == name.lower().replace("-", "_"):
             return dataset
-    raise UsageError("there is no dataset {!r}; there are: {}".format(
-        name, ", ".join(dataset.name for dataset in datasets) or "none under {}".format(root)))
+    raise UsageError(
+        "there is no dataset {!r}; there are: {}".format(
+            name, ", ".join(dataset.name for dataset in datasets) or f"none under {root}"
+        )
+    )
 
 
 def read_datasets(path: Path) -> Tuple[Dataset, ...]:
@@ -145,26 +156,34 @@ def read_datasets(path: Path) -> Tuple[Dataset, ...]:
     top = load_yaml(path)
     version = top.value("schema_version", int)
     if version != SCHEMA_VERSION:
-        top.fail("schema_version", "must be {}, not {}".format(SCHEMA_VERSION, version))
-    found = [_dataset(top, name, section, path.parent.name)
-             for name, section in top.sections("datasets").items()]
+        top.fail("schema_version", f"must be {SCHEMA_VERSION}, not {version}")
+    found = [
+        _dataset(top, name, section, path.parent.name)
+        for name, section in top.sections("datasets").items()
+    ]
     top.done()
     return tuple(found)
 
 
 def _dataset(top: Section, name: str, section: Section, network: str) -> Dataset:
     if not _NAME.fullmatch(name):
-        top.fail("datasets", "has the name {!r}; use a-z, 0-9 and _".format(name))
+        top.fail("datasets", f"has the name {name!r}; use a-z, 0-9 and _")
     folder = _relative(section, "folder", section.value("folder", str))
     files = tuple(_file(part, folder) for part in section.section_list("files"))
     generated_by = section.optional("generated_by", str)
     if bool(files) == bool(generated_by):
         section.fail("files", "or generated_by must be given, one of the two")
     dataset = Dataset(
-        name=name, network=network, title=section.value("title", str),
-        description=section.value("description", str), licence=section.value("licence", str),
-        homepage=section.value("homepage", str, ""), folder=folder, files=files,
-        generated_by=generated_by)
+        name=name,
+        network=network,
+        title=section.value("title", str),
+        description=section.value("description", str),
+        licence=section.value("licence", str),
+        homepage=section.value("homepage", str, ""),
+        folder=folder,
+        files=files,
+        generated_by=generated_by,
+    )
     section.done()
     return dataset
 
@@ -174,15 +193,18 @@ def _file(section: Section, folder: str) -> DataFile:
     unpack = section.choice("unpack", PACKINGS, NOT_PACKED)
     file = DataFile(
         path=_relative(section, "path", section.value("path", str)),
-        urls=_urls(section), size=size,
+        urls=_urls(section),
+        size=size,
         about_size=size if size is not None else section.positive("about_size"),
         checksum=_checksum(section.section("checksum")) if section.has("checksum") else None,
         unpack=unpack,
         unpacked_at_most=0 if unpack == NOT_PACKED else section.positive("unpacked_at_most"),
-        contents=_contents(section.section("contents"), folder)
-        if section.has("contents") else (),
-        holds=tuple("{}/{}".format(folder, _relative(section, "holds", path))
-                    for path in section.texts("holds")))
+        contents=_contents(section.section("contents"), folder) if section.has("contents") else (),
+        holds=tuple(
+            "{}/{}".format(folder, _relative(section, "holds", path))
+            for path in section.texts("holds")
+        ),
+    )
     if unpack == GZIP and not file.path.endswith(".gz"):
         section.fail("path", "must end in .gz where unpack is gz")
     section.done()
@@ -196,8 +218,9 @@ def _urls(section: Section) -> Tuple[str, ...]:
     for url in urls:
         parts = urlsplit(url)
         if parts.scheme != "https" and not (
-                parts.scheme == "http" and parts.hostname in LOCAL_HOSTS):
-            section.fail("urls", "has {!r}; only https is taken".format(url))
+            parts.scheme == "http" and parts.hostname in LOCAL_HOSTS
+        ):
+            section.fail("urls", f"has {url!r}; only https is taken")
     return urls
 
 
@@ -215,16 +238,19 @@ def _contents(section: Section, folder: str) -> Tuple[Content, ...]:
     files = section.section("files")
     section.done()
     return tuple(
-        Content("{}/{}".format(folder, _relative(files, name, name)),
-                Checksum(algorithm, _digest(files, name, algorithm), source))
-        for name in files.keys())  # noqa: SIM118
+        Content(
+            f"{folder}/{_relative(files, name, name)}",
+            Checksum(algorithm, _digest(files, name, algorithm), source),
+        )
+        for name in files.keys()  # noqa: SIM118
+    )
 
 
 def _digest(section: Section, key: str, algorithm: str) -> str:
     value = section.value(key, str)
     digits = 2 * hashlib.new(algorithm).digest_size
-    if not re.fullmatch("[0-9a-f]{%d}" % digits, value):
-        section.fail(key, "must be {} hexadecimal digits ({})".format(digits, algorithm))
+    if not re.fullmatch(f"[0-9a-f]{{{digits}}}", value):
+        section.fail(key, f"must be {digits} hexadecimal digits ({algorithm})")
     return str(value)
 
 
@@ -232,5 +258,5 @@ def _relative(section: Section, key: str, path: str) -> str:
     """A path that stays below the data folder."""
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or ".." in parts or "\\" in path:
-        section.fail(key, "must be a path below the data folder, not {!r}".format(path))
+        section.fail(key, f"must be a path below the data folder, not {path!r}")
     return path

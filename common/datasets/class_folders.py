@@ -34,9 +34,15 @@ class ClassFolders:
 
     def notices(self) -> Tuple[str, ...]:
         """What a user should be told."""
-        return () if not self.ignored else (
-            "{}: beside train and test, {} is not looked at".format(
-                self.root, ", ".join(self.ignored)),)
+        return (
+            ()
+            if not self.ignored
+            else (
+                "{}: beside train and test, {} is not looked at".format(
+                    self.root, ", ".join(self.ignored)
+                ),
+            )
+        )
 
 
 def find_class_folders(data_path: Optional[str], dataset: str) -> ClassFolders:
@@ -57,58 +63,70 @@ def find_class_folders(data_path: Optional[str], dataset: str) -> ClassFolders:
     classes = _classes(root / TRAIN_FOLDER)
     _check_same_classes(root / TEST_FOLDER, classes)
     return ClassFolders(
-        root, classes, _files(root / TRAIN_FOLDER, classes), _files(root / TEST_FOLDER, classes),
-        tuple(sorted(set(folders) - {TRAIN_FOLDER, TEST_FOLDER})))
+        root,
+        classes,
+        _files(root / TRAIN_FOLDER, classes),
+        _files(root / TEST_FOLDER, classes),
+        tuple(sorted(set(folders) - {TRAIN_FOLDER, TEST_FOLDER})),
+    )
 
 
 def unreadable(root: str, error: OSError) -> ZooError:
     """What a user is told of a folder or file that can't be read."""
-    return ZooError("{}: can't be read ({}): check its permissions".format(
-        error.filename or root, error.strerror or error))
+    return ZooError(
+        f"{error.filename or root}: can't be read ({error.strerror or error}): check its "
+        "permissions"
+    )
 
 
 def _checked_folder(data_path: Optional[str], dataset: str) -> Path:
     if not data_path:
-        raise ZooError("{} needs a folder with one sub-folder per class: give --data_path".format(
-            dataset))
+        raise ZooError(f"{dataset} needs a folder with one sub-folder per class: give --data_path")
     root = Path(data_path)
     if not root.exists():
-        raise ZooError("{}: no such folder: give --data_path of the images".format(root))
+        raise ZooError(f"{root}: no such folder: give --data_path of the images")
     if not root.is_dir():
-        raise ZooError("{}: a file, not a folder: {}".format(root, _LAYOUT))
+        raise ZooError(f"{root}: a file, not a folder: {_LAYOUT}")
     return root
 
 
 def _sub_folders(folder: Path) -> List[str]:
     with os.scandir(str(folder)) as entries:
         return sorted(
-            entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+            entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")
+        )
 
 
 def _classes(folder: Path) -> Tuple[str, ...]:
     classes = tuple(_sub_folders(folder))
     if len(classes) < 2:
-        raise ZooError("{}: {} class folders, at least 2 are needed: {}".format(
-            folder, len(classes), _LAYOUT))
+        raise ZooError(f"{folder}: {len(classes)} class folders, at least 2 are needed: {_LAYOUT}")
     return classes
 
 
 def _check_same_classes(folder: Path, classes: Tuple[str, ...]) -> None:
     different = sorted(set(_sub_folders(folder)) ^ set(classes))
     if different:
-        raise ZooError("{}: other classes than for training ({}): use the same class "
-                       "folders".format(folder, ", ".join(different)))
+        raise ZooError(
+            "{}: other classes than for training ({}): use the same class folders".format(
+                folder, ", ".join(different)
+            )
+        )
 
 
 def _files(folder: Path, classes: Tuple[str, ...]) -> Labelled:
-    return tuple((path, label) for label, name in enumerate(classes)
-                 for path in _image_files(folder / name))
+    return tuple(
+        (path, label) for label, name in enumerate(classes) for path in _image_files(folder / name)
+    )
 
 
 def _image_files(folder: Path) -> List[Path]:
     with os.scandir(str(folder)) as entries:
-        names = sorted(entry.name for entry in entries
-                       if entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith("."))
+        names = sorted(
+            entry.name
+            for entry in entries
+            if entry.name.lower().endswith(SUFFIXES) and not entry.name.startswith(".")
+        )
     if not names:
-        raise ZooError("{}: no PNG or JPEG files in it: {}".format(folder, _LAYOUT))
+        raise ZooError(f"{folder}: no PNG or JPEG files in it: {_LAYOUT}")
     return [folder / name for name in names]

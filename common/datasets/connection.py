@@ -54,17 +54,17 @@ def ask(url: str, start: int = 0, validator: str = "", timeout: float = TIMEOUT)
     """
     headers = {"User-Agent": "attention-modelzoo", "Accept-Encoding": "identity"}
     if start:
-        headers["Range"] = "bytes={}-".format(start)
+        headers["Range"] = f"bytes={start}-"
     if start and validator:
         headers["If-Range"] = validator
     try:
-        response = _opener(url).open(
-            urllib.request.Request(url, headers=headers), timeout=timeout)
+        response = _opener(url).open(urllib.request.Request(url, headers=headers), timeout=timeout)
     except urllib.error.HTTPError as error:
         if error.code == 416:
             return Answer(None, start, _range(error.headers)[1], "")
-        raise TransferError("the server answers {} {}".format(error.code, error.reason),
-                            error.code in _TEMPORARY) from error
+        raise TransferError(
+            f"the server answers {error.code} {error.reason}", error.code in _TEMPORARY
+        ) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise told(error) from error
     return _answer(response)
@@ -101,10 +101,12 @@ def told(error: Exception) -> TransferError:
     if isinstance(reason, socket.gaierror):
         return TransferError("the host is not found (no network, or no name server)")
     if isinstance(reason, ssl.SSLError) and "CERTIFICATE" in str(reason):
-        return TransferError("the server's certificate is not trusted; SSL_CERT_FILE can name "
-                             "the certificates of your proxy")
+        return TransferError(
+            "the server's certificate is not trusted; SSL_CERT_FILE can name "
+            "the certificates of your proxy"
+        )
     if isinstance(reason, (socket.timeout, TimeoutError)):
-        return TransferError("nothing came for {:.0f} seconds".format(TIMEOUT))
+        return TransferError(f"nothing came for {TIMEOUT:.0f} seconds")
     if isinstance(reason, ConnectionRefusedError):
         return TransferError("the connection is refused")
     if isinstance(reason, (ConnectionError, http.client.HTTPException)):
@@ -129,10 +131,11 @@ def _validator(headers: Any) -> str:
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
     """Follows redirects, but not from https to anything else."""
 
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any,
-                         newurl: str) -> Any:
+    def redirect_request(
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Any:
         if urlsplit(req.full_url).scheme == "https" and urlsplit(newurl).scheme != "https":
-            raise TransferError("the server redirects from https to {}".format(newurl))
+            raise TransferError(f"the server redirects from https to {newurl}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -141,10 +144,14 @@ def _opener(url: str) -> urllib.request.OpenerDirector:
     if urlsplit(url).scheme not in ("http", "https"):
         raise TransferError("only http and https are spoken")
     opener = urllib.request.OpenerDirector()
-    for handler in (urllib.request.ProxyHandler(), urllib.request.HTTPHandler(),
-                    urllib.request.HTTPSHandler(), _SafeRedirects(),
-                    urllib.request.HTTPErrorProcessor(),
-                    urllib.request.HTTPDefaultErrorHandler(),
-                    urllib.request.UnknownHandler()):
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        _SafeRedirects(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.UnknownHandler(),
+    ):
         opener.add_handler(handler)
     return opener

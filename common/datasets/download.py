@@ -79,8 +79,13 @@ class Download:
         pause: how to wait between tries (tests give another).
     """
 
-    def __init__(self, target: Path, wanted: Wanted, terminal: Terminal,
-                 pause: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        target: Path,
+        wanted: Wanted,
+        terminal: Terminal,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._target, self._wanted, self._terminal = target, wanted, terminal
         self._pause = pause
         self._part = PartialFile(target)
@@ -100,15 +105,18 @@ class Download:
                 self._part.finish(self._target)
                 return
             except TransferError as error:
-                faults.append("{}: {}".format(url, error))
-                self._terminal.say("  {}".format(faults[-1]))
-        raise ZooError("can't download {} ({}){}; run it again, name a server with --mirror, or "
-                       "put the file at {}".format(self._target.name, "; ".join(faults),
-                                                   self._kept(), self._target))
+                faults.append(f"{url}: {error}")
+                self._terminal.say(f"  {faults[-1]}")
+        raise ZooError(
+            "can't download {} ({}){}; run it again, name a server with --mirror, or "
+            "put the file at {}".format(
+                self._target.name, "; ".join(faults), self._kept(), self._target
+            )
+        )
 
     def _kept(self) -> str:
         size = self._part.size
-        return "; the {} that came are kept and go on".format(bytes_text(size)) if size else ""
+        return f"; the {bytes_text(size)} that came are kept and go on" if size else ""
 
     def _fetch(self, url: str) -> None:
         """Brings the partial file to its end; a transfer that breaks is taken up again."""
@@ -126,8 +134,8 @@ class Download:
                 fruitless = 0 if grown else fruitless + 1
                 if fruitless >= TRIES or not (brought_any or error.temporary):
                     raise
-                self._terminal.say("  {}: {}; trying again".format(self._target.name, error))
-                self._pause(min(2.0 ** fruitless, LONGEST_PAUSE))
+                self._terminal.say(f"  {self._target.name}: {error}; trying again")
+                self._pause(min(2.0**fruitless, LONGEST_PAUSE))
 
     def _transfer(self, url: str) -> None:
         start = self._resumable(url)
@@ -160,8 +168,9 @@ class Download:
     def _check_total(self, answer: Answer) -> None:
         size = self._wanted.size
         if None not in (size, answer.total) and answer.total != size:
-            raise TransferError("the server's file has {:,} bytes, the published one {:,}".format(
-                answer.total, size))
+            raise TransferError(
+                f"the server's file has {answer.total:,} bytes, the published one {size:,}"
+            )
 
     def _take(self, url: str, start: int, answer: Answer) -> None:
         """Appends what comes to the partial file."""
@@ -169,15 +178,16 @@ class Download:
             self._part.remove()
             raise TransferError("the server answers another range than asked", temporary=True)
         if start and answer.start == 0:
-            self._terminal.say("  {}: the server starts anew (it has another version, or can't "
-                               "go on)".format(self._target.name))
+            self._terminal.say(
+                f"  {self._target.name}: the server starts anew (it has another version, or can't "
+                "go on)"
+            )
         if answer.start == 0:
             self._part.begin(url, answer.validator)
         total = self._wanted.size if self._wanted.size is not None else answer.total
         position = self._append(answer, total)
         if total is not None and position < total:
-            raise TransferError("the connection was cut after {:,} of {:,} bytes".format(
-                position, total))
+            raise TransferError(f"the connection was cut after {position:,} of {total:,} bytes")
 
     def _append(self, answer: Answer, total: Optional[int]) -> int:
         assert answer.stream is not None
@@ -185,8 +195,9 @@ class Download:
         progress = ByteProgress(self._terminal, self._target.name, total, position)
         with open(str(self._part.path), "ab", buffering=0) as part:
             while total is None or position < total:
-                block = read_some(answer.stream, BLOCK if total is None
-                                  else min(BLOCK, total - position))
+                block = read_some(
+                    answer.stream, BLOCK if total is None else min(BLOCK, total - position)
+                )
                 if not block:
                     break
                 part.write(block)
@@ -207,16 +218,17 @@ def difference(path: Path, wanted: Wanted, terminal: Terminal) -> Optional[str]:
     """How a file differs from the published one, None where it doesn't."""
     size = path.stat().st_size
     if wanted.size is not None and size != wanted.size:
-        return "has {:,} bytes, the published one {:,}".format(size, wanted.size)
+        return f"has {size:,} bytes, the published one {wanted.size:,}"
     if size * FAR_TOO_SMALL < wanted.about_size:
-        return "has {} where about {} are expected".format(
-            bytes_text(size), bytes_text(wanted.about_size))
+        return f"has {bytes_text(size)} where about {bytes_text(wanted.about_size)} are expected"
     if wanted.checksum is None:
         return None
-    progress = ByteProgress(terminal, "checking {}".format(path.name), size)
+    progress = ByteProgress(terminal, f"checking {path.name}", size)
     found = digest(path, wanted.checksum.algorithm, progress)
     progress.done()
     if found == wanted.checksum.value:
         return None
-    return "has {} {}, {} publishes {}".format(
-        wanted.checksum.algorithm, found, wanted.checksum.source, wanted.checksum.value)
+    return (
+        f"has {wanted.checksum.algorithm} {found}, {wanted.checksum.source} publishes "
+        f"{wanted.checksum.value}"
+    )

@@ -19,8 +19,14 @@ def generate(dataset: Dataset, root: Path, data_path: Path, flags: Sequence[str]
         root: the checkout that holds the module.
     """
     assert dataset.generated_by is not None
-    command = [sys.executable, "-m", dataset.generated_by, dataset.name,
-               "--data_path", str(data_path)] + list(flags)
+    command = [
+        sys.executable,
+        "-m",
+        dataset.generated_by,
+        dataset.name,
+        "--data_path",
+        str(data_path),
+    ] + list(flags)
     sys.stdout.flush()
     process = subprocess.Popen(command, env=environment(root, os.environ))
     try:

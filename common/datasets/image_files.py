@@ -25,8 +25,11 @@ def images_below(folder: Path) -> List[Path]:
     found: List[Path] = []
     for place, folders, names in os.walk(str(folder), onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found.extend(Path(place) / name for name in sorted(names)
-                     if name.lower().endswith(SUFFIXES) and not name.startswith("."))
+        found.extend(
+            Path(place) / name
+            for name in sorted(names)
+            if name.lower().endswith(SUFFIXES) and not name.startswith(".")
+        )
     return found
 
 
@@ -79,14 +82,13 @@ def _eight_bits(image: Any) -> Any:
     return Image.fromarray(((values + 128) // 257).astype(np.uint8))
 
 
-def _as_array(
-    image: Any, size: Optional[Tuple[int, int]], channels: Optional[int]
-) -> np.ndarray:
+def _as_array(image: Any, size: Optional[Tuple[int, int]], channels: Optional[int]) -> np.ndarray:
     if channels is None:
         channels = 1 if image.mode in _GREY_MODES else 3
     converted = image.convert("L" if channels == 1 else "RGB")
     pixels: np.ndarray = np.asarray(
-        converted if size is None else _covering_centre(converted, size))
+        converted if size is None else _covering_centre(converted, size)
+    )
     return pixels.reshape(pixels.shape[:2] + (channels,))
 
 

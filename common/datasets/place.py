@@ -31,7 +31,7 @@ def usable_paths(dataset: Dataset, file: DataFile) -> List[str]:
     if file.unpack == NOT_PACKED:
         return [file.path]
     if file.unpack == GZIP:
-        return [file.path[:-len(".gz")]]
+        return [file.path[: -len(".gz")]]
     known = [content.path for content in file.contents] + list(file.holds)
     return known or [dataset.folder]
 
@@ -39,7 +39,7 @@ def usable_paths(dataset: Dataset, file: DataFile) -> List[str]:
 def all_usable_paths(dataset: Dataset) -> List[str]:
     """What has to be there for the dataset to be used."""
     if dataset.generated_by:
-        return ["{}/{}".format(dataset.folder, DESCRIPTION)]
+        return [f"{dataset.folder}/{DESCRIPTION}"]
     return [path for file in dataset.files for path in usable_paths(dataset, file)]
 
 

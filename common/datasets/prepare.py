@@ -42,7 +42,7 @@ class Way:
         if self.mirror is None:
             return file.urls
         base = self.mirror.rstrip("/")
-        paths = dict.fromkeys(("{}/{}".format(base, file.path), "{}/{}".format(base, file.name)))
+        paths = dict.fromkeys((f"{base}/{file.path}", f"{base}/{file.name}"))
         return tuple(paths)
 
 
@@ -60,15 +60,14 @@ def prepare(dataset: Dataset, data_path: Path, way: Way, terminal: Terminal) -> 
             _bring_missing(dataset, root, state, way, terminal)
     else:  # nothing to write, so a folder that can only be read will do
         _check_there(dataset, root, list(dataset.files), terminal)
-    terminal.say("{} is ready in {}".format(dataset.title, root / dataset.folder))
+    terminal.say(f"{dataset.title} is ready in {root / dataset.folder}")
 
 
 def _missing(dataset: Dataset, root: Path) -> List[DataFile]:
     return [file for file in dataset.files if not is_there(dataset, file, root)]
 
 
-def _bring_missing(dataset: Dataset, root: Path, state: Path, way: Way,
-                   terminal: Terminal) -> None:
+def _bring_missing(dataset: Dataset, root: Path, state: Path, way: Way, terminal: Terminal) -> None:
     missing = _missing(dataset, root)
     _check_there(dataset, root, [file for file in dataset.files if file not in missing], terminal)
     _check_places(root, dataset, missing)
@@ -84,8 +83,11 @@ def _locked(state: Path) -> Iterator[Path]:
     state.mkdir(parents=True, exist_ok=True)
     lock = FolderLock(state)
     if not lock.acquire():
-        raise ZooError("{} is being prepared by process {}; wait for it, or give another "
-                       "--data_path".format(state.name, lock.holder()))
+        raise ZooError(
+            f"{state.name} is being prepared by process {lock.holder()}; wait for it, or "
+            "give another "
+            "--data_path"
+        )
     try:
         yield state
     finally:
@@ -99,44 +101,58 @@ def _full_disk_told(root: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise InfrastructureError("no space left in {}; free some and run this again, it goes "
-                                  "on with what has come so far".format(root)) from error
+        raise InfrastructureError(
+            f"no space left in {root}; free some and run this again, it goes "
+            "on with what has come so far"
+        ) from error
 
 
-def _check_there(dataset: Dataset, root: Path, files: List[DataFile],
-                 terminal: Terminal) -> None:
+def _check_there(dataset: Dataset, root: Path, files: List[DataFile], terminal: Terminal) -> None:
     """What is there already has to be good; it is never replaced."""
     if not files:
         return
     verdict = verify(dataset, root, terminal, files)
     if not verdict.is_good:
-        raise ZooError("{} in {} is not as published or recorded ({}{}); move it away and run "
-                       "this again".format(
-                           dataset.title, root, verdict.bad[0],
-                           "; and {} more".format(len(verdict.bad) - 1)
-                           if len(verdict.bad) > 1 else ""))
+        raise ZooError(
+            "{} in {} is not as published or recorded ({}{}); move it away and run "
+            "this again".format(
+                dataset.title,
+                root,
+                verdict.bad[0],
+                f"; and {len(verdict.bad) - 1} more" if len(verdict.bad) > 1 else "",
+            )
+        )
     told = list(verdict.sources) + (
-        ["{:,} checksums that nobody publishes recorded now".format(verdict.recorded)]
-        if verdict.recorded else [])
-    terminal.say("{} of {} already there and good ({})".format(
-        len(files), len(dataset.files), "; ".join(told)))
+        [f"{verdict.recorded:,} checksums that nobody publishes recorded now"]
+        if verdict.recorded
+        else []
+    )
+    terminal.say(
+        "{} of {} already there and good ({})".format(
+            len(files), len(dataset.files), "; ".join(told)
+        )
+    )
 
 
 def _check_places(root: Path, dataset: Dataset, files: List[DataFile]) -> None:
     """Where an archive's folder goes nothing may be: a part of it is not filled up."""
     folder = root / dataset.folder
     if any(file.unpack in (TAR, ZIP) for file in files) and folder.exists():
-        raise ZooError("{} is there, but incomplete; move it away and run this again".format(
-            folder))
+        raise ZooError(f"{folder} is there, but incomplete; move it away and run this again")
 
 
 def _check_files_to_use(root: Path, files: List[DataFile]) -> None:
     lacking = [file for file in files if not (root / file.path).is_file()]
     if lacking:
-        raise ZooError("--offline, and not there: {}; put {} so and run this again".format(
-            ", ".join("{} ({}, from {})".format(
-                root / file.path, size_text(file), file.urls[0]) for file in lacking),
-            "it" if len(lacking) == 1 else "them"))
+        raise ZooError(
+            "--offline, and not there: {}; put {} so and run this again".format(
+                ", ".join(
+                    f"{root / file.path} ({size_text(file)}, from {file.urls[0]})"
+                    for file in lacking
+                ),
+                "it" if len(lacking) == 1 else "them",
+            )
+        )
 
 
 def size_text(file: DataFile) -> str:
@@ -149,9 +165,11 @@ def _check_disk(root: Path, dataset: Dataset, files: List[DataFile]) -> None:
     needed = sum(_bytes_needed(root, file) for file in files)
     free = shutil.disk_usage(str(root)).free
     if needed > free:
-        raise InfrastructureError("{} needs {} more, and {} has {} free; free some, or give "
-                                  "another --data_path".format(
-                                      dataset.title, bytes_text(needed), root, bytes_text(free)))
+        raise InfrastructureError(
+            f"{dataset.title} needs {bytes_text(needed)} more, and {root} has "
+            f"{bytes_text(free)} free; free some, or give "
+            "another --data_path"
+        )
 
 
 def _bytes_needed(root: Path, file: DataFile) -> int:
@@ -161,23 +179,27 @@ def _bytes_needed(root: Path, file: DataFile) -> int:
     return max(0, file.about_size - PartialFile(root / file.path).size) + file.unpacked_at_most
 
 
-def _bring(dataset: Dataset, file: DataFile, root: Path, state: Path, way: Way,
-           terminal: Terminal) -> None:
+def _bring(
+    dataset: Dataset, file: DataFile, root: Path, state: Path, way: Way, terminal: Terminal
+) -> None:
     packed = _obtain(file, root, way, terminal)
     if file.unpack == NOT_PACKED:
         if file.checksum is None:
             _record(state, entries_of(root, [file.path], terminal), terminal)
         return
     _unpack(dataset, file, packed, root, state, terminal)
-    terminal.say("{} ({}) is not needed any more; it stays until you remove it".format(
-        packed, bytes_text(packed.stat().st_size)))
+    terminal.say(
+        f"{packed} ({bytes_text(packed.stat().st_size)}) is not needed any more; it "
+        "stays until you remove it"
+    )
 
 
 def _record(state: Path, entries: Dict[str, Entry], terminal: Terminal) -> None:
     add_to_recorded(state, entries)
     for path, entry in entries.items():
-        terminal.say("nobody publishes a checksum of {}; {}: sha256 {}".format(
-            path, AT_FIRST_USE, entry.sha256))
+        terminal.say(
+            f"nobody publishes a checksum of {path}; {AT_FIRST_USE}: sha256 {entry.sha256}"
+        )
 
 
 def _obtain(file: DataFile, root: Path, way: Way, terminal: Terminal) -> Path:
@@ -187,40 +209,46 @@ def _obtain(file: DataFile, root: Path, way: Way, terminal: Terminal) -> Path:
     if path.is_file():
         fault = difference(path, wanted, terminal)
         if fault:
-            raise ZooError("{} {}; move it away and fetch it again".format(path, fault))
+            raise ZooError(f"{path} {fault}; move it away and fetch it again")
     else:
-        terminal.say("fetching {} ({})".format(file.name, size_text(file)))
+        terminal.say(f"fetching {file.name} ({size_text(file)})")
         Download(path, wanted, terminal).run(way.urls(file))
     if file.checksum:
-        terminal.say("{}: {} as in {}".format(
-            file.name, file.checksum.algorithm, file.checksum.source))
+        terminal.say(f"{file.name}: {file.checksum.algorithm} as in {file.checksum.source}")
     return path
 
 
-def _unpack(dataset: Dataset, file: DataFile, packed: Path, root: Path, state: Path,
-            terminal: Terminal) -> None:
+def _unpack(
+    dataset: Dataset, file: DataFile, packed: Path, root: Path, state: Path, terminal: Terminal
+) -> None:
     """Unpacks beside, then gives the result its place in one step."""
     with _empty_folder(state / UNPACKING) as beside:
-        progress = ByteProgress(terminal, "unpacking {}".format(file.name), packed.stat().st_size)
+        progress = ByteProgress(terminal, f"unpacking {file.name}", packed.stat().st_size)
         # A tar or zip brings the dataset's folder, a gz file one that lies beside it.
-        below = beside / file.path[:-len(file.name)] if file.unpack == GZIP else beside
+        below = beside / file.path[: -len(file.name)] if file.unpack == GZIP else beside
         below.mkdir(parents=True, exist_ok=True)
         facts = unpack(packed, file.unpack, below, file.unpacked_at_most, progress)
         progress.done()
         lacking = [path for path in usable_paths(dataset, file) if not (beside / path).exists()]
         if lacking:
-            raise ZooError("{} holds no {}; it is another archive: move it away and fetch it "
-                           "again".format(packed, lacking[0]))
+            raise ZooError(
+                f"{packed} holds no {lacking[0]}; it is another archive: move it away and fetch it "
+                "again"
+            )
         whole = usable_paths(dataset, file)[0] if file.unpack == GZIP else dataset.folder
         mine = {str((below / name).relative_to(beside)): fact for name, fact in facts.items()}
-        mine = {name: fact for name, fact in mine.items()
-                if name == whole or name.startswith(whole + "/")}
+        mine = {
+            name: fact
+            for name, fact in mine.items()
+            if name == whole or name.startswith(whole + "/")
+        }
         source = file.checksum.source if file.checksum else None
         add_to_recorded(state, unpacked_entries(mine, file.name, source))
         (root / whole).parent.mkdir(parents=True, exist_ok=True)
         os.rename(str(beside / whole), str(root / whole))
-    terminal.say("unpacked {:,} files, {}".format(
-        len(mine), bytes_text(sum(fact.size for fact in mine.values()))))
+    terminal.say(
+        f"unpacked {len(mine):,} files, {bytes_text(sum(fact.size for fact in mine.values()))}"
+    )
 
 
 @contextlib.contextmanager

@@ -14,8 +14,14 @@ TELL_EVERY = 30.0  # seconds, in a log
 class ByteProgress:
     """Follows one file. The pace, and so the time left, counts only what came in this session."""
 
-    def __init__(self, terminal: Terminal, label: str, total: Optional[int], start: int = 0,
-                 clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        terminal: Terminal,
+        label: str,
+        total: Optional[int],
+        start: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._terminal, self._label, self._clock = terminal, label, clock
         self._total, self._start = total, start
         self._began = self._told = clock()
@@ -37,12 +43,13 @@ class ByteProgress:
         pace = (position - self._start) / max(self._clock() - self._began, 1e-9)
         parts = [self._label]
         if self._total:
-            parts.append("{:.0f} %".format(100.0 * position / self._total))
-        parts.append(bytes_text(position) + (
-            " of {}".format(bytes_text(self._total)) if self._total else ""))
-        parts.append("{}/s".format(bytes_text(pace)))
+            parts.append(f"{100.0 * position / self._total:.0f} %")
+        parts.append(
+            bytes_text(position) + (f" of {bytes_text(self._total)}" if self._total else "")
+        )
+        parts.append(f"{bytes_text(pace)}/s")
         if self._total and pace > 0:
-            parts.append("{} left".format(duration_text((self._total - position) / pace)))
+            parts.append(f"{duration_text((self._total - position) / pace)} left")
         return "  ".join(parts)
 
 
@@ -50,15 +57,13 @@ def bytes_text(size: float) -> str:
     """A number of bytes in decimal units: 170.5 MB."""
     for unit in ("bytes", "kB", "MB"):
         if size < 1000:
-            return "{:.0f} {}".format(size, unit) if unit == "bytes" else "{:.1f} {}".format(
-                size, unit)
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
         size /= 1000.0
-    return "{:.1f} GB".format(size)
+    return f"{size:.1f} GB"
 
 
 def duration_text(seconds: float) -> str:
     """A duration as minutes and seconds, or hours, minutes and seconds."""
     minutes, rest = divmod(int(max(seconds, 0)), 60)
     hours, minutes = divmod(minutes, 60)
-    return "{}:{:02d}:{:02d}".format(hours, minutes, rest) if hours else "{}:{:02d}".format(
-        minutes, rest)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -41,11 +41,14 @@ def read_recorded(state: Path) -> Dict[str, Entry]:
         return {}
     try:
         content = json.loads(text)
-        return {name: Entry(int(entry["size"]), str(entry["sha256"]), str(entry["source"]))
-                for name, entry in content["files"].items()}
+        return {
+            name: Entry(int(entry["size"]), str(entry["sha256"]), str(entry["source"]))
+            for name, entry in content["files"].items()
+        }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ZooError("{} is damaged; move it away, and what is there is recorded anew".format(
-            path)) from error
+        raise ZooError(
+            f"{path} is damaged; move it away, and what is there is recorded anew"
+        ) from error
 
 
 def add_to_recorded(state: Path, entries: Mapping[str, Entry]) -> None:
@@ -56,22 +59,29 @@ def add_to_recorded(state: Path, entries: Mapping[str, Entry]) -> None:
 def write_recorded(state: Path, entries: Mapping[str, Entry]) -> None:
     """Makes these entries the record, atomically."""
     state.mkdir(parents=True, exist_ok=True)
-    content = {"schema_version": SCHEMA_VERSION, "dataset": state.name,
-               "files": {name: dataclasses.asdict(entries[name]) for name in sorted(entries)}}
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "dataset": state.name,
+        "files": {name: dataclasses.asdict(entries[name]) for name in sorted(entries)},
+    }
     write_atomically(state / FILE_NAME, json.dumps(content, indent=0) + "\n")
 
 
-def unpacked_entries(facts: Mapping[str, FileFacts], archive: str,
-                     source: Optional[str]) -> Dict[str, Entry]:
+def unpacked_entries(
+    facts: Mapping[str, FileFacts], archive: str, source: Optional[str]
+) -> Dict[str, Entry]:
     """Entries of what an archive held; source is who publishes the archive's checksum."""
-    how = "unpacked {} from {}, {}".format(utc_stamp(), archive, "checked against {}".format(
-        source) if source else "which nobody publishes a checksum of")
+    how = "unpacked {} from {}, {}".format(
+        utc_stamp(),
+        archive,
+        f"checked against {source}" if source else "which nobody publishes a checksum of",
+    )
     return {name: Entry(fact.size, fact.sha256, how) for name, fact in facts.items()}
 
 
 def entries_of(root: Path, paths: Iterable[str], terminal: Terminal) -> Dict[str, Entry]:
     """Entries of files that are there and that nothing is known of."""
-    how = "{} {}".format(AT_FIRST_USE, utc_stamp())
+    how = f"{AT_FIRST_USE} {utc_stamp()}"
     sizes = {path: (root / path).stat().st_size for path in paths}
     progress = ByteProgress(terminal, "recording checksums", sum(sizes.values()))
     found: Dict[str, Entry] = {}

@@ -7,9 +7,7 @@ import numpy as np
 _CHUNK = 1024
 
 
-def resize_bilinear(
-    images: np.ndarray, height: int, width: int, maximum: int = 255
-) -> np.ndarray:
+def resize_bilinear(images: np.ndarray, height: int, width: int, maximum: int = 255) -> np.ndarray:
     """Bilinear interpolation between pixel centres; edges are repeated.
 
     Where an image shrinks, the filter widens with the scale, so that every pixel counts.
@@ -30,10 +28,10 @@ def resize_bilinear(
     flat = images.reshape(count, stored_height, stored_width * channels)
     resized = np.empty((count, height, width * channels), np.uint8)
     for first in range(0, count, _CHUNK):
-        chunk = flat[first:first + _CHUNK].astype(np.float64)
+        chunk = flat[first : first + _CHUNK].astype(np.float64)
         # float64 for its fast products: whole numbers far below 2**53 stay exact in any order.
         sums = (rows.astype(np.float64) @ chunk @ columns.T.astype(np.float64)).astype(np.int64)
-        resized[first:first + _CHUNK] = (2 * 255 * sums + total) // (2 * total)
+        resized[first : first + _CHUNK] = (2 * 255 * sums + total) // (2 * total)
     return resized.reshape((count, height, width) + images.shape[3:])
 
 
@@ -42,5 +40,6 @@ def _weights(stored: int, wanted: int) -> np.ndarray:
     centres = (2 * np.arange(wanted, dtype=np.int64) + 1) * stored
     pixels = (2 * np.arange(stored, dtype=np.int64) + 1) * wanted
     weights: np.ndarray = np.maximum(
-        2 * max(stored, wanted) - np.abs(centres[:, np.newaxis] - pixels), 0)
+        2 * max(stored, wanted) - np.abs(centres[:, np.newaxis] - pixels), 0
+    )
     return weights

@@ -19,8 +19,15 @@ from common.errors import ZooError
 
 BLOCK = 1 << 20
 MEMBERS_AT_MOST = 1000000
-_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError,
-           NotImplementedError, UnicodeDecodeError)
+_DAMAGE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    UnicodeDecodeError,
+)
 
 
 @dataclass(frozen=True)
@@ -41,8 +48,9 @@ class Member:
     open: Callable[[], IO[bytes]]
 
 
-def unpack(archive: Path, packing: str, folder: Path, at_most: int,
-           progress: Optional[ByteProgress] = None) -> Dict[str, FileFacts]:
+def unpack(
+    archive: Path, packing: str, folder: Path, at_most: int, progress: Optional[ByteProgress] = None
+) -> Dict[str, FileFacts]:
     """Unpacks an archive into an empty folder; returns what was written, by relative path.
 
     Owners, rights and times of the archive are not taken over.
@@ -56,8 +64,9 @@ def unpack(archive: Path, packing: str, folder: Path, at_most: int,
     """
     try:
         with open(str(archive), "rb") as stream:
-            return _write_members(archive, _MEMBERS[packing](archive, stream), stream, folder,
-                                  at_most, progress)
+            return _write_members(
+                archive, _MEMBERS[packing](archive, stream), stream, folder, at_most, progress
+            )
     except _DAMAGE as error:
         raise _damaged(archive, error) from error
     except OSError as error:
@@ -67,18 +76,23 @@ def unpack(archive: Path, packing: str, folder: Path, at_most: int,
 
 
 def _damaged(archive: Path, error: Exception) -> ZooError:
-    return ZooError("{}: a damaged archive ({}); move it away and fetch it again".format(
-        archive, error))
+    return ZooError(f"{archive}: a damaged archive ({error}); move it away and fetch it again")
 
 
-def _write_members(archive: Path, members: Iterator[Member], stream: IO[bytes], folder: Path,
-                   at_most: int, progress: Optional[ByteProgress]) -> Dict[str, FileFacts]:
+def _write_members(
+    archive: Path,
+    members: Iterator[Member],
+    stream: IO[bytes],
+    folder: Path,
+    at_most: int,
+    progress: Optional[ByteProgress],
+) -> Dict[str, FileFacts]:
     written: Dict[str, FileFacts] = {}
     left = at_most
     for count, member in enumerate(members):
         target = folder / checked_name(archive, member)
         if count >= MEMBERS_AT_MOST:
-            raise _refused(archive, "more than {:,} members".format(MEMBERS_AT_MOST))
+            raise _refused(archive, f"more than {MEMBERS_AT_MOST:,} members")
         if member.is_folder:
             target.mkdir(parents=True, exist_ok=True)
             continue
@@ -97,11 +111,17 @@ def checked_name(archive: Path, member: Member) -> str:
         ZooError: the name leads out of the folder, or the member is neither file nor folder.
     """
     name = member.name
-    if (not name or name.startswith("/") or "\\" in name or "\0" in name
-            or ".." in PurePosixPath(name).parts or ":" in PurePosixPath(name).parts[0]):
-        raise _refused(archive, "the name {!r}, which leads out of its folder".format(name))
+    if (
+        not name
+        or name.startswith("/")
+        or "\\" in name
+        or "\0" in name
+        or ".." in PurePosixPath(name).parts
+        or ":" in PurePosixPath(name).parts[0]
+    ):
+        raise _refused(archive, f"the name {name!r}, which leads out of its folder")
     if member.kind:
-        raise _refused(archive, "{!r}, which is {}".format(name, member.kind))
+        raise _refused(archive, f"{name!r}, which is {member.kind}")
     return name
 
 
@@ -113,18 +133,20 @@ def _write(archive: Path, member: Member, target: Path, left: int, at_most: int)
             for block in iter(lambda: source.read(BLOCK), b""):
                 size += len(block)
                 if size > left:
-                    raise _refused(archive, "more than the {} it should unpack to".format(
-                        bytes_text(at_most)))
+                    raise _refused(
+                        archive, f"more than the {bytes_text(at_most)} it should unpack to"
+                    )
                 digest.update(block)
                 written.write(block)
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
-        raise _refused(archive, "the name {!r} twice".format(member.name)) from None
+        raise _refused(archive, f"the name {member.name!r} twice") from None
     return FileFacts(size, digest.hexdigest())
 
 
 def _refused(archive: Path, what: str) -> ZooError:
-    return ZooError("{}: holds {}; it is not unpacked: fetch it from a source you trust".format(
-        archive, what))
+    return ZooError(
+        f"{archive}: holds {what}; it is not unpacked: fetch it from a source you trust"
+    )
 
 
 # --- the three kinds of archive ---
@@ -144,6 +166,7 @@ def _tar_opener(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> Callable[[], IO
         stream = tar.extractfile(entry)
         assert stream is not None  # it is one only for links and devices
         return stream
+
     return open_member
 
 
@@ -156,8 +179,12 @@ def _tar_kind(entry: tarfile.TarInfo) -> str:
 def _zip_members(archive: Path, stream: IO[bytes]) -> Iterator[Member]:
     with zipfile.ZipFile(stream) as packed:
         for entry in packed.infolist():
-            yield Member(entry.filename, entry.filename.endswith("/"), _zip_kind(entry),
-                         _zip_opener(packed, entry))
+            yield Member(
+                entry.filename,
+                entry.filename.endswith("/"),
+                _zip_kind(entry),
+                _zip_opener(packed, entry),
+            )
 
 
 def _zip_opener(packed: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Callable[[], IO[bytes]]:
@@ -176,8 +203,12 @@ def _zip_kind(entry: zipfile.ZipInfo) -> str:
 def _gzip_members(archive: Path, stream: IO[bytes]) -> Iterator[Member]:
     def open_member() -> Any:
         return gzip.GzipFile(fileobj=stream, mode="rb")
-    yield Member(archive.name[:-len(".gz")], False, "", open_member)
+
+    yield Member(archive.name[: -len(".gz")], False, "", open_member)
 
 
 _MEMBERS: Dict[str, Callable[[Path, IO[bytes]], Iterator[Member]]] = {
-    TAR: _tar_members, ZIP: _zip_members, GZIP: _gzip_members}
+    TAR: _tar_members,
+    ZIP: _zip_members,
+    GZIP: _gzip_members,
+}

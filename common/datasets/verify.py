@@ -50,8 +50,9 @@ class Verdict:
         return not self.bad
 
 
-def verify(dataset: Dataset, root: Path, terminal: Terminal,
-           files: Optional[Sequence[DataFile]] = None) -> Verdict:
+def verify(
+    dataset: Dataset, root: Path, terminal: Terminal, files: Optional[Sequence[DataFile]] = None
+) -> Verdict:
     """Compares every file; what nothing is known of is recorded, where all of it is there.
 
     Args:
@@ -61,9 +62,10 @@ def verify(dataset: Dataset, root: Path, terminal: Terminal,
         expected, unknown = _expected_and_unknown_of_generated(dataset, root)
     else:
         expected, unknown = _expected_and_unknown(
-            dataset, root, dataset.files if files is None else files)
+            dataset, root, dataset.files if files is None else files
+        )
     bad = _faults(root, expected, terminal)
-    bad += ["{}: missing".format(path) for path in unknown if not (root / path).is_file()]
+    bad += [f"{path}: missing" for path in unknown if not (root / path).is_file()]
     if unknown and not bad:
         add_to_recorded(state_folder(root, dataset), entries_of(root, unknown, terminal))
     sources = sorted({_kind(one.source) for one in expected})
@@ -80,7 +82,7 @@ def record_generated(dataset: Dataset, root: Path, terminal: Terminal) -> None:
 
     One that is recorded already, by the same description, keeps its record.
     """
-    description = "{}/{}".format(dataset.folder, DESCRIPTION)
+    description = f"{dataset.folder}/{DESCRIPTION}"
     state = state_folder(root, dataset)
     known = read_recorded(state).get(description)
     if _described(dataset, root) or (known and known.sha256 == sha256_of(root / description)):
@@ -88,8 +90,9 @@ def record_generated(dataset: Dataset, root: Path, terminal: Terminal) -> None:
     write_recorded(state, entries_of(root, _files_below(root, dataset), terminal))
 
 
-def _expected_and_unknown_of_generated(dataset: Dataset, root: Path
-                                       ) -> Tuple[List[Expected], List[str]]:
+def _expected_and_unknown_of_generated(
+    dataset: Dataset, root: Path
+) -> Tuple[List[Expected], List[str]]:
     described = _described(dataset, root)
     if described:
         return described, []
@@ -98,16 +101,20 @@ def _expected_and_unknown_of_generated(dataset: Dataset, root: Path
     return expected, [] if expected else _files_below(root, dataset)
 
 
-def _expected_and_unknown(dataset: Dataset, root: Path, files: Sequence[DataFile]
-                          ) -> Tuple[List[Expected], List[str]]:
+def _expected_and_unknown(
+    dataset: Dataset, root: Path, files: Sequence[DataFile]
+) -> Tuple[List[Expected], List[str]]:
     recorded = read_recorded(state_folder(root, dataset))
     expected: List[Expected] = []
     unknown: List[str] = []
     for file in files:
         published = _published(file)
         known = {one.path for one in published}
-        later = [_as_expected(path, entry) for path, entry in recorded.items()
-                 if path not in known and _belongs(path, dataset, file)]
+        later = [
+            _as_expected(path, entry)
+            for path, entry in recorded.items()
+            if path not in known and _belongs(path, dataset, file)
+        ]
         expected += published + later
         if not published and not later:
             unknown += _files_to_record(root, dataset, file)
@@ -120,8 +127,11 @@ def _published(file: DataFile) -> List[Expected]:
         checks = [(file.path, file.size, file.checksum)]
     else:
         checks = [(content.path, None, content.checksum) for content in file.contents]
-    return [Expected(path, size, checksum.algorithm, checksum.value, checksum.source)
-            for path, size, checksum in checks if checksum is not None]
+    return [
+        Expected(path, size, checksum.algorithm, checksum.value, checksum.source)
+        for path, size, checksum in checks
+        if checksum is not None
+    ]
 
 
 def _as_expected(path: str, entry: Entry) -> Expected:
@@ -140,13 +150,15 @@ def _files_to_record(root: Path, dataset: Dataset, file: DataFile) -> List[str]:
     needed = usable_paths(dataset, file)
     if file.unpack in (NOT_PACKED, GZIP):
         return needed
-    return _files_below(root, dataset) + [
-        path for path in needed if not (root / path).exists()]
+    return _files_below(root, dataset) + [path for path in needed if not (root / path).exists()]
 
 
 def _files_below(root: Path, dataset: Dataset) -> List[str]:
-    return sorted(str(path.relative_to(root)) for path in (root / dataset.folder).rglob("*")
-                  if path.is_file() and path.name != FolderLock.NAME)
+    return sorted(
+        str(path.relative_to(root))
+        for path in (root / dataset.folder).rglob("*")
+        if path.is_file() and path.name != FolderLock.NAME
+    )
 
 
 def _faults(root: Path, expected: Sequence[Expected], terminal: Terminal) -> List[str]:
@@ -175,16 +187,18 @@ def _fault(root: Path, expected: Expected, progress: ByteProgress, done: int) ->
     try:
         size = path.stat().st_size
         if expected.size is not None and size != expected.size:
-            return "{}: {:,} bytes in place of {:,}".format(expected.path, size, expected.size)
+            return f"{expected.path}: {size:,} bytes in place of {expected.size:,}"
         found = digest(path, expected.algorithm, progress, done)
     except FileNotFoundError:
-        return "{}: missing".format(expected.path)
+        return f"{expected.path}: missing"
     except OSError as error:
-        return "{}: can't be read ({})".format(expected.path, error.strerror or error)
+        return f"{expected.path}: can't be read ({error.strerror or error})"
     if found == expected.value:
         return None
-    return "{}: {} is {} in place of {} ({})".format(
-        expected.path, expected.algorithm, found, expected.value, expected.source)
+    return (
+        f"{expected.path}: {expected.algorithm} is {found} in place of {expected.value} "
+        f"({expected.source})"
+    )
 
 
 def _described(dataset: Dataset, root: Path) -> List[Expected]:
@@ -197,22 +211,33 @@ def _described(dataset: Dataset, root: Path) -> List[Expected]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ZooError("{} is missing; zoo data prepare {} makes the dataset".format(
-            path, dataset.name)) from None
+        raise ZooError(
+            f"{path} is missing; zoo data prepare {dataset.name} makes the dataset"
+        ) from None
     except ValueError as error:
-        raise ZooError("{} is damaged ({}); generate the dataset again".format(
-            path, error)) from error
-    return [Expected("{}/{}".format(dataset.folder, entry["file"]), None, "sha256",
-                     str(entry["sha256"]), "what was recorded when it was generated")
-            for entry in _entries_with_sha256(content)]
+        raise ZooError(f"{path} is damaged ({error}); generate the dataset again") from error
+    return [
+        Expected(
+            "{}/{}".format(dataset.folder, entry["file"]),
+            None,
+            "sha256",
+            str(entry["sha256"]),
+            "what was recorded when it was generated",
+        )
+        for entry in _entries_with_sha256(content)
+    ]
 
 
 def _entries_with_sha256(content: Any) -> Iterator[Dict[str, Any]]:
     """Every mapping below a value that names a file below the folder and its sha256."""
     if isinstance(content, dict):
         name = content.get("file")
-        if isinstance(name, str) and "sha256" in content and ".." not in Path(name).parts \
-                and not Path(name).is_absolute():
+        if (
+            isinstance(name, str)
+            and "sha256" in content
+            and ".." not in Path(name).parts
+            and not Path(name).is_absolute()
+        ):
             yield content
         for value in content.values():
             yield from _entries_with_sha256(value)

@@ -8,8 +8,12 @@ from common.precision import Precision
 
 FLOAT32, TF32, FLOAT16, BFLOAT16 = "float32", "tf32", "float16", "bfloat16"
 # Half the distance of 1 from the next number: the largest relative error of one rounding.
-ROUNDING: Dict[str, float] = {FLOAT32: 2.0 ** -24, TF32: 2.0 ** -11, FLOAT16: 2.0 ** -11,
-                              BFLOAT16: 2.0 ** -8}
+ROUNDING: Dict[str, float] = {
+    FLOAT32: 2.0**-24,
+    TF32: 2.0**-11,
+    FLOAT16: 2.0**-11,
+    BFLOAT16: 2.0**-8,
+}
 _PLAIN = "must_keep_origin_dtype"
 
 

@@ -68,19 +68,25 @@ class Difference:
     @property
     def is_within(self) -> bool:
         """Whether it stays within the tolerance; what is not finite does not."""
-        return (self.is_finite and self.relative <= self.tolerance
-                and self.largest_relative <= self.largest_tolerance
-                and self.size_ratio <= SIZE_FACTOR)
+        return (
+            self.is_finite
+            and self.relative <= self.tolerance
+            and self.largest_relative <= self.largest_tolerance
+            and self.size_ratio <= SIZE_FACTOR
+        )
 
     @property
     def excess(self) -> float:
         """How many times the tolerance; infinite where a value is not finite."""
         if not self.is_finite:
             return math.inf
-        return max(self.relative / self.tolerance if self.tolerance else _sign(self.relative),
-                   self.largest_relative / self.largest_tolerance if self.largest_tolerance
-                   else _sign(self.largest_relative),
-                   self.size_ratio / SIZE_FACTOR if self.size_ratio > SIZE_FACTOR else 0.0)
+        return max(
+            self.relative / self.tolerance if self.tolerance else _sign(self.relative),
+            self.largest_relative / self.largest_tolerance
+            if self.largest_tolerance
+            else _sign(self.largest_relative),
+            self.size_ratio / SIZE_FACTOR if self.size_ratio > SIZE_FACTOR else 0.0,
+        )
 
 
 def _sign(value: float) -> float:
@@ -96,16 +102,20 @@ def obstacles(a: Index, b: Index) -> List[str]:
 
 
 def _of_subjects(a: Index, b: Index) -> List[str]:
-    pairs = [("network", "{0.model} {0.task}".format(a.subject),
-              "{0.model} {0.task}".format(b.subject)),
-             ("network", _shown(a.subject.network), _shown(b.subject.network)),
-             ("number of ranks", str(a.subject.world_size), str(b.subject.world_size))]
-    return ["the {} differs: A has {}, B has {}".format(what, one, other)
-            for what, one, other in pairs if one != other]
+    pairs = [
+        ("network", f"{a.subject.model} {a.subject.task}", f"{b.subject.model} {b.subject.task}"),
+        ("network", _shown(a.subject.network), _shown(b.subject.network)),
+        ("number of ranks", str(a.subject.world_size), str(b.subject.world_size)),
+    ]
+    return [
+        f"the {what} differs: A has {one}, B has {other}"
+        for what, one, other in pairs
+        if one != other
+    ]
 
 
 def _shown(network: Mapping[str, object]) -> str:
-    return ", ".join("{} {}".format(name, value) for name, value in sorted(network.items()))
+    return ", ".join(f"{name} {value}" for name, value in sorted(network.items()))
 
 
 def _of_inputs(a: Sequence[Entry], b: Sequence[Entry]) -> List[str]:
@@ -117,14 +127,20 @@ def _of_inputs(a: Sequence[Entry], b: Sequence[Entry]) -> List[str]:
         if key not in one or key not in other or one[key].sha256 != other[key].sha256:
             unequal.setdefault(kind, []).append(name)
     totals = {kind: sum(1 for key in {**one, **other} if key[0] == kind) for kind in unequal}
-    return ["{} of {} {} differ before the step ({})".format(
-        len(names), totals[kind], _PLURALS.get(kind, kind), _few(names))
-        for kind, names in unequal.items()]
+    return [
+        f"{len(names)} of {totals[kind]} {_PLURALS.get(kind, kind)} differ before the "
+        f"step ({_few(names)})"
+        for kind, names in unequal.items()
+    ]
 
 
-_PLURALS = {"batch": "tensors of the batch", "noise": "tensors of noise",
-            "weight before": "weights", "optimizer": "tensors of the optimizer",
-            "setting": "settings"}
+_PLURALS = {
+    "batch": "tensors of the batch",
+    "noise": "tensors of noise",
+    "weight before": "weights",
+    "optimizer": "tensors of the optimizer",
+    "setting": "settings",
+}
 
 
 def _of_names(a: Sequence[Entry], b: Sequence[Entry]) -> List[str]:
@@ -133,8 +149,11 @@ def _of_names(a: Sequence[Entry], b: Sequence[Entry]) -> List[str]:
     for label, here, there in (("A", one, other), ("B", other, one)):
         alone = [key for key in here if key not in there]
         if alone:
-            found.append("{} of {} tensors are in {} only ({})".format(
-                len(alone), len(here), label, _few(["{} {}".format(*key) for key in alone])))
+            found.append(
+                "{} of {} tensors are in {} only ({})".format(
+                    len(alone), len(here), label, _few(["{} {}".format(*key) for key in alone])
+                )
+            )
     return found
 
 
@@ -156,10 +175,13 @@ def common_names(a: Index, b: Index) -> List[Name]:
 def differently_shaped(a: Index, b: Index) -> List[str]:
     """The tensors that have another shape in B, in words."""
     there = _by_name(b.tensors)
-    return ["{} {} is {} in A, {} in B".format(entry.kind, entry.name, list(entry.stored),
-                                               list(there[entry.kind, entry.name].stored))
-            for entry in a.tensors if (entry.kind, entry.name) in there
-            and entry.stored != there[entry.kind, entry.name].stored]
+    return [
+        f"{entry.kind} {entry.name} is {list(entry.stored)} in A, "
+        f"{list(there[entry.kind, entry.name].stored)} in B"
+        for entry in a.tensors
+        if (entry.kind, entry.name) in there
+        and entry.stored != there[entry.kind, entry.name].stored
+    ]
 
 
 def measure(a: np.ndarray, b: np.ndarray) -> Measured:
@@ -169,9 +191,17 @@ def measure(a: np.ndarray, b: np.ndarray) -> Measured:
     both = finite_a & finite_b
     one, other = np.where(both, one, 0.0), np.where(both, other, 0.0)
     difference = other - one
-    return Measured(one.size, _norm(one), _norm(other), _norm(difference), _largest(one),
-                    _largest(other), _largest(difference), int(np.sum(~finite_a)),
-                    int(np.sum(~finite_b)))
+    return Measured(
+        one.size,
+        _norm(one),
+        _norm(other),
+        _norm(difference),
+        _largest(one),
+        _largest(other),
+        _largest(difference),
+        int(np.sum(~finite_a)),
+        int(np.sum(~finite_b)),
+    )
 
 
 def _norm(values: np.ndarray) -> float:
@@ -182,40 +212,60 @@ def _largest(values: np.ndarray) -> float:
     return float(np.max(np.abs(values))) if values.size else 0.0
 
 
-def differences(entries: Sequence[Entry], measured: Sequence[Measured],
-                tolerance: Tolerance) -> List[Difference]:
+def differences(
+    entries: Sequence[Entry], measured: Sequence[Measured], tolerance: Tolerance
+) -> List[Difference]:
     """Sets measured pairs into relation to their kind and the tolerance at their depth.
 
     Args:
         entries: of run A, in execution order; `measured` belongs to them one by one.
     """
     pairs = list(zip(entries, measured))
-    floors = {kind: FLOOR[kind] * _root_mean_square(
-        [pair for entry, pair in pairs if entry.kind == kind]) for kind in FLOOR}
-    forward = [_difference(entry, pair, number, floors[entry.kind], tolerance.forward(number))
-               for number, (entry, pair) in enumerate(pairs, 1) if entry.kind in FORWARD]
-    allowed = tolerance.backward(max(1, len(forward)), max(
-        [item.relative for item in forward if item.is_finite], default=0.0))
-    return forward + [_difference(entry, pair, number, floors[entry.kind], allowed)
-                      for number, (entry, pair) in enumerate(pairs, 1)
-                      if entry.kind not in FORWARD]
+    floors = {
+        kind: FLOOR[kind] * _root_mean_square([pair for entry, pair in pairs if entry.kind == kind])
+        for kind in FLOOR
+    }
+    forward = [
+        _difference(entry, pair, number, floors[entry.kind], tolerance.forward(number))
+        for number, (entry, pair) in enumerate(pairs, 1)
+        if entry.kind in FORWARD
+    ]
+    allowed = tolerance.backward(
+        max(1, len(forward)),
+        max([item.relative for item in forward if item.is_finite], default=0.0),
+    )
+    return forward + [
+        _difference(entry, pair, number, floors[entry.kind], allowed)
+        for number, (entry, pair) in enumerate(pairs, 1)
+        if entry.kind not in FORWARD
+    ]
 
 
 def _root_mean_square(pairs: Sequence[Measured]) -> float:
     size = sum(pair.size for pair in pairs)
-    return math.sqrt(sum(pair.norm_a ** 2 for pair in pairs) / size) if size else 0.0
+    return math.sqrt(sum(pair.norm_a**2 for pair in pairs) / size) if size else 0.0
 
 
-def _difference(entry: Entry, pair: Measured, place: int, floor: float,
-                tolerance: float) -> Difference:
+def _difference(
+    entry: Entry, pair: Measured, place: int, floor: float, tolerance: float
+) -> Difference:
     least = floor * math.sqrt(pair.size)
     norm, smaller = (max(choose(pair.norm_a, pair.norm_b), least) for choose in (max, min))
     largest = max(pair.largest_a, pair.largest_b, floor)
     return Difference(
-        entry.kind, entry.name, entry.shape, place, _over(pair.norm_difference, norm),
+        entry.kind,
+        entry.name,
+        entry.shape,
+        place,
+        _over(pair.norm_difference, norm),
         _over(norm, smaller) if norm else 1.0,
-        pair.largest_difference, _over(pair.largest_difference, largest), tolerance,
-        tolerance * MAX_FACTOR, pair.nonfinite_a, pair.nonfinite_b)
+        pair.largest_difference,
+        _over(pair.largest_difference, largest),
+        tolerance,
+        tolerance * MAX_FACTOR,
+        pair.nonfinite_a,
+        pair.nonfinite_b,
+    )
 
 
 def _over(part: float, whole: float) -> float:

@@ -1,8 +1,8 @@
 """What a dump of one training step is: its files, and what its index says.
 
-    <run folder>/tensors/step_00000003/index.json    what is there, in execution order
-                                       tensors.npz   activations, loss, gradients, updated weights
-                                       inputs.npz    batch, noise, weights before the step
+<run folder>/tensors/step_00000003/index.json    what is there, in execution order
+                                   tensors.npz   activations, loss, gradients, updated weights
+                                   inputs.npz    batch, noise, weights before the step
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ ACTIVATION, LOSS, GRADIENT, WEIGHT = "activation", "loss", "gradient", "weight"
 KINDS = (ACTIVATION, LOSS, GRADIENT, WEIGHT)
 FORWARD = (ACTIVATION, LOSS)
 BATCH, NOISE, WEIGHT_BEFORE, OPTIMIZER, SETTING = (
-    "batch", "noise", "weight before", "optimizer", "setting")
+    "batch",
+    "noise",
+    "weight before",
+    "optimizer",
+    "setting",
+)
 INPUT_KINDS = (BATCH, NOISE, WEIGHT_BEFORE, OPTIMIZER, SETTING)
 LEARNING_RATE = "learning_rate"
 
@@ -98,13 +103,13 @@ class Index:
 
 def step_folder(run_folder: Path, step: int) -> Path:
     """Where the dump of a step (from 1) lies."""
-    return Path(run_folder) / FOLDER / "step_{:08d}".format(step)
+    return Path(run_folder) / FOLDER / f"step_{step:08d}"
 
 
 def digest_of(values: np.ndarray) -> str:
     """The sha256 of an array's type, shape and values, the same on every machine."""
     little = np.asarray(values, order="C").astype(values.dtype.newbyteorder("<"), copy=False)
-    head = "{} {}\n".format(little.dtype.str, list(little.shape)).encode("ascii")
+    head = f"{little.dtype.str} {list(little.shape)}\n".encode("ascii")
     return hashlib.sha256(head + little.tobytes()).hexdigest()
 
 

@@ -15,16 +15,23 @@ DUMP_FLAGS = ("dump_tensors", "dump_from")
 
 def add_dump_flags(group: Any) -> None:
     """Adds --dump_tensors and --dump_from."""
-    group.add_argument("--dump_tensors", type=number_in(int, 1), metavar="K",
-                       help="store activations, gradients and updated weights of step K, for zoo "
-                            "diverge")
-    group.add_argument("--dump_from", metavar="RUN",
-                       help="begin at the step that RUN stored, with its weights, batch and noise, "
-                            "and store the same (one rank)")
+    group.add_argument(
+        "--dump_tensors",
+        type=number_in(int, 1),
+        metavar="K",
+        help="store activations, gradients and updated weights of step K, for zoo diverge",
+    )
+    group.add_argument(
+        "--dump_from",
+        metavar="RUN",
+        help="begin at the step that RUN stored, with its weights, batch and noise, "
+        "and store the same (one rank)",
+    )
 
 
-def open_source(path: Optional[str], step: Optional[int], resume: bool,
-                world_size: int) -> Optional[Dump]:
+def open_source(
+    path: Optional[str], step: Optional[int], resume: bool, world_size: int
+) -> Optional[Dump]:
     """The dump that --dump_from names; None without it.
 
     Raises:
@@ -33,11 +40,15 @@ def open_source(path: Optional[str], step: Optional[int], resume: bool,
     if path is None:
         return None
     if resume:
-        raise UsageError("--dump_from begins with another run's weights and --resume with this "
-                         "one's own: give one of them")
+        raise UsageError(
+            "--dump_from begins with another run's weights and --resume with this "
+            "one's own: give one of them"
+        )
     if world_size > 1:
-        raise UsageError("--dump_from is for one rank: a dump holds the batch of rank 0 alone; "
-                         "run both runs with --ranks 1")
+        raise UsageError(
+            "--dump_from is for one rank: a dump holds the batch of rank 0 alone; "
+            "run both runs with --ranks 1"
+        )
     return find_dump(Path(path), step)
 
 
@@ -51,8 +62,10 @@ def is_stored(step: Optional[int], done: int, run_folder: Path) -> bool:
         return False
     if (step_folder(run_folder, step) / INDEX).is_file():
         return True
-    raise UsageError("step {} is to be stored, but training goes on after step {}: give a larger "
-                     "--dump_tensors, or leave it out".format(step, done))
+    raise UsageError(
+        f"step {step} is to be stored, but training goes on after step {done}: give a larger "
+        "--dump_tensors, or leave it out"
+    )
 
 
 def dumped_step(step: Optional[int], source: Optional[Dump], last: int) -> Optional[int]:
@@ -63,6 +76,8 @@ def dumped_step(step: Optional[int], source: Optional[Dump], last: int) -> Optio
     """
     found = source.subject.step if source is not None else step
     if found is not None and found > last:
-        raise UsageError("step {} is to be stored, but training ends at step {}: give more steps "
-                         "or a smaller --dump_tensors".format(found, last))
+        raise UsageError(
+            f"step {found} is to be stored, but training ends at step {last}: give more steps "
+            "or a smaller --dump_tensors"
+        )
     return found

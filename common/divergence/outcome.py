@@ -74,21 +74,33 @@ def compare_dumps(a: Dump, b: Dump, relative: Optional[float] = None) -> Outcome
     found = obstacles(a.index, b.index) + differently_shaped(a.index, b.index)
     shapes = {(entry.kind, entry.name): entry.stored for entry in b.index.tensors}
     entries = {(entry.kind, entry.name): entry for entry in a.index.tensors}
-    names = [name for name in common_names(a.index, b.index)
-             if entries[name].stored == shapes[name]]
-    measured: List[Measured] = [measure(one, other) for one, other
-                                in zip(a.tensors(names), b.tensors(names))]
-    return Outcome(a.subject, b.subject, (str(a.folder), str(b.folder)), tolerance,
-                   len(a.index.inputs), tuple(found), tuple(_notes(a, b)),
-                   tuple(differences([entries[name] for name in names], measured, tolerance)))
+    names = [
+        name for name in common_names(a.index, b.index) if entries[name].stored == shapes[name]
+    ]
+    measured: List[Measured] = [
+        measure(one, other) for one, other in zip(a.tensors(names), b.tensors(names))
+    ]
+    return Outcome(
+        a.subject,
+        b.subject,
+        (str(a.folder), str(b.folder)),
+        tolerance,
+        len(a.index.inputs),
+        tuple(found),
+        tuple(_notes(a, b)),
+        tuple(differences([entries[name] for name in names], measured, tolerance)),
+    )
 
 
 def _notes(a: Dump, b: Dump) -> Iterator[str]:
     if a.subject.step != b.subject.step:
-        yield "A's step is {}, B's {}".format(a.subject.step, b.subject.step)
+        yield f"A's step is {a.subject.step}, B's {b.subject.step}"
     if a.subject.world_size > 1 and a.subject.world_size == b.subject.world_size:
-        yield ("gradients are means over {} ranks, and the dumps hold rank 0's batch alone: that "
-               "the other ranks had equal batches is not checked".format(a.subject.world_size))
+        yield (
+            f"gradients are means over {a.subject.world_size} ranks, and the dumps hold "
+            "rank 0's batch alone: that "
+            "the other ranks had equal batches is not checked"
+        )
     parts = [entry for entry in a.index.tensors if entry.stored != entry.shape]
     if parts:
-        yield "of {} large activations only the first samples are stored".format(len(parts))
+        yield f"of {len(parts)} large activations only the first samples are stored"

@@ -35,8 +35,11 @@ def divergence_picture(outcome: Outcome) -> np.ndarray:
     """
     found = outcome.differences
     low, high = _range(found)
-    legend = [Entry("{}s".format(kind) if kind != "loss" else kind, _color(kind))
-              for kind in KINDS if any(item.kind == kind for item in found)]
+    legend = [
+        Entry(f"{kind}s" if kind != "loss" else kind, _color(kind))
+        for kind in KINDS
+        if any(item.kind == kind for item in found)
+    ]
     across = nice_axis(0, max(len(found), 1))._replace(low=0, high=float(max(len(found), 1)))
     across = across._replace(ticks=tuple(tick for tick in across.ticks if tick <= len(found)))
 
@@ -45,15 +48,20 @@ def divergence_picture(outcome: Outcome) -> np.ndarray:
         for item in found:
             for value, opacity in ((item.largest_relative, _FAINT), (item.relative, 255)):
                 shown = value if item.is_finite else math.inf
-                _point(pen, frame.place(item.place, _height(shown, frame)),
-                       _color(item.kind) + (opacity,))
+                _point(
+                    pen,
+                    frame.place(item.place, _height(shown, frame)),
+                    _color(item.kind) + (opacity,),
+                )
         if outcome.first is not None:
             _paint_first(pen, frame, outcome.first)
 
-    title = "{}: relative L2 of B - A (faint: largest element); grey line: tolerance".format(
-        outcome.verdict)
-    return plot(across, _axis(low, high), Texts(title, "tensors in execution order", legend), paint,
-                SIZE)
+    title = (
+        f"{outcome.verdict}: relative L2 of B - A (faint: largest element); grey line: tolerance"
+    )
+    return plot(
+        across, _axis(low, high), Texts(title, "tensors in execution order", legend), paint, SIZE
+    )
 
 
 def _color(kind: str) -> Tuple[int, int, int]:
@@ -74,7 +82,7 @@ def _range(found: Sequence[Difference]) -> Tuple[int, int]:
 def _axis(low: int, high: int) -> Axis:
     step = max(1, (high - low) // 6)
     ticks = tuple(float(tick) for tick in range(low, high + 1, step))
-    texts = tuple("equal" if tick == low else "1e{:d}".format(int(tick)) for tick in ticks)
+    texts = tuple("equal" if tick == low else f"1e{int(tick):d}" for tick in ticks)
     return Axis(float(low), float(high), ticks, texts)
 
 
@@ -82,22 +90,26 @@ def _height(value: float, frame: Frame) -> float:
     """Where a value is drawn: its decimal logarithm, kept within the frame."""
     if not math.isfinite(value):
         return frame.up.high
-    if value <= 10.0 ** frame.up.low:
+    if value <= 10.0**frame.up.low:
         return frame.up.low
     return min(frame.up.high, math.log10(value))
 
 
 def _point(pen: Any, place: Tuple[float, float], color: Tuple[int, ...]) -> None:
     radius = _RADIUS * SMOOTH
-    pen.ellipse([place[0] - radius, place[1] - radius, place[0] + radius, place[1] + radius],
-                fill=color)
+    pen.ellipse(
+        [place[0] - radius, place[1] - radius, place[0] + radius, place[1] + radius], fill=color
+    )
 
 
 def _paint_tolerance(pen: Any, frame: Frame, found: Sequence[Difference]) -> None:
     """A line for the forward pass and one for the rest."""
     for forward in (True, False):
-        places = [frame.place(item.place, _height(item.tolerance, frame)) for item in found
-                  if (item.kind in FORWARD) == forward]
+        places = [
+            frame.place(item.place, _height(item.tolerance, frame))
+            for item in found
+            if (item.kind in FORWARD) == forward
+        ]
         if places:
             pen.line(places, fill=INK + (_LINE,), width=2 * SMOOTH)
 
@@ -106,7 +118,7 @@ def _paint_first(pen: Any, frame: Frame, item: Difference) -> None:
     x = frame.place(item.place, frame.up.low)[0]
     pen.line([x, frame.top, x, frame.bottom], fill=_FIRST, width=SMOOTH)
     font = letters(13 * SMOOTH)
-    text = "first: {} {}".format(item.kind, item.name)
+    text = f"first: {item.kind} {item.name}"
     right = x + 8 * SMOOTH + pen.textbbox((0, 0), text, font=font)[2] > frame.right
     start = x - 8 * SMOOTH - pen.textbbox((0, 0), text, font=font)[2] if right else x + 8 * SMOOTH
     pen.text((start, frame.top - 18 * SMOOTH), text, fill=INK, font=font)

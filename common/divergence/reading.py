@@ -51,11 +51,13 @@ class Dump:
     def inputs(self, kind: str) -> Dict[str, np.ndarray]:
         """The inputs of one kind by name; see tensors."""
         if not (self.folder / INPUTS).is_file() and self.subject.replayed_from:
-            raise UsageError("{} holds no inputs: that run itself used those of {}; give that one "
-                             "to --dump_from".format(self.folder, self.subject.replayed_from))
+            raise UsageError(
+                f"{self.folder} holds no inputs: that run itself used those of "
+                f"{self.subject.replayed_from}; give that one "
+                "to --dump_from"
+            )
         entries = [entry for entry in self.index.inputs if entry.kind == kind]
-        return {entry.name: values
-                for entry, values in zip(entries, self._read(INPUTS, entries))}
+        return {entry.name: values for entry, values in zip(entries, self._read(INPUTS, entries))}
 
     def _read(self, name: str, entries: Sequence[Entry]) -> Iterator[np.ndarray]:
         path = self.folder / name
@@ -70,18 +72,19 @@ class Dump:
         except UsageError:
             raise
         except Exception as error:  # a flipped bit makes these libraries raise all kinds
-            raise _damaged(path, "it can't be read ({})".format(first_line(error))) from error
+            raise _damaged(path, f"it can't be read ({first_line(error)})") from error
 
 
 def _checked(values: Any, entry: Entry, path: Path) -> np.ndarray:
     if not isinstance(values, np.ndarray) or digest_of(values) != entry.sha256:
-        raise _damaged(path, "{} {} does not have its checksum".format(entry.kind, entry.name))
+        raise _damaged(path, f"{entry.kind} {entry.name} does not have its checksum")
     return values
 
 
 def _damaged(path: Path, why: str) -> UsageError:
-    return UsageError("dump {} is damaged: {}; dump again with --dump_tensors".format(
-        path, " ".join(why.split())))
+    return UsageError(
+        "dump {} is damaged: {}; dump again with --dump_tensors".format(path, " ".join(why.split()))
+    )
 
 
 def find_dump(path: Path, step: Optional[int] = None) -> Dump:
@@ -101,21 +104,24 @@ def find_dump(path: Path, step: Optional[int] = None) -> Dump:
     if step is not None:
         folders = {step: folders[step]} if step in folders else {}
     if not folders:
-        raise UsageError("{} holds no dump{}: run with --dump_tensors K, and give the run's "
-                         "folder".format(path, "" if step is None else
-                                         " of step {}".format(step)))
+        raise UsageError(
+            "{} holds no dump{}: run with --dump_tensors K, and give the run's folder".format(
+                path, "" if step is None else f" of step {step}"
+            )
+        )
     if len(folders) > 1:
-        raise UsageError("{} holds dumps of steps {}: give the folder of one, such as {}, or "
-                         "--step to zoo diverge".format(
-            path, ", ".join(str(number) for number in sorted(folders)),
-            folders[min(folders)]))
+        raise UsageError(
+            "{} holds dumps of steps {}: give the folder of one, such as {}, or "
+            "--step to zoo diverge".format(
+                path, ", ".join(str(number) for number in sorted(folders)), folders[min(folders)]
+            )
+        )
     return read_dump(next(iter(folders.values())))
 
 
 def _steps_below(path: Path) -> Dict[int, Path]:
     found: Dict[int, Path] = {}
-    for index in [*path.glob("{}/step_*/{}".format(FOLDER, INDEX)),
-                  *path.glob("step_*/{}".format(INDEX))]:
+    for index in [*path.glob(f"{FOLDER}/step_*/{INDEX}"), *path.glob(f"step_*/{INDEX}")]:
         number = _STEP.search(index.parent.name)
         if number:
             found[int(number.group(1))] = index.parent
@@ -132,35 +138,46 @@ def read_dump(folder: Path) -> Dump:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(path, "it is no readable JSON ({})".format(error)) from error
+        raise _damaged(path, f"it is no readable JSON ({error})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise UsageError("{} is no index of a dump; give the folder of a run with "
-                         "--dump_tensors".format(path))
+        raise UsageError(
+            f"{path} is no index of a dump; give the folder of a run with --dump_tensors"
+        )
     version = content.get("schema_version")
     if not isinstance(version, int) or version > SCHEMA_VERSION:
-        raise UsageError("{} was written by a newer version (format {}, known here: up to {}); "
-                         "update this checkout".format(path, version, SCHEMA_VERSION))
+        raise UsageError(
+            f"{path} was written by a newer version (format {version}, known here: up to "
+            f"{SCHEMA_VERSION}); "
+            "update this checkout"
+        )
     try:
         return Dump(Path(folder), _index(content))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(path, "a field is missing or wrong ({!r})".format(error)) from error
+        raise _damaged(path, f"a field is missing or wrong ({error!r})") from error
 
 
 def _index(content: Mapping[str, Any]) -> Index:
-    return Index(_subject(content["subject"]), _entries(content["inputs"]),
-                 _entries(content["tensors"]))
+    return Index(
+        _subject(content["subject"]), _entries(content["inputs"]), _entries(content["tensors"])
+    )
 
 
 def _subject(fields: Mapping[str, Any]) -> Subject:
-    found = Subject(**dict(fields, network=dict(fields["network"].items()),
-                           precision=dict(fields["precision"].items())))
+    found = Subject(
+        **dict(
+            fields,
+            network=dict(fields["network"].items()),
+            precision=dict(fields["precision"].items()),
+        )
+    )
     if found.arithmetic not in ROUNDING:
-        raise ValueError("arithmetic {!r}".format(found.arithmetic))
+        raise ValueError(f"arithmetic {found.arithmetic!r}")
     if not (isinstance(found.step, int) and isinstance(found.world_size, int)):
         raise ValueError("step or world_size")
     return found
 
 
 def _entries(rows: List[Dict[str, Any]]) -> Tuple[Entry, ...]:
-    return tuple(Entry(**dict(row, shape=tuple(row["shape"]), stored=tuple(row["stored"])))
-                 for row in rows)
+    return tuple(
+        Entry(**dict(row, shape=tuple(row["shape"]), stored=tuple(row["stored"]))) for row in rows
+    )

@@ -60,11 +60,16 @@ class Tolerance:
 def tolerance_for(one: str, other: str, given: Optional[float] = None) -> Tolerance:
     """The tolerance between two arithmetics, or the one that was asked for."""
     if given is not None:
-        return Tolerance(given, False, "{:g} for every tensor (--relative)".format(given))
+        return Tolerance(given, False, f"{given:g} for every tensor (--relative)")
     name = coarser(one, other)
     roundings = ROUNDINGS_OF_SUMS if name == FLOAT32 else ROUNDINGS_OF_ENDS
     of_one = roundings * ROUNDING[name]
-    return Tolerance(of_one, True, (
-        "{:.2g} x sqrt(depth) forward ({:g} roundings of {}, {:.2g} each); backward {:g} x sqrt("
-        "largest difference of an activation)").format(
-            of_one, roundings, name, ROUNDING[name], BACKWARD_FACTOR))
+    return Tolerance(
+        of_one,
+        True,
+        (
+            f"{of_one:.2g} x sqrt(depth) forward ({roundings:g} roundings of {name}, "
+            f"{ROUNDING[name]:.2g} each); backward {BACKWARD_FACTOR:g} x sqrt("
+            "largest difference of an activation)"
+        ),
+    )

@@ -29,8 +29,9 @@ Keyed = List[Tuple[Entry, np.ndarray]]
 _KEEP = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
 
 
-def write_dump(run_folder: Path, subject: Subject, inputs: Sequence[Tensor],
-               tensors: Sequence[Tensor]) -> Path:
+def write_dump(
+    run_folder: Path, subject: Subject, inputs: Sequence[Tensor], tensors: Sequence[Tensor]
+) -> Path:
     """Writes a dump into a run folder; an earlier one of the same step is moved aside.
 
     Args:
@@ -46,16 +47,22 @@ def write_dump(run_folder: Path, subject: Subject, inputs: Sequence[Tensor],
     return _finish(folder, subject, [entry for entry, _ in of_inputs], of_tensors)
 
 
-def write_replayed(run_folder: Path, subject: Subject, source: Index,
-                   settings: Sequence[Tensor], tensors: Sequence[Tensor]) -> Path:
+def write_replayed(
+    run_folder: Path,
+    subject: Subject,
+    source: Index,
+    settings: Sequence[Tensor],
+    tensors: Sequence[Tensor],
+) -> Path:
     """Writes a dump that was computed from another one's inputs, which are not stored again.
 
     Args:
         source: the other one's index.
         settings: this run's own inputs of kind SETTING.
     """
-    inputs = [entry for entry in source.inputs if entry.kind != SETTING] \
-        + [entry for entry, _ in _all_keyed(settings)]
+    inputs = [entry for entry in source.inputs if entry.kind != SETTING] + [
+        entry for entry, _ in _all_keyed(settings)
+    ]
     return _finish(_fresh_folder(run_folder, subject.step), subject, inputs, _all_keyed(tensors))
 
 
@@ -63,8 +70,8 @@ def _all_keyed(tensors: Sequence[Tensor]) -> Keyed:
     """Each tensor as it is stored; ValueError where two of a kind have the same name."""
     names = [(tensor.kind, tensor.name) for tensor in tensors]
     if len(set(names)) < len(names):
-        raise ValueError("a name is given twice among {}".format(sorted(names)))
-    return [_keyed(tensor, "t{:05d}".format(number)) for number, tensor in enumerate(tensors)]
+        raise ValueError(f"a name is given twice among {sorted(names)}")
+    return [_keyed(tensor, f"t{number:05d}") for number, tensor in enumerate(tensors)]
 
 
 def _keyed(tensor: Tensor, key: str) -> Tuple[Entry, np.ndarray]:
@@ -73,8 +80,15 @@ def _keyed(tensor: Tensor, key: str) -> Tuple[Entry, np.ndarray]:
     values = given if given.dtype.name in _KEEP else given.astype(np.float32)
     stored = tuple(int(size) for size in values.shape)
     shape = stored if tensor.shape is None else tuple(int(size) for size in tensor.shape)
-    return Entry(tensor.name, tensor.kind, tensor.dtype or given.dtype.name, shape, stored,
-                 digest_of(values), key), values
+    return Entry(
+        tensor.name,
+        tensor.kind,
+        tensor.dtype or given.dtype.name,
+        shape,
+        stored,
+        digest_of(values),
+        key,
+    ), values
 
 
 def _fresh_folder(run_folder: Path, step: int) -> Path:

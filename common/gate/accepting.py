@@ -13,8 +13,9 @@ from common.gate.verdict import Verdict
 from common.results.run_record import RunRecord
 
 
-def fit_records(name: str, runs: Sequence[GivenRun], fewest: int,
-                allow_dirty: bool) -> List[RunRecord]:
+def fit_records(
+    name: str, runs: Sequence[GivenRun], fewest: int, allow_dirty: bool
+) -> List[RunRecord]:
     """The records of runs from which a reference may be made.
 
     Raises:
@@ -23,16 +24,18 @@ def fit_records(name: str, runs: Sequence[GivenRun], fewest: int,
     for run in runs:
         for finding in judge_soundness(run):
             if finding.verdict is not Verdict.PASS:
-                raise InfrastructureError("no reference for {}: {}".format(name, finding.line))
+                raise InfrastructureError(f"no reference for {name}: {finding.line}")
     records = [run.record for run in runs if run.record is not None]
     if len(records) < fewest:
-        raise InfrastructureError("no reference for {}: {} run(s), asked for were {}".format(
-            name, len(records), fewest))
+        raise InfrastructureError(
+            f"no reference for {name}: {len(records)} run(s), asked for were {fewest}"
+        )
     dirty = [record.run_id for record in records if record.code.dirty]
     if dirty and not allow_dirty:
         raise InfrastructureError(
             "no reference for {}: {} ran with uncommitted changes; commit them and run again, or "
-            "give --allow_dirty, which the reference will say".format(name, ", ".join(dirty)))
+            "give --allow_dirty, which the reference will say".format(name, ", ".join(dirty))
+        )
     return records
 
 
@@ -44,19 +47,26 @@ def accept(root: Path, records: List[RunRecord]) -> List[str]:
     """
     baseline = make_baseline(records)
     path, before = store(root, baseline)
-    lines = ["wrote {}".format(path.relative_to(root))]
-    lines += ["  now     {}".format(_told(run)) for run in baseline.runs]
+    lines = [f"wrote {path.relative_to(root)}"]
+    lines += [f"  now     {_told(run)}" for run in baseline.runs]
     if before is not None:
-        lines += ["  before  {}".format(_told(run)) for run in before.runs]
+        lines += [f"  before  {_told(run)}" for run in before.runs]
     return lines
 
 
 def _told(run: StoredRun) -> str:
     metrics = ", ".join("{} {:.6g}".format(*pair) for pair in sorted(run.metrics.items()))
-    speed = "no speed" if run.samples_per_second is None \
-        else "{:.1f} samples/s".format(run.samples_per_second)
-    wait = "" if run.data_wait is None else ", data wait {:.1f} %".format(100 * run.data_wait)
+    speed = (
+        "no speed" if run.samples_per_second is None else f"{run.samples_per_second:.1f} samples/s"
+    )
+    wait = "" if run.data_wait is None else f", data wait {100 * run.data_wait:.1f} %"
     return "seed {}: {}; {}{}; {}, {}, commit {}{}".format(
-        run.seed, metrics, speed, wait, run.device, run.date, run.commit[:7],
-        " with changes" if run.dirty else "")
-
+        run.seed,
+        metrics,
+        speed,
+        wait,
+        run.device,
+        run.date,
+        run.commit[:7],
+        " with changes" if run.dirty else "",
+    )

@@ -21,8 +21,9 @@ LARGEST = {"percent": 100.0, "fraction": 1.0}  # of a metric, by its unit
 SIGNIFICANT = 1 - CONFIDENCE
 
 
-def judge_accuracy(rules: TierRules, stored: Sequence[float],
-                   measured: Sequence[float]) -> List[Finding]:
+def judge_accuracy(
+    rules: TierRules, stored: Sequence[float], measured: Sequence[float]
+) -> List[Finding]:
     """Judges the metric of some runs.
 
     Args:
@@ -34,16 +35,24 @@ def judge_accuracy(rules: TierRules, stored: Sequence[float],
     if not rules.is_release:
         return [_within_spread(rules, stored, measured, statistics.mean)]
     if len(measured) < 2:
-        return [_finding(rules, stored, measured, Verdict.INCONCLUSIVE,
-                         "one run has no spread: at release at least 2 seeds")]
+        return [
+            _finding(
+                rules,
+                stored,
+                measured,
+                Verdict.INCONCLUSIVE,
+                "one run has no spread: at release at least 2 seeds",
+            )
+        ]
     return [_not_inferior(rules, stored, measured)]
 
 
 # --- smoke and nightly: within what the stored spread lets one expect ---
 
 
-def _within_spread(rules: TierRules, stored: Sequence[float], measured: Sequence[float],
-                   middle: Middle) -> Finding:
+def _within_spread(
+    rules: TierRules, stored: Sequence[float], measured: Sequence[float], middle: Middle
+) -> Finding:
     """The measured middle must lie within margin and prediction interval around the stored one."""
     centre, value = middle(stored), middle(measured)
     spread = prediction_half_width(stored, len(measured))
@@ -51,15 +60,21 @@ def _within_spread(rules: TierRules, stored: Sequence[float], measured: Sequence
     worst, best = _limits(rules, centre, reach)
     rule = _limits_text(rules, worst, best, spread)
     if _settles_nothing(rules, worst):
-        return _finding(rules, stored, measured, Verdict.INCONCLUSIVE,
-                        "{}: guessing reaches {}, the stored runs spread too widely".format(
-                            rule, rules.metric.told(rules.chance)))
+        return _finding(
+            rules,
+            stored,
+            measured,
+            Verdict.INCONCLUSIVE,
+            f"{rule}: guessing reaches {rules.metric.told(rules.chance)}, the stored "
+            "runs spread too widely",
+        )
     shortfall = _better(rules, centre - value)
     if shortfall > reach:
         return _finding(rules, stored, measured, Verdict.REGRESS, rule)
     if -shortfall > reach:
-        return _finding(rules, stored, measured, Verdict.REGRESS,
-                        rule + "; too good is a fault until explained")
+        return _finding(
+            rules, stored, measured, Verdict.REGRESS, rule + "; too good is a fault until explained"
+        )
     return _finding(rules, stored, measured, Verdict.PASS, rule)
 
 
@@ -83,28 +98,34 @@ def _limits_text(rules: TierRules, worst: float, best: float, spread: float) -> 
     most = LARGEST.get(metric.unit, math.inf)
     lower = "at least" if metric.higher_is_better else "at most"
     upper = "at most" if metric.higher_is_better else "at least"
-    above = "" if metric.higher_is_better and best >= most else ", {} {}".format(upper, told(best))
-    return "{} {}{} (margin {}, spread {})".format(
-        lower, told(worst), above, told(metric.margin), told(spread))
+    above = "" if metric.higher_is_better and best >= most else f", {upper} {told(best)}"
+    return f"{lower} {told(worst)}{above} (margin {told(metric.margin)}, spread {told(spread)})"
 
 
 # --- release: not inferior by the card's margin ---
 
 
-def _not_inferior(rules: TierRules, stored: Sequence[float],
-                  measured: Sequence[float]) -> Finding:
+def _not_inferior(rules: TierRules, stored: Sequence[float], measured: Sequence[float]) -> Finding:
     """One-sided non-inferiority of means, with 95 % confidence (Welch)."""
     raw, half_width = difference_of_means(stored, measured)
     difference, margin, told = _better(rules, raw), rules.metric.margin, rules.metric.told
     rule = "difference {}{}, with {:.0f} % confidence at least {}; must be above -{}".format(
-        "" if difference < 0 else "+", told(difference), 100 * CONFIDENCE,
-        told(difference - half_width), told(margin))
+        "" if difference < 0 else "+",
+        told(difference),
+        100 * CONFIDENCE,
+        told(difference - half_width),
+        told(margin),
+    )
     if difference < -margin and difference + half_width < 0:
         return _finding(rules, stored, measured, Verdict.REGRESS, rule)
     if difference > margin and difference - half_width > 0:
-        return _finding(rules, stored, measured, Verdict.REGRESS,
-                        rule + "; better by more than {}: too good is a fault until "
-                        "explained".format(told(margin)))
+        return _finding(
+            rules,
+            stored,
+            measured,
+            Verdict.REGRESS,
+            rule + f"; better by more than {told(margin)}: too good is a fault until explained",
+        )
     if difference - half_width < -margin:
         return _finding(rules, stored, measured, Verdict.INCONCLUSIVE, rule + "; more seeds")
     return _finding(rules, stored, measured, Verdict.PASS, rule)
@@ -113,25 +134,42 @@ def _not_inferior(rules: TierRules, stored: Sequence[float],
 # --- networks that fail by seed: how many succeed, and the median ---
 
 
-def _of_bimodal(rules: TierRules, stored: Sequence[float],
-                measured: Sequence[float]) -> List[Finding]:
+def _of_bimodal(
+    rules: TierRules, stored: Sequence[float], measured: Sequence[float]
+) -> List[Finding]:
     """Success rate by Fisher's exact test; the median around the stored ones that succeeded."""
     rate = _success_rate(rules, stored, measured)
     good = [value for value in stored if rules.metric.succeeded(value)]
     if len(good) < 2:
-        return [rate, _finding(rules, stored, measured, None, "median told only: a single stored "
-                               "run succeeded, which has no spread")]
+        return [
+            rate,
+            _finding(
+                rules,
+                stored,
+                measured,
+                None,
+                "median told only: a single stored run succeeded, which has no spread",
+            ),
+        ]
     found = _within_spread(rules, good, measured, statistics.median)
     below = _better(rules, statistics.median(measured) - statistics.median(good)) < 0
-    if found.verdict is Verdict.REGRESS and below and len(good) < len(stored) \
-            and rate.verdict is not Verdict.REGRESS:
-        found = _finding(rules, good, measured, Verdict.INCONCLUSIVE,
-                         found.rule + "; stored runs have failed too: more seeds")
+    if (
+        found.verdict is Verdict.REGRESS
+        and below
+        and len(good) < len(stored)
+        and rate.verdict is not Verdict.REGRESS
+    ):
+        found = _finding(
+            rules,
+            good,
+            measured,
+            Verdict.INCONCLUSIVE,
+            found.rule + "; stored runs have failed too: more seeds",
+        )
     return [rate, found]
 
 
-def _success_rate(rules: TierRules, stored: Sequence[float],
-                  measured: Sequence[float]) -> Finding:
+def _success_rate(rules: TierRules, stored: Sequence[float], measured: Sequence[float]) -> Finding:
     now, before = _successes(rules, measured), _successes(rules, stored)
     chance = chance_of_so_few(now, len(measured), before, len(stored))
     if now * len(stored) >= before * len(measured):
@@ -139,22 +177,32 @@ def _success_rate(rules: TierRules, stored: Sequence[float],
     else:
         verdict = Verdict.REGRESS if chance <= SIGNIFICANT + 1e-9 else Verdict.INCONCLUSIVE
     return Finding(
-        "success rate", verdict, "{} of {} reached {:g}".format(
-            now, len(measured), rules.metric.success),
-        "{} of {} stored".format(before, len(stored)),
-        "so few by chance: {:.0f} %, REGRESS at most {:.0f} %".format(
-            100 * chance, 100 * SIGNIFICANT))
+        "success rate",
+        verdict,
+        f"{now} of {len(measured)} reached {rules.metric.success:g}",
+        f"{before} of {len(stored)} stored",
+        f"so few by chance: {100 * chance:.0f} %, REGRESS at most {100 * SIGNIFICANT:.0f} %",
+    )
 
 
 def _successes(rules: TierRules, values: Sequence[float]) -> int:
     return sum(1 for value in values if rules.metric.succeeded(value))
 
 
-def _finding(rules: TierRules, stored: Sequence[float], measured: Sequence[float],
-             verdict: Optional[Verdict], rule: str) -> Finding:
+def _finding(
+    rules: TierRules,
+    stored: Sequence[float],
+    measured: Sequence[float],
+    verdict: Optional[Verdict],
+    rule: str,
+) -> Finding:
     """A finding on the metric, with the values themselves."""
     told = rules.metric.told
     unit = "" if rules.metric.unit in ("plain", "fraction") else " " + rules.metric.unit
     return Finding(
-        rules.metric.name, verdict, ", ".join(told(value) for value in measured) + unit,
-        "stored {}".format(", ".join(told(value) for value in stored)), rule)
+        rules.metric.name,
+        verdict,
+        ", ".join(told(value) for value in measured) + unit,
+        "stored {}".format(", ".join(told(value) for value in stored)),
+        rule,
+    )

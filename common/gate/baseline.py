@@ -80,7 +80,7 @@ class Baseline:
     @property
     def file_name(self) -> str:
         """`<task>-<case>-<the key's hash, short>.json`."""
-        return "{}-{}-{}.json".format(self.key.task, self.case, self.key.sha256[:8])
+        return f"{self.key.task}-{self.case}-{self.key.sha256[:8]}.json"
 
     @property
     def seeds(self) -> Tuple[int, ...]:
@@ -95,13 +95,20 @@ class Baseline:
 def key_of(record: RunRecord) -> Key:
     """The key of a run."""
     return Key(
-        record.model, record.task, record.dataset.predicate, record.dataset.manifest_sha256,
-        record.precision.mode, record.batch.total, record.device.kind,
-        framework_of(record.device.framework), config_sha256(recipe_of(record.config)))
+        record.model,
+        record.task,
+        record.dataset.predicate,
+        record.dataset.manifest_sha256,
+        record.precision.mode,
+        record.batch.total,
+        record.device.kind,
+        framework_of(record.device.framework),
+        config_sha256(recipe_of(record.config)),
+    )
 
 
 def framework_of(text: str) -> str:
-    """"torch 2.13.0+cpu" as "torch 2"."""
+    """ "torch 2.13.0+cpu" as "torch 2"."""
     name, _, version = text.partition(" ")
     return "{} {}".format(name, version.split(".")[0]).strip()
 
@@ -110,22 +117,32 @@ def device_label(record: RunRecord) -> str:
     """What must agree before speeds are compared: name, number, and a processor's threads."""
     device = record.device
     threads = ", " + device.runtime if device.kind == "cpu" and device.runtime else ""
-    return "{} x {}{}".format(device.name, device.count, threads)
+    return f"{device.name} x {device.count}{threads}"
 
 
 def stored_run(record: RunRecord) -> StoredRun:
     """The raw values of a run."""
     return StoredRun(
-        record.run_id, record.seed, metrics_of(record), record.speed.samples_per_second,
-        record.speed.data_wait, record.first_batches_sha256, device_label(record), record.date,
-        record.code.commit, record.code.dirty)
+        record.run_id,
+        record.seed,
+        metrics_of(record),
+        record.speed.samples_per_second,
+        record.speed.data_wait,
+        record.first_batches_sha256,
+        device_label(record),
+        record.date,
+        record.code.commit,
+        record.code.dirty,
+    )
 
 
 def metrics_of(record: RunRecord) -> Dict[str, float]:
     """The finite final metrics of a run, with its final_loss and train_loss."""
     losses = [point["train_loss"] for point in record.metrics.curve if "train_loss" in point]
-    found: Dict[str, Any] = {TRAIN_LOSS: losses[-1] if losses else None,
-                             FINAL_LOSS: record.metrics.final_loss}
+    found: Dict[str, Any] = {
+        TRAIN_LOSS: losses[-1] if losses else None,
+        FINAL_LOSS: record.metrics.final_loss,
+    }
     found.update(record.metrics.final)
     return {name: float(value) for name, value in found.items() if _is_number(value)}
 
@@ -143,21 +160,32 @@ def make_baseline(records: List[RunRecord]) -> Baseline:
     first = records[0]
     keys = {key_of(record) for record in records}
     if len(keys) > 1:
-        raise ZooError("runs of different recipes, data, precision or devices make no reference: "
-                       "{}".format(", ".join(record.run_id for record in records)))
-    baseline = Baseline(key_of(first), first.case, recipe_of(first.config),
-                        tuple(stored_run(record) for record in records))
-    _check_runs(baseline, "the reference of {} {}".format(first.model, first.case))
+        raise ZooError(
+            "runs of different recipes, data, precision or devices make no reference: {}".format(
+                ", ".join(record.run_id for record in records)
+            )
+        )
+    baseline = Baseline(
+        key_of(first),
+        first.case,
+        recipe_of(first.config),
+        tuple(stored_run(record) for record in records),
+    )
+    _check_runs(baseline, f"the reference of {first.model} {first.case}")
     return baseline
 
 
 def _check_runs(baseline: Baseline, where: str) -> None:
     if len(baseline.runs) < FEWEST_RUNS:
-        raise ZooError("{}: {} run(s), but a reference needs at least {}".format(
-            where, len(baseline.runs), FEWEST_RUNS))
+        raise ZooError(
+            f"{where}: {len(baseline.runs)} run(s), but a reference needs at least {FEWEST_RUNS}"
+        )
     if len(set(baseline.seeds)) < len(baseline.runs):
-        raise ZooError("{}: a seed was run twice ({}); runs must differ in their seed".format(
-            where, ", ".join(str(seed) for seed in baseline.seeds)))
+        raise ZooError(
+            "{}: a seed was run twice ({}); runs must differ in their seed".format(
+                where, ", ".join(str(seed) for seed in baseline.seeds)
+            )
+        )
 
 
 def to_json(baseline: Baseline) -> str:
@@ -185,12 +213,13 @@ def from_json(text: str, where: str) -> Baseline:
     """
     content = _parsed(text, where)
     if content.pop("sha256", None) != _checksum(content):
-        raise ZooError("{} is not as `zoo regress --accept` wrote it; make it anew with --accept"
-                       .format(where))
+        raise ZooError(
+            f"{where} is not as `zoo regress --accept` wrote it; make it anew with --accept"
+        )
     content.pop("schema_version")
     baseline = _built(content, where)
     if baseline.key.recipe_sha256 != config_sha256(baseline.recipe):
-        raise ZooError("{}: the recipe's hash is not that of the recipe".format(where))
+        raise ZooError(f"{where}: the recipe's hash is not that of the recipe")
     _check_runs(baseline, where)
     return baseline
 
@@ -199,18 +228,22 @@ def _parsed(text: str, where: str) -> Dict[str, Any]:
     try:
         content = json.loads(text)
     except ValueError as error:
-        raise ZooError("{} is not JSON ({}); make it anew with `zoo regress --accept`".format(
-            where, error)) from error
+        raise ZooError(
+            f"{where} is not JSON ({error}); make it anew with `zoo regress --accept`"
+        ) from error
     if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
-        raise ZooError("{} is not a reference of schema version {}".format(where, SCHEMA_VERSION))
+        raise ZooError(f"{where} is not a reference of schema version {SCHEMA_VERSION}")
     return content
 
 
 def _built(content: Dict[str, Any], where: str) -> Baseline:
     try:
         return Baseline(
-            Key(**content.pop("key")), case=str(content.pop("case")),
+            Key(**content.pop("key")),
+            case=str(content.pop("case")),
             recipe=dict(content.pop("recipe")),
-            runs=tuple(StoredRun(**run) for run in content.pop("runs")), **content)
+            runs=tuple(StoredRun(**run) for run in content.pop("runs")),
+            **content,
+        )
     except (KeyError, TypeError, ValueError) as error:
-        raise ZooError("{}: a key is missing or unknown ({})".format(where, error)) from error
+        raise ZooError(f"{where}: a key is missing or unknown ({error})") from error

@@ -32,11 +32,13 @@ def _read(path: Path) -> Baseline:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ZooError("can't read the reference {}: {}".format(path, error)) from error
+        raise ZooError(f"can't read the reference {path}: {error}") from error
     baseline = baselines.from_json(text, str(path))
     if (path.parent.name, path.name) != (baseline.key.model, baseline.file_name):
-        raise ZooError("{} holds the reference {}/{}; give it its own name back".format(
-            path, baseline.key.model, baseline.file_name))
+        raise ZooError(
+            f"{path} holds the reference {baseline.key.model}/{baseline.file_name}; give "
+            "it its own name back"
+        )
     return baseline
 
 

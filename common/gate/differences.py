@@ -18,15 +18,20 @@ def differences(baseline: Baseline, key: Key, recipe: Mapping[str, Any]) -> List
 
 def _of_key(stored: Key, now: Key) -> List[str]:
     before, after = dataclasses.asdict(stored), dataclasses.asdict(now)
-    return [_told(name, before[name], after[name]) for name in before
-            if name != "recipe_sha256" and before[name] != after[name]]
+    return [
+        _told(name, before[name], after[name])
+        for name in before
+        if name != "recipe_sha256" and before[name] != after[name]
+    ]
 
 
 def _of_recipe(stored: Mapping[str, Any], now: Mapping[str, Any]) -> List[str]:
     before, after = dict(_flat(stored, "")), dict(_flat(now, ""))
-    return [_told(name, before.get(name, ABSENT), after.get(name, ABSENT))
-            for name in sorted(set(before) | set(after))
-            if before.get(name, ABSENT) != after.get(name, ABSENT)]
+    return [
+        _told(name, before.get(name, ABSENT), after.get(name, ABSENT))
+        for name in sorted(set(before) | set(after))
+        if before.get(name, ABSENT) != after.get(name, ABSENT)
+    ]
 
 
 def _flat(content: Mapping[str, Any], prefix: str) -> List[Tuple[str, Any]]:
@@ -41,7 +46,7 @@ def _flat(content: Mapping[str, Any], prefix: str) -> List[Tuple[str, Any]]:
 
 
 def _told(name: str, before: Any, after: Any) -> str:
-    return "{}: {} -> {}".format(name, _short(before), _short(after))
+    return f"{name}: {_short(before)} -> {_short(after)}"
 
 
 def _short(value: Any) -> str:
@@ -49,11 +54,14 @@ def _short(value: Any) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
-def nearest(stored: Sequence[Baseline], key: Key,
-            recipe: Mapping[str, Any]) -> Optional[Tuple[Baseline, List[str]]]:
+def nearest(
+    stored: Sequence[Baseline], key: Key, recipe: Mapping[str, Any]
+) -> Optional[Tuple[Baseline, List[str]]]:
     """The reference of the same task that differs least, with what differs; None without any."""
     same_task = [baseline for baseline in stored if baseline.key.task == key.task]
     if not same_task:
         return None
-    return min(((baseline, differences(baseline, key, recipe)) for baseline in same_task),
-               key=lambda pair: len(pair[1]))
+    return min(
+        ((baseline, differences(baseline, key, recipe)) for baseline in same_task),
+        key=lambda pair: len(pair[1]),
+    )

@@ -28,9 +28,15 @@ from common.results.run_record import RunRecord
 _SHOWN_DIFFERENCES = 6
 
 
-def judge_case(name: str, case: Optional[Case], rules: TierRules, runs: Sequence[GivenRun],
-               stored: Sequence[Baseline], with_speed: bool = True,
-               seconds: Optional[float] = None) -> CaseReport:
+def judge_case(
+    name: str,
+    case: Optional[Case],
+    rules: TierRules,
+    runs: Sequence[GivenRun],
+    stored: Sequence[Baseline],
+    with_speed: bool = True,
+    seconds: Optional[float] = None,
+) -> CaseReport:
     """Judges the runs of one case.
 
     Args:
@@ -43,14 +49,14 @@ def judge_case(name: str, case: Optional[Case], rules: TierRules, runs: Sequence
     records: List[RunRecord] = []
     for run in runs:
         found = judge_soundness(run)
-        findings += [dataclasses.replace(part, aspect=_of_run(part.aspect, run))
-                     for part in found]
+        findings += [dataclasses.replace(part, aspect=_of_run(part.aspect, run)) for part in found]
         if run.record is not None and worst(part.verdict for part in found) is Verdict.PASS:
             records.append(run.record)
     if records:
         findings += _judge_records(case, rules, records, stored, with_speed)
-    return CaseReport(name, _setting(runs), tuple(run.source for run in runs), tuple(findings),
-                      seconds)
+    return CaseReport(
+        name, _setting(runs), tuple(run.source for run in runs), tuple(findings), seconds
+    )
 
 
 def judge_unreadable(run: GivenRun) -> CaseReport:
@@ -60,29 +66,42 @@ def judge_unreadable(run: GivenRun) -> CaseReport:
 
 def case_left_out(name: str, why: str) -> CaseReport:
     """The report of a case that could not be run for want of something: never a pass."""
-    return CaseReport(name, "", (), (
-        Finding("run", Verdict.INCONCLUSIVE, "not run", "", why),))
+    return CaseReport(name, "", (), (Finding("run", Verdict.INCONCLUSIVE, "not run", "", why),))
 
 
 def _of_run(aspect: str, run: GivenRun) -> str:
-    return aspect if run.record is None else "{}, seed {}".format(aspect, run.record.seed)
+    return aspect if run.record is None else f"{aspect}, seed {run.record.seed}"
 
 
 def _setting(runs: Sequence[GivenRun]) -> str:
     record = next((run.record for run in runs if run.record is not None), None)
     if record is None:
         return ""
-    return "{} {}, {}".format(record.device.kind.upper(), device_label(record),
-                              framework_of(record.device.framework))
+    return (
+        f"{record.device.kind.upper()} {device_label(record)}, "
+        f"{framework_of(record.device.framework)}"
+    )
 
 
-def _judge_records(case: Optional[Case], rules: TierRules, records: Sequence[RunRecord],
-                   stored: Sequence[Baseline], with_speed: bool) -> List[Finding]:
+def _judge_records(
+    case: Optional[Case],
+    rules: TierRules,
+    records: Sequence[RunRecord],
+    stored: Sequence[Baseline],
+    with_speed: bool,
+) -> List[Finding]:
     keys = {key_of(record) for record in records}
     seeds = sorted({record.seed for record in records})
     if len(keys) > 1 or len(seeds) < len(records):
-        return [Finding("seeds", Verdict.INCONCLUSIVE, "seeds {}".format(_listed(seeds)), "",
-                        "runs must differ in their seed, and in nothing else")]
+        return [
+            Finding(
+                "seeds",
+                Verdict.INCONCLUSIVE,
+                f"seeds {_listed(seeds)}",
+                "",
+                "runs must differ in their seed, and in nothing else",
+            )
+        ]
     findings = [_seeds(rules, seeds)]
     key = key_of(records[0])
     baseline = matching(list(stored), key)
@@ -94,8 +113,9 @@ def _judge_records(case: Optional[Case], rules: TierRules, records: Sequence[Run
         findings += _accuracy(rules, baseline, measured)
     if case is None or case.promises_speed:
         speed = judge_speed(rules, baseline.runs, measured)
-        findings += speed if with_speed else [dataclasses.replace(part, verdict=None)
-                                              for part in speed]
+        findings += (
+            speed if with_speed else [dataclasses.replace(part, verdict=None) for part in speed]
+        )
     return findings
 
 
@@ -105,29 +125,48 @@ def _listed(values: Sequence[object]) -> str:
 
 def _seeds(rules: TierRules, seeds: Sequence[int]) -> Finding:
     enough = len(seeds) >= rules.seeds
-    return Finding("seeds", Verdict.PASS if enough else Verdict.INCONCLUSIVE,
-                   "{} ({})".format(len(seeds), _listed(seeds)), "",
-                   "{} at {}".format(rules.seeds, rules.tier))
+    return Finding(
+        "seeds",
+        Verdict.PASS if enough else Verdict.INCONCLUSIVE,
+        f"{len(seeds)} ({_listed(seeds)})",
+        "",
+        f"{rules.seeds} at {rules.tier}",
+    )
 
 
 def _no_reference(stored: Sequence[Baseline], key: Key, record: RunRecord) -> Finding:
     found = nearest(stored, key, recipe_of(record.config))
     if found is None:
-        return Finding("reference", Verdict.INCONCLUSIVE, "none is stored for {}/{}".format(
-            key.model, key.task), "", "`zoo regress --accept` makes one")
+        return Finding(
+            "reference",
+            Verdict.INCONCLUSIVE,
+            f"none is stored for {key.model}/{key.task}",
+            "",
+            "`zoo regress --accept` makes one",
+        )
     baseline, differing = found
     shown = "; ".join(differing[:_SHOWN_DIFFERENCES])
     if len(differing) > _SHOWN_DIFFERENCES:
-        shown += "; {} more".format(len(differing) - _SHOWN_DIFFERENCES)
-    return Finding("reference", Verdict.INCONCLUSIVE, "none of this key, recipe {}".format(
-        key.recipe_sha256[:8]), baseline.file_name, "differs in " + shown)
+        shown += f"; {len(differing) - _SHOWN_DIFFERENCES} more"
+    return Finding(
+        "reference",
+        Verdict.INCONCLUSIVE,
+        f"none of this key, recipe {key.recipe_sha256[:8]}",
+        baseline.file_name,
+        "differs in " + shown,
+    )
 
 
 def _reference(baseline: Baseline) -> Finding:
     dirty = any(run.dirty for run in baseline.runs)
     remark = ", made with uncommitted changes" if dirty else ""
-    return Finding("reference", Verdict.PASS, baseline.file_name, "", "{} runs, seeds {}{}".format(
-        len(baseline.runs), _listed(baseline.seeds), remark))
+    return Finding(
+        "reference",
+        Verdict.PASS,
+        baseline.file_name,
+        "",
+        f"{len(baseline.runs)} runs, seeds {_listed(baseline.seeds)}{remark}",
+    )
 
 
 def _first_batches(baseline: Baseline, measured: Sequence[StoredRun]) -> List[Finding]:
@@ -137,13 +176,18 @@ def _first_batches(baseline: Baseline, measured: Sequence[StoredRun]) -> List[Fi
 
 
 def _first_batches_of(run: StoredRun, stored: Optional[str]) -> Finding:
-    now, aspect = run.first_batches_sha256, "first batches, seed {}".format(run.seed)
+    now, aspect = run.first_batches_sha256, f"first batches, seed {run.seed}"
     if now is None or stored is None:
         why = "the run tells no checksum" if now is None else "none is stored for this seed"
         return Finding(aspect, None, _short(now), _short(stored), "not judged: " + why)
     if now != stored:
-        return Finding(aspect, Verdict.REGRESS, _short(now), _short(stored),
-                       "same recipe and seed, other data: the data pipeline changed")
+        return Finding(
+            aspect,
+            Verdict.REGRESS,
+            _short(now),
+            _short(stored),
+            "same recipe and seed, other data: the data pipeline changed",
+        )
     return Finding(aspect, Verdict.PASS, _short(now), _short(stored), "must be equal")
 
 
@@ -151,13 +195,18 @@ def _short(checksum: Optional[str]) -> str:
     return "no checksum" if checksum is None else checksum[:8]
 
 
-def _accuracy(rules: TierRules, baseline: Baseline,
-              measured: Sequence[StoredRun]) -> List[Finding]:
+def _accuracy(rules: TierRules, baseline: Baseline, measured: Sequence[StoredRun]) -> List[Finding]:
     name = rules.metric.name
     values = [run.metrics[name] for run in measured if name in run.metrics]
     before = baseline.values(name)
     if len(values) < len(measured) or len(before) < len(baseline.runs):
-        return [Finding(name, Verdict.INCONCLUSIVE, "{} of {} runs have it".format(
-            len(values), len(measured)), "{} of {} stored".format(
-                len(before), len(baseline.runs)), "every run must tell a finite value")]
+        return [
+            Finding(
+                name,
+                Verdict.INCONCLUSIVE,
+                f"{len(values)} of {len(measured)} runs have it",
+                f"{len(before)} of {len(baseline.runs)} stored",
+                "every run must tell a finite value",
+            )
+        ]
     return judge_accuracy(rules, before, values)

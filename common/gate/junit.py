@@ -20,17 +20,23 @@ def as_junit(reports: Sequence[CaseReport], tier: str) -> bytes:
     for name in ("tests", "failures", "errors"):
         root.set(name, str(sum(int(suite.get(name, "0")) for suite in suites)))
     text = ElementTree.tostring(root, encoding="unicode")
-    return '<?xml version="1.0" encoding="UTF-8"?>\n{}\n'.format(text).encode("utf-8")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'.encode()
 
 
 def _add_suite(root: ElementTree.Element, report: CaseReport) -> ElementTree.Element:
     judged = [finding for finding in report.findings if finding.verdict is not None]
-    kinds = [_ELEMENTS.get(finding.verdict, "") for finding in judged
-             if finding.verdict is not None]
+    kinds = [
+        _ELEMENTS.get(finding.verdict, "") for finding in judged if finding.verdict is not None
+    ]
     suite = ElementTree.SubElement(
-        root, "testsuite", name=_text(report.name), tests=str(len(judged)),
-        failures=str(kinds.count("failure")), errors=str(kinds.count("error")),
-        time="{:.3f}".format(report.seconds or 0.0))
+        root,
+        "testsuite",
+        name=_text(report.name),
+        tests=str(len(judged)),
+        failures=str(kinds.count("failure")),
+        errors=str(kinds.count("error")),
+        time=f"{report.seconds or 0.0:.3f}",
+    )
     for finding in judged:
         _add_case(suite, report, finding)
     told = [finding.line for finding in report.findings if finding.verdict is None]
@@ -41,7 +47,8 @@ def _add_suite(root: ElementTree.Element, report: CaseReport) -> ElementTree.Ele
 
 def _add_case(suite: ElementTree.Element, report: CaseReport, finding: Finding) -> None:
     case = ElementTree.SubElement(
-        suite, "testcase", name=_text(finding.aspect), classname=_text(report.name), time="0")
+        suite, "testcase", name=_text(finding.aspect), classname=_text(report.name), time="0"
+    )
     kind = _ELEMENTS.get(finding.verdict) if finding.verdict is not None else None
     if kind is None:
         ElementTree.SubElement(case, "system-out").text = _text(finding.line)

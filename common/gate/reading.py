@@ -22,7 +22,7 @@ def read_runs(path: Path) -> List[GivenRun]:
     if path.is_file():
         return [_from_record_file(path)]
     if not path.is_dir():
-        raise UsageError("{} does not exist; give run folders or records".format(path))
+        raise UsageError(f"{path} does not exist; give run folders or records")
     seeds = run_folder.read_marker(path).get("seeds", [])
     folders = [path / run_folder.SEED_FOLDER.format(seed) for seed in seeds] or [path]
     return [read_run_folder(folder) for folder in folders]
@@ -56,8 +56,10 @@ def _doubts(folder: Path, record: RunRecord) -> Tuple[str, ...]:
     found = []
     if written.log_sha256 != record.log_sha256:
         found.append("the log is not the one that the record was made from")
-    if written.status == run_record.COMPLETE and (written.metrics, written.progress) \
-            != (record.metrics, record.progress):
+    if written.status == run_record.COMPLETE and (written.metrics, written.progress) != (
+        record.metrics,
+        record.progress,
+    ):
         found.append("the events are not those that the record was made from")
     return tuple(found)
 

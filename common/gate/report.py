@@ -17,18 +17,19 @@ def as_text(reports: Sequence[CaseReport], tier: str) -> str:
     lines: List[str] = []
     for report in reports:
         lines.append(_headline(report))
-        lines += ["  {:<{}}  {}".format(finding.word, _WIDTH, finding.line)
-                  for finding in report.findings]
+        lines += [
+            "  {:<{}}  {}".format(finding.word, _WIDTH, finding.line) for finding in report.findings
+        ]
     return "\n".join(lines + [summary(reports, tier)])
 
 
 def _headline(report: CaseReport) -> str:
     told = ", ".join(part for part in (report.setting, _duration(report)) if part)
-    return "{}: {}{}".format(report.name, report.verdict.name, " ({})".format(told) if told else "")
+    return "{}: {}{}".format(report.name, report.verdict.name, f" ({told})" if told else "")
 
 
 def _duration(report: CaseReport) -> str:
-    return "" if report.seconds is None else "{:.0f} s".format(report.seconds)
+    return "" if report.seconds is None else f"{report.seconds:.0f} s"
 
 
 def summary(reports: Sequence[CaseReport], tier: str) -> str:
@@ -38,39 +39,64 @@ def summary(reports: Sequence[CaseReport], tier: str) -> str:
         counts[report.verdict.name] = counts.get(report.verdict.name, 0) + 1
     seconds = sum(report.seconds or 0.0 for report in reports)
     return "{} of tier {}: {}{}".format(
-        overall(reports).name, tier,
-        ", ".join("{} {}".format(count, name) for name, count in sorted(counts.items()))
-        or "nothing was judged", ", {:.0f} s".format(seconds) if seconds else "")
+        overall(reports).name,
+        tier,
+        ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+        or "nothing was judged",
+        f", {seconds:.0f} s" if seconds else "",
+    )
 
 
 def as_json(reports: Sequence[CaseReport], tier: str) -> Dict[str, Any]:
     """The report as JSON can hold it."""
     verdict = overall(reports)
     return {
-        "schema_version": SCHEMA_VERSION, "tier": tier, "verdict": verdict.name,
-        "exit_code": verdict.value, "cases": [_case(report) for report in reports]}
+        "schema_version": SCHEMA_VERSION,
+        "tier": tier,
+        "verdict": verdict.name,
+        "exit_code": verdict.value,
+        "cases": [_case(report) for report in reports],
+    }
 
 
 def _case(report: CaseReport) -> Dict[str, Any]:
     return {
-        "case": report.name, "verdict": report.verdict.name, "setting": report.setting,
+        "case": report.name,
+        "verdict": report.verdict.name,
+        "setting": report.setting,
         "seconds": None if report.seconds is None else round(report.seconds, 1),
         "runs": list(report.runs),
-        "findings": [{"aspect": finding.aspect, "verdict": finding.word,
-                      "measured": finding.measured, "reference": finding.reference,
-                      "rule": finding.rule} for finding in report.findings]}
+        "findings": [
+            {
+                "aspect": finding.aspect,
+                "verdict": finding.word,
+                "measured": finding.measured,
+                "reference": finding.reference,
+                "rule": finding.rule,
+            }
+            for finding in report.findings
+        ],
+    }
 
 
 def as_markdown(reports: Sequence[CaseReport], tier: str) -> str:
     """The report for a pull request or a CI summary."""
-    parts = ["# Regression gate, tier {}: {}\n".format(tier, overall(reports).name),
-             "{}. {}\n".format(WHAT_TIERS_ARE[tier].capitalize(), summary(reports, tier))]
+    parts = [
+        f"# Regression gate, tier {tier}: {overall(reports).name}\n",
+        f"{WHAT_TIERS_ARE[tier].capitalize()}. {summary(reports, tier)}\n",
+    ]
     for report in reports:
-        rows = [[finding.aspect, finding.word, finding.measured, finding.reference, finding.rule]
-                for finding in report.findings]
-        parts.append("## {}\n".format(_headline(report)))
-        parts.append(markdown(("What", "Verdict", "Measured", "Against", "Rule"),
-                              [[_cell(text) for text in row] for row in rows]))
+        rows = [
+            [finding.aspect, finding.word, finding.measured, finding.reference, finding.rule]
+            for finding in report.findings
+        ]
+        parts.append(f"## {_headline(report)}\n")
+        parts.append(
+            markdown(
+                ("What", "Verdict", "Measured", "Against", "Rule"),
+                [[_cell(text) for text in row] for row in rows],
+            )
+        )
     return "\n".join(parts)
 
 

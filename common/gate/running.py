@@ -37,7 +37,7 @@ class GateCase:
     @property
     def name(self) -> str:
         """model/task case."""
-        return "{}/{} {}".format(self.card.name, self.task.name, self.case.name)
+        return f"{self.card.name}/{self.task.name} {self.case.name}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +60,8 @@ class HowToRun:
     def words(self, gate_case: GateCase) -> List[str]:
         """The flags for `zoo launch` beside seed and folder."""
         device = self.device or ("cpu" if gate_case.rules.tier == SMOKE else None)
-        found = ["--device={}".format(device)] if device else []
-        return found + (["--data_path={}".format(self.data_path)] if self.data_path else [])
+        found = [f"--device={device}"] if device else []
+        return found + ([f"--data_path={self.data_path}"] if self.data_path else [])
 
     def seeds_of(self, count: int) -> Tuple[int, ...]:
         """The seeds to run."""
@@ -71,8 +71,12 @@ class HowToRun:
 def cases_of(card: ModelCard, task_name: Optional[str], tier: str) -> List[GateCase]:
     """What a tier runs of a network, or of one of its tasks."""
     tasks = [card.task(task_name)] if task_name else list(card.tasks.values())
-    return [GateCase(card, task, task.cases[name], task.gate[tier])
-            for task in tasks if tier in task.gate for name in task.gate[tier].cases]
+    return [
+        GateCase(card, task, task.cases[name], task.gate[tier])
+        for task in tasks
+        if tier in task.gate
+        for name in task.gate[tier].cases
+    ]
 
 
 def new_folder(root: Path) -> Path:
@@ -85,7 +89,7 @@ def new_folder(root: Path) -> Path:
             return path
         except FileExistsError:
             number += 1
-            path = path.with_name("{}-{}".format(utc_stamp(), number))
+            path = path.with_name(f"{utc_stamp()}-{number}")
 
 
 def run_case(gate_case: GateCase, how: HowToRun, count: int, folder: Path) -> CaseRuns:
@@ -102,26 +106,27 @@ def run_case(gate_case: GateCase, how: HowToRun, count: int, folder: Path) -> Ca
     missing = missing_flag(gate_case.task, gate_case.case, parse_flags(how.words(gate_case)))
     if missing is not None:
         return CaseRuns((), 0.0, str(missing))
-    place = folder / "{}-{}-{}".format(
-        gate_case.card.name, gate_case.task.name, gate_case.case.name)
-    runs = [_run(gate_case, how, seed, place / run_folder.SEED_FOLDER.format(seed))
-            for seed in how.seeds_of(count)]
+    place = folder / f"{gate_case.card.name}-{gate_case.task.name}-{gate_case.case.name}"
+    runs = [
+        _run(gate_case, how, seed, place / run_folder.SEED_FOLDER.format(seed))
+        for seed in how.seeds_of(count)
+    ]
     return CaseRuns(tuple(runs), time.monotonic() - began)
 
 
 def _run(gate_case: GateCase, how: HowToRun, seed: int, folder: Path) -> GivenRun:
-    words = how.words(gate_case) + ["--seed={}".format(seed), "--output_path={}".format(folder)]
+    words = how.words(gate_case) + [f"--seed={seed}", f"--output_path={folder}"]
     # What the ranks print belongs beside the verdict, not into it: standard output may be JSON.
     terminal = Terminal(stream=sys.stderr)
-    terminal.say("--- {}, seed {}".format(gate_case.name, seed))
+    terminal.say(f"--- {gate_case.name}, seed {seed}")
     try:
-        request = make_request("{}/{}".format(gate_case.card.name, gate_case.task.name),
-                               gate_case.case.name, words)
+        request = make_request(
+            f"{gate_case.card.name}/{gate_case.task.name}", gate_case.case.name, words
+        )
         code = launch(dataclasses.replace(request, log_in_run_folder=True), terminal)
     except ZooError as error:
-        terminal.complain("error: {}".format(error))
+        terminal.complain(f"error: {error}")
         return GivenRun(str(folder), None, exit_code=error.exit_code, reason=str(error))
-    if code in INTERRUPTS and run_folder.read_marker(folder).get("state") \
-            == run_folder.INTERRUPTED:
+    if code in INTERRUPTS and run_folder.read_marker(folder).get("state") == run_folder.INTERRUPTED:
         raise KeyboardInterrupt
     return read_run_folder(folder)

@@ -46,11 +46,20 @@ def judge_soundness(run: GivenRun) -> List[Finding]:
     if run.record is None:
         return [_without_record(run)]
     if run.was_stopped:
-        return [_run(run, Verdict.INFRA, "exit code {}".format(run.exit_code),
-                     "killed, interrupted, or kept from running by the machine")]
+        return [
+            _run(
+                run,
+                Verdict.INFRA,
+                f"exit code {run.exit_code}",
+                "killed, interrupted, or kept from running by the machine",
+            )
+        ]
     ending = _ending(run, run.record)
-    return [ending] + [_numbers(run.record), _proof(run.record)] \
-        if ending.verdict is Verdict.PASS else [ending]
+    return (
+        [ending] + [_numbers(run.record), _proof(run.record)]
+        if ending.verdict is Verdict.PASS
+        else [ending]
+    )
 
 
 def _without_record(run: GivenRun) -> Finding:
@@ -64,13 +73,17 @@ def _ending(run: GivenRun, record: RunRecord) -> Finding:
     if record.status != COMPLETE and record.reason == NO_END and not run.exit_code:
         doubts.append("the log has no end")
     if doubts:
-        return _run(run, Verdict.INCONCLUSIVE, "incomplete: " + "; ".join(doubts),
-                    "log and record must be whole")
+        return _run(
+            run,
+            Verdict.INCONCLUSIVE,
+            "incomplete: " + "; ".join(doubts),
+            "log and record must be whole",
+        )
     if record.status != COMPLETE or run.exit_code:
-        return _run(run, Verdict.REGRESS, "failed: " + (record.reason or run.reason),
-                    "must end well")
-    return _run(run, Verdict.PASS, "complete, {} steps".format(record.progress.steps),
-                "must end well")
+        return _run(
+            run, Verdict.REGRESS, "failed: " + (record.reason or run.reason), "must end well"
+        )
+    return _run(run, Verdict.PASS, f"complete, {record.progress.steps} steps", "must end well")
 
 
 def _doubts(record: RunRecord) -> List[str]:
@@ -80,29 +93,37 @@ def _doubts(record: RunRecord) -> List[str]:
     progress, logged = record.progress, record.speed.warmup_steps + record.speed.measured_steps
     doubts = []
     if progress.steps < progress.target_steps:
-        doubts.append("{} of {} steps".format(progress.steps, progress.target_steps))
+        doubts.append(f"{progress.steps} of {progress.target_steps} steps")
     if logged < progress.steps:
-        doubts.append("the log holds {} of {} steps".format(logged, progress.steps))
+        doubts.append(f"the log holds {logged} of {progress.steps} steps")
     return doubts
 
 
 def _numbers(record: RunRecord) -> Finding:
     count = record.health.nonfinite_steps
     skips = record.health.loss_scale_skips
-    return Finding("numbers", Verdict.REGRESS if count else Verdict.PASS,
-                   "{} steps with a loss that is not finite{}".format(
-                       count or "no", ", {} skipped by the loss scale".format(skips)
-                       if skips else ""), "", "none may have one")
+    return Finding(
+        "numbers",
+        Verdict.REGRESS if count else Verdict.PASS,
+        "{} steps with a loss that is not finite{}".format(
+            count or "no", f", {skips} skipped by the loss scale" if skips else ""
+        ),
+        "",
+        "none may have one",
+    )
 
 
 def _proof(record: RunRecord) -> Finding:
     proof = record.health.proof
-    return Finding("device", Verdict.PASS if proof else Verdict.INCONCLUSIVE,
-                   proof or "no proof", "", "the log must prove that {} ran it".format(
-                       record.device.name))
+    return Finding(
+        "device",
+        Verdict.PASS if proof else Verdict.INCONCLUSIVE,
+        proof or "no proof",
+        "",
+        f"the log must prove that {record.device.name} ran it",
+    )
 
 
 def _run(run: GivenRun, verdict: Verdict, measured: str, rule: str) -> Finding:
-    told = measured if not run.reason or run.reason in measured \
-        else "{} ({})".format(measured, run.reason)
+    told = measured if not run.reason or run.reason in measured else f"{measured} ({run.reason})"
     return Finding("run", verdict, told, "", rule)

@@ -13,28 +13,40 @@ from common.gate.verdict import Finding, Verdict
 WIDEST_BAND = 0.5  # a wider one would let half the speed pass
 
 
-def judge_speed(rules: TierRules, stored: Sequence[StoredRun],
-                measured: Sequence[StoredRun]) -> List[Finding]:
+def judge_speed(
+    rules: TierRules, stored: Sequence[StoredRun], measured: Sequence[StoredRun]
+) -> List[Finding]:
     """Judges rate and data wait of runs on one device."""
     device = measured[0].device
     same = [run for run in stored if run.device == device]
     if not same:
         others = ", ".join(sorted({run.device for run in stored}))
-        return [Finding("speed", Verdict.INCONCLUSIVE, device, others,
-                        "speed is compared on the same device only")]
+        return [
+            Finding(
+                "speed",
+                Verdict.INCONCLUSIVE,
+                device,
+                others,
+                "speed is compared on the same device only",
+            )
+        ]
     return [_rate(rules, same, measured), _data_wait(rules, same, measured)]
 
 
-def _rate(rules: TierRules, stored: Sequence[StoredRun],
-          measured: Sequence[StoredRun]) -> Finding:
+def _rate(rules: TierRules, stored: Sequence[StoredRun], measured: Sequence[StoredRun]) -> Finding:
     before = _known([run.samples_per_second for run in stored])
     now = _known([run.samples_per_second for run in measured])
     if not before or not now:
-        return Finding("speed", Verdict.INCONCLUSIVE, _rates(now), _rates(before),
-                       "a run without a measured speed")
+        return Finding(
+            "speed",
+            Verdict.INCONCLUSIVE,
+            _rates(now),
+            _rates(before),
+            "a run without a measured speed",
+        )
     ratio = statistics.median(now) / statistics.median(before)
     band = _band(rules, before, len(now))
-    rule = "ratio of medians {:.3f}, at least {:.3f}".format(ratio, 1 - band)
+    rule = f"ratio of medians {ratio:.3f}, at least {1 - band:.3f}"
     if band >= WIDEST_BAND:
         verdict, rule = Verdict.INCONCLUSIVE, rule + ": the stored speeds spread too widely"
     elif ratio < 1 - band:
@@ -53,19 +65,28 @@ def _band(rules: TierRules, stored: Sequence[float], count: int) -> float:
     return max(rules.speed_margin, spread)
 
 
-def _data_wait(rules: TierRules, stored: Sequence[StoredRun],
-               measured: Sequence[StoredRun]) -> Finding:
+def _data_wait(
+    rules: TierRules, stored: Sequence[StoredRun], measured: Sequence[StoredRun]
+) -> Finding:
     before = _known([run.data_wait for run in stored])
     now = _known([run.data_wait for run in measured])
     if not before or not now:
-        return Finding("data wait", None, _shares(now), _shares(before),
-                       "not judged: no clock tells it on this device")
+        return Finding(
+            "data wait",
+            None,
+            _shares(now),
+            _shares(before),
+            "not judged: no clock tells it on this device",
+        )
     limit = max(before) + rules.data_wait_margin
     worst = statistics.median(now)
     return Finding(
-        "data wait", Verdict.REGRESS if worst > limit else Verdict.PASS, _shares(now),
-        _shares(before), "median {:.1f} % of the step, at most {:.1f} %".format(
-            100 * worst, 100 * limit))
+        "data wait",
+        Verdict.REGRESS if worst > limit else Verdict.PASS,
+        _shares(now),
+        _shares(before),
+        f"median {100 * worst:.1f} % of the step, at most {100 * limit:.1f} %",
+    )
 
 
 def _known(values: Sequence[Optional[float]]) -> List[float]:
@@ -73,8 +94,8 @@ def _known(values: Sequence[Optional[float]]) -> List[float]:
 
 
 def _rates(values: Sequence[float]) -> str:
-    return ", ".join("{:.1f}".format(value) for value in values) + " samples/s" if values else "–"
+    return ", ".join(f"{value:.1f}" for value in values) + " samples/s" if values else "–"
 
 
 def _shares(values: Sequence[float]) -> str:
-    return ", ".join("{:.1f} %".format(100 * value) for value in values) or "–"
+    return ", ".join(f"{100 * value:.1f} %" for value in values) or "–"

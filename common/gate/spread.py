@@ -45,8 +45,10 @@ def chance_of_so_few(successes: int, runs: int, stored_successes: int, stored_ru
     """How probable so few successes are, were both samples of one kind (Fisher's exact test)."""
     total, good = runs + stored_runs, successes + stored_successes
     fewest = max(0, good - stored_runs)
-    ways = [_choose(runs, count) * _choose(stored_runs, good - count)
-            for count in range(fewest, successes + 1)]
+    ways = [
+        _choose(runs, count) * _choose(stored_runs, good - count)
+        for count in range(fewest, successes + 1)
+    ]
     return sum(ways) / _choose(total, good)
 
 

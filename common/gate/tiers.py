@@ -43,8 +43,9 @@ class TierRules:
         return self.tier == RELEASE
 
 
-def read_gate(section: Section, metric: Any, speed_margin: float,
-              cases: Tuple[str, ...]) -> Dict[str, TierRules]:
+def read_gate(
+    section: Section, metric: Any, speed_margin: float, cases: Tuple[str, ...]
+) -> Dict[str, TierRules]:
     """Reads a task's `gate` section.
 
     Args:
@@ -54,25 +55,35 @@ def read_gate(section: Section, metric: Any, speed_margin: float,
     Raises:
         ZooError: an unknown tier, case or key, a value of the wrong kind.
     """
-    found = {tier: _tier(section.section(tier), tier, metric, speed_margin, cases)
-             for tier in TIERS if section.has(tier)}
+    found = {
+        tier: _tier(section.section(tier), tier, metric, speed_margin, cases)
+        for tier in TIERS
+        if section.has(tier)
+    }
     section.done()
     return found
 
 
-def _tier(section: Section, tier: str, metric: Any, speed_margin: float,
-          cases: Tuple[str, ...]) -> TierRules:
+def _tier(
+    section: Section, tier: str, metric: Any, speed_margin: float, cases: Tuple[str, ...]
+) -> TierRules:
     named = section.texts("cases")
     for name in named:
         if name not in cases:
-            section.fail("cases", "names {!r}; the task's cases are {}".format(
-                name, ", ".join(cases)))
+            section.fail(
+                "cases", "names {!r}; the task's cases are {}".format(name, ", ".join(cases))
+            )
     if not named:
         section.fail("cases", "is missing; the task's cases are {}".format(", ".join(cases)))
     rules = TierRules(
-        tier, named, section.positive("seeds", 1), _metric(section, metric),
-        section.optional("chance", float), section.value("speed_margin", float, speed_margin),
-        section.value("data_wait_margin", float, DATA_WAIT_MARGIN))
+        tier,
+        named,
+        section.positive("seeds", 1),
+        _metric(section, metric),
+        section.optional("chance", float),
+        section.value("speed_margin", float, speed_margin),
+        section.value("data_wait_margin", float, DATA_WAIT_MARGIN),
+    )
     _check(section, rules)
     section.done()
     return rules
@@ -84,16 +95,23 @@ def _metric(section: Section, metric: Any) -> Any:
     if not section.has("metric"):
         return dataclasses.replace(metric, margin=margin)
     return dataclasses.replace(
-        metric, name=section.value("metric", str), unit=section.value("unit", str, "plain"),
-        higher_is_better=section.value("higher_is_better", bool), margin=margin, success=None)
+        metric,
+        name=section.value("metric", str),
+        unit=section.value("unit", str, "plain"),
+        higher_is_better=section.value("higher_is_better", bool),
+        margin=margin,
+        success=None,
+    )
 
 
 def _check(section: Section, rules: TierRules) -> None:
     if rules.metric.margin < 0:
         section.fail("margin", "must not be negative")
-    for name, value in (("speed_margin", rules.speed_margin),
-                        ("data_wait_margin", rules.data_wait_margin)):
+    for name, value in (
+        ("speed_margin", rules.speed_margin),
+        ("data_wait_margin", rules.data_wait_margin),
+    ):
         if not 0 < value < 1:
-            section.fail(name, "must be between 0 and 1, not {:g}".format(value))
+            section.fail(name, f"must be between 0 and 1, not {value:g}")
     if rules.is_release and rules.seeds < 2:
         section.fail("seeds", "must be at least 2 at release: one run has no spread")

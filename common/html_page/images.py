@@ -6,8 +6,11 @@ import base64
 from html import escape
 from typing import Optional
 
-IMAGE_KINDS = {b"\x89PNG\r\n\x1a\n": "image/png", b"GIF8": "image/gif",
-               b"\xff\xd8\xff": "image/jpeg"}
+IMAGE_KINDS = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"GIF8": "image/gif",
+    b"\xff\xd8\xff": "image/jpeg",
+}
 
 
 def kind_of_image(content: bytes) -> Optional[str]:
@@ -22,6 +25,7 @@ def image_element(content: bytes, kind: str, text: str, width: int = 0, height: 
         text: what the picture shows, for who cannot see it.
         width, height: in pixels; 0 leaves them to the browser.
     """
-    size = ' width="{}" height="{}"'.format(width, height) if width and height else ""
+    size = f' width="{width}" height="{height}"' if width and height else ""
     return '<img src="data:{};base64,{}" alt="{}"{}>'.format(
-        kind, base64.b64encode(content).decode("ascii"), escape(text), size)
+        kind, base64.b64encode(content).decode("ascii"), escape(text), size
+    )

@@ -51,7 +51,7 @@ def cann_environment(
     """
     prepared = _prepared_by(environment)
     if prepared:
-        return CannEnvironment((), {}, "prepared already: {} is set".format(prepared))
+        return CannEnvironment((), {}, f"prepared already: {prepared} is set")
     scripts = find_scripts(environment, framework, system)
     if not scripts:
         return CannEnvironment(
@@ -66,9 +66,7 @@ def cann_environment(
     changes.update(_driver_libraries(install, environment, changes))
     if framework == "tensorflow" and len(scripts) == 1:
         changes.update(_plugin_packages(install, environment, changes))
-    return CannEnvironment(
-        tuple(str(path) for path in scripts), changes, "found under {}".format(install)
-    )
+    return CannEnvironment(tuple(str(path) for path in scripts), changes, f"found under {install}")
 
 
 def _prepared_by(environment: Mapping[str, str]) -> Optional[str]:
@@ -137,16 +135,14 @@ def read_changes(
         )
     except subprocess.TimeoutExpired as error:
         raise ZooError(
-            "{} did not end within {:g} s; source it yourself before the launch".format(
-                scripts[0], timeout
-            )
+            f"{scripts[0]} did not end within {timeout:g} s; source it yourself before the launch"
         ) from error
     except OSError as error:
-        raise ZooError("can't run bash to read {}: {}".format(scripts[0], error)) from error
+        raise ZooError(f"can't run bash to read {scripts[0]}: {error}") from error
     if done.returncode != 0:
         raise ZooError(
             "{} failed: {}; source it yourself before the launch".format(
-                scripts[0], _last_line(done.stderr) or "exit code {}".format(done.returncode)
+                scripts[0], _last_line(done.stderr) or f"exit code {done.returncode}"
             )
         )
     return _differences(_variables(done.stdout), environment)

@@ -104,7 +104,7 @@ def case_text(result: CaseResult) -> str:
 
 def loss_text(losses: Sequence[float]) -> str:
     """The loss file: one loss a line."""
-    return "".join("{}\n".format(_number(loss, 6)) for loss in losses)
+    return "".join(f"{_number(loss, 6)}\n" for loss in losses)
 
 
 def final_lines(result: CaseResult) -> List[str]:
@@ -114,13 +114,13 @@ def final_lines(result: CaseResult) -> List[str]:
         "Final Performance images/sec : " + _number(result.samples_per_second, 2),
         "Final Performance sec/step : " + _number(result.step_seconds, 6),
         "Final Train Accuracy : " + _number(result.accuracy, result.accuracy_digits),
-        "E2E Training Duration sec : {}".format(int(round(result.seconds))),
+        f"E2E Training Duration sec : {int(round(result.seconds))}",
     ]
 
 
 def file_names(case_name: str) -> List[str]:
     """The case file's name, then the two names under which loss files are looked for."""
-    return [case_name + ".log", case_name + "_loss.txt", "train_{}_loss.txt".format(case_name)]
+    return [case_name + ".log", case_name + "_loss.txt", f"train_{case_name}_loss.txt"]
 
 
 def _number(value: Optional[float], digits: int) -> str:

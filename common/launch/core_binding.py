@@ -34,8 +34,8 @@ def shares(cores: Sequence[int], n_ranks: int, wish: str) -> List[Optional[Tuple
     if len(cores) < n_ranks:
         if wish == "true":
             raise UsageError(
-                "--bind_core: {} ranks can't be bound to {} cores; leave it out "
-                "or give fewer --ranks".format(n_ranks, len(cores))
+                f"--bind_core: {n_ranks} ranks can't be bound to {len(cores)} cores; leave it out "
+                "or give fewer --ranks"
             )
         return unbound
     ordered = sorted(cores)

@@ -45,4 +45,4 @@ def check_topology(chip: str, logical: Sequence[int], numbers: Sequence[int]) ->
         return
     fault = topology_fault(sorted(physical_number(device, numbers) for device in logical))
     if fault:
-        raise UsageError("{}; give other --ranks or --device_id".format(fault))
+        raise UsageError(f"{fault}; give other --ranks or --device_id")

@@ -56,8 +56,9 @@ class LaunchFlags:
         """After how long without an event a rank hangs; 0 never, as while operators are tuned."""
         if self.hang_timeout is not None:
             return self.hang_timeout
-        tunes = "autotune" in self.entry \
-            and TRUTHS.get((self.entry["autotune"] or "true").lower(), True)
+        tunes = "autotune" in self.entry and TRUTHS.get(
+            (self.entry["autotune"] or "true").lower(), True
+        )
         return 0.0 if tunes else HANG_SECONDS
 
 
@@ -86,13 +87,11 @@ def _seeds(text: str) -> Tuple[int, ...]:
     words = [word.strip() for word in text.split(",")]
     if not all(re.match(r"^\d+$", word) for word in words):
         raise argparse.ArgumentTypeError(
-            "expected whole numbers from 0 with commas between, such as 0,1,2, not {!r}".format(
-                text
-            )
+            f"expected whole numbers from 0 with commas between, such as 0,1,2, not {text!r}"
         )
     numbers = tuple(int(word) for word in words)
     if len(set(numbers)) < len(numbers):
-        raise argparse.ArgumentTypeError("a seed is given twice in {!r}".format(text))
+        raise argparse.ArgumentTypeError(f"a seed is given twice in {text!r}")
     return numbers
 
 
@@ -228,7 +227,7 @@ def parse_flags(words: Sequence[str]) -> LaunchFlags:
 def words_without(words: Sequence[str], names: Sequence[str]) -> List[str]:
     """The flags among the words as `--name=value`, without those of some names."""
     return [
-        "--" + name if text is None else "--{}={}".format(name, text)
+        "--" + name if text is None else f"--{name}={text}"
         for name, text in _pairs(words)
         if name not in names
     ]
@@ -240,9 +239,8 @@ def _pairs(words: Sequence[str]) -> List[Tuple[str, Optional[str]]]:
         match = _FLAG.match(words[position])
         if match is None:
             raise UsageError(
-                "{!r} is not a flag; flags are --name=value or --name value (see --help)".format(
-                    words[position]
-                )
+                f"{words[position]!r} is not a flag; flags are --name=value or --name "
+                "value (see --help)"
             )
         name, text = match.group(1), match.group(2)
         position += 1
@@ -264,11 +262,11 @@ def _read(flag: Flag, text: Optional[str]) -> Any:
     if text is None and flag.read is boolean:
         return True
     if text is None:
-        raise UsageError("--{} needs a value: --{}={}".format(flag.name, flag.name, flag.metavar))
+        raise UsageError(f"--{flag.name} needs a value: --{flag.name}={flag.metavar}")
     try:
         return flag.read(text)
     except argparse.ArgumentTypeError as error:
-        raise UsageError("--{}: {}".format(flag.name, error)) from error
+        raise UsageError(f"--{flag.name}: {error}") from error
 
 
 def with_entry_names(flags: LaunchFlags, task: Task, action: str) -> LaunchFlags:
@@ -286,8 +284,9 @@ def with_entry_names(flags: LaunchFlags, task: Task, action: str) -> LaunchFlags
         given = getattr(flags, name)
         if given not in (None, False, value):
             raise UsageError(
-                "--{}={} and --{}={} are the same flag with different values; give "
-                "one of them".format(name, given, other, value)
+                f"--{name}={given} and --{other}={value} are the same flag with "
+                "different values; give "
+                "one of them"
             )
         changes[name] = value
     return dataclasses.replace(flags, entry=entry, **changes)
@@ -299,8 +298,8 @@ def _read_as(flag: Flag, name: str, text: Optional[str]) -> Any:
 
 def help_text(program: str, card: ModelCard, task: Task, case_name: Optional[str]) -> str:
     """What --help prints: the case, what must be given, every flag."""
-    lines = ["usage: {} [--flag=value ...]".format(program), ""]
-    lines += ["{} ({})".format(card.title, card.paper)]
+    lines = [f"usage: {program} [--flag=value ...]", ""]
+    lines += [f"{card.title} ({card.paper})"]
     lines += _case_lines(task, case_name)
     lines += ["", "flags (--flag=value and --flag value are the same):"]
     for flag in FLAGS:
@@ -313,13 +312,13 @@ def help_text(program: str, card: ModelCard, task: Task, case_name: Optional[str
 def _case_lines(task: Task, case_name: Optional[str]) -> List[str]:
     if case_name is None:
         return ["", "cases:"] + [
-            "  {:<16} {}".format(case.name, case.description) for case in task.cases.values()
+            f"  {case.name:<16} {case.description}" for case in task.cases.values()
         ]
     case = task.cases[case_name]
     arguments = " ".join("--{}={}".format(*pair) for pair in case.arguments.items())
     return [
         "",
-        "{}: {}".format(case.name, case.description),
+        f"{case.name}: {case.description}",
         "  ranks {}, batch of each device {}{}".format(
             case.ranks, case.batch_size, ", " + arguments if arguments else ""
         ),
@@ -327,7 +326,7 @@ def _case_lines(task: Task, case_name: Optional[str]) -> List[str]:
 
 
 def _head(flag: Flag) -> str:
-    return "--{}".format(flag.name) + ("={}".format(flag.metavar) if flag.metavar else "")
+    return f"--{flag.name}" + (f"={flag.metavar}" if flag.metavar else "")
 
 
 def _help_of(flag: Flag, task: Task, case_name: Optional[str]) -> str:
@@ -347,16 +346,16 @@ def _help_of(flag: Flag, task: Task, case_name: Optional[str]) -> str:
 
 def _flag_lines(head: str, text: str) -> List[str]:
     wrapped = textwrap.wrap(text, 68)
-    first = "  {:<24} {}".format(head, wrapped[0])
+    first = f"  {head:<24} {wrapped[0]}"
     return [first] + [" " * 27 + line for line in wrapped[1:]]
 
 
 def _entry_lines(task: Task, case_name: Optional[str]) -> List[str]:
     actions = [task.cases[case_name].action] if case_name else list(task.entry_points)
     lines = ["", "Any other flag goes to the entry point, which knows its own:"]
-    lines += ["  python -m {} --help".format(task.entry_points[action]) for action in actions]
+    lines += [f"  python -m {task.entry_points[action]} --help" for action in actions]
     names = [
-        "--{} is --{}".format(name, task.entry_flag(actions[0], name))
+        f"--{name} is --{task.entry_flag(actions[0], name)}"
         for name in MAPPED_FLAGS
         if task.entry_flag(actions[0], name) != name
     ]

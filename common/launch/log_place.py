@@ -50,7 +50,7 @@ def place_log(run_folder: Path, contract_log: Path, resume: bool, moves: Moves) 
         return LogPlace(own, None, "")  # the log began in the run folder and stays whole there
     claim, remark = _claim_contract(run_folder, contract_log, resume, moves)
     if claim is None:
-        return LogPlace(own, None, "the log is {}: {}".format(own, remark))
+        return LogPlace(own, None, f"the log is {own}: {remark}")
     write_marker(claim.folder, {"log_of": str(run_folder)})
     link(contract_log, own)
     return LogPlace(contract_log, claim, "")
@@ -87,7 +87,7 @@ def _claim_contract(
 def _claim_in_place(folder: Path) -> Claim:
     lock = FolderLock(folder)
     if not lock.acquire():
-        raise ZooError("{} is in use by process {}".format(folder, lock.holder()))
+        raise ZooError(f"{folder} is in use by process {lock.holder()}")
     return Claim(folder, lock, None)
 
 

@@ -34,8 +34,10 @@ def rank_table(
     if by_hccl(framework, device, world_size):
         return flags.rank_table or user.get("RANK_TABLE_FILE", "")
     if flags.rank_table and world_size > 1:
-        raise UsageError("--rank_table is TensorFlow's on NPUs; these ranks meet at --master_addr "
-                         "and --master_port: leave it out")
+        raise UsageError(
+            "--rank_table is TensorFlow's on NPUs; these ranks meet at --master_addr "
+            "and --master_port: leave it out"
+        )
     if flags.rank_table:
         raise UsageError("--rank_table is for several ranks, and this job has one: leave it out")
     return ""
@@ -54,19 +56,21 @@ def master_address(flags: LaunchFlags, user: Mapping[str, str], device: str) -> 
         return _of_one_machine(flags, device)
     address = flags.master_addr or user.get("MASTER_ADDR")
     if not address:
-        raise UsageError(
-            "--nnodes {} needs --master_addr, the address of machine 0".format(flags.nnodes))
+        raise UsageError(f"--nnodes {flags.nnodes} needs --master_addr, the address of machine 0")
     if device != "npu":
         return address
-    return _for_hccl(address, "--master_addr" if flags.master_addr else "MASTER_ADDR",
-                     flags.dry_run)
+    return _for_hccl(
+        address, "--master_addr" if flags.master_addr else "MASTER_ADDR", flags.dry_run
+    )
 
 
 def _of_one_machine(flags: LaunchFlags, device: str) -> str:
     address = flags.master_addr or THIS_MACHINE
     if not flags.dry_run and not is_own_address(address):
-        raise UsageError("--master_addr {} is not this machine's, where all ranks are; leave it "
-                         "out, or give --nnodes".format(address))
+        raise UsageError(
+            f"--master_addr {address} is not this machine's, where all ranks are; leave it "
+            "out, or give --nnodes"
+        )
     return (resolved(address) or address) if device == "npu" else address
 
 
@@ -75,10 +79,12 @@ def _for_hccl(address: str, source: str, dry_run: bool) -> str:
     if dry_run:
         return found or address
     if not found:
-        raise UsageError("{} {} has no IP address here; give machine 0's".format(source, address))
+        raise UsageError(f"{source} {address} has no IP address here; give machine 0's")
     if is_loopback(found):
-        raise UsageError("{} {} is {} here, which no other machine reaches; give machine 0's "
-                         "address in the network".format(source, address, found))
+        raise UsageError(
+            f"{source} {address} is {found} here, which no other machine reaches; give machine 0's "
+            "address in the network"
+        )
     return found
 
 
@@ -90,8 +96,10 @@ def host_address(flags: LaunchFlags, master: str, device: str) -> str:
     """
     found = address_towards(master) if flags.nnodes > 1 else ""
     if flags.nnodes > 1 and not found and device == "npu" and not flags.dry_run:
-        raise InfrastructureError("no network of this machine leads to machine 0, {}; give a "
-                                  "--master_addr that it reaches".format(master))
+        raise InfrastructureError(
+            f"no network of this machine leads to machine 0, {master}; give a "
+            "--master_addr that it reaches"
+        )
     return found
 
 
@@ -99,16 +107,21 @@ def check_chief(flags: LaunchFlags, user: Mapping[str, str]) -> None:
     """Raises UsageError for a CM_CHIEF_IP or CM_CHIEF_PORT that can only be another job's."""
     chief, port = user.get("CM_CHIEF_IP", ""), user.get("CM_CHIEF_PORT", "")
     if chief and not is_ip(chief):
-        raise UsageError("CM_CHIEF_IP is {!r}, not an IP address; unset it".format(chief))
+        raise UsageError(f"CM_CHIEF_IP is {chief!r}, not an IP address; unset it")
     if chief and flags.nnodes == 1 and not flags.dry_run and not is_own_address(chief):
-        raise UsageError("CM_CHIEF_IP is {}, not this machine, where all ranks are; unset "
-                         "it".format(chief))
+        raise UsageError(f"CM_CHIEF_IP is {chief}, not this machine, where all ranks are; unset it")
     if chief and flags.master_addr and resolved(flags.master_addr) != chief:
-        raise UsageError("CM_CHIEF_IP is {} and --master_addr {}; unset the one, or leave the "
-                         "other out".format(chief, flags.master_addr))
+        raise UsageError(
+            f"CM_CHIEF_IP is {chief} and --master_addr {flags.master_addr}; unset the "
+            "one, or leave the "
+            "other out"
+        )
     if port and flags.master_port is not None and port != str(flags.master_port):
-        raise UsageError("CM_CHIEF_PORT is {} and --master_port {}; unset the one, or leave the "
-                         "other out".format(port, flags.master_port))
+        raise UsageError(
+            f"CM_CHIEF_PORT is {port} and --master_port {flags.master_port}; unset the "
+            "one, or leave the "
+            "other out"
+        )
 
 
 def given_port(flags: LaunchFlags, user: Mapping[str, str]) -> Optional[int]:
@@ -121,6 +134,7 @@ def given_port(flags: LaunchFlags, user: Mapping[str, str]) -> Optional[int]:
     if flags.master_port is not None or not text:
         return flags.master_port
     if not (re.fullmatch("[0-9]{1,5}", text) and 0 < int(text) <= HIGHEST_PORT):
-        raise UsageError("MASTER_PORT is {!r}, not a port number; unset it or give "
-                         "--master_port".format(text))
+        raise UsageError(
+            f"MASTER_PORT is {text!r}, not a port number; unset it or give --master_port"
+        )
     return int(text)

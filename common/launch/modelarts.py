@@ -19,7 +19,7 @@ def run_script(script: Path, argv: Optional[Sequence[str]] = None) -> int:
     flags that are not the platform's go on to the script.
     """
     parser = argparse.ArgumentParser(
-        description="Runs {} on ModelArts.".format(script.name), allow_abbrev=False
+        description=f"Runs {script.name} on ModelArts.", allow_abbrev=False
     )
     parser.add_argument("--data_url", default=INPUTS, help="the data set's folder")
     parser.add_argument("--train_url", default=OUTPUTS, help="where results are collected")

@@ -74,7 +74,7 @@ def _record(folder: Path) -> tuple[Optional[RunRecord], str]:
     except ZooError as error:
         return None, str(error)
     except (KeyError, TypeError, ValueError) as error:  # events of an entry point that differ
-        return None, "the events of rank 0 make no record: {!r}".format(error)
+        return None, f"the events of rank 0 make no record: {error!r}"
 
 
 def _events(folder: Path) -> List[Dict[str, Any]]:

@@ -143,7 +143,7 @@ def make_plan(
 
 def case_name_of(network: str, batch_size: int, world_size: int, kind: str) -> str:
     """`${Network}_bs${BatchSize}_${RANK_SIZE}p_{acc|perf|eval}`; the batch is of one device."""
-    return "{}_bs{}_{}p_{}".format(network, batch_size, world_size, kind)
+    return f"{network}_bs{batch_size}_{world_size}p_{kind}"
 
 
 def world_size_of(case: Case, flags: LaunchFlags) -> int:
@@ -154,13 +154,9 @@ def world_size_of(case: Case, flags: LaunchFlags) -> int:
     """
     total = flags.ranks if flags.ranks is not None else case.ranks * flags.nnodes
     if total % flags.nnodes:
-        raise UsageError(
-            "--ranks {} can't be shared evenly by --nnodes {}".format(total, flags.nnodes)
-        )
+        raise UsageError(f"--ranks {total} can't be shared evenly by --nnodes {flags.nnodes}")
     if flags.node_rank >= flags.nnodes:
-        raise UsageError(
-            "--node_rank {} must be below --nnodes {}".format(flags.node_rank, flags.nnodes)
-        )
+        raise UsageError(f"--node_rank {flags.node_rank} must be below --nnodes {flags.nnodes}")
     return total
 
 
@@ -175,8 +171,8 @@ def folder_id(flags: LaunchFlags, user: Mapping[str, str]) -> int:
     text = user.get("ASCEND_DEVICE_ID", "").strip() or "0"
     if not text.isdigit():
         raise UsageError(
-            "ASCEND_DEVICE_ID is {!r}, not a whole number; set it right, unset it, "
-            "or give --device_id".format(text)
+            f"ASCEND_DEVICE_ID is {text!r}, not a whole number; set it right, unset it, "
+            "or give --device_id"
         )
     return int(text)
 
@@ -193,14 +189,14 @@ def contract_folder_of(card: ModelCard, flags: LaunchFlags, user: Mapping[str, s
     """The model's test/output/<ASCEND_DEVICE_ID>; each further machine has one of its own."""
     name = str(folder_id(flags, user))
     if flags.node_rank > 0:
-        name += "_node{}".format(flags.node_rank)
+        name += f"_node{flags.node_rank}"
     return os.path.join(str(card.folder), "test", "output", name)
 
 
 def contract_log_of(card: ModelCard, flags: LaunchFlags, user: Mapping[str, str]) -> str:
     """Where the ModelZoo's scripts look for rank 0's log."""
     return os.path.join(
-        contract_folder_of(card, flags, user), "train_{}.log".format(folder_id(flags, user))
+        contract_folder_of(card, flags, user), f"train_{folder_id(flags, user)}.log"
     )
 
 
@@ -211,7 +207,7 @@ def run_folder_of(
     if flags.output_path is None:
         return contract_folder_of(card, flags, user)
     path = absolute(flags.output_path, directory)
-    return path + "_node{}".format(flags.node_rank) if flags.node_rank > 0 else path
+    return path + f"_node{flags.node_rank}" if flags.node_rank > 0 else path
 
 
 def absolute(path: str, directory: str) -> str:
@@ -231,7 +227,7 @@ def missing_flag(task: Task, case: Case, flags: LaunchFlags) -> Optional[ZooErro
         )
         if not arguments.get(required.flag) and not excused:
             return ZooError(
-                "--{} is missing: give {}; --help tells more".format(required.flag, required.what)
+                f"--{required.flag} is missing: give {required.what}; --help tells more"
             )
     return None
 
@@ -325,7 +321,7 @@ def _rank_plans(
     plans: List[RankPlan] = []
     for local_rank in range(job.local_size):
         place = Place(flags.node_rank * job.local_size + local_rank, local_rank, first + local_rank)
-        cwd = os.path.join(run_folder, "rank_{}".format(place.rank))
+        cwd = os.path.join(run_folder, f"rank_{place.rank}")
         plans.append(
             RankPlan(
                 rank=place.rank,
@@ -333,7 +329,7 @@ def _rank_plans(
                 device_id=place.device_id,
                 argv=_argv(task, case, around.python, arguments, run_folder, place),
                 cwd=cwd,
-                log=os.path.join(cwd, "train_{}.log".format(place.device_id)),
+                log=os.path.join(cwd, f"train_{place.device_id}.log"),
                 environment=rank_environment(job, place, base, os.path.join(cwd, "ascend_log")),
                 cores=cores[local_rank],
             )
@@ -355,7 +351,7 @@ def _argv(
         task.entry_flag(case.action, "device_id"): str(place.device_id),
     }
     for name, value in dict(arguments, **own).items():
-        words.append("--" + name if value is None else "--{}={}".format(name, value))
+        words.append("--" + name if value is None else f"--{name}={value}")
     return tuple(words)
 
 
@@ -379,7 +375,7 @@ def as_text(plan: Plan) -> str:
         )
     ]
     if plan.node_count > 1:
-        lines.append("machine {} of {}".format(plan.node_rank, plan.node_count))
+        lines.append(f"machine {plan.node_rank} of {plan.node_count}")
     lines += [
         "case name    " + plan.case_name,
         "run folder   " + plan.run_folder,
@@ -400,7 +396,7 @@ def _cann_text(cann: CannEnvironment) -> str:
 def _rank_lines(rank: RankPlan) -> List[str]:
     lines = [
         "",
-        "rank {} (device {})".format(rank.rank, rank.device_id),
+        f"rank {rank.rank} (device {rank.device_id})",
         "  cwd      " + rank.cwd,
         "  log      " + rank.log,
         "  cores    " + (_ranges(rank.cores) if rank.cores else "not bound"),
@@ -426,6 +422,4 @@ def _ranges(numbers: Tuple[int, ...]) -> str:
             parts[-1].append(number)
         else:
             parts.append([number])
-    return ",".join(
-        str(part[0]) if len(part) == 1 else "{}-{}".format(part[0], part[-1]) for part in parts
-    )
+    return ",".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)

@@ -43,9 +43,7 @@ def reserve_free_port() -> PortReservation:
         if reservation is not None:
             return reservation
     raise InfrastructureError(
-        "no free network port between {} and {}; give one as --master_port".format(
-            LOWEST_PORT, highest
-        )
+        f"no free network port between {LOWEST_PORT} and {highest}; give one as --master_port"
     )
 
 
@@ -58,9 +56,7 @@ def reserve_port(port: int) -> PortReservation:
     reservation = _try_to_reserve(port)
     if reservation is None:
         raise ZooError(
-            "--master_port {} is in use; give another, or none to have a free one chosen".format(
-                port
-            )
+            f"--master_port {port} is in use; give another, or none to have a free one chosen"
         )
     return reservation
 
@@ -79,7 +75,7 @@ def _try_to_reserve(port: int) -> Optional[PortReservation]:
 def _hold(port: int) -> Optional[socket.socket]:
     holder = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        holder.bind("\0modelzoo-launch-port-{}".format(port))
+        holder.bind(f"\0modelzoo-launch-port-{port}")
     except OSError:
         holder.close()
         return None

@@ -84,9 +84,9 @@ class Progress:
         """The progress line."""
         left = self.seconds_left()
         parts = ["{} {}/{}".format(self.doing, self.step, self.target or "?")]
-        parts += ["loss {:.4f}".format(self.loss)] if self.loss is not None else []
+        parts += [f"loss {self.loss:.4f}"] if self.loss is not None else []
         if left is not None:
-            parts.append("{} left".format(datetime.timedelta(seconds=int(left))))
+            parts.append(f"{datetime.timedelta(seconds=int(left))} left")
         return "  ".join(parts)
 
 

@@ -20,10 +20,20 @@ HCCL_IDENTITY = ("RANK_ID", "RANK_SIZE")
 # By these the plugin would take a rank for a pod's, or for another role than a worker's.
 PLUGIN_LEFTOVERS = ("POD_NAME", "TF_CONFIG")
 # Left by horovodrun or mpirun these would speak of another job.
-HOROVOD_LEFTOVERS = tuple("HOROVOD_" + name for name in (
-    "RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE", "CROSS_RANK", "CROSS_SIZE", "HOSTNAME",
-    "GLOO_RENDEZVOUS_ADDR", "GLOO_RENDEZVOUS_PORT")) + tuple(
-        "OMPI_COMM_WORLD_" + name for name in ("RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE"))
+HOROVOD_LEFTOVERS = tuple(
+    "HOROVOD_" + name
+    for name in (
+        "RANK",
+        "SIZE",
+        "LOCAL_RANK",
+        "LOCAL_SIZE",
+        "CROSS_RANK",
+        "CROSS_SIZE",
+        "HOSTNAME",
+        "GLOO_RENDEZVOUS_ADDR",
+        "GLOO_RENDEZVOUS_PORT",
+    )
+) + tuple("OMPI_COMM_WORLD_" + name for name in ("RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE"))
 _GLOO_INTERFACE = {"pytorch": "GLOO_SOCKET_IFNAME", "tensorflow": "HOROVOD_GLOO_IFACE"}
 
 
@@ -201,9 +211,8 @@ def check_cluster_variables(job: Job, user: Mapping[str, str]) -> None:
         _check_chief(job, user)
     elif given:
         raise UsageError(
-            "RANK_TABLE_FILE and {} are both set and HCCL takes only one of them; unset one".format(
-                given[0]
-            )
+            f"RANK_TABLE_FILE and {given[0]} are both set and HCCL takes only one of "
+            "them; unset one"
         )
 
 
@@ -213,16 +222,16 @@ def _check_chief(job: Job, user: Mapping[str, str]) -> None:
     if not (re.fullmatch("[0-9]{1,5}", port) and int(port) <= HIGHEST_CHIEF_PORT):
         raise UsageError(
             "HCCL meets at a port of at most {}, not {}; {}".format(
-                HIGHEST_CHIEF_PORT, port,
-                "unset CM_CHIEF_PORT" if own else "give another --master_port"
+                HIGHEST_CHIEF_PORT,
+                port,
+                "unset CM_CHIEF_PORT" if own else "give another --master_port",
             )
         )
     size = user.get("CM_WORKER_SIZE") or str(job.world_size)
     if size != str(job.world_size):
         raise UsageError(
-            "CM_WORKER_SIZE is {} and this job has {} ranks; unset it, or give --ranks".format(
-                size, job.world_size
-            )
+            f"CM_WORKER_SIZE is {size} and this job has {job.world_size} ranks; unset "
+            "it, or give --ranks"
         )
 
 

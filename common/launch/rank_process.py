@@ -39,7 +39,7 @@ class RankProcess:
                 )
             except OSError as error:
                 raise ZooError(
-                    "can't start rank {} ({}): {}".format(plan.rank, plan.argv[0], error.strerror)
+                    f"can't start rank {plan.rank} ({plan.argv[0]}): {error.strerror}"
                 ) from error
 
     @property

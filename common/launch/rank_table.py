@@ -29,5 +29,7 @@ def check_rank_table(plan: Plan, user: Mapping[str, str], system: Path = Path("/
     ranks = [(rank.rank, physical_number(rank.device_id, numbers)) for rank in plan.ranks]
     problem = disagreement(read_table_file(path), plan.world_size, ranks)
     if problem is not None:
-        raise ZooError("rank table {} is not this job's: {}; give another --rank_table, or make "
-                       "one: zoo ranktable make".format(path, problem))
+        raise ZooError(
+            f"rank table {path} is not this job's: {problem}; give another --rank_table, or make "
+            "one: zoo ranktable make"
+        )

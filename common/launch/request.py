@@ -93,9 +93,7 @@ def find_target(model: str, case: Optional[str], task_flag: Optional[str]) -> Ta
 def _task_name(in_model: str, in_flag: Optional[str]) -> Optional[str]:
     if in_model and in_flag and in_model != in_flag:
         raise UsageError(
-            "the task is {!r} by name and {!r} by --task; give one of them".format(
-                in_model, in_flag
-            )
+            f"the task is {in_model!r} by name and {in_flag!r} by --task; give one of them"
         )
     return in_model or in_flag or None
 
@@ -185,8 +183,8 @@ def _device(
     local = world_size_of(case, flags) // flags.nnodes
     if wish == "auto" and kind == "cpu" and local > 1:
         raise UsageError(
-            "{} ranks need {} accelerators and this machine has none; give --device "
-            "cpu to run {} processes on its cores".format(local, local, local)
+            f"{local} ranks need {local} accelerators and this machine has none; give --device "
+            f"cpu to run {local} processes on its cores"
         )
     devices.check_rank_count(kind, local, machine)
     first = first_device(flags, user, local)
@@ -201,10 +199,9 @@ def _device(
 def _check_numbers(kind: str, first: int, count: int, machine: devices.Machine) -> None:
     if kind != "cpu" and first + count > machine.count(kind):
         raise UsageError(
-            "device {} is not there: this machine has {} {}, numbered from 0; give "
-            "another --device_id (or ASCEND_DEVICE_ID)".format(
-                first + count - 1, machine.count(kind), kind
-            )
+            f"device {first + count - 1} is not there: this machine has "
+            f"{machine.count(kind)} {kind}, numbered from 0; give "
+            "another --device_id (or ASCEND_DEVICE_ID)"
         )
 
 
@@ -224,9 +221,7 @@ def _port(flags: LaunchFlags, case: Case, user: Mapping[str, str]) -> Optional[P
     """The port that this machine keeps for the job; None where it is another's to keep."""
     given = given_port(flags, user)
     if flags.nnodes > 1 and given is None:
-        raise UsageError(
-            "--nnodes {} needs --master_port, the same on every machine".format(flags.nnodes)
-        )
+        raise UsageError(f"--nnodes {flags.nnodes} needs --master_port, the same on every machine")
     if flags.node_rank > 0 or world_size_of(case, flags) == 1 or (flags.dry_run and given):
         return None
     return reserve_free_port() if given is None else reserve_port(given)
@@ -249,11 +244,12 @@ def _with_weights(
     found = find_weights(folder, weights.files) or find_weights(usual, weights.files)
     if found is None:
         raise ZooError(
-            "--{} is missing: give the weights to start from (there are none in {} or "
-            "in earlier runs beside it)".format(weights.flag, folder)
+            f"--{weights.flag} is missing: give the weights to start from (there are "
+            f"none in {folder} or "
+            "in earlier runs beside it)"
         )
     entry = dict(flags.entry, **{weights.flag: str(found)})
-    remark = "--{} was not given: {} is taken".format(weights.flag, found)
+    remark = f"--{weights.flag} was not given: {found} is taken"
     return dataclasses.replace(flags, entry=entry), (remark,)
 
 
@@ -264,11 +260,9 @@ def _check_inputs(request: Request) -> None:
     for name in request.target.task.inputs:
         path = arguments.get(name)
         if path and not os.path.exists(path):
-            raise ZooError("--{} {} does not exist; check the path".format(name, path))
+            raise ZooError(f"--{name} {path} does not exist; check the path")
         if path and not os.access(path, os.R_OK):
-            raise ZooError(
-                "--{} {} can't be read; change its rights or give another path".format(name, path)
-            )
+            raise ZooError(f"--{name} {path} can't be read; change its rights or give another path")
     check_rank_table(plan, request.around.user)
 
 
@@ -284,7 +278,7 @@ def with_moved_paths(request: Request, moved: Sequence[Tuple[Path, Path]]) -> Re
         now = moved_path(path, moved)
         if now == path:
             continue
-        remarks.append("--{} is now {}: its folder was moved aside".format(name, now))
+        remarks.append(f"--{name} is now {now}: its folder was moved aside")
         if name in flags.entry:
             flags = dataclasses.replace(flags, entry=dict(flags.entry, **{name: now}))
         else:

@@ -113,9 +113,8 @@ def claim_fresh(folder: Path, purpose: str) -> Claim:
     make_folder(folder, purpose)
     if is_occupied(folder) and not is_run(folder):  # before anything is left there
         raise ZooError(
-            "{} {} is not empty and holds no run (no {}); give another --output_path".format(
-                purpose, folder, MARKER
-            )
+            f"{purpose} {folder} is not empty and holds no run (no {MARKER}); give "
+            "another --output_path"
         )
     lock = _lock(folder)
     if not is_occupied(folder):
@@ -147,8 +146,8 @@ def claim_seeds_again(folder: Path, purpose: str, case: str) -> Claim:
     _check_case(folder, case)
     if not read_marker(folder).get("seeds"):
         raise ZooError(
-            "the run in {} is not one of several seeds; leave --seeds out, or --resume to "
-            "begin".format(folder)
+            f"the run in {folder} is not one of several seeds; leave --seeds out, or --resume to "
+            "begin"
         )
     make_folder(folder, purpose)
     return Claim(folder, _lock(folder), None)
@@ -171,31 +170,31 @@ def _check_case(folder: Path, case: str) -> None:
     if not is_run(folder):
         earlier = earlier_runs(folder)
         hint = (
-            "; the newest earlier run is {}: give it as --output_path".format(earlier[0])
+            f"; the newest earlier run is {earlier[0]}: give it as --output_path"
             if earlier
             else "; leave --resume out to begin"
         )
-        raise ZooError("nothing to resume in {}{}".format(folder, hint))
+        raise ZooError(f"nothing to resume in {folder}{hint}")
     found = read_marker(folder).get("case", case)
     if found != case:
         raise ZooError(
-            "the run in {} is of case {}, not {}; launch that case, or leave --resume out".format(
-                folder, found, case
-            )
+            f"the run in {folder} is of case {found}, not {case}; launch that case, or "
+            "leave --resume out"
         )
 
 
 def _check_is_folder(folder: Path, purpose: str) -> None:
     if folder.exists() and not folder.is_dir():
-        raise ZooError("{} {} is a file, not a folder; give another path".format(purpose, folder))
+        raise ZooError(f"{purpose} {folder} is a file, not a folder; give another path")
 
 
 def _lock(folder: Path) -> FolderLock:
     lock = FolderLock(folder)
     if not lock.acquire():
         raise ZooError(
-            "{} is in use by process {}; wait for it, or give another --output_path or "
-            "--device_id".format(folder, lock.holder())
+            f"{folder} is in use by process {lock.holder()}; wait for it, or give "
+            "another --output_path or "
+            "--device_id"
         )
     return lock
 

@@ -89,13 +89,21 @@ def as_text(report: SeedReport) -> str:
     """The report for people."""
     metric = report.metric
     rows = [("seed", metric.name + (", " + metric.unit if metric.unit else ""), "run")]
-    rows += [(str(result.seed), _value_text(metric, result.value), _told(result))
-             for result in report.results]
+    rows += [
+        (str(result.seed), _value_text(metric, result.value), _told(result))
+        for result in report.results
+    ]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    lines = ["{}/{} {}, {} seed{}".format(report.model, report.task, report.case,
-                                          len(report.results), "s" * (len(report.results) > 1))]
-    lines += ["  {}  {}  {}".format(row[0].ljust(widths[0]), row[1].ljust(widths[1]), row[2])
-              for row in rows]
+    lines = [
+        "{}/{} {}, {} seed{}".format(
+            report.model,
+            report.task,
+            report.case,
+            len(report.results),
+            "s" * (len(report.results) > 1),
+        )
+    ]
+    lines += [f"  {row[0].ljust(widths[0])}  {row[1].ljust(widths[1])}  {row[2]}" for row in rows]
     return "\n".join(lines + [_summary(report)])
 
 
@@ -103,18 +111,23 @@ def _summary(report: SeedReport) -> str:
     metric = report.metric
     text = "no seed has a result"
     if report.median is not None:
-        text = "median {} of {}".format(metric.told(report.median), len(report.values))
+        text = f"median {metric.told(report.median)} of {len(report.values)}"
     if report.succeeded is None or metric.success is None:
         return text
     return "{}; {} of {} succeeded ({} {} {:g})".format(
-        text, report.succeeded, len(report.results), metric.name,
-        "at least" if metric.higher_is_better else "at most", metric.success)
+        text,
+        report.succeeded,
+        len(report.results),
+        metric.name,
+        "at least" if metric.higher_is_better else "at most",
+        metric.success,
+    )
 
 
 def _told(result: SeedResult) -> str:
     if result.state == COMPLETE:
-        return "{} in {}".format(result.state, SEED_FOLDER.format(result.seed))
-    code = "" if result.exit_code is None else " (exit code {})".format(result.exit_code)
+        return f"{result.state} in {SEED_FOLDER.format(result.seed)}"
+    code = "" if result.exit_code is None else f" (exit code {result.exit_code})"
     return "{}{}{}".format(result.state, code, ": " + result.reason if result.reason else "")
 
 
@@ -130,11 +143,20 @@ def as_json(report: SeedReport) -> Dict[str, Any]:
         "model": report.model,
         "task": report.task,
         "case": report.case,
-        "metric": {"name": metric.name, "unit": metric.unit, "success": metric.success,
-                   "higher_is_better": metric.higher_is_better},
-        "seeds": [dict(dataclasses.asdict(result), succeeded=metric.succeeded(result.value),
-                       run_folder=SEED_FOLDER.format(result.seed))
-                  for result in report.results],
+        "metric": {
+            "name": metric.name,
+            "unit": metric.unit,
+            "success": metric.success,
+            "higher_is_better": metric.higher_is_better,
+        },
+        "seeds": [
+            dict(
+                dataclasses.asdict(result),
+                succeeded=metric.succeeded(result.value),
+                run_folder=SEED_FOLDER.format(result.seed),
+            )
+            for result in report.results
+        ],
         "median": report.median,
         "succeeded": report.succeeded,
     }

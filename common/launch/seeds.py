@@ -72,14 +72,20 @@ def seed_launch(model: str, case: Optional[str], words: Sequence[str]) -> SeedLa
         own = _own_words(whole, Path(plan.run_folder), seed, asked.resume)
         if own is not None:
             requests[seed] = understood(model, case, rest + own)
-    return SeedLaunch(plan, task.metric, asked.seeds or (), requests, asked.resume,
-                      command_line(model, case, words))
+    return SeedLaunch(
+        plan,
+        task.metric,
+        asked.seeds or (),
+        requests,
+        asked.resume,
+        command_line(model, case, words),
+    )
 
 
 def _own_words(whole: Request, folder: Path, seed: int, resume: bool) -> Optional[List[str]]:
     """The flags of one seed's run; None where it is complete already."""
     run = folder / run_folder.SEED_FOLDER.format(seed)
-    own = ["--seed={}".format(seed), "--output_path={}".format(run)]
+    own = [f"--seed={seed}", f"--output_path={run}"]
     if not resume or not run_folder.is_run(run):
         return own
     if run_folder.read_marker(run).get("state") == run_folder.COMPLETE:
@@ -92,16 +98,14 @@ def _check(flags: LaunchFlags) -> None:
         raise UsageError("--seed and --seeds are both given; give one of them")
     if flags.nnodes > 1:
         raise UsageError(
-            "--seeds runs on one machine; on {} launch each seed with --seed".format(flags.nnodes)
+            f"--seeds runs on one machine; on {flags.nnodes} launch each seed with --seed"
         )
 
 
 def _has_checkpoint(request: Request, folder: Path) -> bool:
     """Whether a run has something to go on from; one that was ended before that begins anew."""
     weights = request.target.task.weights
-    return weights is None or any(
-        True for pattern in weights.files for _ in folder.glob(pattern)
-    )
+    return weights is None or any(True for pattern in weights.files for _ in folder.glob(pattern))
 
 
 def plans(all_seeds: SeedLaunch) -> List[Plan]:
@@ -143,9 +147,9 @@ def _run_all(
     code = 0
     for seed in all_seeds.seeds:
         if seed not in all_seeds.requests:
-            terminal.say("--- seed {} is complete already".format(seed))
+            terminal.say(f"--- seed {seed} is complete already")
             continue
-        terminal.say("--- seed {}".format(seed))
+        terminal.say(f"--- seed {seed}")
         _link_log(all_seeds, seed)
         ended = _launch_one(with_moved_paths(all_seeds.requests[seed], moves), terminal)
         if _interrupted(all_seeds, seed, ended):
@@ -165,15 +169,17 @@ def _marker(all_seeds: SeedLaunch) -> Dict[str, Any]:
     """What run.json says beside the seeds' own: enough to resume, and to find their weights."""
     plan = all_seeds.whole
     before = run_folder.read_marker(all_seeds.folder).get("seeds", [])
-    return run_folder.new_session({
-        "schema_version": 1,
-        "model": plan.model,
-        "task": plan.task,
-        "case": plan.case,
-        "command": all_seeds.command,
-        "pid": os.getpid(),
-        "seeds": before + [seed for seed in all_seeds.seeds if seed not in before],
-    })
+    return run_folder.new_session(
+        {
+            "schema_version": 1,
+            "model": plan.model,
+            "task": plan.task,
+            "case": plan.case,
+            "command": all_seeds.command,
+            "pid": os.getpid(),
+            "seeds": before + [seed for seed in all_seeds.seeds if seed not in before],
+        }
+    )
 
 
 def _link_log(all_seeds: SeedLaunch, seed: int) -> None:
@@ -187,7 +193,7 @@ def _launch_one(request: Request, terminal: Terminal) -> int:
     try:
         return launch(with_port(request), terminal)
     except ZooError as error:
-        terminal.complain("error: {}".format(error))
+        terminal.complain(f"error: {error}")
         return error.exit_code
 
 
@@ -200,10 +206,16 @@ def _interrupted(all_seeds: SeedLaunch, seed: int, exit_code: int) -> bool:
 
 def _report(all_seeds: SeedLaunch, terminal: Terminal) -> None:
     plan, metric = all_seeds.whole, all_seeds.metric
-    report = SeedReport(plan.model, plan.task, plan.case, metric, [
-        read_result(all_seeds.folder, seed, metric) for seed in all_seeds.seeds])
+    report = SeedReport(
+        plan.model,
+        plan.task,
+        plan.case,
+        metric,
+        [read_result(all_seeds.folder, seed, metric) for seed in all_seeds.seeds],
+    )
     text = as_text(report)
     write_atomically(all_seeds.folder / REPORT_TEXT, text + "\n")
-    write_atomically(all_seeds.folder / REPORT,
-                     json.dumps(as_json(report), indent=1, ensure_ascii=False) + "\n")
+    write_atomically(
+        all_seeds.folder / REPORT, json.dumps(as_json(report), indent=1, ensure_ascii=False) + "\n"
+    )
     terminal.say(RULE + "\n" + text)

@@ -143,29 +143,29 @@ class Supervisor:
         name = signal.Signals(number).name
         self._terminal.status("")
         self._terminal.say(
-            "{}: the ranks save and end (at most {:g} s; once more to end them at once)".format(
-                name, self._grace
-            )
+            f"{name}: the ranks save and end (at most {self._grace:g} s; once more to "
+            "end them at once)"
         )
         self._send(PASSED_ON[signal.Signals(number)])
         self._wait(self._grace, until_signals=2)
         late = [rank.plan.rank for rank in self._ranks if rank.alive]
         if late:
-            self._terminal.say("killed: " + ", ".join("rank {}".format(rank) for rank in late))
+            self._terminal.say("killed: " + ", ".join(f"rank {rank}" for rank in late))
         self._kill()
         return Outcome(128 + number, "interrupted by " + name, number)
 
     def _fail(self, rank: RankProcess) -> Outcome:
         code = rank.exit_code or 1
-        reason = "rank {} ended with {}".format(rank.plan.rank, _told(code))
+        reason = f"rank {rank.plan.rank} ended with {_told(code)}"
         self._stop_all()
         self._show(rank, reason)
         return Outcome(code, reason, 0)
 
     def _give_up(self, watch: _Watch) -> Outcome:
         rank = watch.process
-        reason = "rank {} hangs: {} s without an event, at step {}".format(
-            rank.plan.rank, int(time.monotonic() - watch.reported), watch.progress.step
+        reason = (
+            f"rank {rank.plan.rank} hangs: {int(time.monotonic() - watch.reported)} s "
+            f"without an event, at step {watch.progress.step}"
         )
         self._stop_all()
         self._show(rank, reason + " (--hang_timeout)")
@@ -174,13 +174,9 @@ class Supervisor:
     def _show(self, rank: RankProcess, reason: str) -> None:
         lines = last_lines(rank.log, SHOWN_LINES)
         self._terminal.complain(
-            "\n".join(
-                ["--- last lines of rank {} ({})".format(rank.plan.rank, rank.log)]
-                + lines
-                + ["---"]
-            )
+            "\n".join([f"--- last lines of rank {rank.plan.rank} ({rank.log})"] + lines + ["---"])
         )
-        self._terminal.complain("error: {}; its log is {}".format(reason, rank.log))
+        self._terminal.complain(f"error: {reason}; its log is {rank.log}")
 
     def _stop_all(self) -> None:
         self._terminal.status("")
@@ -222,8 +218,8 @@ def _first(failed: Sequence[RankProcess]) -> RankProcess:
 
 def _told(code: int) -> str:
     if code <= 128:
-        return "exit code {}".format(code)
+        return f"exit code {code}"
     try:
-        return "exit code {} ({})".format(code, signal.Signals(code - 128).name)
+        return f"exit code {code} ({signal.Signals(code - 128).name})"
     except ValueError:
-        return "exit code {}".format(code)
+        return f"exit code {code}"

@@ -21,7 +21,8 @@ _GZIP_WINDOW = 31  # zlib's word for: gzip, the largest window
 _DAMAGED = "the gzip file is damaged ({}); read as far as it goes"
 # Colours and cursor moves, titles of the window, other two-byte codes; none can be read two ways.
 _TERMINAL_CODES = re.compile(
-    rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78DEHMNOZc])")
+    rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78DEHMNOZc])"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +61,7 @@ def block_of(text: bytes) -> Block:
     if b"\x1b" in text:
         text = _TERMINAL_CODES.sub(b"", text)
     array = np.frombuffer(text + b"\n" * MARGIN, np.uint8)
-    used = array[:len(text)]
+    used = array[: len(text)]
     ends = np.flatnonzero(used == 10)
     if b"\r" in text:
         ends = np.flatnonzero((used == 10) | (used == 13))
@@ -86,8 +87,7 @@ def read_blocks(path: Path, notes: List[str], size: int = BLOCK) -> Iterator[Blo
                     yield block_of(rest[:cut])
                     rest = rest[cut:]
     except OSError as error:
-        raise ZooError("can't read the log {}: {}".format(
-            path, error.strerror or error)) from error
+        raise ZooError(f"can't read the log {path}: {error.strerror or error}") from error
     if rest:
         yield block_of(rest)
 

@@ -17,11 +17,13 @@ from common.logs.writers import NOBODY, Writers
 # How launchers mark a rank's lines: torchrun, mpirun, horovodrun, srun --label, and plain words.
 _RANK = re.compile(
     rb"\[(?:default|rank ?)?(?:[0-9]{1,6},)?([0-9]{1,6})\](?:<std(?:out|err)>)?[: ]"
-    rb"|[(\[]?rank[ :=]{0,2}([0-9]{1,6})[)\]]?[ :|]|([0-9]{1,6}): ", re.IGNORECASE)
+    rb"|[(\[]?rank[ :=]{0,2}([0-9]{1,6})[)\]]?[ :|]|([0-9]{1,6}): ",
+    re.IGNORECASE,
+)
 _BEGINS_MARK = np.zeros(256, bool)
 _BEGINS_MARK[[ord(letter) for letter in "[(rR0123456789"]] = True
 NO_RANK = -1
-_MOST_STEPS = float(2 ** 53)
+_MOST_STEPS = float(2**53)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,8 +88,7 @@ class Extractor:
             if not rule.restart:
                 at = _steps_of(rule, matches, anchors, told)
                 yield from _rows_of(rule, matches, at, told.writers[told.before(matches.positions)])
-        self._before = _Before(int(anchors[1][-1]), int(told.writers[-1]),
-                               int(told.iterations[-1]))
+        self._before = _Before(int(anchors[1][-1]), int(told.writers[-1]), int(told.iterations[-1]))
 
     def _of_rank(self, block: Block, matches: Matches) -> Matches:
         """The matches of the one rank that is read; the lines of all ranks are counted."""
@@ -103,8 +104,9 @@ class Extractor:
             self.rank = min(self.ranks)
         return matches.kept((ranks == self.rank) | (ranks == NO_RANK))
 
-    def _placed(self, positions: np.ndarray, steps: np.ndarray,
-                later: Sequence[Tuple[LineRule, Matches]]) -> np.ndarray:
+    def _placed(
+        self, positions: np.ndarray, steps: np.ndarray, later: Sequence[Tuple[LineRule, Matches]]
+    ) -> np.ndarray:
         """The writers of the step lines, begun anew at each line that says so."""
         marks: List[Tuple[int, Optional[int]]] = []
         for rule, matches in later:
@@ -123,13 +125,22 @@ class Extractor:
     def _told(self, lines: Matches, steps: np.ndarray, writers: np.ndarray) -> _StepLines:
         before = self._before
         iterations = lines.values.get(ITERATIONS, np.full(len(lines), before.iterations))
-        return _StepLines(*(np.concatenate([np.full(1, first), rest]) for first, rest in (
-            (-1, lines.positions), (before.step, steps), (before.writer, writers),
-            (before.iterations, iterations))))
+        return _StepLines(
+            *(
+                np.concatenate([np.full(1, first), rest])
+                for first, rest in (
+                    (-1, lines.positions),
+                    (before.step, steps),
+                    (before.writer, writers),
+                    (before.iterations, iterations),
+                )
+            )
+        )
 
     @staticmethod
-    def _anchors(told: _StepLines,
-                 later: Sequence[Tuple[LineRule, Matches]]) -> Tuple[np.ndarray, np.ndarray]:
+    def _anchors(
+        told: _StepLines, later: Sequence[Tuple[LineRule, Matches]]
+    ) -> Tuple[np.ndarray, np.ndarray]:
         """Where the log tells a step and which, ascending: step lines and ends of epochs."""
         places, steps = [told.places], [told.steps]
         for rule, matches in later:
@@ -145,18 +156,21 @@ def _with_steps(lines: Matches) -> Matches:
     """The step lines whose numbers make a step."""
     if not len(lines) or STEP in lines.values:
         return lines
-    epoch, iteration, iterations = (
-        lines.values[name] for name in (EPOCH, ITERATION, ITERATIONS))
-    return lines.kept((epoch > 0) & (iteration <= iterations)
-                      & (epoch.astype(np.float64) * iterations < _MOST_STEPS))
+    epoch, iteration, iterations = (lines.values[name] for name in (EPOCH, ITERATION, ITERATIONS))
+    return lines.kept(
+        (epoch > 0)
+        & (iteration <= iterations)
+        & (epoch.astype(np.float64) * iterations < _MOST_STEPS)
+    )
 
 
 def _own_steps(matches: Matches) -> np.ndarray:
     """The steps that lines tell themselves."""
     if STEP in matches.values:
         return matches.values[STEP]
-    return np.asarray((matches.values[EPOCH] - 1) * matches.values[ITERATIONS]
-                      + matches.values[ITERATION])
+    return np.asarray(
+        (matches.values[EPOCH] - 1) * matches.values[ITERATIONS] + matches.values[ITERATION]
+    )
 
 
 def _ends_of_epochs(matches: Matches, told: _StepLines) -> np.ndarray:
@@ -167,8 +181,9 @@ def _ends_of_epochs(matches: Matches, told: _StepLines) -> np.ndarray:
     return np.where(known, epoch * np.where(known, length, 0), told.steps[before])
 
 
-def _steps_of(rule: LineRule, matches: Matches, anchors: Tuple[np.ndarray, np.ndarray],
-              told: _StepLines) -> np.ndarray:
+def _steps_of(
+    rule: LineRule, matches: Matches, anchors: Tuple[np.ndarray, np.ndarray], told: _StepLines
+) -> np.ndarray:
     """The steps of lines: their own, their epoch's last, or the one told before."""
     if rule.tells_step:
         return _own_steps(matches)
@@ -177,8 +192,9 @@ def _steps_of(rule: LineRule, matches: Matches, anchors: Tuple[np.ndarray, np.nd
     return np.asarray(anchors[1][np.searchsorted(anchors[0], matches.positions) - 1])
 
 
-def _rows_of(rule: LineRule, matches: Matches, steps: np.ndarray,
-             writers: np.ndarray) -> Iterator[Rows]:
+def _rows_of(
+    rule: LineRule, matches: Matches, steps: np.ndarray, writers: np.ndarray
+) -> Iterator[Rows]:
     if not len(matches):
         return
     if matches.metrics:
@@ -192,8 +208,9 @@ def _rows_of(rule: LineRule, matches: Matches, steps: np.ndarray,
                 yield Rows(prefix + name, steps[rows], values[rows], writers[rows])
 
 
-def _by_prefix(rule: LineRule, matches: Matches,
-               kept: np.ndarray) -> Iterator[Tuple[str, np.ndarray]]:
+def _by_prefix(
+    rule: LineRule, matches: Matches, kept: np.ndarray
+) -> Iterator[Tuple[str, np.ndarray]]:
     """The rows by the prefix that their words make."""
     if not matches.words:
         yield rule.prefix.format(), kept
@@ -209,13 +226,18 @@ def _prefix(rule: LineRule, matches: Matches, row: int) -> str:
     return rule.prefix.format(**{name: texts[row] for name, texts in matches.words.items()})
 
 
-def _metric_rows(rule: LineRule, matches: Matches, steps: np.ndarray,
-                 writers: np.ndarray) -> Iterator[Rows]:
+def _metric_rows(
+    rule: LineRule, matches: Matches, steps: np.ndarray, writers: np.ndarray
+) -> Iterator[Rows]:
     for row, pairs in enumerate(matches.metrics):
         for name, value in pairs:
             if writers[row] != NOBODY:
-                yield Rows(_prefix(rule, matches, row) + name, steps[row:row + 1],
-                           np.array([value]), writers[row:row + 1])
+                yield Rows(
+                    _prefix(rule, matches, row) + name,
+                    steps[row : row + 1],
+                    np.array([value]),
+                    writers[row : row + 1],
+                )
 
 
 def _ranks(block: Block, positions: np.ndarray) -> Optional[np.ndarray]:

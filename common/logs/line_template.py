@@ -52,14 +52,15 @@ def parse_template(text: str) -> Tuple[Part, ...]:
     if any(not " " <= letter <= "~" for letter in text):
         raise ValueError("may hold printable ASCII characters only")
     if not parts or not isinstance(parts[0], str) or len(parts[0]) < _SHORTEST_BEGINNING:
-        raise ValueError("must begin with a fixed text of at least {} characters".format(
-            _SHORTEST_BEGINNING))
+        raise ValueError(
+            f"must begin with a fixed text of at least {_SHORTEST_BEGINNING} characters"
+        )
     for part, following in zip(parts, parts[1:] + [""]):
         _check_pair(part, following)
     names = [part.name for part in parts if isinstance(part, Field) and part.name != UNNAMED]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError("has the field {!r} twice".format(name))
+            raise ValueError(f"has the field {name!r} twice")
     return tuple(parts)
 
 
@@ -78,14 +79,14 @@ def _pieces(text: str) -> List[Part]:
 def _field(text: str) -> Field:
     name, colon, kind = text.partition(":")
     if not re.match(r"^[a-z_][a-z0-9_]*$", name):
-        raise ValueError("has a field {!r}; a name is made of a-z, 0-9 and _".format(name))
+        raise ValueError(f"has a field {name!r}; a name is made of a-z, 0-9 and _")
     kind = kind if colon else (INTEGER if name in WHOLE_NUMBERS else NUMBER)
     if kind not in KINDS:
         raise ValueError("has a field of kind {!r}; allowed are {}".format(kind, ", ".join(KINDS)))
     if name in WHOLE_NUMBERS and kind != INTEGER:
-        raise ValueError("has {!r} as {}; it is always {}".format(name, kind, INTEGER))
+        raise ValueError(f"has {name!r} as {kind}; it is always {INTEGER}")
     if kind == ANYTHING and name != UNNAMED:
-        raise ValueError("keeps {!r}, which is {}; name it {!r}".format(name, ANYTHING, UNNAMED))
+        raise ValueError(f"keeps {name!r}, which is {ANYTHING}; name it {UNNAMED!r}")
     return Field(name, kind)
 
 
@@ -104,13 +105,15 @@ def _check_pair(part: Part, following: Part) -> None:
     if not isinstance(part, Field):
         return
     if isinstance(following, Field):
-        raise ValueError("has the fields {!r} and {!r} with no text between".format(
-            part.name, following.name))
+        raise ValueError(
+            f"has the fields {part.name!r} and {following.name!r} with no text between"
+        )
     if part.kind == METRICS and following:
-        raise ValueError("goes on after {!r}, which takes the rest of the line".format(part.name))
+        raise ValueError(f"goes on after {part.name!r}, which takes the rest of the line")
     if part.kind == ANYTHING and not following:
-        raise ValueError("ends with {}, which no text would end".format(ANYTHING))
+        raise ValueError(f"ends with {ANYTHING}, which no text would end")
     never = _NEVER_AFTER.get(part.kind)
-    if never and following and re.match("[{}]".format(never), following):
-        raise ValueError("has {!r} right after {!r}, which could be a part of it".format(
-            following[0], part.name))
+    if never and following and re.match(f"[{never}]", following):
+        raise ValueError(
+            f"has {following[0]!r} right after {part.name!r}, which could be a part of it"
+        )

@@ -57,8 +57,7 @@ class LineRule:
     def value_fields(self) -> List[Field]:
         """The fields that become series; those that only tell where the line belongs do not."""
         places = (STEP, ITERATION, ITERATIONS) + (() if self.tells_step else (EPOCH,))
-        return [field for field in self.fields()
-                if field.name not in places and field.kind != WORD]
+        return [field for field in self.fields() if field.name not in places and field.kind != WORD]
 
     @property
     def tells_step(self) -> bool:
@@ -96,7 +95,7 @@ def read_formats(parts: Sequence[Section]) -> Tuple[LogFormat, ...]:
     found = tuple(_format(part) for part in parts)
     for part, form in zip(parts, found):
         if sum(1 for other in found if other.name == form.name) > 1:
-            part.fail("name", "{!r} is given twice".format(form.name))
+            part.fail("name", f"{form.name!r} is given twice")
     return found
 
 
@@ -120,9 +119,12 @@ def _format(section: Section) -> LogFormat:
         section.fail("lines", "must have at least one line")
     first = form.lines[0]
     if not first.tells_step or first.restart or not first.value_fields():
-        section.fail("lines", "must begin with the line that tells the steps: {{step}} or "
-                              "{{epoch}}, {{iteration}} and {{iterations}}, with a value beside "
-                              "it, not {!r}".format(first.template))
+        section.fail(
+            "lines",
+            "must begin with the line that tells the steps: {step} or "
+            "{epoch}, {iteration} and {iterations}, with a value beside "
+            f"it, not {first.template!r}",
+        )
     return form
 
 
@@ -131,7 +133,7 @@ def _line(section: Section) -> LineRule:
     try:
         parts = parse_template(template)
     except ValueError as error:
-        section.fail("line", "{!r} {}".format(template, error))
+        section.fail("line", f"{template!r} {error}")
     rule = LineRule(
         template=template,
         parts=parts,
@@ -155,13 +157,19 @@ def _check_line(section: Section, rule: LineRule) -> None:
     values = [field.name for field in rule.value_fields() if field.kind != METRICS]
     for name in rule.scale:
         if name not in values:
-            section.fail("scale." + name, "is no value of the line; there are: {}".format(
-                ", ".join(values) or "none"))
+            section.fail(
+                "scale." + name,
+                "is no value of the line; there are: {}".format(", ".join(values) or "none"),
+            )
     words = {field.name: "" for field in rule.fields() if field.kind == WORD}
     try:
         rule.prefix.format(**words)
     except (KeyError, IndexError, ValueError):
-        section.fail("prefix", "{!r} may only use the line's words: {}".format(
-            rule.prefix, ", ".join(words) or "none"))
+        section.fail(
+            "prefix",
+            "{!r} may only use the line's words: {}".format(
+                rule.prefix, ", ".join(words) or "none"
+            ),
+        )
     if not rule.restart and not rule.value_fields():
-        section.fail("line", "{!r} has no field whose value would be kept".format(rule.template))
+        section.fail("line", f"{rule.template!r} has no field whose value would be kept")

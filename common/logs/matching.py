@@ -39,7 +39,9 @@ _LONGEST_ANYTHING = 16384
 _PAIR = re.compile(
     rb'"?([A-Za-z_][A-Za-z0-9_.]{0,63})"?(?: ?= ?|: ?| )"?'
     rb"([-+]?[0-9]{1,32}(?:\.[0-9]{1,32})?(?:[eE][-+]?[0-9]{1,4})?|-?nan|[-+]?inf)"
-    rb'(?=[\s,;}"]|$)', re.IGNORECASE)
+    rb'(?=[\s,;}"]|$)',
+    re.IGNORECASE,
+)
 
 Pairs = List[Tuple[str, float]]
 
@@ -75,7 +77,8 @@ class Matches:
             {name: column[rows] for name, column in self.values.items()},
             {name: column[rows] for name, column in self.given.items()},
             {name: [texts[row] for row in numbers] for name, texts in self.words.items()},
-            [self.metrics[row] for row in numbers] if self.metrics else [])
+            [self.metrics[row] for row in numbers] if self.metrics else [],
+        )
 
 
 def find_lines(block: Block, rule: LineRule) -> Matches:
@@ -94,7 +97,7 @@ def find_lines(block: Block, rule: LineRule) -> Matches:
 
 def _find_text(block: Block, text: bytes) -> np.ndarray:
     """Where a text stands that begins no sooner than its word does."""
-    array = block.array[:len(block.text)]
+    array = block.array[: len(block.text)]
     wanted = np.frombuffer(text, np.uint8)
     rarest = _rarest(array, wanted)
     places = np.flatnonzero(array == wanted[rarest]) - rarest
@@ -133,7 +136,10 @@ def _read_part(block: Block, part: Part, following: Part, cursor: np.ndarray) ->
 
 
 _SCANNERS: Dict[str, Callable[[np.ndarray, np.ndarray], Scanned]] = {
-    INTEGER: scan_integers, NUMBER: scan_numbers, DURATION: scan_durations}
+    INTEGER: scan_integers,
+    NUMBER: scan_numbers,
+    DURATION: scan_durations,
+}
 
 
 def _read_number(block: Block, part: Field, is_last: bool, cursor: np.ndarray) -> _Read:
@@ -162,16 +168,23 @@ def _read_anything(block: Block, place: int, following: Part) -> Tuple[object, i
 
 def _read_metrics(block: Block, place: int, following: Part) -> Tuple[object, int]:
     end = block.line_end(place)
-    rest = block.text[place:min(end, place + _LONGEST_METRICS)].split(b"}")[0]
-    pairs = [(name.decode("ascii"), float(value), stop) for name, value, stop in (
-        (found.group(1), found.group(2), found.end()) for found in _PAIR.finditer(rest))]
+    rest = block.text[place : min(end, place + _LONGEST_METRICS)].split(b"}")[0]
+    pairs = [
+        (name.decode("ascii"), float(value), stop)
+        for name, value, stop in (
+            (found.group(1), found.group(2), found.end()) for found in _PAIR.finditer(rest)
+        )
+    ]
     if block.is_cut and end == len(block.text):
         pairs = [pair for pair in pairs if place + pair[2] < end]
     return [pair[:2] for pair in pairs], (end if pairs else -1)
 
 
 _READERS: Dict[str, Callable[[Block, int, Part], Tuple[object, int]]] = {
-    WORD: _read_word, ANYTHING: _read_anything, METRICS: _read_metrics}
+    WORD: _read_word,
+    ANYTHING: _read_anything,
+    METRICS: _read_metrics,
+}
 
 
 def _with(matches: Matches, part: Part, found: object) -> Matches:
@@ -180,8 +193,10 @@ def _with(matches: Matches, part: Part, found: object) -> Matches:
         return matches
     if isinstance(found, Scanned):
         return dataclasses.replace(
-            matches, values=dict(matches.values, **{part.name: found.values}),
-            given=dict(matches.given, **{part.name: found.given}))
+            matches,
+            values=dict(matches.values, **{part.name: found.values}),
+            given=dict(matches.given, **{part.name: found.given}),
+        )
     assert isinstance(found, list)
     if part.kind == METRICS:
         return dataclasses.replace(matches, metrics=found)
@@ -190,6 +205,12 @@ def _with(matches: Matches, part: Part, found: object) -> Matches:
 
 def told_values(matches: Matches, rule: LineRule) -> Sequence[Tuple[str, np.ndarray, np.ndarray]]:
     """The values of the rule's number fields: (name, (N,) float64, (N,) bool whether given)."""
-    return [(field.name, matches.values[field.name] * rule.scale.get(field.name, 1.0),
-             matches.given[field.name])
-            for field in rule.value_fields() if field.kind != METRICS]
+    return [
+        (
+            field.name,
+            matches.values[field.name] * rule.scale.get(field.name, 1.0),
+            matches.given[field.name],
+        )
+        for field in rule.value_fields()
+        if field.kind != METRICS
+    ]

@@ -11,17 +11,19 @@ from numpy.lib.stride_tricks import as_strided
 
 WIDTH = 24
 _ALWAYS_FITS = 18  # so many digits fit into 64 bits whatever they are
-_MOST_BEFORE_ONE_MORE = 10 ** 17
+_MOST_BEFORE_ONE_MORE = 10**17
 # Up to here whole numbers and powers of ten are exact in 64 and in 80 bits, so that one
 # multiplication or division of the two is rounded once.
-_EXACT = 2 ** 53
+_EXACT = 2**53
 _POWERS = 10.0 ** np.arange(23)
 _LONG_POWERS = np.array([10], np.longdouble) ** np.arange(28)
 _HAS_LONG = bool(np.finfo(np.longdouble).nmant >= 63)
 _WHOLE_POWERS = 10 ** np.arange(19, dtype=np.int64)
 _ANY_NUMBER = re.compile(
-    rb'(?P<plain>[-+]?(?:[0-9]{1,64}(?:\.[0-9]{0,64})?|\.[0-9]{1,64})(?:[eE][-+]?[0-9]{1,4})?'
-    rb'|[-+]?(?:nan|inf(?:inity)?))|"(?P<quoted>-?(?:nan|inf))"|(?P<none>null)', re.IGNORECASE)
+    rb"(?P<plain>[-+]?(?:[0-9]{1,64}(?:\.[0-9]{0,64})?|\.[0-9]{1,64})(?:[eE][-+]?[0-9]{1,4})?"
+    rb'|[-+]?(?:nan|inf(?:inity)?))|"(?P<quoted>-?(?:nan|inf))"|(?P<none>null)',
+    re.IGNORECASE,
+)
 _MAY_FOLLOW = np.zeros(256, bool)
 _MAY_FOLLOW[[ord(letter) for letter in " \t\r\n,;)]}%"]] = True
 
@@ -150,7 +152,7 @@ def _scaled_long(mantissa: np.ndarray, power: np.ndarray) -> Tuple[np.ndarray, n
 
 def _any_number(array: np.ndarray, start: int) -> Tuple[object, int]:
     """One number in a spelling that is not plain: (value or None for null, end or 0)."""
-    match = _ANY_NUMBER.match(bytes(array[start:start + 160]))
+    match = _ANY_NUMBER.match(bytes(array[start : start + 160]))
     if match is None:
         return None, 0
     if match.group("none"):
@@ -179,8 +181,9 @@ def scan_durations(array: np.ndarray, starts: np.ndarray) -> Scanned:
     whole = days * 86400 + hours * 3600 + minutes.values * 60
     decimals = np.where(good, seconds.decimals, 0)
     good &= np.abs(whole) < _EXACT // _WHOLE_POWERS[decimals]
-    values = (np.where(good, whole, 0) * _WHOLE_POWERS[decimals] + seconds.mantissa) \
-        / _POWERS[decimals]
+    values = (np.where(good, whole, 0) * _WHOLE_POWERS[decimals] + seconds.mantissa) / _POWERS[
+        decimals
+    ]
     return Scanned(values, minutes.ends + 1 + seconds.length, good, good)
 
 

@@ -25,8 +25,10 @@ def known_formats(root: Optional[Path] = None) -> Tuple[LogFormat, ...]:
     for card in all_cards(root or checkout_root()):
         for form in card.logs:
             if form.name in [known.name for known in found]:
-                raise ZooError("{}: the log format {!r} is declared elsewhere already; give it "
-                               "another name".format(card.folder / "model.yaml", form.name))
+                raise ZooError(
+                    "{}: the log format {!r} is declared elsewhere already; give it "
+                    "another name".format(card.folder / "model.yaml", form.name)
+                )
             found.append(form)
     return tuple(found)
 
@@ -36,13 +38,19 @@ def format_named(name: str, formats: Sequence[LogFormat]) -> LogFormat:
     for form in formats:
         if form.name == name:
             return form
-    raise UsageError("there is no log format {!r}; there are: {}".format(
-        name, ", ".join(form.name for form in formats)))
+    raise UsageError(
+        "there is no log format {!r}; there are: {}".format(
+            name, ", ".join(form.name for form in formats)
+        )
+    )
 
 
-def read_log(path: Path, format: Optional[str] = None,
-             formats: Optional[Sequence[LogFormat]] = None,
-             rank: Optional[int] = None) -> ParsedLog:
+def read_log(
+    path: Path,
+    format: Optional[str] = None,
+    formats: Optional[Sequence[LogFormat]] = None,
+    rank: Optional[int] = None,
+) -> ParsedLog:
     """Reads a log, plain or gzip, into its series, in one pass.
 
     Args:
@@ -66,17 +74,26 @@ def read_log(path: Path, format: Optional[str] = None,
     lives = collected.lives(chain)
     restarts = restarts_of(writers, chain)
     return ParsedLog(
-        source=str(path), format=stream.extractor.form.name, series=_joined(lives, restarts),
-        restarts=restarts, lives=tuple(lives), ranks=tuple(sorted(stream.extractor.ranks)),
-        notes=tuple(stream.all_notes()))
+        source=str(path),
+        format=stream.extractor.form.name,
+        series=_joined(lives, restarts),
+        restarts=restarts,
+        lives=tuple(lives),
+        ranks=tuple(sorted(stream.extractor.ranks)),
+        notes=tuple(stream.all_notes()),
+    )
 
 
 class LogStream:
     """One pass over a log whose format is found out on the way; constant memory."""
 
-    def __init__(self, path: Path, format: Optional[str] = None,
-                 formats: Optional[Sequence[LogFormat]] = None,
-                 rank: Optional[int] = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        format: Optional[str] = None,
+        formats: Optional[Sequence[LogFormat]] = None,
+        rank: Optional[int] = None,
+    ) -> None:
         self.path = path
         self.notes: List[str] = []
         self._formats = known_formats() if formats is None else tuple(formats)
@@ -111,9 +128,13 @@ class LogStream:
         if self._found is None:
             raise ZooError(_nothing_known(self.path, self.lines, self._formats))
         if self._rank is not None and self._rank not in self.extractor.ranks:
-            raise ZooError("{} has no line that is marked as rank {}'s; it has {}".format(
-                self.path, self._rank,
-                ", ".join(map(str, sorted(self.extractor.ranks))) or "no marked lines"))
+            raise ZooError(
+                "{} has no line that is marked as rank {}'s; it has {}".format(
+                    self.path,
+                    self._rank,
+                    ", ".join(map(str, sorted(self.extractor.ranks))) or "no marked lines",
+                )
+            )
 
     def all_notes(self) -> Iterator[str]:
         """What was odd, when all is read."""
@@ -121,8 +142,10 @@ class LogStream:
         if self._cut:
             yield "the last line has no end; a number that touches the end is not used"
         if self.extractor.ranks:
-            yield "lines of ranks {}; rank {} is read".format(
-                _ranges(sorted(self.extractor.ranks)), self.extractor.rank)
+            yield (
+                f"lines of ranks {_ranges(sorted(self.extractor.ranks))}; rank "
+                f"{self.extractor.rank} is read"
+            )
         yield from _writer_notes(self.extractor.writers)
 
 
@@ -137,9 +160,14 @@ def most_fitting(block: Block, formats: Iterable[LogFormat]) -> Optional[LogForm
 
 
 def _nothing_known(path: Path, lines: int, formats: Sequence[LogFormat]) -> str:
-    return "{}: none of its {:,} lines is in a known format; looked for {}; a network's card can " \
-        "declare another under logs:".format(path, lines, "; ".join(
-            "{} ({!r})".format(form.name, _shortened(form.step_line.template)) for form in formats))
+    return (
+        "{}: none of its {:,} lines is in a known format; looked for {}; a network's card can "
+        "declare another under logs:".format(
+            path,
+            lines,
+            "; ".join(f"{form.name} ({_shortened(form.step_line.template)!r})" for form in formats),
+        )
+    )
 
 
 def _shortened(template: str) -> str:
@@ -148,20 +176,20 @@ def _shortened(template: str) -> str:
 
 def restarts_of(writers: Writers, chain: Sequence[int]) -> Tuple[Restart, ...]:
     """Where each life after the first one begins."""
-    return tuple(Restart(writers.all[later].counts_from, writers.all[earlier].last_step)
-                 for earlier, later in zip(chain, chain[1:]))
+    return tuple(
+        Restart(writers.all[later].counts_from, writers.all[earlier].last_step)
+        for earlier, later in zip(chain, chain[1:])
+    )
 
 
-def _joined(lives: Sequence[Dict[str, Series]],
-            restarts: Sequence[Restart]) -> Dict[str, Series]:
+def _joined(lives: Sequence[Dict[str, Series]], restarts: Sequence[Restart]) -> Dict[str, Series]:
     whole = dict(lives[0])
     for life, restart in zip(lives[1:], restarts):
         for name in whole:
             if name not in life:
                 whole[name] = whole[name].before(restart.first_step)
         for name, part in life.items():
-            whole[name] = joined(whole[name], part, restart.first_step) \
-                if name in whole else part
+            whole[name] = joined(whole[name], part, restart.first_step) if name in whole else part
     return {name: series for name, series in whole.items() if len(series)}
 
 
@@ -169,19 +197,24 @@ def _writer_notes(writers: Writers) -> Iterator[str]:
     chain = writers.lives()
     for restart in restarts_of(writers, chain):
         yield "the run began again at step {:,} after step {:,}{}".format(
-            restart.first_step, restart.after_step,
+            restart.first_step,
+            restart.after_step,
             "; the earlier life's steps from there on are replaced"
-            if restart.first_step <= restart.after_step else "")
+            if restart.first_step <= restart.after_step
+            else "",
+        )
     others = [writer for number, writer in enumerate(writers.all) if number not in chain]
     if others:
-        yield "not read: {:,} step line(s) out of order, the first at step {:,}, where the run " \
-            "did not begin again (a step told twice, or another rank without a mark)".format(
-                sum(writer.rows for writer in others), others[0].first_step)
+        yield (
+            f"not read: {sum(writer.rows for writer in others):,} step line(s) out of "
+            f"order, the first at step {others[0].first_step:,}, where the run "
+            "did not begin again (a step told twice, or another rank without a mark)"
+        )
     if writers.unplaced:
-        yield "{:,} step lines are too much out of order to be placed".format(writers.unplaced)
+        yield f"{writers.unplaced:,} step lines are too much out of order to be placed"
 
 
 def _ranges(numbers: Sequence[int]) -> str:
     if len(numbers) > 1 and numbers[-1] - numbers[0] == len(numbers) - 1:
-        return "{} to {}".format(numbers[0], numbers[-1])
+        return f"{numbers[0]} to {numbers[-1]}"
     return ", ".join(str(number) for number in numbers)

@@ -35,11 +35,15 @@ def series_of_record(path: Path) -> ParsedLog:
         log = read_log(events, EVENTS_FORMAT, own_formats())
         return dataclasses.replace(log, source=str(path))
     if path.is_dir():
-        raise ZooError("{} is not a run folder: it has no rank_0/{}".format(path, FILE_NAME))
+        raise ZooError(f"{path} is not a run folder: it has no rank_0/{FILE_NAME}")
     record = run_record.read_record(path)
     return ParsedLog(
-        source=str(path), format="record", series=_curve(record), lives=(_curve(record),),
-        notes=("the run's events are not beside its record: this is the record's curve",))
+        source=str(path),
+        format="record",
+        series=_curve(record),
+        lives=(_curve(record),),
+        notes=("the run's events are not beside its record: this is the record's curve",),
+    )
 
 
 def events_of(path: Path) -> Optional[Path]:
@@ -65,6 +69,11 @@ def _curve(record: RunRecord) -> Dict[str, Series]:
         for name, value in point.items():
             if name != "step":  # a value that is no number is stored as a text: "nan"
                 found.setdefault(name, []).append((int(point["step"]), float(value)))
-    return {name: Series(name, np.array([step for step, _ in points], np.int64),
-                         np.array([value for _, value in points], np.float64))
-            for name, points in found.items()}
+    return {
+        name: Series(
+            name,
+            np.array([step for step, _ in points], np.int64),
+            np.array([value for _, value in points], np.float64),
+        )
+        for name, points in found.items()
+    }

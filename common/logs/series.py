@@ -80,13 +80,21 @@ class ParsedLog:
         fitting = [known for known in self.series if known.endswith("_" + name)]
         if len(fitting) == 1:
             return self.series[fitting[0]]
-        raise ZooError("{} has {} series {!r}; there are: {}".format(
-            self.source, "several" if fitting else "no", name,
-            ", ".join(sorted(fitting or self.series)) or "none"))
+        raise ZooError(
+            "{} has {} series {!r}; there are: {}".format(
+                self.source,
+                "several" if fitting else "no",
+                name,
+                ", ".join(sorted(fitting or self.series)) or "none",
+            )
+        )
 
 
 def joined(earlier: Series, later: Series, first_step: int) -> Series:
     """Two lives as one: the later one's steps replace those at and after `first_step`."""
     kept = earlier.before(first_step)
-    return Series(later.name, np.concatenate([kept.steps, later.steps]),
-                  np.concatenate([kept.values, later.values]))
+    return Series(
+        later.name,
+        np.concatenate([kept.steps, later.steps]),
+        np.concatenate([kept.values, later.values]),
+    )

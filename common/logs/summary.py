@@ -58,9 +58,12 @@ class Summary:
     notes: Tuple[str, ...]
 
 
-def summarise_log(path: Path, format: Optional[str] = None,
-                  formats: Optional[Sequence[LogFormat]] = None,
-                  rank: Optional[int] = None) -> Summary:
+def summarise_log(
+    path: Path,
+    format: Optional[str] = None,
+    formats: Optional[Sequence[LogFormat]] = None,
+    rank: Optional[int] = None,
+) -> Summary:
     """Reads a log in one pass and constant memory; arguments and errors as read_log's."""
     stream = LogStream(Path(path), format, formats, rank)
     found: Dict[Tuple[int, str], RunningSummary] = {}
@@ -73,9 +76,15 @@ def summarise_log(path: Path, format: Optional[str] = None,
     for (writer, name), running in found.items():
         if writer in chain:
             lives[chain.index(writer)][name] = running.done(name)
-    return Summary(str(path), stream.extractor.form.name, stream.lines, tuple(lives),
-                   restarts_of(writers, chain), tuple(sorted(stream.extractor.ranks)),
-                   tuple(stream.all_notes()))
+    return Summary(
+        str(path),
+        stream.extractor.form.name,
+        stream.lines,
+        tuple(lives),
+        restarts_of(writers, chain),
+        tuple(sorted(stream.extractor.ranks)),
+        tuple(stream.all_notes()),
+    )
 
 
 def summary_of(log: ParsedLog) -> Summary:
@@ -96,7 +105,8 @@ def _take(found: Dict[Tuple[int, str], RunningSummary], rows: Rows) -> None:
     for writer in writers:
         mine = slice(None) if len(writers) == 1 else rows.writers == writer
         found.setdefault((writer, rows.name), RunningSummary()).add(
-            rows.steps[mine], rows.values[mine])
+            rows.steps[mine], rows.values[mine]
+        )
 
 
 class RunningSummary:
@@ -135,8 +145,17 @@ class RunningSummary:
         mean = math.fsum(recent) / len(recent) if recent else None
         squares = math.fsum((value - (mean or 0.0)) ** 2 for value in recent)
         return SeriesSummary(
-            name, self._count, self._ends[0][0], self._ends[-1][0], self._ends[0][1],
-            self._ends[-1][1], self._smallest, self._largest,
-            self._total / finite if finite else None, len(recent), mean,
+            name,
+            self._count,
+            self._ends[0][0],
+            self._ends[-1][0],
+            self._ends[0][1],
+            self._ends[-1][1],
+            self._smallest,
+            self._largest,
+            self._total / finite if finite else None,
+            len(recent),
+            mean,
             math.sqrt(squares / (len(recent) - 1)) if len(recent) > 1 else None,
-            self._not_finite)
+            self._not_finite,
+        )

@@ -44,8 +44,9 @@ class Writer:
     @property
     def counts_from(self) -> int:
         """The first step at which this writer replaces earlier ones."""
-        return self.first_step if self.kept_before is None \
-            else min(self.first_step, self.kept_before)
+        return (
+            self.first_step if self.kept_before is None else min(self.first_step, self.kept_before)
+        )
 
 
 class Writers:
@@ -75,8 +76,11 @@ class Writers:
             return np.zeros(0, np.int16)
         if self.one_writer:
             return self._all_to_one(steps)
-        self._going_on = [number for number in self._going_on
-                          if self._rows - self.all[number].last_row <= _SILENCE]
+        self._going_on = [
+            number
+            for number in self._going_on
+            if self._rows - self.all[number].last_row <= _SILENCE
+        ]
         rising = bool((steps[1:] > steps[:-1]).all())
         current = self.all[self._going_on[-1]] if self._going_on else None
         alone = len(self._going_on) < 2 and (current is None or current.last_step < steps[0])
@@ -113,13 +117,14 @@ class Writers:
             return NOBODY
         self.all.append(Writer(step, step, row, row, self._mark))
         self._mark = None
-        self._going_on = self._going_on[-(_GOING_ON - 1):] + [len(self.all) - 1]
+        self._going_on = self._going_on[-(_GOING_ON - 1) :] + [len(self.all) - 1]
         return len(self.all) - 1
 
     def _fitting(self, step: int) -> Optional[int]:
         """The writer that goes on with this step: by its stride, else the most recent one."""
-        behind = [number for number in reversed(self._going_on)
-                  if self.all[number].last_step < step]
+        behind = [
+            number for number in reversed(self._going_on) if self.all[number].last_step < step
+        ]
         for number in behind:
             writer = self.all[number]
             if writer.last_step + writer.stride == step:

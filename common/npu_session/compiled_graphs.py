@@ -13,8 +13,10 @@ from typing import Optional
 
 LINE = b"The model has been compiled on the Ascend AI processor"
 ROLLED_OUT = "npu_bridge 1.7"  # the first release that writes the line
-NO_LINE = "no line says that a graph was compiled for the NPU ({} writes them, where " \
-    "TF_CPP_MIN_LOG_LEVEL is 0)".format(ROLLED_OUT)
+NO_LINE = (
+    f"no line says that a graph was compiled for the NPU ({ROLLED_OUT} writes them, where "
+    "TF_CPP_MIN_LOG_LEVEL is 0)"
+)
 _CHUNK = 1 << 20
 
 
@@ -50,21 +52,21 @@ def proof_by(lines: CompiledLines) -> Optional[str]:
     count = lines.count()
     if count is None:
         return None
-    return "{} graph(s) compiled for the NPU".format(count) if count else NO_LINE
+    return f"{count} graph(s) compiled for the NPU" if count else NO_LINE
 
 
 def _tail(text: bytes) -> bytes:
     """What may be the beginning of a line whose end is not written yet."""
     end = text.rfind(LINE)
-    rest = text if end < 0 else text[end + len(LINE):]
-    return rest[-(len(LINE) - 1):]
+    rest = text if end < 0 else text[end + len(LINE) :]
+    return rest[-(len(LINE) - 1) :]
 
 
 def _file_behind(descriptor: int) -> Optional[str]:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return None
-        path = os.readlink("/proc/self/fd/{}".format(descriptor))
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
     except OSError:
         return None
     return path if os.path.exists(path) else None
@@ -83,10 +85,14 @@ class CompiledGraphs:
         total = self.in_first_step + self.in_later_steps + self.elsewhere
         if total == 0:
             return NO_LINE
-        step = "{} in the first training step".format(self.in_first_step) if self.in_first_step \
+        step = (
+            f"{self.in_first_step} in the first training step"
+            if self.in_first_step
             else "none in the first training step, so it may not have run there"
-        return "{} graph(s) compiled for the NPU: {}, {} in later steps".format(
-            total, step, self.in_later_steps)
+        )
+        return (
+            f"{total} graph(s) compiled for the NPU: {step}, {self.in_later_steps} in later steps"
+        )
 
 
 class CompilationWatch:

@@ -16,20 +16,28 @@ from common.errors import UsageError, ZooError
 LISTS = ("black-list", "white-list", "gray-list")
 CHANGES = ("to-add", "to-remove")
 _DTYPES = r"\w+(?:,\w+)*"
-_LINE = re.compile(r"(?:OpType|Opname)::[^:\s]+:InputDtype:{0},OutputDtype:{0}".format(_DTYPES))
+_LINE = re.compile(rf"(?:OpType|Opname)::[^:\s]+:InputDtype:{_DTYPES},OutputDtype:{_DTYPES}")
 _EXAMPLE = "OpType::MatMulV2:InputDtype:float16,float16,float32,OutputDtype:float32"
 
 
 def check_customize_dtypes(path: str) -> None:
     """Raises ZooError where the file can't be read or a line has another form."""
     lines = _text(path, "--customize_dtypes").splitlines()
-    wrong = next((number for number, line in enumerate(lines, 1)
-                  if line.strip() and not _LINE.fullmatch(line.strip())), None)
+    wrong = next(
+        (
+            number
+            for number, line in enumerate(lines, 1)
+            if line.strip() and not _LINE.fullmatch(line.strip())
+        ),
+        None,
+    )
     if wrong is not None:
-        raise ZooError("--customize_dtypes {}, line {}: not of the form {} (or Opname::<node>:…)"
-                       .format(path, wrong, _EXAMPLE))
+        raise ZooError(
+            f"--customize_dtypes {path}, line {wrong}: not of the form {_EXAMPLE} (or "
+            "Opname::<node>:…)"
+        )
     if not any(line.strip() for line in lines):
-        raise ZooError("--customize_dtypes {} names no operation; leave the flag out".format(path))
+        raise ZooError(f"--customize_dtypes {path} names no operation; leave the flag out")
 
 
 def check_modify_mixlist(path: str, precision_mode: str) -> None:
@@ -40,32 +48,50 @@ def check_modify_mixlist(path: str, precision_mode: str) -> None:
         ZooError: the file can't be read or has another form.
     """
     if "mix" not in precision_mode:
-        raise UsageError("--modify_mixlist needs a mixed --precision_mode such as "
-                         "allow_mix_precision, not {}".format(precision_mode))
+        raise UsageError(
+            "--modify_mixlist needs a mixed --precision_mode such as "
+            f"allow_mix_precision, not {precision_mode}"
+        )
     try:
         content = json.loads(_text(path, "--modify_mixlist"))
     except ValueError as error:
-        raise ZooError("--modify_mixlist {} is not JSON: {}".format(path, error)) from error
+        raise ZooError(f"--modify_mixlist {path} is not JSON: {error}") from error
     if not _is_mixlist(content):
-        raise ZooError('--modify_mixlist {}: expected {{"black-list": {{"to-add": ["MatMul"]}}}} '
-                       'with lists {} and changes {}, types of operations as text'.format(
-                           path, ", ".join(LISTS), ", ".join(CHANGES)))
+        raise ZooError(
+            '--modify_mixlist {}: expected {{"black-list": {{"to-add": ["MatMul"]}}}} '
+            "with lists {} and changes {}, types of operations as text".format(
+                path, ", ".join(LISTS), ", ".join(CHANGES)
+            )
+        )
 
 
 def _is_mixlist(content: Any) -> bool:
-    return isinstance(content, dict) and bool(content) and set(content) <= set(LISTS) \
+    return (
+        isinstance(content, dict)
+        and bool(content)
+        and set(content) <= set(LISTS)
         and all(_is_change(change) for change in content.values())
+    )
 
 
 def _is_change(change: Any) -> bool:
-    return isinstance(change, dict) and bool(change) and set(change) <= set(CHANGES) and all(
-        isinstance(names, list) and all(isinstance(name, str) for name in names)
-        for names in change.values())
+    return (
+        isinstance(change, dict)
+        and bool(change)
+        and set(change) <= set(CHANGES)
+        and all(
+            isinstance(names, list) and all(isinstance(name, str) for name in names)
+            for names in change.values()
+        )
+    )
 
 
 def _text(path: str, flag: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ZooError("{} {} can't be read ({}); give a file of text".format(
-            flag, path, getattr(error, "strerror", None) or "not UTF-8")) from error
+        raise ZooError(
+            "{} {} can't be read ({}); give a file of text".format(
+                flag, path, getattr(error, "strerror", None) or "not UTF-8"
+            )
+        ) from error

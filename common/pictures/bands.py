@@ -26,8 +26,9 @@ class Band(NamedTuple):
     high: np.ndarray
 
 
-def band_picture(bands: Sequence[Band], title: str, across: str = "step",
-                 size: Tuple[int, int] = SIZE) -> np.ndarray:
+def band_picture(
+    bands: Sequence[Band], title: str, across: str = "step", size: Tuple[int, int] = SIZE
+) -> np.ndarray:
     """Draws curves with their bands; returns uint8 (height, width, 3).
 
     The axis upwards is logarithmic where all values are positive and far apart; the axis across
@@ -54,20 +55,26 @@ def band_picture(bands: Sequence[Band], title: str, across: str = "step",
 
 def is_logarithmic(values: np.ndarray) -> bool:
     """Whether finite values are all positive and further apart than a linear axis can show."""
-    return bool(len(values) and values.min() > 0
-                and values.max() > LOGARITHMIC_FROM * values.min())
+    return bool(len(values) and values.min() > 0 and values.max() > LOGARITHMIC_FROM * values.min())
 
 
 def log_axis(values: np.ndarray) -> Axis:
     """An axis of logarithms to base 10, labelled with the values: 1, 2 and 5 of each decade."""
     low, high = np.log10(values.min()), np.log10(values.max())
-    numbers = [factor * 10.0 ** power for power in range(int(np.floor(low)), int(np.ceil(high)) + 1)
-               for factor in (1, 2, 5)]
-    below = max([n for n in numbers if np.log10(n) <= low + 1e-9], default=10 ** low)
-    above = min([n for n in numbers if np.log10(n) >= high - 1e-9], default=10 ** high)
+    numbers = [
+        factor * 10.0**power
+        for power in range(int(np.floor(low)), int(np.ceil(high)) + 1)
+        for factor in (1, 2, 5)
+    ]
+    below = max([n for n in numbers if np.log10(n) <= low + 1e-9], default=10**low)
+    above = min([n for n in numbers if np.log10(n) >= high - 1e-9], default=10**high)
     shown = [n for n in numbers if below <= n <= above]
-    return Axis(float(np.log10(below)), float(np.log10(above)),
-                tuple(float(np.log10(n)) for n in shown), tuple(as_text(n) for n in shown))
+    return Axis(
+        float(np.log10(below)),
+        float(np.log10(above)),
+        tuple(float(np.log10(n)) for n in shown),
+        tuple(as_text(n) for n in shown),
+    )
 
 
 def _linear_axis(bands: Sequence[Band]) -> Axis:
@@ -80,17 +87,20 @@ def _stretches(band: Band) -> List[Band]:
     """The parts of a band between its gaps."""
     known = np.isfinite(band.values)
     breaks = np.flatnonzero(np.diff(known.astype(int))) + 1
-    parts = [part for part in np.split(np.arange(len(known)), breaks)
-             if len(part) and known[part[0]]]
-    return [Band(band.name, band.across[part], band.low[part], band.values[part], band.high[part])
-            for part in parts]
+    parts = [
+        part for part in np.split(np.arange(len(known)), breaks) if len(part) and known[part[0]]
+    ]
+    return [
+        Band(band.name, band.across[part], band.low[part], band.values[part], band.high[part])
+        for part in parts
+    ]
 
 
 def _moved(band: Band, up: Axis, logarithmic: bool) -> Band:
     """A band in the axis's own numbers, cut off at its ends."""
     rows = [band.low, band.values, band.high]
     if logarithmic:
-        rows = [np.log10(np.maximum(row, 10 ** up.low)) for row in rows]
+        rows = [np.log10(np.maximum(row, 10**up.low)) for row in rows]
     low, values, high = (np.clip(row, up.low, up.high) for row in rows)
     return Band(band.name, band.across, low, values, high)
 

@@ -41,10 +41,16 @@ def broken_axis(places: np.ndarray) -> BrokenAxis:
     """
     ordered = np.unique(places)
     whole = float(ordered[-1] - ordered[0])
-    least = max(LONG_PART * whole, USUAL_PART * float(np.median(np.diff(ordered)))) \
-        if len(ordered) > 1 else whole
-    breaks = [(float(start), float(end)) for start, end in zip(ordered[:-1], ordered[1:])
-              if end - start > least]
+    least = (
+        max(LONG_PART * whole, USUAL_PART * float(np.median(np.diff(ordered))))
+        if len(ordered) > 1
+        else whole
+    )
+    breaks = [
+        (float(start), float(end))
+        for start, end in zip(ordered[:-1], ordered[1:])
+        if end - start > least
+    ]
     rest = whole - sum(end - start for start, end in breaks)
     return BrokenAxis(tuple(breaks), ROOM * rest)
 
@@ -53,15 +59,22 @@ def axis_of(broken: BrokenAxis, places: np.ndarray) -> Axis:
     """The shortened axis with its ticks, which are labelled with the true numbers."""
     if not broken.breaks:
         return nice_axis(float(places.min()), float(places.max()))
-    edges = [float(places.min())] + [edge for pair in broken.breaks for edge in pair] \
+    edges = (
+        [float(places.min())]
+        + [edge for pair in broken.breaks for edge in pair]
         + [float(places.max())]
+    )
     parts = list(zip(edges[::2], edges[1::2]))
     rest = nice_axis(0, sum(last - first for first, last in parts))
     step = rest.ticks[1] - rest.ticks[0]
     ticks = [tick for part in parts for tick in _ticks(part, step)]
     low, high = broken.moved(np.array([edges[0], edges[-1]]))
-    return Axis(float(low), float(high), tuple(float(t) for t in broken.moved(np.array(ticks))),
-                tuple(as_text(tick) for tick in ticks))
+    return Axis(
+        float(low),
+        float(high),
+        tuple(float(t) for t in broken.moved(np.array(ticks))),
+        tuple(as_text(tick) for tick in ticks),
+    )
 
 
 def _ticks(part: Tuple[float, float], step: float) -> List[float]:

@@ -17,9 +17,19 @@ INK: Color = (45, 45, 45)
 HAIRLINE: Color = (222, 222, 222)  # around tiles, which may be white
 # Far apart on white, also for most colour-blind readers.
 PALETTE: Tuple[Color, ...] = (
-    (78, 121, 167), (242, 142, 43), (225, 87, 89), (118, 183, 178), (89, 161, 79), (237, 201, 72),
-    (176, 122, 161), (255, 157, 167), (156, 117, 95), (186, 176, 172), (31, 59, 115),
-    (134, 188, 37))
+    (78, 121, 167),
+    (242, 142, 43),
+    (225, 87, 89),
+    (118, 183, 178),
+    (89, 161, 79),
+    (237, 201, 72),
+    (176, 122, 161),
+    (255, 157, 167),
+    (156, 117, 95),
+    (186, 176, 172),
+    (31, 59, 115),
+    (134, 188, 37),
+)
 TEXT_SIZE = 13
 LINE_SPACING = 2
 GAP = 6  # between tiles
@@ -32,8 +42,10 @@ def require_pillow() -> None:
     try:
         import PIL  # noqa: F401
     except ImportError as error:
-        raise ZooError("pictures need Pillow, which is not installed; run `pip install pillow` "
-                       "or install the extra data") from error
+        raise ZooError(
+            "pictures need Pillow, which is not installed; run `pip install pillow` "
+            "or install the extra data"
+        ) from error
 
 
 def palette_color(number: int) -> Color:
@@ -89,7 +101,7 @@ def wrapped(text: str, width: int, font: Any) -> str:
     """Breaks a text between words so that its lines are at most width pixels, where words allow."""
     lines: List[str] = []
     for word in text.split():
-        longer = "{} {}".format(lines[-1], word) if lines else word
+        longer = f"{lines[-1]} {word}" if lines else word
         if lines and text_size(longer, font)[0] <= width:
             lines[-1] = longer
         else:
@@ -123,4 +135,4 @@ def read_png(path: Path) -> np.ndarray:
         with Image.open(str(path)) as image:
             return np.array(image.convert("RGB"))
     except OSError as error:
-        raise ZooError("{} can't be read as a picture: {}".format(path, error)) from error
+        raise ZooError(f"{path} can't be read as a picture: {error}") from error

@@ -20,9 +20,13 @@ class Curve(NamedTuple):
     values: Sequence[float]
 
 
-def curve_picture(curves: Sequence[Curve], title: str, threshold: Optional[float] = None,
-                  limits: Optional[Tuple[float, float]] = None,
-                  across: str = "step") -> np.ndarray:
+def curve_picture(
+    curves: Sequence[Curve],
+    title: str,
+    threshold: Optional[float] = None,
+    limits: Optional[Tuple[float, float]] = None,
+    across: str = "step",
+) -> np.ndarray:
     """Draws curves with a title, axes and a legend; returns uint8 (height, width, 3), plot.SIZE.
 
     Args:
@@ -39,8 +43,11 @@ def curve_picture(curves: Sequence[Curve], title: str, threshold: Optional[float
 
     def paint(pen: Any, frame: Frame) -> None:
         if threshold is not None:
-            dashed(pen, frame.place(frame.across.low, threshold),
-                   frame.place(frame.across.high, threshold))
+            dashed(
+                pen,
+                frame.place(frame.across.low, threshold),
+                frame.place(frame.across.high, threshold),
+            )
         for curve, entry in zip(curves, legend):
             for part in _unbroken(curve, up):
                 _draw_part(pen, [frame.place(*point) for point in part], entry.color)
@@ -53,8 +60,10 @@ def dashed(pen: Any, start: Tuple[float, float], end: Tuple[float, float]) -> No
     first, last = np.asarray(start, float), np.asarray(end, float)
     length = float(np.hypot(*(last - first)))
     for begin in np.arange(0, length, 2 * DASH * SMOOTH):
-        ends = [first + (last - first) * min(along, length) / length
-                for along in (begin, begin + DASH * SMOOTH)]
+        ends = [
+            first + (last - first) * min(along, length) / length
+            for along in (begin, begin + DASH * SMOOTH)
+        ]
         pen.line([tuple(point) for point in ends], fill=INK, width=SMOOTH)
 
 

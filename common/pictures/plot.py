@@ -66,15 +66,18 @@ class Frame(NamedTuple):
         """The pixel (x, y) of a point of the axes."""
         share = (across - self.across.low) / (self.across.high - self.across.low)
         height = (up - self.up.low) / (self.up.high - self.up.low)
-        return (self.left + share * (self.right - self.left),
-                self.bottom - height * (self.bottom - self.top))
+        return (
+            self.left + share * (self.right - self.left),
+            self.bottom - height * (self.bottom - self.top),
+        )
 
 
 Painter = Callable[[Any, Frame], None]
 
 
-def plot(across: Axis, up: Axis, texts: Texts, paint: Painter,
-         size: Tuple[int, int] = SIZE) -> np.ndarray:
+def plot(
+    across: Axis, up: Axis, texts: Texts, paint: Painter, size: Tuple[int, int] = SIZE
+) -> np.ndarray:
     """Draws axes, grid and legend around what a function paints.
 
     Args:
@@ -89,8 +92,14 @@ def plot(across: Axis, up: Axis, texts: Texts, paint: Painter,
     rows = _legend_rows(texts, size, font)
     wide = max(text_size(text, font)[0] for text in up.texts())
     line = text_size("0", font)[1] + GAP
-    frame = Frame(MARGIN + wide + GAP, MARGIN + 2 * line, size[0] - 2 * MARGIN,
-                  size[1] - MARGIN - (1 + max(len(rows), 1)) * line, across, up)
+    frame = Frame(
+        MARGIN + wide + GAP,
+        MARGIN + 2 * line,
+        size[0] - 2 * MARGIN,
+        size[1] - MARGIN - (1 + max(len(rows), 1)) * line,
+        across,
+        up,
+    )
     return _written(_painted(frame, size, paint), frame, texts, rows, font)
 
 
@@ -110,16 +119,20 @@ def as_text(tick: float) -> str:
     """A tick in few letters: 0.25, 20k, 1.5M, 1e-05."""
     for size, letter in ((1e6, "M"), (1e3, "k")):
         if abs(tick) >= size:
-            return "{:g}{}".format(tick / size, letter)
-    return "{:g}".format(tick)
+            return f"{tick / size:g}{letter}"
+    return f"{tick:g}"
 
 
 def _painted(frame: Frame, size: Tuple[int, int], paint: Painter) -> np.ndarray:
     """Grid lines and what is painted over them, without letters."""
     from PIL import Image, ImageDraw
 
-    large = frame._replace(left=frame.left * SMOOTH, top=frame.top * SMOOTH,
-                           right=frame.right * SMOOTH, bottom=frame.bottom * SMOOTH)
+    large = frame._replace(
+        left=frame.left * SMOOTH,
+        top=frame.top * SMOOTH,
+        right=frame.right * SMOOTH,
+        bottom=frame.bottom * SMOOTH,
+    )
     image, _ = drawing(blank(size[1] * SMOOTH, size[0] * SMOOTH))
     pen = ImageDraw.Draw(image, "RGBA")
     for tick in frame.up.ticks:
@@ -129,8 +142,9 @@ def _painted(frame: Frame, size: Tuple[int, int], paint: Painter) -> np.ndarray:
     return np.asarray(image.resize(size, Image.Resampling.BOX))
 
 
-def _written(picture: np.ndarray, frame: Frame, texts: Texts, rows: Sequence[Sequence[Entry]],
-             font: Any) -> np.ndarray:
+def _written(
+    picture: np.ndarray, frame: Frame, texts: Texts, rows: Sequence[Sequence[Entry]], font: Any
+) -> np.ndarray:
     image, pen = drawing(picture)
     pen.text((frame.left, MARGIN), texts.title, fill=INK, font=font)
     _write_ticks(pen, frame, font)
@@ -146,8 +160,9 @@ def _write_ticks(pen: Any, frame: Frame, font: Any) -> None:
     high = text_size("0", font)[1]
     for tick, text in zip(frame.up.ticks, frame.up.texts()):
         y = frame.place(frame.across.low, tick)[1]
-        pen.text((frame.left - GAP - text_size(text, font)[0], y - high / 2), text, fill=INK,
-                 font=font)
+        pen.text(
+            (frame.left - GAP - text_size(text, font)[0], y - high / 2), text, fill=INK, font=font
+        )
     for tick, text in zip(frame.across.ticks, frame.across.texts()):
         x = frame.place(tick, frame.up.low)[0]
         pen.text((x - text_size(text, font)[0] / 2, frame.bottom + GAP), text, fill=INK, font=font)

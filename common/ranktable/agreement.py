@@ -19,27 +19,41 @@ def check_addresses(
         file: the table's.
     """
     if not any(device.device_ip for server in table.servers for device in server.devices):
-        return TableFinding(WARN, "hccn", file, "", "it has no addresses, so nothing tells whether "
-                            "it is this machine's", "zoo ranktable make --hccn {} writes "
-                            "them".format(source))
+        return TableFinding(
+            WARN,
+            "hccn",
+            file,
+            "",
+            "it has no addresses, so nothing tells whether it is this machine's",
+            f"zoo ranktable make --hccn {source} writes them",
+        )
     wrong = {server.server_id: _foreign(server, addresses) for server in table.servers}
     for name, numbers in wrong.items():
         if not numbers:
-            return TableFinding(OK, "hccn", file, "", "server {} has the addresses of {}".format(
-                name, source))
+            return TableFinding(
+                OK, "hccn", file, "", f"server {name} has the addresses of {source}"
+            )
     closest = min(table.servers, key=lambda server: len(wrong[server.server_id]))
     number = wrong[closest.server_id][0]
     return TableFinding(
-        FAIL, "hccn", file, "server {}, device {}".format(closest.server_id, number),
+        FAIL,
+        "hccn",
+        file,
+        f"server {closest.server_id}, device {number}",
         "no server has the addresses of {}: device {} is {} there".format(
-            source, number, addresses.get(number, "missing")),
-        "make the table on its own machines: zoo ranktable make --hccn {}".format(source))
+            source, number, addresses.get(number, "missing")
+        ),
+        f"make the table on its own machines: zoo ranktable make --hccn {source}",
+    )
 
 
 def _foreign(server: Server, addresses: Mapping[int, str]) -> Sequence[int]:
     """The server's devices whose address is another one, or missing, on this machine."""
-    return [device.device_id for device in server.devices
-            if device.device_ip and addresses.get(device.device_id) != device.device_ip]
+    return [
+        device.device_id
+        for device in server.devices
+        if device.device_ip and addresses.get(device.device_id) != device.device_ip
+    ]
 
 
 def disagreement(
@@ -53,14 +67,18 @@ def disagreement(
         ranks: this machine's: each rank's number with its device's physical number.
     """
     if table.world_size != world_size:
-        return "it has {} ranks, and the job {}".format(table.world_size, world_size)
-    places = {device.rank_id: (server.server_id, device.device_id)
-              for server in table.servers for device in server.devices}
+        return f"it has {table.world_size} ranks, and the job {world_size}"
+    places = {
+        device.rank_id: (server.server_id, device.device_id)
+        for server in table.servers
+        for device in server.devices
+    }
     hosts = sorted({places[rank][0] for rank, _ in ranks})
     if len(hosts) > 1:
         return "this machine's ranks are on {} there".format(" and ".join(hosts))
     for rank, device in ranks:
         if places[rank][1] != device:
-            return "it has rank {} on device {}, and the launch on device {}".format(
-                rank, places[rank][1], device)
+            return (
+                f"it has rank {rank} on device {places[rank][1]}, and the launch on device {device}"
+            )
     return None

@@ -86,9 +86,8 @@ def read_table(text: Optional[str], file: str, chip: str) -> RankTable:
     """
     failure = first_failure(check_text(text, file, chip))
     if failure is not None:
-        place = ", {}".format(failure.place) if failure.place else ""
-        raise ZooError("rank table {}{}: {}; {}".format(
-            file, place, failure.found, failure.remedy))
+        place = f", {failure.place}" if failure.place else ""
+        raise ZooError(f"rank table {file}{place}: {failure.found}; {failure.remedy}")
     return of_json(json.loads(text or ""))
 
 
@@ -114,12 +113,15 @@ def _parsed(text: Optional[str]) -> Tuple[Dict[str, Any], Optional[Problem]]:
     try:
         content = json.loads(text, object_pairs_hook=_once)
     except _TwiceError as error:
-        return {}, Problem("", "the key {} is there twice".format(error), "keep one of the two")
+        return {}, Problem("", f"the key {error} is there twice", "keep one of the two")
     except RecursionError:
         return {}, Problem("", "the file is nested too deeply for a rank table", MAKE_ONE)
     except ValueError as error:
-        return {}, Problem(_line_of(error), "the file is no JSON ({})".format(
-            getattr(error, "msg", first_line(error))), MAKE_ONE)
+        return {}, Problem(
+            _line_of(error),
+            "the file is no JSON ({})".format(getattr(error, "msg", first_line(error))),
+            MAKE_ONE,
+        )
     if not isinstance(content, dict):
         return {}, Problem("", "the file is no JSON object, so no rank table", MAKE_ONE)
     return content, None
@@ -127,7 +129,7 @@ def _parsed(text: Optional[str]) -> Tuple[Dict[str, Any], Optional[Problem]]:
 
 def _line_of(error: BaseException) -> str:
     line = getattr(error, "lineno", None)
-    return "" if line is None else "line {}".format(line)
+    return "" if line is None else f"line {line}"
 
 
 def _format_problem(content: Dict[str, Any]) -> Optional[Problem]:
@@ -135,5 +137,5 @@ def _format_problem(content: Dict[str, Any]) -> Optional[Problem]:
         return None
     name, place = old_format(content)
     if name:
-        return Problem(place, "this is {}, an older format, not 1.0".format(name), MAKE_ONE)
+        return Problem(place, f"this is {name}, an older format, not 1.0", MAKE_ONE)
     return Problem("", "there is no server_list: this is not format 1.0", MAKE_ONE)

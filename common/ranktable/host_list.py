@@ -8,8 +8,7 @@ from typing import Dict, Sequence, Tuple
 from common.errors import ZooError
 from common.ranktable.reading_hccn import is_address
 
-FORM = ("SERVER_ID FILE, or SERVER_ID 0=192.168.100.101 1=192.168.101.101 "
-        "(device=address)")
+FORM = "SERVER_ID FILE, or SERVER_ID 0=192.168.100.101 1=192.168.101.101 (device=address)"
 
 
 @dataclass(frozen=True)
@@ -31,9 +30,9 @@ def read_host_list(text: str, where: str) -> Tuple[Host, ...]:
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split("#", 1)[0].split()
         if words:
-            hosts += (_host(words, "{} line {}".format(where, number)),)
+            hosts += (_host(words, f"{where} line {number}"),)
     if not hosts:
-        raise ZooError("{} names no server; write a line for each: {}".format(where, FORM))
+        raise ZooError(f"{where} names no server; write a line for each: {FORM}")
     return hosts
 
 
@@ -44,9 +43,8 @@ def _host(words: Sequence[str], where: str) -> Host:
     for word in words[1:]:
         device, _, address = word.partition("=")
         if not device.isdecimal() or not is_address(address) or int(device) in found:
-            raise ZooError("{}: {!r} is no new device=address; write {}".format(
-                where, word, FORM))
+            raise ZooError(f"{where}: {word!r} is no new device=address; write {FORM}")
         found[int(device)] = address
     if not found:
-        raise ZooError("{}: {} has no addresses; write {}".format(where, words[0], FORM))
+        raise ZooError(f"{where}: {words[0]} has no addresses; write {FORM}")
     return Host(words[0], tuple(sorted(found.items())), "")

@@ -7,8 +7,13 @@ from typing import Any, Iterator, Mapping, Tuple
 KUBERNETES = "the Kubernetes variant (group_list with pod_name)"
 TEMPLATE_2 = '"template 2" (group_list with board_id, chip_info, deploy_mode)'
 UNKNOWN_GROUPS = "a table of groups (group_list)"
-_MARKS = (("pod_name", KUBERNETES), ("board_id", TEMPLATE_2), ("chip_info", TEMPLATE_2),
-          ("deploy_mode", TEMPLATE_2), ("group_list", UNKNOWN_GROUPS))
+_MARKS = (
+    ("pod_name", KUBERNETES),
+    ("board_id", TEMPLATE_2),
+    ("chip_info", TEMPLATE_2),
+    ("deploy_mode", TEMPLATE_2),
+    ("group_list", UNKNOWN_GROUPS),
+)
 
 
 def old_format(content: Mapping[str, Any]) -> Tuple[str, str]:
@@ -21,9 +26,9 @@ def _keys(value: Any, place: str) -> Iterator[Tuple[str, str]]:
     """Every key, however deep, with its place."""
     if isinstance(value, dict):
         for key, below in value.items():
-            path = "{}.{}".format(place, key) if place else key
+            path = f"{place}.{key}" if place else key
             yield key, path
             yield from _keys(below, path)
     elif isinstance(value, list):
         for index, below in enumerate(value):
-            yield from _keys(below, "{}[{}]".format(place, index))
+            yield from _keys(below, f"{place}[{index}]")

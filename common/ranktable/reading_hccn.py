@@ -57,11 +57,12 @@ def addresses_of_conf(text: str, where: str) -> Dict[int, str]:
     for number, line in enumerate(text.splitlines(), 1):
         if not _CONF_LINE.match(line):
             continue
-        place = "{} line {}".format(where, number)
+        place = f"{where} line {number}"
         match = _CONF_ENTRY.match(line)
         if match is None:
-            raise ZooError("{}: {!r} is not address_<i>=<IP address>; mend the file".format(
-                place, line.strip()[:80]))
+            raise ZooError(
+                f"{place}: {line.strip()[:80]!r} is not address_<i>=<IP address>; mend the file"
+            )
         if match.group(2):  # a device that was given none yet
             _add(found, int(match.group(1)), match.group(2), place)
     return found
@@ -80,14 +81,16 @@ def addresses_of_tool(
     """
     lines = _tool_lines(text)
     if not lines:
-        raise ZooError("{} holds neither address_<i>= lines nor hccn_tool's ipaddr: lines; "
-                       "give a copy of {}".format(where, USUAL_PLACE))
+        raise ZooError(
+            f"{where} holds neither address_<i>= lines nor hccn_tool's ipaddr: lines; "
+            f"give a copy of {USUAL_PLACE}"
+        )
     if any(device is None for _, device, _ in lines):
         return _in_order([address for _, _, address in lines], where, devices)
     found: Dict[int, str] = {}
     for number, device, address in lines:
         if device is not None:
-            _add(found, device, address, "{} line {}".format(where, number))
+            _add(found, device, address, f"{where} line {number}")
     return found
 
 
@@ -109,8 +112,11 @@ def _in_order(
     addresses: Sequence[str], where: str, devices: Optional[Sequence[int]]
 ) -> Dict[int, str]:
     if devices is None or len(devices) != len(addresses):
-        raise ZooError("{} doesn't say which devices its {} ipaddr: lines belong to; give as many "
-                       "--devices, or make it with: {}".format(where, len(addresses), TOOL_LOOP))
+        raise ZooError(
+            f"{where} doesn't say which devices its {len(addresses)} ipaddr: lines "
+            "belong to; give as many "
+            f"--devices, or make it with: {TOOL_LOOP}"
+        )
     found: Dict[int, str] = {}
     for device, address in zip(devices, addresses):
         _add(found, device, address, where)
@@ -119,11 +125,11 @@ def _in_order(
 
 def _add(found: Dict[int, str], device: int, address: str, where: str) -> None:
     if not is_address(address):
-        raise ZooError("{}: {!r} is no IP address of a network card; mend the file".format(
-            where, address))
+        raise ZooError(f"{where}: {address!r} is no IP address of a network card; mend the file")
     if found.setdefault(device, address) != address:
-        raise ZooError("{}: device {} has two addresses, {} and {}; keep one".format(
-            where, device, found[device], address))
+        raise ZooError(
+            f"{where}: device {device} has two addresses, {found[device]} and {address}; keep one"
+        )
 
 
 def selected(
@@ -135,10 +141,15 @@ def selected(
         ZooError: a device has no address, or there is none at all.
     """
     if not addresses:
-        raise ZooError("{} has no address for any device; set them with hccn_tool -i N -ip -s "
-                       "address A netmask M".format(where))
+        raise ZooError(
+            f"{where} has no address for any device; set them with hccn_tool -i N -ip -s "
+            "address A netmask M"
+        )
     missing = sorted(set(devices or ()) - set(addresses))
     if missing:
-        raise ZooError("{} has no address for device {}; it has those of {}".format(
-            where, missing[0], ", ".join(str(number) for number in sorted(addresses))))
+        raise ZooError(
+            "{} has no address for device {}; it has those of {}".format(
+                where, missing[0], ", ".join(str(number) for number in sorted(addresses))
+            )
+        )
     return {number: addresses[number] for number in (addresses if devices is None else devices)}

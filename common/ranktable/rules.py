@@ -42,39 +42,61 @@ class Rule:
 
 
 def version(content: Content, chip: str) -> List[Problem]:
-    """"1.0" for Atlas training servers and A2; A3's 1.2 is another format."""
+    """ "1.0" for Atlas training servers and A2; A3's 1.2 is another format."""
     found = _word(content.get("version"))
     if found == VERSION:
         return []
     if found == "1.2":
-        return [Problem("version", "1.2 is the format of A3, with super_device_id",
-                        "this ModelZoo reads 1.0, of Atlas training servers and A2")]
-    return [Problem("version", _is(content, "version") + ', not "1.0"',
-                    'write "version": "1.0"')]
+        return [
+            Problem(
+                "version",
+                "1.2 is the format of A3, with super_device_id",
+                "this ModelZoo reads 1.0, of Atlas training servers and A2",
+            )
+        ]
+    return [Problem("version", _is(content, "version") + ', not "1.0"', 'write "version": "1.0"')]
 
 
 def status(content: Content, chip: str) -> List[Problem]:
-    """"completed": with "initializing" the loader keeps waiting."""
+    """ "completed": with "initializing" the loader keeps waiting."""
     found = content.get("status")
     if found == COMPLETED:
         return []
     if found == "initializing":
-        return [Problem("status", "status is 'initializing', not 'completed': HCCL would wait "
-                        "for ever", "wait until the table is complete, or make one")]
-    return [Problem("status", _is(content, "status") + ", not 'completed'",
-                    'write "status": "completed"')]
+        return [
+            Problem(
+                "status",
+                "status is 'initializing', not 'completed': HCCL would wait for ever",
+                "wait until the table is complete, or make one",
+            )
+        ]
+    return [
+        Problem(
+            "status", _is(content, "status") + ", not 'completed'", 'write "status": "completed"'
+        )
+    ]
 
 
 def server_list(content: Content, chip: str) -> List[Problem]:
     """A list of servers, each with a list of devices, none of them empty."""
     servers = content.get("server_list")
     if not _is_list_of_objects(servers):
-        return [Problem("server_list", "server_list is not a list of servers, or an empty one",
-                        "list every server of the job")]
-    return [Problem(place + ".device", "the server's device is not a list of devices, or an "
-                    "empty one", "list every device that takes part, or leave the server out")
-            for place, server in _servers(content)
-            if not _is_list_of_objects(server.get("device"))]
+        return [
+            Problem(
+                "server_list",
+                "server_list is not a list of servers, or an empty one",
+                "list every server of the job",
+            )
+        ]
+    return [
+        Problem(
+            place + ".device",
+            "the server's device is not a list of devices, or an empty one",
+            "list every device that takes part, or leave the server out",
+        )
+        for place, server in _servers(content)
+        if not _is_list_of_objects(server.get("device"))
+    ]
 
 
 # --- of servers and devices ---
@@ -82,14 +104,12 @@ def server_list(content: Content, chip: str) -> List[Problem]:
 
 def strings(content: Content, chip: str) -> List[Problem]:
     """Every value is a string."""
-    wrong = [(place, value) for place, value in _leaves(content, "")
-             if not isinstance(value, str)]
+    wrong = [(place, value) for place, value in _leaves(content, "") if not isinstance(value, str)]
     if not wrong:
         return []
     place, value = wrong[0]
-    more = " (and {} more values)".format(len(wrong) - 1) if len(wrong) > 1 else ""
-    return [Problem(place, "{!r} is no string{}".format(value, more),
-                    "put quotes around every value")]
+    more = f" (and {len(wrong) - 1} more values)" if len(wrong) > 1 else ""
+    return [Problem(place, f"{value!r} is no string{more}", "put quotes around every value")]
 
 
 def server_count(content: Content, chip: str) -> List[Problem]:
@@ -97,8 +117,13 @@ def server_count(content: Content, chip: str) -> List[Problem]:
     count = str(len(content["server_list"]))
     if _word(content.get("server_count")) == count:
         return []
-    return [Problem("server_count", "{}, and server_list has {}".format(
-        _is(content, "server_count"), count), 'write "server_count": "{}"'.format(count))]
+    return [
+        Problem(
+            "server_count",
+            "{}, and server_list has {}".format(_is(content, "server_count"), count),
+            f'write "server_count": "{count}"',
+        )
+    ]
 
 
 def server_id(content: Content, chip: str) -> List[Problem]:
@@ -108,18 +133,35 @@ def server_id(content: Content, chip: str) -> List[Problem]:
     for server_place, server in _servers(content):
         place, name = server_place + ".server_id", _word(server.get("server_id")) or ""
         if not name.strip():
-            problems.append(Problem(place, "the server has no name",
-                                    "write the host's address or a unique name"))
+            problems.append(
+                Problem(
+                    place, "the server has no name", "write the host's address or a unique name"
+                )
+            )
         elif not name.isprintable():
-            problems.append(Problem(place, "the name {!r} has characters that can't be "
-                                    "printed".format(name[:LONGEST_SERVER_ID]),
-                                    "write the host's address or a unique name"))
+            problems.append(
+                Problem(
+                    place,
+                    f"the name {name[:LONGEST_SERVER_ID]!r} has characters that can't be printed",
+                    "write the host's address or a unique name",
+                )
+            )
         elif len(name) > LONGEST_SERVER_ID:
-            problems.append(Problem(place, "the name has {} characters".format(len(name)),
-                                    "use at most {}".format(LONGEST_SERVER_ID)))
+            problems.append(
+                Problem(
+                    place,
+                    f"the name has {len(name)} characters",
+                    f"use at most {LONGEST_SERVER_ID}",
+                )
+            )
         elif first.setdefault(name, place) != place:
-            problems.append(Problem(place, "{} is the name at {} too".format(name, first[name]),
-                                    "give each server a name of its own"))
+            problems.append(
+                Problem(
+                    place,
+                    f"{name} is the name at {first[name]} too",
+                    "give each server a name of its own",
+                )
+            )
     return problems
 
 
@@ -131,19 +173,28 @@ def device_id(content: Content, chip: str) -> List[Problem]:
         for place, device in _devices_of(server_place, server, "device_id"):
             number = _number(device.get("device_id"))
             if number is None:
-                problems.append(Problem(place, _is(device, "device_id") + ", no device's number",
-                                        "write the physical number, 0 for the first device"))
+                problems.append(
+                    Problem(
+                        place,
+                        _is(device, "device_id") + ", no device's number",
+                        "write the physical number, 0 for the first device",
+                    )
+                )
             elif first.setdefault(number, place) != place:
-                problems.append(Problem(
-                    place, "device {} is at {} too, and takes one process".format(
-                        number, first[number]), "list each device of a server once"))
+                problems.append(
+                    Problem(
+                        place,
+                        f"device {number} is at {first[number]} too, and takes one process",
+                        "list each device of a server once",
+                    )
+                )
     return problems
 
 
 def device_ip(content: Content, chip: str) -> List[Problem]:
     """The RoCE address of the device's network card; one server may do without."""
     matters = FAIL if len(content["server_list"]) > 1 else WARN
-    remedy = "write address_<device_id> of that server's {}".format(USUAL_PLACE)
+    remedy = f"write address_<device_id> of that server's {USUAL_PLACE}"
     problems: List[Problem] = []
     first: Dict[str, str] = {}
     for place, device in _devices(content, "device_ip"):
@@ -151,11 +202,13 @@ def device_ip(content: Content, chip: str) -> List[Problem]:
         if not address:
             problems.append(Problem(place, "the device has no address", remedy, matters))
         elif not is_address(address):
-            problems.append(Problem(place, "{!r} is no IP address of a network card".format(
-                address), remedy, matters))
+            problems.append(
+                Problem(place, f"{address!r} is no IP address of a network card", remedy, matters)
+            )
         elif first.setdefault(address, place) != place:
-            problems.append(Problem(place, "{} is the address at {} too".format(
-                address, first[address]), remedy, matters))
+            problems.append(
+                Problem(place, f"{address} is the address at {first[address]} too", remedy, matters)
+            )
     return problems
 
 
@@ -168,16 +221,23 @@ def rank_id(content: Content, chip: str) -> List[Problem]:
         count += 1
         number = _number(device.get("rank_id"))
         if number is None:
-            problems.append(Problem(place, _is(device, "rank_id") + ", no rank's number",
-                                    _NUMBER_RANKS))
+            problems.append(
+                Problem(place, _is(device, "rank_id") + ", no rank's number", _NUMBER_RANKS)
+            )
         elif first.setdefault(number, place) != place:
-            problems.append(Problem(place, "rank {} is at {} too".format(number, first[number]),
-                                    _NUMBER_RANKS))
+            problems.append(
+                Problem(place, f"rank {number} is at {first[number]} too", _NUMBER_RANKS)
+            )
     beyond = sorted(number for number in first if number >= count)
     if beyond:
-        problems.append(Problem(first[beyond[0]], "rank {} among {} devices: ranks are not "
-                                "numbered from 0 without gaps".format(beyond[0], count),
-                                _NUMBER_RANKS))
+        problems.append(
+            Problem(
+                first[beyond[0]],
+                f"rank {beyond[0]} among {count} devices: ranks are not "
+                "numbered from 0 without gaps",
+                _NUMBER_RANKS,
+            )
+        )
     return problems
 
 
@@ -188,9 +248,16 @@ def server_size(content: Content, chip: str) -> List[Problem]:
     """Clusters use the same number of devices on each server."""
     sizes = [(place, len(server["device"])) for place, server in _servers(content)]
     expected = sizes[0][1]
-    return [Problem(place + ".device", "{} devices, and the first server has {}".format(
-        size, expected), "use the same number on each server", _weight(chip))
-        for place, size in sizes if size != expected]
+    return [
+        Problem(
+            place + ".device",
+            f"{size} devices, and the first server has {expected}",
+            "use the same number on each server",
+            _weight(chip),
+        )
+        for place, size in sizes
+        if size != expected
+    ]
 
 
 def topology(content: Content, chip: str) -> List[Problem]:
@@ -201,8 +268,14 @@ def topology(content: Content, chip: str) -> List[Problem]:
         known = sorted({number for number in numbers if number is not None})
         wrong = topology_fault(known) if len(known) == len(numbers) else ""
         if wrong:
-            problems.append(Problem(place + ".device", wrong, "choose such devices, or say --chip "
-                                    "A2 where this is no 910A", _weight(chip)))
+            problems.append(
+                Problem(
+                    place + ".device",
+                    wrong,
+                    "choose such devices, or say --chip A2 where this is no 910A",
+                    _weight(chip),
+                )
+            )
     return problems
 
 
@@ -210,13 +283,14 @@ def topology_fault(numbers: List[int]) -> str:
     """What a 910A server has against these devices, "" where nothing."""
     size = 2 * DEVICES_OF_A_HALF
     if numbers[-1] >= size:
-        return "device {}: a 910A server has devices 0 to {}".format(numbers[-1], size - 1)
+        return f"device {numbers[-1]}: a 910A server has devices 0 to {size - 1}"
     if len(numbers) not in DEVICE_COUNTS:
-        return "{} devices: a 910A server works with 1, 2, 4 or 8".format(len(numbers))
+        return f"{len(numbers)} devices: a 910A server works with 1, 2, 4 or 8"
     halves = {number // DEVICES_OF_A_HALF for number in numbers}
     if len(numbers) < size and len(halves) > 1:
         return "devices {}: on a 910A, 2 or 4 lie inside 0-3 or inside 4-7".format(
-            ", ".join(map(str, numbers)))
+            ", ".join(map(str, numbers))
+        )
     return ""
 
 
@@ -243,21 +317,23 @@ DEVICE_RULES: Tuple[Rule, ...] = (
 
 def device_rules(chip: str) -> Tuple[Rule, ...]:
     """The rules of servers and devices; the A2 has no topology that limits a job."""
-    return tuple(rule for rule in DEVICE_RULES
-                 if not (chip == CHIP_A2 and rule.problems is topology))
+    return tuple(
+        rule for rule in DEVICE_RULES if not (chip == CHIP_A2 and rule.problems is topology)
+    )
 
 
 # --- walking through a file's content ---
 
 
 def _is_list_of_objects(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(
-        isinstance(entry, dict) for entry in value)
+    return (
+        isinstance(value, list) and bool(value) and all(isinstance(entry, dict) for entry in value)
+    )
 
 
 def _servers(content: Content) -> Iterator[Tuple[str, Content]]:
     for index, server in enumerate(content["server_list"]):
-        yield "server_list[{}]".format(index), server
+        yield f"server_list[{index}]", server
 
 
 def _devices(content: Content, field: str) -> Iterator[Tuple[str, Content]]:
@@ -268,16 +344,16 @@ def _devices(content: Content, field: str) -> Iterator[Tuple[str, Content]]:
 def _devices_of(place: str, server: Content, field: str) -> Iterator[Tuple[str, Content]]:
     """Each device with the place of one of its fields."""
     for index, device in enumerate(server["device"]):
-        yield "{}.device[{}].{}".format(place, index, field), device
+        yield f"{place}.device[{index}].{field}", device
 
 
 def _leaves(value: Any, place: str) -> Iterator[Tuple[str, Any]]:
     if isinstance(value, dict):
         for key, below in value.items():
-            yield from _leaves(below, "{}.{}".format(place, key) if place else key)
+            yield from _leaves(below, f"{place}.{key}" if place else key)
     elif isinstance(value, list):
         for index, below in enumerate(value):
-            yield from _leaves(below, "{}[{}]".format(place, index))
+            yield from _leaves(below, f"{place}[{index}]")
     else:
         yield place, value
 
@@ -296,5 +372,4 @@ def _number(value: Any) -> Optional[int]:
 
 def _is(entry: Content, field: str) -> str:
     """What a field has, in words."""
-    return "{} is {!r}".format(field, entry[field]) if field in entry else (
-        "{} is missing".format(field))
+    return f"{field} is {entry[field]!r}" if field in entry else (f"{field} is missing")

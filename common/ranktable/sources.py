@@ -38,13 +38,20 @@ def servers_of_hccn(
     """
     files = [file for path in paths for file in _files_of(path)]
     if names and len(names) != len(files):
-        raise UsageError("--servers names {} servers and --hccn has {} files; name one for each "
-                         "file".format(len(names), len(files)))
+        raise UsageError(
+            f"--servers names {len(names)} servers and --hccn has {len(files)} files; "
+            "name one for each "
+            "file"
+        )
     if not names and len(files) > 1 and not all(name for name, _ in files):
         raise UsageError("several --hccn files need --servers NAME,NAME,…, in the files' order")
-    return [ServerAddresses(names[index] if names else name or this_machine(),
-                            read_addresses(read_whole(path), path, devices))
-            for index, (name, path) in enumerate(files)]
+    return [
+        ServerAddresses(
+            names[index] if names else name or this_machine(),
+            read_addresses(read_whole(path), path, devices),
+        )
+        for index, (name, path) in enumerate(files)
+    ]
 
 
 def this_machine() -> str:
@@ -57,11 +64,15 @@ def _files_of(path: str) -> List[Tuple[str, str]]:
     if path == STANDARD_INPUT or not Path(path).is_dir():
         return [("", path)]
     matches = [(_INFO_FILE.fullmatch(file.name), str(file)) for file in Path(path).iterdir()]
-    found = sorted((int(match.group("index")), match.group("server_id"), file)
-                   for match, file in matches if match)
+    found = sorted(
+        (int(match.group("index")), match.group("server_id"), file)
+        for match, file in matches
+        if match
+    )
     if not found:
-        raise ZooError("{} has no server_<name>_<index>.info; copy each server's {} there".format(
-            path, USUAL_PLACE))
+        raise ZooError(
+            f"{path} has no server_<name>_<index>.info; copy each server's {USUAL_PLACE} there"
+        )
     return [(name, file) for _, name, file in found]
 
 
@@ -71,14 +82,15 @@ def servers_of_hosts(path: str, devices: Devices) -> List[ServerAddresses]:
     Raises:
         ZooError: the list or a file it names can't be read or understood.
     """
-    return [ServerAddresses(host.server_id, _addresses_of_host(host, path, devices))
-            for host in read_host_list(read_whole(path), path)]
+    return [
+        ServerAddresses(host.server_id, _addresses_of_host(host, path, devices))
+        for host in read_host_list(read_whole(path), path)
+    ]
 
 
 def _addresses_of_host(host: Host, path: str, devices: Devices) -> Dict[int, str]:
     if not host.file:
-        return selected(dict(host.addresses), devices, "{}, server {}".format(
-            path, host.server_id))
+        return selected(dict(host.addresses), devices, f"{path}, server {host.server_id}")
     file = str(Path(path).parent / host.file)
     return read_addresses(read_whole(file), file, devices)
 
@@ -108,8 +120,9 @@ def read_whole(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8", errors="replace")
     except PermissionError as error:
-        raise ZooError("no permission for {}; as root copy it, or give the output of "
-                       "hccn_tool -i N -ip -g".format(path)) from error
+        raise ZooError(
+            f"no permission for {path}; as root copy it, or give the output of "
+            "hccn_tool -i N -ip -g"
+        ) from error
     except OSError as error:
-        raise ZooError("can't read {} ({}); check the path".format(
-            path, error.strerror)) from error
+        raise ZooError(f"can't read {path} ({error.strerror}); check the path") from error

@@ -71,9 +71,16 @@ def merged(tables: Sequence[RankTable]) -> RankTable:
         ZooError: two servers have the same name.
     """
     return _renumbered(
-        (server.server_id, [(device.device_id, device.device_ip) for device in
-                            sorted(server.devices, key=lambda device: device.rank_id)])
-        for table in tables for server in sorted(table.servers, key=_first_rank))
+        (
+            server.server_id,
+            [
+                (device.device_id, device.device_ip)
+                for device in sorted(server.devices, key=lambda device: device.rank_id)
+            ],
+        )
+        for table in tables
+        for server in sorted(table.servers, key=_first_rank)
+    )
 
 
 def _first_rank(server: Server) -> int:
@@ -85,10 +92,16 @@ def _renumbered(servers: Iterable[Tuple[str, Sequence[Tuple[int, str]]]]) -> Ran
     rank = 0
     for server_id, devices in servers:
         if server_id in [server.server_id for server in made]:
-            raise ZooError("server {} comes twice; name each server once".format(server_id))
-        made += (Server(server_id, tuple(
-            Device(number, address, rank + index)
-            for index, (number, address) in enumerate(devices))),)
+            raise ZooError(f"server {server_id} comes twice; name each server once")
+        made += (
+            Server(
+                server_id,
+                tuple(
+                    Device(number, address, rank + index)
+                    for index, (number, address) in enumerate(devices)
+                ),
+            ),
+        )
         rank += len(devices)
     return RankTable(made)
 
@@ -99,9 +112,13 @@ def as_json(table: RankTable) -> str:
         "version": VERSION,
         "status": COMPLETED,
         "server_count": str(len(table.servers)),
-        "server_list": [{"server_id": server.server_id,
-                         "device": [_device_json(device) for device in server.devices]}
-                        for server in table.servers],
+        "server_list": [
+            {
+                "server_id": server.server_id,
+                "device": [_device_json(device) for device in server.devices],
+            }
+            for server in table.servers
+        ],
     }
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
@@ -113,9 +130,19 @@ def _device_json(device: Device) -> Mapping[str, str]:
 
 def of_json(content: Mapping[str, Any]) -> RankTable:
     """The table that a checked file's content describes."""
-    return RankTable(tuple(
-        Server(str(server["server_id"]), tuple(
-            Device(int(device["device_id"]), str(device.get("device_ip", "")),
-                   int(device["rank_id"]))
-            for device in server["device"]))
-        for server in content["server_list"]))
+    return RankTable(
+        tuple(
+            Server(
+                str(server["server_id"]),
+                tuple(
+                    Device(
+                        int(device["device_id"]),
+                        str(device.get("device_ip", "")),
+                        int(device["rank_id"]),
+                    )
+                    for device in server["device"]
+                ),
+            )
+            for server in content["server_list"]
+        )
+    )

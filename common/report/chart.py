@@ -38,14 +38,19 @@ class Plane(NamedTuple):
     def y(self, values: np.ndarray) -> np.ndarray:
         """Pixels downwards, (N,); values outside the axis lie at its edge, nan stays nan."""
         if self.logarithmic:
-            values = np.log10(np.maximum(values, 10 ** self.up.low))
+            values = np.log10(np.maximum(values, 10**self.up.low))
         inside = np.clip(values, self.up.low, self.up.high)
-        return np.asarray(BOTTOM - (inside - self.up.low) / (self.up.high - self.up.low)
-                          * (BOTTOM - TOP))
+        return np.asarray(
+            BOTTOM - (inside - self.up.low) / (self.up.high - self.up.low) * (BOTTOM - TOP)
+        )
 
 
-def chart(title: str, curves: Sequence[DrawnCurve], colors: Dict[str, int],
-          may_be_logarithmic: bool = False) -> str:
+def chart(
+    title: str,
+    curves: Sequence[DrawnCurve],
+    colors: Dict[str, int],
+    may_be_logarithmic: bool = False,
+) -> str:
     """A figure with the curves of one quantity, each with its band; "" without any number.
 
     Args:
@@ -58,16 +63,27 @@ def chart(title: str, curves: Sequence[DrawnCurve], colors: Dict[str, int],
         return ""
     plane = _plane([curve for _, curve in reduced], may_be_logarithmic)
     lines = "".join(_drawn(plane, curve, colors[label]) for label, curve in reduced)
-    points = json.dumps([_points(plane, label, curve, colors[label]) for label, curve in reduced],
-                        separators=(",", ":"))
-    return ('<figure class="chart" data-curves="{points}"><figcaption>{title}</figcaption>'
-            '<svg viewBox="0 0 {width} {height}" role="img" tabindex="0" aria-label="{title}: '
-            '{runs}">{grid}{lines}<line class="cursor" y1="{top}" y2="{bottom}" hidden></line>'
-            "</svg>{legend}<output></output></figure>").format(
-                points=escape(points), title=escape(title), width=WIDTH, height=HEIGHT,
-                runs=escape(", ".join(label for label, _ in reduced)), grid=_grid(plane),
-                lines=lines, top=TOP, bottom=BOTTOM,
-                legend=_legend([label for label, _ in reduced], colors))
+    points = json.dumps(
+        [_points(plane, label, curve, colors[label]) for label, curve in reduced],
+        separators=(",", ":"),
+    )
+    return (
+        '<figure class="chart" data-curves="{points}"><figcaption>{title}</figcaption>'
+        '<svg viewBox="0 0 {width} {height}" role="img" tabindex="0" aria-label="{title}: '
+        '{runs}">{grid}{lines}<line class="cursor" y1="{top}" y2="{bottom}" hidden></line>'
+        "</svg>{legend}<output></output></figure>"
+    ).format(
+        points=escape(points),
+        title=escape(title),
+        width=WIDTH,
+        height=HEIGHT,
+        runs=escape(", ".join(label for label, _ in reduced)),
+        grid=_grid(plane),
+        lines=lines,
+        top=TOP,
+        bottom=BOTTOM,
+        legend=_legend([label for label, _ in reduced], colors),
+    )
 
 
 def _plane(curves: Sequence[SummaryCurve], may_be_logarithmic: bool) -> Plane:
@@ -81,8 +97,9 @@ def _plane(curves: Sequence[SummaryCurve], may_be_logarithmic: bool) -> Plane:
 
 
 def _linear(curves: Sequence[SummaryCurve]) -> Axis:
-    edges = np.concatenate([np.concatenate([_lower_edge(curve), curve.means + curve.noises])
-                            for curve in curves])
+    edges = np.concatenate(
+        [np.concatenate([_lower_edge(curve), curve.means + curve.noises]) for curve in curves]
+    )
     edges = edges[np.isfinite(edges)]
     return nice_axis(float(edges.min()), float(edges.max()))
 
@@ -107,15 +124,16 @@ def _stretch(plane: Plane, curve: SummaryCurve, part: np.ndarray, color: int) ->
     x, mean = plane.x(curve.steps[part]), curve.means[part]
     y = plane.y(mean)
     if len(part) == 1:
-        return '<circle class="point c{}" cx="{:.1f}" cy="{:.1f}" r="2.5"/>'.format(
-            color, x[0], y[0])
+        return f'<circle class="point c{color}" cx="{x[0]:.1f}" cy="{y[0]:.1f}" r="2.5"/>'
     noise = curve.noises[part]
-    line = '<polyline class="line c{}" points="{}"/>'.format(color, _pairs(x, y))
+    line = f'<polyline class="line c{color}" points="{_pairs(x, y)}"/>'
     if not noise.any():
         return line
-    edge = _pairs(np.concatenate([x, x[::-1]]),
-                  np.concatenate([plane.y(mean + noise), plane.y(_lower_edge(curve)[part])[::-1]]))
-    return '<polygon class="band c{}" points="{}"/>'.format(color, edge) + line
+    edge = _pairs(
+        np.concatenate([x, x[::-1]]),
+        np.concatenate([plane.y(mean + noise), plane.y(_lower_edge(curve)[part])[::-1]]),
+    )
+    return f'<polygon class="band c{color}" points="{edge}"/>' + line
 
 
 def _pairs(x: np.ndarray, y: np.ndarray) -> str:
@@ -126,17 +144,18 @@ def _grid(plane: Plane) -> str:
     parts: List[str] = []
     for tick, text in zip(plane.up.ticks, plane.up.texts()):
         y = BOTTOM - (tick - plane.up.low) / (plane.up.high - plane.up.low) * (BOTTOM - TOP)
-        parts.append('<line class="grid" x1="{}" x2="{}" y1="{y:.1f}" y2="{y:.1f}"/><text x="{}" '
-                     'y="{:.1f}" class="up">{}</text>'.format(LEFT, RIGHT, LEFT - 6, y + 4,
-                                                              escape(text), y=y))
+        parts.append(
+            f'<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{y:.1f}" '
+            f'y2="{y:.1f}"/><text x="{LEFT - 6}" '
+            f'y="{y + 4:.1f}" class="up">{escape(text)}</text>'
+        )
     for x, text in _ticks_across(plane):
-        parts.append('<text x="{:.1f}" y="{}" class="across">{}</text>'.format(
-            x, BOTTOM + 17, escape(text)))
+        parts.append(f'<text x="{x:.1f}" y="{BOTTOM + 17}" class="across">{escape(text)}</text>')
     for mark in plane.broken.marks():
-        x = LEFT + (mark - plane.across.low) / (plane.across.high - plane.across.low) \
-            * (RIGHT - LEFT)
-        parts.append('<line class="break" x1="{x:.1f}" x2="{x:.1f}" y1="{}" y2="{}"/>'.format(
-            TOP, BOTTOM, x=x))
+        x = LEFT + (mark - plane.across.low) / (plane.across.high - plane.across.low) * (
+            RIGHT - LEFT
+        )
+        parts.append(f'<line class="break" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{BOTTOM}"/>')
     return "".join(parts)
 
 
@@ -144,23 +163,29 @@ def _ticks_across(plane: Plane) -> List[Tuple[float, str]]:
     """The ticks across that have room beside the one before."""
     found: List[Tuple[float, str]] = []
     for tick, text in zip(plane.across.ticks, plane.across.texts()):
-        x = LEFT + (tick - plane.across.low) / (plane.across.high - plane.across.low) \
-            * (RIGHT - LEFT)
+        x = LEFT + (tick - plane.across.low) / (plane.across.high - plane.across.low) * (
+            RIGHT - LEFT
+        )
         if not found or x - found[-1][0] >= LEAST_TICKS_APART:
             found.append((x, text))
     return found
 
 
 def _legend(labels: Sequence[str], colors: Dict[str, int]) -> str:
-    return '<ul class="legend">{}</ul>'.format("".join(
-        '<li class="c{}">{}</li>'.format(colors[label], escape(label)) for label in labels))
+    return '<ul class="legend">{}</ul>'.format(
+        "".join(f'<li class="c{colors[label]}">{escape(label)}</li>' for label in labels)
+    )
 
 
 def _points(plane: Plane, label: str, curve: SummaryCurve, color: int) -> Dict[str, Any]:
     """What the script needs to tell the values at a place: pixels, steps and texts."""
     known = np.isfinite(curve.means)
     steps, means = curve.steps[known], curve.means[known]
-    return {"name": label, "color": color,
-            "x": [round(float(x), 1) for x in plane.x(steps)],
-            "y": [round(float(y), 1) for y in plane.y(means)],
-            "step": [int(round(step)) for step in steps], "value": [number(mean) for mean in means]}
+    return {
+        "name": label,
+        "color": color,
+        "x": [round(float(x), 1) for x in plane.x(steps)],
+        "y": [round(float(y), 1) for y in plane.y(means)],
+        "step": [int(round(step)) for step in steps],
+        "value": [number(mean) for mean in means],
+    }

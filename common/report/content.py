@@ -50,11 +50,11 @@ def read_reported(path: Path, label: str) -> ReportedRun:
     run = read_run(path, label)
     record = None
     if is_record(path):
-        record = run_record.from_run_folder(path) if path.is_dir() \
-            else run_record.read_record(path)
+        record = run_record.from_run_folder(path) if path.is_dir() else run_record.read_record(path)
     log = log_of(path)
-    return ReportedRun(label, run, record, tuple(pictures_of(path)),
-                       tuple(tail_of(log)) if log is not None else ())
+    return ReportedRun(
+        label, run, record, tuple(pictures_of(path)), tuple(tail_of(log)) if log is not None else ()
+    )
 
 
 def log_of(path: Path) -> Optional[Path]:
@@ -74,8 +74,12 @@ def tail_of(log: Path, lines: int = TAIL_LINES) -> List[str]:
     last: Deque[bytes] = deque(maxlen=lines)
     for block in read_blocks(log, []):
         last.extend(block.text.rstrip(b"\n").split(b"\n")[-lines:])
-    return [_CONTROL.sub("", line[:4 * LONGEST_LINE].decode("utf-8", "replace")
-                         .rstrip("\r\n").split("\r")[-1])[:LONGEST_LINE] for line in last]
+    return [
+        _CONTROL.sub(
+            "", line[: 4 * LONGEST_LINE].decode("utf-8", "replace").rstrip("\r\n").split("\r")[-1]
+        )[:LONGEST_LINE]
+        for line in last
+    ]
 
 
 def pictures_of(path: Path) -> List[Picture]:
@@ -83,8 +87,10 @@ def pictures_of(path: Path) -> List[Picture]:
     folder = (path if path.is_dir() else path.parent) / PICTURES_FOLDER
     if not is_record(path) or not folder.is_dir():
         return []
-    newest = sorted((file for file in folder.iterdir() if file.is_file()),
-                    key=lambda file: (-file.stat().st_mtime, file.name))
+    newest = sorted(
+        (file for file in folder.iterdir() if file.is_file()),
+        key=lambda file: (-file.stat().st_mtime, file.name),
+    )
     found: List[Picture] = []
     room = LARGEST_PICTURES
     for file in newest:

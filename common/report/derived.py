@@ -29,8 +29,10 @@ def charts_of(labels: Sequence[str], runs: Sequence[Run]) -> Dict[str, List[Draw
             if len(series) > 1:
                 found.setdefault(name, []).append(DrawnCurve(label, series))
     order = {name: place for place, name in enumerate(FIRST)}
-    return {name: found[name] for name in sorted(
-        found, key=lambda name: (order.get(name, len(order)), name))}
+    return {
+        name: found[name]
+        for name in sorted(found, key=lambda name: (order.get(name, len(order)), name))
+    }
 
 
 def drawn_series(run: Run) -> Dict[str, Series]:

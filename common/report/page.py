@@ -20,8 +20,7 @@ from common.report.provenance import provenance
 VERDICT_CLASSES = {NOK: "bad", POK: "bad", INCONCLUSIVE: "open"}
 
 
-def report_page(runs: Sequence[ReportedRun], comparisons: Sequence[Comparison],
-                date: str) -> str:
+def report_page(runs: Sequence[ReportedRun], comparisons: Sequence[Comparison], date: str) -> str:
     """Writes the page. Everything is inside; all foreign text is escaped.
 
     Args:
@@ -32,38 +31,70 @@ def report_page(runs: Sequence[ReportedRun], comparisons: Sequence[Comparison],
     labels = [run.label for run in runs]
     colors = {label: number % COLORS for number, label in enumerate(labels)}
     title = " against ".join(reversed(labels)) if len(runs) == 2 else ", ".join(labels)
-    return document("Report: " + title, STYLE, SCRIPT, [
-        "<header>", "<h1>{}</h1>".format(escape(title)),
-        *facts([("made", escape(date))] + [(escape(run.label), escape(run.run.source))
-                                           for run in runs]), "</header>", "<main>",
-        *[line for comparison in comparisons for line in _comparison(comparison)],
-        *_figures(runs), *_curves(runs, colors), *_pictures(runs), *_provenance(runs),
-        *_logs(runs), "</main>"])
+    return document(
+        "Report: " + title,
+        STYLE,
+        SCRIPT,
+        [
+            "<header>",
+            f"<h1>{escape(title)}</h1>",
+            *facts(
+                [("made", escape(date))]
+                + [(escape(run.label), escape(run.run.source)) for run in runs]
+            ),
+            "</header>",
+            "<main>",
+            *[line for comparison in comparisons for line in _comparison(comparison)],
+            *_figures(runs),
+            *_curves(runs, colors),
+            *_pictures(runs),
+            *_provenance(runs),
+            *_logs(runs),
+            "</main>",
+        ],
+    )
 
 
 def _comparison(comparison: Comparison) -> List[str]:
-    return ["<section>", "<h2>{}</h2>".format(escape(table.title(comparison))),
-            '<div class="verdicts">', _verdict("PrecisionStatus", comparison.precision),
-            _verdict("PerfStatus", comparison.perf), "</div>",
-            *sorted_table(table.columns(comparison), table.rows(comparison)),
-            '<ul class="sentences">',
-            *("<li>{}</li>".format(escape(sentence))
-              for sentence in table.remarks(comparison)), "</ul>", "</section>"]
+    return [
+        "<section>",
+        f"<h2>{escape(table.title(comparison))}</h2>",
+        '<div class="verdicts">',
+        _verdict("PrecisionStatus", comparison.precision),
+        _verdict("PerfStatus", comparison.perf),
+        "</div>",
+        *sorted_table(table.columns(comparison), table.rows(comparison)),
+        '<ul class="sentences">',
+        *(f"<li>{escape(sentence)}</li>" for sentence in table.remarks(comparison)),
+        "</ul>",
+        "</section>",
+    ]
 
 
 def _verdict(name: str, verdict: Verdict) -> str:
     return ('<div class="verdict {}">{} <b>{}</b><p>{}</p><p class="rule">{}</p></div>').format(
-        VERDICT_CLASSES.get(verdict.status, "good"), name, verdict.status,
-        escape(verdict.because), escape(verdict.rule))
+        VERDICT_CLASSES.get(verdict.status, "good"),
+        name,
+        verdict.status,
+        escape(verdict.because),
+        escape(verdict.rule),
+    )
 
 
 def sorted_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> List[str]:
     """A table of plain texts that the page's script sorts by a click on a column's head."""
-    return ['<div class="wide"><table class="sorts">', "<thead><tr>{}</tr></thead>".format(
-        "".join('<th scope="col">{}</th>'.format(escape(name or "what")) for name in columns)),
-        "<tbody>", *("<tr>{}</tr>".format("".join(
-            "<td>{}</td>".format(escape(cell)) for cell in row)) for row in rows),
-        "</tbody></table></div>"]
+    return [
+        '<div class="wide"><table class="sorts">',
+        "<thead><tr>{}</tr></thead>".format(
+            "".join('<th scope="col">{}</th>'.format(escape(name or "what")) for name in columns)
+        ),
+        "<tbody>",
+        *(
+            "<tr>{}</tr>".format("".join(f"<td>{escape(cell)}</td>" for cell in row))
+            for row in rows
+        ),
+        "</tbody></table></div>",
+    ]
 
 
 def _figures(runs: Sequence[ReportedRun]) -> List[str]:
@@ -71,22 +102,30 @@ def _figures(runs: Sequence[ReportedRun]) -> List[str]:
     columns: List[Mapping[str, float]] = []
     for run in runs:
         found: Dict[str, float] = {"final " + name: value for name, value in run.run.final.items()}
-        found.update({"best on validation: " + name: value
-                      for name, value in run.run.best.items()})
+        found.update({"best on validation: " + name: value for name, value in run.run.best.items()})
         columns.append(found)
     names = list(dict.fromkeys(name for column in columns for name in column))
     if not names:
         return []
-    rows = [[name] + [wording.number(column[name]) if name in column else wording.DASH
-                      for column in columns] for name in names]
-    return ["<section>", "<h2>Figures</h2>",
-            *sorted_table([""] + [run.label for run in runs], rows), "</section>"]
+    rows = [
+        [name]
+        + [wording.number(column[name]) if name in column else wording.DASH for column in columns]
+        for name in names
+    ]
+    return [
+        "<section>",
+        "<h2>Figures</h2>",
+        *sorted_table([""] + [run.label for run in runs], rows),
+        "</section>",
+    ]
 
 
 def _curves(runs: Sequence[ReportedRun], colors: Dict[str, int]) -> List[str]:
     charts = charts_of([run.label for run in runs], [run.run for run in runs])
-    drawn = [chart(_chart_title(name, runs), curves, colors, name.endswith(("loss", "error")))
-             for name, curves in charts.items()]
+    drawn = [
+        chart(_chart_title(name, runs), curves, colors, name.endswith(("loss", "error")))
+        for name, curves in charts.items()
+    ]
     drawn = [figure for figure in drawn if figure]
     if not drawn:
         return []
@@ -103,26 +142,37 @@ def _chart_title(name: str, runs: Sequence[ReportedRun]) -> str:
 
 
 def _pictures(runs: Sequence[ReportedRun]) -> List[str]:
-    found = ["<figure>{}<figcaption>{}</figcaption></figure>".format(
-        image_element(picture.content, picture.kind, "{}: {}".format(run.label, picture.name)),
-        escape("{}: {}".format(run.label, picture.name)))
-        for run in runs for picture in run.pictures]
+    found = [
+        "<figure>{}<figcaption>{}</figcaption></figure>".format(
+            image_element(picture.content, picture.kind, f"{run.label}: {picture.name}"),
+            escape(f"{run.label}: {picture.name}"),
+        )
+        for run in runs
+        for picture in run.pictures
+    ]
     if not found:
         return []
-    return ["<section>", "<h2>Pictures</h2>", '<div class="pictures">', *found, "</div>",
-            "</section>"]
+    return [
+        "<section>",
+        "<h2>Pictures</h2>",
+        '<div class="pictures">',
+        *found,
+        "</div>",
+        "</section>",
+    ]
 
 
 def _provenance(runs: Sequence[ReportedRun]) -> List[str]:
     found: List[str] = ["<section>", "<h2>Provenance</h2>"]
     for run in runs:
-        found.append("<h3>{}</h3>".format(escape(run.label)))
+        found.append(f"<h3>{escape(run.label)}</h3>")
         if run.record is None:
             found.append("<p>A bare log: nothing is known but what it says.</p>")
         else:
-            found += facts([(escape(name), escape(value))
-                            for name, value in provenance(run.record)])
-        found += ["<p>{}</p>".format(escape(note)) for note in run.run.notes]
+            found += facts(
+                [(escape(name), escape(value)) for name, value in provenance(run.record)]
+            )
+        found += [f"<p>{escape(note)}</p>" for note in run.run.notes]
     return found + ["</section>"]
 
 
@@ -130,6 +180,8 @@ def _logs(runs: Sequence[ReportedRun]) -> List[str]:
     found: List[str] = []
     for run in runs:
         if run.log_tail:
-            found += ["<h3>{}, last {} lines</h3>".format(escape(run.label), len(run.log_tail)),
-                      "<pre>{}</pre>".format(escape("\n".join(run.log_tail)))]
+            found += [
+                f"<h3>{escape(run.label)}, last {len(run.log_tail)} lines</h3>",
+                "<pre>{}</pre>".format(escape("\n".join(run.log_tail))),
+            ]
     return ["<section>", "<h2>Log</h2>"] + found + ["</section>"] if found else []

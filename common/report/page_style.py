@@ -2,7 +2,9 @@
 
 from common.html_page.style import BASE_STYLE
 
-STYLE = BASE_STYLE + """
+STYLE = (
+    BASE_STYLE
+    + """
 :root { --c0: #2f6fab; --c1: #c96a00; --c2: #b3362f; --c3: #2b8a80; --c4: #4a8a34; --c5: #8a5a9c; }
 @media (prefers-color-scheme: dark) { :root { --c0: #6ea8e0; --c1: #f0a04b; --c2: #ff8078;
   --c3: #5cc7bb; --c4: #86c96d; --c5: #c79bd8; } }
@@ -65,3 +67,4 @@ pre { overflow-x: auto; padding: .8rem; border: 1px solid var(--line); border-ra
 @media print { body { font-size: 11px; } pre { white-space: pre-wrap; }
   .charts { grid-template-columns: 1fr 1fr; } output { display: none; } }
 """
+)

@@ -13,8 +13,11 @@ from common.files import write_atomically
 from common.results import tables
 from common.results.run_record import RunRecord
 
-_BLOCK = re.compile(r"(<!-- zoo:begin (?P<kind>\S+) (?P<model>\S+) -->\n)(?P<body>.*?)"
-                    r"(<!-- zoo:end -->)", re.DOTALL)
+_BLOCK = re.compile(
+    r"(<!-- zoo:begin (?P<kind>\S+) (?P<model>\S+) -->\n)(?P<body>.*?)"
+    r"(<!-- zoo:end -->)",
+    re.DOTALL,
+)
 KINDS = ("measured", "published", "original")
 
 
@@ -24,8 +27,9 @@ def readmes(root: Path, cards: Sequence[ModelCard]) -> List[Path]:
     return [path for folder in folders for path in sorted(folder.glob("README*.md"))]
 
 
-def rendered(path: Path, root: Path, cards: Sequence[ModelCard],
-             records: Sequence[RunRecord]) -> str:
+def rendered(
+    path: Path, root: Path, cards: Sequence[ModelCard], records: Sequence[RunRecord]
+) -> str:
     """The text of a README with every block made anew.
 
     Raises:
@@ -37,11 +41,13 @@ def rendered(path: Path, root: Path, cards: Sequence[ModelCard],
     def block(match: re.Match[str]) -> str:
         kind, model = match.group("kind"), match.group("model")
         if kind not in KINDS or model not in by_name:
-            raise ZooError("{}: the marker 'zoo:begin {} {}' is unknown; kinds are {}, networks "
-                           "are {}".format(path, kind, model, ", ".join(KINDS),
-                                           ", ".join(sorted(by_name))))
+            raise ZooError(
+                "{}: the marker 'zoo:begin {} {}' is unknown; kinds are {}, networks are {}".format(
+                    path, kind, model, ", ".join(KINDS), ", ".join(sorted(by_name))
+                )
+            )
         body = _body(kind, by_name[model], records, to_root)
-        return "{}{}{}".format(match.group(1), body, match.group(5))
+        return f"{match.group(1)}{body}{match.group(5)}"
 
     return _BLOCK.sub(block, path.read_text(encoding="utf-8"))
 
@@ -61,8 +67,11 @@ def _relative(folder: Path, root: Path) -> str:
 
 def drifted(root: Path, cards: Sequence[ModelCard], records: Sequence[RunRecord]) -> List[Path]:
     """The README files whose tables are not those of the records."""
-    return [path for path in readmes(root, cards)
-            if path.read_text(encoding="utf-8") != rendered(path, root, cards, records)]
+    return [
+        path
+        for path in readmes(root, cards)
+        if path.read_text(encoding="utf-8") != rendered(path, root, cards, records)
+    ]
 
 
 def write(root: Path, cards: Sequence[ModelCard], records: Sequence[RunRecord]) -> List[Path]:

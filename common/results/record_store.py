@@ -36,11 +36,12 @@ def keep(root: Path, run_folder: Path) -> Path:
     record = run_record.from_run_folder(run_folder)
     log = run_record.human_log(run_folder)
     if log is None:
-        raise ZooError("{} has no human log train_*.log; a record without its log proves "
-                       "nothing".format(run_folder))
+        raise ZooError(
+            f"{run_folder} has no human log train_*.log; a record without its log proves nothing"
+        )
     path = record_path(root, record)
     if path.exists():
-        raise ZooError("{} is kept already; results are never overwritten".format(path))
+        raise ZooError(f"{path} is kept already; results are never overwritten")
     path.parent.mkdir(parents=True, exist_ok=True)
     events = Path(run_folder) / "rank_0" / run_log.FILE_NAME
     write_atomically(path.with_suffix(LOG_SUFFIX), _compress(log))
@@ -54,8 +55,10 @@ def _require_ended(run_folder: Path) -> None:
     if not lock.path.exists():
         return
     if not lock.acquire():
-        raise ZooError("{} is a run that still goes on (process {}); keep it when it has ended"
-                       .format(run_folder, lock.holder()))
+        raise ZooError(
+            f"{run_folder} is a run that still goes on (process {lock.holder()}); keep "
+            "it when it has ended"
+        )
     lock.release()
 
 
@@ -82,8 +85,10 @@ def check_evidence(root: Path, record: RunRecord) -> None:
     """Raises ZooError unless the log beside a record is there and is the one it was made from."""
     path = record_path(root, record)
     if log_sha256(path) != record.log_sha256:
-        raise ZooError("{} is not the log its record was made from: the checksums differ".format(
-            path.with_suffix(LOG_SUFFIX)))
+        raise ZooError(
+            f"{path.with_suffix(LOG_SUFFIX)} is not the log its record was made from: "
+            "the checksums differ"
+        )
 
 
 def log_sha256(record_file: Path) -> str:
@@ -96,5 +101,4 @@ def log_sha256(record_file: Path) -> str:
     try:
         return hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
     except (OSError, EOFError, zlib.error) as error:
-        raise ZooError("the log {} of a record is missing or damaged: {}".format(
-            path, error)) from error
+        raise ZooError(f"the log {path} of a record is missing or damaged: {error}") from error

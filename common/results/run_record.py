@@ -152,9 +152,17 @@ class RunRecord:
     first_batches_sha256: Optional[str] = None
 
 
-_PARTS = {"code": Code, "dataset": Dataset, "device": Device, "precision": PrecisionUsed,
-          "batch": Batch, "progress": Progress, "metrics": Metrics, "speed": Speed,
-          "health": Health}
+_PARTS = {
+    "code": Code,
+    "dataset": Dataset,
+    "device": Device,
+    "precision": PrecisionUsed,
+    "batch": Batch,
+    "progress": Progress,
+    "metrics": Metrics,
+    "speed": Speed,
+    "health": Health,
+}
 
 
 def to_json(record: RunRecord) -> str:
@@ -174,29 +182,36 @@ def from_json(text: str, where: str) -> RunRecord:
     try:
         content = json.loads(text)
     except ValueError as error:
-        raise ZooError("{} is not JSON ({}); write it anew from its run folder".format(
-            where, error)) from error
+        raise ZooError(
+            f"{where} is not JSON ({error}); write it anew from its run folder"
+        ) from error
     if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
-        raise ZooError("{} is not a run record of schema version {}".format(where, SCHEMA_VERSION))
-    parts = {name: _build(kind, content.get(name), "{}: {}".format(where, name))
-             for name, kind in _PARTS.items()}
+        raise ZooError(f"{where} is not a run record of schema version {SCHEMA_VERSION}")
+    parts = {
+        name: _build(kind, content.get(name), f"{where}: {name}") for name, kind in _PARTS.items()
+    }
     content.update(parts)
     record = _build(RunRecord, content, where)
     if record.status not in (COMPLETE, ABORTED):
-        raise ZooError("{}: status is {!r}; allowed are {} and {}".format(
-            where, record.status, COMPLETE, ABORTED))
+        raise ZooError(
+            f"{where}: status is {record.status!r}; allowed are {COMPLETE} and {ABORTED}"
+        )
     return record  # type: ignore[no-any-return]
 
 
 def _build(kind: Any, content: Any, where: str) -> Any:
     names = [field.name for field in dataclasses.fields(kind)]
-    optional = {field.name for field in dataclasses.fields(kind)
-                if field.default is not dataclasses.MISSING}
+    optional = {
+        field.name for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING
+    }
     given = list(content) if isinstance(content, dict) else []
     wrong = sorted((set(names) ^ set(given)) - (optional - set(given)))
     if wrong:
-        raise ZooError("{}: missing or unknown key {!r}; a record has: {}".format(
-            where, wrong[0], ", ".join(names)))
+        raise ZooError(
+            "{}: missing or unknown key {!r}; a record has: {}".format(
+                where, wrong[0], ", ".join(names)
+            )
+        )
     return kind(**content)
 
 
@@ -205,7 +220,7 @@ def read_record(path: Path) -> RunRecord:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
-        raise ZooError("can't read the record {}: {}".format(path, error.strerror)) from error
+        raise ZooError(f"can't read the record {path}: {error.strerror}") from error
     return from_json(text, str(path))
 
 
@@ -216,8 +231,9 @@ def write_record(record: RunRecord, folder: Path) -> Path:
     return path
 
 
-def from_events(events: Sequence[Mapping[str, Any]], case: str, command: str,
-                log: Optional[Path] = None) -> RunRecord:
+def from_events(
+    events: Sequence[Mapping[str, Any]], case: str, command: str, log: Optional[Path] = None
+) -> RunRecord:
     """Makes the record of a run from rank 0's effective events (run_log.effective_events).
 
     Raises:
@@ -227,22 +243,36 @@ def from_events(events: Sequence[Mapping[str, Any]], case: str, command: str,
     if start is None:
         raise ZooError("the run log has no start event: the run ended before it began")
     end: Mapping[str, Any] = next(
-        (event for event in reversed(events) if event["event"] == "end"), {})
+        (event for event in reversed(events) if event["event"] == "end"), {}
+    )
     complete = end.get("status") == COMPLETE
     return RunRecord(
-        schema_version=SCHEMA_VERSION, run_id=_run_id(events, start, case),
-        date=_date(_first_start(events)["time"]), model=start["model"], task=start["task"],
-        case=case, network=dict(start["network"]), command=command, code=Code(**start["code"]),
-        config=dict(start["config"]), config_sha256=start["config_sha256"],
-        dataset=Dataset(**start["dataset"]), device=Device(**start["device"]),
+        schema_version=SCHEMA_VERSION,
+        run_id=_run_id(events, start, case),
+        date=_date(_first_start(events)["time"]),
+        model=start["model"],
+        task=start["task"],
+        case=case,
+        network=dict(start["network"]),
+        command=command,
+        code=Code(**start["code"]),
+        config=dict(start["config"]),
+        config_sha256=start["config_sha256"],
+        dataset=Dataset(**start["dataset"]),
+        device=Device(**start["device"]),
         precision=PrecisionUsed(**start["precision"]),
-        batch=Batch(start["batch"]["per_device"], start["batch"]["global"]), seed=start["seed"],
-        progress=_progress(events, start), metrics=_metrics(events), speed=_speed(events, end),
-        health=_health(events, start), log_sha256=_log_digest(log),
+        batch=Batch(start["batch"]["per_device"], start["batch"]["global"]),
+        seed=start["seed"],
+        progress=_progress(events, start),
+        metrics=_metrics(events),
+        speed=_speed(events, end),
+        health=_health(events, start),
+        log_sha256=_log_digest(log),
         checkpoint_sha256=_checkpoint_digest(events),
         status=COMPLETE if complete else ABORTED,
         reason="" if complete else str(end.get("reason", NO_END)),
-        first_batches_sha256=start.get("first_batches_sha256"))
+        first_batches_sha256=start.get("first_batches_sha256"),
+    )
 
 
 def _first_start(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -256,7 +286,8 @@ def _run_id(events: Sequence[Mapping[str, Any]], start: Mapping[str, Any], case:
 
 def _date(moment: float) -> str:
     return datetime.datetime.fromtimestamp(moment, datetime.timezone.utc).strftime(
-        "%Y-%m-%dT%H:%M:%SZ")
+        "%Y-%m-%dT%H:%M:%SZ"
+    )
 
 
 def _stamp(moment: float) -> str:
@@ -273,7 +304,8 @@ def _progress(events: Sequence[Mapping[str, Any]], start: Mapping[str, Any]) -> 
         steps=max([event["step"] for event in steps], default=start.get("resumed_step", 0)),
         target_steps=start["targets"]["steps"],
         epochs=max([event["epoch"] for event in epochs], default=0),
-        target_epochs=start["targets"]["epochs"])
+        target_epochs=start["targets"]["epochs"],
+    )
 
 
 def _metrics(events: Sequence[Mapping[str, Any]]) -> Metrics:
@@ -284,7 +316,9 @@ def _metrics(events: Sequence[Mapping[str, Any]]) -> Metrics:
         final=dict(final[-1]["metrics"]) if final else {},
         best_on_validation=_best_on_validation(evaluations),
         n_eval=final[-1]["n"] if final else 0,
-        curve=_curve(events), final_loss=losses[-1] if losses else None)
+        curve=_curve(events),
+        final_loss=losses[-1] if losses else None,
+    )
 
 
 def _best_on_validation(evaluations: Sequence[Mapping[str, Any]]) -> Dict[str, float]:
@@ -303,8 +337,12 @@ def _curve(events: Sequence[Mapping[str, Any]]) -> List[Dict[str, float]]:
         if event["event"] == "epoch":
             _point(points, event)["train_loss"] = event["train_loss"]
         elif event["event"] == "evaluation" and event["role"] == "progress":
-            _point(points, event).update({"{}_{}".format(event["split"], name): value
-                                          for name, value in event["metrics"].items()})
+            _point(points, event).update(
+                {
+                    "{}_{}".format(event["split"], name): value
+                    for name, value in event["metrics"].items()
+                }
+            )
     return [points[step] for step in sorted(points)]
 
 
@@ -320,17 +358,22 @@ def warmup_length(n_steps: int) -> int:
 def _speed(events: Sequence[Mapping[str, Any]], end: Mapping[str, Any]) -> Speed:
     lives = _lives(events)
     warmup = sum(warmup_length(len(life)) for life in lives)
-    measured = [step for life in lives for step in life[warmup_length(len(life)):]]
+    measured = [step for life in lives for step in life[warmup_length(len(life)) :]]
     seconds = sorted(step["seconds"] for step in measured)
     total = sum(seconds)
     return Speed(
-        warmup_steps=warmup, measured_steps=len(measured),
+        warmup_steps=warmup,
+        measured_steps=len(measured),
         samples_per_second=_round(sum(step["samples"] for step in measured) / total, 3)
-        if total > 0 else None,
-        step_seconds_p50=_percentile(seconds, 0.50), step_seconds_p90=_percentile(seconds, 0.90),
+        if total > 0
+        else None,
+        step_seconds_p50=_percentile(seconds, 0.50),
+        step_seconds_p90=_percentile(seconds, 0.90),
         step_seconds_p99=_percentile(seconds, 0.99),
         data_wait=_data_wait(measured, total),
-        peak_memory=_peak_memory(events), wall_seconds=_round(_wall_seconds(events), 3))
+        peak_memory=_peak_memory(events),
+        wall_seconds=_round(_wall_seconds(events), 3),
+    )
 
 
 def _data_wait(measured: Sequence[Mapping[str, Any]], total: float) -> Optional[float]:
@@ -380,10 +423,12 @@ def _peak_memory(events: Sequence[Mapping[str, Any]]) -> Optional[int]:
 
 def _health(events: Sequence[Mapping[str, Any]], start: Mapping[str, Any]) -> Health:
     return Health(
-        nonfinite_steps=sum(1 for event in _of_kind(events, "step")
-                            if isinstance(event["loss"], str)),
+        nonfinite_steps=sum(
+            1 for event in _of_kind(events, "step") if isinstance(event["loss"], str)
+        ),
         loss_scale_skips=sum(int(event.get("skipped", 0)) for event in _of_kind(events, "step")),
-        proof=_proof(events, start))
+        proof=_proof(events, start),
+    )
 
 
 def _proof(events: Sequence[Mapping[str, Any]], start: Mapping[str, Any]) -> str:
@@ -410,13 +455,16 @@ def from_run_folder(folder: Path) -> RunRecord:
     folder = Path(folder)
     log_path = folder / "rank_0" / run_log.FILE_NAME
     if not log_path.exists():
-        raise ZooError("{} is not a run folder: it has no {}".format(
-            folder, log_path.relative_to(folder)))
+        raise ZooError(f"{folder} is not a run folder: it has no {log_path.relative_to(folder)}")
     events = run_log.effective_events(log_path)
     plan = _plan_of(folder)
     start: Mapping[str, Any] = next((event for event in events if event["event"] == "start"), {})
-    return from_events(events, plan.get("case", "direct"),
-                       _shown(plan.get("command", start.get("command", ""))), human_log(folder))
+    return from_events(
+        events,
+        plan.get("case", "direct"),
+        _shown(plan.get("command", start.get("command", ""))),
+        human_log(folder),
+    )
 
 
 def _shown(command: str) -> str:

@@ -12,9 +12,24 @@ from common.provenance import recipe_of
 from common.results.run_record import COMPLETE, RunRecord
 
 DASH = "–"
-COLUMNS = ("Network", "Task, case", "Dataset: trained on", "Epochs, steps", "Device",
-           "Precision", "Global batch", "Seeds", "Final metric", "Best on validation",
-           "Samples/s", "Data wait", "Peak memory", "Wall time", "Date, commit", "Log")
+COLUMNS = (
+    "Network",
+    "Task, case",
+    "Dataset: trained on",
+    "Epochs, steps",
+    "Device",
+    "Precision",
+    "Global batch",
+    "Seeds",
+    "Final metric",
+    "Best on validation",
+    "Samples/s",
+    "Data wait",
+    "Peak memory",
+    "Wall time",
+    "Date, commit",
+    "Log",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,10 +53,23 @@ def grouped(records: Sequence[RunRecord]) -> List[Group]:
 
 
 def _key(record: RunRecord) -> str:
-    return json.dumps([record.model, record.task, record.case, recipe_of(record.config),
-                       record.dataset.predicate, record.device.kind, record.device.name,
-                       record.device.count, record.precision.arithmetic, record.batch.total,
-                       record.status, record.device.framework], sort_keys=True)
+    return json.dumps(
+        [
+            record.model,
+            record.task,
+            record.case,
+            recipe_of(record.config),
+            record.dataset.predicate,
+            record.device.kind,
+            record.device.name,
+            record.device.count,
+            record.precision.arithmetic,
+            record.batch.total,
+            record.status,
+            record.device.framework,
+        ],
+        sort_keys=True,
+    )
 
 
 def measured_table(records: Sequence[RunRecord], card: ModelCard, to_root: str) -> str:
@@ -64,12 +92,12 @@ def measured_row(group: Group, card: ModelCard, to_root: str) -> List[str]:
     name = metric.name + " " if several else ""
     return [
         "{}, {:,} parameters".format(first.network["name"], first.network["parameters"]),
-        "{}, {}".format(first.task, first.case),
+        f"{first.task}, {first.case}",
         "{}: {:,} samples".format(first.dataset.name, first.dataset.counts.get("train", 0)),
-        "{} of {}, {:,} steps".format(first.progress.epochs, first.progress.target_epochs,
-                                      first.progress.steps),
-        "{} {} x {}".format(first.device.kind.upper(), first.device.name, first.device.count),
-        "{} ({})".format(first.precision.arithmetic, first.precision.mode),
+        f"{first.progress.epochs} of {first.progress.target_epochs}, "
+        f"{first.progress.steps:,} steps",
+        f"{first.device.kind.upper()} {first.device.name} x {first.device.count}",
+        f"{first.precision.arithmetic} ({first.precision.mode})",
         str(first.batch.total),
         _seeds(group),
         _metric_cell(group, metric, name),
@@ -79,14 +107,17 @@ def measured_row(group: Group, card: ModelCard, to_root: str) -> List[str]:
         _memory(first.speed.peak_memory),
         _duration(first.speed.wall_seconds),
         _provenance(group),
-        ", ".join("[log]({}results/{}/{}.log.gz)".format(to_root, record.model, record.run_id)
-                  for record in group.records),
+        ", ".join(
+            f"[log]({to_root}results/{record.model}/{record.run_id}.log.gz)"
+            for record in group.records
+        ),
     ]
 
 
 def _seeds(group: Group) -> str:
-    return "{} ({})".format(len(group.records),
-                            ", ".join(str(record.seed) for record in group.records))
+    return "{} ({})".format(
+        len(group.records), ", ".join(str(record.seed) for record in group.records)
+    )
 
 
 def _metric_cell(group: Group, metric: Metric, name: str) -> str:
@@ -96,8 +127,7 @@ def _metric_cell(group: Group, metric: Metric, name: str) -> str:
     text = _spread(values, metric.digits)
     if text == DASH:
         return text
-    return "{}{} (n = {:,}){}".format(name, text, group.first.metrics.n_eval,
-                                      _successes(values, metric))
+    return f"{name}{text} (n = {group.first.metrics.n_eval:,}){_successes(values, metric)}"
 
 
 def _successes(values: Sequence[Optional[float]], metric: Metric) -> str:
@@ -105,9 +135,11 @@ def _successes(values: Sequence[Optional[float]], metric: Metric) -> str:
     if metric.success is None or len(values) < 2:
         return ""
     known = _numbers(values)
-    return ", median {}; {} of {} reached {:g}".format(
-        metric.told(statistics.median(known)),
-        sum(1 for value in known if metric.succeeded(value)), len(values), metric.success)
+    return (
+        f", median {metric.told(statistics.median(known))}; "
+        f"{sum(1 for value in known if metric.succeeded(value))} of {len(values)} reached "
+        f"{metric.success:g}"
+    )
 
 
 def _best_cell(group: Group, metric: Metric, name: str) -> str:
@@ -136,21 +168,22 @@ def _spread(values: Sequence[Optional[float]], digits: int) -> str:
     if len(known) == 1:
         return "{:.{}f}".format(known[0], digits)
     return "{:.{d}f} ± {:.{d}f} (min {:.{d}f})".format(
-        statistics.mean(known), statistics.stdev(known), min(known), d=digits)
+        statistics.mean(known), statistics.stdev(known), min(known), d=digits
+    )
 
 
 def _percent(share: Optional[float]) -> str:
-    return DASH if share is None else "{:.2f} %".format(100 * share)
+    return DASH if share is None else f"{100 * share:.2f} %"
 
 
 def _memory(size: Optional[int]) -> str:
-    return DASH if size is None else "{:.2f} GiB".format(size / 2.0 ** 30)
+    return DASH if size is None else f"{size / 2.0**30:.2f} GiB"
 
 
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(int(round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
-    return "{}:{:02d}:{:02d}".format(hours, minutes, rest)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
 
 
 def _provenance(group: Group) -> str:
@@ -159,9 +192,11 @@ def _provenance(group: Group) -> str:
 
 
 def _footnotes(groups: Sequence[Group]) -> str:
-    notes = ["Metrics are of the whole test set named in the record; the epoch is chosen on the "
-             "validation split, never on the test set. Samples/s is of the whole job over "
-             "steady-state steps."]
+    notes = [
+        "Metrics are of the whole test set named in the record; the epoch is chosen on the "
+        "validation split, never on the test set. Samples/s is of the whole job over "
+        "steady-state steps."
+    ]
     if any(group.first.code.dirty for group in groups):
         notes.append("† run with uncommitted changes.")
     return "\n" + "  \n".join(notes) + "\n"
@@ -174,25 +209,33 @@ def published_tables(card: ModelCard) -> str:
 
 def _published(table: PublishedTable) -> str:
     rows = [[str(cell) for cell in row] for row in table.rows]
-    return "Published by others, not measured here: {} (source: {})\n\n{}".format(
-        table.title, table.source, markdown(table.columns, rows))
+    return (
+        f"Published by others, not measured here: {table.title} (source: "
+        f"{table.source})\n\n{markdown(table.columns, rows)}"
+    )
 
 
 def original_table(records: Sequence[RunRecord], card: ModelCard) -> str:
     """What was measured, in the columns of the card's first published table where it has them."""
-    values = [_original_row(record, card) for record in records
-              if record.model == card.name and record.status == COMPLETE]
+    values = [
+        _original_row(record, card)
+        for record in records
+        if record.model == card.name and record.status == COMPLETE
+    ]
     columns = ("Top1 acc", "FPS", "Epochs", "AMP_Type", "Device", "Bs")
     return markdown(columns, values) if values else "No run is recorded yet.\n"
 
 
 def _original_row(record: RunRecord, card: ModelCard) -> List[str]:
     metric = card.task(record.task).metric
-    return [_spread([record.metrics.final.get(metric.name)], metric.digits),
-            _spread([record.speed.samples_per_second], 1),
-            str(record.progress.epochs), record.precision.mode,
-            "{}_{}p".format(record.device.kind, record.device.count),
-            str(record.batch.per_device)]
+    return [
+        _spread([record.metrics.final.get(metric.name)], metric.digits),
+        _spread([record.speed.samples_per_second], 1),
+        str(record.progress.epochs),
+        record.precision.mode,
+        f"{record.device.kind}_{record.device.count}p",
+        str(record.batch.per_device),
+    ]
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -46,7 +46,7 @@ class _Recorder:
         found: Tensors = {}
         for name, tensor in self._kept:
             seen[name] = seen.get(name, 0) + 1
-            unique = "{}@{}".format(name, seen[name]) if names.count(name) > 1 else name
+            unique = f"{name}@{seen[name]}" if names.count(name) > 1 else name
             found[unique] = tensor
         return found
 
@@ -61,8 +61,9 @@ def _joined(*parts: str) -> str:
 def _paths(layer: Any, path: str) -> Iterator[Tuple[int, str]]:
     """The identity of every layer below one with its attribute path; a Sequential counts."""
     yield id(layer), path
-    parts = enumerate(layer.layers) if isinstance(layer, tf.keras.Sequential) \
-        else vars(layer).items()
+    parts = (
+        enumerate(layer.layers) if isinstance(layer, tf.keras.Sequential) else vars(layer).items()
+    )
     for name, part in parts:
         if isinstance(part, tf.keras.layers.Layer) and not str(name).startswith("_"):
             yield from _paths(part, _joined(path, str(name)))
@@ -70,8 +71,11 @@ def _paths(layer: Any, path: str) -> Iterator[Tuple[int, str]]:
 
 def _all_layers(layer: Any) -> Iterator[Any]:
     yield layer
-    parts = layer.layers if isinstance(layer, tf.keras.Sequential) else [
-        part for name, part in vars(layer).items() if not name.startswith("_")]
+    parts = (
+        layer.layers
+        if isinstance(layer, tf.keras.Sequential)
+        else [part for name, part in vars(layer).items() if not name.startswith("_")]
+    )
     for part in parts:
         if isinstance(part, tf.keras.layers.Layer):
             yield from _all_layers(part)
@@ -158,4 +162,5 @@ def _telling(original: Callable[..., Any]) -> Callable[..., Any]:
         if not isinstance(layer, recorder.left_out):
             recorder.keep(recorder.paths[id(layer)], "", outputs)
         return outputs
+
     return call

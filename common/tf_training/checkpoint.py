@@ -1,8 +1,8 @@
 """Checkpoints: everything a run needs to go on as if it had never stopped, one folder each.
 
-    <folder>/step_00001000/weights.index, weights.data-…   all variables, by attribute path
-                          /state.json                      everything else, and all checksums
-    <folder>/best -> step_00000800                         the best on validation, if any
+<folder>/step_00001000/weights.index, weights.data-…   all variables, by attribute path
+                      /state.json                      everything else, and all checksums
+<folder>/best -> step_00000800                         the best on validation, if any
 """
 
 from __future__ import annotations
@@ -49,8 +49,9 @@ class CheckpointFolder:
         for left in self.folder.glob(TEMPORARY_PREFIX + "*"):
             _remove(left)
 
-    def save(self, step: int, state: Mapping[str, Any],
-             write_weights: Callable[[str], object]) -> Saved:
+    def save(
+        self, step: int, state: Mapping[str, Any], write_weights: Callable[[str], object]
+    ) -> Saved:
         """Writes `step_<step>` whole or not at all, then drops the oldest ones.
 
         Args:
@@ -60,8 +61,8 @@ class CheckpointFolder:
         Raises:
             InfrastructureError: the disk is full or read-only.
         """
-        target = self.folder / "step_{:08d}".format(step)
-        work = self.folder / "{}{}".format(TEMPORARY_PREFIX, target.name)
+        target = self.folder / f"step_{step:08d}"
+        work = self.folder / f"{TEMPORARY_PREFIX}{target.name}"
         _remove(work)
         work.mkdir()
         try:
@@ -69,9 +70,10 @@ class CheckpointFolder:
             saved = _seal(work, target, step, state)
         except tf.errors.OpError as error:
             _remove(work)
-            raise InfrastructureError("checkpoint {} can't be written: {}; free space or give "
-                                      "another --output_path".format(
-                                          target, first_line(error))) from error
+            raise InfrastructureError(
+                f"checkpoint {target} can't be written: {first_line(error)}; free space or give "
+                "another --output_path"
+            ) from error
         except BaseException:
             _remove(work)
             raise
@@ -82,7 +84,7 @@ class CheckpointFolder:
     def _put_in_place(self, work: Path, target: Path) -> None:
         if target.exists():
             # Only a damaged one, or one of a life that was undone, can be in the way.
-            old = self.folder / "{}old_{}".format(TEMPORARY_PREFIX, target.name)
+            old = self.folder / f"{TEMPORARY_PREFIX}old_{target.name}"
             os.rename(str(target), str(old))
             os.rename(str(work), str(target))
             _remove(old)
@@ -101,7 +103,7 @@ class CheckpointFolder:
 
     def _drop_old(self) -> None:
         best = self.best()
-        for old in self.all()[:-self.keep]:
+        for old in self.all()[: -self.keep]:
             if best is None or old.name != best.name:
                 _remove(old)
 
@@ -118,7 +120,7 @@ class CheckpointFolder:
         for path in reversed(self.all()):
             if is_whole(path):
                 return path
-            say("checkpoint {} is damaged: going on with the newest whole one".format(path))
+            say(f"checkpoint {path} is damaged: going on with the newest whole one")
         return None
 
     def best(self) -> Optional[Path]:
@@ -152,8 +154,9 @@ def is_whole(path: Path) -> bool:
     """Whether every file of a checkpoint has the checksum that its state.json gives."""
     try:
         files = read_state(path)["files"]
-        return bool(files) and all(sha256_of(Path(path) / name) == digest
-                                   for name, digest in files.items())
+        return bool(files) and all(
+            sha256_of(Path(path) / name) == digest for name, digest in files.items()
+        )
     except (ZooError, OSError, KeyError, AttributeError, TypeError):
         return False
 
@@ -168,18 +171,22 @@ def read_state(path: Path) -> Dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ZooError("{} is no checkpoint of training: {} can't be read ({})".format(
-            path, STATE, error.strerror)) from error
+        raise ZooError(
+            f"{path} is no checkpoint of training: {STATE} can't be read ({error.strerror})"
+        ) from error
     except ValueError as error:
-        raise ZooError("checkpoint {} is damaged: {} is not JSON; take another one".format(
-            path, STATE)) from error
+        raise ZooError(
+            f"checkpoint {path} is damaged: {STATE} is not JSON; take another one"
+        ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ZooError("{} is no checkpoint of training here: its {} is of another program".format(
-            path, STATE))
+        raise ZooError(
+            f"{path} is no checkpoint of training here: its {STATE} is of another program"
+        )
     if not isinstance(content.get("version"), int) or content["version"] > VERSION:
-        raise ZooError("checkpoint {} was written by a newer version (format {}, known here: up "
-                       "to {}); update this checkout".format(
-                           path, content.get("version"), VERSION))
+        raise ZooError(
+            "checkpoint {} was written by a newer version (format {}, known here: up "
+            "to {}); update this checkout".format(path, content.get("version"), VERSION)
+        )
     return content
 
 
@@ -187,9 +194,11 @@ def require_same(state: Mapping[str, Any], path: Path, **wanted: Any) -> None:
     """Raises ZooError when a checkpoint is of another model, task or network."""
     for name, value in wanted.items():
         if state.get(name) != value:
-            raise ZooError("checkpoint {} has {} {!r}, this run {!r}; give the flags it was made "
-                           "with, or another --output_path".format(
-                               path, name, state.get(name), value))
+            raise ZooError(
+                f"checkpoint {path} has {name} {state.get(name)!r}, this run {value!r}; "
+                "give the flags it was made "
+                "with, or another --output_path"
+            )
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -215,8 +224,10 @@ def find_checkpoint(path: Path) -> Path:
             break
     read_state(path)
     if not is_whole(path):
-        raise ZooError("checkpoint {} does not have the checksums that its {} gives: it is "
-                       "truncated or altered; take another one".format(path, STATE))
+        raise ZooError(
+            f"checkpoint {path} does not have the checksums that its {STATE} gives: it is "
+            "truncated or altered; take another one"
+        )
     return path
 
 
@@ -233,18 +244,24 @@ class Variables:
 
     def __init__(self, network: Any, global_step: Any) -> None:
         known = {id(variable) for variable in network.variables} | {id(global_step)}
-        others = {variable.op.name: variable for variable in tf.global_variables()
-                  if id(variable) not in known}
+        others = {
+            variable.op.name: variable
+            for variable in tf.global_variables()
+            if id(variable) not in known
+        }
         self._checkpoint = tf.train.Checkpoint(
-            network=network, global_step=global_step, training=tf.train.Checkpoint(**others))
+            network=network, global_step=global_step, training=tf.train.Checkpoint(**others)
+        )
         # Made now: restoring would make it later, after everything has been initialised.
         self._counter = self._checkpoint.save_counter
         self._checked = False
 
     def described(self) -> Dict[str, List[Any]]:
         """Name, shape and type of every variable."""
-        return {variable.op.name: [variable.shape.as_list(), variable.dtype.base_dtype.name]
-                for variable in tf.global_variables()}
+        return {
+            variable.op.name: [variable.shape.as_list(), variable.dtype.base_dtype.name]
+            for variable in tf.global_variables()
+        }
 
     def write(self, session: Any, prefix: str) -> None:
         """Writes all variables to files that begin with `prefix`."""
@@ -271,21 +288,27 @@ class Variables:
 
 
 def _check_all_saved(prefix: str, count: int) -> None:
-    saved = [name for name, _ in tf.train.list_variables(prefix)
-             if name.endswith("/.ATTRIBUTES/VARIABLE_VALUE")]
+    saved = [
+        name
+        for name, _ in tf.train.list_variables(prefix)
+        if name.endswith("/.ATTRIBUTES/VARIABLE_VALUE")
+    ]
     if len(saved) != count:
-        raise RuntimeError("{} of {} variables are reachable from the network's attributes; a "
-                           "checkpoint would lose the others".format(len(saved), count))
+        raise RuntimeError(
+            f"{len(saved)} of {count} variables are reachable from the network's attributes; a "
+            "checkpoint would lose the others"
+        )
 
 
-def _require_same_variables(there: Mapping[str, Any], here: Mapping[str, Any],
-                            path: Path) -> None:
+def _require_same_variables(there: Mapping[str, Any], here: Mapping[str, Any], path: Path) -> None:
     for name in sorted(set(there) | set(here)):
         if there.get(name) != here.get(name):
-            raise ZooError("checkpoint {} has variable {} as {}, this run as {}; give the flags "
-                           "it was made with, or another --output_path".format(
-                               path, name, _shown(there.get(name)), _shown(here.get(name))))
+            raise ZooError(
+                f"checkpoint {path} has variable {name} as {_shown(there.get(name))}, "
+                f"this run as {_shown(here.get(name))}; give the flags "
+                "it was made with, or another --output_path"
+            )
 
 
 def _shown(described: Optional[Sequence[Any]]) -> str:
-    return "nothing" if described is None else "{} {}".format(described[1], described[0])
+    return "nothing" if described is None else f"{described[1]} {described[0]}"

@@ -103,9 +103,11 @@ class Inputs:
             return drawn
         given = self.given_noise[name]
         if list(given.shape) != drawn.shape.as_list():
-            raise UsageError("--dump_from has noise {} as {}, this run as {}: give the flags of "
-                             "that run, --batch_size included".format(
-                                 name, list(given.shape), drawn.shape.as_list()))
+            raise UsageError(
+                f"--dump_from has noise {name} as {list(given.shape)}, this run as "
+                f"{drawn.shape.as_list()}: give the flags of "
+                "that run, --batch_size included"
+            )
         is_first = tf.equal(self.step, tf.constant(self.first_step, self.step.dtype))
         return tf.where(is_first, tf.constant(given, drawn.dtype), drawn)
 

@@ -24,6 +24,6 @@ def step_seed(seed: int, step: Any, stream: str, rank: int = 0) -> Any:
     Returns:
         int32 tensor of shape (2,).
     """
-    text = "{}/{}/{}".format(seed, rank, stream).encode("utf-8")
+    text = f"{seed}/{rank}/{stream}".encode()
     number = int.from_bytes(hashlib.sha256(text).digest()[:4], "big") & _LARGEST
     return tf.stack([tf.constant(number, tf.int32), tf.cast(step, tf.int32)])

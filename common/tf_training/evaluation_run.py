@@ -71,26 +71,41 @@ def run_evaluation(run: EvaluationRun, build: Callable[[Any], Evaluator]) -> Non
         build: from an open session to the evaluator, in the default graph.
     """
     rank = run.device.place.rank
-    with open_run_log(run.folder, run.device) as log, telling_the_end(log, StopSignal()), \
-            tf.Graph().as_default(), \
-            tf_runtime.open_session(run.device, run.precision) as running:
+    with open_run_log(run.folder, run.device) as log, telling_the_end(
+        log, StopSignal()
+    ), tf.Graph().as_default(), tf_runtime.open_session(run.device, run.precision) as running:
         compiled = CompiledLines() if run.device.kind == "npu" else None
         evaluator = build(running)
-        log.event("start", **start_event(
-            run.subject, run.device, run.precision, Targets(run.batch_size, run.seed),
-            parameter_count(evaluator.network),
-            tf_runtime.proof(run.device, running, evaluator.probe)))
+        log.event(
+            "start",
+            **start_event(
+                run.subject,
+                run.device,
+                run.precision,
+                Targets(run.batch_size, run.seed),
+                parameter_count(evaluator.network),
+                tf_runtime.proof(run.device, running, evaluator.probe),
+            ),
+        )
         found = evaluator.evaluate(running)
         proof = None if compiled is None else proof_by(compiled)
         if proof is not None:
             log.event("device", proof=proof)
-        log.event("evaluation", split=found.split, role="final", step=run.step, epoch=0,
-                  n=found.n, metrics=dict(found.metrics))
+        log.event(
+            "evaluation",
+            split=found.split,
+            role="final",
+            step=run.step,
+            epoch=0,
+            n=found.n,
+            metrics=dict(found.metrics),
+        )
         if rank == 0:
-            ProgressLines(0, 1, 1, True).evaluation(run.step, found.split, "final", found.n,
-                                                    found.metrics)
+            ProgressLines(0, 1, 1, True).evaluation(
+                run.step, found.split, "final", found.n, found.metrics
+            )
             for name, content in evaluator.files(running, found).items():
                 write_atomically(run.folder / name, content)
     if rank == 0:
         run_record.write_record(run_record.from_run_folder(run.folder), run.folder)
-        print("metrics, pictures and record: {}".format(run.folder), flush=True)
+        print(f"metrics, pictures and record: {run.folder}", flush=True)

@@ -15,8 +15,12 @@ from common.tf_training.named_weights import named_weights
 
 def draw_initial_weights(session: Any, network: Any, seed: int) -> None:
     """Gives every weight of a network its first value."""
-    session.run([weight.assign(initial_value(path, tuple(weight.shape.as_list()), seed))
-                 for path, weight in named_weights(network).items()])
+    session.run(
+        [
+            weight.assign(initial_value(path, tuple(weight.shape.as_list()), seed))
+            for path, weight in named_weights(network).items()
+        ]
+    )
 
 
 def initial_value(path: str, shape: Tuple[int, ...], seed: int) -> np.ndarray:
@@ -31,9 +35,10 @@ def initial_value(path: str, shape: Tuple[int, ...], seed: int) -> np.ndarray:
         return np.zeros(shape, np.float32)
     if name in ("gamma", "moving_variance"):
         return np.ones(shape, np.float32)
-    text = "{}/{}".format(seed, path).encode("utf-8")
+    text = f"{seed}/{path}".encode()
     stream = np.random.RandomState(
-        np.frombuffer(hashlib.sha256(text).digest(), dtype="<u4").astype(np.int64))
+        np.frombuffer(hashlib.sha256(text).digest(), dtype="<u4").astype(np.int64)
+    )
     if name == "recurrent_kernel":
         return _orthogonal(stream, shape)
     return _glorot_uniform(stream, shape)

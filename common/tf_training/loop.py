@@ -52,8 +52,14 @@ class DivergenceError(ZooError):
     """Training diverged: the loss or the gradients are no finite numbers any more."""
 
 
-def train(build: Build, make_batches: MakeBatches, device: TensorFlowDevice,
-          precision: Precision, settings: Settings, subject: Subject) -> int:
+def train(
+    build: Build,
+    make_batches: MakeBatches,
+    device: TensorFlowDevice,
+    precision: Precision,
+    settings: Settings,
+    subject: Subject,
+) -> int:
     """Runs a training from start or checkpoint to the end, on this rank.
 
     Args:
@@ -87,9 +93,11 @@ def train(build: Build, make_batches: MakeBatches, device: TensorFlowDevice,
 
 def _require_whole_loops(steps: int, iterations: int) -> None:
     if steps % iterations:
-        raise UsageError("{} steps are no multiple of --iterations_per_loop {}: give {} steps, or "
-                         "another loop".format(steps, iterations,
-                                               end_of_loops(0, steps, iterations)))
+        raise UsageError(
+            f"{steps} steps are no multiple of --iterations_per_loop {iterations}: give "
+            f"{end_of_loops(0, steps, iterations)} steps, or "
+            "another loop"
+        )
 
 
 def end_of_loops(first: int, last: int, iterations: int) -> int:
@@ -113,19 +121,24 @@ def _of_the_data(error: Any) -> Optional[ZooError]:
     if error.op is None or not error.op.type.startswith(("IteratorGetNext", "MakeIterator")):
         return None
     if isinstance(error, tf.errors.OutOfRangeError):
-        return ZooError("the training data ended before the last step: the split holds fewer "
-                        "samples than a batch, or the pipeline does not repeat; give a smaller "
-                        "--batch_size or more data")
-    return ZooError("the training data can't be read: {}; verify the files of --data_path".format(
-        first_line(error)))
+        return ZooError(
+            "the training data ended before the last step: the split holds fewer "
+            "samples than a batch, or the pipeline does not repeat; give a smaller "
+            "--batch_size or more data"
+        )
+    return ZooError(
+        f"the training data can't be read: {first_line(error)}; verify the files of --data_path"
+    )
 
 
 def _of_another_rank(error: Any) -> Optional[ZooError]:
     told = first_line(error).lower()
     if "horovod" not in str(error).lower() and "hccl" not in told and "hcom" not in told:
         return None
-    return InfrastructureError("another rank is gone or cannot be reached ({}); see the other "
-                               "ranks' logs".format(first_line(error)))
+    return InfrastructureError(
+        f"another rank is gone or cannot be reached ({first_line(error)}); see the other "
+        "ranks' logs"
+    )
 
 
 class _Run:
@@ -138,15 +151,23 @@ class _Run:
     graph: StepGraph
     session: Any
 
-    def __init__(self, device: TensorFlowDevice, precision: Precision, settings: Settings,
-                 subject: Subject, log: RunLog, stop: StopSignal) -> None:
+    def __init__(
+        self,
+        device: TensorFlowDevice,
+        precision: Precision,
+        settings: Settings,
+        subject: Subject,
+        log: RunLog,
+        stop: StopSignal,
+    ) -> None:
         self.device, self.precision = device, precision
         self.settings, self.subject = settings, subject
         self.log, self.stop = log, stop
         self.first = device.place.rank == 0
         self.global_batch = settings.batch_size * device.place.world_size
-        self.lines = ProgressLines(settings.steps, self.global_batch, settings.log_every,
-                                   self.first)
+        self.lines = ProgressLines(
+            settings.steps, self.global_batch, settings.log_every, self.first
+        )
         self.checkpoints = CheckpointFolder(Path(settings.output_path) / CHECKPOINTS, settings.keep)
         self.step, self.taken, self.lived = 0, 0, 0
         self.step_before = 0
@@ -170,16 +191,24 @@ class _Run:
         self.dump.require_ahead(self.taken, self.lines.say)
         self._tell_last_loop()
         self.graph = build_step_graph(
-            build, self.dump.batches(make_batches), self.taken, self.settings.seed, self.device,
-            self.precision, self._flags, self.dump.given_noise())
+            build,
+            self.dump.batches(make_batches),
+            self.taken,
+            self.settings.seed,
+            self.device,
+            self.precision,
+            self._flags,
+            self.dump.given_noise(),
+        )
         self.dump.prepare(self.graph)
         sync = tf_runtime.broadcast_in_graph(self.device, self.graph.variables.global_variables)
         self.session = tf_runtime.open_session(self.device, self.precision)
         self._put_in_place(found, state)
         self.session.run(sync)
         self.session.run(self.graph.iterator.initializer)
-        self.graph = self.graph.with_train_op(tf_runtime.looped_on_device(
-            self.device, self.session, self.graph.fetches["train"]))
+        self.graph = self.graph.with_train_op(
+            tf_runtime.looped_on_device(self.device, self.session, self.graph.fetches["train"])
+        )
         proof = self._proof()
         self.dump.begin(self.session, self.lines.say)
         if self.first:
@@ -193,15 +222,16 @@ class _Run:
         if not self.first:
             return None
         if not self.settings.resume and folder.exists() and any(folder.glob("step_*")):
-            self.lines.say("an earlier run's checkpoints are now in {}".format(
-                move_aside(folder)))
+            self.lines.say(f"an earlier run's checkpoints are now in {move_aside(folder)}")
         self.checkpoints.prepare()
         if not self.settings.resume:
             return None
         found = self.checkpoints.newest(self.lines.say)
         if found is None:
-            raise ZooError("--resume: there is no whole checkpoint in {}; leave --resume out to "
-                           "begin anew".format(folder))
+            raise ZooError(
+                f"--resume: there is no whole checkpoint in {folder}; leave --resume out to "
+                "begin anew"
+            )
         return found
 
     def _take_over(self, state: Dict[str, Any]) -> None:
@@ -217,8 +247,7 @@ class _Run:
         """Skipped steps, or another loop before, may have left a part of a loop to be done."""
         end = end_of_loops(self.step, self.settings.steps, self.iterations)
         if end > self.settings.steps > self.step:
-            self.lines.say("note: --iterations_per_loop {} ends at step {}".format(
-                self.iterations, end))
+            self.lines.say(f"note: --iterations_per_loop {self.iterations} ends at step {end}")
 
     def _put_in_place(self, found: Optional[Path], state: Dict[str, Any]) -> None:
         """Initial values or a checkpoint's, never both: an initialiser would undo a restore."""
@@ -230,17 +259,20 @@ class _Run:
             return
         require_same(state, found, **self._identity())
         self.graph.variables.restore(self.session, found, state)
-        self.lines.say("resuming at step {}".format(self.step))
+        self.lines.say(f"resuming at step {self.step}")
         for name, (old, new) in sorted(_changed(state["config"], self.subject.config).items()):
-            self.lines.say("note: {} was {!r} until this step and is {!r} from now on".format(
-                name, old, new))
+            self.lines.say(f"note: {name} was {old!r} until this step and is {new!r} from now on")
 
     def _identity(self) -> Dict[str, Any]:
         """What must agree before a checkpoint is gone on from."""
-        return {"model": self.subject.model, "task": self.subject.task,
-                "network": dict(self.subject.network), "seed": self.settings.seed,
-                "batch_size": self.settings.batch_size,
-                "world_size": self.device.place.world_size}
+        return {
+            "model": self.subject.model,
+            "task": self.subject.task,
+            "network": dict(self.subject.network),
+            "seed": self.settings.seed,
+            "batch_size": self.settings.batch_size,
+            "world_size": self.device.place.world_size,
+        }
 
     def _proof(self) -> str:
         text = tf_runtime.proof(self.device, self.session, self.graph.forward)
@@ -250,19 +282,38 @@ class _Run:
 
     def _start_event(self, proof: str) -> Dict[str, Any]:
         settings = self.settings
-        targets = Targets(settings.batch_size, settings.seed, settings.steps,
-                          self._epoch_of(settings.steps), self.step)
-        return start_event(self.subject, self.device, self.precision, targets,
-                           parameter_count(self.graph.network.network), proof)
+        targets = Targets(
+            settings.batch_size,
+            settings.seed,
+            settings.steps,
+            self._epoch_of(settings.steps),
+            self.step,
+        )
+        return start_event(
+            self.subject,
+            self.device,
+            self.precision,
+            targets,
+            parameter_count(self.graph.network.network),
+            proof,
+        )
 
     def _first_line(self) -> str:
-        return "{} ({:,} parameters) on {}, {} rank(s), {}; {}: {}; {} steps, batch {} in all" \
-            .format(self.subject.network["name"], parameter_count(self.graph.network.network),
-                    self.device.name, self.device.place.world_size,
-                    self.precision.implementation, self.subject.dataset["name"],
-                    ", ".join("{:,} {}".format(count, split) for split, count
-                              in self.subject.dataset["counts"].items()),
-                    self.settings.steps, self.global_batch)
+        return (
+            "{} ({:,} parameters) on {}, {} rank(s), {}; {}: {}; {} steps, batch {} in all".format(
+                self.subject.network["name"],
+                parameter_count(self.graph.network.network),
+                self.device.name,
+                self.device.place.world_size,
+                self.precision.implementation,
+                self.subject.dataset["name"],
+                ", ".join(
+                    f"{count:,} {split}" for split, count in self.subject.dataset["counts"].items()
+                ),
+                self.settings.steps,
+                self.global_batch,
+            )
+        )
 
     # --- steps ---
 
@@ -304,8 +355,8 @@ class _Run:
         fetches = self.graph.with_diagnostics if due else self.graph.fetches
         if self._is_profiled():
             folder = make_folder(Path(self.settings.output_path) / "profile", "--output_path")
-            path = folder / "timeline_step_{:08d}.json".format(coming)
-            self.lines.say("timeline of step {}: {}".format(coming, path))
+            path = folder / f"timeline_step_{coming:08d}.json"
+            self.lines.say(f"timeline of step {coming}: {path}")
             return dict(tf_runtime.run_with_timeline(self.session, fetches, path))
         if self.dump.is_due(self.taken + 1):
             return self.dump.run(self.session, fetches, self.lines.say)
@@ -313,13 +364,20 @@ class _Run:
 
     def _is_profiled(self) -> bool:
         """Whether the coming step is traced; an NPU's profile is its session's own business."""
-        return self.settings.profile and self.lived + 1 == PROFILED_STEP and self.first \
+        return (
+            self.settings.profile
+            and self.lived + 1 == PROFILED_STEP
+            and self.first
             and self.device.kind != "npu"
+        )
 
     def _tell_recompiled(self, graphs: int) -> None:
         if graphs:
-            self.lines.say("note: {} graph(s) compiled again for step {}: something in the step "
-                           "changes its shape".format(graphs, self.step))
+            self.lines.say(
+                f"note: {graphs} graph(s) compiled again for step {self.step}: something "
+                "in the step "
+                "changes its shape"
+            )
 
     def _tell_compiled(self) -> None:
         """Says which graphs the NPU was seen to get."""
@@ -338,40 +396,51 @@ class _Run:
         if "loss_scale" in values:
             fields["loss_scale"] = float(values["loss_scale"])
         self.log.event(
-            "step", step=self.step, epoch=self._epoch_of(self.step), loss=round(loss, 6),
-            learning_rate=round(rate, 9), seconds=round(seconds, 6),
+            "step",
+            step=self.step,
+            epoch=self._epoch_of(self.step),
+            loss=round(loss, 6),
+            learning_rate=round(rate, 9),
+            seconds=round(seconds, 6),
             data_seconds=None if waited is None else round(min(seconds, float(waited)), 6),
-            samples=self.global_batch, **fields)
-        self._require_finite(loss, float(values["gradient_norm"]), "loss_scale" in values,
-                             skipped)
+            samples=self.global_batch,
+            **fields,
+        )
+        self._require_finite(loss, float(values["gradient_norm"]), "loss_scale" in values, skipped)
         self._tell_diagnostics(values)
         if not skipped:
             self._epoch_losses.append(loss)
             self.lines.step(self.step_before, self.step, loss, rate, seconds)
 
-    def _require_finite(self, loss: float, gradient_norm: float, scaled: bool,
-                        skipped: bool) -> None:
+    def _require_finite(
+        self, loss: float, gradient_norm: float, scaled: bool, skipped: bool
+    ) -> None:
         under_way = self.step + (1 if skipped else 0)
         if not math.isfinite(loss):
-            self._diverged("the loss is {} at step {}".format(loss, under_way))
+            self._diverged(f"the loss is {loss} at step {under_way}")
         if not scaled and not math.isfinite(gradient_norm):
-            self._diverged("the gradients' norm is {} at step {}".format(gradient_norm, under_way))
+            self._diverged(f"the gradients' norm is {gradient_norm} at step {under_way}")
         self._skips_in_a_row = self._skips_in_a_row + 1 if skipped else 0
         if self._skips_in_a_row >= SKIPS_IN_A_ROW:
-            self._diverged("the gradients of step {} overflowed {} times in a row".format(
-                under_way, SKIPS_IN_A_ROW))
+            self._diverged(
+                f"the gradients of step {under_way} overflowed {SKIPS_IN_A_ROW} times in a row"
+            )
 
     def _diverged(self, what: str) -> None:
         newest = self.checkpoints.newest() if self.first else None
-        raise DivergenceError("{}; the last good checkpoint is {}; lower --learning_rate, or "
-                              "change --precision_mode or --loss_scale".format(
-                                  what, newest or "none"))
+        raise DivergenceError(
+            "{}; the last good checkpoint is {}; lower --learning_rate, or "
+            "change --precision_mode or --loss_scale".format(what, newest or "none")
+        )
 
     def _tell_diagnostics(self, values: Dict[str, Any]) -> None:
         if not self._is_due(self.settings.diagnostics_every):
             return
-        found = {name[len("diagnostic/"):]: round(float(value), 6)
-                 for name, value in values.items() if name.startswith("diagnostic/")}
+        found = {
+            name[len("diagnostic/") :]: round(float(value), 6)
+            for name, value in values.items()
+            if name.startswith("diagnostic/")
+        }
         found["gradient_norm"] = round(float(values["gradient_norm"]), 6)
         self.log.event("diagnostics", step=self.step, values=found)
 
@@ -421,9 +490,14 @@ class _Run:
 
     def _end_of_epoch(self) -> None:
         losses = self._epoch_losses
-        self.log.event("epoch", epoch=self._epoch_of(self.step), step=self.step,
-                       train_loss=round(sum(losses) / max(1, len(losses)), 6), metrics={},
-                       peak_memory=tf_runtime.memory_peak(self.device))
+        self.log.event(
+            "epoch",
+            epoch=self._epoch_of(self.step),
+            step=self.step,
+            train_loss=round(sum(losses) / max(1, len(losses)), 6),
+            metrics={},
+            peak_memory=tf_runtime.memory_peak(self.device),
+        )
         self._epoch_losses = []
 
     def _draw(self) -> None:
@@ -432,7 +506,7 @@ class _Run:
         folder = make_folder(Path(self.settings.output_path) / "pictures", "--output_path")
         pictures = self.graph.network.pictures(self.session, self.step)
         for name, png in pictures.items():
-            write_atomically(folder / "{}_{:08d}.png".format(name, self.step), png)
+            write_atomically(folder / f"{name}_{self.step:08d}.png", png)
         self.log.pictures(self.step, pictures)
 
     def _evaluate(self, role: str) -> Sequence[Evaluation]:
@@ -447,8 +521,15 @@ class _Run:
         return found
 
     def _tell_evaluation(self, result: Evaluation, role: str) -> None:
-        self.log.event("evaluation", split=result.split, role=role, step=self.step,
-                       epoch=self._epoch_of(self.step), n=result.n, metrics=dict(result.metrics))
+        self.log.event(
+            "evaluation",
+            split=result.split,
+            role=role,
+            step=self.step,
+            epoch=self._epoch_of(self.step),
+            n=result.n,
+            metrics=dict(result.metrics),
+        )
         self.lines.evaluation(self.step, result.split, role, result.n, result.metrics)
 
     def _choose_best(self, result: Evaluation) -> None:
@@ -469,16 +550,29 @@ class _Run:
         if self._last_saved is not None and self._last_saved.step == self.step:
             return
         self._last_saved = self.checkpoints.save(
-            self.step, self._state(),
-            lambda prefix: self.graph.variables.write(self.session, prefix))
-        self.log.event("checkpoint", step=self.step, epoch=self._epoch_of(self.step),
-                       path=self._last_saved.path.name, sha256=self._last_saved.sha256)
+            self.step,
+            self._state(),
+            lambda prefix: self.graph.variables.write(self.session, prefix),
+        )
+        self.log.event(
+            "checkpoint",
+            step=self.step,
+            epoch=self._epoch_of(self.step),
+            path=self._last_saved.path.name,
+            sha256=self._last_saved.sha256,
+        )
 
     def _state(self) -> Dict[str, Any]:
         config = dict(self.subject.config)
-        return dict(self._identity(), taken=self.taken, best=self.best, config=config,
-                    config_sha256=config_sha256(config), epoch_losses=self._epoch_losses,
-                    variables=self.graph.variables.described())
+        return dict(
+            self._identity(),
+            taken=self.taken,
+            best=self.best,
+            config=config,
+            config_sha256=config_sha256(config),
+            epoch_losses=self._epoch_losses,
+            variables=self.graph.variables.described(),
+        )
 
     # --- the end ---
 
@@ -501,10 +595,11 @@ class _Run:
             return
         current = self.step
         if self.first:
-            path = self.checkpoints.folder / "step_{:08d}".format(best)
+            path = self.checkpoints.folder / f"step_{best:08d}"
             self.graph.variables.restore(self.session, path, read_state(path))
-        self.session.run(tf_runtime.broadcast_in_graph(
-            self.device, self.graph.variables.global_variables))
+        self.session.run(
+            tf_runtime.broadcast_in_graph(self.device, self.graph.variables.global_variables)
+        )
         self.step = best
         self._evaluate("best")
         self.step = current
@@ -518,8 +613,11 @@ def _skip_fields(skips: int, iterations: int) -> Dict[str, Any]:
 
 def _changed(old: Dict[str, Any], new: Any) -> Dict[str, Tuple[Any, Any]]:
     names = set(old) | set(new)
-    return {name: (old.get(name), new.get(name)) for name in names
-            if _plain(old.get(name)) != _plain(new.get(name))}
+    return {
+        name: (old.get(name), new.get(name))
+        for name in names
+        if _plain(old.get(name)) != _plain(new.get(name))
+    }
 
 
 def _plain(value: Any) -> Any:

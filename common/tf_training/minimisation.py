@@ -40,9 +40,17 @@ class Minimisation:
     gradients: Sequence[Tuple[Any, Any]] = ()
 
 
-def minimise(loss: Any, optimizer: Any, variables: Sequence[Any], device: TensorFlowDevice,
-             precision: Precision, global_step: Any, clip_norm: Optional[float] = None,
-             clip_value: Optional[float] = None, updates: Sequence[Any] = ()) -> Minimisation:
+def minimise(
+    loss: Any,
+    optimizer: Any,
+    variables: Sequence[Any],
+    device: TensorFlowDevice,
+    precision: Precision,
+    global_step: Any,
+    clip_norm: Optional[float] = None,
+    clip_value: Optional[float] = None,
+    updates: Sequence[Any] = (),
+) -> Minimisation:
     """Adds a training step to the graph: unscale, average over ranks, clip, apply.
 
     Args:
@@ -58,17 +66,30 @@ def minimise(loss: Any, optimizer: Any, variables: Sequence[Any], device: Tensor
         ValueError: the loss reaches none of the variables.
     """
     if device.kind == "npu":
-        return _minimise_on_npu(loss, optimizer, variables, device, precision, global_step,
-                                _Clip(clip_norm, clip_value), updates)
+        return _minimise_on_npu(
+            loss,
+            optimizer,
+            variables,
+            device,
+            precision,
+            global_step,
+            _Clip(clip_norm, clip_value),
+            updates,
+        )
     scale = _LossScale(precision) if precision.loss_scale_policy != "none" else None
-    pairs = _reached(optimizer.compute_gradients(
-        loss if scale is None else loss * scale.value, var_list=list(variables)))
+    pairs = _reached(
+        optimizer.compute_gradients(
+            loss if scale is None else loss * scale.value, var_list=list(variables)
+        )
+    )
     trained = [variable for _, variable in pairs]
     gradients = [tf.convert_to_tensor(gradient) for gradient, _ in pairs]
     if scale is not None:
         gradients = [gradient / scale.value for gradient in gradients]
-    gradients = [mean_in_graph(device, gradient, "gradient_{}".format(number))
-                 for number, gradient in enumerate(gradients)]
+    gradients = [
+        mean_in_graph(device, gradient, f"gradient_{number}")
+        for number, gradient in enumerate(gradients)
+    ]
     norm = tf.global_norm(gradients)
     clipped = _Clip(clip_norm, clip_value).apply(gradients, norm)
 
@@ -94,15 +115,14 @@ class _Clip:
         if self.norm is not None:
             clipped = tf.clip_by_global_norm(clipped, self.norm, use_norm=norm)[0]
         if self.value is not None:
-            clipped = [tf.clip_by_value(gradient, -self.value, self.value)
-                       for gradient in clipped]
+            clipped = [tf.clip_by_value(gradient, -self.value, self.value) for gradient in clipped]
         return list(clipped)
 
 
 def _reached(pairs: Sequence[Tuple[Any, Any]]) -> List[Tuple[Any, Any]]:
     found = [(gradient, variable) for gradient, variable in pairs if gradient is not None]
     if not found:
-        raise ValueError("the loss reaches none of the {} variables".format(len(pairs)))
+        raise ValueError(f"the loss reaches none of the {len(pairs)} variables")
     return found
 
 
@@ -119,6 +139,7 @@ class _LossScale:
 
     def step(self, apply: Callable[[], Any], finite: Any) -> Any:
         """Applies where the gradients are finite, and adapts the scale where it is dynamic."""
+
         def applied() -> Any:
             with tf.control_dependencies([apply()]):
                 return tf.constant(True)
@@ -135,17 +156,31 @@ class _LossScale:
         factor = tf.where(finite, tf.where(grows, GROWTH_FACTOR, 1.0), BACKOFF_FACTOR)
         return tf.group(
             self._variable.assign(tf.maximum(SMALLEST_LOSS_SCALE, self.value * factor)),
-            self._good_steps.assign(tf.where(grows, tf.zeros([], tf.int64), good)))
+            self._good_steps.assign(tf.where(grows, tf.zeros([], tf.int64), good)),
+        )
 
 
 def _scalar(name: str, dtype: Any, value: float) -> Any:
-    return tf.get_variable(name, shape=[], dtype=dtype, trainable=False, use_resource=True,
-                           initializer=tf.constant_initializer(value, dtype=dtype))
+    return tf.get_variable(
+        name,
+        shape=[],
+        dtype=dtype,
+        trainable=False,
+        use_resource=True,
+        initializer=tf.constant_initializer(value, dtype=dtype),
+    )
 
 
-def _minimise_on_npu(loss: Any, optimizer: Any, variables: Sequence[Any],
-                     device: TensorFlowDevice, precision: Precision, global_step: Any,
-                     clip: _Clip, updates: Sequence[Any]) -> Minimisation:
+def _minimise_on_npu(
+    loss: Any,
+    optimizer: Any,
+    variables: Sequence[Any],
+    device: TensorFlowDevice,
+    precision: Precision,
+    global_step: Any,
+    clip: _Clip,
+    updates: Sequence[Any],
+) -> Minimisation:
     many = device.place.world_size > 1
     npu_init = import_npu_bridge()
     if many:
@@ -163,9 +198,11 @@ def _minimise_on_npu(loss: Any, optimizer: Any, variables: Sequence[Any],
     scale = None if manager is None else manager.get_loss_scale() * 1.0
     with tf.control_dependencies(list(updates) + ([] if scale is None else [scale])):
         train_op = optimizer.apply_gradients(
-            list(zip(clipped, [variable for _, variable in pairs])), global_step=global_step)
-    return Minimisation(train_op, norm, scale,
-                        list(zip(gradients, [variable for _, variable in pairs])))
+            list(zip(clipped, [variable for _, variable in pairs])), global_step=global_step
+        )
+    return Minimisation(
+        train_op, norm, scale, list(zip(gradients, [variable for _, variable in pairs]))
+    )
 
 
 def _npu_scale_manager(npu_init: Any, precision: Precision) -> Any:
@@ -175,5 +212,9 @@ def _npu_scale_manager(npu_init: Any, precision: Precision) -> Any:
     if precision.loss_scale_policy == "static":
         return npu_init.FixedLossScaleManager(scale, enable_overflow_check=True)
     return npu_init.ExponentialUpdateLossScaleManager(
-        init_loss_scale=scale, incr_every_n_steps=GROWTH_INTERVAL, decr_every_n_nan_or_inf=1,
-        incr_ratio=GROWTH_FACTOR, decr_ratio=BACKOFF_FACTOR)
+        init_loss_scale=scale,
+        incr_every_n_steps=GROWTH_INTERVAL,
+        decr_every_n_nan_or_inf=1,
+        incr_ratio=GROWTH_FACTOR,
+        decr_ratio=BACKOFF_FACTOR,
+    )

@@ -16,7 +16,7 @@ def named_weights(layer: tf.keras.layers.Layer) -> Dict[str, tf.Variable]:
     found: Dict[str, tf.Variable] = {}
     for name, part in _parts(layer):
         for path, weight in named_weights(part).items():
-            found["{}/{}".format(name, path)] = weight
+            found[f"{name}/{path}"] = weight
     # tf.Variable is no common base of the variables of all versions: identity tells.
     own = {id(weight) for weight in layer.weights}
     for name, value in vars(layer).items():
@@ -29,7 +29,7 @@ def _parts(layer: tf.keras.layers.Layer) -> Iterator[Tuple[str, tf.keras.layers.
     if isinstance(layer, tf.keras.Sequential):
         with_weights = [part for part in layer.layers if part.weights]
         for index, part in enumerate(with_weights):
-            yield "layer_with_weights-{}".format(index), part
+            yield f"layer_with_weights-{index}", part
         return
     for name, value in vars(layer).items():
         if isinstance(value, tf.keras.layers.Layer) and not name.startswith("_"):

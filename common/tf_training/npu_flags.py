@@ -18,9 +18,15 @@ from common.ranks import Place
 
 MOST_DUMP_SETS = 100
 _NOTHING: Dict[str, Any] = {
-    "customize_dtypes": None, "modify_mixlist": None, "iterations_per_loop": 1,
-    "data_dump_flag": False, "data_dump_step": "10", "over_dump": False, "autotune": False,
-    "device_profile": False}
+    "customize_dtypes": None,
+    "modify_mixlist": None,
+    "iterations_per_loop": 1,
+    "data_dump_flag": False,
+    "data_dump_step": "10",
+    "over_dump": False,
+    "autotune": False,
+    "device_profile": False,
+}
 NPU_FLAGS = tuple(_NOTHING)
 _DUMP_SET = re.compile(r"(\d+)(?:-(\d+))?")
 
@@ -42,19 +48,37 @@ class NpuFlags:
 def add_npu_flags(parser: argparse.ArgumentParser, training: bool = True) -> None:
     """Adds the flags that npu_options reads, for a training or for an evaluation."""
     group = parser.add_argument_group("NPU")
-    group.add_argument("--customize_dtypes", metavar="FILE",
-                       help="pins the types of operations, a line each")
-    group.add_argument("--modify_mixlist", metavar="FILE",
-                       help="changes the lists of a mixed --precision_mode (JSON)")
+    group.add_argument(
+        "--customize_dtypes", metavar="FILE", help="pins the types of operations, a line each"
+    )
+    group.add_argument(
+        "--modify_mixlist",
+        metavar="FILE",
+        help="changes the lists of a mixed --precision_mode (JSON)",
+    )
     if training:
-        group.add_argument("--iterations_per_loop", type=number_in(int, 1), metavar="N",
-                           help="training steps per run of the session")
+        group.add_argument(
+            "--iterations_per_loop",
+            type=number_in(int, 1),
+            metavar="N",
+            help="training steps per run of the session",
+        )
     else:  # a training has a --profiling of its own, which traces a step on other devices
-        group.add_argument("--profiling", dest="device_profile", type=boolean, nargs="?",
-                           const=True, help="write the device's own profile")
+        group.add_argument(
+            "--profiling",
+            dest="device_profile",
+            type=boolean,
+            nargs="?",
+            const=True,
+            help="write the device's own profile",
+        )
     _switch(group, "data_dump_flag", "write inputs and outputs of every operation")
-    group.add_argument("--data_dump_step", type=_dump_steps, metavar="STEPS",
-                       help="at which steps, such as 0|5|10-20 (default: 10)")
+    group.add_argument(
+        "--data_dump_step",
+        type=_dump_steps,
+        metavar="STEPS",
+        help="at which steps, such as 0|5|10-20 (default: 10)",
+    )
     _switch(group, "over_dump", "write the operations that overflow")
     _switch(group, "autotune", "tune operators while compiling (takes hours)")
     parser.set_defaults(**_NOTHING)
@@ -66,16 +90,28 @@ def _switch(group: Any, name: str, text: str) -> None:
 
 def _dump_steps(text: str) -> str:
     matches = [_DUMP_SET.fullmatch(part) for part in text.split("|")]
-    if not all(match and int(match.group(2) or match.group(1)) >= int(match.group(1))
-               for match in matches) or len(matches) > MOST_DUMP_SETS:
+    if (
+        not all(
+            match and int(match.group(2) or match.group(1)) >= int(match.group(1))
+            for match in matches
+        )
+        or len(matches) > MOST_DUMP_SETS
+    ):
         raise argparse.ArgumentTypeError(
-            "expected at most {} steps or ranges of them such as 0|5|10-20, not {!r}".format(
-                MOST_DUMP_SETS, text))
+            f"expected at most {MOST_DUMP_SETS} steps or ranges of them such as "
+            f"0|5|10-20, not {text!r}"
+        )
     return text
 
 
-def npu_options(flags: NpuFlags, precision: Precision, folder: Path, place: Place,
-                asked: NpuOptions = PLAIN, profile: bool = False) -> NpuOptions:
+def npu_options(
+    flags: NpuFlags,
+    precision: Precision,
+    folder: Path,
+    place: Place,
+    asked: NpuOptions = PLAIN,
+    profile: bool = False,
+) -> NpuOptions:
     """The session options that a network and its user's flags ask for together.
 
     Args:
@@ -93,8 +129,9 @@ def npu_options(flags: NpuFlags, precision: Precision, folder: Path, place: Plac
         return asked
     _refuse_contradictions(flags, asked)
     _check_files(flags, str(precision.npu_precision_mode))
-    own = Path(folder) / ("device_{}".format(place.local_rank) if place.numbered_by_hccl
-                          else "rank_{}".format(place.rank))
+    own = Path(folder) / (
+        f"device_{place.local_rank}" if place.numbered_by_hccl else f"rank_{place.rank}"
+    )
     return dataclasses.replace(
         asked,
         customize_dtypes=flags.customize_dtypes or asked.customize_dtypes,
@@ -104,14 +141,17 @@ def npu_options(flags: NpuFlags, precision: Precision, folder: Path, place: Plac
         data_dump_folder=_folder(own / "data_dump", flags.data_dump_flag),
         data_dump_step=flags.data_dump_step if flags.data_dump_flag else "",
         overflow_dump_folder=_folder(own / "overflow_dump", flags.over_dump),
-        autotune_folder=_folder(own / "autotune", flags.autotune))
+        autotune_folder=_folder(own / "autotune", flags.autotune),
+    )
 
 
 def recorded(flags: NpuFlags) -> Dict[str, Any]:
     """The flags that decide the result, as a run's configuration has them where they are given."""
     given: Dict[str, Any] = {
         name + "_sha256": sha256_of(Path(getattr(flags, name)))
-        for name in ("customize_dtypes", "modify_mixlist") if getattr(flags, name)}
+        for name in ("customize_dtypes", "modify_mixlist")
+        if getattr(flags, name)
+    }
     if flags.iterations_per_loop != _NOTHING["iterations_per_loop"]:
         given["iterations_per_loop"] = flags.iterations_per_loop
     return given
@@ -120,8 +160,11 @@ def recorded(flags: NpuFlags) -> Dict[str, Any]:
 def _refuse_elsewhere(flags: NpuFlags, kind: str) -> None:
     for name in NPU_FLAGS:
         if getattr(flags, name) != _NOTHING[name]:
-            raise UsageError("--{} is for an NPU and this run is on {}; leave it out{}".format(
-                "profiling" if name == "device_profile" else name, kind, _instead(name)))
+            raise UsageError(
+                "--{} is for an NPU and this run is on {}; leave it out{}".format(
+                    "profiling" if name == "device_profile" else name, kind, _instead(name)
+                )
+            )
 
 
 def _instead(name: str) -> str:
@@ -130,14 +173,18 @@ def _instead(name: str) -> str:
 
 def _refuse_contradictions(flags: NpuFlags, asked: NpuOptions) -> None:
     if flags.data_dump_flag and flags.over_dump:
-        raise UsageError("--data_dump_flag and --over_dump exclude each other: CANN has one place "
-                         "for both; give one of them")
+        raise UsageError(
+            "--data_dump_flag and --over_dump exclude each other: CANN has one place "
+            "for both; give one of them"
+        )
     if flags.data_dump_step != _NOTHING["data_dump_step"] and not flags.data_dump_flag:
         raise UsageError("--data_dump_step needs --data_dump_flag")
     if flags.iterations_per_loop > 1 and asked.mix_compile_mode:
-        raise UsageError("--iterations_per_loop {}: a part of this network's step runs on the "
-                         "host (mix_compile_mode), which makes it 1; leave it out".format(
-                             flags.iterations_per_loop))
+        raise UsageError(
+            f"--iterations_per_loop {flags.iterations_per_loop}: a part of this "
+            "network's step runs on the "
+            "host (mix_compile_mode), which makes it 1; leave it out"
+        )
 
 
 def _check_files(flags: NpuFlags, precision_mode: str) -> None:
@@ -150,4 +197,3 @@ def _check_files(flags: NpuFlags, precision_mode: str) -> None:
 def _folder(path: Path, wanted: bool) -> str:
     """The folder, made: CANN refuses one that is not there."""
     return str(make_folder(path, "--output_path")) if wanted else ""
-

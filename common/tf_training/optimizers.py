@@ -7,8 +7,9 @@ from typing import Any
 from common.tf_runtime import tf
 
 
-def adam(learning_rate: Any, beta1: float = 0.9, beta2: float = 0.999,
-         epsilon: float = 1e-8) -> Any:
+def adam(
+    learning_rate: Any, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
+) -> Any:
     """Adam with "epsilon hat", as TensorFlow and Keras do it.
 
     The update is rate * sqrt(1 - beta2^t) / (1 - beta1^t) * m / (sqrt(v) + epsilon).
@@ -17,5 +18,11 @@ def adam(learning_rate: Any, beta1: float = 0.9, beta2: float = 0.999,
     Args:
         learning_rate: a number or a scalar tensor.
     """
-    return tf.train.AdamOptimizer(learning_rate=learning_rate, beta1=beta1, beta2=beta2,
-                                  epsilon=epsilon, use_locking=False, name="Adam")
+    return tf.train.AdamOptimizer(
+        learning_rate=learning_rate,
+        beta1=beta1,
+        beta2=beta2,
+        epsilon=epsilon,
+        use_locking=False,
+        name="Adam",
+    )

@@ -19,8 +19,9 @@ class ProgressLines(TrainingLines):
         super().__init__(steps, global_batch, speaks)
         self.log_every = log_every
 
-    def step(self, before: int, step: int, loss: float, learning_rate: float,
-             seconds: float) -> None:
+    def step(
+        self, before: int, step: int, loss: float, learning_rate: float, seconds: float
+    ) -> None:
         """Prints a step that is due, with samples per second of the whole job and the time left.
 
         Args:
@@ -29,13 +30,22 @@ class ProgressLines(TrainingLines):
         self.follow(seconds)
         if not passes_multiple(before, step, self.log_every) and step < self.steps:
             return
-        self.say("Step: {}, Loss: {:.6f}, Time: {}, Learning rate: {:.6g}, FPS: {:.1f}, ETA: {}"
-                 .format(step, loss, self.time_trained(), learning_rate,
-                         self.samples_per_second(), self.time_left(step)))
+        self.say(
+            f"Step: {step}, Loss: {loss:.6f}, Time: {self.time_trained()}, Learning "
+            f"rate: {learning_rate:.6g}, FPS: {self.samples_per_second():.1f}, ETA: "
+            f"{self.time_left(step)}"
+        )
 
-    def evaluation(self, step: int, split: str, role: str, n: int,
-                   metrics: Mapping[str, float]) -> None:
+    def evaluation(
+        self, step: int, split: str, role: str, n: int, metrics: Mapping[str, float]
+    ) -> None:
         """Prints the metrics of one evaluation with the number of samples behind them."""
-        self.say("Evaluation at step {} ({} weights) on {} samples of {}: {}".format(
-            step, "best" if role == "best" else "current", n, split,
-            ", ".join("{} {:.4f}".format(name, value) for name, value in metrics.items())))
+        self.say(
+            "Evaluation at step {} ({} weights) on {} samples of {}: {}".format(
+                step,
+                "best" if role == "best" else "current",
+                n,
+                split,
+                ", ".join(f"{name} {value:.4f}" for name, value in metrics.items()),
+            )
+        )

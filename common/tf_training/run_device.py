@@ -35,14 +35,23 @@ def choose_run_device(options: Any, default_modes: Mapping[str, str]) -> RunDevi
         kind = choose_device(kind, detect())
     place = find_tensorflow_place(os.environ, kind, options.device_id)
     if options.ranks is not None and options.ranks != place.world_size:
-        raise UsageError("--ranks {} but this is one of {} rank(s): start ranks with `zoo launch` "
-                         "or horovodrun".format(options.ranks, place.world_size))
-    return RunDevice(kind, place, _precision(
-        options.precision_mode or default_mode(default_modes, kind), kind, place,
-        options.loss_scale))
+        raise UsageError(
+            f"--ranks {options.ranks} but this is one of {place.world_size} rank(s): "
+            "start ranks with `zoo launch` "
+            "or horovodrun"
+        )
+    return RunDevice(
+        kind,
+        place,
+        _precision(
+            options.precision_mode or default_mode(default_modes, kind),
+            kind,
+            place,
+            options.loss_scale,
+        ),
+    )
 
 
 def _precision(mode: str, kind: str, place: Place, loss_scale: Optional[str]) -> Precision:
-    precision = resolve(mode, "tensorflow", kind,
-                        tf_runtime.capabilities(kind, place.local_rank))
+    precision = resolve(mode, "tensorflow", kind, tf_runtime.capabilities(kind, place.local_rank))
     return precision if loss_scale is None else with_loss_scale(precision, loss_scale)

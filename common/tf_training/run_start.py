@@ -31,11 +31,17 @@ def open_run_log(output_path: Path, device: TensorFlowDevice) -> RunLog:
     """The run log of this rank; the first rank writes TensorBoard too."""
     rank = device.place.rank
     board = open_scalar_sink(Path(output_path) / "tensorboard") if rank == 0 else None
-    return RunLog(Path(output_path) / "rank_{}".format(rank), board)
+    return RunLog(Path(output_path) / f"rank_{rank}", board)
 
 
-def start_event(subject: Subject, device: TensorFlowDevice, precision: Precision,
-                targets: Targets, parameters: int, proof: str) -> Dict[str, Any]:
+def start_event(
+    subject: Subject,
+    device: TensorFlowDevice,
+    precision: Precision,
+    targets: Targets,
+    parameters: int,
+    proof: str,
+) -> Dict[str, Any]:
     """What the run log says first: everything a record needs that is known before the work.
 
     Args:
@@ -45,12 +51,22 @@ def start_event(subject: Subject, device: TensorFlowDevice, precision: Precision
     config, size = dict(subject.config), device.place.world_size
     network = {"multiply_accumulates": None, **subject.network, "parameters": parameters}
     return {
-        "model": subject.model, "task": subject.task,
-        "command": shown_command(sys.argv, subject.package), "config": config,
-        "config_sha256": config_sha256(config), "code": code_state(), "network": network,
-        "dataset": dict(subject.dataset), "device": device.as_record(size),
+        "model": subject.model,
+        "task": subject.task,
+        "command": shown_command(sys.argv, subject.package),
+        "config": config,
+        "config_sha256": config_sha256(config),
+        "code": code_state(),
+        "network": network,
+        "dataset": dict(subject.dataset),
+        "device": device.as_record(size),
         "precision": precision.as_record(),
         "batch": {"per_device": targets.batch_size, "global": targets.batch_size * size},
-        "seed": targets.seed, "targets": {"steps": targets.steps, "epochs": targets.epochs},
-        "resumed_step": targets.resumed_step, "rank": device.place.rank, "world_size": size,
-        "first_batches_sha256": subject.first_batches_sha256, "proof": proof}
+        "seed": targets.seed,
+        "targets": {"steps": targets.steps, "epochs": targets.epochs},
+        "resumed_step": targets.resumed_step,
+        "rank": device.place.rank,
+        "world_size": size,
+        "first_batches_sha256": subject.first_batches_sha256,
+        "proof": proof,
+    }

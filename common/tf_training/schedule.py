@@ -8,8 +8,9 @@ from typing import Any
 from common.tf_runtime import tf
 
 
-def warmup_exponential_decay(global_step: Any, base: float, warmup_steps: int, decay_rate: float,
-                             decay_steps: int) -> Any:
+def warmup_exponential_decay(
+    global_step: Any, base: float, warmup_steps: int, decay_rate: float, decay_steps: int
+) -> Any:
     """base * min(1, step / warmup_steps) * decay_rate ** (step / decay_steps), as float32.
 
     The decay is continuous and goes on during the warm-up; the first step (0) has rate 0 where

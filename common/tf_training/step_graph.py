@@ -47,14 +47,23 @@ class StepGraph:
 
     def with_train_op(self, train_op: Any) -> StepGraph:
         """The same graph with another operation to be run for a step."""
-        return dataclasses.replace(self, fetches=dict(self.fetches, train=train_op),
-                                   with_diagnostics=dict(self.with_diagnostics, train=train_op))
+        return dataclasses.replace(
+            self,
+            fetches=dict(self.fetches, train=train_op),
+            with_diagnostics=dict(self.with_diagnostics, train=train_op),
+        )
 
 
-def build_step_graph(build: Build, make_batches: MakeBatches, position: int, seed: int,
-                     device: TensorFlowDevice, precision: Precision,
-                     read_flags: ReadFlags,
-                     given_noise: Optional[Mapping[str, numpy.ndarray]] = None) -> StepGraph:
+def build_step_graph(
+    build: Build,
+    make_batches: MakeBatches,
+    position: int,
+    seed: int,
+    device: TensorFlowDevice,
+    precision: Precision,
+    read_flags: ReadFlags,
+    given_noise: Optional[Mapping[str, numpy.ndarray]] = None,
+) -> StepGraph:
     """Builds everything on the default graph.
 
     Args:
@@ -64,21 +73,37 @@ def build_step_graph(build: Build, make_batches: MakeBatches, position: int, see
     """
     seed_everything(seed)
     global_step = tf.train.get_or_create_global_step()
-    taken = tf.get_variable("batches_taken", shape=[], dtype=tf.int64, trainable=False,
-                            use_resource=True, initializer=tf.zeros_initializer())
+    taken = tf.get_variable(
+        "batches_taken",
+        shape=[],
+        dtype=tf.int64,
+        trainable=False,
+        use_resource=True,
+        initializer=tf.zeros_initializer(),
+    )
     iterator = tf.data.make_initializable_iterator(make_batches(position))
     batch, waited = _next_batch(iterator, device)
     step = tf.identity(global_step.read_value(), name="step")
-    network = build(Inputs(batch, step, global_step, device, precision, seed,
-                           dict(given_noise or {}), position))
+    network = build(
+        Inputs(batch, step, global_step, device, precision, seed, dict(given_noise or {}), position)
+    )
     fetches = _fetches(network, device, global_step, taken, waited, read_flags)
-    diagnostics = dict(fetches, **{"diagnostic/" + name: value
-                                   for name, value in network.diagnostics.items()})
+    diagnostics = dict(
+        fetches, **{"diagnostic/" + name: value for name, value in network.diagnostics.items()}
+    )
     if not can_call_the_host(device):
         fetches = diagnostics  # another set of fetches would be another graph to compile
-    return StepGraph(tf.get_default_graph(), network, iterator,
-                     Variables(network.network, global_step), fetches, diagnostics, network.loss,
-                     global_step, batch)
+    return StepGraph(
+        tf.get_default_graph(),
+        network,
+        iterator,
+        Variables(network.network, global_step),
+        fetches,
+        diagnostics,
+        network.loss,
+        global_step,
+        batch,
+    )
 
 
 def _next_batch(iterator: Any, device: TensorFlowDevice) -> Any:
@@ -96,15 +121,24 @@ def _next_batch(iterator: Any, device: TensorFlowDevice) -> Any:
     return batch, arrived - asked
 
 
-def _fetches(network: TrainingGraph, device: TensorFlowDevice, global_step: Any, taken: Any,
-             waited: Any, read_flags: ReadFlags) -> Dict[str, Any]:
+def _fetches(
+    network: TrainingGraph,
+    device: TensorFlowDevice,
+    global_step: Any,
+    taken: Any,
+    waited: Any,
+    read_flags: ReadFlags,
+) -> Dict[str, Any]:
     minimisation = network.minimisation
     with tf.control_dependencies([minimisation.train_op]):
         after = tf.identity(global_step.read_value(), name="step_after")
         done = taken.assign_add(1, read_value=False)
-    fetches = {"train": tf.group(minimisation.train_op, done), "step": after,
-               "learning_rate": tf.convert_to_tensor(network.learning_rate),
-               "gradient_norm": minimisation.gradient_norm}
+    fetches = {
+        "train": tf.group(minimisation.train_op, done),
+        "step": after,
+        "learning_rate": tf.convert_to_tensor(network.learning_rate),
+        "gradient_norm": minimisation.gradient_norm,
+    }
     if waited is not None:
         fetches["waited"] = waited
     if minimisation.loss_scale is not None:
@@ -119,8 +153,13 @@ def _agreed(loss: Any, device: TensorFlowDevice, read_flags: ReadFlags) -> Dict[
     parts: List[Any] = [tf.reshape(tf.cast(loss, tf.float32), [1]) / float(size)]
     asks = size > 1 and can_call_the_host(device)
     if asks:
-        flags = tf.py_func(lambda: numpy.asarray(read_flags(), numpy.float32), [], tf.float32,
-                           stateful=True, name="flags")
+        flags = tf.py_func(
+            lambda: numpy.asarray(read_flags(), numpy.float32),
+            [],
+            tf.float32,
+            stateful=True,
+            name="flags",
+        )
         parts.append(tf.reshape(flags, [FLAGS]))
     total = sum_in_graph(device, tf.concat(parts, axis=0), "loss_and_flags")
     found = {"loss": total[0]}
@@ -131,8 +170,10 @@ def _agreed(loss: Any, device: TensorFlowDevice, read_flags: ReadFlags) -> Dict[
 
 def parameter_count(network: Any) -> int:
     """Numbers that are trained."""
-    return sum(int(numpy.prod(variable.shape.as_list(), dtype=numpy.int64))
-               for variable in network.trainable_variables)
+    return sum(
+        int(numpy.prod(variable.shape.as_list(), dtype=numpy.int64))
+        for variable in network.trainable_variables
+    )
 
 
 def flags_of(values: Dict[str, Any]) -> Optional[Sequence[float]]:

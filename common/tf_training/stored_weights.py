@@ -49,7 +49,7 @@ def _foreign_prefix(path: Path) -> Optional[str]:
         newest = tf.train.latest_checkpoint(str(path))
         if newest is not None:
             return str(newest)
-    prefix = str(path)[:-len(".index")] if path.name.endswith(".index") else str(path)
+    prefix = str(path)[: -len(".index")] if path.name.endswith(".index") else str(path)
     if Path(prefix + ".index").is_file() and not (path.parent / STATE).exists():
         return prefix
     return None
@@ -84,9 +84,15 @@ class StoredWeights:
         for key, weight in weights.items():
             there, here = self.shapes.get(key), weight.shape.as_list()
             if there is None or list(there) != here:
-                raise ZooError("checkpoint {} has {} as {}, this network as {}: {}".format(
-                    self.prefix, key, list(there) if there is not None else "nothing", here,
-                    advice))
+                raise ZooError(
+                    "checkpoint {} has {} as {}, this network as {}: {}".format(
+                        self.prefix,
+                        key,
+                        list(there) if there is not None else "nothing",
+                        here,
+                        advice,
+                    )
+                )
         try:
             values = {key: self._reader.get_tensor(key) for key in weights}
         except (tf.errors.OpError, ValueError, IndexError) as error:
@@ -94,5 +100,7 @@ class StoredWeights:
         session.run([weight.assign(values[key]) for key, weight in weights.items()])
 
     def _unreadable(self, error: Exception) -> ZooError:
-        return ZooError("checkpoint {} can't be read: {}; check the path, or take another one"
-                        .format(self.prefix, first_line(error)))
+        return ZooError(
+            f"checkpoint {self.prefix} can't be read: {first_line(error)}; check the "
+            "path, or take another one"
+        )

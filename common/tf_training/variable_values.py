@@ -23,7 +23,7 @@ def optimizer_variables(network: Any) -> Dict[str, Any]:
         name = variable.op.name
         owner, _, slot = name.rpartition("/")
         if owner in paths:
-            found["{}/{}".format(paths[owner], slot)] = variable
+            found[f"{paths[owner]}/{slot}"] = variable
         elif name in _OF_ALL_STEPS:
             found[name] = variable
     return {name: found[name] for name in sorted(found)}
@@ -34,8 +34,9 @@ def read_variables(session: Any, variables: Mapping[str, Any]) -> Dict[str, np.n
     return {name: np.array(value) for name, value in session.run(dict(variables)).items()}
 
 
-def put_variables(session: Any, variables: Mapping[str, Any],
-                  values: Mapping[str, np.ndarray]) -> None:
+def put_variables(
+    session: Any, variables: Mapping[str, Any], values: Mapping[str, np.ndarray]
+) -> None:
     """Gives variables values without adding to the graph: as if these had been their first."""
     operations: List[Any] = []
     feeds: Dict[Any, np.ndarray] = {}

@@ -31,11 +31,11 @@ Say = Callable[[str], None]
 def ended_well(record: RunRecord) -> Iterator[str]:
     """What is wrong with the end of a run, or with where it ran."""
     if record.status != COMPLETE:
-        yield "the record says {}: {}".format(record.status, record.reason)
+        yield f"the record says {record.status}: {record.reason}"
     if record.device.kind != "npu":
-        yield "the record says that {} computed, not an NPU".format(record.device.kind)
+        yield f"the record says that {record.device.kind} computed, not an NPU"
     if record.health.nonfinite_steps:
-        yield "{} steps have a loss that is no finite number".format(record.health.nonfinite_steps)
+        yield f"{record.health.nonfinite_steps} steps have a loss that is no finite number"
 
 
 def compiled_for_the_npu(record: RunRecord, trains: bool) -> Iterator[str]:
@@ -43,24 +43,24 @@ def compiled_for_the_npu(record: RunRecord, trains: bool) -> Iterator[str]:
     proof = record.health.proof
     if not record.device.framework.startswith("TensorFlow"):
         if "parameter tensors on" not in proof:
-            yield "nothing proves that the parameters were on the NPU: {!r}".format(proof)
+            yield f"nothing proves that the parameters were on the NPU: {proof!r}"
         return
     if "graph(s) compiled for the NPU" not in proof:
-        yield "no graph was seen to be compiled for the NPU: {!r}".format(proof)
+        yield f"no graph was seen to be compiled for the NPU: {proof!r}"
         return
     counts = _STEPS_COMPILED.search(proof)
     if trains and counts is None:
-        yield "the training step was not compiled for the NPU: {!r}".format(proof)
+        yield f"the training step was not compiled for the NPU: {proof!r}"
     if trains and counts is not None and int(counts.group(2)):
-        yield "graphs were compiled again in later steps: {!r}".format(proof)
+        yield f"graphs were compiled again in later steps: {proof!r}"
 
 
 def as_large(record: RunRecord, ranks: Optional[int], steps: Optional[int]) -> Iterator[str]:
     """Whether the run had as many ranks and steps as it was asked for."""
     if ranks is not None and record.device.count != ranks:
-        yield "the record says {} ranks, not {}".format(record.device.count, ranks)
+        yield f"the record says {record.device.count} ranks, not {ranks}"
     if steps is not None and record.progress.steps != steps:
-        yield "the run ended at step {}, not {}".format(record.progress.steps, steps)
+        yield f"the run ended at step {record.progress.steps}, not {steps}"
 
 
 def same_figures(record: RunRecord, other: RunRecord, absolute: float) -> Iterator[str]:
@@ -71,13 +71,12 @@ def same_figures(record: RunRecord, other: RunRecord, absolute: float) -> Iterat
         yield "there is no figure to compare: an evaluation is missing"
         return
     if here.n_eval != there.n_eval:
-        yield "{} samples were evaluated, {} at the end of training".format(
-            here.n_eval, there.n_eval)
+        yield f"{here.n_eval} samples were evaluated, {there.n_eval} at the end of training"
     for name in common:
         found, expected = here.final[name], there.final[name]
         allowed = max(absolute, RELATIVE * max(abs(found), abs(expected)))
         if not abs(found - expected) <= allowed:
-            yield "{} is {:g}, and was {:g} at the end of training".format(name, found, expected)
+            yield f"{name} is {found:g}, and was {expected:g} at the end of training"
 
 
 def events_of(folder: Path) -> List[Any]:
@@ -94,23 +93,31 @@ def went_on_at(events: Sequence[Any], step: int) -> Iterator[str]:
 
 def learnt(events: Sequence[Any]) -> Iterator[str]:
     """Whether the loss of the last steps is below that of the first."""
-    losses = [event["loss"] for event in events
-              if event["event"] == "step" and isinstance(event["loss"], (int, float))]
+    losses = [
+        event["loss"]
+        for event in events
+        if event["event"] == "step" and isinstance(event["loss"], (int, float))
+    ]
     if len(losses) < 2 * AT_AN_END:
-        yield "the log has {} steps with a loss, too few to tell".format(len(losses))
+        yield f"the log has {len(losses)} steps with a loss, too few to tell"
         return
     first, last = (statistics.median(part) for part in (losses[:AT_AN_END], losses[-AT_AN_END:]))
     if not last < first:
-        yield "the loss did not fall: {:g} at first, {:g} at the end".format(first, last)
+        yield f"the loss did not fall: {first:g} at first, {last:g} at the end"
 
 
 def has_files(folder: Path) -> Iterator[str]:
     """Whether the first rank left a profile."""
-    found = [path for name in ("profiling", "profile")
-             for place in (folder / "rank_0" / name, folder / name) if place.is_dir()
-             for path in place.rglob("*") if path.is_file()]
+    found = [
+        path
+        for name in ("profiling", "profile")
+        for place in (folder / "rank_0" / name, folder / name)
+        if place.is_dir()
+        for path in place.rglob("*")
+        if path.is_file()
+    ]
     if not found:
-        yield "there is no file of a profile in {}".format(folder)
+        yield f"there is no file of a profile in {folder}"
 
 
 def problems(record: RunRecord, asked: argparse.Namespace) -> Iterator[str]:
@@ -120,8 +127,9 @@ def problems(record: RunRecord, asked: argparse.Namespace) -> Iterator[str]:
     yield from compiled_for_the_npu(record, not asked.evaluates)
     yield from as_large(record, asked.ranks, asked.steps)
     if asked.same_as is not None:
-        yield from same_figures(record, read_record(Path(asked.same_as) / FILE_NAME),
-                                asked.absolute)
+        yield from same_figures(
+            record, read_record(Path(asked.same_as) / FILE_NAME), asked.absolute
+        )
     if asked.resumed_at is not None:
         yield from went_on_at(events_of(folder), asked.resumed_at)
     if asked.learns:
@@ -132,14 +140,12 @@ def problems(record: RunRecord, asked: argparse.Namespace) -> Iterator[str]:
 
 def tell(record: RunRecord, say: Say) -> None:
     """Says what a reader wants to know of a run, good or bad."""
-    say("{} steps, {} rank(s) on {}".format(
-        record.progress.steps, record.device.count, record.device.name))
-    say("precision: {}, {} steps skipped".format(
-        record.precision.arithmetic, record.health.loss_scale_skips))
-    say("speed: {} samples per second".format(record.speed.samples_per_second))
-    say("proof: {}".format(record.health.proof))
+    say(f"{record.progress.steps} steps, {record.device.count} rank(s) on {record.device.name}")
+    say(f"precision: {record.precision.arithmetic}, {record.health.loss_scale_skips} steps skipped")
+    say(f"speed: {record.speed.samples_per_second} samples per second")
+    say(f"proof: {record.health.proof}")
     for name, value in sorted(record.metrics.final.items()):
-        say("{}: {:g}".format(name, value))
+        say(f"{name}: {value:g}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -153,8 +159,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ranks", type=count, help="it has so many ranks")
     parser.add_argument("--resumed_at", type=count, help="its last start was at this step")
     parser.add_argument("--same_as", help="the run folder with the same final figures")
-    parser.add_argument("--absolute", type=number_in(float, 0), default=ABSOLUTE,
-                        help="by which they may differ, however small they are")
+    parser.add_argument(
+        "--absolute",
+        type=number_in(float, 0),
+        default=ABSOLUTE,
+        help="by which they may differ, however small they are",
+    )
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:

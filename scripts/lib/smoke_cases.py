@@ -24,8 +24,9 @@ def smoke_cases(card: ModelCard) -> List[str]:
     for task in card.tasks.values():
         if card.smoke_case in task.cases:
             cases = [card.smoke_case] + sorted(
-                name for name in task.cases if name.startswith(card.smoke_case + "_"))
-            lines += ["{}/{} {}".format(card.name, task.name, case) for case in cases]
+                name for name in task.cases if name.startswith(card.smoke_case + "_")
+            )
+            lines += [f"{card.name}/{task.name} {case}" for case in cases]
     return lines
 
 

@@ -36,7 +36,7 @@ def pip_settings(listing: str) -> Dict[str, str]:
         for line in listing.splitlines():
             name, separator, value = line.partition("=")
             if separator and name.startswith(section + "."):
-                settings[name[len(section) + 1:]] = str(ast.literal_eval(value))
+                settings[name[len(section) + 1 :]] = str(ast.literal_eval(value))
     return settings
 
 
@@ -72,8 +72,12 @@ def _told(environment: Dict[str, str], *variables: str) -> bool:
 
 def _pip_listing() -> str:
     """What pip says of its configuration; empty where this Python has no pip."""
-    answer = subprocess.run([sys.executable, "-m", "pip", "config", "list"],
-                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+    answer = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
     return answer.stdout.decode("utf-8", "replace")
 
 

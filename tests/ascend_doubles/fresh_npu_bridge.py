@@ -10,10 +10,25 @@ from typing import Any, Iterator
 
 FOLDER = Path(__file__).resolve().parent / "tensorflow"
 # What would reach the double from the machine on which the tests run.
-_FOREIGN = ("RANK_TABLE_FILE", "RANK_ID", "RANK_SIZE", "DEVICE_ID", "ASCEND_DEVICE_ID", "POD_NAME",
-            "ASCEND_RT_VISIBLE_DEVICES", "CM_CHIEF_IP", "CM_CHIEF_PORT", "CM_CHIEF_DEVICE",
-            "CM_WORKER_SIZE", "CM_WORKER_IP", "HCCL_CONNECT_TIMEOUT", "TF_CPP_MIN_LOG_LEVEL",
-            "ASCEND_DOUBLE_ADAPTER", "ASCEND_DOUBLE_SOC", "ASCEND_DOUBLE_REPORT")
+_FOREIGN = (
+    "RANK_TABLE_FILE",
+    "RANK_ID",
+    "RANK_SIZE",
+    "DEVICE_ID",
+    "ASCEND_DEVICE_ID",
+    "POD_NAME",
+    "ASCEND_RT_VISIBLE_DEVICES",
+    "CM_CHIEF_IP",
+    "CM_CHIEF_PORT",
+    "CM_CHIEF_DEVICE",
+    "CM_WORKER_SIZE",
+    "CM_WORKER_IP",
+    "HCCL_CONNECT_TIMEOUT",
+    "TF_CPP_MIN_LOG_LEVEL",
+    "ASCEND_DOUBLE_ADAPTER",
+    "ASCEND_DOUBLE_SOC",
+    "ASCEND_DOUBLE_REPORT",
+)
 
 
 class Double:
@@ -30,14 +45,21 @@ class Double:
 
 
 @contextlib.contextmanager
-def imported(monkeypatch: Any, adapter: str = "1.15.0", soc: str = "Ascend910A",
-             **environment: str) -> Iterator[Double]:
+def imported(
+    monkeypatch: Any, adapter: str = "1.15.0", soc: str = "Ascend910A", **environment: str
+) -> Iterator[Double]:
     """Imports the double with nothing of this machine's variables; undoes it at the end."""
     for name in _FOREIGN:
         monkeypatch.delenv(name, raising=False)
-    values = dict(ASCEND_HOME_PATH="/cann", ASCEND_OPP_PATH="/cann/opp", JOB_ID="10087",
-                  ASCEND_DOUBLE_ADAPTER=adapter, ASCEND_DOUBLE_SOC=soc,
-                  ASCEND_DOUBLE_SECONDS="2", **environment)
+    values = dict(
+        ASCEND_HOME_PATH="/cann",
+        ASCEND_OPP_PATH="/cann/opp",
+        JOB_ID="10087",
+        ASCEND_DOUBLE_ADAPTER=adapter,
+        ASCEND_DOUBLE_SOC=soc,
+        ASCEND_DOUBLE_SECONDS="2",
+        **environment,
+    )
     for name, value in values.items():
         monkeypatch.setenv(name, value)
     monkeypatch.syspath_prepend(str(FOLDER))

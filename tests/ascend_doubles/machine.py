@@ -10,11 +10,32 @@ INSTALL = "usr/local/Ascend"
 TOOLKIT = INSTALL + "/ascend-toolkit"
 
 # What would reach the ranks from the machine on which the tests run.
-_FOREIGN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "RANK_TABLE_FILE",
-            "RANK_ID", "RANK_SIZE", "DEVICE_ID", "ASCEND_DEVICE_ID", "ASCEND_RT_VISIBLE_DEVICES",
-            "ASCEND_HOME_PATH", "ASCEND_OPP_PATH", "etp_running_flag", "CUDA_VISIBLE_DEVICES",
-            "CM_CHIEF_IP", "CM_CHIEF_PORT", "CM_CHIEF_DEVICE", "CM_WORKER_SIZE", "CM_WORKER_IP",
-            "TF_CPP_MIN_LOG_LEVEL", "MODELARTS_MODEL_PATH", "ASCEND_DOUBLE_ROOT", "PYTHONPATH")
+_FOREIGN = (
+    "RANK",
+    "WORLD_SIZE",
+    "LOCAL_RANK",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "RANK_TABLE_FILE",
+    "RANK_ID",
+    "RANK_SIZE",
+    "DEVICE_ID",
+    "ASCEND_DEVICE_ID",
+    "ASCEND_RT_VISIBLE_DEVICES",
+    "ASCEND_HOME_PATH",
+    "ASCEND_OPP_PATH",
+    "etp_running_flag",
+    "CUDA_VISIBLE_DEVICES",
+    "CM_CHIEF_IP",
+    "CM_CHIEF_PORT",
+    "CM_CHIEF_DEVICE",
+    "CM_WORKER_SIZE",
+    "CM_WORKER_IP",
+    "TF_CPP_MIN_LOG_LEVEL",
+    "MODELARTS_MODEL_PATH",
+    "ASCEND_DOUBLE_ROOT",
+    "PYTHONPATH",
+)
 
 # Like CANN's own, it reads variables that may not be set, and says things.
 _SET_ENV = """\
@@ -58,8 +79,16 @@ _IDLE = "| No running processes found in NPU {number}                           
 class AscendMachine:
     """An Ascend server under `root`, made once; its variables are in `environment`."""
 
-    def __init__(self, root, soc="Ascend910A", devices=8, plugin_script=False, cann="6.0.0",
-                 busy=(), unhealthy=()):
+    def __init__(
+        self,
+        root,
+        soc="Ascend910A",
+        devices=8,
+        plugin_script=False,
+        cann="6.0.0",
+        busy=(),
+        unhealthy=(),
+    ):
         """
         Args:
             plugin_script: whether the TensorFlow plugin has a set_env.sh of its own.
@@ -81,10 +110,14 @@ class AscendMachine:
         variables = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
         folders = [str(HERE / "site"), str(REPOSITORY)] + [str(folder) for folder in packages]
         variables.update(
-            ASCEND_DOUBLE_ROOT=str(self.root), ASCEND_DOUBLE_SOC=self.soc,
-            ASCEND_DOUBLE_DEVICES=str(self.devices), PYTHONPATH=os.pathsep.join(folders),
+            ASCEND_DOUBLE_ROOT=str(self.root),
+            ASCEND_DOUBLE_SOC=self.soc,
+            ASCEND_DOUBLE_DEVICES=str(self.devices),
+            PYTHONPATH=os.pathsep.join(folders),
             PATH="{}:{}".format(self.root / "usr/local/bin", os.environ["PATH"]),
-            HOME=str(self.root / "root"), OMP_NUM_THREADS="1")
+            HOME=str(self.root / "root"),
+            OMP_NUM_THREADS="1",
+        )
         variables.update({name: value for name, value in changes.items() if value is not None})
         for name, value in changes.items():
             if value is None:
@@ -95,25 +128,31 @@ class AscendMachine:
         (self.root / "dev").mkdir(parents=True)
         (self.root / "root").mkdir()
         for number in range(self.devices):
-            (self.root / "dev" / "davinci{}".format(number)).touch()
+            (self.root / "dev" / f"davinci{number}").touch()
         for name in ("davinci_manager", "hisi_hdc", "devmm_svm"):
             (self.root / "dev" / name).touch()
         for name in ("proc", "sys"):
             (self.root / name).symlink_to(Path("/") / name)
         if Path("/dev/shm").is_dir():
             (self.root / "dev" / "shm").symlink_to("/dev/shm")
-        self.write("etc/hccn.conf", "".join(
-            "address_{0}=192.168.{1}.{2}\nnetmask_{0}=255.255.255.0\n".format(
-                number, 100 + number % 4, 100 + number // 4) for number in range(self.devices)))
+        self.write(
+            "etc/hccn.conf",
+            "".join(
+                f"address_{number}=192.168.{100 + number % 4}.{100 + number // 4}\n"
+                f"netmask_{number}=255.255.255.0\n"
+                for number in range(self.devices)
+            ),
+        )
 
     def _make_cann(self, version):
         toolkit = self.root / TOOLKIT / "latest"
         (toolkit / "opp").mkdir(parents=True)
-        self.write("etc/Ascend/ascend_cann_install.info",
-                   "version={}\nInstall_Path=/{}\n".format(version, INSTALL))
+        self.write(
+            "etc/Ascend/ascend_cann_install.info", f"version={version}\nInstall_Path=/{INSTALL}\n"
+        )
         self.write(INSTALL + "/driver/version.info", "Version=22.0.4\n")
         (self.root / INSTALL / "driver/lib64/driver").mkdir(parents=True)
-        self.write(TOOLKIT + "/latest/runtime/version.info", "Version={}\n".format(version))
+        self.write(TOOLKIT + "/latest/runtime/version.info", f"Version={version}\n")
         self.write(TOOLKIT + "/set_env.sh", _SET_ENV.format(toolkit=toolkit))
         (toolkit / "python").mkdir()
         (toolkit / "python" / "site-packages").symlink_to(HERE / "cann_python")
@@ -126,16 +165,30 @@ class AscendMachine:
             self.write(INSTALL + "/tfplugin/set_env.sh", _PLUGIN_SET_ENV.format(packages=packages))
 
     def _make_programs(self, busy, unhealthy):
-        rows = [_DEVICE.format(number=number, name=self.soc.replace("Ascend", ""),
-                               health="Alarm" if number in unhealthy else "OK",
-                               used=20000 if number in busy else 0)
-                for number in range(self.devices)]
-        used = [_PROCESS.format(number=number, pid=4000 + number) if number in busy
-                else _IDLE.format(number=number) for number in range(self.devices)]
-        self._program("npu-smi", _NPU_SMI.format(
-            version="22.0.4", devices="\n".join(rows), processes="\n".join(used)))
-        self._program("hccn_tool", "#!/bin/sh\ngrep \"^address_$2=\" {} | sed 's/.*=/ipaddr:/'\n"
-                      "echo netmask:255.255.255.0\n".format(self.root / "etc/hccn.conf"))
+        rows = [
+            _DEVICE.format(
+                number=number,
+                name=self.soc.replace("Ascend", ""),
+                health="Alarm" if number in unhealthy else "OK",
+                used=20000 if number in busy else 0,
+            )
+            for number in range(self.devices)
+        ]
+        used = [
+            _PROCESS.format(number=number, pid=4000 + number)
+            if number in busy
+            else _IDLE.format(number=number)
+            for number in range(self.devices)
+        ]
+        self._program(
+            "npu-smi",
+            _NPU_SMI.format(version="22.0.4", devices="\n".join(rows), processes="\n".join(used)),
+        )
+        self._program(
+            "hccn_tool",
+            "#!/bin/sh\ngrep \"^address_$2=\" {} | sed 's/.*=/ipaddr:/'\n"
+            "echo netmask:255.255.255.0\n".format(self.root / "etc/hccn.conf"),
+        )
 
     def _program(self, name, text):
         path = self.write("usr/local/bin/" + name, text)

@@ -17,8 +17,11 @@ def config_of(**parameters: Any) -> Any:
     optimizer.name = "NpuOptimizer"
     for name, value in parameters.items():
         field = "b" if isinstance(value, bool) else "i" if isinstance(value, int) else "s"
-        setattr(optimizer.parameter_map[name], field,
-                value.encode() if isinstance(value, str) else value)
+        setattr(
+            optimizer.parameter_map[name],
+            field,
+            value.encode() if isinstance(value, str) else value,
+        )
     rewriter.remapping = rewriter.memory_optimization = rewriter.OFF
     return config
 
@@ -31,8 +34,9 @@ class Echo:
 
     def exchange(self, name: str, asked: Any, value: Any) -> Any:
         self.asked.append(asked)
-        return numpy.asarray(value * (self.size if asked == ("allreduce", "sum") else 1),
-                             value.dtype)
+        return numpy.asarray(
+            value * (self.size if asked == ("allreduce", "sum") else 1), value.dtype
+        )
 
     def close(self) -> None:
         pass

@@ -205,7 +205,7 @@ def _images(data_path: str | None, options: SourceOptions) -> _Source:
         read.train,
         read.test,
         "the folder train" + form + "".join(
-            ", {} not looked at".format(name) for name in read.ignored),
+            f", {name} not looked at" for name in read.ignored),
         "the whole folder test" + form,
         read.manifest_sha256,
     )

@@ -62,7 +62,7 @@ def check_image_flags(arguments: argparse.Namespace) -> None:
     if not arguments.images and not arguments.dataset:
         raise UsageError("no images: give --images FILE_OR_FOLDER, or --dataset with --data_path")
     if not arguments.images and arguments.dataset in NEEDS_FILES and not arguments.data_path:
-        raise ZooError("--data_path is missing: give the folder of {}".format(arguments.dataset))
+        raise ZooError(f"--data_path is missing: give the folder of {arguments.dataset}")
 
 
 # --- files -----------------------------------------------------------------------------------
@@ -81,10 +81,10 @@ def image_paths(given: Sequence[str], complain: Callable[[str], None]) -> List[P
         try:
             below = images_below(path)
         except OSError as error:
-            complain("{}: can't be read ({})".format(error.filename or path, error.strerror))
+            complain(f"{error.filename or path}: can't be read ({error.strerror})")
             continue
         if not below:
-            complain("{}: no PNG or JPEG files in it".format(path))
+            complain(f"{path}: no PNG or JPEG files in it")
         found.extend(below)
     return found
 
@@ -127,7 +127,7 @@ def read_image_file(path: Path, size: int) -> Tuple[np.ndarray, Tuple[int, int]]
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ZooError("{}: can't be read ({})".format(path, error.strerror or error)) from None
+        raise ZooError(f"{path}: can't be read ({error.strerror or error})") from None
     return read_image(content, str(path), size), _size(content)
 
 
@@ -159,10 +159,9 @@ def dataset_samples(name: str, data_path: Optional[str], count: int,
     """
     whole, origin = _test_images(name, data_path, size)
     if count > len(whole):
-        raise UsageError("--count {}: {} has {} images; give at most as many".format(
-            count, origin, len(whole)))
+        raise UsageError(f"--count {count}: {origin} has {len(whole)} images; give at most as many")
     chosen = (np.arange(count, dtype=np.int64) * len(whole)) // count
-    names = tuple("{} {}".format(origin, index) for index in chosen)
+    names = tuple(f"{origin} {index}" for index in chosen)
     truths = tuple(int(label) for label in whole.labels[chosen])
     return Samples(whole.images[chosen], names, truths), whole.classes
 
@@ -170,7 +169,7 @@ def dataset_samples(name: str, data_path: Optional[str], count: int,
 def _test_images(name: str, data_path: Optional[str], size: int) -> Tuple[LabelledImages, str]:
     if name == "cifar10" and data_path and Path(data_path).is_file() \
             and Path(data_path).name in TRAIN_FILES + (TEST_FILE,):
-        return _one_batch_file(Path(data_path)), "{} {}".format(name, Path(data_path).name)
+        return _one_batch_file(Path(data_path)), f"{name} {Path(data_path).name}"
     options = SourceOptions() if name in ("cifar10", "digits") else SourceOptions(
         image_size=size, train_count=GENERATED_SAMPLES, test_count=GENERATED_SAMPLES)
     return load_dataset(name, data_path, validation_count=0, options=options).test, name + " test"

@@ -38,7 +38,7 @@ def load_image_folder(data_path: Optional[str], image_size: int) -> ImageFolder:
         UsageError: an image size below 1.
     """
     if image_size < 1:
-        raise UsageError("image size {}: at least 1 is needed".format(image_size))
+        raise UsageError(f"image size {image_size}: at least 1 is needed")
     sha256_by_name: Dict[str, str] = {}
     try:
         found = find_class_folders(data_path, "images")

@@ -59,8 +59,12 @@ class ResidualAttentionNetwork(nn.Module):
         stem = self.spec.stem
         self.conv1 = nn.Sequential(
             layers.convolution(
-                self.input_channels, stem.channels, stem.kernel, stem.stride,
-                padding=stem.kernel // 2, bias=False,
+                self.input_channels,
+                stem.channels,
+                stem.kernel,
+                stem.stride,
+                padding=stem.kernel // 2,
+                bias=False,
             ),
             layers.batch_norm(stem.channels),
             nn.ReLU(inplace=True),
@@ -108,8 +112,9 @@ class ResidualAttentionNetwork(nn.Module):
     def _check_shape(self, x: torch.Tensor) -> None:
         if tuple(x.shape[1:]) != self.input_shape:
             raise ZooError(
-                "network %s takes samples of shape %s, not %s: resize them, or choose another "
-                "network" % (self.spec.name, self.input_shape, tuple(x.shape[1:]))
+                f"network {self.spec.name} takes samples of shape {self.input_shape}, "
+                f"not {tuple(x.shape[1:])}: resize them, or choose another "
+                "network"
             )
 
     def attention_modules(self) -> Iterator[Tuple[str, AttentionModule]]:
@@ -167,12 +172,12 @@ def build_network(
     Raises UsageError for an unknown name, other dimensions, or a count below one.
     """
     if name not in NETWORKS:
-        raise UsageError("no network %r: choose one of %s" % (name, ", ".join(NETWORKS)))
+        raise UsageError("no network {!r}: choose one of {}".format(name, ", ".join(NETWORKS)))
     if spatial_dims not in LAYERS:
-        raise UsageError("spatial_dims %r: choose 2 (images) or 3 (volumes)" % (spatial_dims,))
+        raise UsageError(f"spatial_dims {spatial_dims!r}: choose 2 (images) or 3 (volumes)")
     if num_classes < 1 or input_channels < 1:
         raise UsageError(
-            "num_classes %r, input_channels %r: both must be at least 1"
-            % (num_classes, input_channels)
+            f"num_classes {num_classes!r}, input_channels {input_channels!r}: both must "
+            "be at least 1"
         )
     return ResidualAttentionNetwork(NETWORKS[name], num_classes, spatial_dims, input_channels)

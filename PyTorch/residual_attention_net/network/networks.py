@@ -32,14 +32,14 @@ def mask_names(naming: str, depth: int) -> MaskNames:
     and 448-pixel networks number them all in the order they run.
     """
     levels = range(1, depth)
-    skip = tuple("skip%d_connection_residual_block" % level for level in levels)
+    skip = tuple(f"skip{level}_connection_residual_block" for level in levels)
     if naming == PARTS:
-        down = tuple("down_residual_blocks%d" % level for level in levels)
-        up = tuple("up_residual_blocks%d" % level for level in levels)
+        down = tuple(f"down_residual_blocks{level}" for level in levels)
+        up = tuple(f"up_residual_blocks{level}" for level in levels)
         return MaskNames(down, skip, "middle_2r_blocks", up, "conv1_1_blocks")
-    down = tuple("softmax%d_blocks" % level for level in levels)
-    up = tuple("softmax%d_blocks" % (2 * depth - level) for level in levels)
-    return MaskNames(down, skip, "softmax%d_blocks" % depth, up, "softmax%d_blocks" % (2 * depth))
+    down = tuple(f"softmax{level}_blocks" for level in levels)
+    up = tuple(f"softmax{2 * depth - level}_blocks" for level in levels)
+    return MaskNames(down, skip, f"softmax{depth}_blocks", up, f"softmax{2 * depth}_blocks")
 
 
 @dataclass(frozen=True)
@@ -128,13 +128,13 @@ def mask_sizes(size: int, depth: int) -> Tuple[int, ...]:
 
 def residual_block_name(number: int) -> str:
     """The reference's name of the block that opens a stage, or of one of the head's blocks."""
-    return "residual_block%d" % number
+    return f"residual_block{number}"
 
 
 def attention_module_name(stage: int, module: int) -> str:
     """The reference's name of an attention module; the second of a stage is the first with _2."""
-    suffix = "" if module == 1 else "_%d" % module
-    return "attention_module%d%s" % (stage, suffix)
+    suffix = "" if module == 1 else f"_{module}"
+    return f"attention_module{stage}{suffix}"
 
 
 def identifying_shapes(spec: NetworkSpec, spatial_dims: int = 2) -> Dict[str, Tuple[int, ...]]:
@@ -151,7 +151,7 @@ def identifying_shapes(spec: NetworkSpec, spatial_dims: int = 2) -> Dict[str, Tu
         gate = mask_names(spec.mask_naming, stage.mask_depth).gate
         for module in range(1, stage.modules + 1):
             name = attention_module_name(number, module)
-            shapes["%s.%s.5.weight" % (name, gate)] = square + point
+            shapes[f"{name}.{gate}.5.weight"] = square + point
     return shapes
 
 
@@ -180,12 +180,31 @@ def _reference_networks() -> Tuple[NetworkSpec, ...]:
     return (
         NetworkSpec("92_32input_update", 32, StemSpec(32, 3), small_stages, small_head),
         NetworkSpec("92_32input", 32, StemSpec(32, 5, pool=2), small_stages, small_head),
-        NetworkSpec("56", 224, large_stem, _large_image_stages((1, 1, 1), 1), large_head,
-                    mask_naming=NUMBERED),
-        NetworkSpec("92", 224, large_stem, _large_image_stages((1, 2, 3), 1), large_head,
-                    mask_naming=NUMBERED),
-        NetworkSpec("448input", 448, large_stem, before + _large_image_stages((1, 2, 3), 2),
-                    large_head, first_stage=0, mask_naming=NUMBERED),
+        NetworkSpec(
+            "56",
+            224,
+            large_stem,
+            _large_image_stages((1, 1, 1), 1),
+            large_head,
+            mask_naming=NUMBERED,
+        ),
+        NetworkSpec(
+            "92",
+            224,
+            large_stem,
+            _large_image_stages((1, 2, 3), 1),
+            large_head,
+            mask_naming=NUMBERED,
+        ),
+        NetworkSpec(
+            "448input",
+            448,
+            large_stem,
+            before + _large_image_stages((1, 2, 3), 2),
+            large_head,
+            first_stage=0,
+            mask_naming=NUMBERED,
+        ),
     )
 
 
@@ -208,7 +227,7 @@ def _cifar_network(depth: int, modules: int) -> NetworkSpec:
         StageSpec(128, modules, 1),
         StageSpec(248 if depth == 452 else 264, modules, 0),
     )
-    name = "attention%d_cifar" % depth
+    name = f"attention{depth}_cifar"
     return NetworkSpec(name, 32, StemSpec(16, 3), stages, HeadSpec(stages[-1].channels))
 
 

@@ -35,16 +35,16 @@ class LoadReport:
 
     def lines(self) -> List[str]:
         """Tell it, one fact a line."""
-        told = ["loaded %d entries" % self.loaded]
+        told = [f"loaded {self.loaded} entries"]
         if self.prefix_stripped:
-            told.append("stripped the prefix %r" % self.prefix_stripped)
+            told.append(f"stripped the prefix {self.prefix_stripped!r}")
         for what, names in (
             ("dropped, no forward pass uses them", self.dropped),
             ("left at its initialisation, a new head", self.head_replaced),
             ("left as they are, absent in the checkpoint", self.batch_counters_missing),
         ):
             if names:
-                told.append("%s (%d): %s" % (what, len(names), ", ".join(names)))
+                told.append(f"{what} ({len(names)}): {', '.join(names)}")
         return told
 
 
@@ -64,9 +64,13 @@ def state_dict_of(loaded: Any) -> Mapping[str, Any]:
 
 
 def _is_state_dict(candidate: Any) -> bool:
-    return isinstance(candidate, Mapping) and bool(candidate) and all(
-        isinstance(name, str) and isinstance(value, torch.Tensor)
-        for name, value in candidate.items()
+    return (
+        isinstance(candidate, Mapping)
+        and bool(candidate)
+        and all(
+            isinstance(name, str) and isinstance(value, torch.Tensor)
+            for name, value in candidate.items()
+        )
     )
 
 
@@ -84,9 +88,7 @@ def load_reference_weights(
     own = network.state_dict()
     dropped = tuple(name for name in tensors if _is_dead_shortcut(name, own))
     head = HEAD if replace_head else ()
-    counters = tuple(
-        name for name in own if name.endswith(BATCH_COUNTER) and name not in tensors
-    )
+    counters = tuple(name for name in own if name.endswith(BATCH_COUNTER) and name not in tensors)
     given = OrderedDict(
         (name, value) for name, value in tensors.items() if name not in dropped + head
     )
@@ -102,7 +104,7 @@ def _without_prefix(state_dict: Mapping[str, torch.Tensor]) -> Tuple[Tensors, st
     prefix = ""
     while all(name.startswith(prefix + PARALLEL_PREFIX) for name in state_dict):
         prefix += PARALLEL_PREFIX
-    return OrderedDict((name[len(prefix):], value) for name, value in state_dict.items()), prefix
+    return OrderedDict((name[len(prefix) :], value) for name, value in state_dict.items()), prefix
 
 
 def _is_dead_shortcut(name: str, own: Mapping[str, torch.Tensor]) -> bool:
@@ -118,17 +120,18 @@ def _check_fit(network: ResidualAttentionNetwork, given: Tensors, wanted: Tensor
         name for name in wanted if name in given and given[name].shape != wanted[name].shape
     ]
     if misshapen and set(misshapen) <= set(HEAD) and not missing + unexpected:
+        classes = len(given["fc.weight"])
         raise ZooError(
-            "the checkpoint has %d classes, the network %d: build the network for %d, or replace "
-            "the head to train another"
-            % (len(given["fc.weight"]), network.num_classes, len(given["fc.weight"]))
+            f"the checkpoint has {classes} classes, the network {network.num_classes}: build the "
+            f"network for {classes}, or replace the head to train another"
         )
     problems = (("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen))
-    told = ["%d %s (%s)" % (len(names), what, _first(names)) for what, names in problems if names]
+    told = [f"{len(names)} {what} ({_first(names)})" for what, names in problems if names]
     if told:
         raise ZooError(
-            "the checkpoint doesn't fit network %s: %s; %s"
-            % (network.spec.name, ", ".join(told), _advice(network, given))
+            "the checkpoint doesn't fit network {}: {}; {}".format(
+                network.spec.name, ", ".join(told), _advice(network, given)
+            )
         )
 
 
@@ -142,7 +145,7 @@ def _advice(network: ResidualAttentionNetwork, given: Tensors) -> str:
         return "it looks like no network known here: choose another checkpoint"
     if found == (network.spec.name, network.spatial_dims):
         return "it looks like a damaged one of this network: choose another checkpoint"
-    return "it looks like network %s with spatial_dims %d: build that one" % found
+    return f"it looks like network {found[0]} with spatial_dims {found[1]}: build that one"
 
 
 def recognise(tensors: Mapping[str, torch.Tensor]) -> Optional[Tuple[str, int]]:

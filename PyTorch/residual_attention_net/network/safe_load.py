@@ -17,9 +17,18 @@ import torch
 from common.errors import ZooError
 
 STORAGES = (
-    "BFloat16Storage", "BoolStorage", "ByteStorage", "CharStorage", "ComplexDoubleStorage",
-    "ComplexFloatStorage", "DoubleStorage", "FloatStorage", "HalfStorage", "IntStorage",
-    "LongStorage", "ShortStorage",
+    "BFloat16Storage",
+    "BoolStorage",
+    "ByteStorage",
+    "CharStorage",
+    "ComplexDoubleStorage",
+    "ComplexFloatStorage",
+    "DoubleStorage",
+    "FloatStorage",
+    "HalfStorage",
+    "IntStorage",
+    "LongStorage",
+    "ShortStorage",
 )
 REBUILDERS = ("_rebuild_parameter", "_rebuild_tensor", "_rebuild_tensor_v2")
 
@@ -39,7 +48,7 @@ def safe_load(path: Union[str, Path]) -> Any:
     try:
         return _load_tensors(path)
     except MemoryError:
-        raise ZooError("%s needs more memory than there is: is it damaged?" % path) from None
+        raise ZooError(f"{path} needs more memory than there is: is it damaged?") from None
     except Exception as error:  # damaged pickles raise every kind there is
         raise ZooError(_explain(path, error)) from None
 
@@ -52,13 +61,13 @@ def _check_kind(path: Path) -> None:
         archive = tarfile.is_tarfile(str(path))
         script = zipfile.is_zipfile(str(path)) and _is_torchscript(path)
     except OSError as error:
-        raise ZooError("can't read %s: %s" % (path, error.strerror or error)) from None
+        raise ZooError(f"can't read {path}: {error.strerror or error}") from None
     if empty:
-        raise ZooError("%s is empty: copy the checkpoint again" % path)
+        raise ZooError(f"{path} is empty: copy the checkpoint again")
     if archive:
-        raise ZooError("%s is a tar archive: unpack it and give the checkpoint inside" % path)
+        raise ZooError(f"{path} is a tar archive: unpack it and give the checkpoint inside")
     if script:
-        raise ZooError("%s is a TorchScript program, not a checkpoint: give the weights" % path)
+        raise ZooError(f"{path} is a TorchScript program, not a checkpoint: give the weights")
 
 
 def _is_torchscript(path: Path) -> bool:
@@ -75,11 +84,11 @@ def _explain(path: Path, error: Exception) -> str:
     forbidden = re.search(r"GLOBAL ([\w.]+)", str(error))
     if forbidden:
         return (
-            "%s names %s, which a checkpoint of tensors has no need of, so it is not loaded: "
+            f"{path} names {forbidden.group(1)}, which a checkpoint of tensors has no "
+            "need of, so it is not loaded: "
             "give a file of tensors only, as torch.save(network.state_dict()) writes"
-            % (path, forbidden.group(1))
         )
-    return "%s is truncated or not a checkpoint (%s): copy it again" % (path, lines[0][:120])
+    return f"{path} is truncated or not a checkpoint ({lines[0][:120]}): copy it again"
 
 
 def _load_tensors(path: Path) -> Any:
@@ -108,14 +117,14 @@ class AllowListUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
         """Return what module.name stands for, or raise ForbiddenName."""
         allowed = allowed_names()
         if (module, name) not in allowed:
-            raise ForbiddenName("GLOBAL %s.%s is not allowed" % (module, name))
+            raise ForbiddenName(f"GLOBAL {module}.{name} is not allowed")
         return allowed[module, name]
 
     def load_build(self) -> None:
         """Set the attributes of the object below the top of the stack."""
         target = self.stack[-2]
         if type(target) is not OrderedDict:
-            raise ForbiddenName("GLOBAL %s may not be changed" % type(target).__name__)
+            raise ForbiddenName(f"GLOBAL {type(target).__name__} may not be changed")
         pickle._Unpickler.load_build(self)  # type: ignore[attr-defined]
 
     dispatch[pickle.BUILD[0]] = load_build

@@ -24,6 +24,7 @@ Told = Callable[..., str]
 @pytest.fixture()
 def told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Told:
     """Runs an entry point's main in this process; returns its one error line."""
+
     def call(main: Any, flags: List[str], code: int) -> str:
         words = ["--output_path", str(tmp_path / "run")] + SMALL + flags
         assert exit_code_of(main, words) == code
@@ -31,6 +32,7 @@ def told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Told:
         assert len(lines) == 1, lines
         assert lines[0].startswith("error: ")
         return lines[0]
+
     return call
 
 
@@ -88,19 +90,39 @@ def test_a_gpu_that_is_not_there(told: Told) -> None:
 @pytest.mark.parametrize("place", ["/proc/no_such_folder/run", "/dev/null/run"])
 def test_an_output_path_that_can_not_be_written(told: Told, place: str) -> None:
     line = told(train.main, ["--output_path", place], 1)
-    assert "--output_path {} can't be written".format(place) in line
+    assert f"--output_path {place} can't be written" in line
 
 
 def test_a_data_path_that_does_not_exist(told: Told, tmp_path: Path) -> None:
-    line = told(train.main, ["--dataset", "cifar10", "--data_path", str(tmp_path / "none"),
-                             "--network", "92_32input_update"], 1)
+    line = told(
+        train.main,
+        [
+            "--dataset",
+            "cifar10",
+            "--data_path",
+            str(tmp_path / "none"),
+            "--network",
+            "92_32input_update",
+        ],
+        1,
+    )
     assert str(tmp_path / "none") in line
 
 
 def test_an_empty_data_path(told: Told, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    line = told(train.main, ["--dataset", "cifar10", "--data_path", str(tmp_path / "empty"),
-                             "--network", "92_32input_update"], 1)
+    line = told(
+        train.main,
+        [
+            "--dataset",
+            "cifar10",
+            "--data_path",
+            str(tmp_path / "empty"),
+            "--network",
+            "92_32input_update",
+        ],
+        1,
+    )
     assert str(tmp_path / "empty") in line
 
 
@@ -123,8 +145,11 @@ def test_weights_that_are_not_there(told: Told, tmp_path: Path, program: Any) ->
 
 
 def test_weights_of_another_network(told: Told, weights: Path) -> None:
-    line = told(evaluate.main, ["--pth_path", str(weights), "--network", "attention56_cifar",
-                                "--dataset", "digits"], 1)
+    line = told(
+        evaluate.main,
+        ["--pth_path", str(weights), "--network", "attention56_cifar", "--dataset", "digits"],
+        1,
+    )
     assert "small_16input" in line
 
 
@@ -137,6 +162,7 @@ def test_weights_that_run_code_are_refused_and_not_run(told: Told, tmp_path: Pat
     class Malicious:
         def __reduce__(self) -> Any:
             return os.mkdir, (str(tmp_path / "was_run"),)
+
     torch.save({"model": Malicious()}, str(tmp_path / "bad.pt"))
     told(evaluate.main, ["--pth_path", str(tmp_path / "bad.pt")], 1)
     assert not (tmp_path / "was_run").exists()
@@ -164,8 +190,16 @@ def test_a_port_in_use(tmp_path: Path) -> None:
         listener.bind(("127.0.0.1", 0))
         listener.listen(1)
         port = str(listener.getsockname()[1])
-        done = run("train", tmp_path / "run", "--device_num", "2", RANK="0", WORLD_SIZE="2",
-                   MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
+        done = run(
+            "train",
+            tmp_path / "run",
+            "--device_num",
+            "2",
+            RANK="0",
+            WORLD_SIZE="2",
+            MASTER_ADDR="127.0.0.1",
+            MASTER_PORT=port,
+        )
     assert done.returncode == 3, done.stdout
     lines = [line for line in done.stdout.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1 and port in lines[0] and "in use" in lines[0]
@@ -177,8 +211,9 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 3 MiB, which the third checkpoint of the small network fills."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounted = subprocess.call(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)],
-                              stderr=subprocess.DEVNULL)
+    mounted = subprocess.call(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], stderr=subprocess.DEVNULL
+    )
     if mounted != 0:
         pytest.skip("mounting a tmpfs needs root")
     yield folder
@@ -186,8 +221,16 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(tiny_disk: Path) -> None:
-    done = run("train", tiny_disk / "run", "--checkpoint_minutes", "0", "--limit_train", "200",
-               "--keep_checkpoints", "3")
+    done = run(
+        "train",
+        tiny_disk / "run",
+        "--checkpoint_minutes",
+        "0",
+        "--limit_train",
+        "200",
+        "--keep_checkpoints",
+        "3",
+    )
     assert done.returncode == 3, done.stdout
     lines = [line for line in done.stdout.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1 and "no space left" in lines[0]

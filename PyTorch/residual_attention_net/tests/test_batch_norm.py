@@ -12,9 +12,13 @@ from torch import nn
 from residual_attention_net.network import batch_norm
 
 pytestmark = pytest.mark.pytorch
-SHAPES = pytest.mark.parametrize("kinds, shape", [
-    ((batch_norm.BatchNorm2d, nn.BatchNorm2d), (4, 3, 5, 6)),
-    ((batch_norm.BatchNorm3d, nn.BatchNorm3d), (2, 3, 4, 5, 6))])
+SHAPES = pytest.mark.parametrize(
+    "kinds, shape",
+    [
+        ((batch_norm.BatchNorm2d, nn.BatchNorm2d), (4, 3, 5, 6)),
+        ((batch_norm.BatchNorm3d, nn.BatchNorm3d), (2, 3, 4, 5, 6)),
+    ],
+)
 
 
 def pair(kinds: Any) -> Any:
@@ -30,8 +34,9 @@ def pair(kinds: Any) -> Any:
 
 
 @SHAPES
-def test_training_is_torchs_in_float64(kinds: Any, shape: Any,
-                                       monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_is_torchs_in_float64(
+    kinds: Any, shape: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(batch_norm, "TORCH_WALKS_CHANNELS", True)
     inputs, weights = torch.randn(shape).double() * 3 + 1, torch.randn(shape).double()
     found = []
@@ -40,17 +45,28 @@ def test_training_is_torchs_in_float64(kinds: Any, shape: Any,
         for _ in range(2):
             output = layer(given)
         (output * weights).sum().backward()
-        found.append([output.detach(), given.grad, layer.weight.grad, layer.bias.grad,
-                      layer.running_mean, layer.running_var, layer.num_batches_tracked])
+        found.append(
+            [
+                output.detach(),
+                given.grad,
+                layer.weight.grad,
+                layer.bias.grad,
+                layer.running_mean,
+                layer.running_var,
+                layer.num_batches_tracked,
+            ]
+        )
     for one, other in zip(*found):
         assert torch.allclose(one.double(), other.double(), rtol=1e-10, atol=1e-10)
 
 
 @SHAPES
-def test_evaluation_and_newer_torch_use_torchs_own(kinds: Any, shape: Any,
-                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluation_and_newer_torch_use_torchs_own(
+    kinds: Any, shape: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def forbidden(*_: Any) -> None:
         raise AssertionError("the replacement was used")
+
     monkeypatch.setattr(batch_norm._Normalise, "apply", forbidden)
     inputs = torch.randn(shape).double()
     fast, plain = pair(kinds)

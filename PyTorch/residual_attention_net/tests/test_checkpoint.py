@@ -66,26 +66,31 @@ def test_the_newest_whole_checkpoint_is_found(folder: CheckpointFolder, network:
     assert folder.newest() == first.path
 
 
-def test_a_checkpoint_without_its_checksum_is_not_taken(folder: CheckpointFolder,
-                                                        network: Any) -> None:
+def test_a_checkpoint_without_its_checksum_is_not_taken(
+    folder: CheckpointFolder, network: Any
+) -> None:
     saved = folder.save(pack(network, at(1)))
     saved.path.with_suffix(".json").unlink()
     assert folder.newest() is None
 
 
 def test_a_full_disk_leaves_the_last_checkpoint_and_nothing_half_written(
-        folder: CheckpointFolder, network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder: CheckpointFolder, network: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = folder.save(pack(network, at(1)))
 
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
+
     monkeypatch.setattr(files.os, "fsync", full)
     with pytest.raises(OSError):
         folder.save(pack(network, at(2)))
     monkeypatch.undo()
     assert folder.newest() == first.path
     assert sorted(path.name for path in folder.folder.iterdir()) == [
-        "step_000000001.json", "step_000000001.pt"]
+        "step_000000001.json",
+        "step_000000001.pt",
+    ]
 
 
 def test_what_a_killed_writer_left_is_cleared_at_the_next_start(folder: CheckpointFolder) -> None:
@@ -94,8 +99,7 @@ def test_what_a_killed_writer_left_is_cleared_at_the_next_start(folder: Checkpoi
     assert list(folder.folder.iterdir()) == []
 
 
-def test_a_truncated_checkpoint_is_told_in_one_line(folder: CheckpointFolder,
-                                                    network: Any) -> None:
+def test_a_truncated_checkpoint_is_told_in_one_line(folder: CheckpointFolder, network: Any) -> None:
     saved = folder.save(pack(network, at(1)))
     saved.path.write_bytes(saved.path.read_bytes()[:2000])
     with pytest.raises(ZooError, match="truncated or altered"):
@@ -118,15 +122,17 @@ def test_weights_alone_are_no_checkpoint_to_resume_from(tmp_path: Path, network:
 
 
 def test_a_checkpoint_of_another_network_is_refused_with_both_names(
-        folder: CheckpointFolder, network: Any) -> None:
+    folder: CheckpointFolder, network: Any
+) -> None:
     saved = folder.save(pack(network, at(1)))
     other = build_network("attention56_cifar", 10)
     with pytest.raises(ZooError, match="'small_16input', this run 'attention56_cifar'"):
         require_same_network(load(saved.path), other, saved.path)
 
 
-def test_another_number_of_classes_is_another_network(folder: CheckpointFolder,
-                                                      network: Any) -> None:
+def test_another_number_of_classes_is_another_network(
+    folder: CheckpointFolder, network: Any
+) -> None:
     saved = folder.save(pack(network, at(1)))
     with pytest.raises(ZooError, match="num_classes 10, this run 11"):
         require_same_network(load(saved.path), build_network("small_16input", 11), saved.path)

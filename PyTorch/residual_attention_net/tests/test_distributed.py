@@ -32,8 +32,9 @@ CPU = torch.device("cpu")
 
 def _rank(rank: int, function: Any, size: int, port: int, arguments: Any) -> None:
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", rank=rank, world_size=size,
-                                   init_method="tcp://127.0.0.1:{}".format(port))
+    distributed.init_process_group(
+        "gloo", rank=rank, world_size=size, init_method=f"tcp://127.0.0.1:{port}"
+    )
     function(rank, size, *arguments)
     distributed.destroy_process_group()
 
@@ -104,8 +105,10 @@ STEPS = 3
 
 def _inputs(size: int) -> Any:
     generator = torch.Generator().manual_seed(5)
-    return (torch.rand(size, 3, 16, 16, generator=generator, dtype=torch.float64),
-            torch.randint(0, 10, (size,), generator=generator))
+    return (
+        torch.rand(size, 3, 16, 16, generator=generator, dtype=torch.float64),
+        torch.randint(0, 10, (size,), generator=generator),
+    )
 
 
 def _few_steps(network: nn.Module, model: nn.Module, rank: int, size: int) -> Dict[str, Any]:
@@ -134,7 +137,8 @@ def _steps_of_rank(rank: int, size: int, path: str) -> None:
 
 
 def test_two_ranks_with_synchronised_batch_norm_are_one_rank_of_the_same_global_batch(
-        tmp_path: Path) -> None:
+    tmp_path: Path,
+) -> None:
     # In float64 only the order of additions differs: 1e-9 after three steps of a network whose
     # single-precision gradients already differ by 1e-2 between two correct programs.
     _spawn(_steps_of_rank, 2, str(tmp_path / "two.pt"))
@@ -153,13 +157,29 @@ def _finish(processes: List[Any]) -> List[str]:
 
 
 @pytest.mark.parametrize("ranks, batch", [(2, 8), (8, 2)])
-def test_every_rank_reports_the_same_accuracy_on_the_whole_test_set(tmp_path: Path, ranks: int,
-                                                                    batch: int) -> None:
+def test_every_rank_reports_the_same_accuracy_on_the_whole_test_set(
+    tmp_path: Path, ranks: int, batch: int
+) -> None:
     output = tmp_path / "run"
-    _finish(start_ranks("train", output, ranks, free_port(), "--train_batch_size", str(batch),
-                        "--total_epochs", "1"))
-    results = [[(event["split"], event["role"], event["n"], event["metrics"])
-                for event in events(output, "evaluation", rank)] for rank in range(ranks)]
+    _finish(
+        start_ranks(
+            "train",
+            output,
+            ranks,
+            free_port(),
+            "--train_batch_size",
+            str(batch),
+            "--total_epochs",
+            "1",
+        )
+    )
+    results = [
+        [
+            (event["split"], event["role"], event["n"], event["metrics"])
+            for event in events(output, "evaluation", rank)
+        ]
+        for rank in range(ranks)
+    ]
     assert all(result == results[0] for result in results)
     assert [entry[2] for entry in results[0]] == [20, 40, 40]
 
@@ -168,8 +188,18 @@ def test_two_ranks_start_and_learn_like_one_rank_of_the_same_global_batch(tmp_pa
     # Batch norm sees half the batch on each of two ranks, so the losses differ from the first step
     # on: by less than 5 % at first, when the weights are still the same.
     run("train", tmp_path / "one", "--total_epochs", "1")
-    _finish(start_ranks("train", tmp_path / "two", 2, free_port(), "--train_batch_size", "8",
-                        "--total_epochs", "1"))
+    _finish(
+        start_ranks(
+            "train",
+            tmp_path / "two",
+            2,
+            free_port(),
+            "--train_batch_size",
+            "8",
+            "--total_epochs",
+            "1",
+        )
+    )
     one = [event["loss"] for event in events(tmp_path / "one", "step")]
     two = [event["loss"] for event in events(tmp_path / "two", "step")]
     assert len(one) == len(two) == 4
@@ -177,12 +207,14 @@ def test_two_ranks_start_and_learn_like_one_rank_of_the_same_global_batch(tmp_pa
 
 
 def test_with_synchronised_batch_norm_the_losses_of_two_ranks_are_those_of_one(
-        tmp_path: Path) -> None:
+    tmp_path: Path,
+) -> None:
     # Single precision: the same first step, then rounding grows through ill-conditioned gradients.
     flags = ["--sync_batch_norm", "--total_epochs", "1"]
     run("train", tmp_path / "one", *flags)
-    _finish(start_ranks("train", tmp_path / "two", 2, free_port(), "--train_batch_size", "8",
-                        *flags))
+    _finish(
+        start_ranks("train", tmp_path / "two", 2, free_port(), "--train_batch_size", "8", *flags)
+    )
     one = [event["loss"] for event in events(tmp_path / "one", "step")]
     two = [event["loss"] for event in events(tmp_path / "two", "step")]
     assert two[0] == pytest.approx(one[0], rel=1e-5)
@@ -201,10 +233,12 @@ def test_two_ranks_resume_to_the_same_weights(tmp_path: Path) -> None:
         process.communicate()
     _finish(start_ranks("train", halves, 2, free_port(), "--resume", *flags))
     one, other = newest_checkpoint(whole)["model"], newest_checkpoint(halves)["model"]
-    assert all(torch.equal(one[name], other[name]) for name in one
-               if "running" not in name)
-    assert all(torch.allclose(one[name], other[name], rtol=1e-4, atol=1e-6) for name in one
-               if "running" in name)
+    assert all(torch.equal(one[name], other[name]) for name in one if "running" not in name)
+    assert all(
+        torch.allclose(one[name], other[name], rtol=1e-4, atol=1e-6)
+        for name in one
+        if "running" in name
+    )
 
 
 def test_ranks_without_the_first_ranks_disk_resume_from_its_checkpoint(tmp_path: Path) -> None:
@@ -212,11 +246,16 @@ def test_ranks_without_the_first_ranks_disk_resume_from_its_checkpoint(tmp_path:
     flags = ["--train_batch_size", "8", "--checkpoint_minutes", "0"]
     for epochs, more in (("1", []), ("2", ["--resume"])):
         port = free_port()
-        _finish([start_rank("train", machine, rank, 2, port, "--total_epochs", epochs, *flags,
-                            *more) for rank, machine in enumerate(machines)])
+        _finish(
+            [
+                start_rank("train", machine, rank, 2, port, "--total_epochs", epochs, *flags, *more)
+                for rank, machine in enumerate(machines)
+            ]
+        )
     assert not list((machines[1] / "ckpt").glob("step_*.pt"))
-    resumed = [events(machine, "start", rank)[-1]["resumed_step"]
-               for rank, machine in enumerate(machines)]
+    resumed = [
+        events(machine, "start", rank)[-1]["resumed_step"] for rank, machine in enumerate(machines)
+    ]
     assert resumed == [4, 4]
     one = [event["loss"] for event in events(machines[0], "step", 0)]
     assert one == [event["loss"] for event in events(machines[1], "step", 1)]
@@ -224,8 +263,18 @@ def test_ranks_without_the_first_ranks_disk_resume_from_its_checkpoint(tmp_path:
 
 def test_sigterm_to_one_rank_stops_all_at_the_same_step(tmp_path: Path) -> None:
     output = tmp_path / "run"
-    processes = start_ranks("train", output, 2, free_port(), "--train_batch_size", "8",
-                            "--total_epochs", "50", "--checkpoint_minutes", "0")
+    processes = start_ranks(
+        "train",
+        output,
+        2,
+        free_port(),
+        "--train_batch_size",
+        "8",
+        "--total_epochs",
+        "50",
+        "--checkpoint_minutes",
+        "0",
+    )
     while not (output / "ckpt" / "step_000000002.json").exists():
         assert processes[0].poll() is None
     processes[1].terminate()

@@ -35,8 +35,11 @@ def write_weights(path, name=SMALL, **arguments):
 
 
 def run(weights, output, *flags, network=SMALL):
-    return exit_code_of(export.main, ["--pth_path", str(weights), "--network", network,
-                                      "--output_file", str(output)] + list(flags))
+    return exit_code_of(
+        export.main,
+        ["--pth_path", str(weights), "--network", network, "--output_file", str(output)]
+        + list(flags),
+    )
 
 
 def read(path, kind):
@@ -73,8 +76,9 @@ def test_the_file_gives_the_networks_logits_at_any_batch_size(tmp_path, kind, sp
 
 def test_an_onnx_file_of_a_fixed_batch_size_says_it(tmp_path):
     network = write_weights(tmp_path / "w.pth")
-    assert run(tmp_path / "w.pth", tmp_path / "n.onnx", "--format", "onnx",
-               "--batch_size", "4") == 0
+    assert (
+        run(tmp_path / "w.pth", tmp_path / "n.onnx", "--format", "onnx", "--batch_size", "4") == 0
+    )
     assert_same_logits(network, read(tmp_path / "n.onnx", "onnx"), 4)
     shape = onnx.load(str(tmp_path / "n.onnx")).graph.input[0].type.tensor_type.shape
     assert [side.dim_value for side in shape.dim] == [4, 3, 16, 16]
@@ -83,8 +87,9 @@ def test_an_onnx_file_of_a_fixed_batch_size_says_it(tmp_path):
 @pytest.mark.parametrize("opset", [11, 13])
 def test_the_opset_asked_for_is_in_the_file(tmp_path, opset):
     write_weights(tmp_path / "w.pth")
-    assert run(tmp_path / "w.pth", tmp_path / "n.onnx", "--format", "onnx",
-               "--opset", str(opset)) == 0
+    assert (
+        run(tmp_path / "w.pth", tmp_path / "n.onnx", "--format", "onnx", "--opset", str(opset)) == 0
+    )
     assert onnx.load(str(tmp_path / "n.onnx")).opset_import[0].version == opset
 
 
@@ -125,21 +130,23 @@ def test_a_difference_in_a_later_batch_is_found(wrong):
     assert export.compare(network, program, batches[:1]).within(export.TOLERANCE)
 
 
-@pytest.mark.parametrize("largest, scale, expected", [
-    (1e-4, 0.1, True), (1.1e-4, 0.1, False), (9e-4, 10, True), (1.1e-3, 10, False)])
+@pytest.mark.parametrize(
+    "largest, scale, expected",
+    [(1e-4, 0.1, True), (1.1e-4, 0.1, False), (9e-4, 10, True), (1.1e-3, 10, False)],
+)
 def test_the_tolerance_grows_with_logits_above_one(largest, scale, expected):
     assert export.Difference(largest, scale, 1).within(1e-4) is expected
 
 
 def test_tolerance_decides(tmp_path):
     write_weights(tmp_path / "w.pth")
-    assert run(tmp_path / "w.pth", tmp_path / "n.onnx", "--format", "onnx",
-               "--tolerance", "0") == 1
+    assert run(tmp_path / "w.pth", tmp_path / "n.onnx", "--format", "onnx", "--tolerance", "0") == 1
     assert not (tmp_path / "n.onnx").exists()
 
 
 def test_without_onnxruntime_the_file_is_checked_by_onnx_and_that_is_said(
-        tmp_path, monkeypatch, capsys):
+    tmp_path, monkeypatch, capsys
+):
     write_weights(tmp_path / "w.pth")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert run(tmp_path / "w.pth", tmp_path / "n.onnx", "--format", "onnx") == 0
@@ -157,17 +164,29 @@ def test_without_onnx_what_to_install_is_said(tmp_path, monkeypatch, capsys):
 
 def test_a_damaged_onnx_file_is_not_valid():
     content = io.BytesIO()
-    onnx.save(onnx.helper.make_model(onnx.helper.make_graph(
-        [onnx.helper.make_node("NoSuchOperator", ["images"], ["logits"])], "graph", [], [])),
-        content)
+    onnx.save(
+        onnx.helper.make_model(
+            onnx.helper.make_graph(
+                [onnx.helper.make_node("NoSuchOperator", ["images"], ["logits"])], "graph", [], []
+            )
+        ),
+        content,
+    )
     with pytest.raises(ZooError, match="not valid ONNX"):
         export.onnx_program(content.getvalue())
 
 
-@pytest.mark.parametrize("flags", [
-    ["--format", "onnx", "--opset", "99"], ["--format", "onnx", "--opset", "7"],
-    ["--format", "tflite"], ["--format", "onnx", "--batch_size", "many"],
-    ["--format", "onnx", "--batch_size", "0"], []])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--format", "onnx", "--opset", "99"],
+        ["--format", "onnx", "--opset", "7"],
+        ["--format", "tflite"],
+        ["--format", "onnx", "--batch_size", "many"],
+        ["--format", "onnx", "--batch_size", "0"],
+        [],
+    ],
+)
 def test_a_wrong_command_line_is_a_usage_error(tmp_path, capsys, flags):
     write_weights(tmp_path / "w.pth")
     assert run(tmp_path / "w.pth", tmp_path / "n", *flags) == 64
@@ -184,8 +203,19 @@ def test_the_weights_are_not_written_over(tmp_path):
 
 def test_batches_come_from_the_dataset_asked_for(tmp_path, capsys):
     write_weights(tmp_path / "w.pth")
-    assert run(tmp_path / "w.pth", tmp_path / "n", "--format", "torchscript", "--dataset",
-               "images", "--data_path", str(tmp_path / "none")) == 1
+    assert (
+        run(
+            tmp_path / "w.pth",
+            tmp_path / "n",
+            "--format",
+            "torchscript",
+            "--dataset",
+            "images",
+            "--data_path",
+            str(tmp_path / "none"),
+        )
+        == 1
+    )
     assert "no such folder" in capsys.readouterr().err
 
 

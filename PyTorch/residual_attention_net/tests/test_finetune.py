@@ -26,8 +26,9 @@ def weights(tmp_path: Path) -> Path:
 
 
 def opened(weights: Path, *flags: str) -> Any:
-    return open_session(parse_options("finetune", SMALL + ["--pth_path", str(weights)]
-                                      + list(flags)))
+    return open_session(
+        parse_options("finetune", SMALL + ["--pth_path", str(weights)] + list(flags))
+    )
 
 
 def test_another_class_count_keeps_everything_but_the_head(weights: Path) -> None:
@@ -53,12 +54,16 @@ def test_fine_tuning_tells_trains_and_evaluates(weights: Path, tmp_path: Path) -
     assert done.returncode == 0, done.stdout
     assert "left at its initialisation, a new head (2): fc.weight, fc.bias" in done.stdout
     assert newest_checkpoint(tmp_path / "run")["model"]["fc.weight"].shape[0] == 10
-    assert [event["role"] for event in events(tmp_path / "run", "evaluation")] \
-        == ["progress", "final", "best"]
+    assert [event["role"] for event in events(tmp_path / "run", "evaluation")] == [
+        "progress",
+        "final",
+        "best",
+    ]
 
 
 def test_an_interrupted_fine_tuning_resumes_without_loading_the_first_weights_again(
-        weights: Path, tmp_path: Path) -> None:
+    weights: Path, tmp_path: Path
+) -> None:
     flags = ["--pth_path", str(weights)]
     run("finetune", tmp_path / "whole", *flags)
     run("finetune", tmp_path / "halves", "--total_epochs", "1", *flags)

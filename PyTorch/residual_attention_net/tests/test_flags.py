@@ -42,14 +42,19 @@ def steps_of(*flags: str) -> int:
 
 def flags_of_the_parser() -> Set[str]:
     """The flags that change something."""
-    return {action.dest for action in make_parser("train")._actions} - {"help"} \
-        - set(OF_TENSORFLOW) - {"data_dump_step"}
+    return (
+        {action.dest for action in make_parser("train")._actions}
+        - {"help"}
+        - set(OF_TENSORFLOW)
+        - {"data_dump_step"}
+    )
 
 
 def test_every_flag_has_its_test() -> None:
     flags = flags_of_the_parser()
-    untested = {flag for flag in flags
-                if not any(name.startswith("test_" + flag) for name in globals())}
+    untested = {
+        flag for flag in flags if not any(name.startswith("test_" + flag) for name in globals())
+    }
     assert untested == set()
 
 
@@ -60,14 +65,31 @@ def test_dataset() -> None:
 
 def test_data_path(tmp_path: Path) -> None:
     from PIL import Image
+
     for name, shade in (("dark", 10), ("light", 200)):
         (tmp_path / name).mkdir()
         for number in range(20):
             image = Image.new("RGB", (20, 20), (shade, number, 0))
-            image.save(str(tmp_path / name / "{}.png".format(number)))
-    session = open_session(parse_options("train", [
-        "--dataset", "images", "--data_path", str(tmp_path), "--network", "small_16input",
-        "--train_batch_size", "4", "--validation_count", "4", "--device_type", "cpu"]))
+            image.save(str(tmp_path / name / f"{number}.png"))
+    session = open_session(
+        parse_options(
+            "train",
+            [
+                "--dataset",
+                "images",
+                "--data_path",
+                str(tmp_path),
+                "--network",
+                "small_16input",
+                "--train_batch_size",
+                "4",
+                "--validation_count",
+                "4",
+                "--device_type",
+                "cpu",
+            ],
+        )
+    )
     assert session.splits.train.classes == ("dark", "light")
     assert session.network.num_classes == 2
 
@@ -117,8 +139,15 @@ def test_is_pretrain_and_pth_path(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path / "weights")
     folder.prepare()
     saved = folder.save(pack(build_network("small_16input", 10), Position(1, 0, 1)))
-    done = run("train", tmp_path / "run", "--is_pretrain", "--pth_path", str(saved.path),
-               "--train_steps", "1")
+    done = run(
+        "train",
+        tmp_path / "run",
+        "--is_pretrain",
+        "--pth_path",
+        str(saved.path),
+        "--train_steps",
+        "1",
+    )
     assert done.returncode == 0 and "loaded " in done.stdout
 
 
@@ -184,8 +213,10 @@ def largest_change(*flags: str) -> float:
     batch = next(iter(session.train_loader.epoch(0)))
     loss = 100.0 * nn.functional.cross_entropy(session.stepper.model(batch.inputs), batch.targets)
     session.stepper.step(loss)
-    return max(float((weight.detach() - old).abs().max())
-               for weight, old in zip(session.network.parameters(), before))
+    return max(
+        float((weight.detach() - old).abs().max())
+        for weight, old in zip(session.network.parameters(), before)
+    )
 
 
 def test_clip_gradient_norm() -> None:
@@ -208,9 +239,21 @@ def test_device_type() -> None:
 
 def test_device_id_and_device_num_are_rank_and_world_size(tmp_path: Path) -> None:
     port = str(free_port())
-    ranks = [start("train", tmp_path / "run", "--device_num", "2", "--device_id", str(number),
-                   "--train_steps", "1", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
-             for number in range(2)]
+    ranks = [
+        start(
+            "train",
+            tmp_path / "run",
+            "--device_num",
+            "2",
+            "--device_id",
+            str(number),
+            "--train_steps",
+            "1",
+            MASTER_ADDR="127.0.0.1",
+            MASTER_PORT=port,
+        )
+        for number in range(2)
+    ]
     assert [process.communicate()[0] and process.returncode for process in ranks[:1]] == [0]
     ranks[1].communicate()
     begun = [events(tmp_path / "run", "start", rank)[0] for rank in range(2)]
@@ -225,9 +268,22 @@ def test_device_num_must_agree_with_the_launcher(monkeypatch: pytest.MonkeyPatch
 
 
 def test_dist_url(tmp_path: Path) -> None:
-    url = "tcp://127.0.0.1:{}".format(free_port())
-    ranks = [start("train", tmp_path / "run", "--device_num", "2", "--device_id", str(number),
-                   "--train_steps", "1", "--dist_url", url) for number in range(2)]
+    url = f"tcp://127.0.0.1:{free_port()}"
+    ranks = [
+        start(
+            "train",
+            tmp_path / "run",
+            "--device_num",
+            "2",
+            "--device_id",
+            str(number),
+            "--train_steps",
+            "1",
+            "--dist_url",
+            url,
+        )
+        for number in range(2)
+    ]
     for process in ranks:
         assert process.communicate()[0] is not None
     assert [process.returncode for process in ranks] == [0, 0]
@@ -238,8 +294,10 @@ def test_precision_mode() -> None:
         with pytest.raises(UsageError, match="nearest possible mode is must_keep_origin_dtype"):
             opened("--precision_mode", "allow_mix_precision_bf16")
         return
-    assert opened("--precision_mode", "allow_mix_precision_bf16").precision.autocast_dtype \
+    assert (
+        opened("--precision_mode", "allow_mix_precision_bf16").precision.autocast_dtype
         == "bfloat16"
+    )
 
 
 def test_opt_level() -> None:
@@ -279,21 +337,24 @@ def test_log_every(tmp_path: Path) -> None:
 
 def test_evaluate_every(tmp_path: Path) -> None:
     run("train", tmp_path / "run", "--total_epochs", "4", "--evaluate_every", "2")
-    seen = [event["epoch"] for event in events(tmp_path / "run", "evaluation")
-            if event["role"] == "progress"]
+    seen = [
+        event["epoch"]
+        for event in events(tmp_path / "run", "evaluation")
+        if event["role"] == "progress"
+    ]
     assert seen == [2, 4]
 
 
 def test_checkpoint_minutes(tmp_path: Path) -> None:
     run("train", tmp_path / "run", "--checkpoint_minutes", "0")
-    assert [event["step"] for event in events(tmp_path / "run", "checkpoint")] \
-        == list(range(1, 9))
+    assert [event["step"] for event in events(tmp_path / "run", "checkpoint")] == list(range(1, 9))
 
 
 def test_keep_checkpoints(tmp_path: Path) -> None:
     run("train", tmp_path / "run", "--keep_checkpoints", "1", "--checkpoint_minutes", "0")
-    assert [path.name for path in (tmp_path / "run" / "ckpt").glob("step_*.pt")] \
-        == ["step_000000008.pt"]
+    assert [path.name for path in (tmp_path / "run" / "ckpt").glob("step_*.pt")] == [
+        "step_000000008.pt"
+    ]
 
 
 def test_profiling(tmp_path: Path) -> None:
@@ -340,8 +401,9 @@ def test_data_dump_step_changes_nothing() -> None:
     assert parse_options("train", SMALL + ["--data_dump_step=10"]) == parse_options("train", SMALL)
 
 
-@pytest.mark.parametrize("words", [["evaluate", "--profiling"],
-                                   ["train", "--profiling", "--is_train=false"]])
+@pytest.mark.parametrize(
+    "words", [["evaluate", "--profiling"], ["train", "--profiling", "--is_train=false"]]
+)
 def test_profiling_of_an_evaluation_is_refused(words: List[str]) -> None:
     with pytest.raises(UsageError, match="--profiling traces steps of training"):
         parse_options(words[0], SMALL + ["--pth_path", "weights"] + words[1:])

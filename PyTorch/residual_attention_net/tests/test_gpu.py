@@ -37,15 +37,18 @@ def test_logits_in_evaluation_mode_are_the_references(case: reference.Case) -> N
 def test_batches_are_those_of_a_cpu() -> None:
     splits = load_dataset("digits")
     augmentation = Augmentation(crop_padding=4, cutout_size=8, mixup_alpha=1.0)
-    loaders = [DeviceLoader(splits.train, 32, augmentation, 0, torch.device(name))
-               for name in ("cpu", "cuda")]
+    loaders = [
+        DeviceLoader(splits.train, 32, augmentation, 0, torch.device(name))
+        for name in ("cpu", "cuda")
+    ]
     assert loaders[0].checksum(3) == loaders[1].checksum(3)
     for one, other in zip(loaders[0].epoch(0), loaders[1].epoch(0)):
         assert torch.allclose(one.inputs, other.inputs.cpu(), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("mode", ["must_keep_origin_dtype", "allow_mix_precision",
-                                  "allow_mix_precision_bf16"])
+@pytest.mark.parametrize(
+    "mode", ["must_keep_origin_dtype", "allow_mix_precision", "allow_mix_precision_bf16"]
+)
 def test_every_precision_trains_and_proves_where_it_ran(tmp_path: Path, mode: str) -> None:
     done = run("train", tmp_path / "run", "--device_type", "gpu", "--precision_mode", mode)
     assert done.returncode == 0, done.stdout

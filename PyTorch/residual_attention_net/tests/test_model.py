@@ -61,8 +61,12 @@ def test_masks_come_by_module_in_order_between_0_and_1():
     network = build_network("92_32input")
     masks = network.masks(images(network))
     assert list(masks) == [
-        "attention_module1", "attention_module2", "attention_module2_2",
-        "attention_module3", "attention_module3_2", "attention_module3_3",
+        "attention_module1",
+        "attention_module2",
+        "attention_module2_2",
+        "attention_module3",
+        "attention_module3_2",
+        "attention_module3_3",
     ]
     assert masks["attention_module1"].shape == (2, 128, 16, 16)
     assert masks["attention_module3_3"].shape == (2, 512, 4, 4)

@@ -21,7 +21,7 @@ CIFAR = {56: 1, 92: 2, 128: 3, 164: 4, 236: 6, 452: 12}
 
 
 def test_the_references_networks_and_the_papers_are_there():
-    cifar = ["attention%d_cifar" % depth for depth in CIFAR]
+    cifar = [f"attention{depth}_cifar" for depth in CIFAR]
     assert list(NETWORKS)[:11] == REFERENCE + cifar
 
 
@@ -31,7 +31,7 @@ def test_the_default_is_the_references_own_choice():
 
 @pytest.mark.parametrize("depth, modules", CIFAR.items())
 def test_a_cifar_network_is_as_deep_as_its_name_says(depth, modules):
-    spec = NETWORKS["attention%d_cifar" % depth]
+    spec = NETWORKS[f"attention{depth}_cifar"]
     assert spec.depth == depth == 36 * modules + 20
     assert [stage.modules for stage in spec.stages] == [modules] * 3
 
@@ -60,8 +60,7 @@ def test_the_sizes_follow_from_the_input_and_the_strides(name, stages, head):
 def test_every_mask_branch_comes_down_to_the_same_size(name):
     spec = NETWORKS[name]
     smallest = {
-        mask_sizes(size, stage.mask_depth)[-1]
-        for size, stage in zip(spec.stage_sizes, spec.stages)
+        mask_sizes(size, stage.mask_depth)[-1] for size, stage in zip(spec.stage_sizes, spec.stages)
     }
     assert smallest == {spec.head_size}
 

@@ -19,47 +19,72 @@ def test_data_path_is_required_where_the_dataset_is_a_folder() -> None:
     assert caught.value.exit_code == 1
 
 
-@pytest.mark.parametrize("flags, message", [
-    (["--no_such_flag", "1"], "unrecognized arguments: --no_such_flag"),
-    (["--total_epochs", "ten"], "--total_epochs: expected a whole number, not 'ten'"),
-    (["--total_epochs", "0"], "--total_epochs: expected at least 1, not 0"),
-    (["--seed", "-1"], "--seed: expected at least 0"),
-    (["--learning_rate", "0"], "--learning_rate: expected more than 0"),
-    (["--dataset", "mnist"], "--dataset: invalid choice: 'mnist'"),
-    (["--recipe", "best"], "--recipe: invalid choice: 'best'"),
-    (["--network", "resnet"], "--network: invalid choice: 'resnet'"),
-    (["--resume", "maybe"], "--resume: expected true or false, not 'maybe'"),
-    (["--device_type", "tpu"], "--device_type: invalid choice: 'tpu'"),
-    (["--opt_level", "O2", "--precision_mode", "O1"], "contradict"),
-    (["--is_pretrain"], "--pth_path is missing"),
-    (["--is_train=false"], "--pth_path is missing"),
-    (["--spatial_dims", "3"], "belong together"),
-])
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--no_such_flag", "1"], "unrecognized arguments: --no_such_flag"),
+        (["--total_epochs", "ten"], "--total_epochs: expected a whole number, not 'ten'"),
+        (["--total_epochs", "0"], "--total_epochs: expected at least 1, not 0"),
+        (["--seed", "-1"], "--seed: expected at least 0"),
+        (["--learning_rate", "0"], "--learning_rate: expected more than 0"),
+        (["--dataset", "mnist"], "--dataset: invalid choice: 'mnist'"),
+        (["--recipe", "best"], "--recipe: invalid choice: 'best'"),
+        (["--network", "resnet"], "--network: invalid choice: 'resnet'"),
+        (["--resume", "maybe"], "--resume: expected true or false, not 'maybe'"),
+        (["--device_type", "tpu"], "--device_type: invalid choice: 'tpu'"),
+        (["--opt_level", "O2", "--precision_mode", "O1"], "contradict"),
+        (["--is_pretrain"], "--pth_path is missing"),
+        (["--is_train=false"], "--pth_path is missing"),
+        (["--spatial_dims", "3"], "belong together"),
+    ],
+)
 def test_a_wrong_command_line_is_a_usage_error_that_names_the_flag(
-        flags: List[str], message: str) -> None:
+    flags: List[str], message: str
+) -> None:
     with pytest.raises(UsageError) as caught:
         parse_options("train", DIGITS + flags)
     assert message in str(caught.value)
     assert caught.value.exit_code == 64
 
 
-@pytest.mark.parametrize("spelling, value", [
-    (["--resume"], True), (["--resume=True"], True), (["--resume", "false"], False), ([], False)])
+@pytest.mark.parametrize(
+    "spelling, value",
+    [(["--resume"], True), (["--resume=True"], True), (["--resume", "false"], False), ([], False)],
+)
 def test_a_switch_takes_a_value_or_none(spelling: List[str], value: bool) -> None:
     assert parse_options("train", DIGITS + spelling).resume is value
 
 
-@pytest.mark.parametrize("flag", [
-    "device_type", "device_id", "device_num", "is_train", "is_pretrain", "num_classes",
-    "total_epochs", "dist_url", "train_batch_size", "test_batch_size", "data_path",
-    "precision_mode", "opt_level", "loss_scale", "seed", "resume", "recipe"])
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "device_type",
+        "device_id",
+        "device_num",
+        "is_train",
+        "is_pretrain",
+        "num_classes",
+        "total_epochs",
+        "dist_url",
+        "train_batch_size",
+        "test_batch_size",
+        "data_path",
+        "precision_mode",
+        "opt_level",
+        "loss_scale",
+        "seed",
+        "resume",
+        "recipe",
+    ],
+)
 def test_the_flags_of_the_original_are_there_and_explained(flag: str) -> None:
     actions = {action.dest: action for action in make_parser("train")._actions}
     assert actions[flag].help
 
 
 def test_the_recorded_configuration_holds_no_path_and_no_device() -> None:
-    config = parse_options("train", DIGITS + ["--data_path", "/data", "--output_path", "/out",
-                                              "--device_id", "3"]).config()
+    config = parse_options(
+        "train", DIGITS + ["--data_path", "/data", "--output_path", "/out", "--device_id", "3"]
+    ).config()
     assert not set(config) & {"data_path", "output_path", "pth_path", "device_id", "device_type"}
     assert config["recipe"] == "reference"

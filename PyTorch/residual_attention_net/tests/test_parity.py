@@ -31,14 +31,28 @@ EXACT = 1e-6
 # Batch norm over one or four images magnifies rounding, the more so the larger the network.
 FLOAT32_DISTANCES = {
     "small": {
-        "eval_logits": 7e-7, "eval_loss": 2e-6, "eval_act": 5e-7, "eval_actdot": 2e-6,
-        "train_logits": 1e-5, "train_loss": 2e-6, "train_act": 2e-5, "train_actdot": 1.1e-4,
-        "bn1": 1.1e-5, "eval_gradnorm": 7e-4,
+        "eval_logits": 7e-7,
+        "eval_loss": 2e-6,
+        "eval_act": 5e-7,
+        "eval_actdot": 2e-6,
+        "train_logits": 1e-5,
+        "train_loss": 2e-6,
+        "train_act": 2e-5,
+        "train_actdot": 1.1e-4,
+        "bn1": 1.1e-5,
+        "eval_gradnorm": 7e-4,
     },
     "large": {
-        "eval_logits": 7e-7, "eval_loss": 2e-6, "eval_act": 7e-7, "eval_actdot": 2e-6,
-        "train_logits": 8e-5, "train_loss": 4e-5, "train_act": 5e-5, "train_actdot": 2.6e-4,
-        "bn1": 8e-5, "eval_gradnorm": 1e-3,
+        "eval_logits": 7e-7,
+        "eval_loss": 2e-6,
+        "eval_act": 7e-7,
+        "eval_actdot": 2e-6,
+        "train_logits": 8e-5,
+        "train_loss": 4e-5,
+        "train_act": 5e-5,
+        "train_actdot": 2.6e-4,
+        "bn1": 8e-5,
+        "eval_gradnorm": 1e-3,
     },
 }
 
@@ -213,8 +227,9 @@ def test_three_steps_of_sgd_follow_the_references_losses_and_weight_changes(case
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        changes.append({n: float((p.detach() - before[n]).norm()) for n, p in
-                        network.named_parameters()})
+        changes.append(
+            {n: float((p.detach() - before[n]).norm()) for n, p in network.named_parameters()}
+        )
     assert distance(losses, expected["traj_loss"]) < EXACT
     assert largest_distance(changes[0], expected["sgd1_dnorm"]) < EXACT
 

@@ -30,7 +30,7 @@ from residual_attention_net.trained_network import open_trained  # noqa: E402
 
 pytestmark = pytest.mark.pytorch
 SMALL = "small_16input"
-NAMES = tuple("class {}".format(number) for number in range(10))
+NAMES = tuple(f"class {number}" for number in range(10))
 
 
 def small_network(**arguments):
@@ -64,8 +64,9 @@ def picture(tmp_path):
 
 
 def run(weights, *flags):
-    return exit_code_of(main, ["--pth_path", str(weights), "--device_type", "cpu"]
-                        + [str(flag) for flag in flags])
+    return exit_code_of(
+        main, ["--pth_path", str(weights), "--device_type", "cpu"] + [str(flag) for flag in flags]
+    )
 
 
 def run_json(capsys, *arguments):
@@ -127,8 +128,9 @@ def test_a_checkpoint_knows_its_network_and_its_classes(checkpoint):
 
 def test_the_number_of_classes_is_read_from_a_state_dict(tmp_path):
     path = tmp_path / "seven.pth"
-    torch.save(small_network(num_classes=7, spatial_dims=3, input_channels=1).state_dict(),
-               str(path))
+    torch.save(
+        small_network(num_classes=7, spatial_dims=3, input_channels=1).state_dict(), str(path)
+    )
     network = open_trained(str(path), SMALL, device_type="cpu").network
     assert (network.num_classes, network.spatial_dims, network.input_channels) == (7, 3, 1)
 
@@ -150,8 +152,9 @@ def test_classes_without_names_are_numbers(state_dict, picture, capsys):
 
 
 def test_a_dataset_beside_images_gives_its_class_names(state_dict, picture, capsys):
-    _, found = run_json(capsys, state_dict, "--network", SMALL, "--images", picture,
-                        "--dataset", "cifar10")
+    _, found = run_json(
+        capsys, state_dict, "--network", SMALL, "--images", picture, "--dataset", "cifar10"
+    )
     best = found["predictions"][0]
     assert best["class"] == image_files.CIFAR10_CLASSES[best["index"]]
     assert "truth" not in best
@@ -202,7 +205,9 @@ def test_an_unreadable_file_is_named_after_the_others_are_done(checkpoint, pictu
     captured = capsys.readouterr()
     assert code == 1
     assert [line.split(":")[:2] for line in captured.err.splitlines()] == [
-        ["error", " " + str(damaged)], ["error", " " + str(missing)]]
+        ["error", " " + str(damaged)],
+        ["error", " " + str(missing)],
+    ]
     assert captured.out.splitlines()[1].startswith(str(picture))
 
 
@@ -238,7 +243,8 @@ def test_samples_are_spread_over_the_test_set_with_their_true_class(checkpoint, 
     code, found = run_json(capsys, checkpoint, "--dataset", "synthetic", "--count", "4")
     assert code == 0
     assert [entry["file"] for entry in found["predictions"]] == [
-        "synthetic test {}".format(number) for number in (0, 25, 50, 75)]
+        f"synthetic test {number}" for number in (0, 25, 50, 75)
+    ]
     assert all(entry["truth"] in NAMES for entry in found["predictions"])
 
 
@@ -281,8 +287,15 @@ def test_json_names_the_unreadable_files_too(checkpoint, picture, capsys):
     assert found["unreadable"][0].startswith("nowhere.png")
 
 
-@pytest.mark.parametrize("flags", [[], ["--images", "x", "--top", "0"], ["--dataset", "imagenet"],
-                                   ["--images", "x", "--unknown"]])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        [],
+        ["--images", "x", "--top", "0"],
+        ["--dataset", "imagenet"],
+        ["--images", "x", "--unknown"],
+    ],
+)
 def test_a_wrong_command_line_is_a_usage_error(checkpoint, capsys, flags):
     assert run(checkpoint, *flags) == 64
     assert len(capsys.readouterr().err.splitlines()) == 1
@@ -295,10 +308,14 @@ def test_a_dataset_of_files_without_its_folder_is_told(checkpoint, capsys):
 
 @pytest.mark.parametrize("program", ["predict", "visualize", "export"])
 def test_help_comes_without_loading_torch_or_matplotlib(program):
-    code = "\n".join([
-        "import sys, residual_attention_net.{} as program",
-        "try: program.main(['--help'])",
-        "except SystemExit as end: assert end.code == 0",
-        "assert not {{'torch', 'matplotlib'}} & set(sys.modules)"]).format(program)
-    subprocess.run([sys.executable, "-c", code], env=environment(), check=True,
-                   stdout=subprocess.DEVNULL)
+    code = "\n".join(
+        [
+            "import sys, residual_attention_net.{} as program",
+            "try: program.main(['--help'])",
+            "except SystemExit as end: assert end.code == 0",
+            "assert not {{'torch', 'matplotlib'}} & set(sys.modules)",
+        ]
+    ).format(program)
+    subprocess.run(
+        [sys.executable, "-c", code], env=environment(), check=True, stdout=subprocess.DEVNULL
+    )

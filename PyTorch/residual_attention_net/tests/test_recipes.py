@@ -1,4 +1,5 @@
 """The learning rate as the recipes state it."""
+
 from __future__ import annotations
 
 import pytest
@@ -36,8 +37,9 @@ def test_the_published_batch_keeps_the_published_learning_rate() -> None:
     assert (schedule.peak, schedule.warmup_steps) == (0.1, 0)
 
 
-@pytest.mark.parametrize("batch, factor", [(16, 1.0), (64, 1.0), (128, 2.0), (512, 8.0),
-                                           (2048, 16.0)])
+@pytest.mark.parametrize(
+    "batch, factor", [(16, 1.0), (64, 1.0), (128, 2.0), (512, 8.0), (2048, 16.0)]
+)
 def test_a_larger_batch_scales_linearly_then_with_the_root(batch: int, factor: float) -> None:
     assert learning_rate_factor(batch, 64) == pytest.approx(factor)
 

@@ -53,8 +53,11 @@ def test_the_originals_dead_shortcut_weights_are_dropped_by_name(name):
 
 def test_the_originals_file_holds_as_many_parameters_as_published():
     tensors = original_checkpoint("92_32input_update")
-    trained = [value for name, value in tensors.items()
-               if not name.endswith(reference.STATISTICS + (reference.COUNTER,))]
+    trained = [
+        value
+        for name, value in tensors.items()
+        if not name.endswith(reference.STATISTICS + (reference.COUNTER,))
+    ]
     assert sum(value.numel() for value in trained) == 19920362
 
 
@@ -63,14 +66,14 @@ def test_the_prefix_of_data_parallel_wrappers_is_stripped_and_told(prefix):
     tensors, network = weights_of(SMALL), build_network(SMALL)
     report = load_reference_weights(network, renamed(tensors, prefix))
     assert report.prefix_stripped == prefix
-    assert "stripped the prefix %r" % prefix in report.lines()
+    assert f"stripped the prefix {prefix!r}" in report.lines()
     assert same(network, tensors)
 
 
 def test_a_plain_checkpoint_is_loaded_whole_with_nothing_to_tell():
     tensors, network = weights_of(SMALL), build_network(SMALL)
     report = load_reference_weights(network, tensors)
-    assert report.lines() == ["loaded %d entries" % len(tensors)]
+    assert report.lines() == [f"loaded {len(tensors)} entries"]
     assert same(network, tensors)
 
 
@@ -97,8 +100,11 @@ def test_another_class_count_without_a_new_head_says_both_counts():
 
 
 def test_counters_that_an_old_torch_didnt_write_are_not_missed():
-    tensors = OrderedDict((name, value) for name, value in weights_of(SMALL).items()
-                          if not name.endswith("num_batches_tracked"))
+    tensors = OrderedDict(
+        (name, value)
+        for name, value in weights_of(SMALL).items()
+        if not name.endswith("num_batches_tracked")
+    )
     report = load_reference_weights(build_network(SMALL), tensors)
     assert "conv1.1.num_batches_tracked" in report.batch_counters_missing
 
@@ -113,7 +119,7 @@ def test_an_entry_missing_is_named_and_nothing_is_loaded():
 
 
 def test_at_most_three_names_of_a_kind_are_shown_on_one_line():
-    tensors = OrderedDict(("x%d" % i, torch.zeros(1)) for i in range(5))
+    tensors = OrderedDict((f"x{i}", torch.zeros(1)) for i in range(5))
     with pytest.raises(ZooError) as caught:
         load_reference_weights(build_network(SMALL), tensors)
     message = str(caught.value)
@@ -123,7 +129,7 @@ def test_at_most_three_names_of_a_kind_are_shown_on_one_line():
 
 @pytest.mark.parametrize("name", ["92_32input", "attention56_cifar", "92"])
 def test_the_checkpoint_of_another_network_is_recognised(name):
-    with pytest.raises(ZooError, match="it looks like network %s with spatial_dims 2" % name):
+    with pytest.raises(ZooError, match=f"it looks like network {name} with spatial_dims 2"):
         load_reference_weights(build_network("92_32input_update"), weights_of(name))
 
 

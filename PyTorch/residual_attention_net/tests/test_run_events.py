@@ -21,8 +21,7 @@ def test_the_start_event_says_what_a_record_needs(tmp_path: Path) -> None:
     assert str(tmp_path) not in begun["command"]
 
 
-def test_the_final_evaluation_of_a_run_cut_inside_an_epoch_names_that_epoch(
-        tmp_path: Path) -> None:
+def test_the_final_evaluation_of_a_run_cut_inside_an_epoch_names_that_epoch(tmp_path: Path) -> None:
     run("train", tmp_path / "run", "--train_steps", "5")
     seen = [(event["role"], event["epoch"]) for event in events(tmp_path / "run", "evaluation")]
     assert seen[:3] == [("progress", 1), ("progress", 2), ("final", 2)]

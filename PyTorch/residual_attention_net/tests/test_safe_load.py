@@ -52,12 +52,23 @@ def saved(value, path, zipped=True, **options):
 
 
 def checkpoint():
-    tensors = OrderedDict(weight=torch.randn(3, 4), half=torch.randn(2).half(),
-                          counter=torch.tensor(3), flag=torch.tensor([True]))
+    tensors = OrderedDict(
+        weight=torch.randn(3, 4),
+        half=torch.randn(2).half(),
+        counter=torch.tensor(3),
+        flag=torch.tensor([True]),
+    )
     tensors._metadata = OrderedDict(version=1)
-    return {"state_dict": tensors, "epoch": 7, "rate": 0.1, "names": ["a", ("b", None)],
-            "raw": b"\xff\x00", "kinds": {1, 2}, "dtype": torch.float32,
-            "parameter": torch.nn.Parameter(torch.ones(2))}
+    return {
+        "state_dict": tensors,
+        "epoch": 7,
+        "rate": 0.1,
+        "names": ["a", ("b", None)],
+        "raw": b"\xff\x00",
+        "kinds": {1, 2},
+        "dtype": torch.float32,
+        "parameter": torch.nn.Parameter(torch.ones(2)),
+    }
 
 
 @READERS
@@ -119,7 +130,7 @@ def test_a_whole_module_is_refused_by_name(tmp_path, monkeypatch, zipped, reader
 def test_a_plain_pickle_is_refused(tmp_path, monkeypatch, reader):
     use(reader, monkeypatch)
     path, trace = tmp_path / "a.pkl", tmp_path / "run"
-    path.write_bytes(pickle.dumps(Runs(os.system, "touch %s" % trace), protocol=2))
+    path.write_bytes(pickle.dumps(Runs(os.system, f"touch {trace}"), protocol=2))
     with pytest.raises(ZooError):
         safe_load(path)
     assert not trace.exists()
@@ -139,8 +150,10 @@ def test_a_truncated_file_is_one_line(tmp_path, monkeypatch, kept, zipped, reade
 
 
 @READERS
-@pytest.mark.parametrize("content", [b"hello, I am text\n", b"\x00" * 64, b"\x89PNG\r\n\x1a\n",
-                                     b"PK\x03\x04 not quite a zip"])
+@pytest.mark.parametrize(
+    "content",
+    [b"hello, I am text\n", b"\x00" * 64, b"\x89PNG\r\n\x1a\n", b"PK\x03\x04 not quite a zip"],
+)
 def test_a_file_of_another_kind_is_one_line(tmp_path, monkeypatch, content, reader):
     use(reader, monkeypatch)
     path = tmp_path / "a.pth"

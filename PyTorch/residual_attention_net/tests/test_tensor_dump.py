@@ -39,10 +39,12 @@ def tensors(dump: Dump) -> Dict[Any, np.ndarray]:
     return dict(zip(names, dump.tensors(names)))
 
 
-def test_a_run_with_a_dump_ends_with_the_weights_of_one_without(dumped: Path,
-                                                                tmp_path: Path) -> None:
-    one, other = (newest_checkpoint(folder)["model"]
-                  for folder in (dumped, trained(tmp_path / "run", *SHORT)))
+def test_a_run_with_a_dump_ends_with_the_weights_of_one_without(
+    dumped: Path, tmp_path: Path
+) -> None:
+    one, other = (
+        newest_checkpoint(folder)["model"] for folder in (dumped, trained(tmp_path / "run", *SHORT))
+    )
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
 
 
@@ -51,8 +53,9 @@ def test_the_tensors_are_those_of_the_step(dumped: Path) -> None:
     dump = find_dump(dumped)
     found = tensors(dump)
     network = build_network("small_16input")
-    network.load_state_dict({name: torch.from_numpy(value)
-                             for name, value in dump.inputs("weight before").items()})
+    network.load_state_dict(
+        {name: torch.from_numpy(value) for name, value in dump.inputs("weight before").items()}
+    )
     network.train()
     logits = network(torch.from_numpy(dump.inputs("batch")["inputs"]))
     loss = nn.functional.cross_entropy(logits, torch.from_numpy(dump.inputs("batch")["targets"]))
@@ -60,9 +63,11 @@ def test_the_tensors_are_those_of_the_step(dumped: Path) -> None:
     assert found["activation", "fc"] == pytest.approx(logits.detach().numpy(), rel=1e-3, abs=1e-4)
     assert float(found["loss", "loss"]) == pytest.approx(float(loss), rel=1e-5)
     assert found["gradient", "fc.weight"] == pytest.approx(
-        network.fc.weight.grad.numpy(), rel=1e-2, abs=1e-4)
-    assert float(found["loss", "loss"]) == pytest.approx(events(dumped, "step")[1]["loss"],
-                                                         abs=1e-6)
+        network.fc.weight.grad.numpy(), rel=1e-2, abs=1e-4
+    )
+    assert float(found["loss", "loss"]) == pytest.approx(
+        events(dumped, "step")[1]["loss"], abs=1e-6
+    )
 
 
 def test_gradients_come_backward_and_weights_forward(dumped: Path) -> None:
@@ -98,39 +103,56 @@ def test_a_run_from_a_dump_trains_on_as_the_run_it_is_from(dumped: Path, tmp_pat
 def test_mixup_is_repeated_too(tmp_path: Path) -> None:
     first = trained(tmp_path / "a", *SECOND, "--recipe", "modern")
     assert "mixed_targets" in find_dump(first).inputs("batch")
-    again = trained(tmp_path / "b", *SHORT, "--recipe", "modern", "--seed", "5",
-                    "--dump_from", str(first))
+    again = trained(
+        tmp_path / "b", *SHORT, "--recipe", "modern", "--seed", "5", "--dump_from", str(first)
+    )
     assert compare_dumps(find_dump(first), find_dump(again)).verdict == WITHIN
 
 
 def test_gradients_are_stored_before_clipping(dumped: Path, tmp_path: Path) -> None:
-    clipped = trained(tmp_path / "run", *SHORT, "--clip_gradient_norm", "0.01",
-                      "--dump_from", str(dumped))
+    clipped = trained(
+        tmp_path / "run", *SHORT, "--clip_gradient_norm", "0.01", "--dump_from", str(dumped)
+    )
     outcome = compare_dumps(find_dump(dumped), find_dump(clipped))
     assert (outcome.verdict, outcome.first.kind) == (DIVERGES, "weight")
 
 
 @pytest.mark.skipif(version_numbers(torch.__version__) < (1, 10), reason="no bfloat16 autocast")
-def test_bfloat16_is_told_from_float32_and_stays_within_its_tolerance(dumped: Path,
-                                                                      tmp_path: Path) -> None:
-    rough = trained(tmp_path / "run", *SHORT, "--dump_from", str(dumped),
-                    "--precision_mode", "allow_mix_precision_bf16")
+def test_bfloat16_is_told_from_float32_and_stays_within_its_tolerance(
+    dumped: Path, tmp_path: Path
+) -> None:
+    rough = trained(
+        tmp_path / "run",
+        *SHORT,
+        "--dump_from",
+        str(dumped),
+        "--precision_mode",
+        "allow_mix_precision_bf16",
+    )
     dump = find_dump(rough)
     assert (dump.subject.arithmetic, dump.index.tensors[0].dtype) == ("bfloat16", "bfloat16")
     outcome = compare_dumps(find_dump(dumped), dump)
     assert outcome.differences[0].relative == pytest.approx(2.3e-3, rel=0.3)
-    assert [item.name for item in outcome.differences
-            if item.kind == "activation" and not item.is_within] == []
+    assert [
+        item.name
+        for item in outcome.differences
+        if item.kind == "activation" and not item.is_within
+    ] == []
 
 
-@pytest.mark.parametrize("flags, said", [
-    (["--dump_tensors", "9"], "step 9 is to be stored, but training ends at step 3"),
-    (["--dump_from", "{}", "--resume"], "give one of them"),
-    (["--dump_from", "{}", "--num_classes", "12"], "give the flags of that run"),
-    (["--dump_from", "{}", "--train_batch_size", "8"], "--train_batch_size included"),
-    (["--dump_tensors", "2", "--compile"], "leave --compile out")])
-def test_flags_that_do_not_fit_are_refused(flags: List[str], said: str, dumped: Path,
-                                           tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "flags, said",
+    [
+        (["--dump_tensors", "9"], "step 9 is to be stored, but training ends at step 3"),
+        (["--dump_from", "{}", "--resume"], "give one of them"),
+        (["--dump_from", "{}", "--num_classes", "12"], "give the flags of that run"),
+        (["--dump_from", "{}", "--train_batch_size", "8"], "--train_batch_size included"),
+        (["--dump_tensors", "2", "--compile"], "leave --compile out"),
+    ],
+)
+def test_flags_that_do_not_fit_are_refused(
+    flags: List[str], said: str, dumped: Path, tmp_path: Path
+) -> None:
     done = run("train", tmp_path / "run", *SHORT, *[flag.format(dumped) for flag in flags])
     assert done.returncode == 64 and said in done.stdout, done.stdout
     assert "Traceback" not in done.stdout
@@ -163,6 +185,8 @@ def test_changes_in_place_are_told_apart_and_containers_are_not_told_twice() -> 
     with _watching(network) as found:
         network(torch.zeros(1, 2))
     assert [(item.name, item.values.tolist()) for item in found] == [
-        ("0", [[-1.0, 1.0]]), ("1", [[0.0, 1.0]])]
+        ("0", [[-1.0, 1.0]]),
+        ("1", [[0.0, 1.0]]),
+    ]
     network(torch.zeros(1, 2))
     assert len(found) == 2

@@ -19,10 +19,10 @@ def same_weights(first: Path, second: Path) -> bool:
 
 
 def wait_for_step(output: Path, step: int, seconds: float = 240.0) -> None:
-    path = output / "ckpt" / "step_{:09d}.json".format(step)
+    path = output / "ckpt" / f"step_{step:09d}.json"
     until = time.time() + seconds
     while not path.exists():
-        assert time.time() < until, "step {} was not reached".format(step)
+        assert time.time() < until, f"step {step} was not reached"
         time.sleep(0.02)
 
 
@@ -44,8 +44,12 @@ def test_a_run_writes_one_event_a_step_with_what_a_table_needs(whole_run: Path) 
 
 def test_the_test_set_is_looked_at_only_at_the_end(whole_run: Path) -> None:
     seen = [(event["split"], event["role"]) for event in events(whole_run, "evaluation")]
-    assert seen == [("validation", "progress"), ("validation", "progress"), ("test", "final"),
-                    ("test", "best")]
+    assert seen == [
+        ("validation", "progress"),
+        ("validation", "progress"),
+        ("test", "final"),
+        ("test", "best"),
+    ]
 
 
 def test_a_finished_run_says_so_last(whole_run: Path) -> None:
@@ -64,8 +68,9 @@ def test_another_seed_gives_other_weights(whole_run: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("step", [1, 4, 6])
-def test_a_killed_run_resumes_to_the_same_weights_bit_for_bit(whole_run: Path, tmp_path: Path,
-                                                              step: int) -> None:
+def test_a_killed_run_resumes_to_the_same_weights_bit_for_bit(
+    whole_run: Path, tmp_path: Path, step: int
+) -> None:
     output = tmp_path / "killed"
     process = start("train", output, "--checkpoint_minutes", "0")
     wait_for_step(output, step)
@@ -76,8 +81,9 @@ def test_a_killed_run_resumes_to_the_same_weights_bit_for_bit(whole_run: Path, t
     assert same_weights(whole_run, output)
 
 
-def test_the_curve_of_a_resumed_run_is_that_of_the_undisturbed_one(whole_run: Path,
-                                                                   tmp_path: Path) -> None:
+def test_the_curve_of_a_resumed_run_is_that_of_the_undisturbed_one(
+    whole_run: Path, tmp_path: Path
+) -> None:
     output = tmp_path / "killed"
     process = start("train", output, "--checkpoint_minutes", "0")
     wait_for_step(output, 5)
@@ -85,12 +91,14 @@ def test_the_curve_of_a_resumed_run_is_that_of_the_undisturbed_one(whole_run: Pa
     process.communicate()
     run("train", output, "--resume")
     for kind, name in (("step", "loss"), ("step", "learning_rate"), ("epoch", "train_loss")):
-        assert [event[name] for event in events(output, kind)] \
-            == [event[name] for event in events(whole_run, kind)]
+        assert [event[name] for event in events(output, kind)] == [
+            event[name] for event in events(whole_run, kind)
+        ]
 
 
-def test_sigterm_saves_ends_with_143_and_resumes_to_the_same_weights(whole_run: Path,
-                                                                    tmp_path: Path) -> None:
+def test_sigterm_saves_ends_with_143_and_resumes_to_the_same_weights(
+    whole_run: Path, tmp_path: Path
+) -> None:
     output = tmp_path / "stopped"
     process = start("train", output, "--checkpoint_minutes", "0")
     wait_for_step(output, 2)
@@ -120,8 +128,18 @@ def test_resume_with_more_epochs_goes_on(tmp_path: Path) -> None:
 
 
 def test_divergence_stops_with_the_step_and_the_last_good_checkpoint(tmp_path: Path) -> None:
-    done = run("train", tmp_path / "run", "--learning_rate", "1e18", "--total_epochs", "20",
-               "--checkpoint_minutes", "0", "--scale_learning_rate", "false")
+    done = run(
+        "train",
+        tmp_path / "run",
+        "--learning_rate",
+        "1e18",
+        "--total_epochs",
+        "20",
+        "--checkpoint_minutes",
+        "0",
+        "--scale_learning_rate",
+        "false",
+    )
     assert done.returncode == 1
     line = [text for text in done.stdout.splitlines() if text.startswith("error: ")]
     assert len(line) == 1 and "step" in line[0] and "last good checkpoint" in line[0]
@@ -136,10 +154,19 @@ def test_only_the_last_checkpoints_are_kept(tmp_path: Path) -> None:
 
 
 def test_a_small_network_learns_synthetic_classes(tmp_path: Path) -> None:
-    done = run("train", tmp_path / "run", "--limit_train", "400", "--total_epochs", "8",
-               "--limit_test", "200", "--checkpoint_minutes", "60")
+    done = run(
+        "train",
+        tmp_path / "run",
+        "--limit_train",
+        "400",
+        "--total_epochs",
+        "8",
+        "--limit_test",
+        "200",
+        "--checkpoint_minutes",
+        "60",
+    )
     assert done.returncode == 0, done.stdout
-    final = [event for event in events(tmp_path / "run", "evaluation")
-             if event["role"] == "final"]
+    final = [event for event in events(tmp_path / "run", "evaluation") if event["role"] == "final"]
     assert final[0]["n"] == 200
     assert final[0]["metrics"]["accuracy"] > 60.0

@@ -30,7 +30,7 @@ from residual_attention_net.visualize import (  # noqa: E402
 
 pytestmark = pytest.mark.pytorch
 SMALL = "small_16input"
-CLASSES = tuple("class {}".format(number) for number in range(10))
+CLASSES = tuple(f"class {number}" for number in range(10))
 
 
 def small_network(**arguments):
@@ -50,15 +50,35 @@ def view_of(tmp_path, count=2, strongest=0, **arguments):
 def write_run(folder, steps=30, with_weights=True):
     """A run folder as training leaves it."""
     with RunLog(folder / "rank_0") as log:
-        log.event("start", model="residual_attention_net", config={"dataset": "synthetic"},
-                  command="train.py --dataset synthetic", resumed_step=0,
-                  network={"name": SMALL}, dataset={"name": "synthetic"})
+        log.event(
+            "start",
+            model="residual_attention_net",
+            config={"dataset": "synthetic"},
+            command="train.py --dataset synthetic",
+            resumed_step=0,
+            network={"name": SMALL},
+            dataset={"name": "synthetic"},
+        )
         for step in range(1, steps + 1):
             log.event("step", step=step, epoch=1, loss=2.0 / step, learning_rate=0.1)
-        log.event("evaluation", split="validation", role="progress", epoch=1, step=steps, n=20,
-                  metrics={"accuracy": 60.0, "loss": 1.0})
-        log.event("evaluation", split="test", role="final", epoch=1, step=steps, n=40,
-                  metrics={"accuracy": 55.5, "loss": 1.0})
+        log.event(
+            "evaluation",
+            split="validation",
+            role="progress",
+            epoch=1,
+            step=steps,
+            n=20,
+            metrics={"accuracy": 60.0, "loss": 1.0},
+        )
+        log.event(
+            "evaluation",
+            split="test",
+            role="final",
+            epoch=1,
+            step=steps,
+            n=40,
+            metrics={"accuracy": 55.5, "loss": 1.0},
+        )
     if with_weights:
         checkpoints = CheckpointFolder(folder / "ckpt")
         checkpoints.prepare()
@@ -74,12 +94,15 @@ def assert_no_text_overlaps(figure):
     """Compares the places of all texts that are drawn, and of the pictures beside them."""
     renderer = figure.canvas.get_renderer()
     figure.draw(renderer)
-    texts = [text for text in figure.findobj(Text)
-             if text.get_text().strip() and text not in _beyond_the_axes(figure)]
+    texts = [
+        text
+        for text in figure.findobj(Text)
+        if text.get_text().strip() and text not in _beyond_the_axes(figure)
+    ]
     boxes = {text: text.get_window_extent(renderer) for text in texts}
     for one, other in itertools.combinations(texts, 2):
         overlap = _overlap(boxes[one], boxes[other])
-        assert not overlap, "{!r} covers {!r}".format(one.get_text(), other.get_text())
+        assert not overlap, f"{one.get_text()!r} covers {other.get_text()!r}"
     for axes in figure.axes:
         if axes.images:
             inside = axes.images[0].get_window_extent(renderer)
@@ -89,16 +112,23 @@ def assert_no_text_overlaps(figure):
 
 def _beyond_the_axes(figure):
     """The labels of ticks outside the range that is shown: matplotlib doesn't draw them."""
-    return [label for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)
-            for tick in axis.get_major_ticks() for label in (tick.label1, tick.label2)
-            if not label.get_visible()
-            or not min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval())]
+    return [
+        label
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for tick in axis.get_major_ticks()
+        for label in (tick.label1, tick.label2)
+        if not label.get_visible()
+        or not min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval())
+    ]
 
 
 def _overlap(one, other):
     slack = 1
-    return (min(one.x1, other.x1) - max(one.x0, other.x0) > slack
-            and min(one.y1, other.y1) - max(one.y0, other.y0) > slack)
+    return (
+        min(one.x1, other.x1) - max(one.x0, other.x0) > slack
+        and min(one.y1, other.y1) - max(one.y0, other.y0) > slack
+    )
 
 
 # --- masks
@@ -162,14 +192,21 @@ def test_the_picture_names_modules_sizes_and_ranges(tmp_path):
     for module in view.modules:
         title = next(title for title in titles if title.startswith(module.name + "\n"))
         low, high = pictures.told_apart([module.mean.min(), module.mean.max()])
-        assert "{0} x {0}".format(module.size) in title
-        assert title.endswith("{} to {}".format(low, high))
+        assert f"{module.size} x {module.size}" in title
+        assert title.endswith(f"{low} to {high}")
 
 
 def test_a_mask_that_is_the_same_everywhere_has_a_scale(tmp_path):
     _, view = view_of(tmp_path)
-    flat = pictures.ModuleMasks("flat", 4, 8, np.full((2, 4, 4), 0.5), np.full((2, 16, 16), 0.5),
-                                np.zeros((2, 0, 4, 4)), np.zeros((2, 0), np.int64))
+    flat = pictures.ModuleMasks(
+        "flat",
+        4,
+        8,
+        np.full((2, 4, 4), 0.5),
+        np.full((2, 16, 16), 0.5),
+        np.zeros((2, 0, 4, 4)),
+        np.zeros((2, 0), np.int64),
+    )
     view = pictures.AttentionView("flat", view.images, view.captions, view.answers, (flat,))
     assert pictures.as_png(pictures.attention_figure(view)).startswith(b"\x89PNG")
 
@@ -187,9 +224,14 @@ def test_the_image_is_seen_under_the_mask():
     assert bright.sum() > 2 * dark.sum()
 
 
-@pytest.mark.parametrize("low, high, expected", [
-    (0.25, 0.75, ["0.25", "0.75"]), (0.5001, 0.5004, ["0.50010", "0.50040"]),
-    (0.5, 0.5, ["0.50", "0.50"])])
+@pytest.mark.parametrize(
+    "low, high, expected",
+    [
+        (0.25, 0.75, ["0.25", "0.75"]),
+        (0.5001, 0.5004, ["0.50010", "0.50040"]),
+        (0.5, 0.5, ["0.50", "0.50"]),
+    ],
+)
 def test_the_ends_of_a_range_are_told_apart(low, high, expected):
     assert pictures.told_apart([low, high]) == expected
 
@@ -200,8 +242,19 @@ def test_any_file_name_can_be_drawn(tmp_path, name):
     path = tmp_path / name if len(name) < 200 else tmp_path / name[-100:]
     Image.new("RGB", (16, 16)).save(str(path))
     torch.save(small_network().state_dict(), str(tmp_path / "w.pth"))
-    assert run("--pth_path", tmp_path / "w.pth", "--network", SMALL, "--images", path,
-               "--output_path", tmp_path) == 0
+    assert (
+        run(
+            "--pth_path",
+            tmp_path / "w.pth",
+            "--network",
+            SMALL,
+            "--images",
+            path,
+            "--output_path",
+            tmp_path,
+        )
+        == 0
+    )
 
 
 # --- curves
@@ -210,7 +263,10 @@ def test_any_file_name_can_be_drawn(tmp_path, name):
 def test_curves_have_a_panel_each_for_loss_accuracy_and_learning_rate(tmp_path):
     figure = training_curves(read_run(write_run(tmp_path, with_weights=False)).events)
     assert [axes.get_ylabel() for axes in figure.axes] == [
-        "training loss", "accuracy (%)", "learning rate"]
+        "training loss",
+        "accuracy (%)",
+        "learning rate",
+    ]
     raw = figure.axes[0].lines[0]
     np.testing.assert_allclose(raw.get_ydata(), [2.0 / step for step in range(1, 31)])
     labels = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
@@ -224,8 +280,16 @@ def test_curves_without_evaluations_leave_that_panel_out():
 
 
 def test_a_loss_that_is_not_finite_is_marked():
-    events = [{"event": "step", "step": step, "epoch": 1, "learning_rate": 0.1,
-               "loss": "nan" if step == 7 else 1.0} for step in range(1, 9)]
+    events = [
+        {
+            "event": "step",
+            "step": step,
+            "epoch": 1,
+            "learning_rate": 0.1,
+            "loss": "nan" if step == 7 else 1.0,
+        }
+        for step in range(1, 9)
+    ]
     labels = [line.get_label() for line in training_curves(events).axes[0].lines]
     assert "not finite, first at step 7" in labels
 
@@ -238,8 +302,10 @@ def test_no_steps_are_an_error():
 @pytest.mark.parametrize("window", [1, 2, 5])
 def test_smoothing_is_the_centred_mean(window):
     values = np.random.RandomState(0).rand(12)
-    expected = [values[max(0, place - window // 2):place + (window + 1) // 2].mean()
-                for place in range(12)]
+    expected = [
+        values[max(0, place - window // 2) : place + (window + 1) // 2].mean()
+        for place in range(12)
+    ]
     np.testing.assert_allclose(pictures.smoothed(values, window), expected)
 
 
@@ -274,16 +340,23 @@ def test_the_checkpoint_best_on_validation_is_drawn(tmp_path):
 
 def test_the_runs_data_are_found_by_its_command_line(tmp_path):
     with RunLog(tmp_path / "rank_0") as log:
-        log.event("start", config={"dataset": "cifar10"},
-                  command="train.py --seed 1 '--data_path=/with space' --unknown")
+        log.event(
+            "start",
+            config={"dataset": "cifar10"},
+            command="train.py --seed 1 '--data_path=/with space' --unknown",
+        )
     assert read_run(tmp_path).dataset() == ("cifar10", "/with space")
 
 
-@pytest.mark.parametrize("flags, code, told", [
-    (["--run", "nowhere"], 1, "give the folder of a run"),
-    ([], 64, "nothing to draw"),
-    (["--pth_path", "w.pth"], 64, "no images"),
-    (["--pth_path", "w.pth", "--dataset", "digits", "--channels", "99"], 64, "at most 16")])
+@pytest.mark.parametrize(
+    "flags, code, told",
+    [
+        (["--run", "nowhere"], 1, "give the folder of a run"),
+        ([], 64, "nothing to draw"),
+        (["--pth_path", "w.pth"], 64, "no images"),
+        (["--pth_path", "w.pth", "--dataset", "digits", "--channels", "99"], 64, "at most 16"),
+    ],
+)
 def test_what_cannot_be_drawn_is_told_in_one_line(capsys, flags, code, told):
     assert run(*flags) == code
     error = capsys.readouterr().err
@@ -300,8 +373,17 @@ def test_without_matplotlib_what_to_install_is_said(tmp_path, monkeypatch, capsy
 def test_an_unreadable_image_is_told_and_the_others_are_drawn(tmp_path, capsys):
     torch.save(small_network().state_dict(), str(tmp_path / "w.pth"))
     Image.new("RGB", (16, 16)).save(str(tmp_path / "a.png"))
-    code = run("--pth_path", tmp_path / "w.pth", "--network", SMALL, "--output_path", tmp_path,
-               "--images", tmp_path / "a.png", tmp_path / "missing.png")
+    code = run(
+        "--pth_path",
+        tmp_path / "w.pth",
+        "--network",
+        SMALL,
+        "--output_path",
+        tmp_path,
+        "--images",
+        tmp_path / "a.png",
+        tmp_path / "missing.png",
+    )
     assert code == 1
     assert "missing.png" in capsys.readouterr().err
     assert (tmp_path / "pictures" / "attention_masks.png").exists()
@@ -309,6 +391,17 @@ def test_an_unreadable_image_is_told_and_the_others_are_drawn(tmp_path, capsys):
 
 def test_when_no_image_can_be_read_no_picture_is_left(tmp_path):
     torch.save(small_network().state_dict(), str(tmp_path / "w.pth"))
-    assert run("--pth_path", tmp_path / "w.pth", "--network", SMALL, "--output_path", tmp_path,
-               "--images", tmp_path / "missing.png") == 1
+    assert (
+        run(
+            "--pth_path",
+            tmp_path / "w.pth",
+            "--network",
+            SMALL,
+            "--output_path",
+            tmp_path,
+            "--images",
+            tmp_path / "missing.png",
+        )
+        == 1
+    )
     assert not (tmp_path / "pictures").exists()

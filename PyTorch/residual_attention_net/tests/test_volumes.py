@@ -71,7 +71,9 @@ def test_the_gradient_is_the_slope_of_the_loss():
 def test_masks_cover_the_volume():
     masks = tiny_volume_network().masks(torch.rand(1, 1, 8, 8, 8))
     assert [tuple(mask.shape) for mask in masks.values()] == [
-        (1, 16, 8, 8, 8), (1, 32, 4, 4, 4), (1, 64, 2, 2, 2),
+        (1, 16, 8, 8, 8),
+        (1, 32, 4, 4, 4),
+        (1, 64, 2, 2, 2),
     ]
 
 

@@ -12,9 +12,24 @@ from typing import Any, Dict, List, Optional
 from common import run_log
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-SMALL = ["--dataset", "synthetic", "--network", "small_16input", "--train_batch_size", "16",
-         "--limit_train", "64", "--limit_test", "40", "--validation_count", "20",
-         "--total_epochs", "2", "--device_type", "cpu"]
+SMALL = [
+    "--dataset",
+    "synthetic",
+    "--network",
+    "small_16input",
+    "--train_batch_size",
+    "16",
+    "--limit_train",
+    "64",
+    "--limit_test",
+    "40",
+    "--validation_count",
+    "20",
+    "--total_epochs",
+    "2",
+    "--device_type",
+    "cpu",
+]
 
 
 def environment(**extra: str) -> Dict[str, str]:
@@ -26,57 +41,84 @@ def environment(**extra: str) -> Dict[str, str]:
 
 def command(program: str, output: Path, *flags: str, small: bool = True) -> List[str]:
     """The command line of an entry point; flags given later win over SMALL."""
-    return [sys.executable, "-m", "residual_attention_net." + program, "--output_path",
-            str(output)] + (SMALL if small else []) + list(flags)
+    return (
+        [sys.executable, "-m", "residual_attention_net." + program, "--output_path", str(output)]
+        + (SMALL if small else [])
+        + list(flags)
+    )
 
 
 def start(program: str, output: Path, *flags: str, **extra: str) -> subprocess.Popen[str]:
     """Starts an entry point and returns at once."""
-    return subprocess.Popen(command(program, output, *flags), env=environment(**extra),
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            universal_newlines=True)
+    return subprocess.Popen(
+        command(program, output, *flags),
+        env=environment(**extra),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+    )
 
 
-def run(program: str, output: Path, *flags: str, small: bool = True,
-        **extra: str) -> subprocess.CompletedProcess[str]:
+def run(
+    program: str, output: Path, *flags: str, small: bool = True, **extra: str
+) -> subprocess.CompletedProcess[str]:
     """Runs an entry point to its end."""
-    return subprocess.run(command(program, output, *flags, small=small), env=environment(**extra),
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True, timeout=600)
+    return subprocess.run(
+        command(program, output, *flags, small=small),
+        env=environment(**extra),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=600,
+    )
 
 
 def events(output: Path, kind: Optional[str] = None, rank: int = 0) -> List[Dict[str, Any]]:
     """The effective events of a run folder, of one kind or all."""
-    path = output / "rank_{}".format(rank) / run_log.FILE_NAME
-    return [event for event in run_log.effective_events(path)
-            if kind is None or event["event"] == kind]
+    path = output / f"rank_{rank}" / run_log.FILE_NAME
+    return [
+        event for event in run_log.effective_events(path) if kind is None or event["event"] == kind
+    ]
 
 
 def newest_checkpoint(output: Path) -> Dict[str, Any]:
     """The content of the newest whole checkpoint of a run folder."""
     from residual_attention_net.checkpoint import CheckpointFolder, load
+
     path = CheckpointFolder(output / "ckpt").newest()
     assert path is not None
     return load(path)
 
 
-def start_ranks(program: str, output: Path, ranks: int, port: int,
-                *flags: str) -> List[subprocess.Popen[str]]:
+def start_ranks(
+    program: str, output: Path, ranks: int, port: int, *flags: str
+) -> List[subprocess.Popen[str]]:
     """Starts one process a rank, as a launcher does."""
     return [start_rank(program, output, rank, ranks, port, *flags) for rank in range(ranks)]
 
 
-def start_rank(program: str, output: Path, rank: int, ranks: int, port: int,
-               *flags: str) -> subprocess.Popen[str]:
+def start_rank(
+    program: str, output: Path, rank: int, ranks: int, port: int, *flags: str
+) -> subprocess.Popen[str]:
     """Starts one rank of a job."""
-    return start(program, output, "--device_num", str(ranks), *flags, RANK=str(rank),
-                 WORLD_SIZE=str(ranks), LOCAL_RANK=str(rank), MASTER_ADDR="127.0.0.1",
-                 MASTER_PORT=str(port))
+    return start(
+        program,
+        output,
+        "--device_num",
+        str(ranks),
+        *flags,
+        RANK=str(rank),
+        WORLD_SIZE=str(ranks),
+        LOCAL_RANK=str(rank),
+        MASTER_ADDR="127.0.0.1",
+        MASTER_PORT=str(port),
+    )
 
 
 def free_port() -> int:
     """A port that nothing listens on at the moment."""
     import socket
+
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

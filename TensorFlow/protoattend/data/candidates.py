@@ -27,8 +27,9 @@ def candidate_database(
         UsageError: fewer images than asked for.
     """
     if not 1 <= count <= len(split):
-        raise UsageError("{} candidates asked for, there are {} images to choose from: give 1 to "
-                         "{}".format(count, len(split), len(split)))
+        raise UsageError(f"{count} candidates asked for, there are {len(split)} images to choose from: "
+"give 1 to "
+                         f"{len(split)}")
     order = np.arange(len(split))
     if shuffle:
         order = np.random.RandomState(seed).permutation(len(split))
@@ -44,6 +45,6 @@ def missing_classes_warning(
     if not missing:
         return None
     named = ", ".join(missing[:_NAMED]) + (", …" if len(missing) > _NAMED else "")
-    return ("{} of {} classes are missing among the {} candidates ({}): no prototype can speak "
-            "for them; give more candidates".format(
-                len(missing), len(class_names), len(candidate_labels), named))
+    return (f"{len(missing)} of {len(class_names)} classes are missing among the "
+f"{len(candidate_labels)} candidates ({named}): no prototype can speak "
+            "for them; give more candidates")

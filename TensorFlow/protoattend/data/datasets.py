@@ -112,7 +112,7 @@ def read_source(name: str, data_path: Optional[str], image_size: Optional[int] =
         raise UsageError("dataset {!r} is unknown: use one of {}".format(
             name, ", ".join(DATASET_NAMES)))
     if image_size is not None and image_size < 1:
-        raise UsageError("--img_size {}: at least 1 is needed".format(image_size))
+        raise UsageError(f"--img_size {image_size}: at least 1 is needed")
     return _READERS[name](data_path, image_size)
 
 
@@ -134,24 +134,21 @@ def _divide(
     source: Source, validation_count: Optional[int], validation_is_test: bool
 ) -> _Division:
     train, test = source.train, source.test
-    train_text, test_text = source.train_text, "all {:,} of {}".format(
-        0 if test is None else len(test), source.test_text)
+    train_text, test_text = source.train_text, f"all {0 if test is None else len(test):,} of {source.test_text}"
     if test is None:
         count, whole = len(train) // _TEST_SHARE, len(train)
         _check_count("test", count, whole)
         train, test = _split_off(train, count)
-        test_text = "{:,} of {:,} of {}, split seed {}".format(
-            count, whole, source.train_text, SPLIT_SEED)
+        test_text = f"{count:,} of {whole:,} of {source.train_text}, split seed {SPLIT_SEED}"
         train_text = source.train_text + " less the test images"
     if validation_is_test:
-        texts = ("train: all {:,} of {}".format(len(train), train_text),
+        texts = (f"train: all {len(train):,} of {train_text}",
                  "validation: the test images", "test: " + test_text)
         return _Division({"train": train, "validation": test, "test": test}, texts)
     count, whole = _validation_count(validation_count, len(train)), len(train)
     rest, validation = _split_off(train, count)
-    texts = ("train: {:,} of {:,} of {}, split seed {}".format(
-        len(rest), whole, train_text, SPLIT_SEED),
-        "validation: the other {:,}".format(count), "test: " + test_text)
+    texts = (f"train: {len(rest):,} of {whole:,} of {train_text}, split seed {SPLIT_SEED}",
+        f"validation: the other {count:,}", "test: " + test_text)
     return _Division({"train": rest, "validation": validation, "test": test}, texts)
 
 
@@ -164,8 +161,9 @@ def _validation_count(asked: Optional[int], whole: int) -> int:
 
 def _check_count(what: str, count: int, whole: int) -> None:
     if not 1 <= count < whole:
-        raise UsageError("{} {} images out of {}: 1 to {} are possible; give more data or another "
-                         "number".format(count, what, whole, whole - 1))
+        raise UsageError(f"{count} {what} images out of {whole}: 1 to {whole - 1} are possible; give more "
+"data or another "
+                         "number")
 
 
 def _split_off(whole: LabelledImages, count: int) -> Tuple[LabelledImages, LabelledImages]:
@@ -178,13 +176,13 @@ def _class_names(own: Tuple[str, ...], num_classes: Optional[int]) -> Tuple[str,
     if num_classes is None:
         return own
     if num_classes < 2:
-        raise UsageError("--num_classes {}: at least 2 are needed".format(num_classes))
+        raise UsageError(f"--num_classes {num_classes}: at least 2 are needed")
     return own[:num_classes] + tuple(str(number) for number in range(len(own), num_classes))
 
 
 def _size_in_words(images: LabelledImages, image_size: Optional[int]) -> str:
     height, width = images.images.shape[1:3]
-    return "; as {}x{} pixels".format(height, width) if image_size is not None else ""
+    return f"; as {height}x{width} pixels" if image_size is not None else ""
 
 
 # --- readers ---------------------------------------------------------------------------------

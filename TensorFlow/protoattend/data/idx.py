@@ -46,15 +46,15 @@ def _parse(stream: IO[bytes], source: str, dimensions: int) -> np.ndarray:
     _check_magic(_read_at_most(stream, 4), source, dimensions)
     header = _read_at_most(stream, 4 * dimensions)
     if len(header) < 4 * dimensions:
-        raise ZooError("{}: truncated within its header".format(source))
+        raise ZooError(f"{source}: truncated within its header")
     sizes = tuple(int(size) for size in np.frombuffer(header, ">u4"))
     expected = 1
     for size in sizes:
         expected *= size
     stated = " x ".join(str(size) for size in sizes)
     if not 0 < expected <= _LARGEST:
-        raise ZooError("{}: its header states {} values: between 1 and {} are supported".format(
-            source, stated, _LARGEST))
+        raise ZooError(f"{source}: its header states {stated} values: between 1 and {_LARGEST} are "
+"supported")
     # One byte more, to notice what is too long; the end is where gzip checks its checksum.
     body = _read_at_most(stream, expected + 1)
     if len(body) != expected:
@@ -66,13 +66,15 @@ def _parse(stream: IO[bytes], source: str, dimensions: int) -> np.ndarray:
 
 def _check_magic(magic: bytes, source: str, dimensions: int) -> None:
     if len(magic) < 4 or magic[:2] != b"\0\0":
-        raise ZooError("{}: not an idx file (it begins with 0x{})".format(source, magic.hex()))
+        raise ZooError(f"{source}: not an idx file (it begins with 0x{magic.hex()})")
     if magic[2] != _UNSIGNED_BYTES:
-        raise ZooError("{}: an idx file of values of type 0x{:02x}: unsigned bytes (0x08) are "
-                       "needed".format(source, magic[2]))
+        raise ZooError(f"{source}: an idx file of values of type 0x{magic[2]:02x}: unsigned bytes "
+"(0x08) are "
+                       "needed")
     if magic[3] != dimensions:
-        raise ZooError("{}: an idx file of {} dimension(s) where {} belong(s): images and labels "
-                       "may be exchanged".format(source, magic[3], dimensions))
+        raise ZooError(f"{source}: an idx file of {magic[3]} dimension(s) where {dimensions} belong(s): "
+"images and labels "
+                       "may be exchanged")
 
 
 def _read_at_most(stream: IO[bytes], count: int) -> bytes:

@@ -70,12 +70,12 @@ def load_idx_folder(name: str, data_path: Optional[str]) -> Source:
 def find_folder(name: str, data_path: Optional[str]) -> Path:
     """The folder with a dataset's idx files: `data_path`, or one below it."""
     if not data_path:
-        raise ZooError("{} needs the folder of its idx files: give --data_path".format(name))
+        raise ZooError(f"{name} needs the folder of its idx files: give --data_path")
     path = Path(data_path)
     if path.is_file():
         path = path.parent
     if not path.is_dir():
-        raise ZooError("{}: no such folder: give --data_path of {}".format(path, name))
+        raise ZooError(f"{path}: no such folder: give --data_path of {name}")
     for folder in [path] + [path / below for below in FOLDERS[name]]:
         if any(_find(folder, part, "images") for part in _PARTS):
             return folder
@@ -86,7 +86,7 @@ def find_folder(name: str, data_path: Optional[str]) -> Path:
 
 def _find(folder: Path, part: str, kind: str) -> Optional[Path]:
     """A part's file; the packed one first, for it can be compared with the published one."""
-    base = "{}-{}".format(_PARTS[part], _KINDS[kind][0])
+    base = f"{_PARTS[part]}-{_KINDS[kind][0]}"
     for name in (base + ".gz", base, base.replace("-idx", ".idx")):
         if (folder / name).is_file():
             return folder / name
@@ -100,14 +100,14 @@ def _read_part(name: str, folder: Path, part: str) -> Tuple[LabelledImages, List
     for kind in sorted(_KINDS, reverse=True):  # labels first: they tell most cheaply what this is
         path = _find(folder, part, kind)
         if path is None:
-            raise ZooError("{}: no {}-{} or .gz of it: complete the folder".format(
-                folder, _PARTS[part], _KINDS[kind][0]))
+            raise ZooError(f"{folder}: no {_PARTS[part]}-{_KINDS[kind][0]} or .gz of it: complete the "
+"folder")
         arrays[kind], is_published = _read_file(name, path, _KINDS[kind][1])
         differing += [] if is_published else [path.name]
     images, labels = arrays["images"], arrays["labels"]
     if len(images) != len(labels):
-        raise ZooError("{}: {} {} images with {} labels: as many of both are needed".format(
-            folder, len(images), part, len(labels)))
+        raise ZooError(f"{folder}: {len(images)} {part} images with {len(labels)} labels: as many of "
+"both are needed")
     return LabelledImages(images[..., np.newaxis], labels.astype(np.int32)), differing
 
 
@@ -116,20 +116,20 @@ def _read_file(name: str, path: Path, dimensions: int) -> Tuple[np.ndarray, bool
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ZooError("{}: can't be read ({}): give a readable folder".format(
-            path, error.strerror or error)) from None
+        raise ZooError(f"{path}: can't be read ({error.strerror or error}): give a readable folder") from None
     found = _published_files().get(sha256_of_bytes(content))
     if found is not None and found.dataset != name:
-        raise ZooError("{}: this is {}'s file {}, not {}'s: give another --data_path or "
-                       "dataset".format(path, found.dataset, found.name, name))
+        raise ZooError(f"{path}: this is {found.dataset}'s file {found.name}, not {name}'s: give "
+"another --data_path or "
+                       "dataset")
     known = _Published(name, path.name) in _published_files().values()
     try:
         return parse_idx(content, str(path), dimensions), found is not None or not known
     except ZooError as error:
         remedy = "get the file again"
         if known and found is None:
-            remedy = "not the published file: get it again, zoo data prepare {}".format(name)
-        raise ZooError("{}: {}".format(error, remedy)) from None
+            remedy = f"not the published file: get it again, zoo data prepare {name}"
+        raise ZooError(f"{error}: {remedy}") from None
 
 
 @functools.lru_cache(maxsize=None)

@@ -30,14 +30,14 @@ class LabelledImages:
         images, labels = self.images, self.labels
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
             raise ZooError(
-                "images are {} of shape {}: uint8 of shape (N, H, W, C) with C 1 or 3 is "
-                "needed".format(images.dtype, images.shape))
+                f"images are {images.dtype} of shape {images.shape}: uint8 of shape (N, "
+"H, W, C) with C 1 or 3 is "
+                "needed")
         if labels.dtype != np.int32 or labels.ndim != 1:
-            raise ZooError("labels are {} of shape {}: int32 of shape (N,) is needed".format(
-                labels.dtype, labels.shape))
+            raise ZooError(f"labels are {labels.dtype} of shape {labels.shape}: int32 of shape (N,) is "
+"needed")
         if len(labels) != len(images):
-            raise ZooError("{} images with {} labels: as many of both are needed".format(
-                len(images), len(labels)))
+            raise ZooError(f"{len(images)} images with {len(labels)} labels: as many of both are needed")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -57,6 +57,6 @@ def check_labels(labels: np.ndarray, class_names: Sequence[str], where: str) -> 
     outside = np.flatnonzero((labels < 0) | (labels >= len(class_names)))
     if len(outside):
         raise ZooError(
-            "{}: label {} of image {} is out of range: {} classes allow 0 to {}; correct the "
-            "labels or --num_classes".format(
-                where, labels[outside[0]], outside[0], len(class_names), len(class_names) - 1))
+            f"{where}: label {labels[outside[0]]} of image {outside[0]} is out of range: "
+f"{len(class_names)} classes allow 0 to {len(class_names) - 1}; correct the "
+            "labels or --num_classes")

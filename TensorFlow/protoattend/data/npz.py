@@ -38,8 +38,8 @@ def load_npz(data_path: Optional[str]) -> Source:
         train = _labelled(path, arrays, *WITH_TEST[:2])
         test = _labelled(path, arrays, *WITH_TEST[2:])
         if train.images.shape[1:] != test.images.shape[1:]:
-            raise ZooError("{}: images of x_train are {}, of x_test {}: one shape is needed".format(
-                path, train.images.shape[1:], test.images.shape[1:]))
+            raise ZooError(f"{path}: images of x_train are {train.images.shape[1:]}, of x_test "
+f"{test.images.shape[1:]}: one shape is needed")
         return Source(train, test, _names(train, test), "x_train", "x_test")
     if all(name in arrays for name in WHOLE):
         whole = _labelled(path, arrays, *WHOLE)
@@ -55,7 +55,7 @@ def find_file(data_path: Optional[str]) -> Path:
     path = Path(data_path)
     if not path.is_dir():
         if not path.exists():
-            raise ZooError("{}: no such file: give --data_path of a .npz file".format(path))
+            raise ZooError(f"{path}: no such file: give --data_path of a .npz file")
         return path
     found = sorted(path.glob("*.npz"))
     if len(found) != 1:
@@ -85,20 +85,20 @@ def _labelled(
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise ZooError("{}: {} is {} of shape {}: whole numbers of shape (N,) are needed".format(
-            path, labels_name, labels.dtype, labels.shape))
+        raise ZooError(f"{path}: {labels_name} is {labels.dtype} of shape {labels.shape}: whole numbers "
+"of shape (N,) are needed")
     if len(labels) == 0:
-        raise ZooError("{}: {} is empty".format(path, labels_name))
+        raise ZooError(f"{path}: {labels_name} is empty")
     if labels.min() < 0 or labels.max() > _LARGEST_LABEL:
         outside = labels.min() if labels.min() < 0 else labels.max()
-        raise ZooError("{}: {} has the label {}: 0 to {} are supported".format(
-            path, labels_name, outside, _LARGEST_LABEL))
+        raise ZooError(f"{path}: {labels_name} has the label {outside}: 0 to {_LARGEST_LABEL} are "
+"supported")
     if images.ndim == 3:
         images = images[..., np.newaxis]
     try:
         return LabelledImages(images, labels.astype(np.int32))
     except ZooError as error:
-        raise ZooError("{}: {}: {}".format(path, images_name, error)) from None
+        raise ZooError(f"{path}: {images_name}: {error}") from None
 
 
 def _names(*parts: LabelledImages) -> Tuple[str, ...]:

@@ -48,13 +48,13 @@ def open_other_set(
         raise UsageError("the other set {!r} is unknown: use one of {}".format(
             name, ", ".join(OTHER_SETS)))
     if count < 1:
-        raise UsageError("{} images of {} asked for: at least 1 is needed".format(count, name))
+        raise UsageError(f"{count} images of {name} asked for: at least 1 is needed")
     if name == dataset.name:
-        raise UsageError("{} is the dataset itself: name another set to tell it from".format(name))
+        raise UsageError(f"{name} is the dataset itself: name another set to tell it from")
     generator = np.random.RandomState([seed, _SEED_STREAM])
     images = _READERS[name](dataset, data_path, count, generator)
     if len(images) == 0:
-        raise ZooError("{} has no images: give another --data_path or set".format(name))
+        raise ZooError(f"{name} has no images: give another --data_path or set")
     return images
 
 
@@ -92,8 +92,9 @@ def _of_dataset(name: str) -> Callable[..., np.ndarray]:
              generator: np.random.RandomState) -> np.ndarray:
         images = _read_beside(name, data_path)
         if sha256_of_array(images) == sha256_of_array(dataset.test.images):
-            raise ZooError("{}: {} there is the dataset {} itself: name another set to tell it "
-                           "from".format(data_path, name, dataset.name))
+            raise ZooError(f"{data_path}: {name} there is the dataset {dataset.name} itself: name "
+"another set to tell it "
+                           "from")
         chosen = images[_chosen(len(images), count, generator)]
         return to_shape(chosen, dataset.image_shape)
     return read

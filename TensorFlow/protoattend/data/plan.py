@@ -39,12 +39,13 @@ class BatchPlan:
 
     def __post_init__(self) -> None:
         if not 0 <= self.rank < self.world_size:
-            raise ValueError("rank {} of a world of {}".format(self.rank, self.world_size))
+            raise ValueError(f"rank {self.rank} of a world of {self.world_size}")
         if not 0 <= self.seed < 2**32:
-            raise UsageError("seed {} is out of range: use 0 to 2**32 - 1".format(self.seed))
+            raise UsageError(f"seed {self.seed} is out of range: use 0 to 2**32 - 1")
         if self.batch_size < 1 or self.candidates < 1:
-            raise UsageError("batch size {} with {} candidates: at least 1 of each is "
-                             "needed".format(self.batch_size, self.candidates))
+            raise UsageError(f"batch size {self.batch_size} with {self.candidates} candidates: at least 1 "
+"of each is "
+                             "needed")
 
     @property
     def global_batch(self) -> int:

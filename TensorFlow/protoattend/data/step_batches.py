@@ -47,7 +47,7 @@ class StepBatches:
 
     def _augmented_candidates(self, images: np.ndarray, step: int) -> np.ndarray:
         plan = self._plan
-        stream = "candidates of rank {}".format(plan.rank)
+        stream = f"candidates of rank {plan.rank}"
         return augment(images, draw(plan.seed, step, stream, len(images), plan.flip))
 
 
@@ -57,5 +57,5 @@ def first_batches_sha256(split: LabelledImages, plan: BatchPlan) -> str:
     sums = {}
     for step in range(_HASHED_BATCHES):
         for field, array in batches.batch(step).items():
-            sums["{} {}".format(step, field)] = sha256_of_array(array)
+            sums[f"{step} {field}"] = sha256_of_array(array)
     return manifest_sha256(sums)

@@ -30,9 +30,10 @@ class Streams:
     def __init__(self, count: int, plan: BatchPlan) -> None:
         if plan.images_needed > count:
             raise UsageError(
-                "a batch of {} on {} rank(s) with {} candidates needs {} training images, there "
-                "are {}: give fewer candidates, a smaller batch or more images".format(
-                    plan.batch_size, plan.world_size, plan.candidates, plan.images_needed, count))
+                f"a batch of {plan.batch_size} on {plan.world_size} rank(s) with "
+f"{plan.candidates} candidates needs {plan.images_needed} training "
+"images, there "
+                f"are {count}: give fewer candidates, a smaller batch or more images")
         self._count, self._plan = count, plan
         self._last_epoch: Tuple[int, np.ndarray] = (-1, np.zeros(0, np.int64))
 

@@ -34,8 +34,9 @@ def load_synthetic_shapes(size: int = DEFAULT_SIZE) -> Source:
         UsageError: a size too small to draw in.
     """
     if size < SMALLEST_SIZE:
-        raise UsageError("synthetic_shapes of {} pixels: at least {} are needed; give another "
-                         "--img_size".format(size, SMALLEST_SIZE))
+        raise UsageError(f"synthetic_shapes of {size} pixels: at least {SMALLEST_SIZE} are needed; give "
+"another "
+                         "--img_size")
     return Source(draw_shapes(TRAIN_COUNT, size, 1), draw_shapes(TEST_COUNT, size, 2),
                   tuple(_SHAPES), "the generated training shapes",
                   "the generated test shapes")

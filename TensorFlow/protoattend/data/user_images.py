@@ -43,10 +43,9 @@ def _files(path: Path) -> List[Path]:
     try:
         found = images_below(path)
     except OSError as error:
-        raise ZooError("{}: can't be read ({})".format(
-            error.filename or path, error.strerror or error)) from None
+        raise ZooError(f"{error.filename or path}: can't be read ({error.strerror or error})") from None
     if not found:
-        raise ZooError("{}: no PNG or JPEG files in it".format(path))
+        raise ZooError(f"{path}: no PNG or JPEG files in it")
     return found
 
 
@@ -54,4 +53,4 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ZooError("{}: can't be read ({})".format(path, error.strerror or error)) from None
+        raise ZooError(f"{path}: can't be read ({error.strerror or error})") from None

@@ -25,9 +25,11 @@ DISTANCE, DOT = PALETTE[2], PALETTE[10]
 LIGHT = (45,)  # opacity of 255
 
 
-def evaluation_pictures(decisions: Decisions, name: str,
-                        other_confidences: Optional[Mapping[str, np.ndarray]] = None,
-                        ) -> Dict[str, np.ndarray]:
+def evaluation_pictures(
+    decisions: Decisions,
+    name: str,
+    other_confidences: Optional[Mapping[str, np.ndarray]] = None,
+) -> Dict[str, np.ndarray]:
     """All pictures of an evaluation by name: coverage, reliability, and confidence with others.
 
     Args:
@@ -37,7 +39,8 @@ def evaluation_pictures(decisions: Decisions, name: str,
     confidence, right = decisions.confidence, decisions.right
     pictures = {
         "coverage": coverage_picture(coverage_curve(confidence, right, FINE_THRESHOLDS)),
-        "reliability": reliability_picture(calibration(confidence, right))}
+        "reliability": reliability_picture(calibration(confidence, right)),
+    }
     if other_confidences:
         pictures["confidence"] = confidence_picture(name, confidence, other_confidences)
     return pictures
@@ -54,9 +57,14 @@ def coverage_picture(points: Sequence[CoveragePoint]) -> np.ndarray:
     coverage = [100 * point.coverage for point in points]
     low = np.nanmin(np.array(accuracy + coverage))
     return curve_picture(
-        [Curve("accuracy where decided", thresholds, accuracy),
-         Curve("coverage: share decided", thresholds, coverage)],
-        "Deciding only where the confidence is higher, %", limits=(low, 100), across="confidence")
+        [
+            Curve("accuracy where decided", thresholds, accuracy),
+            Curve("coverage: share decided", thresholds, coverage),
+        ],
+        "Deciding only where the confidence is higher, %",
+        limits=(low, 100),
+        across="confidence",
+    )
 
 
 def reliability_picture(found: Calibration) -> np.ndarray:
@@ -67,8 +75,11 @@ def reliability_picture(found: Calibration) -> np.ndarray:
     """
     filled = [entry for entry in found.bins if entry.n]
     total = sum(entry.n for entry in filled)
-    legend = [Entry("accuracy", ACCURACY), Entry("distance to confidence", DISTANCE),
-              Entry("share of decisions, as area", DOT)]
+    legend = [
+        Entry("accuracy", ACCURACY),
+        Entry("distance to confidence", DISTANCE),
+        Entry("share of decisions, as area", DOT),
+    ]
 
     def paint(pen: Any, frame: Frame) -> None:
         for entry in filled:
@@ -77,26 +88,32 @@ def reliability_picture(found: Calibration) -> np.ndarray:
         for entry in filled:
             _paint_dot(pen, frame, entry, entry.n / total)
 
-    title = "Accuracy over confidence, % (calibration error {:.2f} %)".format(100 * found.error)
+    title = f"Accuracy over confidence, % (calibration error {100 * found.error:.2f} %)"
     return plot(SHARE, PERCENT, Texts(title, "confidence", legend), paint, RELIABILITY_SIZE)
 
 
 def _paint_bin(pen: Any, frame: Frame, entry: ConfidenceBin) -> None:
     inset = 0.1 * (entry.high - entry.low)
-    pen.rectangle(frame.place(entry.low + inset, 100 * entry.accuracy)
-                  + frame.place(entry.high - inset, 0), fill=ACCURACY)
+    pen.rectangle(
+        frame.place(entry.low + inset, 100 * entry.accuracy) + frame.place(entry.high - inset, 0),
+        fill=ACCURACY,
+    )
 
 
 def _paint_dot(pen: Any, frame: Frame, entry: ConfidenceBin, share: float) -> None:
     radius = SMOOTH * max(LARGEST_DOT * np.sqrt(share), LEAST_DOT)
     x, y = frame.place(entry.confidence, 100 * entry.accuracy)
-    pen.line((x, y) + frame.place(entry.confidence, 100 * entry.confidence), fill=DISTANCE,
-             width=3 * SMOOTH)
+    pen.line(
+        (x, y) + frame.place(entry.confidence, 100 * entry.confidence),
+        fill=DISTANCE,
+        width=3 * SMOOTH,
+    )
     pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=DOT)
 
 
-def confidence_picture(name: str, inside: np.ndarray,
-                       others: Mapping[str, np.ndarray]) -> np.ndarray:
+def confidence_picture(
+    name: str, inside: np.ndarray, others: Mapping[str, np.ndarray]
+) -> np.ndarray:
     """Draws histograms of the confidences of several sets; returns uint8 (height, width, 3).
 
     Args:
@@ -104,8 +121,10 @@ def confidence_picture(name: str, inside: np.ndarray,
             has its AUROC against the first in the legend.
     """
     sets = {name: inside, **others}
-    legend = [Entry(_set_name(given, name, inside, values), palette_color(number))
-              for number, (given, values) in enumerate(sets.items())]
+    legend = [
+        Entry(_set_name(given, name, inside, values), palette_color(number))
+        for number, (given, values) in enumerate(sets.items())
+    ]
     shares = [histogram(values) for values in sets.values()]
     up = nice_axis(0, max(row.max() for row in shares))
 
@@ -120,7 +139,7 @@ def confidence_picture(name: str, inside: np.ndarray,
 def _set_name(given: str, name: str, inside: np.ndarray, values: np.ndarray) -> str:
     if given == name:
         return name
-    return "{}: AUROC {:.3f}".format(given, area_under_roc(inside, values))
+    return f"{given}: AUROC {area_under_roc(inside, values):.3f}"
 
 
 def histogram(values: np.ndarray) -> np.ndarray:
@@ -132,8 +151,10 @@ def histogram(values: np.ndarray) -> np.ndarray:
 def _paint_histogram(pen: Any, frame: Frame, shares: np.ndarray, color: Color) -> None:
     outline: List[Tuple[float, float]] = [frame.place(0, 0)]
     for number, share in enumerate(shares):
-        outline += [frame.place(number / len(shares), share),
-                    frame.place((number + 1) / len(shares), share)]
+        outline += [
+            frame.place(number / len(shares), share),
+            frame.place((number + 1) / len(shares), share),
+        ]
     outline.append(frame.place(1, 0))
     pen.polygon(outline, fill=color + LIGHT)
     pen.line(outline, fill=color, width=2 * SMOOTH, joint="curve")

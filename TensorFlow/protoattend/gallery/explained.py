@@ -54,6 +54,7 @@ def wrong_first(decisions: Sequence[Explained]) -> List[Explained]:
 
     Of the wrong ones the surest comes first, since it misleads most; of the others the least sure.
     """
+
     def place(decision: Explained) -> tuple:
         if decision.right is False:
             return 0, -decision.confidence

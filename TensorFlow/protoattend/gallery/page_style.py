@@ -2,7 +2,9 @@
 
 from common.html_page.style import BASE_STYLE
 
-STYLE = BASE_STYLE + """
+STYLE = (
+    BASE_STYLE
+    + """
 .controls { position: sticky; top: 0; z-index: 1; display: flex; flex-wrap: wrap;
   gap: .5rem 1.25rem; align-items: center; padding: .6rem 0; background: var(--paper);
   border-bottom: 1px solid var(--line); }
@@ -57,3 +59,4 @@ img { display: block; image-rendering: pixelated; background: var(--track); bord
   .prototypes li { width: auto; } }
 @media print { .controls { display: none; } tr { break-inside: avoid; } }
 """
+)

@@ -85,15 +85,18 @@ def prototypes_picture(decisions: Sequence[Explained], most: int = MOST) -> np.n
     return np.asarray(image)
 
 
-def _layout(decisions: Sequence[Explained],
-            shown: Sequence[Sequence[Prototype]]) -> _Layout:
+def _layout(decisions: Sequence[Explained], shown: Sequence[Sequence[Prototype]]) -> _Layout:
     height, width = tile(decisions[0].image).shape[:2]
-    words = [(text, letters(size)) for decision in decisions
-             for text, size in _decision_words(decision)]
+    words = [
+        (text, letters(size)) for decision in decisions for text, size in _decision_words(decision)
+    ]
     text_width = max([LEAST_TEXT] + [text_size(text, font)[0] for text, font in words])
     text = MARGIN + width + 2 * BORDER + SPACE
-    captions = [text_size(_caption(prototype, width), letters(SMALL))[1]
-                for prototypes in shown for prototype in prototypes]
+    captions = [
+        text_size(_caption(prototype, width), letters(SMALL))[1]
+        for prototypes in shown
+        for prototype in prototypes
+    ]
     caption = height + 2 * BORDER + BAR + GAP
     row = SPACE + caption + max(captions, default=0) + SPACE
     return _Layout((width, height), text, text_width, text + text_width + 2 * SPACE, caption, row)
@@ -101,45 +104,66 @@ def _layout(decisions: Sequence[Explained],
 
 def _decision_words(decision: Explained) -> List[Tuple[str, int]]:
     """What is written beside the input, each line with the size of its letters."""
-    return [(decision.predicted, LARGE), (outcome(decision), SMALL),
-            ("confidence {}".format(percent(decision.confidence)), SMALL)]
+    return [
+        (decision.predicted, LARGE),
+        (outcome(decision), SMALL),
+        (f"confidence {percent(decision.confidence)}", SMALL),
+    ]
 
 
 def _caption(prototype: Prototype, width: int) -> str:
     """Weight, and below it the label in as many lines as the tile's width asks for."""
-    return "{}\n{}".format(percent(prototype.weight),
-                           wrapped(prototype.label, width, letters(SMALL)))
+    return f"{percent(prototype.weight)}\n{wrapped(prototype.label, width, letters(SMALL))}"
 
 
 def _write_heads(pen: Any, layout: _Layout) -> None:
-    for x, text in ((MARGIN, "input"), (layout.text, "decision"),
-                    (layout.prototypes, "prototypes and their weight in the decision")):
+    for x, text in (
+        (MARGIN, "input"),
+        (layout.text, "decision"),
+        (layout.prototypes, "prototypes and their weight in the decision"),
+    ):
         pen.text((x, MARGIN), text, fill=QUIET, font=letters(SMALL))
 
 
-def _draw_row(image: Any, pen: Any, layout: _Layout, top: int, decision: Explained,
-              prototypes: Sequence[Prototype]) -> None:
+def _draw_row(
+    image: Any,
+    pen: Any,
+    layout: _Layout,
+    top: int,
+    decision: Explained,
+    prototypes: Sequence[Prototype],
+) -> None:
     color = {True: RIGHT, False: WRONG, None: UNKNOWN}[decision.right]
     width, height = layout.side
-    pen.rectangle([MARGIN, top, MARGIN + width + 2 * BORDER - 1, top + height + 2 * BORDER - 1],
-                  fill=color)
+    pen.rectangle(
+        [MARGIN, top, MARGIN + width + 2 * BORDER - 1, top + height + 2 * BORDER - 1], fill=color
+    )
     _paste(image, decision.image, MARGIN + BORDER, top + BORDER)
     _write_decision(pen, layout, top, decision, color)
     for number, prototype in enumerate(prototypes):
-        _draw_prototype(image, pen, layout, (layout.left_of(number), top), prototype,
-                        AGREES if prototype.label == decision.predicted else DIFFERS)
-    rest = decision.rest + sum(left.weight for left in decision.prototypes[len(prototypes):])
+        _draw_prototype(
+            image,
+            pen,
+            layout,
+            (layout.left_of(number), top),
+            prototype,
+            AGREES if prototype.label == decision.predicted else DIFFERS,
+        )
+    rest = decision.rest + sum(left.weight for left in decision.prototypes[len(prototypes) :])
     if rest >= LEAST_REST:
-        pen.text((layout.left_of(len(prototypes)), top + layout.caption),
-                 "others {}".format(percent(rest)), fill=QUIET, font=letters(SMALL))
+        pen.text(
+            (layout.left_of(len(prototypes)), top + layout.caption),
+            f"others {percent(rest)}",
+            fill=QUIET,
+            font=letters(SMALL),
+        )
 
 
 def _paste(image: Any, pixels: np.ndarray, x: int, y: int) -> None:
     image.paste(drawing(tile(pixels))[0], (x, y))
 
 
-def _write_decision(pen: Any, layout: _Layout, top: int, decision: Explained,
-                    color: Color) -> None:
+def _write_decision(pen: Any, layout: _Layout, top: int, decision: Explained, color: Color) -> None:
     y = top + BORDER
     for number, (text, size) in enumerate(_decision_words(decision)):
         font = letters(size)
@@ -156,23 +180,38 @@ def _draw_bar(pen: Any, x: int, y: int, width: int, share: float, color: Color) 
         pen.rectangle([x, y, x + filled - 1, y + BAR - 1], fill=color)
 
 
-def _draw_prototype(image: Any, pen: Any, layout: _Layout, place: Tuple[int, int],
-                    prototype: Prototype, color: Color) -> None:
+def _draw_prototype(
+    image: Any,
+    pen: Any,
+    layout: _Layout,
+    place: Tuple[int, int],
+    prototype: Prototype,
+    color: Color,
+) -> None:
     (x, y), (width, height) = place, layout.side
     pen.rectangle([x - 1, y + BORDER - 1, x + width, y + BORDER + height], outline=HAIRLINE)
     _paste(image, prototype.image, x, y + BORDER)
     _draw_bar(pen, x, y + height + 2 * BORDER, width, prototype.weight, color)
-    pen.multiline_text((x, y + layout.caption), _caption(prototype, width), fill=INK,
-                       font=letters(SMALL), spacing=2)
+    pen.multiline_text(
+        (x, y + layout.caption),
+        _caption(prototype, width),
+        fill=INK,
+        font=letters(SMALL),
+        spacing=2,
+    )
 
 
 def _write_legend(pen: Any, layout: _Layout, top: int, width: int) -> None:
     pen.line([MARGIN, top, width - MARGIN, top], fill=HAIRLINE)
     font, x = letters(SMALL), MARGIN
     y = top + 2 * GAP
-    for color, text in ((RIGHT, "right"), (WRONG, "wrong"), (UNKNOWN, "label not known"),
-                        (AGREES, "of the class decided for"),
-                        (DIFFERS, "of another class")):
+    for color, text in (
+        (RIGHT, "right"),
+        (WRONG, "wrong"),
+        (UNKNOWN, "label not known"),
+        (AGREES, "of the class decided for"),
+        (DIFFERS, "of another class"),
+    ):
         x = max(x, layout.prototypes) if color == AGREES else x
         pen.rectangle([x, y + 2, x + SMALL - 3, y + SMALL - 1], fill=color, outline=PAPER)
         pen.text((x + SMALL + 2, y), text, fill=INK, font=font)

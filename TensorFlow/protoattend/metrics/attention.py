@@ -28,8 +28,7 @@ def class_weights(weights: np.ndarray, labels: np.ndarray, classes: int) -> np.n
     return weights @ np.eye(classes, dtype=weights.dtype)[labels]
 
 
-def prototype_counts(weights: np.ndarray,
-                     shares: Sequence[float] = PROTOTYPE_SHARES) -> np.ndarray:
+def prototype_counts(weights: np.ndarray, shares: Sequence[float] = PROTOTYPE_SHARES) -> np.ndarray:
     """Counts the heaviest candidates that together have more than each share of the weight.
 
     The reference's rule (main_protoattend.py): candidates + 1 - count(cumulated weight > share),

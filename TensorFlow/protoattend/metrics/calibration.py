@@ -45,15 +45,21 @@ def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> 
     confidence = np.clip(np.asarray(confidence, np.float64), 0, 1)
     edges = np.arange(bins + 1) / bins
     number = np.maximum(np.searchsorted(edges, confidence, side="left") - 1, 0)
-    made = tuple(_bin(edges[place], edges[place + 1], confidence[number == place],
-                      right[number == place]) for place in range(bins))
-    error = sum(entry.n * abs(entry.accuracy - entry.confidence) for entry in made
-                if entry.accuracy is not None and entry.confidence is not None)
+    made = tuple(
+        _bin(edges[place], edges[place + 1], confidence[number == place], right[number == place])
+        for place in range(bins)
+    )
+    error = sum(
+        entry.n * abs(entry.accuracy - entry.confidence)
+        for entry in made
+        if entry.accuracy is not None and entry.confidence is not None
+    )
     return Calibration(float(error) / len(right), made)
 
 
 def _bin(low: float, high: float, confidence: np.ndarray, right: np.ndarray) -> ConfidenceBin:
     if not len(right):
         return ConfidenceBin(float(low), float(high), 0, None, None)
-    return ConfidenceBin(float(low), float(high), len(right), float(right.mean()),
-                         float(confidence.mean()))
+    return ConfidenceBin(
+        float(low), float(high), len(right), float(right.mean()), float(confidence.mean())
+    )

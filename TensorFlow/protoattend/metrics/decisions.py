@@ -37,8 +37,9 @@ class Decisions:
 
     def take(self, rows: np.ndarray) -> Decisions:
         """The decisions at these rows (integers, (M,)), in their order."""
-        return Decisions(**{field.name: getattr(self, field.name)[rows]
-                            for field in fields(Decisions)})
+        return Decisions(
+            **{field.name: getattr(self, field.name)[rows] for field in fields(Decisions)}
+        )
 
     @property
     def predicted(self) -> np.ndarray:
@@ -68,10 +69,16 @@ def joined(parts: Sequence[Decisions]) -> Decisions:
         ZooError: there is no chunk.
     """
     if not parts:
-        raise ZooError("no decisions to join: the split that is evaluated is empty; "
-                       "give one with at least one image")
-    return Decisions(**{field.name: np.concatenate([getattr(part, field.name) for part in parts])
-                        for field in fields(Decisions)})
+        raise ZooError(
+            "no decisions to join: the split that is evaluated is empty; "
+            "give one with at least one image"
+        )
+    return Decisions(
+        **{
+            field.name: np.concatenate([getattr(part, field.name) for part in parts])
+            for field in fields(Decisions)
+        }
+    )
 
 
 def check_decisions(decisions: Decisions) -> None:
@@ -82,8 +89,9 @@ def check_decisions(decisions: Decisions) -> None:
             weight outside [0, 1].
     """
     if not len(decisions):
-        raise ZooError("no decisions to evaluate: the split is empty; "
-                       "give one with at least one image")
+        raise ZooError(
+            "no decisions to evaluate: the split is empty; give one with at least one image"
+        )
     check_labels(decisions.labels, decisions.mixed_logits.shape[1], "the evaluated images")
     for name in ("own_logits", "mixed_logits", "class_weights", "top_weights"):
         _check_finite(getattr(decisions, name), name)
@@ -101,21 +109,27 @@ def check_labels(labels: np.ndarray, classes: int, what: str) -> None:
     """
     outside = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(outside):
-        raise ZooError("label {} at row {} of {} is outside 0..{} ({} such rows); check the labels "
-                       "or --num_classes".format(labels[outside[0]], outside[0], what, classes - 1,
-                                                 len(outside)))
+        raise ZooError(
+            f"label {labels[outside[0]]} at row {outside[0]} of {what} is outside "
+            f"0..{classes - 1} ({len(outside)} such rows); check the labels "
+            "or --num_classes"
+        )
 
 
 def _check_finite(values: np.ndarray, name: str) -> None:
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(bad):
-        raise ZooError("{} of row {} are not finite ({} of {} rows); the weights of the checkpoint "
-                       "or the precision mode are at fault: try another checkpoint, or fp32".format(
-                           name, bad[0], len(bad), len(values)))
+        raise ZooError(
+            f"{name} of row {bad[0]} are not finite ({len(bad)} of {len(values)} rows); "
+            "the weights of the checkpoint "
+            "or the precision mode are at fault: try another checkpoint, or fp32"
+        )
 
 
 def _check_weights(weights: np.ndarray) -> None:
     low, high = float(weights.min()), float(weights.max())
     if low < -WEIGHT_TOLERANCE or high > 1 + WEIGHT_TOLERANCE:
-        raise ZooError("class weights reach from {:g} to {:g} where 0 to 1 is possible; attention "
-                       "in a narrow precision is at fault: evaluate in fp32".format(low, high))
+        raise ZooError(
+            f"class weights reach from {low:g} to {high:g} where 0 to 1 is possible; attention "
+            "in a narrow precision is at fault: evaluate in fp32"
+        )

@@ -36,19 +36,26 @@ def separation(inside: np.ndarray, outside: np.ndarray, name: str) -> Separation
         ZooError: a set is empty or holds a value that is not finite.
     """
     _check(inside, "the in-distribution set")
-    _check(outside, "the out-of-distribution set {}".format(name))
-    return Separation(len(outside), area_under_roc(inside, outside),
-                      false_positive_rate(inside, outside),
-                      float(np.mean(outside, dtype=np.float64)))
+    _check(outside, f"the out-of-distribution set {name}")
+    return Separation(
+        len(outside),
+        area_under_roc(inside, outside),
+        false_positive_rate(inside, outside),
+        float(np.mean(outside, dtype=np.float64)),
+    )
 
 
 def _check(confidence: np.ndarray, what: str) -> None:
     if not len(confidence):
-        raise ZooError("{} is empty: nothing to compare confidences with; "
-                       "give one with images or leave it out".format(what))
+        raise ZooError(
+            f"{what} is empty: nothing to compare confidences with; "
+            "give one with images or leave it out"
+        )
     if not np.isfinite(confidence).all():
-        raise ZooError("confidences of {} are not finite; the weights of the checkpoint or the "
-                       "precision mode are at fault: try another checkpoint, or fp32".format(what))
+        raise ZooError(
+            f"confidences of {what} are not finite; the weights of the checkpoint or the "
+            "precision mode are at fault: try another checkpoint, or fp32"
+        )
 
 
 def area_under_roc(inside: np.ndarray, outside: np.ndarray) -> float:
@@ -62,8 +69,9 @@ def area_under_roc(inside: np.ndarray, outside: np.ndarray) -> float:
     return float((below + not_above) / 2 / len(inside) / len(outside))
 
 
-def false_positive_rate(inside: np.ndarray, outside: np.ndarray,
-                        true_positive_percent: int = TRUE_POSITIVE_PERCENT) -> float:
+def false_positive_rate(
+    inside: np.ndarray, outside: np.ndarray, true_positive_percent: int = TRUE_POSITIVE_PERCENT
+) -> float:
     """The share of outside values that pass the highest threshold that enough inside ones pass.
 
     A value passes where it is not less than the threshold; enough is at least the given percent.

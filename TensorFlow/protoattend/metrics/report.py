@@ -43,10 +43,13 @@ class Report:
     others: Dict[str, Separation]
 
 
-def make_report(decisions: Decisions, candidates: CandidateSet,
-                other_confidences: Optional[Mapping[str, np.ndarray]] = None,
-                thresholds: Sequence[float] = THRESHOLDS,
-                reference_denominators: bool = False) -> Report:
+def make_report(
+    decisions: Decisions,
+    candidates: CandidateSet,
+    other_confidences: Optional[Mapping[str, np.ndarray]] = None,
+    thresholds: Sequence[float] = THRESHOLDS,
+    reference_denominators: bool = False,
+) -> Report:
     """Computes every metric of some decisions.
 
     Args:
@@ -57,18 +60,26 @@ def make_report(decisions: Decisions, candidates: CandidateSet,
     """
     summed = summary(decisions, reference_denominators)
     confidence, right = decisions.confidence, decisions.right
-    others = {name: separation(confidence, values, name)
-              for name, values in sorted((other_confidences or {}).items())}
-    return Report(candidates, reference_denominators, summed,
-                  coverage_curve(confidence, right, thresholds), calibration(confidence, right),
-                  others)
+    others = {
+        name: separation(confidence, values, name)
+        for name, values in sorted((other_confidences or {}).items())
+    }
+    return Report(
+        candidates,
+        reference_denominators,
+        summed,
+        coverage_curve(confidence, right, thresholds),
+        calibration(confidence, right),
+        others,
+    )
 
 
 def as_json(report: Report) -> Dict[str, Any]:
     """The report as what JSON can hold; what does not exist (0/0) is left out."""
     whole = asdict(report)
     whole["summary"]["prototypes"] = {
-        percent(share): count for share, count in report.summary.prototypes.items()}
+        percent(share): count for share, count in report.summary.prototypes.items()
+    }
     return _without_none({"schema_version": SCHEMA_VERSION, "n": report.summary.n, **whole})
 
 
@@ -84,11 +95,18 @@ def as_metrics(report: Report) -> Dict[str, float]:
     """The figures of a run record by name; what does not exist is left out."""
     summed = report.summary
     found: Dict[str, Optional[float]] = {
-        "accuracy": summed.accuracy, "encoder_accuracy": summed.encoder_accuracy}
-    found.update({"prototypes_" + percent(share): count
-                  for share, count in summed.prototypes.items()})
-    found.update(confidence_mean=summed.confidence_mean, confidence_right=summed.confidence_right,
-                 confidence_wrong=summed.confidence_wrong, ece=report.calibration.error)
+        "accuracy": summed.accuracy,
+        "encoder_accuracy": summed.encoder_accuracy,
+    }
+    found.update(
+        {"prototypes_" + percent(share): count for share, count in summed.prototypes.items()}
+    )
+    found.update(
+        confidence_mean=summed.confidence_mean,
+        confidence_right=summed.confidence_right,
+        confidence_wrong=summed.confidence_wrong,
+        ece=report.calibration.error,
+    )
     for point in report.coverage:
         if point.threshold == FLAT_THRESHOLD:
             found.update(coverage_at_0_9=point.coverage, accuracy_at_0_9=point.accuracy)
@@ -99,39 +117,49 @@ def as_metrics(report: Report) -> Dict[str, float]:
 
 def percent(share: float) -> str:
     """A share of 1 in percent: "50", "99.9"."""
-    return "{:g}".format(round(share * 100, 6))
+    return f"{round(share * 100, 6):g}"
 
 
 def as_lines(report: Report) -> List[str]:
     """The report for people."""
     summed = report.summary
     lines = [
-        "{:,} images, {:,} candidates of {} (sha256 {})".format(
-            summed.n, report.candidates.count, report.candidates.dataset,
-            report.candidates.sha256[:12]),
-        "accuracy                 {} by prototypes, {} by the encoder alone".format(
-            _shown(summed.accuracy), _shown(summed.encoder_accuracy)),
-        "prototypes (median)      " + ", ".join(
-            "{:g} for {} %".format(count, percent(share))
-            for share, count in summed.prototypes.items()),
+        f"{summed.n:,} images, {report.candidates.count:,} candidates of "
+        f"{report.candidates.dataset} (sha256 {report.candidates.sha256[:12]})",
+        f"accuracy                 {_shown(summed.accuracy)} by prototypes, "
+        f"{_shown(summed.encoder_accuracy)} by the encoder alone",
+        "prototypes (median)      "
+        + ", ".join(
+            f"{count:g} for {percent(share)} %" for share, count in summed.prototypes.items()
+        ),
         "confidence (mean)        {} of all, {} of right, {} of the {:,} wrong decisions{}".format(
-            _shown(summed.confidence_mean), _shown(summed.confidence_right),
-            _shown(summed.confidence_wrong), summed.n_wrong,
-            ", each divided by all" if report.reference_denominators else ""),
-        "calibration error        {}".format(_shown(report.calibration.error))]
+            _shown(summed.confidence_mean),
+            _shown(summed.confidence_right),
+            _shown(summed.confidence_wrong),
+            summed.n_wrong,
+            ", each divided by all" if report.reference_denominators else "",
+        ),
+        f"calibration error        {_shown(report.calibration.error)}",
+    ]
     return lines + _coverage_lines(report.coverage) + _other_lines(report.others)
 
 
 def _coverage_lines(points: Sequence[CoveragePoint]) -> List[str]:
-    return ["confidence > {:<11g} {} decided, {} of them right".format(
-        point.threshold, _shown(point.coverage), _shown(point.accuracy)) for point in points]
+    return [
+        f"confidence > {point.threshold:<11g} {_shown(point.coverage)} decided, "
+        f"{_shown(point.accuracy)} of them right"
+        for point in points
+    ]
 
 
 def _other_lines(others: Mapping[str, Separation]) -> List[str]:
-    return ["against {:<16} AUROC {:.4f}, {} pass where 95 % of the known do ({:,} images)".format(
-        name, other.auroc, _shown(other.false_positive_rate), other.n)
-        for name, other in others.items()]
+    return [
+        f"against {name:<16} AUROC {other.auroc:.4f}, "
+        f"{_shown(other.false_positive_rate)} pass where 95 % of the known do "
+        f"({other.n:,} images)"
+        for name, other in others.items()
+    ]
 
 
 def _shown(share: Optional[float]) -> str:
-    return "none" if share is None else "{:.2f} %".format(100 * share)
+    return "none" if share is None else f"{100 * share:.2f} %"

@@ -59,12 +59,15 @@ def summary(decisions: Decisions, reference_denominators: bool = False) -> Summa
     right, confidence = decisions.right, decisions.confidence
     medians = np.median(decisions.prototype_counts, axis=0)
     return Summary(
-        n=len(decisions), n_wrong=int((~right).sum()), accuracy=float(right.mean()),
+        n=len(decisions),
+        n_wrong=int((~right).sum()),
+        accuracy=float(right.mean()),
         encoder_accuracy=float((decisions.own_predicted == decisions.labels).mean()),
         prototypes=dict(zip(PROTOTYPE_SHARES, medians.tolist())),
         confidence_mean=float(confidence.mean(dtype=np.float64)),
         confidence_right=_mean(confidence, right, reference_denominators),
-        confidence_wrong=_mean(confidence, ~right, reference_denominators))
+        confidence_wrong=_mean(confidence, ~right, reference_denominators),
+    )
 
 
 def _mean(confidence: np.ndarray, chosen: np.ndarray, over_all: bool) -> Optional[float]:
@@ -72,15 +75,18 @@ def _mean(confidence: np.ndarray, chosen: np.ndarray, over_all: bool) -> Optiona
     return float(confidence[chosen].sum(dtype=np.float64) / count) if count else None
 
 
-def coverage_curve(confidence: np.ndarray, right: np.ndarray,
-                   thresholds: Sequence[float] = THRESHOLDS) -> Tuple[CoveragePoint, ...]:
+def coverage_curve(
+    confidence: np.ndarray, right: np.ndarray, thresholds: Sequence[float] = THRESHOLDS
+) -> Tuple[CoveragePoint, ...]:
     """Accuracy and coverage where only decisions with confidence > threshold count.
 
     Args:
         confidence: (N,) floats. right: (N,) bool.
     """
-    return tuple(_coverage_point(confidence > confidence.dtype.type(threshold), right, threshold)
-                 for threshold in thresholds)
+    return tuple(
+        _coverage_point(confidence > confidence.dtype.type(threshold), right, threshold)
+        for threshold in thresholds
+    )
 
 
 def _coverage_point(decided: np.ndarray, right: np.ndarray, threshold: float) -> CoveragePoint:

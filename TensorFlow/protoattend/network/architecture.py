@@ -35,12 +35,18 @@ class Architecture:
 
     def described(self) -> Dict[str, Any]:
         """What a checkpoint says of the network it holds."""
-        return dict(dataclasses.asdict(self), image_shape=list(self.image_shape),
-                    name="protoattend_" + self.encoder)
+        return dict(
+            dataclasses.asdict(self),
+            image_shape=list(self.image_shape),
+            name="protoattend_" + self.encoder,
+        )
 
 
 def architecture_from(described: Dict[str, Any]) -> Architecture:
     """The architecture that `described` gave."""
-    fields = {field.name: described[field.name] for field in dataclasses.fields(Architecture)
-              if field.name in described}
+    fields = {
+        field.name: described[field.name]
+        for field in dataclasses.fields(Architecture)
+        if field.name in described
+    }
     return Architecture(**dict(fields, image_shape=tuple(fields["image_shape"])))

@@ -14,7 +14,7 @@ IN_FLOAT32 = ("MatMul", "TopKV2", "Cumsum", "Softmax")
 def attention_logits(queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
     """Scaled products of queries (B, D) with keys (C, D): (B, C)."""
     width = queries.shape.as_list()[-1]
-    return tf.matmul(queries, keys, transpose_b=True) / (width ** 0.5)
+    return tf.matmul(queries, keys, transpose_b=True) / (width**0.5)
 
 
 def attention_weights(logits: tf.Tensor, normalization: str) -> tf.Tensor:

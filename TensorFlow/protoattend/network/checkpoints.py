@@ -15,33 +15,41 @@ from common.tf_training.stored_weights import OWN, FoundCheckpoint, Shapes, Stor
 
 _REFERENCE_MARK = "CNN_encoder/dense/kernel"
 _ENCODER = "encoder/"
-_PARTS = {"representation": "CNN_encoder/dense", "representation_norm": "CNN_encoder/LayerNorm",
-          "key": "CNN_encoder/dense_1", "query": "CNN_encoder/dense_2",
-          "value": "CNN_encoder/dense_3", "value_norm": "CNN_encoder/LayerNorm_1",
-          "classifier": "Classify/dense"}
+_PARTS = {
+    "representation": "CNN_encoder/dense",
+    "representation_norm": "CNN_encoder/LayerNorm",
+    "key": "CNN_encoder/dense_1",
+    "query": "CNN_encoder/dense_2",
+    "value": "CNN_encoder/dense_3",
+    "value_norm": "CNN_encoder/LayerNorm_1",
+    "classifier": "Classify/dense",
+}
 _BLOCK = re.compile(r"encoder/stage(\d)_block(\d)/(first|second|shortcut)(_norm)?$")
 _NUMBER = {"first": 2, "second": 3, "shortcut": 4}
-_ADVICE = ("give the flags it was trained with (--encoder, --img_size, --num_classes, "
-           "--attention_dim, --val_dim, --final_units)")
+_ADVICE = (
+    "give the flags it was trained with (--encoder, --img_size, --num_classes, "
+    "--attention_dim, --val_dim, --final_units)"
+)
 
 
 def reference_name(path: str) -> Optional[str]:
     """The reference's name of the weight at an attribute path; None where it has no such weight."""
     place, _, weight = path.rpartition("/")
     if place in _PARTS:
-        return "{}/{}".format(_PARTS[place], weight)
+        return f"{_PARTS[place]}/{weight}"
     if place in ("encoder/entry", "encoder/entry_norm"):
         return _layer(1, place.endswith("_norm"), weight)
     found = _BLOCK.match(place)
     if found is None:
         return None
     stage, block, convolution, norm = found.groups()
-    return _layer("{}{}{}".format(_NUMBER[convolution], stage, block), norm is not None, weight)
+    return _layer(f"{_NUMBER[convolution]}{stage}{block}", norm is not None, weight)
 
 
 def _layer(number: Any, is_norm: bool, weight: str) -> str:
     return "CNN_encoder/resnetblock{}/{}/{}".format(
-        number, "batch_normalization" if is_norm else "conv2d", weight)
+        number, "batch_normalization" if is_norm else "conv2d", weight
+    )
 
 
 def load_weights(session: Any, network: Any, found: FoundCheckpoint) -> None:
@@ -59,8 +67,12 @@ def load_encoder(session: Any, network: Any, found: FoundCheckpoint) -> None:
     Raises:
         ZooError: damaged, or without such an encoder.
     """
-    _load(session, network, found, [path for path in named_weights(network)
-                                    if path.startswith(_ENCODER)])
+    _load(
+        session,
+        network,
+        found,
+        [path for path in named_weights(network) if path.startswith(_ENCODER)],
+    )
 
 
 def _load(session: Any, network: Any, found: FoundCheckpoint, paths: List[str]) -> None:
@@ -75,5 +87,7 @@ def _keys(shapes: Shapes, prefix: str, paths: List[str]) -> Dict[str, str]:
         return {path: OWN.format(path) for path in paths}
     if _REFERENCE_MARK in shapes:
         return {path: reference_name(path) or OWN.format(path) for path in paths}
-    raise ZooError("checkpoint {} holds no ProtoAttend network: give one that a training of this "
-                   "network wrote, or the reference's main_protoattend.py".format(prefix))
+    raise ZooError(
+        f"checkpoint {prefix} holds no ProtoAttend network: give one that a training of this "
+        "network wrote, or the reference's main_protoattend.py"
+    )

@@ -30,10 +30,19 @@ class PlainLayer(NamedTuple):
 
 # An eighth and two fifths of ResNet-32's operations.
 PLAIN = {
-    SMALL: (PlainLayer(5, 32, 2), PlainLayer(3, 64, 1), PlainLayer(3, 64, 2),
-            PlainLayer(3, 128, 2)),
-    MEDIUM: (PlainLayer(3, 32, 1), PlainLayer(3, 64, 2), PlainLayer(3, 64, 1),
-             PlainLayer(3, 128, 2), PlainLayer(3, 128, 1)),
+    SMALL: (
+        PlainLayer(5, 32, 2),
+        PlainLayer(3, 64, 1),
+        PlainLayer(3, 64, 2),
+        PlainLayer(3, 128, 2),
+    ),
+    MEDIUM: (
+        PlainLayer(3, 32, 1),
+        PlainLayer(3, 64, 2),
+        PlainLayer(3, 64, 1),
+        PlainLayer(3, 128, 2),
+        PlainLayer(3, 128, 1),
+    ),
 }
 
 
@@ -61,7 +70,7 @@ class ResNet32(tf.keras.layers.Layer):
         for stage, outputs in enumerate(STAGE_CHANNELS):
             for number in range(BLOCKS):
                 block = ResidualBlock(inputs, outputs, 2 if stage and not number else 1, fast)
-                setattr(self, "stage{}_block{}".format(stage, number), block)
+                setattr(self, f"stage{stage}_block{number}", block)
                 self._blocks.append(block)
                 inputs = outputs
 
@@ -107,8 +116,10 @@ class PlainEncoder(tf.keras.layers.Layer):
         self._pairs = []
         inputs = channels
         for number, layer in enumerate(layers):
-            pair = (Convolution(layer.size, inputs, layer.outputs, layer.stride),
-                    BatchNorm(layer.outputs))
+            pair = (
+                Convolution(layer.size, inputs, layer.outputs, layer.stride),
+                BatchNorm(layer.outputs),
+            )
             for name, part in zip(("convolution{}", "norm{}"), pair):
                 setattr(self, name.format(number), part)
             self._pairs.append(pair)
@@ -125,12 +136,25 @@ class PlainEncoder(tf.keras.layers.Layer):
         return Features(tf.reduce_mean(hidden, axis=[1, 2]), moments)
 
 
-def _layer(convolution: Convolution, norm: BatchNorm, images: tf.Tensor, training: bool,
-           rectified: bool, fast: bool) -> Normalised:
+def _layer(
+    convolution: Convolution,
+    norm: BatchNorm,
+    images: tf.Tensor,
+    training: bool,
+    rectified: bool,
+    fast: bool,
+) -> Normalised:
     """Convolution, batch norm and, where `rectified`, ReLU."""
     if fast and training and convolution.size == 3:
-        found = normalised_convolution(images, convolution.kernel, norm.gamma, norm.beta,
-                                       NORM_EPSILON, convolution.stride, rectified)
+        found = normalised_convolution(
+            images,
+            convolution.kernel,
+            norm.gamma,
+            norm.beta,
+            NORM_EPSILON,
+            convolution.stride,
+            rectified,
+        )
         moments = Moments(norm, found.mean, found.variance)
         return Normalised(noted("", found.outputs, norm), moments)
     plain = norm.normalise(convolution(images), training)

@@ -30,10 +30,12 @@ def _in_pairs(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """Every second pixel of a row together with its neighbour: twice the outputs, a kernel 3x4."""
     height, width = images.shape.as_list()[1:3]
     outputs = kernel.shape.as_list()[3]
-    both = tf.concat([tf.pad(kernel, [[0, 0], ends, [0, 0], [0, 0]])
-                      for ends in ([0, 1], [1, 0])], axis=3)
-    pairs = tf.nn.conv2d(images, both, strides=[1, 1, 2, 1],
-                         padding=[[0, 0], [1, 1], [1, 1], [0, 0]])
+    both = tf.concat(
+        [tf.pad(kernel, [[0, 0], ends, [0, 0], [0, 0]]) for ends in ([0, 1], [1, 0])], axis=3
+    )
+    pairs = tf.nn.conv2d(
+        images, both, strides=[1, 1, 2, 1], padding=[[0, 0], [1, 1], [1, 1], [0, 0]]
+    )
     return tf.reshape(pairs, [-1, height, width, outputs])
 
 
@@ -51,11 +53,13 @@ def kernel_gradient(images: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
     def add(number: tf.Tensor, total: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
         parts = [_part(whole, number, size) for whole in (images, upstream)]
         return number + 1, total + _as_one_product(*parts)
+
     channels = [tensor.shape.as_list()[3] for tensor in (images, upstream)]
     count = images.shape.as_list()[0] // size
     begin = tf.zeros([], tf.int32), tf.zeros([3, 3] + channels, images.dtype.base_dtype)
-    return tf.while_loop(lambda number, _: number < count, add, begin, parallel_iterations=1,
-                         back_prop=False)[1]
+    return tf.while_loop(
+        lambda number, _: number < count, add, begin, parallel_iterations=1, back_prop=False
+    )[1]
 
 
 def chunk_size(images: Optional[int]) -> Optional[int]:
@@ -65,7 +69,7 @@ def chunk_size(images: Optional[int]) -> Optional[int]:
 
 
 def _part(whole: tf.Tensor, number: tf.Tensor, size: int) -> tf.Tensor:
-    part = whole[number * size:(number + 1) * size]
+    part = whole[number * size : (number + 1) * size]
     part.set_shape([size] + whole.shape.as_list()[1:])
     return part
 
@@ -82,9 +86,10 @@ def _as_one_product(images: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
     line, image = width + 1, (height + 1) * (width + 1)
     by_channel = tf.transpose(_one_row(images))
     by_pixel = _one_row(upstream)
-    columns = tf.concat([by_channel[:, image + shift:shift - image] for shift in _SHIFTS], axis=0)
-    lines = tf.concat([by_pixel[image - shift * line:-shift * line - image] for shift in _SHIFTS],
-                      axis=1)
+    columns = tf.concat([by_channel[:, image + shift : shift - image] for shift in _SHIFTS], axis=0)
+    lines = tf.concat(
+        [by_pixel[image - shift * line : -shift * line - image] for shift in _SHIFTS], axis=1
+    )
     taps = tf.reshape(tf.matmul(columns, lines), [3, inputs, 3, outputs])
     return tf.transpose(taps, [2, 0, 1, 3])
 

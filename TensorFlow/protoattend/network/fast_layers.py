@@ -32,8 +32,15 @@ def rectify(values: tf.Tensor) -> Tuple[tf.Tensor, Callable[..., Any]]:
     return outputs, lambda upstream: upstream * tf.sign(outputs)
 
 
-def normalised_convolution(images: tf.Tensor, kernel: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
-                           epsilon: float, stride: int = 1, rectified: bool = False) -> Layer:
+def normalised_convolution(
+    images: tf.Tensor,
+    kernel: tf.Tensor,
+    gamma: tf.Tensor,
+    beta: tf.Tensor,
+    epsilon: float,
+    stride: int = 1,
+    rectified: bool = False,
+) -> Layer:
     """A convolution without bias, padding SAME, then batch norm in training mode, then ReLU.
 
     Args:
@@ -44,8 +51,9 @@ def normalised_convolution(images: tf.Tensor, kernel: tf.Tensor, gamma: tf.Tenso
     epsilon = max(epsilon, LEAST_EPSILON)
 
     @tf.custom_gradient
-    def layer(images: tf.Tensor, kernel: tf.Tensor, gamma: tf.Tensor,
-              beta: tf.Tensor) -> Tuple[Layer, Callable[..., Any]]:
+    def layer(
+        images: tf.Tensor, kernel: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor
+    ) -> Tuple[Layer, Callable[..., Any]]:
         values = _convolve(images, kernel, stride)
         outputs, mean, variance = _normalise(values, gamma, beta, epsilon)
         outputs = tf.nn.relu(outputs) if rectified else outputs
@@ -56,8 +64,12 @@ def normalised_convolution(images: tf.Tensor, kernel: tf.Tensor, gamma: tf.Tenso
             inner = _through_norm(values, mean, variance, upstream, epsilon)
             factor = gamma * inner.inverse
             return _through_convolution(images, kernel, inner.upstream, factor, stride) + (
-                inner.of_gamma, inner.of_beta)
+                inner.of_gamma,
+                inner.of_beta,
+            )
+
         return Layer(outputs, mean, variance), gradient
+
     found = layer(images, *(tf.convert_to_tensor(weight) for weight in (kernel, gamma, beta)))
     return Layer(found[0], tf.stop_gradient(found[1]), tf.stop_gradient(found[2]))
 
@@ -68,8 +80,9 @@ def _convolve(images: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
     return tf.nn.conv2d(images, kernel, strides=[1, stride, stride, 1], padding="SAME")
 
 
-def _normalise(values: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor,
-               epsilon: float) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def _normalise(
+    values: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, epsilon: float
+) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     if values.dtype.base_dtype != tf.float64:
         return tf.nn.fused_batch_norm(values, gamma, beta, epsilon=epsilon, is_training=True)
     mean, variance = tf.nn.moments(values, axes=[0, 1, 2])
@@ -92,8 +105,9 @@ class _Inner(NamedTuple):
     of_beta: tf.Tensor
 
 
-def _through_norm(values: tf.Tensor, mean: tf.Tensor, unbiased: tf.Tensor, upstream: tf.Tensor,
-                  epsilon: float) -> _Inner:
+def _through_norm(
+    values: tf.Tensor, mean: tf.Tensor, unbiased: tf.Tensor, upstream: tf.Tensor, epsilon: float
+) -> _Inner:
     count = _count(values, mean)
     variance = unbiased * (count - 1) / count
     inverse = tf.rsqrt(variance + epsilon)
@@ -103,24 +117,39 @@ def _through_norm(values: tf.Tensor, mean: tf.Tensor, unbiased: tf.Tensor, upstr
     return _Inner(upstream + shared, inverse, of_gamma, of_beta)
 
 
-def _affine(values: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, mean: tf.Tensor,
-            variance: tf.Tensor, epsilon: float) -> tf.Tensor:
+def _affine(
+    values: tf.Tensor,
+    scale: tf.Tensor,
+    offset: tf.Tensor,
+    mean: tf.Tensor,
+    variance: tf.Tensor,
+    epsilon: float,
+) -> tf.Tensor:
     """Normalised values times scale plus offset, by channel."""
     if values.dtype.base_dtype == tf.float64:
         return tf.nn.batch_normalization(values, mean, variance, offset, scale, epsilon)
-    return tf.nn.fused_batch_norm(values, scale, offset, mean=mean, variance=variance,
-                                  epsilon=epsilon, is_training=False)[0]
+    return tf.nn.fused_batch_norm(
+        values, scale, offset, mean=mean, variance=variance, epsilon=epsilon, is_training=False
+    )[0]
 
 
-def _through_convolution(images: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor,
-                         factor: tf.Tensor, stride: int) -> Tuple[tf.Tensor, tf.Tensor]:
+def _through_convolution(
+    images: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor, factor: tf.Tensor, stride: int
+) -> Tuple[tf.Tensor, tf.Tensor]:
     """Gradients of images and kernel from upstream times factor: the kernel takes the factor."""
     scaled = kernel * factor
     if stride == 1:
-        return (fast_convolution.image_gradient(scaled, upstream),
-                fast_convolution.kernel_gradient(images, upstream) * factor)
+        return (
+            fast_convolution.image_gradient(scaled, upstream),
+            fast_convolution.kernel_gradient(images, upstream) * factor,
+        )
     strides = [1, stride, stride, 1]
-    return (tf.nn.conv2d_backprop_input(tf.shape(images), scaled, upstream, strides=strides,
-                                        padding="SAME"),
-            tf.nn.conv2d_backprop_filter(images, kernel.shape.as_list(), upstream, strides=strides,
-                                         padding="SAME") * factor)
+    return (
+        tf.nn.conv2d_backprop_input(
+            tf.shape(images), scaled, upstream, strides=strides, padding="SAME"
+        ),
+        tf.nn.conv2d_backprop_filter(
+            images, kernel.shape.as_list(), upstream, strides=strides, padding="SAME"
+        )
+        * factor,
+    )

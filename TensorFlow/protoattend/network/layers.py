@@ -25,13 +25,15 @@ class Convolution(tf.keras.layers.Layer):
     def __init__(self, size: int, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
         self.size, self.stride = size, stride
-        self.kernel = self.add_weight(name="kernel", shape=(size, size, inputs, outputs),
-                                      initializer="glorot_uniform")
+        self.kernel = self.add_weight(
+            name="kernel", shape=(size, size, inputs, outputs), initializer="glorot_uniform"
+        )
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
         """(B, H, W, inputs) to (B, H / stride, W / stride, outputs)."""
-        return tf.nn.conv2d(images, self.kernel, strides=[1, self.stride, self.stride, 1],
-                            padding="SAME")
+        return tf.nn.conv2d(
+            images, self.kernel, strides=[1, self.stride, self.stride, 1], padding="SAME"
+        )
 
 
 class BatchNorm(tf.keras.layers.Layer):
@@ -45,10 +47,12 @@ class BatchNorm(tf.keras.layers.Layer):
         super().__init__()
         self.gamma = self.add_weight(name="gamma", shape=(channels,), initializer="ones")
         self.beta = self.add_weight(name="beta", shape=(channels,), initializer="zeros")
-        self.moving_mean = self.add_weight(name="moving_mean", shape=(channels,),
-                                           initializer="zeros", trainable=False)
-        self.moving_variance = self.add_weight(name="moving_variance", shape=(channels,),
-                                               initializer="ones", trainable=False)
+        self.moving_mean = self.add_weight(
+            name="moving_mean", shape=(channels,), initializer="zeros", trainable=False
+        )
+        self.moving_variance = self.add_weight(
+            name="moving_variance", shape=(channels,), initializer="ones", trainable=False
+        )
 
     def normalise(self, images: tf.Tensor, training: bool) -> Normalised:
         """Normalises (B, H, W, channels) by its own moments (training) or the running ones."""
@@ -58,14 +62,16 @@ class BatchNorm(tf.keras.layers.Layer):
         if images.dtype.base_dtype == tf.float64:
             return self._plainly(images)
         output, mean, variance = tf.nn.fused_batch_norm(
-            images, self.gamma, self.beta, epsilon=NORM_EPSILON, is_training=True)
+            images, self.gamma, self.beta, epsilon=NORM_EPSILON, is_training=True
+        )
         return Normalised(output, Moments(self, mean, variance))
 
     def _plainly(self, images: tf.Tensor) -> Normalised:
         """Operation by operation: the fused one takes no float64."""
         mean, variance = tf.nn.moments(images, axes=[0, 1, 2])
-        output = tf.nn.batch_normalization(images, mean, variance, self.beta, self.gamma,
-                                           NORM_EPSILON)
+        output = tf.nn.batch_normalization(
+            images, mean, variance, self.beta, self.gamma, NORM_EPSILON
+        )
         count = tf.cast(tf.size(images) // tf.size(mean), images.dtype)
         return Normalised(output, Moments(self, mean, variance * count / (count - 1)))
 
@@ -88,8 +94,9 @@ class LayerNorm(tf.keras.layers.Layer):
     def call(self, vectors: tf.Tensor) -> tf.Tensor:
         """(B, width) to the same shape."""
         mean, variance = tf.nn.moments(vectors, axes=[-1], keepdims=True)
-        return tf.nn.batch_normalization(vectors, mean, variance, self.beta, self.gamma,
-                                         LAYER_NORM_EPSILON)
+        return tf.nn.batch_normalization(
+            vectors, mean, variance, self.beta, self.gamma, LAYER_NORM_EPSILON
+        )
 
 
 class Dense(tf.keras.layers.Layer):
@@ -97,10 +104,14 @@ class Dense(tf.keras.layers.Layer):
 
     def __init__(self, inputs: int, outputs: int, use_bias: bool = True) -> None:
         super().__init__()
-        self.kernel = self.add_weight(name="kernel", shape=(inputs, outputs),
-                                      initializer="glorot_uniform")
-        self.bias = self.add_weight(name="bias", shape=(outputs,), initializer="zeros") \
-            if use_bias else None
+        self.kernel = self.add_weight(
+            name="kernel", shape=(inputs, outputs), initializer="glorot_uniform"
+        )
+        self.bias = (
+            self.add_weight(name="bias", shape=(outputs,), initializer="zeros")
+            if use_bias
+            else None
+        )
 
     def call(self, vectors: tf.Tensor) -> tf.Tensor:
         """(B, inputs) to (B, outputs)."""

@@ -43,10 +43,12 @@ class PrototypeNetwork(tf.keras.layers.Layer):
         features = self.encoder.encode(images, training and not frozen)
         vectors = tf.stop_gradient(features.vectors) if frozen else features.vectors
         represented = self.representation_norm(tf.nn.relu(self.representation(vectors)))
-        return Encoded(keys=tf.nn.relu(self.key(represented)),
-                       queries=tf.nn.relu(self.query(represented)),
-                       values=self.value_norm(tf.nn.relu(self.value(represented))),
-                       moments=features.moments)
+        return Encoded(
+            keys=tf.nn.relu(self.key(represented)),
+            queries=tf.nn.relu(self.query(represented)),
+            values=self.value_norm(tf.nn.relu(self.value(represented))),
+            moments=features.moments,
+        )
 
     def classify(self, values: tf.Tensor) -> tf.Tensor:
         """Logits of the classes (B, classes) from own, mixed or half-and-half values."""
@@ -71,8 +73,9 @@ def update_running_statistics(*batches: List[Moments]) -> List[tf.Operation]:
     for of_layer in zip(*batches):
         layer = of_layer[0].layer
         for variable, values in (
-                (layer.moving_mean, [found.mean for found in of_layer]),
-                (layer.moving_variance, [found.variance for found in of_layer])):
+            (layer.moving_mean, [found.mean for found in of_layer]),
+            (layer.moving_variance, [found.variance for found in of_layer]),
+        ):
             running = variable.read_value()
             for value in values:
                 running = running * MOMENTUM + value * (1 - MOMENTUM)

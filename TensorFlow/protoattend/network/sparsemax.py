@@ -32,16 +32,20 @@ def sparsemax(logits: tf.Tensor) -> tf.Tensor:
     Returns:
         (B, N), rows that sum to 1.
     """
+
     @tf.custom_gradient
     def projected(rows: tf.Tensor):
         weights = project(rows).weights
 
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
             kept = tf.cast(weights > 0, upstream.dtype)
-            mean = tf.reduce_sum(upstream * kept, axis=-1, keepdims=True) \
-                / tf.reduce_sum(kept, axis=-1, keepdims=True)
+            mean = tf.reduce_sum(upstream * kept, axis=-1, keepdims=True) / tf.reduce_sum(
+                kept, axis=-1, keepdims=True
+            )
             return kept * (upstream - mean)
+
         return weights, gradient
+
     return projected(logits)
 
 
@@ -60,10 +64,14 @@ def project(logits: tf.Tensor, largest: Optional[int] = None) -> Projection:
     inside = 1 + ranks * ordered > tf.cumsum(ordered, axis=-1)
     kept = tf.cast(inside, logits.dtype)
     support = tf.reduce_sum(kept, axis=-1, keepdims=True)
-    threshold = (tf.reduce_sum(tf.where(inside, ordered, tf.zeros_like(ordered)), axis=-1,
-                               keepdims=True) - 1) / support
+    threshold = (
+        tf.reduce_sum(tf.where(inside, ordered, tf.zeros_like(ordered)), axis=-1, keepdims=True) - 1
+    ) / support
     # Neither a comparison nor relu hands on nan: the sum of the row does.
     poison = 0 * tf.reduce_sum(logits, axis=-1, keepdims=True)
-    return Projection(weights=tf.nn.relu(logits - threshold) + poison,
-                      ordered=tf.nn.relu(ordered - threshold) + poison, rows=rows,
-                      support=tf.cast(support[:, 0], tf.int32))
+    return Projection(
+        weights=tf.nn.relu(logits - threshold) + poison,
+        ordered=tf.nn.relu(ordered - threshold) + poison,
+        rows=rows,
+        support=tf.cast(support[:, 0], tf.int32),
+    )

@@ -13,12 +13,17 @@ import pytest
 from common.errors import ZooError
 from protoattend.data.labelled_images import LabelledImages
 
-IDX_NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte",
-             "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+IDX_NAMES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
 
 
-def numbered_images(count: int, classes: int = 3, size: int = 4, channels: int = 1
-                    ) -> LabelledImages:
+def numbered_images(
+    count: int, classes: int = 3, size: int = 4, channels: int = 1
+) -> LabelledImages:
     """Images whose every pixel is the image's number, from 1; labels go round the classes."""
     numbers = np.arange(1, count + 1, dtype=np.uint8)[:, None, None, None]
     images = np.broadcast_to(numbers, (count, size, size, channels)).copy()
@@ -33,12 +38,14 @@ def random_pixels(count: int, size: int = 6, seed: int = 0) -> np.ndarray:
 def idx_bytes(values: np.ndarray) -> bytes:
     """uint8 values of any shape in idx format."""
     head = struct.pack(">BBBB", 0, 0, 8, values.ndim) + struct.pack(
-        ">{}I".format(values.ndim), *values.shape)
+        f">{values.ndim}I", *values.shape
+    )
     return head + values.tobytes()
 
 
-def write_idx_folder(folder: Path, train: int = 30, test: int = 10, packed: bool = True
-                     ) -> Tuple[np.ndarray, np.ndarray]:
+def write_idx_folder(
+    folder: Path, train: int = 30, test: int = 10, packed: bool = True
+) -> Tuple[np.ndarray, np.ndarray]:
     """Writes the four idx files of random images; returns the training and test pixels."""
     folder.mkdir(parents=True)
     pixels = random_pixels(train, seed=1), random_pixels(test, seed=2)

@@ -23,13 +23,16 @@ def arrays(name: str) -> Dict[str, np.ndarray]:
 
 def group(stored: Dict[str, np.ndarray], prefix: str) -> Dict[str, np.ndarray]:
     """The arrays whose name begins with `prefix:`, without it."""
-    return {key[len(prefix) + 1:]: value for key, value in stored.items()
-            if key.startswith(prefix + ":")}
+    return {
+        key[len(prefix) + 1 :]: value
+        for key, value in stored.items()
+        if key.startswith(prefix + ":")
+    }
 
 
 def dot_vector(name: str, shape: Any) -> np.ndarray:
     """The vector with which a gradient is multiplied, so that a wrong layout shows."""
-    seed = zlib.crc32(name.encode()) & 0xffffffff
+    seed = zlib.crc32(name.encode()) & 0xFFFFFFFF
     return np.random.RandomState(seed).standard_normal(shape)
 
 
@@ -41,8 +44,12 @@ def by_reference_name(network: Any) -> Dict[str, Any]:
 def assign_reference_weights(session: Any, network: Any, stored: Dict[str, np.ndarray]) -> None:
     """Gives a network the weights of the fixture."""
     values = group(stored, "w")
-    session.run([weight.assign(values[name].astype(weight.dtype.base_dtype.as_numpy_dtype))
-                 for name, weight in by_reference_name(network).items()])
+    session.run(
+        [
+            weight.assign(values[name].astype(weight.dtype.base_dtype.as_numpy_dtype))
+            for name, weight in by_reference_name(network).items()
+        ]
+    )
 
 
 def unpack_checkpoint(folder: Path) -> Path:

@@ -11,16 +11,41 @@ from typing import Any, Dict, List
 from common.run_log import effective_events
 
 ROOT = Path(__file__).resolve().parents[3]
-COMMON = ["--device", "cpu", "--dataset", "synthetic_shapes", "--img_size", "12",
-          "--eval_cand_size", "40", "--evaluation_batch_size", "16"]
-TRAINING = ["--encoder", "small", "--batch_size", "8", "--example_cand_size", "16",
-            "--display_step", "2", "--pictures_every", "0", "--val_step", "0", "--save_step", "0"]
+COMMON = [
+    "--device",
+    "cpu",
+    "--dataset",
+    "synthetic_shapes",
+    "--img_size",
+    "12",
+    "--eval_cand_size",
+    "40",
+    "--evaluation_batch_size",
+    "16",
+]
+TRAINING = [
+    "--encoder",
+    "small",
+    "--batch_size",
+    "8",
+    "--example_cand_size",
+    "16",
+    "--display_step",
+    "2",
+    "--pictures_every",
+    "0",
+    "--val_step",
+    "0",
+    "--save_step",
+    "0",
+]
 
 
 def flags(folder: Path, steps: int, *more: str) -> List[str]:
     """The command line of a small training."""
-    return COMMON + TRAINING + ["--output_path", str(folder), "--num_steps", str(steps)] \
-        + list(more)
+    return (
+        COMMON + TRAINING + ["--output_path", str(folder), "--num_steps", str(steps)] + list(more)
+    )
 
 
 def start(program: str, words: List[str], **environment: str) -> subprocess.Popen:
@@ -28,9 +53,17 @@ def start(program: str, words: List[str], **environment: str) -> subprocess.Pope
     python_path = ":".join(str(path) for path in (ROOT, ROOT / "TensorFlow"))
     return subprocess.Popen(
         [sys.executable, "-m", "protoattend." + program] + words,
-        env=dict(os.environ, OMP_NUM_THREADS="1", TF_CPP_MIN_LOG_LEVEL="3",
-                 PYTHONPATH=python_path, **environment),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+        env=dict(
+            os.environ,
+            OMP_NUM_THREADS="1",
+            TF_CPP_MIN_LOG_LEVEL="3",
+            PYTHONPATH=python_path,
+            **environment,
+        ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+    )
 
 
 def finish(process: subprocess.Popen) -> str:
@@ -42,5 +75,8 @@ def finish(process: subprocess.Popen) -> str:
 
 def events(folder: Path, kind: str, rank: int = 0) -> List[Dict[str, Any]]:
     """The effective events of a kind of a rank."""
-    return [event for event in effective_events(
-        folder / "rank_{}".format(rank) / "metrics.jsonl") if event["event"] == kind]
+    return [
+        event
+        for event in effective_events(folder / f"rank_{rank}" / "metrics.jsonl")
+        if event["event"] == kind
+    ]

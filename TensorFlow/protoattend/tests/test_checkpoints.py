@@ -21,12 +21,19 @@ def _load(prefix, architecture=None, load=load_weights):
         load(session, PrototypeNetwork(architecture or Architecture()), find_weights(str(prefix)))
 
 
-@pytest.mark.parametrize("path, name", [
-    ("encoder/entry/kernel", "CNN_encoder/resnetblock1/conv2d/kernel"),
-    ("encoder/stage1_block0/shortcut/kernel", "CNN_encoder/resnetblock410/conv2d/kernel"),
-    ("encoder/stage2_block4/second_norm/gamma",
-     "CNN_encoder/resnetblock324/batch_normalization/gamma"),
-    ("query/bias", "CNN_encoder/dense_2/bias"), ("classifier/kernel", "Classify/dense/kernel")])
+@pytest.mark.parametrize(
+    "path, name",
+    [
+        ("encoder/entry/kernel", "CNN_encoder/resnetblock1/conv2d/kernel"),
+        ("encoder/stage1_block0/shortcut/kernel", "CNN_encoder/resnetblock410/conv2d/kernel"),
+        (
+            "encoder/stage2_block4/second_norm/gamma",
+            "CNN_encoder/resnetblock324/batch_normalization/gamma",
+        ),
+        ("query/bias", "CNN_encoder/dense_2/bias"),
+        ("classifier/kernel", "Classify/dense/kernel"),
+    ],
+)
 def test_every_weight_has_the_references_name(path, name):
     assert reference_name(path) == name
 
@@ -44,8 +51,10 @@ def test_the_encoder_alone_is_loaded_into_a_network_of_other_classes(tmp_path):
     _load(unpack_checkpoint(tmp_path), Architecture(classes=3), load_encoder)
 
 
-@pytest.mark.parametrize("architecture", [
-    Architecture(classes=3), Architecture(attention_dim=8), Architecture(encoder="small")])
+@pytest.mark.parametrize(
+    "architecture",
+    [Architecture(classes=3), Architecture(attention_dim=8), Architecture(encoder="small")],
+)
 def test_a_network_of_another_size_is_one_clear_line(tmp_path, architecture):
     with pytest.raises(ZooError, match="give the flags it was trained with"):
         _load(unpack_checkpoint(tmp_path), architecture)

@@ -43,11 +43,13 @@ def test_a_resumed_run_sees_the_batches_of_an_uninterrupted_one() -> None:
 def test_shapes_and_types_are_static() -> None:
     split = numbered_images(20, size=5, channels=3)
     batch = tf.data.make_initializable_iterator(make_batches(split, PLAN)(0)).get_next()
-    told = {field: (tensor.dtype, tuple(tensor.shape.as_list()))
-            for field, tensor in batch.items()}
+    told = {field: (tensor.dtype, tuple(tensor.shape.as_list())) for field, tensor in batch.items()}
     assert told == {
-        "images": (tf.uint8, (4, 5, 5, 3)), "labels": (tf.int32, (4,)),
-        "candidates": (tf.uint8, (6, 5, 5, 3)), "candidate_labels": (tf.int32, (6,))}
+        "images": (tf.uint8, (4, 5, 5, 3)),
+        "labels": (tf.int32, (4,)),
+        "candidates": (tf.uint8, (6, 5, 5, 3)),
+        "candidate_labels": (tf.int32, (6,)),
+    }
 
 
 def test_too_few_images_are_refused_before_any_batch() -> None:

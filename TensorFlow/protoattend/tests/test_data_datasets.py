@@ -19,8 +19,13 @@ def numbered(tmp_path: Path) -> str:
     """An npz of 60 training and 9 test images, each told by its pixels."""
     whole = numbered_images(69)
     path = tmp_path / "numbered.npz"
-    np.savez(str(path), x_train=whole.images[:60], y_train=whole.labels[:60],
-             x_test=whole.images[60:], y_test=whole.labels[60:])
+    np.savez(
+        str(path),
+        x_train=whole.images[:60],
+        y_train=whole.labels[:60],
+        x_test=whole.images[60:],
+        y_test=whole.labels[60:],
+    )
     return str(path)
 
 
@@ -29,8 +34,15 @@ def numbers(images: LabelledImages) -> list:
 
 
 def test_the_names_are_those_of_the_flags() -> None:
-    assert DATASET_NAMES == ("fashion_mnist", "mnist", "cifar10", "digits", "synthetic_shapes",
-                             "image_folder", "npz")
+    assert DATASET_NAMES == (
+        "fashion_mnist",
+        "mnist",
+        "cifar10",
+        "digits",
+        "synthetic_shapes",
+        "image_folder",
+        "npz",
+    )
     assert set(EMBEDDED) < set(DATASET_NAMES)
 
 
@@ -71,13 +83,15 @@ def test_the_reference_validates_on_the_test_images_and_trains_on_all(numbered: 
 @pytest.mark.parametrize("count", [0, 60, -1])
 def test_a_validation_count_beyond_the_data_is_refused(numbered: str, count: int) -> None:
     assert "1 to 59 are possible" in refusal(
-        lambda: open_dataset("npz", numbered, validation_count=count), UsageError)
+        lambda: open_dataset("npz", numbered, validation_count=count), UsageError
+    )
 
 
 def test_the_predicate_tells_how_each_split_was_made(numbered: str) -> None:
     assert open_dataset("npz", numbered, image_size=8).predicate == (
         "train: 54 of 60 of x_train, split seed 0; validation: the other 6; "
-        "test: all 9 of x_test; as 8x8 pixels")
+        "test: all 9 of x_test; as 8x8 pixels"
+    )
 
 
 def test_the_manifest_names_the_images_and_the_split(numbered: str) -> None:
@@ -105,9 +119,14 @@ def test_fewer_classes_than_the_labels_have_is_one_line(numbered: str) -> None:
     assert "label 2 of image 2 is out of range: 2 classes allow 0 to 1" in line
 
 
-@pytest.mark.parametrize("name, changes", [
-    ("synthetic_shapes", {"num_classes": 1}), ("synthetic_shapes", {"image_size": 0}),
-    ("synthetic_shapes", {"image_size": 5})])
+@pytest.mark.parametrize(
+    "name, changes",
+    [
+        ("synthetic_shapes", {"num_classes": 1}),
+        ("synthetic_shapes", {"image_size": 0}),
+        ("synthetic_shapes", {"image_size": 5}),
+    ],
+)
 def test_a_number_that_the_data_does_not_allow_is_a_usage_error(name: str, changes) -> None:
     refusal(lambda: open_dataset(name, **changes), UsageError)
 
@@ -118,14 +137,16 @@ def test_digits_are_real_and_the_same_on_every_stack() -> None:
     assert dataset.counts == {"train": 1295, "validation": 143, "test": 359}
     assert dataset.image_shape == (28, 28, 1)
     assert dataset.manifest_sha256 == (
-        "2eecc69f23bfafb45f35eb6871cab5604560188e46d090d372bdc4062815bbf2")
+        "2eecc69f23bfafb45f35eb6871cab5604560188e46d090d372bdc4062815bbf2"
+    )
 
 
 def test_synthetic_shapes_are_the_same_on_every_stack() -> None:
     dataset = open_dataset("synthetic_shapes")
     assert dataset.image_shape == (28, 28, 1) and len(dataset.class_names) == 10
     assert dataset.manifest_sha256 == (
-        "b1bc288981f2debfaedca063438c95f5735e593c07af08187f99f67121c4aff4")
+        "b1bc288981f2debfaedca063438c95f5735e593c07af08187f99f67121c4aff4"
+    )
 
 
 def test_every_synthetic_shape_is_as_frequent_as_the_others() -> None:
@@ -135,9 +156,11 @@ def test_every_synthetic_shape_is_as_frequent_as_the_others() -> None:
 
 def test_synthetic_shapes_can_be_told_apart_by_their_nearest_neighbour() -> None:
     dataset = open_dataset("synthetic_shapes", image_size=16)
-    train, test = (split.images.reshape(len(split), -1).astype(np.float64)
-                   for split in (dataset.train, dataset.test.take(np.arange(200))))
-    distances = (train ** 2).sum(axis=1) - 2 * test @ train.T
+    train, test = (
+        split.images.reshape(len(split), -1).astype(np.float64)
+        for split in (dataset.train, dataset.test.take(np.arange(200)))
+    )
+    distances = (train**2).sum(axis=1) - 2 * test @ train.T
     nearest = dataset.train.labels[distances.argmin(axis=1)]
     assert (nearest == dataset.test.labels[:200]).mean() > 0.6
 
@@ -153,12 +176,15 @@ def test_cifar10_without_its_files_is_one_line(tmp_path: Path) -> None:
     assert "--data_path" in refusal(lambda: open_dataset("cifar10", str(tmp_path)))
 
 
-@pytest.mark.parametrize("images, labels, reason", [
-    (np.zeros((2, 4, 4, 1), np.float32), np.zeros(2, np.int32), "images are float32"),
-    (np.zeros((2, 4, 4, 2), np.uint8), np.zeros(2, np.int32), "C 1 or 3"),
-    (np.zeros((2, 4, 4, 1), np.uint8), np.zeros(2, np.int64), "labels are int64"),
-    (np.zeros((2, 4, 4, 1), np.uint8), np.zeros(3, np.int32), "2 images with 3 labels"),
-])
+@pytest.mark.parametrize(
+    "images, labels, reason",
+    [
+        (np.zeros((2, 4, 4, 1), np.float32), np.zeros(2, np.int32), "images are float32"),
+        (np.zeros((2, 4, 4, 2), np.uint8), np.zeros(2, np.int32), "C 1 or 3"),
+        (np.zeros((2, 4, 4, 1), np.uint8), np.zeros(2, np.int64), "labels are int64"),
+        (np.zeros((2, 4, 4, 1), np.uint8), np.zeros(3, np.int32), "2 images with 3 labels"),
+    ],
+)
 def test_arrays_that_do_not_fit_together_are_one_line(images, labels, reason: str) -> None:
     assert reason in refusal(lambda: LabelledImages(images, labels))
 
@@ -179,13 +205,15 @@ def test_the_references_candidates_are_the_first_images() -> None:
 
 def test_fewer_candidates_than_asked_for_is_one_line() -> None:
     assert "51 candidates asked for, there are 50" in refusal(
-        lambda: candidate_database(numbered_images(50), 51), UsageError)
+        lambda: candidate_database(numbered_images(50), 51), UsageError
+    )
 
 
 def test_classes_missing_among_the_candidates_are_named() -> None:
     warning = missing_classes_warning(np.array([0, 2, 2], np.int32), ("cat", "dog", "frog", "ox"))
     assert warning is not None and warning.startswith(
-        "2 of 4 classes are missing among the 3 candidates (dog, ox)")
+        "2 of 4 classes are missing among the 3 candidates (dog, ox)"
+    )
 
 
 def test_no_warning_where_every_class_has_a_candidate() -> None:

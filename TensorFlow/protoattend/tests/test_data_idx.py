@@ -32,9 +32,15 @@ def test_images_and_labels_are_read_packed_or_not(tmp_path: Path, packed: bool) 
     np.testing.assert_array_equal(source.test.labels, labels_of(10))
 
 
-@pytest.mark.parametrize("name, below", [
-    ("fashion_mnist", "fashion-mnist"), ("fashion_mnist", "FashionMNIST/raw"),
-    ("mnist", "MNIST/raw"), ("mnist", "mnist")])
+@pytest.mark.parametrize(
+    "name, below",
+    [
+        ("fashion_mnist", "fashion-mnist"),
+        ("fashion_mnist", "FashionMNIST/raw"),
+        ("mnist", "MNIST/raw"),
+        ("mnist", "mnist"),
+    ],
+)
 def test_the_folder_or_its_parent_may_be_named(tmp_path: Path, name: str, below: str) -> None:
     write_idx_folder(tmp_path / below)
     inside = load_idx_folder(name, str(tmp_path / below))
@@ -42,32 +48,42 @@ def test_the_folder_or_its_parent_may_be_named(tmp_path: Path, name: str, below:
     assert inside.train.sha256() == from_parent.train.sha256()
 
 
-@pytest.mark.parametrize("content, reason", [
-    (b"", "not an idx file"),
-    (b"\x89PNG\r\n", "not an idx file"),
-    (b"\0\0\x0d\x03" + bytes(12), "values of type 0x0d"),
-    (idx_bytes(labels_of(3)), "images and labels may be exchanged"),
-    (idx_bytes(PIXELS)[:9], "truncated within its header"),
-    (idx_bytes(PIXELS)[:-1], "truncated: its header states 3 x 5 x 5 values, it has 74"),
-    (idx_bytes(PIXELS) + b"x", "too long"),
-    (b"\0\0\x08\x03" + b"\xff" * 12, "its header states 4294967295 x"),
-    (idx_bytes(PIXELS[:0]), "its header states 0 x 5 x 5"),
-])
+@pytest.mark.parametrize(
+    "content, reason",
+    [
+        (b"", "not an idx file"),
+        (b"\x89PNG\r\n", "not an idx file"),
+        (b"\0\0\x0d\x03" + bytes(12), "values of type 0x0d"),
+        (idx_bytes(labels_of(3)), "images and labels may be exchanged"),
+        (idx_bytes(PIXELS)[:9], "truncated within its header"),
+        (idx_bytes(PIXELS)[:-1], "truncated: its header states 3 x 5 x 5 values, it has 74"),
+        (idx_bytes(PIXELS) + b"x", "too long"),
+        (b"\0\0\x08\x03" + b"\xff" * 12, "its header states 4294967295 x"),
+        (idx_bytes(PIXELS[:0]), "its header states 0 x 5 x 5"),
+    ],
+)
 def test_a_file_that_is_no_whole_idx_file_is_one_line(content: bytes, reason: str) -> None:
     for stored in (content, gzip.compress(content)):
         assert reason in refusal(lambda stored=stored: parse_idx(stored, "a/file", 3))
 
 
-@pytest.mark.parametrize("change", [lambda packed: packed[:-9], lambda packed: packed[:60],
-                                    lambda packed: packed[:-6] + b"\0\0" + packed[-4:]])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda packed: packed[:-9],
+        lambda packed: packed[:60],
+        lambda packed: packed[:-6] + b"\0\0" + packed[-4:],
+    ],
+)
 def test_a_damaged_packed_file_is_one_line(change) -> None:
     packed = gzip.compress(idx_bytes(random_pixels(9, 20)))
     assert refusal(lambda: parse_idx(change(packed), "a/file", 3)).startswith(
-        "a/file: truncated or damaged")
+        "a/file: truncated or damaged"
+    )
 
 
 def test_a_header_that_lies_reserves_no_memory_for_it() -> None:
-    lying = b"\0\0\x08\x03" + bytes((0, 0, 0xff, 0xff, 0, 0, 0xff, 0, 0, 0, 0, 1))
+    lying = b"\0\0\x08\x03" + bytes((0, 0, 0xFF, 0xFF, 0, 0, 0xFF, 0, 0, 0, 0, 1))
     assert "truncated" in refusal(lambda: parse_idx(gzip.compress(lying), "a/file", 3))
 
 
@@ -75,26 +91,30 @@ def test_other_counts_of_images_and_labels_are_one_line(tmp_path: Path) -> None:
     write_idx_folder(tmp_path / "data", packed=False)
     (tmp_path / "data" / IDX_NAMES[3]).write_bytes(idx_bytes(labels_of(9)))
     assert "10 test images with 9 labels" in refusal(
-        lambda: load_idx_folder("mnist", str(tmp_path / "data")))
+        lambda: load_idx_folder("mnist", str(tmp_path / "data"))
+    )
 
 
 def test_other_image_sizes_in_test_than_in_training_are_one_line(tmp_path: Path) -> None:
     write_idx_folder(tmp_path / "data", packed=False)
     (tmp_path / "data" / IDX_NAMES[2]).write_bytes(idx_bytes(random_pixels(10, 7)))
     assert "training images of 6 x 6 pixels, test images of 7 x 7" in refusal(
-        lambda: load_idx_folder("mnist", str(tmp_path / "data")))
+        lambda: load_idx_folder("mnist", str(tmp_path / "data"))
+    )
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     write_idx_folder(tmp_path / "data", packed=False)
     (tmp_path / "data" / IDX_NAMES[1]).unlink()
-    assert "no " + IDX_NAMES[1] in refusal(lambda: load_idx_folder("mnist", str(tmp_path)
-                                                                   + "/data"))
+    assert "no " + IDX_NAMES[1] in refusal(
+        lambda: load_idx_folder("mnist", str(tmp_path) + "/data")
+    )
 
 
 def test_an_empty_folder_tells_how_to_fetch_the_files(tmp_path: Path) -> None:
     assert "zoo data prepare fashion_mnist" in refusal(
-        lambda: load_idx_folder("fashion_mnist", str(tmp_path)))
+        lambda: load_idx_folder("fashion_mnist", str(tmp_path))
+    )
 
 
 @pytest.mark.parametrize("data_path", [None, "", "/nowhere/at/all"])
@@ -108,7 +128,8 @@ def test_a_label_beyond_the_classes_is_one_line(tmp_path: Path) -> None:
     labels[17] = 12
     (tmp_path / "data" / IDX_NAMES[1]).write_bytes(idx_bytes(labels))
     assert "label 12 of image 17 is out of range: 10 classes" in refusal(
-        lambda: open_dataset("mnist", str(tmp_path / "data")))
+        lambda: open_dataset("mnist", str(tmp_path / "data"))
+    )
     assert open_dataset("mnist", str(tmp_path / "data"), num_classes=13).class_names[12] == "12"
 
 
@@ -126,7 +147,8 @@ def test_the_real_fashion_mnist_is_read_without_a_notice(zoo_data) -> None:
     assert np.bincount(dataset.test.labels).tolist() == [1000] * 10
     assert dataset.class_names[dataset.test.labels[0]] == "Ankle boot"
     assert dataset.manifest_sha256 == (
-        "662cfddee190a72f117335ae08c89fe8ec25bb22479e7c4f5a0ce2e8cc2fb164")
+        "662cfddee190a72f117335ae08c89fe8ec25bb22479e7c4f5a0ce2e8cc2fb164"
+    )
 
 
 def copy_of_real(zoo_data, folder: Path) -> Path:

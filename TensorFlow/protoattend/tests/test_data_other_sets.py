@@ -76,22 +76,24 @@ def test_mnist_is_found_beside_the_folder_of_the_dataset(tmp_path: Path) -> None
 
 def test_the_dataset_itself_is_no_other_set() -> None:
     dataset = open_dataset("synthetic_shapes", image_size=16)
-    same = PrototypeDataset("digits", "", dataset.class_names, dataset.train, dataset.validation,
-                            dataset.test, "0")
+    same = PrototypeDataset(
+        "digits", "", dataset.class_names, dataset.train, dataset.validation, dataset.test, "0"
+    )
     assert "digits is the dataset itself" in refusal(
-        lambda: open_other_set("digits", same, None, 10), UsageError)
+        lambda: open_other_set("digits", same, None, 10), UsageError
+    )
 
 
 def test_the_dataset_itself_by_another_name_is_no_other_set(tmp_path: Path) -> None:
     write_idx_folder(tmp_path / "data")
     dataset = open_dataset("fashion_mnist", str(tmp_path / "data"))
     assert "is the dataset fashion_mnist itself" in refusal(
-        lambda: open_other_set("mnist", dataset, str(tmp_path / "data"), 10))
+        lambda: open_other_set("mnist", dataset, str(tmp_path / "data"), 10)
+    )
 
 
 def test_an_empty_set_is_one_line(monkeypatch) -> None:
-    monkeypatch.setitem(other_sets._READERS, "noise",
-                        lambda *_arguments: numbered_images(0).images)
+    monkeypatch.setitem(other_sets._READERS, "noise", lambda *_arguments: numbered_images(0).images)
     assert "noise has no images" in refusal(lambda: open_other_set("noise", SHAPED, None, 10))
 
 
@@ -102,7 +104,8 @@ def test_an_unknown_set_or_no_images_asked_for_is_a_usage_error(name: str, count
 
 def test_absent_files_are_one_line(tmp_path: Path) -> None:
     assert "mnist" in refusal(
-        lambda: open_other_set("mnist", SHAPED, str(tmp_path / "nothing"), 10))
+        lambda: open_other_set("mnist", SHAPED, str(tmp_path / "nothing"), 10)
+    )
 
 
 def test_the_real_cifar10_comes_grey_in_the_shape_of_fashion_mnist(zoo_data) -> None:

@@ -26,7 +26,7 @@ COLOUR = np.stack([GREY, GREY[::-1], 255 - GREY], axis=-1)
 def write_classes(folder: Path, count: int = 3) -> Path:
     for label, name in enumerate(("apple", "pear")):
         for number in range(count):
-            write_image(folder / name / "{}.png".format(number), GREY[label * count + number])
+            write_image(folder / name / f"{number}.png", GREY[label * count + number])
     return folder
 
 
@@ -77,8 +77,7 @@ def test_sizes_that_differ_are_resized_where_a_size_is_given(tmp_path: Path) -> 
 
 def test_an_empty_class_folder_is_named(tmp_path: Path) -> None:
     (write_classes(tmp_path) / "quince").mkdir()
-    assert "quince: no PNG or JPEG files" in refusal(
-        lambda: load_image_folder(str(tmp_path), None))
+    assert "quince: no PNG or JPEG files" in refusal(lambda: load_image_folder(str(tmp_path), None))
 
 
 def test_an_empty_folder_tells_the_layout(tmp_path: Path) -> None:
@@ -122,25 +121,33 @@ def test_labels_may_be_a_column(tmp_path: Path) -> None:
     assert load_npz(path).train.labels.tolist() == [0, 1, 2, 0, 1, 2]
 
 
-@pytest.mark.parametrize("arrays, reason", [
-    ({"images": GREY}, "holds images: x_train"),
-    ({"x_train": GREY, "y_train": np.arange(6), "x_test": GREY}, "y_test"),
-    ({"images": GREY.astype(np.float32), "labels": np.arange(6)}, "images are float32"),
-    ({"images": GREY, "labels": np.arange(5)}, "6 images with 5 labels"),
-    ({"images": GREY, "labels": np.arange(6) - 1}, "the label -1"),
-    ({"images": GREY, "labels": np.arange(6) + 2**40}, "the label 1099511627781"),
-    ({"images": GREY, "labels": np.arange(6) / 2}, "labels is float64"),
-    ({"images": GREY[:0], "labels": np.arange(0)}, "labels is empty"),
-    ({"images": GREY[0], "labels": np.arange(8)}, "shape (8, 8)"),
-])
+@pytest.mark.parametrize(
+    "arrays, reason",
+    [
+        ({"images": GREY}, "holds images: x_train"),
+        ({"x_train": GREY, "y_train": np.arange(6), "x_test": GREY}, "y_test"),
+        ({"images": GREY.astype(np.float32), "labels": np.arange(6)}, "images are float32"),
+        ({"images": GREY, "labels": np.arange(5)}, "6 images with 5 labels"),
+        ({"images": GREY, "labels": np.arange(6) - 1}, "the label -1"),
+        ({"images": GREY, "labels": np.arange(6) + 2**40}, "the label 1099511627781"),
+        ({"images": GREY, "labels": np.arange(6) / 2}, "labels is float64"),
+        ({"images": GREY[:0], "labels": np.arange(0)}, "labels is empty"),
+        ({"images": GREY[0], "labels": np.arange(8)}, "shape (8, 8)"),
+    ],
+)
 def test_arrays_that_are_no_labelled_images_are_one_line(tmp_path, arrays, reason) -> None:
     assert reason in refusal(lambda: load_npz(save(tmp_path / "a.npz", **arrays)))
 
 
 def test_images_of_another_shape_in_test_are_one_line(tmp_path: Path) -> None:
     train, test = numbered_images(6), numbered_images(6, size=5)
-    path = save(tmp_path / "a.npz", x_train=train.images, y_train=train.labels,
-                x_test=test.images, y_test=test.labels)
+    path = save(
+        tmp_path / "a.npz",
+        x_train=train.images,
+        y_train=train.labels,
+        x_test=test.images,
+        y_test=test.labels,
+    )
     assert "one shape is needed" in refusal(lambda: load_npz(path))
 
 
@@ -212,11 +219,14 @@ def test_a_wide_image_is_cut_to_its_centre(tmp_path: Path) -> None:
     assert images.shape == (1, 8, 8, 3) and (images == 200).all()
 
 
-@pytest.mark.parametrize("make, reason", [
-    (lambda path: path.write_bytes(b"not an image"), "not a readable PNG or JPEG"),
-    (lambda path: None, "can't be read"),
-    (lambda path: path.mkdir(), "no PNG or JPEG files"),
-])
+@pytest.mark.parametrize(
+    "make, reason",
+    [
+        (lambda path: path.write_bytes(b"not an image"), "not a readable PNG or JPEG"),
+        (lambda path: None, "can't be read"),
+        (lambda path: path.mkdir(), "no PNG or JPEG files"),
+    ],
+)
 def test_a_file_that_is_no_image_is_named(tmp_path: Path, make, reason: str) -> None:
     make(tmp_path / "mine.png")
     line = refusal(lambda: read_user_images([str(tmp_path / "mine.png")], (8, 8, 1)), ZooError)

@@ -115,8 +115,9 @@ def test_queries_that_may_meet_themselves_need_fewer_images() -> None:
     refusal(lambda: Streams(19, replace(PLAN, exclude_queries=False)), UsageError)
 
 
-@pytest.mark.parametrize("changes", [{"seed": -1}, {"seed": 2**32}, {"batch_size": 0},
-                                     {"candidates": 0}])
+@pytest.mark.parametrize(
+    "changes", [{"seed": -1}, {"seed": 2**32}, {"batch_size": 0}, {"candidates": 0}]
+)
 def test_a_plan_with_a_number_out_of_range_is_refused(changes) -> None:
     refusal(lambda: replace(PLAN, **changes), UsageError)
 
@@ -138,8 +139,9 @@ def shifted(image: np.ndarray, top: int, left: int) -> np.ndarray:
 def test_an_augmented_image_is_a_window_of_the_padded_one_mirrored_or_not() -> None:
     images = random_pixels(40, 6).reshape(20, 6, 6, 2)[..., :1]
     draws = draw(1, 2, "queries", 20)
-    for image, result, offset, flip in zip(images, augment(images, draws), draws.offsets,
-                                           draws.flips):
+    for image, result, offset, flip in zip(
+        images, augment(images, draws), draws.offsets, draws.flips
+    ):
         expected = shifted(image, *offset)
         np.testing.assert_array_equal(result, expected[:, ::-1] if flip else expected)
 
@@ -176,10 +178,13 @@ def test_labels_and_pixels_of_a_batch_belong_together() -> None:
 def test_two_ranks_see_the_very_queries_of_one_augmented_alike() -> None:
     split = numbered_images(60, size=7)
     whole = StepBatches(split, PLAN).batch(5)
-    parts = [StepBatches(split, replace(PLAN, batch_size=4, rank=rank, world_size=2)).batch(5)
-             for rank in (0, 1)]
+    parts = [
+        StepBatches(split, replace(PLAN, batch_size=4, rank=rank, world_size=2)).batch(5)
+        for rank in (0, 1)
+    ]
     np.testing.assert_array_equal(
-        np.concatenate([part["images"] for part in parts]), whole["images"])
+        np.concatenate([part["images"] for part in parts]), whole["images"]
+    )
 
 
 def test_queries_and_candidates_are_both_augmented() -> None:

@@ -18,15 +18,22 @@ EXACT = 1e-10
 SINGLE = 2e-5
 # Images, height, width, inputs, outputs, stride: even and odd widths, few and many channels, one
 # chunk and several.
-SHAPES = [(8, 28, 28, 1, 16, 1), (64, 10, 8, 16, 16, 1), (6, 7, 9, 3, 16, 1), (48, 7, 7, 5, 32, 1),
-          (32, 14, 14, 16, 32, 2), (5, 9, 7, 8, 8, 2)]
+SHAPES = [
+    (8, 28, 28, 1, 16, 1),
+    (64, 10, 8, 16, 16, 1),
+    (6, 7, 9, 3, 16, 1),
+    (48, 7, 7, 5, 32, 1),
+    (32, 14, 14, 16, 32, 2),
+    (5, 9, 7, 8, 8, 2),
+]
 
 
 def stock(images, kernel, gamma, beta, stride, rectified):
     values = tf.nn.conv2d(images, kernel, strides=[1, stride, stride, 1], padding="SAME")
     mean, variance = tf.nn.moments(values, axes=[0, 1, 2])
-    outputs = tf.nn.batch_normalization(values, mean, variance, beta, gamma,
-                                        fast_layers.LEAST_EPSILON)
+    outputs = tf.nn.batch_normalization(
+        values, mean, variance, beta, gamma, fast_layers.LEAST_EPSILON
+    )
     count = tf.cast(tf.size(values) // tf.size(mean), values.dtype)
     outputs = tf.nn.relu(outputs) if rectified else outputs
     return fast_layers.Layer(outputs, mean, variance * count / (count - 1))
@@ -36,16 +43,30 @@ def both(shape, dtype, rectified=True):
     """Outputs, mean, variance and gradients: of the fast layer, and of the stock operations."""
     batch, height, width, inputs, outputs, stride = shape
     random = np.random.RandomState(1)
-    arrays = [random.standard_normal(size).astype(dtype) for size in (
-        (batch, height, width, inputs), (3, 3, inputs, outputs), (outputs,), (outputs,))]
+    arrays = [
+        random.standard_normal(size).astype(dtype)
+        for size in (
+            (batch, height, width, inputs),
+            (3, 3, inputs, outputs),
+            (outputs,),
+            (outputs,),
+        )
+    ]
     with tf.Graph().as_default(), tf.Session() as session:
         given = [tf.constant(array) for array in arrays]
-        layers = [fast_layers.normalised_convolution(*given, epsilon=EPSILON, stride=stride,
-                                                     rectified=rectified),
-                  stock(*given, stride=stride, rectified=rectified)]
+        layers = [
+            fast_layers.normalised_convolution(
+                *given, epsilon=EPSILON, stride=stride, rectified=rectified
+            ),
+            stock(*given, stride=stride, rectified=rectified),
+        ]
         weights = random.standard_normal(layers[1].outputs.shape.as_list()).astype(dtype)
-        return session.run([list(layer) + tf.gradients(tf.reduce_sum(layer.outputs * weights),
-                                                       given) for layer in layers])
+        return session.run(
+            [
+                list(layer) + tf.gradients(tf.reduce_sum(layer.outputs * weights), given)
+                for layer in layers
+            ]
+        )
 
 
 def distance(found, wanted):
@@ -92,6 +113,8 @@ def test_rectifying_is_relu_with_its_gradient():
     with tf.Graph().as_default(), tf.Session() as session:
         values = tf.constant([[-2.0, -0.5, 0.0, 0.5, 3.0]])
         upstream = tf.constant([[1.0, 2.0, 3.0, 4.0, 5.0]])
-        found = [session.run([output, tf.gradients(output, values, upstream)[0]])
-                 for output in (fast_layers.rectify(values), tf.nn.relu(values))]
+        found = [
+            session.run([output, tf.gradients(output, values, upstream)[0]])
+            for output in (fast_layers.rectify(values), tf.nn.relu(values))
+        ]
     assert all(np.array_equal(ours, stock) for ours, stock in zip(*found))

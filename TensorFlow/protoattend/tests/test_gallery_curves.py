@@ -32,8 +32,10 @@ def places(picture: np.ndarray, color) -> np.ndarray:
 
 
 def test_accuracy_and_coverage_are_two_curves():
-    points = [CoveragePoint(threshold, 1, 1 - threshold, 0.5 + threshold / 2)
-              for threshold in np.linspace(0, 0.9, 10)]
+    points = [
+        CoveragePoint(threshold, 1, 1 - threshold, 0.5 + threshold / 2)
+        for threshold in np.linspace(0, 0.9, 10)
+    ]
     picture = coverage_picture(points)
     assert picture.shape == SIZE[::-1] + (3,)
     assert np.corrcoef(places(picture, palette_color(0)).T)[0, 1] < -0.99
@@ -41,8 +43,11 @@ def test_accuracy_and_coverage_are_two_curves():
 
 
 def test_the_curve_of_accuracy_ends_where_nothing_is_decided():
-    points = [CoveragePoint(0.0, 4, 1.0, 0.75), CoveragePoint(0.5, 4, 1.0, 0.75),
-              CoveragePoint(1.0, 0, 0.0, None)]
+    points = [
+        CoveragePoint(0.0, 4, 1.0, 0.75),
+        CoveragePoint(0.5, 4, 1.0, 0.75),
+        CoveragePoint(1.0, 0, 0.0, None),
+    ]
     picture = coverage_picture(points)
     accuracy, coverage = (places(picture, palette_color(number)) for number in range(2))
     assert accuracy[:, 1].max() < 0.6 * SIZE[0] < 0.9 * SIZE[0] < coverage[:, 1].max()
@@ -54,16 +59,18 @@ def test_a_bar_of_the_reliability_diagram_is_as_high_as_the_accuracy():
     assert half.shape == RELIABILITY_SIZE[::-1] + (3,)
     bar = np.argwhere((half == ACCURACY).all(axis=2))[:-1]
     heights = [np.ptp(bar[bar[:, 1] == column][:, 0]) for column in np.unique(bar[:, 1])]
-    whole = np.argwhere((reliability_picture(calibration(np.full(4, 0.5), right | True))
-                         == ACCURACY).all(axis=2))
+    whole = np.argwhere(
+        (reliability_picture(calibration(np.full(4, 0.5), right | True)) == ACCURACY).all(axis=2)
+    )
     full = max(np.ptp(whole[whole[:, 1] == column][:, 0]) for column in np.unique(whole[:, 1]))
     assert max(heights) / full == pytest.approx(0.75, abs=0.02)
 
 
 def test_the_stem_of_a_dot_is_the_distance_of_accuracy_and_confidence():
     right = np.array([1, 1, 0, 0], bool)
-    far, near = (reliability_picture(calibration(np.full(4, value), right))[:400]
-                 for value in (0.9, 0.5))
+    far, near = (
+        reliability_picture(calibration(np.full(4, value), right))[:400] for value in (0.9, 0.5)
+    )
     assert (far == DISTANCE).all(axis=2).sum() > 300
     assert (near == DISTANCE).all(axis=2).sum() == 0
 
@@ -88,8 +95,10 @@ def test_sets_of_confidences_lie_where_their_values_are():
 
 
 def test_the_legend_has_the_auroc_of_each_other_set():
-    apart, same = (confidence_picture("known", np.array([0.91, 0.92]), {"noise": values})
-                   for values in (np.array([0.93, 0.94]), np.array([0.91, 0.92])))
+    apart, same = (
+        confidence_picture("known", np.array([0.91, 0.92]), {"noise": values})
+        for values in (np.array([0.93, 0.94]), np.array([0.91, 0.92]))
+    )
     below = slice(PLOT.stop, None)
     np.testing.assert_array_equal(apart[PLOT], same[PLOT])
     assert (apart[below] != same[below]).any()

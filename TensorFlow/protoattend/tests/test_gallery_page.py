@@ -20,8 +20,12 @@ from protoattend.metrics.report import CandidateSet
 
 Image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
 SHA256 = "0123456789abcdef" * 4
-HEADER = GalleryHeader("test images", CandidateSet("pets", 1024, SHA256), "fedcba9876543210" * 4,
-                       "2026-01-31 23:59 UTC")
+HEADER = GalleryHeader(
+    "test images",
+    CandidateSet("pets", 1024, SHA256),
+    "fedcba9876543210" * 4,
+    "2026-01-31 23:59 UTC",
+)
 WITHOUT_END = {"meta", "img", "wbr"}
 NASTY = """<script>alert("1")</script> & 'two'"""
 
@@ -69,13 +73,17 @@ def pixels(image: Dict[str, Optional[str]]) -> np.ndarray:
     """The content of an image that is inside the page."""
     start = "data:image/png;base64,"
     assert image["src"].startswith(start)
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(image["src"][len(start):]))))
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(image["src"][len(start) :]))))
 
 
 def test_nothing_is_loaded_from_elsewhere():
     html = gallery_page([explained("cat", "cat", 1)], CLASSES, HEADER)
-    sources = [value for _, attributes in Page(html).elements
-               for name, value in attributes.items() if name in ("src", "href", "srcset", "data")]
+    sources = [
+        value
+        for _, attributes in Page(html).elements
+        for name, value in attributes.items()
+        if name in ("src", "href", "srcset", "data")
+    ]
     assert len(sources) == 3
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert not re.search(r"https?:|url\(|@import", html)
@@ -83,11 +91,11 @@ def test_nothing_is_loaded_from_elsewhere():
 
 def test_the_page_forbids_all_scripts_but_its_own():
     html = gallery_page([explained("cat", "cat", 1)], CLASSES, HEADER)
-    script, = re.findall(r"<script>(.*?)</script>", html, re.S)
+    (script,) = re.findall(r"<script>(.*?)</script>", html, re.S)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = Page(html).all("meta")[1]["content"]
     assert "default-src 'none'" in policy
-    assert "script-src 'sha256-{}'".format(digest) in policy
+    assert f"script-src 'sha256-{digest}'" in policy
 
 
 def test_images_inside_are_the_images_given():
@@ -95,7 +103,8 @@ def test_images_inside_are_the_images_given():
     np.testing.assert_array_equal(pixels(images[0]), plain(200)[..., 0])
     np.testing.assert_array_equal(pixels(images[1]), plain(100)[..., 0])
     np.testing.assert_array_equal(
-        pixels(page(explained("cat", "cat", 1, channels=3)).all("img")[0]), plain(200, channels=3))
+        pixels(page(explained("cat", "cat", 1, channels=3)).all("img")[0]), plain(200, channels=3)
+    )
 
 
 def test_large_images_are_reduced():
@@ -107,15 +116,18 @@ def test_large_images_are_reduced():
 def test_the_script_finds_what_it_sorts_and_filters():
     rows = page(explained("cat", "cat", 0.25), explained("dog", "cat", 0.5)).rows
     assert [(row["data-given"], row["data-rank"], row["data-predicted"]) for row in rows] == [
-        ("1", "0", "dog"), ("0", "1", "cat")]
+        ("1", "0", "dog"),
+        ("0", "1", "cat"),
+    ]
     assert [float(row["data-confidence"]) for row in rows] == [0.5, 0.25]
 
 
 def test_without_the_script_wrong_decisions_come_first_and_controls_are_hidden():
-    found = page(explained("cat", "cat", 1), explained("cat", "dog", 0.5),
-                 explained("cat", None, 0.5))
+    found = page(
+        explained("cat", "cat", 1), explained("cat", "dog", 0.5), explained("cat", None, 0.5)
+    )
     assert [row["class"] for row in found.rows] == ["wrong", "unknown", "right"]
-    controls, = [element for element in found.all("div") if element.get("id") == "controls"]
+    (controls,) = [element for element in found.all("div") if element.get("id") == "controls"]
     assert "hidden" in controls
     assert not any("hidden" in row for row in found.rows)
 
@@ -141,17 +153,26 @@ def test_the_origin_is_told():
     html = gallery_page([explained("cat", "cat", 1)], CLASSES, HEADER)
     assert SHA256 in html.replace("<wbr>", "")
     text = Page(html).text
-    for words in ("test images", "1,024 of pets", "fedcba987654 ", "2026-01-31 23:59 UTC",
-                  "1 right"):
+    for words in (
+        "test images",
+        "1,024 of pets",
+        "fedcba987654 ",
+        "2026-01-31 23:59 UTC",
+        "1 right",
+    ):
         assert words in text
     assert HEADER.checkpoint_sha256 not in html
 
 
 def test_any_text_stays_text():
-    header = dataclasses.replace(HEADER, inputs=NASTY, date=NASTY,
-                                 candidates=CandidateSet(NASTY, 1, NASTY))
-    found = page(explained(NASTY, NASTY + "!", 0.5, name=NASTY, prototypes=[(NASTY, 0.5)]),
-                 classes=[NASTY], header=header)
+    header = dataclasses.replace(
+        HEADER, inputs=NASTY, date=NASTY, candidates=CandidateSet(NASTY, 1, NASTY)
+    )
+    found = page(
+        explained(NASTY, NASTY + "!", 0.5, name=NASTY, prototypes=[(NASTY, 0.5)]),
+        classes=[NASTY],
+        header=header,
+    )
     assert len(found.all("script")) == 1
     assert found.rows[0]["data-predicted"] == NASTY
     assert found.all("option")[-1]["value"] == NASTY
@@ -162,9 +183,13 @@ def test_any_text_stays_text():
 def test_images_have_a_text_and_selections_a_label():
     found = page(explained("cat", "cat", 1, name="a.png"))
     assert [image["alt"] for image in found.all("img")] == [
-        "input a.png", "prototype cat", "prototype dog"]
+        "input a.png",
+        "prototype cat",
+        "prototype dog",
+    ]
     assert {label["for"] for label in found.all("label")} == {
-        select["id"] for select in found.all("select")}
+        select["id"] for select in found.all("select")
+    }
 
 
 def test_the_same_decisions_give_the_same_page():

@@ -18,8 +18,8 @@ from protoattend.gallery.prototypes_picture import (
 from protoattend.gallery.tiles import tile
 
 pytest.importorskip("PIL.Image", reason="pictures need Pillow")
-TILE_PIXELS = 112 ** 2
-BORDER_PIXELS = 120 ** 2 - TILE_PIXELS  # four pixels around a tile
+TILE_PIXELS = 112**2
+BORDER_PIXELS = 120**2 - TILE_PIXELS  # four pixels around a tile
 LETTERS = 100  # the edges of letters may have a grey in so many pixels
 
 

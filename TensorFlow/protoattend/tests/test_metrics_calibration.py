@@ -24,7 +24,7 @@ def test_error_is_weighted_by_the_decisions_in_a_bin():
 def test_error_is_that_of_the_definition_on_random_decisions():
     random = np.random.RandomState(3)
     confidence = random.rand(1000)
-    right = random.rand(1000) < confidence ** 2
+    right = random.rand(1000) < confidence**2
     expected = 0.0
     for number in range(15):
         inside = (confidence > number / 15) & (confidence <= (number + 1) / 15)

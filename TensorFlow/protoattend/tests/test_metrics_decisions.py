@@ -27,8 +27,9 @@ def one_line(error) -> str:
 def test_confidence_is_the_weight_of_the_predicted_class_even_where_another_has_more():
     weights = np.array([[0.2, 0.8], [0.6, 0.4]], np.float32)
     logits = np.array([[1, 0], [1, 0]], np.float32)
-    two = dataclasses.replace(decisions([0, 0], [0, 0], [1, 1]), mixed_logits=logits,
-                              class_weights=weights)
+    two = dataclasses.replace(
+        decisions([0, 0], [0, 0], [1, 1]), mixed_logits=logits, class_weights=weights
+    )
     np.testing.assert_array_equal(two.confidence, np.array([0.2, 0.6], np.float32))
 
 
@@ -60,7 +61,7 @@ def test_sound_decisions_pass():
 def test_a_label_that_is_no_class_is_named_with_its_row(label):
     with pytest.raises(ZooError) as error:
         check_decisions(changed(labels=np.array([0, 1, label, 3])))
-    assert "label {} at row 2".format(label) in one_line(error)
+    assert f"label {label} at row 2" in one_line(error)
 
 
 @pytest.mark.parametrize("name", ["own_logits", "mixed_logits", "class_weights", "top_weights"])
@@ -70,7 +71,7 @@ def test_a_value_that_is_not_finite_is_named_with_its_row(name, value):
     broken[1, 2] = value
     with pytest.raises(ZooError) as error:
         check_decisions(changed(**{name: broken}))
-    assert one_line(error).startswith("{} of row 1 are not finite".format(name))
+    assert one_line(error).startswith(f"{name} of row 1 are not finite")
 
 
 def test_weights_beyond_rounding_are_refused_and_rounding_is_not():

@@ -49,7 +49,8 @@ def test_both_are_those_of_scikit_learn(places):
     assert found.auroc == pytest.approx(metrics.roc_auc_score(true, values), abs=1e-12)
     false_rate, true_rate, _ = metrics.roc_curve(true, values, drop_intermediate=False)
     assert found.false_positive_rate == pytest.approx(
-        false_rate[true_rate >= 0.95].min(), abs=1e-12)
+        false_rate[true_rate >= 0.95].min(), abs=1e-12
+    )
 
 
 def test_an_empty_set_is_named_in_one_line():

@@ -18,9 +18,20 @@ REPORT = make_report(FOUR, CANDIDATES, {"noise": np.array([0.125, 0.25, 0.5])})
 
 def test_figures_of_the_record_have_stable_names():
     assert set(as_metrics(REPORT)) == {
-        "accuracy", "encoder_accuracy", "prototypes_50", "prototypes_90", "prototypes_95",
-        "confidence_mean", "confidence_right", "confidence_wrong", "ece", "coverage_at_0_9",
-        "accuracy_at_0_9", "auroc_noise", "fpr95_noise"}
+        "accuracy",
+        "encoder_accuracy",
+        "prototypes_50",
+        "prototypes_90",
+        "prototypes_95",
+        "confidence_mean",
+        "confidence_right",
+        "confidence_wrong",
+        "ece",
+        "coverage_at_0_9",
+        "accuracy_at_0_9",
+        "auroc_noise",
+        "fpr95_noise",
+    }
 
 
 def test_figures_of_the_record_are_the_metrics():
@@ -50,9 +61,20 @@ def test_json_names_the_candidates_and_counts_the_images():
     found = as_json(REPORT)
     assert found["n"] == 4
     assert found["candidates"] == {
-        "dataset": "fashion_mnist", "count": 1024, "sha256": CANDIDATES.sha256}
-    assert sorted(found) == ["calibration", "candidates", "coverage", "n", "others",
-                             "reference_denominators", "schema_version", "summary"]
+        "dataset": "fashion_mnist",
+        "count": 1024,
+        "sha256": CANDIDATES.sha256,
+    }
+    assert sorted(found) == [
+        "calibration",
+        "candidates",
+        "coverage",
+        "n",
+        "others",
+        "reference_denominators",
+        "schema_version",
+        "summary",
+    ]
 
 
 def test_denominators_of_the_reference_are_told():
@@ -74,4 +96,5 @@ def test_lines_tell_the_metrics():
 
 def test_lines_say_none_where_nothing_is_decided():
     assert "0.00 % decided, none of them right" in "\n".join(
-        as_lines(make_report(ALL_RIGHT, CANDIDATES)))
+        as_lines(make_report(ALL_RIGHT, CANDIDATES))
+    )

@@ -63,12 +63,12 @@ def test_coverage_and_accuracy_above_a_threshold():
 
 def test_a_decision_at_the_threshold_is_not_above_it():
     confidence = np.full(3, 0.9, np.float32)
-    point, = coverage_curve(confidence, np.ones(3, bool), (0.9,))
+    (point,) = coverage_curve(confidence, np.ones(3, bool), (0.9,))
     assert point.n == 0
 
 
 def test_accuracy_of_no_decision_is_none():
-    point, = coverage_curve(FOUR.confidence, FOUR.right, (0.999,))
+    (point,) = coverage_curve(FOUR.confidence, FOUR.right, (0.999,))
     assert (point.coverage, point.accuracy) == (0, None)
 
 

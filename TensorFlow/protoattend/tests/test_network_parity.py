@@ -61,11 +61,15 @@ def _graph(stored: Dict[str, np.ndarray], training: bool) -> Graph:
     weights = {name: attention_weights(logits, name) for name in (SPARSEMAX, SOFTMAX)}
     mixed = {name: tf.matmul(weights[name], candidates.values) for name in weights}
     sparse, labels = mixed[SPARSEMAX], tf.constant(stored["batch_labels"])
-    classes = {"self": network.classify(queries.values), "weighted": network.classify(sparse),
-               "joint": network.classify(0.5 * queries.values + 0.5 * sparse)}
-    losses = Losses(*(cross_entropy(classes[name], labels)
-                      for name in ("self", "weighted", "joint")),
-                    sparsity=sparsity(weights[SPARSEMAX], 1e-6))
+    classes = {
+        "self": network.classify(queries.values),
+        "weighted": network.classify(sparse),
+        "joint": network.classify(0.5 * queries.values + 0.5 * sparse),
+    }
+    losses = Losses(
+        *(cross_entropy(classes[name], labels) for name in ("self", "weighted", "joint")),
+        sparsity=sparsity(weights[SPARSEMAX], 1e-6),
+    )
     return Graph(network, queries, candidates, logits, weights, mixed, classes, losses)
 
 
@@ -92,21 +96,34 @@ class Ran(NamedTuple):
 def _run(stored: Dict[str, np.ndarray], training: bool) -> Ran:
     with tf.Graph().as_default(), tf.Session() as session:
         graph = _graph(stored, training)
-        named = {name: weight for name, weight in by_reference_name(graph.network).items()
-                 if weight.trainable}
+        named = {
+            name: weight
+            for name, weight in by_reference_name(graph.network).items()
+            if weight.trainable
+        }
         total = graph.losses.total(1e-4)
         gradients = tf.gradients(total, list(named.values()))
         assign_reference_weights(session, graph.network, stored)
-        tensors = [graph.queries._replace(moments=[]), graph.candidates._replace(moments=[]),
-                   graph.logits, graph.weights, graph.mixed, graph.class_logits, graph.losses]
+        tensors = [
+            graph.queries._replace(moments=[]),
+            graph.candidates._replace(moments=[]),
+            graph.logits,
+            graph.weights,
+            graph.mixed,
+            graph.class_logits,
+            graph.losses,
+        ]
         values, total, found = session.run([tensors, total, gradients])
         after = {}
         if training:
-            session.run(update_running_statistics(graph.queries.moments,
-                                                  graph.candidates.moments))
-            after = session.run({name: weight.read_value() for name, weight
-                                 in by_reference_name(graph.network).items()
-                                 if "moving" in name})
+            session.run(update_running_statistics(graph.queries.moments, graph.candidates.moments))
+            after = session.run(
+                {
+                    name: weight.read_value()
+                    for name, weight in by_reference_name(graph.network).items()
+                    if "moving" in name
+                }
+            )
     return Ran(Graph(None, *values), values[-1], total, dict(zip(named, found)), after)
 
 
@@ -137,9 +154,12 @@ def test_the_network_has_exactly_the_references_weights(stored):
 def test_standardisation_is_that_of_tensorflow(stored):
     with tf.Graph().as_default(), tf.Session() as session:
         images = tf.constant(stored["raw_uint8"])
-        ours, theirs = session.run([
-            standardised(images), tf.map_fn(tf.image.per_image_standardization,
-                                            tf.cast(images, tf.float32))])
+        ours, theirs = session.run(
+            [
+                standardised(images),
+                tf.map_fn(tf.image.per_image_standardization, tf.cast(images, tf.float32)),
+            ]
+        )
     assert np.abs(ours - theirs).max() < 1e-5
     assert np.abs(ours[:8] - stored["batch_images"]).max() < 1e-5
 
@@ -164,10 +184,9 @@ def test_keys_queries_and_values_are_the_references(request, stored, mode, batch
 @pytest.mark.parametrize("name", [SPARSEMAX, SOFTMAX])
 def test_attention_weights_are_the_references(request, stored, mode, name):
     ran = request.getfixturevalue({"eval": "evaluated", "train": "trained"}[mode])
-    wanted = stored["{}_{}_weights".format(mode, name)]
+    wanted = stored[f"{mode}_{name}_weights"]
     assert np.abs(ran.graph.weights[name] - wanted).max() < WEIGHTS
-    assert np.abs(ran.graph.mixed[name]
-                  - stored["{}_{}_weighted".format(mode, name)]).max() < ENCODED
+    assert np.abs(ran.graph.mixed[name] - stored[f"{mode}_{name}_weighted"]).max() < ENCODED
 
 
 def test_class_logits_are_the_references(trained, stored):
@@ -176,17 +195,27 @@ def test_class_logits_are_the_references(trained, stored):
         assert np.abs(trained.graph.class_logits[name] - wanted).max() < LOGITS
 
 
-@pytest.mark.parametrize("ours, theirs, allowed", [
-    ("own", "self", LOSS), ("mixed", "weighted", LOSS), ("joint", "joint", LOSS),
-    ("sparsity", "sparsity", SPARSITY)])
+@pytest.mark.parametrize(
+    "ours, theirs, allowed",
+    [
+        ("own", "self", LOSS),
+        ("mixed", "weighted", LOSS),
+        ("joint", "joint", LOSS),
+        ("sparsity", "sparsity", SPARSITY),
+    ],
+)
 def test_every_term_of_the_loss_is_the_references(trained, exact, ours, theirs, allowed):
     wanted = float(exact["train_loss_" + theirs])
     assert abs(getattr(trained.losses, ours) - wanted) < allowed * max(1, abs(wanted))
 
 
 def test_losses_agree_in_float64(trained_exactly, exact):
-    for ours, theirs in (("own", "self"), ("mixed", "weighted"), ("joint", "joint"),
-                         ("sparsity", "sparsity")):
+    for ours, theirs in (
+        ("own", "self"),
+        ("mixed", "weighted"),
+        ("joint", "joint"),
+        ("sparsity", "sparsity"),
+    ):
         wanted = float(exact["train_loss_" + theirs])
         assert abs(getattr(trained_exactly.losses, ours) - wanted) < EXACT * abs(wanted)
 
@@ -199,8 +228,10 @@ def _gradient_distances(ran: Ran, exact: Dict[str, np.ndarray]):
         norm = float(norms[name])
         if norm < 1e-9:
             continue
-        yield (abs(np.linalg.norm(gradient) - norm) / norm,
-               abs(np.sum(gradient * dot_vector(name, gradient.shape)) - float(dots[name])) / norm)
+        yield (
+            abs(np.linalg.norm(gradient) - norm) / norm,
+            abs(np.sum(gradient * dot_vector(name, gradient.shape)) - float(dots[name])) / norm,
+        )
 
 
 def test_gradients_agree_in_float64(trained_exactly, exact):
@@ -213,8 +244,11 @@ def test_gradients_are_the_references(trained, exact):
 
 
 def test_running_statistics_after_a_step_take_both_batches_in_turn(trained, stored):
-    off = {name for name, wanted in group(stored, "bn_after1").items()
-           if np.abs(trained.statistics[name] - wanted).max() > STATISTICS * np.abs(wanted).max()}
+    off = {
+        name
+        for name, wanted in group(stored, "bn_after1").items()
+        if np.abs(trained.statistics[name] - wanted).max() > STATISTICS * np.abs(wanted).max()
+    }
     # The reference leaves the order open; where it ran the other way round, ours differs.
     assert len({name.rsplit("/", 1)[0] for name in off}) <= 1
 
@@ -224,8 +258,12 @@ def test_five_steps_of_training_lose_what_the_reference_lost(stored, exact):
         graph = _graph(stored, training=True)
         total = graph.losses.total(1e-4)
         optimizer = adam(1e-3)
-        pairs = [(tf.clip_by_value(gradient, -20, 20), variable) for gradient, variable
-                 in optimizer.compute_gradients(total, graph.network.trainable_weights)]
+        pairs = [
+            (tf.clip_by_value(gradient, -20, 20), variable)
+            for gradient, variable in optimizer.compute_gradients(
+                total, graph.network.trainable_weights
+            )
+        ]
         step = optimizer.apply_gradients(pairs)
         session.run(tf.global_variables_initializer())
         assign_reference_weights(session, graph.network, stored)
@@ -241,6 +279,6 @@ def test_the_references_checkpoint_gives_its_stored_outputs(stored, tmp_path):
         load_weights(session, graph.network, find_weights(str(unpack_checkpoint(tmp_path))))
         weights, mixed, classes = session.run([graph.weights, graph.mixed, graph.class_logits])
     for name in (SPARSEMAX, SOFTMAX):
-        assert np.abs(weights[name] - outputs["eval_{}_weights".format(name)]).max() < WEIGHTS
-        assert np.abs(mixed[name] - outputs["eval_{}_weighted".format(name)]).max() < ENCODED
+        assert np.abs(weights[name] - outputs[f"eval_{name}_weights"]).max() < WEIGHTS
+        assert np.abs(mixed[name] - outputs[f"eval_{name}_weighted"]).max() < ENCODED
     assert np.abs(classes["self"] - outputs["eval_self_class_logits"]).max() < LOGITS

@@ -14,8 +14,11 @@ from protoattend.platform_folders import on_platform
 
 
 def _options(result, target, *words):
-    return parse_options(TRAIN, ["--platform", "modelarts", "--result", str(result),
-                                 "--obs_dir", str(target)] + list(words))
+    return parse_options(
+        TRAIN,
+        ["--platform", "modelarts", "--result", str(result), "--obs_dir", str(target)]
+        + list(words),
+    )
 
 
 def test_elsewhere_nothing_is_copied(tmp_path):
@@ -33,8 +36,7 @@ def test_results_are_written_locally_and_copied_at_the_end(tmp_path):
 
 
 def test_results_are_copied_after_an_error_as_well(tmp_path):
-    with pytest.raises(ValueError), \
-            on_platform(_options(tmp_path / "result", tmp_path / "kept")):
+    with pytest.raises(ValueError), on_platform(_options(tmp_path / "result", tmp_path / "kept")):
         (tmp_path / "result" / "weights").write_text("1")
         raise ValueError
     assert (tmp_path / "kept" / "weights").exists()
@@ -49,8 +51,9 @@ def test_what_the_target_holds_already_stays(tmp_path):
 
 
 def test_object_storage_needs_the_platforms_library(tmp_path):
-    with pytest.raises(ZooError, match="needs moxing"), \
-            on_platform(_options(tmp_path / "result", tmp_path, "--data_url", "obs://bucket/d")):
+    with pytest.raises(ZooError, match="needs moxing"), on_platform(
+        _options(tmp_path / "result", tmp_path, "--data_url", "obs://bucket/d")
+    ):
         pass
 
 
@@ -61,10 +64,15 @@ def test_object_storage_is_copied_by_the_platforms_library(tmp_path, monkeypatch
 
     def copy_parallel(source, target):
         shutil.copytree(str(remote.get(source, source)), str(remote.get(target, target)))
-    monkeypatch.setitem(sys.modules, "moxing",
-                        SimpleNamespace(file=SimpleNamespace(copy_parallel=copy_parallel)))
-    with on_platform(_options(tmp_path / "cache" / "result", "obs://bucket/log",
-                              "--data_url", "obs://bucket/data")) as options:
+
+    monkeypatch.setitem(
+        sys.modules, "moxing", SimpleNamespace(file=SimpleNamespace(copy_parallel=copy_parallel))
+    )
+    with on_platform(
+        _options(
+            tmp_path / "cache" / "result", "obs://bucket/log", "--data_url", "obs://bucket/data"
+        )
+    ) as options:
         assert (tmp_path / "cache" / "dataset" / "images").exists()
         assert options.data_url == str(tmp_path / "cache" / "dataset")
         (tmp_path / "cache" / "result" / "weights").write_text("1")

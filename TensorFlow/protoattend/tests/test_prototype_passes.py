@@ -20,8 +20,10 @@ FIELDS = ("own_logits", "mixed_logits", "class_weights")
 
 def _images(count, seed):
     draws = np.random.RandomState(seed)
-    return LabelledImages(draws.randint(0, 256, (count, 12, 12, 1)).astype(np.uint8),
-                          draws.randint(0, 4, count).astype(np.int32))
+    return LabelledImages(
+        draws.randint(0, 256, (count, 12, 12, 1)).astype(np.uint8),
+        draws.randint(0, 4, count).astype(np.int32),
+    )
 
 
 def _architecture(normalization=SPARSEMAX):
@@ -44,15 +46,21 @@ def _at_once(normalization):
         network = PrototypeNetwork(_architecture(normalization))
         queries, candidates = (
             network.encode(standardised(tf.constant(_images(*which).images)), False)
-            for which in ((19, 2), (23, 1)))
-        weights = attention_weights(attention_logits(queries.queries, candidates.keys),
-                                    normalization)
+            for which in ((19, 2), (23, 1))
+        )
+        weights = attention_weights(
+            attention_logits(queries.queries, candidates.keys), normalization
+        )
         one_hot = tf.one_hot(_images(23, 1).labels, 4)
         draw_initial_weights(session, network, 5)
-        return session.run([
-            network.classify(queries.values),
-            network.classify(tf.matmul(weights, candidates.values)),
-            tf.matmul(weights, one_hot), weights])
+        return session.run(
+            [
+                network.classify(queries.values),
+                network.classify(tf.matmul(weights, candidates.values)),
+                tf.matmul(weights, one_hot),
+                weights,
+            ]
+        )
 
 
 @pytest.mark.parametrize("normalization", [SPARSEMAX, SOFTMAX])
@@ -69,8 +77,7 @@ def test_prototypes_are_the_heaviest_candidates(normalization):
     found, weights = _decisions(8, normalization), _at_once(normalization)[-1]
     for row in range(19):
         assert np.abs(np.sort(weights[row])[::-1][:8] - found.top_weights[row]).max() < 1e-6
-        assert np.abs(weights[row][found.top_candidates[row]]
-                      - found.top_weights[row]).max() < 1e-6
+        assert np.abs(weights[row][found.top_candidates[row]] - found.top_weights[row]).max() < 1e-6
 
 
 @pytest.mark.parametrize("normalization", [SPARSEMAX, SOFTMAX])

@@ -17,8 +17,11 @@ pytestmark = pytest.mark.tensorflow
 
 def _session(*words, world_size=1, images=1000):
     place = Place(0, world_size, 0)
-    return SimpleNamespace(options=parse_options(TRAIN, list(words)), place=place,
-                           dataset=SimpleNamespace(train=range(images)))
+    return SimpleNamespace(
+        options=parse_options(TRAIN, list(words)),
+        place=place,
+        dataset=SimpleNamespace(train=range(images)),
+    )
 
 
 def _rate(session, step):
@@ -26,7 +29,7 @@ def _rate(session, step):
         return running.run(learning_rate(session, tf.constant(step, tf.int64)))
 
 
-@pytest.mark.parametrize("step, wanted", [(0, 1e-3), (2000, 9e-4), (1000, 1e-3 * 0.9 ** 0.5)])
+@pytest.mark.parametrize("step, wanted", [(0, 1e-3), (2000, 9e-4), (1000, 1e-3 * 0.9**0.5)])
 def test_the_rate_decays_continuously(step, wanted):
     assert _rate(_session(), step) == pytest.approx(wanted, rel=1e-6)
 

@@ -27,8 +27,9 @@ def test_gradients_are_the_references():
     stored = arrays("protoattend_public")
     with tf.Graph().as_default(), tf.Session() as session:
         logits = tf.constant(stored["sparsemax_in"])
-        gradient, = tf.gradients(sparsemax(logits), logits,
-                                 tf.constant(stored["sparsemax_upstream"]))
+        (gradient,) = tf.gradients(
+            sparsemax(logits), logits, tf.constant(stored["sparsemax_upstream"])
+        )
         found = session.run(gradient)
     assert np.abs(found - stored["sparsemax_grad"]).max() < 1e-5
 

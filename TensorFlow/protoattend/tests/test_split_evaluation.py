@@ -27,13 +27,15 @@ def _images(count):
 def _session(*words):
     return SimpleNamespace(
         options=parse_options(TRAIN, ["--eval_cand_size", "20"] + list(words)),
-        dataset=SimpleNamespace(train=_images(50), test=_images(45)))
+        dataset=SimpleNamespace(train=_images(50), test=_images(45)),
+    )
 
 
 def _rows(candidates):
     whole = _images(50).images
-    return [int(np.flatnonzero((whole == image).all(axis=(1, 2, 3)))[0])
-            for image in candidates.images]
+    return [
+        int(np.flatnonzero((whole == image).all(axis=(1, 2, 3)))[0]) for image in candidates.images
+    ]
 
 
 def test_candidates_are_drawn_from_the_training_images_as_they_are():
@@ -77,8 +79,10 @@ def _evaluation(asked, monkeypatch):
     evaluation._share_statistics, evaluation.passes = "share", asked
     evaluation.candidates = _images(5)
     monkeypatch.setattr(evaluation, "explain", lambda decisions, images: [])
-    monkeypatch.setattr("protoattend.split_evaluation.prototypes_picture",
-                        lambda shown: np.zeros((2, 2, 3), np.uint8))
+    monkeypatch.setattr(
+        "protoattend.split_evaluation.prototypes_picture",
+        lambda shown: np.zeros((2, 2, 3), np.uint8),
+    )
     return evaluation
 
 

@@ -29,8 +29,11 @@ def dumped(tmp_path_factory):
 
 def weights(folder):
     reader = tf.train.load_checkpoint(str(folder / "ckpt/step_00000003/weights"))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
-            if name.startswith("network/")}
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if name.startswith("network/")
+    }
 
 
 def activations(folder):
@@ -43,8 +46,15 @@ def test_queries_come_before_candidates_and_attention_last(dumped):
         own = [name for name in names if name.startswith(passed)]
         assert own[:2] == [passed + "/standardised", passed + "/encoder/norm0"]
         assert [name.split("/")[1] for name in own if name.split("/")[1] in HEADS] == HEADS
-    ends = ["queries/value_norm", "candidates/value_norm", "attention_logits", "attention_weights",
-            "mixed_values", "classifier@1", "classifier@3"]
+    ends = [
+        "queries/value_norm",
+        "candidates/value_norm",
+        "attention_logits",
+        "attention_weights",
+        "mixed_values",
+        "classifier@1",
+        "classifier@3",
+    ]
     assert [names.index(name) for name in ends] == sorted(names.index(name) for name in ends)
 
 
@@ -72,11 +82,16 @@ def test_fast_layers_have_the_names_of_plain_ones():
     found = []
     for fast in (False, True):
         with tf.Graph().as_default():
-            network = PrototypeNetwork(Architecture(
-                RESNET32, (28, 28, 1), 10, 32, 4, 8, "sparsemax"), fast)
+            network = PrototypeNetwork(
+                Architecture(RESNET32, (28, 28, 1), 10, 32, 4, 8, "sparsemax"), fast
+            )
             with recording(network, left_out=(Convolution,)) as names:
                 network.encode(tf.zeros([2, 28, 28, 1]), True)
             found.append(list(names))
     assert found[0] == found[1]
-    assert found[0][:4] == ["encoder/entry_norm", "encoder/stage0_block0/first_norm",
-                            "encoder/stage0_block0/second_norm", "encoder/stage0_block0"]
+    assert found[0][:4] == [
+        "encoder/entry_norm",
+        "encoder/stage0_block0/first_norm",
+        "encoder/stage0_block0/second_norm",
+        "encoder/stage0_block0",
+    ]

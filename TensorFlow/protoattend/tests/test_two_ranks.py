@@ -11,19 +11,51 @@ import pytest
 from proto_runs import events, finish, start
 
 pytestmark = [
-    pytest.mark.tensorflow, pytest.mark.slow,
-    pytest.mark.skipif(importlib.util.find_spec("horovod") is None or sys.version_info >= (3, 8),
-                       reason="Horovod is not installed in this environment")]
+    pytest.mark.tensorflow,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        importlib.util.find_spec("horovod") is None or sys.version_info >= (3, 8),
+        reason="Horovod is not installed in this environment",
+    ),
+]
 STEPS = 200
 
 
 def _words(folder, batch):
-    return ["--device", "cpu", "--dataset", "digits", "--img_size", "14", "--flip=false",
-            "--encoder", "small", "--example_cand_size", "64", "--eval_cand_size", "200",
-            "--display_step", "50", "--pictures_every", "100", "--val_step", "100",
-            "--save_step", "0", "--init_learning_rate", "0.002", "--decay_every", "50",
-            "--scale_learning_rate=false", "--num_steps", str(STEPS),
-            "--batch_size", str(batch), "--output_path", str(folder)]
+    return [
+        "--device",
+        "cpu",
+        "--dataset",
+        "digits",
+        "--img_size",
+        "14",
+        "--flip=false",
+        "--encoder",
+        "small",
+        "--example_cand_size",
+        "64",
+        "--eval_cand_size",
+        "200",
+        "--display_step",
+        "50",
+        "--pictures_every",
+        "100",
+        "--val_step",
+        "100",
+        "--save_step",
+        "0",
+        "--init_learning_rate",
+        "0.002",
+        "--decay_every",
+        "50",
+        "--scale_learning_rate=false",
+        "--num_steps",
+        str(STEPS),
+        "--batch_size",
+        str(batch),
+        "--output_path",
+        str(folder),
+    ]
 
 
 def _free_port():
@@ -38,9 +70,19 @@ def runs(tmp_path_factory):
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
     finish(start("train", _words(one, 32)))
     port = _free_port()
-    ranks = [start("train", _words(two, 16), RANK=str(rank), WORLD_SIZE="2", LOCAL_RANK=str(rank),
-                   LOCAL_WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
-             for rank in range(2)]
+    ranks = [
+        start(
+            "train",
+            _words(two, 16),
+            RANK=str(rank),
+            WORLD_SIZE="2",
+            LOCAL_RANK=str(rank),
+            LOCAL_WORLD_SIZE="2",
+            MASTER_ADDR="127.0.0.1",
+            MASTER_PORT=port,
+        )
+        for rank in range(2)
+    ]
     for rank in ranks:
         finish(rank)
     return one, two

@@ -49,8 +49,7 @@ def held(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ZooError("{} can't be made: {}; give another cache_path".format(
-            folder, error.strerror)) from error
+        raise ZooError(f"{folder} can't be made: {error.strerror}; give another cache_path") from error
     lock = FolderLock(folder)
     while not lock.acquire():
         time.sleep(_WAIT_SECONDS)

@@ -70,8 +70,10 @@ def find_clevr(data_path: Path) -> ClevrFolder:
         if (path / "images").is_dir() and (path / "scenes").is_dir():
             return ClevrFolder(path, False)
     raise ZooError(
-        "no CLEVR in {}: expected {}/{}/clevr-train.tfrecord-… (prepared by tensorflow-datasets) "
-        "or {}/images and scenes".format(root, PREPARED_NAME, PREPARED_VERSION, ORIGINAL_NAME))
+        f"no CLEVR in {root}: expected "
+f"{PREPARED_NAME}/{PREPARED_VERSION}/clevr-train.tfrecord-… (prepared by "
+"tensorflow-datasets) "
+        f"or {ORIGINAL_NAME}/images and scenes")
 
 
 def index_split(folder: ClevrFolder, split: str) -> EncodedImages:
@@ -137,20 +139,20 @@ def _read_prepared(
         return features["image"].strings()[0], len(codes["size"])
     except (BrokenExampleError, KeyError, IndexError, ValueError) as error:
         what = "lacks " + error.args[0] if isinstance(error, KeyError) else str(error)
-        raise ZooError("{}: record {} is not of clevr {} ({}); prepare it again".format(
-            path, number, PREPARED_VERSION, what)) from error
+        raise ZooError(f"{path}: record {number} is not of clevr {PREPARED_VERSION} ({what}); prepare "
+"it again") from error
 
 
 def _index_original(folder: Path, split: str) -> EncodedImages:
     name = SPLIT_NAMES[split]
-    scenes = _scenes(folder / "scenes" / "CLEVR_{}_scenes.json".format(name))
+    scenes = _scenes(folder / "scenes" / f"CLEVR_{name}_scenes.json")
     images = folder / "images" / name
     if not images.is_dir():
-        raise ZooError("{} is missing: unpack {} whole".format(images, ORIGINAL_NAME))
+        raise ZooError(f"{images} is missing: unpack {ORIGINAL_NAME} whole")
     paths = sorted(images.glob("*.png"))
     if len(paths) != len(scenes):
-        raise ZooError("{} has {} images, its scenes file describes {}: unpack {} again".format(
-            images, len(paths), len(scenes), ORIGINAL_NAME))
+        raise ZooError(f"{images} has {len(paths)} images, its scenes file describes {len(scenes)}: "
+f"unpack {ORIGINAL_NAME} again")
     count = len(paths)
     targets = [_scene_target(scene, folder, split) for scene in scenes]
     stacked = np.array(targets, np.float32).reshape(-1, TARGET_COUNT, TARGET_WIDTH)
@@ -164,11 +166,9 @@ def _scenes(path: Path) -> List[Mapping[str, Any]]:
         scenes = json.loads(path.read_text("utf-8"))["scenes"]
         return sorted(scenes, key=lambda scene: str(scene["image_filename"]))
     except OSError as error:
-        raise ZooError("{} can't be read: {}; unpack {} whole".format(
-            path, error.strerror, ORIGINAL_NAME)) from error
+        raise ZooError(f"{path} can't be read: {error.strerror}; unpack {ORIGINAL_NAME} whole") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise ZooError("{} is no CLEVR scenes file ({}); download it again".format(
-            path, error)) from error
+        raise ZooError(f"{path} is no CLEVR scenes file ({error}); download it again") from error
 
 
 def _scene_target(scene: Mapping[str, Any], folder: Path, split: str) -> np.ndarray:

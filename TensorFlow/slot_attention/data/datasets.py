@@ -78,7 +78,7 @@ def _record_files() -> Dict[str, _RecordFile]:
     for variant, layout in OBJECTS_ROOM.items():
         test = "" if variant == "train" else "test_"
         files["objects_room_" + variant] = _RecordFile(
-            "objects_room", "objects_room_{}{}.tfrecords".format(test, variant), layout,
+            "objects_room", f"objects_room_{test}{variant}.tfrecords", layout,
             60000 if variant == "train" else 0)
     return files
 
@@ -113,8 +113,8 @@ def open_dataset(
     opened = _opener(name)(name, Path(data_path), options)
     for split, scenes in opened.splits.items():
         if not len(scenes):
-            raise ZooError("{}: split {} has no scene left ({}); allow more objects".format(
-                name, split, opened.predicate))
+            raise ZooError(f"{name}: split {split} has no scene left ({opened.predicate}); allow more "
+"objects")
     return opened
 
 
@@ -133,7 +133,7 @@ def _check_options(options: OpenOptions) -> None:
     for what, value in (("max_objects", options.max_objects),
                         ("train_records", options.train_records), ("held_out", options.held_out)):
         if value is not None and value < 1:
-            raise UsageError("{} {}: at least 1 is needed".format(what, value))
+            raise UsageError(f"{what} {value}: at least 1 is needed")
 
 
 def _open_record_file(name: str, data_path: Path, options: OpenOptions) -> SceneDataset:
@@ -147,12 +147,11 @@ def _open_record_file(name: str, data_path: Path, options: OpenOptions) -> Scene
     plan = RecordPlan(records, options.held_out, options.max_objects)
     manifest = quick_manifest_sha256([path])
     cache_path = choose_cache_path(path.parent, options.cache_path)
-    counts_file = cache_path / "objects-{}.npy".format(_digest(manifest, repr(plan)))
+    counts_file = cache_path / f"objects-{_digest(manifest, repr(plan))}.npy"
     splits = {split: RecordSplit(path, layout, numbers)
               for split, numbers in divide(path, layout, plan, counts_file).items()}
     return _record_dataset(
-        name, layout, splits, "{}; {}".format(
-            filter_text(layout, options.max_objects), plan.text),
+        name, layout, splits, f"{filter_text(layout, options.max_objects)}; {plan.text}",
         manifest, cache_path, options.max_objects)
 
 
@@ -167,10 +166,10 @@ def _open_synthetic(name: str, data_path: Path, options: OpenOptions) -> SceneDa
     cache_path = choose_cache_path(folder, options.cache_path)
     splits = {split: RecordSplit(path, layout, _passing(
         path, layout, counts[split], options.max_objects,
-        cache_path / "objects-{}.npy".format(_digest(manifest, split))))
+        cache_path / f"objects-{_digest(manifest, split)}.npy"))
         for split, path in paths.items()}
-    predicate = "{}; {}; train, validation and test: a file each".format(
-        filter_text(layout, options.max_objects), described.predicate)
+    predicate = (f"{filter_text(layout, options.max_objects)}; {described.predicate}; train, "
+"validation and test: a file each")
     return _record_dataset(
         name, layout, splits, predicate, manifest, cache_path, options.max_objects)
 
@@ -211,7 +210,7 @@ def _check_first_record(path: Path, layout: Layout) -> None:
         geometry = Geometry(layout.size, "none", layout.size)
         SceneReader(layout, geometry, str(path)).check(record, 0)
         return
-    raise ZooError("{} holds no record; download it again".format(path))
+    raise ZooError(f"{path} holds no record; download it again")
 
 
 def _find_file(name: str, data_path: Path, published: _RecordFile) -> Path:
@@ -221,16 +220,16 @@ def _find_file(name: str, data_path: Path, published: _RecordFile) -> Path:
     for folder in folders:
         if (folder / published.file).is_file():
             return folder / published.file
-    raise ZooError("no {} in {}: expected it there or in {}/; set data_path to its folder".format(
-        published.file, data_path, published.folder))
+    raise ZooError(f"no {published.file} in {data_path}: expected it there or in {published.folder}/; "
+"set data_path to its folder")
 
 
 def _find_folder(name: str, data_path: Path, marker: str) -> Path:
     for folder in (data_path, data_path / name):
         if (folder / marker).is_file():
             return folder
-    raise ZooError("no {}/{} in {}: prepare it with `zoo data prepare {}` or set data_path".format(
-        name, marker, data_path, name))
+    raise ZooError(f"no {name}/{marker} in {data_path}: prepare it with `zoo data prepare {name}` or "
+"set data_path")
 
 
 @dataclass(frozen=True)
@@ -256,8 +255,7 @@ def _read_description(path: Path) -> _Description:
             {name: int(split["count"]) for name, split in splits.items()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         what = "it lacks " + str(error) if isinstance(error, KeyError) else str(error)
-        raise ZooError("{} can't be understood ({}); prepare the dataset again".format(
-            path, what)) from error
+        raise ZooError(f"{path} can't be understood ({what}); prepare the dataset again") from error
 
 
 def _known_format(path: Path, name: str) -> str:
@@ -279,8 +277,8 @@ def _open_clevr(name: str, data_path: Path, options: OpenOptions) -> SceneDatase
             np.flatnonzero(images.object_counts <= options.max_objects))
             for split, images in splits.items()}
     size = train.image_size(0)
-    predicate = "{}; train: all but the first {} of train; train_eval: those; validation".format(
-        filter_text(None, options.max_objects), TRAIN_EVAL_COUNT)
+    predicate = (f"{filter_text(None, options.max_objects)}; train: all but the first "
+f"{TRAIN_EVAL_COUNT} of train; train_eval: those; validation")
     most = max(int(images.object_counts.max()) if len(images) else 0
                for images in splits.values())
     return SceneDataset(
@@ -301,7 +299,7 @@ def _kept_index(
     folder: ClevrFolder, split: str, manifest: str, cache_path: Path
 ) -> EncodedImages:
     """The index of a split, made once: it takes a look at every record."""
-    kept = cache_path / "index-{}.npz".format(_digest(manifest, str(folder.path), split))
+    kept = cache_path / f"index-{_digest(manifest, str(folder.path), split)}.npz"
     if kept.exists():
         with np.load(str(kept), allow_pickle=False) as stored:
             paths = [folder.path / str(name) for name in stored["paths"]]

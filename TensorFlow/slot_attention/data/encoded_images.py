@@ -74,19 +74,19 @@ class EncodedImages:
                     return stream.read() or b""
                 encoded = os.pread(stream.fileno(), length, int(self.offsets[index]))
         except OSError as error:
-            raise ZooError("{} can't be read: {}".format(path, error.strerror)) from error
+            raise ZooError(f"{path} can't be read: {error.strerror}") from error
         if len(encoded) < length:
-            raise ZooError("{} ends inside image {}: it was changed or cut off; prepare it "
-                           "again".format(path, index))
+            raise ZooError(f"{path} ends inside image {index}: it was changed or cut off; prepare it "
+                           "again")
         return encoded
 
     def _name(self, index: int) -> str:
         path = self.paths[self.files[index]]
-        return str(path) if self.lengths[index] < 0 else "{}: image {}".format(path, index)
+        return str(path) if self.lengths[index] < 0 else f"{path}: image {index}"
 
 
 def _png_size(encoded: bytes, name: str) -> Tuple[int, int]:
     if encoded[:8] != _PNG_START or len(encoded) < _SIZE_PLACE.stop:
-        raise ZooError("{} is not a PNG image; download or prepare the dataset again".format(name))
+        raise ZooError(f"{name} is not a PNG image; download or prepare the dataset again")
     width, height = struct.unpack(">II", encoded[_SIZE_PLACE])
     return height, width

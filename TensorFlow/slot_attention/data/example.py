@@ -71,7 +71,7 @@ class Feature:
 
     def _need(self, kind: str) -> None:
         if self.kind != kind:
-            raise BrokenExampleError("a list of {} instead of {}".format(self.kind, kind))
+            raise BrokenExampleError(f"a list of {self.kind} instead of {kind}")
 
 
 _KINDS = {_BYTES: "bytes", _FLOATS: "float", _INTS: "int64"}

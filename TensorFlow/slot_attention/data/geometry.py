@@ -53,8 +53,9 @@ def crop_box(name: str, size: Size) -> CropBox:
         raise UsageError("crop {!r} is unknown: use one of {}".format(name, ", ".join(CROP_NAMES)))
     box = _CLEVR_REFERENCE
     if height < box.top + box.height or width < box.left + box.width:
-        raise UsageError("crop clevr_reference needs images of at least 221x256, these are {}x{}: "
-                         "use crop none or centre".format(height, width))
+        raise UsageError("crop clevr_reference needs images of at least 221x256, these are "
+f"{height}x{width}: "
+                         "use crop none or centre")
     return box
 
 
@@ -202,6 +203,6 @@ class Geometry:
         """The geometry in words, for run records."""
         text = "{}x{}, crop {}, {}".format(
             self.source[0], self.source[1], self.crop,
-            "not resized" if self.keeps_size else "resized to {}x{} ({} bilinear)".format(
-                self.resolution[0], self.resolution[1], self.resize))
+            "not resized" if self.keeps_size else f"resized to {self.resolution[0]}x{self.resolution[1]} ({self.resize} "
+"bilinear)")
         return text + ("; stored in 8 bits after resizing" if self.storage == "rounded" else "")

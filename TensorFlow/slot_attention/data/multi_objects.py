@@ -61,7 +61,7 @@ class SceneReader:
         Raises:
             ZooError: a feature is missing or of another size, or the masks don't add up.
         """
-        values = RecordValues(record, self._layout, "{}: record {}".format(self._source, number))
+        values = RecordValues(record, self._layout, f"{self._source}: record {number}")
         image = values.image()
         if self._geometry.storage == "rounded":
             stored = resize_to_bytes(image, self._geometry)
@@ -72,7 +72,7 @@ class SceneReader:
 
     def check(self, record: bytes, number: int) -> None:
         """Raises ZooError unless every feature is there and every pixel has one entity."""
-        values = RecordValues(record, self._layout, "{}: record {}".format(self._source, number))
+        values = RecordValues(record, self._layout, f"{self._source}: record {number}")
         values.check_features()
         values.image()
         values.labels(values.masks())
@@ -109,7 +109,7 @@ class RecordValues:
             raise self._wrong(
                 "lacks {}; it has {}".format(
                     ", ".join(missing), ", ".join(sorted(self._features)) or "nothing"),
-                "is it {}?".format(self._layout.format))
+                f"is it {self._layout.format}?")
 
     def image(self) -> np.ndarray:
         """Returns uint8 (height, width, channels), a view of the record."""
@@ -139,8 +139,8 @@ class RecordValues:
             labels[covered] = entity
         if not (covers == 1).all():
             raise self._wrong(
-                "has masks that don't add up ({} pixels in no entity, {} in several)".format(
-                    int((covers == 0).sum()), int((covers > 1).sum())),
+                f"has masks that don't add up ({int((covers == 0).sum())} pixels in no "
+f"entity, {int((covers > 1).sum())} in several)",
                 "each pixel must be in exactly one; download the file again")
         return labels
 
@@ -173,15 +173,15 @@ class RecordValues:
                 raise ValueError("an object of no kind")
             return encode_targets(coordinates, **codes)
         except (IndexError, ValueError) as error:
-            raise self._wrong("has properties out of range ({})".format(error),
+            raise self._wrong(f"has properties out of range ({error})",
                               "download the file again") from error
 
     def _bytes(self, name: str, shape: Tuple[int, ...]) -> np.ndarray:
         try:
             values = self._feature(name).single_bytes()
         except BrokenExampleError as error:
-            raise self._wrong("feature {} has {}".format(name, error),
-                              "is it {}?".format(self._layout.format)) from error
+            raise self._wrong(f"feature {name} has {error}",
+                              f"is it {self._layout.format}?") from error
         self._check_count(name, len(values), shape)
         return values.reshape(shape)
 
@@ -189,8 +189,8 @@ class RecordValues:
         try:
             values = self._feature(name).floats()
         except (BrokenExampleError, ValueError) as error:
-            raise self._wrong("feature {} has {}".format(name, error),
-                              "is it {}?".format(self._layout.format)) from error
+            raise self._wrong(f"feature {name} has {error}",
+                              f"is it {self._layout.format}?") from error
         self._check_count(name, len(values), (self._layout.entities, width))
         return values.copy()
 
@@ -207,11 +207,11 @@ class RecordValues:
                 "is it another dataset, variant or image size?")
 
     def _wrong(self, what: str, hint: str) -> ZooError:
-        return ZooError("{} {}; {}".format(self._place, what, hint))
+        return ZooError(f"{self._place} {what}; {hint}")
 
 
 def survey(path: Path, layout: Layout) -> Iterator[int]:
     """Yields every record's number of visible objects, in the file's order."""
     for number, record in enumerate(read_gzip_records(path)):
-        values = RecordValues(record, layout, "{}: record {}".format(path, number))
+        values = RecordValues(record, layout, f"{path}: record {number}")
         yield values.visible_objects()

@@ -30,15 +30,16 @@ class TrainingOrder:
         self, count: int, batch_size: int, seed: int, rank: int = 0, world_size: int = 1
     ) -> None:
         if not 0 <= rank < world_size:
-            raise ValueError("rank {} of a world of {}".format(rank, world_size))
+            raise ValueError(f"rank {rank} of a world of {world_size}")
         if not 0 <= seed < 2**32:
-            raise UsageError("seed {} is out of range: use 0 to 2**32 - 1".format(seed))
+            raise UsageError(f"seed {seed} is out of range: use 0 to 2**32 - 1")
         if batch_size < 1:
-            raise UsageError("batch size {}: at least 1 is needed".format(batch_size))
+            raise UsageError(f"batch size {batch_size}: at least 1 is needed")
         if batch_size * world_size > count:
             raise UsageError(
-                "batch size {} on {} rank(s) is larger than the {} training scenes: use a smaller "
-                "batch, fewer ranks or more scenes".format(batch_size, world_size, count))
+                f"batch size {batch_size} on {world_size} rank(s) is larger than the "
+f"{count} training scenes: use a smaller "
+                "batch, fewer ranks or more scenes")
         self._count, self._batch_size, self._seed = count, batch_size, seed
         self._first = rank * batch_size
         self._global_batch = batch_size * world_size
@@ -77,9 +78,9 @@ class EvaluationOrder:
 
     def __init__(self, count: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
         if not 0 <= rank < world_size:
-            raise ValueError("rank {} of a world of {}".format(rank, world_size))
+            raise ValueError(f"rank {rank} of a world of {world_size}")
         if batch_size < 1:
-            raise UsageError("batch size {}: at least 1 is needed".format(batch_size))
+            raise UsageError(f"batch size {batch_size}: at least 1 is needed")
         self._begin = count * rank // world_size
         self._end = count * (rank + 1) // world_size
         self._batch_size = batch_size

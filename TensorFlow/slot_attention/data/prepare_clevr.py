@@ -41,7 +41,7 @@ def prepare_clevr(source: Path, data_path: Path) -> Path:
         source = _unpacked(source, Path(data_path))
     original = find_clevr(source)
     if original.prepared:
-        raise ZooError("{} is prepared already: use it as data_path".format(source))
+        raise ZooError(f"{source} is prepared already: use it as data_path")
     _check_whole(original.path)
     _build(_importable_datasets(), original.path, Path(data_path))
     return prepared
@@ -65,8 +65,7 @@ def _unpacked(archive: Path, data_path: Path) -> Path:
     try:
         unpack(archive, "zip", making, _LARGEST_UNPACKED)
         if not (making / ORIGINAL_NAME).is_dir():
-            raise ZooError("{} has no folder {}: it is another archive".format(
-                archive, ORIGINAL_NAME))
+            raise ZooError(f"{archive} has no folder {ORIGINAL_NAME}: it is another archive")
         os.rename(str(making / ORIGINAL_NAME), str(target))
     finally:
         shutil.rmtree(str(making), ignore_errors=True)
@@ -81,8 +80,9 @@ def _importable_datasets() -> Any:
         import tensorflow_datasets
     except ImportError as error:
         raise ZooError(
-            "tensorflow-datasets can't be imported ({}): install it, or use the folder {} itself "
-            "as data_path, which needs no preparation".format(error, ORIGINAL_NAME)) from error
+            f"tensorflow-datasets can't be imported ({error}): install it, or use the "
+f"folder {ORIGINAL_NAME} itself "
+            "as data_path, which needs no preparation") from error
     return tensorflow_datasets
 
 
@@ -101,7 +101,7 @@ class _LocalFiles:
 def _build(tensorflow_datasets: Any, original: Path, data_path: Path) -> None:
     with _without_bucket(tensorflow_datasets), _holding(original) as holder:
         builder = tensorflow_datasets.builder(
-            "{}:{}".format(PREPARED_NAME, PREPARED_VERSION), data_dir=str(data_path))
+            f"{PREPARED_NAME}:{PREPARED_VERSION}", data_dir=str(data_path))
         builder._make_download_manager = lambda **_settings: _LocalFiles(holder)
         settings = tensorflow_datasets.download.DownloadConfig(
             compute_stats=tensorflow_datasets.download.ComputeStatsMode.SKIP)
@@ -109,8 +109,8 @@ def _build(tensorflow_datasets: Any, original: Path, data_path: Path) -> None:
             builder.download_and_prepare(download_config=settings)
         except (KeyError, ValueError, OSError) as error:
             first_line = str(error).split("\n")[0]
-            raise ZooError("{} can't be prepared: {} {}; unpack {} again".format(
-                original, type(error).__name__, first_line, ORIGINAL_NAME)) from error
+            raise ZooError(f"{original} can't be prepared: {type(error).__name__} {first_line}; unpack "
+f"{ORIGINAL_NAME} again") from error
 
 
 @contextlib.contextmanager

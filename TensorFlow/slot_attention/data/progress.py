@@ -28,6 +28,6 @@ class ProgressLines:
         self._told = now
         pace = done / (now - self._began)
         left = int((self._total - done) / max(pace, 1e-9))
-        print("{}: {} of {} ({:.0f} %), {:.0f}/s, {}:{:02d} left".format(
-            self._label, done, self._total, 100.0 * done / max(self._total, 1), pace,
-            left // 60, left % 60), file=sys.stderr, flush=True)
+        print(f"{self._label}: {done} of {self._total} "
+f"({100.0 * done / max(self._total, 1):.0f} %), {pace:.0f}/s, "
+f"{left // 60}:{left % 60:02d} left", file=sys.stderr, flush=True)

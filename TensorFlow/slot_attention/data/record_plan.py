@@ -36,10 +36,9 @@ class RecordPlan:
     def text(self) -> str:
         """The division in words."""
         last = self.train_records - 1
-        parts = ["train: records 0 to {}".format(last)] if self.train_records else []
-        parts.append("test: the first {} from record {} on".format(
-            self.held_out, self.train_records))
-        parts.append("validation: the {} after those".format(self.held_out))
+        parts = [f"train: records 0 to {last}"] if self.train_records else []
+        parts.append(f"test: the first {self.held_out} from record {self.train_records} on")
+        parts.append(f"validation: the {self.held_out} after those")
         return "; ".join(parts)
 
 
@@ -52,10 +51,9 @@ def filter_text(layout: Optional[Layout], max_objects: Optional[int]) -> str:
     elif layout.has_visibility:
         counted = "entities after the background whose `visibility` is above 0"
     else:
-        counted = "masks after the {} of the background that have a pixel".format(
-            layout.background_entities)
-    return "scenes whose number of objects (background not counted: {}) <= {}".format(
-        counted, max_objects)
+        counted = (f"masks after the {layout.background_entities} of the background that have a "
+"pixel")
+    return f"scenes whose number of objects (background not counted: {counted}) <= {max_objects}"
 
 
 def divide(
@@ -78,9 +76,9 @@ def divide(
     later = passing[passing >= plan.train_records]
     if len(later) < 2 * plan.held_out:
         raise ZooError(
-            "{} has too few records: {} for training and twice {} held out after them that pass "
-            "the filter are wanted; set train_records lower".format(
-                path, plan.train_records, plan.held_out))
+            f"{path} has too few records: {plan.train_records} for training and twice "
+f"{plan.held_out} held out after them that pass "
+            "the filter are wanted; set train_records lower")
     splits = {"train": train} if plan.train_records else {}
     splits["validation"] = later[plan.held_out:2 * plan.held_out]
     splits["test"] = later[:plan.held_out]
@@ -100,7 +98,7 @@ def object_counts(path: Path, layout: Layout, plan: RecordPlan, kept: Path) -> n
 def _survey_enough(path: Path, layout: Layout, plan: RecordPlan) -> np.ndarray:
     """The objects' counts up to the last record that the plan needs."""
     wanted = plan.train_records + 2 * plan.held_out
-    lines = ProgressLines("counting objects in {}".format(os.path.basename(str(path))), wanted)
+    lines = ProgressLines(f"counting objects in {os.path.basename(str(path))}", wanted)
     counts = []
     held_out = 0
     for number, count in enumerate(survey(path, layout)):

@@ -315,7 +315,7 @@ def _read_into_memory(
 def _scenes(split: RecordSplit, geometry: Geometry, with_targets: bool) -> Iterator[Scene]:
     """The split's scenes in order, in one pass over the file."""
     reader = SceneReader(split.layout, geometry, str(split.path), with_targets)
-    lines = ProgressLines("reading {}".format(split.path.name), int(split.numbers[-1]) + 1)
+    lines = ProgressLines(f"reading {split.path.name}", int(split.numbers[-1]) + 1)
     wanted = iter(split.numbers.tolist())
     next_wanted = next(wanted)
     for number, record in enumerate(read_gzip_records(split.path)):
@@ -326,8 +326,9 @@ def _scenes(split: RecordSplit, geometry: Geometry, with_targets: bool) -> Itera
         next_wanted = next(wanted, -1)
         if next_wanted < 0:
             return
-    raise ZooError("{} ends before record {}: it has fewer scenes than stated; set train_records "
-                   "lower or get the whole file".format(split.path, next_wanted))
+    raise ZooError(f"{split.path} ends before record {next_wanted}: it has fewer scenes than stated; "
+"set train_records "
+                   "lower or get the whole file")
 
 
 def _load_targets(folder: Path) -> np.ndarray:
@@ -341,12 +342,13 @@ def _check_space(size: int, folder: Path) -> None:
     used = sum(path.stat().st_blocks * 512 for path in folder.glob("*.u8"))
     free = shutil.disk_usage(str(folder)).free + used
     if free < size:
-        raise ZooError("the cache needs {:.1f} GB, {} has {:.1f} GB free: give another cache_path, "
-                       "storage rounded, or cache none".format(size / 1e9, folder, free / 1e9))
+        raise ZooError(f"the cache needs {size / 1e9:.1f} GB, {folder} has {free / 1e9:.1f} GB free: "
+"give another cache_path, "
+                       "storage rounded, or cache none")
 
 
 def _check_memory(size: int) -> None:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if size > total // 2:
-        raise ZooError("the scenes need {:.1f} GB, more than half of this machine's memory "
-                       "({:.1f} GB): use cache disk".format(size / 1e9, total / 1e9))
+        raise ZooError(f"the scenes need {size / 1e9:.1f} GB, more than half of this machine's memory "
+                       f"({total / 1e9:.1f} GB): use cache disk")

@@ -34,7 +34,7 @@ def encode_targets(
     """
     count = len(size)
     if count > TARGET_COUNT:
-        raise ValueError("{} objects in a scene, {} at most".format(count, TARGET_COUNT))
+        raise ValueError(f"{count} objects in a scene, {TARGET_COUNT} at most")
     rows = np.zeros((TARGET_COUNT, TARGET_WIDTH), np.float32)
     if not count:
         return rows

@@ -71,8 +71,8 @@ def check_is_gzip(path: Path) -> None:
     if first[:2] == _GZIP_MAGIC:
         return
     if len(first) == _HEADER.size and _length(first) is not None:
-        raise ZooError("{} is a TFRecord file that isn't GZIP compressed: these datasets are; "
-                       "download it again or gzip it".format(path))
+        raise ZooError(f"{path} is a TFRecord file that isn't GZIP compressed: these datasets are; "
+                       "download it again or gzip it")
     raise ZooError("{} is not a GZIP TFRecord file (it begins with {}): check data_path or "
                    "download it again".format(path, first[:4].hex() or "nothing, it is empty"))
 
@@ -127,13 +127,12 @@ def _length(header: bytes) -> Optional[int]:
 
 def _not_a_record_file(path: Path, header: bytes) -> ZooError:
     kind = "GZIP compressed" if header[:2] == _GZIP_MAGIC else "something else"
-    return ZooError("{} does not hold TFRecords ({} at its start): check data_path or download "
-                    "the file again".format(path, kind))
+    return ZooError(f"{path} does not hold TFRecords ({kind} at its start): check data_path or download "
+                    "the file again")
 
 
 def _cut_off(path: Path, number: int, why: str) -> ZooError:
-    return ZooError("{}: record {} is damaged or cut off ({}); download the file again".format(
-        path, number, why))
+    return ZooError(f"{path}: record {number} is damaged or cut off ({why}); download the file again")
 
 
 def _first_bytes(path: Path, count: int) -> bytes:
@@ -141,5 +140,4 @@ def _first_bytes(path: Path, count: int) -> bytes:
         with open(str(path), "rb") as stream:
             return stream.read(count)
     except OSError as error:
-        raise ZooError("{} can't be read: {}; check data_path".format(
-            path, error.strerror)) from error
+        raise ZooError(f"{path} can't be read: {error.strerror}; check data_path") from error

@@ -18,8 +18,9 @@ SIZE, MATERIAL, SHAPE, COLOR = slice(3, 5), slice(5, 7), slice(7, 10), slice(10,
 CONFIDENCE = 18
 
 
-def average_precision(predictions: np.ndarray, targets: np.ndarray,
-                      thresholds: Sequence[float] = THRESHOLDS) -> np.ndarray:
+def average_precision(
+    predictions: np.ndarray, targets: np.ndarray, thresholds: Sequence[float] = THRESHOLDS
+) -> np.ndarray:
     """Returns the average precision at every distance threshold: (len(thresholds),), float64.
 
     The rule of the reference (google-research slot_attention/utils.py, average_precision_clevr):
@@ -43,13 +44,17 @@ def average_precision(predictions: np.ndarray, targets: np.ndarray,
     real = targets[..., CONFIDENCE].sum(dtype=np.float64)
     if not real:
         return np.full(len(thresholds), np.nan)
-    return np.array([
-        _area(_first_finds(np.where(_within(distance, threshold), found_object, -1)), real)
-        for threshold in thresholds])
+    return np.array(
+        [
+            _area(_first_finds(np.where(_within(distance, threshold), found_object, -1)), real)
+            for threshold in thresholds
+        ]
+    )
 
 
-def nearest_equal_objects(predictions: np.ndarray,
-                          targets: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+def nearest_equal_objects(
+    predictions: np.ndarray, targets: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray]:
     """Finds each prediction's nearest real object with the same four attributes.
 
     Returns:

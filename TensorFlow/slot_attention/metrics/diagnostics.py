@@ -47,8 +47,9 @@ def slots_in_use(masks: np.ndarray, least_share: float = LEAST_SHARE) -> np.ndar
     return (share >= least_share).sum(axis=1)
 
 
-def duplicate_masks(masks: np.ndarray, least_overlap: float = LEAST_OVERLAP,
-                    least_share: float = LEAST_SHARE) -> np.ndarray:
+def duplicate_masks(
+    masks: np.ndarray, least_overlap: float = LEAST_OVERLAP, least_share: float = LEAST_SHARE
+) -> np.ndarray:
     """Returns for every image the number of pairs of slots that explain the same pixels.
 
     The pairs j < k with sum_p min(m[j,p], m[k,p]) / sum_p max(m[j,p], m[k,p]) >= least_overlap

@@ -16,8 +16,12 @@ from common.errors import ZooError
 BACKGROUND = 1  # true masks hold this many groups of background, first
 
 
-def adjusted_rand_index(true_masks: np.ndarray, predicted_masks: np.ndarray,
-                        foreground_only: bool, binarised: bool = True) -> np.ndarray:
+def adjusted_rand_index(
+    true_masks: np.ndarray,
+    predicted_masks: np.ndarray,
+    foreground_only: bool,
+    binarised: bool = True,
+) -> np.ndarray:
     """Returns the adjusted Rand index of every image, between about 0 (chance) and 1.
 
     Hubert and Arabie, 1985, over pairs of pixels, in float64. On binarised masks a pixel belongs
@@ -46,7 +50,7 @@ def adjusted_rand_index(true_masks: np.ndarray, predicted_masks: np.ndarray,
         slots = one_hot(slots)
     true_groups, slots = true_groups.astype(np.float64), slots.astype(np.float64)
     overlaps = _overlaps(true_groups, slots)
-    own_pairs = _overlaps(true_groups, slots ** 2)  # pairs of a pixel with itself
+    own_pairs = _overlaps(true_groups, slots**2)  # pairs of a pixel with itself
     return _index_of_pairs(true_groups.sum(axis=2), overlaps, own_pairs)
 
 
@@ -56,7 +60,7 @@ def _index_of_pairs(sizes: np.ndarray, overlaps: np.ndarray, own_pairs: np.ndarr
     pairs = pixels * (pixels - 1)
     together_true = (sizes * (sizes - 1)).sum(axis=1)
     together_found = (overlaps.sum(axis=1) ** 2 - own_pairs.sum(axis=1)).sum(axis=1)
-    both = (overlaps ** 2 - own_pairs).sum(axis=(1, 2))
+    both = (overlaps**2 - own_pairs).sum(axis=(1, 2))
     only_true, only_found = together_true - both, together_found - both
     neither = pairs - together_true - together_found + both
     # This form of the index is exactly 0 and 0/0 in the degenerate cases, without rounding.
@@ -106,10 +110,11 @@ def reconstruction_error(images: np.ndarray, reconstructions: np.ndarray) -> np.
     With images in [-1, 1] its mean over images is the training loss of object discovery.
     """
     if images.shape != reconstructions.shape:
-        raise ZooError("images {} and reconstructions {} differ in shape".format(
-            images.shape, reconstructions.shape))
+        raise ZooError(
+            f"images {images.shape} and reconstructions {reconstructions.shape} differ in shape"
+        )
     difference = images.astype(np.float64) - reconstructions
-    return (difference ** 2).reshape(len(images), -1).mean(axis=1)
+    return (difference**2).reshape(len(images), -1).mean(axis=1)
 
 
 def _overlaps(true_groups: np.ndarray, slots: np.ndarray) -> np.ndarray:
@@ -117,12 +122,15 @@ def _overlaps(true_groups: np.ndarray, slots: np.ndarray) -> np.ndarray:
     return np.matmul(true_groups, slots.transpose(0, 2, 1))
 
 
-def _flattened(true_masks: np.ndarray,
-               predicted_masks: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+def _flattened(
+    true_masks: np.ndarray, predicted_masks: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray]:
     true_groups = true_masks.reshape(true_masks.shape[:2] + (-1,))
     slots = predicted_masks.reshape(predicted_masks.shape[:2] + (-1,))
     if (true_groups.shape[0], true_groups.shape[2]) != (slots.shape[0], slots.shape[2]):
-        raise ZooError("true masks {} and predicted masks {} differ in images or pixels; "
-                       "axis 1 is for entities and slots".format(
-                           true_masks.shape, predicted_masks.shape))
+        raise ZooError(
+            f"true masks {true_masks.shape} and predicted masks {predicted_masks.shape} "
+            "differ in images or pixels; "
+            "axis 1 is for entities and slots"
+        )
     return true_groups, slots

@@ -84,15 +84,23 @@ def _full_size_decoder(channels: int) -> Tuple[Convolution, ...]:
 _UPSAMPLING = (Convolution(5, 64, 2),) * 4 + (Convolution(5, 64), Convolution(3, 4))
 UPSAMPLED = 16  # what the four strides of the 128x128 decoder multiply
 
-ARCHITECTURES: Dict[str, Architecture] = {item.name: item for item in (
-    Architecture("clevr", 128, _paper_encoder(64), 8, _UPSAMPLING),
-    Architecture("multi_dsprites", 64, _paper_encoder(32), 64, _full_size_decoder(32)),
-    Architecture("tetrominoes", 35, _paper_encoder(32), 35, _full_size_decoder(32)),
-    # Not the paper's: small enough that a processor learns in minutes; the decoder looks at one
-    # position at a time, so that a slot can't paint what it knows nothing of.
-    Architecture("small", 32, (Convolution(5, 32, 2),) + (Convolution(5, 32),) * 3, 32,
-                 (Convolution(1, 64),) * 3 + (Convolution(1, 4),)),
-)}
+ARCHITECTURES: Dict[str, Architecture] = {
+    item.name: item
+    for item in (
+        Architecture("clevr", 128, _paper_encoder(64), 8, _UPSAMPLING),
+        Architecture("multi_dsprites", 64, _paper_encoder(32), 64, _full_size_decoder(32)),
+        Architecture("tetrominoes", 35, _paper_encoder(32), 35, _full_size_decoder(32)),
+        # Not the paper's: small enough that a processor learns in minutes; the decoder looks at one
+        # position at a time, so that a slot can't paint what it knows nothing of.
+        Architecture(
+            "small",
+            32,
+            (Convolution(5, 32, 2),) + (Convolution(5, 32),) * 3,
+            32,
+            (Convolution(1, 64),) * 3 + (Convolution(1, 4),),
+        ),
+    )
+}
 
 
 def architecture_of(name: str, resolution: Optional[int] = None) -> Architecture:
@@ -102,14 +110,17 @@ def architecture_of(name: str, resolution: Optional[int] = None) -> Architecture
         UsageError: no such name, or the decoder can't reach that resolution.
     """
     if name not in ARCHITECTURES:
-        raise UsageError("--architecture {!r} is unknown; there are: {}".format(
-            name, ", ".join(ARCHITECTURES)))
+        raise UsageError(
+            "--architecture {!r} is unknown; there are: {}".format(name, ", ".join(ARCHITECTURES))
+        )
     known = ARCHITECTURES[name]
     if resolution is None or resolution == known.resolution:
         return known
     if known.broadcast == known.resolution:
         return dataclasses.replace(known, resolution=resolution, broadcast=resolution)
     if resolution % UPSAMPLED:
-        raise UsageError("--resolution {} can't be reached by the {} decoder: give a multiple of "
-                         "{}, or another --architecture".format(resolution, name, UPSAMPLED))
+        raise UsageError(
+            f"--resolution {resolution} can't be reached by the {name} decoder: give a multiple of "
+            f"{UPSAMPLED}, or another --architecture"
+        )
     return dataclasses.replace(known, resolution=resolution, broadcast=resolution // UPSAMPLED)

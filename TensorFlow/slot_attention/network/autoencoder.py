@@ -48,8 +48,9 @@ class SlotAttentionAutoEncoder(tf.keras.layers.Layer):
 
     def call(self, images: tf.Tensor, noise: Optional[tf.Tensor] = None) -> Discovery:
         """Images (B, height, width, 3) in [-1, 1] and noise (B, K, D) to what is found."""
-        features = self.mlp(self.layer_norm(spatial_flatten(
-            self.encoder_pos(self.encoder_cnn(images)))))
+        features = self.mlp(
+            self.layer_norm(spatial_flatten(self.encoder_pos(self.encoder_cnn(images))))
+        )
         slots, attention = self.slot_attention(features, noise)
         decoded = self.decoder_cnn(self.decoder_pos(self._broadcast(slots)))
         reconstructions, masks = self._split(decoded)
@@ -72,8 +73,15 @@ class SlotAttentionAutoEncoder(tf.keras.layers.Layer):
 
 def _decoder_convolutions(convolutions: Sequence[Convolution]) -> tf.keras.Sequential:
     last = len(convolutions) - 1
-    return tf.keras.Sequential([
-        tf.keras.layers.Conv2DTranspose(
-            item.channels, item.kernel, strides=(item.stride, item.stride), padding="SAME",
-            activation=None if index == last else "relu")
-        for index, item in enumerate(convolutions)])
+    return tf.keras.Sequential(
+        [
+            tf.keras.layers.Conv2DTranspose(
+                item.channels,
+                item.kernel,
+                strides=(item.stride, item.stride),
+                padding="SAME",
+                activation=None if index == last else "relu",
+            )
+            for index, item in enumerate(convolutions)
+        ]
+    )

@@ -15,8 +15,10 @@ from common.tf_training.stored_weights import FoundCheckpoint, Shapes, StoredWei
 _ENDING = "/.ATTRIBUTES/VARIABLE_VALUE"
 _OWN, _REFERENCE = "network/", "network/layer_with_weights-0/"
 _TASK_OF_PART = {"decoder_cnn/": "object_discovery", "mlp_classifier/": "set_prediction"}
-_ADVICE = ("give the flags it was trained with (--architecture, --resolution, --num_slots, "
-           "--initial_slots)")
+_ADVICE = (
+    "give the flags it was trained with (--architecture, --resolution, --num_slots, "
+    "--initial_slots)"
+)
 
 
 def load_weights(session: Any, network: Any, found: FoundCheckpoint, task: str) -> None:
@@ -28,23 +30,32 @@ def load_weights(session: Any, network: Any, found: FoundCheckpoint, task: str) 
     stored = StoredWeights(found.prefix)
     base = _base_of(stored.shapes, found.prefix)
     _require_task(stored.shapes, base, found.prefix, task)
-    stored.load(session, {_key(stored.shapes, base, path): weight
-                          for path, weight in named_weights(network).items()}, _ADVICE)
+    stored.load(
+        session,
+        {
+            _key(stored.shapes, base, path): weight
+            for path, weight in named_weights(network).items()
+        },
+        _ADVICE,
+    )
 
 
 def _base_of(shapes: Shapes, prefix: str) -> str:
     for base in (_REFERENCE, _OWN):
         if any(name.startswith(base + "slot_attention/") for name in shapes):
             return base
-    raise ZooError("checkpoint {} holds no Slot Attention network: give one that a training of "
-                   "this network wrote".format(prefix))
+    raise ZooError(
+        f"checkpoint {prefix} holds no Slot Attention network: give one that a training of "
+        "this network wrote"
+    )
 
 
 def _require_task(shapes: Shapes, base: str, prefix: str, task: str) -> None:
     for part, owner in _TASK_OF_PART.items():
         if owner != task and any(name.startswith(base + part) for name in shapes):
-            raise ZooError("checkpoint {} is of {}, not of {}: use slot_attention.{}".format(
-                prefix, owner, task, owner))
+            raise ZooError(
+                f"checkpoint {prefix} is of {owner}, not of {task}: use slot_attention.{owner}"
+            )
 
 
 def _key(shapes: Shapes, base: str, path: str) -> str:

@@ -16,8 +16,12 @@ from slot_attention.options import DEFAULTS, OBJECT_DISCOVERY, Options
 
 ITERATIONS = 3
 SET_RESOLUTION = 128
-_BY_DATASET = {"multi_dsprites": "multi_dsprites", "objects_room": "multi_dsprites",
-               "tetrominoes": "tetrominoes", "synthetic_sprites": "small"}
+_BY_DATASET = {
+    "multi_dsprites": "multi_dsprites",
+    "objects_room": "multi_dsprites",
+    "tetrominoes": "tetrominoes",
+    "synthetic_sprites": "small",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,13 +37,17 @@ class NetworkChoice:
 
     def described(self) -> Dict[str, Any]:
         """What a checkpoint says of the network it holds."""
-        name = "slot_attention_set_prediction" if self.architecture is None \
+        name = (
+            "slot_attention_set_prediction"
+            if self.architecture is None
             else "slot_attention_" + self.architecture.name
+        )
         return dict(dataclasses.asdict(self.slots), name=name, resolution=self.resolution)
 
 
-def chosen_network(options: Options, image_size: Optional[int] = None,
-                   known: Optional[Mapping[str, Any]] = None) -> NetworkChoice:
+def chosen_network(
+    options: Options, image_size: Optional[int] = None, known: Optional[Mapping[str, Any]] = None
+) -> NetworkChoice:
     """The network of a run.
 
     Args:
@@ -66,11 +74,13 @@ def _slot_settings(options: Options, known: Mapping[str, Any]) -> SlotSettings:
         count=options.num_slots or known.get("count") or DEFAULTS[options.task]["num_slots"],
         iterations=options.num_iterations or known.get("iterations") or ITERATIONS,
         initial=known.get("initial", options.initial_slots),
-        implicit=options.implicit_differentiation)
+        implicit=options.implicit_differentiation,
+    )
     if known.get("initial") == "learned" and settings.count != known.get("count"):
-        raise ZooError("--num_slots {} can't be had: this checkpoint has one learned vector for "
-                       "each of {} slots; leave --num_slots out".format(
-                           settings.count, known.get("count")))
+        raise ZooError(
+            "--num_slots {} can't be had: this checkpoint has one learned vector for "
+            "each of {} slots; leave --num_slots out".format(settings.count, known.get("count"))
+        )
     return settings
 
 

@@ -10,16 +10,25 @@ from slot_attention.network.architecture import Convolution
 
 def encoder_convolutions(convolutions: Sequence[Convolution]) -> tf.keras.Sequential:
     """Convolutions with SAME padding, each followed by ReLU."""
-    return tf.keras.Sequential([
-        tf.keras.layers.Conv2D(item.channels, kernel_size=item.kernel, strides=item.stride,
-                               padding="SAME", activation="relu")
-        for item in convolutions])
+    return tf.keras.Sequential(
+        [
+            tf.keras.layers.Conv2D(
+                item.channels,
+                kernel_size=item.kernel,
+                strides=item.stride,
+                padding="SAME",
+                activation="relu",
+            )
+            for item in convolutions
+        ]
+    )
 
 
 def feature_mlp(channels: int) -> tf.keras.Sequential:
     """The position-wise MLP before attention: two layers, ReLU between."""
-    return tf.keras.Sequential([tf.keras.layers.Dense(channels, activation="relu"),
-                                tf.keras.layers.Dense(channels)])
+    return tf.keras.Sequential(
+        [tf.keras.layers.Dense(channels, activation="relu"), tf.keras.layers.Dense(channels)]
+    )
 
 
 def spatial_flatten(features: tf.Tensor) -> tf.Tensor:

@@ -29,7 +29,8 @@ class SlotAttentionClassifier(tf.keras.layers.Layer):
     def __init__(self, resolution: int, settings: SlotSettings) -> None:
         super().__init__()
         self.encoder_cnn = encoder_convolutions(
-            [Convolution(5, _CHANNELS, stride) for stride in _STRIDES])
+            [Convolution(5, _CHANNELS, stride) for stride in _STRIDES]
+        )
         size = resolution
         for stride in _STRIDES:
             size = -(-size // stride)
@@ -37,13 +38,17 @@ class SlotAttentionClassifier(tf.keras.layers.Layer):
         self.layer_norm = layer_norm()
         self.mlp = feature_mlp(_CHANNELS)
         self.slot_attention = SlotAttention(settings)
-        self.mlp_classifier = tf.keras.Sequential([
-            tf.keras.layers.Dense(64, activation="relu"),
-            tf.keras.layers.Dense(ATTRIBUTES, activation="sigmoid")])
+        self.mlp_classifier = tf.keras.Sequential(
+            [
+                tf.keras.layers.Dense(64, activation="relu"),
+                tf.keras.layers.Dense(ATTRIBUTES, activation="sigmoid"),
+            ]
+        )
 
     def call(self, images: tf.Tensor, noise: Optional[tf.Tensor] = None) -> SetPrediction:
         """Images (B, height, width, 3) in [-1, 1] and noise (B, K, D) to predicted properties."""
-        features = self.mlp(self.layer_norm(spatial_flatten(
-            self.encoder_pos(self.encoder_cnn(images)))))
+        features = self.mlp(
+            self.layer_norm(spatial_flatten(self.encoder_pos(self.encoder_cnn(images))))
+        )
         slots, attention = self.slot_attention(features, noise)
         return SetPrediction(self.mlp_classifier(slots), slots, attention)

@@ -37,24 +37,34 @@ class SlotAttention(tf.keras.layers.Layer):
         self.project_k = tf.keras.layers.Dense(settings.size, use_bias=False)
         self.project_v = tf.keras.layers.Dense(settings.size, use_bias=False)
         # Both defaults differ between TensorFlow 1.15 and 2.
-        self.gru = tf.keras.layers.GRUCell(settings.size, activation="tanh",
-                                           recurrent_activation="sigmoid", reset_after=True,
-                                           implementation=2)
-        self.mlp = tf.keras.Sequential([
-            tf.keras.layers.Dense(settings.hidden, activation="relu"),
-            tf.keras.layers.Dense(settings.size)])
+        self.gru = tf.keras.layers.GRUCell(
+            settings.size,
+            activation="tanh",
+            recurrent_activation="sigmoid",
+            reset_after=True,
+            implementation=2,
+        )
+        self.mlp = tf.keras.Sequential(
+            [
+                tf.keras.layers.Dense(settings.hidden, activation="relu"),
+                tf.keras.layers.Dense(settings.size),
+            ]
+        )
 
     def build(self, input_shape: tf.TensorShape) -> None:
         """Makes what the slots start from: a Gaussian's mean and log deviation, or the slots."""
         size, count = self.settings.size, self.settings.count
         if self.settings.initial == LEARNED:
             self.slots_initial = self.add_weight(
-                name="slots_initial", shape=(1, count, size), initializer="glorot_uniform")
+                name="slots_initial", shape=(1, count, size), initializer="glorot_uniform"
+            )
         else:
             self.slots_mu = self.add_weight(
-                name="slots_mu", shape=(1, 1, size), initializer="glorot_uniform")
+                name="slots_mu", shape=(1, 1, size), initializer="glorot_uniform"
+            )
             self.slots_log_sigma = self.add_weight(
-                name="slots_log_sigma", shape=(1, 1, size), initializer="glorot_uniform")
+                name="slots_log_sigma", shape=(1, 1, size), initializer="glorot_uniform"
+            )
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor, noise: Optional[tf.Tensor] = None) -> Slots:
@@ -88,7 +98,7 @@ class SlotAttention(tf.keras.layers.Layer):
         return cut
 
     def _iterate(self, slots: tf.Tensor, keys: tf.Tensor, values: tf.Tensor):
-        queries = self.project_q(self.norm_slots(slots)) * self.settings.size ** -0.5
+        queries = self.project_q(self.norm_slots(slots)) * self.settings.size**-0.5
         logits = tf.matmul(keys, queries, transpose_b=True)
         attention = noted("attention", tf.nn.softmax(logits, axis=-1))
         weights = attention + EPSILON

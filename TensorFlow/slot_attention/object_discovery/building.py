@@ -30,21 +30,37 @@ def image_fields(session: Session) -> Tuple[str, ...]:
     return ("image", "mask") if session.dataset.has_masks else ("image",)
 
 
-def discovery_pass(session: Session, choice: NetworkChoice, network: Any, split: str,
-                   count: Optional[int]) -> ScenePass:
+def discovery_pass(
+    session: Session, choice: NetworkChoice, network: Any, split: str, count: Optional[int]
+) -> ScenePass:
     """A pass of a network over a split, with all that metrics and pictures need."""
+
     def outputs(batch: Dict[str, Any], noise: Any) -> Dict[str, Any]:
         found = network(batch["image"], noise)
-        given = {"image": batch["image"], "combined": found.combined, "masks": found.masks,
-                 "reconstructions": found.reconstructions, "attention": found.attention,
-                 "slots": found.slots}
+        given = {
+            "image": batch["image"],
+            "combined": found.combined,
+            "masks": found.masks,
+            "reconstructions": found.reconstructions,
+            "attention": found.attention,
+            "slots": found.slots,
+        }
         return dict(given, mask=batch["mask"]) if "mask" in batch else given
-    return ScenePass(session, split, session.geometry(choice.resolution), count, choice.slots,
-                     image_fields(session), outputs)
+
+    return ScenePass(
+        session,
+        split,
+        session.geometry(choice.resolution),
+        count,
+        choice.slots,
+        image_fields(session),
+        outputs,
+    )
 
 
 def build_training(session: Session, choice: NetworkChoice) -> Callable[[Inputs], TrainingGraph]:
     """The build function of a training."""
+
     def build(inputs: Inputs) -> TrainingGraph:
         network = SlotAttentionAutoEncoder(choice.architecture, choice.slots)
         images = inputs.batch["image"]
@@ -54,15 +70,28 @@ def build_training(session: Session, choice: NetworkChoice) -> Callable[[Inputs]
         loss = reconstruction_loss(images, found.combined)
         rate = learning_rate(session, inputs.step)
         step = minimise(
-            loss, adam(rate), network.trainable_weights, inputs.device, inputs.precision,
-            inputs.global_step, clip_norm=session.options.clip_gradient_norm or None)
+            loss,
+            adam(rate),
+            network.trainable_weights,
+            inputs.device,
+            inputs.precision,
+            inputs.global_step,
+            clip_norm=session.options.clip_gradient_norm or None,
+        )
         passes = _Passes(session, choice, network)
         return TrainingGraph(
-            loss, rate, step, network,
+            loss,
+            rate,
+            step,
+            network,
             diagnostics=discovery_diagnostics(found.attention[-1], found.masks, found.slots),
-            evaluate=passes.evaluate, pictures=passes.pictures,
+            evaluate=passes.evaluate,
+            pictures=passes.pictures,
             begin=lambda running: draw_initial_weights(running, network, inputs.seed),
-            activations=activations, noise=noise)
+            activations=activations,
+            noise=noise,
+        )
+
     return build
 
 
@@ -73,18 +102,30 @@ class _Passes:
         self._session = session
         count = session.options.evaluation_count
         self._by_role = {
-            "progress": (session.validation_split, discovery_pass(
-                session, choice, network, session.validation_split, count)),
-            "final": (session.test_split, discovery_pass(
-                session, choice, network, session.test_split, count))}
+            "progress": (
+                session.validation_split,
+                discovery_pass(session, choice, network, session.validation_split, count),
+            ),
+            "final": (
+                session.test_split,
+                discovery_pass(session, choice, network, session.test_split, count),
+            ),
+        }
 
     def evaluate(self, session: Any, step: int, role: str) -> Any:
         """The figures of the validation split on the way, of the test split at the end."""
         split, scenes = self._by_role["progress" if role == "progress" else "final"]
         own = self._session
-        return [evaluate_pass(
-            session, scenes, own.dataset.has_masks, own.dataset.background_entities,
-            lambda values: tf_runtime.sum_over_ranks(own.device, values), split)]
+        return [
+            evaluate_pass(
+                session,
+                scenes,
+                own.dataset.has_masks,
+                own.dataset.background_entities,
+                lambda values: tf_runtime.sum_over_ranks(own.device, values),
+                split,
+            )
+        ]
 
     def pictures(self, session: Any, step: int) -> Mapping[str, bytes]:
         """The first scenes of the validation split."""
@@ -94,8 +135,14 @@ class _Passes:
 
 def slot_view(values: Mapping[str, Any]) -> SlotView:
     """What a pass gave, as pictures need it."""
-    return SlotView(values["image"], values["combined"], values["reconstructions"],
-                    values["masks"], values["attention"], values.get("mask"))
+    return SlotView(
+        values["image"],
+        values["combined"],
+        values["reconstructions"],
+        values["masks"],
+        values["attention"],
+        values.get("mask"),
+    )
 
 
 def built_network(choice: NetworkChoice) -> Tuple[Any, Any]:

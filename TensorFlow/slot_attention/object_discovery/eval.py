@@ -38,12 +38,18 @@ def make_evaluator(session: Any, choice: Any) -> Any:
 
     def evaluate(running: Any) -> Any:
         return evaluate_pass(
-            running, scenes, session.dataset.has_masks, session.dataset.background_entities,
-            lambda values: tf_runtime.sum_over_ranks(session.device, values), session.test_split)
+            running,
+            scenes,
+            session.dataset.has_masks,
+            session.dataset.background_entities,
+            lambda values: tf_runtime.sum_over_ranks(session.device, values),
+            session.test_split,
+        )
 
     def pictures(running: Any) -> Mapping[str, bytes]:
         view = slot_view(scenes.first(running, PICTURED))
         return {"slots": png_bytes(slot_picture(view))}
+
     return Evaluator(network, probe, evaluate, pictures)
 
 

@@ -45,8 +45,9 @@ def image_scores(batch: Dict[str, np.ndarray], background_entities: int) -> Dict
         true, found = joined_background(batch["mask"], background_entities), batch["masks"]
         scores["fg_ari"] = adjusted_rand_index(true, found, foreground_only=True)
         scores["ari"] = adjusted_rand_index(true, found, foreground_only=False)
-        scores["fg_ari_soft"] = adjusted_rand_index(true, found, foreground_only=True,
-                                                    binarised=False)
+        scores["fg_ari_soft"] = adjusted_rand_index(
+            true, found, foreground_only=True, binarised=False
+        )
         scores["mean_best_overlap"] = mean_best_overlap(true, found)
     return scores
 
@@ -63,13 +64,20 @@ def total(per_batch: Sequence[Dict[str, np.ndarray]]) -> Totals:
     """Adds the scores of all batches up."""
     names = per_batch[0].keys() if per_batch else ()
     values = {name: np.concatenate([scores[name] for scores in per_batch]) for name in names}
-    return Totals({name: float(np.nansum(value)) for name, value in values.items()},
-                  {name: float(np.sum(~np.isnan(value))) for name, value in values.items()})
+    return Totals(
+        {name: float(np.nansum(value)) for name, value in values.items()},
+        {name: float(np.sum(~np.isnan(value))) for name, value in values.items()},
+    )
 
 
-def evaluate_pass(session: Any, scenes: ScenePass, has_masks: bool, background_entities: int,
-                  sum_over_ranks: Callable[[List[float]], List[float]],
-                  split: str) -> Evaluation:
+def evaluate_pass(
+    session: Any,
+    scenes: ScenePass,
+    has_masks: bool,
+    background_entities: int,
+    sum_over_ranks: Callable[[List[float]], List[float]],
+    split: str,
+) -> Evaluation:
     """Evaluates one pass over a split; every rank gets the figures of all."""
     names = ("image", "combined") + (("mask", "masks") if has_masks else ())
     scores = [image_scores(batch, background_entities) for batch in scenes.run(session, *names)]
@@ -77,13 +85,15 @@ def evaluate_pass(session: Any, scenes: ScenePass, has_masks: bool, background_e
     return as_evaluation(_over_ranks(total(scores), metrics, sum_over_ranks), metrics, split)
 
 
-def _over_ranks(own: Totals, metrics: Sequence[str],
-                sum_over_ranks: Callable[[List[float]], List[float]]) -> Totals:
+def _over_ranks(
+    own: Totals, metrics: Sequence[str], sum_over_ranks: Callable[[List[float]], List[float]]
+) -> Totals:
     """A rank without a scene of a small split takes part with zeros."""
     values = [part.get(name, 0.0) for part in (own.sums, own.counts) for name in metrics]
     added = sum_over_ranks(values)
-    return Totals(dict(zip(metrics, added[:len(metrics)])),
-                  dict(zip(metrics, added[len(metrics):])))
+    return Totals(
+        dict(zip(metrics, added[: len(metrics)])), dict(zip(metrics, added[len(metrics) :]))
+    )
 
 
 def as_evaluation(totals: Totals, metrics: Sequence[str], split: str) -> Evaluation:

@@ -33,7 +33,7 @@ BAR = 4  # height of the line that shows how far the training is
 
 def picture_name(name: str, step: int) -> str:
     """The file name of a picture of one training step; sorted by name they are sorted by step."""
-    return "{}_{:08d}.png".format(name, step)
+    return f"{name}_{step:08d}.png"
 
 
 def pictures_of_training(folder: Path, name: str) -> List[Tuple[int, Path]]:
@@ -59,12 +59,12 @@ def save_animation(path: Path, pictures: Sequence[Tuple[int, Path]]) -> int:
         ZooError: no picture, or one that can't be read.
     """
     if not pictures:
-        raise ZooError("no pictures of training steps for {}; train with pictures first".format(
-            path))
+        raise ZooError(f"no pictures of training steps for {path}; train with pictures first")
     read = [(step, read_png(picture)) for step, picture in pictures]
     last_step, last = read[-1]
-    frames = [labelled(picture, step, last_step) for step, picture in read
-              if picture.shape == last.shape]
+    frames = [
+        labelled(picture, step, last_step) for step, picture in read if picture.shape == last.shape
+    ]
     _write(path, _with_shared_colors(frames))
     return len(frames)
 
@@ -77,11 +77,11 @@ def labelled(picture: np.ndarray, step: int, last_step: int) -> np.ndarray:
     sheet = blank(height + BAR + GAP + high + MARGIN, width)
     sheet[:height] = picture
     inside = width - 2 * MARGIN
-    sheet[height:height + BAR, MARGIN:MARGIN + inside] = HAIRLINE
+    sheet[height : height + BAR, MARGIN : MARGIN + inside] = HAIRLINE
     done = int(round(inside * step / max(last_step, 1)))
-    sheet[height:height + BAR, MARGIN:MARGIN + done] = PALETTE[0]
+    sheet[height : height + BAR, MARGIN : MARGIN + done] = PALETTE[0]
     image, pen = drawing(sheet)
-    pen.text((MARGIN, height + BAR + GAP), "step {:,}".format(step), fill=INK, font=font)
+    pen.text((MARGIN, height + BAR + GAP), f"step {step:,}", fill=INK, font=font)
     return np.asarray(image)
 
 
@@ -91,7 +91,7 @@ def _with_shared_colors(frames: Sequence[np.ndarray]) -> List[Any]:
     images = [drawing(frame)[0] for frame in frames]
     colors = images[-1].quantize(COLORS - 1, method=Image.Quantize.MEDIANCUT)
     # The cut averages colours, and paper would turn grey: what is nearly white is made white.
-    chosen = np.array(colors.getpalette()[:3 * (COLORS - 1)], np.uint8).reshape(-1, 3)
+    chosen = np.array(colors.getpalette()[: 3 * (COLORS - 1)], np.uint8).reshape(-1, 3)
     chosen[(chosen >= NEARLY_WHITE).all(axis=1)] = PAPER
     unused = [PAPER] * (COLORS - len(chosen))
     colors.putpalette(np.concatenate([chosen, unused]).astype(np.uint8).tobytes())
@@ -100,6 +100,15 @@ def _with_shared_colors(frames: Sequence[np.ndarray]) -> List[Any]:
 
 def _write(path: Path, frames: Sequence[Any]) -> None:
     durations = [MILLISECONDS] * (len(frames) - 1) + [LAST_MILLISECONDS]
-    save_atomically(Path(path), lambda stream: frames[0].save(
-        stream, format="GIF", save_all=True, append_images=list(frames[1:]), loop=0,
-        duration=durations, disposal=1))
+    save_atomically(
+        Path(path),
+        lambda stream: frames[0].save(
+            stream,
+            format="GIF",
+            save_all=True,
+            append_images=list(frames[1:]),
+            loop=0,
+            duration=durations,
+            disposal=1,
+        ),
+    )

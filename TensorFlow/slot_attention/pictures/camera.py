@@ -7,9 +7,13 @@ import numpy as np
 # Fitted (direct linear transform) to 71 objects of ten images by CLEVR's own generator. The
 # generator moves the camera a little in every image, which the records don't tell: the fit is off
 # by 0.6 % of the image's width and height on average, and by at most 3.3 %.
-CLEVR_CAMERA = np.array([[0.03604, 0.09993, -0.02812, 0.50234],
-                         [0.01762, -0.01376, -0.13429, 0.49798],
-                         [-0.05567, 0.05487, -0.04892, 1.0]])
+CLEVR_CAMERA = np.array(
+    [
+        [0.03604, 0.09993, -0.02812, 0.50234],
+        [0.01762, -0.01376, -0.13429, 0.49798],
+        [-0.05567, 0.05487, -0.04892, 1.0],
+    ]
+)
 
 
 def seen_at(places: np.ndarray, camera: np.ndarray = CLEVR_CAMERA) -> np.ndarray:
@@ -33,7 +37,11 @@ def fitted_camera(places: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """
     full = np.concatenate([places, np.ones((len(places), 1))], axis=1)
     none = np.zeros_like(full)
-    rows = np.concatenate([np.concatenate([full, none, -seen[:, :1] * full], axis=1),
-                           np.concatenate([none, full, -seen[:, 1:] * full], axis=1)])
+    rows = np.concatenate(
+        [
+            np.concatenate([full, none, -seen[:, :1] * full], axis=1),
+            np.concatenate([none, full, -seen[:, 1:] * full], axis=1),
+        ]
+    )
     camera = np.linalg.svd(rows)[2][-1].reshape(3, 4)
     return camera / camera[2, 3]

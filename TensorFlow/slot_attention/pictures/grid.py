@@ -38,8 +38,12 @@ class PlacedText(NamedTuple):
     text: str
 
 
-def grid(columns: Sequence[Column], rows: Sequence[Sequence[Optional[np.ndarray]]],
-         row_titles: Sequence[str], blocks: Sequence[int]) -> np.ndarray:
+def grid(
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Optional[np.ndarray]]],
+    row_titles: Sequence[str],
+    blocks: Sequence[int],
+) -> np.ndarray:
     """Puts tiles of one size in a grid with titles; returns uint8 (height, width, 3).
 
     Args:
@@ -58,11 +62,11 @@ def grid(columns: Sequence[Column], rows: Sequence[Sequence[Optional[np.ndarray]
     for y, row in zip(tops, rows):
         for x, tile in zip(lefts, row):
             if tile is not None:
-                sheet[y - 1:y + height + 1, x - 1:x + width + 1] = HAIRLINE
-                sheet[y:y + height, x:x + width] = tile
+                sheet[y - 1 : y + height + 1, x - 1 : x + width + 1] = HAIRLINE
+                sheet[y : y + height, x : x + width] = tile
     for x, column in zip(lefts, columns):
         if column.color is not None:
-            sheet[top - GAP - STRIP:top - GAP, x:x + width] = column.color
+            sheet[top - GAP - STRIP : top - GAP, x : x + width] = column.color
     titles = _column_titles(heads, lefts, width, top - GAP - STRIP - GAP, font)
     starts = [lefts[_first_tile(row)] - GAP for row in rows]
     titles += _row_titles(row_titles, starts, tops, height, font)
@@ -81,25 +85,30 @@ def _first_tile(row: Sequence[Optional[np.ndarray]]) -> int:
     return next(number for number, tile in enumerate(row) if tile is not None)
 
 
-def _column_titles(heads: Sequence[str], lefts: Sequence[int], width: int, bottom: int,
-                   font: Any) -> List[PlacedText]:
+def _column_titles(
+    heads: Sequence[str], lefts: Sequence[int], width: int, bottom: int, font: Any
+) -> List[PlacedText]:
     """Centred over their tiles, on one line at the bottom."""
     sizes = [text_size(head, font) for head in heads]
-    return [PlacedText(x + (width - wide) // 2, bottom - high, head)
-            for head, x, (wide, high) in zip(heads, lefts, sizes)]
+    return [
+        PlacedText(x + (width - wide) // 2, bottom - high, head)
+        for head, x, (wide, high) in zip(heads, lefts, sizes)
+    ]
 
 
-def _row_titles(titles: Sequence[str], starts: Sequence[int], tops: Sequence[int], height: int,
-                font: Any) -> List[PlacedText]:
+def _row_titles(
+    titles: Sequence[str], starts: Sequence[int], tops: Sequence[int], height: int, font: Any
+) -> List[PlacedText]:
     """To the left of the row's first tile, in the middle of its height."""
     sizes = [text_size(title, font) for title in titles]
-    return [PlacedText(x - wide, y + (height - high) // 2, title)
-            for title, x, y, (wide, high) in zip(titles, starts, tops, sizes)]
+    return [
+        PlacedText(x - wide, y + (height - high) // 2, title)
+        for title, x, y, (wide, high) in zip(titles, starts, tops, sizes)
+    ]
 
 
 def _with_titles(sheet: np.ndarray, titles: Sequence[PlacedText], font: Any) -> np.ndarray:
     image, pen = drawing(sheet)
     for x, y, title in titles:
-        pen.multiline_text((x, y), title, fill=INK, font=font, align="center",
-                           spacing=LINE_SPACING)
+        pen.multiline_text((x, y), title, fill=INK, font=font, align="center", spacing=LINE_SPACING)
     return np.asarray(image)

@@ -40,9 +40,15 @@ RADIUS = {"small": 7, "large": 11}
 OUTLINE = 5  # how far outside its marker a true object's outline is
 WRONG: Color = (214, 39, 40)
 MARKER_COLORS = {
-    "gray": (128, 128, 128), "blue": (42, 75, 215), "brown": (129, 74, 25),
-    "yellow": (255, 238, 51), "red": (214, 30, 30), "green": (29, 140, 30),
-    "purple": (150, 50, 200), "cyan": (41, 208, 208)}
+    "gray": (128, 128, 128),
+    "blue": (42, 75, 215),
+    "brown": (129, 74, 25),
+    "yellow": (255, 238, 51),
+    "red": (214, 30, 30),
+    "green": (29, 140, 30),
+    "purple": (150, 50, 200),
+    "cyan": (41, 208, 208),
+}
 
 
 class Marker(NamedTuple):
@@ -57,9 +63,13 @@ class Marker(NamedTuple):
     confidence: float
 
 
-def set_picture(images: np.ndarray, predictions: np.ndarray,
-                targets: Optional[np.ndarray] = None, columns: int = 2,
-                camera: np.ndarray = CLEVR_CAMERA) -> np.ndarray:
+def set_picture(
+    images: np.ndarray,
+    predictions: np.ndarray,
+    targets: Optional[np.ndarray] = None,
+    columns: int = 2,
+    camera: np.ndarray = CLEVR_CAMERA,
+) -> np.ndarray:
     """Draws predicted objects over their images, with a legend; returns uint8 (height, width, 3).
 
     A marker's form, colour, size and filling tell shape, colour, size and material; its number is
@@ -73,8 +83,11 @@ def set_picture(images: np.ndarray, predictions: np.ndarray,
         camera: (3, 4), see camera.seen_at.
     """
     tiles = [
-        _drawn_image(image, predictions[number], None if targets is None else targets[number],
-                     camera) for number, image in enumerate(images)]
+        _drawn_image(
+            image, predictions[number], None if targets is None else targets[number], camera
+        )
+        for number, image in enumerate(images)
+    ]
     sheet = _side_by_side(tiles, min(columns, len(tiles)))
     legend = _legend(sheet.shape[1], targets is not None)
     return np.concatenate([sheet, legend])
@@ -84,22 +97,33 @@ def markers(objects: np.ndarray, camera: np.ndarray) -> List[Marker]:
     """Reads vectors (objects, 19) as markers."""
     places = seen_at(objects[:, COORDINATES] * SCENE_SIZE - SCENE_SIZE / 2, camera)
     return [
-        Marker(float(x), float(y), SIZES[element[SIZE].argmax()],
-               MATERIALS[element[MATERIAL].argmax()], SHAPES[element[SHAPE].argmax()],
-               COLORS[element[COLOR].argmax()], float(element[CONFIDENCE]))
-        for (x, y), element in zip(places, objects)]
+        Marker(
+            float(x),
+            float(y),
+            SIZES[element[SIZE].argmax()],
+            MATERIALS[element[MATERIAL].argmax()],
+            SHAPES[element[SHAPE].argmax()],
+            COLORS[element[COLOR].argmax()],
+            float(element[CONFIDENCE]),
+        )
+        for (x, y), element in zip(places, objects)
+    ]
 
 
-def _drawn_image(image: np.ndarray, predictions: np.ndarray, targets: Optional[np.ndarray],
-                 camera: np.ndarray) -> np.ndarray:
+def _drawn_image(
+    image: np.ndarray, predictions: np.ndarray, targets: Optional[np.ndarray], camera: np.ndarray
+) -> np.ndarray:
     canvas = _Canvas(as_pixels(image))
     nearest = np.zeros(len(predictions), np.int64)
     true: List[Marker] = []
     if targets is not None:
         nearest = nearest_equal_objects(predictions[None], targets[None])[0][0]
         true = markers(targets, camera)
-    shown = [(marker, number) for marker, number in zip(markers(predictions, camera), nearest)
-             if marker.confidence >= LEAST_CONFIDENCE]
+    shown = [
+        (marker, number)
+        for marker, number in zip(markers(predictions, camera), nearest)
+        if marker.confidence >= LEAST_CONFIDENCE
+    ]
     for marker in true:
         if marker.confidence:
             canvas.outline(marker)
@@ -115,13 +139,15 @@ def _drawn_image(image: np.ndarray, predictions: np.ndarray, targets: Optional[n
 class _Canvas:
     """An image enlarged SMOOTH times beyond its drawn size, to draw smooth markers on."""
 
-    def __init__(self, picture: np.ndarray, aspect: float = ASPECT,
-                 width: int = IMAGE_WIDTH) -> None:
+    def __init__(
+        self, picture: np.ndarray, aspect: float = ASPECT, width: int = IMAGE_WIDTH
+    ) -> None:
         from PIL import Image, ImageDraw
 
         self.size = (width, int(round(width / aspect)))
         self.image = drawing(picture)[0].resize(
-            (self.size[0] * SMOOTH, self.size[1] * SMOOTH), Image.BICUBIC)
+            (self.size[0] * SMOOTH, self.size[1] * SMOOTH), Image.BICUBIC
+        )
         self.pen = ImageDraw.Draw(self.image)
 
     def reduced(self) -> np.ndarray:
@@ -151,8 +177,15 @@ class _Canvas:
     def _place(self, marker: Marker) -> Tuple[float, float]:
         return marker.x * self.image.size[0], marker.y * self.image.size[1]
 
-    def _form(self, shape: str, place: Tuple[float, float], radius: float,
-              fill: Optional[Color], line: Color, width: int) -> None:
+    def _form(
+        self,
+        shape: str,
+        place: Tuple[float, float],
+        radius: float,
+        fill: Optional[Color],
+        line: Color,
+        width: int,
+    ) -> None:
         x, y = place
         if shape == "sphere":
             box, draw = [x - radius, y - radius, x + radius, y + radius], self.pen.ellipse
@@ -160,8 +193,10 @@ class _Canvas:
             side = radius * 0.89  # as large as the circle
             box, draw = [x - side, y - side, x + side, y + side], self.pen.rectangle
         else:
-            box, draw = [x - radius * 0.66, y - radius * 1.2,
-                         x + radius * 0.66, y + radius * 1.2], self._capsule
+            box, draw = (
+                [x - radius * 0.66, y - radius * 1.2, x + radius * 0.66, y + radius * 1.2],
+                self._capsule,
+            )
         draw(box, fill=fill, outline=line, width=max(width, 1))
 
     def _capsule(self, box: Sequence[float], **style: Any) -> None:
@@ -172,7 +207,7 @@ def _with_confidences(picture: np.ndarray, shown: Sequence[Tuple[Marker, int]]) 
     image, pen = drawing(picture)
     font = letters(11)
     for marker, nearest in shown:
-        text = "{:.2f}".format(marker.confidence)
+        text = f"{marker.confidence:.2f}"
         wide, high = text_size(text, font)
         x = marker.x * image.size[0] + RADIUS[marker.size] + OUTLINE + 3
         y = marker.y * image.size[1] - high / 2
@@ -185,12 +220,13 @@ def _with_confidences(picture: np.ndarray, shown: Sequence[Tuple[Marker, int]]) 
 def _side_by_side(tiles: Sequence[np.ndarray], columns: int) -> np.ndarray:
     height, width = tiles[0].shape[:2]
     rows = -(-len(tiles) // columns)
-    sheet = blank(rows * (height + GAP) - GAP + 2 * MARGIN,
-                  columns * (width + GAP) - GAP + 2 * MARGIN)
+    sheet = blank(
+        rows * (height + GAP) - GAP + 2 * MARGIN, columns * (width + GAP) - GAP + 2 * MARGIN
+    )
     for number, tile in enumerate(tiles):
         y = MARGIN + number // columns * (height + GAP)
         x = MARGIN + number % columns * (width + GAP)
-        sheet[y:y + height, x:x + width] = tile
+        sheet[y : y + height, x : x + width] = tile
     return sheet
 
 
@@ -198,8 +234,9 @@ def _legend(width: int, with_targets: bool) -> np.ndarray:
     """What the forms, fillings and sizes mean; as many lines as the width asks for."""
     entries = [(shape, Marker(0, 0, "large", "rubber", shape, "gray", 1)) for shape in SHAPES]
     entries += [(size, Marker(0, 0, size, "rubber", "sphere", "gray", 1)) for size in SIZES]
-    entries += [(material, Marker(0, 0, "large", material, "sphere", "gray", 1))
-                for material in MATERIALS]
+    entries += [
+        (material, Marker(0, 0, "large", material, "sphere", "gray", 1)) for material in MATERIALS
+    ]
     texts = ["0.98  confidence"]
     if with_targets:
         entries.append(("true object", Marker(0, 0, "large", "", "sphere", "gray", 0)))
@@ -207,8 +244,9 @@ def _legend(width: int, with_targets: bool) -> np.ndarray:
     return _drawn_legend(width, entries, texts)
 
 
-def _drawn_legend(width: int, entries: Sequence[Tuple[str, Marker]],
-                  texts: Sequence[str]) -> np.ndarray:
+def _drawn_legend(
+    width: int, entries: Sequence[Tuple[str, Marker]], texts: Sequence[str]
+) -> np.ndarray:
     font, line = letters(), 40
     wide = [2 * 16 + GAP + text_size(text, font)[0] + 2 * MARGIN for text, _ in entries]
     wide += [text_size(text, font)[0] + 2 * MARGIN for text in texts]
@@ -223,8 +261,9 @@ def _drawn_legend(width: int, entries: Sequence[Tuple[str, Marker]],
     indents = [MARGIN + 2 * 16 + GAP] * len(entries) + [MARGIN] * len(texts)
     words = [text for text, _ in entries] + list(texts)
     for word, indent, (x, y) in zip(words, indents, places):
-        pen.text((x + indent, y + (line - text_size(word, font)[1]) // 2), word, fill=INK,
-                 font=font)
+        pen.text(
+            (x + indent, y + (line - text_size(word, font)[1]) // 2), word, fill=INK, font=font
+        )
     return np.asarray(image)
 
 

@@ -53,10 +53,10 @@ def slot_picture(view: SlotView, captions: Optional[Sequence[str]] = None) -> np
     titles: List[str] = []
     for number in range(len(view.images)):
         rows.append(_image_row(view, number))
-        titles.append(captions[number] if captions else "image {}".format(number + 1))
+        titles.append(captions[number] if captions else f"image {number + 1}")
         for iteration, attention in enumerate(view.attention, start=1):
             rows.append(_attention_row(view, attention[number]))
-            titles.append("attention,\niteration {}".format(iteration))
+            titles.append(f"attention,\niteration {iteration}")
     large = [[None if tile is None else enlarged(tile, scale) for tile in row] for row in rows]
     blocks = [1 + len(view.attention)] * len(view.images)
     if not view.attention:
@@ -66,8 +66,7 @@ def slot_picture(view: SlotView, captions: Optional[Sequence[str]] = None) -> np
 
 def _columns(view: SlotView) -> List[Column]:
     true = [] if view.true_masks is None else [Column("true masks")]
-    slots = [Column("slot {}".format(slot + 1), palette_color(slot))
-             for slot in range(view.masks.shape[1])]
+    slots = [Column(f"slot {slot + 1}", palette_color(slot)) for slot in range(view.masks.shape[1])]
     return [Column("input"), Column("reconstruction")] + true + [Column("segmentation")] + slots
 
 
@@ -85,8 +84,9 @@ def _image_row(view: SlotView, number: int) -> List[Tile]:
 def _attention_row(view: SlotView, attention: np.ndarray) -> List[Tile]:
     shares = on_image(attention, view.images.shape[1:3])
     before: List[Tile] = [None] * (2 if view.true_masks is None else 3)
-    return before + [segmentation(shares)] + [
-        tinted(share, slot) for slot, share in enumerate(shares)]
+    return (
+        before + [segmentation(shares)] + [tinted(share, slot) for slot, share in enumerate(shares)]
+    )
 
 
 def segmentation(masks: np.ndarray) -> np.ndarray:
@@ -107,8 +107,9 @@ def on_image(attention: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     """
     cells, slots = attention.shape
     rows = int(round(np.sqrt(cells * size[0] / size[1])))
-    cell_of = [np.arange(pixels) * count // pixels
-               for pixels, count in zip(size, (rows, cells // rows))]
+    cell_of = [
+        np.arange(pixels) * count // pixels for pixels, count in zip(size, (rows, cells // rows))
+    ]
     on_grid = attention.T.reshape(slots, rows, cells // rows)
     return on_grid[:, cell_of[0][:, None], cell_of[1][None, :]]
 

@@ -31,23 +31,37 @@ def target_rows(session: Session, choice: NetworkChoice, targets: Any) -> Any:
     Rows that pad a scene are all zero and take part in the matching. With fewer slots than rows
     they would be the cheapest to match, and nothing would be learned of the objects.
     """
-    return targets[:, :max(choice.slots.count, session.dataset.most_objects)]
+    return targets[:, : max(choice.slots.count, session.dataset.most_objects)]
 
 
-def prediction_pass(session: Session, choice: NetworkChoice, network: Any, split: str,
-                    count: Optional[int]) -> ScenePass:
+def prediction_pass(
+    session: Session, choice: NetworkChoice, network: Any, split: str, count: Optional[int]
+) -> ScenePass:
     """A pass of a network over a split, with all that metrics and pictures need."""
+
     def outputs(batch: Dict[str, Any], noise: Any) -> Dict[str, Any]:
         found = network(batch["image"], noise)
-        return {"image": batch["image"],
-                "target": target_rows(session, choice, batch["target"]),
-                "predictions": found.predictions}
-    return ScenePass(session, split, session.geometry(choice.resolution), count, choice.slots,
-                     FIELDS, outputs, shared=False)
+        return {
+            "image": batch["image"],
+            "target": target_rows(session, choice, batch["target"]),
+            "predictions": found.predictions,
+        }
+
+    return ScenePass(
+        session,
+        split,
+        session.geometry(choice.resolution),
+        count,
+        choice.slots,
+        FIELDS,
+        outputs,
+        shared=False,
+    )
 
 
 def build_training(session: Session, choice: NetworkChoice) -> Callable[[Inputs], TrainingGraph]:
     """The build function of a training."""
+
     def build(inputs: Inputs) -> TrainingGraph:
         network = SlotAttentionClassifier(choice.resolution, choice.slots)
         noise = training_noise(inputs, choice.slots, session.options.batch_size)
@@ -57,15 +71,28 @@ def build_training(session: Session, choice: NetworkChoice) -> Callable[[Inputs]
             loss = hungarian_huber_loss(targets, found.predictions)
         rate = learning_rate(session, inputs.step)
         step = minimise(
-            loss, adam(rate), network.trainable_weights, inputs.device, inputs.precision,
-            inputs.global_step, clip_norm=session.options.clip_gradient_norm or None)
+            loss,
+            adam(rate),
+            network.trainable_weights,
+            inputs.device,
+            inputs.precision,
+            inputs.global_step,
+            clip_norm=session.options.clip_gradient_norm or None,
+        )
         passes = _Passes(session, choice, network)
         return TrainingGraph(
-            loss, rate, step, network,
+            loss,
+            rate,
+            step,
+            network,
             diagnostics=attention_diagnostics(found.attention[-1], found.slots),
-            evaluate=passes.evaluate, pictures=passes.pictures,
+            evaluate=passes.evaluate,
+            pictures=passes.pictures,
             begin=lambda running: draw_initial_weights(running, network, inputs.seed),
-            activations=activations, noise=noise)
+            activations=activations,
+            noise=noise,
+        )
+
     return build
 
 
@@ -76,8 +103,11 @@ class _Passes:
         count = session.options.evaluation_count
         self._by_role = {
             role: (split, prediction_pass(session, choice, network, split, count))
-            for role, split in (("progress", session.validation_split),
-                                ("final", session.test_split))}
+            for role, split in (
+                ("progress", session.validation_split),
+                ("final", session.test_split),
+            )
+        }
 
     def evaluate(self, session: Any, step: int, role: str) -> Any:
         """The figures of the validation split on the way, of the test split at the end."""

@@ -39,6 +39,7 @@ def make_evaluator(session: Any, choice: Any) -> Any:
 
     def evaluate(running: Any) -> Any:
         return evaluate_pass(running, scenes, session.test_split)
+
     return Evaluator(network, probe, evaluate, pictures)
 
 

@@ -24,7 +24,7 @@ def crc32c_of_rows(rows: np.ndarray) -> np.ndarray:
     stretches = _stretches(length)
     stretch = -(-length // (2 * stretches)) * 2
     padded = np.zeros((count, stretches * stretch), np.uint8)  # zeros in front change nothing
-    padded[:, padded.shape[1] - length:] = rows
+    padded[:, padded.shape[1] - length :] = rows
     words = padded.view("<u2").reshape(count * stretches, stretch // 2)
     remainders = _joined(_remainders(words).reshape(count, stretches), stretch)
     start = _shifted(CRC32C, np.full(1, _ONES, np.uint32), length)

@@ -54,7 +54,7 @@ class FolderJob(NamedTuple):
     @property
     def part(self) -> Path:
         """The file with the descriptions of the scenes; it is there when the job is done."""
-        return Path(self.folder) / _PARTS / "{}_{:06d}.json".format(self.split, self.start)
+        return Path(self.folder) / _PARTS / f"{self.split}_{self.start:06d}.json"
 
 
 def write_clevr_folder(data_path: Path, request: Request, terminal: Terminal) -> Path:
@@ -76,8 +76,10 @@ def _check_pillow() -> None:
     try:
         import PIL  # noqa: F401
     except ImportError:
-        raise ZooError("synthetic_clevr writes PNG files with Pillow, which is not installed; "
-                       "pip install pillow, or the project's extra: data") from None
+        raise ZooError(
+            "synthetic_clevr writes PNG files with Pillow, which is not installed; "
+            "pip install pillow, or the project's extra: data"
+        ) from None
 
 
 def _write_missing(folder: Path, request: Request, terminal: Terminal) -> None:
@@ -87,27 +89,33 @@ def _write_missing(folder: Path, request: Request, terminal: Terminal) -> None:
         if found is not None:
             check_same(folder, found, asked)
     if whole is not None and (folder / FOLDER).is_dir():
-        terminal.say("{} is there already, with these settings".format(folder))
+        terminal.say(f"{folder} is there already, with these settings")
         return
     building = folder / _BUILDING
     if begun is None:
         _begin(folder, building, asked, terminal)
     else:
-        terminal.say("{}: going on with {} parts that are whole".format(
-            folder, len(list(building.glob(_PARTS + "/*.json")))))
+        terminal.say(
+            "{}: going on with {} parts that are whole".format(
+                folder, len(list(building.glob(_PARTS + "/*.json")))
+            )
+        )
     if building.is_dir():
         _fill(building, request, terminal)
         os.replace(str(building), str(folder / FOLDER))
-    asked["splits"] = {split: {"file": FOLDER + "/images/" + SPLITS[split], "count": count}
-                       for split, count in asked.pop("counts").items()}
+    asked["splits"] = {
+        split: {"file": FOLDER + "/images/" + SPLITS[split], "count": count}
+        for split, count in asked.pop("counts").items()
+    }
     write_description(folder / NAME, asked)
     part.unlink()
 
 
 def _begin(folder: Path, building: Path, asked: Description, terminal: Terminal) -> None:
     if (folder / FOLDER).exists() or building.exists():
-        raise ZooError("{} holds a {} that was not made here; give another --data_path".format(
-            folder, FOLDER))
+        raise ZooError(
+            f"{folder} holds a {FOLDER} that was not made here; give another --data_path"
+        )
     for name in ["images/" + split for split in SPLITS.values()] + ["scenes", "questions", _PARTS]:
         (building / name).mkdir(parents=True)
     terminal.say("{}: writing {}".format(folder, asked["predicate"]))
@@ -116,11 +124,18 @@ def _begin(folder: Path, building: Path, asked: Description, terminal: Terminal)
 
 def _describe(request: Request) -> Description:
     settings = request.settings
-    return {"schema_version": 1, "name": request.name, "format": FOLDER,
-            "image_size": list(settings.image_size), "channels": 3,
-            "entities": settings.entities, "seed": request.seed,
-            "predicate": "{} to {} objects".format(*settings.objects),
-            "settings": dataclasses.asdict(settings), "counts": request.wanted()}
+    return {
+        "schema_version": 1,
+        "name": request.name,
+        "format": FOLDER,
+        "image_size": list(settings.image_size),
+        "channels": 3,
+        "entities": settings.entities,
+        "seed": request.seed,
+        "predicate": "{} to {} objects".format(*settings.objects),
+        "settings": dataclasses.asdict(settings),
+        "counts": request.wanted(),
+    }
 
 
 def _fill(building: Path, request: Request, terminal: Terminal) -> None:
@@ -133,9 +148,17 @@ def _fill(building: Path, request: Request, terminal: Terminal) -> None:
 
 
 def _jobs(building: Path, request: Request, split: str, count: int) -> List[FolderJob]:
-    return [FolderJob(str(building), request.settings, request.seed, split, start,
-                      min(_SCENES_PER_JOB, count - start))
-            for start in range(0, count, _SCENES_PER_JOB)]
+    return [
+        FolderJob(
+            str(building),
+            request.settings,
+            request.seed,
+            split,
+            start,
+            min(_SCENES_PER_JOB, count - start),
+        )
+        for start in range(0, count, _SCENES_PER_JOB)
+    ]
 
 
 def _render(jobs: List[FolderJob], workers: int, terminal: Terminal) -> None:
@@ -168,6 +191,7 @@ def render_job(job: FolderJob) -> int:
 
 def _png(image: Any) -> bytes:
     from PIL import Image
+
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
     return buffer.getvalue()
@@ -182,11 +206,14 @@ def _join(building: Path, split: str, parts: List[List[Dict[str, Any]]]) -> None
     scenes = [scene for part in parts for scene in part]
     info = {"split": split, "version": "1.0", "license": "synthetic"}
     questions = [question(scene, with_answer=split != "test") for scene in scenes]
-    _write_json(building / "questions" / "CLEVR_{}_questions.json".format(split),
-                {"info": info, "questions": questions})
+    _write_json(
+        building / "questions" / f"CLEVR_{split}_questions.json",
+        {"info": info, "questions": questions},
+    )
     if split != "test":
-        _write_json(building / "scenes" / "CLEVR_{}_scenes.json".format(split),
-                    {"info": info, "scenes": scenes})
+        _write_json(
+            building / "scenes" / f"CLEVR_{split}_scenes.json", {"info": info, "scenes": scenes}
+        )
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -29,11 +29,13 @@ def read_description(path: Path) -> Optional[Description]:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise ZooError("{} can't be read ({}); move its folder away or give another "
-                       "--data_path".format(path, error)) from error
+        raise ZooError(
+            f"{path} can't be read ({error}); move its folder away or give another --data_path"
+        ) from error
     if not isinstance(content, dict) or not isinstance(content.get("splits"), dict):
-        raise ZooError("{} describes no dataset; move its folder away or give another "
-                       "--data_path".format(path))
+        raise ZooError(
+            f"{path} describes no dataset; move its folder away or give another --data_path"
+        )
     return content
 
 
@@ -51,9 +53,11 @@ def check_same(path: Path, found: Mapping[str, Any], asked: Mapping[str, Any]) -
     was, now = _identity(found), _identity(asked)
     differing = [name for name in sorted(set(was) | set(now)) if was.get(name) != now.get(name)]
     if differing:
-        raise ZooError("{} is there with {}, and asked for is {}; give another --data_path, the "
-                       "same settings, or move it away".format(
-                           path, _settings_text(was, differing), _settings_text(now, differing)))
+        raise ZooError(
+            f"{path} is there with {_settings_text(was, differing)}, and asked for is "
+            f"{_settings_text(now, differing)}; give another --data_path, the "
+            "same settings, or move it away"
+        )
 
 
 def _identity(description: Mapping[str, Any]) -> Dict[str, Any]:
@@ -62,14 +66,19 @@ def _identity(description: Mapping[str, Any]) -> Dict[str, Any]:
     identity = dict(settings) if isinstance(settings, dict) else {}
     identity.update({name: description.get(name) for name in ("name", "seed", "format")})
     counts = description.get("counts")
-    identity.update(counts if isinstance(counts, dict) else {
-        name: split.get("count") for name, split in description["splits"].items()})
+    identity.update(
+        counts
+        if isinstance(counts, dict)
+        else {name: split.get("count") for name, split in description["splits"].items()}
+    )
     return json.loads(json.dumps(identity))
 
 
 def _settings_text(identity: Mapping[str, Any], names: Any) -> str:
-    return " ".join("{}={}".format(name, json.dumps(identity.get(name), separators=(",", ":")))
-                    for name in names)
+    return " ".join(
+        "{}={}".format(name, json.dumps(identity.get(name), separators=(",", ":")))
+        for name in names
+    )
 
 
 @contextlib.contextmanager
@@ -82,8 +91,10 @@ def locked_folder(data_path: Path, name: str) -> Iterator[Path]:
     folder = make_folder(Path(data_path) / name, "--data_path")
     lock = FolderLock(folder)
     if not lock.acquire():
-        raise ZooError("{} is being written by process {}; wait for it or give another "
-                       "--data_path".format(folder, lock.holder()))
+        raise ZooError(
+            f"{folder} is being written by process {lock.holder()}; wait for it or give another "
+            "--data_path"
+        )
     try:
         yield folder
     finally:

@@ -29,16 +29,17 @@ def encode_examples(features: Mapping[str, np.ndarray]) -> np.ndarray:
     """
     entries: List[Piece] = []
     for name in sorted(features):
-        entries += _field(_FIRST, _field(_FIRST, [name.encode("utf-8")])
-                          + _field(_SECOND, _feature(features[name])))
+        entries += _field(
+            _FIRST,
+            _field(_FIRST, [name.encode("utf-8")]) + _field(_SECOND, _feature(features[name])),
+        )
     return _table(_field(_FIRST, entries))
 
 
 def frame_records(messages: np.ndarray) -> bytes:
     """Returns the TFRecord frames of messages, uint8 (B, n), one after the other."""
     count, length = messages.shape
-    size = np.broadcast_to(np.frombuffer(np.array([length], "<u8").tobytes(), np.uint8),
-                           (count, 8))
+    size = np.broadcast_to(np.frombuffer(np.array([length], "<u8").tobytes(), np.uint8), (count, 8))
     return _table([size, _masked_check(size), messages, _masked_check(messages)]).tobytes()
 
 
@@ -49,7 +50,7 @@ def _feature(values: np.ndarray) -> List[Piece]:
         return _field(_FIRST, [_one_byte_strings(flat)])
     if flat.dtype == np.float32:
         return _field(_SECOND, _field(_FIRST, [flat.astype("<f4").view(np.uint8)]))
-    raise TypeError("a feature is of uint8 or float32, not {}".format(flat.dtype))
+    raise TypeError(f"a feature is of uint8 or float32, not {flat.dtype}")
 
 
 def _one_byte_strings(values: np.ndarray) -> np.ndarray:
@@ -84,8 +85,7 @@ def _table(pieces: List[Piece]) -> np.ndarray:
     start = 0
     for piece in pieces:
         stop = start + _width(piece)
-        table[:, start:stop] = (np.frombuffer(piece, np.uint8) if isinstance(piece, bytes)
-                                else piece)
+        table[:, start:stop] = np.frombuffer(piece, np.uint8) if isinstance(piece, bytes) else piece
         start = stop
     return table
 

@@ -20,8 +20,9 @@ class _Small(NamedTuple):
 
 
 _SMALL: Dict[str, _Small] = {
-    SPRITES: _Small(SpriteSettings(objects=(3, 3), overlap=False, scale=(0.25, 0.4)),
-                    (20000, 320, 320)),
+    SPRITES: _Small(
+        SpriteSettings(objects=(3, 3), overlap=False, scale=(0.25, 0.4)), (20000, 320, 320)
+    ),
     SCENES: _Small(SceneSettings(image_size=(64, 64), objects=(2, 4)), (1024, 64, 64)),
 }
 ON_DEMAND = tuple(_SMALL)
@@ -30,6 +31,15 @@ ON_DEMAND = tuple(_SMALL)
 def make_on_demand(name: str, folder: Path) -> Path:
     """Makes a small dataset below folder, or finds it made; returns the --data_path it is at."""
     wanted = _SMALL[name]
-    write_records(folder, Request(name=name, settings=wanted.settings, seed=0, workers=1,
-                                  counts=dict(zip(SPLITS, wanted.counts))), Terminal())
+    write_records(
+        folder,
+        Request(
+            name=name,
+            settings=wanted.settings,
+            seed=0,
+            workers=1,
+            counts=dict(zip(SPLITS, wanted.counts)),
+        ),
+        Terminal(),
+    )
     return folder

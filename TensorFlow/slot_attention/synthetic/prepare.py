@@ -34,30 +34,52 @@ class Dataset(NamedTuple):
 
 
 DATASETS: Dict[str, Dataset] = {
-    SPRITES: Dataset(SpriteSettings(), (50000, 320, 320), write_records,
-                     "2-D shapes that hide one another, as Multi-dSprites TFRecords"),
-    SCENES: Dataset(SceneSettings(), (10000, 320, 320), write_records,
-                    "rendered 3-D scenes, as CLEVR-with-masks TFRecords"),
-    CLEVR: Dataset(SceneSettings(image_size=(320, 480), objects=(3, 10)), (10000, 1000, 16),
-                   write_clevr_folder, "rendered 3-D scenes, as a CLEVR_v1.0 folder"),
+    SPRITES: Dataset(
+        SpriteSettings(),
+        (50000, 320, 320),
+        write_records,
+        "2-D shapes that hide one another, as Multi-dSprites TFRecords",
+    ),
+    SCENES: Dataset(
+        SceneSettings(),
+        (10000, 320, 320),
+        write_records,
+        "rendered 3-D scenes, as CLEVR-with-masks TFRecords",
+    ),
+    CLEVR: Dataset(
+        SceneSettings(image_size=(320, 480), objects=(3, 10)),
+        (10000, 1000, 16),
+        write_clevr_folder,
+        "rendered 3-D scenes, as a CLEVR_v1.0 folder",
+    ),
 }
 
 
 def parser() -> Parser:
     """The command line; every dataset has the flags of its own settings."""
-    top = Parser(prog="python -m slot_attention.synthetic.prepare",
-                 description="Makes a synthetic dataset; the same seed gives the same scenes.")
+    top = Parser(
+        prog="python -m slot_attention.synthetic.prepare",
+        description="Makes a synthetic dataset; the same seed gives the same scenes.",
+    )
     names = top.add_subparsers(dest="name", metavar="NAME")
     names.required = True
     for name, dataset in DATASETS.items():
         one = names.add_parser(name, help=dataset.summary, description=dataset.summary)
-        one.add_argument("--data_path", required=True, help="folder to make {} in".format(name))
+        one.add_argument("--data_path", required=True, help=f"folder to make {name} in")
         for split, count in zip(SPLITS, dataset.counts):
-            one.add_argument("--" + split, type=number_in(int, 0, _MOST_SCENES), default=count,
-                             help="scenes of the split")
+            one.add_argument(
+                "--" + split,
+                type=number_in(int, 0, _MOST_SCENES),
+                default=count,
+                help="scenes of the split",
+            )
         one.add_argument("--seed", type=number_in(int, 0), default=0, help="of all scenes")
-        one.add_argument("--workers", type=number_in(int, 1, _MOST_WORKERS),
-                         default=_usable_cores(), help="processes")
+        one.add_argument(
+            "--workers",
+            type=number_in(int, 1, _MOST_WORKERS),
+            default=_usable_cores(),
+            help="processes",
+        )
         _add_settings(one, dataset.settings)
         add_debug_flag(one)
     return top
@@ -66,12 +88,14 @@ def parser() -> Parser:
 def _add_settings(one: argparse.ArgumentParser, defaults: Any) -> None:
     for field in dataclasses.fields(defaults):
         kind, explanation = _FLAGS[field.name]
-        one.add_argument("--" + field.name, type=kind, default=getattr(defaults, field.name),
-                         help=explanation)
+        one.add_argument(
+            "--" + field.name, type=kind, default=getattr(defaults, field.name), help=explanation
+        )
 
 
 def _pair(kind: Callable[[str], Any], single: bool = False) -> Callable[[str], Tuple[Any, ...]]:
     """The type of "LOW,HIGH"; with single also of one number that stands for both."""
+
     def parse(text: str) -> Tuple[Any, ...]:
         parts = text.split(",")
         try:
@@ -81,9 +105,13 @@ def _pair(kind: Callable[[str], Any], single: bool = False) -> Callable[[str], T
         if single and len(values) == 1:
             values *= 2
         if len(values) != 2:
-            raise argparse.ArgumentTypeError("expected two numbers with a comma between them{}, "
-                                             "not {!r}".format(" or one" if single else "", text))
+            raise argparse.ArgumentTypeError(
+                "expected two numbers with a comma between them{}, not {!r}".format(
+                    " or one" if single else "", text
+                )
+            )
         return values
+
     return parse
 
 
@@ -119,12 +147,15 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     flags = parser().parse_args(argv)
     dataset = DATASETS[flags.name]
     request = Request(
-        name=flags.name, seed=flags.seed, workers=flags.workers,
+        name=flags.name,
+        seed=flags.seed,
+        workers=flags.workers,
         settings=_settings(dataset, flags),
-        counts={split: getattr(flags, split) for split in SPLITS})
+        counts={split: getattr(flags, split) for split in SPLITS},
+    )
     terminal = Terminal()
     folder = _on_a_full_disk(lambda: dataset.write(Path(flags.data_path), request, terminal))
-    terminal.say("ready: {}".format(folder))
+    terminal.say(f"ready: {folder}")
     return 0
 
 
@@ -145,7 +176,8 @@ def _on_a_full_disk(write: Callable[[], Path]) -> Path:
             raise
         raise InfrastructureError(
             "no space left on the disk of {}; free some and run this again (it goes on), or give "
-            "another --data_path".format(error.filename or "--data_path")) from error
+            "another --data_path".format(error.filename or "--data_path")
+        ) from error
 
 
 if __name__ == "__main__":

@@ -35,8 +35,11 @@ def look_from(position: Vector, image_size: Tuple[int, int]) -> Camera:
     """
     forward = _unit(tuple(goal - start for goal, start in zip(_LOOKS_AT, position)))
     right = _unit((forward[1], -forward[0], 0.0))
-    up = (right[1] * forward[2], -right[0] * forward[2],
-          right[0] * forward[1] - right[1] * forward[0])
+    up = (
+        right[1] * forward[2],
+        -right[0] * forward[2],
+        right[0] * forward[1] - right[1] * forward[0],
+    )
     height, width = image_size
     focal = (_FOCAL_SHARE * width, _FOCAL_SHARE * max(width, height * 4 / 3.0))
     return Camera(position, right, up, forward, focal, image_size)
@@ -51,9 +54,14 @@ def scene_directions() -> Dict[str, Vector]:
     """The directions of a scene's JSON: on the ground, of the camera before it is shifted."""
     camera = look_from(POSITION, (240, 320))
     right, behind = camera.right, _unit((camera.forward[0], camera.forward[1], 0.0))
-    return {"right": right, "left": _opposite(right),
-            "behind": behind, "front": _opposite(behind),
-            "above": (0.0, 0.0, 1.0), "below": (0.0, 0.0, -1.0)}
+    return {
+        "right": right,
+        "left": _opposite(right),
+        "behind": behind,
+        "front": _opposite(behind),
+        "above": (0.0, 0.0, 1.0),
+        "below": (0.0, 0.0, -1.0),
+    }
 
 
 def _opposite(vector: Vector) -> Vector:
@@ -65,8 +73,11 @@ def project(camera: Camera, point: Vector) -> Vector:
     offset = tuple(goal - start for goal, start in zip(point, camera.position))
     depth = _product(offset, camera.forward)
     height, width = camera.image_size
-    return (width / 2.0 + camera.focal[0] * _product(offset, camera.right) / depth,
-            height / 2.0 - camera.focal[1] * _product(offset, camera.up) / depth, depth)
+    return (
+        width / 2.0 + camera.focal[0] * _product(offset, camera.right) / depth,
+        height / 2.0 - camera.focal[1] * _product(offset, camera.up) / depth,
+        depth,
+    )
 
 
 def _product(left: Sequence[float], right: Sequence[float]) -> float:
@@ -83,6 +94,11 @@ def ray_directions(camera: Camera, columns: np.ndarray, rows: np.ndarray) -> np.
     height, width = camera.image_size
     across = ((columns - width / 2.0) / camera.focal[0]).astype(np.float32)
     above = ((height / 2.0 - rows) / camera.focal[1]).astype(np.float32)
-    return np.stack([
-        np.float32(camera.forward[axis]) + across * np.float32(camera.right[axis])
-        + above * np.float32(camera.up[axis]) for axis in range(3)])
+    return np.stack(
+        [
+            np.float32(camera.forward[axis])
+            + across * np.float32(camera.right[axis])
+            + above * np.float32(camera.up[axis])
+            for axis in range(3)
+        ]
+    )

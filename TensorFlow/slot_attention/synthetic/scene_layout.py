@@ -15,9 +15,15 @@ SIZES: Dict[str, float] = {"small": 0.35, "large": 0.7}
 MATERIALS = ("rubber", "metal")
 SHAPES = ("cube", "sphere", "cylinder")
 COLORS: Dict[str, Tuple[int, int, int]] = {
-    "gray": (87, 87, 87), "blue": (42, 75, 215), "brown": (129, 74, 25),
-    "yellow": (255, 238, 51), "red": (173, 35, 35), "green": (29, 105, 20),
-    "purple": (129, 38, 192), "cyan": (41, 208, 208)}
+    "gray": (87, 87, 87),
+    "blue": (42, 75, 215),
+    "brown": (129, 74, 25),
+    "yellow": (255, 238, 51),
+    "red": (173, 35, 35),
+    "green": (29, 105, 20),
+    "purple": (129, 38, 192),
+    "cyan": (41, 208, 208),
+}
 REACH = 3.0
 _PLACES_PER_OBJECT = 50
 _ARRANGEMENTS = 400
@@ -52,10 +58,18 @@ class SceneSettings:
     antialias: bool = True
 
     def __post_init__(self) -> None:
-        _require(min(self.image_size) >= _SMALLEST_SIDE, "image_size", self.image_size,
-                 "at least {0}x{0}".format(_SMALLEST_SIDE))
-        _require(1 <= self.objects[0] <= self.objects[1] <= _MOST_OBJECTS, "objects",
-                 self.objects, "LOW,HIGH with 1 <= LOW <= HIGH <= {}".format(_MOST_OBJECTS))
+        _require(
+            min(self.image_size) >= _SMALLEST_SIDE,
+            "image_size",
+            self.image_size,
+            f"at least {_SMALLEST_SIDE}x{_SMALLEST_SIDE}",
+        )
+        _require(
+            1 <= self.objects[0] <= self.objects[1] <= _MOST_OBJECTS,
+            "objects",
+            self.objects,
+            f"LOW,HIGH with 1 <= LOW <= HIGH <= {_MOST_OBJECTS}",
+        )
         _require(0 <= self.visible <= 1, "visible", self.visible, "a share from 0 to 1")
         for name in ("gap", "margin", "smallest", "camera_jitter", "light_jitter"):
             _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
@@ -73,7 +87,7 @@ class SceneSettings:
 
 def _require(fine: bool, name: str, value: object, expected: str) -> None:
     if not fine:
-        raise ZooError("scenes: {} is {}; expected {}".format(name, value, expected))
+        raise ZooError(f"scenes: {name} is {value}; expected {expected}")
 
 
 class SceneObject(NamedTuple):
@@ -106,8 +120,9 @@ class SceneObject(NamedTuple):
 Directions = Dict[str, Tuple[float, float, float]]
 
 
-def arrange(stream: np.random.RandomState, settings: SceneSettings,
-            directions: Directions) -> List[SceneObject]:
+def arrange(
+    stream: np.random.RandomState, settings: SceneSettings, directions: Directions
+) -> List[SceneObject]:
     """Draws objects that keep their distance.
 
     Args:
@@ -121,12 +136,16 @@ def arrange(stream: np.random.RandomState, settings: SceneSettings,
         objects = _try_to_arrange(stream, settings, directions, count)
         if objects is not None:
             return objects
-    raise ZooError("scenes: {} objects don't fit with gap={} and margin={}; ask for fewer objects "
-                   "or smaller distances".format(count, settings.gap, settings.margin))
+    raise ZooError(
+        f"scenes: {count} objects don't fit with gap={settings.gap} and "
+        f"margin={settings.margin}; ask for fewer objects "
+        "or smaller distances"
+    )
 
 
-def _try_to_arrange(stream: np.random.RandomState, settings: SceneSettings,
-                    directions: Directions, count: int) -> Optional[List[SceneObject]]:
+def _try_to_arrange(
+    stream: np.random.RandomState, settings: SceneSettings, directions: Directions, count: int
+) -> Optional[List[SceneObject]]:
     objects: List[SceneObject] = []
     for _ in range(count):
         placed = _place(stream, settings, directions, objects)
@@ -136,12 +155,17 @@ def _try_to_arrange(stream: np.random.RandomState, settings: SceneSettings,
     return objects
 
 
-def _place(stream: np.random.RandomState, settings: SceneSettings, directions: Directions,
-           others: List[SceneObject]) -> Optional[SceneObject]:
+def _place(
+    stream: np.random.RandomState,
+    settings: SceneSettings,
+    directions: Directions,
+    others: List[SceneObject],
+) -> Optional[SceneObject]:
     kind = _random_kind(stream)
     for _ in range(_PLACES_PER_OBJECT):
-        candidate = kind._replace(x=between(stream, (-REACH, REACH)),
-                                  y=between(stream, (-REACH, REACH)))
+        candidate = kind._replace(
+            x=between(stream, (-REACH, REACH)), y=between(stream, (-REACH, REACH))
+        )
         if all(_apart(candidate, other, settings, directions) for other in others):
             return candidate
     return None
@@ -150,14 +174,18 @@ def _place(stream: np.random.RandomState, settings: SceneSettings, directions: D
 def _random_kind(stream: np.random.RandomState) -> SceneObject:
     shape, size, material, color = (
         names[whole_between(stream, (0, len(names) - 1))]
-        for names in (SHAPES, tuple(SIZES), MATERIALS, tuple(COLORS)))
+        for names in (SHAPES, tuple(SIZES), MATERIALS, tuple(COLORS))
+    )
     return SceneObject(shape, size, material, color, between(stream, (0.0, 360.0)), 0.0, 0.0)
 
 
-def _apart(one: SceneObject, other: SceneObject, settings: SceneSettings,
-           directions: Directions) -> bool:
+def _apart(
+    one: SceneObject, other: SceneObject, settings: SceneSettings, directions: Directions
+) -> bool:
     right, down = one.x - other.x, one.y - other.y
     if math.sqrt(right * right + down * down) < one.reach + other.reach + settings.gap:
         return False
-    return all(abs(right * directions[name][0] + down * directions[name][1]) > settings.margin
-               for name in ("right", "front"))
+    return all(
+        abs(right * directions[name][0] + down * directions[name][1]) > settings.margin
+        for name in ("right", "front")
+    )

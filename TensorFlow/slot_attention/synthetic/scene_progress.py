@@ -15,8 +15,14 @@ _BAR = 24  # characters
 class SceneProgress:
     """Follows one split."""
 
-    def __init__(self, terminal: Terminal, split: str, total: int, done: int = 0,
-                 clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        terminal: Terminal,
+        split: str,
+        total: int,
+        done: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._terminal, self._split, self._total = terminal, split, total
         self._done = self._found = done
         self._clock = clock
@@ -35,18 +41,20 @@ class SceneProgress:
         """Takes the bar away and says what was made, and how fast."""
         self._terminal.status("")
         made, seconds = self._done - self._found, self._clock() - self._began
-        self._terminal.say("{}: {} scenes in {:.1f} s ({:.0f} per second)".format(
-            self._split, made, seconds, made / max(seconds, 1e-9)))
+        self._terminal.say(
+            f"{self._split}: {made} scenes in {seconds:.1f} s "
+            f"({made / max(seconds, 1e-9):.0f} per second)"
+        )
 
     def line(self) -> str:
         """The line now: bar, scenes, pace, time left."""
         full = int(_BAR * self._done / self._total)
         pace = (self._done - self._found) / max(self._clock() - self._began, 1e-9)
-        parts = ["{:>10}".format(self._split)]
+        parts = [f"{self._split:>10}"]
         if self._terminal.interactive:
             parts.append("[{}{}]".format("#" * full, "." * (_BAR - full)))
-        parts.append("{}/{} scenes".format(self._done, self._total))
+        parts.append(f"{self._done}/{self._total} scenes")
         if pace > 0:
             minutes, seconds = divmod(int((self._total - self._done) / pace), 60)
-            parts.append("{:.0f}/s  {}:{:02d} left".format(pace, minutes, seconds))
+            parts.append(f"{pace:.0f}/s  {minutes}:{seconds:02d} left")
         return "  ".join(parts)

@@ -31,16 +31,31 @@ class Lamp(NamedTuple):
     points: int
 
 
-LAMPS = (Lamp((6.45, -2.91, 4.26), 24.0, 0.6, 9), Lamp((-4.67, -4.01, 3.01), 5.0, 0.8, 7),
-         Lamp((-1.17, 2.65, 5.82), 10.0, 0.8, 7))
+LAMPS = (
+    Lamp((6.45, -2.91, 4.26), 24.0, 0.6, 9),
+    Lamp((-4.67, -4.01, 3.01), 5.0, 0.8, 7),
+    Lamp((-1.17, 2.65, 5.82), 10.0, 0.8, 7),
+)
 _SKY = np.float32(0.18)
 _GROUND_COLOR = np.float32(0.57)
 _GLINT_POWERS = 6  # squarings: the exponent of a metal's glint is 2 to this
 _LEVELS = 4096
-_PIXEL_OF_LEVEL = np.array([
-    int(round(255.0 * (12.92 * level if level <= 0.0031308
-                       else 1.055 * math.pow(level, 1 / 2.4) - 0.055)))
-    for level in (number / (_LEVELS - 1.0) for number in range(_LEVELS))], np.uint8)
+_PIXEL_OF_LEVEL = np.array(
+    [
+        int(
+            round(
+                255.0
+                * (
+                    12.92 * level
+                    if level <= 0.0031308
+                    else 1.055 * math.pow(level, 1 / 2.4) - 0.055
+                )
+            )
+        )
+        for level in (number / (_LEVELS - 1.0) for number in range(_LEVELS))
+    ],
+    np.uint8,
+)
 
 
 def to_pixels(light: np.ndarray) -> np.ndarray:
@@ -57,8 +72,14 @@ class Surface(NamedTuple):
     label: np.ndarray
 
 
-def shade(objects: Sequence[SceneObject], lamps: Sequence[Lamp], origin: np.ndarray,
-          direction: np.ndarray, label: np.ndarray, distance: np.ndarray) -> np.ndarray:
+def shade(
+    objects: Sequence[SceneObject],
+    lamps: Sequence[Lamp],
+    origin: np.ndarray,
+    direction: np.ndarray,
+    label: np.ndarray,
+    distance: np.ndarray,
+) -> np.ndarray:
     """The light (P, 3) that comes back along rays that met what trace says.
 
     Args:
@@ -83,8 +104,13 @@ def _metal(color: np.ndarray) -> np.ndarray:
     return np.float32(0.03) + np.float32(1.25) * color
 
 
-def _surface(objects: Sequence[SceneObject], origin: np.ndarray, direction: np.ndarray,
-             label: np.ndarray, distance: np.ndarray) -> Surface:
+def _surface(
+    objects: Sequence[SceneObject],
+    origin: np.ndarray,
+    direction: np.ndarray,
+    label: np.ndarray,
+    distance: np.ndarray,
+) -> Surface:
     falling = np.minimum(direction[2], np.float32(-1e-3))  # rays above the horizon end far away
     length = np.where(label == GROUND, -origin[2] / falling, distance)
     point = origin + direction * length
@@ -102,8 +128,9 @@ def _is_metal(objects: Sequence[SceneObject]) -> np.ndarray:
     return np.array([False] + [thing.material == "metal" for thing in objects])
 
 
-def _received(objects: Sequence[SceneObject], lamps: Sequence[Lamp], surface: Surface,
-              shadows: bool) -> np.ndarray:
+def _received(
+    objects: Sequence[SceneObject], lamps: Sequence[Lamp], surface: Surface, shadows: bool
+) -> np.ndarray:
     """The light (P) that falls on surfaces."""
     sky = _SKY * (np.float32(0.75) + np.float32(0.25) * surface.normal[2])
     light = sky * openness(objects, surface.point, surface.normal, surface.label)
@@ -111,8 +138,9 @@ def _received(objects: Sequence[SceneObject], lamps: Sequence[Lamp], surface: Su
         part = _from_lamp(lamp, surface)
         if shadows:
             bright = np.nonzero(part > np.float32(0.004))[0]
-            part[bright] *= shadow(objects, surface.point[:, bright], surface.label[bright],
-                                   _points_of(lamp))
+            part[bright] *= shadow(
+                objects, surface.point[:, bright], surface.label[bright], _points_of(lamp)
+            )
         light += part
     return light
 
@@ -142,15 +170,19 @@ def _points_of(lamp: Lamp) -> List[Tuple[float, float, float]]:
     for number in range(lamp.points - 1):
         angle = 2 * math.pi * number / (lamp.points - 1)
         share = lamp.radius * (1.0 if number % 2 else 0.55)
-        points.append(tuple(
-            lamp.position[part] + share * (math.cos(angle) * side[part]
-                                           + math.sin(angle) * upward[part])
-            for part in range(3)))
+        points.append(
+            tuple(
+                lamp.position[part]
+                + share * (math.cos(angle) * side[part] + math.sin(angle) * upward[part])
+                for part in range(3)
+            )
+        )
     return points
 
 
-def _mirrored(objects: Sequence[SceneObject], lamps: Sequence[Lamp], surface: Surface,
-              direction: np.ndarray) -> np.ndarray:
+def _mirrored(
+    objects: Sequence[SceneObject], lamps: Sequence[Lamp], surface: Surface, direction: np.ndarray
+) -> np.ndarray:
     """What a mirror shows (3, P): the objects around, the ground, the lamps and the sky."""
     incoming = unit(direction)
     outgoing = incoming - 2 * dot(incoming, surface.normal) * surface.normal

@@ -29,8 +29,12 @@ class Hits(NamedTuple):
     alone: np.ndarray
 
 
-def trace(objects: Sequence[SceneObject], origin: np.ndarray, direction: np.ndarray,
-          leaving: Optional[np.ndarray] = None) -> Hits:
+def trace(
+    objects: Sequence[SceneObject],
+    origin: np.ndarray,
+    direction: np.ndarray,
+    leaving: Optional[np.ndarray] = None,
+) -> Hits:
     """Follows rays to the nearest object.
 
     Args:
@@ -65,12 +69,15 @@ def normals(objects: Sequence[SceneObject], label: np.ndarray, point: np.ndarray
     return result
 
 
-def shadow(objects: Sequence[SceneObject], point: np.ndarray, label: np.ndarray,
-           sources: List[Tuple[float, float, float]]) -> np.ndarray:
+def shadow(
+    objects: Sequence[SceneObject],
+    point: np.ndarray,
+    label: np.ndarray,
+    sources: List[Tuple[float, float, float]],
+) -> np.ndarray:
     """The share (P) of a light's sources that points (3, P) of labelled surfaces see."""
     centre = [sum(source[axis] for source in sources) / len(sources) for axis in range(3)]
-    spread = max(math.sqrt(sum((a - b) ** 2 for a, b in zip(source, centre)))
-                 for source in sources)
+    spread = max(math.sqrt(sum((a - b) ** 2 for a, b in zip(source, centre))) for source in sources)
     goals = np.array(sources, np.float32).T
     toward = _constant(centre) - point
     hidden = np.zeros((len(sources), point.shape[1]), bool)
@@ -84,34 +91,38 @@ def shadow(objects: Sequence[SceneObject], point: np.ndarray, label: np.ndarray,
     return 1 - np.count_nonzero(hidden, axis=0).astype(np.float32) / np.float32(len(sources))
 
 
-def openness(objects: Sequence[SceneObject], point: np.ndarray, normal: np.ndarray,
-             label: np.ndarray) -> np.ndarray:
+def openness(
+    objects: Sequence[SceneObject], point: np.ndarray, normal: np.ndarray, label: np.ndarray
+) -> np.ndarray:
     """The share (P) of the sky that points see, every object taken as a ball."""
     covered = np.zeros(point.shape[1], np.float32)
     for number, thing in enumerate(objects, start=1):
         toward = _constant((thing.x, thing.y, thing.z)) - point
-        squared = np.maximum(dot(toward, toward), np.float32(thing.radius ** 2))
+        squared = np.maximum(dot(toward, toward), np.float32(thing.radius**2))
         facing = np.maximum(dot(toward, normal) / np.sqrt(squared), 0)
-        covered += np.where(label == number, np.float32(0),
-                            facing * np.float32(thing.radius ** 2) / squared)
+        covered += np.where(
+            label == number, np.float32(0), facing * np.float32(thing.radius**2) / squared
+        )
     return np.maximum(1 - covered, np.float32(0.1))
 
 
-def _rays_near(thing: SceneObject, origin: np.ndarray, direction: np.ndarray,
-               wider: float = 0.0) -> np.ndarray:
+def _rays_near(
+    thing: SceneObject, origin: np.ndarray, direction: np.ndarray, wider: float = 0.0
+) -> np.ndarray:
     """Indices of the rays that pass through the ball around an object."""
     radius = np.float32(thing.radius * _BOUNDING[thing.shape] + wider)
     offset = _constant((thing.x, thing.y, thing.z)) - origin
     along = dot(offset, direction)
-    passing = ((dot(offset, offset) - radius * radius) * dot(direction, direction)
-               <= along * along)
+    passing = (dot(offset, offset) - radius * radius) * dot(direction, direction) <= along * along
     return np.nonzero(passing & (along > -radius))[0]
 
 
-def _interval(thing: SceneObject, origin: np.ndarray,
-              direction: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    return ray_interval(thing.shape, _to_local(thing, origin, moved=True),
-                        _to_local(thing, direction, moved=False))
+def _interval(
+    thing: SceneObject, origin: np.ndarray, direction: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray]:
+    return ray_interval(
+        thing.shape, _to_local(thing, origin, moved=True), _to_local(thing, direction, moved=False)
+    )
 
 
 def _to_local(thing: SceneObject, vectors: np.ndarray, moved: bool) -> np.ndarray:
@@ -125,8 +136,13 @@ def _turn(thing: SceneObject, vectors: np.ndarray, back: bool) -> np.ndarray:
     angle = math.radians(thing.rotation)
     cosine = np.float32(math.cos(angle))
     sine = np.float32(math.sin(angle) if back else -math.sin(angle))
-    return np.stack([vectors[0] * cosine - vectors[1] * sine,
-                     vectors[0] * sine + vectors[1] * cosine, vectors[2]])
+    return np.stack(
+        [
+            vectors[0] * cosine - vectors[1] * sine,
+            vectors[0] * sine + vectors[1] * cosine,
+            vectors[2],
+        ]
+    )
 
 
 def _pick(vectors: np.ndarray, which: np.ndarray) -> np.ndarray:

@@ -42,23 +42,32 @@ class Scene(NamedTuple):
     pixel_coords: List[Vector]
 
 
-def draw_scene(seed: int, split: str, index: int,
-               settings: SceneSettings = SceneSettings()) -> Scene:  # noqa: B008
+def draw_scene(
+    seed: int,
+    split: str,
+    index: int,
+    settings: SceneSettings = SceneSettings(),  # noqa: B008
+) -> Scene:
     """Draws scene number index of a split.
 
     Raises:
         ZooError: the objects don't fit, or always hide one another more than settings allow.
     """
     stream = scene_stream(seed, "scenes", split, index)
-    lamps = [lamp._replace(position=_shifted(stream, lamp.position, settings.light_jitter))
-             for lamp in LAMPS]
+    lamps = [
+        lamp._replace(position=_shifted(stream, lamp.position, settings.light_jitter))
+        for lamp in LAMPS
+    ]
     objects, camera, hits = _view(stream, settings)
     return Scene(
         image=_picture(objects, lamps, camera, hits, settings.antialias),
-        masks=(hits.label.reshape(settings.image_size)[None]
-               == np.arange(settings.entities, dtype=np.uint8)[:, None, None]),
+        masks=(
+            hits.label.reshape(settings.image_size)[None]
+            == np.arange(settings.entities, dtype=np.uint8)[:, None, None]
+        ),
         objects=objects,
-        pixel_coords=[project(camera, (thing.x, thing.y, thing.z)) for thing in objects])
+        pixel_coords=[project(camera, (thing.x, thing.y, thing.z)) for thing in objects],
+    )
 
 
 def _shifted(stream: np.random.RandomState, position: Vector, most: float) -> Vector:
@@ -66,8 +75,9 @@ def _shifted(stream: np.random.RandomState, position: Vector, most: float) -> Ve
     return (x, y, z)
 
 
-def _view(stream: np.random.RandomState,
-          settings: SceneSettings) -> Tuple[List[SceneObject], Camera, Hits]:
+def _view(
+    stream: np.random.RandomState, settings: SceneSettings
+) -> Tuple[List[SceneObject], Camera, Hits]:
     """Objects and a camera that sees enough of each."""
     directions = scene_directions()
     for _ in range(_VIEWS):
@@ -77,10 +87,11 @@ def _view(stream: np.random.RandomState,
         hits = trace(objects, _column(position), _rays(camera, _all_pixels(camera)))
         if _all_visible(hits, settings):
             return objects, camera, hits
-    raise ZooError("scenes: {} to {} objects hide one another in every one of {} views (visible={} "
-                   "smallest={}); ask for fewer objects or less visibility".format(
-                       settings.objects[0], settings.objects[1], _VIEWS, settings.visible,
-                       settings.smallest))
+    raise ZooError(
+        f"scenes: {settings.objects[0]} to {settings.objects[1]} objects hide one "
+        f"another in every one of {_VIEWS} views (visible={settings.visible} "
+        f"smallest={settings.smallest}); ask for fewer objects or less visibility"
+    )
 
 
 def _all_visible(hits: Hits, settings: SceneSettings) -> bool:
@@ -97,15 +108,15 @@ def _all_pixels(camera: Camera) -> np.ndarray:
     return np.arange(camera.image_size[0] * camera.image_size[1])
 
 
-def _rays(camera: Camera, pixels: np.ndarray, right: float = 0.5,
-          down: float = 0.5) -> np.ndarray:
+def _rays(camera: Camera, pixels: np.ndarray, right: float = 0.5, down: float = 0.5) -> np.ndarray:
     """Rays (3, P) through a place within each of the pixels, numbered row by row."""
     width = camera.image_size[1]
     return ray_directions(camera, pixels % width + right, pixels // width + down)
 
 
-def _picture(objects: List[SceneObject], lamps: List[Lamp], camera: Camera, hits: Hits,
-             antialias: bool) -> np.ndarray:
+def _picture(
+    objects: List[SceneObject], lamps: List[Lamp], camera: Camera, hits: Hits, antialias: bool
+) -> np.ndarray:
     origin = _column(camera.position)
     everywhere = _rays(camera, _all_pixels(camera))
     light = shade(objects, lamps, origin, everywhere, hits.label, hits.distance)
@@ -126,11 +137,18 @@ def _edge_pixels(label: np.ndarray) -> np.ndarray:
     return np.nonzero(edge.ravel())[0]
 
 
-def _averaged(objects: List[SceneObject], lamps: List[Lamp], camera: Camera,
-              pixels: np.ndarray) -> np.ndarray:
+def _averaged(
+    objects: List[SceneObject], lamps: List[Lamp], camera: Camera, pixels: np.ndarray
+) -> np.ndarray:
     """The light (P, 3) of pixels, averaged over four places within each."""
-    rays = np.concatenate([_rays(camera, pixels, right, down) for down in _WITHIN_A_PIXEL
-                           for right in _WITHIN_A_PIXEL], axis=1)
+    rays = np.concatenate(
+        [
+            _rays(camera, pixels, right, down)
+            for down in _WITHIN_A_PIXEL
+            for right in _WITHIN_A_PIXEL
+        ],
+        axis=1,
+    )
     origin = _column(camera.position)
     hits = trace(objects, origin, rays)
     light = np.minimum(shade(objects, lamps, origin, rays, hits.label, hits.distance), 1)

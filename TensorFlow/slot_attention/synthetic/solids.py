@@ -52,15 +52,16 @@ def surface_normal(shape: str, point: np.ndarray) -> np.ndarray:
     return unit(np.stack([point[0] * outward, point[1] * outward, up]))
 
 
-def _round_interval(squared: np.ndarray, half_linear: np.ndarray,
-                    constant: np.ndarray) -> Interval:
+def _round_interval(squared: np.ndarray, half_linear: np.ndarray, constant: np.ndarray) -> Interval:
     """Between the roots of squared t^2 + 2 half_linear t + constant."""
     squared = np.maximum(squared, _TINY)
     discriminant = half_linear * half_linear - squared * constant
     root = np.sqrt(np.maximum(discriminant, 0))
     missed = discriminant <= 0
-    return (np.where(missed, _FAR, (-half_linear - root) / squared),
-            np.where(missed, -_FAR, (-half_linear + root) / squared))
+    return (
+        np.where(missed, _FAR, (-half_linear - root) / squared),
+        np.where(missed, -_FAR, (-half_linear + root) / squared),
+    )
 
 
 def _slab_interval(origin: np.ndarray, direction: np.ndarray) -> Interval:
@@ -75,13 +76,15 @@ def _common(first: Interval, second: Interval) -> Interval:
 
 
 def _sphere(origin: np.ndarray, direction: np.ndarray) -> Interval:
-    return _round_interval(dot(direction, direction), dot(origin, direction),
-                           dot(origin, origin) - 1)
+    return _round_interval(
+        dot(direction, direction), dot(origin, direction), dot(origin, origin) - 1
+    )
 
 
 def _cube(origin: np.ndarray, direction: np.ndarray) -> Interval:
-    level = _common(_slab_interval(origin[0], direction[0]),
-                    _slab_interval(origin[1], direction[1]))
+    level = _common(
+        _slab_interval(origin[0], direction[0]), _slab_interval(origin[1], direction[1])
+    )
     return _common(level, _slab_interval(origin[2], direction[2]))
 
 
@@ -89,9 +92,13 @@ def _cylinder(origin: np.ndarray, direction: np.ndarray) -> Interval:
     tube = _round_interval(
         direction[0] * direction[0] + direction[1] * direction[1],
         origin[0] * direction[0] + origin[1] * direction[1],
-        origin[0] * origin[0] + origin[1] * origin[1] - 1)
+        origin[0] * origin[0] + origin[1] * origin[1] - 1,
+    )
     return _common(tube, _slab_interval(origin[2], direction[2]))
 
 
 _INTERVALS: Dict[str, Callable[[np.ndarray, np.ndarray], Interval]] = {
-    "sphere": _sphere, "cube": _cube, "cylinder": _cylinder}
+    "sphere": _sphere,
+    "cube": _cube,
+    "cylinder": _cylinder,
+}

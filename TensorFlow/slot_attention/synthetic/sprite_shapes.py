@@ -41,7 +41,12 @@ def _bar(right: np.ndarray, up: np.ndarray) -> np.ndarray:
 
 
 SHAPES: Dict[str, Inside] = {
-    "square": _square, "ellipse": _ellipse, "heart": _heart, "triangle": _triangle,
-    "circle": _circle, "cross": _cross, "bar": _bar,
+    "square": _square,
+    "ellipse": _ellipse,
+    "heart": _heart,
+    "triangle": _triangle,
+    "circle": _circle,
+    "cross": _cross,
+    "bar": _bar,
 }
 SHAPE_CODES: Dict[str, int] = {name: code for code, name in enumerate(SHAPES, start=1)}

@@ -16,9 +16,19 @@ from common.errors import ZooError
 from slot_attention.synthetic.seeding import scene_stream, whole_between
 from slot_attention.synthetic.sprite_shapes import SHAPE_CODES, SHAPES
 
-PALETTE = np.array([
-    (255, 60, 60), (60, 200, 60), (70, 110, 255), (255, 220, 50), (200, 70, 230),
-    (60, 220, 230), (255, 150, 40), (240, 240, 240)], np.uint8)
+PALETTE = np.array(
+    [
+        (255, 60, 60),
+        (60, 200, 60),
+        (70, 110, 255),
+        (255, 220, 50),
+        (200, 70, 230),
+        (60, 220, 230),
+        (255, 150, 40),
+        (240, 240, 240),
+    ],
+    np.uint8,
+)
 BACKGROUNDS = ("black", "gray", "color")
 COLORS = ("palette", "random")
 SMALLEST_SIDE = 8
@@ -53,19 +63,40 @@ class SpriteSettings:
     rotate: bool = True
 
     def __post_init__(self) -> None:
-        _require(min(self.image_size) >= SMALLEST_SIDE, "image_size", self.image_size,
-                 "at least {0}x{0}".format(SMALLEST_SIDE))
-        _require(1 <= self.objects[0] <= self.objects[1], "objects", self.objects,
-                 "LOW,HIGH with 1 <= LOW <= HIGH")
-        _require(bool(self.shapes) and set(self.shapes) <= set(SHAPES), "shapes", self.shapes,
-                 "names from " + ", ".join(SHAPES))
-        _require(0 < self.scale[0] <= self.scale[1] <= 0.7, "scale", self.scale,
-                 "LOW,HIGH with 0 < LOW <= HIGH <= 0.7")
+        _require(
+            min(self.image_size) >= SMALLEST_SIDE,
+            "image_size",
+            self.image_size,
+            f"at least {SMALLEST_SIDE}x{SMALLEST_SIDE}",
+        )
+        _require(
+            1 <= self.objects[0] <= self.objects[1],
+            "objects",
+            self.objects,
+            "LOW,HIGH with 1 <= LOW <= HIGH",
+        )
+        _require(
+            bool(self.shapes) and set(self.shapes) <= set(SHAPES),
+            "shapes",
+            self.shapes,
+            "names from " + ", ".join(SHAPES),
+        )
+        _require(
+            0 < self.scale[0] <= self.scale[1] <= 0.7,
+            "scale",
+            self.scale,
+            "LOW,HIGH with 0 < LOW <= HIGH <= 0.7",
+        )
         _require(self.colors in COLORS, "colors", self.colors, " or ".join(COLORS))
-        _require(self.colors != "palette" or self.objects[1] <= len(PALETTE), "objects",
-                 self.objects, "at most {} of the palette".format(len(PALETTE)))
-        _require(self.background in BACKGROUNDS, "background", self.background,
-                 " or ".join(BACKGROUNDS))
+        _require(
+            self.colors != "palette" or self.objects[1] <= len(PALETTE),
+            "objects",
+            self.objects,
+            f"at most {len(PALETTE)} of the palette",
+        )
+        _require(
+            self.background in BACKGROUNDS, "background", self.background, " or ".join(BACKGROUNDS)
+        )
         _require(0 <= self.visible <= 1, "visible", self.visible, "a share from 0 to 1")
 
     @property
@@ -76,7 +107,7 @@ class SpriteSettings:
 
 def _require(fine: bool, name: str, value: object, expected: str) -> None:
     if not fine:
-        raise ZooError("sprites: {} is {}; expected {}".format(name, value, expected))
+        raise ZooError(f"sprites: {name} is {value}; expected {expected}")
 
 
 class SpriteScene(NamedTuple):
@@ -114,8 +145,9 @@ class _Patch(NamedTuple):
     covered: np.ndarray
 
 
-def draw_sprite_scene(seed: int, split: str, index: int,
-                      settings: SpriteSettings = SpriteSettings()) -> SpriteScene:  # noqa: B008
+def draw_sprite_scene(
+    seed: int, split: str, index: int, settings: SpriteSettings = SpriteSettings()
+) -> SpriteScene:  # noqa: B008
     """Draws scene number index of a split.
 
     Raises:
@@ -129,17 +161,23 @@ def draw_sprite_scene(seed: int, split: str, index: int,
     return _scene(settings, sprites, labels, np.vstack([background[None], colors]))
 
 
-def draw_sprite_batch(seed: int, split: str, start: int, count: int,
-                      settings: SpriteSettings = SpriteSettings()  # noqa: B008
-                      ) -> Tuple[np.ndarray, np.ndarray]:
+def draw_sprite_batch(
+    seed: int,
+    split: str,
+    start: int,
+    count: int,
+    settings: SpriteSettings = SpriteSettings(),  # noqa: B008
+) -> Tuple[np.ndarray, np.ndarray]:
     """Draws scenes start to start + count - 1.
 
     Returns:
         Images uint8 (count, H, W, 3) and masks bool (count, N, H, W).
     """
     scenes = [draw_sprite_scene(seed, split, start + number, settings) for number in range(count)]
-    return (np.stack([scene.image for scene in scenes]),
-            np.stack([scene.masks for scene in scenes]))
+    return (
+        np.stack([scene.image for scene in scenes]),
+        np.stack([scene.masks for scene in scenes]),
+    )
 
 
 def _background_color(stream: np.random.RandomState, settings: SpriteSettings) -> np.ndarray:
@@ -150,8 +188,9 @@ def _background_color(stream: np.random.RandomState, settings: SpriteSettings) -
     return (stream.random_sample(3) * 256).astype(np.uint8)
 
 
-def _sprite_colors(stream: np.random.RandomState, settings: SpriteSettings, count: int,
-                   background: np.ndarray) -> np.ndarray:
+def _sprite_colors(
+    stream: np.random.RandomState, settings: SpriteSettings, count: int, background: np.ndarray
+) -> np.ndarray:
     if settings.colors == "palette":
         return PALETTE[np.argsort(stream.random_sample(len(PALETTE)), kind="mergesort")[:count]]
     return np.array([_color_unlike(stream, background) for _ in range(count)], np.uint8)
@@ -164,22 +203,25 @@ def _color_unlike(stream: np.random.RandomState, background: np.ndarray) -> np.n
             return color
 
 
-def _arrange(stream: np.random.RandomState, settings: SpriteSettings,
-             count: int) -> Tuple[List[_Sprite], np.ndarray]:
+def _arrange(
+    stream: np.random.RandomState, settings: SpriteSettings, count: int
+) -> Tuple[List[_Sprite], np.ndarray]:
     """The sprites, farthest first, and which of them (from 1) each pixel (H, W) shows."""
     for _ in range(_ARRANGEMENTS):
         arranged = _try_to_arrange(stream, settings, count)
         if arranged is not None:
             return arranged
     raise ZooError(
-        "sprites: {} sprites of scale {} don't fit into {}x{} pixels with overlap={} and visible={}"
-        "; ask for fewer or smaller ones".format(
-            count, settings.scale, settings.image_size[0], settings.image_size[1],
-            settings.overlap, settings.visible))
+        f"sprites: {count} sprites of scale {settings.scale} don't fit into "
+        f"{settings.image_size[0]}x{settings.image_size[1]} pixels with "
+        f"overlap={settings.overlap} and visible={settings.visible}"
+        "; ask for fewer or smaller ones"
+    )
 
 
-def _try_to_arrange(stream: np.random.RandomState, settings: SpriteSettings,
-                    count: int) -> Optional[Tuple[List[_Sprite], np.ndarray]]:
+def _try_to_arrange(
+    stream: np.random.RandomState, settings: SpriteSettings, count: int
+) -> Optional[Tuple[List[_Sprite], np.ndarray]]:
     sprites: List[_Sprite] = []
     areas: List[int] = []
     labels = np.zeros(settings.image_size, np.uint8)
@@ -193,16 +235,18 @@ def _try_to_arrange(stream: np.random.RandomState, settings: SpriteSettings,
     return sprites, labels
 
 
-def _place(stream: np.random.RandomState, settings: SpriteSettings, labels: np.ndarray,
-           areas: List[int]) -> Optional[Tuple[_Sprite, np.ndarray, int]]:
+def _place(
+    stream: np.random.RandomState, settings: SpriteSettings, labels: np.ndarray, areas: List[int]
+) -> Optional[Tuple[_Sprite, np.ndarray, int]]:
     """A further sprite, the labels with it on top, and its area; None where there is no room."""
     forbidden = None if settings.overlap else _with_neighbours(labels)
     for _ in range(_PLACES_PER_SPRITE):
         sprite = _random_sprite(stream, settings)
         patch = _patch(sprite, settings.image_size)
         area = int(np.count_nonzero(patch.covered))
-        if not area or (forbidden is not None
-                        and (forbidden[patch.rows, patch.columns] & patch.covered).any()):
+        if not area or (
+            forbidden is not None and (forbidden[patch.rows, patch.columns] & patch.covered).any()
+        ):
             continue
         drawn = labels.copy()
         drawn[patch.rows, patch.columns][patch.covered] = len(areas) + 1
@@ -222,7 +266,8 @@ def _random_sprite(stream: np.random.RandomState, settings: SpriteSettings) -> _
         scale=scale,
         orientation=2 * math.pi * turn if settings.rotate else 0.0,
         x=(reach + right * (width - 2 * reach)) / width,
-        y=(reach + down * (height - 2 * reach)) / height)
+        y=(reach + down * (height - 2 * reach)) / height,
+    )
 
 
 def _patch(sprite: _Sprite, image_size: Tuple[int, int]) -> _Patch:
@@ -239,8 +284,9 @@ def _patch(sprite: _Sprite, image_size: Tuple[int, int]) -> _Patch:
 
 
 def _span(center: float, reach: float, limit: int) -> slice:
-    return slice(max(0, int(math.floor(center - reach))),
-                 min(limit, int(math.ceil(center + reach)) + 1))
+    return slice(
+        max(0, int(math.floor(center - reach))), min(limit, int(math.ceil(center + reach)) + 1)
+    )
 
 
 def _with_neighbours(labels: np.ndarray) -> np.ndarray:
@@ -257,17 +303,19 @@ def _with_neighbours(labels: np.ndarray) -> np.ndarray:
 
 def _visible_enough(labels: np.ndarray, areas: List[int], share: float) -> bool:
     shown = np.bincount(labels.ravel(), minlength=len(areas) + 2)
-    return all(shown[number] >= max(1.0, share * area)
-               for number, area in enumerate(areas, start=1))
+    return all(
+        shown[number] >= max(1.0, share * area) for number, area in enumerate(areas, start=1)
+    )
 
 
-def _scene(settings: SpriteSettings, sprites: List[_Sprite], labels: np.ndarray,
-           colors: np.ndarray) -> SpriteScene:
+def _scene(
+    settings: SpriteSettings, sprites: List[_Sprite], labels: np.ndarray, colors: np.ndarray
+) -> SpriteScene:
     entities = settings.entities
     present = np.zeros(entities, np.float32)
-    present[:len(sprites) + 1] = 1
+    present[: len(sprites) + 1] = 1
     color = np.zeros((entities, 3), np.float32)
-    color[:len(colors)] = colors / np.float32(255)
+    color[: len(colors)] = colors / np.float32(255)
     return SpriteScene(
         image=colors[labels],
         masks=labels[None] == np.arange(entities, dtype=np.uint8)[:, None, None],
@@ -277,10 +325,11 @@ def _scene(settings: SpriteSettings, sprites: List[_Sprite], labels: np.ndarray,
         visibility=present,
         orientation=_column([sprite.orientation for sprite in sprites], entities),
         scale=_column([sprite.scale for sprite in sprites], entities),
-        color=color)
+        color=color,
+    )
 
 
 def _column(values: List[float], entities: int) -> np.ndarray:
     column = np.zeros(entities, np.float32)
-    column[1:len(values) + 1] = values
+    column[1 : len(values) + 1] = values
     return column

@@ -18,8 +18,9 @@ _AHEAD = 2  # jobs per worker that may be under way or wait to be written
 _LOOK_EVERY = 1.0  # seconds
 
 
-def ordered_results(function: Callable[[Any], Any], jobs: Sequence[Any],
-                    workers: int) -> Iterator[Any]:
+def ordered_results(
+    function: Callable[[Any], Any], jobs: Sequence[Any], workers: int
+) -> Iterator[Any]:
     """Yields function(job) for each job, in order; with one worker in this process.
 
     Raises:
@@ -29,7 +30,8 @@ def ordered_results(function: Callable[[Any], Any], jobs: Sequence[Any],
         yield from map(function, jobs)
         return
     pool = concurrent.futures.ProcessPoolExecutor(
-        min(workers, len(jobs)), multiprocessing.get_context("spawn"), _set_up, (os.getpid(),))
+        min(workers, len(jobs)), multiprocessing.get_context("spawn"), _set_up, (os.getpid(),)
+    )
     waiting: Deque[Any] = collections.deque()
     try:
         for job in jobs:
@@ -39,8 +41,9 @@ def ordered_results(function: Callable[[Any], Any], jobs: Sequence[Any],
         while waiting:
             yield waiting.popleft().result()
     except BrokenProcessPool:
-        raise InfrastructureError("a worker process died, perhaps of too little memory; "
-                                  "give fewer --workers") from None
+        raise InfrastructureError(
+            "a worker process died, perhaps of too little memory; give fewer --workers"
+        ) from None
     finally:
         pool.shutdown()  # waits for the few jobs ahead: cancelled ones block Python 3.7 forever
 

@@ -53,8 +53,9 @@ class Request:
         """
         wanted = {split: count for split, count in self.counts.items() if count > 0}
         if not wanted:
-            raise ZooError("{}: no split has any scenes; give --train, --validation or "
-                           "--test".format(self.name))
+            raise ZooError(
+                f"{self.name}: no split has any scenes; give --train, --validation or --test"
+            )
         return wanted
 
 
@@ -81,10 +82,14 @@ def _write_missing(folder: Path, request: Request, terminal: Terminal) -> None:
     if whole is not None:
         missing = [split for split in asked["counts"] if not (folder / _file(split)).exists()]
         if not missing:
-            terminal.say("{} is there already, with these settings".format(folder))
+            terminal.say(f"{folder} is there already, with these settings")
             return
-        begun = dict(whole, splits={split: entry for split, entry in whole["splits"].items()
-                                    if split not in missing})
+        begun = dict(
+            whole,
+            splits={
+                split: entry for split, entry in whole["splits"].items() if split not in missing
+            },
+        )
     _say_how_it_starts(folder, begun, asked, terminal)
     description = dict(asked, splits=dict(begun["splits"]) if begun else {})
     for split, count in asked["counts"].items():
@@ -96,15 +101,23 @@ def _write_missing(folder: Path, request: Request, terminal: Terminal) -> None:
     part.unlink()
 
 
-def _say_how_it_starts(folder: Path, begun: Any, asked: Description,
-                       terminal: Terminal) -> None:
+def _say_how_it_starts(folder: Path, begun: Any, asked: Description, terminal: Terminal) -> None:
     if begun is not None:
-        terminal.say("{}: going on; whole already: {}".format(
-            folder, ", ".join(sorted(begun["splits"])) or "nothing"))
+        terminal.say(
+            "{}: going on; whole already: {}".format(
+                folder, ", ".join(sorted(begun["splits"])) or "nothing"
+            )
+        )
         return
     left = remove_unfinished(folder)
-    terminal.say("{}: {}".format(folder, "starting anew, an earlier run left nothing whole"
-                                 if left else "writing {}".format(asked["predicate"])))
+    terminal.say(
+        "{}: {}".format(
+            folder,
+            "starting anew, an earlier run left nothing whole"
+            if left
+            else "writing {}".format(asked["predicate"]),
+        )
+    )
     write_description(folder / PART_NAME, dict(asked, splits={}))
 
 
@@ -121,23 +134,32 @@ def describe(request: Request) -> Description:
     kind, settings = KINDS[request.name], request.settings
     codes: Dict[str, Any] = CODES if request.name == SCENES else {"shape": SHAPE_CODES}
     return {
-        "schema_version": 1, "name": request.name, "format": kind.format,
-        "image_size": list(settings.image_size), "channels": 3, "entities": settings.entities,
-        "predicate": "{} to {} {}".format(settings.objects[0], settings.objects[1], kind.noun),
-        "seed": request.seed, "settings": dataclasses.asdict(settings), "codes": codes,
-        "counts": request.wanted()}
+        "schema_version": 1,
+        "name": request.name,
+        "format": kind.format,
+        "image_size": list(settings.image_size),
+        "channels": 3,
+        "entities": settings.entities,
+        "predicate": f"{settings.objects[0]} to {settings.objects[1]} {kind.noun}",
+        "seed": request.seed,
+        "settings": dataclasses.asdict(settings),
+        "codes": codes,
+        "counts": request.wanted(),
+    }
 
 
-def _write_split(folder: Path, request: Request, split: str, count: int,
-                 terminal: Terminal) -> Dict[str, Any]:
+def _write_split(
+    folder: Path, request: Request, split: str, count: int, terminal: Terminal
+) -> Dict[str, Any]:
     remove_unfinished(folder)
     path = folder / _file(split)
     save_atomically(path, lambda stream: _write_stream(stream, request, split, count, terminal))
     return {"file": path.name, "count": count, "sha256": sha256_of(path)}
 
 
-def _write_stream(stream: IO[bytes], request: Request, split: str, count: int,
-                  terminal: Terminal) -> None:
+def _write_stream(
+    stream: IO[bytes], request: Request, split: str, count: int, terminal: Terminal
+) -> None:
     progress = SceneProgress(terminal, split, count)
     jobs = jobs_of(request.name, request.settings, request.seed, split, count)
     gzip_stream = GzipStream(stream)

@@ -53,8 +53,10 @@ def integers(values: Sequence[int]) -> bytes:
 
 def example(features: Dict[str, bytes]) -> bytes:
     """A serialized tf.train.Example."""
-    entries = [_field(1, _field(1, name.encode()) + _field(2, feature))
-               for name, feature in features.items()]
+    entries = [
+        _field(1, _field(1, name.encode()) + _field(2, feature))
+        for name, feature in features.items()
+    ]
     return _field(1, b"".join(entries))
 
 
@@ -88,7 +90,7 @@ def draw_labels(layout: Layout, objects: int) -> np.ndarray:
         labels[entity:] = entity
     for place in range(objects):
         first = (place + 1) * width
-        labels[2:-2, first:first + width] = layout.background_entities + place
+        labels[2:-2, first : first + width] = layout.background_entities + place
     return labels
 
 
@@ -97,8 +99,11 @@ def object_count(layout: Layout, number: int) -> int:
     return 1 + number % max(layout.entities - layout.background_entities, 1)
 
 
-def record_features(layout: Layout, number: int, labels: Optional[np.ndarray] = None,
-                    ) -> Dict[str, bytes]:
+def record_features(
+    layout: Layout,
+    number: int,
+    labels: Optional[np.ndarray] = None,
+) -> Dict[str, bytes]:
     """The features of scene `number`, with the masks of these labels."""
     objects = object_count(layout, number)
     labels = draw_labels(layout, objects) if labels is None else labels
@@ -144,15 +149,18 @@ def clevr_image(number: int, size: Tuple[int, int] = (24, 36)) -> np.ndarray:
 
 def clevr_objects(number: int) -> List[Dict[str, object]]:
     """The objects of CLEVR scene `number`: one to three."""
-    return [{
-        "size": SIZES[(number + place) % 2],
-        "material": MATERIALS[number % 2],
-        "shape": SHAPES[(number + place) % 3],
-        "color": COLORS[(number + place) % 8],
-        "3d_coords": [place - 1.5, 0.25 * place, 0.35],
-        "pixel_coords": [10, 10, 9.5],
-        "rotation": 30.0,
-    } for place in range(1 + number % 3)]
+    return [
+        {
+            "size": SIZES[(number + place) % 2],
+            "material": MATERIALS[number % 2],
+            "shape": SHAPES[(number + place) % 3],
+            "color": COLORS[(number + place) % 8],
+            "3d_coords": [place - 1.5, 0.25 * place, 0.35],
+            "pixel_coords": [10, 10, 9.5],
+            "rotation": 30.0,
+        }
+        for place in range(1 + number % 3)
+    ]
 
 
 def write_clevr_original(folder: Path, train: int, validation: int) -> Path:
@@ -162,13 +170,23 @@ def write_clevr_original(folder: Path, train: int, validation: int) -> Path:
         images.mkdir(parents=True)
         scenes = []
         for number in range(count):
-            name = "CLEVR_{}_{:06d}.png".format(split, number)
+            name = f"CLEVR_{split}_{number:06d}.png"
             (images / name).write_bytes(png(clevr_image(number)))
             scenes.append({"image_filename": name, "objects": clevr_objects(number)})
-        _write_json(folder / "scenes" / "CLEVR_{}_scenes.json".format(split), {"scenes": scenes})
-        _write_json(folder / "questions" / "CLEVR_{}_questions.json".format(split), {
-            "questions": [{"image_filename": scene["image_filename"], "question": "How many?",
-                           "answer": "1"} for scene in scenes]})
+        _write_json(folder / "scenes" / f"CLEVR_{split}_scenes.json", {"scenes": scenes})
+        _write_json(
+            folder / "questions" / f"CLEVR_{split}_questions.json",
+            {
+                "questions": [
+                    {
+                        "image_filename": scene["image_filename"],
+                        "question": "How many?",
+                        "answer": "1",
+                    }
+                    for scene in scenes
+                ]
+            },
+        )
     return folder
 
 
@@ -183,7 +201,7 @@ def write_clevr_prepared(folder: Path, train: int, validation: int, shards: int 
     prepared.mkdir(parents=True)
     for split, count in (("train", train), ("validation", validation)):
         for shard, numbers in enumerate(np.array_split(np.arange(count), shards)):
-            path = prepared / "clevr-{}.tfrecord-{:05d}-of-{:05d}".format(split, shard, shards)
+            path = prepared / f"clevr-{split}.tfrecord-{shard:05d}-of-{shards:05d}"
             path.write_bytes(b"".join(framed(clevr_record(int(number))) for number in numbers))
     return folder
 
@@ -197,8 +215,10 @@ def clevr_features(number: int) -> Dict[str, bytes]:
     """The features of CLEVR scene `number`, in alphabetical order as the map may be written."""
     objects = clevr_objects(number)
     names = {"size": SIZES, "material": MATERIALS, "shape": SHAPES, "color": COLORS}
-    features = {"objects/" + key: integers([values.index(item[key]) for item in objects])
-                for key, values in names.items()}
+    features = {
+        "objects/" + key: integers([values.index(item[key]) for item in objects])
+        for key, values in names.items()
+    }
     features["objects/3d_coords"] = floats(np.array([item["3d_coords"] for item in objects]))
     features["file_name"] = one_string(b"CLEVR.png")
     features["image"] = one_string(png(clevr_image(number)))

@@ -28,13 +28,16 @@ def arrays_of(path: Path) -> Dict[str, np.ndarray]:
 
 def group(stored: Dict[str, np.ndarray], prefix: str) -> Dict[str, np.ndarray]:
     """The arrays whose name begins with `prefix:`, without it."""
-    return {key[len(prefix) + 1:]: value for key, value in stored.items()
-            if key.startswith(prefix + ":")}
+    return {
+        key[len(prefix) + 1 :]: value
+        for key, value in stored.items()
+        if key.startswith(prefix + ":")
+    }
 
 
 def dot_vector(name: str, shape) -> np.ndarray:
     """The vector with which a gradient is multiplied, so that a wrong layout shows."""
-    seed = zlib.crc32(name.encode()) & 0xffffffff
+    seed = zlib.crc32(name.encode()) & 0xFFFFFFFF
     return np.random.RandomState(seed).standard_normal(shape)
 
 
@@ -45,7 +48,7 @@ def sampled(images: np.ndarray) -> np.ndarray:
 
 def unpack_checkpoint(task: str, folder: Path) -> Path:
     """Unpacks a checkpoint as the reference writes them; returns its folder."""
-    name = "tf2_ckpt_{}_legacyadam".format(task)
+    name = f"tf2_ckpt_{task}_legacyadam"
     with tarfile.open(str(FIXTURES / (name + ".tar.xz"))) as archive:
         archive.extractall(str(folder))
     return folder / name

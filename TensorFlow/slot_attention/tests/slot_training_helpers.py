@@ -16,8 +16,22 @@ from slot_attention.synthetic.writer import Request, write_records
 
 ROOT = Path(__file__).resolve().parents[3]
 COUNTS = {"train": 24, "validation": 6, "test": 6}
-COMMON = ["--device", "cpu", "--batch_size", "4", "--evaluation_batch_size", "4",
-          "--evaluation_count", "6", "--warmup_steps", "2", "--log_every", "2", "--cache", "none"]
+COMMON = [
+    "--device",
+    "cpu",
+    "--batch_size",
+    "4",
+    "--evaluation_batch_size",
+    "4",
+    "--evaluation_count",
+    "6",
+    "--warmup_steps",
+    "2",
+    "--log_every",
+    "2",
+    "--cache",
+    "none",
+]
 OF_TASK: Dict[str, List[str]] = {
     "object_discovery": ["--dataset", "synthetic_sprites", "--num_slots", "3"],
     "set_prediction": ["--dataset", "synthetic_scenes", "--num_slots", "3", "--resolution", "32"],
@@ -41,24 +55,46 @@ def _make(folder: Path, name: str, settings: Any) -> Path:
 
 def flags(task: str, data_path: Path, model_dir: Path, steps: int, *more: str) -> List[str]:
     """The command line of a small training."""
-    return OF_TASK[task] + COMMON + [
-        "--data_path", str(data_path), "--model_dir", str(model_dir),
-        "--num_train_steps", str(steps), "--evaluate_every", "0", "--pictures_every", "0",
-        "--diagnostics_every", "2"] + list(more)
+    return (
+        OF_TASK[task]
+        + COMMON
+        + [
+            "--data_path",
+            str(data_path),
+            "--model_dir",
+            str(model_dir),
+            "--num_train_steps",
+            str(steps),
+            "--evaluate_every",
+            "0",
+            "--pictures_every",
+            "0",
+            "--diagnostics_every",
+            "2",
+        ]
+        + list(more)
+    )
 
 
 def start(task: str, program: str, words: List[str]) -> subprocess.Popen:
     """Starts `python -m slot_attention.<task>.<program>` as a process of its own."""
     python_path = ":".join(str(path) for path in (ROOT, ROOT / "TensorFlow"))
-    environment = dict(os.environ, OMP_NUM_THREADS="1", TF_CPP_MIN_LOG_LEVEL="3",
-                       PYTHONPATH=python_path)
+    environment = dict(
+        os.environ, OMP_NUM_THREADS="1", TF_CPP_MIN_LOG_LEVEL="3", PYTHONPATH=python_path
+    )
     return subprocess.Popen(
-        [sys.executable, "-m", "slot_attention.{}.{}".format(task, program)] + words,
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        universal_newlines=True)
+        [sys.executable, "-m", f"slot_attention.{task}.{program}"] + words,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+    )
 
 
 def events(model_dir: Path, kind: str) -> List[Dict[str, Any]]:
     """The effective events of a kind of rank 0."""
-    return [event for event in effective_events(model_dir / "rank_0" / "metrics.jsonl")
-            if event["event"] == kind]
+    return [
+        event
+        for event in effective_events(model_dir / "rank_0" / "metrics.jsonl")
+        if event["event"] == kind
+    ]

@@ -72,6 +72,7 @@ def test_a_network_of_another_size_is_one_clear_line(prediction):
         network = SlotAttentionClassifier(32, SlotSettings(count=3, size=32))
         network(tf.zeros([1, 32, 32, 3]), tf.zeros([1, 3, 32]))
         return network
+
     with pytest.raises(ZooError, match="give the flags it was trained with"):
         _load(prediction, small, "set_prediction")
 

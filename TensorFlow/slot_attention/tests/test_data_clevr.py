@@ -19,8 +19,9 @@ SIZE = (24, 36)
 TRAIN = 515  # three more than are held out
 WRITERS: Dict[str, Callable[..., Path]] = {
     "prepared": files.write_clevr_prepared,
-    "original": lambda folder, *counts: files.write_clevr_original(
-        folder / "CLEVR_v1.0", *counts).parent,
+    "original": lambda folder, *counts: (
+        files.write_clevr_original(folder / "CLEVR_v1.0", *counts).parent
+    ),
 }
 both_kinds = pytest.mark.parametrize("kind", sorted(WRITERS))
 
@@ -61,7 +62,8 @@ def test_the_filter_counts_the_described_objects(tmp_path: Path) -> None:
     assert dataset.counts["train"] == 2 and dataset.counts["validation"] == 2
     assert dataset.predicate.startswith(
         "scenes whose number of objects (background not counted: objects in the scene "
-        "description) <= 2; train: all but the first 512 of train")
+        "description) <= 2; train: all but the first 512 of train"
+    )
 
 
 def test_too_few_images_to_hold_out_512_is_an_error(tmp_path: Path) -> None:
@@ -155,8 +157,9 @@ def test_a_file_that_is_no_png_is_named(tmp_path: Path) -> None:
         index_split(find_clevr(folder), "train").read(np.array([0]), SIZE)
 
 
-def test_real_scene_descriptions_can_be_read(zoo_data: Callable[[str], Path], tmp_path: Path
-                                             ) -> None:
+def test_real_scene_descriptions_can_be_read(
+    zoo_data: Callable[[str], Path], tmp_path: Path
+) -> None:
     samples = zoo_data("clevr_samples") / "clevr_generator"
     scenes = [json.loads(path.read_text()) for path in sorted((samples / "scenes").iterdir())]
     (tmp_path / "scenes").mkdir()

@@ -22,9 +22,13 @@ def fixture(resize: str) -> np.lib.npyio.NpzFile:
     return np.load(str(FIXTURES / (name + ".npz")), allow_pickle=False)
 
 
-CASES = [("image_crop0", "none", 128, "tf2"), ("image_crop1", "clevr_reference", 128, "tf2"),
-         ("image_crop1_64", "clevr_reference", 64, "tf2"), ("image_crop0", "none", 128, "tf1"),
-         ("image_crop1", "clevr_reference", 128, "tf1")]
+CASES = [
+    ("image_crop0", "none", 128, "tf2"),
+    ("image_crop1", "clevr_reference", 128, "tf2"),
+    ("image_crop1_64", "clevr_reference", 64, "tf2"),
+    ("image_crop0", "none", 128, "tf1"),
+    ("image_crop1", "clevr_reference", 128, "tf1"),
+]
 
 
 @pytest.mark.parametrize("key, crop, side, resize", CASES)
@@ -38,15 +42,22 @@ def test_preprocessing_in_numpy_equals_the_reference(
 
 def test_the_two_ways_to_resize_differ_as_much_as_the_reference_and_its_port_do() -> None:
     image = fixture("tf2")["image_uint8"]
-    two, one = (preprocess_array(image, Geometry((320, 480), "none", (128, 128), resize))
-                for resize in ("tf2", "tf1"))
+    two, one = (
+        preprocess_array(image, Geometry((320, 480), "none", (128, 128), resize))
+        for resize in ("tf2", "tf1")
+    )
     assert 0.2 < np.abs(two - one).max() < 0.3
 
 
 def test_targets_equal_the_reference() -> None:
     scene = fixture("tf2")
-    target = encode_targets(scene["obj_3d_coords"], scene["obj_size"], scene["obj_material"],
-                            scene["obj_shape"], scene["obj_color"])
+    target = encode_targets(
+        scene["obj_3d_coords"],
+        scene["obj_size"],
+        scene["obj_material"],
+        scene["obj_shape"],
+        scene["obj_color"],
+    )
     np.testing.assert_array_equal(target, scene["target"])
 
 

@@ -66,7 +66,7 @@ def test_evaluation_shows_every_scene_once_over_all_ranks() -> None:
     for rank in range(3):
         order = EvaluationOrder(11, 2, rank, 3)
         for step in range(order.steps):
-            seen += order.indices(step)[:order.valid(step)].tolist()
+            seen += order.indices(step)[: order.valid(step)].tolist()
     assert seen == list(range(11))
 
 

@@ -37,8 +37,9 @@ NO_CACHE = BatchOptions(("image", "target"), cache="none")
 @pytest.fixture(scope="module")
 def tetrominoes(tmp_path_factory: pytest.TempPathFactory) -> SceneDataset:
     folder = tmp_path_factory.mktemp("tetrominoes")
-    files.write_gzip_records(folder / "tetrominoes_train.tfrecords",
-                             files.scene_records(TETROMINOES, TRAIN + 10))
+    files.write_gzip_records(
+        folder / "tetrominoes_train.tfrecords", files.scene_records(TETROMINOES, TRAIN + 10)
+    )
     return open_dataset("tetrominoes", str(folder), OPTIONS)
 
 
@@ -74,7 +75,8 @@ def train(dataset: SceneDataset, count: int, **settings: Any) -> Batches:
     geometry = settings.pop("geometry", dataset.geometry())
     with tf.Graph().as_default():
         batches = training_batches(
-            dataset, geometry, **{**{"batch_size": 4, "seed": 1}, **settings})
+            dataset, geometry, **{**{"batch_size": 4, "seed": 1}, **settings}
+        )
         return take(batches, count)
 
 
@@ -97,8 +99,9 @@ def as_bytes(images: np.ndarray) -> np.ndarray:
 
 def numbers_of(batches: Batches) -> List[int]:
     """Which tetrominoes scenes these are, by their images."""
-    known = {files.draw_image(TETROMINOES, number).tobytes(): number
-             for number in range(TRAIN + 10)}
+    known = {
+        files.draw_image(TETROMINOES, number).tobytes(): number for number in range(TRAIN + 10)
+    }
     return [known[as_bytes(image).tobytes()] for batch in batches for image in batch["image"]]
 
 
@@ -128,8 +131,9 @@ def test_an_epoch_shows_every_training_scene_once(tetrominoes: SceneDataset) -> 
 
 
 def test_a_resumed_run_sees_the_batches_of_an_uninterrupted_one(tetrominoes: SceneDataset) -> None:
-    assert_same(train(tetrominoes, 9, options=MASKS)[7:],
-                train(tetrominoes, 2, start_step=7, options=MASKS))
+    assert_same(
+        train(tetrominoes, 9, options=MASKS)[7:], train(tetrominoes, 2, start_step=7, options=MASKS)
+    )
 
 
 def test_ranks_see_disjoint_parts_of_the_same_global_batch(tetrominoes: SceneDataset) -> None:
@@ -151,8 +155,9 @@ def test_memory_and_disk_give_the_same_batches(tetrominoes: SceneDataset) -> Non
 
 
 def test_a_finished_store_is_used_without_the_source(tmp_path: Path) -> None:
-    path = files.write_gzip_records(tmp_path / "tetrominoes_train.tfrecords",
-                                    files.scene_records(TETROMINOES, TRAIN + 10))
+    path = files.write_gzip_records(
+        tmp_path / "tetrominoes_train.tfrecords", files.scene_records(TETROMINOES, TRAIN + 10)
+    )
     dataset = open_dataset("tetrominoes", str(tmp_path), OPTIONS)
     first = train(dataset, 2)
     path.unlink()
@@ -160,8 +165,9 @@ def test_a_finished_store_is_used_without_the_source(tmp_path: Path) -> None:
 
 
 def test_an_unfinished_store_leaves_nothing_behind(tmp_path: Path) -> None:
-    files.write_gzip_records(tmp_path / "tetrominoes_train.tfrecords",
-                             files.scene_records(TETROMINOES, TRAIN - 5))
+    files.write_gzip_records(
+        tmp_path / "tetrominoes_train.tfrecords", files.scene_records(TETROMINOES, TRAIN - 5)
+    )
     dataset = open_dataset("tetrominoes", str(tmp_path), OPTIONS)
     with pytest.raises(ZooError, match="ends before record 15"):
         train(dataset, 1)
@@ -175,8 +181,10 @@ def test_geometry_and_filter_have_stores_of_their_own(tetrominoes: SceneDataset)
 
 
 def test_grey_sprites_become_colour_images(tmp_path: Path) -> None:
-    files.write_gzip_records(tmp_path / "multi_dsprites_binarized.tfrecords",
-                             files.scene_records(MULTI_DSPRITES["binarized"], TRAIN + 10))
+    files.write_gzip_records(
+        tmp_path / "multi_dsprites_binarized.tfrecords",
+        files.scene_records(MULTI_DSPRITES["binarized"], TRAIN + 10),
+    )
     dataset = open_dataset("multi_dsprites_binarized", str(tmp_path), OPTIONS)
     image = train(dataset, 1)[0]["image"]
     assert image.shape == (4, 64, 64, 3)
@@ -189,8 +197,10 @@ def test_png_images_are_preprocessed_as_the_reference_does(
     clevr: SceneDataset, resolution: Any, resize: str
 ) -> None:
     geometry = clevr.geometry(resolution, resize=resize)
-    images = {number: preprocess_array(files.clevr_image(512 + number), geometry)
-              for number in range(TRAIN)}
+    images = {
+        number: preprocess_array(files.clevr_image(512 + number), geometry)
+        for number in range(TRAIN)
+    }
     shown = [image for batch in train(clevr, 10, geometry=geometry) for image in batch["image"]]
     # TF 1.15's kernel rounds the sampling points of a scale like 1.2 once less: two last places.
     for image in shown:
@@ -242,8 +252,10 @@ def test_images_kept_before_a_restart_of_the_machine_are_decoded_again(clevr: Sc
 
 
 def test_rounded_storage_is_off_by_half_a_step_at_most(clevr: SceneDataset) -> None:
-    exact, rounded = (train(clevr, 2, geometry=clevr.geometry((20, 30), storage=storage))
-                      for storage in ("exact", "rounded"))
+    exact, rounded = (
+        train(clevr, 2, geometry=clevr.geometry((20, 30), storage=storage))
+        for storage in ("exact", "rounded")
+    )
     for one, other in zip(exact, rounded):
         assert 1e-4 < np.abs(one["image"] - other["image"]).max() <= 1 / 255 + 1e-6
 
@@ -261,7 +273,7 @@ def test_steps_per_epoch_leave_the_incomplete_batch_out(tetrominoes: SceneDatase
 
 @pytest.mark.parametrize("field", ["target", "depth"])
 def test_a_field_the_dataset_lacks_is_refused(field: str, tetrominoes: SceneDataset) -> None:
-    with pytest.raises(UsageError, match="has no {}: it has image, mask".format(field)):
+    with pytest.raises(UsageError, match=f"has no {field}: it has image, mask"):
         train(tetrominoes, 1, options=BatchOptions(("image", field)))
 
 
@@ -294,7 +306,7 @@ def test_a_damaged_image_is_explained_in_a_line(clevr: SceneDataset) -> None:
     images = clevr.split("validation")
     damaged = bytearray(images.paths[0].read_bytes())
     middle = int(images.offsets[0] + images.lengths[0] // 2)
-    damaged[middle:middle + 50] = bytes(50)
+    damaged[middle : middle + 50] = bytes(50)
     images.paths[0].write_bytes(bytes(damaged))
     assert "an image of the dataset is damaged" in str(failure(clevr))
 

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.tensorflow
 SIZE = (24, 36)
 needs_datasets = pytest.mark.skipif(
     importlib.util.find_spec("tensorflow_datasets") is None,
-    reason="tensorflow-datasets is not installed")
+    reason="tensorflow-datasets is not installed",
+)
 
 
 def decoded(images: List[bytes]) -> List[Any]:
@@ -47,7 +48,7 @@ def test_our_splits_are_those_of_tensorflow_datasets(tmp_path: Path) -> None:
     prepared = prepare_clevr(original, tmp_path)
     assert time.monotonic() - began < 30, "something waited for the network"
     for split, first, end in (("train", 0, 5), ("train", 5, 12), ("validation", 0, 4)):
-        theirs = read_by_the_builder(tmp_path, "{}[{}:{}]".format(split, first, end))
+        theirs = read_by_the_builder(tmp_path, f"{split}[{first}:{end}]")
         ours = index_split(find_clevr(prepared), split).select(np.arange(first, end))
         images = decoded(ours.read(np.arange(end - first), SIZE))
         assert len(theirs) == end - first
@@ -55,9 +56,11 @@ def test_our_splits_are_those_of_tensorflow_datasets(tmp_path: Path) -> None:
             np.testing.assert_array_equal(their["image"], image)
             count = len(their["objects"]["size"])
             np.testing.assert_allclose(
-                target[:count, :3], (their["objects"]["3d_coords"] + 3) / 6, rtol=1e-6)
+                target[:count, :3], (their["objects"]["3d_coords"] + 3) / 6, rtol=1e-6
+            )
             np.testing.assert_array_equal(
-                target[:count, 10:18].argmax(axis=1), their["objects"]["color"])
+                target[:count, 10:18].argmax(axis=1), their["objects"]["color"]
+            )
 
 
 @needs_datasets
@@ -88,8 +91,10 @@ def test_a_folder_without_clevr_is_named(tmp_path: Path) -> None:
         prepare_clevr(tmp_path, tmp_path / "here")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("tensorflow_datasets") is not None,
-                    reason="tensorflow-datasets is installed")
+@pytest.mark.skipif(
+    importlib.util.find_spec("tensorflow_datasets") is not None,
+    reason="tensorflow-datasets is installed",
+)
 def test_without_tensorflow_datasets_the_way_out_is_said(tmp_path: Path) -> None:
     original = files.write_clevr_original(tmp_path / "CLEVR_v1.0", 1, 1)
     with pytest.raises(ZooError, match="use the folder CLEVR_v1.0 itself as data_path"):

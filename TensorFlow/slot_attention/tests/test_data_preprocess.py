@@ -33,8 +33,9 @@ def value_of(tensor: Any) -> np.ndarray:
 def test_preprocessing_equals_the_reference(key: str, crop: str, side: int, resize: str) -> None:
     image = fixture("tf2")["image_uint8"][np.newaxis]
     with tf.Graph().as_default():
-        ours = value_of(preprocess_images(
-            tf.constant(image), Geometry((320, 480), crop, (side, side), resize)))[0]
+        ours = value_of(
+            preprocess_images(tf.constant(image), Geometry((320, 480), crop, (side, side), resize))
+        )[0]
     np.testing.assert_allclose(ours, fixture(resize)[key], rtol=0, atol=ONE_ULP)
 
 
@@ -68,5 +69,9 @@ def test_every_entity_has_a_mask() -> None:
     with tf.Graph().as_default():
         masks = value_of(entity_masks(tf.constant(labels), 4))
     assert masks.dtype == np.uint8
-    assert masks[0].tolist() == [[[1, 0], [0, 0]], [[0, 0], [1, 0]], [[0, 1], [0, 1]],
-                                 [[0, 0], [0, 0]]]
+    assert masks[0].tolist() == [
+        [[1, 0], [0, 0]],
+        [[0, 0], [1, 0]],
+        [[0, 1], [0, 1]],
+        [[0, 0], [0, 0]],
+    ]

@@ -43,7 +43,7 @@ SMALL = OpenOptions(train_records=4, held_out=2)
 
 
 def write(folder: Path, name: str, count: int = 8) -> Path:
-    path = folder / FILES.get(name, "multi_dsprites/{}.tfrecords".format(name))
+    path = folder / FILES.get(name, f"multi_dsprites/{name}.tfrecords")
     return files.write_gzip_records(path, files.scene_records(LAYOUTS[name], count))
 
 
@@ -61,7 +61,7 @@ def test_images_and_masks_come_out_as_they_went_in(name: str, tmp_path: Path) ->
     box = dataset.geometry().box
     for place, number in enumerate((first, first + 1)):
         layout = LAYOUTS[name]
-        cut = np.s_[box.top:box.top + box.height, box.left:box.left + box.width]
+        cut = np.s_[box.top : box.top + box.height, box.left : box.left + box.width]
         labels = files.draw_labels(layout, files.object_count(layout, number))
         np.testing.assert_array_equal(rows.images[place], files.draw_image(layout, number)[cut])
         np.testing.assert_array_equal(rows.labels[place], labels[cut])
@@ -72,14 +72,19 @@ def test_splits_are_the_first_records_then_test_then_validation(tmp_path: Path) 
     dataset = open_dataset("tetrominoes", str(tmp_path), SMALL)
     numbers = {name: split.numbers.tolist() for name, split in dataset.splits.items()}
     assert numbers == {"train": [0, 1, 2, 3], "test": [4, 5], "validation": [6, 7]}
-    assert dataset.predicate == ("all scenes; train: records 0 to 3; test: the first 2 from record "
-                                 "4 on; validation: the 2 after those")
+    assert dataset.predicate == (
+        "all scenes; train: records 0 to 3; test: the first 2 from record "
+        "4 on; validation: the 2 after those"
+    )
 
 
 def test_the_published_number_of_training_records_is_the_default(tmp_path: Path) -> None:
     write(tmp_path, "tetrominoes", 1)
     assert open_dataset("tetrominoes", str(tmp_path)).counts == {
-        "train": 60000, "test": 320, "validation": 320}
+        "train": 60000,
+        "test": 320,
+        "validation": 320,
+    }
 
 
 def test_the_filter_counts_visible_objects_without_the_background(tmp_path: Path) -> None:
@@ -93,7 +98,8 @@ def test_the_filter_counts_visible_objects_without_the_background(tmp_path: Path
     assert dataset.most_objects == 2
     assert dataset.predicate.startswith(
         "scenes whose number of objects (background not counted: entities after the background "
-        "whose `visibility` is above 0) <= 2; train: records 0 to 8")
+        "whose `visibility` is above 0) <= 2; train: records 0 to 8"
+    )
 
 
 def test_objects_without_visibility_are_counted_by_their_masks(tmp_path: Path) -> None:
@@ -201,7 +207,7 @@ def test_a_gzip_file_without_records_is_named(tmp_path: Path) -> None:
 
 def test_a_truncated_record_is_named_with_its_number(tmp_path: Path) -> None:
     whole = b"".join(files.framed(record) for record in files.scene_records(TETROMINOES, 8))
-    said = refusal(tmp_path, gzip.compress(whole[:len(whole) * 6 // 8 - 100], 1))
+    said = refusal(tmp_path, gzip.compress(whole[: len(whole) * 6 // 8 - 100], 1))
     assert "record 5 is damaged or cut off (the data ends early)" in said
 
 
@@ -213,7 +219,7 @@ def test_a_truncated_file_is_named(tmp_path: Path) -> None:
 def test_a_damaged_stream_is_named(tmp_path: Path) -> None:
     whole = bytearray(write(tmp_path / "whole", "tetrominoes").read_bytes())
     middle = len(whole) // 2
-    whole[middle:middle + 200] = bytes(200)
+    whole[middle : middle + 200] = bytes(200)
     assert "is damaged or cut off" in refusal(tmp_path, bytes(whole))
 
 
@@ -224,13 +230,15 @@ def test_a_file_with_fewer_scenes_than_stated_is_named(tmp_path: Path) -> None:
 
 def test_missing_features_are_named(tmp_path: Path) -> None:
     assert "lacks mask, visibility; it has color, image" in refusal(
-        tmp_path, records_with(mask=b"", visibility=b""))
+        tmp_path, records_with(mask=b"", visibility=b"")
+    )
 
 
 def test_an_image_of_another_size_is_named(tmp_path: Path) -> None:
     image = files.single_bytes(np.zeros((64, 64, 3)))
     assert "image has 12288 values where 35x35x3 are expected" in refusal(
-        tmp_path, records_with(image=image))
+        tmp_path, records_with(image=image)
+    )
 
 
 def test_an_image_stored_as_one_string_is_named(tmp_path: Path) -> None:
@@ -239,15 +247,18 @@ def test_an_image_stored_as_one_string_is_named(tmp_path: Path) -> None:
 
 def test_a_feature_of_another_type_is_named(tmp_path: Path) -> None:
     assert "a list of float instead of bytes" in refusal(
-        tmp_path, records_with(image=files.floats(np.zeros(35 * 35 * 3))))
+        tmp_path, records_with(image=files.floats(np.zeros(35 * 35 * 3)))
+    )
 
 
 def test_records_that_are_no_examples_are_named(tmp_path: Path) -> None:
     assert "is no tf.train.Example" in refusal(tmp_path, gzip.compress(files.framed(b"\xff" * 50)))
 
 
-@pytest.mark.parametrize("value, said", [(0, "1 pixels in no entity, 0 in several"),
-                                         (255, "0 pixels in no entity, 1 in several")])
+@pytest.mark.parametrize(
+    "value, said",
+    [(0, "1 pixels in no entity, 0 in several"), (255, "0 pixels in no entity, 1 in several")],
+)
 def test_masks_that_do_not_add_up_are_named(value: int, said: str, tmp_path: Path) -> None:
     labels = files.draw_labels(TETROMINOES, 1)
     masks = np.stack([labels == entity for entity in range(4)]).astype(np.uint8) * 255
@@ -255,8 +266,9 @@ def test_masks_that_do_not_add_up_are_named(value: int, said: str, tmp_path: Pat
     assert said in refusal(tmp_path, records_with(mask=files.single_bytes(masks)))
 
 
-@pytest.mark.parametrize("options", [OpenOptions(max_objects=0), OpenOptions(train_records=0),
-                                     OpenOptions(held_out=-1)])
+@pytest.mark.parametrize(
+    "options", [OpenOptions(max_objects=0), OpenOptions(train_records=0), OpenOptions(held_out=-1)]
+)
 def test_numbers_out_of_range_are_refused(options: OpenOptions, tmp_path: Path) -> None:
     write(tmp_path, "tetrominoes", 1)
     with pytest.raises(UsageError, match="at least 1 is needed"):

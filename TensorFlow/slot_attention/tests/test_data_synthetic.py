@@ -52,8 +52,11 @@ def test_sprites_come_out_as_they_were_drawn(sprites: Path) -> None:
 
 def test_the_filter_of_sprites_counts_objects(sprites: Path) -> None:
     dataset = open_dataset("synthetic_sprites", str(sprites), OpenOptions(max_objects=2))
-    passing = [number for number in range(6)
-               if draw_sprite_scene(3, "train", number, SPRITES).visibility[1:].sum() <= 2]
+    passing = [
+        number
+        for number in range(6)
+        if draw_sprite_scene(3, "train", number, SPRITES).visibility[1:].sum() <= 2
+    ]
     assert dataset.split("train").numbers.tolist() == passing and len(passing) < 6
 
 
@@ -67,8 +70,7 @@ def test_scenes_come_out_with_targets(tmp_path: Path) -> None:
         target = rows.targets[place]
         assert target[:, 18].sum() == len(drawn.objects)
         for row, thing in zip(target, drawn.objects):
-            np.testing.assert_allclose(
-                row[:3] * 6 - 3, [thing.x, thing.y, thing.z], atol=1e-5)
+            np.testing.assert_allclose(row[:3] * 6 - 3, [thing.x, thing.y, thing.z], atol=1e-5)
             assert SHAPES[row[7:10].argmax()] == thing.shape
             assert COLORS[row[10:18].argmax()] == thing.color
 
@@ -96,6 +98,7 @@ def test_a_missing_file_is_named(sprites: Path, tmp_path: Path) -> None:
 
 def test_a_split_without_scenes_is_left_out(tmp_path: Path) -> None:
     counts = {"train": 2, "validation": 0, "test": 0}
-    write_records(tmp_path, Request("synthetic_sprites", SPRITES, counts, seed=3, workers=1),
-                  Terminal())
+    write_records(
+        tmp_path, Request("synthetic_sprites", SPRITES, counts, seed=3, workers=1), Terminal()
+    )
     assert open_dataset("synthetic_sprites", str(tmp_path)).counts == {"train": 2}

@@ -32,17 +32,22 @@ def written_record(layout: Layout, number: int) -> bytes:
     labels = files.draw_labels(layout, files.object_count(layout, number))
     masks = np.stack([labels == entity for entity in range(layout.entities)], axis=0)
     masks = masks.transpose(1, 2, 0) if layout.masks_last else masks
-    values: Dict[str, Any] = {name: np.full((layout.entities, width), 0.5, np.float32)
-                              for name, width in layout.floats}
+    values: Dict[str, Any] = {
+        name: np.full((layout.entities, width), 0.5, np.float32) for name, width in layout.floats
+    }
     values["image"] = files.draw_image(layout, number)
     values["mask"] = masks.astype(np.uint8) * 255
     encoded = {name: feature(value) for name, value in values.items()}
     return tf.train.Example(features=tf.train.Features(feature=encoded)).SerializeToString()
 
 
-@pytest.mark.parametrize("name, layout", [
-    ("tetrominoes", TETROMINOES),
-    ("multi_dsprites_colored_on_colored", MULTI_DSPRITES["colored_on_colored"])])
+@pytest.mark.parametrize(
+    "name, layout",
+    [
+        ("tetrominoes", TETROMINOES),
+        ("multi_dsprites_colored_on_colored", MULTI_DSPRITES["colored_on_colored"]),
+    ],
+)
 def test_scenes_written_by_tensorflow_are_read(name: str, layout: Layout, tmp_path: Path) -> None:
     file_name = {"tetrominoes": "tetrominoes_train"}.get(name, name) + ".tfrecords"
     compressed = tf.io.TFRecordOptions(compression_type="GZIP")
@@ -60,21 +65,31 @@ def test_scenes_written_by_tensorflow_are_read(name: str, layout: Layout, tmp_pa
 def test_tensorflow_parses_what_our_tests_write(tmp_path: Path) -> None:
     record = files.scene_record(TETROMINOES, 1)
     with tf.Graph().as_default(), tf.Session() as session:
-        parsed = session.run(tf.io.parse_single_example(tf.constant(record), {
-            "image": tf.io.FixedLenFeature((35, 35, 3), tf.string),
-            "visibility": tf.io.FixedLenFeature((4,), tf.float32)}))
+        parsed = session.run(
+            tf.io.parse_single_example(
+                tf.constant(record),
+                {
+                    "image": tf.io.FixedLenFeature((35, 35, 3), tf.string),
+                    "visibility": tf.io.FixedLenFeature((4,), tf.float32),
+                },
+            )
+        )
     image = np.frombuffer(b"".join(parsed["image"].reshape(-1)), np.uint8).reshape(35, 35, 3)
     np.testing.assert_array_equal(image, files.draw_image(TETROMINOES, 1))
     assert parsed["visibility"].tolist() == [1, 1, 1, 0]
 
 
 def test_features_of_every_type_are_read() -> None:
-    encoded = tf.train.Example(features=tf.train.Features(feature={
-        "numbers": tf.train.Feature(int64_list=tf.train.Int64List(value=[0, 300, -5])),
-        "floats": tf.train.Feature(float_list=tf.train.FloatList(value=[0.5, -2])),
-        "texts": tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"one", b""])),
-        "empty": tf.train.Feature(int64_list=tf.train.Int64List(value=[])),
-    })).SerializeToString()
+    encoded = tf.train.Example(
+        features=tf.train.Features(
+            feature={
+                "numbers": tf.train.Feature(int64_list=tf.train.Int64List(value=[0, 300, -5])),
+                "floats": tf.train.Feature(float_list=tf.train.FloatList(value=[0.5, -2])),
+                "texts": tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"one", b""])),
+                "empty": tf.train.Feature(int64_list=tf.train.Int64List(value=[])),
+            }
+        )
+    ).SerializeToString()
     features = read_features(encoded)
     assert features["numbers"].integers().tolist() == [0, 300, -5]
     assert features["floats"].floats().tolist() == [0.5, -2]
@@ -89,8 +104,11 @@ def test_positions_of_records_written_by_tensorflow_are_found(tmp_path: Path) ->
             writer.write(record)
     offsets, lengths = index_records(path)
     content = path.read_bytes()
-    assert [content[offset:offset + length] for offset, length in zip(offsets, lengths)] == [
-        b"first", b"", b"third one"]
+    assert [content[offset : offset + length] for offset, length in zip(offsets, lengths)] == [
+        b"first",
+        b"",
+        b"third one",
+    ]
 
 
 def test_our_stream_of_records_equals_tensorflows(tmp_path: Path) -> None:

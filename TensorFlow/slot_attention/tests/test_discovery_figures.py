@@ -21,12 +21,18 @@ def _batch(masks):
     """Two images of 2 x 2 whose slots are the true masks."""
     masks = np.array(masks, np.float32)
     image = np.zeros(masks.shape[:1] + masks.shape[2:] + (3,), np.float32)
-    return {"image": image, "combined": image + 0.5, "mask": masks.astype(np.uint8),
-            "masks": masks[..., np.newaxis]}
+    return {
+        "image": image,
+        "combined": image + 0.5,
+        "mask": masks.astype(np.uint8),
+        "masks": masks[..., np.newaxis],
+    }
 
 
-SCENES = [[[[1, 0], [0, 0]], [[0, 1], [0, 0]], [[0, 0], [1, 1]]],
-          [[[1, 1], [1, 1]], [[0, 0], [0, 0]], [[0, 0], [0, 0]]]]  # the second is background only
+SCENES = [
+    [[[1, 0], [0, 0]], [[0, 1], [0, 0]], [[0, 0], [1, 1]]],
+    [[[1, 1], [1, 1]], [[0, 0], [0, 0]], [[0, 0], [0, 0]]],
+]  # the second is background only
 
 
 def test_an_image_without_foreground_is_left_out_of_the_mean_and_counted():

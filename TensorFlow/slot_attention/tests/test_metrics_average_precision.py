@@ -15,8 +15,13 @@ from slot_attention.metrics.average_precision import (
     nearest_equal_objects,
 )
 
-FIXTURE = (Path(__file__).resolve().parents[3] / "tests" / "fixtures" / "slot_attention"
-           / "clevr_metrics_public.npz")
+FIXTURE = (
+    Path(__file__).resolve().parents[3]
+    / "tests"
+    / "fixtures"
+    / "slot_attention"
+    / "clevr_metrics_public.npz"
+)
 GROUPS = ((3, 5), (5, 7), (7, 10), (10, 18))
 
 
@@ -33,7 +38,8 @@ def objects(seed: int, images: int, number: int) -> np.ndarray:
     made[..., :3] = random.random_sample((images, number, 3))
     for start, stop in GROUPS:
         made[..., start:stop] = np.eye(stop - start)[
-            random.randint(0, stop - start, (images, number))]
+            random.randint(0, stop - start, (images, number))
+        ]
     real = random.random_sample((images, number)) < 0.67
     made[..., 18] = real
     made[~real] = 0
@@ -54,8 +60,13 @@ def guesses(seed: int, targets: np.ndarray, number: int) -> np.ndarray:
 
 def plain_loop(predictions: np.ndarray, targets: np.ndarray, threshold: float) -> float:
     """The reference's rule, one prediction and one object at a time."""
-    ranked = sorted(((-prediction[18], image, slot) for image, slots in enumerate(predictions)
-                     for slot, prediction in enumerate(slots)))
+    ranked = sorted(
+        (
+            (-prediction[18], image, slot)
+            for image, slots in enumerate(predictions)
+            for slot, prediction in enumerate(slots)
+        )
+    )
     detected, right = set(), []
     for _, image, slot in ranked:
         best, best_distance = None, 10000.0
@@ -64,8 +75,11 @@ def plain_loop(predictions: np.ndarray, targets: np.ndarray, threshold: float) -
                 distance = np.linalg.norm((target[:3] - predictions[image, slot, :3]) * 6.0)
                 if distance < best_distance:
                     best, best_distance = number, distance
-        hit = (best is not None and (best_distance < threshold or threshold == -1)
-               and (image, best) not in detected)
+        hit = (
+            best is not None
+            and (best_distance < threshold or threshold == -1)
+            and (image, best) not in detected
+        )
         detected |= {(image, best)} if hit else set()
         right.append(hit)
     return area(right, targets[..., 18].sum())
@@ -91,9 +105,14 @@ def one(coordinates: tuple, confidence: float = 1.0, color: int = 0) -> np.ndarr
     return element
 
 
-@pytest.mark.parametrize("prediction, target, images, name", [
-    ("pred", "target", 32, "ap"), ("pred_6slots", "target", 8, "ap_6slots"),
-    ("pred_perfect", "target", 4, "ap_perfect")])
+@pytest.mark.parametrize(
+    "prediction, target, images, name",
+    [
+        ("pred", "target", 32, "ap"),
+        ("pred_6slots", "target", 8, "ap_6slots"),
+        ("pred_perfect", "target", 4, "ap_perfect"),
+    ],
+)
 def test_is_the_references(fixture, prediction, target, images, name):
     ours = average_precision(fixture[prediction], fixture[target][:images], fixture["thresholds"])
     np.testing.assert_allclose(ours, fixture[name], rtol=0, atol=1e-15)
@@ -113,8 +132,10 @@ def test_is_the_plain_loops_on_random_sets(seed, number):
 def test_no_threshold_may_be_written_as_minus_one():
     targets = objects(0, 12, 10)
     predictions = guesses(1, targets, 10)
-    np.testing.assert_array_equal(average_precision(predictions, targets, [-1]),
-                                  average_precision(predictions, targets, [np.inf]))
+    np.testing.assert_array_equal(
+        average_precision(predictions, targets, [-1]),
+        average_precision(predictions, targets, [np.inf]),
+    )
 
 
 def test_distance_at_the_threshold_is_too_far():

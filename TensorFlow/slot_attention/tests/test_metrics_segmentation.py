@@ -16,8 +16,9 @@ from slot_attention.metrics.segmentation import (
     reconstruction_error,
 )
 
-FIXTURE = (Path(__file__).resolve().parents[3] / "tests" / "fixtures" / "slot_attention"
-           / "ari_public.npz")
+FIXTURE = (
+    Path(__file__).resolve().parents[3] / "tests" / "fixtures" / "slot_attention" / "ari_public.npz"
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +44,9 @@ def random_masks(seed: int, images: int = 6, entities: int = 5, slots: int = 7) 
 
 @pytest.mark.parametrize("foreground_only, name", [(False, "ari"), (True, "ari_fg")])
 def test_binarised_index_is_deepminds(fixture, foreground_only, name):
-    ours = adjusted_rand_index(groups_first(fixture["true_mask"]),
-                               groups_first(fixture["pred_mask"]), foreground_only)
+    ours = adjusted_rand_index(
+        groups_first(fixture["true_mask"]), groups_first(fixture["pred_mask"]), foreground_only
+    )
     assert ours.dtype == np.float64
     # Theirs is float32, and counts images without foreground where one slot has all pixels.
     empty = foreground_only & ~fixture["true_mask"][:, :, 1:].any(axis=(1, 2))
@@ -53,8 +55,9 @@ def test_binarised_index_is_deepminds(fixture, foreground_only, name):
 
 @pytest.mark.parametrize("foreground_only, name", [(False, "sklearn"), (True, "sklearn_fg")])
 def test_binarised_index_is_scikit_learns_in_the_fixture(fixture, foreground_only, name):
-    ours = adjusted_rand_index(groups_first(fixture["true_mask"]),
-                               groups_first(fixture["pred_mask"]), foreground_only)
+    ours = adjusted_rand_index(
+        groups_first(fixture["true_mask"]), groups_first(fixture["pred_mask"]), foreground_only
+    )
     np.testing.assert_allclose(ours, fixture[name], rtol=0, atol=1e-14)
 
 
@@ -131,15 +134,18 @@ def test_one_pixel_of_foreground_gives_one():
 
 def test_order_of_slots_changes_nothing():
     true, predicted = random_masks(seed=4)
-    np.testing.assert_array_equal(adjusted_rand_index(true, predicted[:, ::-1], True),
-                                  adjusted_rand_index(true, predicted, True))
+    np.testing.assert_array_equal(
+        adjusted_rand_index(true, predicted[:, ::-1], True),
+        adjusted_rand_index(true, predicted, True),
+    )
 
 
 def test_networks_masks_go_in_as_they_are():
     true, predicted = random_masks(seed=5)
     np.testing.assert_array_equal(
         adjusted_rand_index(true.astype(np.uint8), predicted[..., None].astype(np.float32), True),
-        adjusted_rand_index(true, predicted.astype(np.float32), True))
+        adjusted_rand_index(true, predicted.astype(np.float32), True),
+    )
 
 
 def test_masks_of_other_sizes_are_refused_with_their_shapes():

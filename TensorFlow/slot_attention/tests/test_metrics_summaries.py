@@ -27,7 +27,8 @@ def test_summary_of_float32_values_is_in_float64():
 
 def test_seeds_at_or_above_the_threshold_succeed():
     assert summary_over_seeds({0: 0.98, 1: 0.3, 2: 0.95}, 0.95) == SeedSummary(
-        0.95, 3, 2, 0.95, (1,))
+        0.95, 3, 2, 0.95, (1,)
+    )
 
 
 def test_a_seed_that_ended_in_nan_failed_and_is_lowest():

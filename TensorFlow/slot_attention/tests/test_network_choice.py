@@ -14,10 +14,16 @@ def _options(*flags, task=OBJECT_DISCOVERY):
     return parse_options(task, "train", ["--data_path", "x"] + list(flags))
 
 
-@pytest.mark.parametrize("dataset, architecture, resolution", [
-    ("clevr", "clevr", 128), ("clevr_with_masks", "clevr", 128),
-    ("multi_dsprites_colored_on_grayscale", "multi_dsprites", 64),
-    ("objects_room_train", "multi_dsprites", 64), ("tetrominoes", "tetrominoes", 35)])
+@pytest.mark.parametrize(
+    "dataset, architecture, resolution",
+    [
+        ("clevr", "clevr", 128),
+        ("clevr_with_masks", "clevr", 128),
+        ("multi_dsprites_colored_on_grayscale", "multi_dsprites", 64),
+        ("objects_room_train", "multi_dsprites", 64),
+        ("tetrominoes", "tetrominoes", 35),
+    ],
+)
 def test_each_dataset_has_the_papers_architecture(dataset, architecture, resolution):
     choice = chosen_network(_options("--dataset", dataset))
     assert (choice.architecture.name, choice.resolution) == (architecture, resolution)
@@ -50,23 +56,29 @@ def test_set_prediction_has_no_decoder():
 
 
 def test_a_checkpoint_tells_its_network():
-    known = {"name": "slot_attention_small", "resolution": 40, "count": 5, "iterations": 2,
-             "initial": "gaussian"}
-    options = parse_options(OBJECT_DISCOVERY, "eval",
-                            ["--data_path", "x", "--checkpoint_dir", "y"])
+    known = {
+        "name": "slot_attention_small",
+        "resolution": 40,
+        "count": 5,
+        "iterations": 2,
+        "initial": "gaussian",
+    }
+    options = parse_options(OBJECT_DISCOVERY, "eval", ["--data_path", "x", "--checkpoint_dir", "y"])
     choice = chosen_network(options, known=known)
     assert choice.architecture.name == "small"
     assert (choice.resolution, choice.slots.count, choice.slots.iterations) == (40, 5, 2)
 
 
 def test_more_slots_than_trained_with_can_be_evaluated():
-    options = parse_options(OBJECT_DISCOVERY, "eval", [
-        "--data_path", "x", "--checkpoint_dir", "y", "--num_slots", "11"])
+    options = parse_options(
+        OBJECT_DISCOVERY, "eval", ["--data_path", "x", "--checkpoint_dir", "y", "--num_slots", "11"]
+    )
     assert chosen_network(options, known={"count": 7, "initial": "gaussian"}).slots.count == 11
 
 
 def test_learned_slots_can_not_be_more_than_were_learned():
-    options = parse_options(OBJECT_DISCOVERY, "eval", [
-        "--data_path", "x", "--checkpoint_dir", "y", "--num_slots", "11"])
+    options = parse_options(
+        OBJECT_DISCOVERY, "eval", ["--data_path", "x", "--checkpoint_dir", "y", "--num_slots", "11"]
+    )
     with pytest.raises(ZooError, match="leave --num_slots out"):
         chosen_network(options, known={"count": 7, "initial": "learned"})

@@ -63,8 +63,7 @@ BUILD = {"autoencoder": _autoencoder, "classifier": _classifier}
 
 
 def _load(session, built, stored):
-    session.run([built.weights[path].assign(value)
-                 for path, value in group(stored, "w").items()])
+    session.run([built.weights[path].assign(value) for path, value in group(stored, "w").items()])
 
 
 def _case(name):
@@ -154,8 +153,9 @@ def test_pairwise_cost_is_the_references(classifier):
 
 def test_matching_costs_what_the_references_matching_costs(classifier):
     cost = classifier.exact["pairwise_cost"]
-    theirs = sum(cost[image][tuple(pair)].sum()
-                 for image, pair in enumerate(classifier.stored["matching"]))
+    theirs = sum(
+        cost[image][tuple(pair)].sum() for image, pair in enumerate(classifier.stored["matching"])
+    )
     assert (cost * best_matching(cost)).sum() == pytest.approx(theirs, rel=1e-12)
 
 
@@ -187,8 +187,9 @@ def double_precision():
     tf.keras.backend.set_floatx("float32")
 
 
-@pytest.mark.parametrize("name", [
-    pytest.param("autoencoder", marks=pytest.mark.slow), "classifier"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("autoencoder", marks=pytest.mark.slow), "classifier"]
+)
 def test_five_steps_of_adam_in_float64_are_the_references(name, double_precision):
     stored, exact = (arrays("slot_attention_" + name + end) for end in ("", "_f64ref"))
     stored = {key: value.astype(np.float64) for key, value in stored.items()}
@@ -200,6 +201,7 @@ def test_five_steps_of_adam_in_float64_are_the_references(name, double_precision
         train = tf.train.AdamOptimizer(rate, beta1, beta2, epsilon=1e-8).minimize(built.loss)
         session.run(tf.global_variables_initializer())
         _load(session, built, stored)
-        losses = [session.run([built.loss, train], {noise: draw})[0]
-                  for draw in stored["noise_traj"]]
+        losses = [
+            session.run([built.loss, train], {noise: draw})[0] for draw in stored["noise_traj"]
+        ]
     assert np.abs(np.array(losses) / exact["traj_loss"] - 1).max() < TRAJECTORY

@@ -24,7 +24,7 @@ def test_every_cell_runs_in_order(tmp_path, monkeypatch):
     for number, source in enumerate(_code_cells()):
         if number == 1:
             variables["STEPS"] = 2
-        exec(compile(source, "cell {}".format(number), "exec"), variables)
+        exec(compile(source, f"cell {number}", "exec"), variables)
     assert variables["metrics"]["n"] == 320
     assert variables["seen"].masks.shape == (4, 4, 32, 32, 1)
     assert (tmp_path / "output_of_notebook" / "run" / "pictures" / "training.gif").exists()

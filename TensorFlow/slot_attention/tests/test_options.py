@@ -12,18 +12,32 @@ DATA = ["--data_path", "somewhere"]
 
 def test_object_discovery_has_the_references_defaults():
     options = parse_options(OBJECT_DISCOVERY, "train", DATA)
-    assert (options.model_dir, options.seed, options.batch_size, options.num_slots,
-            options.learning_rate, options.num_train_steps, options.warmup_steps,
-            options.decay_rate, options.decay_steps) == (
-                "/tmp/object_discovery/", 0, 64, 7, 4e-4, 500000, 10000, 0.5, 100000)
+    assert (
+        options.model_dir,
+        options.seed,
+        options.batch_size,
+        options.num_slots,
+        options.learning_rate,
+        options.num_train_steps,
+        options.warmup_steps,
+        options.decay_rate,
+        options.decay_steps,
+    ) == ("/tmp/object_discovery/", 0, 64, 7, 4e-4, 500000, 10000, 0.5, 100000)
 
 
 def test_set_prediction_has_the_references_defaults():
     options = parse_options(SET_PREDICTION, "train", DATA)
-    assert (options.model_dir, options.seed, options.batch_size, options.num_slots,
-            options.learning_rate, options.num_train_steps, options.warmup_steps,
-            options.decay_rate, options.decay_steps) == (
-                "/tmp/set_prediction/", 0, 512, 10, 4e-4, 150000, 1000, 0.5, 50000)
+    assert (
+        options.model_dir,
+        options.seed,
+        options.batch_size,
+        options.num_slots,
+        options.learning_rate,
+        options.num_train_steps,
+        options.warmup_steps,
+        options.decay_rate,
+        options.decay_steps,
+    ) == ("/tmp/set_prediction/", 0, 512, 10, 4e-4, 150000, 1000, 0.5, 50000)
 
 
 @pytest.mark.parametrize("task", [OBJECT_DISCOVERY, SET_PREDICTION])
@@ -55,14 +69,28 @@ def test_evaluation_needs_a_checkpoint():
 
 def test_implicit_differentiation_of_one_iteration_is_refused():
     with pytest.raises(UsageError, match="num_iterations 2 or more"):
-        parse_options(OBJECT_DISCOVERY, "train",
-                      DATA + ["--implicit_differentiation", "--num_iterations", "1"])
+        parse_options(
+            OBJECT_DISCOVERY,
+            "train",
+            DATA + ["--implicit_differentiation", "--num_iterations", "1"],
+        )
 
 
-@pytest.mark.parametrize("flag, value", [
-    ("--batch_size", "0"), ("--learning_rate", "0"), ("--num_slots", "-1"), ("--decay_rate", "2"),
-    ("--seed", "-1"), ("--dataset", "mnist"), ("--architecture", "resnet"),
-    ("--evaluation_count", "0"), ("--initial_slots", "zeros"), ("--warmup_steps", "-1")])
+@pytest.mark.parametrize(
+    "flag, value",
+    [
+        ("--batch_size", "0"),
+        ("--learning_rate", "0"),
+        ("--num_slots", "-1"),
+        ("--decay_rate", "2"),
+        ("--seed", "-1"),
+        ("--dataset", "mnist"),
+        ("--architecture", "resnet"),
+        ("--evaluation_count", "0"),
+        ("--initial_slots", "zeros"),
+        ("--warmup_steps", "-1"),
+    ],
+)
 def test_values_out_of_range_are_refused_by_name(flag, value):
     with pytest.raises(UsageError, match=flag):
         parse_options(OBJECT_DISCOVERY, "train", DATA + [flag, value])

@@ -21,8 +21,10 @@ Image = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
 
 def save_steps(folder, steps, size=(40, 90)):
     for step in steps:
-        save_png(folder / picture_name("slots", step),
-                 np.full(size + (3,), 50 + step // 100 % 100, np.uint8))
+        save_png(
+            folder / picture_name("slots", step),
+            np.full(size + (3,), 50 + step // 100 % 100, np.uint8),
+        )
 
 
 def test_pictures_are_found_by_step_and_by_name(tmp_path):
@@ -65,6 +67,7 @@ def test_bar_is_as_long_as_the_share_of_the_last_step():
     def length(step):
         bar = labelled(np.full((30, 224, 3), 255, np.uint8), step, 1000)[30]
         return int((bar == PALETTE[0]).all(axis=1).sum())
+
     assert [length(step) for step in (0, 500, 1000)] == [0, 100, 200]
 
 

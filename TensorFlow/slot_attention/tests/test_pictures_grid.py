@@ -19,6 +19,6 @@ def test_pixels_of_minus_one_to_one_are_bytes_of_0_to_255():
 def test_empty_places_of_a_grid_stay_white():
     tile = np.zeros((128, 128, 3), np.uint8)
     picture = grid([Column("")] * 2, [[tile, None]], [""], [1])
-    right = picture[-MARGIN - 128:, -MARGIN - 128:]
+    right = picture[-MARGIN - 128 :, -MARGIN - 128 :]
     assert (right == 255).all()
     assert (picture == 0).all(axis=2).sum() == 128 * 128

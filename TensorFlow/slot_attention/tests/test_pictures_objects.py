@@ -20,8 +20,12 @@ def one(confidence=0.9, color="red", material="rubber", shape="cube", place=MIDD
     """A prediction (1, 1, 19) of a large object."""
     element = np.zeros((1, 1, 19), np.float32)
     element[..., :3], element[..., 18] = place, confidence
-    numbers = [SIZES.index("large"), MATERIALS.index(material), SHAPES.index(shape),
-               COLORS.index(color)]
+    numbers = [
+        SIZES.index("large"),
+        MATERIALS.index(material),
+        SHAPES.index(shape),
+        COLORS.index(color),
+    ]
     element[..., np.array([3, 5, 7, 10]) + numbers] = 1
     return element
 
@@ -29,7 +33,7 @@ def one(confidence=0.9, color="red", material="rubber", shape="cube", place=MIDD
 def drawn(*sets) -> np.ndarray:
     """The image part (320, 480, 3) of the picture of one grey image."""
     picture = set_picture(np.zeros((1, 128, 128, 3), np.float32), *sets)
-    return picture[MARGIN:MARGIN + 320, MARGIN:MARGIN + 480]
+    return picture[MARGIN : MARGIN + 320, MARGIN : MARGIN + 480]
 
 
 def place_of(color, picture) -> np.ndarray:
@@ -59,8 +63,9 @@ def test_camera_is_recovered_from_what_it_sees():
 def test_vector_is_read_as_place_and_names():
     marker = markers(one(color="cyan", material="metal", shape="cylinder")[0], CLEVR_CAMERA)[0]
     x, y = seen_at(np.array([0, 0, 0.3]))
-    assert marker == Marker(pytest.approx(x), pytest.approx(y), "large", "metal", "cylinder",
-                            "cyan", pytest.approx(0.9))
+    assert marker == Marker(
+        pytest.approx(x), pytest.approx(y), "large", "metal", "cylinder", "cyan", pytest.approx(0.9)
+    )
 
 
 def test_every_colour_of_clevr_can_be_drawn():
@@ -80,10 +85,13 @@ def test_metal_has_a_glint():
 
 
 def test_forms_differ():
-    areas = {shape: (drawn(one(shape=shape)) == MARKER_COLORS["red"]).all(axis=2)
-             for shape in SHAPES}
-    assert all((areas[a] != areas[b]).sum() > 20 for a, b in
-               [("cube", "sphere"), ("cube", "cylinder"), ("sphere", "cylinder")])
+    areas = {
+        shape: (drawn(one(shape=shape)) == MARKER_COLORS["red"]).all(axis=2) for shape in SHAPES
+    }
+    assert all(
+        (areas[a] != areas[b]).sum() > 20
+        for a, b in [("cube", "sphere"), ("cube", "cylinder"), ("sphere", "cylinder")]
+    )
 
 
 def test_predictions_without_confidence_are_left_out():
@@ -94,6 +102,7 @@ def test_predictions_without_confidence_are_left_out():
 def test_confidence_is_on_red_where_no_true_object_has_the_attributes():
     def red(target):
         return int((drawn(one(color="blue"), target) == WRONG).all(axis=2).sum())
+
     assert red(one(color="blue", confidence=1)) == 0
     assert red(one(color="cyan", confidence=1)) > 100
 

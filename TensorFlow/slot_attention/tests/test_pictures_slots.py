@@ -33,16 +33,21 @@ def view(count: int = 1, iterations: int = 0, true_masks: bool = False) -> SlotV
     masks = np.stack([halves()] * count)
     colors = np.stack([np.full((4, 4, 3), -1), np.full((4, 4, 3), 1)]).astype(np.float32)
     attention = masks.reshape(count, 2, 16).transpose(0, 2, 1)
-    return SlotView(np.zeros((count, 4, 4, 3), np.float32), np.full((count, 4, 4, 3), 0.5),
-                    np.stack([colors] * count), masks[..., None], [attention] * iterations,
-                    masks if true_masks else None)
+    return SlotView(
+        np.zeros((count, 4, 4, 3), np.float32),
+        np.full((count, 4, 4, 3), 0.5),
+        np.stack([colors] * count),
+        masks[..., None],
+        [attention] * iterations,
+        masks if true_masks else None,
+    )
 
 
 def tiles(picture: np.ndarray, columns: int, rows: int) -> np.ndarray:
     """The tiles (rows, columns, 128, 128, 3) of a picture without captions wider than one line."""
     lefts = [picture.shape[1] - MARGIN - 128 - 134 * back for back in reversed(range(columns))]
     tops = [picture.shape[0] - MARGIN - 128 - 134 * back for back in reversed(range(rows))]
-    return np.array([[picture[y:y + 128, x:x + 128] for x in lefts] for y in tops])
+    return np.array([[picture[y : y + 128, x : x + 128] for x in lefts] for y in tops])
 
 
 def test_columns_are_input_reconstruction_segmentation_and_slots():
@@ -83,7 +88,7 @@ def test_caption_is_written_left_of_its_image():
     named = slot_picture(view(), captions=["FG-ARI\n0.98"])
     wider = named.shape[1] - plain.shape[1]
     assert wider > 20
-    written = (named[:, :MARGIN + wider] < 128).all(axis=2)
+    written = (named[:, : MARGIN + wider] < 128).all(axis=2)
     assert not written[:40].any() and written[-128:].any()
 
 
@@ -119,8 +124,9 @@ def test_attention_is_spread_over_the_cells_of_the_grid():
 
 
 def test_true_masks_have_the_colours_of_the_slots_that_cover_them():
-    np.testing.assert_array_equal(true_segmentation(halves()[::-1], halves()),
-                                  segmentation(halves()))
+    np.testing.assert_array_equal(
+        true_segmentation(halves()[::-1], halves()), segmentation(halves())
+    )
 
 
 def test_pixels_of_no_entity_are_white():

@@ -29,14 +29,16 @@ def _run(wanted, **settings):
 
 
 def test_implicit_differentiation_leaves_the_forward_pass_as_it_is():
-    plain, implicit = (_run(lambda found, weights: found.slots, implicit=value)
-                       for value in (False, True))
+    plain, implicit = (
+        _run(lambda found, weights: found.slots, implicit=value) for value in (False, True)
+    )
     assert np.abs(plain - implicit).max() < 1e-6
 
 
 def test_implicit_differentiation_changes_the_gradient():
-    plain, implicit = (_run(_gradient("project_q/kernel"), implicit=value)
-                       for value in (False, True))
+    plain, implicit = (
+        _run(_gradient("project_q/kernel"), implicit=value) for value in (False, True)
+    )
     assert np.abs(plain - implicit).max() > 1e-3
 
 
@@ -52,8 +54,10 @@ def test_learned_slots_get_their_gradient_straight_through_implicit_iterations()
 
 
 def test_learned_slots_are_one_vector_a_slot_and_need_no_noise():
-    paths = _run(lambda found, weights: {path: tf.shape(weight) for path, weight
-                                         in weights.items()}, initial="learned")
+    paths = _run(
+        lambda found, weights: {path: tf.shape(weight) for path, weight in weights.items()},
+        initial="learned",
+    )
     assert list(paths["slots_initial"]) == [1, 3, 16]
     assert "slots_mu" not in paths
 
@@ -65,4 +69,4 @@ def test_attention_of_every_iteration_is_given_and_adds_up_over_slots():
 
 
 def _gradient(path):
-    return lambda found, weights: tf.gradients(tf.reduce_sum(found.slots ** 3), weights[path])[0]
+    return lambda found, weights: tf.gradients(tf.reduce_sum(found.slots**3), weights[path])[0]

@@ -32,8 +32,11 @@ def write(tmp_path, **changes):
 
 def content_of(folder):
     """The bytes of every file by its path."""
-    return {str(path.relative_to(folder)): path.read_bytes()
-            for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
 
 
 def read(folder, name):
@@ -44,14 +47,16 @@ def test_the_layout_is_that_of_clevr(tmp_path):
     folder, _ = write(tmp_path)
     names = set(content_of(folder))
     for split, count in (("train", 18), ("val", 3), ("test", 2)):
-        images = {"CLEVR_v1.0/images/{0}/CLEVR_{0}_{1:06d}.png".format(split, index)
-                  for index in range(count)}
+        images = {
+            f"CLEVR_v1.0/images/{split}/CLEVR_{split}_{index:06d}.png" for index in range(count)
+        }
         assert images <= names
         names -= images
-    assert names == {"dataset.json", "CLEVR_v1.0/scenes/CLEVR_train_scenes.json",
-                     "CLEVR_v1.0/scenes/CLEVR_val_scenes.json"} | {
-        "CLEVR_v1.0/questions/CLEVR_{}_questions.json".format(split)
-        for split in ("train", "val", "test")}
+    assert names == {
+        "dataset.json",
+        "CLEVR_v1.0/scenes/CLEVR_train_scenes.json",
+        "CLEVR_v1.0/scenes/CLEVR_val_scenes.json",
+    } | {f"CLEVR_v1.0/questions/CLEVR_{split}_questions.json" for split in ("train", "val", "test")}
 
 
 def test_images_and_scenes_belong_together(tmp_path):
@@ -67,8 +72,7 @@ def test_questions_are_answered_but_for_the_test_split(tmp_path):
     folder, _ = write(tmp_path)
     train = read(folder, "questions/CLEVR_train_questions.json")["questions"]
     scenes = read(folder, "scenes/CLEVR_train_scenes.json")["scenes"]
-    assert [entry["answer"] for entry in train] == [str(len(scene["objects"]))
-                                                    for scene in scenes]
+    assert [entry["answer"] for entry in train] == [str(len(scene["objects"])) for scene in scenes]
     test = read(folder, "questions/CLEVR_test_questions.json")["questions"]
     assert len(test) == 2 and all("answer" not in entry for entry in test)
 
@@ -88,8 +92,9 @@ def test_relationships_follow_the_generators_rule(zoo_data):
     places = [thing["3d_coords"] for thing in real["objects"]]
     scene = draw_scene(0, "train", 0, SETTINGS)
     things = [scene.objects[0]._replace(x=place[0], y=place[1]) for place in places]
-    ours = scene_description(scene._replace(
-        objects=things, pixel_coords=[(0.0, 0.0, 1.0)] * len(things)), "train", 0)
+    ours = scene_description(
+        scene._replace(objects=things, pixel_coords=[(0.0, 0.0, 1.0)] * len(things)), "train", 0
+    )
     for name, lists in real["relationships"].items():
         assert [sorted(row) for row in lists] == ours["relationships"][name], name
 
@@ -114,6 +119,7 @@ def test_an_interrupted_run_leaves_no_clevr_folder_and_is_gone_on_with(tmp_path,
         if job.start:
             raise KeyboardInterrupt
         return real(job)
+
     with monkeypatch.context() as patch:
         patch.setattr(clevr_folder, "render_job", interrupted)
         with pytest.raises(KeyboardInterrupt):
@@ -126,8 +132,9 @@ def test_an_interrupted_run_leaves_no_clevr_folder_and_is_gone_on_with(tmp_path,
 
 
 def test_processes_do_not_change_the_folder(tmp_path):
-    alone, shared = (content_of(write(tmp_path / str(workers), workers=workers)[0])
-                     for workers in (1, 2))
+    alone, shared = (
+        content_of(write(tmp_path / str(workers), workers=workers)[0]) for workers in (1, 2)
+    )
     assert alone == shared
 
 

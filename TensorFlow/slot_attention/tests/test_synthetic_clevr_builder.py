@@ -35,18 +35,22 @@ def offline_builder(folder, prepared, monkeypatch):
     """The clevr 3.1.0 builder, kept from its bucket and given a folder."""
     import tensorflow_datasets as datasets
     from tensorflow_datasets.core.utils import gcs_utils
+
     monkeypatch.setattr(gcs_utils, "gcs_dataset_info_files", lambda *_, **__: [])
     monkeypatch.setattr(gcs_utils, "is_dataset_on_gcs", lambda *_, **__: False)
     builder = datasets.builder("clevr:3.1.0", data_dir=str(prepared))
     monkeypatch.setattr(builder, "_make_download_manager", lambda **_: LocalFolder(folder))
     builder.download_and_prepare(
-        download_config=datasets.download.DownloadConfig(compute_stats=(
-            datasets.download.ComputeStatsMode.SKIP)))
+        download_config=datasets.download.DownloadConfig(
+            compute_stats=(datasets.download.ComputeStatsMode.SKIP)
+        )
+    )
     return builder
 
 
 def first_record(dataset):
     from common.tf_runtime import tf
+
     with tf.Session() as session:
         return session.run(tf.data.make_one_shot_iterator(dataset).get_next())
 
@@ -55,6 +59,7 @@ def test_the_builder_prepares_and_reads_the_folder(tmp_path, monkeypatch):
     counts = {"train": 5, "validation": 3, "test": 2}
     folder = write_clevr_folder(tmp_path, Request(CLEVR, SETTINGS, counts), quiet_terminal())
     from common.tf_runtime import tf
+
     with tf.Graph().as_default():
         builder = offline_builder(folder, tmp_path / "prepared", monkeypatch)
         record = first_record(builder.as_dataset(split="validation", shuffle_files=False))
@@ -63,7 +68,9 @@ def test_the_builder_prepares_and_reads_the_folder(tmp_path, monkeypatch):
     scene = draw_scene(0, "val", index, SETTINGS)
     assert np.array_equal(record["image"], scene.image)
     colors = builder.info.features["objects"].feature["color"]
-    assert [colors.int2str(code) for code in record["objects"]["color"]] \
-        == [thing.color for thing in scene.objects]
-    assert np.allclose(record["objects"]["3d_coords"],
-                       [(thing.x, thing.y, thing.z) for thing in scene.objects])
+    assert [colors.int2str(code) for code in record["objects"]["color"]] == [
+        thing.color for thing in scene.objects
+    ]
+    assert np.allclose(
+        record["objects"]["3d_coords"], [(thing.x, thing.y, thing.z) for thing in scene.objects]
+    )

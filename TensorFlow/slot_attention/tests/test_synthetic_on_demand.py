@@ -13,15 +13,19 @@ from slot_attention.synthetic.sprites import SpriteSettings
 @pytest.fixture
 def few(monkeypatch):
     settings = SpriteSettings(image_size=(16, 16), objects=(1, 1))
-    monkeypatch.setitem(on_demand._SMALL, "synthetic_sprites",
-                        on_demand._Small(settings, (3, 2, 1)))
+    monkeypatch.setitem(
+        on_demand._SMALL, "synthetic_sprites", on_demand._Small(settings, (3, 2, 1))
+    )
 
 
 def test_it_is_made_below_the_folder(few, tmp_path):
     data_path = on_demand.make_on_demand("synthetic_sprites", tmp_path / "data")
     told = json.loads((data_path / "synthetic_sprites" / "dataset.json").read_text())
     assert {name: split["count"] for name, split in told["splits"].items()} == {
-        "train": 3, "validation": 2, "test": 1}
+        "train": 3,
+        "validation": 2,
+        "test": 1,
+    }
 
 
 def test_what_is_there_is_not_made_again(few, tmp_path):

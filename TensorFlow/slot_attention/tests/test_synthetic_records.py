@@ -52,8 +52,9 @@ def test_checks_of_any_length(length):
 def test_checks_of_pieces_join():
     first, second = b"what a record ", b"is made of"
     checks = [crc32c_bit_by_bit(part) for part in (first, second)]
-    assert join_checks(CRC32C, checks[0], checks[1], len(second)) \
-        == crc32c_bit_by_bit(first + second)
+    assert join_checks(CRC32C, checks[0], checks[1], len(second)) == crc32c_bit_by_bit(
+        first + second
+    )
 
 
 def test_pieces_are_one_gzip_member():
@@ -83,20 +84,30 @@ def test_sprites_are_laid_out_as_multi_dsprites():
     scenes = [draw_sprite_scene(0, "train", index, settings) for index in range(3)]
     features = sprite_features(scenes)
     assert {name: array.shape[1:] for name, array in features.items()} == {
-        "image": (32, 40, 3), "mask": (32, 40, 5, 1), "x": (5,), "y": (5,), "shape": (5,),
-        "visibility": (5,), "orientation": (5,), "scale": (5,), "color": (5, 3)}
+        "image": (32, 40, 3),
+        "mask": (32, 40, 5, 1),
+        "x": (5,),
+        "y": (5,),
+        "shape": (5,),
+        "visibility": (5,),
+        "orientation": (5,),
+        "scale": (5,),
+        "color": (5, 3),
+    }
     assert (features["mask"][1, :, :, 2, 0] == scenes[1].masks[2] * np.uint8(255)).all()
 
 
 def test_scenes_are_laid_out_as_clevr_with_masks():
-    scenes = [draw_scene(0, "train", index, SceneSettings(image_size=(48, 64)))
-              for index in range(3)]
+    scenes = [
+        draw_scene(0, "train", index, SceneSettings(image_size=(48, 64))) for index in range(3)
+    ]
     features = scene_features(scenes)
     shapes = {name: array.shape[1:] for name, array in features.items()}
     assert shapes.pop("image") == (48, 64, 3) and shapes.pop("mask") == (7, 48, 64, 1)
     assert shapes.pop("pixel_coords") == (7, 3)
-    assert shapes == dict.fromkeys(("x", "y", "z", "rotation", "visibility", "size", "material",
-                                    "shape", "color"), (7,))
+    assert shapes == dict.fromkeys(
+        ("x", "y", "z", "rotation", "visibility", "size", "material", "shape", "color"), (7,)
+    )
     bytes_too = {name for name, array in features.items() if array.dtype == np.uint8}
     assert bytes_too == {"image", "mask", "size", "material", "shape", "color"}
 
@@ -106,7 +117,8 @@ def test_a_scenes_properties_are_codes_from_one():
     features = scene_features([scene])
     count = len(scene.objects)
     assert features["color"][0].tolist() == (
-        [0] + [CODES["color"][thing.color] for thing in scene.objects] + [0] * (6 - count))
+        [0] + [CODES["color"][thing.color] for thing in scene.objects] + [0] * (6 - count)
+    )
     assert features["visibility"][0].tolist() == [1.0] * (count + 1) + [0.0] * (6 - count)
     assert features["z"][0, 1] == np.float32(scene.objects[0].z)
 

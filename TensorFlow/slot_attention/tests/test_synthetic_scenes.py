@@ -40,8 +40,10 @@ def one(shape, x=0.0, y=0.0, rotation=0.0, size="large"):
 
 def test_a_seed_gives_the_same_scenes_on_every_stack():
     drawn = scenes(SceneSettings(image_size=(60, 80)), 6)
-    assert digest(*[scene.image for scene in drawn], *[scene.masks for scene in drawn]) \
+    assert (
+        digest(*[scene.image for scene in drawn], *[scene.masks for scene in drawn])
         == "6ecd4a0f40db7b42"
+    )
 
 
 @pytest.mark.parametrize("place", [(1, "train", 0), (0, "test", 0), (0, "train", 1)])
@@ -93,8 +95,10 @@ def test_pixel_coords_are_where_the_object_is_seen():
 def test_no_object_is_hidden_more_than_visible_allows():
     crowded = SceneSettings(image_size=(60, 80), objects=(8, 8), visible=0.0, smallest=0)
     bound = dataclasses.replace(crowded, visible=0.5, smallest=300)
-    smallest = [min(int(mask.sum()) for scene in scenes(settings, 8) for mask in scene.masks[1:])
-                for settings in (crowded, bound)]
+    smallest = [
+        min(int(mask.sum()) for scene in scenes(settings, 8) for mask in scene.masks[1:])
+        for settings in (crowded, bound)
+    ]
     assert smallest[0] < 300 / 16 <= smallest[1]
 
 
@@ -103,8 +107,9 @@ def test_a_material_and_a_color_change_the_look(monkeypatch):
     for material in MATERIALS:
         for color in COLORS:
             thing = one("sphere", x=0.5)._replace(material=material, color=color)
-            monkeypatch.setattr("slot_attention.synthetic.scenes.arrange",
-                                lambda *_, thing=thing: [thing])
+            monkeypatch.setattr(
+                "slot_attention.synthetic.scenes.arrange", lambda *_, thing=thing: [thing]
+            )
             scene = draw_scene(0, "train", 0, SMALL)
             looks.add(tuple(scene.image[scene.masks[1]].mean(axis=0).round().astype(int)))
     assert len(looks) == len(MATERIALS) * len(COLORS)
@@ -113,8 +118,9 @@ def test_a_material_and_a_color_change_the_look(monkeypatch):
 def test_edges_are_smooth_in_the_image_alone():
     rough = dataclasses.replace(SMALL, antialias=False)
     for index in range(4):
-        smooth_scene, rough_scene = (draw_scene(0, "train", index, settings)
-                                     for settings in (SMALL, rough))
+        smooth_scene, rough_scene = (
+            draw_scene(0, "train", index, settings) for settings in (SMALL, rough)
+        )
         assert (smooth_scene.masks == rough_scene.masks).all()
         differs = (smooth_scene.image != rough_scene.image).any(axis=2)
         assert 0 < differs.mean() < 0.35
@@ -128,11 +134,14 @@ def test_a_ray_meets_a_solid_at_its_surface(shape, distance):
 
 
 def test_a_turned_cube_is_wider():
-    straight, turned = (trace([one("cube", rotation=angle)], rays((0.8, 5, 0.7)),
-                              rays((0, -1, 0))) for angle in (0, 45))
+    straight, turned = (
+        trace([one("cube", rotation=angle)], rays((0.8, 5, 0.7)), rays((0, -1, 0)))
+        for angle in (0, 45)
+    )
     assert straight.label[0] == 0
     assert turned.label[0] == 1 and turned.distance[0] == pytest.approx(
-        5 - (0.7 * math.sqrt(2) - 0.8), abs=1e-4)
+        5 - (0.7 * math.sqrt(2) - 0.8), abs=1e-4
+    )
 
 
 def test_the_nearer_of_two_objects_is_seen():
@@ -185,18 +194,28 @@ def test_directions_are_those_of_the_clevr_generator(zoo_data):
 
 
 def test_a_picture_narrower_than_four_to_three_is_squeezed():
-    wide, square = (project(look_from(POSITION, size), (1.0, 2.0, 0.7))
-                    for size in ((240, 320), (64, 64)))
+    wide, square = (
+        project(look_from(POSITION, size), (1.0, 2.0, 0.7)) for size in ((240, 320), (64, 64))
+    )
     assert square[0] / 64 == pytest.approx(wide[0] / 320)
     assert square[1] / 64 == pytest.approx(wide[1] / 240)
     assert square[2] == wide[2]
 
 
-@pytest.mark.parametrize("bad", [
-    {"image_size": (8, 8)}, {"objects": (0, 3)}, {"objects": (5, 4)}, {"objects": (3, 11)},
-    {"visible": 2.0}, {"gap": -1.0}, {"smallest": -1.0}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"image_size": (8, 8)},
+        {"objects": (0, 3)},
+        {"objects": (5, 4)},
+        {"objects": (3, 11)},
+        {"visible": 2.0},
+        {"gap": -1.0},
+        {"smallest": -1.0},
+    ],
+)
 def test_a_bad_setting_is_named(bad):
-    with pytest.raises(ZooError, match="scenes: {} is .*; expected".format(list(bad)[0])):
+    with pytest.raises(ZooError, match=f"scenes: {list(bad)[0]} is .*; expected"):
         SceneSettings(**bad)
 
 

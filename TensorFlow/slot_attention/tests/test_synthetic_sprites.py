@@ -27,8 +27,10 @@ def scenes(settings=DEFAULTS, count=MANY, seed=0, split="train"):
 
 def test_a_seed_gives_the_same_scenes_on_every_stack():
     drawn = scenes(SpriteSettings(image_size=(35, 40), background="color", colors="random"), 20)
-    assert digest(*[scene.image for scene in drawn], *[scene.masks for scene in drawn]) \
+    assert (
+        digest(*[scene.image for scene in drawn], *[scene.masks for scene in drawn])
         == "1294ed17cb86aa30"
+    )
 
 
 def test_a_scene_does_not_depend_on_the_scenes_before_it():
@@ -69,8 +71,10 @@ def test_absent_entities_are_zero_and_present_ones_are_seen():
 def test_sprites_are_not_hidden_more_than_visible_allows():
     free = SpriteSettings(objects=(3, 3), scale=(0.4, 0.5), visible=0.0)
     bound = dataclasses.replace(free, visible=0.6)
-    smallest = [min(int(mask.sum()) for scene in scenes(settings) for mask in scene.masks[1:])
-                for settings in (free, bound)]
+    smallest = [
+        min(int(mask.sum()) for scene in scenes(settings) for mask in scene.masks[1:])
+        for settings in (free, bound)
+    ]
     assert smallest[0] < smallest[1] * 0.5
 
 
@@ -80,7 +84,7 @@ def touching(scene):
     middle = labels[1:-1, 1:-1]
     for down in range(3):
         for right in range(3):
-            other = labels[down:down + middle.shape[0], right:right + middle.shape[1]]
+            other = labels[down : down + middle.shape[0], right : right + middle.shape[1]]
             if ((middle > 0) & (other > 0) & (middle != other)).any():
                 return True
     return False
@@ -89,8 +93,9 @@ def touching(scene):
 def test_sprites_touch_only_where_overlap_is_allowed():
     settings = SpriteSettings(objects=(3, 3), scale=(0.25, 0.4))
     assert any(touching(scene) for scene in scenes(settings))
-    assert not any(touching(scene)
-                   for scene in scenes(dataclasses.replace(settings, overlap=False)))
+    assert not any(
+        touching(scene) for scene in scenes(dataclasses.replace(settings, overlap=False))
+    )
 
 
 def test_x_and_y_are_the_centre_of_a_sprite():
@@ -102,8 +107,7 @@ def test_x_and_y_are_the_centre_of_a_sprite():
 
 
 def test_scale_is_the_size_of_a_sprite():
-    settings = SpriteSettings(image_size=(64, 64), objects=(1, 1), shapes=("square",),
-                              rotate=False)
+    settings = SpriteSettings(image_size=(64, 64), objects=(1, 1), shapes=("square",), rotate=False)
     for scene in scenes(settings, 20):
         side = np.sqrt(scene.masks[1].sum())
         assert abs(side - 0.8 * 64 * scene.scale[1]) < 1.1
@@ -114,7 +118,7 @@ def test_orientation_turns_a_sprite_against_the_clock():
     for scene in scenes(settings, 20):
         rows, columns = np.nonzero(scene.masks[1])
         right, up = columns - columns.mean(), rows.mean() - rows
-        angle = 0.5 * np.arctan2(2 * (right * up).sum(), (right ** 2).sum() - (up ** 2).sum())
+        angle = 0.5 * np.arctan2(2 * (right * up).sum(), (right**2).sum() - (up**2).sum())
         turned = (angle - scene.orientation[1] + np.pi / 2) % np.pi - np.pi / 2
         assert abs(turned) < 0.06
 
@@ -122,8 +126,14 @@ def test_orientation_turns_a_sprite_against_the_clock():
 def test_every_shape_is_drawn_and_told_apart_by_its_code():
     areas = {}
     for name in SHAPES:
-        scene = draw_sprite_scene(0, "train", 0, SpriteSettings(
-            image_size=(64, 64), objects=(1, 1), shapes=(name,), scale=(0.5, 0.5), rotate=False))
+        scene = draw_sprite_scene(
+            0,
+            "train",
+            0,
+            SpriteSettings(
+                image_size=(64, 64), objects=(1, 1), shapes=(name,), scale=(0.5, 0.5), rotate=False
+            ),
+        )
         assert scene.shape[1] == SHAPE_CODES[name]
         areas[name] = int(scene.masks[1].sum())
     assert len(set(areas.values())) == len(SHAPES) and min(areas.values()) > 200
@@ -142,12 +152,24 @@ def test_random_colors_differ_from_the_background():
         assert (difference >= 63 / 255).all()
 
 
-@pytest.mark.parametrize("bad", [
-    {"image_size": (4, 32)}, {"objects": (0, 3)}, {"objects": (3, 2)}, {"objects": (9, 9)},
-    {"shapes": ("blob",)}, {"shapes": ()}, {"scale": (0.0, 0.3)}, {"scale": (0.5, 0.9)},
-    {"colors": "pink"}, {"background": "white"}, {"visible": 1.5}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"image_size": (4, 32)},
+        {"objects": (0, 3)},
+        {"objects": (3, 2)},
+        {"objects": (9, 9)},
+        {"shapes": ("blob",)},
+        {"shapes": ()},
+        {"scale": (0.0, 0.3)},
+        {"scale": (0.5, 0.9)},
+        {"colors": "pink"},
+        {"background": "white"},
+        {"visible": 1.5},
+    ],
+)
 def test_a_bad_setting_is_named(bad):
-    with pytest.raises(ZooError, match="sprites: {} is .*; expected".format(list(bad)[0])):
+    with pytest.raises(ZooError, match=f"sprites: {list(bad)[0]} is .*; expected"):
         SpriteSettings(**bad)
 
 

@@ -27,8 +27,9 @@ SETTINGS = SpriteSettings(image_size=(16, 16), objects=(1, 2), visible=0.2)
 
 
 def request(train=20, validation=10, seed=0, workers=1, settings=SETTINGS):
-    return Request(SPRITES, settings, {"train": train, "validation": validation, "test": 0},
-                   seed, workers)
+    return Request(
+        SPRITES, settings, {"train": train, "validation": validation, "test": 0}, seed, workers
+    )
 
 
 def write(tmp_path, wanted=None):
@@ -50,29 +51,55 @@ def test_a_dataset_is_its_splits_and_a_description(tmp_path):
     folder, _ = write(tmp_path)
     assert names_in(folder) == ["dataset.json", "train.tfrecords", "validation.tfrecords"]
     description = description_of(folder)
-    assert {name: description[name] for name in (
-        "schema_version", "name", "format", "image_size", "channels", "entities", "predicate",
-        "seed")} == {
-            "schema_version": 1, "name": "synthetic_sprites", "format": "multi_dsprites",
-            "image_size": [16, 16], "channels": 3, "entities": 3,
-            "predicate": "1 to 2 sprites", "seed": 0}
+    assert {
+        name: description[name]
+        for name in (
+            "schema_version",
+            "name",
+            "format",
+            "image_size",
+            "channels",
+            "entities",
+            "predicate",
+            "seed",
+        )
+    } == {
+        "schema_version": 1,
+        "name": "synthetic_sprites",
+        "format": "multi_dsprites",
+        "image_size": [16, 16],
+        "channels": 3,
+        "entities": 3,
+        "predicate": "1 to 2 sprites",
+        "seed": 0,
+    }
     assert description["settings"]["objects"] == [1, 2]
     assert description["splits"]["validation"] == {
-        "file": "validation.tfrecords", "count": 10,
-        "sha256": sha256_of(folder / "validation.tfrecords")}
+        "file": "validation.tfrecords",
+        "count": 10,
+        "sha256": sha256_of(folder / "validation.tfrecords"),
+    }
 
 
 def test_processes_do_not_change_the_bytes(tmp_path):
     many = request(train=1100, validation=0)
-    digests = [description_of(write(tmp_path / str(workers), Request(
-        many.name, many.settings, many.counts, many.seed, workers))[0])["splits"]["train"]["sha256"]
-        for workers in (1, 2)]
+    digests = [
+        description_of(
+            write(
+                tmp_path / str(workers),
+                Request(many.name, many.settings, many.counts, many.seed, workers),
+            )[0]
+        )["splits"]["train"]["sha256"]
+        for workers in (1, 2)
+    ]
     assert digests[0] == digests[1]
 
 
 def test_another_seed_gives_another_file(tmp_path):
-    digests = {sha256_of(write(tmp_path / str(seed), request(seed=seed))[0] / "train.tfrecords")
-               for seed in (0, 1)}
+    digests = {
+        sha256_of(write(tmp_path / str(seed), request(seed=seed))[0] / "train.tfrecords")
+        for seed in (0, 1)
+    }
     assert len(digests) == 2
 
 
@@ -84,11 +111,17 @@ def test_the_same_dataset_is_not_made_twice(tmp_path):
     assert (folder / "train.tfrecords").stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("other, named", [
-    (request(seed=7), "seed=0, and asked for is seed=7"),
-    (request(train=21), "train=20, and asked for is train=21"),
-    (request(settings=SpriteSettings(image_size=(16, 16), objects=(2, 2), visible=0.2)),
-     r"objects=\[1,2\], and asked for is objects=\[2,2\]")])
+@pytest.mark.parametrize(
+    "other, named",
+    [
+        (request(seed=7), "seed=0, and asked for is seed=7"),
+        (request(train=21), "train=20, and asked for is train=21"),
+        (
+            request(settings=SpriteSettings(image_size=(16, 16), objects=(2, 2), visible=0.2)),
+            r"objects=\[1,2\], and asked for is objects=\[2,2\]",
+        ),
+    ],
+)
 def test_a_dataset_with_other_settings_is_refused_and_both_named(tmp_path, other, named):
     write(tmp_path)
     with pytest.raises(ZooError, match=named):
@@ -103,6 +136,7 @@ def break_split(monkeypatch, split, error):
         if job.split == split:
             raise error
         return real(job)
+
     monkeypatch.setattr(writer, "make_piece", make)
 
 
@@ -143,8 +177,9 @@ def test_a_lost_file_is_made_again(tmp_path):
     _, said = write(tmp_path)
     assert "going on; whole already: train" in said
     assert description_of(folder) == description
-    assert sha256_of(folder / "validation.tfrecords") == \
-        description["splits"]["validation"]["sha256"]
+    assert (
+        sha256_of(folder / "validation.tfrecords") == description["splits"]["validation"]["sha256"]
+    )
 
 
 def test_a_folder_that_is_being_written_is_refused(tmp_path):
@@ -152,7 +187,7 @@ def test_a_folder_that_is_being_written_is_refused(tmp_path):
     lock = FolderLock(folder)
     assert lock.acquire()
     try:
-        with pytest.raises(ZooError, match="is being written by process {}".format(os.getpid())):
+        with pytest.raises(ZooError, match=f"is being written by process {os.getpid()}"):
             write(tmp_path)
     finally:
         lock.release()
@@ -176,7 +211,7 @@ def running_in_group(group):
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
-            with open("/proc/{}/stat".format(name)) as stream:
+            with open(f"/proc/{name}/stat") as stream:
                 state, _, its_group = stream.read().rpartition(")")[2].split()[:3]
         except (OSError, ValueError):
             continue
@@ -188,19 +223,30 @@ def running_in_group(group):
 def wait_until(condition, seconds=30.0):
     limit = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < limit, "waited {} s in vain".format(seconds)
+        assert time.monotonic() < limit, f"waited {seconds} s in vain"
         time.sleep(0.05)
 
 
 def test_a_killed_run_leaves_nothing_that_looks_whole_and_no_processes(tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-m", "slot_attention.synthetic.prepare", SPRITES, "--data_path",
-         str(tmp_path), "--train", "1000000", "--workers", "2"],
-        stdout=subprocess.DEVNULL, start_new_session=True)
+        [
+            sys.executable,
+            "-m",
+            "slot_attention.synthetic.prepare",
+            SPRITES,
+            "--data_path",
+            str(tmp_path),
+            "--train",
+            "1000000",
+            "--workers",
+            "2",
+        ],
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     folder = tmp_path / SPRITES
     try:
-        wait_until(lambda: any(path.stat().st_size > 5000
-                               for path in folder.glob(".unfinished-*")))
+        wait_until(lambda: any(path.stat().st_size > 5000 for path in folder.glob(".unfinished-*")))
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -248,8 +294,9 @@ def shown(stream, moments):
 
 
 def test_a_terminal_shows_a_bar():
-    assert "train  [######..................]  25/100 scenes  50/s  0:01 left" \
-        in shown(Screen(), [0.0, 0.5, 0.5])
+    assert "train  [######..................]  25/100 scenes  50/s  0:01 left" in shown(
+        Screen(), [0.0, 0.5, 0.5]
+    )
 
 
 def test_a_log_gets_plain_lines_now_and_then():

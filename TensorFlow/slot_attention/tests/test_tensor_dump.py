@@ -15,18 +15,38 @@ from slot_attention.set_prediction import train as prediction_train
 pytestmark = pytest.mark.tensorflow
 TRAIN = {"object_discovery": discovery_train.main, "set_prediction": prediction_train.main}
 EXPECTED = {
-    "object_discovery": ["encoder_cnn/0", "encoder_pos", "mlp/1", "slot_attention/initial",
-                         "slot_attention/attention@1", "slot_attention/slots@3", "decoder_pos",
-                         "decoder_cnn/0", "masks", "combined"],
-    "set_prediction": ["encoder_cnn/0", "encoder_pos", "mlp/1", "slot_attention/initial",
-                       "slot_attention/attention@1", "slot_attention/slots@3",
-                       "mlp_classifier/0", "predictions", "matching"]}
+    "object_discovery": [
+        "encoder_cnn/0",
+        "encoder_pos",
+        "mlp/1",
+        "slot_attention/initial",
+        "slot_attention/attention@1",
+        "slot_attention/slots@3",
+        "decoder_pos",
+        "decoder_cnn/0",
+        "masks",
+        "combined",
+    ],
+    "set_prediction": [
+        "encoder_cnn/0",
+        "encoder_pos",
+        "mlp/1",
+        "slot_attention/initial",
+        "slot_attention/attention@1",
+        "slot_attention/slots@3",
+        "mlp_classifier/0",
+        "predictions",
+        "matching",
+    ],
+}
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return {"object_discovery": make_sprites(tmp_path_factory.mktemp("sprites")),
-            "set_prediction": make_scenes(tmp_path_factory.mktemp("scenes"))}
+    return {
+        "object_discovery": make_sprites(tmp_path_factory.mktemp("sprites")),
+        "set_prediction": make_scenes(tmp_path_factory.mktemp("scenes")),
+    }
 
 
 @pytest.fixture(scope="module", params=list(TRAIN))
@@ -39,14 +59,16 @@ def dumped(request, data, tmp_path_factory):
 
 def weights(folder):
     reader = tf.train.load_checkpoint(str(folder / "ckpt/step_00000003/weights"))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()
-            if name.startswith("network/")}
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if name.startswith("network/")
+    }
 
 
 def test_layers_are_named_in_execution_order(dumped):
     task, folder = dumped
-    names = [entry.name for entry in find_dump(folder).index.tensors
-             if entry.kind == "activation"]
+    names = [entry.name for entry in find_dump(folder).index.tensors if entry.kind == "activation"]
     places = [names.index(name) for name in EXPECTED[task] if name in names]
     assert len(places) >= len(EXPECTED[task]) - 1  # the last layer may be the prediction itself
     assert places == sorted(places)
@@ -57,7 +79,8 @@ def test_noise_batch_and_gradients_are_there(dumped):
     dump = find_dump(folder)
     assert dump.inputs("noise")["slots"].shape == (4, 3, 64)
     assert set(dump.inputs("batch")) == (
-        {"image"} if task == "object_discovery" else {"image", "target"})
+        {"image"} if task == "object_discovery" else {"image", "target"}
+    )
     trained = [entry.name for entry in dump.index.tensors if entry.kind == "gradient"]
     kept = [entry.name for entry in dump.index.tensors if entry.kind == "weight"]
     assert trained == list(reversed(kept))

@@ -26,16 +26,22 @@ PICTURE = {"object_discovery": "slots", "set_prediction": "objects"}
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return {"object_discovery": make_sprites(tmp_path_factory.mktemp("sprites")),
-            "set_prediction": make_scenes(tmp_path_factory.mktemp("scenes"))}
+    return {
+        "object_discovery": make_sprites(tmp_path_factory.mktemp("sprites")),
+        "set_prediction": make_scenes(tmp_path_factory.mktemp("scenes")),
+    }
 
 
 @pytest.fixture(scope="module", params=TASKS)
 def finished(request, data, tmp_path_factory):
     """A finished run: (task, its folder)."""
     task, folder = request.param, tmp_path_factory.mktemp("run")
-    assert TRAIN[task](flags(task, data[task], folder, 6, "--evaluate_every", "3",
-                             "--pictures_every", "3")) == 0
+    assert (
+        TRAIN[task](
+            flags(task, data[task], folder, 6, "--evaluate_every", "3", "--pictures_every", "3")
+        )
+        == 0
+    )
     return task, folder
 
 
@@ -52,8 +58,12 @@ def test_training_writes_what_a_record_needs(finished):
 def test_training_writes_pictures_an_animation_and_a_curve(finished):
     task, folder = finished
     names = {path.name for path in (folder / "pictures").iterdir()}
-    assert names == {"{}_00000003.png".format(PICTURE[task]), "training.gif", "curve.png",
-                     "{}_00000006.png".format(PICTURE[task])}
+    assert names == {
+        f"{PICTURE[task]}_00000003.png",
+        "training.gif",
+        "curve.png",
+        f"{PICTURE[task]}_00000006.png",
+    }
 
 
 def test_training_writes_the_graph_beside_the_checkpoints(finished):
@@ -72,15 +82,17 @@ def test_training_tells_diagnostics_of_the_slots(finished):
 def test_validation_chooses_and_test_is_seen_only_at_the_end(finished):
     told = events(finished[1], "evaluation")
     assert [(event["split"], event["role"]) for event in told] == [
-        ("validation", "progress"), ("validation", "progress"), ("test", "final"),
-        ("test", "best")]
+        ("validation", "progress"),
+        ("validation", "progress"),
+        ("test", "final"),
+        ("test", "best"),
+    ]
 
 
 def test_evaluation_of_a_run_gives_the_figures_of_its_best_checkpoint(finished, data, tmp_path):
     task, folder = finished
     words = flags(task, data[task], tmp_path, 1)
-    assert EVALUATE[task](_without_training_flags(words) + [
-        "--checkpoint_dir", str(folder)]) == 0
+    assert EVALUATE[task](_without_training_flags(words) + ["--checkpoint_dir", str(folder)]) == 0
     told = json.loads((tmp_path / "metrics.json").read_text())
     best = events(folder, "evaluation")[-1]
     assert told["n"] == 6
@@ -100,14 +112,24 @@ def test_evaluation_of_the_other_tasks_run_is_refused(finished, data, tmp_path):
     task, folder = finished
     other = TASKS[1 - TASKS.index(task)]
     words = _without_training_flags(flags(other, data[other], tmp_path, 1))
-    with pytest.raises(ZooError, match="is of {}, not of {}".format(task, other)):
+    with pytest.raises(ZooError, match=f"is of {task}, not of {other}"):
         EVALUATE[other](words + ["--checkpoint_dir", str(folder)])
 
 
 def _without_training_flags(words):
     """The flags that evaluation shares with training, without the network's."""
-    kept, skipped = [], {"--num_train_steps", "--evaluate_every", "--pictures_every",
-                         "--diagnostics_every", "--log_every", "--num_slots", "--resolution"}
+    kept, skipped = (
+        [],
+        {
+            "--num_train_steps",
+            "--evaluate_every",
+            "--pictures_every",
+            "--diagnostics_every",
+            "--log_every",
+            "--num_slots",
+            "--resolution",
+        },
+    )
     for flag, value in zip(words[::2], words[1::2]):
         if flag not in skipped:
             kept += [flag, value]
@@ -137,7 +159,7 @@ def _kill_after(process, folder, step):
     """SIGKILLs a process once a step's checkpoint is there."""
     try:
         for line in process.stdout:
-            if (folder / "ckpt" / "step_{:08d}".format(step)).exists():
+            if (folder / "ckpt" / f"step_{step:08d}").exists():
                 break
             assert not line.startswith("error:"), line
     finally:
@@ -148,8 +170,11 @@ def _kill_after(process, folder, step):
 
 def _assert_same_weights(one, other):
     readers = [tf.train.load_checkpoint(str(folder / "weights")) for folder in (one, other)]
-    names = [name for name in readers[0].get_variable_to_shape_map()
-             if name.endswith("VARIABLE_VALUE") and "save_counter" not in name]
+    names = [
+        name
+        for name in readers[0].get_variable_to_shape_map()
+        if name.endswith("VARIABLE_VALUE") and "save_counter" not in name
+    ]
     assert any("OPTIMIZER" in name or "Adam" in name for name in names)
     for name in names:
         assert np.array_equal(*(reader.get_tensor(name) for reader in readers)), name
@@ -158,8 +183,10 @@ def _assert_same_weights(one, other):
 def test_fewer_slots_than_objects_and_background_is_said_with_the_counts(data, tmp_path, capsys):
     words = flags("object_discovery", data["object_discovery"], tmp_path, 1, "--num_slots", "2")
     assert discovery_train.main(words) == 0
-    assert "warning: 2 slots, but scenes of synthetic_sprites have up to 2 objects and a " \
+    assert (
+        "warning: 2 slots, but scenes of synthetic_sprites have up to 2 objects and a "
         "background" in capsys.readouterr().out
+    )
 
 
 def test_a_batch_larger_than_the_data_is_one_clear_line(data, tmp_path):
@@ -178,6 +205,7 @@ def test_learning_rate_grows_with_the_square_root_of_the_ranks():
     from types import SimpleNamespace
 
     from slot_attention.recipe import peak_learning_rate
+
     options = SimpleNamespace(learning_rate=0.1, scale_learning_rate=True)
     session = SimpleNamespace(options=options, place=SimpleNamespace(world_size=4))
     assert peak_learning_rate(session) == pytest.approx(0.2)

@@ -33,8 +33,7 @@ class Mutation:
         """
         count = text.count(self.old)
         if count != 1 or self.old == self.new:
-            raise ValueError("mutation {}: {!r} is {} times in {}".format(
-                self.name, self.old, count, self.file))
+            raise ValueError(f"mutation {self.name}: {self.old!r} is {count} times in {self.file}")
         return text.replace(self.old, self.new)
 
     def check(self, root: Path) -> None:
@@ -43,5 +42,5 @@ class Mutation:
         for test in self.tests:
             file, _, function = test.partition("::")
             name = function.split("[")[0]
-            if "def {}(".format(name) not in (root / file).read_text(encoding="utf-8"):
-                raise ValueError("mutation {}: there is no test {}".format(self.name, test))
+            if f"def {name}(" not in (root / file).read_text(encoding="utf-8"):
+                raise ValueError(f"mutation {self.name}: there is no test {test}")

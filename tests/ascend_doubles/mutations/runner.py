@@ -15,8 +15,17 @@ from tests.ascend_doubles.mutations.mutation import Mutation
 
 COPIED = ("common", "tests", "PyTorch", "TensorFlow")
 FILES = ("conftest.py", "pyproject.toml")
-NOT_COPIED = ("__pycache__", "fixtures", "golden", "output", ".*", "*.png", "*.ipynb", "*.npz",
-              "*.xz")
+NOT_COPIED = (
+    "__pycache__",
+    "fixtures",
+    "golden",
+    "output",
+    ".*",
+    "*.png",
+    "*.ipynb",
+    "*.npz",
+    "*.xz",
+)
 LARGEST_FILE = 1 << 20
 SECONDS = 120.0
 WORKER = "tests.ascend_doubles.mutations.worker"
@@ -32,8 +41,12 @@ def copy_checkout(root: Path, target: Path) -> Path:
 
 
 def _ignored(folder: str, names: Sequence[str]) -> set:
-    large = {name for name in names if os.path.isfile(os.path.join(folder, name))
-             and os.path.getsize(os.path.join(folder, name)) > LARGEST_FILE}
+    large = {
+        name
+        for name in names
+        if os.path.isfile(os.path.join(folder, name))
+        and os.path.getsize(os.path.join(folder, name)) > LARGEST_FILE
+    }
     return set(shutil.ignore_patterns(*NOT_COPIED)(folder, list(names))) | large
 
 
@@ -45,8 +58,11 @@ class Outcomes:
 
     def of(self, test: str) -> Sequence[str]:
         """The outcomes of a function's cases; () where it did not run."""
-        return [outcome for name, outcome in self.outcomes.items()
-                if name == test or name.startswith(test + "[")]
+        return [
+            outcome
+            for name, outcome in self.outcomes.items()
+            if name == test or name.startswith(test + "[")
+        ]
 
 
 class Runner:
@@ -58,11 +74,21 @@ class Runner:
             framework: "tensorflow" or "torch", imported once for all runs.
         """
         self.copy = copy_checkout(root, folder / "checkout")
-        environment = dict(os.environ, PYTHONPATH=str(self.copy), TF_USE_LEGACY_KERAS="1",
-                           OMP_NUM_THREADS="1", TF_CPP_MIN_LOG_LEVEL="0")
+        environment = dict(
+            os.environ,
+            PYTHONPATH=str(self.copy),
+            TF_USE_LEGACY_KERAS="1",
+            OMP_NUM_THREADS="1",
+            TF_CPP_MIN_LOG_LEVEL="0",
+        )
         self._worker = subprocess.Popen(
-            [sys.executable, "-m", WORKER, framework], cwd=str(self.copy), env=environment,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True)
+            [sys.executable, "-m", WORKER, framework],
+            cwd=str(self.copy),
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            universal_newlines=True,
+        )
 
     def close(self) -> None:
         """Ends the process."""

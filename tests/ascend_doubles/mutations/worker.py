@@ -48,7 +48,8 @@ def main(framework: str) -> None:
 def _import(framework: str) -> None:
     # Under Python 3.7 torch crashes when it is imported after TensorFlow 1.15.
     if importlib.util.find_spec("torch") is not None and (
-            framework == "torch" or sys.version_info < (3, 8)):
+        framework == "torch" or sys.version_info < (3, 8)
+    ):
         importlib.import_module("torch")
     if framework == "tensorflow":
         importlib.import_module("tensorflow.compat.v1")

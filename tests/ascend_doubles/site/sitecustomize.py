@@ -9,8 +9,14 @@ import os
 import sys
 from pathlib import Path
 
-_LOOKERS = ("common.devices", "common.launch.ascend_environment", "common.launch.rank_table",
-            "common.surroundings", "common.ranktable.sources", "common.ranktable.reading_hccn")
+_LOOKERS = (
+    "common.devices",
+    "common.launch.ascend_environment",
+    "common.launch.rank_table",
+    "common.surroundings",
+    "common.ranktable.sources",
+    "common.ranktable.reading_hccn",
+)
 
 
 def _look_at(root, module):
@@ -19,7 +25,8 @@ def _look_at(root, module):
         defaults = getattr(value, "__defaults__", None)
         if defaults and getattr(value, "__module__", "") == module.__name__:
             value.__defaults__ = tuple(
-                root if default == Path("/") else default for default in defaults)
+                root if default == Path("/") else default for default in defaults
+            )
 
 
 class _Finder(importlib.abc.MetaPathFinder):

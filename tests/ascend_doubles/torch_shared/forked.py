@@ -25,8 +25,16 @@ OLD_PACKAGE, NEW_OPTIMIZERS = "1.8.1.post2-3.0.rc3", "1.8.1.post2-5.0.rc2"
 PACKAGE_OF_2 = "2.1.0.post3"
 NO_GRADIENTS_HERE = "torch computes no gradients in a fork of this process"
 LIMIT_SECONDS, GRACE_SECONDS = 60.0, 3.0
-_FOREIGN = ("ASCEND_RT_VISIBLE_DEVICES", "ASCEND_DEVICE_ID", "ASCEND_DOUBLE_REPORT",
-            "ASCEND_DOUBLE_TORCH_NPU", "ASCEND_DOUBLE_APEX", "RANK", "WORLD_SIZE", "LOCAL_RANK")
+_FOREIGN = (
+    "ASCEND_RT_VISIBLE_DEVICES",
+    "ASCEND_DEVICE_ID",
+    "ASCEND_DOUBLE_REPORT",
+    "ASCEND_DOUBLE_TORCH_NPU",
+    "ASCEND_DOUBLE_APEX",
+    "RANK",
+    "WORLD_SIZE",
+    "LOCAL_RANK",
+)
 
 
 def generation() -> int:
@@ -36,8 +44,12 @@ def generation() -> int:
     return 1 if str(torch.__version__).startswith("1.") else 2
 
 
-def on_npu(soc: str = "Ascend910A", package: Optional[str] = None, ranks: int = 1,
-           **variables: Optional[str]) -> Callable[..., Any]:
+def on_npu(
+    soc: str = "Ascend910A",
+    package: Optional[str] = None,
+    ranks: int = 1,
+    **variables: Optional[str],
+) -> Callable[..., Any]:
     """Makes the decorated test's body run in a fork that has the doubles installed.
 
     Args:
@@ -45,16 +57,23 @@ def on_npu(soc: str = "Ascend910A", package: Optional[str] = None, ranks: int = 
         ranks: how many processes run the body at once, with RANK, WORLD_SIZE and a port.
         variables: further environment variables; None takes one away.
     """
+
     def decorate(body: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(body)
         def test(*arguments: Any, **named: Any) -> None:
             chosen = package or (NEW_OPTIMIZERS if generation() == 1 else PACKAGE_OF_2)
-            values = {"ASCEND_HOME_PATH": "/cann", "ASCEND_OPP_PATH": "/cann/opp",
-                      "ASCEND_DOUBLE_SOC": named.get("soc", soc), "ASCEND_DOUBLE_DEVICES": "8",
-                      "ASCEND_DOUBLE_TORCH_NPU": named.get("package", chosen)}
+            values = {
+                "ASCEND_HOME_PATH": "/cann",
+                "ASCEND_OPP_PATH": "/cann/opp",
+                "ASCEND_DOUBLE_SOC": named.get("soc", soc),
+                "ASCEND_DOUBLE_DEVICES": "8",
+                "ASCEND_DOUBLE_TORCH_NPU": named.get("package", chosen),
+            }
             values.update(variables)  # type: ignore[arg-type]
             _run(lambda: body(*arguments, **named), values, ranks)
+
         return test
+
     return decorate
 
 
@@ -62,11 +81,14 @@ def _run(body: Callable[[], None], variables: Dict[str, Optional[str]], ranks: i
     if generation() == 2:
         import torch._dynamo  # noqa: F401 - optimizers import it, once here instead of in each fork
     if ranks > 1:
-        variables = dict(variables, WORLD_SIZE=str(ranks), MASTER_ADDR="127.0.0.1",
-                         MASTER_PORT=_free_port())
+        variables = dict(
+            variables, WORLD_SIZE=str(ranks), MASTER_ADDR="127.0.0.1", MASTER_PORT=_free_port()
+        )
     release, hold = os.pipe()
-    started = [_start(body, dict(variables, **({"RANK": str(rank)} if ranks > 1 else {})),
-                      release, hold) for rank in range(ranks)]
+    started = [
+        _start(body, dict(variables, **({"RANK": str(rank)} if ranks > 1 else {})), release, hold)
+        for rank in range(ranks)
+    ]
     failed = [text for text in _told(started) if text]
     os.close(hold)
     os.close(release)
@@ -84,8 +106,9 @@ def _free_port() -> str:
         return str(listener.getsockname()[1])
 
 
-def _start(body: Callable[[], None], variables: Dict[str, Optional[str]], release: int,
-           hold: int) -> Tuple[int, int]:
+def _start(
+    body: Callable[[], None], variables: Dict[str, Optional[str]], release: int, hold: int
+) -> Tuple[int, int]:
     """Forks; returns the process and where it tells what went wrong, "" for nothing."""
     reader, writer = os.pipe()
     sys.stdout.flush()
@@ -123,7 +146,7 @@ def _install(variables: Dict[str, Optional[str]]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-    sys.path[:0] = [str(DOUBLES / "torch_npu_{}".format(generation())), str(DOUBLES / "apex")]
+    sys.path[:0] = [str(DOUBLES / f"torch_npu_{generation()}"), str(DOUBLES / "apex")]
     torch.set_num_threads(1)
 
 
@@ -138,8 +161,10 @@ def _told(started: List[Tuple[int, int]]) -> List[str]:
             for process in waiting.values():
                 os.kill(process, signal.SIGKILL)
             deadline = time.monotonic() + LIMIT_SECONDS
-            texts = {reader: text or b"ended after its time was over" * (reader in waiting)
-                     for reader, text in texts.items()}
+            texts = {
+                reader: text or b"ended after its time was over" * (reader in waiting)
+                for reader, text in texts.items()
+            }
         for reader in ready:
             block = os.read(reader, 1 << 16)
             texts[reader] += block
@@ -162,8 +187,10 @@ def _can_compute_gradients() -> bool:
     return True
 
 
-_FRESH = ("import torch; torch.__version__ < '2' or __import__('torch._dynamo'); "
-          "from tests.ascend_doubles.mutations import worker; worker.main('torch')")
+_FRESH = (
+    "import torch; torch.__version__ < '2' or __import__('torch._dynamo'); "
+    "from tests.ascend_doubles.mutations import worker; worker.main('torch')"
+)
 _fresh: List[subprocess.Popen[str]] = []
 _passed_there: List[str] = []
 
@@ -174,10 +201,16 @@ def _in_a_fresh_process(test: str) -> None:
         return
     root = DOUBLES.parents[1]
     if not _fresh:
-        _fresh.append(subprocess.Popen(
-            [sys.executable, "-c", _FRESH], cwd=str(root), stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, universal_newlines=True,
-            env=dict(os.environ, PYTHONPATH=str(root))))
+        _fresh.append(
+            subprocess.Popen(
+                [sys.executable, "-c", _FRESH],
+                cwd=str(root),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                universal_newlines=True,
+                env=dict(os.environ, PYTHONPATH=str(root)),
+            )
+        )
     question = {"tests": [test], "seconds": LIMIT_SECONDS, "mutated": False}
     _fresh[0].stdin.write(json.dumps(question) + "\n")  # type: ignore[union-attr]
     _fresh[0].stdin.flush()  # type: ignore[union-attr]

@@ -129,9 +129,12 @@ def init_resource(config=None):
     start, end = npu_ops.initialize_system(), npu_ops.shutdown_system()
     opened = tf.Session(config=npu_config_proto(config))
     opened.run(start)
-    for name, ask in (("npu_rank_id", get_rank_id), ("npu_local_rank_id", get_local_rank_id),
-                      ("npu_rank_size", get_rank_size),
-                      ("npu_local_rank_size", get_local_rank_size)):
+    for name, ask in (
+        ("npu_rank_id", get_rank_id),
+        ("npu_local_rank_id", get_local_rank_id),
+        ("npu_rank_size", get_rank_size),
+        ("npu_local_rank_size", get_local_rank_size),
+    ):
         util.set_value(name, ask())
     return opened, end
 

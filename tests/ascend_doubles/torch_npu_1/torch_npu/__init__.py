@@ -31,15 +31,14 @@ __version__ = os.environ.get("ASCEND_DOUBLE_TORCH_NPU", "1.8.1.post2-3.0.rc3")
 
 machine.require_cann()
 if not torch.__version__.startswith("1.8.1"):
-    raise ImportError("torch_npu {} is made for torch 1.8.1, not {}".format(
-        __version__, torch.__version__))
+    raise ImportError(f"torch_npu {__version__} is made for torch 1.8.1, not {torch.__version__}")
 
 
 def _build():
     """(major, minor, release candidate) of the package, 99 for a final one."""
     numbers = re.search(r"-(\d+)\.(\d+)(?:\.rc(\d+))?", __version__)
     if numbers is None:
-        raise ImportError("ASCEND_DOUBLE_TORCH_NPU {!r} names no package".format(__version__))
+        raise ImportError(f"ASCEND_DOUBLE_TORCH_NPU {__version__!r} names no package")
     return int(numbers.group(1)), int(numbers.group(2)), int(numbers.group(3) or 99)
 
 
@@ -59,8 +58,17 @@ hccl.install()
 npu = _submodule("npu", **device.names())
 npu.amp = _submodule("npu.amp", autocast=amp.Autocast181, GradScaler=amp.GradScaler181)
 npu.profile = device.profile
-for _name in ("prof_init", "prof_start", "prof_stop", "prof_finalize", "iteration_start",
-              "iteration_end", "make_replay_graph", "dump_enable", "profileConfig"):
+for _name in (
+    "prof_init",
+    "prof_start",
+    "prof_stop",
+    "prof_finalize",
+    "iteration_start",
+    "iteration_end",
+    "make_replay_graph",
+    "dump_enable",
+    "profileConfig",
+):
     setattr(npu, _name, lambda *arguments, _name=_name, **named: report.note(_name))
 npu.native_device, npu.npu_device = "xla", "npu"
 npu_format_cast, get_npu_format = formats.npu_format_cast, formats.get_npu_format
@@ -82,14 +90,25 @@ if _build() >= (5, 0, 1):
     npu.get_device_name = device.get_device_name
     npu.get_rng_state, npu.set_rng_state = device.get_rng_state, device.set_rng_state
 if _build() >= (5, 0, 2):
-    profiler = _submodule("profiler", **{
-        name: getattr(profiler, name) for name in (
-            "profile", "schedule", "tensorboard_trace_handler", "ProfilerActivity",
-            "ProfilerLevel", "AiCMetrics", "ExportType", "_ExperimentalConfig")})
+    profiler = _submodule(
+        "profiler",
+        **{
+            name: getattr(profiler, name)
+            for name in (
+                "profile",
+                "schedule",
+                "tensorboard_trace_handler",
+                "ProfilerActivity",
+                "ProfilerLevel",
+                "AiCMetrics",
+                "ExportType",
+                "_ExperimentalConfig",
+            )
+        },
+    )
 else:
     del profiler
 
 torch.npu = npu
-for _name, _function in (("npu_format_cast", npu_format_cast),
-                         ("get_npu_format", get_npu_format)):
+for _name, _function in (("npu_format_cast", npu_format_cast), ("get_npu_format", get_npu_format)):
     setattr(torch, _name, _function)

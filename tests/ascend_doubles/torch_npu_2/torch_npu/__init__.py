@@ -26,8 +26,7 @@ __version__ = os.environ.get("ASCEND_DOUBLE_TORCH_NPU", "2.1.0.post3")
 
 machine.require_cann()
 if not torch.__version__.startswith("2."):
-    raise ImportError("torch_npu {} is made for torch 2, not {}".format(
-        __version__, torch.__version__))
+    raise ImportError(f"torch_npu {__version__} is made for torch 2, not {torch.__version__}")
 
 
 def _submodule(name, **content):
@@ -50,10 +49,10 @@ class _Hf32:
 
     def __setattr__(self, name, value):
         if name != "allow_hf32":
-            raise AttributeError("there is no {}".format(name))
+            raise AttributeError(f"there is no {name}")
         if not isinstance(value, bool):
             raise TypeError("allow_hf32 expects a bool")
-        options.set({"ALLOW_{}_HF32".format(self._operation): "enable" if value else "disable"})
+        options.set({f"ALLOW_{self._operation}_HF32": "enable" if value else "disable"})
 
 
 class _Config:
@@ -82,23 +81,42 @@ npu = _submodule("npu", **device.names())
 npu.get_device_name = device.get_device_name
 npu.get_rng_state, npu.set_rng_state = device.get_rng_state, device.set_rng_state
 npu._is_in_bad_fork = lambda: False
-npu.amp = _submodule("npu.amp", autocast=amp.Autocast, GradScaler=amp.GradScaler,
-                     custom_fwd=lambda function=None, **named: function,
-                     custom_bwd=lambda function: function)
+npu.amp = _submodule(
+    "npu.amp",
+    autocast=amp.Autocast,
+    GradScaler=amp.GradScaler,
+    custom_fwd=lambda function=None, **named: function,
+    custom_bwd=lambda function: function,
+)
 npu.conv, npu.matmul, npu.config = _Hf32("CONV"), _Hf32("MATMUL"), _Config()
 NpuFusedSGD.__module__ = __name__ + ".optim"
 optim = _submodule("optim", NpuFusedSGD=NpuFusedSGD)
-profiler = _submodule("profiler", **{
-    name: getattr(profiler, name) for name in (
-        "profile", "schedule", "tensorboard_trace_handler", "ProfilerActivity",
-        "ProfilerLevel", "AiCMetrics", "ExportType", "_ExperimentalConfig")})
+profiler = _submodule(
+    "profiler",
+    **{
+        name: getattr(profiler, name)
+        for name in (
+            "profile",
+            "schedule",
+            "tensorboard_trace_handler",
+            "ProfilerActivity",
+            "ProfilerLevel",
+            "AiCMetrics",
+            "ExportType",
+            "_ExperimentalConfig",
+        )
+    },
+)
 npu_format_cast, get_npu_format = formats.npu_format_cast, formats.get_npu_format
 
 
 def _moved(name):
     def refuse(*arguments, **named):
-        raise RuntimeError("torch.{0} is deprecated and will be removed in future version. Use "
-                           "torch_npu.{0} instead.".format(name))
+        raise RuntimeError(
+            f"torch.{name} is deprecated and will be removed in future version. Use "
+            f"torch_npu.{name} instead."
+        )
+
     return refuse
 
 

@@ -15,10 +15,9 @@ class _Autocast:
 
     def __init__(self, dtype, enabled):
         if dtype not in (torch.float16, torch.bfloat16):
-            raise RuntimeError("autocast on an NPU knows float16 and bfloat16, not {}".format(
-                dtype))
+            raise RuntimeError(f"autocast on an NPU knows float16 and bfloat16, not {dtype}")
         if dtype == torch.bfloat16 and not machine.is_910b1_or_later():
-            raise RuntimeError("bfloat16 is not supported on {}".format(machine.soc()))
+            raise RuntimeError(f"bfloat16 is not supported on {machine.soc()}")
         self._dtype, self._contexts = dtype if enabled else None, []
 
     def __enter__(self):
@@ -34,6 +33,7 @@ class _Autocast:
         def run(*arguments, **named):
             with self:
                 return function(*arguments, **named)
+
         return run
 
 
@@ -59,8 +59,15 @@ class GradScaler:
 
     flag_of_fused = "is_fused_optimizer"
 
-    def __init__(self, init_scale=2. ** 16, growth_factor=2.0, backoff_factor=0.5,
-                 growth_interval=2000, dynamic=True, enabled=True):
+    def __init__(
+        self,
+        init_scale=2.0**16,
+        growth_factor=2.0,
+        backoff_factor=0.5,
+        growth_interval=2000,
+        dynamic=True,
+        enabled=True,
+    ):
         if enabled and not (growth_factor > 1.0 and backoff_factor < 1.0):
             raise AssertionError("the growth factor must be > 1, the backoff factor < 1")
         self._init_scale, self._growth, self._backoff = init_scale, growth_factor, backoff_factor
@@ -98,8 +105,9 @@ class GradScaler:
             return
         self._require_scale("unscale_")
         if id(optimizer) in self._unscaled:
-            raise RuntimeError("unscale_() has already been called on this optimizer since the "
-                               "last update().")
+            raise RuntimeError(
+                "unscale_() has already been called on this optimizer since the last update()."
+            )
         gradients = self._gradients(optimizer)
         for gradient in gradients:
             if gradient.dtype == torch.float16:
@@ -113,15 +121,21 @@ class GradScaler:
     def _gradients(self, optimizer):
         if getattr(optimizer, "fused_on_npu", False):
             if not getattr(optimizer, self.flag_of_fused, False):
-                raise RuntimeError("the optimizer has no {}: it is another torch_npu's".format(
-                    self.flag_of_fused))
+                raise RuntimeError(
+                    f"the optimizer has no {self.flag_of_fused}: it is another torch_npu's"
+                )
             optimizer.combine()
-        return [weight.grad for group in optimizer.param_groups for weight in group["params"]
-                if weight.grad is not None]
+        return [
+            weight.grad
+            for group in optimizer.param_groups
+            for weight in group["params"]
+            if weight.grad is not None
+        ]
 
     def _check(self, gradients):
-        flag = Overflow.flag or not all(bool(torch.isfinite(gradient).all())
-                                        for gradient in gradients)
+        flag = Overflow.flag or not all(
+            bool(torch.isfinite(gradient).all()) for gradient in gradients
+        )
         return hccl.any_rank(flag) if self._shares_flag else flag
 
     def step(self, optimizer, *arguments, **named):
@@ -132,8 +146,10 @@ class GradScaler:
         if id(optimizer) not in self._unscaled:
             self.unscale_(optimizer)
         if self._overflow:
-            print("{}, reducing loss scale to {}".format(
-                OVERFLOW_MESSAGE, float(self._scale) * self._backoff), flush=True)
+            print(
+                f"{OVERFLOW_MESSAGE}, reducing loss scale to {float(self._scale) * self._backoff}",
+                flush=True,
+            )
             report.note("step skipped", scale=float(self._scale))
             return None
         return optimizer.step(*arguments, **named)
@@ -163,9 +179,11 @@ class GradScaler:
 
     def _require_scale(self, function):
         if self._scale is None:
-            raise AssertionError("Attempted {} but _scale is None. This may indicate your script "
-                                 "did not use scaler.scale(loss or outputs) earlier in the "
-                                 "iteration.".format(function))
+            raise AssertionError(
+                f"Attempted {function} but _scale is None. This may indicate your script "
+                "did not use scaler.scale(loss or outputs) earlier in the "
+                "iteration."
+            )
 
     def get_scale(self):
         """The scale as a number; waits for the device."""
@@ -177,17 +195,24 @@ class GradScaler:
         """Numbers only."""
         if not self._enabled:
             return {}
-        return {"scale": self.get_scale(), "growth_factor": self._growth,
-                "backoff_factor": self._backoff, "growth_interval": self._interval,
-                "_growth_tracker": self._good_steps, "dynamic": self._dynamic}
+        return {
+            "scale": self.get_scale(),
+            "growth_factor": self._growth,
+            "backoff_factor": self._backoff,
+            "growth_interval": self._interval,
+            "_growth_tracker": self._good_steps,
+            "dynamic": self._dynamic,
+        }
 
     def load_state_dict(self, state):
         """Restores what state_dict gave."""
         if not self._enabled:
             return
         if not state:
-            raise RuntimeError("The source state dict is empty, possibly because it was saved "
-                               "from a disabled instance of GradScaler.")
+            raise RuntimeError(
+                "The source state dict is empty, possibly because it was saved "
+                "from a disabled instance of GradScaler."
+            )
         self._init_scale, self._growth = state["scale"], state["growth_factor"]
         self._backoff, self._interval = state["backoff_factor"], state["growth_interval"]
         self._good_steps, self._dynamic = state["_growth_tracker"], state["dynamic"]

@@ -34,7 +34,7 @@ def set_device(device):
     """
     index = device if isinstance(device, int) else index_of(device) or 0
     if not 0 <= index < machine.device_count():
-        raise RuntimeError("invalid device: {} of {}".format(index, machine.device_count()))
+        raise RuntimeError(f"invalid device: {index} of {machine.device_count()}")
     State.device_index = index
     report.note("set_device", index=index, soc=machine.soc())
 
@@ -196,14 +196,35 @@ def profile(profiler_result_path=None, use_e2e_profiler=False, config=None):
 
 def names():
     """The functions of ascend.md 3.2."""
-    chosen = (is_available, device_count, current_device, set_device, set_option,
-              set_compile_mode, set_mm_bmm_format_nd, set_aoe, init_dump, set_dump, finalize_dump,
-              get_npu_overflow_flag, clear_npu_overflow_flag, synchronize, empty_cache,
-              memory_allocated, max_memory_allocated, memory_reserved, manual_seed,
-              manual_seed_all, Event, Stream, stream, current_stream)
+    chosen = (
+        is_available,
+        device_count,
+        current_device,
+        set_device,
+        set_option,
+        set_compile_mode,
+        set_mm_bmm_format_nd,
+        set_aoe,
+        init_dump,
+        set_dump,
+        finalize_dump,
+        get_npu_overflow_flag,
+        clear_npu_overflow_flag,
+        synchronize,
+        empty_cache,
+        memory_allocated,
+        max_memory_allocated,
+        memory_reserved,
+        manual_seed,
+        manual_seed_all,
+        Event,
+        Stream,
+        stream,
+        current_stream,
+    )
     return {value.__name__: value for value in chosen}
 
 
 def make_device_of_torch_2(index):
     """torch.device("npu:<index>"), which torch 2 knows after the renaming."""
-    return torch.device("npu:{}".format(index))
+    return torch.device(f"npu:{index}")

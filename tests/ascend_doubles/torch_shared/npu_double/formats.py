@@ -26,15 +26,16 @@ def lay_out(module):
 def get_npu_format(value):
     """The format's number; a copy that state_dict or .cpu() makes is a plain one again."""
     if not isinstance(value, NpuTensor):
-        raise RuntimeError("Expected npu tensor, please check whether the input tensor device is "
-                           "correct.")
+        raise RuntimeError(
+            "Expected npu tensor, please check whether the input tensor device is correct."
+        )
     return value.__dict__.get("_npu_format", NCHW if value.dim() == 4 else ND)
 
 
 def npu_format_cast(value, acl_format):
     """The same values in another format."""
     if acl_format not in KNOWN:
-        raise RuntimeError("there is no format {}".format(acl_format))
+        raise RuntimeError(f"there is no format {acl_format}")
     get_npu_format(value)
     result = value.clone()
     result._npu_format = acl_format

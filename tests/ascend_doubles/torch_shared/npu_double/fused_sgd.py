@@ -19,12 +19,22 @@ class FusedSGD(Optimizer):
     def __init__(self, params, lr, momentum=0, dampening=0, weight_decay=0, nesterov=False):
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
-        super().__init__(params, {"lr": lr, "momentum": momentum, "dampening": dampening,
-                                      "weight_decay": weight_decay, "nesterov": nesterov})
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "dampening": dampening,
+                "weight_decay": weight_decay,
+                "nesterov": nesterov,
+            },
+        )
         for weight in self._parameters():
             if not is_npu_tensor(weight) or weight.dtype not in (torch.float32, torch.float16):
-                raise TypeError("fused optimizers take float32 and float16 NPU tensors, not {} on "
-                                "{}".format(weight.dtype, weight.device))
+                raise TypeError(
+                    f"fused optimizers take float32 and float16 NPU tensors, not {weight.dtype} on "
+                    f"{weight.device}"
+                )
         self._combined = None
         report.note("NpuFusedSGD", of=type(self).__module__.split(".")[0])
 
@@ -34,15 +44,26 @@ class FusedSGD(Optimizer):
     def combine(self):
         """Flattens, the first time; afterwards sees that nothing was replaced."""
         if self._combined is None:
-            self._combined = [(weight, weight.data_ptr(), weight.grad.data_ptr())
-                              for weight in self._parameters() if weight.grad is not None]
-            report.note("combined", parameters=len(self._combined),
-                        left_out=len(self._parameters()) - len(self._combined))
+            self._combined = [
+                (weight, weight.data_ptr(), weight.grad.data_ptr())
+                for weight in self._parameters()
+                if weight.grad is not None
+            ]
+            report.note(
+                "combined",
+                parameters=len(self._combined),
+                left_out=len(self._parameters()) - len(self._combined),
+            )
         for weight, data, gradient in self._combined:
-            if weight.data_ptr() != data or weight.grad is None \
-                    or weight.grad.data_ptr() != gradient:
-                raise RuntimeError("a parameter's data or gradient was replaced after the fused "
-                                   "optimizer had flattened them")
+            if (
+                weight.data_ptr() != data
+                or weight.grad is None
+                or weight.grad.data_ptr() != gradient
+            ):
+                raise RuntimeError(
+                    "a parameter's data or gradient was replaced after the fused "
+                    "optimizer had flattened them"
+                )
 
     def zero_grad(self, set_to_none=False):
         """Zeros the gradients in their buffer."""
@@ -73,8 +94,9 @@ class FusedSGD(Optimizer):
                 buffer = state["momentum_buffer"] = gradient.clone().detach()
             else:
                 buffer.mul_(group["momentum"]).add_(gradient, alpha=1 - group["dampening"])
-            gradient = gradient.add(buffer, alpha=group["momentum"]) if group["nesterov"] \
-                else buffer
+            gradient = (
+                gradient.add(buffer, alpha=group["momentum"]) if group["nesterov"] else buffer
+            )
         weight.add_(gradient, alpha=-group["lr"])
 
     def load_state_dict(self, state_dict):
@@ -85,5 +107,6 @@ class FusedSGD(Optimizer):
 
     def _clip(self, max_norm, norm_type):
         self.combine()
-        return torch.nn.utils.clip_grad_norm_([weight for weight, _, _ in self._combined],
-                                              max_norm, norm_type)
+        return torch.nn.utils.clip_grad_norm_(
+            [weight for weight, _, _ in self._combined], max_norm, norm_type
+        )

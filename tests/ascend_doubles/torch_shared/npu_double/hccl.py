@@ -13,9 +13,23 @@ from torch.nn.parallel import DistributedDataParallel
 from npu_double import report
 from npu_double.tensors import State, is_npu_tensor
 
-_PLAIN = ("all_reduce", "reduce", "broadcast", "all_gather", "gather", "scatter", "reduce_scatter",
-          "send", "recv", "isend", "irecv", "all_to_all", "all_to_all_single",
-          "all_gather_into_tensor", "reduce_scatter_tensor")
+_PLAIN = (
+    "all_reduce",
+    "reduce",
+    "broadcast",
+    "all_gather",
+    "gather",
+    "scatter",
+    "reduce_scatter",
+    "send",
+    "recv",
+    "isend",
+    "irecv",
+    "all_to_all",
+    "all_to_all_single",
+    "all_gather_into_tensor",
+    "reduce_scatter_tensor",
+)
 _CAST = {torch.int64: torch.int32, torch.uint8: torch.int32, torch.float64: torch.float32}
 _CASTING = ("all_reduce", "reduce")
 _TYPES_OF_1 = (torch.int8, torch.int32, torch.float16, torch.float32)
@@ -34,14 +48,14 @@ def make_group(store, rank, world_size, timeout):
 
 def _check_devices(store, rank, world_size):
     host = os.environ.get("HCCL_IF_IP", "")
-    store.set("npu_of_{}".format(rank), "{} {}".format(host, State.device_index))
-    places = [bytes(store.get("npu_of_{}".format(other))) for other in range(world_size)]
-    store.set("npus_read_by_{}".format(rank), "")
+    store.set(f"npu_of_{rank}", f"{host} {State.device_index}")
+    places = [bytes(store.get(f"npu_of_{other}")) for other in range(world_size)]
+    store.set(f"npus_read_by_{rank}", "")
     if rank == 0:  # which serves the store: the others need it until they have read
         for other in range(world_size):
-            store.get("npus_read_by_{}".format(other))
+            store.get(f"npus_read_by_{other}")
     if len(set(places)) < world_size:
-        raise RuntimeError("hccl: two ranks have one device: {}".format(places))
+        raise RuntimeError(f"hccl: two ranks have one device: {places}")
 
 
 def any_rank(flag):
@@ -65,17 +79,19 @@ def _collective(name, function):
             return function(*arguments, **named)
         tensors = list(_flat(list(arguments) + list(named.values())))
         _check_tensors(name, tensors)
-        report.note_once("collective", name=name, types=sorted({str(value.dtype)
-                                                                for value in tensors}))
+        report.note_once(
+            "collective", name=name, types=sorted({str(value.dtype) for value in tensors})
+        )
         if State.generation == 1:
             return _by_rules_of_1(name, function, tensors, arguments, named)
         return function(*arguments, **named)
+
     return run
 
 
 def _check_tensors(name, tensors):
     if not State.backward_depth and not all(is_npu_tensor(value) for value in tensors):
-        raise RuntimeError("hccl: {} takes NPU tensors only".format(name))
+        raise RuntimeError(f"hccl: {name} takes NPU tensors only")
 
 
 def _by_rules_of_1(name, function, tensors, arguments, named):
@@ -85,7 +101,7 @@ def _by_rules_of_1(name, function, tensors, arguments, named):
         return function(*arguments, **named)
     value = strange[0]
     if name not in _CASTING or value.dtype not in _CAST:
-        raise RuntimeError("hccl: {} does not support {}".format(name, value.dtype))
+        raise RuntimeError(f"hccl: {name} does not support {value.dtype}")
     smaller = value.to(_CAST[value.dtype])
     others = {key: part for key, part in named.items() if key != "tensor"}
     result = function(smaller, *arguments[1:], **others)
@@ -112,10 +128,16 @@ def _checked_ddp(original):
                 raise RuntimeError("DistributedDataParallel on an NPU needs device_ids=[number]")
             _check_states(module)
             atexit.register(_note_weights, weights)
-            report.note("DDP", device_ids=list(device_ids), broadcast_buffers=named.get(
-                "broadcast_buffers", named.get("forward_sync_buffers", True)))
+            report.note(
+                "DDP",
+                device_ids=list(device_ids),
+                broadcast_buffers=named.get(
+                    "broadcast_buffers", named.get("forward_sync_buffers", True)
+                ),
+            )
         original(self, module, device_ids, *arguments, **named)
         self.use_side_stream_for_tensor_copies = False
+
     return initialise
 
 
@@ -133,8 +155,7 @@ def _check_states(module):
         return
     for name, value in module.state_dict().items():
         if value.dtype not in _TYPES_OF_1:
-            raise RuntimeError("hccl: broadcast of {} does not support {}".format(
-                name, value.dtype))
+            raise RuntimeError(f"hccl: broadcast of {name} does not support {value.dtype}")
 
 
 def install():

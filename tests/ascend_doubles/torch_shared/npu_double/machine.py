@@ -31,4 +31,4 @@ def require_cann():
     """Fails as the import of torch_npu does where set_env.sh was not sourced."""
     for name in CANN_VARIABLES:
         if not os.environ.get(name):
-            raise ImportError("{} is not set: source CANN's set_env.sh first".format(name))
+            raise ImportError(f"{name} is not set: source CANN's set_env.sh first")

@@ -16,11 +16,11 @@ class NpuDevice:
         self.index = index
 
     def __str__(self):
-        return "npu" if self.index is None else "npu:{}".format(self.index)
+        return "npu" if self.index is None else f"npu:{self.index}"
 
     def __repr__(self):
-        number = "" if self.index is None else ", index={}".format(self.index)
-        return "device(type='npu'{})".format(number)
+        number = "" if self.index is None else f", index={self.index}"
+        return f"device(type='npu'{number})"
 
     def __eq__(self, other):
         return isinstance(other, NpuDevice) and other.index == self.index

@@ -50,12 +50,11 @@ class Options:
         known = dict(KEYS, **KEYS_OF_2) if self.generation == 2 else KEYS
         for name, value in options.items():
             if name not in known:
-                raise ValueError("npu option {!r} is unknown".format(name))
+                raise ValueError(f"npu option {name!r} is unknown")
             if not isinstance(value, str):
-                raise TypeError("npu option {} expects a str, not {!r}".format(name, value))
+                raise TypeError(f"npu option {name} expects a str, not {value!r}")
             if known[name] is not None and value not in known[name]:
-                raise ValueError("npu option {}: {!r} is none of {}".format(
-                    name, value, known[name]))
+                raise ValueError(f"npu option {name}: {value!r} is none of {known[name]}")
         if PRECISION in options and self.started:
             raise RuntimeError(PRECISION + " was set after the first operation, too late")
         self.values.update(options)
@@ -79,7 +78,7 @@ class Options:
         if self.generation == 1 or not machine.is_910b1_or_later():
             return False
         default = "enable" if operation == "CONV" else "disable"
-        return self.values.get("ALLOW_{}_HF32".format(operation), default) == "enable"
+        return self.values.get(f"ALLOW_{operation}_HF32", default) == "enable"
 
 
 options = Options()

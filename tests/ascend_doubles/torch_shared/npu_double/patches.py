@@ -18,13 +18,34 @@ from npu_double.tensors import (
     take_device,
 )
 
-_FACTORIES = ("zeros", "ones", "empty", "full", "arange", "tensor", "as_tensor", "rand", "randn",
-              "randint", "randperm", "eye", "linspace", "logspace", "empty_strided", "normal",
-              "scalar_tensor", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like",
-              "randn_like")
+_FACTORIES = (
+    "zeros",
+    "ones",
+    "empty",
+    "full",
+    "arange",
+    "tensor",
+    "as_tensor",
+    "rand",
+    "randn",
+    "randint",
+    "randperm",
+    "eye",
+    "linspace",
+    "logspace",
+    "empty_strided",
+    "normal",
+    "scalar_tensor",
+    "zeros_like",
+    "ones_like",
+    "empty_like",
+    "full_like",
+    "rand_like",
+    "randn_like",
+)
 _RANDOM = ("rand", "randn", "randint", "randperm", "normal", "rand_like", "randn_like")
 
-generator = torch.Generator()   # the NPU's own random numbers
+generator = torch.Generator()  # the NPU's own random numbers
 
 
 def _factory(function, name):
@@ -38,10 +59,12 @@ def _factory(function, name):
         if name in _RANDOM and named.get("generator") is None and not name.endswith("_like"):
             named["generator"] = generator
         if name.endswith("_like") or name in ("tensor", "as_tensor"):
-            arguments = tuple(value.cpu() if isinstance(value, NpuTensor) else value
-                              for value in arguments)
+            arguments = tuple(
+                value.cpu() if isinstance(value, NpuTensor) else value for value in arguments
+            )
         made = function(*arguments, **named)
         return mark(made.clone() if any(made is value for value in arguments) else made)
+
     return make
 
 
@@ -55,6 +78,7 @@ def _tensor_to(original):
         others.pop("copy", None)
         value = original(self, *rest, **others) if rest or others else self
         return put_on_npu(value)
+
     return to
 
 
@@ -63,8 +87,11 @@ def _module_to(original):
     def to(self, *arguments, **named):
         device, rest, others = take_device(arguments, named)
         on_npu = is_npu_device(device) if device is not None else _is_on_npu(self)
-        if on_npu and others.get("memory_format") not in (None, torch.preserve_format,
-                                                          torch.contiguous_format):
+        if on_npu and others.get("memory_format") not in (
+            None,
+            torch.preserve_format,
+            torch.contiguous_format,
+        ):
             report.note("channels_last", where=type(self).__name__)
         if device is None:
             return original(self, *arguments, **named)
@@ -77,6 +104,7 @@ def _module_to(original):
             _bring_back(self)
             original(self, device)
         return self
+
     return to
 
 
@@ -88,8 +116,9 @@ def _place(module):
     """Moves parameters and buffers; on a chip that compiles by shape in the chip's formats."""
     if _is_on_npu(module):
         return
-    report.note("model placed", dtypes=sorted({str(weight.dtype)
-                                               for weight in module.parameters()}))
+    report.note(
+        "model placed", dtypes=sorted({str(weight.dtype) for weight in module.parameters()})
+    )
     for part in module.modules():
         for weight in part._parameters.values():
             if weight is not None:
@@ -129,6 +158,7 @@ def _backward(function):
     def run(*arguments, **named):
         with _in_backward():
             return function(*arguments, **named)
+
     return run
 
 
@@ -143,8 +173,7 @@ def install():
     module_to = nn.Module.to
     nn.Module.to = _module_to(module_to)
     nn.Module.cpu = lambda self: self.to("cpu")
-    nn.Module.npu = lambda self, device=None: self.to(
-        "npu" if device is None else "npu:{}".format(device))
+    nn.Module.npu = lambda self, device=None: self.to("npu" if device is None else f"npu:{device}")
     torch.autograd.backward = _backward(torch.autograd.backward)
     torch.autograd.grad = _backward(torch.autograd.grad)
     torch.Tensor.backward = _backward(torch.Tensor.backward)

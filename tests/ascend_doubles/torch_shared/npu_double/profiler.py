@@ -41,8 +41,14 @@ class ExportType(enum.Enum):
 class _ExperimentalConfig:
     """The further settings; only keywords that there are."""
 
-    def __init__(self, profiler_level=ProfilerLevel.Level0, aic_metrics=AiCMetrics.AiCoreNone,
-                 l2_cache=False, data_simplification=True, export_type=ExportType.Text):
+    def __init__(
+        self,
+        profiler_level=ProfilerLevel.Level0,
+        aic_metrics=AiCMetrics.AiCoreNone,
+        l2_cache=False,
+        data_simplification=True,
+        export_type=ExportType.Text,
+    ):
         if not isinstance(profiler_level, ProfilerLevel):
             raise TypeError("profiler_level expects a ProfilerLevel")
         self.profiler_level = profiler_level
@@ -57,25 +63,37 @@ def schedule(wait, warmup=0, active=1, repeat=0, skip_first=0):
         if step < 0 or (repeat and step // length >= repeat):
             return False
         return step % length >= wait + warmup
+
     return is_active
 
 
 def tensorboard_trace_handler(dir_name, worker_name=None, analyse_flag=True):
     """Writes a trace to a folder."""
+
     def write(profiler):
         os.makedirs(dir_name, exist_ok=True)
-        path = os.path.join(dir_name, "{}_ascend_pt.json".format(worker_name or os.getpid()))
+        path = os.path.join(dir_name, f"{worker_name or os.getpid()}_ascend_pt.json")
         with open(path, "w") as stream:
             json.dump({"steps": profiler.traced}, stream)
+
     return write
 
 
 class profile:  # noqa: N801
     """Traces the steps of its block."""
 
-    def __init__(self, activities=None, schedule=None, on_trace_ready=None, record_shapes=False,
-                 profile_memory=False, with_stack=False, with_flops=False, with_modules=False,
-                 experimental_config=None):
+    def __init__(
+        self,
+        activities=None,
+        schedule=None,
+        on_trace_ready=None,
+        record_shapes=False,
+        profile_memory=False,
+        with_stack=False,
+        with_flops=False,
+        with_modules=False,
+        experimental_config=None,
+    ):
         for activity in activities or ():
             if not isinstance(activity, ProfilerActivity):
                 raise TypeError("activities are of torch_npu.profiler.ProfilerActivity")

@@ -43,5 +43,7 @@ def clear():
 
 def read(folder):
     """The events of every process that reported to a folder: {file name: [event]}."""
-    return {path.name: [json.loads(line) for line in path.read_text().splitlines()]
-            for path in sorted(Path(folder).glob("rank_*.jsonl"))}
+    return {
+        path.name: [json.loads(line) for line in path.read_text().splitlines()]
+        for path in sorted(Path(folder).glob("rank_*.jsonl"))
+    }

@@ -15,47 +15,179 @@ from npu_double.arithmetic import (
 )
 from npu_double.options import ALLOW_FP16, options
 
-_no_dispatch = getattr(torch._C, "DisableTorchFunctionSubclass", None) \
-    or torch._C.DisableTorchFunction
+_no_dispatch = (
+    getattr(torch._C, "DisableTorchFunctionSubclass", None) or torch._C.DisableTorchFunction
+)
 
-CONVOLUTIONS = {"conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
-                "conv_transpose3d"}
-MATRIX_PRODUCTS = {"linear", "matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "__matmul__",
-                   "__rmatmul__", "addmv", "mv", "addbmm", "chain_matmul"}
+CONVOLUTIONS = {
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+}
+MATRIX_PRODUCTS = {
+    "linear",
+    "matmul",
+    "mm",
+    "bmm",
+    "addmm",
+    "baddbmm",
+    "einsum",
+    "__matmul__",
+    "__rmatmul__",
+    "addmv",
+    "mv",
+    "addbmm",
+    "chain_matmul",
+}
 CUBE = CONVOLUTIONS | MATRIX_PRODUCTS
 NORMS = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "native_batch_norm"}
 # What autocast computes in float32.
-FLOAT32 = {"softmax", "log_softmax", "cross_entropy", "nll_loss", "mse_loss", "l1_loss", "norm",
-           "smooth_l1_loss", "binary_cross_entropy_with_logits", "exp", "log", "log2", "log10",
-           "pow", "__pow__", "sum", "prod", "cumsum", "cumprod", "layer_norm", "rsqrt", "kl_div"}
+FLOAT32 = {
+    "softmax",
+    "log_softmax",
+    "cross_entropy",
+    "nll_loss",
+    "mse_loss",
+    "l1_loss",
+    "norm",
+    "smooth_l1_loss",
+    "binary_cross_entropy_with_logits",
+    "exp",
+    "log",
+    "log2",
+    "log10",
+    "pow",
+    "__pow__",
+    "sum",
+    "prod",
+    "cumsum",
+    "cumprod",
+    "layer_norm",
+    "rsqrt",
+    "kl_div",
+}
 # Operations that move or describe float16 values and compute nothing.
-MOVES = {"__get__", "__set__", "__getitem__", "__setitem__", "size", "dim", "numel", "stride",
-         "view", "view_as", "reshape", "flatten", "transpose", "permute", "contiguous", "clone",
-         "detach", "detach_", "expand", "expand_as", "squeeze", "unsqueeze", "narrow", "select",
-         "split", "chunk", "unbind", "copy_", "fill_", "zero_", "requires_grad_", "is_contiguous",
-         "register_hook", "backward", "retain_grad", "item", "tolist", "data_ptr", "storage",
-         "storage_offset", "element_size", "is_floating_point", "is_complex", "type", "to",
-         "float", "half", "double", "bfloat16", "int", "long", "new_zeros", "new_ones",
-         "new_empty", "new_full", "new_tensor", "zeros_like", "ones_like", "empty_like",
-         "full_like", "t", "numpy", "cpu", "set_", "is_same_size", "type_as", "untyped_storage",
-         "_typed_storage", "ndimension", "nelement", "get_device", "is_nonzero", "__len__",
-         "__repr__", "__format__", "__hash__", "__bool__", "__deepcopy__", "__reduce_ex__",
-         "unflatten", "as_strided", "resize_", "__contains__", "grad_fn", "is_pinned", "is_signed",
-         "_is_view", "_version", "is_set_to", "is_conj", "is_neg", "is_shared", "has_names"}
+MOVES = {
+    "__get__",
+    "__set__",
+    "__getitem__",
+    "__setitem__",
+    "size",
+    "dim",
+    "numel",
+    "stride",
+    "view",
+    "view_as",
+    "reshape",
+    "flatten",
+    "transpose",
+    "permute",
+    "contiguous",
+    "clone",
+    "detach",
+    "detach_",
+    "expand",
+    "expand_as",
+    "squeeze",
+    "unsqueeze",
+    "narrow",
+    "select",
+    "split",
+    "chunk",
+    "unbind",
+    "copy_",
+    "fill_",
+    "zero_",
+    "requires_grad_",
+    "is_contiguous",
+    "register_hook",
+    "backward",
+    "retain_grad",
+    "item",
+    "tolist",
+    "data_ptr",
+    "storage",
+    "storage_offset",
+    "element_size",
+    "is_floating_point",
+    "is_complex",
+    "type",
+    "to",
+    "float",
+    "half",
+    "double",
+    "bfloat16",
+    "int",
+    "long",
+    "new_zeros",
+    "new_ones",
+    "new_empty",
+    "new_full",
+    "new_tensor",
+    "zeros_like",
+    "ones_like",
+    "empty_like",
+    "full_like",
+    "t",
+    "numpy",
+    "cpu",
+    "set_",
+    "is_same_size",
+    "type_as",
+    "untyped_storage",
+    "_typed_storage",
+    "ndimension",
+    "nelement",
+    "get_device",
+    "is_nonzero",
+    "__len__",
+    "__repr__",
+    "__format__",
+    "__hash__",
+    "__bool__",
+    "__deepcopy__",
+    "__reduce_ex__",
+    "unflatten",
+    "as_strided",
+    "resize_",
+    "__contains__",
+    "grad_fn",
+    "is_pinned",
+    "is_signed",
+    "_is_view",
+    "_version",
+    "is_set_to",
+    "is_conj",
+    "is_neg",
+    "is_shared",
+    "has_names",
+}
 # CPU tensors among an NPU tensor's operands that are no mistake.
-_MAY_MIX = {"copy_", "__get__", "__set__", "__getitem__", "__setitem__", "index_put_", "type_as",
-            "set_", "is_same_size"}
+_MAY_MIX = {
+    "copy_",
+    "__get__",
+    "__set__",
+    "__getitem__",
+    "__setitem__",
+    "index_put_",
+    "type_as",
+    "set_",
+    "is_same_size",
+}
 
 
 class State:
     """Where this process stands."""
 
     generation = 1
-    device_index = None          # set_device was not called yet
+    device_index = None  # set_device was not called yet
     autocast_dtype = None
     backward_depth = 0
-    compiled = set()             # operations with the types and shapes they were compiled for
-    make_device = None           # index -> what torch.device("npu:<index>") is
+    compiled = set()  # operations with the types and shapes they were compiled for
+    make_device = None  # index -> what torch.device("npu:<index>") is
 
 
 def reset(generation):
@@ -82,19 +214,22 @@ class NpuTensor(torch.Tensor):
     def to(self, *arguments, **named):
         """As torch's; a copy where the device changes."""
         device, arguments, named = take_device(arguments, named)
-        if named.get("memory_format") not in (None, torch.preserve_format,
-                                              torch.contiguous_format):
+        if named.get("memory_format") not in (None, torch.preserve_format, torch.contiguous_format):
             report.note_once("channels_last", where="tensor")
         arguments = tuple(value for value in arguments if isinstance(value, torch.dtype))
         named.pop("non_blocking", None)
         if device is None or is_npu_device(device):
-            return _run(torch._C._TensorBase.to, (self,) + arguments, named) \
-                if arguments or named else self
+            return (
+                _run(torch._C._TensorBase.to, (self,) + arguments, named)
+                if arguments or named
+                else self
+            )
         named.pop("copy", None)
         with _no_dispatch():
             plain = torch.Tensor.clone(self)
-            return torch._C._TensorBase.to(plain, *arguments, **named) \
-                if arguments or named else plain
+            return (
+                torch._C._TensorBase.to(plain, *arguments, **named) if arguments or named else plain
+            )
 
     def cpu(self, *arguments, **named):
         """A copy on the CPU."""
@@ -110,8 +245,11 @@ class NpuTensor(torch.Tensor):
 
     def numpy(self, *arguments, **named):
         """An error, as on every device."""
-        raise TypeError("can't convert npu:{} device type tensor to numpy. Use Tensor.cpu() to "
-                        "copy the tensor to host memory first.".format(State.device_index))
+        raise TypeError(
+            f"can't convert npu:{State.device_index} device type tensor to numpy. Use "
+            "Tensor.cpu() to "
+            "copy the tensor to host memory first."
+        )
 
     def __array__(self, *arguments, **named):
         return self.numpy()
@@ -173,7 +311,7 @@ def index_of(device):
     text = device if isinstance(device, str) else str(device)
     index = int(text.split(":")[1]) if ":" in text else State.device_index
     if index is not None and not 0 <= index < machine.device_count():
-        raise RuntimeError("invalid device: {} of {}".format(text, machine.device_count()))
+        raise RuntimeError(f"invalid device: {text} of {machine.device_count()}")
     return index
 
 
@@ -191,7 +329,7 @@ def take_device(arguments, named):
         if isinstance(first, torch.Tensor):
             return first.device, (first.dtype,) + tuple(arguments[1:]), named
         if isinstance(first, int) and not isinstance(first, bool):
-            device, arguments = "npu:{}".format(first), arguments[1:]
+            device, arguments = f"npu:{first}", arguments[1:]
         elif isinstance(first, str) or (hasattr(first, "type") and hasattr(first, "index")):
             device, arguments = first, arguments[1:]
         elif first is None:
@@ -241,8 +379,7 @@ def _moved(function, name, arguments, named):
         return ToHalf.apply(source)
     if wanted == torch.float32 and source.dtype == torch.float16:
         return ToFloat.apply(source)
-    if name == "copy_" and source.dtype == torch.float16 \
-            and arguments[1].dtype == torch.float32:
+    if name == "copy_" and source.dtype == torch.float16 and arguments[1].dtype == torch.float32:
         return function(source, ToHalf.apply(arguments[1]), **named)
     return function(*arguments, **named)
 
@@ -252,8 +389,9 @@ def _cast_of(name, arguments, named):
     if name in ("half", "float"):
         return torch.float16 if name == "half" else torch.float32
     if name in ("to", "type"):
-        given = [value for value in arguments + (named.get("dtype"),)
-                 if isinstance(value, torch.dtype)]
+        given = [
+            value for value in arguments + (named.get("dtype"),) if isinstance(value, torch.dtype)
+        ]
         return given[0] if given else None
     return None
 
@@ -306,8 +444,7 @@ def _on_the_cube(function, name, arguments, named):
 
     arguments, named = _map((arguments, named), reduced)
     result = function(*arguments, **named)
-    if read is ReadAsHalf and isinstance(result, torch.Tensor) \
-            and result.dtype == torch.float32:
+    if read is ReadAsHalf and isinstance(result, torch.Tensor) and result.dtype == torch.float32:
         return GradientReadAsHalf.apply(result)
     return result
 
@@ -318,8 +455,10 @@ def _in_half(function, name, arguments, named, tensors):
     floats = [value for value in tensors if value.is_floating_point() and value.dim() > 0]
     as_first = name in NORMS or all(value.dtype == torch.float16 for value in floats)
     if name in CUBE and not as_first:
-        raise RuntimeError("expected all inputs of {} in one type, found {}".format(
-            name, sorted({str(value.dtype) for value in floats})))
+        raise RuntimeError(
+            f"expected all inputs of {name} in one type, found "
+            f"{sorted({str(value.dtype) for value in floats})}"
+        )
     inplace = _outplace(name)
     half_result = first.dtype == torch.float16 and as_first
     if inplace:
@@ -337,8 +476,11 @@ def _in_half(function, name, arguments, named, tensors):
 
 def _outplace(name):
     """The name of an in-place operation's counterpart, None for others."""
-    if name.startswith("__i") and name.endswith("__") and name not in ("__invert__", "__int__",
-                                                                       "__index__"):
+    if (
+        name.startswith("__i")
+        and name.endswith("__")
+        and name not in ("__invert__", "__int__", "__index__")
+    ):
         return "__" + name[3:]
     if name.endswith("_") and not name.endswith("__"):
         return name[:-1]
@@ -356,11 +498,12 @@ def _as_half(value):
 def _forbid_mixing(name, tensors):
     if State.backward_depth or name in _MAY_MIX:
         return
-    strays = [value for value in tensors if not isinstance(value, NpuTensor)
-              and value.dim() > 0]
+    strays = [value for value in tensors if not isinstance(value, NpuTensor) and value.dim() > 0]
     if strays:
-        raise RuntimeError("Expected all tensors to be on the same device, but found at least two "
-                           "devices, npu:{} and cpu! ({})".format(State.device_index, name))
+        raise RuntimeError(
+            "Expected all tensors to be on the same device, but found at least two "
+            f"devices, npu:{State.device_index} and cpu! ({name})"
+        )
 
 
 def _count_compilation(name, tensors):
@@ -370,8 +513,11 @@ def _count_compilation(name, tensors):
     key = (name,) + tuple((value.dtype, value.shape) for value in tensors)
     if key not in State.compiled:
         State.compiled.add(key)
-        report.note("compile", operation=name, shapes=[
-            [str(value.dtype)] + list(value.shape) for value in tensors])
+        report.note(
+            "compile",
+            operation=name,
+            shapes=[[str(value.dtype)] + list(value.shape) for value in tensors],
+        )
 
 
 # --- nested containers -----------------------------------------------------------------------

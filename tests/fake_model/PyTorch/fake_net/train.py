@@ -23,15 +23,32 @@ def make_parser() -> Parser:
     for name in ("data_path", "dataset", "pth_path", "device_type", "precision_mode", "opt_level"):
         parser.add_argument("--" + name)
     parser.add_argument("--output_path", required=True)
-    for name, value in (("train_steps", 0), ("total_epochs", 1), ("train_batch_size", 1),
-                        ("device_id", 0), ("device_num", 1), ("seed", 0), ("bad_rank", 0),
-                        ("fail_at_step", 0), ("hang_at_step", 0), ("kill_at_step", 0),
-                        ("fail_code", 7), ("bad_seed", -1)):
+    for name, value in (
+        ("train_steps", 0),
+        ("total_epochs", 1),
+        ("train_batch_size", 1),
+        ("device_id", 0),
+        ("device_num", 1),
+        ("seed", 0),
+        ("bad_rank", 0),
+        ("fail_at_step", 0),
+        ("hang_at_step", 0),
+        ("kill_at_step", 0),
+        ("fail_code", 7),
+        ("bad_seed", -1),
+    ):
         parser.add_argument("--" + name, type=int, default=value)
     parser.add_argument("--save_every", type=int, default=0)
     parser.add_argument("--step_seconds", type=float, default=0.0)
-    for name in ("resume", "ignore_sigterm", "no_evaluation", "no_steps", "only_evaluate",
-                 "print_environment", "leave_a_child"):
+    for name in (
+        "resume",
+        "ignore_sigterm",
+        "no_evaluation",
+        "no_steps",
+        "only_evaluate",
+        "print_environment",
+        "leave_a_child",
+    ):
         parser.add_argument("--" + name, type=boolean, nargs="?", const=True, default=False)
     return parser
 
@@ -60,7 +77,7 @@ def main(argv: List[str]) -> int:
         Path("child.pid").write_text(str(child.pid))
     done = last_step(folder, rank) if options.resume else 0
     target = options.train_steps or options.total_epochs * STEPS_PER_EPOCH
-    with RunLog(folder / "rank_{}".format(rank)) as log:
+    with RunLog(folder / f"rank_{rank}") as log:
         log.event("start", **start_fields(options, rank, done, target))
         if not options.only_evaluate and not options.no_steps:
             code = train(options, log, stop, bad, range(done + 1, target + 1))
@@ -71,31 +88,44 @@ def main(argv: List[str]) -> int:
 
 
 def tell_of_this_process(options: argparse.Namespace, rank: int) -> None:
-    print("rank {} of fake_net, seed {}, weights {}".format(rank, options.seed, options.pth_path))
-    Path("process.json").write_text(json.dumps({
-        "pid": os.getpid(), "environment": dict(os.environ), "argv": sys.argv[1:],
-        "cores": sorted(os.sched_getaffinity(0))}))
+    print(f"rank {rank} of fake_net, seed {options.seed}, weights {options.pth_path}")
+    Path("process.json").write_text(
+        json.dumps(
+            {
+                "pid": os.getpid(),
+                "environment": dict(os.environ),
+                "argv": sys.argv[1:],
+                "cores": sorted(os.sched_getaffinity(0)),
+            }
+        )
+    )
 
 
 def last_step(folder: Path, rank: int) -> int:
-    events = effective_events(folder / "rank_{}".format(rank) / "metrics.jsonl")
+    events = effective_events(folder / f"rank_{rank}" / "metrics.jsonl")
     return max([event["step"] for event in events if event["event"] == "step"], default=0)
 
 
-def train(options: argparse.Namespace, log: RunLog, stop: Stop, bad: bool,
-          steps: range) -> int:
+def train(options: argparse.Namespace, log: RunLog, stop: Stop, bad: bool, steps: range) -> int:
     for step in steps:
         time.sleep(options.step_seconds)
         misbehave(options, step, bad)
         if stop.number:
             save(options, log, step - 1)
             log.event("end", status="interrupted", reason="signal")
-            print("saved at step {}".format(step - 1), flush=True)
+            print(f"saved at step {step - 1}", flush=True)
             return 128 + stop.number
-        log.event("step", step=step, epoch=(step - 1) // STEPS_PER_EPOCH + 1, loss=1.0 / step,
-                  learning_rate=0.1, seconds=0.01, data_seconds=0.0001,
-                  samples=options.train_batch_size * options.device_num)
-        print("step {} loss {:.3f}".format(step, 1.0 / step), flush=True)
+        log.event(
+            "step",
+            step=step,
+            epoch=(step - 1) // STEPS_PER_EPOCH + 1,
+            loss=1.0 / step,
+            learning_rate=0.1,
+            seconds=0.01,
+            data_seconds=0.0001,
+            samples=options.train_batch_size * options.device_num,
+        )
+        print(f"step {step} loss {1.0 / step:.3f}", flush=True)
         if options.save_every and step % options.save_every == 0:
             save(options, log, step)
     return 0
@@ -114,36 +144,66 @@ def misbehave(options: argparse.Namespace, step: int, bad: bool) -> None:
 def save(options: argparse.Namespace, log: RunLog, step: int) -> None:
     folder = Path(options.output_path) / "ckpt"
     folder.mkdir(exist_ok=True)
-    (folder / "step_{}.pt".format(step)).write_text(str(step))
+    (folder / f"step_{step}.pt").write_text(str(step))
     log.event("checkpoint", step=step, epoch=0, path=str(folder), sha256="0" * 64)
 
 
-def finish(options: argparse.Namespace, log: RunLog, folder: Path, rank: int,
-           target: int) -> None:
+def finish(options: argparse.Namespace, log: RunLog, folder: Path, rank: int, target: int) -> None:
     if rank == 0 and not options.only_evaluate:
         save(options, log, target)
         (folder / "ckpt" / "best.pt").write_text("best")
     if not options.no_evaluation:
-        log.event("evaluation", split="test", role="final", epoch=1, step=target, n=100,
-                  metrics={"accuracy": 97.25 - options.seed, "loss": 0.1})
+        log.event(
+            "evaluation",
+            split="test",
+            role="final",
+            epoch=1,
+            step=target,
+            n=100,
+            metrics={"accuracy": 97.25 - options.seed, "loss": 0.1},
+        )
     log.event("end", status="complete", reason="")
 
 
 def start_fields(options: argparse.Namespace, rank: int, done: int, target: int) -> Dict[str, Any]:
     return {
-        "model": "fake_net", "task": "counting", "network": {"name": "fake"},
-        "code": {"commit": "unknown", "dirty": False}, "config": {"seed": options.seed},
-        "config_sha256": "1" * 64, "seed": options.seed, "resumed_step": done, "rank": rank,
+        "model": "fake_net",
+        "task": "counting",
+        "network": {"name": "fake"},
+        "code": {"commit": "unknown", "dirty": False},
+        "config": {"seed": options.seed},
+        "config_sha256": "1" * 64,
+        "seed": options.seed,
+        "resumed_step": done,
+        "rank": rank,
         "world_size": options.device_num,
-        "dataset": {"name": "none", "predicate": "none", "counts": {"train": 1, "test": 100},
-                    "manifest_sha256": "2" * 64},
-        "device": {"kind": options.device_type, "name": "fake", "count": options.device_num,
-                   "driver": "", "runtime": "", "framework": "none", "python": "3"},
-        "precision": {"mode": str(options.precision_mode), "arithmetic": "float32",
-                      "loss_scale": "none"},
-        "batch": {"per_device": options.train_batch_size,
-                  "global": options.train_batch_size * options.device_num},
-        "targets": {"steps": target, "epochs": options.total_epochs}, "proof": "fake"}
+        "dataset": {
+            "name": "none",
+            "predicate": "none",
+            "counts": {"train": 1, "test": 100},
+            "manifest_sha256": "2" * 64,
+        },
+        "device": {
+            "kind": options.device_type,
+            "name": "fake",
+            "count": options.device_num,
+            "driver": "",
+            "runtime": "",
+            "framework": "none",
+            "python": "3",
+        },
+        "precision": {
+            "mode": str(options.precision_mode),
+            "arithmetic": "float32",
+            "loss_scale": "none",
+        },
+        "batch": {
+            "per_device": options.train_batch_size,
+            "global": options.train_batch_size * options.device_num,
+        },
+        "targets": {"steps": target, "epochs": options.total_epochs},
+        "proof": "fake",
+    }
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class Batches:
         for _ in range(EPOCHS):
             order = random.permutation(SAMPLES)
             for first in range(0, SAMPLES, size):
-                chosen = order[first:first + size]
+                chosen = order[first : first + size]
                 noise = random.normal(size=(len(chosen), FEATURES)) * 0.1
                 keep = self.options.augment and BROKEN != "augmentation"
                 yield self.images[chosen] + noise * keep, self.labels[chosen]
@@ -75,11 +75,17 @@ def main(argv: List[str]) -> int:
         weights = train(options, batches, log)
         images, labels = blobs(2)
         accuracy = 100.0 * float((numpy.argmax(images @ weights, 1) == labels).mean())
-        log.event("evaluation", split="test", role="final", epoch=EPOCHS,
-                  step=EPOCHS * SAMPLES // options.batch_size, n=SAMPLES,
-                  metrics={"accuracy": accuracy})
+        log.event(
+            "evaluation",
+            split="test",
+            role="final",
+            epoch=EPOCHS,
+            step=EPOCHS * SAMPLES // options.batch_size,
+            n=SAMPLES,
+            metrics={"accuracy": accuracy},
+        )
         log.event("end", status="complete", reason="")
-    print("accuracy {}".format(accuracy), flush=True)
+    print(f"accuracy {accuracy}", flush=True)
     return 0
 
 
@@ -95,31 +101,63 @@ def train(options: argparse.Namespace, batches: Batches, log: RunLog) -> numpy.n
         hits = shares[numpy.arange(len(labels)), labels]
         loss = float("nan") if BROKEN == "numbers" else float(-numpy.log(hits + 1e-9).mean())
         weights -= rate * images.T @ (shares - numpy.eye(CLASSES)[labels]) / len(labels) * 10
-        log.event("step", step=number, epoch=(number - 1) // per_epoch + 1, loss=loss,
-                  learning_rate=rate, seconds=seconds, data_seconds=seconds / 100,
-                  samples=options.batch_size)
+        log.event(
+            "step",
+            step=number,
+            epoch=(number - 1) // per_epoch + 1,
+            loss=loss,
+            learning_rate=rate,
+            seconds=seconds,
+            data_seconds=seconds / 100,
+            samples=options.batch_size,
+        )
     return weights
 
 
 def start_fields(options: argparse.Namespace, batches: Batches) -> Dict[str, Any]:
-    config = {"seed": options.seed, "learning_rate": options.learning_rate,
-              "recipe": {"augment": options.augment}, "batch_size": options.batch_size}
+    config = {
+        "seed": options.seed,
+        "learning_rate": options.learning_rate,
+        "recipe": {"augment": options.augment},
+        "batch_size": options.batch_size,
+    }
     steps = EPOCHS * SAMPLES // options.batch_size
     return {
-        "model": "tiny_net", "task": "blobs", "network": {"name": "tiny"},
+        "model": "tiny_net",
+        "task": "blobs",
+        "network": {"name": "tiny"},
         "code": {"commit": "unknown", "dirty": bool(os.environ.get("TINY_NET_DIRTY"))},
-        "config": config, "config_sha256": config_sha256(config), "seed": options.seed,
-        "resumed_step": 0, "rank": 0, "world_size": 1,
-        "dataset": {"name": "blobs", "predicate": "four blobs",
-                    "counts": {"train": SAMPLES, "test": SAMPLES}, "manifest_sha256": "2" * 64},
-        "device": {"kind": options.device, "count": 1, "driver": "", "runtime": "1 threads",
-                   "name": os.environ.get("TINY_NET_DEVICE", "Tiny CPU"),
-                   "framework": "numpy 1.0", "python": "3"},
-        "precision": {"mode": str(options.precision_mode), "arithmetic": "float64",
-                      "loss_scale": "none"},
+        "config": config,
+        "config_sha256": config_sha256(config),
+        "seed": options.seed,
+        "resumed_step": 0,
+        "rank": 0,
+        "world_size": 1,
+        "dataset": {
+            "name": "blobs",
+            "predicate": "four blobs",
+            "counts": {"train": SAMPLES, "test": SAMPLES},
+            "manifest_sha256": "2" * 64,
+        },
+        "device": {
+            "kind": options.device,
+            "count": 1,
+            "driver": "",
+            "runtime": "1 threads",
+            "name": os.environ.get("TINY_NET_DEVICE", "Tiny CPU"),
+            "framework": "numpy 1.0",
+            "python": "3",
+        },
+        "precision": {
+            "mode": str(options.precision_mode),
+            "arithmetic": "float64",
+            "loss_scale": "none",
+        },
         "batch": {"per_device": options.batch_size, "global": options.batch_size},
-        "targets": {"steps": steps, "epochs": EPOCHS}, "proof": "numpy",
-        "first_batches_sha256": batches.sha256()}
+        "targets": {"steps": steps, "epochs": EPOCHS},
+        "proof": "numpy",
+        "first_batches_sha256": batches.sha256(),
+    }
 
 
 if __name__ == "__main__":

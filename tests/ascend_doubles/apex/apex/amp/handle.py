@@ -10,13 +10,16 @@ from apex.amp.state import AmpState
 
 
 @contextlib.contextmanager
-def scale_loss(loss, optimizers, loss_id=0, model=None, delay_unscale=False,
-               delay_overflow_check=False):
+def scale_loss(
+    loss, optimizers, loss_id=0, model=None, delay_unscale=False, delay_overflow_check=False
+):
     """Yields the loss times its scale; the next step() is left out where gradients overflowed."""
     if AmpState.properties is None:
-        raise RuntimeError("Invoked 'with amp.scale_loss', but internal Amp state has not been "
-                           "initialized. model, optimizer = amp.initialize(...) must be called "
-                           "before 'with amp.scale_loss'.")
+        raise RuntimeError(
+            "Invoked 'with amp.scale_loss', but internal Amp state has not been "
+            "initialized. model, optimizer = amp.initialize(...) must be called "
+            "before 'with amp.scale_loss'."
+        )
     scaler = AmpState.scalers[loss_id]
     optimizers = optimizers if isinstance(optimizers, (list, tuple)) else [optimizers]
     for optimizer in optimizers:
@@ -39,8 +42,12 @@ def scale_loss(loss, optimizers, loss_id=0, model=None, delay_unscale=False,
 def _unscale(optimizer, scaler):
     stash = optimizer._amp_stash
     masters = {id(master) for _, master in stash.masters}
-    plain = [weight for group in optimizer.param_groups for weight in group["params"]
-             if id(weight) not in masters and weight.grad is not None]
+    plain = [
+        weight
+        for group in optimizer.param_groups
+        for weight in group["params"]
+        if id(weight) not in masters and weight.grad is not None
+    ]
     halves = [(weight, master) for weight, master in stash.masters if weight.grad is not None]
     scaler.check([weight.grad for weight in plain] + [weight.grad for weight, _ in halves])
     for weight in plain:
@@ -57,8 +64,10 @@ def _skip_once(optimizer, scale):
     step = optimizer.step
 
     def skip(closure=None):
-        print("Gradient overflow.  Skipping step, loss scaler 0 reducing loss scale to {}".format(
-            scale), flush=True)
+        print(
+            f"Gradient overflow.  Skipping step, loss scaler 0 reducing loss scale to {scale}",
+            flush=True,
+        )
         report.note("step skipped", scale=scale)
         optimizer.step = step
 

@@ -40,22 +40,43 @@ class Stash:
             torch.optim.Optimizer.load_state_dict(optimizer, optimizer.state_dict())
 
 
-def initialize(models, optimizers=None, enabled=True, opt_level="O1", cast_model_type=None,
-               patch_torch_functions=None, keep_batchnorm_fp32=None, master_weights=None,
-               loss_scale=None, cast_model_outputs=None, num_losses=1, verbosity=1,
-               dynamic_init_scale=2. ** 16, scale_growth_factor=2., scale_backoff_factor=0.5,
-               scale_window=2000, min_loss_scale=None, max_loss_scale=2. ** 24,
-               combine_grad=None, combine_ddp=None, ddp_replica_count=4,
-               user_cast_preferred=None, check_combined_tensors=None):
+def initialize(
+    models,
+    optimizers=None,
+    enabled=True,
+    opt_level="O1",
+    cast_model_type=None,
+    patch_torch_functions=None,
+    keep_batchnorm_fp32=None,
+    master_weights=None,
+    loss_scale=None,
+    cast_model_outputs=None,
+    num_losses=1,
+    verbosity=1,
+    dynamic_init_scale=2.0**16,
+    scale_growth_factor=2.0,
+    scale_backoff_factor=0.5,
+    scale_window=2000,
+    min_loss_scale=None,
+    max_loss_scale=2.0**24,
+    combine_grad=None,
+    combine_ddp=None,
+    ddp_replica_count=4,
+    user_cast_preferred=None,
+    check_combined_tensors=None,
+):
     """Prepares models and optimizers; once, on the NPU, in float32, before DDP."""
     if not enabled:
         return models if optimizers is None else (models, optimizers)
     if opt_level not in _LEVELS:
-        raise RuntimeError("Unexpected optimization level {}. Options are 'O0', 'O1', 'O2', 'O3'. "
-                           "Note that in `O0`, `O1`, etc., the prefix O is the letter O, not the "
-                           "number zero.".format(opt_level))
-    _check_extensions(opt_level, combine_grad, combine_ddp, user_cast_preferred,
-                      check_combined_tensors)
+        raise RuntimeError(
+            f"Unexpected optimization level {opt_level}. Options are 'O0', 'O1', 'O2', 'O3'. "
+            "Note that in `O0`, `O1`, etc., the prefix O is the letter O, not the "
+            "number zero."
+        )
+    _check_extensions(
+        opt_level, combine_grad, combine_ddp, user_cast_preferred, check_combined_tensors
+    )
     if AmpState.properties is not None:
         raise RuntimeError("amp.initialize was called a second time")
     scale = _checked_scale(_LEVELS[opt_level] if loss_scale is None else loss_scale)
@@ -65,8 +86,17 @@ def initialize(models, optimizers=None, enabled=True, opt_level="O1", cast_model
     AmpState.properties = opt_level
     report.note("amp.initialize", opt_level=opt_level, loss_scale=scale)
     AmpState.scalers = [
-        LossScaler(scale, dynamic_init_scale, scale_growth_factor, scale_backoff_factor,
-                   scale_window, min_loss_scale, max_loss_scale) for _ in range(num_losses)]
+        LossScaler(
+            scale,
+            dynamic_init_scale,
+            scale_growth_factor,
+            scale_backoff_factor,
+            scale_window,
+            min_loss_scale,
+            max_loss_scale,
+        )
+        for _ in range(num_losses)
+    ]
     for model in models if several else [models]:
         _cast(model, opt_level, keep_batchnorm_fp32)
     if optimizers is None:
@@ -101,23 +131,28 @@ def _refuse_set_to_none(optimizer):
 
 def _checked_scale(loss_scale):
     if isinstance(loss_scale, str) and loss_scale != "dynamic":
-        raise ValueError("loss_scale must be a number or the string 'dynamic', not {!r}".format(
-            loss_scale))
+        raise ValueError(f"loss_scale must be a number or the string 'dynamic', not {loss_scale!r}")
     return loss_scale if loss_scale == "dynamic" else float(loss_scale)
 
 
 def _check_model(model):
     if isinstance(model, DistributedDataParallel):
-        raise RuntimeError("Incoming model is an instance of DistributedDataParallel. Parallel "
-                           "wrappers should only be applied to the model(s) AFTER the model(s) "
-                           "have been returned from amp.initialize.")
+        raise RuntimeError(
+            "Incoming model is an instance of DistributedDataParallel. Parallel "
+            "wrappers should only be applied to the model(s) AFTER the model(s) "
+            "have been returned from amp.initialize."
+        )
     for name, weight in model.named_parameters():
         if not is_npu_tensor(weight):
-            raise RuntimeError("Found param {} on the CPU; move the model to the NPU before "
-                               "amp.initialize".format(name))
+            raise RuntimeError(
+                f"Found param {name} on the CPU; move the model to the NPU before amp.initialize"
+            )
         if weight.is_floating_point() and weight.dtype != torch.float32:
-            raise RuntimeError("Found param {} with type {}, expected float32; don't call .half() "
-                               "before amp.initialize".format(name, weight.dtype))
+            raise RuntimeError(
+                f"Found param {name} with type {weight.dtype}, expected float32; don't "
+                "call .half() "
+                "before amp.initialize"
+            )
 
 
 def _cast(model, opt_level, keep_batchnorm_fp32):
@@ -194,15 +229,16 @@ def master_params(optimizer):
 
 def state_dict():
     """The scales, as NVIDIA's apex gives them."""
-    return {"loss_scaler{}".format(number): {"loss_scale": scaler.scale,
-                                             "unskipped": scaler.unskipped}
-            for number, scaler in enumerate(AmpState.scalers)}
+    return {
+        f"loss_scaler{number}": {"loss_scale": scaler.scale, "unskipped": scaler.unskipped}
+        for number, scaler in enumerate(AmpState.scalers)
+    }
 
 
 def load_state_dict(state):
     """Restores them."""
     for number, scaler in enumerate(AmpState.scalers):
-        part = state["loss_scaler{}".format(number)]
+        part = state[f"loss_scaler{number}"]
         scaler.scale, scaler.unskipped = part["loss_scale"], part["unskipped"]
 
 

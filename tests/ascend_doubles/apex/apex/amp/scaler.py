@@ -19,8 +19,9 @@ class LossScaler:
         self._smallest, self._largest, self.unskipped = smallest, largest, 0
         self.shares_flag = distributed.is_available() and distributed.is_initialized()
         self.overflow = False
-        report.note("apex scaler", dynamic=self.dynamic, scale=self.scale,
-                    shares_flag=self.shares_flag)
+        report.note(
+            "apex scaler", dynamic=self.dynamic, scale=self.scale, shares_flag=self.shares_flag
+        )
 
     def begin(self):
         """Before the backward pass: forgets an earlier overflow."""
@@ -32,8 +33,9 @@ class LossScaler:
         """After the backward pass: looks for an overflow, but never with a static scale."""
         if not self.dynamic:
             return
-        flag = Overflow.flag or not all(bool(torch.isfinite(gradient).all())
-                                        for gradient in gradients)
+        flag = Overflow.flag or not all(
+            bool(torch.isfinite(gradient).all()) for gradient in gradients
+        )
         self.overflow = hccl.any_rank(flag) if self.shares_flag else flag
 
     def update(self):

@@ -5,6 +5,7 @@ from apex import IS_ASCEND
 if IS_ASCEND:
     from apex.optimizers.npu_fused_sgd import NpuFusedSGD  # noqa: F401
 else:
+
     class FusedSGD:
         """NVIDIA's, for a GPU."""
 

@@ -12,8 +12,10 @@ class NpuFusedSGD(FusedSGD):
         """RuntimeError unless amp.initialize had this optimizer."""
         stash = getattr(self, "_amp_stash", None)
         if stash is None or stash.opt_level not in ("O1", "O2"):
-            raise RuntimeError("apex.optimizers.NpuFusedSGD must be used with AMP: call "
-                               "amp.initialize with opt_level O1 or O2 first")
+            raise RuntimeError(
+                "apex.optimizers.NpuFusedSGD must be used with AMP: call "
+                "amp.initialize with opt_level O1 or O2 first"
+            )
         return super().step(closure)
 
     def clip_optimizer_grad_norm_fused(self, max_norm, norm_type=2):

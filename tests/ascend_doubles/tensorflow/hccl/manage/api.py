@@ -41,7 +41,7 @@ def create_group(group, rank_num, rank_ids):
     """Names some ranks a group."""
     _require_open()
     if len(rank_ids) != rank_num:
-        raise ValueError("{} ranks, not {}".format(len(rank_ids), rank_num))
+        raise ValueError(f"{len(rank_ids)} ranks, not {rank_num}")
     _groups[group] = list(rank_ids)
 
 

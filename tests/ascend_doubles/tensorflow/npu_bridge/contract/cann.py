@@ -12,14 +12,17 @@ _DEFAULT_ADAPTER, _DEFAULT_SOC = "1.15.0", "Ascend910A"
 def require_cann() -> None:
     """1.3: the import needs CANN's runtime libraries, which set_env.sh puts on the path."""
     if not any(os.environ.get(name) for name in NEEDED):
-        raise ImportError("libge_runner.so: cannot open shared object file: No such file or "
-                          "directory (none of {} is set)".format(", ".join(NEEDED)))
+        raise ImportError(
+            "libge_runner.so: cannot open shared object file: No such file or "
+            "directory (none of {} is set)".format(", ".join(NEEDED))
+        )
 
 
 def adapter() -> Tuple[int, ...]:
     """The release whose branch is imitated."""
-    return tuple(int(part) for part in
-                 os.environ.get("ASCEND_DOUBLE_ADAPTER", _DEFAULT_ADAPTER).split("."))
+    return tuple(
+        int(part) for part in os.environ.get("ASCEND_DOUBLE_ADAPTER", _DEFAULT_ADAPTER).split(".")
+    )
 
 
 def since(major: int, minor: int) -> bool:

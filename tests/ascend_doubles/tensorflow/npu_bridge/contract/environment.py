@@ -38,15 +38,21 @@ def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
     if _goes_by_table(environment):
         return _by_table(environment)
     if cann.since(1, 11) and _goes_by_chief(environment):
-        return Cluster("cm", size=_number(environment, "CM_WORKER_SIZE"), chief="{}:{}".format(
-            environment["CM_CHIEF_IP"], _port(environment)))
+        return Cluster(
+            "cm",
+            size=_number(environment, "CM_WORKER_SIZE"),
+            chief="{}:{}".format(environment["CM_CHIEF_IP"], _port(environment)),
+        )
     return Cluster("none")
 
 
 def _goes_by_table(environment: Mapping[str, str]) -> bool:
     # Without RANK_SIZE the plugin's own default holds: a table left over still switches HCCL on.
-    return bool(environment.get("RANK_TABLE_FILE")) and "CM_WORKER_SIZE" not in environment \
+    return (
+        bool(environment.get("RANK_TABLE_FILE"))
+        and "CM_WORKER_SIZE" not in environment
         and ("RANK_SIZE" not in environment or _number(environment, "RANK_SIZE") > 0)
+    )
 
 
 def _by_table(environment: Mapping[str, str]) -> Cluster:
@@ -65,19 +71,17 @@ def _goes_by_chief(environment: Mapping[str, str]) -> bool:
 def _port(environment: Mapping[str, str]) -> int:
     port = _number(environment, "CM_CHIEF_PORT")
     if not 0 <= port <= LARGEST_PORT:
-        raise PluginAbort("CM_CHIEF_PORT must be from 0 to {}".format(LARGEST_PORT))
+        raise PluginAbort(f"CM_CHIEF_PORT must be from 0 to {LARGEST_PORT}")
     return port
 
 
 def is_chief(device: int, environment: Mapping[str, str] = os.environ) -> bool:
     """Whether this process, on this logical device, is the one that the others ask."""
     here = environment.get("CM_WORKER_IP") or environment["CM_CHIEF_IP"]
-    return here == environment["CM_CHIEF_IP"] \
-        and device == _number(environment, "CM_CHIEF_DEVICE")
+    return here == environment["CM_CHIEF_IP"] and device == _number(environment, "CM_CHIEF_DEVICE")
 
 
-def device_id(session_device_id: Optional[int],
-              environment: Mapping[str, str] = os.environ) -> int:
+def device_id(session_device_id: Optional[int], environment: Mapping[str, str] = os.environ) -> int:
     """The logical device: the session's, ASCEND_DEVICE_ID, DEVICE_ID translated, else 0."""
     if session_device_id is not None:
         return session_device_id
@@ -105,4 +109,4 @@ def _number(environment: Mapping[str, str], name: str) -> int:
     try:
         return int(environment.get(name) or "0")
     except ValueError:
-        raise PluginAbort("{} is {!r}, not a number".format(name, environment[name])) from None
+        raise PluginAbort(f"{name} is {environment[name]!r}, not a number") from None

@@ -25,8 +25,11 @@ def initialise(options: Mapping[str, Any], given: Iterable[str]) -> None:
     """
     wanted = init_options(options)
     if PROCESS.options is not None:
-        ignored = {name: wanted[name] for name in sorted(set(given) & set(wanted))
-                   if wanted[name] != PROCESS.options[name]}
+        ignored = {
+            name: wanted[name]
+            for name in sorted(set(given) & set(wanted))
+            if wanted[name] != PROCESS.options[name]
+        }
         if ignored:
             PROCESS.ignored.append(ignored)
         return
@@ -47,7 +50,7 @@ def _check_connect_timeout() -> None:
     text = os.environ.get("HCCL_CONNECT_TIMEOUT", "120")
     low, high = _CONNECT_SECONDS
     if not text.isdigit() or not low <= int(text) <= high:
-        raise error("HCCL: HCCL_CONNECT_TIMEOUT must be from {} to {}".format(low, high))
+        raise error(f"HCCL: HCCL_CONNECT_TIMEOUT must be from {low} to {high}")
 
 
 def _join(cluster: environment.Cluster, device: int) -> None:
@@ -60,7 +63,7 @@ def _join(cluster: environment.Cluster, device: int) -> None:
     try:
         PROCESS.collective = Member(job, said, size, serves)
     except (HubError, OSError) as problem:
-        raise error("HCCL: {}".format(problem)) from problem
+        raise error(f"HCCL: {problem}") from problem
     PROCESS.rank, PROCESS.size = PROCESS.collective.rank, size
 
 
@@ -69,10 +72,12 @@ def _place_in_table(cluster: environment.Cluster, device: int) -> Any:
     if cluster.rank is None:
         raise error("HCCL: this process has no RANK_ID")
     if not 0 <= cluster.rank < len(devices):
-        raise error("HCCL: RANK_ID {} is not in the rank table".format(cluster.rank))
+        raise error(f"HCCL: RANK_ID {cluster.rank} is not in the rank table")
     if int(devices[cluster.rank]["device_id"]) != environment.physical_id(device):
-        raise error("HCCL: device {} is not that of rank {} in the rank table".format(
-            environment.physical_id(device), cluster.rank))
+        raise error(
+            f"HCCL: device {environment.physical_id(device)} is not that of rank "
+            f"{cluster.rank} in the rank table"
+        )
     return cluster.rank, len(devices)
 
 
@@ -84,11 +89,20 @@ def require_runtime() -> None:
 
 def compiled(session: int, fetches: Any, run: int) -> Dict[str, Any]:
     """Counts a compiled graph, and says so as the plugin does (1.12); returns its entry."""
-    graph = {"id": len(PROCESS.graphs) + 1, "session": session, "fetches": fetches, "first": run,
-             "last": run, "runs": 0}
+    graph = {
+        "id": len(PROCESS.graphs) + 1,
+        "session": session,
+        "fetches": fetches,
+        "first": run,
+        "last": run,
+        "runs": 0,
+    }
     PROCESS.graphs.append(graph)
     if cann.since(1, 7):
-        PROCESS.log("I", "[GEOP] The model has been compiled on the Ascend AI processor, current "
-                         "graph id is: {}".format(graph["id"]),
-                    "tf_adapter/kernels/geop_npu.cc:1")
+        PROCESS.log(
+            "I",
+            "[GEOP] The model has been compiled on the Ascend AI processor, current "
+            "graph id is: {}".format(graph["id"]),
+            "tf_adapter/kernels/geop_npu.cc:1",
+        )
     return graph

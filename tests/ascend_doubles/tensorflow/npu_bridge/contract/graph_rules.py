@@ -11,18 +11,32 @@ from npu_bridge.contract.marks import kind_of
 
 ON_HOST_OR_FAILING = re.compile(
     r"(Eager)?PyFunc(Stateless)?|\w*Summary(V2)?|Decode\w+|String\w+|AsString|Substr|"
-    r"(Static)?RegexReplace|Timestamp")
+    r"(Static)?RegexReplace|Timestamp"
+)
 DATA_DEPENDENT = ("Where", "Unique", "UniqueV2", "UniqueWithCounts", "UniqueWithCountsV2")
 # Data pipelines and checkpoints are the host's own: nothing before them is the NPU's.
-HOST = re.compile(r"\w*Iterator\w*|\w*Dataset\w*|SaveV2|RestoreV2|MergeV2Checkpoints|"
-                  r"ShardedFilename|Const|NoOp|VarHandleOp|VariableV2|Placeholder|"
-                  r"VarIsInitializedOp|IsVariableInitialized")
+HOST = re.compile(
+    r"\w*Iterator\w*|\w*Dataset\w*|SaveV2|RestoreV2|MergeV2Checkpoints|"
+    r"ShardedFilename|Const|NoOp|VarHandleOp|VariableV2|Placeholder|"
+    r"VarIsInitializedOp|IsVariableInitialized"
+)
 _PIPELINE = re.compile(r"\w*Iterator\w*|\w*Dataset\w*")
 _CHECKPOINT = ("SaveV2", "RestoreV2", "MergeV2Checkpoints")
 # TensorFlow leaves these open for reasons of its own: they follow from shapes, or hold nothing.
 _OPEN_BY_NATURE = re.compile(r"BroadcastGradientArgs|FusedBatchNormV3|TensorArray\w*|Stack\w*")
-_NUMERIC = (tf.float16, tf.float32, tf.float64, tf.bfloat16, tf.int8, tf.int16, tf.int32, tf.int64,
-            tf.uint8, tf.uint16, tf.bool)
+_NUMERIC = (
+    tf.float16,
+    tf.float32,
+    tf.float64,
+    tf.bfloat16,
+    tf.int8,
+    tf.int16,
+    tf.int32,
+    tf.int64,
+    tf.uint8,
+    tf.uint16,
+    tf.bool,
+)
 
 
 def pruned(operations: Iterable[Any], fed: Iterable[Any] = ()) -> List[Any]:
@@ -37,16 +51,18 @@ def pruned(operations: Iterable[Any], fed: Iterable[Any] = ()) -> List[Any]:
         if operation.type.startswith("IteratorGetNext"):
             open_ones += [tensor.op for tensor in operation.inputs]  # which kind of iterator
         elif not _PIPELINE.fullmatch(operation.type):
-            open_ones += [tensor.op for tensor in operation.inputs
-                          if tensor.name not in fed_names]
+            open_ones += [tensor.op for tensor in operation.inputs if tensor.name not in fed_names]
             open_ones += operation.control_inputs
     return list(found.values())
 
 
 def is_for_the_npu(operations: Sequence[Any]) -> bool:
     """Whether anything of it is more than the host's own work."""
-    return any(not HOST.fullmatch(operation.type) for operation in operations
-               if kind_of(operation) not in ("initialize_system", "shutdown_system"))
+    return any(
+        not HOST.fullmatch(operation.type)
+        for operation in operations
+        if kind_of(operation) not in ("initialize_system", "shutdown_system")
+    )
 
 
 def offences(operations: Sequence[Any], fed: Iterable[Any]) -> List[str]:
@@ -58,20 +74,22 @@ def offences(operations: Sequence[Any], fed: Iterable[Any]) -> List[str]:
     for operation in operations:
         if kind_of(operation) is not None:
             continue
-        found += ["{} {}".format(name, operation.name) for name in sorted(_unfit(operation))]
+        found += [f"{name} {operation.name}" for name in sorted(_unfit(operation))]
         if _OPEN_BY_NATURE.fullmatch(operation.type):
             continue
-        found += ["shape {} of {}".format(tensor.shape, tensor.name)
-                  for tensor in operation.outputs
-                  if tensor.dtype.base_dtype in _NUMERIC and tensor.name not in fed_names
-                  and not tensor.shape.is_fully_defined()]
+        found += [
+            f"shape {tensor.shape} of {tensor.name}"
+            for tensor in operation.outputs
+            if tensor.dtype.base_dtype in _NUMERIC
+            and tensor.name not in fed_names
+            and not tensor.shape.is_fully_defined()
+        ]
     return found
 
 
 def _unfit(operation: Any) -> Set[str]:
     types = {operation.type} | _types_in_functions(operation)
-    return {name for name in types
-            if ON_HOST_OR_FAILING.fullmatch(name) or name in DATA_DEPENDENT}
+    return {name for name in types if ON_HOST_OR_FAILING.fullmatch(name) or name in DATA_DEPENDENT}
 
 
 def _types_in_functions(operation: Any) -> Set[str]:

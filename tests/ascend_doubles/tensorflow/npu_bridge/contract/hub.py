@@ -26,8 +26,7 @@ def seconds() -> float:
 
 def address_of(job: str) -> str:
     """The socket of a job, in Linux's abstract name space: nothing is left behind."""
-    return "\0ascend_double_{}_{}".format(
-        os.getuid(), hashlib.sha256(job.encode()).hexdigest()[:24])
+    return f"\0ascend_double_{os.getuid()}_{hashlib.sha256(job.encode()).hexdigest()[:24]}"
 
 
 class HubError(Exception):
@@ -78,8 +77,10 @@ class Server:
         arrived.sort(key=lambda entry: entry[0])
         if len({said for said, _ in arrived}) != self._size:
             for _, connection in arrived:
-                _send(connection, ("refused", "two ranks are the same: {}".format(
-                    [said for said, _ in arrived])))
+                _send(
+                    connection,
+                    ("refused", f"two ranks are the same: {[said for said, _ in arrived]}"),
+                )
             return
         self._connections = {rank: entry[1] for rank, entry in enumerate(arrived)}
         for rank, connection in self._connections.items():
@@ -113,21 +114,25 @@ def _combined(contributions: Dict[int, Any]) -> Any:
     values = [contributions[rank][1] for rank in sorted(contributions)]
     kind, shapes = sorted(asked)[0], {(value.dtype.str, value.shape) for value in values}
     if len(asked) > 1 or (kind[0] == "allreduce" and len(shapes) > 1):
-        return "mismatch", "ranks ask for {} with {}".format(sorted(asked), sorted(shapes))
+        return "mismatch", f"ranks ask for {sorted(asked)} with {sorted(shapes)}"
     return "value", _COMBINE[kind[0]](values, kind[1])
 
 
 def _allreduce(values: List[Any], reduction: str) -> Any:
-    fold = {"sum": numpy.add, "prod": numpy.multiply, "max": numpy.maximum,
-            "min": numpy.minimum}[reduction]
+    fold = {"sum": numpy.add, "prod": numpy.multiply, "max": numpy.maximum, "min": numpy.minimum}[
+        reduction
+    ]
     total = values[0]
     for value in values[1:]:
         total = fold(total, value)
     return numpy.asarray(total, values[0].dtype)
 
 
-_COMBINE = {"allreduce": _allreduce, "allgather": lambda values, _: numpy.concatenate(values),
-            "broadcast": lambda values, root: values[root]}
+_COMBINE = {
+    "allreduce": _allreduce,
+    "allgather": lambda values, _: numpy.concatenate(values),
+    "broadcast": lambda values, root: values[root],
+}
 
 
 class Member:
@@ -153,7 +158,7 @@ class Member:
             _send(self._connection, said)
             what, answer = _receive(self._connection)
         except (OSError, EOFError) as problem:
-            raise HubError("not all of {} ranks came".format(size)) from problem
+            raise HubError(f"not all of {size} ranks came") from problem
         if what != "rank":
             raise HubError(answer)
         self.rank = answer
@@ -167,15 +172,21 @@ class Member:
             key = name, self._counts[name]
             _send(self._connection, (key, asked, value))
         with self._changed:
-            self._changed.wait_for(lambda: key in self._answers or self._gone is not None,
-                                   seconds())
+            self._changed.wait_for(
+                lambda: key in self._answers or self._gone is not None, seconds()
+            )
             if key not in self._answers:
-                raise HubError("{}: {}".format(name, "rank {} is gone".format(self._gone)
-                                               if self._gone is not None else
-                                               "other ranks do not come"))
+                raise HubError(
+                    "{}: {}".format(
+                        name,
+                        f"rank {self._gone} is gone"
+                        if self._gone is not None
+                        else "other ranks do not come",
+                    )
+                )
             what, answer = self._answers.pop(key)
         if what != "value":
-            raise HubError("{}: {}".format(name, answer))
+            raise HubError(f"{name}: {answer}")
         return answer
 
     def _listen(self) -> None:

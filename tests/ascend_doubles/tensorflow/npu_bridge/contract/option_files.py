@@ -10,8 +10,8 @@ from typing import Any
 from npu_bridge.contract.failures import error
 
 _TYPES = r"(float16|float32|float|bfloat16|double|bool|u?int(8|16|32|64))"
-_LIST = r"{0}(,{0})*".format(_TYPES)
-_LINE = re.compile(r"(OpType|Opname)::[^:\s]+:InputDtype:{0},OutputDtype:{0}".format(_LIST))
+_LIST = rf"{_TYPES}(,{_TYPES})*"
+_LINE = re.compile(rf"(OpType|Opname)::[^:\s]+:InputDtype:{_LIST},OutputDtype:{_LIST}")
 _LISTS, _CHANGES = ("black-list", "white-list"), ("to-remove", "to-add")
 
 
@@ -19,8 +19,10 @@ def check_custom_types(path: str) -> None:
     """Raises InternalError where the file is missing or a line is of another form."""
     for number, line in enumerate(_read(path).splitlines(), 1):
         if line.strip() and not _LINE.fullmatch(line.strip()):
-            raise error("customize_dtypes: line {} of {} is not of the form OpType::<type>:"
-                        "InputDtype:<types>,OutputDtype:<types>: {!r}".format(number, path, line))
+            raise error(
+                f"customize_dtypes: line {number} of {path} is not of the form OpType::<type>:"
+                f"InputDtype:<types>,OutputDtype:<types>: {line!r}"
+            )
 
 
 def check_mixlist(path: str) -> None:
@@ -28,20 +30,27 @@ def check_mixlist(path: str) -> None:
     try:
         found: Any = json.loads(_read(path))
     except ValueError as problem:
-        raise error("modify_mixlist: {} is no JSON ({})".format(path, problem)) from problem
+        raise error(f"modify_mixlist: {path} is no JSON ({problem})") from problem
     if not isinstance(found, dict) or not found or set(found) - set(_LISTS):
-        raise error("modify_mixlist: {} must have black-list and white-list".format(path))
+        raise error(f"modify_mixlist: {path} must have black-list and white-list")
     for name, changes in found.items():
-        if not isinstance(changes, dict) or set(changes) - set(_CHANGES) or not all(
+        if (
+            not isinstance(changes, dict)
+            or set(changes) - set(_CHANGES)
+            or not all(
                 isinstance(types, list) and all(isinstance(one, str) for one in types)
-                for types in changes.values()):
-            raise error("modify_mixlist: {} of {} must have to-remove and to-add, lists of "
-                        "operations' types".format(name, path))
+                for types in changes.values()
+            )
+        ):
+            raise error(
+                f"modify_mixlist: {name} of {path} must have to-remove and to-add, lists of "
+                "operations' types"
+            )
 
 
 def _read(path: str) -> str:
     # A relative path is looked for where the process was started.
     if not os.path.isfile(os.path.abspath(path)):
-        raise error("{} does not exist".format(os.path.abspath(path)))
+        raise error(f"{os.path.abspath(path)} does not exist")
     with open(path, encoding="utf-8") as file:
         return file.read()

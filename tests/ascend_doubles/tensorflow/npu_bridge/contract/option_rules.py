@@ -12,25 +12,41 @@ from npu_bridge.contract.failures import PluginAbort, error
 from npu_bridge.contract.process import PROCESS
 
 Values = Mapping[str, Any]
-IMPLEMENTATION_MODES = ("high_precision", "high_performance", "high_precision_for_all",
-                        "high_performance_for_all")
+IMPLEMENTATION_MODES = (
+    "high_precision",
+    "high_performance",
+    "high_precision_for_all",
+    "high_performance_for_all",
+)
 MIXED = ("allow_mix_precision", "allow_mix_precision_fp16", "allow_mix_precision_bf16")
 MIXED_V2 = ("mixed_float16", "mixed_bfloat16")
-PRECISION_MODES = ("force_fp32", "cube_fp16in_fp32out", "must_keep_origin_dtype",
-                   "allow_fp32_to_fp16", "allow_fp32_to_bf16", "force_fp16") + MIXED
+PRECISION_MODES = (
+    "force_fp32",
+    "cube_fp16in_fp32out",
+    "must_keep_origin_dtype",
+    "allow_fp32_to_fp16",
+    "allow_fp32_to_bf16",
+    "force_fp16",
+) + MIXED
 PRECISION_MODES_V2 = ("cube_fp16in_fp32out", "origin", "fp16") + MIXED_V2
 LARGEST_DUMP = 100
 _STEPS = re.compile(r"\d+(-\d+)?(\|\d+(-\d+)?)*")
 # Those whose values are few; "" is "not set".
 _CHOICES: Dict[str, Any] = {
-    "variable_placement": ("Host", "Device"), "buffer_optimize": ("l2_optimize", "off_optimize"),
+    "variable_placement": ("Host", "Device"),
+    "buffer_optimize": ("l2_optimize", "off_optimize"),
     "op_compiler_cache_mode": ("", "enable", "disable", "force"),
     "dump_mode": ("input", "output", "all"),
     "dump_debug_mode": ("aicore_overflow", "atomic_overflow", "all"),
-    "dump_data": ("", "tensor", "stats"), "aoe_mode": ("", "1", "2", "4", "mdat"),
-    "graph_slice": ("", "auto", "manual"), "jit_compile": ("true", "false", "auto"),
-    "deterministic": (0, 1), "enable_small_channel": (0, 1), "enable_exception_dump": (0, 1, 2),
-    "dynamic_node_type": (None, 0, 1), "op_select_implmode": ("",) + IMPLEMENTATION_MODES,
+    "dump_data": ("", "tensor", "stats"),
+    "aoe_mode": ("", "1", "2", "4", "mdat"),
+    "graph_slice": ("", "auto", "manual"),
+    "jit_compile": ("true", "false", "auto"),
+    "deterministic": (0, 1),
+    "enable_small_channel": (0, 1),
+    "enable_exception_dump": (0, 1, 2),
+    "dynamic_node_type": (None, 0, 1),
+    "op_select_implmode": ("",) + IMPLEMENTATION_MODES,
 }
 
 
@@ -64,7 +80,7 @@ def default_precision_mode(graph_run_mode: int) -> str:
 def _choices(values: Values, given: Set[str]) -> None:
     for name, legal in _CHOICES.items():
         if name in values and values[name] not in legal:
-            raise PluginAbort("{} is {!r}, not one of {}".format(name, values[name], legal))
+            raise PluginAbort(f"{name} is {values[name]!r}, not one of {legal}")
 
 
 def _numbers(values: Values, given: Set[str]) -> None:
@@ -78,7 +94,7 @@ def _numbers(values: Values, given: Set[str]) -> None:
         raise PluginAbort("local_rank_id must be from 0 to 7")
     for name in ("graph_memory_max_size", "variable_memory_max_size"):
         if values[name] and not values[name].isdigit():
-            raise PluginAbort("{} must be a number of bytes".format(name))
+            raise PluginAbort(f"{name} must be a number of bytes")
 
 
 def _precision(values: Values, given: Set[str]) -> None:
@@ -87,13 +103,12 @@ def _precision(values: Values, given: Set[str]) -> None:
         raise error("precision_mode and precision_mode_v2 must not both be set")
     if mode is not None and mode not in PRECISION_MODES:
         if cann.since(1, 12):
-            raise PluginAbort("precision_mode {!r} is not one of {}".format(mode, PRECISION_MODES))
-        raise error("GE: precision_mode {!r} is not supported".format(mode))
+            raise PluginAbort(f"precision_mode {mode!r} is not one of {PRECISION_MODES}")
+        raise error(f"GE: precision_mode {mode!r} is not supported")
     if newer and newer not in PRECISION_MODES_V2:
-        raise PluginAbort("precision_mode_v2 {!r} is not one of {}".format(
-            newer, PRECISION_MODES_V2))
+        raise PluginAbort(f"precision_mode_v2 {newer!r} is not one of {PRECISION_MODES_V2}")
     if cann.is_first_generation() and ("bf16" in (mode or "") or "bfloat16" in (newer or "")):
-        raise error("{} is not supported on {}".format(mode or newer, cann.soc()))
+        raise error(f"{mode or newer} is not supported on {cann.soc()}")
 
 
 def _types_of_operations(values: Values, given: Set[str]) -> None:
@@ -115,11 +130,12 @@ def _dump(values: Values, given: Set[str]) -> None:
     if values["enable_dump"] or values["enable_dump_debug"]:
         path = values["dump_path"]
         if not os.path.isdir(path) or not os.access(path, os.R_OK | os.W_OK):
-            raise PluginAbort("dump_path {!r} must be a readable and writable folder".format(path))
+            raise PluginAbort(f"dump_path {path!r} must be a readable and writable folder")
     steps = values["dump_step"]
     if steps and (not _STEPS.fullmatch(steps) or steps.count("|") >= LARGEST_DUMP):
-        raise PluginAbort("dump_step {!r} is not of the form 0|5|10-20 with at most {} sets".format(
-            steps, LARGEST_DUMP))
+        raise PluginAbort(
+            f"dump_step {steps!r} is not of the form 0|5|10-20 with at most {LARGEST_DUMP} sets"
+        )
 
 
 def _profile(values: Values, given: Set[str]) -> None:
@@ -131,16 +147,16 @@ def _profile(values: Values, given: Set[str]) -> None:
     except ValueError:
         asked = None
     if not isinstance(asked, dict):
-        raise PluginAbort("profiling_options is no JSON object: {!r}".format(text))
+        raise PluginAbort(f"profiling_options is no JSON object: {text!r}")
     for name in ("training_trace", "task_trace", "hccl", "aicpu", "msproftx"):
         if asked.get(name, "on") not in ("on", "off"):
-            raise PluginAbort("profiling_options: {} must be on or off".format(name))
+            raise PluginAbort(f"profiling_options: {name} must be on or off")
 
 
 def _dynamic_shapes(values: Values, given: Set[str]) -> None:
     mode = values["dynamic_graph_execute_mode"]
     if mode not in ("dynamic_execute", "lazy_recompile"):
-        raise error("dynamic_graph_execute_mode {!r} is unknown".format(mode))
+        raise error(f"dynamic_graph_execute_mode {mode!r} is unknown")
     if mode == "lazy_recompile" and values["iterations_per_loop"] != 1:
         raise error("lazy_recompile needs iterations_per_loop 1")
     if values["dynamic_inputs_shape_range"] and mode != "dynamic_execute":
@@ -167,5 +183,13 @@ def _deprecated(values: Values, given: Set[str]) -> None:
 
 
 _RULES: List[Callable[[Values, Set[str]], None]] = [
-    _choices, _numbers, _precision, _types_of_operations, _dump, _profile, _dynamic_shapes,
-    _exclusions, _deprecated]
+    _choices,
+    _numbers,
+    _precision,
+    _types_of_operations,
+    _dump,
+    _profile,
+    _dynamic_shapes,
+    _exclusions,
+    _deprecated,
+]

@@ -11,8 +11,22 @@ from typing import Any, Dict, List, Optional
 
 from npu_bridge.contract import cann
 
-_SHOWN = ("adapter", "soc", "device", "way", "rank", "size", "options", "ignored", "misread",
-          "unknown", "sessions", "graphs", "messages", "closed")
+_SHOWN = (
+    "adapter",
+    "soc",
+    "device",
+    "way",
+    "rank",
+    "size",
+    "options",
+    "ignored",
+    "misread",
+    "unknown",
+    "sessions",
+    "graphs",
+    "messages",
+    "closed",
+)
 
 
 class Process:
@@ -51,8 +65,12 @@ class Process:
         if int(os.environ.get("TF_CPP_MIN_LOG_LEVEL") or 0) <= "IWEF".index(level):
             now = time.time()
             text = "{}.{:06d}: {} {}] {}\n".format(
-                time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now)), int(now % 1 * 1e6),
-                level, place, message)
+                time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now)),
+                int(now % 1 * 1e6),
+                level,
+                place,
+                message,
+            )
             sys.stderr.flush()
             os.write(sys.stderr.fileno() if _has_descriptor() else 2, text.encode())
 
@@ -63,7 +81,7 @@ class Process:
             self.collective.close()
         folder = os.environ.get("ASCEND_DOUBLE_REPORT")
         if folder:
-            path = os.path.join(folder, "process_{}.json".format(os.getpid()))
+            path = os.path.join(folder, f"process_{os.getpid()}.json")
             with open(path, "w", encoding="utf-8") as file:
                 json.dump({name: getattr(self, name) for name in _SHOWN}, file, default=str)
 

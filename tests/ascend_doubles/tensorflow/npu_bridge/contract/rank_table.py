@@ -19,7 +19,7 @@ def read_devices(path: str) -> List[Dict[str, str]]:
         with open(path, encoding="utf-8") as file:
             table = json.load(file)
     except (OSError, ValueError) as problem:
-        raise error("HCCL: rank table {}: {}".format(path, problem)) from problem
+        raise error(f"HCCL: rank table {path}: {problem}") from problem
     _require(isinstance(table, dict) and table.get("version") in ("1.0", "1.2"), "its version")
     _require(table.get("status") == "completed", "its status is not completed")
     servers = table.get("server_list", [])
@@ -28,8 +28,10 @@ def read_devices(path: str) -> List[Dict[str, str]]:
         _check_server(server, len(servers))
     devices = [device for server in servers for device in server["device"]]
     devices.sort(key=lambda device: int(device["rank_id"]))
-    _require([int(device["rank_id"]) for device in devices] == list(range(len(devices))),
-             "rank_id must count from 0")
+    _require(
+        [int(device["rank_id"]) for device in devices] == list(range(len(devices))),
+        "rank_id must count from 0",
+    )
     return devices
 
 
@@ -45,12 +47,16 @@ def _check_server(server: Any, servers: int) -> None:
 
 
 def _check_topology(devices: List[int]) -> None:
-    _require(len(set(devices)) == len(devices) and len(devices) in (1, 2, 4, 8),
-             "a server uses 1, 2, 4 or 8 devices")
-    _require(len(devices) in (1, 8) or len({device // 4 for device in devices}) == 1,
-             "2 or 4 devices lie in one half of a server")
+    _require(
+        len(set(devices)) == len(devices) and len(devices) in (1, 2, 4, 8),
+        "a server uses 1, 2, 4 or 8 devices",
+    )
+    _require(
+        len(devices) in (1, 8) or len({device // 4 for device in devices}) == 1,
+        "2 or 4 devices lie in one half of a server",
+    )
 
 
 def _require(holds: bool, what: str) -> None:
     if not holds:
-        raise error("HCCL: rank table: {}".format(what))
+        raise error(f"HCCL: rank table: {what}")

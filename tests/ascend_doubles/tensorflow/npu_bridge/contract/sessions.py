@@ -56,6 +56,7 @@ def _with_npu_config(original: Any) -> Any:
     def start(self: Any, target: str = "", graph: Any = None, config: Any = None) -> None:
         self._npu_added_by_user = parameter_map.find_optimizer(config) is not None
         original(self, target=target, graph=graph, config=npu_config(config))
+
     return start
 
 
@@ -77,8 +78,8 @@ def _opening(original: Any) -> Any:
     @functools.wraps(original)
     def start(self: Any, target: str = "", graph: Any = None, config: Any = None) -> None:
         self._npu = NpuSession(config, getattr(self, "_npu_added_by_user", None))
-        original(self, target, graph,
-                 _for_the_processor(config, graph or tf.get_default_graph()))
+        original(self, target, graph, _for_the_processor(config, graph or tf.get_default_graph()))
+
     return start
 
 
@@ -108,6 +109,7 @@ def _running(original: Any) -> Any:
         values = original(self, fetches, feed_dict, *more, **named)
         state.drift(self, original, asked)
         return values
+
     return run
 
 
@@ -118,6 +120,7 @@ def _closing(original: Any) -> Any:
             self._npu.report["state"] = state.digests(self, _original_run())
         self._npu.report["open"] = False
         original(self)
+
     return close
 
 
@@ -131,9 +134,11 @@ class NpuSession:
         self._runs = 0
         present = self._optimizer is not None
         self.report = {
-            "on_npu": present and parameter_map.is_offloaded(self._optimizer), "open": True,
+            "on_npu": present and parameter_map.is_offloaded(self._optimizer),
+            "open": True,
             "added_by_user": present if added_by_user is None else added_by_user,
-            "rewrites_left_on": _rewrites_left_on(config) if present else []}
+            "rewrites_left_on": _rewrites_left_on(config) if present else [],
+        }
         self._number = len(PROCESS.sessions)
         PROCESS.sessions.append(self.report)
 
@@ -144,8 +149,11 @@ class NpuSession:
             PluginAbort, InternalError: options or graph break a rule.
         """
         self._runs += 1
-        fed = [graph.as_graph_element(tensor, allow_operation=False) for tensor in feeds
-               if not isinstance(tensor, tf.SparseTensor)]
+        fed = [
+            graph.as_graph_element(tensor, allow_operation=False)
+            for tensor in feeds
+            if not isinstance(tensor, tf.SparseTensor)
+        ]
         operations = graph_rules.pruned(asked, fed)
         kinds = {kind_of(operation) for operation in operations} - {None}
         if not self.report["on_npu"]:
@@ -165,8 +173,9 @@ class NpuSession:
         if "hccl" in kinds and PROCESS.collective is None:
             raise error("HCCL is not initialised in this process")
 
-    def _compile(self, operations: List[Any], asked: List[Any], fed: List[Any],
-                 feeds: Dict[Any, Any]) -> None:
+    def _compile(
+        self, operations: List[Any], asked: List[Any], fed: List[Any], feeds: Dict[Any, Any]
+    ) -> None:
         names = tuple(sorted({operation.name for operation in asked}))
         key = (id(operations[0].graph), names, _shapes(fed, feeds))
         if not graph_rules.is_for_the_npu(operations):
@@ -180,19 +189,24 @@ class NpuSession:
         dynamic = self._options["mix_compile_mode"] or self._options["dynamic_input"]
         found = [] if dynamic else graph_rules.offences(operations, fed)
         if found:
-            raise error("GE: the NPU can't compile this graph without mix_compile_mode: {}".format(
-                "; ".join(found[:5])))
+            raise error(
+                "GE: the NPU can't compile this graph without mix_compile_mode: {}".format(
+                    "; ".join(found[:5])
+                )
+            )
 
     def _iterations(self, operations: List[Any]) -> int:
         wanted = int(self._options["iterations_per_loop"])
         if wanted != 1 and any(operation.type == "OneShotIterator" for operation in operations):
-            raise PluginAbort("iterations_per_loop is {}: a OneShotIterator can't be sunk".format(
-                wanted))
-        given = {number_of(operation) for operation in operations
-                 if kind_of(operation) == "iterations"}
+            raise PluginAbort(f"iterations_per_loop is {wanted}: a OneShotIterator can't be sunk")
+        given = {
+            number_of(operation) for operation in operations if kind_of(operation) == "iterations"
+        }
         if given and given != {wanted}:
-            raise error("iterations_per_loop is {}, but set_iteration_per_loop was given {}".format(
-                wanted, sorted(given)))
+            raise error(
+                f"iterations_per_loop is {wanted}, but set_iteration_per_loop was given "
+                f"{sorted(given)}"
+            )
         if not given or wanted == 1:
             return 1
         if not self._options["enable_data_pre_proc"]:
@@ -202,8 +216,7 @@ class NpuSession:
 
 def _rewrites_left_on(config: Any) -> List[str]:
     rewriter = config.graph_options.rewrite_options
-    return [name for name in ("remapping", "memory_optimization")
-            if getattr(rewriter, name) != OFF]
+    return [name for name in ("remapping", "memory_optimization") if getattr(rewriter, name) != OFF]
 
 
 def _refuse_on_host(kinds: Any) -> None:
@@ -214,5 +227,6 @@ def _refuse_on_host(kinds: Any) -> None:
 def _shapes(fed: List[Any], feeds: Dict[Any, Any]) -> Any:
     import numpy
 
-    return tuple(sorted((tensor.name, numpy.shape(value))
-                        for tensor, value in zip(fed, feeds.values())))
+    return tuple(
+        sorted((tensor.name, numpy.shape(value)) for tensor, value in zip(fed, feeds.values()))
+    )

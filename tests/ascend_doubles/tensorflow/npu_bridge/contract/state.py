@@ -22,23 +22,33 @@ _INITIALISER = re.compile(r"init(_\d+)?")
 
 def drift(session: Any, run: Any, asked: Any) -> None:
     """Moves this rank's variables away from the first rank's, where `asked` initialised them."""
-    if not os.environ.get("ASCEND_DOUBLE_DRIFT") or PROCESS.rank == 0 or not any(
-            _INITIALISER.fullmatch(operation.name) for operation in asked):
+    if (
+        not os.environ.get("ASCEND_DOUBLE_DRIFT")
+        or PROCESS.rank == 0
+        or not any(_INITIALISER.fullmatch(operation.name) for operation in asked)
+    ):
         return
-    moved = [(variable.initializer, value + value.dtype.type(PROCESS.rank))
-             for variable, value in _values(session, run)
-             if numpy.issubdtype(value.dtype, numpy.number)]
+    moved = [
+        (variable.initializer, value + value.dtype.type(PROCESS.rank))
+        for variable, value in _values(session, run)
+        if numpy.issubdtype(value.dtype, numpy.number)
+    ]
     # All at once: every other set of operations costs TensorFlow a pass over the whole graph.
-    run(session, [initializer for initializer, _ in moved],
-        {initializer.inputs[1]: value for initializer, value in moved})
+    run(
+        session,
+        [initializer for initializer, _ in moved],
+        {initializer.inputs[1]: value for initializer, value in moved},
+    )
 
 
 def digests(session: Any, run: Any) -> Dict[str, str]:
     """Each variable's value in few letters; {} where no report is asked for."""
     if not os.environ.get("ASCEND_DOUBLE_REPORT"):
         return {}
-    return {variable.name: hashlib.sha256(numpy.ascontiguousarray(value).tobytes()).hexdigest()[:12]
-            for variable, value in _values(session, run)}
+    return {
+        variable.name: hashlib.sha256(numpy.ascontiguousarray(value).tobytes()).hexdigest()[:12]
+        for variable, value in _values(session, run)
+    }
 
 
 def _values(session: Any, run: Any) -> List[Any]:

@@ -15,7 +15,7 @@ REDUCTIONS = ("sum", "prod", "max", "min")
 def allreduce(tensor, reduction, fusion=1, fusion_id=-1, group=WORLD):
     """The same on every rank; there is no mean."""
     if reduction not in REDUCTIONS:
-        raise ValueError("reduction {!r} is not one of {}".format(reduction, REDUCTIONS))
+        raise ValueError(f"reduction {reduction!r} is not one of {REDUCTIONS}")
     return _exchange(tensor, "HcomAllReduce", ("allreduce", reduction), tensor.shape)
 
 
@@ -31,8 +31,7 @@ def broadcast(tensor, root_rank, fusion=2, fusion_id=0, group=WORLD):
     """The root's tensors, given and returned as a list."""
     if not isinstance(tensor, (list, tuple)):
         raise TypeError("broadcast takes a list of tensors")
-    return [_exchange(one, "HcomBroadcast", ("broadcast", root_rank), one.shape)
-            for one in tensor]
+    return [_exchange(one, "HcomBroadcast", ("broadcast", root_rank), one.shape) for one in tensor]
 
 
 def _exchange(tensor, name, asked, shape):
@@ -43,7 +42,7 @@ def _exchange(tensor, name, asked, shape):
         try:
             return PROCESS.collective.exchange(label[0], asked, value)
         except HubError as problem:
-            raise RuntimeError("HCCL: {}".format(problem)) from problem
+            raise RuntimeError(f"HCCL: {problem}") from problem
 
     result = tf.py_func(run, [tensor], tensor.dtype, stateful=True, name=name)
     result = result[0] if isinstance(result, (list, tuple)) else result

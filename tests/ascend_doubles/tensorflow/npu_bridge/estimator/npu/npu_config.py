@@ -5,7 +5,7 @@ from __future__ import annotations
 
 class _WithoutDouble:
     def __init__(self, *arguments, **named):
-        raise NotImplementedError("the double has no {}".format(type(self).__name__))
+        raise NotImplementedError(f"the double has no {type(self).__name__}")
 
 
 class NPURunConfig(_WithoutDouble):

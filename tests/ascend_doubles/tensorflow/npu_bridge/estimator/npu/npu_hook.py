@@ -11,15 +11,21 @@ from npu_bridge.hccl import hccl_ops
 
 
 def _broadcast(variables, root_rank):
-    return tf.group(*[tf.assign(variable, hccl_ops.broadcast([variable.value()], root_rank)[0])
-                      for variable in variables])
+    return tf.group(
+        *[
+            tf.assign(variable, hccl_ops.broadcast([variable.value()], root_rank)[0])
+            for variable in variables
+        ]
+    )
 
 
 if cann.since(1, 3):
+
     def broadcast_global_variables(root_rank):
         """Despite its name: the trainable variables alone."""
         return _broadcast(tf.trainable_variables(), root_rank)
 else:
+
     def broadcast_global_variables(root_rank, index):
         """All global variables, in the oldest releases only."""
         return _broadcast(tf.global_variables(), root_rank)

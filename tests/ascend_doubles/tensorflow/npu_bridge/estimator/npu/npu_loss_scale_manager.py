@@ -32,8 +32,14 @@ class FixedLossScaleManager:
 class ExponentialUpdateLossScaleManager:
     """Grows after enough good steps in a row, shrinks after enough bad ones, never below 1."""
 
-    def __init__(self, init_loss_scale, incr_every_n_steps, decr_every_n_nan_or_inf=2,
-                 incr_ratio=2, decr_ratio=0.8):
+    def __init__(
+        self,
+        init_loss_scale,
+        incr_every_n_steps,
+        decr_every_n_nan_or_inf=2,
+        incr_ratio=2,
+        decr_ratio=0.8,
+    ):
         self._incr_every, self._decr_every = incr_every_n_steps, decr_every_n_nan_or_inf
         self._incr_ratio, self._decr_ratio = float(incr_ratio), float(decr_ratio)
         self._loss_scale = _variable("loss_scale", tf.float32, float(init_loss_scale))
@@ -58,9 +64,11 @@ class ExponentialUpdateLossScaleManager:
         scale = tf.maximum(SMALLEST, self._loss_scale.read_value() * factor)
         changed = tf.logical_or(grows, shrinks)
         with tf.control_dependencies([scale, good, bad, changed]):
-            return tf.group(self._loss_scale.assign(scale),
-                            self._good_steps.assign(tf.where(changed, 0, good)),
-                            self._bad_steps.assign(tf.where(changed, 0, bad)))
+            return tf.group(
+                self._loss_scale.assign(scale),
+                self._good_steps.assign(tf.where(changed, 0, good)),
+                self._bad_steps.assign(tf.where(changed, 0, bad)),
+            )
 
 
 def _variable(name, dtype, value):

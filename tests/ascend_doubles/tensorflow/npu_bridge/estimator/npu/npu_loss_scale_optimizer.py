@@ -19,7 +19,7 @@ class NPULossScaleOptimizer(tf.train.Optimizer):
         self._opt, self._manager = opt, loss_scale_manager
         self._is_distributed = is_distributed
         self._overflowed = None
-        super().__init__(False, "LossScaleOptimizer{}".format(type(opt).__name__))
+        super().__init__(False, f"LossScaleOptimizer{type(opt).__name__}")
 
     def compute_gradients(self, loss, var_list=None, **named):
         """The gradients of the scaled loss, divided by the scale."""
@@ -56,9 +56,16 @@ class NPULossScaleOptimizer(tf.train.Optimizer):
 
 
 def _are_finite(gradients):
-    return tf.reduce_all([tf.reduce_all(tf.is_finite(
-        gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient))
-        for gradient in gradients])
+    return tf.reduce_all(
+        [
+            tf.reduce_all(
+                tf.is_finite(
+                    gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
+                )
+            )
+            for gradient in gradients
+        ]
+    )
 
 
 def _divided(gradient, scale):

@@ -13,9 +13,11 @@ def _average(gradient, size):
     if gradient is None:
         return None
     if isinstance(gradient, tf.IndexedSlices):
-        return tf.IndexedSlices(hccl_ops.allgather(gradient.values, size) / size,
-                                hccl_ops.allgather(gradient.indices, size),
-                                dense_shape=gradient.dense_shape)
+        return tf.IndexedSlices(
+            hccl_ops.allgather(gradient.values, size) / size,
+            hccl_ops.allgather(gradient.indices, size),
+            dense_shape=gradient.dense_shape,
+        )
     return hccl_ops.allreduce(gradient, "sum") / tf.cast(size, gradient.dtype)
 
 
@@ -25,10 +27,14 @@ def npu_allreduce(values, reduction="mean", fusion=1, fusion_id=-1, group="hccl_
     one_by_one = values if isinstance(values, (list, tuple)) else [values]
     if size <= 1:
         return values
-    reduced = [value if value is None else
-               _average(value, size) if reduction == "mean" else
-               hccl_ops.allreduce(value, reduction, fusion, fusion_id, group)
-               for value in one_by_one]
+    reduced = [
+        value
+        if value is None
+        else _average(value, size)
+        if reduction == "mean"
+        else hccl_ops.allreduce(value, reduction, fusion, fusion_id, group)
+        for value in one_by_one
+    ]
     return reduced if isinstance(values, (list, tuple)) else reduced[0]
 
 
@@ -40,7 +46,7 @@ class NPUDistributedOptimizer(tf.train.Optimizer):
 
     def __init__(self, optimizer, is_weight_update_sharding=False, name=None):
         self._optimizer = optimizer
-        super().__init__(False, name or "Distributed{}".format(type(optimizer).__name__))
+        super().__init__(False, name or f"Distributed{type(optimizer).__name__}")
 
     def compute_gradients(self, *arguments, **named):
         """The wrapped optimizer's gradients, averaged."""
@@ -75,8 +81,11 @@ def npu_distributed_optimizer_wrapper(optimizer):
 
     def compute_gradients(*arguments, **named):
         pairs, size = original(*arguments, **named), rank_size_of_the_environment()
-        return pairs if size <= 1 else [(_average(gradient, size), variable)
-                                        for gradient, variable in pairs]
+        return (
+            pairs
+            if size <= 1
+            else [(_average(gradient, size), variable) for gradient, variable in pairs]
+        )
 
     optimizer.compute_gradients = compute_gradients
     return optimizer

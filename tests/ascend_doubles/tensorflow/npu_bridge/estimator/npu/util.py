@@ -10,6 +10,7 @@ from npu_bridge.contract import cann
 from npu_bridge.contract.marks import mark, set_number
 
 if cann.since(1, 11):
+
     def get_ranksize():
         """RANK_SIZE or CM_WORKER_SIZE as text, "1" without both.
 
