@@ -7,8 +7,8 @@ import sys
 from typing import Dict, Optional, Sequence, Tuple
 
 from common import __version__
-from common.command_line import Parser, add_debug_flag, exit_code_of
-from common.errors import UsageError
+from common.core.command_line import Parser, add_debug_flag, exit_code_of
+from common.core.errors import UsageError
 
 COMMANDS: Dict[str, Tuple[str, str]] = {
     "list": ("common.commands.list", "networks, tasks, cases, published and measured figures"),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 
 KINDS = ("npu", "gpu", "cpu")
 REQUESTS = ("auto",) + KINDS

@@ -7,8 +7,8 @@ import sys
 from dataclasses import dataclass, replace
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from common.errors import UsageError, ZooError
-from common.versions import version_numbers
+from common.core.errors import UsageError, ZooError
+from common.core.versions import version_numbers
 
 INITIAL_DYNAMIC_SCALE = 65536.0
 STATIC_SCALE_OF_HALF_WEIGHTS = 128.0
@@ -692,8 +692,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """`python -m common.precision --write|--check`: writes or checks docs/precision.md."""
     from pathlib import Path
 
-    from common.command_line import Parser
-    from common.files import write_atomically
+    from common.core.command_line import Parser
+    from common.core.files import write_atomically
 
     parser = Parser(prog="python -m common.precision", description=main.__doc__)
     choice = parser.add_mutually_exclusive_group(required=True)
@@ -712,6 +712,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 if __name__ == "__main__":
-    from common.command_line import run_program
+    from common.core.command_line import run_program
 
     run_program(main, sys.argv[1:])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Mapping, Optional
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 
 CHIEF_NAMES = ("CM_CHIEF_IP", "CM_WORKER_SIZE", "CM_CHIEF_PORT", "CM_CHIEF_DEVICE")
 # The rank that zoo launch has in mind, where HCCL numbers those of several machines.

@@ -7,9 +7,9 @@ import shlex
 from pathlib import Path
 from typing import Iterator, Sequence
 
+from common.core.stop_signal import StopSignal
 from common.provenance import without_folders
 from common.run_log import RunLog
-from common.stop_signal import StopSignal
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 
 # What a damaged or hostile pickle makes the standard unpickler raise.
 _UNPICKLING_FAILURES = (

@@ -9,7 +9,7 @@ import threading
 import time
 from typing import Any, Dict, Mapping, Tuple
 
-from common.errors import InfrastructureError, UsageError, ZooError
+from common.core.errors import InfrastructureError, UsageError, ZooError
 from common.ranks import Place
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")

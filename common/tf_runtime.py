@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from common import tf_horovod
-from common.command_line import end_at_once
+from common.core.command_line import end_at_once
+from common.core.errors import InfrastructureError, UsageError, ZooError, first_line
+from common.core.files import write_atomically
+from common.core.quiet_import import without_chatter
+from common.core.versions import version_numbers
 from common.devices import (
     OpenedDevice,
     allowed_cores,
@@ -26,14 +30,10 @@ from common.devices import (
     npu_has_bfloat16,
     npu_name,
 )
-from common.errors import InfrastructureError, UsageError, ZooError, first_line
-from common.files import write_atomically
 from common.npu_session.options import PLAIN, NpuOptions
 from common.npu_session.parameters import session_parameters
 from common.precision import Capabilities, Precision
-from common.quiet_import import without_chatter
 from common.ranks import LAUNCHED_RANK, Place
-from common.versions import version_numbers
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 # npu_bridge tells which graphs reached the NPU in INFO lines; elsewhere these tell nobody anything.

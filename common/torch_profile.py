@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any, Optional
 
-from common.command_line import boolean
-from common.errors import UsageError
-from common.files import make_folder
+from common.core.command_line import boolean
+from common.core.errors import UsageError
+from common.core.files import make_folder
 from common.torch_runtime import TorchDevice, npu_module
 
 WAIT, WARMUP, ACTIVE = 8, 2, 3

@@ -16,7 +16,9 @@ from typing import (
     Mapping,
 )
 
-from common.command_line import end_at_once
+from common.core.command_line import end_at_once
+from common.core.errors import InfrastructureError, UsageError, ZooError
+from common.core.versions import version_numbers
 from common.devices import (
     OpenedDevice,
     cann_version,
@@ -26,9 +28,7 @@ from common.devices import (
     npu_has_bfloat16,
     npu_name,
 )
-from common.errors import InfrastructureError, UsageError, ZooError
 from common.precision import Capabilities, Precision
-from common.versions import version_numbers
 
 BACKENDS = {"npu": "hccl", "gpu": "nccl", "cpu": "gloo"}
 TORCH_NAMES = {"npu": "npu", "gpu": "cuda", "cpu": "cpu"}

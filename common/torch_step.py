@@ -6,7 +6,7 @@ import contextlib
 import inspect
 from typing import Any, ContextManager, Dict, Iterable, Mapping, Optional, Union
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from common.precision import Precision
 from common.torch_gradients import (
     Clip,

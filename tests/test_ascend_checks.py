@@ -13,8 +13,8 @@ from typing import Any, Dict
 import pytest
 
 from common import ascend_checks as checks
+from common.core.findings import FAIL, OK, WARN
 from common.devices import Machine
-from common.findings import FAIL, OK, WARN
 from common.npu_smi import NpuProcess, read_states
 from common.surroundings import Surroundings, look
 from tests.ascend_doubles.machine import AscendMachine

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from common.launch.ascend_environment import cann_environment, read_changes
 
 BARE = {"PATH": os.environ["PATH"]}

@@ -11,8 +11,8 @@ from typing import Any, List
 import pytest
 
 from common.cli import COMMANDS, main
-from common.command_line import Parser, boolean, exit_code_of, number_in, of_the_machine
-from common.errors import UsageError, ZooError
+from common.core.command_line import Parser, boolean, exit_code_of, number_in, of_the_machine
+from common.core.errors import UsageError, ZooError
 
 
 def raising(error: BaseException) -> Any:
@@ -76,7 +76,7 @@ def test_a_parser_never_exits_by_itself() -> None:
 
 AT_ONCE = """
 import atexit
-from common.command_line import end_at_once, run_program
+from common.core.command_line import end_at_once, run_program
 atexit.register(lambda: print("handler"))
 def main(argv):
     print("work")

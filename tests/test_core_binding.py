@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 from common.launch.core_binding import shares
 
 

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from common.cli import main
-from common.files import FolderLock
+from common.core.files import FolderLock
 from tests.data_server import DataServer
 from tests.fake_zoo import wait_until
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from common.core.errors import UsageError, ZooError
 from common.datasets.catalogue import find_dataset, read_catalogue
 from common.datasets.place import COMPLETE, data_root, presence
-from common.errors import UsageError, ZooError
 
 ROOT = Path(__file__).resolve().parent.parent
 PLAIN = {"path": "things/a.bin", "urls": ["https://example.org/a.bin"], "size": 3}

@@ -12,9 +12,9 @@ import zipfile
 
 import pytest
 
+from common.core.errors import ZooError
 from common.datasets import unpack as module
 from common.datasets.unpack import FileFacts, unpack
-from common.errors import ZooError
 
 NOISE = random.Random(0).getrandbits(8 * 5000).to_bytes(5000, "big")
 FILES = {"d/a": b"first", "d/sub/b": NOISE}

@@ -2,8 +2,8 @@
 
 import pytest
 
+from common.core.errors import UsageError
 from common.devices import npu_is_910a
-from common.errors import UsageError
 from common.launch.device_numbers import check_topology
 
 WHOLE = tuple(range(8))

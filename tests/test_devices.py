@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from common import devices
+from common.core.errors import UsageError
 from common.devices import check_rank_count, choose_device, detect
-from common.errors import UsageError
 
 
 def no_command(words):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.core.errors import UsageError
 from common.divergence.dump_format import (
     KEPT_ELEMENTS,
     Tensor,
@@ -17,7 +18,6 @@ from common.divergence.dump_format import (
 )
 from common.divergence.flags import is_stored
 from common.divergence.reading import find_dump
-from common.errors import UsageError
 from tests.divergence_dumps import inputs, step, write
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from common import doctor, surroundings
-from common.command_line import Parser
 from common.commands import doctor as command
+from common.core.command_line import Parser
+from common.core.errors import UsageError
 from common.devices import Machine
 from common.doctor import FAIL, OK, WARN, Finding
-from common.errors import UsageError
 from common.surroundings import Surroundings, installed_packages
 
 ROOT = Path(__file__).resolve().parents[1]

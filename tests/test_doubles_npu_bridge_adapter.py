@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from common import tf_runtime
-from common.errors import InfrastructureError, ZooError
+from common.core.errors import InfrastructureError, ZooError
 from common.precision import Capabilities, resolve, with_loss_scale
 from common.ranks import ALONE, LAUNCHED_RANK, Place
 from common.tf_runtime import NpuOptions, tf

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from common import files
-from common.errors import ZooError
+from common.core import files
+from common.core.errors import ZooError
 
 
 def test_a_file_is_replaced_in_one_go(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_lock_is_held_by_one_and_names_its_holder(tmp_path: Path) -> None:
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     code = (
-        "import sys, os, signal; from pathlib import Path; from common.files import FolderLock;"
+        "import sys, os, signal; from pathlib import Path; from common.core.files import FolderLock;"
         "lock = FolderLock(Path(sys.argv[1])); assert lock.acquire();"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )

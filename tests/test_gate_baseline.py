@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from common.errors import InfrastructureError, ZooError
+from common.core.errors import InfrastructureError, ZooError
 from common.gate import baseline as baselines
 from common.gate.accepting import accept, fit_records
 from common.gate.baseline import (

@@ -3,7 +3,7 @@
 import pytest
 
 from common.cards.model_card import read_card
-from common.errors import UsageError
+from common.core.errors import UsageError
 from common.launch.flags import FLAGS, asks_for_help, help_text, parse_flags, with_entry_names
 from tests.fake_zoo import FAKE_MODEL
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.errors import InfrastructureError, UsageError
+from common.core.errors import InfrastructureError, UsageError
 from common.launch import meeting
 from common.launch.flags import LaunchFlags
 

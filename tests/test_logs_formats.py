@@ -12,7 +12,7 @@ import pytest
 
 from common.cards.model_card import read_card
 from common.cards.model_folders import all_cards
-from common.errors import UsageError, ZooError
+from common.core.errors import UsageError, ZooError
 from common.logs.blocks import block_of
 from common.logs.line_template import Field, parse_template
 from common.logs.log_format import OWN_FORMATS, LogFormat, own_formats

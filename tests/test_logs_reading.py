@@ -10,7 +10,7 @@ from typing import List
 import numpy as np
 import pytest
 
-from common.errors import UsageError, ZooError
+from common.core.errors import UsageError, ZooError
 from common.logs import series
 from common.logs.reading import known_formats, read_log
 from common.logs.records import series_of_record

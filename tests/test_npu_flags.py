@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from common.command_line import Parser
-from common.errors import UsageError, ZooError
+from common.core.command_line import Parser
+from common.core.errors import UsageError, ZooError
 from common.npu_session.options import NpuOptions
 from common.precision import Capabilities, resolve
 from common.ranks import ALONE, Place

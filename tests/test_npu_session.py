@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from common.errors import UsageError, ZooError
+from common.core.errors import UsageError, ZooError
 from common.npu_session.compiled_graphs import LINE, CompilationWatch, CompiledGraphs, CompiledLines
 from common.npu_session.options import NpuOptions
 from common.npu_session.parameters import session_parameters

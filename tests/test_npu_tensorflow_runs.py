@@ -14,7 +14,7 @@ from typing import Any, Dict, List
 
 import pytest
 
-from common.launch.terminal import Terminal
+from common.core.terminal import Terminal
 from slot_attention.synthetic.scene_layout import SceneSettings
 from slot_attention.synthetic.sprites import SpriteSettings
 from slot_attention.synthetic.writer import Request, write_records

@@ -16,7 +16,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from common.errors import UsageError  # noqa: E402
+from common.core.errors import UsageError  # noqa: E402
 from tests.ascend_doubles.machine import HERE, REPOSITORY, AscendMachine  # noqa: E402
 from tests.ascend_doubles.torch_shared.forked import (  # noqa: E402
     NEW_OPTIMIZERS,

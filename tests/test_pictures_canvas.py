@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from common.pictures import canvas
 
 pytest.importorskip("PIL.Image", reason="pictures need Pillow")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.cards.model_card import read_card
-from common.errors import UsageError
+from common.core.errors import UsageError
 from common.launch.ascend_environment import CannEnvironment
 from common.launch.flags import parse_flags, with_entry_names
 from common.launch.plan import Surroundings, as_json, as_text, make_plan, missing_flag

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from common.launch.ports import is_free, reserve_free_port, reserve_port
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from common import precision
-from common.errors import UsageError, ZooError
+from common.core.errors import UsageError, ZooError
 from common.precision import Capabilities, resolve, with_loss_scale
 
 ROOT = Path(__file__).resolve().parents[1]

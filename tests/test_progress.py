@@ -3,8 +3,8 @@
 import io
 import json
 
+from common.core.terminal import Terminal
 from common.launch.progress import EventTail, LineTail, Progress, last_lines
-from common.launch.terminal import Terminal
 
 START = {"event": "start", "time": 0.0, "targets": {"steps": 10, "epochs": 1}, "resumed_step": 0}
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from common.quiet_import import without_chatter
+from common.core.quiet_import import without_chatter
 
 
 def test_what_is_written_to_standard_error_is_withheld(capfd):

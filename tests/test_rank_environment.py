@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 from common.launch.rank_environment import (
     CM_VARIABLES,
     Job,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 from common.ranks import ALONE, Place, find_place, find_tensorflow_place
 
 OURS = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from common.errors import ZooError
-from common.findings import FAIL, OK, WARN
+from common.core.errors import ZooError
+from common.core.findings import FAIL, OK, WARN
 from common.ranktable.agreement import check_addresses, disagreement
 from common.ranktable.checking import check_text, first_failure, read_table
 from common.ranktable.table import of_json

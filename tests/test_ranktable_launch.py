@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from common.cli import main
-from common.errors import ZooError
+from common.core.errors import ZooError
 from common.launch.plan import make_plan
 from common.launch.rank_table import check_rank_table, physical_numbers
 from tests.rank_tables import changed, one_server, text_of, two_servers

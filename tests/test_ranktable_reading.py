@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from common.errors import UsageError, ZooError
+from common.core.errors import UsageError, ZooError
 from common.ranktable.host_list import Host, read_host_list
 from common.ranktable.reading_hccn import read_addresses
 from common.ranktable.sources import (

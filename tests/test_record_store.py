@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from common import run_log
-from common.errors import ZooError
-from common.files import FolderLock
+from common.core.errors import ZooError
+from common.core.files import FolderLock
 from common.results import record_store
 from tests.run_events import whole_run
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from common.launch.run_folder import (
     claim_again,
     claim_fresh,

@@ -10,7 +10,7 @@ from typing import Any, Dict, List
 import pytest
 
 from common import run_log
-from common.errors import ZooError
+from common.core.errors import ZooError
 from common.results import run_record
 from tests.run_events import START, evaluation, step, whole_run
 

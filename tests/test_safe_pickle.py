@@ -8,7 +8,7 @@ import pickle
 import numpy as np
 import pytest
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from common.safe_pickle import StoredArray, load_data_pickle
 
 PROTOCOLS = range(0, 5)

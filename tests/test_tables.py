@@ -9,7 +9,7 @@ from typing import Any, List
 import pytest
 
 from common.cards.model_card import ModelCard, read_card
-from common.errors import ZooError
+from common.core.errors import ZooError
 from common.results import readme_tables, run_record, tables
 from tests.run_events import whole_run
 

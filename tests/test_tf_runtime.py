@@ -14,7 +14,7 @@ import numpy
 import pytest
 
 from common import tf_horovod, tf_runtime
-from common.errors import InfrastructureError, UsageError, ZooError
+from common.core.errors import InfrastructureError, UsageError, ZooError
 from common.npu_session.options import NpuOptions
 from common.precision import Capabilities, resolve, with_loss_scale
 from common.ranks import ALONE, Place

@@ -16,7 +16,7 @@ from typing import Any, Dict, List
 import numpy
 import pytest
 
-from common.errors import UsageError, ZooError
+from common.core.errors import UsageError, ZooError
 from common.run_log import effective_events, read_events
 from common.tf_runtime import tf
 from common.tf_training import checkpoint, loop
@@ -276,7 +276,7 @@ def test_what_a_killed_save_left_is_cleared_and_never_taken(tmp_path: Path) -> N
 
 
 def test_the_checkpoint_event_has_the_digest_of_the_state(tmp_path: Path) -> None:
-    from common.files import sha256_of
+    from common.core.files import sha256_of
 
     run_toy(tmp_path, 3)
     event = events(tmp_path, "checkpoint")[-1]

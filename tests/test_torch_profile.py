@@ -13,7 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from common import torch_profile  # noqa: E402
-from common.errors import UsageError  # noqa: E402
+from common.core.errors import UsageError  # noqa: E402
 from common.torch_profile import (  # noqa: E402
     ACTIVE,
     WAIT,

@@ -20,8 +20,8 @@ from common import precision as vocabulary  # noqa: E402
 from common import torch_gradients as gradients  # noqa: E402
 from common import torch_runtime as runtime  # noqa: E402
 from common import torch_step as stepping  # noqa: E402
-from common.errors import InfrastructureError, UsageError, ZooError  # noqa: E402
-from common.versions import version_numbers  # noqa: E402
+from common.core.errors import InfrastructureError, UsageError, ZooError  # noqa: E402
+from common.core.versions import version_numbers  # noqa: E402
 
 pytestmark = pytest.mark.pytorch
 ROOT = Path(__file__).resolve().parents[1]
@@ -305,7 +305,7 @@ RANK = textwrap.dedent("""
         stepper.step(loss)
     torch.save(stepper.module.state_dict(), "{}/{}_of_{}.pt".format(folder, rank, size))
     runtime.leave_process_group()
-    from common.command_line import run_program
+    from common.core.command_line import run_program
     run_program(lambda argv: 0)
 """)
 

@@ -17,7 +17,7 @@ from typing import Any, Dict, List
 
 import pytest
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from common.results import run_record
 from tests.ascend_doubles.machine import AscendMachine
 from tests.run_events import whole_run

@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.versions import version_numbers
+from common.core.versions import version_numbers
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Mapping, Sequence
 import numpy
 
 from common import tf_runtime
-from common.command_line import run_program
+from common.core.command_line import run_program
 from common.precision import resolve
 from common.ranks import find_tensorflow_place
 from common.tf_runtime import tf

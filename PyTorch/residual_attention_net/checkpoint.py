@@ -10,8 +10,8 @@ from typing import Any, Dict, List, Optional
 
 import torch
 
-from common.errors import ZooError
-from common.files import remove_unfinished, save_atomically, sha256_of, write_atomically
+from common.core.errors import ZooError
+from common.core.files import remove_unfinished, save_atomically, sha256_of, write_atomically
 from residual_attention_net.network.safe_load import safe_load
 
 FORMAT = "residual_attention_net.checkpoint"

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence,
 
 import numpy as np
 
-from common.command_line import Parser, add_debug_flag, number_in, run_program
-from common.errors import UsageError, ZooError
-from common.files import make_folder, write_atomically
+from common.core.command_line import Parser, add_debug_flag, number_in, run_program
+from common.core.errors import UsageError, ZooError
+from common.core.files import make_folder, write_atomically
 from residual_attention_net.data.image_files import dataset_samples
 from residual_attention_net.options import DATASETS
 from residual_attention_net.predict import note

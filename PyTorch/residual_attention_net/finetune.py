@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Optional, Sequence
 
-from common.command_line import run_program
+from common.core.command_line import run_program
 from residual_attention_net.network.reference_weights import LoadReport
 from residual_attention_net.options import parse_options
 from residual_attention_net.session import Session

@@ -6,9 +6,9 @@ import argparse
 import dataclasses
 from typing import Any, Dict, Optional, Sequence
 
-from common.command_line import Parser, add_debug_flag, boolean, number_in
+from common.core.command_line import Parser, add_debug_flag, boolean, number_in
+from common.core.errors import UsageError, ZooError
 from common.divergence.flags import DUMP_FLAGS, add_dump_flags
-from common.errors import UsageError, ZooError
 from common.torch_profile import profiling
 from residual_attention_net.network.networks import DEFAULT_NETWORK, NETWORKS
 from residual_attention_net.recipes import RECIPES

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, 
 
 import numpy as np
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -22,8 +22,8 @@ from typing import (
 
 import numpy as np
 
-from common.command_line import Parser, add_debug_flag, number_in, run_program
-from common.errors import UsageError, ZooError
+from common.core.command_line import Parser, add_debug_flag, number_in, run_program
+from common.core.errors import UsageError, ZooError
 from residual_attention_net.data.image_files import (
     Samples,
     add_image_flags,

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Dict, Tuple
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,8 +12,8 @@ from torch import nn
 
 from common import torch_runtime, torch_step
 from common.cards.model_card import read_card
+from common.core.errors import UsageError
 from common.devices import choose_device, detect
-from common.errors import UsageError
 from common.precision import Precision, default_mode, resolve, with_loss_scale
 from common.ranks import Place, find_place
 from common.torch_runtime import TorchDevice

@@ -10,8 +10,8 @@ import numpy
 import torch
 from torch import distributed
 
-from common.errors import ZooError
-from common.files import sha256_of
+from common.core.errors import ZooError
+from common.core.files import sha256_of
 from residual_attention_net.checkpoint import CheckpointFolder, load
 from residual_attention_net.distributed import sum_over_ranks, world_size
 

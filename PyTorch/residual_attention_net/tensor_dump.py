@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from common.core.errors import UsageError, ZooError
 from common.divergence.arithmetic import arithmetic_of
 from common.divergence.dump_format import (
     ACTIVATION,
@@ -30,7 +31,6 @@ from common.divergence.dump_format import (
 )
 from common.divergence.flags import dumped_step, is_stored, open_source
 from common.divergence.writing import write_dump, write_replayed
-from common.errors import UsageError, ZooError
 from common.torch_gradients import LookAtGradients, StepHealth
 from residual_attention_net.checkpoint import network_identity
 from residual_attention_net.data.loader import Batch

@@ -9,11 +9,11 @@ from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 import torch
 
 from common import torch_runtime
-from common.command_line import run_program
-from common.errors import ZooError
-from common.files import make_folder
+from common.core.command_line import run_program
+from common.core.errors import ZooError
+from common.core.files import make_folder
+from common.core.stop_signal import StopSignal
 from common.run_events import telling_the_end
-from common.stop_signal import StopSignal
 from residual_attention_net import checkpoint
 from residual_attention_net.checkpoint import CheckpointFolder
 from residual_attention_net.distributed import weights_agree

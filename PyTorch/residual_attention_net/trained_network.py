@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ContextManager, Dict, Mapping, Optional, Sequence, Tuple
 
-from common.command_line import number_in
+from common.core.command_line import number_in
 from residual_attention_net.network.networks import DEFAULT_NETWORK, NETWORKS
 from residual_attention_net.options import Options, make_parser
 

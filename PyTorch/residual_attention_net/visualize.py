@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common.command_line import Parser, add_debug_flag, number_in, run_program
-from common.errors import UsageError, ZooError
-from common.files import make_folder, write_atomically
+from common.core.command_line import Parser, add_debug_flag, number_in, run_program
+from common.core.errors import UsageError, ZooError
+from common.core.files import make_folder, write_atomically
 from common.run_log import FILE_NAME, effective_events
 from residual_attention_net.data.image_files import (
     Samples,

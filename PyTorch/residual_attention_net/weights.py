@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from residual_attention_net.checkpoint import is_checkpoint, load_any
 from residual_attention_net.network.model import ResidualAttentionNetwork
 from residual_attention_net.network.reference_weights import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Optional, Sequence
 
-from common.command_line import run_program
+from common.core.command_line import run_program
 from protoattend.options import EXPLAIN, parse_options
 
 

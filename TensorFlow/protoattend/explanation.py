@@ -7,7 +7,7 @@ from typing import Any, List, Sequence, Tuple
 import numpy as np
 
 from common import tf_runtime
-from common.files import write_atomically
+from common.core.files import write_atomically
 from common.pictures.canvas import require_pillow
 from common.tf_runtime import tf
 from protoattend.data.labelled_images import LabelledImages

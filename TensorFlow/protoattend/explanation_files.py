@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Sequence
 
-from common.files import sha256_of
+from common.core.files import sha256_of
 from common.pictures.canvas import png_bytes
 from common.tf_training.checkpoint import STATE
 from protoattend.gallery.explained import Explained

@@ -9,7 +9,7 @@ if __name__ == "__main__":
     FOLDER = Path(__file__).resolve().parent
     sys.path[:1] = [str(FOLDER.parent), str(FOLDER.parent.parent)]
 
-    from common.command_line import run_program
+    from common.core.command_line import run_program
     from protoattend.train import main
 
     run_program(main)

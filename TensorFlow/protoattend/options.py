@@ -6,9 +6,9 @@ import argparse
 import dataclasses
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
-from common.command_line import Parser, add_debug_flag, boolean, number_in
+from common.core.command_line import Parser, add_debug_flag, boolean, number_in
+from common.core.errors import UsageError
 from common.divergence.flags import DUMP_FLAGS, add_dump_flags
-from common.errors import UsageError
 from common.tf_training.device_flags import add_device_flags
 from common.tf_training.npu_flags import NPU_FLAGS, NpuFlags, add_npu_flags, recorded
 from protoattend.data.datasets import DATASET_NAMES, EMBEDDED

@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 from typing import Any, Iterator
 
-from common.errors import InfrastructureError, ZooError
-from common.files import make_folder
+from common.core.errors import InfrastructureError, ZooError
+from common.core.files import make_folder
 from protoattend.options import MODELARTS, Options
 
 _REMOTE = ("obs://", "s3://")

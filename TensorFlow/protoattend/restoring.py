@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Dict
 
-from common.files import make_folder
+from common.core.files import make_folder
 from common.tf_training.description import Subject
 from common.tf_training.evaluation_run import output_folder
 from common.tf_training.stored_weights import FoundCheckpoint, find_weights

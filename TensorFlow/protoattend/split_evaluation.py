@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, List, Mapping, Optional, Sequence
 
 from common import tf_runtime
-from common.errors import UsageError
+from common.core.errors import UsageError
 from common.pictures.canvas import png_bytes
 from common.tf_runtime import tf
 from common.tf_training.description import Evaluation

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple
 
 from common import tf_runtime
-from common.files import make_folder
+from common.core.files import make_folder
 from common.pictures.canvas import require_pillow
 from common.tf_training import evaluation_run
 from common.tf_training.description import Evaluation

@@ -8,7 +8,7 @@ from typing import Any, Dict, Optional
 
 from common import tf_runtime
 from common.cards.model_card import read_card
-from common.errors import UsageError
+from common.core.errors import UsageError
 from common.npu_session.options import NpuOptions
 from common.precision import Precision
 from common.ranks import Place

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence
 
-from common.command_line import Parser, add_debug_flag, exit_code_of, number_in
+from common.core.command_line import Parser, add_debug_flag, exit_code_of, number_in
 
 REPOSITORY = Path(__file__).absolute().parents[2]
 ALLOWED_SECONDS = 2.0

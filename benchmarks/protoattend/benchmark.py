@@ -9,9 +9,9 @@ from benchmarks.protoattend.cases import STATED_CASE, VARIANTS, Case, default_va
 from benchmarks.protoattend.report import Measurements, as_json, as_text, verdict
 from benchmarks.shared.request import benchmark_device, named_variants
 from benchmarks.shared.rounds import measure_rounds
-from common.command_line import Parser, add_debug_flag, exit_code_of, number_in
+from common.core.command_line import Parser, add_debug_flag, exit_code_of, number_in
+from common.core.versions import version_numbers
 from common.devices import REQUESTS
-from common.versions import version_numbers
 
 WORKER = "benchmarks.protoattend.worker"
 

@@ -8,7 +8,7 @@ from benchmarks.protoattend.benchmark import chosen_variants, make_parser
 from benchmarks.protoattend.cases import STATED_CASE, Case, check_stated, default_variants
 from benchmarks.protoattend.report import Measurements, as_json, as_text, over_stated, verdict
 from benchmarks.shared.report import Verdict
-from common.errors import UsageError
+from common.core.errors import UsageError
 
 # At half of the stated rate the baseline is expected to take 10.8 s a step on TensorFlow 1.15.
 HALF_RATE = 220e9

@@ -16,7 +16,7 @@ from typing import Any, List, Optional, Sequence
 
 import numpy as np
 
-from common.command_line import Parser, add_debug_flag, exit_code_of, number_in
+from common.core.command_line import Parser, add_debug_flag, exit_code_of, number_in
 
 MEMORY_LIMIT = 2e9  # bytes, of the whole process
 CONFIDENCE_LIMIT = 0.5  # seconds, for STATED decisions

@@ -10,10 +10,10 @@ from benchmarks.residual_attention_net.report import as_json, as_text, verdict
 from benchmarks.residual_attention_net.variants import VARIANTS, default_names
 from benchmarks.shared.request import benchmark_device, named_variants
 from benchmarks.shared.rounds import measure_rounds
-from common.command_line import Parser, add_debug_flag, exit_code_of, number_in
+from common.core.command_line import Parser, add_debug_flag, exit_code_of, number_in
+from common.core.errors import UsageError
+from common.core.versions import version_numbers
 from common.devices import REQUESTS
-from common.errors import UsageError
-from common.versions import version_numbers
 
 WORKER = "benchmarks.residual_attention_net.worker"
 

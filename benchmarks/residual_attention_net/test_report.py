@@ -10,7 +10,7 @@ from benchmarks.residual_attention_net.report import as_json, as_text, verdict
 from benchmarks.residual_attention_net.variants import default_names
 from benchmarks.shared.figures import floors, images_per_second, pair_ratios, spread
 from benchmarks.shared.report import Verdict
-from common.errors import UsageError
+from common.core.errors import UsageError
 
 # At half of the stated rate the baseline is expected at 14 images/s: 32 images in 2.29 s.
 HALF_RATE = 220e9

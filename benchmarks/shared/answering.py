@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any, Callable, Dict
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 
 Answer = Callable[[int], Dict[str, Any]]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Dict, Optional, Sequence, Type
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 END_SECONDS = 30

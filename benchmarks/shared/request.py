@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import List, Optional, Sequence
 
+from common.core.errors import UsageError
 from common.devices import choose_device, detect
-from common.errors import UsageError
 
 BASELINE = "baseline"
 

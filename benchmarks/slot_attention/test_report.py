@@ -12,7 +12,7 @@ from benchmarks.slot_attention.benchmark import (
 )
 from benchmarks.slot_attention.cases import CASES, Case, check_stated, default_variants
 from benchmarks.slot_attention.report import Measurements, as_json, as_text, verdict
-from common.errors import UsageError
+from common.core.errors import UsageError
 
 # At half of the stated rate the baseline is expected to take 0.7 s an image, batch 4.
 HALF_RATE = 220e9

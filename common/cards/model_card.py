@@ -6,8 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
-from common.cards.card_reader import Scalar, Section, load_yaml
-from common.errors import UsageError
+from common.core.codec import Scalar, Section, load_yaml
+from common.core.errors import UsageError
 from common.gate.tiers import TierRules, read_gate
 from common.logs.log_format import LogFormat, read_formats
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import List, Tuple
 
 from common.cards.model_card import FILE_NAME, ModelCard, read_card
-from common.errors import UsageError
+from common.core.errors import UsageError
 
 FRAMEWORK_FOLDERS = ("TensorFlow", "PyTorch")
 

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Dict, List
 
-from common.command_line import number_in
 from common.comparison import table
 from common.comparison.as_json import content_of
 from common.comparison.asked import add_settings_flags, asked_in, settings_of
@@ -16,7 +15,8 @@ from common.comparison.picture import comparison_picture
 from common.comparison.runs import Group, check_networks
 from common.comparison.sources import read_run
 from common.comparison.verdicts import exit_code
-from common.errors import UsageError, ZooError
+from common.core.command_line import number_in
+from common.core.errors import UsageError, ZooError
 from common.pictures.canvas import require_pillow, save_png
 
 

@@ -6,13 +6,13 @@ import argparse
 import json
 from pathlib import Path
 
-from common.command_line import number_in
+from common.core.command_line import number_in
+from common.core.errors import UsageError, ZooError
 from common.divergence.as_json import content_of
 from common.divergence.outcome import EXIT_CODES, compare_dumps
 from common.divergence.picture import divergence_picture
 from common.divergence.reading import find_dump
 from common.divergence.table import as_text
-from common.errors import UsageError, ZooError
 from common.pictures.canvas import require_pillow, save_png
 
 

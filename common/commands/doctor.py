@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import List
 
 from common.cards.model_folders import checkout_root
+from common.core.errors import UsageError
+from common.core.findings import FAIL, WARN, Finding
 from common.doctor import examine
-from common.errors import UsageError
-from common.findings import FAIL, WARN, Finding
 from common.surroundings import look
 
 

@@ -7,12 +7,12 @@ import json
 from typing import Optional, Sequence
 
 from common.cards.model_folders import checkout_root, find_card, split_name
-from common.errors import UsageError
+from common.core.errors import UsageError
+from common.core.terminal import Terminal
 from common.launch.flags import LaunchFlags, asks_for_help, help_text, parse_flags
 from common.launch.launcher import launch
 from common.launch.plan import as_json, as_text
 from common.launch.request import find_target, make_request
-from common.launch.terminal import Terminal
 
 EXAMPLES = """
   zoo list                                                      what there is

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import List, Sequence
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 from common.logs import telling
 from common.logs.log_format import LogFormat
 from common.logs.reading import known_formats, read_log

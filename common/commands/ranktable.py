@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 from typing import Callable, Dict, List, Sequence, Tuple
 
-from common.command_line import Parser, add_debug_flag
 from common.commands.doctor import as_text
-from common.errors import UsageError, ZooError
-from common.files import make_folder, write_atomically
-from common.findings import WARN, Finding
+from common.core.command_line import Parser, add_debug_flag
+from common.core.errors import UsageError, ZooError
+from common.core.files import make_folder, write_atomically
+from common.core.findings import WARN, Finding
 from common.ranktable.agreement import check_addresses
 from common.ranktable.checking import TableFinding, check_text, first_failure, read_table
 from common.ranktable.reading_hccn import USUAL_PLACE, read_addresses

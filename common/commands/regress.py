@@ -10,9 +10,9 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from common.cards.model_card import ModelCard
 from common.cards.model_folders import all_cards, checkout_root, find_card, split_name
-from common.command_line import number_in
-from common.errors import InfrastructureError, UsageError, ZooError
-from common.files import write_atomically
+from common.core.command_line import number_in
+from common.core.errors import InfrastructureError, UsageError, ZooError
+from common.core.files import write_atomically
 from common.gate import report
 from common.gate.accepting import accept, fit_records
 from common.gate.baseline import FEWEST_RUNS, Baseline, key_of

@@ -10,8 +10,8 @@ from typing import Dict, List, Sequence
 from common.comparison.asked import add_settings_flags, asked_in, settings_of
 from common.comparison.compared import compare
 from common.comparison.runs import DEVICE_LABELS, Group, check_networks
-from common.errors import UsageError
-from common.files import write_atomically
+from common.core.errors import UsageError
+from common.core.files import write_atomically
 from common.report.content import ReportedRun, read_reported
 from common.report.page import report_page
 

@@ -10,7 +10,7 @@ from typing import List
 
 from common.cards.model_card import ModelCard
 from common.cards.model_folders import all_cards, checkout_root
-from common.errors import UsageError, ZooError
+from common.core.errors import UsageError, ZooError
 from common.results import readme_tables, record_store, run_record, tables
 from common.results.run_record import RunRecord
 

@@ -8,10 +8,10 @@ from typing import List, Optional, Tuple
 
 from common.cards.model_card import Task
 from common.cards.model_folders import checkout_root, find_card, split_name
-from common.command_line import number_in
 from common.comparison.compared import WINDOW, Settings
 from common.comparison.runs import Group, Run, names_of_curves
 from common.comparison.verdicts import LOSS_MARGIN, Judged
+from common.core.command_line import number_in
 
 LOWER_IS_BETTER = ("loss", "error", "seconds")
 

@@ -15,7 +15,7 @@ from common.comparison.compared import Comparison, compare
 from common.comparison.runs import Group
 from common.comparison.sources import read_run
 from common.comparison.verdicts import INCONCLUSIVE, NOK, OK, PERFECT, POK
-from common.files import write_atomically
+from common.core.files import write_atomically
 from common.results import record_store
 from common.results.run_record import RunRecord
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from common.comparison.runs import Group, Run
 from common.comparison.summary_curve import summary_curve
-from common.errors import UsageError
+from common.core.errors import UsageError
 from common.pictures.bands import Band, band_picture
 
 

@@ -7,7 +7,7 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 from common.logs.series import Series
 from common.results.run_record import COMPLETE, RunRecord
 

@@ -7,7 +7,7 @@ from typing import Dict, Mapping
 
 from common.cards.model_folders import all_cards, checkout_root
 from common.comparison.runs import Run, check_device, run_of_record
-from common.errors import UsageError, ZooError
+from common.core.errors import UsageError, ZooError
 from common.logs.reading import read_log
 from common.logs.records import is_record, series_of_record
 from common.logs.series import Series

@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import List, Optional, Tuple
 from urllib.parse import urlsplit
 
-from common.cards.card_reader import Section, load_yaml
 from common.cards.model_folders import FRAMEWORK_FOLDERS
-from common.errors import UsageError, ZooError
+from common.core.codec import Section, load_yaml
+from common.core.errors import UsageError, ZooError
 
 SCHEMA_VERSION = 1
 FILE_NAME = "datasets.yaml"

@@ -7,7 +7,7 @@ from typing import Tuple
 
 import numpy as np
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 
 STORED_MAXIMUM = 16
 

@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence
 
+from common.core.errors import ZooError
+from common.core.files import write_atomically
+from common.core.terminal import Terminal
 from common.datasets.catalogue import Checksum
 from common.datasets.connection import Answer, TransferError, ask, read_some
 from common.datasets.hashing import digest
 from common.datasets.progress import ByteProgress, bytes_text
-from common.errors import ZooError
-from common.files import write_atomically
-from common.launch.terminal import Terminal
 
 BLOCK = 1 << 18
 TRIES = 5  # in a row that bring nothing

@@ -10,6 +10,9 @@ import shutil
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Tuple
 
+from common.core.errors import InfrastructureError, ZooError
+from common.core.files import FolderLock, make_folder
+from common.core.terminal import Terminal
 from common.datasets.catalogue import GZIP, NOT_PACKED, TAR, ZIP, DataFile, Dataset
 from common.datasets.download import Download, PartialFile, Wanted, difference
 from common.datasets.place import data_root, is_there, state_folder, usable_paths
@@ -23,9 +26,6 @@ from common.datasets.recorded import (
 )
 from common.datasets.unpack import unpack
 from common.datasets.verify import verify
-from common.errors import InfrastructureError, ZooError
-from common.files import FolderLock, make_folder
-from common.launch.terminal import Terminal
 
 UNPACKING = "unpacking"
 

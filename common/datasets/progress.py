@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Callable, Optional
 
-from common.launch.terminal import Terminal
+from common.core.terminal import Terminal
 
 DRAW_EVERY = 0.2  # seconds, on a terminal
 TELL_EVERY = 30.0  # seconds, in a log

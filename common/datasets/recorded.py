@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 from typing import Dict, Iterable, Mapping, Optional
 
+from common.core.errors import ZooError
+from common.core.files import utc_stamp, write_atomically
+from common.core.terminal import Terminal
 from common.datasets.hashing import digest
 from common.datasets.progress import ByteProgress
 from common.datasets.unpack import FileFacts
-from common.errors import ZooError
-from common.files import utc_stamp, write_atomically
-from common.launch.terminal import Terminal
 
 SCHEMA_VERSION = 1
 FILE_NAME = "checksums.json"

@@ -7,6 +7,9 @@ import json
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
+from common.core.errors import ZooError
+from common.core.files import FolderLock, sha256_of
+from common.core.terminal import Terminal
 from common.datasets.catalogue import GZIP, NOT_PACKED, DataFile, Dataset
 from common.datasets.hashing import digest
 from common.datasets.place import DESCRIPTION, state_folder, usable_paths
@@ -19,9 +22,6 @@ from common.datasets.recorded import (
     read_recorded,
     write_recorded,
 )
-from common.errors import ZooError
-from common.files import FolderLock, sha256_of
-from common.launch.terminal import Terminal
 
 
 @dataclasses.dataclass(frozen=True)

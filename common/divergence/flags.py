@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Optional
 
-from common.command_line import number_in
+from common.core.command_line import number_in
+from common.core.errors import UsageError
 from common.divergence.dump_format import INDEX, step_folder
 from common.divergence.reading import Dump, find_dump
-from common.errors import UsageError
 
 DUMP_FLAGS = ("dump_tensors", "dump_from")
 

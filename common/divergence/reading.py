@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from common.core.errors import UsageError, first_line
 from common.divergence.arithmetic import ROUNDING
 from common.divergence.dump_format import (
     FOLDER,
@@ -23,7 +24,6 @@ from common.divergence.dump_format import (
     Subject,
     digest_of,
 )
-from common.errors import UsageError, first_line
 
 _STEP = re.compile(r"step_(\d+)$")
 

@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
+from common.core.files import make_folder, move_aside, save_atomically, write_atomically
 from common.divergence.dump_format import (
     FORMAT,
     INDEX,
@@ -23,7 +24,6 @@ from common.divergence.dump_format import (
     digest_of,
     step_folder,
 )
-from common.files import make_folder, move_aside, save_atomically, write_atomically
 
 Keyed = List[Tuple[Entry, np.ndarray]]
 _KEEP = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import List, Sequence
 
-from common.errors import InfrastructureError
+from common.core.errors import InfrastructureError
 from common.gate.baseline import StoredRun, make_baseline
 from common.gate.baseline_store import store
 from common.gate.soundness import GivenRun, judge_soundness

@@ -8,7 +8,7 @@ import json
 import math
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from common.provenance import config_sha256, recipe_of
 from common.results.run_record import RunRecord
 

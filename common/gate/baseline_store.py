@@ -6,8 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import List, Optional, Tuple
 
-from common.errors import ZooError
-from common.files import write_atomically
+from common.core.errors import ZooError
+from common.core.files import write_atomically
 from common.gate import baseline as baselines
 from common.gate.baseline import Baseline, Key
 

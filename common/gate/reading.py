@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import List, Tuple
 
-from common.errors import UsageError, ZooError
+from common.core.errors import UsageError, ZooError
 from common.gate.soundness import GivenRun
 from common.launch import run_folder
 from common.results import record_store, run_record

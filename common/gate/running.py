@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import List, Optional, Tuple
 
 from common.cards.model_card import Case, ModelCard, Task
-from common.errors import ZooError
-from common.files import utc_stamp
+from common.core.errors import ZooError
+from common.core.files import utc_stamp
+from common.core.terminal import Terminal
 from common.gate.reading import read_run_folder
 from common.gate.soundness import GivenRun
 from common.gate.tiers import SMOKE, TierRules
@@ -19,7 +20,6 @@ from common.launch.flags import parse_flags
 from common.launch.launcher import launch
 from common.launch.plan import missing_flag
 from common.launch.request import make_request
-from common.launch.terminal import Terminal
 
 FOLDER = Path("output") / "regress"
 INTERRUPTS = (130, 143, 129)  # SIGINT, SIGTERM, SIGHUP

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import List, Optional, Tuple
 
-from common.errors import USAGE_EXIT_CODE, InfrastructureError
+from common.core.errors import USAGE_EXIT_CODE, InfrastructureError
 from common.gate.verdict import Finding, Verdict
 from common.launch.run_folder import INTERRUPTED
 from common.launch.supervisor import HANG_EXIT_CODE

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 
 INSTALL_INFO = "etc/Ascend/ascend_cann_install.info"
 DEFAULT_INSTALL = "usr/local/Ascend"

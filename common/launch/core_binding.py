@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import FrozenSet, List, Optional, Sequence, Tuple
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 
 
 def allowed_cores() -> FrozenSet[int]:

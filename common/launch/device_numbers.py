@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import Mapping, Sequence, Tuple
 
+from common.core.errors import UsageError
 from common.devices import npu_is_910a
-from common.errors import UsageError
 from common.ranktable.rules import topology_fault
 
 _NODE = re.compile(r"davinci(\d+)")

@@ -9,8 +9,8 @@ import textwrap
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from common.cards.model_card import MAPPED_FLAGS, ModelCard, Task
-from common.command_line import TRUTHS, boolean, number_in
-from common.errors import UsageError
+from common.core.command_line import TRUTHS, boolean, number_in
+from common.core.errors import UsageError
 
 DEVICE_CHOICES = ("auto", "npu", "gpu", "cpu")
 BIND_CHOICES = ("auto", "true", "false")

@@ -8,13 +8,13 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
+from common.core.terminal import Terminal
 from common.launch import run_folder
 from common.launch.log_place import LogPlace, place_log
 from common.launch.plan import Plan, as_json
 from common.launch.rank_process import RankProcess, environment_of
 from common.launch.request import Request, with_moved_paths
 from common.launch.supervisor import Outcome, Signals, Supervisor
-from common.launch.terminal import Terminal
 
 NO_FIGURES_EXIT_CODE = 1
 

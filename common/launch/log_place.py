@@ -6,8 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import List, Optional, Tuple
 
-from common.errors import ZooError
-from common.files import FolderLock
+from common.core.errors import ZooError
+from common.core.files import FolderLock
 from common.launch.run_folder import (
     Claim,
     claim_fresh,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Mapping, Optional
 
-from common.errors import InfrastructureError, UsageError
+from common.core.errors import InfrastructureError, UsageError
 from common.launch.flags import HIGHEST_PORT, LaunchFlags
 from common.launch.network import (
     address_towards,

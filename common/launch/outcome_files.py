@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from common import run_log
-from common.errors import ZooError
-from common.files import sha256_of, write_atomically
+from common.core.errors import ZooError
+from common.core.files import sha256_of, write_atomically
+from common.core.terminal import Terminal
 from common.launch.case_file import (
     CaseResult,
     broken_promises,
@@ -22,7 +23,6 @@ from common.launch.case_file import (
 from common.launch.plan import Plan
 from common.launch.request import Target
 from common.launch.supervisor import Outcome
-from common.launch.terminal import Terminal
 from common.results import run_record
 from common.results.run_record import RunRecord
 

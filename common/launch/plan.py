@@ -7,7 +7,7 @@ import os
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from common.cards.model_card import Case, ModelCard, Task
-from common.errors import UsageError, ZooError
+from common.core.errors import UsageError, ZooError
 from common.launch.ascend_environment import CannEnvironment
 from common.launch.core_binding import shares
 from common.launch.flags import LaunchFlags

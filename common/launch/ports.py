@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 from typing import Optional
 
-from common.errors import InfrastructureError, ZooError
+from common.core.errors import InfrastructureError, ZooError
 
 LOWEST_PORT = 15000
 DEFAULT_FIRST_OUTGOING = 32768

@@ -7,7 +7,7 @@ import os
 import re
 from typing import Dict, Mapping, Sequence, Tuple
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 from common.launch.meeting import by_hccl
 from common.ranks import CHIEF_NAMES, LAUNCHED_RANK
 

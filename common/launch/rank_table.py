@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Mapping
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from common.launch.device_numbers import physical_number, physical_numbers
 from common.launch.plan import Plan
 from common.ranktable.agreement import disagreement

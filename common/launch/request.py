@@ -12,7 +12,7 @@ from typing import Mapping, Optional, Sequence, Tuple
 from common import devices
 from common.cards.model_card import Case, ModelCard, Task
 from common.cards.model_folders import checkout_root, find_card, split_name
-from common.errors import UsageError, ZooError
+from common.core.errors import UsageError, ZooError
 from common.launch.ascend_environment import CannEnvironment, cann_environment
 from common.launch.device_numbers import check_topology, physical_numbers
 from common.launch.flags import LaunchFlags, parse_flags, with_entry_names

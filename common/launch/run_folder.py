@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from common.errors import ZooError
-from common.files import (
+from common.core.errors import ZooError
+from common.core.files import (
     TEMPORARY_PREFIX,
     FolderLock,
     make_folder,

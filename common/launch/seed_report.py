@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 from common.cards.model_card import Metric
-from common.errors import ZooError
+from common.core.errors import ZooError
 from common.launch.run_folder import COMPLETE, SEED_FOLDER, read_marker
 from common.results import run_record
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from common.cards.model_card import Metric
-from common.errors import UsageError, ZooError
-from common.files import write_atomically
+from common.core.errors import UsageError, ZooError
+from common.core.files import write_atomically
+from common.core.terminal import Terminal
 from common.launch import run_folder
 from common.launch.flags import LaunchFlags, parse_flags, words_without
 from common.launch.launcher import launch
@@ -24,7 +25,6 @@ from common.launch.request import (
     with_port,
 )
 from common.launch.seed_report import SeedReport, as_json, as_text, read_result
-from common.launch.terminal import Terminal
 
 REPORT = "seeds.json"
 REPORT_TEXT = "seeds.txt"

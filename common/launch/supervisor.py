@@ -9,9 +9,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Dict, List, Optional, Sequence
 
+from common.core.terminal import Terminal
 from common.launch.progress import EventTail, LineTail, Progress, last_lines
 from common.launch.rank_process import RankProcess
-from common.launch.terminal import Terminal
 from common.run_log import FILE_NAME as EVENTS
 
 POLL_SECONDS = 0.05

@@ -11,7 +11,7 @@ from typing import IO, Iterator, List, Optional
 
 import numpy as np
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 
 BLOCK = 1 << 21
 # Beyond the end of a block's text, so that a look ahead of this many bytes never leaves the array.

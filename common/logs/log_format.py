@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
-from common.cards.card_reader import Section, load_yaml
+from common.core.codec import Section, load_yaml
 from common.logs.line_template import (
     EPOCH,
     ITERATION,

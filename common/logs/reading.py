@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from common.cards.model_folders import all_cards, checkout_root
-from common.errors import UsageError, ZooError
+from common.core.errors import UsageError, ZooError
 from common.logs.blocks import Block, read_blocks
 from common.logs.extraction import Extractor
 from common.logs.growing import Collected

@@ -8,7 +8,7 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from common.logs.log_format import own_formats
 from common.logs.reading import read_log
 from common.logs.series import ParsedLog, Series

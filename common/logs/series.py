@@ -7,7 +7,7 @@ from typing import Dict, Tuple
 
 import numpy as np
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 
 
 @dataclasses.dataclass(frozen=True)

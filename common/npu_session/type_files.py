@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from common.errors import UsageError, ZooError
+from common.core.errors import UsageError, ZooError
 
 LISTS = ("black-list", "white-list", "gray-list")
 CHANGES = ("to-add", "to-remove")

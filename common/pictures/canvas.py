@@ -8,8 +8,8 @@ from typing import Any, List, Tuple
 
 import numpy as np
 
-from common.errors import ZooError
-from common.files import save_atomically
+from common.core.errors import ZooError
+from common.core.files import save_atomically
 
 Color = Tuple[int, int, int]
 PAPER: Color = (255, 255, 255)

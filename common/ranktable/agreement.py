@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Mapping, Optional, Sequence, Tuple
 
-from common.findings import FAIL, OK, WARN
+from common.core.findings import FAIL, OK, WARN
 from common.ranktable.checking import TableFinding
 from common.ranktable.table import RankTable, Server
 

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from common.errors import ZooError, first_line
-from common.findings import FAIL, OK
+from common.core.errors import ZooError, first_line
+from common.core.findings import FAIL, OK
 from common.ranktable.old_formats import old_format
 from common.ranktable.rules import CHIPS, FILE_RULES, Problem, Rule, device_rules
 from common.ranktable.table import RankTable, of_json

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 
 USUAL_PLACE = "/etc/hccn.conf"
 TOOL_LOOP = 'for i in 0 1 2 3 4 5 6 7; do echo "device $i"; hccn_tool -i $i -ip -g; done'

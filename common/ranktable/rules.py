@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
-from common.findings import FAIL, WARN
+from common.core.findings import FAIL, WARN
 from common.ranktable.reading_hccn import USUAL_PLACE, is_address
 from common.ranktable.table import COMPLETED, VERSION
 

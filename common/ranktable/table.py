@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Iterable, Mapping, Sequence, Tuple
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 
 VERSION = "1.0"
 COMPLETED = "completed"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import List, Sequence
 
 from common.cards.model_card import ModelCard
-from common.errors import ZooError
-from common.files import write_atomically
+from common.core.errors import ZooError
+from common.core.files import write_atomically
 from common.results import tables
 from common.results.run_record import RunRecord
 

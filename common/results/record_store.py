@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import List, Optional
 
 from common import run_log
-from common.errors import ZooError
-from common.files import FolderLock, write_atomically
+from common.core.errors import ZooError
+from common.core.files import FolderLock, write_atomically
 from common.results import run_record
 from common.results.run_record import RunRecord
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from common import run_log
-from common.errors import ZooError
-from common.files import sha256_of, write_atomically
+from common.core.errors import ZooError
+from common.core.files import sha256_of, write_atomically
 from common.provenance import without_folders
 
 SCHEMA_VERSION = 1

@@ -15,8 +15,8 @@ import shutil
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
-from common.errors import InfrastructureError, ZooError, first_line
-from common.files import TEMPORARY_PREFIX, sha256_of, sync_file, sync_folder
+from common.core.errors import InfrastructureError, ZooError, first_line
+from common.core.files import TEMPORARY_PREFIX, sha256_of, sync_file, sync_folder
 from common.tf_runtime import tf
 
 FORMAT = "tensorflow.training"

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 from common.precision import Precision
 from common.tf_runtime import TensorFlowDevice, tf
 from common.tf_training.minimisation import Minimisation

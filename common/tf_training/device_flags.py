@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, Optional, Type
 
-from common.command_line import number_in
+from common.core.command_line import number_in
 
 
 def add_device_flags(

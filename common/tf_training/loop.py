@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from common import tf_runtime
-from common.errors import InfrastructureError, UsageError, ZooError, first_line
-from common.files import make_folder, move_aside, write_atomically
+from common.core.errors import InfrastructureError, UsageError, ZooError, first_line
+from common.core.files import make_folder, move_aside, write_atomically
+from common.core.stop_signal import StopSignal
 from common.npu_session.compiled_graphs import CompilationWatch, CompiledLines
 from common.precision import Precision
 from common.provenance import config_sha256
 from common.run_events import telling_the_end
 from common.run_log import RunLog
-from common.stop_signal import StopSignal
 from common.tf_runtime import TensorFlowDevice, tf
 from common.tf_training.checkpoint import (
     CHECKPOINTS,

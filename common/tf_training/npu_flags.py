@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from common.command_line import boolean, number_in
-from common.errors import UsageError
-from common.files import make_folder, sha256_of
+from common.core.command_line import boolean, number_in
+from common.core.errors import UsageError
+from common.core.files import make_folder, sha256_of
 from common.npu_session.options import PLAIN, NpuOptions
 from common.npu_session.type_files import check_customize_dtypes, check_modify_mixlist
 from common.precision import Precision

@@ -6,8 +6,8 @@ import os
 from typing import Any, Mapping, NamedTuple, Optional
 
 from common import tf_runtime
+from common.core.errors import UsageError
 from common.devices import choose_device, detect
-from common.errors import UsageError
 from common.precision import Precision, default_mode, resolve, with_loss_scale
 from common.ranks import Place, find_tensorflow_place
 

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence
 
-from common.errors import ZooError, first_line
+from common.core.errors import ZooError, first_line
 from common.tf_runtime import tf
 from common.tf_training.checkpoint import PREFIX, STATE, find_checkpoint, read_state
 

@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tup
 
 import numpy as np
 
+from common.core.errors import UsageError, ZooError
 from common.divergence.arithmetic import arithmetic_of
 from common.divergence.dump_format import (
     ACTIVATION,
@@ -31,7 +32,6 @@ from common.divergence.dump_format import (
 )
 from common.divergence.flags import dumped_step, is_stored, open_source
 from common.divergence.writing import plain_json, write_dump, write_replayed
-from common.errors import UsageError, ZooError
 from common.precision import Precision
 from common.tf_runtime import TensorFlowDevice, tf
 from common.tf_training import description

@@ -16,8 +16,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(CHECKOUT))
 
 from common import run_log  # noqa: E402
-from common.command_line import Parser, number_in, run_program  # noqa: E402
-from common.errors import ZooError  # noqa: E402
+from common.core.command_line import Parser, number_in, run_program  # noqa: E402
+from common.core.errors import ZooError  # noqa: E402
 from common.results.run_record import COMPLETE, FILE_NAME, RunRecord, read_record  # noqa: E402
 
 # The same weights in the same arithmetic: a decision or two may tip over, no more.

@@ -15,7 +15,7 @@ sys.path.insert(0, str(CHECKOUT))
 
 from common.cards.model_card import ModelCard  # noqa: E402
 from common.cards.model_folders import all_cards  # noqa: E402
-from common.command_line import run_program  # noqa: E402
+from common.core.command_line import run_program  # noqa: E402
 
 
 def smoke_cases(card: ModelCard) -> List[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 
 _ORDER, _CROP, _FLIP, _CUTOUT, _PARTNER, _WEIGHT, _SAMPLE_SEED = range(7)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from common.datasets.digits import STORED_MAXIMUM, load_stored_digits
 from common.datasets.resize import resize_bilinear
-from common.errors import UsageError
+from common.core.errors import UsageError
 from residual_attention_net.data.labelled_images import LabelledImages
 
 DIGITS_SIZE = 32

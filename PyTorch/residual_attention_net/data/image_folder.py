@@ -11,7 +11,7 @@ import numpy as np
 from common.datasets.class_folders import Labelled, find_class_folders, unreadable
 from common.datasets.image_files import decode_image
 from common.datasets.manifest import manifest_sha256, sha256_of_bytes
-from common.errors import UsageError
+from common.core.errors import UsageError
 from residual_attention_net.data.labelled_images import LabelledImages
 
 

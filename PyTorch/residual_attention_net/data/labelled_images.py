@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 
 MAXIMUM_CHANNELS = 4
 

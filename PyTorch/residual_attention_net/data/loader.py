@@ -10,7 +10,7 @@ from typing import Iterator, NamedTuple
 import numpy as np
 import torch
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 from residual_attention_net.data.augment import (
     crop_and_flip,
     cut_out,

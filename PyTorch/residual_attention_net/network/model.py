@@ -9,7 +9,7 @@ from typing import Callable, Dict, Iterator, Tuple
 import torch
 from torch import nn
 
-from common.errors import UsageError, ZooError
+from common.core.errors import UsageError, ZooError
 from residual_attention_net.network.blocks import (
     LAYERS,
     AttentionModule,

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from residual_attention_net.network.model import ResidualAttentionNetwork
 from residual_attention_net.network.networks import NETWORKS, identifying_shapes
 from residual_attention_net.network.safe_load import safe_load

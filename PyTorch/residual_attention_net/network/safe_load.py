@@ -14,7 +14,7 @@ from typing import Any, Dict, Tuple, Union
 
 import torch
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 
 STORAGES = (
     "BFloat16Storage",

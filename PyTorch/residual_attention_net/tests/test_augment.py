@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 from residual_attention_net.data.draws import Augmentation, draw_epoch, sample_order
 from residual_attention_net.tests.data_helpers import numbered_images, numbered_volumes
 

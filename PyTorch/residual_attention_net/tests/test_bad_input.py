@@ -12,7 +12,7 @@ import pytest
 import torch
 from training_helpers import SMALL, events, newest_checkpoint, run, start
 
-from common.command_line import exit_code_of
+from common.core.command_line import exit_code_of
 from residual_attention_net import evaluate, finetune, train
 from residual_attention_net.checkpoint import CheckpointFolder, Position, pack
 from residual_attention_net.network.model import build_network

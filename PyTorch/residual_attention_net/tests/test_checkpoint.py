@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from common import files
-from common.errors import ZooError
+from common.core import files
+from common.core.errors import ZooError
 from residual_attention_net.checkpoint import (
     CheckpointFolder,
     Position,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.errors import UsageError, ZooError
+from common.core.errors import UsageError, ZooError
 from residual_attention_net.data.datasets import DATASET_NAMES, SourceOptions, load_dataset
 from residual_attention_net.data.embedded import enlarge_digits
 from residual_attention_net.data.labelled_images import LabelledImages

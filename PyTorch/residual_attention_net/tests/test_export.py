@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from common.command_line import exit_code_of  # noqa: E402
-from common.errors import ZooError  # noqa: E402
+from common.core.command_line import exit_code_of  # noqa: E402
+from common.core.errors import ZooError  # noqa: E402
 from residual_attention_net import export  # noqa: E402
 from residual_attention_net.network.model import build_network  # noqa: E402
 

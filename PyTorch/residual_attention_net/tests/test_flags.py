@@ -18,8 +18,8 @@ from training_helpers import (
     start,
 )
 
+from common.core.errors import UsageError
 from common.divergence.reading import find_dump
-from common.errors import UsageError
 from residual_attention_net.checkpoint import CheckpointFolder, Position, pack
 from residual_attention_net.distributed import SynchronisedBatchNorm
 from residual_attention_net.network.model import build_network

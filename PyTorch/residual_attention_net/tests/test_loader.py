@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 from residual_attention_net.data.draws import Augmentation
 from residual_attention_net.tests.data_helpers import (
     identified_images,

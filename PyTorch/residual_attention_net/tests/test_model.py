@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 
 import fixture_weights as reference  # noqa: E402
 
-from common.errors import UsageError, ZooError  # noqa: E402
+from common.core.errors import UsageError, ZooError  # noqa: E402
 from residual_attention_net.network.model import build_network, evaluating  # noqa: E402
 from residual_attention_net.network.networks import NETWORKS, identifying_shapes  # noqa: E402
 

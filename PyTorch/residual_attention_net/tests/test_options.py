@@ -6,7 +6,7 @@ from typing import List
 
 import pytest
 
-from common.errors import UsageError, ZooError
+from common.core.errors import UsageError, ZooError
 from residual_attention_net.options import make_parser, parse_options
 
 pytestmark = pytest.mark.pytorch

@@ -15,8 +15,8 @@ Image = pytest.importorskip("PIL.Image")
 from data_helpers import cifar10_pixels, write_cifar10  # noqa: E402
 from training_helpers import environment  # noqa: E402
 
-from common.command_line import exit_code_of  # noqa: E402
-from common.errors import UsageError, ZooError  # noqa: E402
+from common.core.command_line import exit_code_of  # noqa: E402
+from common.core.errors import UsageError, ZooError  # noqa: E402
 from residual_attention_net.checkpoint import Position, pack  # noqa: E402
 from residual_attention_net.data import image_files  # noqa: E402
 from residual_attention_net.data.image_files import (  # noqa: E402

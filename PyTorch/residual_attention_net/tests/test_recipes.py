@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 from residual_attention_net.recipes import (
     RECIPES,
     learning_rate_factor,

@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from common.errors import ZooError  # noqa: E402
+from common.core.errors import ZooError  # noqa: E402
 from residual_attention_net.network import safe_load as module  # noqa: E402
 from residual_attention_net.network.safe_load import (  # noqa: E402
     AllowListUnpickler,

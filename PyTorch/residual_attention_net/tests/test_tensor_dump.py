@@ -11,9 +11,9 @@ import torch
 from torch import nn
 from training_helpers import events, free_port, newest_checkpoint, run, start_ranks
 
+from common.core.versions import version_numbers
 from common.divergence.outcome import DIVERGES, WITHIN, compare_dumps
 from common.divergence.reading import Dump, find_dump
-from common.versions import version_numbers
 from residual_attention_net.network.model import build_network
 from residual_attention_net.tensor_dump import _watching
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from common.errors import UsageError, ZooError
+from common.core.errors import UsageError, ZooError
 from residual_attention_net.data.draws import Augmentation
 from residual_attention_net.tests.data_helpers import numbered_images, numbered_volumes
 

@@ -12,8 +12,8 @@ torch = pytest.importorskip("torch")
 Text = pytest.importorskip("matplotlib.text").Text
 Image = pytest.importorskip("PIL.Image")
 
-from common.command_line import exit_code_of  # noqa: E402
-from common.errors import ZooError  # noqa: E402
+from common.core.command_line import exit_code_of  # noqa: E402
+from common.core.errors import ZooError  # noqa: E402
 from common.run_log import RunLog  # noqa: E402
 from residual_attention_net import pictures  # noqa: E402
 from residual_attention_net.checkpoint import CheckpointFolder, Position, pack  # noqa: E402

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from common.errors import ZooError  # noqa: E402
+from common.core.errors import ZooError  # noqa: E402
 from residual_attention_net.network.model import ResidualAttentionNetwork, build_network  # noqa: E402
 from residual_attention_net.network.networks import NETWORKS  # noqa: E402
 

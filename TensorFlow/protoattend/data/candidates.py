@@ -6,7 +6,7 @@ from typing import Optional, Sequence
 
 import numpy as np
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 from protoattend.data.labelled_images import LabelledImages
 
 _NAMED = 5

@@ -9,7 +9,7 @@ import numpy as np
 
 from common.datasets.manifest import manifest_sha256
 from common.datasets.resize import resize_bilinear
-from common.errors import UsageError
+from common.core.errors import UsageError
 from protoattend.data import digits, synthetic_shapes
 from protoattend.data.cifar10 import load_cifar10
 from protoattend.data.idx_folder import load_idx_folder

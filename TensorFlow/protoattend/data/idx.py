@@ -9,7 +9,7 @@ from typing import IO
 
 import numpy as np
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _UNSIGNED_BYTES = 0x08

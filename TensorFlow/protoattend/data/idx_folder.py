@@ -11,7 +11,7 @@ import numpy as np
 
 from common.datasets.catalogue import FILE_NAME, read_datasets
 from common.datasets.manifest import sha256_of_bytes
-from common.errors import ZooError
+from common.core.errors import ZooError
 from protoattend.data.idx import parse_idx
 from protoattend.data.labelled_images import LabelledImages
 from protoattend.data.source import Source, numbered_names

@@ -9,7 +9,7 @@ import numpy as np
 
 from common.datasets.class_folders import ClassFolders, find_class_folders, unreadable
 from common.datasets.image_files import decode_image
-from common.errors import ZooError
+from common.core.errors import ZooError
 from protoattend.data.labelled_images import LabelledImages
 from protoattend.data.source import Source
 

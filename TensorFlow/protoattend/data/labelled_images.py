@@ -8,7 +8,7 @@ from typing import Sequence
 import numpy as np
 
 from common.datasets.manifest import manifest_sha256, sha256_of_array
-from common.errors import ZooError
+from common.core.errors import ZooError
 
 
 @dataclass(frozen=True, eq=False)

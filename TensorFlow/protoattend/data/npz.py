@@ -9,7 +9,7 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from protoattend.data.labelled_images import LabelledImages
 from protoattend.data.source import Source, numbered_names
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from common.datasets.manifest import sha256_of_array
 from common.datasets.resize import resize_bilinear
-from common.errors import UsageError, ZooError
+from common.core.errors import UsageError, ZooError
 from protoattend.data.datasets import EMBEDDED, PrototypeDataset, read_source
 
 __all__ = ["OTHER_SETS", "open_other_set", "to_shape"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Tuple
 
 import numpy as np
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 from protoattend.data.plan import BatchPlan
 
 _QUERIES, _CANDIDATES = 1, 2

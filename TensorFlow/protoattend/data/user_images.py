@@ -8,7 +8,7 @@ from typing import List, Sequence, Tuple
 import numpy as np
 
 from common.datasets.image_files import decode_image, images_below
-from common.errors import ZooError
+from common.core.errors import ZooError
 
 
 def read_user_images(

@@ -8,7 +8,7 @@ from typing import List, Sequence
 
 import numpy as np
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from common.html_page.document import breakable, document, facts
 from common.html_page.images import image_element
 from common.pictures.canvas import LEAST_TILE, png_bytes

@@ -6,7 +6,7 @@ from typing import Any, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from common.pictures.canvas import (
     GAP,
     HAIRLINE,

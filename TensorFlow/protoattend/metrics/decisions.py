@@ -7,7 +7,7 @@ from typing import Sequence
 
 import numpy as np
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 
 PROTOTYPE_SHARES = (0.5, 0.9, 0.95)  # of a decision; the columns of prototype_counts
 WEIGHT_TOLERANCE = 1e-3  # how far weights summed in float32 may be outside [0, 1]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 
 TRUE_POSITIVE_PERCENT = 95
 

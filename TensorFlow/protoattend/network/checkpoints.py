@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, List, Optional
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from common.tf_training.named_weights import named_weights
 from common.tf_training.stored_weights import OWN, FoundCheckpoint, Shapes, StoredWeights
 

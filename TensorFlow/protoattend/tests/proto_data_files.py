@@ -10,7 +10,7 @@ from typing import Callable, Tuple, Type
 import numpy as np
 import pytest
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from protoattend.data.labelled_images import LabelledImages
 
 IDX_NAMES = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from proto_fixtures import unpack_checkpoint
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from common.tf_runtime import tf
 from common.tf_training.named_weights import named_weights
 from common.tf_training.stored_weights import find_weights

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from proto_data_files import numbered_images
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 from common.tf_runtime import tf
 from protoattend.data.batches import BatchPlan, make_batches
 from protoattend.data.step_batches import StepBatches

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from proto_data_files import numbered_images, refusal, write_idx_folder
 
-from common.errors import UsageError, ZooError
+from common.core.errors import UsageError, ZooError
 from protoattend.data.candidates import candidate_database, missing_classes_warning
 from protoattend.data.datasets import DATASET_NAMES, EMBEDDED, PrototypeDataset, open_dataset
 from protoattend.data.labelled_images import LabelledImages

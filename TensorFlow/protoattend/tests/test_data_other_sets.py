@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from proto_data_files import numbered_images, random_pixels, refusal, write_idx_folder
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 from protoattend.data import other_sets
 from protoattend.data.datasets import PrototypeDataset, open_dataset
 from protoattend.data.labelled_images import LabelledImages

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from proto_data_files import numbered_images, random_pixels, refusal, write_image
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from protoattend.data.datasets import open_dataset
 from protoattend.data.image_folder import load_image_folder
 from protoattend.data.npz import load_npz

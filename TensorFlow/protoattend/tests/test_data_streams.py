@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from proto_data_files import numbered_images, random_pixels, refusal
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 from protoattend.data.augmentation import PADDING, Draws, augment, draw
 from protoattend.data.plan import BatchPlan
 from protoattend.data.step_batches import StepBatches, first_batches_sha256

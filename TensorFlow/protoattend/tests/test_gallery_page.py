@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from proto_explained import CLASSES, explained, plain
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from protoattend.gallery.page import GalleryHeader, gallery_page
 from protoattend.metrics.report import CandidateSet
 

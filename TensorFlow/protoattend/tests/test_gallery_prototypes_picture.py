@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from proto_explained import explained, plain
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from protoattend.gallery.prototypes_picture import (
     AGREES,
     DIFFERS,

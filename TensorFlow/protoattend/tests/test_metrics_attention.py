@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from proto_decisions import reference_arrays
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from protoattend.metrics.attention import class_weights, prototype_counts
 
 

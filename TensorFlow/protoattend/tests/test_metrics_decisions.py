@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from proto_decisions import decisions
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from protoattend.metrics.decisions import check_decisions, joined
 
 FOUR = decisions([0, 1, 2, 3], [0, 1, 2, 0], [0.9, 0.8, 0.7, 0.6])

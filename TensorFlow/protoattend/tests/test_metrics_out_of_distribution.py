@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from protoattend.metrics.out_of_distribution import (
     area_under_roc,
     false_positive_rate,

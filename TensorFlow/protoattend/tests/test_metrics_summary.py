@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from proto_decisions import decisions
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from protoattend.metrics.summary import THRESHOLDS, coverage_curve, summary
 
 FOUR = decisions([0, 1, 2, 3], [0, 1, 2, 0], [0.875, 0.75, 0.5, 0.25])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 from protoattend.options import EVALUATE, EXPLAIN, QUIRKS, TRAIN, make_parser, parse_options
 
 # The flags of the original README with their defaults, or this project's where they differ.

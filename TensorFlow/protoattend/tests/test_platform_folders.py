@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from protoattend.options import TRAIN, parse_options
 from protoattend.platform_folders import on_platform
 

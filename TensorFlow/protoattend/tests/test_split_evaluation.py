@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 from protoattend.data.labelled_images import LabelledImages
 from protoattend.options import TRAIN, parse_options
 from protoattend.split_evaluation import (

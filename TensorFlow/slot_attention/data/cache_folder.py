@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Iterator, Optional
 
-from common.errors import ZooError
-from common.files import FolderLock, make_folder
+from common.core.errors import ZooError
+from common.core.files import FolderLock, make_folder
 
 _FOLDER_NAME = ".slot_attention_cache"
 _WAIT_SECONDS = 0.5

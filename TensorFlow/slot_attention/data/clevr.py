@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from slot_attention.data.encoded_images import EncodedImages
 from slot_attention.data.example import BrokenExampleError, read_features
 from slot_attention.data.targets import (

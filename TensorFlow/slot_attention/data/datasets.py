@@ -11,8 +11,8 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 
-from common.errors import UsageError, ZooError
-from common.files import save_atomically
+from common.core.errors import UsageError, ZooError
+from common.core.files import save_atomically
 from slot_attention.data.cache_folder import choose_cache_path
 from slot_attention.data.clevr import ClevrFolder, find_clevr, index_split
 from slot_attention.data.encoded_images import EncodedImages

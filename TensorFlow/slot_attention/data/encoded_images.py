@@ -10,7 +10,7 @@ from typing import List, Sequence, Tuple
 
 import numpy as np
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from slot_attention.data.geometry import Size
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"

@@ -10,7 +10,7 @@ from typing import Tuple
 
 import numpy as np
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 
 CROP_NAMES = ("none", "centre", "clevr_reference")
 RESIZE_NAMES = ("tf2", "tf1")

@@ -8,7 +8,7 @@ from typing import Iterator, Optional, Tuple
 
 import numpy as np
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from slot_attention.data.example import BrokenExampleError, Feature, read_features
 from slot_attention.data.geometry import Geometry
 from slot_attention.data.layouts import Layout

@@ -6,7 +6,7 @@ from typing import Tuple
 
 import numpy as np
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 
 
 class TrainingOrder:

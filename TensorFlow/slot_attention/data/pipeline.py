@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 
 import numpy as np
 
-from common.errors import UsageError, ZooError
+from common.core.errors import UsageError, ZooError
 from common.tf_runtime import tf
 from slot_attention.data.geometry import Geometry
 from slot_attention.data.order import EvaluationOrder, TrainingOrder

@@ -9,8 +9,8 @@ from typing import Dict, Optional
 
 import numpy as np
 
-from common.errors import ZooError
-from common.files import save_atomically
+from common.core.errors import ZooError
+from common.core.files import save_atomically
 from slot_attention.data.layouts import Layout
 from slot_attention.data.multi_objects import survey
 from slot_attention.data.progress import ProgressLines

@@ -8,7 +8,7 @@ from typing import IO, Tuple
 
 import numpy as np
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 
 
 class RowFile:

@@ -8,7 +8,7 @@ from typing import Dict, Mapping, Optional, Tuple, Union
 
 import numpy as np
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 from slot_attention.data.encoded_images import EncodedImages
 from slot_attention.data.geometry import Geometry, Size, crop_box
 from slot_attention.data.layouts import Layout

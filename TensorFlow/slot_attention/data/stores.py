@@ -17,8 +17,8 @@ from typing import Dict, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 
-from common.errors import UsageError, ZooError
-from common.files import TEMPORARY_PREFIX, save_atomically, write_atomically
+from common.core.errors import UsageError, ZooError
+from common.core.files import TEMPORARY_PREFIX, save_atomically, write_atomically
 from slot_attention.data.cache_folder import held
 from slot_attention.data.encoded_images import EncodedImages
 from slot_attention.data.geometry import Geometry

@@ -17,7 +17,7 @@ from typing import BinaryIO, Iterator, List, Optional, Tuple, cast
 
 import numpy as np
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 
 _HEADER = struct.Struct("<QI")
 _FOOTER_SIZE = 4

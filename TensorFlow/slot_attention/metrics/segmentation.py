@@ -11,7 +11,7 @@ from typing import Tuple
 
 import numpy as np
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 
 BACKGROUND = 1  # true masks hold this many groups of background, first
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Dict, Optional, Tuple
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 
 LEARNED, GAUSSIAN = "learned", "gaussian"
 INITIAL_SLOTS = (GAUSSIAN, LEARNED)

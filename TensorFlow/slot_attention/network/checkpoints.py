@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from common.tf_training.named_weights import named_weights
 from common.tf_training.stored_weights import FoundCheckpoint, Shapes, StoredWeights
 

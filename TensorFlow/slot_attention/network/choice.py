@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Dict, Mapping, Optional
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from slot_attention.network.architecture import (
     ARCHITECTURES,
     Architecture,

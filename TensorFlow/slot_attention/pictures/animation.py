@@ -8,8 +8,8 @@ from typing import Any, List, Sequence, Tuple
 
 import numpy as np
 
-from common.errors import ZooError
-from common.files import save_atomically
+from common.core.errors import ZooError
+from common.core.files import save_atomically
 from common.pictures.canvas import (
     GAP,
     HAIRLINE,

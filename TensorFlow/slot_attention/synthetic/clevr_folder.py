@@ -14,9 +14,9 @@ import shutil
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple
 
-from common.errors import ZooError
-from common.files import write_atomically
-from common.launch.terminal import Terminal
+from common.core.errors import ZooError
+from common.core.files import write_atomically
+from common.core.terminal import Terminal
 from slot_attention.synthetic.clevr_scene import image_name, question, scene_description
 from slot_attention.synthetic.dataset_file import (
     NAME,

@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 from typing import Any, Dict, Iterator, Mapping, Optional
 
-from common.errors import ZooError
-from common.files import FolderLock, make_folder, write_atomically
+from common.core.errors import ZooError
+from common.core.files import FolderLock, make_folder, write_atomically
 
 NAME = "dataset.json"
 PART_NAME = "dataset.part.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Tuple
 
-from common.launch.terminal import Terminal
+from common.core.terminal import Terminal
 from slot_attention.synthetic.records import SCENES, SPRITES
 from slot_attention.synthetic.scene_layout import SceneSettings
 from slot_attention.synthetic.sprites import SpriteSettings

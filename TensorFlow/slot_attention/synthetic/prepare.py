@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
-from common.command_line import Parser, add_debug_flag, boolean, number_in, run_program
-from common.errors import InfrastructureError, UsageError, ZooError
-from common.launch.terminal import Terminal
+from common.core.command_line import Parser, add_debug_flag, boolean, number_in, run_program
+from common.core.errors import InfrastructureError, UsageError, ZooError
+from common.core.terminal import Terminal
 from slot_attention.synthetic.clevr_folder import CLEVR, write_clevr_folder
 from slot_attention.synthetic.records import SCENES, SPRITES
 from slot_attention.synthetic.scene_layout import SceneSettings

@@ -8,7 +8,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from slot_attention.synthetic.seeding import between, whole_between
 
 SIZES: Dict[str, float] = {"small": 0.35, "large": 0.7}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Callable
 
-from common.launch.terminal import Terminal
+from common.core.terminal import Terminal
 
 _DRAW_EVERY = 0.2  # seconds, on a terminal
 _TELL_EVERY = 15.0  # seconds, in a log

@@ -9,7 +9,7 @@ from typing import List, NamedTuple, Tuple
 
 import numpy as np
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from slot_attention.synthetic.scene_camera import (
     POSITION,
     Camera,

@@ -12,7 +12,7 @@ from typing import List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from slot_attention.synthetic.seeding import scene_stream, whole_between
 from slot_attention.synthetic.sprite_shapes import SHAPE_CODES, SHAPES
 

@@ -12,7 +12,7 @@ import time
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Callable, Deque, Iterator, Sequence
 
-from common.errors import InfrastructureError
+from common.core.errors import InfrastructureError
 
 _AHEAD = 2  # jobs per worker that may be under way or wait to be written
 _LOOK_EVERY = 1.0  # seconds

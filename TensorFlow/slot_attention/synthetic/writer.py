@@ -6,9 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import IO, Any, Dict, Mapping
 
-from common.errors import ZooError
-from common.files import remove_unfinished, save_atomically, sha256_of
-from common.launch.terminal import Terminal
+from common.core.errors import ZooError
+from common.core.files import remove_unfinished, save_atomically, sha256_of
+from common.core.terminal import Terminal
 from slot_attention.synthetic.dataset_file import (
     NAME,
     PART_NAME,

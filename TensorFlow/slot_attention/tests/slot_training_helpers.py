@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List
 
-from common.launch.terminal import Terminal
+from common.core.terminal import Terminal
 from common.run_log import effective_events
 from slot_attention.synthetic.scene_layout import SceneSettings
 from slot_attention.synthetic.sprites import SpriteSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import IO, Optional
 
-from common.launch.terminal import Terminal
+from common.core.terminal import Terminal
 
 
 def quiet_terminal(stream: Optional[IO[str]] = None) -> Terminal:

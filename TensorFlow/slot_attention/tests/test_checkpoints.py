@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fixture_arrays import arrays_of, sampled, unpack_checkpoint
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from common.tf_runtime import tf
 from common.tf_training.stored_weights import find_weights
 from slot_attention.network.architecture import ARCHITECTURES, SlotSettings

@@ -10,7 +10,7 @@ import data_files as files
 import numpy as np
 import pytest
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from slot_attention.data.clevr import find_clevr, index_split
 from slot_attention.data.datasets import OpenOptions, open_dataset
 from slot_attention.data.targets import MATERIALS, TARGET_WIDTH

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 from slot_attention.data.geometry import Geometry, crop_box, nearest_positions
 from slot_attention.data.resample import preprocess_array, resize_to_bytes
 from slot_attention.data.targets import encode_targets

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.errors import UsageError
+from common.core.errors import UsageError
 from slot_attention.data.order import EvaluationOrder, TrainingOrder
 
 

@@ -10,7 +10,7 @@ import data_files as files
 import numpy as np
 import pytest
 
-from common.errors import UsageError, ZooError
+from common.core.errors import UsageError, ZooError
 from slot_attention.data.datasets import DATASET_NAMES, OpenOptions, open_dataset
 from slot_attention.data.geometry import Geometry
 from slot_attention.data.layouts import (

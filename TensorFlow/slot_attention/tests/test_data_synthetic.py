@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.errors import ZooError
-from common.launch.terminal import Terminal
+from common.core.errors import ZooError
+from common.core.terminal import Terminal
 from slot_attention.data.datasets import OpenOptions, open_dataset
 from slot_attention.data.scene_dataset import SceneDataset
 from slot_attention.data.stores import Rows, open_store

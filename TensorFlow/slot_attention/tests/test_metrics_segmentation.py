@@ -8,7 +8,7 @@ from typing import Dict
 import numpy as np
 import pytest
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from slot_attention.metrics.segmentation import (
     adjusted_rand_index,
     mean_best_overlap,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.errors import UsageError, ZooError
+from common.core.errors import UsageError, ZooError
 from slot_attention.network.architecture import ARCHITECTURES, architecture_of
 from slot_attention.network.choice import chosen_network
 from slot_attention.options import OBJECT_DISCOVERY, SET_PREDICTION, parse_options

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from common.pictures.canvas import PALETTE, save_png
 from slot_attention.pictures.animation import (
     LAST_MILLISECONDS,

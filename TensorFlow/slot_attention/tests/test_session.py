@@ -6,7 +6,7 @@ import pytest
 from slot_training_helpers import make_scenes, make_sprites
 
 from common import tf_runtime
-from common.errors import UsageError
+from common.core.errors import UsageError
 from slot_attention import session
 from slot_attention.options import OBJECT_DISCOVERY, SET_PREDICTION, parse_options
 

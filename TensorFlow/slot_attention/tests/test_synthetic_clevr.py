@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from synthetic_writing import quiet_terminal
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from slot_attention.synthetic import clevr_folder
 from slot_attention.synthetic.clevr_folder import CLEVR, write_clevr_folder
 from slot_attention.synthetic.clevr_scene import scene_description

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from common.command_line import exit_code_of
+from common.core.command_line import exit_code_of
 from slot_attention.synthetic import clevr_folder, writer
 from slot_attention.synthetic.prepare import DATASETS, main, parser
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from synthetic_scene_checks import digest, every_pixel_in_one_mask
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from slot_attention.synthetic.scene_camera import POSITION, look_from, project, scene_directions
 from slot_attention.synthetic.scene_layout import (
     COLORS,

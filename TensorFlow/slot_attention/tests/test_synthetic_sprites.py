@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from synthetic_scene_checks import digest, every_pixel_in_one_mask
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 from slot_attention.synthetic.sprite_shapes import SHAPE_CODES, SHAPES
 from slot_attention.synthetic.sprites import (
     PALETTE,

@@ -14,8 +14,8 @@ import time
 import pytest
 from synthetic_writing import quiet_terminal
 
-from common.errors import InfrastructureError, ZooError
-from common.files import FolderLock, sha256_of
+from common.core.errors import InfrastructureError, ZooError
+from common.core.files import FolderLock, sha256_of
 from slot_attention.synthetic import writer
 from slot_attention.synthetic.records import SPRITES
 from slot_attention.synthetic.scene_progress import SceneProgress

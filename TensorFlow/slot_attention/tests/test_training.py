@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from slot_training_helpers import events, flags, make_scenes, make_sprites, start
 
-from common.errors import UsageError, ZooError
+from common.core.errors import UsageError, ZooError
 from common.results.run_record import from_run_folder, read_record
 from common.tf_runtime import tf
 from slot_attention.object_discovery import eval as discovery_eval

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Optional, Sequence
 
-from common.command_line import Parser, run_program
+from common.core.command_line import Parser, run_program
 from common.provenance import code_state, config_sha256
 from common.run_log import RunLog
 

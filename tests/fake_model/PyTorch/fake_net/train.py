@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List
 
-from common.command_line import Parser, boolean, run_program
+from common.core.command_line import Parser, boolean, run_program
 from common.run_log import RunLog, effective_events
 
 STEPS_PER_EPOCH = 5

@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 import numpy
 
-from common.command_line import Parser, boolean, run_program
+from common.core.command_line import Parser, boolean, run_program
 from common.provenance import config_sha256
 from common.run_log import RunLog
 

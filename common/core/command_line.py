@@ -10,7 +10,7 @@ import sys
 import traceback
 from typing import Callable, Dict, List, NoReturn, Optional, Sequence
 
-from common.errors import InfrastructureError, UsageError, ZooError
+from common.core.errors import InfrastructureError, UsageError, ZooError
 
 INTERRUPTED_EXIT_CODE = 130
 TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}

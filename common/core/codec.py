@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence, Set, 
 
 import yaml
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 
 Scalar = Union[str, int, float, bool]
 

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import IO, Callable, Optional, Tuple, Union
 
-from common.errors import ZooError
+from common.core.errors import ZooError
 
 _BLOCK = 1 << 20
 
