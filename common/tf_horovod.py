@@ -10,7 +10,7 @@ import time
 from typing import Any, Dict, Mapping, Tuple
 
 from common.core.errors import InfrastructureError, UsageError, ZooError
-from common.ranks import Place
+from common.machine.ranks import Place
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 

@@ -18,7 +18,7 @@ from common.core.errors import InfrastructureError, UsageError, ZooError, first_
 from common.core.files import write_atomically
 from common.core.quiet_import import without_chatter
 from common.core.versions import version_numbers
-from common.devices import (
+from common.machine.devices import (
     OpenedDevice,
     allowed_cores,
     cann_version,
@@ -30,10 +30,10 @@ from common.devices import (
     npu_has_bfloat16,
     npu_name,
 )
+from common.machine.precision import Capabilities, Precision
+from common.machine.ranks import LAUNCHED_RANK, Place
 from common.npu_session.options import PLAIN, NpuOptions
 from common.npu_session.parameters import session_parameters
-from common.precision import Capabilities, Precision
-from common.ranks import LAUNCHED_RANK, Place
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 # npu_bridge tells which graphs reached the NPU in INFO lines; elsewhere these tell nobody anything.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Union
 
-from common.precision import (
+from common.machine.precision import (
     BACKOFF_FACTOR,
     GROWTH_FACTOR,
     GROWTH_INTERVAL,

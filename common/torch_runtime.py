@@ -19,7 +19,7 @@ from typing import (
 from common.core.command_line import end_at_once
 from common.core.errors import InfrastructureError, UsageError, ZooError
 from common.core.versions import version_numbers
-from common.devices import (
+from common.machine.devices import (
     OpenedDevice,
     cann_version,
     cpu_name,
@@ -28,7 +28,7 @@ from common.devices import (
     npu_has_bfloat16,
     npu_name,
 )
-from common.precision import Capabilities, Precision
+from common.machine.precision import Capabilities, Precision
 
 BACKENDS = {"npu": "hccl", "gpu": "nccl", "cpu": "gloo"}
 TORCH_NAMES = {"npu": "npu", "gpu": "cuda", "cpu": "cpu"}

@@ -7,7 +7,7 @@ import inspect
 from typing import Any, ContextManager, Dict, Iterable, Mapping, Optional, Union
 
 from common.core.errors import ZooError
-from common.precision import Precision
+from common.machine.precision import Precision
 from common.torch_gradients import (
     Clip,
     LookAtGradients,

@@ -14,9 +14,9 @@ import pytest
 
 from common import ascend_checks as checks
 from common.core.findings import FAIL, OK, WARN
-from common.devices import Machine
+from common.machine.devices import Machine
+from common.machine.surroundings import Surroundings, look
 from common.npu_smi import NpuProcess, read_states
-from common.surroundings import Surroundings, look
 from tests.ascend_doubles.machine import AscendMachine
 
 SERVER = Machine(

@@ -3,7 +3,7 @@
 import pytest
 
 from common.core.errors import UsageError
-from common.launch.core_binding import shares
+from common.machine.core_binding import shares
 
 
 def test_cores_are_shared_evenly_inside_the_allowed_set():

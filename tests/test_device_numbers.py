@@ -3,8 +3,8 @@
 import pytest
 
 from common.core.errors import UsageError
-from common.devices import npu_is_910a
 from common.launch.device_numbers import check_topology
+from common.machine.devices import npu_is_910a
 
 WHOLE = tuple(range(8))
 

@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from common import devices
 from common.core.errors import UsageError
-from common.devices import check_rank_count, choose_device, detect
+from common.machine import devices
+from common.machine.devices import check_rank_count, choose_device, detect
 
 
 def no_command(words):

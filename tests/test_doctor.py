@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from common import doctor, surroundings
 from common.commands import doctor as command
 from common.core.command_line import Parser
 from common.core.errors import UsageError
-from common.devices import Machine
-from common.doctor import FAIL, OK, WARN, Finding
-from common.surroundings import Surroundings, installed_packages
+from common.machine import doctor, surroundings
+from common.machine.devices import Machine
+from common.machine.doctor import FAIL, OK, WARN, Finding
+from common.machine.surroundings import Surroundings, installed_packages
 
 ROOT = Path(__file__).resolve().parents[1]
 LAPTOP = Machine(

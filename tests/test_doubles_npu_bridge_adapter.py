@@ -9,8 +9,8 @@ import pytest
 
 from common import tf_runtime
 from common.core.errors import InfrastructureError, ZooError
-from common.precision import Capabilities, resolve, with_loss_scale
-from common.ranks import ALONE, LAUNCHED_RANK, Place
+from common.machine.precision import Capabilities, resolve, with_loss_scale
+from common.machine.ranks import ALONE, LAUNCHED_RANK, Place
 from common.tf_runtime import NpuOptions, tf
 from common.tf_training.minimisation import minimise
 from tests.ascend_doubles.fresh_npu_bridge import Double, imported

@@ -7,7 +7,7 @@ import pytest
 from common.cards.model_card import as_json, read_card
 from common.cards.model_folders import all_cards, find_card, split_name
 from common.core.errors import UsageError, ZooError
-from common.precision import CANONICAL
+from common.machine.precision import CANONICAL
 from tests.fake_zoo import FAKE_MODEL, REPOSITORY
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from common.core.command_line import Parser
 from common.core.errors import UsageError, ZooError
+from common.machine.precision import Capabilities, resolve
+from common.machine.ranks import ALONE, Place
 from common.npu_session.options import NpuOptions
-from common.precision import Capabilities, resolve
-from common.ranks import ALONE, Place
 from common.tf_training.npu_flags import add_npu_flags, npu_options, recorded
 
 

@@ -435,9 +435,9 @@ def open_stepper(
     mode: str, kind: str = "npu", loss_scale: Optional[str] = None, **options: Any
 ) -> Any:
     """A stepper through the product's adapter, in its order."""
-    from common import precision as vocabulary
     from common import torch_runtime as runtime
     from common import torch_step as stepping
+    from common.machine import precision as vocabulary
 
     wanted = vocabulary.resolve(mode, "torch", kind, runtime.capabilities(kind))
     if loss_scale is not None:
@@ -727,8 +727,8 @@ def profiled_steps(folder: Path) -> None:
 
 def rank_with_group() -> Any:
     """(rank, device of the adapter) of a two-rank job, in the product's order."""
-    from common import precision as vocabulary
     from common import torch_runtime as runtime
+    from common.machine import precision as vocabulary
 
     rank = int(os.environ["RANK"])
     wanted = vocabulary.resolve("O2", "torch", "npu", runtime.capabilities("npu"))

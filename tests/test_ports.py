@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from common.core.errors import ZooError
-from common.launch.ports import is_free, reserve_free_port, reserve_port
+from common.machine.ports import is_free, reserve_free_port, reserve_port
 
 
 def test_a_chosen_port_is_free_and_not_chosen_again():

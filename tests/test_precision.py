@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from common import precision
 from common.core.errors import UsageError, ZooError
-from common.precision import Capabilities, resolve, with_loss_scale
+from common.machine import precision
+from common.machine.precision import Capabilities, resolve, with_loss_scale
 
 ROOT = Path(__file__).resolve().parents[1]
 CPU = Capabilities("2.13.0+cpu", "a CPU", bfloat16=True)

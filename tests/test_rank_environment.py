@@ -12,7 +12,7 @@ from common.launch.rank_environment import (
     check_cluster_variables,
     rank_environment,
 )
-from common.ranks import LAUNCHED_RANK
+from common.machine.ranks import LAUNCHED_RANK
 
 JOB = Job(
     framework="pytorch",

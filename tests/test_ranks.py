@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.core.errors import UsageError
-from common.ranks import ALONE, Place, find_place, find_tensorflow_place
+from common.machine.ranks import ALONE, Place, find_place, find_tensorflow_place
 
 OURS = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}
 

@@ -15,9 +15,9 @@ import pytest
 
 from common import tf_horovod, tf_runtime
 from common.core.errors import InfrastructureError, UsageError, ZooError
+from common.machine.precision import Capabilities, resolve, with_loss_scale
+from common.machine.ranks import ALONE, Place
 from common.npu_session.options import NpuOptions
-from common.precision import Capabilities, resolve, with_loss_scale
-from common.ranks import ALONE, Place
 from common.tf_runtime import TensorFlowDevice, tf
 from common.tf_training import minimisation
 from common.tf_training.draws import step_seed
@@ -547,8 +547,8 @@ def test_a_gpus_number_is_checked(monkeypatch) -> None:
 ROOT = str(Path(__file__).resolve().parents[1])
 _GRADIENT_OF_A_BIAS = """
 from common import tf_runtime
-from common.precision import resolve
-from common.ranks import ALONE
+from common.machine.precision import resolve
+from common.machine.ranks import ALONE
 from common.tf_runtime import tf
 precision = resolve("allow_mix_precision_bf16", "tensorflow", "cpu", tf_runtime.capabilities("cpu"))
 device = tf_runtime.open_device("cpu", ALONE, precision)
@@ -572,8 +572,8 @@ assert types["BiasAddGrad"] == {tf.float32.as_datatype_enum}, types
 
 _TWO_PRODUCTS = """
 from common import tf_runtime
-from common.precision import resolve
-from common.ranks import ALONE
+from common.machine.precision import resolve
+from common.machine.ranks import ALONE
 from common.tf_runtime import tf
 tf_runtime.keep_in_float32(["MatMul"])
 precision = resolve("allow_mix_precision_bf16", "tensorflow", "cpu", tf_runtime.capabilities("cpu"))

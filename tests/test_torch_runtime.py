@@ -16,12 +16,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from common import precision as vocabulary  # noqa: E402
 from common import torch_gradients as gradients  # noqa: E402
 from common import torch_runtime as runtime  # noqa: E402
 from common import torch_step as stepping  # noqa: E402
 from common.core.errors import InfrastructureError, UsageError, ZooError  # noqa: E402
 from common.core.versions import version_numbers  # noqa: E402
+from common.machine import precision as vocabulary  # noqa: E402
 
 pytestmark = pytest.mark.pytorch
 ROOT = Path(__file__).resolve().parents[1]
@@ -279,7 +279,8 @@ def free_port():
 RANK = textwrap.dedent("""
     import sys, warnings
     import torch
-    from common import precision, torch_runtime as runtime, torch_step as stepping
+    from common import torch_runtime as runtime, torch_step as stepping
+    from common.machine import precision
     torch.set_num_threads(1)
     rank, size, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     able = runtime.capabilities("cpu")

@@ -14,8 +14,8 @@ import numpy
 
 from common import tf_runtime
 from common.core.command_line import run_program
-from common.precision import resolve
-from common.ranks import find_tensorflow_place
+from common.machine.precision import resolve
+from common.machine.ranks import find_tensorflow_place
 from common.tf_runtime import tf
 from common.tf_training.activations import recording
 from common.tf_training.description import (

@@ -13,9 +13,9 @@ from torch import nn
 from common import torch_runtime, torch_step
 from common.cards.model_card import read_card
 from common.core.errors import UsageError
-from common.devices import choose_device, detect
-from common.precision import Precision, default_mode, resolve, with_loss_scale
-from common.ranks import Place, find_place
+from common.machine.devices import choose_device, detect
+from common.machine.precision import Precision, default_mode, resolve, with_loss_scale
+from common.machine.ranks import Place, find_place
 from common.torch_runtime import TorchDevice
 from common.torch_step import Stepper
 from residual_attention_net.data.datasets import DatasetSplits, SourceOptions, load_dataset

@@ -12,7 +12,7 @@ from residual_attention_net.network.networks import DEFAULT_NETWORK, NETWORKS
 from residual_attention_net.options import Options, make_parser
 
 if TYPE_CHECKING:
-    from common.precision import Precision
+    from common.machine.precision import Precision
     from common.torch_runtime import TorchDevice
     from residual_attention_net.network.model import ResidualAttentionNetwork
 
@@ -91,7 +91,7 @@ def open_trained(
         ZooError: no such file, damaged or of another network; a device that can't be had.
     """
     from common import torch_runtime, torch_step
-    from common.ranks import Place
+    from common.machine.ranks import Place
     from residual_attention_net.network.model import build_network
     from residual_attention_net.network.reference_weights import (
         load_reference_weights,

@@ -11,7 +11,7 @@ from benchmarks.shared.request import benchmark_device, named_variants
 from benchmarks.shared.rounds import measure_rounds
 from common.core.command_line import Parser, add_debug_flag, exit_code_of, number_in
 from common.core.versions import version_numbers
-from common.devices import REQUESTS
+from common.machine.devices import REQUESTS
 
 WORKER = "benchmarks.protoattend.worker"
 

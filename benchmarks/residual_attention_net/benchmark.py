@@ -13,7 +13,7 @@ from benchmarks.shared.rounds import measure_rounds
 from common.core.command_line import Parser, add_debug_flag, exit_code_of, number_in
 from common.core.errors import UsageError
 from common.core.versions import version_numbers
-from common.devices import REQUESTS
+from common.machine.devices import REQUESTS
 
 WORKER = "benchmarks.residual_attention_net.worker"
 

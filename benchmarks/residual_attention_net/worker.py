@@ -20,7 +20,7 @@ from benchmarks.shared.answering import Answer, answer_until_the_end
 from benchmarks.shared.rounds import MACHINE
 from benchmarks.shared.torch_rate import convolution_rate
 from common import torch_runtime
-from common.precision import resolve
+from common.machine.precision import resolve
 
 WARM_UP_STEPS = 3
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

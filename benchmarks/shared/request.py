@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import List, Optional, Sequence
 
 from common.core.errors import UsageError
-from common.devices import choose_device, detect
+from common.machine.devices import choose_device, detect
 
 BASELINE = "baseline"
 

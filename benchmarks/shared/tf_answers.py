@@ -62,8 +62,8 @@ def machine_answer(kind: str, find_needs: Callable[[], Any], batch_size: int) ->
     by_torch = _torch_rates(kind)
     from benchmarks.shared.tf_machine import Machine, copy_bandwidth
     from common import tf_runtime
-    from common.precision import resolve
-    from common.ranks import Place
+    from common.machine.precision import resolve
+    from common.machine.ranks import Place
     from common.tf_runtime import tf
 
     able = tf_runtime.capabilities(kind)
@@ -95,7 +95,7 @@ def _torch_rates(kind: str) -> Callable[[], Dict[str, float]]:
         return dict
     from benchmarks.shared.torch_rate import convolution_rate
     from common import torch_runtime
-    from common.precision import resolve
+    from common.machine.precision import resolve
 
     if kind != "cpu":
         return dict

@@ -20,7 +20,7 @@ from benchmarks.slot_attention.cases import (
 from benchmarks.slot_attention.report import Measurements, as_json, as_text, verdict
 from common.core.command_line import Parser, add_debug_flag, exit_code_of, number_in
 from common.core.versions import version_numbers
-from common.devices import REQUESTS
+from common.machine.devices import REQUESTS
 
 WORKER = "benchmarks.slot_attention.worker"
 

@@ -60,8 +60,8 @@ def _plain_trainer(case: Case) -> Trainer:
 def _own_trainer(mode: str, case: Case, device_kind: str) -> Trainer:
     """The graph that common.tf_training.loop runs, with what it fetches in every step."""
     from common import tf_runtime
-    from common.precision import resolve
-    from common.ranks import Place
+    from common.machine.precision import resolve
+    from common.machine.ranks import Place
     from common.tf_runtime import tf
     from common.tf_training.step_graph import build_step_graph
 

@@ -12,8 +12,8 @@ from typing import List
 from common.cards.model_folders import checkout_root
 from common.core.errors import UsageError
 from common.core.findings import FAIL, WARN, Finding
-from common.doctor import examine
-from common.surroundings import look
+from common.machine.doctor import examine
+from common.machine.surroundings import look
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Dict
 
-from common.precision import Precision
+from common.machine.precision import Precision
 
 FLOAT32, TF32, FLOAT16, BFLOAT16 = "float32", "tf32", "float16", "bfloat16"
 # Half the distance of 1 from the next number: the largest relative error of one rounding.

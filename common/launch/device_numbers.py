@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Mapping, Sequence, Tuple
 
 from common.core.errors import UsageError
-from common.devices import npu_is_910a
+from common.machine.devices import npu_is_910a
 from common.ranktable.rules import topology_fault
 
 _NODE = re.compile(r"davinci(\d+)")

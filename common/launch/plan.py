@@ -9,7 +9,6 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from common.cards.model_card import Case, ModelCard, Task
 from common.core.errors import UsageError, ZooError
 from common.launch.ascend_environment import CannEnvironment
-from common.launch.core_binding import shares
 from common.launch.flags import LaunchFlags
 from common.launch.meeting import rank_table
 from common.launch.rank_environment import (
@@ -19,6 +18,7 @@ from common.launch.rank_environment import (
     check_cluster_variables,
     rank_environment,
 )
+from common.machine.core_binding import shares
 
 MARKER = "run.json"
 

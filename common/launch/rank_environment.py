@@ -9,7 +9,7 @@ from typing import Dict, Mapping, Sequence, Tuple
 
 from common.core.errors import UsageError
 from common.launch.meeting import by_hccl
-from common.ranks import CHIEF_NAMES, LAUNCHED_RANK
+from common.machine.ranks import CHIEF_NAMES, LAUNCHED_RANK
 
 HIGHEST_CHIEF_PORT = 65520
 CM_VARIABLES = CHIEF_NAMES + ("CM_WORKER_IP",)

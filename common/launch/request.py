@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Mapping, Optional, Sequence, Tuple
 
-from common import devices
 from common.cards.model_card import Case, ModelCard, Task
 from common.cards.model_folders import checkout_root, find_card, split_name
 from common.core.errors import UsageError, ZooError
@@ -35,9 +34,10 @@ from common.launch.plan import (
     run_folder_of,
     world_size_of,
 )
-from common.launch.ports import PortReservation, reserve_free_port, reserve_port
 from common.launch.rank_table import check_rank_table
 from common.launch.run_folder import find_weights, moved_path
+from common.machine import devices
+from common.machine.ports import PortReservation, reserve_free_port, reserve_port
 
 _NO_CANN = CannEnvironment((), {}, "not needed")
 

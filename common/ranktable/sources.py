@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from common.core.errors import UsageError, ZooError
-from common.devices import read_text
+from common.machine.devices import read_text
 from common.ranktable.checking import read_table
 from common.ranktable.host_list import Host, read_host_list
 from common.ranktable.reading_hccn import USUAL_PLACE, read_addresses, selected

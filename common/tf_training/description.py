@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
 from common.core.errors import UsageError
-from common.precision import Precision
+from common.machine.precision import Precision
 from common.tf_runtime import TensorFlowDevice, tf
 from common.tf_training.minimisation import Minimisation
 

@@ -12,8 +12,8 @@ from common import tf_runtime
 from common.core.errors import InfrastructureError, UsageError, ZooError, first_line
 from common.core.files import make_folder, move_aside, write_atomically
 from common.core.stop_signal import StopSignal
+from common.machine.precision import Precision
 from common.npu_session.compiled_graphs import CompilationWatch, CompiledLines
-from common.precision import Precision
 from common.provenance import config_sha256
 from common.run_events import telling_the_end
 from common.run_log import RunLog

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Callable, List, Optional, Sequence, Tuple
 
-from common.precision import (
+from common.machine.precision import (
     BACKOFF_FACTOR,
     GROWTH_FACTOR,
     GROWTH_INTERVAL,

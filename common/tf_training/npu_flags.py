@@ -11,10 +11,10 @@ from typing import Any, Dict, Optional
 from common.core.command_line import boolean, number_in
 from common.core.errors import UsageError
 from common.core.files import make_folder, sha256_of
+from common.machine.precision import Precision
+from common.machine.ranks import Place
 from common.npu_session.options import PLAIN, NpuOptions
 from common.npu_session.type_files import check_customize_dtypes, check_modify_mixlist
-from common.precision import Precision
-from common.ranks import Place
 
 MOST_DUMP_SETS = 100
 _NOTHING: Dict[str, Any] = {

@@ -7,9 +7,9 @@ from typing import Any, Mapping, NamedTuple, Optional
 
 from common import tf_runtime
 from common.core.errors import UsageError
-from common.devices import choose_device, detect
-from common.precision import Precision, default_mode, resolve, with_loss_scale
-from common.ranks import Place, find_tensorflow_place
+from common.machine.devices import choose_device, detect
+from common.machine.precision import Precision, default_mode, resolve, with_loss_scale
+from common.machine.ranks import Place, find_tensorflow_place
 
 
 class RunDevice(NamedTuple):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict
 
-from common.precision import Precision
+from common.machine.precision import Precision
 from common.provenance import code_state, config_sha256
 from common.run_events import shown_command
 from common.run_log import RunLog

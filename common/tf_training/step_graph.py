@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 import numpy
 
-from common.precision import Precision
+from common.machine.precision import Precision
 from common.tf_runtime import (
     TensorFlowDevice,
     can_call_the_host,

@@ -32,7 +32,7 @@ from common.divergence.dump_format import (
 )
 from common.divergence.flags import dumped_step, is_stored, open_source
 from common.divergence.writing import plain_json, write_dump, write_replayed
-from common.precision import Precision
+from common.machine.precision import Precision
 from common.tf_runtime import TensorFlowDevice, tf
 from common.tf_training import description
 from common.tf_training.description import MakeBatches, Settings, TrainingGraph

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from common.ranks import Place
+from common.machine.ranks import Place
 from common.tf_runtime import tf
 from protoattend.options import TRAIN, parse_options
 from protoattend.recipe import epoch_steps, initial_learning_rate, learning_rate, training_steps

@@ -734,7 +734,7 @@ _OF_THE_LAUNCHER = (
     ),
     Mutation(
         "a_table_left_over_for_a_process_that_is_alone",
-        "common/ranks.py",
+        "common/machine/ranks.py",
         "    if size == 1 and table:",
         "    if False:",
         ("tests/test_ranks.py::test_wrong_numbers_are_refused",),

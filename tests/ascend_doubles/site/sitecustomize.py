@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 _LOOKERS = (
-    "common.devices",
+    "common.machine.devices",
     "common.launch.ascend_environment",
     "common.launch.rank_table",
-    "common.surroundings",
+    "common.machine.surroundings",
     "common.ranktable.sources",
     "common.ranktable.reading_hccn",
 )

@@ -8,10 +8,10 @@ from typing import Any, List, Optional
 from common.ascend_checks import examine_ascend
 from common.core.findings import FAIL, OK, WARN, Finding
 from common.core.versions import version_numbers
-from common.devices import summary
+from common.machine.devices import summary
+from common.machine.surroundings import Surroundings
 from common.ranktable.checking import TableFinding, check_text, first_failure
 from common.ranktable.rules import CHIP_UNKNOWN
-from common.surroundings import Surroundings
 
 GIGABYTE = 1e9
 ENOUGH_OPEN_FILES = 1024

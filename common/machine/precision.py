@@ -596,7 +596,7 @@ def _device_text(device_kind: str, framework: str, capabilities: Capabilities) -
 
 _INTRODUCTION = """# Precision
 
-<!-- generated from the table in common/precision.py: python -m common.precision --write -->
+<!-- generated from the table in common/machine/precision.py: python -m common.machine.precision --write -->
 
 `--precision_mode` takes one vocabulary on every device: the names of TensorFlow 1.15 on Ascend
 (both generations of them) and those of apex. What can't be done on a device is refused with the
@@ -689,13 +689,13 @@ def _cell_text(name: str, key: str) -> str:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """`python -m common.precision --write|--check`: writes or checks docs/precision.md."""
+    """`python -m common.machine.precision --write|--check`: writes or checks docs/precision.md."""
     from pathlib import Path
 
     from common.core.command_line import Parser
     from common.core.files import write_atomically
 
-    parser = Parser(prog="python -m common.precision", description=main.__doc__)
+    parser = Parser(prog="python -m common.machine.precision", description=main.__doc__)
     choice = parser.add_mutually_exclusive_group(required=True)
     choice.add_argument("--write", action="store_true", help="write the page")
     choice.add_argument("--check", action="store_true", help="fail where it differs")
@@ -706,7 +706,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return 0
     if not path.is_file() or path.read_text(encoding="utf-8") != page():
         raise ZooError(
-            f"{PAGE} differs from common/precision.py; run python -m common.precision --write"
+            f"{PAGE} differs from common/machine/precision.py; run python -m common.machine.precision --write"
         )
     return 0
 

@@ -14,9 +14,9 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 from common.cards.model_folders import checkout_root
 from common.datasets.catalogue import read_catalogue
 from common.datasets.place import ABSENT, presence
-from common.devices import Machine, cann_version, detect, read_text, run_command
 from common.launch.ascend_environment import PLUGIN_PACKAGES, find_scripts
-from common.launch.ports import is_free
+from common.machine.devices import Machine, cann_version, detect, read_text, run_command
+from common.machine.ports import is_free
 
 HCCL_PORTS = 16
 HCCL_FIRST_PORT = 60000

@@ -1,0 +1,1 @@
+"""This machine: devices, ranks, precision, what it can run."""
