@@ -12,11 +12,11 @@ from typing import Any, Dict
 
 import pytest
 
-from common import ascend_checks as checks
+from common.ascend import checks
+from common.ascend.npu_smi import NpuProcess, read_states
 from common.core.findings import FAIL, OK, WARN
 from common.machine.devices import Machine
 from common.machine.surroundings import Surroundings, look
-from common.npu_smi import NpuProcess, read_states
 from tests.ascend_doubles.machine import AscendMachine
 
 SERVER = Machine(

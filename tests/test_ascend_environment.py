@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from common.ascend.environment import cann_environment, read_changes
 from common.core.errors import ZooError
-from common.launch.ascend_environment import cann_environment, read_changes
 
 BARE = {"PATH": os.environ["PATH"]}
 

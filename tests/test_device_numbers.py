@@ -2,8 +2,8 @@
 
 import pytest
 
+from common.ascend.device_numbers import check_topology
 from common.core.errors import UsageError
-from common.launch.device_numbers import check_topology
 from common.machine.devices import npu_is_910a
 
 WHOLE = tuple(range(8))

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from common.ascend.flags import add_npu_flags, npu_options, recorded
+from common.ascend.session_options import NpuOptions
 from common.core.command_line import Parser
 from common.core.errors import UsageError, ZooError
 from common.machine.precision import Capabilities, resolve
 from common.machine.ranks import ALONE, Place
-from common.npu_session.options import NpuOptions
-from common.tf_training.npu_flags import add_npu_flags, npu_options, recorded
 
 
 def parsed(*words: str, training: bool = True) -> argparse.Namespace:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from common.ascend.compiled_graphs import LINE, CompilationWatch, CompiledGraphs, CompiledLines
+from common.ascend.session_options import NpuOptions
+from common.ascend.session_parameters import session_parameters
+from common.ascend.type_files import check_customize_dtypes, check_modify_mixlist
 from common.core.errors import UsageError, ZooError
-from common.npu_session.compiled_graphs import LINE, CompilationWatch, CompiledGraphs, CompiledLines
-from common.npu_session.options import NpuOptions
-from common.npu_session.parameters import session_parameters
-from common.npu_session.type_files import check_customize_dtypes, check_modify_mixlist
 
 SAID = b"I geop_npu.cc:765] " + LINE + b", current graph id is: 1\n"
 

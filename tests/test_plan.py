@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from common.ascend.environment import CannEnvironment
 from common.cards.model_card import read_card
 from common.core.errors import UsageError
-from common.launch.ascend_environment import CannEnvironment
 from common.launch.flags import parse_flags, with_entry_names
 from common.launch.plan import Surroundings, as_json, as_text, make_plan, missing_flag
 from tests.fake_zoo import FAKE_MODEL

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from common.ascend.rank_tables.agreement import check_addresses, disagreement
+from common.ascend.rank_tables.checking import check_text, first_failure, read_table
+from common.ascend.rank_tables.table import of_json
 from common.core.errors import ZooError
 from common.core.findings import FAIL, OK, WARN
-from common.ranktable.agreement import check_addresses, disagreement
-from common.ranktable.checking import check_text, first_failure, read_table
-from common.ranktable.table import of_json
 from tests.rank_tables import address, changed, one_server, table_of, text_of, two_servers, without
 
 ONE, TWO = one_server(), two_servers()

@@ -6,17 +6,17 @@ import json
 
 import pytest
 
-from common.core.errors import UsageError, ZooError
-from common.ranktable.host_list import Host, read_host_list
-from common.ranktable.reading_hccn import read_addresses
-from common.ranktable.sources import (
+from common.ascend.rank_tables.host_list import Host, read_host_list
+from common.ascend.rank_tables.reading_hccn import read_addresses
+from common.ascend.rank_tables.sources import (
     read_table_file,
     read_whole,
     servers_of_hccn,
     servers_of_hosts,
     this_machine,
 )
-from common.ranktable.table import ServerAddresses, as_json, merged, numbered, of_json
+from common.ascend.rank_tables.table import ServerAddresses, as_json, merged, numbered, of_json
+from common.core.errors import UsageError, ZooError
 from tests.rank_tables import TOOL_ANSWER, address, hccn_conf, one_server, table_of, text_of
 from tests.rank_tables import server as server_entry
 

@@ -14,10 +14,10 @@ import numpy
 import pytest
 
 from common import tf_horovod, tf_runtime
+from common.ascend.session_options import NpuOptions
 from common.core.errors import InfrastructureError, UsageError, ZooError
 from common.machine.precision import Capabilities, resolve, with_loss_scale
 from common.machine.ranks import ALONE, Place
-from common.npu_session.options import NpuOptions
 from common.tf_runtime import TensorFlowDevice, tf
 from common.tf_training import minimisation
 from common.tf_training.draws import step_seed

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, Dict
 
 from common import tf_runtime
+from common.ascend.flags import npu_options
+from common.ascend.session_options import NpuOptions
 from common.cards.model_card import read_card
 from common.core.errors import ZooError
 from common.machine.precision import Precision
 from common.machine.ranks import Place
-from common.npu_session.options import NpuOptions
-from common.tf_training.npu_flags import npu_options
 from common.tf_training.run_device import choose_run_device
 from protoattend.data.datasets import PrototypeDataset, open_dataset
 from protoattend.network.architecture import Architecture

@@ -11,23 +11,23 @@ import sys
 from pathlib import Path
 from typing import Callable, Dict, List, Sequence, Tuple
 
-from common.commands.doctor import as_text
-from common.core.command_line import Parser, add_debug_flag
-from common.core.errors import UsageError, ZooError
-from common.core.files import make_folder, write_atomically
-from common.core.findings import WARN, Finding
-from common.ranktable.agreement import check_addresses
-from common.ranktable.checking import TableFinding, check_text, first_failure, read_table
-from common.ranktable.reading_hccn import USUAL_PLACE, read_addresses
-from common.ranktable.rules import CHIP_910A, CHIPS
-from common.ranktable.sources import (
+from common.ascend.rank_tables.agreement import check_addresses
+from common.ascend.rank_tables.checking import TableFinding, check_text, first_failure, read_table
+from common.ascend.rank_tables.reading_hccn import USUAL_PLACE, read_addresses
+from common.ascend.rank_tables.rules import CHIP_910A, CHIPS
+from common.ascend.rank_tables.sources import (
     read_table_file,
     read_whole,
     servers_of_hccn,
     servers_of_hosts,
     table_text,
 )
-from common.ranktable.table import RankTable, as_json, merged, numbered
+from common.ascend.rank_tables.table import RankTable, as_json, merged, numbered
+from common.commands.doctor import as_text
+from common.core.command_line import Parser, add_debug_flag
+from common.core.errors import UsageError, ZooError
+from common.core.files import make_folder, write_atomically
+from common.core.findings import WARN, Finding
 
 ACTIONS = {
     "make": "makes a table from hccn.conf, hccn_tool's output, a host list or other tables",

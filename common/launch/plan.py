@@ -6,9 +6,9 @@ import dataclasses
 import os
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
+from common.ascend.environment import CannEnvironment
 from common.cards.model_card import Case, ModelCard, Task
 from common.core.errors import UsageError, ZooError
-from common.launch.ascend_environment import CannEnvironment
 from common.launch.flags import LaunchFlags
 from common.launch.meeting import rank_table
 from common.launch.rank_environment import (

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Mapping
 
+from common.ascend.device_numbers import physical_number, physical_numbers
+from common.ascend.rank_tables.agreement import disagreement
+from common.ascend.rank_tables.sources import read_table_file
 from common.core.errors import ZooError
-from common.launch.device_numbers import physical_number, physical_numbers
 from common.launch.plan import Plan
-from common.ranktable.agreement import disagreement
-from common.ranktable.sources import read_table_file
 
 
 def check_rank_table(plan: Plan, user: Mapping[str, str], system: Path = Path("/")) -> None:

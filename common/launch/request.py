@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 from typing import Mapping, Optional, Sequence, Tuple
 
+from common.ascend.device_numbers import check_topology, physical_numbers
+from common.ascend.environment import CannEnvironment, cann_environment
 from common.cards.model_card import Case, ModelCard, Task
 from common.cards.model_folders import checkout_root, find_card, split_name
 from common.core.errors import UsageError, ZooError
-from common.launch.ascend_environment import CannEnvironment, cann_environment
-from common.launch.device_numbers import check_topology, physical_numbers
 from common.launch.flags import LaunchFlags, parse_flags, with_entry_names
 from common.launch.meeting import (
     by_hccl,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any, List, Optional
 
-from common.ascend_checks import examine_ascend
+from common.ascend.checks import examine_ascend
+from common.ascend.rank_tables.checking import TableFinding, check_text, first_failure
+from common.ascend.rank_tables.rules import CHIP_UNKNOWN
 from common.core.findings import FAIL, OK, WARN, Finding
 from common.core.versions import version_numbers
 from common.machine.devices import summary
 from common.machine.surroundings import Surroundings
-from common.ranktable.checking import TableFinding, check_text, first_failure
-from common.ranktable.rules import CHIP_UNKNOWN
 
 GIGABYTE = 1e9
 ENOUGH_OPEN_FILES = 1024

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Union
 
 from common import tf_runtime
+from common.ascend.compiled_graphs import CompiledLines, proof_by
 from common.core.files import write_atomically
 from common.core.stop_signal import StopSignal
 from common.machine.precision import Precision
-from common.npu_session.compiled_graphs import CompiledLines, proof_by
 from common.results import run_record
 from common.run_events import telling_the_end
 from common.tf_runtime import TensorFlowDevice, tf

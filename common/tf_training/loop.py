@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from common import tf_runtime
+from common.ascend.compiled_graphs import CompilationWatch, CompiledLines
 from common.core.errors import InfrastructureError, UsageError, ZooError, first_line
 from common.core.files import make_folder, move_aside, write_atomically
 from common.core.stop_signal import StopSignal
 from common.machine.precision import Precision
-from common.npu_session.compiled_graphs import CompilationWatch, CompiledLines
 from common.provenance import config_sha256
 from common.run_events import telling_the_end
 from common.run_log import RunLog

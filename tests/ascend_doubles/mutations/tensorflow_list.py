@@ -450,7 +450,7 @@ _OF_THE_DOUBLE = (
 
 _RUNTIME = "common/tf_runtime.py"
 _MINIMISATION = "common/tf_training/minimisation.py"
-_PARAMETERS = "common/npu_session/parameters.py"
+_PARAMETERS = "common/ascend/session_parameters.py"
 _OF_THE_PRODUCT = (
     _of_product(
         "numbers_in_the_field_of_words",
@@ -726,7 +726,7 @@ _OF_THE_LAUNCHER = (
     ),
     Mutation(
         "any_devices_work_together",
-        "common/launch/device_numbers.py",
+        "common/ascend/device_numbers.py",
         "    if len(logical) < 2 or not npu_is_910a(chip):",
         "    if True:",
         ("tests/test_device_numbers.py::test_other_devices_of_a_910a_are_refused",),

@@ -11,11 +11,11 @@ from pathlib import Path
 
 _LOOKERS = (
     "common.machine.devices",
-    "common.launch.ascend_environment",
+    "common.ascend.environment",
     "common.launch.rank_table",
     "common.machine.surroundings",
-    "common.ranktable.sources",
-    "common.ranktable.reading_hccn",
+    "common.ascend.rank_tables.sources",
+    "common.ascend.rank_tables.reading_hccn",
 )
 
 

@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 from typing import Mapping, Sequence, Tuple
 
+from common.ascend.rank_tables.rules import topology_fault
 from common.core.errors import UsageError
 from common.machine.devices import npu_is_910a
-from common.ranktable.rules import topology_fault
 
 _NODE = re.compile(r"davinci(\d+)")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import List, Optional, Sequence
 
+from common.ascend.npu_smi import read_states
+from common.ascend.rank_tables.reading_hccn import USUAL_PLACE, addresses_of_conf
 from common.core.errors import ZooError
 from common.core.findings import FAIL, OK, WARN, Finding
 from common.core.versions import version_numbers
 from common.machine.devices import npu_has_bfloat16
 from common.machine.surroundings import HCCL_PORTS, Surroundings
-from common.npu_smi import read_states
-from common.ranktable.reading_hccn import USUAL_PLACE, addresses_of_conf
 
 CONNECT_SECONDS = (120, 7200)
 EXECUTION_SECONDS = (0, 17340)

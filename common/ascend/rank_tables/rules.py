@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
+from common.ascend.rank_tables.reading_hccn import USUAL_PLACE, is_address
+from common.ascend.rank_tables.table import COMPLETED, VERSION
 from common.core.findings import FAIL, WARN
-from common.ranktable.reading_hccn import USUAL_PLACE, is_address
-from common.ranktable.table import COMPLETED, VERSION
 
 CHIP_910A, CHIP_A2, CHIP_UNKNOWN = "910A", "A2", "unknown"
 CHIPS = (CHIP_910A, CHIP_A2, CHIP_UNKNOWN)

@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
+from common.ascend.rank_tables.checking import read_table
+from common.ascend.rank_tables.host_list import Host, read_host_list
+from common.ascend.rank_tables.reading_hccn import USUAL_PLACE, read_addresses, selected
+from common.ascend.rank_tables.rules import CHIP_UNKNOWN, LONGEST_SERVER_ID
+from common.ascend.rank_tables.table import RankTable, ServerAddresses
 from common.core.errors import UsageError, ZooError
 from common.machine.devices import read_text
-from common.ranktable.checking import read_table
-from common.ranktable.host_list import Host, read_host_list
-from common.ranktable.reading_hccn import USUAL_PLACE, read_addresses, selected
-from common.ranktable.rules import CHIP_UNKNOWN, LONGEST_SERVER_ID
-from common.ranktable.table import RankTable, ServerAddresses
 
 STANDARD_INPUT = "-"
 _INFO_FILE = re.compile(r"server_(?P<server_id>.+)_(?P<index>\d+)\.info")

@@ -6,7 +6,7 @@ import json
 import os
 from typing import Dict, Mapping, Union
 
-from common.npu_session.options import NpuOptions
+from common.ascend.session_options import NpuOptions
 
 Value = Union[bool, int, str]
 TUNE_OPERATORS = "2"

@@ -6,11 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from common.ascend.rank_tables.old_formats import old_format
+from common.ascend.rank_tables.rules import CHIPS, FILE_RULES, Problem, Rule, device_rules
+from common.ascend.rank_tables.table import RankTable, of_json
 from common.core.errors import ZooError, first_line
 from common.core.findings import FAIL, OK
-from common.ranktable.old_formats import old_format
-from common.ranktable.rules import CHIPS, FILE_RULES, Problem, Rule, device_rules
-from common.ranktable.table import RankTable, of_json
 
 MAKE_ONE = "make one of format 1.0: zoo ranktable make"
 __all__ = ["CHIPS", "TableFinding", "check_text", "first_failure", "read_table"]

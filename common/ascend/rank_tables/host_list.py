@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, Sequence, Tuple
 
+from common.ascend.rank_tables.reading_hccn import is_address
 from common.core.errors import ZooError
-from common.ranktable.reading_hccn import is_address
 
 FORM = "SERVER_ID FILE, or SERVER_ID 0=192.168.100.101 1=192.168.101.101 (device=address)"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Mapping, Optional, Sequence, Tuple
 
+from common.ascend.rank_tables.checking import TableFinding
+from common.ascend.rank_tables.table import RankTable, Server
 from common.core.findings import FAIL, OK, WARN
-from common.ranktable.checking import TableFinding
-from common.ranktable.table import RankTable, Server
 
 
 def check_addresses(

@@ -8,13 +8,13 @@ import re
 from pathlib import Path
 from typing import Any, Dict, Optional
 
+from common.ascend.session_options import PLAIN, NpuOptions
+from common.ascend.type_files import check_customize_dtypes, check_modify_mixlist
 from common.core.command_line import boolean, number_in
 from common.core.errors import UsageError
 from common.core.files import make_folder, sha256_of
 from common.machine.precision import Precision
 from common.machine.ranks import Place
-from common.npu_session.options import PLAIN, NpuOptions
-from common.npu_session.type_files import check_customize_dtypes, check_modify_mixlist
 
 MOST_DUMP_SETS = 100
 _NOTHING: Dict[str, Any] = {

@@ -1,0 +1,1 @@
+"""All that only an Ascend server needs."""

@@ -1,0 +1,1 @@
+"""HCCL rank tables: making, merging, checking."""

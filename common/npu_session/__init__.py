@@ -1,1 +1,0 @@
-"""What an Ascend NPU's TensorFlow session is told, and what it tells; imports no framework."""
