@@ -6,9 +6,9 @@ import dataclasses
 from typing import Any, List, Optional, Sequence
 
 from common.cards.model_card import Metric
+from common.cards.tiers import TierRules
 from common.gate.baseline import Baseline, make_baseline
 from common.gate.soundness import GivenRun
-from common.gate.tiers import TierRules
 from common.results import run_record
 from common.results.run_record import RunRecord
 from tests.run_events import whole_run

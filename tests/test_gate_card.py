@@ -8,9 +8,9 @@ import pytest
 
 from common.cards.model_card import Task, read_card
 from common.cards.model_folders import all_cards
+from common.cards.tiers import SMOKE, TIERS
 from common.core.errors import ZooError
 from common.gate.running import cases_of
-from common.gate.tiers import SMOKE, TIERS
 from tests.fake_zoo import REPOSITORY
 from tests.tiny_zoo import TINY_MODEL
 

@@ -6,10 +6,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
+from common.cards.log_format import LogFormat, read_formats
+from common.cards.tiers import TierRules, read_gate
 from common.core.codec import Scalar, Section, load_yaml
 from common.core.errors import UsageError
-from common.gate.tiers import TierRules, read_gate
-from common.logs.log_format import LogFormat, read_formats
 
 SCHEMA_VERSION = 1
 FILE_NAME = "model.yaml"

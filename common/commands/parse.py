@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import List, Sequence
 
+from common.cards.log_format import LogFormat
 from common.core.errors import UsageError
 from common.logs import telling
-from common.logs.log_format import LogFormat
 from common.logs.reading import known_formats, read_log
 from common.logs.records import events_of, is_record, series_of_record
 from common.logs.series import ParsedLog, Series

@@ -10,6 +10,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from common.cards.model_card import ModelCard
 from common.cards.model_folders import all_cards, checkout_root, find_card, split_name
+from common.cards.tiers import SMOKE, TIERS
 from common.core.command_line import number_in
 from common.core.errors import InfrastructureError, UsageError, ZooError
 from common.core.files import write_atomically
@@ -22,7 +23,6 @@ from common.gate.junit import as_junit
 from common.gate.reading import read_runs
 from common.gate.running import GateCase, HowToRun, cases_of, new_folder, run_case
 from common.gate.soundness import GivenRun
-from common.gate.tiers import SMOKE, TIERS
 from common.gate.verdict import CaseReport, overall
 from common.launch.flags import DEVICE_CHOICES, parse_flags
 from common.provenance import code_state

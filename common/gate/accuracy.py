@@ -6,13 +6,13 @@ import math
 import statistics
 from typing import Callable, List, Optional, Sequence, Tuple
 
+from common.cards.tiers import TierRules
 from common.gate.spread import (
     CONFIDENCE,
     chance_of_so_few,
     difference_of_means,
     prediction_half_width,
 )
-from common.gate.tiers import TierRules
 from common.gate.verdict import Finding, Verdict
 
 Middle = Callable[[Sequence[float]], float]

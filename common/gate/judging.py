@@ -6,6 +6,7 @@ import dataclasses
 from typing import List, Optional, Sequence
 
 from common.cards.model_card import Case
+from common.cards.tiers import TierRules
 from common.gate.accuracy import judge_accuracy
 from common.gate.baseline import (
     Baseline,
@@ -20,7 +21,6 @@ from common.gate.baseline_store import matching
 from common.gate.differences import nearest
 from common.gate.soundness import GivenRun, judge_soundness
 from common.gate.speed import judge_speed
-from common.gate.tiers import TierRules
 from common.gate.verdict import CaseReport, Finding, Verdict, worst
 from common.provenance import recipe_of
 from common.results.run_record import RunRecord

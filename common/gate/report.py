@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Sequence
 
-from common.gate.tiers import WHAT_TIERS_ARE
+from common.cards.tiers import WHAT_TIERS_ARE
 from common.gate.verdict import CaseReport, overall
 from common.results.tables import markdown
 

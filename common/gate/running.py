@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import List, Optional, Tuple
 
 from common.cards.model_card import Case, ModelCard, Task
+from common.cards.tiers import SMOKE, TierRules
 from common.core.errors import ZooError
 from common.core.files import utc_stamp
 from common.core.terminal import Terminal
 from common.gate.reading import read_run_folder
 from common.gate.soundness import GivenRun
-from common.gate.tiers import SMOKE, TierRules
 from common.launch import run_folder
 from common.launch.flags import parse_flags
 from common.launch.launcher import launch

@@ -5,9 +5,9 @@ from __future__ import annotations
 import statistics
 from typing import List, Optional, Sequence
 
+from common.cards.tiers import TierRules
 from common.gate.baseline import StoredRun
 from common.gate.spread import prediction_half_width
-from common.gate.tiers import TierRules
 from common.gate.verdict import Finding, Verdict
 
 WIDEST_BAND = 0.5  # a wider one would let half the speed pass

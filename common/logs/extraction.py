@@ -8,9 +8,9 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from common.cards.line_template import EPOCH, ITERATION, ITERATIONS, STEP
+from common.cards.log_format import LineRule, LogFormat
 from common.logs.blocks import Block
-from common.logs.line_template import EPOCH, ITERATION, ITERATIONS, STEP
-from common.logs.log_format import LineRule, LogFormat
 from common.logs.matching import Matches, find_lines, told_values
 from common.logs.writers import NOBODY, Writers
 

@@ -8,8 +8,7 @@ from typing import Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
 
-from common.logs.blocks import Block
-from common.logs.line_template import (
+from common.cards.line_template import (
     ANYTHING,
     DURATION,
     INTEGER,
@@ -20,7 +19,8 @@ from common.logs.line_template import (
     Field,
     Part,
 )
-from common.logs.log_format import LineRule
+from common.cards.log_format import LineRule
+from common.logs.blocks import Block
 from common.logs.number_columns import (
     Scanned,
     scan_durations,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
+from common.cards.log_format import LogFormat, own_formats
 from common.cards.model_folders import all_cards, checkout_root
 from common.core.errors import UsageError, ZooError
 from common.logs.blocks import Block, read_blocks
 from common.logs.extraction import Extractor
 from common.logs.growing import Collected
-from common.logs.log_format import LogFormat, own_formats
 from common.logs.series import ParsedLog, Restart, Series, joined
 from common.logs.writers import Writers
 

@@ -8,8 +8,8 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
+from common.cards.log_format import own_formats
 from common.core.errors import ZooError
-from common.logs.log_format import own_formats
 from common.logs.reading import read_log
 from common.logs.series import ParsedLog, Series
 from common.results import record_store, run_record

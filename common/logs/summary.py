@@ -10,8 +10,8 @@ from typing import Deque, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from common.cards.log_format import LogFormat
 from common.logs.extraction import Rows
-from common.logs.log_format import LogFormat
 from common.logs.reading import LogStream, restarts_of
 from common.logs.series import ParsedLog, Restart
 

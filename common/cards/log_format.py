@@ -6,8 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
-from common.core.codec import Section, load_yaml
-from common.logs.line_template import (
+from common.cards.line_template import (
     EPOCH,
     ITERATION,
     ITERATIONS,
@@ -19,6 +18,7 @@ from common.logs.line_template import (
     Part,
     parse_template,
 )
+from common.core.codec import Section, load_yaml
 
 OWN_FORMATS = Path(__file__).with_name("formats.yaml")
 
