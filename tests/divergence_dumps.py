@@ -7,8 +7,8 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from common.divergence.dump_format import Subject, Tensor
-from common.divergence.writing import write_dump
+from common.runs.dump.dump_format import Subject, Tensor
+from common.runs.dump.writing import write_dump
 
 LAYERS = ("first", "second", "third", "fourth")
 SAMPLES, WIDTH, RATE = 8, 6, 0.1

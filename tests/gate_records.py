@@ -9,8 +9,8 @@ from common.cards.model_card import Metric
 from common.cards.tiers import TierRules
 from common.gate.baseline import Baseline, make_baseline
 from common.gate.soundness import GivenRun
-from common.results import run_record
-from common.results.run_record import RunRecord
+from common.runs import record as run_record
+from common.runs.record import RunRecord
 from tests.run_events import whole_run
 
 ACCURACY = Metric("accuracy", "percent", True, 0.3)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from common import cli
-from common.results import run_record
+from common.runs import record as run_record
 from tests.noisy_series import first_order_noise, write_log
 from tests.test_record_store import write_run
 
@@ -190,7 +190,7 @@ def test_a_file_that_cannot_be_read_has_no_verdicts_exit_code(
 
 def keep_record(folder: Path, **changes: Any) -> Path:
     """A record of results/ with its events beside it, as zoo record keeps them."""
-    from common.results.record_store import _compress
+    from common.runs.store import _compress
 
     run = folder / "run"
     write_run(run)

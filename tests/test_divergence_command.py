@@ -11,8 +11,8 @@ import pytest
 from common.cli import main
 from common.divergence.outcome import compare_dumps
 from common.divergence.picture import SIZE, divergence_picture
-from common.divergence.reading import find_dump
 from common.pictures.canvas import read_png
+from common.runs.dump.reading import find_dump
 from tests.divergence_dumps import inputs, step, write
 
 GOLDEN = Path(__file__).parent / "golden" / "diverge.txt"

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from common.core.errors import UsageError
-from common.divergence.dump_format import (
+from common.divergence.flags import is_stored
+from common.runs.dump.dump_format import (
     KEPT_ELEMENTS,
     Tensor,
     digest_of,
     kept_samples,
     step_folder,
 )
-from common.divergence.flags import is_stored
-from common.divergence.reading import find_dump
+from common.runs.dump.reading import find_dump
 from tests.divergence_dumps import inputs, step, write
 
 

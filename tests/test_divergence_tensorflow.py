@@ -10,7 +10,7 @@ import pytest
 
 from common.core.errors import UsageError
 from common.divergence.outcome import WITHIN, compare_dumps
-from common.divergence.reading import Dump, find_dump
+from common.runs.dump.reading import Dump, find_dump
 from common.tf_runtime import tf
 from common.tf_training.activations import noted, part, recording
 from tests import test_tf_training

@@ -21,7 +21,7 @@ from common.gate.baseline import (
     stored_run,
 )
 from common.gate.baseline_store import baseline_path, baselines_of, matching, store
-from common.results import run_record
+from common.runs import record as run_record
 from tests.gate_records import baseline, given, record
 
 

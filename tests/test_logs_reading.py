@@ -16,7 +16,7 @@ from common.logs.reading import known_formats, read_log
 from common.logs.records import series_of_record
 from common.logs.series import ParsedLog, Restart, Series
 from common.logs.summary import RECENT, summarise_log
-from common.run_log import RunLog
+from common.runs.events import RunLog
 from tests.fake_zoo import REPOSITORY
 from tests.generated_logs import MAKERS, SLOT_ATTENTION
 from tests.test_record_store import write_run

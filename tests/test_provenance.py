@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from common.provenance import code_state, config_sha256
+from common.runs.provenance import code_state, config_sha256
 
 
 @pytest.fixture()

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from common import run_log
 from common.core.errors import ZooError
 from common.core.files import FolderLock
-from common.results import record_store
+from common.runs import events as run_log
+from common.runs import store as record_store
 from tests.run_events import whole_run
 
 

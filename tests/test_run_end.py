@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from common.core.stop_signal import StopSignal
-from common.run_events import shown_command, telling_the_end
-from common.run_log import RunLog, read_events
+from common.runs.events import RunLog, read_events
+from common.runs.run_events import shown_command, telling_the_end
 
 
 def end_of(folder: Path, stop: StopSignal, error: Exception = None) -> dict:

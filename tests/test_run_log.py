@@ -6,7 +6,7 @@ import json
 import time
 from pathlib import Path
 
-from common.run_log import FILE_NAME, RunLog, effective_events, encode, read_events
+from common.runs.events import FILE_NAME, RunLog, effective_events, encode, read_events
 
 
 def test_an_event_is_on_the_disk_when_the_call_returns(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Any, Dict, List
 
 import pytest
 
-from common import run_log
 from common.core.errors import ZooError
-from common.results import run_record
+from common.runs import events as run_log
+from common.runs import record as run_record
 from tests.run_events import START, evaluation, step, whole_run
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from common import scalar_board
+from common.runs import scalar_board
 from tests.run_events import evaluation, step
 
 CODE = """
 import sys
 from pathlib import Path
-from common.scalar_board import open_scalar_sink
+from common.runs.scalar_board import open_scalar_sink
 sink = open_scalar_sink(Path(sys.argv[1]))
 sink.write({"event": "step", "step": 1, "loss": 0.5, "learning_rate": 0.1})
 sink.close()
@@ -76,7 +76,7 @@ def test_a_picture_is_written_whole(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     png = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + b"\0\0\1\2" + b"\0\0\0\3" + b"rest"
     code = (
-        "import sys; from pathlib import Path; from common.scalar_board import ScalarWriter; "
+        "import sys; from pathlib import Path; from common.runs.scalar_board import ScalarWriter; "
         "writer = ScalarWriter(Path(sys.argv[1])); "
         f"writer.add_picture('slots', {png!r}, 5); writer.close()"
     )

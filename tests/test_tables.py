@@ -10,7 +10,8 @@ import pytest
 
 from common.cards.model_card import ModelCard, read_card
 from common.core.errors import ZooError
-from common.results import readme_tables, run_record, tables
+from common.runs import readme_tables, tables
+from common.runs import record as run_record
 from tests.run_events import whole_run
 
 CARD = Path(__file__).resolve().parent.parent / "PyTorch" / "residual_attention_net" / "model.yaml"

@@ -17,7 +17,7 @@ import numpy
 import pytest
 
 from common.core.errors import UsageError, ZooError
-from common.run_log import effective_events, read_events
+from common.runs.events import effective_events, read_events
 from common.tf_runtime import tf
 from common.tf_training import checkpoint, loop
 from common.tf_training.checkpoint import find_checkpoint, is_whole

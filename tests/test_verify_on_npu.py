@@ -18,7 +18,7 @@ from typing import Any, Dict, List
 import pytest
 
 from common.core.errors import ZooError
-from common.results import run_record
+from common.runs import record as run_record
 from tests.ascend_doubles.machine import AscendMachine
 from tests.run_events import whole_run
 

@@ -303,7 +303,7 @@ def training_curves(events: Sequence[Mapping[str, Any]]) -> Figure:
     """Loss per step, raw and smoothed, accuracy where it was measured, and the learning rate.
 
     Args:
-        events: those of a run, from common.run_log.effective_events.
+        events: those of a run, from common.runs.events.effective_events.
 
     Raises:
         ZooError: not one training step among them, or matplotlib is not installed.

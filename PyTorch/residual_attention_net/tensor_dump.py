@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from common.core.errors import UsageError, ZooError
-from common.divergence.arithmetic import arithmetic_of
-from common.divergence.dump_format import (
+from common.divergence.flags import dumped_step, is_stored, open_source
+from common.runs.dump.arithmetic import arithmetic_of
+from common.runs.dump.dump_format import (
     ACTIVATION,
     BATCH,
     GRADIENT,
@@ -29,8 +30,7 @@ from common.divergence.dump_format import (
     Tensor,
     kept_samples,
 )
-from common.divergence.flags import dumped_step, is_stored, open_source
-from common.divergence.writing import write_dump, write_replayed
+from common.runs.dump.writing import write_dump, write_replayed
 from common.torch_gradients import LookAtGradients, StepHealth
 from residual_attention_net.checkpoint import network_identity
 from residual_attention_net.data.loader import Batch

@@ -13,7 +13,7 @@ from common.core.command_line import run_program
 from common.core.errors import ZooError
 from common.core.files import make_folder
 from common.core.stop_signal import StopSignal
-from common.run_events import telling_the_end
+from common.runs.run_events import telling_the_end
 from residual_attention_net import checkpoint
 from residual_attention_net.checkpoint import CheckpointFolder
 from residual_attention_net.distributed import weights_agree

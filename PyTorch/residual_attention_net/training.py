@@ -13,7 +13,7 @@ import torch
 from common import torch_gradients, torch_runtime
 from common.core.errors import ZooError
 from common.core.stop_signal import StopSignal
-from common.run_log import RunLog
+from common.runs.events import RunLog
 from common.torch_profile import LEAST_STEPS, StepProfiler, require_steps
 from residual_attention_net.checkpoint import CheckpointFolder, Position, Saved, pack
 from residual_attention_net.distributed import average_batch_norm_statistics, sum_over_ranks

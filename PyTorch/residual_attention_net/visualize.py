@@ -13,7 +13,7 @@ import numpy as np
 from common.core.command_line import Parser, add_debug_flag, number_in, run_program
 from common.core.errors import UsageError, ZooError
 from common.core.files import make_folder, write_atomically
-from common.run_log import FILE_NAME, effective_events
+from common.runs.events import FILE_NAME, effective_events
 from residual_attention_net.data.image_files import (
     Samples,
     add_image_flags,

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Sequence
 
 from common.pictures.canvas import save_png
 from common.pictures.curves import Curve, curve_picture
-from common.run_log import FILE_NAME, effective_events
+from common.runs.events import FILE_NAME, effective_events
 from slot_attention.pictures.animation import pictures_of_training, save_animation
 
 

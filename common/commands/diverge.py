@@ -11,9 +11,9 @@ from common.core.errors import UsageError, ZooError
 from common.divergence.as_json import content_of
 from common.divergence.outcome import EXIT_CODES, compare_dumps
 from common.divergence.picture import divergence_picture
-from common.divergence.reading import find_dump
 from common.divergence.table import as_text
 from common.pictures.canvas import require_pillow, save_png
+from common.runs.dump.reading import find_dump
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

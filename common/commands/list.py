@@ -10,8 +10,8 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 from common.cards.model_card import ModelCard, PublishedTable, Task, as_json
 from common.cards.model_folders import all_cards, checkout_root, find_card
-from common.results.record_store import records_of
-from common.results.run_record import RunRecord
+from common.runs.record import RunRecord
+from common.runs.store import records_of
 
 _HEADINGS = ("case", "device", "precision", "batch", "samples/s", "final", "date", "status")
 

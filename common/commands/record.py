@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from common.cards.model_folders import checkout_root
-from common.results import record_store, run_record
+from common.runs import record as run_record
+from common.runs import store as record_store
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

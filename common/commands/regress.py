@@ -25,8 +25,8 @@ from common.gate.running import GateCase, HowToRun, cases_of, new_folder, run_ca
 from common.gate.soundness import GivenRun
 from common.gate.verdict import CaseReport, overall
 from common.launch.flags import DEVICE_CHOICES, parse_flags
-from common.provenance import code_state
-from common.results.run_record import RunRecord
+from common.runs.provenance import code_state
+from common.runs.record import RunRecord
 
 DEFAULT_RUNS = 3
 EXAMPLES = """

@@ -11,8 +11,10 @@ from typing import List
 from common.cards.model_card import ModelCard
 from common.cards.model_folders import all_cards, checkout_root
 from common.core.errors import UsageError, ZooError
-from common.results import readme_tables, record_store, run_record, tables
-from common.results.run_record import RunRecord
+from common.runs import readme_tables, tables
+from common.runs import record as run_record
+from common.runs import store as record_store
+from common.runs.record import RunRecord
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

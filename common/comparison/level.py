@@ -16,8 +16,8 @@ from common.comparison.runs import Group
 from common.comparison.sources import read_run
 from common.comparison.verdicts import INCONCLUSIVE, NOK, OK, PERFECT, POK
 from common.core.files import write_atomically
-from common.results import record_store
-from common.results.run_record import RunRecord
+from common.runs import store as record_store
+from common.runs.record import RunRecord
 
 FILE_NAME = "modelzoo_level.txt"
 UNVERIFIED = "unverified"

@@ -9,7 +9,7 @@ import numpy as np
 
 from common.core.errors import UsageError
 from common.logs.series import Series
-from common.results.run_record import COMPLETE, RunRecord
+from common.runs.record import COMPLETE, RunRecord
 
 DEVICE_LABELS = ("npu", "gpu", "cpu")
 

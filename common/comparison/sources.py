@@ -11,7 +11,7 @@ from common.core.errors import UsageError, ZooError
 from common.logs.reading import read_log
 from common.logs.records import is_record, series_of_record
 from common.logs.series import Series
-from common.results import run_record
+from common.runs import record as run_record
 
 
 def read_run(path: Path, label: str) -> Run:

@@ -12,7 +12,7 @@ from common.comparison.figures import FigureComparison
 from common.comparison.noise import LEAST_EFFECTIVE, LEAST_SAMPLES, METHOD
 from common.comparison.targets import TARGET_SAMPLES, Reached
 from common.comparison.verdicts import LOSS_MARGIN, Verdict
-from common.results.tables import markdown
+from common.runs.tables import markdown
 
 Row = List[str]
 

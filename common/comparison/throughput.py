@@ -12,7 +12,7 @@ from common.comparison.alignment import GAP
 from common.comparison.estimate import UNKNOWN, Estimate
 from common.comparison.noise import mean_of_series
 from common.logs.series import Series
-from common.results.run_record import warmup_length
+from common.runs.record import warmup_length
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from common.divergence.dump_format import FORWARD, Entry, Index
 from common.divergence.tolerance import FLOOR, MAX_FACTOR, SIZE_FACTOR, Tolerance
+from common.runs.dump.dump_format import FORWARD, Entry, Index
 
 Name = Tuple[str, str]  # kind, name
 

@@ -7,8 +7,8 @@ from typing import Any, Optional
 
 from common.core.command_line import number_in
 from common.core.errors import UsageError
-from common.divergence.dump_format import INDEX, step_folder
-from common.divergence.reading import Dump, find_dump
+from common.runs.dump.dump_format import INDEX, step_folder
+from common.runs.dump.reading import Dump, find_dump
 
 DUMP_FLAGS = ("dump_tensors", "dump_from")
 

@@ -15,9 +15,9 @@ from common.divergence.comparing import (
     measure,
     obstacles,
 )
-from common.divergence.dump_format import Subject
-from common.divergence.reading import Dump
 from common.divergence.tolerance import Tolerance, tolerance_for
+from common.runs.dump.dump_format import Subject
+from common.runs.dump.reading import Dump
 
 WITHIN, DIVERGES, INCONCLUSIVE = "WITHIN TOLERANCE", "DIVERGES", "INCONCLUSIVE"
 EXIT_CODES = {WITHIN: 0, DIVERGES: 1, INCONCLUSIVE: 2}

@@ -8,10 +8,10 @@ from typing import Any, List, Sequence, Tuple
 import numpy as np
 
 from common.divergence.comparing import Difference
-from common.divergence.dump_format import FORWARD, KINDS
 from common.divergence.outcome import Outcome
 from common.pictures.canvas import INK, letters, palette_color
 from common.pictures.plot import SMOOTH, Axis, Entry, Frame, Texts, nice_axis, plot
+from common.runs.dump.dump_format import FORWARD, KINDS
 
 SIZE = (960, 460)
 EQUAL = 1e-10  # where tensors that are equal to the bit are drawn, at least

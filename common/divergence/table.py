@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Dict, List, Sequence, Set
 
 from common.divergence.comparing import Difference, worst
-from common.divergence.dump_format import KINDS, Subject
 from common.divergence.outcome import DIVERGES, INCONCLUSIVE, Outcome
 from common.divergence.tolerance import MAX_FACTOR, SIZE_FACTOR
+from common.runs.dump.dump_format import KINDS, Subject
 
 Row = List[str]
 AROUND, WORST = 3, 5  # lines before and after the first divergence, lines of the worst

@@ -6,8 +6,8 @@ import dataclasses
 import math
 from typing import Dict, Optional
 
-from common.divergence.arithmetic import FLOAT32, ROUNDING, coarser
-from common.divergence.dump_format import ACTIVATION, GRADIENT, LOSS, WEIGHT
+from common.runs.dump.arithmetic import FLOAT32, ROUNDING, coarser
+from common.runs.dump.dump_format import ACTIVATION, GRADIENT, LOSS, WEIGHT
 
 # Roundings that the error of a layer amounts to. A float32 layer sums up to a million numbers in
 # an order of its device's own; with fewer bits only what goes in and comes out is rounded, for sums

@@ -10,7 +10,7 @@ from common.gate.baseline import StoredRun, make_baseline
 from common.gate.baseline_store import store
 from common.gate.soundness import GivenRun, judge_soundness
 from common.gate.verdict import Verdict
-from common.results.run_record import RunRecord
+from common.runs.record import RunRecord
 
 
 def fit_records(

@@ -9,8 +9,8 @@ import math
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from common.core.errors import ZooError
-from common.provenance import config_sha256, recipe_of
-from common.results.run_record import RunRecord
+from common.runs.provenance import config_sha256, recipe_of
+from common.runs.record import RunRecord
 
 SCHEMA_VERSION = 1
 FEWEST_RUNS = 2  # one run has no spread

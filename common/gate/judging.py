@@ -22,8 +22,8 @@ from common.gate.differences import nearest
 from common.gate.soundness import GivenRun, judge_soundness
 from common.gate.speed import judge_speed
 from common.gate.verdict import CaseReport, Finding, Verdict, worst
-from common.provenance import recipe_of
-from common.results.run_record import RunRecord
+from common.runs.provenance import recipe_of
+from common.runs.record import RunRecord
 
 _SHOWN_DIFFERENCES = 6
 

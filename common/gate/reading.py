@@ -8,8 +8,9 @@ from typing import List, Tuple
 from common.core.errors import UsageError, ZooError
 from common.gate.soundness import GivenRun
 from common.launch import run_folder
-from common.results import record_store, run_record
-from common.results.run_record import RunRecord
+from common.runs import record as run_record
+from common.runs import store as record_store
+from common.runs.record import RunRecord
 
 
 def read_runs(path: Path) -> List[GivenRun]:

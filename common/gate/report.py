@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Sequence
 
 from common.cards.tiers import WHAT_TIERS_ARE
 from common.gate.verdict import CaseReport, overall
-from common.results.tables import markdown
+from common.runs.tables import markdown
 
 SCHEMA_VERSION = 1
 _WIDTH = 12  # of the longest verdict

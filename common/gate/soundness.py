@@ -9,7 +9,7 @@ from common.core.errors import USAGE_EXIT_CODE, InfrastructureError
 from common.gate.verdict import Finding, Verdict
 from common.launch.run_folder import INTERRUPTED
 from common.launch.supervisor import HANG_EXIT_CODE
-from common.results.run_record import COMPLETE, NO_END, RunRecord
+from common.runs.record import COMPLETE, NO_END, RunRecord
 
 _FROM_SIGNALS = 128
 _OF_THE_MACHINE = (InfrastructureError.exit_code, USAGE_EXIT_CODE, HANG_EXIT_CODE)

@@ -9,7 +9,7 @@ from typing import Any, List, Mapping, Optional, Sequence
 
 from common.cards.model_card import Case, Metric
 from common.launch.plan import Plan
-from common.results.run_record import RunRecord
+from common.runs.record import RunRecord
 
 MISSING = "NA"
 HEADLINE = "------------------ Final result ------------------"

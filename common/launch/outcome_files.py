@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from common import run_log
 from common.core.errors import ZooError
 from common.core.files import sha256_of, write_atomically
 from common.core.terminal import Terminal
@@ -23,8 +22,9 @@ from common.launch.case_file import (
 from common.launch.plan import Plan
 from common.launch.request import Target
 from common.launch.supervisor import Outcome
-from common.results import run_record
-from common.results.run_record import RunRecord
+from common.runs import events as run_log
+from common.runs import record as run_record
+from common.runs.record import RunRecord
 
 
 def write_outcome(

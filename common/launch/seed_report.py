@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from common.cards.model_card import Metric
 from common.core.errors import ZooError
 from common.launch.run_folder import COMPLETE, SEED_FOLDER, read_marker
-from common.results import run_record
+from common.runs import record as run_record
 
 SCHEMA_VERSION = 1
 NOT_RUN = "not run"

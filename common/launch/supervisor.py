@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from common.core.terminal import Terminal
 from common.launch.progress import EventTail, LineTail, Progress, last_lines
 from common.launch.rank_process import RankProcess
-from common.run_log import FILE_NAME as EVENTS
+from common.runs.events import FILE_NAME as EVENTS
 
 POLL_SECONDS = 0.05
 LOOK_SECONDS = 0.5  # between looks at the ranks' events

@@ -12,9 +12,10 @@ from common.cards.log_format import own_formats
 from common.core.errors import ZooError
 from common.logs.reading import read_log
 from common.logs.series import ParsedLog, Series
-from common.results import record_store, run_record
-from common.results.run_record import RunRecord
-from common.run_log import FILE_NAME
+from common.runs import record as run_record
+from common.runs import store as record_store
+from common.runs.events import FILE_NAME
+from common.runs.record import RunRecord
 
 EVENTS_FORMAT = "run_log"
 

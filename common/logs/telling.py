@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from common.logs.series import ParsedLog, Series
 from common.logs.summary import SeriesSummary, Summary
-from common.run_log import json_numbers
+from common.runs.events import json_numbers
 
 _HEADINGS = (
     "series",

@@ -13,8 +13,9 @@ from common.comparison.sources import read_run
 from common.html_page.images import kind_of_image
 from common.logs.blocks import read_blocks
 from common.logs.records import is_record
-from common.results import record_store, run_record
-from common.results.run_record import RunRecord
+from common.runs import record as run_record
+from common.runs import store as record_store
+from common.runs.record import RunRecord
 
 TAIL_LINES = 60
 LONGEST_LINE = 400

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import List, Tuple
 
 from common.comparison import wording
-from common.results.run_record import RunRecord
+from common.runs.record import RunRecord
 
 
 def provenance(record: RunRecord) -> List[Tuple[str, str]]:

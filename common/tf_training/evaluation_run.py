@@ -11,8 +11,8 @@ from common.ascend.compiled_graphs import CompiledLines, proof_by
 from common.core.files import write_atomically
 from common.core.stop_signal import StopSignal
 from common.machine.precision import Precision
-from common.results import run_record
-from common.run_events import telling_the_end
+from common.runs import record as run_record
+from common.runs.run_events import telling_the_end
 from common.tf_runtime import TensorFlowDevice, tf
 from common.tf_training.checkpoint import CHECKPOINTS, STATE
 from common.tf_training.description import Evaluation, Subject

@@ -14,9 +14,9 @@ from common.core.errors import InfrastructureError, UsageError, ZooError, first_
 from common.core.files import make_folder, move_aside, write_atomically
 from common.core.stop_signal import StopSignal
 from common.machine.precision import Precision
-from common.provenance import config_sha256
-from common.run_events import telling_the_end
-from common.run_log import RunLog
+from common.runs.events import RunLog
+from common.runs.provenance import config_sha256
+from common.runs.run_events import telling_the_end
 from common.tf_runtime import TensorFlowDevice, tf
 from common.tf_training.checkpoint import (
     CHECKPOINTS,

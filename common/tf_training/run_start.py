@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Dict
 
 from common.machine.precision import Precision
-from common.provenance import code_state, config_sha256
-from common.run_events import shown_command
-from common.run_log import RunLog
-from common.scalar_board import open_scalar_sink
+from common.runs.events import RunLog
+from common.runs.provenance import code_state, config_sha256
+from common.runs.run_events import shown_command
+from common.runs.scalar_board import open_scalar_sink
 from common.tf_runtime import TensorFlowDevice
 from common.tf_training.description import Subject
 

@@ -14,8 +14,10 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tup
 import numpy as np
 
 from common.core.errors import UsageError, ZooError
-from common.divergence.arithmetic import arithmetic_of
-from common.divergence.dump_format import (
+from common.divergence.flags import dumped_step, is_stored, open_source
+from common.machine.precision import Precision
+from common.runs.dump.arithmetic import arithmetic_of
+from common.runs.dump.dump_format import (
     ACTIVATION,
     BATCH,
     GRADIENT,
@@ -30,9 +32,7 @@ from common.divergence.dump_format import (
     Tensor,
     kept_samples,
 )
-from common.divergence.flags import dumped_step, is_stored, open_source
-from common.divergence.writing import plain_json, write_dump, write_replayed
-from common.machine.precision import Precision
+from common.runs.dump.writing import plain_json, write_dump, write_replayed
 from common.tf_runtime import TensorFlowDevice, tf
 from common.tf_training import description
 from common.tf_training.description import MakeBatches, Settings, TrainingGraph

@@ -15,10 +15,10 @@ from typing import Any, Callable, Iterator, List, Optional, Sequence
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(CHECKOUT))
 
-from common import run_log  # noqa: E402
 from common.core.command_line import Parser, number_in, run_program  # noqa: E402
 from common.core.errors import ZooError  # noqa: E402
-from common.results.run_record import COMPLETE, FILE_NAME, RunRecord, read_record  # noqa: E402
+from common.runs import events as run_log  # noqa: E402
+from common.runs.record import COMPLETE, FILE_NAME, RunRecord, read_record  # noqa: E402
 
 # The same weights in the same arithmetic: a decision or two may tip over, no more.
 RELATIVE, ABSOLUTE = 0.01, 0.001

@@ -19,7 +19,7 @@ from training_helpers import (
 )
 
 from common.core.errors import UsageError
-from common.divergence.reading import find_dump
+from common.runs.dump.reading import find_dump
 from residual_attention_net.checkpoint import CheckpointFolder, Position, pack
 from residual_attention_net.distributed import SynchronisedBatchNorm
 from residual_attention_net.network.model import build_network

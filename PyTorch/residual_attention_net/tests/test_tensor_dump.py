@@ -13,7 +13,7 @@ from training_helpers import events, free_port, newest_checkpoint, run, start_ra
 
 from common.core.versions import version_numbers
 from common.divergence.outcome import DIVERGES, WITHIN, compare_dumps
-from common.divergence.reading import Dump, find_dump
+from common.runs.dump.reading import Dump, find_dump
 from residual_attention_net.network.model import build_network
 from residual_attention_net.tensor_dump import _watching
 

@@ -14,7 +14,7 @@ Image = pytest.importorskip("PIL.Image")
 
 from common.core.command_line import exit_code_of  # noqa: E402
 from common.core.errors import ZooError  # noqa: E402
-from common.run_log import RunLog  # noqa: E402
+from common.runs.events import RunLog  # noqa: E402
 from residual_attention_net import pictures  # noqa: E402
 from residual_attention_net.checkpoint import CheckpointFolder, Position, pack  # noqa: E402
 from residual_attention_net.data.image_files import dataset_samples  # noqa: E402

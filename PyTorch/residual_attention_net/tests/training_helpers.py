@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from common import run_log
+from common.runs import events as run_log
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 SMALL = [

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List
 
-from common.run_log import effective_events
+from common.runs.events import effective_events
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMON = [

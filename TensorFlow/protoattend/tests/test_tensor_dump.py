@@ -7,7 +7,7 @@ import pytest
 from proto_runs import events, flags
 
 from common.divergence.outcome import WITHIN, compare_dumps
-from common.divergence.reading import find_dump
+from common.runs.dump.reading import find_dump
 from common.tf_runtime import tf
 from common.tf_training.activations import recording
 from protoattend.network.architecture import RESNET32, Architecture

@@ -10,7 +10,7 @@ from PIL import Image
 from proto_runs import COMMON, events, finish, flags, start
 
 from common.core.errors import UsageError, ZooError
-from common.results.run_record import from_run_folder, read_record
+from common.runs.record import from_run_folder, read_record
 from common.tf_runtime import tf
 from protoattend.evaluate import main as evaluate
 from protoattend.explain import main as explain

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from common.core.terminal import Terminal
-from common.run_log import effective_events
+from common.runs.events import effective_events
 from slot_attention.synthetic.scene_layout import SceneSettings
 from slot_attention.synthetic.sprites import SpriteSettings
 from slot_attention.synthetic.writer import Request, write_records

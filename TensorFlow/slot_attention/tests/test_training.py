@@ -9,7 +9,7 @@ import pytest
 from slot_training_helpers import events, flags, make_scenes, make_sprites, start
 
 from common.core.errors import UsageError, ZooError
-from common.results.run_record import from_run_folder, read_record
+from common.runs.record import from_run_folder, read_record
 from common.tf_runtime import tf
 from slot_attention.object_discovery import eval as discovery_eval
 from slot_attention.object_discovery import train as discovery_train

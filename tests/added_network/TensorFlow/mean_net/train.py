@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Sequence
 
 from common.core.command_line import Parser, run_program
-from common.provenance import code_state, config_sha256
-from common.run_log import RunLog
+from common.runs.events import RunLog
+from common.runs.provenance import code_state, config_sha256
 
 MEAN = 0.5
 

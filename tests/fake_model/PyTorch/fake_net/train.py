@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from common.core.command_line import Parser, boolean, run_program
-from common.run_log import RunLog, effective_events
+from common.runs.events import RunLog, effective_events
 
 STEPS_PER_EPOCH = 5
 

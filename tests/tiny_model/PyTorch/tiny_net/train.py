@@ -11,8 +11,8 @@ from typing import Any, Dict, Iterator, List, Tuple
 import numpy
 
 from common.core.command_line import Parser, boolean, run_program
-from common.provenance import config_sha256
-from common.run_log import RunLog
+from common.runs.events import RunLog
+from common.runs.provenance import config_sha256
 
 CLASSES, FEATURES, SAMPLES, EPOCHS = 4, 8, 400, 8
 SECONDS_OF_A_STEP = 0.01  # told, not measured: a test must not depend on the machine's load

@@ -8,8 +8,8 @@ import statistics
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from common.cards.model_card import Metric, ModelCard, PublishedTable
-from common.provenance import recipe_of
-from common.results.run_record import COMPLETE, RunRecord
+from common.runs.provenance import recipe_of
+from common.runs.record import COMPLETE, RunRecord
 
 DASH = "–"
 COLUMNS = (

@@ -10,8 +10,8 @@ from typing import List, Sequence
 from common.cards.model_card import ModelCard
 from common.core.errors import ZooError
 from common.core.files import write_atomically
-from common.results import tables
-from common.results.run_record import RunRecord
+from common.runs import tables
+from common.runs.record import RunRecord
 
 _BLOCK = re.compile(
     r"(<!-- zoo:begin (?P<kind>\S+) (?P<model>\S+) -->\n)(?P<body>.*?)"

@@ -11,8 +11,8 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from common.core.errors import UsageError, first_line
-from common.divergence.arithmetic import ROUNDING
-from common.divergence.dump_format import (
+from common.runs.dump.arithmetic import ROUNDING
+from common.runs.dump.dump_format import (
     FOLDER,
     FORMAT,
     INDEX,

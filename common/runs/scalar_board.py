@@ -9,7 +9,7 @@ import types
 from pathlib import Path
 from typing import Any, Optional, Tuple
 
-from common.run_log import ScalarSink
+from common.runs.events import ScalarSink
 
 RGB = 3
 

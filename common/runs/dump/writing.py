@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 import numpy as np
 
 from common.core.files import make_folder, move_aside, save_atomically, write_atomically
-from common.divergence.dump_format import (
+from common.runs.dump.dump_format import (
     FORMAT,
     INDEX,
     INPUTS,

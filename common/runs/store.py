@@ -9,11 +9,11 @@ import zlib
 from pathlib import Path
 from typing import List, Optional
 
-from common import run_log
 from common.core.errors import ZooError
 from common.core.files import FolderLock, write_atomically
-from common.results import run_record
-from common.results.run_record import RunRecord
+from common.runs import events as run_log
+from common.runs import record as run_record
+from common.runs.record import RunRecord
 
 FOLDER = "results"
 LOG_SUFFIX = ".log.gz"

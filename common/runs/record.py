@@ -9,10 +9,10 @@ import shlex
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from common import run_log
 from common.core.errors import ZooError
 from common.core.files import sha256_of, write_atomically
-from common.provenance import without_folders
+from common.runs import events as run_log
+from common.runs.provenance import without_folders
 
 SCHEMA_VERSION = 1
 FILE_NAME = "record.json"

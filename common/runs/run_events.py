@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Iterator, Sequence
 
 from common.core.stop_signal import StopSignal
-from common.provenance import without_folders
-from common.run_log import RunLog
+from common.runs.events import RunLog
+from common.runs.provenance import without_folders
 
 
 @contextlib.contextmanager

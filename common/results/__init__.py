@@ -1,1 +1,0 @@
-"""Run records, and the tables that are made from them."""

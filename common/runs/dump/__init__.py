@@ -1,0 +1,1 @@
+"""The tensors of one training step: format, writing, reading."""
