@@ -150,7 +150,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 @pytest.fixture
 def default_graph() -> Any:
     """A TensorFlow graph of the test's own."""
-    from common.tf_runtime import tf
+    from common.training.tensorflow.runtime import tf
 
     with tf.Graph().as_default() as graph:
         yield graph

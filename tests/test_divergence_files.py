@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from common.core.errors import UsageError
-from common.divergence.flags import is_stored
 from common.runs.dump.dump_format import (
     KEPT_ELEMENTS,
     Tensor,
@@ -18,6 +17,7 @@ from common.runs.dump.dump_format import (
     step_folder,
 )
 from common.runs.dump.reading import find_dump
+from common.training.dump_flags import is_stored
 from tests.divergence_dumps import inputs, step, write
 
 

@@ -11,8 +11,8 @@ import pytest
 from common.core.errors import UsageError
 from common.divergence.outcome import WITHIN, compare_dumps
 from common.runs.dump.reading import Dump, find_dump
-from common.tf_runtime import tf
-from common.tf_training.activations import noted, part, recording
+from common.training.tensorflow.activations import noted, part, recording
+from common.training.tensorflow.runtime import tf
 from tests import test_tf_training
 from tests.test_tf_training import assert_same_bits, events, run_ranks
 from tests.toy_training import run_toy

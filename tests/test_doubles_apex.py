@@ -389,13 +389,13 @@ def test_nvidias_apex_has_no_npu_fused_sgd():
     import apex.optimizers
 
     assert not hasattr(apex.optimizers, "NpuFusedSGD")
-    from common import torch_runtime
+    from common.training.torch import runtime as torch_runtime
 
     assert torch_runtime._ascend_apex_is_installed() is False
 
 
 @on_npu()
 def test_ascends_apex_is_known_by_its_fused_optimizer():
-    from common import torch_runtime
+    from common.training.torch import runtime as torch_runtime
 
     assert torch_runtime._ascend_apex_is_installed() is True

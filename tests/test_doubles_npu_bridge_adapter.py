@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from common import tf_runtime
 from common.core.errors import InfrastructureError, ZooError
 from common.machine.precision import Capabilities, resolve, with_loss_scale
 from common.machine.ranks import ALONE, LAUNCHED_RANK, Place
-from common.tf_runtime import NpuOptions, tf
-from common.tf_training.minimisation import minimise
+from common.training.tensorflow import runtime as tf_runtime
+from common.training.tensorflow.minimisation import minimise
+from common.training.tensorflow.runtime import NpuOptions, tf
 from tests.ascend_doubles.fresh_npu_bridge import Double, imported
 from tests.ascend_doubles.npu_bridge_stand_ins import Echo
 

@@ -8,7 +8,7 @@ from typing import Any, Dict
 
 import pytest
 
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 from tests.ascend_doubles.fresh_npu_bridge import Double, imported
 from tests.ascend_doubles.npu_bridge_stand_ins import config_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.tf_training.initial_weights import initial_value
+from common.training.tensorflow.initial_weights import initial_value
 
 pytestmark = pytest.mark.tensorflow
 

@@ -435,9 +435,9 @@ def open_stepper(
     mode: str, kind: str = "npu", loss_scale: Optional[str] = None, **options: Any
 ) -> Any:
     """A stepper through the product's adapter, in its order."""
-    from common import torch_runtime as runtime
-    from common import torch_step as stepping
     from common.machine import precision as vocabulary
+    from common.training.torch import runtime
+    from common.training.torch import step as stepping
 
     wanted = vocabulary.resolve(mode, "torch", kind, runtime.capabilities(kind))
     if loss_scale is not None:
@@ -705,7 +705,7 @@ def test_each_package_of_torch_1_8_is_profiled_by_what_it_has(package, tmp_path)
 def test_torch_2_is_profiled_by_torch_npus_profiler(tmp_path):
     @on_npu()
     def body():
-        from common.torch_profile import ACTIVE
+        from common.training.torch.profile import ACTIVE
 
         profiled_steps(tmp_path)
         traces = list(tmp_path.glob("*_ascend_pt.json"))
@@ -716,7 +716,7 @@ def test_torch_2_is_profiled_by_torch_npus_profiler(tmp_path):
 
 def profiled_steps(folder: Path) -> None:
     """More steps than a profile takes."""
-    from common.torch_profile import ACTIVE, WAIT, WARMUP, StepProfiler
+    from common.training.torch.profile import ACTIVE, WAIT, WARMUP, StepProfiler
 
     _, device = open_stepper("O0")
     profiler = StepProfiler(device, folder)
@@ -727,8 +727,8 @@ def profiled_steps(folder: Path) -> None:
 
 def rank_with_group() -> Any:
     """(rank, device of the adapter) of a two-rank job, in the product's order."""
-    from common import torch_runtime as runtime
     from common.machine import precision as vocabulary
+    from common.training.torch import runtime
 
     rank = int(os.environ["RANK"])
     wanted = vocabulary.resolve("O2", "torch", "npu", runtime.capabilities("npu"))
@@ -750,8 +750,8 @@ def test_two_ranks_under_apex_skip_together():
 
 
 def _skip_together() -> None:
-    from common import torch_runtime as runtime
-    from common import torch_step as stepping
+    from common.training.torch import runtime
+    from common.training.torch import step as stepping
 
     rank, device, wanted = rank_with_group()
     network = runtime.place_model(small_network(), device, wanted)
@@ -835,7 +835,7 @@ def _goes_on(mode: str, tmp_path: Path) -> None:
 
     @on_npu()
     def continued():
-        from common import torch_runtime as runtime
+        from common.training.torch import runtime
 
         content = torch.load(str(tmp_path / "middle.pt"))
         real, runtime.place_model = runtime.place_model, None
@@ -859,7 +859,7 @@ def _goes_on(mode: str, tmp_path: Path) -> None:
 @old
 @on_npu(package=OLD_PACKAGE)
 def test_random_states_are_kept_where_the_package_can_not_tell_the_devices():
-    from common import torch_runtime as runtime
+    from common.training.torch import runtime
 
     _, device = open_stepper("O0")
     state = runtime.rng_state(device)
@@ -869,7 +869,7 @@ def test_random_states_are_kept_where_the_package_can_not_tell_the_devices():
 
 @on_npu()
 def test_the_devices_random_state_is_kept():
-    from common import torch_runtime as runtime
+    from common.training.torch import runtime
 
     _, device = open_stepper("O0")
     state = runtime.rng_state(device)

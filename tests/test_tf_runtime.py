@@ -13,17 +13,18 @@ from typing import Any, Dict, List
 import numpy
 import pytest
 
-from common import tf_horovod, tf_runtime
 from common.ascend.session_options import NpuOptions
 from common.core.errors import InfrastructureError, UsageError, ZooError
 from common.machine.precision import Capabilities, resolve, with_loss_scale
 from common.machine.ranks import ALONE, Place
-from common.tf_runtime import TensorFlowDevice, tf
-from common.tf_training import minimisation
-from common.tf_training.draws import step_seed
-from common.tf_training.minimisation import minimise
-from common.tf_training.optimizers import adam
-from common.tf_training.schedule import warmup_exponential_decay
+from common.training.tensorflow import horovod as tf_horovod
+from common.training.tensorflow import minimisation
+from common.training.tensorflow import runtime as tf_runtime
+from common.training.tensorflow.draws import step_seed
+from common.training.tensorflow.minimisation import minimise
+from common.training.tensorflow.optimizers import adam
+from common.training.tensorflow.runtime import TensorFlowDevice, tf
+from common.training.tensorflow.schedule import warmup_exponential_decay
 
 pytestmark = pytest.mark.tensorflow
 CPU = TensorFlowDevice("cpu", 0, ALONE, "a CPU", 1, "", "", "TensorFlow")
@@ -546,10 +547,10 @@ def test_a_gpus_number_is_checked(monkeypatch) -> None:
 
 ROOT = str(Path(__file__).resolve().parents[1])
 _GRADIENT_OF_A_BIAS = """
-from common import tf_runtime
+from common.training.tensorflow import runtime as tf_runtime
 from common.machine.precision import resolve
 from common.machine.ranks import ALONE
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 precision = resolve("allow_mix_precision_bf16", "tensorflow", "cpu", tf_runtime.capabilities("cpu"))
 device = tf_runtime.open_device("cpu", ALONE, precision)
 kernel, bias = tf.get_variable("kernel", [3, 3, 8, 8]), tf.get_variable("bias", [8])
@@ -571,10 +572,10 @@ assert types["BiasAddGrad"] == {tf.float32.as_datatype_enum}, types
 
 
 _TWO_PRODUCTS = """
-from common import tf_runtime
+from common.training.tensorflow import runtime as tf_runtime
 from common.machine.precision import resolve
 from common.machine.ranks import ALONE
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 tf_runtime.keep_in_float32(["MatMul"])
 precision = resolve("allow_mix_precision_bf16", "tensorflow", "cpu", tf_runtime.capabilities("cpu"))
 device = tf_runtime.open_device("cpu", ALONE, precision)

@@ -18,13 +18,13 @@ import pytest
 
 from common.core.errors import UsageError, ZooError
 from common.runs.events import effective_events, read_events
-from common.tf_runtime import tf
-from common.tf_training import checkpoint, loop
-from common.tf_training.checkpoint import find_checkpoint, is_whole
-from common.tf_training.description import Evaluation
-from common.tf_training.loop import DivergenceError
-from common.tf_training.named_weights import named_weights
-from common.tf_training.stored_weights import OWN, StoredWeights
+from common.training.tensorflow import checkpoint, loop
+from common.training.tensorflow.checkpoint import find_checkpoint, is_whole
+from common.training.tensorflow.description import Evaluation
+from common.training.tensorflow.loop import DivergenceError
+from common.training.tensorflow.named_weights import named_weights
+from common.training.tensorflow.runtime import tf
+from common.training.tensorflow.stored_weights import OWN, StoredWeights
 from tests import toy_training
 from tests.toy_training import run_toy
 
@@ -403,7 +403,7 @@ def test_the_start_event_proves_the_device(tmp_path: Path) -> None:
 
 def test_the_traced_proof_takes_no_batch_from_training(tmp_path: Path, monkeypatch) -> None:
     run_toy(tmp_path / "one", 3)
-    monkeypatch.setattr("common.tf_runtime.proof", lambda *_: "none")
+    monkeypatch.setattr("common.training.tensorflow.runtime.proof", lambda *_: "none")
     run_toy(tmp_path / "two", 3)
     assert [event["loss"] for event in events(tmp_path / "one", "step")] == [
         event["loss"] for event in events(tmp_path / "two", "step")

@@ -12,9 +12,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from common import torch_profile  # noqa: E402
 from common.core.errors import UsageError  # noqa: E402
-from common.torch_profile import (  # noqa: E402
+from common.training.torch import profile as torch_profile  # noqa: E402
+from common.training.torch.profile import (  # noqa: E402
     ACTIVE,
     WAIT,
     WARMUP,
@@ -22,7 +22,7 @@ from common.torch_profile import (  # noqa: E402
     profiling,
     require_steps,
 )
-from common.torch_runtime import TorchDevice  # noqa: E402
+from common.training.torch.runtime import TorchDevice  # noqa: E402
 
 pytestmark = pytest.mark.pytorch
 ALL = WAIT + WARMUP + ACTIVE

@@ -16,12 +16,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from common import torch_gradients as gradients  # noqa: E402
-from common import torch_runtime as runtime  # noqa: E402
-from common import torch_step as stepping  # noqa: E402
 from common.core.errors import InfrastructureError, UsageError, ZooError  # noqa: E402
 from common.core.versions import version_numbers  # noqa: E402
 from common.machine import precision as vocabulary  # noqa: E402
+from common.training.torch import (
+    gradients,  # noqa: E402
+    runtime,  # noqa: E402
+)
+from common.training.torch import step as stepping  # noqa: E402
 
 pytestmark = pytest.mark.pytorch
 ROOT = Path(__file__).resolve().parents[1]
@@ -249,7 +251,7 @@ def test_many_ranks_without_a_process_group_are_a_programming_error():
 
 def test_the_module_imports_no_framework_by_itself():
     code = (
-        "import sys, common.torch_runtime; print([n for n in ('torch', 'apex', 'torch_npu') "
+        "import sys, common.training.torch.runtime; print([n for n in ('torch', 'apex', 'torch_npu') "
         "if n in sys.modules])"
     )
     assert run_python(code).strip() == "[]"
@@ -279,7 +281,7 @@ def free_port():
 RANK = textwrap.dedent("""
     import sys, warnings
     import torch
-    from common import torch_runtime as runtime, torch_step as stepping
+    from common.training.torch import runtime, step as stepping
     from common.machine import precision
     torch.set_num_threads(1)
     rank, size, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]

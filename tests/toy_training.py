@@ -12,25 +12,25 @@ from typing import Any, Dict, List, Mapping, Sequence
 
 import numpy
 
-from common import tf_runtime
 from common.core.command_line import run_program
 from common.machine.precision import resolve
 from common.machine.ranks import find_tensorflow_place
-from common.tf_runtime import tf
-from common.tf_training.activations import recording
-from common.tf_training.description import (
+from common.training.tensorflow import runtime as tf_runtime
+from common.training.tensorflow.activations import recording
+from common.training.tensorflow.description import (
     Evaluation,
     Inputs,
     Settings,
     Subject,
     TrainingGraph,
 )
-from common.tf_training.draws import step_seed
-from common.tf_training.initial_weights import draw_initial_weights
-from common.tf_training.loop import train
-from common.tf_training.minimisation import minimise
-from common.tf_training.optimizers import adam
-from common.tf_training.schedule import warmup_exponential_decay
+from common.training.tensorflow.draws import step_seed
+from common.training.tensorflow.initial_weights import draw_initial_weights
+from common.training.tensorflow.loop import train
+from common.training.tensorflow.minimisation import minimise
+from common.training.tensorflow.optimizers import adam
+from common.training.tensorflow.runtime import tf
+from common.training.tensorflow.schedule import warmup_exponential_decay
 
 SAMPLES, FEATURES = 64, 3
 PNG = (

@@ -6,11 +6,12 @@ import time
 from pathlib import Path
 from typing import Optional, Sequence
 
-from common import torch_runtime, torch_step
 from common.core.command_line import run_program
 from common.core.files import make_folder
 from common.core.stop_signal import StopSignal
 from common.runs.run_events import telling_the_end
+from common.training.torch import runtime as torch_runtime
+from common.training.torch import step as torch_step
 from residual_attention_net.evaluation import Evaluation, evaluate
 from residual_attention_net.options import Options, parse_options
 from residual_attention_net.run_events import open_run_log, start_event

@@ -8,8 +8,8 @@ from typing import Any, Dict, Optional, Sequence
 
 from common.core.command_line import Parser, add_debug_flag, boolean, number_in
 from common.core.errors import UsageError, ZooError
-from common.divergence.flags import DUMP_FLAGS, add_dump_flags
-from common.torch_profile import profiling
+from common.training.dump_flags import DUMP_FLAGS, add_dump_flags
+from common.training.torch.profile import profiling
 from residual_attention_net.network.networks import DEFAULT_NETWORK, NETWORKS
 from residual_attention_net.recipes import RECIPES
 

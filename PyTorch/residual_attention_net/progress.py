@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from common.training_lines import TrainingLines
+from common.training.lines import TrainingLines
 
 
 class ProgressLines(TrainingLines):

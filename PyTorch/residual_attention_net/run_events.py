@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from common import torch_runtime
 from common.runs.events import RunLog
 from common.runs.provenance import code_state, config_sha256
 from common.runs.run_events import shown_command
 from common.runs.scalar_board import open_scalar_sink
+from common.training.torch import runtime as torch_runtime
 from residual_attention_net.data.loader import first_batches_sha256
 from residual_attention_net.session import Session, augmentation_of
 from residual_attention_net.training import Targets

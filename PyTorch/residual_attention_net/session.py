@@ -10,14 +10,15 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import torch
 from torch import nn
 
-from common import torch_runtime, torch_step
 from common.cards.model_card import read_card
 from common.core.errors import UsageError
 from common.machine.devices import choose_device, detect
 from common.machine.precision import Precision, default_mode, resolve, with_loss_scale
 from common.machine.ranks import Place, find_place
-from common.torch_runtime import TorchDevice
-from common.torch_step import Stepper
+from common.training.torch import runtime as torch_runtime
+from common.training.torch import step as torch_step
+from common.training.torch.runtime import TorchDevice
+from common.training.torch.step import Stepper
 from residual_attention_net.data.datasets import DatasetSplits, SourceOptions, load_dataset
 from residual_attention_net.data.draws import Augmentation
 from residual_attention_net.data.loader import DeviceLoader, EvaluationLoader

@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 from common.core.errors import UsageError, ZooError
-from common.divergence.flags import dumped_step, is_stored, open_source
 from common.runs.dump.arithmetic import arithmetic_of
 from common.runs.dump.dump_format import (
     ACTIVATION,
@@ -31,7 +30,8 @@ from common.runs.dump.dump_format import (
     kept_samples,
 )
 from common.runs.dump.writing import write_dump, write_replayed
-from common.torch_gradients import LookAtGradients, StepHealth
+from common.training.dump_flags import dumped_step, is_stored, open_source
+from common.training.torch.gradients import LookAtGradients, StepHealth
 from residual_attention_net.checkpoint import network_identity
 from residual_attention_net.data.loader import Batch
 from residual_attention_net.session import Session, parameter_groups

@@ -8,12 +8,12 @@ from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 import torch
 
-from common import torch_runtime
 from common.core.command_line import run_program
 from common.core.errors import ZooError
 from common.core.files import make_folder
 from common.core.stop_signal import StopSignal
 from common.runs.run_events import telling_the_end
+from common.training.torch import runtime as torch_runtime
 from residual_attention_net import checkpoint
 from residual_attention_net.checkpoint import CheckpointFolder
 from residual_attention_net.distributed import weights_agree

@@ -13,7 +13,7 @@ from residual_attention_net.options import Options, make_parser
 
 if TYPE_CHECKING:
     from common.machine.precision import Precision
-    from common.torch_runtime import TorchDevice
+    from common.training.torch.runtime import TorchDevice
     from residual_attention_net.network.model import ResidualAttentionNetwork
 
 
@@ -39,7 +39,7 @@ class TrainedNetwork:
 
     def forward_context(self) -> ContextManager[Any]:
         """The context of a forward pass in the precision asked for."""
-        from common import torch_step
+        from common.training.torch import step as torch_step
 
         return torch_step.forward_context(self.device, self.precision)
 
@@ -90,8 +90,9 @@ def open_trained(
     Raises:
         ZooError: no such file, damaged or of another network; a device that can't be had.
     """
-    from common import torch_runtime, torch_step
     from common.machine.ranks import Place
+    from common.training.torch import runtime as torch_runtime
+    from common.training.torch import step as torch_step
     from residual_attention_net.network.model import build_network
     from residual_attention_net.network.reference_weights import (
         load_reference_weights,

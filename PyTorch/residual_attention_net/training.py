@@ -10,11 +10,12 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 
-from common import torch_gradients, torch_runtime
 from common.core.errors import ZooError
 from common.core.stop_signal import StopSignal
 from common.runs.events import RunLog
-from common.torch_profile import LEAST_STEPS, StepProfiler, require_steps
+from common.training.torch import gradients as torch_gradients
+from common.training.torch import runtime as torch_runtime
+from common.training.torch.profile import LEAST_STEPS, StepProfiler, require_steps
 from residual_attention_net.checkpoint import CheckpointFolder, Position, Saved, pack
 from residual_attention_net.distributed import average_batch_norm_statistics, sum_over_ranks
 from residual_attention_net.evaluation import Evaluation, evaluate

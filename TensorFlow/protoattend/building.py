@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from common import tf_runtime
-from common.tf_runtime import tf
-from common.tf_training.activations import noted, part, recording
-from common.tf_training.description import Inputs, TrainingGraph
-from common.tf_training.initial_weights import draw_initial_weights
-from common.tf_training.minimisation import minimise
-from common.tf_training.optimizers import adam
-from common.tf_training.stored_weights import FoundCheckpoint
+from common.training.tensorflow import runtime as tf_runtime
+from common.training.tensorflow.activations import noted, part, recording
+from common.training.tensorflow.description import Inputs, TrainingGraph
+from common.training.tensorflow.initial_weights import draw_initial_weights
+from common.training.tensorflow.minimisation import minimise
+from common.training.tensorflow.optimizers import adam
+from common.training.tensorflow.runtime import tf
+from common.training.tensorflow.stored_weights import FoundCheckpoint
 from protoattend.losses import Losses, cross_entropy, kernel_penalty, sparsity
 from protoattend.network.architecture import Architecture
 from protoattend.network.attention import attention_logits, attention_weights

@@ -9,10 +9,15 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from common import tf_runtime
 from common.pictures.canvas import png_bytes, require_pillow
-from common.tf_training.description import Evaluation
-from common.tf_training.evaluation_run import EvaluationRun, Evaluator, Files, run_evaluation
+from common.training.tensorflow import runtime as tf_runtime
+from common.training.tensorflow.description import Evaluation
+from common.training.tensorflow.evaluation_run import (
+    EvaluationRun,
+    Evaluator,
+    Files,
+    run_evaluation,
+)
 from protoattend.data.labelled_images import LabelledImages
 from protoattend.data.other_sets import open_other_set
 from protoattend.explaining import UNKNOWN

@@ -6,10 +6,10 @@ from typing import Any, List, Sequence, Tuple
 
 import numpy as np
 
-from common import tf_runtime
 from common.core.files import write_atomically
 from common.pictures.canvas import require_pillow
-from common.tf_runtime import tf
+from common.training.tensorflow import runtime as tf_runtime
+from common.training.tensorflow.runtime import tf
 from protoattend.data.labelled_images import LabelledImages
 from protoattend.data.user_images import read_user_images
 from protoattend.explaining import UNKNOWN

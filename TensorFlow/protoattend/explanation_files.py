@@ -8,7 +8,7 @@ from typing import Any, Dict, Sequence
 
 from common.core.files import sha256_of
 from common.pictures.canvas import png_bytes
-from common.tf_training.checkpoint import STATE
+from common.training.tensorflow.checkpoint import STATE
 from protoattend.gallery.explained import Explained
 from protoattend.gallery.page import GalleryHeader, gallery_page
 from protoattend.gallery.prototypes_picture import prototypes_picture

@@ -9,8 +9,8 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 from common.ascend.flags import NPU_FLAGS, NpuFlags, add_npu_flags, recorded
 from common.core.command_line import Parser, add_debug_flag, boolean, number_in
 from common.core.errors import UsageError
-from common.divergence.flags import DUMP_FLAGS, add_dump_flags
-from common.tf_training.device_flags import add_device_flags
+from common.training.dump_flags import DUMP_FLAGS, add_dump_flags
+from common.training.tensorflow.device_flags import add_device_flags
 from protoattend.data.datasets import DATASET_NAMES, EMBEDDED
 from protoattend.data.other_sets import OTHER_SETS
 from protoattend.network.architecture import ENCODERS, NORMALIZATIONS, RESNET32, SPARSEMAX

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, NamedTuple
 
 import numpy as np
 
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 from protoattend.data.labelled_images import LabelledImages
 from protoattend.metrics.decisions import PROTOTYPE_SHARES, Decisions, joined
 from protoattend.network.architecture import SPARSEMAX

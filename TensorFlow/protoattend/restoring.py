@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Dict
 
 from common.core.files import make_folder
-from common.tf_training.description import Subject
-from common.tf_training.evaluation_run import output_folder
-from common.tf_training.stored_weights import FoundCheckpoint, find_weights
+from common.training.tensorflow.description import Subject
+from common.training.tensorflow.evaluation_run import output_folder
+from common.training.tensorflow.stored_weights import FoundCheckpoint, find_weights
 from protoattend.data.datasets import EMBEDDED
 from protoattend.network.architecture import Architecture, architecture_from
 from protoattend.network.checkpoints import load_weights

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping, Optional, Sequence
 
-from common import tf_runtime
 from common.core.errors import UsageError
 from common.pictures.canvas import png_bytes
-from common.tf_runtime import tf
-from common.tf_training.description import Evaluation
+from common.training.tensorflow import runtime as tf_runtime
+from common.training.tensorflow.description import Evaluation
+from common.training.tensorflow.runtime import tf
 from protoattend.data.augmentation import augment, draw
 from protoattend.data.candidates import candidate_database, missing_classes_warning
 from protoattend.data.labelled_images import LabelledImages

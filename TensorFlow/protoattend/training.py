@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common import tf_runtime
 from common.pictures.canvas import require_pillow
-from common.tf_training.description import Settings, Subject
-from common.tf_training.loop import train
-from common.tf_training.stored_weights import find_weights
+from common.training.tensorflow import runtime as tf_runtime
+from common.training.tensorflow.description import Settings, Subject
+from common.training.tensorflow.loop import train
+from common.training.tensorflow.stored_weights import find_weights
 from protoattend.building import build_training
 from protoattend.data.batches import BatchPlan, first_batches_sha256, make_batches
 from protoattend.network.architecture import Architecture

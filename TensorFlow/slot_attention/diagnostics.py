@@ -6,7 +6,7 @@ import itertools
 import math
 from typing import Dict, List, Tuple
 
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 from slot_attention.metrics.diagnostics import LEAST_COSINE, LEAST_OVERLAP, LEAST_SHARE
 
 _TINY = 1e-12

@@ -7,13 +7,13 @@ import json
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple
 
-from common import tf_runtime
 from common.core.files import make_folder
 from common.pictures.canvas import require_pillow
-from common.tf_training import evaluation_run
-from common.tf_training.description import Evaluation
-from common.tf_training.evaluation_run import EvaluationRun
-from common.tf_training.stored_weights import FoundCheckpoint, find_weights
+from common.training.tensorflow import evaluation_run
+from common.training.tensorflow import runtime as tf_runtime
+from common.training.tensorflow.description import Evaluation
+from common.training.tensorflow.evaluation_run import EvaluationRun
+from common.training.tensorflow.stored_weights import FoundCheckpoint, find_weights
 from slot_attention.network.checkpoints import load_weights
 from slot_attention.network.choice import NetworkChoice, chosen_network
 from slot_attention.options import Options

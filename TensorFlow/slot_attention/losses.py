@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from common.tf_runtime import tf
-from common.tf_training.activations import noted
+from common.training.tensorflow.activations import noted
+from common.training.tensorflow.runtime import tf
 from slot_attention.matching import match_on_host
 
 HUBER_DELTA = 1.0

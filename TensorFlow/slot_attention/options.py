@@ -9,8 +9,8 @@ from typing import Any, Dict, Optional, Sequence
 from common.ascend.flags import NPU_FLAGS, NpuFlags, add_npu_flags, recorded
 from common.core.command_line import Parser, add_debug_flag, boolean, number_in
 from common.core.errors import UsageError, ZooError
-from common.divergence.flags import DUMP_FLAGS, add_dump_flags
-from common.tf_training.device_flags import add_device_flags
+from common.training.dump_flags import DUMP_FLAGS, add_dump_flags
+from common.training.tensorflow.device_flags import add_device_flags
 from slot_attention.data.datasets import DATASET_NAMES
 from slot_attention.data.geometry import CROP_NAMES, RESIZE_NAMES
 from slot_attention.network.architecture import ARCHITECTURES, GAUSSIAN, INITIAL_SLOTS

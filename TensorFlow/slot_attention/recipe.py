@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.tf_training.schedule import rate_for_ranks, warmup_exponential_decay
+from common.training.tensorflow.schedule import rate_for_ranks, warmup_exponential_decay
 from slot_attention.data.pipeline import steps_per_epoch
 from slot_attention.session import Session
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterator, Optional
 
-from common.tf_runtime import tf
-from common.tf_training.description import Inputs
-from common.tf_training.draws import step_seed
+from common.training.tensorflow.description import Inputs
+from common.training.tensorflow.draws import step_seed
+from common.training.tensorflow.runtime import tf
 from slot_attention.data.pipeline import Share, evaluation_batches, explain
 from slot_attention.network.architecture import GAUSSIAN, SlotSettings
 from slot_attention.session import Session

@@ -6,14 +6,14 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from common import tf_runtime
 from common.ascend.flags import npu_options
 from common.ascend.session_options import NpuOptions
 from common.cards.model_card import read_card
 from common.core.errors import UsageError
 from common.machine.precision import Precision
 from common.machine.ranks import Place
-from common.tf_training.run_device import choose_run_device
+from common.training.tensorflow import runtime as tf_runtime
+from common.training.tensorflow.run_device import choose_run_device
 from slot_attention.data.datasets import OpenOptions, open_dataset
 from slot_attention.data.geometry import Geometry
 from slot_attention.data.pipeline import BatchOptions, Share

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Callable, Tuple
 
-from common import tf_runtime
 from common.pictures.canvas import require_pillow
-from common.tf_training.description import Build, Settings, Subject
-from common.tf_training.loop import train
+from common.training.tensorflow import runtime as tf_runtime
+from common.training.tensorflow.description import Build, Settings, Subject
+from common.training.tensorflow.loop import train
 from slot_attention.data.pipeline import training_batches
 from slot_attention.network.choice import NetworkChoice, chosen_network
 from slot_attention.options import OBJECT_DISCOVERY, SET_PREDICTION, Options

@@ -54,9 +54,9 @@ def _plain_trainer(case: Case) -> Trainer:
 def _own_trainer(mode: str, case: Case, device_kind: str) -> Trainer:
     """The graph and the input that protoattend.train runs, with what every step fetches."""
     from benchmarks.protoattend.synthetic import synthetic_session
-    from common import tf_runtime
-    from common.tf_runtime import tf
-    from common.tf_training.step_graph import build_step_graph
+    from common.training.tensorflow import runtime as tf_runtime
+    from common.training.tensorflow.runtime import tf
+    from common.training.tensorflow.step_graph import build_step_graph
     from protoattend.building import build_training
     from protoattend.data.batches import make_batches
     from protoattend.training import batch_plan

@@ -6,9 +6,9 @@ from typing import Any, Sequence
 
 import numpy as np
 
-from common import tf_runtime
 from common.machine.precision import resolve
 from common.machine.ranks import Place
+from common.training.tensorflow import runtime as tf_runtime
 from protoattend.data.datasets import PrototypeDataset
 from protoattend.data.labelled_images import LabelledImages
 from protoattend.network.attention import IN_FLOAT32

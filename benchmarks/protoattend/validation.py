@@ -67,9 +67,9 @@ def make_parser() -> Parser:
 def measure(images: int, candidates: int) -> Measured:
     """Validates once, as protoattend.evaluate does, on the processor."""
     from benchmarks.protoattend.synthetic import synthetic_session
-    from common import tf_runtime
-    from common.tf_runtime import tf
-    from common.tf_training.initial_weights import draw_initial_weights
+    from common.training.tensorflow import runtime as tf_runtime
+    from common.training.tensorflow.initial_weights import draw_initial_weights
+    from common.training.tensorflow.runtime import tf
     from protoattend.network.prototype_network import PrototypeNetwork
     from protoattend.split_evaluation import SplitEvaluation
 
@@ -110,8 +110,8 @@ def confidence_seconds(session: Any, images: int, candidates: int) -> float:
     The product with one-hot labels that PrototypePasses makes; the median of some repeats.
     """
     from benchmarks.protoattend.synthetic import CLASSES
-    from common import tf_runtime
-    from common.tf_runtime import tf
+    from common.training.tensorflow import runtime as tf_runtime
+    from common.training.tensorflow.runtime import tf
 
     batch = session.options.evaluation_batch_size
     random = np.random.RandomState(3)

@@ -10,7 +10,7 @@ from torch import nn
 
 from benchmarks.residual_attention_net import baseline
 from benchmarks.shared.torch_rate import median_seconds
-from common import torch_runtime
+from common.training.torch import runtime as torch_runtime
 
 COPY_ELEMENTS = 1 << 25
 PASSES = 3  # forward, gradient of the input, gradient of the weights

@@ -12,7 +12,7 @@ import torch
 from benchmarks.residual_attention_net import baseline
 from benchmarks.residual_attention_net.variants import Variant
 from benchmarks.shared.timing import Timing
-from common import torch_runtime
+from common.training.torch import runtime as torch_runtime
 from residual_attention_net.data.labelled_images import LabelledImages
 from residual_attention_net.data.loader import DeviceLoader
 from residual_attention_net.losses import mixed_cross_entropy

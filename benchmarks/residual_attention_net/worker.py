@@ -19,8 +19,8 @@ from benchmarks.residual_attention_net.variants import VARIANTS
 from benchmarks.shared.answering import Answer, answer_until_the_end
 from benchmarks.shared.rounds import MACHINE
 from benchmarks.shared.torch_rate import convolution_rate
-from common import torch_runtime
 from common.machine.precision import resolve
+from common.training.torch import runtime as torch_runtime
 
 WARM_UP_STEPS = 3
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

@@ -61,10 +61,10 @@ def machine_answer(kind: str, find_needs: Callable[[], Any], batch_size: int) ->
     """
     by_torch = _torch_rates(kind)
     from benchmarks.shared.tf_machine import Machine, copy_bandwidth
-    from common import tf_runtime
     from common.machine.precision import resolve
     from common.machine.ranks import Place
-    from common.tf_runtime import tf
+    from common.training.tensorflow import runtime as tf_runtime
+    from common.training.tensorflow.runtime import tf
 
     able = tf_runtime.capabilities(kind)
     precision = resolve("must_keep_origin_dtype", "tensorflow", kind, able)
@@ -94,8 +94,8 @@ def _torch_rates(kind: str) -> Callable[[], Dict[str, float]]:
     except ImportError:
         return dict
     from benchmarks.shared.torch_rate import convolution_rate
-    from common import torch_runtime
     from common.machine.precision import resolve
+    from common.training.torch import runtime as torch_runtime
 
     if kind != "cpu":
         return dict

@@ -8,8 +8,8 @@ from typing import Any, Callable, Dict, Tuple
 
 import numpy as np
 
-from common import tf_runtime
-from common.tf_runtime import tf
+from common.training.tensorflow import runtime as tf_runtime
+from common.training.tensorflow.runtime import tf
 
 RATE_CHANNELS, RATE_SIZE, RATE_BATCH = 256, 8, 32
 COPY_ELEMENTS = 1 << 25

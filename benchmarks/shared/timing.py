@@ -21,7 +21,7 @@ Trainer = Callable[[int], Timing]
 
 
 def graph_trainer(running: Any, fetches: Mapping[str, Any]) -> Trainer:
-    """Steps as common.tf_training.loop takes them: one run of the session each.
+    """Steps as common.training.tensorflow.loop takes them: one run of the session each.
 
     Args:
         running: a tf.Session with every variable and iterator in place.

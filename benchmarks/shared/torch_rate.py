@@ -7,7 +7,7 @@ from typing import Any, Callable
 
 import torch
 
-from common import torch_runtime
+from common.training.torch import runtime as torch_runtime
 
 RATE_CHANNELS, RATE_SIZE, RATE_BATCH = 256, 8, 32
 GPU_RATE_BATCH = 1024

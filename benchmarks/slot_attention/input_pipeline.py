@@ -20,7 +20,7 @@ from typing import Any, Callable, List, NamedTuple, Tuple
 
 import numpy as np
 
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 from slot_attention.data.datasets import TRAIN_EVAL_COUNT, OpenOptions, open_dataset
 from slot_attention.data.pipeline import training_batches
 from slot_attention.synthetic.scene_layout import SceneSettings

@@ -58,12 +58,12 @@ def _plain_trainer(case: Case) -> Trainer:
 
 
 def _own_trainer(mode: str, case: Case, device_kind: str) -> Trainer:
-    """The graph that common.tf_training.loop runs, with what it fetches in every step."""
-    from common import tf_runtime
+    """The graph that common.training.tensorflow.loop runs, with what it fetches in every step."""
     from common.machine.precision import resolve
     from common.machine.ranks import Place
-    from common.tf_runtime import tf
-    from common.tf_training.step_graph import build_step_graph
+    from common.training.tensorflow import runtime as tf_runtime
+    from common.training.tensorflow.runtime import tf
+    from common.training.tensorflow.step_graph import build_step_graph
 
     place = Place(0, 1, 0)
     precision = resolve(mode, "tensorflow", device_kind, tf_runtime.capabilities(device_kind))
@@ -88,11 +88,11 @@ def _own_trainer(mode: str, case: Case, device_kind: str) -> Trainer:
 
 def _build(case: Case) -> Any:
     """The build function of a task's training, on the parts its entry point uses."""
-    from common.tf_training.description import Inputs, TrainingGraph
-    from common.tf_training.draws import step_seed
-    from common.tf_training.minimisation import minimise
-    from common.tf_training.optimizers import adam
-    from common.tf_training.schedule import warmup_exponential_decay
+    from common.training.tensorflow.description import Inputs, TrainingGraph
+    from common.training.tensorflow.draws import step_seed
+    from common.training.tensorflow.minimisation import minimise
+    from common.training.tensorflow.optimizers import adam
+    from common.training.tensorflow.schedule import warmup_exponential_decay
     from slot_attention.scene_passes import drawn_noise
 
     def build(inputs: Inputs) -> TrainingGraph:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy
 
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 
 
 def config_of(**parameters: Any) -> Any:

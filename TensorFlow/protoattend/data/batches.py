@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, Tuple
 
 import numpy as np
 
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 from protoattend.data.labelled_images import LabelledImages
 from protoattend.data.plan import BatchPlan
 from protoattend.data.step_batches import FIELDS, StepBatches, first_batches_sha256

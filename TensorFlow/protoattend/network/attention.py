@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 from protoattend.network.architecture import SPARSEMAX
 from protoattend.network.sparsemax import sparsemax
 

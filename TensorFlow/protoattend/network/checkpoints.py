@@ -10,8 +10,8 @@ import re
 from typing import Any, Dict, List, Optional
 
 from common.core.errors import ZooError
-from common.tf_training.named_weights import named_weights
-from common.tf_training.stored_weights import OWN, FoundCheckpoint, Shapes, StoredWeights
+from common.training.tensorflow.named_weights import named_weights
+from common.training.tensorflow.stored_weights import OWN, FoundCheckpoint, Shapes, StoredWeights
 
 _REFERENCE_MARK = "CNN_encoder/dense/kernel"
 _ENCODER = "encoder/"

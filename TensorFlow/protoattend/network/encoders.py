@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import List, NamedTuple, Sequence
 
-from common.tf_runtime import tf
-from common.tf_training.activations import noted
+from common.training.tensorflow.activations import noted
+from common.training.tensorflow.runtime import tf
 from protoattend.network.architecture import MEDIUM, RESNET32, SMALL, Architecture
 from protoattend.network.fast_layers import normalised_convolution, rectify
 from protoattend.network.layers import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Optional, Tuple
 
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 
 FEW_OUTPUTS = 16  # up to so many outputs, two pixels at once make a better product than one
 CHUNK = 32  # images whose numbers stay in a processor's cache between operations

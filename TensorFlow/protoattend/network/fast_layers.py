@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, NamedTuple, Tuple
 
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 from protoattend.network import fast_convolution
 
 LEAST_EPSILON = 1.001e-5  # tf.nn.fused_batch_norm takes no smaller one

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import List, NamedTuple
 
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 from protoattend.network.architecture import Architecture
 from protoattend.network.encoders import make_encoder
 from protoattend.network.layers import MOMENTUM, Dense, LayerNorm, Moments

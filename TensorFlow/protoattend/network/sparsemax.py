@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Optional
 
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 
 
 class Projection(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any, Dict
 
 import numpy as np
 
-from common.tf_training.named_weights import named_weights
+from common.training.tensorflow.named_weights import named_weights
 from protoattend.network.checkpoints import reference_name
 from tests.fixtures.packed_arrays import load_either
 

@@ -6,9 +6,9 @@ import pytest
 from proto_fixtures import unpack_checkpoint
 
 from common.core.errors import ZooError
-from common.tf_runtime import tf
-from common.tf_training.named_weights import named_weights
-from common.tf_training.stored_weights import find_weights
+from common.training.tensorflow.named_weights import named_weights
+from common.training.tensorflow.runtime import tf
+from common.training.tensorflow.stored_weights import find_weights
 from protoattend.network.architecture import Architecture, architecture_from
 from protoattend.network.checkpoints import load_encoder, load_weights, reference_name
 from protoattend.network.prototype_network import PrototypeNetwork

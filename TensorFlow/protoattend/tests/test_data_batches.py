@@ -9,7 +9,7 @@ import pytest
 from proto_data_files import numbered_images
 
 from common.core.errors import UsageError
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 from protoattend.data.batches import BatchPlan, make_batches
 from protoattend.data.step_batches import StepBatches
 

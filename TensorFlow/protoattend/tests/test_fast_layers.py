@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from common.tf_runtime import tf  # noqa: E402
+from common.training.tensorflow.runtime import tf  # noqa: E402
 from protoattend.network import fast_convolution, fast_layers  # noqa: E402
 
 pytestmark = pytest.mark.tensorflow

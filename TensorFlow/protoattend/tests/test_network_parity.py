@@ -15,9 +15,9 @@ from proto_fixtures import (
     unpack_checkpoint,
 )
 
-from common.tf_runtime import tf
-from common.tf_training.optimizers import adam
-from common.tf_training.stored_weights import find_weights
+from common.training.tensorflow.optimizers import adam
+from common.training.tensorflow.runtime import tf
+from common.training.tensorflow.stored_weights import find_weights
 from protoattend.losses import Losses, cross_entropy, sparsity
 from protoattend.network.architecture import SOFTMAX, SPARSEMAX, Architecture
 from protoattend.network.attention import attention_logits, attention_weights

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.tf_runtime import tf
-from common.tf_training.initial_weights import draw_initial_weights
+from common.training.tensorflow.initial_weights import draw_initial_weights
+from common.training.tensorflow.runtime import tf
 from protoattend import prototype_passes
 from protoattend.data.labelled_images import LabelledImages
 from protoattend.network.architecture import SOFTMAX, SPARSEMAX, Architecture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common.machine.ranks import Place
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 from protoattend.options import TRAIN, parse_options
 from protoattend.recipe import epoch_steps, initial_learning_rate, learning_rate, training_steps
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from proto_fixtures import arrays
 
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 from protoattend.network.sparsemax import project, sparsemax
 
 pytestmark = pytest.mark.tensorflow

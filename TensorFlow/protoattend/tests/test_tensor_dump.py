@@ -8,8 +8,8 @@ from proto_runs import events, flags
 
 from common.divergence.outcome import WITHIN, compare_dumps
 from common.runs.dump.reading import find_dump
-from common.tf_runtime import tf
-from common.tf_training.activations import recording
+from common.training.tensorflow.activations import recording
+from common.training.tensorflow.runtime import tf
 from protoattend.network.architecture import RESNET32, Architecture
 from protoattend.network.layers import Convolution
 from protoattend.network.prototype_network import PrototypeNetwork

@@ -11,7 +11,7 @@ from proto_runs import COMMON, events, finish, flags, start
 
 from common.core.errors import UsageError, ZooError
 from common.runs.record import from_run_folder, read_record
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 from protoattend.evaluate import main as evaluate
 from protoattend.explain import main as explain
 from protoattend.train import main as train

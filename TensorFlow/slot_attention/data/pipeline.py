@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 import numpy as np
 
 from common.core.errors import UsageError, ZooError
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 from slot_attention.data.geometry import Geometry
 from slot_attention.data.order import EvaluationOrder, TrainingOrder
 from slot_attention.data.preprocess import entity_masks, finish_stored, store_form

@@ -74,7 +74,7 @@ def _unpacked(archive: Path, data_path: Path) -> Path:
 
 def _importable_datasets() -> Any:
     """The package tensorflow_datasets, after TensorFlow was set up."""
-    import common.tf_runtime  # noqa: F401 (settles eager execution before others import it)
+    import common.training.tensorflow.runtime  # noqa: F401 (settles eager execution before others import it)
 
     try:
         import tensorflow_datasets

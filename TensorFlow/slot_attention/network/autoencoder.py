@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import List, NamedTuple, Optional, Sequence
 
-from common.tf_runtime import tf
-from common.tf_training.activations import noted
+from common.training.tensorflow.activations import noted
+from common.training.tensorflow.runtime import tf
 from slot_attention.network.architecture import Architecture, Convolution, SlotSettings
 from slot_attention.network.encoder import encoder_convolutions, feature_mlp, spatial_flatten
 from slot_attention.network.position import SoftPositionEmbed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 
 
 def position_grid(size: int) -> np.ndarray:

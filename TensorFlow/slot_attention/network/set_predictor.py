@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import List, NamedTuple, Optional
 
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 from slot_attention.network.architecture import Convolution, SlotSettings
 from slot_attention.network.encoder import encoder_convolutions, feature_mlp, spatial_flatten
 from slot_attention.network.position import SoftPositionEmbed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import List, NamedTuple, Optional
 
-from common.tf_runtime import tf
-from common.tf_training.activations import noted
+from common.training.tensorflow.activations import noted
+from common.training.tensorflow.runtime import tf
 from slot_attention.network.architecture import LEARNED, SlotSettings
 
 EPSILON = 1e-8

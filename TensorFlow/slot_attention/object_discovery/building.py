@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
-from common import tf_runtime
 from common.pictures.canvas import png_bytes
-from common.tf_runtime import tf
-from common.tf_training.activations import recording
-from common.tf_training.description import Inputs, TrainingGraph
-from common.tf_training.initial_weights import draw_initial_weights
-from common.tf_training.minimisation import minimise
-from common.tf_training.optimizers import adam
+from common.training.tensorflow import runtime as tf_runtime
+from common.training.tensorflow.activations import recording
+from common.training.tensorflow.description import Inputs, TrainingGraph
+from common.training.tensorflow.initial_weights import draw_initial_weights
+from common.training.tensorflow.minimisation import minimise
+from common.training.tensorflow.optimizers import adam
+from common.training.tensorflow.runtime import tf
 from slot_attention.diagnostics import discovery_diagnostics
 from slot_attention.losses import reconstruction_loss
 from slot_attention.network.autoencoder import SlotAttentionAutoEncoder

@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, List, Sequence
 
 import numpy as np
 
-from common.tf_training.description import Evaluation
+from common.training.tensorflow.description import Evaluation
 from slot_attention.metrics.segmentation import (
     adjusted_rand_index,
     mean_best_overlap,

@@ -6,7 +6,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from common.tf_training.description import Evaluation
+from common.training.tensorflow.description import Evaluation
 from slot_attention.metrics.average_precision import THRESHOLDS, average_precision
 from slot_attention.scene_passes import ScenePass
 

@@ -7,8 +7,8 @@ import pytest
 from fixture_arrays import arrays_of, sampled, unpack_checkpoint
 
 from common.core.errors import ZooError
-from common.tf_runtime import tf
-from common.tf_training.stored_weights import find_weights
+from common.training.tensorflow.runtime import tf
+from common.training.tensorflow.stored_weights import find_weights
 from slot_attention.network.architecture import ARCHITECTURES, SlotSettings
 from slot_attention.network.autoencoder import SlotAttentionAutoEncoder
 from slot_attention.network.checkpoints import load_weights

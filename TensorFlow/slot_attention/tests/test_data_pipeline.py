@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from common.core.errors import UsageError, ZooError
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 from slot_attention.data.datasets import OpenOptions, open_dataset
 from slot_attention.data.layouts import MULTI_DSPRITES, TETROMINOES
 from slot_attention.data.pipeline import (

@@ -34,7 +34,7 @@ def read_by_the_builder(folder: Path, split: str) -> List[Any]:
     """The scenes as tensorflow-datasets gives them from a prepared folder."""
     import tensorflow_datasets as tfds
 
-    from common.tf_runtime import tf
+    from common.training.tensorflow.runtime import tf
 
     builder = tfds.builder("clevr:3.1.0", data_dir=str(folder))
     with tf.Graph().as_default():

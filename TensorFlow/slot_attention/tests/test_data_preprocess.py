@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_data_geometry import CASES, ONE_ULP, fixture
 
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 from slot_attention.data.geometry import Geometry
 from slot_attention.data.preprocess import (
     entity_masks,

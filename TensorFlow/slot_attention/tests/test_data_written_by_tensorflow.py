@@ -9,7 +9,7 @@ import data_files as files
 import numpy as np
 import pytest
 
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 from slot_attention.data.datasets import OpenOptions, open_dataset
 from slot_attention.data.example import read_features
 from slot_attention.data.layouts import MULTI_DSPRITES, TETROMINOES, Layout

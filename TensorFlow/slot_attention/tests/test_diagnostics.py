@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 from slot_attention.diagnostics import attention_diagnostics, discovery_diagnostics
 from slot_attention.metrics import diagnostics as defined
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from fixture_arrays import arrays, dot_vector, group, sampled
 
-from common.tf_runtime import tf
-from common.tf_training.named_weights import named_weights
+from common.training.tensorflow.named_weights import named_weights
+from common.training.tensorflow.runtime import tf
 from slot_attention.losses import huber_cost, hungarian_huber_loss, reconstruction_loss
 from slot_attention.matching import best_matching
 from slot_attention.network.architecture import ARCHITECTURES, SlotSettings

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from slot_training_helpers import make_scenes, make_sprites
 
-from common import tf_runtime
 from common.core.errors import UsageError
+from common.training.tensorflow import runtime as tf_runtime
 from slot_attention import session
 from slot_attention.options import OBJECT_DISCOVERY, SET_PREDICTION, parse_options
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.tf_runtime import tf
-from common.tf_training.named_weights import named_weights
+from common.training.tensorflow.named_weights import named_weights
+from common.training.tensorflow.runtime import tf
 from slot_attention.network.architecture import SlotSettings
 from slot_attention.network.slot_attention import SlotAttention
 

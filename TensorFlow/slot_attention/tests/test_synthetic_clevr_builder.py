@@ -49,7 +49,7 @@ def offline_builder(folder, prepared, monkeypatch):
 
 
 def first_record(dataset):
-    from common.tf_runtime import tf
+    from common.training.tensorflow.runtime import tf
 
     with tf.Session() as session:
         return session.run(tf.data.make_one_shot_iterator(dataset).get_next())
@@ -58,7 +58,7 @@ def first_record(dataset):
 def test_the_builder_prepares_and_reads_the_folder(tmp_path, monkeypatch):
     counts = {"train": 5, "validation": 3, "test": 2}
     folder = write_clevr_folder(tmp_path, Request(CLEVR, SETTINGS, counts), quiet_terminal())
-    from common.tf_runtime import tf
+    from common.training.tensorflow.runtime import tf
 
     with tf.Graph().as_default():
         builder = offline_builder(folder, tmp_path / "prepared", monkeypatch)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from synthetic_writing import quiet_terminal
 
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 from slot_attention.synthetic.example_encoding import encode_examples
 from slot_attention.synthetic.records import SCENES, SPRITES
 from slot_attention.synthetic.scene_layout import SceneSettings

@@ -8,7 +8,7 @@ from slot_training_helpers import events, flags, make_scenes, make_sprites
 
 from common.divergence.outcome import WITHIN, compare_dumps
 from common.runs.dump.reading import find_dump
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 from slot_attention.object_discovery import train as discovery_train
 from slot_attention.set_prediction import train as prediction_train
 

@@ -10,7 +10,7 @@ from slot_training_helpers import events, flags, make_scenes, make_sprites, star
 
 from common.core.errors import UsageError, ZooError
 from common.runs.record import from_run_folder, read_record
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 from slot_attention.object_discovery import eval as discovery_eval
 from slot_attention.object_discovery import train as discovery_train
 from slot_attention.set_prediction import eval as prediction_eval

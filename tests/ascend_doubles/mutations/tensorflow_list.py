@@ -448,8 +448,8 @@ _OF_THE_DOUBLE = (
     ),
 )
 
-_RUNTIME = "common/tf_runtime.py"
-_MINIMISATION = "common/tf_training/minimisation.py"
+_RUNTIME = "common/training/tensorflow/runtime.py"
+_MINIMISATION = "common/training/tensorflow/minimisation.py"
 _PARAMETERS = "common/ascend/session_parameters.py"
 _OF_THE_PRODUCT = (
     _of_product(

@@ -6,9 +6,9 @@ from tests.ascend_doubles.mutations.mutation import Mutation
 
 DOUBLE = "tests/ascend_doubles/torch_shared/npu_double/"
 APEX = "tests/ascend_doubles/apex/apex/"
-ADAPTER = "common/torch_runtime.py"
-STEP = "common/torch_step.py"
-GRADIENTS = "common/torch_gradients.py"
+ADAPTER = "common/training/torch/runtime.py"
+STEP = "common/training/torch/step.py"
+GRADIENTS = "common/training/torch/gradients.py"
 TORCH_NPU = "tests/test_doubles_torch_npu.py::"
 APEX_TESTS = "tests/test_doubles_apex.py::"
 RUNS = "tests/test_npu_torch_runs.py::"

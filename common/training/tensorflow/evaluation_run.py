@@ -6,19 +6,19 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Union
 
-from common import tf_runtime
 from common.ascend.compiled_graphs import CompiledLines, proof_by
 from common.core.files import write_atomically
 from common.core.stop_signal import StopSignal
 from common.machine.precision import Precision
 from common.runs import record as run_record
 from common.runs.run_events import telling_the_end
-from common.tf_runtime import TensorFlowDevice, tf
-from common.tf_training.checkpoint import CHECKPOINTS, STATE
-from common.tf_training.description import Evaluation, Subject
-from common.tf_training.progress import ProgressLines
-from common.tf_training.run_start import Targets, open_run_log, start_event
-from common.tf_training.step_graph import parameter_count
+from common.training.tensorflow import runtime as tf_runtime
+from common.training.tensorflow.checkpoint import CHECKPOINTS, STATE
+from common.training.tensorflow.description import Evaluation, Subject
+from common.training.tensorflow.progress import ProgressLines
+from common.training.tensorflow.run_start import Targets, open_run_log, start_event
+from common.training.tensorflow.runtime import TensorFlowDevice, tf
+from common.training.tensorflow.step_graph import parameter_count
 
 Files = Mapping[str, Union[str, bytes]]
 

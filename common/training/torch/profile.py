@@ -9,7 +9,7 @@ from typing import Any, Optional
 from common.core.command_line import boolean
 from common.core.errors import UsageError
 from common.core.files import make_folder
-from common.torch_runtime import TorchDevice, npu_module
+from common.training.torch.runtime import TorchDevice, npu_module
 
 WAIT, WARMUP, ACTIVE = 8, 2, 3
 LEAST_STEPS = WAIT + WARMUP + ACTIVE

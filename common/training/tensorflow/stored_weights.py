@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence
 
 from common.core.errors import ZooError, first_line
-from common.tf_runtime import tf
-from common.tf_training.checkpoint import PREFIX, STATE, find_checkpoint, read_state
+from common.training.tensorflow.checkpoint import PREFIX, STATE, find_checkpoint, read_state
+from common.training.tensorflow.runtime import tf
 
 Shapes = Mapping[str, Sequence[int]]
 OWN = "network/{}/.ATTRIBUTES/VARIABLE_VALUE"  # the key of a weight at an attribute path

@@ -14,7 +14,6 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tup
 import numpy as np
 
 from common.core.errors import UsageError, ZooError
-from common.divergence.flags import dumped_step, is_stored, open_source
 from common.machine.precision import Precision
 from common.runs.dump.arithmetic import arithmetic_of
 from common.runs.dump.dump_format import (
@@ -33,11 +32,12 @@ from common.runs.dump.dump_format import (
     kept_samples,
 )
 from common.runs.dump.writing import plain_json, write_dump, write_replayed
-from common.tf_runtime import TensorFlowDevice, tf
-from common.tf_training import description
-from common.tf_training.description import MakeBatches, Settings, TrainingGraph
-from common.tf_training.named_weights import named_weights
-from common.tf_training.variable_values import (
+from common.training.dump_flags import dumped_step, is_stored, open_source
+from common.training.tensorflow import description
+from common.training.tensorflow.description import MakeBatches, Settings, TrainingGraph
+from common.training.tensorflow.named_weights import named_weights
+from common.training.tensorflow.runtime import TensorFlowDevice, tf
+from common.training.tensorflow.variable_values import (
     optimizer_variables,
     put_variables,
     read_variables,

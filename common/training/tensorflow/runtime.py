@@ -12,7 +12,6 @@ import resource
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from common import tf_horovod
 from common.ascend.session_options import PLAIN, NpuOptions
 from common.ascend.session_parameters import session_parameters
 from common.core.command_line import end_at_once
@@ -34,6 +33,7 @@ from common.machine.devices import (
 )
 from common.machine.precision import Capabilities, Precision
 from common.machine.ranks import LAUNCHED_RANK, Place
+from common.training.tensorflow import horovod as tf_horovod
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 # npu_bridge tells which graphs reached the NPU in INFO lines; elsewhere these tell nobody anything.

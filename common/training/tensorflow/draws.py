@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 
 _LARGEST = (1 << 31) - 1
 

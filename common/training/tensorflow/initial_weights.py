@@ -10,7 +10,7 @@ from typing import Any, Tuple
 
 import numpy as np
 
-from common.tf_training.named_weights import named_weights
+from common.training.tensorflow.named_weights import named_weights
 
 
 def draw_initial_weights(session: Any, network: Any, seed: int) -> None:

@@ -8,15 +8,15 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 import numpy
 
 from common.machine.precision import Precision
-from common.tf_runtime import (
+from common.training.tensorflow.checkpoint import Variables
+from common.training.tensorflow.description import Build, Inputs, MakeBatches, TrainingGraph
+from common.training.tensorflow.runtime import (
     TensorFlowDevice,
     can_call_the_host,
     seed_everything,
     sum_in_graph,
     tf,
 )
-from common.tf_training.checkpoint import Variables
-from common.tf_training.description import Build, Inputs, MakeBatches, TrainingGraph
 
 FLAGS = 2  # stop, save
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Mapping
 
-from common.training_lines import TrainingLines
+from common.training.lines import TrainingLines
 
 
 def passes_multiple(before: int, after: int, every: int) -> bool:

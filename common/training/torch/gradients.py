@@ -11,7 +11,7 @@ from common.machine.precision import (
     SMALLEST_LOSS_SCALE,
     Precision,
 )
-from common.torch_runtime import TORCH_NAMES, TorchDevice, npu_module, torch_version
+from common.training.torch.runtime import TORCH_NAMES, TorchDevice, npu_module, torch_version
 
 LookAtGradients = Callable[[List[Any]], None]
 

@@ -12,7 +12,7 @@ from common.machine.precision import (
     SMALLEST_LOSS_SCALE,
     Precision,
 )
-from common.tf_runtime import (
+from common.training.tensorflow.runtime import (
     TensorFlowDevice,
     import_npu_bridge,
     mean_in_graph,

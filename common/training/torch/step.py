@@ -8,7 +8,7 @@ from typing import Any, ContextManager, Dict, Iterable, Mapping, Optional, Union
 
 from common.core.errors import ZooError
 from common.machine.precision import Precision
-from common.torch_gradients import (
+from common.training.torch.gradients import (
     Clip,
     LookAtGradients,
     Scaling,
@@ -17,7 +17,7 @@ from common.torch_gradients import (
     is_npu_fused,
     scaling_for,
 )
-from common.torch_runtime import TORCH_NAMES, TorchDevice, npu_module, torch_version
+from common.training.torch.runtime import TORCH_NAMES, TorchDevice, npu_module, torch_version
 
 
 def make_sgd(

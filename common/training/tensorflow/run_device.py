@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any, Mapping, NamedTuple, Optional
 
-from common import tf_runtime
 from common.core.errors import UsageError
 from common.machine.devices import choose_device, detect
 from common.machine.precision import Precision, default_mode, resolve, with_loss_scale
 from common.machine.ranks import Place, find_tensorflow_place
+from common.training.tensorflow import runtime as tf_runtime
 
 
 class RunDevice(NamedTuple):

@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from common.core.errors import InfrastructureError, ZooError, first_line
 from common.core.files import TEMPORARY_PREFIX, sha256_of, sync_file, sync_folder
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 
 FORMAT = "tensorflow.training"
 VERSION = 1

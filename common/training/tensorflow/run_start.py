@@ -12,8 +12,8 @@ from common.runs.events import RunLog
 from common.runs.provenance import code_state, config_sha256
 from common.runs.run_events import shown_command
 from common.runs.scalar_board import open_scalar_sink
-from common.tf_runtime import TensorFlowDevice
-from common.tf_training.description import Subject
+from common.training.tensorflow.description import Subject
+from common.training.tensorflow.runtime import TensorFlowDevice
 
 
 @dataclasses.dataclass(frozen=True)

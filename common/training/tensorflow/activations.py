@@ -13,7 +13,7 @@ import contextlib
 import functools
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Type
 
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 
 Tensors = Dict[str, Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 
 
 def warmup_exponential_decay(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, Iterator, Tuple
 
-from common.tf_runtime import tf
+from common.training.tensorflow.runtime import tf
 
 
 def named_weights(layer: tf.keras.layers.Layer) -> Dict[str, tf.Variable]:

@@ -8,8 +8,8 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence
 
 from common.core.errors import UsageError
 from common.machine.precision import Precision
-from common.tf_runtime import TensorFlowDevice, tf
-from common.tf_training.minimisation import Minimisation
+from common.training.tensorflow.minimisation import Minimisation
+from common.training.tensorflow.runtime import TensorFlowDevice, tf
 
 
 @dataclasses.dataclass(frozen=True)

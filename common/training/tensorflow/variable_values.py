@@ -6,8 +6,8 @@ from typing import Any, Dict, List, Mapping
 
 import numpy as np
 
-from common.tf_runtime import tf
-from common.tf_training.named_weights import named_weights
+from common.training.tensorflow.named_weights import named_weights
+from common.training.tensorflow.runtime import tf
 
 _OF_ALL_STEPS = ("beta1_power", "beta2_power")
 

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from common import tf_runtime
 from common.ascend.compiled_graphs import CompilationWatch, CompiledLines
 from common.core.errors import InfrastructureError, UsageError, ZooError, first_line
 from common.core.files import make_folder, move_aside, write_atomically
@@ -17,31 +16,32 @@ from common.machine.precision import Precision
 from common.runs.events import RunLog
 from common.runs.provenance import config_sha256
 from common.runs.run_events import telling_the_end
-from common.tf_runtime import TensorFlowDevice, tf
-from common.tf_training.checkpoint import (
+from common.training.tensorflow import runtime as tf_runtime
+from common.training.tensorflow.checkpoint import (
     CHECKPOINTS,
     CheckpointFolder,
     Saved,
     read_state,
     require_same,
 )
-from common.tf_training.description import (
+from common.training.tensorflow.description import (
     Build,
     Evaluation,
     MakeBatches,
     Settings,
     Subject,
 )
-from common.tf_training.progress import ProgressLines, passes_multiple
-from common.tf_training.run_start import Targets, open_run_log, start_event
-from common.tf_training.step_graph import (
+from common.training.tensorflow.progress import ProgressLines, passes_multiple
+from common.training.tensorflow.run_start import Targets, open_run_log, start_event
+from common.training.tensorflow.runtime import TensorFlowDevice, tf
+from common.training.tensorflow.step_graph import (
     FLAGS,
     StepGraph,
     build_step_graph,
     flags_of,
     parameter_count,
 )
-from common.tf_training.tensor_dump import StepDump
+from common.training.tensorflow.tensor_dump import StepDump
 
 SKIPS_IN_A_ROW = 100
 PROFILED_STEP = 10  # of this process's life: by then everything is warm

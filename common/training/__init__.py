@@ -1,0 +1,1 @@
+"""Training, shared by all networks; the engines of both frameworks below it."""
