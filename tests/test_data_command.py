@@ -231,7 +231,7 @@ def test_a_disk_that_is_too_small_is_told_before_the_download(zoo, data, server,
 
 
 def test_a_disk_that_fills_up_keeps_what_came(zoo, data, monkeypatch):
-    from common.datasets import download
+    from common.data import download
 
     def full(stream, at_most, read=download.read_some):
         if (data / "pictures.tar.gz.part").stat().st_size >= 1000:
@@ -289,7 +289,7 @@ def test_a_second_preparation_of_the_same_dataset_is_refused(zoo, data):
 
 
 def test_a_data_folder_that_cannot_be_written_serves_what_it_has(zoo, data, monkeypatch):
-    from common.datasets import prepare
+    from common.data import prepare
 
     zoo("prepare", "pictures")
 

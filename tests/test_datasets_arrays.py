@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from common.core.errors import ZooError
-from common.datasets.image_files import decode_image, images_below
-from common.datasets.manifest import manifest_sha256, sha256_of_array
-from common.datasets.resize import resize_bilinear
+from common.data.image_files import decode_image, images_below
+from common.data.manifest import manifest_sha256, sha256_of_array
+from common.data.resize import resize_bilinear
 
 PIXELS = np.random.RandomState(0).randint(0, 256, (3, 12, 9, 3)).astype(np.uint8)
 

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from common.core.errors import UsageError, ZooError
-from common.datasets.catalogue import find_dataset, read_catalogue
-from common.datasets.place import COMPLETE, data_root, presence
+from common.data.catalogue import find_dataset, read_catalogue
+from common.data.place import COMPLETE, data_root, presence
 
 ROOT = Path(__file__).resolve().parent.parent
 PLAIN = {"path": "things/a.bin", "urls": ["https://example.org/a.bin"], "size": 3}
@@ -60,7 +60,7 @@ def test_every_downloaded_dataset_names_its_checksums_source_or_says_that_it_is_
 
 
 def test_the_checksums_of_cifar10_are_those_that_its_reader_checks():
-    reader = (ROOT / "common/datasets/cifar10.py").read_text()
+    reader = (ROOT / "common/data/cifar10.py").read_text()
     contents = find_dataset(ROOT, "cifar10").files[0].contents
     assert len(contents) == 7
     assert all(content.checksum.value in reader for content in contents)

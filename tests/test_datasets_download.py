@@ -11,10 +11,10 @@ import pytest
 
 from common.core.errors import ZooError
 from common.core.terminal import Terminal
-from common.datasets import connection
-from common.datasets.catalogue import Checksum
-from common.datasets.download import Download, PartialFile, Wanted
-from common.datasets.progress import ByteProgress
+from common.data import connection
+from common.data.catalogue import Checksum
+from common.data.download import Download, PartialFile, Wanted
+from common.data.progress import ByteProgress
 from tests.data_server import DataServer
 
 CONTENT = random.Random(0).getrandbits(8 * 300000).to_bytes(300000, "big")

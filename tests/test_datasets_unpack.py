@@ -13,8 +13,8 @@ import zipfile
 import pytest
 
 from common.core.errors import ZooError
-from common.datasets import unpack as module
-from common.datasets.unpack import FileFacts, unpack
+from common.data import unpack as module
+from common.data.unpack import FileFacts, unpack
 
 NOISE = random.Random(0).getrandbits(8 * 5000).to_bytes(5000, "big")
 FILES = {"d/a": b"first", "d/sub/b": NOISE}

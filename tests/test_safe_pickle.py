@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from common.core.errors import ZooError
-from common.safe_pickle import StoredArray, load_data_pickle
+from common.data.safe_pickle import StoredArray, load_data_pickle
 
 PROTOCOLS = range(0, 5)
 

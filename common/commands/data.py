@@ -12,12 +12,12 @@ from common.cards.model_folders import checkout_root
 from common.core.command_line import Parser, add_debug_flag
 from common.core.errors import UsageError
 from common.core.terminal import Terminal
-from common.datasets.catalogue import Dataset, find_dataset, read_catalogue
-from common.datasets.generate import generate
-from common.datasets.place import COMPLETE, data_root, presence
-from common.datasets.prepare import Way, prepare
-from common.datasets.progress import bytes_text
-from common.datasets.verify import record_generated, verify
+from common.data.catalogue import Dataset, find_dataset, read_catalogue
+from common.data.generate import generate
+from common.data.place import COMPLETE, data_root, presence
+from common.data.prepare import Way, prepare
+from common.data.progress import bytes_text
+from common.data.verify import record_generated, verify
 
 ACTIONS = {
     "list": "every dataset of the networks: size, source of its checksum, whether it is there",

@@ -13,8 +13,8 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from common.ascend.environment import PLUGIN_PACKAGES, find_scripts
 from common.cards.model_folders import checkout_root
-from common.datasets.catalogue import read_catalogue
-from common.datasets.place import ABSENT, presence
+from common.data.catalogue import read_catalogue
+from common.data.place import ABSENT, presence
 from common.machine.devices import Machine, cann_version, detect, read_text, run_command
 from common.machine.ports import is_free
 

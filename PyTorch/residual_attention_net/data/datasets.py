@@ -7,7 +7,7 @@ from typing import Callable
 
 import numpy as np
 
-from common.datasets.manifest import manifest_sha256, sha256_of_array
+from common.data.manifest import manifest_sha256, sha256_of_array
 from common.core.errors import UsageError
 from residual_attention_net.data.cifar10 import load_cifar10
 from residual_attention_net.data.embedded import DIGITS_SIZE, load_digits, synthetic_images

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from common.datasets.digits import STORED_MAXIMUM, load_stored_digits
-from common.datasets.resize import resize_bilinear
+from common.data.digits import STORED_MAXIMUM, load_stored_digits
+from common.data.resize import resize_bilinear
 from common.core.errors import UsageError
 from residual_attention_net.data.labelled_images import LabelledImages
 

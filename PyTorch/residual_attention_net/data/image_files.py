@@ -11,8 +11,8 @@ from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 
 from common.core.command_line import number_in
-from common.datasets.cifar10 import META_FILE, PUBLISHED_MD5, TEST_FILE, TRAIN_FILES
-from common.datasets.image_files import images_below
+from common.data.cifar10 import META_FILE, PUBLISHED_MD5, TEST_FILE, TRAIN_FILES
+from common.data.image_files import images_below
 from common.core.errors import UsageError, ZooError
 from residual_attention_net.data.cifar10 import read_cifar10
 from residual_attention_net.data.datasets import SourceOptions, load_dataset

@@ -8,9 +8,9 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 
-from common.datasets.class_folders import Labelled, find_class_folders, unreadable
-from common.datasets.image_files import decode_image
-from common.datasets.manifest import manifest_sha256, sha256_of_bytes
+from common.data.class_folders import Labelled, find_class_folders, unreadable
+from common.data.image_files import decode_image
+from common.data.manifest import manifest_sha256, sha256_of_bytes
 from common.core.errors import UsageError
 from residual_attention_net.data.labelled_images import LabelledImages
 

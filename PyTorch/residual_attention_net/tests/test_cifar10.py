@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from common.core.errors import ZooError
-from common.datasets.cifar10 import FOLDER_NAME, PUBLISHED_MD5, find_folder
+from common.data.cifar10 import FOLDER_NAME, PUBLISHED_MD5, find_folder
 from residual_attention_net.data.cifar10 import Cifar10, load_cifar10, read_cifar10
 from residual_attention_net.tests.data_helpers import (
     cifar10_pixels,

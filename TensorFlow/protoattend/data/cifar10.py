@@ -1,4 +1,4 @@
-"""CIFAR-10 as labelled images; the files are read by common.datasets.cifar10."""
+"""CIFAR-10 as labelled images; the files are read by common.data.cifar10."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Optional
 
 import numpy as np
 
-from common.datasets.cifar10 import PUBLISHED_MD5, Cifar10Part, find_folder, read_batches
+from common.data.cifar10 import PUBLISHED_MD5, Cifar10Part, find_folder, read_batches
 from protoattend.data.labelled_images import LabelledImages
 from protoattend.data.source import Source
 

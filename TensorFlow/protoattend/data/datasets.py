@@ -7,8 +7,8 @@ from typing import Callable, Dict, Optional, Tuple
 
 import numpy as np
 
-from common.datasets.manifest import manifest_sha256
-from common.datasets.resize import resize_bilinear
+from common.data.manifest import manifest_sha256
+from common.data.resize import resize_bilinear
 from common.core.errors import UsageError
 from protoattend.data import digits, synthetic_shapes
 from protoattend.data.cifar10 import load_cifar10

@@ -9,8 +9,8 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
-from common.datasets.catalogue import FILE_NAME, read_datasets
-from common.datasets.manifest import sha256_of_bytes
+from common.data.catalogue import FILE_NAME, read_datasets
+from common.data.manifest import sha256_of_bytes
 from common.core.errors import ZooError
 from protoattend.data.idx import parse_idx
 from protoattend.data.labelled_images import LabelledImages

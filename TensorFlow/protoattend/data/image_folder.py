@@ -7,8 +7,8 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common.datasets.class_folders import ClassFolders, find_class_folders, unreadable
-from common.datasets.image_files import decode_image
+from common.data.class_folders import ClassFolders, find_class_folders, unreadable
+from common.data.image_files import decode_image
 from common.core.errors import ZooError
 from protoattend.data.labelled_images import LabelledImages
 from protoattend.data.source import Source

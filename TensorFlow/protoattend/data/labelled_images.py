@@ -7,7 +7,7 @@ from typing import Sequence
 
 import numpy as np
 
-from common.datasets.manifest import manifest_sha256, sha256_of_array
+from common.data.manifest import manifest_sha256, sha256_of_array
 from common.core.errors import ZooError
 
 

@@ -7,8 +7,8 @@ from typing import Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from common.datasets.manifest import sha256_of_array
-from common.datasets.resize import resize_bilinear
+from common.data.manifest import sha256_of_array
+from common.data.resize import resize_bilinear
 from common.core.errors import UsageError, ZooError
 from protoattend.data.datasets import EMBEDDED, PrototypeDataset, read_source
 

@@ -6,7 +6,7 @@ from typing import Dict
 
 import numpy as np
 
-from common.datasets.manifest import manifest_sha256, sha256_of_array
+from common.data.manifest import manifest_sha256, sha256_of_array
 from protoattend.data.augmentation import augment, draw
 from protoattend.data.labelled_images import LabelledImages
 from protoattend.data.plan import BatchPlan

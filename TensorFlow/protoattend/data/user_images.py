@@ -7,7 +7,7 @@ from typing import List, Sequence, Tuple
 
 import numpy as np
 
-from common.datasets.image_files import decode_image, images_below
+from common.data.image_files import decode_image, images_below
 from common.core.errors import ZooError
 
 

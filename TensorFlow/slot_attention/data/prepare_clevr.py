@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Iterator, Optional, Sequence
 
 from common.core.command_line import Parser, add_debug_flag, exit_code_of
-from common.datasets.unpack import unpack
+from common.data.unpack import unpack
 from common.core.errors import ZooError
 from common.core.files import TEMPORARY_PREFIX, make_folder
 from slot_attention.data.clevr import ORIGINAL_NAME, PREPARED_NAME, PREPARED_VERSION, find_clevr

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Dict, Mapping, Sequence
 
 from common.cards.model_folders import FRAMEWORK_FOLDERS
-from common.datasets.catalogue import Dataset
+from common.data.catalogue import Dataset
 
 
 def generate(dataset: Dataset, root: Path, data_path: Path, flags: Sequence[str]) -> int:

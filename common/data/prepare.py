@@ -13,19 +13,19 @@ from typing import Dict, Iterator, List, Optional, Tuple
 from common.core.errors import InfrastructureError, ZooError
 from common.core.files import FolderLock, make_folder
 from common.core.terminal import Terminal
-from common.datasets.catalogue import GZIP, NOT_PACKED, TAR, ZIP, DataFile, Dataset
-from common.datasets.download import Download, PartialFile, Wanted, difference
-from common.datasets.place import data_root, is_there, state_folder, usable_paths
-from common.datasets.progress import ByteProgress, bytes_text
-from common.datasets.recorded import (
+from common.data.catalogue import GZIP, NOT_PACKED, TAR, ZIP, DataFile, Dataset
+from common.data.download import Download, PartialFile, Wanted, difference
+from common.data.place import data_root, is_there, state_folder, usable_paths
+from common.data.progress import ByteProgress, bytes_text
+from common.data.recorded import (
     AT_FIRST_USE,
     Entry,
     add_to_recorded,
     entries_of,
     unpacked_entries,
 )
-from common.datasets.unpack import unpack
-from common.datasets.verify import verify
+from common.data.unpack import unpack
+from common.data.verify import verify
 
 UNPACKING = "unpacking"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from common.datasets.progress import ByteProgress
+from common.data.progress import ByteProgress
 
 BLOCK = 1 << 20
 

@@ -12,8 +12,8 @@ from typing import Mapping
 import numpy as np
 
 from common.core.errors import ZooError
-from common.datasets.manifest import manifest_sha256, sha256_of_bytes
-from common.safe_pickle import StoredArray, load_data_pickle
+from common.data.manifest import manifest_sha256, sha256_of_bytes
+from common.data.safe_pickle import StoredArray, load_data_pickle
 
 FOLDER_NAME = "cifar-10-batches-py"
 META_FILE = "batches.meta"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import List, Optional, Tuple
 
 from common.core.errors import ZooError
-from common.datasets.image_files import SUFFIXES
+from common.data.image_files import SUFFIXES
 
 TRAIN_FOLDER, TEST_FOLDER = "train", "test"
 _LAYOUT = "CLASS/IMAGE.png, or train/CLASS/IMAGE.png with test/CLASS/IMAGE.png, is needed"

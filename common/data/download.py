@@ -12,10 +12,10 @@ from typing import Callable, Dict, List, Optional, Sequence
 from common.core.errors import ZooError
 from common.core.files import write_atomically
 from common.core.terminal import Terminal
-from common.datasets.catalogue import Checksum
-from common.datasets.connection import Answer, TransferError, ask, read_some
-from common.datasets.hashing import digest
-from common.datasets.progress import ByteProgress, bytes_text
+from common.data.catalogue import Checksum
+from common.data.connection import Answer, TransferError, ask, read_some
+from common.data.hashing import digest
+from common.data.progress import ByteProgress, bytes_text
 
 BLOCK = 1 << 18
 TRIES = 5  # in a row that bring nothing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import List
 
-from common.datasets.catalogue import GZIP, NOT_PACKED, DataFile, Dataset
+from common.data.catalogue import GZIP, NOT_PACKED, DataFile, Dataset
 
 DESCRIPTION = "dataset.json"  # what a generator writes beside its files
 STATE_FOLDER = ".zoo"

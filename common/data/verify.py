@@ -10,11 +10,11 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 from common.core.errors import ZooError
 from common.core.files import FolderLock, sha256_of
 from common.core.terminal import Terminal
-from common.datasets.catalogue import GZIP, NOT_PACKED, DataFile, Dataset
-from common.datasets.hashing import digest
-from common.datasets.place import DESCRIPTION, state_folder, usable_paths
-from common.datasets.progress import ByteProgress
-from common.datasets.recorded import (
+from common.data.catalogue import GZIP, NOT_PACKED, DataFile, Dataset
+from common.data.hashing import digest
+from common.data.place import DESCRIPTION, state_folder, usable_paths
+from common.data.progress import ByteProgress
+from common.data.recorded import (
     AT_FIRST_USE,
     Entry,
     add_to_recorded,

@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Callable, Dict, Iterator, Optional
 
 from common.core.errors import ZooError
-from common.datasets.catalogue import GZIP, TAR, ZIP
-from common.datasets.progress import ByteProgress, bytes_text
+from common.data.catalogue import GZIP, TAR, ZIP
+from common.data.progress import ByteProgress, bytes_text
 
 BLOCK = 1 << 20
 MEMBERS_AT_MOST = 1000000

@@ -10,9 +10,9 @@ from typing import Dict, Iterable, Mapping, Optional
 from common.core.errors import ZooError
 from common.core.files import utc_stamp, write_atomically
 from common.core.terminal import Terminal
-from common.datasets.hashing import digest
-from common.datasets.progress import ByteProgress
-from common.datasets.unpack import FileFacts
+from common.data.hashing import digest
+from common.data.progress import ByteProgress
+from common.data.unpack import FileFacts
 
 SCHEMA_VERSION = 1
 FILE_NAME = "checksums.json"

@@ -1,0 +1,1 @@
+"""Datasets: catalogue, download, checksums, unpacking, readers."""

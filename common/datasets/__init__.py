@@ -1,1 +1,0 @@
-"""The datasets of the networks: what there is, fetching it, checking it."""
