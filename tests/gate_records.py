@@ -7,8 +7,8 @@ from typing import Any, List, Optional, Sequence
 
 from common.cards.model_card import Metric
 from common.cards.tiers import TierRules
-from common.gate.baseline import Baseline, make_baseline
-from common.gate.soundness import GivenRun
+from common.evidence.gate.baseline import Baseline, make_baseline
+from common.evidence.gate.soundness import GivenRun
 from common.runs import record as run_record
 from common.runs.record import RunRecord
 from tests.run_events import whole_run

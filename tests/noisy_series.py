@@ -7,7 +7,7 @@ from typing import Optional, Sequence
 
 import numpy as np
 
-from common.logs.series import Series
+from common.evidence.logs.series import Series
 
 
 def first_order_noise(coefficient: float, count: int, runs: int, seed: int) -> np.ndarray:

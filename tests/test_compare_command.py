@@ -148,7 +148,7 @@ def test_one_flag_given_twice_is_two_seeds(logs: Path, capsys) -> None:
 
 def test_the_picture_shows_a_curve_of_each_run(logs: Path) -> None:
     pytest.importorskip("PIL", reason="pictures need Pillow")
-    from common.pictures.canvas import palette_color, read_png
+    from common.evidence.figures.canvas import palette_color, read_png
 
     zoo("--gpu", logs / "gpu.log", "--npu", logs / "npu.log", "--plot", logs / "out.png")
     picture = read_png(logs / "out.png")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.comparison.alignment import (
+from common.evidence.comparison.alignment import (
     aligned,
     neighbours,
     sample_at,
@@ -13,8 +13,8 @@ from common.comparison.alignment import (
     windows,
     without_trend,
 )
-from common.comparison.summary_curve import summary_curve
-from common.logs.series import Series
+from common.evidence.comparison.summary_curve import summary_curve
+from common.evidence.logs.series import Series
 from tests.noisy_series import series
 
 GAPPED = np.concatenate([np.arange(100, 1001, 100), np.arange(9100, 10001, 100)])

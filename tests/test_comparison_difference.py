@@ -8,8 +8,8 @@ from typing import Tuple
 import numpy as np
 import pytest
 
-from common.comparison.alignment import AlignedPair
-from common.comparison.difference import (
+from common.evidence.comparison.alignment import AlignedPair
+from common.evidence.comparison.difference import (
     between_evaluations,
     between_seeds,
     compare_unpaired,
@@ -17,7 +17,7 @@ from common.comparison.difference import (
     of_one_sample,
     single_sample,
 )
-from common.comparison.noise import mean_of_series
+from common.evidence.comparison.noise import mean_of_series
 from tests.noisy_series import first_order_noise, series
 
 RUNS = 400

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from common.cards.model_folders import all_cards, checkout_root
-from common.comparison.level import KEYS, drifted, level_of, text_of, write
-from common.comparison.verdicts import INCONCLUSIVE, NOK, OK, PERFECT, POK
+from common.evidence.comparison.level import KEYS, drifted, level_of, text_of, write
+from common.evidence.comparison.verdicts import INCONCLUSIVE, NOK, OK, PERFECT, POK
 from common.runs import store as record_store
 
 CARD: Any = SimpleNamespace(name="some_net")

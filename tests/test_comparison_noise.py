@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from common.comparison.noise import (
+from common.evidence.comparison.noise import (
     LEAST_SAMPLES,
     autocorrelation_time,
     autocorrelations,
     mean_of_series,
 )
-from common.comparison.students_t import two_sided_probability, two_sided_quantile
+from common.evidence.comparison.students_t import two_sided_probability, two_sided_quantile
 from tests.noisy_series import first_order_noise
 
 RUNS = 400

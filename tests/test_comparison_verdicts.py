@@ -8,10 +8,10 @@ from typing import List
 import numpy as np
 import pytest
 
-from common.comparison.compared import Settings, compare
-from common.comparison.estimate import UNKNOWN, Estimate
-from common.comparison.runs import Group, Run
-from common.comparison.verdicts import (
+from common.evidence.comparison.compared import Settings, compare
+from common.evidence.comparison.estimate import UNKNOWN, Estimate
+from common.evidence.comparison.runs import Group, Run
+from common.evidence.comparison.verdicts import (
     INCONCLUSIVE,
     NOK,
     OK,

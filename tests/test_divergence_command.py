@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from common.cli import main
-from common.divergence.outcome import compare_dumps
-from common.divergence.picture import SIZE, divergence_picture
-from common.pictures.canvas import read_png
+from common.evidence.divergence.outcome import compare_dumps
+from common.evidence.divergence.picture import SIZE, divergence_picture
+from common.evidence.figures.canvas import read_png
 from common.runs.dump.reading import find_dump
 from tests.divergence_dumps import inputs, step, write
 

@@ -8,10 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.divergence.comparing import measure
-from common.divergence.outcome import DIVERGES, INCONCLUSIVE, WITHIN, Outcome, compare_dumps
-from common.divergence.table import as_text
-from common.divergence.tolerance import tolerance_for
+from common.evidence.divergence.comparing import measure
+from common.evidence.divergence.outcome import (
+    DIVERGES,
+    INCONCLUSIVE,
+    WITHIN,
+    Outcome,
+    compare_dumps,
+)
+from common.evidence.divergence.table import as_text
+from common.evidence.divergence.tolerance import tolerance_for
 from common.runs.dump.dump_format import Tensor
 from common.runs.dump.reading import find_dump
 from tests.divergence_dumps import LAYERS, inputs, step, write

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from common.core.errors import InfrastructureError, ZooError
-from common.gate import baseline as baselines
-from common.gate.accepting import accept, fit_records
-from common.gate.baseline import (
+from common.evidence.gate import baseline as baselines
+from common.evidence.gate.accepting import accept, fit_records
+from common.evidence.gate.baseline import (
     device_label,
     framework_of,
     key_of,
@@ -20,7 +20,7 @@ from common.gate.baseline import (
     metrics_of,
     stored_run,
 )
-from common.gate.baseline_store import baseline_path, baselines_of, matching, store
+from common.evidence.gate.baseline_store import baseline_path, baselines_of, matching, store
 from common.runs import record as run_record
 from tests.gate_records import baseline, given, record
 

@@ -10,7 +10,7 @@ from common.cards.model_card import Task, read_card
 from common.cards.model_folders import all_cards
 from common.cards.tiers import SMOKE, TIERS
 from common.core.errors import ZooError
-from common.gate.running import cases_of
+from common.evidence.gate.running import cases_of
 from tests.fake_zoo import REPOSITORY
 from tests.tiny_zoo import TINY_MODEL
 

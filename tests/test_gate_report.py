@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from xml.etree import ElementTree
 
-from common.gate import report
-from common.gate.junit import as_junit
-from common.gate.verdict import CaseReport, Finding, Verdict
+from common.evidence.gate import report
+from common.evidence.gate.junit import as_junit
+from common.evidence.gate.verdict import CaseReport, Finding, Verdict
 
 NASTY = 'a <b> & "c" | \x07 \x1b[31m \ud800 漢字 ]]>\nsecond line'
 REPORTS = [

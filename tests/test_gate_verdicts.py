@@ -8,18 +8,18 @@ from typing import Any, Dict, List, Sequence
 import pytest
 
 from common.cards.model_card import Case
-from common.gate.accuracy import judge_accuracy
-from common.gate.baseline import StoredRun, stored_run
-from common.gate.judging import judge_case
-from common.gate.soundness import GivenRun, judge_soundness
-from common.gate.speed import judge_speed
-from common.gate.spread import (
+from common.evidence.gate.accuracy import judge_accuracy
+from common.evidence.gate.baseline import StoredRun, stored_run
+from common.evidence.gate.judging import judge_case
+from common.evidence.gate.soundness import GivenRun, judge_soundness
+from common.evidence.gate.speed import judge_speed
+from common.evidence.gate.spread import (
     chance_of_so_few,
     difference_of_means,
     one_sided_quantile,
     prediction_half_width,
 )
-from common.gate.verdict import CaseReport, Verdict, overall, worst
+from common.evidence.gate.verdict import CaseReport, Verdict, overall, worst
 from tests.gate_records import ACCURACY, FG_ARI, baseline, given, record, rules
 
 PASS, REGRESS = Verdict.PASS, Verdict.REGRESS

@@ -7,8 +7,8 @@ import hashlib
 
 import pytest
 
-from common.html_page.document import breakable, document, facts, policy
-from common.html_page.images import image_element, kind_of_image
+from common.evidence.html_page.document import breakable, document, facts, policy
+from common.evidence.html_page.images import image_element, kind_of_image
 
 
 def test_only_the_given_script_may_run_and_nothing_may_be_loaded() -> None:

@@ -15,9 +15,9 @@ from common.cards.log_format import OWN_FORMATS, LogFormat, own_formats
 from common.cards.model_card import read_card
 from common.cards.model_folders import all_cards
 from common.core.errors import UsageError, ZooError
-from common.logs.blocks import block_of
-from common.logs.matching import find_lines
-from common.logs.reading import format_named, known_formats, most_fitting, read_log
+from common.evidence.logs.blocks import block_of
+from common.evidence.logs.matching import find_lines
+from common.evidence.logs.reading import format_named, known_formats, most_fitting, read_log
 from tests.fake_zoo import FAKE_MODEL, REPOSITORY
 
 LOGS = """

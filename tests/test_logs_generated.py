@@ -12,9 +12,9 @@ from typing import Dict, List, Set
 import numpy as np
 import pytest
 
-from common.logs import blocks, reading
-from common.logs.reading import known_formats, read_log
-from common.logs.series import ParsedLog, Restart
+from common.evidence.logs import blocks, reading
+from common.evidence.logs.reading import known_formats, read_log
+from common.evidence.logs.series import ParsedLog, Restart
 from tests.generated_logs import MAKERS, SLOT_ATTENTION, mutated, with_noise
 
 FORMATS = known_formats(Path(__file__).resolve().parent.parent)

@@ -9,8 +9,8 @@ from typing import List, Tuple
 import numpy as np
 import pytest
 
-from common.logs.blocks import block_of
-from common.logs.number_columns import (
+from common.evidence.logs.blocks import block_of
+from common.evidence.logs.number_columns import (
     scan_durations,
     scan_integers,
     scan_numbers,

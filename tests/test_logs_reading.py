@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from common.core.errors import UsageError, ZooError
-from common.logs import series
-from common.logs.reading import known_formats, read_log
-from common.logs.records import series_of_record
-from common.logs.series import ParsedLog, Restart, Series
-from common.logs.summary import RECENT, summarise_log
+from common.evidence.logs import series
+from common.evidence.logs.reading import known_formats, read_log
+from common.evidence.logs.records import series_of_record
+from common.evidence.logs.series import ParsedLog, Restart, Series
+from common.evidence.logs.summary import RECENT, summarise_log
 from common.runs.events import RunLog
 from tests.fake_zoo import REPOSITORY
 from tests.generated_logs import MAKERS, SLOT_ATTENTION

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.pictures.bands import SIZE, Band, band_picture, is_logarithmic, log_axis
-from common.pictures.broken_axis import axis_of, broken_axis
-from common.pictures.canvas import palette_color
+from common.evidence.figures.bands import SIZE, Band, band_picture, is_logarithmic, log_axis
+from common.evidence.figures.broken_axis import axis_of, broken_axis
+from common.evidence.figures.canvas import palette_color
 
 GAPPED = np.concatenate([np.arange(0.0, 100, 10), np.arange(9000.0, 9100, 10)])
 

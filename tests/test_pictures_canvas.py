@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common.core.errors import ZooError
-from common.pictures import canvas
+from common.evidence.figures import canvas
 
 pytest.importorskip("PIL.Image", reason="pictures need Pillow")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.pictures.canvas import palette_color
-from common.pictures.curves import Curve, curve_picture
-from common.pictures.plot import SIZE, Axis, Entry, Texts, as_text, nice_axis, plot
+from common.evidence.figures.canvas import palette_color
+from common.evidence.figures.curves import Curve, curve_picture
+from common.evidence.figures.plot import SIZE, Axis, Entry, Texts, as_text, nice_axis, plot
 
 pytest.importorskip("PIL.Image", reason="pictures need Pillow")
 PLOT = slice(40, 300)  # rows of the picture between title and legend

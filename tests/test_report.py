@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from common import cli
-from common.comparison.runs import Run
-from common.report.chart import BOTTOM, LEFT, RIGHT, TOP, chart
-from common.report.content import MOST_PICTURES, pictures_of, tail_of
-from common.report.derived import DrawnCurve, charts_of
+from common.evidence.comparison.runs import Run
+from common.evidence.report.chart import BOTTOM, LEFT, RIGHT, TOP, chart
+from common.evidence.report.content import MOST_PICTURES, pictures_of, tail_of
+from common.evidence.report.derived import DrawnCurve, charts_of
 from tests.browser import Browser, find_chromium
 from tests.noisy_series import first_order_noise, series, write_log
 from tests.test_record_store import write_run

@@ -9,7 +9,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from common.pictures.canvas import png_bytes, require_pillow
+from common.evidence.figures.canvas import png_bytes, require_pillow
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.description import Evaluation
 from common.training.tensorflow.evaluation_run import (

@@ -7,7 +7,7 @@ from typing import Any, List, Sequence, Tuple
 import numpy as np
 
 from common.core.files import write_atomically
-from common.pictures.canvas import require_pillow
+from common.evidence.figures.canvas import require_pillow
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.runtime import tf
 from protoattend.data.labelled_images import LabelledImages

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, Sequence
 
 from common.core.files import sha256_of
-from common.pictures.canvas import png_bytes
+from common.evidence.figures.canvas import png_bytes
 from common.training.tensorflow.checkpoint import STATE
 from protoattend.gallery.explained import Explained
 from protoattend.gallery.page import GalleryHeader, gallery_page

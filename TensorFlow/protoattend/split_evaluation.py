@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, List, Mapping, Optional, Sequence
 
 from common.core.errors import UsageError
-from common.pictures.canvas import png_bytes
+from common.evidence.figures.canvas import png_bytes
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.description import Evaluation
 from common.training.tensorflow.runtime import tf

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple
 
 from common.core.files import make_folder
-from common.pictures.canvas import require_pillow
+from common.evidence.figures.canvas import require_pillow
 from common.training.tensorflow import evaluation_run
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.description import Evaluation

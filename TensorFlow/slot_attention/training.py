@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Callable, Tuple
 
-from common.pictures.canvas import require_pillow
+from common.evidence.figures.canvas import require_pillow
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.description import Build, Settings, Subject
 from common.training.tensorflow.loop import train

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
-from common.pictures.canvas import save_png
-from common.pictures.curves import Curve, curve_picture
+from common.evidence.figures.canvas import save_png
+from common.evidence.figures.curves import Curve, curve_picture
 from common.runs.events import FILE_NAME, effective_events
 from slot_attention.pictures.animation import pictures_of_training, save_animation
 

@@ -70,7 +70,7 @@ def ways(log: Path) -> Dict[str, List[str]]:
     found["read_log (every series)"] = [
         sys.executable,
         "-c",
-        "import sys; from pathlib import Path; from common.logs.reading "
+        "import sys; from pathlib import Path; from common.evidence.logs.reading "
         "import read_log; read_log(Path(sys.argv[1]))",
         str(log),
     ]

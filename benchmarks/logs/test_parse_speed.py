@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.logs import parse_speed
-from common.logs.reading import read_log
+from common.evidence.logs.reading import read_log
 
 
 def test_every_way_finds_every_line(tmp_path: Path) -> None:

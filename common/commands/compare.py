@@ -7,17 +7,17 @@ import json
 from pathlib import Path
 from typing import Dict, List
 
-from common.comparison import table
-from common.comparison.as_json import content_of
-from common.comparison.asked import add_settings_flags, asked_in, settings_of
-from common.comparison.compared import Comparison, compare
-from common.comparison.picture import comparison_picture
-from common.comparison.runs import Group, check_networks
-from common.comparison.sources import read_run
-from common.comparison.verdicts import exit_code
 from common.core.command_line import number_in
 from common.core.errors import UsageError, ZooError
-from common.pictures.canvas import require_pillow, save_png
+from common.evidence.comparison import table
+from common.evidence.comparison.as_json import content_of
+from common.evidence.comparison.asked import add_settings_flags, asked_in, settings_of
+from common.evidence.comparison.compared import Comparison, compare
+from common.evidence.comparison.picture import comparison_picture
+from common.evidence.comparison.runs import Group, check_networks
+from common.evidence.comparison.sources import read_run
+from common.evidence.comparison.verdicts import exit_code
+from common.evidence.figures.canvas import require_pillow, save_png
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from common.core.command_line import number_in
 from common.core.errors import UsageError, ZooError
-from common.divergence.as_json import content_of
-from common.divergence.outcome import EXIT_CODES, compare_dumps
-from common.divergence.picture import divergence_picture
-from common.divergence.table import as_text
-from common.pictures.canvas import require_pillow, save_png
+from common.evidence.divergence.as_json import content_of
+from common.evidence.divergence.outcome import EXIT_CODES, compare_dumps
+from common.evidence.divergence.picture import divergence_picture
+from common.evidence.divergence.table import as_text
+from common.evidence.figures.canvas import require_pillow, save_png
 from common.runs.dump.reading import find_dump
 
 

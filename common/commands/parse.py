@@ -10,11 +10,11 @@ from typing import List, Sequence
 
 from common.cards.log_format import LogFormat
 from common.core.errors import UsageError
-from common.logs import telling
-from common.logs.reading import known_formats, read_log
-from common.logs.records import events_of, is_record, series_of_record
-from common.logs.series import ParsedLog, Series
-from common.logs.summary import summarise_log, summary_of
+from common.evidence.logs import telling
+from common.evidence.logs.reading import known_formats, read_log
+from common.evidence.logs.records import events_of, is_record, series_of_record
+from common.evidence.logs.series import ParsedLog, Series
+from common.evidence.logs.summary import summarise_log, summary_of
 
 EVERY = "all"
 

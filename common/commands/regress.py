@@ -14,16 +14,16 @@ from common.cards.tiers import SMOKE, TIERS
 from common.core.command_line import number_in
 from common.core.errors import InfrastructureError, UsageError, ZooError
 from common.core.files import write_atomically
-from common.gate import report
-from common.gate.accepting import accept, fit_records
-from common.gate.baseline import FEWEST_RUNS, Baseline, key_of
-from common.gate.baseline_store import baselines_of
-from common.gate.judging import case_left_out, judge_case, judge_unreadable
-from common.gate.junit import as_junit
-from common.gate.reading import read_runs
-from common.gate.running import GateCase, HowToRun, cases_of, new_folder, run_case
-from common.gate.soundness import GivenRun
-from common.gate.verdict import CaseReport, overall
+from common.evidence.gate import report
+from common.evidence.gate.accepting import accept, fit_records
+from common.evidence.gate.baseline import FEWEST_RUNS, Baseline, key_of
+from common.evidence.gate.baseline_store import baselines_of
+from common.evidence.gate.judging import case_left_out, judge_case, judge_unreadable
+from common.evidence.gate.junit import as_junit
+from common.evidence.gate.reading import read_runs
+from common.evidence.gate.running import GateCase, HowToRun, cases_of, new_folder, run_case
+from common.evidence.gate.soundness import GivenRun
+from common.evidence.gate.verdict import CaseReport, overall
 from common.launch.flags import DEVICE_CHOICES, parse_flags
 from common.runs.provenance import code_state
 from common.runs.record import RunRecord

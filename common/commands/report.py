@@ -7,13 +7,13 @@ import datetime
 from pathlib import Path
 from typing import Dict, List, Sequence
 
-from common.comparison.asked import add_settings_flags, asked_in, settings_of
-from common.comparison.compared import compare
-from common.comparison.runs import DEVICE_LABELS, Group, check_networks
 from common.core.errors import UsageError
 from common.core.files import write_atomically
-from common.report.content import ReportedRun, read_reported
-from common.report.page import report_page
+from common.evidence.comparison.asked import add_settings_flags, asked_in, settings_of
+from common.evidence.comparison.compared import compare
+from common.evidence.comparison.runs import DEVICE_LABELS, Group, check_networks
+from common.evidence.report.content import ReportedRun, read_reported
+from common.evidence.report.page import report_page
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

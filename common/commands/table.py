@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _write(root: Path, cards: List[ModelCard]) -> int:
-    from common.comparison import level
+    from common.evidence.comparison import level
 
     records = record_store.records_of(root)
     for path in readme_tables.write(root, cards, records) + level.write(root, cards, records):
@@ -66,7 +66,7 @@ def _check(root: Path, cards: List[ModelCard]) -> int:
     records = record_store.records_of(root)
     for record in records:
         record_store.check_evidence(root, record)
-    from common.comparison import level
+    from common.evidence.comparison import level
 
     paths = readme_tables.drifted(root, cards, records) + level.drifted(root, cards, records)
     if paths:

@@ -6,9 +6,9 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common.pictures.canvas import PALETTE, Color, palette_color
-from common.pictures.curves import Curve, curve_picture, dashed
-from common.pictures.plot import SMOOTH, Entry, Frame, Texts, nice_axis, plot
+from common.evidence.figures.canvas import PALETTE, Color, palette_color
+from common.evidence.figures.curves import Curve, curve_picture, dashed
+from common.evidence.figures.plot import SMOOTH, Entry, Frame, Texts, nice_axis, plot
 from protoattend.metrics.calibration import Calibration, ConfidenceBin, calibration
 from protoattend.metrics.decisions import Decisions
 from protoattend.metrics.out_of_distribution import area_under_roc

@@ -9,9 +9,9 @@ from typing import List, Sequence
 import numpy as np
 
 from common.core.errors import ZooError
-from common.html_page.document import breakable, document, facts
-from common.html_page.images import image_element
-from common.pictures.canvas import LEAST_TILE, png_bytes
+from common.evidence.figures.canvas import LEAST_TILE, png_bytes
+from common.evidence.html_page.document import breakable, document, facts
+from common.evidence.html_page.images import image_element
 from protoattend.gallery.explained import Explained, Prototype, wrong_first
 from protoattend.gallery.page_script import SCRIPT
 from protoattend.gallery.page_style import STYLE

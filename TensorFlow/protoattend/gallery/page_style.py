@@ -1,6 +1,6 @@
 """The gallery's style sheet: light and dark, on a wide screen and on a phone."""
 
-from common.html_page.style import BASE_STYLE
+from common.evidence.html_page.style import BASE_STYLE
 
 STYLE = (
     BASE_STYLE

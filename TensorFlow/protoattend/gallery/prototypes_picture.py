@@ -7,7 +7,7 @@ from typing import Any, List, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from common.core.errors import ZooError
-from common.pictures.canvas import (
+from common.evidence.figures.canvas import (
     GAP,
     HAIRLINE,
     INK,

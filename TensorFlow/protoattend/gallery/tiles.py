@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from common.pictures.canvas import LEAST_TILE, drawing, enlarged, whole_scale
+from common.evidence.figures.canvas import LEAST_TILE, drawing, enlarged, whole_scale
 
 RGB = 3
 

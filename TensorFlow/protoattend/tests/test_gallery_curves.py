@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from proto_decisions import decisions
 
-from common.pictures.canvas import palette_color
-from common.pictures.plot import SIZE
+from common.evidence.figures.canvas import palette_color
+from common.evidence.figures.plot import SIZE
 from protoattend.gallery.curves import (
     ACCURACY,
     DISTANCE,

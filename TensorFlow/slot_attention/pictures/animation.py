@@ -10,7 +10,7 @@ import numpy as np
 
 from common.core.errors import ZooError
 from common.core.files import save_atomically
-from common.pictures.canvas import (
+from common.evidence.figures.canvas import (
     GAP,
     HAIRLINE,
     INK,

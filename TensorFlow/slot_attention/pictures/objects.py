@@ -6,7 +6,7 @@ from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common.pictures.canvas import (
+from common.evidence.figures.canvas import (
     GAP,
     HAIRLINE,
     INK,

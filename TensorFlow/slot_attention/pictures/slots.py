@@ -7,7 +7,7 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common.pictures.canvas import PALETTE, PAPER, enlarged, palette_color, whole_scale
+from common.evidence.figures.canvas import PALETTE, PAPER, enlarged, palette_color, whole_scale
 from slot_attention.metrics.segmentation import one_hot
 from slot_attention.pictures.grid import Column, grid
 from slot_attention.pictures.pixels import as_pixels, to_bytes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
-from common.pictures.canvas import png_bytes
+from common.evidence.figures.canvas import png_bytes
 from common.training.tensorflow.activations import recording
 from common.training.tensorflow.description import Inputs, TrainingGraph
 from common.training.tensorflow.initial_weights import draw_initial_weights

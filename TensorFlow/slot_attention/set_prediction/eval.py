@@ -21,7 +21,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 def make_evaluator(session: Any, choice: Any) -> Any:
     """Builds the pass over the test split into the default graph."""
-    from common.pictures.canvas import png_bytes
+    from common.evidence.figures.canvas import png_bytes
     from slot_attention.evaluation import Evaluator
     from slot_attention.set_prediction.building import (
         built_network,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from common.core.errors import ZooError
-from common.pictures.canvas import PALETTE, save_png
+from common.evidence.figures.canvas import PALETTE, save_png
 from slot_attention.pictures.animation import (
     LAST_MILLISECONDS,
     MILLISECONDS,

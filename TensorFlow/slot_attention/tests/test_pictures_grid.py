@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.pictures.canvas import MARGIN
+from common.evidence.figures.canvas import MARGIN
 from slot_attention.pictures.grid import Column, grid
 from slot_attention.pictures.pixels import as_pixels
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from common.pictures.canvas import MARGIN
+from common.evidence.figures.canvas import MARGIN
 from slot_attention.data.targets import COLORS, MATERIALS, SHAPES, SIZES
 from slot_attention.pictures.camera import CLEVR_CAMERA, fitted_camera, seen_at
 from slot_attention.pictures.objects import MARKER_COLORS, WRONG, Marker, markers, set_picture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.pictures.canvas import MARGIN, palette_color
+from common.evidence.figures.canvas import MARGIN, palette_color
 from slot_attention.pictures.slots import (
     SlotView,
     matched_slots,

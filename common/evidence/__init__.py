@@ -1,0 +1,1 @@
+"""From logs and records to verdicts, figures and pages."""
