@@ -10,7 +10,7 @@ from typing import Any, List
 
 import pytest
 
-from common.cli import COMMANDS, main
+from common.commands.program import COMMANDS, main
 from common.core.command_line import Parser, boolean, exit_code_of, number_in, of_the_machine
 from common.core.errors import UsageError, ZooError
 

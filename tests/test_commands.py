@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from common.cli import main
+from common.commands.program import main
 from tests.test_record_store import write_run
 
 CHECKOUT = Path(__file__).resolve().parent.parent

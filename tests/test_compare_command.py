@@ -10,7 +10,7 @@ from typing import Any, List
 import numpy as np
 import pytest
 
-from common import cli
+from common.commands import program as cli
 from common.runs import record as run_record
 from tests.noisy_series import first_order_noise, write_log
 from tests.test_record_store import write_run

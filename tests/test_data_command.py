@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from common.cli import main
+from common.commands.program import main
 from common.core.files import FolderLock
 from tests.data_server import DataServer
 from tests.fake_zoo import wait_until

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.cli import main
+from common.commands.program import main
 from common.evidence.divergence.outcome import compare_dumps
 from common.evidence.divergence.picture import SIZE, divergence_picture
 from common.evidence.figures.canvas import read_png

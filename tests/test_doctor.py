@@ -419,7 +419,7 @@ def test_an_output_path_that_is_no_folder_is_refused(monkeypatch, tmp_path):
 
 def test_the_doctor_imports_no_framework():
     code = (
-        "import sys; from common.cli import main; main(['doctor']); "
+        "import sys; from common.commands.program import main; main(['doctor']); "
         "print([name for name in ('torch', 'numpy', 'tensorflow') if name in sys.modules])"
     )
     out = subprocess.run(

@@ -2,7 +2,7 @@
 
 import json
 
-from common.cli import main
+from common.commands.program import main
 from tests.fake_zoo import FAKE_MODEL
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from common.cli import main
+from common.commands.program import main
 from tests.generated_logs import MAKERS, SLOT_ATTENTION
 from tests.test_record_store import write_run
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from common.cli import main
+from common.commands.program import main
 from tests.rank_tables import (
     TOOL_ANSWER,
     address,

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from common.cli import main
+from common.commands.program import main
 from common.core.errors import ZooError
 from common.launch.plan import make_plan
 from common.launch.rank_table import check_rank_table, physical_numbers

@@ -13,7 +13,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 import numpy as np
 import pytest
 
-from common import cli
+from common.commands import program as cli
 from common.evidence.comparison.runs import Run
 from common.evidence.report.chart import BOTTOM, LEFT, RIGHT, TOP, chart
 from common.evidence.report.content import MOST_PICTURES, pictures_of, tail_of

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 from unittest import mock
 
-from common import cli
+from common.commands import program as cli
 
 REPOSITORY = Path(__file__).absolute().parent.parent
 TINY_MODEL = Path(__file__).absolute().parent / "tiny_model"
