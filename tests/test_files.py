@@ -94,7 +94,8 @@ def test_a_lock_is_held_by_one_and_names_its_holder(tmp_path: Path) -> None:
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     code = (
-        "import sys, os, signal; from pathlib import Path; from common.core.files import FolderLock;"
+        "import sys, os, signal; from pathlib import Path; from common.core.files "
+        "import FolderLock;"
         "lock = FolderLock(Path(sys.argv[1])); assert lock.acquire();"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )

@@ -19,10 +19,7 @@ torch = pytest.importorskip("torch")
 from common.core.errors import InfrastructureError, UsageError, ZooError  # noqa: E402
 from common.core.versions import version_numbers  # noqa: E402
 from common.machine import precision as vocabulary  # noqa: E402
-from common.training.torch import (
-    gradients,  # noqa: E402
-    runtime,  # noqa: E402
-)
+from common.training.torch import gradients, runtime  # noqa: E402
 from common.training.torch import step as stepping  # noqa: E402
 
 pytestmark = pytest.mark.pytorch
@@ -251,7 +248,8 @@ def test_many_ranks_without_a_process_group_are_a_programming_error():
 
 def test_the_module_imports_no_framework_by_itself():
     code = (
-        "import sys, common.training.torch.runtime; print([n for n in ('torch', 'apex', 'torch_npu') "
+        "import sys, common.training.torch.runtime; print([n for n in ('torch', 'apex', "
+        "'torch_npu') "
         "if n in sys.modules])"
     )
     assert run_python(code).strip() == "[]"

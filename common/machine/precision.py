@@ -596,7 +596,7 @@ def _device_text(device_kind: str, framework: str, capabilities: Capabilities) -
 
 _INTRODUCTION = """# Precision
 
-<!-- generated from the table in common/machine/precision.py: python -m common.machine.precision --write -->
+<!-- generated from its table: python -m common.machine.precision --write -->
 
 `--precision_mode` takes one vocabulary on every device: the names of TensorFlow 1.15 on Ascend
 (both generations of them) and those of apex. What can't be done on a device is refused with the
@@ -700,13 +700,14 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     choice.add_argument("--write", action="store_true", help="write the page")
     choice.add_argument("--check", action="store_true", help="fail where it differs")
     arguments = parser.parse_args(None if argv is None else list(argv))
-    path = Path(__file__).resolve().parents[1] / PAGE
+    path = Path(__file__).resolve().parents[2] / PAGE
     if arguments.write:
         write_atomically(path, page())
         return 0
     if not path.is_file() or path.read_text(encoding="utf-8") != page():
         raise ZooError(
-            f"{PAGE} differs from common/machine/precision.py; run python -m common.machine.precision --write"
+            f"{PAGE} differs from common/machine/precision.py; run python -m "
+            "common.machine.precision --write"
         )
     return 0
 

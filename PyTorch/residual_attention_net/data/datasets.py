@@ -7,8 +7,8 @@ from typing import Callable
 
 import numpy as np
 
-from common.data.manifest import manifest_sha256, sha256_of_array
 from common.core.errors import UsageError
+from common.data.manifest import manifest_sha256, sha256_of_array
 from residual_attention_net.data.cifar10 import load_cifar10
 from residual_attention_net.data.embedded import DIGITS_SIZE, load_digits, synthetic_images
 from residual_attention_net.data.image_folder import load_image_folder
@@ -204,8 +204,7 @@ def _images(data_path: str | None, options: SourceOptions) -> _Source:
     return _Source(
         read.train,
         read.test,
-        "the folder train" + form + "".join(
-            f", {name} not looked at" for name in read.ignored),
+        "the folder train" + form + "".join(f", {name} not looked at" for name in read.ignored),
         "the whole folder test" + form,
         read.manifest_sha256,
     )

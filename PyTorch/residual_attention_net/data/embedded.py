@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from common.core.errors import UsageError
 from common.data.digits import STORED_MAXIMUM, load_stored_digits
 from common.data.resize import resize_bilinear
-from common.core.errors import UsageError
 from residual_attention_net.data.labelled_images import LabelledImages
 
 DIGITS_SIZE = 32

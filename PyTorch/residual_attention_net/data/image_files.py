@@ -11,17 +11,27 @@ from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 
 from common.core.command_line import number_in
+from common.core.errors import UsageError, ZooError
 from common.data.cifar10 import META_FILE, PUBLISHED_MD5, TEST_FILE, TRAIN_FILES
 from common.data.image_files import images_below
-from common.core.errors import UsageError, ZooError
 from residual_attention_net.data.cifar10 import read_cifar10
 from residual_attention_net.data.datasets import SourceOptions, load_dataset
 from residual_attention_net.data.image_folder import read_image
 from residual_attention_net.data.labelled_images import LabelledImages
 from residual_attention_net.options import DATASETS, NEEDS_FILES
 
-CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse",
-                   "ship", "truck")
+CIFAR10_CLASSES = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
 GENERATED_SAMPLES = 100
 
 
@@ -48,13 +58,21 @@ class Samples:
 def add_image_flags(parser: argparse.ArgumentParser, count: int) -> None:
     """Adds --images, --dataset, --data_path and --count (default `count`)."""
     group = parser.add_argument_group("images")
-    group.add_argument("--images", nargs="+", metavar="PATH",
-                       help="PNG or JPEG files, or folders of them")
-    group.add_argument("--dataset", choices=DATASETS,
-                       help="test images of this dataset; with --images, its class names only")
+    group.add_argument(
+        "--images", nargs="+", metavar="PATH", help="PNG or JPEG files, or folders of them"
+    )
+    group.add_argument(
+        "--dataset",
+        choices=DATASETS,
+        help="test images of this dataset; with --images, its class names only",
+    )
     group.add_argument("--data_path", help="folder of the dataset, or one CIFAR-10 batch file")
-    group.add_argument("--count", type=number_in(int, 1), default=count,
-                       help="how many of the dataset, evenly spread over its test set")
+    group.add_argument(
+        "--count",
+        type=number_in(int, 1),
+        default=count,
+        help="how many of the dataset, evenly spread over its test set",
+    )
 
 
 def check_image_flags(arguments: argparse.Namespace) -> None:
@@ -89,15 +107,16 @@ def image_paths(given: Sequence[str], complain: Callable[[str], None]) -> List[P
     return found
 
 
-def read_in_batches(paths: Sequence[Path], size: int, batch_size: int,
-                    complain: Callable[[str], None]) -> Iterator[Samples]:
+def read_in_batches(
+    paths: Sequence[Path], size: int, batch_size: int, complain: Callable[[str], None]
+) -> Iterator[Samples]:
     """Reads image files as (size, size, 3) in RGB, `batch_size` at a time.
 
     Shorter side to `size`, then the centre, as for training. An unreadable file is told to
     `complain` in one line and left out.
     """
     for first in range(0, len(paths), batch_size):
-        batch = _read_readable(paths[first:first + batch_size], size, complain)
+        batch = _read_readable(paths[first : first + batch_size], size, complain)
         if len(batch):
             yield batch
 
@@ -145,8 +164,9 @@ def _size(content: bytes) -> Tuple[int, int]:
 # --- datasets --------------------------------------------------------------------------------
 
 
-def dataset_samples(name: str, data_path: Optional[str], count: int,
-                    size: int) -> Tuple[Samples, Tuple[str, ...]]:
+def dataset_samples(
+    name: str, data_path: Optional[str], count: int, size: int
+) -> Tuple[Samples, Tuple[str, ...]]:
     """`count` samples, evenly spread over a dataset's test set, and the names of its classes.
 
     Args:
@@ -167,18 +187,28 @@ def dataset_samples(name: str, data_path: Optional[str], count: int,
 
 
 def _test_images(name: str, data_path: Optional[str], size: int) -> Tuple[LabelledImages, str]:
-    if name == "cifar10" and data_path and Path(data_path).is_file() \
-            and Path(data_path).name in TRAIN_FILES + (TEST_FILE,):
+    if (
+        name == "cifar10"
+        and data_path
+        and Path(data_path).is_file()
+        and Path(data_path).name in TRAIN_FILES + (TEST_FILE,)
+    ):
         return _one_batch_file(Path(data_path)), f"{name} {Path(data_path).name}"
-    options = SourceOptions() if name in ("cifar10", "digits") else SourceOptions(
-        image_size=size, train_count=GENERATED_SAMPLES, test_count=GENERATED_SAMPLES)
+    options = (
+        SourceOptions()
+        if name in ("cifar10", "digits")
+        else SourceOptions(
+            image_size=size, train_count=GENERATED_SAMPLES, test_count=GENERATED_SAMPLES
+        )
+    )
     return load_dataset(name, data_path, validation_count=0, options=options).test, name + " test"
 
 
 def _one_batch_file(path: Path) -> LabelledImages:
     train = path.name if path.name in TRAIN_FILES else TRAIN_FILES[0]
-    read = read_cifar10(path.parent, {name: PUBLISHED_MD5[name]
-                                      for name in (META_FILE, TEST_FILE, train)})
+    read = read_cifar10(
+        path.parent, {name: PUBLISHED_MD5[name] for name in (META_FILE, TEST_FILE, train)}
+    )
     return read.test if path.name == TEST_FILE else read.train
 
 

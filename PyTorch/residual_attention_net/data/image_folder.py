@@ -8,10 +8,10 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 
+from common.core.errors import UsageError
 from common.data.class_folders import Labelled, find_class_folders, unreadable
 from common.data.image_files import decode_image
 from common.data.manifest import manifest_sha256, sha256_of_bytes
-from common.core.errors import UsageError
 from residual_attention_net.data.labelled_images import LabelledImages
 
 
@@ -42,9 +42,12 @@ def load_image_folder(data_path: Optional[str], image_size: int) -> ImageFolder:
     sha256_by_name: Dict[str, str] = {}
     try:
         found = find_class_folders(data_path, "images")
-        train, test = (None if files is None else _read(
-            files, found.classes, image_size, sha256_by_name, found.root)
-            for files in (found.train, found.test))
+        train, test = (
+            None
+            if files is None
+            else _read(files, found.classes, image_size, sha256_by_name, found.root)
+            for files in (found.train, found.test)
+        )
     except OSError as error:
         raise unreadable(str(data_path), error) from None
     assert train is not None
@@ -65,8 +68,13 @@ def read_image(content: bytes, source: str, image_size: int) -> np.ndarray:
     return decode_image(content, source, (image_size, image_size), channels=3)
 
 
-def _read(files: Labelled, classes: Tuple[str, ...], image_size: int,
-          sha256_by_name: Dict[str, str], root: Path) -> LabelledImages:
+def _read(
+    files: Labelled,
+    classes: Tuple[str, ...],
+    image_size: int,
+    sha256_by_name: Dict[str, str],
+    root: Path,
+) -> LabelledImages:
     """Reads every file; adds its checksum to `sha256_by_name`."""
     images = np.empty((len(files), image_size, image_size, 3), np.uint8)
     for index, (path, _label) in enumerate(files):

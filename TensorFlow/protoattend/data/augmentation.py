@@ -25,7 +25,7 @@ class Draws:
 
     def part(self, first: int, count: int) -> Draws:
         """The draws of `count` images from the first on."""
-        return Draws(self.offsets[first:first + count], self.flips[first:first + count])
+        return Draws(self.offsets[first : first + count], self.flips[first : first + count])
 
 
 def draw(seed: int, step: int, stream: str, count: int, flip: bool = True) -> Draws:
@@ -51,12 +51,15 @@ def augment(images: np.ndarray, draws: Draws) -> np.ndarray:
     """
     count, height, width, channels = images.shape
     padded = np.zeros((count, height + 2 * PADDING, width + 2 * PADDING, channels), np.uint8)
-    padded[:, PADDING:PADDING + height, PADDING:PADDING + width] = images
+    padded[:, PADDING : PADDING + height, PADDING : PADDING + width] = images
     by_image, by_row, by_column, by_channel = padded.strides
     places = 2 * PADDING + 1
     windows = as_strided(
-        padded, (count, places, places, height, width, channels),
-        (by_image, by_row, by_column, by_row, by_column, by_channel), writeable=False)
+        padded,
+        (count, places, places, height, width, channels),
+        (by_image, by_row, by_column, by_row, by_column, by_channel),
+        writeable=False,
+    )
     cut = windows[np.arange(count), draws.offsets[:, 0], draws.offsets[:, 1]]
     cut[draws.flips] = cut[draws.flips, :, ::-1]
     return cut

@@ -56,5 +56,9 @@ def make_batches(split: LabelledImages, plan: BatchPlan) -> Callable[[int], Any]
 
 def _shapes(split: LabelledImages, plan: BatchPlan) -> Dict[str, Tuple[int, ...]]:
     of_image = split.images.shape[1:]
-    return {"images": (plan.batch_size,) + of_image, "labels": (plan.batch_size,),
-            "candidates": (plan.candidates,) + of_image, "candidate_labels": (plan.candidates,)}
+    return {
+        "images": (plan.batch_size,) + of_image,
+        "labels": (plan.batch_size,),
+        "candidates": (plan.candidates,) + of_image,
+        "candidate_labels": (plan.candidates,),
+    }

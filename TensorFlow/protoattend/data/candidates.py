@@ -27,9 +27,11 @@ def candidate_database(
         UsageError: fewer images than asked for.
     """
     if not 1 <= count <= len(split):
-        raise UsageError(f"{count} candidates asked for, there are {len(split)} images to choose from: "
-"give 1 to "
-                         f"{len(split)}")
+        raise UsageError(
+            f"{count} candidates asked for, there are {len(split)} images to choose from: "
+            "give 1 to "
+            f"{len(split)}"
+        )
     order = np.arange(len(split))
     if shuffle:
         order = np.random.RandomState(seed).permutation(len(split))
@@ -45,6 +47,8 @@ def missing_classes_warning(
     if not missing:
         return None
     named = ", ".join(missing[:_NAMED]) + (", …" if len(missing) > _NAMED else "")
-    return (f"{len(missing)} of {len(class_names)} classes are missing among the "
-f"{len(candidate_labels)} candidates ({named}): no prototype can speak "
-            "for them; give more candidates")
+    return (
+        f"{len(missing)} of {len(class_names)} classes are missing among the "
+        f"{len(candidate_labels)} candidates ({named}): no prototype can speak "
+        "for them; give more candidates"
+    )

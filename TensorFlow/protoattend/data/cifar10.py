@@ -18,8 +18,13 @@ def load_cifar10(data_path: Optional[str]) -> Source:
         ZooError: no, wrong or incomplete folder, an archive not unpacked, an altered file.
     """
     arrays = read_batches(find_folder(data_path), PUBLISHED_MD5)
-    return Source(_labelled(arrays.train), _labelled(arrays.test), arrays.class_names,
-                  "data_batch_1 to data_batch_5", "test_batch")
+    return Source(
+        _labelled(arrays.train),
+        _labelled(arrays.test),
+        arrays.class_names,
+        "data_batch_1 to data_batch_5",
+        "test_batch",
+    )
 
 
 def _labelled(part: Cifar10Part) -> LabelledImages:

@@ -7,9 +7,9 @@ from typing import Callable, Dict, Optional, Tuple
 
 import numpy as np
 
+from common.core.errors import UsageError
 from common.data.manifest import manifest_sha256
 from common.data.resize import resize_bilinear
-from common.core.errors import UsageError
 from protoattend.data import digits, synthetic_shapes
 from protoattend.data.cifar10 import load_cifar10
 from protoattend.data.idx_folder import load_idx_folder
@@ -61,8 +61,11 @@ class PrototypeDataset:
     @property
     def counts(self) -> Dict[str, int]:
         """The number of images of each split."""
-        return {"train": len(self.train), "validation": len(self.validation),
-                "test": len(self.test)}
+        return {
+            "train": len(self.train),
+            "validation": len(self.validation),
+            "test": len(self.test),
+        }
 
 
 def open_dataset(
@@ -98,9 +101,15 @@ def open_dataset(
     splits = _divide(source, validation_count, validation_is_test)
     sums = {split: splits[split].sha256() for split in _SPLITS}
     return PrototypeDataset(
-        name, "; ".join(splits.texts) + _size_in_words(splits["train"], image_size), class_names,
-        splits["train"], splits["validation"], splits["test"], manifest_sha256(sums),
-        source.notices)
+        name,
+        "; ".join(splits.texts) + _size_in_words(splits["train"], image_size),
+        class_names,
+        splits["train"],
+        splits["validation"],
+        splits["test"],
+        manifest_sha256(sums),
+        source.notices,
+    )
 
 
 def read_source(name: str, data_path: Optional[str], image_size: Optional[int] = None) -> Source:
@@ -109,8 +118,9 @@ def read_source(name: str, data_path: Optional[str], image_size: Optional[int] =
     Arguments and errors are those of open_dataset.
     """
     if name not in _READERS:
-        raise UsageError("dataset {!r} is unknown: use one of {}".format(
-            name, ", ".join(DATASET_NAMES)))
+        raise UsageError(
+            "dataset {!r} is unknown: use one of {}".format(name, ", ".join(DATASET_NAMES))
+        )
     if image_size is not None and image_size < 1:
         raise UsageError(f"--img_size {image_size}: at least 1 is needed")
     return _READERS[name](data_path, image_size)
@@ -130,11 +140,12 @@ class _Division:
         return self.splits[split]
 
 
-def _divide(
-    source: Source, validation_count: Optional[int], validation_is_test: bool
-) -> _Division:
+def _divide(source: Source, validation_count: Optional[int], validation_is_test: bool) -> _Division:
     train, test = source.train, source.test
-    train_text, test_text = source.train_text, f"all {0 if test is None else len(test):,} of {source.test_text}"
+    train_text, test_text = (
+        source.train_text,
+        f"all {0 if test is None else len(test):,} of {source.test_text}",
+    )
     if test is None:
         count, whole = len(train) // _TEST_SHARE, len(train)
         _check_count("test", count, whole)
@@ -142,13 +153,19 @@ def _divide(
         test_text = f"{count:,} of {whole:,} of {source.train_text}, split seed {SPLIT_SEED}"
         train_text = source.train_text + " less the test images"
     if validation_is_test:
-        texts = (f"train: all {len(train):,} of {train_text}",
-                 "validation: the test images", "test: " + test_text)
+        texts = (
+            f"train: all {len(train):,} of {train_text}",
+            "validation: the test images",
+            "test: " + test_text,
+        )
         return _Division({"train": train, "validation": test, "test": test}, texts)
     count, whole = _validation_count(validation_count, len(train)), len(train)
     rest, validation = _split_off(train, count)
-    texts = (f"train: {len(rest):,} of {whole:,} of {train_text}, split seed {SPLIT_SEED}",
-        f"validation: the other {count:,}", "test: " + test_text)
+    texts = (
+        f"train: {len(rest):,} of {whole:,} of {train_text}, split seed {SPLIT_SEED}",
+        f"validation: the other {count:,}",
+        "test: " + test_text,
+    )
     return _Division({"train": rest, "validation": validation, "test": test}, texts)
 
 
@@ -161,9 +178,11 @@ def _validation_count(asked: Optional[int], whole: int) -> int:
 
 def _check_count(what: str, count: int, whole: int) -> None:
     if not 1 <= count < whole:
-        raise UsageError(f"{count} {what} images out of {whole}: 1 to {whole - 1} are possible; give more "
-"data or another "
-                         "number")
+        raise UsageError(
+            f"{count} {what} images out of {whole}: 1 to {whole - 1} are possible; give more "
+            "data or another "
+            "number"
+        )
 
 
 def _split_off(whole: LabelledImages, count: int) -> Tuple[LabelledImages, LabelledImages]:
@@ -191,6 +210,7 @@ def _size_in_words(images: LabelledImages, image_size: Optional[int]) -> str:
 def _idx(name: str) -> Callable[[Optional[str], Optional[int]], Source]:
     def read(data_path: Optional[str], image_size: Optional[int]) -> Source:
         return _resized(load_idx_folder(name, data_path), image_size)
+
     return read
 
 
@@ -215,8 +235,14 @@ def _resized(source: Source, image_size: Optional[int]) -> Source:
     if image_size is None or source.train.images.shape[1:3] == (image_size, image_size):
         return source
     test = None if source.test is None else _resized_images(source.test, image_size)
-    return Source(_resized_images(source.train, image_size), test, source.class_names,
-                  source.train_text, source.test_text, source.notices)
+    return Source(
+        _resized_images(source.train, image_size),
+        test,
+        source.class_names,
+        source.train_text,
+        source.test_text,
+        source.notices,
+    )
 
 
 def _resized_images(images: LabelledImages, size: int) -> LabelledImages:

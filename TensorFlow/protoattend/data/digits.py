@@ -20,5 +20,9 @@ def load_digits(size: int = DEFAULT_SIZE) -> Source:
     """
     stored = load_stored_digits()
     images = resize_bilinear(stored.values, size, size, STORED_MAXIMUM)[..., np.newaxis]
-    return Source(LabelledImages(images, stored.labels.astype(np.int32)), None,
-                  stored.class_names, "scikit-learn's digits")
+    return Source(
+        LabelledImages(images, stored.labels.astype(np.int32)),
+        None,
+        stored.class_names,
+        "scikit-learn's digits",
+    )

@@ -38,8 +38,9 @@ def parse_idx(content: bytes, source: str, dimensions: int) -> np.ndarray:
     try:
         return _parse(stream, source, dimensions)
     except _FAILURES as error:
-        raise ZooError("{}: truncated or damaged ({})".format(
-            source, " ".join(str(error).split()))) from None
+        raise ZooError(
+            "{}: truncated or damaged ({})".format(source, " ".join(str(error).split()))
+        ) from None
 
 
 def _parse(stream: IO[bytes], source: str, dimensions: int) -> np.ndarray:
@@ -53,14 +54,20 @@ def _parse(stream: IO[bytes], source: str, dimensions: int) -> np.ndarray:
         expected *= size
     stated = " x ".join(str(size) for size in sizes)
     if not 0 < expected <= _LARGEST:
-        raise ZooError(f"{source}: its header states {stated} values: between 1 and {_LARGEST} are "
-"supported")
+        raise ZooError(
+            f"{source}: its header states {stated} values: between 1 and {_LARGEST} are supported"
+        )
     # One byte more, to notice what is too long; the end is where gzip checks its checksum.
     body = _read_at_most(stream, expected + 1)
     if len(body) != expected:
-        raise ZooError("{}: {}: its header states {} values, it has {}".format(
-            source, "truncated" if len(body) < expected else "too long", stated,
-            len(body) if len(body) < expected else "more"))
+        raise ZooError(
+            "{}: {}: its header states {} values, it has {}".format(
+                source,
+                "truncated" if len(body) < expected else "too long",
+                stated,
+                len(body) if len(body) < expected else "more",
+            )
+        )
     return np.frombuffer(body, np.uint8).reshape(sizes)
 
 
@@ -68,13 +75,17 @@ def _check_magic(magic: bytes, source: str, dimensions: int) -> None:
     if len(magic) < 4 or magic[:2] != b"\0\0":
         raise ZooError(f"{source}: not an idx file (it begins with 0x{magic.hex()})")
     if magic[2] != _UNSIGNED_BYTES:
-        raise ZooError(f"{source}: an idx file of values of type 0x{magic[2]:02x}: unsigned bytes "
-"(0x08) are "
-                       "needed")
+        raise ZooError(
+            f"{source}: an idx file of values of type 0x{magic[2]:02x}: unsigned bytes "
+            "(0x08) are "
+            "needed"
+        )
     if magic[3] != dimensions:
-        raise ZooError(f"{source}: an idx file of {magic[3]} dimension(s) where {dimensions} belong(s): "
-"images and labels "
-                       "may be exchanged")
+        raise ZooError(
+            f"{source}: an idx file of {magic[3]} dimension(s) where {dimensions} belong(s): "
+            "images and labels "
+            "may be exchanged"
+        )
 
 
 def _read_at_most(stream: IO[bytes], count: int) -> bytes:

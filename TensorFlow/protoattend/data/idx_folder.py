@@ -9,17 +9,27 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
+from common.core.errors import ZooError
 from common.data.catalogue import FILE_NAME, read_datasets
 from common.data.manifest import sha256_of_bytes
-from common.core.errors import ZooError
 from protoattend.data.idx import parse_idx
 from protoattend.data.labelled_images import LabelledImages
 from protoattend.data.source import Source, numbered_names
 
 CATALOGUE = Path(__file__).resolve().parent.parent / FILE_NAME
 CLASS_NAMES = {
-    "fashion_mnist": ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt",
-                      "Sneaker", "Bag", "Ankle boot"),
+    "fashion_mnist": (
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    ),
     "mnist": numbered_names(10),
 }
 FOLDERS = {
@@ -58,13 +68,28 @@ def load_idx_folder(name: str, data_path: Optional[str]) -> Source:
         differing += unknown
     sizes = {images.images.shape[1:] for images in parts.values()}
     if len(sizes) > 1:
-        raise ZooError("{}: training images of {} x {} pixels, test images of {} x {}".format(
-            folder, *parts["train"].images.shape[1:3], *parts["test"].images.shape[1:3]))
-    notices = () if not differing else (
-        "{}: {} differ(s) from the published {}: read as data of your own".format(
-            folder, ", ".join(differing), name),)
-    return Source(parts["train"], parts["test"], CLASS_NAMES[name],
-                  "the train files", "the t10k files", notices)
+        raise ZooError(
+            "{}: training images of {} x {} pixels, test images of {} x {}".format(
+                folder, *parts["train"].images.shape[1:3], *parts["test"].images.shape[1:3]
+            )
+        )
+    notices = (
+        ()
+        if not differing
+        else (
+            "{}: {} differ(s) from the published {}: read as data of your own".format(
+                folder, ", ".join(differing), name
+            ),
+        )
+    )
+    return Source(
+        parts["train"],
+        parts["test"],
+        CLASS_NAMES[name],
+        "the train files",
+        "the t10k files",
+        notices,
+    )
 
 
 def find_folder(name: str, data_path: Optional[str]) -> Path:
@@ -79,9 +104,12 @@ def find_folder(name: str, data_path: Optional[str]) -> Path:
     for folder in [path] + [path / below for below in FOLDERS[name]]:
         if any(_find(folder, part, "images") for part in _PARTS):
             return folder
-    raise ZooError("{}: no {}-{} in it: give --data_path of {}'s idx files, or fetch them: "
-                   "zoo data prepare {} --data_path={}".format(
-                       path, _PARTS["train"], _KINDS["images"][0], name, name, path))
+    raise ZooError(
+        "{}: no {}-{} in it: give --data_path of {}'s idx files, or fetch them: "
+        "zoo data prepare {} --data_path={}".format(
+            path, _PARTS["train"], _KINDS["images"][0], name, name, path
+        )
+    )
 
 
 def _find(folder: Path, part: str, kind: str) -> Optional[Path]:
@@ -100,14 +128,17 @@ def _read_part(name: str, folder: Path, part: str) -> Tuple[LabelledImages, List
     for kind in sorted(_KINDS, reverse=True):  # labels first: they tell most cheaply what this is
         path = _find(folder, part, kind)
         if path is None:
-            raise ZooError(f"{folder}: no {_PARTS[part]}-{_KINDS[kind][0]} or .gz of it: complete the "
-"folder")
+            raise ZooError(
+                f"{folder}: no {_PARTS[part]}-{_KINDS[kind][0]} or .gz of it: complete the folder"
+            )
         arrays[kind], is_published = _read_file(name, path, _KINDS[kind][1])
         differing += [] if is_published else [path.name]
     images, labels = arrays["images"], arrays["labels"]
     if len(images) != len(labels):
-        raise ZooError(f"{folder}: {len(images)} {part} images with {len(labels)} labels: as many of "
-"both are needed")
+        raise ZooError(
+            f"{folder}: {len(images)} {part} images with {len(labels)} labels: as many of "
+            "both are needed"
+        )
     return LabelledImages(images[..., np.newaxis], labels.astype(np.int32)), differing
 
 
@@ -116,12 +147,16 @@ def _read_file(name: str, path: Path, dimensions: int) -> Tuple[np.ndarray, bool
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ZooError(f"{path}: can't be read ({error.strerror or error}): give a readable folder") from None
+        raise ZooError(
+            f"{path}: can't be read ({error.strerror or error}): give a readable folder"
+        ) from None
     found = _published_files().get(sha256_of_bytes(content))
     if found is not None and found.dataset != name:
-        raise ZooError(f"{path}: this is {found.dataset}'s file {found.name}, not {name}'s: give "
-"another --data_path or "
-                       "dataset")
+        raise ZooError(
+            f"{path}: this is {found.dataset}'s file {found.name}, not {name}'s: give "
+            "another --data_path or "
+            "dataset"
+        )
     known = _Published(name, path.name) in _published_files().values()
     try:
         return parse_idx(content, str(path), dimensions), found is not None or not known
@@ -135,6 +170,9 @@ def _read_file(name: str, path: Path, dimensions: int) -> Tuple[np.ndarray, bool
 @functools.lru_cache(maxsize=None)
 def _published_files() -> Dict[str, _Published]:
     """The catalogue's idx files by their sha256."""
-    return {file.checksum.value: _Published(dataset.name, file.name)
-            for dataset in read_datasets(CATALOGUE) for file in dataset.files
-            if file.checksum is not None}
+    return {
+        file.checksum.value: _Published(dataset.name, file.name)
+        for dataset in read_datasets(CATALOGUE)
+        for file in dataset.files
+        if file.checksum is not None
+    }

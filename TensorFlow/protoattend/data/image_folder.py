@@ -7,9 +7,9 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from common.core.errors import ZooError
 from common.data.class_folders import ClassFolders, find_class_folders, unreadable
 from common.data.image_files import decode_image
-from common.core.errors import ZooError
 from protoattend.data.labelled_images import LabelledImages
 from protoattend.data.source import Source
 
@@ -38,13 +38,21 @@ def load_image_folder(data_path: Optional[str], image_size: Optional[int]) -> So
 def _load(found: ClassFolders, image_size: Optional[int]) -> Source:
     size = None if image_size is None else (image_size, image_size)
     files = found.train + (found.test or ())
-    whole = _labelled([(path, decode_image(path.read_bytes(), str(path), size))
-                       for path, _ in files], [label for _, label in files])
+    whole = _labelled(
+        [(path, decode_image(path.read_bytes(), str(path), size)) for path, _ in files],
+        [label for _, label in files],
+    )
     if found.test is None:
         return Source(whole, None, found.classes, "all class folders")
     count = len(found.train)
-    return Source(whole.take(np.arange(count)), whole.take(np.arange(count, len(whole))),
-                  found.classes, "the folder train", "the folder test", found.notices())
+    return Source(
+        whole.take(np.arange(count)),
+        whole.take(np.arange(count, len(whole))),
+        found.classes,
+        "the folder train",
+        "the folder test",
+        found.notices(),
+    )
 
 
 def _labelled(files: Pictures, labels: Sequence[int]) -> LabelledImages:
@@ -53,7 +61,9 @@ def _labelled(files: Pictures, labels: Sequence[int]) -> LabelledImages:
         if pixels.shape[:2] != first.shape[:2]:
             raise ZooError(
                 "{} has {} x {} pixels, {} has {} x {}: give --img_size to resize all".format(
-                    path, *pixels.shape[1::-1], first_path, *first.shape[1::-1]))
+                    path, *pixels.shape[1::-1], first_path, *first.shape[1::-1]
+                )
+            )
     channels = max(pixels.shape[2] for _, pixels in files)
     images = np.empty((len(files),) + first.shape[:2] + (channels,), np.uint8)
     for image, (_, pixels) in zip(images, files):

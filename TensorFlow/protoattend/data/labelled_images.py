@@ -7,8 +7,8 @@ from typing import Sequence
 
 import numpy as np
 
-from common.data.manifest import manifest_sha256, sha256_of_array
 from common.core.errors import ZooError
+from common.data.manifest import manifest_sha256, sha256_of_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,13 +31,17 @@ class LabelledImages:
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
             raise ZooError(
                 f"images are {images.dtype} of shape {images.shape}: uint8 of shape (N, "
-"H, W, C) with C 1 or 3 is "
-                "needed")
+                "H, W, C) with C 1 or 3 is "
+                "needed"
+            )
         if labels.dtype != np.int32 or labels.ndim != 1:
-            raise ZooError(f"labels are {labels.dtype} of shape {labels.shape}: int32 of shape (N,) is "
-"needed")
+            raise ZooError(
+                f"labels are {labels.dtype} of shape {labels.shape}: int32 of shape (N,) is needed"
+            )
         if len(labels) != len(images):
-            raise ZooError(f"{len(images)} images with {len(labels)} labels: as many of both are needed")
+            raise ZooError(
+                f"{len(images)} images with {len(labels)} labels: as many of both are needed"
+            )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -48,8 +52,9 @@ class LabelledImages:
 
     def sha256(self) -> str:
         """Names these very images, labels and their order, in hexadecimal."""
-        return manifest_sha256({"images": sha256_of_array(self.images),
-                                "labels": sha256_of_array(self.labels)})
+        return manifest_sha256(
+            {"images": sha256_of_array(self.images), "labels": sha256_of_array(self.labels)}
+        )
 
 
 def check_labels(labels: np.ndarray, class_names: Sequence[str], where: str) -> None:
@@ -58,5 +63,6 @@ def check_labels(labels: np.ndarray, class_names: Sequence[str], where: str) -> 
     if len(outside):
         raise ZooError(
             f"{where}: label {labels[outside[0]]} of image {outside[0]} is out of range: "
-f"{len(class_names)} classes allow 0 to {len(class_names) - 1}; correct the "
-            "labels or --num_classes")
+            f"{len(class_names)} classes allow 0 to {len(class_names) - 1}; correct the "
+            "labels or --num_classes"
+        )

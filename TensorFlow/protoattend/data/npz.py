@@ -16,8 +16,16 @@ from protoattend.data.source import Source, numbered_names
 WITH_TEST = ("x_train", "y_train", "x_test", "y_test")
 WHOLE = ("images", "labels")
 _LARGEST_LABEL = 2**16 - 1
-_FAILURES = (OSError, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError,
-             zipfile.BadZipFile, zlib.error)
+_FAILURES = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def load_npz(data_path: Optional[str]) -> Source:
@@ -38,14 +46,19 @@ def load_npz(data_path: Optional[str]) -> Source:
         train = _labelled(path, arrays, *WITH_TEST[:2])
         test = _labelled(path, arrays, *WITH_TEST[2:])
         if train.images.shape[1:] != test.images.shape[1:]:
-            raise ZooError(f"{path}: images of x_train are {train.images.shape[1:]}, of x_test "
-f"{test.images.shape[1:]}: one shape is needed")
+            raise ZooError(
+                f"{path}: images of x_train are {train.images.shape[1:]}, of x_test "
+                f"{test.images.shape[1:]}: one shape is needed"
+            )
         return Source(train, test, _names(train, test), "x_train", "x_test")
     if all(name in arrays for name in WHOLE):
         whole = _labelled(path, arrays, *WHOLE)
         return Source(whole, None, _names(whole), "images")
-    raise ZooError("{}: holds {}: {}, or {} are needed".format(
-        path, ", ".join(sorted(arrays)) or "nothing", ", ".join(WITH_TEST), " and ".join(WHOLE)))
+    raise ZooError(
+        "{}: holds {}: {}, or {} are needed".format(
+            path, ", ".join(sorted(arrays)) or "nothing", ", ".join(WITH_TEST), " and ".join(WHOLE)
+        )
+    )
 
 
 def find_file(data_path: Optional[str]) -> Path:
@@ -59,8 +72,9 @@ def find_file(data_path: Optional[str]) -> Path:
         return path
     found = sorted(path.glob("*.npz"))
     if len(found) != 1:
-        raise ZooError("{}: {} .npz files in it: give --data_path of one".format(
-            path, len(found) or "no"))
+        raise ZooError(
+            "{}: {} .npz files in it: give --data_path of one".format(path, len(found) or "no")
+        )
     return found[0]
 
 
@@ -74,8 +88,11 @@ def _read(path: Path) -> Dict[str, np.ndarray]:
             wanted = WITH_TEST + WHOLE
             return {name: stored[name] if name in wanted else np.zeros(0) for name in stored.files}
     except _FAILURES as error:
-        raise ZooError("{}: not a readable .npz file ({}): write it again with numpy.savez".format(
-            path, " ".join(str(error).split()))) from None
+        raise ZooError(
+            "{}: not a readable .npz file ({}): write it again with numpy.savez".format(
+                path, " ".join(str(error).split())
+            )
+        ) from None
 
 
 def _labelled(
@@ -85,14 +102,17 @@ def _labelled(
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise ZooError(f"{path}: {labels_name} is {labels.dtype} of shape {labels.shape}: whole numbers "
-"of shape (N,) are needed")
+        raise ZooError(
+            f"{path}: {labels_name} is {labels.dtype} of shape {labels.shape}: whole numbers "
+            "of shape (N,) are needed"
+        )
     if len(labels) == 0:
         raise ZooError(f"{path}: {labels_name} is empty")
     if labels.min() < 0 or labels.max() > _LARGEST_LABEL:
         outside = labels.min() if labels.min() < 0 else labels.max()
-        raise ZooError(f"{path}: {labels_name} has the label {outside}: 0 to {_LARGEST_LABEL} are "
-"supported")
+        raise ZooError(
+            f"{path}: {labels_name} has the label {outside}: 0 to {_LARGEST_LABEL} are supported"
+        )
     if images.ndim == 3:
         images = images[..., np.newaxis]
     try:

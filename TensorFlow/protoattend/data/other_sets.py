@@ -7,9 +7,9 @@ from typing import Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
+from common.core.errors import UsageError, ZooError
 from common.data.manifest import sha256_of_array
 from common.data.resize import resize_bilinear
-from common.core.errors import UsageError, ZooError
 from protoattend.data.datasets import EMBEDDED, PrototypeDataset, read_source
 
 __all__ = ["OTHER_SETS", "open_other_set", "to_shape"]
@@ -45,8 +45,9 @@ def open_other_set(
             name.
     """
     if name not in OTHER_SETS:
-        raise UsageError("the other set {!r} is unknown: use one of {}".format(
-            name, ", ".join(OTHER_SETS)))
+        raise UsageError(
+            "the other set {!r} is unknown: use one of {}".format(name, ", ".join(OTHER_SETS))
+        )
     if count < 1:
         raise UsageError(f"{count} images of {name} asked for: at least 1 is needed")
     if name == dataset.name:
@@ -88,15 +89,22 @@ def _rotated(
 
 
 def _of_dataset(name: str) -> Callable[..., np.ndarray]:
-    def read(dataset: PrototypeDataset, data_path: Optional[str], count: int,
-             generator: np.random.RandomState) -> np.ndarray:
+    def read(
+        dataset: PrototypeDataset,
+        data_path: Optional[str],
+        count: int,
+        generator: np.random.RandomState,
+    ) -> np.ndarray:
         images = _read_beside(name, data_path)
         if sha256_of_array(images) == sha256_of_array(dataset.test.images):
-            raise ZooError(f"{data_path}: {name} there is the dataset {dataset.name} itself: name "
-"another set to tell it "
-                           "from")
+            raise ZooError(
+                f"{data_path}: {name} there is the dataset {dataset.name} itself: name "
+                "another set to tell it "
+                "from"
+            )
         chosen = images[_chosen(len(images), count, generator)]
         return to_shape(chosen, dataset.image_shape)
+
     return read
 
 

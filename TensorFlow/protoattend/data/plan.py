@@ -43,9 +43,11 @@ class BatchPlan:
         if not 0 <= self.seed < 2**32:
             raise UsageError(f"seed {self.seed} is out of range: use 0 to 2**32 - 1")
         if self.batch_size < 1 or self.candidates < 1:
-            raise UsageError(f"batch size {self.batch_size} with {self.candidates} candidates: at least 1 "
-"of each is "
-                             "needed")
+            raise UsageError(
+                f"batch size {self.batch_size} with {self.candidates} candidates: at least 1 "
+                "of each is "
+                "needed"
+            )
 
     @property
     def global_batch(self) -> int:

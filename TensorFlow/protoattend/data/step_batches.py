@@ -36,8 +36,12 @@ class StepBatches:
         if self._plan.augment:
             images = self._augmented_queries(images, step)
             candidate_images = self._augmented_candidates(candidate_images, step)
-        return {"images": images, "labels": queries.labels, "candidates": candidate_images,
-                "candidate_labels": candidates.labels}
+        return {
+            "images": images,
+            "labels": queries.labels,
+            "candidates": candidate_images,
+            "candidate_labels": candidates.labels,
+        }
 
     def _augmented_queries(self, images: np.ndarray, step: int) -> np.ndarray:
         """Drawn for the global batch, so that many ranks see what one would."""

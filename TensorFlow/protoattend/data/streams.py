@@ -31,9 +31,10 @@ class Streams:
         if plan.images_needed > count:
             raise UsageError(
                 f"a batch of {plan.batch_size} on {plan.world_size} rank(s) with "
-f"{plan.candidates} candidates needs {plan.images_needed} training "
-"images, there "
-                f"are {count}: give fewer candidates, a smaller batch or more images")
+                f"{plan.candidates} candidates needs {plan.images_needed} training "
+                "images, there "
+                f"are {count}: give fewer candidates, a smaller batch or more images"
+            )
         self._count, self._plan = count, plan
         self._last_epoch: Tuple[int, np.ndarray] = (-1, np.zeros(0, np.int64))
 
@@ -45,7 +46,7 @@ f"{plan.candidates} candidates needs {plan.images_needed} training "
     def queries_of(self, step: int) -> np.ndarray:
         """Returns int64 (batch_size,): this rank's part of the global batch of a step from 0."""
         first = self._plan.rank * self._plan.batch_size
-        return self.global_queries_of(step)[first:first + self._plan.batch_size]
+        return self.global_queries_of(step)[first : first + self._plan.batch_size]
 
     def global_queries_of(self, step: int) -> np.ndarray:
         """Returns int64 (batch_size * world_size,): the queries of all ranks.
@@ -57,7 +58,7 @@ f"{plan.candidates} candidates needs {plan.images_needed} training "
         if not self._plan.shuffle:
             return (int(step) * size + np.arange(size, dtype=np.int64)) % self._count
         epoch, batch = divmod(int(step), self.steps_per_epoch)
-        return self._epoch(epoch)[batch * size:(batch + 1) * size]
+        return self._epoch(epoch)[batch * size : (batch + 1) * size]
 
     def candidates_of(self, step: int) -> np.ndarray:
         """Returns int64 (candidates,): no image twice, drawn for this rank alone.
@@ -69,7 +70,7 @@ f"{plan.candidates} candidates needs {plan.images_needed} training "
             is_query = np.zeros(self._count, bool)
             is_query[self.global_queries_of(step)] = True
             pool = pool[~is_query[pool]]
-        return pool[:self._plan.candidates]
+        return pool[: self._plan.candidates]
 
     def _pool(self, step: int) -> np.ndarray:
         """More images than are needed, as many as leave enough without the queries."""
@@ -77,7 +78,7 @@ f"{plan.candidates} candidates needs {plan.images_needed} training "
         if plan.shuffle:
             seeds = [plan.seed, _CANDIDATES, plan.rank, step]
             drawn = np.random.RandomState(seeds).permutation(self._count)
-            return drawn[:plan.images_needed].astype(np.int64)
+            return drawn[: plan.images_needed].astype(np.int64)
         first = (step * plan.world_size + plan.rank) * plan.candidates
         return (first + np.arange(plan.images_needed, dtype=np.int64)) % self._count
 

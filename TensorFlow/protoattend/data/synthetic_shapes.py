@@ -34,12 +34,18 @@ def load_synthetic_shapes(size: int = DEFAULT_SIZE) -> Source:
         UsageError: a size too small to draw in.
     """
     if size < SMALLEST_SIZE:
-        raise UsageError(f"synthetic_shapes of {size} pixels: at least {SMALLEST_SIZE} are needed; give "
-"another "
-                         "--img_size")
-    return Source(draw_shapes(TRAIN_COUNT, size, 1), draw_shapes(TEST_COUNT, size, 2),
-                  tuple(_SHAPES), "the generated training shapes",
-                  "the generated test shapes")
+        raise UsageError(
+            f"synthetic_shapes of {size} pixels: at least {SMALLEST_SIZE} are needed; give "
+            "another "
+            "--img_size"
+        )
+    return Source(
+        draw_shapes(TRAIN_COUNT, size, 1),
+        draw_shapes(TEST_COUNT, size, 2),
+        tuple(_SHAPES),
+        "the generated training shapes",
+        "the generated test shapes",
+    )
 
 
 def draw_shapes(count: int, size: int, stream: int) -> LabelledImages:
@@ -53,15 +59,14 @@ def draw_shapes(count: int, size: int, stream: int) -> LabelledImages:
     return LabelledImages(images.astype(np.uint8)[..., np.newaxis], labels)
 
 
-def _draw_outlines(
-    labels: np.ndarray, size: int, generator: np.random.RandomState
-) -> np.ndarray:
+def _draw_outlines(labels: np.ndarray, size: int, generator: np.random.RandomState) -> np.ndarray:
     """bool (N, size, size): which pixels are the shape; in half pixels from its centre."""
     per_image = (len(labels), 1, 1)
     radius = generator.randint(size * 45 // 100, size * 80 // 100 + 1, per_image)
     room = size - radius  # the centre's distance from the middle, so that nothing is cut off
     centre_y, centre_x = (
-        generator.randint(0, 2 * size + 1, per_image) % (2 * room + 1) - room for _ in range(2))
+        generator.randint(0, 2 * size + 1, per_image) % (2 * room + 1) - room for _ in range(2)
+    )
     pixels = 2 * np.arange(size) + 1 - size
     y = pixels[np.newaxis, :, np.newaxis] - centre_y
     x = pixels[np.newaxis, np.newaxis, :] - centre_x

@@ -7,8 +7,8 @@ from typing import List, Sequence, Tuple
 
 import numpy as np
 
-from common.data.image_files import decode_image, images_below
 from common.core.errors import ZooError
+from common.data.image_files import decode_image, images_below
 
 
 def read_user_images(
@@ -43,7 +43,9 @@ def _files(path: Path) -> List[Path]:
     try:
         found = images_below(path)
     except OSError as error:
-        raise ZooError(f"{error.filename or path}: can't be read ({error.strerror or error})") from None
+        raise ZooError(
+            f"{error.filename or path}: can't be read ({error.strerror or error})"
+        ) from None
     if not found:
         raise ZooError(f"{path}: no PNG or JPEG files in it")
     return found

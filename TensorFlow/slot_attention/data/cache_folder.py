@@ -49,7 +49,9 @@ def held(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ZooError(f"{folder} can't be made: {error.strerror}; give another cache_path") from error
+        raise ZooError(
+            f"{folder} can't be made: {error.strerror}; give another cache_path"
+        ) from error
     lock = FolderLock(folder)
     while not lock.acquire():
         time.sleep(_WAIT_SECONDS)

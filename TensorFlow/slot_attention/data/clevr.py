@@ -71,9 +71,10 @@ def find_clevr(data_path: Path) -> ClevrFolder:
             return ClevrFolder(path, False)
     raise ZooError(
         f"no CLEVR in {root}: expected "
-f"{PREPARED_NAME}/{PREPARED_VERSION}/clevr-train.tfrecord-… (prepared by "
-"tensorflow-datasets) "
-        f"or {ORIGINAL_NAME}/images and scenes")
+        f"{PREPARED_NAME}/{PREPARED_VERSION}/clevr-train.tfrecord-… (prepared by "
+        "tensorflow-datasets) "
+        f"or {ORIGINAL_NAME}/images and scenes"
+    )
 
 
 def index_split(folder: ClevrFolder, split: str) -> EncodedImages:
@@ -104,8 +105,11 @@ def _shards(folder: Path, split: str) -> List[Path]:
             total = int(match.group(3))
     missing = [str(number) for number in range(total) if number not in found]
     if missing or not found:
-        raise ZooError("{} lacks {} of split {}: prepare clevr again".format(
-            folder, "file(s) " + ", ".join(missing) if found else "the files", split))
+        raise ZooError(
+            "{} lacks {} of split {}: prepare clevr again".format(
+                folder, "file(s) " + ", ".join(missing) if found else "the files", split
+            )
+        )
     return [found[number] for number in range(total)]
 
 
@@ -117,7 +121,7 @@ def _index_shard(path: Path, file_number: int) -> Tuple[np.ndarray, ...]:
     mapped = memoryview(np.memmap(str(path), np.uint8, "r"))
     start = _address(mapped)
     for number, (offset, length) in enumerate(zip(offsets.tolist(), lengths.tolist())):
-        record = mapped[offset:offset + length]
+        record = mapped[offset : offset + length]
         image, count = _read_prepared(record, targets[number], path, number)
         places[:, number] = _address(image) - start, len(image), count
     files = np.full(len(offsets), file_number, np.int64)
@@ -134,13 +138,13 @@ def _read_prepared(
     try:
         features = read_features(record)
         codes = {name: features["objects/" + name].integers() for name, _names in _PROPERTIES}
-        target[:] = encode_targets(
-            features["objects/3d_coords"].floats().reshape(-1, 3), **codes)
+        target[:] = encode_targets(features["objects/3d_coords"].floats().reshape(-1, 3), **codes)
         return features["image"].strings()[0], len(codes["size"])
     except (BrokenExampleError, KeyError, IndexError, ValueError) as error:
         what = "lacks " + error.args[0] if isinstance(error, KeyError) else str(error)
-        raise ZooError(f"{path}: record {number} is not of clevr {PREPARED_VERSION} ({what}); prepare "
-"it again") from error
+        raise ZooError(
+            f"{path}: record {number} is not of clevr {PREPARED_VERSION} ({what}); prepare it again"
+        ) from error
 
 
 def _index_original(folder: Path, split: str) -> EncodedImages:
@@ -151,14 +155,21 @@ def _index_original(folder: Path, split: str) -> EncodedImages:
         raise ZooError(f"{images} is missing: unpack {ORIGINAL_NAME} whole")
     paths = sorted(images.glob("*.png"))
     if len(paths) != len(scenes):
-        raise ZooError(f"{images} has {len(paths)} images, its scenes file describes {len(scenes)}: "
-f"unpack {ORIGINAL_NAME} again")
+        raise ZooError(
+            f"{images} has {len(paths)} images, its scenes file describes {len(scenes)}: "
+            f"unpack {ORIGINAL_NAME} again"
+        )
     count = len(paths)
     targets = [_scene_target(scene, folder, split) for scene in scenes]
     stacked = np.array(targets, np.float32).reshape(-1, TARGET_COUNT, TARGET_WIDTH)
     return EncodedImages(
-        paths, np.arange(count), np.zeros(count, np.int64), np.full(count, -1, np.int64),
-        np.array([len(scene["objects"]) for scene in scenes], np.int64), stacked)
+        paths,
+        np.arange(count),
+        np.zeros(count, np.int64),
+        np.full(count, -1, np.int64),
+        np.array([len(scene["objects"]) for scene in scenes], np.int64),
+        stacked,
+    )
 
 
 def _scenes(path: Path) -> List[Mapping[str, Any]]:
@@ -166,7 +177,9 @@ def _scenes(path: Path) -> List[Mapping[str, Any]]:
         scenes = json.loads(path.read_text("utf-8"))["scenes"]
         return sorted(scenes, key=lambda scene: str(scene["image_filename"]))
     except OSError as error:
-        raise ZooError(f"{path} can't be read: {error.strerror}; unpack {ORIGINAL_NAME} whole") from error
+        raise ZooError(
+            f"{path} can't be read: {error.strerror}; unpack {ORIGINAL_NAME} whole"
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise ZooError(f"{path} is no CLEVR scenes file ({error}); download it again") from error
 
@@ -176,12 +189,16 @@ def _scene_target(scene: Mapping[str, Any], folder: Path, split: str) -> np.ndar
         objects = scene["objects"]
         codes: Dict[str, np.ndarray] = {
             name: np.array([names.index(item[name]) for item in objects], np.int64)
-            for name, names in _PROPERTIES}
+            for name, names in _PROPERTIES
+        }
         coordinates = np.array([item["3d_coords"] for item in objects], np.float32)
         return encode_targets(coordinates.reshape(-1, 3), **codes)
     except (KeyError, ValueError, TypeError) as error:
-        raise ZooError("{}: scene {} of {} can't be understood ({}); download it again".format(
-            folder, scene.get("image_filename"), split, error)) from error
+        raise ZooError(
+            "{}: scene {} of {} can't be understood ({}); download it again".format(
+                folder, scene.get("image_filename"), split, error
+            )
+        ) from error
 
 
 def prepared_folder(data_path: Path) -> Optional[Path]:

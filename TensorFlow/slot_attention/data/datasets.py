@@ -68,18 +68,25 @@ class _RecordFile:
 
 
 def _record_files() -> Dict[str, _RecordFile]:
-    files = {"clevr_with_masks": _RecordFile(
-        "clevr_with_masks", "clevr_with_masks_train.tfrecords", CLEVR_WITH_MASKS, 70000)}
+    files = {
+        "clevr_with_masks": _RecordFile(
+            "clevr_with_masks", "clevr_with_masks_train.tfrecords", CLEVR_WITH_MASKS, 70000
+        )
+    }
     for variant, layout in MULTI_DSPRITES.items():
         name = "multi_dsprites_" + variant
         files[name] = _RecordFile("multi_dsprites", name + ".tfrecords", layout, 60000)
     files["tetrominoes"] = _RecordFile(
-        "tetrominoes", "tetrominoes_train.tfrecords", TETROMINOES, 60000)
+        "tetrominoes", "tetrominoes_train.tfrecords", TETROMINOES, 60000
+    )
     for variant, layout in OBJECTS_ROOM.items():
         test = "" if variant == "train" else "test_"
         files["objects_room_" + variant] = _RecordFile(
-            "objects_room", f"objects_room_{test}{variant}.tfrecords", layout,
-            60000 if variant == "train" else 0)
+            "objects_room",
+            f"objects_room_{test}{variant}.tfrecords",
+            layout,
+            60000 if variant == "train" else 0,
+        )
     return files
 
 
@@ -93,9 +100,7 @@ _CLEVR_NAMES = ("clevr", "synthetic_clevr")
 DATASET_NAMES = ("clevr",) + tuple(_RECORD_FILES) + _SYNTHETIC + ("synthetic_clevr",)
 
 
-def open_dataset(
-    name: str, data_path: str, options: Optional[OpenOptions] = None
-) -> SceneDataset:
+def open_dataset(name: str, data_path: str, options: Optional[OpenOptions] = None) -> SceneDataset:
     """Opens a dataset: finds its files, reads the first record, divides it into splits.
 
     Args:
@@ -113,8 +118,9 @@ def open_dataset(
     opened = _opener(name)(name, Path(data_path), options)
     for split, scenes in opened.splits.items():
         if not len(scenes):
-            raise ZooError(f"{name}: split {split} has no scene left ({opened.predicate}); allow more "
-"objects")
+            raise ZooError(
+                f"{name}: split {split} has no scene left ({opened.predicate}); allow more objects"
+            )
     return opened
 
 
@@ -125,13 +131,17 @@ def _opener(name: str) -> Callable[[str, Path, OpenOptions], SceneDataset]:
         return _open_record_file
     if name in _SYNTHETIC:
         return _open_synthetic
-    raise UsageError("dataset {!r} is unknown: use one of {}".format(
-        name, ", ".join(DATASET_NAMES)))
+    raise UsageError(
+        "dataset {!r} is unknown: use one of {}".format(name, ", ".join(DATASET_NAMES))
+    )
 
 
 def _check_options(options: OpenOptions) -> None:
-    for what, value in (("max_objects", options.max_objects),
-                        ("train_records", options.train_records), ("held_out", options.held_out)):
+    for what, value in (
+        ("max_objects", options.max_objects),
+        ("train_records", options.train_records),
+        ("held_out", options.held_out),
+    ):
         if value is not None and value < 1:
             raise UsageError(f"{what} {value}: at least 1 is needed")
 
@@ -148,11 +158,19 @@ def _open_record_file(name: str, data_path: Path, options: OpenOptions) -> Scene
     manifest = quick_manifest_sha256([path])
     cache_path = choose_cache_path(path.parent, options.cache_path)
     counts_file = cache_path / f"objects-{_digest(manifest, repr(plan))}.npy"
-    splits = {split: RecordSplit(path, layout, numbers)
-              for split, numbers in divide(path, layout, plan, counts_file).items()}
+    splits = {
+        split: RecordSplit(path, layout, numbers)
+        for split, numbers in divide(path, layout, plan, counts_file).items()
+    }
     return _record_dataset(
-        name, layout, splits, f"{filter_text(layout, options.max_objects)}; {plan.text}",
-        manifest, cache_path, options.max_objects)
+        name,
+        layout,
+        splits,
+        f"{filter_text(layout, options.max_objects)}; {plan.text}",
+        manifest,
+        cache_path,
+        options.max_objects,
+    )
 
 
 def _open_synthetic(name: str, data_path: Path, options: OpenOptions) -> SceneDataset:
@@ -164,14 +182,27 @@ def _open_synthetic(name: str, data_path: Path, options: OpenOptions) -> SceneDa
         _check_first_record(path, layout)
     manifest = quick_manifest_sha256([folder / "dataset.json", *paths.values()])
     cache_path = choose_cache_path(folder, options.cache_path)
-    splits = {split: RecordSplit(path, layout, _passing(
-        path, layout, counts[split], options.max_objects,
-        cache_path / f"objects-{_digest(manifest, split)}.npy"))
-        for split, path in paths.items()}
-    predicate = (f"{filter_text(layout, options.max_objects)}; {described.predicate}; train, "
-"validation and test: a file each")
+    splits = {
+        split: RecordSplit(
+            path,
+            layout,
+            _passing(
+                path,
+                layout,
+                counts[split],
+                options.max_objects,
+                cache_path / f"objects-{_digest(manifest, split)}.npy",
+            ),
+        )
+        for split, path in paths.items()
+    }
+    predicate = (
+        f"{filter_text(layout, options.max_objects)}; {described.predicate}; train, "
+        "validation and test: a file each"
+    )
     return _record_dataset(
-        name, layout, splits, predicate, manifest, cache_path, options.max_objects)
+        name, layout, splits, predicate, manifest, cache_path, options.max_objects
+    )
 
 
 def _passing(
@@ -195,12 +226,25 @@ def _record_dataset(
     max_objects: Optional[int],
 ) -> SceneDataset:
     most = layout.entities - layout.background_entities
-    crop = "clevr_reference" if layout.format == CLEVR_WITH_MASKS.format and (
-        layout.size == CLEVR_WITH_MASKS.size) else "none"
+    crop = (
+        "clevr_reference"
+        if layout.format == CLEVR_WITH_MASKS.format and (layout.size == CLEVR_WITH_MASKS.size)
+        else "none"
+    )
     return SceneDataset(
-        name, layout.size, layout.channels, layout.entities, layout.background_entities,
-        most if max_objects is None else min(most, max_objects), layout.has_targets, splits,
-        predicate, manifest, crop, cache_path)
+        name,
+        layout.size,
+        layout.channels,
+        layout.entities,
+        layout.background_entities,
+        most if max_objects is None else min(most, max_objects),
+        layout.has_targets,
+        splits,
+        predicate,
+        manifest,
+        crop,
+        cache_path,
+    )
 
 
 def _check_first_record(path: Path, layout: Layout) -> None:
@@ -220,16 +264,20 @@ def _find_file(name: str, data_path: Path, published: _RecordFile) -> Path:
     for folder in folders:
         if (folder / published.file).is_file():
             return folder / published.file
-    raise ZooError(f"no {published.file} in {data_path}: expected it there or in {published.folder}/; "
-"set data_path to its folder")
+    raise ZooError(
+        f"no {published.file} in {data_path}: expected it there or in {published.folder}/; "
+        "set data_path to its folder"
+    )
 
 
 def _find_folder(name: str, data_path: Path, marker: str) -> Path:
     for folder in (data_path, data_path / name):
         if (folder / marker).is_file():
             return folder
-    raise ZooError(f"no {name}/{marker} in {data_path}: prepare it with `zoo data prepare {name}` or "
-"set data_path")
+    raise ZooError(
+        f"no {name}/{marker} in {data_path}: prepare it with `zoo data prepare {name}` or "
+        "set data_path"
+    )
 
 
 @dataclass(frozen=True)
@@ -252,7 +300,8 @@ def _read_description(path: Path) -> _Description:
             layout.resized((int(height), int(width)), int(described["entities"])),
             str(described["predicate"]),
             {name: str(split["file"]) for name, split in splits.items()},
-            {name: int(split["count"]) for name, split in splits.items()})
+            {name: int(split["count"]) for name, split in splits.items()},
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         what = "it lacks " + str(error) if isinstance(error, KeyError) else str(error)
         raise ZooError(f"{path} can't be understood ({what}); prepare the dataset again") from error
@@ -260,8 +309,11 @@ def _read_description(path: Path) -> _Description:
 
 def _known_format(path: Path, name: str) -> str:
     if name not in _SYNTHETIC_LAYOUTS:
-        raise ZooError("{}: format {!r} is unknown: use one of {}".format(
-            path, name, ", ".join(_SYNTHETIC_LAYOUTS)))
+        raise ZooError(
+            "{}: format {!r} is unknown: use one of {}".format(
+                path, name, ", ".join(_SYNTHETIC_LAYOUTS)
+            )
+        )
     return name
 
 
@@ -273,17 +325,19 @@ def _open_clevr(name: str, data_path: Path, options: OpenOptions) -> SceneDatase
     train = _kept_index(folder, "train", manifest, cache_path)
     splits = _clevr_splits(train, _kept_index(folder, "validation", manifest, cache_path))
     if options.max_objects is not None:
-        splits = {split: images.select(
-            np.flatnonzero(images.object_counts <= options.max_objects))
-            for split, images in splits.items()}
+        splits = {
+            split: images.select(np.flatnonzero(images.object_counts <= options.max_objects))
+            for split, images in splits.items()
+        }
     size = train.image_size(0)
-    predicate = (f"{filter_text(None, options.max_objects)}; train: all but the first "
-f"{TRAIN_EVAL_COUNT} of train; train_eval: those; validation")
-    most = max(int(images.object_counts.max()) if len(images) else 0
-               for images in splits.values())
+    predicate = (
+        f"{filter_text(None, options.max_objects)}; train: all but the first "
+        f"{TRAIN_EVAL_COUNT} of train; train_eval: those; validation"
+    )
+    most = max(int(images.object_counts.max()) if len(images) else 0 for images in splits.values())
     return SceneDataset(
-        name, size, 3, None, 1, most, True, dict(splits), predicate, manifest,
-        "none", cache_path)
+        name, size, 3, None, 1, most, True, dict(splits), predicate, manifest, "none", cache_path
+    )
 
 
 def _clevr_splits(train: EncodedImages, validation: EncodedImages) -> Dict[str, EncodedImages]:
@@ -295,9 +349,7 @@ def _clevr_splits(train: EncodedImages, validation: EncodedImages) -> Dict[str, 
     }
 
 
-def _kept_index(
-    folder: ClevrFolder, split: str, manifest: str, cache_path: Path
-) -> EncodedImages:
+def _kept_index(folder: ClevrFolder, split: str, manifest: str, cache_path: Path) -> EncodedImages:
     """The index of a split, made once: it takes a look at every record."""
     kept = cache_path / f"index-{_digest(manifest, str(folder.path), split)}.npz"
     if kept.exists():

@@ -43,8 +43,13 @@ class EncodedImages:
     def select(self, indices: np.ndarray) -> EncodedImages:
         """Returns the images of these numbers, in this order."""
         return EncodedImages(
-            self.paths, self.files[indices], self.offsets[indices], self.lengths[indices],
-            self.object_counts[indices], self.targets[indices])
+            self.paths,
+            self.files[indices],
+            self.offsets[indices],
+            self.lengths[indices],
+            self.object_counts[indices],
+            self.targets[indices],
+        )
 
     def read(self, indices: np.ndarray, size: Size) -> List[bytes]:
         """Returns the PNG files of these images.
@@ -62,8 +67,11 @@ class EncodedImages:
         encoded = self._bytes(index)
         found = _png_size(encoded, self._name(index))
         if found != tuple(size):
-            raise ZooError("{} is {}x{}, the others are {}x{}: all images of a dataset have one "
-                           "size".format(self._name(index), *(found + tuple(size))))
+            raise ZooError(
+                "{} is {}x{}, the others are {}x{}: all images of a dataset have one size".format(
+                    self._name(index), *(found + tuple(size))
+                )
+            )
         return encoded
 
     def _bytes(self, index: int) -> bytes:
@@ -76,8 +84,9 @@ class EncodedImages:
         except OSError as error:
             raise ZooError(f"{path} can't be read: {error.strerror}") from error
         if len(encoded) < length:
-            raise ZooError(f"{path} ends inside image {index}: it was changed or cut off; prepare it "
-                           "again")
+            raise ZooError(
+                f"{path} ends inside image {index}: it was changed or cut off; prepare it again"
+            )
         return encoded
 
     def _name(self, index: int) -> str:

@@ -110,7 +110,7 @@ def _fields(encoded: memoryview) -> Iterator[Tuple[int, memoryview]]:
         length, place = _varint(encoded, place)
         if tag & 7 != _LENGTH_DELIMITED or place + length > end:
             raise BrokenExampleError("no tf.train.Example")
-        yield tag >> 3, encoded[place:place + length]
+        yield tag >> 3, encoded[place : place + length]
         place += length
 
 

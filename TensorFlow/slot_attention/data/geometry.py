@@ -53,9 +53,11 @@ def crop_box(name: str, size: Size) -> CropBox:
         raise UsageError("crop {!r} is unknown: use one of {}".format(name, ", ".join(CROP_NAMES)))
     box = _CLEVR_REFERENCE
     if height < box.top + box.height or width < box.left + box.width:
-        raise UsageError("crop clevr_reference needs images of at least 221x256, these are "
-f"{height}x{width}: "
-                         "use crop none or centre")
+        raise UsageError(
+            "crop clevr_reference needs images of at least 221x256, these are "
+            f"{height}x{width}: "
+            "use crop none or centre"
+        )
     return box
 
 
@@ -105,8 +107,9 @@ def nearest_positions(source: int, target: int, resize: str) -> np.ndarray:
 
 def _check_resize(resize: str) -> None:
     if resize not in RESIZE_NAMES:
-        raise UsageError("resize {!r} is unknown: use one of {}".format(
-            resize, ", ".join(RESIZE_NAMES)))
+        raise UsageError(
+            "resize {!r} is unknown: use one of {}".format(resize, ", ".join(RESIZE_NAMES))
+        )
 
 
 @dataclass(frozen=True)
@@ -136,8 +139,11 @@ class Geometry:
         crop_box(self.crop, self.source)
         _check_resize(self.resize)
         if self.storage not in STORAGE_NAMES:
-            raise UsageError("storage {!r} is unknown: use one of {}".format(
-                self.storage, ", ".join(STORAGE_NAMES)))
+            raise UsageError(
+                "storage {!r} is unknown: use one of {}".format(
+                    self.storage, ", ".join(STORAGE_NAMES)
+                )
+            )
         if min(self.resolution) < 1:
             raise UsageError("resolution {}x{}: at least 1x1 is needed".format(*self.resolution))
 
@@ -202,7 +208,11 @@ class Geometry:
     def text(self) -> str:
         """The geometry in words, for run records."""
         text = "{}x{}, crop {}, {}".format(
-            self.source[0], self.source[1], self.crop,
-            "not resized" if self.keeps_size else f"resized to {self.resolution[0]}x{self.resolution[1]} ({self.resize} "
-"bilinear)")
+            self.source[0],
+            self.source[1],
+            self.crop,
+            "not resized"
+            if self.keeps_size
+            else f"resized to {self.resolution[0]}x{self.resolution[1]} ({self.resize} bilinear)",
+        )
         return text + ("; stored in 8 bits after resizing" if self.storage == "rounded" else "")

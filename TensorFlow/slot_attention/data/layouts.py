@@ -51,8 +51,9 @@ class Layout:
 
 
 def _sprites(entities: int, channels: int) -> Layout:
-    floats = tuple((name, 1) for name in (
-        "x", "y", "shape", "visibility", "orientation", "scale")) + (("color", channels),)
+    floats = tuple(
+        (name, 1) for name in ("x", "y", "shape", "visibility", "orientation", "scale")
+    ) + (("color", channels),)
     return Layout("multi_dsprites", (64, 64), channels, entities, masks_last=True, floats=floats)
 
 
@@ -61,12 +62,21 @@ MULTI_DSPRITES = {
     "colored_on_grayscale": _sprites(6, 3),
     "colored_on_colored": _sprites(5, 3),
 }
-TETROMINOES = Layout("tetrominoes", (35, 35), 3, 4, floats=(
-    ("x", 1), ("y", 1), ("shape", 1), ("visibility", 1), ("color", 3)))
+TETROMINOES = Layout(
+    "tetrominoes",
+    (35, 35),
+    3,
+    4,
+    floats=(("x", 1), ("y", 1), ("shape", 1), ("visibility", 1), ("color", 3)),
+)
 CLEVR_WITH_MASKS = Layout(
-    "clevr_with_masks", (240, 320), 3, 11,
+    "clevr_with_masks",
+    (240, 320),
+    3,
+    11,
     floats=(("x", 1), ("y", 1), ("z", 1), ("rotation", 1), ("visibility", 1), ("pixel_coords", 3)),
-    letters=("size", "material", "shape", "color"))
+    letters=("size", "material", "shape", "color"),
+)
 OBJECTS_ROOM = {
     "train": Layout("objects_room", (64, 64), 3, 7, background_entities=4),
     "six_objects": Layout("objects_room", (64, 64), 3, 10, background_entities=4),

@@ -16,8 +16,9 @@ def quick_manifest_sha256(paths: Iterable[Path]) -> str:
     It tells versions and variants of a dataset apart; a byte changed in the middle of a file it
     doesn't notice.
     """
-    lines = sorted(f"{_ends_sha256(path)}  {os.path.getsize(str(path))}  {path.name}\n"
-                   for path in paths)
+    lines = sorted(
+        f"{_ends_sha256(path)}  {os.path.getsize(str(path))}  {path.name}\n" for path in paths
+    )
     return hashlib.sha256("".join(lines).encode("utf-8")).hexdigest()
 
 

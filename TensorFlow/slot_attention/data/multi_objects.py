@@ -103,13 +103,16 @@ class RecordValues:
     def check_features(self) -> None:
         """Raises ZooError naming the features that are missing."""
         wanted = ["image", "mask"] + [name for name, _width in self._layout.floats]
-        missing = [name for name in wanted + list(self._layout.letters)
-                   if name not in self._features]
+        missing = [
+            name for name in wanted + list(self._layout.letters) if name not in self._features
+        ]
         if missing:
             raise self._wrong(
                 "lacks {}; it has {}".format(
-                    ", ".join(missing), ", ".join(sorted(self._features)) or "nothing"),
-                f"is it {self._layout.format}?")
+                    ", ".join(missing), ", ".join(sorted(self._features)) or "nothing"
+                ),
+                f"is it {self._layout.format}?",
+            )
 
     def image(self) -> np.ndarray:
         """Returns uint8 (height, width, channels), a view of the record."""
@@ -140,8 +143,9 @@ class RecordValues:
         if not (covers == 1).all():
             raise self._wrong(
                 f"has masks that don't add up ({int((covers == 0).sum())} pixels in no "
-f"entity, {int((covers > 1).sum())} in several)",
-                "each pixel must be in exactly one; download the file again")
+                f"entity, {int((covers > 1).sum())} in several)",
+                "each pixel must be in exactly one; download the file again",
+            )
         return labels
 
     def visible_objects(self) -> int:
@@ -164,24 +168,28 @@ f"entity, {int((covers > 1).sum())} in several)",
         if not self._layout.has_targets:
             return None
         real = self._floats("visibility", 1) > 0
-        real[:self._layout.background_entities] = False
+        real[: self._layout.background_entities] = False
         coordinates = np.stack([self._floats(name, 1)[real] for name in "xyz"], axis=1)
-        codes = {name: self._bytes(name, (self._layout.entities,)).astype(np.int64)[real] - 1
-                 for name in self._layout.letters}
+        codes = {
+            name: self._bytes(name, (self._layout.entities,)).astype(np.int64)[real] - 1
+            for name in self._layout.letters
+        }
         try:
             if any((values < 0).any() for values in codes.values()):
                 raise ValueError("an object of no kind")
             return encode_targets(coordinates, **codes)
         except (IndexError, ValueError) as error:
-            raise self._wrong(f"has properties out of range ({error})",
-                              "download the file again") from error
+            raise self._wrong(
+                f"has properties out of range ({error})", "download the file again"
+            ) from error
 
     def _bytes(self, name: str, shape: Tuple[int, ...]) -> np.ndarray:
         try:
             values = self._feature(name).single_bytes()
         except BrokenExampleError as error:
-            raise self._wrong(f"feature {name} has {error}",
-                              f"is it {self._layout.format}?") from error
+            raise self._wrong(
+                f"feature {name} has {error}", f"is it {self._layout.format}?"
+            ) from error
         self._check_count(name, len(values), shape)
         return values.reshape(shape)
 
@@ -189,8 +197,9 @@ f"entity, {int((covers > 1).sum())} in several)",
         try:
             values = self._feature(name).floats()
         except (BrokenExampleError, ValueError) as error:
-            raise self._wrong(f"feature {name} has {error}",
-                              f"is it {self._layout.format}?") from error
+            raise self._wrong(
+                f"feature {name} has {error}", f"is it {self._layout.format}?"
+            ) from error
         self._check_count(name, len(values), (self._layout.entities, width))
         return values.copy()
 
@@ -203,8 +212,10 @@ f"entity, {int((covers > 1).sum())} in several)",
         if count != int(np.prod(shape)):
             raise self._wrong(
                 "feature {} has {} values where {} are expected".format(
-                    name, count, "x".join(str(length) for length in shape)),
-                "is it another dataset, variant or image size?")
+                    name, count, "x".join(str(length) for length in shape)
+                ),
+                "is it another dataset, variant or image size?",
+            )
 
     def _wrong(self, what: str, hint: str) -> ZooError:
         return ZooError(f"{self._place} {what}; {hint}")

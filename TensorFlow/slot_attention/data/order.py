@@ -38,8 +38,9 @@ class TrainingOrder:
         if batch_size * world_size > count:
             raise UsageError(
                 f"batch size {batch_size} on {world_size} rank(s) is larger than the "
-f"{count} training scenes: use a smaller "
-                "batch, fewer ranks or more scenes")
+                f"{count} training scenes: use a smaller "
+                "batch, fewer ranks or more scenes"
+            )
         self._count, self._batch_size, self._seed = count, batch_size, seed
         self._first = rank * batch_size
         self._global_batch = batch_size * world_size
@@ -54,7 +55,7 @@ f"{count} training scenes: use a smaller "
         """Returns int64 (batch_size,): this rank's scenes at a step, counted from 0."""
         epoch, batch = divmod(int(step), self.steps_per_epoch)
         first = batch * self._global_batch + self._first
-        return self._permutation(epoch)[first:first + self._batch_size]
+        return self._permutation(epoch)[first : first + self._batch_size]
 
     def _permutation(self, epoch: int) -> np.ndarray:
         kept_epoch, order = self._last_epoch  # one read: other threads replace the pair whole

@@ -126,8 +126,10 @@ def explain(error: BaseException) -> Optional[ZooError]:
     if found:
         return ZooError(found.group(1).strip())
     if re.search(r"Invalid PNG|Expected image \(JPEG, PNG|Unable to decode|PNG", text):
-        return ZooError("an image of the dataset is damaged (its PNG can't be decoded): download "
-                        "or prepare the dataset again")
+        return ZooError(
+            "an image of the dataset is damaged (its PNG can't be decoded): download "
+            "or prepare the dataset again"
+        )
     return None
 
 
@@ -148,20 +150,26 @@ class _BatchMaker:
         self._fields, self._batch_size = options.fields, batch_size
         self._workers = options.workers or len(os.sched_getaffinity(0))
         self._store: SceneStore = open_store(
-            dataset, split, geometry, options.cache, "target" in options.fields)
+            dataset, split, geometry, options.cache, "target" in options.fields
+        )
 
     def batches(self, steps: Any) -> Any:
         """Returns the dataset of batches of a dataset of steps."""
         return steps.map(self._batch, num_parallel_calls=self._workers).prefetch(_PREFETCHED)
 
     def _batch(self, step: Tensor) -> Batch:
-        read = tf.numpy_function(self._read, [step], [
-            tf.int64, self._image_type, tf.uint8, tf.float32, tf.int64, tf.string, tf.int32])
+        read = tf.numpy_function(
+            self._read,
+            [step],
+            [tf.int64, self._image_type, tf.uint8, tf.float32, tf.int64, tf.string, tf.int32],
+        )
         indices, pixels, labels, targets, missing, encoded, valid = read
         if isinstance(self._store, EncodedStore):
             pixels = tf.cond(
                 tf.size(missing) > 0,
-                lambda: self._decoded(indices, pixels, missing, encoded), lambda: pixels)
+                lambda: self._decoded(indices, pixels, missing, encoded),
+                lambda: pixels,
+            )
         pixels.set_shape(self._pixel_shape())
         batch = {"image": finish_stored(pixels, self._geometry)}
         if "mask" in self._fields:
@@ -191,12 +199,16 @@ class _BatchMaker:
         valid = self._batch_size
         if isinstance(self._order, EvaluationOrder):
             valid = self._order.valid(int(step))
-        return (indices, rows.images, *_or_empty(rows), rows.missing,
-                np.array(rows.encoded, object), np.int32(valid))
+        return (
+            indices,
+            rows.images,
+            *_or_empty(rows),
+            rows.missing,
+            np.array(rows.encoded, object),
+            np.int32(valid),
+        )
 
-    def _decoded(
-        self, indices: Tensor, pixels: Tensor, missing: Tensor, encoded: Tensor
-    ) -> Tensor:
+    def _decoded(self, indices: Tensor, pixels: Tensor, missing: Tensor, encoded: Tensor) -> Tensor:
         """The batch's pixels with the missing ones decoded, which are kept as well."""
         decoded = tf.map_fn(self._decode, encoded, dtype=tf.uint8, back_prop=False)
         return tf.numpy_function(self._merge, [indices, pixels, missing, decoded], self._image_type)
@@ -229,7 +241,6 @@ def _check_fields(dataset: SceneDataset, fields: Tuple[str, ...]) -> None:
     available = ["image"] + ["mask"] * dataset.has_masks + ["target"] * dataset.has_targets
     for field in fields:
         if field not in available:
-            raise UsageError("{} has no {}: it has {}".format(
-                dataset.name, field, ", ".join(available)))
-
-
+            raise UsageError(
+                "{} has no {}: it has {}".format(dataset.name, field, ", ".join(available))
+            )

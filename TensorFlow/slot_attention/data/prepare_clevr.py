@@ -1,6 +1,6 @@
 """Prepares CLEVR with tensorflow-datasets from what is on the disk, without the network.
 
-    python -m slot_attention.data.prepare_clevr --source CLEVR_v1.0.zip --data_path data
+python -m slot_attention.data.prepare_clevr --source CLEVR_v1.0.zip --data_path data
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Iterator, Optional, Sequence
 
 from common.core.command_line import Parser, add_debug_flag, exit_code_of
-from common.data.unpack import unpack
 from common.core.errors import ZooError
 from common.core.files import TEMPORARY_PREFIX, make_folder
+from common.data.unpack import unpack
 from slot_attention.data.clevr import ORIGINAL_NAME, PREPARED_NAME, PREPARED_VERSION, find_clevr
 
 # The official archive unpacks to 19 GB; what unpacks to more is another.
@@ -49,12 +49,18 @@ def prepare_clevr(source: Path, data_path: Path) -> Path:
 
 def _check_whole(original: Path) -> None:
     """Raises ZooError unless there is all that the builder opens."""
-    wanted = [place.format(split) for split in ("train", "val", "test")
-              for place in ("images/{}", "questions/CLEVR_{}_questions.json")]
+    wanted = [
+        place.format(split)
+        for split in ("train", "val", "test")
+        for place in ("images/{}", "questions/CLEVR_{}_questions.json")
+    ]
     missing = [name for name in wanted if not (original / name).exists()]
     if missing:
-        raise ZooError("{} lacks {}, which tensorflow-datasets opens: unpack {} whole".format(
-            original, ", ".join(missing), ORIGINAL_NAME))
+        raise ZooError(
+            "{} lacks {}, which tensorflow-datasets opens: unpack {} whole".format(
+                original, ", ".join(missing), ORIGINAL_NAME
+            )
+        )
 
 
 def _unpacked(archive: Path, data_path: Path) -> Path:
@@ -81,8 +87,9 @@ def _importable_datasets() -> Any:
     except ImportError as error:
         raise ZooError(
             f"tensorflow-datasets can't be imported ({error}): install it, or use the "
-f"folder {ORIGINAL_NAME} itself "
-            "as data_path, which needs no preparation") from error
+            f"folder {ORIGINAL_NAME} itself "
+            "as data_path, which needs no preparation"
+        ) from error
     return tensorflow_datasets
 
 
@@ -101,16 +108,20 @@ class _LocalFiles:
 def _build(tensorflow_datasets: Any, original: Path, data_path: Path) -> None:
     with _without_bucket(tensorflow_datasets), _holding(original) as holder:
         builder = tensorflow_datasets.builder(
-            f"{PREPARED_NAME}:{PREPARED_VERSION}", data_dir=str(data_path))
+            f"{PREPARED_NAME}:{PREPARED_VERSION}", data_dir=str(data_path)
+        )
         builder._make_download_manager = lambda **_settings: _LocalFiles(holder)
         settings = tensorflow_datasets.download.DownloadConfig(
-            compute_stats=tensorflow_datasets.download.ComputeStatsMode.SKIP)
+            compute_stats=tensorflow_datasets.download.ComputeStatsMode.SKIP
+        )
         try:
             builder.download_and_prepare(download_config=settings)
         except (KeyError, ValueError, OSError) as error:
             first_line = str(error).split("\n")[0]
-            raise ZooError(f"{original} can't be prepared: {type(error).__name__} {first_line}; unpack "
-f"{ORIGINAL_NAME} again") from error
+            raise ZooError(
+                f"{original} can't be prepared: {type(error).__name__} {first_line}; unpack "
+                f"{ORIGINAL_NAME} again"
+            ) from error
 
 
 @contextlib.contextmanager
@@ -135,12 +146,14 @@ def _holding(original: Path) -> Iterator[Path]:
 
 def run(argv: Optional[Sequence[str]] = None) -> None:
     """Prepares CLEVR and prints where."""
-    parser = Parser(prog="python -m slot_attention.data.prepare_clevr",
-                    description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--source", type=Path, required=True,
-                        help="CLEVR_v1.0.zip or the folder CLEVR_v1.0")
-    parser.add_argument("--data_path", type=Path, required=True,
-                        help="where to write clevr/3.1.0")
+    parser = Parser(
+        prog="python -m slot_attention.data.prepare_clevr",
+        description=(__doc__ or "").splitlines()[0],
+    )
+    parser.add_argument(
+        "--source", type=Path, required=True, help="CLEVR_v1.0.zip or the folder CLEVR_v1.0"
+    )
+    parser.add_argument("--data_path", type=Path, required=True, help="where to write clevr/3.1.0")
     add_debug_flag(parser)
     chosen = parser.parse_args(argv)
     print(prepare_clevr(chosen.source, chosen.data_path))

@@ -21,7 +21,7 @@ def preprocess_images(pixels: Tensor, geometry: Geometry) -> Tensor:
         pixels: uint8, (B, source height, source width, 1 or 3).
     """
     box = geometry.box
-    cropped = pixels[:, box.top:box.top + box.height, box.left:box.left + box.width, :]
+    cropped = pixels[:, box.top : box.top + box.height, box.left : box.left + box.width, :]
     return three_channels(_resize(scale(cropped), geometry))
 
 
@@ -47,11 +47,11 @@ def store_form(pixels: Tensor, geometry: Geometry) -> Tensor:
     """
     if geometry.storage == "rounded":
         box = geometry.box
-        cropped = pixels[:, box.top:box.top + box.height, box.left:box.left + box.width, :]
+        cropped = pixels[:, box.top : box.top + box.height, box.left : box.left + box.width, :]
         return round_to_bytes(_resize(scale(cropped), geometry))
     if not geometry.keeps_pairs:
         box = geometry.box
-        return pixels[:, box.top:box.top + box.height, box.left:box.left + box.width, :]
+        return pixels[:, box.top : box.top + box.height, box.left : box.left + box.width, :]
     rows = tf.gather(pixels, tf.constant(geometry.stored_rows()), axis=1)
     return tf.gather(rows, tf.constant(geometry.stored_columns()), axis=2)
 
@@ -88,6 +88,9 @@ def _resize(images: Tensor, geometry: Geometry) -> Tensor:
     if geometry.keeps_size:
         return images
     resized = tf.image.resize_bilinear(
-        images, list(geometry.resolution), align_corners=False,
-        half_pixel_centers=geometry.resize == "tf2")
+        images,
+        list(geometry.resolution),
+        align_corners=False,
+        half_pixel_centers=geometry.resize == "tf2",
+    )
     return tf.clip_by_value(resized, -1.0, 1.0)

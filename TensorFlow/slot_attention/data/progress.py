@@ -28,6 +28,10 @@ class ProgressLines:
         self._told = now
         pace = done / (now - self._began)
         left = int((self._total - done) / max(pace, 1e-9))
-        print(f"{self._label}: {done} of {self._total} "
-f"({100.0 * done / max(self._total, 1):.0f} %), {pace:.0f}/s, "
-f"{left // 60}:{left % 60:02d} left", file=sys.stderr, flush=True)
+        print(
+            f"{self._label}: {done} of {self._total} "
+            f"({100.0 * done / max(self._total, 1):.0f} %), {pace:.0f}/s, "
+            f"{left // 60}:{left % 60:02d} left",
+            file=sys.stderr,
+            flush=True,
+        )

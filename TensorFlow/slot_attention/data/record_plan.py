@@ -51,8 +51,9 @@ def filter_text(layout: Optional[Layout], max_objects: Optional[int]) -> str:
     elif layout.has_visibility:
         counted = "entities after the background whose `visibility` is above 0"
     else:
-        counted = (f"masks after the {layout.background_entities} of the background that have a "
-"pixel")
+        counted = (
+            f"masks after the {layout.background_entities} of the background that have a pixel"
+        )
     return f"scenes whose number of objects (background not counted: {counted}) <= {max_objects}"
 
 
@@ -77,17 +78,17 @@ def divide(
     if len(later) < 2 * plan.held_out:
         raise ZooError(
             f"{path} has too few records: {plan.train_records} for training and twice "
-f"{plan.held_out} held out after them that pass "
-            "the filter are wanted; set train_records lower")
+            f"{plan.held_out} held out after them that pass "
+            "the filter are wanted; set train_records lower"
+        )
     splits = {"train": train} if plan.train_records else {}
-    splits["validation"] = later[plan.held_out:2 * plan.held_out]
-    splits["test"] = later[:plan.held_out]
+    splits["validation"] = later[plan.held_out : 2 * plan.held_out]
+    splits["test"] = later[: plan.held_out]
     return splits
 
 
 def object_counts(path: Path, layout: Layout, plan: RecordPlan, kept: Path) -> np.ndarray:
-    """Returns int64 counts of the objects of a file's records, from the file kept if there is one.
-    """
+    """Returns int64 counts of objects of a file's records, from the file kept if there is one."""
     if kept.exists():
         return np.asarray(np.load(str(kept), allow_pickle=False))
     counts = _survey_enough(path, layout, plan)

@@ -13,7 +13,7 @@ def preprocess_array(image: np.ndarray, geometry: Geometry) -> np.ndarray:
     Equal to preprocess.preprocess_images to the last bit or the one before.
     """
     box = geometry.box
-    pixels = image[box.top:box.top + box.height, box.left:box.left + box.width]
+    pixels = image[box.top : box.top + box.height, box.left : box.left + box.width]
     scaled = (pixels.astype(np.float32) / np.float32(255) - np.float32(0.5)) * np.float32(2)
     if geometry.keeps_size:
         return scaled
@@ -62,8 +62,8 @@ class PairBlender:
         halves[...] = stored.reshape(halves.shape)
         halves /= np.float32(255)
         halves -= np.float32(0.5)
-        wide = _blend(halves[:, :self._row], halves[:, self._row:], self._columns)
-        blended = _blend(wide[:self._height], wide[self._height:], self._rows)
+        wide = _blend(halves[:, : self._row], halves[:, self._row :], self._columns)
+        blended = _blend(wide[: self._height], wide[self._height :], self._rows)
         flat = image.reshape(self._height, self._row)
         np.multiply(blended, np.float32(2), out=flat)
         np.clip(flat, -1, 1, out=flat)

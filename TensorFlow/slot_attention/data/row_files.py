@@ -46,14 +46,17 @@ class RowFile:
             if writable:
                 os.ftruncate(descriptor, wanted)
         except OSError as error:
-            raise ZooError(f"cache file {self.path} can't be opened: {error.strerror}; give another "
-"cache_path") from error
+            raise ZooError(
+                f"cache file {self.path} can't be opened: {error.strerror}; give another cache_path"
+            ) from error
         size = os.fstat(descriptor).st_size
         if size != wanted:
             os.close(descriptor)
-            raise ZooError(f"cache file {self.path} has {size} bytes, {wanted} are expected; move its "
-"folder away and "
-                           "it is made again")
+            raise ZooError(
+                f"cache file {self.path} has {size} bytes, {wanted} are expected; move its "
+                "folder away and "
+                "it is made again"
+            )
         return os.fdopen(descriptor, "r+b" if writable else "rb", buffering=0)
 
     def read(self, indices: np.ndarray) -> np.ndarray:
@@ -66,8 +69,10 @@ class RowFile:
     def read_into(self, index: int, row: np.ndarray) -> None:
         """Reads one row, uint8 row_shape, contiguous."""
         if os.preadv(self._descriptor, [row], index * self._row_size) != self._row_size:
-            raise ZooError(f"cache file {self.path} was cut off while in use; move its folder away and "
-                           "it is made again")
+            raise ZooError(
+                f"cache file {self.path} was cut off while in use; move its folder away and "
+                "it is made again"
+            )
 
     def write(self, indices: np.ndarray, rows: np.ndarray) -> None:
         """Writes rows, uint8 (len(indices), *row_shape)."""
@@ -82,9 +87,11 @@ class RowFile:
         except OSError as error:
             whole, reason = False, str(error.strerror)
         if not whole:
-            raise ZooError(f"cache file {self.path} can't be written: {reason}; free some space, give "
-"another "
-                           "cache_path or train without a cache")
+            raise ZooError(
+                f"cache file {self.path} can't be written: {reason}; free some space, give "
+                "another "
+                "cache_path or train without a cache"
+            )
 
     def sync(self) -> None:
         """Waits until what was written is on the disk."""

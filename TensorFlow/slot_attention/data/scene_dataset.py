@@ -84,8 +84,11 @@ class SceneDataset:
             UsageError: the dataset has no such split.
         """
         if name not in self.splits:
-            raise UsageError("{} has no split {!r}: use one of {}".format(
-                self.name, name, ", ".join(self.splits)))
+            raise UsageError(
+                "{} has no split {!r}: use one of {}".format(
+                    self.name, name, ", ".join(self.splits)
+                )
+            )
         return self.splits[name]
 
     def geometry(

@@ -127,9 +127,7 @@ class EncodedStore:
     Several processes of one machine may share the folder: what one has decoded all others see.
     """
 
-    def __init__(
-        self, images: EncodedImages, geometry: Geometry, folder: Optional[Path]
-    ) -> None:
+    def __init__(self, images: EncodedImages, geometry: Geometry, folder: Optional[Path]) -> None:
         self._encoded = images
         self._geometry = geometry
         self._row_shape = tuple(geometry.stored_size) + (3,)
@@ -211,8 +209,9 @@ def open_store(
         ZooError: damaged data, a full disk; scenes that don't fit in memory with cache "none".
     """
     if cache not in CACHE_NAMES:
-        raise UsageError("cache {!r} is unknown: use one of {}".format(
-            cache, ", ".join(CACHE_NAMES)))
+        raise UsageError(
+            "cache {!r} is unknown: use one of {}".format(cache, ", ".join(CACHE_NAMES))
+        )
     scenes = dataset.split(split)
     # PNG images have their targets in the index, not in the store.
     with_targets = with_targets and dataset.has_targets and isinstance(scenes, RecordSplit)
@@ -222,16 +221,26 @@ def open_store(
     if isinstance(scenes, EncodedImages):
         return _open_encoded(scenes, geometry, folder)
     shapes = StoreShapes(
-        len(scenes), tuple(geometry.stored_size) + (dataset.channels,),
-        tuple(geometry.resolution), with_targets)
+        len(scenes),
+        tuple(geometry.stored_size) + (dataset.channels,),
+        tuple(geometry.resolution),
+        with_targets,
+    )
     if folder is None:
         return _read_into_memory(scenes, geometry, shapes)
     return _open_on_disk(scenes, geometry, shapes, folder)
 
 
 def _store_name(dataset: SceneDataset, split: str, geometry: Geometry, with_targets: bool) -> str:
-    parts = (_VERSION, dataset.manifest_sha256, dataset.predicate, split, repr(geometry),
-             str(with_targets), str(dataset.counts[split]))
+    parts = (
+        _VERSION,
+        dataset.manifest_sha256,
+        dataset.predicate,
+        split,
+        repr(geometry),
+        str(with_targets),
+        str(dataset.counts[split]),
+    )
     digest = hashlib.sha256("\n".join(parts).encode("utf-8")).hexdigest()[:16]
     return "{}-{}-{}x{}-{}".format(dataset.name, split, *(geometry.resolution + (digest,)))
 
@@ -294,13 +303,15 @@ def _make_on_disk(
 
 
 def _description(scenes: RecordSplit, geometry: Geometry) -> Dict[str, object]:
-    return {"schema_version": 1, "source": str(scenes.path), "count": len(scenes),
-            "geometry": geometry.text}
+    return {
+        "schema_version": 1,
+        "source": str(scenes.path),
+        "count": len(scenes),
+        "geometry": geometry.text,
+    }
 
 
-def _read_into_memory(
-    scenes: RecordSplit, geometry: Geometry, shapes: StoreShapes
-) -> MemoryStore:
+def _read_into_memory(scenes: RecordSplit, geometry: Geometry, shapes: StoreShapes) -> MemoryStore:
     _check_memory(shapes.size)
     images = np.zeros((shapes.count,) + shapes.image, np.uint8)
     labels = np.zeros((shapes.count,) + shapes.labels, np.uint8)
@@ -326,9 +337,11 @@ def _scenes(split: RecordSplit, geometry: Geometry, with_targets: bool) -> Itera
         next_wanted = next(wanted, -1)
         if next_wanted < 0:
             return
-    raise ZooError(f"{split.path} ends before record {next_wanted}: it has fewer scenes than stated; "
-"set train_records "
-                   "lower or get the whole file")
+    raise ZooError(
+        f"{split.path} ends before record {next_wanted}: it has fewer scenes than stated; "
+        "set train_records "
+        "lower or get the whole file"
+    )
 
 
 def _load_targets(folder: Path) -> np.ndarray:
@@ -342,13 +355,17 @@ def _check_space(size: int, folder: Path) -> None:
     used = sum(path.stat().st_blocks * 512 for path in folder.glob("*.u8"))
     free = shutil.disk_usage(str(folder)).free + used
     if free < size:
-        raise ZooError(f"the cache needs {size / 1e9:.1f} GB, {folder} has {free / 1e9:.1f} GB free: "
-"give another cache_path, "
-                       "storage rounded, or cache none")
+        raise ZooError(
+            f"the cache needs {size / 1e9:.1f} GB, {folder} has {free / 1e9:.1f} GB free: "
+            "give another cache_path, "
+            "storage rounded, or cache none"
+        )
 
 
 def _check_memory(size: int) -> None:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if size > total // 2:
-        raise ZooError(f"the scenes need {size / 1e9:.1f} GB, more than half of this machine's memory "
-                       f"({total / 1e9:.1f} GB): use cache disk")
+        raise ZooError(
+            f"the scenes need {size / 1e9:.1f} GB, more than half of this machine's memory "
+            f"({total / 1e9:.1f} GB): use cache disk"
+        )

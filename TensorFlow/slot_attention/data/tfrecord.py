@@ -71,10 +71,14 @@ def check_is_gzip(path: Path) -> None:
     if first[:2] == _GZIP_MAGIC:
         return
     if len(first) == _HEADER.size and _length(first) is not None:
-        raise ZooError(f"{path} is a TFRecord file that isn't GZIP compressed: these datasets are; "
-                       "download it again or gzip it")
-    raise ZooError("{} is not a GZIP TFRecord file (it begins with {}): check data_path or "
-                   "download it again".format(path, first[:4].hex() or "nothing, it is empty"))
+        raise ZooError(
+            f"{path} is a TFRecord file that isn't GZIP compressed: these datasets are; "
+            "download it again or gzip it"
+        )
+    raise ZooError(
+        "{} is not a GZIP TFRecord file (it begins with {}): check data_path or "
+        "download it again".format(path, first[:4].hex() or "nothing, it is empty")
+    )
 
 
 def index_records(path: Path) -> Tuple[np.ndarray, np.ndarray]:
@@ -127,12 +131,16 @@ def _length(header: bytes) -> Optional[int]:
 
 def _not_a_record_file(path: Path, header: bytes) -> ZooError:
     kind = "GZIP compressed" if header[:2] == _GZIP_MAGIC else "something else"
-    return ZooError(f"{path} does not hold TFRecords ({kind} at its start): check data_path or download "
-                    "the file again")
+    return ZooError(
+        f"{path} does not hold TFRecords ({kind} at its start): check data_path or download "
+        "the file again"
+    )
 
 
 def _cut_off(path: Path, number: int, why: str) -> ZooError:
-    return ZooError(f"{path}: record {number} is damaged or cut off ({why}); download the file again")
+    return ZooError(
+        f"{path}: record {number} is damaged or cut off ({why}); download the file again"
+    )
 
 
 def _first_bytes(path: Path, count: int) -> bytes:

@@ -5,7 +5,7 @@ A list (tensorflow_list.py, torch_list.py) is a module with one tuple:
     MUTATIONS = (
         Mutation(
             name="use_off_line_in_the_wrong_field",          # words that make a test's id
-            file="common/training/tensorflow/runtime.py",                     # from the checkout's root
+            file="common/training/tensorflow/runtime.py",   # from the checkout's root
             old="npu.parameter_map[name].b = value",         # is in the file exactly once
             new="npu.parameter_map[name].i = value",
             tests=("tests/test_tf_runtime.py::test_…",),     # each of them must fail
