@@ -14,9 +14,10 @@ import pytest
 
 from common.ascend import checks
 from common.ascend.npu_smi import NpuProcess, read_states
+from common.commands.doctor import look
 from common.core.findings import FAIL, OK, WARN
 from common.machine.devices import Machine
-from common.machine.surroundings import Surroundings, look
+from common.machine.surroundings import Surroundings
 from tests.ascend_doubles.machine import AscendMachine
 
 SERVER = Machine(

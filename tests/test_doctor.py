@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from common.ascend import checks
 from common.commands import doctor as command
 from common.core.command_line import Parser
 from common.core.errors import UsageError
-from common.machine import doctor, surroundings
+from common.machine import doctor
 from common.machine.devices import Machine
 from common.machine.doctor import FAIL, OK, WARN, Finding
 from common.machine.surroundings import Surroundings, installed_packages
@@ -91,7 +92,7 @@ def npu_server(**changes):
 
 
 def statuses(found):
-    return {finding.what: finding.status for finding in doctor.examine(found)}
+    return {finding.what: finding.status for finding in command.examine(found)}
 
 
 def test_a_laptop_is_all_ok():
@@ -115,7 +116,7 @@ def test_every_warning_and_failure_has_a_one_line_remedy():
         datasets=(),
         compiler=None,
     )
-    bad = [finding for finding in doctor.examine(worst) if finding.status != OK]
+    bad = [finding for finding in command.examine(worst) if finding.status != OK]
     assert len(bad) >= 10
     assert all(finding.remedy and "\n" not in finding.remedy for finding in bad)
 
@@ -164,9 +165,9 @@ def test_a_cpu_build_of_torch_beside_gpus_fails():
 
 
 def test_cann_is_asked_for_only_beside_npus():
-    assert doctor.check_cann(FACTS) is None
-    assert doctor.check_cann(facts(npus=1)).status == FAIL
-    assert doctor.check_cann(facts(npus=1, cann_scripts=("/a/set_env.sh",))).status == OK
+    assert checks.check_cann(FACTS) is None
+    assert checks.check_cann(facts(npus=1)).status == FAIL
+    assert checks.check_cann(facts(npus=1, cann_scripts=("/a/set_env.sh",))).status == OK
 
 
 @pytest.mark.parametrize(
@@ -180,13 +181,13 @@ def test_cann_is_asked_for_only_beside_npus():
 )
 def test_torch_npu_has_to_match_torch(torch, torch_npu, status):
     packages = {"torch": torch, "torch-npu": torch_npu}
-    assert doctor.check_torch_npu(npu_server(packages=packages)).status == status
+    assert checks.check_torch_npu(npu_server(packages=packages)).status == status
 
 
 def test_torch_without_torch_npu_fails_beside_npus_only():
-    found = doctor.check_torch_npu(facts(npus=1, packages={"torch": "1.8.1+cpu"}))
+    found = checks.check_torch_npu(facts(npus=1, packages={"torch": "1.8.1+cpu"}))
     assert (found.status, found.remedy) == (FAIL, "pip install 'torch_npu==1.8.1.*'")
-    assert doctor.check_torch_npu(FACTS) is None
+    assert checks.check_torch_npu(FACTS) is None
 
 
 @pytest.mark.parametrize(
@@ -199,32 +200,32 @@ def test_torch_without_torch_npu_fails_beside_npus_only():
     ],
 )
 def test_the_three_apexes_are_told_apart(version, npus, status, who):
-    found = doctor.check_apex(facts(npus=npus, packages={"torch": "1.8.1", "apex": version}))
+    found = checks.check_apex(facts(npus=npus, packages={"torch": "1.8.1", "apex": version}))
     assert found.status == status and who in found.found
 
 
 def test_a_missing_apex_matters_only_on_an_npu_with_torch_1():
-    assert doctor.check_apex(FACTS) is None
-    assert doctor.check_apex(facts(npus=1, packages={"torch": "2.1.0"})) is None
-    assert doctor.check_apex(facts(npus=1, packages={"torch": "1.8.1"})).status == WARN
+    assert checks.check_apex(FACTS) is None
+    assert checks.check_apex(facts(npus=1, packages={"torch": "2.1.0"})) is None
+    assert checks.check_apex(facts(npus=1, packages={"torch": "1.8.1"})).status == WARN
 
 
 @pytest.mark.parametrize("npus, status", [(0, WARN), (8, FAIL)])
 def test_rank_and_cluster_variables_contradict_each_other(npus, status):
     both = {"RANK_SIZE": "", "CM_WORKER_SIZE": "8"}
-    found = doctor.check_rank_variables(facts(npus=npus, environment=both))
+    found = checks.check_rank_variables(facts(npus=npus, environment=both))
     assert (found.status, found.remedy) == (status, "unset RANK_SIZE")
 
 
 @pytest.mark.parametrize("only", [{}, {"RANK_SIZE": "8"}, {"CM_CHIEF_IP": "10.0.0.1"}])
 def test_either_of_them_alone_is_no_finding(only):
-    assert doctor.check_rank_variables(facts(environment=only)) is None
+    assert checks.check_rank_variables(facts(environment=only)) is None
 
 
 def table_finding(table, **variables):
     text = table if table is None or isinstance(table, str) else json.dumps(table)
     environment = dict({"RANK_TABLE_FILE": "/t.json", "RANK_SIZE": "2"}, **variables)
-    return doctor.check_rank_table(npu_server(environment=environment, rank_table=text))
+    return checks.check_rank_table(npu_server(environment=environment, rank_table=text))
 
 
 def test_a_complete_rank_table_is_ok():
@@ -232,7 +233,7 @@ def test_a_complete_rank_table_is_ok():
 
 
 def test_no_rank_table_is_no_finding():
-    assert doctor.check_rank_table(FACTS) is None
+    assert checks.check_rank_table(FACTS) is None
 
 
 @pytest.mark.parametrize(
@@ -286,7 +287,7 @@ def test_a_table_that_may_not_suit_the_chip_is_warned_of():
     ],
 )
 def test_a_silenced_tensorflow_is_warned_of(level, packages, status):
-    found = doctor.check_tensorflow_log(
+    found = checks.check_tensorflow_log(
         facts(environment={"TF_CPP_MIN_LOG_LEVEL": level}, packages=packages)
     )
     assert (found.status if found else None) == status
@@ -358,7 +359,7 @@ def test_facts_of_an_ascend_server_are_found(tmp_path):
         (root / path).write_text(text)
     table = tmp_path / "table.json"
     table.write_text(json.dumps(TABLE))
-    found = surroundings.look(root / "data", tmp_path, root, {"RANK_TABLE_FILE": str(table)})
+    found = command.look(root / "data", tmp_path, root, {"RANK_TABLE_FILE": str(table)})
     assert found.machine.npu_count == 1
     assert found.cann_scripts == (str(root / "opt/ascend/ascend-toolkit/set_env.sh"),)
     assert found.datasets == ("CIFAR-10",)
@@ -367,7 +368,7 @@ def test_facts_of_an_ascend_server_are_found(tmp_path):
 
 
 def test_a_rank_table_that_is_missing_is_none(tmp_path):
-    found = surroundings.look(tmp_path, tmp_path, tmp_path, {"RANK_TABLE_FILE": "/nowhere.json"})
+    found = command.look(tmp_path, tmp_path, tmp_path, {"RANK_TABLE_FILE": "/nowhere.json"})
     assert found.rank_table is None
 
 
@@ -398,7 +399,7 @@ def test_each_finding_is_a_line_and_its_remedy_the_next(monkeypatch, capsys):
 def test_json_holds_the_same_findings(monkeypatch, capsys):
     run_command(monkeypatch, FACTS, "--json")
     found = [Finding(**entry) for entry in json.loads(capsys.readouterr().out)]
-    assert found == doctor.examine(FACTS)
+    assert found == command.examine(FACTS)
 
 
 def test_data_path_says_where_datasets_are_looked_for(monkeypatch, capsys, tmp_path):

@@ -1,4 +1,4 @@
-"""A linear network trained by common.training.tensorflow: what its tests run, here and in processes.
+"""A linear network trained by the engine of TensorFlow: what its tests run, here and in processes.
 
 python toy_training.py OUTPUT_PATH STEPS [flag=value …]
 """

@@ -6,13 +6,24 @@ import re
 from typing import List, Optional, Sequence
 
 from common.ascend.npu_smi import read_states
+from common.ascend.rank_tables.checking import TableFinding, check_text, first_failure
 from common.ascend.rank_tables.reading_hccn import USUAL_PLACE, addresses_of_conf
+from common.ascend.rank_tables.rules import CHIP_UNKNOWN
+from common.ascend.surroundings import HCCL_PORTS
 from common.core.errors import ZooError
 from common.core.findings import FAIL, OK, WARN, Finding
 from common.core.versions import version_numbers
 from common.machine.devices import npu_has_bfloat16
-from common.machine.surroundings import HCCL_PORTS, Surroundings
+from common.machine.surroundings import Surroundings
 
+CLUSTER_VARIABLES = (
+    "CM_CHIEF_IP",
+    "CM_CHIEF_PORT",
+    "CM_CHIEF_DEVICE",
+    "CM_WORKER_SIZE",
+    "CM_WORKER_IP",
+)
+RANK_VARIABLES = ("RANK_TABLE_FILE", "RANK_SIZE", "RANK_ID")
 CONNECT_SECONDS = (120, 7200)
 EXECUTION_SECONDS = (0, 17340)
 EXECUTION_ROUNDING = 68
@@ -20,10 +31,21 @@ _JOB = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def examine_ascend(facts: Surroundings) -> List[Finding]:
-    """All of them, in the order they are printed; none where the machine has no NPU."""
-    if not facts.machine.npu_count:
-        return []
+    """All of them, in the order they are printed: software, the server's devices, variables."""
     found: List[Optional[Finding]] = [
+        check_cann(facts),
+        check_torch_npu(facts),
+        check_apex(facts),
+        *(_examine_server(facts) if facts.machine.npu_count else ()),
+        check_rank_variables(facts),
+        check_rank_table(facts),
+        check_tensorflow_log(facts),
+    ]
+    return [finding for finding in found if finding is not None]
+
+
+def _examine_server(facts: Surroundings) -> List[Optional[Finding]]:
+    return [
         check_driver(facts),
         check_health(facts),
         check_free(facts),
@@ -38,7 +60,73 @@ def examine_ascend(facts: Surroundings) -> List[Finding]:
         check_job_id(facts),
         check_overflow_mode(facts),
     ]
-    return [finding for finding in found if finding is not None]
+
+
+# --- software ---
+
+
+def check_cann(facts: Surroundings) -> Optional[Finding]:
+    """CANN, where there are NPUs (or CANN without them)."""
+    prepared = facts.environment.get("ASCEND_HOME_PATH") or facts.environment.get("ASCEND_OPP_PATH")
+    version = facts.cann or "of unknown version"
+    if prepared:
+        return Finding(OK, "CANN", f"{version}, prepared in {prepared}")
+    if facts.cann_scripts:
+        return Finding(OK, "CANN", f"{version}; launchers read {facts.cann_scripts[0]}")
+    if facts.machine.npu_count:
+        return Finding(
+            FAIL,
+            "CANN",
+            "not found, and there are NPUs",
+            "install the CANN toolkit, or source its set_env.sh",
+        )
+    return None
+
+
+def check_torch_npu(facts: Surroundings) -> Optional[Finding]:
+    """torch_npu is made for exactly one torch."""
+    torch, torch_npu = facts.packages.get("torch"), facts.packages.get("torch-npu")
+    blocking = FAIL if facts.machine.npu_count else WARN
+    if torch is None or (torch_npu is None and not facts.machine.npu_count):
+        return None
+    release = torch.split("+")[0]
+    remedy = f"pip install 'torch_npu=={release}.*'"
+    if torch_npu is None:
+        return Finding(blocking, "torch_npu", "not installed, and there are NPUs", remedy)
+    if version_numbers(torch_npu)[:3] != version_numbers(torch)[:3]:
+        return Finding(blocking, "torch_npu", f"{torch_npu} is not made for torch {torch}", remedy)
+    return Finding(OK, "torch_npu", torch_npu)
+
+
+def check_apex(facts: Surroundings) -> Optional[Finding]:
+    """Three projects are called apex; on an NPU only Ascend's is of use."""
+    version = facts.packages.get("apex")
+    old_torch = (1,) <= version_numbers(facts.packages.get("torch", "")) < (2,)
+    if version is None:
+        if facts.machine.npu_count and old_torch:
+            return Finding(
+                WARN,
+                "apex",
+                "not installed: no O1 or O2 on this NPU",
+                "build Ascend's apex for this torch, or use allow_mix_precision",
+            )
+        return None
+    if "ascend" in version.lower():
+        return Finding(OK, "apex", f"{version} (Ascend's)")
+    if version_numbers(version) == (0, 1):
+        status = WARN if facts.machine.npu_count else OK
+        return Finding(
+            status,
+            "apex",
+            f"{version} (NVIDIA's; not used here)",
+            "replace it by Ascend's apex" if status == WARN else "",
+        )
+    return Finding(
+        WARN,
+        "apex",
+        f"{version} is another project of the registry's",
+        "pip uninstall apex; no network here needs it",
+    )
 
 
 # --- devices ---
@@ -275,3 +363,70 @@ def check_overflow_mode(facts: Surroundings) -> Optional[Finding]:
     return Finding(
         FAIL, "INF_NAN_MODE_ENABLE", "0 is refused by this chip", "unset INF_NAN_MODE_ENABLE"
     )
+
+
+# --- variables ---
+
+
+def check_rank_variables(facts: Surroundings) -> Optional[Finding]:
+    """RANK_* and CM_* exclude each other; even an empty variable counts as set."""
+    cluster = [name for name in CLUSTER_VARIABLES if name in facts.environment]
+    ranks = [name for name in RANK_VARIABLES if name in facts.environment]
+    if not cluster or not ranks:
+        return None
+    return Finding(
+        (FAIL if facts.machine.npu_count else WARN),
+        "cluster variables",
+        f"{ranks[0]} and {cluster[0]} are both set and exclude each other",
+        "unset {}".format(" ".join(ranks)),
+    )
+
+
+def check_rank_table(facts: Surroundings) -> Optional[Finding]:
+    """A forgotten RANK_TABLE_FILE turns a one-device run into a collective one."""
+    if "RANK_TABLE_FILE" not in facts.environment:
+        return None
+    file = facts.environment["RANK_TABLE_FILE"]
+    findings = check_text(facts.rank_table, file, CHIP_UNKNOWN)
+    failure = first_failure(findings)
+    if failure is not None:
+        return _of_table(failure, (FAIL if facts.machine.npu_count else WARN))
+    if int_or_zero(facts.environment.get("RANK_SIZE", "")) <= 1:
+        return Finding(
+            WARN,
+            "rank table",
+            "RANK_TABLE_FILE is set without RANK_SIZE above 1",
+            "unset RANK_TABLE_FILE (the launcher leaves it out of 1p runs)",
+        )
+    warning = next((finding for finding in findings if finding.status == WARN), None)
+    return _of_table(warning, WARN) if warning else Finding(OK, "rank table", file)
+
+
+def _of_table(finding: TableFinding, status: str) -> Finding:
+    """A table's finding as a line of the doctor."""
+    place = f", {finding.place}" if finding.place else ""
+    return Finding(
+        status,
+        "rank table",
+        f"RANK_TABLE_FILE {finding.file}{place}: {finding.found}",
+        f"{finding.remedy}, or unset RANK_TABLE_FILE",
+    )
+
+
+def check_tensorflow_log(facts: Surroundings) -> Optional[Finding]:
+    """The proof that a graph was compiled for the NPU is an INFO line of TensorFlow's log."""
+    level = facts.environment.get("TF_CPP_MIN_LOG_LEVEL", "0")
+    has_tensorflow = any(name in facts.packages for name in ("tensorflow", "tensorflow-cpu"))
+    if not has_tensorflow or int_or_zero(level) == 0:
+        return None
+    return Finding(
+        WARN,
+        "TF_CPP_MIN_LOG_LEVEL",
+        f"{level} hides the line that proves compilation for the NPU",
+        "unset TF_CPP_MIN_LOG_LEVEL",
+    )
+
+
+def int_or_zero(text: str) -> int:
+    """The number a text holds, 0 where it holds none."""
+    return int(text) if re.fullmatch(r"\d+", text.strip()) else 0

@@ -7,13 +7,17 @@ import dataclasses
 import json
 import os
 from pathlib import Path
-from typing import List
+from typing import List, Mapping, Optional
 
+from common.ascend.checks import examine_ascend
+from common.ascend.surroundings import with_ascend
 from common.cards.model_folders import checkout_root
 from common.core.errors import UsageError
 from common.core.findings import FAIL, WARN, Finding
-from common.machine.doctor import examine
-from common.machine.surroundings import look
+from common.data.catalogue import read_catalogue
+from common.data.place import ABSENT, presence
+from common.machine import doctor, surroundings
+from common.machine.surroundings import Surroundings
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +40,28 @@ def run(arguments: argparse.Namespace) -> int:
     findings = examine(look(Path(data), output.resolve()))
     print(as_json(findings) if arguments.json else as_text(findings))
     return int(any(finding.status == FAIL for finding in findings))
+
+
+def look(
+    data_folder: Path,
+    disk_folder: Path,
+    root: Path = Path("/"),
+    environment: Optional[Mapping[str, str]] = None,
+) -> Surroundings:
+    """Gathers the facts of this machine; see machine.surroundings.look for the arguments."""
+    datasets = [
+        dataset.title
+        for dataset in read_catalogue(checkout_root())
+        if presence(dataset, data_folder) != ABSENT
+    ]
+    return with_ascend(
+        surroundings.look(data_folder, disk_folder, root, environment, datasets), root
+    )
+
+
+def examine(facts: Surroundings) -> List[Finding]:
+    """All checks, those of an Ascend server among them."""
+    return doctor.examine(facts, examine_ascend(facts))
 
 
 def as_json(findings: List[Finding]) -> str:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, List, Optional
+from typing import Any, List, Optional, Sequence
 
-from common.ascend.checks import examine_ascend
-from common.ascend.rank_tables.checking import TableFinding, check_text, first_failure
-from common.ascend.rank_tables.rules import CHIP_UNKNOWN
 from common.core.findings import FAIL, OK, WARN, Finding
 from common.core.versions import version_numbers
 from common.machine.devices import summary
@@ -21,31 +17,21 @@ ENOUGH_MEMORY = 4 * GIGABYTE
 ENOUGH_DISK = 5 * GIGABYTE
 LEAST_DISK = 0.2 * GIGABYTE
 FRAMEWORKS = ("torch", "tensorflow", "tensorflow-cpu")
-CLUSTER_VARIABLES = (
-    "CM_CHIEF_IP",
-    "CM_CHIEF_PORT",
-    "CM_CHIEF_DEVICE",
-    "CM_WORKER_SIZE",
-    "CM_WORKER_IP",
-)
-RANK_VARIABLES = ("RANK_TABLE_FILE", "RANK_SIZE", "RANK_ID")
 
 
-def examine(facts: Surroundings) -> List[Finding]:
-    """All checks, in the order they are printed; "fail" only for what blocks training here."""
+def examine(facts: Surroundings, of_ascend: Sequence[Finding] = ()) -> List[Finding]:
+    """All checks, in the order they are printed; "fail" only for what blocks training here.
+
+    Args:
+        of_ascend: what common.ascend.checks found, printed among the devices.
+    """
     found: List[Optional[Finding]] = [
         check_python(facts),
         check_frameworks(facts),
         check_torchvision(facts),
         check_accelerators(facts),
         check_cuda_build(facts),
-        check_cann(facts),
-        check_torch_npu(facts),
-        check_apex(facts),
-        *examine_ascend(facts),
-        check_rank_variables(facts),
-        check_rank_table(facts),
-        check_tensorflow_log(facts),
+        *of_ascend,
         check_open_files(facts),
         check_shared_memory(facts),
         check_memory(facts),
@@ -130,136 +116,6 @@ def check_cuda_build(facts: Surroundings) -> Optional[Finding]:
         f"{torch} is a CPU build, and there are GPUs",
         "install a CUDA build of torch, or give --device cpu",
     )
-
-
-def check_cann(facts: Surroundings) -> Optional[Finding]:
-    """CANN, where there are NPUs (or CANN without them)."""
-    prepared = facts.environment.get("ASCEND_HOME_PATH") or facts.environment.get("ASCEND_OPP_PATH")
-    version = facts.cann or "of unknown version"
-    if prepared:
-        return Finding(OK, "CANN", f"{version}, prepared in {prepared}")
-    if facts.cann_scripts:
-        return Finding(OK, "CANN", f"{version}; launchers read {facts.cann_scripts[0]}")
-    if facts.machine.npu_count:
-        return Finding(
-            FAIL,
-            "CANN",
-            "not found, and there are NPUs",
-            "install the CANN toolkit, or source its set_env.sh",
-        )
-    return None
-
-
-def check_torch_npu(facts: Surroundings) -> Optional[Finding]:
-    """torch_npu is made for exactly one torch."""
-    torch, torch_npu = facts.packages.get("torch"), facts.packages.get("torch-npu")
-    blocking = FAIL if facts.machine.npu_count else WARN
-    if torch is None or (torch_npu is None and not facts.machine.npu_count):
-        return None
-    release = torch.split("+")[0]
-    remedy = f"pip install 'torch_npu=={release}.*'"
-    if torch_npu is None:
-        return Finding(blocking, "torch_npu", "not installed, and there are NPUs", remedy)
-    if version_numbers(torch_npu)[:3] != version_numbers(torch)[:3]:
-        return Finding(blocking, "torch_npu", f"{torch_npu} is not made for torch {torch}", remedy)
-    return Finding(OK, "torch_npu", torch_npu)
-
-
-def check_apex(facts: Surroundings) -> Optional[Finding]:
-    """Three projects are called apex; on an NPU only Ascend's is of use."""
-    version = facts.packages.get("apex")
-    old_torch = (1,) <= version_numbers(facts.packages.get("torch", "")) < (2,)
-    if version is None:
-        if facts.machine.npu_count and old_torch:
-            return Finding(
-                WARN,
-                "apex",
-                "not installed: no O1 or O2 on this NPU",
-                "build Ascend's apex for this torch, or use allow_mix_precision",
-            )
-        return None
-    if "ascend" in version.lower():
-        return Finding(OK, "apex", f"{version} (Ascend's)")
-    if version_numbers(version) == (0, 1):
-        status = WARN if facts.machine.npu_count else OK
-        return Finding(
-            status,
-            "apex",
-            f"{version} (NVIDIA's; not used here)",
-            "replace it by Ascend's apex" if status == WARN else "",
-        )
-    return Finding(
-        WARN,
-        "apex",
-        f"{version} is another project of the registry's",
-        "pip uninstall apex; no network here needs it",
-    )
-
-
-# --- HCCL ---
-
-
-def check_rank_variables(facts: Surroundings) -> Optional[Finding]:
-    """RANK_* and CM_* exclude each other; even an empty variable counts as set."""
-    cluster = [name for name in CLUSTER_VARIABLES if name in facts.environment]
-    ranks = [name for name in RANK_VARIABLES if name in facts.environment]
-    if not cluster or not ranks:
-        return None
-    return Finding(
-        _blocking_on_npu(facts),
-        "cluster variables",
-        f"{ranks[0]} and {cluster[0]} are both set and exclude each other",
-        "unset {}".format(" ".join(ranks)),
-    )
-
-
-def check_rank_table(facts: Surroundings) -> Optional[Finding]:
-    """A forgotten RANK_TABLE_FILE turns a one-device run into a collective one."""
-    if "RANK_TABLE_FILE" not in facts.environment:
-        return None
-    file = facts.environment["RANK_TABLE_FILE"]
-    findings = check_text(facts.rank_table, file, CHIP_UNKNOWN)
-    failure = first_failure(findings)
-    if failure is not None:
-        return _of_table(failure, _blocking_on_npu(facts))
-    if int_or_zero(facts.environment.get("RANK_SIZE", "")) <= 1:
-        return Finding(
-            WARN,
-            "rank table",
-            "RANK_TABLE_FILE is set without RANK_SIZE above 1",
-            "unset RANK_TABLE_FILE (the launcher leaves it out of 1p runs)",
-        )
-    warning = next((finding for finding in findings if finding.status == WARN), None)
-    return _of_table(warning, WARN) if warning else Finding(OK, "rank table", file)
-
-
-def _of_table(finding: TableFinding, status: str) -> Finding:
-    """A table's finding as a line of the doctor."""
-    place = f", {finding.place}" if finding.place else ""
-    return Finding(
-        status,
-        "rank table",
-        f"RANK_TABLE_FILE {finding.file}{place}: {finding.found}",
-        f"{finding.remedy}, or unset RANK_TABLE_FILE",
-    )
-
-
-def check_tensorflow_log(facts: Surroundings) -> Optional[Finding]:
-    """The proof that a graph was compiled for the NPU is an INFO line of TensorFlow's log."""
-    level = facts.environment.get("TF_CPP_MIN_LOG_LEVEL", "0")
-    has_tensorflow = any(name in facts.packages for name in FRAMEWORKS[1:])
-    if not has_tensorflow or int_or_zero(level) == 0:
-        return None
-    return Finding(
-        WARN,
-        "TF_CPP_MIN_LOG_LEVEL",
-        f"{level} hides the line that proves compilation for the NPU",
-        "unset TF_CPP_MIN_LOG_LEVEL",
-    )
-
-
-def _blocking_on_npu(facts: Surroundings) -> str:
-    return FAIL if facts.machine.npu_count else WARN
 
 
 # --- limits and room ---
@@ -349,8 +205,3 @@ def _room(size: int, enough: float, what: str, remedy: str) -> Finding:
 
 def _gigabytes(size: float) -> str:
     return f"{size / GIGABYTE:.1f} GB"
-
-
-def int_or_zero(text: str) -> int:
-    """The number a text holds, 0 where it holds none."""
-    return int(text) if re.fullmatch(r"\d+", text.strip()) else 0

@@ -9,17 +9,10 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
-from common.ascend.environment import PLUGIN_PACKAGES, find_scripts
-from common.cards.model_folders import checkout_root
-from common.data.catalogue import read_catalogue
-from common.data.place import ABSENT, presence
-from common.machine.devices import Machine, cann_version, detect, read_text, run_command
-from common.machine.ports import is_free
+from common.machine.devices import Machine, cann_version, detect, read_text
 
-HCCL_PORTS = 16
-HCCL_FIRST_PORT = 60000
 COMPILERS = ("cc", "gcc", "clang")
 _METADATA = re.compile(
     r"(?P<name>[^-]+)-(?P<version>[^-]+)(?:-py[\d.]+)?\.(?:dist|egg)-info", re.IGNORECASE
@@ -53,7 +46,6 @@ class Surroundings:
     packages: Mapping[str, str]
     machine: Machine
     environment: Mapping[str, str]
-    cann_scripts: Tuple[str, ...]
     cann: str
     rank_table: Optional[str]
     open_files: int
@@ -63,6 +55,7 @@ class Surroundings:
     disk_folder: str
     disk_free: int
     compiler: Optional[str]
+    cann_scripts: Tuple[str, ...] = ()
     npu_smi: str = ""
     tf_plugin: str = ""
     hccn: Optional[str] = None
@@ -74,14 +67,16 @@ def look(
     disk_folder: Path,
     root: Path = Path("/"),
     environment: Optional[Mapping[str, str]] = None,
+    datasets: Sequence[str] = (),
 ) -> Surroundings:
-    """Gathers the facts; imports no framework.
+    """Gathers the facts but for what only Ascend servers have; imports no framework.
 
     Args:
         data_folder: where datasets should be.
         disk_folder: where runs would be written; must exist.
         root: the folder that stands for / (tests give another).
         environment: the variables, by default this process's.
+        datasets: those found in data_folder.
     """
     environment = dict(os.environ if environment is None else environment)
     machine = detect(root, environment)
@@ -90,47 +85,16 @@ def look(
         packages=installed_packages(sys.path),
         machine=machine,
         environment=environment,
-        cann_scripts=tuple(str(path) for path in find_scripts(environment, "pytorch", root)),
         cann=cann_version(root, environment),
         rank_table=_rank_table(environment),
         open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         shared_memory=_shared_memory(root),
         data_folder=str(data_folder),
-        datasets=tuple(
-            dataset.title
-            for dataset in read_catalogue(checkout_root())
-            if presence(dataset, data_folder) != ABSENT
-        ),
+        datasets=tuple(datasets),
         disk_folder=str(disk_folder),
         disk_free=shutil.disk_usage(str(disk_folder)).free,
         compiler=next(filter(None, map(shutil.which, COMPILERS)), None),
-        **(_of_ascend(root, environment) if machine.npu_count else {}),
     )
-
-
-def _of_ascend(root: Path, environment: Mapping[str, str]) -> Dict[str, Any]:
-    """What only a machine with NPUs is asked."""
-    return {
-        "npu_smi": run_command(["npu-smi", "info"]) or "",
-        "tf_plugin": _plugin_folder(root, environment),
-        "hccn": read_text(root / "etc/hccn.conf") or None,
-        "busy_hccl_ports": _busy_ports(environment),
-    }
-
-
-def _plugin_folder(root: Path, environment: Mapping[str, str]) -> str:
-    """Where npu_bridge would be imported from, by this process or by a launcher's rank."""
-    installs = [script.parent.parent for script in find_scripts(environment, "tensorflow", root)]
-    folders = [install / PLUGIN_PACKAGES for install in installs] + [Path(p) for p in sys.path]
-    return next(
-        (str(folder / "npu_bridge") for folder in folders if (folder / "npu_bridge").is_dir()), ""
-    )
-
-
-def _busy_ports(environment: Mapping[str, str]) -> Tuple[int, ...]:
-    text = environment.get("HCCL_IF_BASE_PORT", "")
-    first = int(text) if text.isdigit() else HCCL_FIRST_PORT
-    return tuple(port for port in range(first, min(first + HCCL_PORTS, 65536)) if not is_free(port))
 
 
 def installed_packages(folders: Iterable[str]) -> Dict[str, str]:

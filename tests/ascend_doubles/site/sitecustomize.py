@@ -13,7 +13,8 @@ _LOOKERS = (
     "common.machine.devices",
     "common.ascend.environment",
     "common.launch.rank_table",
-    "common.machine.surroundings",
+    "common.ascend.surroundings",
+    "common.commands.doctor",
     "common.ascend.rank_tables.sources",
     "common.ascend.rank_tables.reading_hccn",
 )
