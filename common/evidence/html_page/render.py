@@ -1,0 +1,94 @@
+"""Pages that are whole in one file and forbid everything that is not in it.
+
+    render(FOLDER, "report.html", "title", styles=["report.css"], scripts=["report.js"], runs=runs)
+
+A template begins with `{% extends "base.html" %}` and fills `{% block body %}`. All values are
+escaped. A page begins with base.css: colours for light and dark, letters, header, facts.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any, List, Optional, Sequence
+
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+BASE = Path(__file__).parent / "templates"
+IMAGE_KINDS = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"GIF8": "image/gif",
+    b"\xff\xd8\xff": "image/jpeg",
+}
+
+
+def render(
+    folder: Path,
+    template: str,
+    title: str,
+    styles: Sequence[str] = (),
+    scripts: Sequence[str] = (),
+    libraries: Sequence[str] = (),
+    **data: Any,
+) -> str:
+    """Fills a template of a folder; the page's policy allows the given scripts and no connection.
+
+    Filters beside jinja2's own: `image_source` (the content of a PNG, GIF or JPEG file as the src
+    of an img), `breakable` (a checksum that may go on in a next line).
+
+    Args:
+        title: plain text.
+        styles, scripts: files of the folder, put in as they are; scripts run after the body.
+        libraries: texts of scripts that run before them.
+    """
+    sources = list(libraries) + [(folder / name).read_text(encoding="utf-8") for name in scripts]
+    style = [
+        path.read_text(encoding="utf-8")
+        for path in [BASE / "base.css"] + [folder / name for name in styles]
+    ]
+    environment = Environment(
+        loader=ChoiceLoader([FileSystemLoader(str(folder)), FileSystemLoader(str(BASE))]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(image_source=image_source, breakable=breakable)
+    return environment.get_template(template).render(
+        title=title,
+        style=Markup("\n".join(style)),
+        scripts=[Markup(source) for source in sources],
+        policy=policy(sources),
+        **data,
+    )
+
+
+def policy(scripts: Sequence[str]) -> Markup:
+    """The Content-Security-Policy: pictures and styles of the page itself, these scripts alone."""
+    digests = [
+        base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+        for script in scripts
+    ]
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
+    return Markup(
+        f"default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src {allowed}"
+    )
+
+
+def kind_of_image(content: bytes) -> Optional[str]:
+    """The media type by a file's first bytes, whatever its name says; None for other files."""
+    return next((kind for start, kind in IMAGE_KINDS.items() if content.startswith(start)), None)
+
+
+def image_source(content: bytes) -> str:
+    """The content of an image file as the src of an img element."""
+    kind = kind_of_image(content) or "application/octet-stream"
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def breakable(digest: str) -> Markup:
+    """A long checksum that may go on in a next line."""
+    parts: List[str] = [digest[start : start + 16] for start in range(0, len(digest), 16)]
+    return Markup("<wbr>").join(escape(part) for part in parts)

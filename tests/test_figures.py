@@ -1,0 +1,170 @@
+"""Picture files: what is drawn, with what words, and that no text, size or series fails."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from common.core.errors import ZooError
+from common.evidence.figures import fonts
+from common.evidence.figures.animation import save_gif
+from common.evidence.figures.colors import PALETTE, palette_color, web_color
+from common.evidence.figures.figure import pixel_figure, pixels, png_bytes, read_png, save_png
+from common.evidence.figures.line_chart import Curve, is_logarithmic, line_chart
+from common.evidence.figures.sheet import Column, Tile, blank, fitted, sheet, text_size, wrapped
+
+ODD_TEXTS = ["飞机", "a_{b", "$", "$x$ and \\frac{", "_hidden", "\udcff", "\x00\x1b[31m", "🙂", ""]
+
+
+def words(figure: Figure) -> list:
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_a_chart_holds_its_values_under_their_names_on_titled_axes() -> None:
+    figure = line_chart([Curve("a", [0, 10], [1.0, 0.5])], "Loss", up="loss (nats)")
+    (axes,) = figure.axes
+    (line,) = axes.get_lines()
+    np.testing.assert_array_equal(line.get_xydata(), [[0, 1], [10, 0.5]])
+    assert line.get_color() == web_color(palette_color(0))
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("step", "loss (nats)")
+    assert figure._suptitle.get_text() == "Loss"
+
+
+def test_a_legend_lies_off_the_data() -> None:
+    figure = line_chart([Curve(f"run {n}", [0, 1], [0, 1]) for n in range(12)], "t", up="loss")
+    pixels(figure)
+    (axes,) = figure.axes
+    legend = axes.get_legend().get_window_extent()
+    assert legend.y0 >= axes.get_window_extent().y1 - 1
+
+
+def test_a_gap_stays_a_gap_and_a_value_alone_is_a_point() -> None:
+    values = [1.0, np.nan, 3.0, np.inf, 5.0, 6.0]
+    line, points = line_chart([Curve("a", range(6), values)], "t", up="loss").axes[0].get_lines()
+    np.testing.assert_array_equal(line.get_ydata(), [1, np.nan, 3, np.nan, 5, 6])
+    np.testing.assert_array_equal(points.get_xydata(), [[0, 1], [2, 3]])
+
+
+def test_a_band_reaches_from_low_to_high() -> None:
+    figure = line_chart([Curve("a", [0, 1], [2, 2], [1, 1], [3, 4])], "t", up="loss")
+    (band,) = figure.axes[0].collections
+    assert band.get_paths()[0].get_extents().get_points().tolist() == [[0, 1], [1, 4]]
+
+
+@pytest.mark.parametrize(
+    ("values", "logarithmic"),
+    [([0.05, 0.001], True), ([0.05, 0.01], False), ([5, 0.0], False), ([], False), ([5], False)],
+)
+def test_values_far_apart_have_a_logarithmic_axis_that_says_so(values, logarithmic) -> None:
+    assert is_logarithmic([values]) == logarithmic
+    (axes,) = line_chart([Curve("a", range(len(values)), values)], "t", up="loss").axes
+    assert axes.get_yscale() == ("log" if logarithmic else "linear")
+    assert axes.get_ylabel() == "loss" + " (log scale)" * logarithmic
+
+
+@pytest.mark.parametrize(
+    "values", [np.full(3000, 1e-4), np.zeros(3000), [], [np.nan, np.nan], [1e300, -1e300], [7.0]]
+)
+def test_every_series_can_be_drawn(values) -> None:
+    chart = line_chart([Curve("a", np.arange(len(values)), values)], "t", up="x", threshold=0.5)
+    assert pixels(chart).shape == (480, 960, 3)
+
+
+@pytest.mark.parametrize("text", ODD_TEXTS)
+def test_every_text_can_be_drawn_without_a_warning(text: str) -> None:
+    tile = Tile(blank(8, 8), caption=text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        chart = line_chart([Curve(text, [0, 1], [0, 1])], text, up=text, across=text)
+        assert pixels(chart).any()
+        assert len(chart.axes[0].get_legend().get_texts()) == 1
+        assert pixels(sheet([[tile]], [Column(text)], [text], title=text)).any()
+
+
+def test_letters_that_no_font_has_are_question_marks(monkeypatch) -> None:
+    monkeypatch.setattr(fonts, "_installed", lambda: ())
+    fonts._best_font.cache_clear()
+    assert fonts.drawable("飞机 1") == ("?? 1", None)
+    fonts._best_font.cache_clear()
+
+
+def test_letters_that_dejavu_lacks_come_from_an_installed_font() -> None:
+    shown, font = fonts.drawable("飞机")
+    if font is None:
+        pytest.skip("no font with Chinese letters on this machine")
+    assert shown == "飞机"
+    assert not (
+        pixels(sheet([[Tile(blank(8, 8), caption="飞")]]))
+        == pixels(sheet([[Tile(blank(8, 8), caption="机")]]))
+    ).all()
+
+
+def test_a_sheet_shows_tiles_to_the_pixel_with_their_words() -> None:
+    image = np.random.RandomState(0).randint(0, 256, (32, 32, 3)).astype(np.uint8)
+    figure = sheet(
+        [[Tile(image, caption="cat 98 %"), None]],
+        [Column("input"), Column("slot 1", PALETTE[0])],
+        ["image 1"],
+        title="Slots",
+    )
+    assert sorted(words(figure)) == ["Slots", "cat 98 %", "image 1", "input", "slot 1"]
+    picture = pixels(figure)
+    large = image.repeat(4, axis=0).repeat(4, axis=1)
+    rows, columns = (np.arange(size - 127) for size in picture.shape[:2])
+    assert any((picture[y : y + 128, x : x + 128] == large).all() for y in rows for x in columns)
+    assert (picture == PALETTE[0]).all(axis=2).sum() == 4 * 128
+
+
+@pytest.mark.parametrize(
+    ("shape", "drawn"),
+    [((32, 32), (128, 128, 3)), ((35, 20, 1), (105, 60, 3)), ((256, 512, 3), (64, 128, 3))],
+)
+def test_images_are_enlarged_by_whole_factors_or_reduced_in_proportion(shape, drawn) -> None:
+    assert fitted(np.zeros(shape, np.uint8)).shape == drawn
+
+
+def test_captions_break_between_words_and_inside_of_long_ones() -> None:
+    wide = text_size("true masks")[0]
+    assert wrapped("true masks", wide) == "true masks"
+    assert wrapped("true masks", wide - 1) == "true\nmasks"
+    assert all(text_size(line)[0] <= 60 for line in wrapped("a" * 99, 60).split("\n"))
+
+
+def test_a_pixel_figure_is_its_array() -> None:
+    picture = np.random.RandomState(0).randint(0, 256, (50, 70, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(pixels(pixel_figure(picture)[0]), picture)
+
+
+def test_png_comes_back_as_it_was(tmp_path) -> None:
+    picture = np.random.RandomState(0).randint(0, 256, (5, 7, 3)).astype(np.uint8)
+    save_png(tmp_path / "a.png", picture)
+    np.testing.assert_array_equal(read_png(tmp_path / "a.png"), picture)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+    assert png_bytes(picture[..., 0]).startswith(b"\x89PNG")
+
+
+def test_a_file_that_is_no_picture_is_named(tmp_path) -> None:
+    (tmp_path / "a.png").write_text("no picture")
+    with pytest.raises(ZooError, match="a.png can't be read as a picture"):
+        read_png(tmp_path / "a.png")
+
+
+def test_frames_of_an_animation_keep_their_colours(tmp_path) -> None:
+    frames = [np.full((20, 30, 3), color, np.uint8) for color in PALETTE]
+    noise = np.random.RandomState(0).randint(0, 256, (40, 30, 3)).astype(np.uint8)
+    frames = [np.concatenate([frame, blank(20, 30)]) for frame in frames] + [noise]
+    save_gif(tmp_path / "a.gif", frames, milliseconds=100, last_milliseconds=900)
+    with Image.open(str(tmp_path / "a.gif")) as animation:
+        assert animation.n_frames == len(frames)
+        for number, frame in enumerate(frames[:-1]):
+            animation.seek(number)
+            np.testing.assert_array_equal(np.array(animation.convert("RGB")), frame)
+            assert animation.info["duration"] == 100
+        animation.seek(len(frames) - 1)
+        far = np.abs(np.array(animation.convert("RGB")).astype(int) - noise)
+        assert far.mean() < 16 and animation.info["duration"] == 900
