@@ -18,7 +18,7 @@ from common.cards.line_template import (
     Part,
     parse_template,
 )
-from common.core.codec import Section, load_yaml
+from common.core.section import Section, load_yaml
 
 OWN_FORMATS = Path(__file__).with_name("formats.yaml")
 

@@ -8,8 +8,8 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from common.cards.log_format import LogFormat, read_formats
 from common.cards.tiers import TierRules, read_gate
-from common.core.codec import Scalar, Section, load_yaml
 from common.core.errors import UsageError
+from common.core.section import Scalar, Section, load_yaml
 
 SCHEMA_VERSION = 1
 FILE_NAME = "model.yaml"

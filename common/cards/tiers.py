@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Dict, Tuple
 
-from common.core.codec import Section
+from common.core.section import Section
 
 SMOKE, NIGHTLY, RELEASE = "smoke", "nightly", "release"
 TIERS = (SMOKE, NIGHTLY, RELEASE)

@@ -158,9 +158,10 @@ def of_the_machine(error: OSError) -> Optional[ZooError]:
     return InfrastructureError(remedies[error.errno].format(where))
 
 
-def _tell(error: Exception, code: int, arguments: Sequence[str]) -> int:
+def _tell(error: ZooError, code: int, arguments: Sequence[str]) -> int:
     if "--debug" in arguments:
         traceback.print_exc()
     sys.stdout.flush()
-    print("error: {}".format(" ".join(str(error).split())), file=sys.stderr, flush=True)
+    for line in error.lines:
+        print(f"error: {line}", file=sys.stderr, flush=True)
     return code

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import List
+
 USAGE_EXIT_CODE = 64
 
 
@@ -12,6 +14,11 @@ class ZooError(Exception):
     """
 
     exit_code = 1
+
+    @property
+    def lines(self) -> List[str]:
+        """What the terminal shows: one line, more only of a file with several mistakes."""
+        return [" ".join(str(self).split())]
 
 
 class UsageError(ZooError):

@@ -10,8 +10,8 @@ from typing import List, Optional, Tuple
 from urllib.parse import urlsplit
 
 from common.cards.model_folders import FRAMEWORK_FOLDERS
-from common.core.codec import Section, load_yaml
 from common.core.errors import UsageError, ZooError
+from common.core.section import Section, load_yaml
 
 SCHEMA_VERSION = 1
 FILE_NAME = "datasets.yaml"
