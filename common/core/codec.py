@@ -512,7 +512,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     content: Dict[str, Any] = {}
-    for name, field in _fields(type(value)).items():
+    for name, field in _fields(value.__class__).items():
         if field.metadata.get(_REST):
             content.update(plain(getattr(value, name)))
         else:
