@@ -174,6 +174,12 @@ def test_several_machines_tell_hccl_the_way_between_them():
     assert "HCCL_IF_IP" not in environment().set
 
 
+def test_threads_of_a_processor_wait_without_spinning_unless_the_user_says_otherwise():
+    assert environment(device="cpu").set["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert environment({"OMP_WAIT_POLICY": "ACTIVE"}, device="cpu").kept["OMP_WAIT_POLICY"]
+    assert "OMP_WAIT_POLICY" not in environment(device="npu").set
+
+
 def test_cpu_ranks_share_the_cores():
     values = environment(device="cpu").set
     assert values["OMP_NUM_THREADS"] == "2" and values["GLOO_SOCKET_IFNAME"] == "lo"

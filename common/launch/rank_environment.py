@@ -239,6 +239,9 @@ def _defaults(job: Job, log_folder: str) -> Dict[str, str]:
     values = {"PYTHONUNBUFFERED": "1"}  # lines reach the log when they are printed
     if job.device == "npu":
         values.update(_npu_defaults(job, log_folder))
+    if job.device == "cpu":
+        # Threads that spin at barriers take the cores from other work, and from each other.
+        values["OMP_WAIT_POLICY"] = "PASSIVE"
     if job.device == "cpu" and job.local_size > 1:
         values["OMP_NUM_THREADS"] = str(max(1, job.cores // job.local_size))
         if job.node_count == 1 and job.linux:
