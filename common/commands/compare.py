@@ -7,17 +7,15 @@ import json
 from pathlib import Path
 from typing import Dict, List
 
-from common.core.command_line import number_in
+from common.core.command_line import file_to_write, number_in
 from common.core.errors import UsageError, ZooError
 from common.evidence.comparison import table
 from common.evidence.comparison.as_json import content_of
 from common.evidence.comparison.asked import add_settings_flags, asked_in, settings_of
 from common.evidence.comparison.compared import Comparison, compare
-from common.evidence.comparison.picture import comparison_picture
 from common.evidence.comparison.runs import Group, check_networks
 from common.evidence.comparison.sources import read_run
 from common.evidence.comparison.verdicts import exit_code
-from common.evidence.figures.canvas import require_pillow, save_png
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -58,19 +56,22 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON")
     output.add_argument("--markdown", action="store_true", help="print Markdown")
-    parser.add_argument("--plot", metavar="OUT.png", help="draw the curves over each other")
+    parser.add_argument(
+        "--plot", type=file_to_write, metavar="OUT.png", help="draw the curves over each other"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the comparison of each candidate with the reference; returns the verdicts' code."""
-    if arguments.plot:
-        _require_pictures()
     groups = read_groups(given_runs(arguments))
     settings = settings_of(asked_in(arguments), groups)
     comparisons = [compare(groups[0], group, settings) for group in groups[1:]]
     print(_printed(comparisons, arguments), end="")
     if arguments.plot:
-        save_png(Path(arguments.plot), comparison_picture(groups, settings.curve))
+        from common.evidence.comparison.picture import comparison_picture
+        from common.evidence.figures.figure import save_png
+
+        save_png(arguments.plot, comparison_picture(groups, settings.curve))
     return exit_code(
         [
             verdict
@@ -78,13 +79,6 @@ def run(arguments: argparse.Namespace) -> int:
             for verdict in (comparison.precision, comparison.perf)
         ]
     )
-
-
-def _require_pictures() -> None:
-    try:
-        require_pillow()
-    except ZooError as error:  # its exit code would be that of POK and NOK
-        raise UsageError(str(error)) from error
 
 
 def given_runs(arguments: argparse.Namespace) -> Dict[str, List[Path]]:

@@ -6,13 +6,10 @@ import argparse
 import json
 from pathlib import Path
 
-from common.core.command_line import number_in
-from common.core.errors import UsageError, ZooError
+from common.core.command_line import file_to_write, number_in
 from common.evidence.divergence.as_json import content_of
 from common.evidence.divergence.outcome import EXIT_CODES, compare_dumps
-from common.evidence.divergence.picture import divergence_picture
 from common.evidence.divergence.table import as_text
-from common.evidence.figures.canvas import require_pillow, save_png
 from common.runs.dump.reading import find_dump
 
 
@@ -41,7 +38,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--step", type=number_in(int, 1), metavar="K", help="which step, where a run stored several"
     )
-    parser.add_argument("--plot", metavar="OUT.png", help="draw the differences over depth")
+    parser.add_argument(
+        "--plot", type=file_to_write, metavar="OUT.png", help="draw the differences over depth"
+    )
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--all", action="store_true", help="print every tensor")
     output.add_argument("--json", action="store_true", help="print JSON")
@@ -49,8 +48,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the comparison; returns the verdict's code."""
-    if arguments.plot:
-        _require_pictures(Path(arguments.plot))
     a, b = (find_dump(Path(path), arguments.step) for path in (arguments.a, arguments.b))
     outcome = compare_dumps(a, b, arguments.relative)
     if arguments.json:
@@ -58,19 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print(as_text(outcome, arguments.all), end="")
     if arguments.plot:
-        save_png(Path(arguments.plot), divergence_picture(outcome))
+        from common.evidence.divergence.picture import divergence_picture
+        from common.evidence.figures.figure import save_png
+
+        save_png(arguments.plot, divergence_picture(outcome))
     return EXIT_CODES[outcome.verdict]
-
-
-def _require_pictures(path: Path) -> None:
-    """Raises UsageError, whose exit code is no verdict's, where no picture could be written."""
-    if path.is_dir():
-        raise UsageError(f"--plot {path} is a folder; name a file in it")
-    if not path.parent.is_dir():
-        raise UsageError(
-            f"--plot {path}: there is no folder {path.parent}; make it, or give another path"
-        )
-    try:
-        require_pillow()
-    except ZooError as error:
-        raise UsageError(str(error)) from error

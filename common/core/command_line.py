@@ -8,6 +8,7 @@ import io
 import os
 import sys
 import traceback
+from pathlib import Path
 from typing import Callable, Dict, List, NoReturn, Optional, Sequence
 
 from common.core.errors import InfrastructureError, UsageError, ZooError
@@ -81,6 +82,18 @@ def _in_range(value: float, low: float, high: Optional[float], low_is_legal: boo
 def _range_text(low: float, high: Optional[float], low_is_legal: bool) -> str:
     lower = "{} {:g}".format("at least" if low_is_legal else "more than", low)
     return lower if high is None else f"{lower} and at most {high:g}"
+
+
+def file_to_write(text: str) -> Path:
+    """The type of an argument that names a file to write: the folder that it is in must exist."""
+    path = Path(text)
+    if os.path.isdir(text):
+        raise argparse.ArgumentTypeError(f"{text} is a folder; name a file in it")
+    if not os.path.isdir(str(path.parent)):
+        raise argparse.ArgumentTypeError(
+            f"there is no folder {path.parent}; make it, or give another path"
+        )
+    return path
 
 
 def run_program(

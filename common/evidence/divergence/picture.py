@@ -3,69 +3,86 @@
 from __future__ import annotations
 
 import math
-from typing import Any, List, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from common.evidence.divergence.comparing import Difference
 from common.evidence.divergence.outcome import Outcome
-from common.evidence.figures.canvas import INK, letters, palette_color
-from common.evidence.figures.plot import SMOOTH, Axis, Entry, Frame, Texts, nice_axis, plot
+from common.evidence.figures.colors import PALETTE, QUIET, web_color
+from common.evidence.figures.figure import new_figure
+from common.evidence.figures.line_chart import finish, legend_name
 from common.runs.dump.dump_format import FORWARD, KINDS
 
-SIZE = (960, 460)
+SIZE = (960, 480)
 EQUAL = 1e-10  # where tensors that are equal to the bit are drawn, at least
-_RADIUS, _FAINT, _LINE = 2.5, 90, 140  # pixels, opacities
-_FIRST = (225, 87, 89)
-_COLORS = {"activation": 0, "loss": 10, "gradient": 1, "weight": 4}
+_COLORS = {"activation": PALETTE[0], "loss": PALETTE[10], "gradient": PALETTE[1]}
+_COLORS["weight"] = PALETTE[4]
 
 
-def divergence_picture(outcome: Outcome) -> np.ndarray:
-    """Draws relative L2 (points) and the largest relative difference (faint) of every tensor.
+def divergence_picture(outcome: Outcome) -> Figure:
+    """Draws relative L2 (points) and the largest relative difference (rings) of every tensor.
 
     The grey line is the tolerance of relative L2, the red line the first divergence. Points of
     tensors that are equal, or smaller than EQUAL, are on the bottom line; those that are not finite
     on the top line.
-
-    Returns:
-        uint8 (height, width, 3).
-
-    Raises:
-        ZooError: Pillow is missing.
     """
     found = outcome.differences
     low, high = _range(found)
-    legend = [
-        Entry(f"{kind}s" if kind != "loss" else kind, _color(kind))
-        for kind in KINDS
-        if any(item.kind == kind for item in found)
-    ]
-    across = nice_axis(0, max(len(found), 1))._replace(low=0, high=float(max(len(found), 1)))
-    across = across._replace(ticks=tuple(tick for tick in across.ticks if tick <= len(found)))
+    figure = new_figure(*SIZE)
+    axes = figure.add_subplot()
+    axes.set_yscale("log")
+    for kind in KINDS:
+        _draw([item for item in found if item.kind == kind], axes, kind, low, high)
+    for forward in (True, False):
+        held = [item for item in found if (item.kind in FORWARD) == forward]
+        tolerances = [_within(item.tolerance, low, high) for item in held]
+        axes.plot(
+            [item.place for item in held],
+            tolerances,
+            color=web_color(QUIET),
+            label="tolerance of relative L2" if forward else None,
+        )
+    if outcome.first is not None:
+        name = legend_name(f"first divergence: {outcome.first.kind} {outcome.first.name}")
+        axes.axvline(outcome.first.place, color=web_color(PALETTE[2]), label=name)
+    axes.set_xlim(-0.02 * max(len(found), 1), 1.02 * max(len(found), 1))
+    axes.set_ylim(0.7 * 10.0**low, 1.4 * 10.0**high)
+    ticks = range(low, high + 1, max(1, (high - low) // 6))
+    axes.set_yticks([10.0**tick for tick in ticks])
+    axes.set_yticklabels(["equal"] + [f"1e{tick}" for tick in ticks[1:]])
+    axes.minorticks_off()
+    axes.set_xlabel("tensors in execution order")
+    axes.set_ylabel("difference of B from A, relative (log scale)")
+    finish(figure, axes, f"{outcome.verdict}: one step of B against A, tensor by tensor")
+    return figure
 
-    def paint(pen: Any, frame: Frame) -> None:
-        _paint_tolerance(pen, frame, found)
-        for item in found:
-            for value, opacity in ((item.largest_relative, _FAINT), (item.relative, 255)):
-                shown = value if item.is_finite else math.inf
-                _point(
-                    pen,
-                    frame.place(item.place, _height(shown, frame)),
-                    _color(item.kind) + (opacity,),
-                )
-        if outcome.first is not None:
-            _paint_first(pen, frame, outcome.first)
 
-    title = (
-        f"{outcome.verdict}: relative L2 of B - A (faint: largest element); grey line: tolerance"
+def _draw(found: Sequence[Difference], axes: Axes, kind: str, low: int, high: int) -> None:
+    if not found:
+        return
+    color, places = web_color(_COLORS[kind]), [item.place for item in found]
+    marks = (
+        ("relative L2", "relative", color),
+        ("largest element", "largest_relative", "none"),
     )
-    return plot(
-        across, _axis(low, high), Texts(title, "tensors in execution order", legend), paint, SIZE
-    )
-
-
-def _color(kind: str) -> Tuple[int, int, int]:
-    return palette_color(_COLORS[kind])
+    for told, attribute, filled in marks:
+        values = [
+            _within(getattr(item, attribute) if item.is_finite else math.inf, low, high)
+            for item in found
+        ]
+        axes.plot(
+            places,
+            values,
+            "o",
+            markersize=4.5,
+            markerfacecolor=filled,
+            markeredgecolor=color,
+            markeredgewidth=0.8,
+            label=f"{kind}: {told}",
+        )
 
 
 def _range(found: Sequence[Difference]) -> Tuple[int, int]:
@@ -79,46 +96,6 @@ def _range(found: Sequence[Difference]) -> Tuple[int, int]:
     return int(low) - 1, max(int(high), int(low) + 1)
 
 
-def _axis(low: int, high: int) -> Axis:
-    step = max(1, (high - low) // 6)
-    ticks = tuple(float(tick) for tick in range(low, high + 1, step))
-    texts = tuple("equal" if tick == low else f"1e{int(tick):d}" for tick in ticks)
-    return Axis(float(low), float(high), ticks, texts)
-
-
-def _height(value: float, frame: Frame) -> float:
-    """Where a value is drawn: its decimal logarithm, kept within the frame."""
-    if not math.isfinite(value):
-        return frame.up.high
-    if value <= 10.0**frame.up.low:
-        return frame.up.low
-    return min(frame.up.high, math.log10(value))
-
-
-def _point(pen: Any, place: Tuple[float, float], color: Tuple[int, ...]) -> None:
-    radius = _RADIUS * SMOOTH
-    pen.ellipse(
-        [place[0] - radius, place[1] - radius, place[0] + radius, place[1] + radius], fill=color
-    )
-
-
-def _paint_tolerance(pen: Any, frame: Frame, found: Sequence[Difference]) -> None:
-    """A line for the forward pass and one for the rest."""
-    for forward in (True, False):
-        places = [
-            frame.place(item.place, _height(item.tolerance, frame))
-            for item in found
-            if (item.kind in FORWARD) == forward
-        ]
-        if places:
-            pen.line(places, fill=INK + (_LINE,), width=2 * SMOOTH)
-
-
-def _paint_first(pen: Any, frame: Frame, item: Difference) -> None:
-    x = frame.place(item.place, frame.up.low)[0]
-    pen.line([x, frame.top, x, frame.bottom], fill=_FIRST, width=SMOOTH)
-    font = letters(13 * SMOOTH)
-    text = f"first: {item.kind} {item.name}"
-    right = x + 8 * SMOOTH + pen.textbbox((0, 0), text, font=font)[2] > frame.right
-    start = x - 8 * SMOOTH - pen.textbbox((0, 0), text, font=font)[2] if right else x + 8 * SMOOTH
-    pen.text((start, frame.top - 18 * SMOOTH), text, fill=INK, font=font)
+def _within(value: float, low: int, high: int) -> float:
+    """Where a value is drawn: what is not finite at the top, what is too small at the bottom."""
+    return float(np.clip(value, 10.0**low, 10.0**high)) if math.isfinite(value) else 10.0**high

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,6 +16,8 @@ SIZE = (960, 480)  # pixels
 LOGARITHMIC_FROM = 20.0  # times the smallest value
 LONGEST_NAME = 60
 
+Numbers = Union[Sequence[float], np.ndarray]
+
 
 class Curve(NamedTuple):
     """A line: its name, its values at places of the axis across, and a band around them.
@@ -24,10 +26,10 @@ class Curve(NamedTuple):
     """
 
     name: str
-    across: Sequence[float]
-    values: Sequence[float]
-    low: Optional[Sequence[float]] = None
-    high: Optional[Sequence[float]] = None
+    across: Numbers
+    values: Numbers
+    low: Optional[Numbers] = None
+    high: Optional[Numbers] = None
 
 
 def line_chart(
@@ -70,7 +72,7 @@ def line_chart(
     return figure
 
 
-def is_logarithmic(rows: Sequence[Sequence[float]]) -> bool:
+def is_logarithmic(rows: Sequence[Numbers]) -> bool:
     """Whether all finite values are positive and further apart than a linear axis can show."""
     values = np.concatenate([np.asarray(row, np.float64) for row in rows] or [np.zeros(0)])
     values = values[np.isfinite(values)]
