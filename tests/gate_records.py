@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, List, Optional, Sequence
 
+import attrs
+
 from common.cards.model_card import Metric
 from common.cards.tiers import TierRules
 from common.evidence.gate.baseline import Baseline, make_baseline
@@ -26,7 +28,7 @@ def rules(
     speed_margin: float = 0.1,
 ) -> TierRules:
     if margin is not None:
-        metric = dataclasses.replace(metric, margin=margin)
+        metric = attrs.evolve(metric, margin=margin)
     return TierRules(tier, ("smoke",), seeds, metric, chance, speed_margin, 0.05)
 
 

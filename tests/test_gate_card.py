@@ -50,7 +50,7 @@ def test_a_tier_may_judge_by_another_figure(tmp_path: Path) -> None:
         ("smoke: {cases: [absent]}", "smoke.cases names 'absent'"),
         ("smoke: {margin: 1.0}", "smoke.cases is missing"),
         ("smoke: {cases: [smoke], margins: 1.0}", "smoke.margins is not a key"),
-        ("smoke: {cases: [smoke], margin: -1.0}", "smoke.margin must not be negative"),
+        ("smoke: {cases: [smoke], margin: -1.0}", "smoke.margin must be at least 0"),
         ("smoke: {cases: [smoke], seeds: 0}", "smoke.seeds must be at least 1"),
         ("smoke: {cases: [smoke], speed_margin: 1.5}", "smoke.speed_margin must be between"),
         ("smoke: {cases: [smoke], data_wait_margin: 0}", "smoke.data_wait_margin must be between"),

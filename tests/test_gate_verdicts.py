@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Dict, List, Sequence
 
+import attrs
 import pytest
 
 from common.cards.model_card import Case
@@ -90,7 +91,7 @@ def test_one_run_must_lie_within_margin_and_spread_on_both_sides(
     "value, verdict", [(0.2, PASS), (0.2 + 0.051, REGRESS), (0.2 - 0.051, REGRESS)]
 )
 def test_a_loss_is_worse_when_larger(value: float, verdict: Verdict) -> None:
-    loss = dataclasses.replace(ACCURACY, name="train_loss", unit="plain", higher_is_better=False)
+    loss = attrs.evolve(ACCURACY, name="train_loss", unit="plain", higher_is_better=False)
     assert accuracy_verdict(rules(metric=loss, margin=0.05), (0.2, 0.2), [value]) is verdict
 
 
@@ -356,7 +357,7 @@ def test_another_device_name_leaves_accuracy_judged() -> None:
     ],
 )
 def test_a_case_is_judged_by_what_it_promises(kind: str, aspects: set) -> None:
-    case = Case("x", "", "train", kind, 1, 32, {}, {}, (), False)
+    case = Case("x", "train", kind, 1, 32)
     found = {finding.aspect for finding in judged(record(), case=case).findings}
     assert found & {"accuracy", "speed", "data wait"} == aspects
 

@@ -109,6 +109,20 @@ def test_an_unknown_key_is_an_error_that_lists_the_known_ones(card_file):
         read_card(card_file)
 
 
+def test_several_mistakes_are_told_at_once_each_in_a_short_line(card_file):
+    edit(card_file, "batch_size: 64", "batch_size: 1" + "0" * 400)
+    edit(card_file, "kind: perf", "kind: " + "x" * 5000)
+    edit(card_file, "margin: 0.3", "margin: .nan")
+    with pytest.raises(ZooError) as caught:
+        read_card(card_file)
+    assert [line.split(": ")[1].split(" must")[0] for line in caught.value.lines] == [
+        "tasks.counting.metric.margin",
+        "tasks.counting.cases.full_1p.batch_size",
+        "tasks.counting.cases.performance_1p.kind",
+    ]
+    assert max(map(len, caught.value.lines)) <= 300
+
+
 def test_a_key_given_twice_is_an_error(card_file):
     edit(card_file, "title: Fake Network", "title: Fake Network\ntitle: Another")
     with pytest.raises(ZooError, match="'title' is given twice"):

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import attrs
 import pytest
 
 from common.ascend.environment import CannEnvironment
@@ -14,7 +15,7 @@ from common.launch.plan import Surroundings, as_json, as_text, make_plan, missin
 from tests.fake_zoo import FAKE_MODEL
 
 GOLDEN = Path(__file__).parent / "golden"
-CARD = dataclasses.replace(
+CARD = attrs.evolve(
     read_card(FAKE_MODEL / "PyTorch" / "fake_net" / "model.yaml"),
     folder=Path("/zoo/PyTorch/fake_net"),
 )

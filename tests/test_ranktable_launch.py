@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import attrs
 import pytest
 
 from common.commands.program import main
@@ -13,7 +14,7 @@ from common.launch.rank_table import check_rank_table, physical_numbers
 from tests.rank_tables import changed, one_server, text_of, two_servers
 from tests.test_plan import AROUND, CARD, TASK, parse_flags
 
-CARD_OF_TENSORFLOW = dataclasses.replace(CARD, framework="tensorflow")
+CARD_OF_TENSORFLOW = attrs.evolve(CARD, framework="tensorflow")
 
 
 def plan_of(*words, card=CARD_OF_TENSORFLOW, **around):

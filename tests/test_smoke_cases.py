@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 from pathlib import Path
 
+import attrs
 import pytest
 
 from common.cards.model_card import read_card
@@ -27,8 +27,8 @@ def with_cases(card, *names):
     """The card with one task whose cases have these names."""
     task = card.tasks[card.default_task]
     case = task.cases[card.smoke_case]
-    cases = {name: dataclasses.replace(case, name=name) for name in names}
-    return dataclasses.replace(card, tasks={task.name: dataclasses.replace(task, cases=cases)})
+    cases = {name: attrs.evolve(case, name=name) for name in names}
+    return attrs.evolve(card, tasks={task.name: attrs.evolve(task, cases=cases)})
 
 
 def test_the_smoke_case_comes_first_and_then_those_named_after_it(smoke_cases):

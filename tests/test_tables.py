@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, List
 
+import attrs
 import pytest
 
 from common.cards.model_card import ModelCard, read_card
@@ -61,13 +62,9 @@ def test_seeds_of_one_configuration_share_a_row_with_mean_spread_and_minimum(
 def in_fractions(card: ModelCard, **changes: Any) -> ModelCard:
     """The card with a second task, and a first that is judged by a fraction."""
     task = card.task(None)
-    changed = dataclasses.replace(
-        task, metric=dataclasses.replace(task.metric, unit="fraction", **changes)
-    )
-    other = dataclasses.replace(
-        task, name="other", metric=dataclasses.replace(task.metric, name="precision")
-    )
-    return dataclasses.replace(card, tasks={task.name: changed, other.name: other})
+    changed = attrs.evolve(task, metric=attrs.evolve(task.metric, unit="fraction", **changes))
+    other = attrs.evolve(task, name="other", metric=attrs.evolve(task.metric, name="precision"))
+    return attrs.evolve(card, tasks={task.name: changed, other.name: other})
 
 
 def test_a_fraction_has_four_decimals_and_a_metric_of_several_its_name(card: ModelCard) -> None:
@@ -163,7 +160,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_writing_changes_only_what_is_between_the_markers(root: Path, card: ModelCard) -> None:
-    local = dataclasses.replace(card, folder=root / "none")
+    local = attrs.evolve(card, folder=root / "none")
     assert readme_tables.write(root, [local], [record()]) == [root / "README.md"]
     text = (root / "README.md").read_text()
     assert text.startswith("# Title\ntext before\n") and text.endswith("text after\n")
@@ -172,7 +169,7 @@ def test_writing_changes_only_what_is_between_the_markers(root: Path, card: Mode
 
 
 def test_a_changed_number_is_drift(root: Path, card: ModelCard) -> None:
-    local = dataclasses.replace(card, folder=root / "none")
+    local = attrs.evolve(card, folder=root / "none")
     readme_tables.write(root, [local], [record()])
     path = root / "README.md"
     path.write_text(path.read_text().replace("91.50", "97.50"))
@@ -182,4 +179,4 @@ def test_a_changed_number_is_drift(root: Path, card: ModelCard) -> None:
 def test_a_marker_of_an_unknown_network_is_an_error(root: Path, card: ModelCard) -> None:
     (root / "README.md").write_text("<!-- zoo:begin measured resnet -->\n<!-- zoo:end -->\n")
     with pytest.raises(ZooError, match="measured resnet"):
-        readme_tables.drifted(root, [dataclasses.replace(card, folder=root / "none")], [])
+        readme_tables.drifted(root, [attrs.evolve(card, folder=root / "none")], [])

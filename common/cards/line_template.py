@@ -9,6 +9,7 @@ take exponential time.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from typing import List, Tuple, Union
 
@@ -42,6 +43,7 @@ class Field:
 Part = Union[str, Field]
 
 
+@functools.lru_cache(maxsize=None)
 def parse_template(text: str) -> Tuple[Part, ...]:
     """The parts of a template, fixed texts and fields in turn; {{ and }} stand for braces.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, Iterator, List, Sequence, Tuple
+
+import attrs
 
 from common.cards.line_template import (
     EPOCH,
@@ -18,12 +19,13 @@ from common.cards.line_template import (
     Part,
     parse_template,
 )
-from common.core.section import Section, load_yaml
+from common.core.codec import filled, key, read_yaml
+from common.core.text import listed, quoted
 
 OWN_FORMATS = Path(__file__).with_name("formats.yaml")
 
 
-@dataclasses.dataclass(frozen=True)
+@attrs.frozen
 class LineRule:
     """One kind of line.
 
@@ -35,11 +37,35 @@ class LineRule:
             last one that is kept.
     """
 
-    template: str
-    parts: Tuple[Part, ...]
+    template: str = attrs.field(metadata=key("line"))
     prefix: str = ""
-    scale: Dict[str, float] = dataclasses.field(default_factory=dict)
+    scale: Dict[str, float] = attrs.field(factory=dict)
     restart: bool = False
+
+    def mistakes(self) -> Iterator[Tuple[str, str]]:
+        """What is wrong with the template, or does not fit it."""
+        try:
+            fields = self.fields()
+        except ValueError as error:
+            yield "line", f"{quoted(self.template)} {error}"
+            return
+        values = [field.name for field in self.value_fields() if field.kind != METRICS]
+        for name in self.scale:
+            if name not in values:
+                yield f"scale.{name}", f"is no value of the line; there are: {listed(values)}"
+        words = [field.name for field in fields if field.kind == WORD]
+        try:
+            self.prefix.format(**dict.fromkeys(words, ""))
+        except (KeyError, IndexError, ValueError, AttributeError):
+            text = f"{quoted(self.prefix)} may only use the line's words: {listed(words)}"
+            yield "prefix", text
+        if not self.restart and not self.value_fields():
+            yield "line", f"{quoted(self.template)} has no field whose value would be kept"
+
+    @property
+    def parts(self) -> Tuple[Part, ...]:
+        """What was read out of the template: fixed texts and fields in turn."""
+        return parse_template(self.template)
 
     @property
     def beginning(self) -> str:
@@ -66,7 +92,7 @@ class LineRule:
         return STEP in names or {EPOCH, ITERATION, ITERATIONS} <= set(names)
 
 
-@dataclasses.dataclass(frozen=True)
+@attrs.frozen
 class LogFormat:
     """A format; its first line is the one that tells the steps as they pass.
 
@@ -77,8 +103,18 @@ class LogFormat:
 
     name: str
     description: str
-    lines: Tuple[LineRule, ...]
+    lines: Tuple[LineRule, ...] = attrs.field(validator=filled)
     one_writer: bool = False
+
+    def mistakes(self) -> Iterator[Tuple[str, str]]:
+        """A first line that does not tell the steps."""
+        first = self.step_line
+        if not first.tells_step or first.restart or not first.value_fields():
+            yield (
+                "lines",
+                "must begin with the line that tells the steps: {step} or {epoch}, {iteration} "
+                f"and {{iterations}}, with a value beside it, not {quoted(first.template)}",
+            )
 
     @property
     def step_line(self) -> LineRule:
@@ -86,90 +122,19 @@ class LogFormat:
         return self.lines[0]
 
 
-def read_formats(parts: Sequence[Section]) -> Tuple[LogFormat, ...]:
-    """The formats of a `logs:` section.
-
-    Raises:
-        ZooError: with file, key and what is wrong.
-    """
-    found = tuple(_format(part) for part in parts)
-    for part, form in zip(parts, found):
-        if sum(1 for other in found if other.name == form.name) > 1:
-            part.fail("name", f"{form.name!r} is given twice")
-    return found
+@attrs.frozen
+class _OwnFormats:
+    logs: Tuple[LogFormat, ...]
 
 
 def own_formats() -> Tuple[LogFormat, ...]:
     """The formats of our own logs."""
-    top = load_yaml(OWN_FORMATS)
-    found = read_formats(top.section_list("logs"))
-    top.done()
-    return found
+    return read_yaml(OWN_FORMATS, _OwnFormats).logs
 
 
-def _format(section: Section) -> LogFormat:
-    form = LogFormat(
-        name=section.value("name", str),
-        description=section.value("description", str),
-        lines=tuple(_line(part) for part in section.section_list("lines")),
-        one_writer=section.value("one_writer", bool, False),
-    )
-    section.done()
-    if not form.lines:
-        section.fail("lines", "must have at least one line")
-    first = form.lines[0]
-    if not first.tells_step or first.restart or not first.value_fields():
-        section.fail(
-            "lines",
-            "must begin with the line that tells the steps: {step} or "
-            "{epoch}, {iteration} and {iterations}, with a value beside "
-            f"it, not {first.template!r}",
-        )
-    return form
-
-
-def _line(section: Section) -> LineRule:
-    template = section.value("line", str)
-    try:
-        parts = parse_template(template)
-    except ValueError as error:
-        section.fail("line", f"{template!r} {error}")
-    rule = LineRule(
-        template=template,
-        parts=parts,
-        prefix=section.value("prefix", str, ""),
-        scale=_scale(section),
-        restart=section.value("restart", bool, False),
-    )
-    section.done()
-    _check_line(section, rule)
-    return rule
-
-
-def _scale(section: Section) -> Dict[str, float]:
-    if not section.has("scale"):
-        return {}
-    part = section.section("scale")
-    return {name: part.value(name, float) for name in part.keys()}  # noqa: SIM118
-
-
-def _check_line(section: Section, rule: LineRule) -> None:
-    values = [field.name for field in rule.value_fields() if field.kind != METRICS]
-    for name in rule.scale:
-        if name not in values:
-            section.fail(
-                "scale." + name,
-                "is no value of the line; there are: {}".format(", ".join(values) or "none"),
-            )
-    words = {field.name: "" for field in rule.fields() if field.kind == WORD}
-    try:
-        rule.prefix.format(**words)
-    except (KeyError, IndexError, ValueError):
-        section.fail(
-            "prefix",
-            "{!r} may only use the line's words: {}".format(
-                rule.prefix, ", ".join(words) or "none"
-            ),
-        )
-    if not rule.restart and not rule.value_fields():
-        section.fail("line", f"{rule.template!r} has no field whose value would be kept")
+def names_given_twice(formats: Sequence[LogFormat]) -> Iterator[Tuple[str, str]]:
+    """Key and text for each format whose name an earlier one has, as a class's mistakes()."""
+    names = [form.name for form in formats]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            yield f"logs[{number}].name", f"{quoted(name)} is given twice"

@@ -1,11 +1,12 @@
-"""What the card's `gate` section says: for each tier, which cases run and by which margins."""
+"""What a task is judged by, and its `gate`: for each tier, which cases run and by which margins."""
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any, Dict, Tuple
+from typing import Iterator, Optional, Tuple
 
-from common.core.section import Section
+import attrs
+
+from common.core.codec import at_least, between, filled
 
 SMOKE, NIGHTLY, RELEASE = "smoke", "nightly", "release"
 TIERS = (SMOKE, NIGHTLY, RELEASE)
@@ -17,13 +18,47 @@ WHAT_TIERS_ARE = {
 DATA_WAIT_MARGIN = 0.05
 
 
-@dataclasses.dataclass(frozen=True)
+@attrs.frozen
+class Metric:
+    """The figure a task is judged by.
+
+    Attributes:
+        margin: how far below a reference still passes.
+        success: from which value on a run has succeeded, for networks that fail by seed; None
+            where the card names none.
+    """
+
+    name: str
+    unit: str
+    higher_is_better: bool
+    margin: float = attrs.field(validator=at_least(0))
+    success: Optional[float] = None
+
+    def told(self, value: float) -> str:
+        """A value as text: percent with two decimals, a fraction with four."""
+        return f"{value:.{self.digits}f}"
+
+    @property
+    def digits(self) -> int:
+        """Decimals that are worth printing."""
+        return 2 if self.unit == "percent" else 4
+
+    def succeeded(self, value: Optional[float]) -> Optional[bool]:
+        """Whether a value reaches `success`; without a value it does not; None without it."""
+        if self.success is None:
+            return None
+        if value is None:
+            return False
+        return value >= self.success if self.higher_is_better else value <= self.success
+
+
+@attrs.frozen
 class TierRules:
-    """One tier of one task.
+    """One tier of one task, complete.
 
     Attributes:
         seeds: how many runs each case needs, of seeds 0, 1, …
-        metric: what is judged (a cards.Metric); its margin is this tier's.
+        metric: what is judged; its margin is this tier's.
         chance: what guessing reaches; a reference that would let it pass settles nothing.
         speed_margin: the share of the stored speed that may be missing.
         data_wait_margin: how much larger the share of time spent waiting for data may be.
@@ -32,8 +67,8 @@ class TierRules:
     tier: str
     cases: Tuple[str, ...]
     seeds: int
-    metric: Any
-    chance: Any
+    metric: Metric
+    chance: Optional[float]
     speed_margin: float
     data_wait_margin: float
 
@@ -43,75 +78,54 @@ class TierRules:
         return self.tier == RELEASE
 
 
-def read_gate(
-    section: Section, metric: Any, speed_margin: float, cases: Tuple[str, ...]
-) -> Dict[str, TierRules]:
-    """Reads a task's `gate` section.
+@attrs.frozen
+class Tier:
+    """A tier as the card declares it: what is not there is the task's own.
 
-    Args:
-        metric, speed_margin: the task's own, which a tier may change.
-        cases: the names of the task's cases.
-
-    Raises:
-        ZooError: an unknown tier, case or key, a value of the wrong kind.
+    Attributes:
+        metric: another figure that this tier judges by, with its unit and direction.
     """
-    found = {
-        tier: _tier(section.section(tier), tier, metric, speed_margin, cases)
-        for tier in TIERS
-        if section.has(tier)
-    }
-    section.done()
-    return found
+
+    cases: Tuple[str, ...] = attrs.field(validator=filled)
+    seeds: int = attrs.field(default=1, validator=at_least(1))
+    metric: Optional[str] = None
+    unit: Optional[str] = None
+    higher_is_better: Optional[bool] = None
+    margin: Optional[float] = attrs.field(default=None, validator=at_least(0))
+    chance: Optional[float] = None
+    speed_margin: Optional[float] = attrs.field(default=None, validator=between(0, 1))
+    data_wait_margin: float = attrs.field(default=DATA_WAIT_MARGIN, validator=between(0, 1))
+
+    def mistakes(self) -> Iterator[Tuple[str, str]]:
+        """A figure of its own needs a direction, and only such a figure has one."""
+        if self.metric is not None and self.higher_is_better is None:
+            yield "higher_is_better", "is missing; it must be true or false"
+        if self.metric is None and (self.unit, self.higher_is_better) != (None, None):
+            yield "metric", "is missing, and its unit or higher_is_better is there"
+
+    def rules(self, tier: str, metric: Metric, speed_margin: float) -> TierRules:
+        """The rules of this tier for a task that is judged by `metric`."""
+        margin = metric.margin if self.margin is None else self.margin
+        if self.metric is None:
+            metric = attrs.evolve(metric, margin=margin)
+        else:
+            better = bool(self.higher_is_better)
+            metric = Metric(self.metric, self.unit or "plain", better, margin)
+        speed_margin = speed_margin if self.speed_margin is None else self.speed_margin
+        return TierRules(
+            tier, self.cases, self.seeds, metric, self.chance, speed_margin, self.data_wait_margin
+        )
 
 
-def _tier(
-    section: Section, tier: str, metric: Any, speed_margin: float, cases: Tuple[str, ...]
-) -> TierRules:
-    named = section.texts("cases")
-    for name in named:
-        if name not in cases:
-            section.fail(
-                "cases", "names {!r}; the task's cases are {}".format(name, ", ".join(cases))
-            )
-    if not named:
-        section.fail("cases", "is missing; the task's cases are {}".format(", ".join(cases)))
-    rules = TierRules(
-        tier,
-        named,
-        section.positive("seeds", 1),
-        _metric(section, metric),
-        section.optional("chance", float),
-        section.value("speed_margin", float, speed_margin),
-        section.value("data_wait_margin", float, DATA_WAIT_MARGIN),
-    )
-    _check(section, rules)
-    section.done()
-    return rules
+@attrs.frozen
+class Gate:
+    """A task's tiers."""
 
+    smoke: Optional[Tier] = None
+    nightly: Optional[Tier] = None
+    release: Optional[Tier] = None
 
-def _metric(section: Section, metric: Any) -> Any:
-    """The task's metric with this tier's margin, or another figure that the tier judges by."""
-    margin = section.value("margin", float, metric.margin)
-    if not section.has("metric"):
-        return dataclasses.replace(metric, margin=margin)
-    return dataclasses.replace(
-        metric,
-        name=section.value("metric", str),
-        unit=section.value("unit", str, "plain"),
-        higher_is_better=section.value("higher_is_better", bool),
-        margin=margin,
-        success=None,
-    )
-
-
-def _check(section: Section, rules: TierRules) -> None:
-    if rules.metric.margin < 0:
-        section.fail("margin", "must not be negative")
-    for name, value in (
-        ("speed_margin", rules.speed_margin),
-        ("data_wait_margin", rules.data_wait_margin),
-    ):
-        if not 0 < value < 1:
-            section.fail(name, f"must be between 0 and 1, not {value:g}")
-    if rules.is_release and rules.seeds < 2:
-        section.fail("seeds", "must be at least 2 at release: one run has no spread")
+    def mistakes(self) -> Iterator[Tuple[str, str]]:
+        """One run has no spread."""
+        if self.release is not None and self.release.seeds < 2:
+            yield "release.seeds", f"must be at least 2 at release, not {self.release.seeds}"

@@ -12,8 +12,10 @@
     write_json(path, batch)                          # atomic, in the fields' order
 
 A class refuses keys that it has no field for; `@open_keys` lets it ignore them, and a field with
-metadata=REST keeps them. What concerns several fields is told by a method mistakes(), which yields
-key and text ("" for the class itself). Dataclasses are read alike, without validators.
+metadata=REST keeps them. A field with metadata=OUTSIDE is none of the file's; called `name`, it
+takes the key under which a mapping holds the class. What concerns several fields is told by a
+method mistakes(), which yields key and text ("" for the class itself). Dataclasses are read alike,
+without validators.
 """
 
 from __future__ import annotations
@@ -58,7 +60,9 @@ _MOST_TOLD = 20  # mistakes of one file
 _LONGEST_LINE = 300
 _OPEN = "__zoo_open_keys__"
 _REST, _KEY = "zoo_rest", "zoo_key"
+_OUTSIDE = "zoo_outside"
 REST = {_REST: True}  # metadata of the field that keeps the keys without a field
+OUTSIDE = {_OUTSIDE: True}  # metadata of a field that is not read from the file
 _KINDS: Dict[Any, str] = {
     str: "text",
     int: "a whole number",
@@ -133,6 +137,24 @@ def one_of(*allowed: Any) -> Validator:
 def at_least(low: float) -> Validator:
     """A number from `low` on."""
     return _validator(lambda value: value >= low, f"at least {low:g}")
+
+
+def keys_of(*allowed: str) -> Validator:
+    """A mapping that has these keys alone."""
+
+    def validate(instance: Any, attribute: Any, value: Any) -> None:
+        text = f"is not a key; allowed are {listed(allowed, 200)}"
+        found = [(name, text) for name in value if name not in allowed]
+        if found:
+            raise _MistakesError(found)
+
+    return validate
+
+
+def filled(instance: Any, attribute: Any, value: Any) -> None:
+    """A text, list or mapping with something in it."""
+    if not value:
+        raise ValueError("is empty")
 
 
 def between(low: float, high: float) -> Validator:
@@ -351,6 +373,9 @@ def _sequence_hook(converter: Any, kind: Any) -> Any:
 
 def _mapping_hook(converter: Any, kind: Any) -> Any:
     element = kind.__args__[1]
+    named = _is_class(element) and _OUTSIDE in getattr(
+        _all_fields(element).get("name"), "metadata", ()
+    )
 
     def read(value: Any, _: Any) -> Any:
         if not isinstance(value, dict):
@@ -358,7 +383,10 @@ def _mapping_hook(converter: Any, kind: Any) -> Any:
         for name in value:
             if not isinstance(name, str):
                 raise ValueError(f"has the key {quoted(name)}, which is no text")
-        return dict(_parts(converter, value.items(), element, kind))
+        made = dict(_parts(converter, value.items(), element, kind))
+        for name, part in made.items() if named else ():
+            object.__setattr__(part, "name", name)
+        return made
 
     return read
 
@@ -384,19 +412,19 @@ def _class_hook(converter: Any, kind: Any) -> Any:
     """Reads a class by cattrs' own function, each field checked by itself so that all are told."""
     from cattrs.gen import make_dict_structure_fn, override
 
-    fields = _fields(kind)
+    fields = _all_fields(kind)
     rest = next((name for name, field in fields.items() if field.metadata.get(_REST)), None)
     overrides: Dict[str, Any] = {
         name: override(
             rename=_key_of(field),
-            omit=name == rest,
+            omit=name == rest or _OUTSIDE in field.metadata,
             struct_hook=functools.partial(_field, converter, field),
         )
         for name, field in fields.items()
     }
     closed = rest is None and not getattr(kind, _OPEN, False)
     make = make_dict_structure_fn(kind, converter, _cattrs_forbid_extra_keys=closed, **overrides)
-    known = {_key_of(field) for name, field in fields.items() if name != rest}
+    known = {_key_of(field) for name, field in _fields(kind).items() if name != rest}
 
     def read(value: Any, _: Any) -> Any:
         if not isinstance(value, dict):
@@ -415,6 +443,12 @@ def _class_hook(converter: Any, kind: Any) -> Any:
 
 @functools.lru_cache(maxsize=None)
 def _fields(kind: Any) -> Dict[str, Any]:
+    """The fields that are read from the file, by name."""
+    found = _all_fields(kind).items()
+    return {name: field for name, field in found if _OUTSIDE not in field.metadata}
+
+
+def _all_fields(kind: Any) -> Dict[str, Any]:
     """The fields of an attrs class or a dataclass by name, their types resolved."""
     if attrs.has(kind):
         attrs.resolve_types(kind)

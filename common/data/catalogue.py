@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import re
 from pathlib import Path, PurePosixPath
-from typing import List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
+import attrs
+
 from common.cards.model_folders import FRAMEWORK_FOLDERS
+from common.core.codec import OUTSIDE, at_least, key, one_of, read_yaml
 from common.core.errors import UsageError, ZooError
-from common.core.section import Section, load_yaml
+from common.core.text import quoted
 
 SCHEMA_VERSION = 1
 FILE_NAME = "datasets.yaml"
@@ -22,16 +24,53 @@ LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _NAME = re.compile(r"[a-z0-9_]+")
 
 
-@dataclasses.dataclass(frozen=True)
+def _below(instance: Any, attribute: Any, path: str) -> None:
+    """A path that stays below the data folder."""
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\\" in path:
+        raise ValueError(f"must be a path below the data folder, not {quoted(path)}")
+
+
+def _urls(instance: Any, attribute: Any, urls: Sequence[str]) -> None:
+    """Addresses that nobody on the way can change."""
+    if not urls:
+        raise ValueError("is empty; name where the file is to be had")
+    for url in urls:
+        scheme, host = _parts_of(url)
+        if scheme != "https" and not (scheme == "http" and host in LOCAL_HOSTS):
+            raise ValueError(f"has {quoted(url)}; only https is taken")
+
+
+def _parts_of(url: str) -> Tuple[str, Optional[str]]:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname
+    except ValueError:  # a bracket that nobody closed
+        return "", None
+
+
+def _digest_fault(algorithm: str, value: str) -> str:
+    digits = 2 * hashlib.new(algorithm).digest_size
+    right = re.fullmatch(f"[0-9a-f]{{{digits}}}", value)
+    return "" if right else f"must be {digits} hexadecimal digits ({algorithm})"
+
+
+@attrs.frozen
 class Checksum:
     """A published checksum; source says who publishes it."""
 
-    algorithm: str
+    algorithm: str = attrs.field(validator=one_of(*ALGORITHMS))
     value: str
     source: str
 
+    def mistakes(self) -> Iterator[Tuple[str, str]]:
+        """A value that is none of the algorithm's."""
+        fault = _digest_fault(self.algorithm, self.value)
+        if fault:
+            yield "value", fault
 
-@dataclasses.dataclass(frozen=True)
+
+@attrs.frozen
 class Content:
     """A file that an archive is known to hold; path is below the data folder."""
 
@@ -39,50 +78,114 @@ class Content:
     checksum: Checksum
 
 
-@dataclasses.dataclass(frozen=True)
+@attrs.frozen
+class Contents:
+    """The files of an archive by their path in the dataset's folder, with their digests."""
+
+    algorithm: str = attrs.field(validator=one_of(*ALGORITHMS))
+    source: str
+    files: Dict[str, str]
+
+    def mistakes(self) -> Iterator[Tuple[str, str]]:
+        """Paths that lead elsewhere, and values that are none of the algorithm's."""
+        for path, value in self.files.items():
+            fault = _digest_fault(self.algorithm, value)
+            if fault:
+                yield f"files.{path}", fault
+            yield from _below_faults(f"files.{path}", [path])
+
+
+def _below_faults(name: str, paths: Sequence[str]) -> Iterator[Tuple[str, str]]:
+    for path in paths:
+        try:
+            _below(None, None, path)
+        except ValueError as error:
+            yield name, str(error)
+
+
+@attrs.frozen
 class DataFile:
     """A file to download.
 
     Attributes:
         path: where it lies below the data folder.
         urls: where it is to be had, tried in this order.
-        size: bytes, exactly, where they are published.
-        about_size: bytes, roughly, for the check of the disk.
+        size: bytes, exactly, where they are published; rough_size: else about how many.
         unpack: none, tar, zip or gz.
         unpacked_at_most: bytes that unpacking may write.
-        contents: what is known of an archive's files.
-        holds: other files and folders that the archive brings, below the data folder.
+        known: what is known of an archive's files.
+        held: other files and folders that the archive brings, below the dataset's folder.
+        folder: the dataset's.
     """
 
-    path: str
-    urls: Tuple[str, ...]
-    size: Optional[int]
-    about_size: int
-    checksum: Optional[Checksum]
-    unpack: str
-    unpacked_at_most: int
-    contents: Tuple[Content, ...]
-    holds: Tuple[str, ...]
+    path: str = attrs.field(validator=_below)
+    urls: Tuple[str, ...] = attrs.field(validator=_urls)
+    size: Optional[int] = attrs.field(default=None, validator=at_least(0))
+    rough_size: Optional[int] = attrs.field(
+        default=None, validator=at_least(1), metadata=key("about_size")
+    )
+    checksum: Optional[Checksum] = None
+    unpack: str = attrs.field(default=NOT_PACKED, validator=one_of(*PACKINGS))
+    unpacked_at_most: int = attrs.field(default=0, validator=at_least(0))
+    known: Optional[Contents] = attrs.field(default=None, metadata=key("contents"))
+    held: Tuple[str, ...] = attrs.field(default=(), metadata=key("holds"))
+    folder: str = attrs.field(default="", metadata=OUTSIDE)
+
+    def mistakes(self) -> Iterator[Tuple[str, str]]:
+        """Sizes that are missing, and names that do not fit."""
+        if self.size is None and self.rough_size is None:
+            yield "about_size", "is missing where there is no size; it must be at least 1"
+        if self.unpack != NOT_PACKED and not self.unpacked_at_most:
+            yield "unpacked_at_most", "is missing; it must be at least 1"
+        if self.unpack == GZIP and not self.path.endswith(".gz"):
+            yield "path", "must end in .gz where unpack is gz"
+        yield from _below_faults("holds", self.held)
 
     @property
     def name(self) -> str:
         """The file's name without its folder."""
         return PurePosixPath(self.path).name
 
+    @property
+    def about_size(self) -> int:
+        """Bytes, for the check of the disk."""
+        return self.size if self.size is not None else self.rough_size or 0
 
-@dataclasses.dataclass(frozen=True)
+    @property
+    def contents(self) -> Tuple[Content, ...]:
+        """What is known of an archive's files."""
+        if self.known is None:
+            return ()
+        algorithm, source = self.known.algorithm, self.known.source
+        return tuple(
+            Content(f"{self.folder}/{path}", Checksum(algorithm, value, source))
+            for path, value in self.known.files.items()
+        )
+
+    @property
+    def holds(self) -> Tuple[str, ...]:
+        """Other files and folders that the archive brings, below the data folder."""
+        return tuple(f"{self.folder}/{path}" for path in self.held)
+
+
+@attrs.frozen
 class Dataset:
     """A dataset of a network: its files, or the module that generates it."""
 
-    name: str
-    network: str
     title: str
     description: str
     licence: str
-    homepage: str
-    folder: str
-    files: Tuple[DataFile, ...]
-    generated_by: Optional[str]
+    folder: str = attrs.field(validator=_below)
+    homepage: str = ""
+    files: Tuple[DataFile, ...] = ()
+    generated_by: Optional[str] = None
+    name: str = attrs.field(default="", metadata=OUTSIDE)
+    network: str = attrs.field(default="", metadata=OUTSIDE)
+
+    def mistakes(self) -> Iterator[Tuple[str, str]]:
+        """Nothing that says where the data comes from, or two things that do."""
+        if bool(self.files) == bool(self.generated_by):
+            yield "files", "or generated_by must be given, one of the two"
 
     @property
     def size(self) -> int:
@@ -151,112 +254,26 @@ def find_dataset(root: Path, name: str) -> Dataset:
     )
 
 
+@attrs.frozen
+class _DatasetsFile:
+    """The content of a datasets.yaml."""
+
+    schema_version: int = attrs.field(validator=one_of(SCHEMA_VERSION))
+    datasets: Dict[str, Dataset]
+
+    def mistakes(self) -> Iterator[Tuple[str, str]]:
+        for name in self.datasets:
+            if not _NAME.fullmatch(name):
+                yield "datasets", f"has the name {quoted(name)}; use a-z, 0-9 and _"
+
+
 def read_datasets(path: Path) -> Tuple[Dataset, ...]:
     """The datasets of one network, from its datasets.yaml."""
-    top = load_yaml(path)
-    version = top.value("schema_version", int)
-    if version != SCHEMA_VERSION:
-        top.fail("schema_version", f"must be {SCHEMA_VERSION}, not {version}")
-    found = [
-        _dataset(top, name, section, path.parent.name)
-        for name, section in top.sections("datasets").items()
-    ]
-    top.done()
-    return tuple(found)
-
-
-def _dataset(top: Section, name: str, section: Section, network: str) -> Dataset:
-    if not _NAME.fullmatch(name):
-        top.fail("datasets", f"has the name {name!r}; use a-z, 0-9 and _")
-    folder = _relative(section, "folder", section.value("folder", str))
-    files = tuple(_file(part, folder) for part in section.section_list("files"))
-    generated_by = section.optional("generated_by", str)
-    if bool(files) == bool(generated_by):
-        section.fail("files", "or generated_by must be given, one of the two")
-    dataset = Dataset(
-        name=name,
-        network=network,
-        title=section.value("title", str),
-        description=section.value("description", str),
-        licence=section.value("licence", str),
-        homepage=section.value("homepage", str, ""),
-        folder=folder,
-        files=files,
-        generated_by=generated_by,
-    )
-    section.done()
-    return dataset
-
-
-def _file(section: Section, folder: str) -> DataFile:
-    size = section.optional("size", int)
-    unpack = section.choice("unpack", PACKINGS, NOT_PACKED)
-    file = DataFile(
-        path=_relative(section, "path", section.value("path", str)),
-        urls=_urls(section),
-        size=size,
-        about_size=size if size is not None else section.positive("about_size"),
-        checksum=_checksum(section.section("checksum")) if section.has("checksum") else None,
-        unpack=unpack,
-        unpacked_at_most=0 if unpack == NOT_PACKED else section.positive("unpacked_at_most"),
-        contents=_contents(section.section("contents"), folder) if section.has("contents") else (),
-        holds=tuple(
-            "{}/{}".format(folder, _relative(section, "holds", path))
-            for path in section.texts("holds")
-        ),
-    )
-    if unpack == GZIP and not file.path.endswith(".gz"):
-        section.fail("path", "must end in .gz where unpack is gz")
-    section.done()
-    return file
-
-
-def _urls(section: Section) -> Tuple[str, ...]:
-    urls = section.texts("urls")
-    if not urls:
-        section.fail("urls", "is empty; name where the file is to be had")
-    for url in urls:
-        parts = urlsplit(url)
-        if parts.scheme != "https" and not (
-            parts.scheme == "http" and parts.hostname in LOCAL_HOSTS
-        ):
-            section.fail("urls", f"has {url!r}; only https is taken")
-    return urls
-
-
-def _checksum(section: Section) -> Checksum:
-    algorithm = section.choice("algorithm", ALGORITHMS)
-    value = _digest(section, "value", algorithm)
-    source = section.value("source", str)
-    section.done()
-    return Checksum(algorithm, value, source)
-
-
-def _contents(section: Section, folder: str) -> Tuple[Content, ...]:
-    algorithm = section.choice("algorithm", ALGORITHMS)
-    source = section.value("source", str)
-    files = section.section("files")
-    section.done()
     return tuple(
-        Content(
-            f"{folder}/{_relative(files, name, name)}",
-            Checksum(algorithm, _digest(files, name, algorithm), source),
+        attrs.evolve(
+            dataset,
+            network=path.parent.name,
+            files=tuple(attrs.evolve(file, folder=dataset.folder) for file in dataset.files),
         )
-        for name in files.keys()  # noqa: SIM118
+        for dataset in read_yaml(path, _DatasetsFile).datasets.values()
     )
-
-
-def _digest(section: Section, key: str, algorithm: str) -> str:
-    value = section.value(key, str)
-    digits = 2 * hashlib.new(algorithm).digest_size
-    if not re.fullmatch(f"[0-9a-f]{{{digits}}}", value):
-        section.fail(key, f"must be {digits} hexadecimal digits ({algorithm})")
-    return str(value)
-
-
-def _relative(section: Section, key: str, path: str) -> str:
-    """A path that stays below the data folder."""
-    parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts or "\\" in path:
-        section.fail(key, f"must be a path below the data folder, not {path!r}")
-    return path

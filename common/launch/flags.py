@@ -332,13 +332,13 @@ def _head(flag: Flag) -> str:
 def _help_of(flag: Flag, task: Task, case_name: Optional[str]) -> str:
     text = flag.help
     case = task.cases.get(case_name or "")
-    for required in case.required if case else ():
+    for required in task.required_of(case) if case else ():
         if required.flag == flag.name:
             text = required.what + " (required{})".format(
                 " unless --{} is {}".format(
-                    required.unless_flag, " or ".join(required.unless_values)
+                    required.unless.flag, " or ".join(required.unless.values)
                 )
-                if required.unless_flag
+                if required.unless
                 else ""
             )
     return text

@@ -221,10 +221,8 @@ def missing_flag(task: Task, case: Case, flags: LaunchFlags) -> Optional[ZooErro
     for name in _OF_THE_USER:
         if getattr(flags, name):
             arguments[task.entry_flag(case.action, name)] = getattr(flags, name)
-    for required in case.required:
-        excused = (
-            required.unless_flag and arguments.get(required.unless_flag) in required.unless_values
-        )
+    for required in task.required_of(case):
+        excused = required.unless and arguments.get(required.unless.flag) in required.unless.values
         if not arguments.get(required.flag) and not excused:
             return ZooError(
                 f"--{required.flag} is missing: give {required.what}; --help tells more"

@@ -59,7 +59,7 @@ def _within_spread(
     reach = rules.metric.margin + spread
     worst, best = _limits(rules, centre, reach)
     rule = _limits_text(rules, worst, best, spread)
-    if _settles_nothing(rules, worst):
+    if rules.chance is not None and _better(rules, worst - rules.chance) <= 0:
         return _finding(
             rules,
             stored,
@@ -87,10 +87,6 @@ def _limits(rules: TierRules, centre: float, reach: float) -> Tuple[float, float
 def _better(rules: TierRules, difference: float) -> float:
     """A difference with the sign turned so that more is better."""
     return difference if rules.metric.higher_is_better else -difference
-
-
-def _settles_nothing(rules: TierRules, worst: float) -> bool:
-    return rules.chance is not None and _better(rules, worst - rules.chance) <= 0
 
 
 def _limits_text(rules: TierRules, worst: float, best: float, spread: float) -> str:
