@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from common.ascend.rank_tables.agreement import check_addresses, disagreement
-from common.ascend.rank_tables.checking import check_text, first_failure, read_table
-from common.ascend.rank_tables.table import of_json
+from common.ascend.rank_tables.checking import (
+    check_addresses,
+    check_text,
+    first_failure,
+    read_table,
+)
+from common.ascend.rank_tables.table import disagreement, of_json
 from common.core.errors import ZooError
 from common.core.findings import FAIL, OK, WARN
 from tests.rank_tables import address, changed, one_server, table_of, text_of, two_servers, without
@@ -66,7 +70,7 @@ def test_a_server_may_have_any_name():
     assert breaches(changed(ONE, ("server_list", 0, "server_id"), "node-α")) == []
 
 
-@pytest.mark.parametrize("name", ["a\nb", "a\0b", "\ud800"])
+@pytest.mark.parametrize("name", ["a\nb", "a\0b"])
 def test_a_servers_name_can_be_printed(name):
     table = changed(ONE, ("server_list", 0, "server_id"), name)
     assert breaches(table) == [(FAIL, "server_id", "server_list[0].server_id")]
@@ -75,11 +79,6 @@ def test_a_servers_name_can_be_printed(name):
 @pytest.mark.parametrize("loop", ["127.0.0.1", "0.0.0.0", "224.0.0.1", "::1"])
 def test_an_address_is_one_that_a_network_card_can_have(loop):
     assert breaches(changed(TWO, DEVICE + ("device_ip",), loop))[0][:2] == (FAIL, "device_ip")
-
-
-def test_a_number_that_python_will_not_read_is_no_table(tmp_path):
-    text = text_of(ONE).replace('"0"', "9" * 5000, 1)
-    assert first_failure(check_text(text, "t.json", "910A")) is not None
 
 
 def test_ranks_may_come_in_any_order():
@@ -95,6 +94,9 @@ def test_ranks_may_come_in_any_order():
         ('{"version":\n "1.0",}', "json", "line 2"),
         ("[" * 100000, "json", ""),
         ("[1]", "json", ""),
+        (text_of(ONE).replace('"0"', "9" * 5000, 1), "json", ""),
+        (changed(ONE, ("server_list", 0, "server_id"), "\ud800"), "json", ""),
+        (changed(ONE, ("\ud800",), "x"), "json", ""),
         ('{"status": "completed", "status": "initializing"}', "json", ""),
         ({"version": "1.0"}, "format", ""),
         (changed(ONE, ("version",), "1.1"), "version", "version"),

@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from common.ascend.rank_tables.host_list import Host, read_host_list
 from common.ascend.rank_tables.reading_hccn import read_addresses
 from common.ascend.rank_tables.sources import (
     read_table_file,
@@ -124,33 +123,26 @@ def test_a_tools_address_that_is_none_is_told():
 # --- host lists ---
 
 
-def test_a_host_list_has_addresses_or_a_file_a_line():
-    text = "# the cluster\n10.0.0.1 0=10.1.0.1 1=10.1.0.2  # first\n\n10.0.0.2 b/hccn.conf\n"
-    assert read_host_list(text, "l") == (
-        Host("10.0.0.1", ((0, "10.1.0.1"), (1, "10.1.0.2")), ""),
-        Host("10.0.0.2", (), "b/hccn.conf"),
-    )
-
-
 @pytest.mark.parametrize(
     "text, problem",
     [
-        ("# nobody\n", "l names no server"),
-        ("10.0.0.1\n", "l line 1: 10.0.0.1 has no addresses"),
-        ("\na 0=10.1.0.1 1\n", "l line 2: '1' is no new device=address"),
+        ("# nobody\n", "hosts names no server"),
+        ("10.0.0.1\n", "hosts line 1: 10.0.0.1 has no addresses"),
+        ("\na 0=10.1.0.1 1\n", "hosts line 2: '1' is no new device=address"),
         ("a x=10.1.0.1\n", "'x=10.1.0.1' is no new"),
         ("a 0=10.1\n", "'0=10.1' is no new"),
         ("a 0=10.1.0.1 0=10.1.0.2\n", "'0=10.1.0.2' is no new"),
     ],
 )
-def test_what_is_wrong_with_a_host_list_is_told(text, problem):
+def test_what_is_wrong_with_a_host_list_is_told(tmp_path, text, problem):
+    (tmp_path / "hosts").write_text(text)
     with pytest.raises(ZooError, match=problem):
-        read_host_list(text, "l")
+        servers_of_hosts(str(tmp_path / "hosts"), None)
 
 
 def test_the_files_of_a_host_list_lie_beside_it(tmp_path):
     (tmp_path / "b.conf").write_text(hccn_conf())
-    (tmp_path / "hosts").write_text("a 0=10.1.0.1 1=10.1.0.2\nb b.conf\n")
+    (tmp_path / "hosts").write_text("# the cluster\na 0=10.1.0.1 1=10.1.0.2  # first\n\nb b.conf\n")
     assert servers_of_hosts(str(tmp_path / "hosts"), [0]) == [
         ServerAddresses("a", {0: "10.1.0.1"}),
         ServerAddresses("b", {0: address(0)}),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 import re
@@ -11,8 +10,15 @@ import sys
 from pathlib import Path
 from typing import Callable, Dict, List, Sequence, Tuple
 
-from common.ascend.rank_tables.agreement import check_addresses
-from common.ascend.rank_tables.checking import TableFinding, check_text, first_failure, read_table
+import attrs
+
+from common.ascend.rank_tables.checking import (
+    TableFinding,
+    check_addresses,
+    check_text,
+    first_failure,
+    read_table,
+)
 from common.ascend.rank_tables.reading_hccn import USUAL_PLACE, read_addresses
 from common.ascend.rank_tables.rules import CHIP_910A, CHIPS
 from common.ascend.rank_tables.sources import (
@@ -229,7 +235,7 @@ def _findings(file: str, arguments: argparse.Namespace) -> List[TableFinding]:
 
 def _as_json(findings: Dict[str, List[TableFinding]]) -> str:
     return json.dumps(
-        [dataclasses.asdict(finding) for found in findings.values() for finding in found],
+        [attrs.asdict(finding) for found in findings.values() for finding in found],
         indent=2,
         ensure_ascii=False,
     )

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Mapping
 
 from common.ascend.device_numbers import physical_number, physical_numbers
-from common.ascend.rank_tables.agreement import disagreement
 from common.ascend.rank_tables.sources import read_table_file
+from common.ascend.rank_tables.table import disagreement
 from common.core.errors import ZooError
 from common.launch.plan import Plan
 

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from common.ascend.rank_tables.old_formats import old_format
-from common.ascend.rank_tables.rules import CHIPS, FILE_RULES, Problem, Rule, device_rules
+import attrs
+
+from common.ascend.rank_tables.rules import FILE_RULES, Problem, device_rules
 from common.ascend.rank_tables.table import RankTable, of_json
-from common.core.errors import ZooError, first_line
-from common.core.findings import FAIL, OK
+from common.core.codec import parse_json
+from common.core.errors import ZooError
+from common.core.findings import FAIL, OK, WARN
 
 MAKE_ONE = "make one of format 1.0: zoo ranktable make"
-__all__ = ["CHIPS", "TableFinding", "check_text", "first_failure", "read_table"]
+_TEMPLATE_2 = '"template 2" (group_list with board_id, chip_info, deploy_mode)'
+# The keys that give the two formats before 1.0 away, so that they can be named.
+_OLD_FORMATS = {
+    "pod_name": "the Kubernetes variant (group_list with pod_name)",
+    "board_id": _TEMPLATE_2,
+    "chip_info": _TEMPLATE_2,
+    "deploy_mode": _TEMPLATE_2,
+    "group_list": "a table of groups (group_list)",
+}
 
 
-@dataclass(frozen=True)
+@attrs.frozen
 class TableFinding:
     """What one rule says of a file.
 
@@ -43,34 +51,26 @@ def check_text(text: Optional[str], file: str, chip: str) -> List[TableFinding]:
         file: its name.
         chip: one of CHIPS; the 910A limits which devices of a server may work together.
     """
-    content, problem = _parsed(text)
-    if problem is not None:
-        return [_of_problem("json", file, problem)]
-    findings = [TableFinding(OK, "json", file, "", "a JSON object, no key twice")]
-    problem = _format_problem(content)
-    if problem is not None:
-        return findings + [_of_problem("format", file, problem)]
-    findings.append(TableFinding(OK, "format", file, "", "it has a server_list"))
-    findings += _findings(FILE_RULES, content, file, chip)
-    if any(finding.rule == "server_list" and finding.status == FAIL for finding in findings):
-        return findings
-    return findings + _findings(device_rules(chip), content, file, chip)
-
-
-def _findings(
-    rules: Sequence[Rule], content: Dict[str, Any], file: str, chip: str
-) -> List[TableFinding]:
     found: List[TableFinding] = []
-    for rule in rules:
-        problems = rule.problems(content, chip)
-        found += [_of_problem(rule.name, file, problem) for problem in problems]
+
+    def holds(rule: str, meaning: str, problems: Sequence[Problem]) -> bool:
+        for place, problem, remedy, status in problems:
+            found.append(TableFinding(status, rule, file, place, problem, remedy))
         if not problems:
-            found.append(TableFinding(OK, rule.name, file, "", rule.meaning))
+            found.append(TableFinding(OK, rule, file, "", meaning))
+        return not problems
+
+    content, problem = _parsed(text)
+    if not holds("json", "a JSON object, no key twice", [problem] if problem else []):
+        return found
+    if not holds("format", "it has a server_list", list(_format_problems(content))):
+        return found
+    sound = [
+        holds(rule.name, rule.meaning, list(rule.problems(content, chip))) for rule in FILE_RULES
+    ]
+    for rule in device_rules(chip) if sound[-1] else ():  # without a list of servers there are none
+        holds(rule.name, rule.meaning, list(rule.problems(content, chip)))
     return found
-
-
-def _of_problem(rule: str, file: str, problem: Problem) -> TableFinding:
-    return TableFinding(problem.status, rule, file, problem.place, problem.found, problem.remedy)
 
 
 def first_failure(findings: Sequence[TableFinding]) -> Optional[TableFinding]:
@@ -88,54 +88,79 @@ def read_table(text: Optional[str], file: str, chip: str) -> RankTable:
     if failure is not None:
         place = f", {failure.place}" if failure.place else ""
         raise ZooError(f"rank table {file}{place}: {failure.found}; {failure.remedy}")
-    return of_json(json.loads(text or ""))
+    return of_json(parse_json(text or "", file))
+
+
+def check_addresses(
+    table: RankTable, addresses: Mapping[int, str], source: str, file: str
+) -> TableFinding:
+    """Whether one of the table's servers has the addresses of this machine's hccn.conf.
+
+    Args:
+        addresses: by physical device number; source: the file they are from.
+        file: the table's.
+    """
+
+    def finding(status: str, place: str, found: str, remedy: str = "") -> TableFinding:
+        return TableFinding(status, "hccn", file, place, found, remedy)
+
+    if not any(device.device_ip for server in table.servers for device in server.devices):
+        found = "it has no addresses, so nothing tells whether it is this machine's"
+        return finding(WARN, "", found, f"zoo ranktable make --hccn {source} writes them")
+    foreign = {
+        server.server_id: [
+            device.device_id
+            for device in server.devices
+            if device.device_ip and addresses.get(device.device_id) != device.device_ip
+        ]
+        for server in table.servers
+    }
+    name, numbers = min(foreign.items(), key=lambda entry: len(entry[1]))
+    if not numbers:
+        return finding(OK, "", f"server {name} has the addresses of {source}")
+    there = f"device {numbers[0]} is {addresses.get(numbers[0], 'missing')} there"
+    return finding(
+        FAIL,
+        f"server {name}, device {numbers[0]}",
+        f"no server has the addresses of {source}: {there}",
+        f"make the table on its own machines: zoo ranktable make --hccn {source}",
+    )
 
 
 # --- before any rule ---
 
 
-class _TwiceError(ValueError):
-    """A key is there twice; JSON's readers silently take the last."""
-
-
-def _once(pairs: Sequence[Tuple[str, Any]]) -> Dict[str, Any]:
-    found: Dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise _TwiceError(name)
-        found[name] = value
-    return found
-
-
-def _parsed(text: Optional[str]) -> Tuple[Dict[str, Any], Optional[Problem]]:
+def _parsed(text: Optional[str]) -> Tuple[Mapping[str, Any], Optional[Problem]]:
     if not text:
         return {}, Problem("", "the file is missing, unreadable or empty", MAKE_ONE)
     try:
-        content = json.loads(text, object_pairs_hook=_once)
-    except _TwiceError as error:
-        return {}, Problem("", f"the key {error} is there twice", "keep one of the two")
-    except RecursionError:
-        return {}, Problem("", "the file is nested too deeply for a rank table", MAKE_ONE)
-    except ValueError as error:
-        return {}, Problem(
-            _line_of(error),
-            "the file is no JSON ({})".format(getattr(error, "msg", first_line(error))),
-            MAKE_ONE,
-        )
+        content = parse_json(text, "the file")
+    except ZooError as error:
+        line = getattr(error.__cause__, "lineno", None)
+        return {}, Problem("" if line is None else f"line {line}", str(error), MAKE_ONE)
     if not isinstance(content, dict):
         return {}, Problem("", "the file is no JSON object, so no rank table", MAKE_ONE)
     return content, None
 
 
-def _line_of(error: BaseException) -> str:
-    line = getattr(error, "lineno", None)
-    return "" if line is None else f"line {line}"
-
-
-def _format_problem(content: Dict[str, Any]) -> Optional[Problem]:
+def _format_problems(content: Mapping[str, Any]) -> Iterator[Problem]:
     if "server_list" in content:
-        return None
-    name, place = old_format(content)
-    if name:
-        return Problem(place, f"this is {name}, an older format, not 1.0", MAKE_ONE)
-    return Problem("", "there is no server_list: this is not format 1.0", MAKE_ONE)
+        return
+    places = dict(reversed(list(_keys(content, ""))))  # the first place of each key
+    for key, name in _OLD_FORMATS.items():
+        if key in places:
+            yield Problem(places[key], f"this is {name}, an older format, not 1.0", MAKE_ONE)
+            return
+    yield Problem("", "there is no server_list: this is not format 1.0", MAKE_ONE)
+
+
+def _keys(value: Any, place: str) -> Iterator[Tuple[str, str]]:
+    """Every key, however deep, with its place."""
+    if isinstance(value, dict):
+        for key, below in value.items():
+            path = f"{place}.{key}" if place else key
+            yield key, path
+            yield from _keys(below, path)
+    elif isinstance(value, list):
+        for index, below in enumerate(value):
+            yield from _keys(below, f"{place}[{index}]")

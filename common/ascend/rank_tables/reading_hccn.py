@@ -14,7 +14,8 @@ _CONF_LINE = re.compile(r"^\s*address_")
 _CONF_ENTRY = re.compile(r"^\s*address_(\d{1,4})\s*=\s*(\S*)\s*$")
 _TOOL_LINE = re.compile(r"^\s*ipaddr\s*:\s*(\S+)\s*$", re.IGNORECASE)
 # "device 3", "=== Device 3 ===", or the command itself as `bash -x` echoes it.
-_HEADING = re.compile(r"(?:\bdevice\s*:?\s*|\bhccn_tool\b.*?\s-i\s+)(\d+)\b", re.IGNORECASE)
+_HEADING = re.compile(r"(?:\bdevice\s*:?\s*|\bhccn_tool\b.*?\s-i\s+)(\d{1,4})\b", re.IGNORECASE)
+Entry = Tuple[str, Optional[int], str]  # where it is said, device, address
 
 
 def is_address(text: str) -> bool:
@@ -41,10 +42,8 @@ def read_addresses(
     """
     text = text.lstrip("\ufeff")  # the mark of an editor's UTF-8
     if any(_CONF_LINE.match(line) for line in text.splitlines()):
-        found = addresses_of_conf(text, where)
-    else:
-        found = addresses_of_tool(text, where, devices)
-    return selected(found, devices, where)
+        return selected(addresses_of_conf(text, where), devices, where)
+    return selected(_by_device(_tool_entries(text, where, devices)), devices, where)
 
 
 def addresses_of_conf(text: str, where: str) -> Dict[int, str]:
@@ -53,83 +52,58 @@ def addresses_of_conf(text: str, where: str) -> Dict[int, str]:
     Raises:
         ZooError: such a line has something else than an address, or a device has two.
     """
-    found: Dict[int, str] = {}
+    entries: List[Entry] = []
     for number, line in enumerate(text.splitlines(), 1):
-        if not _CONF_LINE.match(line):
-            continue
-        place = f"{where} line {number}"
-        match = _CONF_ENTRY.match(line)
-        if match is None:
-            raise ZooError(
-                f"{place}: {line.strip()[:80]!r} is not address_<i>=<IP address>; mend the file"
-            )
-        if match.group(2):  # a device that was given none yet
-            _add(found, int(match.group(1)), match.group(2), place)
-    return found
+        match, place = _CONF_ENTRY.match(line), f"{where} line {number}"
+        if match is None and _CONF_LINE.match(line):
+            shown = repr(line.strip()[:80])
+            raise ZooError(f"{place}: {shown} is not address_<i>=<IP address>; mend the file")
+        if match and match.group(2):  # else a device that was given none yet
+            entries.append((place, int(match.group(1)), match.group(2)))
+    return _by_device(entries)
 
 
-def addresses_of_tool(
-    text: str, where: str, devices: Optional[Sequence[int]] = None
-) -> Dict[int, str]:
+def _tool_entries(text: str, where: str, devices: Optional[Sequence[int]]) -> List[Entry]:
     """The `ipaddr:` lines that hccn_tool prints, each below a line that names its device.
 
     hccn_tool itself doesn't say which device it speaks of: without headings the devices must be
     given, and as many as there are addresses, so that a call that failed shifts no address.
-
-    Raises:
-        ZooError: it can't be told which device an address belongs to.
     """
-    lines = _tool_lines(text)
-    if not lines:
-        raise ZooError(
-            f"{where} holds neither address_<i>= lines nor hccn_tool's ipaddr: lines; "
-            f"give a copy of {USUAL_PLACE}"
-        )
-    if any(device is None for _, device, _ in lines):
-        return _in_order([address for _, _, address in lines], where, devices)
-    found: Dict[int, str] = {}
-    for number, device, address in lines:
-        if device is not None:
-            _add(found, device, address, f"{where} line {number}")
-    return found
-
-
-def _tool_lines(text: str) -> List[Tuple[int, Optional[int], str]]:
-    """Each address with its line's number and the device that the last heading named."""
-    found: List[Tuple[int, Optional[int], str]] = []
+    found: List[Entry] = []
     device: Optional[int] = None
     for number, line in enumerate(text.splitlines(), 1):
         address, heading = _TOOL_LINE.match(line), _HEADING.search(line)
         if address:
-            found.append((number, device, address.group(1)))
+            found.append((f"{where} line {number}", device, address.group(1)))
             device = None  # a heading speaks of one address only
         elif heading:
             device = int(heading.group(1))
-    return found
-
-
-def _in_order(
-    addresses: Sequence[str], where: str, devices: Optional[Sequence[int]]
-) -> Dict[int, str]:
-    if devices is None or len(devices) != len(addresses):
+    if not found:
         raise ZooError(
-            f"{where} doesn't say which devices its {len(addresses)} ipaddr: lines "
-            "belong to; give as many "
-            f"--devices, or make it with: {TOOL_LOOP}"
+            f"{where} holds neither address_<i>= lines nor hccn_tool's ipaddr: lines; "
+            f"give a copy of {USUAL_PLACE}"
         )
+    if all(device is not None for _, device, _ in found):
+        return found
+    if devices is None or len(devices) != len(found):
+        raise ZooError(
+            f"{where} doesn't say which devices its {len(found)} ipaddr: lines belong to; "
+            f"give as many --devices, or make it with: {TOOL_LOOP}"
+        )
+    return [(where, number, address) for number, (_, _, address) in zip(devices, found)]
+
+
+def _by_device(entries: Sequence[Entry]) -> Dict[int, str]:
     found: Dict[int, str] = {}
-    for device, address in zip(devices, addresses):
-        _add(found, device, address, where)
+    for where, device, address in entries:
+        if not is_address(address):
+            raise ZooError(
+                f"{where}: {address!r} is no IP address of a network card; mend the file"
+            )
+        if device is not None and found.setdefault(device, address) != address:
+            both = f"{found[device]} and {address}"
+            raise ZooError(f"{where}: device {device} has two addresses, {both}; keep one")
     return found
-
-
-def _add(found: Dict[int, str], device: int, address: str, where: str) -> None:
-    if not is_address(address):
-        raise ZooError(f"{where}: {address!r} is no IP address of a network card; mend the file")
-    if found.setdefault(device, address) != address:
-        raise ZooError(
-            f"{where}: device {device} has two addresses, {found[device]} and {address}; keep one"
-        )
 
 
 def selected(
@@ -147,9 +121,6 @@ def selected(
         )
     missing = sorted(set(devices or ()) - set(addresses))
     if missing:
-        raise ZooError(
-            "{} has no address for device {}; it has those of {}".format(
-                where, missing[0], ", ".join(str(number) for number in sorted(addresses))
-            )
-        )
+        known = ", ".join(str(number) for number in sorted(addresses))
+        raise ZooError(f"{where} has no address for device {missing[0]}; it has those of {known}")
     return {number: addresses[number] for number in (addresses if devices is None else devices)}

@@ -1,14 +1,14 @@
-"""What has to hold in a rank table of format 1.0: one pure function a rule."""
+"""What has to hold in a rank table of format 1.0: a function a rule, which yields its breaches."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from common.ascend.rank_tables.reading_hccn import USUAL_PLACE, is_address
 from common.ascend.rank_tables.table import COMPLETED, VERSION
 from common.core.findings import FAIL, WARN
+from common.core.text import quoted
 
 CHIP_910A, CHIP_A2, CHIP_UNKNOWN = "910A", "A2", "unknown"
 CHIPS = (CHIP_910A, CHIP_A2, CHIP_UNKNOWN)
@@ -16,11 +16,11 @@ LONGEST_SERVER_ID = 63
 DEVICE_COUNTS = (1, 2, 4, 8)
 DEVICES_OF_A_HALF = 4
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,5}")
+_NUMBER_RANKS = "number the ranks 0, 1, 2, … over all servers"
 Content = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """A broken rule: where, what is there, what to do; warn where it may still work."""
 
     place: str
@@ -29,254 +29,149 @@ class Problem:
     status: str = FAIL
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """A rule's name, what it means where it holds, and the function that finds its breaches."""
 
     name: str
     meaning: str
-    problems: Callable[[Content, str], List[Problem]]
+    problems: Callable[[Content, str], Iterator[Problem]]
 
 
 # --- of the whole file ---
 
 
-def version(content: Content, chip: str) -> List[Problem]:
-    """ "1.0" for Atlas training servers and A2; A3's 1.2 is another format."""
+def _version(content: Content, chip: str) -> Iterator[Problem]:
     found = _word(content.get("version"))
-    if found == VERSION:
-        return []
     if found == "1.2":
-        return [
-            Problem(
-                "version",
-                "1.2 is the format of A3, with super_device_id",
-                "this ModelZoo reads 1.0, of Atlas training servers and A2",
-            )
-        ]
-    return [Problem("version", _is(content, "version") + ', not "1.0"', 'write "version": "1.0"')]
+        remedy = "this ModelZoo reads 1.0, of Atlas training servers and A2"
+        yield Problem("version", "1.2 is the format of A3, with super_device_id", remedy)
+    elif found != VERSION:
+        found = _is(content, "version") + ', not "1.0"'
+        yield Problem("version", found, 'write "version": "1.0"')
 
 
-def status(content: Content, chip: str) -> List[Problem]:
-    """ "completed": with "initializing" the loader keeps waiting."""
-    found = content.get("status")
-    if found == COMPLETED:
-        return []
-    if found == "initializing":
-        return [
-            Problem(
-                "status",
-                "status is 'initializing', not 'completed': HCCL would wait for ever",
-                "wait until the table is complete, or make one",
-            )
-        ]
-    return [
-        Problem(
-            "status", _is(content, "status") + ", not 'completed'", 'write "status": "completed"'
-        )
-    ]
+def _status(content: Content, chip: str) -> Iterator[Problem]:
+    if content.get("status") == "initializing":
+        found = "status is 'initializing', not 'completed': HCCL would wait for ever"
+        yield Problem("status", found, "wait until the table is complete, or make one")
+    elif content.get("status") != COMPLETED:
+        found = _is(content, "status") + ", not 'completed'"
+        yield Problem("status", found, 'write "status": "completed"')
 
 
-def server_list(content: Content, chip: str) -> List[Problem]:
-    """A list of servers, each with a list of devices, none of them empty."""
-    servers = content.get("server_list")
-    if not _is_list_of_objects(servers):
-        return [
-            Problem(
-                "server_list",
-                "server_list is not a list of servers, or an empty one",
-                "list every server of the job",
-            )
-        ]
-    return [
-        Problem(
-            place + ".device",
-            "the server's device is not a list of devices, or an empty one",
-            "list every device that takes part, or leave the server out",
-        )
-        for place, server in _servers(content)
-        if not _is_list_of_objects(server.get("device"))
-    ]
+def _server_list(content: Content, chip: str) -> Iterator[Problem]:
+    if not _is_list_of_objects(content.get("server_list")):
+        found = "server_list is not a list of servers, or an empty one"
+        yield Problem("server_list", found, "list every server of the job")
+        return
+    for place, server in _servers(content):
+        if not _is_list_of_objects(server.get("device")):
+            found = "the server's device is not a list of devices, or an empty one"
+            remedy = "list every device that takes part, or leave the server out"
+            yield Problem(place + ".device", found, remedy)
 
 
 # --- of servers and devices ---
 
 
-def strings(content: Content, chip: str) -> List[Problem]:
-    """Every value is a string."""
-    wrong = [(place, value) for place, value in _leaves(content, "") if not isinstance(value, str)]
-    if not wrong:
-        return []
-    place, value = wrong[0]
-    more = f" (and {len(wrong) - 1} more values)" if len(wrong) > 1 else ""
-    return [Problem(place, f"{value!r} is no string{more}", "put quotes around every value")]
+def _strings(content: Content, chip: str) -> Iterator[Problem]:
+    wrong = [(place, value) for place, value in leaves(content) if not isinstance(value, str)]
+    if wrong:
+        more = f" (and {len(wrong) - 1} more values)" if len(wrong) > 1 else ""
+        found = f"{quoted(wrong[0][1])} is no string{more}"
+        yield Problem(wrong[0][0], found, "put quotes around every value")
 
 
-def server_count(content: Content, chip: str) -> List[Problem]:
-    """The number of entries of server_list."""
+def _server_count(content: Content, chip: str) -> Iterator[Problem]:
     count = str(len(content["server_list"]))
-    if _word(content.get("server_count")) == count:
-        return []
-    return [
-        Problem(
-            "server_count",
-            "{}, and server_list has {}".format(_is(content, "server_count"), count),
-            f'write "server_count": "{count}"',
-        )
-    ]
+    if _word(content.get("server_count")) != count:
+        found = f"{_is(content, 'server_count')}, and server_list has {count}"
+        yield Problem("server_count", found, f'write "server_count": "{count}"')
 
 
-def server_id(content: Content, chip: str) -> List[Problem]:
-    """The host's address or any unique name, below 64 characters."""
-    problems: List[Problem] = []
+def _server_id(content: Content, chip: str) -> Iterator[Problem]:
+    unique = "write the host's address or a unique name"
     first: Dict[str, str] = {}
     for server_place, server in _servers(content):
         place, name = server_place + ".server_id", _word(server.get("server_id")) or ""
         if not name.strip():
-            problems.append(
-                Problem(
-                    place, "the server has no name", "write the host's address or a unique name"
-                )
-            )
+            yield Problem(place, "the server has no name", unique)
         elif not name.isprintable():
-            problems.append(
-                Problem(
-                    place,
-                    f"the name {name[:LONGEST_SERVER_ID]!r} has characters that can't be printed",
-                    "write the host's address or a unique name",
-                )
-            )
+            found = f"the name {quoted(name)} has characters that can't be printed"
+            yield Problem(place, found, unique)
         elif len(name) > LONGEST_SERVER_ID:
-            problems.append(
-                Problem(
-                    place,
-                    f"the name has {len(name)} characters",
-                    f"use at most {LONGEST_SERVER_ID}",
-                )
-            )
+            found = f"the name has {len(name)} characters"
+            yield Problem(place, found, f"use at most {LONGEST_SERVER_ID}")
         elif first.setdefault(name, place) != place:
-            problems.append(
-                Problem(
-                    place,
-                    f"{name} is the name at {first[name]} too",
-                    "give each server a name of its own",
-                )
-            )
-    return problems
+            found = f"{name} is the name at {first[name]} too"
+            yield Problem(place, found, "give each server a name of its own")
 
 
-def device_id(content: Content, chip: str) -> List[Problem]:
-    """The physical number, once on its server: one process per device."""
-    problems: List[Problem] = []
+def _device_id(content: Content, chip: str) -> Iterator[Problem]:
     for server_place, server in _servers(content):
         first: Dict[int, str] = {}
         for place, device in _devices_of(server_place, server, "device_id"):
             number = _number(device.get("device_id"))
             if number is None:
-                problems.append(
-                    Problem(
-                        place,
-                        _is(device, "device_id") + ", no device's number",
-                        "write the physical number, 0 for the first device",
-                    )
-                )
+                found = _is(device, "device_id") + ", no device's number"
+                remedy = "write the physical number, 0 for the first device"
+                yield Problem(place, found, remedy)
             elif first.setdefault(number, place) != place:
-                problems.append(
-                    Problem(
-                        place,
-                        f"device {number} is at {first[number]} too, and takes one process",
-                        "list each device of a server once",
-                    )
-                )
-    return problems
+                found = f"device {number} is at {first[number]} too, and takes one process"
+                yield Problem(place, found, "list each device of a server once")
 
 
-def device_ip(content: Content, chip: str) -> List[Problem]:
-    """The RoCE address of the device's network card; one server may do without."""
+def _device_ip(content: Content, chip: str) -> Iterator[Problem]:
+    """One server may do without addresses."""
     matters = FAIL if len(content["server_list"]) > 1 else WARN
     remedy = f"write address_<device_id> of that server's {USUAL_PLACE}"
-    problems: List[Problem] = []
     first: Dict[str, str] = {}
     for place, device in _devices(content, "device_ip"):
         address = _word(device.get("device_ip")) or ""
         if not address:
-            problems.append(Problem(place, "the device has no address", remedy, matters))
+            yield Problem(place, "the device has no address", remedy, matters)
         elif not is_address(address):
-            problems.append(
-                Problem(place, f"{address!r} is no IP address of a network card", remedy, matters)
-            )
+            found = f"{quoted(address)} is no IP address of a network card"
+            yield Problem(place, found, remedy, matters)
         elif first.setdefault(address, place) != place:
-            problems.append(
-                Problem(place, f"{address} is the address at {first[address]} too", remedy, matters)
-            )
-    return problems
+            found = f"{address} is the address at {first[address]} too"
+            yield Problem(place, found, remedy, matters)
 
 
-def rank_id(content: Content, chip: str) -> List[Problem]:
-    """0 to N-1 over all servers, each once."""
-    problems: List[Problem] = []
+def _rank_id(content: Content, chip: str) -> Iterator[Problem]:
+    devices = list(_devices(content, "rank_id"))
     first: Dict[int, str] = {}
-    count = 0
-    for place, device in _devices(content, "rank_id"):
-        count += 1
+    for place, device in devices:
         number = _number(device.get("rank_id"))
         if number is None:
-            problems.append(
-                Problem(place, _is(device, "rank_id") + ", no rank's number", _NUMBER_RANKS)
-            )
+            yield Problem(place, _is(device, "rank_id") + ", no rank's number", _NUMBER_RANKS)
         elif first.setdefault(number, place) != place:
-            problems.append(
-                Problem(place, f"rank {number} is at {first[number]} too", _NUMBER_RANKS)
-            )
-    beyond = sorted(number for number in first if number >= count)
-    if beyond:
-        problems.append(
-            Problem(
-                first[beyond[0]],
-                f"rank {beyond[0]} among {count} devices: ranks are not "
-                "numbered from 0 without gaps",
-                _NUMBER_RANKS,
-            )
-        )
-    return problems
+            yield Problem(place, f"rank {number} is at {first[number]} too", _NUMBER_RANKS)
+    beyond = min((number for number in first if number >= len(devices)), default=None)
+    if beyond is not None:
+        found = f"rank {beyond} among {len(devices)} devices: ranks are not numbered from 0"
+        yield Problem(first[beyond], found + " without gaps", _NUMBER_RANKS)
 
 
-_NUMBER_RANKS = "number the ranks 0, 1, 2, … over all servers"
-
-
-def server_size(content: Content, chip: str) -> List[Problem]:
+def _server_size(content: Content, chip: str) -> Iterator[Problem]:
     """Clusters use the same number of devices on each server."""
     sizes = [(place, len(server["device"])) for place, server in _servers(content)]
-    expected = sizes[0][1]
-    return [
-        Problem(
-            place + ".device",
-            f"{size} devices, and the first server has {expected}",
-            "use the same number on each server",
-            _weight(chip),
-        )
-        for place, size in sizes
-        if size != expected
-    ]
+    for place, size in sizes:
+        if size != sizes[0][1]:
+            found = f"{size} devices, and the first server has {sizes[0][1]}"
+            remedy = "use the same number on each server"
+            yield Problem(place + ".device", found, remedy, _weight(chip))
 
 
-def topology(content: Content, chip: str) -> List[Problem]:
+def _topology(content: Content, chip: str) -> Iterator[Problem]:
     """A 910A server works with 1, 2, 4 or 8 devices; 2 or 4 inside 0-3 or inside 4-7."""
-    problems: List[Problem] = []
-    for place, server in _servers(content):
+    for place, server in _servers(content) if chip != CHIP_A2 else ():
         numbers = [_number(device.get("device_id")) for device in server["device"]]
         known = sorted({number for number in numbers if number is not None})
         wrong = topology_fault(known) if len(known) == len(numbers) else ""
         if wrong:
-            problems.append(
-                Problem(
-                    place + ".device",
-                    wrong,
-                    "choose such devices, or say --chip A2 where this is no 910A",
-                    _weight(chip),
-                )
-            )
-    return problems
+            remedy = "choose such devices, or say --chip A2 where this is no 910A"
+            yield Problem(place + ".device", wrong, remedy, _weight(chip))
 
 
 def topology_fault(numbers: List[int]) -> str:
@@ -288,9 +183,8 @@ def topology_fault(numbers: List[int]) -> str:
         return f"{len(numbers)} devices: a 910A server works with 1, 2, 4 or 8"
     halves = {number // DEVICES_OF_A_HALF for number in numbers}
     if len(numbers) < size and len(halves) > 1:
-        return "devices {}: on a 910A, 2 or 4 lie inside 0-3 or inside 4-7".format(
-            ", ".join(map(str, numbers))
-        )
+        named = ", ".join(map(str, numbers))
+        return f"devices {named}: on a 910A, 2 or 4 lie inside 0-3 or inside 4-7"
     return ""
 
 
@@ -298,37 +192,33 @@ def _weight(chip: str) -> str:
     return FAIL if chip == CHIP_910A else WARN
 
 
-FILE_RULES: Tuple[Rule, ...] = (
-    Rule("version", "1.0", version),
-    Rule("status", "completed", status),
-    Rule("server_list", "servers with devices", server_list),
+FILE_RULES = (
+    Rule("version", "1.0", _version),
+    Rule("status", "completed", _status),
+    Rule("server_list", "servers with devices", _server_list),
 )
-DEVICE_RULES: Tuple[Rule, ...] = (
-    Rule("strings", "every value is a string", strings),
-    Rule("server_count", "as many as server_list has", server_count),
-    Rule("server_id", "a unique name each, below 64 characters", server_id),
-    Rule("device_id", "physical numbers, one process per device", device_id),
-    Rule("device_ip", "an address of its own for each device", device_ip),
-    Rule("rank_id", "from 0 without gaps, over all servers", rank_id),
-    Rule("server_size", "the same number of devices on each server", server_size),
-    Rule("topology", "devices that may work together", topology),
+DEVICE_RULES = (
+    Rule("strings", "every value is a string", _strings),
+    Rule("server_count", "as many as server_list has", _server_count),
+    Rule("server_id", "a unique name each, below 64 characters", _server_id),
+    Rule("device_id", "physical numbers, one process per device", _device_id),
+    Rule("device_ip", "an address of its own for each device", _device_ip),
+    Rule("rank_id", "from 0 without gaps, over all servers", _rank_id),
+    Rule("server_size", "the same number of devices on each server", _server_size),
+    Rule("topology", "devices that may work together", _topology),
 )
 
 
 def device_rules(chip: str) -> Tuple[Rule, ...]:
     """The rules of servers and devices; the A2 has no topology that limits a job."""
-    return tuple(
-        rule for rule in DEVICE_RULES if not (chip == CHIP_A2 and rule.problems is topology)
-    )
+    return DEVICE_RULES[:-1] if chip == CHIP_A2 else DEVICE_RULES
 
 
 # --- walking through a file's content ---
 
 
 def _is_list_of_objects(value: Any) -> bool:
-    return (
-        isinstance(value, list) and bool(value) and all(isinstance(entry, dict) for entry in value)
-    )
+    return isinstance(value, list) and value != [] and all(isinstance(one, dict) for one in value)
 
 
 def _servers(content: Content) -> Iterator[Tuple[str, Content]]:
@@ -347,13 +237,14 @@ def _devices_of(place: str, server: Content, field: str) -> Iterator[Tuple[str, 
         yield f"{place}.device[{index}].{field}", device
 
 
-def _leaves(value: Any, place: str) -> Iterator[Tuple[str, Any]]:
+def leaves(value: Any, place: str = "") -> Iterator[Tuple[str, Any]]:
+    """Every value that is neither list nor mapping, with its place."""
     if isinstance(value, dict):
         for key, below in value.items():
-            yield from _leaves(below, f"{place}.{key}" if place else key)
+            yield from leaves(below, f"{place}.{key}" if place else key)
     elif isinstance(value, list):
         for index, below in enumerate(value):
-            yield from _leaves(below, f"{place}[{index}]")
+            yield from leaves(below, f"{place}[{index}]")
     else:
         yield place, value
 
@@ -372,4 +263,4 @@ def _number(value: Any) -> Optional[int]:
 
 def _is(entry: Content, field: str) -> str:
     """What a field has, in words."""
-    return f"{field} is {entry[field]!r}" if field in entry else (f"{field} is missing")
+    return f"{field} is {quoted(entry[field])}" if field in entry else f"{field} is missing"

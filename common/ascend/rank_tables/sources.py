@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from common.ascend.rank_tables.checking import read_table
-from common.ascend.rank_tables.host_list import Host, read_host_list
-from common.ascend.rank_tables.reading_hccn import USUAL_PLACE, read_addresses, selected
+from common.ascend.rank_tables.reading_hccn import (
+    USUAL_PLACE,
+    is_address,
+    read_addresses,
+    selected,
+)
 from common.ascend.rank_tables.rules import CHIP_UNKNOWN, LONGEST_SERVER_ID
 from common.ascend.rank_tables.table import RankTable, ServerAddresses
 from common.core.errors import UsageError, ZooError
 from common.machine.devices import read_text
 
 STANDARD_INPUT = "-"
+HOST_LINE = "SERVER_ID FILE, or SERVER_ID 0=192.168.100.101 1=192.168.101.101 (device=address)"
 _INFO_FILE = re.compile(r"server_(?P<server_id>.+)_(?P<index>\d+)\.info")
 Devices = Optional[Sequence[int]]
 
@@ -40,8 +45,7 @@ def servers_of_hccn(
     if names and len(names) != len(files):
         raise UsageError(
             f"--servers names {len(names)} servers and --hccn has {len(files)} files; "
-            "name one for each "
-            "file"
+            "name one for each file"
         )
     if not names and len(files) > 1 and not all(name for name, _ in files):
         raise UsageError("several --hccn files need --servers NAME,NAME,…, in the files' order")
@@ -77,22 +81,39 @@ def _files_of(path: str) -> List[Tuple[str, str]]:
 
 
 def servers_of_hosts(path: str, devices: Devices) -> List[ServerAddresses]:
-    """The servers of a host list; files it names are relative to it.
+    """The servers of a host list, a line each; `#` begins a comment, files lie beside the list.
 
     Raises:
         ZooError: the list or a file it names can't be read or understood.
     """
-    return [
-        ServerAddresses(host.server_id, _addresses_of_host(host, path, devices))
-        for host in read_host_list(read_whole(path), path)
-    ]
+    servers: List[ServerAddresses] = []
+    for number, line in enumerate(read_whole(path).splitlines(), 1):
+        name, *words = line.split("#", 1)[0].split() or [""]
+        if not name:
+            continue
+        if len(words) == 1 and "=" not in words[0]:
+            file = str(Path(path).parent / words[0])
+            addresses = read_addresses(read_whole(file), file, devices)
+        else:
+            here = _addresses_of_line(name, words, f"{path} line {number}")
+            addresses = selected(here, devices, f"{path}, server {name}")
+        servers.append(ServerAddresses(name, addresses))
+    if not servers:
+        raise ZooError(f"{path} names no server; write a line for each: {HOST_LINE}")
+    return servers
 
 
-def _addresses_of_host(host: Host, path: str, devices: Devices) -> Dict[int, str]:
-    if not host.file:
-        return selected(dict(host.addresses), devices, f"{path}, server {host.server_id}")
-    file = str(Path(path).parent / host.file)
-    return read_addresses(read_whole(file), file, devices)
+def _addresses_of_line(name: str, words: Sequence[str], where: str) -> Dict[int, str]:
+    found: Dict[int, str] = {}
+    for word in words:
+        device, _, address = word.partition("=")
+        number = int(device) if re.fullmatch("[0-9]{1,4}", device) else None
+        if number is None or number in found or not is_address(address):
+            raise ZooError(f"{where}: {word!r} is no new device=address; write {HOST_LINE}")
+        found[number] = address
+    if not found:
+        raise ZooError(f"{where}: {name} has no addresses; write {HOST_LINE}")
+    return found
 
 
 def read_table_file(path: str) -> RankTable:
@@ -121,8 +142,7 @@ def read_whole(path: str) -> str:
         return Path(path).read_text(encoding="utf-8", errors="replace")
     except PermissionError as error:
         raise ZooError(
-            f"no permission for {path}; as root copy it, or give the output of "
-            "hccn_tool -i N -ip -g"
+            f"no permission for {path}; as root copy it, or give what hccn_tool -i N -ip -g prints"
         ) from error
     except OSError as error:
         raise ZooError(f"can't read {path} ({error.strerror}); check the path") from error

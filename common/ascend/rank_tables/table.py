@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from typing import Any, Iterable, Mapping, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
+import attrs
+
+from common.core.codec import json_text
 from common.core.errors import ZooError
 
 VERSION = "1.0"
 COMPLETED = "completed"
 
 
-@dataclass(frozen=True)
+@attrs.frozen
 class Device:
     """One NPU of a server.
 
@@ -27,7 +28,7 @@ class Device:
     rank_id: int
 
 
-@dataclass(frozen=True)
+@attrs.frozen
 class Server:
     """One machine: its name (the host's address or any unique name) and its devices."""
 
@@ -35,7 +36,7 @@ class Server:
     devices: Tuple[Device, ...]
 
 
-@dataclass(frozen=True)
+@attrs.frozen
 class RankTable:
     """Who runs where, for the whole job."""
 
@@ -47,7 +48,7 @@ class RankTable:
         return sum(len(server.devices) for server in self.servers)
 
 
-@dataclass(frozen=True)
+@attrs.frozen
 class ServerAddresses:
     """What a machine says of itself: its name, and its devices' addresses by physical number."""
 
@@ -70,62 +71,50 @@ def merged(tables: Sequence[RankTable]) -> RankTable:
     Raises:
         ZooError: two servers have the same name.
     """
-    return _renumbered(
-        (
-            server.server_id,
-            [
-                (device.device_id, device.device_ip)
-                for device in sorted(server.devices, key=lambda device: device.rank_id)
-            ],
-        )
+    by_rank = [
+        (server.server_id, sorted(server.devices, key=lambda device: device.rank_id))
         for table in tables
-        for server in sorted(table.servers, key=_first_rank)
+        for server in sorted(table.servers, key=lambda server: min(map(_rank, server.devices)))
+    ]
+    return _renumbered(
+        (name, [(device.device_id, device.device_ip) for device in devices])
+        for name, devices in by_rank
     )
 
 
-def _first_rank(server: Server) -> int:
-    return min(device.rank_id for device in server.devices)
+def _rank(device: Device) -> int:
+    return device.rank_id
 
 
 def _renumbered(servers: Iterable[Tuple[str, Sequence[Tuple[int, str]]]]) -> RankTable:
-    made: Tuple[Server, ...] = ()
+    made: Dict[str, Server] = {}
     rank = 0
-    for server_id, devices in servers:
-        if server_id in [server.server_id for server in made]:
-            raise ZooError(f"server {server_id} comes twice; name each server once")
-        made += (
-            Server(
-                server_id,
-                tuple(
-                    Device(number, address, rank + index)
-                    for index, (number, address) in enumerate(devices)
-                ),
-            ),
-        )
+    for name, devices in servers:
+        if name in made:
+            raise ZooError(f"server {name} comes twice; name each server once")
+        own = (Device(*device, rank + index) for index, device in enumerate(devices))
+        made[name] = Server(name, tuple(own))
         rank += len(devices)
-    return RankTable(made)
+    return RankTable(tuple(made.values()))
 
 
 def as_json(table: RankTable) -> str:
     """The file's text; HCCL wants every value as a string."""
-    content = {
-        "version": VERSION,
-        "status": COMPLETED,
-        "server_count": str(len(table.servers)),
-        "server_list": [
-            {
-                "server_id": server.server_id,
-                "device": [_device_json(device) for device in server.devices],
+    servers: List[Dict[str, Any]] = []
+    for server in table.servers:
+        devices = []
+        for device in server.devices:
+            content = {
+                "device_id": str(device.device_id),
+                "device_ip": device.device_ip,
+                "rank_id": str(device.rank_id),
             }
-            for server in table.servers
-        ],
-    }
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-
-
-def _device_json(device: Device) -> Mapping[str, str]:
-    address = {"device_ip": device.device_ip} if device.device_ip else {}
-    return dict({"device_id": str(device.device_id)}, **address, rank_id=str(device.rank_id))
+            devices.append({name: value for name, value in content.items() if value})
+        servers.append({"server_id": server.server_id, "device": devices})
+    count = str(len(servers))
+    return json_text(
+        {"version": VERSION, "status": COMPLETED, "server_count": count, "server_list": servers}
+    )
 
 
 def of_json(content: Mapping[str, Any]) -> RankTable:
@@ -146,3 +135,30 @@ def of_json(content: Mapping[str, Any]) -> RankTable:
             for server in content["server_list"]
         )
     )
+
+
+def disagreement(
+    table: RankTable, world_size: int, ranks: Sequence[Tuple[int, int]]
+) -> Optional[str]:
+    """What speaks against running these ranks of a job with this table, None where nothing does.
+
+    A rank's number has to be the rank_id of the device it runs on.
+
+    Args:
+        ranks: this machine's: each rank's number with its device's physical number.
+    """
+    if table.world_size != world_size:
+        return f"it has {table.world_size} ranks, and the job {world_size}"
+    places = {
+        device.rank_id: (server.server_id, device.device_id)
+        for server in table.servers
+        for device in server.devices
+    }
+    hosts = sorted({places[rank][0] for rank, _ in ranks})
+    if len(hosts) > 1:
+        return f"this machine's ranks are on {' and '.join(hosts)} there"
+    for rank, device in ranks:
+        if places[rank][1] != device:
+            there = f"it has rank {rank} on device {places[rank][1]}"
+            return f"{there}, and the launch on device {device}"
+    return None
