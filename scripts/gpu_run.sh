@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, in parts: parity, speed against the baseline, `modern` on CIFAR-10.
+# Everything that needs a GPU, in parts: parity, speed against the baseline, `long` on CIFAR-10.
 #
 # usage: scripts/gpu_run.sh --data_path FOLDER [--output_path FOLDER] [--minutes N] [flags of the launcher]
 #
@@ -10,7 +10,7 @@
 #
 # Call it until it exits with 0; 75 says that the time of this call was up and there is more to do. Every
 # part that is done is skipped the next time, and the training resumes where it stopped, so the output
-# folder is all that has to be kept between two calls. Other flags (--seed=1, --recipe=modern …) go to the
+# folder is all that has to be kept between two calls. Other flags (--seed=1, --recipe=long …) go to the
 # launcher.
 set -uo pipefail
 
@@ -81,7 +81,7 @@ choose_python() {
 # training_command: sets $command to the launcher's call, with --resume where there is a checkpoint.
 training_command() {
   command=("$root/scripts/launch" residual_attention_net full_1p --device=gpu
-    --data_path="$data_path" --output_path="$output/run" --recipe=modern --batch_size=256
+    --data_path="$data_path" --output_path="$output/run" --recipe=long --batch_size=256
     --train_epochs=200 --precision_mode=allow_mix_precision_bf16 --checkpoint_minutes=1 --grace=20)
   if compgen -G "$output/run/ckpt/step_*.json" >/dev/null; then
     command+=(--resume)

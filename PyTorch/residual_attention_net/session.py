@@ -27,7 +27,7 @@ from residual_attention_net.network.complexity import Complexity, measure_comple
 from residual_attention_net.network.model import ResidualAttentionNetwork, build_network
 from residual_attention_net.network.networks import DEFAULT_NETWORK, NETWORKS
 from residual_attention_net.options import Options
-from residual_attention_net.recipes import Recipe, recipe_named
+from residual_attention_net.recipes import Recipe, mixup_epochs, recipe_named
 from residual_attention_net.weights import network_of
 
 CARD = Path(__file__).resolve().parent / "model.yaml"
@@ -232,11 +232,6 @@ def augmentation_of(options: Options, recipe: Recipe) -> Augmentation:
         mixup_alpha=recipe.mixup_alpha,
         mixup_epochs=mixup_epochs(recipe, options.total_epochs),
     )
-
-
-def mixup_epochs(recipe: Recipe, epochs: int) -> int:
-    """The epochs trained with mixup: all but the recipe's last share."""
-    return epochs - int(round(epochs * recipe.mixup_free_share))
 
 
 def _evaluation_loader(session: Session, images: Any) -> EvaluationLoader:

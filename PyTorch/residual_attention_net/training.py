@@ -180,7 +180,8 @@ class Training:
         stepper = self.session.stepper
         stepper.zero_grad()
         with stepper.forward_context():
-            loss = mixed_cross_entropy(stepper.model(batch.inputs), batch)
+            smoothing = self.session.recipe.label_smoothing
+            loss = mixed_cross_entropy(stepper.model(batch.inputs), batch, smoothing)
         return loss, stepper.step(loss, look)
 
     def _flush(self, window: _Window, epoch: int) -> Tuple[bool, bool]:

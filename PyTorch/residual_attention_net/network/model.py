@@ -11,10 +11,10 @@ from torch import nn
 
 from common.core.errors import UsageError, ZooError
 from residual_attention_net.network.blocks import (
+    BLOCKS,
     LAYERS,
     AttentionModule,
     Layers,
-    ResidualBlock,
     halving_pool,
 )
 from residual_attention_net.network.networks import (
@@ -75,19 +75,22 @@ class ResidualAttentionNetwork(nn.Module):
     def _add_stage(
         self, layers: Layers, number: int, stage: StageSpec, input_channels: int, size: int
     ) -> None:
-        block = ResidualBlock(layers, input_channels, stage.channels, stage.stride)
+        spec = self.spec
+        block = BLOCKS[spec.block](layers, input_channels, stage.channels, stage.stride)
         self.add_module(residual_block_name(number), block)
-        names = mask_names(self.spec.mask_naming, stage.mask_depth)
+        names = mask_names(spec.mask_naming, stage.mask_depth)
         sizes = mask_sizes(size, stage.mask_depth)
         for module in range(1, stage.modules + 1):
-            attention = AttentionModule(layers, stage.channels, sizes, names)
+            attention = AttentionModule(
+                layers, stage.channels, sizes, names, spec.block, spec.trunk_blocks
+            )
             self.add_module(attention_module_name(number, module), attention)
 
     def _add_head(self, layers: Layers, input_channels: int) -> None:
         head, first = self.spec.head, self.spec.first_stage + len(self.spec.stages)
         for number in range(first, first + head.blocks):
             stride = head.stride if number == first else 1
-            block = ResidualBlock(layers, input_channels, head.channels, stride)
+            block = BLOCKS[self.spec.block](layers, input_channels, head.channels, stride)
             self.add_module(residual_block_name(number), block)
             input_channels = head.channels
         self.mpool2 = nn.Sequential(

@@ -7,11 +7,15 @@ No framework is imported here; model.py builds a network from its description.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Dict, Tuple
 
 PARTS = "parts"
 NUMBERED = "numbered"
+BOTTLENECK = "bottleneck"
+BASIC = "basic"
+LAYERS_OF_BLOCK = {BOTTLENECK: 3, BASIC: 2}
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,12 @@ class HeadSpec:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """One network. Inputs are square, or cubes for volumes, of `input_size` pixels a side."""
+    """One network. Inputs are square, or cubes for volumes, of `input_size` pixels a side.
+
+    Attributes:
+        block: the residual unit: BOTTLENECK (1x1, 3x3, 1x1) or BASIC (two 3x3).
+        trunk_blocks: residual units of a trunk branch, the paper's t.
+    """
 
     name: str
     input_size: int
@@ -85,12 +94,15 @@ class NetworkSpec:
     head: HeadSpec
     first_stage: int = 1
     mask_naming: str = PARTS
+    block: str = BOTTLENECK
+    trunk_blocks: int = 2
 
     @property
     def depth(self) -> int:
         """Layers with weights along the trunk: 36 m + 20 for m modules in each of three stages."""
-        blocks = sum(1 + 4 * stage.modules for stage in self.stages) + self.head.blocks
-        return 1 + 3 * blocks + 1
+        of_module = 2 + self.trunk_blocks
+        blocks = sum(1 + of_module * stage.modules for stage in self.stages) + self.head.blocks
+        return 1 + LAYERS_OF_BLOCK[self.block] * blocks + 1
 
     @property
     def stem_size(self) -> int:
@@ -146,8 +158,11 @@ def identifying_shapes(spec: NetworkSpec, spatial_dims: int = 2) -> Dict[str, Tu
     shapes = {"conv1.0.weight": (spec.stem.channels,) + (spec.stem.kernel,) * spatial_dims}
     for number, stage in enumerate(spec.stages, spec.first_stage):
         square = (stage.channels, stage.channels)
-        name = residual_block_name(number) + ".conv3.weight"
-        shapes[name] = (stage.channels, stage.channels // 4) + point
+        name = residual_block_name(number)
+        if spec.block == BASIC:
+            shapes[name + ".conv2.weight"] = square + (3,) * spatial_dims
+        else:
+            shapes[name + ".conv3.weight"] = (stage.channels, stage.channels // 4) + point
         gate = mask_names(spec.mask_naming, stage.mask_depth).gate
         for module in range(1, stage.modules + 1):
             name = attention_module_name(number, module)
@@ -237,9 +252,23 @@ def _small_network() -> NetworkSpec:
     return NetworkSpec("small_16input", 16, StemSpec(8, 3), stages, HeadSpec(128))
 
 
+def _basic_network(widths: Tuple[int, int, int], trunk_blocks: int) -> NetworkSpec:
+    """A network for short trainings on CIFAR: few and wide layers, at 16 pixels a side and below.
+
+    Three stages of one attention module (p = 1, t = `trunk_blocks`, r = 1) of basic units.
+    """
+    stages = tuple(StageSpec(width, 1, depth) for width, depth in zip(widths, (2, 1, 1)))
+    head = HeadSpec(widths[-1], blocks=0)
+    spec = NetworkSpec(
+        "", 32, StemSpec(32, 3), stages, head, block=BASIC, trunk_blocks=trunk_blocks
+    )
+    return dataclasses.replace(spec, name=f"attention{spec.depth}_basic")
+
+
 def _all_networks() -> Tuple[NetworkSpec, ...]:
     cifar = tuple(_cifar_network(depth, modules) for depth, modules in CIFAR_MODULES.items())
-    return _reference_networks() + cifar + (_small_network(),)
+    basic = (_basic_network((32, 96, 192), 1), _basic_network((64, 128, 256), 2))
+    return _reference_networks() + cifar + basic + (_small_network(),)
 
 
 DEFAULT_NETWORK = "92_32input_update"

@@ -4,28 +4,51 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from residual_attention_net.network.blocks import LAYERS, AttentionModule, ResidualBlock  # noqa: E402
-from residual_attention_net.network.networks import NUMBERED, PARTS, mask_names  # noqa: E402
+from residual_attention_net.network.blocks import (  # noqa: E402
+    BLOCKS,
+    LAYERS,
+    AttentionModule,
+    BasicBlock,
+    ResidualBlock,
+)
+from residual_attention_net.network.networks import (  # noqa: E402
+    BASIC,
+    BOTTLENECK,
+    NUMBERED,
+    PARTS,
+    mask_names,
+)
 
 pytestmark = pytest.mark.pytorch
 DIMENSIONS = pytest.mark.parametrize("spatial_dims", [2, 3])
+KINDS = pytest.mark.parametrize("kind", BLOCKS.values())
 
 
-def attention_module(sizes, naming=PARTS, spatial_dims=2, channels=8):
+def attention_module(sizes, naming=PARTS, spatial_dims=2, block=BOTTLENECK, trunk_blocks=2):
     names = mask_names(naming, len(sizes) - 1)
-    return AttentionModule(LAYERS[spatial_dims], channels, sizes, names)
+    return AttentionModule(LAYERS[spatial_dims], 8, sizes, names, block, trunk_blocks)
 
 
+def test_a_module_has_the_kind_and_the_number_of_units_it_is_told():
+    module = attention_module((8, 4, 2), block=BASIC, trunk_blocks=1)
+    assert len(module.trunk_branches) == 1
+    # p + t + p, and in the mask branch down, skip, two in the middle, up.
+    assert [type(part) for part in module.modules()].count(BasicBlock) == 3 + 5
+    assert not any(isinstance(part, ResidualBlock) for part in module.modules())
+
+
+@KINDS
 @DIMENSIONS
-def test_a_block_that_keeps_its_shape_has_no_shortcut_weight(spatial_dims):
-    block = ResidualBlock(LAYERS[spatial_dims], 8, 8)
+def test_a_block_that_keeps_its_shape_has_no_shortcut_weight(spatial_dims, kind):
+    block = kind(LAYERS[spatial_dims], 8, 8)
     assert not [name for name in block.state_dict() if name.startswith("conv4")]
 
 
+@KINDS
 @DIMENSIONS
 @pytest.mark.parametrize("output_channels, stride", [(8, 2), (16, 1), (16, 2)])
-def test_a_block_that_changes_its_shape_has_one(spatial_dims, output_channels, stride):
-    block = ResidualBlock(LAYERS[spatial_dims], 8, output_channels, stride)
+def test_a_block_that_changes_its_shape_has_one(spatial_dims, output_channels, stride, kind):
+    block = kind(LAYERS[spatial_dims], 8, output_channels, stride)
     found = block(torch.rand((2, 8) + (6,) * spatial_dims))
     assert "conv4.weight" in block.state_dict()
     assert found.shape == (2, output_channels) + (6 // stride,) * spatial_dims
@@ -47,8 +70,17 @@ def test_the_shortcut_convolution_sees_the_first_activation_not_the_input():
     assert not torch.allclose(expected, block.conv4(x))
 
 
-def test_a_block_leaves_its_input_as_it_was():
-    block = ResidualBlock(LAYERS[2], 8, 8)
+def test_a_basic_block_is_two_3x3_convolutions_beside_its_input():
+    block = BasicBlock(LAYERS[2], 8, 8)
+    x = torch.randn(2, 8, 5, 5)
+    expected = block.conv2(torch.relu(block.bn2(block.conv1(torch.relu(block.bn1(x)))))) + x
+    assert torch.allclose(block(x), expected, atol=1e-6)
+    assert block.conv1.kernel_size == block.conv2.kernel_size == (3, 3)
+
+
+@KINDS
+def test_a_block_leaves_its_input_as_it_was(kind):
+    block = kind(LAYERS[2], 8, 8)
     x = torch.randn(2, 8, 5, 5)
     before = x.clone()
     block(x)

@@ -172,7 +172,7 @@ def test_is_train_false_only_evaluates(tmp_path: Path) -> None:
 
 
 def test_recipe() -> None:
-    batch = next(iter(opened("--recipe", "modern").train_loader.epoch(0)))
+    batch = next(iter(opened("--recipe", "long").train_loader.epoch(0)))
     assert batch.mixed_targets is not None
     assert next(iter(opened().train_loader.epoch(0))).mixed_targets is None
 

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from residual_attention_net.network.networks import (
+    BOTTLENECK,
     DEFAULT_NETWORK,
     NETWORKS,
     NUMBERED,
@@ -56,7 +57,14 @@ def test_the_sizes_follow_from_the_input_and_the_strides(name, stages, head):
     assert NETWORKS[name].head_size == head
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name, depth", [("attention26_basic", 26), ("attention32_basic", 32)])
+def test_a_basic_network_has_two_layers_a_unit_and_as_many_as_its_name_says(name, depth):
+    spec = NETWORKS[name]
+    assert spec.depth == depth == 1 + 2 * 3 * (1 + 1 + spec.trunk_blocks + 1) + 1
+    assert (spec.stage_sizes, spec.head_size) == ((16, 8, 4), 4)
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if NETWORKS[name].block == BOTTLENECK])
 def test_every_mask_branch_comes_down_to_the_same_size(name):
     spec = NETWORKS[name]
     smallest = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from common.core.errors import UsageError
@@ -10,6 +12,7 @@ from residual_attention_net.recipes import (
     learning_rate_factor,
     make_schedule,
     milestone_step,
+    mixup_epochs,
     recipe_named,
 )
 
@@ -61,14 +64,32 @@ def test_warm_up_never_takes_more_than_a_fifth_of_a_short_run() -> None:
     assert make_schedule(RECIPES["modern"], 256, 100, 50, scale=True).warmup_steps == 10
 
 
-def test_cosine_falls_from_the_peak_to_zero() -> None:
-    schedule = make_schedule(RECIPES["modern"], 256, 10, 1000, scale=True)
-    rates = [schedule.at(step) for step in range(schedule.warmup_steps, 1000)]
+@pytest.mark.parametrize("shape, halfway", [("cosine", 0.1), ("linear", 0.1)])
+def test_a_falling_schedule_goes_from_the_peak_to_zero(shape: str, halfway: float) -> None:
+    recipe = dataclasses.replace(RECIPES["modern"], schedule=shape)
+    schedule = make_schedule(recipe, 128, 10, 1050, scale=True)
+    rates = [schedule.at(step) for step in range(schedule.warmup_steps, 1050)]
     assert rates[0] == pytest.approx(0.2)
+    assert rates[500] == pytest.approx(halfway)
     assert all(later < earlier for earlier, later in zip(rates, rates[1:]))
-    assert schedule.at(999) < 1e-5
+    assert rates[-1] == pytest.approx(0.0, abs=3e-4)
+
+
+def test_cosine_is_steepest_halfway_linear_is_steady() -> None:
+    cosine, linear = (
+        make_schedule(dataclasses.replace(RECIPES["modern"], schedule=shape), 128, 10, 1050, True)
+        for shape in ("cosine", "linear")
+    )
+    assert cosine.at(50 + 250) == pytest.approx(0.2 * 0.8535534)
+    assert linear.at(50 + 250) == pytest.approx(0.2 * 0.75)
+
+
+def test_mixup_of_the_reference_is_off_in_the_last_20_of_320_epochs() -> None:
+    assert mixup_epochs(RECIPES["reference_mixup"], 320) == 300
+    changed = {"name": "reference", "mixup_alpha": 0.0, "mixup_free_share": 0.0}
+    assert dataclasses.replace(RECIPES["reference_mixup"], **changed) == RECIPES["reference"]
 
 
 def test_an_unknown_recipe_is_refused_by_name() -> None:
-    with pytest.raises(UsageError, match="no recipe 'best'; there are: reference, modern"):
+    with pytest.raises(UsageError, match="no recipe 'best'; there are: reference, reference_mixup"):
         recipe_named("best")

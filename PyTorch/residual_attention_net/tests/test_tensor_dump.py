@@ -101,10 +101,10 @@ def test_a_run_from_a_dump_trains_on_as_the_run_it_is_from(dumped: Path, tmp_pat
 
 @pytest.mark.slow
 def test_mixup_is_repeated_too(tmp_path: Path) -> None:
-    first = trained(tmp_path / "a", *SECOND, "--recipe", "modern")
+    first = trained(tmp_path / "a", *SECOND, "--recipe", "long")
     assert "mixed_targets" in find_dump(first).inputs("batch")
     again = trained(
-        tmp_path / "b", *SHORT, "--recipe", "modern", "--seed", "5", "--dump_from", str(first)
+        tmp_path / "b", *SHORT, "--recipe", "long", "--seed", "5", "--dump_from", str(first)
     )
     assert compare_dumps(find_dump(first), find_dump(again)).verdict == WITHIN
 
