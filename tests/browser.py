@@ -86,16 +86,20 @@ class Browser:
     def open(self, path: Path) -> None:
         """Loads a file and waits until it is loaded."""
         self.call("Page.navigate", url=path.resolve().as_uri())
-        limit = time.monotonic() + TIMEOUT
-        while self.run("document.readyState + location.protocol") != "completefile:":
-            assert time.monotonic() < limit, "the page does not load"
-            time.sleep(0.05)
+        self.until("document.readyState + location.protocol === 'completefile:'")
 
     def run(self, expression: str) -> Any:
         """The value of a JavaScript expression in the page."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
+
+    def until(self, expression: str) -> None:
+        """Waits until a JavaScript expression is true."""
+        limit = time.monotonic() + TIMEOUT
+        while not self.run(expression):
+            assert time.monotonic() < limit, expression
+            time.sleep(0.05)
 
     def move_mouse(self, x: float, y: float) -> None:
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
@@ -115,7 +119,10 @@ class Browser:
         )
         self.call(
             "Emulation.setEmulatedMedia",
-            features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}],
+            features=[
+                {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
+                {"name": "hover", "value": "none" if width < 600 else "hover"},
+            ],
         )
 
     def screenshot(self) -> bytes:

@@ -1,36 +1,54 @@
-"""What all pages share: whole in one file, and closed to everything foreign."""
+"""What all pages share: whole in one file, closed to everything foreign, foreign text escaped."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import re
+from pathlib import Path
 
 import pytest
+from jinja2 import UndefinedError
 
-from common.evidence.html_page.document import breakable, document, facts, policy
-from common.evidence.html_page.images import image_element, kind_of_image
+from common.evidence.html_page.render import breakable, image_source, kind_of_image, render
+
+TEMPLATE = '{% extends "base.html" %}{% block body %}<p>{{ word }}</p>{% endblock %}'
 
 
-def test_only_the_given_script_may_run_and_nothing_may_be_loaded() -> None:
-    digest = base64.b64encode(hashlib.sha256(b"let a = 1").digest()).decode()
-    assert policy("let a = 1") == (
-        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-        f"script-src 'sha256-{digest}'"
+@pytest.fixture()
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "page.html").write_text(TEMPLATE)
+    (tmp_path / "page.js").write_text("let a = 1 < 2 && 'b'")
+    (tmp_path / "page.css").write_text("a > b { color: red }")
+    return tmp_path
+
+
+def test_only_the_given_scripts_may_run_and_nothing_may_be_loaded(folder: Path) -> None:
+    page = render(folder, "page.html", "t", scripts=["page.js"], libraries=["var L"], word="")
+    (policy,) = re.findall('Security-Policy" content="([^"]*)"', page)
+    scripts = re.findall("<script>(.*?)</script>", page)
+    assert scripts == ["var L", "let a = 1 < 2 && 'b'"]
+    allowed = [
+        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+        for script in scripts
+    ]
+    assert policy == (
+        "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
+        "script-src " + " ".join(allowed)
     )
 
 
-def test_the_script_is_the_one_that_the_policy_allows() -> None:
-    html = document("t", "b { }", "let a = 1", ["<p>x</p>"])
-    assert policy("let a = 1") in html
-    assert "<script>let a = 1</script>" in html
+def test_foreign_words_stay_text_and_own_styles_are_whole(folder: Path) -> None:
+    page = render(folder, "page.html", "<b>&", styles=["page.css"], word="<script>'")
+    assert "<title>&lt;b&gt;&amp;</title>" in page
+    assert "<p>&lt;script&gt;&#39;</p>" in page
+    assert "a > b { color: red }" in page and "prefers-color-scheme: dark" in page
+    assert "<script>" not in page
 
 
-def test_a_title_stays_text() -> None:
-    assert "<title>&lt;b&gt;&amp;</title>" in document("<b>&", "", "", [])
-
-
-def test_facts_are_a_list_of_names_and_values() -> None:
-    assert facts([("a", "1")]) == ['<dl class="facts">', "<div><dt>a</dt><dd>1</dd></div>", "</dl>"]
+def test_a_word_that_is_not_given_is_an_error(folder: Path) -> None:
+    with pytest.raises(UndefinedError):
+        render(folder, "page.html", "t")
 
 
 def test_a_checksum_may_go_on_in_a_next_line() -> None:
@@ -43,16 +61,12 @@ def test_a_checksum_may_go_on_in_a_next_line() -> None:
         (b"\x89PNG\r\n\x1a\nrest", "image/png"),
         (b"GIF89a", "image/gif"),
         (b"\xff\xd8\xff\xe0", "image/jpeg"),
+        (b"RIFF\x00\x00\x00\x00WEBP", "image/webp"),
         (b"<svg onload=alert(1)>", None),
         (b"", None),
     ],
 )
 def test_a_picture_is_known_by_its_content(start: bytes, kind) -> None:
     assert kind_of_image(start) == kind
-
-
-def test_an_image_is_inside_its_element() -> None:
-    assert image_element(b"GIF89a", "image/gif", '"x" & y', 2, 3) == (
-        '<img src="data:image/gif;base64,R0lGODlh" alt="&quot;x&quot; &amp; y" '
-        'width="2" height="3">'
-    )
+    if kind is not None:
+        assert image_source(start).startswith(f"data:{kind};base64,")

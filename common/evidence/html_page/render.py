@@ -21,6 +21,7 @@ IMAGE_KINDS = {
     b"\x89PNG\r\n\x1a\n": "image/png",
     b"GIF8": "image/gif",
     b"\xff\xd8\xff": "image/jpeg",
+    b"RIFF": "image/webp",
 }
 
 

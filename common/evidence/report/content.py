@@ -1,61 +1,159 @@
-"""What a report shows of a run, read from its folder, record or log."""
+"""What a report shows of a run, read from its folder, record or log as far as it can be read."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Deque, List, Optional, Tuple
+from typing import Deque, Dict, List, Optional, Sequence, Tuple
 
-from common.evidence.comparison.runs import Run
+from common.core.errors import UsageError, ZooError
+from common.evidence.comparison.runs import DEVICE_LABELS, Group, Run, check_device
 from common.evidence.comparison.sources import read_run
-from common.evidence.html_page.images import kind_of_image
 from common.evidence.logs.blocks import read_blocks
-from common.evidence.logs.records import is_record
+from common.evidence.logs.reading import read_log
+from common.evidence.logs.records import is_record, series_of_record
 from common.runs import record as run_record
 from common.runs import store as record_store
 from common.runs.record import RunRecord
 
 TAIL_LINES = 60
 LONGEST_LINE = 400
-MOST_PICTURES = 8
-LARGEST_PICTURES = 6 << 20  # bytes of all of a run's pictures
+LONGEST_LABEL = 28
 PICTURES_FOLDER = "pictures"
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture that the run made: name, media type, the file's bytes."""
-
-    name: str
-    kind: str
-    content: bytes
-
-
-@dataclass(frozen=True)
 class ReportedRun:
-    """A run with what only a report shows; record None for a bare log."""
+    """A run with what only a report shows.
+
+    label: its name on the page. group: the label it shares with other seeds. record: None for a
+    bare log, or where it is damaged. pictures: files, whatever they hold.
+    """
 
     label: str
+    group: str
     run: Run
     record: Optional[RunRecord]
-    pictures: Tuple[Picture, ...]
+    pictures: Tuple[Path, ...]
     log_tail: Tuple[str, ...]
 
 
 def read_reported(path: Path, label: str) -> ReportedRun:
-    """Reads a run for a report; raises what comparison.sources.read_run raises."""
-    path = Path(path)
-    run = read_run(path, label)
+    """Reads a run for a report; what is damaged is a note of the run.
+
+    Raises:
+        UsageError: there is no such file, or its record names another device than the label.
+        ZooError: nothing of it can be read.
+    """
     record = None
-    if is_record(path):
-        record = run_record.from_run_folder(path) if path.is_dir() else run_record.read_record(path)
+    try:
+        run = read_run(path, label)
+        if is_record(path):
+            record = _record_of(path)
+    except UsageError:
+        raise
+    except ZooError as error:
+        run = _rescued(path, error)
+        check_device(label, run)
     log = log_of(path)
-    return ReportedRun(
-        label, run, record, tuple(pictures_of(path)), tuple(tail_of(log)) if log is not None else ()
-    )
+    tail = () if log is None else tuple(tail_of(log))
+    return ReportedRun(label, label, run, record, tuple(pictures_of(path)), tail)
+
+
+def _record_of(path: Path) -> RunRecord:
+    return run_record.from_run_folder(path) if path.is_dir() else run_record.read_record(path)
+
+
+def _rescued(path: Path, damage: ZooError) -> Run:
+    """What can be read of a run without its record: events, or the log for people."""
+    log = log_of(path) if is_record(path) else None
+    for read in (lambda: series_of_record(path), lambda: read_log(log) if log else None):
+        try:
+            found = read()
+        except ZooError:
+            continue
+        if found is not None and any(len(series) for series in found.series.values()):
+            note = f"damaged: {damage}; the curves are from {found.source}, all else is not known"
+            series = {name: one for name, one in found.series.items() if len(one)}
+            return Run(str(path), series, notes=(note, *found.notes))
+    raise damage
+
+
+def labelled(runs: Sequence[ReportedRun], given: Sequence[Optional[str]]) -> List[ReportedRun]:
+    """The runs under short labels that differ.
+
+    Args:
+        given: of each run the label that the user gave; several runs of one are several seeds. A
+            run without one is called by what tells its record from the others', else by its name.
+
+    Raises:
+        UsageError: two runs have one name and no label.
+    """
+    free = [run for run, label in zip(runs, given) if label is None]
+    names = dict(zip((id(run) for run in free), _short_names(free)))
+    groups = [names[id(run)] if label is None else label for run, label in zip(runs, given)]
+    for number, (group, label) in enumerate(zip(groups, given)):
+        if group in groups[:number] and (label is None or given[groups.index(group)] is None):
+            raise UsageError(f"two runs are called {group!r}; give LABEL=PATH")
+    found = []
+    for number, (run, group) in enumerate(zip(runs, groups)):
+        several = groups.count(group) > 1
+        label = f"{group} {groups[: number + 1].count(group)}" if several else group
+        found.append(dataclasses.replace(run, label=label, group=group))
+    return found
+
+
+def groups_of(runs: Sequence[ReportedRun]) -> List[Group]:
+    """The runs by their groups, as they are compared."""
+    found: Dict[str, List[Run]] = {}
+    for one in runs:
+        found.setdefault(one.group, []).append(one.run)
+    return [Group(label, tuple(members)) for label, members in found.items()]
+
+
+def _short_names(runs: Sequence[ReportedRun]) -> List[str]:
+    """By what differs in their records; else by their files, without what all names share."""
+    if len(runs) > 1 and all(run.record is not None for run in runs):
+        told = [_told(run.record) for run in runs if run.record is not None]
+        differing = [column for column in zip(*told) if len(set(column)) > 1]
+        names = [", ".join(row) for row in zip(*differing)]
+        if len(set(names)) == len(runs) and max(map(len, names)) <= LONGEST_LABEL:
+            return names
+    paths = [Path(run.run.source) for run in runs]
+    names = [path.resolve().name for path in paths]
+    if len(set(names)) < len(names):
+        names = [f"{path.resolve().parent.name}/{name}" for path, name in zip(paths, names)]
+    names = [name[: -len(".json")] if name.endswith(".json") else name for name in names]
+    return [name + " run" if name in DEVICE_LABELS else name for name in _cut(names)]
+
+
+def _cut(names: List[str]) -> List[str]:
+    """Long names without the words that all of them begin with."""
+    words = [name.split("-") for name in names]
+    while max(map(len, names), default=0) > LONGEST_LABEL and all(len(one) > 1 for one in words):
+        if len({one[0] for one in words}) > 1:
+            break
+        words = [one[1:] for one in words]
+        names = ["-".join(one) for one in words]
+    return names
+
+
+def _told(record: RunRecord) -> List[str]:
+    """What a short label may say of a run."""
+    device = record.device
+    return [
+        record.case,
+        record.dataset.name,
+        f"{device.count} {device.kind.upper()}",
+        record.precision.arithmetic,
+        f"batch {record.batch.total}",
+        f"{record.progress.target_steps:,} steps",
+        f"seed {record.seed}",
+    ]
 
 
 def log_of(path: Path) -> Optional[Path]:
@@ -83,23 +181,10 @@ def tail_of(log: Path, lines: int = TAIL_LINES) -> List[str]:
     ]
 
 
-def pictures_of(path: Path) -> List[Picture]:
-    """The newest pictures of a run's folder, as many as a page can carry; by name."""
+def pictures_of(path: Path) -> List[Path]:
+    """The files in the pictures folder of a run, the newest first."""
     folder = (path if path.is_dir() else path.parent) / PICTURES_FOLDER
     if not is_record(path) or not folder.is_dir():
         return []
-    newest = sorted(
-        (file for file in folder.iterdir() if file.is_file()),
-        key=lambda file: (-file.stat().st_mtime, file.name),
-    )
-    found: List[Picture] = []
-    room = LARGEST_PICTURES
-    for file in newest:
-        if len(found) == MOST_PICTURES or file.stat().st_size > room:
-            continue
-        content = file.read_bytes()
-        kind = kind_of_image(content)
-        if kind is not None:
-            found.append(Picture(file.name, kind, content))
-            room -= len(content)
-    return sorted(found, key=lambda picture: picture.name)
+    files = [file for file in folder.iterdir() if file.is_file()]
+    return sorted(files, key=lambda file: (-file.stat().st_mtime, file.name))

@@ -1,23 +1,27 @@
-"""A report as one HTML page: verdicts, tables, curves, pictures, provenance, log tails."""
+"""A report as one HTML page: configuration, verdicts, tables, curves, pictures, provenance, log."""
 
 from __future__ import annotations
 
-from html import escape
-from typing import Dict, List, Mapping, Sequence
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Sequence
+
+from plotly.offline import get_plotlyjs
 
 from common.evidence.comparison import table, wording
 from common.evidence.comparison.compared import Comparison
-from common.evidence.comparison.verdicts import INCONCLUSIVE, NOK, POK, Verdict
-from common.evidence.html_page.document import document, facts
-from common.evidence.html_page.images import image_element
-from common.evidence.report.chart import COLORS, chart
+from common.evidence.comparison.runs import network_of
+from common.evidence.comparison.verdicts import INCONCLUSIVE, NOK, POK
+from common.evidence.html_page.render import render
+from common.evidence.report import configuration
 from common.evidence.report.content import ReportedRun
-from common.evidence.report.derived import charts_of
-from common.evidence.report.page_script import SCRIPT
-from common.evidence.report.page_style import STYLE
-from common.evidence.report.provenance import provenance
+from common.evidence.report.curves import COLORS, charts
+from common.evidence.report.pictures import chosen_pictures
 
+TEMPLATES = Path(__file__).parent / "templates"
 VERDICT_CLASSES = {NOK: "bad", POK: "bad", INCONCLUSIVE: "open"}
+LARGEST_PAGE = 5900000  # bytes
+TEXTS, TEXTS_OF_A_RUN = 60000, 45000  # bytes, about, of all that is not a chart or a picture
 
 
 def report_page(runs: Sequence[ReportedRun], comparisons: Sequence[Comparison], date: str) -> str:
@@ -28,160 +32,75 @@ def report_page(runs: Sequence[ReportedRun], comparisons: Sequence[Comparison], 
         comparisons: of the others with the first; none for a single run.
         date: when the report was made, in words for people.
     """
-    labels = [run.label for run in runs]
-    colors = {label: number % COLORS for number, label in enumerate(labels)}
-    title = " against ".join(reversed(labels)) if len(runs) == 2 else ", ".join(labels)
-    return document(
-        "Report: " + title,
-        STYLE,
-        SCRIPT,
-        [
-            "<header>",
-            f"<h1>{escape(title)}</h1>",
-            *facts(
-                [("made", escape(date))]
-                + [(escape(run.label), escape(run.run.source)) for run in runs]
-            ),
-            "</header>",
-            "<main>",
-            *[line for comparison in comparisons for line in _comparison(comparison)],
-            *_figures(runs),
-            *_curves(runs, colors),
-            *_pictures(runs),
-            *_provenance(runs),
-            *_logs(runs),
-            "</main>",
+    records = {run.label: run.record for run in runs if run.record is not None}
+    drawn = charts([run.label for run in runs], [run.run for run in runs])
+    libraries = [get_plotlyjs()] if drawn else []
+    used = sum(map(len, libraries)) + len(json.dumps([chart.figure for chart in drawn]))
+    room = LARGEST_PAGE - used - TEXTS - TEXTS_OF_A_RUN * len(runs)
+    title = page_title(runs)
+    return render(
+        TEMPLATES,
+        "report.html",
+        f"Report: {title}",
+        styles=["report.css"],
+        scripts=["report.js"],
+        libraries=libraries,
+        heading=title,
+        subtitle=_against([run.label for run in runs]) if len(runs) > 1 else "",
+        date=date,
+        runs=runs,
+        colors={run.label: number % COLORS for number, run in enumerate(runs)},
+        settings={label: configuration.settings(one) for label, one in records.items()},
+        differences=configuration.differences(records) if len(records) > 1 else [],
+        comparisons=[_comparison(one) for one in comparisons],
+        figures=_figures(runs),
+        charts=drawn,
+        pictures=chosen_pictures(runs, max(room * 3 // 4, 0)),  # base64 is a third longer
+        provenance={label: configuration.provenance(one) for label, one in records.items()},
+    )
+
+
+def page_title(runs: Sequence[ReportedRun]) -> str:
+    """What was trained on what, as far as it is known; else what the runs are called."""
+    known = configuration.title([run.record for run in runs if run.record is not None])
+    networks = sorted({network_of(run.run) for run in runs if run.run.model})
+    return known or ", ".join(networks) or _against([run.label for run in runs])
+
+
+def _against(labels: Sequence[str]) -> str:
+    first, others = labels[0], labels[1:]
+    return f"{', '.join(others)} against {first}" if others else first
+
+
+def _comparison(comparison: Comparison) -> Dict[str, Any]:
+    """A comparison as the template shows it: title, verdicts, a table, sentences."""
+    verdicts = {"PrecisionStatus": comparison.precision, "PerfStatus": comparison.perf}
+    return {
+        "title": table.title(comparison),
+        "verdicts": [
+            {
+                "name": name,
+                "verdict": verdict,
+                "kind": VERDICT_CLASSES.get(verdict.status, "good"),
+            }
+            for name, verdict in verdicts.items()
         ],
-    )
+        "columns": table.columns(comparison),
+        "rows": table.rows(comparison),
+        "remarks": table.remarks(comparison),
+    }
 
 
-def _comparison(comparison: Comparison) -> List[str]:
-    return [
-        "<section>",
-        f"<h2>{escape(table.title(comparison))}</h2>",
-        '<div class="verdicts">',
-        _verdict("PrecisionStatus", comparison.precision),
-        _verdict("PerfStatus", comparison.perf),
-        "</div>",
-        *sorted_table(table.columns(comparison), table.rows(comparison)),
-        '<ul class="sentences">',
-        *(f"<li>{escape(sentence)}</li>" for sentence in table.remarks(comparison)),
-        "</ul>",
-        "</section>",
-    ]
-
-
-def _verdict(name: str, verdict: Verdict) -> str:
-    return ('<div class="verdict {}">{} <b>{}</b><p>{}</p><p class="rule">{}</p></div>').format(
-        VERDICT_CLASSES.get(verdict.status, "good"),
-        name,
-        verdict.status,
-        escape(verdict.because),
-        escape(verdict.rule),
-    )
-
-
-def sorted_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> List[str]:
-    """A table of plain texts that the page's script sorts by a click on a column's head."""
-    return [
-        '<div class="wide"><table class="sorts">',
-        "<thead><tr>{}</tr></thead>".format(
-            "".join('<th scope="col">{}</th>'.format(escape(name or "what")) for name in columns)
-        ),
-        "<tbody>",
-        *(
-            "<tr>{}</tr>".format("".join(f"<td>{escape(cell)}</td>" for cell in row))
-            for row in rows
-        ),
-        "</tbody></table></div>",
-    ]
-
-
-def _figures(runs: Sequence[ReportedRun]) -> List[str]:
-    """Final and best figures of the runs' records, a column a run."""
-    columns: List[Mapping[str, float]] = []
+def _figures(runs: Sequence[ReportedRun]) -> List[List[str]]:
+    """Final and best figures of the runs' records: rows of a name and each run's value."""
+    columns: List[Dict[str, float]] = []
     for run in runs:
-        found: Dict[str, float] = {"final " + name: value for name, value in run.run.final.items()}
-        found.update({"best on validation: " + name: value for name, value in run.run.best.items()})
+        found = {f"final {name}": value for name, value in run.run.final.items()}
+        found.update({f"best on validation: {name}": value for name, value in run.run.best.items()})
         columns.append(found)
     names = list(dict.fromkeys(name for column in columns for name in column))
-    if not names:
-        return []
-    rows = [
+    return [
         [name]
         + [wording.number(column[name]) if name in column else wording.DASH for column in columns]
         for name in names
     ]
-    return [
-        "<section>",
-        "<h2>Figures</h2>",
-        *sorted_table([""] + [run.label for run in runs], rows),
-        "</section>",
-    ]
-
-
-def _curves(runs: Sequence[ReportedRun], colors: Dict[str, int]) -> List[str]:
-    charts = charts_of([run.label for run in runs], [run.run for run in runs])
-    drawn = [
-        chart(_chart_title(name, runs), curves, colors, name.endswith(("loss", "error")))
-        for name, curves in charts.items()
-    ]
-    drawn = [figure for figure in drawn if figure]
-    if not drawn:
-        return []
-    return ["<section>", "<h2>Curves</h2>", '<div class="charts">', *drawn, "</div>", "</section>"]
-
-
-def _chart_title(name: str, runs: Sequence[ReportedRun]) -> str:
-    if name == "throughput":
-        known = all(run.run.global_batch or "fps" in run.run.series for run in runs)
-        return "throughput, {} a second".format("samples" if known else "steps")
-    if name == "data wait":
-        return "share of a step spent waiting for data"
-    return name.replace("_", " ")
-
-
-def _pictures(runs: Sequence[ReportedRun]) -> List[str]:
-    found = [
-        "<figure>{}<figcaption>{}</figcaption></figure>".format(
-            image_element(picture.content, picture.kind, f"{run.label}: {picture.name}"),
-            escape(f"{run.label}: {picture.name}"),
-        )
-        for run in runs
-        for picture in run.pictures
-    ]
-    if not found:
-        return []
-    return [
-        "<section>",
-        "<h2>Pictures</h2>",
-        '<div class="pictures">',
-        *found,
-        "</div>",
-        "</section>",
-    ]
-
-
-def _provenance(runs: Sequence[ReportedRun]) -> List[str]:
-    found: List[str] = ["<section>", "<h2>Provenance</h2>"]
-    for run in runs:
-        found.append(f"<h3>{escape(run.label)}</h3>")
-        if run.record is None:
-            found.append("<p>A bare log: nothing is known but what it says.</p>")
-        else:
-            found += facts(
-                [(escape(name), escape(value)) for name, value in provenance(run.record)]
-            )
-        found += [f"<p>{escape(note)}</p>" for note in run.run.notes]
-    return found + ["</section>"]
-
-
-def _logs(runs: Sequence[ReportedRun]) -> List[str]:
-    found: List[str] = []
-    for run in runs:
-        if run.log_tail:
-            found += [
-                f"<h3>{escape(run.label)}, last {len(run.log_tail)} lines</h3>",
-                "<pre>{}</pre>".format(escape("\n".join(run.log_tail))),
-            ]
-    return ["<section>", "<h2>Log</h2>"] + found + ["</section>"] if found else []
