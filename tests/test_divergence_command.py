@@ -49,6 +49,17 @@ def test_a_damaged_dump_is_no_verdict(runs: Path, capsys) -> None:
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "x", "1e400"])
+def test_a_tolerance_is_a_number(value: str, runs: Path) -> None:
+    assert diverge(runs, "wrong", f"--relative={value}") == 64
+
+
+def test_what_nobody_expected_is_no_verdict(runs: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("common.commands.diverge.compare_dumps", lambda *_: 1 / 0)
+    assert diverge(runs, "wrong") == 3
+    assert "zoo diverge itself failed" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_both_runs_are_needed(runs: Path, capsys) -> None:
     assert main(["diverge", "--a", str(runs / "a")]) == 64
     assert "--b" in capsys.readouterr().err
@@ -74,16 +85,11 @@ def test_why_it_is_inconclusive_comes_before_the_verdict(runs: Path, capsys) -> 
     assert not [line for line in told if "activation" in line]
 
 
-def test_json_holds_the_first_and_all_tensors(runs: Path, capsys) -> None:
+def test_json_holds_every_tensor_and_every_rule_that_it_is_held_to(runs: Path, capsys) -> None:
     diverge(runs, "wrong", "--json")
     content = json.loads(capsys.readouterr().out)
     assert (content["verdict"], content["first"]["name"]) == ("DIVERGES", "third")
     assert len(content["tensors"]) == 13
-
-
-def test_json_has_every_rule_that_a_tensor_is_held_to(runs: Path, capsys) -> None:
-    diverge(runs, "wrong", "--json")
-    content = json.loads(capsys.readouterr().out)
     factors = {name: content["tolerance"][name] for name in ("largest_factor", "size_factor")}
     for item in content["tensors"]:
         kept = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any, Dict, List
 
 import numpy as np
 import pytest
@@ -64,22 +65,6 @@ def test_an_error_in_one_element_is_found_by_the_largest_difference(tmp_path: Pa
     assert outcome.first.largest_relative > outcome.first.largest_tolerance
 
 
-@pytest.mark.parametrize("factor", [0.0, 65536.0, 1 / 64])
-def test_gradients_of_quite_another_size_leave_a_tolerance_that_is_above_their_own(
-    factor: float, tmp_path: Path
-) -> None:
-    scaled = [
-        dataclasses.replace(item, values=item.values * factor)
-        if (item.kind, item.name) == ("gradient", "third")
-        else item
-        for item in step()
-    ]
-    outcome = compared(tmp_path, step(), scaled, relative=3.0)
-    assert (outcome.first.kind, outcome.first.name) == ("gradient", "third")
-    assert outcome.first.relative < 3.0 and outcome.first.size_ratio >= 64
-    assert "times as large as the other" in as_text(outcome)
-
-
 def test_float16_in_place_of_float32_leaves_the_tolerance(tmp_path: Path) -> None:
     outcome = compared(tmp_path, step(), step("float16"))
     assert outcome.first.name == "first"
@@ -89,26 +74,32 @@ def test_what_is_declared_as_float16_may_differ_by_its_rounding(tmp_path: Path) 
     assert compared(tmp_path, step(), step("float16"), arithmetic="float16").verdict == WITHIN
 
 
-def test_an_error_in_the_backward_pass_alone_is_named_there(tmp_path: Path) -> None:
-    wrong = [
-        Tensor(item.name, item.kind, item.values * 1.01)
-        if (item.kind, item.name) == ("gradient", "second")
+def times(kind: str, name: str, factor: float) -> List[Tensor]:
+    """A step with one tensor that is `factor` times what it should be."""
+    return [
+        dataclasses.replace(item, values=item.values * factor)
+        if (item.kind, item.name) == (kind, name)
         else item
         for item in step()
     ]
-    outcome = compared(tmp_path, step(), wrong)
-    assert (outcome.first.kind, outcome.first.name) == ("gradient", "second")
 
 
-def test_an_error_in_the_update_alone_is_named_there(tmp_path: Path) -> None:
-    wrong = [
-        Tensor(item.name, item.kind, item.values * 1.01)
-        if (item.kind, item.name) == ("weight", "third")
-        else item
-        for item in step()
-    ]
-    outcome = compared(tmp_path, step(), wrong)
-    assert (outcome.first.kind, outcome.first.name) == ("weight", "third")
+@pytest.mark.parametrize("kind, name", [("gradient", "second"), ("weight", "third")])
+def test_an_error_in_backward_pass_or_update_alone_is_named_there(
+    kind: str, name: str, tmp_path: Path
+) -> None:
+    outcome = compared(tmp_path, step(), times(kind, name, 1.01))
+    assert (outcome.first.kind, outcome.first.name) == (kind, name)
+
+
+@pytest.mark.parametrize("factor", [0.0, 65536.0, 1 / 64])
+def test_gradients_of_quite_another_size_leave_a_tolerance_that_is_above_their_own(
+    factor: float, tmp_path: Path
+) -> None:
+    outcome = compared(tmp_path, step(), times("gradient", "third", factor), relative=3.0)
+    assert (outcome.first.kind, outcome.first.name) == ("gradient", "third")
+    assert outcome.first.relative < 3.0 and outcome.first.size_ratio >= 64
+    assert "times as large as the other" in as_text(outcome)
 
 
 def test_gradients_come_in_backward_order(tmp_path: Path) -> None:
@@ -148,37 +139,39 @@ def test_a_gradient_that_is_rounding_error_alone_is_no_divergence(tmp_path: Path
     assert compared(tmp_path, with_bias(1e-9), with_bias(-1e-9)).verdict == WITHIN
 
 
-def test_other_weights_make_it_inconclusive(tmp_path: Path) -> None:
-    outcome = compared(tmp_path, step(), step(), given=inputs(second=np.zeros((6, 6))))
+@pytest.mark.parametrize(
+    "other, told",
+    [
+        (
+            {"given": inputs(second=np.zeros((6, 6)))},
+            "1 of 4 weights differ before the step (second)",
+        ),
+        (
+            {"given": inputs(seed=2)},
+            "1 of 1 tensors of the batch differ before the step (images)",
+        ),
+        (
+            {"given": inputs()[:-1] + [Tensor("learning_rate", "setting", np.asarray(0.2))]},
+            "1 of 1 settings differ before the step (learning_rate)",
+        ),
+        ({"other": step()[1:]}, "1 of 13 tensors are in A only (activation first)"),
+        (
+            {"network": {"name": "other"}},
+            "the network differs: A has name toy, width 6, B has name other",
+        ),
+        ({"world_size": 2}, "the number of ranks differs: A has 1, B has 2"),
+        (
+            {"other": [Tensor("first", "activation", np.zeros((2, 6))), *step()[1:]]},
+            "activation first is [8, 6] in A, [2, 6] in B",
+        ),
+    ],
+)
+def test_what_is_not_the_same_computation_is_inconclusive_and_told(
+    other: Dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    outcome = compared(tmp_path, step(), other.pop("other", step()), **other)
     assert outcome.verdict == INCONCLUSIVE
-    assert outcome.obstacles == ("1 of 4 weights differ before the step (second)",)
-
-
-def test_another_batch_makes_it_inconclusive(tmp_path: Path) -> None:
-    outcome = compared(tmp_path, step(), step(), given=inputs(seed=2))
-    assert outcome.obstacles == ("1 of 1 tensors of the batch differ before the step (images)",)
-
-
-def test_another_learning_rate_makes_it_inconclusive(tmp_path: Path) -> None:
-    given = inputs()[:-1] + [Tensor("learning_rate", "setting", np.asarray(0.2))]
-    outcome = compared(tmp_path, step(), step(), given=given)
-    assert outcome.obstacles == ("1 of 1 settings differ before the step (learning_rate)",)
-
-
-def test_a_missing_tensor_makes_it_inconclusive(tmp_path: Path) -> None:
-    outcome = compared(tmp_path, step(), step()[1:])
-    assert outcome.obstacles == ("1 of 13 tensors are in A only (activation first)",)
-
-
-def test_another_network_makes_it_inconclusive(tmp_path: Path) -> None:
-    outcome = compared(tmp_path, step(), step(), network={"name": "other"})
-    assert outcome.obstacles == ("the network differs: A has name toy, width 6, B has name other",)
-
-
-def test_another_shape_is_said(tmp_path: Path) -> None:
-    other = [Tensor("first", "activation", np.zeros((2, 6))), *step()[1:]]
-    outcome = compared(tmp_path, step(), other)
-    assert outcome.obstacles == ("activation first is [8, 6] in A, [2, 6] in B",)
+    assert outcome.obstacles == (told,)
 
 
 def test_norms_are_taken_in_float64() -> None:

@@ -88,7 +88,10 @@ def test_pickles_are_not_loaded(run: Path) -> None:
     [
         ({"format": "other"}, "is no index of a dump"),
         ({"schema_version": 99}, "newer version"),
+        ({"schema_version": True}, "newer version"),
         ({"tensors": 5}, "a field is missing or wrong"),
+        ({"tensors": [{"name": {"a": 1}}]}, "a field is missing or wrong"),
+        ({"note": 5}, "a field is missing or wrong"),
     ],
 )
 def test_an_index_of_something_else_is_refused(change, said: str, run: Path) -> None:
@@ -148,7 +151,16 @@ def test_any_flipped_byte_is_told_as_damage(run: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"arithmetic": "float8"}, {"network": "toy"}, {"precision": None}, {"step": "3"}]
+    "changes",
+    [
+        {"arithmetic": "float8"},
+        {"network": "toy"},
+        {"precision": None},
+        {"step": "3"},
+        {"step": True},
+        {"world_size": 1.5},
+        {"model": {}},
+    ],
 )
 def test_an_index_with_a_wrong_field_is_damaged(changes, run: Path) -> None:
     path = next(run.rglob("index.json"))

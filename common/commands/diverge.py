@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import traceback
 from pathlib import Path
 
 from common.core.command_line import file_to_write, number_in
-from common.evidence.divergence.as_json import content_of
-from common.evidence.divergence.outcome import EXIT_CODES, compare_dumps
+from common.core.errors import InfrastructureError, ZooError
+from common.evidence.divergence.outcome import EXIT_CODES, as_json, compare_dumps
 from common.evidence.divergence.table import as_text
 from common.runs.dump.reading import find_dump
+
+LARGEST_TOLERANCE = 1e6  # what passes everything is no comparison
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--b", required=True, metavar="RUN_B", help="the run in question")
     parser.add_argument(
         "--relative",
-        type=number_in(float, 0),
+        type=number_in(float, 0, LARGEST_TOLERANCE),
         metavar="T",
         help="relative L2 that every tensor may differ by (default: by the "
         "arithmetic of the runs and the depth)",
@@ -47,11 +50,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the comparison; returns the verdict's code."""
+    """Prints the comparison; returns the verdict's code.
+
+    Raises:
+        ZooError: never with exit code 1, which would say DIVERGES.
+    """
+    try:
+        return _run(arguments)
+    except (ZooError, OSError):
+        raise
+    except Exception as error:  # a mistake of this program is no verdict on the runs
+        traceback.print_exc()
+        told = f"zoo diverge itself failed ({type(error).__name__}); nothing is said of the runs"
+        raise InfrastructureError(told) from error
+
+
+def _run(arguments: argparse.Namespace) -> int:
     a, b = (find_dump(Path(path), arguments.step) for path in (arguments.a, arguments.b))
     outcome = compare_dumps(a, b, arguments.relative)
     if arguments.json:
-        print(json.dumps(content_of(outcome), indent=1, allow_nan=False))
+        print(json.dumps(as_json(outcome), indent=1, allow_nan=False))
     else:
         print(as_text(outcome, arguments.all), end="")
     if arguments.plot:

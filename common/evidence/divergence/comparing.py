@@ -1,10 +1,10 @@
-"""Compares the tensors of two dumps in execution order; knows no files and no words."""
+"""Compares the tensors of two dumps in execution order; knows no files."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -12,13 +12,20 @@ from common.evidence.divergence.tolerance import FLOOR, MAX_FACTOR, SIZE_FACTOR,
 from common.runs.dump.dump_format import FORWARD, Entry, Index
 
 Name = Tuple[str, str]  # kind, name
+_PLURALS = {
+    "batch": "tensors of the batch",
+    "noise": "tensors of noise",
+    "weight before": "weights",
+    "optimizer": "tensors of the optimizer",
+    "setting": "settings",
+}
 
 
 class Measured(NamedTuple):
     """Norms of a pair of tensors, a and b, and of their difference, in float64.
 
     Attributes:
-        largest_a, largest_b: the largest magnitudes.
+        largest: the largest magnitude in either.
         nonfinite_a, nonfinite_b: how many values are infinite or not a number.
     """
 
@@ -26,8 +33,7 @@ class Measured(NamedTuple):
     norm_a: float
     norm_b: float
     norm_difference: float
-    largest_a: float
-    largest_b: float
+    largest: float
     largest_difference: float
     nonfinite_a: int
     nonfinite_b: int
@@ -68,12 +74,7 @@ class Difference:
     @property
     def is_within(self) -> bool:
         """Whether it stays within the tolerance; what is not finite does not."""
-        return (
-            self.is_finite
-            and self.relative <= self.tolerance
-            and self.largest_relative <= self.largest_tolerance
-            and self.size_ratio <= SIZE_FACTOR
-        )
+        return self.excess <= 1
 
     @property
     def excess(self) -> float:
@@ -81,126 +82,87 @@ class Difference:
         if not self.is_finite:
             return math.inf
         return max(
-            self.relative / self.tolerance if self.tolerance else _sign(self.relative),
-            self.largest_relative / self.largest_tolerance
-            if self.largest_tolerance
-            else _sign(self.largest_relative),
+            _over(self.relative, self.tolerance),
+            _over(self.largest_relative, self.largest_tolerance),
             self.size_ratio / SIZE_FACTOR if self.size_ratio > SIZE_FACTOR else 0.0,
         )
 
 
-def _sign(value: float) -> float:
-    return math.inf if value > 0 else 0.0
+def _over(part: float, whole: float) -> float:
+    return part / whole if whole else math.inf if part > 0 else 0.0
+
+
+def named(entries: Sequence[Entry]) -> Dict[Name, Entry]:
+    """Entries by kind and name, in their order."""
+    return {(entry.kind, entry.name): entry for entry in entries}
 
 
 def obstacles(a: Index, b: Index) -> List[str]:
     """Why two dumps are not of the same computation, most telling first; none is what it takes."""
-    found = _of_subjects(a, b)
-    if found:
-        return found
-    return _of_inputs(a.inputs, b.inputs) + _of_names(a.tensors, b.tensors)
-
-
-def _of_subjects(a: Index, b: Index) -> List[str]:
+    one, other = a.subject, b.subject
     pairs = [
-        ("network", f"{a.subject.model} {a.subject.task}", f"{b.subject.model} {b.subject.task}"),
-        ("network", _shown(a.subject.network), _shown(b.subject.network)),
-        ("number of ranks", str(a.subject.world_size), str(b.subject.world_size)),
+        ("network", f"{one.model} {one.task}", f"{other.model} {other.task}"),
+        ("network", _shown(one.network), _shown(other.network)),
+        ("number of ranks", str(one.world_size), str(other.world_size)),
     ]
-    return [
-        f"the {what} differs: A has {one}, B has {other}"
-        for what, one, other in pairs
-        if one != other
-    ]
+    found = [f"the {what} differs: A has {x}, B has {y}" for what, x, y in pairs if x != y]
+    if not found:
+        found = [*_of_inputs(named(a.inputs), named(b.inputs)), *_of_names(a, b)]
+    return found + _of_shapes(named(a.tensors), named(b.tensors))
 
 
 def _shown(network: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in sorted(network.items()))
 
 
-def _of_inputs(a: Sequence[Entry], b: Sequence[Entry]) -> List[str]:
+def _of_inputs(a: Mapping[Name, Entry], b: Mapping[Name, Entry]) -> Iterator[str]:
     """What the step was computed from: its batch, noise, weights, optimizer state, settings."""
-    one, other = _by_name(a), _by_name(b)
-    unequal: Dict[str, List[str]] = {}
-    for kind, name in [*one, *(key for key in other if key not in one)]:
-        key = (kind, name)
-        if key not in one or key not in other or one[key].sha256 != other[key].sha256:
-            unequal.setdefault(kind, []).append(name)
-    totals = {kind: sum(1 for key in {**one, **other} if key[0] == kind) for kind in unequal}
-    return [
-        f"{len(names)} of {totals[kind]} {_PLURALS.get(kind, kind)} differ before the "
-        f"step ({_few(names)})"
-        for kind, names in unequal.items()
+    every = [*a, *(key for key in b if key not in a)]
+    unequal = [
+        key for key in every if key not in a or key not in b or a[key].sha256 != b[key].sha256
     ]
+    for kind in dict.fromkeys(kind for kind, _ in unequal):
+        names = [name for key, name in unequal if key == kind]
+        total = sum(1 for key, _ in every if key == kind)
+        what = _PLURALS.get(kind, kind)
+        yield f"{len(names)} of {total} {what} differ before the step ({_few(names)})"
 
 
-_PLURALS = {
-    "batch": "tensors of the batch",
-    "noise": "tensors of noise",
-    "weight before": "weights",
-    "optimizer": "tensors of the optimizer",
-    "setting": "settings",
-}
-
-
-def _of_names(a: Sequence[Entry], b: Sequence[Entry]) -> List[str]:
-    one, other = _by_name(a), _by_name(b)
-    found = []
+def _of_names(a: Index, b: Index) -> Iterator[str]:
+    one, other = named(a.tensors), named(b.tensors)
     for label, here, there in (("A", one, other), ("B", other, one)):
-        alone = [key for key in here if key not in there]
+        alone = [" ".join(key) for key in here if key not in there]
         if alone:
-            found.append(
-                "{} of {} tensors are in {} only ({})".format(
-                    len(alone), len(here), label, _few(["{} {}".format(*key) for key in alone])
-                )
-            )
-    return found
+            yield f"{len(alone)} of {len(here)} tensors are in {label} only ({_few(alone)})"
 
 
-def _by_name(entries: Iterable[Entry]) -> Dict[Name, Entry]:
-    return {(entry.kind, entry.name): entry for entry in entries}
+def _of_shapes(a: Mapping[Name, Entry], b: Mapping[Name, Entry]) -> List[str]:
+    return [
+        f"{' '.join(key)} is {list(entry.stored)} in A, {list(b[key].stored)} in B"
+        for key, entry in a.items()
+        if key in b and entry.stored != b[key].stored
+    ]
 
 
 def _few(names: Sequence[str], count: int = 3) -> str:
-    more = ", …" if len(names) > count else ""
-    return ", ".join(names[:count]) + more
-
-
-def common_names(a: Index, b: Index) -> List[Name]:
-    """(kind, name) of what both runs have, in A's execution order."""
-    there = _by_name(b.tensors)
-    return [key for key in _by_name(a.tensors) if key in there]
-
-
-def differently_shaped(a: Index, b: Index) -> List[str]:
-    """The tensors that have another shape in B, in words."""
-    there = _by_name(b.tensors)
-    return [
-        f"{entry.kind} {entry.name} is {list(entry.stored)} in A, "
-        f"{list(there[entry.kind, entry.name].stored)} in B"
-        for entry in a.tensors
-        if (entry.kind, entry.name) in there
-        and entry.stored != there[entry.kind, entry.name].stored
-    ]
+    return ", ".join(names[:count]) + (", …" if len(names) > count else "")
 
 
 def measure(a: np.ndarray, b: np.ndarray) -> Measured:
     """Measures a pair of tensors of one shape; values that are not finite are left out."""
-    one, other = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    finite_a, finite_b = np.isfinite(one), np.isfinite(other)
-    both = finite_a & finite_b
-    one, other = np.where(both, one, 0.0), np.where(both, other, 0.0)
+    pair = np.stack([np.asarray(a, np.float64), np.asarray(b, np.float64)])
+    finite = np.isfinite(pair)
+    one, other = np.where(finite.all(axis=0), pair, 0.0)
     difference = other - one
     return Measured(
         one.size,
         _norm(one),
         _norm(other),
         _norm(difference),
-        _largest(one),
-        _largest(other),
+        max(_largest(one), _largest(other)),
         _largest(difference),
-        int(np.sum(~finite_a)),
-        int(np.sum(~finite_b)),
+        int(np.sum(~finite[0])),
+        int(np.sum(~finite[1])),
     )
 
 
@@ -209,7 +171,7 @@ def _norm(values: np.ndarray) -> float:
 
 
 def _largest(values: np.ndarray) -> float:
-    return float(np.max(np.abs(values))) if values.size else 0.0
+    return float(np.max(np.abs(values), initial=0.0))
 
 
 def differences(
@@ -220,23 +182,21 @@ def differences(
     Args:
         entries: of run A, in execution order; `measured` belongs to them one by one.
     """
-    pairs = list(zip(entries, measured))
+    pairs = list(enumerate(zip(entries, measured), 1))
     floors = {
-        kind: FLOOR[kind] * _root_mean_square([pair for entry, pair in pairs if entry.kind == kind])
-        for kind in FLOOR
+        kind: floor * _root_mean_square([pair for _, (entry, pair) in pairs if entry.kind == kind])
+        for kind, floor in FLOOR.items()
     }
     forward = [
-        _difference(entry, pair, number, floors[entry.kind], tolerance.forward(number))
-        for number, (entry, pair) in enumerate(pairs, 1)
+        _difference(entry, pair, place, floors[entry.kind], tolerance.forward(place))
+        for place, (entry, pair) in pairs
         if entry.kind in FORWARD
     ]
-    allowed = tolerance.backward(
-        max(1, len(forward)),
-        max([item.relative for item in forward if item.is_finite], default=0.0),
-    )
+    seen = max([item.relative for item in forward if item.is_finite], default=0.0)
+    allowed = tolerance.backward(max(1, len(forward)), seen)
     return forward + [
-        _difference(entry, pair, number, floors[entry.kind], allowed)
-        for number, (entry, pair) in enumerate(pairs, 1)
+        _difference(entry, pair, place, floors[entry.kind], allowed)
+        for place, (entry, pair) in pairs
         if entry.kind not in FORWARD
     ]
 
@@ -251,7 +211,6 @@ def _difference(
 ) -> Difference:
     least = floor * math.sqrt(pair.size)
     norm, smaller = (max(choose(pair.norm_a, pair.norm_b), least) for choose in (max, min))
-    largest = max(pair.largest_a, pair.largest_b, floor)
     return Difference(
         entry.kind,
         entry.name,
@@ -260,23 +219,9 @@ def _difference(
         _over(pair.norm_difference, norm),
         _over(norm, smaller) if norm else 1.0,
         pair.largest_difference,
-        _over(pair.largest_difference, largest),
+        _over(pair.largest_difference, max(pair.largest, floor)),
         tolerance,
         tolerance * MAX_FACTOR,
         pair.nonfinite_a,
         pair.nonfinite_b,
     )
-
-
-def _over(part: float, whole: float) -> float:
-    return part / whole if whole else _sign(part)
-
-
-def first_outside(found: Sequence[Difference]) -> Optional[Difference]:
-    """The first tensor in execution order that leaves the tolerance."""
-    return next((item for item in found if not item.is_within), None)
-
-
-def worst(found: Sequence[Difference]) -> Optional[Difference]:
-    """The tensor that is the furthest outside, or the nearest to it; the first among equals."""
-    return max(found, key=lambda item: item.excess, default=None)

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Iterator, List, Optional, Tuple
+import math
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 from common.evidence.divergence.comparing import (
     Difference,
-    Measured,
-    common_names,
     differences,
-    differently_shaped,
-    first_outside,
     measure,
+    named,
     obstacles,
 )
-from common.evidence.divergence.tolerance import Tolerance, tolerance_for
+from common.evidence.divergence.tolerance import (
+    MAX_FACTOR,
+    SIZE_FACTOR,
+    Tolerance,
+    tolerance_for,
+)
 from common.runs.dump.dump_format import Subject
 from common.runs.dump.reading import Dump
 
+SCHEMA_VERSION = 1  # of the JSON
 WITHIN, DIVERGES, INCONCLUSIVE = "WITHIN TOLERANCE", "DIVERGES", "INCONCLUSIVE"
 EXIT_CODES = {WITHIN: 0, DIVERGES: 1, INCONCLUSIVE: 2}
 
@@ -53,7 +57,7 @@ class Outcome:
     @property
     def first(self) -> Optional[Difference]:
         """The first tensor in execution order that leaves the tolerance."""
-        return first_outside(self.differences)
+        return next((item for item in self.differences if not item.is_within), None)
 
     @property
     def tells_nothing_backward(self) -> bool:
@@ -71,24 +75,23 @@ def compare_dumps(a: Dump, b: Dump, relative: Optional[float] = None) -> Outcome
         UsageError: a tensor is damaged.
     """
     tolerance = tolerance_for(a.subject.arithmetic, b.subject.arithmetic, relative)
-    found = obstacles(a.index, b.index) + differently_shaped(a.index, b.index)
-    shapes = {(entry.kind, entry.name): entry.stored for entry in b.index.tensors}
-    entries = {(entry.kind, entry.name): entry for entry in a.index.tensors}
-    names = [
-        name for name in common_names(a.index, b.index) if entries[name].stored == shapes[name]
-    ]
-    measured: List[Measured] = [
-        measure(one, other) for one, other in zip(a.tensors(names), b.tensors(names))
-    ]
+    there = named(b.index.tensors)
+    entries = {
+        name: entry
+        for name, entry in named(a.index.tensors).items()
+        if name in there and entry.stored == there[name].stored
+    }
+    pairs = zip(a.tensors(list(entries)), b.tensors(list(entries)))
+    measured = [measure(one, other) for one, other in pairs]
     return Outcome(
         a.subject,
         b.subject,
         (str(a.folder), str(b.folder)),
         tolerance,
         len(a.index.inputs),
-        tuple(found),
+        tuple(obstacles(a.index, b.index)),
         tuple(_notes(a, b)),
-        tuple(differences([entries[name] for name in names], measured, tolerance)),
+        tuple(differences(list(entries.values()), measured, tolerance)),
     )
 
 
@@ -97,10 +100,39 @@ def _notes(a: Dump, b: Dump) -> Iterator[str]:
         yield f"A's step is {a.subject.step}, B's {b.subject.step}"
     if a.subject.world_size > 1 and a.subject.world_size == b.subject.world_size:
         yield (
-            f"gradients are means over {a.subject.world_size} ranks, and the dumps hold "
-            "rank 0's batch alone: that "
-            "the other ranks had equal batches is not checked"
+            f"gradients are means over {a.subject.world_size} ranks, and the dumps hold rank 0's "
+            "batch alone: that the other ranks had equal batches is not checked"
         )
     parts = [entry for entry in a.index.tensors if entry.stored != entry.shape]
     if parts:
         yield f"of {len(parts)} large activations only the first samples are stored"
+
+
+def as_json(outcome: Outcome) -> Dict[str, Any]:
+    """The comparison as dictionaries and numbers; null where there is none."""
+    items = [_item(item) for item in outcome.differences]
+    first = outcome.first
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "verdict": outcome.verdict,
+        "a": {**dataclasses.asdict(outcome.a), "folder": outcome.labels[0]},
+        "b": {**dataclasses.asdict(outcome.b), "folder": outcome.labels[1]},
+        "tolerance": {
+            **dataclasses.asdict(outcome.tolerance),
+            "largest_factor": MAX_FACTOR,
+            "size_factor": SIZE_FACTOR,
+        },
+        "inputs": outcome.inputs,
+        "obstacles": list(outcome.obstacles),
+        "notes": list(outcome.notes),
+        "first": None if first is None else _item(first),
+        "tensors": items,
+    }
+
+
+def _item(item: Difference) -> Dict[str, Any]:
+    content = {**dataclasses.asdict(item), "within": item.is_within}
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in content.items()
+    }

@@ -10,9 +10,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 import numpy as np
+
+from common.core.text import listed, quoted
+from common.runs.dump.arithmetic import ROUNDING
 
 FORMAT = "zoo.tensor_dump"
 SCHEMA_VERSION = 1
@@ -90,6 +93,11 @@ class Subject:
     step: int
     world_size: int
     replayed_from: str = ""
+
+    def mistakes(self) -> Iterator[Tuple[str, str]]:
+        """What is wrong with a subject that was read, by key."""
+        if self.arithmetic not in ROUNDING:
+            yield "arithmetic", f"must be one of {listed(ROUNDING)}, not {quoted(self.arithmetic)}"
 
 
 @dataclasses.dataclass(frozen=True)

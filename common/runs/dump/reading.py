@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common.core.errors import UsageError, first_line
-from common.runs.dump.arithmetic import ROUNDING
+from common.core.codec import parse_json, structured
+from common.core.errors import UsageError, ZooError, first_line
+from common.core.text import quoted
 from common.runs.dump.dump_format import (
     FOLDER,
     FORMAT,
@@ -136,48 +136,20 @@ def read_dump(folder: Path) -> Dump:
     """
     path = Path(folder) / INDEX
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = parse_json(path.read_bytes(), str(path))
+    except (OSError, ZooError) as error:
         raise _damaged(path, f"it is no readable JSON ({error})") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise UsageError(
             f"{path} is no index of a dump; give the folder of a run with --dump_tensors"
         )
-    version = content.get("schema_version")
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
+    version = content.pop("schema_version", None)
+    if type(version) is not int or version > SCHEMA_VERSION:
         raise UsageError(
-            f"{path} was written by a newer version (format {version}, known here: up to "
-            f"{SCHEMA_VERSION}); "
-            "update this checkout"
+            f"{path} was written by a newer version (format {quoted(version)}, known here: up to "
+            f"{SCHEMA_VERSION}); update this checkout"
         )
     try:
-        return Dump(Path(folder), _index(content))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _damaged(path, f"a field is missing or wrong ({error!r})") from error
-
-
-def _index(content: Mapping[str, Any]) -> Index:
-    return Index(
-        _subject(content["subject"]), _entries(content["inputs"]), _entries(content["tensors"])
-    )
-
-
-def _subject(fields: Mapping[str, Any]) -> Subject:
-    found = Subject(
-        **dict(
-            fields,
-            network=dict(fields["network"].items()),
-            precision=dict(fields["precision"].items()),
-        )
-    )
-    if found.arithmetic not in ROUNDING:
-        raise ValueError(f"arithmetic {found.arithmetic!r}")
-    if not (isinstance(found.step, int) and isinstance(found.world_size, int)):
-        raise ValueError("step or world_size")
-    return found
-
-
-def _entries(rows: List[Dict[str, Any]]) -> Tuple[Entry, ...]:
-    return tuple(
-        Entry(**dict(row, shape=tuple(row["shape"]), stored=tuple(row["stored"]))) for row in rows
-    )
+        return Dump(Path(folder), structured(content, Index, str(path)))
+    except ZooError as error:
+        raise _damaged(path, f"a field is missing or wrong ({error})") from error
