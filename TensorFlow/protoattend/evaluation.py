@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from functools import partial
 from typing import Any, Dict, List
 
 import numpy as np
 
-from common.evidence.figures.canvas import png_bytes, require_pillow
+from common.training.pictures import drawn_or_told
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.description import Evaluation
 from common.training.tensorflow.evaluation_run import (
@@ -20,10 +21,7 @@ from common.training.tensorflow.evaluation_run import (
 )
 from protoattend.data.labelled_images import LabelledImages
 from protoattend.data.other_sets import open_other_set
-from protoattend.explaining import UNKNOWN
-from protoattend.explanation_files import explanation_files
-from protoattend.gallery.curves import evaluation_pictures
-from protoattend.gallery.explained import wrong_first
+from protoattend.gallery.explained import UNKNOWN, Explained, wrong_first
 from protoattend.metrics.decisions import Decisions
 from protoattend.metrics.report import as_json, as_lines, as_metrics
 from protoattend.options import Options
@@ -33,7 +31,6 @@ from protoattend.split_evaluation import SplitEvaluation
 
 def run(options: Options) -> int:
     """Evaluates --checkpoint and writes what came out; returns the exit code."""
-    require_pillow()
     restored = restore(options, "evaluation")
     session = restored.session
     try:
@@ -84,18 +81,32 @@ def _evaluator(running: Any, restored: Restored) -> Evaluator:
             + "\n",
             "metrics.txt": "\n".join(_lines(found)) + "\n",
         }
-        for name, picture in evaluation_pictures(
-            found.decisions, restored.session.dataset.name, found.others
-        ).items():
-            written[name + ".png"] = png_bytes(picture)
-        written.update(
-            explanation_files(
-                restored, evaluation, _surest_mistakes_first(evaluation, found.decisions, restored)
-            )
-        )
+        pictures = partial(_pictures, restored, evaluation, found)
+        written.update(drawn_or_told("pictures", pictures, print) or {})
         return written
 
     return Evaluator(evaluation.network, evaluation.passes.probe, evaluate, files)
+
+
+def _pictures(restored: Restored, evaluation: SplitEvaluation, found: _Found) -> Files:
+    """What makes each picture and the gallery, by file name."""
+    from common.evidence.figures.figure import png_bytes
+    from protoattend.gallery.curves import evaluation_figures
+    from protoattend.gallery.files import explanation_files
+
+    dataset = restored.session.dataset
+    shown = _surest_mistakes_first(evaluation, found.decisions, restored)
+    header = restored.gallery_header(
+        f"test images of {dataset.name}; of {len(found.decisions):,} decisions {len(shown):,} are "
+        "shown: the surest mistakes, at most half, and the least sure right ones",
+        evaluation.candidate_set,
+        found.report.summary,
+    )
+    figures = evaluation_figures(found.decisions, dataset.name, found.others)
+    return {
+        **{f"{name}.png": lambda draw=draw: png_bytes(draw()) for name, draw in figures.items()},
+        **explanation_files(shown, dataset.class_names, header),
+    }
 
 
 def _lines(found: _Found) -> List[str]:
@@ -126,15 +137,11 @@ def _other_confidences(
 
 def _surest_mistakes_first(
     evaluation: SplitEvaluation, decisions: Decisions, restored: Restored
-) -> Any:
+) -> List[Explained]:
     """The decisions that a gallery shows: half of them mistakes, where there are as many."""
     shown = restored.session.options.gallery_count
     order = np.argsort(-decisions.confidence, kind="stable")
     wrong = [row for row in order if not decisions.right[row]][: (shown + 1) // 2]
     right = [row for row in order[::-1] if decisions.right[row]][: shown - len(wrong)]
     rows = np.array(sorted(wrong + right), np.int64)
-    return wrong_first(
-        evaluation.explain(
-            decisions.take(rows), evaluation.tests.take(rows), [f"test image {row}" for row in rows]
-        )
-    )
+    return wrong_first(evaluation.explain(decisions.take(rows), evaluation.tests.take(rows)))

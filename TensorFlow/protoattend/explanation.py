@@ -2,62 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import numpy as np
 
-from common.core.files import write_atomically
-from common.evidence.figures.canvas import require_pillow
 from common.training.tensorflow import runtime as tf_runtime
+from common.training.tensorflow.evaluation_run import write_file
 from common.training.tensorflow.runtime import tf
 from protoattend.data.labelled_images import LabelledImages
 from protoattend.data.user_images import read_user_images
-from protoattend.explaining import UNKNOWN
-from protoattend.explanation_files import explanation_files
-from protoattend.gallery.explained import Explained, wrong_first
+from protoattend.gallery.explained import UNKNOWN, Explained, wrong_first
+from protoattend.gallery.files import explanation_files
 from protoattend.options import Options
 from protoattend.restoring import Restored, restore
 
 
 def run(options: Options) -> int:
-    """Explains and writes a picture and a gallery; returns the exit code."""
-    require_pillow()
+    """Explains and writes pictures and a gallery; returns the exit code."""
     restored = restore(options, "explanation")
     device = restored.session.device
     try:
-        names, images = chosen_images(restored)
+        inputs, images = chosen_images(restored)
         with tf.Graph().as_default(), tf_runtime.open_session(
             device, restored.session.precision
         ) as running:
             evaluation = restored.build(running)
             evaluation.prepare(running)
-            decisions = wrong_first(
-                evaluation.explain(evaluation.decide(running, images), images, names)
-            )
+            decisions = wrong_first(evaluation.explain(evaluation.decide(running, images), images))
         for line in lines_of(decisions):
             print(line)
-        for name, content in explanation_files(restored, evaluation, decisions).items():
-            write_atomically(restored.folder / name, content)
-        print(
-            f"pictures: {restored.folder}/prototypes.png, {restored.folder}/gallery.html",
-            flush=True,
-        )
+        header = restored.gallery_header(inputs, evaluation.candidate_set)
+        files = explanation_files(decisions, restored.session.dataset.class_names, header)
+        written = [name for name, make in files.items() if write_file(restored.folder / name, make)]
+        print(f"written to {restored.folder}: {', '.join(written)}", flush=True)
     finally:
         tf_runtime.close_device(device)
     return 0
 
 
-def chosen_images(restored: Restored) -> Tuple[Sequence[str], LabelledImages]:
-    """The user's images with the names of their files, or the first test images."""
+def chosen_images(restored: Restored) -> Tuple[str, LabelledImages]:
+    """The user's images, or the first test images, and what they are in words."""
     options, dataset = restored.session.options, restored.session.dataset
     if options.images:
         names, images = read_user_images(options.images, restored.architecture.image_shape)
-        return names, LabelledImages(images, np.full(len(images), UNKNOWN, np.int32))
-    rows = np.arange(min(options.gallery_count, len(dataset.test)))
-    return [f"test image {row}" for row in rows], dataset.test.take(rows)
+        labels = np.full(len(images), UNKNOWN, np.int32)
+        return f"{len(names):,} files", LabelledImages(images, labels, np.array(names))
+    count = min(options.gallery_count, len(dataset.test))
+    words = f"the first {count:,} of {len(dataset.test):,} test images of {dataset.name}"
+    return words, dataset.test.take(np.arange(count))
 
 
-def lines_of(decisions: Sequence[Explained]) -> List[Any]:
+def lines_of(decisions: Sequence[Explained]) -> List[str]:
     """Each decision as a line of text."""
     return [
         "{}: {} with confidence {:.3f}{}; prototypes: {}".format(
@@ -68,7 +63,7 @@ def lines_of(decisions: Sequence[Explained]) -> List[Any]:
             if one.label is None
             else " ({})".format("right" if one.right else "it is " + one.label),
             ", ".join(
-                f"{prototype.label} {prototype.weight:.3f} (row {prototype.row})"
+                f"{prototype.label} {prototype.weight:.3f} ({prototype.source})"
                 for prototype in one.prototypes
             ),
         )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
-from common.core.files import make_folder
+from common.core.files import make_folder, sha256_of
+from common.training.tensorflow.checkpoint import STATE
 from common.training.tensorflow.description import Subject
 from common.training.tensorflow.evaluation_run import output_folder
 from common.training.tensorflow.stored_weights import FoundCheckpoint, find_weights
 from protoattend.data.datasets import EMBEDDED
+from protoattend.metrics.report import CandidateSet
+from protoattend.metrics.summary import Summary
 from protoattend.network.architecture import Architecture, architecture_from
 from protoattend.network.checkpoints import load_weights
 from protoattend.network.prototype_network import PrototypeNetwork
@@ -46,6 +50,15 @@ class Restored:
         load_weights(running, network, self.found)
         return evaluation
 
+    def gallery_header(
+        self, inputs: str, candidates: CandidateSet, whole: Optional[Summary] = None
+    ) -> Any:
+        """What a gallery of this checkpoint's decisions says of its origin, see GalleryHeader."""
+        from protoattend.gallery.page import GalleryHeader
+
+        made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+        return GalleryHeader(inputs, candidates, checkpoint_sha256(self.found.prefix), made, whole)
+
     def subject(self) -> Subject:
         """What the run log says of the run."""
         config = dict(self.session.options.config(), dataset=self.session.dataset.name)
@@ -80,6 +93,12 @@ def restore(options: Options, folder_name: str) -> Restored:
     )
     require_shape(session, architecture)
     return Restored(found, session, architecture, folder)
+
+
+def checkpoint_sha256(prefix: str) -> str:
+    """Names a checkpoint: by its state, which names all its files, else by its index."""
+    state = Path(prefix).parent / STATE
+    return sha256_of(state if state.exists() else Path(prefix + ".index"))
 
 
 def as_trained(options: Options, state: Dict[str, Any]) -> Options:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, List, Mapping, Optional, Sequence
 
 from common.core.errors import UsageError
-from common.evidence.figures.canvas import png_bytes
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.description import Evaluation
 from common.training.tensorflow.runtime import tf
 from protoattend.data.augmentation import augment, draw
 from protoattend.data.candidates import candidate_database, missing_classes_warning
 from protoattend.data.labelled_images import LabelledImages
-from protoattend.explaining import explained
-from protoattend.gallery.explained import Explained
-from protoattend.gallery.prototypes_picture import prototypes_picture
+from protoattend.gallery.explained import Explained, explained
 from protoattend.metrics.decisions import Decisions
 from protoattend.metrics.report import CandidateSet, Report, as_metrics, make_report
 from protoattend.prototype_passes import PrototypePasses
@@ -35,7 +33,7 @@ def evaluation_candidates(session: Session) -> LabelledImages:
     )
     if options.augment_evaluation_candidates:
         draws = draw(options.random_seed, 0, "evaluation candidates", len(found), options.flip)
-        found = LabelledImages(augment(found.images, draws), found.labels)
+        found = dataclasses.replace(found, images=augment(found.images, draws))
     return found
 
 
@@ -108,25 +106,24 @@ class SplitEvaluation:
         decisions = self.decide_test(running)
         return [Evaluation("test", len(decisions), as_metrics(self.report(decisions)))]
 
-    def explain(
-        self, decisions: Decisions, images: LabelledImages, names: Optional[Sequence[str]] = None
-    ) -> List[Explained]:
+    def explain(self, decisions: Decisions, images: LabelledImages) -> List[Explained]:
         """Decisions on images with their prototypes, for people."""
-        return explained(
-            decisions, images, self.candidates, self._session.dataset.class_names, names
-        )
+        return explained(decisions, images, self.candidates, self._session.dataset.class_names)
 
     def pictures(self, running: Any, step: int) -> Mapping[str, bytes]:
         """The prototypes of the first validation images.
 
         Only the first rank draws, so nothing here may wait for the others.
         """
+        from common.evidence.figures.figure import png_bytes
+        from protoattend.gallery.prototypes import prototypes_figure
+
         self.passes.fill(running, self.candidates)
         images = self._session.dataset.validation.take(
             range(min(PICTURED, len(self._session.dataset.validation)))
         )
         shown = self.explain(self.decide(running, images), images)
-        return {"prototypes": png_bytes(prototypes_picture(shown))}
+        return {"prototypes": png_bytes(prototypes_figure(shown))}
 
 
 def evaluated_tests(session: Session) -> LabelledImages:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.evidence.figures.canvas import require_pillow
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.description import Settings, Subject
 from common.training.tensorflow.loop import train
@@ -23,8 +22,6 @@ SECONDS_OF_A_MINUTE = 60.0
 def run_training(options: Options) -> int:
     """Trains; returns 0, or 128 + the number of the signal that ended the run early."""
     with on_platform(options) as options:
-        if options.pictures_every:
-            require_pillow()
         encoder = find_weights(options.encoder_checkpoint) if options.encoder_checkpoint else None
         session = open_session(options)
         try:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple
+from typing import Any, Callable, Dict, List, NamedTuple
 
 from common.core.files import make_folder
-from common.evidence.figures.canvas import require_pillow
 from common.training.tensorflow import evaluation_run
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.description import Evaluation
@@ -27,13 +26,15 @@ class Evaluator(NamedTuple):
     Attributes:
         network: with its variables made.
         probe: a tensor that takes one pass of the network, whose devices are looked at.
-        evaluate: from a session to the figures. pictures: from a session to PNGs by name.
+        evaluate: from a session to the figures.
+        picture: the name of the picture. draw: from a session to its PNG.
     """
 
     network: Any
     probe: Any
     evaluate: Callable[[Any], Evaluation]
-    pictures: Callable[[Any], Mapping[str, bytes]]
+    picture: str
+    draw: Callable[[Any], bytes]
 
 
 MakeEvaluator = Callable[[Session, NetworkChoice], Evaluator]
@@ -41,7 +42,6 @@ MakeEvaluator = Callable[[Session, NetworkChoice], Evaluator]
 
 def run_evaluation(options: Options, make_evaluator: MakeEvaluator) -> int:
     """Evaluates --checkpoint_dir and writes what came out; returns the exit code."""
-    require_pillow()
     found = find_weights(str(options.checkpoint_dir))
     options = dataclasses.replace(
         options,
@@ -80,10 +80,10 @@ def _evaluator(
     load_weights(running, evaluator.network, found, session.options.task)
 
     def files(running: Any, result: Evaluation) -> evaluation_run.Files:
-        written: Dict[str, Any] = dict(_metric_files(result, found.step))
-        for name, png in evaluator.pictures(running).items():
-            written[f"{name}.png"] = png
-        return written
+        return {
+            **_metric_files(result, found.step),
+            f"{evaluator.picture}.png": lambda: evaluator.draw(running),
+        }
 
     return evaluation_run.Evaluator(evaluator.network, evaluator.probe, evaluator.evaluate, files)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Callable, Tuple
 
-from common.evidence.figures.canvas import require_pillow
+from common.training.pictures import drawn_or_told
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.description import Build, Settings, Subject
 from common.training.tensorflow.loop import train
@@ -14,7 +14,6 @@ from slot_attention.network.choice import NetworkChoice, chosen_network
 from slot_attention.options import OBJECT_DISCOVERY, SET_PREDICTION, Options
 from slot_attention.recipe import epoch_steps, peak_learning_rate, training_steps
 from slot_attention.session import MODEL, Session, open_session
-from slot_attention.training_pictures import show_training
 
 SECONDS_OF_A_MINUTE = 60.0
 # The step pictures of a task, and the metric of its curve.
@@ -33,8 +32,6 @@ def run_training(
     Returns:
         0, or 128 + the number of the signal that ended the run early.
     """
-    if options.pictures_every:
-        require_pillow()
     session = open_session(options)
     try:
         choice = chosen_network(options, square_size(session))
@@ -61,11 +58,19 @@ def run_training(
             subject_of(session, choice),
         )
         if code == 0 and session.place.rank == 0 and options.pictures_every:
-            for path in show_training(Path(options.model_dir), *_SHOWN[options.task]):
-                print(f"picture: {path}", flush=True)
+            _show(Path(options.model_dir), options.task)
         return code
     finally:
         tf_runtime.close_device(session.device)
+
+
+def _show(folder: Path, task: str) -> None:
+    """Writes what the finished training shows of itself, and says where it is."""
+    from slot_attention.pictures.training import show_training
+
+    written = drawn_or_told("training.gif", lambda: show_training(folder, *_SHOWN[task]), print)
+    for path in written or ():
+        print(f"picture: {path}", flush=True)
 
 
 def square_size(session: Session) -> int:

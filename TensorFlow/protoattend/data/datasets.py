@@ -141,7 +141,8 @@ class _Division:
 
 
 def _divide(source: Source, validation_count: Optional[int], validation_is_test: bool) -> _Division:
-    train, test = source.train, source.test
+    train = source.train.named("train" if source.test is not None else "data")
+    test = None if source.test is None else source.test.named("test")
     train_text, test_text = (
         source.train_text,
         f"all {0 if test is None else len(test):,} of {source.test_text}",

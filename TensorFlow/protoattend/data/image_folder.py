@@ -10,7 +10,7 @@ import numpy as np
 from common.core.errors import ZooError
 from common.data.class_folders import ClassFolders, find_class_folders, unreadable
 from common.data.image_files import decode_image
-from protoattend.data.labelled_images import LabelledImages
+from protoattend.data.labelled_images import LabelledImages, name_of_file
 from protoattend.data.source import Source
 
 Pictures = List[Tuple[Path, np.ndarray]]  # files with their pixels
@@ -41,6 +41,7 @@ def _load(found: ClassFolders, image_size: Optional[int]) -> Source:
     whole = _labelled(
         [(path, decode_image(path.read_bytes(), str(path), size)) for path, _ in files],
         [label for _, label in files],
+        found.root,
     )
     if found.test is None:
         return Source(whole, None, found.classes, "all class folders")
@@ -55,7 +56,7 @@ def _load(found: ClassFolders, image_size: Optional[int]) -> Source:
     )
 
 
-def _labelled(files: Pictures, labels: Sequence[int]) -> LabelledImages:
+def _labelled(files: Pictures, labels: Sequence[int], root: Path) -> LabelledImages:
     first_path, first = files[0]
     for path, pixels in files:
         if pixels.shape[:2] != first.shape[:2]:
@@ -68,4 +69,5 @@ def _labelled(files: Pictures, labels: Sequence[int]) -> LabelledImages:
     images = np.empty((len(files),) + first.shape[:2] + (channels,), np.uint8)
     for image, (_, pixels) in zip(images, files):
         image[...] = pixels  # grey is repeated over RGB, as Pillow converts it
-    return LabelledImages(images, np.array(labels, np.int32))
+    names = [name_of_file(path.relative_to(root)) for path, _ in files]
+    return LabelledImages(images, np.array(labels, np.int32), np.array(names))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from typing import Sequence
+from pathlib import Path
+from typing import Optional, Sequence
 
 import numpy as np
 
@@ -18,6 +20,7 @@ class LabelledImages:
     Attributes:
         images: uint8, (N, H, W, C); C is 1 or 3.
         labels: int32, (N,).
+        names: N texts that say which image of the data each is, a file or a row; None: unknown.
 
     Raises:
         ZooError: when shapes or types don't fit together.
@@ -25,6 +28,7 @@ class LabelledImages:
 
     images: np.ndarray
     labels: np.ndarray
+    names: Optional[np.ndarray] = None
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
@@ -48,13 +52,26 @@ class LabelledImages:
 
     def take(self, indices: np.ndarray) -> LabelledImages:
         """The images at these indices (integers, (M,)), in their order."""
-        return LabelledImages(self.images[indices], self.labels[indices])
+        names = None if self.names is None else self.names[indices]
+        return LabelledImages(self.images[indices], self.labels[indices], names)
+
+    def named(self, split: str) -> LabelledImages:
+        """The same images, named by their rows (from 0) where they have no names yet."""
+        if self.names is not None:
+            return self
+        names = np.array([f"{split} row {row}" for row in range(len(self))])
+        return LabelledImages(self.images, self.labels, names)
 
     def sha256(self) -> str:
         """Names these very images, labels and their order, in hexadecimal."""
         return manifest_sha256(
             {"images": sha256_of_array(self.images), "labels": sha256_of_array(self.labels)}
         )
+
+
+def name_of_file(path: Path) -> str:
+    """A file's name as text that can be written anywhere; what is no UTF-8 becomes a sign."""
+    return os.fsencode(str(path)).decode("utf-8", "replace")
 
 
 def check_labels(labels: np.ndarray, class_names: Sequence[str], where: str) -> None:

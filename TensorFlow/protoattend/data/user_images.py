@@ -9,6 +9,7 @@ import numpy as np
 
 from common.core.errors import ZooError
 from common.data.image_files import decode_image, images_below
+from protoattend.data.labelled_images import name_of_file
 
 
 def read_user_images(
@@ -34,7 +35,7 @@ def read_user_images(
     images = np.empty((len(files), height, width, channels), np.uint8)
     for image, file in zip(images, files):
         image[...] = decode_image(_content(file), str(file), (height, width), channels)
-    return tuple(str(file) for file in files), images
+    return tuple(name_of_file(file) for file in files), images
 
 
 def _files(path: Path) -> List[Path]:

@@ -1,160 +1,133 @@
-"""What confidence is worth, as pictures: coverage, reliability, other inputs beside known ones."""
+"""What confidence is worth, as figures: coverage, reliability, other inputs beside known ones."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, Mapping, Sequence
 
 import numpy as np
 
-from common.evidence.figures.canvas import PALETTE, Color, palette_color
-from common.evidence.figures.curves import Curve, curve_picture, dashed
-from common.evidence.figures.plot import SMOOTH, Entry, Frame, Texts, nice_axis, plot
-from protoattend.metrics.calibration import Calibration, ConfidenceBin, calibration
+from common.evidence.figures.colors import INK, PALETTE, palette_color, web_color
+from common.evidence.figures.figure import new_figure
+from common.evidence.figures.line_chart import Curve, finish, line_chart
+from protoattend.metrics.calibration import Calibration, calibration
 from protoattend.metrics.decisions import Decisions
 from protoattend.metrics.out_of_distribution import area_under_roc
 from protoattend.metrics.summary import CoveragePoint, coverage_curve
 
-FINE_THRESHOLDS = tuple(number / 200 for number in range(200)) + (0.999,)
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FINE_THRESHOLDS = tuple(number / 200 for number in range(200)) + (0.999,)  # make smooth curves
 HISTOGRAM_BINS = 20
-RELIABILITY_SIZE = (520, 520)
-LARGEST_DOT, LEAST_DOT = 13, 2.5  # radius in pixels, the first of a dot for all decisions
-SHARE = nice_axis(0, 1)
-PERCENT = nice_axis(0, 100)
-ACCURACY: Color = (178, 201, 225)  # of bars, light behind the dots
-DISTANCE, DOT = PALETTE[2], PALETTE[10]
-LIGHT = (45,)  # opacity of 255
+SQUARE = (620, 620)  # pixels
+LARGEST_DOT, LEAST_DOT = 700, 25  # area in square points, the first of a dot for all decisions
+CONFIDENCE = "confidence (0 to 1)"
 
 
-def evaluation_pictures(
-    decisions: Decisions,
-    name: str,
-    other_confidences: Optional[Mapping[str, np.ndarray]] = None,
-) -> Dict[str, np.ndarray]:
-    """All pictures of an evaluation by name: coverage, reliability, and confidence with others.
+def evaluation_figures(
+    decisions: Decisions, name: str, others: Mapping[str, np.ndarray]
+) -> Dict[str, Callable[[], Figure]]:
+    """What draws each figure of an evaluation, by the figure's name.
 
     Args:
-        name: of the set that the decisions are on, for the legend.
-        other_confidences: by the set's name, the confidences of out-of-distribution inputs.
+        name: of the set that the decisions are on. others: see confidence_figure; may be empty.
     """
     confidence, right = decisions.confidence, decisions.right
-    pictures = {
-        "coverage": coverage_picture(coverage_curve(confidence, right, FINE_THRESHOLDS)),
-        "reliability": reliability_picture(calibration(confidence, right)),
+    figures: Dict[str, Callable[[], Figure]] = {
+        "coverage": lambda: coverage_figure(coverage_curve(confidence, right, FINE_THRESHOLDS)),
+        "reliability": lambda: reliability_figure(calibration(confidence, right)),
     }
-    if other_confidences:
-        pictures["confidence"] = confidence_picture(name, confidence, other_confidences)
-    return pictures
+    if others:
+        figures["confidence"] = lambda: confidence_figure(name, confidence, others)
+    return figures
 
 
-def coverage_picture(points: Sequence[CoveragePoint]) -> np.ndarray:
-    """Draws accuracy and coverage over the threshold; returns uint8 (height, width, 3).
-
-    Args:
-        points: by growing threshold; FINE_THRESHOLDS make smooth curves.
-    """
-    thresholds = [point.threshold for point in points]
+def coverage_figure(points: Sequence[CoveragePoint]) -> Figure:
+    """Draws accuracy and coverage over the threshold, points by growing threshold."""
     accuracy = [np.nan if point.accuracy is None else 100 * point.accuracy for point in points]
     coverage = [100 * point.coverage for point in points]
-    low = np.nanmin(np.array(accuracy + coverage))
-    return curve_picture(
+    thresholds = [point.threshold for point in points]
+    return line_chart(
         [
             Curve("accuracy where decided", thresholds, accuracy),
             Curve("coverage: share decided", thresholds, coverage),
         ],
-        "Deciding only where the confidence is higher, %",
-        limits=(low, 100),
-        across="confidence",
+        "Deciding only where the confidence is higher",
+        "share (%)",
+        "least confidence (0 to 1)",
+        logarithmic=False,
+        limits=(min(0.98 * float(np.nanmin(accuracy + coverage)), 99), 101),
     )
 
 
-def reliability_picture(found: Calibration) -> np.ndarray:
-    """Draws the reliability diagram (Guo et al. 2017); returns uint8 (height, width, 3).
+def reliability_figure(found: Calibration) -> Figure:
+    """Draws the reliability diagram (Guo et al. 2017).
 
     A bar is the accuracy of the decisions of one bin. A dot lies at their mean confidence and at
     that accuracy, its area is the bin's share of the decisions, its stem the distance of the two.
     """
-    filled = [entry for entry in found.bins if entry.n]
-    total = sum(entry.n for entry in filled)
-    legend = [
-        Entry("accuracy", ACCURACY),
-        Entry("distance to confidence", DISTANCE),
-        Entry("share of decisions, as area", DOT),
-    ]
-
-    def paint(pen: Any, frame: Frame) -> None:
-        for entry in filled:
-            _paint_bin(pen, frame, entry)
-        dashed(pen, frame.place(0, 0), frame.place(1, 100))
-        for entry in filled:
-            _paint_dot(pen, frame, entry, entry.n / total)
-
-    title = f"Accuracy over confidence, % (calibration error {100 * found.error:.2f} %)"
-    return plot(SHARE, PERCENT, Texts(title, "confidence", legend), paint, RELIABILITY_SIZE)
-
-
-def _paint_bin(pen: Any, frame: Frame, entry: ConfidenceBin) -> None:
-    inset = 0.1 * (entry.high - entry.low)
-    pen.rectangle(
-        frame.place(entry.low + inset, 100 * entry.accuracy) + frame.place(entry.high - inset, 0),
-        fill=ACCURACY,
+    bins = [entry for entry in found.bins if entry.n]
+    shares = np.array([entry.n for entry in bins]) / max(sum(entry.n for entry in bins), 1)
+    confidence = np.array([entry.confidence for entry in bins], np.float64)
+    accuracy = 100 * np.array([entry.accuracy for entry in bins], np.float64)
+    figure = new_figure(*SQUARE)
+    axes = figure.add_subplot()
+    axes.bar(
+        [entry.low for entry in bins],
+        accuracy,
+        [0.9 * (entry.high - entry.low) for entry in bins],
+        align="edge",
+        color=web_color(PALETTE[0]),
+        alpha=0.4,
+        label="accuracy",
     )
-
-
-def _paint_dot(pen: Any, frame: Frame, entry: ConfidenceBin, share: float) -> None:
-    radius = SMOOTH * max(LARGEST_DOT * np.sqrt(share), LEAST_DOT)
-    x, y = frame.place(entry.confidence, 100 * entry.accuracy)
-    pen.line(
-        (x, y) + frame.place(entry.confidence, 100 * entry.confidence),
-        fill=DISTANCE,
-        width=3 * SMOOTH,
+    axes.plot([0, 1], [0, 100], "--", color=web_color(INK), linewidth=1, label="calibrated")
+    axes.vlines(
+        confidence,
+        accuracy,
+        100 * confidence,
+        color=web_color(PALETTE[2]),
+        linewidth=3,
+        label="distance to confidence",
     )
-    pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=DOT)
+    axes.scatter(
+        confidence,
+        accuracy,
+        np.maximum(LARGEST_DOT * shares, LEAST_DOT),
+        color=web_color(PALETTE[10]),
+        zorder=3,
+    )
+    axes.scatter([], [], 60, color=web_color(PALETTE[10]), label="share of decisions, as area")
+    axes.set(xlim=(0, 1), ylim=(0, 100), xlabel=CONFIDENCE, ylabel="accuracy (%)")
+    finish(figure, axes, f"Accuracy over confidence (calibration error {100 * found.error:.2f} %)")
+    return figure
 
 
-def confidence_picture(
-    name: str, inside: np.ndarray, others: Mapping[str, np.ndarray]
-) -> np.ndarray:
-    """Draws histograms of the confidences of several sets; returns uint8 (height, width, 3).
+def confidence_figure(name: str, inside: np.ndarray, others: Mapping[str, np.ndarray]) -> Figure:
+    """Draws histograms of the confidences of several sets.
 
     Args:
         name, inside: the in-distribution set. others: confidences by out-of-distribution set; each
             has its AUROC against the first in the legend.
     """
-    sets = {name: inside, **others}
-    legend = [
-        Entry(_set_name(given, name, inside, values), palette_color(number))
-        for number, (given, values) in enumerate(sets.items())
-    ]
-    shares = [histogram(values) for values in sets.values()]
-    up = nice_axis(0, max(row.max() for row in shares))
-
-    def paint(pen: Any, frame: Frame) -> None:
-        for row, entry in zip(shares, legend):
-            _paint_histogram(pen, frame, row, entry.color)
-
-    title = "Confidence of known and of other inputs, % of each set"
-    return plot(SHARE, up, Texts(title, "confidence", legend), paint)
-
-
-def _set_name(given: str, name: str, inside: np.ndarray, values: np.ndarray) -> str:
-    if given == name:
-        return name
-    return f"{given}: AUROC {area_under_roc(inside, values):.3f}"
+    figure = new_figure(960, 480)
+    axes = figure.add_subplot()
+    names = {name: name}
+    for other, values in others.items():
+        names[other] = f"{other}: AUROC {area_under_roc(inside, values):.3f}"
+    for number, (given, values) in enumerate({name: inside, **others}.items()):
+        color = web_color(palette_color(number))
+        edges = np.linspace(0, 1, HISTOGRAM_BINS + 1)
+        shares = histogram(values)
+        axes.stairs(shares, edges, fill=True, color=color, alpha=0.18)
+        axes.stairs(shares, edges, color=color, linewidth=1.8, label=names[given])
+    axes.set(xlim=(0, 1), xlabel=CONFIDENCE, ylabel="share of each set (%)")
+    axes.set_ylim(bottom=0)
+    finish(figure, axes, "Confidence of known and of other inputs")
+    return figure
 
 
 def histogram(values: np.ndarray) -> np.ndarray:
     """The share of values in each of HISTOGRAM_BINS bins of [0, 1], in percent."""
     counts, _ = np.histogram(np.clip(values, 0, 1), bins=HISTOGRAM_BINS, range=(0, 1))
     return 100 * counts / max(len(values), 1)
-
-
-def _paint_histogram(pen: Any, frame: Frame, shares: np.ndarray, color: Color) -> None:
-    outline: List[Tuple[float, float]] = [frame.place(0, 0)]
-    for number, share in enumerate(shares):
-        outline += [
-            frame.place(number / len(shares), share),
-            frame.place((number + 1) / len(shares), share),
-        ]
-    outline.append(frame.place(1, 0))
-    pen.polygon(outline, fill=color + LIGHT)
-    pen.line(outline, fill=color, width=2 * SMOOTH, joint="curve")

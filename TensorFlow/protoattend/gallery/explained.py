@@ -7,19 +7,25 @@ from typing import List, Optional, Sequence
 
 import numpy as np
 
+from protoattend.data.labelled_images import LabelledImages
+from protoattend.metrics.decisions import Decisions
+
+UNKNOWN = -1  # the label of an image whose class nobody told
+LEAST_REST = 0.005  # a smaller rest of the weight is not mentioned
+
 
 @dataclass(frozen=True)
 class Prototype:
     """A candidate that took part in a decision.
 
     image: uint8 (H, W, C), C 1 or 3. label: its class's name. weight: its share of the decision,
-    0 to 1. row: its place in the candidate database.
+    0 to 1. source: which image of the data it is, a file or a row.
     """
 
     image: np.ndarray
     label: str
     weight: float
-    row: int
+    source: str
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,48 @@ class Explained:
         return min(max(1 - sum(prototype.weight for prototype in self.prototypes), 0.0), 1.0)
 
 
+def explained(
+    decisions: Decisions,
+    images: LabelledImages,
+    candidates: LabelledImages,
+    class_names: Sequence[str],
+) -> List[Explained]:
+    """Each decision with its input and its heaviest prototypes.
+
+    Args:
+        images: what was decided on, in the order of the decisions; label UNKNOWN where there is
+            none.
+        candidates: the database that the decisions' rows are of.
+    """
+    images, candidates = images.named("image"), candidates.named("candidate")
+    predicted, confidence = decisions.predicted, decisions.confidence
+
+    def prototypes(number: int) -> List[Prototype]:
+        heaviest = zip(decisions.top_candidates[number], decisions.top_weights[number])
+        return [
+            Prototype(
+                candidates.images[row],
+                class_names[int(candidates.labels[row])],
+                float(weight),
+                str(candidates.names[row]),
+            )
+            for row, weight in heaviest
+            if weight > 0
+        ]
+
+    return [
+        Explained(
+            str(images.names[number]),
+            images.images[number],
+            None if images.labels[number] == UNKNOWN else class_names[int(images.labels[number])],
+            class_names[int(predicted[number])],
+            float(confidence[number]),
+            prototypes(number),
+        )
+        for number in range(len(decisions))
+    ]
+
+
 def wrong_first(decisions: Sequence[Explained]) -> List[Explained]:
     """Wrong decisions, then those of unknown outcome, then right ones.
 
@@ -61,3 +109,18 @@ def wrong_first(decisions: Sequence[Explained]) -> List[Explained]:
         return 1 + int(decision.right is True), decision.confidence
 
     return sorted(decisions, key=place)
+
+
+def percent(share: float) -> str:
+    """A share in percent; never 0 % or 100 % of what is more than nothing or less than all."""
+    text = f"{100 * share:.0f} %"
+    if text in ("0 %", "100 %") and 0 < share < 1:
+        text = f"{100 * share:.1f} %"
+    return {"0.0 %": "< 0.1 %", "100.0 %": "> 99.9 %"}.get(text, text)
+
+
+def outcome(decision: Explained) -> str:
+    """Whether a decision is right, and the true label where it is wrong."""
+    if decision.right is None:
+        return "label not known"
+    return "right" if decision.right else f"wrong, label {decision.label}"

@@ -32,7 +32,7 @@ def explained(
         predicted,
         confidence,
         tuple(
-            Prototype(plain(100 - number, **image), word, weight, 1000 + number)
+            Prototype(plain(100 - number, **image), word, weight, f"train row {1000 + number}")
             for number, (word, weight) in enumerate(prototypes)
         ),
     )

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from proto_explained import explained
 
-from protoattend.gallery.explained import wrong_first
-from protoattend.gallery.texts import outcome, percent
+from protoattend.gallery.explained import outcome, percent, wrong_first
 
 
 @pytest.mark.parametrize(

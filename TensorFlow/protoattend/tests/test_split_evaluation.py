@@ -80,7 +80,7 @@ def _evaluation(asked, monkeypatch):
     evaluation.candidates = _images(5)
     monkeypatch.setattr(evaluation, "explain", lambda decisions, images: [])
     monkeypatch.setattr(
-        "protoattend.split_evaluation.prototypes_picture",
+        "protoattend.gallery.prototypes.prototypes_figure",
         lambda shown: np.zeros((2, 2, 3), np.uint8),
     )
     return evaluation

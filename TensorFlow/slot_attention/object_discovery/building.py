@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
-from common.evidence.figures.canvas import png_bytes
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.activations import recording
 from common.training.tensorflow.description import Inputs, TrainingGraph
@@ -17,7 +16,6 @@ from slot_attention.losses import reconstruction_loss
 from slot_attention.network.autoencoder import SlotAttentionAutoEncoder
 from slot_attention.network.choice import NetworkChoice
 from slot_attention.object_discovery.segmentation import evaluate_pass
-from slot_attention.pictures.slots import SlotView, slot_picture
 from slot_attention.recipe import learning_rate
 from slot_attention.scene_passes import ScenePass, training_noise
 from slot_attention.session import Session
@@ -130,19 +128,24 @@ class _Passes:
     def pictures(self, session: Any, step: int) -> Mapping[str, bytes]:
         """The first scenes of the validation split."""
         values = self._by_role["progress"][1].first(session, PICTURED)
-        return {"slots": png_bytes(slot_picture(slot_view(values)))}
+        return {"slots": slot_png(self._session, values)}
 
 
-def slot_view(values: Mapping[str, Any]) -> SlotView:
-    """What a pass gave, as pictures need it."""
-    return SlotView(
+def slot_png(session: Session, values: Mapping[str, Any]) -> bytes:
+    """What a pass gave, drawn."""
+    from common.evidence.figures.figure import png_bytes
+    from slot_attention.pictures.slots import SlotView, slot_figure
+
+    view = SlotView(
         values["image"],
         values["combined"],
         values["reconstructions"],
         values["masks"],
         values["attention"],
         values.get("mask"),
+        session.dataset.background_entities,
     )
+    return png_bytes(slot_figure(view))
 
 
 def built_network(choice: NetworkChoice) -> Tuple[Any, Any]:

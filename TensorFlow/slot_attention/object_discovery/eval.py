@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Optional, Sequence
 
 from common.core.command_line import run_program
 from slot_attention.options import OBJECT_DISCOVERY, parse_options
@@ -21,16 +21,14 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 def make_evaluator(session: Any, choice: Any) -> Any:
     """Builds the pass over the test split into the default graph."""
-    from common.evidence.figures.canvas import png_bytes
     from common.training.tensorflow import runtime as tf_runtime
     from slot_attention.evaluation import Evaluator
     from slot_attention.object_discovery.building import (
         built_network,
         discovery_pass,
-        slot_view,
+        slot_png,
     )
     from slot_attention.object_discovery.segmentation import evaluate_pass
-    from slot_attention.pictures.slots import slot_picture
 
     (network, probe), options = built_network(choice), session.options
     count = None if options.full_eval else options.evaluation_count
@@ -46,11 +44,10 @@ def make_evaluator(session: Any, choice: Any) -> Any:
             session.test_split,
         )
 
-    def pictures(running: Any) -> Mapping[str, bytes]:
-        view = slot_view(scenes.first(running, PICTURED))
-        return {"slots": png_bytes(slot_picture(view))}
+    def draw(running: Any) -> bytes:
+        return slot_png(session, scenes.first(running, PICTURED))
 
-    return Evaluator(network, probe, evaluate, pictures)
+    return Evaluator(network, probe, evaluate, "slots", draw)
 
 
 if __name__ == "__main__":

@@ -28,20 +28,3 @@ def seen_at(places: np.ndarray, camera: np.ndarray = CLEVR_CAMERA) -> np.ndarray
     """
     image = np.matmul(places, camera[:, :3].T) + camera[:, 3]
     return image[..., :2] / image[..., 2:]
-
-
-def fitted_camera(places: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Fits a camera (3, 4) to places (objects, 3) seen at fractions (objects, 2), 6 at least.
-
-    Direct linear transform: the right singular vector of the smallest singular value.
-    """
-    full = np.concatenate([places, np.ones((len(places), 1))], axis=1)
-    none = np.zeros_like(full)
-    rows = np.concatenate(
-        [
-            np.concatenate([full, none, -seen[:, :1] * full], axis=1),
-            np.concatenate([none, full, -seen[:, 1:] * full], axis=1),
-        ]
-    )
-    camera = np.linalg.svd(rows)[2][-1].reshape(3, 4)
-    return camera / camera[2, 3]

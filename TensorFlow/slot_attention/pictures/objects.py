@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common.evidence.figures.canvas import (
-    GAP,
-    HAIRLINE,
-    INK,
-    MARGIN,
-    PAPER,
-    Color,
-    blank,
-    drawing,
-    letters,
-    text_size,
-)
+from common.evidence.figures.colors import INK, PAPER, web_color
+from common.evidence.figures.figure import DPI, pixel_figure
+from common.evidence.figures.sheet import GAP, MARGIN, TEXT_SIZE, blank, text_size, write
 from slot_attention.data.targets import COLORS, MATERIALS, SHAPES, SIZES
 from slot_attention.metrics.average_precision import (
     COLOR,
@@ -30,25 +21,29 @@ from slot_attention.metrics.average_precision import (
     nearest_equal_objects,
 )
 from slot_attention.pictures.camera import CLEVR_CAMERA, seen_at
-from slot_attention.pictures.pixels import as_pixels
+from slot_attention.pictures.slots import as_pixels
 
-IMAGE_WIDTH = 480  # as drawn; set prediction sees CLEVR's 480x320 squeezed to a square
-ASPECT = 1.5  # width over height of the images before they were squeezed
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WIDTH, HEIGHT = 480, 320  # as drawn; set prediction sees CLEVR's 480x320 squeezed to a square
+LEGEND = 84  # pixels
 LEAST_CONFIDENCE = 0.5
-SMOOTH = 2  # markers are drawn this much larger and reduced
-RADIUS = {"small": 7, "large": 11}
+SMALL = 11  # pixels of a confidence's letters
+RADIUS = {"small": 7, "large": 11}  # pixels
 OUTLINE = 5  # how far outside its marker a true object's outline is
-WRONG: Color = (214, 39, 40)
+WRONG = (214, 39, 40)
 MARKER_COLORS = {
-    "gray": (128, 128, 128),
-    "blue": (42, 75, 215),
-    "brown": (129, 74, 25),
-    "yellow": (255, 238, 51),
-    "red": (214, 30, 30),
-    "green": (29, 140, 30),
-    "purple": (150, 50, 200),
-    "cyan": (41, 208, 208),
+    "gray": "#808080",
+    "blue": "#2a4bd7",
+    "brown": "#814a19",
+    "yellow": "#ffee33",
+    "red": "#d61e1e",
+    "green": "#1d8c1e",
+    "purple": "#9632c8",
+    "cyan": "#29d0d0",
 }
+Box = Tuple[float, float, float, float]  # left, top, right, bottom
 
 
 class Marker(NamedTuple):
@@ -63,34 +58,45 @@ class Marker(NamedTuple):
     confidence: float
 
 
-def set_picture(
+def set_figure(
     images: np.ndarray,
     predictions: np.ndarray,
     targets: Optional[np.ndarray] = None,
     columns: int = 2,
     camera: np.ndarray = CLEVR_CAMERA,
-) -> np.ndarray:
-    """Draws predicted objects over their images, with a legend; returns uint8 (height, width, 3).
+) -> Figure:
+    """Draws predicted objects over their images, with a legend; the axes are in pixels.
 
     A marker's form, colour, size and filling tell shape, colour, size and material; its number is
     the confidence. Predictions under LEAST_CONFIDENCE are left out. With targets, true objects are
     outlines, a line joins a prediction to the nearest true object with the same four attributes,
-    and a prediction without such an object has its confidence on red.
+    and a prediction without such an object has its confidence on red, with an exclamation mark.
 
     Args:
         images: (B, height, width, 3) in [-1, 1], the whole image squeezed.
         predictions: (B, predicted objects, 19); targets: (B, objects, 19).
         camera: (3, 4), see camera.seen_at.
     """
-    tiles = [
-        _drawn_image(
-            image, predictions[number], None if targets is None else targets[number], camera
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    figure, axes = pixel_figure(
+        blank(
+            rows * (HEIGHT + GAP) + 2 * MARGIN + LEGEND, columns * (WIDTH + GAP) - GAP + 2 * MARGIN
         )
-        for number, image in enumerate(images)
-    ]
-    sheet = _side_by_side(tiles, min(columns, len(tiles)))
-    legend = _legend(sheet.shape[1], targets is not None)
-    return np.concatenate([sheet, legend])
+    )
+    for number, image in enumerate(images):
+        left = MARGIN + number % columns * (WIDTH + GAP)
+        top = MARGIN + number // columns * (HEIGHT + GAP)
+        axes.imshow(
+            as_pixels(image),
+            extent=(left, left + WIDTH, top + HEIGHT, top),
+            interpolation="bilinear",
+            aspect="auto",
+        )
+        true = None if targets is None else targets[number]
+        _draw_objects(axes, (left, top), predictions[number], true, camera)
+    _write_legend(figure, targets is not None)
+    return figure
 
 
 def markers(objects: np.ndarray, camera: np.ndarray) -> List[Marker]:
@@ -110,169 +116,134 @@ def markers(objects: np.ndarray, camera: np.ndarray) -> List[Marker]:
     ]
 
 
-def _drawn_image(
-    image: np.ndarray, predictions: np.ndarray, targets: Optional[np.ndarray], camera: np.ndarray
-) -> np.ndarray:
-    canvas = _Canvas(as_pixels(image))
-    nearest = np.zeros(len(predictions), np.int64)
-    true: List[Marker] = []
+def _draw_objects(
+    axes: Any,
+    corner: Tuple[int, int],
+    predictions: np.ndarray,
+    targets: Optional[np.ndarray],
+    camera: np.ndarray,
+) -> None:
+    """One image's objects; outside the image nothing is drawn but what its camera sees there."""
+
+    def place(marker: Marker) -> Tuple[float, float]:
+        return corner[0] + marker.x * WIDTH, corner[1] + marker.y * HEIGHT
+
+    true, nearest = [], np.zeros(len(predictions), np.int64)
     if targets is not None:
-        nearest = nearest_equal_objects(predictions[None], targets[None])[0][0]
         true = markers(targets, camera)
+        nearest = nearest_equal_objects(predictions[None], targets[None])[0][0]
+    for marker in true:
+        if marker.confidence:
+            axes.scatter(*place(marker), **_outline(marker))
     shown = [
-        (marker, number)
+        (marker, int(number))
         for marker, number in zip(markers(predictions, camera), nearest)
         if marker.confidence >= LEAST_CONFIDENCE
     ]
-    for marker in true:
-        if marker.confidence:
-            canvas.outline(marker)
     for marker, number in shown:
         if true and number >= 0:
-            canvas.join(marker, true[number])
-    for marker, _ in shown:
-        canvas.filled(marker)
-    picture = canvas.reduced()
-    return _with_confidences(picture, shown)
-
-
-class _Canvas:
-    """An image enlarged SMOOTH times beyond its drawn size, to draw smooth markers on."""
-
-    def __init__(
-        self, picture: np.ndarray, aspect: float = ASPECT, width: int = IMAGE_WIDTH
-    ) -> None:
-        from PIL import Image, ImageDraw
-
-        self.size = (width, int(round(width / aspect)))
-        self.image = drawing(picture)[0].resize(
-            (self.size[0] * SMOOTH, self.size[1] * SMOOTH), Image.BICUBIC
-        )
-        self.pen = ImageDraw.Draw(self.image)
-
-    def reduced(self) -> np.ndarray:
-        from PIL import Image
-
-        return np.asarray(self.image.resize(self.size, Image.BOX))
-
-    def outline(self, marker: Marker) -> None:
-        """A white line on a dark one: seen on every ground."""
-        radius = (RADIUS[marker.size] + OUTLINE) * SMOOTH
-        self._form(marker.shape, self._place(marker), radius, None, INK, 4 * SMOOTH)
-        self._form(marker.shape, self._place(marker), radius - SMOOTH, None, PAPER, 2 * SMOOTH)
-
-    def filled(self, marker: Marker) -> None:
-        """In the object's colour with a white border; metal has a glint."""
-        place, radius = self._place(marker), RADIUS[marker.size] * SMOOTH
-        self._form(marker.shape, place, radius + SMOOTH, None, INK, SMOOTH)
-        self._form(marker.shape, place, radius, MARKER_COLORS[marker.color], PAPER, 2 * SMOOTH)
+            ends = list(zip(place(marker), place(true[number])))
+            axes.plot(*ends, color=web_color(INK), linewidth=2.5)
+            axes.plot(*ends, color=web_color(PAPER), linewidth=1)
+        axes.scatter(*place(marker), zorder=3, **_filled(marker))
         if marker.material == "metal":
-            self._form("sphere", place, radius * 0.38, PAPER, INK, SMOOTH // 2)
-
-    def join(self, one: Marker, other: Marker) -> None:
-        line = [self._place(one), self._place(other)]
-        self.pen.line(line, fill=INK, width=3 * SMOOTH)
-        self.pen.line(line, fill=PAPER, width=SMOOTH)
-
-    def _place(self, marker: Marker) -> Tuple[float, float]:
-        return marker.x * self.image.size[0], marker.y * self.image.size[1]
-
-    def _form(
-        self,
-        shape: str,
-        place: Tuple[float, float],
-        radius: float,
-        fill: Optional[Color],
-        line: Color,
-        width: int,
-    ) -> None:
-        x, y = place
-        if shape == "sphere":
-            box, draw = [x - radius, y - radius, x + radius, y + radius], self.pen.ellipse
-        elif shape == "cube":
-            side = radius * 0.89  # as large as the circle
-            box, draw = [x - side, y - side, x + side, y + side], self.pen.rectangle
-        else:
-            box, draw = (
-                [x - radius * 0.66, y - radius * 1.2, x + radius * 0.66, y + radius * 1.2],
-                self._capsule,
-            )
-        draw(box, fill=fill, outline=line, width=max(width, 1))
-
-    def _capsule(self, box: Sequence[float], **style: Any) -> None:
-        self.pen.rounded_rectangle(box, radius=(box[2] - box[0]) / 2, **style)
+            axes.scatter(*place(marker), 16, color=web_color(PAPER), zorder=4)
+    limits = (corner[0], corner[1], corner[0] + WIDTH, corner[1] + HEIGHT)
+    boxes = [_around(place(marker), RADIUS[marker.size] + OUTLINE) for marker, _ in shown]
+    labels: List[Box] = []
+    for (marker, number), box in zip(shown, boxes):
+        text, ground = f"{marker.confidence:.2f}", INK
+        if number < 0:
+            text, ground = text + " !", WRONG
+        labels.append(free_place(text_size(text, SMALL), box, boxes + labels, limits))
+        written = write(axes, *labels[-1][:2], text, SMALL, PAPER)
+        written.set_bbox({"facecolor": web_color(ground), "linewidth": 0, "pad": 1})
+        written.set_zorder(5)
 
 
-def _with_confidences(picture: np.ndarray, shown: Sequence[Tuple[Marker, int]]) -> np.ndarray:
-    image, pen = drawing(picture)
-    font = letters(11)
-    for marker, nearest in shown:
-        text = f"{marker.confidence:.2f}"
-        wide, high = text_size(text, font)
-        x = marker.x * image.size[0] + RADIUS[marker.size] + OUTLINE + 3
-        y = marker.y * image.size[1] - high / 2
-        x = x if x + wide < image.size[0] else x - wide - 2 * (RADIUS[marker.size] + OUTLINE + 3)
-        pen.rectangle([x - 2, y - 1, x + wide + 1, y + high], fill=INK if nearest >= 0 else WRONG)
-        pen.text((x, y), text, fill=PAPER, font=font)
-    return np.asarray(image)
+def _around(place: Tuple[float, float], radius: float) -> Box:
+    return place[0] - radius, place[1] - radius, place[0] + radius, place[1] + radius
 
 
-def _side_by_side(tiles: Sequence[np.ndarray], columns: int) -> np.ndarray:
-    height, width = tiles[0].shape[:2]
-    rows = -(-len(tiles) // columns)
-    sheet = blank(
-        rows * (height + GAP) - GAP + 2 * MARGIN, columns * (width + GAP) - GAP + 2 * MARGIN
-    )
-    for number, tile in enumerate(tiles):
-        y = MARGIN + number // columns * (height + GAP)
-        x = MARGIN + number % columns * (width + GAP)
-        sheet[y : y + height, x : x + width] = tile
-    return sheet
+def free_place(size: Tuple[int, int], box: Box, taken: Sequence[Box], limits: Box) -> Box:
+    """Where a text of a size goes beside a box: where it covers least of what is taken."""
+    (wide, high), (left, top, right, bottom) = size, box
+    middle, centre = (top + bottom - high) / 2, (left + right - wide) / 2
+    corners = [(right + 3, middle), (left - wide - 3, middle), (centre, top - high - 3)]
+    corners += [(centre, bottom + 3)]
+    corners += [(x, y) for x in (right + 3, left - wide - 3) for y in (top - high, bottom)]
+    places = [(x, y, x + wide, y + high) for x, y in corners]
+
+    def covered(place: Box) -> float:
+        inside = _shared(place, limits)
+        return sum(_shared(place, other) for other in taken) + 2 * (wide * high - inside)
+
+    return min(places, key=covered)
 
 
-def _legend(width: int, with_targets: bool) -> np.ndarray:
-    """What the forms, fillings and sizes mean; as many lines as the width asks for."""
-    entries = [(shape, Marker(0, 0, "large", "rubber", shape, "gray", 1)) for shape in SHAPES]
-    entries += [(size, Marker(0, 0, size, "rubber", "sphere", "gray", 1)) for size in SIZES]
-    entries += [
-        (material, Marker(0, 0, "large", material, "sphere", "gray", 1)) for material in MATERIALS
-    ]
-    texts = ["0.98  confidence"]
+def _shared(one: Box, other: Box) -> float:
+    """The area in pixels that two boxes share."""
+    across = min(one[2], other[2]) - max(one[0], other[0])
+    down = min(one[3], other[3]) - max(one[1], other[1])
+    return max(across, 0) * max(down, 0)
+
+
+def _outline(marker: Marker) -> Dict[str, Any]:
+    """How a true object is drawn: seen on every ground."""
+    return _style(marker, "none", OUTLINE)
+
+
+def _filled(marker: Marker) -> Dict[str, Any]:
+    """How a predicted object is drawn: in its colour with a white border in a dark one."""
+    return _style(marker, MARKER_COLORS[marker.color])
+
+
+def _style(marker: Marker, color: str, further: int = 0) -> Dict[str, Any]:
+    from matplotlib.patheffects import withStroke
+
+    return {
+        "s": _area(marker, further),
+        "marker": _form(marker.shape),
+        "facecolor": color,
+        "edgecolor": web_color(PAPER),
+        "linewidth": 1.4,
+        "path_effects": [withStroke(linewidth=3.2, foreground=web_color(INK))],
+    }
+
+
+def _area(marker: Marker, further: int) -> float:
+    """Of a marker in matplotlib's square points; a cylinder is higher than wide."""
+    stretch = {"cube": 0.89, "cylinder": 1.2}.get(marker.shape, 1)
+    return float((2 * (RADIUS[marker.size] + further) * stretch * 72 / DPI) ** 2)
+
+
+def _form(shape: str) -> Any:
+    """A shape's marker: a circle, a square, an upright capsule."""
+    if shape != "cylinder":
+        return {"sphere": "o", "cube": "s"}[shape]
+    from matplotlib.patches import FancyBboxPatch
+
+    return FancyBboxPatch((-0.55, -1), 1.1, 2, boxstyle="round,pad=0,rounding_size=0.55").get_path()
+
+
+def _write_legend(figure: Figure, with_targets: bool) -> None:
+    """What the forms, fillings and sizes mean."""
+    axes = figure.axes[0]
+    example = Marker(0, 0, "large", "rubber", "sphere", "gray", 1)
+    entries = [(shape, _filled(example._replace(shape=shape))) for shape in SHAPES]
+    entries += [(size, _filled(example._replace(size=size))) for size in SIZES]
     if with_targets:
-        entries.append(("true object", Marker(0, 0, "large", "", "sphere", "gray", 0)))
-        texts.append("on red: no true object has its attributes")
-    return _drawn_legend(width, entries, texts)
-
-
-def _drawn_legend(
-    width: int, entries: Sequence[Tuple[str, Marker]], texts: Sequence[str]
-) -> np.ndarray:
-    font, line = letters(), 40
-    wide = [2 * 16 + GAP + text_size(text, font)[0] + 2 * MARGIN for text, _ in entries]
-    wide += [text_size(text, font)[0] + 2 * MARGIN for text in texts]
-    places, height = _flowing(wide, width - 2 * MARGIN, line)
-    canvas = _Canvas(blank(height, width), aspect=width / height, width=width)
-    for (_, marker), (x, y) in zip(entries, places):
-        placed = marker._replace(x=(x + MARGIN + 16) / width, y=(y + line / 2) / height)
-        draw = canvas.filled if marker.confidence else canvas.outline
-        draw(placed)
-    image, pen = drawing(canvas.reduced())
-    pen.line([MARGIN, 0, width - MARGIN, 0], fill=HAIRLINE)
-    indents = [MARGIN + 2 * 16 + GAP] * len(entries) + [MARGIN] * len(texts)
-    words = [text for text, _ in entries] + list(texts)
-    for word, indent, (x, y) in zip(words, indents, places):
-        pen.text(
-            (x + indent, y + (line - text_size(word, font)[1]) // 2), word, fill=INK, font=font
-        )
-    return np.asarray(image)
-
-
-def _flowing(widths: Sequence[int], width: int, line: int) -> Tuple[List[Tuple[int, int]], int]:
-    """Places boxes from left to right in lines; returns their corners and the whole height."""
-    places, x, y = [], 0, 0
-    for wide in widths:
-        if x and x + wide > width:
-            x, y = 0, y + line
-        places.append((x, y))
-        x += wide
-    return places, y + line
+        entries.append(("true object", _outline(example)))
+    handles = [axes.scatter([], [], label=name, **style) for name, style in entries]
+    texts = ["white dot: metal", "number: confidence"]
+    if with_targets:
+        texts.append("red, !: no true object has these attributes")
+    handles += [axes.scatter([], [], 0, label=text) for text in texts]
+    figure.legend(
+        handles=handles,
+        loc="lower left",
+        ncol=5,
+        frameon=False,
+        labelspacing=1.2,
+        fontsize=TEXT_SIZE * 72 / DPI,
+    )

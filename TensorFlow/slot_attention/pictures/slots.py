@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common.evidence.figures.canvas import PALETTE, PAPER, enlarged, palette_color, whole_scale
-from slot_attention.metrics.segmentation import one_hot
-from slot_attention.pictures.grid import Column, grid
-from slot_attention.pictures.pixels import as_pixels, to_bytes
+from common.evidence.figures.colors import PAPER, palette_color
+from common.evidence.figures.sheet import Column, Tile, sheet
 
-Tile = Optional[np.ndarray]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+GROUND = (225, 225, 225)  # behind a slot's part: neither of black nor of white objects
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class SlotView:
     images, combined: (B, height, width, 3) in [-1, 1]. reconstructions: (B, K, height, width, 3)
     in [-1, 1]. masks: (B, K, height, width, 1), sum 1 over the slots. attention: of each
     iteration (B, N, K), N the cells of the encoder's grid row by row, sum 1 over the slots; may be
-    empty. true_masks: (B, entities, height, width), 0 and 1 or bool, or None.
+    empty. true_masks: (B, entities, height, width), 0 and 1 or bool, or None. background: how many
+    of the entities, the first ones, are no objects.
     """
 
     images: np.ndarray
@@ -31,73 +33,83 @@ class SlotView:
     masks: np.ndarray
     attention: Sequence[np.ndarray] = ()
     true_masks: Optional[np.ndarray] = None
+    background: int = 0
 
 
-def slot_picture(view: SlotView, captions: Optional[Sequence[str]] = None) -> np.ndarray:
+def slot_figure(view: SlotView) -> Figure:
     """Draws a row per image, and below it a row per iteration of the attention.
 
     Columns: input, reconstruction, true masks where there are any, the segmentation (each pixel in
-    the colour of the slot with its largest mask), and for every slot its reconstruction times its
-    mask on white. In rows of attention the segmentation is that of the attention alone, and a slot
-    shows its attention from white (0) to its own colour (1). True masks have the colour of the
-    slot that covers them best, so that a right segmentation looks the same.
-
-    Args:
-        captions: left of each image; default: image 1, image 2, …
-
-    Returns:
-        uint8, (picture's height, width, 3).
+    the colour of the slot with its largest mask), and every slot's part. In rows of attention the
+    segmentation is that of the attention alone, and a slot shows its attention from white (0) to
+    its own colour (1). True masks have the colours of the slots that are matched to them.
     """
-    scale = whole_scale(view.images.shape[1])
-    rows: List[List[Tile]] = []
+    rows: List[List[Optional[Tile]]] = []
     titles: List[str] = []
     for number in range(len(view.images)):
-        rows.append(_image_row(view, number))
-        titles.append(captions[number] if captions else f"image {number + 1}")
+        rows.append([Tile(tile) for tile in image_row(view, number)])
+        titles.append(f"image {number + 1}")
         for iteration, attention in enumerate(view.attention, start=1):
-            rows.append(_attention_row(view, attention[number]))
+            tiles = attention_row(attention[number], view.images.shape[1:3])
+            rows.append([None] * (len(rows[-1]) - len(tiles)) + [Tile(tile) for tile in tiles])
             titles.append(f"attention,\niteration {iteration}")
-    large = [[None if tile is None else enlarged(tile, scale) for tile in row] for row in rows]
-    blocks = [1 + len(view.attention)] * len(view.images)
-    if not view.attention:
-        blocks = [len(view.images)]
-    return grid(_columns(view), large, titles, blocks)
+    names = ["input", "reconstruction", "true masks", "segmentation"]
+    if view.true_masks is None:
+        names.remove("true masks")
+    slots = range(view.masks.shape[1])
+    columns = [Column(name) for name in names]
+    columns += [Column(f"slot {slot + 1}", palette_color(slot)) for slot in slots]
+    return sheet(rows, columns, titles, block=1 + len(view.attention) if view.attention else 0)
 
 
-def _columns(view: SlotView) -> List[Column]:
-    true = [] if view.true_masks is None else [Column("true masks")]
-    slots = [Column(f"slot {slot + 1}", palette_color(slot)) for slot in range(view.masks.shape[1])]
-    return [Column("input"), Column("reconstruction")] + true + [Column("segmentation")] + slots
-
-
-def _image_row(view: SlotView, number: int) -> List[Tile]:
+def image_row(view: SlotView, number: int) -> List[np.ndarray]:
+    """The tiles of one image, uint8 (height, width, 3) each."""
     masks = view.masks[number][..., 0]
-    tiles: List[Tile] = [as_pixels(view.images[number]), as_pixels(view.combined[number])]
+    tiles = [as_pixels(view.images[number]), as_pixels(view.combined[number])]
     if view.true_masks is not None:
-        tiles.append(true_segmentation(view.true_masks[number], masks))
-    tiles.append(segmentation(masks))
-    shown = np.clip((view.reconstructions[number] + 1) / 2, 0, 1)
-    parts = view.masks[number] * shown + (1 - view.masks[number])
-    return tiles + list(to_bytes(parts))
+        tiles.append(true_segmentation(view.true_masks[number], masks, view.background))
+    return tiles + [segmentation(masks)] + slot_parts(view.reconstructions[number], masks)
 
 
-def _attention_row(view: SlotView, attention: np.ndarray) -> List[Tile]:
-    shares = on_image(attention, view.images.shape[1:3])
-    before: List[Tile] = [None] * (2 if view.true_masks is None else 3)
-    return (
-        before + [segmentation(shares)] + [tinted(share, slot) for slot, share in enumerate(shares)]
-    )
+def attention_row(attention: np.ndarray, size: Tuple[int, int]) -> List[np.ndarray]:
+    """The tiles of one iteration's attention (N, K) over an image of a size (height, width)."""
+    shares = on_image(attention, size)
+    return [segmentation(shares)] + [tinted(share, slot) for slot, share in enumerate(shares)]
+
+
+def as_pixels(images: np.ndarray) -> np.ndarray:
+    """Images in [-1, 1] as uint8; what lies outside, as reconstructions may, is clipped."""
+    return np.rint(np.clip(np.nan_to_num(images) + 1.0, 0, 2) * 127.5).astype(np.uint8)
+
+
+def slot_parts(reconstructions: np.ndarray, masks: np.ndarray) -> List[np.ndarray]:
+    """Each slot's reconstruction (K, h, w, 3) on a neutral ground, as opaque as its mask (K, h, w).
+
+    What slots share evenly belongs to none of them: opacity goes from 0 at an even share to 1.
+    """
+    even = 1 / len(masks) if len(masks) > 1 else 0
+    return list(mixed(GROUND, as_pixels(reconstructions), (masks[..., None] - even) / (1 - even)))
 
 
 def segmentation(masks: np.ndarray) -> np.ndarray:
     """Colours every pixel by the slot with its largest mask: (K, h, w) to uint8 (h, w, 3)."""
-    return np.array([palette_color(slot) for slot in range(len(masks))], np.uint8)[masks.argmax(0)]
+    return slot_colors(range(len(masks)))[masks.argmax(0)]
+
+
+def slot_colors(slots: Sequence[int]) -> np.ndarray:
+    """The colours of some slots, uint8 (slots, 3)."""
+    return np.array([palette_color(slot) for slot in slots], np.uint8)
 
 
 def tinted(share: np.ndarray, slot: int) -> np.ndarray:
     """A share (h, w) in [0, 1] as uint8 (h, w, 3), from white (0) to the slot's colour (1)."""
-    paper, color = np.array(PAPER), np.array(palette_color(slot))
-    return to_bytes((paper + share[..., None] * (color - paper)) / 255)
+    return mixed(PAPER, palette_color(slot), share[..., None])
+
+
+def mixed(ground: Sequence[int], color: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """So much of a colour on a ground, as uint8."""
+    paper = np.asarray(ground, np.float32)
+    return np.rint(paper + np.clip(share, 0, 1) * (np.asarray(color) - paper)).astype(np.uint8)
 
 
 def on_image(attention: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
@@ -107,38 +119,34 @@ def on_image(attention: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     """
     cells, slots = attention.shape
     rows = int(round(np.sqrt(cells * size[0] / size[1])))
-    cell_of = [
+    down, across = (
         np.arange(pixels) * count // pixels for pixels, count in zip(size, (rows, cells // rows))
-    ]
-    on_grid = attention.T.reshape(slots, rows, cells // rows)
-    return on_grid[:, cell_of[0][:, None], cell_of[1][None, :]]
+    )
+    return attention.T.reshape(slots, rows, cells // rows)[:, down[:, None], across]
 
 
-def true_segmentation(true_masks: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Colours true masks (N, h, w) like the slots (K, h, w) that cover them; none is white."""
+def true_segmentation(true_masks: np.ndarray, masks: np.ndarray, background: int) -> np.ndarray:
+    """Colours true masks (N, h, w) like the slots (K, h, w) they are matched to; none is white."""
     entities = true_masks.astype(bool)
-    chosen = matched_slots(entities, one_hot(masks[None])[0])
-    colors = np.array([palette_color(slot) for slot in chosen] + [PAPER], np.uint8)
-    entity = np.where(entities.any(axis=0), entities.argmax(axis=0), len(entities))
-    return colors[entity]
+    chosen = matched_slots(entities, masks, background)
+    colors = np.concatenate([slot_colors(chosen), np.array([PAPER], np.uint8)])
+    return colors[np.where(entities.any(axis=0), entities.argmax(axis=0), len(entities))]
 
 
-def matched_slots(entities: np.ndarray, owned: np.ndarray) -> List[int]:
-    """Gives each entity a slot's number, largest intersection over union first, each slot once.
+def matched_slots(entities: np.ndarray, masks: np.ndarray, background: int) -> List[int]:
+    """A slot's number for each entity (N, h, w): those that hold most of the objects' pixels.
 
-    Entities that are left get numbers that no other has, beyond the slots if need be.
-
-    Args:
-        entities, owned: bool, (entities, h, w) and (slots, h, w).
+    The assignment (Hungarian) gives each slot once; objects come before the background, and what
+    has no slot left gets a number beyond them.
     """
-    flat = [masks.reshape(len(masks), -1).astype(np.float64) for masks in (entities, owned)]
-    shared = flat[0] @ flat[1].T
-    union = flat[0].sum(axis=1)[:, None] + flat[1].sum(axis=1) - shared
-    overlap = shared / np.maximum(union, 1)
-    chosen = [-1] * len(entities)
-    for place in np.argsort(-overlap, axis=None, kind="stable"):
-        entity, slot = (int(number) for number in np.unravel_index(place, overlap.shape))
-        if overlap[entity, slot] > 0 and chosen[entity] < 0 and slot not in chosen:
-            chosen[entity] = slot
-    free = (number for number in range(len(entities) + len(PALETTE)) if number not in set(chosen))
-    return [slot if slot >= 0 else next(free) for slot in chosen]
+    from scipy.optimize import linear_sum_assignment
+
+    owned = np.eye(len(masks))[masks.argmax(0)]  # (h, w, K)
+    overlap = np.tensordot(entities.astype(np.float64), owned, 2)
+    overlap /= np.maximum(entities.sum((1, 2)), 1)[:, None]
+    overlap[:background] *= 1e-3  # decides between slots that no object needs
+    chosen = dict(zip(*linear_sum_assignment(-overlap)))
+    beyond = iter(range(len(masks), len(masks) + len(entities)))
+    return [
+        int(chosen[number] if number in chosen else next(beyond)) for number in range(len(entities))
+    ]

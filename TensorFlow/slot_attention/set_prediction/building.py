@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
-from common.evidence.figures.canvas import png_bytes
 from common.training.tensorflow.activations import recording
 from common.training.tensorflow.description import Inputs, TrainingGraph
 from common.training.tensorflow.initial_weights import draw_initial_weights
@@ -15,7 +14,6 @@ from slot_attention.diagnostics import attention_diagnostics
 from slot_attention.losses import hungarian_huber_loss
 from slot_attention.network.choice import NetworkChoice
 from slot_attention.network.set_predictor import SlotAttentionClassifier
-from slot_attention.pictures.objects import set_picture
 from slot_attention.recipe import learning_rate
 from slot_attention.scene_passes import ScenePass, training_noise
 from slot_attention.session import Session
@@ -117,12 +115,15 @@ class _Passes:
     def pictures(self, session: Any, step: int) -> Mapping[str, bytes]:
         """The first scenes of the validation split."""
         values = self._by_role["progress"][1].first(session, PICTURED)
-        return {"objects": png_bytes(prediction_picture(values))}
+        return {"objects": prediction_png(values)}
 
 
-def prediction_picture(values: Mapping[str, Any]) -> Any:
+def prediction_png(values: Mapping[str, Any]) -> bytes:
     """What a pass gave, drawn over the images."""
-    return set_picture(values["image"], values["predictions"], values["target"])
+    from common.evidence.figures.figure import png_bytes
+    from slot_attention.pictures.objects import set_figure
+
+    return png_bytes(set_figure(values["image"], values["predictions"], values["target"]))
 
 
 def built_network(choice: NetworkChoice) -> Tuple[Any, Any]:

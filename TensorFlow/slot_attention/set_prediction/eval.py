@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Optional, Sequence
 
 from common.core.command_line import run_program
 from slot_attention.options import SET_PREDICTION, parse_options
@@ -21,12 +21,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 def make_evaluator(session: Any, choice: Any) -> Any:
     """Builds the pass over the test split into the default graph."""
-    from common.evidence.figures.canvas import png_bytes
     from slot_attention.evaluation import Evaluator
     from slot_attention.set_prediction.building import (
         built_network,
         prediction_pass,
-        prediction_picture,
+        prediction_png,
     )
     from slot_attention.set_prediction.matching_precision import evaluate_pass
 
@@ -34,13 +33,13 @@ def make_evaluator(session: Any, choice: Any) -> Any:
     count = None if options.full_eval else options.evaluation_count
     scenes = prediction_pass(session, choice, network, session.test_split, count)
 
-    def pictures(running: Any) -> Mapping[str, bytes]:
-        return {"objects": png_bytes(prediction_picture(scenes.first(running, PICTURED)))}
+    def draw(running: Any) -> bytes:
+        return prediction_png(scenes.first(running, PICTURED))
 
     def evaluate(running: Any) -> Any:
         return evaluate_pass(running, scenes, session.test_split)
 
-    return Evaluator(network, probe, evaluate, pictures)
+    return Evaluator(network, probe, evaluate, "objects", draw)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,29 @@
-"""Pictures of slots: what each tile shows, and where."""
+"""Pictures of slots: what each tile shows."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 import pytest
 
-from common.evidence.figures.canvas import MARGIN, palette_color
+from common.evidence.figures.colors import palette_color
+from common.evidence.figures.figure import pixels
 from slot_attention.pictures.slots import (
+    GROUND,
     SlotView,
+    as_pixels,
+    attention_row,
+    image_row,
     matched_slots,
     on_image,
     segmentation,
-    slot_picture,
+    slot_figure,
+    slot_parts,
     tinted,
     true_segmentation,
 )
 
-pytest.importorskip("PIL.Image", reason="pictures need Pillow")
 WHITE = [255, 255, 255]
 BLUE, ORANGE, RED = (list(palette_color(number)) for number in range(3))
 
@@ -43,70 +50,54 @@ def view(count: int = 1, iterations: int = 0, true_masks: bool = False) -> SlotV
     )
 
 
-def tiles(picture: np.ndarray, columns: int, rows: int) -> np.ndarray:
-    """The tiles (rows, columns, 128, 128, 3) of a picture without captions wider than one line."""
-    lefts = [picture.shape[1] - MARGIN - 128 - 134 * back for back in reversed(range(columns))]
-    tops = [picture.shape[0] - MARGIN - 128 - 134 * back for back in reversed(range(rows))]
-    return np.array([[picture[y : y + 128, x : x + 128] for x in lefts] for y in tops])
+def test_an_images_tiles_are_input_reconstruction_masks_segmentation_and_slots():
+    image, combined, true, found, black, white = image_row(view(true_masks=True), 0)
+    assert image[0, 0].tolist() == [128] * 3 and combined[0, 0].tolist() == [191] * 3
+    assert true[0, ::3].tolist() == found[0, ::3].tolist() == [BLUE, ORANGE]
+    assert black[0, ::3].tolist() == [[0] * 3, list(GROUND)]
+    assert white[0, ::3].tolist() == [list(GROUND), WHITE]
+    assert len(image_row(view(), 0)) == 5
 
 
-def test_columns_are_input_reconstruction_segmentation_and_slots():
-    row = tiles(slot_picture(view()), columns=5, rows=1)[0]
-    assert row[0, 64, 64].tolist() == [128, 128, 128]
-    assert row[1, 64, 64].tolist() == [191, 191, 191]
-    assert row[2, 64, [32, 96]].tolist() == [BLUE, ORANGE]
-    assert row[3, 64, [32, 96]].tolist() == [[0, 0, 0], WHITE]  # black where its mask is
-    assert row[4, 64, [32, 96]].tolist() == [WHITE, WHITE]
+def test_attention_has_a_segmentation_and_each_slots_share():
+    found, first, second = attention_row(view(iterations=1).attention[0][0], (4, 4))
+    assert found[0, ::3].tolist() == [BLUE, ORANGE]
+    assert first[0, ::3].tolist() == [BLUE, WHITE]
+    assert second[0, ::3].tolist() == [WHITE, ORANGE]
 
 
-def test_small_images_are_enlarged_by_a_whole_factor():
-    row = tiles(slot_picture(view()), columns=5, rows=1)[0]
-    assert row[2, :, :64].reshape(-1, 3).tolist() == [BLUE] * (128 * 64)
+@pytest.mark.parametrize("iterations, true_masks", [(0, False), (3, True)])
+def test_the_figure_names_rows_and_columns_and_is_whole_for_any_number_of_images(
+    iterations, true_masks
+):
+    figure = slot_figure(view(2, iterations, true_masks))
+    words = [text.get_text() for text in figure.axes[0].texts]
+    for name in ("input", "reconstruction", "segmentation", "slot 1", "slot 2", "image 2"):
+        assert name in words
+    assert ("true masks" in words) == true_masks
+    assert words.count(f"attention,\niteration {iterations}") == (2 if iterations else 0)
+    drawn = pixels(figure)
+    assert (drawn[-3:] == 255).all()  # the last row of tiles ends inside the picture
+    assert drawn.shape == pixels(slot_figure(view(2, iterations, true_masks))).shape
 
 
-def test_attention_rows_follow_their_image():
-    rows = tiles(slot_picture(view(count=2, iterations=3)), columns=5, rows=4)
-    for iteration in (1, 2, 3):
-        assert rows[iteration, 0, 64, 64].tolist() == WHITE  # no tile
-        assert rows[iteration, 2, 64, [32, 96]].tolist() == [BLUE, ORANGE]
-        assert rows[iteration, 3, 64, [32, 96]].tolist() == [BLUE, WHITE]
-        assert rows[iteration, 4, 64, [32, 96]].tolist() == [WHITE, ORANGE]
-
-
-def test_true_masks_get_a_column_of_their_own():
-    row = tiles(slot_picture(view(true_masks=True)), columns=6, rows=1)[0]
-    assert row[2, 64, [32, 96]].tolist() == row[3, 64, [32, 96]].tolist() == [BLUE, ORANGE]
-
-
-def test_same_sizes_give_pictures_of_the_same_size_for_an_animation():
-    first, second = view(count=2, iterations=1), view(count=2, iterations=1)
-    assert slot_picture(first).shape == slot_picture(second).shape
-
-
-def test_caption_is_written_left_of_its_image():
-    plain = slot_picture(view(), captions=[""])
-    named = slot_picture(view(), captions=["FG-ARI\n0.98"])
-    wider = named.shape[1] - plain.shape[1]
-    assert wider > 20
-    written = (named[:, : MARGIN + wider] < 128).all(axis=2)
-    assert not written[:40].any() and written[-128:].any()
+def test_what_slots_share_evenly_belongs_to_none_of_them():
+    shared = slot_parts(np.full((2, 1, 1, 3), -1.0), np.full((2, 1, 1), 0.5))
+    assert [part[0, 0].tolist() for part in shared] == [list(GROUND)] * 2
+    half = slot_parts(np.full((2, 1, 1, 3), -1.0), np.array([0.75, 0.25]).reshape(2, 1, 1))
+    np.testing.assert_allclose(half[0][0, 0], np.array(GROUND) / 2, atol=1)
+    assert slot_parts(np.full((1, 1, 1, 3), -1.0), np.ones((1, 1, 1)))[0].max() == 0
 
 
 def test_values_outside_the_range_are_clipped():
+    assert as_pixels(np.array([-2, -1, 0, 1, 2, np.nan])).tolist() == [0, 0, 128, 255, 255, 128]
     loud = view()
-    loud = SlotView(loud.images + 9, loud.combined - 9, loud.reconstructions * 9, loud.masks)
-    row = tiles(slot_picture(loud), columns=5, rows=1)[0]
-    assert row[0, 64, 64].tolist() == WHITE
-    assert row[1, 64, 64].tolist() == [0, 0, 0]
-    assert row[3, 64, [32, 96]].tolist() == [[0, 0, 0], WHITE]
+    loud = dataclasses.replace(loud, images=loud.images + 9, combined=loud.combined - 9)
+    assert [tile[0, 0].tolist() for tile in image_row(loud, 0)[:2]] == [WHITE, [0] * 3]
 
 
-def test_segmentation_takes_the_largest_mask():
-    masks = np.array([0.2, 0.3, 0.5]).reshape((3, 1, 1))
-    assert segmentation(masks).tolist() == [[RED]]
-
-
-def test_more_slots_than_colours_start_over():
+def test_segmentation_takes_the_largest_mask_and_colours_start_over():
+    assert segmentation(np.array([0.2, 0.3, 0.5]).reshape((3, 1, 1))).tolist() == [[RED]]
     assert segmentation(np.eye(13)[:, :, None])[12, 0].tolist() == BLUE
 
 
@@ -118,29 +109,28 @@ def test_share_goes_from_white_to_the_slots_colour():
 
 def test_attention_is_spread_over_the_cells_of_the_grid():
     attention = np.arange(6, dtype=np.float32)[:, None]  # 2 rows of 3 cells, one slot
-    spread = on_image(attention, (4, 6))
-    assert spread.shape == (1, 4, 6)
-    assert spread[0].tolist() == [[0, 0, 1, 1, 2, 2]] * 2 + [[3, 3, 4, 4, 5, 5]] * 2
+    assert on_image(attention, (4, 6)).tolist() == [
+        [[0, 0, 1, 1, 2, 2]] * 2 + [[3, 3, 4, 4, 5, 5]] * 2
+    ]
 
 
 def test_true_masks_have_the_colours_of_the_slots_that_cover_them():
     np.testing.assert_array_equal(
-        true_segmentation(halves()[::-1], halves()), segmentation(halves())
+        true_segmentation(halves()[::-1], halves(), 0), segmentation(halves())
     )
+    assert true_segmentation(halves()[:1], halves(), 0)[0, 3].tolist() == WHITE  # no entity
 
 
-def test_pixels_of_no_entity_are_white():
-    assert true_segmentation(halves()[:1], halves())[0, 3].tolist() == WHITE
+def test_an_object_has_its_slot_even_where_the_background_fills_most_of_it():
+    entities = np.zeros((2, 4, 4), bool)  # the background, and an object in a corner of slot 1
+    entities[1, 0, 3] = True
+    entities[0] = ~entities[1]
+    assert matched_slots(entities, halves(), 1) == [0, 1]
+    assert matched_slots(entities, halves()[::-1], 1) == [1, 0]
 
 
-def test_two_entities_in_one_slot_get_two_colours():
-    entities = np.zeros((3, 4, 4), bool)
-    entities[0, :, :1] = entities[1, :, 1:2] = entities[2, :, 2:] = True
-    chosen = matched_slots(entities, halves().astype(bool))
-    assert chosen[2] == 1
-    assert chosen[0] == 0 and chosen[1] not in (0, 1)
-
-
-def test_an_entity_without_pixels_takes_no_slot_from_the_others():
-    entities = np.concatenate([np.zeros((1, 4, 4), bool), halves().astype(bool)])
-    assert matched_slots(entities, halves().astype(bool))[1:] == [0, 1]
+def test_entities_without_a_slot_get_colours_of_their_own_and_take_none_from_others():
+    entities = np.zeros((4, 4, 4), bool)  # the first is empty, two share a slot
+    entities[1, :, :1] = entities[2, :, 1:2] = entities[3, :, 2:] = True
+    chosen = matched_slots(entities, halves(), 0)
+    assert chosen[3] == 1 and 0 in chosen[1:3] and len(set(chosen)) == 4

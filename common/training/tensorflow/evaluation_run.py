@@ -12,6 +12,7 @@ from common.core.stop_signal import StopSignal
 from common.machine.precision import Precision
 from common.runs import record as run_record
 from common.runs.run_events import telling_the_end
+from common.training.pictures import drawn_or_told
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.checkpoint import CHECKPOINTS, STATE
 from common.training.tensorflow.description import Evaluation, Subject
@@ -20,7 +21,8 @@ from common.training.tensorflow.run_start import Targets, open_run_log, start_ev
 from common.training.tensorflow.runtime import TensorFlowDevice, tf
 from common.training.tensorflow.step_graph import parameter_count
 
-Files = Mapping[str, Union[str, bytes]]
+Content = Union[str, bytes]
+Files = Mapping[str, Union[Content, Callable[[], Content]]]
 
 
 class Evaluator(NamedTuple):
@@ -31,6 +33,7 @@ class Evaluator(NamedTuple):
         probe: a tensor that takes one pass of the network, whose devices are looked at.
         evaluate: from a session to the figures.
         files: from a session and the figures to what is to be written, by file name; first rank.
+            What can fail without loss, a picture, is a function that draws it.
     """
 
     network: Any
@@ -62,6 +65,14 @@ def output_folder(asked: Optional[str], checkpoint: str, name: str = "evaluation
     if place.name == CHECKPOINTS:
         place = place.parent
     return asked or str(place / name)
+
+
+def write_file(path: Path, content: Union[Content, Callable[[], Content]]) -> bool:
+    """Writes a file whole; returns False where its content can't be drawn, which is told."""
+    whole = drawn_or_told(path.name, content, print) if callable(content) else content
+    if whole is not None:
+        write_atomically(path, whole)
+    return whole is not None
 
 
 def run_evaluation(run: EvaluationRun, build: Callable[[Any], Evaluator]) -> None:
@@ -105,7 +116,7 @@ def run_evaluation(run: EvaluationRun, build: Callable[[Any], Evaluator]) -> Non
                 run.step, found.split, "final", found.n, found.metrics
             )
             for name, content in evaluator.files(running, found).items():
-                write_atomically(run.folder / name, content)
+                write_file(run.folder / name, content)
     if rank == 0:
         run_record.write_record(run_record.from_run_folder(run.folder), run.folder)
         print(f"metrics, pictures and record: {run.folder}", flush=True)

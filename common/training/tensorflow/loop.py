@@ -16,6 +16,7 @@ from common.machine.precision import Precision
 from common.runs.events import RunLog
 from common.runs.provenance import config_sha256
 from common.runs.run_events import telling_the_end
+from common.training.pictures import StepPictures
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.checkpoint import (
     CHECKPOINTS,
@@ -175,6 +176,7 @@ class _Run:
         self.compiled = CompilationWatch(CompiledLines() if device.kind == "npu" else None)
         self.dump = StepDump(settings, device, precision, subject)
         self.best = dict(_NO_BEST)
+        self._pictures = StepPictures(Path(settings.output_path), log, self.lines.say)
         self._skips_in_a_row = 0
         self._last_saved: Optional[Saved] = None
         self._last_save_time = time.time()
@@ -503,11 +505,8 @@ class _Run:
     def _draw(self) -> None:
         if self.graph.network.pictures is None or not self.first:
             return
-        folder = make_folder(Path(self.settings.output_path) / "pictures", "--output_path")
-        pictures = self.graph.network.pictures(self.session, self.step)
-        for name, png in pictures.items():
-            write_atomically(folder / f"{name}_{self.step:08d}.png", png)
-        self.log.pictures(self.step, pictures)
+        draw = self.graph.network.pictures
+        self._pictures.write(self.step, lambda: draw(self.session, self.step))
 
     def _evaluate(self, role: str) -> Sequence[Evaluation]:
         if self.graph.network.evaluate is None:

@@ -1,6 +1,3 @@
-"""The gallery's script: sorts and filters the rows; without it the table stays as written."""
-
-SCRIPT = """
 (function () {
   "use strict";
   var body = document.querySelector("tbody");
@@ -32,4 +29,3 @@ SCRIPT = """
   document.getElementById("controls").hidden = false;
   arrange();
 })();
-"""
