@@ -355,6 +355,16 @@ def test_pictures_are_files_and_the_graph_lies_beside_the_checkpoints(tmp_path: 
     assert (tmp_path / "ckpt/graph.pbtxt").read_text().startswith("node {")
 
 
+def test_a_picture_that_cannot_be_drawn_is_told_once_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(toy_training, "PNG", property())  # no bytes: it can't be written
+    run_toy(tmp_path, 4, pictures_every=1)
+    out = capsys.readouterr().out
+    assert out.count("note: pictures/ of step 1 and later is left out") == 1
+    assert out.count("can't be drawn") == 1
+
+
 @pytest.mark.parametrize(
     "text, told",
     [

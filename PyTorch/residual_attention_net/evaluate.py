@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from common.core.command_line import run_program
-from common.core.files import make_folder
+from common.core.files import make_folder, write_atomically
 from common.core.stop_signal import StopSignal
+from common.runs.events import RunLog
 from common.runs.run_events import telling_the_end
+from common.training.pictures import FOLDER, drawn_or_told
 from common.training.torch import runtime as torch_runtime
 from common.training.torch import step as torch_step
 from residual_attention_net.evaluation import Evaluation, evaluate
 from residual_attention_net.options import Options, parse_options
 from residual_attention_net.run_events import open_run_log, start_event
+from residual_attention_net.run_pictures import masks_of
 from residual_attention_net.session import Session, open_session
 from residual_attention_net.training import Targets
 from residual_attention_net.weights import load_weights
@@ -60,6 +63,18 @@ def _evaluate(session: Session) -> None:
         )
         if session.is_first:
             _print(session, result, report.lines(), time.time() - began)
+            if session.options.pictures_every:
+                drawn_or_told("attention_masks.png", lambda: _draw(session, log), print)
+
+
+def _draw(session: Session, log: RunLog) -> None:
+    """Writes the masks over a few test images to pictures/ and TensorBoard."""
+    folder = make_folder(Path(session.options.output_path) / FOLDER, "--output_path")
+    weights = f"weights {Path(str(session.options.pth_path)).name}"
+    pictures = masks_of(session, session.splits.test, "test", weights)
+    for name, png in pictures.items():
+        write_atomically(folder / f"{name}.png", png)
+    log.pictures(0, pictures)
 
 
 def _print(session: Session, result: Evaluation, told: Sequence[str], seconds: float) -> None:

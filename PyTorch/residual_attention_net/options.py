@@ -30,6 +30,7 @@ OF_THE_MACHINE = (
         "device_num",
         "dist_url",
         "log_every",
+        "pictures_every",
         "checkpoint_minutes",
         "keep_checkpoints",
         "workers",
@@ -80,6 +81,7 @@ class Options:
     pth_path: Optional[str]
     log_every: int
     evaluate_every: int
+    pictures_every: int
     checkpoint_minutes: float
     keep_checkpoints: int
     profiling: bool
@@ -263,6 +265,12 @@ def _add_run(parser: Parser) -> None:
     group.add_argument("--log_every", type=_count, default=20, help="steps between lines")
     group.add_argument(
         "--evaluate_every", type=_count, default=1, help="epochs between validations"
+    )
+    group.add_argument(
+        "--pictures_every",
+        type=_whole,
+        default=10,
+        help="epochs between pictures of the attention masks, at the end too; 0: no pictures",
     )
     group.add_argument(
         "--checkpoint_minutes",

@@ -13,6 +13,7 @@ from common.core.errors import ZooError
 from common.core.files import make_folder
 from common.core.stop_signal import StopSignal
 from common.runs.run_events import telling_the_end
+from common.training.pictures import drawn_or_told
 from common.training.torch import runtime as torch_runtime
 from residual_attention_net import checkpoint
 from residual_attention_net.checkpoint import CheckpointFolder
@@ -21,6 +22,7 @@ from residual_attention_net.network.reference_weights import LoadReport
 from residual_attention_net.options import Options, parse_options
 from residual_attention_net.recipes import Schedule, make_schedule
 from residual_attention_net.run_events import open_run_log, start_event
+from residual_attention_net.run_pictures import write_curves
 from residual_attention_net.session import Session, open_session, open_stepper
 from residual_attention_net.shared_checkpoint import load_best, load_newest
 from residual_attention_net.tensor_dump import StepDump
@@ -70,6 +72,9 @@ def _train(
         training.lines.say(_first_line(session, targets, schedule))
         if training.run():
             _final_evaluations(training)
+            if session.is_first and session.options.pictures_every:
+                folder = Path(session.options.output_path)
+                drawn_or_told("curves.png", lambda: write_curves(folder), training.lines.say)
 
 
 def plan_of(session: Session) -> Tuple[Targets, Schedule]:
@@ -94,6 +99,7 @@ def _habits(session: Session) -> Habits:
         window=1 if session.device.kind == "cpu" else options.log_every,
         log_every=options.log_every,
         evaluate_every=options.evaluate_every,
+        pictures_every=options.pictures_every,
         checkpoint_seconds=60.0 * options.checkpoint_minutes,
     )
 

@@ -6,13 +6,14 @@ import dataclasses
 import math
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
 
 from common.core.errors import ZooError
 from common.core.stop_signal import StopSignal
 from common.runs.events import RunLog
+from common.training.pictures import StepPictures
 from common.training.torch import gradients as torch_gradients
 from common.training.torch import runtime as torch_runtime
 from common.training.torch.profile import LEAST_STEPS, StepProfiler, require_steps
@@ -22,6 +23,7 @@ from residual_attention_net.evaluation import Evaluation, evaluate
 from residual_attention_net.losses import mixed_cross_entropy
 from residual_attention_net.progress import ProgressLines
 from residual_attention_net.recipes import Schedule
+from residual_attention_net.run_pictures import masks_of
 from residual_attention_net.tensor_dump import StepDump
 
 
@@ -45,6 +47,7 @@ class Habits:
     window: int
     log_every: int
     evaluate_every: int
+    pictures_every: int
     checkpoint_seconds: float
 
 
@@ -114,6 +117,7 @@ class Training:
         )
         if session.options.profiling:
             require_steps(targets.steps)
+        self._pictures = StepPictures(Path(session.options.output_path), log, self.lines.say)
         self._profiler = StepProfiler(session.device, _profile_folder(session))
         self._last_save = time.time()
         self._epoch_losses: List[float] = []
@@ -253,6 +257,16 @@ class Training:
         if (epoch + 1) % self.habits.evaluate_every == 0 or at_the_end:
             self._validate(epoch)
         self._save()
+        every = self.habits.pictures_every
+        if every and self.session.is_first and ((epoch + 1) % every == 0 or at_the_end):
+            self._pictures.write(self.position.step, self._drawn)
+
+    def _drawn(self) -> Mapping[str, bytes]:
+        """The masks over a few images that training chooses by; the first rank alone draws."""
+        splits = self.session.splits
+        split = "validation" if len(splits.validation) else "train"
+        weights = f"after {self.position.step:,} steps"
+        return masks_of(self.session, getattr(splits, split), split, weights)
 
     def _validate(self, epoch: int) -> None:
         if self.session.validation_loader is None:

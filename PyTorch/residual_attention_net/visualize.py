@@ -6,9 +6,7 @@ import argparse
 import dataclasses
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Tuple
 
 from common.core.command_line import Parser, add_debug_flag, number_in, run_program
 from common.core.errors import UsageError, ZooError
@@ -24,22 +22,7 @@ from residual_attention_net.data.image_files import (
     read_in_batches,
 )
 from residual_attention_net.options import NEEDS_FILES
-from residual_attention_net.pictures import (
-    AttentionView,
-    ModuleMasks,
-    as_png,
-    attention_figure,
-    require_matplotlib,
-    shortened,
-    training_curves,
-)
-from residual_attention_net.predict import (
-    Complaints,
-    note,
-    predict,
-    refuse_volumes,
-    telling_resizes,
-)
+from residual_attention_net.predict import Complaints, note, refuse_volumes, telling_resizes
 from residual_attention_net.trained_network import (
     TrainedNetwork,
     add_device_flags,
@@ -49,134 +32,11 @@ from residual_attention_net.trained_network import (
 )
 
 if TYPE_CHECKING:
-    import torch
     from matplotlib.figure import Figure
-
-    from residual_attention_net.network.model import ResidualAttentionNetwork
-
-__all__ = ["attention_masks", "attention_view", "main", "training_curves"]
 
 IMAGES_SHOWN = 4
 LARGEST_COUNT = 32
-CLASSES_TOLD = 3
 PICTURES, MASKS, CURVES = "pictures", "attention_masks.png", "curves.png"
-
-
-# --- masks -----------------------------------------------------------------------------------
-
-
-def attention_masks(
-    network: ResidualAttentionNetwork, inputs: torch.Tensor, strongest: int = 0
-) -> Tuple[ModuleMasks, ...]:
-    """The masks of every attention module for a few inputs, from the input to the output.
-
-    Of volumes, the middle slice of the first spatial axis. The strongest channels are those whose
-    values spread most over an image: a mask that is the same everywhere points at nothing.
-
-    Args:
-        inputs: float, (N, C, H, W) or (N, C, D, H, W), from 0 to 1, on the network's device.
-        strongest: how many single channels to keep of each image.
-    """
-    size = inputs.shape[2:]
-    return tuple(
-        _module_masks(name, mask.float().cpu(), size, strongest)
-        for name, mask in network.masks(inputs).items()
-    )
-
-
-def _module_masks(
-    name: str, mask: torch.Tensor, size: Sequence[int], strongest: int
-) -> ModuleMasks:
-    import torch.nn.functional as functional
-
-    mean = mask.mean(dim=1, keepdim=True)
-    mode = "bilinear" if len(size) == 2 else "trilinear"
-    enlarged = functional.interpolate(mean, size=tuple(size), mode=mode, align_corners=False)
-    spread = mask.flatten(2).std(dim=2, unbiased=False)
-    chosen = spread.topk(min(strongest, mask.shape[1]), dim=1).indices
-    flat = [_middle_slice(values, len(size)) for values in (mean[:, 0], enlarged[:, 0], mask)]
-    kept = _own_channels(flat[2], chosen)
-    return ModuleMasks(
-        name, mask.shape[-1], mask.shape[1], flat[0].numpy(), flat[1].numpy(), kept, chosen.numpy()
-    )
-
-
-def _own_channels(masks: torch.Tensor, channels: torch.Tensor) -> np.ndarray:
-    """Of each image's masks (N, C, h, w) those of its own channels (N, K): (N, K, h, w)."""
-    return np.stack([mask[chosen].numpy() for mask, chosen in zip(masks, channels)])
-
-
-def _middle_slice(values: torch.Tensor, spatial_dims: int) -> torch.Tensor:
-    """(…, H, W) as it is; of (…, D, H, W) the middle of D."""
-    return values if spatial_dims == 2 else values.select(-3, values.shape[-3] // 2)
-
-
-def attention_view(
-    trained: TrainedNetwork,
-    samples: Samples,
-    classes: Sequence[str],
-    title: str,
-    strongest: int = 0,
-) -> AttentionView:
-    """Everything the picture of attention masks shows of a few samples.
-
-    Args:
-        classes: the name of every class.
-        title: what network and weights, in words.
-        strongest: how many single channels of each mask to show.
-    """
-    from residual_attention_net.data.labelled_images import LabelledImages
-    from residual_attention_net.data.loader import EvaluationLoader
-
-    network = trained.network
-    unlabelled = LabelledImages(samples.images, np.zeros(len(samples), np.int64), ("",))
-    loader = EvaluationLoader(unlabelled, 1, trained.device.device)
-    with trained.forward_context():
-        masks = [attention_masks(network, batch.inputs, strongest) for batch in loader.batches()]
-    probabilities = predict(network, samples.images, forward_context=trained.forward_context)
-    images = (
-        samples.images
-        if network.spatial_dims == 2
-        else samples.images[:, samples.images.shape[1] // 2]
-    )
-    return AttentionView(
-        title,
-        images,
-        tuple(_captions(samples, classes)),
-        tuple(_answer(row, classes) for row in probabilities),
-        tuple(_joined(of_images) for of_images in zip(*masks)),
-    )
-
-
-def _joined(of_images: Sequence[ModuleMasks]) -> ModuleMasks:
-    """One module's masks of single images as those of all."""
-    arrays = {
-        field.name: np.concatenate([getattr(one, field.name) for one in of_images])
-        for field in dataclasses.fields(ModuleMasks)
-        if isinstance(getattr(of_images[0], field.name), np.ndarray)
-    }
-    return dataclasses.replace(of_images[0], **arrays)
-
-
-def _captions(samples: Samples, classes: Sequence[str]) -> List[str]:
-    captions = []
-    for name, truth in zip(samples.names, samples.truths):
-        if truth is None:
-            captions.append(shortened(Path(name).name))
-        else:
-            of_class = classes[truth] if truth < len(classes) else str(truth)
-            captions.append(f"{shortened(name)}\ntrue class: {shortened(of_class)}")
-    return captions
-
-
-def _answer(probabilities: np.ndarray, classes: Sequence[str]) -> str:
-    best = np.argsort(-probabilities, kind="stable")[:CLASSES_TOLD]
-    return "prediction:\n" + "\n".join(
-        f"{shortened(classes[index])} {100 * probabilities[index]:.1f} %" for index in best
-    )
-
-
-# --- the program -----------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
@@ -271,11 +131,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                 "nothing to draw: give --run FOLDER, or --pth_path with --images or --dataset"
             )
         check_image_flags(arguments)
-    require_matplotlib()
     folder = Path(arguments.output_path or arguments.run or "output") / PICTURES
     if arguments.run is not None:
         run = read_run(Path(arguments.run))
         if run.has_steps:
+            from residual_attention_net.pictures import training_curves
+
             _write(training_curves(run.events), folder / CURVES)
         _take_from_run(arguments, run)
     if arguments.pth_path is None:
@@ -296,13 +157,18 @@ def _take_from_run(arguments: argparse.Namespace, run: Run) -> None:
 
 
 def _write(figure: Figure, path: Path) -> None:
+    from common.evidence.figures.figure import png_bytes
+
     make_folder(path.parent, "--output_path")
-    write_atomically(path, as_png(figure))
+    write_atomically(path, png_bytes(figure))
     print(f"wrote {path}", flush=True)
 
 
 def _draw_masks(arguments: argparse.Namespace, path: Path) -> int:
     check_image_flags(arguments)
+    from residual_attention_net.attention import attention_view, shortened
+    from residual_attention_net.pictures import attention_figure
+
     trained = open_trained(
         arguments.pth_path,
         arguments.network,
@@ -315,11 +181,10 @@ def _draw_masks(arguments: argparse.Namespace, path: Path) -> int:
     complaints = Complaints()
     samples, classes = _asked_for(arguments, trained, complaints)
     title = f"{trained.network.spec.name}, weights {shortened(Path(arguments.pth_path).name, 60)}"
-    if trained.network.spatial_dims == 3:
-        title += ", middle slice of each volume"
-    _write(
-        attention_figure(attention_view(trained, samples, classes, title, arguments.channels)), path
+    view = attention_view(
+        trained.network, samples, classes, title, trained.forward_context, arguments.channels
     )
+    _write(attention_figure(view), path)
     return 1 if complaints.lines else 0
 
 

@@ -180,10 +180,16 @@ def dataset_samples(
     whole, origin = _test_images(name, data_path, size)
     if count > len(whole):
         raise UsageError(f"--count {count}: {origin} has {len(whole)} images; give at most as many")
-    chosen = (np.arange(count, dtype=np.int64) * len(whole)) // count
+    return spread_samples(whole, origin, count), whole.classes
+
+
+def spread_samples(images: LabelledImages, origin: str, count: int) -> Samples:
+    """So many of the images, or all, evenly spread, named by their origin and their place in it."""
+    count = min(count, len(images))
+    chosen = (np.arange(count, dtype=np.int64) * len(images)) // max(count, 1)
     names = tuple(f"{origin} {index}" for index in chosen)
-    truths = tuple(int(label) for label in whole.labels[chosen])
-    return Samples(whole.images[chosen], names, truths), whole.classes
+    truths = tuple(int(label) for label in images.labels[chosen])
+    return Samples(images.images[chosen], names, truths)
 
 
 def _test_images(name: str, data_path: Optional[str], size: int) -> Tuple[LabelledImages, str]:

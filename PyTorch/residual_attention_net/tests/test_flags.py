@@ -335,6 +335,12 @@ def test_log_every(tmp_path: Path) -> None:
     assert len(lines_of_steps(run("train", tmp_path / "a", "--log_every", "2").stdout)) == 4
 
 
+def test_pictures_every(tmp_path: Path) -> None:
+    run("train", tmp_path, "--total_epochs", "3", "--pictures_every", "2", "--train_steps", "9")
+    names = {path.name for path in (tmp_path / "pictures").iterdir()}
+    assert names == {f"attention_masks_{n:08d}.png" for n in (8, 9)} | {"curves.png"}
+
+
 def test_evaluate_every(tmp_path: Path) -> None:
     run("train", tmp_path / "run", "--total_epochs", "4", "--evaluate_every", "2")
     seen = [

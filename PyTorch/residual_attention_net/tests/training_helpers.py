@@ -27,6 +27,8 @@ SMALL = [
     "20",
     "--total_epochs",
     "2",
+    "--pictures_every",
+    "0",
     "--device_type",
     "cpu",
 ]

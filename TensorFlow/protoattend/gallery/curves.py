@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FINE_THRESHOLDS = tuple(number / 200 for number in range(200)) + (0.999,)  # make smooth curves
 HISTOGRAM_BINS = 20
-SQUARE = (620, 620)  # pixels
+SIZE = (800, 640)  # pixels
 LARGEST_DOT, LEAST_DOT = 700, 25  # area in square points, the first of a dot for all decisions
 CONFIDENCE = "confidence (0 to 1)"
 
@@ -70,7 +70,7 @@ def reliability_figure(found: Calibration) -> Figure:
     shares = np.array([entry.n for entry in bins]) / max(sum(entry.n for entry in bins), 1)
     confidence = np.array([entry.confidence for entry in bins], np.float64)
     accuracy = 100 * np.array([entry.accuracy for entry in bins], np.float64)
-    figure = new_figure(*SQUARE)
+    figure = new_figure(*SIZE)
     axes = figure.add_subplot()
     axes.bar(
         [entry.low for entry in bins],

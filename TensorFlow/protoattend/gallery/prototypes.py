@@ -46,7 +46,7 @@ def prototypes_figure(page: Sequence[Explained], first: int = 0, whole: int = 0)
         first: the place (from 0) of the first one among all. whole: how many there are in all.
     """
     rows = [
-        [Tile(decision.image, border=BORDERS[decision.right])]
+        [Tile(beside_bar(decision.image), border=BORDERS[decision.right])]
         + [prototype_tile(one, decision.predicted) for one in decision.prototypes[:MOST]]
         for decision in page
     ]
@@ -75,12 +75,17 @@ def shortened(text: str) -> str:
 
 def prototype_tile(prototype: Prototype, predicted: str) -> Tile:
     """A prototype over a bar of its weight, with weight, label and origin below."""
-    image = fitted(prototype.image, SIDE - BAR - GAP)
+    image = beside_bar(prototype.image)
     agrees = prototype.label == predicted
     bar = weight_bar(prototype.weight, image.shape[1], agrees)
     paper = np.full((GAP,) + image.shape[1:], PAPER, np.uint8)
     caption = [percent(prototype.weight), shortened(prototype.label), shortened(prototype.source)]
     return Tile(np.concatenate([image, paper, bar]), "\n".join(caption))
+
+
+def beside_bar(image: np.ndarray) -> np.ndarray:
+    """An image as large as leaves room for a bar below it."""
+    return fitted(image, SIDE - BAR - GAP)
 
 
 def weight_bar(share: float, width: int, agrees: bool) -> np.ndarray:

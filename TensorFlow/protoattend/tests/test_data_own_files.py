@@ -37,6 +37,22 @@ def test_folders_are_classes_and_pixels_are_kept(tmp_path: Path) -> None:
     assert source.class_names == ("apple", "pear") and source.test is None
 
 
+def test_images_are_named_by_their_files_whatever_split_they_are_in(tmp_path: Path) -> None:
+    dataset = open_dataset("image_folder", str(write_classes(tmp_path)))
+    named = {
+        str(name): image
+        for split in (dataset.train, dataset.validation, dataset.test)
+        for name, image in zip(split.names, split.images)
+    }
+    assert set(named) == {f"{kind}/{n}.png" for kind in ("apple", "pear") for n in range(3)}
+    np.testing.assert_array_equal(named["pear/1.png"][..., 0], GREY[4])
+
+
+def test_images_without_files_are_named_by_their_rows() -> None:
+    train = open_dataset("synthetic_shapes").train
+    assert len(set(train.names)) == len(train) and str(train.names[0]).startswith("train row ")
+
+
 def test_train_and_test_folders_are_training_and_test_images(tmp_path: Path) -> None:
     write_classes(tmp_path / "train")
     write_classes(tmp_path / "test", 1)
