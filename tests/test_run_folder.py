@@ -6,12 +6,14 @@ import pytest
 
 from common.core.errors import ZooError
 from common.launch.run_folder import (
+    MARKER,
     claim_again,
     claim_fresh,
     earlier_runs,
     find_weights,
     is_occupied,
     moved_path,
+    read_marker,
     write_marker,
 )
 
@@ -93,3 +95,24 @@ def test_a_path_follows_only_the_folder_that_it_is_in(tmp_path):
     moves = [(tmp_path / "0", tmp_path / "0.old")]
     assert moved_path(str(tmp_path / "0" / "w.pt"), moves) == str(tmp_path / "0.old" / "w.pt")
     assert moved_path(str(tmp_path / "01" / "w.pt"), moves) == str(tmp_path / "01" / "w.pt")
+
+
+@pytest.mark.parametrize("content", ["[1]", '{"seeds": 3}', "{", "[" * 100000, '{"state": "x"}'])
+def test_a_marker_that_cannot_be_read_is_empty_and_says_why(tmp_path, content):
+    folder = run_in(tmp_path / "0")
+    (folder / MARKER).write_text(content)
+    marker = read_marker(folder)
+    assert str(folder / MARKER) in marker.fault and (marker.state, marker.seeds) == ("", ())
+    assert find_weights(folder, ["*.pt"]) is None
+    with pytest.raises(ZooError, match="begin anew"):
+        claim_again(folder, "--output_path", "full_1p")
+    assert claim_fresh(folder, "--output_path").moved_to is not None
+
+
+def test_a_marker_keeps_what_nobody_asks_for_and_names_that_are_no_text(tmp_path):
+    folder = run_in(
+        tmp_path / "0", state="running", plan={"run_folder": "x\udcff"}, log_of="\udcff"
+    )
+    marker = read_marker(folder)
+    assert marker.rest == {"plan": {"run_folder": "x\udcff"}} and marker.log_of == "\udcff"
+    assert read_marker(tmp_path / ("x" * 300)).fault and read_marker(tmp_path / "no").fault == ""

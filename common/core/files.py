@@ -17,8 +17,11 @@ _BLOCK = 1 << 20
 
 
 def write_atomically(path: Path, content: Union[str, bytes]) -> None:
-    """Writes content to path so that a reader sees the old file or the new one, never a part."""
-    data = content.encode("utf-8") if isinstance(content, str) else content
+    """Writes content to path so that a reader sees the old file or the new one, never a part.
+
+    What is no Unicode in a text, the bytes of a file's name perhaps, is written as JSON escapes it.
+    """
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     save_atomically(path, lambda stream: stream.write(data))
 
 

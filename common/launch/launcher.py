@@ -99,7 +99,7 @@ def age_of_this_process() -> Optional[float]:
 
 def _marker(plan: Plan) -> Dict[str, Any]:
     """What run.json says: at its top what readers look for, below it the plan."""
-    sessions = run_folder.read_marker(Path(plan.run_folder)).get("sessions", 0)
+    sessions = run_folder.read_marker(Path(plan.run_folder)).sessions
     return run_folder.new_session(
         {
             "schema_version": 1,

@@ -62,7 +62,7 @@ def follow_move(contract_folder: Path, old: Path, new: Path) -> None:
     Args:
         old, new: a folder that was renamed; the run is in it, or it is the run.
     """
-    run = read_marker(contract_folder).get("log_of")
+    run = read_marker(contract_folder).log_of
     if run and moved_path(run, [(old, new)]) != run:
         write_marker(contract_folder, {"log_of": moved_path(run, [(old, new)])})
 
@@ -71,7 +71,7 @@ def _claim_contract(
     run_folder: Path, contract_log: Path, resume: bool, moves: Moves
 ) -> Tuple[Optional[Claim], str]:
     folder = contract_log.parent
-    before = read_marker(folder).get("log_of")
+    before = read_marker(folder).log_of
     try:
         if resume and before == str(run_folder):
             return _claim_in_place(folder), ""
@@ -91,7 +91,7 @@ def _claim_in_place(folder: Path) -> Claim:
     return Claim(folder, lock, None)
 
 
-def _relink(before: Optional[str], contract_log: Path, moved_to: Path, moves: Moves) -> None:
+def _relink(before: str, contract_log: Path, moved_to: Path, moves: Moves) -> None:
     """Lets the run whose log was moved aside point to where it is now."""
     if not before:
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
@@ -15,13 +14,20 @@ from common.core.files import (
     make_folder,
     move_aside,
     utc_stamp,
-    write_atomically,
+)
+from common.runs.marker import (
+    COMPLETE,
+    FAILED,
+    INTERRUPTED,
+    MARKER,
+    RUNNING,
+    read_marker,
+    write_marker,
 )
 
-MARKER = "run.json"
+__all__ = ["COMPLETE", "FAILED", "INTERRUPTED", "MARKER", "RUNNING", "read_marker", "write_marker"]
 SEED_FOLDER = "seed_{}"  # in the run folder of a launch of several seeds
 _STAMP = re.compile(r"\.\d{8}T\d{6}Z(-\d+)?$")
-RUNNING, COMPLETE, FAILED, INTERRUPTED = "running", "complete", "failed", "interrupted"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,22 +41,6 @@ class Claim:
     def release(self) -> None:
         """Gives the folder up; what is in it stays."""
         self.lock.release()
-
-
-def read_marker(folder: Path) -> Dict[str, Any]:
-    """The content of run.json, empty where there is none or it is not readable."""
-    try:
-        content = json.loads((Path(folder) / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def write_marker(folder: Path, content: Mapping[str, Any]) -> None:
-    """Writes run.json, atomically."""
-    write_atomically(
-        Path(folder) / MARKER, json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    )
 
 
 def is_run(folder: Path) -> bool:
@@ -98,8 +88,8 @@ def _with_linked(folders: Sequence[Path]) -> List[Path]:
     for folder in folders:
         marker = read_marker(folder)
         found.append(folder)
-        found += [folder / SEED_FOLDER.format(seed) for seed in reversed(marker.get("seeds", []))]
-        found += [Path(marker["log_of"])] if marker.get("log_of") else []
+        found += [folder / SEED_FOLDER.format(seed) for seed in reversed(marker.seeds)]
+        found += [Path(marker.log_of)] if marker.log_of else []
     return found
 
 
@@ -144,7 +134,7 @@ def claim_seeds_again(folder: Path, purpose: str, case: str) -> Claim:
         ZooError: there is none of this case, or it is still live.
     """
     _check_case(folder, case)
-    if not read_marker(folder).get("seeds"):
+    if not read_marker(folder).seeds:
         raise ZooError(
             f"the run in {folder} is not one of several seeds; leave --seeds out, or --resume to "
             "begin"
@@ -156,7 +146,7 @@ def claim_seeds_again(folder: Path, purpose: str, case: str) -> Claim:
 def check_resumable(folder: Path, case: str) -> None:
     """Raises ZooError unless a run of this case is in the folder; it names what could be."""
     _check_case(folder, case)
-    seeds = read_marker(folder).get("seeds")
+    seeds = read_marker(folder).seeds
     if seeds:
         raise ZooError(
             "the run in {0} is one of several seeds; give --seeds={1} too, or a seed's own folder, "
@@ -175,7 +165,10 @@ def _check_case(folder: Path, case: str) -> None:
             else "; leave --resume out to begin"
         )
         raise ZooError(f"nothing to resume in {folder}{hint}")
-    found = read_marker(folder).get("case", case)
+    marker = read_marker(folder)
+    if marker.fault:
+        raise ZooError(f"{marker.fault}; leave --resume out to begin anew")
+    found = case if marker.case is None else marker.case
     if found != case:
         raise ZooError(
             f"the run in {folder} is of case {found}, not {case}; launch that case, or "

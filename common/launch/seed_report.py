@@ -68,11 +68,10 @@ def read_result(folder: Path, seed: int, metric: Metric) -> SeedResult:
     """What the run of one seed in `folder`/seed_N left, in its marker and its record."""
     run = folder / SEED_FOLDER.format(seed)
     marker = read_marker(run)
-    if not marker:
-        return SeedResult(seed, NOT_RUN, None, None)
-    state, reason = str(marker.get("state", "")), str(marker.get("reason", ""))
-    value = _value(run, metric) if state == COMPLETE else None
-    return SeedResult(seed, state, marker.get("exit_code"), value, reason)
+    if not marker.state:
+        return SeedResult(seed, NOT_RUN, None, None, marker.fault)
+    value = _value(run, metric) if marker.state == COMPLETE else None
+    return SeedResult(seed, marker.state, marker.exit_code, value, marker.reason or "")
 
 
 def _value(run: Path, metric: Metric) -> Optional[float]:

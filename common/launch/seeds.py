@@ -88,7 +88,7 @@ def _own_words(whole: Request, folder: Path, seed: int, resume: bool) -> Optiona
     own = [f"--seed={seed}", f"--output_path={run}"]
     if not resume or not run_folder.is_run(run):
         return own
-    if run_folder.read_marker(run).get("state") == run_folder.COMPLETE:
+    if run_folder.read_marker(run).state == run_folder.COMPLETE:
         return None
     return own + ["--resume"] if _has_checkpoint(whole, run) else own
 
@@ -168,7 +168,7 @@ def _claim(all_seeds: SeedLaunch) -> run_folder.Claim:
 def _marker(all_seeds: SeedLaunch) -> Dict[str, Any]:
     """What run.json says beside the seeds' own: enough to resume, and to find their weights."""
     plan = all_seeds.whole
-    before = run_folder.read_marker(all_seeds.folder).get("seeds", [])
+    before = list(run_folder.read_marker(all_seeds.folder).seeds)
     return run_folder.new_session(
         {
             "schema_version": 1,
@@ -201,7 +201,7 @@ def _interrupted(all_seeds: SeedLaunch, seed: int, exit_code: int) -> bool:
     if exit_code <= 128:
         return False
     marker = run_folder.read_marker(all_seeds.folder / run_folder.SEED_FOLDER.format(seed))
-    return marker.get("state") == run_folder.INTERRUPTED
+    return marker.state == run_folder.INTERRUPTED
 
 
 def _report(all_seeds: SeedLaunch, terminal: Terminal) -> None:

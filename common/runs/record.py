@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from common.core.errors import ZooError
 from common.core.files import sha256_of, write_atomically
 from common.runs import events as run_log
+from common.runs.marker import read_marker
 from common.runs.provenance import without_folders
 
 SCHEMA_VERSION = 1
@@ -457,12 +458,12 @@ def from_run_folder(folder: Path) -> RunRecord:
     if not log_path.exists():
         raise ZooError(f"{folder} is not a run folder: it has no {log_path.relative_to(folder)}")
     events = run_log.effective_events(log_path)
-    plan = _plan_of(folder)
+    marker = read_marker(folder)
     start: Mapping[str, Any] = next((event for event in events if event["event"] == "start"), {})
     return from_events(
         events,
-        plan.get("case", "direct"),
-        _shown(plan.get("command", start.get("command", ""))),
+        "direct" if marker.case is None else marker.case,
+        _shown(start.get("command", "") if marker.command is None else marker.command),
         human_log(folder),
     )
 
@@ -477,12 +478,3 @@ def _shown(command: str) -> str:
 def human_log(folder: Path) -> Optional[Path]:
     """The human log of rank 0 in a run folder; None where there is none."""
     return next(iter(sorted(Path(folder).glob("train_*.log"))), None)
-
-
-def _plan_of(folder: Path) -> Dict[str, Any]:
-    path = folder / "run.json"
-    try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return plan if isinstance(plan, dict) else {}

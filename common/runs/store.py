@@ -16,12 +16,12 @@ from common.core.errors import ZooError
 from common.core.files import FolderLock, write_atomically
 from common.runs import events as run_log
 from common.runs import record as run_record
+from common.runs.marker import MARKER
 from common.runs.record import RunRecord
 
 FOLDER = "results"
 LOG_SUFFIX = ".log.gz"
 EVENTS_SUFFIX = ".metrics.jsonl.gz"
-_MARKER = "run.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _verified_folder(folder: Path) -> Verified:
     path = folder / run_record.FILE_NAME
     if path.exists():
         found += _differences(path, made)
-    elif (folder / _MARKER).exists():
+    elif (folder / MARKER).exists():
         found.append(f"{path} is missing: the launcher writes one at the end of a run")
     return Verified(made, tuple(found))
 

@@ -24,7 +24,7 @@ def read_runs(path: Path) -> List[GivenRun]:
         return [_from_record_file(path)]
     if not path.is_dir():
         raise UsageError(f"{path} does not exist; give run folders or records")
-    seeds = run_folder.read_marker(path).get("seeds", [])
+    seeds = run_folder.read_marker(path).seeds
     folders = [path / run_folder.SEED_FOLDER.format(seed) for seed in seeds] or [path]
     return [read_run_folder(folder) for folder in folders]
 
@@ -32,8 +32,8 @@ def read_runs(path: Path) -> List[GivenRun]:
 def read_run_folder(folder: Path) -> GivenRun:
     """A run folder: its record made from its events, checked against the one that was written."""
     marker = run_folder.read_marker(folder)
-    state, code = str(marker.get("state", "")), marker.get("exit_code")
-    reason = str(marker.get("reason") or "")
+    state, code = marker.state, marker.exit_code
+    reason = marker.fault or marker.reason or ""
     try:
         record = run_record.from_run_folder(folder)
     except (ZooError, KeyError, TypeError, ValueError) as error:

@@ -127,6 +127,6 @@ def _run(gate_case: GateCase, how: HowToRun, seed: int, folder: Path) -> GivenRu
     except ZooError as error:
         terminal.complain(f"error: {error}")
         return GivenRun(str(folder), None, exit_code=error.exit_code, reason=str(error))
-    if code in INTERRUPTS and run_folder.read_marker(folder).get("state") == run_folder.INTERRUPTED:
+    if code in INTERRUPTS and run_folder.read_marker(folder).state == run_folder.INTERRUPTED:
         raise KeyboardInterrupt
     return read_run_folder(folder)
