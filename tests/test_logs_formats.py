@@ -6,19 +6,19 @@ import shutil
 import textwrap
 import time
 from pathlib import Path
-from typing import Tuple
+from typing import Dict, List
 
 import pytest
+import yaml
 
 from common.cards.line_template import Field, parse_template
-from common.cards.log_format import OWN_FORMATS, LogFormat, own_formats
 from common.cards.model_card import read_card
 from common.cards.model_folders import all_cards
-from common.core.errors import UsageError, ZooError
-from common.evidence.logs.blocks import block_of
-from common.evidence.logs.matching import find_lines
-from common.evidence.logs.reading import format_named, known_formats, most_fitting, read_log
+from common.core.errors import ZooError
+from common.evidence.logs.reading import UnknownFormatError, known_formats, read_log
 from tests.fake_zoo import FAKE_MODEL, REPOSITORY
+
+FORMATS = known_formats(REPOSITORY)
 
 LOGS = """
 logs:
@@ -87,7 +87,8 @@ def test_the_format_in_the_documentation_is_one(tmp_path: Path) -> None:
         ("{step}", "{step:number}", "it is always integer"),
         ("{step} |", "{step}{loss} |", "no text between"),
         ("loss {loss}", "loss {loss}e", "could be a part of it"),
-        ("it {step}", "{step}", "must begin with a fixed text"),
+        ("it {step}", " it {step}", "must begin with a number or a fixed text"),
+        ("it {step}", "{_:word} {step}", "must begin with a number or a fixed text"),
         ("loss {loss}", "loss", "no field whose value would be kept"),
         ("it {step} | loss {loss}", "it is {loss}", "the line that tells the steps"),
         ("{score: 100}", "{speed: 100}", "scale.speed is no value of the line; there are: score"),
@@ -130,20 +131,6 @@ def test_each_network_declares_its_upstream_format() -> None:
     }
 
 
-def test_a_format_that_is_not_there_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="no log format 'x'; there are: run_log"):
-        format_named("x", own_formats())
-
-
-def test_the_own_formats_are_read_with_the_same_checks() -> None:
-    assert OWN_FORMATS.name == "formats.yaml"
-    assert [form.name for form in own_formats()] == [
-        "run_log",
-        "tensorflow_training",
-        "torch_training",
-    ]
-
-
 def test_doubled_braces_are_braces_of_the_text() -> None:
     assert parse_template('{{"a":{loss},{_:anything}}}') == (
         '{"a":',
@@ -154,9 +141,14 @@ def test_doubled_braces_are_braces_of_the_text() -> None:
     )
 
 
-def lines_of(template: str, text: bytes) -> Tuple[LogFormat, int]:
-    form = next(form for form in known_formats(REPOSITORY) if form.name == template)
-    return form, len(find_lines(block_of(text), form.step_line))
+def steps_of(text: bytes, folder: Path) -> int:
+    """How many step lines of Slot Attention's port a text has."""
+    (folder / "a.log").write_bytes(text)
+    try:
+        log = read_log(folder / "a.log", format="slot_attention_port", formats=FORMATS)
+    except UnknownFormatError:
+        return 0
+    return len(log.series["loss"])
 
 
 @pytest.mark.parametrize(
@@ -172,8 +164,8 @@ def lines_of(template: str, text: bytes) -> Tuple[LogFormat, int]:
         b"step: 1, loss: 2, time: 0:00:01\n",
     ],
 )
-def test_what_only_looks_like_a_step_line_is_none(text: bytes) -> None:
-    assert lines_of("slot_attention_port", text)[1] == 0
+def test_what_only_looks_like_a_step_line_is_none(text: bytes, tmp_path: Path) -> None:
+    assert steps_of(text, tmp_path) == 0
 
 
 @pytest.mark.parametrize(
@@ -184,16 +176,111 @@ def test_what_only_looks_like_a_step_line_is_none(text: bytes) -> None:
         b"\rStep: 1, Loss: 2, Time: 0:00:01\r\n",
         b"\x00\xffStep: 1, Loss: 2, Time: 0:00:01, etc\n",
         b"\x1b[1mStep: 1,\x1b[0m Loss: 2, Time: 0:00:01\n",
+        b"Step:    1,\tLoss:  2, Time:   0:00:01\n",
     ],
 )
-def test_a_step_line_is_found_wherever_it_stands(text: bytes) -> None:
-    assert lines_of("slot_attention_port", text)[1] == 1
+def test_a_step_line_is_found_wherever_it_stands(text: bytes, tmp_path: Path) -> None:
+    assert steps_of(text, tmp_path) == 1
 
 
-def test_our_longer_line_is_not_taken_for_the_shorter_one_of_the_port() -> None:
-    line = b"Step: 1, Loss: 2, Time: 0:00:01, Learning rate: 0.1, FPS: 3, ETA: 1 day, 0:00:01\n"
-    found = most_fitting(block_of(line), known_formats(REPOSITORY))
-    assert found is not None and found.name == "tensorflow_training"
+def test_our_longer_line_is_not_taken_for_the_shorter_one_of_the_port(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text(
+        "Step: 1, Loss: 2, Time: 0:00:01, Learning rate: 0.1, FPS: 3, ETA: 1 day, 0:00:01\n"
+    )
+    assert read_log(tmp_path / "a.log", formats=FORMATS).format == "tensorflow_training"
+
+
+def declared(folder: Path, *lines: str, **keys: object) -> Path:
+    """A format file with one format, `mine`, of the given lines."""
+    form = dict(keys, name="mine", description="", lines=[{"line": line} for line in lines])
+    (folder / "mine.yaml").write_text(yaml.safe_dump({"logs": [dict(form, description="x")]}))
+    return folder / "mine.yaml"
+
+
+KERAS = (
+    "Epoch 1/2\n"
+    " 1/10 [==>...........................] - ETA: 3s - loss: 0.70 - accuracy: 0.50\b\b\b\b\r"
+    "10/10 [==============================] - 1s 90ms/step - loss: 0.60 - accuracy: 0.55\r"
+    "10/10 [==============================] - 1s 95ms/step - loss: 0.60 - accuracy: 0.55"
+    " - val_loss: 0.65 - val_accuracy: 0.52\n"
+    "Epoch 2/2\n"
+    " 9/10 [=========================>....] - ETA: 0s - loss: 0.40 - accuracy: 0.75\r"
+    "10/10 [==============================] - 1s 95ms/step - loss: 0.39 - accuracy: 0.76"
+    " - val_loss: 0.45 - val_accuracy: 0.72\n"
+)
+KERAS_3 = (
+    "Epoch 1/2\n\x1b[1m 1/10\x1b[0m \x1b[32m━━\x1b[0m\x1b[37m━━━━\x1b[0m \x1b[1m1s\x1b[0m 9ms/step"
+    " - accuracy: 0.50 - loss: 0.70"
+    "\n\x1b[1m10/10\x1b[0m \x1b[32m━━━━━━\x1b[0m \x1b[1m1s\x1b[0m 9ms/step - accuracy: 0.55"
+    " - loss: 0.60 - val_accuracy: 0.52 - val_loss: 0.65\n"
+)
+
+
+@pytest.mark.parametrize(
+    "lines, text, series",
+    [
+        (
+            ["{step}\t{loss}\t{seconds}"],
+            "step\tloss\ttime\n1\t0.5\t10\n2\t0.25\t11\n",
+            {"loss": [(1, 0.5), (2, 0.25)], "seconds": [(1, 10.0), (2, 11.0)]},
+        ),
+        (
+            ["| {step} | {loss} | {_:anything} |"],
+            "| step |     loss | note |\n|    9 |   0.5000 | good |\n| 1000 | -12.2500 |      |\n",
+            {"loss": [(9, 0.5), (1000, -12.25)]},
+        ),
+        (
+            ["[{epoch}/{_:integer}][{iteration}/{iterations}] loss {loss}"],
+            "[ 1/20][  5/100] loss  0.5\n[10/20][100/100] loss 10.5\n",
+            {"loss": [(5, 0.5), (1000, 10.5)], "epoch": [(5, 1.0), (1000, 10.0)]},
+        ),
+        (
+            [
+                "{iteration}/{iterations} [{_:anything}] - {metrics:metrics}",
+                "Epoch {epoch}/{_:integer}",
+            ],
+            KERAS,
+            {
+                "loss": [(1, 0.7), (10, 0.6), (19, 0.4), (20, 0.39)],
+                "accuracy": [(1, 0.5), (10, 0.55), (19, 0.75), (20, 0.76)],
+                "val_loss": [(10, 0.65), (20, 0.45)],
+                "val_accuracy": [(10, 0.52), (20, 0.72)],
+            },
+        ),
+        (
+            [
+                "{iteration}/{iterations} {_:anything}/step - {metrics:metrics}",
+                "Epoch {epoch}/{_:integer}",
+            ],
+            KERAS_3,
+            {
+                "loss": [(1, 0.7), (10, 0.6)],
+                "accuracy": [(1, 0.5), (10, 0.55)],
+                "val_loss": [(10, 0.65)],
+                "val_accuracy": [(10, 0.52)],
+            },
+        ),
+    ],
+    ids=["tabs", "table", "padded", "keras", "keras 3"],
+)
+def test_tabs_padded_columns_and_bars_can_be_declared_in_a_format_file(
+    lines: List[str], text: str, series: Dict[str, list], tmp_path: Path
+) -> None:
+    path = declared(tmp_path, *lines, one_writer=True)
+    (tmp_path / "a.log").write_bytes(text.encode("utf-8"))
+    log = read_log(tmp_path / "a.log", formats=known_formats(REPOSITORY, path))
+    assert log.format == "mine"
+    told = {name: list(zip(s.steps.tolist(), s.values.tolist())) for name, s in log.series.items()}
+    assert told == series
+    assert log.notes == ()
+
+
+def test_a_format_file_is_checked_like_a_card(tmp_path: Path) -> None:
+    path = declared(tmp_path, "loss {loss}")
+    with pytest.raises(ZooError, match=r"mine.yaml: logs\[0\].lines must begin with the line"):
+        known_formats(REPOSITORY, path)
+    with pytest.raises(ZooError, match="can't read .*none.yaml"):
+        known_formats(REPOSITORY, tmp_path / "none.yaml")
 
 
 @pytest.mark.parametrize(
@@ -204,16 +291,23 @@ def test_our_longer_line_is_not_taken_for_the_shorter_one_of_the_port() -> None:
         b"Step: " + b"1" * 2000000,
         b"\x1b[" * 1000000,
         b'{"event":"start",' * 100000,
+        b'{"event":' * 200000,
         b"Step: 1, Loss: 1" * 100000,
         b"\x1b]" * 1000000,
         b"Evaluation at step 1 (current weights) on 1 samples of a: " + b"a" * 2000000,
         b"Evaluation at step 1 (best weights) on 1 samples of a: b" * 35000,
         b"rank " * 400000,
         b"[" * 2000000,
+        b" " * 2000000,
         b"Accuracy of the model (best weights) on the " * 45000,
+        b"1/2 [" * 400000,
     ],
 )
-def test_no_text_takes_more_than_its_length(text: bytes) -> None:
+def test_no_text_takes_more_than_its_length(text: bytes, tmp_path: Path) -> None:
+    path = declared(tmp_path, "{iteration}/{iterations} [{_:anything}] - {loss}", "Epoch {epoch}")
+    formats = known_formats(REPOSITORY, path)
+    (tmp_path / "a.log").write_bytes(text)
     began = time.process_time()
-    most_fitting(block_of(text), known_formats(REPOSITORY))
+    with pytest.raises(UnknownFormatError):
+        read_log(tmp_path / "a.log", formats=formats)
     assert time.process_time() - began < 8  # two megabytes; a way back would take hours

@@ -12,9 +12,10 @@ from typing import Dict, List, Set
 import numpy as np
 import pytest
 
-from common.evidence.logs import blocks, reading
+from common.evidence.logs import reading, text
 from common.evidence.logs.reading import known_formats, read_log
 from common.evidence.logs.series import ParsedLog, Restart
+from common.evidence.logs.text import plain
 from tests.generated_logs import MAKERS, SLOT_ATTENTION, mutated, with_noise
 
 FORMATS = known_formats(Path(__file__).resolve().parent.parent)
@@ -62,7 +63,7 @@ def test_a_gzip_file_is_read_as_it_is(name: str, tmp_path: Path) -> None:
 def test_block_borders_anywhere_change_nothing(
     name: str, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "read_blocks", functools.partial(blocks.read_blocks, size=size))
+    monkeypatch.setattr(reading, "read_blocks", functools.partial(text.read_blocks, size=size))
     made = with_noise(MAKERS[name](2, 40), 2)
     log = parsed(tmp_path / "a.log", made.text(), format=name)
     assert_holds(log, made.points)
@@ -151,11 +152,15 @@ _NUMBER = re.compile(
 _DURATION = re.compile(rb"(?:([-+]?[0-9]+) days?, )?([0-9]+):([0-9]{2}):([0-9]{2}(?:\.[0-9]*)?)")
 # Read by another way: every step line that a regular expression finds, with no regard to ends.
 _STEP_LINES = {
-    "slot_attention_port": re.compile(rb"Step: (?P<step>[0-9]+), Loss: (?P<loss>[^,]+), Time: "),
-    "protoattend_port": re.compile(rb"Step : (?P<step>[0-9]+)----loss : (?P<loss>.+?)----cost"),
+    "slot_attention_port": re.compile(
+        rb"Step:[ \t]+(?P<step>[0-9]+),[ \t]+Loss:[ \t]+(?P<loss>[^,]+),[ \t]+Time:[ \t]+"
+    ),
+    "protoattend_port": re.compile(
+        rb"Step[ \t]+:[ \t]+(?P<step>[0-9]+)----loss[ \t]+:[ \t]+(?P<loss>.+?)----cost"
+    ),
     "3d_attention_net": re.compile(
-        rb"Epoch \[(?P<epoch>[0-9]+)/[0-9]+\], Iter \[(?P<step>[0-9]+)/"
-        rb"(?P<all>[0-9]+)\] Loss: (?P<loss>[^ ,;)\]}%]+)"
+        rb"Epoch[ \t]+\[[ \t]*(?P<epoch>[0-9]+)/[ \t]*[0-9]+\],[ \t]+Iter[ \t]+\[[ \t]*"
+        rb"(?P<step>[0-9]+)/[ \t]*(?P<all>[0-9]+)\][ \t]+Loss:[ \t]+(?P<loss>[^ \t,;)\]}%]+)"
     ),
 }
 
@@ -190,9 +195,9 @@ def check_mutated_lines(name: str, count: int, seed: int, folder: Path) -> int:
     """Reads damaged lines; returns how many losses were read in spite of it."""
     chance = random.Random(seed)
     lines = MAKERS[name](seed, 200).lines
-    text = b"\n".join(mutated(lines, chance) for _ in range(count)) + b"\n"
-    log = parsed(folder / "a.log", text, format=name)
-    shown = blocks.block_of(text).text
+    damaged = b"\n".join(mutated(lines, chance) for _ in range(count)) + b"\n"
+    log = parsed(folder / "a.log", damaged, format=name)
+    shown = plain(damaged)
     numbers, losses = numbers_in(shown), told_losses(name, shown)
     for life in log.lives:
         for series in life.values():

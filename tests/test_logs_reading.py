@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import gzip
+import json
+import tarfile
+import textwrap
+import time
 import tracemalloc
+import zipfile
+import zlib
 from pathlib import Path
-from typing import List
+from typing import Dict, List, Tuple
 
 import numpy as np
 import pytest
 
 from common.core.errors import UsageError, ZooError
 from common.evidence.logs import series
-from common.evidence.logs.reading import known_formats, read_log
+from common.evidence.logs.reading import UnknownFormatError, known_formats, read_log
 from common.evidence.logs.records import series_of_record
 from common.evidence.logs.series import ParsedLog, Restart, Series
-from common.evidence.logs.summary import RECENT, summarise_log
+from common.evidence.logs.summary import RECENT, summary_of
 from common.runs.events import RunLog
 from tests.fake_zoo import REPOSITORY
 from tests.generated_logs import MAKERS, SLOT_ATTENTION
@@ -27,6 +33,12 @@ FORMATS = known_formats(REPOSITORY)
 
 def read(path: Path) -> ParsedLog:
     return read_log(path, formats=FORMATS)
+
+
+def points(log: ParsedLog) -> Dict[str, List[Tuple[int, float]]]:
+    return {
+        name: list(zip(one.steps.tolist(), one.values.tolist())) for name, one in log.series.items()
+    }
 
 
 def at(series: Series, step: int) -> float:
@@ -71,8 +83,130 @@ def test_an_unknown_format_says_what_was_looked_for(tmp_path: Path) -> None:
     assert "none of its 2 lines is in a known format" in str(caught.value)
     for name in ("run_log", "slot_attention_port", "protoattend_port", "3d_attention_net"):
         assert name in str(caught.value)
-    assert "'Step : {step}----loss : {loss}" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+UNKNOWN = [
+    ("[2024-05-01 12:00:0{n}] INFO train: step {n}0 loss=0.{n}5 lr 1e-0{n}\n",
+     "step {step} loss={loss} lr {lr}"),
+    ("Epoch: [{n}][10/500]\tTime 0.25\tLoss 2.{n}\n",
+     "Epoch: [{epoch}][{_}/{_}]\tTime {time}\tLoss {loss}"),
+    ("epoch {n} iter 5/100: loss 0.{n}, eta 1:00:0{n}\n",
+     "epoch {epoch} iter {iteration}/{iterations}: loss {loss}, eta {eta:duration}"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line, template", UNKNOWN)
+def test_an_unknown_log_is_answered_with_its_lines_and_a_format_to_begin_from(
+    line: str, template: str, tmp_path: Path
+) -> None:
+    lines = [line.replace("{n}", str(number)) for number in range(1, 6)]
+    (tmp_path / "a.log").write_text("hello\n" + "".join(lines) + "done after 7 s\n")
+    with pytest.raises(UnknownFormatError) as caught:
+        read(tmp_path / "a.log")
+    suggestion = caught.value.suggestion
+    assert list(suggestion.lines) == [text.rstrip("\n").replace("\t", "?") for text in lines[:3]]
+    assert suggestion.template == template
+    text = str(suggestion)
+    (tmp_path / "mine.yaml").write_text(textwrap.dedent(text[text.index("    logs:") :]) + "\n")
+    if "{step}" in template or "{iterations}" in template:
+        log = read_log(
+            tmp_path / "a.log", formats=known_formats(REPOSITORY, tmp_path / "mine.yaml")
+        )
+        assert log.format == "my_port" and len(log.series["loss"]) == 5
+
+
+def test_four_final_lines_are_no_training_log(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_text("\n".join(OURS[-2:] + ["E2E Training Duration sec : 5"]) + "\n")
+    with pytest.raises(ZooError, match="none of its 3 lines is in a known format"):
+        read(path)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_zip_is_no_text(compression: int, tmp_path: Path) -> None:
+    made = MAKERS[SLOT_ATTENTION](0, 50)
+    with zipfile.ZipFile(str(tmp_path / "a.log"), "w", compression) as archive:
+        archive.writestr("inner.log", made.text())
+    with pytest.raises(ZooError, match="is a zip archive, not a log; unpack it"):
+        read(tmp_path / "a.log")
+
+
+def test_a_tar_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "inner.log").write_bytes(MAKERS[SLOT_ATTENTION](0, 50).text())
+    with tarfile.open(str(tmp_path / "a.tar.gz"), "w:gz") as archive:
+        archive.add(str(tmp_path / "inner.log"), "inner.log")
+    with pytest.raises(ZooError, match="is a tar archive, not a log"):
+        read(tmp_path / "a.tar.gz")
+
+
+def test_a_gzip_bomb_is_answered_soon(tmp_path: Path) -> None:
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    parts = [packer.compress(b"\n" * (1 << 24)) for _ in range(40)] + [packer.flush()]
+    (tmp_path / "a.log.gz").write_bytes(b"".join(parts))
+    began = time.process_time()
+    with pytest.raises(ZooError, match="unpacks to more than 200 times its size"):
+        read(tmp_path / "a.log.gz")
+    assert time.process_time() - began < 10
+
+
+def test_epochs_counted_from_zero_lose_nothing_and_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text("""\
+Epoch [0/2], Iter [20/30] Loss: 2.5
+the epoch 0 takes time: 34.5
+Epoch [1/2], Iter [20/30] Loss: 1.5
+the epoch 1 takes time: 33.5
+""")
+    log = read(tmp_path / "a.log")
+    assert points(log) == {
+        "loss": [(20, 2.5), (50, 1.5)],
+        "epoch": [(20, 0.0), (50, 1.0)],
+        "epoch_seconds": [(30, 34.5), (60, 33.5)],
+    }
+    assert log.notes == ("epochs are counted from zero: epoch 0 is the first",)
+
+
+def test_the_original_implementations_log_gives_epoch_seconds_and_accuracies(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a.log").write_text("""\
+Epoch [1/300], Iter [100/781] Loss: 2.1034
+Epoch [1/300], Iter [700/781] Loss: 1.9034
+the epoch takes time: 134.25
+evaluate test set:
+Accuracy of the model on the test images: 42 %
+Accuracy of the model on the test images: 0.4267
+Accuracy of plane : 51 %
+current best acc, 0.4267
+Epoch [2/300], Iter [100/781] Loss: 1.5034
+""")
+    log = read(tmp_path / "a.log")
+    assert log.format == "3d_attention_net"
+    assert points(log) == {
+        "loss": [(100, 2.1034), (700, 1.9034), (881, 1.5034)],
+        "epoch": [(100, 1.0), (700, 1.0), (881, 2.0)],
+        "epoch_seconds": [(700, 134.25)],
+        "test_accuracy": [(700, 42.0)],
+        "best_test_accuracy": [(700, 42.67)],
+    }
+
+
+def test_what_unmarked_ranks_repeat_counts_once(tmp_path: Path) -> None:
+    lines = []
+    for epoch in (1, 2):
+        for iteration in (20, 40):
+            lines += [
+                f"Epoch [{epoch}/2], Iter [{iteration}/50] Loss: {epoch}.{rank}" for rank in "012"
+            ]
+        lines += [f"the epoch {epoch} takes time: {30 + rank}" for rank in range(3)]
+        lines += [f"Accuracy of the model on the test images: 5{epoch} %"] * 3
+    (tmp_path / "a.log").write_text("\n".join(lines) + "\n")
+    log = read(tmp_path / "a.log")
+    told = points(log)
+    assert told["epoch_seconds"] == [(50, 30.0), (100, 30.0)]
+    assert told["test_accuracy"] == [(50, 51.0), (100, 52.0)]
+    assert [step for step, _ in told["loss"]] == [20, 40, 70, 90]
+    assert log.restarts == () and "not read: 8 step line(s)" in log.notes[0]
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\x00" * 1000, b"\x1f\x8b broken"])
@@ -125,11 +259,8 @@ def test_our_tensorflow_log_gives_training_evaluations_and_outcome(tmp_path: Pat
     (tmp_path / "a.log").write_text("\n".join(OURS) + "\n")
     log = read(tmp_path / "a.log")
     assert log.format == "tensorflow_training"
-    told = {
-        name: list(zip(one.steps.tolist(), one.values.tolist()))
-        for name, one in log.series.items()
-        if name not in ("validation_ap_0.5",)
-    }
+    told = points(log)
+    del told["validation_ap_0.5"]
     assert told == {
         "loss": [(100, 0.311791), (200, 0.25)],
         "elapsed_seconds": [(100, 34.162719), (200, 7.0)],
@@ -160,10 +291,7 @@ Accuracy of the model (best weights) on the 10000 test images: 43.57 %
 """)
     log = read(tmp_path / "a.log")
     assert log.format == "torch_training"
-    told = {
-        name: list(zip(one.steps.tolist(), one.values.tolist())) for name, one in log.series.items()
-    }
-    assert told == {
+    assert points(log) == {
         "loss": [(20, 2.3352), (60, 1.3352)],
         "epoch": [(20, 1.0), (60, 2.0)],
         "learning_rate": [(20, 0.1), (60, 1e-05)],
@@ -227,6 +355,42 @@ def test_our_events_are_read_as_they_are_written(tmp_path: Path) -> None:
     assert log.series["test_loss"].values.tolist() == [float("inf")]
     assert log.series["best_test_accuracy"].steps.tolist() == [2]
     assert log.restarts == (Restart(3, 3),) and np.isnan(log.lives[0]["loss"].values[2])
+
+
+def test_events_are_read_in_any_order_of_keys_and_spacing(tmp_path: Path) -> None:
+    path = write_events(tmp_path)
+    whole = read(path)
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [json.dumps(dict(reversed(list(event.items())))) for event in events]
+    path.write_text("\n".join(lines) + "\n")
+    again = read(path)
+    assert points(again).keys() == points(whole).keys()
+    assert repr(points(again)["train_loss"]) == repr(points(whole)["train_loss"])
+    assert again.restarts == whole.restarts
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"event":"step","step":"3","loss":1}',
+        b'{"event":"step","step":true,"loss":1}',
+        b'{"event":"step","step":-1,"loss":1}',
+        b'{"event":"step","step":1e99,"loss":1}',
+        b'{"event":"step","step":9,"loss":"x","seconds":[],"samples":{}}',
+        b'{"event":"step","step":9,"loss":' + b"9" * 400 + b"}",
+        b'{"event":"step"',
+        b'{"event":["step"],"step":9}',
+        b'{"event":"evaluation","step":9,"metrics":[1]}',
+        b'{"event":"evaluation","step":9,"split":{},"metrics":{"a":null}}',
+        b'{"event":"start","resumed_step":"x"}',
+        b'{"a":' * 100000,
+        b"\xff\xfe{",
+    ],
+)
+def test_damaged_events_give_no_number(line: bytes, tmp_path: Path) -> None:
+    good = b'{"event":"step","step":%d,"loss":0.5}\n'
+    (tmp_path / "a.jsonl").write_bytes(good % 1 + line + b"\n" + good % 2)
+    assert points(read(tmp_path / "a.jsonl")) == {"loss": [(1, 0.5), (2, 0.5)]}
 
 
 def test_an_evaluation_without_training_is_read(tmp_path: Path) -> None:
@@ -303,14 +467,6 @@ def memory_of(action: object, path: Path) -> int:
         tracemalloc.stop()
 
 
-def test_a_summary_takes_the_same_memory_however_long_the_log_is(tmp_path: Path) -> None:
-    short, long = (
-        memory_of(summarise_log, long_log(tmp_path / str(steps), steps))
-        for steps in (100000, 400000)
-    )
-    assert long - short < 400000
-
-
 def test_a_series_takes_at_most_32_bytes_a_step(tmp_path: Path) -> None:
     short, long = (
         memory_of(read_log, long_log(tmp_path / str(steps), steps)) for steps in (100000, 400000)
@@ -321,8 +477,8 @@ def test_a_series_takes_at_most_32_bytes_a_step(tmp_path: Path) -> None:
 def test_the_summary_is_that_of_the_series(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     path.write_bytes(MAKERS[SLOT_ATTENTION](3, 900).text())
-    values = read(path).series["loss"].values
-    found = summarise_log(path, formats=FORMATS).lives[0]["loss"]
+    series = read(path).series["loss"]
+    values, found = series.values, summary_of(series)
     finite = values[np.isfinite(values)]
     assert found.count == 900 and found.not_finite == 900 - len(finite) > 0
     assert found.mean == pytest.approx(finite.mean(), rel=1e-12)
@@ -357,7 +513,7 @@ def test_a_series_is_found_by_the_end_of_its_name_where_that_is_clear() -> None:
 
 def test_a_format_can_be_forced_and_must_exist() -> None:
     path = EXCERPTS / "slot_attention_gpu_excerpt.log.gz"
-    with pytest.raises(ZooError, match="in a known format; looked for protoattend_port"):
+    with pytest.raises(ZooError, match=r"in a known format \(protoattend_port\)"):
         read_log(path, format="protoattend_port", formats=FORMATS)
     with pytest.raises(UsageError, match="no log format 'x'"):
         read_log(path, format="x", formats=FORMATS)

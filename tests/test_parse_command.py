@@ -141,7 +141,6 @@ def test_a_record_without_its_events_is_told_by_its_curve(tmp_path: Path, capsys
         ([GPU, "--format", "x"], 64, "no log format 'x'"),
         ([GPU, "--rank", "1"], 1, "no line that is marked as rank 1's"),
         ([GPU, "--json", "--csv"], 64, "not allowed with"),
-        ([__file__], 1, "in a known format; looked for run_log"),
         (["no such file"], 1, "can't read the log no such file: No such file"),
         ([str(EXCERPTS)], 1, "is not a run folder"),
     ],
@@ -150,3 +149,19 @@ def test_a_users_mistake_is_one_line(arguments, code: int, told: str, capsys: Ca
     assert main(["parse"] + arguments) == code
     captured = capsys.readouterr()
     assert told in captured.err and captured.err.count("\n") == 1 and captured.out == ""
+
+
+def test_a_log_of_no_known_format_is_answered_with_a_format_that_reads_it(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    log, form = tmp_path / "a.log", tmp_path / "mine.yaml"
+    log.write_text("".join(f"it {number} of 9: loss 0.{number}\n" for number in range(1, 10)))
+    assert main(["parse", str(log)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    *suggestion, error = captured.err.splitlines()
+    assert suggestion[:2] == ["lines of it:", "    it 1 of 9: loss 0.1"]
+    assert "none of its 9 lines is in a known format (run_log, " in error
+    form.write_text("\n".join(suggestion[suggestion.index("    logs:") :]))
+    assert main(["parse", str(log), "--format_file", str(form), "--series=loss"]) == 0
+    assert capsys.readouterr().out.splitlines()[1:3] == ["loss,1,0.1", "loss,2,0.2"]

@@ -18,7 +18,7 @@ from typing import Callable, Dict, List, Optional, Sequence
 from common.core.command_line import Parser, add_debug_flag, exit_code_of, number_in
 
 REPOSITORY = Path(__file__).absolute().parents[2]
-ALLOWED_SECONDS = 2.0
+ALLOWED_SECONDS = 6.0
 # One pass a field, as launch scripts read such a log; awk's fields are split at blanks.
 GREP_AND_AWK = {
     "step": "grep 'Step: ' {log} | awk '{{print $6}}' | tr -d ','",
@@ -104,7 +104,7 @@ def measure(lines: int, repeats: int, say: Callable[[str], None]) -> Dict[str, T
 
 
 def run(argv: Optional[Sequence[str]] = None) -> int:
-    """Measures and prints; 0 where the summary and every series are read within two seconds."""
+    """Measures and prints; 0 where six seconds of processor are enough for either reading."""
     parser = Parser(prog="python -m benchmarks.logs.parse_speed", description=__doc__)
     parser.add_argument("--lines", type=number_in(int, 1), default=1000000, help="step lines")
     parser.add_argument("--repeats", type=number_in(int, 1), default=3, help="the fastest counts")
@@ -123,11 +123,11 @@ def _told(arguments: argparse.Namespace) -> int:
     slow = [
         name
         for name in ("zoo parse (summary)", "read_log (every series)")
-        if found[name].wall > max(allowed, ALLOWED_SECONDS)
+        if found[name].processor > max(allowed, ALLOWED_SECONDS)
     ]
     if not arguments.json:
         print(
-            "allowed: {:.0f} s; {}".format(
+            "allowed: {:.0f} s of processor; {}".format(
                 max(allowed, ALLOWED_SECONDS),
                 "reached" if not slow else "missed by " + ", ".join(slow),
             )

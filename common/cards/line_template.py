@@ -1,9 +1,8 @@
-"""A line of a log as a template: fixed text with typed fields, and nothing that can backtrack.
+"""A line of a log as a template: fixed text with typed fields.
 
 `Step: {step}, Loss: {loss}, Time: {elapsed_seconds:duration}` says all that is needed to read the
-line. Matching goes once from left to right: each kind of field takes the longest text it can, the
-fixed text after it must follow at once. There are no regular expressions to write, so none can
-take exponential time.
+line. A template can be read in one way only: each kind of field ends where the text after it
+begins. A blank stands for one or more blanks or tabs, and a field may be padded with them.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ KINDS = {
 }
 STEP, EPOCH, ITERATION, ITERATIONS = "step", "epoch", "iteration", "iterations"
 WHOLE_NUMBERS = (STEP, EPOCH, ITERATION, ITERATIONS)
+MAY_BEGIN = (INTEGER, NUMBER, DURATION)
 UNNAMED = "_"
 
-_SHORTEST_BEGINNING = 3
 _NEVER_AFTER = {INTEGER: "0-9", NUMBER: "0-9.eE", DURATION: "0-9.", WORD: "A-Za-z0-9_.+-"}
 _PIECES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|([^{}]+)|(.)")
 
@@ -51,12 +50,10 @@ def parse_template(text: str) -> Tuple[Part, ...]:
         ValueError: what is wrong with it, in words that fit behind the template's name.
     """
     parts = _joined_texts(_pieces(text))
-    if any(not " " <= letter <= "~" for letter in text):
-        raise ValueError("may hold printable ASCII characters only")
-    if not parts or not isinstance(parts[0], str) or len(parts[0]) < _SHORTEST_BEGINNING:
-        raise ValueError(
-            f"must begin with a fixed text of at least {_SHORTEST_BEGINNING} characters"
-        )
+    if any(not " " <= letter <= "~" and letter != "\t" for letter in text):
+        raise ValueError("may hold printable ASCII characters and tabs only")
+    if not parts or not _may_begin(parts[0]):
+        raise ValueError("must begin with a number or a fixed text, and not with a blank")
     for part, following in zip(parts, parts[1:] + [""]):
         _check_pair(part, following)
     names = [part.name for part in parts if isinstance(part, Field) and part.name != UNNAMED]
@@ -64,6 +61,12 @@ def parse_template(text: str) -> Tuple[Part, ...]:
         if names.count(name) > 1:
             raise ValueError(f"has the field {name!r} twice")
     return tuple(parts)
+
+
+def _may_begin(part: Part) -> bool:
+    if isinstance(part, Field):
+        return part.kind in MAY_BEGIN
+    return not part.startswith((" ", "\t"))
 
 
 def _pieces(text: str) -> List[Part]:

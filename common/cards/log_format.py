@@ -35,12 +35,15 @@ class LineRule:
         scale: by field, what its values are multiplied by.
         restart: whether the line says that the run begins, again perhaps; a step in it is the
             last one that is kept.
+        closing: whether the line stands at the end of logs of any kind, so that it alone makes no
+            training log.
     """
 
     template: str = attrs.field(metadata=key("line"))
     prefix: str = ""
     scale: Dict[str, float] = attrs.field(factory=dict)
     restart: bool = False
+    closing: bool = False
 
     def mistakes(self) -> Iterator[Tuple[str, str]]:
         """What is wrong with the template, or does not fit it."""
@@ -59,18 +62,13 @@ class LineRule:
         except (KeyError, IndexError, ValueError, AttributeError):
             text = f"{quoted(self.prefix)} may only use the line's words: {listed(words)}"
             yield "prefix", text
-        if not self.restart and not self.value_fields():
+        if not (self.restart or self.begins_epoch or self.value_fields()):
             yield "line", f"{quoted(self.template)} has no field whose value would be kept"
 
     @property
     def parts(self) -> Tuple[Part, ...]:
         """What was read out of the template: fixed texts and fields in turn."""
         return parse_template(self.template)
-
-    @property
-    def beginning(self) -> str:
-        """The fixed text that marks such a line."""
-        return str(self.parts[0])
 
     def fields(self) -> List[Field]:
         """The fields that are kept, in order."""
@@ -91,6 +89,11 @@ class LineRule:
         names = self.names()
         return STEP in names or {EPOCH, ITERATION, ITERATIONS} <= set(names)
 
+    @property
+    def begins_epoch(self) -> bool:
+        """Whether the line says nothing but which epoch the lines after it belong to."""
+        return self.names() == [EPOCH]
+
 
 @attrs.frozen
 class LogFormat:
@@ -108,28 +111,34 @@ class LogFormat:
 
     def mistakes(self) -> Iterator[Tuple[str, str]]:
         """A first line that does not tell the steps."""
-        first = self.step_line
-        if not first.tells_step or first.restart or not first.value_fields():
+        first, *others = self.lines
+        names = first.names() + [EPOCH for rule in others if rule.begins_epoch]
+        tells_steps = STEP in names or {EPOCH, ITERATION, ITERATIONS} <= set(names)
+        if not tells_steps or first.restart or not first.value_fields():
             yield (
                 "lines",
                 "must begin with the line that tells the steps: {step} or {epoch}, {iteration} "
-                f"and {{iterations}}, with a value beside it, not {quoted(first.template)}",
+                "and {iterations}, {epoch} perhaps in a line of its own, with a value beside it, "
+                f"not {quoted(first.template)}",
             )
-
-    @property
-    def step_line(self) -> LineRule:
-        """The line that every step, or every so many, prints."""
-        return self.lines[0]
 
 
 @attrs.frozen
-class _OwnFormats:
+class _FormatFile:
     logs: Tuple[LogFormat, ...]
 
+    def mistakes(self) -> Iterator[Tuple[str, str]]:
+        """Two formats of one name."""
+        yield from names_given_twice(self.logs)
 
-def own_formats() -> Tuple[LogFormat, ...]:
-    """The formats of our own logs."""
-    return read_yaml(OWN_FORMATS, _OwnFormats).logs
+
+def read_format_file(path: Path = OWN_FORMATS) -> Tuple[LogFormat, ...]:
+    """The formats of a file with a `logs:` section; of our own logs unless another is named.
+
+    Raises:
+        ZooError: with file, key and what is wrong.
+    """
+    return read_yaml(path, _FormatFile).logs
 
 
 def names_given_twice(formats: Sequence[LogFormat]) -> Iterator[Tuple[str, str]]:

@@ -6,15 +6,20 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import List, Sequence
+from typing import List, Sequence, Tuple
 
 from common.cards.log_format import LogFormat
 from common.core.errors import UsageError
-from common.evidence.logs import telling
-from common.evidence.logs.reading import known_formats, read_log
+from common.evidence.logs import summary
+from common.evidence.logs.reading import (
+    EVENTS_DESCRIPTION,
+    EVENTS_FORMAT,
+    UnknownFormatError,
+    known_formats,
+    read_log,
+)
 from common.evidence.logs.records import events_of, is_record, series_of_record
-from common.evidence.logs.series import ParsedLog, Series
-from common.evidence.logs.summary import summarise_log, summary_of
+from common.evidence.logs.series import ParsedLog
 
 EVERY = "all"
 
@@ -36,6 +41,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         'given several times; "all" prints every one',
     )
     parser.add_argument("--format", help="the log's format, where finding it out goes wrong")
+    parser.add_argument(
+        "--format_file",
+        type=Path,
+        metavar="FILE.yaml",
+        help="declares more formats, as the logs: section of a card does",
+    )
     parser.add_argument("--formats", action="store_true", help="list the known formats")
     parser.add_argument(
         "--rank",
@@ -53,7 +64,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints what the logs say; returns 0."""
-    formats = known_formats()
+    formats = known_formats(format_file=arguments.format_file)
     if arguments.formats:
         _print_formats(formats, arguments.json)
         return 0
@@ -64,68 +75,49 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(
             f"zoo parse: series are printed of one log at a time; {len(arguments.logs)} are given"
         )
+    try:
+        logs = [_read(Path(name), arguments, formats, bool(wanted)) for name in arguments.logs]
+    except UnknownFormatError as error:
+        print(error.suggestion, file=sys.stderr)
+        raise
     if wanted:
-        _print_series(_read(Path(arguments.logs[0]), arguments, formats), wanted, arguments.json)
+        _print_series(logs[0], wanted, arguments.json)
+    elif arguments.json:
+        told = [summary.summary_as_json(log) for log in logs]
+        print(json.dumps(told, indent=1, ensure_ascii=False))
     else:
-        _print_summaries(arguments, formats)
+        print("\n\n".join("\n".join(summary.summary_lines(log)) for log in logs))
     return 0
 
 
-def _read(path: Path, arguments: argparse.Namespace, formats: Sequence[LogFormat]) -> ParsedLog:
-    if is_record(path):
-        return series_of_record(path)
-    return read_log(path, arguments.format, formats, arguments.rank)
+def _read(
+    path: Path, arguments: argparse.Namespace, formats: Sequence[LogFormat], joined: bool
+) -> ParsedLog:
+    """A log; of a record its events' log, or its series under the record's own name."""
+    if not is_record(path):
+        return read_log(path, arguments.format, formats, arguments.rank)
+    events = None if joined else events_of(path)
+    return series_of_record(path) if events is None else read_log(events, EVENTS_FORMAT, ())
 
 
 def _print_series(log: ParsedLog, wanted: Sequence[str], as_json: bool) -> None:
-    chosen: List[Series] = (
-        list(log.series.values()) if EVERY in wanted else [log.find(name) for name in wanted]
-    )
-    told = telling.series_as_json(log, chosen) if as_json else telling.series_as_csv(chosen)
+    chosen = list(log.series.values()) if EVERY in wanted else [log.find(name) for name in wanted]
+    told = summary.series_as_json(log, chosen) if as_json else summary.series_as_csv(chosen)
     sys.stdout.writelines(told)
     for note in log.notes:
         print("note: " + note, file=sys.stderr)
 
 
-def _print_summaries(arguments: argparse.Namespace, formats: Sequence[LogFormat]) -> None:
-    summaries = []
-    for name in arguments.logs:
-        path = Path(name)
-        log = events_of(path) if is_record(path) else path
-        summaries.append(
-            summary_of(series_of_record(path))
-            if log is None
-            else summarise_log(log, arguments.format, formats, arguments.rank)
-        )
-    if arguments.json:
-        print(
-            json.dumps(
-                [telling.summary_as_json(summary) for summary in summaries],
-                indent=1,
-                ensure_ascii=False,
-            )
-        )
-    else:
-        print("\n\n".join("\n".join(telling.summary_lines(summary)) for summary in summaries))
-
-
 def _print_formats(formats: Sequence[LogFormat], as_json: bool) -> None:
+    told: List[Tuple[str, str, List[str]]] = [(EVENTS_FORMAT, EVENTS_DESCRIPTION, [])]
+    told += [
+        (form.name, form.description, [rule.template for rule in form.lines]) for form in formats
+    ]
     if as_json:
-        print(
-            json.dumps(
-                [
-                    {
-                        "name": form.name,
-                        "description": form.description,
-                        "lines": [rule.template for rule in form.lines],
-                    }
-                    for form in formats
-                ],
-                indent=1,
-            )
-        )
+        keys = ("name", "description", "lines")
+        print(json.dumps([dict(zip(keys, form)) for form in told], indent=1))
         return
-    for form in formats:
-        print(f"{form.name}: {form.description}")
-        for rule in form.lines:
-            print("    " + rule.template)
+    for name, description, lines in told:
+        print(f"{name}: {description}")
+        for line in lines:
+            print("    " + line.replace("\t", "\\t"))

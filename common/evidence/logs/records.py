@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
-from common.cards.log_format import own_formats
 from common.core.errors import ZooError
-from common.evidence.logs.reading import read_log
+from common.evidence.logs.reading import EVENTS_FORMAT, read_log
 from common.evidence.logs.series import ParsedLog, Series
 from common.runs import record as run_record
 from common.runs import store as record_store
 from common.runs.events import FILE_NAME
 from common.runs.record import RunRecord
-
-EVENTS_FORMAT = "run_log"
 
 
 def series_of_record(path: Path) -> ParsedLog:
@@ -33,9 +31,9 @@ def series_of_record(path: Path) -> ParsedLog:
     path = Path(path)
     events = events_of(path)
     if events is not None:
-        log = read_log(events, EVENTS_FORMAT, own_formats())
+        log = read_log(events, EVENTS_FORMAT, ())
         return dataclasses.replace(log, source=str(path))
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ZooError(f"{path} is not a run folder: it has no rank_0/{FILE_NAME}")
     record = run_record.read_record(path)
     return ParsedLog(
@@ -50,18 +48,18 @@ def series_of_record(path: Path) -> ParsedLog:
 def events_of(path: Path) -> Optional[Path]:
     """The events of a run folder or record; None where there are none."""
     path = Path(path)
-    folder = path if path.is_dir() else path.parent
-    places = [folder / "rank_0" / FILE_NAME]
-    if not path.is_dir():
-        places.insert(0, path.with_suffix(record_store.EVENTS_SUFFIX))
-    if path.is_file() and path.name != run_record.FILE_NAME:
-        places = places[:1]
-    return next((place for place in places if place.is_file()), None)
+    if os.path.isdir(path):
+        places = [path / "rank_0" / FILE_NAME]
+    elif path.name == run_record.FILE_NAME:
+        places = [path.parent / "rank_0" / FILE_NAME]
+    else:
+        places = [path.with_suffix(record_store.EVENTS_SUFFIX)]
+    return next((place for place in places if os.path.isfile(place)), None)
 
 
 def is_record(path: Path) -> bool:
     """Whether a path is a run folder or a record, and not a log."""
-    return path.is_dir() or path.suffix == ".json"
+    return os.path.isdir(path) or path.suffix == ".json"
 
 
 def _curve(record: RunRecord) -> Dict[str, Series]:

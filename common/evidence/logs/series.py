@@ -59,6 +59,7 @@ class ParsedLog:
         lives: the series of each life by itself; one more than there are restarts.
         ranks: the ranks whose lines are marked as theirs; empty where no line is marked.
         notes: what was odd, one line each.
+        lines: of the file, 0 where there is no log but a record.
     """
 
     source: str
@@ -68,6 +69,7 @@ class ParsedLog:
     lives: Tuple[Dict[str, Series], ...] = ()
     ranks: Tuple[int, ...] = ()
     notes: Tuple[str, ...] = ()
+    lines: int = 0
 
     def find(self, name: str) -> Series:
         """A series by name, or by the end of its name where only one ends so (accuracy).

@@ -1,21 +1,30 @@
-"""What a log comes to, in constant memory: no value is kept but the last few."""
+"""What a log comes to, life by life, as text and as JSON; its series as JSON and CSV."""
 
 from __future__ import annotations
 
-import collections
 import dataclasses
+import json
 import math
-from pathlib import Path
-from typing import Deque, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common.cards.log_format import LogFormat
-from common.evidence.logs.extraction import Rows
-from common.evidence.logs.reading import LogStream, restarts_of
-from common.evidence.logs.series import ParsedLog, Restart
+from common.evidence.logs.series import ParsedLog, Series
+from common.runs.events import json_numbers
 
 RECENT = 50
+_HEADINGS = (
+    "series",
+    "values",
+    "steps",
+    "first",
+    "last",
+    "smallest (step)",
+    "largest (step)",
+    "mean of the last",
+)
+_LINES_AT_ONCE = 1 << 14
+_CLOCKS = ("elapsed_seconds", "unix_time", "epoch")  # whose mean says nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,120 +51,122 @@ class SeriesSummary:
     not_finite: int
 
 
-@dataclasses.dataclass(frozen=True)
-class Summary:
-    """A log's series by name, for each life of the run; restarts lie between the lives.
-
-    lines counts those of the file, 0 where there is no log but a record.
-    """
-
-    source: str
-    format: str
-    lines: int
-    lives: Tuple[Dict[str, SeriesSummary], ...]
-    restarts: Tuple[Restart, ...]
-    ranks: Tuple[int, ...]
-    notes: Tuple[str, ...]
-
-
-def summarise_log(
-    path: Path,
-    format: Optional[str] = None,
-    formats: Optional[Sequence[LogFormat]] = None,
-    rank: Optional[int] = None,
-) -> Summary:
-    """Reads a log in one pass and constant memory; arguments and errors as read_log's."""
-    stream = LogStream(Path(path), format, formats, rank)
-    found: Dict[Tuple[int, str], RunningSummary] = {}
-    for block in stream.blocks():
-        for rows in stream.extractor.rows(block):
-            _take(found, rows)
-    writers = stream.extractor.writers
-    chain = writers.lives()
-    lives: List[Dict[str, SeriesSummary]] = [{} for _ in chain]
-    for (writer, name), running in found.items():
-        if writer in chain:
-            lives[chain.index(writer)][name] = running.done(name)
-    return Summary(
-        str(path),
-        stream.extractor.form.name,
-        stream.lines,
-        tuple(lives),
-        restarts_of(writers, chain),
-        tuple(sorted(stream.extractor.ranks)),
-        tuple(stream.all_notes()),
+def summary_of(series: Series) -> SeriesSummary:
+    """The figures of a series that has values."""
+    finite = np.isfinite(series.values)
+    steps, values = series.steps[finite], series.values[finite]
+    low, high = (int(values.argmin()), int(values.argmax())) if len(values) else (0, 0)
+    recent = values[-RECENT:]
+    return SeriesSummary(
+        name=series.name,
+        count=len(series),
+        first_step=int(series.steps[0]),
+        last_step=int(series.steps[-1]),
+        first=float(series.values[0]),
+        last=float(series.values[-1]),
+        smallest=(float(values[low]), int(steps[low])) if len(values) else None,
+        largest=(float(values[high]), int(steps[high])) if len(values) else None,
+        mean=float(values.mean()) if len(values) else None,
+        recent=len(recent),
+        recent_mean=float(recent.mean()) if len(recent) else None,
+        recent_deviation=float(recent.std(ddof=1)) if len(recent) > 1 else None,
+        not_finite=len(series) - len(values),
     )
 
 
-def summary_of(log: ParsedLog) -> Summary:
-    """The summary of series that are at hand already."""
-    lives: List[Dict[str, SeriesSummary]] = []
-    for life in log.lives:
-        lives.append({})
-        for name, series in life.items():
-            running = RunningSummary()
-            running.add(series.steps, series.values)
-            lives[-1][name] = running.done(name)
-    return Summary(log.source, log.format, 0, tuple(lives), log.restarts, log.ranks, log.notes)
+def summary_lines(log: ParsedLog) -> Iterator[str]:
+    """A summary as text: a table for each life, then the notes."""
+    yield "{}: {}{}".format(log.source, log.format, f", {log.lines:,} lines" if log.lines else "")
+    for number, life in enumerate(log.lives):
+        if len(log.lives) > 1:
+            began = f", from step {log.restarts[number - 1].first_step:,}" if number else ""
+            yield ""
+            yield f"life {number + 1} of {len(log.lives)}{began}"
+        yield from _table([_HEADINGS] + [_cells(summary_of(series)) for series in life.values()])
+        yield from _pace(life)
+    for note in log.notes:
+        yield "note: " + note
 
 
-def _take(found: Dict[Tuple[int, str], RunningSummary], rows: Rows) -> None:
-    first = int(rows.writers[0])
-    writers = [first] if (rows.writers == first).all() else np.unique(rows.writers).tolist()
-    for writer in writers:
-        mine = slice(None) if len(writers) == 1 else rows.writers == writer
-        found.setdefault((writer, rows.name), RunningSummary()).add(
-            rows.steps[mine], rows.values[mine]
+def _cells(series: SeriesSummary) -> Sequence[str]:
+    steps = f"{series.first_step:,}"
+    if series.first_step != series.last_step:
+        steps += f" to {series.last_step:,}"
+    count = f"{series.count:,}"
+    if series.not_finite:
+        count += f" ({series.not_finite:,} not finite)"
+    recent = "-"
+    if series.recent > 1 and series.name not in _CLOCKS:
+        mean, deviation = _short(series.recent_mean), _short(series.recent_deviation)
+        recent = f"{series.recent:,}: {mean} ± {deviation}"
+    extremes = [
+        "-" if found is None else f"{_short(found[0])} ({found[1]:,})"
+        for found in (series.smallest, series.largest)
+    ]
+    return [series.name, count, steps, _short(series.first), _short(series.last), *extremes, recent]
+
+
+def _short(value: Optional[float]) -> str:
+    if value is None:
+        return "-"
+    whole = math.isfinite(value) and value == int(value) and abs(value) < 1e15
+    return str(int(value)) if whole else f"{value:.6g}"
+
+
+def _pace(life: Mapping[str, Series]) -> Iterator[str]:
+    elapsed = life.get("elapsed_seconds")
+    if elapsed is None or len(elapsed) < 2:
+        return
+    first, last = int(elapsed.steps[0]), int(elapsed.steps[-1])
+    each = float(elapsed.values[-1] - elapsed.values[0]) / (last - first)
+    yield (f"pace: {each:.6g} s a step, from the elapsed time between steps {first:,} and {last:,}")
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
+
+
+def summary_as_json(log: ParsedLog) -> Dict[str, Any]:
+    """A summary as JSON can hold it: NaN and infinities as texts, as in the run log."""
+    lives = [
+        {name: dataclasses.asdict(summary_of(series)) for name, series in life.items()}
+        for life in log.lives
+    ]
+    found = json_numbers(dict(_head(log), lines=log.lines, lives=lives))
+    assert isinstance(found, dict)
+    return found
+
+
+def _head(log: ParsedLog) -> Dict[str, Any]:
+    return {
+        "source": log.source,
+        "format": log.format,
+        "ranks": log.ranks,
+        "notes": log.notes,
+        "restarts": [dataclasses.asdict(restart) for restart in log.restarts],
+    }
+
+
+def series_as_json(log: ParsedLog, chosen: Sequence[Series]) -> Iterator[str]:
+    """Series as JSON, in pieces; NaN and infinities are texts."""
+    yield json.dumps(_head(log), ensure_ascii=False)[:-1] + ', "series": {'
+    for number, series in enumerate(chosen):
+        yield '{}\n{}: {{"steps": {}, "values": {}}}'.format(
+            "," if number else "",
+            json.dumps(series.name),
+            json.dumps(series.steps.tolist()),
+            json.dumps(json_numbers(series.values.tolist())),
         )
+    yield "}}\n"
 
 
-class RunningSummary:
-    """The figures of one series so far."""
-
-    def __init__(self) -> None:
-        self._count = self._not_finite = 0
-        self._total = 0.0
-        self._ends: List[Tuple[int, float]] = []
-        self._smallest: Optional[Tuple[float, int]] = None
-        self._largest: Optional[Tuple[float, int]] = None
-        self._recent: Deque[float] = collections.deque(maxlen=RECENT)
-
-    def add(self, steps: np.ndarray, values: np.ndarray) -> None:
-        """Takes the next values."""
-        self._count += len(values)
-        self._ends = (self._ends or [(int(steps[0]), float(values[0]))])[:1]
-        self._ends.append((int(steps[-1]), float(values[-1])))
-        finite = np.isfinite(values)
-        self._not_finite += int(len(values) - finite.sum())
-        if not finite.all():
-            steps, values = steps[finite], values[finite]
-        if not len(values):
-            return
-        self._total += float(values.sum())
-        self._recent.extend(values[-RECENT:].tolist())
-        low, high = int(values.argmin()), int(values.argmax())
-        if self._smallest is None or values[low] < self._smallest[0]:
-            self._smallest = (float(values[low]), int(steps[low]))
-        if self._largest is None or values[high] > self._largest[0]:
-            self._largest = (float(values[high]), int(steps[high]))
-
-    def done(self, name: str) -> SeriesSummary:
-        """The figures of all values."""
-        finite, recent = self._count - self._not_finite, list(self._recent)
-        mean = math.fsum(recent) / len(recent) if recent else None
-        squares = math.fsum((value - (mean or 0.0)) ** 2 for value in recent)
-        return SeriesSummary(
-            name,
-            self._count,
-            self._ends[0][0],
-            self._ends[-1][0],
-            self._ends[0][1],
-            self._ends[-1][1],
-            self._smallest,
-            self._largest,
-            self._total / finite if finite else None,
-            len(recent),
-            mean,
-            math.sqrt(squares / (len(recent) - 1)) if len(recent) > 1 else None,
-            self._not_finite,
-        )
+def series_as_csv(chosen: Sequence[Series]) -> Iterator[str]:
+    """Lines `series,step,value`, many in each text; the shortest text that is the value again."""
+    yield "series,step,value\n"
+    for series in chosen:
+        for first in range(0, len(series), _LINES_AT_ONCE):
+            part = slice(first, first + _LINES_AT_ONCE)
+            pairs = zip(series.steps[part].tolist(), series.values[part].tolist())
+            yield "".join([f"{series.name},{step},{value!r}\n" for step, value in pairs])

@@ -12,9 +12,9 @@ from typing import Deque, Dict, List, Optional, Sequence, Tuple
 from common.core.errors import UsageError, ZooError
 from common.evidence.comparison.runs import DEVICE_LABELS, Group, Run, check_device
 from common.evidence.comparison.sources import read_run
-from common.evidence.logs.blocks import read_blocks
 from common.evidence.logs.reading import read_log
 from common.evidence.logs.records import is_record, series_of_record
+from common.evidence.logs.text import read_blocks
 from common.runs import record as run_record
 from common.runs import store as record_store
 from common.runs.record import RunRecord
@@ -172,7 +172,7 @@ def tail_of(log: Path, lines: int = TAIL_LINES) -> List[str]:
     """The last lines of a log, plain or gzip, without colours and other control characters."""
     last: Deque[bytes] = deque(maxlen=lines)
     for block in read_blocks(log, []):
-        last.extend(block.text.rstrip(b"\n").split(b"\n")[-lines:])
+        last.extend(block.rstrip(b"\n").split(b"\n")[-lines:])
     return [
         _CONTROL.sub(
             "", line[: 4 * LONGEST_LINE].decode("utf-8", "replace").rstrip("\r\n").split("\r")[-1]
