@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.training.tensorflow.initial_weights import initial_value
+from common.training.tensorflow.initial_weights import HE_NORMAL, initial_value
 
 pytestmark = pytest.mark.tensorflow
 
@@ -38,6 +38,22 @@ def test_kernels_and_slots_fill_the_glorot_range(shape, fans):
     assert np.abs(values).max() <= limit
     assert np.abs(values).max() > 0.9 * limit
     assert abs(values.mean()) < 0.3 * limit
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 1, 16), (3, 3, 16, 32), (1, 1, 32, 64), (3, 3, 64, 64)])
+def test_convolutions_may_be_he_normal_cut_off_at_two_deviations(shape):
+    expected = np.sqrt(2.0 / np.prod(shape[:3]))
+    values = initial_value("a/kernel", shape, 0, HE_NORMAL)
+    assert values.dtype == np.float32
+    assert abs(values.std() / expected - 1) < 0.1
+    assert np.abs(values).max() <= 2 * expected / 0.8796 < 1.2 * np.abs(values).max()
+    assert np.abs(values).max() > 1.2 * initial_value("a/kernel", shape, 0).max()
+
+
+def test_he_normal_is_for_convolutions_alone():
+    assert np.array_equal(
+        initial_value("mlp/kernel", (8, 4), 3, HE_NORMAL), initial_value("mlp/kernel", (8, 4), 3)
+    )
 
 
 @pytest.mark.parametrize("shape", [(16, 48), (48, 16), (8, 8)])

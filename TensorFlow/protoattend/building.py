@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.activations import noted, part, recording
 from common.training.tensorflow.description import Inputs, TrainingGraph
-from common.training.tensorflow.initial_weights import draw_initial_weights
+from common.training.tensorflow.initial_weights import HE_NORMAL, draw_initial_weights
 from common.training.tensorflow.minimisation import minimise
 from common.training.tensorflow.optimizers import adam
 from common.training.tensorflow.runtime import tf
@@ -39,19 +39,20 @@ class Attended(NamedTuple):
 
 
 def attend(
-    network: PrototypeNetwork, queries: Encoded, candidates: Encoded, own_share: float
+    network: PrototypeNetwork, queries: Encoded, candidates: Encoded, mixed_share: float
 ) -> Attended:
     """Attention of queries over candidates, and what the classifier makes of it.
 
     Args:
-        own_share: share of the queries' own values in the joint classification.
+        mixed_share: share of the candidates' mixed values in the joint classification; the rest
+            are the queries' own (the reference's alpha_intermediate).
     """
     logits = noted("attention_logits", attention_logits(queries.queries, candidates.keys))
     weights = noted(
         "attention_weights", attention_weights(logits, network.architecture.normalization)
     )
     mixed = noted("mixed_values", tf.matmul(weights, candidates.values))
-    joint = own_share * queries.values + (1 - own_share) * mixed
+    joint = (1 - mixed_share) * queries.values + mixed_share * mixed
     return Attended(
         weights, *(network.classify(values) for values in (queries.values, mixed, joint))
     )
@@ -139,7 +140,7 @@ def _trained(network: PrototypeNetwork, frozen: bool) -> List[Any]:
 def _begin(
     running: Any, network: PrototypeNetwork, seed: int, encoder: Optional[FoundCheckpoint]
 ) -> None:
-    draw_initial_weights(running, network, seed)
+    draw_initial_weights(running, network, seed, HE_NORMAL)
     if encoder is not None:
         load_encoder(running, network, encoder)
 

@@ -322,7 +322,7 @@ def _add_recipe(parser: Parser) -> None:
         "--alpha_intermediate",
         type=_share,
         default=0.5,
-        help="share of own values in the joint classification",
+        help="share of the prototypes' mixed values in the joint classification",
     )
     _flag(group, "augment", default=True, help="random crop and flip of training images")
     _flag(

@@ -68,7 +68,7 @@ def measure(images: int, candidates: int) -> Measured:
     """Validates once, as protoattend.evaluate does, on the processor."""
     from benchmarks.protoattend.synthetic import synthetic_session
     from common.training.tensorflow import runtime as tf_runtime
-    from common.training.tensorflow.initial_weights import draw_initial_weights
+    from common.training.tensorflow.initial_weights import HE_NORMAL, draw_initial_weights
     from common.training.tensorflow.runtime import tf
     from protoattend.network.prototype_network import PrototypeNetwork
     from protoattend.split_evaluation import SplitEvaluation
@@ -84,7 +84,7 @@ def measure(images: int, candidates: int) -> Measured:
     evaluation = SplitEvaluation(session, network)
     running = tf_runtime.open_session(session.device, session.precision)
     running.run([tf.global_variables_initializer(), evaluation.initializer])
-    draw_initial_weights(running, network, session.options.random_seed)
+    draw_initial_weights(running, network, session.options.random_seed, HE_NORMAL)
 
     began = time.perf_counter()
     evaluation.prepare(running)

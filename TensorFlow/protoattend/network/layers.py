@@ -20,13 +20,13 @@ class Moments(NamedTuple):
 
 
 class Convolution(tf.keras.layers.Layer):
-    """A convolution without bias, padding SAME."""
+    """A convolution without bias, padding SAME; He-normal at the start, as the reference's."""
 
     def __init__(self, size: int, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
         self.size, self.stride = size, stride
         self.kernel = self.add_weight(
-            name="kernel", shape=(size, size, inputs, outputs), initializer="glorot_uniform"
+            name="kernel", shape=(size, size, inputs, outputs), initializer="he_normal"
         )
 
     def call(self, images: tf.Tensor) -> tf.Tensor:

@@ -57,6 +57,8 @@ def project(logits: tf.Tensor, largest: Optional[int] = None) -> Projection:
             where the support comes out smaller than that. A row whose support equals it has to be
             projected again without it.
     """
+    # Sums of large logits lose the differences between them, and a shift changes no weight.
+    logits = logits - tf.reduce_max(logits, axis=-1, keepdims=True)
     count = logits.shape.as_list()[-1]
     looked_at = count if largest is None else min(largest, count)
     ordered, rows = tf.nn.top_k(logits, k=looked_at, sorted=True)

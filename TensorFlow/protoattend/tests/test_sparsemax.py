@@ -42,6 +42,15 @@ def test_rows_of_a_thousand_candidates_sum_to_one(scale):
     assert np.abs(weights.sum(axis=1, dtype=np.float64) - 1).max() < 2e-6 * max(1, scale)
 
 
+def test_large_logits_that_hardly_differ_sum_to_one():
+    drawn = np.random.RandomState(4).uniform(-0.002, 0.002, (8, 32768))
+    logits = (25 + drawn).astype(np.float32)
+    weights = _weights(logits).weights
+    assert np.abs(weights.sum(axis=1, dtype=np.float64) - 1).max() < 1e-4
+    exact = _weights(logits.astype(np.float64)).weights
+    assert np.abs(weights - exact).max() < 1e-6
+
+
 def test_no_point_of_the_simplex_is_nearer():
     logits = np.random.RandomState(1).standard_normal((1, 6))
     weights = _weights(logits).weights

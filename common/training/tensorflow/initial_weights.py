@@ -13,22 +13,34 @@ import numpy as np
 from common.training.tensorflow.named_weights import named_weights
 
 
-def draw_initial_weights(session: Any, network: Any, seed: int) -> None:
-    """Gives every weight of a network its first value."""
+GLOROT_UNIFORM, HE_NORMAL = "glorot_uniform", "he_normal"
+_CUT_OFF = 2.0  # deviations
+_DEVIATION_LEFT = 0.87962566103423978  # of a normal distribution that is cut off there
+
+
+def draw_initial_weights(
+    session: Any, network: Any, seed: int, convolutions: str = GLOROT_UNIFORM
+) -> None:
+    """Gives every weight of a network its first value; see initial_value."""
     session.run(
         [
-            weight.assign(initial_value(path, tuple(weight.shape.as_list()), seed))
+            weight.assign(initial_value(path, tuple(weight.shape.as_list()), seed, convolutions))
             for path, weight in named_weights(network).items()
         ]
     )
 
 
-def initial_value(path: str, shape: Tuple[int, ...], seed: int) -> np.ndarray:
+def initial_value(
+    path: str, shape: Tuple[int, ...], seed: int, convolutions: str = GLOROT_UNIFORM
+) -> np.ndarray:
     """The first value of the weight at an attribute path, float32.
 
     Kernels and slots are Glorot uniform, recurrent kernels orthogonal, biases and offsets 0,
-    scales 1: the defaults of Keras, which the references use. Running means are 0, running
-    variances 1.
+    scales 1: the defaults of Keras. Running means are 0, running variances 1.
+
+    Args:
+        convolutions: what the kernels of convolutions (four dimensions) are drawn from,
+            GLOROT_UNIFORM or HE_NORMAL: what a network's reference says of its own.
     """
     name = path.rsplit("/", 1)[-1]
     if name in ("bias", "beta", "moving_mean"):
@@ -41,6 +53,8 @@ def initial_value(path: str, shape: Tuple[int, ...], seed: int) -> np.ndarray:
     )
     if name == "recurrent_kernel":
         return _orthogonal(stream, shape)
+    if convolutions == HE_NORMAL and len(shape) == 4:
+        return _he_normal(stream, shape)
     return _glorot_uniform(stream, shape)
 
 
@@ -49,6 +63,20 @@ def _glorot_uniform(stream: np.random.RandomState, shape: Tuple[int, ...]) -> np
     field = int(np.prod(shape[:-2]))
     limit = np.sqrt(6.0 / (field * (shape[-2] + shape[-1])))
     return stream.uniform(-limit, limit, shape).astype(np.float32)
+
+
+def _he_normal(stream: np.random.RandomState, shape: Tuple[int, ...]) -> np.ndarray:
+    """Normal, of deviation sqrt(2 / inputs) after it is cut off at two of its own (He et al. 2015).
+
+    As Keras draws it: what lies outside is drawn again.
+    """
+    values = stream.standard_normal(shape)
+    outside = np.abs(values) > _CUT_OFF
+    while outside.any():
+        values[outside] = stream.standard_normal(int(outside.sum()))
+        outside = np.abs(values) > _CUT_OFF
+    deviation = np.sqrt(2.0 / int(np.prod(shape[:-1]))) / _DEVIATION_LEFT
+    return (values * deviation).astype(np.float32)
 
 
 def _orthogonal(stream: np.random.RandomState, shape: Tuple[int, ...]) -> np.ndarray:
