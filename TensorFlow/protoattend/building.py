@@ -28,6 +28,8 @@ from protoattend.recipe import learning_rate
 from protoattend.session import Session
 from protoattend.split_evaluation import SplitEvaluation
 
+_FAR = -1e6  # the logit of a candidate that no query may attend to
+
 
 class Attended(NamedTuple):
     """A training batch's decisions: attention weights (B, C) and logits of the three values."""
@@ -39,15 +41,23 @@ class Attended(NamedTuple):
 
 
 def attend(
-    network: PrototypeNetwork, queries: Encoded, candidates: Encoded, mixed_share: float
+    network: PrototypeNetwork,
+    queries: Encoded,
+    candidates: Encoded,
+    mixed_share: float,
+    exclude_self: bool = False,
 ) -> Attended:
     """Attention of queries over candidates, and what the classifier makes of it.
 
     Args:
         mixed_share: share of the candidates' mixed values in the joint classification; the rest
             are the queries' own (the reference's alpha_intermediate).
+        exclude_self: queries and candidates are the same images, and none attends to itself.
     """
     logits = noted("attention_logits", attention_logits(queries.queries, candidates.keys))
+    if exclude_self:
+        itself = tf.eye(logits.shape.as_list()[0], dtype=tf.bool)
+        logits = tf.where(itself, tf.fill(tf.shape(logits), tf.cast(_FAR, logits.dtype)), logits)
     weights = noted(
         "attention_weights", attention_weights(logits, network.architecture.normalization)
     )
@@ -122,6 +132,11 @@ def _forward(
     frozen = options.freeze_encoder
     with part("queries"):
         queries = network.encode(noted("standardised", standardised(batch["images"])), True, frozen)
+    if not options.example_cand_size:
+        return (
+            attend(network, queries, queries, options.alpha_intermediate, exclude_self=True),
+            update_running_statistics(queries.moments),
+        )
     with part("candidates"):
         candidates = network.encode(
             noted("standardised", standardised(batch["candidates"])), True, frozen

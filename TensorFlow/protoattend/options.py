@@ -20,6 +20,7 @@ LINUX, APULIS, MODELARTS = "linux", "apulis", "modelarts"
 PLATFORMS = (LINUX, APULIS, MODELARTS)
 DEFAULT_DATA, DEFAULT_OUTPUT = "../dataset", "../output"
 DEFAULT_SEED, DEFAULT_CANDIDATES = 1, 1024
+EXPONENTIAL, COSINE = "exponential", "cosine"
 OF_THE_MACHINE = (
     (
         "train_url",
@@ -84,6 +85,8 @@ class Options(NpuFlags):
     save_step: int
     init_learning_rate: float
     scale_learning_rate: bool
+    warmup_steps: int
+    decay: str
     decay_every: int
     decay_rate: float
     gradient_thresh: float
@@ -278,9 +281,9 @@ def _add_recipe(parser: Parser) -> None:
     group.add_argument("--batch_size", type=_count, default=128, help="queries per device")
     group.add_argument(
         "--example_cand_size",
-        type=_count,
+        type=_whole,
         default=1024,
-        help="candidates of a training step, per device",
+        help="candidates of a training step, per device; 0: the queries are one another's",
     )
     group.add_argument("--num_steps", type=_count, default=100000, help="optimizer steps")
     group.add_argument(
@@ -292,6 +295,15 @@ def _add_recipe(parser: Parser) -> None:
         "scale_learning_rate",
         default=True,
         help="times the square root of the number of ranks",
+    )
+    group.add_argument(
+        "--warmup_steps", type=_whole, default=0, help="steps in which the rate rises from 0"
+    )
+    group.add_argument(
+        "--decay",
+        choices=(EXPONENTIAL, COSINE),
+        default=EXPONENTIAL,
+        help="of the rate: by --decay_rate (the reference), or a half cosine to 0 at the end",
     )
     group.add_argument("--decay_every", type=_count, default=2000, help="steps per --decay_rate")
     group.add_argument(

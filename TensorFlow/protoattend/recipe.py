@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.training.tensorflow.schedule import rate_for_ranks, warmup_exponential_decay
+from common.training.tensorflow.schedule import (
+    rate_for_ranks,
+    warmup_cosine_decay,
+    warmup_exponential_decay,
+)
+from protoattend.options import COSINE
 from protoattend.session import Session
 
 
@@ -17,10 +22,12 @@ def initial_learning_rate(session: Session) -> float:
 
 
 def learning_rate(session: Session, step: Any) -> Any:
-    """The learning rate of a step, in the graph: it decays continuously."""
-    options = session.options
+    """The learning rate of a step, in the graph: it decays continuously, by --decay."""
+    options, base = session.options, initial_learning_rate(session)
+    if options.decay == COSINE:
+        return warmup_cosine_decay(step, base, options.warmup_steps, training_steps(session))
     return warmup_exponential_decay(
-        step, initial_learning_rate(session), 0, options.decay_rate, options.decay_every
+        step, base, options.warmup_steps, options.decay_rate, options.decay_every
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 from common.ascend.flags import NPU_FLAGS, NpuFlags, add_npu_flags, recorded
 from common.core.command_line import Parser, add_debug_flag, boolean, number_in
@@ -13,11 +13,17 @@ from common.training.dump_flags import DUMP_FLAGS, add_dump_flags
 from common.training.tensorflow.device_flags import add_device_flags
 from slot_attention.data.datasets import DATASET_NAMES
 from slot_attention.data.geometry import CROP_NAMES, RESIZE_NAMES
-from slot_attention.network.architecture import ARCHITECTURES, GAUSSIAN, INITIAL_SLOTS
+from slot_attention.network.architecture import (
+    ARCHITECTURES,
+    GAUSSIAN,
+    INITIAL_SLOTS,
+    SET_STRIDES,
+)
 from slot_attention.synthetic.on_demand import ON_DEMAND
 
 OBJECT_DISCOVERY, SET_PREDICTION = "object_discovery", "set_prediction"
 CACHES = ("disk", "none")
+EXPONENTIAL, COSINE = "exponential", "cosine"
 ON_DEMAND_OF = {OBJECT_DISCOVERY: "synthetic_sprites", SET_PREDICTION: "synthetic_scenes"}
 # The reference's defaults, flag by flag.
 DEFAULTS: Dict[str, Dict[str, Any]] = {
@@ -83,11 +89,13 @@ class Options(NpuFlags):
     num_train_steps: int
     train_epochs: Optional[int]
     warmup_steps: int
+    decay: str
     decay_rate: float
     decay_steps: int
     scale_learning_rate: bool
     clip_gradient_norm: float
     architecture: Optional[str]
+    encoder_strides: Optional[Tuple[int, ...]]
     resolution: Optional[int]
     initial_slots: str
     implicit_differentiation: bool
@@ -125,7 +133,7 @@ class Options(NpuFlags):
         return dict(
             recorded(self),
             **{
-                name: value
+                name: list(value) if isinstance(value, tuple) else value
                 for name, value in dataclasses.asdict(self).items()
                 if name not in OF_THE_MACHINE
             },
@@ -218,8 +226,26 @@ def _add_network(parser: Parser, task: str) -> None:
             metavar="NAME",
             help="one of {} (default: by dataset)".format(", ".join(ARCHITECTURES)),
         )
+        group.set_defaults(encoder_strides=None)
     else:
+        group.add_argument(
+            "--encoder_strides",
+            type=_strides,
+            metavar="S,S,S,S",
+            help="of the encoder's convolutions (default: the checkpoint's, else {})".format(
+                ",".join(str(stride) for stride in SET_STRIDES)
+            ),
+        )
         group.set_defaults(architecture=None)
+
+
+def _strides(text: str) -> Tuple[int, ...]:
+    words = text.split(",")
+    if len(words) != len(SET_STRIDES) or any(word not in ("1", "2") for word in words):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: give {len(SET_STRIDES)} numbers, each 1 or 2, such as 2,2,1,1"
+        )
+    return tuple(int(word) for word in words)
 
 
 def _add_recipe(group: Any) -> None:
@@ -230,6 +256,12 @@ def _add_recipe(group: Any) -> None:
         "--train_epochs", type=_count, help="passes over the data, in place of --num_train_steps"
     )
     group.add_argument("--warmup_steps", type=_whole, help="steps in which the rate rises from 0")
+    group.add_argument(
+        "--decay",
+        choices=(EXPONENTIAL, COSINE),
+        default=EXPONENTIAL,
+        help="of the rate: by --decay_rate (paper), or a half cosine to 0 at the end",
+    )
     group.add_argument(
         "--decay_rate",
         type=number_in(float, 0, 1, low_is_legal=False),

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.training.tensorflow.schedule import rate_for_ranks, warmup_exponential_decay
+from common.training.tensorflow.schedule import (
+    rate_for_ranks,
+    warmup_cosine_decay,
+    warmup_exponential_decay,
+)
 from slot_attention.data.pipeline import steps_per_epoch
+from slot_attention.options import COSINE
 from slot_attention.session import Session
 
 
@@ -18,8 +23,12 @@ def peak_learning_rate(session: Session) -> float:
 
 
 def learning_rate(session: Session, step: Any) -> Any:
-    """The learning rate of a step, in the graph: warm-up, then a continuous decay."""
+    """The learning rate of a step, in the graph: warm-up, and a continuous decay by --decay."""
     options = session.options
+    if options.decay == COSINE:
+        return warmup_cosine_decay(
+            step, peak_learning_rate(session), options.warmup_steps, training_steps(session)
+        )
     return warmup_exponential_decay(
         step,
         peak_learning_rate(session),

@@ -13,7 +13,7 @@ class BatchPlan:
 
     Attributes:
         batch_size: queries of a step, per rank.
-        candidates: candidates of a step, per rank.
+        candidates: candidates of a step, per rank; 0 where the queries are one another's.
         seed: 0 to 2**32 - 1.
         rank: from 0 to world_size - 1.
         world_size: number of ranks.
@@ -42,7 +42,12 @@ class BatchPlan:
             raise ValueError(f"rank {self.rank} of a world of {self.world_size}")
         if not 0 <= self.seed < 2**32:
             raise UsageError(f"seed {self.seed} is out of range: use 0 to 2**32 - 1")
-        if self.batch_size < 1 or self.candidates < 1:
+        if self.candidates == 0 and self.batch_size == 1:
+            raise UsageError(
+                "a batch of 1 has no other queries to take for candidates: give a larger batch, or "
+                "candidates"
+            )
+        if self.batch_size < 1 or self.candidates < 0:
             raise UsageError(
                 f"batch size {self.batch_size} with {self.candidates} candidates: at least 1 "
                 "of each is "

@@ -65,6 +65,8 @@ class Streams:
 
         With exclude_queries none of them is a query of this step on any rank.
         """
+        if not self._plan.candidates:
+            return np.zeros(0, np.int64)
         pool = self._pool(int(step))
         if self._plan.exclude_queries:
             is_query = np.zeros(self._count, bool)

@@ -37,6 +37,17 @@ def test_alpha_is_the_share_of_the_mixed_values_as_in_the_reference(share):
     assert np.abs(values["own"] - values["mixed"]).max() > 0.1
 
 
+def test_queries_that_are_one_anothers_candidates_never_attend_to_themselves():
+    with tf.Graph().as_default(), tf.Session() as session:
+        network = PrototypeNetwork(Architecture(encoder=SMALL))
+        encoded = _encoded(np.random.RandomState(1), 6)
+        same = encoded._replace(queries=encoded.keys)  # each is nearest to itself
+        found = attend(network, same, same, 0.5, exclude_self=True)
+        weights = session.run(found.weights)
+    assert np.array_equal(np.diag(weights), np.zeros(6))
+    assert np.abs(weights.sum(axis=1) - 1).max() < 1e-6
+
+
 def test_a_training_begins_with_he_normal_convolutions_and_glorot_heads():
     with tf.Graph().as_default(), tf.Session() as session:
         network = PrototypeNetwork(Architecture())

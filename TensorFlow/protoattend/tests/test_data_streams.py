@@ -42,6 +42,14 @@ def test_a_query_is_never_a_candidate_of_its_step() -> None:
         assert not set(streams.queries_of(step)) & set(streams.candidates_of(step))
 
 
+def test_without_candidates_a_batch_is_its_queries_alone() -> None:
+    plan = replace(PLAN, candidates=0)
+    batch = StepBatches(numbered_images(40), plan).batch(3)
+    assert batch["images"].shape[0] == 8
+    assert batch["candidates"].shape[0] == batch["candidate_labels"].shape[0] == 0
+    assert refusal(lambda: replace(plan, batch_size=1))
+
+
 def test_no_candidate_comes_twice_in_a_step() -> None:
     streams = Streams(30, PLAN)
     for step in range(40):
@@ -116,7 +124,7 @@ def test_queries_that_may_meet_themselves_need_fewer_images() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"seed": -1}, {"seed": 2**32}, {"batch_size": 0}, {"candidates": 0}]
+    "changes", [{"seed": -1}, {"seed": 2**32}, {"batch_size": 0}, {"candidates": -1}]
 )
 def test_a_plan_with_a_number_out_of_range_is_refused(changes) -> None:
     refusal(lambda: replace(PLAN, **changes), UsageError)

@@ -34,6 +34,14 @@ def test_the_rate_decays_continuously(step, wanted):
     assert _rate(_session(), step) == pytest.approx(wanted, rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    "step, wanted", [(0, 0), (5, 5e-4 * (1 + np.cos(np.pi / 20)) / 2), (50, 5e-4), (100, 0)]
+)
+def test_the_rate_may_warm_up_and_fall_as_a_cosine_to_the_end(step, wanted):
+    session = _session("--decay=cosine", "--num_steps=100", "--warmup_steps=10")
+    assert _rate(session, step) == pytest.approx(wanted, rel=1e-5, abs=1e-9)
+
+
 def test_the_rate_grows_with_the_square_root_of_the_ranks():
     assert initial_learning_rate(_session(world_size=4)) == pytest.approx(2e-3)
     assert initial_learning_rate(_session("--scale_learning_rate=false", world_size=4)) == 1e-3

@@ -70,6 +70,13 @@ def test_training_shows_prototypes(finished):
     assert (finished / "pictures" / "prototypes_00000030.png").exists()
 
 
+def test_queries_may_be_one_anothers_candidates(tmp_path):
+    words = ["--example_cand_size=0", "--decay=cosine", "--warmup_steps=5"]
+    assert train(flags(tmp_path, 30, "--init_learning_rate", "0.003", *words)) == 0
+    losses = [event["loss"] for event in events(tmp_path, "step")]
+    assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
+
+
 def test_training_tells_how_many_prototypes_decide(finished):
     told = events(finished, "diagnostics")[-1]["values"]
     assert {

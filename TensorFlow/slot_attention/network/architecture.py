@@ -82,7 +82,7 @@ def _full_size_decoder(channels: int) -> Tuple[Convolution, ...]:
 
 
 _UPSAMPLING = (Convolution(5, 64, 2),) * 4 + (Convolution(5, 64), Convolution(3, 4))
-UPSAMPLED = 16  # what the four strides of the 128x128 decoder multiply
+SET_STRIDES = (1, 2, 2, 1)  # of the set prediction encoder's convolutions
 
 ARCHITECTURES: Dict[str, Architecture] = {
     item.name: item
@@ -98,6 +98,14 @@ ARCHITECTURES: Dict[str, Architecture] = {
             (Convolution(5, 32, 2),) + (Convolution(5, 32),) * 3,
             32,
             (Convolution(1, 64),) * 3 + (Convolution(1, 4),),
+        ),
+        # The same idea for 3-D scenes of 64x64: an eighth of the operations of the clevr network.
+        Architecture(
+            "scenes",
+            64,
+            (Convolution(5, 32, 2),) + (Convolution(5, 32),) * 2 + (Convolution(5, 64),),
+            32,
+            (Convolution(1, 64),) * 3 + (Convolution(4, 4, 2),),
         ),
     )
 }
@@ -118,9 +126,10 @@ def architecture_of(name: str, resolution: Optional[int] = None) -> Architecture
         return known
     if known.broadcast == known.resolution:
         return dataclasses.replace(known, resolution=resolution, broadcast=resolution)
-    if resolution % UPSAMPLED:
+    factor = known.resolution // known.broadcast
+    if resolution % factor:
         raise UsageError(
             f"--resolution {resolution} can't be reached by the {name} decoder: give a multiple of "
-            f"{UPSAMPLED}, or another --architecture"
+            f"{factor}, or another --architecture"
         )
-    return dataclasses.replace(known, resolution=resolution, broadcast=resolution // UPSAMPLED)
+    return dataclasses.replace(known, resolution=resolution, broadcast=resolution // factor)

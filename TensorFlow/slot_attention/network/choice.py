@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from common.core.errors import ZooError
 from slot_attention.network.architecture import (
     ARCHITECTURES,
+    SET_STRIDES,
     Architecture,
     SlotSettings,
     architecture_of,
@@ -28,12 +29,14 @@ _BY_DATASET = {
 class NetworkChoice:
     """A network of one task: its module's settings, its sizes.
 
-    architecture is None for set prediction, whose sizes depend on the resolution alone.
+    architecture is None for set prediction, whose sizes depend on the resolution and the strides
+    of its encoder alone.
     """
 
     slots: SlotSettings
     resolution: int
     architecture: Optional[Architecture]
+    strides: Tuple[int, ...] = SET_STRIDES
 
     def described(self) -> Dict[str, Any]:
         """What a checkpoint says of the network it holds."""
@@ -42,7 +45,10 @@ class NetworkChoice:
             if self.architecture is None
             else "slot_attention_" + self.architecture.name
         )
-        return dict(dataclasses.asdict(self.slots), name=name, resolution=self.resolution)
+        found = dict(dataclasses.asdict(self.slots), name=name, resolution=self.resolution)
+        if self.strides != SET_STRIDES:
+            found["strides"] = list(self.strides)
+        return found
 
 
 def chosen_network(
@@ -61,7 +67,8 @@ def chosen_network(
     resolution = options.resolution or known.get("resolution")
     slots = _slot_settings(options, known)
     if options.task != OBJECT_DISCOVERY:
-        return NetworkChoice(slots, resolution or SET_RESOLUTION, None)
+        strides = tuple(options.encoder_strides or known.get("strides") or SET_STRIDES)
+        return NetworkChoice(slots, resolution or SET_RESOLUTION, None, strides)
     name = options.architecture or _name_in(known) or _default_architecture(options.dataset)
     if resolution is None and name == "small":
         resolution = image_size

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional
+from typing import List, NamedTuple, Optional, Sequence
 
 from common.training.tensorflow.runtime import tf
-from slot_attention.network.architecture import Convolution, SlotSettings
+from slot_attention.network.architecture import SET_STRIDES, Convolution, SlotSettings
 from slot_attention.network.encoder import encoder_convolutions, feature_mlp, spatial_flatten
 from slot_attention.network.position import SoftPositionEmbed
 from slot_attention.network.slot_attention import SlotAttention, layer_norm
 
 ATTRIBUTES = 19
-_STRIDES = (1, 2, 2, 1)
 _CHANNELS = 64
 
 
@@ -26,13 +25,15 @@ class SetPrediction(NamedTuple):
 class SlotAttentionClassifier(tf.keras.layers.Layer):
     """Encoder, Slot Attention, and per slot the properties of one object."""
 
-    def __init__(self, resolution: int, settings: SlotSettings) -> None:
+    def __init__(
+        self, resolution: int, settings: SlotSettings, strides: Sequence[int] = SET_STRIDES
+    ) -> None:
         super().__init__()
         self.encoder_cnn = encoder_convolutions(
-            [Convolution(5, _CHANNELS, stride) for stride in _STRIDES]
+            [Convolution(5, _CHANNELS, stride) for stride in strides]
         )
         size = resolution
-        for stride in _STRIDES:
+        for stride in strides:
             size = -(-size // stride)
         self.encoder_pos = SoftPositionEmbed(_CHANNELS, size)
         self.layer_norm = layer_norm()

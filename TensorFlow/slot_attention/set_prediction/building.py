@@ -61,7 +61,7 @@ def build_training(session: Session, choice: NetworkChoice) -> Callable[[Inputs]
     """The build function of a training."""
 
     def build(inputs: Inputs) -> TrainingGraph:
-        network = SlotAttentionClassifier(choice.resolution, choice.slots)
+        network = SlotAttentionClassifier(choice.resolution, choice.slots, choice.strides)
         noise = training_noise(inputs, choice.slots, session.options.batch_size)
         targets = target_rows(session, choice, inputs.batch["target"])
         with recording(network) as activations:
@@ -128,7 +128,7 @@ def prediction_png(values: Mapping[str, Any]) -> bytes:
 
 def built_network(choice: NetworkChoice) -> Tuple[Any, Any]:
     """The network with its variables made, for weights to be loaded, and the slots of one image."""
-    network = SlotAttentionClassifier(choice.resolution, choice.slots)
+    network = SlotAttentionClassifier(choice.resolution, choice.slots, choice.strides)
     size, slots = choice.resolution, choice.slots
     found = network(tf.zeros([1, size, size, 3]), tf.zeros([1, slots.count, slots.size]))
     return network, found.slots

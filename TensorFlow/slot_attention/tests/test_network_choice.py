@@ -55,6 +55,21 @@ def test_set_prediction_has_no_decoder():
     assert (choice.resolution, choice.slots.count) == (128, 10)
 
 
+def test_strides_of_set_prediction_are_the_papers_the_checkpoints_or_asked_for():
+    task = SET_PREDICTION
+    assert chosen_network(_options(task=task)).strides == (1, 2, 2, 1)
+    assert "strides" not in chosen_network(_options(task=task)).described()
+    asked = chosen_network(_options("--encoder_strides", "2,2,1,1", task=task))
+    assert asked.described()["strides"] == [2, 2, 1, 1]
+    known = chosen_network(_options(task=task), known=asked.described())
+    assert known == asked
+
+
+def test_the_network_for_scenes_reaches_64_pixels():
+    found = architecture_of("scenes", 64)
+    assert (found.features, found.broadcast, found.channels) == (32, 32, 64)
+
+
 def test_a_checkpoint_tells_its_network():
     known = {
         "name": "slot_attention_small",

@@ -48,6 +48,12 @@ def test_what_the_paper_has_not_is_off(task):
     assert options.clip_gradient_norm == 0
 
 
+@pytest.mark.parametrize("text", ["2,2,1", "2,2,1,3", "a", "2,2,1,1,1"])
+def test_strides_are_four_of_one_or_two(text):
+    with pytest.raises(UsageError, match="such as 2,2,1,1"):
+        parse_options(SET_PREDICTION, "train", DATA + ["--encoder_strides", text])
+
+
 def test_output_path_is_another_name_of_model_dir():
     assert parse_options(OBJECT_DISCOVERY, "train", DATA + ["--output_path", "x"]).model_dir == "x"
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from common.training.tensorflow.named_weights import named_weights
 
-
 GLOROT_UNIFORM, HE_NORMAL = "glorot_uniform", "he_normal"
 _CUT_OFF = 2.0  # deviations
 _DEVIATION_LEFT = 0.87962566103423978  # of a normal distribution that is cut off there

@@ -27,6 +27,24 @@ def warmup_exponential_decay(
     return rate * tf.minimum(1.0, step / float(warmup_steps))
 
 
+def warmup_cosine_decay(global_step: Any, base: float, warmup_steps: int, steps: int) -> Any:
+    """base * min(1, step / warmup_steps) * (1 + cos(pi * step / steps)) / 2, as float32.
+
+    It reaches 0 at the end of training and stays there. Source: Loshchilov and Hutter, ICLR 2017,
+    equation 5, without restarts.
+
+    Args:
+        global_step: whole number tensor, steps already done.
+        warmup_steps: 0 for none.
+        steps: of the whole training.
+    """
+    step = tf.cast(global_step, tf.float32)
+    rate = base * 0.5 * (1.0 + tf.cos(math.pi * tf.minimum(1.0, step / float(steps))))
+    if warmup_steps <= 0:
+        return rate
+    return rate * tf.minimum(1.0, step / float(warmup_steps))
+
+
 def rate_for_ranks(rate: float, scaled: bool, world_size: int) -> float:
     """A learning rate of Adam, where `scaled` times the square root of the number of ranks.
 
