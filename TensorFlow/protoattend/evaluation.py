@@ -57,7 +57,7 @@ class _Found:
 
     decisions: Any = None
     seconds: Dict[str, float] = dataclasses.field(default_factory=dict)
-    others: Dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    others: Dict[str, Decisions] = dataclasses.field(default_factory=dict)
     report: Any = None
 
 
@@ -70,7 +70,7 @@ def _evaluator(running: Any, restored: Restored) -> Evaluator:
         encoded = time.perf_counter()
         found.decisions = evaluation.decide_test(running)
         found.seconds = {"candidates": encoded - begin, "test": time.perf_counter() - encoded}
-        found.others = _other_confidences(running, restored, evaluation)
+        found.others = _other_decisions(running, restored, evaluation)
         found.report = evaluation.report(found.decisions, found.others)
         print("\n".join(_lines(found)), flush=True)
         return Evaluation("test", len(found.decisions), as_metrics(found.report))
@@ -116,10 +116,10 @@ def _lines(found: _Found) -> List[str]:
     ]
 
 
-def _other_confidences(
+def _other_decisions(
     running: Any, restored: Restored, evaluation: SplitEvaluation
-) -> Dict[str, np.ndarray]:
-    """The confidence in decisions on images from elsewhere, by the set's name."""
+) -> Dict[str, Decisions]:
+    """The decisions on images from elsewhere, by the set's name."""
     options, dataset = restored.session.options, restored.session.dataset
     found = {}
     for name in options.out_of_distribution:
@@ -131,7 +131,7 @@ def _other_confidences(
             options.random_seed,
         )
         labels = np.full(len(images), UNKNOWN, np.int32)
-        found[name] = evaluation.decide(running, LabelledImages(images, labels)).confidence
+        found[name] = evaluation.decide(running, LabelledImages(images, labels))
     return found
 
 

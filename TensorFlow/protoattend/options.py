@@ -257,7 +257,7 @@ def _add_data(parser: Parser) -> None:
 def _add_network(parser: Parser) -> None:
     group = parser.add_argument_group("network")
     group.add_argument(
-        "--encoder", choices=ENCODERS, default=RESNET32, help="medium and small are for processors"
+        "--encoder", choices=ENCODERS, default=RESNET32, help="the others are for processors"
     )
     group.add_argument("--attention_dim", type=_count, default=16, help="width of keys, queries")
     group.add_argument("--val_dim", type=_count, default=64, help="width of values")

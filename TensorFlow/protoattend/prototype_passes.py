@@ -59,10 +59,22 @@ class PrototypePasses:
         database = {name: variable.read_value() for name, variable in self._store.items()}
         logits = attention_logits(encoded.queries, database["keys"])
         own = network.classify(encoded.values)
+        familiarity = tf.stack(
+            [
+                tf.reduce_max(logits, axis=-1),
+                -nearest_distance(encoded.keys, database["keys"]),
+                -nearest_distance(encoded.values, database["values"]),
+            ],
+            axis=-1,
+        )
         # Softmax leaves no weight at 0: its prototypes are sought among all candidates at once.
         first = min(LARGEST, candidates) if self._normalization == SPARSEMAX else candidates
         self._outputs = {
-            looked_at: dict(self._decided(logits, database, network, looked_at), own_logits=own)
+            looked_at: dict(
+                self._decided(logits, database, network, looked_at),
+                own_logits=own,
+                familiarity=familiarity,
+            )
             for looked_at in sorted({first, candidates})
         }
 
@@ -153,6 +165,14 @@ class PrototypePasses:
             if missing:
                 part = np.concatenate([part, np.zeros((missing,) + part.shape[1:], np.uint8)])
             yield part, self._batch - missing
+
+
+def nearest_distance(vectors: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
+    """The Euclidean distance of each row (B, D) to the nearest of others (C, D): (B,)."""
+    products = tf.matmul(vectors, others, transpose_b=True)
+    squares = tf.reduce_sum(others**2, axis=-1)[tf.newaxis] - 2 * products
+    nearest = tf.reduce_min(squares, axis=-1) + tf.reduce_sum(vectors**2, axis=-1)
+    return tf.sqrt(tf.nn.relu(nearest))
 
 
 def _stored(shape: List[int]) -> Any:

@@ -14,6 +14,7 @@ from protoattend.data.candidates import candidate_database, missing_classes_warn
 from protoattend.data.labelled_images import LabelledImages
 from protoattend.gallery.explained import Explained, explained
 from protoattend.metrics.decisions import Decisions
+from protoattend.metrics.familiarity import familiarity_scores
 from protoattend.metrics.report import CandidateSet, Report, as_metrics, make_report
 from protoattend.prototype_passes import PrototypePasses
 from protoattend.session import Session
@@ -81,12 +82,16 @@ class SplitEvaluation:
         """The decisions on the test images; call prepare before."""
         return self.decide(running, self.tests)
 
-    def report(self, decisions: Decisions, others: Optional[Mapping[str, Any]] = None) -> Report:
-        """All metrics of decisions."""
+    def report(
+        self, decisions: Decisions, others: Optional[Mapping[str, Decisions]] = None
+    ) -> Report:
+        """All metrics of decisions, and how they differ from those on other sets."""
+        others = others or {}
         return make_report(
             decisions,
             self.candidate_set,
-            others,
+            {name: other.confidence for name, other in others.items()},
+            {name: familiarity_scores(other) for name, other in others.items()},
             reference_denominators=self._session.options.reference_denominators,
         )
 

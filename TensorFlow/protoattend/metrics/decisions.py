@@ -10,6 +10,8 @@ import numpy as np
 from common.core.errors import ZooError
 
 PROTOTYPE_SHARES = (0.5, 0.9, 0.95)  # of a decision; the columns of prototype_counts
+# The columns of familiarity, each the larger the more familiar.
+FAMILIARITY = ("largest_logit", "key_distance", "value_distance")
 WEIGHT_TOLERANCE = 1e-3  # how far weights summed in float32 may be outside [0, 1]
 
 
@@ -21,7 +23,9 @@ class Decisions:
     prototypes' mixed values. class_weights: (N, classes), the attention weight summed by the
     candidates' labels. prototype_counts: (N, 3) int, how many prototypes make PROTOTYPE_SHARES of
     the weight. top_candidates: (N, K) int64, rows of the candidate database, heaviest first.
-    top_weights: (N, K), their weights.
+    top_weights: (N, K), their weights. familiarity: (N, 3), of the attention before it is
+    normalised: the largest logit, and less the distance of the input's own key and of its own
+    value to the nearest candidate's.
     """
 
     labels: np.ndarray
@@ -31,6 +35,7 @@ class Decisions:
     prototype_counts: np.ndarray
     top_candidates: np.ndarray
     top_weights: np.ndarray
+    familiarity: np.ndarray
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -93,7 +98,7 @@ def check_decisions(decisions: Decisions) -> None:
             "no decisions to evaluate: the split is empty; give one with at least one image"
         )
     check_labels(decisions.labels, decisions.mixed_logits.shape[1], "the evaluated images")
-    for name in ("own_logits", "mixed_logits", "class_weights", "top_weights"):
+    for name in ("own_logits", "mixed_logits", "class_weights", "top_weights", "familiarity"):
         _check_finite(getattr(decisions, name), name)
     _check_weights(decisions.class_weights)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from protoattend.metrics.calibration import Calibration, calibration
 from protoattend.metrics.decisions import Decisions
+from protoattend.metrics.familiarity import familiarity_scores
 from protoattend.metrics.out_of_distribution import Separation, separation
 from protoattend.metrics.summary import (
     THRESHOLDS,
@@ -33,7 +34,11 @@ class CandidateSet:
 
 @dataclass(frozen=True)
 class Report:
-    """All that an evaluation found; others: by the name of the out-of-distribution set."""
+    """All that an evaluation found.
+
+    others: by the name of the out-of-distribution set, told apart by the confidence. by_score: the
+    same by other scores, see familiarity.
+    """
 
     candidates: CandidateSet
     reference_denominators: bool
@@ -41,12 +46,14 @@ class Report:
     coverage: Tuple[CoveragePoint, ...]
     calibration: Calibration
     others: Dict[str, Separation]
+    by_score: Dict[str, Dict[str, Separation]]
 
 
 def make_report(
     decisions: Decisions,
     candidates: CandidateSet,
     other_confidences: Optional[Mapping[str, np.ndarray]] = None,
+    other_scores: Optional[Mapping[str, Mapping[str, np.ndarray]]] = None,
     thresholds: Sequence[float] = THRESHOLDS,
     reference_denominators: bool = False,
 ) -> Report:
@@ -54,6 +61,7 @@ def make_report(
 
     Args:
         other_confidences: by the set's name, the confidences of out-of-distribution inputs.
+        other_scores: by the set's name, their familiarity_scores.
 
     Raises:
         ZooError: see check_decisions and separation.
@@ -64,6 +72,15 @@ def make_report(
         name: separation(confidence, values, name)
         for name, values in sorted((other_confidences or {}).items())
     }
+    scores = familiarity_scores(decisions)
+    by_score = {
+        score: {
+            name: separation(values, other[score], name)
+            for name, other in sorted((other_scores or {}).items())
+        }
+        for score, values in scores.items()
+        if other_scores
+    }
     return Report(
         candidates,
         reference_denominators,
@@ -71,6 +88,7 @@ def make_report(
         coverage_curve(confidence, right, thresholds),
         calibration(confidence, right),
         others,
+        by_score,
     )
 
 
@@ -112,7 +130,17 @@ def as_metrics(report: Report) -> Dict[str, float]:
             found.update(coverage_at_0_9=point.coverage, accuracy_at_0_9=point.accuracy)
     for name, other in report.others.items():
         found.update({"auroc_" + name: other.auroc, "fpr95_" + name: other.false_positive_rate})
+    for score, separations in {"": report.others, **report.by_score}.items():
+        prefix = f"auroc_{score}_" if score else "auroc_"
+        if score:
+            found.update({prefix + name: other.auroc for name, other in separations.items()})
+        if separations:
+            found[prefix + "mean"] = _mean_auroc(separations)
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _mean_auroc(separations: Mapping[str, Separation]) -> float:
+    return sum(other.auroc for other in separations.values()) / len(separations)
 
 
 def percent(share: float) -> str:
@@ -141,7 +169,12 @@ def as_lines(report: Report) -> List[str]:
         ),
         f"calibration error        {_shown(report.calibration.error)}",
     ]
-    return lines + _coverage_lines(report.coverage) + _other_lines(report.others)
+    return (
+        lines
+        + _coverage_lines(report.coverage)
+        + _other_lines(report.others)
+        + _score_lines(report.by_score)
+    )
 
 
 def _coverage_lines(points: Sequence[CoveragePoint]) -> List[str]:
@@ -158,6 +191,17 @@ def _other_lines(others: Mapping[str, Separation]) -> List[str]:
         f"{_shown(other.false_positive_rate)} pass where 95 % of the known do "
         f"({other.n:,} images)"
         for name, other in others.items()
+    ]
+
+
+def _score_lines(by_score: Mapping[str, Mapping[str, Separation]]) -> List[str]:
+    return [
+        "AUROC by {:<15} {:.4f} in the mean: {}".format(
+            score.replace("_", " "),
+            _mean_auroc(separations),
+            ", ".join(f"{name} {other.auroc:.4f}" for name, other in separations.items()),
+        )
+        for score, separations in by_score.items()
     ]
 
 

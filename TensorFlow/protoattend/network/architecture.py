@@ -7,8 +7,8 @@ from typing import Any, Dict, Tuple
 
 SPARSEMAX, SOFTMAX = "sparsemax", "softmax"
 NORMALIZATIONS = (SPARSEMAX, SOFTMAX)
-RESNET32, MEDIUM, SMALL = "resnet32", "medium", "small"
-ENCODERS = (RESNET32, MEDIUM, SMALL)
+RESNET32, POOLED, MEDIUM, SMALL = "resnet32", "pooled", "medium", "small"
+ENCODERS = (RESNET32, POOLED, MEDIUM, SMALL)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import List, NamedTuple, Sequence
 
 from common.training.tensorflow.activations import noted
 from common.training.tensorflow.runtime import tf
-from protoattend.network.architecture import MEDIUM, RESNET32, SMALL, Architecture
+from protoattend.network.architecture import MEDIUM, POOLED, RESNET32, SMALL, Architecture
 from protoattend.network.fast_layers import normalised_convolution, rectify
 from protoattend.network.layers import (
     NORM_EPSILON,
@@ -21,14 +21,15 @@ BLOCKS = 5
 
 
 class PlainLayer(NamedTuple):
-    """A convolution of size x size pixels."""
+    """A convolution of size x size pixels, and the largest of pool x pool of its outputs."""
 
     size: int
     outputs: int
-    stride: int
+    stride: int = 1
+    pool: int = 1
 
 
-# An eighth and two fifths of ResNet-32's operations.
+# An eighth, two fifths and two fifths of ResNet-32's operations.
 PLAIN = {
     SMALL: (
         PlainLayer(5, 32, 2),
@@ -42,6 +43,13 @@ PLAIN = {
         PlainLayer(3, 64, 1),
         PlainLayer(3, 128, 2),
         PlainLayer(3, 128, 1),
+    ),
+    POOLED: (
+        PlainLayer(3, 32, pool=2),
+        PlainLayer(3, 64),
+        PlainLayer(3, 64, pool=2),
+        PlainLayer(3, 128),
+        PlainLayer(3, 128),
     ),
 }
 
@@ -122,15 +130,18 @@ class PlainEncoder(tf.keras.layers.Layer):
             )
             for name, part in zip(("convolution{}", "norm{}"), pair):
                 setattr(self, name.format(number), part)
-            self._pairs.append(pair)
+            self._pairs.append((*pair, layer.pool))
             inputs = layer.outputs
 
     def encode(self, images: tf.Tensor, training: bool) -> Features:
         """(B, H, W, C) to (B, 128)."""
         moments: List[Moments] = []
         hidden = images
-        for convolution, norm in self._pairs:
-            normalised = _layer(convolution, norm, hidden, training, True, self.fast)
+        for convolution, norm, pool in self._pairs:
+            if pool == 1:
+                normalised = _layer(convolution, norm, hidden, training, True, self.fast)
+            else:
+                normalised = _pooled_layer(convolution, norm, pool, hidden, training)
             _note(moments, normalised)
             hidden = normalised.output
         return Features(tf.reduce_mean(hidden, axis=[1, 2]), moments)
@@ -160,6 +171,15 @@ def _layer(
     plain = norm.normalise(convolution(images), training)
     output = tf.nn.relu(plain.output) if rectified else plain.output
     return plain._replace(output=noted("", output, norm))
+
+
+def _pooled_layer(
+    convolution: Convolution, norm: BatchNorm, pool: int, images: tf.Tensor, training: bool
+) -> Normalised:
+    """Convolution, max pooling, batch norm and ReLU: pooled first, so that less is normalised."""
+    pooled = tf.nn.max_pool2d(convolution(images), ksize=pool, strides=pool, padding="SAME")
+    plain = norm.normalise(pooled, training)
+    return plain._replace(output=noted("", tf.nn.relu(plain.output), norm))
 
 
 def _note(moments: List[Moments], *normalised) -> None:

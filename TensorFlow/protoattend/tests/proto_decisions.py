@@ -49,4 +49,5 @@ def decisions(
         prototype_counts=np.resize(np.asarray(counts, np.int64), (len(labels), 3)),
         top_candidates=np.tile(np.arange(5, dtype=np.int64), (len(labels), 1)),
         top_weights=np.full((len(labels), 5), 0.2, np.float32),
+        familiarity=np.tile(np.float32([1, -2, -3]), (len(labels), 1)),
     )

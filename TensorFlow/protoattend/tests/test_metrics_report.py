@@ -30,6 +30,7 @@ def test_figures_of_the_record_have_stable_names():
         "coverage_at_0_9",
         "accuracy_at_0_9",
         "auroc_noise",
+        "auroc_mean",
         "fpr95_noise",
     }
 

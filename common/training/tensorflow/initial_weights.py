@@ -69,13 +69,13 @@ def _he_normal(stream: np.random.RandomState, shape: Tuple[int, ...]) -> np.ndar
 
     As Keras draws it: what lies outside is drawn again.
     """
-    values = stream.standard_normal(shape)
+    values: np.ndarray = np.asarray(stream.standard_normal(shape))
     outside = np.abs(values) > _CUT_OFF
     while outside.any():
         values[outside] = stream.standard_normal(int(outside.sum()))
         outside = np.abs(values) > _CUT_OFF
     deviation = np.sqrt(2.0 / int(np.prod(shape[:-1]))) / _DEVIATION_LEFT
-    return (values * deviation).astype(np.float32)
+    return np.asarray(values * deviation, np.float32)
 
 
 def _orthogonal(stream: np.random.RandomState, shape: Tuple[int, ...]) -> np.ndarray:
