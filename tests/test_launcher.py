@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from common.runs.record import to_json
+from common.runs.store import verified_record
 from tests.fake_zoo import (
     FakeZoo,
     is_alive,
@@ -109,6 +111,8 @@ def test_record_of_a_good_run_is_complete_and_names_case_and_command(zoo):
     record = json.loads((zoo.output / "0" / "record.json").read_text())
     assert record["status"] == "complete" and record["case"] == "full_1p"
     assert record["command"].startswith("zoo launch fake_net full_1p")
+    run = verified_record(zoo.output / "0")  # what the events make is what was written
+    assert run.contradictions == () and json.loads(to_json(run.record)) == record
 
 
 def test_performance_case_needs_no_accuracy(zoo):
@@ -319,6 +323,16 @@ def test_resume_goes_on_in_place_and_appends_to_log_and_events(zoo):
     assert steps_of(zoo.output / "0") == [1, 2, 3, 4, 5]
     assert (zoo.output / "0" / "train_0.log").read_text().count("rank 0 of fake_net") == 2
     assert marker(zoo.output / "0")["sessions"] == 2 and not zoo.earlier()
+    assert verified_record(zoo.output / "0").contradictions == ()
+
+
+def test_the_duration_of_a_resumed_run_is_that_of_all_its_lives(zoo):
+    flags = ("full_1p", "--train_steps=30", "--step_seconds=0.1")
+    zoo.launch(*flags, "--fail_at_step=28")
+    done = zoo.launch(*flags, "--resume")
+    keys = keys_of(zoo.output / "0" / "fake_net_bs64_1p_acc.log")
+    assert int(keys["E2ETrainingTime"]) >= 3 + int(marker(zoo.output / "0")["seconds"])
+    assert f"E2E Training Duration sec : {keys['E2ETrainingTime']}" in done.stdout
 
 
 def test_resume_with_an_output_path_appends_to_the_contract_log(zoo):

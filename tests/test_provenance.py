@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from common.runs.provenance import code_state, config_sha256
+from common.runs.provenance import code_state, config_sha256, shown_command
 
 
 @pytest.fixture()
@@ -42,3 +42,11 @@ def test_outside_a_checkout_the_commit_is_unknown(tmp_path: Path) -> None:
 def test_the_hash_of_a_configuration_does_not_depend_on_the_order_of_its_keys() -> None:
     assert config_sha256({"a": 1, "b": [2]}) == config_sha256({"b": [2], "a": 1})
     assert config_sha256({"a": 1}) != config_sha256({"a": 2})
+
+
+def test_the_shown_command_can_be_typed_and_names_no_folder() -> None:
+    words = ["/some/where/train.py", "--data_path", "/data/cifar", "--output_path=/home/me/run"]
+    assert shown_command(words, "slot_attention.object_discovery") == (
+        "python -m slot_attention.object_discovery.train --data_path '…/cifar' "
+        "'--output_path=…/run'"
+    )

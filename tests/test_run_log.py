@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from pathlib import Path
+from typing import Any, Optional
 
-from common.runs.events import FILE_NAME, RunLog, effective_events, encode, read_events
+import pytest
+
+from common.core.errors import ZooError
+from common.core.stop_signal import StopSignal
+from common.runs.events import (
+    FILE_NAME,
+    RunLog,
+    earlier_lives,
+    effective_events,
+    read_events,
+    telling_the_end,
+)
 
 
 def test_an_event_is_on_the_disk_when_the_call_returns(tmp_path: Path) -> None:
@@ -16,8 +29,10 @@ def test_an_event_is_on_the_disk_when_the_call_returns(tmp_path: Path) -> None:
 
 
 def test_nan_and_infinity_stay_valid_json(tmp_path: Path) -> None:
-    text = encode({"loss": float("nan"), "parts": [float("inf"), {"x": float("-inf")}]})
-    assert json.loads(text) == {"loss": "nan", "parts": ["inf", {"x": "-inf"}]}
+    with RunLog(tmp_path) as log:
+        log.event("x", loss=float("nan"), parts=[float("inf"), {"x": float("-inf")}])
+    content = json.loads((tmp_path / FILE_NAME).read_text(), parse_constant=pytest.fail)
+    assert (content["loss"], content["parts"]) == ("nan", ["inf", {"x": "-inf"}])
 
 
 def test_a_torn_last_line_is_skipped_and_the_next_event_is_whole(tmp_path: Path) -> None:
@@ -31,8 +46,19 @@ def test_a_torn_last_line_is_skipped_and_the_next_event_is_whole(tmp_path: Path)
 
 
 def test_lines_that_are_no_events_are_skipped(tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).write_bytes(b'noise\n[1,2]\n{"a":1}\n\xff\xfe\n{"event":"note"}\n')
+    (tmp_path / FILE_NAME).write_bytes(
+        b'noise\n[1,2]\n{"a":1}\n\xff\xfe\n' + b"[" * 100_000 + b'\n{"event":"note"}\n'
+    )
     assert [event["event"] for event in read_events(tmp_path / FILE_NAME)] == ["note"]
+
+
+@pytest.mark.parametrize("content", [None, b"not gzip", b"\x1f\x8b"])
+def test_a_damaged_file_of_events_is_named(tmp_path: Path, content: Optional[bytes]) -> None:
+    path = tmp_path / "x.metrics.jsonl.gz"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ZooError, match=path.name):
+        list(read_events(path))
 
 
 def test_what_was_done_after_the_checkpoint_of_a_resumed_run_counts_once(tmp_path: Path) -> None:
@@ -57,6 +83,42 @@ def test_a_fresh_start_in_the_same_file_drops_all_that_was_before(tmp_path: Path
         log.event("step", step=1)
         log.event("start", resumed_step=0)
     assert [event["event"] for event in effective_events(tmp_path / FILE_NAME)] == ["start"]
+
+
+def test_the_lives_of_a_run_add_up_without_the_pauses(tmp_path: Path) -> None:
+    with RunLog(tmp_path) as log:
+        log.event("start", time=100.0)
+        log.event("step", time=107.0, step=1)  # killed: nobody told how long it took
+        log.event("start", time=500.0)
+        log.event("end", time=504.0, status="complete")
+        log.event("launch", time=505.0, seconds=6.5)
+    assert earlier_lives(tmp_path / FILE_NAME) == (13.5, True)
+    assert earlier_lives(tmp_path / "none") == (0.0, False)
+
+
+@pytest.mark.parametrize(
+    "number, error, status, reason",
+    [
+        (None, None, "complete", ""),
+        (signal.SIGTERM, None, "interrupted", "signal 15"),
+        (None, ValueError("a\nb"), "failed", "a b"),
+        (None, ValueError(), "failed", "ValueError"),
+    ],
+)
+def test_the_end_event_says_how_the_run_ended(
+    tmp_path: Path, number: Any, error: Any, status: str, reason: str
+) -> None:
+    stop = StopSignal()
+    stop.number = number
+    with RunLog(tmp_path) as log:
+        try:
+            with telling_the_end(log, stop):
+                if error is not None:
+                    raise error
+        except ValueError:
+            pass
+    event = list(read_events(tmp_path / FILE_NAME))[-1]
+    assert (event["status"], event["reason"]) == (status, reason)
 
 
 def test_an_event_costs_less_than_a_tenth_of_a_millisecond(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any, Dict, List
@@ -25,7 +24,7 @@ def test_a_whole_run_is_complete_with_final_and_best_metrics() -> None:
     assert record.metrics.final == {"accuracy": 91.5, "loss": 0.5}
     assert record.metrics.best_on_validation["accuracy"] == 91.0
     assert record.metrics.best_on_validation["epoch"] == 2
-    assert record.metrics.n_eval == 40
+    assert (record.metrics.n_eval, record.metrics.split, record.metrics.step) == (40, "test", 20)
     assert record.checkpoint_sha256 == "e" * 64
 
 
@@ -69,7 +68,7 @@ def test_speed_is_all_samples_over_all_seconds_after_the_warm_up() -> None:
     speed = record_of(events).speed
     assert (speed.warmup_steps, speed.measured_steps) == (4, 16)
     assert speed.samples_per_second == pytest.approx(32 * 16 / 16.0)
-    assert (speed.step_seconds_p50, speed.step_seconds_p90) == (0.5, 1.5)
+    assert (speed.step_seconds_p50, speed.step_seconds_p90) == (1.0, 1.5)
     assert speed.data_wait == pytest.approx(0.01)
 
 
@@ -116,10 +115,18 @@ def test_a_failed_run_is_aborted_with_its_reason() -> None:
     assert (record.status, record.reason) == ("aborted", "the loss is nan at step 7")
 
 
-def test_unhealthy_steps_are_counted() -> None:
-    events = [dict(START), step(1), step(2, loss="nan"), step(3, skipped=True)]
+@pytest.mark.parametrize("loss", ["nan", "inf", "-inf", None, float("nan"), float("inf")])
+def test_unhealthy_steps_are_counted(loss: Any) -> None:
+    events = [dict(START), step(1), step(2, loss=loss), step(3, skipped=True)]
     health = record_of(events).health
     assert (health.nonfinite_steps, health.loss_scale_skips) == (1, 1)
+
+
+def test_percentiles_of_step_times_are_numpys_own() -> None:
+    events = [dict(START)] + [step(number, seconds=float(number)) for number in range(1, 11)]
+    speed = record_of(events).speed  # of steps 3 to 10
+    assert (speed.step_seconds_p50, speed.step_seconds_p90) == (6.5, 9.3)
+    assert speed.percentiles == "numpy, linear"
 
 
 def test_a_run_that_never_began_has_no_record() -> None:
@@ -144,29 +151,61 @@ def test_a_record_survives_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"schema_version": 2}, "schema version 1"),
-        ({"surprise": 1}, "unknown key 'surprise'"),
-        ({"status": "good"}, "status is 'good'"),
-        ({"batch": {"per_device": 1}}, "missing or unknown key 'total'"),
+        ({"schema_version": 2}, "schema_version must be 1"),
+        ({"surprise": 1}, "surprise is not a key"),
+        ({"status": "good"}, "status must be one of complete, aborted"),
+        ({"batch": {"per_device": 1}}, "batch.total is missing"),
+        ({"seed": "0"}, "seed must be a whole number"),
+        ({"network": {}}, "network.name must be text"),
+        ({"metrics": None}, "metrics must be a mapping"),
     ],
 )
-def test_what_is_no_record_is_refused(change: Dict[str, Any], message: str) -> None:
-    content = dataclasses.asdict(record_of(whole_run()))
-    content.update(change)
-    with pytest.raises(ZooError, match=message):
-        run_record.from_json(json.dumps(content), "x.json")
+def test_what_is_no_record_is_refused_by_file_and_key(
+    change: Dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    content = dict(json.loads(run_record.to_json(record_of(whole_run()))), **change)
+    (tmp_path / "x.json").write_text(json.dumps(content))
+    with pytest.raises(ZooError, match=f"x.json: {message}"):
+        run_record.read_record(tmp_path / "x.json")
 
 
-def test_a_missing_key_is_named() -> None:
-    content = dataclasses.asdict(record_of(whole_run()))
-    del content["seed"]
-    with pytest.raises(ZooError, match="'seed'"):
-        run_record.from_json(json.dumps(content), "x.json")
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000, b"[]", b"null"])
+def test_a_file_that_is_no_record_at_all_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(ZooError, match="x.json"):
+        run_record.read_record(tmp_path / "x.json")
 
 
-def test_text_that_is_no_json_is_refused() -> None:
-    with pytest.raises(ZooError, match="x.json is not JSON"):
-        run_record.from_json("{", "x.json")
+@pytest.mark.parametrize(
+    "kind, change, message",
+    [
+        ("step", {"seconds": None}, "step event of step 1: seconds must be a number"),
+        ("step", {"step": "1"}, "step must be a whole number"),
+        ("step", {"time": []}, "time must be a number, not a list"),
+        ("step", {"loss": {}}, "loss must be"),
+        ("start", {"targets": None}, "targets must be a mapping"),
+        ("start", {"seed": 1e400}, "seed must be a whole number"),
+        ("start", {"code": "x"}, "code must be a mapping"),
+        ("start", {"dataset": {}}, "dataset.name is missing"),
+        ("start", {"command": 3}, "command must be text"),
+        (
+            "start",
+            {"network": {"name": "x", "parameters": "1"}},
+            "network.parameters must be a whole number",
+        ),
+        ("start", {"time": 1e300}, "time must be between"),
+        ("evaluation", {"role": "best of all"}, "role must be one of"),
+        ("evaluation", {"metrics": {"accuracy": "x"}}, "metrics.accuracy must be a number"),
+        ("epoch", {"train_loss": "x"}, "train_loss must be"),
+    ],
+)
+def test_a_wrong_event_is_told_by_log_and_key(
+    kind: str, change: Dict[str, Any], message: str
+) -> None:
+    events = whole_run()
+    next(event for event in events if event["event"] == kind).update(change)
+    with pytest.raises(ZooError, match=f"a.jsonl.*{message}"):
+        run_record.from_events(events, where="a.jsonl")
 
 
 def test_a_run_folder_gives_its_record_with_case_command_and_log(tmp_path: Path) -> None:

@@ -124,6 +124,26 @@ def test_a_killed_and_resumed_run_is_the_uninterrupted_one_bit_for_bit(tmp_path:
     ]
 
 
+def test_resuming_a_finished_run_repeats_nothing(tmp_path: Path, capsys) -> None:
+    run_toy(tmp_path, 4, evaluate_every=2)
+    log = tmp_path / "rank_0" / "metrics.jsonl"
+    before = [event["event"] for event in effective_events(log)]
+    run_toy(tmp_path, 4, evaluate_every=2, resume=True)
+    again = [event["event"] for event in effective_events(log)]
+    assert [kind for kind in again if kind != "start"] == before[1:]
+    assert "nothing is left to do" in capsys.readouterr().out
+
+
+def test_the_time_in_the_lines_goes_on_where_the_run_does(tmp_path: Path, capsys) -> None:
+    run_toy(tmp_path, 2, checkpoint_every=1)
+    log = tmp_path / "rank_0" / "metrics.jsonl"
+    log.write_text(log.read_text() + '{"event": "heartbeat", "time": 9e9}\n')
+    capsys.readouterr()
+    run_toy(tmp_path, 4, resume=True)
+    line = [text for text in capsys.readouterr().out.splitlines() if "Step: 4" in text][0]
+    assert "days" in line.split("Time: ")[1].split(",")[0]
+
+
 def test_a_run_of_another_seed_differs(tmp_path: Path) -> None:
     run_toy(tmp_path / "one", 5)
     run_toy(tmp_path / "two", 5, seed=2)

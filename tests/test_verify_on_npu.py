@@ -495,5 +495,5 @@ def test_small_figures_of_another_draw_may_differ_by_what_is_said(tmp_path: Path
 
 
 def test_a_run_without_a_record_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ZooError, match="can't read the record"):
+    with pytest.raises(ZooError, match="record.json can't be read"):
         check.main([str(tmp_path)])

@@ -9,8 +9,7 @@ from typing import Optional, Sequence
 from common.core.command_line import run_program
 from common.core.files import make_folder, write_atomically
 from common.core.stop_signal import StopSignal
-from common.runs.events import RunLog
-from common.runs.run_events import telling_the_end
+from common.runs.events import RunLog, telling_the_end
 from common.training.pictures import FOLDER, drawn_or_told
 from common.training.torch import runtime as torch_runtime
 from common.training.torch import step as torch_step

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, Optional
 
 from common.runs.events import RunLog
-from common.runs.provenance import code_state, config_sha256
-from common.runs.run_events import shown_command
+from common.runs.provenance import code_state, config_sha256, shown_command
 from common.runs.scalar_board import open_scalar_sink
 from common.training.torch import runtime as torch_runtime
 from residual_attention_net.data.loader import first_batches_sha256

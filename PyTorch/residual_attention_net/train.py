@@ -6,18 +6,16 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
-import torch
-
 from common.core.command_line import run_program
 from common.core.errors import ZooError
 from common.core.files import make_folder
 from common.core.stop_signal import StopSignal
-from common.runs.run_events import telling_the_end
+from common.runs.events import earlier_lives, telling_the_end
 from common.training.pictures import drawn_or_told
 from common.training.torch import runtime as torch_runtime
 from residual_attention_net import checkpoint
 from residual_attention_net.checkpoint import CheckpointFolder
-from residual_attention_net.distributed import weights_agree
+from residual_attention_net.distributed import sum_over_ranks, weights_agree
 from residual_attention_net.network.reference_weights import LoadReport
 from residual_attention_net.options import Options, parse_options
 from residual_attention_net.recipes import Schedule, make_schedule
@@ -67,14 +65,24 @@ def _train(
             session, schedule, targets, _habits(session), _checkpoints(session.options), log, stop
         )
         training.dump = StepDump(session, targets.steps, training.lines.say)
+        complete = session.options.resume and earlier_lives(log.path).complete
         _put_weights_in_place(training, prepare)
+        finished = _agreed(complete and training.position.step >= targets.steps, session)
         log.event("start", **start_event(session, targets, training.position.step))
         training.lines.say(_first_line(session, targets, schedule))
-        if training.run():
+        if training.run() and not finished:
             _final_evaluations(training)
             if session.is_first and session.options.pictures_every:
                 folder = Path(session.options.output_path)
                 drawn_or_told("curves.png", lambda: write_curves(folder), training.lines.say)
+        elif finished:
+            training.lines.say("the run had ended before: nothing is left to do")
+
+
+def _agreed(finished: bool, session: Session) -> bool:
+    """What the first rank's log says, on every rank."""
+    told = [float(finished and session.is_first)]
+    return sum_over_ranks(told, session.device.device)[0] > 0
 
 
 def plan_of(session: Session) -> Tuple[Targets, Schedule]:
@@ -177,9 +185,14 @@ def _final_evaluations(training: Training) -> None:
     if best is None:
         return
     current = {name: value.clone() for name, value in session.network.state_dict().items()}
-    session.network.load_state_dict(best)
+    session.network.load_state_dict(best["model"])
     training.evaluate_split(
-        "test", "best", session.test_loader, training.best.epoch - 1, **_chosen_by(training)
+        "test",
+        "best",
+        session.test_loader,
+        training.best.epoch - 1,
+        int(best["position"]["step"]),
+        **_chosen_by(training),
     )
     session.network.load_state_dict(current)
 
@@ -188,12 +201,12 @@ def _chosen_by(training: Training) -> Dict[str, float]:
     return {"validation_accuracy": round(training.best.accuracy, 4)}
 
 
-def _best_weights(training: Training) -> Optional[Dict[str, torch.Tensor]]:
+def _best_weights(training: Training) -> Optional[Dict[str, Any]]:
+    """The content of the checkpoint that was best on validation."""
     if not training.best.epoch:
         return None
     session = training.session
-    content = load_best(training.checkpoints, session.place.rank, session.device.device)
-    return None if content is None else dict(content["model"])
+    return load_best(training.checkpoints, session.place.rank, session.device.device)
 
 
 if __name__ == "__main__":

@@ -280,9 +280,19 @@ class Training:
                 self.checkpoints.save_best(self._packed())
 
     def evaluate_split(
-        self, split: str, role: str, loader: Any, epoch: int, **extra: float
+        self,
+        split: str,
+        role: str,
+        loader: Any,
+        epoch: int,
+        step: Optional[int] = None,
+        **extra: float,
     ) -> Evaluation:
-        """Evaluates one split with all ranks' averaged statistics and writes the event."""
+        """Evaluates one split with all ranks' averaged statistics and writes the event.
+
+        Args:
+            step: that of the weights, where it is not the run's.
+        """
         average_batch_norm_statistics(self.session.network)
         result = evaluate(
             self.session.network,
@@ -292,11 +302,17 @@ class Training:
             self.session.stepper.forward_context,
             lambda: self.log.event("heartbeat", what=split),
         )
-        self.tell_evaluation(result, split, role, epoch, **extra)
+        self.tell_evaluation(result, split, role, epoch, step, **extra)
         return result
 
     def tell_evaluation(
-        self, result: Evaluation, split: str, role: str, epoch: int, **extra: float
+        self,
+        result: Evaluation,
+        split: str,
+        role: str,
+        epoch: int,
+        step: Optional[int] = None,
+        **extra: float,
     ) -> None:
         """Writes an evaluation's event and line; `extra` are more metrics."""
         self.log.event(
@@ -304,7 +320,7 @@ class Training:
             split=split,
             role=role,
             epoch=epoch + 1,
-            step=self.position.step,
+            step=self.position.step if step is None else step,
             n=result.n,
             metrics=dict(result.metrics(), **extra),
         )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
 from common.cards.model_card import ModelCard, PublishedTable, Task, as_json
 from common.cards.model_folders import all_cards, checkout_root, find_card
+from common.core.codec import plain
 from common.runs.record import RunRecord
 from common.runs.store import records_of
 
@@ -30,15 +31,21 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps([_as_json(card, root) for card in cards], indent=1, ensure_ascii=False))
     else:
         print(
-            "\n\n".join("\n".join(card_lines(card, records_of(root, card.name))) for card in cards)
+            "\n\n".join("\n".join(card_lines(card, _records(root, card))) for card in cards)
             or f"no networks under {root}"
         )
     return 0
 
 
 def _as_json(card: ModelCard, root: Path) -> Dict[str, Any]:
-    records = [dataclasses.asdict(record) for record in records_of(root, card.name)]
-    return dict(as_json(card), measured=records)
+    return dict(as_json(card), measured=plain(_records(root, card)))
+
+
+def _records(root: Path, card: ModelCard) -> List[RunRecord]:
+    records, problems = records_of(root, card.name)
+    for problem in problems:
+        print(f"left out: {problem}", file=sys.stderr)
+    return records
 
 
 def card_lines(card: ModelCard, records: Sequence[RunRecord]) -> List[str]:

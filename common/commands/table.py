@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
+import sys
 from pathlib import Path
-from typing import List
+from typing import List, Sequence, Tuple
 
 from common.cards.model_card import ModelCard
 from common.cards.model_folders import all_cards, checkout_root
+from common.core.codec import json_text
 from common.core.errors import UsageError, ZooError
 from common.runs import readme_tables, tables
 from common.runs import record as run_record
@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints, writes or checks the tables; returns 1 when a check finds drift."""
+    """Prints, writes or checks the tables; returns 1 when a check finds drift or a bad record."""
     root = checkout_root()
     cards = all_cards(root)
     if arguments.json and (arguments.write or arguments.check):
@@ -46,42 +46,53 @@ def run(arguments: argparse.Namespace) -> int:
         return _write(root, cards)
     if arguments.check:
         return _check(root, cards)
-    records = [
-        run_record.from_run_folder(Path(folder)) for folder in arguments.run
-    ] or record_store.records_of(root)
+    records, problems = _given(root, [Path(folder) for folder in arguments.run])
+    _tell(problems)
     _print(cards, records, arguments.json)
     return 0
+
+
+def _given(root: Path, folders: List[Path]) -> Tuple[List[RunRecord], List[str]]:
+    if folders:
+        return [run_record.from_run_folder(folder) for folder in folders], []
+    return record_store.records_of(root)
+
+
+def _tell(problems: Sequence[str]) -> None:
+    for problem in problems:
+        print(f"left out: {problem}", file=sys.stderr)
 
 
 def _write(root: Path, cards: List[ModelCard]) -> int:
     from common.evidence.comparison import level
 
-    records = record_store.records_of(root)
+    records, problems = record_store.verified_records(root)
+    _tell(problems)
     for path in readme_tables.write(root, cards, records) + level.write(root, cards, records):
         print(f"wrote {path.relative_to(root)}")
-    return 0
+    return 1 if problems else 0
 
 
 def _check(root: Path, cards: List[ModelCard]) -> int:
-    records = record_store.records_of(root)
-    for record in records:
-        record_store.check_evidence(root, record)
     from common.evidence.comparison import level
 
+    records, problems = record_store.verified_records(root)
     paths = readme_tables.drifted(root, cards, records) + level.drifted(root, cards, records)
     if paths:
-        raise ZooError(
+        problems.append(
             "the tables of {} are not those of the records; run `zoo table --write`".format(
                 ", ".join(str(path.relative_to(root)) for path in paths)
             )
         )
+    if problems:
+        raise ZooError("\n".join(problems))
     print("{} record{}, tables agree".format(len(records), "" if len(records) == 1 else "s"))
     return 0
 
 
 def _print(cards: List[ModelCard], records: List[RunRecord], as_json: bool) -> None:
     if as_json:
-        print(json.dumps([dataclasses.asdict(record) for record in records], indent=1))
+        print(json_text(records), end="")
         return
     for card in cards:
         print("{}\n\n{}".format(card.title, tables.measured_table(records, card, "")))

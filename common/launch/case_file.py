@@ -66,8 +66,15 @@ def case_result(
 
 
 def losses_of(events: Sequence[Mapping[str, Any]]) -> List[float]:
-    """The loss of every step, in order; "nan" and "inf" as the log writes them become numbers."""
-    return [float(event["loss"]) for event in events if event["event"] == "step"]
+    """The loss of every step, in order; NaN where a step tells no number."""
+    return [_loss(event.get("loss")) for event in events if event["event"] == "step"]
+
+
+def _loss(value: Any) -> float:
+    try:
+        return float(value)  # the log writes NaN and infinities as texts
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def broken_promises(case: Case, result: CaseResult) -> List[str]:

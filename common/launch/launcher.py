@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
 from pathlib import Path
@@ -15,8 +14,8 @@ from common.launch.plan import Plan, as_json
 from common.launch.rank_process import RankProcess, environment_of
 from common.launch.request import Request, with_moved_paths
 from common.launch.supervisor import Outcome, Signals, Supervisor
-
-NO_FIGURES_EXIT_CODE = 1
+from common.runs.events import FILE_NAME as EVENTS
+from common.runs.events import earlier_lives
 
 
 def launch(request: Request, terminal: Terminal) -> int:
@@ -67,6 +66,7 @@ def _run(request: Request, plan: Plan, place: LogPlace, terminal: Terminal) -> i
     marker = _marker(plan)
     folder = Path(plan.run_folder)
     run_folder.write_marker(folder, marker)
+    earlier = earlier_lives(folder / "rank_0" / EVENTS).seconds
     with Signals() as signals:
         wall = time.monotonic()
         ranks = _start(plan, request, place)
@@ -76,7 +76,7 @@ def _run(request: Request, plan: Plan, place: LogPlace, terminal: Terminal) -> i
         )
         outcome = supervisor.run()
         seconds = time.monotonic() - wall
-        outcome = _finish(request, plan, place, outcome, seconds, terminal)
+        outcome = _finish(request, plan, place, outcome, (seconds, earlier), terminal)
     marker.update(
         state=_state(outcome),
         exit_code=outcome.exit_code,
@@ -149,10 +149,10 @@ def _finish(
     plan: Plan,
     place: LogPlace,
     outcome: Outcome,
-    seconds: float,
+    seconds: Tuple[float, float],
     terminal: Terminal,
 ) -> Outcome:
-    """Writes record and results (machine 0 only); a promised figure that lacks is a failure."""
+    """Writes record and results (machine 0 only); `seconds` of this life and of earlier ones."""
     if plan.node_rank > 0:
         return outcome
     from common.launch.outcome_files import (
@@ -160,8 +160,4 @@ def _finish(
     )
 
     contract = place.contract.folder if place.contract is not None else None
-    problem = write_outcome(request.target, plan, place.log, contract, seconds, outcome, terminal)
-    if problem and not outcome.exit_code:
-        terminal.complain("error: " + problem)
-        return dataclasses.replace(outcome, exit_code=NO_FIGURES_EXIT_CODE, reason=problem)
-    return outcome
+    return write_outcome(request.target, plan, place.log, contract, *seconds, outcome, terminal)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import List, Optional, Tuple
 
+from common.core.codec import plain
 from common.core.errors import ZooError
 from common.core.files import sha256_of, write_atomically
 from common.core.terminal import Terminal
@@ -24,7 +26,10 @@ from common.launch.request import Target
 from common.launch.supervisor import Outcome
 from common.runs import events as run_log
 from common.runs import record as run_record
-from common.runs.record import RunRecord
+from common.runs.event_kinds import Launch
+from common.runs.record import RunRecord, shown
+
+NO_FIGURES_EXIT_CODE = 1
 
 
 def write_outcome(
@@ -33,53 +38,75 @@ def write_outcome(
     log: Path,
     contract: Optional[Path],
     seconds: float,
+    earlier_seconds: float,
     outcome: Outcome,
     terminal: Terminal,
-) -> str:
+) -> Outcome:
     """Writes the files after a run, failed ones included, and the lines after a good one.
 
     A run that failed has NA for speed and accuracy: nobody shall take its figures for results.
+    A promised figure that lacks is a failure. The launcher's word on the end is the last event,
+    and the record is made of the events.
 
     Args:
         log: rank 0's log, to which the last lines are added.
         contract: the contract's folder where it is not the run folder: it gets the files too.
         seconds: from the start of the first rank to the end of the last.
+        earlier_seconds: those of the earlier lives of a resumed run.
 
     Returns:
-        What is wrong with the results of a run whose ranks ended well, "" where nothing is.
+        How the launch ended.
     """
     folder = Path(plan.run_folder)
-    record, problem = _record(folder)
-    losses = losses_of(_events(folder))
+    record, losses, problem = _made_by_events(folder)
     result = case_result(
-        plan, target.task.metric, None if outcome.exit_code else record, losses, seconds
+        plan,
+        target.task.metric,
+        None if outcome.exit_code else record,
+        losses,
+        seconds + earlier_seconds,
     )
     _write_files([folder] + ([contract] if contract else []), result, losses)
     if not outcome.exit_code:
         _tell(final_lines(result), log, terminal)
+        missing = broken_promises(target.case, result)
+        if not problem and missing:
+            problem = "the run gave no {} (NA in {})".format(
+                " and no ".join(missing), folder / file_names(result.case_name)[0]
+            )
+        if problem:
+            terminal.complain("error: " + problem)
+            outcome = dataclasses.replace(
+                outcome, exit_code=NO_FIGURES_EXIT_CODE, reason=problem.splitlines()[0]
+            )
     if record is not None:
-        run_record.write_record(_closed(record, log, outcome), folder)
-    missing = broken_promises(target.case, result)
-    if not problem and missing:
-        problem = "the run gave no {} (NA in {})".format(
-            " and no ".join(missing), folder / file_names(result.case_name)[0]
-        )
-    return problem
+        launch = _launch_event(plan, log, seconds, outcome)
+        with run_log.RunLog(folder / "rank_0") as events:
+            events.event("launch", **plain(launch))
+        run_record.write_record(run_record.closed(record, launch), folder)
+    return outcome
 
 
-def _record(folder: Path) -> tuple[Optional[RunRecord], str]:
-    """The record and "", or None and why there is none."""
+def _made_by_events(folder: Path) -> Tuple[Optional[RunRecord], List[float], str]:
+    """The record, the losses and ""; or None, the losses and why there is no record."""
+    events = folder / "rank_0" / run_log.FILE_NAME
+    losses = losses_of(run_log.effective_events(events)) if events.exists() else []
     try:
-        return run_record.from_run_folder(folder), ""
+        return run_record.from_run_folder(folder), losses, ""
     except ZooError as error:
-        return None, str(error)
-    except (KeyError, TypeError, ValueError) as error:  # events of an entry point that differ
-        return None, f"the events of rank 0 make no record: {error!r}"
+        return None, losses, str(error)
 
 
-def _events(folder: Path) -> List[Dict[str, Any]]:
-    path = folder / "rank_0" / run_log.FILE_NAME
-    return run_log.effective_events(path) if path.exists() else []
+def _launch_event(plan: Plan, log: Path, seconds: float, outcome: Outcome) -> Launch:
+    return Launch(
+        time=round(time.time(), 3),
+        case=plan.case,
+        command=shown(plan.command),
+        exit_code=outcome.exit_code,
+        reason=outcome.reason,
+        seconds=round(seconds, 3),
+        log_sha256=sha256_of(log),
+    )
 
 
 def _write_files(folders: List[Path], result: CaseResult, losses: List[float]) -> None:
@@ -96,11 +123,3 @@ def _tell(lines: List[str], log: Path, terminal: Terminal) -> None:
         terminal.say(line)
     with open(str(log), "a", encoding="utf-8") as stream:
         stream.write("\n".join(lines) + "\n")
-
-
-def _closed(record: RunRecord, log: Path, outcome: Outcome) -> RunRecord:
-    """The record with the log as it is now; a failed launch makes it an aborted run."""
-    changes: Dict[str, Any] = {"log_sha256": sha256_of(log)}
-    if outcome.exit_code:
-        changes.update(status=run_record.ABORTED, reason=record.reason or outcome.reason)
-    return dataclasses.replace(record, **changes)

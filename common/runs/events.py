@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import json
-import math
 import os
 import time
+import zlib
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Dict, Iterator, List, Mapping, Optional, Type
+from typing import (
+    IO,
+    Any,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Type,
+)
+
+from common.core.codec import json_line
+from common.core.errors import ZooError
+from common.core.stop_signal import StopSignal
 
 FILE_NAME = "metrics.jsonl"
 
@@ -36,7 +52,7 @@ class RunLog:
         """Writes one event; `kind` is one of start, step, epoch, evaluation, checkpoint, …."""
         record: Event = {"event": kind, "time": round(time.time(), 3)}
         record.update(fields)
-        self._stream.write((encode(record) + "\n").encode("utf-8"))
+        self._stream.write((json_line(record) + "\n").encode("utf-8"))
         if self._tensorboard is not None:
             self._tensorboard.write(record)
 
@@ -91,25 +107,6 @@ class ScalarSink:
         self._writer.close()
 
 
-def encode(record: Event) -> str:
-    """One line of JSON; NaN and infinities become strings, since JSON has no such numbers."""
-    try:
-        return json.dumps(record, allow_nan=False, separators=(",", ":"))
-    except ValueError:
-        return json.dumps(json_numbers(record), allow_nan=False, separators=(",", ":"))
-
-
-def json_numbers(value: Any) -> Any:
-    """A value with texts in place of NaN and infinities, since JSON has no such numbers."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return repr(value)
-    if isinstance(value, dict):
-        return {name: json_numbers(part) for name, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [json_numbers(part) for part in value]
-    return value
-
-
 def _end_torn_line(path: Path) -> None:
     """Ends the line that a killed writer tore, so that the next event starts a line of its own."""
     if not path.exists() or path.stat().st_size == 0:
@@ -120,19 +117,43 @@ def _end_torn_line(path: Path) -> None:
             stream.write(b"\n")
 
 
+@contextlib.contextmanager
+def telling_the_end(log: RunLog, stop: StopSignal) -> Iterator[None]:
+    """Writes the end event, whichever way the run ends."""
+    try:
+        yield
+    except BaseException as error:
+        reason = " ".join(str(error).split())[:500] or type(error).__name__
+        log.event("end", status="failed", reason=reason)
+        raise
+    if stop.asked:
+        log.event("end", status="interrupted", reason=f"signal {stop.number}")
+    else:
+        log.event("end", status="complete", reason="")
+
+
 def read_events(path: Path) -> Iterator[Event]:
-    """Yields the events of one file in order; lines that are not whole events are skipped."""
-    with open(str(path), encoding="utf-8", errors="replace") as stream:
-        for line in stream:
-            event = _decode(line)
-            if event is not None:
-                yield event
+    """Yields the events of one file in order, gzip or plain; what is no event is skipped.
+
+    Raises:
+        ZooError: the file can't be read.
+    """
+    path = Path(path)
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(str(path), "rt", encoding="utf-8", errors="replace") as stream:
+            for line in stream:
+                event = _decode(line)
+                if event is not None:
+                    yield event
+    except (OSError, EOFError, zlib.error) as error:
+        raise ZooError(f"the events {path} are missing or damaged: {error}") from error
 
 
 def _decode(line: str) -> Optional[Event]:
     try:
         event = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return event if isinstance(event, dict) and "event" in event else None
 
@@ -146,12 +167,46 @@ def effective_events(path: Path) -> List[Event]:
     kept: List[Event] = []
     for event in read_events(path):
         if event["event"] == "start":
-            kept = [old for old in kept if not _undone(old, event.get("resumed_step", 0))]
+            resumed = _number(event, "resumed_step")
+            kept = [old for old in kept if not _undone(old, resumed)]
         kept.append(event)
     return kept
 
 
-def _undone(event: Event, resumed_step: int) -> bool:
-    return event["event"] in ("step", "epoch", "evaluation", "checkpoint", "end") and (
-        event.get("step", 0) > resumed_step or event["event"] == "end"
+def _undone(event: Event, resumed_step: float) -> bool:
+    return event["event"] == "end" or (
+        event["event"] in ("step", "epoch", "evaluation", "checkpoint")
+        and _number(event, "step") > resumed_step
     )
+
+
+def _number(event: Event, name: str) -> float:
+    """A number of an event; 0 where it is none, which the event's own class tells."""
+    value = event.get(name, 0)
+    return value if isinstance(value, (int, float)) else 0
+
+
+class EarlierLives(NamedTuple):
+    """What a resumed run took over: seconds on the clock, and whether it had ended well."""
+
+    seconds: float
+    complete: bool
+
+
+def earlier_lives(path: Path) -> EarlierLives:
+    """The lives that a run log tells of; of one without the launcher's word, start to last event.
+
+    Whatever can't be read counts nothing: no run fails for this.
+    """
+    total, begun, last, complete = 0.0, None, 0.0, False
+    with contextlib.suppress(ZooError):
+        for event in read_events(path):
+            if event["event"] == "start":
+                total += last - begun if begun is not None else 0.0
+                begun, complete = _number(event, "time") or None, False
+            last = max(last, _number(event, "time"))
+            if event["event"] == "end":
+                complete = event.get("status") == "complete"
+            elif event["event"] == "launch":
+                total, begun = total + _number(event, "seconds"), None
+    return EarlierLives(total + (last - begun if begun is not None else 0.0), complete)

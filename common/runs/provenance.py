@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence
@@ -44,3 +45,18 @@ def recipe_of(config: Mapping[str, Any]) -> Dict[str, Any]:
 def without_folders(words: Sequence[str]) -> List[str]:
     """Words of a command line without this machine's folders, which records have no use for."""
     return [re.sub(r"(^|=)/\S*/", r"\1…/", word) for word in words]
+
+
+def shown_command(argv: Sequence[str], package: str) -> str:
+    """The command line without the folders of this machine, which a kept record has no use for.
+
+    Args:
+        argv: as sys.argv.
+        package: the package of the entry point, such as "slot_attention.object_discovery".
+    """
+    return joined(["python", "-m", f"{package}.{Path(argv[0]).stem}"] + without_folders(argv[1:]))
+
+
+def joined(words: Sequence[str]) -> str:
+    """Words as one command line that can be typed."""
+    return " ".join(shlex.quote(word) for word in words)

@@ -4,62 +4,44 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 import shlex
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar
 
+from common.core.codec import AnyFloat, json_text, read_json
 from common.core.errors import ZooError
 from common.core.files import sha256_of, write_atomically
+from common.core.text import quoted
 from common.runs import events as run_log
+from common.runs.event_kinds import (
+    COMPLETE,
+    Checkpoint,
+    Code,
+    Dataset,
+    Device,
+    DeviceSeen,
+    End,
+    Epoch,
+    Evaluated,
+    Event,
+    Launch,
+    PrecisionUsed,
+    Start,
+    Step,
+    network_mistakes,
+    typed,
+)
 from common.runs.marker import read_marker
-from common.runs.provenance import without_folders
+from common.runs.provenance import joined, without_folders
 
 SCHEMA_VERSION = 1
 FILE_NAME = "record.json"
-COMPLETE = "complete"
 ABORTED = "aborted"
+DIRECT = "direct"  # the case of a run that nobody launched
 NO_END = "ended without a word"  # the reason of a run whose log has no end event
+PERCENTILES = "numpy, linear"  # numpy.percentile's own method
 
-
-@dataclasses.dataclass(frozen=True)
-class Code:
-    """The state of the sources: commit is "unknown" outside a git checkout."""
-
-    commit: str
-    dirty: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class Dataset:
-    """What was learned from; predicate says how each split was made, counts how large it is."""
-
-    name: str
-    predicate: str
-    counts: Dict[str, int]
-    manifest_sha256: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Device:
-    """What the run computed on; kind is npu, gpu or cpu, count the number of ranks."""
-
-    kind: str
-    name: str
-    count: int
-    driver: str
-    runtime: str
-    framework: str
-    python: str
-
-
-@dataclasses.dataclass(frozen=True)
-class PrecisionUsed:
-    """mode is what was asked for, arithmetic what it was on this device, loss_scale the policy."""
-
-    mode: str
-    arithmetic: str
-    loss_scale: str
+E = TypeVar("E", bound=Event)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +67,7 @@ class Speed:
     """samples_per_second is all samples over all seconds of the measured steps, of the whole job.
 
     Step times are in seconds, memory in bytes; data_wait is the share of a step's time.
+    percentiles names the method; a record without it took the nearest rank, or the one above.
     """
 
     warmup_steps: int
@@ -96,17 +79,23 @@ class Speed:
     data_wait: Optional[float]
     peak_memory: Optional[int]
     wall_seconds: float
+    percentiles: Optional[str] = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Metrics:
-    """final: the test set with the final weights; best: chosen on validation, never on test."""
+    """final: the test set with the final weights; best: chosen on validation, never on test.
 
-    final: Dict[str, float]
-    best_on_validation: Dict[str, float]
+    n_eval, split and step are those of the final evaluation: samples, name, and the weights' step.
+    """
+
+    final: Dict[str, AnyFloat]
+    best_on_validation: Dict[str, AnyFloat]
     n_eval: int
-    curve: List[Dict[str, float]]
-    final_loss: Optional[float]
+    curve: List[Dict[str, AnyFloat]]
+    final_loss: Optional[AnyFloat]
+    split: Optional[str] = None
+    step: Optional[int] = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,77 +141,23 @@ class RunRecord:
     reason: str
     first_batches_sha256: Optional[str] = None
 
-
-_PARTS = {
-    "code": Code,
-    "dataset": Dataset,
-    "device": Device,
-    "precision": PrecisionUsed,
-    "batch": Batch,
-    "progress": Progress,
-    "metrics": Metrics,
-    "speed": Speed,
-    "health": Health,
-}
+    def mistakes(self) -> Iterator[Tuple[str, str]]:
+        """What is wrong with a record that was read, by key."""
+        if self.schema_version != SCHEMA_VERSION:
+            yield "schema_version", f"must be {SCHEMA_VERSION}, not {self.schema_version}"
+        if self.status not in (COMPLETE, ABORTED):
+            yield "status", f"must be one of {COMPLETE}, {ABORTED}, not {quoted(self.status)}"
+        yield from network_mistakes(self.network)
 
 
 def to_json(record: RunRecord) -> str:
     """The record as indented JSON with a final newline."""
-    return json.dumps(dataclasses.asdict(record), indent=1, ensure_ascii=False) + "\n"
-
-
-def from_json(text: str, where: str) -> RunRecord:
-    """Reads a record.
-
-    Args:
-        where: the file's name, for errors.
-
-    Raises:
-        ZooError: not JSON, another schema version, a key too few or too many.
-    """
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise ZooError(
-            f"{where} is not JSON ({error}); write it anew from its run folder"
-        ) from error
-    if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
-        raise ZooError(f"{where} is not a run record of schema version {SCHEMA_VERSION}")
-    parts = {
-        name: _build(kind, content.get(name), f"{where}: {name}") for name, kind in _PARTS.items()
-    }
-    content.update(parts)
-    record = _build(RunRecord, content, where)
-    if record.status not in (COMPLETE, ABORTED):
-        raise ZooError(
-            f"{where}: status is {record.status!r}; allowed are {COMPLETE} and {ABORTED}"
-        )
-    return record  # type: ignore[no-any-return]
-
-
-def _build(kind: Any, content: Any, where: str) -> Any:
-    names = [field.name for field in dataclasses.fields(kind)]
-    optional = {
-        field.name for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING
-    }
-    given = list(content) if isinstance(content, dict) else []
-    wrong = sorted((set(names) ^ set(given)) - (optional - set(given)))
-    if wrong:
-        raise ZooError(
-            "{}: missing or unknown key {!r}; a record has: {}".format(
-                where, wrong[0], ", ".join(names)
-            )
-        )
-    return kind(**content)
+    return json_text(record)
 
 
 def read_record(path: Path) -> RunRecord:
-    """Reads and checks one record file; ZooError tells what is wrong with it."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise ZooError(f"can't read the record {path}: {error.strerror}") from error
-    return from_json(text, str(path))
+    """Reads one record file; ZooError tells every key that is wrong."""
+    return read_json(Path(path), RunRecord)
 
 
 def write_record(record: RunRecord, folder: Path) -> Path:
@@ -233,122 +168,125 @@ def write_record(record: RunRecord, folder: Path) -> Path:
 
 
 def from_events(
-    events: Sequence[Mapping[str, Any]], case: str, command: str, log: Optional[Path] = None
+    events: Sequence[Mapping[str, Any]],
+    case: str = DIRECT,
+    command: Optional[str] = None,
+    log_sha256: Optional[str] = None,
+    where: str = "the run log",
 ) -> RunRecord:
     """Makes the record of a run from rank 0's effective events (run_log.effective_events).
 
+    Args:
+        case, command, log_sha256: where no launcher told them among the events.
+        where: what errors call the events.
+
     Raises:
-        ZooError: there is no start event, so nothing is known of the run.
+        ZooError: an event lacks a key or has a wrong one, or there is no start event.
     """
-    start = next((event for event in reversed(events) if event["event"] == "start"), None)
-    if start is None:
-        raise ZooError("the run log has no start event: the run ended before it began")
-    end: Mapping[str, Any] = next(
-        (event for event in reversed(events) if event["event"] == "end"), {}
-    )
-    complete = end.get("status") == COMPLETE
-    return RunRecord(
+    told = [typed(event, where) for event in events]
+    starts = _of_kind(told, Start)
+    if not starts:
+        raise ZooError(f"{where} has no start event: the run ended before it began")
+    start = starts[-1]
+    ends = _of_kind(told, End)
+    complete = bool(ends) and ends[-1].status == COMPLETE
+    record = RunRecord(
         schema_version=SCHEMA_VERSION,
-        run_id=_run_id(events, start, case),
-        date=_date(_first_start(events)["time"]),
-        model=start["model"],
-        task=start["task"],
+        run_id="",
+        date=_date(starts[0].time),
+        model=start.model,
+        task=start.task,
         case=case,
-        network=dict(start["network"]),
-        command=command,
-        code=Code(**start["code"]),
-        config=dict(start["config"]),
-        config_sha256=start["config_sha256"],
-        dataset=Dataset(**start["dataset"]),
-        device=Device(**start["device"]),
-        precision=PrecisionUsed(**start["precision"]),
-        batch=Batch(start["batch"]["per_device"], start["batch"]["global"]),
-        seed=start["seed"],
-        progress=_progress(events, start),
-        metrics=_metrics(events),
-        speed=_speed(events, end),
-        health=_health(events, start),
-        log_sha256=_log_digest(log),
-        checkpoint_sha256=_checkpoint_digest(events),
+        network=start.network,
+        command=start.command if command is None else command,
+        code=start.code,
+        config=start.config,
+        config_sha256=start.config_sha256,
+        dataset=start.dataset,
+        device=start.device,
+        precision=start.precision,
+        batch=Batch(start.batch.per_device, start.batch.total),
+        seed=start.seed,
+        progress=_progress(told, start),
+        metrics=_metrics(told),
+        speed=_speed(told, PERCENTILES),
+        health=_health(told, start),
+        log_sha256=log_sha256,
+        checkpoint_sha256=_last([written.sha256 for written in _of_kind(told, Checkpoint)]),
         status=COMPLETE if complete else ABORTED,
-        reason="" if complete else str(end.get("reason", NO_END)),
-        first_batches_sha256=start.get("first_batches_sha256"),
+        reason="" if complete else ends[-1].reason if ends else NO_END,
+        first_batches_sha256=start.first_batches_sha256,
     )
+    launch = _last(_of_kind(told[told.index(start) :], Launch))
+    return _named(record) if launch is None else closed(record, launch)
 
 
-def _first_start(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    return next(event for event in events if event["event"] == "start")
+def closed(record: RunRecord, launch: Launch) -> RunRecord:
+    """The record with the launcher's word: case, command, log; a failed launch aborts a run."""
+    changes: Dict[str, Any] = {"case": launch.case, "command": launch.command}
+    if launch.exit_code:
+        changes.update(status=ABORTED, reason=record.reason or launch.reason)
+    return _named(dataclasses.replace(record, log_sha256=launch.log_sha256, **changes))
 
 
-def _run_id(events: Sequence[Mapping[str, Any]], start: Mapping[str, Any], case: str) -> str:
-    moment = _first_start(events)["time"]
-    return "{}-{}-{}-{}".format(start["model"], case, _stamp(moment), start["config_sha256"][:6])
+def _named(record: RunRecord) -> RunRecord:
+    stamp = record.date.replace("-", "").replace(":", "")
+    run_id = f"{record.model}-{record.case}-{stamp}-{record.config_sha256[:6]}"
+    return dataclasses.replace(record, run_id=run_id)
 
 
 def _date(moment: float) -> str:
-    return datetime.datetime.fromtimestamp(moment, datetime.timezone.utc).strftime(
-        "%Y-%m-%dT%H:%M:%SZ"
-    )
+    date = datetime.datetime.fromtimestamp(moment, datetime.timezone.utc)
+    return date.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _stamp(moment: float) -> str:
-    return _date(moment).replace("-", "").replace(":", "")
+def _of_kind(events: Sequence[Event], kind: Type[E]) -> List[E]:
+    return [event for event in events if isinstance(event, kind)]
 
 
-def _of_kind(events: Sequence[Mapping[str, Any]], kind: str) -> List[Mapping[str, Any]]:
-    return [event for event in events if event["event"] == kind]
+def _last(values: Sequence[Any]) -> Any:
+    return values[-1] if values else None
 
 
-def _progress(events: Sequence[Mapping[str, Any]], start: Mapping[str, Any]) -> Progress:
-    steps, epochs = _of_kind(events, "step"), _of_kind(events, "epoch")
+def _progress(events: Sequence[Event], start: Start) -> Progress:
     return Progress(
-        steps=max([event["step"] for event in steps], default=start.get("resumed_step", 0)),
-        target_steps=start["targets"]["steps"],
-        epochs=max([event["epoch"] for event in epochs], default=0),
-        target_epochs=start["targets"]["epochs"],
+        steps=max([event.step for event in _of_kind(events, Step)], default=start.resumed_step),
+        target_steps=start.targets.steps,
+        epochs=max([event.epoch for event in _of_kind(events, Epoch)], default=0),
+        target_epochs=start.targets.epochs,
     )
 
 
-def _metrics(events: Sequence[Mapping[str, Any]]) -> Metrics:
-    evaluations = _of_kind(events, "evaluation")
-    final = [event for event in evaluations if event["role"] == "final"]
-    losses = [event["loss"] for event in _of_kind(events, "step")]
+def _metrics(events: Sequence[Event]) -> Metrics:
+    evaluations = _of_kind(events, Evaluated)
+    final = _last([event for event in evaluations if event.role == "final"])
+    best = _last([event for event in evaluations if event.role == "best"])
     return Metrics(
-        final=dict(final[-1]["metrics"]) if final else {},
-        best_on_validation=_best_on_validation(evaluations),
-        n_eval=final[-1]["n"] if final else 0,
+        final={} if final is None else dict(final.metrics),
+        best_on_validation={}
+        if best is None
+        else dict(best.metrics, epoch=best.epoch, step=best.step),
+        n_eval=0 if final is None else final.n,
         curve=_curve(events),
-        final_loss=losses[-1] if losses else None,
+        final_loss=_last([event.loss for event in _of_kind(events, Step)]),
+        split=None if final is None else final.split,
+        step=None if final is None else final.step,
     )
 
 
-def _best_on_validation(evaluations: Sequence[Mapping[str, Any]]) -> Dict[str, float]:
-    best = [event for event in evaluations if event["role"] == "best"]
-    if not best:
-        return {}
-    values = dict(best[-1]["metrics"])
-    values.update(epoch=best[-1]["epoch"], step=best[-1]["step"])
-    return values
-
-
-def _curve(events: Sequence[Mapping[str, Any]]) -> List[Dict[str, float]]:
+def _curve(events: Sequence[Event]) -> List[Dict[str, AnyFloat]]:
     """A point for each step at which an epoch ended or a split was evaluated on the way."""
-    points: Dict[int, Dict[str, float]] = {}
+    points: Dict[int, Dict[str, Any]] = {}
     for event in events:
-        if event["event"] == "epoch":
-            _point(points, event)["train_loss"] = event["train_loss"]
-        elif event["event"] == "evaluation" and event["role"] == "progress":
-            _point(points, event).update(
-                {
-                    "{}_{}".format(event["split"], name): value
-                    for name, value in event["metrics"].items()
-                }
-            )
+        if isinstance(event, Epoch):
+            values: Dict[str, Any] = {"train_loss": event.train_loss}
+        elif isinstance(event, Evaluated) and event.role == "progress":
+            values = {f"{event.split}_{name}": value for name, value in event.metrics.items()}
+        else:
+            continue
+        point = points.setdefault(event.step, {"epoch": event.epoch, "step": event.step})
+        point.update(values)
     return [points[step] for step in sorted(points)]
-
-
-def _point(points: Dict[int, Dict[str, float]], event: Mapping[str, Any]) -> Dict[str, float]:
-    return points.setdefault(event["step"], {"epoch": event["epoch"], "step": event["step"]})
 
 
 def warmup_length(n_steps: int) -> int:
@@ -356,121 +294,106 @@ def warmup_length(n_steps: int) -> int:
     return min(10, n_steps // 5)
 
 
-def _speed(events: Sequence[Mapping[str, Any]], end: Mapping[str, Any]) -> Speed:
+def speed_of(events: Sequence[Mapping[str, Any]], percentiles: Optional[str]) -> Speed:
+    """The speed in a record; without a method the percentiles are those of earlier days."""
+    return _speed([typed(event, "the run log") for event in events], percentiles)
+
+
+def _speed(events: Sequence[Event], percentiles: Optional[str]) -> Speed:
     lives = _lives(events)
-    warmup = sum(warmup_length(len(life)) for life in lives)
-    measured = [step for life in lives for step in life[warmup_length(len(life)) :]]
-    seconds = sorted(step["seconds"] for step in measured)
-    total = sum(seconds)
+    measured = [event for life in lives for event in _of_kind(life, Step)[_warmup(life) :]]
+    seconds = [step.seconds for step in measured]
+    total = sum(sorted(seconds))
+    waits = [step.data_seconds for step in measured]
+    known = [wait for wait in waits if wait is not None]
+    halves = _percentiles(seconds, percentiles)
+    peaks = [event.peak_memory for event in _of_kind(events, Epoch) if event.peak_memory]
     return Speed(
-        warmup_steps=warmup,
+        warmup_steps=sum(_warmup(life) for life in lives),
         measured_steps=len(measured),
-        samples_per_second=_round(sum(step["samples"] for step in measured) / total, 3)
+        samples_per_second=round(sum(step.samples for step in measured) / total, 3)
         if total > 0
         else None,
-        step_seconds_p50=_percentile(seconds, 0.50),
-        step_seconds_p90=_percentile(seconds, 0.90),
-        step_seconds_p99=_percentile(seconds, 0.99),
-        data_wait=_data_wait(measured, total),
-        peak_memory=_peak_memory(events),
-        wall_seconds=_round(_wall_seconds(events), 3),
+        step_seconds_p50=halves[0],
+        step_seconds_p90=halves[1],
+        step_seconds_p99=halves[2],
+        data_wait=round(sum(known) / total, 5) if total > 0 and len(known) == len(waits) else None,
+        peak_memory=max(peaks) if peaks else None,
+        wall_seconds=round(sum(_span(life) for life in lives), 3),
+        percentiles=percentiles,
     )
 
 
-def _data_wait(measured: Sequence[Mapping[str, Any]], total: float) -> Optional[float]:
-    """The share of the steps' time that went into waiting for data; None where no clock told."""
-    waits = [step["data_seconds"] for step in measured]
-    return _round(sum(waits) / total, 5) if total > 0 and None not in waits else None
-
-
-def _lives(events: Sequence[Mapping[str, Any]]) -> List[List[Mapping[str, Any]]]:
-    """The step events, one list for each process that wrote them."""
-    lives: List[List[Mapping[str, Any]]] = []
+def _lives(events: Sequence[Event]) -> List[List[Event]]:
+    """The events, one list for each process that wrote them; the launcher's are nobody's."""
+    lives: List[List[Event]] = []
     for event in events:
-        if event["event"] == "start":
+        if isinstance(event, Start):
             lives.append([])
-        elif event["event"] == "step" and lives:
+        if lives and not isinstance(event, Launch):
             lives[-1].append(event)
     return lives
 
 
-def _wall_seconds(events: Sequence[Mapping[str, Any]]) -> float:
-    """The time between start and last event of each life, summed: pauses between don't count."""
-    total, begun, last = 0.0, None, 0.0
-    for event in events:
-        if event["event"] == "start":
-            total += last - begun if begun is not None else 0.0
-            begun = event["time"]
-        last = event["time"]
-    return total + (last - begun if begun is not None else 0.0)
+def _warmup(life: Sequence[Event]) -> int:
+    return warmup_length(len(_of_kind(life, Step)))
 
 
-def _percentile(ordered: Sequence[float], share: float) -> Optional[float]:
-    """The nearest-rank percentile of values in ascending order; None without values."""
-    if not ordered:
-        return None
-    position = min(len(ordered) - 1, max(0, int(round(share * len(ordered) + 0.5)) - 1))
-    return _round(ordered[position], 6)
+def _span(life: Sequence[Event]) -> float:
+    """The time between the first and the last event of a life, in seconds."""
+    return life[-1].time - life[0].time
 
 
-def _round(value: float, digits: int) -> float:
-    return round(float(value), digits)
+def _percentiles(seconds: Sequence[float], method: Optional[str]) -> List[Optional[float]]:
+    """The 50th, 90th and 99th percentile; None without values."""
+    if not seconds:
+        return [None] * 3
+    if method is None:
+        ordered, last = sorted(seconds), len(seconds) - 1
+        places = [int(round(share * len(seconds) + 0.5)) - 1 for share in (0.5, 0.9, 0.99)]
+        return [round(ordered[min(last, max(0, place))], 6) for place in places]
+    import numpy as np
+
+    return [round(float(value), 6) for value in np.percentile(seconds, (50, 90, 99))]
 
 
-def _peak_memory(events: Sequence[Mapping[str, Any]]) -> Optional[int]:
-    peaks = [event["peak_memory"] for event in events if event.get("peak_memory")]
-    return max(peaks) if peaks else None
-
-
-def _health(events: Sequence[Mapping[str, Any]], start: Mapping[str, Any]) -> Health:
+def _health(events: Sequence[Event], start: Start) -> Health:
+    """The proof is what the start said of the device, and what was seen of it until the end."""
+    steps = _of_kind(events, Step)
+    seen = [event.proof for event in _of_kind(events, DeviceSeen)]
     return Health(
-        nonfinite_steps=sum(
-            1 for event in _of_kind(events, "step") if isinstance(event["loss"], str)
-        ),
-        loss_scale_skips=sum(int(event.get("skipped", 0)) for event in _of_kind(events, "step")),
-        proof=_proof(events, start),
+        nonfinite_steps=sum(not step.is_finite for step in steps),
+        loss_scale_skips=sum(int(step.skipped) for step in steps),
+        proof="; ".join([start.proof] + seen[-1:]),
     )
-
-
-def _proof(events: Sequence[Mapping[str, Any]], start: Mapping[str, Any]) -> str:
-    """What the start said of the device, and what was seen of it until the end."""
-    seen = [event["proof"] for event in _of_kind(events, "device")]
-    return "; ".join([start.get("proof", "")] + seen[-1:])
-
-
-def _log_digest(log: Optional[Path]) -> Optional[str]:
-    return sha256_of(log) if log is not None and Path(log).exists() else None
-
-
-def _checkpoint_digest(events: Sequence[Mapping[str, Any]]) -> Optional[str]:
-    written = _of_kind(events, "checkpoint")
-    return written[-1]["sha256"] if written else None
 
 
 def from_run_folder(folder: Path) -> RunRecord:
     """Makes the record of the run whose folder this is.
 
     Raises:
-        ZooError: the folder holds no run log, or one without a start event.
+        ZooError: the folder holds no run log, or one that makes no record.
     """
     folder = Path(folder)
-    log_path = folder / "rank_0" / run_log.FILE_NAME
-    if not log_path.exists():
-        raise ZooError(f"{folder} is not a run folder: it has no {log_path.relative_to(folder)}")
-    events = run_log.effective_events(log_path)
-    marker = read_marker(folder)
-    start: Mapping[str, Any] = next((event for event in events if event["event"] == "start"), {})
+    events = folder / "rank_0" / run_log.FILE_NAME
+    if not events.exists():
+        raise ZooError(f"{folder} is not a run folder: it has no {events.relative_to(folder)}")
+    marker, log = read_marker(folder), human_log(folder)
+    if marker.fault:
+        raise ZooError(marker.fault)
     return from_events(
-        events,
-        "direct" if marker.case is None else marker.case,
-        _shown(start.get("command", "") if marker.command is None else marker.command),
-        human_log(folder),
+        run_log.effective_events(events),
+        DIRECT if marker.case is None else marker.case,
+        None if marker.command is None else shown(marker.command),
+        sha256_of(log) if log is not None and log.exists() else None,
+        str(events),
     )
 
 
-def _shown(command: str) -> str:
+def shown(command: str) -> str:
+    """A command line without this machine's folders."""
     try:
-        return " ".join(shlex.quote(word) for word in without_folders(shlex.split(command)))
+        return joined(without_folders(shlex.split(command)))
     except ValueError:  # a quote that nobody closed
         return command
 

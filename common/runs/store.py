@@ -6,22 +6,30 @@ import dataclasses
 import gzip
 import hashlib
 import io
-import json
-import tempfile
 import zlib
 from pathlib import Path
-from typing import Any, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
+from common.core.codec import plain
 from common.core.errors import ZooError
-from common.core.files import FolderLock, write_atomically
+from common.core.files import FolderLock, sha256_of, write_atomically
+from common.core.text import quoted
 from common.runs import events as run_log
 from common.runs import record as run_record
-from common.runs.marker import MARKER
+from common.runs.marker import MARKER, read_marker
 from common.runs.record import RunRecord
 
 FOLDER = "results"
 LOG_SUFFIX = ".log.gz"
 EVENTS_SUFFIX = ".metrics.jsonl.gz"
+# Keys that records of earlier days do not have: their absence says nothing.
+_LATER = (
+    "first_batches_sha256",
+    "metrics.best_on_validation.step",
+    "metrics.split",
+    "metrics.step",
+    "speed.percentiles",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,68 +57,76 @@ def verified_record(place: Path) -> Verified:
     place = Path(place)
     if not place.exists():
         raise ZooError(f"{place} does not exist; give a run folder or a record")
-    if place.is_dir() or place.name == run_record.FILE_NAME:
-        return _verified_folder(place if place.is_dir() else place.parent)
-    return _verified_kept(place)
+    try:
+        if place.is_dir() or place.name == run_record.FILE_NAME:
+            return _verified_folder(place if place.is_dir() else place.parent)
+        return _verified_kept(place)
+    except ZooError as error:
+        return Verified(None, tuple(str(error).splitlines()))
 
 
 def _verified_folder(folder: Path) -> Verified:
-    try:
-        made = run_record.from_run_folder(folder)
-    except (ZooError, KeyError, TypeError, ValueError) as error:
-        return Verified(None, (" ".join(str(error).split()),))
-    found = [] if made.log_sha256 else [f"{folder} has no human log train_*.log"]
-    path = folder / run_record.FILE_NAME
+    made = run_record.from_run_folder(folder)
+    marker, path = folder / MARKER, folder / run_record.FILE_NAME
+    log = run_record.human_log(folder)
+    found = list(_about_the_log(made, None if log is None else sha256_of(log), str(folder)))
+    if marker.exists():
+        launched = read_marker(folder)
+        if launched.exit_code is None:
+            found.append(f"{marker}: state is {launched.state}: the launcher has not ended the run")
+        if launched.case != made.case:
+            found.append(f"{marker}: case is {launched.case}, and {made.case} by the events")
+        if not path.exists():
+            found.append(f"{path} is missing: the launcher writes one at the end of a run")
     if path.exists():
-        found += _differences(path, made)
-    elif (folder / MARKER).exists():
-        found.append(f"{path} is missing: the launcher writes one at the end of a run")
+        events = folder / "rank_0" / run_log.FILE_NAME
+        found += _contradicting(path, made, run_log.effective_events(events))
     return Verified(made, tuple(found))
 
 
 def _verified_kept(path: Path) -> Verified:
-    try:
-        kept = run_record.read_record(path)
-        with tempfile.TemporaryDirectory() as folder:
-            events = Path(folder) / run_log.FILE_NAME
-            events.write_bytes(_unpacked(path.with_suffix(EVENTS_SUFFIX)))
-            made = run_record.from_events(run_log.effective_events(events), kept.case, kept.command)
-        made = dataclasses.replace(made, log_sha256=log_sha256(path))
-    except (ZooError, KeyError, TypeError, ValueError) as error:
-        return Verified(None, (" ".join(str(error).split()),))
-    found = [] if path.stem == made.run_id else [f"{path} is of the run {made.run_id}"]
-    return Verified(made, tuple(found + _differences(path, made)))
+    kept, digest = run_record.read_record(path), log_sha256(path)
+    place = path.with_suffix(EVENTS_SUFFIX)
+    events = run_log.effective_events(place)
+    made = run_record.from_events(events, kept.case, kept.command, digest, str(place))
+    found = list(_about_the_log(made, digest, str(path.with_suffix(LOG_SUFFIX))))
+    if (path.parent.name, path.stem) != (made.model, made.run_id):
+        found.append(f"{path} is of the run {made.model}/{made.run_id} by its events")
+    return Verified(made, tuple(found + _contradicting(path, made, events)))
 
 
-def _differences(path: Path, made: RunRecord) -> List[str]:
+def _about_the_log(made: RunRecord, digest: Optional[str], where: str) -> Iterator[str]:
+    if digest is None:
+        yield f"{where} has no human log train_*.log; a record without its log proves nothing"
+    elif digest != made.log_sha256:
+        yield f"{where}: the log is not the one that the run ended with"
+
+
+def _contradicting(path: Path, made: RunRecord, events: Sequence[run_log.Event]) -> List[str]:
     """How a written record differs from the one that its events make."""
-    try:
-        written = run_record.read_record(path)
-    except ZooError as error:
-        return [str(error)]
-    pairs = _unequal("", dataclasses.asdict(written), dataclasses.asdict(made))
-    return [
-        f"{path}: {key} is {_short(old)}, and {_short(new)} by its events and log"
-        for key, old, new in pairs
+    written = run_record.read_record(path)
+    found = []
+    if written.speed.percentiles is None:  # of earlier days: another rule, no word of the launcher
+        as_then = run_record.speed_of(events, None)
+        made = dataclasses.replace(made, speed=as_then)
+    elif written.case != run_record.DIRECT and not any(
+        event["event"] == "launch" for event in events
+    ):
+        found.append(f"{path}: its events lack the launcher's word on the end (launch)")
+    return found + [
+        f"{path}: {key} is {quoted(old)}, and {quoted(new)} by the events and the log"
+        for key, old, new in _unequal("", plain(written), plain(made))
+        if old is not None or key not in _LATER
     ]
 
 
-# Keys that records of earlier days do not have: nothing is said by their absence.
-_LATER = ("first_batches_sha256", "metrics.best_on_validation.step")
-
-
 def _unequal(key: str, old: Any, new: Any) -> Iterator[Tuple[str, Any, Any]]:
-    if isinstance(old, dict) and isinstance(new, dict):
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
         for name in sorted(set(old) | set(new)):
             inner = f"{key}.{name}" if key else name
             yield from _unequal(inner, old.get(name), new.get(name))
-    elif old != new and not (old is None and key in _LATER):
+    elif old != new:
         yield key, old, new
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def record_path(root: Path, record: RunRecord) -> Path:
@@ -119,27 +135,34 @@ def record_path(root: Path, record: RunRecord) -> Path:
 
 
 def keep(root: Path, run_folder: Path) -> Path:
-    """Copies the record, human log and events of a finished run into results/; returns the record.
+    """Copies the record, human log and events of a finished run into results/.
+
+    The record is the one that the launcher wrote, as it is; one is made only of a run that nobody
+    launched.
+
+    Returns:
+        The kept record's path.
 
     Raises:
-        ZooError: the run is kept already or still goes on, its folder is no run, or has no human
-            log.
+        ZooError: the run is kept already or still goes on, its folder is no run, has no human
+            log, or says something else than its events.
     """
+    run_folder = Path(run_folder)
     _require_ended(run_folder)
-    record = run_record.from_run_folder(run_folder)
-    log = run_record.human_log(run_folder)
-    if log is None:
-        raise ZooError(
-            f"{run_folder} has no human log train_*.log; a record without its log proves nothing"
-        )
-    path = record_path(root, record)
+    run = verified_record(run_folder)
+    if run.record is None or run.contradictions:
+        raise ZooError("\n".join(run.contradictions))
+    path = record_path(root, run.record)
     if path.exists():
         raise ZooError(f"{path} is kept already; results are never overwritten")
     path.parent.mkdir(parents=True, exist_ok=True)
-    events = Path(run_folder) / "rank_0" / run_log.FILE_NAME
-    write_atomically(path.with_suffix(LOG_SUFFIX), _compress(log))
-    write_atomically(path.with_suffix(EVENTS_SUFFIX), _compress(events))
-    write_atomically(path, run_record.to_json(record))
+    log, written = run_record.human_log(run_folder), run_folder / run_record.FILE_NAME
+    events = run_folder / "rank_0" / run_log.FILE_NAME
+    for suffix, source in ((LOG_SUFFIX, log), (EVENTS_SUFFIX, events)):
+        if source is not None:
+            write_atomically(path.with_suffix(suffix), _compress(source))
+    text = run_record.to_json(run.record).encode("utf-8")
+    write_atomically(path, written.read_bytes() if written.exists() else text)
     return path
 
 
@@ -163,25 +186,38 @@ def _compress(path: Path) -> bytes:
     return packed.getvalue()
 
 
-def records_of(root: Path, model: Optional[str] = None) -> List[RunRecord]:
-    """The kept records of one network, or of all, by date.
-
-    Raises:
-        ZooError: a file that is no valid record.
-    """
-    pattern = "{}/*.json".format(model or "*")
-    records = [run_record.read_record(path) for path in (root / FOLDER).glob(pattern)]
-    return sorted(records, key=lambda record: (record.date, record.run_id))
+def records_of(root: Path, model: Optional[str] = None) -> Tuple[List[RunRecord], List[str]]:
+    """The kept records of one network, or of all, by date, and why others are left out."""
+    return _kept(root, model or "*", lambda path: Verified(run_record.read_record(path), ()))
 
 
-def check_evidence(root: Path, record: RunRecord) -> None:
-    """Raises ZooError unless the log beside a record is there and is the one it was made from."""
-    path = record_path(root, record)
-    if log_sha256(path) != record.log_sha256:
-        raise ZooError(
-            f"{path.with_suffix(LOG_SUFFIX)} is not the log its record was made from: "
-            "the checksums differ"
-        )
+def verified_records(root: Path) -> Tuple[List[RunRecord], List[str]]:
+    """The kept records that their events and logs bear out, by date, and what else is wrong."""
+    records, problems = _kept(root, "*", verified_record)
+    problems += [
+        f"{path} has no record beside it"
+        for suffix in (LOG_SUFFIX, EVENTS_SUFFIX)
+        for path in sorted((root / FOLDER).glob("*/*" + suffix))
+        if not path.with_name(path.name[: -len(suffix)] + ".json").exists()
+    ]
+    return records, problems
+
+
+def _kept(
+    root: Path, model: str, read: Callable[[Path], Verified]
+) -> Tuple[List[RunRecord], List[str]]:
+    records: List[RunRecord] = []
+    problems: List[str] = []
+    for path in sorted((root / FOLDER).glob(f"{model}/*.json")):
+        try:
+            run = read(path)
+        except ZooError as error:
+            run = Verified(None, tuple(str(error).splitlines()))
+        if run.record is None or run.contradictions:
+            problems += run.contradictions
+        else:
+            records.append(run.record)
+    return sorted(records, key=lambda record: (record.date, record.run_id)), problems
 
 
 def log_sha256(record_file: Path) -> str:
@@ -190,11 +226,8 @@ def log_sha256(record_file: Path) -> str:
     Raises:
         ZooError: it is missing or damaged.
     """
-    return hashlib.sha256(_unpacked(record_file.with_suffix(LOG_SUFFIX))).hexdigest()
-
-
-def _unpacked(path: Path) -> bytes:
+    path = record_file.with_suffix(LOG_SUFFIX)
     try:
-        return gzip.decompress(path.read_bytes())
+        return hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
     except (OSError, EOFError, zlib.error) as error:
-        raise ZooError(f"{path} of a record is missing or damaged: {error}") from error
+        raise ZooError(f"the log {path} of a record is missing or damaged: {error}") from error

@@ -20,6 +20,7 @@ class TrainingLines:
         self.steps, self.global_batch, self.speaks = steps, global_batch, speaks
         self._first_step = 0
         self._began = time.time()
+        self._earlier = 0.0
         self._seconds: Optional[float] = None
 
     def say(self, text: str) -> None:
@@ -27,9 +28,9 @@ class TrainingLines:
         if self.speaks:
             print(text, flush=True)
 
-    def begin(self, first_step: int) -> None:
-        """Starts the clock at the step from which training goes on."""
-        self._first_step = first_step
+    def begin(self, first_step: int, earlier_seconds: float = 0.0) -> None:
+        """Starts the clock at the step from which training goes on, after earlier lives."""
+        self._first_step, self._earlier = first_step, earlier_seconds
         self._began = time.time()
 
     def follow(self, seconds: float) -> None:
@@ -41,8 +42,8 @@ class TrainingLines:
         return self.global_batch / max(1e-9, self._seconds or 0.0)
 
     def time_trained(self) -> datetime.timedelta:
-        """How long this process has trained."""
-        return datetime.timedelta(seconds=time.time() - self._began)
+        """How long the run has trained, earlier lives included."""
+        return datetime.timedelta(seconds=self._earlier + time.time() - self._began)
 
     def time_left(self, step: int) -> str:
         """H:MM:SS to the last step, at the mean pace since training began."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from pathlib import Path
@@ -50,6 +51,16 @@ def test_the_test_set_is_looked_at_only_at_the_end(whole_run: Path) -> None:
         ("test", "final"),
         ("test", "best"),
     ]
+
+
+def test_the_best_weights_are_told_by_the_step_they_are_of(tmp_path: Path) -> None:
+    run("train", tmp_path / "run", "--total_epochs", "1", "--checkpoint_minutes", "0")
+    best = tmp_path / "run" / "ckpt" / "best.pt"  # of step 4; the later epochs learn nothing
+    flags = ("--total_epochs", "3", "--resume", "--learning_rate", "1e-30")
+    run("train", tmp_path / "run", *flags)
+    step = json.loads(best.with_suffix(".json").read_text())["step"]
+    told = [event for event in events(tmp_path / "run", "evaluation") if event["role"] == "best"]
+    assert told[-1]["step"] == step < events(tmp_path / "run", "step")[-1]["step"]
 
 
 def test_a_finished_run_says_so_last(whole_run: Path) -> None:
@@ -119,6 +130,8 @@ def test_resuming_a_finished_run_changes_nothing(whole_run: Path, tmp_path: Path
     assert done.returncode == 0, done.stdout
     assert same_weights(whole_run, tmp_path / "twice")
     assert len(events(tmp_path / "twice", "step")) == 8
+    assert len(events(tmp_path / "twice", "evaluation")) == 4
+    assert "nothing is left to do" in done.stdout
 
 
 def test_resume_with_more_epochs_goes_on(tmp_path: Path) -> None:

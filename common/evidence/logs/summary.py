@@ -9,8 +9,8 @@ from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from common.core.codec import plain
 from common.evidence.logs.series import ParsedLog, Series
-from common.runs.events import json_numbers
 
 RECENT = 50
 _HEADINGS = (
@@ -134,7 +134,7 @@ def summary_as_json(log: ParsedLog) -> Dict[str, Any]:
         {name: dataclasses.asdict(summary_of(series)) for name, series in life.items()}
         for life in log.lives
     ]
-    found = json_numbers(dict(_head(log), lines=log.lines, lives=lives))
+    found = plain(dict(_head(log), lines=log.lines, lives=lives))
     assert isinstance(found, dict)
     return found
 
@@ -157,7 +157,7 @@ def series_as_json(log: ParsedLog, chosen: Sequence[Series]) -> Iterator[str]:
             "," if number else "",
             json.dumps(series.name),
             json.dumps(series.steps.tolist()),
-            json.dumps(json_numbers(series.values.tolist())),
+            json.dumps(plain(series.values.tolist())),
         )
     yield "}}\n"
 

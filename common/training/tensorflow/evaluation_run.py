@@ -11,7 +11,8 @@ from common.core.files import write_atomically
 from common.core.stop_signal import StopSignal
 from common.machine.precision import Precision
 from common.runs import record as run_record
-from common.runs.run_events import telling_the_end
+from common.runs.events import telling_the_end
+from common.runs.marker import MARKER
 from common.training.pictures import drawn_or_told
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.checkpoint import CHECKPOINTS, STATE
@@ -118,5 +119,6 @@ def run_evaluation(run: EvaluationRun, build: Callable[[Any], Evaluator]) -> Non
             for name, content in evaluator.files(running, found).items():
                 write_file(run.folder / name, content)
     if rank == 0:
-        run_record.write_record(run_record.from_run_folder(run.folder), run.folder)
+        if not (run.folder / MARKER).exists():  # else the launcher makes it
+            run_record.write_record(run_record.from_run_folder(run.folder), run.folder)
         print(f"metrics, pictures and record: {run.folder}", flush=True)

@@ -13,9 +13,8 @@ from common.core.errors import InfrastructureError, UsageError, ZooError, first_
 from common.core.files import make_folder, move_aside, write_atomically
 from common.core.stop_signal import StopSignal
 from common.machine.precision import Precision
-from common.runs.events import RunLog
+from common.runs.events import EarlierLives, RunLog, earlier_lives, telling_the_end
 from common.runs.provenance import config_sha256
-from common.runs.run_events import telling_the_end
 from common.training.pictures import StepPictures
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.checkpoint import (
@@ -177,6 +176,8 @@ class _Run:
         self.dump = StepDump(settings, device, precision, subject)
         self.best = dict(_NO_BEST)
         self._pictures = StepPictures(Path(settings.output_path), log, self.lines.say)
+        self.earlier = EarlierLives(0.0, False)
+        self.finished = False  # in an earlier life, final evaluations and all
         self._skips_in_a_row = 0
         self._last_saved: Optional[Saved] = None
         self._last_save_time = time.time()
@@ -187,6 +188,8 @@ class _Run:
 
     def open(self, build: Build, make_batches: MakeBatches) -> None:
         """Builds the graph and puts every variable in place."""
+        if self.settings.resume:
+            self.earlier = earlier_lives(self.log.path)
         found = self._find_checkpoint()
         state = read_state(found) if found is not None else {}
         self._take_over(state)
@@ -242,6 +245,8 @@ class _Run:
             self._epoch_losses = list(state["epoch_losses"])
         self.step = tf_runtime.from_first_rank(self.device, int(state.get("step", 0)))
         self.taken = tf_runtime.from_first_rank(self.device, int(state.get("taken", 0)))
+        finished = self.earlier.complete and self.step >= self.settings.steps
+        self.finished = bool(tf_runtime.from_first_rank(self.device, int(finished)))
         if self.dump.begins_after is not None:
             self.step = self.taken = self.dump.begins_after
 
@@ -321,7 +326,7 @@ class _Run:
 
     def to_the_end(self) -> None:
         """Trains to the last step, or to where a signal asks to end; writes the last checkpoint."""
-        self.lines.begin(self.step)
+        self.lines.begin(self.step, self.earlier.seconds)
         self._mark = time.perf_counter()
         while self.step < self.settings.steps:
             stop, save = self._one_step()
@@ -331,7 +336,10 @@ class _Run:
                 break
             self._between_steps(save)
         else:
-            self._end_of_training()
+            if self.finished:
+                self.lines.say("the run had ended before: nothing is left to do")
+            else:
+                self._end_of_training()
         self._tell_compiled()
 
     def _one_step(self) -> Tuple[bool, bool]:

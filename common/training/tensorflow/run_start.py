@@ -9,8 +9,7 @@ from typing import Any, Dict
 
 from common.machine.precision import Precision
 from common.runs.events import RunLog
-from common.runs.provenance import code_state, config_sha256
-from common.runs.run_events import shown_command
+from common.runs.provenance import code_state, config_sha256, shown_command
 from common.runs.scalar_board import open_scalar_sink
 from common.training.tensorflow.description import Subject
 from common.training.tensorflow.runtime import TensorFlowDevice
