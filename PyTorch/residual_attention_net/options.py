@@ -326,6 +326,11 @@ def _off(text: str) -> bool:
     return False
 
 
+def parser_of(entry_point: str) -> Parser:
+    """The parser of an entry point by its module's name, for the launcher."""
+    return make_parser(entry_point.rpartition(".")[2])
+
+
 def parse_options(program: str, argv: Optional[Sequence[str]]) -> Options:
     """Reads a command line.
 

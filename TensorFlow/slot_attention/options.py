@@ -371,6 +371,12 @@ def _add_training(group: Any) -> None:
     )
 
 
+def parser_of(entry_point: str) -> Parser:
+    """The parser of an entry point by its module's name, for the launcher."""
+    _, task, program = entry_point.split(".")
+    return make_parser(task, program)
+
+
 def parse_options(task: str, program: str, argv: Optional[Sequence[str]]) -> Options:
     """Reads a command line.
 

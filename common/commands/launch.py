@@ -12,7 +12,7 @@ from common.core.terminal import Terminal
 from common.launch.flags import LaunchFlags, asks_for_help, help_text, parse_flags
 from common.launch.launcher import launch
 from common.launch.plan import as_json, as_text
-from common.launch.request import find_target, make_request
+from common.launch.request import find_target, input_lines, make_request
 
 EXAMPLES = """
   zoo list                                                      what there is
@@ -54,7 +54,10 @@ def run(arguments: argparse.Namespace) -> int:
     if not flags.dry_run:
         return launch(request, Terminal())
     plan = request.plan()
-    print(json.dumps(as_json(plan), indent=1) if flags.json else as_text(plan))
+    if flags.json:
+        print(json.dumps(as_json(plan), indent=1))
+    else:
+        print("\n".join([as_text(plan), "", *input_lines(plan, request.target.task)]).rstrip())
     return 0
 
 

@@ -12,15 +12,19 @@ _CLEAR_LINE = "\r\x1b[K"
 
 
 class Terminal:
-    """Standard output; the progress line is drawn only where a person looks at it."""
+    """Standard output; the progress line is drawn only where a person looks at it.
+
+    Output that can't be written (closed, nobody reads, a full disk) is dropped: it must not end a
+    run.
+    """
 
     def __init__(self, stream: Optional[IO[str]] = None, errors: Optional[IO[str]] = None) -> None:
         self._stream: Any = sys.stdout if stream is None else stream
         self._errors: Any = sys.stderr if errors is None else errors
-        self.interactive = bool(self._stream.isatty())
+        self.interactive = self._stream is not None and bool(self._stream.isatty())
         self._status = ""
         self._at_line_start = True
-        self._gone = False
+        self._gone = self._stream is None
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def pass_on(self, data: bytes) -> None:
@@ -42,7 +46,9 @@ class Terminal:
         """Writes a line to standard error, after what was written before."""
         self._clear()
         self._flush()
-        print(text, file=self._errors, flush=True)
+        if self._errors is not None:
+            with contextlib.suppress(OSError, ValueError):
+                print(text, file=self._errors, flush=True)
 
     def status(self, text: str) -> None:
         """Draws the progress line anew; an empty text takes it away."""
@@ -65,14 +71,14 @@ class Terminal:
             encoding = getattr(self._stream, "encoding", None) or "utf-8"
             try:
                 self._stream.write(text.encode(encoding, "replace").decode(encoding))
-            except (BrokenPipeError, ValueError):
+            except (OSError, ValueError):
                 self._give_up()
 
     def _flush(self) -> None:
         if not self._gone:
             try:
                 self._stream.flush()
-            except (BrokenPipeError, ValueError):
+            except (OSError, ValueError):
                 self._give_up()
 
     def _give_up(self) -> None:

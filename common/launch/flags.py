@@ -15,6 +15,7 @@ from common.core.errors import UsageError
 DEVICE_CHOICES = ("auto", "npu", "gpu", "cpu")
 BIND_CHOICES = ("auto", "true", "false")
 HIGHEST_PORT = 65535
+MOST_RANKS = 4096  # a slip of the finger beyond it would plan for minutes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +139,7 @@ FLAGS: Tuple[Flag, ...] = (
     ),
     Flag(
         "ranks",
-        number_in(int, 1),
+        number_in(int, 1, MOST_RANKS),
         "N",
         "how many processes in all, one for each device "
         "(default: what the case says, on each node)",
@@ -153,7 +154,7 @@ FLAGS: Tuple[Flag, ...] = (
     ),
     Flag("resume", boolean, "", "go on in the run folder from its last checkpoint"),
     Flag("task", _text, "NAME", "which task of the network, where it has several"),
-    Flag("nnodes", number_in(int, 1), "N", "how many machines take part (default 1)"),
+    Flag("nnodes", number_in(int, 1, MOST_RANKS), "N", "how many machines take part (default 1)"),
     Flag("node_rank", number_in(int, 0), "N", "which of the machines this is, from 0"),
     Flag("master_addr", _text, "HOST", "the address of machine 0"),
     Flag(
@@ -208,8 +209,8 @@ def asks_for_help(words: Sequence[str]) -> bool:
 def parse_flags(words: Sequence[str]) -> LaunchFlags:
     """Reads the words after MODEL and CASE; `--flag=value` and `--flag value` are the same.
 
-    Flags that the launcher doesn't know are kept for the entry point. A flag given twice has its
-    last value.
+    Hyphens in names are underscores. Flags that the launcher doesn't know are kept for the entry
+    point. A flag given twice has its last value.
 
     Raises:
         UsageError: a word that is no flag, a value of the wrong type or out of range.
@@ -242,7 +243,7 @@ def _pairs(words: Sequence[str]) -> List[Tuple[str, Optional[str]]]:
                 f"{words[position]!r} is not a flag; flags are --name=value or --name "
                 "value (see --help)"
             )
-        name, text = match.group(1), match.group(2)
+        name, text = match.group(1).replace("-", "_"), match.group(2)
         position += 1
         if text is None and position < len(words) and _is_value(name, words[position]):
             text = words[position]

@@ -380,9 +380,10 @@ def as_text(plan: Plan) -> str:
         "log          " + plan.contract_log,
         "CANN         " + _cann_text(plan.cann),
     ]
-    for rank in plan.ranks:
-        lines += _rank_lines(rank)
-    return "\n".join(lines)
+    lines += _rank_lines(plan.ranks[0])
+    others = plan.ranks[1:]
+    lines += ["", "the other ranks differ in"] if others else []
+    return "\n".join(lines + [_difference_line(plan.ranks[0], rank) for rank in others])
 
 
 def _cann_text(cann: CannEnvironment) -> str:
@@ -406,6 +407,18 @@ def _rank_lines(rank: RankPlan) -> List[str]:
     lines += ["  kept     {}={} (yours)".format(*pair) for pair in sorted(environment.kept.items())]
     lines += ["  removed  " + " ".join(environment.removed)] if environment.removed else []
     return lines
+
+
+def _difference_line(first: RankPlan, rank: RankPlan) -> str:
+    """What another rank has otherwise than the first, in one line."""
+    told = [word for word in rank.argv if word not in first.argv]
+    told += [
+        f"{name}={value}"
+        for name, value in sorted(rank.environment.set.items())
+        if first.environment.set.get(name) != value
+    ]
+    cores = [f"cores {_ranges(rank.cores)}"] if rank.cores else []
+    return f"rank {rank.rank} (device {rank.device_id}): " + "  ".join([*told, *cores, rank.log])
 
 
 def _argument_lines(words: Tuple[str, ...]) -> List[str]:

@@ -48,12 +48,14 @@ class Progress:
         self.epoch = 0
         self.loss: Optional[float] = None
         self.doing = "starting"
+        self.ended = False  # whether the run has told its end
         self._first: Optional[Tuple[int, float]] = None  # step and time of this session's first
         self._pace: Optional[float] = None  # seconds for a step, all else included
 
     def update(self, event: Mapping[str, Any]) -> None:
         """Takes one event in."""
         kind = event["event"]
+        self.ended = kind == "end"
         if kind == "start":
             self.target = int((event.get("targets") or {}).get("steps") or 0)
             self.step, self.doing = int(event.get("resumed_step") or 0), "starting"

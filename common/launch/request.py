@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Mapping, Optional, Sequence, Tuple
+from typing import List, Mapping, Optional, Sequence, Tuple
 
 from common.ascend.device_numbers import check_topology, physical_numbers
 from common.ascend.environment import CannEnvironment, cann_environment
 from common.cards.model_card import Case, ModelCard, Task
 from common.cards.model_folders import checkout_root, find_card, split_name
 from common.core.errors import UsageError, ZooError
+from common.launch.entry_flags import check_entry_flags
 from common.launch.flags import LaunchFlags, parse_flags, with_entry_names
 from common.launch.meeting import (
     by_hccl,
@@ -141,7 +143,7 @@ def understood(model: str, case: Optional[str], words: Sequence[str]) -> Request
         remarks,
         log_in_run_folder=on_model_arts(user),
     )
-    _check_inputs(request)
+    _check(request)
     return request
 
 
@@ -253,17 +255,58 @@ def _with_weights(
     return dataclasses.replace(flags, entry=entry), (remark,)
 
 
-def _check_inputs(request: Request) -> None:
-    """Raises ZooError for an input that is not there or can't be read."""
+def input_lines(plan: Plan, task: Task) -> List[str]:
+    """What a planned run would read, and whether it is there: for people who only plan."""
+    lack = missing_package(plan)
+    return [
+        f"needs        --{name}={path} ({'not here' if _missing(name, path) else 'it is here'})"
+        for name, path in _inputs(plan, task)
+    ] + ([f"lacks        {lack}"] if lack else [])
+
+
+def missing_package(plan: Plan) -> str:
+    """What this Python lacks for the plan's ranks, with the remedy; "" where nothing is known."""
+    package = {"pytorch": "torch", "tensorflow": "tensorflow"}[plan.framework]
+    if importlib.util.find_spec(package) is None:
+        return (
+            f"{package} is not installed for {sys.executable}; activate an environment that has "
+            "it, or make one: scripts/setup.sh"
+        )
+    by_horovod = plan.framework == "tensorflow" and plan.device != "npu" and plan.world_size > 1
+    if by_horovod and importlib.util.find_spec("horovod") is None:
+        return (
+            f"{plan.world_size} TensorFlow ranks on {plan.device} need Horovod, which is not "
+            "installed here and compiles against TensorFlow 1.15 alone: scripts/setup.sh --stack "
+            "reference, or --ranks=1"
+        )
+    return ""
+
+
+def _inputs(plan: Plan, task: Task) -> List[Tuple[str, str]]:
+    return [(name, str(plan.arguments[name])) for name in task.inputs if plan.arguments.get(name)]
+
+
+def _missing(name: str, path: str) -> str:
+    """What is wrong with an input, "" where nothing is."""
+    if not os.path.exists(path):
+        return f"--{name} {path} does not exist; check the path"
+    if not os.access(path, os.R_OK):
+        return f"--{name} {path} can't be read; change its rights or give another path"
+    return ""
+
+
+def _check(request: Request) -> None:
+    """Raises ZooError for flags that the entry point refuses, and inputs that a run would miss."""
     plan = request.plan()
-    arguments = plan.arguments
-    for name in request.target.task.inputs:
-        path = arguments.get(name)
-        if path and not os.path.exists(path):
-            raise ZooError(f"--{name} {path} does not exist; check the path")
-        if path and not os.access(path, os.R_OK):
-            raise ZooError(f"--{name} {path} can't be read; change its rights or give another path")
+    rank = plan.ranks[0]
+    check_entry_flags(request.target.card, rank.argv[2], rank.argv[3:])
     check_rank_table(plan, request.around.user)
+    if request.flags.dry_run:
+        return
+    problems = [_missing(*given) for given in _inputs(plan, request.target.task)]
+    problem = next(filter(None, [*problems, missing_package(plan)]), "")
+    if problem:
+        raise ZooError(problem)
 
 
 def with_moved_paths(request: Request, moved: Sequence[Tuple[Path, Path]]) -> Request:

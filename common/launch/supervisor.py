@@ -112,6 +112,9 @@ class Supervisor:
             failed = [rank for rank in self._ranks if rank.exit_code]
             if failed:
                 return self._fail(_first(failed))
+            silent = self._silent()
+            if silent is not None:
+                return self._fail(silent, "without telling the end of its run")
             if not any(rank.alive for rank in self._ranks):
                 self._pump()
                 self._terminal.status("")
@@ -128,6 +131,15 @@ class Supervisor:
             for watch in self._watches:
                 watch.look()
             self._terminal.status(self._watches[0].progress.line())
+
+    def _silent(self) -> Optional[RankProcess]:
+        """A rank that ended well by its exit code and yet told no end: it left the others alone."""
+        for watch in self._watches:
+            if watch.process.exit_code == 0 and not watch.progress.ended:
+                watch.look()
+                if not watch.progress.ended:
+                    return watch.process
+        return None
 
     def _hanging(self) -> Optional[_Watch]:
         """The rank to blame, once a live rank has been silent for too long."""
@@ -154,9 +166,10 @@ class Supervisor:
         self._kill()
         return Outcome(128 + number, "interrupted by " + name, number)
 
-    def _fail(self, rank: RankProcess) -> Outcome:
+    def _fail(self, rank: RankProcess, how: str = "") -> Outcome:
         code = rank.exit_code or 1
-        reason = f"rank {rank.plan.rank} ended with {_told(code)}"
+        reason = " ".join([f"rank {rank.plan.rank} ended with {_told(rank.exit_code or 0)}", how])
+        reason = reason.strip()
         self._stop_all()
         self._show(rank, reason)
         return Outcome(code, reason, 0)
