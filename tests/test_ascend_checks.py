@@ -102,11 +102,23 @@ def test_devices_that_others_use(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text, expected",
-    [("0,1,3", OK), ("3", OK), ("1,0", FAIL), ("0,0", FAIL), ("", FAIL), ("npu0", FAIL)],
+    "text, seen, expected",
+    [
+        ("0,1,3", 3, OK),
+        ("3", 1, OK),
+        ("1,0", 2, FAIL),
+        ("0,0", 2, FAIL),
+        ("", 0, FAIL),
+        ("npu0", 0, FAIL),
+        ("1, 2,3", 1, FAIL),
+        ("1,3,8", 2, FAIL),
+    ],
 )
-def test_visible_devices_have_to_ascend(text: str, expected: str) -> None:
-    found = with_variables(ASCEND_RT_VISIBLE_DEVICES=text)
+def test_visible_devices_ascend_and_are_there(text: str, seen: int, expected: str) -> None:
+    found = facts(
+        environment={"ASCEND_RT_VISIBLE_DEVICES": text},
+        machine=dataclasses.replace(SERVER, npu_count=seen),
+    )
     assert status(checks.check_visible(found)) == expected
     assert checks.check_visible(FACTS) is None
 
@@ -157,24 +169,26 @@ def test_the_time_to_connect(text: str, expected: str) -> None:
 
 
 def test_the_time_of_an_exchange_is_told_as_hccl_rounds_it() -> None:
-    rounded = checks.check_execution_timeout(with_variables(HCCL_EXEC_TIMEOUT="3600"))
+    asked = dataclasses.replace(with_variables(HCCL_EXEC_TIMEOUT="3600"), npu_smi="910A")
+    rounded = checks.check_execution_timeout(asked)
     assert rounded is not None and "takes as 3536" in rounded.found
-    assert status(checks.check_execution_timeout(with_variables(HCCL_EXEC_TIMEOUT="20000"))) == FAIL
 
 
 @pytest.mark.parametrize(
     "seconds, chip, expected",
     [
-        ("0", "910A", FAIL),
-        ("67", "910A", FAIL),
+        ("60", "910A", OK),
         ("68", "910A", OK),
+        ("18000", "910A", FAIL),
+        ("1800.5", "910A", FAIL),
         ("0", "910B3", OK),
-        ("50", "910B3", OK),
+        ("18000", "910B3", OK),
+        ("1800.5", "910B3", OK),
+        ("2147483648", "910B3", FAIL),
+        ("ten", "910B3", FAIL),
     ],
 )
-def test_no_time_for_an_exchange_is_for_ever_on_later_chips_and_wrong_on_a_910a(
-    seconds: str, chip: str, expected: str
-) -> None:
+def test_the_limits_of_an_exchange_are_the_chips(seconds: str, chip: str, expected: str) -> None:
     facts = dataclasses.replace(with_variables(HCCL_EXEC_TIMEOUT=seconds), npu_smi=chip)
     assert status(checks.check_execution_timeout(facts)) == expected
 

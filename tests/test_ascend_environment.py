@@ -88,13 +88,20 @@ def test_the_drivers_libraries_are_added_when_they_are_not_named(system):
 
 
 @pytest.mark.parametrize(
-    "name, value",
-    [("ASCEND_HOME_PATH", "/x"), ("ASCEND_OPP_PATH", "/x"), ("etp_running_flag", "true")],
+    "variables",
+    [{"ASCEND_HOME_PATH": "/x", "ASCEND_OPP_PATH": "/y"}, {"etp_running_flag": "true"}],
 )
-def test_a_prepared_environment_is_left_alone(system, name, value):
+def test_a_prepared_environment_is_left_alone(system, variables):
     toolkit(system / "usr/local/Ascend")
-    cann = cann_environment(dict(BARE, **{name: value}), "pytorch", system)
-    assert not cann.scripts and not cann.changes and name in cann.remark
+    cann = cann_environment(dict(BARE, **variables), "pytorch", system)
+    assert not cann.scripts and not cann.changes and next(iter(variables)) in cann.remark
+
+
+@pytest.mark.parametrize("name", ["ASCEND_HOME_PATH", "ASCEND_OPP_PATH"])
+def test_half_a_preparation_is_none(system, name):
+    """torch_npu needs both variables."""
+    toolkit(system / "usr/local/Ascend")
+    assert cann_environment(dict(BARE, **{name: "/x"}), "pytorch", system).scripts
 
 
 def test_without_an_installation_the_places_are_told(system):

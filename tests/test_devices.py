@@ -55,7 +55,10 @@ def test_npus_are_counted_by_their_device_nodes(npu_server):
     assert machine.npu_driver == "23.0.rc2"
 
 
-@pytest.mark.parametrize("visible, count", [("0,1,3", 3), ("", 0), ("7", 1), ("0,9,1", 1)])
+@pytest.mark.parametrize(
+    "visible, count",
+    [("0,1,3", 3), ("", 0), ("7", 1), ("0,9,1", 1), ("1, 2,3", 1), ("1,3,8", 2), (" 1", 0)],
+)
 def test_ascend_rt_visible_devices_hides_npus(npu_server, visible, count):
     assert look(npu_server, ASCEND_RT_VISIBLE_DEVICES=visible).npu_count == count
 
@@ -124,6 +127,31 @@ def test_cann_version_comes_from_the_toolkit_in_use(tmp_path):
     assert devices.cann_version(tmp_path, {}) == "5.1"
     assert devices.cann_version(tmp_path, {"ASCEND_HOME_PATH": str(tmp_path / "mine")}) == "7.0.RC1"
     assert devices.cann_version(tmp_path / "nowhere", {}) == ""
+
+
+def test_cann_version_is_the_one_that_torch_npu_tells(tmp_path):
+    """compiler/version.info counts the compiler's package: of CANN 8.1.RC1 it says 7.7.0.1.238."""
+    home = "usr/local/Ascend/cann/"
+    add(tmp_path, home + "compiler/version.info", "Version=7.7.0.1.238\nversion_dir=8.1.RC1\n")
+    assert devices.cann_version(tmp_path, {}) == "8.1.RC1"
+    add(tmp_path, home + "aarch64-linux/ascend_toolkit_install.info", "arch=a\nversion=8.5.0\n")
+    assert devices.cann_version(tmp_path, {}) == "8.5.0"
+
+
+@pytest.mark.parametrize(
+    "name, bfloat16, first",
+    [
+        ("Ascend910A", False, True),
+        ("Ascend910B", False, True),
+        ("Ascend910B3", True, False),
+        ("Ascend910_9391", True, False),
+        ("Ascend910_9589", True, False),
+        ("Ascend950PR_9589", True, False),
+    ],
+)
+def test_a_chip_is_known_by_its_name(name, bfloat16, first):
+    assert devices.npu_has_bfloat16(name) is bfloat16
+    assert devices.npu_is_910a(name) is first
 
 
 def test_auto_takes_npu_before_gpu_before_cpu(tmp_path):

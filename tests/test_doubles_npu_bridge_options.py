@@ -255,7 +255,7 @@ def test_a_mixlist_of_another_form_is_an_error(double: Double, tmp_path, text) -
 
 TYPES = (
     "OpType::MatMulV2:InputDtype:float16,float16,float32,OutputDtype:float32\n"
-    "Opname::a/b:InputDtype:float32,OutputDtype:float32\n"
+    "a/b::InputDtype:float32,OutputDtype:float32\n"
 )
 
 
@@ -276,14 +276,15 @@ def test_a_relative_path_is_looked_for_where_the_process_was_started(
         "OpType:MatMulV2:InputDtype:float16,OutputDtype:float32",
         "MatMulV2 float16",
         "OpType::MatMulV2:InputDtype:half,OutputDtype:float32",
-        "OpType::MatMulV2:InputDtype:float16",
+        "Opname::a/b:InputDtype:float32,OutputDtype:float32",
+        "",
     ],
 )
 def test_a_line_of_another_form_in_customize_dtypes_is_an_error(
     double: Double, tmp_path, line
 ) -> None:
     path = tmp_path / "types.txt"
-    path.write_text(TYPES + line)
+    path.write_text(TYPES + line + "\n")
     with pytest.raises(tf.errors.InternalError, match="line 3"):
         options_of(double, customize_dtypes=str(path))
 

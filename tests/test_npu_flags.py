@@ -86,7 +86,7 @@ def test_the_steps_of_a_dump(tmp_path: Path) -> None:
     assert asked(tmp_path, "--data_dump_flag", "--data_dump_step=0|5-7").data_dump_step == "0|5-7"
 
 
-@pytest.mark.parametrize("text", ["", "a", "3-1", "1||2", "1,2", "|".join(["1"] * 101)])
+@pytest.mark.parametrize("text", ["", "a", "3-1", "5-5", "1||2", "1,2", "|".join(["1"] * 101)])
 def test_other_steps_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="data_dump_step"):
         parsed("--data_dump_step=" + text)

@@ -89,6 +89,9 @@ def test_tuning_tunes_operators_in_its_folder() -> None:
 # --- files of types ---
 
 
+MIXED = "allow_mix_precision"
+
+
 def written(tmp_path: Path, text: str) -> str:
     path = tmp_path / "file"
     path.write_text(text)
@@ -99,36 +102,46 @@ def written(tmp_path: Path, text: str) -> str:
     "line",
     [
         "OpType::MatMulV2:InputDtype:float16,float16,float32,OutputDtype:float32",
-        "Opname::network/dense:InputDtype:float32,OutputDtype:float32,float32",
+        "resnet/block1/Relu::InputDtype:float16,int8,OutputDtype:float16,int8",
+        "OpType::MatMulV2:InputDtype:float16,,float16",
+        "Gemm_1732::OutputDtype:float32",
     ],
 )
 def test_lines_of_customize_dtypes_are_accepted(tmp_path: Path, line: str) -> None:
-    check_customize_dtypes(written(tmp_path, line + "\n\n"))
+    check_customize_dtypes(written(tmp_path, line + "\n"), MIXED)
 
 
 @pytest.mark.parametrize(
     "line",
     [
         "MatMulV2:InputDtype:float16,OutputDtype:float32",
-        "OpType::MatMulV2:InputDtype:float16",
-        "OpType::A:InputDtype:,OutputDtype:float32",
+        "Opname::network/dense:InputDtype:float32,OutputDtype:float32",
+        "OpType::MatMulV2:",
         "OpType:A:InputDtype:int8,OutputDtype:int8",
+        "",
+        "a" * 1024 + "::InputDtype:float16",
     ],
 )
 def test_a_wrong_line_of_customize_dtypes_is_told_by_number(tmp_path: Path, line: str) -> None:
     good = "OpType::A:InputDtype:int8,OutputDtype:int8\n"
     with pytest.raises(ZooError, match="line 2"):
-        check_customize_dtypes(written(tmp_path, good + line))
+        check_customize_dtypes(written(tmp_path, good + line + "\n"), MIXED)
 
 
 def test_customize_dtypes_has_to_say_something(tmp_path: Path) -> None:
     with pytest.raises(ZooError, match="names no operation"):
-        check_customize_dtypes(written(tmp_path, "\n"))
+        check_customize_dtypes(written(tmp_path, ""), MIXED)
+
+
+def test_customize_dtypes_is_refused_where_it_would_have_no_effect(tmp_path: Path) -> None:
+    path = written(tmp_path, "OpType::A:InputDtype:int8,OutputDtype:int8\n")
+    with pytest.raises(UsageError, match="no effect with --precision_mode must_keep_origin_dtype"):
+        check_customize_dtypes(path, "must_keep_origin_dtype")
 
 
 def test_a_file_that_is_not_there_is_told() -> None:
     with pytest.raises(ZooError, match="--customize_dtypes nowhere can't be read"):
-        check_customize_dtypes("nowhere")
+        check_customize_dtypes("nowhere", MIXED)
 
 
 def test_a_mixlist_is_accepted_with_mixed_modes_only(tmp_path: Path) -> None:

@@ -174,6 +174,13 @@ def test_several_machines_tell_hccl_the_way_between_them():
     assert "HCCL_IF_IP" not in environment().set
 
 
+def test_float32_of_tensorflow_is_not_read_as_hf32_unless_the_user_says_so():
+    assert environment(framework="tensorflow").set["ENABLE_HF32_EXECUTION"] == "0"
+    kept = environment({"ENABLE_HF32_EXECUTION": "1"}, framework="tensorflow").kept
+    assert kept["ENABLE_HF32_EXECUTION"] == "1"
+    assert "ENABLE_HF32_EXECUTION" not in environment(framework="pytorch").set
+
+
 def test_threads_of_a_processor_wait_without_spinning_unless_the_user_says_otherwise():
     assert environment(device="cpu").set["OMP_WAIT_POLICY"] == "PASSIVE"
     assert environment({"OMP_WAIT_POLICY": "ACTIVE"}, device="cpu").kept["OMP_WAIT_POLICY"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 from typing import Any, Dict, Optional, Sequence
 
 from common.core.command_line import Parser, add_debug_flag, boolean, number_in
@@ -15,6 +16,7 @@ from residual_attention_net.recipes import RECIPES
 
 DATASETS = ("cifar10", "digits", "synthetic", "synthetic_volumes", "images")
 NEEDS_FILES = ("cifar10", "images")
+PORTS_DATA = "data"  # where the 3d_attention_net port reads, with no flag for it
 PATHS = ("data_path", "output_path", "pth_path")
 DEFAULTS_OF: Dict[str, Dict[str, Any]] = {
     "evaluate": {"is_train": False},
@@ -218,6 +220,7 @@ def _add_device(parser: Parser) -> None:
     group = parser.add_argument_group("device")
     group.add_argument(
         "--device_type",
+        type=str.lower,  # the port's scripts say NPU
         choices=("auto", "npu", "gpu", "cpu"),
         default="auto",
         help="what to compute on",
@@ -344,6 +347,8 @@ def parse_options(program: str, argv: Optional[Sequence[str]]) -> Options:
 def options_from(namespace: argparse.Namespace) -> Options:
     """Options out of parsed arguments, checked as a whole."""
     options = Options(**vars(namespace))
+    if options.dataset in NEEDS_FILES and not options.data_path and os.path.isdir(PORTS_DATA):
+        options = dataclasses.replace(options, data_path=PORTS_DATA)
     if options.dataset in NEEDS_FILES and not options.data_path:
         raise ZooError(
             f"--data_path is missing: give the folder of {options.dataset}, or --dataset "

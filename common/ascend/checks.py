@@ -13,7 +13,7 @@ from common.ascend.surroundings import HCCL_PORTS
 from common.core.errors import ZooError
 from common.core.findings import FAIL, OK, WARN, Finding
 from common.core.versions import version_numbers
-from common.machine.devices import npu_has_bfloat16
+from common.machine.devices import npu_has_bfloat16, npu_is_910a
 from common.machine.surroundings import Surroundings
 
 CLUSTER_VARIABLES = (
@@ -25,7 +25,8 @@ CLUSTER_VARIABLES = (
 )
 RANK_VARIABLES = ("RANK_TABLE_FILE", "RANK_SIZE", "RANK_ID")
 CONNECT_SECONDS = (120, 7200)
-EXECUTION_SECONDS = (0, 17340)
+EXECUTION_SECONDS_910A = (0, 17340)
+EXECUTION_SECONDS = (0, 2**31 - 1)
 EXECUTION_ROUNDING = 68
 _JOB = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -190,15 +191,17 @@ def check_visible(facts: Surroundings) -> Optional[Finding]:
     text = facts.environment.get("ASCEND_RT_VISIBLE_DEVICES")
     if text is None:
         return None
-    words = [word.strip() for word in text.split(",")]
+    words = text.split(",")
     numbers = [int(word) for word in words if word.isdigit()]
-    if len(numbers) == len(words) and numbers == sorted(set(numbers)):
+    if len(numbers) == len(words) == facts.machine.npu_count and numbers == sorted(set(numbers)):
         return Finding(OK, "visible NPUs", f"{text} (numbered from 0 again)")
     return Finding(
         FAIL,
         "visible NPUs",
-        f"ASCEND_RT_VISIBLE_DEVICES is {text!r}",
-        "give ascending numbers such as 0,1,3, or unset it",
+        f"ASCEND_RT_VISIBLE_DEVICES is {text!r}: CANN sees {facts.machine.npu_count} of "
+        f"{len(words)}, its list ends at what is no device",
+        "give ascending numbers of devices that are there, without blanks, such as 0,1,3, or "
+        "unset it",
     )
 
 
@@ -288,20 +291,19 @@ def check_connect_timeout(facts: Surroundings) -> Optional[Finding]:
 
 def check_execution_timeout(facts: Surroundings) -> Optional[Finding]:
     """How long a rank waits in an exchange, as for a first rank that evaluates."""
-    finding = _check_seconds(facts, "HCCL_EXEC_TIMEOUT", EXECUTION_SECONDS)
+    name = "HCCL_EXEC_TIMEOUT"
+    text = facts.environment.get(name, "")
+    if not npu_is_910a(facts.npu_smi):
+        if re.fullmatch(r"\d+\.\d{1,2}", text):  # where vector cores exchange
+            return Finding(OK, name, text + " s")
+        finding = _check_seconds(facts, name, EXECUTION_SECONDS)
+        forever = finding is not None and finding.status == OK and not int(text)
+        return Finding(OK, name, "0: ranks wait for ever") if forever else finding
+    finding = _check_seconds(facts, name, EXECUTION_SECONDS_910A)
     if finding is None or finding.status != OK:
         return finding
-    seconds = int(facts.environment["HCCL_EXEC_TIMEOUT"])
-    if npu_has_bfloat16(facts.npu_smi):
-        return finding if seconds else Finding(OK, "HCCL_EXEC_TIMEOUT", "0: ranks wait for ever")
-    kept = seconds - seconds % EXECUTION_ROUNDING
-    if not kept:
-        return Finding(
-            FAIL,
-            "HCCL_EXEC_TIMEOUT",
-            f"{seconds} s is no time on a 910A",
-            f"unset it (the launcher sets a good one), or give a multiple of {EXECUTION_ROUNDING}",
-        )
+    seconds = int(text)
+    kept = max(seconds - seconds % EXECUTION_ROUNDING, EXECUTION_ROUNDING)
     return (
         finding
         if kept == seconds

@@ -20,6 +20,10 @@ DRIVER_LIBRARIES = ("driver/lib64", "driver/lib64/common", "driver/lib64/driver"
 _PROGRAM = 'set +u +e; for file in "$@"; do source "$file" 1>&2; done; exec env -0'
 _OF_THE_SHELL = ("_", "SHLVL", "PWD", "OLDPWD", "BASH_ENV")
 
+# TensorFlow's convolutions on an A2 and later read float32 as HF32 unless this says 0; the plugin
+# looks at the variable alone.
+HF32 = "ENABLE_HF32_EXECUTION"
+
 
 @dataclasses.dataclass(frozen=True)
 class CannEnvironment:
@@ -69,12 +73,18 @@ def cann_environment(
     return CannEnvironment(tuple(str(path) for path in scripts), changes, f"found under {install}")
 
 
+def with_hf32(precision: Dict[str, str], device_kind: str) -> Dict[str, str]:
+    """The precision of a TensorFlow run's record, with HF32 named where it is allowed."""
+    if device_kind != "npu" or os.environ.get(HF32, "0") == "0":
+        return precision
+    return dict(precision, arithmetic=precision["arithmetic"] + ", convolutions HF32")
+
+
 def _prepared_by(environment: Mapping[str, str]) -> Optional[str]:
     if environment.get("etp_running_flag") == "true":
         return "etp_running_flag"
-    return next(
-        (name for name in ("ASCEND_HOME_PATH", "ASCEND_OPP_PATH") if environment.get(name)), None
-    )
+    names = ("ASCEND_HOME_PATH", "ASCEND_OPP_PATH")  # torch_npu needs both
+    return names[0] if all(environment.get(name) for name in names) else None
 
 
 def find_scripts(environment: Mapping[str, str], framework: str, system: Path) -> List[Path]:

@@ -92,7 +92,7 @@ def _dump_steps(text: str) -> str:
     matches = [_DUMP_SET.fullmatch(part) for part in text.split("|")]
     if (
         not all(
-            match and int(match.group(2) or match.group(1)) >= int(match.group(1))
+            match and (match.group(2) is None or int(match.group(2)) > int(match.group(1)))
             for match in matches
         )
         or len(matches) > MOST_DUMP_SETS
@@ -189,7 +189,7 @@ def _refuse_contradictions(flags: NpuFlags, asked: NpuOptions) -> None:
 
 def _check_files(flags: NpuFlags, precision_mode: str) -> None:
     if flags.customize_dtypes:
-        check_customize_dtypes(flags.customize_dtypes)
+        check_customize_dtypes(flags.customize_dtypes, precision_mode)
     if flags.modify_mixlist:
         check_modify_mixlist(flags.modify_mixlist, precision_mode)
 

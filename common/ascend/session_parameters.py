@@ -63,6 +63,8 @@ def _profiling(options: NpuOptions) -> Dict[str, Value]:
         "output": os.path.abspath(options.profiling_folder),
         "task_trace": "on",
         "training_trace": "on",
+        "fp_point": "",
+        "bp_point": "",
         "aic_metrics": "PipeUtilization",
     }
     return {"profiling_mode": True, "profiling_options": json.dumps(choices)}

@@ -12,7 +12,7 @@ from common.machine.devices import read_text, run_command
 from common.machine.ports import is_free
 from common.machine.surroundings import Surroundings
 
-HCCL_PORTS = 16
+HCCL_PORTS = 32
 HCCL_FIRST_PORT = 60000
 
 

@@ -15,28 +15,43 @@ from common.core.errors import UsageError, ZooError
 
 LISTS = ("black-list", "white-list", "gray-list")
 CHANGES = ("to-add", "to-remove")
-_DTYPES = r"\w+(?:,\w+)*"
-_LINE = re.compile(rf"(?:OpType|Opname)::[^:\s]+:InputDtype:{_DTYPES},OutputDtype:{_DTYPES}")
+_DTYPES = r"\w*(?:,\w*)*?"
+# By type, or by an operation's name; an empty place leaves a type as it is.
+_LINE = re.compile(
+    r"(?:OpType::[^:\s]+:|[^:\s]+::)"
+    rf"(?:InputDtype:{_DTYPES},OutputDtype:{_DTYPES}|(?:Input|Output)Dtype:{_DTYPES})"
+)
+_LONGEST_LINE = 1023  # characters that CANN reads
 _EXAMPLE = "OpType::MatMulV2:InputDtype:float16,float16,float32,OutputDtype:float32"
 
 
-def check_customize_dtypes(path: str) -> None:
-    """Raises ZooError where the file can't be read or a line has another form."""
+def check_customize_dtypes(path: str, precision_mode: str) -> None:
+    """Checks the file, and the precision mode it is given with.
+
+    Raises:
+        UsageError: the mode keeps every type, so that the file would have no effect.
+        ZooError: the file can't be read or a line has another form.
+    """
+    if precision_mode == "must_keep_origin_dtype":
+        raise UsageError(
+            "--customize_dtypes has no effect with --precision_mode must_keep_origin_dtype; leave "
+            "it out, or give another mode"
+        )
     lines = _text(path, "--customize_dtypes").splitlines()
     wrong = next(
         (
             number
             for number, line in enumerate(lines, 1)
-            if line.strip() and not _LINE.fullmatch(line.strip())
+            if len(line) > _LONGEST_LINE or not _LINE.fullmatch(line)
         ),
         None,
     )
     if wrong is not None:
         raise ZooError(
             f"--customize_dtypes {path}, line {wrong}: not of the form {_EXAMPLE} (or "
-            "Opname::<node>:…)"
+            f"<name of an operation>::InputDtype:…), at most {_LONGEST_LINE} characters"
         )
-    if not any(line.strip() for line in lines):
+    if not lines:
         raise ZooError(f"--customize_dtypes {path} names no operation; leave the flag out")
 
 

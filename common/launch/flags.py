@@ -75,6 +75,7 @@ class Flag:
 
 def _one_of(*allowed: str) -> Callable[[str], str]:
     def read(text: str) -> str:
+        text = text.lower()
         if text not in allowed:
             raise argparse.ArgumentTypeError(
                 "expected one of {}, not {!r}".format(", ".join(allowed), text)

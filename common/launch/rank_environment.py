@@ -7,6 +7,7 @@ import os
 import re
 from typing import Dict, Mapping, Sequence, Tuple
 
+from common.ascend.environment import HF32
 from common.core.errors import UsageError
 from common.launch.meeting import by_hccl
 from common.machine.ranks import CHIEF_NAMES, LAUNCHED_RANK
@@ -261,6 +262,8 @@ def _npu_defaults(job: Job, log_folder: str) -> Dict[str, str]:
         "ASCEND_GLOBAL_EVENT_ENABLE": "0",
         "ASCEND_PROCESS_LOG_PATH": log_folder,
     }
+    if job.framework == "tensorflow":
+        values[HF32] = "0"
     if job.world_size > 1:
         # Ranks compile at different speeds: the default of 120 s is too short to wait for peers.
         # HCCL rounds the second one down to a multiple of 68.

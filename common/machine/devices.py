@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import math
 import os
 import platform
@@ -163,7 +164,10 @@ def run_command(words: Sequence[str]) -> Optional[str]:
 def _npu_count(root: Path, environment: Mapping[str, str]) -> int:
     count = _numbered_nodes(root, "davinci")
     visible = environment.get("ASCEND_RT_VISIBLE_DEVICES")
-    return count if visible is None else _visible_count(visible, count)
+    if visible is None:
+        return count
+    # CANN's list ends at a blank too, where CUDA's goes on.
+    return _visible_count(",".join(itertools.takewhile(str.isdigit, visible.split(","))), count)
 
 
 def npu_driver(root: Path = Path("/")) -> str:
@@ -184,7 +188,8 @@ def npu_name() -> str:
         return "Ascend" + match.group(1) if match else "Ascend NPU"
 
 
-_AFTER_910A = re.compile(r"910B[1-9]|910C|910_93")  # 910B without a number is a 910A
+# 910B without a number is a 910A; 910_93 is an A3, 950 and 910_95 come after it.
+_AFTER_910A = re.compile(r"910B[1-9]|910C|910_9[35]|950")
 
 
 def npu_has_bfloat16(name: str) -> bool:
@@ -205,13 +210,23 @@ def cann_version(root: Path = Path("/"), environment: Optional[Mapping[str, str]
         [Path(home)]
         if home
         else [
+            root / "usr/local/Ascend/cann",
             root / "usr/local/Ascend/ascend-toolkit/latest",
             root / "usr/local/Ascend/nnae/latest",
         ]
     )
     for folder in homes:
+        # What torch_npu tells too; version.info's own "Version" counts the package, not CANN.
+        for info in sorted(folder.glob("ascend_*_install.info")) + sorted(
+            folder.glob("*-linux/ascend_*_install.info")
+        ):
+            match = re.search(r"^version=(\S+)", read_text(info), re.MULTILINE)
+            if match:
+                return match.group(1)
         for name in ("compiler/version.info", "runtime/version.info", "version.cfg"):
             match = re.search(
+                r"version_dir=(\d[\w.]*)", read_text(folder / name), re.IGNORECASE
+            ) or re.search(
                 r"version\w*=\[?(?:[\w-]+:)?(\d[\w.]*)", read_text(folder / name), re.IGNORECASE
             )
             if match:

@@ -621,7 +621,8 @@ scales nothing by default, and does with `--loss_scale`.
   range, and adds in float32. GPUs without TF32, and CPUs, have no such kernels: the mode's own rule
   is then plain float32.
 - **TF32 off elsewhere.** torch leaves it on for convolutions; float32 here means float32. HF32, its
-  counterpart on Ascend 910B, is off likewise.
+  counterpart on Ascend A2 and later, is off likewise: for TensorFlow by ENABLE_HF32_EXECUTION=0,
+  which is set unless you set it, and told in the record.
 - **O2 outside apex is autocast.** Both keep float32 weights for the optimizer and batch
   normalisation in float32. They differ in which activations are stored as float16.
 - **apex O3** is refused on an NPU with torch: Ascend supports O1 and O2.

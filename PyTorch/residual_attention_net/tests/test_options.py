@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import List
 
 import pytest
@@ -13,7 +16,14 @@ pytestmark = pytest.mark.pytorch
 DIGITS = ["--dataset", "digits"]
 
 
-def test_data_path_is_required_where_the_dataset_is_a_folder() -> None:
+def test_data_lies_in_the_folder_data_as_the_port_has_it(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    assert parse_options("train", []).data_path == "data"
+
+
+def test_data_path_is_required_where_the_dataset_is_a_folder(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ZooError, match="--data_path is missing") as caught:
         parse_options("train", [])
     assert caught.value.exit_code == 1
@@ -88,3 +98,25 @@ def test_the_recorded_configuration_holds_no_path_and_no_device() -> None:
     ).config()
     assert not set(config) & {"data_path", "output_path", "pth_path", "device_id", "device_type"}
     assert config["recipe"] == "reference"
+
+
+def test_the_ports_own_spelling_of_the_device_is_known() -> None:
+    assert parse_options("train", DIGITS + ["--device_type=NPU"]).device_type == "npu"
+
+
+def test_a_shell_without_cann_answers_help(tmp_path) -> None:
+    """torch would load torch_npu at its own import, and end with its traceback."""
+    package = tmp_path / "torch_npu"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise ImportError('libhccl.so: cannot open')")
+    info = tmp_path / "torch_npu-2.13.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: torch_npu\nVersion: 2.13.0\n")
+    (info / "entry_points.txt").write_text("[torch.backends]\ntorch_npu = torch_npu:_autoload\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "residual_attention_net.train", "--help"],
+        env=dict(os.environ, PYTHONPATH=os.pathsep.join([str(tmp_path), *sys.path])),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and "usage:" in done.stdout, done.stderr

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict
 
+from common.ascend.environment import with_hf32
 from common.machine.precision import Precision
 from common.runs.events import RunLog
 from common.runs.provenance import code_state, config_sha256, shown_command
@@ -59,7 +60,7 @@ def start_event(
         "network": network,
         "dataset": dict(subject.dataset),
         "device": device.as_record(size),
-        "precision": precision.as_record(),
+        "precision": with_hf32(precision.as_record(), precision.device_kind),
         "batch": {"per_device": targets.batch_size, "global": targets.batch_size * size},
         "seed": targets.seed,
         "targets": {"steps": targets.steps, "epochs": targets.epochs},

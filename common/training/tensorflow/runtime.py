@@ -12,6 +12,7 @@ import resource
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from common.ascend.environment import HF32
 from common.ascend.session_options import PLAIN, NpuOptions
 from common.ascend.session_parameters import session_parameters
 from common.core.command_line import end_at_once
@@ -245,6 +246,7 @@ def _cuda_version() -> str:
 
 def import_npu_bridge() -> Any:
     """npu_bridge.npu_init as a module: its star import would shadow tf and os."""
+    os.environ.setdefault(HF32, "0")
     try:
         import npu_bridge.npu_init as npu_init
     except ModuleNotFoundError:

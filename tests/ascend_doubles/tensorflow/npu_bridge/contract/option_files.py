@@ -10,15 +10,18 @@ from typing import Any
 from npu_bridge.contract.failures import error
 
 _TYPES = r"(float16|float32|float|bfloat16|double|bool|u?int(8|16|32|64))"
-_LIST = rf"{_TYPES}(,{_TYPES})*"
-_LINE = re.compile(rf"(OpType|Opname)::[^:\s]+:InputDtype:{_LIST},OutputDtype:{_LIST}")
+_LIST = rf"{_TYPES}?(,{_TYPES}?)*?"
+_LINE = re.compile(
+    r"(OpType::[^:\s]+:|[^:\s]+::)"
+    rf"(InputDtype:{_LIST},OutputDtype:{_LIST}|(Input|Output)Dtype:{_LIST})"
+)
 _LISTS, _CHANGES = ("black-list", "white-list"), ("to-remove", "to-add")
 
 
 def check_custom_types(path: str) -> None:
     """Raises InternalError where the file is missing or a line is of another form."""
     for number, line in enumerate(_read(path).splitlines(), 1):
-        if line.strip() and not _LINE.fullmatch(line.strip()):
+        if not _LINE.fullmatch(line):
             raise error(
                 f"customize_dtypes: line {number} of {path} is not of the form OpType::<type>:"
                 f"InputDtype:<types>,OutputDtype:<types>: {line!r}"
