@@ -10,7 +10,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Tuple
 
 import numpy as np
 
@@ -199,12 +199,3 @@ def _scene_target(scene: Mapping[str, Any], folder: Path, split: str) -> np.ndar
                 folder, scene.get("image_filename"), split, error
             )
         ) from error
-
-
-def prepared_folder(data_path: Path) -> Optional[Path]:
-    """Returns the prepared folder in data_path, None when there is none."""
-    try:
-        folder = find_clevr(data_path)
-    except ZooError:
-        return None
-    return folder.path if folder.prepared else None

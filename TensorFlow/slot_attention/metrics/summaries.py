@@ -1,9 +1,8 @@
-"""What a list of values comes to: over images, and over the seeds of a training."""
+"""What a list of values comes to: over images."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Mapping, Tuple
 
 import numpy as np
 
@@ -27,25 +26,3 @@ def summary(values: np.ndarray) -> Summary:
     counted = values[~np.isnan(values)]
     mean, std = (counted.mean(), counted.std()) if len(counted) else (np.nan, np.nan)
     return Summary(len(counted), len(values) - len(counted), float(mean), float(std))
-
-
-@dataclass(frozen=True)
-class SeedSummary:
-    """One score per seed: how many reached the threshold, and the median of all."""
-
-    threshold: float
-    n: int
-    n_succeeded: int
-    median: float
-    failed_seeds: Tuple[int, ...]
-
-
-def summary_over_seeds(scores: Mapping[int, float], threshold: float) -> SeedSummary:
-    """Counts the seeds whose score is at least the threshold; a nan score is a failed seed.
-
-    The median takes nan as lower than all. Without seeds it is nan.
-    """
-    failed = tuple(seed for seed, score in sorted(scores.items()) if not score >= threshold)
-    ordered = [-np.inf if np.isnan(score) else score for score in scores.values()]
-    median = float(np.median(ordered)) if ordered else float("nan")
-    return SeedSummary(threshold, len(scores), len(scores) - len(failed), median, failed)

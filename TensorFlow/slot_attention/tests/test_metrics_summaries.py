@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from slot_attention.metrics.summaries import SeedSummary, Summary, summary, summary_over_seeds
+from slot_attention.metrics.summaries import Summary, summary
 
 
 def test_nan_is_left_out_of_the_mean_and_counted():
@@ -23,14 +23,3 @@ def test_summary_of_nothing_counted_is_nan():
 def test_summary_of_float32_values_is_in_float64():
     values = np.full(100000, 0.1, np.float32)
     assert summary(values).mean == pytest.approx(float(np.float32(0.1)), rel=1e-12)
-
-
-def test_seeds_at_or_above_the_threshold_succeed():
-    assert summary_over_seeds({0: 0.98, 1: 0.3, 2: 0.95}, 0.95) == SeedSummary(
-        0.95, 3, 2, 0.95, (1,)
-    )
-
-
-def test_a_seed_that_ended_in_nan_failed_and_is_lowest():
-    seeds = summary_over_seeds({0: 0.9, 1: float("nan"), 2: 0.99}, 0.95)
-    assert (seeds.n_succeeded, seeds.failed_seeds, seeds.median) == (1, (0, 1), 0.9)

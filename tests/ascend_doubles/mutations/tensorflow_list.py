@@ -135,8 +135,8 @@ _OF_THE_DOUBLE = (
     _of_double(
         "lines_of_custom_types_are_not_read",
         "contract/option_files.py",
-        "        if line.strip() and not",
-        "        if not line.strip() and not",
+        "        if not _LINE",
+        "        if False and not _LINE",
         (("options", "test_a_line_of_another_form_in_customize_dtypes_is_an_error"),),
         "1.8: the form of customize_dtypes",
     ),
