@@ -102,7 +102,8 @@ def _pictures(restored: Restored, evaluation: SplitEvaluation, found: _Found) ->
         evaluation.candidate_set,
         found.report.summary,
     )
-    figures = evaluation_figures(found.decisions, dataset.name, found.others)
+    others = {name: other.confidence for name, other in found.others.items()}
+    figures = evaluation_figures(found.decisions, dataset.name, others)
     return {
         **{f"{name}.png": lambda draw=draw: png_bytes(draw()) for name, draw in figures.items()},
         **explanation_files(shown, dataset.class_names, header),
