@@ -76,10 +76,17 @@ def find_weights(folder: Path, patterns: Sequence[str]) -> Optional[Path]:
     """The newest file of the first pattern that any matches, here or else in an earlier run."""
     for run in _with_linked([folder] + earlier_runs(folder)):
         for pattern in patterns:
-            files = [path for path in run.glob(pattern) if path.is_file()]
+            files = [path for path in _found(run, pattern) if path.is_file()]
             if files:
                 return max(files, key=lambda path: (path.stat().st_mtime, path.name))
     return None
+
+
+def _found(folder: Path, pattern: str) -> List[Path]:
+    try:
+        return list(folder.glob(pattern))
+    except (OSError, ValueError):  # a folder that a damaged marker names
+        return []
 
 
 def _with_linked(folders: Sequence[Path]) -> List[Path]:

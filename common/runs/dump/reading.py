@@ -150,6 +150,7 @@ def read_dump(folder: Path) -> Dump:
             f"{SCHEMA_VERSION}); update this checkout"
         )
     try:
-        return Dump(Path(folder), structured(content, Index, str(path)))
+        return Dump(Path(folder), structured(content, Index, INDEX))
     except ZooError as error:
-        raise _damaged(path, f"a field is missing or wrong ({error})") from error
+        more = f", and {len(error.lines) - 1} more" if len(error.lines) > 1 else ""
+        raise _damaged(path, f"a field is missing or wrong ({error.lines[0]}{more})") from error

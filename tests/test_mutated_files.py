@@ -1,0 +1,260 @@
+"""Files that were damaged in any way are refused in a line or read; none ends in a traceback.
+
+Each mutation is made from its number alone. ZOO_MUTATIONS says how many there are of all kinds
+together; a failure names its kind and number, which `mutated(kind, number)` makes again.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+import os
+import random
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Tuple
+
+import pytest
+import yaml
+
+from common.ascend.rank_tables.checking import check_text, read_table
+from common.cards.model_card import ModelCard, as_json, read_card
+from common.commands.list import card_lines
+from common.core.errors import ZooError
+from common.data.catalogue import read_datasets
+from common.evidence.gate import baseline as baselines
+from common.evidence.gate.reading import read_run_folder
+from common.launch import run_folder
+from common.runs import record as run_record
+from common.runs import tables
+from common.runs.dump.dump_format import step_folder
+from common.runs.dump.reading import read_dump
+from common.runs.events import FILE_NAME as EVENTS
+from tests import divergence_dumps, gate_records, rank_tables
+from tests.fake_zoo import FAKE_MODEL, REPOSITORY
+from tests.run_events import whole_run
+
+COUNT = int(os.environ.get("ZOO_MUTATIONS", "500"))
+CARD = FAKE_MODEL / "PyTorch" / "fake_net" / "model.yaml"
+DATASETS = REPOSITORY / "PyTorch" / "residual_attention_net" / "datasets.yaml"
+
+
+class Kind(NamedTuple):
+    """A kind of file: a sound one's content, how it is parsed and written, who reads it."""
+
+    sound: Callable[[], str]
+    parse: Callable[[str], Any]
+    write: Callable[[Any], str]
+    read: Callable[[Path, bytes], None]
+
+
+# --- who reads them ---
+
+
+def _put(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def _card() -> ModelCard:
+    return read_card(CARD)
+
+
+def _read_record(folder: Path, content: bytes) -> None:
+    record = run_record.read_record(_put(folder / "record.json", content))
+    tables.measured_table([record], _card(), "")
+    baselines.stored_run(record)
+    assert run_record.from_json(run_record.to_json(record), "again") == record
+
+
+def _read_events(folder: Path, content: bytes) -> None:
+    _put(folder / "rank_0" / EVENTS, content)
+    read_run_folder(folder)
+    record = run_record.from_run_folder(folder)
+    run_record.from_json(run_record.to_json(record), "again")
+    tables.measured_table([record], _card(), "")
+
+
+def _read_marker(folder: Path, content: bytes) -> None:
+    _put(folder / run_folder.MARKER, content)
+    run_folder.find_weights(folder, ["*.pt"])
+    run_folder.check_resumable(folder, "full_1p")
+
+
+def _read_card(folder: Path, content: bytes) -> None:
+    card = read_card(_put(folder / "fake_net" / "model.yaml", content))
+    json.dumps([as_json(card), card_lines(card, [])])
+    assert all(rules.cases for task in card.tasks.values() for rules in task.gate.values())
+
+
+def _read_datasets(folder: Path, content: bytes) -> None:
+    for dataset in read_datasets(_put(folder / "net" / "datasets.yaml", content)):
+        assert dataset.size >= 0 and dataset.checksum_source
+
+
+def _read_baseline(folder: Path, content: bytes) -> None:
+    baselines.to_json(baselines.from_json(content.decode("utf-8", "replace"), "baseline.json"))
+
+
+def _read_table(folder: Path, content: bytes) -> None:
+    text = content.decode("utf-8", "replace")
+    assert all(finding.found for finding in check_text(text, "table.json", "910A"))
+    read_table(text, "table.json", "unknown")
+
+
+def _read_dump(folder: Path, content: bytes) -> None:
+    _put(folder / "index.json", content)
+    dump = read_dump(folder)
+    list(dump.tensors([(entry.kind, entry.name) for entry in dump.index.tensors]))
+    [dump.inputs(entry.kind) for entry in dump.index.inputs]
+
+
+def _marker() -> str:
+    content = {"case": "full_1p", "state": "complete", "exit_code": 0, "seeds": [0, 1], "plan": {}}
+    return json.dumps(dict(content, log_of="/x", command="zoo launch", sessions=1))
+
+
+@functools.lru_cache(maxsize=None)
+def _dump_index() -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        dump = divergence_dumps.write(Path(folder), divergence_dumps.step())
+        return (step_folder(dump, 3) / "index.json").read_text()
+
+
+def _lines(text: str) -> List[Any]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def _of_lines(events: Any) -> str:
+    return "".join(json.dumps(event) + "\n" for event in events)
+
+
+KINDS = {
+    "record": Kind(
+        lambda: run_record.to_json(gate_records.record()), json.loads, json.dumps, _read_record
+    ),
+    "events": Kind(lambda: _of_lines(whole_run()), _lines, _of_lines, _read_events),
+    "marker": Kind(_marker, json.loads, json.dumps, _read_marker),
+    "card": Kind(CARD.read_text, yaml.safe_load, json.dumps, _read_card),
+    "datasets": Kind(DATASETS.read_text, yaml.safe_load, json.dumps, _read_datasets),
+    "baseline": Kind(
+        lambda: baselines.to_json(gate_records.baseline()), json.loads, json.dumps, _read_baseline
+    ),
+    "rank table": Kind(
+        lambda: json.dumps(rank_tables.two_servers()), json.loads, json.dumps, _read_table
+    ),
+    "dump": Kind(_dump_index, json.loads, json.dumps, _read_dump),
+}
+
+
+# --- mutations ---
+
+VALUES: Tuple[Any, ...] = (
+    None, True, False, 0, 1, -1, 3.5, 1e308, 10**18, 10**400, float("nan"), float("-inf"),
+    "", "x", "nan", "1", "x" * 5000, "a\nb|c", "\ud800", "\0", "飞机", "../..", "{x}",
+    [], [[]], {}, {"": {}}, [None], {"x": 1}, [1, "x", {}],
+)  # fmt: skip
+BYTES = (
+    b"\xff",
+    b"\0",
+    b"[" * 100000,
+    b"9" * 5000,
+    b"NaN",
+    b"1e999",
+    b'"',
+    b"\n",
+    b"{",
+    b"\\ud800",
+    b"-",
+)
+
+
+@functools.lru_cache(maxsize=None)
+def _sound(kind: str) -> Tuple[str, Any]:
+    text = KINDS[kind].sound()
+    return text, KINDS[kind].parse(text)
+
+
+def mutated(kind: str, number: int) -> bytes:
+    """The content of the mutation of this number: of values, of bytes, or of both."""
+    chance = random.Random(f"{kind} {number}")
+    text, content = _sound(kind)
+    if number % 3 < 2:
+        for _ in range(chance.choice((1, 1, 2, 5))):
+            content = _other_values(chance, content)
+        text = KINDS[kind].write(content)
+    data = text.encode("utf-8", "surrogatepass")
+    return data if number % 3 < 1 else _other_bytes(chance, data)
+
+
+def _places(value: Any, path: Tuple[Any, ...] = ()) -> Iterator[Tuple[Any, ...]]:
+    yield path
+    if isinstance(value, (dict, list)):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield from _places(value[key], path + (key,))
+
+
+def _other_values(chance: random.Random, content: Any) -> Any:
+    content = copy.deepcopy(content)
+    *above, key = chance.choice(list(_places(content))[1:] or [(None,)])
+    place = content
+    for step in above:
+        place = place[step]
+    if not isinstance(place, (dict, list)):
+        return chance.choice(VALUES)
+    way = chance.randrange(5)
+    if way == 0:
+        del place[key]
+    elif way == 1 and isinstance(place, dict):
+        place[chance.choice(("x", "", "a.b", "x" * 5000, "\ud800"))] = place.pop(key)
+    elif way == 2:
+        other = chance.choice(list(_places(content)))
+        source = content
+        for step in other:
+            source = source[step]
+        place[key] = copy.deepcopy(source)
+    else:
+        place[key] = chance.choice(VALUES)
+    return content
+
+
+def _other_bytes(chance: random.Random, data: bytes) -> bytes:
+    for _ in range(chance.choice((1, 1, 3))):
+        start, length = chance.randrange(len(data) + 1), chance.randrange(20)
+        put = chance.choice(BYTES + (b"", bytes([chance.randrange(256)]), data[start : start + 99]))
+        data = data[:start] + put + data[start + length * chance.randrange(2) :]
+    return data[: chance.randrange(len(data) + 1)] if chance.random() < 0.1 else data
+
+
+NOT_YET = ("record", "events", "baseline")  # their readers do not yet go through the codec
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in NOT_YET])
+def test_a_damaged_file_is_read_or_refused_in_a_short_line(kind: str, tmp_path: Path) -> None:
+    failures: Dict[str, str] = {}
+    for number in range(COUNT // len(KINDS)):
+        try:
+            KINDS[kind].read(tmp_path, mutated(kind, number))
+        except ZooError as error:
+            longest = max(map(len, error.lines))
+            if longest > 700:
+                failures.setdefault("a long line", f"number {number}: {longest} letters")
+        except Exception as error:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            what = f"{type(error).__name__} at {last.filename}:{last.lineno}"
+            failures.setdefault(what, f"number {number}: {str(error)[:200]}")
+    assert not failures, "\n".join(f"{what}, {text}" for what, text in failures.items())
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_sound_file_is_read(kind: str, tmp_path: Path) -> None:
+    sound = KINDS[kind].sound().encode("utf-8")
+    try:
+        KINDS[kind].read(tmp_path, sound)
+    except ZooError as error:
+        assert kind in ("dump", "marker"), (
+            error
+        )  # no tensors beside the index; one of several seeds
