@@ -41,22 +41,14 @@
     place.classList.add("drawn");
   }
 
-  function told(place) {
-    return place.data.map(function (trace, number) {
-      return trace.hoverinfo === "skip" ? -1 : number;
-    }).filter(function (number) { return number >= 0; });
-  }
-
   function step(event) {
     var place = event.currentTarget, moves = { ArrowLeft: -1, ArrowRight: 1 };
     if (!(event.key in moves) || !place.data) { return; }
     event.preventDefault();
-    var curves = told(place), last = place.data[curves[0]].x.length - 1;
+    var curve = place.data[place.data.length - 1], last = curve.x.length - 1;
     var at = "at" in place.dataset ? Number(place.dataset.at) + moves[event.key] : last;
     place.dataset.at = Math.min(Math.max(at, 0), last);
-    Plotly.Fx.hover(place, curves.map(function (number) {
-      return { curveNumber: number, pointNumber: Number(place.dataset.at) };
-    }));
+    Plotly.Fx.hover(place, { xval: curve.x[place.dataset.at] }, "xy");
   }
 
   var places = Array.prototype.slice.call(document.querySelectorAll(".plot"));
