@@ -125,10 +125,7 @@ def _precision(judged: Judged, evidence: Evidence) -> Tuple[str, str]:
 def _by_interval(judged: Judged, margin: float, evidence: Evidence) -> Tuple[str, str]:
     assert evidence.metric is not None
     better = judged.better(evidence.metric)
-    span = (
-        f"{judged.name} is {_sided(judged, better.low)} to {_sided(judged, better.high)} "
-        "than the reference's"
-    )
+    span = f"{judged.name} is {_span(judged, better)} than the reference's"
     if judged.is_curve and _is_wide(evidence.metric):
         return INCONCLUSIVE, span + ": too noisy"
     if better.low >= -margin:
@@ -146,8 +143,12 @@ def _is_wide(relative: Estimate) -> bool:
     return smaller <= 0 or relative.half_width > WIDEST_CURVE_INTERVAL * smaller
 
 
-def _sided(judged: Judged, value: float) -> str:
-    return "{} {}".format(judged.told(abs(value)), "better" if value >= 0 else "worse")
+def _span(judged: Judged, better: Estimate) -> str:
+    """An interval in words: 0.1 to 0.2 worse, or 0.1 worse to 0.2 better."""
+    low, high = judged.told(abs(better.low)), judged.told(abs(better.high))
+    if better.low >= 0:
+        return f"{low} to {high} better"
+    return f"{high} to {low} worse" if better.high < 0 else f"{low} worse to {high} better"
 
 
 def _without_metric(judged: Judged, loss: Optional[Estimate]) -> Tuple[str, str]:
