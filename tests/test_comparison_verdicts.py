@@ -55,6 +55,18 @@ def test_equal_runs_are_hardly_ever_nok(count: int, coefficient: float, noise: f
     assert np.mean([status == NOK for status in statuses(count, coefficient, noise, 1, 30)]) <= 0.05
 
 
+@pytest.mark.parametrize(
+    ("difference", "told"),
+    [
+        (Estimate(-0.9, 0.1), "0.8 percent to 1 percent worse than"),
+        (Estimate(0.9, 0.1), "0.8 percent to 1 percent better than"),
+        (Estimate(0.1, 0.3), "0.2 percent worse to 0.4 percent better than"),
+    ],
+)
+def test_a_verdict_tells_its_interval_from_the_nearer_end(difference: Estimate, told: str) -> None:
+    assert told in precision_verdict(ACCURACY, Evidence(difference, AGREE)).because
+
+
 def test_equal_runs_that_are_long_enough_are_ok() -> None:
     assert np.mean([status == OK for status in statuses(500, 0.5, 0.1, 1, 31)]) > 0.9
 

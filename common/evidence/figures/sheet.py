@@ -60,60 +60,91 @@ def sheet(
         side: the longer side of a tile, at most: smaller images are enlarged by a whole factor, so
             that their pixels stay sharp, larger ones reduced.
     """
-    drawn = [[None if tile is None else fitted(tile.image, side) for tile in row] for row in rows]
-    sizes = [image.shape for row in drawn for image in row if image is not None]
-    height, width = max(size[0] for size in sizes), max(size[1] for size in sizes)
-    bordered = any(tile is not None and tile.border for row in rows for tile in row)
-    edge = BORDER if bordered else 1
-    words: List[Tuple[float, float, str, str]] = []  # x, y, text, where x is: left, center, right
-    heads = [wrapped(column.title, width + GAP) for column in columns]
-    left = MARGIN + max([text_size(text)[0] for text in row_titles] or [-GAP]) + GAP + edge
-    top = MARGIN + (text_size(title)[1] + GAP if title else 0)
+    grid = _Grid(rows, side)
+    grid.left += max([text_size(text)[0] for text in row_titles] or [-GAP]) + GAP
     if title:
-        words.append((MARGIN, MARGIN, title, "left"))
-    step = width + GAP + 2 * edge
-    if heads:
-        high = max(text_size(head)[1] for head in heads)
-        for number, head in enumerate(heads):
-            y = top + high - text_size(head)[1]
-            words.append((left + number * step + width / 2, y, head, "center"))
-        top += high + GAP + (STRIP + GAP if any(column.color for column in columns) else 0)
-    places: List[Tuple[int, int, np.ndarray, Color]] = []
-    y = top + edge
-    for number, (row, images) in enumerate(zip(rows, drawn)):
+        grid.say(MARGIN, MARGIN, title, "left")
+        grid.top += text_size(title)[1] + GAP
+    if columns:
+        grid.put_heads(columns)
+    for number in range(len(rows)):
         if block and number and not number % block:
-            y += GAP + MARGIN
-        first = next((place for place, tile in enumerate(row) if tile is not None), 0)
-        if row_titles:
-            high = text_size(row_titles[number])[1]
-            x = left + first * step - edge - GAP
-            words.append((x, y + (height - high) / 2, row_titles[number], "right"))
-        deep = 0
-        for place, (tile, image) in enumerate(zip(row, images)):
-            if tile is None or image is None:
-                continue
-            places.append((y, left + place * step, image, tile.border or HAIRLINE))
+            grid.top += GAP + MARGIN
+        grid.put_row(number, row_titles[number] if row_titles else "")
+    return grid.figure()
+
+
+class _Grid:
+    """Where everything of a sheet goes, from the top downwards, in pixels.
+
+    left is where the first column's images begin, top where the next row begins.
+    """
+
+    def __init__(self, rows: Sequence[Sequence[Optional[Tile]]], side: int) -> None:
+        self.rows = rows
+        self.images = [
+            [None if tile is None else fitted(tile.image, side) for tile in row] for row in rows
+        ]
+        shapes = [image.shape for row in self.images for image in row if image is not None]
+        self.height: int = max(shape[0] for shape in shapes)
+        self.width: int = max(shape[1] for shape in shapes)
+        bordered = any(tile is not None and tile.border for row in rows for tile in row)
+        self.edge = BORDER if bordered else 1
+        self.left, self.top = MARGIN + self.edge, MARGIN
+        self.painted: List[Tuple[int, int, np.ndarray]] = []  # y, x and pixels, in their order
+        self.words: List[Tuple[float, float, str, str]] = []  # x, y, text, and where of it x is
+
+    def say(self, x: float, y: float, text: str, align: str) -> None:
+        self.words.append((x, y, text, align))
+
+    def x(self, column: int) -> int:
+        return self.left + column * (self.width + 2 * self.edge + GAP)
+
+    def put_heads(self, columns: Sequence[Column]) -> None:
+        """Titles centred over their columns, on one line at the bottom, and coloured strips."""
+        heads = [wrapped(column.title, self.width + GAP) for column in columns]
+        deepest = max(text_size(head)[1] for head in heads)
+        for number, head in enumerate(heads):
+            y = self.top + deepest - text_size(head)[1]
+            self.say(self.x(number) + self.width / 2, y, head, "center")
+        self.top += deepest + GAP
+        if any(column.color for column in columns):
+            for number, column in enumerate(columns):
+                strip = np.full((STRIP, self.width, 3), column.color or PAPER, np.uint8)
+                self.painted.append((self.top, self.x(number), strip))
+            self.top += STRIP + GAP
+
+    def put_row(self, number: int, title: str) -> None:
+        """A row's tiles with their captions; its title is left of the first."""
+        y, deepest = self.top + self.edge, 0
+        tiles = [pair for pair in enumerate(self.rows[number]) if pair[1] is not None]
+        if title and tiles:
+            x = self.x(tiles[0][0]) - self.edge - GAP
+            self.say(x, y + (self.height - text_size(title)[1]) / 2, title, "right")
+        for column, tile in tiles:
+            image = self.images[number][column]
+            assert tile is not None and image is not None
+            x, rim = self.x(column), self.edge if tile.border else 1
+            high, wide = image.shape[:2]
+            frame = np.full((high + 2 * rim, wide + 2 * rim, 3), tile.border or HAIRLINE, np.uint8)
+            self.painted += [(y - rim, x - rim, frame), (y, x, image)]
             if tile.caption:
-                caption = wrapped(tile.caption, width)
-                words.append((left + place * step, y + height + edge + 2, caption, "left"))
-                deep = max(deep, text_size(caption)[1] + 2)
-        y += height + 2 * edge + GAP + deep
-    wide = max(map(len, rows))
-    right = max([left + wide * step - GAP] + [MARGIN + text_size(title)[0] for _ in (1,) if title])
-    ground = blank(y - GAP - edge + MARGIN, right - edge + MARGIN)
-    for at_y, at_x, image, color in places:
-        h, w = image.shape[:2]
-        rim = edge if color != HAIRLINE else 1
-        ground[at_y - rim : at_y + h + rim, at_x - rim : at_x + w + rim] = color
-        ground[at_y : at_y + h, at_x : at_x + w] = image
-    for number, column in enumerate(columns):
-        if column.color is not None:
-            x = left + number * step
-            ground[top - GAP - STRIP : top - GAP, x : x + width] = column.color
-    figure, axes = pixel_figure(ground)
-    for x, y_text, text, side_of in words:
-        write(axes, x, y_text, text, align=side_of)
-    return figure
+                caption = wrapped(tile.caption, self.width)
+                self.say(x, y + self.height + self.edge + 2, caption, "left")
+                deepest = max(deepest, text_size(caption)[1] + 2)
+        self.top = y + self.height + self.edge + deepest + GAP
+
+    def figure(self) -> Figure:
+        right = self.x(max(map(len, self.rows))) - GAP - self.edge
+        for x, _, text, align in self.words:
+            right = max(right, int(x) + text_size(text)[0] if align == "left" else 0)
+        ground = blank(self.top - GAP + MARGIN, right + MARGIN)
+        for y, x, pixels in self.painted:
+            ground[y : y + len(pixels), x : x + pixels.shape[1]] = pixels
+        figure, axes = pixel_figure(ground)
+        for left, y_text, text, align in self.words:
+            write(axes, left, y_text, text, align=align)
+        return figure
 
 
 def blank(height: int, width: int) -> np.ndarray:
