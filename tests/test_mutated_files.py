@@ -59,6 +59,10 @@ def _put(path: Path, content: bytes) -> Path:
     return path
 
 
+def _json(record: run_record.RunRecord) -> bytes:
+    return run_record.to_json(record).encode("utf-8", "backslashreplace")
+
+
 def _card() -> ModelCard:
     return read_card(CARD)
 
@@ -67,14 +71,14 @@ def _read_record(folder: Path, content: bytes) -> None:
     record = run_record.read_record(_put(folder / "record.json", content))
     tables.measured_table([record], _card(), "")
     baselines.stored_run(record)
-    assert run_record.from_json(run_record.to_json(record), "again") == record
+    assert run_record.read_record(_put(folder / "again.json", _json(record))) == record
 
 
 def _read_events(folder: Path, content: bytes) -> None:
     _put(folder / "rank_0" / EVENTS, content)
     read_run_folder(folder)
     record = run_record.from_run_folder(folder)
-    run_record.from_json(run_record.to_json(record), "again")
+    run_record.read_record(_put(folder / "again.json", _json(record)))
     tables.measured_table([record], _card(), "")
 
 
@@ -229,7 +233,7 @@ def _other_bytes(chance: random.Random, data: bytes) -> bytes:
     return data[: chance.randrange(len(data) + 1)] if chance.random() < 0.1 else data
 
 
-NOT_YET = ("record", "events", "baseline")  # their readers do not yet go through the codec
+NOT_YET = ("baseline",)  # its reader does not yet go through the codec
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in NOT_YET])

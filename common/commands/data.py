@@ -12,6 +12,7 @@ from common.cards.model_folders import checkout_root
 from common.core.command_line import Parser, add_debug_flag
 from common.core.errors import UsageError
 from common.core.terminal import Terminal
+from common.core.text import aligned
 from common.data.catalogue import Dataset, find_dataset, read_catalogue
 from common.data.generate import generate
 from common.data.place import COMPLETE, data_root, presence
@@ -105,16 +106,12 @@ def as_table(rows: Sequence[Dict[str, Any]], data_path: Path) -> str:
     """The list as aligned columns."""
     if not rows:
         return f"no datasets under {checkout_root()}"
-    cells: List[Tuple[str, ...]] = [("name", "network", "size", "checksum", "there")]
+    cells: List[Tuple[Any, ...]] = [("name", "network", "size", "checksum", "there")]
     cells += [
         (row["name"], row["network"], _size(row), row["checksum_source"], row["there"])
         for row in rows
     ]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells
-    ]
-    return "\n".join(lines + ["", f"looked for in {data_path}"])
+    return f"{aligned(cells)}\n\nlooked for in {data_path}"
 
 
 def _size(row: Dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 from common.cards.model_card import ModelCard, PublishedTable, Task, as_json
 from common.cards.model_folders import all_cards, checkout_root, find_card
 from common.core.codec import plain
+from common.core.text import aligned
 from common.runs.record import RunRecord
 from common.runs.store import records_of
 
@@ -75,7 +76,7 @@ def _published_lines(table: PublishedTable) -> List[str]:
     return [
         "  published, not measured here: " + table.title,
         "  source: " + table.source,
-    ] + _columns([table.columns] + [tuple(str(cell) for cell in row) for row in table.rows])
+    ] + _columns([table.columns, *table.rows])
 
 
 def _measured_lines(records: Sequence[RunRecord]) -> List[str]:
@@ -105,9 +106,5 @@ def _measured_row(record: RunRecord) -> Tuple[str, ...]:
     )
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> List[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "    " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
-        for row in rows
-    ]
+def _columns(rows: Sequence[Sequence[object]]) -> List[str]:
+    return ["    " + line for line in aligned(rows).splitlines()]

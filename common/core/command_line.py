@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import io
 import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Callable, Dict, List, NoReturn, Optional, Sequence
+from typing import Callable, List, NoReturn, Optional, Sequence
 
 from common.core.errors import InfrastructureError, UsageError, ZooError
+from common.core.text import shortened
 
 INTERRUPTED_EXIT_CODE = 130
 TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -55,33 +57,21 @@ def number_in(
         high: the largest legal value, None for no limit.
     """
 
+    lower = f"{'at least' if low_is_legal else 'more than'} {low:g}"
+    allowed = lower if high is None else f"{lower} and at most {high:g}"
+
     def parse(text: str) -> float:
         try:
             value = kind(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(
-                "expected {}, not {!r}".format(_KIND_NAMES.get(kind, "a number"), text)
-            ) from None
-        if not _in_range(value, low, high, low_is_legal):
-            raise argparse.ArgumentTypeError(
-                f"expected {_range_text(low, high, low_is_legal)}, not {text}"
-            )
+            name = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"expected {name}, not {text!r}") from None
+        above = value >= low if low_is_legal else value > low
+        if not above or (high is not None and value > high):
+            raise argparse.ArgumentTypeError(f"expected {allowed}, not {text}")
         return value
 
     return parse
-
-
-_KIND_NAMES: Dict[Callable[[str], float], str] = {int: "a whole number", float: "a number"}
-
-
-def _in_range(value: float, low: float, high: Optional[float], low_is_legal: bool) -> bool:
-    above = value >= low if low_is_legal else value > low
-    return above and (high is None or value <= high)
-
-
-def _range_text(low: float, high: Optional[float], low_is_legal: bool) -> str:
-    lower = "{} {:g}".format("at least" if low_is_legal else "more than", low)
-    return lower if high is None else f"{lower} and at most {high:g}"
 
 
 def file_to_write(text: str) -> Path:
@@ -128,7 +118,7 @@ def exit_code_of(
     The traceback is shown with --debug, for errors of the program itself always.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    _print_everything()
+    _open_streams()
     try:
         return main(arguments) or 0
     except ZooError as error:
@@ -145,8 +135,14 @@ def exit_code_of(
         return INTERRUPTED_EXIT_CODE
 
 
-def _print_everything() -> None:
-    """Lets no character end a program that the terminal's encoding lacks, or that is none."""
+def _open_streams() -> None:
+    """Lets no closed stream end a program, nor a character that the terminal's encoding lacks."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        with contextlib.suppress(OSError):
+            os.fstat(number)
+            continue
+        os.open(os.devnull, os.O_RDWR)  # `>&-`: it takes the number, which no other file then gets
+        setattr(sys, name, open(number, "w" if number else "r"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -164,11 +160,13 @@ def of_the_machine(error: OSError) -> Optional[ZooError]:
         errno.ENOENT: "{} does not exist; check the path",
         errno.ENOTDIR: "a part of {} is a file, not a folder; check the path",
         errno.EISDIR: "{} is a folder where a file is needed; check the path",
+        errno.ENAMETOOLONG: "{} has a longer name than the file system takes; give another path",
+        errno.ELOOP: "{} is a loop of links; check the path",
         errno.EADDRINUSE: "the network port is in use ({}); give another --master_port",
     }
     if error.errno not in remedies:
         return None
-    return InfrastructureError(remedies[error.errno].format(where))
+    return InfrastructureError(remedies[error.errno].format(shortened(str(where), 200)))
 
 
 def _tell(error: ZooError, code: int, arguments: Sequence[str]) -> int:

@@ -82,7 +82,7 @@ class Terminal:
                 self._give_up()
 
     def _give_up(self) -> None:
-        """Nobody reads any more: the run and its log go on, without a word at the end."""
+        """The run and its log go on, without a word at the end."""
         self._gone = True
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())

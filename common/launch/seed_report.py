@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from common.cards.model_card import Metric
 from common.core.errors import ZooError
+from common.core.text import aligned
 from common.launch.run_folder import COMPLETE, SEED_FOLDER, read_marker
 from common.runs import record as run_record
 
@@ -92,7 +93,6 @@ def as_text(report: SeedReport) -> str:
         (str(result.seed), _value_text(metric, result.value), _told(result))
         for result in report.results
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(2)]
     lines = [
         "{}/{} {}, {} seed{}".format(
             report.model,
@@ -102,7 +102,7 @@ def as_text(report: SeedReport) -> str:
             "s" * (len(report.results) > 1),
         )
     ]
-    lines += [f"  {row[0].ljust(widths[0])}  {row[1].ljust(widths[1])}  {row[2]}" for row in rows]
+    lines += ["  " + line for line in aligned(rows).splitlines()]
     return "\n".join(lines + [_summary(report)])
 
 
