@@ -6,7 +6,7 @@ import json
 from xml.etree import ElementTree
 
 from common.evidence.gate import report
-from common.evidence.gate.junit import as_junit
+from common.evidence.gate.report import as_junit
 from common.evidence.gate.verdict import CaseReport, Finding, Verdict
 
 NASTY = 'a <b> & "c" | \x07 \x1b[31m \ud800 漢字 ]]>\nsecond line'

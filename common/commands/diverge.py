@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import traceback
 from pathlib import Path
 
-from common.core.command_line import file_to_write, number_in
-from common.core.errors import InfrastructureError, ZooError
+from common.core.command_line import file_to_write, number_in, without_verdict
 from common.evidence.divergence.outcome import EXIT_CODES, as_json, compare_dumps
 from common.evidence.divergence.table import as_text
 from common.runs.dump.reading import find_dump
@@ -57,12 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     try:
         return _run(arguments)
-    except (ZooError, OSError):
-        raise
-    except Exception as error:  # a mistake of this program is no verdict on the runs
-        traceback.print_exc()
-        told = f"zoo diverge itself failed ({type(error).__name__}); nothing is said of the runs"
-        raise InfrastructureError(told) from error
+    except Exception as error:
+        raise without_verdict(error, "zoo diverge") from error
 
 
 def _run(arguments: argparse.Namespace) -> int:

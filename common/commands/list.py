@@ -10,8 +10,9 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 from common.cards.model_card import ModelCard, PublishedTable, Task, as_json
 from common.cards.model_folders import all_cards, checkout_root, find_card
+from common.cards.tiers import TierRules
 from common.core.codec import plain
-from common.core.text import aligned
+from common.core.text import aligned, listed
 from common.runs.record import RunRecord
 from common.runs.store import records_of
 
@@ -69,7 +70,15 @@ def _task_lines(task: Task) -> List[str]:
             "higher" if task.metric.higher_is_better else "lower",
         )
     ]
-    return lines + [f"    {case.name:<16} {case.description}" for case in task.cases.values()]
+    lines += [f"    {case.name:<16} {case.description}" for case in task.cases.values()]
+    return lines + [
+        f"    {tier + ' tier':<16} of zoo regress runs {listed(rules.cases)}, {_judged(rules)}"
+        for tier, rules in task.gate.items()
+    ]
+
+
+def _judged(rules: TierRules) -> str:
+    return f"judged by {rules.metric.name}, seeds: {rules.seeds}"
 
 
 def _published_lines(table: PublishedTable) -> List[str]:

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+import time
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from common.cards.model_card import ModelCard
 from common.cards.model_folders import all_cards, checkout_root, find_card, split_name
 from common.cards.tiers import SMOKE, TIERS
-from common.core.command_line import number_in
+from common.core.command_line import number_in, without_verdict
 from common.core.errors import InfrastructureError, UsageError, ZooError
 from common.core.files import write_atomically
 from common.evidence.gate import report
 from common.evidence.gate.accepting import accept, fit_records
-from common.evidence.gate.baseline import FEWEST_RUNS, Baseline, key_of
+from common.evidence.gate.baseline import FEWEST_RUNS, key_of
 from common.evidence.gate.baseline_store import baselines_of
-from common.evidence.gate.judging import case_left_out, judge_case, judge_unreadable
-from common.evidence.gate.junit import as_junit
-from common.evidence.gate.reading import read_runs
-from common.evidence.gate.running import GateCase, HowToRun, cases_of, new_folder, run_case
-from common.evidence.gate.soundness import GivenRun
-from common.evidence.gate.verdict import CaseReport, overall
+from common.evidence.gate.judging import case_left_out, judge_alone, judge_case
+from common.evidence.gate.reading import GivenRun, read_runs
+from common.evidence.gate.running import GateCase, cases_of, new_folder, run_case
+from common.evidence.gate.verdict import CaseReport, Verdict, overall
 from common.launch.flags import DEVICE_CHOICES, parse_flags
 from common.runs.provenance import code_state
-from common.runs.record import RunRecord
 
-DEFAULT_RUNS = 3
+DEFAULT_RUNS, MOST_RUNS = 3, 1000
 EXAMPLES = """
 exit codes: 0 PASS, 1 REGRESS, 2 INCONCLUSIVE, 3 INFRA, 64 wrong usage
 
@@ -66,12 +65,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--without_speed",
         action="store_true",
-        help="tell speed and data wait without judging them, where other work shares the machine",
+        help="tell speed and data wait without judging them, where other work shares the machine; "
+        "with --accept the earlier reference's speeds stay",
     )
     add("--accept", action="store_true", help="make the runs the references; nothing is judged")
     add(
         "--runs",
-        type=number_in(int, FEWEST_RUNS),
+        type=number_in(int, FEWEST_RUNS, MOST_RUNS),
         metavar="N",
         help=f"with --accept: runs for each case (default {DEFAULT_RUNS})",
     )
@@ -90,38 +90,35 @@ def _seeds(text: str) -> Optional[Tuple[int, ...]]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Judges, or accepts; returns the verdict's exit code."""
+    """Judges, or accepts; returns the verdict's exit code.
+
+    Raises:
+        ZooError: never with exit code 1, which would say REGRESS.
+    """
     _check(arguments)
     try:
         return _accept(arguments) if arguments.accept else _judge(arguments)
-    except ZooError as error:
-        if error.exit_code != ZooError.exit_code:
-            raise
-        raise InfrastructureError(str(error)) from error  # 1 would say REGRESS
+    except Exception as error:
+        raise without_verdict(error, "the gate") from error
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    if not arguments.accept and (arguments.runs or arguments.allow_dirty):
-        raise UsageError("zoo regress: --runs and --allow_dirty go with --accept")
-    if arguments.accept and (
-        arguments.json or arguments.junit or arguments.markdown or arguments.without_speed
-    ):
-        raise UsageError(
-            "zoo regress: --accept judges nothing, so there is no --json, --junit, "
-            "--markdown or --without_speed"
-        )
-    if arguments.runs and arguments.seeds and len(arguments.seeds) != arguments.runs:
-        raise UsageError(
-            f"zoo regress: --runs {arguments.runs} but --seeds names {len(arguments.seeds)}"
-        )
-    if arguments.accept and arguments.seeds and len(arguments.seeds) < FEWEST_RUNS:
-        raise UsageError(f"zoo regress: a reference needs at least {FEWEST_RUNS} seeds")
-    if arguments.records and (
-        arguments.models or arguments.seeds or arguments.device or arguments.data_path
-    ):
-        raise UsageError(
-            "zoo regress: --records names what to judge and runs nothing; MODEL, "
-            "--seeds, --device and --data_path do not go with it"
+    def refuse(told: str) -> None:
+        raise UsageError("zoo regress: " + told)
+
+    seeds, runs = arguments.seeds, arguments.runs
+    if not arguments.accept and (runs or arguments.allow_dirty):
+        refuse("--runs and --allow_dirty go with --accept")
+    if arguments.accept and (arguments.json or arguments.junit or arguments.markdown):
+        refuse("--accept judges nothing, so there is no --json, --junit or --markdown")
+    if runs and seeds and len(seeds) != runs:
+        refuse(f"--runs {runs} but --seeds names {len(seeds)}")
+    if arguments.accept and seeds and len(seeds) < FEWEST_RUNS:
+        refuse(f"a reference needs at least {FEWEST_RUNS} seeds")
+    if arguments.records and (arguments.models or seeds or arguments.device or arguments.data_path):
+        refuse(
+            "--records names what to judge and runs nothing; MODEL, --seeds, --device and "
+            "--data_path do not go with it"
         )
     for path in (arguments.junit, arguments.markdown):
         if path and not Path(path).absolute().parent.is_dir():
@@ -134,39 +131,45 @@ def _check(arguments: argparse.Namespace) -> None:
 def _judge(arguments: argparse.Namespace) -> int:
     reports = _judge_finished(arguments) if arguments.records else _run_and_judge(arguments)
     if arguments.junit:
-        write_atomically(Path(arguments.junit), as_junit(reports, arguments.tier))
+        write_atomically(Path(arguments.junit), report.as_junit(reports, arguments.tier))
     if arguments.markdown:
         write_atomically(Path(arguments.markdown), report.as_markdown(reports, arguments.tier))
-    print(
-        json.dumps(report.as_json(reports, arguments.tier), indent=1, ensure_ascii=False)
-        if arguments.json
-        else report.as_text(reports, arguments.tier)
-    )
+    text = report.as_text(reports, arguments.tier)
+    if arguments.json:
+        content = report.as_json(reports, arguments.tier)
+        text = json.dumps(content, indent=1, ensure_ascii=False)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # the verdict holds though nobody reads it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return int(overall(reports).value)
 
 
 def _run_and_judge(arguments: argparse.Namespace) -> List[CaseReport]:
-    root, cases = checkout_root(), _gate_cases(arguments)
+    root, cases, reports = checkout_root(), _gate_cases(arguments), []
     stored = {name: baselines_of(root, name) for name in {case.card.name for case in cases}}
-    folder, how = new_folder(root), _how(arguments)
-    return [
-        _run_one(case, how, folder, stored[case.card.name], not arguments.without_speed)
-        for case in cases
-    ]
+    folder, with_speed = new_folder(root), not arguments.without_speed
+    for case in cases:
+        began, known = time.monotonic(), stored[case.card.name]
+        try:
+            runs = _runs_of(case, arguments, case.rules.seeds, folder)
+        except ZooError as error:
+            reports.append(case_left_out(case.name, str(error)))
+            continue
+        seconds = time.monotonic() - began
+        reports.append(
+            judge_case(case.name, case.task, case.rules, runs, known, with_speed, seconds)
+        )
+    return reports
 
 
-def _run_one(
-    case: GateCase, how: HowToRun, folder: Path, stored: List[Baseline], with_speed: bool
-) -> CaseReport:
-    done = run_case(case, how, case.rules.seeds, folder)
-    if done.left_out:
-        return case_left_out(case.name, done.left_out)
-    return judge_case(case.name, case.case, case.rules, done.runs, stored, with_speed, done.seconds)
-
-
-def _how(arguments: argparse.Namespace) -> HowToRun:
+def _runs_of(
+    case: GateCase, arguments: argparse.Namespace, count: int, folder: Path
+) -> List[GivenRun]:
+    """Runs a case with the seeds that the user names, else with 0, 1, … as many as `count`."""
     path = arguments.data_path
-    return HowToRun(arguments.seeds, arguments.device, str(Path(path).absolute()) if path else None)
+    words = case.words(arguments.device, str(Path(path).absolute()) if path else None)
+    return run_case(case, words, arguments.seeds or range(count), folder)
 
 
 def _gate_cases(arguments: argparse.Namespace) -> List[GateCase]:
@@ -175,9 +178,8 @@ def _gate_cases(arguments: argparse.Namespace) -> List[GateCase]:
         cases = cases_of(card, task, arguments.tier)
         if not cases and arguments.models:
             raise UsageError(
-                f"the card of {card.name} names no case for tier {arguments.tier}; see "
-                "`gate` in its "
-                "model.yaml"
+                f"the card of {card.name} names no case for tier {arguments.tier}; see `gate` in "
+                "its model.yaml"
             )
         found += cases
     if not found:
@@ -197,10 +199,7 @@ def _cards(names: Sequence[str]) -> List[Tuple[ModelCard, Optional[str]]]:
 
 
 def _judge_finished(arguments: argparse.Namespace) -> List[CaseReport]:
-    return [
-        _judge_group(runs, arguments.tier, not arguments.without_speed)
-        for runs in _groups(arguments.records)
-    ]
+    return [_judge_group(runs, arguments) for runs in _groups(arguments.records)]
 
 
 def _groups(paths: Sequence[str]) -> List[List[GivenRun]]:
@@ -212,30 +211,26 @@ def _groups(paths: Sequence[str]) -> List[List[GivenRun]]:
     return list(groups.values())
 
 
-def _judge_group(runs: List[GivenRun], tier: str, with_speed: bool) -> CaseReport:
-    record = runs[0].record
+def _judge_group(runs: List[GivenRun], arguments: argparse.Namespace) -> CaseReport:
+    record, tier, root = runs[0].record, arguments.tier, checkout_root()
     if record is None:
-        return judge_unreadable(runs[0])
-    card = find_card(checkout_root(), record.model)
-    task = card.task(record.task)
+        return judge_alone(runs[0])
+    try:
+        task = find_card(root, record.model).task(record.task)
+    except ZooError:  # it is the record that is wrong, not the command line
+        return judge_alone(runs[0])
     if tier not in task.gate:
+        tiers = ", ".join(task.gate) or "none"
         raise UsageError(
-            "{}/{} has no tier {}; the gate of its card has: {}".format(
-                card.name, task.name, tier, ", ".join(task.gate) or "none"
-            )
+            f"{record.model}/{task.name} has no tier {tier}; the gate of its card has: {tiers}"
         )
-    return judge_case(
-        _name_of(record),
-        task.cases.get(record.case),
-        task.gate[tier],
-        runs,
-        baselines_of(checkout_root(), card.name),
-        with_speed,
-    )
+    stored, with_speed = baselines_of(root, record.model), not arguments.without_speed
+    return judge_case(_name_of(runs), task, task.gate[tier], runs, stored, with_speed)
 
 
-def _name_of(record: RunRecord) -> str:
-    return f"{record.model}/{record.task} {record.case}"
+def _name_of(runs: Sequence[GivenRun]) -> str:
+    record = runs[0].record
+    return runs[0].source if record is None else f"{record.model}/{record.task} {record.case}"
 
 
 # --- accepting ---
@@ -245,20 +240,20 @@ def _accept(arguments: argparse.Namespace) -> int:
     """Makes references; a case whose runs are not fit for it keeps no other from getting its."""
     if not arguments.allow_dirty:
         _require_clean_sources()
-    if arguments.records:
-        made = [
-            _accept_one(_name_of_runs(runs), runs, arguments) for runs in _groups(arguments.records)
-        ]
-        return 0 if all(made) else InfrastructureError.exit_code
-    count = arguments.runs or len(arguments.seeds or range(DEFAULT_RUNS))
-    cases, folder, how = _gate_cases(arguments), new_folder(checkout_root()), _how(arguments)
     made = []
+    if arguments.records:
+        for runs in _groups(arguments.records):
+            made.append(_accept_one(_name_of(runs), runs, arguments))
+        return 0 if all(made) else Verdict.INFRA.value
+    cases, folder = _gate_cases(arguments), new_folder(checkout_root())
     for case in cases:
-        done = run_case(case, how, count, folder)
-        if done.left_out:
-            print(f"{case.name}: not run: {done.left_out}", file=sys.stderr)
-        made.append(not done.left_out and _accept_one(case.name, done.runs, arguments))
-    return 0 if all(made) else InfrastructureError.exit_code
+        try:
+            runs = _runs_of(case, arguments, arguments.runs or DEFAULT_RUNS, folder)
+            made.append(_accept_one(case.name, runs, arguments))
+        except ZooError as error:
+            print(f"{case.name}: not run: {error}", file=sys.stderr)
+            made.append(False)
+    return 0 if all(made) else Verdict.INFRA.value
 
 
 def _require_clean_sources() -> None:
@@ -270,17 +265,12 @@ def _require_clean_sources() -> None:
         )
 
 
-def _name_of_runs(runs: Sequence[GivenRun]) -> str:
-    record = runs[0].record
-    return runs[0].source if record is None else _name_of(record)
-
-
 def _accept_one(name: str, runs: Sequence[GivenRun], arguments: argparse.Namespace) -> bool:
     try:
         records = fit_records(name, runs, arguments.runs or FEWEST_RUNS, arguments.allow_dirty)
-        lines = accept(checkout_root(), records)
+        lines = accept(checkout_root(), records, not arguments.without_speed)
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return False
-    print("\n".join([f"{name}:"] + lines))
+    print("\n".join([f"{name}:", *lines]))
     return True

@@ -169,6 +169,23 @@ def of_the_machine(error: OSError) -> Optional[ZooError]:
     return InfrastructureError(remedies[error.errno].format(shortened(str(where), 200)))
 
 
+def without_verdict(error: Exception, program: str) -> ZooError:
+    """The error to raise where exit code 1 is a verdict that nobody has come to.
+
+    Args:
+        program: whose verdict it would be.
+    """
+    if isinstance(error, ZooError):
+        plain = error.exit_code == ZooError.exit_code
+        return InfrastructureError("\n".join(error.lines)) if plain else error
+    if isinstance(error, OSError):
+        return of_the_machine(error) or InfrastructureError(str(error))
+    traceback.print_exc()  # a mistake of this program
+    return InfrastructureError(
+        f"{program} itself failed ({type(error).__name__}); nothing is said of the runs"
+    )
+
+
 def _tell(error: ZooError, code: int, arguments: Sequence[str]) -> int:
     if "--debug" in arguments:
         traceback.print_exc()

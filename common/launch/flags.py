@@ -16,6 +16,7 @@ DEVICE_CHOICES = ("auto", "npu", "gpu", "cpu")
 BIND_CHOICES = ("auto", "true", "false")
 HIGHEST_PORT = 65535
 MOST_RANKS = 4096  # a slip of the finger beyond it would plan for minutes
+HIGHEST_SEED = 2**32 - 1  # that numpy's generator takes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,11 +88,13 @@ def _one_of(*allowed: str) -> Callable[[str], str]:
 
 def _seeds(text: str) -> Tuple[int, ...]:
     words = [word.strip() for word in text.split(",")]
-    if not all(re.match(r"^\d+$", word) for word in words):
+    short = all(re.match(r"^\d{1,10}$", word) for word in words)
+    numbers = tuple(int(word) for word in words) if short else ()
+    if not short or max(numbers) > HIGHEST_SEED:
         raise argparse.ArgumentTypeError(
-            f"expected whole numbers from 0 with commas between, such as 0,1,2, not {text!r}"
+            f"expected whole numbers from 0 to {HIGHEST_SEED} with commas between, such as 0,1,2, "
+            f"not {text[:60]!r}"
         )
-    numbers = tuple(int(word) for word in words)
     if len(set(numbers)) < len(numbers):
         raise argparse.ArgumentTypeError(f"a seed is given twice in {text!r}")
     return numbers
@@ -145,7 +148,7 @@ FLAGS: Tuple[Flag, ...] = (
         "how many processes in all, one for each device "
         "(default: what the case says, on each node)",
     ),
-    Flag("seed", number_in(int, 0), "N", "the seed of every random choice"),
+    Flag("seed", number_in(int, 0, HIGHEST_SEED), "N", "the seed of every random choice"),
     Flag(
         "seeds",
         _seeds,

@@ -118,7 +118,7 @@ class Start(Event):
 class Step(Event):
     """One optimizer step, or several of a loop on the device, of the whole job."""
 
-    step: int = attrs.field(validator=at_least(1))
+    step: int = attrs.field(validator=_COUNT)  # 0 where the loss scale skipped the first
     epoch: int = attrs.field(validator=_COUNT)
     loss: Optional[AnyFloat]
     learning_rate: AnyFloat

@@ -15,10 +15,11 @@ from common.evidence.gate.spread import (
 )
 from common.evidence.gate.verdict import Finding, Verdict
 
-Middle = Callable[[Sequence[float]], float]
+Judged = Tuple[Optional[Verdict], str]  # with the rule that it follows from
 
 LARGEST = {"percent": 100.0, "fraction": 1.0}  # of a metric, by its unit
 SIGNIFICANT = 1 - CONFIDENCE
+TOO_GOOD = "too good is a fault until explained"
 
 
 def judge_accuracy(
@@ -33,136 +34,83 @@ def judge_accuracy(
     if rules.metric.success is not None and _successes(rules, stored):
         return _of_bimodal(rules, stored, measured)
     if not rules.is_release:
-        return [_within_spread(rules, stored, measured, statistics.mean)]
-    if len(measured) < 2:
-        return [
-            _finding(
-                rules,
-                stored,
-                measured,
-                Verdict.INCONCLUSIVE,
-                "one run has no spread: at release at least 2 seeds",
-            )
-        ]
-    return [_not_inferior(rules, stored, measured)]
+        judged = _within_spread(rules, stored, measured, statistics.mean)
+    elif len(measured) < 2:
+        judged = Verdict.INCONCLUSIVE, "one run has no spread: at release at least 2 seeds"
+    else:
+        judged = _not_inferior(rules, stored, measured)
+    return [_finding(rules, stored, measured, judged)]
 
 
-# --- smoke and nightly: within what the stored spread lets one expect ---
-
-
-def _within_spread(
-    rules: TierRules, stored: Sequence[float], measured: Sequence[float], middle: Middle
-) -> Finding:
-    """The measured middle must lie within margin and prediction interval around the stored one."""
-    centre, value = middle(stored), middle(measured)
-    spread = prediction_half_width(stored, len(measured))
-    reach = rules.metric.margin + spread
-    worst, best = _limits(rules, centre, reach)
-    rule = _limits_text(rules, worst, best, spread)
-    if rules.chance is not None and _better(rules, worst - rules.chance) <= 0:
-        return _finding(
-            rules,
-            stored,
-            measured,
-            Verdict.INCONCLUSIVE,
-            f"{rule}: guessing reaches {rules.metric.told(rules.chance)}, the stored "
-            "runs spread too widely",
-        )
-    shortfall = _better(rules, centre - value)
-    if shortfall > reach:
-        return _finding(rules, stored, measured, Verdict.REGRESS, rule)
-    if -shortfall > reach:
-        return _finding(
-            rules, stored, measured, Verdict.REGRESS, rule + "; too good is a fault until explained"
-        )
-    return _finding(rules, stored, measured, Verdict.PASS, rule)
-
-
-def _limits(rules: TierRules, centre: float, reach: float) -> Tuple[float, float]:
-    """The worst and the best value that pass."""
-    towards_better = 1.0 if rules.metric.higher_is_better else -1.0
-    return centre - towards_better * reach, centre + towards_better * reach
-
-
-def _better(rules: TierRules, difference: float) -> float:
+def _gain(rules: TierRules, difference: float) -> float:
     """A difference with the sign turned so that more is better."""
     return difference if rules.metric.higher_is_better else -difference
 
 
-def _limits_text(rules: TierRules, worst: float, best: float, spread: float) -> str:
-    told, metric = rules.metric.told, rules.metric
-    most = LARGEST.get(metric.unit, math.inf)
-    lower = "at least" if metric.higher_is_better else "at most"
-    upper = "at most" if metric.higher_is_better else "at least"
-    above = "" if metric.higher_is_better and best >= most else f", {upper} {told(best)}"
-    return f"{lower} {told(worst)}{above} (margin {told(metric.margin)}, spread {told(spread)})"
+def _within_spread(
+    rules: TierRules,
+    stored: Sequence[float],
+    measured: Sequence[float],
+    middle: Callable[[Sequence[float]], float],
+) -> Judged:
+    """The measured middle must lie within margin and prediction interval around the stored one."""
+    told, margin = rules.metric.told, rules.metric.margin
+    spread = prediction_half_width(stored, len(measured))
+    reach, centre = margin + spread, middle(stored)
+    worst, best = centre - _gain(rules, reach), centre + _gain(rules, reach)
+    lower, upper = "at least", "at most"
+    if not rules.metric.higher_is_better:
+        lower, upper = upper, lower
+    above = f", {upper} {told(best)}"
+    if rules.metric.higher_is_better and best >= LARGEST.get(rules.metric.unit, math.inf):
+        above = ""
+    rule = f"{lower} {told(worst)}{above} (margin {told(margin)}, spread {told(spread)})"
+    if rules.chance is not None and _gain(rules, worst - rules.chance) <= 0:
+        why = f"guessing reaches {told(rules.chance)}, the stored runs spread too widely"
+        return Verdict.INCONCLUSIVE, f"{rule}: {why}"
+    gain = _gain(rules, middle(measured) - centre)
+    if gain > reach:
+        return Verdict.REGRESS, f"{rule}; {TOO_GOOD}"
+    return (Verdict.REGRESS if gain < -reach else Verdict.PASS), rule
 
 
-# --- release: not inferior by the card's margin ---
-
-
-def _not_inferior(rules: TierRules, stored: Sequence[float], measured: Sequence[float]) -> Finding:
-    """One-sided non-inferiority of means, with 95 % confidence (Welch)."""
+def _not_inferior(rules: TierRules, stored: Sequence[float], measured: Sequence[float]) -> Judged:
+    """At release: one-sided non-inferiority of means, with 95 % confidence (Welch)."""
     raw, half_width = difference_of_means(stored, measured)
-    difference, margin, told = _better(rules, raw), rules.metric.margin, rules.metric.told
-    rule = "difference {}{}, with {:.0f} % confidence at least {}; must be above -{}".format(
-        "" if difference < 0 else "+",
-        told(difference),
-        100 * CONFIDENCE,
-        told(difference - half_width),
-        told(margin),
+    gain, margin, told = _gain(rules, raw), rules.metric.margin, rules.metric.told
+    sign = "" if gain < 0 else "+"
+    rule = (
+        f"difference {sign}{told(gain)}, with {100 * CONFIDENCE:.0f} % confidence at least "
+        f"{told(gain - half_width)}; must be above -{told(margin)}"
     )
-    if difference < -margin and difference + half_width < 0:
-        return _finding(rules, stored, measured, Verdict.REGRESS, rule)
-    if difference > margin and difference - half_width > 0:
-        return _finding(
-            rules,
-            stored,
-            measured,
-            Verdict.REGRESS,
-            rule + f"; better by more than {told(margin)}: too good is a fault until explained",
-        )
-    if difference - half_width < -margin:
-        return _finding(rules, stored, measured, Verdict.INCONCLUSIVE, rule + "; more seeds")
-    return _finding(rules, stored, measured, Verdict.PASS, rule)
-
-
-# --- networks that fail by seed: how many succeed, and the median ---
+    if gain < -margin and gain + half_width < 0:
+        return Verdict.REGRESS, rule
+    if gain > margin and gain - half_width > 0:
+        return Verdict.REGRESS, f"{rule}; better by more than {told(margin)}: {TOO_GOOD}"
+    if gain - half_width < -margin:
+        return Verdict.INCONCLUSIVE, rule + "; more seeds"
+    return Verdict.PASS, rule
 
 
 def _of_bimodal(
     rules: TierRules, stored: Sequence[float], measured: Sequence[float]
 ) -> List[Finding]:
-    """Success rate by Fisher's exact test; the median around the stored ones that succeeded."""
+    """Networks that fail by seed: success rate, and median around the stored ones that succeeded.
+
+    The rate is judged by Fisher's exact test.
+    """
     rate = _success_rate(rules, stored, measured)
     good = [value for value in stored if rules.metric.succeeded(value)]
     if len(good) < 2:
-        return [
-            rate,
-            _finding(
-                rules,
-                stored,
-                measured,
-                None,
-                "median told only: a single stored run succeeded, which has no spread",
-            ),
-        ]
-    found = _within_spread(rules, good, measured, statistics.median)
-    below = _better(rules, statistics.median(measured) - statistics.median(good)) < 0
-    if (
-        found.verdict is Verdict.REGRESS
-        and below
-        and len(good) < len(stored)
-        and rate.verdict is not Verdict.REGRESS
-    ):
-        found = _finding(
-            rules,
-            good,
-            measured,
-            Verdict.INCONCLUSIVE,
-            found.rule + "; stored runs have failed too: more seeds",
-        )
-    return [rate, found]
+        why = "median told only: a single stored run succeeded, which has no spread"
+        return [rate, _finding(rules, stored, measured, (None, why))]
+    verdict, rule = _within_spread(rules, good, measured, statistics.median)
+    below = _gain(rules, statistics.median(measured) - statistics.median(good)) < 0
+    failed_before = below and len(good) < len(stored) and rate.verdict is not Verdict.REGRESS
+    if verdict is Verdict.REGRESS and failed_before:
+        verdict = Verdict.INCONCLUSIVE
+        rule += "; stored runs have failed too: more seeds"
+    return [rate, _finding(rules, good, measured, (verdict, rule))]
 
 
 def _success_rate(rules: TierRules, stored: Sequence[float], measured: Sequence[float]) -> Finding:
@@ -186,19 +134,10 @@ def _successes(rules: TierRules, values: Sequence[float]) -> int:
 
 
 def _finding(
-    rules: TierRules,
-    stored: Sequence[float],
-    measured: Sequence[float],
-    verdict: Optional[Verdict],
-    rule: str,
+    rules: TierRules, stored: Sequence[float], measured: Sequence[float], judged: Judged
 ) -> Finding:
     """A finding on the metric, with the values themselves."""
-    told = rules.metric.told
-    unit = "" if rules.metric.unit in ("plain", "fraction") else " " + rules.metric.unit
-    return Finding(
-        rules.metric.name,
-        verdict,
-        ", ".join(told(value) for value in measured) + unit,
-        "stored {}".format(", ".join(told(value) for value in stored)),
-        rule,
-    )
+    name, unit = rules.metric.name, rules.metric.unit
+    now, before = (", ".join(map(rules.metric.told, values)) for values in (measured, stored))
+    now += "" if unit in ("plain", "fraction") else " " + unit
+    return Finding(name, judged[0], now, "stored " + before, judged[1])

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from common.core.errors import ZooError
 from common.runs.provenance import config_sha256, recipe_of
@@ -16,6 +14,8 @@ SCHEMA_VERSION = 1
 FEWEST_RUNS = 2  # one run has no spread
 # Figures that are no metric of an evaluation, under which name a tier may judge by them.
 FINAL_LOSS, TRAIN_LOSS = "final_loss", "train_loss"
+ABSENT = "absent"
+_SHOWN = 40  # characters of a value; dataset predicates are long
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +47,18 @@ class Key:
 
 
 @dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What the final metrics were measured on: n samples of a split, with the weights of a step."""
+
+    split: str
+    n: int
+    step: int
+
+    def __str__(self) -> str:
+        return f"{self.n} samples of {self.split} at step {self.step}"
+
+
+@dataclasses.dataclass(frozen=True)
 class StoredRun:
     """The raw values of one run that made a reference.
 
@@ -54,6 +66,8 @@ class StoredRun:
         metrics: final ones of the test set, with the last loss and the last epoch's mean loss.
         samples_per_second, data_wait: as in the record's speed.
         device: name, number and threads, see device_label.
+        evaluation: of the final metrics; None in references of earlier days.
+        speed_of: the earlier run whose speed was kept, by `--accept --without_speed`; else None.
     """
 
     run_id: str
@@ -66,6 +80,17 @@ class StoredRun:
     date: str
     commit: str
     dirty: bool
+    evaluation: Optional[Evaluation] = None
+    speed_of: Optional[str] = None
+
+    def __str__(self) -> str:
+        metrics = ", ".join(f"{name} {value:.6g}" for name, value in sorted(self.metrics.items()))
+        rate, wait = self.samples_per_second, self.data_wait
+        speed = "no speed" if rate is None else f"{rate:.1f} samples/s"
+        speed += "" if wait is None else f", data wait {100 * wait:.1f} %"
+        speed += f" of {self.speed_of}" if self.speed_of else ""
+        made = f"{self.device}, {self.date}, commit {self.commit[:7]}"
+        return f"seed {self.seed}: {metrics}; {speed}; {made}{' with changes' * self.dirty}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,13 +108,25 @@ class Baseline:
         return f"{self.key.task}-{self.case}-{self.key.sha256[:8]}.json"
 
     @property
-    def seeds(self) -> Tuple[int, ...]:
+    def seeds(self) -> List[int]:
         """The seeds of the runs."""
-        return tuple(run.seed for run in self.runs)
+        return [run.seed for run in self.runs]
 
     def values(self, metric: str) -> List[float]:
         """A metric of each run that has it."""
         return [run.metrics[metric] for run in self.runs if metric in run.metrics]
+
+    def mistakes(self) -> Iterator[Tuple[str, str]]:
+        """What keeps it from being a reference, as key and text."""
+        if len(self.runs) < FEWEST_RUNS:
+            yield "runs", f"are {len(self.runs)}, but a reference needs at least {FEWEST_RUNS}"
+        if len(set(self.seeds)) < len(self.runs):
+            seeds = ", ".join(map(str, self.seeds))
+            yield "runs", f"differ in their seed, but a seed was run twice ({seeds})"
+        if len({run.evaluation for run in self.runs}) > 1:
+            yield "runs", "were not evaluated alike"
+        if self.key.recipe_sha256 != config_sha256(self.recipe):
+            yield "key.recipe_sha256", "is not that of the recipe"
 
 
 def key_of(record: RunRecord) -> Key:
@@ -110,7 +147,7 @@ def key_of(record: RunRecord) -> Key:
 def framework_of(text: str) -> str:
     """ "torch 2.13.0+cpu" as "torch 2"."""
     name, _, version = text.partition(" ")
-    return "{} {}".format(name, version.split(".")[0]).strip()
+    return f"{name} {version.split('.')[0]}".strip()
 
 
 def device_label(record: RunRecord) -> str:
@@ -122,6 +159,10 @@ def device_label(record: RunRecord) -> str:
 
 def stored_run(record: RunRecord) -> StoredRun:
     """The raw values of a run."""
+    found = record.metrics
+    evaluation = None
+    if found.split is not None and found.step is not None:
+        evaluation = Evaluation(found.split, found.n_eval, found.step)
     return StoredRun(
         record.run_id,
         record.seed,
@@ -133,6 +174,7 @@ def stored_run(record: RunRecord) -> StoredRun:
         record.date,
         record.code.commit,
         record.code.dirty,
+        evaluation,
     )
 
 
@@ -142,108 +184,65 @@ def metrics_of(record: RunRecord) -> Dict[str, float]:
     found: Dict[str, Any] = {
         TRAIN_LOSS: losses[-1] if losses else None,
         FINAL_LOSS: record.metrics.final_loss,
+        **record.metrics.final,
     }
-    found.update(record.metrics.final)
-    return {name: float(value) for name, value in found.items() if _is_number(value)}
+    return {
+        name: float(value)
+        for name, value in found.items()
+        if isinstance(value, (int, float)) and math.isfinite(value)
+    }
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def make_baseline(records: List[RunRecord]) -> Baseline:
+def make_baseline(records: Sequence[RunRecord]) -> Baseline:
     """A reference from complete runs of one key.
 
     Raises:
         ZooError: too few runs, a seed twice, runs that differ in more than their seed.
     """
     first = records[0]
-    keys = {key_of(record) for record in records}
-    if len(keys) > 1:
+    if len({key_of(record) for record in records}) > 1:
+        names = ", ".join(record.run_id for record in records)
         raise ZooError(
-            "runs of different recipes, data, precision or devices make no reference: {}".format(
-                ", ".join(record.run_id for record in records)
-            )
+            f"runs of different recipes, data, precision or devices make no reference: {names}"
         )
-    baseline = Baseline(
-        key_of(first),
-        first.case,
-        recipe_of(first.config),
-        tuple(stored_run(record) for record in records),
-    )
-    _check_runs(baseline, f"the reference of {first.model} {first.case}")
+    runs = tuple(stored_run(record) for record in records)
+    baseline = Baseline(key_of(first), first.case, recipe_of(first.config), runs)
+    for key, text in baseline.mistakes():
+        raise ZooError(f"the reference of {first.model} {first.case}: its {key} {text}")
     return baseline
 
 
-def _check_runs(baseline: Baseline, where: str) -> None:
-    if len(baseline.runs) < FEWEST_RUNS:
-        raise ZooError(
-            f"{where}: {len(baseline.runs)} run(s), but a reference needs at least {FEWEST_RUNS}"
-        )
-    if len(set(baseline.seeds)) < len(baseline.runs):
-        raise ZooError(
-            "{}: a seed was run twice ({}); runs must differ in their seed".format(
-                where, ", ".join(str(seed) for seed in baseline.seeds)
-            )
-        )
+def nearest(
+    stored: Sequence[Baseline], key: Key, recipe: Mapping[str, Any]
+) -> Optional[Tuple[Baseline, List[str]]]:
+    """The reference of the same task that differs least, and in what; None without any."""
+    found = [
+        (baseline, differences(baseline, key, recipe))
+        for baseline in stored
+        if baseline.key.task == key.task
+    ]
+    return min(found, key=lambda pair: len(pair[1]), default=None)
 
 
-def to_json(baseline: Baseline) -> str:
-    """The reference as indented JSON, with a checksum by which a change by hand is noticed."""
-    content: Dict[str, Any] = {"schema_version": SCHEMA_VERSION}
-    content.update(dataclasses.asdict(baseline))
-    content["sha256"] = _checksum(content)
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+def differences(baseline: Baseline, key: Key, recipe: Mapping[str, Any]) -> List[str]:
+    """What differs, as "name: stored -> now"; first what is no matter of the recipe."""
+    stored, now = dataclasses.asdict(baseline.key), dataclasses.asdict(key)
+    pairs = [(name, stored[name], now[name]) for name in stored if name != "recipe_sha256"]
+    before, after = dict(_leaves(baseline.recipe, "")), dict(_leaves(recipe, ""))
+    names = sorted(set(before) | set(after))
+    pairs += [(name, before.get(name, ABSENT), after.get(name, ABSENT)) for name in names]
+    return [f"{name}: {_short(old)} -> {_short(new)}" for name, old, new in pairs if old != new]
 
 
-def _checksum(content: Mapping[str, Any]) -> str:
-    kept = {name: value for name, value in content.items() if name != "sha256"}
-    text = json.dumps(kept, sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+def _leaves(content: Mapping[str, Any], prefix: str) -> Iterator[Tuple[str, Any]]:
+    """The leaves of nested mappings by dotted name."""
+    for name, value in content.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
-def from_json(text: str, where: str) -> Baseline:
-    """Reads a reference.
-
-    Args:
-        where: the file's name, for errors.
-
-    Raises:
-        ZooError: not JSON, another schema version, changed by hand, a key too few or too many.
-    """
-    content = _parsed(text, where)
-    if content.pop("sha256", None) != _checksum(content):
-        raise ZooError(
-            f"{where} is not as `zoo regress --accept` wrote it; make it anew with --accept"
-        )
-    content.pop("schema_version")
-    baseline = _built(content, where)
-    if baseline.key.recipe_sha256 != config_sha256(baseline.recipe):
-        raise ZooError(f"{where}: the recipe's hash is not that of the recipe")
-    _check_runs(baseline, where)
-    return baseline
-
-
-def _parsed(text: str, where: str) -> Dict[str, Any]:
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise ZooError(
-            f"{where} is not JSON ({error}); make it anew with `zoo regress --accept`"
-        ) from error
-    if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
-        raise ZooError(f"{where} is not a reference of schema version {SCHEMA_VERSION}")
-    return content
-
-
-def _built(content: Dict[str, Any], where: str) -> Baseline:
-    try:
-        return Baseline(
-            Key(**content.pop("key")),
-            case=str(content.pop("case")),
-            recipe=dict(content.pop("recipe")),
-            runs=tuple(StoredRun(**run) for run in content.pop("runs")),
-            **content,
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ZooError(f"{where}: a key is missing or unknown ({error})") from error
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

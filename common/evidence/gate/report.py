@@ -1,50 +1,45 @@
-"""The gate's result as text, JSON and Markdown."""
+"""The gate's result as text, JSON, Markdown and JUnit XML."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Sequence
+import collections
+import re
+from typing import Any, Dict, Sequence
+from xml.etree import ElementTree
 
 from common.cards.tiers import WHAT_TIERS_ARE
-from common.evidence.gate.verdict import CaseReport, overall
+from common.evidence.gate.verdict import CaseReport, Finding, Verdict, overall
 from common.runs.tables import markdown
 
 SCHEMA_VERSION = 1
-_WIDTH = 12  # of the longest verdict
+_WIDTH = max(len(verdict.name) for verdict in Verdict)
+# REGRESS is a failure; what could not be judged is an error: no reader may take it for a pass.
+_ELEMENTS = {Verdict.REGRESS: "failure", Verdict.INCONCLUSIVE: "error", Verdict.INFRA: "error"}
+_NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def as_text(reports: Sequence[CaseReport], tier: str) -> str:
     """The report for people: a block for each case, a line for each finding, one for all."""
-    lines: List[str] = []
+    lines = []
     for report in reports:
         lines.append(_headline(report))
-        lines += [
-            "  {:<{}}  {}".format(finding.word, _WIDTH, finding.line) for finding in report.findings
-        ]
-    return "\n".join(lines + [summary(reports, tier)])
+        lines += [f"  {part.word:<{_WIDTH}}  {part.line}" for part in report.findings]
+    return "\n".join([*lines, summary(reports, tier)])
 
 
 def _headline(report: CaseReport) -> str:
-    told = ", ".join(part for part in (report.setting, _duration(report)) if part)
-    return "{}: {}{}".format(report.name, report.verdict.name, f" ({told})" if told else "")
-
-
-def _duration(report: CaseReport) -> str:
-    return "" if report.seconds is None else f"{report.seconds:.0f} s"
+    seconds = "" if report.seconds is None else f"{report.seconds:.0f} s"
+    told = ", ".join(part for part in (report.setting, seconds) if part)
+    return f"{report.name}: {report.verdict.name}" + (f" ({told})" if told else "")
 
 
 def summary(reports: Sequence[CaseReport], tier: str) -> str:
     """The last line: the verdict on all, and how many cases came to which."""
-    counts: Dict[str, int] = {}
-    for report in reports:
-        counts[report.verdict.name] = counts.get(report.verdict.name, 0) + 1
+    counts = collections.Counter(report.verdict.name for report in reports)
+    told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
     seconds = sum(report.seconds or 0.0 for report in reports)
-    return "{} of tier {}: {}{}".format(
-        overall(reports).name,
-        tier,
-        ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
-        or "nothing was judged",
-        f", {seconds:.0f} s" if seconds else "",
-    )
+    took = f", {seconds:.0f} s" if seconds else ""
+    return f"{overall(reports).name} of tier {tier}: {told or 'nothing was judged'}{took}"
 
 
 def as_json(reports: Sequence[CaseReport], tier: str) -> Dict[str, Any]:
@@ -55,26 +50,16 @@ def as_json(reports: Sequence[CaseReport], tier: str) -> Dict[str, Any]:
         "tier": tier,
         "verdict": verdict.name,
         "exit_code": verdict.value,
-        "cases": [_case(report) for report in reports],
-    }
-
-
-def _case(report: CaseReport) -> Dict[str, Any]:
-    return {
-        "case": report.name,
-        "verdict": report.verdict.name,
-        "setting": report.setting,
-        "seconds": None if report.seconds is None else round(report.seconds, 1),
-        "runs": list(report.runs),
-        "findings": [
+        "cases": [
             {
-                "aspect": finding.aspect,
-                "verdict": finding.word,
-                "measured": finding.measured,
-                "reference": finding.reference,
-                "rule": finding.rule,
+                "case": report.name,
+                "verdict": report.verdict.name,
+                "setting": report.setting,
+                "seconds": None if report.seconds is None else round(report.seconds, 1),
+                "runs": list(report.runs),
+                "findings": [dict(vars(part), verdict=part.word) for part in report.findings],
             }
-            for finding in report.findings
+            for report in reports
         ],
     }
 
@@ -87,19 +72,45 @@ def as_markdown(reports: Sequence[CaseReport], tier: str) -> str:
     ]
     for report in reports:
         rows = [
-            [finding.aspect, finding.word, finding.measured, finding.reference, finding.rule]
-            for finding in report.findings
+            [part.aspect, part.word, part.measured, part.reference, part.rule]
+            for part in report.findings
         ]
-        parts.append(f"## {_headline(report)}\n")
-        parts.append(
-            markdown(
-                ("What", "Verdict", "Measured", "Against", "Rule"),
-                [[_cell(text) for text in row] for row in rows],
-            )
-        )
+        # A cell is text, never a tag.
+        cells = [[text.replace("&", "&amp;").replace("<", "&lt;") for text in row] for row in rows]
+        titles = ("What", "Verdict", "Measured", "Against", "Rule")
+        parts += [f"## {_headline(report)}\n", markdown(titles, cells)]
     return "\n".join(parts)
 
 
-def _cell(text: str) -> str:
-    """Text that stays text in a table: no tags."""
-    return text.replace("&", "&amp;").replace("<", "&lt;")
+def as_junit(reports: Sequence[CaseReport], tier: str) -> bytes:
+    """JUnit XML in UTF-8: a suite for each case, a test case for each finding that was judged."""
+    root = ElementTree.Element("testsuites", name=f"zoo regress, tier {tier}")
+    for report in reports:
+        suite = ElementTree.SubElement(root, "testsuite", name=_xml(report.name))
+        suite.set("time", f"{report.seconds or 0.0:.3f}")
+        for finding in report.findings:
+            _add_finding(suite, report, finding)
+    for element in [*root, root]:
+        for name, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error")):
+            element.set(name, str(sum(1 for _ in element.iter(tag))))
+    text = ElementTree.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'.encode()
+
+
+def _add_finding(suite: ElementTree.Element, report: CaseReport, finding: Finding) -> None:
+    line = _xml(finding.line)
+    place = suite
+    if finding.verdict is not None:
+        place = ElementTree.SubElement(suite, "testcase", name=_xml(finding.aspect), time="0")
+        place.set("classname", _xml(report.name))
+    kind = _ELEMENTS.get(finding.verdict) if finding.verdict is not None else None
+    told = ElementTree.SubElement(place, kind or "system-out")
+    told.text = line
+    if kind:
+        told.set("type", finding.word)
+        told.set("message", line)
+
+
+def _xml(text: str) -> str:
+    """Without the characters that XML 1.0 has no way to write."""
+    return _NO_XML.sub("\ufffd", text)

@@ -6,15 +6,14 @@ import math
 import statistics
 from typing import Sequence, Tuple
 
-from common.evidence.comparison.students_t import two_sided_quantile
-from common.evidence.comparison.welch import welch
+from scipy import stats
 
 CONFIDENCE = 0.95  # one-sided, everywhere in the gate
 
 
-def one_sided_quantile(degrees: int) -> float:
-    """The value that t exceeds with probability 1 - CONFIDENCE."""
-    return two_sided_quantile(2 * CONFIDENCE - 1, degrees)
+def one_sided_quantile(degrees: float) -> float:
+    """The value that Student's t exceeds with probability 1 - CONFIDENCE."""
+    return float(stats.t.ppf(CONFIDENCE, degrees))
 
 
 def prediction_half_width(stored: Sequence[float], count: int = 1) -> float:
@@ -26,33 +25,27 @@ def prediction_half_width(stored: Sequence[float], count: int = 1) -> float:
     Args:
         stored: at least two values.
     """
-    deviation = statistics.stdev(stored)
-    width = math.sqrt(1.0 / count + 1.0 / len(stored))
-    return one_sided_quantile(len(stored) - 1) * deviation * width
+    width = statistics.stdev(stored) * math.sqrt(1.0 / count + 1.0 / len(stored))
+    return one_sided_quantile(len(stored) - 1) * width
 
 
 def difference_of_means(stored: Sequence[float], measured: Sequence[float]) -> Tuple[float, float]:
-    """measured - stored in the mean, and half its one-sided interval (Welch).
+    """measured - stored in the mean, and half its one-sided interval (Welch, degrees rounded down).
 
     Args:
         stored, measured: at least two values each.
     """
-    found = welch(stored, measured)
-    return found.value, one_sided_quantile(found.degrees) * found.standard_error
+    difference = statistics.mean(measured) - statistics.mean(stored)
+    shares = [statistics.variance(values) / len(values) for values in (stored, measured)]
+    total = sum(shares)
+    if total == 0:
+        return difference, 0.0
+    parts = shares[0] ** 2 / (len(stored) - 1) + shares[1] ** 2 / (len(measured) - 1)
+    degrees = max(1, int(total**2 / parts))
+    return difference, one_sided_quantile(degrees) * math.sqrt(total)
 
 
 def chance_of_so_few(successes: int, runs: int, stored_successes: int, stored_runs: int) -> float:
     """How probable so few successes are, were both samples of one kind (Fisher's exact test)."""
-    total, good = runs + stored_runs, successes + stored_successes
-    fewest = max(0, good - stored_runs)
-    ways = [
-        _choose(runs, count) * _choose(stored_runs, good - count)
-        for count in range(fewest, successes + 1)
-    ]
-    return sum(ways) / _choose(total, good)
-
-
-def _choose(whole: int, part: int) -> int:
-    if part < 0 or part > whole:
-        return 0
-    return math.factorial(whole) // (math.factorial(part) * math.factorial(whole - part))
+    good = successes + stored_successes
+    return float(stats.hypergeom.cdf(successes, runs + stored_runs, good, runs))

@@ -17,7 +17,6 @@ class Verdict(enum.Enum):
 
 
 _WORST_FIRST = (Verdict.REGRESS, Verdict.INFRA, Verdict.INCONCLUSIVE, Verdict.PASS)
-TOLD = "told"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,23 +38,20 @@ class Finding:
 
     def __post_init__(self) -> None:
         for name in ("measured", "reference", "rule"):
-            object.__setattr__(self, name, _plain(getattr(self, name)))
+            text = getattr(self, name)
+            shown = "".join(letter if letter.isprintable() else " " for letter in text)
+            object.__setattr__(self, name, " ".join(shown.split()))
 
     @property
     def word(self) -> str:
         """The verdict's name, or that there is none."""
-        return self.verdict.name if self.verdict is not None else TOLD
+        return "told" if self.verdict is None else self.verdict.name
 
     @property
     def line(self) -> str:
         """The finding in one line."""
-        parts = [self.measured, "against " + self.reference if self.reference else "", self.rule]
-        return "{}: {}".format(self.aspect, "; ".join(part for part in parts if part))
-
-
-def _plain(text: str) -> str:
-    shown = "".join(letter if letter.isprintable() else " " for letter in text)
-    return " ".join(shown.split())
+        parts = [self.measured, self.reference and "against " + self.reference, self.rule]
+        return f"{self.aspect}: " + "; ".join(part for part in parts if part)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +79,7 @@ class CaseReport:
 
 def worst(verdicts: Iterable[Optional[Verdict]]) -> Verdict:
     """REGRESS before INFRA before INCONCLUSIVE before PASS; INCONCLUSIVE where there is none."""
-    found = {verdict for verdict in verdicts if verdict is not None}
+    found = set(verdicts)
     return next((verdict for verdict in _WORST_FIRST if verdict in found), Verdict.INCONCLUSIVE)
 
 

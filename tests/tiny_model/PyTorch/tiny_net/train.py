@@ -125,7 +125,7 @@ def start_fields(options: argparse.Namespace, batches: Batches) -> Dict[str, Any
     return {
         "model": "tiny_net",
         "task": "blobs",
-        "network": {"name": "tiny"},
+        "network": {"name": "tiny", "parameters": FEATURES * CLASSES},
         "code": {"commit": "unknown", "dirty": bool(os.environ.get("TINY_NET_DIRTY"))},
         "config": config,
         "config_sha256": config_sha256(config),
@@ -155,7 +155,7 @@ def start_fields(options: argparse.Namespace, batches: Batches) -> Dict[str, Any
         },
         "batch": {"per_device": options.batch_size, "global": options.batch_size},
         "targets": {"steps": steps, "epochs": EPOCHS},
-        "proof": "numpy",
+        "proof": f"numpy on {options.device}",
         "first_batches_sha256": batches.sha256(),
     }
 

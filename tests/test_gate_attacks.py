@@ -1,0 +1,455 @@
+"""Forged, cut and lost evidence: every attack has its right verdict, and none of them is PASS."""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Tuple
+
+import pytest
+
+from common.core.files import sha256_of
+from common.evidence.gate.baseline import Baseline, make_baseline
+from common.evidence.gate.judging import judge_alone, judge_case
+from common.evidence.gate.reading import read_runs
+from common.evidence.gate.verdict import CaseReport, Verdict
+from common.runs.provenance import config_sha256
+from common.runs.store import keep
+from tests.gate_records import RunOnDisk, rules, task
+
+PASS, REGRESS = Verdict.PASS, Verdict.REGRESS
+INCONCLUSIVE, INFRA = Verdict.INCONCLUSIVE, Verdict.INFRA
+Attack = Callable[[RunOnDisk], Any]
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Baseline:
+    """Of three seeds; the second of them is the run that is attacked."""
+    folder = tmp_path_factory.mktemp("runs")
+    runs = [
+        RunOnDisk(folder / str(seed), seed, accuracy)
+        for seed, accuracy in enumerate((90.8, 91, 91.2))
+    ]
+    return make_baseline([read_runs(run.folder)[0].record for run in runs])
+
+
+@pytest.fixture()
+def run(tmp_path: Path) -> RunOnDisk:
+    return RunOnDisk(tmp_path / "run", seed=1)
+
+
+def judged(reference: Baseline, *paths: Path) -> CaseReport:
+    runs = [run for path in paths for run in read_runs(path)]
+    if runs[0].record is None:
+        return judge_alone(runs[0])
+    return judge_case("m/t smoke", task(), rules(), runs, [reference])
+
+
+def test_what_nobody_touched_passes(reference: Baseline, run: RunOnDisk, tmp_path: Path) -> None:
+    assert judged(reference, run.folder).verdict is PASS
+    assert judged(reference, run.folder / "record.json").verdict is PASS
+    assert judged(reference, keep(tmp_path, run.folder)).verdict is PASS
+
+
+# --- what the events say, and all else forged to agree with it ---
+
+
+def change(kind: str, **values: Any) -> Attack:
+    """Other values in the last event of a kind; a name with a dot goes one deeper."""
+
+    def attack(run: RunOnDisk) -> None:
+        for name, value in values.items():
+            outer, _, inner = name.rpartition("__")
+            event = run.of(kind)[-1]
+            (event[outer] if outer else event)[inner] = value
+
+    return attack
+
+
+def final(**values: Any) -> Attack:
+    return lambda run: run.final.update(values)
+
+
+def counted(n: int) -> Attack:
+    def attack(run: RunOnDisk) -> None:
+        run.final["n"] = run.of("start")[0]["dataset"]["counts"]["test"] = n
+
+    return attack
+
+
+def steps(**values: Any) -> Attack:
+    return lambda run: [event.update(values) for event in run.of("step")]
+
+
+def without(*numbers: int, **values: Any) -> Attack:
+    """Without some events, by their place; `values` change the step before each."""
+
+    def attack(run: RunOnDisk) -> None:
+        for number in sorted(numbers, reverse=True):
+            del run.events[number]
+            run.events[number - 1].update(values)
+
+    return attack
+
+
+def twice(kind: str, **values: Any) -> Attack:
+    def attack(run: RunOnDisk) -> None:
+        found = run.final if kind == "final" else run.of(kind)[-1]
+        run.events.insert(run.events.index(found), dict(found, **values))
+
+    return attack
+
+
+def reseeded(seed: Any, config: Any = None, resealed: bool = True) -> Attack:
+    def attack(run: RunOnDisk) -> None:
+        (start,) = run.of("start")
+        start["seed"] = seed
+        start["config"]["seed"] = seed if config is None else config
+        if resealed:
+            start["config_sha256"] = config_sha256(start["config"])
+
+    return attack
+
+
+def recipe(resealed: bool) -> Attack:
+    def attack(run: RunOnDisk) -> None:
+        (start,) = run.of("start")
+        start["config"]["augmentation"] = {"flip": False}
+        if resealed:
+            start["config_sha256"] = config_sha256(start["config"])
+
+    return attack
+
+
+FORGED: Dict[str, Tuple[Attack, Verdict]] = {
+    "one sample": (final(n=1), INCONCLUSIVE),
+    "no sample": (final(n=0), INCONCLUSIVE),
+    "a thousand times the samples": (final(n=40000), INCONCLUSIVE),
+    "a test set of one sample": (counted(1), INCONCLUSIVE),
+    "a larger test set": (counted(400), INCONCLUSIVE),
+    "the validation split": (final(split="validation"), INCONCLUSIVE),
+    "the train split": (final(split="train"), INCONCLUSIVE),
+    "an earlier step": (final(step=10), INCONCLUSIVE),
+    "a later step": (final(step=30), INCONCLUSIVE),
+    "no final evaluation": (final(role="progress"), INCONCLUSIVE),
+    "two final evaluations": (twice("final"), INCONCLUSIVE),
+    "two evaluations to choose from": (
+        twice("final", metrics={"accuracy": 20.0}),
+        INCONCLUSIVE,
+    ),
+    "an accuracy that is worse": (final(metrics={"accuracy": 50.0}), REGRESS),
+    "an accuracy too good": (final(metrics={"accuracy": 99.9}), REGRESS),
+    "no accuracy": (final(metrics={"loss": 0.5}), INCONCLUSIVE),
+    "an accuracy of NaN": (final(metrics={"accuracy": float("nan")}), INCONCLUSIVE),
+    "an accuracy as text": (final(metrics={"accuracy": "91.0"}), INCONCLUSIVE),
+    "an accuracy that is true": (final(metrics={"accuracy": True}), INCONCLUSIVE),
+    "a loss of null": (change("step", loss=None), REGRESS),
+    "a loss of NaN": (change("step", loss=float("nan")), REGRESS),
+    "a loss of infinity": (change("step", loss=float("inf")), REGRESS),
+    'a loss of "nan"': (change("step", loss="nan"), REGRESS),
+    "a loss as text": (change("step", loss="low"), INCONCLUSIVE),
+    "no loss": (lambda run: run.of("step")[3].pop("loss"), INCONCLUSIVE),
+    "a step less": (without(5), INCONCLUSIVE),
+    "a step less, its neighbour twice": (twice("step"), INCONCLUSIVE),
+    "a step replaced by its neighbour": (without(5, step=5), INCONCLUSIVE),
+    "the last step less": (without(23), INCONCLUSIVE),
+    "no steps": (
+        lambda run: [run.events.remove(event) for event in run.of("step")],
+        INCONCLUSIVE,
+    ),
+    "more steps than asked for": (change("start", targets__steps=10), INCONCLUSIVE),
+    "fewer steps than asked for": (change("start", targets__steps=30), INCONCLUSIVE),
+    "no steps asked for": (change("start", targets__steps=0), INCONCLUSIVE),
+    "the last epoch less": (without(24), INCONCLUSIVE),
+    "a thousand times the samples in a step": (steps(samples=32000), INCONCLUSIVE),
+    "no samples in a step": (change("step", samples=0), INCONCLUSIVE),
+    "steps of no time": (steps(seconds=0.0), INCONCLUSIVE),
+    "steps of negative time": (steps(seconds=-0.5), INCONCLUSIVE),
+    "steps without time": (lambda run: run.of("step")[3].pop("seconds"), INCONCLUSIVE),
+    "steps of twice the time": (steps(seconds=1.0), REGRESS),
+    "waiting for data": (steps(data_seconds=0.4), REGRESS),
+    "a seed as text": (reseeded("1"), INCONCLUSIVE),
+    "a seed of null": (reseeded(None), INCONCLUSIVE),
+    "a seed of 3.5": (reseeded(3.5), INCONCLUSIVE),
+    "a seed that is true": (reseeded(True), INCONCLUSIVE),
+    "another seed than the configuration's": (reseeded(2, config=1), INCONCLUSIVE),
+    "another seed, its batches known": (reseeded(2), REGRESS),
+    "another seed under the old checksum": (reseeded(7, resealed=False), INCONCLUSIVE),
+    "another recipe under the old checksum": (recipe(resealed=False), INCONCLUSIVE),
+    "another recipe": (recipe(resealed=True), INCONCLUSIVE),
+    "other first batches": (change("start", first_batches_sha256="f" * 64), REGRESS),
+    "first batches that are not told": (change("start", first_batches_sha256=None), INCONCLUSIVE),
+    "no proof of the device": (change("start", proof=""), INCONCLUSIVE),
+    "a proof that names none": (change("start", proof="all is well"), INCONCLUSIVE),
+    "a proof of an NPU": (change("start", proof="9 parameter tensors on npu:0"), INCONCLUSIVE),
+    "a proof of a GPU": (change("start", proof="9 tensors on cuda:0 (a cpu)"), INCONCLUSIVE),
+    "an NPU with a proof of a CPU": (change("start", device__kind="npu"), INCONCLUSIVE),
+    "another device": (change("start", device__name="Fast CPU"), INCONCLUSIVE),
+    "another framework": (change("start", device__framework="torch 1.8"), INCONCLUSIVE),
+    "another batch": (change("start", batch__global=64), INCONCLUSIVE),
+    "another precision": (change("start", precision__mode="O2"), INCONCLUSIVE),
+    "other data": (change("start", dataset__predicate="half"), INCONCLUSIVE),
+    "other files of data": (change("start", dataset__manifest_sha256="e" * 64), INCONCLUSIVE),
+    "another task": (change("start", task="detection"), INCONCLUSIVE),
+    "a network that nobody knows": (change("start", model="nothing_net"), INCONCLUSIVE),
+    "no start": (lambda run: run.events.pop(0), INCONCLUSIVE),
+    "no end": (lambda run: run.events.remove(run.of("end")[0]), INCONCLUSIVE),
+    "two ends": (twice("end", status="failed"), INCONCLUSIVE),
+    "an end that failed": (change("end", status="failed", reason="the loss is nan"), REGRESS),
+    "an end of another kind": (change("end", status="fine"), INCONCLUSIVE),
+    "times that are text": (change("end", time="now"), INCONCLUSIVE),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_evidence_that_agrees_with_itself_is_held_to_what_it_must_be(
+    name: str, reference: Baseline, run: RunOnDisk
+) -> None:
+    attack, verdict = FORGED[name]
+    attack(run)
+    try:
+        run.write()
+    except Exception:  # there is no such record, so its forger leaves the old one
+        run.write_events()
+    report = judged(reference, run.folder)
+    assert report.verdict is verdict, [part.line for part in report.findings]
+
+
+@pytest.mark.parametrize("name", FORGED)
+@pytest.mark.parametrize("kept", [False, True], ids=["folder", "kept"])
+def test_events_that_were_edited_beside_the_record_are_noticed(
+    name: str, kept: bool, reference: Baseline, run: RunOnDisk, tmp_path: Path
+) -> None:
+    place = keep(tmp_path, run.folder) if kept else run.folder
+    FORGED[name][0](run)
+    run.write_events()
+    if kept:
+        text = (run.folder / "rank_0" / "metrics.jsonl").read_bytes()
+        place.with_suffix(".metrics.jsonl.gz").write_bytes(gzip.compress(text))
+    assert judged(reference, place).verdict in (INCONCLUSIVE, REGRESS)
+
+
+def test_what_is_forged_throughout_is_taken_at_its_word(
+    reference: Baseline, run: RunOnDisk
+) -> None:
+    """Nothing is signed: who forges events, record, log and checksum alike is believed."""
+    run.final["metrics"]["accuracy"] = 91.1
+    run.write()
+    assert judged(reference, run.folder).verdict is PASS
+
+
+# --- one file edited ---
+
+
+def leaves(content: Any, path: Tuple[Any, ...] = ()) -> Iterator[Tuple[Any, ...]]:
+    parts = content.items() if isinstance(content, dict) else enumerate(content)
+    for name, value in parts:
+        if isinstance(value, (dict, list)) and value:
+            yield from leaves(value, (*path, name))
+        else:
+            yield (*path, name)
+
+
+def other(value: Any) -> Any:
+    if isinstance(value, bool):
+        return not value
+    return value + 1 if isinstance(value, (int, float)) else f"{value or ''}x"
+
+
+def edited(content: Any, path: Tuple[Any, ...]) -> Any:
+    content = copy.deepcopy(content)
+    place = content
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = other(place[path[-1]])
+    return content
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["folder", "kept"])
+def test_no_value_of_a_record_can_be_edited(
+    kept: bool, reference: Baseline, run: RunOnDisk, tmp_path: Path
+) -> None:
+    path = keep(tmp_path, run.folder) if kept else run.folder / "record.json"
+    content = json.loads(path.read_text())
+    found: List[Any] = list(leaves(content))
+    assert len(found) > 60
+    for leaf in found:
+        path.write_text(json.dumps(edited(content, leaf)))
+        assert judged(reference, path).verdict is INCONCLUSIVE, leaf
+        if leaf[0] == "first_batches_sha256":
+            continue  # records of earlier days have none; the events tell it
+        shorter = copy.deepcopy(content)
+        del shorter[leaf[0]]
+        path.write_text(json.dumps(shorter))
+        assert judged(reference, path).verdict is INCONCLUSIVE, f"without {leaf[0]}"
+
+
+def forged_accuracy(run: RunOnDisk) -> None:
+    """In the events and the record, not in the log."""
+    log = (run.folder / "train_0.log").read_bytes()
+    run.final["metrics"]["accuracy"] = 91.1
+    run.write()
+    (run.folder / "train_0.log").write_bytes(log)
+    run.of("launch")[0]["log_sha256"] = sha256_of(run.folder / "train_0.log")
+    run.write_events()
+    record = run.read_json("record.json")
+    record["log_sha256"] = run.of("launch")[0]["log_sha256"]
+    run.write_json("record.json", record)
+
+
+def unlinked(*names: str) -> Attack:
+    return lambda run: [(run.folder / name).unlink() for name in names]
+
+
+def emptied(name: str) -> Attack:
+    return lambda run: (run.folder / name).write_text("")
+
+
+def marker(*without: str, **values: Any) -> Attack:
+    def attack(run: RunOnDisk) -> None:
+        content = dict(run.read_json("run.json"), **values)
+        run.write_json("run.json", {name: content[name] for name in content if name not in without})
+
+    return attack
+
+
+def written(name: str, text: str) -> Attack:
+    return lambda run: (run.folder / name).write_text(text)
+
+
+def edited_events(attack: Attack, *also: Attack) -> Attack:
+    def both(run: RunOnDisk) -> None:
+        attack(run)
+        run.write_events()
+        for one in also:
+            one(run)
+
+    return both
+
+
+EMPTY = gzip.compress(b"")
+EVENTS, LOG = "rank_0/metrics.jsonl", "train_0.log"
+BETTER = final(metrics={"accuracy": 91.2})
+OTHERWISE: Dict[str, Tuple[Attack, Verdict]] = {
+    "accuracy in events and record": (forged_accuracy, INCONCLUSIVE),
+    "events edited, record gone": (
+        edited_events(BETTER, unlinked("record.json")),
+        INCONCLUSIVE,
+    ),
+    "events edited, record and log gone": (
+        edited_events(BETTER, unlinked("record.json", LOG)),
+        INCONCLUSIVE,
+    ),
+    "no record": (unlinked("record.json"), INCONCLUSIVE),
+    "no events": (unlinked(EVENTS), INCONCLUSIVE),
+    "no log": (unlinked(LOG), INCONCLUSIVE),
+    "no marker": (unlinked("run.json"), INCONCLUSIVE),
+    "only the record": (unlinked("run.json", EVENTS, LOG), INCONCLUSIVE),
+    "only the events": (unlinked("run.json", "record.json", LOG), INCONCLUSIVE),
+    "an empty record": (emptied("record.json"), INCONCLUSIVE),
+    "empty events": (emptied(EVENTS), INCONCLUSIVE),
+    "an empty log": (emptied(LOG), INCONCLUSIVE),
+    "an empty marker": (emptied("run.json"), INCONCLUSIVE),
+    "another log": (written(LOG, "Final Train Accuracy : 91.00\n"), INCONCLUSIVE),
+    "a record that is a list": (written("record.json", "[]"), INCONCLUSIVE),
+    "a record without end": (written("record.json", "[" * 100000), INCONCLUSIVE),
+    "a marker that is a list": (written("run.json", "[]"), INCONCLUSIVE),
+    "a marker without end": (written("run.json", "[" * 100000), INCONCLUSIVE),
+    "a marker of another case": (marker(case="perf"), INCONCLUSIVE),
+    "a marker of another task": (marker(task="other"), INCONCLUSIVE),
+    "a marker of another network": (marker(model="protoattend"), INCONCLUSIVE),
+    "a marker of a running run": (marker("exit_code", state="running"), INCONCLUSIVE),
+    "a running run with an exit code": (marker(state="running"), INCONCLUSIVE),
+    "a failed run without an exit code": (marker("exit_code", state="failed"), INCONCLUSIVE),
+    "a failed run that ended well": (marker(state="failed"), INCONCLUSIVE),
+    "a whole run without an exit code": (marker("exit_code"), INCONCLUSIVE),
+    "a whole run that ended badly": (marker(exit_code=1), INCONCLUSIVE),
+    "a marker without a state": (marker("state"), INCONCLUSIVE),
+    "a state of another kind": (marker(state="fine"), INCONCLUSIVE),
+    "an exit code as text": (marker(exit_code="0"), INCONCLUSIVE),
+    "an exit code that is false": (marker(exit_code=False), INCONCLUSIVE),
+    "seeds that are none": (marker(seeds=["x"]), INCONCLUSIVE),
+    "seeds that are not there": (marker(seeds=[0, 1]), INCONCLUSIVE),
+    "interrupted": (marker(state="interrupted", exit_code=130), INFRA),
+    "killed": (marker(state="failed", exit_code=137), INFRA),
+    "a hang": (marker(state="failed", exit_code=124), INFRA),
+}
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_what_is_missing_or_contradicts_settles_nothing(
+    name: str, reference: Baseline, run: RunOnDisk
+) -> None:
+    attack, verdict = OTHERWISE[name]
+    attack(run)
+    report = judged(reference, run.folder)
+    assert report.verdict is verdict, [part.line for part in report.findings]
+
+
+# --- kept records, several runs, cases by another name ---
+
+
+@pytest.mark.parametrize("suffix", [".log.gz", ".metrics.jsonl.gz"])
+@pytest.mark.parametrize("content", [None, b"", b"x", EMPTY], ids=["gone", "empty", "x", "none"])
+def test_a_kept_record_needs_its_log_and_its_events(
+    suffix: str, content: Any, reference: Baseline, run: RunOnDisk, tmp_path: Path
+) -> None:
+    path = keep(tmp_path, run.folder)
+    beside = path.with_suffix(suffix)
+    beside.unlink() if content is None else beside.write_bytes(content)
+    assert judged(reference, path).verdict is INCONCLUSIVE
+
+
+def test_record_log_and_checksum_forged_together_do_not_agree_with_the_events(
+    reference: Baseline, run: RunOnDisk, tmp_path: Path
+) -> None:
+    path = keep(tmp_path, run.folder)
+    log = gzip.decompress(path.with_suffix(".log.gz").read_bytes()).replace(b"91.00", b"91.10")
+    path.with_suffix(".log.gz").write_bytes(gzip.compress(log))
+    (tmp_path / "log").write_bytes(log)
+    content = json.loads(path.read_text())
+    content["metrics"]["final"]["accuracy"] = 91.1
+    content["log_sha256"] = sha256_of(tmp_path / "log")
+    path.write_text(json.dumps(content))
+    assert judged(reference, path).verdict is INCONCLUSIVE
+
+
+def test_a_kept_record_under_another_name_is_not_taken(
+    reference: Baseline, run: RunOnDisk, tmp_path: Path
+) -> None:
+    path = keep(tmp_path, run.folder)
+    for part in list(path.parent.iterdir()):
+        part.rename(part.with_name(part.name.replace("-smoke-", "-perf-")))
+    assert judged(reference, next(path.parent.glob("*.json"))).verdict is INCONCLUSIVE
+
+
+def test_one_run_under_two_seeds_is_one_run(
+    reference: Baseline, run: RunOnDisk, tmp_path: Path
+) -> None:
+    shutil.copytree(str(run.folder), str(tmp_path / "copy"))
+    assert judged(reference, run.folder, tmp_path / "copy").verdict is INCONCLUSIVE
+    copied = RunOnDisk(tmp_path / "second", seed=2)
+    (copied.folder / LOG).write_bytes((run.folder / LOG).read_bytes())
+    assert judged(reference, run.folder, copied.folder).verdict is INCONCLUSIVE
+
+
+def test_of_several_seeds_none_can_be_left_out(reference: Baseline, tmp_path: Path) -> None:
+    for seed, accuracy in enumerate((90.8, 91.0, 50.0)):
+        RunOnDisk(tmp_path / f"seed_{seed}", seed, accuracy)
+    (tmp_path / "run.json").write_text(json.dumps({"seeds": [0, 1]}))
+    assert judged(reference, tmp_path).verdict is REGRESS
+    shutil.rmtree(str(tmp_path / "seed_2"))
+    assert judged(reference, tmp_path).verdict is PASS
+    (tmp_path / "run.json").write_text(json.dumps({"seeds": [0, 1, 2]}))
+    assert judged(reference, tmp_path).verdict is INCONCLUSIVE
+
+
+def test_a_case_renamed_everywhere_is_still_judged_by_what_the_reference_promises(
+    reference: Baseline, run: RunOnDisk
+) -> None:
+    run.final["metrics"]["accuracy"] = 20.0
+    run.write(case="performance_1p")
+    assert judged(reference, run.folder).verdict is REGRESS
