@@ -22,7 +22,6 @@ which a launch begins, and takes what is nearly right: "abc" for a list, 1.9 for
 from __future__ import annotations
 
 import collections.abc
-import contextlib
 import dataclasses
 import functools
 import json
@@ -34,14 +33,12 @@ from typing import (
     Callable,
     Dict,
     Iterable,
-    Iterator,
     List,
     Mapping,
     NamedTuple,
     NewType,
     Optional,
     Sequence,
-    Set,
     Tuple,
     Type,
     TypeVar,
@@ -52,21 +49,16 @@ from typing import (
 
 import attrs
 
-from common.core.errors import ZooError
 from common.core.files import write_atomically
+from common.core.parsing import ContentError, content_of, parse_json, parse_yaml
 from common.core.text import listed, quoted, shortened
 
 T = TypeVar("T")
 Scalar = Union[str, int, float, bool]
 AnyFloat = NewType("AnyFloat", float)  # one that need not be finite
 
-LARGEST_FILE = 64 << 20  # bytes
-_DEEPEST_YAML = 100
-_MOST_TOLD = 20  # mistakes of one file
-_LONGEST_LINE = 300
 _OPEN = "__zoo_open_keys__"
-_REST, _KEY = "zoo_rest", "zoo_key"
-_OUTSIDE = "zoo_outside"
+_REST, _KEY, _OUTSIDE = "zoo_rest", "zoo_key", "zoo_outside"
 REST = {_REST: True}  # metadata of the field that keeps the keys without a field
 OUTSIDE = {_OUTSIDE: True}  # metadata of a field that is not read from the file
 _KINDS: Dict[Any, str] = {
@@ -77,26 +69,6 @@ _KINDS: Dict[Any, str] = {
     AnyFloat: "a number",
 }
 _NOT_FINITE = ("nan", "inf", "infinity")
-
-
-class ContentError(ZooError):
-    """What is wrong with a file; the message has a line for each mistake."""
-
-    def __init__(self, where: str, told: Sequence[Tuple[str, str]]) -> None:
-        where = shortened(where, 160)
-        self._lines = [_line(where, path, text) for path, text in told[:_MOST_TOLD]]
-        if len(told) > _MOST_TOLD:
-            self._lines.append(f"{where}: {len(told) - _MOST_TOLD} more mistakes")
-        super().__init__("\n".join(self._lines))
-
-    @property
-    def lines(self) -> List[str]:
-        return self._lines
-
-
-def _line(where: str, path: str, text: str) -> str:
-    place = f"{where}: {shortened(path, 80)} " if path else f"{where} "
-    return place + shortened(text, _LONGEST_LINE - len(place))
 
 
 class _WrongError(ValueError):
@@ -173,12 +145,12 @@ def between(low: float, high: float) -> Validator:
 
 def read_json(path: Path, kind: Type[T]) -> T:
     """A JSON file as a class; ContentError where it can't be read or is none."""
-    return structured(parse_json(_content(path), str(path)), kind, str(path))
+    return structured(parse_json(content_of(path), str(path)), kind, str(path))
 
 
 def read_yaml(path: Path, kind: Type[T]) -> T:
     """A YAML file as a class; ContentError where it can't be read or is none."""
-    return structured(parse_yaml(_content(path), str(path)), kind, str(path))
+    return structured(parse_yaml(content_of(path), str(path)), kind, str(path))
 
 
 def structured(value: Any, kind: Type[T], where: str) -> T:
@@ -196,103 +168,6 @@ def structured(value: Any, kind: Type[T], where: str) -> T:
     except ValueError as error:
         told = [(path or "the top level", text) for path, text in _told(error)]
         raise ContentError(where, told) from error
-
-
-def parse_json(content: Union[str, bytes], where: str) -> Any:
-    """The value in a JSON text; a key that comes twice is refused."""
-    with _parsing(where, "JSON"):
-        text = content if isinstance(content, str) else content.decode("utf-8")
-        return _printable(json.loads(text, object_pairs_hook=_once), text)
-
-
-def parse_yaml(content: Union[str, bytes], where: str) -> Any:
-    """The value in a YAML text; tags that run code and a key that comes twice are refused."""
-    import yaml
-
-    with _parsing(where, "YAML"):
-        text = content if isinstance(content, str) else content.decode("utf-8")
-        try:
-            _check_depth(text)
-            return _printable(yaml.load(text, Loader=_yaml_loader()), text)  # a safe loader
-        except yaml.YAMLError as error:
-            raise ValueError(str(error)) from error
-
-
-def _content(path: Path) -> bytes:
-    try:
-        with open(str(path), "rb") as stream:
-            content = stream.read(LARGEST_FILE + 1)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        problem = f"can't be read ({getattr(error, 'strerror', None) or error})"
-        raise ContentError(str(path), [("", problem)]) from error
-    if len(content) > LARGEST_FILE:
-        raise ContentError(str(path), [("", f"is larger than {LARGEST_FILE >> 20} MiB")])
-    return content
-
-
-@contextlib.contextmanager
-def _parsing(where: str, language: str) -> Iterator[None]:
-    try:
-        yield
-    except RecursionError as error:
-        raise ContentError(where, [("", f"is no {language} of ours: nested too deeply")]) from error
-    except (ValueError, OverflowError, TypeError) as error:  # UnicodeDecodeError among them
-        long_number = "int_max_str_digits" in str(error)
-        problem = "a number has thousands of digits" if long_number else str(error)
-        raise ContentError(where, [("", f"is not {language}: {problem}")]) from error
-
-
-def _once(pairs: Sequence[Tuple[str, Any]]) -> Dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {quoted(twice)} is given twice")
-    return found
-
-
-def _printable(value: Any, text: str) -> Any:
-    """Refuses halves of surrogate pairs, which nothing can print or write."""
-    if "\\u" in text:
-        try:
-            json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "surrogateescape")
-        except UnicodeEncodeError:
-            raise ValueError("a text holds half a surrogate pair") from None
-    return value
-
-
-def _check_depth(text: str) -> None:
-    """Refuses what would overflow the stack of libyaml, which does not look."""
-    import yaml
-
-    depth = 0
-    for event in yaml.parse(text, Loader=_yaml_loader()):
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST_YAML:
-            raise RecursionError
-
-
-@functools.lru_cache(maxsize=None)
-def _yaml_loader() -> Any:
-    import yaml
-
-    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-        """The safe loader, which also refuses a key given twice."""
-
-        def construct_mapping(self, node: Any, deep: bool = False) -> Dict[Any, Any]:
-            seen: Set[Any] = set()
-            for part, _ in getattr(node, "value", ()):
-                name = self.construct_object(part, deep=True)
-                if isinstance(name, collections.abc.Hashable) and name in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"the key {quoted(name)} is given twice", node.start_mark
-                    )
-                if isinstance(name, str):
-                    seen.add(name)
-            return super().construct_mapping(node, deep)  # type: ignore[no-any-return]
-
-    return Loader
 
 
 # --- from values to classes ---
