@@ -22,6 +22,7 @@ import yaml
 from common.ascend.rank_tables.checking import check_text, read_table
 from common.cards.model_card import ModelCard, as_json, read_card
 from common.commands.list import card_lines
+from common.commands.program import main
 from common.core.errors import ZooError
 from common.data.catalogue import read_datasets
 from common.evidence.gate import baseline as baselines
@@ -262,3 +263,34 @@ def test_a_sound_file_is_read(kind: str, tmp_path: Path) -> None:
         assert kind in ("dump", "marker"), (
             error
         )  # no tensors beside the index; one of several seeds
+
+
+@pytest.mark.parametrize("place", ["x" * 300, "loop", "a\udcffb", "absent"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "launch fake_net smoke --device=cpu --dry_run --output_path={}/x",
+        "launch fake_net full_1p --device=cpu --dry_run --data_path={}",
+        "launch fake_net smoke --device=cpu --resume --output_path={}",
+        "parse {}",
+        "table --run {}",
+        "report {} --output x.html",
+        "regress --record {}",
+        "compare {} {}",
+        "record {}",
+        "diverge {} {}",
+        "ranktable check {}",
+        "ranktable make --hccn {}",
+        "data list --data_path={}",
+    ],
+)
+def test_a_place_that_holds_nothing_is_told_in_a_line(
+    words: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    monkeypatch.setenv("ZOO_ROOT", str(FAKE_MODEL))
+    monkeypatch.chdir(tmp_path)
+    code = main(words.format(*[tmp_path / place] * 2).split())
+    told = capsys.readouterr()
+    assert code in (0, 1, 3, 64) and "Traceback" not in told.err
+    assert told.err.count("\n") <= 1 + told.err.count("warn")
