@@ -15,6 +15,12 @@ def test_the_list_has_cases_and_published_figures_with_their_source(capsys, monk
     assert "nothing is recorded" in text
 
 
+def test_no_line_of_the_list_is_longer_than_a_hundred_columns(capsys):
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 50 and max(len(line) for line in lines) <= 100
+
+
 def test_the_list_as_json_keeps_published_and_measured_apart(capsys, monkeypatch):
     monkeypatch.setenv("ZOO_ROOT", str(FAKE_MODEL))
     assert main(["list", "--json"]) == 0

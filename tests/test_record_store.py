@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, List
 import pytest
 
 from common.cards.model_folders import checkout_root
+from common.commands.program import main
 from common.core.codec import json_line
 from common.core.errors import ZooError
 from common.core.files import FolderLock, sha256_of
@@ -238,3 +239,15 @@ def test_the_records_of_this_checkout_are_what_their_events_make() -> None:
     records, problems = record_store.verified_records(checkout_root())
     assert problems == [] and records
     assert all(record.metrics.split == "test" for record in records)
+
+
+def test_the_table_tells_a_bad_file_and_its_check_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ZOO_ROOT", str(tmp_path))
+    (tmp_path / "results" / "x").mkdir(parents=True)
+    (tmp_path / "results" / "x" / "bad.json").write_text("{}")
+    for words, code in ((["table"], 0), (["table", "--write"], 1), (["table", "--check"], 1)):
+        assert main(words) == code
+        told = capsys.readouterr().err
+        assert "bad.json" in told and "Traceback" not in told

@@ -117,6 +117,7 @@ class Task:
         flags, flags_of: what entry points call the launcher's flags, of all actions and of one.
         paths, inputs: flags that are made absolute paths; those of them that must exist.
         precision: the mode by device kind; with a flag of precision_aliases it is not passed.
+        headline: the published figure that the summary tells, with its data, in metric's unit.
         case_network: the network's name in the names of runs.
     """
 
@@ -133,6 +134,7 @@ class Task:
     weights: Optional[Weights] = None
     precision_aliases: Tuple[str, ...] = ()
     tiers: Gate = attrs.field(factory=Gate, metadata=key("gate"))
+    headline: str = ""
     case_network: str = ""
     name: str = attrs.field(default="", metadata=OUTSIDE)
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence
 
-from common.cards.model_card import ModelCard, PublishedTable, Task, as_json
+from common.cards.model_card import ModelCard, as_json
 from common.cards.model_folders import all_cards, checkout_root, find_card
 from common.cards.tiers import TierRules
 from common.core.codec import plain
 from common.core.text import aligned, listed
 from common.runs.record import RunRecord
 from common.runs.store import records_of
+from common.runs.tables import rows_of
 
-_HEADINGS = ("case", "device", "precision", "batch", "samples/s", "final", "date", "status")
+WIDTH = 100
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -51,69 +53,42 @@ def _records(root: Path, card: ModelCard) -> List[RunRecord]:
 
 
 def card_lines(card: ModelCard, records: Sequence[RunRecord]) -> List[str]:
-    """One network as text."""
+    """One network as text, no line longer than WIDTH."""
     names = " (also {})".format(", ".join(card.also_known_as)) if card.also_known_as else ""
     lines = [f"{card.name}{names}: {card.title}, {card.framework}", "  " + card.paper]
     for task in card.tasks.values():
-        lines += [""] + _task_lines(task)
+        better = "higher" if task.metric.higher_is_better else "lower"
+        judged = f"{task.metric.name} ({task.metric.unit}, {better} is better)"
+        lines += ["", f"  task {task.name}, judged by {judged}"]
+        lines += [f"    {case.name:<16} {case.description}" for case in task.cases.values()]
+        lines += [f"    {name + ' tier':<16} {_tier(rules)}" for name, rules in task.gate.items()]
     for table in card.published:
-        lines += [""] + _published_lines(table)
-    return lines + [""] + _measured_lines(records)
-
-
-def _task_lines(task: Task) -> List[str]:
-    lines = [
-        "  task {}, judged by {} ({}, {} is better)".format(
-            task.name,
-            task.metric.name,
-            task.metric.unit,
-            "higher" if task.metric.higher_is_better else "lower",
-        )
+        lines += ["", f"  published, not measured here: {table.title}", f"  source: {table.source}"]
+        lines += _table([table.columns, *table.rows])
+    lines += ["", "  measured (results/; `zoo table` tells more):"]
+    rows = [
+        (row.details[-1][:10], row.cells[2], row.cells[4], row.cells[0])
+        for row in rows_of(records, card)
     ]
-    lines += [f"    {case.name:<16} {case.description}" for case in task.cases.values()]
-    return lines + [
-        f"    {tier + ' tier':<16} of zoo regress runs {listed(rules.cases)}, {_judged(rules)}"
-        for tier, rules in task.gate.items()
-    ]
+    lines += _table(rows) if rows else ["    nothing is recorded yet"]
+    return [part for line in lines for part in _wrapped(line)]
 
 
-def _judged(rules: TierRules) -> str:
-    return f"judged by {rules.metric.name}, seeds: {rules.seeds}"
+def _tier(rules: TierRules) -> str:
+    judged = f"judged by {rules.metric.name}, seeds: {rules.seeds}"
+    return f"of zoo regress runs {listed(rules.cases)}, {judged}"
 
 
-def _published_lines(table: PublishedTable) -> List[str]:
-    return [
-        "  published, not measured here: " + table.title,
-        "  source: " + table.source,
-    ] + _columns([table.columns, *table.rows])
-
-
-def _measured_lines(records: Sequence[RunRecord]) -> List[str]:
-    if not records:
-        return ["  measured: nothing is recorded in results/ yet"]
-    rows: List[Tuple[str, ...]] = [_HEADINGS]
-    rows += [_measured_row(record) for record in records]
-    return ["  measured (results/):"] + _columns(rows)
-
-
-def _measured_row(record: RunRecord) -> Tuple[str, ...]:
-    speed = record.speed.samples_per_second
-    final = [
-        f"{name} {value:.4g}"
-        for name, value in record.metrics.final.items()
-        if name != "loss" and isinstance(value, (int, float))
-    ]
-    return (
-        record.case,
-        f"{record.device.kind} {record.device.name} x{record.device.count}",
-        record.precision.mode,
-        str(record.batch.total),
-        "-" if speed is None else f"{speed:.1f}",
-        " ".join(final) or "-",
-        record.date[:10],
-        record.status,
-    )
-
-
-def _columns(rows: Sequence[Sequence[object]]) -> List[str]:
+def _table(rows: Sequence[Sequence[object]]) -> List[str]:
+    """Rows in columns; where all but the last column are too wide, each row as one line of text."""
+    if len(aligned([row[:-1] for row in rows]).split("\n")[0]) > WIDTH - 20:
+        return ["    " + "; ".join(str(cell) for cell in row if cell != "") for row in rows]
     return ["    " + line for line in aligned(rows).splitlines()]
+
+
+def _wrapped(line: str) -> List[str]:
+    """A line in pieces of at most WIDTH, the later ones further in."""
+    if len(line) <= WIDTH:
+        return [line]
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    return textwrap.wrap(line, WIDTH, subsequent_indent=indent, replace_whitespace=False)

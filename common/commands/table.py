@@ -33,22 +33,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="print the table of these run folders in place of results/",
     )
-    parser.add_argument("--json", action="store_true", help="print the records as JSON")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print the records as JSON")
+    form.add_argument("--csv", action="store_true", help="print every column, separated by commas")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints, writes or checks the tables; returns 1 when a check finds drift or a bad record."""
     root = checkout_root()
     cards = all_cards(root)
-    if arguments.json and (arguments.write or arguments.check):
-        raise UsageError("zoo table: --json prints; it does not go with --write or --check")
+    if (arguments.json or arguments.csv) and (arguments.write or arguments.check):
+        raise UsageError("zoo table: --json, --csv print; they don't go with --write or --check")
     if arguments.write:
         return _write(root, cards)
     if arguments.check:
         return _check(root, cards)
     records, problems = _given(root, [Path(folder) for folder in arguments.run])
     _tell(problems)
-    _print(cards, records, arguments.json)
+    if arguments.json:
+        print(json_text(records), end="")
+    elif arguments.csv:
+        print(tables.measured_csv(records, cards), end="")
+    else:
+        print(
+            "\n\n".join(f"{card.title}\n\n{tables.measured_text(records, card)}" for card in cards)
+        )
     return 0
 
 
@@ -88,11 +97,3 @@ def _check(root: Path, cards: List[ModelCard]) -> int:
         raise ZooError("\n".join(problems))
     print("{} record{}, tables agree".format(len(records), "" if len(records) == 1 else "s"))
     return 0
-
-
-def _print(cards: List[ModelCard], records: List[RunRecord], as_json: bool) -> None:
-    if as_json:
-        print(json_text(records), end="")
-        return
-    for card in cards:
-        print("{}\n\n{}".format(card.title, tables.measured_table(records, card, "")))

@@ -12,13 +12,15 @@ from common.core.errors import ZooError
 from common.core.files import write_atomically
 from common.runs import tables
 from common.runs.record import RunRecord
+from common.runs.table_words import of_file
 
 _BLOCK = re.compile(
     r"(<!-- zoo:begin (?P<kind>\S+) (?P<model>\S+) -->\n)(?P<body>.*?)"
     r"(<!-- zoo:end -->)",
     re.DOTALL,
 )
-KINDS = ("measured", "published", "original")
+KINDS = ("measured", "published", "original", "summary")
+ALL = "all"  # in place of a network's name, for the summary
 
 
 def readmes(root: Path, cards: Sequence[ModelCard]) -> List[Path]:
@@ -37,27 +39,27 @@ def rendered(
     """
     to_root = _relative(path.parent, root)
     by_name = {card.name: card for card in cards}
+    words = of_file(path.name)
 
     def block(match: re.Match[str]) -> str:
         kind, model = match.group("kind"), match.group("model")
-        if kind not in KINDS or model not in by_name:
+        if kind not in KINDS or (model not in by_name and (kind, model) != ("summary", ALL)):
             raise ZooError(
                 "{}: the marker 'zoo:begin {} {}' is unknown; kinds are {}, networks are {}".format(
                     path, kind, model, ", ".join(KINDS), ", ".join(sorted(by_name))
                 )
             )
-        body = _body(kind, by_name[model], records, to_root)
+        if kind == "summary":
+            body = tables.summary_table(records, cards, to_root, words)
+        elif kind == "published":
+            body = tables.published_tables(by_name[model], words)
+        elif kind == "original":
+            body = tables.original_table(records, by_name[model], words)
+        else:
+            body = tables.measured_table(records, by_name[model], to_root, words)
         return f"{match.group(1)}{body}{match.group(5)}"
 
     return _BLOCK.sub(block, path.read_text(encoding="utf-8"))
-
-
-def _body(kind: str, card: ModelCard, records: Sequence[RunRecord], to_root: str) -> str:
-    if kind == "published":
-        return tables.published_tables(card)
-    if kind == "original":
-        return tables.original_table(records, card)
-    return tables.measured_table(records, card, to_root)
 
 
 def _relative(folder: Path, root: Path) -> str:

@@ -1,40 +1,43 @@
-"""Result tables: rows out of run records, Markdown out of rows."""
+"""Result tables: rows out of run records; Markdown, aligned text or CSV out of rows."""
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import json
+import math
 import statistics
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from common.cards.model_card import Metric, ModelCard, PublishedTable
+from common.cards.model_card import Metric, ModelCard, PublishedTable, Task
+from common.core.text import aligned, duration, shortened
 from common.runs.provenance import recipe_of
 from common.runs.record import COMPLETE, RunRecord
+from common.runs.table_words import Words, english
 
 DASH = "–"
-COLUMNS = (
+HEADINGS = ("Run", "Data", "Result", "Samples/s", "On what, how long")
+LOG_HEADING = "Logs by seed"
+DETAIL_HEADINGS = (
+    "Run",
     "Network",
-    "Task, case",
-    "Dataset: trained on",
-    "Epochs, steps",
-    "Device",
+    "Steps",
     "Precision",
     "Global batch",
-    "Seeds",
-    "Final metric",
+    "Evaluated",
+    "Smallest, median",
     "Best on validation",
-    "Samples/s",
     "Data wait",
     "Peak memory",
-    "Wall time",
     "Date, commit",
-    "Log",
 )
+SUMMARY_HEADINGS = ("What", "Data", "Published", "Here", "On what, how long", "Record")
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Complete runs that differ in their seed only."""
+    """Runs that differ in their seed only."""
 
     records: Tuple[RunRecord, ...]
 
@@ -43,187 +46,277 @@ class Group:
         """The run that stands for what all have in common."""
         return self.records[0]
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the runs ended well."""
+        return self.first.status == COMPLETE
+
+    def values(self, name: str) -> List[float]:
+        """The final metric of each run that has a finite one."""
+        return _finite([record.metrics.final.get(name) for record in self.records])
+
+
+class Row(NamedTuple):
+    """One group in a table; logs are (seed, run id) pairs."""
+
+    cells: Tuple[str, ...]
+    details: Tuple[str, ...]
+    logs: Tuple[Tuple[int, str], ...]
+
 
 def grouped(records: Sequence[RunRecord]) -> List[Group]:
     """Groups runs by everything but the seed, in the order of their first run."""
     groups: Dict[str, List[RunRecord]] = {}
     for record in records:
-        groups.setdefault(_key(record), []).append(record)
+        key = [record.model, record.task, record.case, record.status, _facts(record)]
+        groups.setdefault(json.dumps(key, sort_keys=True), []).append(record)
     return [Group(tuple(members)) for members in groups.values()]
 
 
-def _key(record: RunRecord) -> str:
-    return json.dumps(
-        [
-            record.model,
-            record.task,
-            record.case,
-            recipe_of(record.config),
-            record.dataset.predicate,
-            record.device.kind,
-            record.device.name,
-            record.device.count,
-            record.precision.arithmetic,
-            record.batch.total,
-            record.status,
-            record.device.framework,
-        ],
-        sort_keys=True,
-    )
+def _facts(record: RunRecord) -> Dict[str, Any]:
+    """What may tell runs of one case apart: the configuration, and what it ran on and with."""
+    return {
+        **recipe_of(record.config),
+        "batch": record.batch.total,
+        "precision": record.precision.arithmetic,
+        "device": f"{record.device.kind} {record.device.name} x {record.device.count}",
+        "framework": record.device.framework,
+        "data": record.dataset.predicate,
+    }
 
 
-def measured_table(records: Sequence[RunRecord], card: ModelCard, to_root: str) -> str:
-    """The Markdown table of what was measured, with footnotes.
-
-    Args:
-        to_root: the relative path from the README's folder to the checkout's root, "" or "../../".
-    """
-    groups = grouped([record for record in records if record.model == card.name])
-    if not groups:
-        return "No run is recorded yet.\n"
-    rows = [measured_row(group, card, to_root) for group in groups]
-    return markdown(COLUMNS, rows) + "\n" + _footnotes(groups)
-
-
-def measured_row(group: Group, card: ModelCard, to_root: str) -> List[str]:
-    """One row of measured_table: what ran, what came out, and where to check it."""
-    first, metric = group.first, card.task(group.first.task).metric
-    several = len({task.metric.name for task in card.tasks.values()}) > 1
-    name = metric.name + " " if several else ""
-    return [
-        "{}, {:,} parameters".format(first.network["name"], first.network["parameters"]),
-        f"{first.task}, {first.case}",
-        "{}: {:,} samples".format(first.dataset.name, first.dataset.counts.get("train", 0)),
-        f"{first.progress.epochs} of {first.progress.target_epochs}, "
-        f"{first.progress.steps:,} steps",
-        f"{first.device.kind.upper()} {first.device.name} x {first.device.count}",
-        f"{first.precision.arithmetic} ({first.precision.mode})",
-        str(first.batch.total),
-        _seeds(group),
-        _metric_cell(group, metric, name),
-        _best_cell(group, metric, name),
-        _spread([record.speed.samples_per_second for record in group.records], 1),
-        _percent(first.speed.data_wait),
-        _memory(first.speed.peak_memory),
-        _duration(first.speed.wall_seconds),
-        _provenance(group),
-        ", ".join(
-            f"[log]({to_root}results/{record.model}/{record.run_id}.log.gz)"
-            for record in group.records
-        ),
+def _differing(group: Group, groups: Sequence[Group]) -> str:
+    """The values by which a group differs from the others of its task and case."""
+    own = _facts(group.first)
+    others = [
+        _facts(other.first)
+        for other in groups
+        if (other.first.task, other.first.case) == (group.first.task, group.first.case)
     ]
+    names = [name for name in own if any(own[name] != other.get(name) for other in others)]
+    return ", ".join(f"{name} {_plain(own[name])}" for name in names[:3])
 
 
-def _seeds(group: Group) -> str:
-    return "{} ({})".format(
-        len(group.records), ", ".join(str(record.seed) for record in group.records)
+def _plain(value: Any) -> str:
+    return shortened(value if isinstance(value, str) else json.dumps(value), 30)
+
+
+def rows_of(records: Sequence[RunRecord], card: ModelCard, words: Words = english) -> List[Row]:
+    """The rows of a network's table: what ran, what came out, on what."""
+    groups = grouped([record for record in records if record.model == card.name])
+    return [_row(group, groups, card, words) for group in groups]
+
+
+def _row(group: Group, groups: Sequence[Group], card: ModelCard, words: Words) -> Row:
+    first, metric = group.first, card.task(group.first.task).metric
+    differing = _differing(group, groups)
+    task = f"{first.task} " if len(card.tasks) > 1 else ""
+    run = f"{task}{first.case}" + (f": {differing}" if differing else "")
+    values = group.values(metric.name)
+    known = bool(values) and group.is_complete
+    bests = [record.metrics.best_on_validation for record in group.records]
+    median = metric.told(statistics.median(values)) if known else ""
+    parameters = first.network.get("parameters")
+    return Row(
+        cells=(
+            run,
+            first.dataset.name,
+            _result(group, metric, words),
+            _spread([record.speed.samples_per_second for record in group.records], 1),
+            _on_what(group, words),
+        ),
+        details=(
+            run,
+            first.network["name"]
+            + ("" if parameters is None else words("; {:,} parameters").format(parameters)),
+            f"{first.progress.steps:,} / {first.progress.target_steps:,}",
+            f"{first.precision.arithmetic} ({first.precision.mode})",
+            str(first.batch.total),
+            "{} {:,}".format(first.metrics.split or "test", first.metrics.n_eval),
+            f"{metric.told(min(values))}, {median}" if known and len(values) > 1 else DASH,
+            _best_told(bests, metric, words),
+            DASH if first.speed.data_wait is None else f"{100 * first.speed.data_wait:.2f} %",
+            _memory(first.speed.peak_memory),
+            f"{first.date[:10]}, {first.code.commit[:7]}{'†' if first.code.dirty else ''}",
+        ),
+        logs=tuple((record.seed, record.run_id) for record in group.records),
     )
 
 
-def _metric_cell(group: Group, metric: Metric, name: str) -> str:
-    if group.first.status != COMPLETE:
-        return "aborted: " + group.first.reason
-    values = [record.metrics.final.get(metric.name) for record in group.records]
-    text = _spread(values, metric.digits)
-    if text == DASH:
+def _result(group: Group, metric: Metric, words: Words) -> str:
+    """The final metric with its name, or how the run ended."""
+    if not group.is_complete:
+        return words("aborted: {}").format(shortened(group.first.reason))
+    values = group.values(metric.name)
+    if not values:
+        return DASH
+    percent = " %" if metric.unit == "percent" else ""
+    text = f"{metric.name} {_spread(values, metric.digits)}{percent}"
+    if metric.success is None or len(group.records) < 2:
         return text
-    return f"{name}{text} (n = {group.first.metrics.n_eval:,}){_successes(values, metric)}"
+    reached = sum(1 for value in values if metric.succeeded(value))
+    told = words("{} of {} reached {:g}").format(reached, len(group.records), metric.success)
+    return f"{text}; {told}"
 
 
-def _successes(values: Sequence[Optional[float]], metric: Metric) -> str:
-    """How many of several seeds reached the card's threshold, where it has one."""
-    if metric.success is None or len(values) < 2:
-        return ""
-    known = _numbers(values)
+def _on_what(group: Group, words: Words) -> str:
+    first = group.first
+    seconds = statistics.mean(record.speed.wall_seconds for record in group.records)
+    count = first.progress.epochs
+    epochs = words("{} epochs, " if count > 1 else "{} epoch, ").format(count) if count else ""
     return (
-        f", median {metric.told(statistics.median(known))}; "
-        f"{sum(1 for value in known if metric.succeeded(value))} of {len(values)} reached "
-        f"{metric.success:g}"
+        f"{first.device.kind.upper()} {first.device.name} x {first.device.count}; "
+        f"{epochs}{duration(seconds)}"
     )
 
 
-def _best_cell(group: Group, metric: Metric, name: str) -> str:
-    best = [record.metrics.best_on_validation for record in group.records]
-    text = _spread([values.get(metric.name) for values in best], metric.digits)
+def _best_told(bests: Sequence[Mapping[str, float]], metric: Metric, words: Words) -> str:
+    """The test metric of the weights that were best on validation, and when each run had them."""
+    text = _spread([best.get(metric.name) for best in bests], metric.digits)
     if text == DASH:
         return DASH
-    return "{}{} ({})".format(name, text, "; ".join(_moment(values) for values in best))
+    return "{} ({})".format(text, "; ".join(_moment(best, words) for best in bests if best))
 
 
-def _moment(best: Mapping[str, float]) -> str:
-    epoch = "epoch {:.0f}".format(best["epoch"]) if "epoch" in best else DASH
-    return epoch + (", step {:,.0f}".format(best["step"]) if "step" in best else "")
+def _moment(best: Mapping[str, float], words: Words) -> str:
+    step = words("step {:,.0f}").format(best["step"]) if "step" in best else ""
+    epoch = words("epoch {:.0f}").format(best["epoch"]) if "epoch" in best else ""
+    return ", ".join(part for part in (epoch, step) if part)
 
 
-def _numbers(values: Sequence[Any]) -> List[float]:
-    """The values that are numbers: a metric may be missing, or "nan" as a record has it."""
-    return [value for value in values if isinstance(value, (int, float))]
+def _finite(values: Sequence[Any]) -> List[float]:
+    return [value for value in values if isinstance(value, (int, float)) and math.isfinite(value)]
 
 
 def _spread(values: Sequence[Optional[float]], digits: int) -> str:
-    """One value as it is, several as mean ± standard deviation (smallest)."""
-    known = _numbers(values)
-    if not known:
-        return DASH
-    if len(known) == 1:
-        return "{:.{}f}".format(known[0], digits)
-    return "{:.{d}f} ± {:.{d}f} (min {:.{d}f})".format(
-        statistics.mean(known), statistics.stdev(known), min(known), d=digits
-    )
-
-
-def _percent(share: Optional[float]) -> str:
-    return DASH if share is None else f"{100 * share:.2f} %"
+    """One value as it is, several as mean ± standard deviation."""
+    known = _finite(values)
+    if len(known) < 2:
+        return f"{known[0]:.{digits}f}" if known else DASH
+    return f"{statistics.mean(known):.{digits}f} ± {statistics.stdev(known):.{digits}f}"
 
 
 def _memory(size: Optional[int]) -> str:
     return DASH if size is None else f"{size / 2.0**30:.2f} GiB"
 
 
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(int(round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}"
+# --- what tables are printed as ---
 
 
-def _provenance(group: Group) -> str:
-    code = group.first.code
-    return "{}, {}{}".format(group.first.date[:10], code.commit[:7], "†" if code.dirty else "")
+def measured_table(
+    records: Sequence[RunRecord], card: ModelCard, to_root: str, words: Words = english
+) -> str:
+    """The Markdown table of what was measured; what does not fit beside it is folded below.
 
-
-def _footnotes(groups: Sequence[Group]) -> str:
-    notes = [
-        "Metrics are of the whole test set named in the record; the epoch is chosen on the "
-        "validation split, never on the test set. Samples/s is of the whole job over "
-        "steady-state steps."
-    ]
-    if any(group.first.code.dirty for group in groups):
-        notes.append("† run with uncommitted changes.")
-    return "\n" + "  \n".join(notes) + "\n"
-
-
-def published_tables(card: ModelCard) -> str:
-    """The figures that others published, marked so, with their sources, in their own columns."""
-    return "\n".join(_published(table) for table in card.published)
-
-
-def _published(table: PublishedTable) -> str:
-    rows = [[str(cell) for cell in row] for row in table.rows]
+    Args:
+        to_root: the relative path from the README's folder to the checkout's root, "" or "../../".
+    """
+    rows = rows_of(records, card, words)
+    if not rows:
+        return words("No run is recorded yet.") + "\n"
+    folder = f"{to_root}results/{card.name}"
+    table = [row.cells + (_links(row.logs, folder, ".log.gz", words("log")),) for row in rows]
+    notes = [words("NOTES")]
+    if any("†" in cell for row in rows for cell in row.details):
+        notes.append(words("† run with uncommitted changes."))
     return (
-        f"Published by others, not measured here: {table.title} (source: "
-        f"{table.source})\n\n{markdown(table.columns, rows)}"
+        markdown([words(name) for name in HEADINGS + (LOG_HEADING,)], table)
+        + f"\n<details><summary>{words('Network, precision, batch, memory, commit')}</summary>\n\n"
+        + markdown([words(name) for name in DETAIL_HEADINGS], [row.details for row in rows])
+        + "\n{}\n\n</details>\n".format("  \n".join(notes))
     )
 
 
-def original_table(records: Sequence[RunRecord], card: ModelCard) -> str:
-    """What was measured, in the columns of the card's first published table where it has them."""
-    values = [
-        _original_row(record, card)
-        for record in records
-        if record.model == card.name and record.status == COMPLETE
-    ]
+def _links(logs: Sequence[Tuple[int, str]], folder: str, suffix: str, name: str) -> str:
+    """One link by its name, several by their seeds."""
+    return ", ".join(
+        f"[{name if len(logs) == 1 else seed}]({folder}/{run}{suffix})" for seed, run in logs
+    )
+
+
+def measured_text(records: Sequence[RunRecord], card: ModelCard) -> str:
+    """The same table for a terminal: aligned, without links."""
+    rows = rows_of(records, card)
+    if not rows:
+        return "  No run is recorded yet."
+    seeds = [", ".join(str(seed) for seed, _ in row.logs) for row in rows]
+    table = [HEADINGS + ("Seeds",)] + [row.cells + (seed,) for row, seed in zip(rows, seeds)]
+    return "\n".join("  " + line for line in aligned(table).splitlines())
+
+
+def measured_csv(records: Sequence[RunRecord], cards: Sequence[ModelCard]) -> str:
+    """All tables as one of comma-separated values, with every column."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(("Network's card", *HEADINGS, *DETAIL_HEADINGS[1:], "Seeds", "Run ids"))
+    for card in cards:
+        for row in rows_of(records, card):
+            seeds, runs = zip(*row.logs)
+            joined = (" ".join(str(seed) for seed in seeds), " ".join(runs))
+            writer.writerow((card.name, *row.cells, *row.details[1:], *joined))
+    return stream.getvalue()
+
+
+def summary_table(
+    records: Sequence[RunRecord], cards: Sequence[ModelCard], to_root: str, words: Words = english
+) -> str:
+    """One row for each network and task: what others published, and the best that ran here."""
+    rows = []
+    for card in cards:
+        for task in card.tasks.values():
+            groups = grouped([made for made in records if made.model == card.name])
+            best = _best([group for group in groups if group.first.task == task.name], task)
+            what = f"{card.title}, {words(task.name.replace('_', ' '))}"
+            rows.append((what, *_summary(best, card, task, to_root, words)))
+    return markdown([words(name) for name in SUMMARY_HEADINGS], rows)
+
+
+def _best(groups: Sequence[Group], task: Task) -> Optional[Group]:
+    """The training whose mean is best; without one an evaluation, then a run that was aborted."""
+    sign = 1 if task.metric.higher_is_better else -1
+
+    def rank(group: Group) -> Tuple[bool, bool, float]:
+        values = group.values(task.metric.name) if group.is_complete else []
+        mean = sign * statistics.mean(values) if values else -math.inf
+        return bool(values), group.first.progress.target_steps > 0, mean
+
+    return max(groups, key=rank) if groups else None
+
+
+def _summary(
+    group: Optional[Group], card: ModelCard, task: Task, to_root: str, words: Words
+) -> Tuple[str, ...]:
+    published = task.headline or DASH
+    if group is None:
+        return DASH, published, words("No run is recorded yet."), DASH, DASH
+    logs = [(record.seed, record.run_id) for record in group.records]
+    return (
+        group.first.dataset.name,
+        published,
+        _result(group, task.metric, words),
+        _on_what(group, words),
+        _links(logs, f"{to_root}results/{card.name}", ".json", words("record")),
+    )
+
+
+def published_tables(card: ModelCard, words: Words = english) -> str:
+    """The figures that others published, marked so, with their sources, in their own columns."""
+    return "\n".join(_published(table, words) for table in card.published)
+
+
+def _published(table: PublishedTable, words: Words) -> str:
+    rows = [[str(cell) for cell in row] for row in table.rows]
+    told = words("Published by others, not measured here: {} (source: {})")
+    return f"{told.format(table.title, table.source)}\n\n{markdown(table.columns, rows)}"
+
+
+def original_table(records: Sequence[RunRecord], card: ModelCard, words: Words = english) -> str:
+    """What was measured, in the columns of the original README, which stay as they are."""
+    complete = [made for made in records if made.model == card.name and made.status == COMPLETE]
+    if not complete:
+        return words("No run is recorded yet.") + "\n"
     columns = ("Top1 acc", "FPS", "Epochs", "AMP_Type", "Device", "Bs")
-    return markdown(columns, values) if values else "No run is recorded yet.\n"
+    return markdown(columns, [_original_row(record, card) for record in complete])
 
 
 def _original_row(record: RunRecord, card: ModelCard) -> List[str]:
@@ -239,10 +332,11 @@ def _original_row(record: RunRecord, card: ModelCard) -> List[str]:
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; bars inside cells are escaped."""
+    """A Markdown table; bars inside cells are escaped, line breaks are spaces."""
     lines = [_line(columns), _line(["---"] * len(columns))]
     return "\n".join(lines + [_line(row) for row in rows]) + "\n"
 
 
 def _line(cells: Sequence[str]) -> str:
-    return "| {} |".format(" | ".join(cell.replace("|", "\\|") for cell in cells))
+    told = (" ".join(cell.split()).replace("|", "\\|") for cell in cells)
+    return "| {} |".format(" | ".join(told))
