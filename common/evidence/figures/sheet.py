@@ -212,27 +212,13 @@ def wrapped(text: str, width: float, size: float = TEXT_SIZE) -> str:
     """Breaks a text so that its lines are at most `width` pixels, inside of words if need be."""
     lines: List[str] = []
     for line in text.split("\n"):
-        current = ""
-        for word in line.split():
-            longer = f"{current} {word}".strip()
-            if text_size(longer, size)[0] <= width:
-                current = longer
-                continue
-            if current:
-                lines.append(current)
-            current = word
-            while text_size(current, size)[0] > width and len(current) > 1:
-                cut = _fitting(current, width, size)
-                lines.append(current[:cut])
-                current = current[cut:]
-        lines.append(current)
+        while len(line) > 1 and text_size(line, size)[0] > width:
+            fitting = 1
+            while text_size(line[: fitting + 1], size)[0] <= width:
+                fitting += 1
+            blank_at = line.rfind(" ", 0, fitting + 1)
+            cut = blank_at if blank_at > 0 else fitting
+            lines.append(line[:cut].rstrip())
+            line = line[cut:].lstrip()
+        lines.append(line)
     return "\n".join(lines)
-
-
-def _fitting(word: str, width: float, size: float) -> int:
-    """How many of a word's letters fit; at least one."""
-    share = width / text_size(word, size)[0]
-    count = max(1, min(len(word) - 1, int(len(word) * share)))
-    while count > 1 and text_size(word[:count], size)[0] > width:
-        count -= 1
-    return count

@@ -42,7 +42,9 @@ def settings(record: RunRecord) -> Dict[str, str]:
         "seed": str(record.seed),
     }
     for kind, values in (("network", record.network), ("", record.config)):
-        found.update((f"{kind} {name}".strip(), _told(value)) for name, value in values.items())
+        for name, value in values.items():
+            parts = value if isinstance(value, dict) and value else {"": value}
+            found.update((f"{kind} {name} {part}".strip(), _told(parts[part])) for part in parts)
     return found
 
 

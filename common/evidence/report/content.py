@@ -116,30 +116,22 @@ def groups_of(runs: Sequence[ReportedRun]) -> List[Group]:
 
 
 def _short_names(runs: Sequence[ReportedRun]) -> List[str]:
-    """By what differs in their records; else by their files, without what all names share."""
-    if len(runs) > 1 and all(run.record is not None for run in runs):
-        told = [_told(run.record) for run in runs if run.record is not None]
-        differing = [column for column in zip(*told) if len(set(column)) > 1]
+    """By what differs in their records; else by their files, of long names the end."""
+    records = [run.record for run in runs if run.record is not None]
+    if len(runs) > 1 and len(records) == len(runs):
+        differing = [column for column in zip(*map(_told, records)) if len(set(column)) > 1]
         names = [", ".join(row) for row in zip(*differing)]
         if len(set(names)) == len(runs) and max(map(len, names)) <= LONGEST_LABEL:
             return names
-    paths = [Path(run.run.source) for run in runs]
-    names = [path.resolve().name for path in paths]
+    paths = [Path(run.run.source).resolve() for run in runs]
+    names = [path.name for path in paths]
     if len(set(names)) < len(names):
-        names = [f"{path.resolve().parent.name}/{name}" for path, name in zip(paths, names)]
+        names = [f"{path.parent.name}/{path.name}" for path in paths]
     names = [name[: -len(".json")] if name.endswith(".json") else name for name in names]
-    return [name + " run" if name in DEVICE_LABELS else name for name in _cut(names)]
-
-
-def _cut(names: List[str]) -> List[str]:
-    """Long names without the words that all of them begin with."""
-    words = [name.split("-") for name in names]
-    while max(map(len, names), default=0) > LONGEST_LABEL and all(len(one) > 1 for one in words):
-        if len({one[0] for one in words}) > 1:
-            break
-        words = [one[1:] for one in words]
-        names = ["-".join(one) for one in words]
-    return names
+    names = [name + " run" if name in DEVICE_LABELS else name for name in names]
+    if len(names) == len(records) == 1 and len(names[0]) > LONGEST_LABEL:
+        return [f"{records[0].case}, seed {records[0].seed}"]
+    return [name if len(name) <= LONGEST_LABEL else "…" + name[-LONGEST_LABEL:] for name in names]
 
 
 def _told(record: RunRecord) -> List[str]:

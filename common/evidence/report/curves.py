@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
@@ -50,7 +51,7 @@ def charts(labels: Sequence[str], runs: Sequence[Run]) -> List[Chart]:
     most = max(LEAST_POINTS, min(MOST_POINTS, ALL_POINTS // max(count, 1)))
     drawn = []
     for name, curves in found.items():
-        reduced = [(curve.label, summary_curve(curve.series, most)) for curve in curves]
+        reduced = [(curve.label, _reduced(curve.series, most)) for curve in curves]
         reduced = [(label, curve) for label, curve in reduced if np.isfinite(curve.means).any()]
         if reduced:
             figure = _figure(reduced, axis_title(name, runs), name.endswith(("loss", "error")))
@@ -58,6 +59,14 @@ def charts(labels: Sequence[str], runs: Sequence[Run]) -> List[Chart]:
             drawn.append(Chart(section, title, _with_colors(figure, list(labels))))
     order = [title for _, title in SECTIONS]
     return sorted(drawn, key=lambda chart: order.index(chart.section))
+
+
+def _reduced(series: Series, most: int) -> SummaryCurve:
+    """A few values, of evaluations for example, as they are; many as the means of stretches."""
+    if len(series) > LEAST_POINTS:
+        return summary_curve(series, most)
+    values = np.where(np.isfinite(series.values), series.values, np.nan)
+    return SummaryCurve(series.steps.astype(float), values, np.zeros(len(series)))
 
 
 def drawn_curves(labels: Sequence[str], runs: Sequence[Run]) -> Dict[str, List[DrawnCurve]]:
@@ -112,15 +121,15 @@ def axis_title(name: str, runs: Sequence[Run]) -> str:
         return "{} per second".format("samples" if known else "steps")
     if name == DATA_WAIT:
         return "waiting for data (% of a step)"
-    words = name.replace("_", " ")
+    words = re.sub("^(validation|test)_", "", name).replace("_", " ")
     for run in runs:
         try:
             task = find_card(checkout_root(), run.model).task(run.task or None)
         except ZooError:
             continue
         if task.metric is not None and name.endswith(task.metric.name):
-            unit = {"percent": "%", "fraction": "fraction of 1"}.get(task.metric.unit)
-            return f"{words} ({unit or task.metric.unit})"
+            unit = {"percent": "%", "fraction": "fraction"}.get(task.metric.unit)
+            return f"{words} ({unit})" if unit else words
     return words
 
 

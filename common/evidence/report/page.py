@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from plotly.offline import get_plotlyjs
 
@@ -92,15 +92,19 @@ def _comparison(comparison: Comparison) -> Dict[str, Any]:
 
 
 def _figures(runs: Sequence[ReportedRun]) -> List[List[str]]:
-    """Final and best figures of the runs' records: rows of a name and each run's value."""
-    columns: List[Dict[str, float]] = []
+    """Final and best figures of the runs' records, a column each; the titles first, or nothing."""
+    columns = {}
     for run in runs:
-        found = {f"final {name}": value for name, value in run.run.final.items()}
-        found.update({f"best on validation: {name}": value for name, value in run.run.best.items()})
-        columns.append(found)
-    names = list(dict.fromkeys(name for column in columns for name in column))
-    return [
-        [name]
-        + [wording.number(column[name]) if name in column else wording.DASH for column in columns]
-        for name in names
-    ]
+        of_run = f"{run.label}: " if len(runs) > 1 else ""
+        columns[of_run + "final"] = run.run.final
+        columns[of_run + "best on validation"] = run.run.best
+    columns = {title: found for title, found in columns.items() if found}
+    names = list(dict.fromkeys(name for found in columns.values() for name in found))
+    rows = [[name] + [_value(found.get(name)) for found in columns.values()] for name in names]
+    return [["", *columns], *rows] if rows else []
+
+
+def _value(value: Optional[float]) -> str:
+    if value is None:
+        return wording.DASH
+    return f"{value:,.0f}" if value % 1 == 0 else wording.number(value)
