@@ -13,6 +13,7 @@ from protoattend.data.labelled_images import LabelledImages
 from protoattend.data.user_images import read_user_images
 from protoattend.gallery.explained import UNKNOWN, Explained, wrong_first
 from protoattend.gallery.files import explanation_files
+from protoattend.gallery.page import GalleryHeader
 from protoattend.options import Options
 from protoattend.restoring import Restored, restore
 
@@ -20,24 +21,29 @@ from protoattend.restoring import Restored, restore
 def run(options: Options) -> int:
     """Explains and writes pictures and a gallery; returns the exit code."""
     restored = restore(options, "explanation")
-    device = restored.session.device
     try:
-        inputs, images = chosen_images(restored)
-        with tf.Graph().as_default(), tf_runtime.open_session(
-            device, restored.session.precision
-        ) as running:
-            evaluation = restored.build(running)
-            evaluation.prepare(running)
-            decisions = wrong_first(evaluation.explain(evaluation.decide(running, images), images))
+        decisions, header = explain(restored)
         for line in lines_of(decisions):
             print(line)
-        header = restored.gallery_header(inputs, evaluation.candidate_set)
         files = explanation_files(decisions, restored.session.dataset.class_names, header)
         written = [name for name, make in files.items() if write_file(restored.folder / name, make)]
         print(f"written to {restored.folder}: {', '.join(written)}", flush=True)
     finally:
-        tf_runtime.close_device(device)
+        tf_runtime.close_device(restored.session.device)
     return 0
+
+
+def explain(restored: Restored) -> Tuple[List[Explained], GalleryHeader]:
+    """Decides on the images asked for: wrong decisions first, and where all comes from."""
+    session = restored.session
+    inputs, images = chosen_images(restored)
+    with tf.Graph().as_default(), tf_runtime.open_session(
+        session.device, session.precision
+    ) as running:
+        evaluation = restored.build(running)
+        evaluation.prepare(running)
+        decisions = evaluation.explain(evaluation.decide(running, images), images)
+    return wrong_first(decisions), restored.gallery_header(inputs, evaluation.candidate_set)
 
 
 def chosen_images(restored: Restored) -> Tuple[str, LabelledImages]:

@@ -83,12 +83,13 @@ def as_pixels(images: np.ndarray) -> np.ndarray:
 
 
 def slot_parts(reconstructions: np.ndarray, masks: np.ndarray) -> List[np.ndarray]:
-    """Each slot's reconstruction (K, h, w, 3) on a neutral ground, as opaque as its mask (K, h, w).
+    """Each slot's reconstruction (K, h, w, 3) on a neutral ground, where it has the pixel.
 
-    What slots share evenly belongs to none of them: opacity goes from 0 at an even share to 1.
+    It is as opaque as its mask (K, h, w) is above all others: what slots share belongs to none.
     """
-    even = 1 / len(masks) if len(masks) > 1 else 0
-    return list(mixed(GROUND, as_pixels(reconstructions), (masks[..., None] - even) / (1 - even)))
+    ordered = np.sort(np.concatenate([np.zeros_like(masks[:1]), masks]), axis=0)
+    others = np.where(masks == ordered[-1], ordered[-2], ordered[-1])
+    return list(mixed(GROUND, as_pixels(reconstructions), (masks - others)[..., None]))
 
 
 def segmentation(masks: np.ndarray) -> np.ndarray:

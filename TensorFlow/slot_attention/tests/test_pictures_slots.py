@@ -81,11 +81,12 @@ def test_the_figure_names_rows_and_columns_and_is_whole_for_any_number_of_images
     assert drawn.shape == pixels(slot_figure(view(2, iterations, true_masks))).shape
 
 
-def test_what_slots_share_evenly_belongs_to_none_of_them():
+def test_a_slots_part_is_as_opaque_as_its_mask_is_above_all_others():
     shared = slot_parts(np.full((2, 1, 1, 3), -1.0), np.full((2, 1, 1), 0.5))
     assert [part[0, 0].tolist() for part in shared] == [list(GROUND)] * 2
     half = slot_parts(np.full((2, 1, 1, 3), -1.0), np.array([0.75, 0.25]).reshape(2, 1, 1))
     np.testing.assert_allclose(half[0][0, 0], np.array(GROUND) / 2, atol=1)
+    assert half[1][0, 0].tolist() == list(GROUND)
     assert slot_parts(np.full((1, 1, 1, 3), -1.0), np.ones((1, 1, 1)))[0].max() == 0
 
 
