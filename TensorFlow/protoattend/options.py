@@ -71,6 +71,10 @@ _TRAINING_QUIRKS = {
     "one_step_less": "train --num_steps minus 1 steps",
 }
 
+# Flags that came later, with what runs did before: recorded only where they say something else, so
+# that recipes of earlier records and references are still those of the same runs today.
+_LATER: Dict[str, Any] = {"warmup_steps": 0, "decay": EXPONENTIAL}
+
 
 @dataclasses.dataclass(frozen=True)
 class Options(NpuFlags):
@@ -151,7 +155,7 @@ class Options(NpuFlags):
             **{
                 name: list(value) if isinstance(value, tuple) else value
                 for name, value in dataclasses.asdict(self).items()
-                if name not in OF_THE_MACHINE
+                if name not in OF_THE_MACHINE and (name not in _LATER or value != _LATER[name])
             },
         )
 

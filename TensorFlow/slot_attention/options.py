@@ -74,6 +74,10 @@ OF_THE_MACHINE = (
     + DUMP_FLAGS
 )
 
+# Flags that came later, with what runs did before: recorded only where they say something else, so
+# that recipes of earlier records and references are still those of the same runs today.
+_LATER: Dict[str, Any] = {"decay": EXPONENTIAL, "encoder_strides": None}
+
 
 @dataclasses.dataclass(frozen=True)
 class Options(NpuFlags):
@@ -135,7 +139,7 @@ class Options(NpuFlags):
             **{
                 name: list(value) if isinstance(value, tuple) else value
                 for name, value in dataclasses.asdict(self).items()
-                if name not in OF_THE_MACHINE
+                if name not in OF_THE_MACHINE and (name not in _LATER or value != _LATER[name])
             },
         )
 

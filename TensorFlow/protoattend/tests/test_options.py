@@ -44,6 +44,12 @@ def test_the_original_flags_have_their_defaults(name):
     assert getattr(parse_options(TRAIN, []), name) == ORIGINAL[name]
 
 
+def test_later_flags_are_recorded_only_where_they_say_something_new():
+    assert not {"decay", "warmup_steps"} & set(parse_options(TRAIN, []).config())
+    found = parse_options(TRAIN, ["--decay=cosine", "--warmup_steps=3"]).config()
+    assert (found["decay"], found["warmup_steps"]) == ("cosine", 3)
+
+
 @pytest.mark.parametrize(
     "word",
     ["--" + name for name in ORIGINAL if name != "device"]

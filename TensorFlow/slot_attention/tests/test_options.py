@@ -48,6 +48,14 @@ def test_what_the_paper_has_not_is_off(task):
     assert options.clip_gradient_norm == 0
 
 
+def test_later_flags_are_recorded_only_where_they_say_something_new():
+    plain = parse_options(SET_PREDICTION, "train", DATA).config()
+    assert not {"decay", "encoder_strides"} & set(plain)
+    words = DATA + ["--decay", "cosine", "--encoder_strides", "2,2,1,1"]
+    found = parse_options(SET_PREDICTION, "train", words).config()
+    assert (found["decay"], found["encoder_strides"]) == ("cosine", [2, 2, 1, 1])
+
+
 @pytest.mark.parametrize("text", ["2,2,1", "2,2,1,3", "a", "2,2,1,1,1"])
 def test_strides_are_four_of_one_or_two(text):
     with pytest.raises(UsageError, match="such as 2,2,1,1"):
