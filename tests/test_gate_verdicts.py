@@ -17,7 +17,6 @@ from common.evidence.gate.speed import judge_speed
 from common.evidence.gate.spread import (
     chance_of_so_few,
     difference_of_means,
-    one_sided_quantile,
     prediction_half_width,
 )
 from common.evidence.gate.verdict import CaseReport, Verdict, overall, worst
@@ -34,11 +33,6 @@ def accuracy_verdict(made: Any, stored: Sequence[float], measured: Sequence[floa
 
 
 # --- arithmetic ---
-
-
-@pytest.mark.parametrize("degrees, value", [(1, 6.3138), (2, 2.9200), (4, 2.1318), (30, 1.6973)])
-def test_one_sided_quantiles_are_those_of_the_tables(degrees: int, value: float) -> None:
-    assert one_sided_quantile(degrees) == pytest.approx(value, abs=5e-4)
 
 
 def test_a_prediction_interval_is_t_times_deviation_times_root_of_one_and_a_third() -> None:
@@ -225,10 +219,7 @@ GOOD = record()
         (GivenRun("x", GOOD, "complete", 0), PASS),
         (GivenRun("x", None), INCONCLUSIVE),
         (GivenRun("x", None, "failed", 1), INFRA),
-        (GivenRun("x", GOOD, "failed", 137), INFRA),
-        (GivenRun("x", GOOD, "failed", 124), INFRA),
         (GivenRun("x", GOOD, "failed", 3), INFRA),
-        (GivenRun("x", GOOD, "interrupted", 130), INFRA),
         (GivenRun("x", GOOD, "failed", 1, "the run gave no accuracy"), REGRESS),
         (
             GivenRun(
@@ -237,7 +228,6 @@ GOOD = record()
             REGRESS,
         ),
         (GivenRun("x", record(status="aborted", reason="ended without a word")), INCONCLUSIVE),
-        (GivenRun("x", GOOD, doubts=("the log is another's",)), INCONCLUSIVE),
     ],
     ids=lambda value: "" if isinstance(value, GivenRun) else value.name,
 )

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from common.core.command_line import file_to_write, number_in, without_verdict
+from common.core.command_line import file_to_write, number_in, print_verdict, without_verdict
 from common.evidence.divergence.outcome import EXIT_CODES, as_json, compare_dumps
 from common.evidence.divergence.table import as_text
 from common.runs.dump.reading import find_dump
@@ -63,9 +63,9 @@ def _run(arguments: argparse.Namespace) -> int:
     a, b = (find_dump(Path(path), arguments.step) for path in (arguments.a, arguments.b))
     outcome = compare_dumps(a, b, arguments.relative)
     if arguments.json:
-        print(json.dumps(as_json(outcome), indent=1, allow_nan=False))
+        print_verdict(json.dumps(as_json(outcome), indent=1, allow_nan=False))
     else:
-        print(as_text(outcome, arguments.all), end="")
+        print_verdict(as_text(outcome, arguments.all).rstrip("\n"))
     if arguments.plot:
         from common.evidence.divergence.picture import divergence_picture
         from common.evidence.figures.figure import save_png

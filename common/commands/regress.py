@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 from common.cards.model_card import ModelCard
 from common.cards.model_folders import all_cards, checkout_root, find_card, split_name
 from common.cards.tiers import SMOKE, TIERS
-from common.core.command_line import number_in, without_verdict
+from common.core.command_line import number_in, print_verdict, without_verdict
 from common.core.errors import InfrastructureError, UsageError, ZooError
 from common.core.files import write_atomically
 from common.evidence.gate import report
@@ -138,10 +137,7 @@ def _judge(arguments: argparse.Namespace) -> int:
     if arguments.json:
         content = report.as_json(reports, arguments.tier)
         text = json.dumps(content, indent=1, ensure_ascii=False)
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:  # the verdict holds though nobody reads it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print_verdict(text)
     return int(overall(reports).value)
 
 

@@ -169,6 +169,14 @@ def of_the_machine(error: OSError) -> Optional[ZooError]:
     return InfrastructureError(remedies[error.errno].format(shortened(str(where), 200)))
 
 
+def print_verdict(text: str) -> None:
+    """Prints a result whose exit code holds though nobody reads it."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def without_verdict(error: Exception, program: str) -> ZooError:
     """The error to raise where exit code 1 is a verdict that nobody has come to.
 
