@@ -91,6 +91,7 @@ class RunOnDisk:
         self.events = copy.deepcopy(whole_run())
         (start,) = self.of("start")
         start["config"] = {"recipe": "reference", "augmentation": {"flip": True}, "seed": seed}
+        start["dataset"]["counts"]["validation"] = 40
         start.update(seed=seed, first_batches_sha256=f"{seed:064d}")
         start["config_sha256"] = config_sha256(start["config"])
         self.final["metrics"]["accuracy"] = accuracy
