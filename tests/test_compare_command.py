@@ -12,8 +12,7 @@ import pytest
 
 from common.commands import program as cli
 from common.evidence.comparison.picture import comparison_picture
-from common.evidence.comparison.runs import Group
-from common.evidence.comparison.sources import read_run
+from common.evidence.comparison.runs import Group, read_run
 from common.runs import record as run_record
 from tests.noisy_series import first_order_noise, write_log
 from tests.test_record_store import write_run

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.evidence.comparison.alignment import (
+from common.evidence.comparison.curves import (
     aligned,
     neighbours,
     sample_at,
     window,
     windows,
+    summary_curve,
     without_trend,
 )
-from common.evidence.comparison.summary_curve import summary_curve
 from common.evidence.logs.series import Series
 from tests.noisy_series import series
 

@@ -8,16 +8,18 @@ from typing import Tuple
 import numpy as np
 import pytest
 
-from common.evidence.comparison.alignment import AlignedPair
+from common.evidence.comparison.curves import AlignedPair
 from common.evidence.comparison.difference import (
-    between_evaluations,
-    between_seeds,
     compare_unpaired,
     compare_window,
     of_one_sample,
     single_sample,
 )
-from common.evidence.comparison.noise import mean_of_series
+from common.evidence.comparison.statistics import (
+    between_evaluations,
+    between_seeds,
+    mean_of_series,
+)
 from tests.noisy_series import first_order_noise, series
 
 RUNS = 400

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from common.cards.model_folders import all_cards, checkout_root
-from common.evidence.comparison.level import KEYS, drifted, level_of, text_of, write
+from common.commands import table
+from common.commands.program import main
+from common.evidence.comparison.level import KEYS, level_of, levels, text_of
 from common.evidence.comparison.verdicts import INCONCLUSIVE, NOK, OK, PERFECT, POK
 from common.runs import store as record_store
 
@@ -72,13 +74,26 @@ def test_the_file_has_a_key_and_a_value_a_line_without_blanks() -> None:
     assert " " not in text
 
 
-def test_an_edited_file_is_noticed_and_written_anew(tmp_path: Path) -> None:
+def test_zoo_table_notices_an_edited_file_and_writes_it_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "modelzoo_level.txt"
     card: Any = SimpleNamespace(name="some_net", folder=tmp_path)
-    assert write(tmp_path, [card], []) == [tmp_path / "modelzoo_level.txt"]
-    (tmp_path / "modelzoo_level.txt").write_text("PerfStatus:PERFECT\n")
-    assert drifted(tmp_path, [card], []) == [tmp_path / "modelzoo_level.txt"]
+    monkeypatch.setattr(table, "all_cards", lambda root: [card])
+    monkeypatch.setattr(table, "checkout_root", lambda: tmp_path)
+    for name in ("drifted", "write"):
+        monkeypatch.setattr(table.readme_tables, name, lambda root, cards, records: [])
+    assert main(["table", "--write"]) == 0
+    assert path.read_text() == text_of(level())
+    assert main(["table", "--check"]) == 0
+    path.write_text("PerfStatus:PERFECT\n")
+    assert main(["table", "--check"]) == 1
+    assert main(["table", "--write"]) == 0
+    assert path.read_text() == text_of(level())
 
 
 def test_the_files_of_this_checkout_are_what_its_records_prove() -> None:
     root = checkout_root()
-    assert drifted(root, all_cards(root), record_store.records_of(root)[0]) == []
+    records = record_store.records_of(root)[0]
+    for path, text in levels(root, all_cards(root), records).items():
+        assert path.read_text(encoding="utf-8") == text

@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from common.evidence.comparison.noise import (
+from common.evidence.comparison.statistics import (
     LEAST_SAMPLES,
     autocorrelation_time,
     autocorrelations,
     mean_of_series,
+    two_sided_quantile,
 )
-from common.evidence.comparison.students_t import two_sided_probability, two_sided_quantile
 from tests.noisy_series import first_order_noise
 
 RUNS = 400
@@ -33,10 +33,6 @@ RUNS = 400
 )
 def test_students_t_is_that_of_the_printed_tables(degrees: int, table: float) -> None:
     assert two_sided_quantile(0.95, degrees) == pytest.approx(table, abs=5e-5)
-
-
-def test_the_quantile_inverts_the_probability() -> None:
-    assert two_sided_probability(two_sided_quantile(0.9, 7), 7) == pytest.approx(0.9, abs=1e-12)
 
 
 def test_autocorrelations_are_those_of_the_definition() -> None:
@@ -67,13 +63,15 @@ def test_the_interval_holds_the_truth_in_95_of_100_cases(coefficient: float, cou
     assert 0.90 <= np.mean([mean.low <= 0 <= mean.high for mean in means]) <= 0.99
 
 
-@pytest.mark.parametrize(("coefficient", "count"), [(0.9, 50), (0.95, 100), (0.99, 300)])
+@pytest.mark.parametrize(
+    ("coefficient", "count"), [(0.9, 50), (0.9, 100), (0.95, 100), (0.95, 150), (0.99, 300)]
+)
 def test_a_series_shorter_than_its_memory_has_no_interval(coefficient: float, count: int) -> None:
     means = [
         mean_of_series(row).mean for row in first_order_noise(coefficient, count, RUNS, seed=3)
     ]
-    assert np.mean([mean.is_known for mean in means]) < 0.1
-    assert np.mean([mean.low <= 0 <= mean.high for mean in means]) >= 0.90
+    assert np.mean([mean.is_known for mean in means]) < 0.02
+    assert np.mean([mean.low <= 0 <= mean.high for mean in means]) >= 0.98
 
 
 def test_an_interval_that_took_samples_as_independent_would_miss_the_truth() -> None:

@@ -8,9 +8,10 @@ from typing import List
 import numpy as np
 import pytest
 
-from common.evidence.comparison.compared import Settings, compare
-from common.evidence.comparison.estimate import UNKNOWN, Estimate
+from common.evidence.comparison.compared import compare
 from common.evidence.comparison.runs import Group, Run
+from common.evidence.comparison.settings import Settings
+from common.evidence.comparison.statistics import UNKNOWN, Estimate
 from common.evidence.comparison.verdicts import (
     INCONCLUSIVE,
     NOK,

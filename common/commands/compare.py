@@ -11,10 +11,9 @@ from common.core.command_line import file_to_write, number_in
 from common.core.errors import UsageError, ZooError
 from common.evidence.comparison import table
 from common.evidence.comparison.as_json import content_of
-from common.evidence.comparison.asked import add_settings_flags, asked_in, settings_of
 from common.evidence.comparison.compared import Comparison, compare
-from common.evidence.comparison.runs import Group, check_networks
-from common.evidence.comparison.sources import read_run
+from common.evidence.comparison.runs import Group, check_networks, read_run
+from common.evidence.comparison.settings import add_settings_flags, asked_in, settings_of
 from common.evidence.comparison.verdicts import exit_code
 
 

@@ -9,9 +9,9 @@ from typing import Optional, Tuple
 
 from common.core.command_line import file_to_write
 from common.core.files import write_atomically
-from common.evidence.comparison.asked import add_settings_flags, asked_in, settings_of
 from common.evidence.comparison.compared import compare
 from common.evidence.comparison.runs import check_networks
+from common.evidence.comparison.settings import add_settings_flags, asked_in, settings_of
 from common.evidence.report.content import groups_of, labelled, read_reported
 
 

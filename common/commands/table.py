@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import List, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 from common.cards.model_card import ModelCard
 from common.cards.model_folders import all_cards, checkout_root
 from common.core.codec import json_text
 from common.core.errors import UsageError, ZooError
+from common.core.files import write_atomically
 from common.runs import readme_tables, tables
 from common.runs import record as run_record
 from common.runs import store as record_store
@@ -73,20 +74,33 @@ def _tell(problems: Sequence[str]) -> None:
 
 
 def _write(root: Path, cards: List[ModelCard]) -> int:
-    from common.evidence.comparison import level
-
     records, problems = record_store.verified_records(root)
     _tell(problems)
-    for path in readme_tables.write(root, cards, records) + level.write(root, cards, records):
+    changed = _drifted_levels(root, cards, records)
+    for path, text in changed.items():
+        write_atomically(path, text)
+    for path in readme_tables.write(root, cards, records) + list(changed):
         print(f"wrote {path.relative_to(root)}")
     return 1 if problems else 0
 
 
-def _check(root: Path, cards: List[ModelCard]) -> int:
-    from common.evidence.comparison import level
+def _drifted_levels(
+    root: Path, cards: List[ModelCard], records: Sequence[RunRecord]
+) -> Dict[Path, str]:
+    """The modelzoo_level.txt that are not what the records prove, with what they have to hold."""
+    from common.evidence.comparison.level import levels
 
+    return {
+        path: text
+        for path, text in levels(root, cards, records).items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    }
+
+
+def _check(root: Path, cards: List[ModelCard]) -> int:
     records, problems = record_store.verified_records(root)
-    paths = readme_tables.drifted(root, cards, records) + level.drifted(root, cards, records)
+    levels = _drifted_levels(root, cards, records)
+    paths = readme_tables.drifted(root, cards, records) + list(levels)
     if paths:
         problems.append(
             "the tables of {} are not those of the records; run `zoo table --write`".format(

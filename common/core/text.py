@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any, Iterable, Sequence, Union
 
 
@@ -42,15 +43,21 @@ def aligned(
     """
     cells = [[str(cell) for cell in row] for row in rows]
     count = max((len(row) for row in cells), default=0)
-    widths = [max(len(row[at]) for row in cells if at < len(row)) for at in range(count)]
+    widths = [max(width(row[at]) for row in cells if at < len(row)) for at in range(count)]
     to_right = range(1, count) if right is True else (right or ())
     return "\n".join(
         gap.join(
-            cell.rjust(widths[at]) if at in to_right else cell.ljust(widths[at])
+            blanks + cell if at in to_right else cell + blanks
             for at, cell in enumerate(row)
+            for blanks in [" " * (widths[at] - width(cell))]
         ).rstrip()
         for row in cells
     )
+
+
+def width(text: str) -> int:
+    """The columns a terminal needs: wide characters, of a Chinese path for example, take two."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
 def duration(seconds: float) -> str:

@@ -7,11 +7,10 @@ import math
 from typing import Any, Dict, Optional
 
 from common.evidence.comparison.compared import Comparison
-from common.evidence.comparison.estimate import Estimate
-from common.evidence.comparison.noise import METHOD, MeanOfSeries
+from common.evidence.comparison.curves import TARGET_SAMPLES
 from common.evidence.comparison.runs import Group
+from common.evidence.comparison.statistics import METHOD, Estimate, MeanOfSeries
 from common.evidence.comparison.table import what_one_sample_proves
-from common.evidence.comparison.targets import TARGET_SAMPLES
 
 SCHEMA_VERSION = 1
 

@@ -3,72 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
-from common.evidence.comparison import figures
-from common.evidence.comparison.alignment import (
+from common.evidence.comparison.curves import (
+    TARGET_SAMPLES,
     AlignedPair,
+    Reached,
     SampleAtStep,
     aligned,
     neighbours,
     sample_at,
+    time_to_target,
     window,
     windows,
-    without_trend,
 )
 from common.evidence.comparison.difference import (
     Difference,
+    FigureComparison,
     WindowComparison,
-    between_seeds,
+    compare_best,
+    compare_final,
     compare_unpaired,
     compare_window,
+    level_of,
     of_one_sample,
     single_sample,
 )
-from common.evidence.comparison.estimate import Estimate
-from common.evidence.comparison.figures import FigureComparison
-from common.evidence.comparison.noise import MeanOfSeries, mean_of_series
 from common.evidence.comparison.runs import Group, Run, unequal_facts
+from common.evidence.comparison.settings import Settings
 from common.evidence.comparison.speed import SpeedComparison, compare_speed
-from common.evidence.comparison.targets import TARGET_SAMPLES, Reached, time_to_target
+from common.evidence.comparison.statistics import UNKNOWN, Estimate, MeanOfSeries, between_seeds
 from common.evidence.comparison.verdicts import (
     Evidence,
-    Judged,
     Verdict,
     perf_verdict,
     precision_verdict,
 )
 from common.evidence.logs.series import Series
 
-WINDOW = 50
 MOST_WINDOWS = 5
 LEAST_COMMON = 2 / 3  # of the shorter run's steps: below, windows are compared unpaired
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the user asked for.
-
-    Attributes:
-        judged: the metric that PrecisionStatus is about.
-        curve: the series that is aligned, windowed and drawn.
-        window: samples in a window, at most.
-        target: a value of the curve.
-        global_batch, n_eval: samples in a step and in the test set, for runs that don't say.
-        whole: the value of the judged metric when all is right: 100 for percent.
-    """
-
-    judged: Judged
-    curve: str = "loss"
-    curve_higher_is_better: bool = False
-    window: int = WINDOW
-    at_step: Optional[int] = None
-    target: Optional[float] = None
-    global_batch: Optional[int] = None
-    n_eval: int = 0
-    whole: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -106,68 +82,52 @@ class Comparison:
 
 def compare(reference: Group, candidate: Group, settings: Settings) -> Comparison:
     """Compares two groups of runs; the first run of each stands for its curve."""
-    pair = common_part(reference.first, candidate.first, settings.curve)
-    parts = _windows(reference.first, candidate.first, pair, settings)
+    judged, first, second = settings.judged, reference.first, candidate.first
+    curves = first.series.get(settings.curve), second.series.get(settings.curve)
+    pair = aligned(curves[0], curves[1]) if curves[0] and curves[1] else None
+    parts = _windows(curves[0], curves[1], pair, settings)
     seeds = _between_seeds(reference, candidate, settings)
-    final = (
-        None
-        if settings.judged.is_curve
-        else figures.compare_final(
-            reference, candidate, settings.judged.name, settings.whole, settings.n_eval
-        )
-    )
     speed = compare_speed(reference, candidate, settings.global_batch)
+    final = None
+    if not judged.is_curve:
+        final = compare_final(reference, candidate, judged.name, settings.whole, settings.n_eval)
+    evidence = _evidence(reference, candidate, settings, final, parts, seeds)
     return Comparison(
-        reference,
-        candidate,
-        settings,
-        len(pair.steps) if pair else 0,
-        _at_step(reference.first, candidate.first, pair, settings),
-        tuple(parts),
-        parts[-1] if parts else None,
-        seeds,
-        final,
-        figures.compare_best(
-            reference, candidate, settings.judged.name, settings.judged.higher_is_better
-        ),
-        speed,
-        _reached(reference, candidate, settings),
-        precision_verdict(
-            settings.judged, _evidence(reference, candidate, settings, final, parts, seeds)
-        ),
-        perf_verdict(speed.ratio, speed.doubts)
-        if speed
-        else perf_verdict(Estimate(float("nan"), float("inf"))),
-        tuple(_notes(reference, candidate)),
+        reference=reference,
+        candidate=candidate,
+        settings=settings,
+        common_steps=len(pair.steps) if pair else 0,
+        at_step=_at_step(curves[0], curves[1], pair, settings),
+        windows=tuple(parts),
+        end=parts[-1] if parts else None,
+        seeds=seeds,
+        final=final,
+        best=compare_best(reference, candidate, judged.name, judged.higher_is_better),
+        speed=speed,
+        reached=_reached(reference, candidate, settings),
+        precision=precision_verdict(judged, evidence),
+        perf=perf_verdict(speed.ratio, speed.doubts) if speed else perf_verdict(UNKNOWN),
+        notes=tuple(_notes(reference, candidate)),
     )
 
 
-def common_part(reference: Run, candidate: Run, curve: str) -> Optional[AlignedPair]:
-    """The curve at the steps of both runs; None where a run has no such curve or no step common."""
-    if curve not in reference.series or curve not in candidate.series:
-        return None
-    pair = aligned(reference.series[curve], candidate.series[curve])
-    return pair if len(pair.steps) else None
-
-
-def _is_paired(reference: Series, candidate: Series, pair: Optional[AlignedPair]) -> bool:
+def _is_paired(reference: Series, candidate: Series, pair: AlignedPair) -> bool:
     """Whether most of the steps at which both ran were logged by both."""
-    if pair is None:
-        return False
     last = min(reference.steps[-1], candidate.steps[-1])
     first = max(reference.steps[0], candidate.steps[0])
     counts = [
         int(((series.steps >= first) & (series.steps <= last)).sum())
         for series in (reference, candidate)
     ]
-    return len(pair.steps) >= LEAST_COMMON * min(counts)
+    return bool(len(pair.steps)) and len(pair.steps) >= LEAST_COMMON * min(counts)
 
 
 def _windows(
-    reference: Run, candidate: Run, pair: Optional[AlignedPair], settings: Settings
+    first: Optional[Series],
+    second: Optional[Series],
+    pair: Optional[AlignedPair],
+    settings: Settings,
 ) -> List[WindowComparison]:
-    curves = [run.series.get(settings.curve) for run in (reference, candidate)]
-    first, second = curves
     if first is None or second is None or not len(first) or not len(second):
         return []
     if pair is not None and _is_paired(first, second, pair):
@@ -187,46 +147,44 @@ def _until(series: Series, end: int, length: int) -> Series:
 
 
 def _at_step(
-    reference: Run, candidate: Run, pair: Optional[AlignedPair], settings: Settings
+    first: Optional[Series],
+    second: Optional[Series],
+    pair: Optional[AlignedPair],
+    settings: Settings,
 ) -> Optional[StepComparison]:
-    curves = [run.series.get(settings.curve) for run in (reference, candidate)]
-    if settings.at_step is None or curves[0] is None or curves[1] is None:
+    if settings.at_step is None or first is None or second is None:
         return None
-    found = [sample_at(series, settings.at_step) for series in curves if series is not None]
-    if found[0] is None or found[1] is None:
+    one, other = (sample_at(series, settings.at_step) for series in (first, second))
+    if one is None or other is None:
         return None
-    around = [
+    around, around_other = (
         _around(series, sample.step, settings.window)
-        for series, sample in zip(curves, found)
-        if series is not None and sample is not None
-    ]
-    parts = pair.part(window(pair.steps, settings.at_step, settings.window)) if pair else None
+        for series, sample in ((first, one), (second, other))
+    )
+    part = pair.part(window(pair.steps, settings.at_step, settings.window)) if pair else None
     return StepComparison(
-        found[0],
-        found[1],
-        around[0],
-        around[1],
-        of_one_sample(
-            single_sample(found[0].value, around[0]), single_sample(found[1].value, around[1])
-        ),
-        compare_window(parts) if parts is not None and len(parts.steps) else None,
+        one,
+        other,
+        around,
+        around_other,
+        of_one_sample(single_sample(one.value, around), single_sample(other.value, around_other)),
+        compare_window(part) if part is not None and len(part.steps) else None,
     )
 
 
 def _around(series: Series, step: int, length: int) -> MeanOfSeries:
     chosen = neighbours(series, step, length)
-    return mean_of_series(without_trend(series.steps[chosen], series.values[chosen]))
+    return level_of(series.steps[chosen], series.values[chosen])
 
 
 def _between_seeds(reference: Group, candidate: Group, settings: Settings) -> Optional[Estimate]:
     """The relative difference of last windows between groups of several seeds; None for one."""
     levels = [[_last_mean(run, settings) for run in group.runs] for group in (reference, candidate)]
     known = [[level for level in side if level is not None] for side in levels]
-    if min(len(side) for side in known) < 2:
+    base = float(np.mean(known[0])) if known[0] else 0.0
+    if min(len(side) for side in known) < 2 or not base:
         return None
-    base = float(np.mean(known[0]))
-    found = between_seeds(known[0], known[1])
-    return Estimate(found.value / base, found.half_width / abs(base)) if base else None
+    return between_seeds(known[0], known[1]).scaled(1 / base)
 
 
 def _last_mean(run: Run, settings: Settings) -> Optional[float]:
@@ -242,19 +200,16 @@ def _reached(
     if settings.target is None:
         return {}
     return {
-        group.label: tuple(_reached_by(run.series, settings, settings.target) for run in group.runs)
+        group.label: tuple(_reached_by(run, settings, settings.target) for run in group.runs)
         for group in (reference, candidate)
     }
 
 
-def _reached_by(
-    series: Mapping[str, Series], settings: Settings, target: float
-) -> Optional[Reached]:
-    if settings.curve not in series:
+def _reached_by(run: Run, settings: Settings, target: float) -> Optional[Reached]:
+    higher = settings.curve_higher_is_better
+    if settings.curve not in run.series:
         return None
-    return time_to_target(
-        series, settings.curve, target, settings.curve_higher_is_better, TARGET_SAMPLES
-    )
+    return time_to_target(run.series, settings.curve, target, higher, TARGET_SAMPLES)
 
 
 def _evidence(

@@ -1,19 +1,31 @@
-"""How far a candidate lies from a reference, in a window, at a step, between final figures."""
+"""How far a candidate lies from a reference: in a window, at a step, between final figures."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Sequence
+from dataclasses import dataclass, replace
+from typing import Callable, Optional
 
 import numpy as np
 
-from common.evidence.comparison.alignment import AlignedPair, without_trend
-from common.evidence.comparison.estimate import CONFIDENCE, UNKNOWN, Estimate
-from common.evidence.comparison.noise import MeanOfSeries, mean_of_series
-from common.evidence.comparison.students_t import two_sided_quantile
-from common.evidence.comparison.welch import welch
+from common.evidence.comparison.curves import AlignedPair, without_trend
+from common.evidence.comparison.runs import Group, Run
+from common.evidence.comparison.statistics import (
+    CONFIDENCE,
+    UNKNOWN,
+    Estimate,
+    MeanOfSeries,
+    between_evaluations,
+    between_seeds,
+    difference_of,
+    mean_of_series,
+    two_sided_quantile,
+)
 from common.evidence.logs.series import Series
+
+BY_SEEDS = "spread between seeds (Welch)"
+BY_SAMPLES = "spread between test samples (at most that of right and wrong answers); one seed each"
+BY_NOTHING = "one value each, of an unknown number of samples: no interval"
 
 
 @dataclass(frozen=True)
@@ -52,18 +64,18 @@ def compare_window(pair: AlignedPair) -> WindowComparison:
     return WindowComparison(
         int(pair.steps[0]),
         int(pair.steps[-1]),
-        _level(pair.steps, pair.reference),
-        _level(pair.steps, pair.candidate),
-        paired_difference(pair.reference, pair.candidate),
+        level_of(pair.steps, pair.reference),
+        level_of(pair.steps, pair.candidate),
+        _paired_difference(pair.reference, pair.candidate),
     )
 
 
-def _level(steps: np.ndarray, values: np.ndarray) -> MeanOfSeries:
+def level_of(steps: np.ndarray, values: np.ndarray) -> MeanOfSeries:
+    """The mean of values, (N,), and their noise around a straight line."""
     return mean_of_series(without_trend(steps, values))
 
 
-def paired_difference(reference: np.ndarray, candidate: np.ndarray) -> Difference:
-    """The mean of candidate - reference, (N,) each, and the ratio of their means less one."""
+def _paired_difference(reference: np.ndarray, candidate: np.ndarray) -> Difference:
     gaps = mean_of_series(candidate - reference)
     base = float(reference.mean()) if len(reference) else math.nan
     if not (math.isfinite(base) and math.isfinite(gaps.mean.value)) or base == 0:
@@ -80,83 +92,99 @@ def paired_difference(reference: np.ndarray, candidate: np.ndarray) -> Differenc
 
 def compare_unpaired(reference: Series, candidate: Series) -> WindowComparison:
     """Like compare_window for runs that logged other steps of the same range."""
-    first, second = (_level(series.steps, series.values) for series in (reference, candidate))
-    effective = min(first.effective, second.effective)
-    absolute = _of_two(first.mean, second.mean, 1.0)
-    base = first.mean.value
-    relative = UNKNOWN
-    if base and math.isfinite(base):
-        share = second.mean.value / base - 1
-        width = _of_two(first.mean, second.mean, 1 + share).half_width
-        relative = Estimate(share, width / abs(base))
+    first, second = (level_of(series.steps, series.values) for series in (reference, candidate))
+    absolute, relative = difference_of(first.mean, second.mean)
+    count, effective = min(first.count, second.count), min(first.effective, second.effective)
     steps = np.concatenate([reference.steps, candidate.steps])
-    return WindowComparison(
-        int(steps.min()),
-        int(steps.max()),
-        first,
-        second,
-        Difference(absolute, relative, min(first.count, second.count), effective),
-    )
-
-
-def _of_two(first: Estimate, second: Estimate, weight: float) -> Estimate:
-    """second - first of independent estimates; the first's error counts `weight` times."""
-    return Estimate(
-        second.value - first.value, math.hypot(weight * first.half_width, second.half_width)
-    )
+    difference = Difference(absolute, relative, count, effective)
+    return WindowComparison(int(steps.min()), int(steps.max()), first, second, difference)
 
 
 def of_one_sample(reference: Estimate, candidate: Estimate) -> Difference:
     """The difference of two single values whose intervals come from the noise around them."""
-    absolute = _of_two(reference, candidate, 1.0)
-    relative = UNKNOWN
-    if reference.value:
-        ratio = candidate.value / reference.value
-        relative = Estimate(
-            ratio - 1, _of_two(reference, candidate, ratio).half_width / abs(reference.value)
-        )
-    return Difference(absolute, relative, 1, 1.0)
+    return Difference(*difference_of(reference, candidate), 1, 1.0)
 
 
 def single_sample(value: float, around: MeanOfSeries) -> Estimate:
     """One value with the interval in which one sample lies, by the noise of its neighbours."""
     if around.count < 3 or not math.isfinite(around.noise):
-        return Estimate(value, math.inf)
+        return Estimate(value)
     degrees = max(int(around.effective) - 2, 1)
     return Estimate(value, two_sided_quantile(CONFIDENCE, degrees) * around.noise)
 
 
-def between_seeds(reference: Sequence[float], candidate: Sequence[float]) -> Estimate:
-    """The difference of means of runs with several seeds (Welch).
+@dataclass(frozen=True)
+class FigureComparison:
+    """One figure of two groups.
 
-    Unknown with fewer than two runs on a side, or without any spread on both.
+    Attributes:
+        basis: what the interval is made from.
     """
-    if min(len(reference), len(candidate)) < 2:
-        return UNKNOWN
-    found = welch(reference, candidate)
-    if found.standard_error == 0:
-        return Estimate(found.value, math.inf)
-    return Estimate(
-        found.value, two_sided_quantile(CONFIDENCE, found.degrees) * found.standard_error
+
+    name: str
+    reference: float
+    candidate: float
+    difference: Estimate
+    basis: str
+
+
+def compare_final(
+    reference: Group, candidate: Group, name: str, whole: float, n_eval: int = 0
+) -> Optional[FigureComparison]:
+    """The final figures of the test set; None where a side has none.
+
+    Args:
+        whole: the value of all right: 100 for percent, 1 for a fraction.
+        n_eval: samples of the test set, for runs that don't say so themselves.
+    """
+    compared = _compare(reference, candidate, name, lambda run: final_figure(run, name))
+    if compared is None or compared.basis == BY_SEEDS:
+        return compared
+    counts = [group.first.n_eval or n_eval for group in (reference, candidate)]
+    shares = compared.reference / whole, compared.candidate / whole
+    if min(counts) < 1 or not all(0 <= share <= 1 for share in shares):
+        return compared
+    found = between_evaluations(shares[0], counts[0], shares[1], counts[1])
+    return replace(compared, difference=found.scaled(whole), basis=BY_SAMPLES)
+
+
+def final_figure(run: Run, name: str) -> Optional[float]:
+    """A record's final figure, else the last value of test_, plain or final_NAME, else None."""
+    if name in run.final:
+        return run.final[name]
+    found = [run.series.get(prefix + name) for prefix in ("test_", "", "final_")]
+    values = [series.values[-1] for series in found if series is not None and len(series)]
+    return float(values[0]) if values else None
+
+
+def compare_best(
+    reference: Group, candidate: Group, name: str, higher_is_better: bool
+) -> Optional[FigureComparison]:
+    """The figures that were best on validation; None where a side has none."""
+    return _compare(
+        reference, candidate, name, lambda run: best_on_validation(run, name, higher_is_better)
     )
 
 
-def between_evaluations(
-    reference: float, reference_count: int, candidate: float, candidate_count: int
-) -> Estimate:
-    """The difference of two means, each over a test set of values between 0 and 1.
+def best_on_validation(run: Run, name: str, higher_is_better: bool) -> Optional[float]:
+    """A record's best figure, else the best of the series validation_NAME, else None."""
+    if name in run.best:
+        return run.best[name]
+    series = run.series.get("validation_" + name)
+    values = series.values[np.isfinite(series.values)] if series is not None else ()
+    if not len(values):
+        return None
+    return float(np.max(values) if higher_is_better else np.min(values))
 
-    The variance of such values is at most p (1 - p) (Bhatia & Davis, American Mathematical Monthly
-    107, 2000), which is that of right and wrong answers. A sample more on each end keeps the
-    interval honest near 0 and 1 (Agresti & Caffo, The American Statistician 54, 2000). What other
-    seeds would give is not in it.
-    """
-    if min(reference_count, candidate_count) < 1:
-        return Estimate(candidate - reference, math.inf)
-    variance = 0.0
-    for share, count in ((reference, reference_count), (candidate, candidate_count)):
-        middle = min(max((share * count + 1) / (count + 2), 0.0), 1.0)
-        variance += middle * (1 - middle) / (count + 2)
-    return Estimate(
-        candidate - reference, two_sided_quantile(CONFIDENCE, 200) * math.sqrt(variance)
-    )
+
+def _compare(
+    reference: Group, candidate: Group, name: str, figure: Callable[[Run], Optional[float]]
+) -> Optional[FigureComparison]:
+    sides = reference.values(figure), candidate.values(figure)
+    if not all(sides):
+        return None
+    first, second = (float(np.mean(side)) for side in sides)
+    difference = between_seeds(*sides)
+    if difference.is_known:
+        return FigureComparison(name, first, second, difference, BY_SEEDS)
+    return FigureComparison(name, first, second, Estimate(second - first), BY_NOTHING)

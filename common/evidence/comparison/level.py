@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Callable, Dict, List, Sequence, Tuple
 
 from common.cards.model_card import ModelCard
-from common.core.files import write_atomically
-from common.evidence.comparison.asked import Asked, settings_of
 from common.evidence.comparison.compared import Comparison, compare
-from common.evidence.comparison.runs import Group
-from common.evidence.comparison.sources import read_run
+from common.evidence.comparison.runs import Group, read_run
+from common.evidence.comparison.settings import Asked, settings_of
 from common.evidence.comparison.verdicts import INCONCLUSIVE, NOK, OK, PERFECT, POK
 from common.runs import store as record_store
 from common.runs.record import RunRecord
@@ -104,29 +102,7 @@ def text_of(level: Dict[str, str]) -> str:
     return "".join(f"{key}:{value}\n" for key, value in level.items())
 
 
-def drifted(root: Path, cards: Sequence[ModelCard], records: Sequence[RunRecord]) -> List[Path]:
-    """The files that are not what the records prove."""
-    return list(_drifted(root, cards, records))
-
-
-def write(root: Path, cards: Sequence[ModelCard], records: Sequence[RunRecord]) -> List[Path]:
-    """Writes the files anew where they have drifted; returns those that changed."""
-    changed = _drifted(root, cards, records)
-    for path, text in changed.items():
-        write_atomically(path, text)
-    return list(changed)
-
-
-def _drifted(
-    root: Path, cards: Sequence[ModelCard], records: Sequence[RunRecord]
-) -> Dict[Path, str]:
-    """What the files that have drifted ought to hold."""
-    wanted = {
-        card.folder / FILE_NAME: text_of(level_of(card, records, compare_records(root)))
-        for card in cards
-    }
-    return {
-        path: text
-        for path, text in wanted.items()
-        if not path.exists() or path.read_text(encoding="utf-8") != text
-    }
+def levels(root: Path, cards: Sequence[ModelCard], records: Sequence[RunRecord]) -> Dict[Path, str]:
+    """What each network's file has to hold, by its path."""
+    compared = compare_records(root)
+    return {card.folder / FILE_NAME: text_of(level_of(card, records, compared)) for card in cards}

@@ -7,8 +7,8 @@ from typing import Sequence
 from matplotlib.figure import Figure
 
 from common.core.errors import UsageError
+from common.evidence.comparison.curves import summary_curve
 from common.evidence.comparison.runs import Group, network_of
-from common.evidence.comparison.summary_curve import summary_curve
 from common.evidence.figures.line_chart import Curve, line_chart
 
 

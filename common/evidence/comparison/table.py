@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import List, Optional, Sequence, Tuple
 
+from common.core.text import aligned, shortened
 from common.evidence.comparison import wording
 from common.evidence.comparison.compared import Comparison, StepComparison
-from common.evidence.comparison.difference import WindowComparison
-from common.evidence.comparison.figures import FigureComparison
-from common.evidence.comparison.noise import LEAST_EFFECTIVE, LEAST_SAMPLES, METHOD
-from common.evidence.comparison.targets import TARGET_SAMPLES, Reached
+from common.evidence.comparison.curves import TARGET_SAMPLES, Reached
+from common.evidence.comparison.difference import FigureComparison, WindowComparison
+from common.evidence.comparison.statistics import LEAST_EFFECTIVE, LEAST_SAMPLES, METHOD
 from common.evidence.comparison.verdicts import LOSS_MARGIN, Verdict
 from common.runs.tables import markdown
 
 Row = List[str]
+LONGEST_LABEL = 24
 
 
 def columns(comparison: Comparison) -> Tuple[str, ...]:
-    """The titles of the table."""
-    reference, candidate = comparison.reference.label, comparison.candidate.label
+    """The titles of the table; long labels, which sources() tells in full, are cut."""
+    reference, candidate = _short_labels(comparison)
     return ("", reference, candidate, f"{candidate} - {reference}", "relative [95 % interval]")
+
+
+def _short_labels(comparison: Comparison) -> Tuple[str, str]:
+    labels = comparison.reference.label, comparison.candidate.label
+    reference, candidate = (shortened(label, LONGEST_LABEL) for label in labels)
+    return (reference, candidate) if reference != candidate else ("reference", "candidate")
 
 
 def rows(comparison: Comparison) -> List[Row]:
@@ -170,8 +176,8 @@ def remarks(comparison: Comparison) -> List[str]:
         )
     found.append(
         f"Intervals hold the true value in 95 % of cases. {METHOD}; none with fewer than "
-        f"{LEAST_SAMPLES} "
-        f"samples or {LEAST_EFFECTIVE:.0f} effective ones. ± is the noise of one sample."
+        f"{LEAST_SAMPLES} samples, or where there may be fewer than {LEAST_EFFECTIVE:.0f} "
+        "effective ones. ± is the noise of one sample."
     )
     if comparison.final is not None:
         found.append(
@@ -187,7 +193,7 @@ def is_too_good(comparison: Comparison) -> bool:
     if comparison.end is None:
         return False
     found = comparison.end.difference.relative
-    better = found if comparison.settings.curve_higher_is_better else found.negated()
+    better = found if comparison.settings.curve_higher_is_better else found.scaled(-1)
     return better.is_known and better.low > LOSS_MARGIN
 
 
@@ -252,20 +258,6 @@ def as_markdown(comparison: Comparison) -> str:
 
 def as_text(comparison: Comparison) -> str:
     """The whole comparison for a terminal."""
-    cells = [list(columns(comparison))] + rows(comparison)
-    widths = [max(map(_width, column)) for column in zip(*cells)]
-    lines = [
-        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths)).rstrip()
-        for row in cells
-    ]
-    return (
-        "\n".join(
-            [title(comparison)] + sources(comparison) + [""] + lines + [""] + sentences(comparison)
-        )
-        + "\n"
-    )
-
-
-def _width(text: str) -> int:
-    """The columns a terminal needs: wide characters, of a Chinese path for example, take two."""
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+    cells = [list(columns(comparison)), *rows(comparison)]
+    head = [title(comparison), *sources(comparison)]
+    return "\n".join([*head, "", aligned(cells), "", *sentences(comparison)]) + "\n"

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Optional, Sequence, Tuple
 
-from common.evidence.comparison.estimate import Estimate
+from common.evidence.comparison.statistics import Estimate
 
 PERFECT, OK, POK, NOK, INCONCLUSIVE = "PERFECT", "OK", "POK", "NOK", "INCONCLUSIVE"
 SPEED_CLASSES = ((PERFECT, 1.2), (OK, 1.0), (POK, 0.5))
@@ -51,7 +51,7 @@ class Judged:
 
     def better(self, difference: Estimate) -> Estimate:
         """The difference turned so that more is better."""
-        return difference if self.higher_is_better else difference.negated()
+        return difference if self.higher_is_better else difference.scaled(-1)
 
     def told(self, value: float) -> str:
         """A difference or a margin in words."""

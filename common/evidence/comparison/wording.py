@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Optional
 
-from common.evidence.comparison.estimate import Estimate
-from common.evidence.comparison.noise import MeanOfSeries
+from common.evidence.comparison.statistics import Estimate, MeanOfSeries
 
 DASH = "–"
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Deque, Dict, List, Optional, Sequence, Tuple
 
 from common.core.errors import UsageError, ZooError
-from common.evidence.comparison.runs import DEVICE_LABELS, Group, Run, check_device
-from common.evidence.comparison.sources import read_run
+from common.evidence.comparison.runs import DEVICE_LABELS, Group, Run, check_device, read_run
 from common.evidence.logs.reading import read_log
 from common.evidence.logs.records import is_record, series_of_record
 from common.evidence.logs.text import read_blocks

@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 
 from common.cards.model_folders import checkout_root, find_card
 from common.core.errors import ZooError
+from common.evidence.comparison.curves import SummaryCurve, summary_curve
 from common.evidence.comparison.runs import Run
-from common.evidence.comparison.summary_curve import SummaryCurve, summary_curve
 from common.evidence.figures.line_chart import is_logarithmic
 from common.evidence.logs.series import Series
 

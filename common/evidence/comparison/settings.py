@@ -1,4 +1,4 @@
-"""From what the user asks of a comparison to its settings, by the network's card."""
+"""What a comparison is to do: from what the user asks, by the network's card."""
 
 from __future__ import annotations
 
@@ -9,11 +9,35 @@ from typing import List, Optional, Tuple
 from common.cards.model_card import Task
 from common.cards.model_folders import checkout_root, find_card, split_name
 from common.core.command_line import number_in
-from common.evidence.comparison.compared import WINDOW, Settings
 from common.evidence.comparison.runs import Group, Run, names_of_curves
 from common.evidence.comparison.verdicts import LOSS_MARGIN, Judged
 
+WINDOW = 50
 LOWER_IS_BETTER = ("loss", "error", "seconds")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asked for.
+
+    Attributes:
+        judged: the metric that PrecisionStatus is about.
+        curve: the series that is aligned, windowed and drawn.
+        window: samples in a window, at most.
+        target: a value of the curve.
+        global_batch, n_eval: samples in a step and in the test set, for runs that don't say.
+        whole: the value of the judged metric when all is right: 100 for percent.
+    """
+
+    judged: Judged
+    curve: str = "loss"
+    curve_higher_is_better: bool = False
+    window: int = WINDOW
+    at_step: Optional[int] = None
+    target: Optional[float] = None
+    global_batch: Optional[int] = None
+    n_eval: int = 0
+    whole: float = 1.0
 
 
 @dataclass(frozen=True)
