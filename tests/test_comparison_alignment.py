@@ -9,9 +9,9 @@ from common.evidence.comparison.curves import (
     aligned,
     neighbours,
     sample_at,
+    summary_curve,
     window,
     windows,
-    summary_curve,
     without_trend,
 )
 from common.evidence.logs.series import Series

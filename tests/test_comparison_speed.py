@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from common.evidence.comparison.curves import seconds_at, time_to_target, trailing_means
 from common.evidence.comparison.runs import Group, Run
 from common.evidence.comparison.speed import compare_speed, pace_of, rate_of, ratio_of
-from common.evidence.comparison.curves import seconds_at, time_to_target, trailing_means
 from common.evidence.logs.series import Series
 from tests.noisy_series import first_order_noise, series
 
