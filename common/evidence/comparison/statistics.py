@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Sequence, Tuple
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import betaincinv
 
 CONFIDENCE = 0.95
 MOST_DEGREES = 200  # from there on t's quantile shrinks by less than 0.7 %: kept, a little wide
@@ -59,7 +59,10 @@ def two_sided_quantile(probability: float, degrees: int) -> float:
         probability: between 0 and 1.
         degrees: of freedom, at least 1; more than MOST_DEGREES count as so many.
     """
-    return float(stdtrit(min(degrees, MOST_DEGREES), (1 + probability) / 2))
+    degrees = min(degrees, MOST_DEGREES)
+    # scipy 1.7 inverts the incomplete beta function more exactly than t's distribution itself.
+    share = float(betaincinv(degrees / 2, 0.5, 1 - probability))
+    return math.sqrt(degrees * (1 - share) / share)
 
 
 @dataclass(frozen=True)
