@@ -65,49 +65,22 @@ def two_sided_quantile(probability: float, degrees: int) -> float:
     return math.sqrt(degrees * (1 - share) / share)
 
 
-@dataclass(frozen=True)
-class WelchDifference:
-    """A difference of means.
-
-    Attributes:
-        value: second - first.
-        standard_error: 0 where neither sample has any spread.
-        degrees: of freedom, at least 1.
-    """
-
-    value: float
-    standard_error: float
-    degrees: int
-
-
-def welch(first: Sequence[float], second: Sequence[float]) -> WelchDifference:
-    """second - first in the mean where the spreads may differ (Welch, Biometrika 34, 1947).
-
-    Args:
-        first, second: at least two values each.
-    """
-    shares = np.array([np.var(values, ddof=1) / len(values) for values in (first, second)])
-    degrees = np.array([len(first) - 1, len(second) - 1])
-    value, total = float(np.mean(second) - np.mean(first)), float(shares.sum())
-    # Equal values may leave a spread of rounding errors.
-    if total <= (1e-15 * max(map(abs, (*first, *second)))) ** 2:
-        return WelchDifference(value, 0.0, 1)
-    whole = int(total**2 / float((shares**2 / degrees).sum()))
-    return WelchDifference(value, math.sqrt(total), max(1, whole))
-
-
 def between_seeds(reference: Sequence[float], candidate: Sequence[float]) -> Estimate:
-    """The difference of means of runs with several seeds (Welch).
+    """The difference of means of runs with several seeds (Welch, Biometrika 34, 1947).
 
     Unknown with fewer than two runs on a side, or without any spread on both.
     """
-    if min(len(reference), len(candidate)) < 2:
+    sides = reference, candidate
+    if min(map(len, sides)) < 2:
         return UNKNOWN
-    found = welch(reference, candidate)
-    if found.standard_error == 0:
-        return Estimate(found.value)
-    quantile = two_sided_quantile(CONFIDENCE, found.degrees)
-    return Estimate(found.value, quantile * found.standard_error)
+    shares = np.array([np.var(values, ddof=1) / len(values) for values in sides])
+    value, total = float(np.mean(candidate) - np.mean(reference)), float(shares.sum())
+    # Equal values may leave a spread of rounding errors.
+    if total <= (1e-15 * max(map(abs, (*reference, *candidate)))) ** 2:
+        return Estimate(value)
+    parts = shares**2 / np.array([len(values) - 1 for values in sides])
+    degrees = max(1, int(total**2 / float(parts.sum())))
+    return Estimate(value, two_sided_quantile(CONFIDENCE, degrees) * math.sqrt(total))
 
 
 def between_evaluations(
