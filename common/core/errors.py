@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import List
 
+from common.core.text import shortened
+
 USAGE_EXIT_CODE = 64
+_LONGEST_LINE = 1000  # characters, of which a file's own content may be most
 
 
 class ZooError(Exception):
@@ -18,7 +21,7 @@ class ZooError(Exception):
     @property
     def lines(self) -> List[str]:
         """What the terminal shows: one line, more only of a file with several mistakes."""
-        return [" ".join(str(self).split())]
+        return [shortened(" ".join(str(self).split()), _LONGEST_LINE)]
 
 
 class UsageError(ZooError):

@@ -15,6 +15,7 @@ from common.core.files import (
     move_aside,
     utc_stamp,
 )
+from common.core.text import shortened
 from common.runs.marker import (
     COMPLETE,
     FAILED,
@@ -178,7 +179,7 @@ def _check_case(folder: Path, case: str) -> None:
     found = case if marker.case is None else marker.case
     if found != case:
         raise ZooError(
-            f"the run in {folder} is of case {found}, not {case}; launch that case, or "
+            f"the run in {folder} is of case {shortened(found)}, not {case}; launch that case, or "
             "leave --resume out"
         )
 
