@@ -10,9 +10,10 @@ from common.evidence.gate.reading import GivenRun
 from common.evidence.gate.verdict import Finding, Verdict
 from common.launch.run_folder import INTERRUPTED
 from common.launch.supervisor import HANG_EXIT_CODE
-from common.runs.record import COMPLETE, NO_END, RunRecord
+from common.runs.record import ABORTED, COMPLETE, NO_END, RunRecord
 
 _FROM_SIGNALS = 128
+_MOST_DOUBTS = 6
 _OF_THE_MACHINE = (InfrastructureError.exit_code, USAGE_EXIT_CODE, HANG_EXIT_CODE)
 # What a proof calls each kind of device; torch_npu maps npu on xla inside torch 1.8.1.
 _DEVICES = {"cpu": r"\bcpu\b", "gpu": r"\b(gpu|cuda)", "npu": r"\b(npu|xla)"}
@@ -33,7 +34,12 @@ def _ending(run: GivenRun) -> Finding:
             "run", verdict, measured if known else f"{measured} ({run.reason})", "", rule
         )
 
-    code, record, doubts = run.exit_code or 0, run.record, "; ".join(run.doubts)
+    code, record, told = run.exit_code or 0, run.record, list(run.doubts)
+    if record is not None and (record.status, record.reason, code) == (ABORTED, NO_END, 0):
+        told.append("the log has no end")
+    if len(told) > _MOST_DOUBTS:
+        told[_MOST_DOUBTS:] = [f"{len(told) - _MOST_DOUBTS} more"]
+    doubts = "; ".join(told)
     if record is None and code:
         return finding(Verdict.INFRA, "no record", "the run could not start")
     if record is None:
@@ -41,8 +47,6 @@ def _ending(run: GivenRun) -> Finding:
     if run.state == INTERRUPTED or code > _FROM_SIGNALS or code in _OF_THE_MACHINE:
         why = "killed, interrupted, or kept from running by the machine"
         return finding(Verdict.INFRA, f"exit code {run.exit_code}", why)
-    if record.status != COMPLETE and record.reason == NO_END and not code:
-        doubts = "; ".join([*run.doubts, "the log has no end"])
     if doubts:
         rule = "log, events, record and run.json must be whole, and say the same"
         return finding(Verdict.INCONCLUSIVE, f"incomplete: {doubts}", rule)
