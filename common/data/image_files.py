@@ -4,32 +4,43 @@ from __future__ import annotations
 
 import io
 import os
+from collections import Counter
 from pathlib import Path
-from typing import Any, List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Tuple
 
 import numpy as np
 
 from common.core.errors import ZooError
+from common.core.text import listed
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif")
 SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 _GREY_MODES = ("1", "L", "LA")
 
 
-def images_below(folder: Path) -> List[Path]:
+def images_below(folder: Path, tell: Callable[[str], None] = lambda line: None) -> List[Path]:
     """The PNG and JPEG files at any depth, sorted in each folder; hidden ones are left out.
+
+    Args:
+        tell: is told in one line how many files of other kinds there are, where there are any.
 
     Raises:
         OSError: a folder that can't be read.
     """
     found: List[Path] = []
+    others: Counter[str] = Counter()
     for place, folders, names in os.walk(str(folder), onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found.extend(
-            Path(place) / name
-            for name in sorted(names)
-            if name.lower().endswith(SUFFIXES) and not name.startswith(".")
+        shown = [name for name in sorted(names) if not name.startswith(".")]
+        found.extend(Path(place) / name for name in shown if name.lower().endswith(SUFFIXES))
+        others.update(
+            Path(name).suffix.lower() or "without suffix"
+            for name in shown
+            if not name.lower().endswith(SUFFIXES)
         )
+    if others:
+        kinds = listed(f"{count} {kind}" for kind, count in others.most_common())
+        tell(f"{folder}: files of other kinds than PNG and JPEG are left out: {kinds}")
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import io
+import sys
 from pathlib import Path
 from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
@@ -97,7 +98,7 @@ def image_paths(given: Sequence[str], complain: Callable[[str], None]) -> List[P
             found.append(path)
             continue
         try:
-            below = images_below(path)
+            below = images_below(path, _note)
         except OSError as error:
             complain(f"{error.filename or path}: can't be read ({error.strerror})")
             continue
@@ -105,6 +106,10 @@ def image_paths(given: Sequence[str], complain: Callable[[str], None]) -> List[P
             complain(f"{path}: no PNG or JPEG files in it")
         found.extend(below)
     return found
+
+
+def _note(line: str) -> None:
+    print(f"note: {line}", file=sys.stderr, flush=True)
 
 
 def read_in_batches(

@@ -42,7 +42,7 @@ def _files(path: Path) -> List[Path]:
     if not path.is_dir():
         return [path]
     try:
-        found = images_below(path)
+        found = images_below(path, lambda line: print(f"note: {line}", flush=True))
     except OSError as error:
         raise ZooError(
             f"{error.filename or path}: can't be read ({error.strerror or error})"

@@ -251,3 +251,12 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path, make, reason: str) -> 
 
 def test_no_images_at_all_is_one_line() -> None:
     assert "no images given" in refusal(lambda: read_user_images([], (8, 8, 1)))
+
+
+def test_files_of_other_kinds_are_told_by_their_number(tmp_path: Path, capsys) -> None:
+    write_image(tmp_path / "photos" / "a.jfif", GREY[0])
+    for name in ("b.bmp", "c.webp", "d.bmp", ".hidden.bmp"):
+        (tmp_path / "photos" / name).write_bytes(b"?")
+    names, _ = read_user_images([str(tmp_path / "photos")], (8, 8, 1))
+    assert [Path(name).name for name in names] == ["a.jfif"]
+    assert "left out: 2 .bmp, 1 .webp" in capsys.readouterr().out
