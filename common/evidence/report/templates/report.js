@@ -1,5 +1,6 @@
 (function () {
   "use strict";
+  var ON_PAPER = 300;  // pixels: two charts beside each other
   var dark = window.matchMedia("(prefers-color-scheme: dark)");
   var touch = !window.matchMedia("(hover: hover)").matches;
 
@@ -15,7 +16,7 @@
     }, { type: given.type || "linear" }, extra);
   }
 
-  function draw(place) {
+  function draw(place, width) {
     var figure = JSON.parse(place.dataset.figure);
     var log = figure.layout.yaxis.type === "log";
     figure.data.forEach(function (trace) {
@@ -25,7 +26,7 @@
       if (trace.hoverinfo !== "skip") { trace.marker = { color: line }; }
     });
     Plotly.react(place, figure.data, {
-      autosize: true, showlegend: false, hovermode: "x unified",
+      autosize: !width, width: width, height: width && place.clientHeight, showlegend: false, hovermode: "x unified",
       dragmode: touch ? false : "zoom",
       margin: { l: 10, r: 12, t: 8, b: 10 },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
@@ -66,7 +67,10 @@
   });
   window.addEventListener("beforeprint", function () {
     document.querySelectorAll("details.section").forEach(function (one) { one.open = true; });
-    places.forEach(draw);
+    places.forEach(function (place) { draw(place, ON_PAPER); });
+  });
+  window.addEventListener("afterprint", function () {
+    places.forEach(function (place) { draw(place); });
   });
 
   function value(row, column) {
