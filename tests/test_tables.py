@@ -148,6 +148,13 @@ def test_a_cpu_run_is_never_labelled_npu(card: ModelCard) -> None:
     assert "NPU" not in text and "npu" not in text
 
 
+def test_a_record_of_a_task_that_no_card_has_is_told_and_in_no_table(card: ModelCard) -> None:
+    other = record(task="counting")
+    assert tables.measured_table([other], card, "") == "No run is recorded yet.\n"
+    (told,) = tables.of_no_card([record(), other], [card])
+    assert "counting" in told
+
+
 def test_without_records_the_table_says_so(card: ModelCard) -> None:
     assert tables.measured_table([], card, "") == "No run is recorded yet.\n"
     assert cells(tables.summary_table([], [card], ""))[3] == "No run is recorded yet."

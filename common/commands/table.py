@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.check:
         return _check(root, cards)
     records, problems = _given(root, [Path(folder) for folder in arguments.run])
-    _tell(problems)
+    _tell(problems + tables.of_no_card(records, cards))
     if arguments.json:
         print(json_text(records), end="")
     elif arguments.csv:
@@ -75,6 +75,7 @@ def _tell(problems: Sequence[str]) -> None:
 
 def _write(root: Path, cards: List[ModelCard]) -> int:
     records, problems = record_store.verified_records(root)
+    problems += tables.of_no_card(records, cards)
     _tell(problems)
     changed = _drifted_levels(root, cards, records)
     for path, text in changed.items():
@@ -99,6 +100,7 @@ def _drifted_levels(
 
 def _check(root: Path, cards: List[ModelCard]) -> int:
     records, problems = record_store.verified_records(root)
+    problems += tables.of_no_card(records, cards)
     levels = _drifted_levels(root, cards, records)
     paths = readme_tables.drifted(root, cards, records) + list(levels)
     if paths:

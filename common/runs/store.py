@@ -13,7 +13,7 @@ from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence, T
 from common.core.codec import plain
 from common.core.errors import ZooError
 from common.core.files import FolderLock, sha256_of, write_atomically
-from common.core.text import quoted
+from common.core.text import quoted, shortened
 from common.runs import events as run_log
 from common.runs import record as run_record
 from common.runs.marker import MARKER, read_marker
@@ -73,9 +73,11 @@ def _verified_folder(folder: Path) -> Verified:
     if marker.exists():
         launched = read_marker(folder)
         if launched.exit_code is None:
-            found.append(f"{marker}: state is {launched.state}: the launcher has not ended the run")
+            found.append(f"{marker}: the launcher has not ended the run")
         if launched.case != made.case:
-            found.append(f"{marker}: case is {launched.case}, and {made.case} by the events")
+            found.append(
+                f"{marker}: case is {quoted(launched.case)}, and {quoted(made.case)} by the events"
+            )
         if not path.exists():
             found.append(f"{path} is missing: the launcher writes one at the end of a run")
     if path.exists():
@@ -91,7 +93,7 @@ def _verified_kept(path: Path) -> Verified:
     made = run_record.from_events(events, kept.case, kept.command, digest, str(place))
     found = list(_about_the_log(made, digest, str(path.with_suffix(LOG_SUFFIX))))
     if (path.parent.name, path.stem) != (made.model, made.run_id):
-        found.append(f"{path} is of the run {made.model}/{made.run_id} by its events")
+        found.append(f"{path} is of the run {shortened(made.run_id, 80)} by its events")
     return Verified(made, tuple(found + _contradicting(path, made, events)))
 
 
@@ -114,7 +116,7 @@ def _contradicting(path: Path, made: RunRecord, events: Sequence[run_log.Event])
     ):
         found.append(f"{path}: its events lack the launcher's word on the end (launch)")
     return found + [
-        f"{path}: {key} is {quoted(old)}, and {quoted(new)} by the events and the log"
+        f"{path}: {shortened(key, 80)} is {quoted(old)}, and {quoted(new)} by events and log"
         for key, old, new in _unequal("", plain(written), plain(made))
         if old is not None or key not in _LATER
     ]

@@ -11,7 +11,7 @@ import statistics
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from common.cards.model_card import Metric, ModelCard, PublishedTable, Task
-from common.core.text import aligned, duration, shortened
+from common.core.text import aligned, duration, quoted, shortened
 from common.runs.provenance import recipe_of
 from common.runs.record import COMPLETE, RunRecord
 from common.runs.table_words import Words, english
@@ -101,9 +101,24 @@ def _plain(value: Any) -> str:
     return shortened(value if isinstance(value, str) else json.dumps(value), 30)
 
 
+def of_card(records: Sequence[RunRecord], card: ModelCard) -> List[RunRecord]:
+    """The records of a network's tasks."""
+    return [made for made in records if made.model == card.name and made.task in card.tasks]
+
+
+def of_no_card(records: Sequence[RunRecord], cards: Sequence[ModelCard]) -> List[str]:
+    """One line for each record whose network or task no card has: no table can show it."""
+    known = {(card.name, task) for card in cards for task in card.tasks}
+    return [
+        f"no card has the task {quoted(made.task)} of {quoted(made.model)}: {quoted(made.run_id)}"
+        for made in records
+        if (made.model, made.task) not in known
+    ]
+
+
 def rows_of(records: Sequence[RunRecord], card: ModelCard, words: Words = english) -> List[Row]:
     """The rows of a network's table: what ran, what came out, on what."""
-    groups = grouped([record for record in records if record.model == card.name])
+    groups = grouped(of_card(records, card))
     return [_row(group, groups, card, words) for group in groups]
 
 
@@ -264,7 +279,7 @@ def summary_table(
     rows = []
     for card in cards:
         for task in card.tasks.values():
-            groups = grouped([made for made in records if made.model == card.name])
+            groups = grouped(of_card(records, card))
             best = _best([group for group in groups if group.first.task == task.name], task)
             what = f"{card.title}, {words(task.name.replace('_', ' '))}"
             rows.append((what, *_summary(best, card, task, to_root, words)))
@@ -312,7 +327,7 @@ def _published(table: PublishedTable, words: Words) -> str:
 
 def original_table(records: Sequence[RunRecord], card: ModelCard, words: Words = english) -> str:
     """What was measured, in the columns of the original README, which stay as they are."""
-    complete = [made for made in records if made.model == card.name and made.status == COMPLETE]
+    complete = [made for made in of_card(records, card) if made.status == COMPLETE]
     if not complete:
         return words("No run is recorded yet.") + "\n"
     columns = ("Top1 acc", "FPS", "Epochs", "AMP_Type", "Device", "Bs")
