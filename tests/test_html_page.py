@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fnmatch
 import hashlib
 import re
 from pathlib import Path
@@ -70,3 +71,20 @@ def test_a_picture_is_known_by_its_content(start: bytes, kind) -> None:
     assert kind_of_image(start) == kind
     if kind is not None:
         assert image_source(start).startswith(f"data:{kind};base64,")
+
+
+def test_every_template_is_in_a_wheel() -> None:
+    root = Path(__file__).parents[1]
+    (line,) = re.findall(r'^"\*" = \[(.*)\]', (root / "pyproject.toml").read_text(), re.MULTILINE)
+    patterns = re.findall('"([^"]*)"', line)
+    templates = [
+        path
+        for folder in ("common", "PyTorch", "TensorFlow")
+        for path in (root / folder).rglob("*.*")
+        if path.suffix in (".html", ".css", ".js") and "output" not in path.parts
+    ]
+    assert len(templates) > 4
+    for path in templates:
+        package = next(parent for parent in path.parents if (parent / "__init__.py").exists())
+        name = str(path.relative_to(package))
+        assert any(fnmatch.fnmatch(name, p) and name.count("/") == p.count("/") for p in patterns)

@@ -17,7 +17,6 @@ from common.evidence.figures.colors import PAPER, web_color
 from common.evidence.figures.fonts import settle_texts
 
 DPI = 100
-LARGEST_SIDE = 8000  # pixels of a picture: viewers and browsers refuse much larger ones
 
 Picture = Union[Figure, np.ndarray]
 
