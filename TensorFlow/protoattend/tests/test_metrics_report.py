@@ -67,6 +67,7 @@ def test_json_names_the_candidates_and_counts_the_images():
         "sha256": CANDIDATES.sha256,
     }
     assert sorted(found) == [
+        "by_score",
         "calibration",
         "candidates",
         "coverage",
