@@ -97,6 +97,8 @@ def restore(options: Options, folder_name: str) -> Restored:
 
 def checkpoint_sha256(prefix: str) -> str:
     """Names a checkpoint: by its state, which names all its files, else by its index."""
+    if Path(prefix).is_file():  # packed
+        return sha256_of(Path(prefix))
     state = Path(prefix).parent / STATE
     return sha256_of(state if state.exists() else Path(prefix + ".index"))
 

@@ -1,4 +1,4 @@
-"""Weights of a network out of a checkpoint, of a run here or of another program."""
+"""Weights of a network out of a checkpoint, of a run here or of another program, or packed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence
 
 from common.core.errors import ZooError, first_line
 from common.training.tensorflow.checkpoint import PREFIX, STATE, find_checkpoint, read_state
+from common.training.tensorflow.packed_weights import SUFFIX, PackedWeights
 from common.training.tensorflow.runtime import tf
 
 Shapes = Mapping[str, Sequence[int]]
@@ -33,9 +34,13 @@ class FoundCheckpoint:
 def find_weights(path: str) -> FoundCheckpoint:
     """Finds a checkpoint below a path: a run folder, a checkpoint folder, a TensorFlow prefix.
 
+    Packed weights (.npz) are one too.
+
     Raises:
         ZooError: there is none.
     """
+    if path.endswith(SUFFIX):
+        return FoundCheckpoint(path, PackedWeights(path).state)
     foreign = _foreign_prefix(Path(path))
     if foreign is not None:
         return FoundCheckpoint(foreign, {})
@@ -66,7 +71,11 @@ class StoredWeights:
         """
         self.prefix = prefix
         try:
-            self._reader = tf.train.load_checkpoint(prefix)
+            self._reader = (
+                PackedWeights(prefix)
+                if prefix.endswith(SUFFIX)
+                else tf.train.load_checkpoint(prefix)
+            )
             self.shapes: Shapes = dict(self._reader.get_variable_to_shape_map())
         except (tf.errors.OpError, ValueError, IndexError) as error:
             raise self._unreadable(error) from error
