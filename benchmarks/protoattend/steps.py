@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from typing import Dict
 
 import numpy as np
 
-from benchmarks.protoattend.cases import BASELINE, PRECISION_MODES, Case
+from benchmarks.protoattend.benchmark import PRECISION_MODES
+from benchmarks.shared.harness import BASELINE
+from benchmarks.shared.needs import Needs
 from benchmarks.shared.timing import Timing, Trainer, graph_trainer
 
+FRAMEWORK, WARM_UP_STEPS = "tensorflow", 2
+FLAGS = {"batch_size": int, "candidates": int}
 SHAPE, CLASSES = (28, 28, 1), 10
+Case = argparse.Namespace  # queries and candidates of a step, as the worker was told
 DATABASE = 512  # candidates of evaluations, which no step touches: enough to have every class
 
 
-def open_trainer(variant: str, case: Case, device_kind: str) -> Trainer:
+def images_of(case: Case) -> int:
+    """Images that one step encodes."""
+    return int(case.batch_size + case.candidates)
+
+
+def needs_of(case: Case) -> Needs:
+    """What an image costs at least."""
+    from benchmarks.protoattend.machine import needs_of_encoder
+
+    return needs_of_encoder()
+
+
+def open_trainer(case: Case) -> Trainer:
     """Makes a variant ready."""
-    if variant == BASELINE:
+    if case.name == BASELINE:
         return _plain_trainer(case)
-    return _own_trainer(PRECISION_MODES[variant], case, device_kind)
+    return _own_trainer(PRECISION_MODES[case.name], case)
 
 
 def synthetic_arrays(case: Case) -> Dict[str, np.ndarray]:
@@ -51,7 +69,7 @@ def _plain_trainer(case: Case) -> Trainer:
     return run
 
 
-def _own_trainer(mode: str, case: Case, device_kind: str) -> Trainer:
+def _own_trainer(mode: str, case: Case) -> Trainer:
     """The graph and the input that protoattend.train runs, with what every step fetches."""
     from benchmarks.protoattend.synthetic import synthetic_session
     from common.training.tensorflow import runtime as tf_runtime
@@ -62,7 +80,7 @@ def _own_trainer(mode: str, case: Case, device_kind: str) -> Trainer:
     from protoattend.training import batch_plan
 
     session = synthetic_session(
-        device_kind,
+        case.device,
         mode,
         [
             "--batch_size",
@@ -72,7 +90,7 @@ def _own_trainer(mode: str, case: Case, device_kind: str) -> Trainer:
             "--eval_cand_size",
             str(DATABASE),
         ],
-        trained=2 * case.step_images + DATABASE,
+        trained=2 * images_of(case) + DATABASE,
     )
     graph = build_step_graph(
         build_training(session, session.architecture()),

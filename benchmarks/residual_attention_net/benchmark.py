@@ -2,115 +2,62 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+import sys
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from benchmarks.residual_attention_net.report import as_json, as_text, verdict
 from benchmarks.residual_attention_net.variants import VARIANTS, default_names
-from benchmarks.shared.request import benchmark_device, named_variants
-from benchmarks.shared.rounds import measure_rounds
-from common.core.command_line import Parser, add_debug_flag, exit_code_of, number_in
+from benchmarks.shared.harness import BASELINE, Benchmark, Case, main
+from common.core.command_line import Parser, number_in
 from common.core.errors import UsageError
-from common.core.versions import version_numbers
-from common.machine.devices import REQUESTS
 
-WORKER = "benchmarks.residual_attention_net.worker"
-
-
-@dataclass
-class Measurements:
-    """Everything one run of the benchmark measured.
-
-    Attributes:
-        machine: the last answer of the machine's worker; `rates` are medians over all rounds.
-        answers: by variant, one answer of its worker per round, in the order of the rounds.
-        warm_up_seconds: by variant, from the process's start to the end of its first steps:
-            compile time is in there.
-    """
-
-    batch_size: int
-    steps: int
-    device_kind: str
-    machine: Dict[str, Any] = field(default_factory=dict)
-    answers: Dict[str, List[Dict[str, Any]]] = field(default_factory=dict)
-    warm_up_seconds: Dict[str, float] = field(default_factory=dict)
-
-    def seconds(self, name: str) -> List[float]:
-        """The times of a variant, one per round."""
-        return [answer["seconds"] for answer in self.answers[name]]
+BATCH_SIZE, STEPS, IMAGES = 32, 2, 50000
+# Images a second on two cores at BATCH_SIZE, by major version of torch and variant.
+STATED: Dict[Tuple[int, str], float] = {
+    (1, BASELINE): 22.0,
+    (2, BASELINE): 28.0,
+    (2, "baseline_channels_last"): 36.0,
+    (2, "baseline_bf16_channels_last"): 62.0,
+}
 
 
-def make_parser() -> Parser:
-    """The command line."""
-    parser = Parser(prog="scripts/benchmark.sh residual_attention_net", description=__doc__)
-    parser.add_argument("--batch_size", type=number_in(int, 1), default=32, help="per step")
-    parser.add_argument("--repeats", type=number_in(int, 1), default=10, help="rounds of pairs")
-    parser.add_argument(
-        "--steps", type=number_in(int, 1), default=2, help="steps of each variant in a round"
-    )
-    parser.add_argument("--device", choices=REQUESTS, default="auto", help="what to compute on")
-    parser.add_argument(
-        "--variants",
-        help="names, comma-separated, of: {} (default: by device and torch)".format(
-            ", ".join(VARIANTS)
-        ),
-    )
+def _add_flags(parser: Parser) -> None:
     parser.add_argument(
         "--images",
         type=number_in(int, 1),
-        default=50000,
+        default=IMAGES,
         help="synthetic images to train on, as many as CIFAR-10 has",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
-    add_debug_flag(parser)
-    return parser
 
 
-def chosen_names(text: Optional[str], device_kind: str, torch_version: str) -> Sequence[str]:
-    """The variants to run; the baseline always is among them, first."""
-    return named_variants(text, VARIANTS) or default_names(
-        device_kind, version_numbers(torch_version)
-    )
+def cases(arguments: Any) -> List[Case]:
+    """One; UsageError where a batch is larger than the images."""
+    batch_size = arguments.batch_size or BATCH_SIZE
+    if batch_size > arguments.images:
+        raise UsageError(f"--batch_size {batch_size} is larger than --images {arguments.images}")
+    flags = {"batch_size": batch_size, "images": arguments.images}
+    return [Case("", f"batch {batch_size}", batch_size, arguments.steps or STEPS, flags)]
 
 
-def measure(arguments: Any, device_kind: str) -> Measurements:
-    """Start every worker, then go round: machine, variants, every other round backwards."""
-    flags = [
-        "--batch_size",
-        str(arguments.batch_size),
-        "--images",
-        str(arguments.images),
-        "--device",
-        device_kind,
-    ]
-
-    def choose(machine: Mapping[str, Any]) -> Sequence[str]:
-        return chosen_names(arguments.variants, device_kind, machine["torch"])
-
-    rounds = measure_rounds(WORKER, flags, choose, arguments.repeats, arguments.steps)
-    return Measurements(arguments.batch_size, arguments.steps, device_kind, **vars(rounds))
+def stated(major: int, variant: str, case: Case) -> Optional[float]:
+    """Images a second."""
+    return STATED.get((major, variant)) if case.images == BATCH_SIZE else None
 
 
-def run(argv: Optional[Sequence[str]] = None) -> int:
-    """Measure and print; the exit code is the verdict of report.verdict."""
-    arguments = make_parser().parse_args(argv)
-    if arguments.batch_size > arguments.images:
-        raise UsageError(
-            f"--batch_size {arguments.batch_size} is larger than --images {arguments.images}"
-        )
-    device_kind = benchmark_device(arguments.device)
-    found = measure(arguments, device_kind)
-    print(json.dumps(as_json(found), indent=2) if arguments.json else as_text(found))
-    return int(verdict(found))
+def chosen(device_kind: str, version: Tuple[int, ...], bfloat16: bool) -> Sequence[str]:
+    """By device and torch."""
+    return default_names(device_kind, version)
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
-    """The entry of the script."""
-    return exit_code_of(run, argv)
-
+BENCHMARK = Benchmark(
+    network="residual_attention_net",
+    framework="torch",
+    variants=tuple(VARIANTS),
+    cases=cases,
+    chosen=chosen,
+    stated=stated,
+    targets={(1, "ours_fp32"): 1.1, (2, "ours_fp32"): 1.25, (2, "ours_bf16"): 2.2},
+    add_flags=_add_flags,
+)
 
 if __name__ == "__main__":
-    import sys
-
-    sys.exit(main())
+    sys.exit(main(BENCHMARK))

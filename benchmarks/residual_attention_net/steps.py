@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Iterator, Tuple
+from typing import Any, Callable, Iterator, List, Tuple
 
 import numpy as np
 import torch
 
 from benchmarks.residual_attention_net import baseline
-from benchmarks.residual_attention_net.variants import Variant
-from benchmarks.shared.timing import Timing
+from benchmarks.residual_attention_net.variants import VARIANTS, Variant
+from benchmarks.shared.needs import PASSES, SGD_PASSES, Needs
+from benchmarks.shared.timing import Timing, Trainer
 from common.training.torch import runtime as torch_runtime
 from residual_attention_net.data.labelled_images import LabelledImages
 from residual_attention_net.data.loader import DeviceLoader
@@ -19,6 +21,8 @@ from residual_attention_net.losses import mixed_cross_entropy
 from residual_attention_net.options import parse_options
 from residual_attention_net.session import augmentation_of, open_session, open_stepper
 
+FRAMEWORK, WARM_UP_STEPS = "torch", 3
+FLAGS = {"batch_size": int, "images": int}
 PRECISION_MODES = {
     "fp32": "must_keep_origin_dtype",
     "bf16": "allow_mix_precision_bf16",
@@ -29,14 +33,14 @@ CLASSES = 10
 
 
 @dataclass(frozen=True)
-class Trainer:
+class _Steps:
     """Endless batches, the step that takes one and returns its loss, the device they are on."""
 
     batches: Iterator[Any]
     step: Callable[[Any], torch.Tensor]
     device: torch_runtime.TorchDevice
 
-    def run(self, count: int) -> Timing:
+    def __call__(self, count: int) -> Timing:
         """Do `count` steps, as the training loop does them: the device is awaited at the end."""
         waited = 0.0
         began = time.perf_counter()
@@ -50,11 +54,35 @@ class Trainer:
         return Timing(time.perf_counter() - began, waited, value)
 
 
-def open_trainer(variant: Variant, batch_size: int, device_kind: str, images: int) -> Trainer:
-    """Make a variant ready on synthetic images of CIFAR-10's shape."""
-    if variant.plain:
-        return _plain_trainer(variant, batch_size, device_kind, images)
-    return _own_trainer(variant, batch_size, device_kind, images)
+def images_of(case: argparse.Namespace) -> int:
+    """Images of one step."""
+    return int(case.batch_size)
+
+
+def needs_of(case: argparse.Namespace) -> Needs:
+    """What an image costs at least, counted on the baseline's convolutions and linear layer."""
+    found: List[List[float]] = []
+
+    def count(layer: Any, inputs: Any, output: torch.Tensor) -> None:
+        operations = 2.0 * output.numel() * layer.weight[0].numel()
+        found.append([operations, float(inputs[0].numel() + output.numel())])
+
+    network = baseline.BaselineNetwork().eval()
+    for layer in network.modules():
+        if isinstance(layer, (torch.nn.Conv2d, torch.nn.Linear)):
+            layer.register_forward_hook(count)
+    with torch.no_grad():
+        network(torch.zeros(1, 3, baseline.IMAGE_SIZE, baseline.IMAGE_SIZE))
+    operations, activations = (sum(column) for column in zip(*found))
+    weights = sum(parameter.numel() for parameter in network.parameters())
+    return Needs(PASSES * operations, PASSES * activations, float(weights), SGD_PASSES)
+
+
+def open_trainer(case: argparse.Namespace) -> Trainer:
+    """Makes a variant ready on synthetic images of CIFAR-10's shape."""
+    variant = VARIANTS[case.name]
+    opened = _plain_trainer if variant.plain else _own_trainer
+    return opened(variant, case.batch_size, case.device, case.images)
 
 
 def synthetic_images(count: int) -> Tuple[np.ndarray, np.ndarray]:
@@ -80,7 +108,7 @@ def _plain_trainer(variant: Variant, batch_size: int, device_kind: str, images: 
             return baseline.training_step(network, optimizer, inputs, labels)
         return _autocast_step(network, optimizer, inputs, labels)
 
-    return Trainer(_endless(lambda _: iter(loader)), step, device)
+    return _Steps(_endless(lambda _: iter(loader)), step, device)
 
 
 def _untuned_device(kind: str) -> torch_runtime.TorchDevice:
@@ -135,7 +163,7 @@ def _own_trainer(variant: Variant, batch_size: int, device_kind: str, images: in
         stepper.step(loss)
         return loss
 
-    return Trainer(_endless(loader.epoch), step, session.device)
+    return _Steps(_endless(loader.epoch), step, session.device)
 
 
 def _own_loader(session: Any, batch_size: int, images: int) -> DeviceLoader:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, Tuple
 
-from benchmarks.shared.request import BASELINE
+from benchmarks.shared.harness import BASELINE
 
 
 @dataclass(frozen=True)

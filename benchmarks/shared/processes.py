@@ -12,23 +12,24 @@ from typing import Any, Dict, Optional, Sequence, Type
 
 from common.core.errors import ZooError
 
+WORKER = "benchmarks.shared.worker"
 CHECKOUT = Path(__file__).resolve().parents[2]
 END_SECONDS = 30
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3"}  # TensorFlow greets on the terminal otherwise
 
 
 class Worker:
-    """One worker process of a network's worker module; leaving its context ends it.
+    """One process of benchmarks.shared.worker; leaving its context ends it.
 
     Raises:
         ZooError: the worker can't do what its name asks for; says why.
     """
 
-    def __init__(self, module: str, name: str, flags: Sequence[str]) -> None:
+    def __init__(self, name: str, flags: Sequence[str]) -> None:
         self.name = name
         environment = dict(QUIET, **dict(os.environ, PYTHONPATH=_search_path()))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, "--name", name] + list(flags),
+            [sys.executable, "-m", WORKER, f"--name={name}", *flags],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -23,7 +23,6 @@ class Rounds:
 
 
 def measure_rounds(
-    module: str,
     flags: Sequence[str],
     choose: Callable[[Mapping[str, Any]], Sequence[str]],
     repeats: int,
@@ -32,15 +31,12 @@ def measure_rounds(
     """Starts the machine's worker and one for each variant, then goes round.
 
     Args:
-        module: the worker's.
         choose: from the machine's answer to the names of the variants.
         steps: of each variant in a round.
     """
     with ExitStack() as stack:
-        machine = stack.enter_context(Worker(module, MACHINE, flags))
-        workers = [
-            stack.enter_context(Worker(module, name, flags)) for name in choose(machine.ask(0))
-        ]
+        machine = stack.enter_context(Worker(MACHINE, flags))
+        workers = [stack.enter_context(Worker(name, flags)) for name in choose(machine.ask(0))]
         asked, answers = go_round(machine, workers, repeats, steps)
     return Rounds(
         dict(asked[-1], rates=median_rates(asked)),

@@ -3,54 +3,52 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any, Callable, Dict, Tuple
 
 import numpy as np
 
+from benchmarks.shared.needs import COPY_ELEMENTS
+from common.machine.precision import resolve
+from common.machine.ranks import Place
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.runtime import tf
 
 RATE_CHANNELS, RATE_SIZE, RATE_BATCH = 256, 8, 32
-COPY_ELEMENTS = 1 << 25
-PASSES = 3  # forward, gradient of the input, gradient of the weights
-OPTIMIZER_PASSES = 7  # read weight, gradient and two moments; write weight and two moments
-BYTES_PER_NUMBER = {"fp32": 4, "bf16": 2}
 
 
-@dataclass(frozen=True)
-class Needs:
-    """What one training image costs at least.
+def tensorflow_machine(
+    kind: str, by_torch: Callable[[], float]
+) -> Tuple[Dict[str, Any], Callable[[], Dict[str, float]]]:
+    """What stays the same of the machine, and a function that measures its rates.
 
-    Attributes:
-        operations: floating-point operations of its convolutions; the rest is under 2 %.
-        activations: numbers that these layers read and write, each layer on its own.
-        weights: of these layers.
+    Args:
+        by_torch: the rate of float32 convolutions by torch. The faster framework counts: a machine
+            is no slower because of TensorFlow 1.15's kernels.
     """
+    able = tf_runtime.capabilities(kind)
+    precision = resolve("must_keep_origin_dtype", "tensorflow", kind, able)
+    device = tf_runtime.open_device(kind, Place(0, 1, 0), precision)
+    kinds = ("fp32", "bf16") if able.bfloat16 else ("fp32",)
+    convolutions = _Convolutions(device, precision, kinds)
+    found = {
+        "tensorflow": str(tf.__version__),
+        "device": device.name,
+        "bfloat16": able.bfloat16,
+        "threads": tf_runtime.cpu_threads(),
+        "bandwidth": _copy_bandwidth(),
+    }
 
-    operations: float
-    activations: float
-    weights: float
+    def rates() -> Dict[str, float]:
+        own = convolutions.rates()
+        return dict(own, fp32=max(own["fp32"], by_torch()))
 
-    def bytes_per_image(self, kind: str, batch_size: int) -> float:
-        """Bytes moved per image: activations in `kind`, weights and optimizer in float32."""
-        return (
-            self.activations * BYTES_PER_NUMBER[kind]
-            + self.weights * OPTIMIZER_PASSES * 4 / batch_size
-        )
+    return found, rates
 
 
-class Machine:
-    """Rates of the machine, by TensorFlow and, where it is installed, by torch."""
+class _Convolutions:
+    """3x3 convolutions, 256 channels at 8x8, forward, in several types."""
 
-    def __init__(
-        self,
-        device: Any,
-        precision: Any,
-        kinds: Tuple[str, ...],
-        by_torch: Callable[[], Dict[str, float]],
-    ) -> None:
-        self._by_torch = by_torch
+    def __init__(self, device: Any, precision: Any, kinds: Tuple[str, ...]) -> None:
         self._session = tf_runtime.open_session(device, precision)
         self._convolutions = {kind: self._convolution(kind) for kind in kinds}
         self._session.run(tf.global_variables_initializer())
@@ -78,14 +76,10 @@ class Machine:
         return tf.nn.conv2d(images, kernel, strides=[1, 1, 1, 1], padding="SAME").op
 
     def rates(self) -> Dict[str, float]:
-        """Operations a second of a 3x3 convolution, 256 channels at 8x8, forward.
-
-        The faster framework counts: a machine is no slower because of TensorFlow 1.15's kernels.
-        """
+        """Operations a second."""
         operations = 2.0 * RATE_BATCH * RATE_SIZE**2 * 9 * RATE_CHANNELS**2
-        others = self._by_torch()
         return {
-            kind: max(others.get(kind, 0.0), operations / self._median_seconds(convolution))
+            kind: operations / self._median_seconds(convolution)
             for kind, convolution in self._convolutions.items()
         }
 
@@ -98,7 +92,7 @@ class Machine:
         return sorted(times[1:])[repeats // 2]
 
 
-def copy_bandwidth(repeats: int = 7) -> float:
+def _copy_bandwidth(repeats: int = 7) -> float:
     """Bytes a second of copying 128 MiB by numpy, read and written bytes both counted."""
     source = np.ones(COPY_ELEMENTS, np.float32)
     target = np.empty_like(source)

@@ -2,127 +2,70 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+import sys
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from benchmarks.shared.processes import Worker
-from benchmarks.shared.request import benchmark_device, named_variants
-from benchmarks.shared.rounds import measure_rounds
-from benchmarks.slot_attention.cases import (
-    CASES,
-    MEMORY_BATCH_SIZE,
-    OBJECT_DISCOVERY,
-    VARIANTS,
-    Case,
-    default_variants,
-)
-from benchmarks.slot_attention.report import Measurements, as_json, as_text, verdict
-from common.core.command_line import Parser, add_debug_flag, exit_code_of, number_in
-from common.core.versions import version_numbers
-from common.machine.devices import REQUESTS
+from benchmarks.shared.harness import BASELINE, Benchmark, Case, MemoryLimit, main
+from common.core.command_line import Parser
 
-WORKER = "benchmarks.slot_attention.worker"
+OBJECT_DISCOVERY, SET_PREDICTION = "object_discovery", "set_prediction"
+PRECISION_MODES = {"ours_fp32": "must_keep_origin_dtype", "ours_bf16": "allow_mix_precision_bf16"}
+VARIANTS = (BASELINE, *PRECISION_MODES)
+# Batch size and steps of a round.
+TASKS: Dict[str, Tuple[int, int]] = {OBJECT_DISCOVERY: (4, 1), SET_PREDICTION: (16, 3)}
+# Seconds an image on two cores, by major version of TensorFlow, task and batch sizes: the TF2
+# reference on 2.15, the upstream port on 1.15 (the middle of 0.93 to 0.98).
+STATED: Dict[Tuple[int, str], Tuple[float, Tuple[int, ...]]] = {
+    (1, OBJECT_DISCOVERY): (0.955, (4, 8)),
+    (2, OBJECT_DISCOVERY): (0.35, (4, 8)),
+    (2, SET_PREDICTION): (0.025, (16,)),
+}
 
 
-def make_parser() -> Parser:
-    """The command line."""
-    parser = Parser(prog="scripts/benchmark.sh slot_attention", description=__doc__)
-    parser.add_argument("--task", choices=sorted(CASES), help="one task only")
-    parser.add_argument(
-        "--batch_size",
-        type=number_in(int, 1),
-        help="per step (default: {})".format(
-            ", ".join(f"{case.batch_size} {name}" for name, case in CASES.items())
-        ),
-    )
-    parser.add_argument("--repeats", type=number_in(int, 1), default=8, help="rounds of pairs")
-    parser.add_argument(
-        "--steps",
-        type=number_in(int, 1),
-        help="steps of each variant in a round (default: by task)",
-    )
-    parser.add_argument("--device", choices=REQUESTS, default="auto", help="what to compute on")
-    parser.add_argument(
-        "--variants",
-        help="names, comma-separated, of: {} (default: by device and TensorFlow)".format(
-            ", ".join(VARIANTS)
-        ),
-    )
-    parser.add_argument(
-        "--no_memory",
-        action="store_true",
-        help=f"leave out peak memory at batch {MEMORY_BATCH_SIZE}",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
-    add_debug_flag(parser)
-    return parser
+def _add_flags(parser: Parser) -> None:
+    parser.add_argument("--task", choices=sorted(TASKS), help="one task only")
+    parser.add_argument("--no_memory", action="store_true", help="leave out peak memory")
 
 
-def chosen_variants(text: Optional[str], tensorflow: str, bfloat16: bool) -> Sequence[str]:
-    """The variants to run; the baseline always is among them, first."""
-    return named_variants(text, VARIANTS) or default_variants(
-        version_numbers(tensorflow)[0], bfloat16
-    )
-
-
-def chosen_cases(arguments: Any) -> List[Case]:
+def cases(arguments: Any) -> List[Case]:
     """The tasks to measure, with the batch size and steps that were asked for."""
-    asked = {
-        name: value
-        for name, value in (("batch_size", arguments.batch_size), ("steps", arguments.steps))
-        if value is not None
-    }
     return [
-        replace(case, **asked) for name, case in CASES.items() if arguments.task in (None, name)
+        case_of(task, arguments.batch_size or batch_size, arguments.steps or steps)
+        for task, (batch_size, steps) in TASKS.items()
+        if arguments.task in (None, task)
     ]
 
 
-def measure(case: Case, arguments: Any, device_kind: str) -> Measurements:
-    """Starts every worker of a case, then goes round: machine, variants."""
-
-    def choose(machine: Mapping[str, Any]) -> Sequence[str]:
-        return chosen_variants(arguments.variants, machine["tensorflow"], machine["bfloat16"])
-
-    rounds = measure_rounds(
-        WORKER, _flags(case, device_kind), choose, arguments.repeats, case.steps
-    )
-    found = Measurements(case, device_kind, **vars(rounds))
-    if case.task == OBJECT_DISCOVERY and not arguments.no_memory:
-        found.memory = measure_memory(
-            replace(case, batch_size=MEMORY_BATCH_SIZE), list(found.answers), device_kind
-        )
-    return found
+def case_of(task: str, batch_size: int, steps: int = 1) -> Case:
+    """A task at a batch size."""
+    flags = {"task": task, "batch_size": batch_size}
+    return Case(task, f"batch {batch_size}", batch_size, steps, flags)
 
 
-def measure_memory(case: Case, names: Sequence[str], device_kind: str) -> Dict[str, int]:
-    """Peak bytes of each variant's first steps, each alone."""
-    found = {}
-    for name in names:
-        with Worker(WORKER, name, _flags(case, device_kind)) as worker:
-            found[name] = int(worker.ask(1)["peak_memory"])
-    return found
+def stated(major: int, variant: str, case: Case) -> Optional[float]:
+    """Images a second."""
+    seconds, batch_sizes = STATED.get((major, case.name), (0.0, ()))
+    return 1 / seconds if variant == BASELINE and case.images in batch_sizes else None
 
 
-def _flags(case: Case, device_kind: str) -> List[str]:
-    return ["--task", case.task, "--batch_size", str(case.batch_size), "--device", device_kind]
+def chosen(device_kind: str, version: Tuple[int, ...], bfloat16: bool) -> Sequence[str]:
+    """bfloat16 only where it is computed."""
+    return VARIANTS if version >= (2,) and bfloat16 else (BASELINE, "ours_fp32")
 
 
-def run(argv: Optional[Sequence[str]] = None) -> int:
-    """Measures and prints; the exit code is the verdict of report.verdict."""
-    arguments = make_parser().parse_args(argv)
-    device_kind = benchmark_device(arguments.device)
-    found = [measure(case, arguments, device_kind) for case in chosen_cases(arguments)]
-    print(json.dumps(as_json(found), indent=2) if arguments.json else as_text(found))
-    return int(verdict(found))
-
-
-def main(argv: Optional[Sequence[str]] = None) -> int:
-    """The entry of the script."""
-    return exit_code_of(run, argv)
-
+BENCHMARK = Benchmark(
+    network="slot_attention",
+    framework="tensorflow",
+    variants=VARIANTS,
+    cases=cases,
+    chosen=chosen,
+    stated=stated,
+    targets={(1, "ours_fp32"): 1.0, (2, "ours_fp32"): 1.0, (2, "ours_bf16"): 1.5},
+    most_wait=0.05,
+    memory=MemoryLimit(OBJECT_DISCOVERY, "ours_fp32", 8, 2.2e9),
+    repeats=8,
+    add_flags=_add_flags,
+)
 
 if __name__ == "__main__":
-    import sys
-
-    sys.exit(main())
+    sys.exit(main(BENCHMARK))

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from typing import Any, Callable, Dict, Tuple
 
 import numpy as np
 
+from benchmarks.shared.harness import BASELINE
+from benchmarks.shared.needs import Needs
 from benchmarks.shared.timing import Timing, Trainer, graph_trainer
-from benchmarks.slot_attention.cases import (
-    BASELINE,
-    OBJECT_DISCOVERY,
-    PRECISION_MODES,
-    Case,
-)
+from benchmarks.slot_attention.benchmark import OBJECT_DISCOVERY, PRECISION_MODES
 
+FRAMEWORK, WARM_UP_STEPS = "tensorflow", 2
+FLAGS = {"task": str, "batch_size": int}
 RESOLUTION = 128
+Case = argparse.Namespace  # a task at a batch size, as the worker was told
 
 
 def synthetic_arrays(case: Case) -> Dict[str, np.ndarray]:
@@ -32,11 +33,23 @@ def synthetic_arrays(case: Case) -> Dict[str, np.ndarray]:
     return {"image": images, "target": random.uniform(0, 1, (count, 10, 19)).astype(np.float32)}
 
 
-def open_trainer(variant: str, case: Case, device_kind: str) -> Trainer:
+def images_of(case: Case) -> int:
+    """Images of one step."""
+    return int(case.batch_size)
+
+
+def needs_of(case: Case) -> Needs:
+    """What an image costs at least."""
+    from benchmarks.slot_attention.machine import needs_of_task
+
+    return needs_of_task(case.task)
+
+
+def open_trainer(case: Case) -> Trainer:
     """Makes a variant ready."""
-    if variant == BASELINE:
+    if case.name == BASELINE:
         return _plain_trainer(case)
-    return _own_trainer(PRECISION_MODES[variant], case, device_kind)
+    return _own_trainer(PRECISION_MODES[case.name], case, case.device)
 
 
 def _plain_trainer(case: Case) -> Trainer:
