@@ -98,7 +98,7 @@ choose_precision() {
 # devices: how many the launcher may use.
 devices() {
   local count
-  count="$("$python" -c "from common import devices; print(devices.detect().npu_count)" 2>/dev/null)"
+  count="$("$python" -c "from common.machine import devices; print(devices.detect().npu_count)" 2>/dev/null)"
   printf '%s' "${count:-0}"
 }
 
