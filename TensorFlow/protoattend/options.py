@@ -73,7 +73,7 @@ _TRAINING_QUIRKS = {
 
 # Flags that came later, with what runs did before: recorded only where they say something else, so
 # that recipes of earlier records and references are still those of the same runs today.
-_LATER: Dict[str, Any] = {"warmup_steps": 0, "decay": EXPONENTIAL}
+_LATER: Dict[str, Any] = {"warmup_steps": 0, "decay": EXPONENTIAL, "attention_scale": 1.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +97,7 @@ class Options(NpuFlags):
     batch_size: int
     example_cand_size: int
     eval_cand_size: Optional[int]
+    attention_scale: float
     img_size: Optional[int]
     num_classes: Optional[int]
     attention_dim: int
@@ -446,6 +447,13 @@ def _add_candidates(parser: Parser) -> None:
         default=DEFAULT_CANDIDATES,
         help="candidates of an evaluation, out of the training images (to "
         "evaluate, those of the checkpoint's run)",
+    )
+    group.add_argument(
+        "--attention_scale",
+        type=_positive,
+        default=1.0,
+        help="factor of the attention's logits in an evaluation: below 1 more prototypes decide, "
+        "and the confidence is better calibrated; choose it on validation images",
     )
     group.add_argument(
         "--evaluation_batch_size",

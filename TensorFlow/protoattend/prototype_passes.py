@@ -35,12 +35,15 @@ class PrototypePasses:
     on the host. Memory is that of one batch: (batch, candidates) a few times.
     """
 
-    def __init__(self, network: PrototypeNetwork, candidates: int, batch: int) -> None:
+    def __init__(
+        self, network: PrototypeNetwork, candidates: int, batch: int, scale: float = 1.0
+    ) -> None:
         """Builds everything into the default graph; the network's variables must exist.
 
         Args:
             candidates: size C of the database.
             batch: images that go through the network at a time.
+            scale: factor of the attention's logits; 1 is the paper's.
         """
         shape = network.architecture
         self._batch, self._count = batch, candidates
@@ -57,7 +60,7 @@ class PrototypePasses:
         }
         self._fill = _filling(self._store)
         database = {name: variable.read_value() for name, variable in self._store.items()}
-        logits = attention_logits(encoded.queries, database["keys"])
+        logits = scale * attention_logits(encoded.queries, database["keys"])
         own = network.classify(encoded.values)
         familiarity = tf.stack(
             [

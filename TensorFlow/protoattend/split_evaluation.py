@@ -54,7 +54,12 @@ class SplitEvaluation:
         self.candidate_set = CandidateSet(
             session.dataset.name, len(self.candidates), self.candidates.sha256()
         )
-        self.passes = PrototypePasses(network, len(self.candidates), options.evaluation_batch_size)
+        self.passes = PrototypePasses(
+            network,
+            len(self.candidates),
+            options.evaluation_batch_size,
+            options.attention_scale,
+        )
         # Each rank has batch norm statistics of its own; all evaluate with those of the first.
         self._share_statistics = tf_runtime.broadcast_in_graph(
             session.device, [weight for weight in network.weights if not weight.trainable]

@@ -30,10 +30,10 @@ def _architecture(normalization=SPARSEMAX):
     return Architecture("small", (12, 12, 1), 4, normalization=normalization)
 
 
-def _decisions(batch, normalization=SPARSEMAX, queries=19, candidates=23):
+def _decisions(batch, normalization=SPARSEMAX, queries=19, candidates=23, scale=1.0):
     with tf.Graph().as_default(), tf.Session() as session:
         network = PrototypeNetwork(_architecture(normalization))
-        passes = PrototypePasses(network, candidates, batch)
+        passes = PrototypePasses(network, candidates, batch, scale)
         session.run(tf.local_variables_initializer())
         draw_initial_weights(session, network, 5)
         passes.fill(session, _images(candidates, 1))
@@ -61,6 +61,15 @@ def _at_once(normalization):
                 weights,
             ]
         )
+
+
+def test_a_smaller_scale_lets_more_prototypes_decide():
+    counts = [
+        _decisions(19, scale=scale).prototype_counts[:, 2].mean() for scale in (0.25, 1.0, 8.0)
+    ]
+    assert counts[0] > counts[1] > counts[2]
+    logits = [_decisions(19, scale=scale).familiarity[:, 0] for scale in (1.0, 8.0)]
+    assert np.abs(logits[1] - 8 * logits[0]).max() < 1e-3
 
 
 @pytest.mark.parametrize("normalization", [SPARSEMAX, SOFTMAX])
