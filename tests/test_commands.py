@@ -63,7 +63,7 @@ def test_a_run_folder_can_be_tabled_without_being_kept(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["table", "--run", str(tmp_path / "run")]) == 0
-    assert "91.50 (n = 40)" in capsys.readouterr().out
+    assert "accuracy 91.50 %" in capsys.readouterr().out
 
 
 def test_the_records_print_as_json(

@@ -78,7 +78,7 @@ def test_zoo_table_notices_an_edited_file_and_writes_it_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "modelzoo_level.txt"
-    card: Any = SimpleNamespace(name="some_net", folder=tmp_path)
+    card: Any = SimpleNamespace(name="some_net", folder=tmp_path, tasks={})
     monkeypatch.setattr(table, "all_cards", lambda root: [card])
     monkeypatch.setattr(table, "checkout_root", lambda: tmp_path)
     for name in ("drifted", "write"):

@@ -240,7 +240,7 @@ def test_no_rank_table_is_no_finding():
     "table, problem",
     [
         (None, "missing, unreadable or empty"),
-        ("{", "no JSON"),
+        ("{", "not JSON"),
         ({"group_list": []}, "older format"),
         ("[1]", "no JSON object"),
         (dict(TABLE, status="initializing"), "status is 'initializing'"),
