@@ -30,6 +30,7 @@ from common.evidence.gate import baseline_store
 from common.evidence.gate.reading import read_run_folder
 from common.launch import run_folder
 from common.runs import record as run_record
+from common.runs import store as record_store
 from common.runs import tables
 from common.runs.dump.dump_format import step_folder
 from common.runs.dump.reading import read_dump
@@ -69,9 +70,26 @@ def _card() -> ModelCard:
     return read_card(CARD)
 
 
-def _read_record(folder: Path, content: bytes) -> None:
-    record = run_record.read_record(_put(folder / "record.json", content))
+def _compare(folder: Path, name: str, content: bytes) -> None:
+    """A whole run with one file in place of its own is compared with its events, in short lines."""
+    whole = {"rank_0/" + EVENTS: _of_lines(whole_run()), "train_0.log": "", run_folder.MARKER: "{}"}
+    for other, text in whole.items():
+        _put(folder / "run" / other, text.encode())
+    _put(folder / "run" / name, content)
+    run = record_store.verified_record(folder / "run")
+    assert all("\n" not in line and len(line) < 600 for line in run.contradictions)
+
+
+def _show(record: run_record.RunRecord) -> None:
     tables.measured_table([record], _card(), "")
+    tables.summary_table([record], [_card()], "")
+    tables.measured_csv([record], [_card()])
+
+
+def _read_record(folder: Path, content: bytes) -> None:
+    _compare(folder, "record.json", content)
+    record = run_record.read_record(_put(folder / "record.json", content))
+    _show(record)
     baselines.stored_run(record)
     assert _json(run_record.read_record(_put(folder / "again.json", _json(record)))) == _json(
         record
@@ -79,14 +97,16 @@ def _read_record(folder: Path, content: bytes) -> None:
 
 
 def _read_events(folder: Path, content: bytes) -> None:
+    _compare(folder, "rank_0/" + EVENTS, content)
     _put(folder / "rank_0" / EVENTS, content)
     read_run_folder(folder)
     record = run_record.from_run_folder(folder)
     run_record.read_record(_put(folder / "again.json", _json(record)))
-    tables.measured_table([record], _card(), "")
+    _show(record)
 
 
 def _read_marker(folder: Path, content: bytes) -> None:
+    _compare(folder, run_folder.MARKER, content)
     _put(folder / run_folder.MARKER, content)
     run_folder.find_weights(folder, ["*.pt"])
     run_folder.check_resumable(folder, "full_1p")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
-import random
 from pathlib import Path
 from typing import Any, Callable, Dict, List
 
 import pytest
 
-from common.cards.model_folders import all_cards, checkout_root
+from common.cards.model_folders import checkout_root
 from common.commands.program import main
 from common.core.codec import json_line
 from common.core.errors import ZooError
@@ -18,7 +17,6 @@ from common.core.files import FolderLock, sha256_of
 from common.runs import events as run_log
 from common.runs import record as run_record
 from common.runs import store as record_store
-from common.runs import tables
 from tests.run_events import whole_run
 
 
@@ -253,39 +251,3 @@ def test_the_table_tells_a_bad_file_and_its_check_fails(
         assert main(words) == code
         told = capsys.readouterr().err
         assert "bad.json" in told and "Traceback" not in told
-
-
-ODD = [None, True, "x", "", [], {}, -1, 1e308, 10**30, "\n|", "\ud800", [[]], "nan", float("nan")]
-
-
-def mutated(content: Any, chance: random.Random) -> Any:
-    """A copy of a JSON value in which one part, at any depth, is gone or odd."""
-    content = at = json.loads(json.dumps(content))
-    while True:
-        name = chance.choice(list(at) if isinstance(at, dict) else range(len(at)))
-        if not (isinstance(at[name], (dict, list)) and at[name]) or chance.random() < 0.2:
-            break
-        at = at[name]
-    if chance.random() < 0.3:
-        del at[name]
-    else:
-        at[name] = chance.choice(ODD)
-    return content
-
-
-@pytest.mark.parametrize("name", ["record.json", "run.json", EVENTS])
-def test_mutated_files_are_told_in_lines_and_never_end_in_a_traceback(
-    run_folder: Path, name: str
-) -> None:
-    chance, path = random.Random(name), run_folder / name
-    lines = path.read_text().splitlines() if name == EVENTS else [path.read_text()]
-    cards = all_cards(checkout_root())
-    for _ in range(100):
-        at = chance.randrange(len(lines))
-        odd = json.dumps(mutated(json.loads(lines[at]), chance))
-        path.write_text("\n".join(lines[:at] + [odd] + lines[at + 1 :]) + "\n")
-        run = record_store.verified_record(run_folder)
-        assert all("\n" not in line and len(line) < 600 for line in run.contradictions)
-        if run.record is not None:
-            tables.summary_table([run.record], cards, "")
-            tables.measured_csv([run.record], cards)

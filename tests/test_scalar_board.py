@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,78 +12,55 @@ import pytest
 from common.runs import scalar_board
 from tests.run_events import evaluation, step
 
-CODE = """
-import sys
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + b"\0\0\1\2" + b"\0\0\0\3" + b"\x08\2rest"
+EVENTS = [
+    step(3, loss=0.25),
+    evaluation("final", "test", 2, 90.0),
+    {"event": "diagnostics", "step": 7, "values": {"entropy": 0.5}},
+    {"event": "note", "text": "x"},
+]
+CODE = f"""
+import json, sys
 from pathlib import Path
 from common.runs.scalar_board import open_scalar_sink
 sink = open_scalar_sink(Path(sys.argv[1]))
-sink.write({"event": "step", "step": 1, "loss": 0.5, "learning_rate": 0.1})
+for event in json.loads(sys.argv[2]):
+    sink.write(event)
+sink.write_pictures(8, {{"slots": {PNG!r}}})
 sink.close()
-print("tensorflow" in sys.modules)
+from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event
+(path,) = Path(sys.argv[1]).iterdir()
+events = [Event.FromString(raw) for raw in RawEventFileLoader(str(path)).Load()]
+values = [(value, event.step) for event in events for value in event.summary.value]
+print(json.dumps([
+    [one.tag, one.simple_value or [one.image.width, one.image.height], at]
+    for one, at in values
+] + [values[-1][0].image.encoded_image_string.hex(), "tensorflow" in sys.modules]))
 """
 
 
-def test_scalars_are_written_without_importing_tensorflow(tmp_path: Path) -> None:
+def test_scalars_and_pictures_are_in_the_file_and_tensorflow_is_not_imported(
+    tmp_path: Path,
+) -> None:
     pytest.importorskip("tensorboard")
-    root = str(Path(scalar_board.__file__).parent.parent)
-    printed = subprocess.check_output([sys.executable, "-c", CODE, str(tmp_path)], cwd=root)
-    assert printed.split()[-1] == b"False"
-    assert [path.name.startswith("events.out.tfevents") for path in tmp_path.iterdir()] == [True]
-
-
-def test_step_and_evaluation_become_scalars_and_other_events_do_not() -> None:
-    written = []
-
-    class Writer:
-        def add_scalar(self, tag: str, value: float, number: int) -> None:
-            written.append((tag, value, number))
-
-    sink = scalar_board.ScalarSink(Writer())
-    sink.write(step(3, loss=0.25))
-    sink.write(evaluation("final", "test", 2, 90.0))
-    sink.write({"event": "note", "text": "x"})
-    assert written == [
-        ("train/loss", 0.25, 3),
-        ("train/learning_rate", 0.1, 3),
-        ("test/accuracy", 90.0, 20),
-        ("test/loss", 0.5, 20),
+    root = str(Path(scalar_board.__file__).parents[2])
+    words = [sys.executable, "-c", CODE, str(tmp_path / "board"), json.dumps(EVENTS)]
+    *points, picture, imported = json.loads(subprocess.check_output(words, cwd=root))
+    assert points == [
+        ["train/loss", 0.25, 3],
+        ["train/learning_rate", pytest.approx(0.1), 3],
+        ["test/accuracy", 90.0, 20],
+        ["test/loss", 0.5, 20],
+        ["diagnostics/entropy", 0.5, 7],
+        ["pictures/slots", [258, 3], 8],
     ]
+    assert picture == PNG.hex() and not imported
 
 
-def test_diagnostics_and_pictures_are_handed_on() -> None:
-    written = []
-
-    class Writer:
-        def add_scalar(self, tag: str, value: float, number: int) -> None:
-            written.append((tag, value, number))
-
-        def add_picture(self, tag: str, png: bytes, number: int) -> None:
-            written.append((tag, png, number))
-
-    sink = scalar_board.ScalarSink(Writer())
-    sink.write({"event": "diagnostics", "step": 7, "values": {"entropy": 0.5}})
-    sink.write_pictures(8, {"slots": b"png"})
-    assert written == [("diagnostics/entropy", 0.5, 7), ("pictures/slots", b"png", 8)]
-
-
-def test_a_pictures_size_comes_from_its_header() -> None:
-    png = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + b"\0\0\1\2" + b"\0\0\0\3" + b"\x08\2"
-    assert scalar_board.png_size(png) == (258, 3)
+def test_what_is_no_png_has_no_size() -> None:
     with pytest.raises(ValueError, match="not a PNG"):
-        scalar_board.png_size(b"GIF89a" + png)
-
-
-def test_a_picture_is_written_whole(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
-    png = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + b"\0\0\1\2" + b"\0\0\0\3" + b"rest"
-    code = (
-        "import sys; from pathlib import Path; from common.runs.scalar_board import ScalarWriter; "
-        "writer = ScalarWriter(Path(sys.argv[1])); "
-        f"writer.add_picture('slots', {png!r}, 5); writer.close()"
-    )
-    root = str(Path(scalar_board.__file__).parent.parent)
-    subprocess.check_call([sys.executable, "-c", code, str(tmp_path)], cwd=root)
-    assert png in next(tmp_path.iterdir()).read_bytes()
+        scalar_board.png_size(b"GIF89a" + PNG)
 
 
 def test_without_tensorboard_there_is_no_sink(

@@ -25,6 +25,7 @@ from typing import (
 from common.core.codec import json_line
 from common.core.errors import ZooError
 from common.core.stop_signal import StopSignal
+from common.runs.scalar_board import ScalarSink
 
 FILE_NAME = "metrics.jsonl"
 
@@ -77,34 +78,6 @@ class RunLog:
         trace: Optional[TracebackType],
     ) -> None:
         self.close()
-
-
-class ScalarSink:
-    """Writes step, evaluation and diagnostics events as TensorBoard scalars, and pictures."""
-
-    def __init__(self, writer: Any) -> None:
-        self._writer = writer
-
-    def write(self, event: Event) -> None:
-        """Adds the numbers of one event to TensorBoard."""
-        if event["event"] == "step":
-            for name in ("loss", "learning_rate"):
-                self._writer.add_scalar("train/" + name, event[name], event["step"])
-        elif event["event"] == "evaluation":
-            for name, value in event["metrics"].items():
-                self._writer.add_scalar("{}/{}".format(event["split"], name), value, event["step"])
-        elif event["event"] == "diagnostics":
-            for name, value in event["values"].items():
-                self._writer.add_scalar("diagnostics/" + name, value, event["step"])
-
-    def write_pictures(self, step: int, pictures: Mapping[str, bytes]) -> None:
-        """Adds PNGs by name."""
-        for name, png in pictures.items():
-            self._writer.add_picture("pictures/" + name, png, step)
-
-    def close(self) -> None:
-        """Flushes and closes TensorBoard's file."""
-        self._writer.close()
 
 
 def _end_torn_line(path: Path) -> None:
