@@ -52,30 +52,23 @@ def test_one_server_is_made_from_its_hccn_conf(folder, capsys):
     )
 
 
-def test_several_servers_are_made_from_a_file_each(folder):
-    assert (
-        zoo(
-            "make",
-            "--hccn",
-            "a.conf",
-            "b.conf",
-            "--servers=10.0.0.1,10.0.0.2",
-            "--output=new/t.json",
-        )
-        == 0
-    )
-    assert written("new/t.json") == two_servers()
+BOTH = ["a.conf", "b.conf", "--servers=10.0.0.1,10.0.0.2"]
+ONE = ["--hccn", "a.conf", "--servers=10.0.0.1"]
 
 
-def test_devices_are_chosen_by_their_physical_numbers(folder):
-    zoo("make", "--hccn", "a.conf", "--servers=10.0.0.1", "--devices=4-5,6,7")
-    assert written() == one_server([4, 5, 6, 7])
-
-
-def test_a_host_list_makes_a_table(folder):
+@pytest.mark.parametrize(
+    "words, table",
+    [
+        (["--hccn", *BOTH], two_servers()),
+        (["--hosts", "hosts"], two_servers()),
+        ([*ONE, "--devices=4-5,6,7"], one_server([4, 5, 6, 7])),
+        ([*ONE, "--devices=0-2", "--chip=A2"], one_server([0, 1, 2])),
+    ],
+)
+def test_a_table_is_made_of_the_servers_and_devices_that_are_named(folder, words, table):
     Path("hosts").write_text("10.0.0.1 a.conf\n10.0.0.2 b.conf\n")
-    assert zoo("make", "--hosts", "hosts") == 0
-    assert written() == two_servers()
+    assert zoo("make", *words, "--output=new/t.json") == 0
+    assert written("new/t.json") == table
 
 
 def test_the_tools_output_comes_through_a_pipe(folder, monkeypatch):
@@ -88,16 +81,8 @@ def test_the_tools_output_comes_through_a_pipe(folder, monkeypatch):
 
 
 def test_tables_of_single_servers_become_one(folder):
-    for name in ("a", "b"):
-        zoo(
-            "make",
-            "--hccn",
-            name + ".conf",
-            "--servers",
-            "10.0.0.{}".format("ab".index(name) + 1),
-            "--output",
-            name + ".json",
-        )
+    for name, host in (("a", "10.0.0.1"), ("b", "10.0.0.2")):
+        zoo("make", "--hccn", name + ".conf", "--servers", host, "--output", name + ".json")
     assert zoo("make", "--tables", "a.json", "b.json") == 0
     assert written() == two_servers()
 
@@ -118,11 +103,6 @@ def test_a_table_that_the_check_would_fail_is_not_written(folder, capsys, words)
     captured = capsys.readouterr()
     assert captured.err.startswith("error: ") and captured.err.count("\n") == 1
     assert not captured.out and sorted(os.listdir(".")) == ["a.conf", "b.conf"]
-
-
-def test_another_chip_takes_devices_that_a_910a_refuses(folder):
-    assert zoo("make", "--hccn", "a.conf", "--servers=10.0.0.1", "--devices=0-2", "--chip=A2") == 0
-    assert written() == one_server([0, 1, 2])
 
 
 def test_what_the_check_warns_of_is_said_and_the_table_written(folder, capsys):

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Callable, Dict, List, Sequence, Tuple
+from typing import Dict, List, Tuple
 
 import attrs
 
@@ -30,15 +30,11 @@ from common.ascend.rank_tables.sources import (
 )
 from common.ascend.rank_tables.table import RankTable, as_json, merged, numbered
 from common.commands.doctor import as_text
-from common.core.command_line import Parser, add_debug_flag
+from common.core.command_line import add_debug_flag
 from common.core.errors import UsageError, ZooError
 from common.core.files import make_folder, write_atomically
 from common.core.findings import WARN, Finding
 
-ACTIONS = {
-    "make": "makes a table from hccn.conf, hccn_tool's output, a host list or other tables",
-    "check": "every rule of the format, with the place and the remedy of what is wrong",
-}
 EXAMPLES = """
   sudo zoo ranktable make --output=rank_table.json         this machine, all devices
   zoo ranktable make --hccn a.conf b.conf --servers=10.0.0.1,10.0.0.2 --devices=0-3
@@ -50,42 +46,32 @@ MOST_DEVICES = 64
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Takes the action's words as they are: each action has flags of its own."""
-    parser.usage = "zoo ranktable make|check [FILE...] [flags]"
+    """Adds the two actions, each with flags of its own."""
     parser.epilog = "examples:" + EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument(
-        "action",
-        choices=tuple(ACTIONS),
-        help="; ".join(f"{name}: {text}" for name, text in ACTIONS.items()),
-    )
-    parser.add_argument(
-        "words", nargs=argparse.REMAINDER, metavar="...", help="zoo ranktable ACTION --help tells"
-    )
+    actions = parser.add_subparsers(metavar="make|check", dest="action", required=True)
+    for name, (add_flags, run_action, text) in _ACTIONS.items():
+        action = actions.add_parser(name, help=text, description=text)
+        add_debug_flag(action)
+        action.add_argument(
+            "--chip",
+            choices=CHIPS,
+            default=CHIP_910A,
+            help="a 910A server limits which devices may work together",
+        )
+        add_flags(action)
+        action.set_defaults(run=run_action)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs one action; returns the exit code."""
-    return _RUNNERS[arguments.action](arguments.words)
-
-
-def _parser(action: str) -> Parser:
-    parser = Parser(prog="zoo ranktable " + action, description=ACTIONS[action])
-    add_debug_flag(parser)
-    parser.add_argument(
-        "--chip",
-        choices=CHIPS,
-        default=CHIP_910A,
-        help="a 910A server limits which devices may work together",
-    )
-    return parser
+    return int(arguments.run(arguments))
 
 
 # --- make ---
 
 
-def _make(words: Sequence[str]) -> int:
-    arguments = _make_parser().parse_args(list(words))
+def _make(arguments: argparse.Namespace) -> int:
     if arguments.servers and (arguments.hosts or arguments.tables):
         raise UsageError("--servers names the files of --hccn; leave it out")
     if arguments.tables and arguments.devices is not None:
@@ -107,8 +93,7 @@ def _make(words: Sequence[str]) -> int:
     return 0
 
 
-def _make_parser() -> Parser:
-    parser = _parser("make")
+def _add_make_flags(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--hccn",
@@ -147,7 +132,6 @@ def _make_parser() -> Parser:
     parser.add_argument(
         "--output", default="rank_table.json", metavar="FILE", help="where the table is written"
     )
-    return parser
 
 
 def _names(text: str) -> List[str]:
@@ -202,8 +186,7 @@ def _write_new(path: Path, text: str) -> None:
 # --- check ---
 
 
-def _check(words: Sequence[str]) -> int:
-    parser = _parser("check")
+def _add_check_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files", nargs="*", metavar="FILE", help="rank tables (default: $RANK_TABLE_FILE)"
     )
@@ -214,7 +197,9 @@ def _check(words: Sequence[str]) -> int:
         "output: one of the table's servers must have its addresses",
     )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
-    arguments = parser.parse_args(list(words))
+
+
+def _check(arguments: argparse.Namespace) -> int:
     files = arguments.files or [os.environ.get("RANK_TABLE_FILE", "")]
     if not files[0]:
         raise UsageError("zoo ranktable check needs a file: RANK_TABLE_FILE is not set")
@@ -254,4 +239,15 @@ def _line(finding: TableFinding) -> Finding:
     return Finding(finding.status, finding.rule, place + finding.found, finding.remedy)
 
 
-_RUNNERS: Dict[str, Callable[[Sequence[str]], int]] = {"make": _make, "check": _check}
+_ACTIONS = {
+    "make": (
+        _add_make_flags,
+        _make,
+        "makes a table from hccn.conf, hccn_tool's output, a host list or other tables",
+    ),
+    "check": (
+        _add_check_flags,
+        _check,
+        "every rule of the format, with the place and the remedy of what is wrong",
+    ),
+}
