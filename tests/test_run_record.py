@@ -9,6 +9,7 @@ from typing import Any, Dict, List
 import pytest
 
 from common.core.errors import ZooError
+from common.core.files import sha256_of
 from common.runs import events as run_log
 from common.runs import record as run_record
 from tests.run_events import START, evaluation, step, whole_run
@@ -20,31 +21,18 @@ def record_of(events: List[Dict[str, Any]]) -> run_record.RunRecord:
 
 def test_a_whole_run_is_complete_with_final_and_best_metrics() -> None:
     record = record_of(whole_run())
-    assert (record.status, record.reason) == ("complete", "")
+    assert (record.status, record.reason, record.checkpoint_sha256) == ("complete", "", "e" * 64)
     assert record.metrics.final == {"accuracy": 91.5, "loss": 0.5}
-    assert record.metrics.best_on_validation["accuracy"] == 91.0
-    assert record.metrics.best_on_validation["epoch"] == 2
+    best = record.metrics.best_on_validation
+    assert (best["accuracy"], best["epoch"], best["step"]) == (91.0, 2, 20)
     assert (record.metrics.n_eval, record.metrics.split, record.metrics.step) == (40, "test", 20)
-    assert record.checkpoint_sha256 == "e" * 64
 
 
 def test_the_curve_has_a_point_for_each_epoch() -> None:
-    assert record_of(whole_run()).metrics.curve == [
-        {
-            "epoch": 1,
-            "step": 10,
-            "train_loss": 1.0,
-            "validation_accuracy": 51.0,
-            "validation_loss": 0.5,
-        },
-        {
-            "epoch": 2,
-            "step": 20,
-            "train_loss": 0.5,
-            "validation_accuracy": 52.0,
-            "validation_loss": 0.5,
-        },
-    ]
+    names = ("epoch", "step", "train_loss", "validation_accuracy", "validation_loss")
+    points = [(1, 10, 1.0, 51.0, 0.5), (2, 20, 0.5, 52.0, 0.5)]
+    curve = record_of(whole_run()).metrics.curve
+    assert curve == [dict(zip(names, point)) for point in points]
 
 
 def test_validations_within_an_epoch_are_points_of_their_own() -> None:
@@ -55,11 +43,6 @@ def test_validations_within_an_epoch_are_points_of_their_own() -> None:
         (10, 51.0),
         (20, 52.0),
     ]
-
-
-def test_the_best_weights_are_those_of_an_epoch_and_a_step() -> None:
-    best = record_of(whole_run()).metrics.best_on_validation
-    assert (best["epoch"], best["step"]) == (2, 20)
 
 
 def test_speed_is_all_samples_over_all_seconds_after_the_warm_up() -> None:
@@ -77,42 +60,24 @@ def test_the_wait_for_data_is_unknown_where_no_clock_told() -> None:
     assert record_of(events).speed.data_wait is None
 
 
-def test_each_life_of_a_resumed_run_has_its_own_warm_up() -> None:
+def test_each_life_of_a_resumed_run_has_its_own_warm_up_and_the_pause_is_no_wall_time() -> None:
     events = [dict(START)] + [step(number) for number in range(1, 11)]
-    events += [dict(START, resumed_step=10)] + [step(number) for number in range(11, 21)]
-    assert record_of(events).speed.warmup_steps == 4
+    events += [dict(START, time=9000.0, resumed_step=10)]
+    events += [dict(step(number), time=9000.0 + number - 10) for number in range(11, 21)]
+    speed = record_of(events).speed
+    assert (speed.warmup_steps, speed.wall_seconds) == (4, 20.0)
 
 
-def test_the_pause_between_two_lives_is_no_wall_time() -> None:
-    events = [
-        dict(START),
-        step(1),
-        dict(START, time=9000.0, resumed_step=1),
-        dict(step(2), time=9003.0),
-    ]
-    assert record_of(events).speed.wall_seconds == 4.0
+FAILED = {"event": "end", "time": 1.0, "status": "failed", "reason": "the loss is nan at step 7"}
 
 
-def test_a_run_without_an_end_is_aborted() -> None:
-    record = record_of(whole_run()[:5])
-    assert (record.status, record.reason) == ("aborted", "ended without a word")
-    assert record.metrics.final == {}
-    assert record.progress.steps == 4
-
-
-def test_a_failed_run_is_aborted_with_its_reason() -> None:
-    record = record_of(
-        [
-            dict(START),
-            {
-                "event": "end",
-                "time": 1.0,
-                "status": "failed",
-                "reason": "the loss is nan at step 7",
-            },
-        ]
-    )
-    assert (record.status, record.reason) == ("aborted", "the loss is nan at step 7")
+@pytest.mark.parametrize(
+    "end, reason", [([], "ended without a word"), ([FAILED], "the loss is nan at step 7")]
+)
+def test_a_run_without_a_good_end_is_aborted_with_its_reason(end: Any, reason: str) -> None:
+    record = record_of(whole_run()[:5] + end)
+    assert (record.status, record.reason) == ("aborted", reason)
+    assert (record.metrics.final, record.progress.steps) == ({}, 4)
 
 
 @pytest.mark.parametrize("loss", ["nan", "inf", "-inf", None, float("nan"), float("inf")])
@@ -208,36 +173,27 @@ def test_a_wrong_event_is_told_by_log_and_key(
         run_record.from_events(events, where="a.jsonl")
 
 
-def test_a_run_folder_gives_its_record_with_case_command_and_log(tmp_path: Path) -> None:
-    with run_log.RunLog(tmp_path / "rank_0") as log:
-        for event in whole_run():
-            fields = {name: value for name, value in event.items() if name not in ("event", "time")}
-            log.event(event["event"], **fields)
-    (tmp_path / "run.json").write_text('{"case": "full_1p", "command": "zoo launch x full_1p"}')
-    (tmp_path / "train_0.log").write_text("a line\n")
-    record = run_record.from_run_folder(tmp_path)
-    assert (record.case, record.command) == ("full_1p", "zoo launch x full_1p")
-    assert record.log_sha256 is not None and len(record.log_sha256) == 64
-
-
 @pytest.mark.parametrize(
     "command, shown",
     [
+        ("zoo launch x full_1p", "zoo launch x full_1p"),
         ("zoo launch x full --data_path=/home/me/data", "zoo launch x full '--data_path=…/data'"),
         ("zoo launch x full --output_path /home/me/run", "zoo launch x full --output_path '…/run'"),
         ("zoo launch x 'unclosed", "zoo launch x 'unclosed"),
     ],
 )
-def test_the_folders_of_the_machine_are_left_out_of_the_command(
+def test_a_run_folder_gives_case_log_and_the_command_without_the_machines_folders(
     command: str, shown: str, tmp_path: Path
 ) -> None:
     with run_log.RunLog(tmp_path / "rank_0") as log:
-        log.event(
-            "start",
-            **{name: value for name, value in START.items() if name not in ("event", "time")},
-        )
+        for event in whole_run():
+            fields = {name: value for name, value in event.items() if name != "event"}
+            log.event(event["event"], **fields)
     (tmp_path / "run.json").write_text(json.dumps({"case": "full_1p", "command": command}))
-    assert run_record.from_run_folder(tmp_path).command == shown
+    (tmp_path / "train_0.log").write_text("a line\n")
+    record = run_record.from_run_folder(tmp_path)
+    assert (record.case, record.command) == ("full_1p", shown)
+    assert record.log_sha256 == sha256_of(tmp_path / "train_0.log")
 
 
 def test_a_folder_without_a_run_log_is_no_run_folder(tmp_path: Path) -> None:
