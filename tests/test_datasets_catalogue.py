@@ -63,7 +63,7 @@ def test_the_checksums_of_cifar10_are_those_that_its_reader_checks():
     reader = (ROOT / "common/data/cifar10.py").read_text()
     contents = find_dataset(ROOT, "cifar10").files[0].contents
     assert len(contents) == 7
-    assert all(content.checksum.value in reader for content in contents)
+    assert all(checksum.value in reader for checksum in contents.values())
 
 
 def test_a_dataset_is_found_whatever_its_capitals_and_hyphens():

@@ -18,18 +18,18 @@ def checkout_root() -> Path:
     return Path(given).absolute() if given else Path(__file__).absolute().parents[2]
 
 
-def card_paths(root: Path) -> List[Path]:
-    """The model.yaml files under a checkout, in order of framework and name."""
+def network_files(root: Path, name: str = FILE_NAME) -> List[Path]:
+    """The networks' files of this name under a checkout, in order of framework and network."""
     return [
         path
         for framework in FRAMEWORK_FOLDERS
-        for path in sorted(root.glob(f"{framework}/*/{FILE_NAME}"))
+        for path in sorted(Path(root).glob(f"{framework}/*/{name}"))
     ]
 
 
 def all_cards(root: Path) -> List[ModelCard]:
     """Reads every card; the first one that is wrong raises its ZooError."""
-    return [read_card(path) for path in card_paths(root)]
+    return [read_card(path) for path in network_files(root)]
 
 
 def find_card(root: Path, name: str) -> ModelCard:
@@ -38,7 +38,7 @@ def find_card(root: Path, name: str) -> ModelCard:
     Raises:
         UsageError: no network has this name; the error lists those there are.
     """
-    paths = card_paths(root)
+    paths = network_files(root)
     for path in paths:  # by folder first: the other cards need not be read
         if path.parent.name == name:
             return read_card(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence, Tuple
 
@@ -15,7 +14,7 @@ from common.core.terminal import Terminal
 from common.core.text import aligned
 from common.data.catalogue import Dataset, find_dataset, read_catalogue
 from common.data.generate import generate
-from common.data.place import COMPLETE, data_root, presence
+from common.data.place import COMPLETE, data_root, default_data_path, presence
 from common.data.prepare import Way, prepare
 from common.data.progress import bytes_text
 from common.data.verify import record_generated, verify
@@ -53,11 +52,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Runs one action; returns the exit code."""
     return _RUNNERS[arguments.action](arguments.words)
-
-
-def default_data_path() -> str:
-    """Where datasets lie unless a flag says otherwise: $ZOO_DATA, else data/ of the checkout."""
-    return os.environ.get("ZOO_DATA") or str(checkout_root() / "data")
 
 
 def _parser(action: str, add_help: bool = True) -> Parser:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import List, Mapping, Optional
 
@@ -15,7 +14,7 @@ from common.cards.model_folders import checkout_root
 from common.core.errors import UsageError
 from common.core.findings import FAIL, WARN, Finding
 from common.data.catalogue import read_catalogue
-from common.data.place import ABSENT, presence
+from common.data.place import ABSENT, default_data_path, presence
 from common.machine import doctor, surroundings
 from common.machine.surroundings import Surroundings
 
@@ -24,8 +23,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument(
         "--data_path",
-        default=None,
-        help="where datasets lie (default: $ZOO_DATA, else data/ of the checkout)",
+        type=Path,
+        default=default_data_path(),
+        help="where datasets lie",
     )
     parser.add_argument("--output_path", default=".", help="where runs would be written")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
@@ -33,11 +33,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the findings; returns 1 where one of them blocks training, else 0."""
-    data = arguments.data_path or os.environ.get("ZOO_DATA") or str(checkout_root() / "data")
     output = Path(arguments.output_path)
     if not output.is_dir():
         raise UsageError(f"--output_path {output} is no folder; give one that exists")
-    findings = examine(look(Path(data), output.resolve()))
+    findings = examine(look(arguments.data_path, output.resolve()))
     print(as_json(findings) if arguments.json else as_text(findings))
     return int(any(finding.status == FAIL for finding in findings))
 

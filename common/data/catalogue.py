@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path, PurePosixPath
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 from urllib.parse import urlsplit
 
 import attrs
 
-from common.cards.model_folders import FRAMEWORK_FOLDERS
+from common.cards.model_folders import network_files
 from common.core.codec import OUTSIDE, at_least, key, one_of, read_yaml
 from common.core.errors import UsageError, ZooError
 from common.core.text import quoted
@@ -29,6 +29,12 @@ def _below(instance: Any, attribute: Any, path: str) -> None:
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or ".." in parts or "\\" in path:
         raise ValueError(f"must be a path below the data folder, not {quoted(path)}")
+
+
+def _all_below(instance: Any, attribute: Any, paths: Iterable[str]) -> None:
+    """Paths, or the keys of a mapping, that stay below the data folder."""
+    for path in paths:
+        _below(instance, attribute, path)
 
 
 def _urls(instance: Any, attribute: Any, urls: Sequence[str]) -> None:
@@ -71,36 +77,19 @@ class Checksum:
 
 
 @attrs.frozen
-class Content:
-    """A file that an archive is known to hold; path is below the data folder."""
-
-    path: str
-    checksum: Checksum
-
-
-@attrs.frozen
 class Contents:
     """The files of an archive by their path in the dataset's folder, with their digests."""
 
     algorithm: str = attrs.field(validator=one_of(*ALGORITHMS))
     source: str
-    files: Dict[str, str]
+    files: Dict[str, str] = attrs.field(validator=_all_below)
 
     def mistakes(self) -> Iterator[Tuple[str, str]]:
-        """Paths that lead elsewhere, and values that are none of the algorithm's."""
+        """Values that are none of the algorithm's."""
         for path, value in self.files.items():
             fault = _digest_fault(self.algorithm, value)
             if fault:
                 yield f"files.{path}", fault
-            yield from _below_faults(f"files.{path}", [path])
-
-
-def _below_faults(name: str, paths: Sequence[str]) -> Iterator[Tuple[str, str]]:
-    for path in paths:
-        try:
-            _below(None, None, path)
-        except ValueError as error:
-            yield name, str(error)
 
 
 @attrs.frozen
@@ -128,7 +117,7 @@ class DataFile:
     unpack: str = attrs.field(default=NOT_PACKED, validator=one_of(*PACKINGS))
     unpacked_at_most: int = attrs.field(default=0, validator=at_least(0))
     known: Optional[Contents] = attrs.field(default=None, metadata=key("contents"))
-    held: Tuple[str, ...] = attrs.field(default=(), metadata=key("holds"))
+    held: Tuple[str, ...] = attrs.field(default=(), validator=_all_below, metadata=key("holds"))
     folder: str = attrs.field(default="", metadata=OUTSIDE)
 
     def mistakes(self) -> Iterator[Tuple[str, str]]:
@@ -139,7 +128,6 @@ class DataFile:
             yield "unpacked_at_most", "is missing; it must be at least 1"
         if self.unpack == GZIP and not self.path.endswith(".gz"):
             yield "path", "must end in .gz where unpack is gz"
-        yield from _below_faults("holds", self.held)
 
     @property
     def name(self) -> str:
@@ -152,15 +140,15 @@ class DataFile:
         return self.size if self.size is not None else self.rough_size or 0
 
     @property
-    def contents(self) -> Tuple[Content, ...]:
-        """What is known of an archive's files."""
+    def contents(self) -> Dict[str, Checksum]:
+        """What is known of an archive's files, by their path below the data folder."""
         if self.known is None:
-            return ()
+            return {}
         algorithm, source = self.known.algorithm, self.known.source
-        return tuple(
-            Content(f"{self.folder}/{path}", Checksum(algorithm, value, source))
+        return {
+            f"{self.folder}/{path}": Checksum(algorithm, value, source)
             for path, value in self.known.files.items()
-        )
+        }
 
     @property
     def holds(self) -> Tuple[str, ...]:
@@ -209,15 +197,6 @@ class Dataset:
         return ", ".join(sorted(set(sources)))
 
 
-def catalogue_paths(root: Path) -> List[Path]:
-    """The datasets.yaml files under a checkout, in order of framework and network."""
-    return [
-        path
-        for framework in FRAMEWORK_FOLDERS
-        for path in sorted(Path(root).glob(f"{framework}/*/{FILE_NAME}"))
-    ]
-
-
 def read_catalogue(root: Path) -> Tuple[Dataset, ...]:
     """All datasets of a checkout.
 
@@ -225,7 +204,7 @@ def read_catalogue(root: Path) -> Tuple[Dataset, ...]:
         ZooError: a file is wrong, or two networks use one name.
     """
     found: List[Dataset] = []
-    for path in catalogue_paths(root):
+    for path in network_files(root, FILE_NAME):
         for dataset in read_datasets(path):
             if any(other.name == dataset.name for other in found):
                 raise ZooError(

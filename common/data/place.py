@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import List
 
+from common.cards.model_folders import checkout_root
 from common.data.catalogue import GZIP, NOT_PACKED, DataFile, Dataset
 
 DESCRIPTION = "dataset.json"  # what a generator writes beside its files
 STATE_FOLDER = ".zoo"
 COMPLETE, PARTIAL, ABSENT = "yes", "partly", "no"
+
+
+def default_data_path() -> Path:
+    """Where datasets lie unless a flag says otherwise: $ZOO_DATA, else data/ of the checkout."""
+    return Path(os.environ.get("ZOO_DATA") or checkout_root() / "data")
 
 
 def data_root(data_path: Path, dataset: Dataset) -> Path:
@@ -32,7 +39,7 @@ def usable_paths(dataset: Dataset, file: DataFile) -> List[str]:
         return [file.path]
     if file.unpack == GZIP:
         return [file.path[: -len(".gz")]]
-    known = [content.path for content in file.contents] + list(file.holds)
+    known = [*file.contents, *file.holds]
     return known or [dataset.folder]
 
 

@@ -126,7 +126,7 @@ def _published(file: DataFile) -> List[Expected]:
     if file.unpack == NOT_PACKED:
         checks = [(file.path, file.size, file.checksum)]
     else:
-        checks = [(content.path, None, content.checksum) for content in file.contents]
+        checks = [(path, None, checksum) for path, checksum in file.contents.items()]
     return [
         Expected(path, size, checksum.algorithm, checksum.value, checksum.source)
         for path, size, checksum in checks

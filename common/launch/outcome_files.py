@@ -27,7 +27,8 @@ from common.launch.supervisor import Outcome
 from common.runs import events as run_log
 from common.runs import record as run_record
 from common.runs.event_kinds import Launch
-from common.runs.record import RunRecord, shown
+from common.runs.provenance import without_folders
+from common.runs.record import RunRecord
 
 NO_FIGURES_EXIT_CODE = 1
 
@@ -101,7 +102,7 @@ def _launch_event(plan: Plan, log: Path, seconds: float, outcome: Outcome) -> La
     return Launch(
         time=round(time.time(), 3),
         case=plan.case,
-        command=shown(plan.command),
+        command=without_folders(plan.command),
         exit_code=outcome.exit_code,
         reason=outcome.reason,
         seconds=round(seconds, 3),

@@ -8,7 +8,7 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, Iterable, Mapping, Sequence
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SEED_NAMES = ("seed", "random_seed")
@@ -42,21 +42,26 @@ def recipe_of(config: Mapping[str, Any]) -> Dict[str, Any]:
     return {name: value for name, value in config.items() if name not in SEED_NAMES}
 
 
-def without_folders(words: Sequence[str]) -> List[str]:
-    """Words of a command line without this machine's folders, which records have no use for."""
-    return [re.sub(r"(^|=)/\S*/", r"\1…/", word) for word in words]
+def without_folders(command: str) -> str:
+    """A command line without this machine's folders, which a kept record has no use for."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # a quote that nobody closed
+        return command
+    return joined(re.sub(r"(^|=)/\S*/", r"\1…/", word) for word in words)
 
 
 def shown_command(argv: Sequence[str], package: str) -> str:
-    """The command line without the folders of this machine, which a kept record has no use for.
+    """The command line of an entry point, without this machine's folders.
 
     Args:
         argv: as sys.argv.
         package: the package of the entry point, such as "slot_attention.object_discovery".
     """
-    return joined(["python", "-m", f"{package}.{Path(argv[0]).stem}"] + without_folders(argv[1:]))
+    program = f"python -m {package}.{Path(argv[0]).stem} "
+    return without_folders(program + joined(argv[1:])).rstrip()
 
 
-def joined(words: Sequence[str]) -> str:
+def joined(words: Iterable[str]) -> str:
     """Words as one command line that can be typed."""
     return " ".join(shlex.quote(word) for word in words)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import shlex
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar
 
@@ -32,7 +31,7 @@ from common.runs.event_kinds import (
     typed,
 )
 from common.runs.marker import read_marker
-from common.runs.provenance import joined, without_folders
+from common.runs.provenance import without_folders
 
 SCHEMA_VERSION = 1
 FILE_NAME = "record.json"
@@ -384,18 +383,10 @@ def from_run_folder(folder: Path) -> RunRecord:
     return from_events(
         run_log.effective_events(events),
         DIRECT if marker.case is None else marker.case,
-        None if marker.command is None else shown(marker.command),
+        None if marker.command is None else without_folders(marker.command),
         sha256_of(log) if log is not None and log.exists() else None,
         str(events),
     )
-
-
-def shown(command: str) -> str:
-    """A command line without this machine's folders."""
-    try:
-        return joined(without_folders(shlex.split(command)))
-    except ValueError:  # a quote that nobody closed
-        return command
 
 
 def human_log(folder: Path) -> Optional[Path]:
