@@ -147,7 +147,7 @@ def _of_progress(record: RunRecord, steps: Sequence[Mapping[str, Any]]) -> Itera
         yield f"{record.progress.epochs} of {record.progress.target_epochs} epochs"
     # A step that the loss scale skips has the number of the one before.
     taken = [event["step"] for event in steps if not event.get("skipped")]
-    logged = {event["step"] for event in steps} & set(range(1, done + 1))
+    logged = {event["step"] for event in steps if 1 <= event["step"] <= done}
     if len(logged) < done:
         yield f"the log holds {len(logged)} of {done} steps"
     if len(set(taken)) < len(taken):
