@@ -80,7 +80,7 @@ RECIPES: Dict[str, Recipe] = {
         mixup_alpha=1.0,
         mixup_free_share=0.07,
     ),
-    # Found by trials on validation images for trainings of tens of epochs (docs/recipes.md).
+    # For trainings of tens of epochs; values from experience, not from trials (docs/recipes.md).
     "modern": Recipe(
         name="modern",
         learning_rate=0.2,
