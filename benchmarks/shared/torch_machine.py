@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, Sequence, Tuple
+from typing import Any, Callable, Dict, Tuple
 
 import torch
 
@@ -16,13 +16,9 @@ GPU_RATE_BATCH = 1024
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-def torch_machine(
-    kind: str, dtypes: Sequence[str] = tuple(DTYPES)
-) -> Tuple[Dict[str, Any], Callable[[], Dict[str, float]]]:
+def torch_machine(kind: str) -> Tuple[Dict[str, Any], Callable[[], Dict[str, float]]]:
     """What stays the same of the machine, and a function that measures its rates."""
-    device = torch_runtime.open_device(
-        kind, 0, resolve("must_keep_origin_dtype", "torch", kind, torch_runtime.capabilities(kind))
-    )
+    device = _opened(kind)
     # On a CPU torch computes in bfloat16 at speed since it has a compiler.
     fast = kind != "cpu" or hasattr(torch, "compile")
     found = {
@@ -31,8 +27,21 @@ def torch_machine(
         "threads": torch.get_num_threads(),
         "bandwidth": _copy_bandwidth(device),
     }
-    rated = [name for name in dtypes if fast or name == "fp32"]
+    rated = [name for name in DTYPES if fast or name == "fp32"]
     return found, lambda: {name: convolution_rate(device, DTYPES[name]) for name in rated}
+
+
+def fp32_rate(kind: str) -> Callable[[], float]:
+    """A function that measures the rate of float32 convolutions alone."""
+    device = _opened(kind)
+    return lambda: convolution_rate(device, torch.float32)
+
+
+def _opened(kind: str) -> torch_runtime.TorchDevice:
+    able = torch_runtime.capabilities(kind)
+    return torch_runtime.open_device(
+        kind, 0, resolve("must_keep_origin_dtype", "torch", kind, able)
+    )
 
 
 def convolution_rate(device: torch_runtime.TorchDevice, dtype: torch.dtype) -> float:

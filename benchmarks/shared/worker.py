@@ -87,14 +87,13 @@ def _machine(known: argparse.Namespace, rest: Sequence[str]) -> Answer:
 
 def _fp32_by_torch(device: str) -> Callable[[], float]:
     """The rate of float32 convolutions by torch; 0 where there is no torch, or an accelerator."""
-    try:
-        from benchmarks.shared.torch_machine import torch_machine
-    except ImportError:
-        return float
     if device != "cpu":
         return float
-    rates = torch_machine(device, ("fp32",))[1]
-    return lambda: rates()["fp32"]
+    try:
+        from benchmarks.shared.torch_machine import fp32_rate
+    except ImportError:
+        return float
+    return fp32_rate(device)
 
 
 if __name__ == "__main__":

@@ -202,6 +202,10 @@ def npu_is_910a(name: str) -> bool:
     return "910" in name and _AFTER_910A.search(name) is None
 
 
+# In a version file, the preferred first.
+_CANN_VERSIONS = (r"version_dir=(\d[\w.]*)", r"version\w*=\[?(?:[\w-]+:)?(\d[\w.]*)")
+
+
 def cann_version(root: Path = Path("/"), environment: Optional[Mapping[str, str]] = None) -> str:
     """The version of the CANN toolkit in use (else of the default one), "" where there is none."""
     environment = os.environ if environment is None else environment
@@ -217,18 +221,18 @@ def cann_version(root: Path = Path("/"), environment: Optional[Mapping[str, str]
     )
     for folder in homes:
         # What torch_npu tells too; version.info's own "Version" counts the package, not CANN.
-        for info in sorted(folder.glob("ascend_*_install.info")) + sorted(
-            folder.glob("*-linux/ascend_*_install.info")
-        ):
+        infos = [
+            *folder.glob("ascend_*_install.info"),
+            *folder.glob("*-linux/ascend_*_install.info"),
+        ]
+        for info in sorted(infos):
             match = re.search(r"^version=(\S+)", read_text(info), re.MULTILINE)
             if match:
                 return match.group(1)
         for name in ("compiler/version.info", "runtime/version.info", "version.cfg"):
-            match = re.search(
-                r"version_dir=(\d[\w.]*)", read_text(folder / name), re.IGNORECASE
-            ) or re.search(
-                r"version\w*=\[?(?:[\w-]+:)?(\d[\w.]*)", read_text(folder / name), re.IGNORECASE
-            )
+            text = read_text(folder / name)
+            matches = (re.search(pattern, text, re.IGNORECASE) for pattern in _CANN_VERSIONS)
+            match = next(filter(None, matches), None)
             if match:
                 return match.group(1)
     return ""
