@@ -1,4 +1,4 @@
-"""Finds the networks: every folder with a model.yaml below TensorFlow/ and PyTorch/."""
+"""Where things are: the networks, of a checkout or installed, and what runs leave behind."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from common.cards.model_card import FILE_NAME, ModelCard, read_card
 from common.core.errors import UsageError
 
 FRAMEWORK_FOLDERS = ("TensorFlow", "PyTorch")
+INSTALLED_FILES = "attention_modelzoo-*.dist-info/RECORD"
 
 
 def checkout_root() -> Path:
@@ -18,12 +19,42 @@ def checkout_root() -> Path:
     return Path(given).absolute() if given else Path(__file__).absolute().parents[2]
 
 
+def is_checkout(root: Path) -> bool:
+    """Whether the networks lie below folders of frameworks, and not side by side as installed."""
+    return any((root / framework).is_dir() for framework in FRAMEWORK_FOLDERS)
+
+
+def home() -> Path:
+    """Below which results/, output/ and data/ lie: $ZOO_HOME, else the checkout, else here."""
+    given, root = os.environ.get("ZOO_HOME"), checkout_root()
+    if given:
+        return Path(given).expanduser().absolute()
+    return root if is_checkout(root) or os.environ.get("ZOO_ROOT") else Path.cwd()
+
+
+def work_folder(card: ModelCard) -> Path:
+    """Below which a network's test/output lies: its own folder, in a checkout."""
+    if is_checkout(checkout_root()) and not os.environ.get("ZOO_HOME"):
+        return card.folder
+    return home() / card.name
+
+
 def network_files(root: Path, name: str = FILE_NAME) -> List[Path]:
-    """The networks' files of this name under a checkout, in order of framework and network."""
+    """The networks' files of this name, in order of framework and network.
+
+    Installed, they are those that the zoo's own list of installed files names.
+    """
+    root = Path(root)
+    if not is_checkout(root):
+        listed = [path.read_text("utf-8") for path in root.glob(INSTALLED_FILES)]
+        names = [line.split(",")[0] for text in listed for line in text.splitlines()]
+        return sorted(
+            root / file for file in names if file.count("/") == 1 and file.endswith("/" + name)
+        )
     return [
         path
         for framework in FRAMEWORK_FOLDERS
-        for path in sorted(Path(root).glob(f"{framework}/*/{name}"))
+        for path in sorted(root.glob(f"{framework}/*/{name}"))
     ]
 
 

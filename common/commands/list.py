@@ -6,13 +6,13 @@ import argparse
 import json
 import sys
 import textwrap
-from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
 from common.cards.model_card import ModelCard, as_json
-from common.cards.model_folders import all_cards, checkout_root, find_card
+from common.cards.model_folders import all_cards, checkout_root, find_card, home
 from common.cards.tiers import TierRules
 from common.core.codec import plain
+from common.core.errors import ZooError
 from common.core.text import aligned, listed
 from common.runs.record import RunRecord
 from common.runs.store import records_of
@@ -31,22 +31,21 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints what there is; returns 0."""
     root = checkout_root()
     cards = [find_card(root, arguments.model)] if arguments.model else all_cards(root)
+    if not cards:
+        raise ZooError(f"no networks under {root}; install the zoo anew, or unset ZOO_ROOT")
     if arguments.json:
-        print(json.dumps([_as_json(card, root) for card in cards], indent=1, ensure_ascii=False))
+        print(json.dumps([_as_json(card) for card in cards], indent=1, ensure_ascii=False))
     else:
-        print(
-            "\n\n".join("\n".join(card_lines(card, _records(root, card))) for card in cards)
-            or f"no networks under {root}"
-        )
+        print("\n\n".join("\n".join(card_lines(card, _records(card))) for card in cards))
     return 0
 
 
-def _as_json(card: ModelCard, root: Path) -> Dict[str, Any]:
-    return dict(as_json(card), measured=plain(_records(root, card)))
+def _as_json(card: ModelCard) -> Dict[str, Any]:
+    return dict(as_json(card), measured=plain(_records(card)))
 
 
-def _records(root: Path, card: ModelCard) -> List[RunRecord]:
-    records, problems = records_of(root, card.name)
+def _records(card: ModelCard) -> List[RunRecord]:
+    records, problems = records_of(home(), card.name)
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
     return records

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from common.cards.model_folders import checkout_root
+from common.cards.model_folders import home
 from common.runs import record as run_record
 from common.runs import store as record_store
 
@@ -24,6 +24,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.show:
         print(run_record.to_json(run_record.from_run_folder(folder)), end="")
         return 0
-    path = record_store.keep(checkout_root(), folder)
+    path = record_store.keep(home(), folder)
     print(f"kept {path}; `zoo table --write` brings it into the READMEs")
     return 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from common.cards.model_card import ModelCard
-from common.cards.model_folders import all_cards, checkout_root, find_card, split_name
+from common.cards.model_folders import all_cards, checkout_root, find_card, home, split_name
 from common.cards.tiers import SMOKE, TIERS
 from common.core.command_line import number_in, print_verdict, without_verdict
 from common.core.errors import InfrastructureError, UsageError, ZooError
@@ -142,9 +142,9 @@ def _judge(arguments: argparse.Namespace) -> int:
 
 
 def _run_and_judge(arguments: argparse.Namespace) -> List[CaseReport]:
-    root, cases, reports = checkout_root(), _gate_cases(arguments), []
-    stored = {name: baselines_of(root, name) for name in {case.card.name for case in cases}}
-    folder, with_speed = new_folder(root), not arguments.without_speed
+    cases, reports = _gate_cases(arguments), []
+    stored = {name: baselines_of(home(), name) for name in {case.card.name for case in cases}}
+    folder, with_speed = new_folder(home()), not arguments.without_speed
     for case in cases:
         began, known = time.monotonic(), stored[case.card.name]
         try:
@@ -220,7 +220,7 @@ def _judge_group(runs: List[GivenRun], arguments: argparse.Namespace) -> CaseRep
         raise UsageError(
             f"{record.model}/{task.name} has no tier {tier}; the gate of its card has: {tiers}"
         )
-    stored, with_speed = baselines_of(root, record.model), not arguments.without_speed
+    stored, with_speed = baselines_of(home(), record.model), not arguments.without_speed
     return judge_case(_name_of(runs), task, task.gate[tier], runs, stored, with_speed)
 
 
@@ -241,7 +241,7 @@ def _accept(arguments: argparse.Namespace) -> int:
         for runs in _groups(arguments.records):
             made.append(_accept_one(_name_of(runs), runs, arguments))
         return 0 if all(made) else Verdict.INFRA.value
-    cases, folder = _gate_cases(arguments), new_folder(checkout_root())
+    cases, folder = _gate_cases(arguments), new_folder(home())
     for case in cases:
         try:
             runs = _runs_of(case, arguments, arguments.runs or DEFAULT_RUNS, folder)
@@ -264,7 +264,7 @@ def _require_clean_sources() -> None:
 def _accept_one(name: str, runs: Sequence[GivenRun], arguments: argparse.Namespace) -> bool:
     try:
         records = fit_records(name, runs, arguments.runs or FEWEST_RUNS, arguments.allow_dirty)
-        lines = accept(checkout_root(), records, not arguments.without_speed)
+        lines = accept(home(), records, not arguments.without_speed)
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return False

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
 from common.cards.model_card import ModelCard
-from common.cards.model_folders import all_cards, checkout_root
+from common.cards.model_folders import all_cards, checkout_root, home, is_checkout
 from common.core.codec import json_text
 from common.core.errors import UsageError, ZooError
 from common.core.files import write_atomically
@@ -45,11 +45,13 @@ def run(arguments: argparse.Namespace) -> int:
     cards = all_cards(root)
     if (arguments.json or arguments.csv) and (arguments.write or arguments.check):
         raise UsageError("zoo table: --json, --csv print; they don't go with --write or --check")
+    if (arguments.write or arguments.check) and not is_checkout(root):
+        raise UsageError("zoo table: --write and --check are for READMEs of a checkout")
     if arguments.write:
         return _write(root, cards)
     if arguments.check:
         return _check(root, cards)
-    records, problems = _given(root, [Path(folder) for folder in arguments.run])
+    records, problems = _given([Path(folder) for folder in arguments.run])
     _tell(problems + tables.of_no_card(records, cards))
     if arguments.json:
         print(json_text(records), end="")
@@ -62,10 +64,10 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _given(root: Path, folders: List[Path]) -> Tuple[List[RunRecord], List[str]]:
+def _given(folders: List[Path]) -> Tuple[List[RunRecord], List[str]]:
     if folders:
         return [run_record.from_run_folder(folder) for folder in folders], []
-    return record_store.records_of(root)
+    return record_store.records_of(home())
 
 
 def _tell(problems: Sequence[str]) -> None:

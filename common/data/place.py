@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import List
 
-from common.cards.model_folders import checkout_root
+from common.cards.model_folders import home
 from common.data.catalogue import GZIP, NOT_PACKED, DataFile, Dataset
 
 DESCRIPTION = "dataset.json"  # what a generator writes beside its files
@@ -15,8 +15,8 @@ COMPLETE, PARTIAL, ABSENT = "yes", "partly", "no"
 
 
 def default_data_path() -> Path:
-    """Where datasets lie unless a flag says otherwise: $ZOO_DATA, else data/ of the checkout."""
-    return Path(os.environ.get("ZOO_DATA") or checkout_root() / "data")
+    """Where datasets lie unless a flag says otherwise: $ZOO_DATA, else data/ in the zoo's home."""
+    return Path(os.environ.get("ZOO_DATA") or home() / "data")
 
 
 def data_root(data_path: Path, dataset: Dataset) -> Path:

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from common.ascend.environment import CannEnvironment
 from common.cards.model_card import Case, ModelCard, Task
+from common.cards.model_folders import work_folder
 from common.core.errors import UsageError, ZooError
 from common.launch.flags import LaunchFlags
 from common.launch.meeting import rank_table
@@ -190,7 +191,7 @@ def contract_folder_of(card: ModelCard, flags: LaunchFlags, user: Mapping[str, s
     name = str(folder_id(flags, user))
     if flags.node_rank > 0:
         name += f"_node{flags.node_rank}"
-    return os.path.join(str(card.folder), "test", "output", name)
+    return os.path.join(str(work_folder(card)), "test", "output", name)
 
 
 def contract_log_of(card: ModelCard, flags: LaunchFlags, user: Mapping[str, str]) -> str:

@@ -17,6 +17,8 @@ SEED_NAMES = ("seed", "random_seed")
 def code_state(folder: Path = CHECKOUT) -> Dict[str, Any]:
     """Returns {"commit": …, "dirty": …} of the checkout; "unknown" where git can't tell."""
     try:
+        if not (folder / ".git").exists():  # installed, perhaps inside someone else's checkout
+            return {"commit": "unknown", "dirty": True}
         commit = _git(folder, "rev-parse", "HEAD")
         dirty = _git(folder, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
