@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import types
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from common.ascend.flags import add_npu_flags, npu_options, recorded
+from common.ascend.flags import NpuFlags, npu_options, recorded
 from common.ascend.session_options import NpuOptions
-from common.core.command_line import Parser
 from common.core.errors import UsageError, ZooError
+from common.core.flags import Program
 from common.machine.precision import Capabilities, resolve
 from common.machine.ranks import ALONE, Place
 
 
-def parsed(*words: str, training: bool = True) -> argparse.Namespace:
-    parser = Parser(prog="test")
-    add_npu_flags(parser, training)
-    return parser.parse_args(list(words))
+def parsed(*words: str, training: bool = True) -> NpuFlags:
+    return Program("test", NpuFlags, ("train" if training else "evaluate",)).read(words)
 
 
 def precision_on(kind: str, mode: str = "O0") -> Any:

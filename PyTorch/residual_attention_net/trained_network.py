@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ContextManager, Dict, Mapping, Optional, 
 
 from common.core.command_line import number_in
 from residual_attention_net.network.networks import DEFAULT_NETWORK, NETWORKS
-from residual_attention_net.options import Options, make_parser
+from residual_attention_net.options import Options
 
 if TYPE_CHECKING:
     from common.machine.precision import Precision
@@ -105,7 +105,7 @@ def open_trained(
     known = network_told_by(content)
     weights = state_dict_of(content)
     device, precision = open_device(
-        _options(device_type=device_type, device_id=device_id, precision_mode=precision_mode),
+        Options(device_type=device_type, device_id=device_id, precision_mode=precision_mode),
         Place(0, 1, device_id),
     )
     shape = dict(_shape_told_by(weights), **known)
@@ -118,11 +118,6 @@ def open_trained(
         torch_runtime.place_model(built, device, precision), precision
     )
     return TrainedNetwork(placed, device, precision, classes, tuple(report.lines()[1:]))
-
-
-def _options(**chosen: Any) -> Options:
-    """The flags of an evaluation at their defaults, but for those chosen."""
-    return Options(**dict(vars(make_parser("evaluate").parse_args([])), **chosen))
 
 
 def _shape_told_by(weights: Mapping[str, Any]) -> Dict[str, int]:

@@ -26,6 +26,8 @@ def on_platform(options: Options) -> Iterator[Options]:
         yield options
         return
     make_folder(Path(options.result), "--result")
+    if options.obs_dir.startswith(_REMOTE):
+        _moxing(options.obs_dir)  # before a training whose results could not be handed over
     try:
         yield dataclasses.replace(options, data_url=_local_data(options))
     finally:

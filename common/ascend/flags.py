@@ -10,82 +10,14 @@ from typing import Any, Dict, Optional
 
 from common.ascend.session_options import PLAIN, NpuOptions
 from common.ascend.type_files import check_customize_dtypes, check_modify_mixlist
-from common.core.command_line import boolean, number_in
 from common.core.errors import UsageError
 from common.core.files import make_folder, sha256_of
+from common.core.flags import EVALUATIONS, TRAININGS, Flags, count, path, unrecorded
 from common.machine.precision import Precision
 from common.machine.ranks import Place
 
 MOST_DUMP_SETS = 100
-_NOTHING: Dict[str, Any] = {
-    "customize_dtypes": None,
-    "modify_mixlist": None,
-    "iterations_per_loop": 1,
-    "data_dump_flag": False,
-    "data_dump_step": "10",
-    "over_dump": False,
-    "autotune": False,
-    "device_profile": False,
-}
-NPU_FLAGS = tuple(_NOTHING)
 _DUMP_SET = re.compile(r"(\d+)(?:-(\d+))?")
-
-
-@dataclasses.dataclass(frozen=True)
-class NpuFlags:
-    """What the flags say, a part of every network's options; each field is a flag."""
-
-    customize_dtypes: Optional[str]
-    modify_mixlist: Optional[str]
-    iterations_per_loop: int
-    data_dump_flag: bool
-    data_dump_step: str
-    over_dump: bool
-    autotune: bool
-    device_profile: bool
-
-
-def add_npu_flags(parser: argparse.ArgumentParser, training: bool = True) -> None:
-    """Adds the flags that npu_options reads, for a training or for an evaluation."""
-    group = parser.add_argument_group("NPU")
-    group.add_argument(
-        "--customize_dtypes", metavar="FILE", help="pins the types of operations, a line each"
-    )
-    group.add_argument(
-        "--modify_mixlist",
-        metavar="FILE",
-        help="changes the lists of a mixed --precision_mode (JSON)",
-    )
-    if training:
-        group.add_argument(
-            "--iterations_per_loop",
-            type=number_in(int, 1),
-            metavar="N",
-            help="training steps per run of the session",
-        )
-    else:  # a training has a --profiling of its own, which traces a step on other devices
-        group.add_argument(
-            "--profiling",
-            dest="device_profile",
-            type=boolean,
-            nargs="?",
-            const=True,
-            help="write the device's own profile",
-        )
-    _switch(group, "data_dump_flag", "write inputs and outputs of every operation")
-    group.add_argument(
-        "--data_dump_step",
-        type=_dump_steps,
-        metavar="STEPS",
-        help="at which steps, such as 0|5|10-20 (default: 10)",
-    )
-    _switch(group, "over_dump", "write the operations that overflow")
-    _switch(group, "autotune", "tune operators while compiling (takes hours)")
-    parser.set_defaults(**_NOTHING)
-
-
-def _switch(group: Any, name: str, text: str) -> None:
-    group.add_argument("--" + name, type=boolean, nargs="?", const=True, help=text)
 
 
 def _dump_steps(text: str) -> str:
@@ -102,6 +34,39 @@ def _dump_steps(text: str) -> str:
             f"0|5|10-20, not {text!r}"
         )
     return text
+
+
+@dataclasses.dataclass(frozen=True)
+class NpuFlags(Flags):
+    """What only an NPU knows, a part of every TensorFlow network's options."""
+
+    customize_dtypes: Optional[str] = unrecorded(
+        "pins the types of operations, a line each", kind=path, metavar="FILE", group="NPU"
+    )
+    modify_mixlist: Optional[str] = unrecorded(
+        "changes the lists of a mixed --precision_mode (JSON)", kind=path, metavar="FILE"
+    )
+    iterations_per_loop: int = unrecorded(
+        "training steps per run of the session", 1, kind=count, metavar="N", only=TRAININGS
+    )
+    data_dump_flag: bool = unrecorded("write inputs and outputs of every operation", False)
+    data_dump_step: str = unrecorded(
+        "at which steps, such as 0|5|10-20", "10", kind=_dump_steps, metavar="STEPS"
+    )
+    over_dump: bool = unrecorded("write the operations that overflow", False)
+    autotune: bool = unrecorded("tune operators while compiling (takes hours)", False)
+    # A training has a --profiling of its own, which traces a step on other devices too.
+    device_profile: bool = unrecorded(
+        "write the device's own profile", False, called="profiling", only=EVALUATIONS
+    )
+
+    def config(self) -> Dict[str, Any]:
+        """The recorded configuration, with the flags of an NPU that decide the result."""
+        return dict(recorded(self), **super().config())
+
+
+_NOTHING = NpuFlags()
+NPU_FLAGS = tuple(field.name for field in dataclasses.fields(NpuFlags) if field.name != "debug")
 
 
 def npu_options(
@@ -152,14 +117,14 @@ def recorded(flags: NpuFlags) -> Dict[str, Any]:
         for name in ("customize_dtypes", "modify_mixlist")
         if getattr(flags, name)
     }
-    if flags.iterations_per_loop != _NOTHING["iterations_per_loop"]:
+    if flags.iterations_per_loop != _NOTHING.iterations_per_loop:
         given["iterations_per_loop"] = flags.iterations_per_loop
     return given
 
 
 def _refuse_elsewhere(flags: NpuFlags, kind: str) -> None:
     for name in NPU_FLAGS:
-        if getattr(flags, name) != _NOTHING[name]:
+        if getattr(flags, name) != getattr(_NOTHING, name):
             raise UsageError(
                 "--{} is for an NPU and this run is on {}; leave it out{}".format(
                     "profiling" if name == "device_profile" else name, kind, _instead(name)
@@ -177,7 +142,7 @@ def _refuse_contradictions(flags: NpuFlags, asked: NpuOptions) -> None:
             "--data_dump_flag and --over_dump exclude each other: CANN has one place "
             "for both; give one of them"
         )
-    if flags.data_dump_step != _NOTHING["data_dump_step"] and not flags.data_dump_flag:
+    if flags.data_dump_step != _NOTHING.data_dump_step and not flags.data_dump_flag:
         raise UsageError("--data_dump_step needs --data_dump_flag")
     if flags.iterations_per_loop > 1 and asked.mix_compile_mode:
         raise UsageError(
@@ -194,6 +159,6 @@ def _check_files(flags: NpuFlags, precision_mode: str) -> None:
         check_modify_mixlist(flags.modify_mixlist, precision_mode)
 
 
-def _folder(path: Path, wanted: bool) -> str:
+def _folder(place: Path, wanted: bool) -> str:
     """The folder, made: CANN refuses one that is not there."""
-    return str(make_folder(path, "--output_path")) if wanted else ""
+    return str(make_folder(place, "--output_path")) if wanted else ""

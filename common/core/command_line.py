@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import errno
 import io
 import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Callable, List, NoReturn, Optional, Sequence
+from typing import Any, Callable, List, NoReturn, Optional, Sequence
 
 from common.core.errors import InfrastructureError, UsageError, ZooError
 from common.core.text import shortened
@@ -20,12 +21,39 @@ TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that raises UsageError (exit code 64) in place of exiting with 2."""
+    """An argument parser that raises UsageError (exit code 64) in place of exiting with 2.
+
+    Hyphens and underscores in a flag's name are alike; an unknown flag is told the nearest known.
+    """
 
     def __init__(self, *positional: object, **named: object) -> None:
         named.setdefault("allow_abbrev", False)
         named.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
         super().__init__(*positional, **named)  # type: ignore[arg-type]
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's; UsageError for what is no flag of this program."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{self.nearest(unknown[0])}")
+        return found
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's, with names of flags as they are declared."""
+        words = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args([self._as_declared(word) for word in words], namespace)
+
+    def _as_declared(self, word: str) -> str:
+        name, equals, value = word.partition("=")
+        other = "--" + name[2:].replace("-", "_")
+        known = name.startswith("--") and other in self._option_string_actions
+        return other + equals + value if known else word
+
+    def nearest(self, word: str) -> str:
+        """What to say of an unknown flag: "; did you mean --seed?", or nothing."""
+        name = word.partition("=")[0].replace("-", "_").replace("__", "--", 1)
+        near = difflib.get_close_matches(name, list(self._option_string_actions), n=1)
+        return f"; did you mean {near[0]}?" if near and word.startswith("--") else ""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{self.prog}: {message}; see {self.prog} --help")

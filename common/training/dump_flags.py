@@ -2,42 +2,45 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
-from common.core.command_line import number_in
 from common.core.errors import UsageError
+from common.core.flags import TRAININGS, Flags, count, path, unrecorded
 from common.runs.dump.dump_format import INDEX, step_folder
 from common.runs.dump.reading import Dump, find_dump
 
-DUMP_FLAGS = ("dump_tensors", "dump_from")
 
+@dataclasses.dataclass(frozen=True)
+class DumpFlags(Flags):
+    """Which step is stored, and where it begins; of trainings alone."""
 
-def add_dump_flags(group: Any) -> None:
-    """Adds --dump_tensors and --dump_from."""
-    group.add_argument(
-        "--dump_tensors",
-        type=number_in(int, 1),
+    dump_tensors: Optional[int] = unrecorded(
+        "store activations, gradients and updated weights of step K, for zoo diverge",
+        kind=count,
         metavar="K",
-        help="store activations, gradients and updated weights of step K, for zoo diverge",
+        group="comparing runs",
+        only=TRAININGS,
     )
-    group.add_argument(
-        "--dump_from",
+    dump_from: Optional[str] = unrecorded(
+        "begin at the step that RUN stored, with its weights, batch and noise, and store the same "
+        "(one rank)",
+        kind=path,
         metavar="RUN",
-        help="begin at the step that RUN stored, with its weights, batch and noise, "
-        "and store the same (one rank)",
+        only=TRAININGS,
     )
 
 
 def open_source(
-    path: Optional[str], step: Optional[int], resume: bool, world_size: int
+    source: Optional[str], step: Optional[int], resume: bool, world_size: int
 ) -> Optional[Dump]:
     """The dump that --dump_from names; None without it.
 
     Raises:
         UsageError: no dump there, or flags that contradict.
     """
-    if path is None:
+    if source is None:
         return None
     if resume:
         raise UsageError(
@@ -49,7 +52,7 @@ def open_source(
             "--dump_from is for one rank: a dump holds the batch of rank 0 alone; "
             "run both runs with --ranks 1"
         )
-    return find_dump(Path(path), step)
+    return find_dump(Path(source), step)
 
 
 def is_stored(step: Optional[int], done: int, run_folder: Path) -> bool:

@@ -50,11 +50,16 @@ def test_what_the_target_holds_already_stays(tmp_path):
     assert (tmp_path / "kept" / "other").read_text() == "theirs"
 
 
-def test_object_storage_needs_the_platforms_library(tmp_path):
+@pytest.mark.parametrize(
+    "target, words", [("kept", ["--data_url", "obs://bucket/d"]), ("obs://bucket/log", [])]
+)
+def test_object_storage_needs_the_platforms_library_before_the_training(tmp_path, target, words):
+    trained = []
     with pytest.raises(ZooError, match="needs moxing"), on_platform(
-        _options(tmp_path / "result", tmp_path, "--data_url", "obs://bucket/d")
+        _options(tmp_path / "result", target, *words)
     ):
-        pass
+        trained.append(1)
+    assert not trained
 
 
 def test_object_storage_is_copied_by_the_platforms_library(tmp_path, monkeypatch):

@@ -5,65 +5,50 @@ from __future__ import annotations
 import pytest
 
 from common.core.errors import UsageError, ZooError
+from slot_attention import options as own
 from slot_attention.options import OBJECT_DISCOVERY, SET_PREDICTION, parse_options
 
 DATA = ["--data_path", "somewhere"]
+REFERENCE = {
+    OBJECT_DISCOVERY: ("/tmp/object_discovery/", 0, 64, 7, 4e-4, 500000, 10000, 0.5, 100000),
+    SET_PREDICTION: ("/tmp/set_prediction/", 0, 512, 10, 4e-4, 150000, 1000, 0.5, 50000),
+}
+NAMES = (
+    "model_dir seed batch_size num_slots learning_rate num_train_steps warmup_steps decay_rate "
+    "decay_steps"
+)
 
 
-def test_object_discovery_has_the_references_defaults():
-    options = parse_options(OBJECT_DISCOVERY, "train", DATA)
-    assert (
-        options.model_dir,
-        options.seed,
-        options.batch_size,
-        options.num_slots,
-        options.learning_rate,
-        options.num_train_steps,
-        options.warmup_steps,
-        options.decay_rate,
-        options.decay_steps,
-    ) == ("/tmp/object_discovery/", 0, 64, 7, 4e-4, 500000, 10000, 0.5, 100000)
-
-
-def test_set_prediction_has_the_references_defaults():
-    options = parse_options(SET_PREDICTION, "train", DATA)
-    assert (
-        options.model_dir,
-        options.seed,
-        options.batch_size,
-        options.num_slots,
-        options.learning_rate,
-        options.num_train_steps,
-        options.warmup_steps,
-        options.decay_rate,
-        options.decay_steps,
-    ) == ("/tmp/set_prediction/", 0, 512, 10, 4e-4, 150000, 1000, 0.5, 50000)
-
-
-@pytest.mark.parametrize("task", [OBJECT_DISCOVERY, SET_PREDICTION])
-def test_what_the_paper_has_not_is_off(task):
+@pytest.mark.parametrize("task", sorted(REFERENCE))
+def test_the_defaults_are_the_references_and_what_the_paper_has_not_is_off(task):
     options = parse_options(task, "train", DATA)
-    assert options.initial_slots == "gaussian"
-    assert not options.implicit_differentiation
+    assert tuple(getattr(options, name) for name in NAMES.split()) == REFERENCE[task]
+    assert options.initial_slots == "gaussian" and not options.implicit_differentiation
     assert options.clip_gradient_norm == 0
 
 
 def test_later_flags_are_recorded_only_where_they_say_something_new():
     plain = parse_options(SET_PREDICTION, "train", DATA).config()
-    assert not {"decay", "encoder_strides"} & set(plain)
+    assert not {"decay", "encoder_strides", "data_path", "model_dir", "device", "resume"} & set(
+        plain
+    )
     words = DATA + ["--decay", "cosine", "--encoder_strides", "2,2,1,1"]
     found = parse_options(SET_PREDICTION, "train", words).config()
     assert (found["decay"], found["encoder_strides"]) == ("cosine", [2, 2, 1, 1])
 
 
-@pytest.mark.parametrize("text", ["2,2,1", "2,2,1,3", "a", "2,2,1,1,1"])
-def test_strides_are_four_of_one_or_two(text):
-    with pytest.raises(UsageError, match="such as 2,2,1,1"):
-        parse_options(SET_PREDICTION, "train", DATA + ["--encoder_strides", text])
-
-
-def test_output_path_is_another_name_of_model_dir():
-    assert parse_options(OBJECT_DISCOVERY, "train", DATA + ["--output_path", "x"]).model_dir == "x"
+@pytest.mark.parametrize(
+    "word, field, value",
+    [
+        ("--output_path=x", "model_dir", "x"),
+        ("--train_steps=3", "num_train_steps", 3),
+        ("--profiling", "profile", True),
+        ("--data_url=y", "data_path", "y"),
+    ],
+)
+def test_the_launchers_names_are_known(word, field, value):
+    words = ["--dataset", "synthetic_sprites", word]
+    assert getattr(parse_options(OBJECT_DISCOVERY, "train", words), field) == value
 
 
 def test_missing_data_names_the_dataset_that_needs_none():
@@ -71,50 +56,30 @@ def test_missing_data_names_the_dataset_that_needs_none():
         parse_options(OBJECT_DISCOVERY, "train", [])
 
 
-def test_a_synthetic_dataset_needs_no_data_path():
-    options = parse_options(OBJECT_DISCOVERY, "train", ["--dataset", "synthetic_sprites"])
-    assert options.data_path is None
-
-
-def test_evaluation_needs_a_checkpoint():
+def test_an_evaluation_takes_the_checkpoint_where_a_training_leaves_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(own.DEFAULTS[SET_PREDICTION], "model_dir", str(tmp_path / "none"))
     with pytest.raises(UsageError, match="--checkpoint_dir is missing"):
         parse_options(SET_PREDICTION, "eval", DATA)
-
-
-def test_implicit_differentiation_of_one_iteration_is_refused():
-    with pytest.raises(UsageError, match="num_iterations 2 or more"):
-        parse_options(
-            OBJECT_DISCOVERY,
-            "train",
-            DATA + ["--implicit_differentiation", "--num_iterations", "1"],
-        )
+    assert parse_options(SET_PREDICTION, "eval", DATA + ["--checkpoint=c"]).checkpoint_dir == "c"
+    monkeypatch.setitem(own.DEFAULTS[SET_PREDICTION], "model_dir", str(tmp_path))
+    found = parse_options(SET_PREDICTION, "eval", DATA)
+    assert (found.checkpoint_dir, found.model_dir) == (str(tmp_path), None)
 
 
 @pytest.mark.parametrize(
-    "flag, value",
+    "task, words, told",
     [
-        ("--batch_size", "0"),
-        ("--learning_rate", "0"),
-        ("--num_slots", "-1"),
-        ("--decay_rate", "2"),
-        ("--seed", "-1"),
-        ("--dataset", "mnist"),
-        ("--architecture", "resnet"),
-        ("--evaluation_count", "0"),
-        ("--initial_slots", "zeros"),
-        ("--warmup_steps", "-1"),
+        (OBJECT_DISCOVERY, ["--implicit_differentiation", "--num_iterations=1"], "2 or more"),
+        (OBJECT_DISCOVERY, ["--decay_rate", "2"], "--decay_rate"),
+        (OBJECT_DISCOVERY, ["--architecture", "resnet"], "--architecture"),
+        (OBJECT_DISCOVERY, ["--encoder_strides=2,2,1,1"], "--encoder_strides"),
+        (SET_PREDICTION, ["--architecture", "small"], "--architecture"),
+    ]
+    + [
+        (SET_PREDICTION, ["--encoder_strides", text], "such as 2,2,1,1")
+        for text in ("2,2,1", "2,2,1,3", "a")
     ],
 )
-def test_values_out_of_range_are_refused_by_name(flag, value):
-    with pytest.raises(UsageError, match=flag):
-        parse_options(OBJECT_DISCOVERY, "train", DATA + [flag, value])
-
-
-def test_an_unknown_flag_is_refused_by_name():
-    with pytest.raises(UsageError, match="--momentum"):
-        parse_options(OBJECT_DISCOVERY, "train", DATA + ["--momentum", "0.9"])
-
-
-def test_paths_and_devices_are_no_part_of_the_recorded_configuration():
-    recorded = parse_options(OBJECT_DISCOVERY, "train", DATA + ["--model_dir", "x"]).config()
-    assert not {"data_path", "model_dir", "device", "resume", "workers"} & set(recorded)
+def test_what_can_not_be_is_refused_by_name(task, words, told):
+    with pytest.raises(UsageError, match=told):
+        parse_options(task, "train", DATA + words)

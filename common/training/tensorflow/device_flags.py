@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import Any, Optional, Type
+import dataclasses
+from typing import Optional
 
-from common.core.command_line import number_in
+from common.core.flags import Flags, count, flag, unrecorded, whole
 
 
-def add_device_flags(
-    group: Any, other_name: Optional[str] = None, action: Optional[Type[argparse.Action]] = None
-) -> None:
-    """Adds the flags that run_device.choose_run_device reads.
+@dataclasses.dataclass(frozen=True)
+class DeviceFlags(Flags):
+    """What run_device.choose_run_device reads."""
 
-    Args:
-        other_name: of --device.
-        action: of --device, where it has two names.
-    """
-    names = ["--device"] if other_name is None else ["--device", other_name]
-    group.add_argument(
-        *names,
-        dest="device",
-        action=action or "store",
-        default="auto",
+    device: str = unrecorded(
+        "what to compute on",
+        "auto",
+        kind=str.lower,
         choices=("auto", "npu", "gpu", "cpu"),
-        help="what to compute on",
+        names=("--chip", "--device_type"),
+        group="device",
     )
-    group.add_argument("--device_id", type=number_in(int, 0), help="which one")
-    group.add_argument(
-        "--ranks",
-        type=number_in(int, 1),
-        help="ranks of the job; checked against the launcher's, which starts them",
+    device_id: Optional[int] = unrecorded("which one", kind=whole)
+    ranks: Optional[int] = unrecorded(
+        "ranks of the job; checked against the launcher's, which starts them",
+        kind=count,
+        names=("--device_num",),
     )
-    group.add_argument("--precision_mode", help="see docs/precision.md (default: by device)")
-    group.add_argument("--loss_scale", help="a number, dynamic or none")
+    precision_mode: Optional[str] = flag("see docs/precision.md (default: by device)")
+    loss_scale: Optional[str] = flag("a number, dynamic or none")
