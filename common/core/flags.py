@@ -146,7 +146,7 @@ class Program(Generic[T]):
 
     def given(self, argv: Optional[Sequence[str]]) -> Dict[str, Any]:
         """The flags on a command line, by field; UsageError for a wrong one."""
-        found = vars(self.parser().parse_args(argv))
+        found: Dict[str, Any] = vars(self.parser().parse_args(argv))
         found.pop(_GIVEN, None)
         return found
 
