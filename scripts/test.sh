@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# Makes the environments and runs the tests: ruff and mypy on `current`, pytest on every stack.
+# Makes an environment and runs the fast tests in it; --all runs what CI runs.
 #
-# usage: scripts/test.sh [--stack reference|current|auto|both] [--slow] [--help] [pytest arguments]
+# usage: scripts/test.sh [--all] [--stack reference|current|auto|both] [--slow] [--help] [pytest arguments]
 #
-#   --stack STACK  both (default): reference is left out, and said so, where no Python 3.7 runs
-#   --slow         the slow tests too; those marked gpu run with: scripts/test.sh -m gpu. Of the slow
-#                  ones the mutations (rules of the Ascend software, broken) run in any case
-#   --no_gate      without the smoke tier of zoo regress, which follows the tests of a stack
+#   --all          both stacks, the long tests, and the smoke tier of zoo regress; reference is left
+#                  out, and said so, where no Python 3.7 runs
+#   --stack STACK  auto (default, current with --all: both)
+#   --slow         the slow tests too, a few hours; those marked gpu run with: scripts/test.sh -m gpu
+#   --no_gate      --all without the smoke tier
 #   --help         this text
 #
-# As many tests run at a time as there are cores, each on one thread. Every other argument goes to
-# pytest, and there is no gate then. The gate's verdicts and pages of its runs are in output/gate/.
-# Exit code: 0 where everything asked for ran and passed, 1 where something failed, 64 for a wrong
-# --stack. A gate that is INCONCLUSIVE is said and fails nothing.
+# ruff and mypy run on `current`. As many tests run at a time as there are cores, each on one thread.
+# Every other argument goes to pytest, and there is no gate then. The gate's verdicts and pages of
+# its runs are in output/gate/. Exit code: 0 where everything asked for ran and passed, 1 where
+# something failed, 64 for a wrong --stack. A gate that is INCONCLUSIVE is said and fails nothing.
 set -uo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
@@ -20,8 +21,9 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
 . "$root/scripts/lib/messages.sh"
 . "$root/scripts/lib/pythons.sh"
 
-stack=both
-marks="not slow and not gpu"
+stack=""
+all=0
+slow=0
 gate=1
 pytest_arguments=()
 results=()
@@ -34,13 +36,24 @@ read_arguments() {
       -h | --help) print_help "$root/scripts/test.sh"; exit 0 ;;
       --stack=*) stack="${1#*=}" ;;
       --stack) [ $# -ge 2 ] || fail_usage "--stack needs a name"; stack="$2"; shift ;;
-      --slow) marks="not gpu" ;;
+      --all) all=1 ;;
+      --slow) slow=1 ;;
       --no_gate) gate=0 ;;
       *) pytest_arguments+=("$1") ;;
     esac
     shift
   done
+  if [ "$all" -eq 1 ]; then
+    stack="${stack:-both}"
+  else
+    gate=0
+  fi
+  stack="${stack:-auto}"
   check_stack "$stack" reference current auto both
+  marks="not gpu"
+  [ "$slow" -eq 1 ] || marks="$marks and not slow"
+  # What was chosen by name runs, however long it takes.
+  [ "$all" -eq 1 ] || [ ${#pytest_arguments[@]} -gt 0 ] || marks="$marks and not long"
 }
 
 # stacks_to_run: sets $stacks; leaves out of `both` what this machine can't run.
@@ -121,7 +134,9 @@ run_gate() {
 
 test_stack() {
   local python="$root/.venv/$1/bin/python"
-  if ! "$root/scripts/setup.sh" --stack "$1"; then
+  local horovod=()
+  [ "$all" -eq 0 ] || [ "$1" != reference ] || horovod=(--horovod)
+  if ! "$root/scripts/setup.sh" --stack "$1" ${horovod[@]+"${horovod[@]}"}; then
     results+=("$1: no environment: FAILED")
     failed=1
     return
@@ -132,7 +147,7 @@ test_stack() {
     check "mypy" "$python" -m mypy
   fi
   check "pytest on $1" run_pytest "$python"
-  [ ${#pytest_arguments[@]} -gt 0 ] || [ "$marks" = "not gpu" ] \
+  [ "$all" -eq 0 ] || [ ${#pytest_arguments[@]} -gt 0 ] || [ "$slow" -eq 1 ] \
     || check "mutations on $1" run_mutations "$1"
   [ "$gate" -eq 0 ] || [ ${#pytest_arguments[@]} -gt 0 ] || run_gate "$1"
 }
@@ -147,6 +162,8 @@ main() {
   done
   say "== summary"
   printf '%s\n' "${results[@]}"
+  [ "$all" -eq 1 ] || [ ${#pytest_arguments[@]} -gt 0 ] \
+    || say "not run: the long tests, the other stack and the gate's smoke tier; scripts/test.sh --all does"
   [ "$ran" -eq 1 ] || fail "no test ran"
   exit "$failed"
 }

@@ -42,6 +42,19 @@ def test_visualize_is_run_where_a_network_has_one_and_nowhere_else(calls):
     ]
 
 
+def test_an_interrupted_run_shows_what_it_has(machine, checkout):
+    (checkout / "scripts" / "setup.sh").write_text("#!/usr/bin/env bash\n")
+    broken = STAND_IN.replace("  *)", "  *second/one*) exit 3 ;;\n  *)").replace(
+        '"$1" in', '"$*" in'
+    )
+    machine.add(checkout / ".venv" / "current" / "bin" / "python", broken)
+    done = machine.run("bash", str(checkout / "scripts" / "quickstart.sh"))
+    assert done.returncode == 3
+    shown = done.stdout[done.stdout.index("== results") :]
+    assert "first_task/smoke" in shown and "second_one" not in shown
+    assert "bin/activate" in shown and "zoo report" in shown
+
+
 def test_the_table_of_all_runs_is_shown_at_the_end(calls):
     assert (
         calls[-1] == "-m common table --run out/first_task/smoke out/second_one/smoke "

@@ -68,18 +68,24 @@ def test_finds_uvs_pythons(machine, call, tmp_path):
     assert found.stdout == f"{python}\n"
 
 
-def test_auto_takes_reference_where_python_3_7_runs_and_says_where(machine, call):
-    python = machine.add_python(machine.bin / "python3.7", "3.7")
+def test_auto_takes_reference_where_python_3_7_is_active_and_says_so(machine, call):
+    machine.add_python(machine.bin / "python3", "3.7")
     chosen = call("choose_stack", "auto")
     assert chosen.stdout == "reference\n"
-    assert str(python) in chosen.stderr
+    assert "active Python is 3.7" in chosen.stderr
 
 
-def test_auto_takes_current_and_says_that_the_shim_does_not_run(machine, call):
-    machine.add(machine.bin / "python3.7", "exit 127")
-    chosen = call("choose_stack", "auto")
-    assert chosen.stdout == "current\n"
-    assert "python3.7 on PATH does not run" in chosen.stderr
+@pytest.mark.parametrize("active", ["python3.7", "python3.97"])
+def test_auto_takes_current_elsewhere(machine, call, active):
+    machine.add_python(machine.bin / active, active[len("python") :])
+    assert call("choose_stack", "auto").stdout == "current\n"
+
+
+def test_a_python_outside_the_lock_is_taken_where_there_is_no_other(machine, call):
+    python = machine.add_python(machine.bin / "python3.10", "3.10")
+    assert call("find_stack_python", "current").returncode == 1
+    assert call("find_other_python", "current").stdout == f"{python}\n"
+    assert call("find_other_python", "reference").returncode == 1
 
 
 def test_a_stack_asked_for_by_name_is_taken_without_a_search(machine, call):
@@ -286,11 +292,19 @@ def with_python_3_7(machine):
     machine.add_python(machine.bin / "python3.7", "3.7")
 
 
-def test_both_stacks_are_tested_without_the_slow_tests(tested, with_python_3_7):
+def test_one_stack_and_its_fast_tests_unless_all_is_asked_for(tested, with_python_3_7):
     ended = tested()
     assert ended.returncode == 0
+    assert "current ran: -m pytest -n auto -m not gpu and not slow and not long" in ended.stdout
+    assert "reference ran" not in ended.stdout and "gated" not in ended.stdout
+    assert "scripts/test.sh --all does" in ended.stdout
+
+
+def test_all_tests_both_stacks_without_the_slow_tests(tested, with_python_3_7):
+    ended = tested("--all")
+    assert ended.returncode == 0
     for stack in ("current", "reference"):
-        assert stack + " ran: -m pytest -n auto -m not slow and not gpu" in ended.stdout
+        assert stack + " ran: -m pytest -n auto -m not gpu and not slow\n" in ended.stdout
 
 
 def test_slow_tests_run_on_request_and_other_arguments_reach_pytest(tested):
@@ -299,21 +313,21 @@ def test_slow_tests_run_on_request_and_other_arguments_reach_pytest(tested):
 
 
 def test_reference_is_left_out_and_said_so_where_there_is_no_python_3_7(tested):
-    ended = tested()
+    ended = tested("--all")
     assert ended.returncode == 0
     assert "reference: left out" in ended.stdout and "reference ran" not in ended.stdout
 
 
 @pytest.mark.parametrize("failing", ["current", "reference", "ruff", "mypy"])
 def test_any_failure_fails_the_whole_and_the_rest_still_runs(tested, with_python_3_7, failing):
-    ended = tested(**{"CODE_" + failing: "1"})
+    ended = tested("--all", **{"CODE_" + failing: "1"})
     assert ended.returncode == 1
     assert "current ran" in ended.stdout and "reference ran" in ended.stdout
     assert "FAILED" in ended.stdout
 
 
 def test_the_gate_follows_the_tests_of_each_stack(tested, with_python_3_7):
-    ended = tested()
+    ended = tested("--all")
     for stack in ("current", "reference"):
         assert stack + " gated: -m common regress --without_speed --junit" in ended.stdout
         assert f"gate on {stack}: passed" in ended.stdout
@@ -323,14 +337,14 @@ def test_the_gate_follows_the_tests_of_each_stack(tested, with_python_3_7):
     "code, exit_code, told", [("1", 1, "FAILED"), ("3", 1, "FAILED"), ("2", 0, "INCONCLUSIVE")]
 )
 def test_a_regression_fails_the_whole_and_an_open_question_is_said(tested, code, exit_code, told):
-    ended = tested("--stack=current", CODE_gate=code)
+    ended = tested("--all", "--stack=current", CODE_gate=code)
     assert ended.returncode == exit_code
     assert "gate on current: " + told in ended.stdout
 
 
 @pytest.mark.parametrize("words", [["--no_gate"], ["-k", "one test"]])
 def test_there_is_no_gate_where_none_is_wanted_or_tests_were_chosen(tested, words):
-    assert "gated" not in tested("--stack=current", *words).stdout
+    assert "gated" not in tested("--all", "--stack=current", *words).stdout
 
 
 def test_an_environment_that_can_not_be_made_fails(tested):
@@ -342,13 +356,13 @@ def test_no_test_at_all_fails(tested):
 
 
 def test_a_choice_that_no_stack_has_a_test_for_fails(tested, with_python_3_7):
-    ended = tested("-k", "mistyped", CODE_current="5", CODE_reference="5")
+    ended = tested("--all", "-k", "mistyped", CODE_current="5", CODE_reference="5")
     assert ended.returncode == 1
     assert ended.stderr == "error: no test ran\n"
 
 
 def test_a_choice_that_one_stack_has_no_test_for_passes_on_the_other(tested, with_python_3_7):
-    assert tested("-k", "only on current", CODE_reference="5").returncode == 0
+    assert tested("--all", "-k", "only on current", CODE_reference="5").returncode == 0
 
 
 def test_ci_points_to_the_shared_datasets_beside_the_checkout(machine, checkout):

@@ -19,9 +19,9 @@ def checkout_root() -> Path:
     return Path(given).absolute() if given else Path(__file__).absolute().parents[2]
 
 
-def is_checkout(root: Path) -> bool:
-    """Whether the networks lie below folders of frameworks, and not side by side as installed."""
-    return any((root / framework).is_dir() for framework in FRAMEWORK_FOLDERS)
+def is_installed(root: Path) -> bool:
+    """Whether the networks lie side by side, as a wheel puts them, not below their frameworks."""
+    return any(root.glob(INSTALLED_FILES))
 
 
 def home() -> Path:
@@ -29,14 +29,14 @@ def home() -> Path:
     given, root = os.environ.get("ZOO_HOME"), checkout_root()
     if given:
         return Path(given).expanduser().absolute()
-    return root if is_checkout(root) or os.environ.get("ZOO_ROOT") else Path.cwd()
+    return Path.cwd() if is_installed(root) else root
 
 
 def work_folder(card: ModelCard) -> Path:
     """Below which a network's test/output lies: its own folder, in a checkout."""
-    if is_checkout(checkout_root()) and not os.environ.get("ZOO_HOME"):
-        return card.folder
-    return home() / card.name
+    if is_installed(checkout_root()) or os.environ.get("ZOO_HOME"):
+        return home() / card.name
+    return card.folder
 
 
 def network_files(root: Path, name: str = FILE_NAME) -> List[Path]:
@@ -45,7 +45,7 @@ def network_files(root: Path, name: str = FILE_NAME) -> List[Path]:
     Installed, they are those that the zoo's own list of installed files names.
     """
     root = Path(root)
-    if not is_checkout(root):
+    if is_installed(root):
         listed = [path.read_text("utf-8") for path in root.glob(INSTALLED_FILES)]
         names = [line.split(",")[0] for text in listed for line in text.splitlines()]
         return sorted(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
 from common.cards.model_card import ModelCard
-from common.cards.model_folders import all_cards, checkout_root, home, is_checkout
+from common.cards.model_folders import all_cards, checkout_root, home, is_installed
 from common.core.codec import json_text
 from common.core.errors import UsageError, ZooError
 from common.core.files import write_atomically
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     cards = all_cards(root)
     if (arguments.json or arguments.csv) and (arguments.write or arguments.check):
         raise UsageError("zoo table: --json, --csv print; they don't go with --write or --check")
-    if (arguments.write or arguments.check) and not is_checkout(root):
+    if (arguments.write or arguments.check) and is_installed(root):
         raise UsageError("zoo table: --write and --check are for READMEs of a checkout")
     if arguments.write:
         return _write(root, cards)

@@ -277,7 +277,7 @@ def missing_package(plan: Plan) -> str:
         return (
             f"{plan.world_size} TensorFlow ranks on {plan.device} need Horovod, which is not "
             "installed here and compiles against TensorFlow 1.15 alone: scripts/setup.sh --stack "
-            "reference, or --ranks=1"
+            "reference --horovod, or --ranks=1"
         )
     return ""
 

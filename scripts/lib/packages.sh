@@ -52,9 +52,29 @@ with_pip_to_fall_back_on() {
   "$@"
 }
 
+# is_locked STACK: whether the lock holds for the Python of the stack's environment.
+is_locked() {
+  local version
+  for version in $(stack_versions "$1"); do
+    python_runs "$(python_of "$1")" "$version" && return 0
+  done
+  return 1
+}
+
+# install_unlocked STACK BUILD: the newest packages that fit this Python, by pyproject.toml.
+install_unlocked() {
+  say "the lock does not hold for this Python: installing the newest packages that fit it"
+  install_problem="the packages of pyproject.toml could not be installed"
+  [ "$2" = cuda ] || run_installer "$1" --index-url "$TORCH_CPU_INDEX" torch \
+    || say "no torch without CUDA at $TORCH_CPU_INDEX: taking the registry's, 3 GB"
+  with_pip_to_fall_back_on run_installer "$1" setuptools wheel \
+    "$root[torch,tensorflow,data,export,tensorboard,test]"
+}
+
 # install_lock STACK BUILD: everything the lock pins, no dependency looked up elsewhere.
 install_lock() {
   local lock rest
+  is_locked "$1" || { install_unlocked "$1" "$2"; return; }
   lock="$(lock_of "$1")"
   rest="$(environment_of "$1")/.zoo-requirements"
   say "installing ci/locks/$1.txt"
@@ -70,7 +90,6 @@ install_lock() {
   if has_build_without_cuda "$lock"; then
     with_pip_to_fall_back_on "install_torch_for_$2" "$1" || return 1
   fi
-  install_horovod "$1"
 }
 
 # install_horovod STACK: Horovod with Gloo for TensorFlow, where the lock names it and it compiles;

@@ -46,6 +46,18 @@ stack_versions() {
   esac
 }
 
+# other_versions STACK: those that the lock does not hold for; packages are then the newest that fit.
+other_versions() { [ "$1" != current ] || printf '3.14\n3.10\n3.9\n'; }
+
+# find_other_python STACK: prints the first of those that runs; fails where there is none.
+find_other_python() {
+  local version
+  for version in $(other_versions "$1"); do
+    find_python "$version" && return 0
+  done
+  return 1
+}
+
 # find_stack_python STACK: prints the Python to build the stack with; fails where there is none.
 find_stack_python() {
   local version
@@ -66,14 +78,12 @@ why_no_reference() {
 
 # choose_stack WISH: turns auto into a stack, and says on standard error which and why.
 choose_stack() {
-  local python
   if [ "$1" != auto ]; then
     printf '%s\n' "$1"
-  elif python="$(find_stack_python reference)"; then
-    say "stack: reference, because Python 3.7 runs at $python" >&2
+  elif python_runs "$(type -P python3 || type -P python)" 3.7; then
+    say "stack: reference, because the active Python is 3.7" >&2
     printf 'reference\n'
   else
-    say "stack: current ($(why_no_reference))" >&2
     printf 'current\n'
   fi
 }
