@@ -11,7 +11,7 @@ from typing import Dict, List
 import pytest
 import yaml
 
-from common.cards.line_template import Field, parse_template
+from common.cards.log_format import Field, parse_template
 from common.cards.model_card import read_card
 from common.cards.model_folders import all_cards
 from common.core.errors import ZooError

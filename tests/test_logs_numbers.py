@@ -19,7 +19,7 @@ def read(text: str, kind: str = "number") -> List[Optional[float]]:
     line = DeclaredLine(LineRule(template))
     return [
         dict(line.values(match)).get("value")
-        for _, _, match in line.find(f"value is {text}\n".encode("ascii"))
+        for match in line.find(f"value is {text}\n".encode("ascii"))
     ]
 
 

@@ -17,9 +17,12 @@ import numpy as np
 import pytest
 
 from common.core.errors import UsageError, ZooError
-from common.evidence.logs import series
-from common.evidence.logs.reading import UnknownFormatError, known_formats, read_log
-from common.evidence.logs.records import series_of_record
+from common.evidence.logs.reading import (
+    UnknownFormatError,
+    known_formats,
+    read_log,
+    series_of_record,
+)
 from common.evidence.logs.series import ParsedLog, Restart, Series
 from common.evidence.logs.summary import RECENT, summary_of
 from common.runs.events import RunLog
@@ -494,7 +497,7 @@ def a_series(name: str, steps: List[int]) -> Series:
 
 
 def test_a_later_life_replaces_at_and_after_its_first_step() -> None:
-    whole = series.joined(a_series("loss", [1, 2, 3, 4]), a_series("loss", [3, 5]), 3)
+    whole = a_series("loss", [1, 2, 3, 4]).until(3, a_series("loss", [3, 5]))
     assert whole.steps.tolist() == [1, 2, 3, 5]
 
 

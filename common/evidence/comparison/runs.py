@@ -10,8 +10,7 @@ import numpy as np
 
 from common.cards.model_folders import all_cards, checkout_root
 from common.core.errors import UsageError, ZooError
-from common.evidence.logs.reading import read_log
-from common.evidence.logs.records import is_record, series_of_record
+from common.evidence.logs.reading import is_record, read_log, series_of_record
 from common.evidence.logs.series import Series
 from common.runs import record as run_record
 from common.runs.record import COMPLETE, RunRecord

@@ -7,9 +7,9 @@ back what it took, so the time to find a line grows with the text's length alone
 from __future__ import annotations
 
 import re
-from typing import Callable, Dict, Iterator, List, Match, Optional, Sequence, Tuple
+from typing import Iterator, List, Match, Optional, Sequence, Tuple
 
-from common.cards.line_template import (
+from common.cards.log_format import (
     ANYTHING,
     DURATION,
     INTEGER,
@@ -19,40 +19,38 @@ from common.cards.line_template import (
     WHOLE_NUMBERS,
     WORD,
     Field,
+    LineRule,
     Part,
 )
-from common.cards.log_format import LineRule
 
 Values = List[Tuple[str, float]]
 
-_PATTERNS = {
-    INTEGER: "[0-9]{1,15}",
-    NUMBER: r"(?:[-+]?(?:[0-9]{1,64}(?:\.[0-9]{0,64})?|\.[0-9]{1,64})(?:[eE][-+]?[0-9]{1,4})?"
-    r'|(?i:[-+]?(?:nan|inf(?:inity)?)|"-?(?:nan|inf)"|null))',
-    DURATION: r"(?:-?[0-9]{1,9} days?, )?[0-9]{1,9}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{0,9})?",
-    WORD: "[A-Za-z0-9_.+-]{1,64}",
-    METRICS: r"[^\n]{1,4096}",
-}
-_LONGEST_ANYTHING = 1024
 # What may follow a number that ends a line's template: it is whole, and its line goes on or ends.
 # A number that touches the end of a file that was cut is not whole.
 _NUMBER_ENDS = r"(?=[ \t\n;)\]}%]|,(?![0-9]))"
-_ENDS = {
-    INTEGER: _NUMBER_ENDS,
-    NUMBER: _NUMBER_ENDS,
-    DURATION: _NUMBER_ENDS,
-    WORD: "(?=[^A-Za-z0-9_.+-])",
-    METRICS: r"(?=\n)",
+# By kind, what a field looks like, and what may follow the last one of a line.
+_PATTERNS = {
+    INTEGER: ("[0-9]{1,15}", _NUMBER_ENDS),
+    NUMBER: (
+        r"(?:[-+]?(?:[0-9]{1,64}(?:\.[0-9]{0,64})?|\.[0-9]{1,64})(?:[eE][-+]?[0-9]{1,4})?"
+        r'|(?i:[-+]?(?:nan|inf(?:inity)?)|"-?(?:nan|inf)"|null))',
+        _NUMBER_ENDS,
+    ),
+    DURATION: (
+        r"(?:-?[0-9]{1,9} days?, )?[0-9]{1,9}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{0,9})?",
+        _NUMBER_ENDS,
+    ),
+    WORD: ("[A-Za-z0-9_.+-]{1,64}", "(?=[^A-Za-z0-9_.+-])"),
+    METRICS: (r"[^\n]{1,4096}", r"(?=\n)"),
 }
 _PADDING, _BLANKS = r"[ \t]{0,80}", r"[ \t]{1,80}"
+_LONGEST_ANYTHING = 1024
 # How launchers mark a rank's lines: torchrun, mpirun, horovodrun, srun --label, and plain words.
 _MARK = (
     r"(?i:\[(?:default|rank ?)?(?:[0-9]{1,6},)?%(rank)s\](?:<std(?:out|err)>)?[: ]"
     r"|[(\[]?rank[ :=]{0,2}%(rank)s[)\]]?[ :|]|%(rank)s: )"
 )
-_ANY_MARK = _MARK % {"rank": "[0-9]{1,6}"}
 _RANK = re.compile((_MARK % {"rank": "([0-9]{1,6})"}).encode("ascii"))
-_BEGINS_MARK = frozenset(b"[(rR0123456789")
 _BEGIN = "BEGIN"  # group names of fields are in small letters
 _PAIR = re.compile(
     rb'(?<![A-Za-z0-9_.])"?([A-Za-z_][A-Za-z0-9_.]{0,63})"?(?: ?= ?|: {0,40}| )"?'
@@ -67,7 +65,7 @@ class DeclaredLine:
 
     def __init__(self, rule: LineRule) -> None:
         self.rule = rule
-        self.tells_step, self.begins_epoch = rule.tells_step, rule.begins_epoch
+        self.tells_step, self.begins_epoch = rule.tells_step(), rule.begins_epoch
         self._pattern = re.compile(_pattern(rule.parts).encode("ascii"))
         groups = self._pattern.groupindex
         self._begin = groups.get(_BEGIN, 0)
@@ -75,21 +73,14 @@ class DeclaredLine:
         self._clue = max(texts, key=len).encode("ascii") if texts else b""
         self._places = {name: groups[name] for name in WHOLE_NUMBERS if name in groups}
         self._words = [field.name for field in rule.fields() if field.kind == WORD]
-        self._metrics = [groups[f.name] for f in rule.value_fields() if f.kind == METRICS]
-        self._numbers = [
-            (field.name, groups[field.name], _CONVERSIONS[field.kind], rule.scale.get(field.name))
+        self._values = [
+            (field.name, groups[field.name], field.kind, rule.scale.get(field.name, 1))
             for field in rule.value_fields()
-            if field.kind != METRICS
         ]
 
-    def find(self, text: bytes, number: int = 0) -> Iterator[Tuple[int, int, Match[bytes]]]:
-        """Every such line of a text, nothing of one that is cut at the text's end.
-
-        Yields where it begins, `number`, and its match, in order.
-        """
-        if self._clue in text:
-            for match in self._pattern.finditer(text):
-                yield match.start(), number, match
+    def find(self, text: bytes) -> Iterator[Match[bytes]]:
+        """Every such line of a text, nothing of one that is cut at the text's end."""
+        return self._pattern.finditer(text if self._clue in text else b"")
 
     def place(self, found: Match[bytes], name: str) -> Optional[int]:
         """The step, epoch, iteration or iterations that a line tells; None where it does not."""
@@ -99,12 +90,15 @@ class DeclaredLine:
     def values(self, found: Match[bytes]) -> Values:
         """The values of a line by the names of their series."""
         told: Values = []
-        for name, group, convert, scale in self._numbers:
-            value = convert(found[group])
-            if value is not None:
-                told.append((name, value if scale is None else value * scale))
-        for group in self._metrics:
-            told += _pairs(found[group])
+        for name, group, kind, scale in self._values:
+            text = found[group]
+            if kind == METRICS:
+                pairs = _PAIR.finditer(text.split(b"}")[0] + b"\n")
+                told += [(pair[1].decode("ascii"), float(pair[2])) for pair in pairs]
+            elif kind == DURATION:
+                told.append((name, _seconds(text) * scale))
+            elif text.lower() != b"null":
+                told.append((name, float(text.strip(b'"')) * scale))
         if not self.rule.prefix:
             return told
         words = {name: found[name].decode("ascii") for name in self._words}
@@ -115,17 +109,8 @@ class DeclaredLine:
         """The rank that the line is marked with."""
         begin = found.start(self._begin)
         line = text.rfind(b"\n", 0, begin) + 1
-        if line == begin or text[line] not in _BEGINS_MARK:
-            return None
-        mark = _RANK.match(text, line, begin)
+        mark = _RANK.match(text, line, begin) if line < begin else None
         return None if mark is None or mark.lastindex is None else int(mark[mark.lastindex])
-
-
-def _number(text: bytes) -> Optional[float]:
-    try:
-        return float(text)
-    except ValueError:
-        return None if text.lower() == b"null" else float(text.strip(b'"'))
 
 
 def _seconds(text: bytes) -> float:
@@ -134,24 +119,9 @@ def _seconds(text: bytes) -> float:
     hours, minutes, rest = clock.split(b":")
     seconds, _, decimals = rest.partition(b".")
     whole = int(hours) * 3600 + int(minutes) * 60 + int(seconds)
-    if days:
-        whole += int(days.split()[0]) * 86400
-    if not decimals:
-        return float(whole)
+    whole += int(days.split()[0]) * 86400 if days else 0
     scale: int = 10 ** len(decimals)
-    return (whole * scale + int(decimals)) / scale
-
-
-_CONVERSIONS: Dict[str, Callable[[bytes], Optional[float]]] = {
-    INTEGER: float,
-    NUMBER: _number,
-    DURATION: _seconds,
-}
-
-
-def _pairs(text: bytes) -> Values:
-    rest = text.split(b"}")[0] + b"\n"
-    return [(pair[1].decode("ascii"), float(pair[2])) for pair in _PAIR.finditer(rest)]
+    return (whole * scale + int(decimals or 0)) / scale
 
 
 def _pattern(parts: Sequence[Part]) -> str:
@@ -168,23 +138,23 @@ def _pattern(parts: Sequence[Part]) -> str:
             pieces.append(_field(part, before if number else None))
         before = part
     if isinstance(before, Field):
-        pieces.append(_ENDS[before.kind])
+        pieces.append(_PATTERNS[before.kind][1])
     return "".join(pieces)
 
 
 def _field(field: Field, before: Optional[Part]) -> str:
     """A field with the blanks that it may be padded with."""
-    text = _PATTERNS[field.kind]
+    text = _PATTERNS[field.kind][0]
     text = f"(?:{text})" if field.name == UNNAMED else f"(?P<{field.name}>{text})"
     if before is None:
-        return f"(?m:^)(?:{_ANY_MARK})?{_PADDING}(?P<{_BEGIN}>){text}"
+        mark = _MARK % {"rank": "[0-9]{1,6}"}
+        return f"(?m:^)(?:{mark})?{_PADDING}(?P<{_BEGIN}>){text}"
     padded = field.kind == METRICS or str(before).endswith((" ", "\t"))
     return text if padded else _PADDING + text
 
 
 def _fixed(text: str) -> str:
-    pieces = re.split(r"[ \t]+", text)
-    return _BLANKS.join(re.escape(piece) for piece in pieces)
+    return _BLANKS.join(re.escape(piece) for piece in re.split(r"[ \t]+", text))
 
 
 def _word_begins(text: str) -> str:
@@ -195,5 +165,5 @@ def _word_begins(text: str) -> str:
     word = re.match(r"[A-Za-z0-9][^ \t]*", text)
     if word is None:
         return _fixed(text)
-    escaped = re.escape(word.group())
+    escaped = re.escape(word[0])
     return f"{escaped}(?<![A-Za-z0-9]{escaped}){_fixed(text[word.end() :])}"

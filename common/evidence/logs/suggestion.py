@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Match, Tuple
+from typing import Dict, List, Tuple
 
-from common.cards.line_template import EPOCH, ITERATION, ITERATIONS, STEP, UNNAMED, parse_template
+from common.cards.log_format import EPOCH, ITERATION, ITERATIONS, STEP, UNNAMED, parse_template
 
-_SHOWN, _LOOKED_AT, _LONGEST = 3, 20000, 160
+_LOOKED_AT, _LONGEST = 20000, 160  # lines, characters of one
 _NUMBER = re.compile(
     r"(?P<duration>(?:\d+ days?, )?\d+:\d\d:\d\d(?:\.\d+)?)|(?<![\w.])[-+]?\d+(?:\.\d+)?"
     r"(?:[eE][-+]?\d+)?(?![\w.]*\w)"
@@ -45,61 +45,39 @@ def suggestion_for(text: bytes) -> Suggestion:
         if len(line) <= 4 * _LONGEST and _NUMBER.search(line):
             kinds[re.sub(r"[\s\d.+-]+", "0", line)].append(line)
     found = max(kinds.values(), key=lambda ones: (len(ones), "oss" in ones[0]), default=lines)
-    return Suggestion(
-        tuple(
-            "".join(c if c.isprintable() else "?" for c in line)[:_LONGEST] for line in found[:3]
-        ),
-        _template(found[-1]) if kinds else _EXAMPLE,
-    )
+    shown = ("".join(c if c.isprintable() else "?" for c in line) for line in found[:3])
+    template = _template(found[-1]) if kinds else _EXAMPLE
+    return Suggestion(tuple(line[:_LONGEST] for line in shown), template)
 
 
 def _template(line: str) -> str:
-    """The line with its numbers as fields, from the first one with a name on."""
-    numbers = list(_NUMBER.finditer(line))
-    names = _names(line, numbers)
-    first = next((place for place, name in enumerate(names) if name != UNNAMED), None)
-    if first is None:
-        return _EXAMPLE
-    before = numbers[first - 1].end() if first else 0
-    name = _NAME.search(line, before, numbers[first].start())
-    pieces, end = [], name.start() if name else before
-    for number, name_ in list(zip(numbers, names))[first:]:
-        kind = ":duration" if number["duration"] else ""
-        pieces += [_escaped(line[end : number.start()]), f"{{{name_}{kind}}}"]
+    """The line with its numbers as fields, from the first one on that a word names."""
+    pieces: List[str] = []
+    names: List[str] = []
+    end = 0
+    for number in _NUMBER.finditer(line):
+        between = line[end : number.start()]
         end = number.end()
+        word = _NAME.search(between)
+        name = UNNAMED
+        if between == "/" and names and names[-1] == ITERATION:
+            name = ITERATIONS
+        elif between != "/" and word is not None:
+            name = re.sub(r"\W", "_", word[1].lower())
+            name = ITERATION if name in _STEPS else name
+        names.append(UNNAMED if name in names else name)
+        if not pieces and word is not None:
+            between = between[word.start() :]
+        if pieces or name != UNNAMED:
+            kind = ":duration" if number["duration"] else ""
+            pieces.append(between.replace("{", "{{").replace("}", "}}"))
+            pieces.append(f"{{{names[-1]}{kind}}}")
     template = "".join(pieces)
+    if not {EPOCH, ITERATIONS} <= set(names):
+        template = template.replace(f"{{{ITERATION}}}", f"{{{STEP}}}")
+        template = template.replace(f"{{{ITERATIONS}}}", f"{{{UNNAMED}}}")
     try:
         parse_template(template)
     except ValueError:
         return _EXAMPLE
     return template
-
-
-def _escaped(text: str) -> str:
-    return text.replace("{", "{{").replace("}", "}}")
-
-
-def _names(line: str, numbers: List[Match[str]]) -> List[str]:
-    """A name for each number by the word before it; "_" where there is none or it is taken."""
-    names: List[str] = []
-    for name in _words(line, numbers):
-        names.append(UNNAMED if name in names else name)
-    if EPOCH in names and ITERATIONS in names:
-        return names
-    return [{ITERATION: STEP, ITERATIONS: UNNAMED}.get(name, name) for name in names]
-
-
-def _words(line: str, numbers: List[Match[str]]) -> Iterator[str]:
-    end, last = 0, UNNAMED
-    for number in numbers:
-        between = line[end : number.start()]
-        word = _NAME.search(between)
-        if between == "/" and last == ITERATION:
-            last = ITERATIONS
-        elif between == "/" or word is None:
-            last = UNNAMED
-        else:
-            last = re.sub(r"\W", "_", word[1].lower())
-            last = ITERATION if last in _STEPS else last
-        yield last
-        end = number.end()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from typing import Any, Dict, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from common.core.codec import plain
+from common.core.text import aligned
 from common.evidence.logs.series import ParsedLog, Series
 
 RECENT = 50
@@ -76,14 +77,19 @@ def summary_of(series: Series) -> SeriesSummary:
 
 def summary_lines(log: ParsedLog) -> Iterator[str]:
     """A summary as text: a table for each life, then the notes."""
-    yield "{}: {}{}".format(log.source, log.format, f", {log.lines:,} lines" if log.lines else "")
+    yield f"{log.source}: {log.format}" + (f", {log.lines:,} lines" if log.lines else "")
     for number, life in enumerate(log.lives):
         if len(log.lives) > 1:
             began = f", from step {log.restarts[number - 1].first_step:,}" if number else ""
-            yield ""
-            yield f"life {number + 1} of {len(log.lives)}{began}"
-        yield from _table([_HEADINGS] + [_cells(summary_of(series)) for series in life.values()])
-        yield from _pace(life)
+            yield f"\nlife {number + 1} of {len(log.lives)}{began}"
+        rows = [_HEADINGS] + [_cells(summary_of(series)) for series in life.values()]
+        yield aligned([["", *row] for row in rows])
+        elapsed = life.get("elapsed_seconds")
+        if elapsed is not None and len(elapsed) > 1:
+            first, last = int(elapsed.steps[0]), int(elapsed.steps[-1])
+            pace = float(elapsed.values[-1] - elapsed.values[0]) / (last - first)
+            between = f"the elapsed time between steps {first:,} and {last:,}"
+            yield f"pace: {pace:.6g} s a step, from {between}"
     for note in log.notes:
         yield "note: " + note
 
@@ -113,53 +119,27 @@ def _short(value: Optional[float]) -> str:
     return str(int(value)) if whole else f"{value:.6g}"
 
 
-def _pace(life: Mapping[str, Series]) -> Iterator[str]:
-    elapsed = life.get("elapsed_seconds")
-    if elapsed is None or len(elapsed) < 2:
-        return
-    first, last = int(elapsed.steps[0]), int(elapsed.steps[-1])
-    each = float(elapsed.values[-1] - elapsed.values[0]) / (last - first)
-    yield (f"pace: {each:.6g} s a step, from the elapsed time between steps {first:,} and {last:,}")
-
-
-def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
-
-
 def summary_as_json(log: ParsedLog) -> Dict[str, Any]:
     """A summary as JSON can hold it: NaN and infinities as texts, as in the run log."""
-    lives = [
-        {name: dataclasses.asdict(summary_of(series)) for name, series in life.items()}
-        for life in log.lives
+    lives: List[Mapping[str, SeriesSummary]] = [
+        {name: summary_of(series) for name, series in life.items()} for life in log.lives
     ]
-    found = plain(dict(_head(log), lines=log.lines, lives=lives))
-    assert isinstance(found, dict)
+    found: Dict[str, Any] = plain(dict(_head(log), lines=log.lines, lives=lives))
     return found
 
 
 def _head(log: ParsedLog) -> Dict[str, Any]:
-    return {
-        "source": log.source,
-        "format": log.format,
-        "ranks": log.ranks,
-        "notes": log.notes,
-        "restarts": [dataclasses.asdict(restart) for restart in log.restarts],
+    names = ("source", "format", "ranks", "notes", "restarts")
+    return {name: plain(getattr(log, name)) for name in names}
+
+
+def series_as_json(log: ParsedLog, chosen: Sequence[Series]) -> str:
+    """Series as JSON; NaN and infinities are texts."""
+    series = {
+        one.name: {"steps": one.steps.tolist(), "values": plain(one.values.tolist())}
+        for one in chosen
     }
-
-
-def series_as_json(log: ParsedLog, chosen: Sequence[Series]) -> Iterator[str]:
-    """Series as JSON, in pieces; NaN and infinities are texts."""
-    yield json.dumps(_head(log), ensure_ascii=False)[:-1] + ', "series": {'
-    for number, series in enumerate(chosen):
-        yield '{}\n{}: {{"steps": {}, "values": {}}}'.format(
-            "," if number else "",
-            json.dumps(series.name),
-            json.dumps(series.steps.tolist()),
-            json.dumps(plain(series.values.tolist())),
-        )
-    yield "}}\n"
+    return json.dumps(dict(_head(log), series=series), ensure_ascii=False) + "\n"
 
 
 def series_as_csv(chosen: Sequence[Series]) -> Iterator[str]:

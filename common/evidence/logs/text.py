@@ -7,12 +7,11 @@ import gzip
 import re
 import zlib
 from pathlib import Path
-from typing import IO, Iterator, List, Optional
+from typing import IO, Iterator, List
 
 from common.core.errors import ZooError
 
 BLOCK = 1 << 18
-_GZIP = b"\x1f\x8b"
 # Real logs come down to a twentieth; what unpacks to far more than that is made to.
 _MOST_TIMES, _FROM_BYTES = 200, 1 << 26
 _NO_TEXT = {
@@ -23,7 +22,6 @@ _NO_TEXT = {
     b"\x28\xb5\x2f\xfd": "compressed by zstd",
     b"7z\xbc\xaf": "a 7z archive",
 }
-_TAR = slice(257, 262)
 # Colours and cursor moves, titles of the window, other two-byte codes; none can be read two ways.
 _TERMINAL_CODES = re.compile(
     rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78DEHMNOZc])"
@@ -33,7 +31,8 @@ _TERMINAL_CODES = re.compile(
 def read_blocks(path: Path, notes: List[str], size: int = BLOCK) -> Iterator[bytes]:
     """The text of a log, plain or gzip, in one pass: whole lines, ended by "\\n" or "\\r".
 
-    Only the last block may end without a line's end.
+    Only the last block may end without a line's end. UTF-16, as some terminals save a log, becomes
+    UTF-8; other bytes are left as they are.
 
     Args:
         notes: gets a line for what is wrong with the file but can be read over.
@@ -41,11 +40,15 @@ def read_blocks(path: Path, notes: List[str], size: int = BLOCK) -> Iterator[byt
     Raises:
         ZooError: the file can't be opened, or is no text.
     """
-    rest = b""
+    rest, decoder = b"", None
     try:
         with open(str(path), "rb") as stream:
-            for data in _decoded(_unpacked(stream, path, notes, size), path):
-                rest += data
+            for number, data in enumerate(_unpacked(stream, path, notes, size)):
+                if number == 0:
+                    _check_text(data, path)
+                    if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+                        decoder = codecs.getincrementaldecoder("utf-16")(errors="replace")
+                rest += data if decoder is None else decoder.decode(data).encode("utf-8", "replace")
                 if len(rest) < size:
                     continue
                 cut = max(rest.rfind(b"\n"), rest.rfind(b"\r", 0, -1)) + 1
@@ -70,9 +73,9 @@ def plain(text: bytes) -> bytes:
 
 def _unpacked(stream: IO[bytes], path: Path, notes: List[str], size: int) -> Iterator[bytes]:
     """The bytes of the file, of all members of a gzip file as far as it goes."""
-    head = stream.read(2)
+    packed = stream.read(2) == b"\x1f\x8b"
     stream.seek(0)
-    if head != _GZIP:
+    if not packed:
         yield from iter(lambda: stream.read(size), b"")
         return
     unpacked, total = gzip.GzipFile(fileobj=stream), 0
@@ -85,26 +88,14 @@ def _unpacked(stream: IO[bytes], path: Path, notes: List[str], size: int) -> Ite
                     "does; unpack it first if it is one"
                 )
             yield data
-    except EOFError:
-        notes.append("the gzip file is damaged (it ends early); read as far as it goes")
-    except (OSError, zlib.error) as error:
-        notes.append(f"the gzip file is damaged ({error}); read as far as it goes")
-
-
-def _decoded(parts: Iterator[bytes], path: Path) -> Iterator[bytes]:
-    """Bytes as they are; UTF-16, as some terminals save a log, becomes UTF-8."""
-    decoder: Optional[codecs.IncrementalDecoder] = None
-    for number, data in enumerate(parts):
-        if number == 0:
-            _check_text(data, path)
-            if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-                decoder = codecs.getincrementaldecoder("utf-16")(errors="replace")
-        yield data if decoder is None else decoder.decode(data).encode("utf-8", "replace")
+    except (EOFError, OSError, zlib.error) as error:
+        what = "it ends early" if isinstance(error, EOFError) else error
+        notes.append(f"the gzip file is damaged ({what}); read as far as it goes")
 
 
 def _check_text(head: bytes, path: Path) -> None:
     kinds = [kind for begin, kind in _NO_TEXT.items() if head.startswith(begin)]
-    if head[_TAR] == b"ustar":
+    if head[257:262] == b"ustar":
         kinds.append("a tar archive")
     if kinds:
         raise ZooError(f"{path} is {kinds[0]}, not a log; unpack it and give the file inside")

@@ -11,8 +11,7 @@ from typing import Deque, Dict, List, Optional, Sequence, Tuple
 
 from common.core.errors import UsageError, ZooError
 from common.evidence.comparison.runs import DEVICE_LABELS, Group, Run, check_device, read_run
-from common.evidence.logs.reading import read_log
-from common.evidence.logs.records import is_record, series_of_record
+from common.evidence.logs.reading import is_record, read_log, series_of_record
 from common.evidence.logs.text import read_blocks
 from common.runs import record as run_record
 from common.runs import store as record_store
