@@ -11,9 +11,15 @@ from PIL import Image
 
 from common.core.errors import ZooError
 from common.evidence.figures import fonts
-from common.evidence.figures.animation import save_gif
 from common.evidence.figures.colors import PALETTE, palette_color, web_color
-from common.evidence.figures.figure import pixel_figure, pixels, png_bytes, read_png, save_png
+from common.evidence.figures.figure import (
+    pixel_figure,
+    pixels,
+    png_bytes,
+    read_png,
+    save_gif,
+    save_png,
+)
 from common.evidence.figures.line_chart import Curve, is_logarithmic, line_chart
 from common.evidence.figures.sheet import Column, Tile, blank, fitted, sheet, text_size, wrapped
 
@@ -35,25 +41,19 @@ def test_a_chart_holds_its_values_under_their_names_on_titled_axes() -> None:
     assert figure._suptitle.get_text() == "Loss"
 
 
-def test_a_legend_lies_off_the_data() -> None:
-    figure = line_chart([Curve(f"run {n}", [0, 1], [0, 1]) for n in range(12)], "t", up="loss")
+def test_a_gap_stays_a_gap_a_value_alone_is_a_point_and_the_legend_lies_off_the_data() -> None:
+    values = [1.0, np.nan, 3.0, np.inf, 5.0, 6.0]
+    band = Curve("b", [0, 1], [2, 2], [1, 1], [3, 4])
+    figure = line_chart([Curve("a", range(6), values), band], "t", up="loss")
     pixels(figure)
     (axes,) = figure.axes
-    legend = axes.get_legend().get_window_extent()
-    assert legend.y0 >= axes.get_window_extent().y1 - 1
-
-
-def test_a_gap_stays_a_gap_and_a_value_alone_is_a_point() -> None:
-    values = [1.0, np.nan, 3.0, np.inf, 5.0, 6.0]
-    line, points = line_chart([Curve("a", range(6), values)], "t", up="loss").axes[0].get_lines()
+    line, points, _ = axes.get_lines()
     np.testing.assert_array_equal(line.get_ydata(), [1, np.nan, 3, np.nan, 5, 6])
     np.testing.assert_array_equal(points.get_xydata(), [[0, 1], [2, 3]])
-
-
-def test_a_band_reaches_from_low_to_high() -> None:
-    figure = line_chart([Curve("a", [0, 1], [2, 2], [1, 1], [3, 4])], "t", up="loss")
-    (band,) = figure.axes[0].collections
-    assert band.get_paths()[0].get_extents().get_points().tolist() == [[0, 1], [1, 4]]
+    (drawn,) = axes.collections
+    assert drawn.get_paths()[0].get_extents().get_points().tolist() == [[0, 1], [1, 4]]
+    legend = axes.get_legend().get_window_extent()
+    assert legend.y0 >= axes.get_window_extent().y1 - 1
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_values_far_apart_have_a_logarithmic_axis_that_says_so(values, logarithm
     "values", [np.full(3000, 1e-4), np.zeros(3000), [], [np.nan, np.nan], [1e300, -1e300], [7.0]]
 )
 def test_every_series_can_be_drawn(values) -> None:
-    chart = line_chart([Curve("a", np.arange(len(values)), values)], "t", up="x", threshold=0.5)
+    chart = line_chart([Curve("a", np.arange(len(values)), values)], "t", up="x")
     assert pixels(chart).shape == (480, 960, 3)
 
 
@@ -135,20 +135,13 @@ def test_captions_break_between_words_and_inside_of_long_ones() -> None:
     assert all(text_size(line)[0] <= 60 for line in wrapped("a" * 99, 60).split("\n"))
 
 
-def test_a_pixel_figure_is_its_array() -> None:
-    picture = np.random.RandomState(0).randint(0, 256, (50, 70, 3)).astype(np.uint8)
-    np.testing.assert_array_equal(pixels(pixel_figure(picture)[0]), picture)
-
-
 def test_png_comes_back_as_it_was(tmp_path) -> None:
     picture = np.random.RandomState(0).randint(0, 256, (5, 7, 3)).astype(np.uint8)
     save_png(tmp_path / "a.png", picture)
     np.testing.assert_array_equal(read_png(tmp_path / "a.png"), picture)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     assert png_bytes(picture[..., 0]).startswith(b"\x89PNG")
-
-
-def test_a_file_that_is_no_picture_is_named(tmp_path) -> None:
+    np.testing.assert_array_equal(pixels(pixel_figure(picture)[0]), picture)
     (tmp_path / "a.png").write_text("no picture")
     with pytest.raises(ZooError, match="a.png can't be read as a picture"):
         read_png(tmp_path / "a.png")
@@ -158,13 +151,13 @@ def test_frames_of_an_animation_keep_their_colours(tmp_path) -> None:
     frames = [np.full((20, 30, 3), color, np.uint8) for color in PALETTE]
     noise = np.random.RandomState(0).randint(0, 256, (40, 30, 3)).astype(np.uint8)
     frames = [np.concatenate([frame, blank(20, 30)]) for frame in frames] + [noise]
-    save_gif(tmp_path / "a.gif", frames, milliseconds=100, last_milliseconds=900)
+    save_gif(tmp_path / "a.gif", frames)
     with Image.open(str(tmp_path / "a.gif")) as animation:
         assert animation.n_frames == len(frames)
         for number, frame in enumerate(frames[:-1]):
             animation.seek(number)
             np.testing.assert_array_equal(np.array(animation.convert("RGB")), frame)
-            assert animation.info["duration"] == 100
+            assert animation.info["duration"] == 400
         animation.seek(len(frames) - 1)
         far = np.abs(np.array(animation.convert("RGB")).astype(int) - noise)
-        assert far.mean() < 16 and animation.info["duration"] == 900
+        assert far.mean() < 16 and animation.info["duration"] == 2500

@@ -8,9 +8,8 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
-from common.evidence.figures.animation import save_gif
 from common.evidence.figures.colors import HAIRLINE, PALETTE
-from common.evidence.figures.figure import pixel_figure, pixels, read_png, save_png
+from common.evidence.figures.figure import pixel_figure, pixels, read_png, save_gif, save_png
 from common.evidence.figures.line_chart import Curve, line_chart
 from common.evidence.figures.sheet import GAP, MARGIN, blank, text_size, write
 from common.runs.events import FILE_NAME, effective_events

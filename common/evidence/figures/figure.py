@@ -1,10 +1,10 @@
-"""Figures of matplotlib that live alone, and their way into PNG files and arrays."""
+"""Figures of matplotlib that live alone, and their way into arrays, PNG files and animations."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any, Tuple, Union
+from typing import Any, Sequence, Tuple, Union
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,6 +17,7 @@ from common.evidence.figures.colors import PAPER, web_color
 from common.evidence.figures.fonts import settle_texts
 
 DPI = 100
+MILLISECONDS, LAST_MILLISECONDS = 400, 2500  # a frame of an animation; the last, before it restarts
 
 Picture = Union[Figure, np.ndarray]
 
@@ -75,6 +76,26 @@ def save_png(path: Path, picture: Picture) -> None:
     """Writes a figure or an array as a PNG file, whole or not at all."""
     content = png_bytes(picture)
     save_atomically(Path(path), lambda stream: stream.write(content))
+
+
+def save_gif(path: Path, frames: Sequence[Picture]) -> None:
+    """Writes an endless GIF, whole or not at all; each frame has a palette of its own colours.
+
+    Args:
+        frames: figures or arrays uint8 (height, width, 3) of one size, at least one.
+    """
+    first, *others = [
+        Image.fromarray(np.ascontiguousarray(pixels(frame))).quantize(
+            256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
+        )
+        for frame in frames
+    ]
+    durations = [MILLISECONDS] * len(others) + [LAST_MILLISECONDS]
+    options = {"loop": 0, "duration": durations, "disposal": 1, "optimize": False}
+    save_atomically(
+        Path(path),
+        lambda stream: first.save(stream, "GIF", save_all=True, append_images=others, **options),
+    )
 
 
 def read_png(path: Path) -> np.ndarray:

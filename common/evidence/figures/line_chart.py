@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from common.evidence.figures.colors import HAIRLINE, INK, palette_color, web_color
+from common.evidence.figures.colors import HAIRLINE, palette_color, web_color
 from common.evidence.figures.figure import new_figure
 
 SIZE = (960, 480)  # pixels
@@ -39,8 +39,6 @@ def line_chart(
     across: str = "step",
     logarithmic: Optional[bool] = None,
     limits: Optional[Tuple[float, float]] = None,
-    threshold: Optional[float] = None,
-    size: Tuple[int, int] = SIZE,
 ) -> Figure:
     """Draws curves in the palette's colours, in their order.
 
@@ -48,15 +46,11 @@ def line_chart(
         up, across: the titles of the axes, with their units.
         logarithmic: whether the axis upwards is; default: where the values are far apart.
         limits: the lowest and highest value drawn; default: what the curves need.
-        threshold: a value to mark with a dashed line.
-        size: width and height in pixels.
     """
-    figure = new_figure(*size)
+    figure = new_figure(*SIZE)
     axes = figure.add_subplot()
     for number, curve in enumerate(curves):
         _draw(axes, curve, web_color(palette_color(number)))
-    if threshold is not None:
-        axes.axhline(threshold, color=web_color(INK), linewidth=1, linestyle="--")
     if is_logarithmic([curve.values for curve in curves]) if logarithmic is None else logarithmic:
         axes.set_yscale("log")
         up = f"{up} (log scale)"

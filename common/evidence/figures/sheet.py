@@ -14,7 +14,7 @@ from PIL import Image
 
 from common.evidence.figures.colors import HAIRLINE, INK, PAPER, Color, web_color
 from common.evidence.figures.figure import DPI, pixel_figure
-from common.evidence.figures.fonts import drawable
+from common.evidence.figures.fonts import settle_texts
 
 TEXT_SIZE = 13  # pixels
 GAP = 6  # between tiles, and between a tile and its words
@@ -60,18 +60,18 @@ def sheet(
         side: the longer side of a tile, at most: smaller images are enlarged by a whole factor, so
             that their pixels stay sharp, larger ones reduced.
     """
-    grid = _Grid(rows, side)
+    grid = _Grid([tile for row in rows for tile in row if tile is not None], side)
     grid.left += max([text_size(text)[0] for text in row_titles] or [-GAP]) + GAP
     if title:
         grid.say(MARGIN, MARGIN, title, "left")
         grid.top += text_size(title)[1] + GAP
     if columns:
         grid.put_heads(columns)
-    for number in range(len(rows)):
+    for number, row in enumerate(rows):
         if block and number and not number % block:
             grid.top += GAP + MARGIN
-        grid.put_row(number, row_titles[number] if row_titles else "")
-    return grid.figure()
+        grid.put_row(row, row_titles[number] if row_titles else "")
+    return grid.figure(grid.x(max(map(len, rows))) - GAP - grid.edge)
 
 
 class _Grid:
@@ -80,16 +80,10 @@ class _Grid:
     left is where the first column's images begin, top where the next row begins.
     """
 
-    def __init__(self, rows: Sequence[Sequence[Optional[Tile]]], side: int) -> None:
-        self.rows = rows
-        self.images = [
-            [None if tile is None else fitted(tile.image, side) for tile in row] for row in rows
-        ]
-        shapes = [image.shape for row in self.images for image in row if image is not None]
-        self.height: int = max(shape[0] for shape in shapes)
-        self.width: int = max(shape[1] for shape in shapes)
-        bordered = any(tile is not None and tile.border for row in rows for tile in row)
-        self.edge = BORDER if bordered else 1
+    def __init__(self, tiles: Sequence[Tile], side: int) -> None:
+        self.images = {id(tile): fitted(tile.image, side) for tile in tiles}
+        self.height, self.width = np.max([one.shape[:2] for one in self.images.values()], axis=0)
+        self.edge = BORDER if any(tile.border for tile in tiles) else 1
         self.left, self.top = MARGIN + self.edge, MARGIN
         self.painted: List[Tuple[int, int, np.ndarray]] = []  # y, x and pixels, in their order
         self.words: List[Tuple[float, float, str, str]] = []  # x, y, text, and where of it x is
@@ -98,33 +92,33 @@ class _Grid:
         self.words.append((x, y, text, align))
 
     def x(self, column: int) -> int:
-        return self.left + column * (self.width + 2 * self.edge + GAP)
+        return self.left + column * (int(self.width) + 2 * self.edge + GAP)
 
     def put_heads(self, columns: Sequence[Column]) -> None:
         """Titles centred over their columns, on one line at the bottom, and coloured strips."""
         heads = [wrapped(column.title, self.width + GAP) for column in columns]
         deepest = max(text_size(head)[1] for head in heads)
-        for number, head in enumerate(heads):
+        colored = any(column.color for column in columns)
+        for number, (head, column) in enumerate(zip(heads, columns)):
             y = self.top + deepest - text_size(head)[1]
             self.say(self.x(number) + self.width / 2, y, head, "center")
-        self.top += deepest + GAP
-        if any(column.color for column in columns):
-            for number, column in enumerate(columns):
+            if colored:
                 strip = np.full((STRIP, self.width, 3), column.color or PAPER, np.uint8)
-                self.painted.append((self.top, self.x(number), strip))
-            self.top += STRIP + GAP
+                self.painted.append((self.top + deepest + GAP, self.x(number), strip))
+        self.top += deepest + GAP + (STRIP + GAP if colored else 0)
 
-    def put_row(self, number: int, title: str) -> None:
+    def put_row(self, row: Sequence[Optional[Tile]], title: str) -> None:
         """A row's tiles with their captions; its title is left of the first."""
         y, deepest = self.top + self.edge, 0
-        tiles = [pair for pair in enumerate(self.rows[number]) if pair[1] is not None]
-        if title and tiles:
-            x = self.x(tiles[0][0]) - self.edge - GAP
-            self.say(x, y + (self.height - text_size(title)[1]) / 2, title, "right")
-        for column, tile in tiles:
-            image = self.images[number][column]
-            assert tile is not None and image is not None
-            x, rim = self.x(column), self.edge if tile.border else 1
+        for column, tile in enumerate(row):
+            if tile is None:
+                continue
+            image, x = self.images[id(tile)], self.x(column)
+            if title:
+                middle = y + (self.height - text_size(title)[1]) / 2
+                self.say(x - self.edge - GAP, middle, title, "right")
+                title = ""
+            rim = self.edge if tile.border else 1
             high, wide = image.shape[:2]
             frame = np.full((high + 2 * rim, wide + 2 * rim, 3), tile.border or HAIRLINE, np.uint8)
             self.painted += [(y - rim, x - rim, frame), (y, x, image)]
@@ -132,18 +126,16 @@ class _Grid:
                 caption = wrapped(tile.caption, self.width)
                 self.say(x, y + self.height + self.edge + 2, caption, "left")
                 deepest = max(deepest, text_size(caption)[1] + 2)
-        self.top = y + self.height + self.edge + deepest + GAP
+        self.top = int(y + self.height + self.edge + deepest + GAP)
 
-    def figure(self) -> Figure:
-        right = self.x(max(map(len, self.rows))) - GAP - self.edge
-        for x, _, text, align in self.words:
-            right = max(right, int(x) + text_size(text)[0] if align == "left" else 0)
-        ground = blank(self.top - GAP + MARGIN, right + MARGIN)
-        for y, x, pixels in self.painted:
-            ground[y : y + len(pixels), x : x + pixels.shape[1]] = pixels
+    def figure(self, right: int) -> Figure:
+        left = [x + text_size(text)[0] for x, _, text, align in self.words if align == "left"]
+        ground = blank(self.top - GAP + MARGIN, int(max([right, *left])) + MARGIN)
+        for top, start, pixels in self.painted:
+            ground[top : top + len(pixels), start : start + pixels.shape[1]] = pixels
         figure, axes = pixel_figure(ground)
-        for left, y_text, text, align in self.words:
-            write(axes, left, y_text, text, align=align)
+        for x, y, text, align in self.words:
+            write(axes, x, y, text, align=align)
         return figure
 
 
@@ -197,12 +189,8 @@ def write(
 def text_size(text: str, size: float = TEXT_SIZE) -> Tuple[int, int]:
     """Width and height in pixels of a text of one line or several, as `write` draws it."""
     figure = Figure(dpi=DPI)
-    shown, font = drawable(text)
-    drawn = figure.text(0, 0, shown, fontsize=size * 72 / DPI, linespacing=1.15)
-    if font is not None:
-        properties = drawn.get_fontproperties().copy()
-        properties.set_file(font)
-        drawn.set_fontproperties(properties)
+    drawn = figure.text(0, 0, text, fontsize=size * 72 / DPI, linespacing=1.15)
+    settle_texts(figure)
     box = drawn.get_window_extent(FigureCanvasAgg(figure).get_renderer())
     lines = text.count("\n") + 1
     return int(np.ceil(box.width)), max(int(np.ceil(box.height)), int(np.ceil(1.2 * size * lines)))

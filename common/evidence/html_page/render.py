@@ -11,10 +11,10 @@ from __future__ import annotations
 import base64
 import hashlib
 from pathlib import Path
-from typing import Any, List, Optional, Sequence
+from typing import Any, Optional, Sequence
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 BASE = Path(__file__).parent / "templates"
 IMAGE_KINDS = {
@@ -34,10 +34,8 @@ def render(
     libraries: Sequence[str] = (),
     **data: Any,
 ) -> str:
-    """Fills a template of a folder; the page's policy allows the given scripts and no connection.
-
-    Filters beside jinja2's own: `image_source` (the content of a PNG, GIF or JPEG file as the src
-    of an img), `breakable` (a checksum that may go on in a next line).
+    """Fills a template of a folder; the page's policy allows its own pictures, styles and the given
+    scripts, and no connection. `image_source` makes an image file's content the src of an img.
 
     Args:
         title: plain text.
@@ -45,36 +43,29 @@ def render(
         libraries: texts of scripts that run before them.
     """
     sources = list(libraries) + [(folder / name).read_text(encoding="utf-8") for name in scripts]
-    style = [
-        path.read_text(encoding="utf-8")
-        for path in [BASE / "base.css"] + [folder / name for name in styles]
-    ]
+    style_files = [BASE / "base.css"] + [folder / name for name in styles]
     environment = Environment(
-        loader=ChoiceLoader([FileSystemLoader(str(folder)), FileSystemLoader(str(BASE))]),
+        loader=FileSystemLoader([str(folder), str(BASE)]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(image_source=image_source, breakable=breakable)
-    return environment.get_template(template).render(
-        title=title,
-        style=Markup("\n".join(style)),
-        scripts=[Markup(source) for source in sources],
-        policy=policy(sources),
-        **data,
-    )
-
-
-def policy(scripts: Sequence[str]) -> Markup:
-    """The Content-Security-Policy: pictures and styles of the page itself, these scripts alone."""
+    environment.filters["image_source"] = image_source
     digests = [
-        base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-        for script in scripts
+        base64.b64encode(hashlib.sha256(source.encode("utf-8")).digest()).decode("ascii")
+        for source in sources
     ]
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
-    return Markup(
-        f"default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src {allowed}"
+    return environment.get_template(template).render(
+        title=title,
+        style=Markup("\n".join(path.read_text(encoding="utf-8") for path in style_files)),
+        scripts=[Markup(source) for source in sources],
+        policy=Markup(
+            "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
+            f"script-src {allowed}"
+        ),
+        **data,
     )
 
 
@@ -87,9 +78,3 @@ def image_source(content: bytes) -> str:
     """The content of an image file as the src of an img element."""
     kind = kind_of_image(content) or "application/octet-stream"
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
-
-
-def breakable(digest: str) -> Markup:
-    """A long checksum that may go on in a next line."""
-    parts: List[str] = [digest[start : start + 16] for start in range(0, len(digest), 16)]
-    return Markup("<wbr>").join(escape(part) for part in parts)

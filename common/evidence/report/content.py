@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Deque, Dict, List, Optional, Sequence, Tuple
 
@@ -29,7 +28,7 @@ class ReportedRun:
     """A run with what only a report shows.
 
     label: its name on the page. group: the label it shares with other seeds. record: None for a
-    bare log, or where it is damaged. pictures: files, whatever they hold.
+    bare log, or where it is damaged. pictures: files, whatever they hold, the newest first.
     """
 
     label: str
@@ -47,37 +46,33 @@ def read_reported(path: Path, label: str) -> ReportedRun:
         UsageError: there is no such file, or its record names another device than the label.
         ZooError: nothing of it can be read.
     """
-    record = None
+    record, log = None, _log_of(path)
     try:
         run = read_run(path, label)
         if is_record(path):
-            record = _record_of(path)
+            read_record = run_record.from_run_folder if path.is_dir() else run_record.read_record
+            record = read_record(path)
     except UsageError:
         raise
-    except ZooError as error:
-        run = _rescued(path, error)
+    except ZooError as damage:
+        run = _rescued(path, log if is_record(path) else None, damage)
         check_device(label, run)
-    log = log_of(path)
+    folder = (path if path.is_dir() else path.parent) / PICTURES_FOLDER
+    pictures = [file for file in folder.glob("*") if file.is_file()] if is_record(path) else []
     tail = () if log is None else tuple(tail_of(log))
-    return ReportedRun(label, label, run, record, tuple(pictures_of(path)), tail)
+    return ReportedRun(label, label, run, record, tuple(pictures), tail)
 
 
-def _record_of(path: Path) -> RunRecord:
-    return run_record.from_run_folder(path) if path.is_dir() else run_record.read_record(path)
-
-
-def _rescued(path: Path, damage: ZooError) -> Run:
+def _rescued(path: Path, log: Optional[Path], damage: ZooError) -> Run:
     """What can be read of a run without its record: events, or the log for people."""
-    log = log_of(path) if is_record(path) else None
-    for read in (lambda: series_of_record(path), lambda: read_log(log) if log else None):
+    for read, source in ((series_of_record, path), (read_log, log)):
         try:
-            found = read()
+            found = read(source) if source is not None else None
         except ZooError:
             continue
-        if found is not None and any(len(series) for series in found.series.values()):
+        if found is not None and found.series:
             note = f"damaged: {damage}; the curves are from {found.source}, all else is not known"
-            series = {name: one for name, one in found.series.items() if len(one)}
-            return Run(str(path), series, notes=(note, *found.notes))
+            return Run(str(path), found.series, notes=(note, *found.notes))
     raise damage
 
 
@@ -91,17 +86,15 @@ def labelled(runs: Sequence[ReportedRun], given: Sequence[Optional[str]]) -> Lis
     Raises:
         UsageError: two runs have one name and no label.
     """
-    free = [run for run, label in zip(runs, given) if label is None]
-    names = dict(zip((id(run) for run in free), _short_names(free)))
-    groups = [names[id(run)] if label is None else label for run, label in zip(runs, given)]
-    for number, (group, label) in enumerate(zip(groups, given)):
-        if group in groups[:number] and (label is None or given[groups.index(group)] is None):
-            raise UsageError(f"two runs are called {group!r}; give LABEL=PATH")
+    names = iter(_short_names([run for run, label in zip(runs, given) if label is None]))
+    groups = [next(names) if label is None else label for label in given]
     found = []
     for number, (run, group) in enumerate(zip(runs, groups)):
-        several = groups.count(group) > 1
-        label = f"{group} {groups[: number + 1].count(group)}" if several else group
-        found.append(dataclasses.replace(run, label=label, group=group))
+        same = [other for other, name in enumerate(groups) if name == group]
+        if len(same) > 1 and any(given[other] is None for other in same):
+            raise UsageError(f"two runs are called {group!r}; give LABEL=PATH")
+        label = f"{group} {same.index(number) + 1}" if len(same) > 1 else group
+        found.append(replace(run, label=label, group=group))
     return found
 
 
@@ -146,12 +139,12 @@ def _told(record: RunRecord) -> List[str]:
     ]
 
 
-def log_of(path: Path) -> Optional[Path]:
+def _log_of(path: Path) -> Optional[Path]:
     """The human log of a run folder or record, or the log itself; None where there is none."""
     if path.is_dir():
         return run_record.human_log(path)
     if not is_record(path):
-        return path
+        return path if path.exists() else None
     kept = path.with_suffix(record_store.LOG_SUFFIX)
     if kept.exists():
         return kept
@@ -163,18 +156,5 @@ def tail_of(log: Path, lines: int = TAIL_LINES) -> List[str]:
     last: Deque[bytes] = deque(maxlen=lines)
     for block in read_blocks(log, []):
         last.extend(block.rstrip(b"\n").split(b"\n")[-lines:])
-    return [
-        _CONTROL.sub(
-            "", line[: 4 * LONGEST_LINE].decode("utf-8", "replace").rstrip("\r\n").split("\r")[-1]
-        )[:LONGEST_LINE]
-        for line in last
-    ]
-
-
-def pictures_of(path: Path) -> List[Path]:
-    """The files in the pictures folder of a run, the newest first."""
-    folder = (path if path.is_dir() else path.parent) / PICTURES_FOLDER
-    if not is_record(path) or not folder.is_dir():
-        return []
-    files = [file for file in folder.iterdir() if file.is_file()]
-    return sorted(files, key=lambda file: (-file.stat().st_mtime, file.name))
+    texts = [line[: 4 * LONGEST_LINE].decode("utf-8", "replace").rstrip("\r\n") for line in last]
+    return [_CONTROL.sub("", text.split("\r")[-1])[:LONGEST_LINE] for text in texts]

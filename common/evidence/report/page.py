@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from plotly.offline import get_plotlyjs
 
@@ -13,10 +13,10 @@ from common.evidence.comparison.compared import Comparison
 from common.evidence.comparison.runs import network_of
 from common.evidence.comparison.verdicts import INCONCLUSIVE, NOK, POK
 from common.evidence.html_page.render import render
-from common.evidence.report import configuration
 from common.evidence.report.content import ReportedRun
 from common.evidence.report.curves import COLORS, charts
 from common.evidence.report.pictures import chosen_pictures
+from common.runs.record import RunRecord
 
 TEMPLATES = Path(__file__).parent / "templates"
 VERDICT_CLASSES = {NOK: "bad", POK: "bad", INCONCLUSIVE: "open"}
@@ -33,11 +33,14 @@ def report_page(runs: Sequence[ReportedRun], comparisons: Sequence[Comparison], 
         date: when the report was made, in words for people.
     """
     records = {run.label: run.record for run in runs if run.record is not None}
+    columns = {label: settings(record) for label, record in records.items()}
     drawn = charts([run.label for run in runs], [run.run for run in runs])
     libraries = [get_plotlyjs()] if drawn else []
     used = sum(map(len, libraries)) + len(json.dumps([chart.figure for chart in drawn]))
     room = LARGEST_PAGE - used - TEXTS - TEXTS_OF_A_RUN * len(runs)
-    title = page_title(runs)
+    against = f"{', '.join(run.label for run in runs[1:])} against {runs[0].label}"
+    against = against if len(runs) > 1 else ""
+    title = _title(runs, list(records.values())) or against or runs[0].label
     return render(
         TEMPLATES,
         "report.html",
@@ -46,44 +49,93 @@ def report_page(runs: Sequence[ReportedRun], comparisons: Sequence[Comparison], 
         scripts=["report.js"],
         libraries=libraries,
         heading=title,
-        subtitle=_against([run.label for run in runs]) if len(runs) > 1 else "",
+        subtitle=against,
         date=date,
         runs=runs,
         colors={run.label: number % COLORS for number, run in enumerate(runs)},
-        settings={label: configuration.settings(one) for label, one in records.items()},
-        differences=configuration.differences(records) if len(records) > 1 else [],
+        settings=columns,
+        differences=_differences(list(columns.values())) if len(columns) > 1 else [],
         comparisons=[_comparison(one) for one in comparisons],
         figures=_figures(runs),
         charts=drawn,
         pictures=chosen_pictures(runs, max(room * 3 // 4, 0)),  # base64 is a third longer
-        provenance={label: configuration.provenance(one) for label, one in records.items()},
+        provenance={label: _provenance(one) for label, one in records.items()},
     )
 
 
-def page_title(runs: Sequence[ReportedRun]) -> str:
-    """What was trained on what, as far as it is known; else what the runs are called."""
-    known = configuration.title([run.record for run in runs if run.record is not None])
-    networks = sorted({network_of(run.run) for run in runs if run.run.model})
-    return known or ", ".join(networks) or _against([run.label for run in runs])
+def _title(runs: Sequence[ReportedRun], records: Sequence[RunRecord]) -> str:
+    """What was trained on what, as far as it is known."""
+    if not records:
+        return ", ".join(sorted({network_of(run.run) for run in runs if run.run.model}))
+    networks = sorted({f"{record.model} {record.task}" for record in records})
+    data = sorted({record.dataset.name for record in records})
+    return f"{', '.join(networks)} on {data[0] if len(data) == 1 else f'{len(data)} data sets'}"
 
 
-def _against(labels: Sequence[str]) -> str:
-    first, others = labels[0], labels[1:]
-    return f"{', '.join(others)} against {first}" if others else first
+def settings(record: RunRecord) -> Dict[str, str]:
+    """Everything that two runs may differ in: surroundings first, then the configuration."""
+    device, batch = record.device, record.batch
+    software = (device.framework, f"Python {device.python}", device.driver, device.runtime)
+    found = {
+        "case": record.case,
+        "dataset": f"{record.dataset.name}: {record.dataset.predicate}",
+        "dataset manifest sha256": record.dataset.manifest_sha256,
+        "device": f"{device.count} x {device.kind.upper()} {device.name}",
+        "software": ", ".join(filter(None, software)),
+        "commit": record.code.commit + ", with uncommitted changes" * record.code.dirty,
+        "precision": f"{record.precision.arithmetic} ({record.precision.mode})",
+        "batch": f"{batch.per_device} a device, {batch.total} in all",
+        "steps asked for": f"{record.progress.target_steps:,}",
+        "seed": str(record.seed),
+    }
+    for kind, values in (("network", record.network), ("", record.config)):
+        for name, value in values.items():
+            parts = value if isinstance(value, dict) and value else {"": value}
+            for part, one in parts.items():
+                told = one if isinstance(one, str) else json.dumps(one, ensure_ascii=False)
+                found[f"{kind} {name} {part}".strip()] = wording.DASH if one is None else told
+    return found
+
+
+def _differences(columns: Sequence[Dict[str, str]]) -> List[List[str]]:
+    """Rows of a setting and its value in each run, of the settings that are not all equal."""
+    names = dict.fromkeys(name for column in columns for name in column)
+    rows = [[name] + [column.get(name, wording.DASH) for column in columns] for name in names]
+    return [row for row in rows if len(set(row[1:])) > 1]
+
+
+def _provenance(record: RunRecord) -> List[Tuple[str, str]]:
+    """What a reader needs to check or repeat a run, beside its settings."""
+    speed, progress, counts = record.speed, record.progress, sorted(record.dataset.counts.items())
+    rate, wait, memory = speed.samples_per_second, speed.data_wait, speed.peak_memory
+    told_rate = wording.DASH if rate is None else wording.number(rate)
+    return [
+        ("run", record.run_id),
+        ("status", record.status + (": " + record.reason if record.reason else "")),
+        ("date", record.date),
+        ("command", record.command),
+        ("config sha256", record.config_sha256),
+        ("samples", ", ".join(f"{name} {count:,}" for name, count in counts)),
+        ("steps", f"{progress.steps:,} of {progress.target_steps:,}"),
+        ("speed", f"{told_rate} samples/s over {speed.measured_steps:,} steps"),
+        ("waiting for data", wording.DASH if wait is None else f"{100 * wait:.2f} % of the time"),
+        ("peak memory", wording.DASH if memory is None else f"{memory / 2.0**30:.2f} GiB"),
+        ("wall time", wording.duration(speed.wall_seconds)),
+        ("nan or inf steps", str(record.health.nonfinite_steps)),
+        ("proof of device", record.health.proof),
+        ("log sha256", record.log_sha256 or wording.DASH),
+        ("checkpoint sha256", record.checkpoint_sha256 or wording.DASH),
+    ]
 
 
 def _comparison(comparison: Comparison) -> Dict[str, Any]:
     """A comparison as the template shows it: title, verdicts, a table, sentences."""
-    verdicts = {"PrecisionStatus": comparison.precision, "PerfStatus": comparison.perf}
+    verdicts = (("PrecisionStatus", comparison.precision), ("PerfStatus", comparison.perf))
     return {
         "title": table.title(comparison),
         "verdicts": [
-            {
-                "name": name,
-                "verdict": verdict,
-                "kind": VERDICT_CLASSES.get(verdict.status, "good"),
-            }
-            for name, verdict in verdicts.items()
+            {"name": name, "verdict": one, "kind": VERDICT_CLASSES.get(one.status, "good")}
+            for name, one in verdicts
         ],
         "columns": table.columns(comparison),
         "rows": table.rows(comparison),
@@ -99,7 +151,7 @@ def _figures(runs: Sequence[ReportedRun]) -> List[List[str]]:
         columns[of_run + "final"] = run.run.final
         columns[of_run + "best on validation"] = run.run.best
     columns = {title: found for title, found in columns.items() if found}
-    names = list(dict.fromkeys(name for found in columns.values() for name in found))
+    names = dict.fromkeys(name for found in columns.values() for name in found)
     rows = [[name] + [_value(found.get(name)) for found in columns.values()] for name in names]
     return [["", *columns], *rows] if rows else []
 

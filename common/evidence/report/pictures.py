@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -25,57 +26,43 @@ class Shown(NamedTuple):
     content: bytes
 
 
-class PicturesOfKind(NamedTuple):
+@dataclass
+class PicturesOfKind:
     """What runs have of one kind, such as slots; left_out: names of what is not on the page."""
 
     kind: str
-    newest: Tuple[Shown, ...]
-    older: Tuple[Shown, ...]
-    left_out: Tuple[str, ...]
+    newest: List[Shown] = field(default_factory=list)
+    older: List[Shown] = field(default_factory=list)
+    left_out: List[str] = field(default_factory=list)
 
 
 def chosen_pictures(runs: Sequence[ReportedRun], room: int) -> List[PicturesOfKind]:
     """Pictures that need at most `room` bytes in all: first the newest of each kind and run."""
-    newest: Dict[str, List[Tuple[ReportedRun, Path]]] = {}
-    older: Dict[str, List[Tuple[ReportedRun, Path]]] = {}
+    newest: List[Tuple[str, ReportedRun, Path]] = []
+    older: List[Tuple[str, ReportedRun, Path]] = []
     for run in runs:
-        by_kind: Dict[str, List[Path]] = {}
-        for path in run.pictures:
-            if _is_picture(path):
-                by_kind.setdefault(kind_of(path), []).append(path)
-        for kind, paths in sorted(by_kind.items()):
-            ordered = sorted(paths, key=step_of, reverse=True)
-            newest.setdefault(kind, []).append((run, ordered[0]))
-            older.setdefault(kind, []).extend((run, path) for path in ordered[1:])
-    left: Dict[str, List[str]] = {kind: [] for kind in newest}
-    shown: List[Dict[str, List[Shown]]] = []
+        # The step that a name ends with, then the time: the newest is the first of its kind.
+        kinds: Dict[str, List[Tuple[int, float, Path]]] = {}
+        for path in filter(_is_picture, run.pictures):
+            name = re.fullmatch(r"(.*?)[_-]?(\d{0,18})", path.stem, re.DOTALL)
+            kind, step = name.groups() if name else (path.stem, "")
+            place = (int(step or -1), path.stat().st_mtime, path)
+            kinds.setdefault(kind or path.stem, []).append(place)
+        for kind, places in sorted(kinds.items()):
+            first, *rest = sorted(places, reverse=True)
+            newest.append((kind, run, first[2]))
+            older += [(kind, run, path) for _, _, path in rest]
+    found = {kind: PicturesOfKind(kind) for kind, _, _ in newest}
     for files, widths in ((newest, LARGE), (older, FOLDED)):
-        shown.append({kind: [] for kind in files})
-        waiting = sum(map(len, files.values()))
-        for kind, paths_of_kind in files.items():
-            for run, path in paths_of_kind:
-                content = for_page(path, room // waiting, widths)
-                waiting -= 1
-                if content is None:
-                    left[kind].append(f"{run.label}: {path.name}")
-                else:
-                    room -= len(content)
-                    shown[-1][kind].append(Shown(run.label, path.name, content))
-    return [
-        PicturesOfKind(kind, tuple(shown[0][kind]), tuple(shown[1][kind]), tuple(left[kind]))
-        for kind in newest
-    ]
-
-
-def kind_of(path: Path) -> str:
-    """What a file shows: its name without the step that it ends with."""
-    return re.sub(r"[_-]?\d+$", "", path.stem) or path.stem
-
-
-def step_of(path: Path) -> Tuple[int, float]:
-    """The step in a file's name, then its time: the newest has the largest."""
-    number = re.search(r"(\d{1,18})$", path.stem)
-    return int(number.group(1)) if number else -1, path.stat().st_mtime
+        for number, (kind, run, path) in enumerate(files):
+            content = for_page(path, room // (len(files) - number), widths)
+            if content is None:
+                found[kind].left_out.append(f"{run.label}: {path.name}")
+                continue
+            room -= len(content)
+            shown = found[kind].newest if files is newest else found[kind].older
+            shown.append(Shown(run.label, path.name, content))
+    return list(found.values())
 
 
 def for_page(path: Path, most: int, widths: Sequence[int]) -> Optional[bytes]:
@@ -93,11 +80,9 @@ def for_page(path: Path, most: int, widths: Sequence[int]) -> Optional[bytes]:
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
         return None
     for width in widths:
-        height = max(1, round(picture.height * width / picture.width))
-        wide = picture.width > width
-        reduced = picture.resize((width, height), Image.Resampling.LANCZOS) if wide else picture
+        picture.thumbnail((width, picture.height), Image.Resampling.LANCZOS)
         stream = io.BytesIO()
-        reduced.save(stream, "WEBP" if features.check("webp") else "JPEG", quality=QUALITY)
+        picture.save(stream, "WEBP" if features.check("webp") else "JPEG", quality=QUALITY)
         if stream.tell() <= most:
             return stream.getvalue()
     return None
