@@ -1,0 +1,222 @@
+"""Networks as files of other programs: SavedModel, frozen graph, ONNX; each tried on an example."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Mapping, Sequence
+
+import numpy as np
+
+from common.core.errors import ZooError, first_line
+from common.core.files import make_folder, write_atomically
+from common.training.tensorflow.runtime import tf
+
+SAVED_MODEL, FROZEN, ONNX = "saved_model", "frozen", "onnx"
+FORMATS = (SAVED_MODEL, FROZEN, ONNX)
+DESCRIPTION = "export.json"
+OPSET = 13
+TOLERANCE = 1e-4
+
+Arrays = Mapping[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """What of a graph is written.
+
+    Attributes:
+        inputs: placeholders of fixed shapes, by the names that the files have them at.
+        outputs: tensors, by name.
+        example: an array for each input, on which every file is tried.
+        facts: what a user of the files has to know: class names, how images are prepared.
+    """
+
+    inputs: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+    example: Arrays
+    facts: Mapping[str, Any]
+
+
+def export(
+    running: Any, network: Exported, folder: Path, formats: Sequence[str] = FORMATS
+) -> List[str]:
+    """Writes the files, tries each one, and tells of each how far its outputs are off.
+
+    Args:
+        running: a session whose variables have their values.
+
+    Raises:
+        ZooError: a file gives something else than the session (by more than TOLERANCE times the
+            largest output, at least 1), a package is missing, or the folder can't be written.
+    """
+    make_folder(folder, "--output_path")
+    inputs, outputs = dict(network.inputs), dict(network.outputs)
+    expected = running.run(outputs, {inputs[name]: network.example[name] for name in inputs})
+    graph, inputs, outputs = _named(running, inputs, outputs)
+    lines = []
+    for name in formats:
+        made = _WRITERS[name](graph, inputs, outputs, folder)
+        off = _difference(expected, made.program(network.example))
+        if not off <= TOLERANCE:  # not a number is a difference too
+            raise ZooError(
+                f"{made.path} gives other outputs than the network (off by {off:.2g} of the "
+                f"largest, {TOLERANCE:g} is allowed); don't use it"
+            )
+        lines.append(f"{name}: {made.path}, off by {off:.1e} of the largest output at most")
+    shapes = {
+        kind: {name: [tensor.dtype.name, tensor.shape.as_list()] for name, tensor in found.items()}
+        for kind, found in (("inputs", network.inputs), ("outputs", network.outputs))
+    }
+    description = json.dumps({**shapes, **network.facts}, indent=1, ensure_ascii=False)
+    write_atomically(folder / DESCRIPTION, description + "\n")
+    if ONNX in formats:
+        _describe(folder / "network.onnx", network.facts)
+    return [*lines, f"inputs, outputs and their meaning: {folder / DESCRIPTION}"]
+
+
+def _difference(expected: Arrays, found: Arrays) -> float:
+    """The largest difference of an output, over its own largest value or 1."""
+    off = [
+        np.max(np.abs(np.float64(found[name]) - np.float64(value)))
+        / max(1.0, np.max(np.abs(np.float64(value))))
+        for name, value in expected.items()
+    ]
+    return float(np.max(off))  # numpy's, in which not a number wins
+
+
+def _named(running: Any, inputs: Any, outputs: Any) -> Any:
+    """The graph without variables, its inputs and outputs under the names asked for."""
+    with running.graph.as_default():
+        outputs = {name: tf.identity(value, name=f"out/{name}") for name, value in outputs.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        frozen = tf.graph_util.convert_variables_to_constants(
+            running, running.graph.as_graph_def(), [value.op.name for value in outputs.values()]
+        )
+    with tf.Graph().as_default() as graph:
+        named_inputs = {
+            name: tf.placeholder(value.dtype, value.shape, name=name)
+            for name, value in inputs.items()
+        }
+        found = tf.import_graph_def(
+            frozen,
+            {inputs[name].name: value for name, value in named_inputs.items()},
+            [value.name for value in outputs.values()],
+            name="network",
+        )
+        named_outputs = {name: tf.identity(value, name=name) for name, value in zip(outputs, found)}
+    return graph, named_inputs, named_outputs
+
+
+@dataclasses.dataclass(frozen=True)
+class _Made:
+    path: Path
+    program: Callable[[Arrays], Arrays]
+
+
+def _saved_model(graph: Any, inputs: Any, outputs: Any, folder: Path) -> _Made:
+    path = folder / "saved_model"
+    aside = tempfile.mkdtemp(prefix=".saved_model", dir=str(folder))
+    try:
+        written = os.path.join(aside, "saved_model")
+        with tf.Session(graph=graph) as session:
+            tf.saved_model.simple_save(session, written, inputs, outputs)
+        if path.exists():
+            raise ZooError(f"{path} is there already; give another --output_path")
+        os.replace(written, str(path))
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+    def run(example: Arrays) -> Arrays:
+        with tf.Graph().as_default(), tf.Session() as session:
+            loaded = tf.saved_model.load(session, ["serve"], str(path))
+            signature = loaded.signature_def["serving_default"]
+            fed = {signature.inputs[name].name: value for name, value in example.items()}
+            fetched = {name: signature.outputs[name].name for name in outputs}
+            found: Dict[str, np.ndarray] = session.run(fetched, fed)
+            return found
+
+    return _Made(path, run)
+
+
+def _frozen(graph: Any, inputs: Any, outputs: Any, folder: Path) -> _Made:
+    path = folder / "network.pb"
+    write_atomically(path, graph.as_graph_def().SerializeToString())
+
+    def run(example: Arrays) -> Arrays:
+        definition = tf.GraphDef()
+        definition.ParseFromString(path.read_bytes())
+        with tf.Graph().as_default(), tf.Session() as session:
+            tf.import_graph_def(definition, name="")
+            fetched = {name: name + ":0" for name in outputs}
+            found: Dict[str, np.ndarray] = session.run(
+                fetched, {name + ":0": value for name, value in example.items()}
+            )
+            return found
+
+    return _Made(path, run)
+
+
+def _onnx(graph: Any, inputs: Any, outputs: Any, folder: Path) -> _Made:
+    try:
+        import onnxruntime
+        from tf2onnx import convert
+    except ImportError as error:
+        raise ZooError(
+            f"{ONNX} needs onnxruntime and tf2onnx ({first_line(error)}): pip install onnxruntime "
+            "tf2onnx, or leave it out of --formats"
+        ) from error
+    path = folder / "network.onnx"
+    model, _ = convert.from_graph_def(
+        graph.as_graph_def(),
+        name="network",
+        input_names=[name + ":0" for name in inputs],
+        output_names=[name + ":0" for name in outputs],
+        opset=OPSET,
+    )
+    for value in [*model.graph.input, *model.graph.output]:
+        _rename(model, value.name, value.name.split(":")[0])
+    write_atomically(path, model.SerializeToString())
+
+    def run(example: Arrays) -> Arrays:
+        program = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        return dict(zip(outputs, program.run(list(outputs), dict(example))))
+
+    return _Made(path, run)
+
+
+def _rename(model: Any, old: str, new: str) -> None:
+    """Gives a value of an ONNX graph another name, wherever it is used."""
+    for value in [*model.graph.input, *model.graph.output]:
+        if value.name == old:
+            value.name = new
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            for index, name in enumerate(names):
+                if name == old:
+                    names[index] = new
+
+
+def _describe(path: Path, facts: Mapping[str, Any]) -> None:
+    """Puts the facts into an ONNX file's own metadata, as JSON."""
+    import onnx
+
+    model = onnx.load_model_from_string(path.read_bytes())
+    for name, value in facts.items():
+        entry = model.metadata_props.add()
+        entry.key = name
+        entry.value = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    write_atomically(path, model.SerializeToString())
+
+
+_WRITERS: Dict[str, Callable[[Any, Any, Any, Path], _Made]] = {
+    SAVED_MODEL: _saved_model,
+    FROZEN: _frozen,
+    ONNX: _onnx,
+}

@@ -1,0 +1,98 @@
+"""A TensorFlow network written for other programs gives the outputs of the session."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Tuple
+
+import numpy as np
+import pytest
+
+from common.core.errors import ZooError
+
+pytestmark = pytest.mark.tensorflow
+IMAGES = np.random.RandomState(0).randint(0, 256, (2, 4, 4, 3)).astype(np.uint8)
+
+
+@pytest.fixture
+def network(default_graph: Any) -> Any:
+    """A session with a convolution whose variable is no global one, and what of it is exported."""
+    from common.training.tensorflow.exporting import Exported
+    from common.training.tensorflow.runtime import tf
+
+    images = tf.placeholder(tf.uint8, (2, 4, 4, 3))
+    kernel = tf.Variable(
+        np.linspace(-1, 1, 54, dtype=np.float32).reshape(3, 3, 3, 2),
+        use_resource=True,
+        trainable=False,
+        collections=[tf.GraphKeys.LOCAL_VARIABLES],
+    )
+    features = tf.nn.conv2d(tf.cast(images, tf.float32) / 255, kernel, [1, 1, 1, 1], "SAME")
+    weights, rows = tf.nn.top_k(tf.nn.softmax(tf.reshape(features, [2, -1])), 3)
+    with tf.Session() as running:
+        running.run(tf.local_variables_initializer())
+        facts = {"classes": ["飞机", "bird"], "images": "bytes, 4 x 4"}
+        yield (
+            running,
+            Exported(
+                {"images": images}, {"weights": weights, "rows": rows}, {"images": IMAGES}, facts
+            ),
+        )
+
+
+def test_every_format_is_written_and_gives_the_sessions_outputs(
+    network: Tuple[Any, Any], tmp_path: Path
+) -> None:
+    from common.training.tensorflow.exporting import export
+
+    lines = export(*network, tmp_path / "made")
+    made = {path.name for path in (tmp_path / "made").iterdir()}
+    assert made == {"saved_model", "network.pb", "network.onnx", "export.json"}
+    assert len(lines) == 4 and "saved_model" in lines[0]
+    told = json.loads((tmp_path / "made" / "export.json").read_text("utf-8"))
+    assert told["inputs"] == {"images": ["uint8", [2, 4, 4, 3]]}
+    assert told["classes"] == ["飞机", "bird"]
+
+
+def test_an_onnx_file_carries_names_and_facts(network: Tuple[Any, Any], tmp_path: Path) -> None:
+    import onnxruntime
+
+    from common.training.tensorflow.exporting import export
+
+    export(*network, tmp_path, ["onnx"])
+    program = onnxruntime.InferenceSession(
+        str(tmp_path / "network.onnx"), providers=["CPUExecutionProvider"]
+    )
+    assert [value.name for value in program.get_inputs()] == ["images"]
+    assert [value.name for value in program.get_outputs()] == ["weights", "rows"]
+    assert json.loads(program.get_modelmeta().custom_metadata_map["classes"]) == ["飞机", "bird"]
+
+
+def test_a_file_that_gives_something_else_is_refused(
+    network: Tuple[Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from common.training.tensorflow import exporting
+
+    real = exporting._WRITERS["frozen"]
+
+    def broken(*arguments: Any) -> Any:
+        made = real(*arguments)
+        return exporting._Made(
+            made.path, lambda example: {**made.program(example), "rows": np.full((2, 3), np.nan)}
+        )
+
+    monkeypatch.setitem(exporting._WRITERS, "frozen", broken)
+    with pytest.raises(ZooError, match=r"network\.pb gives other outputs"):
+        exporting.export(*network, tmp_path, ["frozen"])
+
+
+def test_an_earlier_saved_model_is_not_overwritten(
+    network: Tuple[Any, Any], tmp_path: Path
+) -> None:
+    from common.training.tensorflow.exporting import export
+
+    export(*network, tmp_path, ["saved_model"])
+    with pytest.raises(ZooError, match="there already"):
+        export(*network, tmp_path, ["saved_model"])
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
