@@ -66,9 +66,11 @@ show() {
   if [ ${#run_folders[@]} -gt 0 ]; then
     say "== results"
     zoo table --run "${run_folders[@]}"
-    say "" "runs, with logs, records and pictures:"
+    say ""
+    say "runs, with logs, records and pictures:"
     printf '  %s\n' "${run_folders[@]}"
-    say "" "go on with:"
+    say ""
+    say "go on with:"
     printf '  %s\n' "source $root/.venv/$stack/bin/activate" \
       "zoo report ${run_folders[0]} -o report.html" \
       "zoo launch protoattend full_1p --dataset=image_folder --data_path=FOLDER_OF_CLASS_FOLDERS --device=cpu"

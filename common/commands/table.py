@@ -53,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _check(root, cards)
     records, problems = _given([Path(folder) for folder in arguments.run])
     _tell(problems + tables.of_no_card(records, cards))
+    if arguments.run:
+        cards = [card for card in cards if any(record.model == card.name for record in records)]
     if arguments.json:
         print(json_text(records), end="")
     elif arguments.csv:

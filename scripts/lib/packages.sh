@@ -24,7 +24,7 @@ find_uv() {
 fetch_uv() {
   local python
   python="$(find_stack_python current || type -P python3)" || return 1
-  say "fetching uv, which installs faster than pip"
+  say "fetching uv, which installs faster than pip" >&2
   "$python" -m pip install --quiet --no-deps --upgrade --target "$root/.venv/tools" \
     ${wheels:+--no-index --find-links "$wheels"} "$(grep '^uv==' "$(lock_of current)")" \
     >>"$install_log" 2>&1 && [ -x "$uv" ]
