@@ -10,10 +10,9 @@ from typing import Any, Dict, Iterator, Optional, Tuple
 import numpy as np
 import pytest
 
-from common.evidence.comparison.as_json import content_of
 from common.evidence.comparison.compared import compare
-from common.evidence.comparison.runs import Group, Run
-from common.evidence.comparison.settings import Settings
+from common.evidence.comparison.presentation import as_json
+from common.evidence.comparison.runs import Group, Run, Settings
 from common.evidence.comparison.verdicts import Judged
 from common.evidence.logs.series import Series
 from tests.noisy_series import first_order_noise
@@ -77,7 +76,7 @@ CASES: Dict[str, Tuple[Tuple[Run, ...], Tuple[Run, ...], Settings]] = {
     "percent": (
         (run(0.1, 500, 31, accuracy=95.0),),
         (run(0.1, 500, 32, accuracy=94.0),),
-        Settings(Judged("accuracy", True, 0.5, unit="percent"), whole=100.0),
+        Settings(Judged("accuracy", True, 0.5, unit="percent")),
     ),
 }
 KEYS = ("at_step", "end", "windows", "between_seeds", "final", "best_on_validation")
@@ -87,7 +86,8 @@ KEYS += ("throughput", "target", "common_steps")
 def told(name: str) -> Dict[str, Any]:
     """The numbers and verdicts of a case."""
     reference, candidate, settings = CASES[name]
-    content = content_of(compare(Group("a", reference), Group("b", candidate), settings))
+    compared = compare(Group("a", reference), Group("b", candidate), settings)
+    content = json.loads(json.dumps(as_json(compared), allow_nan=False))
     found = {key: content[key] for key in KEYS}
     found["windows"] = len(content["windows"])
     for status in ("PrecisionStatus", "PerfStatus"):

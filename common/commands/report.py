@@ -10,8 +10,7 @@ from typing import Optional, Tuple
 from common.core.command_line import file_to_write
 from common.core.files import write_atomically
 from common.evidence.comparison.compared import compare
-from common.evidence.comparison.runs import check_networks
-from common.evidence.comparison.settings import add_settings_flags, asked_in, settings_of
+from common.evidence.comparison.runs import add_settings_flags, check_networks, settings_of
 from common.evidence.report.content import groups_of, labelled, read_reported
 
 
@@ -44,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     runs = labelled(read, [label for label, _ in given])
     groups = groups_of(runs)
     check_networks(groups)
-    settings = settings_of(asked_in(arguments), groups)
+    settings = settings_of(groups, arguments)
     comparisons = [compare(groups[0], group, settings) for group in groups[1:]]
     date = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     path = arguments.output

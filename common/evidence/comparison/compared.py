@@ -2,64 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
 
+import attrs
 import numpy as np
 
-from common.evidence.comparison.curves import (
-    TARGET_SAMPLES,
-    AlignedPair,
-    Reached,
-    SampleAtStep,
-    aligned,
-    neighbours,
-    sample_at,
-    time_to_target,
-    window,
-    windows,
-)
-from common.evidence.comparison.difference import (
+from common.evidence.comparison import curves
+from common.evidence.comparison.curves import AlignedPair, Reached, time_to_target, windows
+from common.evidence.comparison.differences import (
     Difference,
     FigureComparison,
+    SpeedComparison,
+    StepComparison,
     WindowComparison,
-    compare_best,
-    compare_final,
+    compare_figure,
+    compare_speed,
     compare_unpaired,
     compare_window,
     level_of,
-    of_one_sample,
     single_sample,
 )
-from common.evidence.comparison.runs import Group, Run, unequal_facts
-from common.evidence.comparison.settings import Settings
-from common.evidence.comparison.speed import SpeedComparison, compare_speed
-from common.evidence.comparison.statistics import UNKNOWN, Estimate, MeanOfSeries, between_seeds
-from common.evidence.comparison.verdicts import (
-    Evidence,
-    Verdict,
-    perf_verdict,
-    precision_verdict,
+from common.evidence.comparison.runs import Group, Run, Settings
+from common.evidence.comparison.statistics import (
+    UNKNOWN,
+    Estimate,
+    MeanOfSeries,
+    between_seeds,
+    difference_of,
 )
+from common.evidence.comparison.verdicts import Verdict, perf_verdict, precision_verdict
 from common.evidence.logs.series import Series
 
 MOST_WINDOWS = 5
 LEAST_COMMON = 2 / 3  # of the shorter run's steps: below, windows are compared unpaired
 
 
-@dataclass(frozen=True)
-class StepComparison:
-    """Two runs at one step, with the noise around it that says what one sample is worth."""
-
-    reference: SampleAtStep
-    candidate: SampleAtStep
-    reference_around: MeanOfSeries
-    candidate_around: MeanOfSeries
-    difference: Difference
-    window: Optional[WindowComparison]
-
-
-@dataclass(frozen=True)
+@attrs.frozen
 class Comparison:
     """A candidate against its reference; what could not be compared is None or empty."""
 
@@ -69,8 +47,7 @@ class Comparison:
     common_steps: int
     at_step: Optional[StepComparison]
     windows: Tuple[WindowComparison, ...]
-    end: Optional[WindowComparison]
-    seeds: Optional[Estimate]
+    between_seeds: Optional[Estimate]
     final: Optional[FigureComparison]
     best: Optional[FigureComparison]
     speed: Optional[SpeedComparison]
@@ -79,189 +56,167 @@ class Comparison:
     perf: Verdict
     notes: Tuple[str, ...]
 
+    @property
+    def end(self) -> Optional[WindowComparison]:
+        """The last window that both runs have."""
+        return self.windows[-1] if self.windows else None
+
 
 def compare(reference: Group, candidate: Group, settings: Settings) -> Comparison:
     """Compares two groups of runs; the first run of each stands for its curve."""
-    judged, first, second = settings.judged, reference.first, candidate.first
-    curves = first.series.get(settings.curve), second.series.get(settings.curve)
-    pair = aligned(curves[0], curves[1]) if curves[0] and curves[1] else None
-    parts = _windows(curves[0], curves[1], pair, settings)
-    seeds = _between_seeds(reference, candidate, settings)
-    speed = compare_speed(reference, candidate, settings.global_batch)
+    judged, groups = settings.judged, (reference, candidate)
+    first, second = (group.first.series.get(settings.curve) for group in groups)
+    pair, found, at_step = None, [], None
+    if first and second:
+        pair = curves.aligned(first, second)
+        found = _windows(first, second, pair, settings.window)
+        at_step = _at_step(first, second, pair, settings)
     final = None
     if not judged.is_curve:
-        final = compare_final(reference, candidate, judged.name, settings.whole, settings.n_eval)
-    evidence = _evidence(reference, candidate, settings, final, parts, seeds)
+        final = compare_figure(
+            reference,
+            candidate,
+            judged.name,
+            lambda run: run.final_figure(judged.name),
+            100.0 if judged.unit == "percent" else 1.0,
+            settings.n_eval,
+        )
+    speed = compare_speed(reference, candidate, settings.batch_size)
+    seeds = _between_seeds(reference, candidate, settings)
+    curve = seeds or (found[-1].difference.relative if found else None)
+    metric = curve if judged.is_curve else (final.difference if final else None)
+    loss = None if settings.curve_higher_is_better else curve
+    unequal = _unequal_facts(reference, candidate)
+    doubts = [
+        f"{group.label} ({run.source}) is {run.incomplete}"
+        for group in groups
+        for run in group.runs
+        if run.incomplete
+    ]
+    if "dataset" in unequal:
+        doubts.append("the datasets differ: {!r} and {!r}".format(*unequal["dataset"]))
+    notes = [
+        f"{group.label}: {note}" for group in groups for run in group.runs for note in run.notes
+    ]
+    notes += ["{} differs: {} and {}".format(name, *values) for name, values in unequal.items()]
     return Comparison(
         reference=reference,
         candidate=candidate,
         settings=settings,
         common_steps=len(pair.steps) if pair else 0,
-        at_step=_at_step(curves[0], curves[1], pair, settings),
-        windows=tuple(parts),
-        end=parts[-1] if parts else None,
-        seeds=seeds,
+        at_step=at_step,
+        windows=tuple(found),
+        between_seeds=seeds,
         final=final,
-        best=compare_best(reference, candidate, judged.name, judged.higher_is_better),
+        best=compare_figure(
+            reference,
+            candidate,
+            judged.name,
+            lambda run: run.best_figure(judged.name, judged.higher_is_better),
+        ),
         speed=speed,
         reached=_reached(reference, candidate, settings),
-        precision=precision_verdict(judged, evidence),
+        precision=precision_verdict(judged, metric, loss, _broken(found, candidate), doubts),
         perf=perf_verdict(speed.ratio, speed.doubts) if speed else perf_verdict(UNKNOWN),
-        notes=tuple(_notes(reference, candidate)),
+        notes=tuple(notes),
     )
 
 
-def _is_paired(reference: Series, candidate: Series, pair: AlignedPair) -> bool:
-    """Whether most of the steps at which both ran were logged by both."""
-    last = min(reference.steps[-1], candidate.steps[-1])
-    first = max(reference.steps[0], candidate.steps[0])
-    counts = [
-        int(((series.steps >= first) & (series.steps <= last)).sum())
-        for series in (reference, candidate)
-    ]
-    return bool(len(pair.steps)) and len(pair.steps) >= LEAST_COMMON * min(counts)
-
-
 def _windows(
-    first: Optional[Series],
-    second: Optional[Series],
-    pair: Optional[AlignedPair],
-    settings: Settings,
+    first: Series, second: Series, pair: AlignedPair, length: int
 ) -> List[WindowComparison]:
-    if first is None or second is None or not len(first) or not len(second):
+    """Windows over the steps of both; one of each run's own where few steps are the same."""
+    begin = max(int(first.steps[0]), int(second.steps[0]))
+    end = min(int(first.steps[-1]), int(second.steps[-1]))
+    if end < begin:
         return []
-    if pair is not None and _is_paired(first, second, pair):
-        chosen = windows(pair.steps, settings.window, MOST_WINDOWS)
-        return [compare_window(pair.part(part)) for part in chosen]
-    end = int(min(first.steps[-1], second.steps[-1]))
-    if end < max(int(first.steps[0]), int(second.steps[0])):
-        return []
-    return [
-        compare_unpaired(_until(first, end, settings.window), _until(second, end, settings.window))
-    ]
+    logged = min(int(((one.steps >= begin) & (one.steps <= end)).sum()) for one in (first, second))
+    if len(pair.steps) and len(pair.steps) >= LEAST_COMMON * logged:
+        return [
+            compare_window(pair.part(part)) for part in windows(pair.steps, length, MOST_WINDOWS)
+        ]
+    return [compare_unpaired(_until(first, end, length), _until(second, end, length))]
 
 
 def _until(series: Series, end: int, length: int) -> Series:
-    chosen = window(series.steps, end, length)
+    chosen = curves.window(series.steps, end, length)
     return Series(series.name, series.steps[chosen], series.values[chosen])
 
 
 def _at_step(
-    first: Optional[Series],
-    second: Optional[Series],
-    pair: Optional[AlignedPair],
-    settings: Settings,
+    first: Series, second: Series, pair: AlignedPair, settings: Settings
 ) -> Optional[StepComparison]:
-    if settings.at_step is None or first is None or second is None:
+    if settings.at_step is None:
         return None
-    one, other = (sample_at(series, settings.at_step) for series in (first, second))
+    one, other = (curves.sample_at(series, settings.at_step) for series in (first, second))
     if one is None or other is None:
         return None
-    around, around_other = (
-        _around(series, sample.step, settings.window)
-        for series, sample in ((first, one), (second, other))
-    )
-    part = pair.part(window(pair.steps, settings.at_step, settings.window)) if pair else None
+
+    def around(series: Series, step: int) -> MeanOfSeries:
+        chosen = curves.neighbours(series, step, settings.window)
+        return level_of(series.steps[chosen], series.values[chosen])
+
+    here, there = around(first, one.step), around(second, other.step)
+    samples = single_sample(one.value, here), single_sample(other.value, there)
+    part = pair.part(curves.window(pair.steps, settings.at_step, settings.window))
     return StepComparison(
         one,
         other,
-        around,
-        around_other,
-        of_one_sample(single_sample(one.value, around), single_sample(other.value, around_other)),
-        compare_window(part) if part is not None and len(part.steps) else None,
+        here,
+        there,
+        Difference(*difference_of(*samples), 1, 1.0),
+        compare_window(part) if len(part.steps) else None,
     )
-
-
-def _around(series: Series, step: int, length: int) -> MeanOfSeries:
-    chosen = neighbours(series, step, length)
-    return level_of(series.steps[chosen], series.values[chosen])
 
 
 def _between_seeds(reference: Group, candidate: Group, settings: Settings) -> Optional[Estimate]:
     """The relative difference of last windows between groups of several seeds; None for one."""
-    levels = [[_last_mean(run, settings) for run in group.runs] for group in (reference, candidate)]
-    known = [[level for level in side if level is not None] for side in levels]
-    base = float(np.mean(known[0])) if known[0] else 0.0
-    if min(len(side) for side in known) < 2 or not base:
-        return None
-    return between_seeds(known[0], known[1]).scaled(1 / base)
 
+    def level(run: Run) -> Optional[float]:
+        series = run.series.get(settings.curve)
+        if not series:
+            return None
+        return float(_until(series, int(series.steps[-1]), settings.window).values.mean())
 
-def _last_mean(run: Run, settings: Settings) -> Optional[float]:
-    series = run.series.get(settings.curve)
-    if series is None or not len(series):
+    levels = [
+        [one for one in map(level, group.runs) if one is not None]
+        for group in (reference, candidate)
+    ]
+    base = float(np.mean(levels[0])) if levels[0] else 0.0
+    if min(map(len, levels)) < 2 or not base:
         return None
-    return float(_until(series, int(series.steps[-1]), settings.window).values.mean())
+    return between_seeds(*levels).scaled(1 / base)
 
 
 def _reached(
     reference: Group, candidate: Group, settings: Settings
 ) -> Dict[str, Tuple[Optional[Reached], ...]]:
-    if settings.target is None:
+    target, higher = settings.target, settings.curve_higher_is_better
+    if target is None:
         return {}
     return {
-        group.label: tuple(_reached_by(run, settings, settings.target) for run in group.runs)
+        group.label: tuple(
+            time_to_target(run.series, settings.curve, target, higher) for run in group.runs
+        )
         for group in (reference, candidate)
     }
 
 
-def _reached_by(run: Run, settings: Settings, target: float) -> Optional[Reached]:
-    higher = settings.curve_higher_is_better
-    if settings.curve not in run.series:
-        return None
-    return time_to_target(run.series, settings.curve, target, higher, TARGET_SAMPLES)
-
-
-def _evidence(
-    reference: Group,
-    candidate: Group,
-    settings: Settings,
-    final: Optional[FigureComparison],
-    parts: List[WindowComparison],
-    seeds: Optional[Estimate],
-) -> Evidence:
-    curve = seeds or (parts[-1].difference.relative if parts else None)
-    metric = curve if settings.judged.is_curve else (final.difference if final else None)
-    loss = curve if not settings.curve_higher_is_better else None
-    return Evidence(metric, loss, _broken(parts, candidate), _doubts(reference, candidate))
-
-
-def _broken(parts: List[WindowComparison], candidate: Group) -> str:
+def _broken(found: List[WindowComparison], candidate: Group) -> str:
     """What is wrong with the candidate alone: nan or inf where the reference has numbers."""
-    if (
-        not parts
-        or not np.isfinite(parts[-1].reference.mean.value)
-        or np.isfinite(parts[-1].candidate.mean.value)
-    ):
+    if not found or not np.isfinite(found[-1].reference.mean.value):
         return ""
-    return (
-        f"{candidate.label} has nan or inf in its last window, steps "
-        f"{parts[-1].first_step:,} to {parts[-1].last_step:,}"
-    )
+    if np.isfinite(found[-1].candidate.mean.value):
+        return ""
+    steps = f"{found[-1].first_step:,} to {found[-1].last_step:,}"
+    return f"{candidate.label} has nan or inf in its last window, steps {steps}"
 
 
-def _doubts(reference: Group, candidate: Group) -> List[str]:
-    doubts = [
-        f"{group.label} ({run.source}) is {run.incomplete}"
-        for group in (reference, candidate)
-        for run in group.runs
-        if run.incomplete
-    ]
-    unequal = unequal_facts(reference, candidate)
-    if "dataset" in unequal:
-        doubts.append("the datasets differ: {!r} and {!r}".format(*unequal["dataset"]))
-    return doubts
-
-
-def _notes(reference: Group, candidate: Group) -> List[str]:
-    notes = [
-        f"{group.label}: {note}"
-        for group in (reference, candidate)
-        for run in group.runs
-        for note in run.notes
-    ]
-    notes += [
-        "{} differs: {} and {}".format(name, *values)
-        for name, values in unequal_facts(reference, candidate).items()
-    ]
-    return notes
+def _unequal_facts(reference: Group, candidate: Group) -> Dict[str, Tuple[str, str]]:
+    """What the two groups' records say differently, by name."""
+    first, second = reference.first.facts, candidate.first.facts
+    return {
+        name: (first[name], second[name])
+        for name in first
+        if name in second and first[name] != second[name]
+    }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from typing import List, Mapping, Optional, Tuple
 
+import attrs
 import numpy as np
 
 from common.evidence.logs.series import Series
@@ -17,7 +17,7 @@ LEAST_STRETCH = 8  # samples, where there are many: fewer tell no noise
 TARGET_SAMPLES = 10  # values whose mean has to reach a target
 
 
-@dataclass(frozen=True)
+@attrs.frozen(eq=False)
 class AlignedPair:
     """Values of two runs at the steps that both have: three arrays (N,)."""
 
@@ -28,15 +28,6 @@ class AlignedPair:
     def part(self, chosen: slice) -> AlignedPair:
         """The same pair at some of its steps."""
         return AlignedPair(self.steps[chosen], self.reference[chosen], self.candidate[chosen])
-
-
-@dataclass(frozen=True)
-class SampleAtStep:
-    """One logged value: asked-for step, step it was logged at, value."""
-
-    asked: int
-    step: int
-    value: float
 
 
 def aligned(reference: Series, candidate: Series) -> AlignedPair:
@@ -52,31 +43,36 @@ def usual_distance(steps: np.ndarray) -> int:
     return max(int(np.median(np.diff(steps))), 1) if len(steps) > 1 else 1
 
 
-def window(steps: np.ndarray, end: int, length: int) -> slice:
-    """The last `length` samples at or before step `end`, not across a part that is missing.
+def whole_parts(steps: np.ndarray) -> List[slice]:
+    """The stretches of ascending steps, (N,), between which a part of the log is missing."""
+    gaps = np.flatnonzero(np.diff(steps) > GAP * usual_distance(steps)) + 1
+    edges = [0, *gaps.tolist(), len(steps)]
+    return [slice(first, last) for first, last in zip(edges, edges[1:])]
 
-    Args:
-        steps: (N,), ascending.
-    """
+
+def window(steps: np.ndarray, end: int, length: int) -> slice:
+    """The last `length` samples at or before step `end`, not across a part that is missing."""
     stop = int(np.searchsorted(steps, end, side="right"))
-    start = max(stop - length, 0)
-    gaps = np.flatnonzero(np.diff(steps[start:stop]) > GAP * usual_distance(steps))
-    if len(gaps):
-        start += int(gaps[-1]) + 1
-    return slice(start, stop)
+    begun = max(part.start for part in whole_parts(steps) if part.start < max(stop, 1))
+    return slice(max(stop - length, begun), stop)
 
 
 def windows(steps: np.ndarray, length: int, most: int) -> List[slice]:
-    """Windows along a curve, without a sample in two of them; the last ends at the last step.
-
-    Args:
-        most: how many windows at most, evenly among the samples.
-    """
+    """At most `most` windows along a curve, without a common sample; the last ends with it."""
     if not len(steps):
         return []
     count = max(min(most, len(steps) // length), 1)
     ends = [steps[int(round(len(steps) * number / count)) - 1] for number in range(1, count + 1)]
     return [window(steps, int(end), length) for end in ends]
+
+
+@attrs.frozen
+class SampleAtStep:
+    """One logged value: asked-for step, step it was logged at, value."""
+
+    asked: int
+    step: int
+    value: float
 
 
 def sample_at(series: Series, step: int) -> Optional[SampleAtStep]:
@@ -90,14 +86,11 @@ def sample_at(series: Series, step: int) -> Optional[SampleAtStep]:
 
 
 def neighbours(series: Series, step: int, length: int) -> slice:
-    """At most `length` samples around a step, itself among them, not across a missing part."""
+    """At most `length` samples around a logged step, not across a missing part."""
     place = int(np.searchsorted(series.steps, step))
-    gaps = np.diff(series.steps) > GAP * usual_distance(series.steps)
-    edges = [0] + (np.flatnonzero(gaps) + 1).tolist() + [len(series)]
-    first = max(edge for edge in edges if edge <= place)
-    last = min([edge for edge in edges if edge > place] or [len(series)])
-    start = max(min(place - length // 2, last - length), first)
-    return slice(start, min(start + length, last))
+    (part,) = (part for part in whole_parts(series.steps) if part.start <= place < part.stop)
+    start = max(min(place - length // 2, part.stop - length), part.start)
+    return slice(start, min(start + length, part.stop))
 
 
 def without_trend(steps: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -109,7 +102,7 @@ def without_trend(steps: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.asarray(values - slope * across)
 
 
-@dataclass(frozen=True)
+@attrs.frozen(eq=False)
 class SummaryCurve:
     """Arrays (N,): the middle step, the mean and the noise of each stretch; nan marks a gap."""
 
@@ -124,25 +117,21 @@ def summary_curve(series: Series, most: int = MOST_POINTS) -> SummaryCurve:
     A stretch without any finite value has the mean nan, as has the gap before a part.
     """
     size = max(int(np.ceil(len(series) / most)), min(LEAST_STRETCH, len(series) // 10), 1)
-    breaks = np.flatnonzero(np.diff(series.steps) > GAP * usual_distance(series.steps)) + 1
-    points = []
-    for number, part in enumerate(np.split(np.arange(len(series)), breaks)):
-        if number:
-            points.append((float(series.steps[part[0]]), np.nan, np.nan))
-        for chunk in np.array_split(part, max(len(part) // size, 1)):
-            points.append(_point(series.steps[chunk], series.values[chunk]))
-    columns = np.asarray(points, np.float64).reshape(-1, 3).T
-    return SummaryCurve(columns[0], columns[1], columns[2])
+    points: List[Tuple[float, float, float]] = []
+    for part in whole_parts(series.steps):
+        if part.start:
+            points.append((float(series.steps[part.start]), np.nan, np.nan))
+        places = np.arange(part.start, part.stop)
+        for chunk in np.array_split(places, max(len(places) // size, 1)):
+            values = np.where(np.isfinite(series.values[chunk]), series.values[chunk], np.nan)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # all nan: the mean is nan
+                mean, noise = float(np.nanmean(values)), float(np.nanstd(values))
+            points.append((float(series.steps[chunk].mean()), mean, noise))
+    return SummaryCurve(*np.asarray(points, np.float64).reshape(-1, 3).T)
 
 
-def _point(steps: np.ndarray, values: np.ndarray) -> Tuple[float, float, float]:
-    finite = np.where(np.isfinite(values), values, np.nan)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # all nan: the mean is nan, as meant
-        return float(steps.mean()), float(np.nanmean(finite)), float(np.nanstd(finite))
-
-
-@dataclass(frozen=True)
+@attrs.frozen
 class Reached:
     """The first step at which a target was reached; seconds None where no clock told."""
 
@@ -151,32 +140,31 @@ class Reached:
 
 
 def time_to_target(
-    series: Mapping[str, Series], name: str, target: float, higher_is_better: bool, samples: int
+    series: Mapping[str, Series],
+    name: str,
+    target: float,
+    higher_is_better: bool,
+    samples: int = TARGET_SAMPLES,
 ) -> Optional[Reached]:
     """When the mean of the last `samples` values first reached the target; None if never.
 
     A mean, since the luckiest of many noisy values is early. Where part of a log is missing the
     mean starts anew.
     """
+    if name not in series:
+        return None
     curve = series[name]
-    means = trailing_means(curve.steps, curve.values, samples)
+    means = np.full(len(curve), np.nan)
+    for part in whole_parts(curve.steps):
+        if part.stop - part.start >= samples:
+            means[part.start + samples - 1 : part.stop] = np.convolve(
+                curve.values[part], np.full(samples, 1 / samples), mode="valid"
+            )
     met = np.flatnonzero(means >= target if higher_is_better else means <= target)
     if not len(met):
         return None
     step = int(curve.steps[met[0]])
     return Reached(step, seconds_at(series, step))
-
-
-def trailing_means(steps: np.ndarray, values: np.ndarray, samples: int) -> np.ndarray:
-    """The mean of each value and the `samples` - 1 before it, nan where there are fewer: (N,)."""
-    means = np.full(len(values), np.nan)
-    breaks = np.flatnonzero(np.diff(steps) > GAP * usual_distance(steps)) + 1
-    for part in np.split(np.arange(len(values)), breaks):
-        if len(part) >= samples:
-            means[part[samples - 1 :]] = np.convolve(
-                values[part], np.full(samples, 1 / samples), mode="valid"
-            )
-    return means
 
 
 def seconds_at(series: Mapping[str, Series], step: int) -> Optional[float]:

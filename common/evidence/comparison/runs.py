@@ -1,24 +1,30 @@
-"""A run as it is compared: its series, its final figures, and what is known of its origin."""
+"""Runs as they are compared, read from logs, run folders and records, and what is asked of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import argparse
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
+import attrs
 import numpy as np
 
-from common.cards.model_folders import all_cards, checkout_root
+from common.cards.model_card import Task
+from common.cards.model_folders import all_cards, checkout_root, find_card, split_name
+from common.core.command_line import number_in
 from common.core.errors import UsageError, ZooError
+from common.evidence.comparison.verdicts import LOSS_MARGIN, Judged
 from common.evidence.logs.reading import is_record, read_log, series_of_record
 from common.evidence.logs.series import Series
 from common.runs import record as run_record
-from common.runs.record import COMPLETE, RunRecord
+from common.runs.record import COMPLETE
 
 DEVICE_LABELS = ("npu", "gpu", "cpu")
+WINDOW = 50
+LOWER_IS_BETTER = ("loss", "error", "seconds")
 
 
-@dataclass(frozen=True)
+@attrs.frozen
 class Run:
     """One run. What a bare log does not say is None, empty or 0.
 
@@ -36,16 +42,39 @@ class Run:
     device: Optional[str] = None
     model: str = ""
     task: str = ""
-    final: Mapping[str, float] = field(default_factory=dict)
+    final: Mapping[str, float] = attrs.field(factory=dict)
     n_eval: int = 0
-    best: Mapping[str, float] = field(default_factory=dict)
+    best: Mapping[str, float] = attrs.field(factory=dict)
     global_batch: Optional[int] = None
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = attrs.field(factory=dict)
     incomplete: str = ""
     notes: Tuple[str, ...] = ()
 
+    @property
+    def network(self) -> str:
+        """The network and task, as far as they are known."""
+        return f"{self.model}/{self.task}" if self.task else self.model
 
-@dataclass(frozen=True)
+    def final_figure(self, name: str) -> Optional[float]:
+        """The record's, else the last value of test_, plain or final_NAME, else None."""
+        if name in self.final:
+            return self.final[name]
+        found = [self.series.get(prefix + name) for prefix in ("test_", "", "final_")]
+        values = [series.values[-1] for series in found if series is not None and len(series)]
+        return float(values[0]) if values else None
+
+    def best_figure(self, name: str, higher_is_better: bool) -> Optional[float]:
+        """The record's best on validation, else the best of the series validation_NAME."""
+        if name in self.best:
+            return self.best[name]
+        series = self.series.get("validation_" + name)
+        values = series.values[np.isfinite(series.values)] if series is not None else ()
+        if not len(values):
+            return None
+        return float(np.max(values) if higher_is_better else np.min(values))
+
+
+@attrs.frozen
 class Group:
     """The runs that go under one label; several are several seeds."""
 
@@ -61,83 +90,6 @@ class Group:
         """The finite values of a figure among the runs."""
         found = [figure(run) for run in self.runs]
         return [value for value in found if value is not None and np.isfinite(value)]
-
-
-def names_of_curves(groups: Sequence[Group]) -> List[str]:
-    """The series that every run has, by name."""
-    found = [set(run.series) for group in groups for run in group.runs]
-    return sorted(set.intersection(*found)) if found else []
-
-
-def run_of_record(
-    record: RunRecord, series: Mapping[str, Series], source: str, notes: Sequence[str] = ()
-) -> Run:
-    """The run that a record and the series of its events tell of."""
-    return Run(
-        source=source,
-        series=series,
-        device=record.device.kind,
-        model=record.model,
-        task=record.task,
-        final=_numbers(record.metrics.final),
-        n_eval=record.metrics.n_eval,
-        best=_numbers(record.metrics.best_on_validation),
-        global_batch=record.batch.total,
-        facts={
-            "dataset": record.dataset.predicate or record.dataset.name,
-            "global batch": str(record.batch.total),
-            "steps": str(record.progress.target_steps),
-            "precision": record.precision.arithmetic,
-        },
-        incomplete="" if record.status == COMPLETE else "aborted: " + record.reason,
-        notes=tuple(notes),
-    )
-
-
-def _numbers(values: Mapping[str, object]) -> Dict[str, float]:
-    """The values that are numbers: a record has "nan" as a text."""
-    return {
-        name: float(value)
-        for name, value in values.items()
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
-    }
-
-
-def check_device(label: str, run: Run) -> None:
-    """Raises UsageError where a label names a device and the run's record another one."""
-    if label in DEVICE_LABELS and run.device is not None and run.device != label:
-        raise UsageError(
-            f"{run.source} was given as {label}, but its record says that it ran on "
-            f"{run.device}; give it as "
-            f"--run LABEL=PATH or --{run.device}"
-        )
-
-
-def check_networks(groups: Sequence[Group]) -> None:
-    """Raises UsageError where records are of different networks or tasks."""
-    known = [run for group in groups for run in group.runs if run.model]
-    for one, other in zip(known, known[1:]):
-        same_task = one.task == other.task or not one.task or not other.task
-        if one.model != other.model or not same_task:
-            raise UsageError(
-                f"{one.source} is a run of {network_of(one)}, {other.source} of "
-                f"{network_of(other)}; compare runs of one network and task"
-            )
-
-
-def network_of(run: Run) -> str:
-    """The network and task of a run, as far as they are known."""
-    return f"{run.model}/{run.task}" if run.task else run.model
-
-
-def unequal_facts(reference: Group, candidate: Group) -> Dict[str, Tuple[str, str]]:
-    """What the two groups' records say differently, by name."""
-    first, second = reference.first.facts, candidate.first.facts
-    return {
-        name: (first[name], second[name])
-        for name in first
-        if name in second and first[name] != second[name]
-    }
 
 
 def read_run(path: Path, label: str) -> Run:
@@ -161,7 +113,25 @@ def read_run(path: Path, label: str) -> Run:
 def _of_record(path: Path) -> Run:
     record = run_record.from_run_folder(path) if path.is_dir() else run_record.read_record(path)
     parsed = series_of_record(path)
-    return run_of_record(record, _usable(parsed.series), str(path), parsed.notes)
+    return Run(
+        source=str(path),
+        series=_usable(parsed.series),
+        device=record.device.kind,
+        model=record.model,
+        task=record.task,
+        final=record.metrics.final,
+        n_eval=record.metrics.n_eval,
+        best=record.metrics.best_on_validation,
+        global_batch=record.batch.total,
+        facts={
+            "dataset": record.dataset.predicate or record.dataset.name,
+            "global batch": str(record.batch.total),
+            "steps": str(record.progress.target_steps),
+            "precision": record.precision.arithmetic,
+        },
+        incomplete="" if record.status == COMPLETE else "aborted: " + record.reason,
+        notes=tuple(parsed.notes),
+    )
 
 
 def _of_log(path: Path) -> Run:
@@ -169,20 +139,126 @@ def _of_log(path: Path) -> Run:
     series = _usable(parsed.series)
     if not series:
         raise ZooError(f"{path} holds no values to compare; see zoo parse {path}")
-    return Run(str(path), series, model=_network_of(parsed.format), notes=tuple(parsed.notes))
-
-
-def _network_of(format_name: str) -> str:
-    """The network whose card declares a log format; "" for our own formats."""
-    return next(
-        (
-            card.name
-            for card in all_cards(checkout_root())
-            if format_name in [form.name for form in card.logs]
-        ),
-        "",
-    )
+    declaring = [
+        card.name
+        for card in all_cards(checkout_root())
+        if parsed.format in [form.name for form in card.logs]
+    ]
+    return Run(str(path), series, model=(declaring or [""])[0], notes=tuple(parsed.notes))
 
 
 def _usable(series: Mapping[str, Series]) -> Dict[str, Series]:
     return {name: one for name, one in series.items() if len(one)}
+
+
+def check_device(label: str, run: Run) -> None:
+    """Raises UsageError where a label names a device and the run's record another one."""
+    if label in DEVICE_LABELS and run.device is not None and run.device != label:
+        raise UsageError(
+            f"{run.source} was given as {label}, but its record says that it ran on {run.device}; "
+            f"give it as --run LABEL=PATH or --{run.device}"
+        )
+
+
+def check_networks(groups: Sequence[Group]) -> None:
+    """Raises UsageError where runs are known to be of different networks or tasks."""
+    known = [run for group in groups for run in group.runs if run.model]
+    for one, other in zip(known, known[1:]):
+        if one.model != other.model or len({one.task, other.task} - {""}) > 1:
+            raise UsageError(
+                f"{one.source} is a run of {one.network}, {other.source} of {other.network}; "
+                "compare runs of one network and task"
+            )
+
+
+@attrs.frozen
+class Settings:
+    """What a comparison is to do.
+
+    Attributes:
+        judged: the metric that PrecisionStatus is about.
+        curve: the series that is aligned, windowed and drawn.
+        window: samples in a window, at most.
+        target: a value of the curve.
+        batch_size, n_eval: samples in a step and in the test set, for runs that don't say.
+    """
+
+    judged: Judged
+    curve: str = "loss"
+    window: int = WINDOW
+    at_step: Optional[int] = None
+    target: Optional[float] = None
+    batch_size: Optional[int] = None
+    n_eval: int = 0
+
+    @property
+    def curve_higher_is_better(self) -> bool:
+        """Whether the curve is better where it is higher."""
+        return not _is_lower_better(self.curve)
+
+
+def add_settings_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that every command with a comparison has."""
+    add = parser.add_argument
+    add(
+        "--metric",
+        help="what PrecisionStatus judges; a training curve such as loss is judged by its last "
+        "window (default: the card's metric)",
+    )
+    add(
+        "--model",
+        metavar="MODEL[/TASK]",
+        help="whose card says metric and margin (default: the records')",
+    )
+    add(
+        "--margin",
+        type=number_in(float, 0),
+        help="how much worse still passes: in the metric's unit; a share for a curve (default: "
+        f"the card's; {LOSS_MARGIN:g} for a curve)",
+    )
+    add("--at_step", type=number_in(int, 0), help="tell the curve at this step")
+    add("--window", type=number_in(int, 2), default=WINDOW, help="samples in a window, at most")
+
+
+def settings_of(groups: Sequence[Group], asked: Optional[argparse.Namespace] = None) -> Settings:
+    """What to compare: from a command line, as far as it has the flags, records and the card."""
+    given: Dict[str, Any] = {} if asked is None else vars(asked)
+    names = [set(run.series) for group in groups for run in group.runs]
+    curves = set.intersection(*names) if names else set()
+    curve = "train_loss" if "loss" not in curves and "train_loss" in curves else "loss"
+    task = _task_of(given.get("model"), groups)
+    metric = task.metric if task else None
+    name, margin = given.get("metric"), given.get("margin")
+    if metric is not None and name in (None, metric.name):
+        unit = metric.unit if metric.unit != "fraction" else ""
+        margin = metric.margin if margin is None else margin
+        judged = Judged(metric.name, metric.higher_is_better, margin, unit=unit)
+    elif name is None or name not in curves or given.get("n_eval"):
+        name = name or "accuracy"
+        judged = Judged(name, not _is_lower_better(name), margin)
+    else:
+        curve, margin = name, LOSS_MARGIN if margin is None else margin
+        judged = Judged(name, not _is_lower_better(name), margin, is_curve=True)
+    return Settings(
+        judged=judged,
+        curve=curve,
+        window=given.get("window", WINDOW),
+        at_step=given.get("at_step"),
+        target=given.get("target"),
+        batch_size=given.get("batch_size"),
+        n_eval=given.get("n_eval") or 0,
+    )
+
+
+def _task_of(named: Optional[str], groups: Sequence[Group]) -> Optional[Task]:
+    """The card's task: the one named, else the records', else None."""
+    known = [run for group in groups for run in group.runs if run.model]
+    if named is None and not known:
+        return None
+    known.sort(key=lambda run: not run.task)
+    model, task = split_name(named) if named else (known[0].model, known[0].task)
+    return find_card(checkout_root(), model).task(task or None)
+
+
+def _is_lower_better(name: str) -> bool:
+    return name.endswith(LOWER_IS_BETTER)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Sequence, Tuple
 
+import attrs
 import numpy as np
 from scipy.special import betaincinv
 
@@ -14,7 +14,7 @@ MOST_DEGREES = 200  # from there on t's quantile shrinks by less than 0.7 %: kep
 LEAST_SAMPLES = 30
 LEAST_EFFECTIVE = 10.0  # below, simulated intervals hold the truth too seldom
 # Standard errors by which a series' memory has to lie below that of LEAST_EFFECTIVE samples.
-_SURELY_SHORTER = 1.5
+SURELY_SHORTER = 1.5
 METHOD = (
     "Student's t over the effective number of samples, n / autocorrelation time; the time is "
     "the larger of Geyer's initial monotone sequence (Statistical Science 7, 1992) and of an "
@@ -22,7 +22,7 @@ METHOD = (
 )
 
 
-@dataclass(frozen=True)
+@attrs.frozen
 class Estimate:
     """A value and half the width of its 95 % interval; infinite where nothing can be said."""
 
@@ -53,34 +53,38 @@ UNKNOWN = Estimate(math.nan)
 
 
 def two_sided_quantile(probability: float, degrees: int) -> float:
-    """The value that |t| exceeds with probability 1 - `probability`.
-
-    Args:
-        probability: between 0 and 1.
-        degrees: of freedom, at least 1; more than MOST_DEGREES count as so many.
-    """
+    """The value that |t| exceeds with probability 1 - `probability`; at most MOST_DEGREES count."""
     degrees = min(degrees, MOST_DEGREES)
     # scipy 1.7 inverts the incomplete beta function more exactly than t's distribution itself.
     share = float(betaincinv(degrees / 2, 0.5, 1 - probability))
     return math.sqrt(degrees * (1 - share) / share)
 
 
+def welch(reference: Sequence[float], candidate: Sequence[float]) -> Tuple[float, float, int]:
+    """candidate - reference of the means of at least two values each (Biometrika 34, 1947).
+
+    Returns:
+        The difference, its variance, and the degrees of freedom, rounded down.
+    """
+    sides = reference, candidate
+    shares = np.array([np.var(values, ddof=1) / len(values) for values in sides])
+    parts = float((shares**2 / np.array([len(values) - 1 for values in sides])).sum())
+    degrees = max(1, int(float(shares.sum()) ** 2 / parts)) if parts else 1
+    return float(np.mean(candidate) - np.mean(reference)), float(shares.sum()), degrees
+
+
 def between_seeds(reference: Sequence[float], candidate: Sequence[float]) -> Estimate:
-    """The difference of means of runs with several seeds (Welch, Biometrika 34, 1947).
+    """The difference of means of runs with several seeds.
 
     Unknown with fewer than two runs on a side, or without any spread on both.
     """
-    sides = reference, candidate
-    if min(map(len, sides)) < 2:
+    if min(len(reference), len(candidate)) < 2:
         return UNKNOWN
-    shares = np.array([np.var(values, ddof=1) / len(values) for values in sides])
-    value, total = float(np.mean(candidate) - np.mean(reference)), float(shares.sum())
+    value, variance, degrees = welch(reference, candidate)
     # Equal values may leave a spread of rounding errors.
-    if total <= (1e-15 * max(map(abs, (*reference, *candidate)))) ** 2:
+    if variance <= (1e-15 * max(map(abs, (*reference, *candidate)))) ** 2:
         return Estimate(value)
-    parts = shares**2 / np.array([len(values) - 1 for values in sides])
-    degrees = max(1, int(total**2 / float(parts.sum())))
-    return Estimate(value, two_sided_quantile(CONFIDENCE, degrees) * math.sqrt(total))
+    return Estimate(value, two_sided_quantile(CONFIDENCE, degrees) * math.sqrt(variance))
 
 
 def between_evaluations(
@@ -89,9 +93,8 @@ def between_evaluations(
     """The difference of two means, each over a test set of values between 0 and 1.
 
     The variance of such values is at most p (1 - p) (Bhatia & Davis, American Mathematical Monthly
-    107, 2000), which is that of right and wrong answers. A sample more on each end keeps the
-    interval honest near 0 and 1 (Agresti & Caffo, The American Statistician 54, 2000). What other
-    seeds would give is not in it.
+    107, 2000). A sample more on each end keeps the interval honest near 0 and 1 (Agresti & Caffo,
+    The American Statistician 54, 2000). What other seeds would give is not in it.
     """
     if min(reference_count, candidate_count) < 1:
         return Estimate(candidate - reference)
@@ -114,7 +117,7 @@ def difference_of(first: Estimate, second: Estimate) -> Tuple[Estimate, Estimate
     return absolute, Estimate(ratio - 1, width / abs(first.value))
 
 
-@dataclass(frozen=True)
+@attrs.frozen
 class MeanOfSeries:
     """The mean of correlated values.
 
@@ -145,17 +148,17 @@ def mean_of_series(values: np.ndarray) -> MeanOfSeries:
         middle = float(values.mean()) if count else math.nan
         return MeanOfSeries(Estimate(middle), math.nan, count, 1.0)
     correlations = autocorrelations(values)
-    time = _time(correlations, count)
+    time = autocorrelation_time(correlations, count)
     effective = count / time
     # The mean is made of the same values, which hides a share 1 / effective of their variance.
     variance = float(values.var()) / max(1 - 1 / effective, 1 / count)
     width = math.inf
-    if effective >= LEAST_EFFECTIVE and is_long_enough(correlations, count):
+    if effective >= LEAST_EFFECTIVE and _is_long_enough(correlations, count):
         width = two_sided_quantile(CONFIDENCE, int(effective) - 1) * math.sqrt(variance / effective)
     return MeanOfSeries(Estimate(float(values.mean()), width), math.sqrt(variance), count, time)
 
 
-def is_long_enough(correlations: np.ndarray, count: int) -> bool:
+def _is_long_enough(correlations: np.ndarray, count: int) -> bool:
     """Whether a series surely holds LEAST_EFFECTIVE independent samples.
 
     A short series of long memory can look as if it had a short one. So its AR(1) coefficient must
@@ -167,20 +170,22 @@ def is_long_enough(correlations: np.ndarray, count: int) -> bool:
         return True
     limit = (count - LEAST_EFFECTIVE) / (count + LEAST_EFFECTIVE)
     error = math.sqrt((1 - limit**2) / count)
-    return _coefficient(correlations, count) <= limit - _SURELY_SHORTER * error
+    return _coefficient(correlations, count) <= limit - SURELY_SHORTER * error
 
 
-def autocorrelation_time(values: np.ndarray) -> float:
-    """The integrated autocorrelation time, 1 + 2 * the sum of autocorrelations, between 1 and N."""
-    return _time(autocorrelations(values), len(values))
-
-
-def _time(correlations: np.ndarray, count: int) -> float:
+def autocorrelation_time(correlations: np.ndarray, count: int) -> float:
+    """The integrated autocorrelation time, 1 + 2 * the sum of autocorrelations, from 1 to count."""
     if len(correlations) < 2:
         return 1.0
     coefficient = min(max(_coefficient(correlations, count), 0.0), 1 - 1 / count)
     first_order = (1 + coefficient) / (1 - coefficient)
-    return float(min(max(_initial_sequence_time(correlations), first_order, 1.0), count))
+    # Geyer: pairs of neighbouring lags while they are positive, none larger than the one before.
+    half = len(correlations) // 2
+    pairs = correlations[0 : 2 * half : 2] + correlations[1 : 2 * half : 2]
+    ends = np.flatnonzero(pairs <= 0)
+    kept = pairs[: ends[0]] if len(ends) else pairs
+    summed = float(2 * np.minimum.accumulate(kept).sum() - 1) if len(kept) else 1.0
+    return min(max(summed, first_order, 1.0), float(count))
 
 
 def autocorrelations(values: np.ndarray) -> np.ndarray:
@@ -191,15 +196,6 @@ def autocorrelations(values: np.ndarray) -> np.ndarray:
     spectrum = np.fft.rfft(centred, 2 * len(centred))
     covariances = np.fft.irfft(spectrum * spectrum.conj(), 2 * len(centred))[: len(centred)]
     return np.asarray(covariances / covariances[0])
-
-
-def _initial_sequence_time(correlations: np.ndarray) -> float:
-    """Sums pairs of neighbouring lags while they are positive, none larger than the one before."""
-    half = len(correlations) // 2
-    pairs = correlations[0 : 2 * half : 2] + correlations[1 : 2 * half : 2]
-    ends = np.flatnonzero(pairs <= 0)
-    kept = pairs[: ends[0]] if len(ends) else pairs
-    return float(2 * np.minimum.accumulate(kept).sum() - 1) if len(kept) else 1.0
 
 
 def _coefficient(correlations: np.ndarray, count: int) -> float:

@@ -8,9 +8,10 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from plotly.offline import get_plotlyjs
 
-from common.evidence.comparison import table, wording
+from common.core.text import duration
+from common.evidence.comparison import presentation
 from common.evidence.comparison.compared import Comparison
-from common.evidence.comparison.runs import network_of
+from common.evidence.comparison.presentation import DASH, number
 from common.evidence.comparison.verdicts import INCONCLUSIVE, NOK, POK
 from common.evidence.html_page.render import render
 from common.evidence.report.content import ReportedRun
@@ -66,7 +67,7 @@ def report_page(runs: Sequence[ReportedRun], comparisons: Sequence[Comparison], 
 def _title(runs: Sequence[ReportedRun], records: Sequence[RunRecord]) -> str:
     """What was trained on what, as far as it is known."""
     if not records:
-        return ", ".join(sorted({network_of(run.run) for run in runs if run.run.model}))
+        return ", ".join(sorted({run.run.network for run in runs if run.run.model}))
     networks = sorted({f"{record.model} {record.task}" for record in records})
     data = sorted({record.dataset.name for record in records})
     return f"{', '.join(networks)} on {data[0] if len(data) == 1 else f'{len(data)} data sets'}"
@@ -93,14 +94,14 @@ def settings(record: RunRecord) -> Dict[str, str]:
             parts = value if isinstance(value, dict) and value else {"": value}
             for part, one in parts.items():
                 told = one if isinstance(one, str) else json.dumps(one, ensure_ascii=False)
-                found[f"{kind} {name} {part}".strip()] = wording.DASH if one is None else told
+                found[f"{kind} {name} {part}".strip()] = DASH if one is None else told
     return found
 
 
 def _differences(columns: Sequence[Dict[str, str]]) -> List[List[str]]:
     """Rows of a setting and its value in each run, of the settings that are not all equal."""
     names = dict.fromkeys(name for column in columns for name in column)
-    rows = [[name] + [column.get(name, wording.DASH) for column in columns] for name in names]
+    rows = [[name] + [column.get(name, DASH) for column in columns] for name in names]
     return [row for row in rows if len(set(row[1:])) > 1]
 
 
@@ -108,7 +109,7 @@ def _provenance(record: RunRecord) -> List[Tuple[str, str]]:
     """What a reader needs to check or repeat a run, beside its settings."""
     speed, progress, counts = record.speed, record.progress, sorted(record.dataset.counts.items())
     rate, wait, memory = speed.samples_per_second, speed.data_wait, speed.peak_memory
-    told_rate = wording.DASH if rate is None else wording.number(rate)
+    told_rate = DASH if rate is None else number(rate)
     return [
         ("run", record.run_id),
         ("status", record.status + (": " + record.reason if record.reason else "")),
@@ -118,13 +119,13 @@ def _provenance(record: RunRecord) -> List[Tuple[str, str]]:
         ("samples", ", ".join(f"{name} {count:,}" for name, count in counts)),
         ("steps", f"{progress.steps:,} of {progress.target_steps:,}"),
         ("speed", f"{told_rate} samples/s over {speed.measured_steps:,} steps"),
-        ("waiting for data", wording.DASH if wait is None else f"{100 * wait:.2f} % of the time"),
-        ("peak memory", wording.DASH if memory is None else f"{memory / 2.0**30:.2f} GiB"),
-        ("wall time", wording.duration(speed.wall_seconds)),
+        ("waiting for data", DASH if wait is None else f"{100 * wait:.2f} % of the time"),
+        ("peak memory", DASH if memory is None else f"{memory / 2.0**30:.2f} GiB"),
+        ("wall time", duration(speed.wall_seconds)),
         ("nan or inf steps", str(record.health.nonfinite_steps)),
         ("proof of device", record.health.proof),
-        ("log sha256", record.log_sha256 or wording.DASH),
-        ("checkpoint sha256", record.checkpoint_sha256 or wording.DASH),
+        ("log sha256", record.log_sha256 or DASH),
+        ("checkpoint sha256", record.checkpoint_sha256 or DASH),
     ]
 
 
@@ -132,14 +133,14 @@ def _comparison(comparison: Comparison) -> Dict[str, Any]:
     """A comparison as the template shows it: title, verdicts, a table, sentences."""
     verdicts = (("PrecisionStatus", comparison.precision), ("PerfStatus", comparison.perf))
     return {
-        "title": table.title(comparison),
+        "title": presentation.title(comparison),
         "verdicts": [
             {"name": name, "verdict": one, "kind": VERDICT_CLASSES.get(one.status, "good")}
             for name, one in verdicts
         ],
-        "columns": table.columns(comparison),
-        "rows": table.rows(comparison),
-        "remarks": table.remarks(comparison),
+        "columns": presentation.columns(comparison),
+        "rows": presentation.rows(comparison),
+        "remarks": presentation.remarks(comparison),
     }
 
 
@@ -158,5 +159,5 @@ def _figures(runs: Sequence[ReportedRun]) -> List[List[str]]:
 
 def _value(value: Optional[float]) -> str:
     if value is None:
-        return wording.DASH
-    return f"{value:,.0f}" if value % 1 == 0 else wording.number(value)
+        return DASH
+    return f"{value:,.0f}" if value % 1 == 0 else number(value)

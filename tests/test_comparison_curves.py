@@ -1,0 +1,174 @@
+"""Two curves at the same steps, windows on them, how fast they came, and the time to a target."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional
+
+import numpy as np
+import pytest
+
+from common.evidence.comparison.curves import (
+    aligned,
+    neighbours,
+    sample_at,
+    seconds_at,
+    summary_curve,
+    time_to_target,
+    window,
+    windows,
+)
+from common.evidence.comparison.differences import compare_speed, pace_of, rate_of
+from common.evidence.comparison.runs import Group, Run
+from common.evidence.logs.series import Series
+from tests.noisy_series import series
+
+GAPPED = np.concatenate([np.arange(100, 1001, 100), np.arange(9100, 10001, 100)])
+
+
+def test_only_steps_of_both_are_compared() -> None:
+    pair = aligned(series([1, 2, 3, 4], every=10), series([5, 6], every=20))
+    assert (pair.steps.tolist(), pair.reference.tolist()) == ([20, 40], [2, 4])
+    assert pair.candidate.tolist() == [5, 6]
+
+
+@pytest.mark.parametrize(
+    "steps, end, length, chosen",
+    [
+        (np.arange(10, 110, 10), 75, 3, [50, 60, 70]),
+        (GAPPED, 9300, 8, [9100, 9200, 9300]),  # not across a missing part
+        (np.arange(10, 110, 10), 5, 3, []),
+    ],
+)
+def test_a_window_holds_the_samples_up_to_its_end(
+    steps: np.ndarray, end: int, length: int, chosen: list
+) -> None:
+    assert steps[window(steps, end, length)].tolist() == chosen
+
+
+def test_windows_share_no_sample_and_the_last_one_ends_the_curve() -> None:
+    steps = np.arange(100, 100 * 331, 100)
+    parts = windows(steps, length=50, most=5)
+    assert len(parts) == 5 and parts[-1].stop == len(steps)
+    assert all(one.stop <= other.start for one, other in zip(parts, parts[1:]))
+    assert windows(np.arange(7), length=50, most=5) == [slice(0, 7)]
+    assert windows(np.arange(0), length=50, most=5) == []
+
+
+@pytest.mark.parametrize("asked, found", [(300, 300), (340, 300), (1050, 1000), (5000, None)])
+def test_the_sample_at_a_step_is_the_nearest_one_that_was_logged(
+    asked: int, found: Optional[int]
+) -> None:
+    sample = sample_at(Series("loss", GAPPED, np.ones(20)), asked)
+    assert (None if sample is None else sample.step) == found
+
+
+@pytest.mark.parametrize(
+    "step, first, last",
+    [(500, 100, 900), (100, 100, 900), (10000, 9200, 10000), (9100, 9100, 9900)],
+)
+def test_neighbours_lie_on_both_sides_of_a_step_and_on_its_side_of_a_gap(
+    step: int, first: int, last: int
+) -> None:
+    chosen = GAPPED[neighbours(Series("loss", GAPPED, np.ones(20)), step, length=9)]
+    assert (chosen[0], chosen[-1]) == (first, last)
+
+
+def test_a_summary_keeps_a_curves_mean_and_breaks_at_gaps() -> None:
+    curve = summary_curve(Series("loss", GAPPED, np.arange(20.0)), most=10)
+    assert np.isnan(curve.means).sum() == 1 and curve.steps.min() >= 100
+    assert np.nanmean(curve.means) == pytest.approx(9.5)
+    assert np.isnan(summary_curve(series([np.nan] * 30), most=3).means).all()
+
+
+# --- speed ---
+
+
+def elapsed(values: Any) -> Dict[str, Series]:
+    return {"elapsed_seconds": series(np.asarray(values, float), name="elapsed_seconds")}
+
+
+@pytest.mark.parametrize(
+    "found, rate, unit",
+    [
+        # 100 steps in 1 s, then 100 in 3 s: 50 steps/s, not the mean of 100 and 33.
+        (elapsed([10, 11, 14]), 50, "steps"),
+        (elapsed([500, 501, 502]), 100, "steps"),  # before the first line is warm-up
+        (elapsed([1, 2, 3, 1, 2]), 100, "steps"),  # the pause of a restart
+        ({"fps": series([100.0, 300.0, 0.0, np.nan], name="fps")}, 150, "samples"),
+        ({"step_seconds": series([9.0] * 10 + [0.5] * 90, every=1)}, 2, "steps"),
+    ],
+)
+def test_a_rate_is_all_steps_over_all_seconds_after_the_warm_up(
+    found: Any, rate: float, unit: str
+) -> None:
+    pace = pace_of(found)
+    assert pace is not None
+    assert (rate_of(pace).value, pace.unit) == (pytest.approx(rate), unit)
+
+
+def test_a_missing_part_counts_in_the_rate_and_not_in_its_spread() -> None:
+    steps = np.concatenate([np.arange(100, 4001, 100), np.arange(900000, 904001, 100)])
+    clock = np.concatenate([np.arange(40.0), 8960 + np.arange(41.0)])
+    pace = pace_of({"elapsed_seconds": Series("elapsed_seconds", steps, clock)})
+    assert pace is not None
+    rate = rate_of(pace)
+    assert rate.value == pytest.approx(903900 / 9000)
+    assert rate.half_width == pytest.approx(0, abs=1e-6)
+
+
+def group(label: str, batch: Optional[int] = None, clock: Any = None) -> Group:
+    found = elapsed(np.arange(60.0)) if clock is None else clock
+    return Group(label, (Run(label, found, global_batch=batch),))
+
+
+@pytest.mark.parametrize(
+    "batches, given, ratio, unit",
+    [
+        ((32, 64), None, 2, "samples"),
+        ((None, 64), 64, 1, "samples"),
+        ((None, None), None, 1, "steps"),
+        ((None, 64), None, None, ""),  # steps and samples are not compared
+    ],
+)
+def test_steps_become_samples_by_the_batch_that_is_known(
+    batches: Any, given: Optional[int], ratio: Optional[float], unit: str
+) -> None:
+    found = compare_speed(group("gpu", batches[0]), group("npu", batches[1]), given)
+    assert found is not None and found.unit == unit
+    assert bool(found.doubts) is (ratio is None)
+    assert ratio is None or found.ratio.value == pytest.approx(ratio)
+
+
+def test_runs_without_times_have_no_speed() -> None:
+    assert compare_speed(group("gpu", clock={}), group("npu"), 1) is None
+
+
+# --- targets ---
+
+
+@pytest.mark.parametrize(
+    "values, target, higher, samples, step",
+    [
+        ([5, 1, 5, 5, 2, 2, 2, 2], 2, False, 3, 700),  # not one lucky value
+        ([3, 2, 3], 1, False, 1, None),
+        ([3, 7], 5, True, 1, 200),
+        ([1, np.nan, 1, 1, 1], 1, False, 2, 400),  # a nan spoils no later mean
+    ],
+)
+def test_a_target_is_reached_when_the_mean_of_some_samples_is_there(
+    values: list, target: float, higher: bool, samples: int, step: Optional[int]
+) -> None:
+    found = time_to_target({"loss": series(values)}, "loss", target, higher, samples)
+    assert (None if found is None else found.step) == step
+
+
+def test_a_mean_does_not_reach_across_a_missing_part() -> None:
+    steps = np.array([1, 2, 3, 1000, 1001])
+    curve = {"loss": Series("loss", steps, np.array([9.0, 9, 4, 0, 4]))}
+    found = time_to_target(curve, "loss", 3, False, 2)
+    assert found is not None and (found.step, found.seconds) == (1001, None)
+
+
+def test_the_clock_goes_on_after_a_restart_and_timed_steps_add_up() -> None:
+    assert seconds_at(elapsed([1, 2, 3, 1, 2]), 500) == 5
+    assert seconds_at({"step_seconds": series([0.5, 0.5, 2], every=1)}, 2) == 1
