@@ -92,3 +92,12 @@ def test_help_tells_each_default_once() -> None:
     text = " ".join(TRAIN.parser().format_help().split())
     assert text.count("(default: 32)") == 1 and "SUPPRESS" not in text
     assert "--batch_size BATCH_SIZE, --train_batch_size" in text
+
+
+def test_a_recorded_path_is_recorded_without_the_folders_of_this_machine() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class More(Flags):
+        other: Optional[str] = flag("another set", kind=path)
+
+    assert More(other="/disk/user/sets/").config() == {"other": "sets"}
+    assert More().config() == {"other": None}

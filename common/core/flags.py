@@ -94,8 +94,10 @@ class Flags:
         """What decides the result, without paths and devices: the recorded configuration."""
         found: Dict[str, Any] = {}
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            told = field.metadata.get(_DECLARED, {}).get("recorded", RECORDED)
+            value, declared = getattr(self, field.name), field.metadata.get(_DECLARED, {})
+            told = declared.get("recorded", RECORDED)
+            if declared.get("kind") is path and isinstance(value, str):
+                value = os.path.basename(os.path.normpath(value))  # no folder of this machine
             if told == RECORDED or (told == LATER and value != field.default):
                 found[field.name] = list(value) if isinstance(value, tuple) else value
         return found
