@@ -17,11 +17,13 @@ TRANSLATED = sorted(
         *ROOT.glob("*/*/*.zh-CN.md"),
     ]
 )
+# What readers of the original, Chinese pages look for first.
+CHINESE_ALONE = r"(?s)<!-- 仅中文版：.*?<!-- 仅中文版结束 -->"
 KINDS: Dict[str, str] = {"headings": r"^#+ ", "table rows": r"^\|", "lines of commands": r"^    \S"}
 
 
 def lines(path: str, kind: str) -> List[str]:
-    text = (ROOT / path).read_text(encoding="utf-8")
+    text = re.sub(CHINESE_ALONE, "", (ROOT / path).read_text(encoding="utf-8"))
     return [line for line in text.splitlines() if re.match(KINDS[kind], line)]
 
 
