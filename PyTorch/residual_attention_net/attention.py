@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Callable, ContextManager, Optional, Sequence, 
 
 import numpy as np
 
-from residual_attention_net.data.image_files import Samples
+from residual_attention_net.data.samples import Samples
 from residual_attention_net.predict import predict
 
 if TYPE_CHECKING:
@@ -126,11 +126,11 @@ def attention_view(
         batch_size: as many inputs at a time, filled up with the last one except on a CPU, so that
             no other shape has to be compiled; default: as many as there are.
     """
-    from residual_attention_net.data.labelled_images import LabelledImages
+    from common.data.labelled_images import LabelledImages
     from residual_attention_net.data.loader import EvaluationLoader
 
     size, device = batch_size or len(samples), next(network.parameters()).device
-    unlabelled = LabelledImages(samples.images, np.zeros(len(samples), np.int64), ("",))
+    unlabelled = LabelledImages(samples.images, np.zeros(len(samples), np.int64))
     loader = EvaluationLoader(unlabelled, size, device, pad_last=device.type != "cpu")
     with forward_context():
         parts = [

@@ -15,9 +15,8 @@ import numpy as np
 from common.core.command_line import Parser, add_debug_flag, number_in, run_program
 from common.core.errors import UsageError, ZooError
 from common.core.files import make_folder, write_atomically
-from residual_attention_net.data.image_files import dataset_samples
+from residual_attention_net.data.samples import dataset_samples, note
 from residual_attention_net.options import DATASETS
-from residual_attention_net.predict import note
 from residual_attention_net.trained_network import add_weight_flags, open_trained
 
 if TYPE_CHECKING:

@@ -10,13 +10,14 @@ from typing import Optional, Sequence
 from common.core.command_line import Parser, boolean, number_in
 from common.core.errors import UsageError, ZooError
 from common.core.flags import Program, count, flag, not_negative, path, positive, unrecorded, whole
+from common.data import IMAGE_FOLDER, dataset_name
 from common.training.dump_flags import DumpFlags
 from common.training.torch.profile import profiling
 from residual_attention_net.network.networks import DEFAULT_NETWORK, NETWORKS
 from residual_attention_net.recipes import RECIPES
 
-DATASETS = ("cifar10", "digits", "synthetic", "synthetic_volumes", "images")
-NEEDS_FILES = ("cifar10", "images")
+DATASETS = ("cifar10", "digits", "synthetic", "synthetic_volumes", IMAGE_FOLDER)
+NEEDS_FILES = ("cifar10", IMAGE_FOLDER)
 PORTS_DATA = "data"  # where the 3d_attention_net port reads, with no flag for it
 
 
@@ -37,7 +38,7 @@ class Options(DumpFlags):
     data_path: Optional[str] = unrecorded(
         "folder of the dataset, or its parent", kind=path, names=("--data_url",), group="data"
     )
-    dataset: str = flag("what to learn", "cifar10", choices=DATASETS)
+    dataset: str = flag("what to learn", "cifar10", kind=dataset_name, choices=DATASETS)
     validation_count: Optional[int] = flag(
         "training images kept for choosing; 0: none (default: a tenth)", kind=whole
     )

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import dataclasses
 import json
-import sys
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -24,13 +23,16 @@ import numpy as np
 
 from common.core.command_line import Parser, add_debug_flag, number_in, run_program
 from common.core.errors import UsageError, ZooError
-from residual_attention_net.data.image_files import (
+from common.data.image_files import readable_name
+from residual_attention_net.data.samples import (
+    Complaints,
     Samples,
     add_image_flags,
     check_image_flags,
     class_names,
     dataset_samples,
     image_paths,
+    note,
     read_in_batches,
 )
 from residual_attention_net.trained_network import (
@@ -72,12 +74,12 @@ def predict(
     """
     import torch
 
-    from residual_attention_net.data.labelled_images import LabelledImages
+    from common.data.labelled_images import LabelledImages
     from residual_attention_net.data.loader import EvaluationLoader
     from residual_attention_net.network.model import evaluating
 
     device = next(network.parameters()).device
-    unlabelled = LabelledImages(images, np.zeros(len(images), np.int64), ("",))
+    unlabelled = LabelledImages(images, np.zeros(len(images), np.int64))
     loader = EvaluationLoader(unlabelled, batch_size, device, pad_last=device.type != "cpu")
     parts = [np.zeros((0, network.num_classes), np.float32)]
     with evaluating(network), torch.no_grad():
@@ -205,10 +207,8 @@ def _asked_for(
         else class_names(arguments.dataset, arguments.data_path, size)
     )
     paths = image_paths(arguments.images, complaints.add)
-    batches = telling_resizes(
-        read_in_batches(paths, size, arguments.batch_size, complaints.add), size
-    )
-    return batches, named_classes(trained, given), [str(path) for path in paths]
+    batches = read_in_batches(paths, size, arguments.batch_size, complaints.add)
+    return batches, named_classes(trained, given), [readable_name(path) for path in paths]
 
 
 def refuse_volumes(trained: TrainedNetwork) -> None:
@@ -218,38 +218,6 @@ def refuse_volumes(trained: TrainedNetwork) -> None:
             "--images: the weights are of a network for volumes; give "
             "--dataset synthetic_volumes, or call predict() with an array"
         )
-
-
-def telling_resizes(batches: Iterator[Samples], size: int) -> Iterator[Samples]:
-    """Passes batches on; says once that images are resized."""
-    told = False
-    for samples in batches:
-        if samples.resized and not told:
-            told = True
-            note(
-                f"{samples.resized}: images of another size are resized to {size} x "
-                f"{size}: the shorter side scaled, "
-                "the centre cut out"
-            )
-        yield samples
-
-
-def note(line: str) -> None:
-    """Tells something beside the result, on standard error."""
-    print("note: " + line, file=sys.stderr, flush=True)
-
-
-class Complaints:
-    """The files that can't be read: told as they come, kept for the exit code."""
-
-    def __init__(self) -> None:
-        self.lines: List[str] = []
-
-    def add(self, line: str) -> None:
-        """Tells one of them, in one line."""
-        self.lines.append(" ".join(line.split()))
-        sys.stdout.flush()
-        print("error: " + self.lines[-1], file=sys.stderr, flush=True)
 
 
 class _Table:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Dict
 
 from common.core.files import make_folder
+from common.data.labelled_images import LabelledImages
 from common.runs.events import FILE_NAME, effective_events
 from common.training.pictures import FOLDER
 from common.training.torch import step as torch_step
-from residual_attention_net.data.image_files import spread_samples
-from residual_attention_net.data.labelled_images import LabelledImages
+from residual_attention_net.data.samples import spread_samples
 from residual_attention_net.session import Session
 
 IMAGES_SHOWN = 4

@@ -12,6 +12,7 @@ from torch import nn
 
 from common.cards.model_card import read_card
 from common.core.errors import UsageError
+from common.data.labelled_images import DatasetSplits
 from common.machine.devices import choose_device, detect
 from common.machine.precision import Precision, default_mode, resolve, with_loss_scale
 from common.machine.ranks import Place, find_place
@@ -19,7 +20,7 @@ from common.training.torch import runtime as torch_runtime
 from common.training.torch import step as torch_step
 from common.training.torch.runtime import TorchDevice
 from common.training.torch.step import Stepper
-from residual_attention_net.data.datasets import DatasetSplits, SourceOptions, load_dataset
+from residual_attention_net.data.datasets import SourceOptions, load_dataset
 from residual_attention_net.data.draws import Augmentation
 from residual_attention_net.data.loader import DeviceLoader, EvaluationLoader
 from residual_attention_net.distributed import synchronise_batch_norm
@@ -83,6 +84,9 @@ def open_session(options: Options, training: bool = True) -> Session:
         )
     torch_runtime.seed_everything(options.seed, device)
     splits = _load_splits(options)
+    if place.rank == 0:
+        for notice in splits.notices:
+            print(f"note: {notice}", flush=True)
     network = _build(options, splits)
     channels_last = (
         torch_runtime.channels_last_pays(device.kind)
@@ -139,12 +143,6 @@ def open_device(options: Options, place: Place) -> Tuple[TorchDevice, Precision]
 
 
 def _load_splits(options: Options) -> DatasetSplits:
-    size = NETWORKS[options.network].input_size
-    source = (
-        SourceOptions(image_size=size)
-        if options.dataset in ("synthetic", "synthetic_volumes", "images")
-        else SourceOptions()
-    )
     return load_dataset(
         options.dataset,
         options.data_path,
@@ -152,7 +150,7 @@ def _load_splits(options: Options) -> DatasetSplits:
         limit_train=options.limit_train,
         limit_test=options.limit_test,
         seed=SPLIT_SEED,
-        options=source,
+        options=SourceOptions(image_size=NETWORKS[options.network].input_size),
     )
 
 

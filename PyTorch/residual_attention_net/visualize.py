@@ -12,17 +12,19 @@ from common.core.command_line import Parser, add_debug_flag, number_in, run_prog
 from common.core.errors import UsageError, ZooError
 from common.core.files import make_folder, write_atomically
 from common.runs.events import FILE_NAME, effective_events
-from residual_attention_net.data.image_files import (
+from residual_attention_net.data.samples import (
+    Complaints,
     Samples,
     add_image_flags,
     check_image_flags,
     class_names,
     dataset_samples,
     image_paths,
+    note,
     read_in_batches,
 )
 from residual_attention_net.options import NEEDS_FILES
-from residual_attention_net.predict import Complaints, note, refuse_volumes, telling_resizes
+from residual_attention_net.predict import refuse_volumes
 from residual_attention_net.trained_network import (
     TrainedNetwork,
     add_device_flags,
@@ -206,12 +208,10 @@ def _asked_for(
     paths = image_paths(arguments.images, complaints.add)
     if len(paths) > LARGEST_COUNT:
         note(f"{len(paths)} images given, a picture shows {LARGEST_COUNT}: the first are drawn")
-    read = telling_resizes(
-        read_in_batches(paths[:LARGEST_COUNT], size, LARGEST_COUNT, complaints.add), size
-    )
+    read = read_in_batches(paths[:LARGEST_COUNT], size, LARGEST_COUNT, complaints.add)
     samples = next(read, None)
     if samples is None:
-        raise ZooError("--images: none of them can be read; give PNG or JPEG files")
+        raise ZooError("--images: none of them can be read; give image files")
     return samples, named_classes(trained, _names_of(arguments, size))
 
 

@@ -10,6 +10,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
+from common.data.labelled_images import LabelledImages
 from common.training.pictures import drawn_or_told
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.description import Evaluation
@@ -19,7 +20,6 @@ from common.training.tensorflow.evaluation_run import (
     Files,
     run_evaluation,
 )
-from protoattend.data.labelled_images import LabelledImages
 from protoattend.data.other_sets import open_other_set
 from protoattend.gallery.explained import UNKNOWN, Explained, wrong_first
 from protoattend.metrics.decisions import Decisions

@@ -6,11 +6,11 @@ from typing import List, Sequence, Tuple
 
 import numpy as np
 
+from common.data.labelled_images import LabelledImages
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.evaluation_run import write_file
 from common.training.tensorflow.runtime import tf
-from protoattend.data.labelled_images import LabelledImages
-from protoattend.data.user_images import read_user_images
+from protoattend.data.datasets import read_user_images
 from protoattend.gallery.explained import UNKNOWN, Explained, wrong_first
 from protoattend.gallery.files import explanation_files
 from protoattend.gallery.page import GalleryHeader
@@ -50,9 +50,9 @@ def chosen_images(restored: Restored) -> Tuple[str, LabelledImages]:
     """The user's images, or the first test images, and what they are in words."""
     options, dataset = restored.session.options, restored.session.dataset
     if options.images:
-        names, images = read_user_images(options.images, restored.architecture.image_shape)
+        names, images = read_user_images(list(options.images), restored.architecture.image_shape)
         labels = np.full(len(images), UNKNOWN, np.int32)
-        return f"{len(names):,} files", LabelledImages(images, labels, np.array(names))
+        return f"{len(names):,} files", LabelledImages(images, labels, names=np.array(names))
     count = min(options.gallery_count, len(dataset.test))
     words = f"the first {count:,} of {len(dataset.test):,} test images of {dataset.name}"
     return words, dataset.test.take(np.arange(count))

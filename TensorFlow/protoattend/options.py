@@ -20,6 +20,7 @@ from common.core.flags import (
     unrecorded,
     whole,
 )
+from common.data import dataset_name
 from common.training.dump_flags import DumpFlags
 from common.training.tensorflow.device_flags import DeviceFlags
 from protoattend.data.datasets import DATASET_NAMES, EMBEDDED
@@ -77,6 +78,7 @@ class Options(DeviceFlags, NpuFlags, DumpFlags):
     )
     dataset: str = flag(
         f"one of {', '.join(DATASET_NAMES)} (default: the checkpoint's, else fashion_mnist)",
+        kind=dataset_name,
         choices=DATASET_NAMES,
         metavar="NAME",
     )

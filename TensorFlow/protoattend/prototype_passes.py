@@ -6,8 +6,8 @@ from typing import Any, Dict, List, NamedTuple
 
 import numpy as np
 
+from common.data.labelled_images import LabelledImages
 from common.training.tensorflow.runtime import tf
-from protoattend.data.labelled_images import LabelledImages
 from protoattend.metrics.decisions import PROTOTYPE_SHARES, Decisions, joined
 from protoattend.network.architecture import SPARSEMAX
 from protoattend.network.attention import attention_logits

@@ -84,8 +84,8 @@ def restore(options: Options, folder_name: str) -> Restored:
     options = dataclasses.replace(
         options, train_url=output_folder(options.train_url, checkpoint, folder_name)
     )
-    folder = make_folder(Path(options.train_url), "--output_path")
     session = open_session(options)
+    folder = make_folder(Path(options.train_url), "--output_path")
     architecture = (
         architecture_from(found.state["network"])
         if "network" in found.state

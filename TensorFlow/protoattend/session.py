@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 from common.ascend.flags import npu_options
 from common.ascend.session_options import NpuOptions
 from common.cards.model_card import read_card
 from common.core.errors import ZooError
+from common.data.labelled_images import DatasetSplits
 from common.machine.precision import Precision
 from common.machine.ranks import Place
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.run_device import choose_run_device
-from protoattend.data.datasets import PrototypeDataset, open_dataset
+from protoattend.data.datasets import dataset_of
 from protoattend.network.architecture import Architecture
 from protoattend.network.attention import IN_FLOAT32
 from protoattend.options import Options
@@ -32,7 +33,7 @@ class Session:
     options: Options
     device: Any
     precision: Precision
-    dataset: PrototypeDataset
+    dataset: DatasetSplits
 
     @property
     def place(self) -> Place:
@@ -67,21 +68,17 @@ class Session:
         )
 
 
-def open_session(options: Options) -> Session:
+def open_session(options: Options, dataset: Optional[DatasetSplits] = None) -> Session:
     """Opens data, then the device.
+
+    Args:
+        dataset: what the options ask for, where it is open already.
 
     Raises:
         ZooError: a dataset, a device or a precision mode that can't be had.
     """
     kind, place, precision = choose_run_device(options, read_card(CARD).task(TASK).precision)
-    dataset = open_dataset(
-        options.dataset,
-        options.data_url,
-        options.img_size,
-        options.num_classes,
-        options.validation_count,
-        options.validation_is_test,
-    )
+    dataset = dataset_of(options) if dataset is None else dataset
     tf_runtime.keep_in_float32(IN_FLOAT32)
     tf_runtime.keep_host_memory()
     asked = NpuOptions(modify_mixlist=_npu_mixlist(precision))

@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import Optional, Sequence
 
 from common.core.command_line import run_program
+from protoattend.data.datasets import check_images_suffice, dataset_of
 from protoattend.options import TRAIN, parse_options
+from protoattend.platform_folders import on_platform
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Trains; returns the exit code."""
-    options = parse_options(TRAIN, argv)
-    # After the flags: TensorFlow takes seconds to import, a wrong flag should not.
-    from protoattend.training import run_training
+    with on_platform(parse_options(TRAIN, argv)) as options:
+        dataset = dataset_of(options)
+        check_images_suffice(options, dataset)
+        # After flags and data: TensorFlow takes seconds to import, a wrong flag should not.
+        from protoattend.training import run_training
 
-    return run_training(options)
+        return run_training(options, dataset)
 
 
 if __name__ == "__main__":

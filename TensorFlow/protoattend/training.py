@@ -9,34 +9,34 @@ from common.training.tensorflow.description import Settings, Subject
 from common.training.tensorflow.loop import train
 from common.training.tensorflow.stored_weights import find_weights
 from protoattend.building import build_training
-from protoattend.data.batches import BatchPlan, first_batches_sha256, make_batches
+from protoattend.data.batches import make_batches
+from protoattend.data.datasets import DatasetSplits
+from protoattend.data.streams import BatchPlan, first_batches_sha256
 from protoattend.network.architecture import Architecture
 from protoattend.options import Options
-from protoattend.platform_folders import on_platform
 from protoattend.recipe import epoch_steps, initial_learning_rate, training_steps
 from protoattend.session import MODEL, TASK, Session, open_session
 
 SECONDS_OF_A_MINUTE = 60.0
 
 
-def run_training(options: Options) -> int:
+def run_training(options: Options, dataset: DatasetSplits) -> int:
     """Trains; returns 0, or 128 + the number of the signal that ended the run early."""
-    with on_platform(options) as options:
-        encoder = find_weights(options.encoder_checkpoint) if options.encoder_checkpoint else None
-        session = open_session(options)
-        try:
-            architecture = session.architecture()
-            plan = batch_plan(session)
-            return train(
-                build_training(session, architecture, encoder),
-                make_batches(session.dataset.train, plan),
-                session.device,
-                session.precision,
-                settings_of(session),
-                subject_of(session, architecture, plan),
-            )
-        finally:
-            tf_runtime.close_device(session.device)
+    encoder = find_weights(options.encoder_checkpoint) if options.encoder_checkpoint else None
+    session = open_session(options, dataset)
+    try:
+        architecture = session.architecture()
+        plan = batch_plan(session)
+        return train(
+            build_training(session, architecture, encoder),
+            make_batches(session.dataset.train, plan),
+            session.device,
+            session.precision,
+            settings_of(session),
+            subject_of(session, architecture, plan),
+        )
+    finally:
+        tf_runtime.close_device(session.device)
 
 
 def batch_plan(session: Session) -> BatchPlan:

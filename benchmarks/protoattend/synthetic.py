@@ -6,11 +6,10 @@ from typing import Any, Sequence
 
 import numpy as np
 
+from common.data.labelled_images import DatasetSplits, LabelledImages, numbered_names
 from common.machine.precision import resolve
 from common.machine.ranks import Place
 from common.training.tensorflow import runtime as tf_runtime
-from protoattend.data.datasets import PrototypeDataset
-from protoattend.data.labelled_images import LabelledImages
 from protoattend.network.attention import IN_FLOAT32
 from protoattend.options import TRAIN, parse_options
 from protoattend.session import Session
@@ -35,11 +34,10 @@ def synthetic_session(
     return Session(options, device, precision, _dataset(trained, tested))
 
 
-def _dataset(trained: int, tested: int) -> PrototypeDataset:
-    return PrototypeDataset(
+def _dataset(trained: int, tested: int) -> DatasetSplits:
+    return DatasetSplits(
         name="random",
         predicate="random",
-        class_names=tuple(map(str, range(CLASSES))),
         train=_split(trained, 0),
         validation=_split(VALIDATED, 1),
         test=_split(tested, 2),
@@ -52,4 +50,5 @@ def _split(count: int, seed: int) -> Any:
     return LabelledImages(
         random.randint(0, 256, (count,) + SHAPE).astype(np.uint8),
         random.randint(0, CLASSES, count).astype(np.int32),
+        numbered_names(CLASSES),
     )

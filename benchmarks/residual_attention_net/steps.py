@@ -14,8 +14,8 @@ from benchmarks.residual_attention_net import baseline
 from benchmarks.residual_attention_net.variants import VARIANTS, Variant
 from benchmarks.shared.needs import PASSES, SGD_PASSES, Needs
 from benchmarks.shared.timing import Timing, Trainer
+from common.data.labelled_images import LabelledImages
 from common.training.torch import runtime as torch_runtime
-from residual_attention_net.data.labelled_images import LabelledImages
 from residual_attention_net.data.loader import DeviceLoader
 from residual_attention_net.losses import mixed_cross_entropy
 from residual_attention_net.options import parse_options

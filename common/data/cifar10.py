@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Mapping
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
 from common.core.errors import ZooError
-from common.data.manifest import manifest_sha256, sha256_of_bytes
+from common.data.arrays import manifest_sha256, sha256_of_bytes
+from common.data.labelled_images import LabelledImages, Source
 from common.data.safe_pickle import StoredArray, load_data_pickle
 
 FOLDER_NAME = "cifar-10-batches-py"
-META_FILE = "batches.meta"
+META_FILE, TEST_FILE = "batches.meta", "test_batch"
 TRAIN_FILES = tuple(f"data_batch_{number}" for number in range(1, 6))
-TEST_FILE = "test_batch"
 
 # The sums that torchvision.datasets.CIFAR10 publishes and checks.
 PUBLISHED_MD5 = {
@@ -30,81 +28,56 @@ PUBLISHED_MD5 = {
     "test_batch": "40351d587109b95175f43aff81a1287e",
     "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
 }
-
-_CHANNELS, _SIZE = 3, 32
-_READERS = 2
+_SHAPE = (3, 32, 32)
 
 
-@dataclass(frozen=True, eq=False)
-class Cifar10Part:
-    """Images with their labels: uint8 (N, 32, 32, 3), and int64 (N,) below the class count."""
+def read_cifar10(data_path: Optional[str]) -> Source:
+    """CIFAR-10 from the folder cifar-10-batches-py, or from the folder that holds it.
 
-    images: np.ndarray
-    labels: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class Cifar10Arrays:
-    """The published sets: 50,000 training and 10,000 test images, in the files' order."""
-
-    train: Cifar10Part
-    test: Cifar10Part
-    class_names: tuple[str, ...]
-    manifest_sha256: str
+    Raises:
+        ZooError: no, wrong or incomplete folder, an archive not unpacked, an altered file.
+    """
+    try:
+        folder = find_folder(data_path)
+    except OSError as error:
+        raise _unreadable(Path(str(data_path)), error) from None
+    return read_batches(folder, PUBLISHED_MD5)
 
 
-@dataclass(frozen=True, eq=False)
-class _BatchFile:
-    sha256: str
-    content: dict[str, object]
-
-
-def find_folder(data_path: str | None) -> Path:
+def find_folder(data_path: Optional[str]) -> Path:
     """The folder with the batches: `data_path` itself, or cifar-10-batches-py inside it."""
     if not data_path:
         raise ZooError(f"cifar10 needs the folder {FOLDER_NAME}: give --data_path")
     path = Path(data_path)
-    try:
-        return _find_folder(path)
-    except OSError as error:
-        raise _unreadable(path, error) from None
-
-
-def _find_folder(path: Path) -> Path:
-    if path.is_dir():
-        for folder in (path, path / FOLDER_NAME):
-            if any((folder / name).exists() for name in PUBLISHED_MD5):
-                return folder
-        raise ZooError(_no_batches(path))
-    if not path.exists():
-        raise ZooError(f"{path}: no such folder: give --data_path of {FOLDER_NAME}")
-    if _is_archive(path):
-        raise ZooError(_not_unpacked(path))
-    raise ZooError(f"{path}: a file, not a folder: give the folder {FOLDER_NAME}")
-
-
-def _no_batches(folder: Path) -> str:
-    names = sorted(entry.name for entry in folder.iterdir())
-    archives = [name for name in names if "cifar-10" in name and _is_archive(Path(name))]
-    if archives:
-        return _not_unpacked(folder / archives[0])
+    if _is_archive(path) and path.is_file():
+        raise _not_unpacked(path)
+    if not path.is_dir():
+        what = "a file, not a folder" if path.exists() else "no such folder"
+        raise ZooError(f"{path}: {what}: give --data_path of {FOLDER_NAME}")
+    for folder in (path, path / FOLDER_NAME):
+        if any((folder / name).exists() for name in PUBLISHED_MD5):
+            return folder
+    names = sorted(entry.name for entry in path.iterdir())
+    for name in names:
+        if "cifar-10" in name and _is_archive(Path(name)):
+            raise _not_unpacked(path / name)
     if "data_batch_1.bin" in names or "cifar-10-batches-bin" in names:
-        return f"{folder}: the binary version of CIFAR-10: the python version is needed"
+        raise ZooError(f"{path}: the binary version of CIFAR-10: the python version is needed")
     what = "holds no CIFAR-10 python batches" if names else "is empty"
-    return f"{folder}: {what}: give --data_path of the folder {FOLDER_NAME}"
+    raise ZooError(f"{path}: {what}: give --data_path of the folder {FOLDER_NAME}")
 
 
 def _is_archive(path: Path) -> bool:
     return ".tar" in path.suffixes or path.suffix == ".tgz"
 
 
-def _not_unpacked(archive: Path) -> str:
+def _not_unpacked(archive: Path) -> ZooError:
     command = f"tar xf {shlex.quote(str(archive))} -C {shlex.quote(str(archive.parent))}"
-    return f"{archive}: an archive that is not unpacked: run '{command}'"
+    return ZooError(f"{archive}: an archive that is not unpacked: run '{command}'")
 
 
-def read_batches(folder: Path, md5_by_name: Mapping[str, str]) -> Cifar10Arrays:
-    """Reads every batch of `folder`; each file must have the md5 that `md5_by_name` gives.
+def read_batches(folder: Path, md5_by_name: Mapping[str, str]) -> Source:
+    """Reads the batches of `folder` that `md5_by_name` has; each file must have its md5.
 
     Raises:
         ZooError: a file is missing, unreadable, truncated or altered, or its content no batch.
@@ -113,86 +86,69 @@ def read_batches(folder: Path, md5_by_name: Mapping[str, str]) -> Cifar10Arrays:
     missing = [name for name in names if not (folder / name).exists()]
     if missing:
         raise ZooError("{}: {} missing: unpack CIFAR-10 again".format(folder, ", ".join(missing)))
-    # Threads, because checksums and copies leave the interpreter free for the next file.
-    with ThreadPoolExecutor(_READERS) as readers:
-        files = dict(
-            zip(names, readers.map(lambda name: _read_file(folder / name, md5_by_name), names))
-        )
-        classes = _class_names(files[META_FILE].content, folder / META_FILE)
-        parts = list(
-            readers.map(
-                lambda name: _part(files[name].content, len(classes), folder / name), names[1:]
-            )
-        )
-    manifest = manifest_sha256({name: file.sha256 for name, file in files.items()})
-    return Cifar10Arrays(_joined(parts[1:]), parts[0], classes, manifest)
+    sums: Dict[str, str] = {}
+    classes = _class_names(_read(folder / META_FILE, md5_by_name, sums), folder / META_FILE)
+    test, *train = (
+        _part(_read(folder / name, md5_by_name, sums), classes, folder / name) for name in names[1:]
+    )
+    return Source(
+        LabelledImages(
+            np.concatenate([part.images for part in train]),
+            np.concatenate([part.labels for part in train]),
+            classes,
+        ),
+        test,
+        classes,
+        "data_batch_1 to data_batch_5",
+        "test_batch",
+        manifest_sha256(sums),
+    )
 
 
-def _read_file(path: Path, md5_by_name: Mapping[str, str]) -> _BatchFile:
+def _read(path: Path, md5_by_name: Mapping[str, str], sums: Dict[str, str]) -> Dict[str, Any]:
+    """What a file's pickle maps, by text; adds the file's sha256 to `sums`."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise _unreadable(path, error) from None
-    md5 = hashlib.md5(content).hexdigest()
-    published = md5_by_name[path.name]
+    md5, published = hashlib.md5(content).hexdigest(), md5_by_name[path.name]
     if md5 != published:
         raise ZooError(
             f"{path}: truncated or altered ({len(content)} bytes, md5 {md5}, "
             f"published {published}): unpack CIFAR-10 again"
         )
+    sums[path.name] = sha256_of_bytes(content)
     # Parsed from the very bytes that were checked, so that nothing can change in between.
-    return _BatchFile(sha256_of_bytes(content), _text_keys(load_data_pickle(content, str(path))))
-
-
-def _text_keys(loaded: object) -> dict[str, object]:
-    if not isinstance(loaded, dict):
-        return {}
-    return {_text(key): value for key, value in loaded.items()}
+    loaded = load_data_pickle(content, str(path))
+    return {_text(key): value for key, value in loaded.items()} if isinstance(loaded, dict) else {}
 
 
 def _text(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _class_names(meta: dict[str, object], path: Path) -> tuple[str, ...]:
+def _class_names(meta: Mapping[str, Any], path: Path) -> Tuple[str, ...]:
     names = meta.get("label_names")
     if not isinstance(names, list) or not names:
         raise ZooError(f"{path}: holds no label_names: unpack CIFAR-10 again")
     return tuple(_text(name) for name in names)
 
 
-def _part(batch: dict[str, object], class_count: int, path: Path) -> Cifar10Part:
-    pixels, labels = batch.get("data"), batch.get("labels")
+def _part(batch: Mapping[str, Any], classes: Tuple[str, ...], path: Path) -> LabelledImages:
+    pixels: Any = batch.get("data")
+    labels: List[Any] = batch.get("labels", [])
     if not isinstance(pixels, StoredArray) or not isinstance(labels, list):
         raise ZooError(f"{path}: holds no data with labels: unpack CIFAR-10 again")
     try:
-        planes = pixels.to_numpy().reshape(len(labels), _CHANNELS, _SIZE, _SIZE)
-        if planes.dtype != np.uint8:
-            raise ValueError(f"pixels are {planes.dtype}, not uint8")
+        planes = pixels.to_numpy().reshape((len(labels),) + _SHAPE)
         images = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
-        part = Cifar10Part(images, np.array(labels, np.int64).reshape(len(labels)))
+        return LabelledImages(images, np.array(labels, np.int64).reshape(len(labels)), classes)
     except (ValueError, TypeError, OverflowError) as error:
         raise ZooError(
             f"{path}: data and labels don't fit together ({error}): unpack CIFAR-10 again"
         ) from None
-    _check_labels(part.labels, class_count, path)
-    return part
-
-
-def _check_labels(labels: np.ndarray, class_count: int, path: Path) -> None:
-    outside = np.flatnonzero((labels < 0) | (labels >= class_count))
-    if len(outside):
-        raise ZooError(
-            f"{path}: label {labels[outside[0]]} of image {outside[0]} is out of range: "
-            f"{class_count} classes allow 0 to {class_count - 1}"
-        )
-
-
-def _joined(parts: list[Cifar10Part]) -> Cifar10Part:
-    return Cifar10Part(
-        np.concatenate([part.images for part in parts]),
-        np.concatenate([part.labels for part in parts]),
-    )
+    except ZooError as error:
+        raise ZooError(f"{path}: {error}") from None
 
 
 def _unreadable(path: Path, error: OSError) -> ZooError:

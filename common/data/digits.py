@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Tuple
-
 import numpy as np
 
 from common.core.errors import ZooError
+from common.data.arrays import resize_bilinear
+from common.data.labelled_images import LabelledImages, Source
 
 STORED_MAXIMUM = 16
 
 
-@dataclass(frozen=True, eq=False)
-class StoredDigits:
-    """1,797 digits as they are stored.
+def read_digits(size: int, channels: int) -> Source:
+    """1,797 digits, enlarged from 8x8 to size x size in whole numbers, without a test set.
 
-    Attributes:
-        values: int64, (N, 8, 8), from 0 (paper) to STORED_MAXIMUM (ink).
-        labels: int64, (N,), from 0 to 9.
-        class_names: "0" to "9".
-    """
-
-    values: np.ndarray
-    labels: np.ndarray
-    class_names: Tuple[str, ...]
-
-
-def load_stored_digits() -> StoredDigits:
-    """Reads the digits out of the installed scikit-learn.
+    Args:
+        size: pixels of a side.
+        channels: 1, or 3: the grey repeated.
 
     Raises:
         ZooError: scikit-learn is not installed.
@@ -40,6 +28,9 @@ def load_stored_digits() -> StoredDigits:
             f"digits come with scikit-learn, which can't be imported ({error}): "
             "pip install scikit-learn"
         ) from None
-    digits = load_digits()
-    names = tuple(str(name) for name in digits.target_names)
-    return StoredDigits(digits.images.astype(np.int64), digits.target.astype(np.int64), names)
+    stored = load_digits()
+    values = stored.images.astype(np.int64)  # (N, 8, 8), from 0 (paper) to 16 (ink)
+    grey = resize_bilinear(values, size, size, STORED_MAXIMUM)[..., np.newaxis]
+    images = LabelledImages(np.repeat(grey, channels, axis=-1), stored.target.astype(np.int64))
+    names = tuple(str(name) for name in stored.target_names)
+    return Source(images, None, names, "scikit-learn's digits")

@@ -1,51 +1,65 @@
-"""PNG and JPEG files as arrays, whatever their mode and size."""
+"""Image files: which there are, and each as a viewer shows it.
+
+PNG, JPEG, BMP and WebP, of any mode: turned as EXIF says, transparent parts on white, palettes and
+CMYK as RGB, 16 bits as 8. What is left out is counted.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import stat
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
 from common.core.errors import ZooError
 from common.core.text import listed
+from common.data.arrays import manifest_sha256, sha256_of_bytes
+from common.data.labelled_images import LabelledImages, Source
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif")
-SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".webp")
+KINDS = "PNG, JPEG, BMP or WebP"
+TRAIN_FOLDER, TEST_FOLDER = "train", "test"
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
+_LAYOUT = "CLASS/IMAGE.png, or train/CLASS/IMAGE.png with test/CLASS/IMAGE.png, is needed"
 _GREY_MODES = ("1", "L", "LA")
+_SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+_ORIENTATION, _TURNED = 0x0112, range(2, 9)  # the EXIF tag, and its values but the upright one
 
 
-def images_below(folder: Path, tell: Callable[[str], None] = lambda line: None) -> List[Path]:
-    """The PNG and JPEG files at any depth, sorted in each folder; hidden ones are left out.
+# --- one file --------------------------------------------------------------------------------
 
-    Args:
-        tell: is told in one line how many files of other kinds there are, where there are any.
+
+def read_image(
+    path: Path, size: Optional[Tuple[int, int]] = None, channels: Optional[int] = None
+) -> np.ndarray:
+    """An image file as `decode_image` gives it.
 
     Raises:
-        OSError: a folder that can't be read.
+        ZooError: it can't be read; the line says what it is.
     """
-    found: List[Path] = []
-    others: Counter[str] = Counter()
-    for place, folders, names in os.walk(str(folder), onerror=_raise):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        shown = [name for name in sorted(names) if not name.startswith(".")]
-        found.extend(Path(place) / name for name in shown if name.lower().endswith(SUFFIXES))
-        others.update(
-            Path(name).suffix.lower() or "without suffix"
-            for name in shown
-            if not name.lower().endswith(SUFFIXES)
-        )
-    if others:
-        kinds = listed(f"{count} {kind}" for kind, count in others.most_common())
-        tell(f"{folder}: files of other kinds than PNG and JPEG are left out: {kinds}")
-    return found
+    return decode_image(content_of_image(path), readable_name(path), size, channels)
 
 
-def _raise(error: OSError) -> None:
-    raise error
+def content_of_image(path: Path) -> bytes:
+    """The bytes of an image file; ZooError says where it is a folder, a dead link, or empty."""
+    name = readable_name(path)
+    try:
+        if path.is_symlink() and not path.exists():
+            raise ZooError(f"{name}: a link to a file that is not there: mend or remove it")
+        content = path.read_bytes()
+    except IsADirectoryError:
+        raise ZooError(f"{name}: a folder, not an image: rename or remove it") from None
+    except OSError as error:
+        raise ZooError(f"{name}: can't be read ({error.strerror or error})") from None
+    if not content:
+        raise ZooError(f"{name}: an empty file, not an image: replace or remove it")
+    return content
 
 
 def decode_image(
@@ -54,7 +68,7 @@ def decode_image(
     size: Optional[Tuple[int, int]] = None,
     channels: Optional[int] = None,
 ) -> np.ndarray:
-    """An encoded PNG or JPEG as uint8, (height, width, channels).
+    """An encoded image as uint8, (height, width, channels), as a viewer shows it.
 
     Args:
         content: the whole file.
@@ -64,7 +78,7 @@ def decode_image(
         channels: 1 for grey (ITU-R 601), 3 for RGB; the image's own when None.
 
     Raises:
-        ZooError: not a whole PNG or JPEG, or Pillow is not installed.
+        ZooError: not a whole image of the known kinds, or Pillow is not installed.
     """
     try:
         from PIL import Image
@@ -72,35 +86,59 @@ def decode_image(
         raise ZooError(
             f"image files need Pillow, which can't be imported ({error}): pip install Pillow"
         ) from None
-    failures = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
     try:
-        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as opened:
-            return _as_array(_eight_bits(opened), size, channels)
-    except failures as error:
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as opened:
+            opened.load()
+            if channels is None:
+                grey = opened.mode in _GREY_MODES + _SIXTEEN_BIT_MODES
+                channels = 1 if grey else 3
+            shown = _upright(_on_white(opened), opened).convert("L" if channels == 1 else "RGB")
+            pixels: np.ndarray = np.asarray(
+                shown if size is None else _covering_centre(shown, size)
+            )
+    except Exception as error:  # Pillow raises every kind there is of damaged files
         reason = " ".join(str(error).split())
         raise ZooError(
-            f"{source}: not a readable PNG or JPEG ({reason}): replace or remove it"
+            f"{source}: not a readable {KINDS} ({reason}): replace or remove it"
         ) from None
+    return pixels.reshape(pixels.shape[:2] + (channels,))
 
 
-def _eight_bits(image: Any) -> Any:
-    """16-bit grey as 8-bit grey; Pillow's own conversion would clip it at 255."""
-    if image.mode not in SIXTEEN_BIT_MODES:
-        return image
+def _on_white(image: Any) -> Any:
+    """The image without transparency, 16 bits made 8; else as it is."""
     from PIL import Image
 
-    values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    if image.mode in _SIXTEEN_BIT_MODES:  # Pillow's own conversion would clip it at 255
+        values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+        values[values == image.info.get("transparency", -1)] = 65535
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    if image.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in image.info:
+        return image
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
 
 
-def _as_array(image: Any, size: Optional[Tuple[int, int]], channels: Optional[int]) -> np.ndarray:
-    if channels is None:
-        channels = 1 if image.mode in _GREY_MODES else 3
-    converted = image.convert("L" if channels == 1 else "RGB")
-    pixels: np.ndarray = np.asarray(
-        converted if size is None else _covering_centre(converted, size)
+def _upright(image: Any, opened: Any) -> Any:
+    """The image turned and mirrored as the EXIF of the opened file says."""
+    from PIL import Image
+
+    orientation = 1
+    with contextlib.suppress(Exception):  # of damaged EXIF, which viewers ignore
+        orientation = opened.getexif().get(_ORIENTATION, 1)
+    if orientation not in _TURNED:
+        return image
+    ways: Any = getattr(Image, "Transpose", Image)  # where Pillow before 9.1 has them
+    return image.transpose(
+        {
+            2: ways.FLIP_LEFT_RIGHT,
+            3: ways.ROTATE_180,
+            4: ways.FLIP_TOP_BOTTOM,
+            5: ways.TRANSPOSE,
+            6: ways.ROTATE_270,
+            7: ways.TRANSVERSE,
+            8: ways.ROTATE_90,
+        }[orientation]
     )
-    return pixels.reshape(pixels.shape[:2] + (channels,))
 
 
 def _covering_centre(image: Any, size: Tuple[int, int]) -> Any:
@@ -114,3 +152,219 @@ def _covering_centre(image: Any, size: Tuple[int, int]) -> Any:
     filters: Any = getattr(Image, "Resampling", Image)  # where Pillow before 9.1 has them
     resized = image.resize(covering, filters.BILINEAR)
     return resized.crop((left, top, left + width, top + height))
+
+
+def readable_name(path: Path) -> str:
+    """A file's name as text that can be written anywhere; what is no UTF-8 becomes a sign."""
+    return os.fsencode(str(path)).decode("utf-8", "replace")
+
+
+# --- files below folders ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FoundImages:
+    """The image files below a folder, and how many of what else there are, by suffix.
+
+    Hidden files and folders are neither.
+    """
+
+    folder: Path
+    files: Tuple[Path, ...]
+    left_out: Counter[str]
+
+    def notices(self) -> Tuple[str, ...]:
+        """A line that counts what is left out, where anything is."""
+        return left_out_in_words(self.folder, self.left_out)
+
+
+def left_out_in_words(folder: Path, left_out: Counter[str]) -> Tuple[str, ...]:
+    """One line, or none, on what is no image file below a folder."""
+    if not left_out:
+        return ()
+    kinds = listed(f"{count} {kind}" for kind, count in left_out.most_common())
+    return (f"{readable_name(folder)}: left out, being no {KINDS}: {kinds}",)
+
+
+def images_below(folder: Path) -> FoundImages:
+    """The image files at any depth, sorted in each folder.
+
+    Raises:
+        OSError: a folder that can't be read.
+    """
+    files: List[Path] = []
+    left_out: Counter[str] = Counter()
+    for place, folders, names in os.walk(str(folder), onerror=_raise):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        left_out.update(
+            f"folder called {Path(name).suffix.lower()}"
+            for name in folders
+            if name.lower().endswith(SUFFIXES)
+        )
+        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
+        left_out.update("link to a folder" for _ in links)
+        for name in sorted(names):
+            path = Path(place) / name
+            if name.startswith("."):
+                continue
+            if name.lower().endswith(SUFFIXES) and not _is_special(path):
+                files.append(path)
+            else:
+                left_out[path.suffix.lower() or "without suffix"] += 1
+    return FoundImages(folder, tuple(files), left_out)
+
+
+def _is_special(path: Path) -> bool:
+    """Whether reading it could wait for ever: a pipe, a socket, a device."""
+    with contextlib.suppress(OSError):
+        mode = path.stat().st_mode
+        return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    return False
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+# --- folders of classes ----------------------------------------------------------------------
+
+
+def read_class_folders(
+    data_path: Optional[str], size: Optional[int], channels: Optional[int] = None
+) -> Source:
+    """The images of one sub-folder per class; the folders' names are the classes.
+
+    Args:
+        data_path: the folder of the class folders, or of train/ and test/.
+        size: each image is resized to cover size x size, then its centre is cut out; all must
+            have one size of their own when None.
+        channels: 1 or 3; grey where every file is, else RGB, when None.
+
+    Raises:
+        ZooError: a missing, empty or unreadable folder, a damaged image, sizes that differ.
+    """
+    root = _checked_folder(data_path)
+    try:
+        return _read_class_folders(root, size, channels)
+    except OSError as error:
+        name = readable_name(Path(error.filename or root))
+        raise ZooError(
+            f"{name}: can't be read ({error.strerror or error}): check its permissions"
+        ) from None
+
+
+def _checked_folder(data_path: Optional[str]) -> Path:
+    if not data_path:
+        raise ZooError(
+            "image_folder needs a folder with one sub-folder per class: give --data_path"
+        )
+    root = Path(data_path)
+    if not root.is_dir():
+        what = "a file, not a folder" if root.exists() else "no such folder"
+        raise ZooError(f"{readable_name(root)}: {what}: give --data_path; {_LAYOUT}")
+    return root
+
+
+def _read_class_folders(root: Path, size: Optional[int], channels: Optional[int]) -> Source:
+    folders = _sub_folders(root)
+    divided = {TRAIN_FOLDER, TEST_FOLDER} <= set(folders)
+    parts = [root / TRAIN_FOLDER, root / TEST_FOLDER] if divided else [root]
+    classes = _sub_folders(parts[0])
+    if len(classes) < 2:
+        raise ZooError(
+            f"{readable_name(parts[0])}: {len(classes)} class folders, at least 2 are needed: "
+            f"{_LAYOUT}"
+        )
+    different = set(_sub_folders(parts[-1])) ^ set(classes)
+    if different:
+        raise ZooError(
+            f"{readable_name(parts[-1])}: other classes than for training "
+            f"({listed(sorted(different))}): use the same class folders"
+        )
+    left_out: Counter[str] = Counter()
+    files: List[Tuple[Path, int]] = []
+    counts: List[int] = []
+    for part in parts:
+        for label, name in enumerate(classes):
+            found = images_below(part / name)
+            left_out.update(found.left_out)
+            if not found.files:
+                told = "".join(f"; {line}" for line in found.notices())
+                raise ZooError(
+                    f"{readable_name(part / name)}: no {KINDS} files in it: {_LAYOUT}{told}"
+                )
+            files += [(path, label) for path in found.files]
+        counts.append(len(files))
+    beside = sorted(set(folders) - {TRAIN_FOLDER, TEST_FOLDER}) if divided else []
+    whole, manifest = _read_files(root, files, classes, size, channels)
+    notices = left_out_in_words(root, left_out)
+    if beside:
+        notices += (f"{root}: beside train and test, {listed(beside)} is not looked at",)
+    sizes = np.bincount(whole.labels[: counts[0]], minlength=len(classes))
+    alone = [name for name, count in zip(classes, sizes) if count == 1]
+    if alone:
+        notices += (
+            f"{root}: one image alone of {listed(alone)}: what is not trained on can't be told, "
+            "and what is, not tested; give more",
+        )
+    if not divided:
+        return Source(whole, None, whole.classes, "all class folders", "", manifest, notices)
+    return Source(
+        whole.take(np.arange(counts[0])),
+        whole.take(np.arange(counts[0], len(whole))),
+        whole.classes,
+        "the folder train",
+        "the folder test",
+        manifest,
+        notices,
+    )
+
+
+def _sub_folders(folder: Path) -> Tuple[str, ...]:
+    with os.scandir(str(folder)) as entries:
+        return tuple(
+            sorted(
+                entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")
+            )
+        )
+
+
+def _read_files(
+    root: Path,
+    files: List[Tuple[Path, int]],
+    classes: Tuple[str, ...],
+    size: Optional[int],
+    channels: Optional[int],
+) -> Tuple[LabelledImages, str]:
+    """All files as one array, and the checksum over theirs."""
+    sums: Dict[str, str] = {}
+    images: Any = None
+    wanted = None if size is None else (size, size)
+    for index, (path, _label) in enumerate(files):
+        content = content_of_image(path)
+        sums[path.relative_to(root).as_posix()] = sha256_of_bytes(content)
+        pixels = decode_image(content, readable_name(path), wanted, channels)
+        if not index:
+            images = np.empty((len(files),) + pixels.shape, np.uint8)
+        if pixels.shape[:2] != images.shape[1:3]:
+            raise ZooError(
+                "{} has {} x {} pixels, {} has {} x {}: give --img_size to resize all".format(
+                    readable_name(path),
+                    *pixels.shape[1::-1],
+                    readable_name(files[0][0]),
+                    images.shape[2],
+                    images.shape[1],
+                )
+            )
+        if pixels.shape[2] > images.shape[3]:  # the first coloured one: grey is repeated over RGB
+            images = np.repeat(images, pixels.shape[2], axis=3)
+        images[index] = pixels
+    return (
+        LabelledImages(
+            images,
+            np.array([label for _, label in files], np.int64),
+            tuple(readable_name(Path(name)) for name in classes),
+            np.array([readable_name(path.relative_to(root)) for path, _ in files]),
+        ),
+        manifest_sha256(sums),
+    )

@@ -9,39 +9,54 @@ from __future__ import annotations
 
 import io
 import pickle
-from typing import Any
+from typing import IO, Any, Dict, Tuple
 
 import numpy as np
 
 from common.core.errors import ZooError
 
-# What a damaged or hostile pickle makes the standard unpickler raise.
-_UNPICKLING_FAILURES = (
-    pickle.UnpicklingError,
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
+Names = Dict[Tuple[str, str], Any]
+# The unpickler written in Python: the one in C lets BUILD not be overridden, and takes gigabytes
+# for one large number of a memo's place.
+_Unpickler: Any = pickle._Unpickler
 
-_PLAIN_DTYPES = frozenset("uif")
+
+class ForbiddenName(pickle.UnpicklingError):
+    """A pickle asks for a name that is not in the allow-list."""
+
+
+class AllowListUnpickler(_Unpickler):
+    """Knows the names of `allowed` alone, and sets the state of `buildable` types alone."""
+
+    allowed: Names = {}
+    buildable: Tuple[type, ...] = ()
+    dispatch = dict(_Unpickler.dispatch)
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What module.name stands for; raises ForbiddenName where it stands for nothing."""
+        if (module, name) not in self.allowed:
+            raise ForbiddenName(f"GLOBAL {module}.{name} is not allowed")
+        return self.allowed[module, name]
+
+    def load_build(self) -> None:
+        """Sets the state of the object below the top of the stack."""
+        target = self.stack[-2]
+        if type(target) not in self.buildable:
+            raise ForbiddenName(f"GLOBAL {type(target).__name__} may not be changed")
+        _Unpickler.load_build(self)
+
+    dispatch[pickle.BUILD[0]] = load_build
+
+
+def encode_latin1(text: object, encoding: object) -> bytes:
+    """Bytes as protocol 2 writes them: a call of _codecs.encode; no other encoding is offered."""
+    if not isinstance(text, str) or _as_text(encoding) not in ("latin1", "latin-1"):
+        raise ForbiddenName("GLOBAL _codecs.encode to another encoding than latin1")
+    return text.encode("latin1")
 
 
 class StoredArray:
     """A numpy array as a pickle describes it, rebuilt from its bytes by `to_numpy` only."""
-
-    __slots__ = ("_data", "_dtype", "_fortran_order", "_shape")
-
-    def __init__(self) -> None:
-        self._shape: tuple[int, ...] = ()
-        self._dtype = np.dtype(np.uint8)
-        self._fortran_order = False
-        self._data = b""
 
     def __setstate__(self, state: Any) -> None:
         """Takes numpy's pickled state: (version, shape, dtype, is Fortran order, bytes)."""
@@ -55,90 +70,51 @@ class StoredArray:
         self._data = content
         self._shape = tuple(int(length) for length in shape)
         self._dtype = stored_dtype.to_numpy()
-        self._fortran_order = bool(fortran_order)
+        self._order = "F" if fortran_order else "C"
 
     def to_numpy(self) -> np.ndarray:
         """The array, read-only over the bytes of the file."""
         values: np.ndarray = np.frombuffer(self._data, self._dtype)
-        if self._fortran_order:
-            return values.reshape(self._shape, order="F")
-        return values.reshape(self._shape)
+        return values.reshape(self._shape, order=self._order)  # type: ignore[call-overload, no-any-return]
 
 
 class StoredDtype:
     """A plain number type (integer, unsigned or float) as a pickle describes it."""
 
-    __slots__ = ("_byte_order", "_code")
-
     def __init__(self, code: str) -> None:
-        if code[:1] not in _PLAIN_DTYPES or not code[1:].isdigit():
+        if code[:1] not in ("u", "i", "f") or not code[1:].isdigit():
             raise pickle.UnpicklingError(f"array dtype {code!r} is not a plain number")
-        self._code = code
-        self._byte_order = "="
+        self._code, self._byte_order = code, "="
 
     def __setstate__(self, state: Any) -> None:
         """Takes numpy's pickled state, of which only the byte order (index 1) matters here."""
-        byte_order = _as_text(state[1])
-        if byte_order not in ("<", ">", "|", "="):
+        self._byte_order = _as_text(state[1])
+        if self._byte_order not in ("<", ">", "|", "="):
             raise pickle.UnpicklingError("unknown byte order in an array dtype")
-        self._byte_order = byte_order
 
     def to_numpy(self) -> np.dtype:
         """The numpy dtype."""
         return np.dtype(self._byte_order + self._code)
 
 
-class _Recorders:
-    """Stand-ins for the few functions that pickled arrays and bytes call.
+class _DataUnpickler(AllowListUnpickler):
+    """Knows what arrays and bytes call, as files of numpy 1, numpy 2 and Python 2 say it."""
 
-    They are bound methods of an object made for one file: a pickle can't set attributes on
-    them, so that one file can't change how the next is read.
-    """
+    buildable = (StoredArray, StoredDtype)
 
-    def reconstruct(self, _subtype: object, _shape: object, _code: object) -> StoredArray:
-        return StoredArray()
-
-    def dtype(self, code: object, _align: object = False, _copy: object = True) -> StoredDtype:
-        return StoredDtype(_as_text(code))
-
-    def encode(self, text: object, encoding: object) -> bytes:
-        if not isinstance(text, str) or _as_text(encoding) not in ("latin1", "latin-1"):
-            raise pickle.UnpicklingError("bytes in an encoding other than latin1")
-        return text.encode("latin1")
-
-    def empty_bytes(self) -> bytes:
-        return b""
-
-    def table(self) -> dict[tuple[str, str], object]:
-        """The allow-list: (module, name) as files of numpy 1, numpy 2 and Python 2 say them."""
-        return {
-            ("numpy.core.multiarray", "_reconstruct"): self.reconstruct,
-            ("numpy._core.multiarray", "_reconstruct"): self.reconstruct,
-            ("numpy", "ndarray"): "numpy.ndarray",
-            ("numpy", "dtype"): self.dtype,
-            ("_codecs", "encode"): self.encode,
-            ("builtins", "bytes"): self.empty_bytes,
-            ("__builtin__", "bytes"): self.empty_bytes,
-        }
-
-
-class _ForbiddenName(pickle.UnpicklingError):
-    """The pickle asks for a name that is not in the allow-list."""
-
-
-class _DataUnpickler(pickle.Unpickler):
-    """The standard unpickler with the allow-list in place of imports."""
-
-    def __init__(self, content: bytes, encoding: str) -> None:
+    def __init__(self, stream: IO[bytes], encoding: str) -> None:
         # fix_imports=False: names are compared as the file spells them.
-        super().__init__(io.BytesIO(content), fix_imports=False, encoding=encoding)
-        self._allowed = _Recorders().table()
-
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return self._allowed[(module, name)]
-        except KeyError:
-            raise _ForbiddenName(f"{module}.{name}") from None
+        super().__init__(stream, fix_imports=False, encoding=encoding)
+        # Functions made for this file: whatever it does to them, the next has its own.
+        self.allowed = {
+            ("numpy.core.multiarray", "_reconstruct"): lambda *_: StoredArray(),
+            ("numpy._core.multiarray", "_reconstruct"): lambda *_: StoredArray(),
+            ("numpy", "ndarray"): "numpy.ndarray",
+            ("numpy", "dtype"): lambda code, *_: StoredDtype(_as_text(code)),
+            ("_codecs", "encode"): lambda text, encoding: encode_latin1(text, encoding),
+            ("builtins", "bytes"): lambda: b"",
+            ("__builtin__", "bytes"): lambda: b"",
+        }
 
 
 def load_data_pickle(content: bytes, source: str, encoding: str = "bytes") -> object:
@@ -156,13 +132,13 @@ def load_data_pickle(content: bytes, source: str, encoding: str = "bytes") -> ob
         ZooError: the pickle asks for anything else, or is damaged. Nothing of it was run.
     """
     try:
-        return _DataUnpickler(content, encoding).load()
-    except _ForbiddenName as error:
+        return _DataUnpickler(io.BytesIO(content), encoding).load()
+    except ForbiddenName as error:
         raise ZooError(
-            f"{source}: refused, this pickle asks for '{error}', which data has no need of: "
+            f"{source}: refused, this pickle asks for what data has no need of ({error}): "
             "get the file again from its publisher"
         ) from None
-    except _UNPICKLING_FAILURES as error:
+    except Exception as error:  # damaged pickles raise every kind there is
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ZooError(
             f"{source}: not a readable data pickle ({reason}): get the file again"

@@ -76,7 +76,7 @@ def masks(run: str, data_path: Optional[str]) -> bytes:
     """The attention masks over the surest right decisions, of different classes."""
     from common.evidence.figures.figure import png_bytes
     from residual_attention_net.attention import attention_view
-    from residual_attention_net.data.image_files import Samples, dataset_samples
+    from residual_attention_net.data.samples import Samples, dataset_samples
     from residual_attention_net.pictures import attention_figure
     from residual_attention_net.predict import predict
     from residual_attention_net.trained_network import named_classes, open_trained

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from common.core.errors import UsageError
+from common.data.labelled_images import LabelledImages
 from residual_attention_net.data.augment import (
     crop_and_flip,
     cut_out,
@@ -20,7 +21,6 @@ from residual_attention_net.data.augment import (
     unpack_to_unit_range,
 )
 from residual_attention_net.data.draws import Augmentation, AugmentationDraws, draw_epoch
-from residual_attention_net.data.labelled_images import LabelledImages
 
 __all__ = [
     "Augmentation",
@@ -298,8 +298,9 @@ def check_batch_size(batch_size: int, world_size: int, image_count: int) -> None
         raise UsageError(f"batch size {batch_size}: at least 1 is needed")
     if batch_size * world_size > image_count:
         raise UsageError(
-            f"batch size {batch_size} on {world_size} ranks is larger than the "
-            f"{image_count} training images: use a smaller batch or fewer ranks"
+            f"a batch size of {batch_size} on {world_size} rank(s) is larger than the "
+            f"{image_count} training images: give --train_batch_size of at most "
+            f"{max(image_count // world_size, 1)}, or more images"
         )
 
 

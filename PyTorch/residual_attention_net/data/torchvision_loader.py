@@ -11,8 +11,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from common.core.errors import UsageError, ZooError
+from common.data.labelled_images import LabelledImages
 from residual_attention_net.data.draws import sample_order, sample_seeds
-from residual_attention_net.data.labelled_images import LabelledImages
 from residual_attention_net.data.loader import Batch, check_batch_size
 
 CROP_PADDING = 4

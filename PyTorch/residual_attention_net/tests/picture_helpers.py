@@ -10,7 +10,7 @@ import torch
 from common.runs.events import RunLog
 from residual_attention_net.attention import AttentionView, attention_view
 from residual_attention_net.checkpoint import CheckpointFolder, Position, pack
-from residual_attention_net.data.image_files import Samples, dataset_samples
+from residual_attention_net.data.samples import Samples, dataset_samples
 from residual_attention_net.network.model import ResidualAttentionNetwork, build_network
 from residual_attention_net.trained_network import open_trained
 

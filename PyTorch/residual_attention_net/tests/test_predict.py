@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -12,18 +13,12 @@ import pytest
 torch = pytest.importorskip("torch")
 Image = pytest.importorskip("PIL.Image")
 
-from data_helpers import cifar10_pixels, write_cifar10  # noqa: E402
 from training_helpers import environment  # noqa: E402
 
 from common.core.command_line import exit_code_of  # noqa: E402
 from common.core.errors import UsageError, ZooError  # noqa: E402
 from residual_attention_net.checkpoint import Position, pack  # noqa: E402
-from residual_attention_net.data import image_files  # noqa: E402
-from residual_attention_net.data.image_files import (  # noqa: E402
-    dataset_samples,
-    image_paths,
-    read_image_file,
-)
+from residual_attention_net.data.samples import CIFAR10_CLASSES, dataset_samples  # noqa: E402
 from residual_attention_net.network.model import build_network  # noqa: E402
 from residual_attention_net.predict import main, predict  # noqa: E402
 from residual_attention_net.trained_network import open_trained  # noqa: E402
@@ -156,7 +151,7 @@ def test_a_dataset_beside_images_gives_its_class_names(state_dict, picture, caps
         capsys, state_dict, "--network", SMALL, "--images", picture, "--dataset", "cifar10"
     )
     best = found["predictions"][0]
-    assert best["class"] == image_files.CIFAR10_CLASSES[best["index"]]
+    assert best["class"] == CIFAR10_CLASSES[best["index"]]
     assert "truth" not in best
 
 
@@ -168,34 +163,37 @@ def test_names_in_the_checkpoint_win_over_the_datasets(checkpoint, picture, caps
 # --- image files
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
-def test_a_png_of_every_mode_is_read(tmp_path, mode):
-    path = tmp_path / "image.png"
-    Image.fromarray(random_images(1, 20)[0]).convert(mode).save(str(path))
-    image, original = read_image_file(path, 16)
-    assert (image.shape, image.dtype, original) == ((16, 16, 3), np.uint8, (20, 20))
+def test_pictures_are_decided_on_as_a_viewer_shows_them(checkpoint, tmp_path, capsys):
+    """A phone's picture (EXIF orientation 6), an icon without ground, and other kinds of file."""
+    upright = random_images(1)[0]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = Image.fromarray(np.ascontiguousarray(np.rot90(upright)))
+    kinds = {"a.png": {}, "b.png": {"exif": exif}, "c.bmp": {}, "d.webp": {"lossless": True}}
+    for name, options in kinds.items():
+        picture = turned if options.get("exif") else Image.fromarray(upright)
+        picture.save(str(tmp_path / name), **options)
+    Image.new("RGBA", (16, 16), (0, 0, 0, 0)).save(str(tmp_path / "e.png"))
+    Image.new("RGB", (16, 16), "white").save(str(tmp_path / "f.png"))
+    (tmp_path / "g.gif").write_bytes(b"GIF89a")
+    code, found = run_json(capsys, checkpoint, "--images", tmp_path)
+    told = [entry["probability"] for entry in found["predictions"]]
+    assert code == 0 and len(told) == 6
+    assert told[:4] == pytest.approx([told[0]] * 4) and told[4] == pytest.approx(told[5])
 
 
-@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
-def test_a_jpeg_of_every_mode_is_read(tmp_path, mode):
-    path = tmp_path / "image.jpg"
-    Image.new(mode, (16, 16)).save(str(path))
-    assert read_image_file(path, 16)[0].shape == (16, 16, 3)
-
-
-def test_sixteen_bit_grey_keeps_its_shades(tmp_path):
-    path = tmp_path / "deep.png"
-    Image.fromarray(np.array([[0, 257], [32896, 65535]], np.uint16)).save(str(path))
-    assert read_image_file(path, 2)[0][..., 0].tolist() == [[0, 1], [128, 255]]
-
-
-def test_a_folder_gives_the_images_below_it_in_order(tmp_path):
-    for name in ("b.png", "a.JPG", "notes.txt", ".hidden.png", "deeper/c.jpeg"):
-        path = tmp_path / "images" / name
-        path.parent.mkdir(exist_ok=True)
-        path.touch()
-    found = image_paths([str(tmp_path / "images")], complain=pytest.fail)
-    assert [path.name for path in found] == ["a.JPG", "b.png", "c.jpeg"]
+def test_what_is_left_out_is_counted_and_names_that_are_no_utf8_survive(
+    checkpoint, picture, tmp_path, capsys
+):
+    odd = tmp_path / "folder" / os.fsdecode(b"\xca\xbd\xff.png")
+    odd.parent.mkdir()
+    picture.rename(odd)
+    (odd.parent / "notes.txt").touch()
+    assert run(checkpoint, "--images", odd.parent) == 0
+    captured = capsys.readouterr()
+    assert "1 .txt" in captured.err and len(captured.out.splitlines()) == 2
+    code, found = run_json(capsys, checkpoint, "--images", odd)
+    assert code == 0 and found["predictions"][0]["file"].encode("utf-8")
 
 
 def test_an_unreadable_file_is_named_after_the_others_are_done(checkpoint, picture, capsys):
@@ -214,19 +212,7 @@ def test_an_unreadable_file_is_named_after_the_others_are_done(checkpoint, pictu
 def test_a_folder_without_images_is_an_error(checkpoint, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert run(checkpoint, "--images", tmp_path / "empty") == 1
-    assert "no PNG or JPEG" in capsys.readouterr().err
-
-
-def test_resizing_is_told_once(checkpoint, tmp_path, capsys):
-    for name in "abc":
-        Image.new("RGB", (30, 20)).save(str(tmp_path / (name + ".png")))
-    assert run(checkpoint, "--images", tmp_path, "--batch_size", "1") == 0
-    assert capsys.readouterr().err.count("resized to 16 x 16") == 1
-
-
-def test_an_image_of_the_right_size_is_not_said_to_be_resized(checkpoint, picture, capsys):
-    run(checkpoint, "--images", picture)
-    assert capsys.readouterr().err == ""
+    assert "no PNG, JPEG, BMP or WebP" in capsys.readouterr().err
 
 
 def test_image_files_for_a_network_of_volumes_are_refused(tmp_path, picture, capsys):
@@ -246,16 +232,6 @@ def test_samples_are_spread_over_the_test_set_with_their_true_class(checkpoint, 
         f"synthetic test {number}" for number in (0, 25, 50, 75)
     ]
     assert all(entry["truth"] in NAMES for entry in found["predictions"])
-
-
-def test_one_batch_file_of_cifar10_is_read(tmp_path, monkeypatch):
-    sums = write_cifar10(tmp_path / "batches")
-    monkeypatch.setattr(image_files, "PUBLISHED_MD5", sums)
-    for name, seed in (("data_batch_1", 0), ("test_batch", 1)):
-        samples, classes = dataset_samples("cifar10", str(tmp_path / "batches" / name), 4, 32)
-        planes = cifar10_pixels(seed, 4).reshape(4, 3, 32, 32).transpose(0, 2, 3, 1)
-        assert np.array_equal(samples.images, planes)
-        assert (samples.truths, classes) == ((0, 1, 0, 1), ("cat", "dog"))
 
 
 def test_more_samples_than_the_dataset_has_are_refused():

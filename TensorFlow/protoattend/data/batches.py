@@ -6,12 +6,9 @@ from typing import Any, Callable, Dict, Tuple
 
 import numpy as np
 
+from common.data.labelled_images import LabelledImages
 from common.training.tensorflow.runtime import tf
-from protoattend.data.labelled_images import LabelledImages
-from protoattend.data.plan import BatchPlan
-from protoattend.data.step_batches import FIELDS, StepBatches, first_batches_sha256
-
-__all__ = ["BatchPlan", "first_batches_sha256", "make_batches"]
+from protoattend.data.streams import FIELDS, BatchPlan, StepBatches
 
 _PREFETCHED = 2
 _FAR_AWAY = 2**62
@@ -36,7 +33,13 @@ def make_batches(split: LabelledImages, plan: BatchPlan) -> Callable[[int], Any]
         UsageError: fewer images than a step needs.
     """
     batches = StepBatches(split, plan)
-    shapes = _shapes(split, plan)
+    of_image = split.images.shape[1:]
+    shapes = {
+        "images": (plan.batch_size,) + of_image,
+        "labels": (plan.batch_size,),
+        "candidates": (plan.candidates,) + of_image,
+        "candidate_labels": (plan.candidates,),
+    }
 
     def arrays(step: np.ndarray) -> Tuple[np.ndarray, ...]:
         batch = batches.batch(int(step))
@@ -52,13 +55,3 @@ def make_batches(split: LabelledImages, plan: BatchPlan) -> Callable[[int], Any]
         return tf.data.Dataset.range(first, _FAR_AWAY).map(tensors).prefetch(_PREFETCHED)
 
     return batches_from
-
-
-def _shapes(split: LabelledImages, plan: BatchPlan) -> Dict[str, Tuple[int, ...]]:
-    of_image = split.images.shape[1:]
-    return {
-        "images": (plan.batch_size,) + of_image,
-        "labels": (plan.batch_size,),
-        "candidates": (plan.candidates,) + of_image,
-        "candidate_labels": (plan.candidates,),
-    }

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Tuple
+from typing import Callable, Dict, Optional, Tuple
 
 import numpy as np
 
 from common.core.errors import UsageError, ZooError
-from common.data.manifest import sha256_of_array
-from common.data.resize import resize_bilinear
-from protoattend.data.datasets import EMBEDDED, PrototypeDataset, read_source
-
-__all__ = ["OTHER_SETS", "open_other_set", "to_shape"]
+from common.data.arrays import resize_bilinear, sha256_of_array
+from common.data.labelled_images import DatasetSplits
+from protoattend.data.datasets import EMBEDDED, INNER_FOLDER, read_source
 
 _ITU_R_601 = np.array([299, 587, 114])
 _SEED_STREAM = 3
@@ -20,7 +19,7 @@ _SEED_STREAM = 3
 
 def open_other_set(
     name: str,
-    dataset: PrototypeDataset,
+    dataset: DatasetSplits,
     data_path: Optional[str],
     count: int,
     seed: int = 0,
@@ -59,7 +58,7 @@ def open_other_set(
     return images
 
 
-def to_shape(images: np.ndarray, shape: Tuple[int, int, int]) -> np.ndarray:
+def to_shape(images: np.ndarray, shape: Tuple[int, ...]) -> np.ndarray:
     """uint8 (N, H, W, 1 or 3) as uint8 (N, *shape); see open_other_set."""
     height, width, channels = shape
     if images.shape[3] == 3 and channels == 1:
@@ -75,65 +74,46 @@ def _chosen(count: int, wanted: int, generator: np.random.RandomState) -> np.nda
 
 
 def _noise(
-    dataset: PrototypeDataset, _path: Optional[str], count: int, generator: np.random.RandomState
+    dataset: DatasetSplits, _path: Optional[str], count: int, generator: np.random.RandomState
 ) -> np.ndarray:
     return generator.randint(0, 256, (count,) + dataset.image_shape).astype(np.uint8)
 
 
 def _rotated(
-    dataset: PrototypeDataset, _path: Optional[str], count: int, generator: np.random.RandomState
+    dataset: DatasetSplits, _path: Optional[str], count: int, generator: np.random.RandomState
 ) -> np.ndarray:
     images = dataset.test.images
     turned = np.rot90(images[_chosen(len(images), count, generator)], axes=(1, 2))
     return to_shape(np.ascontiguousarray(turned), dataset.image_shape)
 
 
-def _of_dataset(name: str) -> Callable[..., np.ndarray]:
-    def read(
-        dataset: PrototypeDataset,
-        data_path: Optional[str],
-        count: int,
-        generator: np.random.RandomState,
-    ) -> np.ndarray:
-        images = _read_beside(name, data_path)
-        if sha256_of_array(images) == sha256_of_array(dataset.test.images):
-            raise ZooError(
-                f"{data_path}: {name} there is the dataset {dataset.name} itself: name "
-                "another set to tell it "
-                "from"
-            )
-        chosen = images[_chosen(len(images), count, generator)]
-        return to_shape(chosen, dataset.image_shape)
-
-    return read
-
-
-def _read_beside(name: str, data_path: Optional[str]) -> np.ndarray:
-    """The test images (all, without a test set) in data_path or, failing that, beside it."""
-    first_error: Optional[ZooError] = None
-    for place in _places(name, data_path):
-        try:
-            source = read_source(name, place)
-        except ZooError as error:
-            first_error = first_error or error
-        else:
-            return (source.train if source.test is None else source.test).images
-    assert first_error is not None
-    raise first_error
-
-
-def _places(name: str, data_path: Optional[str]) -> List[Optional[str]]:
-    if name in EMBEDDED or not data_path:
-        return [data_path]
-    return [data_path, str(Path(data_path).absolute().parent)]
+def _of_dataset(
+    name: str,
+    dataset: DatasetSplits,
+    data_path: Optional[str],
+    count: int,
+    generator: np.random.RandomState,
+) -> np.ndarray:
+    """The test images (all, without a test set) in data_path, its `dataset`, or beside it."""
+    places = [data_path]
+    if data_path and name not in EMBEDDED:
+        places += [str(Path(data_path) / INNER_FOLDER), str(Path(data_path).absolute().parent)]
+    source = read_source(name, places)
+    images = (source.train if source.test is None else source.test).images
+    if sha256_of_array(images) == sha256_of_array(dataset.test.images):
+        raise ZooError(
+            f"{data_path}: {name} there is the dataset {dataset.name} itself: name another set to "
+            "tell it from"
+        )
+    return to_shape(images[_chosen(len(images), count, generator)], dataset.image_shape)
 
 
 _READERS: Dict[str, Callable[..., np.ndarray]] = {
-    "digits": _of_dataset("digits"),
-    "cifar10": _of_dataset("cifar10"),
+    "digits": partial(_of_dataset, "digits"),
+    "cifar10": partial(_of_dataset, "cifar10"),
     "noise": _noise,
     "rotated": _rotated,
-    "mnist": _of_dataset("mnist"),
-    "fashion_mnist": _of_dataset("fashion_mnist"),
+    "mnist": partial(_of_dataset, "mnist"),
+    "fashion_mnist": partial(_of_dataset, "fashion_mnist"),
 }
 OTHER_SETS = tuple(_READERS)

@@ -7,8 +7,7 @@ from typing import Callable, Dict
 import numpy as np
 
 from common.core.errors import UsageError
-from protoattend.data.labelled_images import LabelledImages
-from protoattend.data.source import Source
+from common.data.labelled_images import LabelledImages, Source
 
 DEFAULT_SIZE = 28
 SMALLEST_SIZE = 12
@@ -77,36 +76,11 @@ def _draw_outlines(labels: np.ndarray, size: int, generator: np.random.RandomSta
     return inside
 
 
-def _farthest(y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    return np.maximum(np.abs(y), np.abs(x))
+# --- the shapes: which places (y, x), from the centre, belong to one of a radius ---------------
 
 
 def _square(y: np.ndarray, x: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    return _farthest(y, x) <= radius
-
-
-def _frame(y: np.ndarray, x: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    return _square(y, x, radius) & (_farthest(y, x) * 10 > radius * 6)
-
-
-def _disc(y: np.ndarray, x: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    return y * y + x * x <= radius * radius
-
-
-def _ring(y: np.ndarray, x: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    return _disc(y, x, radius) & ((y * y + x * x) * 100 > radius * radius * 36)
-
-
-def _triangle(y: np.ndarray, x: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    return _square(y, x, radius) & (2 * np.abs(x) <= y + radius)
-
-
-def _plus(y: np.ndarray, x: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    return _square(y, x, radius) & (np.minimum(np.abs(y), np.abs(x)) * 4 <= radius)
-
-
-def _cross(y: np.ndarray, x: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    return _square(y, x, radius) & (np.abs(np.abs(y) - np.abs(x)) * 3 <= radius)
+    return np.maximum(np.abs(y), np.abs(x)) <= radius
 
 
 def _stripe(along: np.ndarray, radius: np.ndarray) -> np.ndarray:
@@ -114,27 +88,19 @@ def _stripe(along: np.ndarray, radius: np.ndarray) -> np.ndarray:
     return (along + radius) * 5 // (2 * radius + 1) % 2 == 0
 
 
-def _lying_bars(y: np.ndarray, x: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    return _square(y, x, radius) & _stripe(y, radius)
-
-
-def _standing_bars(y: np.ndarray, x: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    return _square(y, x, radius) & _stripe(x, radius)
-
-
-def _checkerboard(y: np.ndarray, x: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    return _square(y, x, radius) & (_stripe(y, radius) == _stripe(x, radius))
+def _disc(y: np.ndarray, x: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    return y * y + x * x <= radius * radius
 
 
 _SHAPES: Dict[str, Shape] = {
     "disc": _disc,
-    "ring": _ring,
+    "ring": lambda y, x, r: _disc(y, x, r) & ((y * y + x * x) * 100 > r * r * 36),
     "square": _square,
-    "frame": _frame,
-    "triangle": _triangle,
-    "plus": _plus,
-    "cross": _cross,
-    "lying bars": _lying_bars,
-    "standing bars": _standing_bars,
-    "checkerboard": _checkerboard,
+    "frame": lambda y, x, r: _square(y, x, r) & (np.maximum(np.abs(y), np.abs(x)) * 10 > r * 6),
+    "triangle": lambda y, x, r: _square(y, x, r) & (2 * np.abs(x) <= y + r),
+    "plus": lambda y, x, r: _square(y, x, r) & (np.minimum(np.abs(y), np.abs(x)) * 4 <= r),
+    "cross": lambda y, x, r: _square(y, x, r) & (np.abs(np.abs(y) - np.abs(x)) * 3 <= r),
+    "lying bars": lambda y, x, r: _square(y, x, r) & _stripe(y, r),
+    "standing bars": lambda y, x, r: _square(y, x, r) & _stripe(x, r),
+    "checkerboard": lambda y, x, r: _square(y, x, r) & (_stripe(y, r) == _stripe(x, r)),
 }

@@ -7,7 +7,7 @@ from typing import List, Optional, Sequence
 
 import numpy as np
 
-from protoattend.data.labelled_images import LabelledImages
+from common.data.labelled_images import LabelledImages
 from protoattend.metrics.decisions import Decisions
 
 UNKNOWN = -1  # the label of an image whose class nobody told

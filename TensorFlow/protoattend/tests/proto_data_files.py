@@ -1,17 +1,17 @@
-"""Small data for the tests: idx folders, image folders, labelled images."""
+"""Small data for the tests: idx folders, labelled images."""
 
 from __future__ import annotations
 
 import gzip
 import struct
 from pathlib import Path
-from typing import Callable, Tuple, Type
+from typing import Callable, Type
 
 import numpy as np
 import pytest
 
 from common.core.errors import ZooError
-from protoattend.data.labelled_images import LabelledImages
+from common.data.labelled_images import DatasetSplits, LabelledImages
 
 IDX_NAMES = (
     "train-images-idx3-ubyte",
@@ -30,36 +30,26 @@ def numbered_images(
     return LabelledImages(images, (np.arange(count) % classes).astype(np.int32))
 
 
+def dataset_of(images: LabelledImages, name: str = "npz") -> DatasetSplits:
+    """A dataset whose three splits are the same images."""
+    return DatasetSplits(name, images, images, images, "", "0")
+
+
 def random_pixels(count: int, size: int = 6, seed: int = 0) -> np.ndarray:
     """uint8 (count, size, size), from 1, so that a zero in a result can only be padding."""
     return np.random.RandomState(seed).randint(1, 256, (count, size, size)).astype(np.uint8)
 
 
-def idx_bytes(values: np.ndarray) -> bytes:
-    """uint8 values of any shape in idx format."""
-    head = struct.pack(">BBBB", 0, 0, 8, values.ndim) + struct.pack(
-        f">{values.ndim}I", *values.shape
-    )
-    return head + values.tobytes()
-
-
-def write_idx_folder(
-    folder: Path, train: int = 30, test: int = 10, packed: bool = True
-) -> Tuple[np.ndarray, np.ndarray]:
-    """Writes the four idx files of random images; returns the training and test pixels."""
+def write_idx_folder(folder: Path, train: int = 30, test: int = 10) -> Path:
+    """Writes the four idx files of random images of 6 x 6 pixels."""
     folder.mkdir(parents=True)
-    pixels = random_pixels(train, seed=1), random_pixels(test, seed=2)
-    arrays = [pixels[0], labels_of(train), pixels[1], labels_of(test)]
+    arrays = []
+    for seed, count in enumerate((train, test), start=1):
+        arrays += [random_pixels(count, seed=seed), (np.arange(count) % 10).astype(np.uint8)]
     for name, values in zip(IDX_NAMES, arrays):
-        content = idx_bytes(values)
-        path = folder / (name + ".gz" if packed else name)
-        path.write_bytes(gzip.compress(content) if packed else content)
-    return pixels
-
-
-def labels_of(count: int, classes: int = 10) -> np.ndarray:
-    """uint8 (count,): 0, 1, … round the classes."""
-    return (np.arange(count) % classes).astype(np.uint8)
+        head = struct.pack(f">BBBB{values.ndim}I", 0, 0, 8, values.ndim, *values.shape)
+        (folder / (name + ".gz")).write_bytes(gzip.compress(head + values.tobytes()))
+    return folder
 
 
 def write_image(path: Path, pixels: np.ndarray) -> None:

@@ -10,8 +10,8 @@ from proto_data_files import numbered_images
 
 from common.core.errors import UsageError
 from common.training.tensorflow.runtime import tf
-from protoattend.data.batches import BatchPlan, make_batches
-from protoattend.data.step_batches import StepBatches
+from protoattend.data.batches import make_batches
+from protoattend.data.streams import BatchPlan, StepBatches
 
 pytestmark = pytest.mark.tensorflow
 PLAN = BatchPlan(batch_size=4, candidates=6, seed=1)

@@ -1,17 +1,32 @@
-"""Datasets by name and how they are divided."""
+"""Datasets by name and how they are divided; images to decide on."""
 
 from __future__ import annotations
 
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
-from proto_data_files import numbered_images, refusal, write_idx_folder
+from proto_data_files import (
+    dataset_of,
+    numbered_images,
+    random_pixels,
+    refusal,
+    write_idx_folder,
+    write_image,
+)
 
 from common.core.errors import UsageError, ZooError
-from protoattend.data.candidates import candidate_database, missing_classes_warning
-from protoattend.data.datasets import DATASET_NAMES, EMBEDDED, PrototypeDataset, open_dataset
-from protoattend.data.labelled_images import LabelledImages
+from common.data.labelled_images import LabelledImages
+from protoattend.data.datasets import (
+    CATALOGUE,
+    DATASET_NAMES,
+    EMBEDDED,
+    check_images_suffice,
+    open_dataset,
+    read_user_images,
+)
+from protoattend.data.streams import candidate_database, missing_classes_warning
 
 
 @pytest.fixture
@@ -44,34 +59,29 @@ def test_the_names_are_those_of_the_flags() -> None:
         "npz",
     )
     assert set(EMBEDDED) < set(DATASET_NAMES)
-
-
-def test_an_unknown_name_lists_the_known_ones() -> None:
+    assert CATALOGUE.parent.name == "protoattend" and CATALOGUE.is_file()
     assert ", ".join(DATASET_NAMES) in refusal(lambda: open_dataset("svhn"), UsageError)
 
 
-def test_training_and_validation_images_make_up_the_training_set(numbered: str) -> None:
+def test_splits_make_up_the_data_and_labels_stay_with_their_images(numbered: str) -> None:
     dataset = open_dataset("npz", numbered, validation_count=20)
     assert dataset.counts == {"train": 40, "validation": 20, "test": 9}
     assert sorted(numbers(dataset.train) + numbers(dataset.validation)) == list(range(1, 61))
-
-
-def test_the_test_set_is_used_whole_and_in_order(numbered: str) -> None:
-    assert numbers(open_dataset("npz", numbered).test) == list(range(61, 70))
-
-
-def test_a_tenth_of_a_small_training_set_validates(numbered: str) -> None:
-    assert open_dataset("npz", numbered).counts["validation"] == 6
-
-
-def test_the_split_is_by_a_permutation_that_never_changes(numbered: str) -> None:
-    assert numbers(open_dataset("npz", numbered).validation) == [3, 12, 27, 29, 36, 60]
-
-
-def test_labels_stay_with_their_images(numbered: str) -> None:
-    dataset = open_dataset("npz", numbered, validation_count=20)
+    assert numbers(dataset.test) == list(range(61, 70))
     for split in (dataset.train, dataset.validation, dataset.test):
         assert split.labels.tolist() == [(number - 1) % 3 for number in numbers(split)]
+        assert split.labels.dtype == np.int32
+
+
+def test_a_tenth_validates_by_a_permutation_that_never_changes(numbered: str) -> None:
+    dataset = open_dataset("npz", numbered, image_size=4)
+    assert numbers(dataset.validation) == [3, 12, 27, 29, 36, 60]
+    assert dataset.predicate == (
+        "train: 54 of 60 of x_train, split seed 0; validation: the other 6; "
+        "test: all 9 of x_test; as 4x4 pixels"
+    )
+    other = open_dataset("npz", numbered, validation_count=7)
+    assert dataset.manifest_sha256 != other.manifest_sha256
 
 
 def test_the_reference_validates_on_the_test_images_and_trains_on_all(numbered: str) -> None:
@@ -80,58 +90,36 @@ def test_the_reference_validates_on_the_test_images_and_trains_on_all(numbered: 
     assert numbers(dataset.validation) == numbers(dataset.test)
 
 
-@pytest.mark.parametrize("count", [0, 60, -1])
-def test_a_validation_count_beyond_the_data_is_refused(numbered: str, count: int) -> None:
-    assert "1 to 59 are possible" in refusal(
-        lambda: open_dataset("npz", numbered, validation_count=count), UsageError
-    )
+def test_images_are_resized_and_classes_numbered_where_it_is_asked_for(tmp_path: Path) -> None:
+    folder = str(write_idx_folder(tmp_path / "data"))
+    assert open_dataset("mnist", folder).image_shape == (6, 6, 1)
+    wanted = open_dataset("mnist", folder, image_size=9, num_classes=13)
+    assert wanted.image_shape == (9, 9, 1) and wanted.class_names[12] == "12"
+    line = refusal(lambda: open_dataset("mnist", folder, num_classes=2))
+    assert "mnist: label 2 of image 2 is out of range: 2 classes allow 0 to 1" in line
 
 
-def test_the_predicate_tells_how_each_split_was_made(numbered: str) -> None:
-    assert open_dataset("npz", numbered, image_size=8).predicate == (
-        "train: 54 of 60 of x_train, split seed 0; validation: the other 6; "
-        "test: all 9 of x_test; as 8x8 pixels"
-    )
-
-
-def test_the_manifest_names_the_images_and_the_split(numbered: str) -> None:
-    first, again = (open_dataset("npz", numbered).manifest_sha256 for _ in range(2))
-    other = open_dataset("npz", numbered, validation_count=7).manifest_sha256
-    assert first == again != other
-
-
-def test_one_changed_label_changes_the_checksum_of_the_images() -> None:
-    images = numbered_images(5)
-    labels = images.labels.copy()
-    labels[4] = 0
-    assert images.sha256() != LabelledImages(images.images, labels).sha256()
-    assert images.sha256() == numbered_images(5).sha256()
-
-
-def test_images_are_resized_where_a_size_is_given(tmp_path: Path) -> None:
-    write_idx_folder(tmp_path / "data")
-    assert open_dataset("mnist", str(tmp_path / "data")).image_shape == (6, 6, 1)
-    assert open_dataset("mnist", str(tmp_path / "data"), image_size=9).image_shape == (9, 9, 1)
-
-
-def test_fewer_classes_than_the_labels_have_is_one_line(numbered: str) -> None:
-    line = refusal(lambda: open_dataset("npz", numbered, num_classes=2))
-    assert "label 2 of image 2 is out of range: 2 classes allow 0 to 1" in line
+@pytest.mark.parametrize("below", ["", "dataset", "dataset/mnist"])
+def test_data_is_found_in_data_path_and_in_its_folder_dataset(tmp_path: Path, below: str) -> None:
+    write_idx_folder(tmp_path / "data" / below)
+    assert open_dataset("mnist", str(tmp_path / "data")).counts["test"] == 10
 
 
 @pytest.mark.parametrize(
-    "name, changes",
+    "name, changes, told",
     [
-        ("synthetic_shapes", {"num_classes": 1}),
-        ("synthetic_shapes", {"image_size": 0}),
-        ("synthetic_shapes", {"image_size": 5}),
+        ("synthetic_shapes", {"num_classes": 1}, "--num_classes"),
+        ("synthetic_shapes", {"image_size": 0}, "--img_size"),
+        ("synthetic_shapes", {"image_size": 5}, "--img_size"),
+        ("synthetic_shapes", {"validation_count": 0}, "--validation_count: the data allows 1 to"),
+        ("synthetic_shapes", {"validation_count": 4000}, "--validation_count"),
     ],
 )
-def test_a_number_that_the_data_does_not_allow_is_a_usage_error(name: str, changes) -> None:
-    refusal(lambda: open_dataset(name, **changes), UsageError)
+def test_a_number_that_the_data_does_not_allow_names_its_flag(name: str, changes, told) -> None:
+    assert told in refusal(lambda: open_dataset(name, **changes), UsageError)
 
 
-def test_digits_are_real_and_the_same_on_every_stack() -> None:
+def test_digits_are_what_earlier_records_say() -> None:
     pytest.importorskip("sklearn", reason="digits come with scikit-learn")
     dataset = open_dataset("digits")
     assert dataset.counts == {"train": 1295, "validation": 143, "test": 359}
@@ -139,23 +127,25 @@ def test_digits_are_real_and_the_same_on_every_stack() -> None:
     assert dataset.manifest_sha256 == (
         "2eecc69f23bfafb45f35eb6871cab5604560188e46d090d372bdc4062815bbf2"
     )
+    assert dataset.predicate == (
+        "train: 1,295 of 1,438 of scikit-learn's digits less the test images, split seed 0; "
+        "validation: the other 143; test: 359 of 1,797 of scikit-learn's digits, split seed 0"
+    )
 
 
-def test_synthetic_shapes_are_the_same_on_every_stack() -> None:
+def test_synthetic_shapes_are_the_same_on_every_stack_and_named_by_their_rows() -> None:
     dataset = open_dataset("synthetic_shapes")
     assert dataset.image_shape == (28, 28, 1) and len(dataset.class_names) == 10
     assert dataset.manifest_sha256 == (
         "b1bc288981f2debfaedca063438c95f5735e593c07af08187f99f67121c4aff4"
     )
+    names = dataset.train.names
+    assert len(set(names)) == len(names) and str(names[0]).startswith("train row ")
 
 
-def test_every_synthetic_shape_is_as_frequent_as_the_others() -> None:
+def test_synthetic_shapes_are_equally_frequent_and_told_apart_by_their_nearest_neighbour() -> None:
     dataset = open_dataset("synthetic_shapes", image_size=16)
     assert np.bincount(dataset.test.labels).tolist() == [100] * 10
-
-
-def test_synthetic_shapes_can_be_told_apart_by_their_nearest_neighbour() -> None:
-    dataset = open_dataset("synthetic_shapes", image_size=16)
     train, test = (
         split.images.reshape(len(split), -1).astype(np.float64)
         for split in (dataset.train, dataset.test.take(np.arange(200)))
@@ -165,48 +155,95 @@ def test_synthetic_shapes_can_be_told_apart_by_their_nearest_neighbour() -> None
     assert (nearest == dataset.test.labels[:200]).mean() > 0.6
 
 
-def test_the_real_cifar10_is_read(zoo_data) -> None:
+def test_the_real_cifar10_and_fashion_mnist_are_what_earlier_records_say(zoo_data) -> None:
+    dataset = open_dataset("fashion_mnist", str(zoo_data("fashion-mnist")))
+    assert dataset.counts == {"train": 55000, "validation": 5000, "test": 10000}
+    assert dataset.class_names[dataset.test.labels[0]] == "Ankle boot" and dataset.notices == ()
+    assert dataset.manifest_sha256 == (
+        "662cfddee190a72f117335ae08c89fe8ec25bb22479e7c4f5a0ce2e8cc2fb164"
+    )
+    assert dataset.predicate == (
+        "train: 55,000 of 60,000 of the train files, split seed 0; validation: the other 5,000; "
+        "test: all 10,000 of the t10k files"
+    )
     dataset = open_dataset("cifar10", str(zoo_data("cifar-10-batches-py")))
     assert dataset.image_shape == (32, 32, 3) and dataset.class_names[3] == "cat"
     assert dataset.counts == {"train": 45000, "validation": 5000, "test": 10000}
-    assert np.bincount(dataset.test.labels).tolist() == [1000] * 10
 
 
-def test_cifar10_without_its_files_is_one_line(tmp_path: Path) -> None:
-    assert "--data_path" in refusal(lambda: open_dataset("cifar10", str(tmp_path)))
+def test_folders_of_images_are_divided_and_images_named_by_their_files(tmp_path: Path) -> None:
+    pixels = random_pixels(6, 8)
+    for number, image in enumerate(pixels):
+        write_image(tmp_path / ("apple", "pear")[number // 3] / f"{number % 3}.png", image)
+    (tmp_path / "pear" / "a.gif").write_bytes(b"GIF89a")
+    dataset = open_dataset("image_folder", str(tmp_path))
+    assert dataset.counts == {"train": 4, "validation": 1, "test": 1}
+    assert dataset.image_shape == (8, 8, 1) and "1 .gif" in dataset.notices[0]
+    named = {
+        str(name): image
+        for split in (dataset.train, dataset.validation, dataset.test)
+        for name, image in zip(split.names, split.images)
+    }
+    assert set(named) == {f"{kind}/{n}.png" for kind in ("apple", "pear") for n in range(3)}
+    np.testing.assert_array_equal(named["pear/1.png"][..., 0], pixels[4])
+
+
+# --- images to decide on ---------------------------------------------------------------------
+
+
+def test_files_and_folders_are_read_in_the_networks_shape_and_the_rest_told(
+    tmp_path: Path, capsys
+) -> None:
+    pixels = random_pixels(2, 8)
+    write_image(tmp_path / "one.png", pixels[0])
+    write_image(tmp_path / "folder" / "deep" / "two.png", pixels[1])
+    (tmp_path / "folder" / "b.gif").write_bytes(b"?")
+    paths = [str(tmp_path / "one.png"), str(tmp_path / "folder")]
+    names, images = read_user_images(paths, (8, 8, 1))
+    assert names == (paths[0], str(tmp_path / "folder" / "deep" / "two.png"))
+    np.testing.assert_array_equal(images[..., 0], pixels)
+    assert "left out" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    "images, labels, reason",
+    "make, told",
     [
-        (np.zeros((2, 4, 4, 1), np.float32), np.zeros(2, np.int32), "images are float32"),
-        (np.zeros((2, 4, 4, 2), np.uint8), np.zeros(2, np.int32), "C 1 or 3"),
-        (np.zeros((2, 4, 4, 1), np.uint8), np.zeros(2, np.int64), "labels are int64"),
-        (np.zeros((2, 4, 4, 1), np.uint8), np.zeros(3, np.int32), "2 images with 3 labels"),
+        (lambda path: path.write_bytes(b"not an image"), "not a readable PNG"),
+        (lambda path: path.touch(), "an empty file"),
+        (lambda path: None, "can't be read"),
+        (lambda path: path.mkdir(), "no PNG, JPEG, BMP or WebP files"),
     ],
 )
-def test_arrays_that_do_not_fit_together_are_one_line(images, labels, reason: str) -> None:
-    assert reason in refusal(lambda: LabelledImages(images, labels))
+def test_a_file_that_is_no_image_is_named(tmp_path: Path, make, told: str) -> None:
+    make(tmp_path / "mine.png")
+    line = refusal(lambda: read_user_images([str(tmp_path / "mine.png")], (8, 8, 1)), ZooError)
+    assert "mine.png" in line and told in line
 
 
 # --- candidates ------------------------------------------------------------------------------
 
 
-def test_a_candidate_database_is_a_seeded_choice_without_replacement() -> None:
+def test_a_candidate_database_is_a_seeded_choice_or_the_references_first_images() -> None:
     split = numbered_images(50)
     chosen = [numbers(candidate_database(split, 20, seed)) for seed in (1, 1, 2)]
     assert chosen[0] == chosen[1] != chosen[2]
     assert len(set(chosen[0])) == 20
+    assert numbers(candidate_database(split, 4, shuffle=False)) == [1, 2, 3, 4]
 
 
-def test_the_references_candidates_are_the_first_images() -> None:
-    assert numbers(candidate_database(numbered_images(50), 4, shuffle=False)) == [1, 2, 3, 4]
-
-
-def test_fewer_candidates_than_asked_for_is_one_line() -> None:
-    assert "51 candidates asked for, there are 50" in refusal(
-        lambda: candidate_database(numbered_images(50), 51), UsageError
-    )
+def test_too_few_images_name_every_flag_to_give_before_tensorflow_starts() -> None:
+    """173 images of one's own with the defaults, as a first trial has it."""
+    asked = {"batch_size": 128, "example_cand_size": 1024, "eval_cand_size": 1024}
+    options = types.SimpleNamespace(random_seed=1, exclude_queries=True, **asked)
+    dataset = dataset_of(numbered_images(173))
+    line = refusal(lambda: check_images_suffice(options, dataset), UsageError)
+    assert "--example_cand_size of at most 45" in line
+    assert "--eval_cand_size of 1 to 173" in line
+    options.example_cand_size, options.eval_cand_size = 45, 173
+    check_images_suffice(options, dataset)
+    options.batch_size = 200
+    line = refusal(lambda: check_images_suffice(options, dataset), UsageError)
+    assert "give a smaller --batch_size" in line
 
 
 def test_classes_missing_among_the_candidates_are_named() -> None:
@@ -214,19 +251,4 @@ def test_classes_missing_among_the_candidates_are_named() -> None:
     assert warning is not None and warning.startswith(
         "2 of 4 classes are missing among the 3 candidates (dog, ox)"
     )
-
-
-def test_no_warning_where_every_class_has_a_candidate() -> None:
     assert missing_classes_warning(np.array([1, 0, 1], np.int32), ("cat", "dog")) is None
-
-
-def test_a_dataset_tells_its_shape_and_counts() -> None:
-    split = numbered_images(5, size=4, channels=3)
-    dataset = PrototypeDataset("npz", "", ("a", "b", "c"), split, split, split, "0")
-    assert dataset.image_shape == (4, 4, 3)
-    assert dataset.counts == {"train": 5, "validation": 5, "test": 5}
-
-
-def test_missing_scikit_learn_names_what_to_install(monkeypatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "sklearn.datasets", None)
-    assert "pip install scikit-learn" in refusal(lambda: open_dataset("digits"), ZooError)

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from proto_data_files import numbered_images, random_pixels, refusal, write_idx_folder
+from proto_data_files import (
+    dataset_of,
+    numbered_images,
+    random_pixels,
+    refusal,
+    write_idx_folder,
+)
 
 from common.core.errors import UsageError
-from protoattend.data import other_sets
-from protoattend.data.datasets import PrototypeDataset, open_dataset
-from protoattend.data.labelled_images import LabelledImages
+from common.data.labelled_images import LabelledImages
+from protoattend.data.datasets import open_dataset
 from protoattend.data.other_sets import OTHER_SETS, open_other_set, to_shape
-
-
-def dataset_of(images: LabelledImages) -> PrototypeDataset:
-    return PrototypeDataset("npz", "", ("a", "b", "c"), images, images, images, "0")
-
 
 SHAPED = dataset_of(LabelledImages(random_pixels(20, 6)[..., None], np.zeros(20, np.int32)))
 
@@ -26,26 +26,20 @@ def test_the_names_are_those_of_the_flag() -> None:
     assert OTHER_SETS == ("digits", "cifar10", "noise", "rotated", "mnist", "fashion_mnist")
 
 
-def test_noise_has_the_datasets_shape_and_every_value() -> None:
+def test_noise_has_the_datasets_shape_and_every_value_by_the_seed() -> None:
     noise = open_other_set("noise", SHAPED, None, 300)
     assert noise.shape == (300, 6, 6, 1) and noise.dtype == np.uint8
     assert len(np.unique(noise)) == 256
-
-
-def test_the_seed_decides_the_choice() -> None:
     first, again, other = (open_other_set("noise", SHAPED, None, 3, seed) for seed in (1, 1, 2))
     assert np.array_equal(first, again) and not np.array_equal(first, other)
 
 
-def test_rotated_images_are_the_test_images_turned_by_90_degrees() -> None:
+def test_rotated_images_are_the_test_images_turned_by_90_degrees_none_twice() -> None:
     turned = open_other_set("rotated", SHAPED, None, 20)
     for image, original in zip(turned, SHAPED.test.images):
         for row in range(6):
             for column in range(6):
                 assert image[row, column, 0] == original[column, 5 - row, 0]
-
-
-def test_no_more_images_come_than_asked_for_and_none_twice() -> None:
     chosen = open_other_set("rotated", SHAPED, None, 7)
     assert len(np.unique(chosen.reshape(7, -1), axis=0)) == 7
     assert len(open_other_set("rotated", SHAPED, None, 1000)) == 20
@@ -56,45 +50,30 @@ def test_digits_come_in_the_datasets_shape() -> None:
     assert open_other_set("digits", SHAPED, None, 10000).shape == (1797, 6, 6, 1)
 
 
-def test_colour_becomes_grey_by_the_weights_of_itu_r_601() -> None:
+def test_colour_becomes_grey_by_itu_r_601_and_grey_colour_by_repetition() -> None:
     colour = random_pixels(12, 4).reshape(4, 4, 4, 3)
-    grey = to_shape(colour, (4, 4, 1))[..., 0]
-    assert np.abs(grey - colour @ np.array([0.299, 0.587, 0.114])).max() <= 0.5
+    grey = to_shape(colour, (4, 4, 1))
+    assert np.abs(grey[..., 0] - colour @ np.array([0.299, 0.587, 0.114])).max() <= 0.5
+    np.testing.assert_array_equal(to_shape(grey, (4, 4, 3)), np.repeat(grey, 3, axis=-1))
 
 
-def test_grey_becomes_colour_by_repetition() -> None:
-    grey = random_pixels(4, 5)[..., None]
-    np.testing.assert_array_equal(to_shape(grey, (5, 5, 3)), np.repeat(grey, 3, axis=-1))
-
-
-def test_mnist_is_found_beside_the_folder_of_the_dataset(tmp_path: Path) -> None:
+def test_mnist_is_found_in_the_folder_and_beside_it(tmp_path: Path) -> None:
     write_idx_folder(tmp_path / "mnist")
     (tmp_path / "mine").mkdir()
     for place in (tmp_path, tmp_path / "mnist", tmp_path / "mine"):
         assert open_other_set("mnist", SHAPED, str(place), 100).shape == (10, 6, 6, 1)
 
 
-def test_the_dataset_itself_is_no_other_set() -> None:
-    dataset = open_dataset("synthetic_shapes", image_size=16)
-    same = PrototypeDataset(
-        "digits", "", dataset.class_names, dataset.train, dataset.validation, dataset.test, "0"
-    )
+def test_the_dataset_itself_is_no_other_set_by_any_name(tmp_path: Path) -> None:
+    same = dataset_of(numbered_images(9), "digits")
     assert "digits is the dataset itself" in refusal(
         lambda: open_other_set("digits", same, None, 10), UsageError
     )
-
-
-def test_the_dataset_itself_by_another_name_is_no_other_set(tmp_path: Path) -> None:
-    write_idx_folder(tmp_path / "data")
-    dataset = open_dataset("fashion_mnist", str(tmp_path / "data"))
+    folder = str(write_idx_folder(tmp_path / "data"))
+    dataset = open_dataset("fashion_mnist", folder)
     assert "is the dataset fashion_mnist itself" in refusal(
-        lambda: open_other_set("mnist", dataset, str(tmp_path / "data"), 10)
+        lambda: open_other_set("mnist", dataset, folder, 10)
     )
-
-
-def test_an_empty_set_is_one_line(monkeypatch) -> None:
-    monkeypatch.setitem(other_sets._READERS, "noise", lambda *_arguments: numbered_images(0).images)
-    assert "noise has no images" in refusal(lambda: open_other_set("noise", SHAPED, None, 10))
 
 
 @pytest.mark.parametrize("name, count", [("svhn", 10), ("noise", 0)])
@@ -103,9 +82,8 @@ def test_an_unknown_set_or_no_images_asked_for_is_a_usage_error(name: str, count
 
 
 def test_absent_files_are_one_line(tmp_path: Path) -> None:
-    assert "mnist" in refusal(
-        lambda: open_other_set("mnist", SHAPED, str(tmp_path / "nothing"), 10)
-    )
+    nowhere = str(tmp_path / "nothing")
+    assert "mnist" in refusal(lambda: open_other_set("mnist", SHAPED, nowhere, 10))
 
 
 def test_the_real_cifar10_comes_grey_in_the_shape_of_fashion_mnist(zoo_data) -> None:

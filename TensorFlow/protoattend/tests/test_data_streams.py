@@ -10,9 +10,7 @@ from proto_data_files import numbered_images, random_pixels, refusal
 
 from common.core.errors import UsageError
 from protoattend.data.augmentation import PADDING, Draws, augment, draw
-from protoattend.data.plan import BatchPlan
-from protoattend.data.step_batches import StepBatches, first_batches_sha256
-from protoattend.data.streams import Streams
+from protoattend.data.streams import BatchPlan, StepBatches, Streams, first_batches_sha256
 
 PLAN = BatchPlan(batch_size=8, candidates=20, seed=3)
 REFERENCE = replace(PLAN, shuffle=False, exclude_queries=False, augment=False)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from common.data.labelled_images import LabelledImages
 from common.training.tensorflow.initial_weights import draw_initial_weights
 from common.training.tensorflow.runtime import tf
 from protoattend import prototype_passes
-from protoattend.data.labelled_images import LabelledImages
 from protoattend.network.architecture import SOFTMAX, SPARSEMAX, Architecture
 from protoattend.network.attention import attention_logits, attention_weights
 from protoattend.network.prototype_network import PrototypeNetwork, standardised

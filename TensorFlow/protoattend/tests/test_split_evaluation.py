@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common.core.errors import UsageError
-from protoattend.data.labelled_images import LabelledImages
+from common.data.labelled_images import LabelledImages
 from protoattend.options import TRAIN, parse_options
 from protoattend.split_evaluation import (
     SplitEvaluation,

@@ -1,14 +1,39 @@
-"""Images of another size, in whole numbers, so that every stack gives the same bytes."""
+"""Arrays of pixels: their checksums, and other sizes of them, the same on every stack."""
 
 from __future__ import annotations
+
+import hashlib
+from typing import Mapping
 
 import numpy as np
 
 _CHUNK = 1024
 
 
+def sha256_of_bytes(content: bytes) -> str:
+    """The sha256 of a file's content, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_of_array(array: np.ndarray) -> str:
+    """The sha256 of an array: its type, its shape, and its values in C order, little-endian."""
+    little_endian = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    digest = hashlib.sha256(f"{little_endian.dtype.str}{array.shape}".encode())
+    digest.update(little_endian.data)
+    return digest.hexdigest()
+
+
+def manifest_sha256(sha256_by_name: Mapping[str, str]) -> str:
+    """One checksum for many: over the lines "sha256  name", sorted by name.
+
+    A file's name that is no UTF-8 counts with its own bytes.
+    """
+    lines = "".join(f"{sha256_by_name[name]}  {name}\n" for name in sorted(sha256_by_name))
+    return sha256_of_bytes(lines.encode("utf-8", "surrogateescape"))
+
+
 def resize_bilinear(images: np.ndarray, height: int, width: int, maximum: int = 255) -> np.ndarray:
-    """Bilinear interpolation between pixel centres; edges are repeated.
+    """Bilinear interpolation between pixel centres in whole numbers; edges are repeated.
 
     Where an image shrinks, the filter widens with the scale, so that every pixel counts.
 

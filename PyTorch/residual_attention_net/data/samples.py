@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import io
 import sys
 from pathlib import Path
 from typing import Callable, Iterator, List, Optional, Sequence, Tuple
@@ -13,12 +12,10 @@ import numpy as np
 
 from common.core.command_line import number_in
 from common.core.errors import UsageError, ZooError
-from common.data.cifar10 import META_FILE, PUBLISHED_MD5, TEST_FILE, TRAIN_FILES
-from common.data.image_files import images_below
-from residual_attention_net.data.cifar10 import read_cifar10
+from common.data import dataset_name
+from common.data.image_files import KINDS, images_below, read_image, readable_name
+from common.data.labelled_images import LabelledImages
 from residual_attention_net.data.datasets import SourceOptions, load_dataset
-from residual_attention_net.data.image_folder import read_image
-from residual_attention_net.data.labelled_images import LabelledImages
 from residual_attention_net.options import DATASETS, NEEDS_FILES
 
 CIFAR10_CLASSES = (
@@ -44,13 +41,11 @@ class Samples:
         images: uint8, (N, H, W, C) or (N, D, H, W, C).
         names: N names: a file's path, or the place in a dataset.
         truths: N class numbers, None where the class is not known.
-        resized: of the first file that had another size, its name with the size; else "".
     """
 
     images: np.ndarray
     names: Tuple[str, ...]
     truths: Tuple[Optional[int], ...]
-    resized: str = ""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -60,14 +55,15 @@ def add_image_flags(parser: argparse.ArgumentParser, count: int) -> None:
     """Adds --images, --dataset, --data_path and --count (default `count`)."""
     group = parser.add_argument_group("images")
     group.add_argument(
-        "--images", nargs="+", metavar="PATH", help="PNG or JPEG files, or folders of them"
+        "--images", nargs="+", metavar="PATH", help=f"{KINDS} files, or folders of them"
     )
     group.add_argument(
         "--dataset",
+        type=dataset_name,
         choices=DATASETS,
         help="test images of this dataset; with --images, its class names only",
     )
-    group.add_argument("--data_path", help="folder of the dataset, or one CIFAR-10 batch file")
+    group.add_argument("--data_path", help="folder of the dataset")
     group.add_argument(
         "--count",
         type=number_in(int, 1),
@@ -87,29 +83,47 @@ def check_image_flags(arguments: argparse.Namespace) -> None:
 # --- files -----------------------------------------------------------------------------------
 
 
-def image_paths(given: Sequence[str], complain: Callable[[str], None]) -> List[Path]:
-    """The files among `given`, and the PNG and JPEG files below its folders, sorted in each.
+def note(line: str) -> None:
+    """Tells something beside the result, on standard error."""
+    print("note: " + line, file=sys.stderr, flush=True)
 
-    A folder that can't be read, or has no image, is told to `complain` in one line.
+
+class Complaints:
+    """The files that can't be read: told as they come, kept for the exit code."""
+
+    def __init__(self) -> None:
+        self.lines: List[str] = []
+
+    def add(self, line: str) -> None:
+        """Tells one of them, in one line."""
+        self.lines.append(" ".join(line.split()))
+        sys.stdout.flush()
+        print("error: " + self.lines[-1], file=sys.stderr, flush=True)
+
+
+def image_paths(given: Sequence[str], complain: Callable[[str], None]) -> List[Path]:
+    """The files among `given`, and the image files below its folders, sorted in each.
+
+    What is left out of a folder is noted. A folder that can't be read, or has no image, is told
+    to `complain` in one line.
     """
-    found: List[Path] = []
+    paths: List[Path] = []
     for path in map(Path, given):
         if not path.is_dir():
-            found.append(path)
+            paths.append(path)
             continue
         try:
-            below = images_below(path, _note)
+            found = images_below(path)
         except OSError as error:
-            complain(f"{error.filename or path}: can't be read ({error.strerror})")
+            name = readable_name(Path(error.filename or path))
+            complain(f"{name}: can't be read ({error.strerror})")
             continue
-        if not below:
-            complain(f"{path}: no PNG or JPEG files in it")
-        found.extend(below)
-    return found
-
-
-def _note(line: str) -> None:
-    print(f"note: {line}", file=sys.stderr, flush=True)
+        for notice in found.notices():
+            note(notice)
+        if not found.files:
+            complain(f"{readable_name(path)}: no {KINDS} files in it")
+        paths += found.files
+    return paths
 
 
 def read_in_batches(
@@ -121,49 +135,15 @@ def read_in_batches(
     `complain` in one line and left out.
     """
     for first in range(0, len(paths), batch_size):
-        batch = _read_readable(paths[first : first + batch_size], size, complain)
-        if len(batch):
-            yield batch
-
-
-def _read_readable(paths: Sequence[Path], size: int, complain: Callable[[str], None]) -> Samples:
-    images, names, resized = [], [], ""
-    for path in paths:
-        try:
-            image, original = read_image_file(path, size)
-        except ZooError as error:
-            complain(str(error))
-            continue
-        images.append(image)
-        names.append(str(path))
-        if original != (size, size) and not resized:
-            resized = "{} ({} x {})".format(path, *original)
-    stacked = np.stack(images) if images else np.zeros((0, size, size, 3), np.uint8)
-    return Samples(stacked, tuple(names), (None,) * len(names), resized)
-
-
-def read_image_file(path: Path, size: int) -> Tuple[np.ndarray, Tuple[int, int]]:
-    """One PNG or JPEG of any mode as uint8 (size, size, 3), and its own (width, height).
-
-    Raises:
-        ZooError: missing, unreadable or damaged; or Pillow is not installed.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ZooError(f"{path}: can't be read ({error.strerror or error})") from None
-    return read_image(content, str(path), size), _size(content)
-
-
-def _size(content: bytes) -> Tuple[int, int]:
-    """(width, height); (0, 0) where the content is no image."""
-    try:
-        from PIL import Image
-
-        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as opened:
-            return opened.size
-    except Exception:
-        return 0, 0
+        images, names = [], []
+        for path in paths[first : first + batch_size]:
+            try:
+                images.append(read_image(path, (size, size), channels=3))
+                names.append(readable_name(path))
+            except ZooError as error:
+                complain(str(error))
+        if images:
+            yield Samples(np.stack(images), tuple(names), (None,) * len(names))
 
 
 # --- datasets --------------------------------------------------------------------------------
@@ -175,17 +155,20 @@ def dataset_samples(
     """`count` samples, evenly spread over a dataset's test set, and the names of its classes.
 
     Args:
-        data_path: its folder; for cifar10 also one of the batch files.
+        data_path: its folder.
         size: pixels a side, for datasets that are generated or resized.
 
     Raises:
         UsageError: more asked for than there are.
         ZooError: data that is missing or damaged.
     """
-    whole, origin = _test_images(name, data_path, size)
+    options = SourceOptions(size, train_count=GENERATED_SAMPLES, test_count=GENERATED_SAMPLES)
+    whole = load_dataset(name, data_path, validation_count=0, options=options).test
     if count > len(whole):
-        raise UsageError(f"--count {count}: {origin} has {len(whole)} images; give at most as many")
-    return spread_samples(whole, origin, count), whole.classes
+        raise UsageError(
+            f"--count {count}: {name} test has {len(whole)} images; give at most as many"
+        )
+    return spread_samples(whole, name + " test", count), whole.classes
 
 
 def spread_samples(images: LabelledImages, origin: str, count: int) -> Samples:
@@ -195,32 +178,6 @@ def spread_samples(images: LabelledImages, origin: str, count: int) -> Samples:
     names = tuple(f"{origin} {index}" for index in chosen)
     truths = tuple(int(label) for label in images.labels[chosen])
     return Samples(images.images[chosen], names, truths)
-
-
-def _test_images(name: str, data_path: Optional[str], size: int) -> Tuple[LabelledImages, str]:
-    if (
-        name == "cifar10"
-        and data_path
-        and Path(data_path).is_file()
-        and Path(data_path).name in TRAIN_FILES + (TEST_FILE,)
-    ):
-        return _one_batch_file(Path(data_path)), f"{name} {Path(data_path).name}"
-    options = (
-        SourceOptions()
-        if name in ("cifar10", "digits")
-        else SourceOptions(
-            image_size=size, train_count=GENERATED_SAMPLES, test_count=GENERATED_SAMPLES
-        )
-    )
-    return load_dataset(name, data_path, validation_count=0, options=options).test, name + " test"
-
-
-def _one_batch_file(path: Path) -> LabelledImages:
-    train = path.name if path.name in TRAIN_FILES else TRAIN_FILES[0]
-    read = read_cifar10(
-        path.parent, {name: PUBLISHED_MD5[name] for name in (META_FILE, TEST_FILE, train)}
-    )
-    return read.test if path.name == TEST_FILE else read.train
 
 
 def class_names(dataset: str, data_path: Optional[str], size: int) -> Tuple[str, ...]:

@@ -1,0 +1,336 @@
+"""Labelled images in files of arrays: idx files (MNIST, LeCun) and .npz files (numpy)."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import io
+import zlib
+from pathlib import Path
+from typing import IO, Dict, List, Optional, Tuple, cast
+
+import numpy as np
+
+from common.core.errors import ZooError
+from common.data.arrays import manifest_sha256, sha256_of_bytes
+from common.data.catalogue import read_datasets
+from common.data.labelled_images import LabelledImages, Source, numbered_names
+
+IDX_CLASSES = {
+    "fashion_mnist": (
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    ),
+    "mnist": numbered_names(10),
+}
+_FOLDERS = {
+    "fashion_mnist": ("fashion-mnist", "fashion_mnist", "FashionMNIST/raw", "raw"),
+    "mnist": ("mnist", "MNIST/raw", "raw", "MNIST"),
+}
+_PARTS = {"train": "train", "test": "t10k"}
+# Labels first: they tell most cheaply what this is.
+_KINDS = {"labels": ("labels-idx1-ubyte", 1), "images": ("images-idx3-ubyte", 3)}
+_UNSIGNED_BYTES = 0x08
+_MOST_VALUES = 1 << 32
+_BLOCK = 1 << 20
+_NPZ_DIVIDED = ("x_train", "y_train", "x_test", "y_test")
+_NPZ_WHOLE = ("images", "labels")
+_LARGEST_LABEL = 2**16 - 1
+
+
+# --- idx -------------------------------------------------------------------------------------
+
+
+def read_idx_folder(name: str, data_path: Optional[str], catalogue: Path) -> Source:
+    """A dataset of four idx files from its folder, or from the folder that holds it.
+
+    A file is read whether gz or not. One that is another than the published one is told in
+    `notices`, since data of one's own comes in this format too.
+
+    Args:
+        name: "fashion_mnist" or "mnist": the folders to look in, and the class names.
+        catalogue: the datasets.yaml with the checksums of the published files.
+
+    Raises:
+        ZooError: no or an incomplete folder, a damaged file, counts that differ, or a file that
+            is published as another dataset.
+    """
+    folder = _idx_folder(name, data_path)
+    parts: Dict[str, LabelledImages] = {}
+    differing: List[str] = []
+    sums: Dict[str, str] = {}
+    for part, prefix in _PARTS.items():
+        arrays: Dict[str, np.ndarray] = {}
+        for kind, (suffix, dimensions) in _KINDS.items():
+            path = _idx_file(folder, part, kind)
+            if path is None:
+                raise ZooError(f"{folder}: no {prefix}-{suffix} or .gz of it: complete the folder")
+            arrays[kind], sums[path.name], is_published = _read_idx_file(
+                name, path, dimensions, catalogue
+            )
+            differing += [] if is_published else [path.name]
+        images, labels = arrays["images"], arrays["labels"]
+        if len(images) != len(labels):
+            raise ZooError(
+                f"{folder}: {len(images)} {part} images with {len(labels)} labels: as many of "
+                "both are needed"
+            )
+        parts[part] = LabelledImages(images[..., np.newaxis], labels.astype(np.int64))
+    if parts["train"].spatial_shape != parts["test"].spatial_shape:
+        raise ZooError(
+            "{}: training images of {} x {} pixels, test images of {} x {}".format(
+                folder, *parts["train"].spatial_shape, *parts["test"].spatial_shape
+            )
+        )
+    told = f"{folder}: {', '.join(differing)} differ(s) from the published {name}"
+    return Source(
+        parts["train"],
+        parts["test"],
+        IDX_CLASSES[name],
+        "the train files",
+        "the t10k files",
+        manifest_sha256(sums),
+        (f"{told}: read as data of your own",) if differing else (),
+    )
+
+
+def _idx_folder(name: str, data_path: Optional[str]) -> Path:
+    """The folder with a dataset's idx files: `data_path`, or one below it."""
+    if not data_path:
+        raise ZooError(f"{name} needs the folder of its idx files: give --data_path")
+    path = Path(data_path)
+    path = path.parent if path.is_file() else path
+    if not path.is_dir():
+        raise ZooError(f"{path}: no such folder: give --data_path of {name}")
+    for folder in [path] + [path / below for below in _FOLDERS[name]]:
+        if any(_idx_file(folder, part, "images") for part in _PARTS):
+            return folder
+    raise ZooError(
+        f"{path}: no train-images-idx3-ubyte in it: give --data_path of {name}'s idx files, or "
+        f"fetch them: zoo data prepare {name} --data_path={path}"
+    )
+
+
+def _idx_file(folder: Path, part: str, kind: str) -> Optional[Path]:
+    """A part's file; the packed one first, for it can be compared with the published one."""
+    base = f"{_PARTS[part]}-{_KINDS[kind][0]}"
+    names = (base + ".gz", base, base.replace("-idx", ".idx"))
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def _read_idx_file(
+    name: str, path: Path, dimensions: int, catalogue: Path
+) -> Tuple[np.ndarray, str, bool]:
+    """A file's values, its sha256, and whether nothing speaks against its being published."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ZooError(
+            f"{path}: can't be read ({error.strerror or error}): give a readable folder"
+        ) from None
+    sha256, published = sha256_of_bytes(content), _published_files(catalogue)
+    found = published.get(sha256)
+    if found is not None and found[0] != name:
+        raise ZooError(
+            f"{path}: this is {found[0]}'s file {found[1]}, not {name}'s: give another "
+            "--data_path or dataset"
+        )
+    known = (name, path.name) in published.values()
+    try:
+        return parse_idx(content, str(path), dimensions), sha256, found is not None or not known
+    except ZooError as error:
+        remedy = "get the file again"
+        if known and found is None:
+            remedy = f"not the published file: get it again, zoo data prepare {name}"
+        raise ZooError(f"{error}: {remedy}") from None
+
+
+@functools.lru_cache(maxsize=None)
+def _published_files(catalogue: Path) -> Dict[str, Tuple[str, str]]:
+    """The dataset and the name of each published file, by its sha256."""
+    return {
+        file.checksum.value: (dataset.name, file.name)
+        for dataset in read_datasets(catalogue)
+        for file in dataset.files
+        if file.checksum is not None
+    }
+
+
+def parse_idx(content: bytes, source: str, dimensions: int) -> np.ndarray:
+    """The values of an idx file, packed by gzip or not: uint8 of the sizes it states, read-only.
+
+    Args:
+        content: the whole file.
+        source: its name for the error line.
+        dimensions: 1 for labels, 3 for images.
+
+    Raises:
+        ZooError: truncated, damaged, not idx, of other values or another number of dimensions.
+    """
+    stream: IO[bytes] = io.BytesIO(content)
+    if content[:2] == b"\x1f\x8b":
+        stream = cast(IO[bytes], gzip.GzipFile(fileobj=stream))
+    try:
+        return _parse_idx(stream, dimensions)
+    except (OSError, EOFError, zlib.error) as error:  # OSError: gzip of a bad checksum
+        reason = " ".join(str(error).split())
+        raise ZooError(f"{source}: truncated or damaged ({reason})") from None
+    except ValueError as error:
+        raise ZooError(f"{source}: {error}") from None
+
+
+def _parse_idx(stream: IO[bytes], dimensions: int) -> np.ndarray:
+    magic = _read_at_most(stream, 4)
+    if len(magic) < 4 or magic[:2] != b"\0\0":
+        raise ValueError(f"not an idx file (it begins with 0x{magic.hex()})")
+    if magic[2] != _UNSIGNED_BYTES:
+        raise ValueError(
+            f"an idx file of values of type 0x{magic[2]:02x}: unsigned bytes (0x08) are needed"
+        )
+    if magic[3] != dimensions:
+        raise ValueError(
+            f"an idx file of {magic[3]} dimension(s) where {dimensions} belong(s): images and "
+            "labels may be exchanged"
+        )
+    header = _read_at_most(stream, 4 * dimensions)
+    if len(header) < 4 * dimensions:
+        raise ValueError("truncated within its header")
+    sizes = tuple(int(size) for size in np.frombuffer(header, ">u4"))
+    stated = " x ".join(str(size) for size in sizes)
+    expected = 1
+    for size in sizes:
+        expected *= size
+    if not 0 < expected <= _MOST_VALUES:
+        raise ValueError(
+            f"its header states {stated} values: between 1 and {_MOST_VALUES} are supported"
+        )
+    # One byte more, to notice what is too long; the end is where gzip checks its checksum.
+    body = _read_at_most(stream, expected + 1)
+    if len(body) < expected:
+        raise ValueError(f"truncated: its header states {stated} values, it has {len(body)}")
+    if len(body) > expected:
+        raise ValueError(f"too long: its header states {stated} values, it has more")
+    return np.frombuffer(body, np.uint8).reshape(sizes)
+
+
+def _read_at_most(stream: IO[bytes], count: int) -> bytes:
+    """In blocks, so that a header that lies can't reserve memory for what isn't there."""
+    blocks, left = [], count
+    while left > 0:
+        block = stream.read(min(left, _BLOCK))
+        if not block:
+            break
+        blocks.append(block)
+        left -= len(block)
+    return b"".join(blocks)
+
+
+# --- npz -------------------------------------------------------------------------------------
+
+
+def read_npz(data_path: Optional[str]) -> Source:
+    """The arrays x_train, y_train, x_test and y_test, or images and labels, never unpickled.
+
+    Images are uint8, (N, H, W) or (N, H, W, C) with C 1 or 3; labels are whole numbers from 0,
+    (N,) or (N, 1). The classes are named by their numbers.
+
+    Args:
+        data_path: the file, or a folder with one .npz file in it.
+
+    Raises:
+        ZooError: no such file, damaged, arrays missing, or of other types and shapes.
+    """
+    path = _npz_file(data_path)
+    arrays = _npz_arrays(path)
+    if all(name in arrays for name in _NPZ_DIVIDED):
+        train = _npz_labelled(path, arrays, *_NPZ_DIVIDED[:2])
+        test = _npz_labelled(path, arrays, *_NPZ_DIVIDED[2:])
+        if train.images.shape[1:] != test.images.shape[1:]:
+            raise ZooError(
+                f"{path}: images of x_train are {train.images.shape[1:]}, of x_test "
+                f"{test.images.shape[1:]}: one shape is needed"
+            )
+        return Source(train, test, _npz_classes(train, test), "x_train", "x_test")
+    if all(name in arrays for name in _NPZ_WHOLE):
+        whole = _npz_labelled(path, arrays, *_NPZ_WHOLE)
+        return Source(whole, None, _npz_classes(whole), "images")
+    raise ZooError(
+        "{}: holds {}: {}, or {} are needed".format(
+            path,
+            ", ".join(sorted(arrays)) or "nothing",
+            ", ".join(_NPZ_DIVIDED),
+            " and ".join(_NPZ_WHOLE),
+        )
+    )
+
+
+def _npz_file(data_path: Optional[str]) -> Path:
+    """The .npz file that `data_path` names, or the only one in that folder."""
+    if not data_path:
+        raise ZooError("npz needs a .npz file: give --data_path")
+    path = Path(data_path)
+    if not path.is_dir():
+        if not path.exists():
+            raise ZooError(f"{path}: no such file: give --data_path of a .npz file")
+        return path
+    found = sorted(path.glob("*.npz"))
+    if len(found) != 1:
+        raise ZooError(f"{path}: {len(found) or 'no'} .npz files in it: give --data_path of one")
+    return found[0]
+
+
+def _npz_arrays(path: Path) -> Dict[str, np.ndarray]:
+    """The arrays that are looked for; the names alone of all others."""
+    wanted = _NPZ_DIVIDED + _NPZ_WHOLE
+    try:
+        stored = np.load(str(path), allow_pickle=False)
+        if isinstance(stored, np.ndarray):
+            raise ValueError("one array, not an archive of arrays")
+        with stored:
+            return {name: stored[name] if name in wanted else np.zeros(0) for name in stored.files}
+    except Exception as error:  # damaged archives raise every kind there is
+        reason = " ".join(str(error).split())
+        raise ZooError(
+            f"{path}: not a readable .npz file ({reason}): write it again with numpy.savez"
+        ) from None
+
+
+def _npz_labelled(
+    path: Path, arrays: Dict[str, np.ndarray], images_name: str, labels_name: str
+) -> LabelledImages:
+    images, labels = arrays[images_name], arrays[labels_name]
+    images = images[..., np.newaxis] if images.ndim == 3 else images
+    labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise ZooError(
+            f"{path}: {labels_name} is {labels.dtype} of shape {labels.shape}: whole numbers "
+            "of shape (N,) are needed"
+        )
+    if len(labels) == 0:
+        raise ZooError(f"{path}: {labels_name} is empty")
+    for label in (labels.min(), labels.max()):
+        if not 0 <= label <= _LARGEST_LABEL:
+            raise ZooError(
+                f"{path}: {labels_name} has the label {label}: 0 to {_LARGEST_LABEL} are supported"
+            )
+    if images.ndim != 4 or images.shape[3] not in (1, 3):
+        raise ZooError(
+            f"{path}: {images_name} is {images.dtype} of shape {images.shape}: (N, H, W), or "
+            "(N, H, W, C) with C 1 or 3, is needed"
+        )
+    try:
+        return LabelledImages(images, labels.astype(np.int64))
+    except ZooError as error:
+        raise ZooError(f"{path}: {images_name}: {error}") from None
+
+
+def _npz_classes(*parts: LabelledImages) -> Tuple[str, ...]:
+    return numbered_names(1 + max(int(part.labels.max()) for part in parts))
