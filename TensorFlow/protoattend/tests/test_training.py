@@ -181,7 +181,7 @@ def test_images_of_another_size_than_the_networks_are_one_clear_line(finished, t
 
 
 def test_more_evaluation_candidates_than_images_is_one_clear_line(finished, tmp_path):
-    with pytest.raises(UsageError, match="1000000 candidates asked for"):
+    with pytest.raises(UsageError, match="--eval_cand_size 1000000: there are 3600"):
         evaluate(
             COMMON
             + [
