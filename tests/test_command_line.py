@@ -14,7 +14,7 @@ import pytest
 
 from common.commands.program import COMMANDS, main
 from common.core.codec import ContentError
-from common.core.command_line import Parser, boolean, exit_code_of, number_in, of_the_machine
+from common.core.command_line import Parser, exit_code_of, number_in, of_the_machine
 from common.core.errors import UsageError, ZooError
 
 
@@ -76,31 +76,28 @@ def test_output_that_cannot_be_written_ends_no_launch(closed: str, tmp_path: Pat
     assert done.returncode == 7 and (tmp_path / "log").read_text() == "whole"
 
 
-def test_debug_shows_the_traceback_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_debug_shows_the_traceback_an_error_of_the_program_keeps_it_and_ctrl_c_is_130(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     exit_code_of(raising(ZooError("bad")), ["--debug"])
     printed = capsys.readouterr().err
     assert "Traceback" in printed and printed.endswith("error: bad\n")
-
-
-def test_an_error_of_the_program_itself_keeps_its_traceback() -> None:
     with pytest.raises(KeyError):
         exit_code_of(raising(KeyError("x")), [])
-
-
-def test_ctrl_c_is_130() -> None:
     assert exit_code_of(raising(KeyboardInterrupt()), []) == 130
+    assert of_the_machine(OSError(errno.EBADF, "x")) is None  # no user can mend it
 
 
-def test_an_unknown_operating_system_error_is_no_user_error() -> None:
-    assert of_the_machine(OSError(errno.EBADF, "x")) is None
-
-
-def test_a_parser_never_exits_by_itself() -> None:
+def test_a_parser_never_exits_by_itself_and_knows_hyphens_and_the_home() -> None:
     parser = Parser(prog="p")
     parser.add_argument("--batch", type=number_in(int, 1, 8))
+    parser.add_argument("--data_path")
     for words in (["--batch", "9"], ["--batch", "x"], ["--batc", "1"], ["extra"]):
         with pytest.raises(UsageError):
             parser.parse_args(words)
+    with pytest.raises(UsageError, match="did you mean --batch"):
+        parser.parse_args(["--bach=1"])
+    assert parser.parse_args(["--data-path=~/x"]).data_path == os.path.expanduser("~/x")
 
 
 AT_ONCE = """
@@ -123,11 +120,6 @@ def test_a_program_can_end_at_once_with_its_output_and_exit_code(call: str, prin
         [sys.executable, "-c", AT_ONCE.format(call)], stdout=subprocess.PIPE, text=True
     )
     assert (done.returncode, done.stdout) == (7, printed)
-
-
-@pytest.mark.parametrize("text, value", [("true", True), ("False", False), ("1", True)])
-def test_booleans_as_the_scripts_spell_them(text: str, value: bool) -> None:
-    assert boolean(text) is value
 
 
 @pytest.mark.parametrize("words", [[], ["--help"]])

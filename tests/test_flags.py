@@ -91,7 +91,7 @@ def test_what_decides_the_result_is_recorded_and_later_flags_where_they_say_some
 def test_help_tells_each_default_once() -> None:
     text = " ".join(TRAIN.parser().format_help().split())
     assert text.count("(default: 32)") == 1 and "SUPPRESS" not in text
-    assert "--batch_size BATCH_SIZE, --train_batch_size" in text
+    assert "--batch_size N, --train_batch_size N" in text
 
 
 def test_a_recorded_path_is_recorded_without_the_folders_of_this_machine() -> None:

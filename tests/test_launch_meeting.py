@@ -1,103 +1,100 @@
 """Where ranks meet: what is taken from the flags, what from the environment, what is refused."""
 
+import dataclasses
+import socket
+
 import pytest
 
-from common.core.errors import InfrastructureError, UsageError
+from common.core.errors import InfrastructureError, UsageError, ZooError
 from common.launch import meeting
 from common.launch.flags import LaunchFlags
+from common.machine.ports import is_free, reserve_free_port, reserve_port
+from tests.test_rank_environment import JOB
 
 ELSEWHERE = "192.0.2.7"  # reserved for documents: no machine's
-
-
-def flags(**named):
-    return LaunchFlags(**named)
+NOWHERE = "no.such.host.invalid"
 
 
 @pytest.fixture(autouse=True)
 def names(monkeypatch):
     """Names are known from a list: the tests ask no server."""
-    known = {"here": "127.0.0.1", "nowhere": ""}
-    monkeypatch.setattr(meeting, "resolved", lambda host: known.get(host, host))
+    ask = socket.getaddrinfo
+
+    def known(host, *rest):
+        if host == NOWHERE:
+            raise socket.gaierror(socket.EAI_NONAME, "unknown")
+        return ask({"node0": "10.9.8.7", "here": "127.0.0.1"}.get(host, host), *rest)
+
+    monkeypatch.setattr(meeting.socket, "getaddrinfo", known)
 
 
 # --- the address ---
 
-
-def test_the_ranks_of_one_machine_meet_on_it_whatever_another_job_left():
-    assert meeting.master_address(flags(), {"MASTER_ADDR": ELSEWHERE}, "npu") == "127.0.0.1"
-
-
-def test_one_machine_can_not_meet_elsewhere():
-    with pytest.raises(UsageError, match="is not this machine's"):
-        meeting.master_address(flags(master_addr=ELSEWHERE), {}, "cpu")
-
-
-def test_a_dry_run_may_plan_for_another_machine():
-    found = meeting.master_address(flags(master_addr=ELSEWHERE, dry_run=True), {}, "cpu")
-    assert found == ELSEWHERE
-
-
-def test_several_machines_need_an_address():
-    with pytest.raises(UsageError, match="--nnodes 2 needs --master_addr"):
-        meeting.master_address(flags(nnodes=2), {}, "cpu")
-
-
-def test_several_machines_may_be_told_by_the_environment():
-    found = meeting.master_address(flags(nnodes=2), {"MASTER_ADDR": ELSEWHERE}, "npu")
-    assert found == ELSEWHERE
+TWO = {"nnodes": 2}
 
 
 @pytest.mark.parametrize(
-    "address, match",
+    "flags, user, device, address",
     [
-        ("nowhere", "has no IP address here"),
-        ("here", "is 127.0.0.1 here, which no other machine reaches"),
+        ({}, {"MASTER_ADDR": ELSEWHERE}, "npu", "127.0.0.1"),  # what another job left
+        ({"master_addr": ELSEWHERE, "dry_run": True}, {}, "cpu", ELSEWHERE),
+        (TWO, {"MASTER_ADDR": ELSEWHERE}, "npu", ELSEWHERE),
+        ({"master_addr": "here"}, {}, "npu", "127.0.0.1"),  # HCCL takes no names
+        ({"master_addr": "here"}, {}, "cpu", "here"),
+        ({"nnodes": 2, "master_addr": "node0"}, {}, "gpu", "node0"),
+        ({"nnodes": 2, "master_addr": "node0"}, {}, "npu", "10.9.8.7"),
     ],
 )
-def test_hccl_is_told_no_address_that_it_can_not_use(address, match):
-    with pytest.raises(UsageError, match=f"--master_addr {address} {match}"):
-        meeting.master_address(flags(nnodes=2, master_addr=address), {}, "npu")
-    with pytest.raises(UsageError, match=f"MASTER_ADDR {address} {match}"):
-        meeting.master_address(flags(nnodes=2), {"MASTER_ADDR": address}, "npu")
-
-
-@pytest.mark.parametrize("device, address", [("npu", "127.0.0.1"), ("cpu", "here")])
-def test_one_machines_name_becomes_an_address_for_hccl(device, address, monkeypatch):
-    monkeypatch.setattr(meeting, "is_own_address", lambda host: True)
-    assert meeting.master_address(flags(master_addr="here"), {}, device) == address
-
-
-def test_an_address_of_ipv6_may_have_a_scope():
-    found = meeting.master_address(flags(nnodes=2, master_addr="fe80::1%eth0"), {}, "npu")
-    assert found == "fe80::1%eth0"
-
-
-def test_gpus_and_processors_meet_by_name_as_torch_does():
-    found = meeting.master_address(flags(nnodes=2, master_addr="node0"), {}, "gpu")
-    assert found == "node0"
-
-
-def test_an_npu_has_to_know_its_own_address_on_the_way(monkeypatch):
-    monkeypatch.setattr(meeting, "address_towards", lambda host: "")
-    with pytest.raises(InfrastructureError, match="no network of this machine leads to"):
-        meeting.host_address(flags(nnodes=2), ELSEWHERE, "npu")
-    assert meeting.host_address(flags(nnodes=2), ELSEWHERE, "gpu") == ""
-
-
-def test_one_machine_needs_no_way_to_others():
-    assert meeting.host_address(flags(), "127.0.0.1", "npu") == ""
-
-
-def test_another_jobs_chief_is_refused_on_one_machine():
-    with pytest.raises(UsageError, match="CM_CHIEF_IP is 192.0.2.7, not this machine"):
-        meeting.check_chief(flags(), {"CM_CHIEF_IP": ELSEWHERE})
-    meeting.check_chief(flags(), {"CM_CHIEF_IP": "127.0.0.1"})
-    meeting.check_chief(flags(nnodes=2), {"CM_CHIEF_IP": ELSEWHERE})
+def test_ranks_meet_at_this_machine_or_where_all_machines_are_told(flags, user, device, address):
+    assert meeting.master_address(LaunchFlags(**flags), user, device) == address
 
 
 @pytest.mark.parametrize(
-    "named, user, match",
+    "flags, user, told",
     [
+        ({"master_addr": ELSEWHERE}, {}, "is not this machine's"),
+        (TWO, {}, "--nnodes 2 needs --master_addr"),
+        ({"nnodes": 2, "master_addr": NOWHERE}, {}, f"--master_addr {NOWHERE} has no IP address"),
+        (TWO, {"MASTER_ADDR": NOWHERE}, f"MASTER_ADDR {NOWHERE} has no IP address here"),
+        ({"nnodes": 2, "master_addr": "here"}, {}, "is 127.0.0.1 here, which no other machine"),
+    ],
+)
+def test_an_address_that_ranks_can_not_meet_at_is_refused(flags, user, told):
+    with pytest.raises(UsageError, match=told):
+        meeting.master_address(LaunchFlags(**flags), user, "npu")
+
+
+def test_an_npu_has_to_know_its_own_address_on_the_way():
+    flags = LaunchFlags(nnodes=2)
+    with pytest.raises(InfrastructureError, match="no network of this machine leads to"):
+        meeting.host_address(flags, NOWHERE, "npu")
+    assert meeting.host_address(flags, NOWHERE, "gpu") == ""
+    assert meeting.host_address(flags, "here", "npu") == "127.0.0.1"
+    assert meeting.host_address(LaunchFlags(), "here", "npu") == ""  # one machine needs no way
+
+
+@pytest.mark.parametrize(
+    "host, address, own",
+    [("here", "127.0.0.1", True), (ELSEWHERE, ELSEWHERE, False), (NOWHERE, "", False)],
+)
+def test_a_name_becomes_an_address_and_an_own_one_is_one_to_listen_at(host, address, own):
+    assert meeting.resolved(host) == address and meeting.is_own_address(host) is own
+
+
+@pytest.mark.parametrize(
+    "text, known", [("10.0.0.1", 1), ("fd00::1", 1), ("fe80::1%eth0", 1), ("node0", 0), ("", 0)]
+)
+def test_an_ip_address_is_no_name(text, known):
+    assert (meeting.ip(text) is not None) == known
+
+
+# --- the chief ---
+
+
+@pytest.mark.parametrize(
+    "flags, user, told",
+    [
+        ({}, {"CM_CHIEF_IP": ELSEWHERE}, "CM_CHIEF_IP is 192.0.2.7, not this machine"),
         ({}, {"CM_CHIEF_IP": "node0"}, "not an IP address"),
         (
             {"nnodes": 2, "master_addr": "10.0.0.1"},
@@ -111,9 +108,28 @@ def test_another_jobs_chief_is_refused_on_one_machine():
         ),
     ],
 )
-def test_a_chief_that_contradicts_the_flags_is_refused(named, user, match):
-    with pytest.raises(UsageError, match=match):
-        meeting.check_chief(flags(**named), user)
+def test_another_jobs_chief_is_refused(flags, user, told):
+    with pytest.raises(UsageError, match=told):
+        meeting.check_chief(LaunchFlags(**flags), user)
+    meeting.check_chief(LaunchFlags(), {"CM_CHIEF_IP": "127.0.0.1"})
+    meeting.check_chief(LaunchFlags(nnodes=2), {"CM_CHIEF_IP": ELSEWHERE})
+
+
+@pytest.mark.parametrize(
+    "user, changes, told",
+    [
+        ({"CM_CHIEF_IP": "1.2.3.4"}, {"rank_table": "/t.json"}, "CM_CHIEF_IP are both set"),
+        ({"CM_CHIEF_PORT": "65530"}, {}, "not 65530; unset CM_CHIEF_PORT"),
+        ({}, {"master_port": 65530}, "not 65530; give another --master_port"),
+        ({"CM_WORKER_SIZE": "16"}, {}, "CM_WORKER_SIZE is 16 and this job has 8 ranks"),
+    ],
+)
+def test_variables_that_hccl_can_not_start_by_are_refused(user, changes, told):
+    job = dataclasses.replace(JOB, framework="tensorflow", **changes)
+    with pytest.raises(UsageError, match=told):
+        meeting.check_cluster_variables(job, user)
+    meeting.check_cluster_variables(dataclasses.replace(job, framework="pytorch"), user)
+    meeting.check_cluster_variables(dataclasses.replace(job, device="cpu"), user)
 
 
 # --- the port ---
@@ -122,13 +138,32 @@ def test_a_chief_that_contradicts_the_flags_is_refused(named, user, match):
 @pytest.mark.parametrize("text", ["0", "65536", "99999", "1" * 30, "port", "-1", "²"])
 def test_a_master_port_that_is_none_is_refused(text):
     with pytest.raises(UsageError, match="not a port number"):
-        meeting.given_port(flags(), {"MASTER_PORT": text})
+        meeting.given_port(LaunchFlags(), {"MASTER_PORT": text})
 
 
 def test_a_flag_comes_before_the_variable():
-    assert meeting.given_port(flags(master_port=5), {"MASTER_PORT": "6"}) == 5
-    assert meeting.given_port(flags(), {"MASTER_PORT": "6"}) == 6
-    assert meeting.given_port(flags(), {}) is None
+    assert meeting.given_port(LaunchFlags(master_port=5), {"MASTER_PORT": "6"}) == 5
+    assert meeting.given_port(LaunchFlags(), {"MASTER_PORT": "6"}) == 6
+    assert meeting.given_port(LaunchFlags(), {}) is None
+
+
+def test_a_chosen_port_is_free_and_kept_from_others_until_it_is_released():
+    kept = [reserve_free_port() for _ in range(20)]
+    assert len({reservation.port for reservation in kept}) == 20
+    assert all(is_free(reservation.port) for reservation in kept)
+    with pytest.raises(ZooError, match="in use"):
+        reserve_port(kept[0].port)
+    for reservation in kept:
+        reservation.release()
+    reserve_port(kept[0].port).release()
+
+
+def test_a_port_with_a_listener_is_in_use():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(1)
+        with pytest.raises(ZooError, match="--master_port"):
+            reserve_port(server.getsockname()[1])
 
 
 # --- the table ---
@@ -136,18 +171,10 @@ def test_a_flag_comes_before_the_variable():
 
 def test_a_table_is_taken_for_several_ranks_of_tensorflow_on_npus():
     user = {"RANK_TABLE_FILE": "/left.json"}
-    assert meeting.rank_table("tensorflow", "npu", 8, flags(), user) == "/left.json"
-    assert meeting.rank_table("tensorflow", "npu", 8, flags(rank_table="/a"), user) == "/a"
-
-
-@pytest.mark.parametrize(
-    "framework, device, world_size",
-    [("pytorch", "npu", 8), ("tensorflow", "cpu", 8), ("tensorflow", "npu", 1)],
-)
-def test_elsewhere_one_that_was_left_is_ignored_and_one_that_was_given_refused(
-    framework, device, world_size
-):
-    left = {"RANK_TABLE_FILE": "/left.json"}
-    assert meeting.rank_table(framework, device, world_size, flags(), left) == ""
-    with pytest.raises(UsageError, match="--rank_table is .*: leave it out"):
-        meeting.rank_table(framework, device, world_size, flags(rank_table="/a"), {})
+    given = LaunchFlags(rank_table="/a")
+    assert meeting.rank_table("tensorflow", "npu", 8, LaunchFlags(), user) == "/left.json"
+    assert meeting.rank_table("tensorflow", "npu", 8, given, user) == "/a"
+    for job in (("pytorch", "npu", 8), ("tensorflow", "cpu", 8), ("tensorflow", "npu", 1)):
+        assert meeting.rank_table(*job, LaunchFlags(), user) == ""  # one that was left
+        with pytest.raises(UsageError, match="--rank_table is .*: leave it out"):
+            meeting.rank_table(*job, given, {})

@@ -39,43 +39,30 @@ def environment_of_setup(machine, checkout, stack, age_seconds):
     os.utime(str(folder / ".zoo-stamp"), (then, then))
 
 
-def test_zoo_python_comes_first(machine, checkout, launch, python, tmp_path):
-    python("active", "active env")
-    environment_of_setup(machine, checkout, "current", 0)
-    ended = launch(
-        "model",
-        "smoke",
-        ZOO_PYTHON=str(python("wanted", "my python")),
-        VIRTUAL_ENV=str(tmp_path / "active env"),
-    )
-    assert ended.stdout.startswith("wanted: ")
-
-
-def test_the_active_virtual_environment_comes_before_those_of_setup(
-    machine, checkout, launch, python, tmp_path
+@pytest.mark.parametrize(
+    "made, variables, chosen",
+    [
+        (True, {"ZOO_PYTHON": "env/bin/python", "VIRTUAL_ENV": "other env"}, "env"),
+        (True, {"VIRTUAL_ENV": "env"}, "env"),
+        (True, {"CONDA_PREFIX": "env", "CONDA_DEFAULT_ENV": "torch"}, "env"),
+        (True, {"CONDA_PREFIX": "env", "CONDA_DEFAULT_ENV": "base"}, "reference"),
+        (False, {"CONDA_PREFIX": "env", "CONDA_DEFAULT_ENV": "base"}, "env"),
+        (False, {}, "plain"),
+    ],
+)
+def test_an_environment_of_the_users_comes_first_but_for_condas_base(
+    machine, checkout, launch, python, tmp_path, made, variables, chosen
 ):
-    python("active", "active env")
-    environment_of_setup(machine, checkout, "current", 0)
-    assert launch(VIRTUAL_ENV=str(tmp_path / "active env")).stdout.startswith("active: ")
-
-
-def test_an_active_conda_environment_comes_before_those_of_setup(
-    machine, checkout, launch, python, tmp_path
-):
-    python("conda", "conda env")
-    environment_of_setup(machine, checkout, "current", 0)
-    ended = launch(CONDA_PREFIX=str(tmp_path / "conda env"), CONDA_DEFAULT_ENV="torch")
-    assert ended.stdout.startswith("conda: ")
-
-
-def test_condas_base_counts_only_where_setup_has_made_nothing(
-    machine, checkout, launch, python, tmp_path
-):
-    python("base", "conda")
-    base = {"CONDA_PREFIX": str(tmp_path / "conda"), "CONDA_DEFAULT_ENV": "base"}
-    assert launch(**base).stdout.startswith("base: ")
-    environment_of_setup(machine, checkout, "reference", 0)
-    assert launch(**base).stdout.startswith("reference: ")
+    for name in ("env", "other env"):
+        python(name, name)
+    machine.add(machine.bin / "python3", TELL.format("plain"))
+    if made:
+        environment_of_setup(machine, checkout, "reference", 0)
+    asked = {
+        name: value if name == "CONDA_DEFAULT_ENV" else str(tmp_path / value)
+        for name, value in variables.items()
+    }
+    assert launch("model", "smoke", **asked).stdout.startswith(chosen + ": ")
 
 
 @pytest.mark.parametrize("newer, older", [("current", "reference"), ("reference", "current")])
@@ -83,11 +70,6 @@ def test_of_setups_environments_the_one_made_last_is_taken(machine, checkout, la
     environment_of_setup(machine, checkout, newer, 10)
     environment_of_setup(machine, checkout, older, 1000)
     assert launch().stdout.startswith(newer + ": ")
-
-
-def test_python3_of_the_path_is_the_last_resort(machine, launch):
-    machine.add(machine.bin / "python3", TELL.format("plain"))
-    assert launch().stdout.startswith("plain: ")
 
 
 @pytest.mark.parametrize("variables", [{}, {"ZOO_PYTHON": "/no/such python"}])
@@ -98,18 +80,12 @@ def test_no_python_is_told_in_one_line(launch, variables):
     assert variables.get("ZOO_PYTHON", "python3") in ended.stderr
 
 
-def test_arguments_arrive_as_they_were_given(machine, launch):
-    machine.add(machine.bin / "python3", 'for word; do echo "<$word>"; done')
+def test_arguments_arrive_as_they_were_given_and_the_exit_code_is_the_launchers(machine, launch):
+    machine.add(machine.bin / "python3", 'for word; do echo "<$word>"; done; exit 3')
     ended = launch("model", "full_1p", "--data_path=/my data/*", "")
-    assert ended.stdout.splitlines() == [
-        "<-m>",
-        "<common>",
-        "<launch>",
-        "<model>",
-        "<full_1p>",
-        "<--data_path=/my data/*>",
-        "<>",
-    ]
+    assert ended.returncode == 3
+    told = "<-m> <common> <launch> <model> <full_1p> <--data_path=/my data/*> <>"
+    assert " ".join(ended.stdout.splitlines()) == told
 
 
 def test_the_checkout_comes_first_on_the_python_path_and_the_users_own_stays(
@@ -129,11 +105,6 @@ def test_finds_its_checkout_through_symbolic_links(machine, checkout, launch, tm
     (links / "first").symlink_to(os.path.relpath(str(target), str(links)) if relative else target)
     (links / "second").symlink_to("first")
     assert f"PYTHONPATH={checkout}\n" in launch(script=links / "second").stdout
-
-
-def test_the_exit_code_is_the_launchers(machine, launch):
-    machine.add(machine.bin / "python3", "exit 3")
-    assert launch().returncode == 3
 
 
 def test_costs_less_than_twenty_milliseconds_of_processor_time(machine, launch):

@@ -1,75 +1,75 @@
-"""Progress from events, and its line on a terminal."""
+"""What is told of a run while it runs: its log, and from its events a line on a terminal."""
 
 import io
 import json
 
+import pytest
+
 from common.core.terminal import Terminal
-from common.launch.progress import EventTail, LineTail, Progress, last_lines
+from common.launch.progress import Progress, QuietTail, Tail, last_lines
 
 START = {"event": "start", "time": 0.0, "targets": {"steps": 10, "epochs": 1}, "resumed_step": 0}
 
 
-def step(number, time):
-    return {"event": "step", "time": time, "step": number, "epoch": 1, "loss": 0.5}
+def step(number, time, loss=0.5):
+    return {"event": "step", "time": time, "step": number, "epoch": 1, "loss": loss}
 
 
-def progress_after(*events):
+@pytest.mark.parametrize(
+    "events, line",
+    [
+        ([START, step(1, 0.0), step(2, 60.0)], "training 2/10  loss 0.5000  8:00 left"),
+        ([START, step(1, 100.0), step(3, 104.0)], "training 3/10  loss 0.5000  14 s left"),
+        ([START, step(1, 100.0)], "training 1/10  loss 0.5000"),  # no pace yet
+        # A resumed run counts its pace anew.
+        (
+            [START, step(1, 0), step(4, 3), dict(START, resumed_step=4)],
+            "starting 4/10  loss 0.5000",
+        ),
+        ([START, {"event": "heartbeat", "time": 1.0, "what": "evaluating"}], "evaluating 0/10"),
+        ([START, step(2, 1.0, "nan")], "training 2/10"),
+    ],
+)
+def test_the_line_tells_step_loss_and_time_left(events, line):
     progress = Progress()
     for event in events:
         progress.update(event)
-    return progress
+    assert progress.line() == line
 
 
-def test_time_left_is_the_pace_since_the_first_step_times_the_steps_left():
-    progress = progress_after(START, step(1, 100.0), step(3, 104.0))
-    assert progress.seconds_left() == 7 * 2.0
-
-
-def test_there_is_no_time_left_before_there_is_a_pace():
-    assert progress_after(START, step(1, 100.0)).seconds_left() is None
-
-
-def test_a_resumed_run_counts_its_pace_anew():
-    again = dict(START, resumed_step=4, time=900.0)
-    progress = progress_after(START, step(1, 0.0), step(4, 3.0), again)
-    assert progress.step == 4 and progress.seconds_left() is None
-    for event in (step(5, 1000.0), step(6, 1010.0)):
-        progress.update(event)
-    assert progress.seconds_left() == 40.0
-
-
-def test_the_line_tells_step_loss_and_time():
-    line = progress_after(START, step(1, 0.0), step(2, 60.0)).line()
-    assert line == "training 2/10  loss 0.5000  0:08:00 left"
-
-
-def test_a_long_evaluation_is_told():
-    progress = progress_after(START, {"event": "heartbeat", "time": 1.0, "what": "evaluating"})
-    assert progress.line().startswith("evaluating 0/10")
-
-
-def test_a_loss_that_is_not_finite_does_not_stop_the_line():
-    assert "2/10" in progress_after(START, dict(step(2, 1.0), loss="nan")).line()
-
-
-def test_only_whole_new_events_are_read(tmp_path):
+def test_what_is_added_is_read_and_of_events_whole_ones(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    tail = EventTail(path)
-    assert tail.read_new() == []
+    tail = Tail(path)
+    assert tail.new_events() == []
     path.write_text(json.dumps(START) + "\n" + '{"event": "st')
-    assert [event["event"] for event in tail.read_new()] == ["start"]
+    assert [event["event"] for event in tail.new_events()] == ["start"]
+    log = Tail(path)  # of an earlier session nothing is told
     with open(str(path), "a") as stream:
         stream.write('ep", "step": 1}\nnot json\n')
-    assert tail.read_new() == [{"event": "step", "step": 1}]
+    assert tail.new_events() == [{"event": "step", "step": 1}]
+    assert log.read_new().startswith(b'ep"') and log.read_new() == b""
 
 
-def test_a_log_is_followed_from_where_it_ended(tmp_path):
+NOISE = """\
+2026-01-02 03:04:05.678901: E external/local_xla/cuda_driver.cc:152] failed call to cuInit: (303)
+WARNING: All log messages before absl::InitializeLog() is called are written to STDERR
+I0000 00:00:1700000000.123456   12345 cpu_feature_guard.cc:210] this is optimized
+WARNING:tensorflow:From a.py:1: f is deprecated and will be removed in a future version.
+Instructions for updating:
+Use g instead.
+"""
+
+
+def test_tensorflows_own_lines_stay_in_the_log(tmp_path):
     path = tmp_path / "train_0.log"
-    path.write_text("an earlier session\n")
-    tail = LineTail(path)
-    with open(str(path), "a") as stream:
-        stream.write("new\n")
-    assert tail.read_new() == b"new\n" and tail.read_new() == b""
+    tail = QuietTail(path)
+    text = "step 1\n" + NOISE + "2 of 3\nsaving"
+    shown = b""
+    for letter in range(0, len(text), 7):
+        with open(str(path), "a") as stream:
+            stream.write(text[letter : letter + 7])
+        shown += tail.read_new()
+    assert shown == b"step 1\n2 of 3\nsaving" and path.read_text() == text
 
 
 def test_the_last_lines_of_a_log_are_shown(tmp_path):
@@ -79,42 +79,42 @@ def test_the_last_lines_of_a_log_are_shown(tmp_path):
     assert last_lines(tmp_path / "none", 2) == []
 
 
+# --- the terminal ---
+
+
 class Screen(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that may say it is a terminal, or that nobody reads it any more."""
+
+    def __init__(self, interactive=False, gone=False):
+        super().__init__()
+        self.interactive, self.gone = interactive, gone
 
     def isatty(self):
-        return True
+        return self.interactive
+
+    def write(self, text):
+        if self.gone:
+            raise BrokenPipeError
+        return super().write(text)
 
 
-def test_on_a_terminal_the_progress_line_is_taken_away_before_other_lines():
-    screen = Screen()
+@pytest.mark.parametrize(
+    "interactive, shown",
+    [(True, "training 1/10\r\x1b[Ka line\ntraining 1/10\r\x1b[K"), (False, "a line\n")],
+)
+def test_only_on_a_terminal_there_is_a_progress_line_below_the_others(interactive, shown):
+    screen = Screen(interactive)
     terminal = Terminal(screen, screen)
     terminal.status("training 1/10")
     terminal.pass_on(b"a line\n")
     terminal.status("")
-    assert screen.getvalue() == "training 1/10\r\x1b[Ka line\ntraining 1/10\r\x1b[K"
+    assert screen.getvalue() == shown
 
 
-def test_elsewhere_there_is_no_progress_line():
-    stream = io.StringIO()
-    terminal = Terminal(stream, stream)
-    terminal.status("training 1/10")
-    terminal.pass_on(b"a line\n")
-    assert stream.getvalue() == "a line\n"
-
-
-def test_a_character_that_comes_in_two_parts_is_whole():
-    stream = io.StringIO()
-    terminal = Terminal(stream, stream)
-    data = "训练\n".encode()
+def test_a_character_that_comes_in_two_parts_is_whole_and_nobody_needs_to_read():
+    screen, data = Screen(), "训练\n".encode()
+    terminal = Terminal(screen, screen)
     terminal.pass_on(data[:4])
     terminal.pass_on(data[4:])
-    assert stream.getvalue() == "训练\n"
-
-
-def test_a_reader_that_went_away_does_not_end_the_run():
-    class Gone(io.StringIO):
-        def write(self, text):
-            raise BrokenPipeError
-
-    Terminal(Gone(), Gone()).say("nobody reads")
+    assert screen.getvalue() == "训练\n"
+    Terminal(Screen(gone=True), Screen(gone=True)).say("nobody reads")

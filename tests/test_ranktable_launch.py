@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import attrs
 import pytest
 
+import tests.test_plan
+from common.ascend.device_numbers import physical_numbers
 from common.commands.program import main
 from common.core.errors import ZooError
-from common.launch.plan import make_plan
-from common.launch.rank_table import check_rank_table, physical_numbers
+from common.launch import meeting
 from tests.rank_tables import changed, one_server, text_of, two_servers
-from tests.test_plan import AROUND, CARD, TASK, parse_flags
+from tests.test_plan import CARD
 
 CARD_OF_TENSORFLOW = attrs.evolve(CARD, framework="tensorflow")
 
 
 def plan_of(*words, card=CARD_OF_TENSORFLOW, **around):
-    return make_plan(
-        card, TASK, TASK.cases["full_8p"], parse_flags(words), dataclasses.replace(AROUND, **around)
-    )
+    return tests.test_plan.plan_of("full_8p", *words, card=card, **around)
+
+
+def check_rank_table(plan, user, system):
+    ranks = [(rank.rank, rank.device_id) for rank in plan.ranks]
+    table = plan.ranks[0].environment.set.get("RANK_TABLE_FILE")
+    meeting.check_rank_table(table, plan.world_size, ranks, user, system)
 
 
 @pytest.fixture()
@@ -71,11 +74,6 @@ def test_each_machine_is_held_to_its_own_server(table, tmp_path):
 def test_a_table_that_does_not_fit_ends_the_launch(table, tmp_path, content, problem):
     with pytest.raises(ZooError, match=problem):
         check_rank_table(plan_of("--rank_table", table(content)), {}, tmp_path)
-
-
-def test_a_chip_that_nobody_named_does_not_forbid_three_devices(table, tmp_path):
-    plan = plan_of("--ranks=3", "--rank_table", table(one_server([0, 1, 2])))
-    check_rank_table(plan, {}, tmp_path)
 
 
 def test_a_containers_first_device_has_its_physical_number_in_the_table(table, system):

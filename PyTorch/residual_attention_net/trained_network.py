@@ -48,7 +48,10 @@ def add_weight_flags(parser: argparse.ArgumentParser, required: bool = True) -> 
     """Adds --pth_path and --network: the weights, and what they are of."""
     group = parser.add_argument_group("weights")
     group.add_argument(
-        "--pth_path", required=required, help="weights: a checkpoint, or a state_dict as published"
+        "--pth_path",
+        "--checkpoint",
+        required=required,
+        help="weights: a checkpoint, or a state_dict as published",
     )
     group.add_argument(
         "--network",
@@ -65,6 +68,7 @@ def add_device_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("device")
     group.add_argument(
         "--device_type",
+        "--device",
         choices=("auto", "npu", "gpu", "cpu"),
         default="auto",
         help="what to compute on",

@@ -41,13 +41,13 @@ class NpuFlags(Flags):
     """What only an NPU knows, a part of every TensorFlow network's options."""
 
     customize_dtypes: Optional[str] = unrecorded(
-        "pins the types of operations, a line each", kind=path, metavar="FILE", group="NPU"
+        "pins the types of operations, a line each", kind=path, group="NPU"
     )
     modify_mixlist: Optional[str] = unrecorded(
-        "changes the lists of a mixed --precision_mode (JSON)", kind=path, metavar="FILE"
+        "changes the lists of a mixed --precision_mode (JSON)", kind=path
     )
     iterations_per_loop: int = unrecorded(
-        "training steps per run of the session", 1, kind=count, metavar="N", only=TRAININGS
+        "training steps per run of the session", 1, kind=count, only=TRAININGS
     )
     data_dump_flag: bool = unrecorded("write inputs and outputs of every operation", False)
     data_dump_step: str = unrecorded(

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Optional, Sequence
 
 from common.cards.model_folders import checkout_root, find_card, split_name
 from common.core.errors import UsageError
 from common.core.terminal import Terminal
-from common.launch.flags import LaunchFlags, asks_for_help, help_text, parse_flags
+from common.launch.flags import command_line, find_target, parse_flags
 from common.launch.launcher import launch
-from common.launch.plan import as_json, as_text
-from common.launch.request import find_target, input_lines, make_request
+from common.launch.plan import as_json, as_text, completed
+from common.launch.request import input_lines, kept_port, planned
 
 EXAMPLES = """
   zoo list                                                      what there is
@@ -24,7 +23,7 @@ EXAMPLES = """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Takes every word as it is: the flags are the case's, not argparse's."""
+    """Takes every word as it is: the flags are the case's."""
     parser.usage = "zoo launch MODEL[/TASK] CASE [--flag=value ...]"
     parser.epilog = "examples:" + EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -43,46 +42,40 @@ def run(arguments: argparse.Namespace) -> int:
     if not names:
         raise UsageError("zoo launch needs a network and a case; see zoo launch --help, zoo list")
     model, case = names[0], names[1] if len(names) > 1 else None
-    if asks_for_help(words):
-        return _help(model, case)
-    flags = parse_flags(words)
+    if case is None and {"-h", "--help"} & set(words):
+        return _tell_cases(model)
+    target = find_target(model, case, words)
+    flags, command = parse_flags(target, words), command_line([model, target.case.name], words)
     if flags.json and not flags.dry_run:
         raise UsageError("--json is the form of a plan: give --dry_run too")
     if flags.seeds is not None:
-        return _run_seeds(model, case, words, flags)
-    request = make_request(model, case, words)
-    if not flags.dry_run:
-        return launch(request, Terminal())
-    plan = request.plan()
+        from common.launch.seeds import run_seeds, seed_launch  # one seed starts without it
+
+        all_seeds = seed_launch(target, flags, command)
+        if not flags.dry_run:
+            return run_seeds(all_seeds, Terminal())
+        requests = list(all_seeds.requests.values())
+    else:
+        requests = [planned(target, flags, command)]
+        if not flags.dry_run:
+            return launch(requests[0], Terminal())
+    plans = [completed(request.plan, kept_port(request).port)[0] for request in requests]
     if flags.json:
-        print(json.dumps(as_json(plan), indent=1))
+        told = [as_json(plan) for plan in plans]
+        print(json.dumps(told if flags.seeds is not None else told[0], indent=1))
     else:
-        print("\n".join([as_text(plan), "", *input_lines(plan, request.target.task)]).rstrip())
+        texts = [as_text(plan) for plan in plans] or ["every seed is complete already"]
+        lines = input_lines(plans[0], target) if plans else []
+        print("\n\n".join([*texts, "\n".join(lines)]).rstrip())
     return 0
 
 
-def _run_seeds(model: str, case: Optional[str], words: Sequence[str], flags: LaunchFlags) -> int:
-    from common.launch.seeds import plans, run_seeds, seed_launch  # one seed starts without it
-
-    all_seeds = seed_launch(model, case, words)
-    if not flags.dry_run:
-        return run_seeds(all_seeds, Terminal())
-    made = plans(all_seeds)
-    print(
-        json.dumps([as_json(plan) for plan in made], indent=1)
-        if flags.json
-        else "\n\n".join(as_text(plan) for plan in made) or "every seed is complete already"
-    )
-    return 0
-
-
-def _help(model: str, case: Optional[str]) -> int:
-    if case is not None:
-        target = find_target(model, case, None)
-        card, task = target.card, target.task
-    else:
-        card = find_card(checkout_root(), split_name(model)[0])
-        task = card.task(split_name(model)[1] or None)
-    program = "zoo launch {} {}".format(model, case or "CASE")
-    print(help_text(program, card, task, case))
+def _tell_cases(model: str) -> int:
+    """Prints the cases of a network's task."""
+    name, task = split_name(model)
+    card = find_card(checkout_root(), name)
+    cases = card.task(task or None).cases.values()
+    print(f"usage: zoo launch {model} CASE [--flag=value ...]\n\n{card.title} ({card.paper})\n")
+    print("\n".join(f"  {case.name:<16} {case.description}" for case in cases))
+    print(f"\nzoo launch {model} CASE --help tells the flags of a case")
     return 0

@@ -23,7 +23,7 @@ from common.evidence.gate.judging import case_left_out, judge_alone, judge_case
 from common.evidence.gate.reading import GivenRun, read_runs
 from common.evidence.gate.running import GateCase, cases_of, new_folder, run_case
 from common.evidence.gate.verdict import CaseReport, Verdict, overall
-from common.launch.flags import DEVICE_CHOICES, parse_flags
+from common.launch.flags import DEVICE_CHOICES, seeds_of
 from common.runs.provenance import code_state
 
 DEFAULT_RUNS, MOST_RUNS = 3, 1000
@@ -55,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--seeds",
-        type=_seeds,
+        type=seeds_of,
         metavar="N,N,...",
         help="the seeds to run (default: 0, 1, … as many as the card asks for)",
     )
@@ -82,10 +82,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="print the result as JSON")
     add("--junit", metavar="FILE", help="write JUnit XML")
     add("--markdown", metavar="FILE", help="write the result as Markdown")
-
-
-def _seeds(text: str) -> Optional[Tuple[int, ...]]:
-    return parse_flags(["--seeds=" + text]).seeds
 
 
 def run(arguments: argparse.Namespace) -> int:

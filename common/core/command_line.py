@@ -23,7 +23,8 @@ TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises UsageError (exit code 64) in place of exiting with 2.
 
-    Hyphens and underscores in a flag's name are alike; an unknown flag is told the nearest known.
+    Hyphens and underscores in a flag's name are alike, --flag=~/x is in the user's home (which a
+    shell leaves to the program), and an unknown flag is told the nearest known.
     """
 
     def __init__(self, *positional: object, **named: object) -> None:
@@ -39,15 +40,17 @@ class Parser(argparse.ArgumentParser):
         return found
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse's, with names of flags as they are declared."""
+        """As argparse's, with words as the flags are declared."""
         words = list(sys.argv[1:] if args is None else args)
         return super().parse_known_args([self._as_declared(word) for word in words], namespace)
 
     def _as_declared(self, word: str) -> str:
         name, equals, value = word.partition("=")
+        if not name.startswith("--"):
+            return word
         other = "--" + name[2:].replace("-", "_")
-        known = name.startswith("--") and other in self._option_string_actions
-        return other + equals + value if known else word
+        name = other if other in self._option_string_actions else name
+        return name + equals + (os.path.expanduser(value) if value.startswith("~") else value)
 
     def nearest(self, word: str) -> str:
         """What to say of an unknown flag: "; did you mean --seed?", or nothing."""

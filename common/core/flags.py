@@ -103,7 +103,7 @@ class Flags:
         return found
 
 
-class _OneValue(argparse.Action):
+class OneValue(argparse.Action):
     """Stores a value; two names of one flag with different values are an error."""
 
     def __call__(
@@ -162,8 +162,13 @@ def add_flags(
     options: Type[Any],
     kinds: Collection[str] = (),
     defaults: Optional[Mapping[str, Any]] = None,
+    names: Optional[Mapping[str, Sequence[str]]] = None,
 ) -> None:
-    """Adds the flags that a dataclass declares, its own before those of its bases."""
+    """Adds the flags that a dataclass declares, its own before those of its bases.
+
+    Args:
+        names: more names of a field's flag.
+    """
     hints, own = get_type_hints(options), options.__dict__.get("__annotations__", {})
     group: Any = parser
     for field in sorted(dataclasses.fields(options), key=lambda field: field.name not in own):
@@ -174,17 +179,21 @@ def add_flags(
         if declared["only"] and not set(declared["only"]) & set(kinds):
             continue
         default = (defaults or {}).get(field.name, field.default)
-        settings = {name: declared[name] for name in ("choices", "metavar", "nargs")}
+        settings = {name: declared[name] for name in ("choices", "nargs")}
         plain, settings["type"] = _plain(hints[field.name]), declared["kind"]
+        usual = "PATH" if declared["kind"] is path else {int: "N", float: "X"}.get(plain)
+        settings["metavar"] = declared["metavar"] or (None if declared["choices"] else usual)
         if plain is bool:
             settings.update(type=declared["kind"] or boolean, nargs="?", const="true")
+            settings["metavar"] = declared["metavar"] or "BOOL"
         elif plain in (int, float):
             settings["type"] = declared["kind"] or plain
+        called = ["--" + (declared["called"] or field.name), *declared["names"]]
         group.add_argument(
-            "--" + (declared["called"] or field.name),
-            *declared["names"],
+            *called,
+            *(name for name in (names or {}).get(field.name, ()) if name not in called),
             dest=field.name,
-            action=_OneValue,
+            action=OneValue,
             default=argparse.SUPPRESS,
             help=_with_default(declared["help"], default),
             **settings,

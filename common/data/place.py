@@ -16,7 +16,7 @@ COMPLETE, PARTIAL, ABSENT = "yes", "partly", "no"
 
 def default_data_path() -> Path:
     """Where datasets lie unless a flag says otherwise: $ZOO_DATA, else data/ in the zoo's home."""
-    return Path(os.environ.get("ZOO_DATA") or home() / "data")
+    return Path(os.environ.get("ZOO_DATA") or home() / "data").expanduser()
 
 
 def data_root(data_path: Path, dataset: Dataset) -> Path:

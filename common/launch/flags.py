@@ -1,92 +1,51 @@
-"""The flags of `zoo launch` and of every launch script: reading them and telling of them."""
+"""The flags of `zoo launch` and of every launch script, and what they are flags of."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib
 import re
-import textwrap
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+import shlex
+import sys
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from common.cards.model_card import MAPPED_FLAGS, ModelCard, Task
-from common.core.command_line import TRUTHS, boolean, number_in
-from common.core.errors import UsageError
+from common.cards.model_card import MAPPED_FLAGS, Case, ModelCard, Task
+from common.cards.model_folders import checkout_root, find_card, split_name
+from common.core.command_line import TRUTHS, Parser, boolean, number_in
+from common.core.errors import UsageError, ZooError
+from common.core.flags import Flags, OneValue, add_flags, count, flag, path, whole
 
 DEVICE_CHOICES = ("auto", "npu", "gpu", "cpu")
-BIND_CHOICES = ("auto", "true", "false")
 HIGHEST_PORT = 65535
 MOST_RANKS = 4096  # a slip of the finger beyond it would plan for minutes
 HIGHEST_SEED = 2**32 - 1  # that numpy's generator takes
+HANG_SECONDS = 1800.0
+_ENTRY = "entry."
 
 
 @dataclasses.dataclass(frozen=True)
-class LaunchFlags:
-    """What the user asked the launcher for; None where the case or the machine decides.
+class Target:
+    """What is to be launched."""
 
-    entry holds the flags that the launcher does not know, for the entry point; a value of None is
-    a flag without one.
-    """
-
-    data_path: Optional[str] = None
-    output_path: Optional[str] = None
-    train_steps: Optional[int] = None
-    train_epochs: Optional[int] = None
-    batch_size: Optional[int] = None
-    precision_mode: Optional[str] = None
-    device: Optional[str] = None
-    device_id: Optional[int] = None
-    ranks: Optional[int] = None
-    seed: Optional[int] = None
-    seeds: Optional[Tuple[int, ...]] = None
-    resume: bool = False
-    task: Optional[str] = None
-    nnodes: int = 1
-    node_rank: int = 0
-    master_addr: Optional[str] = None
-    master_port: Optional[int] = None
-    rank_table: Optional[str] = None
-    bind_core: str = "auto"
-    hang_timeout: Optional[float] = None
-    grace: float = 60.0
-    dry_run: bool = False
-    json: bool = False
-    debug: bool = False
-    entry: Mapping[str, Optional[str]] = dataclasses.field(default_factory=dict)
+    card: ModelCard
+    task: Task
+    case: Case
 
     @property
-    def hang_seconds(self) -> float:
-        """After how long without an event a rank hangs; 0 never, as while operators are tuned."""
-        if self.hang_timeout is not None:
-            return self.hang_timeout
-        tunes = "autotune" in self.entry and TRUTHS.get(
-            (self.entry["autotune"] or "true").lower(), True
-        )
-        return 0.0 if tunes else HANG_SECONDS
+    def names(self) -> Tuple[str, str]:
+        """Model, with the task where there are several, and case."""
+        task = f"/{self.task.name}" if len(self.card.tasks) > 1 else ""
+        return self.card.name + task, self.case.name
+
+    @property
+    def entry_point(self) -> str:
+        """The module that the ranks run."""
+        return self.task.entry_points[self.case.action]
 
 
-@dataclasses.dataclass(frozen=True)
-class Flag:
-    """One flag: its name, how its value is read, what stands for the value in help, and help."""
-
-    name: str
-    read: Callable[[str], Any]
-    metavar: str
-    help: str
-
-
-def _one_of(*allowed: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        text = text.lower()
-        if text not in allowed:
-            raise argparse.ArgumentTypeError(
-                "expected one of {}, not {!r}".format(", ".join(allowed), text)
-            )
-        return text
-
-    return read
-
-
-def _seeds(text: str) -> Tuple[int, ...]:
+def seeds_of(text: str) -> Tuple[int, ...]:
+    """The type of --seeds: different whole numbers with commas between."""
     words = [word.strip() for word in text.split(",")]
     short = all(re.match(r"^\d{1,10}$", word) for word in words)
     numbers = tuple(int(word) for word in words) if short else ()
@@ -104,264 +63,268 @@ def _bind_core(text: str) -> str:
     return "auto" if text == "auto" else str(boolean(text)).lower()
 
 
-def _text(text: str) -> str:
-    if not text:
-        raise argparse.ArgumentTypeError("expected a value, not an empty text")
-    return text
+@dataclasses.dataclass(frozen=True)
+class LaunchFlags(Flags):
+    """What the user asked the launcher for; None where the case or the machine decides.
 
+    entry holds the flags of the entry point, by the name it has there; a value of None is a flag
+    without one.
+    """
 
-FLAGS: Tuple[Flag, ...] = (
-    Flag("data_path", _text, "DIR", "the data set's folder"),
-    Flag(
-        "output_path",
-        _text,
-        "DIR",
-        "the run folder: checkpoints, record, pictures, results "
-        "(default: the model's test/output/$ASCEND_DEVICE_ID); the log stays there either way",
-    ),
-    Flag("train_steps", number_in(int, 1), "N", "stop after N optimizer steps"),
-    Flag("train_epochs", number_in(int, 1), "N", "train N epochs"),
-    Flag("batch_size", number_in(int, 1), "N", "samples per step on each device"),
-    Flag(
-        "precision_mode",
-        _text,
-        "MODE",
+    data_path: Optional[str] = flag("the data set's folder", kind=path, names=("--data_url",))
+    output_path: Optional[str] = flag(
+        "the run folder: checkpoints, record, pictures, results (default: the model's "
+        "test/output/$ASCEND_DEVICE_ID); the log stays there either way",
+        kind=path,
+        names=("--train_url",),
+    )
+    train_steps: Optional[int] = flag("stop after N optimizer steps", kind=count)
+    train_epochs: Optional[int] = flag("train N epochs", kind=count)
+    batch_size: Optional[int] = flag("samples per step on each device", kind=count)
+    precision_mode: Optional[str] = flag(
         "such as must_keep_origin_dtype, allow_mix_precision, O2 (docs/precision.md lists them)",
-    ),
-    Flag(
-        "device",
-        _one_of(*DEVICE_CHOICES),
-        "KIND",
-        "npu, gpu, cpu, or auto: the accelerator that is there, else the CPU (default auto)",
-    ),
-    Flag(
-        "device_id",
-        number_in(int, 0),
-        "N",
-        "the device of a single rank, the first device of "
-        "several (default $ASCEND_DEVICE_ID, else 0)",
-    ),
-    Flag(
-        "ranks",
-        number_in(int, 1, MOST_RANKS),
-        "N",
-        "how many processes in all, one for each device "
-        "(default: what the case says, on each node)",
-    ),
-    Flag("seed", number_in(int, 0, HIGHEST_SEED), "N", "the seed of every random choice"),
-    Flag(
-        "seeds",
-        _seeds,
-        "N,N,...",
+        metavar="MODE",
+    )
+    device: Optional[str] = flag(
+        "auto: the accelerator that is there, else the CPU (default: auto)",
+        kind=str.lower,
+        choices=DEVICE_CHOICES,
+    )
+    device_id: Optional[int] = flag(
+        "the device of a single rank, the first device of several (default: $ASCEND_DEVICE_ID, "
+        "else 0)",
+        kind=whole,
+    )
+    ranks: Optional[int] = flag(
+        "how many processes in all, one for each device (default: what the case says, on each "
+        "node)",
+        kind=number_in(int, 1, MOST_RANKS),
+    )
+    seed: Optional[int] = flag(
+        "the seed of every random choice", kind=number_in(int, 0, HIGHEST_SEED)
+    )
+    seeds: Optional[Tuple[int, ...]] = flag(
         "run once for each seed, one after another, each in seed_N of the run folder, and tell "
         "each one's metric, the median and how many succeeded",
-    ),
-    Flag("resume", boolean, "", "go on in the run folder from its last checkpoint"),
-    Flag("task", _text, "NAME", "which task of the network, where it has several"),
-    Flag("nnodes", number_in(int, 1, MOST_RANKS), "N", "how many machines take part (default 1)"),
-    Flag("node_rank", number_in(int, 0), "N", "which of the machines this is, from 0"),
-    Flag("master_addr", _text, "HOST", "the address of machine 0"),
-    Flag(
-        "master_port",
-        number_in(int, 1, HIGHEST_PORT),
-        "PORT",
+        kind=seeds_of,
+        metavar="N,N,...",
+    )
+    resume: bool = flag("go on in the run folder from its last checkpoint", False)
+    task: Optional[str] = flag("which task of the network, where it has several", metavar="NAME")
+    nnodes: int = flag("how many machines take part", 1, kind=number_in(int, 1, MOST_RANKS))
+    node_rank: int = flag("which of the machines this is, from 0", 0, kind=whole)
+    master_addr: Optional[str] = flag("the address of machine 0", metavar="HOST")
+    master_port: Optional[int] = flag(
         "a free port on machine 0 (default on one machine: one is chosen)",
-    ),
-    Flag(
-        "rank_table",
-        _text,
-        "FILE",
-        "HCCL's rank table (default $RANK_TABLE_FILE), for TensorFlow on several Ascend devices",
-    ),
-    Flag(
-        "bind_core",
-        _bind_core,
-        "WHEN",
-        "bind each rank to its share of the cores: auto (several "
-        "ranks and at least a core each), true, false (default auto)",
-    ),
-    Flag(
-        "hang_timeout",
-        number_in(float, 0),
-        "SECONDS",
-        "stop the run when a rank reports nothing for so long, 0 never (default 1800, with "
+        kind=number_in(int, 1, HIGHEST_PORT),
+        metavar="PORT",
+    )
+    rank_table: Optional[str] = flag(
+        "HCCL's rank table (default: $RANK_TABLE_FILE), for TensorFlow on several Ascend devices",
+        kind=path,
+    )
+    bind_core: str = flag(
+        "bind each rank to its share of the cores: auto (several ranks and at least a core each), "
+        "true, false",
+        "auto",
+        kind=_bind_core,
+        metavar="WHEN",
+    )
+    hang_timeout: Optional[float] = flag(
+        "stop the run when a rank reports nothing for so long, 0 never (default: 1800, with "
         "--autotune 0)",
-    ),
-    Flag(
-        "grace",
-        number_in(float, 0),
-        "SECONDS",
-        "how long ranks may take to save after Ctrl-C or SIGTERM (default 60)",
-    ),
-    Flag("dry_run", boolean, "", "print the plan (processes, environment, paths) and do nothing"),
-    Flag("json", boolean, "", "with --dry_run: print the plan as JSON"),
-    Flag("debug", boolean, "", "show the traceback of an error"),
-)
+        kind=number_in(float, 0),
+        metavar="SECONDS",
+    )
+    grace: float = flag(
+        "how long ranks may take to save after Ctrl-C or SIGTERM",
+        60.0,
+        kind=number_in(float, 0),
+        metavar="SECONDS",
+    )
+    dry_run: bool = flag("print the plan and do nothing", False)
+    json: bool = flag("print the plan as JSON", False)
+    entry: Mapping[str, Optional[str]] = dataclasses.field(default_factory=dict)
 
-_BY_NAME = {flag.name: flag for flag in FLAGS}
-HANG_SECONDS = 1800.0
-_NUMBER = re.compile(r"^-\d*\.?\d+([eE][-+]?\d+)?$")
-_TRUTH = re.compile(r"^(true|false|yes|no|0|1)$", re.IGNORECASE)
-_FLAG = re.compile(r"^--([A-Za-z][\w-]*)(?:=(.*))?$", re.DOTALL)
+    @property
+    def hang_seconds(self) -> float:
+        """After how long without an event a rank hangs; 0 never, as while operators are tuned."""
+        if self.hang_timeout is not None:
+            return self.hang_timeout
+        tunes = "autotune" in self.entry and TRUTHS.get(
+            (self.entry["autotune"] or "true").lower(), True
+        )
+        return 0.0 if tunes else HANG_SECONDS
+
+    def words(self) -> List[str]:
+        """A command line that says the same."""
+        given = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name != "entry" and getattr(self, field.name) != field.default
+        }
+        told = {name: _as_text(value) for name, value in given.items()}
+        return [
+            f"--{name}" if text is None else f"--{name}={text}"
+            for name, text in {**told, **self.entry}.items()
+        ]
 
 
-def asks_for_help(words: Sequence[str]) -> bool:
-    """Whether -h or --help is among the words."""
-    return "-h" in words or "--help" in words
+def _as_text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def parse_flags(words: Sequence[str]) -> LaunchFlags:
-    """Reads the words after MODEL and CASE; `--flag=value` and `--flag value` are the same.
-
-    Hyphens in names are underscores. Flags that the launcher doesn't know are kept for the entry
-    point. A flag given twice has its last value.
+def find_target(model: str, case: Optional[str], words: Sequence[str] = ()) -> Target:
+    """Finds network, task (by the model's name or by --task) and case.
 
     Raises:
-        UsageError: a word that is no flag, a value of the wrong type or out of range.
+        UsageError: no such network, task or case, two different tasks named.
     """
-    known: Dict[str, Any] = {}
-    entry: Dict[str, Optional[str]] = {}
-    for name, text in _pairs(words):
-        if name in _BY_NAME:
-            known[name] = _read(_BY_NAME[name], text)
+    name, in_model = split_name(model)
+    parser = Parser(prog="zoo launch", add_help=False)
+    parser.add_argument("--task")
+    in_flag = parser.parse_known_args(list(words))[0].task
+    if in_model and in_flag and in_model != in_flag:
+        raise UsageError(
+            f"the task is {in_model!r} by name and {in_flag!r} by --task; give one of them"
+        )
+    card = find_card(checkout_root(), name)
+    task = card.task(in_model or in_flag or None)
+    if case is None:
+        raise UsageError(f"which case of {card.name}? There are: {', '.join(task.cases)}")
+    if case not in task.cases:
+        raise UsageError(f"{card.name} has no case {case!r}; there are: {', '.join(task.cases)}")
+    return Target(card, task, task.cases[case])
+
+
+def entry_parser(target: Target) -> Optional[Parser]:
+    """The parser by which the entry point reads its flags: options.parser_of of the network.
+
+    Importing it imports no framework. None for a network that has none: what the launcher does not
+    know is then passed on.
+    """
+    if not (target.card.folder / "options.py").is_file():
+        return None
+    folder = str(target.card.folder.parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    options = importlib.import_module(target.entry_point.split(".")[0] + ".options")
+    found: Optional[Parser] = getattr(options, "parser_of", lambda _: None)(target.entry_point)
+    return found
+
+
+def parse_flags(target: Target, words: Sequence[str]) -> LaunchFlags:
+    """Reads the words after MODEL and CASE, by the names of the launcher and of the entry point.
+
+    Raises:
+        UsageError: what is a flag of neither, with the nearest that is; a value of the wrong type
+            or out of range; two names of one flag with different values.
+    """
+    entry = entry_parser(target)
+    parser = launch_parser(target, entry)
+    found, unknown = parser.parse_known_args(list(words))
+    if unknown and entry is not None:
+        nearest = parser.nearest(unknown[0])
+        parser.error(
+            f"{unknown[0].partition('=')[0]} is a flag neither of zoo launch nor of "
+            f"{target.entry_point}{nearest}"
+        )
+    given = {name: value for name, value in vars(found).items() if not name.startswith("_")}
+    own = {name: given.pop(name) for name in list(given) if not name.startswith(_ENTRY)}
+    passed_on = {name[len(_ENTRY) :]: value for name, value in given.items()}
+    return LaunchFlags(entry={**passed_on, **_grouped(unknown)}, **own)
+
+
+def _grouped(words: Sequence[str]) -> Dict[str, Optional[str]]:
+    """Flags that nobody declared, with their values."""
+    found: Dict[str, Optional[str]] = {}
+    last = ""
+    for word in words:
+        if word.startswith("--"):
+            name, equals, text = word[2:].partition("=")
+            last = name.replace("-", "_")
+            found[last] = text if equals else None
+        elif last and found[last] is None:
+            found[last] = word
         else:
-            entry[name] = text
-    return LaunchFlags(entry=entry, **known)
-
-
-def words_without(words: Sequence[str], names: Sequence[str]) -> List[str]:
-    """The flags among the words as `--name=value`, without those of some names."""
-    return [
-        "--" + name if text is None else f"--{name}={text}"
-        for name, text in _pairs(words)
-        if name not in names
-    ]
-
-
-def _pairs(words: Sequence[str]) -> List[Tuple[str, Optional[str]]]:
-    pairs, position = [], 0
-    while position < len(words):
-        match = _FLAG.match(words[position])
-        if match is None:
             raise UsageError(
-                f"{words[position]!r} is not a flag; flags are --name=value or --name "
-                "value (see --help)"
+                f"{word!r} is not a flag; flags are --name=value or --name value (see --help)"
             )
-        name, text = match.group(1).replace("-", "_"), match.group(2)
-        position += 1
-        if text is None and position < len(words) and _is_value(name, words[position]):
-            text = words[position]
-            position += 1
-        pairs.append((name, text))
-    return pairs
+    return found
 
 
-def _is_value(name: str, word: str) -> bool:
-    """Whether a word after `--name` belongs to it."""
-    if name in _BY_NAME and _BY_NAME[name].read is boolean:
-        return bool(_TRUTH.match(word))
-    return not word.startswith("-") or bool(_NUMBER.match(word))
-
-
-def _read(flag: Flag, text: Optional[str]) -> Any:
-    if text is None and flag.read is boolean:
-        return True
-    if text is None:
-        raise UsageError(f"--{flag.name} needs a value: --{flag.name}={flag.metavar}")
-    try:
-        return flag.read(text)
-    except argparse.ArgumentTypeError as error:
-        raise UsageError(f"--{flag.name}: {error}") from error
-
-
-def with_entry_names(flags: LaunchFlags, task: Task, action: str) -> LaunchFlags:
-    """Takes flags that were given under the entry point's own names as the launcher's.
-
-    Raises:
-        UsageError: both names were given with different values.
-    """
-    entry, changes = dict(flags.entry), {}  # type: Dict[str, Optional[str]], Dict[str, Any]
+def launch_parser(target: Target, entry: Optional[Parser]) -> Parser:
+    """The launcher's flags, also by the entry point's names, and the entry point's own, unread."""
+    others = [] if entry is None else [tuple(action.option_strings) for action in entry._actions]
+    own = {"--" + field.name for field in dataclasses.fields(LaunchFlags)}
+    names: Dict[str, List[str]] = {}
     for name in MAPPED_FLAGS:
-        other = task.entry_flag(action, name)
-        if other == name or other not in entry:
-            continue
-        value = _read_as(_BY_NAME[name], other, entry.pop(other))
-        given = getattr(flags, name)
-        if given not in (None, False, value):
-            raise UsageError(
-                f"--{name}={given} and --{other}={value} are the same flag with "
-                "different values; give "
-                "one of them"
+        other = "--" + target.task.entry_flag(target.case.action, name)
+        each = next((each for each in others if other in each), (other,))
+        names[name] = [one for one in each if one not in own]
+    parser = Parser(
+        prog=f"zoo launch {target.card.name} {target.case.name}",
+        usage="%(prog)s [--flag=value ...]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=_description(target),
+        epilog=_epilog(target),
+    )
+    add_flags(parser, LaunchFlags, names=names)
+    for each in others:
+        unknown = [name for name in each if name not in parser._option_string_actions]
+        if unknown:
+            parser.add_argument(
+                *unknown,
+                dest=_ENTRY + each[0][2:],
+                action=OneValue,
+                nargs="?",
+                default=argparse.SUPPRESS,
+                help=argparse.SUPPRESS,
             )
-        changes[name] = value
-    return dataclasses.replace(flags, entry=entry, **changes)
+    return parser
 
 
-def _read_as(flag: Flag, name: str, text: Optional[str]) -> Any:
-    return _read(dataclasses.replace(flag, name=name), text)
+def check_required(target: Target, flags: LaunchFlags) -> None:
+    """Raises ZooError for the first required flag that nobody gave."""
+    arguments: Dict[str, Any] = dict(target.case.arguments, **flags.entry)
+    for name in MAPPED_FLAGS:
+        if getattr(flags, name):
+            arguments[target.task.entry_flag(target.case.action, name)] = getattr(flags, name)
+    for required in target.task.required_of(target.case):
+        excused = required.unless and arguments.get(required.unless.flag) in required.unless.values
+        if not arguments.get(required.flag) and not excused:
+            raise ZooError(f"--{required.flag} is missing: give {required.what}; --help tells more")
 
 
-def help_text(program: str, card: ModelCard, task: Task, case_name: Optional[str]) -> str:
-    """What --help prints: the case, what must be given, every flag."""
-    lines = [f"usage: {program} [--flag=value ...]", ""]
-    lines += [f"{card.title} ({card.paper})"]
-    lines += _case_lines(task, case_name)
-    lines += ["", "flags (--flag=value and --flag value are the same):"]
-    for flag in FLAGS:
-        lines += _flag_lines(_head(flag), _help_of(flag, task, case_name))
-    lines += _flag_lines("-h, --help", "print this and do nothing")
-    lines += _entry_lines(task, case_name)
+def command_line(names: Sequence[str], words: Sequence[str]) -> str:
+    """A command with these flags, for the record."""
+    return " ".join(shlex.quote(word) for word in ["zoo", "launch", *names, *words])
+
+
+# --- help ---
+
+
+def _description(target: Target) -> str:
+    case, task = target.case, target.task
+    arguments = " ".join("--{}={}".format(*pair) for pair in case.arguments.items())
+    lines = [
+        f"{target.card.title} ({target.card.paper})",
+        "",
+        f"{case.name}: {case.description}",
+        f"  ranks {case.ranks}, batch of each device {case.batch_size}"
+        + (f", {arguments}" if arguments else ""),
+    ]
+    for required in task.required_of(case):
+        unless = required.unless
+        lines.append(
+            f"  required: --{required.flag}, {required.what}"
+            + (f" (unless --{unless.flag} is {' or '.join(unless.values)})" if unless else "")
+        )
     return "\n".join(lines)
 
 
-def _case_lines(task: Task, case_name: Optional[str]) -> List[str]:
-    if case_name is None:
-        return ["", "cases:"] + [
-            f"  {case.name:<16} {case.description}" for case in task.cases.values()
-        ]
-    case = task.cases[case_name]
-    arguments = " ".join("--{}={}".format(*pair) for pair in case.arguments.items())
-    return [
-        "",
-        f"{case.name}: {case.description}",
-        "  ranks {}, batch of each device {}{}".format(
-            case.ranks, case.batch_size, ", " + arguments if arguments else ""
-        ),
-    ]
-
-
-def _head(flag: Flag) -> str:
-    return f"--{flag.name}" + (f"={flag.metavar}" if flag.metavar else "")
-
-
-def _help_of(flag: Flag, task: Task, case_name: Optional[str]) -> str:
-    text = flag.help
-    case = task.cases.get(case_name or "")
-    for required in task.required_of(case) if case else ():
-        if required.flag == flag.name:
-            text = required.what + " (required{})".format(
-                " unless --{} is {}".format(
-                    required.unless.flag, " or ".join(required.unless.values)
-                )
-                if required.unless
-                else ""
-            )
-    return text
-
-
-def _flag_lines(head: str, text: str) -> List[str]:
-    wrapped = textwrap.wrap(text, 68)
-    first = f"  {head:<24} {wrapped[0]}"
-    return [first] + [" " * 27 + line for line in wrapped[1:]]
-
-
-def _entry_lines(task: Task, case_name: Optional[str]) -> List[str]:
-    actions = [task.cases[case_name].action] if case_name else list(task.entry_points)
-    lines = ["", "Any other flag goes to the entry point, which knows its own:"]
-    lines += [f"  python -m {task.entry_points[action]} --help" for action in actions]
-    names = [
-        f"--{name} is --{task.entry_flag(actions[0], name)}"
-        for name in MAPPED_FLAGS
-        if task.entry_flag(actions[0], name) != name
-    ]
-    return lines + (["There " + ", ".join(names) + "; either name can be given."] if names else [])
+def _epilog(target: Target) -> str:
+    return (
+        f"Any other flag is the entry point's: python -m {target.entry_point} --help\n"
+        "--flag=value and --flag value are the same, hyphens and underscores too."
+    )

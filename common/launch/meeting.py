@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from typing import Mapping, Optional
+import socket
+from pathlib import Path
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
-from common.core.errors import InfrastructureError, UsageError
+from common.ascend.device_numbers import physical_number, physical_numbers
+from common.ascend.rank_tables.sources import read_table_file
+from common.ascend.rank_tables.table import disagreement
+from common.core.errors import InfrastructureError, UsageError, ZooError
 from common.launch.flags import HIGHEST_PORT, LaunchFlags
-from common.launch.network import (
-    address_towards,
-    is_ip,
-    is_loopback,
-    is_own_address,
-    resolved,
-)
+from common.launch.rank_environment import CM_VARIABLES, Job
 
 THIS_MACHINE = "127.0.0.1"
+HIGHEST_CHIEF_PORT = 65520
 
 
 def by_hccl(framework: str, device: str, world_size: int) -> bool:
@@ -43,6 +44,38 @@ def rank_table(
     return ""
 
 
+def check_rank_table(
+    path: Optional[str],
+    world_size: int,
+    ranks: Sequence[Tuple[int, int]],
+    user: Mapping[str, str],
+    system: Path = Path("/"),
+) -> None:
+    """Checks the table that TensorFlow's ranks are given, if they are given any.
+
+    Args:
+        ranks: the number and the device of each rank of this machine.
+        user: the variables as the user has them.
+        system: the root of the file system, for tests.
+
+    Raises:
+        ZooError: the table can't be read, breaks a rule, or has other ranks on these devices.
+    """
+    if path is None:
+        return
+    numbers = physical_numbers(user, system)
+    here = [(rank, physical_number(device, numbers)) for rank, device in ranks]
+    problem = disagreement(read_table_file(path), world_size, here)
+    if problem is not None:
+        raise ZooError(
+            f"rank table {path} is not this job's: {problem}; give another --rank_table, or make "
+            "one: zoo ranktable make"
+        )
+
+
+# --- the address and the port ---
+
+
 def master_address(flags: LaunchFlags, user: Mapping[str, str], device: str) -> str:
     """The first rank's address: of this machine, or as all machines are told it.
 
@@ -53,36 +86,25 @@ def master_address(flags: LaunchFlags, user: Mapping[str, str], device: str) -> 
         UsageError: no address, one of another machine, or one that other machines can't reach.
     """
     if flags.nnodes == 1:
-        return _of_one_machine(flags, device)
-    address = flags.master_addr or user.get("MASTER_ADDR")
+        address = flags.master_addr or THIS_MACHINE
+        if not flags.dry_run and not is_own_address(address):
+            raise UsageError(
+                f"--master_addr {address} is not this machine's, where all ranks are; leave it "
+                "out, or give --nnodes"
+            )
+        return (resolved(address) or address) if device == "npu" else address
+    address = flags.master_addr or user.get("MASTER_ADDR") or ""
     if not address:
         raise UsageError(f"--nnodes {flags.nnodes} needs --master_addr, the address of machine 0")
-    if device != "npu":
-        return address
-    return _for_hccl(
-        address, "--master_addr" if flags.master_addr else "MASTER_ADDR", flags.dry_run
-    )
-
-
-def _of_one_machine(flags: LaunchFlags, device: str) -> str:
-    address = flags.master_addr or THIS_MACHINE
-    if not flags.dry_run and not is_own_address(address):
-        raise UsageError(
-            f"--master_addr {address} is not this machine's, where all ranks are; leave it "
-            "out, or give --nnodes"
-        )
-    return (resolved(address) or address) if device == "npu" else address
-
-
-def _for_hccl(address: str, source: str, dry_run: bool) -> str:
-    found = resolved(address)
-    if dry_run:
+    found = resolved(address) if device == "npu" else address
+    if flags.dry_run:
         return found or address
+    told = ("--master_addr " if flags.master_addr else "MASTER_ADDR ") + address
     if not found:
-        raise UsageError(f"{source} {address} has no IP address here; give machine 0's")
-    if is_loopback(found):
+        raise UsageError(f"{told} has no IP address here; give machine 0's")
+    if device == "npu" and ip(found).is_loopback:
         raise UsageError(
-            f"{source} {address} is {found} here, which no other machine reaches; give machine 0's "
+            f"{told} is {found} here, which no other machine reaches; give machine 0's "
             "address in the network"
         )
     return found
@@ -103,27 +125,6 @@ def host_address(flags: LaunchFlags, master: str, device: str) -> str:
     return found
 
 
-def check_chief(flags: LaunchFlags, user: Mapping[str, str]) -> None:
-    """Raises UsageError for a CM_CHIEF_IP or CM_CHIEF_PORT that can only be another job's."""
-    chief, port = user.get("CM_CHIEF_IP", ""), user.get("CM_CHIEF_PORT", "")
-    if chief and not is_ip(chief):
-        raise UsageError(f"CM_CHIEF_IP is {chief!r}, not an IP address; unset it")
-    if chief and flags.nnodes == 1 and not flags.dry_run and not is_own_address(chief):
-        raise UsageError(f"CM_CHIEF_IP is {chief}, not this machine, where all ranks are; unset it")
-    if chief and flags.master_addr and resolved(flags.master_addr) != chief:
-        raise UsageError(
-            f"CM_CHIEF_IP is {chief} and --master_addr {flags.master_addr}; unset the "
-            "one, or leave the "
-            "other out"
-        )
-    if port and flags.master_port is not None and port != str(flags.master_port):
-        raise UsageError(
-            f"CM_CHIEF_PORT is {port} and --master_port {flags.master_port}; unset the "
-            "one, or leave the "
-            "other out"
-        )
-
-
 def given_port(flags: LaunchFlags, user: Mapping[str, str]) -> Optional[int]:
     """The port that --master_port or MASTER_PORT names, None without one.
 
@@ -138,3 +139,116 @@ def given_port(flags: LaunchFlags, user: Mapping[str, str]) -> Optional[int]:
             f"MASTER_PORT is {text!r}, not a port number; unset it or give --master_port"
         )
     return int(text)
+
+
+# --- the chief of a start without a rank table ---
+
+
+def check_cluster_variables(job: Job, user: Mapping[str, str]) -> None:
+    """Checks what TensorFlow's HCCL starts by.
+
+    Raises:
+        UsageError: both a rank table and CM_* variables, or such that can't be this job's.
+    """
+    if not by_hccl(job.framework, job.device, job.world_size):
+        return
+    given = [name for name in CM_VARIABLES if user.get(name)]
+    if job.rank_table and given:
+        raise UsageError(
+            f"RANK_TABLE_FILE and {given[0]} are both set and HCCL takes only one of "
+            "them; unset one"
+        )
+    if job.rank_table:
+        return
+    own = user.get("CM_CHIEF_PORT")
+    port = own or str(job.master_port)
+    if not (re.fullmatch("[0-9]{1,5}", port) and int(port) <= HIGHEST_CHIEF_PORT):
+        remedy = "unset CM_CHIEF_PORT" if own else "give another --master_port"
+        raise UsageError(
+            f"HCCL meets at a port of at most {HIGHEST_CHIEF_PORT}, not {port}; {remedy}"
+        )
+    size = user.get("CM_WORKER_SIZE") or str(job.world_size)
+    if size != str(job.world_size):
+        raise UsageError(
+            f"CM_WORKER_SIZE is {size} and this job has {job.world_size} ranks; unset "
+            "it, or give --ranks"
+        )
+
+
+def check_chief(flags: LaunchFlags, user: Mapping[str, str]) -> None:
+    """Raises UsageError for a CM_CHIEF_IP or CM_CHIEF_PORT that can only be another job's."""
+    chief, port = user.get("CM_CHIEF_IP", ""), user.get("CM_CHIEF_PORT", "")
+    found: List[str] = []
+    if chief and ip(chief) is None:
+        found.append(f"CM_CHIEF_IP is {chief!r}, not an IP address; unset it")
+    if chief and flags.nnodes == 1 and not flags.dry_run and not is_own_address(chief):
+        found.append(f"CM_CHIEF_IP is {chief}, not this machine, where all ranks are; unset it")
+    if chief and flags.master_addr and resolved(flags.master_addr) != chief:
+        found.append(
+            f"CM_CHIEF_IP is {chief} and --master_addr {flags.master_addr}; unset the one, or "
+            "leave the other out"
+        )
+    if port and flags.master_port is not None and port != str(flags.master_port):
+        found.append(
+            f"CM_CHIEF_PORT is {port} and --master_port {flags.master_port}; unset the one, or "
+            "leave the other out"
+        )
+    if found:
+        raise UsageError(found[0])
+
+
+# --- addresses ---
+
+
+def address_towards(host: str) -> str:
+    """This machine's own address on the way to a host; "" where there is no way.
+
+    The system's routes decide, so that a machine with several networks takes the right one.
+    """
+    found = _lookup(host)
+    if found is None:
+        return ""
+    with socket.socket(found[0], socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((found[1], 9))  # no packet leaves: it is a datagram socket
+            return str(probe.getsockname()[0])
+        except OSError:
+            return ""
+
+
+def resolved(host: str) -> str:
+    """A host's IP address, of version 4 where it has one; "" where nobody knows it."""
+    found = _lookup(host)
+    return "" if found is None else found[1]
+
+
+def ip(text: str) -> Any:
+    """A text as an IP address (perhaps with a scope), None where it is a name."""
+    try:
+        return ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+
+
+def is_own_address(host: str) -> bool:
+    """Whether a host is this machine."""
+    found = _lookup(host)
+    if found is None:
+        return False
+    with socket.socket(found[0], socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((found[1], 0))  # any port: only an own address can be bound
+            return True
+        except OSError:
+            return False
+
+
+def _lookup(host: str) -> Optional[Tuple[int, str]]:
+    """The family and address of a host, None where nobody knows it."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            place = socket.getaddrinfo(host, None, family, socket.SOCK_DGRAM)[0][4]
+            return family, str(place[0])
+        except (OSError, UnicodeError):
+            continue
+    return None

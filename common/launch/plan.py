@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from common.ascend.environment import CannEnvironment
-from common.cards.model_card import Case, ModelCard, Task
+from common.cards.model_card import MAPPED_FLAGS, Case, ModelCard
 from common.cards.model_folders import work_folder
-from common.core.errors import UsageError, ZooError
-from common.launch.flags import LaunchFlags
-from common.launch.meeting import rank_table
-from common.launch.rank_environment import (
-    Job,
-    Place,
-    RankEnvironment,
-    check_cluster_variables,
-    rank_environment,
-)
-from common.machine.core_binding import shares
+from common.core.errors import UsageError
+from common.launch.flags import LaunchFlags, Target
+from common.launch.meeting import check_cluster_variables, rank_table
+from common.launch.rank_environment import Job, Place, RankEnvironment, rank_environment
+from common.launch.run_folder import Moves, moved_path
 
-MARKER = "run.json"
+_OF_THE_USER = ("data_path", "train_steps", "train_epochs", "precision_mode", "seed", "resume")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +65,7 @@ class RankPlan:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A launch on this machine.
+    """A launch on this machine, made once; `completed` fills in what its start decides.
 
     Attributes:
         batch_size: samples per step of one device.
@@ -78,7 +73,10 @@ class Plan:
         run_folder: where checkpoints, record and results go.
         contract_log: where others' scripts look for rank 0's log.
         arguments: the entry point's flags that are the same for every rank.
-        environment: variables for every rank from CANN's set_env.sh (cann says which).
+        cann: variables for every rank from CANN's set_env.sh.
+        program: the words before a rank's flags; own_flags: the names of its folder's and device's.
+        paths: those of the arguments that are paths.
+        first_device: the first rank's; cores: each rank's share, None for a rank that is not bound.
     """
 
     model: str
@@ -100,31 +98,108 @@ class Plan:
     contract_log: str
     arguments: Dict[str, Optional[str]]
     cann: CannEnvironment
-    ranks: Tuple[RankPlan, ...]
+    job: Job
+    user: Mapping[str, str]
+    program: Tuple[str, ...]
+    own_flags: Tuple[str, str]
+    paths: Tuple[str, ...]
+    first_device: int
+    cores: Tuple[Optional[Tuple[int, ...]], ...]
+
+    @property
+    def ranks(self) -> Tuple[RankPlan, ...]:
+        """The processes of this machine."""
+        return tuple(self.rank(number) for number in range(self.job.local_size))
+
+    def rank(self, local_rank: int) -> RankPlan:
+        """One process of this machine."""
+        number = self.node_rank * self.job.local_size + local_rank
+        device = self.first_device + local_rank
+        cwd = os.path.join(self.run_folder, f"rank_{number}")
+        own = dict(zip(self.own_flags, (self.run_folder, str(device))))
+        words = [
+            "--" + name if value is None else f"--{name}={value}"
+            for name, value in {**self.arguments, **own}.items()
+        ]
+        return RankPlan(
+            rank=number,
+            local_rank=local_rank,
+            device_id=device,
+            argv=(*self.program, *words),
+            cwd=cwd,
+            log=os.path.join(cwd, f"train_{device}.log"),
+            environment=rank_environment(
+                self.job,
+                Place(number, local_rank, device),
+                {**self.user, **self.cann.changes},
+                os.path.join(cwd, "ascend_log"),
+            ),
+            cores=self.cores[local_rank],
+        )
+
+    def environment_of(self, rank: RankPlan) -> Dict[str, str]:
+        """A rank's whole environment: the user's, CANN's, then the rank's changes."""
+        whole = {**self.user, **self.cann.changes, **rank.environment.set}
+        return {name: text for name, text in whole.items() if name not in rank.environment.removed}
+
+    @property
+    def log(self) -> Path:
+        """Rank 0's log by its name in the run folder: the file itself, or the link to it."""
+        return Path(self.run_folder) / os.path.basename(self.contract_log)
 
 
-def make_plan(
-    card: ModelCard, task: Task, case: Case, flags: LaunchFlags, around: Surroundings
-) -> Plan:
+def completed(plan: Plan, port: int, moves: Moves = ()) -> Tuple[Plan, List[str]]:
+    """The plan with the port that was kept (0: none), and paths led to where folders were moved.
+
+    Returns:
+        The plan, and a remark on each path that leads elsewhere now.
+    """
+    remarks, arguments = [], dict(plan.arguments)
+    for name in plan.paths:
+        path = arguments.get(name)
+        if path and moved_path(path, moves) != path:
+            arguments[name] = moved_path(path, moves)
+            remarks.append(f"--{name} is now {arguments[name]}: its folder was moved aside")
+    job = dataclasses.replace(plan.job, master_port=port or plan.job.master_port)
+    return dataclasses.replace(plan, arguments=arguments, job=job), remarks
+
+
+def make_plan(target: Target, flags: LaunchFlags, around: Surroundings) -> Plan:
     """Makes the plan of one machine's part of a launch.
 
     Raises:
         UsageError: rank numbers that don't fit together, an impossible core binding.
-        ZooError: a required flag is missing.
     """
+    card, task, case = target.card, target.task, target.case
     world_size = world_size_of(case, flags)
-    batch_size = _batch_size(case, flags, around.device)
-    arguments = _arguments(task, case, flags, around, world_size, batch_size)
-    run_folder = run_folder_of(card, flags, around.user, around.directory)
-    job = _job(card, flags, around, world_size)
+    override = case.overrides.get(around.device)
+    batch_size = flags.batch_size or (override.batch_size if override else None) or case.batch_size
+    local_size = world_size // flags.nnodes
+    table = rank_table(card.framework, around.device, world_size, flags, around.user)
+    folders = (around.root, str(card.folder.parent), around.library)
+    job = Job(
+        framework=card.framework,
+        device=around.device,
+        world_size=world_size,
+        local_size=local_size,
+        node_count=flags.nnodes,
+        master_addr=around.master_addr,
+        master_port=around.master_port,
+        host_address=around.host_address,
+        rank_table=absolute(table, around.directory) if table else "",
+        cores=len(around.cores),
+        python_path=tuple(dict.fromkeys(folders)),
+        directory=around.directory,
+    )
     check_cluster_variables(job, around.user)
+    own = (task.entry_flag(case.action, name) for name in ("output_path", "device_id"))
     return Plan(
         model=card.name,
         task=task.name,
         case=case.name,
         action=case.action,
         kind=case.kind,
-        case_name=case_name_of(task.case_network, batch_size, world_size, case.kind),
+        case_name=f"{task.case_network}_bs{batch_size}_{world_size}p_{case.kind}",
         case_network=task.case_network,
         framework=card.framework,
         device=around.device,
@@ -134,17 +209,21 @@ def make_plan(
         batch_size=batch_size,
         resume=flags.resume,
         command=around.command,
-        run_folder=run_folder,
-        contract_log=contract_log_of(card, flags, around.user),
-        arguments=arguments,
+        run_folder=run_folder_of(card, flags, around.user, around.directory),
+        contract_log=os.path.join(
+            contract_folder_of(card, flags, around.user),
+            f"train_{folder_id(flags, around.user)}.log",
+        ),
+        arguments=_arguments(target, flags, around, world_size, batch_size),
         cann=around.cann,
-        ranks=_rank_plans(task, case, flags, around, job, arguments, run_folder),
+        job=job,
+        user=around.user,
+        program=(around.python, "-m", target.entry_point),
+        own_flags=(next(own), next(own)),
+        paths=tuple(task.paths),
+        first_device=first_device(flags, around.user, local_size),
+        cores=shares(around.cores, local_size, flags.bind_core),
     )
-
-
-def case_name_of(network: str, batch_size: int, world_size: int, kind: str) -> str:
-    """`${Network}_bs${BatchSize}_${RANK_SIZE}p_{acc|perf|eval}`; the batch is of one device."""
-    return f"{network}_bs{batch_size}_{world_size}p_{kind}"
 
 
 def world_size_of(case: Case, flags: LaunchFlags) -> int:
@@ -188,17 +267,8 @@ def first_device(flags: LaunchFlags, user: Mapping[str, str], local_size: int) -
 
 def contract_folder_of(card: ModelCard, flags: LaunchFlags, user: Mapping[str, str]) -> str:
     """The model's test/output/<ASCEND_DEVICE_ID>; each further machine has one of its own."""
-    name = str(folder_id(flags, user))
-    if flags.node_rank > 0:
-        name += f"_node{flags.node_rank}"
+    name = str(folder_id(flags, user)) + _of_the_machine(flags)
     return os.path.join(str(work_folder(card)), "test", "output", name)
-
-
-def contract_log_of(card: ModelCard, flags: LaunchFlags, user: Mapping[str, str]) -> str:
-    """Where the ModelZoo's scripts look for rank 0's log."""
-    return os.path.join(
-        contract_folder_of(card, flags, user), f"train_{folder_id(flags, user)}.log"
-    )
 
 
 def run_folder_of(
@@ -207,8 +277,11 @@ def run_folder_of(
     """The run folder: --output_path (with the machine's number on further ones), else the log's."""
     if flags.output_path is None:
         return contract_folder_of(card, flags, user)
-    path = absolute(flags.output_path, directory)
-    return path + f"_node{flags.node_rank}" if flags.node_rank > 0 else path
+    return absolute(flags.output_path, directory) + _of_the_machine(flags)
+
+
+def _of_the_machine(flags: LaunchFlags) -> str:
+    return f"_node{flags.node_rank}" if flags.node_rank > 0 else ""
 
 
 def absolute(path: str, directory: str) -> str:
@@ -216,198 +289,98 @@ def absolute(path: str, directory: str) -> str:
     return os.path.abspath(os.path.join(directory, os.path.expanduser(path)))
 
 
-def missing_flag(task: Task, case: Case, flags: LaunchFlags) -> Optional[ZooError]:
-    """The error for the first required flag that nobody gave, else None."""
-    arguments: Dict[str, Any] = dict(case.arguments, **flags.entry)
-    for name in _OF_THE_USER:
-        if getattr(flags, name):
-            arguments[task.entry_flag(case.action, name)] = getattr(flags, name)
-    for required in task.required_of(case):
-        excused = required.unless and arguments.get(required.unless.flag) in required.unless.values
-        if not arguments.get(required.flag) and not excused:
-            return ZooError(
-                f"--{required.flag} is missing: give {required.what}; --help tells more"
-            )
-    return None
+def shares(cores: Sequence[int], n_ranks: int, wish: str) -> Tuple[Optional[Tuple[int, ...]], ...]:
+    """Each rank's cores on this machine, None for a rank that is not bound.
 
+    One rank is never bound: it would lose cores to nobody's gain.
 
-def _batch_size(case: Case, flags: LaunchFlags, device: str) -> int:
-    if flags.batch_size is not None:
-        return flags.batch_size
-    override = case.overrides.get(device)
-    return (
-        case.batch_size if override is None or override.batch_size is None else override.batch_size
-    )
+    Args:
+        cores: the cores that may be used.
+        wish: "auto" binds several ranks that have at least a core each, "true" insists, "false"
+            binds none.
+
+    Raises:
+        UsageError: binding was asked for and there are fewer cores than ranks.
+    """
+    if wish == "true" and n_ranks > max(1, len(cores)):
+        raise UsageError(
+            f"--bind_core: {n_ranks} ranks can't be bound to {len(cores)} cores; leave it out "
+            "or give fewer --ranks"
+        )
+    if wish == "false" or n_ranks == 1 or len(cores) < n_ranks:
+        return (None,) * n_ranks
+    ordered = sorted(cores)
+    edges = [len(ordered) * rank // n_ranks for rank in range(n_ranks + 1)]
+    return tuple(tuple(ordered[low:high]) for low, high in zip(edges, edges[1:]))
 
 
 def _arguments(
-    task: Task,
-    case: Case,
-    flags: LaunchFlags,
-    around: Surroundings,
-    world_size: int,
-    batch_size: int,
+    target: Target, flags: LaunchFlags, around: Surroundings, world_size: int, batch_size: int
 ) -> Dict[str, Optional[str]]:
     """The entry point's flags: the case's, then the launcher's, then the user's own words."""
+    task, case = target.task, target.case
+    names = {name: task.entry_flag(case.action, name) for name in MAPPED_FLAGS}
     override = case.overrides.get(around.device)
-    values = dict(case.arguments, **(override.arguments if override else {}))
-    arguments: Dict[str, Optional[str]] = {name: str(value) for name, value in values.items()}
-    names = {name: task.entry_flag(case.action, name) for name in _OF_THE_USER}
+    values: Dict[str, Any] = {**case.arguments, **(override.arguments if override else {})}
     if flags.train_epochs is not None and flags.train_steps is None:
-        arguments.pop(names["train_steps"], None)  # the case's limit would hide what was asked for
+        values.pop(names["train_steps"], None)  # the case's limit would hide what was asked for
     for name in _OF_THE_USER:
         value = getattr(flags, name)
         if value is not None and value is not False:
-            arguments[names[name]] = str(value)
-    decided = {"device": around.device, "ranks": world_size, "batch_size": batch_size}
-    arguments.update(
-        {task.entry_flag(case.action, name): str(value) for name, value in decided.items()}
-    )
-    arguments.update(flags.entry)
-    _add_precision(arguments, task, case, around.device)
+            values[names[name]] = value
+    values[names["device"]] = around.device
+    values[names["ranks"]] = world_size
+    values[names["batch_size"]] = batch_size
+    values.update(flags.entry)
+    precision = names["precision_mode"]
+    if not any(name in values for name in (precision, *task.precision_aliases)):
+        values[precision] = task.precision[around.device]
     for name in task.paths:
-        if arguments.get(name):
-            arguments[name] = absolute(str(arguments[name]), around.directory)
-    return arguments
+        if values.get(name):
+            values[name] = absolute(str(values[name]), around.directory)
+    return {name: None if value is None else str(value) for name, value in values.items()}
 
 
-_OF_THE_USER = ("data_path", "train_steps", "train_epochs", "precision_mode", "seed", "resume")
-
-
-def _add_precision(
-    arguments: Dict[str, Optional[str]], task: Task, case: Case, device: str
-) -> None:
-    name = task.entry_flag(case.action, "precision_mode")
-    if not any(other in arguments for other in (name,) + task.precision_aliases):
-        arguments[name] = task.precision[device]
-
-
-def _job(card: ModelCard, flags: LaunchFlags, around: Surroundings, world_size: int) -> Job:
-    table = rank_table(card.framework, around.device, world_size, flags, around.user)
-    return Job(
-        framework=card.framework,
-        device=around.device,
-        world_size=world_size,
-        local_size=world_size // flags.nnodes,
-        node_count=flags.nnodes,
-        master_addr=around.master_addr,
-        master_port=around.master_port,
-        host_address=around.host_address,
-        rank_table=absolute(table, around.directory) if table else "",
-        cores=len(around.cores),
-        python_path=_python_path(card, around),
-        directory=around.directory,
-    )
-
-
-def _python_path(card: ModelCard, around: Surroundings) -> Tuple[str, ...]:
-    folders = [around.root, str(card.folder.parent), around.library]
-    return tuple(sorted(set(folders), key=folders.index))
-
-
-def _rank_plans(
-    task: Task,
-    case: Case,
-    flags: LaunchFlags,
-    around: Surroundings,
-    job: Job,
-    arguments: Mapping[str, Optional[str]],
-    run_folder: str,
-) -> Tuple[RankPlan, ...]:
-    first = first_device(flags, around.user, job.local_size)
-    cores = shares(around.cores, job.local_size, flags.bind_core)
-    base = dict(around.user, **around.cann.changes)
-    plans: List[RankPlan] = []
-    for local_rank in range(job.local_size):
-        place = Place(flags.node_rank * job.local_size + local_rank, local_rank, first + local_rank)
-        cwd = os.path.join(run_folder, f"rank_{place.rank}")
-        plans.append(
-            RankPlan(
-                rank=place.rank,
-                local_rank=local_rank,
-                device_id=place.device_id,
-                argv=_argv(task, case, around.python, arguments, run_folder, place),
-                cwd=cwd,
-                log=os.path.join(cwd, f"train_{place.device_id}.log"),
-                environment=rank_environment(job, place, base, os.path.join(cwd, "ascend_log")),
-                cores=cores[local_rank],
-            )
-        )
-    return tuple(plans)
-
-
-def _argv(
-    task: Task,
-    case: Case,
-    python: str,
-    arguments: Mapping[str, Optional[str]],
-    run_folder: str,
-    place: Place,
-) -> Tuple[str, ...]:
-    words = [python, "-m", task.entry_points[case.action]]
-    own = {
-        task.entry_flag(case.action, "output_path"): run_folder,
-        task.entry_flag(case.action, "device_id"): str(place.device_id),
-    }
-    for name, value in dict(arguments, **own).items():
-        words.append("--" + name if value is None else f"--{name}={value}")
-    return tuple(words)
+# --- telling a plan ---
 
 
 def as_json(plan: Plan) -> Dict[str, Any]:
     """The plan as JSON can hold it."""
-    return dataclasses.asdict(plan)
+    last = [field.name for field in dataclasses.fields(Plan)].index("cann")
+    told = {field.name: getattr(plan, field.name) for field in dataclasses.fields(Plan)[: last + 1]}
+    told["cann"] = dataclasses.asdict(plan.cann)
+    return {**told, "ranks": [dataclasses.asdict(rank) for rank in plan.ranks]}
 
 
 def as_text(plan: Plan) -> str:
-    """The plan for people: once what all ranks share, then each rank."""
+    """The plan for people: what all ranks share, the first rank, of the others what differs."""
+    cann = plan.cann
+    sets = f"{', '.join(cann.scripts)} (sets {', '.join(sorted(cann.changes))})"
+    first, *others = plan.ranks
     lines = [
-        "{}/{} {}: {} rank{} on {}, batch {} on each device, {} in all".format(
-            plan.model,
-            plan.task,
-            plan.case,
-            plan.world_size,
-            "s" * (plan.world_size > 1),
-            plan.device,
-            plan.batch_size,
-            plan.batch_size * plan.world_size,
-        )
-    ]
-    if plan.node_count > 1:
-        lines.append(f"machine {plan.node_rank} of {plan.node_count}")
-    lines += [
+        f"{plan.model}/{plan.task} {plan.case}: {plan.world_size} "
+        f"rank{'s' * (plan.world_size > 1)} on {plan.device}, batch {plan.batch_size} on each "
+        f"device, {plan.batch_size * plan.world_size} in all",
+        *([f"machine {plan.node_rank} of {plan.node_count}"] if plan.node_count > 1 else []),
         "case name    " + plan.case_name,
         "run folder   " + plan.run_folder,
         "log          " + plan.contract_log,
-        "CANN         " + _cann_text(plan.cann),
-    ]
-    lines += _rank_lines(plan.ranks[0])
-    others = plan.ranks[1:]
-    lines += ["", "the other ranks differ in"] if others else []
-    return "\n".join(lines + [_difference_line(plan.ranks[0], rank) for rank in others])
-
-
-def _cann_text(cann: CannEnvironment) -> str:
-    if not cann.scripts:
-        return cann.remark
-    return "{} (sets {})".format(", ".join(cann.scripts), ", ".join(sorted(cann.changes)))
-
-
-def _rank_lines(rank: RankPlan) -> List[str]:
-    lines = [
+        "CANN         " + (sets if cann.scripts else cann.remark),
         "",
-        f"rank {rank.rank} (device {rank.device_id})",
-        "  cwd      " + rank.cwd,
-        "  log      " + rank.log,
-        "  cores    " + (_ranges(rank.cores) if rank.cores else "not bound"),
-        "  command  " + rank.argv[0],
+        f"rank {first.rank} (device {first.device_id})",
+        "  cwd      " + first.cwd,
+        "  log      " + first.log,
+        "  cores    " + (_ranges(first.cores) if first.cores else "not bound"),
+        "  command  " + first.argv[0],
+        "           " + " ".join(first.argv[1:3]),
     ]
-    lines += ["           " + word for word in _argument_lines(rank.argv[1:])]
-    environment = rank.environment
+    environment = first.environment
+    lines += ["           " + word for word in first.argv[3:]]
     lines += ["  set      {}={}".format(*pair) for pair in sorted(environment.set.items())]
     lines += ["  kept     {}={} (yours)".format(*pair) for pair in sorted(environment.kept.items())]
     lines += ["  removed  " + " ".join(environment.removed)] if environment.removed else []
-    return lines
+    lines += ["", "the other ranks differ in"] if others else []
+    return "\n".join([*lines, *(_difference_line(first, rank) for rank in others)])
 
 
 def _difference_line(first: RankPlan, rank: RankPlan) -> str:
@@ -422,11 +395,7 @@ def _difference_line(first: RankPlan, rank: RankPlan) -> str:
     return f"rank {rank.rank} (device {rank.device_id}): " + "  ".join([*told, *cores, rank.log])
 
 
-def _argument_lines(words: Tuple[str, ...]) -> List[str]:
-    return [" ".join(words[:2])] + list(words[2:])
-
-
-def _ranges(numbers: Tuple[int, ...]) -> str:
+def _ranges(numbers: Sequence[int]) -> str:
     """Ascending numbers as "0-3,8"."""
     parts: List[List[int]] = []
     for number in numbers:

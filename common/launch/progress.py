@@ -1,34 +1,51 @@
-"""How far a run is: follows its events and tells the step, the loss and the time left."""
+"""How far a run is: what was added to its log and to its events, told in one line."""
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
+from common.core.text import duration
 
-class EventTail:
-    """Reads what was added to a file of events since the last look."""
+# TensorFlow's own lines: of its C++ part, of absl, and deprecations with the line that follows.
+_NOISE = re.compile(
+    rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWE] |[IWE]\d{4} \d\d:\d\d:\d+\.\d+ +\d+ \S+:\d+\] "
+    rb"|WARNING:tensorflow:|WARNING: All log messages before absl|Instructions for updating:"
+)
+_MAY_BE_NOISE = re.compile(rb"[\dIWE]")
 
-    def __init__(self, path: Path, from_end: bool = False) -> None:
+
+class Tail:
+    """Reads what was added to a file since the last look."""
+
+    def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self._offset = self.path.stat().st_size if from_end and self.path.exists() else 0
+        self._offset = self.path.stat().st_size if self.path.exists() else 0
         self._rest = b""
 
-    def read_new(self) -> List[Dict[str, Any]]:
-        """The whole events that are new; a line that is still being written waits."""
+    def read_new(self) -> bytes:
+        """The new bytes."""
         try:
             with open(str(self.path), "rb") as stream:
                 stream.seek(self._offset)
                 data = stream.read()
         except OSError:
-            return []
+            return b""
         self._offset += len(data)
-        lines = (self._rest + data).split(b"\n")
+        return data
+
+    def new_lines(self) -> List[bytes]:
+        """The whole lines that are new; one that is still being written waits."""
+        lines = (self._rest + self.read_new()).split(b"\n")
         self._rest = lines.pop()
-        return [event for event in map(_decode, lines) if event is not None]
+        return lines
+
+    def new_events(self) -> List[Dict[str, Any]]:
+        """The whole events that are new."""
+        return [event for event in map(_decode, self.new_lines()) if event is not None]
 
 
 def _decode(line: bytes) -> Optional[Dict[str, Any]]:
@@ -39,13 +56,30 @@ def _decode(line: bytes) -> Optional[Dict[str, Any]]:
     return event if isinstance(event, dict) and "event" in event else None
 
 
+class QuietTail(Tail):
+    """What a log got, without TensorFlow's own lines, which stay in the log."""
+
+    _advice = False  # whether the next line belongs to a line of TensorFlow's
+
+    def read_new(self) -> bytes:
+        """The new bytes; a begun line that may be TensorFlow's waits for its end."""
+        *lines, begun = (self._rest + super().read_new()).split(b"\n")
+        shown = b"".join(line + b"\n" for line in lines if self._is_shown(line))
+        self._rest = begun if self._advice or _MAY_BE_NOISE.match(begun) else b""
+        return shown if self._rest else shown + begun
+
+    def _is_shown(self, line: bytes) -> bool:
+        noise, advice = _NOISE.match(line) is not None, self._advice
+        self._advice = line.startswith(b"Instructions for updating:")
+        return not noise and not advice
+
+
 class Progress:
     """Where a run stands, from its events alone."""
 
     def __init__(self) -> None:
         self.step = 0
         self.target = 0
-        self.epoch = 0
         self.loss: Optional[float] = None
         self.doing = "starting"
         self.ended = False  # whether the run has told its end
@@ -61,54 +95,24 @@ class Progress:
             self.step, self.doing = int(event.get("resumed_step") or 0), "starting"
             self._first = self._pace = None
         elif kind == "step":
-            self._take_step(event)
+            step, moment = int(event["step"]), float(event.get("time") or 0.0)
+            if self._first is None:
+                self._first = (step, moment)
+            elif step > self._first[0]:
+                self._pace = (moment - self._first[1]) / (step - self._first[0])
+            loss = event.get("loss")
+            self.loss = loss if isinstance(loss, (int, float)) else None
+            self.step, self.doing = step, "training"
         elif kind in ("heartbeat", "evaluation", "checkpoint"):
             self.doing = str(event.get("what", kind))
 
-    def _take_step(self, event: Mapping[str, Any]) -> None:
-        step, moment = int(event["step"]), float(event.get("time") or 0.0)
-        if self._first is None:
-            self._first = (step, moment)
-        elif step > self._first[0]:
-            self._pace = (moment - self._first[1]) / (step - self._first[0])
-        self.step, self.epoch = step, int(event.get("epoch") or 0)
-        loss = event.get("loss")
-        self.loss = loss if isinstance(loss, (int, float)) else None
-        self.doing = "training"
-
-    def seconds_left(self) -> Optional[float]:
-        """Seconds to the last step at the present pace; None before there is one."""
-        if self._pace is None or not self.target:
-            return None
-        return max(0, self.target - self.step) * self._pace
-
     def line(self) -> str:
-        """The progress line."""
-        left = self.seconds_left()
-        parts = ["{} {}/{}".format(self.doing, self.step, self.target or "?")]
+        """The progress line: "training 2/10  loss 0.5000  8:00 left"."""
+        parts = [f"{self.doing} {self.step}/{self.target or '?'}"]
         parts += [f"loss {self.loss:.4f}"] if self.loss is not None else []
-        if left is not None:
-            parts.append(f"{datetime.timedelta(seconds=int(left))} left")
+        if self._pace is not None and self.target:
+            parts.append(duration(max(0, self.target - self.step) * self._pace) + " left")
         return "  ".join(parts)
-
-
-class LineTail:
-    """Reads what was added to a log since the last look, as it is."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
-        self._offset = self.path.stat().st_size if self.path.exists() else 0
-
-    def read_new(self) -> bytes:
-        """The new bytes."""
-        try:
-            with open(str(self.path), "rb") as stream:
-                stream.seek(self._offset)
-                data = stream.read()
-        except OSError:
-            return b""
-        self._offset += len(data)
-        return data
 
 
 def last_lines(path: Path, count: int) -> List[str]:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from typing import Dict, Mapping, Sequence, Tuple
 
 from common.ascend.environment import HF32
-from common.core.errors import UsageError
-from common.launch.meeting import by_hccl
 from common.machine.ranks import CHIEF_NAMES, LAUNCHED_RANK
 
-HIGHEST_CHIEF_PORT = 65520
 CM_VARIABLES = CHIEF_NAMES + ("CM_WORKER_IP",)
 TORCH_IDENTITY = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK")
 # Left by another launcher these make torch look for that launcher's store.
@@ -22,19 +18,14 @@ HCCL_IDENTITY = ("RANK_ID", "RANK_SIZE")
 PLUGIN_LEFTOVERS = ("POD_NAME", "TF_CONFIG")
 # Left by horovodrun or mpirun these would speak of another job.
 HOROVOD_LEFTOVERS = tuple(
-    "HOROVOD_" + name
-    for name in (
-        "RANK",
-        "SIZE",
-        "LOCAL_RANK",
-        "LOCAL_SIZE",
-        "CROSS_RANK",
-        "CROSS_SIZE",
-        "HOSTNAME",
-        "GLOO_RENDEZVOUS_ADDR",
-        "GLOO_RENDEZVOUS_PORT",
+    prefix + name
+    for prefix, names in (
+        ("HOROVOD_", "RANK SIZE LOCAL_RANK LOCAL_SIZE CROSS_RANK CROSS_SIZE HOSTNAME"),
+        ("HOROVOD_GLOO_RENDEZVOUS_", "ADDR PORT"),
+        ("OMPI_COMM_WORLD_", "RANK SIZE LOCAL_RANK LOCAL_SIZE"),
     )
-) + tuple("OMPI_COMM_WORLD_" + name for name in ("RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE"))
+    for name in names.split()
+)
 _GLOO_INTERFACE = {"pytorch": "GLOO_SOCKET_IFNAME", "tensorflow": "HOROVOD_GLOO_IFACE"}
 
 
@@ -52,7 +43,6 @@ class Job:
         cores: cores that this machine's ranks may use.
         python_path: folders to import from, before the user's own.
         directory: what relative folders in the user's PYTHONPATH are relative to.
-        linux: whether there is an interface called lo.
     """
 
     framework: str
@@ -67,7 +57,6 @@ class Job:
     cores: int
     python_path: Tuple[str, ...]
     directory: str
-    linux: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,34 +86,20 @@ class RankEnvironment:
 def rank_environment(
     job: Job, place: Place, user: Mapping[str, str], log_folder: str
 ) -> RankEnvironment:
-    """The environment of one rank.
+    """The environment of one rank, whose own logs may go to log_folder.
 
     Identity (who am I, how many are we) is always set; a default gives way to the user's value.
-
-    Args:
-        user: the variables as the user has them.
-        log_folder: where this rank's own logs may go.
-
-    Raises:
-        UsageError: a rank table and CM_* variables at once, which HCCL refuses.
     """
     identity, removed = _identity(job, place, user)
     defaults = _defaults(job, log_folder)
     kept = {name: user[name] for name in defaults if user.get(name)}
     values = {name: value for name, value in defaults.items() if name not in kept}
     values.update(identity)
-    values["PYTHONPATH"] = _python_path(job, user)
+    # Absolute, since ranks run in folders of their own.
+    own = [part for part in user.get("PYTHONPATH", "").split(":") if part]
+    own = [os.path.normpath(os.path.join(job.directory, part)) for part in own]
+    values["PYTHONPATH"] = ":".join(dict.fromkeys([*job.python_path, *own]))
     return RankEnvironment(values, tuple(sorted(set(removed) - set(values))), kept)
-
-
-def _python_path(job: Job, user: Mapping[str, str]) -> str:
-    """Absolute, since ranks run in folders of their own."""
-    own = [
-        os.path.normpath(os.path.join(job.directory, part))
-        for part in user.get("PYTHONPATH", "").split(":")
-        if part
-    ]
-    return ":".join(list(job.python_path) + [part for part in own if part not in job.python_path])
 
 
 def _identity(
@@ -135,8 +110,7 @@ def _identity(
         return values, tuple(removed) + PLUGIN_LEFTOVERS
     values, removed = _torch_identity(job, place)
     if job.device == "npu":
-        values.update(_device_identity(place))
-        values.update({"RANK_ID": str(place.rank), "RANK_SIZE": str(job.world_size)})
+        values.update(_device_identity(place), **_hccl_rank(place.rank, job.world_size))
     if job.framework == "tensorflow":
         removed = tuple(removed) + HOROVOD_LEFTOVERS + HCCL_IDENTITY
     # These ranks meet at MASTER_ADDR: a table or CM_* left over can only be another job's.
@@ -145,6 +119,10 @@ def _identity(
 
 def _device_identity(place: Place) -> Dict[str, str]:
     return {"ASCEND_DEVICE_ID": str(place.device_id), "DEVICE_ID": str(place.device_id)}
+
+
+def _hccl_rank(rank: int, size: int) -> Dict[str, str]:
+    return dict(zip(HCCL_IDENTITY, (str(rank), str(size))))
 
 
 def _torch_identity(job: Job, place: Place) -> Tuple[Dict[str, str], Sequence[str]]:
@@ -167,16 +145,10 @@ def _hccl_identity(
     values = _device_identity(place)
     values["TF_CPP_MIN_LOG_LEVEL"] = "0"  # the plugin's proof of the device is an INFO line
     if job.world_size == 1:
-        values.update({"RANK_ID": "0", "RANK_SIZE": "1"})
+        values.update(_hccl_rank(0, 1))
         return values, CM_VARIABLES + ("RANK_TABLE_FILE",)
     if job.rank_table:
-        values.update(
-            {
-                "RANK_TABLE_FILE": job.rank_table,
-                "RANK_ID": str(place.rank),
-                "RANK_SIZE": str(job.world_size),
-            }
-        )
+        values.update(RANK_TABLE_FILE=job.rank_table, **_hccl_rank(place.rank, job.world_size))
         return values, CM_VARIABLES
     values.update(_chief(job, place, user))
     if job.node_count > 1:
@@ -199,43 +171,6 @@ def _chief(job: Job, place: Place, user: Mapping[str, str]) -> Dict[str, str]:
     return {name: user.get(name) or value for name, value in values.items()}
 
 
-def check_cluster_variables(job: Job, user: Mapping[str, str]) -> None:
-    """Checks what TensorFlow's HCCL starts by.
-
-    Raises:
-        UsageError: both a rank table and CM_* variables, or such that can't be this job's.
-    """
-    if not by_hccl(job.framework, job.device, job.world_size):
-        return
-    given = [name for name in CM_VARIABLES if user.get(name)]
-    if not job.rank_table:
-        _check_chief(job, user)
-    elif given:
-        raise UsageError(
-            f"RANK_TABLE_FILE and {given[0]} are both set and HCCL takes only one of "
-            "them; unset one"
-        )
-
-
-def _check_chief(job: Job, user: Mapping[str, str]) -> None:
-    own = user.get("CM_CHIEF_PORT")
-    port = own or str(job.master_port)
-    if not (re.fullmatch("[0-9]{1,5}", port) and int(port) <= HIGHEST_CHIEF_PORT):
-        raise UsageError(
-            "HCCL meets at a port of at most {}, not {}; {}".format(
-                HIGHEST_CHIEF_PORT,
-                port,
-                "unset CM_CHIEF_PORT" if own else "give another --master_port",
-            )
-        )
-    size = user.get("CM_WORKER_SIZE") or str(job.world_size)
-    if size != str(job.world_size):
-        raise UsageError(
-            f"CM_WORKER_SIZE is {size} and this job has {job.world_size} ranks; unset "
-            "it, or give --ranks"
-        )
-
-
 def _defaults(job: Job, log_folder: str) -> Dict[str, str]:
     values = {"PYTHONUNBUFFERED": "1"}  # lines reach the log when they are printed
     if job.device == "npu":
@@ -245,7 +180,7 @@ def _defaults(job: Job, log_folder: str) -> Dict[str, str]:
         values["OMP_WAIT_POLICY"] = "PASSIVE"
     if job.device == "cpu" and job.local_size > 1:
         values["OMP_NUM_THREADS"] = str(max(1, job.cores // job.local_size))
-        if job.node_count == 1 and job.linux:
+        if job.node_count == 1:
             # No lookup of a host name that may not resolve.
             values[_GLOO_INTERFACE[job.framework]] = "lo"
     if job.framework == "pytorch" and job.device != "npu":
@@ -264,18 +199,14 @@ def _npu_defaults(job: Job, log_folder: str) -> Dict[str, str]:
     }
     if job.framework == "tensorflow":
         values[HF32] = "0"
+    else:
+        values["TASK_QUEUE_ENABLE"] = "1"
     if job.world_size > 1:
         # Ranks compile at different speeds: the default of 120 s is too short to wait for peers.
         # HCCL rounds the second one down to a multiple of 68.
-        values.update(
-            {
-                "HCCL_CONNECT_TIMEOUT": "1200",
-                "HCCL_EXEC_TIMEOUT": "3604",
-                "HCCL_WHITELIST_DISABLE": "1",
-            }
-        )
-    if job.framework == "pytorch":
-        values["TASK_QUEUE_ENABLE"] = "1"
-        if job.node_count > 1 and job.host_address:
-            values["HCCL_IF_IP"] = job.host_address
+        values["HCCL_CONNECT_TIMEOUT"] = "1200"
+        values["HCCL_EXEC_TIMEOUT"] = "3604"
+        values["HCCL_WHITELIST_DISABLE"] = "1"
+    if job.framework == "pytorch" and job.node_count > 1 and job.host_address:
+        values["HCCL_IF_IP"] = job.host_address
     return values

@@ -1,34 +1,32 @@
-"""Runs a case once for each seed, one run after another, and reports on all of them."""
+"""Runs a case once for each seed, one run after another, and tells what they came to."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
+import statistics
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from common.cards.model_card import Metric
 from common.core.errors import UsageError, ZooError
 from common.core.files import write_atomically
 from common.core.terminal import Terminal
+from common.core.text import aligned
 from common.launch import run_folder
-from common.launch.flags import LaunchFlags, parse_flags, words_without
+from common.launch.flags import LaunchFlags, Target, command_line
 from common.launch.launcher import launch
-from common.launch.log_place import follow_move
 from common.launch.plan import Plan
-from common.launch.request import (
-    Request,
-    command_line,
-    understood,
-    with_moved_paths,
-    with_port,
-)
-from common.launch.seed_report import SeedReport, as_json, as_text, read_result
+from common.launch.request import Request, planned
+from common.launch.run_folder import COMPLETE, SEED_FOLDER, Moves, read_marker
+from common.runs import record as run_record
 
-REPORT = "seeds.json"
-REPORT_TEXT = "seeds.txt"
+REPORT, REPORT_TEXT = "seeds.json", "seeds.txt"
+SCHEMA_VERSION = 1
 RULE = "------------------ Seeds ------------------"
+NOT_RUN = "not run"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +39,8 @@ class SeedLaunch:
         command: what was typed.
     """
 
+    target: Target
     whole: Plan
-    metric: Metric
     seeds: Tuple[int, ...]
     requests: Dict[int, Request]
     resume: bool
@@ -54,63 +52,36 @@ class SeedLaunch:
         return Path(self.whole.run_folder)
 
 
-def seed_launch(model: str, case: Optional[str], words: Sequence[str]) -> SeedLaunch:
-    """Understands and checks a launch with --seeds.
+def seed_launch(target: Target, asked: LaunchFlags, command: str) -> SeedLaunch:
+    """Checks and plans a launch with --seeds.
 
     Raises:
         UsageError, ZooError: what is wrong, in one line. Nothing has been written by then.
     """
-    asked = parse_flags(words)
-    whole = understood(model, case, words_without(words, ["seeds", "resume"]))
-    _check(whole.flags)
-    plan, task = whole.plan(), whole.target.task
-    names = ["seed", "output_path"]
-    names += [task.entry_flag(plan.action, name) for name in names]
-    rest = words_without(words, ["seeds", "resume"] + names)
-    requests = {}
-    for seed in asked.seeds or ():
-        own = _own_words(whole, Path(plan.run_folder), seed, asked.resume)
-        if own is not None:
-            requests[seed] = understood(model, case, rest + own)
-    return SeedLaunch(
-        plan,
-        task.metric,
-        asked.seeds or (),
-        requests,
-        asked.resume,
-        command_line(model, case, words),
-    )
-
-
-def _own_words(whole: Request, folder: Path, seed: int, resume: bool) -> Optional[List[str]]:
-    """The flags of one seed's run; None where it is complete already."""
-    run = folder / run_folder.SEED_FOLDER.format(seed)
-    own = [f"--seed={seed}", f"--output_path={run}"]
-    if not resume or not run_folder.is_run(run):
-        return own
-    if run_folder.read_marker(run).state == run_folder.COMPLETE:
-        return None
-    return own + ["--resume"] if _has_checkpoint(whole, run) else own
-
-
-def _check(flags: LaunchFlags) -> None:
-    if flags.seed is not None:
+    if asked.seed is not None:
         raise UsageError("--seed and --seeds are both given; give one of them")
-    if flags.nnodes > 1:
+    if asked.nnodes > 1:
         raise UsageError(
-            f"--seeds runs on one machine; on {flags.nnodes} launch each seed with --seed"
+            f"--seeds runs on one machine; on {asked.nnodes} launch each seed with --seed"
         )
+    seeds, plain = asked.seeds or (), dataclasses.replace(asked, seeds=None, resume=False)
+    whole = planned(target, plain, command).plan
+    requests = {}
+    for seed in seeds:
+        run = Path(whole.run_folder) / SEED_FOLDER.format(seed)
+        flags = dataclasses.replace(plain, seed=seed, output_path=str(run))
+        if asked.resume and run_folder.is_run(run):
+            if read_marker(run).state == COMPLETE:
+                continue
+            flags = dataclasses.replace(flags, resume=_has_checkpoint(target, run))
+        requests[seed] = planned(target, flags, command_line(target.names, flags.words()))
+    return SeedLaunch(target, whole, seeds, requests, asked.resume, command)
 
 
-def _has_checkpoint(request: Request, folder: Path) -> bool:
+def _has_checkpoint(target: Target, folder: Path) -> bool:
     """Whether a run has something to go on from; one that was ended before that begins anew."""
-    weights = request.target.task.weights
+    weights = target.task.weights
     return weights is None or any(True for pattern in weights.files for _ in folder.glob(pattern))
-
-
-def plans(all_seeds: SeedLaunch) -> List[Plan]:
-    """The plan of every seed that is to be run, for --dry_run."""
-    return [with_port(request).plan() for request in all_seeds.requests.values()]
 
 
 def run_seeds(all_seeds: SeedLaunch, terminal: Terminal) -> int:
@@ -123,99 +94,162 @@ def run_seeds(all_seeds: SeedLaunch, terminal: Terminal) -> int:
     Raises:
         ZooError: the folder can't be claimed; no seed has been started then.
     """
-    claim = _claim(all_seeds)
-    moves = [(claim.folder, claim.moved_to)] if claim.moved_to is not None else []
-    if moves:
-        terminal.say("the earlier run in {} is now {}".format(*moves[0]))
-        follow_move(Path(all_seeds.whole.contract_log).parent, *moves[0])
-    marker = _marker(all_seeds)
+    folder, plan = all_seeds.folder, all_seeds.whole
+    claim = (
+        run_folder.claim_again(folder, plan.case, seeds=True)
+        if all_seeds.resume
+        else run_folder.claim_fresh(folder)
+    )
     try:
-        run_folder.write_marker(all_seeds.folder, marker)
-        code, state = _run_all(all_seeds, moves, terminal)
+        for old, new in claim.moves:
+            terminal.say(f"the earlier run in {old} is now {new}")
+        run_folder.follow_move(Path(plan.contract_log).parent, claim.moves)
+        before = read_marker(folder)
+        marker = run_folder.new_session(
+            before,
+            {
+                "model": plan.model,
+                "task": plan.task,
+                "case": plan.case,
+                "command": all_seeds.command,
+                "pid": os.getpid(),
+                "seeds": list(dict.fromkeys([*before.seeds, *all_seeds.seeds])),
+            },
+        )
+        run_folder.write_marker(folder, marker)
+        code, state = _run_all(all_seeds, claim.moves, terminal)
         _report(all_seeds, terminal)
         marker.update(state=state, exit_code=code)
-        run_folder.write_marker(all_seeds.folder, marker)
+        run_folder.write_marker(folder, marker)
         return code
     finally:
         claim.release()
 
 
-def _run_all(
-    all_seeds: SeedLaunch, moves: Sequence[Tuple[Path, Path]], terminal: Terminal
-) -> Tuple[int, str]:
+def _run_all(all_seeds: SeedLaunch, moves: Moves, terminal: Terminal) -> Tuple[int, str]:
     """Exit code and state of the whole."""
-    code = 0
+    code, log = 0, Path(all_seeds.whole.contract_log)
     for seed in all_seeds.seeds:
         if seed not in all_seeds.requests:
             terminal.say(f"--- seed {seed} is complete already")
             continue
         terminal.say(f"--- seed {seed}")
-        _link_log(all_seeds, seed)
-        ended = _launch_one(with_moved_paths(all_seeds.requests[seed], moves), terminal)
-        if _interrupted(all_seeds, seed, ended):
+        own = SEED_FOLDER.format(seed)
+        if log.parent == all_seeds.folder:  # the contract's log is that of the seed that runs
+            run_folder.link(Path(own) / log.name, log)
+        try:
+            ended = launch(all_seeds.requests[seed], terminal, moves)
+        except ZooError as error:
+            terminal.complain(f"error: {error}")
+            ended = error.exit_code
+        if ended > 128 and read_marker(all_seeds.folder / own).state == run_folder.INTERRUPTED:
             return ended, run_folder.INTERRUPTED
         code = code or ended
-    return code, run_folder.FAILED if code else run_folder.COMPLETE
+    return code, run_folder.FAILED if code else COMPLETE
 
 
-def _claim(all_seeds: SeedLaunch) -> run_folder.Claim:
-    folder = all_seeds.folder
-    if not all_seeds.resume:
-        return run_folder.claim_fresh(folder, "--output_path")
-    return run_folder.claim_seeds_again(folder, "--output_path", all_seeds.whole.case)
+# --- what they came to ---
 
 
-def _marker(all_seeds: SeedLaunch) -> Dict[str, Any]:
-    """What run.json says beside the seeds' own: enough to resume, and to find their weights."""
-    plan = all_seeds.whole
-    before = list(run_folder.read_marker(all_seeds.folder).seeds)
-    return run_folder.new_session(
-        {
-            "schema_version": 1,
-            "model": plan.model,
-            "task": plan.task,
-            "case": plan.case,
-            "command": all_seeds.command,
-            "pid": os.getpid(),
-            "seeds": before + [seed for seed in all_seeds.seeds if seed not in before],
-        }
+@dataclasses.dataclass(frozen=True)
+class SeedResult:
+    """One seed.
+
+    Attributes:
+        state: complete, failed, interrupted, or "not run".
+        exit_code: None where it was not run.
+        value: the task's metric on the test set with the final weights; None without one.
+        reason: what a failed run failed of.
+    """
+
+    seed: int
+    state: str
+    exit_code: Optional[int]
+    value: Optional[float]
+    reason: str = ""
+
+
+def read_result(folder: Path, seed: int, metric: Metric) -> SeedResult:
+    """What the run of one seed in `folder`/seed_N left, in its marker and its record."""
+    run = folder / SEED_FOLDER.format(seed)
+    marker = read_marker(run)
+    if not marker.state:
+        return SeedResult(seed, NOT_RUN, None, None, marker.fault)
+    value: Any = None
+    if marker.state == COMPLETE:
+        try:
+            record = run_record.read_record(run / run_record.FILE_NAME)
+            value = record.metrics.final.get(metric.name)
+        except ZooError:
+            pass
+    usable = isinstance(value, (int, float)) and math.isfinite(value)
+    return SeedResult(
+        seed,
+        marker.state,
+        marker.exit_code,
+        float(value) if usable else None,
+        marker.reason or "",
     )
-
-
-def _link_log(all_seeds: SeedLaunch, seed: int) -> None:
-    """Where the runs lie below the contract's folder, its log is that of the seed that runs."""
-    log = Path(all_seeds.whole.contract_log)
-    if log.parent == all_seeds.folder:
-        run_folder.link(Path(run_folder.SEED_FOLDER.format(seed)) / log.name, log)
-
-
-def _launch_one(request: Request, terminal: Terminal) -> int:
-    try:
-        return launch(with_port(request), terminal)
-    except ZooError as error:
-        terminal.complain(f"error: {error}")
-        return error.exit_code
-
-
-def _interrupted(all_seeds: SeedLaunch, seed: int, exit_code: int) -> bool:
-    if exit_code <= 128:
-        return False
-    marker = run_folder.read_marker(all_seeds.folder / run_folder.SEED_FOLDER.format(seed))
-    return marker.state == run_folder.INTERRUPTED
 
 
 def _report(all_seeds: SeedLaunch, terminal: Terminal) -> None:
-    plan, metric = all_seeds.whole, all_seeds.metric
-    report = SeedReport(
-        plan.model,
-        plan.task,
-        plan.case,
-        metric,
-        [read_result(all_seeds.folder, seed, metric) for seed in all_seeds.seeds],
-    )
-    text = as_text(report)
+    plan, metric = all_seeds.whole, all_seeds.target.task.metric
+    results = [read_result(all_seeds.folder, seed, metric) for seed in all_seeds.seeds]
+    values = [result.value for result in results if result.value is not None]
+    median = statistics.median(values) if values else None
+    succeeded = None
+    if metric.success is not None:
+        succeeded = sum(1 for result in results if metric.succeeded(result.value))
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "model": plan.model,
+        "task": plan.task,
+        "case": plan.case,
+        "metric": {
+            "name": metric.name,
+            "unit": metric.unit,
+            "success": metric.success,
+            "higher_is_better": metric.higher_is_better,
+        },
+        "seeds": [
+            dict(
+                dataclasses.asdict(result),
+                succeeded=metric.succeeded(result.value),
+                run_folder=SEED_FOLDER.format(result.seed),
+            )
+            for result in results
+        ],
+        "median": median,
+        "succeeded": succeeded,
+    }
+    rows = [("seed", metric.name + (", " + metric.unit if metric.unit else ""), "run")]
+    rows += [
+        (
+            str(result.seed),
+            "–" if result.value is None else metric.told(result.value),
+            _told(result),
+        )
+        for result in results
+    ]
+    summary = "no seed has a result"
+    if median is not None:
+        summary = f"median {metric.told(median)} of {len(values)}"
+    if succeeded is not None:
+        bound = "at least" if metric.higher_is_better else "at most"
+        summary += (
+            f"; {succeeded} of {len(results)} succeeded ({metric.name} {bound} {metric.success:g})"
+        )
+    head = f"{plan.model}/{plan.task} {plan.case}, {len(results)} seed{'s' * (len(results) > 1)}"
+    text = "\n".join([head, *("  " + line for line in aligned(rows).splitlines()), summary])
     write_atomically(all_seeds.folder / REPORT_TEXT, text + "\n")
     write_atomically(
-        all_seeds.folder / REPORT, json.dumps(as_json(report), indent=1, ensure_ascii=False) + "\n"
+        all_seeds.folder / REPORT, json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     )
     terminal.say(RULE + "\n" + text)
+
+
+def _told(result: SeedResult) -> str:
+    if result.state == COMPLETE:
+        return f"{result.state} in {SEED_FOLDER.format(result.seed)}"
+    code = "" if result.exit_code is None else f" (exit code {result.exit_code})"
+    return f"{result.state}{code}{': ' + result.reason if result.reason else ''}"

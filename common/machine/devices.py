@@ -8,11 +8,10 @@ import math
 import os
 import platform
 import re
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from common.core.errors import UsageError
 
@@ -109,29 +108,24 @@ def choose_device(requested: str, machine: Machine) -> str:
 
 
 def check_rank_count(kind: str, ranks: int, machine: Machine) -> None:
-    """Refuses more ranks on this machine than it has accelerators; a CPU takes any number.
-
-    Raises:
-        UsageError: names both numbers.
-    """
-    if kind != "cpu" and ranks > machine.count(kind):
+    """Raises UsageError for more ranks than accelerators; a CPU takes any number."""
+    there = machine.count(kind)
+    if kind != "cpu" and ranks > there:
         raise UsageError(
-            f"{ranks} ranks need {ranks} {kind} devices and this machine has "
-            f"{machine.count(kind)}; give --ranks {max(1, machine.count(kind))} or "
-            "--device cpu"
+            f"{ranks} ranks need {ranks} {kind} devices and this machine has {there}; give "
+            f"--ranks {max(1, there)} or --device cpu"
         )
 
 
 def summary(machine: Machine) -> str:
     """The machine in a few words: "2 GPUs (NVIDIA H100), 16 cores"."""
-    parts = []
-    if machine.npu_count:
-        parts.append("{} NPU{}".format(machine.npu_count, "s" * (machine.npu_count > 1)))
-    if machine.gpu_count:
-        name = f" ({machine.gpu_names[0]})" if machine.gpu_names else ""
-        parts.append("{} GPU{}{}".format(machine.gpu_count, "s" * (machine.gpu_count > 1), name))
-    cores = machine.usable_cores
-    return ", ".join(parts + ["{} core{}".format(cores, "s" * (cores > 1))])
+    name = f" ({machine.gpu_names[0]})" if machine.gpu_names else ""
+    parts = (
+        (machine.npu_count, "NPU", ""),
+        (machine.gpu_count, "GPU", name),
+        (machine.usable_cores, "core", ""),
+    )
+    return ", ".join(f"{n} {what}{'s' * (n > 1)}{more}" for n, what, more in parts if n)
 
 
 _WHERE_LOOKED = {
@@ -142,8 +136,6 @@ _WHERE_LOOKED = {
 
 def run_command(words: Sequence[str]) -> Optional[str]:
     """The standard output of a command, None where it is missing, fails or takes too long."""
-    if shutil.which(words[0]) is None:
-        return None
     try:
         done = subprocess.run(
             list(words),
@@ -151,11 +143,11 @@ def run_command(words: Sequence[str]) -> Optional[str]:
             stderr=subprocess.DEVNULL,
             stdin=subprocess.DEVNULL,
             timeout=COMMAND_SECONDS,
-            check=False,
+            check=True,
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
+    return done.stdout.decode("utf-8", "replace")
 
 
 # --- NPU ---
@@ -172,9 +164,7 @@ def _npu_count(root: Path, environment: Mapping[str, str]) -> int:
 
 def npu_driver(root: Path = Path("/")) -> str:
     """The version of the Ascend driver, "" where there is none."""
-    text = read_text(root / "usr/local/Ascend/driver/version.info")
-    match = re.search(r"^Version=(\S+)", text, re.MULTILINE | re.IGNORECASE)
-    return match.group(1) if match else ""
+    return _told(root / "usr/local/Ascend/driver/version.info", r"^version=(\S+)")
 
 
 def npu_name() -> str:
@@ -204,38 +194,25 @@ def npu_is_910a(name: str) -> bool:
 
 # In a version file, the preferred first.
 _CANN_VERSIONS = (r"version_dir=(\d[\w.]*)", r"version\w*=\[?(?:[\w-]+:)?(\d[\w.]*)")
+_CANN_HOMES = ("cann", "ascend-toolkit/latest", "nnae/latest")
 
 
 def cann_version(root: Path = Path("/"), environment: Optional[Mapping[str, str]] = None) -> str:
     """The version of the CANN toolkit in use (else of the default one), "" where there is none."""
     environment = os.environ if environment is None else environment
     home = environment.get("ASCEND_HOME_PATH") or environment.get("ASCEND_TOOLKIT_HOME")
-    homes = (
-        [Path(home)]
-        if home
-        else [
-            root / "usr/local/Ascend/cann",
-            root / "usr/local/Ascend/ascend-toolkit/latest",
-            root / "usr/local/Ascend/nnae/latest",
-        ]
-    )
+    homes = [Path(home)] if home else [root / "usr/local/Ascend" / name for name in _CANN_HOMES]
+    found: List[str] = []
     for folder in homes:
         # What torch_npu tells too; version.info's own "Version" counts the package, not CANN.
         infos = [
             *folder.glob("ascend_*_install.info"),
             *folder.glob("*-linux/ascend_*_install.info"),
         ]
-        for info in sorted(infos):
-            match = re.search(r"^version=(\S+)", read_text(info), re.MULTILINE)
-            if match:
-                return match.group(1)
+        found += [_told(info, r"^version=(\S+)") for info in sorted(infos)]
         for name in ("compiler/version.info", "runtime/version.info", "version.cfg"):
-            text = read_text(folder / name)
-            matches = (re.search(pattern, text, re.IGNORECASE) for pattern in _CANN_VERSIONS)
-            match = next(filter(None, matches), None)
-            if match:
-                return match.group(1)
-    return ""
+            found += [_told(folder / name, pattern) for pattern in _CANN_VERSIONS]
+    return next(filter(None, found), "")
 
 
 # --- GPU ---
@@ -259,19 +236,14 @@ def _gpus_of_windows(root: Path, run: RunCommand) -> int:
 
 
 def _gpu_names(root: Path) -> Tuple[str, ...]:
-    names = []
-    for path in sorted(glob.glob(str(root / "proc/driver/nvidia/gpus/*/information"))):
-        match = re.search(r"^Model:\s*(.+?)\s*$", read_text(Path(path)), re.MULTILINE)
-        if match:
-            names.append(match.group(1))
-    return tuple(names)
+    paths = sorted(glob.glob(str(root / "proc/driver/nvidia/gpus/*/information")))
+    names = (_told(Path(path), r"^Model:\s*(.+?)\s*$") for path in paths)
+    return tuple(filter(None, names))
 
 
 def gpu_driver(root: Path = Path("/")) -> str:
     """The version of NVIDIA's kernel driver, "" where there is none."""
-    text = read_text(root / "proc/driver/nvidia/version")
-    match = re.search(r"Module[^\n]*?\s(\d+\.\d+(?:\.\d+)?)\s", text)
-    return match.group(1) if match else ""
+    return _told(root / "proc/driver/nvidia/version", r"Module[^\n]*?\s(\d+\.\d+(?:\.\d+)?)\s")
 
 
 # --- CPU and memory ---
@@ -286,15 +258,12 @@ def allowed_cores() -> Tuple[int, ...]:
 
 def cpu_name(root: Path = Path("/")) -> str:
     """The processor's model; the architecture where /proc/cpuinfo doesn't say (64-bit Arm)."""
-    text = read_text(root / "proc/cpuinfo")
-    match = re.search(r"^model name\s*:\s*(.+?)\s*$", text, re.MULTILINE)
-    return match.group(1) if match else platform.machine()
+    return _told(root / "proc/cpuinfo", r"^model name\s*:\s*(.+?)\s*$") or platform.machine()
 
 
 def cpu_has_bfloat16(root: Path = Path("/")) -> bool:
     """Whether an x86 processor multiplies bfloat16 itself (AVX512_BF16 or AMX)."""
-    match = re.search(r"^flags\s*:(.*)$", read_text(root / "proc/cpuinfo"), re.MULTILINE)
-    flags = match.group(1).split() if match else []
+    flags = _told(root / "proc/cpuinfo", r"^flags\s*:(.*)$").split()
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
@@ -310,8 +279,8 @@ def _cpu_quota(root: Path) -> Optional[float]:
 
 
 def _memory_bytes(root: Path) -> int:
-    match = re.search(r"^MemTotal:\s*(\d+) kB", read_text(root / "proc/meminfo"), re.MULTILINE)
-    sizes = [int(match.group(1)) * 1024] if match else []
+    total = _told(root / "proc/meminfo", r"^MemTotal:\s*(\d+) kB")
+    sizes = [int(total) * 1024] if total else []
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         limit = _whole_number(read_text(root / "sys/fs/cgroup" / name).strip())
         if limit is not None and 0 < limit < _NO_MEMORY_LIMIT:
@@ -352,6 +321,12 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
+
+
+def _told(path: Path, pattern: str) -> str:
+    """What the group of a pattern matches in a file, "" where nothing does."""
+    match = re.search(pattern, read_text(path), re.MULTILINE | re.IGNORECASE)
+    return match.group(1) if match else ""
 
 
 # --- opened devices ---

@@ -20,15 +20,16 @@ class PortReservation:
     The name lives in the kernel's abstract namespace: it leaves no file and goes with the process.
     """
 
-    def __init__(self, port: int, holder: Optional[socket.socket]) -> None:
-        self.port = port
-        self._holder = holder
+    def __init__(self, port: int, holder: Optional[socket.socket] = None) -> None:
+        self.port, self._holder = port, holder
 
     def release(self) -> None:
         """Lets other launches have the port."""
         if self._holder is not None:
             self._holder.close()
-            self._holder = None
+
+
+NO_PORT = PortReservation(0)
 
 
 def reserve_free_port() -> PortReservation:
@@ -37,7 +38,11 @@ def reserve_free_port() -> PortReservation:
     Raises:
         InfrastructureError: no port is free.
     """
-    highest = max(_first_outgoing_port() - 1, LOWEST_PORT + TRIES)
+    try:
+        outgoing = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0]
+        highest = max(int(outgoing) - 1, LOWEST_PORT + TRIES)
+    except (OSError, ValueError, IndexError):
+        highest = DEFAULT_FIRST_OUTGOING - 1
     for _ in range(TRIES):
         reservation = _try_to_reserve(random.randint(LOWEST_PORT, highest))
         if reservation is not None:
@@ -48,11 +53,7 @@ def reserve_free_port() -> PortReservation:
 
 
 def reserve_port(port: int) -> PortReservation:
-    """Reserves the port that the user gave.
-
-    Raises:
-        ZooError: it is in use.
-    """
+    """Reserves the port that the user gave; ZooError where it is in use."""
     reservation = _try_to_reserve(port)
     if reservation is None:
         raise ZooError(
@@ -62,24 +63,16 @@ def reserve_port(port: int) -> PortReservation:
 
 
 def _try_to_reserve(port: int) -> Optional[PortReservation]:
-    holder = _hold(port)
-    if holder is None:
-        return None
-    reservation = PortReservation(port, holder)
-    if is_free(port):
-        return reservation
-    reservation.release()
-    return None
-
-
-def _hold(port: int) -> Optional[socket.socket]:
     holder = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         holder.bind(f"\0modelzoo-launch-port-{port}")
     except OSError:
         holder.close()
         return None
-    return holder
+    if is_free(port):
+        return PortReservation(port, holder)
+    holder.close()
+    return None
 
 
 def is_free(port: int) -> bool:
@@ -92,10 +85,3 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def _first_outgoing_port() -> int:
-    try:
-        return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    except (OSError, ValueError, IndexError):
-        return DEFAULT_FIRST_OUTGOING

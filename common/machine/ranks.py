@@ -78,25 +78,22 @@ def find_tensorflow_place(
 
 def _hccl_place(environment: Mapping[str, str], device_id: Optional[int]) -> Place:
     # npu_bridge prefers ASCEND_DEVICE_ID to everything but session_device_id.
-    named = environment.get("ASCEND_DEVICE_ID")
     if device_id is None:
-        device_id = _number(environment, "ASCEND_DEVICE_ID") if named else 0
+        device_id = _number(environment, "ASCEND_DEVICE_ID")
     if environment.get("CM_CHIEF_IP") or environment.get("CM_WORKER_SIZE"):
         return _chiefs_place(environment, device_id)
-    size = _number(environment, "RANK_SIZE") if environment.get("RANK_SIZE") else 1
-    rank = _number(environment, "RANK_ID") if environment.get("RANK_ID") else 0
-    place = _checked(Place(rank, size, device_id), "RANK_ID", "RANK_SIZE")
-    table = environment.get("RANK_TABLE_FILE")
+    place = _place(environment, "RANK_ID", "RANK_SIZE", "", device_id)
+    size, table = place.world_size, environment.get("RANK_TABLE_FILE")
     if size == 1 and table:
         raise UsageError(
-            "RANK_TABLE_FILE is set for a process that is alone, which npu_bridge "
-            "would make wait for the table's ranks; unset it, or start with zoo "
-            "launch"
+            "RANK_TABLE_FILE is set for a process that is alone, which npu_bridge would make wait "
+            "for the table's ranks; unset it, or start with zoo launch"
         )
     if size > 1 and not (table and environment.get("RANK_ID")):
+        missing = "RANK_ID" if table else "RANK_TABLE_FILE"
         raise UsageError(
-            "RANK_SIZE is {} and {} is not set, by which HCCL finds its ranks; start "
-            "with zoo launch".format(size, "RANK_ID" if table else "RANK_TABLE_FILE")
+            f"RANK_SIZE is {size} and {missing} is not set, by which HCCL finds its ranks; start "
+            "with zoo launch"
         )
     return place
 
@@ -111,11 +108,11 @@ def _chiefs_place(environment: Mapping[str, str], device_id: int) -> Place:
         raise UsageError(
             "RANK_TABLE_FILE and CM_CHIEF_IP are both set and HCCL then takes neither; unset one"
         )
-    missing = [name for name in CHIEF_NAMES if not environment.get(name)]
+    given = [name for name in CHIEF_NAMES if environment.get(name)]
+    missing = [name for name in CHIEF_NAMES if name not in given]
     if missing:
-        given = next(name for name in CHIEF_NAMES if environment.get(name))
         raise UsageError(
-            f"{given} is set and {missing[0]} is not, and HCCL needs both; "
+            f"{given[0]} is set and {missing[0]} is not, and HCCL needs both; "
             "unset it, or start with zoo launch"
         )
     size = _number(environment, "CM_WORKER_SIZE")
@@ -127,22 +124,16 @@ def _chiefs_place(environment: Mapping[str, str], device_id: int) -> Place:
 def _place(
     environment: Mapping[str, str], rank_name: str, size_name: str, local_name: str, device_id: int
 ) -> Place:
-    local = _number(environment, local_name) if local_name in environment else device_id
-    return _checked(
-        Place(_number(environment, rank_name), _number(environment, size_name), local),
-        rank_name,
-        size_name,
-    )
+    rank = _number(environment, rank_name)
+    size = _number(environment, size_name, 1)
+    if not 0 <= rank < size:
+        raise UsageError(f"{rank_name} is {rank}, not below {size_name} {size}")
+    return Place(rank, size, _number(environment, local_name, device_id))
 
 
-def _checked(place: Place, rank_name: str, size_name: str) -> Place:
-    if not 0 <= place.rank < place.world_size:
-        raise UsageError(f"{rank_name} is {place.rank}, not below {size_name} {place.world_size}")
-    return place
-
-
-def _number(environment: Mapping[str, str], name: str) -> int:
+def _number(environment: Mapping[str, str], name: str, default: int = 0) -> int:
+    """A variable as a number; the default where it is absent or empty."""
     try:
-        return int(environment[name])
+        return int(environment.get(name) or default)
     except ValueError:
         raise UsageError(f"{name} is {environment[name]!r}, not a whole number") from None

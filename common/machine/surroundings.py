@@ -9,7 +9,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Iterable, Mapping, Optional, Sequence, Tuple
 
 from common.machine.devices import Machine, cann_version, detect, read_text
 
@@ -79,16 +79,16 @@ def look(
         datasets: those found in data_folder.
     """
     environment = dict(os.environ if environment is None else environment)
-    machine = detect(root, environment)
+    table, shared = environment.get("RANK_TABLE_FILE"), root / "dev/shm"
     return Surroundings(
         python=tuple(sys.version_info[:3]),
         packages=installed_packages(sys.path),
-        machine=machine,
+        machine=detect(root, environment),
         environment=environment,
         cann=cann_version(root, environment),
-        rank_table=_rank_table(environment),
+        rank_table=(read_text(Path(table)) or None) if table else None,
         open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
-        shared_memory=_shared_memory(root),
+        shared_memory=shutil.disk_usage(str(shared)).total if shared.is_dir() else None,
         data_folder=str(data_folder),
         datasets=tuple(datasets),
         disk_folder=str(disk_folder),
@@ -105,26 +105,8 @@ def installed_packages(folders: Iterable[str]) -> Dict[str, str]:
     """
     found: Dict[str, str] = {}
     for folder in folders:
-        for name in _entries(folder):
-            match = _METADATA.fullmatch(name)
-            if match:
-                package = re.sub(r"[-_.]+", "-", match.group("name")).lower()
-                found.setdefault(package, match.group("version"))
+        names = sorted(os.listdir(folder or ".")) if os.path.isdir(folder or ".") else []
+        for match in filter(None, map(_METADATA.fullmatch, names)):
+            package = re.sub(r"[-_.]+", "-", match.group("name")).lower()
+            found.setdefault(package, match.group("version"))
     return found
-
-
-def _entries(folder: str) -> List[str]:
-    try:
-        return sorted(os.listdir(folder or "."))
-    except OSError:
-        return []
-
-
-def _rank_table(environment: Mapping[str, str]) -> Optional[str]:
-    path = environment.get("RANK_TABLE_FILE")
-    return (read_text(Path(path)) or None) if path else None
-
-
-def _shared_memory(root: Path) -> Optional[int]:
-    folder = root / "dev/shm"
-    return shutil.disk_usage(str(folder)).total if folder.is_dir() else None

@@ -12,7 +12,7 @@ from common.cards.model_folders import checkout_root, find_card
 from common.core.errors import UsageError, ZooError
 from common.core.text import quoted
 from common.launch import run_folder
-from common.launch.case_file import MISSING
+from common.launch.outcome import MISSING
 from common.runs import record as run_record
 from common.runs import store as record_store
 from common.runs.events import FILE_NAME, effective_events

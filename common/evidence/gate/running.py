@@ -14,10 +14,9 @@ from common.core.files import utc_stamp
 from common.core.terminal import Terminal
 from common.evidence.gate.reading import GivenRun, read_run_folder
 from common.launch import run_folder
-from common.launch.flags import parse_flags
+from common.launch.flags import Target, check_required, command_line, parse_flags
 from common.launch.launcher import launch
-from common.launch.plan import missing_flag
-from common.launch.request import make_request
+from common.launch.request import planned
 
 FOLDER = Path("output") / "regress"
 INTERRUPTS = (130, 143, 129)  # SIGINT, SIGTERM, SIGHUP
@@ -85,9 +84,8 @@ def run_case(
         ZooError: something is missing that the case needs; nothing has been run.
         KeyboardInterrupt: a signal ended a run; nothing is judged then.
     """
-    missing = missing_flag(gate_case.task, gate_case.case, parse_flags(words))
-    if missing is not None:
-        raise missing
+    target = Target(gate_case.card, gate_case.task, gate_case.case)
+    check_required(target, parse_flags(target, words))
     place = folder / f"{gate_case.card.name}-{gate_case.task.name}-{gate_case.case.name}"
     return [
         _run(gate_case, words, seed, place / run_folder.SEED_FOLDER.format(seed)) for seed in seeds
@@ -99,9 +97,9 @@ def _run(gate_case: GateCase, words: Sequence[str], seed: int, folder: Path) -> 
     # What the ranks print belongs beside the verdict, not into it: standard output may be JSON.
     terminal = Terminal(stream=sys.stderr)
     terminal.say(f"--- {gate_case.name}, seed {seed}")
-    network = f"{gate_case.card.name}/{gate_case.task.name}"
+    target = Target(gate_case.card, gate_case.task, gate_case.case)
     try:
-        request = make_request(network, gate_case.case.name, words)
+        request = planned(target, parse_flags(target, words), command_line(target.names, words))
         code = launch(dataclasses.replace(request, log_in_run_folder=True), terminal)
     except ZooError as error:
         terminal.complain(f"error: {error}")

@@ -8,8 +8,8 @@ from typing import List
 from common.core.errors import USAGE_EXIT_CODE, InfrastructureError
 from common.evidence.gate.reading import GivenRun
 from common.evidence.gate.verdict import Finding, Verdict
+from common.launch.processes import HANG_EXIT_CODE
 from common.launch.run_folder import INTERRUPTED
-from common.launch.supervisor import HANG_EXIT_CODE
 from common.runs.record import ABORTED, COMPLETE, NO_END, RunRecord
 
 _FROM_SIGNALS = 128

@@ -12,7 +12,7 @@ from pathlib import Path
 _LOOKERS = (
     "common.machine.devices",
     "common.ascend.environment",
-    "common.launch.rank_table",
+    "common.launch.meeting",
     "common.ascend.surroundings",
     "common.commands.doctor",
     "common.ascend.rank_tables.sources",
