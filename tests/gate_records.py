@@ -14,8 +14,8 @@ from common.cards.model_card import Metric, Task
 from common.cards.model_folders import find_card
 from common.cards.tiers import TierRules
 from common.core.files import sha256_of
-from common.evidence.gate.baseline import Baseline, make_baseline
-from common.evidence.gate.reading import GivenRun
+from common.evidence.gate.evidence import GivenRun
+from common.evidence.gate.references import Baseline, make_baseline
 from common.runs import record as run_record
 from common.runs.provenance import config_sha256
 from common.runs.record import RunRecord

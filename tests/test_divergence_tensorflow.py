@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from common.core.errors import UsageError
-from common.evidence.divergence.outcome import WITHIN, compare_dumps
+from common.evidence.divergence.comparing import WITHIN, compare_dumps
 from common.runs.dump.reading import Dump, find_dump
 from common.training.tensorflow.activations import noted, part, recording
 from common.training.tensorflow.runtime import tf

@@ -12,10 +12,10 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 import pytest
 
 from common.core.files import sha256_of
-from common.evidence.gate.baseline import Baseline, make_baseline
-from common.evidence.gate.judging import judge_alone, judge_case
-from common.evidence.gate.reading import read_runs
-from common.evidence.gate.verdict import CaseReport, Verdict
+from common.evidence.gate.evidence import read_runs
+from common.evidence.gate.findings import CaseReport, Verdict
+from common.evidence.gate.judging import judge_case
+from common.evidence.gate.references import Baseline, make_baseline
 from common.runs.provenance import config_sha256
 from common.runs.store import keep
 from tests.gate_records import RunOnDisk, rules, task
@@ -43,8 +43,6 @@ def run(tmp_path: Path) -> RunOnDisk:
 
 def judged(reference: Baseline, *paths: Path) -> CaseReport:
     runs = [run for path in paths for run in read_runs(path)]
-    if runs[0].record is None:
-        return judge_alone(runs[0])
     return judge_case("m/t smoke", task(), rules(), runs, [reference])
 
 

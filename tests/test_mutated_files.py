@@ -25,9 +25,8 @@ from common.commands.list import card_lines
 from common.commands.program import main
 from common.core.errors import ZooError
 from common.data.catalogue import read_datasets
-from common.evidence.gate import baseline as baselines
-from common.evidence.gate import baseline_store
-from common.evidence.gate.reading import read_run_folder
+from common.evidence.gate import references
+from common.evidence.gate.evidence import read_run
 from common.launch import run_folder
 from common.runs import record as run_record
 from common.runs import store as record_store
@@ -90,7 +89,7 @@ def _read_record(folder: Path, content: bytes) -> None:
     _compare(folder, "record.json", content)
     record = run_record.read_record(_put(folder / "record.json", content))
     _show(record)
-    baselines.stored_run(record)
+    references.stored_run(record)
     assert _json(run_record.read_record(_put(folder / "again.json", _json(record)))) == _json(
         record
     )
@@ -99,7 +98,7 @@ def _read_record(folder: Path, content: bytes) -> None:
 def _read_events(folder: Path, content: bytes) -> None:
     _compare(folder, "rank_0/" + EVENTS, content)
     _put(folder / "rank_0" / EVENTS, content)
-    read_run_folder(folder)
+    read_run(folder)
     record = run_record.from_run_folder(folder)
     run_record.read_record(_put(folder / "again.json", _json(record)))
     _show(record)
@@ -125,9 +124,9 @@ def _read_datasets(folder: Path, content: bytes) -> None:
 
 def _read_baseline(folder: Path, content: bytes) -> None:
     reference = gate_records.baseline()
-    _put(baseline_store.baseline_path(folder, reference), content)
-    (found,) = baseline_store.baselines_of(folder, reference.key.model)
-    baseline_store.store(folder / "again", found)
+    _put(reference.path(folder), content)
+    (found,) = references.baselines_of(folder, reference.key.model)
+    references.store(folder / "again", found)
 
 
 def _signed(content: Any) -> str:
@@ -135,7 +134,7 @@ def _signed(content: Any) -> str:
     if isinstance(content, dict):
         content = {name: part for name, part in content.items() if name != "sha256"}
         checked = {name: part for name, part in content.items() if name != "schema_version"}
-        content["sha256"] = baseline_store._checksum(checked)
+        content["sha256"] = references.checksum(checked)
     return json.dumps(content)
 
 
@@ -167,7 +166,7 @@ def _dump_index() -> str:
 @functools.lru_cache(maxsize=None)
 def _baseline() -> str:
     with tempfile.TemporaryDirectory() as folder:
-        return baseline_store.store(Path(folder), gate_records.baseline()).read_text()
+        return references.store(Path(folder), gate_records.baseline()).read_text()
 
 
 def _lines(text: str) -> List[Any]:

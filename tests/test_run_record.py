@@ -19,30 +19,25 @@ def record_of(events: List[Dict[str, Any]]) -> run_record.RunRecord:
     return run_record.from_events(events, "smoke", "zoo launch …")
 
 
-def test_a_whole_run_is_complete_with_final_and_best_metrics() -> None:
+def test_a_whole_run_is_complete_with_final_and_best_metrics(tmp_path: Path) -> None:
     record = record_of(whole_run())
     assert (record.status, record.reason, record.checkpoint_sha256) == ("complete", "", "e" * 64)
     assert record.metrics.final == {"accuracy": 91.5, "loss": 0.5}
     best = record.metrics.best_on_validation
     assert (best["accuracy"], best["epoch"], best["step"]) == (91.0, 2, 20)
     assert (record.metrics.n_eval, record.metrics.split, record.metrics.step) == (40, "test", 20)
+    assert run_record.read_record(run_record.write_record(record, tmp_path)) == record
 
 
-def test_the_curve_has_a_point_for_each_epoch() -> None:
+def test_the_curve_has_a_point_for_each_epoch_and_each_validation() -> None:
     names = ("epoch", "step", "train_loss", "validation_accuracy", "validation_loss")
     points = [(1, 10, 1.0, 51.0, 0.5), (2, 20, 0.5, 52.0, 0.5)]
     curve = record_of(whole_run()).metrics.curve
     assert curve == [dict(zip(names, point)) for point in points]
-
-
-def test_validations_within_an_epoch_are_points_of_their_own() -> None:
     early = dict(evaluation("progress", "validation", 1, 40.0), step=5)
-    curve = record_of(whole_run()[:6] + [early] + whole_run()[6:]).metrics.curve
-    assert [(point["step"], point["validation_accuracy"]) for point in curve] == [
-        (5, 40.0),
-        (10, 51.0),
-        (20, 52.0),
-    ]
+    curve = record_of([*whole_run()[:6], early, *whole_run()[6:]]).metrics.curve
+    found = [(point["step"], point["validation_accuracy"]) for point in curve]
+    assert found == [(5, 40.0), (10, 51.0), (20, 52.0)]
 
 
 def test_speed_is_all_samples_over_all_seconds_after_the_warm_up() -> None:
@@ -52,11 +47,8 @@ def test_speed_is_all_samples_over_all_seconds_after_the_warm_up() -> None:
     assert (speed.warmup_steps, speed.measured_steps) == (4, 16)
     assert speed.samples_per_second == pytest.approx(32 * 16 / 16.0)
     assert (speed.step_seconds_p50, speed.step_seconds_p90) == (1.0, 1.5)
-    assert speed.data_wait == pytest.approx(0.01)
-
-
-def test_the_wait_for_data_is_unknown_where_no_clock_told() -> None:
-    events = [dict(START)] + [step(number, data_seconds=None) for number in range(1, 21)]
+    assert (speed.data_wait, speed.percentiles) == (pytest.approx(0.01), "numpy, linear")
+    events[6]["data_seconds"] = None  # unknown where no clock told
     assert record_of(events).speed.data_wait is None
 
 
@@ -80,37 +72,17 @@ def test_a_run_without_a_good_end_is_aborted_with_its_reason(end: Any, reason: s
     assert (record.metrics.final, record.progress.steps) == ({}, 4)
 
 
-@pytest.mark.parametrize("loss", ["nan", "inf", "-inf", None, float("nan"), float("inf")])
+@pytest.mark.parametrize("loss", ["nan", "-inf", None, float("nan"), float("inf")])
 def test_unhealthy_steps_are_counted(loss: Any) -> None:
     events = [dict(START), step(1), step(2, loss=loss), step(3, skipped=True)]
     health = record_of(events).health
     assert (health.nonfinite_steps, health.loss_scale_skips) == (1, 1)
 
 
-def test_percentiles_of_step_times_are_numpys_own() -> None:
-    events = [dict(START)] + [step(number, seconds=float(number)) for number in range(1, 11)]
-    speed = record_of(events).speed  # of steps 3 to 10
-    assert (speed.step_seconds_p50, speed.step_seconds_p90) == (6.5, 9.3)
-    assert speed.percentiles == "numpy, linear"
-
-
-def test_a_run_that_never_began_has_no_record() -> None:
-    with pytest.raises(ZooError, match="no start event"):
-        record_of([])
-
-
 def test_the_best_is_never_taken_from_the_test_set() -> None:
-    events = [
-        dict(START),
-        evaluation("progress", "validation", 1, 40.0),
-        evaluation("final", "test", 1, 99.0),
-    ]
+    validation = evaluation("progress", "validation", 1, 40.0)
+    events = [dict(START), validation, evaluation("final", "test", 1, 99.0)]
     assert record_of(events).metrics.best_on_validation == {}
-
-
-def test_a_record_survives_its_file(tmp_path: Path) -> None:
-    record = record_of(whole_run())
-    assert run_record.read_record(run_record.write_record(record, tmp_path)) == record
 
 
 @pytest.mark.parametrize(
@@ -134,13 +106,6 @@ def test_what_is_no_record_is_refused_by_file_and_key(
         run_record.read_record(tmp_path / "x.json")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000, b"[]", b"null"])
-def test_a_file_that_is_no_record_at_all_is_named(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / "x.json").write_bytes(content)
-    with pytest.raises(ZooError, match="x.json"):
-        run_record.read_record(tmp_path / "x.json")
-
-
 @pytest.mark.parametrize(
     "kind, change, message",
     [
@@ -150,18 +115,12 @@ def test_a_file_that_is_no_record_at_all_is_named(content: bytes, tmp_path: Path
         ("step", {"loss": {}}, "loss must be"),
         ("start", {"targets": None}, "targets must be a mapping"),
         ("start", {"seed": 1e400}, "seed must be a whole number"),
-        ("start", {"code": "x"}, "code must be a mapping"),
         ("start", {"dataset": {}}, "dataset.name is missing"),
-        ("start", {"command": 3}, "command must be text"),
-        (
-            "start",
-            {"network": {"name": "x", "parameters": "1"}},
-            "network.parameters must be a whole number",
-        ),
+        ("start", {"network": {"name": "x", "parameters": "1"}}, "network.parameters must be"),
         ("start", {"time": 1e300}, "time must be between"),
         ("evaluation", {"role": "best of all"}, "role must be one of"),
         ("evaluation", {"metrics": {"accuracy": "x"}}, "metrics.accuracy must be a number"),
-        ("epoch", {"train_loss": "x"}, "train_loss must be"),
+        ("start", {"event": "begin"}, "has no start event"),
     ],
 )
 def test_a_wrong_event_is_told_by_log_and_key(
@@ -176,7 +135,6 @@ def test_a_wrong_event_is_told_by_log_and_key(
 @pytest.mark.parametrize(
     "command, shown",
     [
-        ("zoo launch x full_1p", "zoo launch x full_1p"),
         ("zoo launch x full --data_path=/home/me/data", "zoo launch x full '--data_path=…/data'"),
         ("zoo launch x full --output_path /home/me/run", "zoo launch x full --output_path '…/run'"),
         ("zoo launch x 'unclosed", "zoo launch x 'unclosed"),
@@ -185,17 +143,13 @@ def test_a_wrong_event_is_told_by_log_and_key(
 def test_a_run_folder_gives_case_log_and_the_command_without_the_machines_folders(
     command: str, shown: str, tmp_path: Path
 ) -> None:
+    with pytest.raises(ZooError, match="is not a run folder"):
+        run_record.from_run_folder(tmp_path)
     with run_log.RunLog(tmp_path / "rank_0") as log:
         for event in whole_run():
-            fields = {name: value for name, value in event.items() if name != "event"}
-            log.event(event["event"], **fields)
+            log.event(event.pop("event"), **event)
     (tmp_path / "run.json").write_text(json.dumps({"case": "full_1p", "command": command}))
     (tmp_path / "train_0.log").write_text("a line\n")
     record = run_record.from_run_folder(tmp_path)
     assert (record.case, record.command) == ("full_1p", shown)
     assert record.log_sha256 == sha256_of(tmp_path / "train_0.log")
-
-
-def test_a_folder_without_a_run_log_is_no_run_folder(tmp_path: Path) -> None:
-    with pytest.raises(ZooError, match="is not a run folder"):
-        run_record.from_run_folder(tmp_path)

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from common.core.command_line import file_to_write, number_in, print_verdict, without_verdict
-from common.evidence.divergence.outcome import EXIT_CODES, as_json, compare_dumps
+from common.evidence.divergence.comparing import EXIT_CODES, as_json, compare_dumps
 from common.evidence.divergence.table import as_text
 from common.runs.dump.reading import find_dump
 

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import json
 import sys
 import time
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Sequence, Tuple
 
-from common.cards.model_card import ModelCard
 from common.cards.model_folders import all_cards, checkout_root, find_card, home, split_name
 from common.cards.tiers import SMOKE, TIERS
 from common.core.command_line import number_in, print_verdict, without_verdict
 from common.core.errors import InfrastructureError, UsageError, ZooError
 from common.core.files import write_atomically
-from common.evidence.gate import report
-from common.evidence.gate.accepting import accept, fit_records
-from common.evidence.gate.baseline import FEWEST_RUNS, key_of
-from common.evidence.gate.baseline_store import baselines_of
-from common.evidence.gate.judging import case_left_out, judge_alone, judge_case
-from common.evidence.gate.reading import GivenRun, read_runs
+from common.evidence.gate import findings
+from common.evidence.gate.evidence import GivenRun, read_runs
+from common.evidence.gate.findings import CaseReport, Finding, Verdict, overall
+from common.evidence.gate.judging import judge_case
+from common.evidence.gate.references import (
+    FEWEST_RUNS,
+    accept,
+    baselines_of,
+    fit_records,
+    key_of,
+)
 from common.evidence.gate.running import GateCase, cases_of, new_folder, run_case
-from common.evidence.gate.verdict import CaseReport, Verdict, overall
 from common.launch.flags import DEVICE_CHOICES, seeds_of
 from common.runs.provenance import code_state
 
@@ -124,15 +129,18 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _judge(arguments: argparse.Namespace) -> int:
-    reports = _judge_finished(arguments) if arguments.records else _run_and_judge(arguments)
+    tier = arguments.tier
+    if arguments.records:
+        reports = [_judge_finished(runs, arguments) for runs in _groups(arguments.records)]
+    else:
+        reports = _run_and_judge(arguments)
     if arguments.junit:
-        write_atomically(Path(arguments.junit), report.as_junit(reports, arguments.tier))
+        write_atomically(Path(arguments.junit), findings.as_junit(reports, tier))
     if arguments.markdown:
-        write_atomically(Path(arguments.markdown), report.as_markdown(reports, arguments.tier))
-    text = report.as_text(reports, arguments.tier)
+        write_atomically(Path(arguments.markdown), findings.as_markdown(reports, tier))
+    text = findings.as_text(reports, tier)
     if arguments.json:
-        content = report.as_json(reports, arguments.tier)
-        text = json.dumps(content, indent=1, ensure_ascii=False)
+        text = json.dumps(findings.as_json(reports, tier), indent=1, ensure_ascii=False)
     print_verdict(text)
     return int(overall(reports).value)
 
@@ -145,8 +153,9 @@ def _run_and_judge(arguments: argparse.Namespace) -> List[CaseReport]:
         began, known = time.monotonic(), stored[case.card.name]
         try:
             runs = _runs_of(case, arguments, case.rules.seeds, folder)
-        except ZooError as error:
-            reports.append(case_left_out(case.name, str(error)))
+        except ZooError as error:  # for want of something: never a pass
+            left_out = Finding("run", Verdict.INCONCLUSIVE, "not run", "", str(error))
+            reports.append(CaseReport(case.name, "", (), (left_out,)))
             continue
         seconds = time.monotonic() - began
         reports.append(
@@ -159,39 +168,29 @@ def _runs_of(
     case: GateCase, arguments: argparse.Namespace, count: int, folder: Path
 ) -> List[GivenRun]:
     """Runs a case with the seeds that the user names, else with 0, 1, … as many as `count`."""
-    path = arguments.data_path
-    words = case.words(arguments.device, str(Path(path).absolute()) if path else None)
-    return run_case(case, words, arguments.seeds or range(count), folder)
+    seeds = arguments.seeds or range(count)
+    return run_case(case, seeds, folder, arguments.device, arguments.data_path)
 
 
 def _gate_cases(arguments: argparse.Namespace) -> List[GateCase]:
+    root, tier = checkout_root(), arguments.tier
+    named = [split_name(name) for name in arguments.models]
+    cards = [(find_card(root, model), task or None) for model, task in named]
     found: List[GateCase] = []
-    for card, task in _cards(arguments.models):
-        cases = cases_of(card, task, arguments.tier)
-        if not cases and arguments.models:
+    for card, task in cards or [(card, None) for card in all_cards(root)]:
+        cases = cases_of(card, task, tier)
+        if not cases and named:
             raise UsageError(
-                f"the card of {card.name} names no case for tier {arguments.tier}; see `gate` in "
-                "its model.yaml"
+                f"the card of {card.name} names no case for tier {tier}; see `gate` in its "
+                "model.yaml"
             )
         found += cases
     if not found:
-        raise UsageError(f"no card names a case for tier {arguments.tier}")
+        raise UsageError(f"no card names a case for tier {tier}")
     return found
 
 
-def _cards(names: Sequence[str]) -> List[Tuple[ModelCard, Optional[str]]]:
-    root = checkout_root()
-    if not names:
-        return [(card, None) for card in all_cards(root)]
-    pairs = [split_name(name) for name in names]
-    return [(find_card(root, model), task or None) for model, task in pairs]
-
-
 # --- finished runs ---
-
-
-def _judge_finished(arguments: argparse.Namespace) -> List[CaseReport]:
-    return [_judge_group(runs, arguments) for runs in _groups(arguments.records)]
 
 
 def _groups(paths: Sequence[str]) -> List[List[GivenRun]]:
@@ -203,14 +202,14 @@ def _groups(paths: Sequence[str]) -> List[List[GivenRun]]:
     return list(groups.values())
 
 
-def _judge_group(runs: List[GivenRun], arguments: argparse.Namespace) -> CaseReport:
-    record, tier, root = runs[0].record, arguments.tier, checkout_root()
-    if record is None:
-        return judge_alone(runs[0])
-    try:
-        task = find_card(root, record.model).task(record.task)
-    except ZooError:  # it is the record that is wrong, not the command line
-        return judge_alone(runs[0])
+def _judge_finished(runs: List[GivenRun], arguments: argparse.Namespace) -> CaseReport:
+    record, tier, task = runs[0].record, arguments.tier, None
+    if record is not None:
+        # Where no card knows the task it is the record that is wrong, not the command line.
+        with contextlib.suppress(ZooError):
+            task = find_card(checkout_root(), record.model).task(record.task)
+    if record is None or task is None:
+        return judge_case(runs[0].source, None, None, runs[:1], [])
     if tier not in task.gate:
         tiers = ", ".join(task.gate) or "none"
         raise UsageError(
@@ -230,39 +229,27 @@ def _name_of(runs: Sequence[GivenRun]) -> str:
 
 def _accept(arguments: argparse.Namespace) -> int:
     """Makes references; a case whose runs are not fit for it keeps no other from getting its."""
-    if not arguments.allow_dirty:
-        _require_clean_sources()
-    made = []
-    if arguments.records:
-        for runs in _groups(arguments.records):
-            made.append(_accept_one(_name_of(runs), runs, arguments))
-        return 0 if all(made) else Verdict.INFRA.value
-    cases, folder = _gate_cases(arguments), new_folder(home())
-    for case in cases:
-        try:
-            runs = _runs_of(case, arguments, arguments.runs or DEFAULT_RUNS, folder)
-            made.append(_accept_one(case.name, runs, arguments))
-        except ZooError as error:
-            print(f"{case.name}: not run: {error}", file=sys.stderr)
-            made.append(False)
-    return 0 if all(made) else Verdict.INFRA.value
-
-
-def _require_clean_sources() -> None:
     state = code_state(checkout_root())
-    if state["dirty"] and state["commit"] != "unknown":
+    if not arguments.allow_dirty and state["dirty"] and state["commit"] != "unknown":
         raise InfrastructureError(
-            "there are uncommitted changes: nobody could make these runs "
-            "again; commit them, or give --allow_dirty"
+            "there are uncommitted changes: nobody could make these runs again; commit them, or "
+            "give --allow_dirty"
         )
-
-
-def _accept_one(name: str, runs: Sequence[GivenRun], arguments: argparse.Namespace) -> bool:
-    try:
-        records = fit_records(name, runs, arguments.runs or FEWEST_RUNS, arguments.allow_dirty)
-        lines = accept(home(), records, not arguments.without_speed)
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return False
-    print("\n".join([f"{name}:", *lines]))
-    return True
+    given: List[Tuple[str, Callable[[], List[GivenRun]]]]
+    if arguments.records:
+        groups = _groups(arguments.records)
+        given = [(_name_of(runs), functools.partial(list, runs)) for runs in groups]
+    else:
+        cases, folder = _gate_cases(arguments), new_folder(home())
+        more = (arguments, arguments.runs or DEFAULT_RUNS, folder)
+        given = [(case.name, functools.partial(_runs_of, case, *more)) for case in cases]
+    fewest, code = arguments.runs or FEWEST_RUNS, 0
+    for name, runs_of in given:
+        try:
+            records = fit_records(name, runs_of(), fewest, arguments.allow_dirty)
+            lines = accept(home(), records, not arguments.without_speed)
+            print("\n".join([f"{name}:", *lines]))
+        except ZooError as error:
+            print(f"error: {name}: {error}", file=sys.stderr)
+            code = Verdict.INFRA.value
+    return code

@@ -5,17 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
+from typing import List, Sequence
 
 from common.cards.model_card import ModelCard
 from common.cards.model_folders import all_cards, checkout_root, home, is_installed
 from common.core.codec import json_text
 from common.core.errors import UsageError, ZooError
 from common.core.files import write_atomically
-from common.runs import readme_tables, tables
+from common.runs import readme_tables, store, tables
 from common.runs import record as run_record
-from common.runs import store as record_store
-from common.runs.record import RunRecord
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,15 +41,19 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints, writes or checks the tables; returns 1 when a check finds drift or a bad record."""
     root = checkout_root()
     cards = all_cards(root)
-    if (arguments.json or arguments.csv) and (arguments.write or arguments.check):
-        raise UsageError("zoo table: --json, --csv print; they don't go with --write or --check")
-    if (arguments.write or arguments.check) and is_installed(root):
-        raise UsageError("zoo table: --write and --check are for READMEs of a checkout")
-    if arguments.write:
-        return _write(root, cards)
-    if arguments.check:
-        return _check(root, cards)
-    records, problems = _given([Path(folder) for folder in arguments.run])
+    if arguments.write or arguments.check:
+        if arguments.json or arguments.csv:
+            raise UsageError(
+                "zoo table: --json, --csv print; they don't go with --write or --check"
+            )
+        if is_installed(root):
+            raise UsageError("zoo table: --write and --check are for READMEs of a checkout")
+        return _write_or_check(root, cards, arguments.write)
+    if arguments.run:
+        records = [run_record.from_run_folder(Path(folder)) for folder in arguments.run]
+        problems: List[str] = []
+    else:
+        records, problems = store.records_of(home())
     _tell(problems + tables.of_no_card(records, cards))
     if arguments.run:
         cards = [card for card in cards if any(record.model == card.name for record in records)]
@@ -60,16 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.csv:
         print(tables.measured_csv(records, cards), end="")
     else:
-        print(
-            "\n\n".join(f"{card.title}\n\n{tables.measured_text(records, card)}" for card in cards)
-        )
+        told = [f"{card.title}\n\n{tables.measured_text(records, card)}" for card in cards]
+        print("\n\n".join(told))
     return 0
-
-
-def _given(folders: List[Path]) -> Tuple[List[RunRecord], List[str]]:
-    if folders:
-        return [run_record.from_run_folder(folder) for folder in folders], []
-    return record_store.records_of(home())
 
 
 def _tell(problems: Sequence[str]) -> None:
@@ -77,43 +72,28 @@ def _tell(problems: Sequence[str]) -> None:
         print(f"left out: {problem}", file=sys.stderr)
 
 
-def _write(root: Path, cards: List[ModelCard]) -> int:
-    records, problems = record_store.verified_records(root)
-    problems += tables.of_no_card(records, cards)
-    _tell(problems)
-    changed = _drifted_levels(root, cards, records)
-    for path, text in changed.items():
-        write_atomically(path, text)
-    for path in readme_tables.write(root, cards, records) + list(changed):
-        print(f"wrote {path.relative_to(root)}")
-    return 1 if problems else 0
-
-
-def _drifted_levels(
-    root: Path, cards: List[ModelCard], records: Sequence[RunRecord]
-) -> Dict[Path, str]:
-    """The modelzoo_level.txt that are not what the records prove, with what they have to hold."""
+def _write_or_check(root: Path, cards: List[ModelCard], write: bool) -> int:
+    """Brings READMEs and modelzoo_level.txt to what the records prove, or tells which are not."""
     from common.evidence.comparison.level import levels
 
-    return {
-        path: text
-        for path, text in levels(root, cards, records).items()
-        if not path.exists() or path.read_text(encoding="utf-8") != text
-    }
-
-
-def _check(root: Path, cards: List[ModelCard]) -> int:
-    records, problems = record_store.verified_records(root)
+    records, problems = store.verified_records(root)
     problems += tables.of_no_card(records, cards)
-    levels = _drifted_levels(root, cards, records)
-    paths = readme_tables.drifted(root, cards, records) + list(levels)
-    if paths:
+    changed = readme_tables.drifted(root, cards, records)
+    for path, text in levels(root, cards, records).items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            changed[path] = text
+    if write:
+        _tell(problems)
+        for path, text in changed.items():
+            write_atomically(path, text)
+            print(f"wrote {path.relative_to(root)}")
+        return 1 if problems else 0
+    if changed:
+        names = ", ".join(str(path.relative_to(root)) for path in changed)
         problems.append(
-            "the tables of {} are not those of the records; run `zoo table --write`".format(
-                ", ".join(str(path.relative_to(root)) for path in paths)
-            )
+            f"the tables of {names} are not those of the records; run `zoo table --write`"
         )
     if problems:
         raise ZooError("\n".join(problems))
-    print("{} record{}, tables agree".format(len(records), "" if len(records) == 1 else "s"))
+    print(f"{len(records)} record{'' if len(records) == 1 else 's'}, tables agree")
     return 0

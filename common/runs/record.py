@@ -183,16 +183,17 @@ def from_events(
         ZooError: an event lacks a key or has a wrong one, or there is no start event.
     """
     told = [typed(event, where) for event in events]
-    starts = _of_kind(told, Start)
+    starts, ends = _of_kind(told, Start), _of_kind(told, End)
     if not starts:
         raise ZooError(f"{where} has no start event: the run ended before it began")
-    start = starts[-1]
-    ends = _of_kind(told, End)
+    start, steps = starts[-1], _of_kind(told, Step)
     complete = bool(ends) and ends[-1].status == COMPLETE
+    date = datetime.datetime.fromtimestamp(starts[0].time, datetime.timezone.utc)
+    seen = [event.proof for event in _of_kind(told, DeviceSeen)]
     record = RunRecord(
         schema_version=SCHEMA_VERSION,
         run_id="",
-        date=_date(starts[0].time),
+        date=date.strftime("%Y-%m-%dT%H:%M:%SZ"),
         model=start.model,
         task=start.task,
         case=case,
@@ -206,10 +207,20 @@ def from_events(
         precision=start.precision,
         batch=Batch(start.batch.per_device, start.batch.total),
         seed=start.seed,
-        progress=_progress(told, start),
+        progress=Progress(
+            steps=max([step.step for step in steps], default=start.resumed_step),
+            target_steps=start.targets.steps,
+            epochs=max([event.epoch for event in _of_kind(told, Epoch)], default=0),
+            target_epochs=start.targets.epochs,
+        ),
         metrics=_metrics(told),
         speed=_speed(told, PERCENTILES),
-        health=_health(told, start),
+        health=Health(
+            nonfinite_steps=sum(not step.is_finite for step in steps),
+            loss_scale_skips=sum(int(step.skipped) for step in steps),
+            # what the start said of the device, and what was seen of it until the end
+            proof="; ".join([start.proof] + seen[-1:]),
+        ),
         log_sha256=log_sha256,
         checkpoint_sha256=_last([written.sha256 for written in _of_kind(told, Checkpoint)]),
         status=COMPLETE if complete else ABORTED,
@@ -234,11 +245,6 @@ def _named(record: RunRecord) -> RunRecord:
     return dataclasses.replace(record, run_id=run_id)
 
 
-def _date(moment: float) -> str:
-    date = datetime.datetime.fromtimestamp(moment, datetime.timezone.utc)
-    return date.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _of_kind(events: Sequence[Event], kind: Type[E]) -> List[E]:
     return [event for event in events if isinstance(event, kind)]
 
@@ -247,24 +253,16 @@ def _last(values: Sequence[Any]) -> Any:
     return values[-1] if values else None
 
 
-def _progress(events: Sequence[Event], start: Start) -> Progress:
-    return Progress(
-        steps=max([event.step for event in _of_kind(events, Step)], default=start.resumed_step),
-        target_steps=start.targets.steps,
-        epochs=max([event.epoch for event in _of_kind(events, Epoch)], default=0),
-        target_epochs=start.targets.epochs,
-    )
-
-
 def _metrics(events: Sequence[Event]) -> Metrics:
     evaluations = _of_kind(events, Evaluated)
     final = _last([event for event in evaluations if event.role == "final"])
     best = _last([event for event in evaluations if event.role == "best"])
+    best_metrics: Dict[str, AnyFloat] = {}
+    if best is not None:
+        best_metrics = dict(best.metrics, epoch=best.epoch, step=best.step)
     return Metrics(
         final={} if final is None else dict(final.metrics),
-        best_on_validation={}
-        if best is None
-        else dict(best.metrics, epoch=best.epoch, step=best.step),
+        best_on_validation=best_metrics,
         n_eval=0 if final is None else final.n,
         curve=_curve(events),
         final_loss=_last([event.loss for event in _of_kind(events, Step)]),
@@ -299,48 +297,38 @@ def speed_of(events: Sequence[Mapping[str, Any]], percentiles: Optional[str]) ->
 
 
 def _speed(events: Sequence[Event], percentiles: Optional[str]) -> Speed:
-    lives = _lives(events)
-    measured = [event for life in lives for event in _of_kind(life, Step)[_warmup(life) :]]
-    seconds = [step.seconds for step in measured]
-    total = sum(sorted(seconds))
-    waits = [step.data_seconds for step in measured]
-    known = [wait for wait in waits if wait is not None]
-    halves = _percentiles(seconds, percentiles)
-    peaks = [event.peak_memory for event in _of_kind(events, Epoch) if event.peak_memory]
-    return Speed(
-        warmup_steps=sum(_warmup(life) for life in lives),
-        measured_steps=len(measured),
-        samples_per_second=round(sum(step.samples for step in measured) / total, 3)
-        if total > 0
-        else None,
-        step_seconds_p50=halves[0],
-        step_seconds_p90=halves[1],
-        step_seconds_p99=halves[2],
-        data_wait=round(sum(known) / total, 5) if total > 0 and len(known) == len(waits) else None,
-        peak_memory=max(peaks) if peaks else None,
-        wall_seconds=round(sum(_span(life) for life in lives), 3),
-        percentiles=percentiles,
-    )
-
-
-def _lives(events: Sequence[Event]) -> List[List[Event]]:
-    """The events, one list for each process that wrote them; the launcher's are nobody's."""
-    lives: List[List[Event]] = []
+    lives: List[List[Event]] = []  # one for each process; the launcher's events are nobody's
     for event in events:
         if isinstance(event, Start):
             lives.append([])
         if lives and not isinstance(event, Launch):
             lives[-1].append(event)
-    return lives
-
-
-def _warmup(life: Sequence[Event]) -> int:
-    return warmup_length(len(_of_kind(life, Step)))
-
-
-def _span(life: Sequence[Event]) -> float:
-    """The time between the first and the last event of a life, in seconds."""
-    return life[-1].time - life[0].time
+    measured: List[Step] = []
+    warmup = 0
+    for life in lives:
+        steps = _of_kind(life, Step)
+        left_out = warmup_length(len(steps))
+        measured += steps[left_out:]
+        warmup += left_out
+    seconds = [step.seconds for step in measured]
+    total = sum(sorted(seconds))
+    waits = [step.data_seconds for step in measured if step.data_seconds is not None]
+    all_told = total > 0 and len(waits) == len(measured)
+    half, most, nearly_all = _percentiles(seconds, percentiles)
+    peaks = [event.peak_memory for event in _of_kind(events, Epoch) if event.peak_memory]
+    samples = sum(step.samples for step in measured)
+    return Speed(
+        warmup_steps=warmup,
+        measured_steps=len(measured),
+        samples_per_second=round(samples / total, 3) if total > 0 else None,
+        step_seconds_p50=half,
+        step_seconds_p90=most,
+        step_seconds_p99=nearly_all,
+        data_wait=round(sum(waits) / total, 5) if all_told else None,
+        peak_memory=max(peaks) if peaks else None,
+        wall_seconds=round(sum(life[-1].time - life[0].time for life in lives), 3),
+        percentiles=percentiles,
+    )
 
 
 def _percentiles(seconds: Sequence[float], method: Optional[str]) -> List[Optional[float]]:
@@ -354,17 +342,6 @@ def _percentiles(seconds: Sequence[float], method: Optional[str]) -> List[Option
     import numpy as np
 
     return [round(float(value), 6) for value in np.percentile(seconds, (50, 90, 99))]
-
-
-def _health(events: Sequence[Event], start: Start) -> Health:
-    """The proof is what the start said of the device, and what was seen of it until the end."""
-    steps = _of_kind(events, Step)
-    seen = [event.proof for event in _of_kind(events, DeviceSeen)]
-    return Health(
-        nonfinite_steps=sum(not step.is_finite for step in steps),
-        loss_scale_skips=sum(int(step.skipped) for step in steps),
-        proof="; ".join([start.proof] + seen[-1:]),
-    )
 
 
 def from_run_folder(folder: Path) -> RunRecord:

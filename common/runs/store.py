@@ -8,15 +8,15 @@ import hashlib
 import io
 import zlib
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from common.core.codec import plain
 from common.core.errors import ZooError
-from common.core.files import FolderLock, sha256_of, write_atomically
+from common.core.files import FolderLock, write_atomically
 from common.core.text import quoted, shortened
 from common.runs import events as run_log
 from common.runs import record as run_record
-from common.runs.marker import MARKER, read_marker
+from common.runs.marker import MARKER, Marker, read_marker
 from common.runs.record import RunRecord
 
 FOLDER = "results"
@@ -32,21 +32,42 @@ _LATER = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Verified:
+class RunFiles(NamedTuple):
+    """Where the record, the events and the human log of a run are, or would be."""
+
+    record: Path
+    events: Path
+    log: Path
+
+
+def files_of(place: Path) -> RunFiles:
+    """The files of a run folder, of its record.json, or of a record that results/ keeps."""
+    place = Path(place)
+    folder = place.parent if place.name == run_record.FILE_NAME else place
+    if folder.is_dir():
+        log = run_record.human_log(folder) or folder / "train_*.log"
+        events = folder / "rank_0" / run_log.FILE_NAME
+        return RunFiles(folder / run_record.FILE_NAME, events, log)
+    return RunFiles(place, place.with_suffix(EVENTS_SUFFIX), place.with_suffix(LOG_SUFFIX))
+
+
+class Verified(NamedTuple):
     """A run as its events tell it, and where what is kept beside them says something else.
 
     Attributes:
         record: made anew from the events; None where they make none.
         contradictions: one line each; a run with any proves nothing.
+        events: the effective ones; log: the human log.
     """
 
     record: Optional[RunRecord]
     contradictions: Tuple[str, ...]
+    events: Tuple[run_log.Event, ...] = ()
+    log: str = ""
 
 
 def verified_record(place: Path) -> Verified:
-    """The record of a run folder, or of a record that results/ keeps, made anew from its events.
+    """The record of a run, made anew from its events and compared with all else.
 
     Args:
         place: a run folder, its record.json, or results/<model>/<run id>.json.
@@ -58,77 +79,84 @@ def verified_record(place: Path) -> Verified:
     if not place.exists():
         raise ZooError(f"{place} does not exist; give a run folder or a record")
     try:
-        if place.is_dir() or place.name == run_record.FILE_NAME:
-            return _verified_folder(place if place.is_dir() else place.parent)
-        return _verified_kept(place)
+        return _verified(files_of(place))
     except ZooError as error:
         return Verified(None, tuple(str(error).splitlines()))
 
 
-def _verified_folder(folder: Path) -> Verified:
-    made = run_record.from_run_folder(folder)
-    marker, path = folder / MARKER, folder / run_record.FILE_NAME
-    log = run_record.human_log(folder)
-    found = list(_about_the_log(made, None if log is None else sha256_of(log), str(folder)))
-    if marker.exists():
-        launched = read_marker(folder)
-        if launched.exit_code is None:
-            found.append(f"{marker}: the launcher has not ended the run")
-        if launched.case != made.case:
-            found.append(
-                f"{marker}: case is {quoted(launched.case)}, and {quoted(made.case)} by the events"
-            )
-        if not path.exists():
-            found.append(f"{path} is missing: the launcher writes one at the end of a run")
-    if path.exists():
-        events = folder / "rank_0" / run_log.FILE_NAME
-        found += _contradicting(path, made, run_log.effective_events(events))
-    return Verified(made, tuple(found))
-
-
-def _verified_kept(path: Path) -> Verified:
-    kept, digest = run_record.read_record(path), log_sha256(path)
-    place = path.with_suffix(EVENTS_SUFFIX)
-    events = run_log.effective_events(place)
-    made = run_record.from_events(events, kept.case, kept.command, digest, str(place))
-    found = list(_about_the_log(made, digest, str(path.with_suffix(LOG_SUFFIX))))
-    if (path.parent.name, path.stem) != (made.model, made.run_id):
-        found.append(f"{path} is of the run {shortened(made.run_id, 80)} by its events")
-    return Verified(made, tuple(found + _contradicting(path, made, events)))
-
-
-def _about_the_log(made: RunRecord, digest: Optional[str], where: str) -> Iterator[str]:
+def _verified(files: RunFiles) -> Verified:
+    in_results, folder = files.events.suffix == ".gz", files.record.parent
+    kept = run_record.read_record(files.record) if in_results or files.record.exists() else None
+    log = _content(files.log) if in_results or files.log.exists() else None
+    digest = None if log is None else hashlib.sha256(log).hexdigest()
+    found: List[str] = []
+    if in_results and kept is not None:
+        events = run_log.effective_events(files.events)
+        made = run_record.from_events(events, kept.case, kept.command, digest, str(files.events))
+        if (folder.name, files.record.stem) != (made.model, made.run_id):
+            found.append(f"{files.record} is of the run {shortened(made.run_id, 80)} by its events")
+    else:
+        made = run_record.from_run_folder(folder)
+        events = run_log.effective_events(files.events)
+        if (folder / MARKER).exists():
+            found += _of_marker(read_marker(folder), made, folder)
     if digest is None:
-        yield f"{where} has no human log train_*.log; a record without its log proves nothing"
+        found.append(f"{folder} has no human log train_*.log; without one a record proves nothing")
     elif digest != made.log_sha256:
-        yield f"{where}: the log is not the one that the run ended with"
+        found.append(f"{files.log}: the log is not the one that the run ended with")
+    if kept is not None:
+        found += _contradicting(files.record, kept, made, events)
+    text = "" if log is None else log.decode("utf-8", "replace")
+    return Verified(made, tuple(found), tuple(events), text)
 
 
-def _contradicting(path: Path, made: RunRecord, events: Sequence[run_log.Event]) -> List[str]:
+def _of_marker(marker: Marker, made: RunRecord, folder: Path) -> Iterator[str]:
+    """What speaks against a run that was launched."""
+    if marker.exit_code is None:
+        yield f"{folder / MARKER}: the launcher has not ended the run"
+    if marker.case != made.case:
+        case = f"case is {quoted(marker.case)}, and {quoted(made.case)} by the events"
+        yield f"{folder / MARKER}: {case}"
+    if not (folder / run_record.FILE_NAME).exists():
+        yield f"{folder / run_record.FILE_NAME} is missing: the launcher writes one at the end"
+
+
+def _contradicting(
+    path: Path, written: RunRecord, made: RunRecord, events: List[run_log.Event]
+) -> Iterator[str]:
     """How a written record differs from the one that its events make."""
-    written = run_record.read_record(path)
-    found = []
     if written.speed.percentiles is None:  # of earlier days: another rule, no word of the launcher
-        as_then = run_record.speed_of(events, None)
-        made = dataclasses.replace(made, speed=as_then)
-    elif written.case != run_record.DIRECT and not any(
-        event["event"] == "launch" for event in events
-    ):
-        found.append(f"{path}: its events lack the launcher's word on the end (launch)")
-    return found + [
-        f"{path}: {shortened(key, 80)} is {quoted(old)}, and {quoted(new)} by events and log"
-        for key, old, new in _unequal("", plain(written), plain(made))
-        if old is not None or key not in _LATER
-    ]
+        made = dataclasses.replace(made, speed=run_record.speed_of(events, None))
+    elif written.case != run_record.DIRECT and "launch" not in [one["event"] for one in events]:
+        yield f"{path}: its events lack the launcher's word on the end (launch)"
+    for key, old, new in differences(plain(written), plain(made)):
+        if old is not None or key not in _LATER:
+            told = f"{shortened(key, 80)} is {quoted(old)}, and {quoted(new)} by events and log"
+            yield f"{path}: {told}"
 
 
-def _unequal(key: str, old: Any, new: Any) -> Iterator[Tuple[str, Any, Any]]:
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for name in sorted(set(old) | set(new)):
-            inner = f"{key}.{name}" if key else name
-            yield from _unequal(inner, old.get(name), new.get(name))
-    elif old != new:
-        yield key, old, new
+def differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], within: str = ""
+) -> Iterator[Tuple[str, Any, Any]]:
+    """The leaves in which nested mappings differ: dotted key, old and new value, None if absent."""
+    for name in sorted({*old, *new}):
+        one, other = old.get(name), new.get(name)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            yield from differences(one, other, f"{within}{name}.")
+        elif one != other:
+            yield within + name, one, other
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a log, unpacked; ZooError where it is missing or damaged."""
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if path.suffix == ".gz" else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise ZooError(f"the log {path} of a record is missing or damaged: {error}") from error
+
+
+# --- what is kept ---
 
 
 def record_path(root: Path, record: RunRecord) -> Path:
@@ -150,42 +178,29 @@ def keep(root: Path, run_folder: Path) -> Path:
             log, or says something else than its events.
     """
     run_folder = Path(run_folder)
-    _require_ended(run_folder)
-    run = verified_record(run_folder)
+    lock = FolderLock(run_folder)
+    if lock.path.exists():
+        if not lock.acquire():
+            raise ZooError(
+                f"{run_folder} is a run that still goes on (process {lock.holder()}); keep it when "
+                "it has ended"
+            )
+        lock.release()
+    run, files = verified_record(run_folder), files_of(run_folder)
     if run.record is None or run.contradictions:
         raise ZooError("\n".join(run.contradictions))
     path = record_path(root, run.record)
     if path.exists():
         raise ZooError(f"{path} is kept already; results are never overwritten")
     path.parent.mkdir(parents=True, exist_ok=True)
-    log, written = run_record.human_log(run_folder), run_folder / run_record.FILE_NAME
-    events = run_folder / "rank_0" / run_log.FILE_NAME
-    for suffix, source in ((LOG_SUFFIX, log), (EVENTS_SUFFIX, events)):
-        if source is not None:
-            write_atomically(path.with_suffix(suffix), _compress(source))
+    for suffix, source in ((LOG_SUFFIX, files.log), (EVENTS_SUFFIX, files.events)):
+        packed = io.BytesIO()  # without a time stamp: the same content gives the same bytes
+        with gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0) as stream:
+            stream.write(source.read_bytes())
+        write_atomically(path.with_suffix(suffix), packed.getvalue())
     text = run_record.to_json(run.record).encode("utf-8")
-    write_atomically(path, written.read_bytes() if written.exists() else text)
+    write_atomically(path, files.record.read_bytes() if files.record.exists() else text)
     return path
-
-
-def _require_ended(run_folder: Path) -> None:
-    lock = FolderLock(run_folder)
-    if not lock.path.exists():
-        return
-    if not lock.acquire():
-        raise ZooError(
-            f"{run_folder} is a run that still goes on (process {lock.holder()}); keep "
-            "it when it has ended"
-        )
-    lock.release()
-
-
-def _compress(path: Path) -> bytes:
-    """Gzip without a time stamp, so that the same content gives the same bytes."""
-    packed = io.BytesIO()
-    with gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0) as stream:
-        stream.write(path.read_bytes())
-    return packed.getvalue()
 
 
 def records_of(root: Path, model: Optional[str] = None) -> Tuple[List[RunRecord], List[str]]:
@@ -220,16 +235,3 @@ def _kept(
         else:
             records.append(run.record)
     return sorted(records, key=lambda record: (record.date, record.run_id)), problems
-
-
-def log_sha256(record_file: Path) -> str:
-    """The checksum of the log that is kept beside a record.
-
-    Raises:
-        ZooError: it is missing or damaged.
-    """
-    path = record_file.with_suffix(LOG_SUFFIX)
-    try:
-        return hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
-    except (OSError, EOFError, zlib.error) as error:
-        raise ZooError(f"the log {path} of a record is missing or damaged: {error}") from error

@@ -3,43 +3,28 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 import json
 import math
 import statistics
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from common.cards.model_card import Metric, ModelCard, PublishedTable, Task
+from common.cards.model_card import Metric, ModelCard, Task
 from common.core.text import aligned, duration, quoted, shortened
 from common.runs.provenance import recipe_of
 from common.runs.record import COMPLETE, RunRecord
 from common.runs.table_words import Words, english
 
 DASH = "–"
-HEADINGS = ("Run", "Data", "Result", "Samples/s", "On what, how long")
-LOG_HEADING = "Logs by seed"
-DETAIL_HEADINGS = (
-    "Run",
-    "Network",
-    "Steps",
-    "Precision",
-    "Global batch",
-    "Evaluated",
-    "Smallest, median",
-    "Best on validation",
-    "Data wait",
-    "Peak memory",
-    "Date, commit",
-)
 SUMMARY_HEADINGS = ("What", "Data", "Published", "Here", "On what, how long", "Record")
 
 
-@dataclasses.dataclass(frozen=True)
-class Group:
-    """Runs that differ in their seed only."""
+class Group(NamedTuple):
+    """Runs of a task that differ in their seed only; differing: from others of their case."""
 
     records: Tuple[RunRecord, ...]
+    task: Task
+    differing: str = ""
 
     @property
     def first(self) -> RunRecord:
@@ -47,30 +32,29 @@ class Group:
         return self.records[0]
 
     @property
-    def is_complete(self) -> bool:
-        """Whether the runs ended well."""
-        return self.first.status == COMPLETE
+    def logs(self) -> List[Tuple[int, str]]:
+        """Seed and run id of each run."""
+        return [(record.seed, record.run_id) for record in self.records]
 
-    def values(self, name: str) -> List[float]:
-        """The final metric of each run that has a finite one."""
-        return _finite([record.metrics.final.get(name) for record in self.records])
-
-
-class Row(NamedTuple):
-    """One group in a table; logs are (seed, run id) pairs."""
-
-    cells: Tuple[str, ...]
-    details: Tuple[str, ...]
-    logs: Tuple[Tuple[int, str], ...]
+    def values(self) -> List[float]:
+        """The final metric of each run that ended well and has a finite one."""
+        if self.first.status != COMPLETE:
+            return []
+        return _finite([one.metrics.final.get(self.task.metric.name) for one in self.records])
 
 
-def grouped(records: Sequence[RunRecord]) -> List[Group]:
-    """Groups runs by everything but the seed, in the order of their first run."""
-    groups: Dict[str, List[RunRecord]] = {}
+def groups_of(records: Sequence[RunRecord], card: ModelCard) -> List[Group]:
+    """A network's runs by everything but the seed, in the order of their first run."""
+    found: Dict[str, List[RunRecord]] = {}
     for record in records:
-        key = [record.model, record.task, record.case, record.status, _facts(record)]
-        groups.setdefault(json.dumps(key, sort_keys=True), []).append(record)
-    return [Group(tuple(members)) for members in groups.values()]
+        if record.model == card.name and record.task in card.tasks:
+            key = [record.task, record.case, record.status, _facts(record)]
+            found.setdefault(json.dumps(key, sort_keys=True), []).append(record)
+    firsts = [members[0] for members in found.values()]
+    return [
+        Group(tuple(members), card.tasks[members[0].task], _differing(members[0], firsts))
+        for members in found.values()
+    ]
 
 
 def _facts(record: RunRecord) -> Dict[str, Any]:
@@ -85,25 +69,13 @@ def _facts(record: RunRecord) -> Dict[str, Any]:
     }
 
 
-def _differing(group: Group, groups: Sequence[Group]) -> str:
-    """The values by which a group differs from the others of its task and case."""
-    own = _facts(group.first)
-    others = [
-        _facts(other.first)
-        for other in groups
-        if (other.first.task, other.first.case) == (group.first.task, group.first.case)
-    ]
+def _differing(record: RunRecord, firsts: Sequence[RunRecord]) -> str:
+    """The values by which a run differs from the others of its task and case."""
+    own, case = _facts(record), (record.task, record.case)
+    others = [_facts(other) for other in firsts if (other.task, other.case) == case]
     names = [name for name in own if any(own[name] != other.get(name) for other in others)]
-    return ", ".join(f"{name} {_plain(own[name])}" for name in names[:3])
-
-
-def _plain(value: Any) -> str:
-    return shortened(value if isinstance(value, str) else json.dumps(value), 30)
-
-
-def of_card(records: Sequence[RunRecord], card: ModelCard) -> List[RunRecord]:
-    """The records of a network's tasks."""
-    return [made for made in records if made.model == card.name and made.task in card.tasks]
+    told = [own[name] if isinstance(own[name], str) else json.dumps(own[name]) for name in names]
+    return ", ".join(f"{name} {shortened(one, 30)}" for name, one in zip(names[:3], told))
 
 
 def of_no_card(records: Sequence[RunRecord], cards: Sequence[ModelCard]) -> List[str]:
@@ -116,87 +88,7 @@ def of_no_card(records: Sequence[RunRecord], cards: Sequence[ModelCard]) -> List
     ]
 
 
-def rows_of(records: Sequence[RunRecord], card: ModelCard, words: Words = english) -> List[Row]:
-    """The rows of a network's table: what ran, what came out, on what."""
-    groups = grouped(of_card(records, card))
-    return [_row(group, groups, card, words) for group in groups]
-
-
-def _row(group: Group, groups: Sequence[Group], card: ModelCard, words: Words) -> Row:
-    first, metric = group.first, card.task(group.first.task).metric
-    differing = _differing(group, groups)
-    task = f"{first.task} " if len(card.tasks) > 1 else ""
-    run = f"{task}{first.case}" + (f": {differing}" if differing else "")
-    values = group.values(metric.name)
-    known = bool(values) and group.is_complete
-    bests = [record.metrics.best_on_validation for record in group.records]
-    median = metric.told(statistics.median(values)) if known else ""
-    parameters = first.network.get("parameters")
-    return Row(
-        cells=(
-            run,
-            first.dataset.name,
-            _result(group, metric, words),
-            _spread([record.speed.samples_per_second for record in group.records], 1),
-            _on_what(group, words),
-        ),
-        details=(
-            run,
-            first.network["name"]
-            + ("" if parameters is None else words("; {:,} parameters").format(parameters)),
-            f"{first.progress.steps:,} / {first.progress.target_steps:,}",
-            f"{first.precision.arithmetic} ({first.precision.mode})",
-            str(first.batch.total),
-            "{} {:,}".format(first.metrics.split or "test", first.metrics.n_eval),
-            f"{metric.told(min(values))}, {median}" if known and len(values) > 1 else DASH,
-            _best_told(bests, metric, words),
-            DASH if first.speed.data_wait is None else f"{100 * first.speed.data_wait:.2f} %",
-            _memory(first.speed.peak_memory),
-            f"{first.date[:10]}, {first.code.commit[:7]}{'†' if first.code.dirty else ''}",
-        ),
-        logs=tuple((record.seed, record.run_id) for record in group.records),
-    )
-
-
-def _result(group: Group, metric: Metric, words: Words) -> str:
-    """The final metric with its name, or how the run ended."""
-    if not group.is_complete:
-        return words("aborted: {}").format(shortened(group.first.reason))
-    values = group.values(metric.name)
-    if not values:
-        return DASH
-    percent = " %" if metric.unit == "percent" else ""
-    text = f"{metric.name} {_spread(values, metric.digits)}{percent}"
-    if metric.success is None or len(group.records) < 2:
-        return text
-    reached = sum(1 for value in values if metric.succeeded(value))
-    told = words("{} of {} reached {:g}").format(reached, len(group.records), metric.success)
-    return f"{text}; {told}"
-
-
-def _on_what(group: Group, words: Words) -> str:
-    first = group.first
-    seconds = statistics.mean(record.speed.wall_seconds for record in group.records)
-    count = first.progress.epochs
-    epochs = words("{} epochs, " if count > 1 else "{} epoch, ").format(count) if count else ""
-    return (
-        f"{first.device.kind.upper()} {first.device.name} x {first.device.count}; "
-        f"{epochs}{duration(seconds)}"
-    )
-
-
-def _best_told(bests: Sequence[Mapping[str, float]], metric: Metric, words: Words) -> str:
-    """The test metric of the weights that were best on validation, and when each run had them."""
-    text = _spread([best.get(metric.name) for best in bests], metric.digits)
-    if text == DASH:
-        return DASH
-    return "{} ({})".format(text, "; ".join(_moment(best, words) for best in bests if best))
-
-
-def _moment(best: Mapping[str, float], words: Words) -> str:
-    step = words("step {:,.0f}").format(best["step"]) if "step" in best else ""
-    epoch = words("epoch {:.0f}").format(best["epoch"]) if "epoch" in best else ""
-    return ", ".join(part for part in (epoch, step) if part)
+# --- cells ---
 
 
 def _finite(values: Sequence[Any]) -> List[float]:
@@ -211,8 +103,119 @@ def _spread(values: Sequence[Optional[float]], digits: int) -> str:
     return f"{statistics.mean(known):.{digits}f} ± {statistics.stdev(known):.{digits}f}"
 
 
-def _memory(size: Optional[int]) -> str:
+def _result(group: Group, words: Words) -> str:
+    """The final metric with its name, or how the run ended."""
+    metric, values = group.task.metric, group.values()
+    if group.first.status != COMPLETE:
+        return words("aborted: {}").format(shortened(group.first.reason))
+    if not values:
+        return DASH
+    percent = " %" if metric.unit == "percent" else ""
+    text = f"{metric.name} {_spread(values, metric.digits)}{percent}"
+    if metric.success is None or len(group.records) < 2:
+        return text
+    reached = sum(bool(metric.succeeded(value)) for value in values)
+    told = words("{} of {} reached {:g}").format(reached, len(group.records), metric.success)
+    return f"{text}; {told}"
+
+
+def _speed(group: Group, words: Words) -> str:
+    return _spread([record.speed.samples_per_second for record in group.records], 1)
+
+
+def _on_what(group: Group, words: Words) -> str:
+    device, count = group.first.device, group.first.progress.epochs
+    seconds = statistics.mean(record.speed.wall_seconds for record in group.records)
+    epochs = words("{} epochs, " if count > 1 else "{} epoch, ").format(count) if count else ""
+    return f"{device.kind.upper()} {device.name} x {device.count}; {epochs}{duration(seconds)}"
+
+
+def _network(group: Group, words: Words) -> str:
+    network = group.first.network
+    parameters = network.get("parameters")
+    told = "" if parameters is None else words("; {:,} parameters").format(parameters)
+    return f"{network['name']}{told}"
+
+
+def _smallest_and_median(group: Group, words: Words) -> str:
+    values, told = group.values(), group.task.metric.told
+    if len(values) < 2:
+        return DASH
+    return f"{told(min(values))}, {told(statistics.median(values))}"
+
+
+def _best(group: Group, words: Words) -> str:
+    """The test metric of the weights that were best on validation, and when each run had them."""
+    metric, bests = group.task.metric, [one.metrics.best_on_validation for one in group.records]
+    text = _spread([best.get(metric.name) for best in bests], metric.digits)
+    moments = {"epoch": "epoch {:.0f}", "step": "step {:,.0f}"}
+    told = [
+        ", ".join(words(form).format(best[name]) for name, form in moments.items() if name in best)
+        for best in bests
+        if best
+    ]
+    return text if text == DASH else f"{text} ({'; '.join(told)})"
+
+
+def _made(group: Group, words: Words) -> str:
+    code = group.first.code
+    return f"{group.first.date[:10]}, {code.commit[:7]}{'†' if code.dirty else ''}"
+
+
+def _steps(group: Group, words: Words) -> str:
+    progress = group.first.progress
+    return f"{progress.steps:,} / {progress.target_steps:,}"
+
+
+def _precision(group: Group, words: Words) -> str:
+    return f"{group.first.precision.arithmetic} ({group.first.precision.mode})"
+
+
+def _evaluated(group: Group, words: Words) -> str:
+    return f"{group.first.metrics.split or 'test'} {group.first.metrics.n_eval:,}"
+
+
+def _data_wait(group: Group, words: Words) -> str:
+    wait = group.first.speed.data_wait
+    return DASH if wait is None else f"{100 * wait:.2f} %"
+
+
+def _peak_memory(group: Group, words: Words) -> str:
+    size = group.first.speed.peak_memory
     return DASH if size is None else f"{size / 2.0**30:.2f} GiB"
+
+
+Cell = Callable[[Group, Words], str]
+CELLS: Dict[str, Cell] = {
+    "Data": lambda group, words: group.first.dataset.name,
+    "Result": _result,
+    "Samples/s": _speed,
+    "On what, how long": _on_what,
+}
+DETAILS: Dict[str, Cell] = {
+    "Network": _network,
+    "Steps": _steps,
+    "Precision": _precision,
+    "Global batch": lambda group, words: str(group.first.batch.total),
+    "Evaluated": _evaluated,
+    "Smallest, median": _smallest_and_median,
+    "Best on validation": _best,
+    "Data wait": _data_wait,
+    "Peak memory": _peak_memory,
+    "Date, commit": _made,
+}
+
+
+def rows_of(
+    groups: Sequence[Group], card: ModelCard, cells: Dict[str, Cell], words: Words = english
+) -> List[List[str]]:
+    """A table of a network's runs, the headings first: what ran, then these cells."""
+    rows = [[words(name) for name in ("Run", *cells)]]
+    for group in groups:
+        task = f"{group.first.task} " if len(card.tasks) > 1 else ""
+        run = f"{task}{group.first.case}" + (f": {group.differing}" if group.differing else "")
+        rows.append([run, *(cell(group, words) for cell in cells.values())])
+    return rows
 
 
 # --- what tables are printed as ---
@@ -226,49 +229,53 @@ def measured_table(
     Args:
         to_root: the relative path from the README's folder to the checkout's root, "" or "../../".
     """
-    rows = rows_of(records, card, words)
-    if not rows:
+    groups = groups_of(records, card)
+    if not groups:
         return words("No run is recorded yet.") + "\n"
     folder = f"{to_root}results/{card.name}"
-    table = [row.cells + (_links(row.logs, folder, ".log.gz", words("log")),) for row in rows]
+    head, *rows = rows_of(groups, card, CELLS, words)
+    links = [_links(group, folder, ".log.gz", words("log")) for group in groups]
+    details = rows_of(groups, card, DETAILS, words)
     notes = [words("NOTES")]
-    if any("†" in cell for row in rows for cell in row.details):
+    if any("†" in cell for row in details for cell in row):
         notes.append(words("† run with uncommitted changes."))
     return (
-        markdown([words(name) for name in HEADINGS + (LOG_HEADING,)], table)
+        markdown([*head, words("Logs by seed")], [[*row, link] for row, link in zip(rows, links)])
         + f"\n<details><summary>{words('Network, precision, batch, memory, commit')}</summary>\n\n"
-        + markdown([words(name) for name in DETAIL_HEADINGS], [row.details for row in rows])
+        + markdown(details[0], details[1:])
         + "\n{}\n\n</details>\n".format("  \n".join(notes))
     )
 
 
-def _links(logs: Sequence[Tuple[int, str]], folder: str, suffix: str, name: str) -> str:
+def _links(group: Group, folder: str, suffix: str, name: str) -> str:
     """One link by its name, several by their seeds."""
     return ", ".join(
-        f"[{name if len(logs) == 1 else seed}]({folder}/{run}{suffix})" for seed, run in logs
+        f"[{name if len(group.records) == 1 else seed}]({folder}/{run}{suffix})"
+        for seed, run in group.logs
     )
 
 
 def measured_text(records: Sequence[RunRecord], card: ModelCard) -> str:
     """The same table for a terminal: aligned, without links."""
-    rows = rows_of(records, card)
-    if not rows:
+    groups = groups_of(records, card)
+    if not groups:
         return "  No run is recorded yet."
-    seeds = [", ".join(str(seed) for seed, _ in row.logs) for row in rows]
-    table = [HEADINGS + ("Seeds",)] + [row.cells + (seed,) for row, seed in zip(rows, seeds)]
-    return "\n".join("  " + line for line in aligned(table).splitlines())
+    seeds = ["Seeds", *(", ".join(str(seed) for seed, _ in group.logs) for group in groups)]
+    rows = [[*row, seed] for row, seed in zip(rows_of(groups, card, CELLS), seeds)]
+    return "\n".join("  " + line for line in aligned(rows).splitlines())
 
 
 def measured_csv(records: Sequence[RunRecord], cards: Sequence[ModelCard]) -> str:
     """All tables as one of comma-separated values, with every column."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("Network's card", *HEADINGS, *DETAIL_HEADINGS[1:], "Seeds", "Run ids"))
+    cells = {**CELLS, **DETAILS}
+    writer.writerow(("Network's card", "Run", *cells, "Seeds", "Run ids"))
     for card in cards:
-        for row in rows_of(records, card):
-            seeds, runs = zip(*row.logs)
-            joined = (" ".join(str(seed) for seed in seeds), " ".join(runs))
-            writer.writerow((card.name, *row.cells, *row.details[1:], *joined))
+        groups = groups_of(records, card)
+        for group, row in zip(groups, rows_of(groups, card, cells)[1:]):
+            seeds, runs = zip(*group.logs)
+            writer.writerow((card.name, *row, " ".join(map(str, seeds)), " ".join(runs)))
     return stream.getvalue()
 
 
@@ -279,79 +286,61 @@ def summary_table(
     rows = []
     for card in cards:
         for task in card.tasks.values():
-            groups = grouped(of_card(records, card))
-            best = _best([group for group in groups if group.first.task == task.name], task)
             what = f"{card.title}, {words(task.name.replace('_', ' '))}"
-            rows.append((what, *_summary(best, card, task, to_root, words)))
+            row = [what, DASH, task.headline or DASH, words("No run is recorded yet."), DASH, DASH]
+            groups = [one for one in groups_of(records, card) if one.task.name == task.name]
+            if groups:
+                best = max(groups, key=_rank)
+                row[1], row[3] = best.first.dataset.name, _result(best, words)
+                folder = f"{to_root}results/{card.name}"
+                row[4:] = _on_what(best, words), _links(best, folder, ".json", words("record"))
+            rows.append(row)
     return markdown([words(name) for name in SUMMARY_HEADINGS], rows)
 
 
-def _best(groups: Sequence[Group], task: Task) -> Optional[Group]:
+def _rank(group: Group) -> Tuple[bool, bool, float]:
     """The training whose mean is best; without one an evaluation, then a run that was aborted."""
-    sign = 1 if task.metric.higher_is_better else -1
-
-    def rank(group: Group) -> Tuple[bool, bool, float]:
-        values = group.values(task.metric.name) if group.is_complete else []
-        mean = sign * statistics.mean(values) if values else -math.inf
-        return bool(values), group.first.progress.target_steps > 0, mean
-
-    return max(groups, key=rank) if groups else None
-
-
-def _summary(
-    group: Optional[Group], card: ModelCard, task: Task, to_root: str, words: Words
-) -> Tuple[str, ...]:
-    published = task.headline or DASH
-    if group is None:
-        return DASH, published, words("No run is recorded yet."), DASH, DASH
-    logs = [(record.seed, record.run_id) for record in group.records]
-    return (
-        group.first.dataset.name,
-        published,
-        _result(group, task.metric, words),
-        _on_what(group, words),
-        _links(logs, f"{to_root}results/{card.name}", ".json", words("record")),
-    )
+    values, sign = group.values(), 1 if group.task.metric.higher_is_better else -1
+    mean = sign * statistics.mean(values) if values else -math.inf
+    return bool(values), group.first.progress.target_steps > 0, mean
 
 
 def published_tables(card: ModelCard, words: Words = english) -> str:
     """The figures that others published, marked so, with their sources, in their own columns."""
-    return "\n".join(_published(table, words) for table in card.published)
-
-
-def _published(table: PublishedTable, words: Words) -> str:
-    rows = [[str(cell) for cell in row] for row in table.rows]
     told = words("Published by others, not measured here: {} (source: {})")
-    return f"{told.format(table.title, table.source)}\n\n{markdown(table.columns, rows)}"
+    return "\n".join(
+        f"{told.format(table.title, table.source)}\n\n"
+        + markdown(table.columns, [[str(cell) for cell in row] for row in table.rows])
+        for table in card.published
+    )
 
 
 def original_table(records: Sequence[RunRecord], card: ModelCard, words: Words = english) -> str:
     """What was measured, in the columns of the original README, which stay as they are."""
-    complete = [made for made in of_card(records, card) if made.status == COMPLETE]
+
+    def row(record: RunRecord) -> List[str]:
+        metric: Metric = card.task(record.task).metric
+        return [
+            _spread([record.metrics.final.get(metric.name)], metric.digits),
+            _spread([record.speed.samples_per_second], 1),
+            str(record.progress.epochs),
+            record.precision.mode,
+            f"{record.device.kind}_{record.device.count}p",
+            str(record.batch.per_device),
+        ]
+
+    own = [one for one in records if one.model == card.name and one.task in card.tasks]
+    complete = [record for record in own if record.status == COMPLETE]
     if not complete:
         return words("No run is recorded yet.") + "\n"
     columns = ("Top1 acc", "FPS", "Epochs", "AMP_Type", "Device", "Bs")
-    return markdown(columns, [_original_row(record, card) for record in complete])
-
-
-def _original_row(record: RunRecord, card: ModelCard) -> List[str]:
-    metric = card.task(record.task).metric
-    return [
-        _spread([record.metrics.final.get(metric.name)], metric.digits),
-        _spread([record.speed.samples_per_second], 1),
-        str(record.progress.epochs),
-        record.precision.mode,
-        f"{record.device.kind}_{record.device.count}p",
-        str(record.batch.per_device),
-    ]
+    return markdown(columns, [row(record) for record in complete])
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; bars inside cells are escaped, line breaks are spaces."""
-    lines = [_line(columns), _line(["---"] * len(columns))]
-    return "\n".join(lines + [_line(row) for row in rows]) + "\n"
-
-
-def _line(cells: Sequence[str]) -> str:
-    told = (" ".join(cell.split()).replace("|", "\\|") for cell in cells)
-    return "| {} |".format(" | ".join(told))
+    lines = []
+    for row in (columns, ["---"] * len(columns), *rows):
+        cells = (" ".join(cell.split()).replace("|", "\\|") for cell in row)
+        lines.append(f"| {' | '.join(cells)} |\n")
+    return "".join(lines)

@@ -12,7 +12,7 @@ from torch import nn
 from training_helpers import events, free_port, newest_checkpoint, run, start_ranks
 
 from common.core.versions import version_numbers
-from common.evidence.divergence.outcome import DIVERGES, WITHIN, compare_dumps
+from common.evidence.divergence.comparing import DIVERGES, WITHIN, compare_dumps
 from common.runs.dump.reading import Dump, find_dump
 from residual_attention_net.network.model import build_network
 from residual_attention_net.tensor_dump import _watching

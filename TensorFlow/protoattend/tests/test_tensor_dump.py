@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from proto_runs import events, flags
 
-from common.evidence.divergence.outcome import WITHIN, compare_dumps
+from common.evidence.divergence.comparing import WITHIN, compare_dumps
 from common.runs.dump.reading import find_dump
 from common.training.tensorflow.activations import recording
 from common.training.tensorflow.runtime import tf

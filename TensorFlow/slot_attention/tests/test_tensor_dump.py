@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from slot_training_helpers import events, flags, make_scenes, make_sprites
 
-from common.evidence.divergence.outcome import WITHIN, compare_dumps
+from common.evidence.divergence.comparing import WITHIN, compare_dumps
 from common.runs.dump.reading import find_dump
 from common.training.tensorflow.runtime import tf
 from slot_attention.object_discovery import train as discovery_train

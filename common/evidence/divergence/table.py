@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import statistics
-from typing import List, Sequence, Set
+from typing import List, Sequence
 
 from common.core.text import aligned
-from common.evidence.divergence.comparing import Difference
-from common.evidence.divergence.outcome import DIVERGES, INCONCLUSIVE, Outcome
-from common.evidence.divergence.tolerance import MAX_FACTOR, SIZE_FACTOR
+from common.evidence.divergence.comparing import (
+    DIVERGES,
+    INCONCLUSIVE,
+    MAX_FACTOR,
+    SIZE_FACTOR,
+    Difference,
+    Outcome,
+)
 from common.runs.dump.dump_format import KINDS, Subject
 
 Row = List[str]
 AROUND, WORST = 3, 5  # lines before and after the first divergence, lines of the worst
 TITLES = ["", "#", "kind", "tensor", "shape", "relative L2", "tolerance", "largest", "relative"]
-_RIGHT = (1, 5, 6, 7, 8)
-_KIND_TITLES = ["kind", "tensors", "outside", "median relative L2", "worst relative L2", "tensor"]
+KIND_TITLES = ["kind", "tensors", "outside", "median relative L2", "worst relative L2", "tensor"]
 _MOST_OBSTACLES = 6
-_NOISY_GRADIENTS = (
-    "the tolerance of gradients is 1 or more: in this arithmetic, on this batch, "
-    "they may differ by their own size, and only activations and loss tell"
-)
 
 
 def as_text(outcome: Outcome, every: bool = False) -> str:
@@ -33,47 +33,44 @@ def as_text(outcome: Outcome, every: bool = False) -> str:
     lines = [
         f"A: {_about(outcome.labels[0], outcome.a)}",
         f"B: {_about(outcome.labels[1], outcome.b)}",
-        *_obstacle_lines(outcome),
     ]
+    if outcome.obstacles:
+        shown = list(outcome.obstacles[:_MOST_OBSTACLES])
+        if len(outcome.obstacles) > len(shown):
+            shown.append(f"and {len(outcome.obstacles) - len(shown)} more")
+        lines += ["", "not the same computation:", *("  - " + line for line in shown)]
+    else:
+        equal = f"all {outcome.inputs} tensors that the step begins with are equal by sha256"
+        lines.append(f"the same computation: {equal}")
     if found and (every or not outcome.obstacles):
         lines += [
             f"tolerance of relative L2: {outcome.tolerance.reason}; the largest element: "
             f"{MAX_FACTOR:g} times that",
             "",
-            aligned([TITLES, *_rows(found, every)], _RIGHT),
+            aligned([TITLES, *_rows(found, every)], (1, 5, 6, 7, 8)),
             "",
-            aligned([_KIND_TITLES, *_kind_rows(found)], (1, 2, 3, 4)),
+            aligned([KIND_TITLES, *_kind_rows(found)], (1, 2, 3, 4)),
             "",
         ]
-    notes = [*outcome.notes, *[_NOISY_GRADIENTS] * outcome.tells_nothing_backward]
-    lines += ["note: " + note for note in notes]
-    return "\n".join([*lines, verdict_line(outcome)]) + "\n"
+    lines += ["note: " + note for note in outcome.notes]
+    if any(item.tolerance >= 1 for item in found):
+        lines.append(
+            "note: the tolerance of gradients is 1 or more: in this arithmetic, on this batch, "
+            "they may differ by their own size, and only activations and loss tell"
+        )
+    return "\n".join([*lines, _verdict_line(outcome)]) + "\n"
 
 
 def _about(label: str, subject: Subject) -> str:
-    parts = [
-        f"{subject.model} {subject.task}",
-        f"step {subject.step}",
-        subject.framework,
-        subject.device,
-        subject.precision.get("arithmetic", subject.arithmetic),
-    ]
-    if subject.replayed_from:
-        parts.append(f"inputs of {subject.replayed_from}")
-    return f"{label}\n   {', '.join(parts)}"
+    arithmetic = subject.precision.get("arithmetic", subject.arithmetic)
+    told = (
+        f"{label}\n   {subject.model} {subject.task}, step {subject.step}, {subject.framework}, "
+        f"{subject.device}, {arithmetic}"
+    )
+    return told + (f", inputs of {subject.replayed_from}" if subject.replayed_from else "")
 
 
-def _obstacle_lines(outcome: Outcome) -> List[str]:
-    if not outcome.obstacles:
-        equal = f"all {outcome.inputs} tensors that the step begins with are equal by sha256"
-        return [f"the same computation: {equal}"]
-    shown = list(outcome.obstacles[:_MOST_OBSTACLES])
-    if len(outcome.obstacles) > len(shown):
-        shown.append(f"and {len(outcome.obstacles) - len(shown)} more")
-    return ["", "not the same computation:", *("  - " + line for line in shown)]
-
-
-def verdict_line(outcome: Outcome) -> str:
+def _verdict_line(outcome: Outcome) -> str:
     """The verdict with what a user does next, in one line."""
     first = outcome.first
     if outcome.verdict == INCONCLUSIVE:
@@ -81,7 +78,7 @@ def verdict_line(outcome: Outcome) -> str:
             f"{INCONCLUSIVE}: the runs did not compute the same, so no difference tells of an "
             "error; give run B --dump_from A's folder and otherwise A's flags"
         )
-    if outcome.verdict == DIVERGES and first is not None:
+    if first is not None:
         return f"{DIVERGES} first at {first.kind} {first.name} (#{first.place}): {_why(first)}"
     nearest = max(outcome.differences, key=lambda item: item.excess)
     return (
@@ -106,21 +103,20 @@ def _why(item: Difference) -> str:
 
 
 def _rows(found: Sequence[Difference], every: bool) -> List[Row]:
-    """A line for each tensor that is shown, and one for each gap."""
-    rows: List[Row] = []
-    last = -1
-    for number in range(len(found)) if every else sorted(_important(found)):
-        rows += [["", "…"]] * (number != last + 1) + [_row(found[number])]
-        last = number
-    return rows + [["", "…"]] * (last != len(found) - 1)
+    """A line for each tensor that is shown, and one for each gap.
 
-
-def _important(found: Sequence[Difference]) -> Set[int]:
-    """The first tensor, those around the first outside, and those furthest outside."""
+    Shown are the first, those around the first outside, and those furthest outside.
+    """
     numbers = range(len(found))
     first = next((number for number in numbers if not found[number].is_within), None)
     around = () if first is None else numbers[max(0, first - AROUND) : first + AROUND + 1]
-    return {0, *around, *sorted(numbers, key=lambda number: -found[number].excess)[:WORST]}
+    furthest = sorted(numbers, key=lambda number: -found[number].excess)[:WORST]
+    rows: List[Row] = []
+    last = -1
+    for number in numbers if every else sorted({0, *around, *furthest}):
+        rows += [["", "…"]] * (number != last + 1) + [_row(found[number])]
+        last = number
+    return rows + [["", "…"]] * (last != len(found) - 1)
 
 
 def _row(item: Difference) -> Row:

@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 from typing import List, Optional, Sequence
 
+import attrs
+
 from common.cards.model_card import Case, ModelCard, Task
 from common.cards.tiers import SMOKE, TierRules
 from common.core.errors import ZooError
 from common.core.files import utc_stamp
 from common.core.terminal import Terminal
-from common.evidence.gate.reading import GivenRun, read_run_folder
+from common.evidence.gate.evidence import GivenRun, read_run
 from common.launch import run_folder
 from common.launch.flags import Target, check_required, command_line, parse_flags
 from common.launch.launcher import launch
@@ -22,7 +24,7 @@ FOLDER = Path("output") / "regress"
 INTERRUPTS = (130, 143, 129)  # SIGINT, SIGTERM, SIGHUP
 
 
-@dataclasses.dataclass(frozen=True)
+@attrs.frozen
 class GateCase:
     """A case that a tier runs, by which rules."""
 
@@ -35,16 +37,6 @@ class GateCase:
     def name(self) -> str:
         """model/task case."""
         return f"{self.card.name}/{self.task.name} {self.case.name}"
-
-    def words(self, device: Optional[str], data_path: Optional[str]) -> List[str]:
-        """The flags for `zoo launch` beside seed and folder.
-
-        Args:
-            device, data_path: what the user decided in place of the tier's and the case's.
-        """
-        device = device or ("cpu" if self.rules.tier == SMOKE else None)
-        flags = {"device": device, "data_path": data_path}
-        return [f"--{name}={value}" for name, value in flags.items() if value]
 
 
 def cases_of(card: ModelCard, task_name: Optional[str], tier: str) -> List[GateCase]:
@@ -60,51 +52,57 @@ def cases_of(card: ModelCard, task_name: Optional[str], tier: str) -> List[GateC
 
 def new_folder(root: Path) -> Path:
     """The folder of this gate's runs, `output/regress/<UTC>`, which no other gate has."""
-    path = root / FOLDER / utc_stamp()
-    number = 1
+    number, stamp = 1, utc_stamp()
     while True:
+        path = root / FOLDER / (stamp if number == 1 else f"{stamp}-{number}")
         try:
             path.mkdir(parents=True)
             return path
         except FileExistsError:
             number += 1
-            path = path.with_name(f"{utc_stamp()}-{number}")
 
 
 def run_case(
-    gate_case: GateCase, words: Sequence[str], seeds: Sequence[int], folder: Path
+    gate_case: GateCase,
+    seeds: Sequence[int],
+    folder: Path,
+    device: Optional[str] = None,
+    data_path: Optional[str] = None,
 ) -> List[GivenRun]:
     """Runs a case once a seed.
 
     Args:
-        words: what GateCase.words gave.
         folder: what new_folder gave; the runs go into folders in it.
+        device, data_path: what the user decided in place of the tier's and the case's.
 
     Raises:
         ZooError: something is missing that the case needs; nothing has been run.
         KeyboardInterrupt: a signal ended a run; nothing is judged then.
     """
+    device = device or ("cpu" if gate_case.rules.tier == SMOKE else None)
+    flags = {"device": device, "data_path": str(Path(data_path).absolute()) if data_path else None}
+    words = [f"--{name}={value}" for name, value in flags.items() if value]
     target = Target(gate_case.card, gate_case.task, gate_case.case)
     check_required(target, parse_flags(target, words))
-    place = folder / f"{gate_case.card.name}-{gate_case.task.name}-{gate_case.case.name}"
-    return [
-        _run(gate_case, words, seed, place / run_folder.SEED_FOLDER.format(seed)) for seed in seeds
-    ]
+    place = folder / f"{target.card.name}-{target.task.name}-{target.case.name}"
+    runs = []
+    for seed in seeds:
+        # What the ranks print belongs beside the verdict: standard output may be JSON.
+        terminal = Terminal(stream=sys.stderr)
+        terminal.say(f"--- {gate_case.name}, seed {seed}")
+        own = place / run_folder.SEED_FOLDER.format(seed)
+        runs.append(_run(target, [*words, f"--seed={seed}", f"--output_path={own}"], own, terminal))
+    return runs
 
 
-def _run(gate_case: GateCase, words: Sequence[str], seed: int, folder: Path) -> GivenRun:
-    words = [*words, f"--seed={seed}", f"--output_path={folder}"]
-    # What the ranks print belongs beside the verdict, not into it: standard output may be JSON.
-    terminal = Terminal(stream=sys.stderr)
-    terminal.say(f"--- {gate_case.name}, seed {seed}")
-    target = Target(gate_case.card, gate_case.task, gate_case.case)
+def _run(target: Target, words: Sequence[str], folder: Path, terminal: Terminal) -> GivenRun:
     try:
         request = planned(target, parse_flags(target, words), command_line(target.names, words))
         code = launch(dataclasses.replace(request, log_in_run_folder=True), terminal)
     except ZooError as error:
         terminal.complain(f"error: {error}")
         return GivenRun(str(folder), None, exit_code=error.exit_code, reason=str(error))
-    run = read_run_folder(folder)
+    run = read_run(folder)
     if code in INTERRUPTS and run.state == run_folder.INTERRUPTED:
         raise KeyboardInterrupt
     return run

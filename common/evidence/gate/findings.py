@@ -1,0 +1,189 @@
+"""The four verdicts, the findings behind them, and both as text, JSON, Markdown and XML."""
+
+from __future__ import annotations
+
+import collections
+import enum
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from xml.etree import ElementTree
+
+import attrs
+
+from common.cards.tiers import WHAT_TIERS_ARE
+from common.core.text import shortened
+from common.runs.tables import markdown
+
+SCHEMA_VERSION = 1  # of the JSON
+LONGEST_TEXT = 2000
+
+
+class Verdict(enum.Enum):
+    """What a gate says; the value is the exit code."""
+
+    PASS = 0
+    REGRESS = 1
+    INCONCLUSIVE = 2
+    INFRA = 3
+
+
+_WORST_FIRST = (Verdict.REGRESS, Verdict.INFRA, Verdict.INCONCLUSIVE, Verdict.PASS)
+
+
+def _printable(text: str) -> str:
+    """A text that came from a log, in one line that any terminal and XML can take."""
+    return shortened(text, LONGEST_TEXT)
+
+
+@attrs.frozen
+class Finding:
+    """One line of a verdict.
+
+    Attributes:
+        aspect: what was looked at: accuracy, speed, first batches, …
+        verdict: None where something is told but not judged.
+        measured, reference: what was found, and against what it was held; "" for nothing.
+        rule: how the verdict follows from the two.
+    """
+
+    aspect: str = attrs.field(converter=_printable)
+    verdict: Optional[Verdict]
+    measured: str = attrs.field(converter=_printable)
+    reference: str = attrs.field(converter=_printable)
+    rule: str = attrs.field(converter=_printable)
+
+    @property
+    def word(self) -> str:
+        """The verdict's name, or that there is none."""
+        return "told" if self.verdict is None else self.verdict.name
+
+    @property
+    def line(self) -> str:
+        """The finding in one line."""
+        parts = [self.measured, self.reference and "against " + self.reference, self.rule]
+        return f"{self.aspect}: " + "; ".join(part for part in parts if part)
+
+
+@attrs.frozen
+class CaseReport:
+    """What was found of one case.
+
+    Attributes:
+        name: model/task case.
+        setting: device and framework, "" where no run tells.
+        runs: the folders or records that were judged.
+        seconds: that the runs took; None where the gate has not run them itself.
+    """
+
+    name: str = attrs.field(converter=_printable)
+    setting: str
+    runs: Tuple[str, ...]
+    findings: Tuple[Finding, ...]
+    seconds: Optional[float] = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the findings; nothing that was judged is INCONCLUSIVE, never a pass."""
+        return worst(finding.verdict for finding in self.findings)
+
+    @property
+    def headline(self) -> str:
+        """Name, verdict, setting and time."""
+        seconds = "" if self.seconds is None else f"{self.seconds:.0f} s"
+        told = ", ".join(part for part in (self.setting, seconds) if part)
+        return f"{self.name}: {self.verdict.name}" + (f" ({told})" if told else "")
+
+
+def worst(verdicts: Iterable[Optional[Verdict]]) -> Verdict:
+    """REGRESS before INFRA before INCONCLUSIVE before PASS; INCONCLUSIVE where there is none."""
+    found = set(verdicts)
+    return next((verdict for verdict in _WORST_FIRST if verdict in found), Verdict.INCONCLUSIVE)
+
+
+def overall(reports: Sequence[CaseReport]) -> Verdict:
+    """The verdict on all cases."""
+    return worst(report.verdict for report in reports)
+
+
+def summary(reports: Sequence[CaseReport], tier: str) -> str:
+    """The last line: the verdict on all, and how many cases came to which."""
+    counts = collections.Counter(report.verdict.name for report in reports)
+    told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+    seconds = sum(report.seconds or 0.0 for report in reports)
+    took = f", {seconds:.0f} s" if seconds else ""
+    return f"{overall(reports).name} of tier {tier}: {told or 'nothing was judged'}{took}"
+
+
+def as_text(reports: Sequence[CaseReport], tier: str) -> str:
+    """The report for people: a block for each case, a line for each finding, one for all."""
+    width = max(len(verdict.name) for verdict in Verdict)
+    lines: List[str] = []
+    for report in reports:
+        lines.append(report.headline)
+        lines += [f"  {part.word:<{width}}  {part.line}" for part in report.findings]
+    return "\n".join([*lines, summary(reports, tier)])
+
+
+def as_json(reports: Sequence[CaseReport], tier: str) -> Dict[str, Any]:
+    """The report as JSON can hold it."""
+    verdict = overall(reports)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "tier": tier,
+        "verdict": verdict.name,
+        "exit_code": verdict.value,
+        "cases": [
+            {
+                "case": report.name,
+                "verdict": report.verdict.name,
+                "setting": report.setting,
+                "seconds": None if report.seconds is None else round(report.seconds, 1),
+                "runs": list(report.runs),
+                "findings": [dict(attrs.asdict(one), verdict=one.word) for one in report.findings],
+            }
+            for report in reports
+        ],
+    }
+
+
+def as_markdown(reports: Sequence[CaseReport], tier: str) -> str:
+    """The report for a pull request or a CI summary."""
+    parts = [
+        f"# Regression gate, tier {tier}: {overall(reports).name}\n",
+        f"{WHAT_TIERS_ARE[tier].capitalize()}. {summary(reports, tier)}\n",
+    ]
+    titles = ("What", "Verdict", "Measured", "Against", "Rule")
+    for report in reports:
+        rows = [
+            [one.aspect, one.word, one.measured, one.reference, one.rule] for one in report.findings
+        ]
+        # A cell is text, never a tag.
+        cells = [[text.replace("&", "&amp;").replace("<", "&lt;") for text in row] for row in rows]
+        parts += [f"## {report.headline}\n", markdown(titles, cells)]
+    return "\n".join(parts)
+
+
+def as_junit(reports: Sequence[CaseReport], tier: str) -> bytes:
+    """JUnit XML in UTF-8: a suite for each case, a test case for each finding that was judged.
+
+    REGRESS is a failure; what could not be judged is an error: no reader may take it for a pass.
+    """
+    root = ElementTree.Element("testsuites", name=f"zoo regress, tier {tier}")
+    for report in reports:
+        suite = ElementTree.SubElement(root, "testsuite", name=report.name)
+        suite.set("time", f"{report.seconds or 0.0:.3f}")
+        for one in report.findings:
+            place, kind = suite, "system-out"
+            if one.verdict is not None:
+                names = {"name": one.aspect, "classname": report.name, "time": "0"}
+                place = ElementTree.SubElement(suite, "testcase", names)
+            if one.verdict not in (None, Verdict.PASS):
+                kind = "failure" if one.verdict is Verdict.REGRESS else "error"
+            told = ElementTree.SubElement(place, kind)
+            told.text = one.line
+            if kind != "system-out":
+                told.attrib.update(type=one.word, message=one.line)
+    for element in [*root, root]:
+        for name, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error")):
+            element.set(name, str(sum(1 for _ in element.iter(tag))))
+    text = ElementTree.tostring(root, encoding="unicode")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'.encode()
