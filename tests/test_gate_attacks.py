@@ -55,31 +55,20 @@ def test_what_nobody_touched_passes(reference: Baseline, run: RunOnDisk, tmp_pat
 # --- what the events say, and all else forged to agree with it ---
 
 
-def change(kind: str, **values: Any) -> Attack:
-    """Other values in the last event of a kind; a name with a dot goes one deeper."""
+def change(kind: str, every: bool = False, **values: Any) -> Attack:
+    """Other values in the last event of a kind, or in all; a__b is the key b within a."""
 
     def attack(run: RunOnDisk) -> None:
-        for name, value in values.items():
-            outer, _, inner = name.rpartition("__")
-            event = run.of(kind)[-1]
-            (event[outer] if outer else event)[inner] = value
+        for event in run.of(kind) if every else run.of(kind)[-1:]:
+            for name, value in values.items():
+                outer, _, inner = name.rpartition("__")
+                (event[outer] if outer else event)[inner] = value
 
     return attack
 
 
 def final(**values: Any) -> Attack:
     return lambda run: run.final.update(values)
-
-
-def counted(n: int) -> Attack:
-    def attack(run: RunOnDisk) -> None:
-        run.final["n"] = run.of("start")[0]["dataset"]["counts"]["test"] = n
-
-    return attack
-
-
-def steps(**values: Any) -> Attack:
-    return lambda run: [event.update(values) for event in run.of("step")]
 
 
 def without(*numbers: int, **values: Any) -> Attack:
@@ -101,21 +90,13 @@ def twice(kind: str, **values: Any) -> Attack:
     return attack
 
 
-def reseeded(seed: Any, config: Any = None, resealed: bool = True) -> Attack:
+def configured(resealed: bool, seed: Any = 1, **config: Any) -> Attack:
+    """Another seed or configuration, with the old checksum or with its own."""
+
     def attack(run: RunOnDisk) -> None:
         (start,) = run.of("start")
         start["seed"] = seed
-        start["config"]["seed"] = seed if config is None else config
-        if resealed:
-            start["config_sha256"] = config_sha256(start["config"])
-
-    return attack
-
-
-def recipe(resealed: bool) -> Attack:
-    def attack(run: RunOnDisk) -> None:
-        (start,) = run.of("start")
-        start["config"]["augmentation"] = {"flip": False}
+        start["config"].update({"seed": seed, **config})
         if resealed:
             start["config_sha256"] = config_sha256(start["config"])
 
@@ -126,7 +107,10 @@ SETTLES_NOTHING: Dict[str, Attack] = {
     "one sample": final(n=1),
     "no sample": final(n=0),
     "a thousand times the samples": final(n=40000),
-    "a test set of one sample": counted(1),
+    "a test set of one sample": lambda run: (
+        final(n=1)(run),
+        change("start", dataset__counts={"test": 1, "train": 64})(run),
+    ),
     "more samples than the split has": final(n=41),
     "a split that is not there": final(split="held out"),
     "the validation split": final(split="validation"),
@@ -151,19 +135,19 @@ SETTLES_NOTHING: Dict[str, Attack] = {
     "fewer steps than asked for": change("start", targets__steps=30),
     "no steps asked for": change("start", targets__steps=0),
     "the last epoch less": without(24),
-    "a thousand times the samples in a step": steps(samples=32000),
+    "a thousand times the samples in a step": change("step", True, samples=32000),
     "no samples in a step": change("step", samples=0),
-    "steps of no time": steps(seconds=0.0),
-    "steps of negative time": steps(seconds=-0.5),
+    "steps of no time": change("step", True, seconds=0.0),
+    "steps of negative time": change("step", True, seconds=-0.5),
     "steps without time": lambda run: run.of("step")[3].pop("seconds"),
-    "a seed as text": reseeded("1"),
-    "a seed of null": reseeded(None),
-    "a seed of 3.5": reseeded(3.5),
-    "a seed that is true": reseeded(True),
-    "another seed than the configuration's": reseeded(2, config=1),
-    "another seed under the old checksum": reseeded(7, resealed=False),
-    "another recipe under the old checksum": recipe(resealed=False),
-    "another recipe": recipe(resealed=True),
+    "a seed as text": configured(True, "1"),
+    "a seed of null": configured(True, None),
+    "a seed of 3.5": configured(True, 3.5),
+    "a seed that is true": configured(True, True),
+    "another seed than the configuration's": change("start", seed=2),
+    "another seed under the old checksum": configured(False, 7),
+    "another recipe under the old checksum": configured(False, augmentation={"flip": False}),
+    "another recipe": configured(True, augmentation={"flip": False}),
     "first batches that are not told": change("start", first_batches_sha256=None),
     "no proof of the device": change("start", proof=""),
     "a proof that names none": change("start", proof="all is well"),
@@ -191,9 +175,9 @@ REGRESSES: Dict[str, Attack] = {
     "a loss of NaN": change("step", loss=float("nan")),
     "a loss of infinity": change("step", loss=float("inf")),
     'a loss of "nan"': change("step", loss="nan"),
-    "steps of twice the time": steps(seconds=1.0),
-    "waiting for data": steps(data_seconds=0.4),
-    "another seed, its batches known": reseeded(2),
+    "steps of twice the time": change("step", True, seconds=1.0),
+    "waiting for data": change("step", True, data_seconds=0.4),
+    "another seed, its batches known": configured(True, 2),
     "other first batches": change("start", first_batches_sha256="f" * 64),
     "an end that failed": change("end", status="failed", reason="the loss is nan"),
 }

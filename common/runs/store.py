@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import hashlib
 import io
+import os
 import zlib
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
@@ -44,7 +45,7 @@ def files_of(place: Path) -> RunFiles:
     """The files of a run folder, of its record.json, or of a record that results/ keeps."""
     place = Path(place)
     folder = place.parent if place.name == run_record.FILE_NAME else place
-    if folder.is_dir():
+    if os.path.isdir(folder):  # no error for a name that no file can have
         log = run_record.human_log(folder) or folder / "train_*.log"
         events = folder / "rank_0" / run_log.FILE_NAME
         return RunFiles(folder / run_record.FILE_NAME, events, log)

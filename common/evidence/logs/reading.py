@@ -23,7 +23,7 @@ from common.evidence.logs.series import Observations, ParsedLog
 from common.evidence.logs.suggestion import Suggestion, suggestion_for
 from common.evidence.logs.text import read_blocks
 from common.runs import record as run_record
-from common.runs import store as record_store
+from common.runs import store
 from common.runs.events import FILE_NAME
 
 EVENTS_FORMAT = "run_log"
@@ -145,13 +145,7 @@ def series_of_record(path: Path) -> ParsedLog:
 
 def events_of(path: Path) -> Optional[Path]:
     """The events of a run folder or record; None where there are none."""
-    path = Path(path)
-    if os.path.isdir(path):
-        place = path / "rank_0" / FILE_NAME
-    elif path.name == run_record.FILE_NAME:
-        place = path.parent / "rank_0" / FILE_NAME
-    else:
-        place = path.with_suffix(record_store.EVENTS_SUFFIX)
+    place = store.files_of(path).events
     return place if os.path.isfile(place) else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import deque
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from common.evidence.comparison.runs import DEVICE_LABELS, Group, Run, check_dev
 from common.evidence.logs.reading import is_record, read_log, series_of_record
 from common.evidence.logs.text import read_blocks
 from common.runs import record as run_record
-from common.runs import store as record_store
+from common.runs import store
 from common.runs.record import RunRecord
 
 TAIL_LINES = 60
@@ -141,14 +142,8 @@ def _told(record: RunRecord) -> List[str]:
 
 def _log_of(path: Path) -> Optional[Path]:
     """The human log of a run folder or record, or the log itself; None where there is none."""
-    if path.is_dir():
-        return run_record.human_log(path)
-    if not is_record(path):
-        return path if path.exists() else None
-    kept = path.with_suffix(record_store.LOG_SUFFIX)
-    if kept.exists():
-        return kept
-    return run_record.human_log(path.parent) if path.name == run_record.FILE_NAME else None
+    log = store.files_of(path).log if is_record(path) else path
+    return log if os.path.exists(log) else None
 
 
 def tail_of(log: Path, lines: int = TAIL_LINES) -> List[str]:

@@ -100,32 +100,22 @@ def find_dump(path: Path, step: Optional[int] = None) -> Dump:
     path = Path(path)
     if (path / INDEX).is_file():
         return read_dump(path)
-    folders = _steps_below(path)
+    found = [*path.glob(f"{FOLDER}/step_*/{INDEX}"), *path.glob(f"step_*/{INDEX}")]
+    steps = [(_STEP.search(index.parent.name), index.parent) for index in found]
+    folders = {int(name.group(1)): folder for name, folder in steps if name}
+    of_step = "" if step is None else f" of step {step}"
     if step is not None:
-        folders = {step: folders[step]} if step in folders else {}
+        folders = {number: folder for number, folder in folders.items() if number == step}
     if not folders:
         raise UsageError(
-            "{} holds no dump{}: run with --dump_tensors K, and give the run's folder".format(
-                path, "" if step is None else f" of step {step}"
-            )
+            f"{path} holds no dump{of_step}: run with --dump_tensors K, and give the run's folder"
         )
     if len(folders) > 1:
         raise UsageError(
-            "{} holds dumps of steps {}: give the folder of one, such as {}, or "
-            "--step to zoo diverge".format(
-                path, ", ".join(str(number) for number in sorted(folders)), folders[min(folders)]
-            )
+            f"{path} holds dumps of steps {', '.join(map(str, sorted(folders)))}: give the folder "
+            f"of one, such as {folders[min(folders)]}, or --step to zoo diverge"
         )
     return read_dump(next(iter(folders.values())))
-
-
-def _steps_below(path: Path) -> Dict[int, Path]:
-    found: Dict[int, Path] = {}
-    for index in [*path.glob(f"{FOLDER}/step_*/{INDEX}"), *path.glob(f"step_*/{INDEX}")]:
-        number = _STEP.search(index.parent.name)
-        if number:
-            found[int(number.group(1))] = index.parent
-    return found
 
 
 def read_dump(folder: Path) -> Dump:

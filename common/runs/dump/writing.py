@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
-from common.core.files import make_folder, move_aside, save_atomically, write_atomically
+from common.core.codec import plain, write_json
+from common.core.files import make_folder, move_aside, save_atomically
 from common.runs.dump.dump_format import (
     FORMAT,
     INDEX,
@@ -101,9 +101,8 @@ def _fresh_folder(run_folder: Path, step: int) -> Path:
 def _finish(folder: Path, subject: Subject, inputs: Sequence[Entry], tensors: Keyed) -> Path:
     _save(folder / TENSORS, tensors)
     index = Index(subject, tuple(inputs), tuple(entry for entry, _ in tensors))
-    content: Dict[str, Any] = {"format": FORMAT, "schema_version": SCHEMA_VERSION}
-    content.update(dataclasses.asdict(index))
-    write_atomically(folder / INDEX, json.dumps(content, indent=1) + "\n")
+    about = {"format": FORMAT, "schema_version": SCHEMA_VERSION}
+    write_json(folder / INDEX, {**about, **plain(index)})
     return folder
 
 
