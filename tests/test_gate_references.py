@@ -78,17 +78,12 @@ def test_a_change_by_hand_is_refused(tmp_path: Path, change: Callable[[Any], Any
 @pytest.mark.parametrize(
     "change, told",
     [
-        (lambda content: content.update(note="x"), "note is not a key"),
-        (lambda content: content["runs"][0].update(note="x"), r"runs\[0\].note is not a key"),
         (lambda content: content["runs"][0].pop("seed"), r"runs\[0\].seed is missing"),
         (lambda content: content["runs"][1].update(seed="1"), "seed must be a whole number"),
-        (lambda content: content["runs"][1]["metrics"].update(accuracy="x"), "must be a number"),
-        (lambda content: content.pop("key"), "key is missing"),
         (lambda content: content["recipe"].update(flip=False), "not that of the recipe"),
         (lambda content: content.update(runs=content["runs"][:1]), "at least 2"),
         (lambda content: content["runs"][0].update(seed=1), "twice"),
         (lambda content: content["runs"][0]["evaluation"].update(n=1), "not evaluated alike"),
-        (lambda content: content["runs"][0].pop("evaluation"), "not evaluated alike"),
         (lambda content: content["key"].update(device="npu"), "own name"),
         (lambda content: content.update(schema_version=9), "schema version 1"),
         (lambda content: content["runs"].pop(), None),

@@ -91,10 +91,8 @@ def test_the_best_is_never_taken_from_the_test_set() -> None:
         ({"schema_version": 2}, "schema_version must be 1"),
         ({"surprise": 1}, "surprise is not a key"),
         ({"status": "good"}, "status must be one of complete, aborted"),
-        ({"batch": {"per_device": 1}}, "batch.total is missing"),
         ({"seed": "0"}, "seed must be a whole number"),
         ({"network": {}}, "network.name must be text"),
-        ({"metrics": None}, "metrics must be a mapping"),
     ],
 )
 def test_what_is_no_record_is_refused_by_file_and_key(
@@ -110,12 +108,8 @@ def test_what_is_no_record_is_refused_by_file_and_key(
     "kind, change, message",
     [
         ("step", {"seconds": None}, "step event of step 1: seconds must be a number"),
-        ("step", {"step": "1"}, "step must be a whole number"),
-        ("step", {"time": []}, "time must be a number, not a list"),
         ("step", {"loss": {}}, "loss must be"),
-        ("start", {"targets": None}, "targets must be a mapping"),
         ("start", {"seed": 1e400}, "seed must be a whole number"),
-        ("start", {"dataset": {}}, "dataset.name is missing"),
         ("start", {"network": {"name": "x", "parameters": "1"}}, "network.parameters must be"),
         ("start", {"time": 1e300}, "time must be between"),
         ("evaluation", {"role": "best of all"}, "role must be one of"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import attrs
 import numpy as np
@@ -87,18 +87,7 @@ def compare(reference: Group, candidate: Group, settings: Settings) -> Compariso
     metric = curve if judged.is_curve else (final.difference if final else None)
     loss = None if settings.curve_higher_is_better else curve
     unequal = _unequal_facts(reference, candidate)
-    doubts = [
-        f"{group.label} ({run.source}) is {run.incomplete}"
-        for group in groups
-        for run in group.runs
-        if run.incomplete
-    ]
-    if "dataset" in unequal:
-        doubts.append("the datasets differ: {!r} and {!r}".format(*unequal["dataset"]))
-    notes = [
-        f"{group.label}: {note}" for group in groups for run in group.runs for note in run.notes
-    ]
-    notes += ["{} differs: {} and {}".format(name, *values) for name, values in unequal.items()]
+    doubts = tuple(_doubts(groups, unequal))
     return Comparison(
         reference=reference,
         candidate=candidate,
@@ -118,7 +107,7 @@ def compare(reference: Group, candidate: Group, settings: Settings) -> Compariso
         reached=_reached(reference, candidate, settings),
         precision=precision_verdict(judged, metric, loss, _broken(found, candidate), doubts),
         perf=perf_verdict(speed.ratio, speed.doubts) if speed else perf_verdict(UNKNOWN),
-        notes=tuple(notes),
+        notes=tuple(_notes(groups, unequal)),
     )
 
 
@@ -220,3 +209,21 @@ def _unequal_facts(reference: Group, candidate: Group) -> Dict[str, Tuple[str, s
         for name in first
         if name in second and first[name] != second[name]
     }
+
+
+def _doubts(groups: Sequence[Group], unequal: Mapping[str, Tuple[str, str]]) -> Iterator[str]:
+    """What forbids a verdict."""
+    for group in groups:
+        for run in group.runs:
+            if run.incomplete:
+                yield f"{group.label} ({run.source}) is {run.incomplete}"
+    if "dataset" in unequal:
+        yield "the datasets differ: {!r} and {!r}".format(*unequal["dataset"])
+
+
+def _notes(groups: Sequence[Group], unequal: Mapping[str, Tuple[str, str]]) -> Iterator[str]:
+    """What a reader should know besides."""
+    for group in groups:
+        yield from (f"{group.label}: {note}" for run in group.runs for note in run.notes)
+    for name, (one, other) in unequal.items():
+        yield f"{name} differs: {one} and {other}"

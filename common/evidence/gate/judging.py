@@ -137,7 +137,7 @@ def _first_batches(baseline: Baseline, run: StoredRun) -> Finding:
     """The same recipe and seed must give the same first batches."""
     stored = {known.seed: known.first_batches_sha256 for known in baseline.runs}.get(run.seed)
     now = run.first_batches_sha256
-    judged: Tuple[Optional[Verdict], str] = Verdict.PASS, "must be equal"
+    judged: Tuple[Optional[Verdict], str] = (Verdict.PASS, "must be equal")
     if stored is None:
         judged = None, "not judged: none is stored for this seed"
     elif now is None:
