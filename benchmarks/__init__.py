@@ -1,1 +1,1 @@
-"""Speed, each network beside the plain baseline that it is compared to."""
+"""Speed of a training step of each network beside a plain baseline, measured by one harness."""

@@ -1,1 +1,0 @@
-"""Speed of the Residual Attention Network's training step."""

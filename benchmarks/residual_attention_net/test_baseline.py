@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from pathlib import Path
 from typing import Dict, Tuple
@@ -23,7 +22,6 @@ COMPACT = (
     / "residual_attention_net"
     / "92_32input_update.npz"
 )
-FULL_NAME = "ran_92_32input_update_f64ref_public.npz"
 # Float64 results agree to rounding; the compact fixtures keep running statistics in float32.
 EXACT = 1e-6
 # Three times the distance between correct float32 runs that the fixtures' README states.
@@ -31,30 +29,10 @@ FLOAT32_LOGITS = 3 * 7e-7
 SGD_LEARNING_RATE = 0.001
 
 
-def load_reference() -> Dict[str, np.ndarray]:
-    """The compact fixture of the checkout, or the full one of ZOO_FIXTURES in the same form."""
-    if COMPACT.exists():
-        with np.load(str(COMPACT), allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    return joined_groups(Path(os.environ["ZOO_FIXTURES"]) / FULL_NAME)
-
-
-def joined_groups(path: Path) -> Dict[str, np.ndarray]:
-    """A full fixture's `group:name` entries as one array per group, in the network's order."""
-    network = baseline.BaselineNetwork()
-    parameters = [name for name, _ in network.named_parameters()]
-    statistics = [name for name in network.state_dict() if "running_" in name]
-    with np.load(str(path), allow_pickle=False) as stored:
-        found = {name: stored[name] for name in stored.files if ":" not in name}
-        for group in ("gradnorm", "sgd1_dnorm"):
-            found[group] = np.array([stored[group + ":" + name] for name in parameters])
-        found["bn1"] = np.concatenate([stored["bn1:" + name].ravel() for name in statistics])
-    return found
-
-
 @pytest.fixture(scope="module")
 def reference() -> Dict[str, np.ndarray]:
-    return load_reference()
+    with np.load(str(COMPACT), allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
 
 
 def filled_value(name: str, shape: Tuple[int, ...]) -> np.ndarray:
@@ -92,18 +70,14 @@ def relative_distance(found: torch.Tensor, expected: np.ndarray) -> float:
     return float(distance / np.abs(expected).max())
 
 
-def test_float64_evaluation_logits_are_the_references(reference):
-    network = filled_network(torch.float64).eval()
+@pytest.mark.parametrize(
+    "dtype, allowed", [(torch.float64, EXACT), (torch.float32, FLOAT32_LOGITS)]
+)
+def test_evaluation_logits_are_the_references(reference, dtype, allowed):
+    network = filled_network(dtype).eval()
     with torch.no_grad():
-        logits = network(inputs(reference, torch.float64))
-    assert relative_distance(logits, reference["eval_logits"]) < EXACT
-
-
-def test_float32_evaluation_logits_are_within_rounding(reference):
-    network = filled_network(torch.float32).eval()
-    with torch.no_grad():
-        logits = network(inputs(reference, torch.float32))
-    assert relative_distance(logits, reference["eval_logits"]) < FLOAT32_LOGITS
+        logits = network(inputs(reference, dtype))
+    assert relative_distance(logits, reference["eval_logits"]) < allowed
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
-from benchmarks.shared.harness import BASELINE, Benchmark, Case, MemoryLimit, main
+import numpy as np
+
+from benchmarks.harness import (
+    BASELINE,
+    OWN_MODES,
+    Benchmark,
+    Case,
+    MemoryLimit,
+    chosen_on_tensorflow,
+    main,
+)
 from common.core.command_line import Parser
 
 OBJECT_DISCOVERY, SET_PREDICTION = "object_discovery", "set_prediction"
-PRECISION_MODES = {"ours_fp32": "must_keep_origin_dtype", "ours_bf16": "allow_mix_precision_bf16"}
-VARIANTS = (BASELINE, *PRECISION_MODES)
+RESOLUTION = 128
 # Batch size and steps of a round.
 TASKS: Dict[str, Tuple[int, int]] = {OBJECT_DISCOVERY: (4, 1), SET_PREDICTION: (16, 3)}
 # Seconds an image on two cores, by major version of TensorFlow, task and batch sizes: the TF2
@@ -29,17 +38,14 @@ def _add_flags(parser: Parser) -> None:
 
 def cases(arguments: Any) -> List[Case]:
     """The tasks to measure, with the batch size and steps that were asked for."""
-    return [
-        case_of(task, arguments.batch_size or batch_size, arguments.steps or steps)
-        for task, (batch_size, steps) in TASKS.items()
-        if arguments.task in (None, task)
-    ]
-
-
-def case_of(task: str, batch_size: int, steps: int = 1) -> Case:
-    """A task at a batch size."""
-    flags = {"task": task, "batch_size": batch_size}
-    return Case(task, f"batch {batch_size}", batch_size, steps, flags)
+    found = []
+    for task, (batch_size, steps) in TASKS.items():
+        if arguments.task in (None, task):
+            batch_size = arguments.batch_size or batch_size
+            sizes = {"task": task, "batch_size": batch_size}
+            text = f"batch {batch_size}"
+            found.append(Case(task, text, batch_size, arguments.steps or steps, sizes))
+    return found
 
 
 def stated(major: int, variant: str, case: Case) -> Optional[float]:
@@ -48,19 +54,85 @@ def stated(major: int, variant: str, case: Case) -> Optional[float]:
     return 1 / seconds if variant == BASELINE and case.images in batch_sizes else None
 
 
-def chosen(device_kind: str, version: Tuple[int, ...], bfloat16: bool) -> Sequence[str]:
-    """bfloat16 only where it is computed."""
-    return VARIANTS if version >= (2,) and bfloat16 else (BASELINE, "ours_fp32")
+def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
+    """Makes a variant ready on one random batch: images in [-1, 1], targets in [0, 1].
+
+    More would not be more to compute, but memory that training does not take: a dataset's arrays
+    are constants of the graph, of which a session keeps several copies.
+    """
+    from benchmarks.worker import trainer_of_batches, trainer_of_graph
+
+    task, count = sizes["task"], sizes["batch_size"]
+    random = np.random.RandomState(0)
+    images = random.uniform(-1, 1, (count, RESOLUTION, RESOLUTION, 3)).astype(np.float32)
+    arrays = {"image": images}
+    if task == SET_PREDICTION:
+        arrays["target"] = random.uniform(0, 1, (count, 10, 19)).astype(np.float32)
+    if name == BASELINE:
+        from benchmarks.slot_attention import baseline
+
+        trainer = baseline.open_trainer(task, arrays, count)
+        return trainer_of_batches(trainer.next_batch, trainer.step)
+    from common.machine.precision import resolve
+    from common.machine.ranks import Place
+    from common.training.tensorflow import runtime as tf_runtime
+    from common.training.tensorflow.runtime import tf
+
+    able = tf_runtime.capabilities(device_kind)
+    precision = resolve(OWN_MODES[name], "tensorflow", device_kind, able)
+    device = tf_runtime.open_device(device_kind, Place(0, 1, 0), precision)
+
+    def make_batches(first: int) -> Any:
+        slices = tf.data.Dataset.from_tensor_slices(arrays).repeat()
+        return slices.batch(count, drop_remainder=True).skip(first).prefetch(2)
+
+    return trainer_of_graph(_build(task, count), make_batches, 0, device, precision)
+
+
+def _build(task: str, count: int) -> Callable[[Any], Any]:
+    """The build function of a task's training, on the parts its entry point uses."""
+    from common.training.tensorflow.description import Inputs, TrainingGraph
+    from common.training.tensorflow.draws import step_seed
+    from common.training.tensorflow.minimisation import minimise
+    from common.training.tensorflow.optimizers import adam
+    from common.training.tensorflow.schedule import warmup_exponential_decay
+    from slot_attention.losses import hungarian_huber_loss, reconstruction_loss
+    from slot_attention.network.architecture import ARCHITECTURES, SlotSettings
+    from slot_attention.network.autoencoder import SlotAttentionAutoEncoder
+    from slot_attention.network.set_predictor import SlotAttentionClassifier
+    from slot_attention.scene_passes import drawn_noise
+
+    settings = SlotSettings(count=7 if task == OBJECT_DISCOVERY else 10)
+
+    def build(inputs: Inputs) -> TrainingGraph:
+        batch = inputs.batch
+        noise = drawn_noise(settings, count, step_seed(inputs.seed, inputs.step, "slots"))
+        if task == OBJECT_DISCOVERY:
+            network = SlotAttentionAutoEncoder(ARCHITECTURES["clevr"], settings)
+            loss = reconstruction_loss(batch["image"], network(batch["image"], noise).combined)
+        else:
+            network = SlotAttentionClassifier(RESOLUTION, settings)
+            found = network(batch["image"], noise)
+            loss = hungarian_huber_loss(batch["target"], found.predictions)
+        rate = warmup_exponential_decay(inputs.step, 4e-4, 10000, 0.5, 100000)
+        weights = network.trainable_weights
+        step = minimise(
+            loss, adam(rate), weights, inputs.device, inputs.precision, inputs.global_step
+        )
+        return TrainingGraph(loss, rate, step, network)
+
+    return build
 
 
 BENCHMARK = Benchmark(
     network="slot_attention",
     framework="tensorflow",
-    variants=VARIANTS,
+    variants=(BASELINE, *OWN_MODES),
     cases=cases,
-    chosen=chosen,
+    chosen=chosen_on_tensorflow,
     stated=stated,
     targets={(1, "ours_fp32"): 1.0, (2, "ours_fp32"): 1.0, (2, "ours_bf16"): 1.5},
+    open_trainer=open_trainer,
     most_wait=0.05,
     memory=MemoryLimit(OBJECT_DISCOVERY, "ours_fp32", 8, 2.2e9),
     repeats=8,

@@ -12,14 +12,13 @@ from __future__ import annotations
 import argparse
 import io
 import shutil
-import statistics
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, List, NamedTuple, Tuple
+from typing import Any, Callable, List
 
 import numpy as np
 
+from benchmarks.harness import Spread
 from common.training.tensorflow.runtime import tf
 from slot_attention.data.datasets import TRAIN_EVAL_COUNT, OpenOptions, open_dataset
 from slot_attention.data.pipeline import training_batches
@@ -30,41 +29,6 @@ SIZE = (320, 480)
 DISTINCT_SCENES = 16
 BATCH_SIZE = 64
 RESOLUTION = (128, 128)
-
-
-class Span(NamedTuple):
-    """One measured span of steps.
-
-    Attributes:
-        rate: images per second.
-        cpu: milliseconds of all cores per image; tells more than the rate on a busy machine.
-    """
-
-    rate: float
-    cpu: float
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A pipeline's measured spans."""
-
-    name: str
-    spans: Tuple[Span, ...]
-
-    @property
-    def text(self) -> str:
-        """Median, lowest and highest rate, and the median cost."""
-        rates = [span.rate for span in self.spans]
-        return (
-            f"{self.name:<30} {self.median:6.0f} images/s ({min(rates):.0f} to "
-            f"{max(rates):.0f}, {len(rates)} runs), "
-            f"{statistics.median(span.cpu for span in self.spans):.2f} ms CPU/image"
-        )
-
-    @property
-    def median(self) -> float:
-        """The median rate."""
-        return statistics.median(span.rate for span in self.spans)
 
 
 def write_data(folder: Path, count: int) -> None:
@@ -141,53 +105,27 @@ def _preprocess(image: Any, crop: str) -> Any:
     return tf.clip_by_value(image, -1.0, 1.0)
 
 
-def our_pipeline(folder: Path, crop: str, storage: str) -> Any:
+def our_pipeline(folder: Path, crop: str) -> Any:
     """Training batches with the cache on disk."""
     dataset = open_dataset(
         "clevr", str(folder), OpenOptions(max_objects=6, cache_path=str(folder / "cache"))
     )
-    geometry = dataset.geometry(RESOLUTION, crop, storage=storage)
+    geometry = dataset.geometry(RESOLUTION, crop)
     batches = training_batches(dataset, geometry, BATCH_SIZE, 0)
     return batches.map(lambda batch: batch["image"])
 
 
-def run(make: Callable[[], Any], steps: int, warm_up: int = 3) -> Span:
-    """Measures some steps after the warm-up of one run."""
+def rate(make: Callable[[], Any], steps: int, warm_up: int = 3) -> float:
+    """Images a second of some steps after the warm-up of one run."""
     with tf.Graph().as_default(), tf.Session() as session:
         iterator = tf.data.make_initializable_iterator(make())
-        images = iterator.get_next()
+        images = iterator.get_next().op
         session.run(iterator.initializer)
-        for _ in range(warm_up):
-            session.run(images.op)
-        return _measured(session, images.op, steps)
-
-
-def _measured(session: Any, operation: Any, steps: int) -> Span:
-    begin, begin_cpu = time.perf_counter(), time.process_time()
-    for _ in range(steps):
-        session.run(operation)
-    images = steps * BATCH_SIZE
-    seconds, cpu = time.perf_counter() - begin, time.process_time() - begin_cpu
-    return Span(images / seconds, 1000 * cpu / images)
-
-
-def measure(folder: Path, count: int, crop: str, storage: str, repeats: int) -> List[Figure]:
-    """Measures the plain chain and our first and later epochs, each `repeats` times."""
-    epoch = count // BATCH_SIZE
-    plain: List[Span] = []
-    first: List[Span] = []
-    later: List[Span] = []
-    for _ in range(repeats):
-        plain.append(run(lambda: plain_chain(folder, crop), epoch // 2))
-        shutil.rmtree(str(folder / "cache"), ignore_errors=True)
-        # The last batches of the epoch are left out: the second epoch's are prefetched by then.
-        first.append(run(lambda: our_pipeline(folder, crop, storage), epoch - 6))
-        later.append(run(lambda: our_pipeline(folder, crop, storage), 4 * epoch, 2 * epoch))
-    return [
-        Figure("plain chain (reference's way)", tuple(plain)),
-        Figure("first epoch", tuple(first)),
-        Figure("later epochs, from the cache", tuple(later)),
-    ]
+        for number in range(warm_up + steps):
+            if number == warm_up:
+                began = time.perf_counter()
+            session.run(images)
+        return steps * BATCH_SIZE / (time.perf_counter() - began)
 
 
 def main() -> None:
@@ -196,20 +134,23 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="for data and cache")
     parser.add_argument("--count", type=int, default=1024, help="training images")
     parser.add_argument("--crop", default="clevr_reference", help="or none")
-    parser.add_argument("--storage", default="exact", help="or rounded")
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
-    if not (arguments.folder / "clevr").exists():
-        write_data(arguments.folder, arguments.count)
-    figures = measure(
-        arguments.folder, arguments.count, arguments.crop, arguments.storage, arguments.repeats
-    )
-    print(
-        f"TensorFlow {tf.__version__}, crop {arguments.crop}, storage "
-        f"{arguments.storage}, batch {BATCH_SIZE}"
-    )
-    for figure in figures:
-        print(figure.text + f"  x{figure.median / figures[0].median:.2f}")
+    folder, crop, epoch = arguments.folder, arguments.crop, arguments.count // BATCH_SIZE
+    if not (folder / "clevr").exists():
+        write_data(folder, arguments.count)
+    plain, first, later = [], [], []
+    for _ in range(arguments.repeats):
+        plain.append(rate(lambda: plain_chain(folder, crop), epoch // 2))
+        shutil.rmtree(str(folder / "cache"), ignore_errors=True)
+        # The last batches of the epoch are left out: the second epoch's are prefetched by then.
+        first.append(rate(lambda: our_pipeline(folder, crop), epoch - 6))
+        later.append(rate(lambda: our_pipeline(folder, crop), 4 * epoch, 2 * epoch))
+    print(f"TensorFlow {tf.__version__}, crop {crop}, batch {BATCH_SIZE}")
+    base = Spread(plain).median
+    for name, rates in (("plain chain", plain), ("first epoch", first), ("later epochs", later)):
+        told = Spread(rates)
+        print(f"{name:<14} {told.text(0)} images/s, {told.median / base:.1f} times")
 
 
 if __name__ == "__main__":

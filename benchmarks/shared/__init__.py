@@ -1,1 +1,0 @@
-"""What the benchmarks of all networks share: worker processes, rounds, figures, the report."""
