@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from typing import Dict, List, Tuple
+from typing import Dict
+
+import numpy as np
 
 from common.training.tensorflow.runtime import tf
 
@@ -14,81 +15,50 @@ LEAST_COSINE = 0.95
 _TINY = 1e-12
 
 
-def discovery_diagnostics(
-    attention: tf.Tensor, masks: tf.Tensor, slots: tf.Tensor
-) -> Dict[str, tf.Tensor]:
-    """Scalars over a batch of object discovery.
-
-    Args:
-        attention: (B, N, K), of the last iteration. masks: (B, K, height, width, 1).
-        slots: (B, K, D).
-    """
-    return dict(
-        attention_diagnostics(attention, slots),
-        slots_in_use=_slots_in_use(masks),
-        duplicate_masks=_duplicate_masks(masks),
-    )
-
-
 def attention_diagnostics(attention: tf.Tensor, slots: tf.Tensor) -> Dict[str, tf.Tensor]:
-    """What can be told without masks.
+    """What can be told without masks, of attention (B, N, K), sum 1 over K, and slots (B, K, D).
 
     Entropy is the mean over inputs of -sum_k a ln a, divided by ln K: 0 where each input belongs to
-    one slot, 1 where all are equal.
-
-    Args:
-        attention: (B, N, K) of the last round, sum 1 over the slots. slots: (B, K, D).
+    one slot, 1 where all are equal. Similar slots are pairs of nearly one direction.
     """
     count = attention.shape.as_list()[-1]
     entropy = -tf.reduce_sum(attention * tf.math.log(tf.maximum(attention, _TINY)), axis=-1)
+    directions = tf.math.l2_normalize(slots, axis=2, epsilon=_TINY)
+    cosines = tf.matmul(directions, directions, transpose_b=True)
     return {
         "attention_entropy": tf.reduce_mean(entropy) / max(math.log(count), _TINY),
-        "similar_slots": _similar_slots(slots),
+        "similar_slots": _mean_pairs(cosines >= LEAST_COSINE),
     }
 
 
-def _slots_in_use(masks: tf.Tensor) -> tf.Tensor:
-    flat = _flat(masks)
-    owner = tf.one_hot(tf.argmax(flat, axis=1), flat.shape.as_list()[1], axis=1)
-    used = tf.cast(tf.reduce_mean(owner, axis=2) >= LEAST_SHARE, tf.float32)
-    return tf.reduce_mean(tf.reduce_sum(used, axis=1))
-
-
-def _duplicate_masks(masks: tf.Tensor) -> tf.Tensor:
-    flat = _flat(masks)
+def discovery_diagnostics(
+    attention: tf.Tensor, masks: tf.Tensor, slots: tf.Tensor
+) -> Dict[str, tf.Tensor]:
+    """The same, and of masks (B, K, height, width, 1): slots that own pixels, pairs that share."""
+    _, count, height, width, _ = masks.shape.as_list()
+    flat = tf.reshape(masks, [-1, count, height * width])
+    owned = tf.reduce_mean(tf.one_hot(tf.argmax(flat, axis=1), count, axis=1), axis=2)
+    used = tf.cast(owned >= LEAST_SHARE, tf.float32)
     size = tf.reduce_sum(flat, axis=2)
-    large = size >= LEAST_SHARE * flat.shape.as_list()[2]
-    found = []
-    for one, other in _pairs(flat.shape.as_list()[1]):
-        shared = tf.reduce_sum(tf.minimum(flat[:, one], flat[:, other]), axis=1)
-        union = size[:, one] + size[:, other] - shared
-        found.append(
-            tf.logical_and(
-                shared >= LEAST_OVERLAP * union, tf.logical_and(large[:, one], large[:, other])
-            )
-        )
-    return _mean_count(found)
-
-
-def _similar_slots(slots: tf.Tensor) -> tf.Tensor:
-    directions = tf.math.l2_normalize(slots, axis=2, epsilon=_TINY)
-    cosines = tf.matmul(directions, directions, transpose_b=True)
-    return _mean_count(
-        [cosines[:, one, other] >= LEAST_COSINE for one, other in _pairs(slots.shape.as_list()[1])]
+    # One slot at a time against all: (B, K, K, pixels) would not fit.
+    shared = tf.stack(
+        [tf.reduce_sum(tf.minimum(flat, flat[:, one : one + 1]), axis=2) for one in range(count)],
+        axis=1,
+    )
+    union = size[:, :, None] + size[:, None, :] - shared
+    large = size >= LEAST_SHARE * height * width
+    duplicate = tf.logical_and(
+        shared >= LEAST_OVERLAP * union, tf.logical_and(large[:, :, None], large[:, None, :])
+    )
+    return dict(
+        attention_diagnostics(attention, slots),
+        slots_in_use=tf.reduce_mean(tf.reduce_sum(used, axis=1)),
+        duplicate_masks=_mean_pairs(duplicate),
     )
 
 
-def _flat(masks: tf.Tensor) -> tf.Tensor:
-    _, count, height, width, _ = masks.shape.as_list()
-    return tf.reshape(masks, [-1, count, height * width])
-
-
-def _pairs(count: int) -> List[Tuple[int, int]]:
-    return list(itertools.combinations(range(count), 2))
-
-
-def _mean_count(conditions: List[tf.Tensor]) -> tf.Tensor:
-    """The mean over the batch of how many conditions hold; 0 without conditions."""
-    if not conditions:
-        return tf.constant(0.0)
-    return tf.reduce_mean(tf.add_n([tf.cast(item, tf.float32) for item in conditions]))
+def _mean_pairs(holds: tf.Tensor) -> tf.Tensor:
+    """The mean over the batch of how many pairs of two different slots hold, of (B, K, K)."""
+    count = holds.shape.as_list()[-1]
+    above = tf.constant(np.triu(np.ones((count, count), np.float32), 1))
+    return tf.reduce_mean(tf.reduce_sum(tf.cast(holds, tf.float32) * above, axis=[1, 2]))

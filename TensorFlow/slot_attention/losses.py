@@ -1,10 +1,11 @@
-"""The losses: squared error of the reconstruction, Huber error of the best matching."""
+"""The losses: squared error of the reconstruction, Huber error of the cheapest matching."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from common.training.tensorflow.activations import noted
 from common.training.tensorflow.runtime import tf
-from slot_attention.matching import match_on_host
 
 HUBER_DELTA = 1.0
 
@@ -15,14 +16,7 @@ def reconstruction_loss(images: tf.Tensor, combined: tf.Tensor) -> tf.Tensor:
 
 
 def huber_cost(targets: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:
-    """Huber error of every pair, mean over the attributes (delta 1).
-
-    Args:
-        targets: (B, N, A). predictions: (B, K, A).
-
-    Returns:
-        Cost (B, N, K).
-    """
+    """Huber error of every pair, mean over the attributes: (B, N, A), (B, K, A) to (B, N, K)."""
     error = tf.abs(tf.expand_dims(targets, 2) - tf.expand_dims(predictions, 1))
     quadratic = tf.minimum(error, HUBER_DELTA)
     return tf.reduce_mean(0.5 * quadratic**2 + HUBER_DELTA * (error - quadratic), axis=-1)
@@ -31,11 +25,26 @@ def huber_cost(targets: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:
 def hungarian_huber_loss(targets: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:
     """Sum of the best matching's costs, mean over the batch (reference utils.py).
 
-    The matching is found on the host and is no part of the gradient.
-
-    Args:
-        targets: (B, N, A). predictions: (B, K, A); N and K may differ.
+    The matching is found on the host and is no part of the gradient. targets: (B, N, A),
+    predictions: (B, K, A); N and K may differ.
     """
     cost = huber_cost(targets, predictions)
-    chosen = noted("matching", tf.stop_gradient(match_on_host(cost)))
+    chosen = tf.numpy_function(best_matching, [cost], cost.dtype)
+    chosen.set_shape(cost.shape)
+    chosen = noted("matching", tf.stop_gradient(chosen))
     return tf.reduce_mean(tf.reduce_sum(cost * chosen, axis=[1, 2]))
+
+
+def best_matching(costs: np.ndarray) -> np.ndarray:
+    """Marks with 1 the pairs of the cheapest one-to-one matching of each image, costs (B, N, K).
+
+    Costs that are no numbers (a network that diverged) give no pairs: the loss is what reports it.
+    """
+    # Here, since object discovery has no use for it and it takes memory.
+    from scipy.optimize import linear_sum_assignment
+
+    chosen = np.zeros_like(costs)
+    for image, cost in enumerate(costs):
+        if np.all(np.isfinite(cost)):
+            chosen[(image,) + linear_sum_assignment(cost)] = 1
+    return chosen

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import Any, List, Mapping, Optional, Sequence
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "PyTorch"), str(CHECKOUT / "TensorFlow")]
@@ -27,27 +27,22 @@ LOOKED_AT = 64  # test images among which right decisions are looked for
 
 def slots(run: str, data_path: Optional[str]) -> bytes:
     """Four test scenes of object discovery, without the rows of attention."""
+    from dataclasses import replace
+
     from slot_attention.evaluation import run_evaluation
-    from slot_attention.object_discovery import building
-    from slot_attention.object_discovery.eval import make_evaluator
+    from slot_attention.object_discovery.task import TASK
     from slot_attention.options import OBJECT_DISCOVERY, parse_options
 
     flags = [f"--checkpoint_dir={run}", f"--evaluation_count={LOOKED_AT}", "--device=cpu"]
     flags += [f"--data_path={data_path or Path(run) / 'data'}", "--dataset=synthetic_sprites"]
 
-    def evaluator(session: object, choice: object) -> object:
-        whole = make_evaluator(session, choice)
-        scenes = building.discovery_pass(session, choice, whole.network, session.test_split, SCENES)
-
-        def draw(running: object) -> bytes:
-            values = dict(scenes.first(running, SCENES), attention=())
-            return building.slot_png(session, values)
-
-        return whole._replace(draw=draw)
+    def draw(session: Any, values: Mapping[str, Any]) -> bytes:
+        few = {name: value[:SCENES] for name, value in values.items()}
+        return TASK.draw(session, dict(few, attention=()))
 
     with tempfile.TemporaryDirectory() as folder:
         options = parse_options(OBJECT_DISCOVERY, "eval", flags + [f"--model_dir={folder}"])
-        run_evaluation(options, evaluator)
+        run_evaluation(options, replace(TASK, draw=draw))
         return (Path(folder) / "slots.png").read_bytes()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Dict, Optional, Tuple
+from typing import Dict, Iterable, Optional, Tuple
 
 from common.core.errors import UsageError
 
@@ -59,18 +59,12 @@ class Architecture:
     broadcast: int
     decoder: Tuple[Convolution, ...]
 
-    @property
-    def channels(self) -> int:
-        """Channels of the encoder's features."""
-        return self.encoder[-1].channels
 
-    @property
-    def features(self) -> int:
-        """Height and width of the encoder's features."""
-        size = self.resolution
-        for convolution in self.encoder:
-            size = -(-size // convolution.stride)
-        return size
+def reduced(size: int, strides: Iterable[int]) -> int:
+    """A height or width after convolutions of these strides, SAME padding."""
+    for stride in strides:
+        size = -(-size // stride)
+    return size
 
 
 def _paper_encoder(channels: int) -> Tuple[Convolution, ...]:

@@ -8,14 +8,11 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
-from common.evidence.figures.colors import HAIRLINE, PALETTE
 from common.evidence.figures.figure import pixel_figure, pixels, read_png, save_gif, save_png
 from common.evidence.figures.line_chart import Curve, line_chart
 from common.evidence.figures.sheet import GAP, MARGIN, blank, text_size, write
 from common.runs.events import FILE_NAME, effective_events
 from common.training.pictures import FOLDER
-
-BAR = 4  # pixels: height of the line that shows how far the training is
 
 
 def show_training(folder: Path, picture: str, score: str) -> List[Path]:
@@ -55,23 +52,18 @@ def frames(pictures: Sequence[Tuple[int, Path]]) -> List[np.ndarray]:
     Those of another size than the last one, from a run with other settings, are left out.
     """
     read = [(step, read_png(path)) for step, path in pictures]
-    last_step, last = read[-1]
-    return [
-        labelled(picture, step, last_step) for step, picture in read if picture.shape == last.shape
-    ]
+    size = read[-1][1].shape
+    return [labelled(picture, step) for step, picture in read if picture.shape == size]
 
 
-def labelled(picture: np.ndarray, step: int, last_step: int) -> np.ndarray:
-    """Adds the step below a picture, with a bar as long as its share of the last step."""
+def labelled(picture: np.ndarray, step: int) -> np.ndarray:
+    """Writes the step below a picture."""
     height, width = picture.shape[:2]
-    text, inside = f"step {step:,}", width - 2 * MARGIN
-    sheet = blank(height + BAR + GAP + text_size(text)[1] + MARGIN, width)
-    sheet[:height] = picture
-    sheet[height : height + BAR, MARGIN : MARGIN + inside] = HAIRLINE
-    done = int(round(inside * step / max(last_step, 1)))
-    sheet[height : height + BAR, MARGIN : MARGIN + done] = PALETTE[0]
-    figure, axes = pixel_figure(sheet)
-    write(axes, MARGIN, height + BAR + GAP, text)
+    text = f"step {step:,}"
+    whole = blank(height + GAP + text_size(text)[1] + MARGIN, width)
+    whole[:height] = picture
+    figure, axes = pixel_figure(whole)
+    write(axes, MARGIN, height + GAP, text)
     return pixels(figure)
 
 

@@ -16,26 +16,14 @@ from slot_attention.synthetic.writer import Request, write_records
 
 ROOT = Path(__file__).resolve().parents[3]
 COUNTS = {"train": 24, "validation": 6, "test": 6}
-COMMON = [
-    "--device",
-    "cpu",
-    "--batch_size",
-    "4",
-    "--evaluation_batch_size",
-    "4",
-    "--evaluation_count",
-    "6",
-    "--warmup_steps",
-    "2",
-    "--log_every",
-    "2",
-    "--cache",
-    "none",
-]
-OF_TASK: Dict[str, List[str]] = {
-    "object_discovery": ["--dataset", "synthetic_sprites", "--num_slots", "3"],
-    "set_prediction": ["--dataset", "synthetic_scenes", "--num_slots", "3", "--resolution", "32"],
+COMMON = ["--device=cpu", "--batch_size=4", "--evaluation_batch_size=4", "--evaluation_count=6"]
+COMMON += ["--warmup_steps=2", "--cache=none"]
+OF_TASK = {
+    "object_discovery": ["--dataset=synthetic_sprites"],
+    "set_prediction": ["--dataset=synthetic_scenes"],
 }
+TRAINING = ["--num_slots=3", "--log_every=2", "--evaluate_every=0", "--pictures_every=0"]
+TRAINING += ["--diagnostics_every=2"]
 
 
 def make_sprites(folder: Path) -> Path:
@@ -53,38 +41,26 @@ def _make(folder: Path, name: str, settings: Any) -> Path:
     return folder
 
 
+def evaluation_flags(task: str, data_path: Path, model_dir: Path, *more: str) -> List[str]:
+    """The command line of a small evaluation."""
+    places = [f"--data_path={data_path}", f"--model_dir={model_dir}"]
+    return OF_TASK[task] + COMMON + places + list(more)
+
+
 def flags(task: str, data_path: Path, model_dir: Path, steps: int, *more: str) -> List[str]:
     """The command line of a small training."""
-    return (
-        OF_TASK[task]
-        + COMMON
-        + [
-            "--data_path",
-            str(data_path),
-            "--model_dir",
-            str(model_dir),
-            "--num_train_steps",
-            str(steps),
-            "--evaluate_every",
-            "0",
-            "--pictures_every",
-            "0",
-            "--diagnostics_every",
-            "2",
-        ]
-        + list(more)
-    )
+    own = TRAINING + [f"--num_train_steps={steps}"]
+    own += ["--resolution=32"] if task == "set_prediction" else []
+    return evaluation_flags(task, data_path, model_dir, *own, *more)
 
 
 def start(task: str, program: str, words: List[str]) -> subprocess.Popen:
     """Starts `python -m slot_attention.<task>.<program>` as a process of its own."""
     python_path = ":".join(str(path) for path in (ROOT, ROOT / "TensorFlow"))
-    environment = dict(
-        os.environ, OMP_NUM_THREADS="1", TF_CPP_MIN_LOG_LEVEL="3", PYTHONPATH=python_path
-    )
+    own = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": python_path}
     return subprocess.Popen(
         [sys.executable, "-m", f"slot_attention.{task}.{program}"] + words,
-        env=environment,
+        env={**os.environ, **own},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         universal_newlines=True,
@@ -93,8 +69,5 @@ def start(task: str, program: str, words: List[str]) -> subprocess.Popen:
 
 def events(model_dir: Path, kind: str) -> List[Dict[str, Any]]:
     """The effective events of a kind of rank 0."""
-    return [
-        event
-        for event in effective_events(model_dir / "rank_0" / "metrics.jsonl")
-        if event["event"] == kind
-    ]
+    found = effective_events(model_dir / "rank_0" / "metrics.jsonl")
+    return [event for event in found if event["event"] == kind]

@@ -1,23 +1,29 @@
-"""The networks against the reference implementation: outputs, losses, gradients, five steps."""
+"""The networks against the reference: outputs, losses, gradients, steps, checkpoints; options."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, NamedTuple
+import tarfile
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fixture_arrays import arrays, dot_vector, group, sampled
 
+from common.core.errors import ZooError
 from common.training.tensorflow.named_weights import named_weights
 from common.training.tensorflow.runtime import tf
-from slot_attention.losses import huber_cost, hungarian_huber_loss, reconstruction_loss
-from slot_attention.matching import best_matching
+from common.training.tensorflow.stored_weights import find_weights
+from slot_attention.losses import best_matching, huber_cost, hungarian_huber_loss
+from slot_attention.losses import reconstruction_loss as squared_error
 from slot_attention.network.architecture import ARCHITECTURES, SlotSettings
-from slot_attention.network.autoencoder import SlotAttentionAutoEncoder
-from slot_attention.network.set_predictor import SlotAttentionClassifier
+from slot_attention.network.checkpoints import load_weights
+from slot_attention.network.networks import SlotAttentionAutoEncoder, SlotAttentionClassifier
+from slot_attention.network.slot_attention import SlotAttention
+from tests.fixtures.packed_arrays import dot_vector, group, load, load_either
 
 pytestmark = pytest.mark.tensorflow
 
+FIXTURES = Path(__file__).resolve().parents[3] / "tests" / "fixtures" / "slot_attention"
 # Three times the distances observed between correct implementations.
 SLOTS, MASKS, RECONSTRUCTION, PREDICTIONS = 1.5e-5, 4.8e-6, 3e-6, 1.2e-6
 GRADIENT_NORM, GRADIENT_DOT = 2.4e-4, 6e-4
@@ -25,183 +31,228 @@ GRADIENT_NORM, GRADIENT_DOT = 2.4e-4, 6e-4
 TRAJECTORY = 1e-5
 # Its true gradient is zero (softmax over slots ignores a shift): what is computed is noise.
 WITHOUT_GRADIENT = "slot_attention/norm_slots/beta"
+SAMPLED = (..., slice(None, None, 4), slice(None, None, 4), slice(None))  # what is stored
+NAMES = ["autoencoder", "classifier"]
+TASKS = {"autoencoder": "object_discovery", "classifier": "set_prediction"}
 
 
-class Built(NamedTuple):
-    """A network over the reference's images, in the graph that is the default."""
-
-    weights: Dict[str, Any]
-    output: Any
-    loss: Any
+def arrays(name):
+    return load_either(FIXTURES / (name + "_public"))
 
 
-class Case(NamedTuple):
-    """What a network with the reference's weights gives, and what the reference gave."""
-
-    stored: Dict[str, np.ndarray]
-    exact: Dict[str, np.ndarray]
-    outputs: Any
-    loss_value: float
-    gradients: Dict[str, np.ndarray]
-
-
-def _autoencoder(stored, noise):
-    network = SlotAttentionAutoEncoder(ARCHITECTURES["clevr"], SlotSettings())
-    image = tf.constant(stored["image"])
-    output = network(image, noise)
-    return Built(named_weights(network), output, reconstruction_loss(image, output.combined))
-
-
-def _classifier(stored, noise):
-    network = SlotAttentionClassifier(128, SlotSettings(count=10))
-    output = network(tf.constant(stored["image"]), noise)
-    loss = hungarian_huber_loss(tf.constant(stored["target"]), output.predictions)
-    return Built(named_weights(network), output, loss)
-
-
-BUILD = {"autoencoder": _autoencoder, "classifier": _classifier}
-
-
-def _load(session, built, stored):
-    session.run([built.weights[path].assign(value) for path, value in group(stored, "w").items()])
-
-
-def _case(name):
-    stored, exact = (arrays("slot_attention_" + name + end) for end in ("", "_f64ref"))
-    with tf.Graph().as_default(), tf.Session() as session:
-        built = BUILD[name](stored, tf.constant(stored["noise"]))
-        gradients = tf.gradients(built.loss, list(built.weights.values()))
-        _load(session, built, stored)
-        outputs, loss, values = session.run([built.output, built.loss, gradients])
-    return Case(stored, exact, outputs, loss, dict(zip(built.weights, values)))
-
-
-@pytest.fixture(scope="module")
 def autoencoder():
-    return _case("autoencoder")
+    return SlotAttentionAutoEncoder(ARCHITECTURES["clevr"], SlotSettings())
 
 
-@pytest.fixture(scope="module")
 def classifier():
-    return _case("classifier")
+    return SlotAttentionClassifier(128, SlotSettings(count=10))
 
 
-def test_autoencoder_has_exactly_the_references_weights(autoencoder):
-    assert set(autoencoder.gradients) == set(group(autoencoder.stored, "w"))
+NETWORKS = {"autoencoder": autoencoder, "classifier": classifier}
 
 
-def test_classifier_has_exactly_the_references_weights(classifier):
-    assert set(classifier.gradients) == set(group(classifier.stored, "w"))
+def built(name, stored, noise):
+    """A network over the reference's images: weights by name, output, loss."""
+    network, image = NETWORKS[name](), tf.constant(stored["image"])
+    output = network(image, noise)
+    if name == "autoencoder":
+        return named_weights(network), output, squared_error(image, output.combined)
+    target = tf.constant(stored["target"])
+    return named_weights(network), output, hungarian_huber_loss(target, output.predictions)
 
 
-def test_autoencoder_gives_the_references_slots(autoencoder):
-    assert np.abs(autoencoder.outputs.slots - autoencoder.exact["slots"]).max() < SLOTS
+def assign(session, weights, stored):
+    session.run([weights[path].assign(value) for path, value in group(stored, "w").items()])
 
 
-def test_autoencoder_gives_the_references_features(autoencoder):
-    ours = autoencoder.outputs.features[:, :64]
-    assert np.abs(ours - autoencoder.stored["features_first64"]).max() < SLOTS
-
-
-def test_autoencoder_gives_the_references_masks(autoencoder):
-    ours = sampled(autoencoder.outputs.masks)
-    assert np.abs(ours - autoencoder.stored["masks"]).max() < MASKS
-
-
-def test_autoencoder_gives_the_references_reconstruction(autoencoder):
-    ours = sampled(autoencoder.outputs.combined)
-    assert np.abs(ours - autoencoder.stored["recon_combined"]).max() < RECONSTRUCTION
-
-
-def test_autoencoder_gives_the_references_loss(autoencoder):
-    assert abs(autoencoder.loss_value - autoencoder.exact["loss"]) < 3e-8
-
-
-def test_classifier_gives_the_references_predictions(classifier):
-    ours = classifier.outputs.predictions
-    assert np.abs(ours - classifier.exact["predictions"]).max() < PREDICTIONS
-
-
-def test_classifier_gives_the_references_loss(classifier):
-    assert classifier.loss_value == pytest.approx(float(classifier.exact["loss"]), rel=1e-6)
-
-
-@pytest.mark.parametrize("name", ["autoencoder", "classifier"])
-def test_gradient_norms_are_the_references(name, request):
-    case = request.getfixturevalue(name)
-    for path, norm in group(case.exact, "gradnorm").items():
-        if path != WITHOUT_GRADIENT:
-            ours = np.linalg.norm(case.gradients[path].astype(np.float64))
-            assert ours == pytest.approx(float(norm), rel=GRADIENT_NORM), path
-
-
-@pytest.mark.parametrize("name", ["autoencoder", "classifier"])
-def test_gradients_lie_as_the_references(name, request):
-    case = request.getfixturevalue(name)
-    norms = group(case.exact, "gradnorm")
-    for path, dot in group(case.exact, "graddot").items():
-        if path != WITHOUT_GRADIENT:
-            gradient = case.gradients[path].astype(np.float64)
-            ours = np.sum(gradient * dot_vector(path, gradient.shape))
-            assert abs(ours - dot) < GRADIENT_DOT * (abs(float(dot)) + float(norms[path])), path
-
-
-def test_pairwise_cost_is_the_references(classifier):
-    cost = _evaluate(huber_cost, classifier.stored["target"], classifier.stored["predictions"])
-    assert np.abs(cost - classifier.stored["pairwise_cost"]).max() < 1e-7
-
-
-def test_matching_costs_what_the_references_matching_costs(classifier):
-    cost = classifier.exact["pairwise_cost"]
-    theirs = sum(
-        cost[image][tuple(pair)].sum() for image, pair in enumerate(classifier.stored["matching"])
-    )
-    assert (cost * best_matching(cost)).sum() == pytest.approx(theirs, rel=1e-12)
-
-
-def test_hungarian_huber_loss_is_the_references():
-    stored = arrays("clevr_metrics")
-    loss = _evaluate(hungarian_huber_loss, stored["target"], stored["pred"])
-    assert float(loss) == pytest.approx(float(stored["huber_loss"]), rel=1e-6)
-
-
-def test_fewer_predictions_than_targets_are_matched_as_the_reference_does():
-    stored = arrays("clevr_metrics")
-    loss = _evaluate(hungarian_huber_loss, stored["wide_target"], stored["wide_pred"])
-    assert float(loss) == pytest.approx(float(stored["wide_huber_loss"]), rel=1e-6)
-
-
-def test_costs_that_are_no_numbers_match_nothing():
-    assert best_matching(np.full((1, 2, 2), np.nan)).sum() == 0
-
-
-def _evaluate(function, *values):
+@pytest.fixture(scope="module", params=NAMES)
+def case(request):
+    """What a network with the reference's weights gives, and what the reference gave."""
+    stored, exact = (arrays(f"slot_attention_{request.param}{end}") for end in ("", "_f64ref"))
     with tf.Graph().as_default(), tf.Session() as session:
-        return session.run(function(*(tf.constant(value) for value in values)))
+        weights, output, loss = built(request.param, stored, tf.constant(stored["noise"]))
+        gradients = tf.gradients(loss, list(weights.values()))
+        assign(session, weights, stored)
+        output, loss, values = session.run([output, loss, gradients])
+    gradients = {path: value.astype(np.float64) for path, value in zip(weights, values)}
+    return SimpleNamespace(
+        name=request.param, stored=stored, exact=exact, found=output, loss=loss, gradients=gradients
+    )
 
 
-@pytest.fixture
-def double_precision():
-    tf.keras.backend.set_floatx("float64")
-    yield
-    tf.keras.backend.set_floatx("float32")
+def test_the_weights_are_exactly_the_references(case):
+    assert set(case.gradients) == set(group(case.stored, "w"))
+
+
+def test_outputs_and_loss_are_the_references(case):
+    assert case.loss == pytest.approx(float(case.exact["loss"]), rel=1e-6, abs=3e-8)
+    found, exact, stored = case.found, case.exact, case.stored
+    if case.name == "classifier":
+        assert np.abs(found.predictions - exact["predictions"]).max() < PREDICTIONS
+        return
+    assert np.abs(found.slots - exact["slots"]).max() < SLOTS
+    assert np.abs(found.features[:, :64] - stored["features_first64"]).max() < SLOTS
+    assert np.abs(found.masks[SAMPLED] - stored["masks"]).max() < MASKS
+    assert np.abs(found.combined[SAMPLED] - stored["recon_combined"]).max() < RECONSTRUCTION
+
+
+def test_gradients_are_the_references(case):
+    norms, dots = group(case.exact, "gradnorm"), group(case.exact, "graddot")
+    for path in set(norms) - {WITHOUT_GRADIENT}:
+        gradient, norm, dot = case.gradients[path], float(norms[path]), float(dots[path])
+        assert np.linalg.norm(gradient) == pytest.approx(norm, rel=GRADIENT_NORM), path
+        found = np.sum(gradient * dot_vector(path, gradient.shape))
+        assert abs(found - dot) < GRADIENT_DOT * (abs(dot) + norm), path
 
 
 @pytest.mark.parametrize(
     "name", [pytest.param("autoencoder", marks=pytest.mark.slow), "classifier"]
 )
-def test_five_steps_of_adam_in_float64_are_the_references(name, double_precision):
+def test_five_steps_of_adam_in_float64_are_the_references(name):
     stored, exact = (arrays("slot_attention_" + name + end) for end in ("", "_f64ref"))
     stored = {key: value.astype(np.float64) for key, value in stored.items()}
-    with tf.Graph().as_default(), tf.Session() as session:
-        noise = tf.placeholder(tf.float64, stored["noise"].shape)
-        built = BUILD[name](stored, noise)
-        # As tensors: numbers would be rounded to float32 first, which changes 1 - 0.999 by 5e-5.
-        rate, beta1, beta2 = (tf.constant(value, tf.float64) for value in (4e-4, 0.9, 0.999))
-        train = tf.train.AdamOptimizer(rate, beta1, beta2, epsilon=1e-8).minimize(built.loss)
-        session.run(tf.global_variables_initializer())
-        _load(session, built, stored)
-        losses = [
-            session.run([built.loss, train], {noise: draw})[0] for draw in stored["noise_traj"]
-        ]
+    tf.keras.backend.set_floatx("float64")
+    try:
+        with tf.Graph().as_default(), tf.Session() as session:
+            noise = tf.placeholder(tf.float64, stored["noise"].shape)
+            weights, _, loss = built(name, stored, noise)
+            # As tensors: numbers would be rounded to float32, which changes 1 - 0.999 by 5e-5.
+            rate, beta1, beta2 = (tf.constant(value, tf.float64) for value in (4e-4, 0.9, 0.999))
+            train = tf.train.AdamOptimizer(rate, beta1, beta2, epsilon=1e-8).minimize(loss)
+            session.run(tf.global_variables_initializer())
+            assign(session, weights, stored)
+            draws = stored["noise_traj"]
+            losses = [session.run([loss, train], {noise: draw})[0] for draw in draws]
+    finally:
+        tf.keras.backend.set_floatx("float32")
     assert np.abs(np.array(losses) / exact["traj_loss"] - 1).max() < TRAJECTORY
+
+
+def evaluated(function, *values):
+    with tf.Graph().as_default(), tf.Session() as session:
+        return session.run(function(*(tf.constant(value) for value in values)))
+
+
+def test_cost_and_matching_are_the_references():
+    stored, exact = (arrays("slot_attention_classifier" + end) for end in ("", "_f64ref"))
+    cost = evaluated(huber_cost, stored["target"], stored["predictions"])
+    assert np.abs(cost - stored["pairwise_cost"]).max() < 1e-7
+    cost = exact["pairwise_cost"]
+    pairs = enumerate(stored["matching"])
+    theirs = sum(cost[image][tuple(pair)].sum() for image, pair in pairs)
+    assert (cost * best_matching(cost)).sum() == pytest.approx(theirs, rel=1e-12)
+    assert best_matching(np.full((1, 2, 2), np.nan)).sum() == 0
+
+
+@pytest.mark.parametrize("prefix", ["", "wide_"])  # wide: fewer predictions than targets
+def test_hungarian_huber_loss_is_the_references(prefix):
+    stored = arrays("clevr_metrics")
+    loss = evaluated(hungarian_huber_loss, stored[prefix + "target"], stored[prefix + "pred"])
+    assert float(loss) == pytest.approx(float(stored[prefix + "huber_loss"]), rel=1e-6)
+
+
+# Checkpoints
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """The folder of checkpoints as the reference writes them, by task."""
+    folder = tmp_path_factory.mktemp("published")
+    for task in TASKS.values():
+        with tarfile.open(str(FIXTURES / f"tf2_ckpt_{task}_legacyadam.tar.xz")) as archive:
+            archive.extractall(str(folder))
+    return {task: folder / f"tf2_ckpt_{task}_legacyadam" for task in TASKS.values()}
+
+
+def loaded(folder, task, network, size=128, slots=(10, 64)):
+    """What a network gives with a checkpoint's weights for its stored image, or zeros."""
+    stored = folder / "outputs_public.npz"
+    given = load(stored) if stored.exists() else {}
+    image = given.get("image", np.zeros((1, size, size, 3), np.float32))
+    noise = given.get("noise", np.zeros((1, *slots), np.float32))
+    with tf.Graph().as_default(), tf.Session() as session:
+        found = network(tf.constant(image), tf.constant(noise))
+        load_weights(session, network, find_weights(str(folder)), task)
+        return given, session.run(found)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_published_checkpoint_gives_what_it_gave_the_reference(published, name):
+    stored, found = loaded(published[TASKS[name]], TASKS[name], NETWORKS[name]())
+    if name == "classifier":
+        assert np.abs(found.predictions - stored["predictions"]).max() < PREDICTIONS
+        return
+    assert np.abs(found.slots - stored["slots"]).max() < SLOTS
+    assert np.abs(found.masks[SAMPLED] - stored["masks"]).max() < MASKS
+    assert np.abs(found.combined[SAMPLED] - stored["recon_combined"]).max() < RECONSTRUCTION
+
+
+def test_a_checkpoint_is_found_by_folder_prefix_and_index_file(published, tmp_path):
+    folder = published["set_prediction"]
+    for path in (folder, folder / "ckpt-1", folder / "ckpt-1.index"):
+        assert find_weights(str(path)).prefix.endswith("ckpt-1")
+    with pytest.raises(ZooError):
+        find_weights(str(tmp_path))
+
+
+def test_the_other_task_other_sizes_and_damage_are_one_clear_line(published, tmp_path):
+    folder = published["set_prediction"]
+    with pytest.raises(ZooError, match="is of set_prediction, not of object_discovery"):
+        loaded(folder, "object_discovery", classifier())
+    for path in folder.glob("ckpt-1*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "checkpoint").write_bytes((folder / "checkpoint").read_bytes())
+    small = SlotAttentionClassifier(32, SlotSettings(count=3, size=32))
+    with pytest.raises(ZooError, match="give the flags it was trained with"):
+        loaded(tmp_path, "set_prediction", small, 32, (3, 32))
+    data = tmp_path / "ckpt-1.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:1000])
+    with pytest.raises(ZooError, match="can't be read"):
+        loaded(tmp_path, "set_prediction", classifier())
+
+
+# Options of the module that the reference has not
+
+
+def module(wanted, **settings):
+    """What `wanted(found, weights)` gives, all weights filled by name."""
+    inputs = np.random.RandomState(1).standard_normal((2, 12, 8)).astype(np.float32)
+    noise = np.random.RandomState(2).standard_normal((2, 3, 16)).astype(np.float32)
+    with tf.Graph().as_default(), tf.Session() as session:
+        layer = SlotAttention(SlotSettings(count=3, size=16, hidden=32, **settings))
+        found = layer(tf.constant(inputs), tf.constant(noise))
+        weights = named_weights(layer)
+        for number, path in enumerate(sorted(weights)):
+            shape = weights[path].shape.as_list()
+            value = np.random.RandomState(number).standard_normal(shape) * 0.3
+            session.run(weights[path].assign(value.astype(np.float32)))
+        return session.run(wanted(found, weights))
+
+
+def gradient(path):
+    return lambda found, weights: tf.gradients(tf.reduce_sum(found.slots**3), weights[path])[0]
+
+
+def test_implicit_differentiation_takes_the_gradient_of_the_last_iteration_alone():
+    plain, implicit = (
+        module(lambda found, weights: found.slots, implicit=value) for value in (False, True)
+    )
+    assert np.abs(plain - implicit).max() < 1e-6
+    whole, last = (module(gradient("project_v/kernel"), implicit=value) for value in (False, True))
+    assert np.linalg.norm(last) < np.linalg.norm(whole)
+    learned = module(gradient("slots_initial"), initial="learned", implicit=True)
+    assert np.linalg.norm(learned) > 0  # straight through all iterations
+
+
+def test_learned_slots_are_one_vector_a_slot_and_need_no_noise():
+    def shapes(found, weights):
+        return {path: tf.shape(weight) for path, weight in weights.items()}
+
+    paths = module(shapes, initial="learned")
+    assert list(paths["slots_initial"]) == [1, 3, 16] and "slots_mu" not in paths
+
+
+def test_attention_of_every_iteration_is_given_and_adds_up_over_slots():
+    attention = module(lambda found, weights: found.attention, iterations=2)
+    assert len(attention) == 2
+    assert np.allclose(np.sum(attention, axis=-1), 1, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Training and evaluation through the entry points, on a few tiny scenes."""
+"""Training, dumps and evaluation through the entry points, on a few tiny scenes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,18 @@ import json
 
 import numpy as np
 import pytest
-from slot_training_helpers import events, flags, make_scenes, make_sprites, start
+from slot_training_helpers import (
+    evaluation_flags,
+    events,
+    flags,
+    make_scenes,
+    make_sprites,
+    start,
+)
 
 from common.core.errors import UsageError, ZooError
+from common.evidence.divergence.outcome import WITHIN, compare_dumps
+from common.runs.dump.reading import find_dump
 from common.runs.record import from_run_folder, read_record
 from common.training.tensorflow.runtime import tf
 from slot_attention.object_discovery import eval as discovery_eval
@@ -22,87 +31,65 @@ TRAIN = {"object_discovery": discovery_train.main, "set_prediction": prediction_
 EVALUATE = {"object_discovery": discovery_eval.main, "set_prediction": prediction_eval.main}
 SCORE = {"object_discovery": "fg_ari", "set_prediction": "ap_inf"}
 PICTURE = {"object_discovery": "slots", "set_prediction": "objects"}
+# Layers of a dump, in the order of their execution; the last may be the prediction itself.
+ENCODED = ["encoder_cnn/0", "encoder_pos", "mlp/1", "slot_attention/initial"]
+ENCODED += ["slot_attention/attention@1", "slot_attention/slots@3"]
+LAYERS = {
+    "object_discovery": ENCODED + ["decoder_pos", "decoder_cnn/0", "masks", "combined"],
+    "set_prediction": ENCODED + ["mlp_classifier/0", "predictions", "matching"],
+}
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return {
-        "object_discovery": make_sprites(tmp_path_factory.mktemp("sprites")),
-        "set_prediction": make_scenes(tmp_path_factory.mktemp("scenes")),
-    }
+    made = make_sprites, make_scenes
+    folders = (make(tmp_path_factory.mktemp("data")) for make in made)
+    return dict(zip(TASKS, folders))
 
 
 @pytest.fixture(scope="module", params=TASKS)
 def finished(request, data, tmp_path_factory):
-    """A finished run: (task, its folder)."""
+    """A finished run that stored its second step: (task, its folder)."""
     task, folder = request.param, tmp_path_factory.mktemp("run")
-    assert (
-        TRAIN[task](
-            flags(task, data[task], folder, 6, "--evaluate_every", "3", "--pictures_every", "3")
-        )
-        == 0
-    )
+    more = ["--evaluate_every=3", "--pictures_every=3", "--dump_tensors=2"]
+    assert TRAIN[task](flags(task, data[task], folder, 6, *more)) == 0
     return task, folder
 
 
-def test_training_writes_what_a_record_needs(finished):
+def test_training_writes_record_pictures_and_graph(finished):
     task, folder = finished
     record = from_run_folder(folder)
     assert (record.model, record.task, record.status) == ("slot_attention", task, "complete")
-    assert record.progress.steps == 6
+    assert record.progress.steps == 6 and record.metrics.n_eval == 6
     assert SCORE[task] in record.metrics.final
-    assert record.metrics.n_eval == 6
     assert record.speed.data_wait is not None
-
-
-def test_training_writes_pictures_an_animation_and_a_curve(finished):
-    task, folder = finished
+    steps = {f"{PICTURE[task]}_{step:08d}.png" for step in (3, 6)}
     names = {path.name for path in (folder / "pictures").iterdir()}
-    assert names == {
-        f"{PICTURE[task]}_00000003.png",
-        "training.gif",
-        "curve.png",
-        f"{PICTURE[task]}_00000006.png",
-    }
-
-
-def test_training_writes_the_graph_beside_the_checkpoints(finished):
-    assert "node {" in (finished[1] / "ckpt" / "graph.pbtxt").read_text()
+    assert names == steps | {"training.gif", "curve.png"}
+    assert "node {" in (folder / "ckpt" / "graph.pbtxt").read_text()
 
 
 def test_training_tells_diagnostics_of_the_slots(finished):
     task, folder = finished
-    told = events(folder, "diagnostics")[-1]["values"]
     wanted = {"attention_entropy", "similar_slots", "gradient_norm"}
     if task == "object_discovery":
         wanted |= {"slots_in_use", "duplicate_masks"}
-    assert set(told) == wanted
+    assert set(events(folder, "diagnostics")[-1]["values"]) == wanted
 
 
 def test_validation_chooses_and_test_is_seen_only_at_the_end(finished):
-    told = events(finished[1], "evaluation")
-    assert [(event["split"], event["role"]) for event in told] == [
-        ("validation", "progress"),
-        ("validation", "progress"),
-        ("test", "final"),
-        ("test", "best"),
-    ]
+    told = [(event["split"], event["role"]) for event in events(finished[1], "evaluation")]
+    assert told == [("validation", "progress")] * 2 + [("test", "final"), ("test", "best")]
 
 
 def test_evaluation_of_a_run_gives_the_figures_of_its_best_checkpoint(finished, data, tmp_path):
     task, folder = finished
-    words = flags(task, data[task], tmp_path, 1)
-    assert EVALUATE[task](_without_training_flags(words) + ["--checkpoint_dir", str(folder)]) == 0
+    words = evaluation_flags(task, data[task], tmp_path, f"--checkpoint_dir={folder}")
+    assert EVALUATE[task](words) == 0
     told = json.loads((tmp_path / "metrics.json").read_text())
     best = events(folder, "evaluation")[-1]
     assert told["n"] == 6
     assert told["metrics"][SCORE[task]] == pytest.approx(best["metrics"][SCORE[task]], abs=1e-6)
-
-
-def test_evaluation_writes_text_a_picture_and_a_record(finished, data, tmp_path):
-    task, folder = finished
-    words = flags(task, data[task], tmp_path, 1)
-    EVALUATE[task](_without_training_flags(words) + ["--checkpoint_dir", str(folder)])
     assert "6 scenes of test" in (tmp_path / "metrics.txt").read_text()
     assert (tmp_path / (PICTURE[task] + ".png")).exists()
     assert read_record(tmp_path / "record.json").metrics.n_eval == 6
@@ -111,42 +98,51 @@ def test_evaluation_writes_text_a_picture_and_a_record(finished, data, tmp_path)
 def test_evaluation_of_the_other_tasks_run_is_refused(finished, data, tmp_path):
     task, folder = finished
     other = TASKS[1 - TASKS.index(task)]
-    words = _without_training_flags(flags(other, data[other], tmp_path, 1))
+    words = evaluation_flags(other, data[other], tmp_path, f"--checkpoint_dir={folder}")
     with pytest.raises(ZooError, match=f"is of {task}, not of {other}"):
-        EVALUATE[other](words + ["--checkpoint_dir", str(folder)])
+        EVALUATE[other](words)
 
 
-def _without_training_flags(words):
-    """The flags that evaluation shares with training, without the network's."""
-    kept, skipped = (
-        [],
-        {
-            "--num_train_steps",
-            "--evaluate_every",
-            "--pictures_every",
-            "--diagnostics_every",
-            "--log_every",
-            "--num_slots",
-            "--resolution",
-        },
-    )
-    for flag, value in zip(words[::2], words[1::2]):
-        if flag not in skipped:
-            kept += [flag, value]
-    return kept
+def test_a_dump_has_layers_in_order_noise_batch_and_gradients(finished):
+    task, folder = finished
+    dump = find_dump(folder)
+    of_kind = {
+        kind: [entry.name for entry in dump.index.tensors if entry.kind == kind]
+        for kind in ("activation", "gradient", "weight")
+    }
+    names = of_kind["activation"]
+    places = [names.index(name) for name in LAYERS[task] if name in names]
+    assert len(places) >= len(LAYERS[task]) - 1 and places == sorted(places)
+    assert dump.inputs("noise")["slots"].shape == (4, 3, 64)
+    fields = {"image"} if task == "object_discovery" else {"image", "target"}
+    assert set(dump.inputs("batch")) == fields
+    assert of_kind["gradient"] == of_kind["weight"][::-1]
+
+
+def test_another_seed_repeats_a_step_from_the_dump(finished, data, tmp_path):
+    task, folder = finished
+    TRAIN[task](flags(task, data[task], tmp_path, 3, "--seed=7", f"--dump_from={folder}"))
+    outcome = compare_dumps(find_dump(folder), find_dump(tmp_path))
+    assert outcome.verdict == WITHIN
+    assert max(item.relative for item in outcome.differences) < 1e-6
+    assert [event["step"] for event in events(tmp_path, "step")] == [2, 3]
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_killed_run_resumes_to_the_uninterrupted_result_bit_for_bit(task, data, tmp_path):
     # In processes of their own: what else a process has imported changes last bits on 1.15.
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    every = ["--checkpoint_minutes", "0"]
-    _run_to_the_end(task, flags(task, data[task], whole, 8, *every))
-    process = start(task, "train", flags(task, data[task], killed, 8, *every))
-    _kill_after(process, killed, step=3)
-    _run_to_the_end(task, flags(task, data[task], killed, 8, "--resume", *every))
+    every = "--checkpoint_minutes=0"
+    # The whole run stores a step on its way, and none of its weights may show it.
+    _run_to_the_end(task, flags(task, data[task], whole, 8, every, "--dump_tensors=2"))
+    process = start(task, "train", flags(task, data[task], killed, 8, every))
+    _kill_after(process, killed / "ckpt" / "step_00000003")
+    _run_to_the_end(task, flags(task, data[task], killed, 8, "--resume", every))
     assert events(killed, "start")[-1]["resumed_step"] >= 3
-    _assert_same_weights(whole / "ckpt" / "step_00000008", killed / "ckpt" / "step_00000008")
+    one, other = (_weights(folder / "ckpt" / "step_00000008") for folder in (whole, killed))
+    assert any("OPTIMIZER" in name or "Adam" in name for name in one)
+    for name, value in one.items():
+        assert np.array_equal(value, other[name]), name
 
 
 def _run_to_the_end(task, words):
@@ -155,11 +151,11 @@ def _run_to_the_end(task, words):
     assert process.returncode == 0, text
 
 
-def _kill_after(process, folder, step):
-    """SIGKILLs a process once a step's checkpoint is there."""
+def _kill_after(process, checkpoint):
+    """SIGKILLs a process once a checkpoint is there."""
     try:
         for line in process.stdout:
-            if (folder / "ckpt" / f"step_{step:08d}").exists():
+            if checkpoint.exists():
                 break
             assert not line.startswith("error:"), line
     finally:
@@ -168,44 +164,29 @@ def _kill_after(process, folder, step):
         process.stdout.close()
 
 
-def _assert_same_weights(one, other):
-    readers = [tf.train.load_checkpoint(str(folder / "weights")) for folder in (one, other)]
-    names = [
-        name
-        for name in readers[0].get_variable_to_shape_map()
-        if name.endswith("VARIABLE_VALUE") and "save_counter" not in name
-    ]
-    assert any("OPTIMIZER" in name or "Adam" in name for name in names)
-    for name in names:
-        assert np.array_equal(*(reader.get_tensor(name) for reader in readers)), name
+def _weights(folder):
+    reader = tf.train.load_checkpoint(str(folder / "weights"))
+    names = [name for name in reader.get_variable_to_shape_map() if "save_counter" not in name]
+    return {name: reader.get_tensor(name) for name in names if name.endswith("VARIABLE_VALUE")}
+
+
+@pytest.mark.parametrize(
+    "flag, message",
+    [
+        ("--batch_size=25", "batch size 25 .* 24 training scenes"),
+        ("--ranks=2", "--ranks 2"),  # that nobody started
+    ],
+)
+def test_what_can_not_be_is_one_clear_line(flag, message, data, tmp_path):
+    words = flags("object_discovery", data["object_discovery"], tmp_path, 1, flag)
+    with pytest.raises(UsageError, match=message):
+        discovery_train.main(words)
 
 
 def test_fewer_slots_than_objects_and_background_is_said_with_the_counts(data, tmp_path, capsys):
-    words = flags("object_discovery", data["object_discovery"], tmp_path, 1, "--num_slots", "2")
+    words = flags("object_discovery", data["object_discovery"], tmp_path, 1, "--num_slots=2")
     assert discovery_train.main(words) == 0
     assert (
         "warning: 2 slots, but scenes of synthetic_sprites have up to 2 objects and a "
         "background" in capsys.readouterr().out
     )
-
-
-def test_a_batch_larger_than_the_data_is_one_clear_line(data, tmp_path):
-    words = flags("object_discovery", data["object_discovery"], tmp_path, 1, "--batch_size", "25")
-    with pytest.raises(UsageError, match="batch size 25 .* 24 training scenes"):
-        discovery_train.main(words)
-
-
-def test_ranks_that_nobody_started_are_refused(data, tmp_path):
-    words = flags("object_discovery", data["object_discovery"], tmp_path, 1, "--ranks", "2")
-    with pytest.raises(UsageError, match="--ranks 2"):
-        discovery_train.main(words)
-
-
-def test_learning_rate_grows_with_the_square_root_of_the_ranks():
-    from types import SimpleNamespace
-
-    from slot_attention.recipe import peak_learning_rate
-
-    options = SimpleNamespace(learning_rate=0.1, scale_learning_rate=True)
-    session = SimpleNamespace(options=options, place=SimpleNamespace(world_size=4))
-    assert peak_learning_rate(session) == pytest.approx(0.2)

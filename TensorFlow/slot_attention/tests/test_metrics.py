@@ -1,0 +1,259 @@
+"""Average precision, ARI and overlap against the references' values and plain loops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.core.errors import ZooError
+from slot_attention.metrics.average_precision import (
+    THRESHOLDS,
+    average_precision,
+    nearest_equal_objects,
+)
+from slot_attention.metrics.segmentation import (
+    adjusted_rand_index,
+    mean_best_overlap,
+    one_hot,
+    reconstruction_error,
+)
+from tests.fixtures.packed_arrays import load
+
+FIXTURES = Path(__file__).resolve().parents[3] / "tests" / "fixtures" / "slot_attention"
+GROUPS = ((3, 5), (5, 7), (7, 10), (10, 18))
+
+# Average precision
+
+
+def objects(seed, images, number):
+    """Random targets (images, number, 19), of which about two thirds are real, in float32."""
+    random = np.random.RandomState(seed)
+    made = np.zeros((images, number, 19), np.float32)
+    made[..., :3] = random.random_sample((images, number, 3))
+    for start, stop in GROUPS:
+        chosen = random.randint(0, stop - start, (images, number))
+        made[..., start:stop] = np.eye(stop - start)[chosen]
+    real = random.random_sample((images, number)) < 0.67
+    made[..., 18] = real
+    made[~real] = 0
+    return made
+
+
+def guesses(seed, targets, number):
+    """Predictions near targets: some attributes wrong, coordinates off, distinct confidences."""
+    random = np.random.RandomState(seed)
+    shape = (len(targets), number, 19)
+    chosen = random.randint(0, targets.shape[1], shape[:2])
+    made = np.take_along_axis(targets, chosen[:, :, None], axis=1)
+    made[..., 3:18] += 1.1 * random.random_sample(shape[:2] + (15,))
+    made[..., :3] += 0.03 * random.standard_normal(shape[:2] + (3,))
+    made[..., 18] = random.permutation(made[..., 0].size).reshape(shape[:2]) / made[..., 0].size
+    return made.astype(np.float32)
+
+
+def by_the_plain_loop(predictions, targets, threshold):
+    """The reference's rule, one prediction and one object at a time."""
+
+    def attributes(element):
+        return [int(np.argmax(element[start:stop])) for start, stop in GROUPS]
+
+    places = np.ndindex(*predictions.shape[:2])
+    ranked = sorted(places, key=lambda place: (-predictions[place][18],) + place)
+    detected, right = set(), []
+    for image, slot in ranked:
+        best, best_distance = None, 10000.0
+        for number, target in enumerate(targets[image]):
+            if target[18] and attributes(target) == attributes(predictions[image, slot]):
+                distance = np.linalg.norm((target[:3] - predictions[image, slot, :3]) * 6.0)
+                if distance < best_distance:
+                    best, best_distance = number, distance
+        near = best is not None and best_distance < threshold
+        right.append(near and (image, best) not in detected)
+        detected |= {(image, best)} if right[-1] else set()
+    finds, real = np.cumsum(right), targets[..., 18].sum()
+    precision = [np.float32(find / count) for count, find in enumerate(finds, start=1)]
+    recall = [0.0] + [float(np.float32(find / real)) for find in finds]
+    steps = enumerate(np.diff(recall))
+    return sum(float(max(precision[number:])) * step for number, step in steps)
+
+
+def one(coordinates, confidence=1.0, color=0):
+    """One small rubber cube."""
+    element = np.zeros(19, np.float32)
+    element[:3], element[[3, 5, 7, 10 + color]], element[18] = coordinates, 1, confidence
+    return element
+
+
+@pytest.mark.parametrize(
+    "prediction, images, name",
+    [("pred", 32, "ap"), ("pred_6slots", 8, "ap_6slots"), ("pred_perfect", 4, "ap_perfect")],
+)
+def test_average_precision_is_the_references(prediction, images, name):
+    stored = load(FIXTURES / "clevr_metrics_public.npz")
+    targets = stored["target"][:images]
+    ours = average_precision(stored[prediction], targets, stored["thresholds"])
+    np.testing.assert_allclose(ours, stored[name], rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("seed, number", [(0, 3), (1, 10), (2, 10)])
+def test_average_precision_is_the_plain_loops_on_random_sets(seed, number):
+    targets = objects(seed, 12, 10)
+    predictions = guesses(seed + 100, targets, number)
+    theirs = [by_the_plain_loop(predictions, targets, threshold) for threshold in THRESHOLDS]
+    assert 0 < min(theirs) < max(theirs) < 1
+    ours = average_precision(predictions, targets)
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-14)
+    assert average_precision(predictions, targets, [-1])[0] == ours[0]  # no threshold
+
+
+MIDDLE = (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    "targets, predictions, threshold, precision",
+    [
+        # At the threshold is too far: 3 units, exactly in float32.
+        ([one((0.25, 0.5, 0.5))], [one((0.75, 0.5, 0.5))], 3.0, 0),
+        ([one((0.25, 0.5, 0.5))], [one((0.75, 0.5, 0.5))], 3.001, 1),
+        # An object found twice makes the second wrong though another is near.
+        (
+            [one(MIDDLE), one((0.52, 0.5, 0.5))],
+            [one(MIDDLE, 0.9), one((0.505, 0.5, 0.5), 0.8)],
+            1.0,
+            0.5,
+        ),
+        # A miss by distance leaves the object to a later prediction.
+        ([one(MIDDLE)], [one((0.9, 0.5, 0.5), 0.9), one(MIDDLE, 0.8)], 1.0, 0.5),
+        ([one(MIDDLE)], [one((0.9, 0.5, 0.5), 0.9), one(MIDDLE, 0.8)], np.inf, 1),
+        # Padding is never found.
+        (
+            [one((0.1, 0.5, 0.5), color=3), one(MIDDLE, confidence=0)],
+            [one(MIDDLE, 0.9), one((0.1, 0.5, 0.5), 0.8, color=3)],
+            np.inf,
+            0.5,
+        ),
+        # Without real objects it is nan.
+        ([np.zeros(19, np.float32)] * 2, [one(MIDDLE)], 1.0, np.nan),
+    ],
+)
+def test_the_rule_of_the_reference(targets, predictions, threshold, precision):
+    found = average_precision(np.stack(predictions)[None], np.stack(targets)[None], [threshold])
+    np.testing.assert_array_equal(found, [precision])
+
+
+def test_equal_confidences_go_by_image_then_slot():
+    right, wrong = one(MIDDLE, 0.7), one(MIDDLE, 0.7, color=1)
+    targets = np.stack([one(MIDDLE)[None]] * 2)
+    first, last = np.stack([[right], [wrong]]), np.stack([[wrong], [right]])
+    assert average_precision(first, targets, [1.0])[0] == 0.5
+    assert average_precision(last, targets, [1.0])[0] == 0.25
+
+
+def test_nearest_equal_object_and_its_distance_in_the_scene():
+    targets = np.stack([one((0.2, 0, 0)), one((0.5, 0, 0)), one((0.31, 0, 0), color=2)])[None]
+    predictions = np.stack([one((0.3, 0, 0)), one((0.3, 0, 0), color=5)])[None]
+    numbers, distances = nearest_equal_objects(predictions, targets)
+    assert numbers.tolist() == [[0, -1]]
+    assert distances[0].tolist() == [pytest.approx(0.6, rel=1e-6), np.inf]
+
+
+# Segmentation
+
+
+def one_image(labels, groups):
+    """Masks (1, groups, pixels) of one image from the group of each pixel."""
+    return np.eye(groups)[labels].T[None]
+
+
+def random_masks(seed, images=6, entities=5, slots=7):
+    random = np.random.RandomState(seed)
+    true = one_hot(random.standard_normal((images, entities, 12, 9)))
+    return true, random.dirichlet(np.ones(slots), (images, 12, 9)).transpose(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("foreground_only", [False, True])
+def test_index_is_deepminds_and_scikit_learns(foreground_only):
+    stored = load(FIXTURES / "ari_public.npz")
+    true, predicted = (stored[name].transpose(0, 2, 1) for name in ("true_mask", "pred_mask"))
+    ours = adjusted_rand_index(true, predicted, foreground_only)
+    end = "_fg" if foreground_only else ""
+    # Deepmind's is float32, and counts images without foreground where one slot has all pixels.
+    counted = true[:, 1:].any(axis=(1, 2)) | (not foreground_only)
+    np.testing.assert_allclose(ours[counted], stored["ari" + end][counted], rtol=0, atol=2e-7)
+    np.testing.assert_allclose(ours, stored["sklearn" + end], rtol=0, atol=1e-14)
+
+
+def test_pair_counts_of_a_large_image_are_exact():
+    cluster = pytest.importorskip("sklearn.metrics.cluster")
+    labels, slots = np.random.RandomState(2).randint(0, 2, (2, 512 * 512))
+    slots[labels == 1] = 1
+    ours = adjusted_rand_index(np.eye(2)[labels].T[None], np.eye(2)[slots].T[None], False)
+    assert ours[0] == pytest.approx(cluster.adjusted_rand_score(labels, slots), rel=1e-13)
+
+
+def test_soft_index_uses_the_expected_pairs_of_pixels_that_draw_their_slots():
+    true, labels = one_image([0, 0, 1, 1], 2), [0, 0, 1, 1]
+    predicted = np.array([[[0.9, 0.8, 0.3, 0.1], [0.1, 0.2, 0.7, 0.9]]])
+    chances = predicted[0].T
+    together = [(i, j) for i in range(4) for j in range(4) if i != j]
+    both = sum(chances[i] @ chances[j] for i, j in together if labels[i] == labels[j])
+    found, truly, pairs = sum(chances[i] @ chances[j] for i, j in together), 4, 12
+    expected = truly * found / pairs
+    index = (both - expected) / ((truly + found) / 2 - expected)
+    ours = adjusted_rand_index(true, predicted, False, binarised=False)
+    assert ours[0] == pytest.approx(index, rel=1e-13)
+    true, predicted = random_masks(seed=3)
+    hard = one_hot(predicted)
+    soft = adjusted_rand_index(true, hard, True, binarised=False)
+    np.testing.assert_array_equal(soft, adjusted_rand_index(true, hard, True))
+
+
+@pytest.mark.parametrize(
+    "labels, slots, index",
+    [
+        ([0, 0, 0, 0], [0, 0, 0, 0], np.nan),  # no foreground
+        ([0, 0, 0, 0], [0, 1, 0, 1], np.nan),
+        ([0, 2, 2, 0], [0, 1, 1, 1], 1),  # one object found as one slot
+        ([1] * 4, [0, 1, 2, 2], 0),  # one object spread over several slots
+        ([1] * 16384, [0, 1] + [2] * 16382, 0),
+        ([0, 1, 0], [0, 1, 1], 1),  # one pixel of foreground
+    ],
+)
+def test_degenerate_images_give_exact_values(labels, slots, index):
+    found = adjusted_rand_index(one_image(labels, 3), one_image(slots, 3), True)
+    np.testing.assert_array_equal(found, [index])
+
+
+def test_order_of_slots_and_types_of_masks_change_nothing():
+    true, predicted = random_masks(seed=4)
+    predicted = predicted.astype(np.float32)
+    found = adjusted_rand_index(true, predicted, True)
+    np.testing.assert_array_equal(adjusted_rand_index(true, predicted[:, ::-1], True), found)
+    networks = adjusted_rand_index(true.astype(np.uint8), predicted[..., None], True)
+    np.testing.assert_array_equal(networks, found)
+
+
+def test_best_overlap_takes_each_objects_best_slot():
+    true = one_image([0, 0, 1, 1, 2, 2, 2, 2], 4)  # the fourth entity has no pixel
+    slots = one_image([0, 0, 0, 1, 1, 1, 1, 1], 2)
+    # Object 1: 1 of 4 with slot 0, 1 of 6 with slot 1. Object 2: 4 of 5 with slot 1.
+    assert mean_best_overlap(true, slots)[0] == pytest.approx((1 / 4 + 4 / 5) / 2, rel=1e-15)
+    true, _ = random_masks(seed=7)
+    np.testing.assert_array_equal(mean_best_overlap(true, true), np.ones(len(true)))
+    assert np.isnan(mean_best_overlap(one_image([0, 0], 3), one_image([0, 1], 2))[0])
+
+
+def test_reconstruction_error_is_the_mean_square_of_each_image():
+    images = np.zeros((2, 4, 4, 3), np.float32)
+    reconstructions = images + np.float32([0, 0.5])[:, None, None, None]
+    np.testing.assert_array_equal(reconstruction_error(images, reconstructions), [0, 0.25])
+
+
+def test_shapes_that_do_not_fit_are_refused_with_their_sizes():
+    true, predicted = random_masks(seed=6)
+    with pytest.raises(ZooError, match=r"\(6, 5, 12, 9\).*\(6, 7, 12, 8\)"):
+        adjusted_rand_index(true, predicted[..., :8], True)
+    with pytest.raises(ZooError, match="differ in shape"):
+        reconstruction_error(np.zeros((1, 4, 4, 3)), np.zeros((1, 4, 5, 3)))
