@@ -15,7 +15,7 @@ from common.training.tensorflow.stored_weights import FoundCheckpoint
 from protoattend.losses import Losses, cross_entropy, kernel_penalty, sparsity
 from protoattend.network.architecture import Architecture
 from protoattend.network.attention import attention_logits, attention_weights
-from protoattend.network.checkpoints import load_encoder
+from protoattend.network.checkpoints import load_weights
 from protoattend.network.layers import Convolution
 from protoattend.network.prototype_network import (
     Encoded,
@@ -68,17 +68,6 @@ def attend(
     )
 
 
-def losses_of(attended: Attended, labels: tf.Tensor, epsilon: float) -> Losses:
-    """The terms of the loss for labels (B,)."""
-    return Losses(
-        *(
-            cross_entropy(logits, labels)
-            for logits in (attended.own, attended.mixed, attended.joint)
-        ),
-        sparsity=sparsity(attended.weights, epsilon),
-    )
-
-
 def build_training(
     session: Session, architecture: Architecture, encoder: Optional[FoundCheckpoint] = None
 ) -> Callable[[Inputs], TrainingGraph]:
@@ -94,15 +83,23 @@ def build_training(
         with recording(network, left_out=(Convolution,)) as activations:
             attended, updates = _forward(network, inputs.batch, options)
         labels = inputs.batch["labels"]
-        losses = losses_of(attended, labels, options.epsilon_sparsity)
+        losses = Losses(
+            cross_entropy(attended.own, labels),
+            cross_entropy(attended.mixed, labels),
+            cross_entropy(attended.joint, labels),
+            sparsity(attended.weights, options.epsilon_sparsity),
+        )
         loss = losses.total(options.sparsity_weight)
         if options.l2_weight and not options.freeze_encoder:
             loss += kernel_penalty(network, options.l2_weight)
         rate = learning_rate(session, inputs.step)
+        kept = network.encoder.trainable_weights if options.freeze_encoder else ()
+        kept = {id(weight) for weight in kept}
+        trained = [weight for weight in network.trainable_weights if id(weight) not in kept]
         step = minimise(
             loss,
             adam(rate),
-            _trained(network, options.freeze_encoder),
+            trained,
             inputs.device,
             inputs.precision,
             inputs.global_step,
@@ -110,6 +107,12 @@ def build_training(
             updates=updates,
         )
         evaluation = SplitEvaluation(session, network)
+
+        def begin(running: Any) -> None:
+            draw_initial_weights(running, network, inputs.seed, HE_NORMAL)
+            if encoder is not None:
+                load_weights(running, network, encoder, encoder_alone=True)
+
         return TrainingGraph(
             loss,
             rate,
@@ -118,7 +121,7 @@ def build_training(
             diagnostics=_diagnostics(attended, losses, labels),
             evaluate=evaluation.evaluate,
             pictures=evaluation.pictures,
-            begin=lambda running: _begin(running, network, inputs.seed, encoder),
+            begin=begin,
             activations=activations,
         )
 
@@ -129,35 +132,19 @@ def _forward(
     network: PrototypeNetwork, batch: Dict[str, Any], options: Options
 ) -> Tuple[Attended, List[Any]]:
     """The decisions of a batch, and what updates the batch norms: queries first."""
-    frozen = options.freeze_encoder
-    with part("queries"):
-        queries = network.encode(noted("standardised", standardised(batch["images"])), True, frozen)
+
+    def encode(name: str, images: Any) -> Encoded:
+        with part(name):
+            given = noted("standardised", standardised(images))
+            return network.encode(given, True, options.freeze_encoder)
+
+    queries, share = encode("queries", batch["images"]), options.alpha_intermediate
     if not options.example_cand_size:
-        return (
-            attend(network, queries, queries, options.alpha_intermediate, exclude_self=True),
-            update_running_statistics(queries.moments),
-        )
-    with part("candidates"):
-        candidates = network.encode(
-            noted("standardised", standardised(batch["candidates"])), True, frozen
-        )
-    return (
-        attend(network, queries, candidates, options.alpha_intermediate),
-        update_running_statistics(queries.moments, candidates.moments),
-    )
-
-
-def _trained(network: PrototypeNetwork, frozen: bool) -> List[Any]:
-    kept = {id(weight) for weight in network.encoder.trainable_weights} if frozen else set()
-    return [weight for weight in network.trainable_weights if id(weight) not in kept]
-
-
-def _begin(
-    running: Any, network: PrototypeNetwork, seed: int, encoder: Optional[FoundCheckpoint]
-) -> None:
-    draw_initial_weights(running, network, seed, HE_NORMAL)
-    if encoder is not None:
-        load_encoder(running, network, encoder)
+        attended = attend(network, queries, queries, share, exclude_self=True)
+        return attended, update_running_statistics(queries.moments)
+    candidates = encode("candidates", batch["candidates"])
+    attended = attend(network, queries, candidates, share)
+    return attended, update_running_statistics(queries.moments, candidates.moments)
 
 
 def _diagnostics(attended: Attended, losses: Losses, labels: tf.Tensor) -> Dict[str, Any]:

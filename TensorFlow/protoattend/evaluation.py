@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
-from functools import partial
 from typing import Any, Dict, List
 
 import numpy as np
@@ -51,70 +49,57 @@ def run(options: Options) -> int:
     return 0
 
 
-@dataclasses.dataclass
-class _Found:
-    """What an evaluation found, kept for the files that show it."""
-
-    decisions: Any = None
-    seconds: Dict[str, float] = dataclasses.field(default_factory=dict)
-    others: Dict[str, Decisions] = dataclasses.field(default_factory=dict)
-    report: Any = None
-
-
 def _evaluator(running: Any, restored: Restored) -> Evaluator:
-    evaluation, found = restored.build(running), _Found()
+    evaluation = restored.build(running)
+    found: Dict[str, Any] = {}  # kept for the files that show it
 
     def evaluate(running: Any) -> Evaluation:
-        begin = time.perf_counter()
+        began = time.perf_counter()
         evaluation.prepare(running)
         encoded = time.perf_counter()
-        found.decisions = evaluation.decide_test(running)
-        found.seconds = {"candidates": encoded - begin, "test": time.perf_counter() - encoded}
-        found.others = _other_decisions(running, restored, evaluation)
-        found.report = evaluation.report(found.decisions, found.others)
-        print("\n".join(_lines(found)), flush=True)
-        return Evaluation("test", len(found.decisions), as_metrics(found.report))
+        decisions = evaluation.decide(running, evaluation.tests)
+        seconds = {"candidates": encoded - began, "test": time.perf_counter() - encoded}
+        others = _other_decisions(running, restored, evaluation)
+        report = evaluation.report(decisions, others)
+        lines = as_lines(report)
+        lines.append(
+            "took                     {candidates:.1f} s for the candidates, {test:.1f} s for the "
+            "test images".format(**seconds)
+        )
+        print("\n".join(lines), flush=True)
+        found.update(decisions=decisions, others=others, report=report)
+        found.update(json=dict(as_json(report), seconds=seconds), text="\n".join(lines) + "\n")
+        return Evaluation("test", len(decisions), as_metrics(report))
+
+    def pictures() -> Files:
+        """What makes each picture and the gallery, by file name."""
+        from common.evidence.figures.figure import png_bytes
+        from protoattend.gallery.curves import evaluation_figures
+        from protoattend.gallery.prototypes import explanation_files
+
+        dataset, decisions = restored.session.dataset, found["decisions"]
+        shown = _surest_mistakes_first(evaluation, decisions, restored)
+        header = restored.gallery_header(
+            f"test images of {dataset.name}; of {len(decisions):,} decisions {len(shown):,} are "
+            "shown: the surest mistakes, at most half, and the least sure right ones",
+            evaluation.candidate_set,
+            found["report"].summary,
+        )
+        others = {name: other.confidence for name, other in found["others"].items()}
+        drawn = evaluation_figures(decisions, dataset.name, others)
+        return {
+            **{f"{name}.png": lambda draw=draw: png_bytes(draw()) for name, draw in drawn.items()},
+            **explanation_files(shown, dataset.class_names, header),
+        }
 
     def files(running: Any, result: Evaluation) -> Files:
-        written: Dict[str, Any] = {
-            "metrics.json": json.dumps(dict(as_json(found.report), seconds=found.seconds), indent=1)
-            + "\n",
-            "metrics.txt": "\n".join(_lines(found)) + "\n",
+        return {
+            "metrics.json": json.dumps(found["json"], indent=1) + "\n",
+            "metrics.txt": found["text"],
+            **(drawn_or_told("pictures", pictures, print) or {}),
         }
-        pictures = partial(_pictures, restored, evaluation, found)
-        written.update(drawn_or_told("pictures", pictures, print) or {})
-        return written
 
     return Evaluator(evaluation.network, evaluation.passes.probe, evaluate, files)
-
-
-def _pictures(restored: Restored, evaluation: SplitEvaluation, found: _Found) -> Files:
-    """What makes each picture and the gallery, by file name."""
-    from common.evidence.figures.figure import png_bytes
-    from protoattend.gallery.curves import evaluation_figures
-    from protoattend.gallery.files import explanation_files
-
-    dataset = restored.session.dataset
-    shown = _surest_mistakes_first(evaluation, found.decisions, restored)
-    header = restored.gallery_header(
-        f"test images of {dataset.name}; of {len(found.decisions):,} decisions {len(shown):,} are "
-        "shown: the surest mistakes, at most half, and the least sure right ones",
-        evaluation.candidate_set,
-        found.report.summary,
-    )
-    others = {name: other.confidence for name, other in found.others.items()}
-    figures = evaluation_figures(found.decisions, dataset.name, others)
-    return {
-        **{f"{name}.png": lambda draw=draw: png_bytes(draw()) for name, draw in figures.items()},
-        **explanation_files(shown, dataset.class_names, header),
-    }
-
-
-def _lines(found: _Found) -> List[str]:
-    return as_lines(found.report) + [
-        "took                     {candidates:.1f} s for the candidates, {test:.1f} s for the test "
-        "images".format(**found.seconds)
-    ]
 
 
 def _other_decisions(
@@ -122,15 +107,9 @@ def _other_decisions(
 ) -> Dict[str, Decisions]:
     """The decisions on images from elsewhere, by the set's name."""
     options, dataset = restored.session.options, restored.session.dataset
-    found = {}
+    folder, found = options.other_data or options.data_url, {}
     for name in options.out_of_distribution:
-        images = open_other_set(
-            name,
-            dataset,
-            options.other_data or options.data_url,
-            options.other_count,
-            options.random_seed,
-        )
+        images = open_other_set(name, dataset, folder, options.other_count, options.random_seed)
         labels = np.full(len(images), UNKNOWN, np.int32)
         found[name] = evaluation.decide(running, LabelledImages(images, labels))
     return found
@@ -142,7 +121,8 @@ def _surest_mistakes_first(
     """The decisions that a gallery shows: half of them mistakes, where there are as many."""
     shown = restored.session.options.gallery_count
     order = np.argsort(-decisions.confidence, kind="stable")
-    wrong = [row for row in order if not decisions.right[row]][: (shown + 1) // 2]
-    right = [row for row in order[::-1] if decisions.right[row]][: shown - len(wrong)]
-    rows = np.array(sorted(wrong + right), np.int64)
+    right = decisions.right
+    chosen = [row for row in order if not right[row]][: (shown + 1) // 2]
+    chosen += [row for row in order[::-1] if right[row]][: shown - len(chosen)]
+    rows = np.array(sorted(chosen), np.int64)
     return wrong_first(evaluation.explain(decisions.take(rows), evaluation.tests.take(rows)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, Sequence, Tuple
+from typing import List, Tuple
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from common.training.tensorflow.evaluation_run import write_file
 from common.training.tensorflow.runtime import tf
 from protoattend.data.datasets import read_user_images
 from protoattend.gallery.explained import UNKNOWN, Explained, wrong_first
-from protoattend.gallery.files import explanation_files
 from protoattend.gallery.page import GalleryHeader
+from protoattend.gallery.prototypes import explanation_files
 from protoattend.options import Options
 from protoattend.restoring import Restored, restore
 
@@ -23,8 +23,8 @@ def run(options: Options) -> int:
     restored = restore(options, "explanation")
     try:
         decisions, header = explain(restored)
-        for line in lines_of(decisions):
-            print(line)
+        for decision in decisions:
+            print(line_of(decision))
         files = explanation_files(decisions, restored.session.dataset.class_names, header)
         written = [name for name, make in files.items() if write_file(restored.folder / name, make)]
         print(f"written to {restored.folder}: {', '.join(written)}", flush=True)
@@ -58,20 +58,14 @@ def chosen_images(restored: Restored) -> Tuple[str, LabelledImages]:
     return words, dataset.test.take(np.arange(count))
 
 
-def lines_of(decisions: Sequence[Explained]) -> List[str]:
-    """Each decision as a line of text."""
-    return [
-        "{}: {} with confidence {:.3f}{}; prototypes: {}".format(
-            one.name,
-            one.predicted,
-            one.confidence,
-            ""
-            if one.label is None
-            else " ({})".format("right" if one.right else "it is " + one.label),
-            ", ".join(
-                f"{prototype.label} {prototype.weight:.3f} ({prototype.source})"
-                for prototype in one.prototypes
-            ),
-        )
-        for one in decisions
-    ]
+def line_of(one: Explained) -> str:
+    """A decision as a line of text."""
+    told = "" if one.label is None else " (right)" if one.right else f" (it is {one.label})"
+    prototypes = ", ".join(
+        f"{prototype.label} {prototype.weight:.3f} ({prototype.source})"
+        for prototype in one.prototypes
+    )
+    return (
+        f"{one.name}: {one.predicted} with confidence {one.confidence:.3f}{told}; "
+        f"prototypes: {prototypes}"
+    )

@@ -28,18 +28,15 @@ def on_platform(options: Options) -> Iterator[Options]:
     make_folder(Path(options.result), "--result")
     if options.obs_dir.startswith(_REMOTE):
         _moxing(options.obs_dir)  # before a training whose results could not be handed over
+    data = options.data_url
+    if data and data.startswith(_REMOTE):
+        target = str(Path(options.result).parent / CACHE)
+        _moxing(data).file.copy_parallel(data, target)
+        data = target
     try:
-        yield dataclasses.replace(options, data_url=_local_data(options))
+        yield dataclasses.replace(options, data_url=data)
     finally:
         _copy(options.result, options.obs_dir)
-
-
-def _local_data(options: Options) -> Any:
-    if not options.data_url or not options.data_url.startswith(_REMOTE):
-        return options.data_url
-    target = str(Path(options.result).parent / CACHE)
-    _moxing(options.data_url).file.copy_parallel(options.data_url, target)
-    return target
 
 
 def _copy(source: str, target: str) -> None:
@@ -55,9 +52,8 @@ def _copy(source: str, target: str) -> None:
                 shutil.copy2(str(path), str(place))
     except OSError as error:
         raise InfrastructureError(
-            f"results can't be copied from {source} to --obs_dir {target} "
-            f"({error.strerror}); they are "
-            "whole in --result"
+            f"results can't be copied from {source} to --obs_dir {target} ({error.strerror}); "
+            "they are whole in --result"
         ) from error
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Iterator, List, Tuple
 
 import numpy as np
 
@@ -10,22 +10,12 @@ from common.data.labelled_images import LabelledImages
 from common.training.tensorflow.runtime import tf
 from protoattend.metrics.decisions import PROTOTYPE_SHARES, Decisions, joined
 from protoattend.network.architecture import SPARSEMAX
-from protoattend.network.attention import attention_logits
+from protoattend.network.attention import Projection, attention_logits, project
 from protoattend.network.prototype_network import PrototypeNetwork, standardised
-from protoattend.network.sparsemax import project
 
 SHOWN = 8  # prototypes kept of each decision
 # Sparsemax looks at so many of the largest logits; decisions with more prototypes are made again.
 LARGEST = 512
-
-
-class Ranked(NamedTuple):
-    """Weights (Q, C), the largest of them in order, whose they are, how many are not 0."""
-
-    weights: tf.Tensor
-    ordered: tf.Tensor
-    rows: tf.Tensor
-    support: tf.Tensor
 
 
 class PrototypePasses:
@@ -33,6 +23,9 @@ class PrototypePasses:
 
     Every tensor has a fixed shape: images are padded to whole batches and the padding is cut off
     on the host. Memory is that of one batch: (batch, candidates) a few times.
+
+    Attributes:
+        probe: a tensor that takes a pass of the network and needs no images.
     """
 
     def __init__(
@@ -46,77 +39,59 @@ class PrototypePasses:
             scale: factor of the attention's logits; 1 is the paper's.
         """
         shape = network.architecture
-        self._batch, self._count = batch, candidates
-        self._classes, self._normalization = shape.classes, shape.normalization
+        self._batch, self._count, self._classes = batch, candidates, shape.classes
         self._images = tf.placeholder(tf.uint8, (batch,) + tuple(shape.image_shape))
         encoded = network.encode(standardised(self._images), training=False)
         blank = tf.zeros((1,) + tuple(shape.image_shape), tf.uint8)
-        self._probe = network.encode(standardised(blank), training=False).values
+        self.probe = network.encode(standardised(blank), training=False).values
         self._encoded = {"keys": encoded.keys, "values": encoded.values}
-        self._store = {
-            "keys": _stored([candidates, shape.attention_dim]),
-            "values": _stored([candidates, shape.val_dim]),
-            "one_hot": _stored([candidates, shape.classes]),
+        widths = {
+            "keys": shape.attention_dim,
+            "values": shape.val_dim,
+            "one_hot": shape.classes,
         }
-        self._fill = _filling(self._store)
-        database = {name: variable.read_value() for name, variable in self._store.items()}
-        logits = scale * attention_logits(encoded.queries, database["keys"])
-        own = network.classify(encoded.values)
-        familiarity = tf.stack(
-            [
-                tf.reduce_max(logits, axis=-1),
-                -nearest_distance(encoded.keys, database["keys"]),
-                -nearest_distance(encoded.values, database["values"]),
-            ],
-            axis=-1,
-        )
-        # Softmax leaves no weight at 0: its prototypes are sought among all candidates at once.
-        first = min(LARGEST, candidates) if self._normalization == SPARSEMAX else candidates
-        self._outputs = {
-            looked_at: dict(
-                self._decided(logits, database, network, looked_at),
-                own_logits=own,
-                familiarity=familiarity,
+        self._fill, database = {}, {}
+        for name, width in widths.items():
+            # Of this process alone: no checkpoint holds it and no rank sends it.
+            stored = tf.Variable(
+                tf.zeros([candidates, width]),
+                trainable=False,
+                use_resource=True,
+                collections=[tf.GraphKeys.LOCAL_VARIABLES],
             )
-            for looked_at in sorted({first, candidates})
-        }
-
-    def _decided(
-        self,
-        logits: tf.Tensor,
-        database: Dict[str, tf.Tensor],
-        network: PrototypeNetwork,
-        looked_at: int,
-    ) -> Dict[str, tf.Tensor]:
-        """What the attention makes of logits; prototypes are sought among `looked_at` of them."""
-        ranked = self._ranked(logits, looked_at)
-        reached = tf.cumsum(ranked.ordered, axis=-1)
-        counts = [
-            1 + tf.reduce_sum(tf.cast(reached <= share, tf.int32), axis=-1)
-            for share in PROTOTYPE_SHARES
+            placeholder = tf.placeholder(tf.float32, [candidates, width])
+            self._fill[name] = placeholder, stored.assign(placeholder).op
+            database[name] = stored.read_value()
+        logits = scale * attention_logits(encoded.queries, database["keys"])
+        familiarity = [
+            tf.reduce_max(logits, axis=-1),
+            -nearest_distance(encoded.keys, database["keys"]),
+            -nearest_distance(encoded.values, database["values"]),
         ]
-        shown = min(SHOWN, self._count)
-        return {
-            "mixed_logits": network.classify(tf.matmul(ranked.weights, database["values"])),
-            "class_weights": tf.matmul(ranked.weights, database["one_hot"]),
-            "prototype_counts": tf.stack(counts, axis=-1),
-            "top_candidates": ranked.rows[:, :shown],
-            "top_weights": ranked.ordered[:, :shown],
-            "support": ranked.support,
+        every = {
+            "own_logits": network.classify(encoded.values),
+            "familiarity": tf.stack(familiarity, axis=-1),
         }
-
-    def _ranked(self, logits: tf.Tensor, looked_at: int) -> Ranked:
-        if self._normalization == SPARSEMAX:
-            found = project(logits, looked_at)
-            return Ranked(found.weights, found.ordered, found.rows, found.support)
-        weights = tf.nn.softmax(logits, axis=-1)
-        ordered, rows = tf.nn.top_k(weights, k=self._count, sorted=True)
-        return Ranked(weights, ordered, rows, tf.zeros([self._batch], tf.int32))
-
-    @property
-    def probe(self) -> tf.Tensor:
-        """A tensor that takes a pass of the network and needs no images."""
-        return self._probe
+        # Softmax leaves no weight at 0: its prototypes are sought among all candidates at once.
+        is_sparse = shape.normalization == SPARSEMAX
+        first = min(LARGEST, candidates) if is_sparse else candidates
+        self._outputs = {}
+        for looked_at in sorted({first, candidates}):
+            found = project(logits, looked_at) if is_sparse else _softmax(logits)
+            reached = tf.cumsum(found.ordered, axis=-1)
+            counts = [
+                1 + tf.reduce_sum(tf.cast(reached <= share, tf.int32), axis=-1)
+                for share in PROTOTYPE_SHARES
+            ]
+            self._outputs[looked_at] = {
+                **every,
+                "mixed_logits": network.classify(tf.matmul(found.weights, database["values"])),
+                "class_weights": tf.matmul(found.weights, database["one_hot"]),
+                "prototype_counts": tf.stack(counts, axis=-1),
+                "top_candidates": found.rows[:, :SHOWN],
+                "top_weights": found.ordered[:, :SHOWN],
+                "support": found.support,
+            }
 
     def fill(self, session: Any, candidates: LabelledImages) -> None:
         """Encodes candidates into the database, with the weights of the moment."""
@@ -131,36 +106,26 @@ class PrototypePasses:
             for name in self._encoded
         }
         values["one_hot"] = np.eye(self._classes, dtype=np.float32)[candidates.labels]
-        for name, value in values.items():
-            placeholder, operation = self._fill[name]
-            session.run(operation, {placeholder: value})
+        for name, (placeholder, operation) in self._fill.items():
+            session.run(operation, {placeholder: values[name]})
 
     def decide(self, session: Any, queries: LabelledImages) -> Decisions:
-        """Decides on every image; call fill before."""
+        """Decides on every image, at least one; call fill before."""
         parts: List[Decisions] = []
         first = 0
         for images, count in self._batches(queries.images):
-            values = self._run(session, images)
-            values.pop("support")
-            parts.append(
-                Decisions(
-                    labels=queries.labels[first : first + count],
-                    **{name: value[:count] for name, value in values.items()},
-                )
-            )
+            for looked_at, outputs in self._outputs.items():
+                values = session.run(outputs, {self._images: images})
+                if looked_at == self._count or values["support"].max() < looked_at:
+                    break
+            values["top_candidates"] = values["top_candidates"].astype(np.int64)
+            del values["support"]
+            found = {name: value[:count] for name, value in values.items()}
+            parts.append(Decisions(labels=queries.labels[first : first + count], **found))
             first += count
         return joined(parts)
 
-    def _run(self, session: Any, images: np.ndarray) -> Dict[str, np.ndarray]:
-        """One batch; again among all candidates where too few of them were looked at."""
-        for looked_at, outputs in self._outputs.items():
-            values = session.run(outputs, {self._images: images})
-            if looked_at == self._count or values["support"].max() < looked_at:
-                break
-        values["top_candidates"] = values["top_candidates"].astype(np.int64)
-        return values
-
-    def _batches(self, images: np.ndarray):
+    def _batches(self, images: np.ndarray) -> Iterator[Tuple[np.ndarray, int]]:
         """(images, count): whole batches, of which the first `count` images are real."""
         for first in range(0, len(images), self._batch):
             part = images[first : first + self._batch]
@@ -170,28 +135,17 @@ class PrototypePasses:
             yield part, self._batch - missing
 
 
+def _softmax(logits: tf.Tensor) -> Projection:
+    """All weights of logits (Q, C) in order; no support to compare."""
+    weights = tf.nn.softmax(logits, axis=-1)
+    count, candidates = logits.shape.as_list()
+    ordered, rows = tf.nn.top_k(weights, k=candidates, sorted=True)
+    return Projection(weights, ordered, rows, tf.zeros([count], tf.int32))
+
+
 def nearest_distance(vectors: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
     """The Euclidean distance of each row (B, D) to the nearest of others (C, D): (B,)."""
     products = tf.matmul(vectors, others, transpose_b=True)
     squares = tf.reduce_sum(others**2, axis=-1)[tf.newaxis] - 2 * products
     nearest = tf.reduce_min(squares, axis=-1) + tf.reduce_sum(vectors**2, axis=-1)
     return tf.sqrt(tf.nn.relu(nearest))
-
-
-def _stored(shape: List[int]) -> Any:
-    """A variable of this process alone: no checkpoint holds it and no rank sends it."""
-    return tf.Variable(
-        tf.zeros(shape),
-        trainable=False,
-        use_resource=True,
-        collections=[tf.GraphKeys.LOCAL_VARIABLES],
-    )
-
-
-def _filling(variables: Dict[str, Any]) -> Dict[str, Any]:
-    """By name, a placeholder and the operation that puts its value into the variable."""
-    found = {}
-    for name, variable in variables.items():
-        placeholder = tf.placeholder(tf.float32, variable.shape.as_list())
-        found[name] = placeholder, variable.assign(placeholder).op
-    return found

@@ -13,8 +13,9 @@ from common.training.tensorflow.description import Subject
 from common.training.tensorflow.evaluation_run import output_folder
 from common.training.tensorflow.stored_weights import FoundCheckpoint, find_weights
 from protoattend.data.datasets import EMBEDDED
+from protoattend.gallery.page import GalleryHeader
+from protoattend.metrics.measures import Summary
 from protoattend.metrics.report import CandidateSet
-from protoattend.metrics.summary import Summary
 from protoattend.network.architecture import Architecture, architecture_from
 from protoattend.network.checkpoints import load_weights
 from protoattend.network.prototype_network import PrototypeNetwork
@@ -52,19 +53,21 @@ class Restored:
 
     def gallery_header(
         self, inputs: str, candidates: CandidateSet, whole: Optional[Summary] = None
-    ) -> Any:
-        """What a gallery of this checkpoint's decisions says of its origin, see GalleryHeader."""
-        from protoattend.gallery.page import GalleryHeader
-
+    ) -> GalleryHeader:
+        """What a gallery of this checkpoint's decisions says of its origin."""
         made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-        return GalleryHeader(inputs, candidates, checkpoint_sha256(self.found.prefix), made, whole)
+        # A checkpoint is named by its state, which names all its files, else by its index.
+        file = Path(self.found.prefix)
+        if not file.is_file():  # packed
+            state = file.parent / STATE
+            file = state if state.exists() else Path(self.found.prefix + ".index")
+        return GalleryHeader(inputs, candidates, sha256_of(file), made, whole)
 
     def subject(self) -> Subject:
         """What the run log says of the run."""
-        config = dict(self.session.options.config(), dataset=self.session.dataset.name)
-        return Subject(
-            MODEL, TASK, MODEL, self.architecture.described(), self.session.dataset_record(), config
-        )
+        session, network = self.session, self.architecture.described()
+        config = dict(session.options.config(), dataset=session.dataset.name)
+        return Subject(MODEL, TASK, MODEL, network, session.dataset_record(), config)
 
 
 def restore(options: Options, folder_name: str) -> Restored:
@@ -81,26 +84,14 @@ def restore(options: Options, folder_name: str) -> Restored:
     checkpoint = str(options.checkpoint)
     found = find_weights(checkpoint)
     options = as_trained(options, found.state)
-    options = dataclasses.replace(
-        options, train_url=output_folder(options.train_url, checkpoint, folder_name)
-    )
+    folder = output_folder(options.train_url, checkpoint, folder_name)
+    options = dataclasses.replace(options, train_url=folder)
     session = open_session(options)
-    folder = make_folder(Path(options.train_url), "--output_path")
-    architecture = (
-        architecture_from(found.state["network"])
-        if "network" in found.state
-        else session.architecture()
-    )
+    make_folder(Path(folder), "--output_path")
+    told = found.state.get("network")
+    architecture = architecture_from(told) if told else session.architecture()
     require_shape(session, architecture)
-    return Restored(found, session, architecture, folder)
-
-
-def checkpoint_sha256(prefix: str) -> str:
-    """Names a checkpoint: by its state, which names all its files, else by its index."""
-    if Path(prefix).is_file():  # packed
-        return sha256_of(Path(prefix))
-    state = Path(prefix).parent / STATE
-    return sha256_of(state if state.exists() else Path(prefix + ".index"))
+    return Restored(found, session, architecture, Path(folder))
 
 
 def as_trained(options: Options, state: Dict[str, Any]) -> Options:
@@ -112,9 +103,5 @@ def as_trained(options: Options, state: Dict[str, Any]) -> Options:
         for name, default in _TAKEN.items()
         if getattr(options, name) is None
     }
-    return dataclasses.replace(
-        options,
-        dataset=dataset,
-        data_url=None if dataset in EMBEDDED else options.data_url,
-        **taken,
-    )
+    data_url = None if dataset in EMBEDDED else options.data_url
+    return dataclasses.replace(options, dataset=dataset, data_url=data_url, **taken)

@@ -14,7 +14,6 @@ from protoattend.data.augmentation import augment, draw
 from protoattend.data.streams import candidate_database, missing_classes_warning
 from protoattend.gallery.explained import Explained, explained
 from protoattend.metrics.decisions import Decisions
-from protoattend.metrics.familiarity import familiarity_scores
 from protoattend.metrics.report import CandidateSet, Report, as_metrics, make_report
 from protoattend.prototype_passes import PrototypePasses
 from protoattend.session import Session
@@ -28,14 +27,28 @@ def evaluation_candidates(session: Session) -> LabelledImages:
     Raises:
         UsageError: fewer training images than --eval_cand_size.
     """
-    options = session.options
-    found = candidate_database(
-        session.dataset.train, options.eval_cand_size, options.random_seed, options.shuffle
-    )
+    options, train = session.options, session.dataset.train
+    seed = options.random_seed
+    found = candidate_database(train, options.eval_cand_size, seed, options.shuffle)
     if options.augment_evaluation_candidates:
-        draws = draw(options.random_seed, 0, "evaluation candidates", len(found), options.flip)
+        draws = draw(seed, 0, "evaluation candidates", len(found), options.flip)
         found = dataclasses.replace(found, images=augment(found.images, draws))
     return found
+
+
+def evaluated_tests(session: Session) -> LabelledImages:
+    """The test images; with --drop_test_tail only those that fill batches, as the reference."""
+    tests = session.dataset.test
+    if not session.options.drop_test_tail:
+        return tests
+    size = session.options.batch_size
+    kept = len(tests) // size * size
+    if not kept:
+        raise UsageError(
+            f"--drop_test_tail leaves none of {len(tests)} test images with --batch_size {size}: "
+            "give a smaller batch"
+        )
+    return tests.take(range(kept))
 
 
 class SplitEvaluation:
@@ -48,24 +61,20 @@ class SplitEvaluation:
             UsageError: fewer training images than --eval_cand_size, or a test set smaller than a
                 batch with --drop_test_tail.
         """
-        options = session.options
+        options, dataset = session.options, session.dataset
         self._session, self.network = session, network
         self.candidates = evaluation_candidates(session)
-        self.candidate_set = CandidateSet(
-            session.dataset.name, len(self.candidates), self.candidates.sha256()
-        )
+        count = len(self.candidates)
+        self.candidate_set = CandidateSet(dataset.name, count, self.candidates.sha256())
         self.passes = PrototypePasses(
-            network,
-            len(self.candidates),
-            options.evaluation_batch_size,
-            options.attention_scale,
+            network, count, options.evaluation_batch_size, options.attention_scale
         )
         # Each rank has batch norm statistics of its own; all evaluate with those of the first.
         self._share_statistics = tf_runtime.broadcast_in_graph(
             session.device, [weight for weight in network.weights if not weight.trainable]
         )
         self.tests = evaluated_tests(session)
-        warning = missing_classes_warning(self.candidates.labels, session.dataset.class_names)
+        warning = missing_classes_warning(self.candidates.labels, dataset.class_names)
         if warning is not None:
             session.say("warning: " + warning)
 
@@ -83,38 +92,22 @@ class SplitEvaluation:
         """The decisions on images; call prepare before."""
         return self.passes.decide(running, images)
 
-    def decide_test(self, running: Any) -> Decisions:
-        """The decisions on the test images; call prepare before."""
-        return self.decide(running, self.tests)
-
     def report(
         self, decisions: Decisions, others: Optional[Mapping[str, Decisions]] = None
     ) -> Report:
         """All metrics of decisions, and how they differ from those on other sets."""
-        others = others or {}
-        return make_report(
-            decisions,
-            self.candidate_set,
-            {name: other.confidence for name, other in others.items()},
-            {name: familiarity_scores(other) for name, other in others.items()},
-            reference_denominators=self._session.options.reference_denominators,
-        )
+        divided = self._session.options.reference_denominators
+        return make_report(decisions, self.candidate_set, others, divided)
 
     def evaluate(self, running: Any, step: int, role: str) -> Sequence[Evaluation]:
         """Validation on the way, by which the best checkpoint is chosen; the test at the end."""
         self.prepare(running)
-        if role == "progress":
-            found = as_metrics(self.report(self.decide(running, self._session.dataset.validation)))
-            return [
-                Evaluation(
-                    "validation",
-                    len(self._session.dataset.validation),
-                    found,
-                    score=found["accuracy"],
-                )
-            ]
-        decisions = self.decide_test(running)
-        return [Evaluation("test", len(decisions), as_metrics(self.report(decisions)))]
+        on_the_way = role == "progress"
+        images = self._session.dataset.validation if on_the_way else self.tests
+        found = as_metrics(self.report(self.decide(running, images)))
+        if on_the_way:
+            return [Evaluation("validation", len(images), found, score=found["accuracy"])]
+        return [Evaluation("test", len(images), found)]
 
     def explain(self, decisions: Decisions, images: LabelledImages) -> List[Explained]:
         """Decisions on images with their prototypes, for people."""
@@ -129,23 +122,7 @@ class SplitEvaluation:
         from protoattend.gallery.prototypes import prototypes_figure
 
         self.passes.fill(running, self.candidates)
-        images = self._session.dataset.validation.take(
-            range(min(PICTURED, len(self._session.dataset.validation)))
-        )
+        validation = self._session.dataset.validation
+        images = validation.take(range(min(PICTURED, len(validation))))
         shown = self.explain(self.decide(running, images), images)
         return {"prototypes": png_bytes(prototypes_figure(shown))}
-
-
-def evaluated_tests(session: Session) -> LabelledImages:
-    """The test images; with --drop_test_tail only those that fill batches, as the reference."""
-    tests = session.dataset.test
-    if not session.options.drop_test_tail:
-        return tests
-    size = session.options.batch_size
-    kept = len(tests) // size * size
-    if not kept:
-        raise UsageError(
-            f"--drop_test_tail leaves none of {len(tests)} test images with --batch_size {size}: "
-            "give a smaller batch"
-        )
-    return tests.take(range(kept))

@@ -9,10 +9,14 @@ import numpy as np
 from common.evidence.figures.colors import INK, PALETTE, palette_color, web_color
 from common.evidence.figures.figure import new_figure
 from common.evidence.figures.line_chart import Curve, finish, line_chart
-from protoattend.metrics.calibration import Calibration, calibration
 from protoattend.metrics.decisions import Decisions
-from protoattend.metrics.out_of_distribution import area_under_roc
-from protoattend.metrics.summary import CoveragePoint, coverage_curve
+from protoattend.metrics.measures import (
+    Calibration,
+    CoveragePoint,
+    area_under_roc,
+    calibration,
+    coverage_curve,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -112,22 +116,16 @@ def confidence_figure(name: str, inside: np.ndarray, others: Mapping[str, np.nda
     """
     figure = new_figure(960, 480)
     axes = figure.add_subplot()
-    names = {name: name}
-    for other, values in others.items():
-        names[other] = f"{other}: AUROC {area_under_roc(inside, values):.3f}"
+    edges = np.linspace(0, 1, HISTOGRAM_BINS + 1)
     for number, (given, values) in enumerate({name: inside, **others}.items()):
-        color = web_color(palette_color(number))
-        edges = np.linspace(0, 1, HISTOGRAM_BINS + 1)
-        shares = histogram(values)
+        color, title = web_color(palette_color(number)), given
+        if number:
+            title += f": AUROC {area_under_roc(inside, values):.3f}"
+        counts, _ = np.histogram(np.clip(values, 0, 1), edges)
+        shares = 100 * counts / max(len(values), 1)
         axes.stairs(shares, edges, fill=True, color=color, alpha=0.18)
-        axes.stairs(shares, edges, color=color, linewidth=1.8, label=names[given])
+        axes.stairs(shares, edges, color=color, linewidth=1.8, label=title)
     axes.set(xlim=(0, 1), xlabel=CONFIDENCE, ylabel="share of each set (%)")
     axes.set_ylim(bottom=0)
     finish(figure, axes, "Confidence of known and of other inputs")
     return figure
-
-
-def histogram(values: np.ndarray) -> np.ndarray:
-    """The share of values in each of HISTOGRAM_BINS bins of [0, 1], in percent."""
-    counts, _ = np.histogram(np.clip(values, 0, 1), bins=HISTOGRAM_BINS, range=(0, 1))
-    return 100 * counts / max(len(values), 1)

@@ -50,9 +50,16 @@ class Explained:
         return None if self.label is None else self.label == self.predicted
 
     @property
-    def rest(self) -> float:
-        """The weight of the candidates that are not among the prototypes shown, 0 to 1."""
-        return min(max(1 - sum(prototype.weight for prototype in self.prototypes), 0.0), 1.0)
+    def outcome(self) -> str:
+        """Whether it is right, and the true label where it is wrong, in words."""
+        if self.label is None:
+            return "label not known"
+        return "right" if self.right else f"wrong, label {self.label}"
+
+    def rest(self, shown: Optional[int] = None) -> float:
+        """The weight of all candidates but the prototypes, or the first `shown` of them, 0 to 1."""
+        weight = sum(prototype.weight for prototype in self.prototypes[:shown])
+        return min(max(1 - weight, 0.0), 1.0)
 
 
 def explained(
@@ -69,11 +76,11 @@ def explained(
         candidates: the database that the decisions' rows are of.
     """
     images, candidates = images.named("image"), candidates.named("candidate")
-    predicted, confidence = decisions.predicted, decisions.confidence
-
-    def prototypes(number: int) -> List[Prototype]:
+    told = zip(images.labels, decisions.predicted, decisions.confidence)
+    found = []
+    for number, (label, predicted, confidence) in enumerate(told):
         heaviest = zip(decisions.top_candidates[number], decisions.top_weights[number])
-        return [
+        prototypes = [
             Prototype(
                 candidates.images[row],
                 class_names[int(candidates.labels[row])],
@@ -83,18 +90,17 @@ def explained(
             for row, weight in heaviest
             if weight > 0
         ]
-
-    return [
-        Explained(
-            str(images.names[number]),
-            images.images[number],
-            None if images.labels[number] == UNKNOWN else class_names[int(images.labels[number])],
-            class_names[int(predicted[number])],
-            float(confidence[number]),
-            prototypes(number),
+        found.append(
+            Explained(
+                str(images.names[number]),
+                images.images[number],
+                None if label == UNKNOWN else class_names[int(label)],
+                class_names[int(predicted)],
+                float(confidence),
+                prototypes,
+            )
         )
-        for number in range(len(decisions))
-    ]
+    return found
 
 
 def wrong_first(decisions: Sequence[Explained]) -> List[Explained]:
@@ -117,10 +123,3 @@ def percent(share: float) -> str:
     if text in ("0 %", "100 %") and 0 < share < 1:
         text = f"{100 * share:.1f} %"
     return {"0.0 %": "< 0.1 %", "100.0 %": "> 99.9 %"}.get(text, text)
-
-
-def outcome(decision: Explained) -> str:
-    """Whether a decision is right, and the true label where it is wrong."""
-    if decision.right is None:
-        return "label not known"
-    return "right" if decision.right else f"wrong, label {decision.label}"

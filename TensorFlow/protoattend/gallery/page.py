@@ -8,13 +8,12 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common.core.errors import ZooError
 from common.evidence.figures.figure import png_bytes
 from common.evidence.figures.sheet import SIDE, fitted
 from common.evidence.html_page.render import render
-from protoattend.gallery.explained import LEAST_REST, Explained, outcome, percent, wrong_first
+from protoattend.gallery.explained import LEAST_REST, Explained, percent, wrong_first
+from protoattend.metrics.measures import Summary
 from protoattend.metrics.report import CandidateSet
-from protoattend.metrics.summary import Summary
 
 ORDERS = (
     ("wrong", "wrong decisions first"),
@@ -43,19 +42,14 @@ class GalleryHeader:
 def gallery_page(
     decisions: Sequence[Explained], class_names: Sequence[str], header: GalleryHeader
 ) -> str:
-    """Writes the page: a table of decisions, wrong ones first, with a script that sorts it.
+    """Writes the page: a table of decisions, at least one, wrong ones first, and what sorts it.
 
     Images are inside as PNG, nothing is loaded from elsewhere, and the page's own policy forbids
     it. Without the script the table is whole. All text is escaped.
 
     Args:
         class_names: in the order of the filter.
-
-    Raises:
-        ZooError: there is no decision.
     """
-    if not decisions:
-        raise ZooError("no decisions for the gallery; give at least one image")
     given = {id(decision): number for number, decision in enumerate(decisions)}
     counts = [(name, sum(one.predicted == name for one in decisions)) for name in class_names]
     return render(
@@ -65,18 +59,17 @@ def gallery_page(
         styles=["gallery.css"],
         scripts=["gallery.js"],
         header=header,
-        facts=facts_of(decisions, header),
+        facts=_facts(decisions, header),
         orders=ORDERS,
         classes=[("", "all classes")] + [(name, f"{name} ({n:,})") for name, n in counts if n],
         rows=[(given[id(decision)], decision) for decision in wrong_first(decisions)],
         png=_png,
         percent=percent,
-        outcome=outcome,
         least_rest=LEAST_REST,
     )
 
 
-def facts_of(decisions: Sequence[Explained], header: GalleryHeader) -> List[Tuple[str, str]]:
+def _facts(decisions: Sequence[Explained], header: GalleryHeader) -> List[Tuple[str, str]]:
     """What the head says of the decisions: names and words."""
     facts, whole = [("inputs", header.inputs)], header.whole
     if whole is not None:

@@ -42,19 +42,12 @@ class Decisions:
 
     def take(self, rows: np.ndarray) -> Decisions:
         """The decisions at these rows (integers, (M,)), in their order."""
-        return Decisions(
-            **{field.name: getattr(self, field.name)[rows] for field in fields(Decisions)}
-        )
+        return Decisions(*(getattr(self, field.name)[rows] for field in fields(Decisions)))
 
     @property
     def predicted(self) -> np.ndarray:
         """The class of the prototypes' mix: (N,) int64."""
         return self.mixed_logits.argmax(axis=1)
-
-    @property
-    def own_predicted(self) -> np.ndarray:
-        """The class of the encoder alone: (N,) int64."""
-        return self.own_logits.argmax(axis=1)
 
     @property
     def confidence(self) -> np.ndarray:
@@ -68,22 +61,9 @@ class Decisions:
 
 
 def joined(parts: Sequence[Decisions]) -> Decisions:
-    """Puts the decisions of several chunks after each other, in the chunks' order.
-
-    Raises:
-        ZooError: there is no chunk.
-    """
-    if not parts:
-        raise ZooError(
-            "no decisions to join: the split that is evaluated is empty; "
-            "give one with at least one image"
-        )
-    return Decisions(
-        **{
-            field.name: np.concatenate([getattr(part, field.name) for part in parts])
-            for field in fields(Decisions)
-        }
-    )
+    """Puts the decisions of several chunks, at least one, after each other."""
+    names = [field.name for field in fields(Decisions)]
+    return Decisions(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def check_decisions(decisions: Decisions) -> None:
@@ -97,42 +77,22 @@ def check_decisions(decisions: Decisions) -> None:
         raise ZooError(
             "no decisions to evaluate: the split is empty; give one with at least one image"
         )
-    check_labels(decisions.labels, decisions.mixed_logits.shape[1], "the evaluated images")
-    for name in ("own_logits", "mixed_logits", "class_weights", "top_weights", "familiarity"):
-        _check_finite(getattr(decisions, name), name)
-    _check_weights(decisions.class_weights)
-
-
-def check_labels(labels: np.ndarray, classes: int, what: str) -> None:
-    """Checks that labels are numbers of classes.
-
-    Args:
-        what: whose labels, in the words of the message: "the candidates".
-
-    Raises:
-        ZooError: a label is negative or not less than classes.
-    """
+    labels, classes = decisions.labels, decisions.mixed_logits.shape[1]
     outside = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(outside):
         raise ZooError(
-            f"label {labels[outside[0]]} at row {outside[0]} of {what} is outside "
-            f"0..{classes - 1} ({len(outside)} such rows); check the labels "
-            "or --num_classes"
+            f"label {labels[outside[0]]} at row {outside[0]} of the evaluated images is outside "
+            f"0..{classes - 1} ({len(outside)} such rows); check the labels or --num_classes"
         )
-
-
-def _check_finite(values: np.ndarray, name: str) -> None:
-    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
-    if len(bad):
-        raise ZooError(
-            f"{name} of row {bad[0]} are not finite ({len(bad)} of {len(values)} rows); "
-            "the weights of the checkpoint "
-            "or the precision mode are at fault: try another checkpoint, or fp32"
-        )
-
-
-def _check_weights(weights: np.ndarray) -> None:
-    low, high = float(weights.min()), float(weights.max())
+    for name in ("own_logits", "mixed_logits", "class_weights", "top_weights", "familiarity"):
+        bad = np.flatnonzero(~np.isfinite(getattr(decisions, name)).all(axis=1))
+        if len(bad):
+            raise ZooError(
+                f"{name} of row {bad[0]} are not finite ({len(bad)} of {len(decisions)} rows); the "
+                "weights of the checkpoint or the precision mode are at fault: try another "
+                "checkpoint, or fp32"
+            )
+    low, high = float(decisions.class_weights.min()), float(decisions.class_weights.max())
     if low < -WEIGHT_TOLERANCE or high > 1 + WEIGHT_TOLERANCE:
         raise ZooError(
             f"class weights reach from {low:g} to {high:g} where 0 to 1 is possible; attention "

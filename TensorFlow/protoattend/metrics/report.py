@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-import numpy as np
-
-from protoattend.metrics.calibration import Calibration, calibration
 from protoattend.metrics.decisions import Decisions
-from protoattend.metrics.familiarity import familiarity_scores
-from protoattend.metrics.out_of_distribution import Separation, separation
-from protoattend.metrics.summary import (
-    THRESHOLDS,
+from protoattend.metrics.measures import (
+    Calibration,
     CoveragePoint,
+    Separation,
     Summary,
+    calibration,
     coverage_curve,
+    familiarity_scores,
+    separation,
     summary,
 )
 
@@ -37,7 +36,7 @@ class Report:
     """All that an evaluation found.
 
     others: by the name of the out-of-distribution set, told apart by the confidence. by_score: the
-    same by other scores, see familiarity.
+    same by other scores, see familiarity_scores.
     """
 
     candidates: CandidateSet
@@ -52,43 +51,36 @@ class Report:
 def make_report(
     decisions: Decisions,
     candidates: CandidateSet,
-    other_confidences: Optional[Mapping[str, np.ndarray]] = None,
-    other_scores: Optional[Mapping[str, Mapping[str, np.ndarray]]] = None,
-    thresholds: Sequence[float] = THRESHOLDS,
+    others: Optional[Mapping[str, Decisions]] = None,
     reference_denominators: bool = False,
 ) -> Report:
-    """Computes every metric of some decisions.
-
-    Args:
-        other_confidences: by the set's name, the confidences of out-of-distribution inputs.
-        other_scores: by the set's name, their familiarity_scores.
+    """Computes every metric of some decisions, and how they differ from those on other sets.
 
     Raises:
         ZooError: see check_decisions and separation.
     """
-    summed = summary(decisions, reference_denominators)
+    summed, others = (
+        summary(decisions, reference_denominators),
+        dict(sorted((others or {}).items())),
+    )
     confidence, right = decisions.confidence, decisions.right
-    others = {
-        name: separation(confidence, values, name)
-        for name, values in sorted((other_confidences or {}).items())
+    own = {"": confidence, **familiarity_scores(decisions)}
+    scores = {
+        name: {"": other.confidence, **familiarity_scores(other)} for name, other in others.items()
     }
-    scores = familiarity_scores(decisions)
-    by_score = {
-        score: {
-            name: separation(values, other[score], name)
-            for name, other in sorted((other_scores or {}).items())
-        }
-        for score, values in scores.items()
-        if other_scores
+    apart = {
+        score: {name: separation(values, found[score], name) for name, found in scores.items()}
+        for score, values in own.items()
     }
+    by_confidence = apart.pop("")
     return Report(
         candidates,
         reference_denominators,
         summed,
-        coverage_curve(confidence, right, thresholds),
+        coverage_curve(confidence, right),
         calibration(confidence, right),
-        others,
-        by_score,
+        by_confidence,
+        apart if others else {},
     )
 
 
@@ -115,25 +107,19 @@ def as_metrics(report: Report) -> Dict[str, float]:
     found: Dict[str, Optional[float]] = {
         "accuracy": summed.accuracy,
         "encoder_accuracy": summed.encoder_accuracy,
+        **{"prototypes_" + percent(share): count for share, count in summed.prototypes.items()},
+        "confidence_mean": summed.confidence_mean,
+        "confidence_right": summed.confidence_right,
+        "confidence_wrong": summed.confidence_wrong,
+        "ece": report.calibration.error,
     }
-    found.update(
-        {"prototypes_" + percent(share): count for share, count in summed.prototypes.items()}
-    )
-    found.update(
-        confidence_mean=summed.confidence_mean,
-        confidence_right=summed.confidence_right,
-        confidence_wrong=summed.confidence_wrong,
-        ece=report.calibration.error,
-    )
     for point in report.coverage:
         if point.threshold == FLAT_THRESHOLD:
             found.update(coverage_at_0_9=point.coverage, accuracy_at_0_9=point.accuracy)
-    for name, other in report.others.items():
-        found.update({"auroc_" + name: other.auroc, "fpr95_" + name: other.false_positive_rate})
+    found.update({"fpr95_" + name: one.false_positive_rate for name, one in report.others.items()})
     for score, separations in {"": report.others, **report.by_score}.items():
         prefix = f"auroc_{score}_" if score else "auroc_"
-        if score:
-            found.update({prefix + name: other.auroc for name, other in separations.items()})
+        found.update({prefix + name: one.auroc for name, one in separations.items()})
         if separations:
             found[prefix + "mean"] = _mean_auroc(separations)
     return {name: value for name, value in found.items() if value is not None}
@@ -150,59 +136,35 @@ def percent(share: float) -> str:
 
 def as_lines(report: Report) -> List[str]:
     """The report for people."""
-    summed = report.summary
+    summed, candidates = report.summary, report.candidates
+    counts = [f"{count:g} for {percent(share)} %" for share, count in summed.prototypes.items()]
+    divided = ", each divided by all" if report.reference_denominators else ""
     lines = [
-        f"{summed.n:,} images, {report.candidates.count:,} candidates of "
-        f"{report.candidates.dataset} (sha256 {report.candidates.sha256[:12]})",
+        f"{summed.n:,} images, {candidates.count:,} candidates of "
+        f"{candidates.dataset} (sha256 {candidates.sha256[:12]})",
         f"accuracy                 {_shown(summed.accuracy)} by prototypes, "
         f"{_shown(summed.encoder_accuracy)} by the encoder alone",
-        "prototypes (median)      "
-        + ", ".join(
-            f"{count:g} for {percent(share)} %" for share, count in summed.prototypes.items()
-        ),
-        "confidence (mean)        {} of all, {} of right, {} of the {:,} wrong decisions{}".format(
-            _shown(summed.confidence_mean),
-            _shown(summed.confidence_right),
-            _shown(summed.confidence_wrong),
-            summed.n_wrong,
-            ", each divided by all" if report.reference_denominators else "",
-        ),
+        f"prototypes (median)      {', '.join(counts)}",
+        f"confidence (mean)        {_shown(summed.confidence_mean)} of all, "
+        f"{_shown(summed.confidence_right)} of right, {_shown(summed.confidence_wrong)} of the "
+        f"{summed.n_wrong:,} wrong decisions{divided}",
         f"calibration error        {_shown(report.calibration.error)}",
     ]
-    return (
-        lines
-        + _coverage_lines(report.coverage)
-        + _other_lines(report.others)
-        + _score_lines(report.by_score)
-    )
-
-
-def _coverage_lines(points: Sequence[CoveragePoint]) -> List[str]:
-    return [
-        f"confidence > {point.threshold:<11g} {_shown(point.coverage)} decided, "
-        f"{_shown(point.accuracy)} of them right"
-        for point in points
-    ]
-
-
-def _other_lines(others: Mapping[str, Separation]) -> List[str]:
-    return [
-        f"against {name:<16} AUROC {other.auroc:.4f}, "
-        f"{_shown(other.false_positive_rate)} pass where 95 % of the known do "
-        f"({other.n:,} images)"
-        for name, other in others.items()
-    ]
-
-
-def _score_lines(by_score: Mapping[str, Mapping[str, Separation]]) -> List[str]:
-    return [
-        "AUROC by {:<15} {:.4f} in the mean: {}".format(
-            score.replace("_", " "),
-            _mean_auroc(separations),
-            ", ".join(f"{name} {other.auroc:.4f}" for name, other in separations.items()),
+    for point in report.coverage:
+        lines.append(
+            f"confidence > {point.threshold:<11g} {_shown(point.coverage)} decided, "
+            f"{_shown(point.accuracy)} of them right"
         )
-        for score, separations in by_score.items()
-    ]
+    for name, other in report.others.items():
+        lines.append(
+            f"against {name:<16} AUROC {other.auroc:.4f}, {_shown(other.false_positive_rate)} pass "
+            f"where 95 % of the known do ({other.n:,} images)"
+        )
+    for score, separations in report.by_score.items():
+        each = ", ".join(f"{name} {other.auroc:.4f}" for name, other in separations.items())
+        mean = _mean_auroc(separations)
+        lines.append(f"AUROC by {score.replace('_', ' '):<15} {mean:.4f} in the mean: {each}")
+    return lines
 
 
 def _shown(share: Optional[float]) -> str:

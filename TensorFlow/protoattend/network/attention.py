@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple, Optional
+
 from common.training.tensorflow.runtime import tf
 from protoattend.network.architecture import SPARSEMAX
-from protoattend.network.sparsemax import sparsemax
 
 # The operations that are kept in float32 where others are not: logits that are close to each other
 # must not become equal, and sums of a thousand weights must be 1.
 IN_FLOAT32 = ("MatMul", "TopKV2", "Cumsum", "Softmax")
+
+
+class Projection(NamedTuple):
+    """Logits (B, N) projected.
+
+    weights: (B, N). ordered: (B, K), the weights of the K candidates that were looked at, heaviest
+    first. rows: (B, K) int32, whose they are. support: (B,) int32, how many weights are not 0.
+    """
+
+    weights: tf.Tensor
+    ordered: tf.Tensor
+    rows: tf.Tensor
+    support: tf.Tensor
 
 
 def attention_logits(queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
@@ -22,3 +36,54 @@ def attention_weights(logits: tf.Tensor, normalization: str) -> tf.Tensor:
     if normalization == SPARSEMAX:
         return sparsemax(logits)
     return tf.nn.softmax(logits, axis=-1)
+
+
+def sparsemax(logits: tf.Tensor) -> tf.Tensor:
+    """Projects rows (B, N) on the simplex; a value that is no number makes its row nan.
+
+    Source: Martins and Astudillo, ICML 2016, algorithm 1; the gradient is its equation 14, so that
+    no gradient goes through a sort.
+    """
+
+    @tf.custom_gradient
+    def projected(rows: tf.Tensor):
+        weights = project(rows).weights
+
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            kept = tf.cast(weights > 0, upstream.dtype)
+            mean = tf.reduce_sum(upstream * kept, axis=-1, keepdims=True) / tf.reduce_sum(
+                kept, axis=-1, keepdims=True
+            )
+            return kept * (upstream - mean)
+
+        return weights, gradient
+
+    return projected(logits)
+
+
+def project(logits: tf.Tensor, largest: Optional[int] = None) -> Projection:
+    """Sparsemax with its support, without a gradient.
+
+    Args:
+        largest: looks only at so many of the largest logits of a row, which is faster and exact
+            where the support comes out smaller than that. A row whose support equals it has to be
+            projected again without it.
+    """
+    # Sums of large logits lose the differences between them, and a shift changes no weight.
+    logits = logits - tf.reduce_max(logits, axis=-1, keepdims=True)
+    count = logits.shape.as_list()[-1]
+    looked_at = count if largest is None else min(largest, count)
+    ordered, rows = tf.nn.top_k(logits, k=looked_at, sorted=True)
+    ranks = tf.range(1, looked_at + 1, dtype=logits.dtype)
+    inside = 1 + ranks * ordered > tf.cumsum(ordered, axis=-1)
+    support = tf.reduce_sum(tf.cast(inside, logits.dtype), axis=-1, keepdims=True)
+    kept = tf.where(inside, ordered, tf.zeros_like(ordered))
+    threshold = (tf.reduce_sum(kept, axis=-1, keepdims=True) - 1) / support
+    # Neither a comparison nor relu hands on nan: the sum of the row does.
+    poison = 0 * tf.reduce_sum(logits, axis=-1, keepdims=True)
+    return Projection(
+        weights=tf.nn.relu(logits - threshold) + poison,
+        ordered=tf.nn.relu(ordered - threshold) + poison,
+        rows=rows,
+        support=tf.cast(support[:, 0], tf.int32),
+    )

@@ -8,13 +8,7 @@ from common.training.tensorflow.activations import noted
 from common.training.tensorflow.runtime import tf
 from protoattend.network.architecture import MEDIUM, POOLED, RESNET32, SMALL, Architecture
 from protoattend.network.fast_layers import normalised_convolution, rectify
-from protoattend.network.layers import (
-    NORM_EPSILON,
-    BatchNorm,
-    Convolution,
-    Moments,
-    Normalised,
-)
+from protoattend.network.layers import NORM_EPSILON, BatchNorm, Convolution, Moments
 
 STAGE_CHANNELS = (16, 32, 64)
 BLOCKS = 5
@@ -31,18 +25,13 @@ class PlainLayer(NamedTuple):
 
 # An eighth, two fifths and two fifths of ResNet-32's operations.
 PLAIN = {
-    SMALL: (
-        PlainLayer(5, 32, 2),
-        PlainLayer(3, 64, 1),
-        PlainLayer(3, 64, 2),
-        PlainLayer(3, 128, 2),
-    ),
+    SMALL: (PlainLayer(5, 32, 2), PlainLayer(3, 64), PlainLayer(3, 64, 2), PlainLayer(3, 128, 2)),
     MEDIUM: (
-        PlainLayer(3, 32, 1),
+        PlainLayer(3, 32),
         PlainLayer(3, 64, 2),
-        PlainLayer(3, 64, 1),
+        PlainLayer(3, 64),
         PlainLayer(3, 128, 2),
-        PlainLayer(3, 128, 1),
+        PlainLayer(3, 128),
     ),
     POOLED: (
         PlainLayer(3, 32, pool=2),
@@ -85,9 +74,8 @@ class ResNet32(tf.keras.layers.Layer):
     def encode(self, images: tf.Tensor, training: bool) -> Features:
         """(B, H, W, C) to (B, 64)."""
         moments: List[Moments] = []
-        entered = _layer(self.entry, self.entry_norm, images, training, True, self.fast)
-        _note(moments, entered)
-        hidden = entered.output
+        fast = self.fast and training
+        hidden = _layer(self.entry, self.entry_norm, images, training, moments, fast=fast)
         for block in self._blocks:
             hidden = block.forward(hidden, training, moments)
         return Features(tf.reduce_mean(hidden, axis=[1, 2]), moments)
@@ -107,12 +95,14 @@ class ResidualBlock(tf.keras.layers.Layer):
 
     def forward(self, images: tf.Tensor, training: bool, moments: List[Moments]) -> tf.Tensor:
         """Adds its moments to `moments`."""
-        first = _layer(self.first, self.first_norm, images, training, True, self.fast)
-        second = _layer(self.second, self.second_norm, first.output, training, False, self.fast)
-        _note(moments, first, second)
+        fast = self.fast and training
+        hidden = _layer(self.first, self.first_norm, images, training, moments, fast=fast)
+        hidden = _layer(
+            self.second, self.second_norm, hidden, training, moments, rectified=False, fast=fast
+        )
         kept = images if self.shortcut is None else noted("", self.shortcut(images), self.shortcut)
-        total = kept + second.output
-        return noted("", rectify(total) if self.fast and training else tf.nn.relu(total), self)
+        total = kept + hidden
+        return noted("", rectify(total) if fast else tf.nn.relu(total), self)
 
 
 class PlainEncoder(tf.keras.layers.Layer):
@@ -121,29 +111,23 @@ class PlainEncoder(tf.keras.layers.Layer):
     def __init__(self, channels: int, layers: Sequence[PlainLayer], fast: bool = False) -> None:
         super().__init__()
         self.width, self.fast = layers[-1].outputs, fast
-        self._pairs = []
+        self._pools = [layer.pool for layer in layers]
         inputs = channels
         for number, layer in enumerate(layers):
-            pair = (
-                Convolution(layer.size, inputs, layer.outputs, layer.stride),
-                BatchNorm(layer.outputs),
-            )
-            for name, part in zip(("convolution{}", "norm{}"), pair):
-                setattr(self, name.format(number), part)
-            self._pairs.append((*pair, layer.pool))
+            convolution = Convolution(layer.size, inputs, layer.outputs, layer.stride)
+            setattr(self, f"convolution{number}", convolution)
+            setattr(self, f"norm{number}", BatchNorm(layer.outputs))
             inputs = layer.outputs
 
     def encode(self, images: tf.Tensor, training: bool) -> Features:
         """(B, H, W, C) to (B, 128)."""
         moments: List[Moments] = []
         hidden = images
-        for convolution, norm, pool in self._pairs:
-            if pool == 1:
-                normalised = _layer(convolution, norm, hidden, training, True, self.fast)
-            else:
-                normalised = _pooled_layer(convolution, norm, pool, hidden, training)
-            _note(moments, normalised)
-            hidden = normalised.output
+        for number, pool in enumerate(self._pools):
+            convolution = getattr(self, f"convolution{number}")
+            norm = getattr(self, f"norm{number}")
+            fast = self.fast and training and convolution.size == 3 and pool == 1
+            hidden = _layer(convolution, norm, hidden, training, moments, pool, fast=fast)
         return Features(tf.reduce_mean(hidden, axis=[1, 2]), moments)
 
 
@@ -152,12 +136,17 @@ def _layer(
     norm: BatchNorm,
     images: tf.Tensor,
     training: bool,
-    rectified: bool,
-    fast: bool,
-) -> Normalised:
-    """Convolution, batch norm and, where `rectified`, ReLU."""
-    if fast and training and convolution.size == 3:
-        found = normalised_convolution(
+    moments: List[Moments],
+    pool: int = 1,
+    rectified: bool = True,
+    fast: bool = False,
+) -> tf.Tensor:
+    """Convolution, the largest of pool x pool, batch norm, ReLU; adds its moments to `moments`.
+
+    It pools before it normalises, so that less is normalised.
+    """
+    if fast:
+        output, mean, variance = normalised_convolution(
             images,
             convolution.kernel,
             norm.gamma,
@@ -166,24 +155,13 @@ def _layer(
             convolution.stride,
             rectified,
         )
-        moments = Moments(norm, found.mean, found.variance)
-        return Normalised(noted("", found.outputs, norm), moments)
-    plain = norm.normalise(convolution(images), training)
-    output = tf.nn.relu(plain.output) if rectified else plain.output
-    return plain._replace(output=noted("", output, norm))
-
-
-def _pooled_layer(
-    convolution: Convolution, norm: BatchNorm, pool: int, images: tf.Tensor, training: bool
-) -> Normalised:
-    """Convolution, max pooling, batch norm and ReLU: pooled first, so that less is normalised."""
-    pooled = tf.nn.max_pool2d(convolution(images), ksize=pool, strides=pool, padding="SAME")
-    plain = norm.normalise(pooled, training)
-    return plain._replace(output=noted("", tf.nn.relu(plain.output), norm))
-
-
-def _note(moments: List[Moments], *normalised) -> None:
-    moments.extend(found.moments for found in normalised if found.moments is not None)
+        moments.append(Moments(norm, mean, variance))
+        return noted("", output, norm)
+    values = convolution(images)
+    if pool > 1:
+        values = tf.nn.max_pool2d(values, ksize=pool, strides=pool, padding="SAME")
+    output = norm.normalise(values, moments if training else None)
+    return noted("", tf.nn.relu(output) if rectified else output, norm)
 
 
 def make_encoder(architecture: Architecture, fast: bool = False) -> tf.keras.layers.Layer:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import List, NamedTuple, Optional
 
 from common.training.tensorflow.runtime import tf
+from protoattend.network.fast_layers import batch_norm
 
 MOMENTUM = 0.9
 NORM_EPSILON = 1e-5
@@ -39,7 +40,7 @@ class Convolution(tf.keras.layers.Layer):
 class BatchNorm(tf.keras.layers.Layer):
     """Batch normalisation, momentum 0.9, epsilon 1e-5.
 
-    Its running statistics are not updated by the way: `normalise` returns what to add to them,
+    Its running statistics are not updated by the way: `normalise` tells what to add to them,
     because a training step normalises two batches and their order matters.
     """
 
@@ -54,33 +55,18 @@ class BatchNorm(tf.keras.layers.Layer):
             name="moving_variance", shape=(channels,), initializer="ones", trainable=False
         )
 
-    def normalise(self, images: tf.Tensor, training: bool) -> Normalised:
-        """Normalises (B, H, W, channels) by its own moments (training) or the running ones."""
-        if not training:
+    def normalise(self, images: tf.Tensor, moments: Optional[List[Moments]]) -> tf.Tensor:
+        """(B, H, W, channels) by the running moments, or in training by its own.
+
+        Args:
+            moments: in training the list that its own are added to, else None.
+        """
+        if moments is None:
             scale = self.gamma * tf.rsqrt(self.moving_variance + NORM_EPSILON)
-            return Normalised(images * scale + (self.beta - self.moving_mean * scale), None)
-        if images.dtype.base_dtype == tf.float64:
-            return self._plainly(images)
-        output, mean, variance = tf.nn.fused_batch_norm(
-            images, self.gamma, self.beta, epsilon=NORM_EPSILON, is_training=True
-        )
-        return Normalised(output, Moments(self, mean, variance))
-
-    def _plainly(self, images: tf.Tensor) -> Normalised:
-        """Operation by operation: the fused one takes no float64."""
-        mean, variance = tf.nn.moments(images, axes=[0, 1, 2])
-        output = tf.nn.batch_normalization(
-            images, mean, variance, self.beta, self.gamma, NORM_EPSILON
-        )
-        count = tf.cast(tf.size(images) // tf.size(mean), images.dtype)
-        return Normalised(output, Moments(self, mean, variance * count / (count - 1)))
-
-
-class Normalised(NamedTuple):
-    """A batch norm's output, with its moments in training."""
-
-    output: tf.Tensor
-    moments: Optional[Moments]
+            return images * scale + (self.beta - self.moving_mean * scale)
+        output, mean, variance = batch_norm(images, self.gamma, self.beta, NORM_EPSILON)
+        moments.append(Moments(self, mean, variance))
+        return output
 
 
 class LayerNorm(tf.keras.layers.Layer):

@@ -11,55 +11,24 @@ from typing import Any, Dict, List
 from common.runs.events import effective_events
 
 ROOT = Path(__file__).resolve().parents[3]
-COMMON = [
-    "--device",
-    "cpu",
-    "--dataset",
-    "synthetic_shapes",
-    "--img_size",
-    "12",
-    "--eval_cand_size",
-    "40",
-    "--evaluation_batch_size",
-    "16",
-]
-TRAINING = [
-    "--encoder",
-    "small",
-    "--batch_size",
-    "8",
-    "--example_cand_size",
-    "16",
-    "--display_step",
-    "2",
-    "--pictures_every",
-    "0",
-    "--val_step",
-    "0",
-    "--save_step",
-    "0",
-]
+COMMON = ["--device=cpu", "--dataset=synthetic_shapes", "--img_size=12", "--eval_cand_size=40"]
+COMMON += ["--evaluation_batch_size=16"]
+TRAINING = ["--encoder=small", "--batch_size=8", "--example_cand_size=16", "--display_step=2"]
+TRAINING += ["--pictures_every=0", "--val_step=0", "--save_step=0"]
 
 
 def flags(folder: Path, steps: int, *more: str) -> List[str]:
     """The command line of a small training."""
-    return (
-        COMMON + TRAINING + ["--output_path", str(folder), "--num_steps", str(steps)] + list(more)
-    )
+    return [*COMMON, *TRAINING, f"--output_path={folder}", f"--num_steps={steps}", *more]
 
 
 def start(program: str, words: List[str], **environment: str) -> subprocess.Popen:
     """Starts `python -m protoattend.<program>` as a process of its own."""
     python_path = ":".join(str(path) for path in (ROOT, ROOT / "TensorFlow"))
+    own = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": python_path}
     return subprocess.Popen(
         [sys.executable, "-m", "protoattend." + program] + words,
-        env=dict(
-            os.environ,
-            OMP_NUM_THREADS="1",
-            TF_CPP_MIN_LOG_LEVEL="3",
-            PYTHONPATH=python_path,
-            **environment,
-        ),
+        env={**os.environ, **own, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         universal_newlines=True,
@@ -75,8 +44,5 @@ def finish(process: subprocess.Popen) -> str:
 
 def events(folder: Path, kind: str, rank: int = 0) -> List[Dict[str, Any]]:
     """The effective events of a kind of a rank."""
-    return [
-        event
-        for event in effective_events(folder / f"rank_{rank}" / "metrics.jsonl")
-        if event["event"] == kind
-    ]
+    found = effective_events(folder / f"rank_{rank}" / "metrics.jsonl")
+    return [event for event in found if event["event"] == kind]

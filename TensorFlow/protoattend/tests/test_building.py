@@ -1,34 +1,48 @@
-"""What a training begins with, and how own and mixed values are joined: the reference's ways."""
+"""What a training is made of: first weights, attention, rates, candidates, passes, folders."""
 
 from __future__ import annotations
+
+import shutil
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from common.core.errors import UsageError, ZooError
+from common.machine.ranks import Place
+from common.training.tensorflow.initial_weights import HE_NORMAL, draw_initial_weights
 from common.training.tensorflow.named_weights import named_weights
 from common.training.tensorflow.runtime import tf
-from protoattend.building import _begin, attend
-from protoattend.network.architecture import SMALL, Architecture
-from protoattend.network.prototype_network import Encoded, PrototypeNetwork
+from protoattend import prototype_passes
+from protoattend.building import attend
+from protoattend.data.labelled_images import LabelledImages
+from protoattend.network.architecture import SMALL, SOFTMAX, SPARSEMAX, Architecture
+from protoattend.network.attention import attention_logits, attention_weights
+from protoattend.network.prototype_network import Encoded, PrototypeNetwork, standardised
+from protoattend.options import TRAIN, parse_options
+from protoattend.platform_folders import on_platform
+from protoattend.prototype_passes import PrototypePasses, nearest_distance
+from protoattend.recipe import epoch_steps, initial_learning_rate, learning_rate, training_steps
+from protoattend.split_evaluation import SplitEvaluation, evaluated_tests, evaluation_candidates
 
 pytestmark = pytest.mark.tensorflow
 
+# Attention and first weights
 
-def _encoded(generator: np.random.RandomState, count: int) -> Encoded:
-    keys, queries = (
-        tf.constant(generator.uniform(0, 2, (count, 16)), tf.float32) for _ in range(2)
-    )
-    return Encoded(
-        keys, queries, tf.constant(generator.standard_normal((count, 64)), tf.float32), []
-    )
+
+def encoded(seed, count):
+    generator = np.random.RandomState(seed)
+    keys, queries = (generator.uniform(0, 2, (count, 16)) for _ in range(2))
+    values = generator.standard_normal((count, 64))
+    return Encoded(*(tf.constant(part, tf.float32) for part in (keys, queries, values)), [])
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_alpha_is_the_share_of_the_mixed_values_as_in_the_reference(share):
-    generator = np.random.RandomState(0)
     with tf.Graph().as_default(), tf.Session() as session:
         network = PrototypeNetwork(Architecture(encoder=SMALL))
-        found = attend(network, _encoded(generator, 4), _encoded(generator, 9), share)
+        found = attend(network, encoded(0, 4), encoded(1, 9), share)
         session.run(tf.global_variables_initializer())
         values = session.run(found._asdict())
     # The classifier is linear and has no bias.
@@ -39,25 +53,252 @@ def test_alpha_is_the_share_of_the_mixed_values_as_in_the_reference(share):
 
 def test_queries_that_are_one_anothers_candidates_never_attend_to_themselves():
     with tf.Graph().as_default(), tf.Session() as session:
-        network = PrototypeNetwork(Architecture(encoder=SMALL))
-        encoded = _encoded(np.random.RandomState(1), 6)
-        same = encoded._replace(queries=encoded.keys)  # each is nearest to itself
-        found = attend(network, same, same, 0.5, exclude_self=True)
-        weights = session.run(found.weights)
+        network, same = PrototypeNetwork(Architecture(encoder=SMALL)), encoded(1, 6)
+        same = same._replace(queries=same.keys)  # each is nearest to itself
+        weights = session.run(attend(network, same, same, 0.5, exclude_self=True).weights)
     assert np.array_equal(np.diag(weights), np.zeros(6))
     assert np.abs(weights.sum(axis=1) - 1).max() < 1e-6
 
 
-def test_a_training_begins_with_he_normal_convolutions_and_glorot_heads():
+def test_convolutions_begin_he_normal_and_heads_glorot():
     with tf.Graph().as_default(), tf.Session() as session:
         network = PrototypeNetwork(Architecture())
-        _begin(session, network, 1, None)
+        draw_initial_weights(session, network, 1, HE_NORMAL)
         values = session.run(named_weights(network))
-    entry = values["encoder/entry/kernel"]
-    assert entry.shape == (3, 3, 1, 16)
-    assert 0.4 < entry.std() < 0.54  # sqrt(2 / 9) = 0.471; Glorot uniform would have 0.114
+    assert values["encoder/entry/kernel"].shape == (3, 3, 1, 16)
     for path, value in values.items():
         if value.ndim == 4:
             assert abs(value.std() / np.sqrt(2 / np.prod(value.shape[:3])) - 1) < 0.15, path
     head = values["representation/kernel"]
     assert np.abs(head).max() <= np.sqrt(6 / sum(head.shape))
+
+
+# Steps and rates
+
+
+def session_of(*words, world_size=1, images=1000):
+    return SimpleNamespace(
+        options=parse_options(TRAIN, list(words)),
+        place=Place(0, world_size, 0),
+        dataset=SimpleNamespace(train=range(images)),
+    )
+
+
+COSINE = ("--decay=cosine", "--num_steps=100", "--warmup_steps=10")
+
+
+@pytest.mark.parametrize(
+    "words, step, wanted",
+    [
+        ((), 0, 1e-3),
+        ((), 1000, 1e-3 * 0.9**0.5),
+        ((), 2000, 9e-4),
+        (COSINE, 0, 0),
+        (COSINE, 5, 5e-4 * (1 + np.cos(np.pi / 20)) / 2),
+        (COSINE, 50, 5e-4),
+        (COSINE, 100, 0),
+    ],
+)
+def test_the_rate_decays_continuously_or_warms_up_and_falls_as_a_cosine(words, step, wanted):
+    with tf.Graph().as_default(), tf.Session() as running:
+        found = running.run(learning_rate(session_of(*words), tf.constant(step, tf.int64)))
+    assert found == pytest.approx(wanted, rel=1e-5, abs=1e-9)
+
+
+def test_ranks_epochs_and_parity_decide_rates_and_steps():
+    assert initial_learning_rate(session_of(world_size=4)) == pytest.approx(2e-3)
+    plain = session_of("--scale_learning_rate=false", world_size=4)
+    assert initial_learning_rate(plain) == 1e-3
+    assert epoch_steps(session_of("--batch_size", "10", world_size=2)) == 50
+    assert training_steps(session_of("--batch_size", "10", "--train_epochs", "3")) == 300
+    assert training_steps(session_of()) - training_steps(session_of("--parity")) == 1
+
+
+# Passes
+
+
+def images(count, seed, size=12):
+    draws = np.random.RandomState(seed)
+    pixels = draws.randint(0, 256, (count, size, size, 1)).astype(np.uint8)
+    return LabelledImages(pixels, draws.randint(0, 4, count).astype(np.int32))
+
+
+def decided(batch, normalization=SPARSEMAX, scale=1.0):
+    """19 decisions with 23 candidates."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        architecture = Architecture("small", (12, 12, 1), 4, normalization=normalization)
+        network = PrototypeNetwork(architecture)
+        passes = PrototypePasses(network, 23, batch, scale)
+        session.run(tf.local_variables_initializer())
+        draw_initial_weights(session, network, 5)
+        passes.fill(session, images(23, 1))
+        return passes.decide(session, images(19, 2))
+
+
+def decided_at_once(normalization):
+    """The same by the operations of training, in one piece, and the attention's weights."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        network = PrototypeNetwork(Architecture("small", (12, 12, 1), 4))
+        queries, candidates = (
+            network.encode(standardised(tf.constant(images(*which).images)), False)
+            for which in ((19, 2), (23, 1))
+        )
+        logits = attention_logits(queries.queries, candidates.keys)
+        weights = attention_weights(logits, normalization)
+        draw_initial_weights(session, network, 5)
+        found = {
+            "own_logits": network.classify(queries.values),
+            "mixed_logits": network.classify(tf.matmul(weights, candidates.values)),
+            "class_weights": tf.matmul(weights, tf.one_hot(images(23, 1).labels, 4)),
+        }
+        return session.run([found, weights])
+
+
+@pytest.mark.parametrize("normalization", [SPARSEMAX, SOFTMAX])
+def test_batches_and_their_padding_change_nothing(normalization):
+    wanted, weights = decided_at_once(normalization)
+    ordered = np.sort(weights, axis=1)[:, ::-1]
+    for batch in (7, 19, 64):
+        found = decided(batch, normalization)
+        assert np.array_equal(found.labels, images(19, 2).labels)
+        for name, value in wanted.items():
+            assert np.abs(getattr(found, name) - value).max() < 3e-5
+    # Prototypes are the heaviest candidates, counted as the reference counts them.
+    assert np.abs(found.top_weights - ordered[:, :8]).max() < 1e-6
+    chosen = np.take_along_axis(weights, found.top_candidates, axis=1)
+    assert np.abs(chosen - found.top_weights).max() < 1e-6
+    reached = np.cumsum(ordered, axis=1)
+    for column, share in enumerate((0.5, 0.9, 0.95)):
+        counts = weights.shape[1] + 1 - (reached > share).sum(axis=1)
+        assert np.array_equal(found.prototype_counts[:, column], counts)
+
+
+def test_decisions_with_more_prototypes_than_were_looked_at_are_made_again(monkeypatch):
+    whole = decided(8)
+    monkeypatch.setattr(prototype_passes, "LARGEST", 2)
+    again = decided(8)
+    assert whole.prototype_counts.max() > 2
+    for name in ("own_logits", "mixed_logits", "class_weights", "prototype_counts"):
+        assert np.array_equal(getattr(whole, name), getattr(again, name))
+
+
+def test_a_smaller_scale_lets_more_prototypes_decide():
+    few, some, many = (decided(19, scale=scale) for scale in (8.0, 1.0, 0.25))
+    counts = [found.prototype_counts[:, 2].mean() for found in (few, some, many)]
+    assert counts == sorted(counts) and len(set(counts)) == 3
+    assert np.abs(few.familiarity[:, 0] - 8 * some.familiarity[:, 0]).max() < 1e-3
+
+
+def test_the_nearest_distance_is_euclidean():
+    generator = np.random.RandomState(0)
+    vectors, others = generator.standard_normal((5, 4)), generator.standard_normal((9, 4))
+    with tf.Graph().as_default(), tf.Session() as session:
+        found = session.run(nearest_distance(tf.constant(vectors), tf.constant(others)))
+    wanted = np.linalg.norm(vectors[:, None] - others[None], axis=-1).min(axis=1)
+    assert np.abs(found - wanted).max() < 1e-9
+
+
+# Candidates and splits
+
+
+def split_session(*words):
+    return SimpleNamespace(
+        options=parse_options(TRAIN, ["--eval_cand_size", "20", *words]),
+        dataset=SimpleNamespace(train=images(50, 0, 8), test=images(45, 0, 8)),
+    )
+
+
+def rows_of(candidates):
+    whole = images(50, 0, 8).images
+    same = (candidates.images[:, None] == whole[None]).all(axis=(2, 3, 4))
+    return same.argmax(axis=1).tolist()
+
+
+def test_candidates_are_drawn_by_seed_and_by_the_reference_in_order_and_augmented():
+    found = evaluation_candidates(split_session())
+    assert len(set(rows_of(found))) == 20 and rows_of(found) != list(range(20))
+    digests = [
+        evaluation_candidates(split_session("--seed", seed)).sha256() for seed in ("3", "3", "4")
+    ]
+    assert digests[0] == digests[1] != digests[2]
+    plain = split_session("--parity", "--augment_evaluation_candidates=false")
+    plain, augmented = map(evaluation_candidates, (plain, split_session("--parity")))
+    assert rows_of(plain) == list(range(20))
+    assert np.array_equal(augmented.labels, plain.labels)
+    assert not np.array_equal(augmented.images, plain.images)
+
+
+def test_the_reference_leaves_out_test_images_that_fill_no_batch():
+    assert len(evaluated_tests(split_session("--batch_size", "16"))) == 45
+    drop = "--drop_test_tail"
+    assert len(evaluated_tests(split_session("--batch_size", "16", drop))) == 32
+    with pytest.raises(UsageError, match="leaves none of 45 test images"):
+        evaluated_tests(split_session("--batch_size", "64", drop))
+
+
+def test_an_evaluation_shares_statistics_and_a_picture_waits_for_no_other_rank(monkeypatch):
+    asked = []
+    evaluation = SplitEvaluation.__new__(SplitEvaluation)
+    evaluation._session = SimpleNamespace(dataset=SimpleNamespace(validation=images(12, 0)))
+    evaluation._share_statistics, evaluation.candidates = "share", images(5, 0)
+    evaluation.passes = SimpleNamespace(
+        fill=lambda running, candidates: asked.append("fill"),
+        decide=lambda running, images: asked.append("decide"),
+    )
+    monkeypatch.setattr(evaluation, "explain", lambda decisions, images: [])
+    blank = np.zeros((2, 2, 3), np.uint8)
+    monkeypatch.setattr("protoattend.gallery.prototypes.prototypes_figure", lambda shown: blank)
+    running = SimpleNamespace(run=asked.append)
+    evaluation.prepare(running)
+    assert asked == ["share", "fill"]
+    assert set(evaluation.pictures(running, 3)) == {"prototypes"}
+    assert asked[2:] == ["fill", "decide"]
+
+
+# ModelArts: data comes from object storage, results go there, after errors too
+
+
+def platform_options(result, target, *words):
+    own = ["--platform", "modelarts", "--result", str(result), "--obs_dir", str(target)]
+    return parse_options(TRAIN, own + list(words))
+
+
+def test_elsewhere_nothing_is_copied(tmp_path):
+    options = parse_options(TRAIN, ["--output_path", str(tmp_path)])
+    with on_platform(options) as found:
+        assert found is options and found.folder == str(tmp_path)
+
+
+def test_results_are_copied_after_errors_too_beside_what_is_there(tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "other").write_text("theirs")
+    options = platform_options(tmp_path / "result", tmp_path / "kept")
+    with pytest.raises(ValueError), on_platform(options) as found:
+        assert found.folder == str(tmp_path / "result")
+        (tmp_path / "result" / "ckpt").mkdir()
+        (tmp_path / "result" / "ckpt" / "weights").write_text("1")
+        raise ValueError
+    assert (tmp_path / "kept" / "ckpt" / "weights").read_text() == "1"
+    assert (tmp_path / "kept" / "other").read_text() == "theirs"
+
+
+def test_object_storage_is_copied_by_the_platforms_library(tmp_path, monkeypatch):
+    remote = {"obs://bucket/data": tmp_path / "remote_data", "obs://bucket/log": tmp_path / "log"}
+    (tmp_path / "remote_data").mkdir()
+    (tmp_path / "remote_data" / "images").write_text("1")
+    words = tmp_path / "cache" / "result", "obs://bucket/log", "--data_url", "obs://bucket/data"
+    here = tmp_path / "kept"
+    for missing in (words, words[:2], (words[0], here, *words[2:])):
+        with pytest.raises(ZooError, match="needs moxing"), on_platform(platform_options(*missing)):
+            pytest.fail("a training that could not hand over its results has begun")
+
+    def copy_parallel(source, target):
+        shutil.copytree(str(remote.get(source, source)), str(remote.get(target, target)))
+
+    moxing = SimpleNamespace(file=SimpleNamespace(copy_parallel=copy_parallel))
+    monkeypatch.setitem(sys.modules, "moxing", moxing)
+    with on_platform(platform_options(*words)) as options:
+        assert (tmp_path / "cache" / "dataset" / "images").exists()
+        assert options.data_url == str(tmp_path / "cache" / "dataset")
+        (tmp_path / "cache" / "result" / "weights").write_text("1")
+    assert (tmp_path / "log" / "weights").exists()

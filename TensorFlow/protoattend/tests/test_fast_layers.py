@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("tensorflow")
-
-from common.training.tensorflow.runtime import tf  # noqa: E402
-from protoattend.network import fast_convolution, fast_layers  # noqa: E402
+from common.training.tensorflow.activations import recording
+from common.training.tensorflow.runtime import tf
+from protoattend.network import fast_layers
+from protoattend.network.architecture import Architecture
+from protoattend.network.layers import Convolution
+from protoattend.network.prototype_network import PrototypeNetwork
 
 pytestmark = pytest.mark.tensorflow
 
-EPSILON = 1e-5
-EXACT = 1e-10
-# Of the largest value; a sum of 6,272 float32 products differs by its order.
-SINGLE = 2e-5
+EPSILON, EXACT = 1e-5, 1e-10
+SINGLE = 2e-5  # of the largest value; a sum of 6,272 float32 products differs by its order
 # Images, height, width, inputs, outputs, stride: even and odd widths, few and many channels, one
 # chunk and several.
 SHAPES = [
@@ -31,64 +31,42 @@ SHAPES = [
 def stock(images, kernel, gamma, beta, stride, rectified):
     values = tf.nn.conv2d(images, kernel, strides=[1, stride, stride, 1], padding="SAME")
     mean, variance = tf.nn.moments(values, axes=[0, 1, 2])
-    outputs = tf.nn.batch_normalization(
-        values, mean, variance, beta, gamma, fast_layers.LEAST_EPSILON
-    )
+    epsilon = fast_layers.LEAST_EPSILON
+    outputs = tf.nn.batch_normalization(values, mean, variance, beta, gamma, epsilon)
     count = tf.cast(tf.size(values) // tf.size(mean), values.dtype)
     outputs = tf.nn.relu(outputs) if rectified else outputs
-    return fast_layers.Layer(outputs, mean, variance * count / (count - 1))
+    return outputs, mean, variance * count / (count - 1)
 
 
 def both(shape, dtype, rectified=True):
     """Outputs, mean, variance and gradients: of the fast layer, and of the stock operations."""
     batch, height, width, inputs, outputs, stride = shape
     random = np.random.RandomState(1)
-    arrays = [
-        random.standard_normal(size).astype(dtype)
-        for size in (
-            (batch, height, width, inputs),
-            (3, 3, inputs, outputs),
-            (outputs,),
-            (outputs,),
-        )
-    ]
+    sizes = (batch, height, width, inputs), (3, 3, inputs, outputs), (outputs,), (outputs,)
+    arrays = [random.standard_normal(size).astype(dtype) for size in sizes]
     with tf.Graph().as_default(), tf.Session() as session:
         given = [tf.constant(array) for array in arrays]
-        layers = [
-            fast_layers.normalised_convolution(
-                *given, epsilon=EPSILON, stride=stride, rectified=rectified
-            ),
-            stock(*given, stride=stride, rectified=rectified),
-        ]
-        weights = random.standard_normal(layers[1].outputs.shape.as_list()).astype(dtype)
+        fast = fast_layers.normalised_convolution(*given, EPSILON, stride, rectified)
+        layers = [fast, stock(*given, stride=stride, rectified=rectified)]
+        weights = random.standard_normal(layers[1][0].shape.as_list()).astype(dtype)
+        sums = [tf.reduce_sum(layer[0] * weights) for layer in layers]
         return session.run(
-            [
-                list(layer) + tf.gradients(tf.reduce_sum(layer.outputs * weights), given)
-                for layer in layers
-            ]
+            [list(layer) + tf.gradients(total, given) for layer, total in zip(layers, sums)]
         )
 
 
 def distance(found, wanted):
+    assert found.shape == wanted.shape
     return np.abs(found - wanted).max() / np.abs(wanted).max()
 
 
+@pytest.mark.parametrize("rectified", [True, False])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_outputs_moments_and_gradients_are_those_of_the_stock_operations(shape):
-    for found, wanted in zip(*both(shape, np.float64)):
-        assert found.shape == wanted.shape and distance(found, wanted) < EXACT
-
-
-def test_without_relu_too():
-    for found, wanted in zip(*both(SHAPES[1], np.float64, rectified=False)):
-        assert distance(found, wanted) < EXACT
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_single_precision_is_off_by_rounding_alone(shape):
-    exact = both(shape, np.float64)[1]
-    for found, wanted in zip(both(shape, np.float32)[0], exact):
-        assert found.dtype == np.float32 and distance(found, wanted) < SINGLE
+def test_outputs_moments_and_gradients_are_those_of_the_stock_operations(shape, rectified):
+    found, exact = both(shape, np.float64, rectified)
+    assert max(map(distance, found, exact)) < EXACT
+    if rectified:
+        assert max(map(distance, both(shape, np.float32)[0], exact)) < SINGLE
 
 
 def test_no_gradient_goes_through_the_moments():
@@ -100,13 +78,9 @@ def test_no_gradient_goes_through_the_moments():
 
 
 def test_a_kernel_gradient_in_chunks_needs_batches_that_divide():
-    # 1,024 and 128 images are taken 32 at a time, 48 by 24; 7 and 31 at once, and 20 too.
-    sizes = {images: fast_convolution.chunk_size(images) for images in (1024, 128, 48, 7, 31, 20)}
-    assert sizes == {1024: 32, 128: 32, 48: 24, 7: None, 31: None, 20: None}
-
-
-def test_a_batch_of_unknown_size_is_taken_at_once():
-    assert fast_convolution.chunk_size(None) is None
+    # 1,024 and 128 images are taken 32 at a time, 48 by 24; all others at once.
+    sizes = {1024: 32, 128: 32, 48: 24, 7: None, 31: None, 20: None, None: None}
+    assert {images: fast_layers.chunk_size(images) for images in sizes} == sizes
 
 
 def test_rectifying_is_relu_with_its_gradient():
@@ -118,3 +92,17 @@ def test_rectifying_is_relu_with_its_gradient():
             for output in (fast_layers.rectify(values), tf.nn.relu(values))
         ]
     assert all(np.array_equal(ours, stock) for ours, stock in zip(*found))
+
+
+def test_fast_layers_have_the_names_of_plain_ones_in_dumps():
+    found = []
+    for fast in (False, True):
+        with tf.Graph().as_default():
+            network = PrototypeNetwork(Architecture(), fast)
+            with recording(network, left_out=(Convolution,)) as names:
+                network.encode(tf.zeros([2, 28, 28, 1]), True)
+            found.append(list(names))
+    assert found[0] == found[1]
+    block = "encoder/stage0_block0"
+    parts = ["encoder/entry_norm", block + "/first_norm", block + "/second_norm", block]
+    assert found[0][:4] == parts

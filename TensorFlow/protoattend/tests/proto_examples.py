@@ -1,27 +1,15 @@
-"""Decisions with known outcomes, for tests of metrics and pictures."""
+"""Decisions with known outcomes, and explained ones, for tests of metrics and of the gallery."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Dict, Sequence
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
 
+from protoattend.gallery.explained import Explained, Prototype
 from protoattend.metrics.decisions import Decisions
-from tests.fixtures.packed_arrays import load_either
 
-FIXTURE = (
-    Path(__file__).resolve().parents[3]
-    / "tests"
-    / "fixtures"
-    / "protoattend"
-    / "protoattend_public"
-)
-
-
-def reference_arrays() -> Dict[str, np.ndarray]:
-    """What the reference implementation was given and gave."""
-    return load_either(FIXTURE)
+CLASSES = ("cat", "dog", "owl")
 
 
 def decisions(
@@ -51,3 +39,24 @@ def decisions(
         top_weights=np.full((len(labels), 5), 0.2, np.float32),
         familiarity=np.tile(np.float32([1, -2, -3]), (len(labels), 1)),
     )
+
+
+def plain(value: int, side: int = 28, channels: int = 1) -> np.ndarray:
+    """An image of one grey."""
+    return np.full((side, side, channels), value, np.uint8)
+
+
+def explained(
+    predicted: str,
+    label: Optional[str],
+    confidence: float,
+    name: str = "a.png",
+    prototypes: Sequence[Tuple[str, float]] = (("cat", 0.75), ("dog", 0.25)),
+    **image: int,
+) -> Explained:
+    """A decision; prototypes are (label, weight), their images grow darker, their rows count."""
+    made = tuple(
+        Prototype(plain(100 - number, **image), word, weight, f"train row {1000 + number}")
+        for number, (word, weight) in enumerate(prototypes)
+    )
+    return Explained(name, plain(200, **image), label, predicted, confidence, made)
