@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 FINE_THRESHOLDS = tuple(number / 200 for number in range(200)) + (0.999,)  # make smooth curves
 HISTOGRAM_BINS = 20
-SIZE = (800, 640)  # pixels
-LARGEST_DOT, LEAST_DOT = 700, 25  # area in square points, the first of a dot for all decisions
 CONFIDENCE = "confidence (0 to 1)"
 
 
@@ -68,40 +66,28 @@ def reliability_figure(found: Calibration) -> Figure:
     """Draws the reliability diagram (Guo et al. 2017).
 
     A bar is the accuracy of the decisions of one bin. A dot lies at their mean confidence and at
-    that accuracy, its area is the bin's share of the decisions, its stem the distance of the two.
+    that accuracy; its area is the bin's share of the decisions.
     """
     bins = [entry for entry in found.bins if entry.n]
     shares = np.array([entry.n for entry in bins]) / max(sum(entry.n for entry in bins), 1)
-    confidence = np.array([entry.confidence for entry in bins], np.float64)
     accuracy = 100 * np.array([entry.accuracy for entry in bins], np.float64)
-    figure = new_figure(*SIZE)
+    figure = new_figure(800, 640)
     axes = figure.add_subplot()
-    axes.bar(
+    edges, widths = (
         [entry.low for entry in bins],
-        accuracy,
         [0.9 * (entry.high - entry.low) for entry in bins],
-        align="edge",
-        color=web_color(PALETTE[0]),
-        alpha=0.4,
-        label="accuracy",
     )
+    blue = web_color(PALETTE[0])
+    axes.bar(edges, accuracy, widths, align="edge", color=blue, alpha=0.4, label="accuracy")
     axes.plot([0, 1], [0, 100], "--", color=web_color(INK), linewidth=1, label="calibrated")
-    axes.vlines(
-        confidence,
-        accuracy,
-        100 * confidence,
-        color=web_color(PALETTE[2]),
-        linewidth=3,
-        label="distance to confidence",
-    )
     axes.scatter(
-        confidence,
+        [entry.confidence for entry in bins],
         accuracy,
-        np.maximum(LARGEST_DOT * shares, LEAST_DOT),
+        np.maximum(700 * shares, 25),  # square points
         color=web_color(PALETTE[10]),
         zorder=3,
+        label="mean confidence; area: share of decisions",
     )
-    axes.scatter([], [], 60, color=web_color(PALETTE[10]), label="share of decisions, as area")
     axes.set(xlim=(0, 1), ylim=(0, 100), xlabel=CONFIDENCE, ylabel="accuracy (%)")
     finish(figure, axes, f"Accuracy over confidence (calibration error {100 * found.error:.2f} %)")
     return figure

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from proto_runs import COMMON, events, finish, flags, start
+from proto_runs import COMMON, events, flags
 
 from common.core.errors import UsageError, ZooError
 from common.evidence.divergence.outcome import WITHIN, compare_dumps
@@ -145,31 +145,3 @@ def test_another_seed_repeats_a_step_from_the_dump(finished, tmp_path):
     train(flags(tmp_path, 3, "--random_seed=7", f"--dump_from={finished}", FASTER))
     assert compare_dumps(find_dump(finished), find_dump(tmp_path)).verdict == WITHIN
     assert [event["step"] for event in events(tmp_path, "step")] == [2, 3]
-
-
-def test_a_killed_run_resumes_to_the_uninterrupted_result_bit_for_bit(tmp_path):
-    # In processes of their own: what else a process has imported changes last bits on 1.15.
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    every = ["--save_step=1", "--keep_checkpoints=9"]
-    # The whole run stores a step on its way, and none of its weights may show it.
-    finish(start("train", flags(whole, 8, *every, "--dump_tensors=2")))
-    process = start("train", flags(killed, 8, *every))
-    _kill_after(process, killed / "ckpt" / "step_00000003")
-    finish(start("train", flags(killed, 8, *every, "--resume")))
-    assert events(killed, "start")[-1]["resumed_step"] >= 3
-    one, other = (weights(folder / "ckpt" / "step_00000008", "") for folder in (whole, killed))
-    for name, value in one.items():
-        assert np.array_equal(value, other[name]), name
-
-
-def _kill_after(process, checkpoint):
-    """SIGKILLs a process once a checkpoint is there."""
-    try:
-        for line in process.stdout:
-            if checkpoint.exists():
-                break
-            assert not line.startswith("error:"), line
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()

@@ -22,40 +22,11 @@ STEPS = 200
 
 
 def _words(folder, batch):
-    return [
-        "--device",
-        "cpu",
-        "--dataset",
-        "digits",
-        "--img_size",
-        "14",
-        "--flip=false",
-        "--encoder",
-        "small",
-        "--example_cand_size",
-        "64",
-        "--eval_cand_size",
-        "200",
-        "--display_step",
-        "50",
-        "--pictures_every",
-        "100",
-        "--val_step",
-        "100",
-        "--save_step",
-        "0",
-        "--init_learning_rate",
-        "0.002",
-        "--decay_every",
-        "50",
-        "--scale_learning_rate=false",
-        "--num_steps",
-        str(STEPS),
-        "--batch_size",
-        str(batch),
-        "--output_path",
-        str(folder),
-    ]
+    words = ["--device=cpu", "--dataset=digits", "--img_size=14", "--flip=false", "--encoder=small"]
+    words += ["--example_cand_size=64", "--eval_cand_size=200", "--pictures_every=100"]
+    words += ["--val_step=100", "--save_step=0", "--init_learning_rate=0.002", "--decay_every=50"]
+    words += ["--scale_learning_rate=false", f"--num_steps={STEPS}", f"--batch_size={batch}"]
+    return words + [f"--output_path={folder}"]
 
 
 def _free_port():
@@ -70,18 +41,10 @@ def runs(tmp_path_factory):
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
     finish(start("train", _words(one, 32)))
     port = _free_port()
+    place = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
     ranks = [
-        start(
-            "train",
-            _words(two, 16),
-            RANK=str(rank),
-            WORLD_SIZE="2",
-            LOCAL_RANK=str(rank),
-            LOCAL_WORLD_SIZE="2",
-            MASTER_ADDR="127.0.0.1",
-            MASTER_PORT=port,
-        )
-        for rank in range(2)
+        start("train", _words(two, 16), RANK=rank, LOCAL_RANK=rank, MASTER_PORT=port, **place)
+        for rank in "01"
     ]
     for rank in ranks:
         finish(rank)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH, HEIGHT = 480, 320  # as drawn; set prediction sees CLEVR's 480x320 squeezed to a square
+COLUMNS = 2
 LEGEND = 84  # pixels
 LEAST_CONFIDENCE = 0.5
 SMALL = 11  # pixels of a confidence's letters
@@ -45,6 +46,7 @@ MARKER_COLORS = {
 # Fitted (direct linear transform) to 71 objects of ten images by CLEVR's own generator. The
 # generator moves the camera a little in every image, which the records don't tell: the fit is off
 # by 0.6 % of the image's width and height on average, and by at most 3.3 %.
+# From homogeneous coordinates in the scene to those in the image.
 CLEVR_CAMERA = np.array(
     [
         [0.03604, 0.09993, -0.02812, 0.50234],
@@ -71,8 +73,6 @@ def set_figure(
     images: np.ndarray,
     predictions: np.ndarray,
     targets: Optional[np.ndarray] = None,
-    columns: int = 2,
-    camera: np.ndarray = CLEVR_CAMERA,
 ) -> Figure:
     """Draws predicted objects over their images, with a legend; the axes are in pixels.
 
@@ -84,9 +84,8 @@ def set_figure(
     Args:
         images: (B, height, width, 3) in [-1, 1], the whole image squeezed.
         predictions: (B, predicted objects, 19); targets: (B, objects, 19).
-        camera: (3, 4), see camera.seen_at.
     """
-    columns = min(columns, len(images))
+    columns = min(COLUMNS, len(images))
     rows = -(-len(images) // columns)
     figure, axes = pixel_figure(
         blank(
@@ -103,28 +102,27 @@ def set_figure(
             aspect="auto",
         )
         true = None if targets is None else targets[number]
-        _draw_objects(axes, (left, top), predictions[number], true, camera)
+        _draw_objects(axes, (left, top), predictions[number], true)
     _write_legend(figure, targets is not None)
     return figure
 
 
-def seen_at(places: np.ndarray, camera: np.ndarray = CLEVR_CAMERA) -> np.ndarray:
+def seen_at(places: np.ndarray) -> np.ndarray:
     """Projects places to fractions of the image's width and height, from its upper left corner.
 
     Args:
         places: (..., 3), coordinates in the scene, from -3 to 3.
-        camera: (3, 4), homogeneous coordinates in the scene to those in the image.
 
     Returns:
         (..., 2): x to the right, y downwards; in 0 to 1 inside the image.
     """
-    image = np.matmul(places, camera[:, :3].T) + camera[:, 3]
+    image = np.matmul(places, CLEVR_CAMERA[:, :3].T) + CLEVR_CAMERA[:, 3]
     return image[..., :2] / image[..., 2:]
 
 
-def markers(objects: np.ndarray, camera: np.ndarray) -> List[Marker]:
+def markers(objects: np.ndarray) -> List[Marker]:
     """Reads vectors (objects, 19) as markers."""
-    places = seen_at(objects[:, COORDINATES] * SCENE_SIZE - SCENE_SIZE / 2, camera)
+    places = seen_at(objects[:, COORDINATES] * SCENE_SIZE - SCENE_SIZE / 2)
     return [
         Marker(
             float(x),
@@ -144,7 +142,6 @@ def _draw_objects(
     corner: Tuple[int, int],
     predictions: np.ndarray,
     targets: Optional[np.ndarray],
-    camera: np.ndarray,
 ) -> None:
     """One image's objects; outside the image nothing is drawn but what its camera sees there."""
 
@@ -153,14 +150,14 @@ def _draw_objects(
 
     true, nearest = [], np.zeros(len(predictions), np.int64)
     if targets is not None:
-        true = markers(targets, camera)
+        true = markers(targets)
         nearest = nearest_equal_objects(predictions[None], targets[None])[0][0]
     for marker in true:
         if marker.confidence:
             axes.scatter(*place(marker), **_style(marker, True))
     shown = [
         (marker, int(number))
-        for marker, number in zip(markers(predictions, camera), nearest)
+        for marker, number in zip(markers(predictions), nearest)
         if marker.confidence >= LEAST_CONFIDENCE
     ]
     for marker, number in shown:

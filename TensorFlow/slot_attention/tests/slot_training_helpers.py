@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -14,7 +11,6 @@ from slot_attention.synthetic.scene_layout import SceneSettings
 from slot_attention.synthetic.sprites import SpriteSettings
 from slot_attention.synthetic.writer import Request, write_records
 
-ROOT = Path(__file__).resolve().parents[3]
 COUNTS = {"train": 24, "validation": 6, "test": 6}
 COMMON = ["--device=cpu", "--batch_size=4", "--evaluation_batch_size=4", "--evaluation_count=6"]
 COMMON += ["--warmup_steps=2", "--cache=none"]
@@ -52,19 +48,6 @@ def flags(task: str, data_path: Path, model_dir: Path, steps: int, *more: str) -
     own = TRAINING + [f"--num_train_steps={steps}"]
     own += ["--resolution=32"] if task == "set_prediction" else []
     return evaluation_flags(task, data_path, model_dir, *own, *more)
-
-
-def start(task: str, program: str, words: List[str]) -> subprocess.Popen:
-    """Starts `python -m slot_attention.<task>.<program>` as a process of its own."""
-    python_path = ":".join(str(path) for path in (ROOT, ROOT / "TensorFlow"))
-    own = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": python_path}
-    return subprocess.Popen(
-        [sys.executable, "-m", f"slot_attention.{task}.{program}"] + words,
-        env={**os.environ, **own},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        universal_newlines=True,
-    )
 
 
 def events(model_dir: Path, kind: str) -> List[Dict[str, Any]]:
