@@ -21,7 +21,7 @@ CONFIDENCE = 18
 def average_precision(
     predictions: np.ndarray, targets: np.ndarray, thresholds: Sequence[float] = THRESHOLDS
 ) -> np.ndarray:
-    """Returns the average precision at every distance threshold: (len(thresholds),), float64.
+    """The average precision at every distance threshold, float64; nan without any real object.
 
     The rule of the reference (google-research slot_attention/utils.py, average_precision_clevr):
     all images' predictions are taken by falling confidence. Each belongs to the nearest of its
@@ -29,7 +29,7 @@ def average_precision(
     right if that object is nearer than the threshold (strictly) and no earlier right prediction
     has it; no second-nearest object is tried. The result is the area under precision, made
     monotonic, over recall. Of equal confidences the earlier image and then the earlier slot comes
-    first; the reference leaves that order open. Without any real object the result is nan.
+    first; the reference leaves that order open.
 
     Args:
         predictions: (images, predicted objects, 19).
@@ -44,12 +44,11 @@ def average_precision(
     real = targets[..., CONFIDENCE].sum(dtype=np.float64)
     if not real:
         return np.full(len(thresholds), np.nan)
-    return np.array(
-        [
-            _area(_first_finds(np.where(_within(distance, threshold), found_object, -1)), real)
-            for threshold in thresholds
-        ]
-    )
+    precisions = []
+    for threshold in thresholds:
+        near = (distance < threshold) | (threshold in (NO_THRESHOLD, np.inf))
+        precisions.append(_area(_first_finds(np.where(near, found_object, -1)), real))
+    return np.array(precisions)
 
 
 def nearest_equal_objects(
@@ -76,12 +75,6 @@ def _attributes(objects: np.ndarray) -> np.ndarray:
     groups = (SIZE, MATERIAL, SHAPE, COLOR)
     largest = [objects[..., group].argmax(axis=-1) for group in groups]
     return np.ravel_multi_index(largest, [group.stop - group.start for group in groups])
-
-
-def _within(distance: np.ndarray, threshold: float) -> np.ndarray:
-    if threshold in (NO_THRESHOLD, np.inf):
-        return np.ones(distance.shape, bool)
-    return distance < threshold
 
 
 def _first_finds(found_object: np.ndarray) -> np.ndarray:

@@ -22,26 +22,21 @@ def adjusted_rand_index(
     foreground_only: bool,
     binarised: bool = True,
 ) -> np.ndarray:
-    """Returns the adjusted Rand index of every image, between about 0 (chance) and 1.
+    """The adjusted Rand index of every image, (batch,) float64: 0 is chance, 1 perfect.
 
-    Hubert and Arabie, 1985, over pairs of pixels, in float64. On binarised masks a pixel belongs
-    to the slot with the largest mask of ALL slots (the first of equal ones), as in deepmind's
-    multi_object_datasets, whose published values are with foreground_only. On soft masks the
-    numbers of pairs are their expectations if each pixel drew its slot with its mask as the
-    probabilities; for masks of 0 and 1 both are the same.
+    Hubert and Arabie, 1985, over pairs of pixels. Binarised, a pixel belongs to the slot with the
+    largest mask of ALL slots (the first of equal ones), as in deepmind's multi_object_datasets,
+    whose published values are with foreground_only. On soft masks the numbers of pairs are their
+    expectations if each pixel drew its slot with its mask as the probabilities.
 
-    An image without a counted pixel gives nan. (deepmind's code gives 1 there if one slot has all
-    pixels, and a mean would count that image.) One true group found as one slot gives 1, as in
-    scikit-learn; one true group spread over several slots gives 0.
+    An image without a counted pixel gives nan (deepmind's code gives 1 there if one slot has all
+    pixels). One true group found as one slot gives 1, as in scikit-learn, spread over several 0.
 
     Args:
         true_masks: (batch, entities, pixels...), 0 and 1 or bool, background first; a pixel that
             is in no entity is not counted.
         predicted_masks: (batch, slots, pixels...), sum 1 over the slots.
         foreground_only: whether to leave out the pixels of the true background.
-
-    Returns:
-        (batch,), float64.
     """
     true_groups, slots = _flattened(true_masks, predicted_masks)
     if foreground_only:
@@ -49,8 +44,8 @@ def adjusted_rand_index(
     if binarised:
         slots = one_hot(slots)
     true_groups, slots = true_groups.astype(np.float64), slots.astype(np.float64)
-    overlaps = _overlaps(true_groups, slots)
-    own_pairs = _overlaps(true_groups, slots**2)  # pairs of a pixel with itself
+    overlaps = true_groups @ slots.transpose(0, 2, 1)
+    own_pairs = true_groups @ (slots**2).transpose(0, 2, 1)  # pairs of a pixel with itself
     return _index_of_pairs(true_groups.sum(axis=2), overlaps, own_pairs)
 
 
@@ -71,24 +66,16 @@ def _index_of_pairs(sizes: np.ndarray, overlaps: np.ndarray, own_pairs: np.ndarr
 
 
 def mean_best_overlap(true_masks: np.ndarray, predicted_masks: np.ndarray) -> np.ndarray:
-    """Returns the mean best overlap of every image, between 0 and 1.
+    """The mean best overlap (mBO, Pont-Tuset et al., 2017) of every image, (batch,) float64.
 
-    Pont-Tuset et al., 2017 (mBO): for every object with at least one pixel, the largest
-    intersection over union with any slot's binarised mask (background pixels that the slot owns
-    count in the union); the mean over the image's objects. Slots may serve several objects. The
-    background is not an object. An image without objects gives nan.
-
-    Args:
-        true_masks: (batch, entities, pixels...), 0 and 1 or bool, background first.
-        predicted_masks: (batch, slots, pixels...).
-
-    Returns:
-        (batch,), float64.
+    For every object with at least one pixel, the largest intersection over union with any slot's
+    binarised mask (background pixels that the slot owns count in the union); the mean over the
+    image's objects, nan without any. Slots may serve several objects. Masks as above.
     """
     true_groups, slots = _flattened(true_masks, predicted_masks)
     objects = true_groups[:, BACKGROUND:].astype(np.float64)
     owned = one_hot(slots).astype(np.float64)
-    shared, sizes = _overlaps(objects, owned), objects.sum(axis=2)
+    shared, sizes = objects @ owned.transpose(0, 2, 1), objects.sum(axis=2)
     union = sizes[:, :, None] + owned.sum(axis=2)[:, None, :] - shared
     best = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0).max(axis=2)
     number = (sizes > 0).sum(axis=1)
@@ -105,21 +92,13 @@ def one_hot(masks: np.ndarray) -> np.ndarray:
 
 
 def reconstruction_error(images: np.ndarray, reconstructions: np.ndarray) -> np.ndarray:
-    """Returns the mean squared error of every image, over pixels and channels: (batch,) float64.
-
-    With images in [-1, 1] its mean over images is the training loss of object discovery.
-    """
+    """The mean squared error of every image, over pixels and channels: (batch,) float64."""
     if images.shape != reconstructions.shape:
         raise ZooError(
             f"images {images.shape} and reconstructions {reconstructions.shape} differ in shape"
         )
     difference = images.astype(np.float64) - reconstructions
     return (difference**2).reshape(len(images), -1).mean(axis=1)
-
-
-def _overlaps(true_groups: np.ndarray, slots: np.ndarray) -> np.ndarray:
-    """Shared pixels of every true group with every slot: (batch, groups, slots)."""
-    return np.matmul(true_groups, slots.transpose(0, 2, 1))
 
 
 def _flattened(
@@ -129,8 +108,7 @@ def _flattened(
     slots = predicted_masks.reshape(predicted_masks.shape[:2] + (-1,))
     if (true_groups.shape[0], true_groups.shape[2]) != (slots.shape[0], slots.shape[2]):
         raise ZooError(
-            f"true masks {true_masks.shape} and predicted masks {predicted_masks.shape} "
-            "differ in images or pixels; "
-            "axis 1 is for entities and slots"
+            f"true masks {true_masks.shape} and predicted masks {predicted_masks.shape} differ in "
+            "images or pixels; axis 1 is for entities and slots"
         )
     return true_groups, slots
