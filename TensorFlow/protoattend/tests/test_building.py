@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from common.core.errors import UsageError, ZooError
+from common.data.labelled_images import LabelledImages
 from common.machine.ranks import Place
 from common.training.tensorflow.initial_weights import HE_NORMAL, draw_initial_weights
 from common.training.tensorflow.named_weights import named_weights
 from common.training.tensorflow.runtime import tf
 from protoattend import prototype_passes
 from protoattend.building import attend
-from protoattend.data.labelled_images import LabelledImages
 from protoattend.network.architecture import SMALL, SOFTMAX, SPARSEMAX, Architecture
 from protoattend.network.attention import attention_logits, attention_weights
 from protoattend.network.prototype_network import Encoded, PrototypeNetwork, standardised

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from proto_examples import CLASSES, decisions, explained, plain
 
+from common.data.labelled_images import LabelledImages
 from common.evidence.figures.figure import pixels
-from protoattend.data.labelled_images import LabelledImages
 from protoattend.gallery.curves import coverage_figure, evaluation_figures, reliability_figure
 from protoattend.gallery.explained import UNKNOWN, percent, wrong_first
 from protoattend.gallery.explained import explained as explained_decisions
