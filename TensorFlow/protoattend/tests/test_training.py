@@ -10,7 +10,7 @@ from PIL import Image
 from proto_runs import COMMON, events, flags
 
 from common.core.errors import UsageError, ZooError
-from common.evidence.divergence.outcome import WITHIN, compare_dumps
+from common.evidence.divergence.comparing import WITHIN, compare_dumps
 from common.runs.dump.reading import find_dump
 from common.runs.record import from_run_folder, read_record
 from common.training.tensorflow.runtime import tf
