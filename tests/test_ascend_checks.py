@@ -16,7 +16,7 @@ from common.ascend import checks
 from common.ascend.npu_smi import NpuProcess, read_states
 from common.commands.doctor import look
 from common.core.findings import FAIL, OK, WARN
-from common.machine.devices import Machine
+from common.machine.devices import Machine, npu_has_bfloat16, npu_is_910a, npu_name_in
 from common.machine.surroundings import Surroundings
 from tests.ascend_doubles.machine import AscendMachine
 
@@ -85,6 +85,18 @@ def test_npu_smi_is_read(tmp_path: Path) -> None:
     states = read_states(npu_smi_of(tmp_path, devices=3, busy=(1,), unhealthy=(2,)))
     assert states.health == ((0, "OK"), (1, "OK"), (2, "Alarm"))
     assert states.processes == (NpuProcess(1, 4001, "python3"),)
+
+
+def test_a3_is_known_by_its_dies(tmp_path: Path) -> None:
+    """Its table calls the chip Ascend910, and counts cards; programs count dies, by Phy-ID."""
+    text = npu_smi_of(tmp_path, soc="Ascend910_9391", devices=16, busy=(5,), unhealthy=(7,))
+    assert read_states(text).health[7] == (7, "Alarm") and len(read_states(text).health) == 16
+    assert read_states(text).processes == (NpuProcess(5, 4005, "python3"),)
+    assert npu_has_bfloat16(npu_name_in(text)) and not npu_is_910a(npu_name_in(text))
+    zero = checks.check_execution_timeout(
+        facts(npu_smi=text, environment={"HCCL_EXEC_TIMEOUT": "0"})
+    )
+    assert zero is not None and zero.status == OK and "for ever" in zero.found
 
 
 def test_health(tmp_path: Path) -> None:

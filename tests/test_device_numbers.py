@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.ascend.device_numbers import check_topology
+from common.ascend.device_numbers import check_start_by_chief, check_topology
 from common.core.errors import UsageError
 from common.machine.devices import npu_is_910a
 
@@ -53,3 +53,9 @@ def test_it_is_the_physical_numbers_that_count():
 )
 def test_a_910b_without_a_number_is_a_910a(name, family):
     assert npu_is_910a(name) is family
+
+
+def test_an_a3_starts_several_ranks_by_a_rank_table_alone():
+    check_start_by_chief("Ascend910B3")
+    with pytest.raises(UsageError, match="zoo ranktable make --chip A3"):
+        check_start_by_chief("Ascend910_9391")

@@ -103,12 +103,13 @@ def test_sessions_are_on_the_npu_but_for_those_of_the_host(double: Double) -> No
     session.close()
 
 
-@pytest.mark.parametrize("adapter", ["1.8.0", "1.15.0"])
-def test_rewrites_are_off_whatever_the_release(monkeypatch, adapter) -> None:
-    with imported(monkeypatch, adapter) as double:
+@pytest.mark.parametrize("given", [None, "0", "1"])
+def test_float32_is_float32_unless_the_user_says_otherwise(monkeypatch, given) -> None:
+    """The adapter's own default is HF32 convolutions, on the chips that have it."""
+    variables = {} if given is None else {"ENABLE_HF32_EXECUTION": given}
+    with imported(monkeypatch, soc="Ascend910B3", **variables) as double:
         opened()
-        assert double.process.sessions[0]["rewrites_left_on"] == []
-        assert double.process.sessions[0]["on_npu"]
+        assert double.process.hf32 is (given == "1")
 
 
 def test_the_device_is_the_one_of_the_rank(double: Double, monkeypatch) -> None:
@@ -258,12 +259,12 @@ def under_a_chief(double: Double, monkeypatch, size: int = 2) -> Any:
         ("CM_WORKER_SIZE", "2"),
     ):
         monkeypatch.setenv(name, value)
-    ge = double.module("contract.ge")
+    ranks = double.module("contract.ranks")
 
     def join(cluster: Any, device: int) -> None:
         double.process.collective, double.process.rank, double.process.size = Echo(size), 1, size
 
-    monkeypatch.setattr(ge, "_join", join)
+    monkeypatch.setattr(ranks, "join", join)
     return tf_runtime.open_device("npu", Place(0, 2, 0, numbered_by_hccl=True), precision_of("O0"))
 
 
@@ -286,12 +287,12 @@ def test_machines_that_hccl_numbers_otherwise_than_the_launcher_are_refused(
 
 
 def test_an_hccl_that_does_not_start_is_told_in_one_line(double: Double, monkeypatch) -> None:
-    ge = double.module("contract.ge")
+    ranks = double.module("contract.ranks")
 
     def fails(cluster: Any, device: int) -> None:
         raise RuntimeError("not all of 2 ranks came\n  and a long tail")
 
-    monkeypatch.setattr(ge, "_join", fails)
+    monkeypatch.setattr(ranks, "join", fails)
     monkeypatch.setenv("RANK_SIZE", "2")
     monkeypatch.setenv("RANK_ID", "0")
     monkeypatch.setenv("RANK_TABLE_FILE", "/table.json")

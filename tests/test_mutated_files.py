@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Tuple
 import pytest
 import yaml
 
-from common.ascend.rank_tables.checking import check_text, read_table
+from common.ascend.rank_table import check_text, read_table
 from common.cards.model_card import ModelCard, as_json, read_card
 from common.commands.list import card_lines
 from common.commands.program import main

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from common.ascend.flags import NpuFlags, npu_options, recorded
-from common.ascend.session_options import NpuOptions
+from common.ascend.session import NpuOptions
 from common.core.errors import UsageError, ZooError
 from common.core.flags import Program
 from common.machine.precision import Capabilities, resolve

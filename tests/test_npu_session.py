@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from common.ascend.compiled_graphs import LINE, CompilationWatch, CompiledGraphs, CompiledLines
-from common.ascend.session_options import NpuOptions
-from common.ascend.session_parameters import session_parameters
+from common.ascend.session import NpuOptions, session_parameters
 from common.ascend.type_files import check_customize_dtypes, check_modify_mixlist
 from common.core.errors import UsageError, ZooError
 

@@ -19,7 +19,6 @@ from slot_attention.synthetic.scene_layout import SceneSettings
 from slot_attention.synthetic.sprites import SpriteSettings
 from slot_attention.synthetic.writer import Request, write_records
 from tests.ascend_doubles.machine import HERE, AscendMachine
-from tests.ascend_doubles.mutations.runner import copy_checkout
 from tests.rank_tables import one_server, text_of
 
 pytestmark = pytest.mark.tensorflow
@@ -109,8 +108,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy, since launches leave their logs in the networks' folders."""
-    copy = copy_checkout(ROOT, tmp_path_factory.mktemp("copy") / "checkout")
-    shutil.copytree(str(ROOT / "scripts"), str(copy / "scripts"))
+    copy = tmp_path_factory.mktemp("copy") / "checkout"
+    left_out = shutil.ignore_patterns("__pycache__", "fixtures", "golden", "output", ".*", "*.npz")
+    for name in ("common", "tests", "PyTorch", "TensorFlow", "scripts"):
+        shutil.copytree(str(ROOT / name), str(copy / name), ignore=left_out)
     return copy
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from common.ascend.rank_tables.checking import (
+from common.ascend.rank_table import (
+    as_json,
     check_addresses,
     check_text,
-    first_failure,
+    disagreement,
+    of_json,
     read_table,
 )
-from common.ascend.rank_tables.table import disagreement, of_json
 from common.core.errors import ZooError
 from common.core.findings import FAIL, OK, WARN
 from tests.rank_tables import address, changed, one_server, table_of, text_of, two_servers, without
@@ -20,7 +23,7 @@ FIRST, SECOND = ("server_list", 0), ("server_list", 1)
 DEVICE = FIRST + ("device", 3)
 RULES = [
     "json", "format", "version", "status", "server_list", "strings", "server_count",
-    "server_id", "device_id", "device_ip", "rank_id", "server_size", "topology",
+    "server_id", "device_id", "device_ip", "rank_id", "super_pod", "server_size", "topology",
 ]  # fmt: skip
 
 
@@ -64,14 +67,14 @@ def test_a_good_table_has_one_ok_finding_a_rule(table):
 GONE = object()
 RANK, NUMBER, NAME = DEVICE + ("rank_id",), DEVICE + ("device_id",), FIRST + ("server_id",)
 BROKEN_AT = [  # rule, where it is broken and told, values that break it
-    ("version", ("version",), ["1.1", "1.2", GONE]),
+    ("version", ("version",), ["1.1", GONE]),
     ("status", ("status",), ["initializing", "Completed", GONE]),
     ("server_list", ("server_list",), [[], ["10.0.0.1"]]),
     ("server_list", FIRST + ("device",), [[], GONE]),
     ("strings", ("server_count",), [1]),
     ("strings", RANK, [3]),
     ("server_count", ("server_count",), ["2", GONE]),
-    ("server_id", NAME, ["n" * 64, " ", "a\nb", "a\0b", GONE]),
+    ("server_id", NAME, ["n" * 65, " ", "a\nb", "a\0b", GONE]),
     ("rank_id", RANK, ["8", "2", "03", "-1", GONE]),
     ("device_id", NUMBER, ["x", "03", "-1", "", "³"]),
 ]
@@ -127,8 +130,23 @@ def test_an_address_is_one_that_a_network_card_can_have(loop):
     assert breaches(changed(TWO, DEVICE + ("device_ip",), loop))[0][:2] == (FAIL, "device_ip")
 
 
-def test_the_format_of_a3_is_named():
-    assert "the format of A3" in first_failure(found_in(changed(ONE, ("version",), "1.2"))).found
+def test_the_ranks_of_servers_do_not_interleave():
+    """HCCL's own example of what not to do: {0, 1, 2, 7} and {3, 4, 5, 6}."""
+    table = two_servers(range(4), range(4))
+    for path, rank in ((FIRST + ("device", 3), "7"), (SECOND + ("device", 3), "3")):
+        table = changed(table, path + ("rank_id",), rank)
+    assert breaches(table) == [(FAIL, "rank_id", "server_list[0].device")]
+
+
+def test_processes_share_a_device_by_ports_of_their_own():
+    table = changed(one_server([0, 1]), FIRST + ("device", 1, "device_id"), "0")
+    table = changed(table, FIRST + ("device", 1, "device_ip"), address(0))
+    assert (FAIL, "device_id", "server_list[0].device[1].device_id") in breaches(table, "A2")
+    for number in (0, 1):
+        path = FIRST + ("device", number)
+        device = dict(table["server_list"][0]["device"][number], device_port=str(16666 + number))
+        table = changed(table, path, device)
+    assert breaches(table, "A2") == []
 
 
 @pytest.mark.parametrize("change", [(without, NUMBER), (changed, NUMBER, "2")])
@@ -180,41 +198,54 @@ def test_every_breach_names_its_file_and_a_one_line_remedy():
     )
 
 
-# --- the formats before 1.0 ---
+@pytest.mark.parametrize("table", [{"group_list": []}, {"board_id": "0", "group_list": [{}]}])
+def test_an_older_format_is_named_and_not_judged_by_the_rules_of_1_0(table):
+    last = found_in(table)[-1]
+    assert (last.status, last.rule, last.place) == (FAIL, "format", "group_list")
+    assert "zoo ranktable make" in last.remedy
 
-DEVICES = [{"device_id": "0", "device_ip": "1.2.3.4"}]
-INSTANCE = {"devices": DEVICES, "rank_id": "0", "server_id": "10.0.0.1"}
-POD = {"devices": DEVICES, "pod_name": "p", "server_id": "10.0.0.1"}
-GROUP = {"group_name": "", "instance_count": "1", "instance_list": [INSTANCE]}
-PODS = dict(GROUP, instance_list=[POD])
-TEMPLATE_2 = {
-    "board_id": "0x0000",
-    "chip_info": "910",
-    "deploy_mode": "lab",
-    "group_list": [GROUP],
-    "status": "completed",
-}
+
+# --- A3 ---
+
+
+def of_a3(table):
+    """The same table in format 1.2."""
+    servers = []
+    for server in table["server_list"]:
+        devices = [
+            dict(device, super_device_id=str(100 + int(device["rank_id"])))
+            for device in server["device"]
+        ]
+        servers.append(dict(server, device=devices))
+    names = [{"server_id": server["server_id"]} for server in servers]
+    pods = [{"super_pod_id": "0", "server_list": names}]
+    return dict(table, version="1.2", server_list=servers, super_pod_list=pods)
+
+
+A3 = of_a3(two_servers([0, 1, 2], [0, 1, 2]))
+
+
+def test_a_good_table_of_a3_is_read_whole_and_written_again():
+    assert breaches(A3, "A3") == breaches(A3, "unknown") == []
+    table = of_json(A3)
+    assert table.servers[1].super_pod == "0"
+    assert table.servers[1].devices[0].super_device_id == "103"
+    assert json.loads(as_json(table)) == A3
 
 
 @pytest.mark.parametrize(
-    "table, name, place",
+    "table, chip, rule",
     [
-        (TEMPLATE_2, '"template 2"', "board_id"),
-        (without(TEMPLATE_2, ("board_id",)), '"template 2"', "chip_info"),
-        ({"deploy_mode": "lab", "group_list": []}, '"template 2"', "deploy_mode"),
-        ({"group_list": [PODS]}, "Kubernetes", "group_list[0].instance_list[0].pod_name"),
-        ({"group_list": [PODS, PODS]}, "Kubernetes", "group_list[0].instance_list[0].pod_name"),
-        ({"group_list": []}, "table of groups", "group_list"),
+        (A3, "A2", "version"),
+        (ONE, "A3", "version"),
+        (without(A3, FIRST + ("device", 1, "super_device_id")), "A3", "super_pod"),
+        (without(A3, ("super_pod_list",)), "A3", "super_pod"),
+        (changed(A3, ("super_pod_list", 0, "server_list"), []), "unknown", "super_pod"),
+        (without(A3, ("super_pod_list", 0, "super_pod_id")), "A3", "super_pod"),
     ],
 )
-def test_an_older_format_is_named_with_the_key_that_gives_it_away(table, name, place):
-    finding = first_failure(found_in(table))
-    assert (finding.rule, finding.place) == ("format", place)
-    assert name in finding.found and "zoo ranktable make" in finding.remedy
-
-
-def test_nothing_is_judged_by_the_rules_of_1_0_in_an_older_format():
-    assert [finding.rule for finding in found_in(TEMPLATE_2)] == ["json", "format"]
+def test_a_table_of_a3_has_its_own_version_and_its_super_pods(table, chip, rule):
+    assert {found for _, found, _ in breaches(table, chip)} == {rule}
 
 
 # --- reading ---

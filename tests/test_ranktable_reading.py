@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
 
-from common.ascend.rank_tables.reading_hccn import read_addresses
-from common.ascend.rank_tables.sources import (
-    read_table_file,
+from common.ascend.hccn import (
+    ServerAddresses,
+    read_addresses,
     read_whole,
     servers_of_hccn,
     servers_of_hosts,
-    this_machine,
 )
-from common.ascend.rank_tables.table import ServerAddresses, as_json, merged, numbered, of_json
+from common.ascend.rank_table import as_json, merged, numbered, of_json
 from common.core.errors import UsageError, ZooError
-from tests.rank_tables import TOOL_ANSWER, address, hccn_conf, one_server, table_of, text_of
+from tests.rank_tables import TOOL_ANSWER, address, hccn_conf, one_server, table_of
 from tests.rank_tables import server as server_entry
 
 ALL = {device: address(device) for device in range(8)}
@@ -161,7 +161,7 @@ def test_a_host_that_lacks_a_device_is_named(tmp_path):
 def test_one_file_is_this_machines(tmp_path):
     (tmp_path / "hccn.conf").write_text(hccn_conf())
     servers = servers_of_hccn([str(tmp_path / "hccn.conf")], [], None)
-    assert servers == [ServerAddresses(this_machine(), ALL)]
+    assert servers == [ServerAddresses(socket.gethostname(), ALL)]
 
 
 def test_a_folder_of_info_files_names_its_servers_in_their_order(tmp_path):
@@ -213,14 +213,6 @@ def test_a_file_that_only_root_may_read_is_told_with_the_way_round(monkeypatch):
         read_whole("/etc/hccn.conf")
 
 
-def test_a_table_file_is_read_or_refused_by_its_rules(tmp_path):
-    path = tmp_path / "t.json"
-    path.write_text(text_of(one_server()))
-    assert read_table_file(str(path)).world_size == 8
-    with pytest.raises(ZooError, match="missing, unreadable or empty"):
-        read_table_file(str(tmp_path / "u.json"))
-
-
 # --- the table ---
 
 
@@ -269,3 +261,19 @@ def test_a_server_that_comes_twice_is_refused():
     table = of_json(one_server())
     with pytest.raises(ZooError, match=r"server 10\.0\.0\.1 comes twice"):
         merged([table, table])
+
+
+def test_on_a3_the_super_pod_is_read_below_each_die(tmp_path):
+    """What hccn_tool and npu-smi info -t spod-info print, a heading for each die."""
+    text = "".join(
+        f"device {die}\nipaddr:{address(die)}\n\tSDID : {1000 + die}\n\tSuper Pod ID : 11\n"
+        for die in range(2)
+    )
+    (tmp_path / "a").write_text(text)
+    (server,) = servers_of_hccn([str(tmp_path / "a")], ["10.0.0.1"], None)
+    assert server.super_devices == {0: "1000", 1: "1001"} and server.super_pod == "11"
+    content = json.loads(as_json(numbered([server])))
+    assert content["version"] == "1.2"
+    assert content["super_pod_list"] == [
+        {"super_pod_id": "11", "server_list": [{"server_id": "10.0.0.1"}]}
+    ]

@@ -13,7 +13,7 @@ from typing import Any, Dict, List
 import numpy
 import pytest
 
-from common.ascend.session_options import NpuOptions
+from common.ascend.session import NpuOptions
 from common.core.errors import InfrastructureError, UsageError, ZooError
 from common.machine.precision import Capabilities, resolve, with_loss_scale
 from common.machine.ranks import ALONE, Place

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, Optional
 
 from common.ascend.flags import npu_options
-from common.ascend.session_options import NpuOptions
+from common.ascend.session import NpuOptions
 from common.cards.model_card import read_card
 from common.core.errors import ZooError
 from common.data.labelled_images import DatasetSplits

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from typing import List, Optional, Sequence
 
+from common.ascend.hccn import USUAL_PLACE, addresses_of_conf
 from common.ascend.npu_smi import read_states
-from common.ascend.rank_tables.checking import TableFinding, check_text, first_failure
-from common.ascend.rank_tables.reading_hccn import USUAL_PLACE, addresses_of_conf
-from common.ascend.rank_tables.rules import CHIP_UNKNOWN
+from common.ascend.rank_table import CHIP_UNKNOWN, TableFinding, check_text, first_failure
 from common.ascend.surroundings import HCCL_PORTS
 from common.core.errors import ZooError
 from common.core.findings import FAIL, OK, WARN, Finding
 from common.core.versions import version_numbers
-from common.machine.devices import npu_has_bfloat16, npu_is_910a
+from common.machine.devices import npu_has_bfloat16, npu_is_910a, npu_name_in
 from common.machine.surroundings import Surroundings
 
 CLUSTER_VARIABLES = (
@@ -293,7 +292,7 @@ def check_execution_timeout(facts: Surroundings) -> Optional[Finding]:
     """How long a rank waits in an exchange, as for a first rank that evaluates."""
     name = "HCCL_EXEC_TIMEOUT"
     text = facts.environment.get(name, "")
-    if not npu_is_910a(facts.npu_smi):
+    if not npu_is_910a(npu_name_in(facts.npu_smi)):
         if re.fullmatch(r"\d+\.\d{1,2}", text):  # where vector cores exchange
             return Finding(OK, name, text + " s")
         finding = _check_seconds(facts, name, EXECUTION_SECONDS)
@@ -359,7 +358,7 @@ def check_overflow_mode(facts: Surroundings) -> Optional[Finding]:
     if (
         text != "0"
         or facts.environment.get("INF_NAN_MODE_FORCE_DISABLE") == "1"
-        or not npu_has_bfloat16(facts.npu_smi)
+        or not npu_has_bfloat16(npu_name_in(facts.npu_smi))
     ):
         return None
     return Finding(

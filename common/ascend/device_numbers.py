@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 from typing import Mapping, Sequence, Tuple
 
-from common.ascend.rank_tables.rules import topology_fault
+from common.ascend.rank_table import topology_fault
 from common.core.errors import UsageError
-from common.machine.devices import npu_is_910a
+from common.machine.devices import npu_is_910a, npu_is_a3
 
 _NODE = re.compile(r"davinci(\d+)")
 
@@ -46,3 +46,12 @@ def check_topology(chip: str, logical: Sequence[int], numbers: Sequence[int]) ->
     fault = topology_fault(sorted(physical_number(device, numbers) for device in logical))
     if fault:
         raise UsageError(f"{fault}; give other --ranks or --device_id")
+
+
+def check_start_by_chief(chip: str) -> None:
+    """Raises UsageError where HCCL knows no CM_* variables: on A3, which needs a rank table."""
+    if npu_is_a3(chip):
+        raise UsageError(
+            f"{chip} starts several ranks of TensorFlow by a rank table alone: zoo ranktable make "
+            "--chip A3, then give it as --rank_table"
+        )

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from common.ascend.session_options import PLAIN, NpuOptions
+from common.ascend.session import PLAIN, NpuOptions
 from common.ascend.type_files import check_customize_dtypes, check_modify_mixlist
 from common.core.errors import UsageError
 from common.core.files import make_folder, sha256_of

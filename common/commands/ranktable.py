@@ -1,4 +1,4 @@
-"""`zoo ranktable make|check`: HCCL's rank tables of format 1.0."""
+"""`zoo ranktable make|check`: HCCL's rank tables, of format 1.0 and of A3's 1.2."""
 
 from __future__ import annotations
 
@@ -12,28 +12,34 @@ from typing import Dict, List, Tuple
 
 import attrs
 
-from common.ascend.rank_tables.checking import (
-    TableFinding,
-    check_addresses,
-    check_text,
-    first_failure,
-    read_table,
-)
-from common.ascend.rank_tables.reading_hccn import USUAL_PLACE, read_addresses
-from common.ascend.rank_tables.rules import CHIP_910A, CHIPS
-from common.ascend.rank_tables.sources import (
-    read_table_file,
+from common.ascend.hccn import (
+    USUAL_PLACE,
+    read_addresses,
     read_whole,
     servers_of_hccn,
     servers_of_hosts,
-    table_text,
 )
-from common.ascend.rank_tables.table import RankTable, as_json, merged, numbered
+from common.ascend.rank_table import (
+    CHIP_910A,
+    CHIP_A2,
+    CHIP_A3,
+    CHIPS,
+    RankTable,
+    TableFinding,
+    as_json,
+    check_addresses,
+    check_text,
+    first_failure,
+    merged,
+    numbered,
+    read_table,
+)
 from common.commands.doctor import as_text
 from common.core.command_line import add_debug_flag
 from common.core.errors import UsageError, ZooError
 from common.core.files import make_folder, write_atomically
 from common.core.findings import WARN, Finding
+from common.machine import devices
 
 EXAMPLES = """
   sudo zoo ranktable make --output=rank_table.json         this machine, all devices
@@ -56,8 +62,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action.add_argument(
             "--chip",
             choices=CHIPS,
-            default=CHIP_910A,
-            help="a 910A server limits which devices may work together",
+            help="a 910A limits which devices may work together, A3 has format 1.2 (default: this "
+            "machine's, else 910A)",
         )
         add_flags(action)
         action.set_defaults(run=run_action)
@@ -65,7 +71,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs one action; returns the exit code."""
+    arguments.chip = arguments.chip or _chip_here()
     return int(arguments.run(arguments))
+
+
+def _chip_here() -> str:
+    name = devices.npu_name()
+    if devices.npu_is_a3(name):
+        return CHIP_A3
+    return CHIP_A2 if devices.npu_has_bfloat16(name) else CHIP_910A
 
 
 # --- make ---
@@ -160,10 +174,15 @@ def device_numbers(text: str) -> Tuple[int, ...]:
 
 def _table_of(arguments: argparse.Namespace) -> RankTable:
     if arguments.tables:
-        return merged([read_table_file(path) for path in arguments.tables])
+        return merged([read_table(table_text(path), path) for path in arguments.tables])
     if arguments.hosts:
         return numbered(servers_of_hosts(arguments.hosts, arguments.devices))
     return numbered(servers_of_hccn(arguments.hccn, arguments.servers, arguments.devices))
+
+
+def table_text(path: str) -> str:
+    """A file's text, "" where it can't be read."""
+    return devices.read_text(Path(path))
 
 
 def _refuse_unusable(text: str, output: str, chip: str) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from common.ascend.device_numbers import physical_number, physical_numbers
-from common.ascend.rank_tables.sources import read_table_file
-from common.ascend.rank_tables.table import disagreement
+from common.ascend.rank_table import disagreement, read_table
 from common.core.errors import InfrastructureError, UsageError, ZooError
 from common.launch.flags import HIGHEST_PORT, LaunchFlags
 from common.launch.rank_environment import CM_VARIABLES, Job
+from common.machine.devices import read_text
 
 THIS_MACHINE = "127.0.0.1"
 HIGHEST_CHIEF_PORT = 65520
@@ -65,7 +65,7 @@ def check_rank_table(
         return
     numbers = physical_numbers(user, system)
     here = [(rank, physical_number(device, numbers)) for rank, device in ranks]
-    problem = disagreement(read_table_file(path), world_size, here)
+    problem = disagreement(read_table(read_text(Path(path)), path), world_size, here)
     if problem is not None:
         raise ZooError(
             f"rank table {path} is not this job's: {problem}; give another --rank_table, or make "

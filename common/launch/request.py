@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import List, Mapping, Tuple
 
-from common.ascend.device_numbers import check_topology, physical_numbers
+from common.ascend.device_numbers import check_start_by_chief, check_topology, physical_numbers
 from common.ascend.environment import CannEnvironment, cann_environment
 from common.cards.model_folders import checkout_root
 from common.core.errors import UsageError, ZooError
@@ -92,6 +92,8 @@ def planned(target: Target, flags: LaunchFlags, command: str) -> Request:
         [(rank.rank, rank.device_id) for rank in ranks],
         user,
     )
+    if "CM_CHIEF_IP" in ranks[0].environment.set:
+        check_start_by_chief(devices.npu_name())
     if not flags.dry_run:
         problems = [_missing(*given) for given in _inputs(plan, target)]
         problem = next(filter(None, [*problems, missing_package(plan)]), "")

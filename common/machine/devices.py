@@ -174,8 +174,13 @@ def npu_name() -> str:
 
         return str(acl.get_soc_name())
     except (ImportError, OSError, AttributeError):
-        match = re.search(r"\b(9\d0\w*)", run_command(["npu-smi", "info"]) or "")
-        return "Ascend" + match.group(1) if match else "Ascend NPU"
+        return npu_name_in(run_command(["npu-smi", "info"]) or "") or "Ascend NPU"
+
+
+def npu_name_in(npu_smi: str) -> str:
+    """The chip in npu-smi's table, "" without one; A3, which counts dies, calls itself 910."""
+    match = re.search(r"\b(?:Ascend)?(9\d0\w*)", npu_smi)
+    return "Ascend" + match.group(1) + "_93" * ("Phy-ID" in npu_smi) if match else ""
 
 
 # 910B without a number is a 910A; 910_93 is an A3, 950 and 910_95 come after it.
@@ -190,6 +195,11 @@ def npu_has_bfloat16(name: str) -> bool:
 def npu_is_910a(name: str) -> bool:
     """Whether a chip of that name is of the 910A family; no where the name says nothing."""
     return "910" in name and _AFTER_910A.search(name) is None
+
+
+def npu_is_a3(name: str) -> bool:
+    """Whether a chip of that name is an A3, of two dies a card."""
+    return re.search("910C|910_93", name) is not None
 
 
 # In a version file, the preferred first.

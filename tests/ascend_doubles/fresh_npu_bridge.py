@@ -4,31 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, Iterator
 
 FOLDER = Path(__file__).resolve().parent / "tensorflow"
 # What would reach the double from the machine on which the tests run.
-_FOREIGN = (
-    "RANK_TABLE_FILE",
-    "RANK_ID",
-    "RANK_SIZE",
-    "DEVICE_ID",
-    "ASCEND_DEVICE_ID",
-    "POD_NAME",
-    "ASCEND_RT_VISIBLE_DEVICES",
-    "CM_CHIEF_IP",
-    "CM_CHIEF_PORT",
-    "CM_CHIEF_DEVICE",
-    "CM_WORKER_SIZE",
-    "CM_WORKER_IP",
-    "HCCL_CONNECT_TIMEOUT",
-    "TF_CPP_MIN_LOG_LEVEL",
-    "ASCEND_DOUBLE_ADAPTER",
-    "ASCEND_DOUBLE_SOC",
-    "ASCEND_DOUBLE_REPORT",
-)
+_FOREIGN = re.compile(r"RANK_|DEVICE_ID|ASCEND_|POD_NAME|CM_|HCCL_|TF_CPP_MIN|ENABLE_HF32")
 
 
 class Double:
@@ -36,26 +20,23 @@ class Double:
 
     def __init__(self) -> None:
         self.init = importlib.import_module("npu_bridge.npu_init")
-        self.process = importlib.import_module("npu_bridge.contract.process").PROCESS
-        self.failures = importlib.import_module("npu_bridge.contract.failures")
+        self.process = self.module("contract.process").PROCESS
+        self.abort = self.module("contract.process").PluginAbort
 
     def module(self, name: str) -> Any:
-        """Another module of npu_bridge, such as "estimator.npu.npu_hook"."""
+        """Another module of npu_bridge, such as "contract.ranks"."""
         return importlib.import_module("npu_bridge." + name)
 
 
 @contextlib.contextmanager
-def imported(
-    monkeypatch: Any, adapter: str = "1.15.0", soc: str = "Ascend910A", **environment: str
-) -> Iterator[Double]:
+def imported(monkeypatch: Any, soc: str = "Ascend910A", **environment: str) -> Iterator[Double]:
     """Imports the double with nothing of this machine's variables; undoes it at the end."""
-    for name in _FOREIGN:
-        monkeypatch.delenv(name, raising=False)
+    for name in filter(_FOREIGN.match, list(os.environ)):
+        monkeypatch.delenv(name)
     values = dict(
         ASCEND_HOME_PATH="/cann",
         ASCEND_OPP_PATH="/cann/opp",
         JOB_ID="10087",
-        ASCEND_DOUBLE_ADAPTER=adapter,
         ASCEND_DOUBLE_SOC=soc,
         ASCEND_DOUBLE_SECONDS="2",
         **environment,
@@ -76,5 +57,5 @@ def imported(
 
 def _forget() -> None:
     for name in list(sys.modules):
-        if name.split(".")[0] in ("npu_bridge", "hccl"):
+        if name.split(".")[0] == "npu_bridge":
             del sys.modules[name]

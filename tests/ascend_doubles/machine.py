@@ -4,6 +4,8 @@ import os
 import stat
 from pathlib import Path
 
+from tests.real_torch_npu.installed import STUBS
+
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 INSTALL = "usr/local/Ascend"
@@ -55,25 +57,27 @@ _PLUGIN_SET_ENV = "export PYTHONPATH={packages}:$PYTHONPATH\n"
 _NPU_SMI = """\
 #!/bin/sh
 cat <<'END'
-+--------------------------------------------------------------------------------------------+
-| npu-smi {version}                   Version: {version}                                     |
-+----------------------+---------------+----------------------------------------------------+
-| NPU   Name           | Health        | Power(W)    Temp(C)           Hugepages-Usage(page)|
-| Chip                 | Bus-Id        | AICore(%)   Memory-Usage(MB)  HBM-Usage(MB)        |
-+======================+===============+====================================================+
++------------------------------------------------------------------------------------------------+
+| npu-smi 22.0.4                   Version: 22.0.4                                               |
++---------------------------+---------------+----------------------------------------------------+
+| NPU   Name                | Health        | Power(W)    Temp(C)           Hugepages-Usage(page)|
+| Chip  {phy:<20}| Bus-Id        | AICore(%)   Memory-Usage(MB)  HBM-Usage(MB)        |
++===========================+===============+====================================================+
 {devices}
-+----------------------+---------------+----------------------------------------------------+
-| NPU     Chip         | Process id    | Process name             | Process memory(MB)      |
-+======================+===============+====================================================+
++---------------------------+---------------+----------------------------------------------------+
+| NPU     Chip              | Process id    | Process name             | Process memory(MB)      |
++===========================+===============+====================================================+
 {processes}
-+----------------------+---------------+----------------------------------------------------+
++---------------------------+---------------+----------------------------------------------------+
 END
 """
 _DEVICE = """\
-| {number:<5} {name:<14} | {health:<13} | 68.3        38                15    / 15           |
-| 0                    | 0000:C1:00.0  | 0           1169 / 15137  {used:<5}/ 32768 |"""
-_PROCESS = "| {number:<7} 0            | {pid:<13} | python3                  | 1234     |"
-_IDLE = "| No running processes found in NPU {number}                                     |"
+| {npu:<5} {name:<19} | {health:<13} | 68.3        38                15    / 15           |
+| {chip:<5} {phy:<19} | 0000:C1:00.0  | 0           1169 / 15137  {used:<5}/ 32768 |"""
+_PROCESS = (
+    "| {npu:<7} {chip:<17} | {pid:<13} | python3                  | 1234                    |"
+)
+_IDLE = "| No running processes found in NPU {npu} |"
 
 
 class AscendMachine:
@@ -88,13 +92,16 @@ class AscendMachine:
         cann="6.0.0",
         busy=(),
         unhealthy=(),
+        real_torch_npu=False,
     ):
         """
         Args:
             plugin_script: whether the TensorFlow plugin has a set_env.sh of its own.
             busy, unhealthy: numbers of devices that others compute on, and that are broken.
+            real_torch_npu: whether CANN's libraries are there, as stubs.
         """
         self.root, self.soc, self.devices = Path(root), soc, devices
+        self.real_torch_npu = real_torch_npu
         self._make_devices()
         self._make_cann(cann)
         self._make_plugin(plugin_script)
@@ -118,6 +125,10 @@ class AscendMachine:
             HOME=str(self.root / "root"),
             OMP_NUM_THREADS="1",
         )
+        if self.real_torch_npu:
+            variables.update(
+                STUB_SOC=self.soc, STUB_DEVICES=str(self.devices), TASK_QUEUE_ENABLE="0"
+            )
         variables.update({name: value for name, value in changes.items() if value is not None})
         for name, value in changes.items():
             if value is None:
@@ -152,10 +163,15 @@ class AscendMachine:
         )
         self.write(INSTALL + "/driver/version.info", "Version=22.0.4\n")
         (self.root / INSTALL / "driver/lib64/driver").mkdir(parents=True)
-        self.write(TOOLKIT + "/latest/runtime/version.info", f"Version={version}\n")
+        self.write(TOOLKIT + "/latest/ascend_toolkit_install.info", f"version={version}\n")
+        for name in ("compiler", "runtime"):  # the package's own number comes first, as in CANN
+            inner = f"Version=7.7.0.1.238\nversion_dir={version}\n"
+            self.write(f"{TOOLKIT}/latest/{name}/version.info", inner)
         self.write(TOOLKIT + "/set_env.sh", _SET_ENV.format(toolkit=toolkit))
         (toolkit / "python").mkdir()
         (toolkit / "python" / "site-packages").symlink_to(HERE / "cann_python")
+        if self.real_torch_npu:
+            (toolkit / "lib64").symlink_to(STUBS)
 
     def _make_plugin(self, script):
         packages = self.root / INSTALL / "tfplugin/latest/python/site-packages"
@@ -165,24 +181,26 @@ class AscendMachine:
             self.write(INSTALL + "/tfplugin/set_env.sh", _PLUGIN_SET_ENV.format(packages=packages))
 
     def _make_programs(self, busy, unhealthy):
-        rows = [
-            _DEVICE.format(
-                number=number,
-                name=self.soc.replace("Ascend", ""),
-                health="Alarm" if number in unhealthy else "OK",
-                used=20000 if number in busy else 0,
+        is_a3 = "910_93" in self.soc  # two dies a card, counted by Phy-ID
+        rows, used = [], []
+        for number in range(self.devices):
+            place = {"npu": number // 2 if is_a3 else number, "chip": number % 2 if is_a3 else 0}
+            rows.append(
+                _DEVICE.format(
+                    name="Ascend910" if is_a3 else self.soc.replace("Ascend", ""),
+                    phy=number if is_a3 else "",
+                    health="Alarm" if number in unhealthy else "OK",
+                    used=20000 if number in busy else 0,
+                    **place,
+                )
             )
-            for number in range(self.devices)
-        ]
-        used = [
-            _PROCESS.format(number=number, pid=4000 + number)
-            if number in busy
-            else _IDLE.format(number=number)
-            for number in range(self.devices)
-        ]
+            row = _PROCESS if number in busy else _IDLE
+            used.append(row.format(pid=4000 + number, **place))
         self._program(
             "npu-smi",
-            _NPU_SMI.format(version="22.0.4", devices="\n".join(rows), processes="\n".join(used)),
+            _NPU_SMI.format(
+                phy="Phy-ID" * is_a3, devices="\n".join(rows), processes="\n".join(used)
+            ),
         )
         self._program(
             "hccn_tool",

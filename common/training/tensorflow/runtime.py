@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from common.ascend.environment import HF32
-from common.ascend.session_options import PLAIN, NpuOptions
-from common.ascend.session_parameters import session_parameters
+from common.ascend.session import PLAIN, NpuOptions, session_parameters
 from common.core.command_line import end_at_once
 from common.core.errors import InfrastructureError, UsageError, ZooError, first_line
 from common.core.files import write_atomically

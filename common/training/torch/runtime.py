@@ -14,6 +14,7 @@ from typing import (
     Dict,
     List,
     Mapping,
+    Tuple,
 )
 
 from common.core.command_line import end_at_once
@@ -28,7 +29,7 @@ from common.machine.devices import (
     npu_has_bfloat16,
     npu_name,
 )
-from common.machine.precision import Capabilities, Precision
+from common.machine.precision import KEEP, TO_16, Capabilities, Precision
 
 BACKENDS = {"npu": "hccl", "gpu": "nccl", "cpu": "gloo"}
 TORCH_NAMES = {"npu": "npu", "gpu": "cuda", "cpu": "cpu"}
@@ -69,10 +70,13 @@ def capabilities(kind: str, index: int = 0) -> Capabilities:
 
     version = str(torch.__version__)
     if kind == "npu":
-        torch_npu = _usable_torch_npu(torch)
-        name = _npu_name(torch_npu, index)
+        torch_npu, name, _ = _opened_npu(torch, index)
+        ask = getattr(torch_npu.npu, "is_bf16_supported", None)  # not in torch 1.8.1's packages
         return Capabilities(
-            version, name, bfloat16=npu_has_bfloat16(name), ascend_apex=_ascend_apex_is_installed()
+            version,
+            name,
+            bfloat16=npu_has_bfloat16(name) if ask is None else bool(ask()),
+            ascend_apex=_ascend_apex_is_installed(),
         )
     if kind == "gpu":
         _check_cuda(torch)
@@ -156,12 +160,12 @@ def _open_gpu(index: int, precision: Precision) -> TorchDevice:
 def _open_npu(index: int, precision: Precision) -> TorchDevice:
     import torch
 
-    torch_npu = _usable_torch_npu(torch)
-    count = torch_npu.npu.device_count()
-    _check_index("npu", index, count)
-    torch_npu.npu.set_device(index)
+    torch_npu, name, count = _opened_npu(torch, index)
+    mode = str(precision.npu_precision_mode)
+    if precision.name != TO_16 and npu_has_bfloat16(name):
+        mode = KEEP  # these chips' own: below it, what autocast keeps in float32 might not stay so
     # Unset, an Ascend 910A would compute float32 convolutions in float16.
-    torch_npu.npu.set_option({"ACL_PRECISION_MODE": str(precision.npu_precision_mode)})
+    torch_npu.npu.set_option({"ACL_PRECISION_MODE": mode})
     if version_numbers(torch.__version__) >= (2,):
         torch_npu.npu.conv.allow_hf32 = precision.tf32
         torch_npu.npu.matmul.allow_hf32 = precision.tf32
@@ -170,12 +174,24 @@ def _open_npu(index: int, precision: Precision) -> TorchDevice:
         "npu",
         index,
         _device_object(torch, "npu", index),
-        _npu_name(torch_npu, index),
+        name,
         count,
         npu_driver(),
         "CANN {}".format(cann_version() or "of unknown version"),
         framework,
     )
+
+
+def _opened_npu(torch: Any, index: int) -> Tuple[Any, str, int]:
+    """torch_npu with the device made this process's own, the device's name, how many there are.
+
+    Any question to torch_npu would open device 0 first.
+    """
+    torch_npu = _usable_torch_npu(torch)
+    count = torch_npu.npu.device_count()
+    _check_index("npu", index, count)
+    torch_npu.npu.set_device(index)
+    return torch_npu, _npu_name(torch_npu, index), count
 
 
 def _device_object(torch: Any, kind: str, index: int) -> Any:

@@ -1,11 +1,13 @@
-"""Makes `common` of every Python process look at the folder that stands for / (ASCEND_DOUBLE_ROOT).
+"""Makes each Python process of a test's machine an Ascend server's; imported at its start.
 
-Python imports a module of this name at its start, from the first folder of PYTHONPATH that has one.
+ASCEND_DOUBLE_ROOT is the folder at which `common` looks in place of /. With STUB_SOC the real
+torch_npu is simulated from its import on (tests/real_torch_npu).
 """
 
 import importlib.abc
 import importlib.util
 import os
+import runpy
 import sys
 from pathlib import Path
 
@@ -15,13 +17,15 @@ _LOOKERS = (
     "common.launch.meeting",
     "common.ascend.surroundings",
     "common.commands.doctor",
-    "common.ascend.rank_tables.sources",
-    "common.ascend.rank_tables.reading_hccn",
+    "common.ascend.rank_tables",
+    "common.commands.ranktable",
 )
+_SIMULATED = Path(__file__).resolve().parents[2] / "real_torch_npu" / "simulated.py"
 
 
-def _look_at(root, module):
+def _look_at_the_root(module):
     """Replaces the root of the file system where it is a function's default."""
+    root = Path(os.environ["ASCEND_DOUBLE_ROOT"])
     for value in list(vars(module).values()):
         defaults = getattr(value, "__defaults__", None)
         if defaults and getattr(value, "__module__", "") == module.__name__:
@@ -30,15 +34,19 @@ def _look_at(root, module):
             )
 
 
-class _Finder(importlib.abc.MetaPathFinder):
-    """Finds the modules in question in the usual way, and has them changed once they are there."""
+def _simulate(module):
+    runpy.run_path(str(_SIMULATED))["start"]()
 
-    def __init__(self, root):
-        self._root, self._busy = root, False
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds modules in the usual way, and has something done at the end of some modules' import."""
+
+    def __init__(self, actions):
+        self._actions, self._busy = actions, False
 
     def find_spec(self, name, path=None, target=None):
-        """The usual spec with a loader that calls _look_at at the end; None for others."""
-        if name not in _LOOKERS or self._busy:
+        """None for all modules without an action."""
+        if name not in self._actions or self._busy:
             return None
         self._busy = True
         try:
@@ -46,18 +54,14 @@ class _Finder(importlib.abc.MetaPathFinder):
         finally:
             self._busy = False
         if spec is not None and spec.loader is not None:
-            self._wrap(spec.loader)
+            execute, act = spec.loader.exec_module, self._actions[name]
+            spec.loader.exec_module = lambda module: (execute(module), act(module))
         return spec
 
-    def _wrap(self, loader):
-        execute = loader.exec_module
 
-        def execute_and_look(module):
-            execute(module)
-            _look_at(self._root, module)
-
-        loader.exec_module = execute_and_look
-
-
+_ACTIONS = {}
 if os.environ.get("ASCEND_DOUBLE_ROOT"):
-    sys.meta_path.insert(0, _Finder(Path(os.environ["ASCEND_DOUBLE_ROOT"])))
+    _ACTIONS.update(dict.fromkeys(_LOOKERS, _look_at_the_root))
+if os.environ.get("STUB_SOC"):
+    _ACTIONS["torch_npu"] = _simulate
+sys.meta_path.insert(0, _Finder(_ACTIONS))

@@ -1,10 +1,6 @@
 """Double of Ascend's apex; ASCEND_DOUBLE_APEX=nvidia makes it NVIDIA's, which the registry has."""
 
 import os
-import sys
-from pathlib import Path
-
-sys.path.insert(1, str(Path(__file__).resolve().parents[2] / "torch_shared"))
 
 IS_ASCEND = os.environ.get("ASCEND_DOUBLE_APEX", "ascend") == "ascend"
 __version__ = "0.1+ascend" if IS_ASCEND else "0.1"

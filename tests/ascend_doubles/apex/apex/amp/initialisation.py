@@ -74,9 +74,6 @@ def initialize(
             "Note that in `O0`, `O1`, etc., the prefix O is the letter O, not the "
             "number zero."
         )
-    _check_extensions(
-        opt_level, combine_grad, combine_ddp, user_cast_preferred, check_combined_tensors
-    )
     if AmpState.properties is not None:
         raise RuntimeError("amp.initialize was called a second time")
     scale = _checked_scale(_LEVELS[opt_level] if loss_scale is None else loss_scale)
@@ -103,30 +100,7 @@ def initialize(
         return models
     for optimizer in optimizers if isinstance(optimizers, (list, tuple)) else [optimizers]:
         _prepare(optimizer, opt_level)
-        if combine_grad:
-            _refuse_set_to_none(optimizer)
     return models, optimizers
-
-
-def _check_extensions(opt_level, combine_grad, combine_ddp, user_cast_preferred, check_combined):
-    """The levels that Ascend's own settings are for."""
-    if (combine_grad or check_combined) and opt_level not in ("O1", "O2"):
-        raise RuntimeError("combine_grad and check_combined_tensors are for O1 and O2 only")
-    if combine_ddp and not combine_grad:
-        raise RuntimeError("combine_ddp needs combine_grad")
-    if user_cast_preferred and opt_level != "O1":
-        raise RuntimeError("user_cast_preferred is for O1 only")
-
-
-def _refuse_set_to_none(optimizer):
-    zero_grad = optimizer.zero_grad
-
-    def zero_in_place(set_to_none=False):
-        if set_to_none:
-            raise ValueError("set_to_none is not supported with combined gradients")
-        zero_grad(set_to_none=False)
-
-    optimizer.zero_grad = zero_in_place
 
 
 def _checked_scale(loss_scale):

@@ -6,8 +6,3 @@ class AmpState:
 
     properties = None
     scalers = []
-
-
-def reset():
-    """As after the import, for tests."""
-    AmpState.properties, AmpState.scalers = None, []

@@ -1,14 +1,13 @@
-"""What a graph for the NPU may hold (1.10, "Graph rules")."""
+"""What a graph for the NPU may hold, and marks for the plugin's own kernels in it."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, Iterable, List, Sequence, Set
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set
 
-import tensorflow.compat.v1 as tf
+from tensorflow.core.framework import attr_value_pb2
 
-from npu_bridge.contract.marks import kind_of
-
+_KIND = "_npu_double_kind"
 ON_HOST_OR_FAILING = re.compile(
     r"(Eager)?PyFunc(Stateless)?|\w*Summary(V2)?|Decode\w+|String\w+|AsString|Substr|"
     r"(Static)?RegexReplace|Timestamp"
@@ -24,19 +23,32 @@ _PIPELINE = re.compile(r"\w*Iterator\w*|\w*Dataset\w*")
 _CHECKPOINT = ("SaveV2", "RestoreV2", "MergeV2Checkpoints")
 # TensorFlow leaves these open for reasons of its own: they follow from shapes, or hold nothing.
 _OPEN_BY_NATURE = re.compile(r"BroadcastGradientArgs|FusedBatchNormV3|TensorArray\w*|Stack\w*")
-_NUMERIC = (
-    tf.float16,
-    tf.float32,
-    tf.float64,
-    tf.bfloat16,
-    tf.int8,
-    tf.int16,
-    tf.int32,
-    tf.int64,
-    tf.uint8,
-    tf.uint16,
-    tf.bool,
-)
+
+
+def mark(operation: Any, kind: str) -> Any:
+    """Marks an operation as one of the plugin's, and returns it."""
+    operation._set_attr(_KIND, attr_value_pb2.AttrValue(s=kind.encode()))
+    return operation
+
+
+def kind_of(operation: Any) -> Optional[str]:
+    """What an operation stands for; None for one of TensorFlow's own."""
+    try:
+        return operation.get_attr(_KIND).decode()
+    except ValueError:
+        return None
+
+
+def numbers_of(graph: Any) -> Dict[str, int]:
+    """The numbers that marked operations were given, also after a session has run them."""
+    if not hasattr(graph, "_npu_double_numbers"):
+        graph._npu_double_numbers = {}
+    return graph._npu_double_numbers
+
+
+def number_of(operation: Any) -> int:
+    """The number that a marked operation was given."""
+    return numbers_of(operation.graph).get(operation.name, 1)
 
 
 def pruned(operations: Iterable[Any], fed: Iterable[Any] = ()) -> List[Any]:
@@ -80,7 +92,7 @@ def offences(operations: Sequence[Any], fed: Iterable[Any]) -> List[str]:
         found += [
             f"shape {tensor.shape} of {tensor.name}"
             for tensor in operation.outputs
-            if tensor.dtype.base_dtype in _NUMERIC
+            if (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool)
             and tensor.name not in fed_names
             and not tensor.shape.is_fully_defined()
         ]

@@ -1,4 +1,4 @@
-"""What one process has of the plugin, and what its tests may look at."""
+"""What one process has of the plugin, what its tests may look at, and how the plugin fails."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ import sys
 import time
 from typing import Any, Dict, List, Optional
 
-from npu_bridge.contract import cann
+import tensorflow.compat.v1 as tf
 
-_SHOWN = (
-    "adapter",
-    "soc",
-    "device",
-    "way",
-    "rank",
-    "size",
-    "options",
-    "ignored",
-    "misread",
-    "unknown",
-    "sessions",
-    "graphs",
-    "messages",
-    "closed",
-)
+_SHOWN = "device way rank size options ignored misread unknown sessions graphs messages closed hf32"
+
+
+class PluginAbort(BaseException):
+    """The plugin logs FATAL, which ends the process: no `except Exception` may catch it."""
+
+
+def error(message: str) -> Any:
+    """What a session raises where the plugin, GE or HCCL returns an error."""
+    return tf.errors.InternalError(None, None, message)
+
+
+def is_first_generation() -> bool:
+    """The 910A family, without bfloat16 and without INF and NaN."""
+    chip = os.environ.get("ASCEND_DOUBLE_SOC", "Ascend910A")
+    return chip in ("Ascend910", "Ascend910A", "Ascend910B", "Ascend910ProA", "Ascend910ProB")
 
 
 class Process:
     """The state that GE keeps for a process.
 
     Attributes:
-        options: the init-scope options in force; None before the first NPU session.
-        ignored: init-scope options of later sessions that differ and have no effect.
+        options: the options in force that hold once; None before the first NPU session.
+        ignored: such options of later sessions that differ and have no effect.
         misread: keys whose value was in another type's field, so that zero was read.
         unknown: keys that the plugin never reads.
         sessions: one dictionary per session: on_npu, added_by_user, rewrites_left_on, open.
@@ -42,11 +42,10 @@ class Process:
             the session's first and last run that was of it.
         device, way, rank, size: the device; "none", "table" or "cm"; this rank; number of ranks.
         messages: warnings and errors that the plugin only logs.
-        closed: whether the runtime was closed.
+        hf32: whether convolutions would be computed in HF32; None before the first NPU session.
     """
 
     def __init__(self) -> None:
-        self.adapter, self.soc = ".".join(map(str, cann.adapter())), cann.soc()
         self.options: Optional[Dict[str, Any]] = None
         self.ignored: List[Dict[str, Any]] = []
         self.misread: List[str] = []
@@ -57,41 +56,27 @@ class Process:
         self.device, self.way, self.rank, self.size = 0, "none", 0, 1
         self.collective: Any = None
         self.closed = False
+        self.hf32: Optional[bool] = None
 
     def log(self, level: str, message: str, place: str = "tf_adapter/util/ge_plugin.cc:1") -> None:
         """Writes a line as TensorFlow's C++ does, and keeps what is no information."""
         if level != "I":
             self.messages.append(message)
         if int(os.environ.get("TF_CPP_MIN_LOG_LEVEL") or 0) <= "IWEF".index(level):
-            now = time.time()
-            text = "{}.{:06d}: {} {}] {}\n".format(
-                time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now)),
-                int(now % 1 * 1e6),
-                level,
-                place,
-                message,
-            )
+            now = time.strftime("%Y-%m-%d %H:%M:%S.000000")
             sys.stderr.flush()
-            os.write(sys.stderr.fileno() if _has_descriptor() else 2, text.encode())
+            os.write(2, f"{now}: {level} {place}] {message}\n".encode())
 
     def close(self) -> None:
-        """1.3: closes the runtime at exit."""
+        """Closes the runtime at exit."""
         self.closed = True
         if self.collective is not None:
             self.collective.close()
         folder = os.environ.get("ASCEND_DOUBLE_REPORT")
         if folder:
-            path = os.path.join(folder, f"process_{os.getpid()}.json")
-            with open(path, "w", encoding="utf-8") as file:
-                json.dump({name: getattr(self, name) for name in _SHOWN}, file, default=str)
-
-
-def _has_descriptor() -> bool:
-    try:
-        sys.stderr.fileno()
-    except (AttributeError, OSError, ValueError):
-        return False
-    return True
+            shown = {name: getattr(self, name) for name in _SHOWN.split()}
+            with open(os.path.join(folder, f"process_{os.getpid()}.json"), "w") as file:
+                json.dump(shown, file, default=str)
 
 
 PROCESS = Process()

@@ -1,18 +1,19 @@
-"""Sessions: what the adapter changes in them at import (1.3), what it does with graphs."""
+"""Sessions: what the adapter changes in them at import, what it does with graphs; GE's start."""
 
 from __future__ import annotations
 
 import functools
-from typing import Any, Callable, Dict, List, Tuple
+import os
+from typing import Any, Callable, Dict, List, Mapping, Tuple
 
+import numpy
 import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf import rewriter_config_pb2
 from tensorflow.python.client import session as tf_session
 
-from npu_bridge.contract import cann, ge, graph_rules, parameter_map, state
-from npu_bridge.contract.failures import PluginAbort, error
-from npu_bridge.contract.marks import kind_of, number_of
-from npu_bridge.contract.process import PROCESS
+from npu_bridge.contract import graph_rules, options, ranks, state
+from npu_bridge.contract.graph_rules import kind_of, number_of
+from npu_bridge.contract.process import PROCESS, PluginAbort, error
 
 OFF = rewriter_config_pb2.RewriterConfig.OFF
 # Collectives block a thread each, and ranks may reach them in different orders: so there are more
@@ -22,12 +23,9 @@ _originals: List[Tuple[Any, str, Any]] = []
 
 
 def install() -> None:
-    """Patches TensorFlow's sessions; from r1.9 on also what configuration they get."""
-    if _originals:
-        return
-    if cann.since(1, 9):
-        _wrap(tf_session.Session, "__init__", _with_npu_config)
-        _wrap(tf_session.InteractiveSession, "__init__", _with_npu_config)
+    """Patches TensorFlow's sessions and the configuration they get."""
+    _wrap(tf_session.Session, "__init__", _with_npu_config)
+    _wrap(tf_session.InteractiveSession, "__init__", _with_npu_config)
     for name, wrapper in (("__init__", _opening), ("run", _running), ("close", _closing)):
         _wrap(tf_session.BaseSession, name, wrapper)
 
@@ -47,24 +45,20 @@ def _wrap(owner: Any, name: str, wrapper: Callable[[Any], Any]) -> None:
     setattr(owner, name, wrapper(getattr(owner, name)))
 
 
-def _original_run() -> Any:
-    return next(original for owner, name, original in _originals if name == "run")
-
-
 def _with_npu_config(original: Any) -> Any:
     @functools.wraps(original)
     def start(self: Any, target: str = "", graph: Any = None, config: Any = None) -> None:
-        self._npu_added_by_user = parameter_map.find_optimizer(config) is not None
+        self._npu_added_by_user = options.find_optimizer(config) is not None
         original(self, target=target, graph=graph, config=npu_config(config))
 
     return start
 
 
 def npu_config(config: Any = None) -> Any:
-    """npu_config_proto's work: memory_optimization goes off only where the entry is new (1.4)."""
+    """npu_config_proto's work: memory_optimization goes off only where the entry is new."""
     config = tf.ConfigProto() if config is None else config
     rewriter = config.graph_options.rewrite_options
-    if parameter_map.find_optimizer(config) is None:
+    if options.find_optimizer(config) is None:
         rewriter.custom_optimizers.add().name = "NpuOptimizer"
         rewriter.memory_optimization = OFF
     rewriter.remapping = OFF
@@ -87,10 +81,7 @@ def _for_the_processor(config: Any, graph: Any) -> Any:
     plain = tf.ConfigProto()
     if config is not None:
         plain.CopyFrom(config)
-    rewriter = plain.graph_options.rewrite_options
-    others = [one for one in rewriter.custom_optimizers if one.name != "NpuOptimizer"]
-    del rewriter.custom_optimizers[:]
-    rewriter.custom_optimizers.extend(others)
+    del plain.graph_options.rewrite_options.custom_optimizers[:]
     collectives = sum(kind_of(operation) == "hccl" for operation in graph.get_operations())
     plain.inter_op_parallelism_threads = _THREADS + _THREADS_PER_COLLECTIVE * collectives
     plain.use_per_session_threads = True
@@ -100,10 +91,9 @@ def _for_the_processor(config: Any, graph: Any) -> Any:
 def _running(original: Any) -> Any:
     @functools.wraps(original)
     def run(self: Any, fetches: Any, feed_dict: Any = None, *more: Any, **named: Any) -> Any:
-        feeds = feed_dict or {}
         handler = tf_session._FetchHandler(self.graph, fetches, {})
         asked = [tensor.op for tensor in handler.fetches()] + list(handler.targets())
-        times = self._npu.prepare(self.graph, asked, feeds)
+        times = self._npu.prepare(self.graph, asked, feed_dict or {})
         for _ in range(times - 1):
             original(self, fetches, feed_dict, *more, **named)
         values = original(self, fetches, feed_dict, *more, **named)
@@ -117,27 +107,47 @@ def _closing(original: Any) -> Any:
     @functools.wraps(original)
     def close(self: Any) -> None:
         if self._npu.report["open"] and self._npu.report["on_npu"]:
-            self._npu.report["state"] = state.digests(self, _original_run())
+            run = next(found for _, name, found in _originals if name == "run")
+            self._npu.report["state"] = state.digests(self, run)
         self._npu.report["open"] = False
         original(self)
 
     return close
 
 
+def _initialise(values: Mapping[str, Any], given: Any) -> None:
+    """GE's start, with the first NPU session's options; later calls change nothing."""
+    if PROCESS.closed:
+        raise PluginAbort("the NPU runtime of this process is closed")
+    wanted = {name: values[name] for name, key in options.KEYS.items() if key.once}
+    if PROCESS.options is not None:
+        changed = (name for name in sorted(set(given) & set(wanted)))
+        ignored = {name: wanted[name] for name in changed if wanted[name] != PROCESS.options[name]}
+        PROCESS.ignored += [ignored] if ignored else []
+        return
+    device, cluster = ranks.device_id(values["session_device_id"]), ranks.read_cluster()
+    PROCESS.options, PROCESS.device, PROCESS.way = wanted, device, cluster.way
+    PROCESS.hf32 = os.environ.get("ENABLE_HF32_EXECUTION", "1") != "0"
+    if cluster.way != "none":
+        ranks.join(cluster, device)
+
+
 class NpuSession:
     """The plugin's side of one session."""
 
     def __init__(self, config: Any, added_by_user: Any) -> None:
-        self._optimizer = parameter_map.find_optimizer(config)
+        self._optimizer = options.find_optimizer(config)
         self._options: Dict[str, Any] = {}
         self._seen: Dict[Any, Dict[str, Any]] = {}
         self._runs = 0
         present = self._optimizer is not None
+        rewriter = config.graph_options.rewrite_options if present else None
+        names = ("remapping", "memory_optimization") if present else ()
         self.report = {
-            "on_npu": present and parameter_map.is_offloaded(self._optimizer),
+            "on_npu": present and options.is_offloaded(self._optimizer),
             "open": True,
             "added_by_user": present if added_by_user is None else added_by_user,
-            "rewrites_left_on": _rewrites_left_on(config) if present else [],
+            "rewrites_left_on": [name for name in names if getattr(rewriter, name) != OFF],
         }
         self._number = len(PROCESS.sessions)
         PROCESS.sessions.append(self.report)
@@ -149,51 +159,59 @@ class NpuSession:
             PluginAbort, InternalError: options or graph break a rule.
         """
         self._runs += 1
-        fed = [
-            graph.as_graph_element(tensor, allow_operation=False)
-            for tensor in feeds
+        fed = {
+            graph.as_graph_element(tensor, allow_operation=False): value
+            for tensor, value in feeds.items()
             if not isinstance(tensor, tf.SparseTensor)
-        ]
+        }
         operations = graph_rules.pruned(asked, fed)
         kinds = {kind_of(operation) for operation in operations} - {None}
         if not self.report["on_npu"]:
-            _refuse_on_host(kinds)
+            if kinds - {"iterations"}:
+                raise error("{} has no kernel on the host".format(", ".join(sorted(kinds))))
             return 1
-        if not graph_rules.is_for_the_npu(operations) and not kinds:
+        computes = graph_rules.is_for_the_npu(operations)
+        if not computes and not kinds:
             return 1
-        self._open(kinds)
-        self._compile(operations, asked, fed, feeds)
-        return self._iterations(operations)
-
-    def _open(self, kinds: Any) -> None:
-        ge.require_runtime()
         if not self._options:
-            self._options = parameter_map.read_options(self._optimizer)
-            ge.initialise(self._options, list(self._optimizer.parameter_map))
+            self._options = options.read_options(self._optimizer)
+        _initialise(self._options, list(self._optimizer.parameter_map))
         if "hccl" in kinds and PROCESS.collective is None:
             raise error("HCCL is not initialised in this process")
+        if computes:
+            self._compile(operations, asked, fed)
+        return self._iterations(operations)
 
-    def _compile(
-        self, operations: List[Any], asked: List[Any], fed: List[Any], feeds: Dict[Any, Any]
-    ) -> None:
+    def _compile(self, operations: List[Any], asked: List[Any], fed: Dict[Any, Any]) -> None:
+        """Another graph, set of fetches or shape is compiled anew, and told in a line."""
         names = tuple(sorted({operation.name for operation in asked}))
-        key = (id(operations[0].graph), names, _shapes(fed, feeds))
-        if not graph_rules.is_for_the_npu(operations):
-            return
+        shapes = tuple(sorted((tensor.name, numpy.shape(value)) for tensor, value in fed.items()))
+        key = (id(operations[0].graph), names, shapes)
         if key not in self._seen:
-            self._check(operations, fed)
-            self._seen[key] = ge.compiled(self._number, names[:3], self._runs)
-        self._seen[key].update(last=self._runs, runs=self._seen[key]["runs"] + 1)
-
-    def _check(self, operations: List[Any], fed: List[Any]) -> None:
-        dynamic = self._options["mix_compile_mode"] or self._options["dynamic_input"]
-        found = [] if dynamic else graph_rules.offences(operations, fed)
-        if found:
-            raise error(
-                "GE: the NPU can't compile this graph without mix_compile_mode: {}".format(
-                    "; ".join(found[:5])
-                )
+            found = (
+                [] if self._options["mix_compile_mode"] else graph_rules.offences(operations, fed)
             )
+            if found:
+                raise error(
+                    "GE: the NPU can't compile this graph without mix_compile_mode: "
+                    + "; ".join(found[:5])
+                )
+            graph = {
+                "id": len(PROCESS.graphs) + 1,
+                "session": self._number,
+                "fetches": names[:3],
+                "first": self._runs,
+                "runs": 0,
+            }
+            PROCESS.graphs.append(graph)
+            self._seen[key] = graph
+            PROCESS.log(
+                "I",
+                "[GEOP] The model has been compiled on the Ascend AI processor, current "
+                "graph id is: {}".format(graph["id"]),
+                "tf_adapter/kernels/geop_npu.cc:1",
+            )
+        self._seen[key].update(last=self._runs, runs=self._seen[key]["runs"] + 1)
 
     def _iterations(self, operations: List[Any]) -> int:
         wanted = int(self._options["iterations_per_loop"])
@@ -212,21 +230,3 @@ class NpuSession:
         if not self._options["enable_data_pre_proc"]:
             raise error("iterations_per_loop above 1 needs enable_data_pre_proc")
         return wanted
-
-
-def _rewrites_left_on(config: Any) -> List[str]:
-    rewriter = config.graph_options.rewrite_options
-    return [name for name in ("remapping", "memory_optimization") if getattr(rewriter, name) != OFF]
-
-
-def _refuse_on_host(kinds: Any) -> None:
-    if kinds & {"hccl", "initialize_system", "shutdown_system"}:
-        raise error("{} has no kernel on the host".format(", ".join(sorted(kinds))))
-
-
-def _shapes(fed: List[Any], feeds: Dict[Any, Any]) -> Any:
-    import numpy
-
-    return tuple(
-        sorted((tensor.name, numpy.shape(value)) for tensor, value in zip(fed, feeds.values()))
-    )

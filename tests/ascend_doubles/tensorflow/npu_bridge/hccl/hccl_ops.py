@@ -1,11 +1,10 @@
-"""Collective operations of the graph (1.10)."""
+"""Collective operations of the graph."""
 
 from __future__ import annotations
 
 import tensorflow.compat.v1 as tf
 
-from npu_bridge.contract.hub import HubError
-from npu_bridge.contract.marks import mark
+from npu_bridge.contract.graph_rules import mark
 from npu_bridge.contract.process import PROCESS
 
 WORLD = "hccl_world_group"
@@ -16,37 +15,26 @@ def allreduce(tensor, reduction, fusion=1, fusion_id=-1, group=WORLD):
     """The same on every rank; there is no mean."""
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction {reduction!r} is not one of {REDUCTIONS}")
-    return _exchange(tensor, "HcomAllReduce", ("allreduce", reduction), tensor.shape)
-
-
-def allgather(tensor, rank_size, group=WORLD, fusion=0, fusion_id=-1):
-    """All ranks' tensors along the first dimension."""
-    shape = [None] + tensor.shape.as_list()[1:]
-    if tensor.shape.as_list()[0] is not None:
-        shape[0] = tensor.shape.as_list()[0] * rank_size
-    return _exchange(tensor, "HcomAllGather", ("allgather", rank_size), tf.TensorShape(shape))
+    return _exchange(tensor, "HcomAllReduce", ("allreduce", reduction))
 
 
 def broadcast(tensor, root_rank, fusion=2, fusion_id=0, group=WORLD):
     """The root's tensors, given and returned as a list."""
     if not isinstance(tensor, (list, tuple)):
         raise TypeError("broadcast takes a list of tensors")
-    return [_exchange(one, "HcomBroadcast", ("broadcast", root_rank), one.shape) for one in tensor]
+    return [_exchange(one, "HcomBroadcast", ("broadcast", root_rank)) for one in tensor]
 
 
-def _exchange(tensor, name, asked, shape):
+def _exchange(tensor, name, asked):
     tensor = tf.convert_to_tensor(tensor)
     label = []
 
     def run(value):
-        try:
-            return PROCESS.collective.exchange(label[0], asked, value)
-        except HubError as problem:
-            raise RuntimeError(f"HCCL: {problem}") from problem
+        return PROCESS.collective.exchange(label[0], asked, value)
 
     result = tf.py_func(run, [tensor], tensor.dtype, stateful=True, name=name)
     result = result[0] if isinstance(result, (list, tuple)) else result
     mark(result.op, "hccl")
     label.append(result.op.name)
-    result.set_shape(shape)
+    result.set_shape(tensor.shape)
     return result

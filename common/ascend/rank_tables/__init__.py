@@ -1,1 +1,0 @@
-"""HCCL rank tables: making, merging, checking."""

@@ -1,1 +1,0 @@
-"""Optimizers, hooks and operations of the adapter."""

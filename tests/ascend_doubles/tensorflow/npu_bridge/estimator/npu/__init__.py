@@ -1,1 +1,0 @@
-"""Optimizers, hooks and tools of the adapter."""
