@@ -111,7 +111,7 @@ def test_what_does_not_fit_the_checkpoint_is_one_clear_line(
 
 
 def test_more_training_candidates_than_images_is_one_clear_line(tmp_path):
-    with pytest.raises(UsageError, match="candidates"):
+    with pytest.raises(UsageError, match="give --example_cand_size of at most 3592"):
         train(flags(tmp_path, 2, "--example_cand_size=1000000"))
 
 
