@@ -227,10 +227,10 @@ def test_a_disk_that_is_too_small_is_told_before_the_download(zoo, data, server,
 def test_a_disk_that_fills_up_keeps_what_came(zoo, data, monkeypatch):
     from common.data import download
 
-    def full(stream, at_most, read=download.read_some):
+    def full(response, at_most, read=download.read_some):
         if (data / "pictures.tar.gz.part").stat().st_size >= 1000:
             raise OSError(28, "No space left on device")
-        return read(stream, 1000)
+        return read(response, 1000)
 
     monkeypatch.setattr(download, "read_some", full)
     code, _, err = zoo("prepare", "pictures")

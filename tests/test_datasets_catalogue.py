@@ -9,8 +9,7 @@ import pytest
 import yaml
 
 from common.core.errors import UsageError, ZooError
-from common.data.catalogue import find_dataset, read_catalogue
-from common.data.place import COMPLETE, data_root, presence
+from common.data.catalogue import COMPLETE, data_root, find_dataset, presence, read_catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
 PLAIN = {"path": "things/a.bin", "urls": ["https://example.org/a.bin"], "size": 3}

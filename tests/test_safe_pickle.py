@@ -86,3 +86,8 @@ def test_a_damaged_pickle_is_one_line(content):
     with pytest.raises(ZooError, match="^file: ") as caught:
         load_data_pickle(content, "file")
     assert "\n" not in str(caught.value)
+
+
+def test_a_large_number_of_a_memos_place_takes_no_memory():
+    content = b"\x80\x02Nr\xff\xff\xff\x7f."  # LONG_BINPUT of 2^31 - 1
+    assert load_data_pickle(content, "file") is None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Callable, ContextManager, Optional, Sequence, 
 
 import numpy as np
 
-from residual_attention_net.data.samples import Samples
+from residual_attention_net.data.samples import Samples, class_name
 from residual_attention_net.predict import predict
 
 if TYPE_CHECKING:
@@ -174,11 +174,6 @@ def caption(
             for index in best
         ]
     )
-
-
-def class_name(classes: Sequence[str], number: int) -> str:
-    """A class's name, or its number where it has none."""
-    return classes[number] if number < len(classes) else str(number)
 
 
 def shortened(text: str, length: int = CAPTION_LENGTH) -> str:

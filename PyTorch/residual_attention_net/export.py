@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import inspect
 import io
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from common.core.command_line import Parser, add_debug_flag, number_in, run_program
 from common.core.errors import UsageError, ZooError
 from common.core.files import make_folder, write_atomically
+from common.data import dataset_name
 from residual_attention_net.data.samples import dataset_samples, note
 from residual_attention_net.options import DATASETS
 from residual_attention_net.trained_network import add_weight_flags, open_trained
@@ -59,18 +61,22 @@ class Difference:
 # --- writing ---------------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what torch 2 says of these formats, which are what was asked for."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
 def as_torchscript(network: ResidualAttentionNetwork, example: torch.Tensor) -> bytes:
     """The network, in evaluation mode, as a TorchScript file for any batch size."""
     import torch
 
     stream = io.BytesIO()
-    with warnings.catch_warnings():
-        # torch 2.13 advises another exporter; this format is what was asked for.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        with torch.no_grad():
-            # Its own check repeats the trace's input only; compare() uses other batches.
-            traced = torch.jit.trace(network, example, check_trace=False)
-        torch.jit.save(traced, stream)
+    with _quiet(), torch.no_grad():
+        # Its own check repeats the trace's input only; compare() uses other batches.
+        torch.jit.save(torch.jit.trace(network, example, check_trace=False), stream)
     return stream.getvalue()
 
 
@@ -92,22 +98,17 @@ def as_onnx(
     """
     import torch
 
-    options: Dict[str, Any] = {
-        "opset_version": opset,
-        "input_names": [INPUT],
-        "output_names": [OUTPUT],
-    }
+    options: Dict[str, Any] = {"input_names": [INPUT], "output_names": [OUTPUT]}
     if dynamic:
         options["dynamic_axes"] = {INPUT: {0: "batch"}, OUTPUT: {0: "batch"}}
     # torch 2 has a second exporter, which needs a package that nothing else here does.
     if "dynamo" in inspect.signature(torch.onnx.export).parameters:
         options["dynamo"] = False
     stream = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with _quiet():
         warnings.filterwarnings("error", message="Exporting to ONNX opset version")
         try:
-            torch.onnx.export(network, example, stream, **options)
+            torch.onnx.export(network, example, stream, opset_version=opset, **options)
         except (ValueError, UserWarning) as error:
             if "opset" not in str(error):
                 raise
@@ -125,8 +126,7 @@ def torchscript_program(content: bytes) -> Program:
     """The network that a TorchScript file holds, as a function of arrays."""
     import torch
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+    with _quiet():
         loaded = torch.jit.load(io.BytesIO(content))
 
     def run(images: np.ndarray) -> np.ndarray:
@@ -158,11 +158,7 @@ def onnx_program(content: bytes) -> Optional[Program]:
 
 
 def require_onnx() -> Any:
-    """The onnx package, which torch 2 writes with and every file is checked with.
-
-    Raises:
-        ZooError: it is not installed.
-    """
+    """The onnx package, which files are written and checked with; ZooError where it is missing."""
     try:
         import onnx
     except ImportError as error:
@@ -235,7 +231,10 @@ def _parser() -> Parser:
         help="largest difference of a logit, relative to the largest logit where that is above 1",
     )
     parser.add_argument(
-        "--dataset", choices=DATASETS, help="whose test images to check with (default: synthetic)"
+        "--dataset",
+        type=dataset_name,
+        choices=DATASETS,
+        help="whose test images to check with (default: synthetic)",
     )
     parser.add_argument("--data_path", help="folder of the dataset")
     add_debug_flag(parser)
@@ -256,7 +255,16 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         note(line)
     network = trained.network.eval()
     batches = _batches(arguments, network)
-    content, program = _exported(arguments, network, batches[0])
+    import torch
+
+    example = torch.from_numpy(batches[0])
+    program: Optional[Program]
+    if arguments.format == "torchscript":
+        content = as_torchscript(network, example)
+        program = torchscript_program(content)
+    else:
+        content = as_onnx(network, example, arguments.batch_size == 0, arguments.opset)
+        program = onnx_program(content)
     if program is None:
         print(
             "onnxruntime is not installed: the file is valid ONNX (onnx.checker), its outputs "
@@ -298,20 +306,6 @@ def _batches(arguments: argparse.Namespace, network: ResidualAttentionNetwork) -
     return [np.ascontiguousarray(images[end - size : end]) for size, end in zip(sizes, ends)]
 
 
-def _exported(
-    arguments: argparse.Namespace, network: ResidualAttentionNetwork, example: np.ndarray
-) -> Tuple[bytes, Optional[Program]]:
-    """The file's content, and what it computes where that can be run."""
-    import torch
-
-    images = torch.from_numpy(example)
-    if arguments.format == "torchscript":
-        content = as_torchscript(network, images)
-        return content, torchscript_program(content)
-    content = as_onnx(network, images, arguments.batch_size == 0, arguments.opset)
-    return content, onnx_program(content)
-
-
 def _require_close(difference: Difference, tolerance: float) -> None:
     told = (
         f"largest difference {difference.largest:.3g} over {difference.images} images, "
@@ -319,9 +313,8 @@ def _require_close(difference: Difference, tolerance: float) -> None:
     )
     if not difference.within(tolerance):
         raise ZooError(
-            f"the exported network differs from the original: {told}; allowed "
-            f"{tolerance:g}; nothing "
-            "was written, try another --opset or --format"
+            f"the exported network differs from the original: {told}; allowed {tolerance:g}; "
+            "nothing was written, try another --opset or --format"
         )
     print(f"{told}; allowed {tolerance:g}", flush=True)
 

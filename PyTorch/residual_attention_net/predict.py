@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import json
@@ -12,7 +11,6 @@ from typing import (
     Callable,
     ContextManager,
     Dict,
-    Iterator,
     List,
     Optional,
     Sequence,
@@ -22,25 +20,20 @@ from typing import (
 import numpy as np
 
 from common.core.command_line import Parser, add_debug_flag, number_in, run_program
-from common.core.errors import UsageError, ZooError
-from common.data.image_files import readable_name
+from common.core.errors import ZooError
+from common.core.text import width
 from residual_attention_net.data.samples import (
     Complaints,
     Samples,
     add_image_flags,
     check_image_flags,
-    class_names,
-    dataset_samples,
-    image_paths,
-    note,
-    read_in_batches,
+    class_name,
 )
 from residual_attention_net.trained_network import (
-    TrainedNetwork,
     add_device_flags,
     add_weight_flags,
-    named_classes,
-    open_trained,
+    open_asked_for,
+    samples_asked_for,
 )
 
 if TYPE_CHECKING:
@@ -138,15 +131,11 @@ def predictions(
     return [
         Prediction(
             name,
-            None if truth is None else _class_name(classes, truth),
+            None if truth is None else class_name(classes, truth),
             tuple((classes[index], int(index), float(row[index])) for index in best),
         )
         for name, truth, row, best in zip(samples.names, samples.truths, probabilities, order)
     ]
-
-
-def _class_name(classes: Sequence[str], number: int) -> str:
-    return classes[number] if number < len(classes) else str(number)
 
 
 def _parser() -> Parser:
@@ -169,101 +158,45 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Predicts and prints; returns 1 where a file could not be read, after all the others."""
     arguments = _parser().parse_args(argv)
     check_image_flags(arguments)
-    trained = open_trained(
-        arguments.pth_path,
-        arguments.network,
-        arguments.device_type,
-        arguments.device_id,
-        arguments.precision_mode,
-    )
-    for line in trained.told:
-        note(line)
+    trained = open_asked_for(arguments)
     complaints = Complaints()
-    batches, classes, names = _asked_for(arguments, trained, complaints)
-    output = _Table(names, classes, bool(arguments.images), arguments.json)
+    batches, classes, names = samples_asked_for(arguments, trained, complaints)
+    kept: List[Prediction] = []
+    table = _columns(names, classes, bool(arguments.images))
     for samples in batches:
         found = predict(
             trained.network, samples.images, arguments.batch_size, trained.forward_context
         )
-        output.add(predictions(samples, found, classes, arguments.top))
-    output.end(complaints.lines)
+        if not (kept or arguments.json):
+            print(table(_HEADERS[bool(arguments.images)]), flush=True)
+        kept += predictions(samples, found, classes, arguments.top)
+        for prediction in [] if arguments.json else kept[-len(samples) :]:
+            print(table(prediction.cells()), flush=True)
+    if arguments.json:
+        told = {"predictions": [one.as_json() for one in kept], "unreadable": complaints.lines}
+        print(json.dumps(told, indent=2, ensure_ascii=False))
     return 1 if complaints.lines else 0
 
 
-def _asked_for(
-    arguments: argparse.Namespace, trained: TrainedNetwork, complaints: Complaints
-) -> Tuple[Iterator[Samples], Tuple[str, ...], Sequence[str]]:
-    """The samples in batches, the names of the classes, and the names of the samples."""
-    size = trained.input_size
-    if not arguments.images:
-        samples, of_dataset = dataset_samples(
-            arguments.dataset, arguments.data_path, arguments.count, size
-        )
-        return iter([samples]), named_classes(trained, of_dataset), samples.names
-    refuse_volumes(trained)
-    given = (
-        None
-        if arguments.dataset is None
-        else class_names(arguments.dataset, arguments.data_path, size)
-    )
-    paths = image_paths(arguments.images, complaints.add)
-    batches = read_in_batches(paths, size, arguments.batch_size, complaints.add)
-    return batches, named_classes(trained, given), [readable_name(path) for path in paths]
+_HEADERS = {
+    True: ["file", "class", "probability", "most probable"],
+    False: ["sample", "true", "class", "probability", "most probable"],
+}
 
 
-def refuse_volumes(trained: TrainedNetwork) -> None:
-    """Raises UsageError where image files are given to a network for volumes."""
-    if trained.network.spatial_dims == 3:
-        raise UsageError(
-            "--images: the weights are of a network for volumes; give "
-            "--dataset synthetic_volumes, or call predict() with an array"
-        )
+def _columns(
+    names: Sequence[str], classes: Sequence[str], of_files: bool
+) -> Callable[[Sequence[str]], str]:
+    """Joins the cells of a line, so that columns stand below each other as they come."""
+    of_class = max([5] + list(map(width, classes)))
+    widths = [max([6] + list(map(width, names))), of_class, 11]
+    widths[1:1] = [] if of_files else [of_class]
 
+    def line(cells: Sequence[str]) -> str:
+        fitted = [cell + " " * (wide - width(cell)) for cell, wide in zip(cells, widths)]
+        return "  ".join(fitted + list(cells[len(fitted) :])).rstrip()
 
-class _Table:
-    """Prints predictions as they come, in columns; or all at the end, as JSON."""
-
-    def __init__(
-        self, names: Sequence[str], classes: Sequence[str], of_files: bool, as_json: bool
-    ) -> None:
-        wide = max(map(len, classes))
-        self._widths = [max(map(len, names), default=0), max(5, wide), 11]
-        self._header = ["file", "class", "probability", "most probable"]
-        if not of_files:
-            self._widths.insert(1, max(5, wide))
-            self._header[:1] = ["sample", "true"]
-        self._json = as_json
-        self._kept: List[Prediction] = []
-        self._begun = False
-
-    def add(self, found: Sequence[Prediction]) -> None:
-        """Prints a batch of predictions, or keeps it for the end."""
-        if self._json:
-            self._kept.extend(found)
-            return
-        if not self._begun:
-            self._print(self._header)
-            self._begun = True
-        for prediction in found:
-            self._print(prediction.cells())
-
-    def _print(self, cells: Sequence[str]) -> None:
-        fitted = [cell.ljust(width) for cell, width in zip(cells, self._widths)]
-        print("  ".join(fitted + list(cells[len(fitted) :])).rstrip(), flush=True)
-
-    def end(self, unreadable: Sequence[str]) -> None:
-        """Prints the JSON where it was asked for."""
-        if self._json:
-            print(
-                json.dumps(
-                    {
-                        "predictions": [kept.as_json() for kept in self._kept],
-                        "unreadable": list(unreadable),
-                    },
-                    indent=2,
-                    ensure_ascii=False,
-                )
-            )
+    return line
 
 
 if __name__ == "__main__":

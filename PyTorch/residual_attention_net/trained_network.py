@@ -5,11 +5,33 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ContextManager, Dict, Mapping, Optional, Sequence, Tuple
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ContextManager,
+    Dict,
+    Iterator,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from common.core.command_line import number_in
+from common.core.errors import UsageError
+from common.data.image_files import readable_name
+from common.data.labelled_images import numbered_names
+from residual_attention_net.data.samples import (
+    Complaints,
+    Samples,
+    class_names,
+    dataset_samples,
+    image_paths,
+    note,
+    read_in_batches,
+)
 from residual_attention_net.network.networks import DEFAULT_NETWORK, NETWORKS
-from residual_attention_net.options import Options
+from residual_attention_net.options import NEEDS_FILES, Options
 
 if TYPE_CHECKING:
     from common.machine.precision import Precision
@@ -116,7 +138,7 @@ def open_trained(
     shape["name"] = network or shape.pop("network", None) or DEFAULT_NETWORK
     shape.pop("network", None)
     built = build_network(**shape)
-    report = load_reference_weights(built, weights)
+    report = load_reference_weights(built, content)
     classes = _stored_classes(content, built.num_classes)
     placed = torch_step.prepare_evaluation(
         torch_runtime.place_model(built, device, precision), precision
@@ -142,6 +164,58 @@ def _stored_classes(content: Mapping[str, Any], count: int) -> Optional[Tuple[st
     return tuple(str(name) for name in stored)
 
 
+def open_asked_for(arguments: argparse.Namespace) -> TrainedNetwork:
+    """Opens what the flags of add_weight_flags and add_device_flags say, and notes what is told."""
+    trained = open_trained(
+        arguments.pth_path,
+        arguments.network,
+        arguments.device_type,
+        arguments.device_id,
+        arguments.precision_mode,
+    )
+    for line in trained.told:
+        note(line)
+    return trained
+
+
+def samples_asked_for(
+    arguments: argparse.Namespace,
+    trained: TrainedNetwork,
+    complaints: Complaints,
+    at_most: Optional[int] = None,
+) -> Tuple[Iterator[Samples], Tuple[str, ...], Sequence[str]]:
+    """The samples that the flags of add_image_flags say, by batch, the classes, and the names.
+
+    Args:
+        at_most: so many are shown; further files are told and left out.
+
+    Raises:
+        UsageError: image files for a network of volumes; more of a dataset than are shown or had.
+    """
+    size, name = trained.input_size, arguments.dataset
+    if not arguments.images:
+        if at_most is not None and arguments.count > at_most:
+            raise UsageError(f"--count {arguments.count}: a picture shows at most {at_most} images")
+        samples, classes = dataset_samples(name, arguments.data_path, arguments.count, size)
+        return iter([samples]), named_classes(trained, classes), samples.names
+    if trained.network.spatial_dims == 3:
+        raise UsageError(
+            "--images: the weights are of a network for volumes; give "
+            "--dataset synthetic_volumes, or call predict() with an array"
+        )
+    paths = image_paths(arguments.images, complaints.add)
+    if at_most is not None and len(paths) > at_most:
+        note(f"{len(paths)} images given, a picture shows {at_most}: the first are drawn")
+    # A run's dataset may lie elsewhere by now; its names are then not known.
+    nameless = name in NEEDS_FILES and name != "cifar10" and not arguments.data_path
+    of_dataset = None if name is None or nameless else class_names(name, arguments.data_path, size)
+    batches = read_in_batches(
+        paths[:at_most], size, at_most or arguments.batch_size, complaints.add
+    )
+    names = [readable_name(path) for path in paths]
+    return batches, named_classes(trained, of_dataset), names
+
+
 def named_classes(trained: TrainedNetwork, of_dataset: Optional[Sequence[str]]) -> Tuple[str, ...]:
     """A name for every output: those stored with the weights, the dataset's, else numbers."""
     count = trained.network.num_classes
@@ -149,4 +223,4 @@ def named_classes(trained: TrainedNetwork, of_dataset: Optional[Sequence[str]]) 
         return trained.classes
     if of_dataset is not None and len(of_dataset) == count:
         return tuple(of_dataset)
-    return tuple(str(number) for number in range(count))
+    return numbered_names(count)

@@ -12,25 +12,12 @@ from common.core.command_line import Parser, add_debug_flag, number_in, run_prog
 from common.core.errors import UsageError, ZooError
 from common.core.files import make_folder, write_atomically
 from common.runs.events import FILE_NAME, effective_events
-from residual_attention_net.data.samples import (
-    Complaints,
-    Samples,
-    add_image_flags,
-    check_image_flags,
-    class_names,
-    dataset_samples,
-    image_paths,
-    note,
-    read_in_batches,
-)
-from residual_attention_net.options import NEEDS_FILES
-from residual_attention_net.predict import refuse_volumes
+from residual_attention_net.data.samples import Complaints, add_image_flags, check_image_flags, note
 from residual_attention_net.trained_network import (
-    TrainedNetwork,
     add_device_flags,
     add_weight_flags,
-    named_classes,
-    open_trained,
+    open_asked_for,
+    samples_asked_for,
 )
 
 if TYPE_CHECKING:
@@ -171,56 +158,18 @@ def _draw_masks(arguments: argparse.Namespace, path: Path) -> int:
     from residual_attention_net.attention import attention_view, shortened
     from residual_attention_net.pictures import attention_figure
 
-    trained = open_trained(
-        arguments.pth_path,
-        arguments.network,
-        arguments.device_type,
-        arguments.device_id,
-        arguments.precision_mode,
-    )
-    for line in trained.told:
-        note(line)
+    trained = open_asked_for(arguments)
     complaints = Complaints()
-    samples, classes = _asked_for(arguments, trained, complaints)
+    batches, classes, _ = samples_asked_for(arguments, trained, complaints, LARGEST_COUNT)
+    samples = next(batches, None)
+    if samples is None:
+        raise ZooError("--images: none of them can be read; give image files")
     title = f"{trained.network.spec.name}, weights {shortened(Path(arguments.pth_path).name, 60)}"
     view = attention_view(
         trained.network, samples, classes, title, trained.forward_context, arguments.channels
     )
     _write(attention_figure(view), path)
     return 1 if complaints.lines else 0
-
-
-def _asked_for(
-    arguments: argparse.Namespace, trained: TrainedNetwork, complaints: Complaints
-) -> Tuple[Samples, Tuple[str, ...]]:
-    """The samples to draw, and the names of the classes."""
-    size = trained.input_size
-    if not arguments.images:
-        if arguments.count > LARGEST_COUNT:
-            raise UsageError(
-                f"--count {arguments.count}: a picture shows at most {LARGEST_COUNT} images"
-            )
-        samples, of_dataset = dataset_samples(
-            arguments.dataset, arguments.data_path, arguments.count, size
-        )
-        return samples, named_classes(trained, of_dataset)
-    refuse_volumes(trained)
-    paths = image_paths(arguments.images, complaints.add)
-    if len(paths) > LARGEST_COUNT:
-        note(f"{len(paths)} images given, a picture shows {LARGEST_COUNT}: the first are drawn")
-    read = read_in_batches(paths[:LARGEST_COUNT], size, LARGEST_COUNT, complaints.add)
-    samples = next(read, None)
-    if samples is None:
-        raise ZooError("--images: none of them can be read; give image files")
-    return samples, named_classes(trained, _names_of(arguments, size))
-
-
-def _names_of(arguments: argparse.Namespace, size: int) -> Optional[Tuple[str, ...]]:
-    """The class names of --dataset, where they can be had without its files or these are given."""
-    name = arguments.dataset
-    if name is None or (name in NEEDS_FILES and name != "cifar10" and not arguments.data_path):
-        return None
-    return class_names(name, arguments.data_path, size)
 
 
 if __name__ == "__main__":

@@ -27,9 +27,9 @@ def load_weights(
     Raises:
         ZooError: no such file, damaged, or of another network.
     """
-    weights = state_dict_of(read_weights(Path(path)))
-    differs = _classes(weights) not in (None, network.num_classes)
-    return load_reference_weights(network, weights, replace_head=other_classes and differs)
+    content = read_weights(Path(path))
+    differs = _classes(state_dict_of(content)) not in (None, network.num_classes)
+    return load_reference_weights(network, content, replace_head=other_classes and differs)
 
 
 def network_of(path: Path) -> Dict[str, Any]:

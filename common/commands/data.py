@@ -12,12 +12,18 @@ from common.core.command_line import Parser, add_debug_flag
 from common.core.errors import UsageError
 from common.core.terminal import Terminal
 from common.core.text import aligned
-from common.data.catalogue import Dataset, find_dataset, read_catalogue
-from common.data.generate import generate
-from common.data.place import COMPLETE, data_root, default_data_path, presence
-from common.data.prepare import Way, prepare
+from common.data.catalogue import (
+    COMPLETE,
+    Dataset,
+    data_root,
+    default_data_path,
+    find_dataset,
+    presence,
+    read_catalogue,
+)
+from common.data.checksums import record_generated, verify
+from common.data.prepare import Way, generate, prepare
 from common.data.progress import bytes_text
-from common.data.verify import record_generated, verify
 
 ACTIONS = {
     "list": "every dataset of the networks: size, source of its checksum, whether it is there",

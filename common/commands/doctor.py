@@ -13,8 +13,7 @@ from common.ascend.surroundings import with_ascend
 from common.cards.model_folders import checkout_root
 from common.core.errors import UsageError
 from common.core.findings import FAIL, WARN, Finding
-from common.data.catalogue import read_catalogue
-from common.data.place import ABSENT, default_data_path, presence
+from common.data.catalogue import ABSENT, default_data_path, presence, read_catalogue
 from common.machine import doctor, surroundings
 from common.machine.surroundings import Surroundings
 

@@ -5,22 +5,132 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
+import ssl
 import time
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
+from urllib.parse import urljoin, urlsplit
 
-from common.core.errors import ZooError
+from common.core.errors import ZooError, first_line
 from common.core.files import write_atomically
 from common.core.terminal import Terminal
 from common.data.catalogue import Checksum
-from common.data.connection import Answer, TransferError, ask, read_some
-from common.data.hashing import digest
-from common.data.progress import ByteProgress, bytes_text
+from common.data.progress import ByteProgress, bytes_text, digest
 
-BLOCK = 1 << 18
+BLOCK = 1 << 16
+TIMEOUT = 30.0  # seconds without a byte
 TRIES = 5  # in a row that bring nothing
 LONGEST_PAUSE = 16.0  # seconds
 FAR_TOO_SMALL = 10  # times smaller than the rough size: an error page, not the file
+_TEMPORARY = (408, 425, 429, 500, 502, 503, 504)
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
+
+
+class TransferError(Exception):
+    """A transfer that failed, in a few words; temporary where trying again may help."""
+
+    def __init__(self, reason: str, temporary: bool = False) -> None:
+        super().__init__(reason)
+        self.temporary = temporary
+
+
+# --- the server ------------------------------------------------------------------------------
+
+
+def _session() -> Any:
+    """A session that follows redirects, but not from https to anything else."""
+    import requests
+
+    class Session(requests.Session):
+        def get_redirect_target(self, resp: Any) -> Optional[str]:
+            target = super().get_redirect_target(resp)
+            place = urljoin(resp.url, target or "")
+            if urlsplit(resp.url).scheme == "https" and urlsplit(place).scheme != "https":
+                raise TransferError(f"the server redirects from https to {place}")
+            return target
+
+    session = Session()
+    session.headers.update({"User-Agent": "attention-modelzoo", "Accept-Encoding": "identity"})
+    # What SSL_CERT_FILE names, else the system's certificates, else those of requests.
+    session.verify = ssl.get_default_verify_paths().cafile or True
+    return session
+
+
+def ask(url: str, start: int = 0, validator: str = "", timeout: float = TIMEOUT) -> Any:
+    """A server's response on a file from byte `start` on; 416: there is none past the start.
+
+    Args:
+        validator: of the version that the bytes before `start` are of; a server that has another
+            one by now answers from byte 0.
+
+    Raises:
+        TransferError: no answer, or an answer that is not the file.
+    """
+    import requests
+
+    headers = {"Range": f"bytes={start}-"} if start else {}
+    if start and validator:
+        headers["If-Range"] = validator
+    try:
+        response = _session().get(url, headers=headers, stream=True, timeout=timeout)
+    except (requests.RequestException, OSError, ValueError) as error:
+        raise told(error) from error
+    if response.status_code not in (200, 206, 416):
+        raise TransferError(
+            f"the server answers {response.status_code} {response.reason}",
+            response.status_code in _TEMPORARY,
+        )
+    if response.status_code == 206 and _range(response)[0] is None:
+        raise TransferError("the server answers a range without saying which")
+    return response
+
+
+def told(error: Exception) -> TransferError:
+    """A network error in a few words."""
+    text = str(error)
+    if re.search(r"\[Errno -\d+\]|Failed to resolve", text):  # getaddrinfo's numbers are negative
+        return TransferError("the host is not found (no network, or no name server)")
+    if "CERTIFICATE" in text:
+        return TransferError(
+            "the server's certificate is not trusted; SSL_CERT_FILE can name "
+            "the certificates of your proxy"
+        )
+    if "timed out" in text:
+        return TransferError(f"nothing came for {TIMEOUT:.0f} seconds")
+    if "refused" in text:
+        return TransferError("the connection is refused")
+    if "connection adapters" in text:  # file:, ftp:
+        return TransferError("only http and https are spoken")
+    if re.search("broken|aborted|reset|IncompleteRead", text, re.IGNORECASE):
+        return TransferError("the connection was cut")
+    return TransferError(first_line(error))
+
+
+def _range(response: Any) -> Sequence[Optional[int]]:
+    """First byte and size of the whole file, None for what Content-Range doesn't say."""
+    match = _CONTENT_RANGE.match(response.headers.get("Content-Range") or "")
+    texts = match.groups() if match else (None, None)
+    return [int(text) if text and text.isdigit() else None for text in texts]
+
+
+def _total(response: Any) -> Optional[int]:
+    """Bytes of the whole file, where the server tells."""
+    if response.status_code != 200:
+        return _range(response)[1]
+    length = response.headers.get("Content-Length", "")
+    return int(length) if length.isdigit() else None
+
+
+def _validator(response: Any) -> str:
+    """A strong ETag, else the time of the last change: what If-Range takes."""
+    tag = str(response.headers.get("ETag") or "")
+    if tag and not tag.startswith("W/"):
+        return tag
+    return str(response.headers.get("Last-Modified") or "")
+
+
+# --- the file --------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +165,7 @@ class PartialFile:
     def begin(self, url: str, validator: str) -> None:
         """Empties the file for a transfer from the start."""
         write_atomically(self._notes, json.dumps({"url": url, "validator": validator}))
-        with open(str(self.path), "wb"):
-            pass
+        self.path.write_bytes(b"")
 
     def remove(self) -> None:
         """Removes both files."""
@@ -100,28 +209,26 @@ class Download:
         faults: List[str] = []
         for url in urls:
             try:
-                self._fetch(url)
-                self._check()
+                if self._part.size != self._wanted.size:
+                    self._fetch(url)
+                fault = difference(self._part.path, self._wanted, self._terminal)
+                if fault:  # a wrong file is not kept
+                    self._part.remove()
+                    raise TransferError(fault)
                 self._part.finish(self._target)
                 return
             except TransferError as error:
                 faults.append(f"{url}: {error}")
                 self._terminal.say(f"  {faults[-1]}")
-        raise ZooError(
-            "can't download {} ({}){}; run it again, name a server with --mirror, or "
-            "put the file at {}".format(
-                self._target.name, "; ".join(faults), self._kept(), self._target
-            )
-        )
-
-    def _kept(self) -> str:
         size = self._part.size
-        return f"; the {bytes_text(size)} that came are kept and go on" if size else ""
+        kept = f"; the {bytes_text(size)} that came are kept and go on" if size else ""
+        raise ZooError(
+            f"can't download {self._target.name} ({'; '.join(faults)}){kept}; run it again, name "
+            f"a server with --mirror, or put the file at {self._target}"
+        )
 
     def _fetch(self, url: str) -> None:
         """Brings the partial file to its end; a transfer that breaks is taken up again."""
-        if self._part.size == self._wanted.size:
-            return
         fruitless, brought_any = 0, False
         while True:
             before = self._part.size
@@ -138,80 +245,57 @@ class Download:
                 self._pause(min(2.0**fruitless, LONGEST_PAUSE))
 
     def _transfer(self, url: str) -> None:
-        start = self._resumable(url)
-        notes = self._part.notes()
-        same = notes.get("url") == url
-        answer = ask(url, start, notes.get("validator", "") if same else "")
-        if answer.stream is None:
-            self._past_the_end(answer)
-            return
-        try:
-            self._check_total(answer)
-            self._take(url, start, answer)
-        finally:
-            answer.stream.close()
+        notes, size = self._part.notes(), self._wanted.size
+        validator = notes.get("validator", "") if notes.get("url") == url else ""
+        # From the start where nothing tells that old and new bytes fit together.
+        start = self._part.size if validator or self._wanted.checksum else 0
+        with ask(url, start, validator) as response:
+            total = _total(response)
+            if response.status_code == 416:  # all of it has come, or it changed
+                if self._part.size not in (total, size):
+                    self._part.remove()
+                    raise TransferError("what came before is of another version", temporary=True)
+                return
+            if None not in (size, total) and total != size:
+                raise TransferError(
+                    f"the server's file has {total:,} bytes, the published one {size:,}"
+                )
+            position = (_range(response)[0] if response.status_code == 206 else 0) or 0
+            if position not in (0, start):
+                self._part.remove()
+                raise TransferError("the server answers another range than asked", temporary=True)
+            if start and position == 0:
+                self._terminal.say(
+                    f"  {self._target.name}: the server starts anew (it has another version, or "
+                    "can't go on)"
+                )
+            if position == 0:
+                self._part.begin(url, _validator(response))
+            self._append(response, position, size if size is not None else total)
 
-    def _resumable(self, url: str) -> int:
-        """From which byte to go on: 0 where nothing tells that old and new bytes fit together."""
-        notes = self._part.notes()
-        known = notes.get("url") == url and bool(notes.get("validator"))
-        return self._part.size if known or self._wanted.checksum else 0
-
-    def _past_the_end(self, answer: Answer) -> None:
-        """The server has no byte past what is here: all of it has come, or it changed."""
-        size = self._part.size
-        if size in (answer.total, self._wanted.size):
-            return
-        self._part.remove()
-        raise TransferError("what came before is of another version", temporary=True)
-
-    def _check_total(self, answer: Answer) -> None:
-        size = self._wanted.size
-        if None not in (size, answer.total) and answer.total != size:
-            raise TransferError(
-                f"the server's file has {answer.total:,} bytes, the published one {size:,}"
-            )
-
-    def _take(self, url: str, start: int, answer: Answer) -> None:
-        """Appends what comes to the partial file."""
-        if answer.start not in (0, start):
-            self._part.remove()
-            raise TransferError("the server answers another range than asked", temporary=True)
-        if start and answer.start == 0:
-            self._terminal.say(
-                f"  {self._target.name}: the server starts anew (it has another version, or can't "
-                "go on)"
-            )
-        if answer.start == 0:
-            self._part.begin(url, answer.validator)
-        total = self._wanted.size if self._wanted.size is not None else answer.total
-        position = self._append(answer, total)
-        if total is not None and position < total:
-            raise TransferError(f"the connection was cut after {position:,} of {total:,} bytes")
-
-    def _append(self, answer: Answer, total: Optional[int]) -> int:
-        assert answer.stream is not None
-        position = answer.start
+    def _append(self, response: Any, position: int, total: Optional[int]) -> None:
         progress = ByteProgress(self._terminal, self._target.name, total, position)
         with open(str(self._part.path), "ab", buffering=0) as part:
             while total is None or position < total:
-                block = read_some(
-                    answer.stream, BLOCK if total is None else min(BLOCK, total - position)
-                )
+                block = read_some(response, BLOCK if total is None else total - position)
                 if not block:
                     break
                 part.write(block)
                 position += len(block)
                 progress.at(position)
         progress.done()
-        return position
+        if total is not None and position < total:
+            raise TransferError(f"the connection was cut after {position:,} of {total:,} bytes")
 
-    def _check(self) -> None:
-        """Compares with what was published; a wrong file is not kept."""
-        fault = difference(self._part.path, self._wanted, self._terminal)
-        if fault:
-            self._part.remove()
-            raise TransferError(fault)
+
+def read_some(response: Any, at_most: int) -> bytes:
+    """The next bytes of a response; empty at the end; TransferError where the connection broke."""
+    from urllib3.exceptions import HTTPError
+
+    try:
+        return bytes(response.raw.read(min(BLOCK, at_most), decode_content=False))
+    except (HTTPError, OSError) as error:
+        raise told(error) from error
 
 
 def difference(path: Path, wanted: Wanted, terminal: Terminal) -> Optional[str]:

@@ -1,4 +1,7 @@
-"""Brings a dataset to the data folder: download, check, unpack; what is there is not fetched."""
+"""Brings a dataset to the data folder: download, check, unpack, or generate.
+
+What is there already is neither fetched nor replaced.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +10,31 @@ import dataclasses
 import errno
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
+from common.cards.model_folders import FRAMEWORK_FOLDERS
 from common.core.errors import InfrastructureError, ZooError
 from common.core.files import FolderLock, make_folder
 from common.core.terminal import Terminal
-from common.data.catalogue import GZIP, NOT_PACKED, TAR, ZIP, DataFile, Dataset
-from common.data.download import Download, PartialFile, Wanted, difference
-from common.data.place import data_root, is_there, state_folder, usable_paths
-from common.data.progress import ByteProgress, bytes_text
-from common.data.recorded import (
-    AT_FIRST_USE,
-    Entry,
-    add_to_recorded,
-    entries_of,
-    unpacked_entries,
+from common.data.catalogue import (
+    GZIP,
+    NOT_PACKED,
+    TAR,
+    ZIP,
+    DataFile,
+    Dataset,
+    data_root,
+    is_there,
+    state_folder,
+    usable_paths,
 )
+from common.data.checksums import AT_FIRST_USE, add_to_recorded, sums_of, unpacked_sums, verify
+from common.data.download import Download, PartialFile, Wanted, difference
+from common.data.progress import ByteProgress, bytes_text
 from common.data.unpack import unpack
-from common.data.verify import verify
 
 UNPACKING = "unpacking"
 
@@ -84,9 +93,8 @@ def _locked(state: Path) -> Iterator[Path]:
     lock = FolderLock(state)
     if not lock.acquire():
         raise ZooError(
-            f"{state.name} is being prepared by process {lock.holder()}; wait for it, or "
-            "give another "
-            "--data_path"
+            f"{state.name} is being prepared by process {lock.holder()}; wait for it, or give "
+            "another --data_path"
         )
     try:
         yield state
@@ -113,25 +121,16 @@ def _check_there(dataset: Dataset, root: Path, files: List[DataFile], terminal: 
         return
     verdict = verify(dataset, root, terminal, files)
     if not verdict.is_good:
+        more = f"; and {len(verdict.bad) - 1} more" if len(verdict.bad) > 1 else ""
         raise ZooError(
-            "{} in {} is not as published or recorded ({}{}); move it away and run "
-            "this again".format(
-                dataset.title,
-                root,
-                verdict.bad[0],
-                f"; and {len(verdict.bad) - 1} more" if len(verdict.bad) > 1 else "",
-            )
+            f"{dataset.title} in {root} is not as published or recorded ({verdict.bad[0]}{more}); "
+            "move it away and run this again"
         )
-    told = list(verdict.sources) + (
-        [f"{verdict.recorded:,} checksums that nobody publishes recorded now"]
-        if verdict.recorded
-        else []
-    )
-    terminal.say(
-        "{} of {} already there and good ({})".format(
-            len(files), len(dataset.files), "; ".join(told)
-        )
-    )
+    told = list(verdict.sources)
+    if verdict.recorded:
+        told.append(f"{verdict.recorded:,} checksums that nobody publishes recorded now")
+    count = f"{len(files)} of {len(dataset.files)}"
+    terminal.say(f"{count} already there and good ({'; '.join(told)})")
 
 
 def _check_places(root: Path, dataset: Dataset, files: List[DataFile]) -> None:
@@ -185,21 +184,18 @@ def _bring(
     packed = _obtain(file, root, way, terminal)
     if file.unpack == NOT_PACKED:
         if file.checksum is None:
-            _record(state, entries_of(root, [file.path], terminal), terminal)
+            sums = sums_of(root, [file.path], terminal)
+            add_to_recorded(state, sums)
+            terminal.say(
+                f"nobody publishes a checksum of {file.path}; {AT_FIRST_USE}: sha256 "
+                f"{sums[file.path].value}"
+            )
         return
     _unpack(dataset, file, packed, root, state, terminal)
     terminal.say(
         f"{packed} ({bytes_text(packed.stat().st_size)}) is not needed any more; it "
         "stays until you remove it"
     )
-
-
-def _record(state: Path, entries: Dict[str, Entry], terminal: Terminal) -> None:
-    add_to_recorded(state, entries)
-    for path, entry in entries.items():
-        terminal.say(
-            f"nobody publishes a checksum of {path}; {AT_FIRST_USE}: sha256 {entry.sha256}"
-        )
 
 
 def _obtain(file: DataFile, root: Path, way: Way, terminal: Terminal) -> Path:
@@ -243,7 +239,7 @@ def _unpack(
             if name == whole or name.startswith(whole + "/")
         }
         source = file.checksum.source if file.checksum else None
-        add_to_recorded(state, unpacked_entries(mine, file.name, source))
+        add_to_recorded(state, unpacked_sums(mine, file.name, source))
         (root / whole).parent.mkdir(parents=True, exist_ok=True)
         os.rename(str(beside / whole), str(root / whole))
     terminal.say(
@@ -261,3 +257,27 @@ def _empty_folder(path: Path) -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(str(path), ignore_errors=True)
+
+
+# --- generated datasets ----------------------------------------------------------------------
+
+
+def generate(dataset: Dataset, root: Path, data_path: Path, flags: Sequence[str]) -> int:
+    """Runs `python -m MODULE NAME --data_path D flags`; returns its exit code.
+
+    Args:
+        root: the checkout that holds the module.
+    """
+    assert dataset.generated_by is not None
+    words = [dataset.generated_by, dataset.name, "--data_path", str(data_path), *flags]
+    folders = [str(root)] + [str(root / name) for name in FRAMEWORK_FOLDERS]
+    path = os.pathsep.join(folders + list(filter(None, [os.environ.get("PYTHONPATH")])))
+    sys.stdout.flush()
+    process = subprocess.Popen(
+        [sys.executable, "-m", *words], env=dict(os.environ, PYTHONPATH=path)
+    )
+    try:
+        return process.wait()
+    except KeyboardInterrupt:  # the terminal sends it to the generator too, which tidies up
+        process.wait()
+        raise

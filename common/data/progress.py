@@ -1,14 +1,18 @@
-"""Shows how far a transfer of bytes is: a line that is redrawn, or plain lines in a log."""
+"""How far a transfer of bytes is: a line that is redrawn, or plain lines in a log."""
 
 from __future__ import annotations
 
+import hashlib
 import time
+from pathlib import Path
 from typing import Callable, Optional
 
 from common.core.terminal import Terminal
+from common.core.text import duration
 
 DRAW_EVERY = 0.2  # seconds, on a terminal
 TELL_EVERY = 30.0  # seconds, in a log
+_BLOCK = 1 << 20
 
 
 class ByteProgress:
@@ -41,16 +45,13 @@ class ByteProgress:
     def line(self, position: int) -> str:
         """The line at a position: share, bytes, pace, time left."""
         pace = (position - self._start) / max(self._clock() - self._began, 1e-9)
-        parts = [self._label]
-        if self._total:
-            parts.append(f"{100.0 * position / self._total:.0f} %")
-        parts.append(
-            bytes_text(position) + (f" of {bytes_text(self._total)}" if self._total else "")
+        if not self._total:
+            return f"{self._label}  {bytes_text(position)}  {bytes_text(pace)}/s"
+        left = f"  {duration((self._total - position) / pace)} left" if pace > 0 else ""
+        return (
+            f"{self._label}  {100.0 * position / self._total:.0f} %  {bytes_text(position)} of "
+            f"{bytes_text(self._total)}  {bytes_text(pace)}/s{left}"
         )
-        parts.append(f"{bytes_text(pace)}/s")
-        if self._total and pace > 0:
-            parts.append(f"{duration_text((self._total - position) / pace)} left")
-        return "  ".join(parts)
 
 
 def bytes_text(size: float) -> str:
@@ -62,8 +63,12 @@ def bytes_text(size: float) -> str:
     return f"{size:.1f} GB"
 
 
-def duration_text(seconds: float) -> str:
-    """A duration as minutes and seconds, or hours, minutes and seconds."""
-    minutes, rest = divmod(int(max(seconds, 0)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+def digest(path: Path, algorithm: str, progress: ByteProgress, before: int = 0) -> str:
+    """A file's digest in hexadecimal; progress is told `before` plus the bytes read so far."""
+    found, position = hashlib.new(algorithm), before
+    with open(str(path), "rb") as stream:
+        for block in iter(lambda: stream.read(_BLOCK), b""):
+            found.update(block)
+            position += len(block)
+            progress.at(position)
+    return found.hexdigest()

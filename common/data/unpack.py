@@ -5,20 +5,24 @@ from __future__ import annotations
 import gzip
 import hashlib
 import lzma
+import os
 import stat
 import tarfile
 import zipfile
 import zlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Callable, Dict, Iterator, Optional
 
 from common.core.errors import ZooError
+from common.core.text import quoted
 from common.data.catalogue import GZIP, TAR, ZIP
 from common.data.progress import ByteProgress, bytes_text
 
 BLOCK = 1 << 20
 MEMBERS_AT_MOST = 1000000
+LONGEST_NAME, DEEPEST = 255, 100  # bytes of a name, folders in one another
 _DAMAGE = (
     tarfile.TarError,
     zipfile.BadZipFile,
@@ -45,7 +49,7 @@ class Member:
     name: str
     is_folder: bool
     kind: str
-    open: Callable[[], IO[bytes]]
+    open: Callable[[], Any]
 
 
 def unpack(
@@ -62,71 +66,66 @@ def unpack(
     Raises:
         ZooError: the archive is damaged, or holds what it must not.
     """
+    written: Dict[str, FileFacts] = {}
+    left = at_most
     try:
         with open(str(archive), "rb") as stream:
-            return _write_members(
-                archive, _MEMBERS[packing](archive, stream), stream, folder, at_most, progress
-            )
+            for count, member in enumerate(_MEMBERS[packing](archive, stream)):
+                fault = _fault(member)
+                if not fault and count >= MEMBERS_AT_MOST:
+                    fault = f"more than {MEMBERS_AT_MOST:,} members"
+                if fault:
+                    raise _refused(archive, fault)
+                name = str(PurePosixPath(member.name))  # "." for the folder itself
+                if member.is_folder:
+                    _make_folder(archive, member, folder / name)
+                    continue
+                written[name] = _write(archive, member, folder / name, left, at_most)
+                left -= written[name].size
+                if progress:
+                    progress.at(stream.tell())
     except _DAMAGE as error:
         raise _damaged(archive, error) from error
     except OSError as error:
         if error.errno is not None:  # the machine's fault: a full disk, missing rights
             raise
         raise _damaged(archive, error) from error
+    return written
 
 
 def _damaged(archive: Path, error: Exception) -> ZooError:
     return ZooError(f"{archive}: a damaged archive ({error}); move it away and fetch it again")
 
 
-def _write_members(
-    archive: Path,
-    members: Iterator[Member],
-    stream: IO[bytes],
-    folder: Path,
-    at_most: int,
-    progress: Optional[ByteProgress],
-) -> Dict[str, FileFacts]:
-    written: Dict[str, FileFacts] = {}
-    left = at_most
-    for count, member in enumerate(members):
-        target = folder / checked_name(archive, member)
-        if count >= MEMBERS_AT_MOST:
-            raise _refused(archive, f"more than {MEMBERS_AT_MOST:,} members")
-        if member.is_folder:
-            target.mkdir(parents=True, exist_ok=True)
-            continue
-        facts = _write(archive, member, target, left, at_most)
-        left -= facts.size
-        written[str(PurePosixPath(member.name))] = facts
-        if progress:
-            progress.at(stream.tell())
-    return written
+def _refused(archive: Path, what: str) -> ZooError:
+    return ZooError(
+        f"{archive}: holds {what}; it is not unpacked: fetch it from a source you trust"
+    )
 
 
-def checked_name(archive: Path, member: Member) -> str:
-    """The member's name, which stays below the folder.
-
-    Raises:
-        ZooError: the name leads out of the folder, or the member is neither file nor folder.
-    """
+def _fault(member: Member) -> str:
+    """What speaks against a member; "" where it may be written."""
     name = member.name
-    if (
-        not name
-        or name.startswith("/")
-        or "\\" in name
-        or "\0" in name
-        or ".." in PurePosixPath(name).parts
-        or ":" in PurePosixPath(name).parts[0]
-    ):
-        raise _refused(archive, f"the name {name!r}, which leads out of its folder")
-    if member.kind:
-        raise _refused(archive, f"{name!r}, which is {member.kind}")
-    return name
+    parts = PurePosixPath(name).parts
+    leads_out = name.startswith("/") or "\\" in name or "\0" in name or ".." in parts
+    if not name or leads_out or ":" in "".join(parts[:1]) or not (parts or member.is_folder):
+        return f"the name {quoted(name)}, which leads out of its folder"
+    if len(parts) > DEEPEST:
+        return f"the name {quoted(name)}, of more than {DEEPEST} folders in one another"
+    if any(len(os.fsencode(part)) > LONGEST_NAME for part in parts):
+        return f"the name {quoted(name)}, which is longer than {LONGEST_NAME} bytes"
+    return f"{quoted(name)}, which is {member.kind}" if member.kind else ""
+
+
+def _make_folder(archive: Path, member: Member, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise _refused(archive, f"the name {quoted(member.name)} twice") from None
 
 
 def _write(archive: Path, member: Member, target: Path, left: int, at_most: int) -> FileFacts:
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(archive, member, target.parent)
     digest, size = hashlib.sha256(), 0
     try:
         with member.open() as source, open(str(target), "xb") as written:
@@ -138,15 +137,9 @@ def _write(archive: Path, member: Member, target: Path, left: int, at_most: int)
                     )
                 digest.update(block)
                 written.write(block)
-    except (FileExistsError, NotADirectoryError, IsADirectoryError):
-        raise _refused(archive, f"the name {member.name!r} twice") from None
+    except (FileExistsError, IsADirectoryError):
+        raise _refused(archive, f"the name {quoted(member.name)} twice") from None
     return FileFacts(size, digest.hexdigest())
-
-
-def _refused(archive: Path, what: str) -> ZooError:
-    return ZooError(
-        f"{archive}: holds {what}; it is not unpacked: fetch it from a source you trust"
-    )
 
 
 # --- the three kinds of archive ---
@@ -155,56 +148,31 @@ def _refused(archive: Path, what: str) -> ZooError:
 def _tar_members(archive: Path, stream: IO[bytes]) -> Iterator[Member]:
     with tarfile.open(fileobj=stream, mode="r:*") as tar:
         for entry in tar:
-            yield Member(entry.name, entry.isdir(), _tar_kind(entry), _tar_opener(tar, entry))
+            kind = "a link" if entry.issym() or entry.islnk() else "a device or pipe"
+            kind = "" if entry.isdir() or entry.isreg() else kind
+            yield Member(entry.name, entry.isdir(), kind, partial(tar.extractfile, entry))
         unpacked: Any = tar.fileobj
         while unpacked.read(BLOCK):  # the checksum of a compressed tar comes after its last member
             pass
 
 
-def _tar_opener(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> Callable[[], IO[bytes]]:
-    def open_member() -> IO[bytes]:
-        stream = tar.extractfile(entry)
-        assert stream is not None  # it is one only for links and devices
-        return stream
-
-    return open_member
-
-
-def _tar_kind(entry: tarfile.TarInfo) -> str:
-    if entry.isdir() or entry.isreg():
-        return ""
-    return "a link" if entry.issym() or entry.islnk() else "a device or pipe"
-
-
 def _zip_members(archive: Path, stream: IO[bytes]) -> Iterator[Member]:
     with zipfile.ZipFile(stream) as packed:
         for entry in packed.infolist():
+            form = stat.S_IFMT(entry.external_attr >> 16)
+            kind = "a link" if form == stat.S_IFLNK else "a device or pipe"
+            kind = "" if form in (0, stat.S_IFREG, stat.S_IFDIR) else kind
             yield Member(
                 entry.filename,
                 entry.filename.endswith("/"),
-                _zip_kind(entry),
-                _zip_opener(packed, entry),
+                "encrypted" if entry.flag_bits & 1 else kind,
+                partial(packed.open, entry),
             )
 
 
-def _zip_opener(packed: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Callable[[], IO[bytes]]:
-    return lambda: packed.open(entry)
-
-
-def _zip_kind(entry: zipfile.ZipInfo) -> str:
-    if entry.flag_bits & 1:
-        return "encrypted"
-    kind = stat.S_IFMT(entry.external_attr >> 16)
-    if kind in (0, stat.S_IFREG, stat.S_IFDIR):
-        return ""
-    return "a link" if kind == stat.S_IFLNK else "a device or pipe"
-
-
 def _gzip_members(archive: Path, stream: IO[bytes]) -> Iterator[Member]:
-    def open_member() -> Any:
-        return gzip.GzipFile(fileobj=stream, mode="rb")
-
-    yield Member(archive.name[: -len(".gz")], False, "", open_member)
+    name = archive.name[: -len(".gz")]
+    yield Member(name, False, "", lambda: gzip.GzipFile(fileobj=stream, mode="rb"))
 
 
 _MEMBERS: Dict[str, Callable[[Path, IO[bytes]], Iterator[Member]]] = {

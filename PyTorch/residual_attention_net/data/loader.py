@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 from dataclasses import dataclass
-from typing import Iterator, NamedTuple
+from types import SimpleNamespace
+from typing import Any, Iterator, NamedTuple
 
-import numpy as np
 import torch
 
 from common.core.errors import UsageError
@@ -21,15 +21,6 @@ from residual_attention_net.data.augment import (
     unpack_to_unit_range,
 )
 from residual_attention_net.data.draws import Augmentation, AugmentationDraws, draw_epoch
-
-__all__ = [
-    "Augmentation",
-    "Batch",
-    "DeviceLoader",
-    "EvaluationLoader",
-    "PixelBatch",
-    "first_batches_sha256",
-]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,17 +50,6 @@ class _Images:
         self.words = torch.from_numpy(pack_pixels(images.images)).to(device)
         self.labels = torch.from_numpy(images.labels).to(device)
         self.channels = images.channels
-
-
-class _DeviceDraws(NamedTuple):
-    """AugmentationDraws on the device, moved once per epoch so that no step waits for it."""
-
-    order: torch.Tensor
-    crop_offsets: torch.Tensor
-    flips: torch.Tensor
-    cutout_centres: torch.Tensor
-    partners: torch.Tensor | None
-    mix_weights: torch.Tensor
 
 
 class PixelBatch(NamedTuple):
@@ -162,17 +142,17 @@ class DeviceLoader:
             self._global_batch,
         )
 
-    def _device_draws(self, epoch_index: int) -> _DeviceDraws:
-        drawn = self.draws(epoch_index)
-        arrays = (getattr(drawn, name) for name in _DeviceDraws._fields)
-        return _DeviceDraws(
-            *(array if array is None else self._to_device(array) for array in arrays)
+    def _device_draws(self, epoch_index: int) -> Any:
+        """The draws as tensors, moved once per epoch so that no step waits for it."""
+        drawn = vars(self.draws(epoch_index))
+        return SimpleNamespace(
+            **{
+                name: None if array is None else torch.from_numpy(array).to(self._device)
+                for name, array in drawn.items()
+            }
         )
 
-    def _to_device(self, array: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(array).to(self._device)
-
-    def _batch(self, draws: _DeviceDraws, batch_index: int) -> Batch:
+    def _batch(self, draws: Any, batch_index: int) -> Batch:
         words, targets = self._augmented(draws, batch_index)
         size = self._batch_size
         inputs = unpack_to_unit_range(words, self._images.channels, self._channels_last)
@@ -182,16 +162,14 @@ class DeviceLoader:
         mixed = mix_up(inputs[:size], inputs[size:], weight)
         return Batch(mixed, targets[:size], targets[size:], weight, size)
 
-    def _positions(self, draws: _DeviceDraws, batch_index: int) -> torch.Tensor:
+    def _positions(self, draws: Any, batch_index: int) -> torch.Tensor:
         first = batch_index * self._global_batch + self._rank * self._batch_size
         own = torch.arange(first, first + self._batch_size, device=self._device)
         if draws.partners is None:
             return own
         return torch.cat((own, draws.partners[own]))
 
-    def _augmented(
-        self, draws: _DeviceDraws, batch_index: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _augmented(self, draws: Any, batch_index: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The augmented words and the labels of a batch, with mixup its partners' after them."""
         positions = self._positions(draws, batch_index)
         samples = draws.order[positions]
@@ -298,7 +276,7 @@ def check_batch_size(batch_size: int, world_size: int, image_count: int) -> None
         raise UsageError(f"batch size {batch_size}: at least 1 is needed")
     if batch_size * world_size > image_count:
         raise UsageError(
-            f"a batch size of {batch_size} on {world_size} rank(s) is larger than the "
+            f"batch size {batch_size} on {world_size} rank(s) is larger than the "
             f"{image_count} training images: give --train_batch_size of at most "
             f"{max(image_count // world_size, 1)}, or more images"
         )

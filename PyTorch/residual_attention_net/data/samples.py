@@ -185,3 +185,8 @@ def class_names(dataset: str, data_path: Optional[str], size: int) -> Tuple[str,
     if dataset == "cifar10":
         return CIFAR10_CLASSES
     return dataset_samples(dataset, data_path, 1, size)[1]
+
+
+def class_name(classes: Sequence[str], number: int) -> str:
+    """A class's name, or its number where it has none."""
+    return classes[number] if number < len(classes) else str(number)

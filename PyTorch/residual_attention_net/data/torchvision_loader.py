@@ -5,12 +5,13 @@ Slower than `loader.DeviceLoader`; it is here to compare with.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Iterator, Tuple
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from common.core.errors import UsageError, ZooError
+from common.core.errors import InfrastructureError, UsageError, ZooError
 from common.data.labelled_images import LabelledImages
 from residual_attention_net.data.draws import sample_order, sample_seeds
 from residual_attention_net.data.loader import Batch, check_batch_size
@@ -81,10 +82,18 @@ class TorchvisionLoader:
             # Its own, or the DataLoader would take a number from the global generator.
             generator=torch.Generator(),
         )
-        for inputs, targets in loader:
-            yield Batch(
-                inputs.to(self._device), targets.to(self._device), None, weight, len(targets)
-            )
+        try:
+            for inputs, targets in loader:
+                yield Batch(
+                    inputs.to(self._device), targets.to(self._device), None, weight, len(targets)
+                )
+        except (OSError, RuntimeError) as error:
+            if not re.search("No space left|shared memory|shm|Bus error", str(error)):
+                raise
+            raise InfrastructureError(
+                f"the {self._workers} workers of --loader torchvision have too little shared "
+                "memory (/dev/shm): give --workers 0, or the container more (--shm-size)"
+            ) from error
 
     def _batches_of_samples(self, epoch: int, first_batch: int) -> list[list[_SeededSample]]:
         count = len(self._dataset)

@@ -16,7 +16,11 @@ from residual_attention_net.network.safe_load import safe_load
 __all__ = ["LoadReport", "load_reference_weights", "recognise", "safe_load", "state_dict_of"]
 
 HEAD = ("fc.weight", "fc.bias")
-PARALLEL_PREFIX = "module."
+CONTAINERS = ("state_dict", "model", "model_state_dict", "net", "network")  # of a checkpoint
+PLAIN_CONTAINERS = ("", "state_dict", "model")  # those of this project and of the reference
+# What wrappers put before every name: data parallelism, torch.compile, a module that holds ours.
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.")
+COUNTERS = ("total_ops", "total_params")  # of a profiler, which leaves them in the network
 DEAD_SHORTCUT = ".conv4.weight"
 BATCH_COUNTER = ".num_batches_tracked"
 NAMES_SHOWN = 3
@@ -28,7 +32,9 @@ class LoadReport:
     """What was loaded, and everything that was not taken as it stood, by name."""
 
     loaded: int
+    container: str
     prefix_stripped: str
+    counters: Tuple[str, ...]
     dropped: Tuple[str, ...]
     head_replaced: Tuple[str, ...]
     batch_counters_missing: Tuple[str, ...]
@@ -36,9 +42,12 @@ class LoadReport:
     def lines(self) -> List[str]:
         """Tell it, one fact a line."""
         told = [f"loaded {self.loaded} entries"]
+        if self.container not in PLAIN_CONTAINERS:
+            told.append(f"taken from the checkpoint's {self.container!r}")
         if self.prefix_stripped:
             told.append(f"stripped the prefix {self.prefix_stripped!r}")
         for what, names in (
+            ("dropped, a profiler's counters", self.counters),
             ("dropped, no forward pass uses them", self.dropped),
             ("left at its initialisation, a new head", self.head_replaced),
             ("left as they are, absent in the checkpoint", self.batch_counters_missing),
@@ -49,42 +58,48 @@ class LoadReport:
 
 
 def state_dict_of(loaded: Any) -> Mapping[str, Any]:
-    """Find the state_dict in what safe_load returned: itself, or under 'state_dict' or 'model'.
+    """Find the state_dict in what safe_load returned: itself, or under one of CONTAINERS.
 
     Raises ZooError where there is none.
     """
+    return _found_in(loaded)[1]
+
+
+def _found_in(loaded: Any) -> Tuple[str, Mapping[str, Any]]:
+    """The state_dict and the key that it is under, "" where it is the whole."""
     if isinstance(loaded, Mapping):
-        for candidate in (loaded.get("state_dict"), loaded.get("model"), loaded):
-            if _is_state_dict(candidate):
-                return candidate
+        candidates = [(key, loaded.get(key)) for key in CONTAINERS] + [("", loaded)]
+        for key, candidate in candidates:
+            if (
+                isinstance(candidate, Mapping)
+                and candidate
+                and all(
+                    isinstance(name, str) and isinstance(value, torch.Tensor)
+                    for name, value in candidate.items()
+                )
+            ):
+                return key, candidate
     raise ZooError(
         "the checkpoint holds no state_dict: give one that maps parameters' names to tensors, "
-        "itself or under the key 'state_dict'"
-    )
-
-
-def _is_state_dict(candidate: Any) -> bool:
-    return (
-        isinstance(candidate, Mapping)
-        and bool(candidate)
-        and all(
-            isinstance(name, str) and isinstance(value, torch.Tensor)
-            for name, value in candidate.items()
-        )
+        f"itself or under one of the keys {', '.join(CONTAINERS)}"
     )
 
 
 def load_reference_weights(
-    network: ResidualAttentionNetwork, state_dict: Mapping[str, Any], replace_head: bool = False
+    network: ResidualAttentionNetwork, loaded: Any, replace_head: bool = False
 ) -> LoadReport:
     """Load a state_dict of the reference, of its port, or of this project, into `network`.
 
-    The prefixes that data-parallel wrappers add are stripped; the shortcut weights `conv4` that
-    the reference keeps in blocks with an identity shortcut are dropped. With replace_head the
-    last layer stays as initialised, for another class count. Raises ZooError, and loads nothing,
-    where names or shapes don't fit.
+    What wrappers add is taken off: the key it is under, prefixes, counters; the shortcut weights
+    `conv4` that the reference keeps in blocks with an identity shortcut are dropped. With
+    replace_head the last layer stays as initialised, for another class count. Raises ZooError, and
+    loads nothing, where names or shapes don't fit.
     """
-    tensors, prefix = _without_prefix(state_dict_of(state_dict))
+    container, found = _found_in(loaded)
+    counted = tuple(name for name in found if name.rsplit(".", 1)[-1] in COUNTERS)
+    tensors, prefix = _without_prefix(
+        OrderedDict((name, value) for name, value in found.items() if name not in counted)
+    )
     own = network.state_dict()
     dropped = tuple(name for name in tensors if _is_dead_shortcut(name, own))
     head = HEAD if replace_head else ()
@@ -97,14 +112,18 @@ def load_reference_weights(
     )
     _check_fit(network, given, wanted)
     network.load_state_dict(given, strict=False)
-    return LoadReport(len(given), prefix, dropped, head, counters)
+    return LoadReport(len(given), container, prefix, counted, dropped, head, counters)
 
 
-def _without_prefix(state_dict: Mapping[str, torch.Tensor]) -> Tuple[Tensors, str]:
+def _without_prefix(tensors: Tensors) -> Tuple[Tensors, str]:
     prefix = ""
-    while all(name.startswith(prefix + PARALLEL_PREFIX) for name in state_dict):
-        prefix += PARALLEL_PREFIX
-    return OrderedDict((name[len(prefix) :], value) for name, value in state_dict.items()), prefix
+    while tensors:
+        one = next((one for one in PREFIXES if all(name.startswith(one) for name in tensors)), "")
+        if not one:
+            break
+        prefix += one
+        tensors = OrderedDict((name[len(one) :], value) for name, value in tensors.items())
+    return tensors, prefix
 
 
 def _is_dead_shortcut(name: str, own: Mapping[str, torch.Tensor]) -> bool:

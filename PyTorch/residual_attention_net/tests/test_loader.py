@@ -178,7 +178,8 @@ def test_another_process_makes_the_same_batches():
     script = (
         "import torch;"
         "from residual_attention_net.tests.data_helpers import numbered_images;"
-        "from residual_attention_net.data.loader import *;"
+        "from residual_attention_net.data.loader import DeviceLoader, first_batches_sha256;"
+        "from residual_attention_net.data.draws import Augmentation;"
         "e = Augmentation(crop_padding=2, flip=True, cutout_size=3, mixup_alpha=1.0);"
         "l = DeviceLoader(numbered_images(50), 8, e, 3, torch.device('cpu'));"
         "print(first_batches_sha256(l))"

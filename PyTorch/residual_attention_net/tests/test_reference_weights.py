@@ -61,8 +61,11 @@ def test_the_originals_file_holds_as_many_parameters_as_published():
     assert sum(value.numel() for value in trained) == 19920362
 
 
-@pytest.mark.parametrize("prefix", ["module.", "module.module."])
-def test_the_prefix_of_data_parallel_wrappers_is_stripped_and_told(prefix):
+@pytest.mark.parametrize(
+    "prefix",
+    ["module.", "module.module.", "_orig_mod.", "model.", "module._orig_mod.", "net.module."],
+)
+def test_the_prefix_of_a_wrapper_is_stripped_and_told(prefix):
     tensors, network = weights_of(SMALL), build_network(SMALL)
     report = load_reference_weights(network, renamed(tensors, prefix))
     assert report.prefix_stripped == prefix
@@ -149,11 +152,25 @@ def test_other_input_channels_and_classes_are_still_the_same_network():
     assert recognise(weights_of(SMALL, num_classes=3, input_channels=1)) == (SMALL, 2)
 
 
-@pytest.mark.parametrize("key", ["state_dict", "model"])
+@pytest.mark.parametrize("key", ["state_dict", "model", "model_state_dict", "net"])
 def test_a_state_dict_is_found_inside_a_training_checkpoint(key):
     tensors, network = weights_of(SMALL), build_network(SMALL)
-    load_reference_weights(network, {"epoch": 3, key: tensors, "optimizer": {}})
+    loaded = {"epoch": 3, key: renamed(tensors, "module."), "optimizer": {}}
+    report = load_reference_weights(network, loaded)
     assert same(network, tensors)
+    told = f"taken from the checkpoint's {key!r}" in report.lines()
+    assert told == (key in ("model_state_dict", "net"))
+
+
+def test_a_profilers_counters_are_dropped_and_told():
+    tensors, network = weights_of(SMALL), build_network(SMALL)
+    counted = dict(renamed(tensors, "module."), total_ops=torch.zeros(1))
+    counted["module.conv1.total_params"] = torch.zeros(1)
+    report = load_reference_weights(network, counted)
+    assert same(network, tensors) and report.prefix_stripped == "module."
+    assert "dropped, a profiler's counters (2): total_ops, module.conv1.total_params" in (
+        report.lines()
+    )
 
 
 @pytest.mark.parametrize("loaded", [None, [], {}, 3, {"epoch": 3}, {"state_dict": {"a": "b"}}])

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from common.core.errors import UsageError, ZooError
+from common.core.errors import InfrastructureError, UsageError, ZooError
 from residual_attention_net.data.draws import Augmentation
 from residual_attention_net.tests.data_helpers import numbered_images, numbered_volumes
 
@@ -69,33 +69,18 @@ def test_targets_are_those_of_the_device_loader():
 
 
 @pytest.mark.usefixtures("torchvision")
-def test_the_number_of_workers_changes_no_value():
-    images = numbered_images(20)
-    alone = _batches(TorchvisionLoader(images, 4, 3, DEVICE, workers=0))
-    assert _all_equal(alone, _batches(TorchvisionLoader(images, 4, 3, DEVICE, workers=2)))
-
-
-@pytest.mark.usefixtures("torchvision")
-def test_resuming_inside_an_epoch_gives_the_same_rest():
-    loader = TorchvisionLoader(numbered_images(20), 4, 3, DEVICE)
-    assert _all_equal(_batches(loader, 1)[2:], _batches(loader, 1, first_batch=2))
-
-
-@pytest.mark.usefixtures("torchvision")
-def test_two_ranks_see_what_one_rank_of_twice_the_batch_sees():
-    images = numbered_images(20)
-    whole = _batches(TorchvisionLoader(images, 8, 3, DEVICE))
-    ranks = [_batches(TorchvisionLoader(images, 4, 3, DEVICE, rank, 2)) for rank in (0, 1)]
-    for batch, first, second in zip(whole, *ranks):
-        assert torch.equal(batch.inputs, torch.cat((first.inputs, second.inputs)))
-
-
-@pytest.mark.usefixtures("torchvision")
-def test_epochs_and_seeds_differ():
+def test_values_depend_on_seed_and_epoch_alone_not_on_workers_ranks_or_a_resume():
     images = numbered_images(20)
     first = _batches(TorchvisionLoader(images, 4, 3, DEVICE))
+    assert _all_equal(first, _batches(TorchvisionLoader(images, 4, 3, DEVICE, workers=2)))
     assert not _all_equal(first, _batches(TorchvisionLoader(images, 4, 3, DEVICE), epoch=1))
     assert not _all_equal(first, _batches(TorchvisionLoader(images, 4, 4, DEVICE)))
+    loader = TorchvisionLoader(images, 4, 3, DEVICE)
+    assert _all_equal(_batches(loader, 1)[2:], _batches(loader, 1, first_batch=2))
+    whole = _batches(TorchvisionLoader(images, 8, 3, DEVICE))
+    ranks = [_batches(TorchvisionLoader(images, 4, 3, DEVICE, rank, 2)) for rank in (0, 1)]
+    for batch, one, other in zip(whole, *ranks):
+        assert torch.equal(batch.inputs, torch.cat((one.inputs, other.inputs)))
 
 
 @pytest.mark.usefixtures("torchvision")
@@ -112,6 +97,17 @@ def test_missing_torchvision_says_what_to_do(monkeypatch):
     with pytest.raises(ZooError, match="torchvision can't be imported.*device loader") as caught:
         TorchvisionLoader(numbered_images(20), 4, 3, DEVICE)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("torchvision")
+def test_too_little_shared_memory_says_what_to_do(monkeypatch):
+    def full(*_, **__):
+        raise RuntimeError("unable to write to file </torch_1_2>: No space left on device (28)")
+        yield
+
+    monkeypatch.setattr(module, "DataLoader", full)
+    with pytest.raises(InfrastructureError, match="/dev/shm.*--workers 0"):
+        _batches(TorchvisionLoader(numbered_images(20), 4, 3, DEVICE, workers=2))
 
 
 def test_volumes_are_a_usage_error():
