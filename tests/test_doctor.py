@@ -316,8 +316,8 @@ def test_the_exit_code_is_1_with_a_failure_and_each_finding_is_a_line(monkeypatc
 
 
 def test_flags_say_where_data_lies_and_runs_are_written(monkeypatch, tmp_path):
-    monkeypatch.setenv("ZOO_DATA", "/of the environment")
-    assert run_command(monkeypatch, FACTS)[1] == [Path("/of the environment")]
+    monkeypatch.setenv("ZOO_DATA", "~/sets")
+    assert run_command(monkeypatch, FACTS)[1] == [Path.home() / "sets"]
     assert run_command(monkeypatch, FACTS, "--data_path", str(tmp_path))[1] == [tmp_path]
     with pytest.raises(UsageError, match="is no folder"):
         run_command(monkeypatch, FACTS, "--output_path", str(tmp_path / "nowhere"))

@@ -23,49 +23,37 @@ def find_shellcheck():
 # --- finding Pythons
 
 
-def test_finds_a_python_that_runs_on_the_path(machine, call):
-    python = machine.add_python(machine.bin / ("python" + VERSION), VERSION)
-    assert call("find_python", VERSION).stdout == f"{python}\n"
-
-
-def test_finds_a_python_of_the_version_under_a_plain_name(machine, call):
-    python = machine.add_python(machine.bin / "python3", VERSION)
-    assert call("find_python", VERSION).stdout == f"{python}\n"
-
-
-def test_passes_over_a_shim_that_fails_and_finds_pyenvs_own(machine, call):
+@pytest.mark.parametrize(
+    "place, variables",
+    [
+        ("bin/python3.97", {}),
+        ("bin/python3", {}),  # a plain name
+        ("home/.pyenv/versions/3.97.2/bin/python3.97", {}),  # behind a shim that fails
+        ("pyenv root/versions/3.97.10/bin/python3.97", {"PYENV_ROOT": "pyenv root"}),  # the newest
+        ("my env/bin/python3.97", {}),  # of conda's note
+        ("uv/cpython-3.97.1-linux/bin/python3.97", {"UV_PYTHON_INSTALL_DIR": "uv"}),
+    ],
+)
+def test_finds_a_python_of_the_version_wherever_one_runs(machine, call, tmp_path, place, variables):
+    if place.startswith("bin/"):
+        python = machine.bin / place[4:]
+    elif place.startswith("home/"):
+        python = machine.home / place[5:]
+    else:
+        python = tmp_path / place
     machine.add(machine.bin / ("python" + VERSION), "exit 127")
-    folder = machine.home / ".pyenv" / "versions" / (VERSION + ".2") / "bin"
-    python = machine.add_python(folder / ("python" + VERSION), VERSION)
-    assert call("find_python", VERSION).stdout == f"{python}\n"
-
-
-def test_takes_pyenvs_newest_release(machine, call, tmp_path):
-    for release in (".2", ".10"):
-        folder = tmp_path / "pyenv root" / "versions" / (VERSION + release) / "bin"
-        machine.add_python(folder / ("python" + VERSION), VERSION)
-    found = call("find_python", VERSION, PYENV_ROOT=str(tmp_path / "pyenv root"))
-    assert VERSION + ".10" in found.stdout
+    machine.add_python(tmp_path / "pyenv root/versions/3.97.2/bin/python3.97", VERSION)
+    (machine.home / ".conda").mkdir(parents=True)
+    (machine.home / ".conda/environments.txt").write_text(str(tmp_path / "my env") + "\n")
+    machine.add_python(python, VERSION)
+    given = {name: str(tmp_path / value) for name, value in variables.items()}
+    assert call("find_python", VERSION, **given).stdout == f"{python}\n"
 
 
 def test_passes_over_another_version_under_the_right_name(machine, call):
     machine.add_python(machine.bin / ("python" + VERSION), "3.98")
     found = call("find_python", VERSION)
     assert (found.returncode, found.stdout) == (1, "")
-
-
-def test_finds_the_environments_conda_keeps_a_note_of(machine, call, tmp_path):
-    python = machine.add_python(tmp_path / "my env" / "bin" / ("python" + VERSION), VERSION)
-    machine.add(machine.home / ".conda" / "environments.txt", "")
-    (machine.home / ".conda" / "environments.txt").write_text(str(tmp_path / "my env") + "\n")
-    assert call("find_python", VERSION).stdout == f"{python}\n"
-
-
-def test_finds_uvs_pythons(machine, call, tmp_path):
-    folder = tmp_path / "uv" / f"cpython-{VERSION}.1-linux" / "bin"
-    python = machine.add_python(folder / ("python" + VERSION), VERSION)
-    found = call("find_python", VERSION, UV_PYTHON_INSTALL_DIR=str(tmp_path / "uv"))
-    assert found.stdout == f"{python}\n"
 
 
 def test_auto_takes_reference_where_python_3_7_is_active_and_says_so(machine, call):
@@ -112,58 +100,25 @@ def test_help_tells_the_flags_and_does_nothing(machine, checkout, script, flag):
     assert not (checkout / ".venv").exists()
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_an_unknown_stack_is_a_usage_error_that_names_those_there_are(machine, checkout, script):
-    refused = machine.run("bash", str(checkout / "scripts" / script), "--stack=futur")
-    assert refused.returncode == 64
-    assert refused.stderr.count("\n") == 1 and "reference current auto" in refused.stderr
-
-
-@pytest.mark.parametrize("script", ["setup.sh", "quickstart.sh"])
-def test_an_unknown_flag_is_a_usage_error_that_names_it(machine, checkout, script):
-    refused = machine.run("bash", str(checkout / "scripts" / script), "--stakc")
-    assert refused.returncode == 64
-    assert refused.stderr == "error: unknown argument --stakc; see --help\n"
-
-
-@pytest.mark.parametrize("flag", ["--stack", "--offline"])
-def test_a_flag_without_its_value_is_a_usage_error(machine, checkout, flag):
-    refused = machine.run("bash", str(checkout / "scripts" / "setup.sh"), flag)
-    assert refused.returncode == 64
-    assert flag in refused.stderr
-
-
-def test_an_offline_folder_that_is_absent_is_named(machine, checkout):
-    refused = machine.run(
-        "bash",
-        str(checkout / "scripts" / "setup.sh"),
-        "--stack=current",
-        "--offline=/no/such folder",
-    )
-    assert refused.returncode == 1
-    assert refused.stderr == "error: --offline: /no/such folder is not a folder\n"
-
-
-def test_cuda_is_refused_where_no_driver_answers(machine, checkout):
-    refused = machine.run(
-        "bash", str(checkout / "scripts" / "setup.sh"), "--stack", "current", "--cuda"
-    )
-    assert refused.returncode == 1
-    assert "nvidia-smi" in refused.stderr
-
-
-def test_cuda_is_a_usage_error_on_a_stack_that_carries_it_already(machine, checkout):
-    refused = machine.run(
-        "bash", str(checkout / "scripts" / "setup.sh"), "--stack", "reference", "--cuda"
-    )
-    assert refused.returncode == 64
-
-
-def test_setup_names_the_remedy_where_no_python_3_7_is_found(machine, checkout):
-    refused = machine.run("bash", str(checkout / "scripts" / "setup.sh"), "--stack", "reference")
-    assert refused.returncode == 1
-    assert refused.stderr.count("\n") == 1
-    assert "Python 3.7" in refused.stderr and "--stack current" in refused.stderr
+@pytest.mark.parametrize(
+    "words, code, told",
+    [
+        *[(f"{script} --stack=futur", 64, "reference current auto") for script in SCRIPTS],
+        ("setup.sh --stakc", 64, "unknown argument --stakc; see --help"),
+        ("quickstart.sh --stakc", 64, "unknown argument --stakc; see --help"),
+        ("setup.sh --stack", 64, "--stack"),
+        ("setup.sh --offline", 64, "--offline"),
+        ("setup.sh --stack=current --offline=/no", 1, "--offline: /no is not a folder"),
+        ("setup.sh --stack current --cuda", 1, "nvidia-smi"),  # no driver answers
+        ("setup.sh --stack reference --cuda", 64, ""),  # it has CUDA already
+        ("setup.sh --stack reference", 1, "Python 3.7"),
+    ],
+)
+def test_what_can_not_be_is_one_line(machine, checkout, words, code, told):
+    script, *flags = words.split()
+    refused = machine.run("bash", str(checkout / "scripts" / script), *flags)
+    assert refused.returncode == code
+    assert refused.stderr.count("\n") == 1 and told in refused.stderr
 
 
 # --- environments
@@ -190,29 +145,20 @@ def test_a_second_run_does_nothing(machine, checkout, made):
     assert sorted(path.name for path in made.parent.iterdir()) == before
 
 
-@pytest.mark.parametrize("change", ["ci/locks/current.txt", "pyproject.toml"])
-def test_a_changed_lock_or_project_file_makes_the_environment_out_of_date(
-    checkout, made, call, change
-):
-    with (checkout / change).open("a") as stream:
-        stream.write("# changed\n")
-    assert call("is_ready", "current", "cpu").returncode == 1
-
-
-def test_a_new_network_makes_the_environment_out_of_date(checkout, made, call):
-    network = checkout / "PyTorch" / "another_network"
-    network.mkdir(parents=True)
-    (network / "__init__.py").write_text("")
-    assert call("is_ready", "current", "cpu").returncode == 1
-
-
-def test_an_environment_made_without_cuda_is_not_ready_for_cuda(made, call):
+@pytest.mark.parametrize(
+    "change", ["ci/locks/current.txt", "pyproject.toml", "a new network", "an interrupted install"]
+)
+def test_what_setup_depends_on_makes_the_environment_out_of_date(checkout, made, call, change):
     assert call("is_ready", "current", "cpu").returncode == 0
     assert call("is_ready", "current", "cuda").returncode == 1
-
-
-def test_an_interrupted_install_is_not_ready(made, call):
-    (made / ".zoo-installing").write_text("")
+    if change == "a new network":
+        (checkout / "PyTorch" / "another_network").mkdir(parents=True)
+        (checkout / "PyTorch" / "another_network" / "__init__.py").write_text("")
+    elif change == "an interrupted install":
+        (made / ".zoo-installing").write_text("")
+    else:
+        with (checkout / change).open("a") as stream:
+            stream.write("# changed\n")
     assert call("is_ready", "current", "cpu").returncode == 1
 
 
@@ -224,7 +170,9 @@ def test_an_interrupted_install_is_made_anew(machine, checkout, made):
     assert not (made / "half").exists()
 
 
-def test_a_broken_environment_of_the_users_is_left_alone(machine, checkout):
+def test_a_broken_environment_of_the_users_is_left_alone_and_a_failed_install_is_told(
+    machine, checkout
+):
     theirs = checkout / ".venv" / "current"
     theirs.mkdir(parents=True)
     (theirs / "notes.txt").write_text("mine")
@@ -232,16 +180,10 @@ def test_a_broken_environment_of_the_users_is_left_alone(machine, checkout):
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1 and "move it away" in ended.stderr
     assert (theirs / "notes.txt").read_text() == "mine"
-
-
-def test_a_failed_install_is_told_in_one_line_that_names_lock_and_log(machine, checkout):
-    theirs = checkout / ".venv" / "current"
-    machine.add(
-        theirs / "bin" / "python", 'case "$*" in *"-m pip"*|*uv_as_pip*) exit 1;; *) exit 0;; esac'
-    )
+    fails = 'case "$*" in *"-m pip"*|*uv_as_pip*) exit 1;; *) exit 0;; esac'
+    machine.add(theirs / "bin" / "python", fails)
     ended = setup_current(machine, checkout)
-    assert ended.returncode == 1
-    assert ended.stderr.count("\n") == 1
+    assert ended.returncode == 1 and ended.stderr.count("\n") == 1
     assert "ci/locks/current.txt" in ended.stderr and "setup-current.log" in ended.stderr
     assert not (theirs / ".zoo-stamp").exists() and not (theirs / ".zoo-installing").exists()
 
@@ -347,22 +289,17 @@ def test_there_is_no_gate_where_none_is_wanted_or_tests_were_chosen(tested, word
     assert "gated" not in tested("--all", "--stack=current", *words).stdout
 
 
-def test_an_environment_that_can_not_be_made_fails(tested):
-    assert tested("--stack=current", SETUP_CODE="1").returncode == 1
-
-
-def test_no_test_at_all_fails(tested):
-    assert tested("--stack=current", CODE_current="5").returncode == 1
-
-
-def test_a_choice_that_no_stack_has_a_test_for_fails(tested, with_python_3_7):
-    ended = tested("--all", "-k", "mistyped", CODE_current="5", CODE_reference="5")
-    assert ended.returncode == 1
-    assert ended.stderr == "error: no test ran\n"
-
-
-def test_a_choice_that_one_stack_has_no_test_for_passes_on_the_other(tested, with_python_3_7):
-    assert tested("--all", "-k", "only on current", CODE_reference="5").returncode == 0
+@pytest.mark.parametrize(
+    "words, codes, code",
+    [
+        (["--stack=current"], {"SETUP_CODE": "1"}, 1),  # the environment can't be made
+        (["--stack=current"], {"CODE_current": "5"}, 1),  # no test at all
+        (["--all", "-k", "mistyped"], {"CODE_current": "5", "CODE_reference": "5"}, 1),
+        (["--all", "-k", "only on current"], {"CODE_reference": "5"}, 0),
+    ],
+)
+def test_nothing_tested_is_a_failure(tested, with_python_3_7, words, codes, code):
+    assert tested(*words, **codes).returncode == code
 
 
 def test_ci_points_to_the_shared_datasets_beside_the_checkout(machine, checkout):
@@ -451,20 +388,19 @@ def test_gpu_run_says_that_there_is_more_to_do_when_its_time_is_up(tmp_path):
     assert done.returncode == 75
 
 
-def test_without_a_compiler_setup_goes_on_without_horovod_and_says_so(call, checkout):
+@pytest.mark.parametrize(
+    "tools, told",
+    [
+        ((), ["without Horovod", "cmake and g++"]),
+        (("cmake", "g++", "getconf"), ["compiling horovod==0.28.1", "did not compile"]),
+    ],
+)
+def test_a_horovod_that_can_not_be_compiled_is_no_failure(call, checkout, machine, tools, told):
     (checkout / "ci" / "locks" / "reference.txt").write_text("horovod==0.28.1\n")
-    done = call("install_horovod", "reference")
-    assert done.returncode == 0
-    assert "without Horovod" in done.stdout and "cmake and g++" in done.stdout
-
-
-def test_a_horovod_that_does_not_compile_is_no_failure_of_setup(call, checkout, machine):
-    (checkout / "ci" / "locks" / "reference.txt").write_text("horovod==0.28.1\n")
-    for tool in ("cmake", "g++", "getconf"):
+    for tool in tools:
         machine.add(machine.bin / tool, "exit 0")
     done = call("install_horovod", "reference")
-    assert done.returncode == 0
-    assert "compiling horovod==0.28.1" in done.stdout and "did not compile" in done.stdout
+    assert done.returncode == 0 and all(text in done.stdout for text in told)
 
 
 def test_a_stack_whose_lock_has_no_horovod_compiles_none(call):
