@@ -64,19 +64,19 @@ class RankPlan:
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class Plan(Job):
     """A launch on this machine, made once; `completed` fills in what its start decides.
 
     Attributes:
         batch_size: samples per step of one device.
-        world_size: ranks of the whole job; `ranks` are those of this machine.
         run_folder: where checkpoints, record and results go.
         contract_log: where others' scripts look for rank 0's log.
         arguments: the entry point's flags that are the same for every rank.
         cann: variables for every rank from CANN's set_env.sh.
         program: the words before a rank's flags; own_flags: the names of its folder's and device's.
         paths: those of the arguments that are paths.
-        first_device: the first rank's; cores: each rank's share, None for a rank that is not bound.
+        first_device: the first rank's.
+        shares: each rank's cores, None for a rank that is not bound.
     """
 
     model: str
@@ -86,10 +86,6 @@ class Plan:
     kind: str
     case_name: str
     case_network: str
-    framework: str
-    device: str
-    world_size: int
-    node_count: int
     node_rank: int
     batch_size: int
     resume: bool
@@ -98,22 +94,21 @@ class Plan:
     contract_log: str
     arguments: Dict[str, Optional[str]]
     cann: CannEnvironment
-    job: Job
     user: Mapping[str, str]
     program: Tuple[str, ...]
     own_flags: Tuple[str, str]
     paths: Tuple[str, ...]
     first_device: int
-    cores: Tuple[Optional[Tuple[int, ...]], ...]
+    shares: Tuple[Optional[Tuple[int, ...]], ...]
 
     @property
     def ranks(self) -> Tuple[RankPlan, ...]:
         """The processes of this machine."""
-        return tuple(self.rank(number) for number in range(self.job.local_size))
+        return tuple(self.rank(number) for number in range(self.local_size))
 
     def rank(self, local_rank: int) -> RankPlan:
         """One process of this machine."""
-        number = self.node_rank * self.job.local_size + local_rank
+        number = self.node_rank * self.local_size + local_rank
         device = self.first_device + local_rank
         cwd = os.path.join(self.run_folder, f"rank_{number}")
         own = dict(zip(self.own_flags, (self.run_folder, str(device))))
@@ -129,12 +124,12 @@ class Plan:
             cwd=cwd,
             log=os.path.join(cwd, f"train_{device}.log"),
             environment=rank_environment(
-                self.job,
+                self,
                 Place(number, local_rank, device),
                 {**self.user, **self.cann.changes},
                 os.path.join(cwd, "ascend_log"),
             ),
-            cores=self.cores[local_rank],
+            cores=self.shares[local_rank],
         )
 
     def environment_of(self, rank: RankPlan) -> Dict[str, str]:
@@ -160,8 +155,8 @@ def completed(plan: Plan, port: int, moves: Moves = ()) -> Tuple[Plan, List[str]
         if path and moved_path(path, moves) != path:
             arguments[name] = moved_path(path, moves)
             remarks.append(f"--{name} is now {arguments[name]}: its folder was moved aside")
-    job = dataclasses.replace(plan.job, master_port=port or plan.job.master_port)
-    return dataclasses.replace(plan, arguments=arguments, job=job), remarks
+    port = port or plan.master_port
+    return dataclasses.replace(plan, arguments=arguments, master_port=port), remarks
 
 
 def make_plan(target: Target, flags: LaunchFlags, around: Surroundings) -> Plan:
@@ -177,23 +172,8 @@ def make_plan(target: Target, flags: LaunchFlags, around: Surroundings) -> Plan:
     local_size = world_size // flags.nnodes
     table = rank_table(card.framework, around.device, world_size, flags, around.user)
     folders = (around.root, str(card.folder.parent), around.library)
-    job = Job(
-        framework=card.framework,
-        device=around.device,
-        world_size=world_size,
-        local_size=local_size,
-        node_count=flags.nnodes,
-        master_addr=around.master_addr,
-        master_port=around.master_port,
-        host_address=around.host_address,
-        rank_table=absolute(table, around.directory) if table else "",
-        cores=len(around.cores),
-        python_path=tuple(dict.fromkeys(folders)),
-        directory=around.directory,
-    )
-    check_cluster_variables(job, around.user)
     own = (task.entry_flag(case.action, name) for name in ("output_path", "device_id"))
-    return Plan(
+    plan = Plan(
         model=card.name,
         task=task.name,
         case=case.name,
@@ -204,8 +184,16 @@ def make_plan(target: Target, flags: LaunchFlags, around: Surroundings) -> Plan:
         framework=card.framework,
         device=around.device,
         world_size=world_size,
+        local_size=local_size,
         node_count=flags.nnodes,
         node_rank=flags.node_rank,
+        master_addr=around.master_addr,
+        master_port=around.master_port,
+        host_address=around.host_address,
+        rank_table=absolute(table, around.directory) if table else "",
+        cores=len(around.cores),
+        python_path=tuple(dict.fromkeys(folders)),
+        directory=around.directory,
         batch_size=batch_size,
         resume=flags.resume,
         command=around.command,
@@ -216,14 +204,15 @@ def make_plan(target: Target, flags: LaunchFlags, around: Surroundings) -> Plan:
         ),
         arguments=_arguments(target, flags, around, world_size, batch_size),
         cann=around.cann,
-        job=job,
         user=around.user,
         program=(around.python, "-m", target.entry_point),
         own_flags=(next(own), next(own)),
         paths=tuple(task.paths),
         first_device=first_device(flags, around.user, local_size),
-        cores=shares(around.cores, local_size, flags.bind_core),
+        shares=shares(around.cores, local_size, flags.bind_core),
     )
+    check_cluster_variables(plan, around.user)
+    return plan
 
 
 def world_size_of(case: Case, flags: LaunchFlags) -> int:
@@ -343,11 +332,15 @@ def _arguments(
 
 # --- telling a plan ---
 
+_TOLD = (
+    "model task case action kind case_name case_network framework device world_size node_count "
+    "node_rank batch_size resume command run_folder contract_log arguments cann"
+)
+
 
 def as_json(plan: Plan) -> Dict[str, Any]:
     """The plan as JSON can hold it."""
-    last = [field.name for field in dataclasses.fields(Plan)].index("cann")
-    told = {field.name: getattr(plan, field.name) for field in dataclasses.fields(Plan)[: last + 1]}
+    told = {name: getattr(plan, name) for name in _TOLD.split()}
     told["cann"] = dataclasses.asdict(plan.cann)
     return {**told, "ranks": [dataclasses.asdict(rank) for rank in plan.ranks]}
 

@@ -109,7 +109,7 @@ def kept_port(request: Request) -> PortReservation:
         UsageError, ZooError: no port was given where one must be, or it is in use.
     """
     flags, plan = request.flags, request.plan
-    if not plan.job.master_addr:  # a rank table says where ranks meet
+    if not plan.master_addr:  # a rank table says where ranks meet
         return NO_PORT
     given = given_port(flags, plan.user)
     if flags.nnodes > 1 and given is None:
