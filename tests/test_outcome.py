@@ -1,49 +1,55 @@
 """The case file, the loss files and the last lines."""
 
-import dataclasses
 import math
 import platform
+from types import SimpleNamespace
 
+import attrs
 import pytest
 
 from common.launch.outcome import (
-    CaseResult,
     broken_promises,
-    case_text,
+    case_values,
     final_lines,
     loss_text,
     losses_of,
 )
 from tests.test_launch_flags import TASK
+from tests.test_plan import plan_of
 
-RESULT = CaseResult(
-    network="fake_net",
-    world_size=8,
-    batch_size=32,
-    case_name="fake_net_bs32_8p_acc",
-    samples_per_second=1280.0,
-    accuracy=94.134,
-    loss=0.25,
-    seconds=61.6,
+PLAN = plan_of("full_8p")
+RECORD = SimpleNamespace(
+    speed=SimpleNamespace(samples_per_second=1280.0),
+    metrics=SimpleNamespace(final={TASK.metric.name: 94.134}),
 )
-EMPTY = dataclasses.replace(RESULT, samples_per_second=None, accuracy=None, loss=None)
+VALUES = case_values(PLAN, TASK.metric, RECORD, [0.5, 0.25], 61.6)
+EMPTY = case_values(PLAN, TASK.metric, None, [], 1)
 
 
-def test_the_case_file_is_key_equals_value_and_the_last_lines_have_space_colon_space():
-    assert case_text(RESULT) == (
-        f"Network = fake_net\nRankSize = 8\nBatchSize = 32\nDeviceType = {platform.machine()}\n"
-        "CaseName = fake_net_bs32_8p_acc\nActualFPS = 1280.00\nTrainingTime = 200.000\n"
-        "TrainAccuracy = 94.13\nActualLoss = 0.250000\nE2ETrainingTime = 62\n"
-    )
-    assert final_lines(RESULT) == [
+def test_the_case_file_has_every_key_and_the_last_lines_have_space_colon_space():
+    assert dict(VALUES) == {
+        "Network": "fake_net",
+        "RankSize": "8",
+        "BatchSize": "32",
+        "DeviceType": platform.machine(),
+        "CaseName": "fake_net_bs32_8p_acc",
+        "ActualFPS": "1280.00",
+        "TrainingTime": "200.000",
+        "TrainAccuracy": "94.13",
+        "ActualLoss": "0.250000",
+        "E2ETrainingTime": "62",
+    }
+    assert final_lines(VALUES) == [
         "------------------ Final result ------------------",
         "Final Performance images/sec : 1280.00",
         "Final Performance sec/step : 0.200000",  # 8 * 32 samples: a step of all devices
         "Final Train Accuracy : 94.13",
         "E2E Training Duration sec : 62",
     ]
-    fraction = dataclasses.replace(RESULT, accuracy=0.95134, accuracy_digits=4)
-    assert final_lines(fraction)[3] == "Final Train Accuracy : 0.9513"
+    fraction = attrs.evolve(TASK.metric, unit="fraction")
+    RECORD.metrics.final[TASK.metric.name] = 0.95134
+    found = case_values(PLAN, fraction, RECORD, [], 1)
+    assert final_lines(found)[3] == "Final Train Accuracy : 0.9513"
 
 
 @pytest.mark.parametrize(
@@ -55,10 +61,9 @@ def test_the_case_file_is_key_equals_value_and_the_last_lines_have_space_colon_s
     ],
 )
 def test_what_was_not_measured_is_na_and_each_kind_of_case_promises_its_figures(case, missing):
-    values = [line.split(" = ")[1] for line in case_text(EMPTY).splitlines()]
-    assert values[5:9] == ["NA"] * 4
+    assert list(EMPTY.values())[5:9] == ["NA"] * 4 and "NA" in final_lines(EMPTY)[2]
     assert broken_promises(TASK.cases[case], EMPTY) == missing
-    assert broken_promises(TASK.cases[case], RESULT) == []
+    assert broken_promises(TASK.cases[case], VALUES) == []
 
 
 def test_losses_are_those_of_the_steps_in_order():

@@ -12,7 +12,6 @@ from common.machine.precision import (
     PAGE,
     TABLE,
     Capabilities,
-    Impossible,
     Precision,
     default_mode,
     resolve,
@@ -243,8 +242,8 @@ def test_the_page_tells_every_mode_by_all_its_names_on_every_device():
     for mode, *cells in ways:
         for cell, modes in zip(cells, TABLE.values()):
             way = modes[mode.strip("`")]
-            if isinstance(way, Impossible):
-                assert cell.startswith(f"impossible: {way.reason}")
+            if way.obstacle:
+                assert cell.startswith(f"impossible: {way.obstacle}")
             else:
                 assert cell.partition(" (with")[0] == Precision(**vars(way)).implementation
             assert all(f"`{other}`" in cell for other in way.nearest)

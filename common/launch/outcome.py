@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import platform
 import shlex
 import time
 from pathlib import Path
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from common.cards.model_card import Case, Metric
 from common.core.codec import plain
@@ -30,52 +29,30 @@ HEADLINE = "------------------ Final result ------------------"
 NO_FIGURES_EXIT_CODE = 1
 
 
-@dataclasses.dataclass(frozen=True)
-class CaseResult:
-    """What a run gives to the case file; None where the run did not measure it.
-
-    Attributes:
-        batch_size: samples per step of one device.
-        samples_per_second: of the whole job, over its steady steps.
-        accuracy: on the test set with the final weights, in the metric's unit.
-        loss: of the last step.
-        seconds: from the launch to the end of the last rank.
-        accuracy_digits: decimals of it that are printed.
-    """
-
-    network: str
-    world_size: int
-    batch_size: int
-    case_name: str
-    samples_per_second: Optional[float]
-    accuracy: Optional[float]
-    loss: Optional[float]
-    seconds: float
-    accuracy_digits: int = 2
-
-    @property
-    def step_seconds(self) -> Optional[float]:
-        """The time of a step of all devices: global batch / whole-job rate."""
-        if not self.samples_per_second:
-            return None
-        return self.batch_size * self.world_size / self.samples_per_second
-
-
-def case_result(
+def case_values(
     plan: Plan, metric: Metric, record: Optional[RunRecord], losses: Sequence[float], seconds: float
-) -> CaseResult:
-    """Takes the figures of a case out of the run's record."""
-    return CaseResult(
-        network=plan.case_network,
-        world_size=plan.world_size,
-        batch_size=plan.batch_size,
-        case_name=plan.case_name,
-        samples_per_second=_finite(record.speed.samples_per_second if record else None),
-        accuracy=_finite(record.metrics.final.get(metric.name) if record else None),
-        loss=losses[-1] if losses else None,
-        seconds=seconds,
-        accuracy_digits=metric.digits,
-    )
+) -> Dict[str, str]:
+    """What the case file says, key by key; NA where the run did not measure it.
+
+    BatchSize is of one device, ActualFPS of the whole job over its steady steps, TrainingTime
+    milliseconds per step of all devices, TrainAccuracy on the test set with the final weights,
+    ActualLoss of the last step, E2ETrainingTime seconds to the end of the last rank.
+    """
+    speed = _finite(record.speed.samples_per_second if record else None)
+    step = 1000 * plan.batch_size * plan.world_size / speed if speed else None
+    accuracy = _finite(record.metrics.final.get(metric.name) if record else None)
+    return {
+        "Network": plan.case_network,
+        "RankSize": str(plan.world_size),
+        "BatchSize": str(plan.batch_size),
+        "DeviceType": platform.machine(),
+        "CaseName": plan.case_name,
+        "ActualFPS": _number(speed, 2),
+        "TrainingTime": _number(step, 3),
+        "TrainAccuracy": _number(accuracy, metric.digits),
+        "ActualLoss": _number(losses[-1] if losses else None, 6),
+        "E2ETrainingTime": str(round(seconds)),
+    }
 
 
 def _finite(value: Any) -> Optional[float]:
@@ -95,35 +72,10 @@ def _loss(value: Any) -> float:
         return math.nan
 
 
-def broken_promises(case: Case, result: CaseResult) -> List[str]:
+def broken_promises(case: Case, values: Mapping[str, str]) -> List[str]:
     """The figures that this case promises and the run did not give."""
-    promised = (
-        ("ActualFPS", case.promises_speed, result.samples_per_second),
-        ("TrainAccuracy", case.promises_accuracy, result.accuracy),
-    )
-    return [name for name, wanted, value in promised if wanted and value is None]
-
-
-def case_text(result: CaseResult) -> str:
-    """The case file: `Key = value` lines, each key always there.
-
-    BatchSize is of one device, ActualFPS of the whole job, TrainingTime milliseconds per step,
-    E2ETrainingTime seconds, DeviceType the machine's architecture.
-    """
-    step = result.step_seconds
-    pairs = (
-        ("Network", result.network),
-        ("RankSize", result.world_size),
-        ("BatchSize", result.batch_size),
-        ("DeviceType", platform.machine()),
-        ("CaseName", result.case_name),
-        ("ActualFPS", _number(result.samples_per_second, 2)),
-        ("TrainingTime", _number(None if step is None else 1000 * step, 3)),
-        ("TrainAccuracy", _number(result.accuracy, result.accuracy_digits)),
-        ("ActualLoss", _number(result.loss, 6)),
-        ("E2ETrainingTime", round(result.seconds)),
-    )
-    return "".join("{} = {}\n".format(*pair) for pair in pairs)
+    promised = {"ActualFPS": case.promises_speed, "TrainAccuracy": case.promises_accuracy}
+    return [name for name, wanted in promised.items() if wanted and values[name] == MISSING]
 
 
 def loss_text(losses: Sequence[float]) -> str:
@@ -131,14 +83,16 @@ def loss_text(losses: Sequence[float]) -> str:
     return "".join(f"{_number(loss, 6)}\n" for loss in losses)
 
 
-def final_lines(result: CaseResult) -> List[str]:
+def final_lines(values: Mapping[str, str]) -> List[str]:
     """What is printed after a run."""
+    step = values["TrainingTime"]
+    seconds = step if step == MISSING else f"{float(step) / 1000:.6f}"
     return [
         HEADLINE,
-        "Final Performance images/sec : " + _number(result.samples_per_second, 2),
-        "Final Performance sec/step : " + _number(result.step_seconds, 6),
-        "Final Train Accuracy : " + _number(result.accuracy, result.accuracy_digits),
-        f"E2E Training Duration sec : {round(result.seconds)}",
+        "Final Performance images/sec : " + values["ActualFPS"],
+        "Final Performance sec/step : " + seconds,
+        "Final Train Accuracy : " + values["TrainAccuracy"],
+        "E2E Training Duration sec : " + values["E2ETrainingTime"],
     ]
 
 
@@ -177,24 +131,26 @@ def write_outcome(
     """
     folder, failed = Path(plan.run_folder), outcome.exit_code != 0
     record, losses, problem = _made_by_events(folder)
-    result = case_result(
+    values = case_values(
         plan,
         target.task.metric,
         None if failed else record,
         losses,
         seconds + earlier_seconds,
     )
-    names = file_names(result.case_name)
+    names = file_names(plan.case_name)
     for each in [folder] + ([place.contract.folder] if place.contract else []):
-        write_atomically(each / names[0], case_text(result))
+        write_atomically(
+            each / names[0], "".join(f"{key} = {value}\n" for key, value in values.items())
+        )
         for name in names[1:]:
             write_atomically(each / name, loss_text(losses))
     if not failed:
-        for line in final_lines(result):
+        for line in final_lines(values):
             terminal.say(line)
         with open(str(place.log), "a", encoding="utf-8") as stream:
-            stream.write("\n".join(final_lines(result)) + "\n")
-        missing = broken_promises(target.case, result)
+            stream.write("\n".join(final_lines(values)) + "\n")
+        missing = broken_promises(target.case, values)
         if missing and not problem:
             problem = f"the run gave no {' and no '.join(missing)} (NA in {folder / names[0]})"
         if problem:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Callable, Dict, Mapping, Optional, Tuple, Union
+from typing import Callable, Dict, Mapping, Optional, Tuple
 
 from common.core.errors import UsageError
 from common.core.versions import version_numbers
@@ -109,7 +109,8 @@ class Way:
             (npu_bridge), always set on an NPU.
         apex_opt_level: "O1" or "O2" where Ascend's apex does it.
         tf32: whether a GPU may use TF32; never left to the framework's default.
-        needs: what must hold; nearest: the modes to name where it doesn't, best first.
+        needs: what must hold; obstacle: why the mode can't be had at all.
+        nearest: the modes to name where it can't be had, best first.
     """
 
     arithmetic: str
@@ -123,15 +124,8 @@ class Way:
     apex_opt_level: Optional[str] = None
     tf32: bool = False
     needs: Tuple[Need, ...] = ()
+    obstacle: str = ""
     nearest: Tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Impossible:
-    """Why a mode can't be had, and the modes to name instead, best first."""
-
-    reason: str
-    nearest: Tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,6 +156,10 @@ class Precision(Way):
 
 
 # --- what each mode is, by framework, device and version -------------------------------------
+
+
+def _impossible(obstacle: str, *nearest: str) -> Way:
+    return Way("", "", obstacle=obstacle, nearest=nearest)
 
 
 def _dynamic(way: Way, scaler: str) -> Way:
@@ -204,14 +202,14 @@ _NPU_FLOAT_16 = _dynamic(
     _autocast("float16", "torch_npu.npu.amp autocast float16", npu_precision_mode=TO_16),
     "torch_npu GradScaler",
 )
-_TORCH_NPU: Dict[str, Union[Way, Impossible]] = {
+_TORCH_NPU: Dict[str, Way] = {
     KEEP: Way(
         "float32",
         "float32, ACL_PRECISION_MODE must_keep_origin_dtype, HF32 off",
         npu_precision_mode=KEEP,
     ),
-    FORCE_32: Impossible(
-        "torch_npu offers must_keep_origin_dtype and allow_fp32_to_fp16 only", (KEEP,)
+    FORCE_32: _impossible(
+        "torch_npu offers must_keep_origin_dtype and allow_fp32_to_fp16 only", KEEP
     ),
     TO_16: Way(
         "float32, matrix operations float16",
@@ -219,7 +217,7 @@ _TORCH_NPU: Dict[str, Union[Way, Impossible]] = {
         npu_precision_mode=TO_16,
         scaler="torch_npu GradScaler",
     ),
-    TO_BF16: Impossible("torch_npu's ACL_PRECISION_MODE has no bfloat16 value", (MIX_BF16, TO_16)),
+    TO_BF16: _impossible("torch_npu's ACL_PRECISION_MODE has no bfloat16 value", MIX_BF16, TO_16),
     **dict.fromkeys((MIX, O1, O2), _NPU_FLOAT_16),
     MIX_BF16: _autocast(
         "bfloat16",
@@ -228,7 +226,7 @@ _TORCH_NPU: Dict[str, Union[Way, Impossible]] = {
         needs=(_BF16_NPU, _BF16),
         nearest=(MIX, KEEP),
     ),
-    FORCE_16: Impossible("Ascend supports apex O1 and O2 only", (O2, MIX)),
+    FORCE_16: _impossible("Ascend supports apex O1 and O2 only", O2, MIX),
 }
 _GPU_FLOAT_32 = Way("float32", "float32, TF32 off")
 # TF32 reads float32 inputs with 10 bits of mantissa, as float16 has, and adds in float32.
@@ -243,13 +241,13 @@ _GPU_BF16 = _autocast(
 _GPU_REWRITE = _dynamic(
     _autocast("float16", "TensorFlow graph rewrite float16", "graph rewrite"), "loss scale"
 )
-_GPU_NO_BF16 = Impossible("TensorFlow's graph rewrite has float16 only on a GPU", (MIX, KEEP))
-_CPU: Dict[str, Union[Way, Impossible]] = {
+_GPU_NO_BF16 = _impossible("TensorFlow's graph rewrite has float16 only on a GPU", MIX, KEEP)
+_CPU: Dict[str, Way] = {
     KEEP: Way("float32", "float32"),
     FORCE_32: Way("float32", "float32 (no kernel with reduced inputs)"),
     **dict.fromkeys(
         (TO_16, MIX, O1, O2, FORCE_16),
-        Impossible("float16 training arithmetic is not offered on a CPU", (MIX_BF16, KEEP)),
+        _impossible("float16 training arithmetic is not offered on a CPU", MIX_BF16, KEEP),
     ),
 }
 _CPU_BF16 = _autocast(
@@ -265,7 +263,7 @@ _CPU_REWRITE = _autocast(
 _NPU_BRIDGE_MIXED = _dynamic(_by_npu_bridge(MIX, "mixed float16"), "NPULossScaleOptimizer")
 
 # By framework and device, and for torch_npu by its first version's number.
-TABLE: Dict[Tuple[str, str, str], Dict[str, Union[Way, Impossible]]] = {
+TABLE: Dict[Tuple[str, str, str], Dict[str, Way]] = {
     ("torch", "npu", "1"): {**_TORCH_NPU, O1: _apex(O1), O2: _apex(O2)},
     ("torch", "npu", "2"): _TORCH_NPU,
     ("torch", "gpu", ""): {
@@ -297,7 +295,7 @@ TABLE: Dict[Tuple[str, str, str], Dict[str, Union[Way, Impossible]]] = {
         FORCE_32: _TF32,
         **dict.fromkeys((TO_16, MIX, O1, O2), _GPU_REWRITE),
         **dict.fromkeys((TO_BF16, MIX_BF16), _GPU_NO_BF16),
-        FORCE_16: Impossible("TensorFlow's graph rewrite keeps float32 weights", (MIX,)),
+        FORCE_16: _impossible("TensorFlow's graph rewrite keeps float32 weights", MIX),
     },
     ("tensorflow", "cpu", ""): {**_CPU, **dict.fromkeys((TO_BF16, MIX_BF16), _CPU_REWRITE)},
 }
@@ -328,7 +326,7 @@ def resolve(mode: str, framework: str, device_kind: str, capabilities: Capabilit
         )
     modes = TABLE[column]
     way, obstacle = modes[name], _obstacle(modes[name], capabilities)
-    if isinstance(way, Way) and not obstacle:
+    if not obstacle:
         return Precision(
             **vars(way), requested=mode, name=name, framework=framework, device_kind=device_kind
         )
@@ -344,11 +342,10 @@ def resolve(mode: str, framework: str, device_kind: str, capabilities: Capabilit
 _BY_AGE = ("torch", "npu")
 
 
-def _obstacle(way: Union[Way, Impossible], capabilities: Capabilities) -> str:
+def _obstacle(way: Way, capabilities: Capabilities) -> str:
     """Why a way can't be had, "" where it can."""
-    if isinstance(way, Impossible):
-        return way.reason
-    return next((need.obstacle for need in way.needs if not need.holds(capabilities)), "")
+    missing = (need.obstacle for need in way.needs if not need.holds(capabilities))
+    return way.obstacle or next(missing, "")
 
 
 def canonical_name(mode: str) -> str:
