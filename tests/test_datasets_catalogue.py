@@ -48,7 +48,6 @@ def test_the_datasets_of_all_three_networks_are_there():
         "objects_room",
         "synthetic_sprites",
         "synthetic_scenes",
-        "synthetic_clevr",
     }
 
 

@@ -76,9 +76,9 @@ def _cases() -> List[Any]:
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few sprite scenes of 16 x 16 and 3-D scenes of 32 x 32."""
     from common.core.terminal import Terminal
+    from slot_attention.synthetic.prepare import Request, write_dataset
     from slot_attention.synthetic.scene_layout import SceneSettings
     from slot_attention.synthetic.sprites import SpriteSettings
-    from slot_attention.synthetic.writer import Request, write_records
 
     folder = tmp_path_factory.mktemp("scenes")
     for name, settings in (
@@ -87,7 +87,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         kind = "synthetic_sprites" if name == "object_discovery" else "synthetic_scenes"
         counts = {"train": 24, "validation": 6, "test": 6}
-        write_records(folder / name, Request(kind, settings, counts), Terminal())
+        write_dataset(folder / name, Request(kind, settings, counts), Terminal())
     return folder
 
 

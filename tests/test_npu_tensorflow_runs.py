@@ -15,9 +15,9 @@ from typing import Any, Dict, List
 import pytest
 
 from common.core.terminal import Terminal
+from slot_attention.synthetic.prepare import Request, write_dataset
 from slot_attention.synthetic.scene_layout import SceneSettings
 from slot_attention.synthetic.sprites import SpriteSettings
-from slot_attention.synthetic.writer import Request, write_records
 from tests.ascend_doubles.machine import HERE, AscendMachine
 from tests.rank_tables import one_server, text_of
 
@@ -101,7 +101,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("synthetic_sprites", SpriteSettings(image_size=(16, 16), objects=(1, 2))),
         ("synthetic_scenes", SceneSettings(image_size=(32, 32), objects=(1, 2))),
     ):
-        write_records(folder, Request(name=name, settings=settings, counts=COUNTS), Terminal())
+        write_dataset(folder, Request(name=name, settings=settings, counts=COUNTS), Terminal())
     return folder
 
 

@@ -61,7 +61,6 @@ def scene_pass(
     return ScenePass(
         session,
         split,
-        session.geometry(choice.resolution),
         count,
         choice.slots,
         task.evaluated(session),

@@ -15,10 +15,9 @@ from common.training.tensorflow.evaluation_run import EvaluationRun, Evaluator, 
 from common.training.tensorflow.stored_weights import find_weights
 from slot_attention.building import PICTURED, Task, built_network, scene_pass
 from slot_attention.network.checkpoints import load_weights
-from slot_attention.network.choice import chosen_network
 from slot_attention.options import Options
 from slot_attention.session import open_session
-from slot_attention.training import square_size, subject_of, warn_of_few_slots
+from slot_attention.training import subject_of, warn_of_few_slots
 
 
 def run_evaluation(options: Options, task: Task) -> int:
@@ -28,7 +27,8 @@ def run_evaluation(options: Options, task: Task) -> int:
     folder = evaluation_run.output_folder(options.model_dir, checkpoint)
     options = dataclasses.replace(options, model_dir=folder)
     make_folder(Path(folder), "--model_dir")
-    session = open_session(options)
+    session = open_session(options, found.state.get("network"))
+    choice = session.choice
 
     def evaluator(running: Any) -> Evaluator:
         network, probe = built_network(task, choice)
@@ -55,13 +55,12 @@ def run_evaluation(options: Options, task: Task) -> int:
         )
 
     try:
-        choice = chosen_network(options, square_size(session), found.state.get("network"))
-        warn_of_few_slots(session, choice)
+        warn_of_few_slots(session)
         run = EvaluationRun(
             Path(folder),
             session.device,
             session.precision,
-            subject_of(session, choice),
+            subject_of(session),
             options.evaluation_batch_size,
             options.seed,
             found.step,

@@ -31,7 +31,7 @@ from slot_attention.network.architecture import (
     INITIAL_SLOTS,
     SET_STRIDES,
 )
-from slot_attention.synthetic.on_demand import ON_DEMAND
+from slot_attention.synthetic.prepare import ON_DEMAND
 
 OBJECT_DISCOVERY, SET_PREDICTION = "object_discovery", "set_prediction"
 TRAIN, EVAL = "train", "eval"
@@ -72,9 +72,9 @@ class Options(DeviceFlags, NpuFlags, DumpFlags):
     resize: str = flag(
         "how positions are sampled: TensorFlow 2 (the reference) or 1", "tf2", choices=RESIZE_NAMES
     )
-    cache: str = unrecorded("keep decoded images on the disk", "disk", choices=CACHES)
+    cache: str = unrecorded("keep prepared scenes there, or in memory", "disk", choices=CACHES)
     cache_path: Optional[str] = unrecorded("where (default: beside the data)", kind=path)
-    workers: Optional[int] = unrecorded("batches prepared at a time (default: cores)", kind=count)
+    workers: Optional[int] = unrecorded("threads that prepare (default: cores)", kind=count)
 
     num_slots: Optional[int] = flag("slots K", kind=count, group="network")
     num_iterations: Optional[int] = flag(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterator, Optional
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 from common.training.tensorflow.description import Inputs
 from common.training.tensorflow.draws import step_seed
 from common.training.tensorflow.runtime import tf
-from slot_attention.data.pipeline import Share, evaluation_batches, explain
+from slot_attention.data.pipeline import Share, evaluation_batches
 from slot_attention.network.architecture import GAUSSIAN, SlotSettings
 from slot_attention.session import Session
 
@@ -37,7 +37,6 @@ class ScenePass:
         self,
         session: Session,
         split: str,
-        geometry: Any,
         count: Optional[int],
         settings: SlotSettings,
         fields: Any,
@@ -55,7 +54,7 @@ class ScenePass:
         size = session.options.evaluation_batch_size
         share = session.share if shared else Share()
         batches = evaluation_batches(
-            session.dataset, geometry, size, split, share, session.batch_options(*fields)
+            session.dataset, size, split, share, session.batch_options(*fields)
         )
         if count is not None:
             batches = batches.take(-(-count // (size * share.world_size)))
@@ -67,6 +66,11 @@ class ScenePass:
             outputs(batch, drawn_noise(settings, size, seed)), valid=batch["valid"]
         )
 
+    @property
+    def names(self) -> Tuple[str, ...]:
+        """Of all outputs."""
+        return tuple(name for name in self._outputs if name != "valid")
+
     def run(self, session: Any, *names: str) -> Iterator[Dict[str, Any]]:
         """Yields the named outputs of every batch, without the scenes that only fill it up."""
         wanted = {name: self._outputs[name] for name in names + ("valid",)}
@@ -76,8 +80,6 @@ class ScenePass:
                 values = session.run(wanted)
             except tf.errors.OutOfRangeError:
                 return
-            except tf.errors.OpError as error:
-                raise explain(error) or error from error
             valid = int(values.pop("valid"))
             yield {name: _cut(value, valid) for name, value in values.items()}
 

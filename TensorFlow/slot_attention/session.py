@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Mapping, Optional
 
 from common.ascend.flags import npu_options
 from common.ascend.session import NpuOptions
@@ -14,12 +15,14 @@ from common.machine.precision import Precision
 from common.machine.ranks import Place
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.run_device import choose_run_device
-from slot_attention.data.datasets import OpenOptions, open_dataset
+from slot_attention.data.arrays import prepare
+from slot_attention.data.datasets import find_scenes
 from slot_attention.data.geometry import Geometry
 from slot_attention.data.pipeline import BatchOptions, Share
-from slot_attention.data.scene_dataset import SceneDataset
+from slot_attention.data.scenes import SceneDataset, SceneFacts, SceneSource
+from slot_attention.network.choice import NetworkChoice, chosen_network
 from slot_attention.options import OBJECT_DISCOVERY, SET_PREDICTION, Options
-from slot_attention.synthetic.on_demand import make_on_demand
+from slot_attention.synthetic.prepare import make_on_demand
 
 CARD = Path(__file__).resolve().parent / "model.yaml"
 MODEL = "slot_attention"
@@ -31,11 +34,12 @@ TEST_OF = {"clevr": "validation"}
 
 @dataclasses.dataclass(frozen=True)
 class Session:
-    """One rank's side of a run: its device and its data."""
+    """One rank's side of a run: its device, its network's sizes and its data."""
 
     options: Options
     device: Any
     precision: Precision
+    choice: NetworkChoice
     dataset: SceneDataset
 
     @property
@@ -51,39 +55,38 @@ class Session:
     @property
     def validation_split(self) -> str:
         """The split by which checkpoints are chosen."""
-        return VALIDATION_OF.get(self.dataset.name, "validation")
+        return VALIDATION_OF.get(self.dataset.facts.name, "validation")
 
     @property
     def test_split(self) -> str:
         """The split of the final figures."""
-        return TEST_OF.get(self.dataset.name, "test")
-
-    def geometry(self, resolution: int) -> Geometry:
-        """How source images become what the network sees."""
-        options = self.options
-        crop = options.crop
-        if crop is None and self.dataset.name == "clevr" and options.task == OBJECT_DISCOVERY:
-            crop = "clevr_reference"
-        if crop is None and options.task != OBJECT_DISCOVERY:
-            crop = "none"
-        return self.dataset.geometry((resolution, resolution), crop, options.resize)
+        return TEST_OF.get(self.dataset.facts.name, "test")
 
     def batch_options(self, *fields: str) -> BatchOptions:
-        """What batches are to hold, with the user's choices of cache and workers."""
-        return BatchOptions(fields, self.options.cache, self.options.workers)
+        """What batches are to hold, with the user's choice of workers."""
+        return BatchOptions(fields, _workers(self.options))
 
-    def dataset_record(self, geometry: Geometry) -> Dict[str, Any]:
+    def dataset_record(self) -> Dict[str, Any]:
         """The dataset as the run record has it."""
+        facts = self.dataset.facts
         return {
-            "name": self.dataset.name,
-            "predicate": f"{self.dataset.predicate}; {geometry.text}",
+            "name": facts.name,
+            "predicate": f"{facts.predicate}; {self.dataset.geometry.text}",
             "counts": self.dataset.counts,
-            "manifest_sha256": self.dataset.manifest_sha256,
+            "manifest_sha256": facts.manifest_sha256,
         }
 
 
-def open_session(options: Options) -> Session:
-    """Opens data, then the device.
+def open_session(
+    options: Options,
+    known: Optional[Mapping[str, Any]] = None,
+    source: Optional[SceneSource] = None,
+) -> Session:
+    """Opens and prepares the data, then opens the device.
+
+    Args:
+        known: what a checkpoint says of its network.
+        source: the data, where the flags don't say it.
 
     Raises:
         ZooError: a dataset, a device or a precision mode that can't be had.
@@ -91,10 +94,15 @@ def open_session(options: Options) -> Session:
     kind, place, precision = choose_run_device(
         options, read_card(CARD).task(options.task).precision
     )
-    dataset = open_dataset(
-        options.dataset,
-        _data_path(options, place),
-        OpenOptions(max_objects=max_objects(options), cache_path=options.cache_path),
+    if source is None:
+        source = find_scenes(options.dataset, _data_path(options, place), max_objects(options))
+    choice = chosen_network(options, min(source.facts.image_size), known)
+    dataset = prepare(
+        source,
+        _geometry(options, source.facts, choice.resolution),
+        options.cache == "disk",
+        options.cache_path,
+        _workers(options),
     )
     # The matching of set prediction runs on the host, inside the step's graph.
     asked = NpuOptions(mix_compile_mode=options.task == SET_PREDICTION)
@@ -106,7 +114,21 @@ def open_session(options: Options) -> Session:
             options, precision, Path(options.model_dir or "."), place, asked, options.profile
         ),
     )
-    return Session(options, device, precision, dataset)
+    return Session(options, device, precision, choice, dataset)
+
+
+def _workers(options: Options) -> int:
+    return options.workers or len(os.sched_getaffinity(0))
+
+
+def _geometry(options: Options, facts: SceneFacts, resolution: int) -> Geometry:
+    """How source images become what the network sees."""
+    crop = options.crop
+    if crop is None and facts.name == "clevr" and options.task == OBJECT_DISCOVERY:
+        crop = "clevr_reference"
+    if crop is None and options.task != OBJECT_DISCOVERY:
+        crop = "none"
+    return facts.geometry((resolution, resolution), crop, options.resize)
 
 
 def _data_path(options: Options, place: Place) -> str:

@@ -10,7 +10,7 @@ from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.description import Build, Settings, Subject
 from common.training.tensorflow.loop import train
 from slot_attention.data.pipeline import training_batches
-from slot_attention.network.choice import NetworkChoice, chosen_network
+from slot_attention.network.choice import NetworkChoice
 from slot_attention.options import OBJECT_DISCOVERY, SET_PREDICTION, Options
 from slot_attention.recipe import epoch_steps, peak_learning_rate, training_steps
 from slot_attention.session import MODEL, Session, open_session
@@ -34,14 +34,12 @@ def run_training(
     """
     session = open_session(options)
     try:
-        choice = chosen_network(options, square_size(session))
-        warn_of_few_slots(session, choice)
-        geometry = session.geometry(choice.resolution)
+        choice = session.choice
+        warn_of_few_slots(session)
 
         def make_batches(first: int) -> Any:
             return training_batches(
                 session.dataset,
-                geometry,
                 options.batch_size,
                 options.seed,
                 first,
@@ -55,7 +53,7 @@ def run_training(
             session.device,
             session.precision,
             settings_of(session),
-            subject_of(session, choice),
+            subject_of(session),
         )
         if code == 0 and session.place.rank == 0 and options.pictures_every:
             _show(Path(options.model_dir), options.task)
@@ -73,13 +71,9 @@ def _show(folder: Path, task: str) -> None:
         print(f"picture: {path}", flush=True)
 
 
-def square_size(session: Session) -> int:
-    """The side of the dataset's images, the shorter one."""
-    return min(session.dataset.image_size)
-
-
-def warn_of_few_slots(session: Session, choice: NetworkChoice) -> None:
+def warn_of_few_slots(session: Session) -> None:
     """Says at the start when there are fewer slots than a scene can need."""
+    choice = session.choice
     background = 1 if session.options.task == OBJECT_DISCOVERY else 0
     needed = session.dataset.most_objects + background
     if choice.slots.count < needed and session.place.rank == 0:
@@ -87,7 +81,7 @@ def warn_of_few_slots(session: Session, choice: NetworkChoice) -> None:
             "warning: {} slots, but scenes of {} have up to {} objects{}: slots will have to "
             "share; give --num_slots {} or --max_objects {}".format(
                 choice.slots.count,
-                session.dataset.name,
+                session.dataset.facts.name,
                 session.dataset.most_objects,
                 " and a background" if background else "",
                 needed,
@@ -119,9 +113,9 @@ def settings_of(session: Session) -> Settings:
     )
 
 
-def subject_of(session: Session, choice: NetworkChoice) -> Subject:
+def subject_of(session: Session) -> Subject:
     """What the run log and the checkpoints say of the run."""
-    options = session.options
+    options, choice = session.options, session.choice
     config = dict(
         options.config(),
         peak_learning_rate=peak_learning_rate(session),
@@ -134,6 +128,6 @@ def subject_of(session: Session, choice: NetworkChoice) -> Subject:
         options.task,
         f"{MODEL}.{options.task}",
         choice.described(),
-        session.dataset_record(session.geometry(choice.resolution)),
+        session.dataset_record(),
         config,
     )

@@ -1,181 +1,222 @@
-"""CLEVR as tensorflow-datasets prepares it (clevr 3.1.0), or as its authors publish it.
-
-The prepared record files are read directly: no call to the network, no TensorFlow, and every
-image by its number. tensorflow-datasets itself takes them in the same order.
-"""
+"""CLEVR as tensorflow-datasets prepares it (clevr 3.1.0), or as its authors publish it."""
 
 from __future__ import annotations
 
+import functools
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from common.core.errors import ZooError
-from slot_attention.data.encoded_images import EncodedImages
-from slot_attention.data.example import BrokenExampleError, read_features
-from slot_attention.data.targets import (
+from common.data.image_files import content_of_image, decode_image
+from slot_attention.data.arrays import ordered
+from slot_attention.data.geometry import Geometry, resize_to_bytes
+from slot_attention.data.records import (
+    BrokenExampleError,
+    read_features,
+    read_records,
+)
+from slot_attention.data.scenes import (
     COLORS,
     MATERIALS,
     SHAPES,
     SIZES,
-    TARGET_COUNT,
-    TARGET_WIDTH,
+    Scene,
+    SceneFacts,
+    SceneSource,
     encode_targets,
 )
-from slot_attention.data.tfrecord import index_records
 
-PREPARED_NAME = "clevr"
-PREPARED_VERSION = "3.1.0"
+PREPARED_NAME, PREPARED_VERSION = "clevr", "3.1.0"
 ORIGINAL_NAME = "CLEVR_v1.0"
-# The splits as tensorflow-datasets names them and as the authors name them.
-SPLIT_NAMES = {"train": "train", "validation": "val"}
+_BYTES_A_SCENE = 190_000  # about, in record files
+TRAIN_EVAL_COUNT = 512  # the first of CLEVR's train, which the reference holds out
+_ORIGINAL_SPLITS = {"train": "train", "validation": "val"}  # ours and the authors' names
 _SHARD = re.compile(r"clevr-(\w+)\.tfrecord-(\d{5})-of-(\d{5})$")
 _PROPERTIES = (("size", SIZES), ("material", MATERIALS), ("shape", SHAPES), ("color", COLORS))
 
 
-@dataclass(frozen=True)
-class ClevrFolder:
-    """Where CLEVR lies.
+class _Encoded(NamedTuple):
+    """A scene whose image is still to be read: a file or bytes, its name for messages."""
 
-    Attributes:
-        path: the folder of the record files, or the one with images/ and scenes/.
-        prepared: whether it is tensorflow-datasets' folder.
+    image: Any
+    name: str
+    target: np.ndarray
+    objects: int
+
+
+class ClevrFolder(NamedTuple):
+    """A folder of CLEVR, in either form.
+
+    files: whose change matters; decisive: those of the data's checksum; total: about how many
+    scenes; read: from a split's name to its scenes.
     """
 
     path: Path
-    prepared: bool
+    files: List[Path]
+    decisive: List[Path]
+    total: int
+    read: Callable[[str], Iterator[_Encoded]]
 
-    def decisive_files(self) -> List[Path]:
-        """Returns the files that decide the data, for its checksum."""
-        if self.prepared:
-            return sorted(path for path in self.path.iterdir() if _SHARD.search(path.name))
-        return sorted((self.path / "scenes").glob("*.json"))
+    @property
+    def image_size(self) -> Tuple[int, int]:
+        """(height, width) of the first image."""
+        height, width, _ = _image(next(self.read("train"))).shape
+        return height, width
 
 
-def find_clevr(data_path: Path) -> ClevrFolder:
-    """Returns the folder that holds CLEVR: data_path itself or one inside it.
+def clevr_source(folder: ClevrFolder, facts: SceneFacts, max_objects: Optional[int]) -> SceneSource:
+    """The scenes of CLEVR with at most so many objects."""
+
+    def read(geometry: Geometry, workers: int) -> Iterator[Tuple[str, Scene]]:
+        scene = functools.partial(_scene, geometry)
+        for split in _ORIGINAL_SPLITS:
+            places: List[str] = []
+            chosen = _chosen(folder.read(split), split, max_objects, places)
+            for found in ordered(scene, chosen, workers):
+                yield places.pop(0), found
+
+    splits = ("train", "train_eval", "validation")
+    return SceneSource(facts, splits, folder.files, folder.path, folder.total, read)
+
+
+def _scene(geometry: Geometry, encoded: _Encoded) -> Scene:
+    image = _image(encoded)
+    if image.shape[:2] != tuple(geometry.source):
+        raise ZooError(
+            "{} is {}x{}, the others are {}x{}: all images of a dataset have one size".format(
+                encoded.name, *image.shape[:2], *geometry.source
+            )
+        )
+    return Scene(resize_to_bytes(image, geometry), None, encoded.target, encoded.objects)
+
+
+def _chosen(
+    scenes: Iterator[_Encoded], split: str, max_objects: Optional[int], places: List[str]
+) -> Iterator[_Encoded]:
+    """The scenes that pass the filter; the split of each is appended to places."""
+    for number, encoded in enumerate(scenes):
+        if max_objects is None or encoded.objects <= max_objects:
+            held_out = split == "train" and number < TRAIN_EVAL_COUNT
+            places.append("train_eval" if held_out else split)
+            yield encoded
+
+
+def find_clevr(root: Path) -> ClevrFolder:
+    """CLEVR in a folder or in one inside it.
 
     Raises:
-        ZooError: there is neither a prepared folder nor CLEVR_v1.0.
+        ZooError: there is neither a prepared folder nor CLEVR_v1.0, or a file is missing.
     """
-    root = Path(data_path)
     for path in (root, root / PREPARED_VERSION, root / PREPARED_NAME / PREPARED_VERSION):
         if path.is_dir() and any(_SHARD.search(item.name) for item in path.iterdir()):
-            return ClevrFolder(path, True)
+            return _prepared(path)
     for path in (root, root / ORIGINAL_NAME):
         if (path / "images").is_dir() and (path / "scenes").is_dir():
-            return ClevrFolder(path, False)
+            return _original(path)
     raise ZooError(
-        f"no CLEVR in {root}: expected "
-        f"{PREPARED_NAME}/{PREPARED_VERSION}/clevr-train.tfrecord-… (prepared by "
-        "tensorflow-datasets) "
-        f"or {ORIGINAL_NAME}/images and scenes"
+        f"no CLEVR in {root}: expected {PREPARED_NAME}/{PREPARED_VERSION}/clevr-train.tfrecord-… "
+        f"(prepared by tensorflow-datasets) or {ORIGINAL_NAME}/images and scenes"
     )
 
 
-def index_split(folder: ClevrFolder, split: str) -> EncodedImages:
-    """Returns all images of a split ("train" or "validation") in the order of the files.
-
-    Raises:
-        ZooError: a file is missing or damaged, or lacks a feature.
-    """
-    if folder.prepared:
-        return _index_prepared(folder.path, split)
-    return _index_original(folder.path, split)
+def _image(encoded: _Encoded) -> np.ndarray:
+    """uint8 (height, width, 3)."""
+    whole = encoded.image
+    content = content_of_image(whole) if isinstance(whole, Path) else whole
+    return decode_image(content, encoded.name, channels=3)
 
 
-def _index_prepared(folder: Path, split: str) -> EncodedImages:
-    shards = _shards(folder, split)
-    parts = [_index_shard(path, number) for number, path in enumerate(shards)]
-    columns = [np.concatenate([part[place] for part in parts]) for place in range(5)]
-    return EncodedImages(shards, *columns)
+def _prepared(folder: Path) -> ClevrFolder:
+    shards: Dict[str, List[Path]] = {}
+    for split in _ORIGINAL_SPLITS:
+        found, total = {}, 0
+        for path in folder.iterdir():
+            match = _SHARD.search(path.name)
+            if match and match.group(1) == split:
+                found[int(match.group(2))], total = path, int(match.group(3))
+        missing = [str(number) for number in range(total) if number not in found]
+        if missing or not found:
+            what = f"file(s) {', '.join(missing)}" if found else "the files"
+            raise ZooError(f"{folder} lacks {what} of split {split}: prepare clevr again")
+        shards[split] = [found[number] for number in sorted(found)]
+
+    def read(split: str) -> Iterator[_Encoded]:
+        for path in shards[split]:
+            if path.stat().st_size:  # few scenes may leave a file empty
+                for number, record in enumerate(read_records(path, compressed=False)):
+                    yield _prepared_scene(record, f"{path}: record {number}")
+
+    files = [path for paths in shards.values() for path in paths]
+    every = sorted(path for path in folder.iterdir() if _SHARD.search(path.name))
+    return ClevrFolder(
+        folder, files, every, sum(path.stat().st_size for path in files) // _BYTES_A_SCENE, read
+    )
 
 
-def _shards(folder: Path, split: str) -> List[Path]:
-    found = {}
-    total = 0
-    for path in folder.iterdir():
-        match = _SHARD.search(path.name)
-        if match and match.group(1) == split:
-            found[int(match.group(2))] = path
-            total = int(match.group(3))
-    missing = [str(number) for number in range(total) if number not in found]
-    if missing or not found:
-        raise ZooError(
-            "{} lacks {} of split {}: prepare clevr again".format(
-                folder, "file(s) " + ", ".join(missing) if found else "the files", split
-            )
-        )
-    return [found[number] for number in range(total)]
-
-
-def _index_shard(path: Path, file_number: int) -> Tuple[np.ndarray, ...]:
-    """Files, offsets, lengths, object counts and targets of one record file's images."""
-    offsets, lengths = index_records(path)
-    targets = np.zeros((len(offsets), TARGET_COUNT, TARGET_WIDTH), np.float32)
-    places = np.zeros((3, len(offsets)), np.int64)
-    mapped = memoryview(np.memmap(str(path), np.uint8, "r"))
-    start = _address(mapped)
-    for number, (offset, length) in enumerate(zip(offsets.tolist(), lengths.tolist())):
-        record = mapped[offset : offset + length]
-        image, count = _read_prepared(record, targets[number], path, number)
-        places[:, number] = _address(image) - start, len(image), count
-    files = np.full(len(offsets), file_number, np.int64)
-    return files, places[0], places[1], places[2], targets
-
-
-def _address(view: memoryview) -> int:
-    return int(np.frombuffer(view, np.uint8).__array_interface__["data"][0])
-
-
-def _read_prepared(
-    record: memoryview, target: np.ndarray, path: Path, number: int
-) -> Tuple[memoryview, int]:
+def _prepared_scene(record: memoryview, name: str) -> _Encoded:
     try:
         features = read_features(record)
-        codes = {name: features["objects/" + name].integers() for name, _names in _PROPERTIES}
-        target[:] = encode_targets(features["objects/3d_coords"].floats().reshape(-1, 3), **codes)
-        return features["image"].strings()[0], len(codes["size"])
+        codes = {key: features[f"objects/{key}"].integers() for key, _names in _PROPERTIES}
+        target = encode_targets(features["objects/3d_coords"].floats().reshape(-1, 3), **codes)
+        return _Encoded(bytes(features["image"].strings()[0]), name, target, len(codes["size"]))
     except (BrokenExampleError, KeyError, IndexError, ValueError) as error:
-        what = "lacks " + error.args[0] if isinstance(error, KeyError) else str(error)
+        what = f"lacks {error.args[0]}" if isinstance(error, KeyError) else str(error)
         raise ZooError(
-            f"{path}: record {number} is not of clevr {PREPARED_VERSION} ({what}); prepare it again"
+            f"{name} is not of clevr {PREPARED_VERSION} ({what}); prepare it again"
         ) from error
 
 
-def _index_original(folder: Path, split: str) -> EncodedImages:
-    name = SPLIT_NAMES[split]
-    scenes = _scenes(folder / "scenes" / f"CLEVR_{name}_scenes.json")
-    images = folder / "images" / name
-    if not images.is_dir():
-        raise ZooError(f"{images} is missing: unpack {ORIGINAL_NAME} whole")
-    paths = sorted(images.glob("*.png"))
-    if len(paths) != len(scenes):
-        raise ZooError(
-            f"{images} has {len(paths)} images, its scenes file describes {len(scenes)}: "
-            f"unpack {ORIGINAL_NAME} again"
+def _original(folder: Path) -> ClevrFolder:
+    images = {
+        split: sorted(
+            path
+            for path in _listed(folder / "images" / name)
+            if path.suffix.lower() == ".png" and not path.name.startswith(".")
         )
-    count = len(paths)
-    targets = [_scene_target(scene, folder, split) for scene in scenes]
-    stacked = np.array(targets, np.float32).reshape(-1, TARGET_COUNT, TARGET_WIDTH)
-    return EncodedImages(
-        paths,
-        np.arange(count),
-        np.zeros(count, np.int64),
-        np.full(count, -1, np.int64),
-        np.array([len(scene["objects"]) for scene in scenes], np.int64),
-        stacked,
-    )
+        for split, name in _ORIGINAL_SPLITS.items()
+    }
+    scenes = sorted((folder / "scenes").glob("[!.]*.json"))
+
+    def read(split: str) -> Iterator[_Encoded]:
+        name = _ORIGINAL_SPLITS[split]
+        described = _scenes(folder / "scenes" / f"CLEVR_{name}_scenes.json")
+        paths = {path.name: path for path in images[split]}
+        _check_pairs(folder / "images" / name, set(paths), set(described))
+        for image, scene in sorted(described.items()):
+            yield _original_scene(scene, paths[image])
+
+    files = [path for paths in images.values() for path in paths]
+    return ClevrFolder(folder, [*files, *scenes], scenes, len(files), read)
 
 
-def _scenes(path: Path) -> List[Mapping[str, Any]]:
+def _listed(folder: Path) -> List[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise ZooError(
+            f"{folder} can't be read: {error.strerror}; unpack {ORIGINAL_NAME} whole"
+        ) from error
+
+
+def _check_pairs(folder: Path, images: Any, described: Any) -> None:
+    """Every scene has its image and every image its scene, by name."""
+    for names, what in (
+        (described - images, "lacks images that the scenes file describes"),
+        (images - described, "has images that the scenes file does not describe"),
+    ):
+        if names:
+            shown = ", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else "")
+            raise ZooError(f"{folder} {what} ({len(names)}: {shown}): unpack {ORIGINAL_NAME} again")
+
+
+def _scenes(path: Path) -> Dict[str, Mapping[str, Any]]:
     try:
         scenes = json.loads(path.read_text("utf-8"))["scenes"]
-        return sorted(scenes, key=lambda scene: str(scene["image_filename"]))
+        return {str(scene["image_filename"]): scene for scene in scenes}
     except OSError as error:
         raise ZooError(
             f"{path} can't be read: {error.strerror}; unpack {ORIGINAL_NAME} whole"
@@ -184,18 +225,17 @@ def _scenes(path: Path) -> List[Mapping[str, Any]]:
         raise ZooError(f"{path} is no CLEVR scenes file ({error}); download it again") from error
 
 
-def _scene_target(scene: Mapping[str, Any], folder: Path, split: str) -> np.ndarray:
+def _original_scene(scene: Mapping[str, Any], path: Path) -> _Encoded:
     try:
         objects = scene["objects"]
-        codes: Dict[str, np.ndarray] = {
-            name: np.array([names.index(item[name]) for item in objects], np.int64)
-            for name, names in _PROPERTIES
+        codes = {
+            key: np.array([names.index(item[key]) for item in objects], np.int64)
+            for key, names in _PROPERTIES
         }
         coordinates = np.array([item["3d_coords"] for item in objects], np.float32)
-        return encode_targets(coordinates.reshape(-1, 3), **codes)
+        target = encode_targets(coordinates.reshape(-1, 3), **codes)
+        return _Encoded(path, str(path), target, len(objects))
     except (KeyError, ValueError, TypeError) as error:
         raise ZooError(
-            "{}: scene {} of {} can't be understood ({}); download it again".format(
-                folder, scene.get("image_filename"), split, error
-            )
+            f"{path}: its scene can't be understood ({error}); download CLEVR again"
         ) from error

@@ -27,7 +27,7 @@ WITH_MASKS = (SCORE, "ari", "fg_ari_soft", "mean_best_overlap", ERROR)
 
 def image_fields(session: Session) -> Tuple[str, ...]:
     """What is asked of a batch that is evaluated."""
-    return ("image", "mask") if session.dataset.has_masks else ("image",)
+    return ("image", "mask") if session.dataset.facts.has_masks else ("image",)
 
 
 def _outputs(session: Session, batch: Batch, found: Any) -> Dict[str, Any]:
@@ -63,7 +63,8 @@ def image_scores(batch: Mapping[str, np.ndarray], background: int) -> Dict[str, 
 
 def evaluate(running: Any, session: Session, scenes: ScenePass, split: str) -> Evaluation:
     """Evaluates one pass over a split; every rank gets the figures of all."""
-    has_masks, background = session.dataset.has_masks, session.dataset.background_entities
+    facts = session.dataset.facts
+    has_masks, background = facts.has_masks, facts.background_entities
     names = ("image", "combined") + (("mask", "masks") if has_masks else ())
     metrics = WITH_MASKS if has_masks else (ERROR,)
     scores = [image_scores(batch, background) for batch in scenes.run(running, *names)]
@@ -97,7 +98,7 @@ def draw(session: Session, values: Mapping[str, Any]) -> bytes:
         values["masks"],
         values["attention"],
         values.get("mask"),
-        session.dataset.background_entities,
+        session.dataset.facts.background_entities,
     )
     return png_bytes(slot_figure(view))
 

@@ -9,7 +9,7 @@ import numpy as np
 from common.evidence.figures.colors import INK, PAPER, web_color
 from common.evidence.figures.figure import DPI, pixel_figure
 from common.evidence.figures.sheet import GAP, MARGIN, TEXT_SIZE, blank, text_size, write
-from slot_attention.data.targets import COLORS, MATERIALS, SHAPES, SIZES
+from slot_attention.data.scenes import COLORS, MATERIALS, SHAPES, SIZES
 from slot_attention.metrics.average_precision import (
     COLOR,
     CONFIDENCE,

@@ -2,57 +2,183 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import errno
+import functools
+import json
 import os
 import sys
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
-from common.core.command_line import Parser, add_debug_flag, boolean, number_in, run_program
-from common.core.errors import InfrastructureError, UsageError, ZooError
+from common.core.command_line import Parser, add_debug_flag, number_in, run_program
+from common.core.errors import UsageError, ZooError
+from common.core.files import make_folder, sha256_of
 from common.core.terminal import Terminal
-from slot_attention.synthetic.clevr_folder import CLEVR, write_clevr_folder
-from slot_attention.synthetic.records import SCENES, SPRITES
+from slot_attention.data.arrays import (
+    MANIFEST,
+    followed,
+    ordered,
+    read_manifest,
+    waited_for,
+    write_manifest,
+    write_splits,
+    written_aside,
+)
+from slot_attention.data.scenes import Scene, SceneFacts
 from slot_attention.synthetic.scene_layout import SceneSettings
-from slot_attention.synthetic.sprite_shapes import SHAPES
-from slot_attention.synthetic.sprites import BACKGROUNDS, COLORS, SpriteSettings
-from slot_attention.synthetic.writer import SPLITS, Request, write_records
+from slot_attention.synthetic.scenes import draw_scene
+from slot_attention.synthetic.sprites import SpriteSettings, draw_sprite_scene
 
+SPLITS = ("train", "validation", "test")
+SPRITES, SCENES = "synthetic_sprites", "synthetic_scenes"
 _MOST_SCENES = 1000000
 _MOST_WORKERS = 256
 
 
 class Dataset(NamedTuple):
-    """A dataset that can be made: its defaults, and what writes it."""
+    """A dataset that can be made.
+
+    settings, counts: the defaults. draw: from seed, split, index and settings to a scene. noun:
+    what is counted. small: settings and counts that are drawn within a minute or two, for a run
+    that names no data.
+    """
 
     settings: Any
     counts: Tuple[int, int, int]
-    write: Callable[[Path, Request, Terminal], Path]
+    draw: Callable[..., Scene]
+    noun: str
     summary: str
+    small: Tuple[Any, Tuple[int, int, int]]
 
 
 DATASETS: Dict[str, Dataset] = {
     SPRITES: Dataset(
         SpriteSettings(),
         (50000, 320, 320),
-        write_records,
-        "2-D shapes that hide one another, as Multi-dSprites TFRecords",
+        draw_sprite_scene,
+        "sprites",
+        "2-D shapes that hide one another, with their masks",
+        (SpriteSettings(objects=(3, 3), overlap=False, scale=(0.25, 0.4)), (20000, 320, 320)),
     ),
     SCENES: Dataset(
         SceneSettings(),
         (10000, 320, 320),
-        write_records,
-        "rendered 3-D scenes, as CLEVR-with-masks TFRecords",
-    ),
-    CLEVR: Dataset(
-        SceneSettings(image_size=(320, 480), objects=(3, 10)),
-        (10000, 1000, 16),
-        write_clevr_folder,
-        "rendered 3-D scenes, as a CLEVR_v1.0 folder",
+        draw_scene,
+        "objects",
+        "rendered 3-D scenes, with masks, coordinates and properties",
+        (SceneSettings(image_size=(64, 64), objects=(2, 4)), (1024, 64, 64)),
     ),
 }
+ON_DEMAND = tuple(DATASETS)
+
+
+class Request(NamedTuple):
+    """A dataset that is wanted: its name, settings, scenes of each split, seed; processes."""
+
+    name: str
+    settings: Any
+    counts: Mapping[str, int]
+    seed: int = 0
+    workers: int = 1
+
+
+def make_on_demand(name: str, folder: Path) -> Path:
+    """Makes a small dataset below folder, or finds it made; returns the --data_path it is at."""
+    settings, counts = DATASETS[name].small
+    request = Request(name, settings, dict(zip(SPLITS, counts)), workers=_usable_cores())
+    write_dataset(folder, request, Terminal())
+    return folder
+
+
+def write_dataset(data_path: Path, request: Request, terminal: Terminal) -> Path:
+    """Draws a dataset as arrays in <data_path>/<name>, unless it is there; returns that folder.
+
+    Raises:
+        ZooError: a dataset with other settings is there, or nothing is asked for.
+    """
+    counts = {split: count for split, count in request.counts.items() if count > 0}
+    if not counts:
+        raise ZooError(
+            f"{request.name}: no split has any scenes; give --train, --validation or --test"
+        )
+    state = make_folder(Path(data_path) / ".zoo" / request.name, "--data_path")
+    folder = Path(data_path) / request.name
+    recipe = json.loads(
+        json.dumps({**dataclasses.asdict(request.settings), "seed": request.seed, **counts})
+    )
+    with waited_for(state):
+        if folder.is_dir() and any(folder.iterdir()):
+            _check_same(folder, recipe)
+            terminal.say(f"{folder} is there already, with these settings")
+            return folder
+        facts = _facts(request)
+        terminal.say(f"{folder}: drawing {facts.predicate}")
+        with written_aside(folder) as making:
+            scenes = followed(_drawn(request, counts), request.name, sum(counts.values()), terminal)
+            written = write_splits(making, scenes)
+            files = [
+                {"file": str(path.relative_to(making)), "sha256": sha256_of(path)}
+                for path in sorted(making.rglob("*.npy"))
+            ]
+            sums = "".join(f"{one['sha256']}  {one['file']}\n" for one in files)
+            facts = dataclasses.replace(facts, manifest_sha256=sha256(sums.encode()).hexdigest())
+            write_manifest(making, facts, facts.geometry(), written, recipe=recipe, files=files)
+    return folder
+
+
+def _facts(request: Request) -> SceneFacts:
+    low, high = request.settings.objects
+    return SceneFacts(
+        request.name,
+        tuple(request.settings.image_size),
+        channels=3,
+        entities=request.settings.entities,
+        background_entities=1,
+        most_objects=high,
+        has_targets=request.name == SCENES,
+        predicate=f"all scenes; {low} to {high} {DATASETS[request.name].noun}; train, validation "
+        "and test: a file each",
+        manifest_sha256="",
+    )
+
+
+def _check_same(folder: Path, asked: Mapping[str, Any]) -> None:
+    """Raises ZooError that names what differs where the folder was made by other settings."""
+    if not (folder / MANIFEST).exists():
+        raise ZooError(f"{folder} holds something else; move it away or give another --data_path")
+    found = read_manifest(folder).get("recipe", {})
+    names = [name for name in sorted({*found, *asked}) if found.get(name) != asked.get(name)]
+    if names:
+        was, now = (
+            " ".join(f"{name}={json.dumps(one.get(name), separators=(',', ':'))}" for name in names)
+            for one in (found, asked)
+        )
+        raise ZooError(
+            f"{folder} is there with {was}, and asked for is {now}; give another --data_path, the "
+            "same settings, or move it away"
+        )
+
+
+def _drawn(request: Request, counts: Mapping[str, int]) -> Iterator[Tuple[str, Scene]]:
+    places = [(split, number) for split, count in counts.items() for number in range(count)]
+    draw = functools.partial(_draw, request.name, request.seed, request.settings)
+    for (split, _), scene in zip(places, ordered(draw, places, request.workers)):
+        yield split, scene
+
+
+def _draw(name: str, seed: int, settings: Any, place: Tuple[str, int]) -> Scene:
+    return DATASETS[name].draw(seed, *place, settings)
 
 
 def parser() -> Parser:
@@ -66,76 +192,21 @@ def parser() -> Parser:
     for name, dataset in DATASETS.items():
         one = names.add_parser(name, help=dataset.summary, description=dataset.summary)
         one.add_argument("--data_path", required=True, help=f"folder to make {name} in")
+        scenes, seed = number_in(int, 0, _MOST_SCENES), number_in(int, 0)
         for split, count in zip(SPLITS, dataset.counts):
+            one.add_argument("--" + split, type=scenes, default=count, help="scenes of the split")
+        one.add_argument("--seed", type=seed, default=0, help="of all scenes")
+        workers = number_in(int, 1, _MOST_WORKERS)
+        one.add_argument("--workers", type=workers, default=_usable_cores(), help="processes")
+        for field in dataclasses.fields(dataset.settings):
             one.add_argument(
-                "--" + split,
-                type=number_in(int, 0, _MOST_SCENES),
-                default=count,
-                help="scenes of the split",
+                "--" + field.name,
+                type=field.metadata["kind"],
+                default=getattr(dataset.settings, field.name),
+                help=field.metadata["help"],
             )
-        one.add_argument("--seed", type=number_in(int, 0), default=0, help="of all scenes")
-        one.add_argument(
-            "--workers",
-            type=number_in(int, 1, _MOST_WORKERS),
-            default=_usable_cores(),
-            help="processes",
-        )
-        _add_settings(one, dataset.settings)
         add_debug_flag(one)
     return top
-
-
-def _add_settings(one: argparse.ArgumentParser, defaults: Any) -> None:
-    for field in dataclasses.fields(defaults):
-        kind, explanation = _FLAGS[field.name]
-        one.add_argument(
-            "--" + field.name, type=kind, default=getattr(defaults, field.name), help=explanation
-        )
-
-
-def _pair(kind: Callable[[str], Any], single: bool = False) -> Callable[[str], Tuple[Any, ...]]:
-    """The type of "LOW,HIGH"; with single also of one number that stands for both."""
-
-    def parse(text: str) -> Tuple[Any, ...]:
-        parts = text.split(",")
-        try:
-            values = tuple(kind(part) for part in parts)
-        except ValueError:
-            values = ()
-        if single and len(values) == 1:
-            values *= 2
-        if len(values) != 2:
-            raise argparse.ArgumentTypeError(
-                "expected two numbers with a comma between them{}, not {!r}".format(
-                    " or one" if single else "", text
-                )
-            )
-        return values
-
-    return parse
-
-
-def _names(text: str) -> Tuple[str, ...]:
-    return tuple(text.split(","))
-
-
-_FLAGS: Dict[str, Tuple[Callable[[str], Any], str]] = {
-    "image_size": (_pair(int, single=True), "height,width in pixels, or one number for both"),
-    "objects": (_pair(int, single=True), "fewest,most objects of a scene"),
-    "shapes": (_names, "some of " + ",".join(SHAPES)),
-    "scale": (_pair(float), "smallest,largest side of a sprite, as a share of the image's"),
-    "colors": (str, " or ".join(COLORS)),
-    "background": (str, ", ".join(BACKGROUNDS)),
-    "overlap": (boolean, "whether sprites may touch and hide one another"),
-    "rotate": (boolean, "whether sprites are turned"),
-    "visible": (float, "least share of each object that is not hidden"),
-    "gap": (float, "least distance between two objects, in units of the scene"),
-    "margin": (float, "least distance of two centres to the side and in depth"),
-    "smallest": (float, "least visible pixels of an object, at 240x320"),
-    "camera_jitter": (float, "largest shift of the camera along each axis"),
-    "light_jitter": (float, "largest shift of the lights along each axis"),
-    "antialias": (boolean, "smooth edges in the images"),
-}
 
 
 def _usable_cores() -> int:
@@ -145,39 +216,16 @@ def _usable_cores() -> int:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Makes the dataset that the flags ask for."""
     flags = parser().parse_args(argv)
-    dataset = DATASETS[flags.name]
-    request = Request(
-        name=flags.name,
-        seed=flags.seed,
-        workers=flags.workers,
-        settings=_settings(dataset, flags),
-        counts={split: getattr(flags, split) for split in SPLITS},
-    )
-    terminal = Terminal()
-    folder = _on_a_full_disk(lambda: dataset.write(Path(flags.data_path), request, terminal))
-    terminal.say(f"ready: {folder}")
-    return 0
-
-
-def _settings(dataset: Dataset, flags: argparse.Namespace) -> Any:
-    fields = [field.name for field in dataclasses.fields(dataset.settings)]
+    kind = type(DATASETS[flags.name].settings)
     try:
-        return type(dataset.settings)(**{name: getattr(flags, name) for name in fields})
+        settings = kind(**{one.name: getattr(flags, one.name) for one in dataclasses.fields(kind)})
     except ZooError as error:
-        raise UsageError(str(error)) from error
-
-
-def _on_a_full_disk(write: Callable[[], Path]) -> Path:
-    """Says in one line that the disk is full; what is whole stays, and a further run goes on."""
-    try:
-        return write()
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise InfrastructureError(
-            "no space left on the disk of {}; free some and run this again (it goes on), or give "
-            "another --data_path".format(error.filename or "--data_path")
-        ) from error
+        raise UsageError(f"--{error}") from error
+    counts = {split: getattr(flags, split) for split in SPLITS}
+    request = Request(flags.name, settings, counts, flags.seed, flags.workers)
+    terminal = Terminal()
+    terminal.say(f"ready: {write_dataset(Path(flags.data_path), request, terminal)}")
+    return 0
 
 
 if __name__ == "__main__":

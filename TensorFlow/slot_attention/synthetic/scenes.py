@@ -1,45 +1,86 @@
-"""3-D scenes in the manner of CLEVR, rendered by numpy, with masks, coordinates and properties.
+"""3-D scenes in the manner of CLEVR, rendered by numpy: three lamps, a sky, rubber and metal.
 
 Scene i of a split depends on nothing but the seed, the split's name, i and the settings.
 """
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Tuple
+import math
+from typing import List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 from common.core.errors import ZooError
-from slot_attention.synthetic.scene_camera import (
-    POSITION,
-    Camera,
-    Vector,
-    look_from,
-    project,
-    ray_directions,
-    scene_directions,
+from slot_attention.data.scenes import (
+    COLORS,
+    MATERIALS,
+    SHAPES,
+    SIZES,
+    Scene,
+    encode_targets,
 )
-from slot_attention.synthetic.scene_layout import SceneObject, SceneSettings, arrange
-from slot_attention.synthetic.scene_shading import LAMPS, Lamp, shade, to_pixels
-from slot_attention.synthetic.scene_tracing import Hits, trace
-from slot_attention.synthetic.seeding import between, scene_stream
+from slot_attention.synthetic.scene_layout import SceneObject, SceneSettings, Vector, arrange
+from slot_attention.synthetic.scene_tracing import (
+    CAMERA_PLACE,
+    GROUND,
+    Camera,
+    Hits,
+    column,
+    dot,
+    ground_axes,
+    look_from,
+    normals,
+    openness,
+    rays,
+    shadow,
+    trace,
+    unit,
+)
+from slot_attention.synthetic.settings import between, scene_stream
 
 _VIEWS = 100
 _WITHIN_A_PIXEL = (0.25, 0.75)  # rows and columns of four places
+_RGB = {
+    "gray": (87, 87, 87),
+    "blue": (42, 75, 215),
+    "brown": (129, 74, 25),
+    "yellow": (255, 238, 51),
+    "red": (173, 35, 35),
+    "green": (29, 105, 20),
+    "purple": (129, 38, 192),
+    "cyan": (41, 208, 208),
+}
 
 
-class Scene(NamedTuple):
-    """A rendered scene.
+class Lamp(NamedTuple):
+    """A round lamp that shines at the middle of the ground; power is what it gives at distance 1.
 
-    image uint8 (H, W, 3); masks bool (1 + most objects, H, W), the background first, every pixel
-    in exactly one; objects in the order of the masks; pixel_coords: per object column, row and
-    depth (distance along the viewing direction) of its centre.
+    points: over how many points of the lamp its shadows are averaged; radius: their distance.
     """
 
-    image: np.ndarray
-    masks: np.ndarray
-    objects: List[SceneObject]
-    pixel_coords: List[Vector]
+    position: Vector
+    power: float
+    radius: float
+    points: int
+
+
+LAMPS = (
+    Lamp((6.45, -2.91, 4.26), 24.0, 0.6, 9),
+    Lamp((-4.67, -4.01, 3.01), 5.0, 0.8, 7),
+    Lamp((-1.17, 2.65, 5.82), 10.0, 0.8, 7),
+)
+_SKY = np.float32(0.18)
+_GROUND_COLOR = np.float32(0.57)
+_GLINT_POWERS = 6  # squarings: the exponent of a metal's glint is 2 to this
+_LEVELS = 4096
+
+
+def _srgb(level: float) -> int:
+    curve = 12.92 * level if level <= 0.0031308 else 1.055 * math.pow(level, 1 / 2.4) - 0.055
+    return int(round(255.0 * curve))
+
+
+_PIXEL_OF_LEVEL = np.array([_srgb(number / (_LEVELS - 1.0)) for number in range(_LEVELS)], np.uint8)
 
 
 def draw_scene(
@@ -59,15 +100,15 @@ def draw_scene(
         for lamp in LAMPS
     ]
     objects, camera, hits = _view(stream, settings)
-    return Scene(
-        image=_picture(objects, lamps, camera, hits, settings.antialias),
-        masks=(
-            hits.label.reshape(settings.image_size)[None]
-            == np.arange(settings.entities, dtype=np.uint8)[:, None, None]
-        ),
-        objects=objects,
-        pixel_coords=[project(camera, (thing.x, thing.y, thing.z)) for thing in objects],
-    )
+    codes = [
+        [names.index(getattr(thing, name)) for thing in objects]
+        for name, names in zip(
+            ("size", "material", "shape", "color"), (SIZES, MATERIALS, SHAPES, COLORS)
+        )
+    ]
+    target = encode_targets(np.array([thing.centre for thing in objects]), *map(np.array, codes))
+    image = _picture(objects, lamps, camera, hits, settings.antialias)
+    return Scene(image, hits.label.reshape(settings.image_size), target, len(objects))
 
 
 def _shifted(stream: np.random.RandomState, position: Vector, most: float) -> Vector:
@@ -79,51 +120,41 @@ def _view(
     stream: np.random.RandomState, settings: SceneSettings
 ) -> Tuple[List[SceneObject], Camera, Hits]:
     """Objects and a camera that sees enough of each."""
-    directions = scene_directions()
+    height, width = settings.image_size
+    least = max(1.0, settings.smallest * height * width / (240.0 * 320.0))
     for _ in range(_VIEWS):
-        objects = arrange(stream, settings, directions)
-        position = _shifted(stream, POSITION, settings.camera_jitter)
-        camera = look_from(position, settings.image_size)
-        hits = trace(objects, _column(position), _rays(camera, _all_pixels(camera)))
-        if _all_visible(hits, settings):
+        objects = arrange(stream, settings, ground_axes())
+        camera = look_from(
+            _shifted(stream, CAMERA_PLACE, settings.camera_jitter), settings.image_size
+        )
+        hits = trace(objects, column(camera.position), rays(camera, np.arange(height * width)))
+        shown = np.bincount(hits.label, minlength=len(objects) + 1)[1:]
+        if (shown >= np.maximum(settings.visible * hits.alone, least)).all():
             return objects, camera, hits
     raise ZooError(
-        f"scenes: {settings.objects[0]} to {settings.objects[1]} objects hide one "
-        f"another in every one of {_VIEWS} views (visible={settings.visible} "
-        f"smallest={settings.smallest}); ask for fewer objects or less visibility"
+        f"{settings.objects[0]} to {settings.objects[1]} objects hide one another in every one of "
+        f"{_VIEWS} views (visible={settings.visible} smallest={settings.smallest}); ask for fewer "
+        "objects or less visibility"
     )
 
 
-def _all_visible(hits: Hits, settings: SceneSettings) -> bool:
-    shown = np.bincount(hits.label, minlength=len(hits.alone) + 1)[1:]
-    enough = np.maximum(settings.visible * hits.alone, max(1.0, settings.smallest_here))
-    return bool((shown >= enough).all())
-
-
-def _column(vector: Vector) -> np.ndarray:
-    return np.array(vector, np.float32)[:, None]
-
-
-def _all_pixels(camera: Camera) -> np.ndarray:
-    return np.arange(camera.image_size[0] * camera.image_size[1])
-
-
-def _rays(camera: Camera, pixels: np.ndarray, right: float = 0.5, down: float = 0.5) -> np.ndarray:
-    """Rays (3, P) through a place within each of the pixels, numbered row by row."""
-    width = camera.image_size[1]
-    return ray_directions(camera, pixels % width + right, pixels // width + down)
-
-
 def _picture(
-    objects: List[SceneObject], lamps: List[Lamp], camera: Camera, hits: Hits, antialias: bool
+    objects: List[SceneObject],
+    lamps: Sequence[Lamp],
+    camera: Camera,
+    hits: Hits,
+    antialias: bool,
 ) -> np.ndarray:
-    origin = _column(camera.position)
-    everywhere = _rays(camera, _all_pixels(camera))
-    light = shade(objects, lamps, origin, everywhere, hits.label, hits.distance)
+    """uint8 (height, width, 3), in sRGB."""
+    height, width = camera.image_size
+    everywhere = rays(camera, np.arange(height * width))
+    origin = column(camera.position)
+    light = shade(objects, lamps, origin, everywhere, hits)
     if antialias:
         edge = _edge_pixels(hits.label.reshape(camera.image_size))
         light[edge] = _averaged(objects, lamps, camera, edge)
-    return to_pixels(light).reshape(camera.image_size + (3,))
+    level = np.minimum(np.maximum(light, 0), 1) * np.float32(_LEVELS - 1) + np.float32(0.5)
+    return _PIXEL_OF_LEVEL[level.astype(np.int32)].reshape(height, width, 3)
 
 
 def _edge_pixels(label: np.ndarray) -> np.ndarray:
@@ -138,19 +169,132 @@ def _edge_pixels(label: np.ndarray) -> np.ndarray:
 
 
 def _averaged(
-    objects: List[SceneObject], lamps: List[Lamp], camera: Camera, pixels: np.ndarray
+    objects: List[SceneObject], lamps: Sequence[Lamp], camera: Camera, pixels: np.ndarray
 ) -> np.ndarray:
     """The light (P, 3) of pixels, averaged over four places within each."""
-    rays = np.concatenate(
-        [
-            _rays(camera, pixels, right, down)
-            for down in _WITHIN_A_PIXEL
-            for right in _WITHIN_A_PIXEL
-        ],
-        axis=1,
-    )
-    origin = _column(camera.position)
-    hits = trace(objects, origin, rays)
-    light = np.minimum(shade(objects, lamps, origin, rays, hits.label, hits.distance), 1)
+    places = [(right, down) for down in _WITHIN_A_PIXEL for right in _WITHIN_A_PIXEL]
+    through = np.concatenate([rays(camera, pixels, *place) for place in places], axis=1)
+    origin = column(camera.position)
+    light = np.minimum(shade(objects, lamps, origin, through, trace(objects, origin, through)), 1)
     first, second, third, fourth = light.reshape(4, len(pixels), 3)
     return (first + second + third + fourth) / np.float32(4)
+
+
+class _Surface(NamedTuple):
+    """Points of surfaces: point and normal (3, P), label (P) as in Hits."""
+
+    point: np.ndarray
+    normal: np.ndarray
+    label: np.ndarray
+
+
+def shade(
+    objects: Sequence[SceneObject],
+    lamps: Sequence[Lamp],
+    origin: np.ndarray,
+    direction: np.ndarray,
+    hits: Hits,
+) -> np.ndarray:
+    """The light (P, 3) that comes back along rays (3, P) from (3, 1) that met what trace says."""
+    surface = _surface(objects, origin, direction, hits)
+    rows = [(_GROUND_COLOR,) * 3] + [tuple(c / 255.0 for c in _RGB[one.color]) for one in objects]
+    palette = np.array(rows, np.float32)  # as linear light
+    colors = palette[hits.label].T
+    light = colors * _received(objects, lamps, surface, shadows=True)
+    is_metal = np.array([False] + [thing.material == "metal" for thing in objects])
+    metal = np.nonzero(is_metal[hits.label])[0]
+    if len(metal):
+        here = _Surface(*(part[..., metal] for part in surface))
+        mirrored = _mirrored(objects, lamps, here, direction[:, metal], palette)
+        given_back = np.float32(0.03) + np.float32(1.25) * colors[:, metal]
+        light[:, metal] = np.float32(0.2) * light[:, metal] + mirrored * given_back
+    return light.T
+
+
+def _surface(
+    objects: Sequence[SceneObject], origin: np.ndarray, direction: np.ndarray, hits: Hits
+) -> _Surface:
+    falling = np.minimum(direction[2], np.float32(-1e-3))  # rays above the horizon end far away
+    length = np.where(hits.label == GROUND, -origin[2] / falling, hits.distance)
+    point = origin + direction * length
+    return _Surface(point, normals(objects, hits.label, point), hits.label)
+
+
+def _received(
+    objects: Sequence[SceneObject], lamps: Sequence[Lamp], surface: _Surface, shadows: bool
+) -> np.ndarray:
+    """The light (P) that falls on surfaces."""
+    sky = _SKY * (np.float32(0.75) + np.float32(0.25) * surface.normal[2])
+    light = sky * openness(objects, surface.point, surface.normal, surface.label)
+    for lamp in lamps:
+        part = _from_lamp(lamp, surface)
+        if shadows:
+            bright = np.nonzero(part > np.float32(0.004))[0]
+            part[bright] *= shadow(
+                objects, surface.point[:, bright], surface.label[bright], _points_of(lamp)
+            )
+        light += part
+    return light
+
+
+def _from_lamp(lamp: Lamp, surface: _Surface) -> np.ndarray:
+    """Lambert's law at both ends, one over the square of the distance."""
+    toward = column(lamp.position) - surface.point
+    squared = dot(toward, toward)
+    leaving = np.maximum(dot(toward, column(_axis(lamp))), 0)
+    arriving = np.maximum(dot(toward, surface.normal), 0)
+    return np.float32(lamp.power) * leaving * arriving / (squared * squared)
+
+
+def _axis(lamp: Lamp) -> Vector:
+    """The unit vector from the middle of the ground to the lamp."""
+    length = math.sqrt(sum(part * part for part in lamp.position))
+    return (lamp.position[0] / length, lamp.position[1] / length, lamp.position[2] / length)
+
+
+def _points_of(lamp: Lamp) -> List[Vector]:
+    """Points on the lamp's disc: its middle and a ring."""
+    axis = _axis(lamp)
+    level = math.sqrt(axis[0] ** 2 + axis[1] ** 2)
+    side = (-axis[1] / level, axis[0] / level, 0.0)
+    upward = (-axis[2] * side[1], axis[2] * side[0], axis[0] * side[1] - axis[1] * side[0])
+    points = [lamp.position]
+    for number in range(lamp.points - 1):
+        angle = 2 * math.pi * number / (lamp.points - 1)
+        share = lamp.radius * (1.0 if number % 2 else 0.55)
+        x, y, z = (
+            lamp.position[part]
+            + share * (math.cos(angle) * side[part] + math.sin(angle) * upward[part])
+            for part in range(3)
+        )
+        points.append((x, y, z))
+    return points
+
+
+def _mirrored(
+    objects: Sequence[SceneObject],
+    lamps: Sequence[Lamp],
+    surface: _Surface,
+    direction: np.ndarray,
+    palette: np.ndarray,
+) -> np.ndarray:
+    """What a mirror shows (3, P): the objects around, the ground, the lamps and the sky."""
+    incoming = unit(direction)
+    outgoing = incoming - 2 * dot(incoming, surface.normal) * surface.normal
+    hits = trace(objects, surface.point, outgoing, leaving=surface.label)
+    seen = _surface(objects, surface.point, outgoing, hits)
+    light = palette[hits.label].T * _received(objects, lamps, seen, shadows=False)
+    upward = np.nonzero((hits.label == GROUND) & (outgoing[2] > 0))[0]
+    light[:, upward] = _sky_and_lamps(lamps, surface.point[:, upward], outgoing[:, upward])
+    return light
+
+
+def _sky_and_lamps(lamps: Sequence[Lamp], point: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    light = np.float32(0.1) + np.float32(0.35) * (1 - direction[2]) * (1 - direction[2])
+    for lamp in lamps:
+        toward = unit(column(lamp.position) - point)
+        glint = np.maximum(dot(toward, direction), 0)
+        for _ in range(_GLINT_POWERS):
+            glint = glint * glint
+        light = light + np.float32(lamp.power * 0.25) * glint
+    return light

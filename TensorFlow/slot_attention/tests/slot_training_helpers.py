@@ -7,9 +7,9 @@ from typing import Any, Dict, List
 
 from common.core.terminal import Terminal
 from common.runs.events import effective_events
+from slot_attention.synthetic.prepare import Request, write_dataset
 from slot_attention.synthetic.scene_layout import SceneSettings
 from slot_attention.synthetic.sprites import SpriteSettings
-from slot_attention.synthetic.writer import Request, write_records
 
 COUNTS = {"train": 24, "validation": 6, "test": 6}
 COMMON = ["--device=cpu", "--batch_size=4", "--evaluation_batch_size=4", "--evaluation_count=6"]
@@ -33,7 +33,7 @@ def make_scenes(folder: Path) -> Path:
 
 
 def _make(folder: Path, name: str, settings: Any) -> Path:
-    write_records(folder, Request(name=name, settings=settings, counts=COUNTS), Terminal())
+    write_dataset(folder, Request(name=name, settings=settings, counts=COUNTS), Terminal())
     return folder
 
 

@@ -4,157 +4,152 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Callable, Dict
+from typing import Any, Callable, Dict, Optional
 
 import data_files as files
 import numpy as np
 import pytest
 
 from common.core.errors import ZooError
-from slot_attention.data.clevr import find_clevr, index_split
-from slot_attention.data.datasets import OpenOptions, open_dataset
-from slot_attention.data.targets import MATERIALS, TARGET_WIDTH
+from slot_attention.data.arrays import prepare
+from slot_attention.data.datasets import find_scenes
+from slot_attention.data.geometry import preprocess_array
+from slot_attention.data.scenes import MATERIALS, SceneDataset
 
-SIZE = (24, 36)
+pytestmark = pytest.mark.tensorflow
 TRAIN = 515  # three more than are held out
 WRITERS: Dict[str, Callable[..., Path]] = {
     "prepared": files.write_clevr_prepared,
-    "original": lambda folder, *counts: (
-        files.write_clevr_original(folder / "CLEVR_v1.0", *counts).parent
-    ),
+    "original": files.write_clevr_original,
 }
-both_kinds = pytest.mark.parametrize("kind", sorted(WRITERS))
 
 
-@both_kinds
-def test_the_images_of_a_split_come_in_the_order_of_the_files(kind: str, tmp_path: Path) -> None:
-    images = index_split(find_clevr(WRITERS[kind](tmp_path, 5, 3)), "train")
-    read = images.read(np.array([4, 0]), SIZE)
-    assert len(images) == 5
-    assert read == [files.png(files.clevr_image(4)), files.png(files.clevr_image(0))]
+def opened(folder: Path, max_objects: Optional[int] = None, **geometry: Any) -> SceneDataset:
+    source = find_scenes("clevr", str(folder), max_objects)
+    return prepare(source, source.facts.geometry(**geometry), False, None, 2)
 
 
-@both_kinds
-def test_targets_follow_the_scene_descriptions(kind: str, tmp_path: Path) -> None:
-    images = index_split(find_clevr(WRITERS[kind](tmp_path, 5, 3)), "validation")
-    assert images.targets.shape == (3, 10, TARGET_WIDTH)
-    assert images.object_counts.tolist() == [1, 2, 3]
+@pytest.fixture(params=sorted(WRITERS))
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The same scenes in either form."""
+    return WRITERS[request.param](tmp_path, TRAIN, 3)
+
+
+@pytest.fixture
+def original(tmp_path: Path) -> Path:
+    return files.write_clevr_original(tmp_path, TRAIN, 3) / "CLEVR_v1.0"
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(ZooError) as raised:
+        opened(folder)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_the_first_512_of_train_are_held_out_and_images_keep_their_targets(folder: Path) -> None:
+    dataset = opened(folder)
+    assert dataset.counts == {"train": 3, "train_eval": 512, "validation": 3}
+    for split, first in (("train", 512), ("train_eval", 0), ("validation", 0)):
+        images, _, targets, objects = dataset.split(split)
+        for place in range(3):
+            np.testing.assert_array_equal(images[place], files.clevr_image(first + place))
+            count = len(files.clevr_objects(first + place))
+            assert targets[place, :, 18].sum() == objects[place] == count
+    assert not dataset.facts.has_masks and dataset.most_objects == 3
     # Scene 2: three objects of rubber at x -1.5, -0.5, 0.5.
-    np.testing.assert_allclose(images.targets[2, :3, 0], [0.25, 2.5 / 6, 3.5 / 6], rtol=1e-6)
-    assert images.targets[2, :3, 5 + MATERIALS.index("rubber")].all()
-    assert images.targets[2, :, 18].tolist() == [1, 1, 1] + [0] * 7
+    target = dataset.split("validation").targets[2]
+    np.testing.assert_allclose(target[:3, 0], [0.25, 2.5 / 6, 3.5 / 6], rtol=1e-6)
+    assert target[:3, 5 + MATERIALS.index("rubber")].all()
 
 
-@both_kinds
-def test_the_first_512_of_train_are_held_out(kind: str, tmp_path: Path) -> None:
-    dataset = open_dataset("clevr", str(WRITERS[kind](tmp_path, TRAIN, 2)))
-    assert dataset.counts == {"train": 3, "train_eval": 512, "validation": 2}
-    first = dataset.split("train").read(np.array([0]), SIZE)
-    assert first == [files.png(files.clevr_image(512))]
-    assert not dataset.has_masks and dataset.has_targets
-    assert (dataset.image_size, dataset.most_objects) == (SIZE, 3)
-
-
-def test_the_filter_counts_the_described_objects(tmp_path: Path) -> None:
+def test_the_filter_counts_the_described_objects(folder: Path) -> None:
     # Scenes 512, 513, 514 have 3, 1 and 2 objects.
-    folder = files.write_clevr_prepared(tmp_path, TRAIN, 3)
-    dataset = open_dataset("clevr", str(folder), OpenOptions(max_objects=2))
+    dataset = opened(folder, max_objects=2)
     assert dataset.counts["train"] == 2 and dataset.counts["validation"] == 2
-    assert dataset.predicate.startswith(
+    assert dataset.facts.predicate == (
         "scenes whose number of objects (background not counted: objects in the scene "
-        "description) <= 2; train: all but the first 512 of train"
+        "description) <= 2; train: all but the first 512 of train; train_eval: those; validation"
     )
 
 
+def test_images_are_preprocessed_as_the_reference_does_and_rounded(folder: Path) -> None:
+    dataset = opened(folder, resolution=(20, 30), resize="tf1")
+    for place, image in enumerate(dataset.split("train").images):
+        exact = preprocess_array(files.clevr_image(512 + place), dataset.geometry)
+        stored = (image.astype(np.float32) / 255 - 0.5) * 2
+        assert 1e-4 < np.abs(stored - exact).max() <= 1 / 255 + 1e-6
+
+
 def test_too_few_images_to_hold_out_512_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ZooError, match="split train has no scene left"):
-        open_dataset("clevr", str(files.write_clevr_prepared(tmp_path, 5, 2)))
+    said = refusal(files.write_clevr_original(tmp_path, 5, 2))
+    assert "split train has no scene left" in said and said.endswith("more scenes are needed")
 
 
 @pytest.mark.parametrize("inside", ["", "clevr", "clevr/3.1.0"])
 def test_data_path_may_be_any_folder_on_the_way(inside: str, tmp_path: Path) -> None:
     files.write_clevr_prepared(tmp_path, 2, 1)
-    assert find_clevr(tmp_path / inside).prepared
+    assert find_scenes("clevr", str(tmp_path / inside)).facts.image_size == (24, 36)
 
 
-def test_the_index_is_kept_for_the_next_time(tmp_path: Path) -> None:
-    folder = files.write_clevr_prepared(tmp_path, TRAIN, 2)
-    first = open_dataset("clevr", str(folder))
-    assert len(list(first.cache_path.glob("index-*.npz"))) == 2
-    again = open_dataset("clevr", str(folder))
-    np.testing.assert_array_equal(first.split("train").targets, again.split("train").targets)
-    assert again.split("train").read(np.array([2]), SIZE) == [files.png(files.clevr_image(514))]
-
-
-def test_a_missing_record_file_is_named(tmp_path: Path) -> None:
-    folder = files.write_clevr_prepared(tmp_path, 6, 2)
-    (folder / "clevr/3.1.0/clevr-train.tfrecord-00001-of-00002").unlink()
-    with pytest.raises(ZooError, match="lacks file.s. 1 of split train"):
-        index_split(find_clevr(folder), "train")
-
-
-def test_a_cut_off_record_file_is_named(tmp_path: Path) -> None:
-    folder = files.write_clevr_prepared(tmp_path, 6, 2)
-    path = folder / "clevr/3.1.0/clevr-train.tfrecord-00001-of-00002"
-    path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(ZooError, match="record 2 is damaged or cut off"):
-        index_split(find_clevr(folder), "train")
-
-
-def test_a_compressed_record_file_is_named(tmp_path: Path) -> None:
-    folder = files.write_clevr_prepared(tmp_path, 6, 2)
-    path = folder / "clevr/3.1.0/clevr-train.tfrecord-00000-of-00002"
-    files.write_gzip_records(path, [files.clevr_record(0)])
-    with pytest.raises(ZooError, match="does not hold TFRecords .GZIP compressed"):
-        index_split(find_clevr(folder), "train")
-
-
-def test_a_record_without_coordinates_is_named(tmp_path: Path) -> None:
-    folder = files.write_clevr_prepared(tmp_path, 2, 2)
+def test_missing_cut_off_compressed_and_other_record_files_are_named(tmp_path: Path) -> None:
+    files.write_clevr_prepared(tmp_path, 6, 2)
+    path = tmp_path / "clevr/3.1.0/clevr-train.tfrecord-00001-of-00002"
+    whole = path.read_bytes()
+    path.unlink()
+    assert "lacks file(s) 1 of split train" in refusal(tmp_path)
+    path.write_bytes(whole[:-10])
+    assert "record 2 is damaged or cut off" in refusal(tmp_path)
+    files.write_records(path, [files.example(files.clevr_features(0))])
+    assert "download the file again" in refusal(tmp_path)
     features = files.clevr_features(0)
     del features["objects/3d_coords"]
-    path = folder / "clevr/3.1.0/clevr-train.tfrecord-00000-of-00002"
-    path.write_bytes(files.framed(files.example(features)))
-    with pytest.raises(ZooError, match="record 0 is not of clevr 3.1.0 .lacks objects/3d_coords"):
-        index_split(find_clevr(folder), "train")
+    files.write_records(path, [files.example(features)], compressed=False)
+    assert "record 0 is not of clevr 3.1.0 (lacks objects/3d_coords" in refusal(tmp_path)
 
 
-def test_images_and_descriptions_that_disagree_are_named(tmp_path: Path) -> None:
-    folder = files.write_clevr_original(tmp_path, 3, 1)
-    (folder / "images/train/CLEVR_train_000001.png").unlink()
-    with pytest.raises(ZooError, match="has 2 images, its scenes file describes 3"):
-        index_split(find_clevr(folder), "train")
+def test_images_and_scenes_belong_together_by_name(original: Path) -> None:
+    images = original / "images" / "train"
+    (images / "CLEVR_train_000003.png").rename(images / "CLEVR_train_000999.png")
+    assert "lacks images that the scenes file describes (1: CLEVR_train_000003" in refusal(original)
+    (images / "CLEVR_train_000003.png").write_bytes(files.png(files.clevr_image(3)))
+    assert "has images that the scenes file does not describe (1:" in refusal(original)
+    (images / "CLEVR_train_000999.png").rename(images / "._CLEVR_train_000003.png")
+    assert opened(original).counts["train"] == 3  # hidden files are no images
 
 
-def test_a_damaged_scenes_file_is_named(tmp_path: Path) -> None:
-    folder = files.write_clevr_original(tmp_path, 3, 1)
-    (folder / "scenes/CLEVR_train_scenes.json").write_text(json.dumps({"scene": []}))
-    with pytest.raises(ZooError, match="is no CLEVR scenes file"):
-        index_split(find_clevr(folder), "train")
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (b"", "CLEVR_train_000513.png: an empty file"),
+        (files.png(files.clevr_image(1))[:500], "CLEVR_train_000513.png: not a readable"),
+        (b"<html>gone</html>", "CLEVR_train_000513.png: not a readable"),
+        (
+            files.png(files.clevr_image(1, (20, 30))),
+            "000513.png is 20x30, the others are 24x36",
+        ),
+    ],
+)
+def test_one_damaged_image_is_one_line(content: bytes, said: str, original: Path) -> None:
+    (original / "images" / "train" / "CLEVR_train_000513.png").write_bytes(content)
+    assert said in refusal(original)
 
 
-def test_an_unknown_colour_is_named(tmp_path: Path) -> None:
-    folder = files.write_clevr_original(tmp_path, 1, 1)
-    path = folder / "scenes/CLEVR_train_scenes.json"
-    path.write_text(path.read_text().replace("gray", "pink"))
-    with pytest.raises(ZooError, match="scene CLEVR_train_000000.png of train"):
-        index_split(find_clevr(folder), "train")
+def test_a_jpeg_with_the_name_of_a_png_is_read(original: Path) -> None:
+    path = original / "images" / "train" / "CLEVR_train_000513.png"
+    path.write_bytes(files.png(files.clevr_image(1), "JPEG"))
+    assert opened(original).counts["train"] == 3
 
 
-def test_an_image_of_another_size_is_named(tmp_path: Path) -> None:
-    folder = files.write_clevr_original(tmp_path, 2, 1)
-    path = folder / "images/train/CLEVR_train_000001.png"
-    path.write_bytes(files.png(files.clevr_image(1, (20, 30))))
-    images = index_split(find_clevr(folder), "train")
-    with pytest.raises(ZooError, match="CLEVR_train_000001.png is 20x30, the others are 24x36"):
-        images.read(np.array([0, 1]), SIZE)
-
-
-def test_a_file_that_is_no_png_is_named(tmp_path: Path) -> None:
-    folder = files.write_clevr_original(tmp_path, 1, 1)
-    (folder / "images/train/CLEVR_train_000000.png").write_bytes(b"GIF89a")
-    with pytest.raises(ZooError, match="CLEVR_train_000000.png is not a PNG image"):
-        index_split(find_clevr(folder), "train").read(np.array([0]), SIZE)
+def test_damaged_descriptions_are_named(original: Path) -> None:
+    path = original / "scenes" / "CLEVR_train_scenes.json"
+    whole = path.read_text()
+    path.write_text(whole.replace("gray", "pink"))
+    assert "CLEVR_train_000000.png: its scene can't be understood" in refusal(original)
+    path.write_text(json.dumps({"scene": []}))
+    assert "is no CLEVR scenes file" in refusal(original)
+    path.unlink()
+    assert "can't be read" in refusal(original)
 
 
 def test_real_scene_descriptions_can_be_read(
@@ -163,9 +158,12 @@ def test_real_scene_descriptions_can_be_read(
     samples = zoo_data("clevr_samples") / "clevr_generator"
     scenes = [json.loads(path.read_text()) for path in sorted((samples / "scenes").iterdir())]
     (tmp_path / "scenes").mkdir()
-    (tmp_path / "scenes" / "CLEVR_train_scenes.json").write_text(json.dumps({"scenes": scenes}))
     (tmp_path / "images").mkdir()
-    (tmp_path / "images" / "train").symlink_to(samples / "images")
-    images = index_split(find_clevr(tmp_path), "train")
-    assert images.object_counts.tolist() == [len(scene["objects"]) for scene in scenes]
-    assert images.image_size(0) == (240, 320)
+    for split in ("train", "val"):
+        described = tmp_path / "scenes" / f"CLEVR_{split}_scenes.json"
+        described.write_text(json.dumps({"scenes": scenes}))
+        (tmp_path / "images" / split).symlink_to(samples / "images")
+    source = find_scenes("clevr", str(tmp_path))
+    assert source.facts.image_size == (240, 320)
+    found = [scene for _, scene in source.read(source.facts.geometry(), 1)]
+    assert [scene.objects for scene in found] == [len(scene["objects"]) for scene in scenes] * 2

@@ -51,14 +51,8 @@ def test_the_order_of_a_seed_never_changes() -> None:
 
 
 def test_too_few_scenes_for_a_batch_are_refused_with_both_numbers() -> None:
-    with pytest.raises(UsageError, match="8 on 2 rank.s. is larger than the 15 training scenes"):
+    with pytest.raises(UsageError, match="8 on 2 rank.s. is more than the 15 .* --batch_size 7"):
         TrainingOrder(15, 8, seed=0, world_size=2)
-
-
-@pytest.mark.parametrize("seed", [-1, 2**32])
-def test_a_seed_out_of_range_is_refused(seed: int) -> None:
-    with pytest.raises(UsageError, match="out of range"):
-        TrainingOrder(15, 8, seed)
 
 
 def test_evaluation_shows_every_scene_once_over_all_ranks() -> None:

@@ -55,7 +55,7 @@ def test_set_prediction_sees_the_whole_image(scenes):
     opened = session.open_session(
         _options(SET_PREDICTION, "--data_path", str(scenes), "--dataset", "synthetic_scenes")
     )
-    assert opened.geometry(16).crop == "none"
+    assert opened.dataset.geometry.crop == "none"
 
 
 def test_several_ranks_need_data_that_is_there(monkeypatch):
@@ -78,6 +78,6 @@ def test_the_record_names_predicate_and_geometry(tmp_path):
             "synthetic_sprites",
         )
     )
-    told = opened.dataset_record(opened.geometry(16))
+    told = opened.dataset_record()
     assert told["counts"] == {"train": 24, "validation": 6, "test": 6}
     assert "16x16" in told["predicate"]

@@ -3,63 +3,108 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
+import hashlib
+import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
+import numpy as np
 import pytest
 
 from common.core.command_line import exit_code_of
-from slot_attention.synthetic import clevr_folder, writer
-from slot_attention.synthetic.prepare import DATASETS, main, parser
+from common.core.errors import ZooError
+from common.core.terminal import Terminal
+from slot_attention.data import arrays
+from slot_attention.data.arrays import prepare as prepared
+from slot_attention.data.datasets import find_scenes
+from slot_attention.synthetic import prepare as program
+from slot_attention.synthetic.prepare import (
+    DATASETS,
+    SCENES,
+    SPRITES,
+    Request,
+    main,
+    make_on_demand,
+    parser,
+    write_dataset,
+)
+from slot_attention.synthetic.scene_layout import SceneSettings
+from slot_attention.synthetic.scenes import draw_scene
+from slot_attention.synthetic.sprites import SpriteSettings, draw_sprite_scene
 
 TINY = {
-    "synthetic_sprites": ["--image_size", "16", "--objects", "1,2"],
-    "synthetic_scenes": ["--image_size", "24,32", "--objects", "1,2"],
-    "synthetic_clevr": ["--image_size", "24,32", "--objects", "1,2"],
+    SPRITES: ["--image_size", "16", "--objects", "1,2"],
+    SCENES: ["--image_size", "24,32", "--objects", "1,2"],
 }
+SETTINGS = {
+    SPRITES: SpriteSettings(image_size=(24, 32), objects=(1, 3)),
+    SCENES: SceneSettings(image_size=(48, 64), objects=(1, 2), smallest=1),
+}
+DRAW = {SPRITES: draw_sprite_scene, SCENES: draw_scene}
+COUNTS = {"train": 18, "validation": 0, "test": 2}
 
 
-def prepare(tmp_path, name, *flags):
+def prepare(folder, name, *flags):
     few = ["--train", "2", "--validation", "1", "--test", "1", "--workers", "1"]
-    return exit_code_of(main, [name, "--data_path", str(tmp_path)] + TINY[name] + few + list(flags))
+    return exit_code_of(main, [name, "--data_path", str(folder)] + TINY[name] + few + list(flags))
+
+
+def described(folder):
+    return json.loads((folder / "dataset.json").read_text())
+
+
+def write(folder, name=SPRITES, **changes):
+    request = Request(name, SETTINGS[name], COUNTS, seed=3)._replace(**changes)
+    return write_dataset(folder, request, Terminal(io.StringIO()))
+
+
+def opened(folder, name, max_objects=None):
+    source = find_scenes(name, str(folder), max_objects)
+    return prepared(source, source.facts.geometry(), False, None, 1)
 
 
 @pytest.mark.parametrize("name", list(DATASETS))
-def test_each_dataset_is_made_from_its_name(tmp_path, capsys, name):
+def test_each_dataset_is_made_from_its_name_and_found_again(tmp_path, capsys, name):
     assert prepare(tmp_path, name) == 0
-    description = json.loads((tmp_path / name / "dataset.json").read_text())
-    assert description["name"] == name
-    assert {split: entry["count"] for split, entry in description["splits"].items()} == {
-        "train": 2,
-        "validation": 1,
-        "test": 1,
-    }
+    content = described(tmp_path / name)
+    assert content["counts"] == {"train": 2, "validation": 1, "test": 1}
+    for entry in content["files"]:
+        path = tmp_path / name / entry["file"]
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == entry["sha256"]
     assert f"ready: {tmp_path / name}" in capsys.readouterr().out
+    assert prepare(tmp_path, name) == 0
+    assert "is there already, with these settings" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "name, flag, value, expected",
-    [
-        ("synthetic_sprites", "shapes", "heart,bar", ["heart", "bar"]),
-        ("synthetic_sprites", "scale", "0.2,0.3", [0.2, 0.3]),
-        ("synthetic_sprites", "colors", "random", "random"),
-        ("synthetic_sprites", "background", "gray", "gray"),
-        ("synthetic_sprites", "overlap", "false", False),
-        ("synthetic_sprites", "rotate", "false", False),
-        ("synthetic_sprites", "visible", "0.9", 0.9),
-        ("synthetic_scenes", "gap", "1.5", 1.5),
-        ("synthetic_scenes", "margin", "0.7", 0.7),
-        ("synthetic_scenes", "visible", "0.9", 0.9),
-        ("synthetic_scenes", "smallest", "20", 20.0),
-        ("synthetic_scenes", "camera_jitter", "0", 0.0),
-        ("synthetic_scenes", "light_jitter", "0", 0.0),
-        ("synthetic_scenes", "antialias", "false", False),
-    ],
-)
-def test_a_flag_reaches_the_settings(tmp_path, name, flag, value, expected):
-    assert prepare(tmp_path, name, "--" + flag, value) == 0
-    description = json.loads((tmp_path / name / "dataset.json").read_text())
-    assert description["settings"][flag] == expected
+@pytest.mark.parametrize("name", list(DATASETS))
+def test_scenes_come_out_as_they_were_drawn_however_many_processes(tmp_path, name):
+    for workers in (1, 2):
+        write(tmp_path / str(workers), name, workers=workers)
+    one, two = (opened(tmp_path / str(workers), name) for workers in (1, 2))
+    assert one.counts == {"train": 18, "test": 2}
+    assert one.facts == two.facts and one.facts.entities == SETTINGS[name].entities
+    for split in one.splits:
+        for place in range(one.counts[split]):
+            scene = DRAW[name](3, split, place, SETTINGS[name])
+            for dataset in (one, two):
+                images, labels, targets, objects = dataset.split(split)
+                np.testing.assert_array_equal(images[place], scene.image)
+                np.testing.assert_array_equal(labels[place], scene.labels)
+                assert objects[place] == scene.objects
+                assert targets is None or (targets[place] == scene.target).all()
+
+
+def test_the_filter_counts_objects(tmp_path):
+    write(tmp_path)
+    drawn = [draw_sprite_scene(3, "train", number, SETTINGS[SPRITES]) for number in range(18)]
+    dataset = opened(tmp_path, SPRITES, max_objects=2)
+    few = [scene.image for scene in drawn if scene.objects <= 2]
+    np.testing.assert_array_equal(dataset.split("train").images, few)
+    assert 0 < len(few) < 18 and dataset.most_objects == 2
 
 
 @pytest.mark.parametrize("name", list(DATASETS))
@@ -70,10 +115,26 @@ def test_every_setting_has_a_flag_with_its_own_default(name):
 
 
 @pytest.mark.parametrize(
+    "name, flag, value, expected",
+    [
+        (SPRITES, "shapes", "heart,bar", ["heart", "bar"]),
+        (SPRITES, "scale", "0.2,0.3", [0.2, 0.3]),
+        (SPRITES, "colors", "random", "random"),
+        (SPRITES, "overlap", "false", False),
+        (SCENES, "objects", "1", [1, 1]),
+        (SCENES, "camera_jitter", "0", 0.0),
+    ],
+)
+def test_a_flag_reaches_the_settings(tmp_path, name, flag, value, expected):
+    assert prepare(tmp_path, name, "--" + flag, value) == 0
+    assert described(tmp_path / name)["recipe"][flag] == expected
+
+
+@pytest.mark.parametrize(
     "flags, said",
     [
         (["--objects", "4,x"], "--objects: expected two numbers"),
-        (["--objects", "5,3"], "objects is (5, 3); expected LOW,HIGH"),
+        (["--objects", "5,3"], "--objects is (5, 3); expected LOW,HIGH"),
         (["--train", "-1"], "--train: expected at least 0"),
         (["--workers", "0"], "--workers: expected at least 1"),
         (["--overlap", "maybe"], "--overlap: expected true or false"),
@@ -81,47 +142,83 @@ def test_every_setting_has_a_flag_with_its_own_default(name):
     ],
 )
 def test_a_bad_flag_is_one_line_and_exit_code_64(tmp_path, capsys, flags, said):
-    assert prepare(tmp_path, "synthetic_sprites", *flags) == 64
+    assert prepare(tmp_path, SPRITES, *flags) == 64
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 
-def test_an_unknown_name_is_one_line(tmp_path, capsys):
-    assert exit_code_of(main, ["synthetic_cats", "--data_path", str(tmp_path)]) == 64
-    assert "synthetic_cats" in capsys.readouterr().err
-
-
-def test_other_settings_are_one_line_that_names_both(tmp_path, capsys):
-    assert prepare(tmp_path, "synthetic_sprites") == 0
-    assert prepare(tmp_path, "synthetic_sprites", "--seed", "4") == 1
-    error = capsys.readouterr().err
-    assert "seed=0, and asked for is seed=4" in error and error.count("\n") == 1
-
-
-def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, capsys):
-    (tmp_path / "file").write_text("")
-    assert prepare(tmp_path / "file", "synthetic_sprites") == 1
-    error = capsys.readouterr().err
-    assert "--data_path" in error and error.count("\n") == 1
-
-
-def full(*_):
-    raise OSError(errno.ENOSPC, "No space left on device")
+def test_other_settings_another_folder_and_nothing_at_all_are_one_line(tmp_path, capsys):
+    assert prepare(tmp_path, SPRITES) == 0
+    assert prepare(tmp_path, SPRITES, "--seed", "4") == 1
+    assert "seed=0, and asked for is seed=4" in capsys.readouterr().err
+    (tmp_path / SCENES).mkdir()
+    (tmp_path / SCENES / "file").write_text("")
+    assert prepare(tmp_path, SCENES) == 1
+    assert "holds something else" in capsys.readouterr().err
+    assert prepare(tmp_path / SCENES / "file", SPRITES) == 1
+    assert "--data_path" in capsys.readouterr().err
+    with pytest.raises(ZooError, match="no split has any scenes"):
+        write(tmp_path, counts={"train": 0})
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(writer.GzipStream, "finish", full)
-    assert prepare(tmp_path, "synthetic_sprites") == 3
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(arrays._NpyFile, "add", full)
+    assert prepare(tmp_path, SPRITES) == 3
     error = capsys.readouterr().err
-    assert "no space left" in error and "--data_path" in error and error.count("\n") == 1
-    folder = tmp_path / "synthetic_sprites"
-    assert sorted(path.name for path in folder.iterdir()) == [".lock", "dataset.part.json"]
+    assert "no space left" in error and SPRITES in error and error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == [".zoo"]
 
 
-def test_a_full_disk_leaves_no_clevr_folder(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(clevr_folder, "_write_json", full)
-    assert prepare(tmp_path, "synthetic_clevr") == 3
-    assert "no space left" in capsys.readouterr().err
-    assert not (tmp_path / "synthetic_clevr/CLEVR_v1.0").exists()
-    assert not (tmp_path / "synthetic_clevr/dataset.json").exists()
+def running_in_group(group):
+    """Processes of a process group that are not zombies."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat") as stream:
+                state, _, its_group = stream.read().rpartition(")")[2].split()[:3]
+        except (OSError, ValueError):
+            continue
+        if int(its_group) == group and state != "Z":
+            found.append(int(name))
+    return found
+
+
+def wait_until(condition, seconds=60.0):
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, f"waited {seconds} s in vain"
+        time.sleep(0.05)
+
+
+def test_a_killed_run_leaves_nothing_that_looks_whole_and_no_processes(tmp_path):
+    words = [SPRITES, "--data_path", str(tmp_path), "--train", "1000000", "--workers", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "slot_attention.synthetic.prepare", *words],
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    half = tmp_path / f".unfinished-{SPRITES}" / "train" / "images.npy"
+    try:
+        wait_until(half.exists)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    wait_until(lambda: not running_in_group(process.pid))
+    assert not (tmp_path / SPRITES).exists()
+    assert prepare(tmp_path, SPRITES) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".zoo", SPRITES]
+
+
+def test_data_on_demand_is_made_once(tmp_path, monkeypatch):
+    small = SpriteSettings(image_size=(16, 16), objects=(1, 1))
+    dataset = DATASETS[SPRITES]._replace(small=(small, (3, 2, 1)))
+    monkeypatch.setitem(program.DATASETS, SPRITES, dataset)
+    folder = make_on_demand(SPRITES, tmp_path / "data") / SPRITES
+    before = (folder / "dataset.json").stat().st_mtime_ns
+    assert described(folder)["counts"] == {"train": 3, "validation": 2, "test": 1}
+    make_on_demand(SPRITES, tmp_path / "data")
+    assert (folder / "dataset.json").stat().st_mtime_ns == before

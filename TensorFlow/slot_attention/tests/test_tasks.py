@@ -28,7 +28,8 @@ def figures(monkeypatch):
     monkeypatch.setattr(tf_runtime, "sum_over_ranks", lambda device, values: values)
 
     def evaluate(*batches, has_masks=True, background=1):
-        dataset = SimpleNamespace(has_masks=has_masks, background_entities=background)
+        facts = SimpleNamespace(has_masks=has_masks, background_entities=background)
+        dataset = SimpleNamespace(facts=facts)
 
         def run(running, *names):
             for masks in batches:

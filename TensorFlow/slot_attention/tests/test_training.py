@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import data_files as files
 import numpy as np
 import pytest
 from slot_training_helpers import (
@@ -19,6 +20,7 @@ from common.evidence.divergence.comparing import WITHIN, compare_dumps
 from common.runs.dump.reading import find_dump
 from common.runs.record import from_run_folder, read_record
 from common.training.tensorflow.runtime import tf
+from slot_attention import predict
 from slot_attention.object_discovery import eval as discovery_eval
 from slot_attention.object_discovery import train as discovery_train
 from slot_attention.set_prediction import eval as prediction_eval
@@ -143,7 +145,7 @@ def test_a_run_with_a_dump_ends_with_the_weights_of_one_without(data, tmp_path):
 @pytest.mark.parametrize(
     "flag, message",
     [
-        ("--batch_size=25", "batch size 25 .* 24 training scenes"),
+        ("--batch_size=25", "--batch_size 25 .* 24 training scenes"),
         ("--ranks=2", "--ranks 2"),  # that nobody started
     ],
 )
@@ -160,3 +162,26 @@ def test_fewer_slots_than_objects_and_background_is_said_with_the_counts(data, t
         "warning: 2 slots, but scenes of synthetic_sprites have up to 2 objects and a "
         "background" in capsys.readouterr().out
     )
+
+
+def test_a_trained_networks_slots_are_drawn_of_own_images(finished, tmp_path, capsys):
+    task, folder = finished
+    if task != "object_discovery":
+        pytest.skip("only object discovery has slots to draw")
+    for name, size in (("a/one.png", (30, 20)), ("a/two.png", (16, 16)), ("three.png", (9, 40))):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / name).write_bytes(files.png(files.clevr_image(1, size)))
+    words = ["--images", str(tmp_path / "images"), str(tmp_path / "images" / "three.png")]
+    words += ["--checkpoint", str(folder), "--output_path", str(tmp_path / "out")]
+    assert predict.main([*words, "--device", "cpu", "--evaluation_batch_size", "3"]) == 0
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["a_one.png", "a_two.png", "three-2.png", "three.png"]
+    assert capsys.readouterr().out.count("picture: ") == 4
+
+
+def test_own_images_that_are_not_there_are_one_line(tmp_path):
+    words = ["--checkpoint", str(tmp_path), "--images"]
+    with pytest.raises(UsageError, match="there is no such file or folder"):
+        predict.main([*words, str(tmp_path / "nothing")])
+    with pytest.raises(ZooError, match="there are no images in"):
+        predict.main([*words, str(tmp_path)])
