@@ -13,7 +13,7 @@ from common.evidence.figures.colors import INK, palette_color, web_color
 from common.evidence.figures.figure import pixels, save_png
 from common.runs.events import RunLog
 from common.training.pictures import step_picture_name
-from slot_attention.data.targets import COLORS, MATERIALS, SHAPES, SIZES
+from slot_attention.data.scenes import COLORS, MATERIALS, SHAPES, SIZES
 from slot_attention.pictures.objects import MARKER_COLORS, WRONG, seen_at, set_figure
 from slot_attention.pictures.slots import (
     GROUND,
