@@ -48,7 +48,8 @@ from common.core.files import (
     write_atomically,
 )
 from common.core.terminal import Terminal
-from common.data.progress import DRAW_EVERY, duration_text
+from common.core.text import duration
+from common.data.progress import DRAW_EVERY
 from slot_attention.data.geometry import Geometry
 from slot_attention.data.scenes import Scene, SceneDataset, SceneFacts, SceneSource, Split
 
@@ -316,7 +317,7 @@ def followed(
             told, pace = now, done / (now - began)
             show(
                 f"{label}: {done:,} of {total:,} scenes ({100 * done // max(total, 1)} %), "
-                f"{pace:.0f}/s, {duration_text((total - done) / pace)} left"
+                f"{pace:.0f}/s, {duration(max(total - done, 0) / pace)} left"
             )
     terminal.status("")
 
