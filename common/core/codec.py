@@ -56,6 +56,9 @@ from common.core.text import listed, quoted, shortened
 T = TypeVar("T")
 Scalar = Union[str, int, float, bool]
 AnyFloat = NewType("AnyFloat", float)  # one that need not be finite
+Validator = Callable[[Any, Any, Any], None]
+Reader = Callable[[Any], Any]  # raises ValueError, _WrongError where the parts of a value are wrong
+Mistakes = List[Tuple[str, str]]  # the path below a value, and what is wrong there
 
 _OPEN = "__zoo_open_keys__"
 _REST, _KEY, _OUTSIDE = "zoo_rest", "zoo_key", "zoo_outside"
@@ -69,12 +72,14 @@ _KINDS: Dict[Any, str] = {
     AnyFloat: "a number",
 }
 _NOT_FINITE = ("nan", "inf", "infinity")
+_SEQUENCES = (list, tuple, collections.abc.Sequence)
+_MAPPINGS = (dict, collections.abc.Mapping)
 
 
 class _WrongError(ValueError):
-    """What is wrong with a value: the path below it and a text, for each mistake."""
+    """All that is wrong with the parts of a value."""
 
-    def __init__(self, found: Sequence[Tuple[str, str]]) -> None:
+    def __init__(self, found: Mistakes) -> None:
         super().__init__(found)
         self.found = found
 
@@ -90,11 +95,6 @@ def open_keys(kind: Type[T]) -> Type[T]:
     return kind
 
 
-# --- validators ---
-
-Validator = Callable[[Any, Any, Any], None]
-
-
 def _validator(holds: Callable[[Any], bool], allowed: str) -> Validator:
     def validate(instance: Any, attribute: Any, value: Any) -> None:
         if value is not None and not holds(value):
@@ -106,10 +106,9 @@ def _validator(holds: Callable[[Any], bool], allowed: str) -> Validator:
 
 def one_of(*allowed: Any) -> Validator:
     """One of a few values."""
-    return _validator(
-        lambda value: any(value == one and type(value) is type(one) for one in allowed),
-        (f"one of {listed(allowed)}" if len(allowed) > 1 else quoted(allowed[0])),
-    )
+    kinds = [(type(one), one) for one in allowed]
+    told = f"one of {listed(allowed)}" if len(allowed) > 1 else quoted(allowed[0])
+    return _validator(lambda value: (type(value), value) in kinds, told)
 
 
 def at_least(low: float) -> Validator:
@@ -117,16 +116,9 @@ def at_least(low: float) -> Validator:
     return _validator(lambda value: value >= low, f"at least {low:g}")
 
 
-def keys_of(*allowed: str) -> Validator:
-    """A mapping that has these keys alone."""
-
-    def validate(instance: Any, attribute: Any, value: Any) -> None:
-        text = f"is not a key; allowed are {listed(allowed, 200)}"
-        found = [(name, text) for name in value if name not in allowed]
-        if found:
-            raise _WrongError(found)
-
-    return validate
+def between(low: float, high: float) -> Validator:
+    """A number above `low` and below `high`."""
+    return _validator(lambda value: low < value < high, f"between {low:g} and {high:g}")
 
 
 def filled(instance: Any, attribute: Any, value: Any) -> None:
@@ -135,12 +127,22 @@ def filled(instance: Any, attribute: Any, value: Any) -> None:
         raise ValueError("is empty")
 
 
-def between(low: float, high: float) -> Validator:
-    """A number above `low` and below `high`."""
-    return _validator(lambda value: low < value < high, f"between {low:g} and {high:g}")
+def keys_of(*allowed: str) -> Validator:
+    """A mapping that has these keys alone."""
+
+    def validate(instance: Any, attribute: Any, value: Any) -> None:
+        _parts((name, _refusing(allowed), None) for name in value if name not in allowed)
+
+    return validate
 
 
-# --- reading ---
+def _refusing(keys: Iterable[str]) -> Reader:
+    text = f"is not a key; allowed are {listed(keys, 200)}"
+
+    def refuse(value: Any) -> Any:
+        raise ValueError(text)
+
+    return refuse
 
 
 def read_json(path: Path, kind: Type[T]) -> T:
@@ -163,18 +165,11 @@ def structured(value: Any, kind: Type[T], where: str) -> T:
         ContentError: all that is wrong with it.
     """
     try:
-        read: Callable[[Any], T] = _reader(cast(Any, kind))
-        return read(value)
+        made: T = _reader(cast(Any, kind))(value)
+        return made
     except ValueError as error:
         told = [(path or "the top level", text) for path, text in _told(error)]
         raise ContentError(where, told) from error
-
-
-# --- from values to classes ---
-
-Reader = Callable[[Any], Any]  # raises ValueError, _WrongError where the parts of a value are wrong
-_SEQUENCES = (list, tuple, collections.abc.Sequence)
-_MAPPINGS = (dict, collections.abc.Mapping)
 
 
 @functools.lru_cache(maxsize=None)
@@ -188,8 +183,9 @@ def _reader(kind: Any) -> Reader:
         return functools.partial(_scalar, (kind,))
     if origin is Union and all(part in _KINDS or part is type(None) for part in parts):
         return functools.partial(_scalar, parts)
-    if origin is Union and len(parts) == 2 and parts[1] is type(None):
-        return functools.partial(_optional, _reader(parts[0]))
+    if origin is Union and parts[1:] == (type(None),):
+        read = _reader(parts[0])
+        return lambda value: None if value is None else read(value)
     if origin in _SEQUENCES and (origin is not tuple or parts[1:] == (...,)):
         return functools.partial(_sequence, _reader(parts[0]), tuple if origin is tuple else list)
     if origin in _MAPPINGS and parts[0] is str:
@@ -202,39 +198,30 @@ def _reader(kind: Any) -> Reader:
 
 def _scalar(kinds: Sequence[Any], value: Any) -> Any:
     """The value as the first of the kinds that takes it; a bool is no number."""
-    if type(value) in kinds and not isinstance(value, (int, float)):
-        return value  # a text, or None
-    if isinstance(value, bool):
-        if bool in kinds:
-            return value
-    elif isinstance(value, int) and int in kinds:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number and type(value) in kinds:
+        return value  # a text, a bool or None
+    if type(value) is int and int in kinds:
         if abs(value) < 2**63:
             return value
         raise ValueError(f"must be a whole number of at most 63 bits, not {quoted(value)}")
-    elif isinstance(value, (int, float)) and (float in kinds or AnyFloat in kinds):
+    if number and (float in kinds or AnyFloat in kinds):
         if abs(value) <= sys.float_info.max or (isinstance(value, float) and AnyFloat in kinds):
             return float(value)
         raise ValueError(f"must be a finite number, not {quoted(value)}")
-    elif isinstance(value, str) and AnyFloat in kinds and value.lower().lstrip("+-") in _NOT_FINITE:
+    text = value.lower().lstrip("+-") if isinstance(value, str) else ""
+    if text in _NOT_FINITE and AnyFloat in kinds:
         return float(value)
-    raise ValueError(f"must be {_names_of(kinds)}, not {quoted(value)}")
-
-
-def _names_of(kinds: Sequence[Any]) -> str:
     names = list(dict.fromkeys(_KINDS[kind] for kind in kinds if kind in _KINDS))
-    if "a number" in names and "a whole number" in names:
+    if {"a number", "a whole number"} <= set(names):
         names.remove("a whole number")
-    return " or ".join(names)
-
-
-def _optional(read: Reader, value: Any) -> Any:
-    return None if value is None else read(value)
+    raise ValueError(f"must be {' or '.join(names)}, not {quoted(value)}")
 
 
 def _sequence(read: Reader, made_as: Callable[[Any], Any], value: Any) -> Any:
     if not isinstance(value, list):
         raise ValueError(f"must be a list, not {quoted(value)}")
-    return made_as(_parts(read, ((f"[{at}]", part) for at, part in enumerate(value))).values())
+    return made_as(_parts((f"[{at}]", read, part) for at, part in enumerate(value)).values())
 
 
 def _mapping(read: Reader, named: bool, value: Any) -> Any:
@@ -243,17 +230,17 @@ def _mapping(read: Reader, named: bool, value: Any) -> Any:
     for name in value:
         if not isinstance(name, str):
             raise ValueError(f"has the key {quoted(name)}, which is no text")
-    made = _parts(read, value.items())
+    made = _parts((name, read, part) for name, part in value.items())
     for name, part in made.items() if named else ():
         object.__setattr__(part, "name", name)
     return made
 
 
-def _parts(read: Reader, parts: Iterable[Tuple[str, Any]]) -> Dict[str, Any]:
-    """Each part as it is read, by name; all that is wrong with them at once."""
+def _parts(parts: Iterable[Tuple[str, Reader, Any]]) -> Dict[str, Any]:
+    """Each part as its reader makes it, by name; all that is wrong with them at once."""
     made: Dict[str, Any] = {}
-    found: List[Tuple[str, str]] = []
-    for name, part in parts:
+    found: Mistakes = []
+    for name, read, part in parts:
         try:
             made[name] = read(part)
         except ValueError as error:
@@ -263,12 +250,18 @@ def _parts(read: Reader, parts: Iterable[Tuple[str, Any]]) -> Dict[str, Any]:
     return made
 
 
-class _Field(NamedTuple):
-    """A field of a class, of attrs or a dataclass.
+def _told(error: ValueError, name: str = "") -> Mistakes:
+    """Path and text of each mistake below a name."""
+    found = error.found if isinstance(error, _WrongError) else [("", str(error))]
+    name = shortened(name)
+    return [
+        (name + ("." if name and path and path[0] != "[" else "") + path, text)
+        for path, text in found
+    ]
 
-    Attributes:
-        argument: what the class's constructor calls it; key: what the file calls it.
-    """
+
+class _Field(NamedTuple):
+    """A field of a class: what its constructor, and what the file calls it; what it may hold."""
 
     argument: str
     key: str
@@ -279,17 +272,16 @@ class _Field(NamedTuple):
     outside: bool
 
     def read(self, value: Any) -> Any:
+        if value is attrs.NOTHING:
+            shapes = [(_SEQUENCES, "a list"), (_MAPPINGS, "a mapping"), (None, "a mapping")]
+            origin = getattr(self.kind, "__origin__", None)
+            shape = next(name for group, name in shapes if group is None or origin in group)
+            allowed = getattr(self.validator, "allowed", _KINDS.get(self.kind, shape))
+            raise ValueError(f"is missing; it must be {allowed}")
         made = _reader(self.kind)(value)
         if self.validator is not None:
             self.validator(None, self, made)
         return made
-
-    def allowed(self) -> str:
-        """What the field may hold, in words."""
-        kinds = {_SEQUENCES: "a list", _MAPPINGS: "a mapping"}
-        origin = getattr(self.kind, "__origin__", None)
-        shape = next((name for group, name in kinds.items() if origin in group), "a mapping")
-        return str(getattr(self.validator, "allowed", _KINDS.get(self.kind, shape)))
 
 
 def _is_class(kind: Any) -> bool:
@@ -298,16 +290,17 @@ def _is_class(kind: Any) -> bool:
 
 @functools.lru_cache(maxsize=None)
 def _all_fields(kind: Any) -> Dict[str, _Field]:
-    """The fields of a class by name."""
-    kinds = get_type_hints(kind)
-    fields: Iterable[Any] = attrs.fields(kind) if attrs.has(kind) else dataclasses.fields(kind)
+    """The fields of a class of attrs or a dataclass by name."""
+    kinds, of_attrs = get_type_hints(kind), attrs.has(kind)
+    fields: Iterable[Any] = attrs.fields(kind) if of_attrs else dataclasses.fields(kind)
     nothing = (attrs.NOTHING, dataclasses.MISSING)
     return {
         field.name: _Field(
-            argument=field.name.lstrip("_") if attrs.has(kind) else field.name,
+            argument=field.name.lstrip("_") if of_attrs else field.name,
             key=field.metadata.get(_KEY, field.name),
             kind=kinds[field.name],
-            required=field.default in nothing and _factory(field) in nothing,
+            required=field.default in nothing
+            and getattr(field, "default_factory", attrs.NOTHING) in nothing,
             validator=getattr(field, "validator", None),
             keeps_rest=_REST in field.metadata,
             outside=_OUTSIDE in field.metadata,
@@ -317,60 +310,35 @@ def _all_fields(kind: Any) -> Dict[str, _Field]:
     }
 
 
-def _factory(field: Any) -> Any:
-    return getattr(field, "default_factory", dataclasses.MISSING)
-
-
 def _class_reader(kind: Any) -> Reader:
     fields = {field.key: field for field in _all_fields(kind).values() if not field.outside}
     rest = next((field for field in fields.values() if field.keeps_rest), None)
     if rest is not None:
         del fields[rest.key]
+
     closed = rest is None and not getattr(kind, _OPEN, False)
-    allowed = listed(sorted(fields), 200)
+    refuse = _refusing(sorted(fields))
 
     def read(value: Any) -> Any:
         if not isinstance(value, dict):
             raise ValueError(f"must be a mapping, not {quoted(value)}")
-        arguments: Dict[str, Any] = {}
-        found: List[Tuple[str, str]] = []
-        for name, field in fields.items():
-            if name in value:
-                try:
-                    arguments[field.argument] = field.read(value[name])
-                except ValueError as error:
-                    found += _told(error, name)
-            elif field.required:
-                found.append((name, f"is missing; it must be {field.allowed()}"))
+        parts: List[Tuple[str, Reader, Any]] = [
+            (name, field.read, value.get(name, attrs.NOTHING))
+            for name, field in fields.items()
+            if name in value or field.required
+        ]
         others = {name: part for name, part in value.items() if name not in fields}
-        if closed:
-            text = f"is not a key; allowed are {allowed}"
-            found += [(shortened(str(name)), text) for name in others]
-        elif rest is not None:
+        parts += [(str(name), refuse, None) for name in others if closed]
+        arguments = {fields[name].argument: part for name, part in _parts(parts).items()}
+        if rest is not None:
             arguments[rest.argument] = others
+        whole = kind(**arguments)
+        found = list(whole.mistakes()) if hasattr(whole, "mistakes") else []
         if found:
             raise _WrongError(found)
-        made = kind(**arguments)
-        found = list(made.mistakes()) if hasattr(made, "mistakes") else []
-        if found:
-            raise _WrongError(found)
-        return made
+        return whole
 
     return read
-
-
-def _told(error: ValueError, name: str = "") -> List[Tuple[str, str]]:
-    """Path and text of each mistake below a name."""
-    if not isinstance(error, _WrongError):
-        return [(shortened(name), str(error))]
-    name = shortened(name)
-    return [
-        (name + (path if path.startswith("[") or not (path and name) else "." + path), text)
-        for path, text in error.found
-    ]
-
-
-# --- writing ---
 
 
 def plain(value: Any) -> Any:
@@ -410,10 +378,3 @@ def json_text(value: Any) -> str:
 def write_json(path: Path, value: Any) -> None:
     """Writes a value as indented JSON, atomically."""
     write_atomically(path, json_text(value))
-
-
-def write_yaml(path: Path, value: Any) -> None:
-    """Writes a value as YAML in the fields' order, atomically."""
-    import yaml
-
-    write_atomically(path, yaml.safe_dump(plain(value), sort_keys=False, allow_unicode=True))

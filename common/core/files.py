@@ -6,14 +6,15 @@ import datetime
 import errno
 import fcntl
 import hashlib
+import itertools
 import os
 import tempfile
 from pathlib import Path
-from typing import IO, Callable, Optional, Tuple, Union
+from typing import IO, Callable, Optional, Union
 
 from common.core.errors import ZooError
 
-_BLOCK = 1 << 20
+TEMPORARY_PREFIX = ".unfinished-"
 
 
 def write_atomically(path: Path, content: Union[str, bytes]) -> None:
@@ -32,31 +33,25 @@ def save_atomically(path: Path, save: Callable[[IO[bytes]], object]) -> None:
     leaves the old file and no temporary one.
     """
     path = Path(path)
-    handle, name = _temporary_beside(path)
+    name, told = "", path.parent  # the temporary name would tell nobody anything
     try:
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=str(path.parent))
+        told = path
         with os.fdopen(handle, "wb") as stream:
             save(stream)
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(name, 0o666 & ~_umask())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
         os.replace(name, str(path))
     except BaseException as error:
-        os.unlink(name)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)
+        if name:
+            os.unlink(name)
+        if isinstance(error, OSError) and (error.filename is None or not name):
+            error.filename = str(told)
         raise
     sync_folder(path.parent)
-
-
-def _temporary_beside(path: Path) -> Tuple[int, str]:
-    try:
-        return tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=str(path.parent))
-    except OSError as error:
-        error.filename = str(path.parent)  # the temporary name would tell nobody anything
-        raise
-
-
-TEMPORARY_PREFIX = ".unfinished-"
 
 
 def remove_unfinished(folder: Path) -> int:
@@ -65,12 +60,6 @@ def remove_unfinished(folder: Path) -> int:
     for path in left:
         path.unlink()
     return len(left)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def sync_file(path: Path) -> None:
@@ -103,7 +92,7 @@ def digest_of(path: Path, algorithm: str) -> str:
     """Returns a file's digest in hexadecimal; algorithm is a name that hashlib knows."""
     digest = hashlib.new(algorithm)
     with open(str(path), "rb") as stream:
-        for block in iter(lambda: stream.read(_BLOCK), b""):
+        for block in iter(lambda: stream.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
 
@@ -121,7 +110,10 @@ def move_aside(path: Path) -> Path:
         ZooError: the folder can't be renamed, a mount point for example.
     """
     path = Path(path)
-    target = _free_name(path.with_name(f"{path.name}.{utc_stamp()}"))
+    target = aside = path.with_name(f"{path.name}.{utc_stamp()}")
+    numbers = itertools.count(2)
+    while target.exists():
+        target = aside.with_name(f"{aside.name}-{next(numbers)}")
     try:
         path.rename(target)
     except OSError as error:
@@ -130,14 +122,6 @@ def move_aside(path: Path) -> Path:
             "give another --output_path"
         ) from error
     return target
-
-
-def _free_name(path: Path) -> Path:
-    candidate, count = path, 1
-    while candidate.exists():
-        count += 1
-        candidate = path.with_name(f"{path.name}-{count}")
-    return candidate
 
 
 def make_folder(path: Path, purpose: str) -> Path:
@@ -177,8 +161,7 @@ class FolderLock:
             if error.errno in (errno.EAGAIN, errno.EACCES):
                 return False
             raise
-        stream.seek(0)
-        stream.truncate()
+        stream.truncate(0)
         stream.write(str(os.getpid()))
         stream.flush()
         self._stream = stream

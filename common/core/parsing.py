@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Sequence, Tuple, Union
@@ -22,7 +21,10 @@ class ContentError(ZooError):
 
     def __init__(self, where: str, told: Sequence[Tuple[str, str]]) -> None:
         where = shortened(where, 160)
-        self._lines = [_line(where, path, text) for path, text in told[:_MOST_TOLD]]
+        self._lines = []
+        for path, text in told[:_MOST_TOLD]:
+            place = f"{where}: {shortened(path, 80)} " if path else f"{where} "
+            self._lines.append(place + shortened(text, _LONGEST_LINE - len(place)))
         if len(told) > _MOST_TOLD:
             self._lines.append(f"{where}: {len(told) - _MOST_TOLD} more mistakes")
         super().__init__("\n".join(self._lines))
@@ -30,11 +32,6 @@ class ContentError(ZooError):
     @property
     def lines(self) -> List[str]:
         return self._lines
-
-
-def _line(where: str, path: str, text: str) -> str:
-    place = f"{where}: {shortened(path, 80)} " if path else f"{where} "
-    return place + shortened(text, _LONGEST_LINE - len(place))
 
 
 def parse_json(content: Union[str, bytes], where: str) -> Any:
@@ -48,11 +45,24 @@ def parse_yaml(content: Union[str, bytes], where: str) -> Any:
     """The value in a YAML text; tags that run code and a key that comes twice are refused."""
     import yaml
 
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        """The safe loader, which also refuses a key given twice."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Dict[Any, Any]:
+            names = [self.construct_object(part, deep=True) for part, _ in node.value]
+            _once([(name, None) for name in names if isinstance(name, str)])
+            return super().construct_mapping(node, deep)  # type: ignore[no-any-return]
+
     with _parsing(where, "YAML"):
         text = content if isinstance(content, str) else content.decode("utf-8")
         try:
-            _check_depth(text)
-            return _printable(yaml.load(text, Loader=_yaml_loader()), text)  # a safe loader
+            depth = 0  # libyaml does not look, and overflows the stack
+            for event in yaml.parse(text, Loader=Loader):
+                depth += isinstance(event, yaml.CollectionStartEvent)
+                depth -= isinstance(event, yaml.CollectionEndEvent)
+                if depth > _DEEPEST_YAML:
+                    raise RecursionError
+            return _printable(yaml.load(text, Loader=Loader), text)
         except yaml.YAMLError as error:
             raise ValueError(str(error)) from error
 
@@ -99,30 +109,3 @@ def _printable(value: Any, text: str) -> Any:
         except UnicodeEncodeError:
             raise ValueError("a text holds half a surrogate pair") from None
     return value
-
-
-def _check_depth(text: str) -> None:
-    """Refuses what would overflow the stack of libyaml, which does not look."""
-    import yaml
-
-    depth = 0
-    for event in yaml.parse(text, Loader=_yaml_loader()):
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST_YAML:
-            raise RecursionError
-
-
-@functools.lru_cache(maxsize=None)
-def _yaml_loader() -> Any:
-    import yaml
-
-    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-        """The safe loader, which also refuses a key given twice."""
-
-        def construct_mapping(self, node: Any, deep: bool = False) -> Dict[Any, Any]:
-            names = [self.construct_object(part, deep=True) for part, _ in node.value]
-            _once([(name, None) for name in names if isinstance(name, str)])
-            return super().construct_mapping(node, deep)  # type: ignore[no-any-return]
-
-    return Loader

@@ -67,22 +67,18 @@ class Terminal:
         self._flush()
 
     def _write(self, text: str) -> None:
-        if not self._gone:
-            encoding = getattr(self._stream, "encoding", None) or "utf-8"
-            try:
-                self._stream.write(text.encode(encoding, "replace").decode(encoding))
-            except (OSError, ValueError):
-                self._give_up()
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        self._attempt("write", text.encode(encoding, "replace").decode(encoding))
 
     def _flush(self) -> None:
-        if not self._gone:
-            try:
-                self._stream.flush()
-            except (OSError, ValueError):
-                self._give_up()
+        self._attempt("flush")
 
-    def _give_up(self) -> None:
-        """The run and its log go on, without a word at the end."""
-        self._gone = True
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+    def _attempt(self, action: str, *values: str) -> None:
+        """Where nothing can be written the run and its log go on, without a word at the end."""
+        try:
+            if not self._gone:
+                getattr(self._stream, action)(*values)
+        except (OSError, ValueError):
+            self._gone = True
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())

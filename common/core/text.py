@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Any, Iterable, Sequence, Union
+from itertools import zip_longest
+from typing import Any, Iterable, Sequence
 
 
 def shortened(text: str, limit: int = 60) -> str:
@@ -31,28 +32,21 @@ def listed(names: Iterable[object], limit: int = 120) -> str:
     return shortened(", ".join(str(name) for name in names), limit) or "none"
 
 
-def aligned(
-    rows: Sequence[Sequence[object]], right: Union[bool, Sequence[int]] = (), gap: str = "  "
-) -> str:
+def aligned(rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> str:
     """Rows as lines whose columns stand below each other.
 
     Args:
         rows: cells of any kind, shown by str(); a short row ends early.
-        right: the columns that are aligned to the right, True for all but the first.
-        gap: what stands between two columns.
+        right: the columns that are aligned to the right.
     """
     cells = [[str(cell) for cell in row] for row in rows]
-    count = max((len(row) for row in cells), default=0)
-    widths = [max(width(row[at]) for row in cells if at < len(row)) for at in range(count)]
-    to_right = range(1, count) if right is True else (right or ())
-    return "\n".join(
-        gap.join(
-            blanks + cell if at in to_right else cell + blanks
-            for at, cell in enumerate(row)
-            for blanks in [" " * (widths[at] - width(cell))]
-        ).rstrip()
-        for row in cells
-    )
+    widths = [max(map(width, column)) for column in zip_longest(*cells, fillvalue="")]
+    lines = []
+    for row in cells:
+        blanks = [" " * (widths[at] - width(cell)) for at, cell in enumerate(row)]
+        padded = [b + c if at in right else c + b for at, (c, b) in enumerate(zip(row, blanks))]
+        lines.append("  ".join(padded).rstrip())
+    return "\n".join(lines)
 
 
 def width(text: str) -> int:
