@@ -7,7 +7,7 @@ import gzip
 import random
 import re
 from pathlib import Path
-from typing import Dict, List, Set
+from typing import Callable, Dict, List, Set
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from common.evidence.logs import reading, text
 from common.evidence.logs.reading import known_formats, read_log
 from common.evidence.logs.series import ParsedLog, Restart
 from common.evidence.logs.text import plain
-from tests.generated_logs import MAKERS, SLOT_ATTENTION, mutated, with_noise
+from tests.generated_logs import MAKERS, SLOT_ATTENTION, MadeUp, mutated, with_noise
 
 FORMATS = known_formats(Path(__file__).resolve().parent.parent)
 EACH_FORMAT = pytest.mark.parametrize("name", sorted(MAKERS))
@@ -36,7 +36,7 @@ def assert_holds(log: ParsedLog, points: Dict[str, List]) -> None:
 
 
 @EACH_FORMAT
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_every_point_comes_out_of_the_noise_exactly(name: str, seed: int, tmp_path: Path) -> None:
     made = with_noise(MAKERS[name](seed, 300), seed)
     log = parsed(tmp_path / "a.log", made.text())
@@ -45,34 +45,32 @@ def test_every_point_comes_out_of_the_noise_exactly(name: str, seed: int, tmp_pa
     assert_holds(log, made.points)
 
 
+SPELLINGS: Dict[str, Callable[[MadeUp], bytes]] = {
+    "windows": lambda made: made.text(b"\r\n"),
+    "bar": lambda made: made.text(b"\r"),
+    "blank lines": lambda made: made.text(b"\n\n"),
+    "gzip": lambda made: gzip.compress(made.text()),
+    "utf-16": lambda made: made.text().decode("ascii").encode("utf-16"),
+}
+
+
 @EACH_FORMAT
-@pytest.mark.parametrize("end", [b"\r\n", b"\r", b"\n\n"])
-def test_other_line_ends_change_nothing(name: str, end: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("spelling", list(SPELLINGS))
+def test_other_line_ends_and_encodings_change_nothing(
+    name: str, spelling: str, tmp_path: Path
+) -> None:
     made = MAKERS[name](1, 100)
-    assert_holds(parsed(tmp_path / "a.log", made.text(end)), made.points)
+    assert_holds(parsed(tmp_path / "a.log", SPELLINGS[spelling](made)), made.points)
 
 
 @EACH_FORMAT
-def test_a_gzip_file_is_read_as_it_is(name: str, tmp_path: Path) -> None:
-    made = with_noise(MAKERS[name](1, 100), 1)
-    assert_holds(parsed(tmp_path / "a.log.gz", gzip.compress(made.text())), made.points)
-
-
-@EACH_FORMAT
-@pytest.mark.parametrize("size", [61, 256, 1000])
+@pytest.mark.parametrize("size", [61, 1000])
 def test_block_borders_anywhere_change_nothing(
     name: str, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "read_blocks", functools.partial(text.read_blocks, size=size))
     made = with_noise(MAKERS[name](2, 40), 2)
     log = parsed(tmp_path / "a.log", made.text(), format=name)
-    assert_holds(log, made.points)
-
-
-@EACH_FORMAT
-def test_utf_16_as_a_terminal_saves_it_is_read(name: str, tmp_path: Path) -> None:
-    made = MAKERS[name](3, 50)
-    log = parsed(tmp_path / "a.log", made.text().decode("ascii").encode("utf-16"))
     assert_holds(log, made.points)
 
 
@@ -216,8 +214,6 @@ def test_damaged_lines_give_no_number_that_is_not_there(name: str, tmp_path: Pat
 
 @pytest.mark.slow
 @EACH_FORMAT
-def test_a_hundred_thousand_damaged_lines_give_no_number_that_is_not_there(
-    name: str, tmp_path: Path
-) -> None:
+def test_a_hundred_thousand_damaged_lines_give_no_such_number(name: str, tmp_path: Path) -> None:
     for seed in range(100):
         check_mutated_lines(name, 334, seed, tmp_path)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from pathlib import Path
 
@@ -75,20 +73,14 @@ def test_the_summary_is_json_that_any_reader_takes(log: Path, capsys: Captured) 
     assert told[0]["lives"][0]["loss"]["last"] == "inf"
 
 
-def test_a_series_is_printed_as_csv(log: Path, capsys: Captured) -> None:
+def test_a_series_or_every_one_is_printed_as_csv(log: Path, capsys: Captured) -> None:
     assert main(["parse", str(log), "--series", "loss"]) == 0
-    assert list(csv.reader(io.StringIO(capsys.readouterr().out))) == [
-        ["series", "step", "value"],
-        ["loss", "1", "0.5"],
-        ["loss", "2", "nan"],
-        ["loss", "3", "1e-05"],
-    ]
-
-
-def test_csv_alone_prints_every_series(log: Path, capsys: Captured) -> None:
+    lines = ["series,step,value", "loss,1,0.5", "loss,2,nan", "loss,3,1e-05"]
+    assert capsys.readouterr().out.splitlines() == lines
     assert main(["parse", str(log), "--csv"]) == 0
-    rows = list(csv.reader(io.StringIO(capsys.readouterr().out)))
-    assert {row[0] for row in rows[1:]} == {"loss", "elapsed_seconds"} and len(rows) == 7
+    rows = capsys.readouterr().out.splitlines()
+    assert {row.split(",")[0] for row in rows[1:]} == {"loss", "elapsed_seconds"}
+    assert len(rows) == 7
 
 
 def test_series_are_printed_as_json(log: Path, capsys: Captured) -> None:
@@ -122,14 +114,6 @@ def test_the_known_formats_are_listed_with_their_lines(capsys: Captured) -> None
     assert "    Step : {step}----loss : {loss}----cost_time : {step_seconds}\n" in out
     assert main(["parse", "--formats", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["name"] == "run_log"
-
-
-def test_a_record_without_its_events_is_told_by_its_curve(tmp_path: Path, capsys: Captured) -> None:
-    kept = sorted((EXCERPTS.parents[2] / "results").glob("slot_attention/*.json"))[0]
-    (tmp_path / kept.name).write_bytes(kept.read_bytes())
-    assert main(["parse", str(tmp_path / kept.name)]) == 0
-    out = capsys.readouterr().out
-    assert ": record\n" in out and "  train_loss " in out and "record's curve" in out
 
 
 @pytest.mark.parametrize(
