@@ -28,20 +28,17 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_recorded_run_is_in_the_readme_after_write(root: Path, tmp_path: Path) -> None:
+def test_a_recorded_run_is_in_the_readme_after_write(root: Path, tmp_path: Path, capsys) -> None:
     assert main(["record", str(tmp_path / "run")]) == 0
-    assert main(["table", "--write"]) == 0
-    assert "91.50" in (root / "README.md").read_text()
-    assert main(["table", "--check"]) == 0
-
-
-def test_check_fails_while_a_record_is_not_in_the_readme(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    main(["record", str(tmp_path / "run")])
     assert main(["table", "--check"]) == 1
     told = capsys.readouterr().err
     assert "README.md" in told and "are not those of the records" in told
+    assert main(["table", "--write"]) == 0
+    assert "91.50" in (root / "README.md").read_text()
+    assert main(["table", "--check"]) == 0
+    capsys.readouterr()
+    assert main(["table", "--json"]) == 0
+    assert [record["case"] for record in json.loads(capsys.readouterr().out)] == ["smoke"]
 
 
 def test_check_fails_when_a_log_was_altered(root: Path, tmp_path: Path) -> None:
@@ -51,38 +48,17 @@ def test_check_fails_when_a_log_was_altered(root: Path, tmp_path: Path) -> None:
     assert main(["table", "--check"]) == 1
 
 
-def test_show_prints_the_record_and_keeps_nothing(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_folder_is_shown_without_being_kept(root: Path, tmp_path: Path, capsys) -> None:
     assert main(["record", "--show", str(tmp_path / "run")]) == 0
     assert json.loads(capsys.readouterr().out)["status"] == "complete"
+    assert main(["table", "--run", str(tmp_path / "run")]) == 0
+    assert "accuracy 91.50 %" in capsys.readouterr().out
     assert not (root / "results").exists()
 
 
-def test_a_run_folder_can_be_tabled_without_being_kept(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["table", "--run", str(tmp_path / "run")]) == 0
-    assert "accuracy 91.50 %" in capsys.readouterr().out
-
-
-def test_the_records_print_as_json(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    main(["record", str(tmp_path / "run")])
-    capsys.readouterr()
-    assert main(["table", "--json"]) == 0
-    assert [record["case"] for record in json.loads(capsys.readouterr().out)] == ["smoke"]
-
-
-def test_a_folder_that_is_no_run_is_one_line(
-    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_users_mistake_is_one_line(root: Path, tmp_path: Path, capsys) -> None:
     assert main(["record", str(tmp_path)]) == 1
     assert "is not a run folder" in capsys.readouterr().err
-
-
-def test_json_with_write_is_a_usage_error(root: Path) -> None:
     assert main(["table", "--json", "--write"]) == 64
 
 

@@ -151,32 +151,24 @@ def unpacked(data):
 # --- prepare ---
 
 
-def test_an_archive_is_fetched_checked_and_unpacked(zoo, data):
+def test_an_archive_is_fetched_checked_and_unpacked_once(zoo, data, server):
     code, out, _ = zoo("prepare", "pictures")
     assert code == 0 and "sha256 as in the tests" in out and "Pictures is ready" in out
     assert unpacked(data) == FILES
     assert not (data / ".zoo" / "pictures" / "unpacking").exists()
-
-
-def test_what_is_there_is_not_fetched_again(zoo, server):
-    zoo("prepare", "pictures")
     server.asked.clear()
     code, out, _ = zoo("prepare", "pictures")
     assert code == 0 and server.asked == [] and "already there and good" in out
 
 
-def test_only_missing_files_are_fetched(zoo, data, server):
-    zoo("prepare", "records")
+def test_only_missing_files_are_fetched_and_an_unpublished_checksum_is_recorded(zoo, data, server):
+    _, out, _ = zoo("prepare", "records")
+    assert "nobody publishes a checksum of records/train.bin" in out
+    assert hashlib.sha256(PLAIN).hexdigest() in out
     (data / "records" / "test.bin").unlink()
     server.asked.clear()
     assert zoo("prepare", "records")[0] == 0
     assert [path for path, _ in server.asked] == ["test.bin"]
-
-
-def test_an_unpublished_checksum_is_recorded_and_said(zoo):
-    _, out, _ = zoo("prepare", "records")
-    assert "nobody publishes a checksum of records/train.bin" in out
-    assert hashlib.sha256(PLAIN).hexdigest() in out
 
 
 def test_an_archive_with_a_wrong_checksum_is_not_unpacked(zoo, data, server):
@@ -186,26 +178,15 @@ def test_an_archive_with_a_wrong_checksum_is_not_unpacked(zoo, data, server):
     assert not (data / "pictures").exists() and not (data / "pictures.tar.gz").exists()
 
 
-def test_an_archive_that_somebody_put_there_is_used_offline(zoo, data, server):
+def test_offline_uses_what_somebody_put_there_and_says_what_to_put_where(zoo, data, server):
     data.mkdir()
     (data / "pictures.tar.gz").write_bytes(ARCHIVE)
     assert zoo("prepare", "pictures", "--offline")[0] == 0
     assert unpacked(data) == FILES and server.asked == []
-
-
-def test_offline_says_which_file_to_put_where(zoo, data, server):
     code, _, err = zoo("prepare", "records", "--offline")
     assert code == 1 and server.asked == [] and err.count("\n") == 1
     assert str(data / "records" / "train.bin") in err and server.url + "/test.bin" in err
     assert "about 20.0 kB" in err
-
-
-def test_a_wrong_archive_that_somebody_put_there_is_named_and_kept(zoo, data):
-    data.mkdir()
-    (data / "pictures.tar.gz").write_bytes(b"?" * len(ARCHIVE))
-    code, _, err = zoo("prepare", "pictures")
-    assert code == 1 and "pictures.tar.gz has sha256" in err and "move it away" in err
-    assert (data / "pictures.tar.gz").read_bytes() == b"?" * len(ARCHIVE)
 
 
 def test_a_mirror_is_another_data_folder_that_is_served(zoo, data, server):
@@ -249,23 +230,27 @@ def test_an_evil_archive_is_not_unpacked_even_with_the_right_checksum(zoo, data,
     assert not (data / "pictures").exists() and not list(data.parent.rglob("outside"))
 
 
-def test_an_incomplete_folder_is_told_and_left_alone(zoo, data, server, checkout):
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("pictures.tar.gz", b"?" * len(ARCHIVE), "pictures.tar.gz has sha256"),
+        ("pictures/a", b"mine", "incomplete"),
+        ("pictures/a", b"other picture", "pictures/a"),
+    ],
+)
+def test_what_somebody_put_there_is_named_and_never_replaced(
+    name, content, told, zoo, data, server, checkout
+):
     datasets = catalogue(server.url)
     datasets["pictures"]["files"][0]["holds"] = ["a", "sub"]
     write_catalogue(checkout, datasets)
-    (data / "pictures").mkdir(parents=True)
-    (data / "pictures" / "a").write_bytes(b"mine")
+    if content == b"other picture":
+        zoo("prepare", "pictures")
+    (data / name).parent.mkdir(parents=True, exist_ok=True)
+    (data / name).write_bytes(content)
     code, _, err = zoo("prepare", "pictures")
-    assert code == 1 and "incomplete; move it away" in err and server.asked == []
-    assert (data / "pictures" / "a").read_bytes() == b"mine"
-
-
-def test_an_altered_file_that_is_there_is_not_replaced(zoo, data):
-    zoo("prepare", "pictures")
-    (data / "pictures" / "a").write_bytes(b"other picture")
-    code, _, err = zoo("prepare", "pictures")
-    assert code == 1 and "pictures/a" in err and "move it away" in err
-    assert (data / "pictures" / "a").read_bytes() == b"other picture"
+    assert code == 1 and told in err and "move it away" in err
+    assert (data / name).read_bytes() == content
 
 
 def test_a_second_preparation_of_the_same_dataset_is_refused(zoo, data):
@@ -334,10 +319,17 @@ def test_a_killed_download_goes_on_where_it_stopped(zoo, data, server, number, c
 # --- generated ---
 
 
-def test_a_generated_dataset_takes_the_generators_flags(zoo, data):
+def test_a_generated_dataset_takes_the_generators_flags_and_its_checksums(zoo, data):
+    code, out, _ = zoo("prepare", "scenes", "--help")
+    assert code == 0 and "how many to make" in out
+    code, _, err = zoo("prepare", "scenes", "--colour", "red")
+    assert code == 2 and "--colour" in err
     assert zoo("prepare", "scenes", "--count", "3")[0] == 0
     assert (data / "scenes" / "train.bin").read_bytes() == b"scene" * 3
     assert zoo("verify", "scenes")[0] == 0
+    (data / "scenes" / "train.bin").write_bytes(b"scene" * 9)
+    code, out, _ = zoo("verify", "scenes")
+    assert code == 1 and out.startswith("scenes/train.bin: sha256 is")
 
 
 def test_a_generated_dataset_without_checksums_of_its_own_is_recorded(zoo, data, checkout):
@@ -365,43 +357,19 @@ def test_making_the_same_again_does_not_cover_an_altered_file(zoo, data, checkou
     assert zoo("verify", "scenes")[0] == 1
 
 
-def test_the_help_of_a_generated_dataset_is_the_generators(zoo):
-    code, out, _ = zoo("prepare", "scenes", "--help")
-    assert code == 0 and "how many to make" in out
-
-
-def test_a_generators_failure_is_the_commands(zoo):
-    code, _, err = zoo("prepare", "scenes", "--colour", "red")
-    assert code == 2 and "--colour" in err
-
-
-def test_an_altered_generated_file_is_found(zoo, data):
-    zoo("prepare", "scenes")
-    (data / "scenes" / "train.bin").write_bytes(b"scene" * 9)
-    code, out, _ = zoo("verify", "scenes")
-    assert code == 1 and out.startswith("scenes/train.bin: sha256 is")
-
-
 # --- verify ---
 
 
-def test_verify_is_content_with_what_prepare_made(zoo):
+def test_verify_names_every_bad_file_of_what_prepare_made(zoo, data):
     zoo("prepare", "pictures")
     code, out, _ = zoo("verify", "pictures")
     assert code == 0 and "2 files compared" in out and "checked against the tests" in out
-
-
-def test_verify_names_every_bad_file(zoo, data):
-    zoo("prepare", "pictures")
     (data / "pictures" / "a").write_bytes(b"first pictore")
     (data / "pictures" / "sub" / "b").unlink()
     code, out, _ = zoo("verify", "pictures")
     lines = out.splitlines()
     assert code == 1 and len(lines) == 3 and "2 bad" in lines[2]
     assert lines[0].startswith("pictures/a: sha256 is") and lines[1] == "pictures/sub/b: missing"
-
-
-def test_verify_tells_a_truncated_file_by_its_size(zoo, data):
     zoo("prepare", "records")
     (data / "records" / "train.bin").write_bytes(PLAIN[:-1])
     assert "19,999 bytes in place of 20,000" in zoo("verify", "records")[1]
@@ -450,19 +418,16 @@ def test_a_damaged_record_is_told(zoo, data):
 # --- list ---
 
 
-def test_the_list_tells_size_source_and_whether_it_is_there(zoo):
+def test_the_list_tells_size_source_and_whether_it_is_there(zoo, data):
     zoo("prepare", "pictures")
-    lines = {line.split()[0]: line for line in zoo("list")[1].splitlines() if line}
-    assert "the tests" in lines["pictures"] and lines["pictures"].endswith("yes")
-    assert "about 40.0 kB" in lines["records"] and lines["records"].endswith("no")
-    assert "generated" in lines["scenes"]
-
-
-def test_the_list_as_json_has_the_same_rows(zoo, data):
     (data / "records").mkdir(parents=True)
     (data / "records" / "test.bin").write_bytes(PLAIN)
+    lines = {line.split()[0]: line for line in zoo("list")[1].splitlines() if line}
+    assert "the tests" in lines["pictures"] and lines["pictures"].endswith("yes")
+    assert "about 40.0 kB" in lines["records"] and lines["records"].endswith("partly")
+    assert "generated" in lines["scenes"] and lines["scenes"].endswith("no")
     rows = {row["name"]: row for row in json.loads(zoo("list", "--json")[1])}
-    assert rows["pictures"]["size"] == len(ARCHIVE) and rows["pictures"]["there"] == "no"
+    assert rows["pictures"]["size"] == len(ARCHIVE) and rows["pictures"]["there"] == "yes"
     assert rows["records"]["there"] == "partly" and rows["scenes"]["generated"]
 
 

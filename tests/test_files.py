@@ -14,24 +14,19 @@ from common.core import files
 from common.core.errors import ZooError
 
 
-def test_a_file_is_replaced_in_one_go(tmp_path: Path) -> None:
+def test_a_file_is_replaced_in_one_go_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     files.write_atomically(path, "one")
     files.write_atomically(path, "zwei\n")
-    assert path.read_text() == "zwei\n"
-    assert os.listdir(str(tmp_path)) == ["a.txt"]
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    files.write_atomically(path, "old")
 
     def fail(stream: object) -> None:
         raise OSError("full")
 
     with pytest.raises(OSError):
         files.save_atomically(path, fail)
-    assert (path.read_text(), os.listdir(str(tmp_path))) == ("old", ["a.txt"])
+    assert (path.read_text(), os.listdir(str(tmp_path))) == ("zwei\n", ["a.txt"])
+    (tmp_path / "b").write_text("x")
+    assert path.stat().st_mode == (tmp_path / "b").stat().st_mode
 
 
 def test_a_file_that_the_disk_can_not_take_is_told(tmp_path: Path, monkeypatch) -> None:
@@ -53,27 +48,15 @@ def test_a_folder_that_can_not_be_synchronised_is_let_be(tmp_path: Path, monkeyp
     files.sync_folder(tmp_path)
 
 
-def test_a_new_file_has_ordinary_rights(tmp_path: Path) -> None:
-    files.write_atomically(tmp_path / "a", "x")
-    (tmp_path / "b").write_text("x")
-    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
-
-
-def test_a_folder_is_moved_aside_with_its_content(tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "weights").write_text("w")
-    moved = files.move_aside(tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-    assert (moved / "weights").read_text() == "w"
-    assert moved.name.startswith("run.2") and moved.name.endswith("Z")
-
-
-def test_two_folders_moved_aside_in_one_second_have_two_names(tmp_path: Path) -> None:
-    names = set()
-    for _ in range(3):
+def test_folders_moved_aside_keep_their_content_under_names_of_their_own(tmp_path: Path) -> None:
+    moved = set()
+    for number in range(3):
         (tmp_path / "run").mkdir()
-        names.add(files.move_aside(tmp_path / "run").name)
-    assert len(names) == 3
+        (tmp_path / "run" / "weights").write_text(str(number))
+        moved.add(files.move_aside(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+    assert {(path / "weights").read_text() for path in moved} == {"0", "1", "2"}
+    assert all(path.name.startswith("run.2") for path in moved)
 
 
 def test_a_folder_that_can_not_be_written_is_told_by_its_flag(tmp_path: Path) -> None:
