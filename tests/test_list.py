@@ -30,5 +30,5 @@ def test_the_list_as_json_keeps_published_and_measured_apart(capsys, monkeypatch
 
 def test_an_empty_checkout_is_told(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("ZOO_ROOT", str(tmp_path))
-    assert main(["list"]) == 0
-    assert "no networks under" in capsys.readouterr().out
+    assert main(["list"]) == 1
+    assert "no networks under" in capsys.readouterr().err

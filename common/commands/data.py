@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Callable, Dict, Sequence
 
 from common.cards.model_folders import checkout_root
 from common.core.command_line import Parser, add_debug_flag
@@ -14,7 +14,6 @@ from common.core.terminal import Terminal
 from common.core.text import aligned
 from common.data.catalogue import (
     COMPLETE,
-    Dataset,
     data_root,
     default_data_path,
     find_dataset,
@@ -30,6 +29,18 @@ ACTIONS = {
     "prepare": "downloads, checks and unpacks a dataset, or generates it",
     "verify": "compares every file of a dataset with its checksum",
 }
+_TOLD = (  # of a dataset, by --json
+    "name",
+    "network",
+    "title",
+    "description",
+    "licence",
+    "homepage",
+    "folder",
+    "size",
+    "size_is_exact",
+    "checksum_source",
+)
 EXAMPLES = """
   zoo data list
   zoo data prepare cifar10 --data_path=DIR
@@ -69,58 +80,28 @@ def _parser(action: str, add_help: bool = True) -> Parser:
     return parser
 
 
-# --- list ---
-
-
 def _list(words: Sequence[str]) -> int:
     parser = _parser("list")
     parser.add_argument("--json", action="store_true", help="print it as JSON")
     arguments = parser.parse_args(words)
-    rows = [as_row(dataset, arguments.data_path) for dataset in read_catalogue(checkout_root())]
+    datasets = read_catalogue(checkout_root())
+    there = [presence(dataset, arguments.data_path) for dataset in datasets]
     if arguments.json:
+        rows = []
+        for dataset, state in zip(datasets, there):
+            row = {name: getattr(dataset, name) for name in _TOLD}
+            rows.append(dict(row, generated=bool(dataset.generated_by), there=state))
         print(json.dumps(rows, indent=1, ensure_ascii=False))
+    elif not datasets:
+        print(f"no datasets under {checkout_root()}")
     else:
-        print(as_table(rows, arguments.data_path))
+        cells = [("name", "network", "size", "checksum", "there")]
+        for one, state in zip(datasets, there):
+            size = ("" if one.size_is_exact else "about ") + bytes_text(one.size)
+            size = "generated" if one.generated_by else size
+            cells.append((one.name, one.network, size, one.checksum_source, state))
+        print(f"{aligned(cells)}\n\nlooked for in {arguments.data_path}")
     return 0
-
-
-def as_row(dataset: Dataset, data_path: Path) -> Dict[str, Any]:
-    """What the list says of a dataset."""
-    return {
-        "name": dataset.name,
-        "network": dataset.network,
-        "title": dataset.title,
-        "description": dataset.description,
-        "licence": dataset.licence,
-        "homepage": dataset.homepage,
-        "folder": dataset.folder,
-        "size": dataset.size,
-        "size_is_exact": dataset.size_is_exact,
-        "generated": bool(dataset.generated_by),
-        "checksum_source": dataset.checksum_source,
-        "there": presence(dataset, data_path),
-    }
-
-
-def as_table(rows: Sequence[Dict[str, Any]], data_path: Path) -> str:
-    """The list as aligned columns."""
-    if not rows:
-        return f"no datasets under {checkout_root()}"
-    cells: List[Tuple[Any, ...]] = [("name", "network", "size", "checksum", "there")]
-    cells += [
-        (row["name"], row["network"], _size(row), row["checksum_source"], row["there"])
-        for row in rows
-    ]
-    return f"{aligned(cells)}\n\nlooked for in {data_path}"
-
-
-def _size(row: Dict[str, Any]) -> str:
-    if row["generated"]:
-        return "generated"
-    return ("" if row["size_is_exact"] else "about ") + bytes_text(row["size"])
-
-
-# --- prepare ---
 
 
 def _prepare(words: Sequence[str]) -> int:
@@ -146,17 +127,10 @@ def _prepare_parser(add_help: bool) -> Parser:
     parser = _parser("prepare", add_help=add_help)
     parser.add_argument("name", metavar="NAME", nargs="?", help="a dataset of zoo data list")
     way = parser.add_mutually_exclusive_group()
-    way.add_argument(
-        "--mirror",
-        type=_mirror,
-        metavar="URL",
-        help="fetch from this server, which has the files of a data folder",
-    )
-    way.add_argument(
-        "--offline",
-        action="store_true",
-        help="use the network for nothing: only files that are there",
-    )
+    text = "fetch from this server, which has the files of a data folder"
+    way.add_argument("--mirror", type=_mirror, metavar="URL", help=text)
+    text = "use the network for nothing: only files that are there"
+    way.add_argument("--offline", action="store_true", help=text)
     return parser
 
 
@@ -180,9 +154,6 @@ def _mirror(text: str) -> str:
     return text
 
 
-# --- verify ---
-
-
 def _verify(words: Sequence[str]) -> int:
     parser = _parser("verify")
     parser.add_argument("name", metavar="NAME", help="a dataset of zoo data list")
@@ -198,18 +169,12 @@ def _verify(words: Sequence[str]) -> int:
         print(line)
     if verdict.recorded:
         print(
-            f"nobody publishes checksums of {verdict.recorded:,} files; recorded at "
-            "first use, and compared "
-            "from now on"
+            f"nobody publishes checksums of {verdict.recorded:,} files; recorded at first use, and "
+            "compared from now on"
         )
-    print(
-        "{}: {:,} files compared with {}, {:,} bad".format(
-            dataset.name,
-            verdict.compared,
-            ", ".join(verdict.sources) or "nothing",
-            len(verdict.bad),
-        )
-    )
+    sources = ", ".join(verdict.sources) or "nothing"
+    told = f"{verdict.compared:,} files compared with {sources}, {len(verdict.bad):,} bad"
+    print(f"{dataset.name}: {told}")
     return int(not verdict.is_good)
 
 

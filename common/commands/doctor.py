@@ -6,13 +6,14 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
-from typing import List, Mapping, Optional
+from typing import List, Mapping, Optional, Sequence
 
 from common.ascend.checks import examine_ascend
 from common.ascend.surroundings import with_ascend
 from common.cards.model_folders import checkout_root
 from common.core.errors import UsageError
 from common.core.findings import FAIL, WARN, Finding
+from common.core.text import aligned
 from common.data.catalogue import ABSENT, default_data_path, presence, read_catalogue
 from common.machine import doctor, surroundings
 from common.machine.surroundings import Surroundings
@@ -20,12 +21,8 @@ from common.machine.surroundings import Surroundings
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument(
-        "--data_path",
-        type=Path,
-        default=default_data_path(),
-        help="where datasets lie",
-    )
+    folder = default_data_path()
+    parser.add_argument("--data_path", type=Path, default=folder, help="where datasets lie")
     parser.add_argument("--output_path", default=".", help="where runs would be written")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
 
@@ -36,7 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not output.is_dir():
         raise UsageError(f"--output_path {output} is no folder; give one that exists")
     findings = examine(look(arguments.data_path, output.resolve()))
-    print(as_json(findings) if arguments.json else as_text(findings))
+    as_json = json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2)
+    print(as_json if arguments.json else as_text(findings))
     return int(any(finding.status == FAIL for finding in findings))
 
 
@@ -62,21 +60,11 @@ def examine(facts: Surroundings) -> List[Finding]:
     return doctor.examine(facts, examine_ascend(facts))
 
 
-def as_json(findings: List[Finding]) -> str:
-    """The findings as a JSON list."""
-    return json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2)
-
-
-def as_text(findings: List[Finding]) -> str:
+def as_text(findings: Sequence[Finding]) -> str:
     """One aligned line per finding, its remedy below it, a count at the end."""
-    width = max(len(finding.what) for finding in findings)
-    lines: List[str] = []
+    rows = []
     for finding in findings:
-        lines.append("{:<4}  {:<{}}  {}".format(finding.status, finding.what, width, finding.found))
-        if finding.remedy:
-            lines.append("      {:<{}}  -> {}".format("", width, finding.remedy))
-    counts = {
-        status: sum(1 for finding in findings if finding.status == status)
-        for status in (FAIL, WARN)
-    }
-    return "\n".join(lines + [f"{len(findings)} checks, {counts[FAIL]} fail, {counts[WARN]} warn"])
+        rows.append([finding.status, finding.what, finding.found])
+        rows += [["", "", "-> " + finding.remedy]] if finding.remedy else []
+    counts = [sum(finding.status == status for finding in findings) for status in (FAIL, WARN)]
+    return f"{aligned(rows)}\n{len(findings)} checks, {counts[0]} fail, {counts[1]} warn"

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import List, Tuple
 
 import attrs
 
@@ -24,7 +24,6 @@ from common.ascend.rank_table import (
     CHIP_A2,
     CHIP_A3,
     CHIPS,
-    RankTable,
     TableFinding,
     as_json,
     check_addresses,
@@ -56,17 +55,45 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "examples:" + EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     actions = parser.add_subparsers(metavar="make|check", dest="action", required=True)
-    for name, (add_flags, run_action, text) in _ACTIONS.items():
-        action = actions.add_parser(name, help=text, description=text)
+    text = "makes a table from hccn.conf, hccn_tool's output, a host list or other tables"
+    make = actions.add_parser("make", help=text, description=text)
+    text = "every rule of the format, with the place and the remedy of what is wrong"
+    check = actions.add_parser("check", help=text, description=text)
+    for action, run_action in ((make, _make), (check, _check)):
         add_debug_flag(action)
-        action.add_argument(
-            "--chip",
-            choices=CHIPS,
-            help="a 910A limits which devices may work together, A3 has format 1.2 (default: this "
-            "machine's, else 910A)",
+        text = (
+            "a 910A limits which devices may work together, A3 has format 1.2 (default: this "
+            "machine's, else 910A)"
         )
-        add_flags(action)
+        action.add_argument("--chip", choices=CHIPS, help=text)
         action.set_defaults(run=run_action)
+    source = make.add_mutually_exclusive_group()
+    text = (
+        "hccn.conf or hccn_tool's output, one file a server; or a folder of "
+        "server_<name>_<index>.info; - for the standard input"
+    )
+    source.add_argument("--hccn", nargs="+", default=[USUAL_PLACE], metavar="FILE", help=text)
+    text = "a host list: SERVER_ID FILE, or SERVER_ID 0=192.168.100.101 …, a line for each server"
+    source.add_argument("--hosts", metavar="FILE", help=text)
+    text = "tables to put together, in the order of the ranks"
+    source.add_argument("--tables", nargs="+", metavar="FILE", help=text)
+    text = (
+        "names of the --hccn files' servers: the hosts' addresses or any unique names (default "
+        "for one: the host's name)"
+    )
+    make.add_argument("--servers", type=_names, default=[], metavar="NAME,…", help=text)
+    text = "physical numbers of the devices to use on each server (default: all)"
+    make.add_argument("--devices", type=_device_numbers, metavar="0-3,6", help=text)
+    text = "where the table is written"
+    make.add_argument("--output", default="rank_table.json", metavar="FILE", help=text)
+    text = "rank tables (default: $RANK_TABLE_FILE)"
+    check.add_argument("files", nargs="*", metavar="FILE", help=text)
+    text = (
+        "this machine's hccn.conf, or hccn_tool's output: one of the table's servers must have "
+        "its addresses"
+    )
+    check.add_argument("--hccn", metavar="FILE", help=text)
+    check.add_argument("--json", action="store_true", help="print the findings as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -82,82 +109,44 @@ def _chip_here() -> str:
     return CHIP_A2 if devices.npu_has_bfloat16(name) else CHIP_910A
 
 
-# --- make ---
-
-
 def _make(arguments: argparse.Namespace) -> int:
+    """Writes a table that the check would pass; prints what it would warn of."""
     if arguments.servers and (arguments.hosts or arguments.tables):
         raise UsageError("--servers names the files of --hccn; leave it out")
     if arguments.tables and arguments.devices is not None:
         raise UsageError("--tables takes each table whole; leave --devices out")
-    table = _table_of(arguments)
-    text = as_json(table)
-    _refuse_unusable(text, arguments.output, arguments.chip)
-    _write_new(Path(arguments.output), text)
+    if arguments.tables:
+        table = merged([read_table(_table_text(path), path) for path in arguments.tables])
+    elif arguments.hosts:
+        table = numbered(servers_of_hosts(arguments.hosts, arguments.devices))
+    else:
+        given = (arguments.hccn, arguments.servers, arguments.devices)
+        table = numbered(servers_of_hccn(*given))
+    text, output, path = as_json(table), arguments.output, Path(arguments.output)
+    read_table(text, output, arguments.chip)
+    for finding in check_text(text, output, arguments.chip):
+        if finding.status == WARN:
+            print(f"warn: {finding.place} {finding.found}; {finding.remedy}", file=sys.stderr)
+    if path.is_dir():
+        raise UsageError(f"--output {path} is a folder; name a file in it")
+    if path.exists() and _table_text(output) != text:
+        raise ZooError(f"{path} is there and another table; move it away or give another --output")
+    make_folder(path.parent, "--output")
+    write_atomically(path, text)
+    servers, ranks = len(table.servers), table.world_size
     print(
-        "{}: {} server{}, {} rank{}; use it by: export RANK_TABLE_FILE={}".format(
-            arguments.output,
-            len(table.servers),
-            "s" * (len(table.servers) > 1),
-            table.world_size,
-            "s" * (table.world_size > 1),
-            os.path.abspath(arguments.output),
-        )
+        f"{output}: {servers} server{'s' * (servers > 1)}, {ranks} rank{'s' * (ranks > 1)}; "
+        f"use it by: export RANK_TABLE_FILE={os.path.abspath(output)}"
     )
     return 0
-
-
-def _add_make_flags(parser: argparse.ArgumentParser) -> None:
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument(
-        "--hccn",
-        nargs="+",
-        default=[USUAL_PLACE],
-        metavar="FILE",
-        help="hccn.conf or hccn_tool's output, one file a server; or a folder of "
-        "server_<name>_<index>.info; - for the standard input",
-    )
-    source.add_argument(
-        "--hosts",
-        metavar="FILE",
-        help="a host list: SERVER_ID FILE, or "
-        "SERVER_ID 0=192.168.100.101 …, a line for each server",
-    )
-    source.add_argument(
-        "--tables",
-        nargs="+",
-        metavar="FILE",
-        help="tables to put together, in the order of the ranks",
-    )
-    parser.add_argument(
-        "--servers",
-        type=_names,
-        default=[],
-        metavar="NAME,…",
-        help="names of the --hccn files' servers: the hosts' addresses or any "
-        "unique names (default for one: the host's name)",
-    )
-    parser.add_argument(
-        "--devices",
-        type=device_numbers,
-        metavar="0-3,6",
-        help="physical numbers of the devices to use on each server (default: all)",
-    )
-    parser.add_argument(
-        "--output", default="rank_table.json", metavar="FILE", help="where the table is written"
-    )
 
 
 def _names(text: str) -> List[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def device_numbers(text: str) -> Tuple[int, ...]:
-    """The type of --devices: "0-3,6" as (0, 1, 2, 3, 6).
-
-    Raises:
-        argparse.ArgumentTypeError: it is no such list, or a number comes twice.
-    """
+def _device_numbers(text: str) -> Tuple[int, ...]:
+    """The type of --devices: "0-3,6" as (0, 1, 2, 3, 6)."""
     found: List[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"([0-9]{1,2})(?:-([0-9]{1,2}))?", part.strip())
@@ -172,63 +161,23 @@ def device_numbers(text: str) -> Tuple[int, ...]:
     return tuple(found)
 
 
-def _table_of(arguments: argparse.Namespace) -> RankTable:
-    if arguments.tables:
-        return merged([read_table(table_text(path), path) for path in arguments.tables])
-    if arguments.hosts:
-        return numbered(servers_of_hosts(arguments.hosts, arguments.devices))
-    return numbered(servers_of_hccn(arguments.hccn, arguments.servers, arguments.devices))
-
-
-def table_text(path: str) -> str:
-    """A file's text, "" where it can't be read."""
-    return devices.read_text(Path(path))
-
-
-def _refuse_unusable(text: str, output: str, chip: str) -> None:
-    """Raises ZooError for a table that `check` would fail; prints what it would warn of."""
-    read_table(text, output, chip)
-    for finding in check_text(text, output, chip):
-        if finding.status == WARN:
-            print(f"warn: {finding.place} {finding.found}; {finding.remedy}", file=sys.stderr)
-
-
-def _write_new(path: Path, text: str) -> None:
-    if path.is_dir():
-        raise UsageError(f"--output {path} is a folder; name a file in it")
-    if path.exists() and table_text(str(path)) != text:
-        raise ZooError(f"{path} is there and another table; move it away or give another --output")
-    make_folder(path.parent, "--output")
-    write_atomically(path, text)
-
-
-# --- check ---
-
-
-def _add_check_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "files", nargs="*", metavar="FILE", help="rank tables (default: $RANK_TABLE_FILE)"
-    )
-    parser.add_argument(
-        "--hccn",
-        metavar="FILE",
-        help="this machine's hccn.conf, or hccn_tool's "
-        "output: one of the table's servers must have its addresses",
-    )
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
-
-
 def _check(arguments: argparse.Namespace) -> int:
+    """Prints the findings for each file, as the doctor prints its own."""
     files = arguments.files or [os.environ.get("RANK_TABLE_FILE", "")]
     if not files[0]:
         raise UsageError("zoo ranktable check needs a file: RANK_TABLE_FILE is not set")
     findings = {file: _findings(file, arguments) for file in files}
-    print(_as_json(findings) if arguments.json else _as_text(findings))
-    return int(any(first_failure(found) for found in findings.values()))
+    if arguments.json:
+        found = [attrs.asdict(finding) for part in findings.values() for finding in part]
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        told = {file: as_text([_line(one) for one in part]) for file, part in findings.items()}
+        print("\n\n".join(f"{file}\n{text}" for file, text in told.items()))
+    return int(any(first_failure(part) for part in findings.values()))
 
 
 def _findings(file: str, arguments: argparse.Namespace) -> List[TableFinding]:
-    text = table_text(file)
+    text = _table_text(file)
     found = check_text(text, file, arguments.chip)
     if arguments.hccn and first_failure(found) is None:
         table = read_table(text, file, arguments.chip)
@@ -237,36 +186,11 @@ def _findings(file: str, arguments: argparse.Namespace) -> List[TableFinding]:
     return found
 
 
-def _as_json(findings: Dict[str, List[TableFinding]]) -> str:
-    return json.dumps(
-        [attrs.asdict(finding) for found in findings.values() for finding in found],
-        indent=2,
-        ensure_ascii=False,
-    )
-
-
-def _as_text(findings: Dict[str, List[TableFinding]]) -> str:
-    """Each file's name, then its findings as the doctor prints its own."""
-    return "\n\n".join(
-        f"{file}\n{as_text([_line(finding) for finding in found])}"
-        for file, found in findings.items()
-    )
+def _table_text(path: str) -> str:
+    """A file's text, "" where it can't be read."""
+    return devices.read_text(Path(path))
 
 
 def _line(finding: TableFinding) -> Finding:
     place = f"{finding.place}: " if finding.place else ""
     return Finding(finding.status, finding.rule, place + finding.found, finding.remedy)
-
-
-_ACTIONS = {
-    "make": (
-        _add_make_flags,
-        _make,
-        "makes a table from hccn.conf, hccn_tool's output, a host list or other tables",
-    ),
-    "check": (
-        _add_check_flags,
-        _check,
-        "every rule of the format, with the place and the remedy of what is wrong",
-    ),
-}
