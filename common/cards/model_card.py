@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator, Optional, Tuple
 import attrs
 
 from common.cards.log_format import LogFormat, names_given_twice
-from common.cards.tiers import TIERS, Gate, Metric, TierRules
+from common.cards.tiers import RELEASE, TIERS, Metric, Tier, TierRules
 from common.core.codec import (
     OUTSIDE,
     ContentError,
@@ -133,7 +133,9 @@ class Task:
     required: Tuple[RequiredFlag, ...] = ()
     weights: Optional[Weights] = None
     precision_aliases: Tuple[str, ...] = ()
-    tiers: Gate = attrs.field(factory=Gate, metadata=key("gate"))
+    tiers: Dict[str, Tier] = attrs.field(
+        factory=dict, validator=keys_of(*TIERS), metadata=key("gate")
+    )
     headline: str = ""
     case_network: str = ""
     name: str = attrs.field(default="", metadata=OUTSIDE)
@@ -152,21 +154,18 @@ class Task:
                 yield f"flags_of.{action}.{flag}", f"is not a key; allowed are {allowed}"
         for device in set(DEVICES) - set(self.precision):
             yield f"precision.{device}", "is missing; it must be text"
-        for tier in TIERS:
-            for name in getattr(getattr(self.tiers, tier), "cases", ()):
-                if name not in self.cases:
-                    place = f"gate.{tier}.cases"
-                    yield place, f"names {quoted(name)}; the task's cases are {cases}"
+        for name, tier in self.tiers.items():
+            for case_name in set(tier.cases) - set(self.cases):
+                text = f"names {quoted(case_name)}; the task's cases are {cases}"
+                yield f"gate.{name}.cases", text
+            if name == RELEASE and tier.seeds < 2:  # one run has no spread
+                yield f"gate.{name}.seeds", f"must be at least 2 at release, not {tier.seeds}"
 
     @property
     def gate(self) -> Dict[str, TierRules]:
         """The rules of each tier that the card declares."""
-        declared = ((tier, getattr(self.tiers, tier)) for tier in TIERS)
-        return {
-            name: tier.rules(name, self.metric, self.speed_margin)
-            for name, tier in declared
-            if tier is not None
-        }
+        declared = [(tier, self.tiers[tier]) for tier in TIERS if tier in self.tiers]
+        return {tier: one.rules(tier, self.metric, self.speed_margin) for tier, one in declared}
 
     def entry_flag(self, action: str, launcher_flag: str) -> str:
         """The name under which an entry point knows a flag of the launcher."""
@@ -241,13 +240,10 @@ def read_card(path: Path) -> ModelCard:
     if card.name != folder.name:
         text = f"must be the folder's name {folder.name!r}, not {quoted(card.name)}"
         raise ContentError(str(path), [("name", text)])
-    names = {
-        name: card.name if len(card.tasks) == 1 else f"{card.name}_{name}" for name in card.tasks
-    }
-    tasks = {
-        name: attrs.evolve(task, case_network=task.case_network or names[name])
-        for name, task in card.tasks.items()
-    }
+    tasks = {}
+    for name, task in card.tasks.items():
+        usual = card.name if len(card.tasks) == 1 else f"{card.name}_{name}"
+        tasks[name] = attrs.evolve(task, case_network=task.case_network or usual)
     return attrs.evolve(card, folder=folder, tasks=tasks)
 
 

@@ -115,17 +115,3 @@ class Tier:
         return TierRules(
             tier, self.cases, self.seeds, metric, self.chance, speed_margin, self.data_wait_margin
         )
-
-
-@attrs.frozen
-class Gate:
-    """A task's tiers."""
-
-    smoke: Optional[Tier] = None
-    nightly: Optional[Tier] = None
-    release: Optional[Tier] = None
-
-    def mistakes(self) -> Iterator[Tuple[str, str]]:
-        """One run has no spread."""
-        if self.release is not None and self.release.seeds < 2:
-            yield "release.seeds", f"must be at least 2 at release, not {self.release.seeds}"
