@@ -23,59 +23,52 @@ from common.evidence.logs.reading import (
     read_log,
     series_of_record,
 )
-from common.evidence.logs.series import ParsedLog, Restart, Series
-from common.evidence.logs.summary import RECENT, summary_of
+from common.evidence.logs.series import ParsedLog, Restart
 from common.runs.events import RunLog
 from tests.fake_zoo import REPOSITORY
 from tests.generated_logs import MAKERS, SLOT_ATTENTION
+from tests.noisy_series import series
 from tests.test_record_store import write_run
 
 EXCERPTS = Path(__file__).resolve().parent / "fixtures" / "logs"
 FORMATS = known_formats(REPOSITORY)
+Points = Dict[str, List[Tuple[int, float]]]
 
 
 def read(path: Path) -> ParsedLog:
     return read_log(path, formats=FORMATS)
 
 
-def points(log: ParsedLog) -> Dict[str, List[Tuple[int, float]]]:
+def points(log: ParsedLog) -> Points:
     return {
         name: list(zip(one.steps.tolist(), one.values.tolist())) for name, one in log.series.items()
     }
 
 
-def at(series: Series, step: int) -> float:
-    return float(series.values[series.steps.tolist().index(step)])
-
-
 @pytest.mark.parametrize(
-    "kind, loss, mean, deviation, seconds",
+    "kind, loss, mean, deviation, seconds, notes",
     [
-        ("gpu", 0.000867, 0.00101, 0.00016, 246402.837634),
-        ("npu", 0.000793, 0.00082, 0.00010, 75949.674530),
+        ("gpu", 0.000867, 0.00101, 0.00016, 246402.837634, []),
+        ("npu", 0.000793, 0.00082, 0.00010, 75949.674530, ["not read: 1 step line(s) out of order, "
+         "the first at step 317,600, where the run did not begin again (a step told twice, or "
+         "another rank without a mark)"]),
     ],
-)
+)  # fmt: skip
 def test_the_real_logs_hold_the_published_losses(
-    kind: str, loss: float, mean: float, deviation: float, seconds: float
+    kind: str, loss: float, mean: float, deviation: float, seconds: float, notes: List[str]
 ) -> None:
     log = read(EXCERPTS / f"slot_attention_{kind}_excerpt.log.gz")
-    curve = log.series["loss"]
+    told, curve = points(log), log.series["loss"]
     assert log.format == "slot_attention_port" and log.restarts == ()
-    assert at(curve, 319300) == loss
-    assert at(log.series["elapsed_seconds"], 319300) == seconds
+    assert dict(told["loss"])[319300] == loss
+    assert dict(told["elapsed_seconds"])[319300] == seconds
     around = curve.values[curve.steps >= 300000][-50:]
     assert around.mean() == pytest.approx(mean, abs=0.00001)
     assert around.std() == pytest.approx(deviation, abs=0.00001)
+    assert list(log.notes) == notes
 
 
-def test_a_step_that_is_told_twice_is_kept_once_and_said() -> None:
-    log = read(EXCERPTS / "slot_attention_npu_excerpt.log.gz")
-    assert at(log.series["loss"], 317600) == 0.001049
-    assert log.notes == (
-        "not read: 1 step line(s) out of order, the first at step 317,600, where "
-        "the run did not begin again (a step told twice, or another rank without "
-        "a mark)",
-    )
+# --- files that are no logs ---
 
 
 @pytest.mark.parametrize(
@@ -92,7 +85,7 @@ def test_an_unknown_format_says_what_was_looked_for(
     content: bytes, lines: int, tmp_path: Path
 ) -> None:
     (tmp_path / "a.log").write_bytes(content)
-    with pytest.raises(ZooError) as caught:
+    with pytest.raises(UnknownFormatError) as caught:
         read(tmp_path / "a.log")
     (line,) = caught.value.lines
     assert f"none of its {lines} lines is in a known format" in line
@@ -124,9 +117,8 @@ def test_an_unknown_log_is_answered_with_its_lines_and_a_format_to_begin_from(
     text = str(suggestion)
     (tmp_path / "mine.yaml").write_text(textwrap.dedent(text[text.index("    logs:") :]) + "\n")
     if "{step}" in template or "{iterations}" in template:
-        log = read_log(
-            tmp_path / "a.log", formats=known_formats(REPOSITORY, tmp_path / "mine.yaml")
-        )
+        formats = known_formats(REPOSITORY, tmp_path / "mine.yaml")
+        log = read_log(tmp_path / "a.log", formats=formats)
         assert log.format == "my_port" and len(log.series["loss"]) == 5
 
 
@@ -145,7 +137,9 @@ def test_an_archive_is_no_text(kind: str, tmp_path: Path) -> None:
         read(path)
 
 
-def test_a_gzip_bomb_is_answered_soon(tmp_path: Path) -> None:
+def test_a_gzip_bomb_is_answered_soon_and_a_cut_gzip_file_read_as_far_as_it_goes(
+    tmp_path: Path,
+) -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     parts = [packer.compress(b"\n" * (1 << 24)) for _ in range(40)] + [packer.flush()]
     (tmp_path / "a.log.gz").write_bytes(b"".join(parts))
@@ -153,149 +147,137 @@ def test_a_gzip_bomb_is_answered_soon(tmp_path: Path) -> None:
     with pytest.raises(ZooError, match="unpacks to more than 200 times its size"):
         read(tmp_path / "a.log.gz")
     assert time.process_time() - began < 10
-
-
-def test_epochs_counted_from_zero_lose_nothing_and_are_told(tmp_path: Path) -> None:
-    (tmp_path / "a.log").write_text("""\
-Epoch [0/2], Iter [20/30] Loss: 2.5
-the epoch 0 takes time: 34.5
-Epoch [1/2], Iter [20/30] Loss: 1.5
-the epoch 1 takes time: 33.5
-""")
-    log = read(tmp_path / "a.log")
-    assert points(log) == {
-        "loss": [(20, 2.5), (50, 1.5)],
-        "epoch": [(20, 0.0), (50, 1.0)],
-        "epoch_seconds": [(30, 34.5), (60, 33.5)],
-    }
-    assert log.notes == ("epochs are counted from zero: epoch 0 is the first",)
-
-
-def test_the_original_implementations_log_gives_epoch_seconds_and_accuracies(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "a.log").write_text("""\
-Epoch [1/300], Iter [100/781] Loss: 2.1034
-Epoch [1/300], Iter [700/781] Loss: 1.9034
-the epoch takes time: 134.25
-evaluate test set:
-Accuracy of the model on the test images: 42 %
-Accuracy of the model on the test images: 0.4267
-Accuracy of plane : 51 %
-current best acc, 0.4267
-Epoch [2/300], Iter [100/781] Loss: 1.5034
-""")
-    log = read(tmp_path / "a.log")
-    assert log.format == "3d_attention_net"
-    assert points(log) == {
-        "loss": [(100, 2.1034), (700, 1.9034), (881, 1.5034)],
-        "epoch": [(100, 1.0), (700, 1.0), (881, 2.0)],
-        "epoch_seconds": [(700, 134.25)],
-        "test_accuracy": [(700, 42.0)],
-        "best_test_accuracy": [(700, 42.67)],
-    }
-
-
-def test_what_unmarked_ranks_repeat_counts_once(tmp_path: Path) -> None:
-    lines = []
-    for epoch in (1, 2):
-        for iteration in (20, 40):
-            lines += [
-                f"Epoch [{epoch}/2], Iter [{iteration}/50] Loss: {epoch}.{rank}" for rank in "012"
-            ]
-        lines += [f"the epoch {epoch} takes time: {30 + rank}" for rank in range(3)]
-        lines += [f"Accuracy of the model on the test images: 5{epoch} %"] * 3
-    (tmp_path / "a.log").write_text("\n".join(lines) + "\n")
-    log = read(tmp_path / "a.log")
-    told = points(log)
-    assert told["epoch_seconds"] == [(50, 30.0), (100, 30.0)]
-    assert told["test_accuracy"] == [(50, 51.0), (100, 52.0)]
-    assert [step for step, _ in told["loss"]] == [20, 40, 70, 90]
-    assert log.restarts == () and "not read: 8 step line(s)" in log.notes[0]
-
-
-def test_a_file_that_is_not_there_and_a_rank_that_is_not_in_it_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ZooError, match="can't read the log .*missing.log: No such file"):
-        read(tmp_path / "missing.log")
-    with pytest.raises(ZooError, match="no line that is marked as rank 3's; it has no marked"):
-        read_log(EXCERPTS / "slot_attention_gpu_excerpt.log.gz", formats=FORMATS, rank=3)
-
-
-def test_of_a_gzip_file_that_ends_early_is_read_what_is_there(tmp_path: Path) -> None:
     made = MAKERS[SLOT_ATTENTION](0, 2000)
     packed = gzip.compress(made.text())
     (tmp_path / "a.log.gz").write_bytes(packed[: len(packed) // 2])
     log = read(tmp_path / "a.log.gz")
-    assert 100 < len(log.series["loss"]) < 2000
-    assert "ends early" in log.notes[0]
-    np.testing.assert_array_equal(
-        log.series["loss"].values,
-        [value for _, value in made.points["loss"]][: len(log.series["loss"])],
-    )
+    found = log.series["loss"].values
+    assert 100 < len(found) < 2000 and "ends early" in log.notes[0]
+    np.testing.assert_array_equal(found, [v for _, v in made.points["loss"]][: len(found)])
 
 
-OURS = [
-    "slot_attention_small (145,028 parameters) on AMD EPYC, 1 rank(s), float32; 3000 steps",
-    "Step: 100, Loss: 0.311791, Time: 0:00:34.162719, Learning rate: 9.9e-05, FPS: 105.6, ETA: "
-    "1 day, 0:16:30",
-    "Evaluation at step 100 (current weights) on 320 samples of validation: fg_ari 0.1348, "
-    "ari -0.0066, ap_0.5 nan",
-    "Step: 200, Loss: nan, Time: 0:01:07, Learning rate: 0.000753271, FPS: 120.9, ETA: 0:15:38",
-    "resuming at step 150",
-    "Step: 200, Loss: 0.25, Time: 0:00:07, Learning rate: 0.000753271, FPS: 121.0, ETA: 0:15:38",
-    "Evaluation at step 200 (current weights) on 320 samples of test: fg_ari 0.9593, ari 0.1124",
-    "Evaluation at step 100 (best weights) on 320 samples of test: fg_ari 0.9700, ari 0.1124",
-    "Final Performance images/sec : 140.36",
-    "Final Train Accuracy : 0.9593",
+def test_what_a_log_does_not_have_is_told(tmp_path: Path) -> None:
+    path = EXCERPTS / "slot_attention_gpu_excerpt.log.gz"
+    with pytest.raises(ZooError, match="can't read the log .*missing.log: No such file"):
+        read(tmp_path / "missing.log")
+    with pytest.raises(ZooError, match="no line that is marked as rank 3's; it has no marked"):
+        read_log(path, formats=FORMATS, rank=3)
+    with pytest.raises(ZooError, match=r"in a known format \(protoattend_port\)"):
+        read_log(path, format="protoattend_port", formats=FORMATS)
+    with pytest.raises(UsageError, match="no log format 'x'"):
+        read_log(path, format="x", formats=FORMATS)
+    names = ("validation_accuracy", "train_loss", "test_loss")
+    log = ParsedLog("a.log", "toy", {name: series([1], name=name) for name in names})
+    assert log.find("accuracy").name == "validation_accuracy"
+    with pytest.raises(ZooError, match="several series 'loss'; there are: test_loss, train_loss"):
+        log.find("loss")
+    with pytest.raises(ZooError, match="no series 'fps'; there are: test_loss"):
+        log.find("fps")
+
+
+# --- logs for people ---
+
+LOGS: List[Tuple[str, str, Points, str]] = [
+    (
+        "3d_attention_net",
+        "Epoch [0/2], Iter [20/30] Loss: 2.5\nthe epoch 0 takes time: 34.5\n"
+        "Epoch [1/2], Iter [20/30] Loss: 1.5\nthe epoch 1 takes time: 33.5\n",
+        {
+            "loss": [(20, 2.5), (50, 1.5)],
+            "epoch": [(20, 0.0), (50, 1.0)],
+            "epoch_seconds": [(30, 34.5), (60, 33.5)],
+        },
+        "epochs are counted from zero: epoch 0 is the first",
+    ),
+    (  # the original implementation's
+        "3d_attention_net",
+        "Epoch [1/300], Iter [100/781] Loss: 2.1034\nEpoch [1/300], Iter [700/781] Loss: 1.9034\n"
+        "the epoch takes time: 134.25\nevaluate test set:\n"
+        "Accuracy of the model on the test images: 42 %\n"
+        "Accuracy of the model on the test images: 0.4267\nAccuracy of plane : 51 %\n"
+        "current best acc, 0.4267\nEpoch [2/300], Iter [100/781] Loss: 1.5034\n",
+        {
+            "loss": [(100, 2.1034), (700, 1.9034), (881, 1.5034)],
+            "epoch": [(100, 1.0), (700, 1.0), (881, 2.0)],
+            "epoch_seconds": [(700, 134.25)],
+            "test_accuracy": [(700, 42.0)],
+            "best_test_accuracy": [(700, 42.67)],
+        },
+        "",
+    ),
+    (  # three ranks without a mark
+        "3d_attention_net",
+        "".join(f"Epoch [1/2], Iter [20/50] Loss: 1.{rank}\n" for rank in "012")
+        + "".join(f"the epoch 1 takes time: {30 + rank}\n" for rank in range(3))
+        + "Accuracy of the model on the test images: 51 %\n" * 3
+        + "".join(f"Epoch [2/2], Iter [20/50] Loss: 2.{rank}\n" for rank in "012"),
+        {
+            "loss": [(20, 1.0), (70, 2.0)],
+            "epoch": [(20, 1.0), (70, 2.0)],
+            "epoch_seconds": [(50, 30.0)],
+            "test_accuracy": [(50, 51.0)],
+        },
+        "not read: 4 step line(s) out of order, the first at step 20",
+    ),
+    (
+        "torch_training",
+        "Epoch [1/2], Iter [20/30] Loss: 2.3352 LR: 0.1 FPS: 35.9 ETA: 0:20:23\n"
+        "the epoch 1 takes time: 1118.2\nepoch 1 FPS: 40.2\n"
+        "Accuracy of the model (current weights) on the 5000 validation images: 42.22 %\n"
+        "Epoch [2/2], Iter [30/30] Loss: 1.3352 LR: 1e-05 FPS: 36.9 ETA: 0:00:00\n"
+        "Accuracy of the model (best weights) on the 10000 test images: 43.57 %\n",
+        {
+            "loss": [(20, 2.3352), (60, 1.3352)],
+            "epoch": [(20, 1.0), (60, 2.0)],
+            "learning_rate": [(20, 0.1), (60, 1e-05)],
+            "fps": [(20, 35.9), (60, 36.9)],
+            "epoch_seconds": [(30, 1118.2)],
+            "epoch_fps": [(30, 40.2)],
+            "validation_accuracy": [(30, 42.22)],
+            "best_test_accuracy": [(60, 43.57)],
+        },
+        "",
+    ),
+    (
+        "tensorflow_training",
+        "slot_attention_small (145,028 parameters) on AMD EPYC, 1 rank(s), float32; 3000 steps\n"
+        "Step: 100, Loss: 0.311791, Time: 0:00:34.162719, Learning rate: 9.9e-05, FPS: 105.6, "
+        "ETA: 1 day, 0:16:30\nEvaluation at step 100 (current weights) on 320 samples of "
+        "validation: fg_ari 0.1348, ari -0.0066\n"
+        "Step: 200, Loss: nan, Time: 0:01:07, Learning rate: 0.000753271, FPS: 120.9, ETA: 0:15:38"
+        "\nresuming at step 150\n"
+        "Step: 200, Loss: 0.25, Time: 0:00:07, Learning rate: 0.000753271, FPS: 121.0, ETA: "
+        "0:15:38\nEvaluation at step 100 (best weights) on 320 samples of test: fg_ari 0.9700\n"
+        "Final Performance images/sec : 140.36\nFinal Train Accuracy : 0.9593\n",
+        {
+            "loss": [(100, 0.311791), (200, 0.25)],
+            "elapsed_seconds": [(100, 34.162719), (200, 7.0)],
+            "learning_rate": [(100, 9.9e-05), (200, 0.000753271)],
+            "fps": [(100, 105.6), (200, 121.0)],
+            "validation_fg_ari": [(100, 0.1348)],
+            "validation_ari": [(100, -0.0066)],
+            "best_test_fg_ari": [(100, 0.97)],
+            "final_fps": [(200, 140.36)],
+            "final_accuracy": [(200, 0.9593)],
+        },
+        "the run began again at step 151 after step 200; the earlier life's steps",
+    ),
 ]
 
 
-def test_our_tensorflow_log_gives_training_evaluations_and_outcome(tmp_path: Path) -> None:
-    (tmp_path / "a.log").write_text("\n".join(OURS) + "\n")
+@pytest.mark.parametrize(("form", "text", "told", "note"), LOGS)
+def test_a_log_gives_training_evaluations_and_outcome(
+    form: str, text: str, told: Points, note: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.log").write_text(text)
     log = read(tmp_path / "a.log")
-    assert log.format == "tensorflow_training"
-    told = points(log)
-    del told["validation_ap_0.5"]
-    assert told == {
-        "loss": [(100, 0.311791), (200, 0.25)],
-        "elapsed_seconds": [(100, 34.162719), (200, 7.0)],
-        "learning_rate": [(100, 9.9e-05), (200, 0.000753271)],
-        "fps": [(100, 105.6), (200, 121.0)],
-        "validation_fg_ari": [(100, 0.1348)],
-        "validation_ari": [(100, -0.0066)],
-        "test_fg_ari": [(200, 0.9593)],
-        "test_ari": [(200, 0.1124)],
-        "best_test_fg_ari": [(100, 0.97)],
-        "best_test_ari": [(100, 0.1124)],
-        "final_fps": [(200, 140.36)],
-        "final_accuracy": [(200, 0.9593)],
-    }
-    assert np.isnan(log.series["validation_ap_0.5"].values).all()
-    assert log.restarts == (Restart(151, 200),)
-    assert np.isnan(log.lives[0]["loss"].values[1]) and len(log.lives[1]["loss"]) == 1
+    assert log.format == form
+    assert points(log) == told
+    assert bool(log.notes) == bool(note) and "".join(log.notes).startswith(note)
+    assert len(log.lives) == 1 + ("began again" in note)
 
 
-def test_our_torch_log_counts_steps_through_the_epochs(tmp_path: Path) -> None:
-    (tmp_path / "a.log").write_text("""\
-Epoch [1/2], Iter [20/30] Loss: 2.3352 LR: 0.1 FPS: 35.9 ETA: 0:20:23
-the epoch 1 takes time: 1118.2
-epoch 1 FPS: 40.2
-Accuracy of the model (current weights) on the 5000 validation images: 42.22 %
-Epoch [2/2], Iter [30/30] Loss: 1.3352 LR: 1e-05 FPS: 36.9 ETA: 0:00:00
-Accuracy of the model (best weights) on the 10000 test images: 43.57 %
-""")
-    log = read(tmp_path / "a.log")
-    assert log.format == "torch_training"
-    assert points(log) == {
-        "loss": [(20, 2.3352), (60, 1.3352)],
-        "epoch": [(20, 1.0), (60, 2.0)],
-        "learning_rate": [(20, 0.1), (60, 1e-05)],
-        "fps": [(20, 35.9), (60, 36.9)],
-        "epoch_seconds": [(30, 1118.2)],
-        "epoch_fps": [(30, 40.2)],
-        "validation_accuracy": [(30, 42.22)],
-        "best_test_accuracy": [(60, 43.57)],
-    }
+# --- events and records ---
 
 
 def write_events(folder: Path) -> Path:
@@ -369,11 +351,17 @@ def test_an_evaluation_without_training_is_read(tmp_path: Path) -> None:
     assert points(read(tmp_path / "metrics.jsonl")) == {"test_accuracy": [(7, 0.5)]}
 
 
-def test_a_run_folder_and_its_record_give_the_same_series(tmp_path: Path) -> None:
-    write_run(tmp_path)
-    parsed = series_of_record(tmp_path)
-    assert parsed.source == str(tmp_path) and parsed.format == "run_log"
+def test_a_run_folder_gives_its_events_and_a_record_alone_its_curve(tmp_path: Path) -> None:
+    write_run(tmp_path / "run")
+    parsed = series_of_record(tmp_path / "run")
+    assert parsed.source == str(tmp_path / "run") and parsed.format == "run_log"
     assert len(parsed.series["loss"]) and "test_accuracy" in parsed.series
+    kept = sorted((REPOSITORY / "results").glob("slot_attention/*.json"))[0]
+    (tmp_path / kept.name).write_bytes(kept.read_bytes())
+    parsed = series_of_record(tmp_path / kept.name)
+    assert parsed.format == "record" and "this is the record's curve" in parsed.notes[0]
+    whole = series_of_record(kept)
+    assert points(parsed)["train_loss"] == points(whole)["train_loss"]
 
 
 # An evaluation has no steps to agree on.
@@ -394,17 +382,6 @@ def test_a_kept_record_and_its_human_log_agree(path: Path) -> None:
         np.testing.assert_allclose(told.values, same, rtol=1e-5, atol=6e-5)
 
 
-def test_a_record_without_its_events_gives_its_curve(tmp_path: Path) -> None:
-    kept = sorted((REPOSITORY / "results").glob("slot_attention/*.json"))[0]
-    (tmp_path / kept.name).write_bytes(kept.read_bytes())
-    parsed = series_of_record(tmp_path / kept.name)
-    assert parsed.format == "record" and "this is the record's curve" in parsed.notes[0]
-    whole = series_of_record(kept)
-    np.testing.assert_array_equal(
-        parsed.series["train_loss"].values, whole.series["train_loss"].values
-    )
-
-
 def test_a_series_takes_at_most_32_bytes_a_step(tmp_path: Path) -> None:
     used = []
     for steps in (20000, 80000):
@@ -415,48 +392,3 @@ def test_a_series_takes_at_most_32_bytes_a_step(tmp_path: Path) -> None:
         used.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert (used[1] - used[0]) / 60000 / 2 < 32  # loss and time
-
-
-def test_the_summary_is_that_of_the_series(tmp_path: Path) -> None:
-    path = tmp_path / "a.log"
-    path.write_bytes(MAKERS[SLOT_ATTENTION](3, 900).text())
-    series = read(path).series["loss"]
-    values, found = series.values, summary_of(series)
-    finite = values[np.isfinite(values)]
-    assert found.count == 900 and found.not_finite == 900 - len(finite) > 0
-    assert found.mean == pytest.approx(finite.mean(), rel=1e-12)
-    assert found.smallest is not None and found.smallest[0] == finite.min()
-    assert found.largest is not None and found.largest[0] == finite.max()
-    assert found.recent_mean == pytest.approx(finite[-RECENT:].mean(), rel=1e-12)
-    assert found.recent_deviation == pytest.approx(finite[-RECENT:].std(ddof=1), rel=1e-9)
-    assert found.last_step == 90000 and found.last == values[-1]
-
-
-def a_series(name: str, steps: List[int]) -> Series:
-    return Series(name, np.array(steps, np.int64), np.array(steps, np.float64))
-
-
-def test_a_later_life_replaces_at_and_after_its_first_step() -> None:
-    whole = a_series("loss", [1, 2, 3, 4]).until(3, a_series("loss", [3, 5]))
-    assert whole.steps.tolist() == [1, 2, 3, 5]
-
-
-def test_a_series_is_found_by_the_end_of_its_name_where_that_is_clear() -> None:
-    log = ParsedLog(
-        "a.log",
-        "toy",
-        {name: a_series(name, [1]) for name in ("validation_accuracy", "train_loss", "test_loss")},
-    )
-    assert log.find("accuracy").name == "validation_accuracy"
-    with pytest.raises(ZooError, match="several series 'loss'; there are: test_loss, train_loss"):
-        log.find("loss")
-    with pytest.raises(ZooError, match="no series 'fps'; there are: test_loss"):
-        log.find("fps")
-
-
-def test_a_format_can_be_forced_and_must_exist() -> None:
-    path = EXCERPTS / "slot_attention_gpu_excerpt.log.gz"
-    with pytest.raises(ZooError, match=r"in a known format \(protoattend_port\)"):
-        read_log(path, format="protoattend_port", formats=FORMATS)
-    with pytest.raises(UsageError, match="no log format 'x'"):
-        read_log(path, format="x", formats=FORMATS)
