@@ -205,20 +205,6 @@ def test_a_disk_that_is_too_small_is_told_before_the_download(zoo, data, server,
     assert code == 3 and server.asked == [] and "has 1.0 kB free" in err
 
 
-def test_a_disk_that_fills_up_keeps_what_came(zoo, data, monkeypatch):
-    from common.data import download
-
-    def full(response, at_most, read=download.read_some):
-        if (data / "pictures.tar.gz.part").stat().st_size >= 1000:
-            raise OSError(28, "No space left on device")
-        return read(response, 1000)
-
-    monkeypatch.setattr(download, "read_some", full)
-    code, _, err = zoo("prepare", "pictures")
-    assert code == 3 and f"no space left in {data}" in err and err.count("\n") == 1
-    assert (data / "pictures.tar.gz.part").read_bytes() == ARCHIVE[:1000]
-
-
 def test_an_evil_archive_is_not_unpacked_even_with_the_right_checksum(zoo, data, server, checkout):
     evil = packed_files({"pictures/a": b"1", "pictures/../../outside": b"evil"})
     datasets = catalogue(server.url)
@@ -263,15 +249,9 @@ def test_a_second_preparation_of_the_same_dataset_is_refused(zoo, data):
     assert code == 1 and f"being prepared by process {os.getpid()}" in err
 
 
-def test_a_data_folder_that_cannot_be_written_serves_what_it_has(zoo, data, monkeypatch):
-    from common.data import prepare
-
+def test_a_data_folder_that_cannot_be_written_serves_what_it_has(zoo, monkeypatch):
     zoo("prepare", "pictures")
-
-    def refuse(*_):
-        raise AssertionError("nothing is to be written")
-
-    monkeypatch.setattr(prepare, "make_folder", refuse)
+    monkeypatch.setattr("common.data.prepare.make_folder", pytest.fail)
     assert zoo("prepare", "pictures")[0] == 0
 
 
@@ -334,23 +314,14 @@ def test_a_generated_dataset_takes_the_generators_flags_and_its_checksums(zoo, d
 
 def test_a_generated_dataset_without_checksums_of_its_own_is_recorded(zoo, data, checkout):
     maker = checkout / "TensorFlow" / "maker_net" / "maker.py"
-    maker.write_text(
-        GENERATOR.replace('"sha256"', '"mark"').replace(
-            "mkdir(parents=True)", "mkdir(parents=True, exist_ok=True)"
-        )
-    )
+    again = GENERATOR.replace("mkdir(parents=True)", "mkdir(parents=True, exist_ok=True)")
+    maker.write_text(again.replace('"sha256"', '"mark"'))
     zoo("prepare", "scenes")
     assert zoo("verify", "scenes")[0] == 0
     (data / "scenes" / "train.bin").write_bytes(b"other")
     assert "scenes/train.bin: 5 bytes in place of 10" in zoo("verify", "scenes")[1]
     zoo("prepare", "scenes", "--count", "7")  # made anew with other settings: recorded anew
     assert zoo("verify", "scenes")[0] == 0
-
-
-def test_making_the_same_again_does_not_cover_an_altered_file(zoo, data, checkout):
-    maker = checkout / "TensorFlow" / "maker_net" / "maker.py"
-    maker.write_text(GENERATOR.replace('"sha256"', '"mark"'))
-    zoo("prepare", "scenes")
     maker.write_text("")  # what is there already is not made again
     (data / "scenes" / "train.bin").write_bytes(b"other")
     assert zoo("prepare", "scenes")[0] == 0
@@ -375,44 +346,31 @@ def test_verify_names_every_bad_file_of_what_prepare_made(zoo, data):
     assert "19,999 bytes in place of 20,000" in zoo("verify", "records")[1]
 
 
-def test_verify_records_what_nobody_published_and_compares_from_then_on(zoo, data):
-    (data / "records").mkdir(parents=True)
-    for name in ("train", "test"):
-        (data / "records" / (name + ".bin")).write_bytes(PLAIN)
-    code, out, _ = zoo("verify", "records")
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [("records", {"records/train.bin": PLAIN, "records/test.bin": PLAIN}), ("pictures", FILES)],
+)
+def test_verify_records_what_nobody_published_and_compares_from_then_on(name, files, zoo, data):
+    for file, content in files.items():
+        (data / file).parent.mkdir(parents=True, exist_ok=True)
+        (data / file).write_bytes(content)
+    code, out, _ = zoo("verify", name)
     assert code == 0 and "nobody publishes checksums of 2 files; recorded at first use" in out
-    (data / "records" / "test.bin").write_bytes(PLAIN[::-1])
-    assert zoo("verify", "records")[0] == 1
+    (data / file).write_bytes(content[::-1])
+    assert zoo("verify", name)[0] == 1
+    (data / ".zoo" / name / "checksums.json").write_text("[")
+    code, _, err = zoo("verify", name)
+    assert code == 1 and "checksums.json is damaged" in err
 
 
-def test_a_folder_that_somebody_unpacked_is_recorded_too(zoo, data):
-    (data / "pictures" / "sub").mkdir(parents=True)
-    for name, content in FILES.items():
-        (data / name).write_bytes(content)
-    assert "recorded at first use" in zoo("verify", "pictures")[1]
-    (data / "pictures" / "sub" / "b").write_bytes(b"?")
-    assert zoo("verify", "pictures")[0] == 1
-
-
-def test_nothing_is_recorded_of_an_incomplete_dataset(zoo, data):
+def test_nothing_is_recorded_of_an_absent_or_incomplete_dataset(zoo, data):
     (data / "records").mkdir(parents=True)
+    for name in ("pictures", "records", "scenes"):
+        assert zoo("verify", name)[0] == 1
     (data / "records" / "train.bin").write_bytes(PLAIN)
     code, out, _ = zoo("verify", "records")
     assert code == 1 and "records/test.bin: missing" in out
     assert not (data / ".zoo").exists()
-
-
-def test_an_absent_dataset_does_not_verify(zoo, data):
-    data.mkdir()
-    for name in ("pictures", "records", "scenes"):
-        assert zoo("verify", name)[0] == 1
-
-
-def test_a_damaged_record_is_told(zoo, data):
-    zoo("prepare", "records")
-    (data / ".zoo" / "records" / "checksums.json").write_text("[")
-    code, _, err = zoo("verify", "records")
-    assert code == 1 and "checksums.json is damaged" in err
 
 
 # --- list ---
