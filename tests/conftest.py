@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional
 
@@ -13,36 +12,9 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 TOOLS = (
-    "awk",
-    "bash",
-    "cat",
-    "cp",
-    "cut",
-    "dirname",
-    "find",
-    "flock",
-    "grep",
-    "head",
-    "mkdir",
-    "mv",
-    "paste",
-    "readlink",
-    "rm",
-    "sed",
-    "sha256sum",
-    "sort",
-    "tail",
-    "tr",
-)
-
-# What the tests of the documents' commands do, by their names.
-WAYS = {
-    "test_a_command_that_needs_nothing_runs": "run",
-    "test_a_launch_is_planned_as_written": "planned (NPU, dry run)",
-    "test_a_program_knows_the_flags_that_are_shown": "held to their program's flags",
-    "test_what_can_not_be_run_here_names_files_that_are_there": "marked: network, GPU or "
-    "another system",
-}
+    "awk bash cat cp cut dirname find flock grep head mkdir mv paste readlink rm sed sha256sum sort "
+    "tail tr"
+).split()
 
 
 class Machine:
@@ -131,20 +103,6 @@ def call(machine: Machine, checkout: Path) -> Callable[..., subprocess.Completed
         )
 
     return run
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Says how the documents' commands were tested, where they were."""
-    kinds = Counter(
-        report.nodeid.split("::")[1].split("[")[0]
-        for report in terminalreporter.stats.get("passed", [])
-        if "test_documented_commands.py" in report.nodeid and "[" in report.nodeid
-    )
-    if kinds:
-        terminalreporter.write_line(
-            "documented commands: "
-            + ", ".join(f"{count} {WAYS.get(name, name)}" for name, count in sorted(kinds.items()))
-        )
 
 
 @pytest.fixture
