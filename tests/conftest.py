@@ -12,9 +12,9 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 TOOLS = (
-    "awk bash cat cp cut dirname find flock grep head mkdir mv paste readlink rm sed sha256sum sort "
-    "tail tr"
-).split()
+    "awk bash cat cp cut dirname find flock grep head mkdir mv paste readlink rm sed sha256sum "
+    "sort tail tr"
+)
 
 
 class Machine:
@@ -25,7 +25,7 @@ class Machine:
         self.home = folder / "home of the user"
         for made in (self.bin, self.home):
             made.mkdir()
-        for tool in TOOLS:
+        for tool in TOOLS.split():
             found = shutil.which(tool)
             if found:
                 (self.bin / tool).symlink_to(found)
