@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import json
 import os
 import select
@@ -14,35 +13,28 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 TIMEOUT = 60.0
+FLAGS = "--headless --no-sandbox --disable-gpu --no-first-run --remote-debugging-pipe"
 
 
 def find_chromium() -> Optional[str]:
     """The browser's program, or None where there is none."""
-    return next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next(filter(None, map(shutil.which, names)), None)
 
 
 class Browser:
     """One page in one browser. What went wrong in the page, and what it asked for, is kept."""
 
     def __init__(self, program: str, folder: Path) -> None:
-        self._numbers = itertools.count(1)
-        self._buffer = b""
+        self._number, self._buffer = 0, b""
+        self._session: Dict[str, str] = {}
         self.events: List[Dict[str, Any]] = []
         command_in, self._to = os.pipe()
         self._from, command_out = os.pipe()
-        flags = [
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--no-first-run",
-            "--remote-debugging-pipe",
-            f"--user-data-dir={folder}",
-        ]
         redirected = f'exec "$@" 3<&{command_in} 4>&{command_out}'
+        program_and_flags = [program, *FLAGS.split(), f"--user-data-dir={folder}"]
         self._process = subprocess.Popen(
-            ["bash", "-c", redirected, "chromium", program] + flags,
+            ["bash", "-c", redirected, "chromium", *program_and_flags],
             pass_fds=(command_in, command_out),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -50,35 +42,29 @@ class Browser:
         )
         os.close(command_in)
         os.close(command_out)
-        self._session: Optional[str] = None
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
-            "sessionId"
-        ]
+        session = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = {"sessionId": session["sessionId"]}
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(domain + ".enable")
 
     def call(self, method: str, **parameters: Any) -> Dict[str, Any]:
         """Sends one command and waits for its answer."""
-        number = next(self._numbers)
-        message = {"id": number, "method": method, "params": parameters}
-        if self._session is not None:
-            message["sessionId"] = self._session
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": parameters, **self._session}
         os.write(self._to, json.dumps(message).encode() + b"\0")
         while True:
             answer = self._receive()
-            if answer.get("id") == number:
+            if answer.get("id") == self._number:
                 assert "error" not in answer, answer
                 return answer["result"]
             self.events.append(answer)
 
     def _receive(self) -> Dict[str, Any]:
-        limit = time.monotonic() + TIMEOUT
         while b"\0" not in self._buffer:
-            ready = select.select([self._from], [], [], max(limit - time.monotonic(), 0))[0]
-            assert ready, "the browser does not answer"
-            part = os.read(self._from, 1 << 16)
-            assert part, "the browser ended"
+            ready = select.select([self._from], [], [], TIMEOUT)[0]
+            part = os.read(self._from, 1 << 16) if ready else b""
+            assert part, "the browser does not answer"
             self._buffer += part
         message, self._buffer = self._buffer.split(b"\0", 1)
         return json.loads(message.decode())
@@ -110,45 +96,22 @@ class Browser:
 
     def size(self, width: int, height: int, dark: bool = False) -> None:
         """Sets the window's size and the scheme that the user prefers."""
-        self.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=width < 600,
-        )
-        self.call(
-            "Emulation.setEmulatedMedia",
-            features=[
-                {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
-                {"name": "hover", "value": "none" if width < 600 else "hover"},
-            ],
-        )
+        phone = width < 600
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+        wishes = {"prefers-color-scheme": "dark" if dark else "light"}
+        wishes["hover"] = "none" if phone else "hover"
+        features = [{"name": name, "value": value} for name, value in wishes.items()]
+        self.call("Emulation.setEmulatedMedia", features=features)
 
     def screenshot(self) -> bytes:
         """The window as PNG."""
         return base64.b64decode(self.call("Page.captureScreenshot")["data"])
 
-    def errors(self) -> List[str]:
-        """Exceptions of scripts, and what the browser logged as errors (refused loads too)."""
+    def told(self, method: str) -> List[Dict[str, Any]]:
+        """What the browser told of a kind until now."""
         self.run("1")  # what happened until now has been reported when this is answered
-        return [
-            json.dumps(event["params"])
-            for event in self.events
-            if event.get("method") == "Runtime.exceptionThrown"
-            or (
-                event.get("method") == "Log.entryAdded"
-                and event["params"]["entry"]["level"] == "error"
-            )
-        ]
-
-    def requested(self) -> List[str]:
-        """The addresses that pages asked for."""
-        return [
-            event["params"]["request"]["url"]
-            for event in self.events
-            if event.get("method") == "Network.requestWillBeSent"
-        ]
+        return [event["params"] for event in self.events if event.get("method") == method]
 
     def close(self) -> None:
         self._process.kill()
