@@ -210,7 +210,7 @@ LOGS: List[Tuple[str, str, Points, str]] = [
         "".join(f"Epoch [1/2], Iter [20/50] Loss: 1.{rank}\n" for rank in "012")
         + "".join(f"the epoch 1 takes time: {30 + rank}\n" for rank in range(3))
         + "Accuracy of the model on the test images: 51 %\n" * 3
-        + "".join(f"Epoch [2/2], Iter [20/50] Loss: 2.{rank}\n" for rank in "012"),
+        + "Epoch [2/2], Iter [20/50] Loss: 2.0\n" * 3,
         {
             "loss": [(20, 1.0), (70, 2.0)],
             "epoch": [(20, 1.0), (70, 2.0)],
