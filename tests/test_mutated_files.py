@@ -14,13 +14,13 @@ import random
 import tempfile
 import traceback
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Tuple
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Tuple
 
 import pytest
 import yaml
 
 from common.ascend.rank_table import check_text, read_table
-from common.cards.model_card import ModelCard, as_json, read_card
+from common.cards.model_card import as_json, read_card
 from common.commands.list import card_lines
 from common.commands.program import main
 from common.core.errors import ZooError
@@ -65,10 +65,6 @@ def _json(record: run_record.RunRecord) -> bytes:
     return run_record.to_json(record).encode("utf-8", "backslashreplace")
 
 
-def _card() -> ModelCard:
-    return read_card(CARD)
-
-
 def _compare(folder: Path, name: str, content: bytes) -> None:
     """A whole run with one file in place of its own is compared with its events, in short lines."""
     whole = {"rank_0/" + EVENTS: _of_lines(whole_run()), "train_0.log": "", run_folder.MARKER: "{}"}
@@ -80,9 +76,10 @@ def _compare(folder: Path, name: str, content: bytes) -> None:
 
 
 def _show(record: run_record.RunRecord) -> None:
-    tables.measured_table([record], _card(), "")
-    tables.summary_table([record], [_card()], "")
-    tables.measured_csv([record], [_card()])
+    card = read_card(CARD)
+    tables.measured_table([record], card, "")
+    tables.summary_table([record], [card], "")
+    tables.measured_csv([record], [card])
 
 
 def _read_record(folder: Path, content: bytes) -> None:
@@ -90,9 +87,8 @@ def _read_record(folder: Path, content: bytes) -> None:
     record = run_record.read_record(_put(folder / "record.json", content))
     _show(record)
     references.stored_run(record)
-    assert _json(run_record.read_record(_put(folder / "again.json", _json(record)))) == _json(
-        record
-    )
+    written = _json(record)
+    assert _json(run_record.read_record(_put(folder / "again.json", written))) == written
 
 
 def _read_events(folder: Path, content: bytes) -> None:
@@ -151,9 +147,8 @@ def _read_dump(folder: Path, content: bytes) -> None:
     [dump.inputs(entry.kind) for entry in dump.index.inputs]
 
 
-def _marker() -> str:
-    content = {"case": "full_1p", "state": "complete", "exit_code": 0, "seeds": [0, 1], "plan": {}}
-    return json.dumps(dict(content, log_of="/x", command="zoo launch", sessions=1))
+MARK = {"case": "full_1p", "state": "complete", "exit_code": 0, "seeds": [0, 1], "plan": {}}
+MARK.update({"log_of": "/x", "command": "zoo launch", "sessions": 1})
 
 
 @functools.lru_cache(maxsize=None)
@@ -169,10 +164,6 @@ def _baseline() -> str:
         return references.store(Path(folder), gate_records.baseline()).read_text()
 
 
-def _lines(text: str) -> List[Any]:
-    return [json.loads(line) for line in text.splitlines()]
-
-
 def _of_lines(events: Any) -> str:
     return "".join(json.dumps(event) + "\n" for event in events)
 
@@ -181,8 +172,13 @@ KINDS = {
     "record": Kind(
         lambda: run_record.to_json(gate_records.record()), json.loads, json.dumps, _read_record
     ),
-    "events": Kind(lambda: _of_lines(whole_run()), _lines, _of_lines, _read_events),
-    "marker": Kind(_marker, json.loads, json.dumps, _read_marker),
+    "events": Kind(
+        lambda: _of_lines(whole_run()),
+        lambda text: [json.loads(line) for line in text.splitlines()],
+        _of_lines,
+        _read_events,
+    ),
+    "marker": Kind(lambda: json.dumps(MARK), json.loads, json.dumps, _read_marker),
     "card": Kind(CARD.read_text, yaml.safe_load, json.dumps, _read_card),
     "datasets": Kind(DATASETS.read_text, yaml.safe_load, json.dumps, _read_datasets),
     "baseline": Kind(_baseline, json.loads, _signed, _read_baseline),
@@ -201,18 +197,9 @@ VALUES: Tuple[Any, ...] = (
     [], [[]], {}, {"": {}}, [None], {"x": 1}, [1, "x", {}],
 )  # fmt: skip
 BYTES = (
-    b"\xff",
-    b"\0",
-    b"[" * 100000,
-    b"9" * 5000,
-    b"NaN",
-    b"1e999",
-    b'"',
-    b"\n",
-    b"{",
-    b"\\ud800",
+    b"\xff", b"\0", b"[" * 100000, b"9" * 5000, b"NaN", b"1e999", b'"', b"\n", b"{", b"\\ud800",
     b"-",
-)
+)  # fmt: skip
 
 
 @functools.lru_cache(maxsize=None)
@@ -233,33 +220,28 @@ def mutated(kind: str, number: int) -> bytes:
     return data if number % 3 < 1 else _other_bytes(chance, data)
 
 
-def _places(value: Any, path: Tuple[Any, ...] = ()) -> Iterator[Tuple[Any, ...]]:
-    yield path
+def _places(value: Any) -> Iterator[Tuple[Any, Any]]:
+    """Every place inside a value: the list or mapping, and the index or key."""
     if isinstance(value, (dict, list)):
         for key in value if isinstance(value, dict) else range(len(value)):
-            yield from _places(value[key], path + (key,))
+            yield value, key
+            yield from _places(value[key])
 
 
 def _other_values(chance: random.Random, content: Any) -> Any:
     content = copy.deepcopy(content)
-    places = list(_places(content))[1:]
+    places = list(_places(content))
     if not places:
         return chance.choice(VALUES)
-    *above, key = chance.choice(places)
-    place = content
-    for step in above:
-        place = place[step]
+    place, key = chance.choice(places)
     way = chance.randrange(5)
     if way == 0:
         del place[key]
     elif way == 1 and isinstance(place, dict):
         place[chance.choice(("x", "", "a.b", "x" * 5000, "\ud800"))] = place.pop(key)
     elif way == 2:
-        other = chance.choice(list(_places(content)))
-        source = content
-        for step in other:
-            source = source[step]
-        place[key] = copy.deepcopy(source)
+        other, its_key = chance.choice(places)
+        place[key] = copy.deepcopy(other[its_key])
     else:
         place[key] = chance.choice(VALUES)
     return content
@@ -292,13 +274,10 @@ def test_a_damaged_file_is_read_or_refused_in_a_short_line(kind: str, tmp_path: 
 
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_a_sound_file_is_read(kind: str, tmp_path: Path) -> None:
-    sound = KINDS[kind].sound().encode("utf-8")
     try:
-        KINDS[kind].read(tmp_path, sound)
-    except ZooError as error:
-        assert kind in ("dump", "marker"), (
-            error
-        )  # no tensors beside the index; one of several seeds
+        KINDS[kind].read(tmp_path, KINDS[kind].sound().encode("utf-8"))
+    except ZooError:  # no tensors beside the index; one of several seeds
+        assert kind in ("dump", "marker")
 
 
 @pytest.mark.parametrize("place", ["x" * 300, "loop", "a\udcffb", "absent"])
