@@ -16,7 +16,6 @@ import tarfile
 from pathlib import Path
 
 import pytest
-import yaml
 
 from common.commands.program import main
 from common.core.files import FolderLock
@@ -55,49 +54,28 @@ def packed_files(files):
 
 
 ARCHIVE = packed_files(FILES)
+CATALOGUE = """
+schema_version: 1
+datasets:
+  pictures:
+    {{title: Pictures, description: a few, licence: none, folder: pictures, files: [
+      {{path: pictures.tar.gz, urls: ["{url}/pictures.tar.gz"], unpack: tar, size: {size},
+       unpacked_at_most: 100000, holds: {holds},
+       checksum: {{algorithm: sha256, value: {sha256}, source: the tests}}}}]}}
+  records:
+    {{title: Records, description: a few, licence: none, folder: records, files: [
+      {{path: records/train.bin, urls: ["{url}/train.bin"], about_size: 20000}},
+      {{path: records/test.bin, urls: ["{url}/test.bin"], about_size: 20000}}]}}
+  scenes: {{title: Scenes, description: a few, licence: none, folder: scenes,
+            generated_by: maker_net.maker}}
+"""
 
 
-def published(content):
-    return {
-        "algorithm": "sha256",
-        "value": hashlib.sha256(content).hexdigest(),
-        "source": "the tests",
-    }
-
-
-def catalogue(url):
-    about = {"title": "Pictures", "description": "a few", "licence": "none"}
-    return {
-        "pictures": dict(
-            about,
-            folder="pictures",
-            files=[
-                {
-                    "path": "pictures.tar.gz",
-                    "urls": [url + "/pictures.tar.gz"],
-                    "unpack": "tar",
-                    "size": len(ARCHIVE),
-                    "unpacked_at_most": 100000,
-                    "checksum": published(ARCHIVE),
-                }
-            ],
-        ),
-        "records": dict(
-            about,
-            title="Records",
-            folder="records",
-            files=[
-                {"path": f"records/{name}.bin", "urls": [url + f"/{name}.bin"], "about_size": 20000}
-                for name in ("train", "test")
-            ],
-        ),
-        "scenes": dict(about, title="Scenes", folder="scenes", generated_by="maker_net.maker"),
-    }
-
-
-def write_catalogue(root, datasets):
-    text = yaml.safe_dump({"schema_version": 1, "datasets": datasets})
-    (root / "TensorFlow" / "maker_net" / "datasets.yaml").write_text(text)
+def write_catalogue(root, url, archive=ARCHIVE, holds=()):
+    sha256 = hashlib.sha256(archive).hexdigest()
+    given = {"url": url, "size": len(archive), "sha256": sha256, "holds": list(holds)}
+    path = root / "TensorFlow" / "maker_net" / "datasets.yaml"
+    path.write_text(CATALOGUE.format(**given))
 
 
 @pytest.fixture
@@ -115,7 +93,7 @@ def checkout(tmp_path, monkeypatch, server):
     root = tmp_path / "checkout"
     network = root / "TensorFlow" / "maker_net"
     network.mkdir(parents=True)
-    write_catalogue(root, catalogue(server.url))
+    write_catalogue(root, server.url)
     (network / "__init__.py").write_text("")
     (network / "maker.py").write_text(GENERATOR)
     monkeypatch.setenv("ZOO_ROOT", str(root))
@@ -207,9 +185,7 @@ def test_a_disk_that_is_too_small_is_told_before_the_download(zoo, data, server,
 
 def test_an_evil_archive_is_not_unpacked_even_with_the_right_checksum(zoo, data, server, checkout):
     evil = packed_files({"pictures/a": b"1", "pictures/../../outside": b"evil"})
-    datasets = catalogue(server.url)
-    datasets["pictures"]["files"][0].update(size=len(evil), checksum=published(evil))
-    write_catalogue(checkout, datasets)
+    write_catalogue(checkout, server.url, evil)
     server.files["pictures.tar.gz"] = evil
     code, _, err = zoo("prepare", "pictures")
     assert code == 1 and "leads out of its folder" in err
@@ -227,9 +203,7 @@ def test_an_evil_archive_is_not_unpacked_even_with_the_right_checksum(zoo, data,
 def test_what_somebody_put_there_is_named_and_never_replaced(
     name, content, told, zoo, data, server, checkout
 ):
-    datasets = catalogue(server.url)
-    datasets["pictures"]["files"][0]["holds"] = ["a", "sub"]
-    write_catalogue(checkout, datasets)
+    write_catalogue(checkout, server.url, holds=["a", "sub"])
     if content == b"other picture":
         zoo("prepare", "pictures")
     (data / name).parent.mkdir(parents=True, exist_ok=True)
