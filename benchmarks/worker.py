@@ -81,14 +81,12 @@ def _peak_memory(framework: str, device_kind: str) -> int:
 def trainer_of_graph(
     network_build: Any, make_batches: Any, seed: int, device: Any, precision: Any
 ) -> Callable[[int], Tuple[float, float]]:
-    """Steps as common.training.tensorflow.loop takes them: one run of the session each."""
+    """Steps as the engine of TensorFlow takes them: one run of the session each."""
     from common.training.tensorflow import runtime as tf_runtime
+    from common.training.tensorflow.engine import build_step_graph
     from common.training.tensorflow.runtime import tf
-    from common.training.tensorflow.step_graph import build_step_graph
 
-    graph = build_step_graph(
-        network_build, make_batches, 0, seed, device, precision, lambda: [0, 0]
-    )
+    graph = build_step_graph(network_build, make_batches, 0, seed, device, precision)
     running = tf_runtime.open_session(device, precision)
     running.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
     if graph.network.begin is not None:

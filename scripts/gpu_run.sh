@@ -83,7 +83,7 @@ training_command() {
   command=("$root/scripts/launch" residual_attention_net full_1p --device=gpu
     --data_path="$data_path" --output_path="$output/run" --recipe=long --batch_size=256
     --train_epochs=200 --precision_mode=allow_mix_precision_bf16 --checkpoint_minutes=1 --grace=20)
-  if compgen -G "$output/run/ckpt/step_*.json" >/dev/null; then
+  if compgen -G "$output/run/ckpt/step_*" >/dev/null; then
     command+=(--resume)
   fi
   command+=(${launcher_flags[@]+"${launcher_flags[@]}"})

@@ -141,7 +141,7 @@ know() {
   evaluation=() figures=() on_processor=() precision=()
   case "$1" in
     residual_attention_net)
-      short=short_1p weights=pth_path checkpoints="step_*.pt"
+      short=short_1p weights=pth_path checkpoints="step_*"
       on_processor=(--channels_last=false) # torch 2's batch norm on a processor is less exact in it
       precision=(${without_apex[@]+"${without_apex[@]}"}) ;;
     slot_attention/object_discovery) short=short_1p dataset=synthetic_sprites ;;

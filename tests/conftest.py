@@ -121,3 +121,16 @@ def double(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     with imported(monkeypatch) as found:
         yield found
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("tensorflow", marks=pytest.mark.tensorflow),
+        pytest.param("torch", marks=pytest.mark.pytorch),
+    ]
+)
+def toy(request: pytest.FixtureRequest) -> Any:
+    """The toy network of each engine."""
+    from tests.toys import Toy
+
+    return Toy(request.param)

@@ -18,7 +18,6 @@ from common.runs.dump.dump_format import (
     step_folder,
 )
 from common.runs.dump.reading import find_dump
-from common.training.dump_flags import is_stored
 from tests.divergence_dumps import inputs, step, write
 
 NAMES = [(item.kind, item.name) for item in step()]
@@ -144,10 +143,3 @@ def test_digests_tell_types_and_shapes_apart() -> None:
     others = [zeros.reshape(2, 2), zeros.astype(np.int32), zeros + 1]
     assert len({digest_of(array) for array in [zeros, *others]}) == 4
     assert digest_of(zeros.astype(">f4")) == digest_of(zeros)
-
-
-def test_a_resumed_training_stores_a_step_once_and_none_that_it_has_passed(run: Path) -> None:
-    with pytest.raises(UsageError, match="step 2 is to be stored, but .* goes on after step 3"):
-        is_stored(2, 3, run.parent)
-    assert is_stored(3, 3, run)
-    assert not is_stored(4, 3, run) and not is_stored(None, 3, run)

@@ -201,8 +201,7 @@ def _weights(checkpoints: Path, framework: str) -> Dict[str, Any]:
     if framework == "pytorch":
         import torch
 
-        newest = sorted(checkpoints.glob("step_*.pt"))[-1]
-        content = torch.load(str(newest))
+        content = torch.load(str(sorted(checkpoints.glob("step_*/weights.pt"))[-1]))
         return {name: value.numpy() for name, value in content["model"].items()}
     from common.training.tensorflow.runtime import tf
 

@@ -348,16 +348,16 @@ def test_two_ranks_average_their_gradients_and_skip_together():
 
 @on_npu(ranks=2)
 def test_ranks_send_add_up_and_compare_by_what_hccl_has():
-    from residual_attention_net.distributed import (
+    from common.training.torch.ranks import (
         average_batch_norm_statistics,
+        bytes_from_first_rank,
         sum_over_ranks,
         weights_agree,
     )
-    from residual_attention_net.shared_checkpoint import _from_first_rank
 
     rank, device, _ = rank_with_group()
     content = b"seven bytes more" if rank == 0 else b""
-    assert _from_first_rank(content, device.device) == b"seven bytes more"
+    assert bytes_from_first_rank(content, device.device) == b"seven bytes more"
     network = small_network().to(device.device)
     network[1].running_mean.fill_(float(rank))
     average_batch_norm_statistics(network)
@@ -370,7 +370,7 @@ def test_ranks_send_add_up_and_compare_by_what_hccl_has():
 
 @on_npu()
 def whole(mode, folder):
-    from residual_attention_net.checkpoint import on_host
+    from common.training.torch.weights_file import on_host
 
     stepper, device = open_stepper(mode)
     train(stepper, device, 6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.core.errors import UsageError
-from common.machine.ranks import ALONE, Place, find_place, find_tensorflow_place
+from common.machine.ranks import ALONE, Place, find_place, find_tensorflow_place, under_slurm
 
 OURS = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}
 TABLE = {"RANK_ID": "5", "RANK_SIZE": "8", "RANK_TABLE_FILE": "/table.json"}
@@ -70,3 +70,38 @@ def test_tensorflow_ranks_are_read_from_their_launchers(environment, kind, devic
 def test_wrong_numbers_are_refused(environment, kind, told) -> None:
     with pytest.raises(UsageError, match=told):
         find_tensorflow_place(environment, kind)
+
+
+SRUN = {
+    "SLURM_PROCID": "5",
+    "SLURM_NTASKS": "8",
+    "SLURM_LOCALID": "1",
+    "SLURM_JOB_ID": "123456",
+    "SLURM_STEP_NODELIST": "gpu[03-05,9]",
+    "SLURM_STEP_TASKS_PER_NODE": "4(x2)",
+}
+
+
+def test_a_task_of_srun_is_a_rank_that_meets_the_others_on_the_first_machine() -> None:
+    found = under_slurm(SRUN)
+    assert found == {
+        "RANK": "5",
+        "WORLD_SIZE": "8",
+        "LOCAL_RANK": "1",
+        "LOCAL_WORLD_SIZE": "4",
+        "MASTER_ADDR": "gpu03",
+        "MASTER_PORT": "18456",
+    }
+    assert find_place(found, 0, 1) == find_tensorflow_place(found, "cpu") == Place(5, 8, 1)
+
+
+@pytest.mark.parametrize("more", [OURS, {"SLURM_NTASKS": "1"}])
+def test_another_launcher_or_a_single_task_is_left_alone(more) -> None:
+    assert under_slurm({**SRUN, **more}) == {}
+
+
+@pytest.mark.parametrize(
+    "nodes, first", [("one", "one"), ("a1,a2", "a1"), ("n[7-9]-ib,x", "n7-ib"), ("", "127.0.0.1")]
+)
+def test_the_first_of_slurms_machines(nodes: str, first: str) -> None:
+    assert under_slurm({**SRUN, "SLURM_STEP_NODELIST": nodes})["MASTER_ADDR"] == first

@@ -6,14 +6,12 @@ import dataclasses
 import os
 import subprocess
 import sys
-import types
 from pathlib import Path
 from typing import Any, Dict, List
 
 import numpy
 import pytest
 
-from common.ascend.session import NpuOptions
 from common.core.errors import InfrastructureError, UsageError, ZooError
 from common.machine.precision import Capabilities, resolve, with_loss_scale
 from common.machine.ranks import ALONE, Place
@@ -38,20 +36,6 @@ def precision_on(kind: str, mode: str = "O0") -> Any:
     return resolve(mode, "tensorflow", kind, able)
 
 
-def npu(world_size: int = 1, index: int = 0, **options: Any) -> TensorFlowDevice:
-    return TensorFlowDevice(
-        "npu",
-        index,
-        Place(0, world_size, index),
-        "Ascend910A",
-        1,
-        "",
-        "",
-        "TensorFlow",
-        NpuOptions(**options),
-    )
-
-
 @pytest.fixture(autouse=True)
 def graph():
     with tf.Graph().as_default() as graph:
@@ -59,73 +43,6 @@ def graph():
 
 
 # --- sessions ---
-
-
-def parameters_of(config: Any) -> Dict[str, Any]:
-    optimizers = config.graph_options.rewrite_options.custom_optimizers
-    assert [optimizer.name for optimizer in optimizers] == ["NpuOptimizer"]
-    return dict(optimizers[0].parameter_map)
-
-
-@pytest.mark.parametrize(
-    "mode, value",
-    [
-        ("O0", b"must_keep_origin_dtype"),
-        ("force_fp32", b"force_fp32"),
-        ("cube_fp16in_fp32out", b"force_fp32"),
-        ("mixed_float16", b"allow_mix_precision"),
-        ("fp16", b"force_fp16"),
-        ("allow_fp32_to_fp16", b"allow_fp32_to_fp16"),
-    ],
-)
-def test_an_npu_session_always_has_a_precision_mode_in_the_first_generations_names(
-    mode, value
-) -> None:
-    config = tf_runtime.session_config(npu(), precision_on("npu", mode))
-    assert parameters_of(config)["precision_mode"].s == value
-
-
-def test_each_parameter_of_an_npu_session_is_in_the_field_of_its_type(monkeypatch) -> None:
-    monkeypatch.delenv("ASCEND_DEVICE_ID", raising=False)
-    device = npu(
-        8, 3, mix_compile_mode=True, customize_dtypes="types.txt", profiling_folder="/tmp/profile"
-    )
-    found = parameters_of(tf_runtime.session_config(device, precision_on("npu")))
-    fields = {name: value.WhichOneof("value") for name, value in found.items()}
-    assert fields == {
-        "use_off_line": "b",
-        "mix_compile_mode": "b",
-        "graph_run_mode": "i",
-        "precision_mode": "s",
-        "session_device_id": "i",
-        "hcom_parallel": "b",
-        "customize_dtypes": "s",
-        "profiling_mode": "b",
-        "profiling_options": "s",
-    }
-    assert found["use_off_line"].b and found["mix_compile_mode"].b and found["hcom_parallel"].b
-    assert found["session_device_id"].i == 3 and found["graph_run_mode"].i == 1
-    assert os.path.isabs(found["customize_dtypes"].s)
-
-
-def test_an_npu_session_turns_remapping_and_memory_optimisation_off() -> None:
-    rewriter = tf_runtime.session_config(npu(), precision_on("npu")).graph_options.rewrite_options
-    assert rewriter.remapping == rewriter.memory_optimization == rewriter.OFF
-
-
-def test_ascend_device_id_is_left_to_decide_where_it_agrees(monkeypatch) -> None:
-    monkeypatch.setenv("ASCEND_DEVICE_ID", "3")
-    agreeing = tf_runtime.session_config(npu(index=3), precision_on("npu"))
-    other = tf_runtime.session_config(npu(index=1), precision_on("npu"))
-    assert "session_device_id" not in parameters_of(agreeing)
-    assert parameters_of(other)["session_device_id"].i == 1
-
-
-def test_a_host_session_on_an_npu_machine_says_so() -> None:
-    config = tf_runtime.session_config(npu(), precision_on("npu"), on_host=True)
-    found = parameters_of(config)
-    assert list(found) == ["use_off_line"]
-    assert found["use_off_line"].WhichOneof("value") == "b" and not found["use_off_line"].b
 
 
 def test_a_gpu_session_sees_its_own_device_and_takes_memory_as_it_needs_it() -> None:
@@ -383,146 +300,9 @@ def test_a_first_rank_that_does_not_come_is_told(monkeypatch) -> None:
 
 def test_one_rank_sums_and_shares_alone() -> None:
     assert tf_runtime.sum_over_ranks(CPU, [1, 2.5]) == [1.0, 2.5]
-    assert tf_runtime.from_first_rank(CPU, 123456789012) == 123456789012
 
 
-# --- NPU ---
-
-
-class FakeManager:
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        self.arguments, self.named = arguments, named
-
-    def get_loss_scale(self) -> Any:
-        return tf.constant(3.0)
-
-
-class FakeWrapper:
-    """Stands for npu_bridge's optimizers: knows what it wraps."""
-
-    def __init__(self, inner: Any, *arguments: Any, **named: Any) -> None:
-        self.inner, self.arguments, self.named = inner, arguments, named
-        made.append(self)
-
-    def compute_gradients(self, *arguments: Any, **named: Any) -> Any:
-        return self.inner.compute_gradients(*arguments, **named)
-
-    def apply_gradients(self, *arguments: Any, **named: Any) -> Any:
-        return self.inner.apply_gradients(*arguments, **named)
-
-
-class FakeDistributed(FakeWrapper):
-    pass
-
-
-class FakeLossScale(FakeWrapper):
-    pass
-
-
-made: List[FakeWrapper] = []
-
-
-@pytest.fixture
-def npu_init(monkeypatch):
-    module: Any = types.ModuleType("npu_bridge.npu_init")
-    module.NPUDistributedOptimizer, module.NPULossScaleOptimizer = FakeDistributed, FakeLossScale
-    module.FixedLossScaleManager = type("Fixed", (FakeManager,), {})
-    module.ExponentialUpdateLossScaleManager = type("Exponential", (FakeManager,), {})
-    module.util = types.SimpleNamespace(get_ranksize=lambda: "8")
-    module.calls = []
-    module.init_resource = lambda config: module.calls.append(("init", config)) or ("s", "off")
-    module.shutdown_resource = lambda *words: module.calls.append(("shutdown",) + words)
-    module.close_session = lambda session: module.calls.append(("close", session))
-    module.get_npu_rank_id, module.get_npu_rank_size = lambda: 5, lambda: 8
-    package: Any = types.ModuleType("npu_bridge")
-    package.npu_init = module
-    monkeypatch.setitem(sys.modules, "npu_bridge", package)
-    monkeypatch.setitem(sys.modules, "npu_bridge.npu_init", module)
-    monkeypatch.setenv("RANK_SIZE", "8")
-    made.clear()
-    return module
-
-
-def minimise_on_npu(world_size: int, mode: str, scale: Any = None) -> Any:
-    weight = tf.get_variable("w", [], initializer=tf.ones_initializer(), use_resource=True)
-    precision = precision_on("npu", mode)
-    if scale is not None:
-        precision = with_loss_scale(precision, scale)
-    return minimise(
-        weight * 2.0,
-        tf.train.GradientDescentOptimizer(1.0),
-        [weight],
-        npu(world_size),
-        precision,
-        tf.train.get_or_create_global_step(),
-        clip_norm=1.0,
-    )
-
-
-def test_on_an_npu_the_loss_scale_wraps_the_distributed_optimizer(npu_init) -> None:
-    minimise_on_npu(8, "allow_mix_precision")
-    distributed, scaled = made
-    assert isinstance(scaled, FakeLossScale) and scaled.inner is distributed
-    assert isinstance(distributed.inner, tf.train.GradientDescentOptimizer)
-    assert scaled.named == {"is_distributed": True}
-    assert scaled.arguments[0].named == {
-        "init_loss_scale": 65536.0,
-        "incr_every_n_steps": 2000,
-        "decr_every_n_nan_or_inf": 1,
-        "incr_ratio": 2.0,
-        "decr_ratio": 0.5,
-    }
-
-
-def test_one_npu_shares_no_overflow_flag(npu_init) -> None:
-    minimise_on_npu(1, "allow_mix_precision", "128")
-    assert [type(wrapper) for wrapper in made] == [FakeLossScale]
-    assert made[0].named == {"is_distributed": False}
-    manager = made[0].arguments[0]
-    assert (manager.arguments, manager.named) == ((128.0,), {"enable_overflow_check": True})
-
-
-def test_float32_on_an_npu_scales_no_loss(npu_init) -> None:
-    assert minimise_on_npu(1, "O0").loss_scale is None
-    assert made == []
-
-
-def test_npus_without_a_rank_size_are_refused(npu_init, monkeypatch) -> None:
-    monkeypatch.delenv("RANK_SIZE")
-    monkeypatch.delenv("CM_WORKER_SIZE", raising=False)
-    with pytest.raises(ZooError, match="separate networks"):
-        minimise_on_npu(8, "O0")
-
-
-def test_a_start_without_a_rank_table_needs_a_release_that_knows_it(npu_init, monkeypatch) -> None:
-    monkeypatch.delenv("RANK_SIZE")
-    monkeypatch.setenv("CM_WORKER_SIZE", "8")
-    minimise_on_npu(8, "O0")
-    del npu_init.util.get_ranksize
-    with pytest.raises(ZooError, match="older than 1.11"):
-        tf_runtime.open_device("npu", Place(0, 8, 0), precision_on("npu"))
-
-
-def test_steps_are_looped_on_the_device_where_that_was_asked_for(npu_init) -> None:
-    npu_init.util.set_iteration_per_loop = lambda *words: words
-    assert tf_runtime.looped_on_device(npu(), "session", "train") == "train"
-    looping = npu(iterations_per_loop=10)
-    assert tf_runtime.looped_on_device(looping, "session", "train") == ("session", "train", 10)
-
-
-def test_hccl_is_opened_with_trainings_own_options_and_numbers_the_ranks(npu_init) -> None:
-    place = Place(0, 8, 2, numbered_by_hccl=True)
-    device = tf_runtime.open_device("npu", place, precision_on("npu"), NpuOptions(True))
-    assert device.place.rank == 5
-    shape = TensorFlowDevice("npu", 2, place, "", 1, "", "", "", NpuOptions(True))
-    assert npu_init.calls == [("init", tf_runtime.session_config(shape, precision_on("npu")))]
-    tf_runtime.close_device(device)
-    assert npu_init.calls[1:] == [("shutdown", "s", "off"), ("close", "s")]
-
-
-def test_one_npu_opens_no_hccl(npu_init) -> None:
-    tf_runtime.close_device(tf_runtime.open_device("npu", ALONE, precision_on("npu")))
-    assert npu_init.calls == []
+# --- devices that are not there ---
 
 
 def test_missing_npu_bridge_is_told(monkeypatch) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Callable, ContextManager, Dict, List, Optional
+from typing import Callable, ContextManager, Dict, List, Mapping, Optional, Sequence
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from residual_attention_net.distributed import sum_over_ranks
+from common.training.lines import Pace, TrainingLines
+from common.training.run import Evaluation
+from common.training.torch.ranks import sum_over_ranks
 from residual_attention_net.network.model import evaluating
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluation:
+class Accuracy:
     """What a split gave: accuracy in percent, mean loss, n samples, accuracy per class."""
 
     n: int
@@ -22,9 +24,16 @@ class Evaluation:
     loss: float
     per_class: List[float]
 
-    def metrics(self) -> Dict[str, float]:
-        """The numbers that go into events and tables."""
-        return {"accuracy": round(self.accuracy, 4), "loss": round(self.loss, 6)}
+    def told(self, split: str) -> Evaluation:
+        """As events and tables have it; the best weights are the most accurate, of equals the ones
+        of the least loss."""
+        return Evaluation(
+            split,
+            self.n,
+            {"accuracy": round(self.accuracy, 4), "loss": round(self.loss, 6)},
+            score=(self.accuracy, -self.loss),
+            chosen_by="validation_accuracy",
+        )
 
 
 def evaluate(
@@ -34,7 +43,7 @@ def evaluate(
     num_classes: int,
     forward_context: Callable[[], ContextManager[None]],
     heartbeat: Optional[Callable[[], None]] = None,
-) -> Evaluation:
+) -> Accuracy:
     """Evaluates a network on this rank's share, adds the counts of all ranks up.
 
     Args:
@@ -52,7 +61,16 @@ def evaluate(
             if heartbeat is not None:
                 heartbeat()
     totals = sum_over_ranks(counts.reshape(-1).tolist() + [float(loss_sum)], device)
-    return _summary(totals, num_classes)
+    right, seen = totals[:num_classes], totals[num_classes : 2 * num_classes]
+    n = int(round(sum(seen)))
+    return Accuracy(
+        n=n,
+        accuracy=100.0 * sum(right) / max(1, n),
+        loss=totals[-1] / max(1, n),
+        per_class=[
+            100.0 * part / whole if whole else float("nan") for part, whole in zip(right, seen)
+        ],
+    )
 
 
 def _count(
@@ -70,14 +88,29 @@ def _count(
     return (functional.cross_entropy(logits, targets, reduction="none") * counted).sum()
 
 
-def _summary(totals: List[float], num_classes: int) -> Evaluation:
-    right, seen = totals[:num_classes], totals[num_classes : 2 * num_classes]
-    n = int(round(sum(seen)))
-    return Evaluation(
-        n=n,
-        accuracy=100.0 * sum(right) / max(1, n),
-        loss=totals[-1] / max(1, n),
-        per_class=[
-            100.0 * part / whole if whole else float("nan") for part, whole in zip(right, seen)
-        ],
-    )
+class AccuracyLines(TrainingLines):
+    """The human log in the form that the original scripts are read by."""
+
+    def step_text(self, pace: Pace) -> str:
+        epoch = (pace.step - 1) // self.steps_per_epoch
+        return (
+            f"Epoch [{epoch + 1}/{-(-self.steps // self.steps_per_epoch)}], Iter "
+            f"[{pace.step - epoch * self.steps_per_epoch}/{self.steps_per_epoch}] Loss: "
+            f"{pace.loss:.4f} LR: {pace.learning_rate:.6g} FPS: {pace.samples_per_second:.1f} "
+            f"ETA: {pace.left}"
+        )
+
+    def epoch_text(self, epoch: int, seconds: float, samples_per_second: float) -> Sequence[str]:
+        return [
+            f"the epoch {epoch} takes time: {seconds:.1f}",
+            f"epoch {epoch} FPS: {samples_per_second:.1f}",
+        ]
+
+    def evaluation_text(
+        self, step: int, split: str, weights: str, n: int, metrics: Mapping[str, float]
+    ) -> str:
+        accuracy: Dict[str, float] = dict(metrics)
+        return (
+            f"Accuracy of the model ({weights} weights) on the {n} {split} images: "
+            f"{accuracy['accuracy']:.2f} %"
+        )

@@ -11,7 +11,7 @@ from common.core.command_line import Parser, boolean, number_in
 from common.core.errors import UsageError, ZooError
 from common.core.flags import Program, count, flag, not_negative, path, positive, unrecorded, whole
 from common.data import IMAGE_FOLDER, dataset_name
-from common.training.dump_flags import DumpFlags
+from common.training.dump import DumpFlags
 from common.training.torch.profile import profiling
 from residual_attention_net.network.networks import DEFAULT_NETWORK, NETWORKS
 from residual_attention_net.recipes import RECIPES
@@ -128,6 +128,9 @@ class Options(DumpFlags):
     )
     over_dump: bool = unrecorded("only false", False, kind=_off)
     autotune: bool = unrecorded("only false", False, kind=_off)
+    local_rank: Optional[int] = unrecorded(
+        "changes nothing: torch.distributed.launch says it in the environment too"
+    )
     data_dump_step: Optional[str] = unrecorded("changes nothing where nothing is dumped")
 
 
@@ -172,6 +175,10 @@ def parse_options(program: str, argv: Optional[Sequence[str]]) -> Options:
         )
     if (options.is_pretrain or not options.is_train) and not options.pth_path:
         raise UsageError("--pth_path is missing: --is_pretrain and --is_train=false need weights")
+    if options.compile and (options.dump_tensors or options.dump_from):
+        raise UsageError(
+            "--compile leaves no layers for --dump_tensors to look at: leave --compile out"
+        )
     if options.profiling and not options.is_train:
         raise UsageError(
             "--profiling traces steps of training, and this run evaluates: leave it out"

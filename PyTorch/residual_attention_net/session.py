@@ -15,22 +15,28 @@ from common.core.errors import UsageError
 from common.data.labelled_images import DatasetSplits
 from common.machine.devices import choose_device, detect
 from common.machine.precision import Precision, default_mode, resolve, with_loss_scale
-from common.machine.ranks import Place, find_place
+from common.machine.ranks import Place, find_place, under_slurm
+from common.training.run import Subject
 from common.training.torch import runtime as torch_runtime
 from common.training.torch import step as torch_step
+from common.training.torch.ranks import synchronise_batch_norm
 from common.training.torch.runtime import TorchDevice
 from common.training.torch.step import Stepper
 from residual_attention_net.data.datasets import SourceOptions, load_dataset
 from residual_attention_net.data.draws import Augmentation
-from residual_attention_net.data.loader import DeviceLoader, EvaluationLoader
-from residual_attention_net.distributed import synchronise_batch_norm
+from residual_attention_net.data.loader import (
+    DeviceLoader,
+    EvaluationLoader,
+    first_batches_sha256,
+)
 from residual_attention_net.network.complexity import Complexity, measure_complexity
 from residual_attention_net.network.model import ResidualAttentionNetwork, build_network
 from residual_attention_net.network.networks import DEFAULT_NETWORK, NETWORKS
 from residual_attention_net.options import Options
 from residual_attention_net.recipes import Recipe, mixup_epochs, recipe_named
-from residual_attention_net.weights import network_of
+from residual_attention_net.weights import network_identity, network_of
 
+MODEL, TASK = "residual_attention_net", "classification"
 CARD = Path(__file__).resolve().parent / "model.yaml"
 SPLIT_SEED = 0  # which images are held out is no matter of the run's seed
 VOLUME_CHANNELS, IMAGE_CHANNELS = 1, 3
@@ -76,6 +82,7 @@ def open_session(options: Options, training: bool = True) -> Session:
         ZooError: a device, a precision mode or a dataset that can't be had.
     """
     options = with_network(options)
+    os.environ.update(under_slurm(os.environ))
     place = find_place(os.environ, options.device_id, options.device_num)
     device, precision = open_device(options, place)
     if place.world_size > 1:
@@ -258,7 +265,7 @@ def _of_rank(network: nn.Module, matrices: bool) -> Iterator[nn.Parameter]:
     return (weight for weight in network.parameters() if (weight.dim() > 1) == matrices)
 
 
-def open_stepper(session: Session) -> None:
+def open_stepper(session: Session) -> Stepper:
     """Makes optimizer and stepper, after the weights are in place."""
     recipe = session.recipe
     optimizer = torch_step.make_sgd(
@@ -271,7 +278,7 @@ def open_stepper(session: Session) -> None:
         nesterov=True,
     )
     model = _compiled(session.network) if session.options.compile else session.network
-    session.stepper = torch_step.make_stepper(
+    stepper = session.stepper = torch_step.make_stepper(
         model,
         optimizer,
         session.device,
@@ -279,9 +286,56 @@ def open_stepper(session: Session) -> None:
         session.place.world_size,
         max_gradient_norm=session.options.clip_gradient_norm or None,
     )
+    return stepper
 
 
 def _compiled(network: nn.Module) -> nn.Module:
     if not hasattr(torch, "compile"):
         raise UsageError(f"--compile needs torch 2; this is torch {torch.__version__}")
     return torch.compile(network)
+
+
+# --- what the run says of itself -------------------------------------------------------------
+
+
+def about_weights(session: Session) -> Dict[str, Any]:
+    """What a file of weights says, for its readers: which network, for which classes."""
+    return {
+        "network": network_identity(session.network),
+        "classes": list(session.splits.train.classes),
+    }
+
+
+def subject_of(session: Session) -> Subject:
+    """What the run log and the checkpoints say of the run."""
+    shape = network_identity(session.network)
+    splits = session.splits
+    hashed = session.train_loader is not None and session.options.loader == "device"
+    return Subject(
+        MODEL,
+        TASK,
+        MODEL,
+        {
+            "name": shape.pop("network"),
+            **shape,
+            "multiply_accumulates": session.complexity.multiply_accumulates,
+        },
+        {
+            "name": splits.name,
+            "predicate": splits.predicate,
+            "counts": splits.counts,
+            "manifest_sha256": splits.manifest_sha256,
+        },
+        effective_config(session),
+        first_batches_sha256(session.train_loader) if hashed else None,
+    )
+
+
+def effective_config(session: Session) -> Dict[str, Any]:
+    """The flags that decide the result, with what recipe and dataset made of them."""
+    return {
+        **session.options.config(),
+        "recipe_values": dataclasses.asdict(session.recipe),
+        "augmentation": dataclasses.asdict(augmentation_of(session.options, session.recipe)),
+        "channels_last": session.channels_last,
+    }

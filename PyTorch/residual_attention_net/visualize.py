@@ -43,12 +43,11 @@ class Run:
     @property
     def weights(self) -> Optional[Path]:
         """The checkpoint that was best on validation, else the newest whole one, else None."""
-        if not any((self.folder / "ckpt").glob("*.pt")):
+        if not any((self.folder / "ckpt").glob("step_*")):
             return None
-        from residual_attention_net.checkpoint import CheckpointFolder
+        from common.training.torch.weights_file import weights_in
 
-        checkpoints = CheckpointFolder(self.folder / "ckpt")
-        return checkpoints.best() or checkpoints.newest()
+        return weights_in(self.folder / "ckpt")
 
     def dataset(self) -> Tuple[Optional[str], Optional[str]]:
         """The dataset's name and folder, as the run's command line gave them."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
 from common.core.errors import ZooError
-from residual_attention_net.checkpoint import is_checkpoint, load_any
+from common.training.torch.weights_file import is_checkpoint, load_any
 from residual_attention_net.network.model import ResidualAttentionNetwork
 from residual_attention_net.network.reference_weights import (
     LoadReport,
@@ -32,6 +32,16 @@ def load_weights(
     return load_reference_weights(network, content, replace_head=other_classes and differs)
 
 
+def network_identity(network: ResidualAttentionNetwork) -> Dict[str, Any]:
+    """Which network it is, for how many classes: what a file of weights says of its own."""
+    return {
+        "network": network.spec.name,
+        "num_classes": network.num_classes,
+        "spatial_dims": network.spatial_dims,
+        "input_channels": network.input_channels,
+    }
+
+
 def network_of(path: Path) -> Dict[str, Any]:
     """What a file of weights says of its network (name, classes, …); {} where it does not."""
     return network_told_by(read_weights(path))
@@ -50,6 +60,6 @@ def _classes(weights: Mapping[str, Any]) -> Optional[int]:
 
 def read_weights(path: Path) -> Any:
     """A checkpoint or a state_dict, as --pth_path names it; ZooError where there is none."""
-    if not path.is_file():
+    if not path.exists():
         raise ZooError(f"--pth_path {path} is no file; give a checkpoint or a state_dict")
     return load_any(path)

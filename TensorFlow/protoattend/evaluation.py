@@ -9,15 +9,11 @@ from typing import Any, Dict, List
 import numpy as np
 
 from common.data.labelled_images import LabelledImages
+from common.training.evaluation_run import EvaluationRun, Files
 from common.training.pictures import drawn_or_told
+from common.training.run import Evaluation
 from common.training.tensorflow import runtime as tf_runtime
-from common.training.tensorflow.description import Evaluation
-from common.training.tensorflow.evaluation_run import (
-    EvaluationRun,
-    Evaluator,
-    Files,
-    run_evaluation,
-)
+from common.training.tensorflow.evaluation_run import Evaluator, run_evaluation
 from protoattend.data.other_sets import open_other_set
 from protoattend.gallery.explained import UNKNOWN, Explained, wrong_first
 from protoattend.metrics.decisions import Decisions
@@ -36,6 +32,7 @@ def run(options: Options) -> int:
             EvaluationRun(
                 restored.folder,
                 session.device,
+                session.place,
                 session.precision,
                 restored.subject(),
                 session.options.evaluation_batch_size,

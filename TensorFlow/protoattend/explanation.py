@@ -7,8 +7,8 @@ from typing import List, Tuple
 import numpy as np
 
 from common.data.labelled_images import LabelledImages
+from common.training.evaluation_run import write_file
 from common.training.tensorflow import runtime as tf_runtime
-from common.training.tensorflow.evaluation_run import write_file
 from common.training.tensorflow.runtime import tf
 from protoattend.data.datasets import read_user_images
 from protoattend.gallery.explained import UNKNOWN, Explained, wrong_first

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Dict, Optional
 
 from common.core.files import make_folder, sha256_of
-from common.training.tensorflow.checkpoint import STATE
-from common.training.tensorflow.description import Subject
-from common.training.tensorflow.evaluation_run import output_folder
+from common.training.checkpoints import STATE
+from common.training.evaluation_run import output_folder
+from common.training.run import Subject
 from common.training.tensorflow.stored_weights import FoundCheckpoint, find_weights
 from protoattend.data.datasets import EMBEDDED
 from protoattend.gallery.page import GalleryHeader

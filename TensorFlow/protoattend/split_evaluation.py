@@ -7,8 +7,8 @@ from typing import Any, List, Mapping, Optional, Sequence
 
 from common.core.errors import UsageError
 from common.data.labelled_images import LabelledImages
+from common.training.run import Evaluation
 from common.training.tensorflow import runtime as tf_runtime
-from common.training.tensorflow.description import Evaluation
 from common.training.tensorflow.runtime import tf
 from protoattend.data.augmentation import augment, draw
 from protoattend.data.streams import candidate_database, missing_classes_warning

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from common.training.run import Settings, Subject
 from common.training.tensorflow import runtime as tf_runtime
-from common.training.tensorflow.description import Settings, Subject
-from common.training.tensorflow.loop import train
+from common.training.tensorflow.engine import train
 from common.training.tensorflow.stored_weights import find_weights
 from protoattend.building import build_training
 from protoattend.data.batches import make_batches

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
+from common.training.run import Evaluation
 from common.training.tensorflow.activations import recording
-from common.training.tensorflow.description import Build, Evaluation, Inputs, TrainingGraph
+from common.training.tensorflow.description import Build, Inputs, TrainingGraph
 from common.training.tensorflow.initial_weights import draw_initial_weights
 from common.training.tensorflow.minimisation import minimise
 from common.training.tensorflow.optimizers import adam

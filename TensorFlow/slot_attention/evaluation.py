@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from common.core.files import make_folder
+from common.training.evaluation_run import EvaluationRun, Files, output_folder
+from common.training.run import Evaluation
 from common.training.tensorflow import evaluation_run
 from common.training.tensorflow import runtime as tf_runtime
-from common.training.tensorflow.description import Evaluation
-from common.training.tensorflow.evaluation_run import EvaluationRun, Evaluator, Files
+from common.training.tensorflow.evaluation_run import Evaluator
 from common.training.tensorflow.stored_weights import find_weights
 from slot_attention.building import PICTURED, Task, built_network, scene_pass
 from slot_attention.network.checkpoints import load_weights
@@ -24,7 +25,7 @@ def run_evaluation(options: Options, task: Task) -> int:
     """Evaluates --checkpoint_dir and writes what came out; returns the exit code."""
     checkpoint = str(options.checkpoint_dir)
     found = find_weights(checkpoint)
-    folder = evaluation_run.output_folder(options.model_dir, checkpoint)
+    folder = output_folder(options.model_dir, checkpoint)
     options = dataclasses.replace(options, model_dir=folder)
     make_folder(Path(folder), "--model_dir")
     session = open_session(options, found.state.get("network"))
@@ -59,6 +60,7 @@ def run_evaluation(options: Options, task: Task) -> int:
         run = EvaluationRun(
             Path(folder),
             session.device,
+            session.place,
             session.precision,
             subject_of(session),
             options.evaluation_batch_size,

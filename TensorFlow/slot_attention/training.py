@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, Callable, Tuple
 
 from common.training.pictures import drawn_or_told
+from common.training.run import Settings, Subject
 from common.training.tensorflow import runtime as tf_runtime
-from common.training.tensorflow.description import Build, Settings, Subject
-from common.training.tensorflow.loop import train
+from common.training.tensorflow.description import Build
+from common.training.tensorflow.engine import train
 from slot_attention.data.pipeline import training_batches
 from slot_attention.network.choice import NetworkChoice
 from slot_attention.options import OBJECT_DISCOVERY, SET_PREDICTION, Options

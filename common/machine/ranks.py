@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Mapping, Optional
+import re
+from typing import Dict, Mapping, Optional
 
 from common.core.errors import UsageError
 
+_FIRST_PORT, _PORTS = 15000, 10000  # of ranks that srun starts
 CHIEF_NAMES = ("CM_CHIEF_IP", "CM_WORKER_SIZE", "CM_CHIEF_PORT", "CM_CHIEF_DEVICE")
 # The rank that zoo launch has in mind, where HCCL numbers those of several machines.
 LAUNCHED_RANK = "ZOO_LAUNCHED_RANK"
@@ -31,6 +33,34 @@ class Place:
 
 
 ALONE = Place(0, 1, 0)
+
+
+def under_slurm(environment: Mapping[str, str]) -> Dict[str, str]:
+    """What torchrun would set for a task of srun; nothing where another launcher has set it.
+
+    The ranks meet on the first machine of the step, at a port that follows from the job's number.
+    """
+    size = environment.get("SLURM_STEP_NUM_TASKS") or environment.get("SLURM_NTASKS", "")
+    if "RANK" in environment or "SLURM_PROCID" not in environment or size in ("", "1"):
+        return {}
+    nodes = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_NODELIST", "")
+    found = {
+        "RANK": environment["SLURM_PROCID"],
+        "WORLD_SIZE": size,
+        "LOCAL_RANK": environment.get("SLURM_LOCALID", "0"),
+        "MASTER_ADDR": _first_node(nodes),
+        "MASTER_PORT": str(_FIRST_PORT + int("0" + environment.get("SLURM_JOB_ID", "")) % _PORTS),
+    }
+    per_node = environment.get("SLURM_STEP_TASKS_PER_NODE", "")
+    if re.fullmatch(r"\d+(\(x\d+\))?", per_node):
+        found["LOCAL_WORLD_SIZE"] = per_node.partition("(")[0]
+    return {name: value for name, value in found.items() if name not in environment}
+
+
+def _first_node(nodes: str) -> str:
+    """The first of "host[03-05,9],other", as Slurm writes lists of machines."""
+    found = re.match(r"([^\[,]*)(?:\[([^\]\-,]*)[^\]]*\]([^,]*))?", nodes)
+    return "".join(part or "" for part in found.groups()) if found and nodes else "127.0.0.1"
 
 
 def find_place(environment: Mapping[str, str], device_id: int, device_num: int) -> Place:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import (
     IO,
     Any,
+    Callable,
     Dict,
     Iterator,
     List,
@@ -23,7 +24,7 @@ from typing import (
 )
 
 from common.core.codec import json_line
-from common.core.errors import ZooError
+from common.core.errors import ZooError, first_line
 from common.core.stop_signal import StopSignal
 from common.runs.scalar_board import ScalarSink
 
@@ -54,19 +55,26 @@ class RunLog:
         record: Event = {"event": kind, "time": round(time.time(), 3)}
         record.update(fields)
         self._stream.write((json_line(record) + "\n").encode("utf-8"))
-        if self._tensorboard is not None:
-            self._tensorboard.write(record)
+        self._to_the_board(lambda board: board.write(record))
 
     def pictures(self, step: int, pictures: Mapping[str, bytes]) -> None:
         """Hands PNGs by name to TensorBoard; the log itself keeps no pictures."""
-        if self._tensorboard is not None:
-            self._tensorboard.write_pictures(step, pictures)
+        self._to_the_board(lambda board: board.write_pictures(step, pictures))
+
+    def _to_the_board(self, tell: Callable[[ScalarSink], None]) -> None:
+        """Tells TensorBoard; where that fails it is said once, and the run goes on without."""
+        if self._tensorboard is None:
+            return
+        try:
+            tell(self._tensorboard)
+        except Exception as error:
+            self._tensorboard = None
+            print(f"note: nothing more goes to TensorBoard: {first_line(error)}", flush=True)
 
     def close(self) -> None:
         """Closes the file, and TensorBoard's."""
         self._stream.close()
-        if self._tensorboard is not None:
-            self._tensorboard.close()
+        self._to_the_board(lambda board: board.close())
 
     def __enter__(self) -> RunLog:
         return self

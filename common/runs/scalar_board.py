@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import struct
 import sys
 import time
@@ -9,7 +11,10 @@ import types
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Optional, Tuple
 
+from common.core.errors import first_line
+
 RGB = 3
+FLUSH_SECONDS = 20.0
 
 
 class ScalarSink:
@@ -25,11 +30,16 @@ class ScalarSink:
         sys.modules.setdefault("tensorboard.compat.notf", no_tensorflow)
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
         self._event: Any = Event
         self._summary: Any = Summary
-        self._writer: Any = EventFileWriter(str(folder))
+        # Not tensorboard's EventFileWriter: where its thread dies, training would wait for ever.
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.0"
+        self._writer: Any = RecordWriter(open(str(folder / name), "ab"))  # noqa: SIM115
+        self._flushed = 0.0
+        self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
 
     def write(self, event: Mapping[str, Any]) -> None:
         """Adds the numbers of a step, evaluation or diagnostics event."""
@@ -47,7 +57,13 @@ class ScalarSink:
 
     def _add(self, step: int, **value: Any) -> None:
         summary = self._summary(value=[self._summary.Value(**value)])
-        self._writer.add_event(self._event(wall_time=time.time(), step=step, summary=summary))
+        self._write(self._event(wall_time=time.time(), step=step, summary=summary))
+
+    def _write(self, event: Any) -> None:
+        self._writer.write(event.SerializeToString())
+        if time.time() - self._flushed > FLUSH_SECONDS:
+            self._writer.flush()
+            self._flushed = time.time()
 
     def close(self) -> None:
         """Writes what is left and closes the file."""
@@ -73,8 +89,11 @@ def png_size(png: bytes) -> Tuple[int, int]:
 
 
 def open_scalar_sink(folder: Path) -> Optional[ScalarSink]:
-    """A sink that writes into folder, or None where tensorboard is not installed."""
+    """A sink that writes into folder; None without tensorboard, or where nothing can be written."""
     try:
         return ScalarSink(folder)
     except ImportError:
+        return None
+    except OSError as error:
+        print(f"note: nothing is written to {folder}: {first_line(error)}", flush=True)
         return None

@@ -59,7 +59,7 @@ class Launched:
         """The weights in the last checkpoint."""
         import torch
 
-        path = sorted(self.folder.glob("ckpt/step_*.pt"))[-1]
+        path = sorted(self.folder.glob("ckpt/step_*/weights.pt"))[-1]
         return torch.load(str(path), map_location="cpu")["model"]
 
 

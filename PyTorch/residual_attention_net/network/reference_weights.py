@@ -9,9 +9,9 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 import torch
 
 from common.core.errors import ZooError
+from common.training.torch.safe_load import safe_load
 from residual_attention_net.network.model import ResidualAttentionNetwork
 from residual_attention_net.network.networks import NETWORKS, identifying_shapes
-from residual_attention_net.network.safe_load import safe_load
 
 __all__ = ["LoadReport", "load_reference_weights", "recognise", "safe_load", "state_dict_of"]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, Tuple
 
 import torch
+from training_helpers import checkpoint_of
 
 from common.runs.events import RunLog
 from residual_attention_net.attention import AttentionView, attention_view
-from residual_attention_net.checkpoint import CheckpointFolder, Position, pack
 from residual_attention_net.data.samples import Samples, dataset_samples
 from residual_attention_net.network.model import ResidualAttentionNetwork, build_network
 from residual_attention_net.trained_network import open_trained
@@ -68,7 +68,5 @@ def write_run(folder: Path, steps: int = 30, with_weights: bool = True) -> Path:
                 metrics={"accuracy": accuracy, "loss": 1.0},
             )
     if with_weights:
-        checkpoints = CheckpointFolder(folder / "ckpt")
-        checkpoints.prepare()
-        checkpoints.save(pack(small_network(), Position(steps, 1, 0)))
+        checkpoint_of(folder, small_network(), steps)
     return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 from pathlib import Path
@@ -10,11 +11,18 @@ from typing import Any, Callable, Iterator, List
 
 import pytest
 import torch
-from training_helpers import SMALL, events, newest_checkpoint, run, start
+from training_helpers import (
+    SMALL,
+    checkpoint_of,
+    events,
+    newest_checkpoint,
+    run,
+    saved,
+    start,
+)
 
 from common.core.command_line import exit_code_of
 from residual_attention_net import evaluate, finetune, train
-from residual_attention_net.checkpoint import CheckpointFolder, Position, pack
 from residual_attention_net.network.model import build_network
 
 pytestmark = pytest.mark.pytorch
@@ -39,9 +47,7 @@ def told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Told:
 @pytest.fixture()
 def weights(tmp_path: Path) -> Path:
     """A whole checkpoint of the small network."""
-    folder = CheckpointFolder(tmp_path / "weights")
-    folder.prepare()
-    return folder.save(pack(build_network("small_16input", 10), Position(1, 0, 1))).path
+    return checkpoint_of(tmp_path / "weights", build_network("small_16input", 10))
 
 
 def test_a_batch_larger_than_the_data(told: Told) -> None:
@@ -127,15 +133,13 @@ def test_an_empty_data_path(told: Told, tmp_path: Path) -> None:
 
 
 def test_resume_without_a_checkpoint(told: Told) -> None:
-    assert "holds no whole checkpoint; start without --resume" in told(train.main, ["--resume"], 1)
+    assert "there is no whole checkpoint in" in told(train.main, ["--resume"], 1)
 
 
 def test_resume_with_another_network(told: Told, tmp_path: Path) -> None:
-    folder = CheckpointFolder(tmp_path / "run" / "ckpt")
-    folder.prepare()
-    folder.save(pack(build_network("attention56_cifar", 10), Position(1, 0, 1)))
+    checkpoint_of(tmp_path / "run", build_network("attention56_cifar", 10))
     line = told(train.main, ["--resume"], 1)
-    assert "'attention56_cifar', this run 'small_16input'" in line
+    assert re.search("has network .*'attention56_cifar'.*, this run .*'small_16input'", line)
 
 
 @pytest.mark.parametrize("program", [evaluate, finetune])
@@ -169,9 +173,8 @@ def test_weights_that_run_code_are_refused_and_not_run(told: Told, tmp_path: Pat
 
 
 def test_weights_from_the_future(told: Told, tmp_path: Path) -> None:
-    content = dict(pack(build_network("small_16input", 10), Position(1, 0, 1)), version=99)
-    torch.save(content, str(tmp_path / "future.pt"))
-    assert "newer version" in told(evaluate.main, ["--pth_path", str(tmp_path / "future.pt")], 1)
+    path = saved(tmp_path, build_network("small_16input", 10), version=99)
+    assert "newer version" in told(evaluate.main, ["--pth_path", str(path)], 1)
 
 
 def test_evaluation_for_another_number_of_classes(told: Told, weights: Path) -> None:
@@ -235,7 +238,7 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(tiny_disk: Path) 
     lines = [line for line in done.stdout.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1 and "no space left" in lines[0]
     assert "Traceback" not in done.stdout
-    assert newest_checkpoint(tiny_disk / "run")["position"]["step"] >= 1
+    assert newest_checkpoint(tiny_disk / "run")["step"] >= 1
 
 
 def test_a_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:
@@ -253,4 +256,4 @@ def test_a_failed_run_says_why_in_its_log(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "ckpt" / "best.pt").exists()
     last = events(tmp_path / "run")[-1]
     assert (last["event"], last["status"]) == ("end", "failed")
-    assert "holds no whole checkpoint" in last["reason"]
+    assert "there is no whole checkpoint" in last["reason"]

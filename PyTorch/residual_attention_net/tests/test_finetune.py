@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from training_helpers import SMALL, events, newest_checkpoint, run
+from training_helpers import SMALL, checkpoint_of, events, newest_checkpoint, run
 
-from residual_attention_net.checkpoint import CheckpointFolder, Position, pack
 from residual_attention_net.network.model import build_network
 from residual_attention_net.options import parse_options
 from residual_attention_net.session import open_session
@@ -20,9 +19,7 @@ pytestmark = pytest.mark.pytorch
 
 @pytest.fixture()
 def weights(tmp_path: Path) -> Path:
-    folder = CheckpointFolder(tmp_path / "weights")
-    folder.prepare()
-    return folder.save(pack(build_network("small_16input", 7), Position(1, 0, 1))).path
+    return checkpoint_of(tmp_path / "weights", build_network("small_16input", 7))
 
 
 def opened(weights: Path, *flags: str) -> Any:
@@ -68,5 +65,5 @@ def test_an_interrupted_fine_tuning_resumes_without_loading_the_first_weights_ag
     run("finetune", tmp_path / "whole", *flags)
     run("finetune", tmp_path / "halves", "--total_epochs", "1", *flags)
     run("finetune", tmp_path / "halves", "--resume", *flags)
-    one = newest_checkpoint(tmp_path / "whole")["position"]
-    assert one == newest_checkpoint(tmp_path / "halves")["position"]
+    one = newest_checkpoint(tmp_path / "whole")["step"]
+    assert one == newest_checkpoint(tmp_path / "halves")["step"]

@@ -13,11 +13,10 @@ import pytest
 torch = pytest.importorskip("torch")
 Image = pytest.importorskip("PIL.Image")
 
-from training_helpers import environment  # noqa: E402
+from training_helpers import environment, saved  # noqa: E402
 
 from common.core.command_line import exit_code_of  # noqa: E402
 from common.core.errors import UsageError, ZooError  # noqa: E402
-from residual_attention_net.checkpoint import Position, pack  # noqa: E402
 from residual_attention_net.data.samples import CIFAR10_CLASSES, dataset_samples  # noqa: E402
 from residual_attention_net.network.model import build_network  # noqa: E402
 from residual_attention_net.predict import main, predict  # noqa: E402
@@ -46,9 +45,7 @@ def state_dict(tmp_path):
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    path = tmp_path / "trained.pt"
-    torch.save(pack(small_network(), Position(1, 0, 1), classes=list(NAMES)), str(path))
-    return path
+    return saved(tmp_path, small_network(), classes=list(NAMES))
 
 
 @pytest.fixture

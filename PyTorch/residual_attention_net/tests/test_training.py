@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import json
-import signal
-import time
+import re
 from pathlib import Path
 
 import pytest
-import torch
-from training_helpers import events, newest_checkpoint, run, start
+from training_helpers import events, run
+
+from common.training.checkpoints import read_state
 
 pytestmark = pytest.mark.pytorch
-
-
-def same_weights(first: Path, second: Path) -> bool:
-    one, other = newest_checkpoint(first)["model"], newest_checkpoint(second)["model"]
-    return list(one) == list(other) and all(torch.equal(one[name], other[name]) for name in one)
-
-
-def wait_for_step(output: Path, step: int, seconds: float = 240.0) -> None:
-    path = output / "ckpt" / f"step_{step:09d}.json"
-    until = time.time() + seconds
-    while not path.exists():
-        assert time.time() < until, f"step {step} was not reached"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -55,83 +42,12 @@ def test_the_test_set_is_looked_at_only_at_the_end(whole_run: Path) -> None:
 
 def test_the_best_weights_are_told_by_the_step_they_are_of(tmp_path: Path) -> None:
     run("train", tmp_path / "run", "--total_epochs", "1", "--checkpoint_minutes", "0")
-    best = tmp_path / "run" / "ckpt" / "best.pt"  # of step 4; the later epochs' rate is ruinous
+    best = tmp_path / "run" / "ckpt" / "best"  # of step 4; the later epochs' rate is ruinous
     flags = ("--total_epochs", "3", "--resume", "--learning_rate", "10")
     run("train", tmp_path / "run", *flags)
-    step = json.loads(best.with_suffix(".json").read_text())["step"]
+    step = json.loads((best / "state.json").read_text())["step"]
     told = [event for event in events(tmp_path / "run", "evaluation") if event["role"] == "best"]
     assert told[-1]["step"] == step < events(tmp_path / "run", "step")[-1]["step"]
-
-
-def test_a_finished_run_says_so_last(whole_run: Path) -> None:
-    assert events(whole_run)[-1]["event"] == "end"
-    assert events(whole_run)[-1]["status"] == "complete"
-
-
-def test_the_same_seed_gives_the_same_weights(whole_run: Path, tmp_path: Path) -> None:
-    run("train", tmp_path / "again")
-    assert same_weights(whole_run, tmp_path / "again")
-
-
-def test_another_seed_gives_other_weights(whole_run: Path, tmp_path: Path) -> None:
-    run("train", tmp_path / "other", "--seed", "1")
-    assert not same_weights(whole_run, tmp_path / "other")
-
-
-@pytest.mark.parametrize("step", [1, 4, 6])
-def test_a_killed_run_resumes_to_the_same_weights_bit_for_bit(
-    whole_run: Path, tmp_path: Path, step: int
-) -> None:
-    output = tmp_path / "killed"
-    process = start("train", output, "--checkpoint_minutes", "0")
-    wait_for_step(output, step)
-    process.kill()
-    process.communicate()
-    done = run("train", output, "--checkpoint_minutes", "0", "--resume")
-    assert done.returncode == 0, done.stdout
-    assert same_weights(whole_run, output)
-
-
-def test_the_curve_of_a_resumed_run_is_that_of_the_undisturbed_one(
-    whole_run: Path, tmp_path: Path
-) -> None:
-    output = tmp_path / "killed"
-    process = start("train", output, "--checkpoint_minutes", "0")
-    wait_for_step(output, 5)
-    process.kill()
-    process.communicate()
-    run("train", output, "--resume")
-    for kind, name in (("step", "loss"), ("step", "learning_rate"), ("epoch", "train_loss")):
-        assert [event[name] for event in events(output, kind)] == [
-            event[name] for event in events(whole_run, kind)
-        ]
-
-
-def test_sigterm_saves_ends_with_143_and_resumes_to_the_same_weights(
-    whole_run: Path, tmp_path: Path
-) -> None:
-    output = tmp_path / "stopped"
-    process = start("train", output, "--checkpoint_minutes", "0")
-    wait_for_step(output, 2)
-    process.send_signal(signal.SIGTERM)
-    process.communicate()
-    assert process.returncode == 143
-    last = events(output)[-1]
-    assert (last["event"], last["status"]) == ("end", "interrupted")
-    saved = newest_checkpoint(output)["position"]["step"]
-    assert saved == events(output, "step")[-1]["step"] < 8
-    run("train", output, "--resume")
-    assert same_weights(whole_run, output)
-
-
-def test_resuming_a_finished_run_changes_nothing(whole_run: Path, tmp_path: Path) -> None:
-    run("train", tmp_path / "twice")
-    done = run("train", tmp_path / "twice", "--resume")
-    assert done.returncode == 0, done.stdout
-    assert same_weights(whole_run, tmp_path / "twice")
-    assert len(events(tmp_path / "twice", "step")) == 8
-    assert len(events(tmp_path / "twice", "evaluation")) == 4
-    assert "nothing is left to do" in done.stdout
 
 
 def test_resume_with_more_epochs_goes_on(tmp_path: Path) -> None:
@@ -162,8 +78,18 @@ def test_divergence_stops_with_the_step_and_the_last_good_checkpoint(tmp_path: P
 
 def test_only_the_last_checkpoints_are_kept(tmp_path: Path) -> None:
     run("train", tmp_path / "run", "--checkpoint_minutes", "0", "--keep_checkpoints", "2")
-    names = sorted(path.name for path in (tmp_path / "run" / "ckpt").glob("*.pt"))
-    assert names == ["best.pt", "step_000000007.pt", "step_000000008.pt"]
+    names = {path.name for path in (tmp_path / "run" / "ckpt").iterdir()}
+    best = (tmp_path / "run" / "ckpt" / "best").resolve().name
+    # And what was best to step 7, from which a damaged 8 would be trained again.
+    needed = read_state(tmp_path / "run" / "ckpt" / "step_00000007")["best"]["step"]
+    assert names == {
+        "best",
+        "best.pt",
+        best,
+        f"step_{needed:08d}",
+        "step_00000007",
+        "step_00000008",
+    }
 
 
 def test_a_small_network_learns_synthetic_classes(tmp_path: Path) -> None:
@@ -183,3 +109,26 @@ def test_a_small_network_learns_synthetic_classes(tmp_path: Path) -> None:
     final = [event for event in events(tmp_path / "run", "evaluation") if event["role"] == "final"]
     assert final[0]["n"] == 200
     assert final[0]["metrics"]["accuracy"] > 60.0
+
+
+def test_the_start_says_what_a_record_needs(whole_run: Path) -> None:
+    begun = events(whole_run, "start")[0]
+    assert begun["network"]["name"] == "small_16input"
+    assert begun["dataset"]["counts"] == {"train": 64, "validation": 20, "test": 40}
+    assert (begun["precision"]["mode"], begun["device"]["kind"]) == (
+        "must_keep_origin_dtype",
+        "cpu",
+    )
+    assert len(begun["first_batches_sha256"]) == 64
+    assert str(whole_run) not in begun["command"]
+    final, best = events(whole_run, "evaluation")[-2:]
+    assert "validation_accuracy" in set(best["metrics"]) - set(final["metrics"])
+
+
+def test_lines_are_read_as_the_original_scripts(tmp_path: Path) -> None:
+    done = run("train", tmp_path / "run", "--train_steps", "5", "--log_every", "5")
+    assert re.search(r"Epoch \[2/2\], Iter \[1/4\] Loss: \d+\.\d{4} LR: \S+ FPS: ", done.stdout)
+    assert "the epoch 2 takes time: " in done.stdout
+    assert re.search(r"current weights\) on the 40 test images: \d+\.\d\d %", done.stdout)
+    seen = [(event["role"], event["epoch"]) for event in events(tmp_path / "run", "evaluation")]
+    assert seen[:3] == [("progress", 1), ("progress", 2), ("final", 2)]

@@ -6,12 +6,11 @@ import pytest
 
 pytest.importorskip("torch")
 
-from picture_helpers import SMALL, small_network, weights_in, write_run  # noqa: E402
+from picture_helpers import SMALL, weights_in, write_run  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from common.core.command_line import exit_code_of  # noqa: E402
 from common.runs.events import RunLog  # noqa: E402
-from residual_attention_net.checkpoint import CheckpointFolder, Position, pack  # noqa: E402
 from residual_attention_net.visualize import main, read_run  # noqa: E402
 
 pytestmark = pytest.mark.pytorch
@@ -54,9 +53,9 @@ def test_a_run_without_a_checkpoint_gives_its_curves_only(tmp_path, capsys):
 
 def test_the_checkpoint_best_on_validation_is_drawn(tmp_path):
     folder = write_run(tmp_path / "run")
-    assert read_run(folder).weights.name == "step_000000030.pt"
-    CheckpointFolder(folder / "ckpt").save_best(pack(small_network(), Position(10, 1, 0)))
-    assert read_run(folder).weights.name == "best.pt"
+    assert read_run(folder).weights == folder / "ckpt" / "best.pt"
+    (folder / "ckpt" / "best.pt").unlink()
+    assert read_run(folder).weights == folder / "ckpt" / "step_00000030" / "weights.pt"
 
 
 def test_the_runs_data_are_found_by_its_command_line(tmp_path):

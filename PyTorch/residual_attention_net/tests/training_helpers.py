@@ -84,12 +84,42 @@ def events(output: Path, kind: Optional[str] = None, rank: int = 0) -> List[Dict
 
 
 def newest_checkpoint(output: Path) -> Dict[str, Any]:
-    """The content of the newest whole checkpoint of a run folder."""
-    from residual_attention_net.checkpoint import CheckpointFolder, load
+    """The content of the newest whole checkpoint of a run folder, with its state."""
+    from common.training.checkpoints import CheckpointFolder, read_state
+    from common.training.torch.weights_file import FILE, load
 
     path = CheckpointFolder(output / "ckpt").newest()
     assert path is not None
-    return load(path)
+    return dict(read_state(path), **load(path / FILE))
+
+
+def saved(folder: Path, network: Any, **more: Any) -> Path:
+    """A file of weights as a training of the network writes it."""
+    from common.training.torch import weights_file
+    from residual_attention_net.weights import network_identity
+
+    about = {"network": network_identity(network)}
+    content = dict(weights_file.pack(network, about), **more)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights_file.write(folder / weights_file.FILE, content)
+    return folder / weights_file.FILE
+
+
+def checkpoint_of(output: Path, network: Any, step: int = 1) -> Path:
+    """A checkpoint in a run folder, without what the optimizer keeps; its file of weights."""
+    from common.training.checkpoints import CheckpointFolder
+    from common.training.torch.weights_file import FILE
+    from residual_attention_net.weights import network_identity
+
+    def write(work: Path) -> Dict[str, Any]:
+        saved(work, network)
+        return {}
+
+    folder = CheckpointFolder(output / "ckpt", weights_file=FILE)
+    folder.prepare()
+    shape = network_identity(network)
+    state = {"network": {"name": shape.pop("network"), **shape}, "best": {"step": step}}
+    return folder.save(step, state, write).path / FILE
 
 
 def start_ranks(

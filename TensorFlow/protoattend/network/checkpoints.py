@@ -10,8 +10,8 @@ import re
 from typing import Any, Optional
 
 from common.core.errors import ZooError
-from common.training.tensorflow.named_weights import named_weights
 from common.training.tensorflow.stored_weights import OWN, FoundCheckpoint, StoredWeights
+from common.training.tensorflow.weights import named_weights
 
 _REFERENCE_MARK = "CNN_encoder/dense/kernel"
 _PARTS = {

@@ -13,8 +13,8 @@ from common.core.errors import UsageError, ZooError
 from common.data.labelled_images import LabelledImages
 from common.machine.ranks import Place
 from common.training.tensorflow.initial_weights import HE_NORMAL, draw_initial_weights
-from common.training.tensorflow.named_weights import named_weights
 from common.training.tensorflow.runtime import tf
+from common.training.tensorflow.weights import named_weights
 from protoattend import prototype_passes
 from protoattend.building import attend
 from protoattend.network.architecture import SMALL, SOFTMAX, SPARSEMAX, Architecture

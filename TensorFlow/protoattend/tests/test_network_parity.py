@@ -11,10 +11,10 @@ import pytest
 
 from common.core.errors import ZooError
 from common.data.labelled_images import LabelledImages
-from common.training.tensorflow.named_weights import named_weights
 from common.training.tensorflow.optimizers import adam
 from common.training.tensorflow.runtime import tf
 from common.training.tensorflow.stored_weights import find_weights
+from common.training.tensorflow.weights import named_weights
 from protoattend.losses import Losses, cross_entropy, sparsity
 from protoattend.network.architecture import SOFTMAX, SPARSEMAX, Architecture, architecture_from
 from protoattend.network.attention import (

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from common.core.errors import ZooError
-from common.training.tensorflow.named_weights import named_weights
 from common.training.tensorflow.stored_weights import FoundCheckpoint, Shapes, StoredWeights
+from common.training.tensorflow.weights import named_weights
 
 _ENDING = "/.ATTRIBUTES/VARIABLE_VALUE"
 _OWN, _REFERENCE = "network/", "network/layer_with_weights-0/"

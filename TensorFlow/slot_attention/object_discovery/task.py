@@ -6,8 +6,8 @@ from typing import Any, Dict, List, Mapping, Tuple
 
 import numpy as np
 
+from common.training.run import Evaluation
 from common.training.tensorflow import runtime as tf_runtime
-from common.training.tensorflow.description import Evaluation
 from slot_attention.building import Batch, Task
 from slot_attention.diagnostics import discovery_diagnostics
 from slot_attention.losses import reconstruction_loss

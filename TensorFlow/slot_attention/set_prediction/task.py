@@ -6,7 +6,7 @@ from typing import Any, Mapping
 
 import numpy as np
 
-from common.training.tensorflow.description import Evaluation
+from common.training.run import Evaluation
 from slot_attention.building import Task
 from slot_attention.diagnostics import attention_diagnostics
 from slot_attention.losses import hungarian_huber_loss

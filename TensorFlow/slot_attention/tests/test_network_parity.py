@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from common.core.errors import ZooError
-from common.training.tensorflow.named_weights import named_weights
 from common.training.tensorflow.runtime import tf
 from common.training.tensorflow.stored_weights import find_weights
+from common.training.tensorflow.weights import named_weights
 from slot_attention.losses import best_matching, huber_cost, hungarian_huber_loss
 from slot_attention.losses import reconstruction_loss as squared_error
 from slot_attention.network.architecture import ARCHITECTURES, SlotSettings

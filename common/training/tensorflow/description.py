@@ -1,75 +1,15 @@
-"""What a run is and how it is to go: the two things its entry point says."""
+"""What a network gives to the engine: its graph, out of a batch."""
 
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence
+from typing import Any, Callable, Mapping, Optional, Sequence
 
 from common.core.errors import UsageError
 from common.machine.precision import Precision
+from common.training.run import Evaluation
 from common.training.tensorflow.minimisation import Minimisation
 from common.training.tensorflow.runtime import TensorFlowDevice, tf
-
-
-@dataclasses.dataclass(frozen=True)
-class Subject:
-    """What the run log and the checkpoints say of a run.
-
-    Attributes:
-        model, task, package: such as "slot_attention", "object_discovery",
-            "slot_attention.object_discovery" (the entry point's package).
-        network: {"name": …} and whatever must agree before weights are restored;
-            "parameters" is added, "multiply_accumulates" may be given.
-        dataset: {"name", "predicate", "counts", "manifest_sha256"}.
-        config: the flags that decide the result.
-        first_batches_sha256: of the first batches, where it is cheap to know.
-    """
-
-    model: str
-    task: str
-    package: str
-    network: Mapping[str, Any]
-    dataset: Mapping[str, Any]
-    config: Mapping[str, Any]
-    first_batches_sha256: Optional[str] = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """How training goes; every number of steps may be 0 for "never", but log_every.
-
-    Attributes:
-        output_path: the run folder: ckpt/, pictures/, tensorboard/, profile/, rank_<rank>/.
-        steps: optimizer steps to be reached, those before a resume included.
-        batch_size: samples in a batch of one rank.
-        log_every: steps between lines of the human log.
-        diagnostics_every, pictures_every, evaluate_every, checkpoint_every: steps between them.
-        checkpoint_seconds: a checkpoint is written at least that often.
-        keep: checkpoints that are kept, beside the best.
-        epoch_steps: steps of one pass over the data (an epoch in records); 0: evaluate_every.
-        resume: goes on from the newest whole checkpoint.
-        profile: writes a timeline of one step.
-        dump_tensors: the step whose tensors are stored; dump_from: the run whose stored step this
-            one begins with. See tensor_dump.
-    """
-
-    output_path: Path
-    steps: int
-    batch_size: int
-    seed: int = 0
-    log_every: int = 100
-    diagnostics_every: int = 100
-    pictures_every: int = 0
-    evaluate_every: int = 0
-    checkpoint_every: int = 0
-    checkpoint_seconds: float = 600.0
-    keep: int = 3
-    epoch_steps: int = 0
-    resume: bool = False
-    profile: bool = False
-    dump_tensors: Optional[int] = None
-    dump_from: Optional[str] = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,20 +50,6 @@ class Inputs:
             )
         is_first = tf.equal(self.step, tf.constant(self.first_step, self.step.dtype))
         return tf.where(is_first, tf.constant(given, drawn.dtype), drawn)
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """Metrics of one split with the number of samples behind them.
-
-    `score` is what the best checkpoint is chosen by (higher is better), on "progress" evaluations
-    only; None chooses none.
-    """
-
-    split: str
-    n: int
-    metrics: Dict[str, float]
-    score: Optional[float] = None
 
 
 # evaluate(session, step, role): role is "progress" (validation, every N steps), "final" (after the

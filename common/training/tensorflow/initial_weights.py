@@ -10,7 +10,7 @@ from typing import Any, Tuple
 
 import numpy as np
 
-from common.training.tensorflow.named_weights import named_weights
+from common.training.tensorflow.weights import named_weights
 
 GLOROT_UNIFORM, HE_NORMAL = "glorot_uniform", "he_normal"
 _CUT_OFF = 2.0  # deviations

@@ -8,7 +8,7 @@ from typing import Any, Mapping, NamedTuple, Optional
 from common.core.errors import UsageError
 from common.machine.devices import choose_device, detect
 from common.machine.precision import Precision, default_mode, resolve, with_loss_scale
-from common.machine.ranks import Place, find_tensorflow_place
+from common.machine.ranks import Place, find_tensorflow_place, under_slurm
 from common.training.tensorflow import runtime as tf_runtime
 
 
@@ -33,6 +33,7 @@ def choose_run_device(options: Any, default_modes: Mapping[str, str]) -> RunDevi
     kind = options.device
     if kind == "auto":
         kind = choose_device(kind, detect())
+    os.environ.update(under_slurm(os.environ))
     place = find_tensorflow_place(os.environ, kind, options.device_id)
     if options.ranks is not None and options.ranks != place.world_size:
         raise UsageError(

@@ -49,7 +49,6 @@ tf.disable_eager_execution()
 tf.enable_resource_variables()
 
 RENDEZVOUS_SECONDS = 1800.0
-_SHARE = 1 << 20  # halves of a step number that float32 holds exactly
 # The types that the graph rewrite goes by, under their names before and since TensorFlow 2.4:
 # always narrow, narrow after a narrow one, narrow between narrow ones; and never narrow.
 SUMMED_IN_BFLOAT16 = ("BiasAddGrad",)  # on processors, where 1,024 ones then make 256
@@ -633,13 +632,6 @@ def _forget_sums() -> None:
     for sums in _SUMS.values():
         sums.session.close()
     _SUMS.clear()
-
-
-def from_first_rank(device: TensorFlowDevice, number: int) -> int:
-    """The first rank's value of a whole number (at least 0, below 2**40), for every rank."""
-    halves = divmod(number if device.place.rank == 0 else 0, _SHARE)
-    high, low = sum_over_ranks(device, halves)
-    return int(high) * _SHARE + int(low)
 
 
 def _plain_config(device: TensorFlowDevice) -> Any:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence
 
 from common.core.errors import ZooError, first_line
-from common.training.tensorflow.checkpoint import PREFIX, STATE, find_checkpoint, read_state
+from common.training.checkpoints import STATE, find_checkpoint, read_state
 from common.training.tensorflow.packed_weights import SUFFIX, PackedWeights
 from common.training.tensorflow.runtime import tf
+from common.training.tensorflow.weights import PREFIX, plain_path
 
 Shapes = Mapping[str, Sequence[int]]
 OWN = "network/{}/.ATTRIBUTES/VARIABLE_VALUE"  # the key of a weight at an attribute path
@@ -71,10 +73,11 @@ class StoredWeights:
         """
         self.prefix = prefix
         try:
+            self._way = contextlib.ExitStack()  # open as long as the reader is
             self._reader = (
                 PackedWeights(prefix)
                 if prefix.endswith(SUFFIX)
-                else tf.train.load_checkpoint(prefix)
+                else tf.train.load_checkpoint(self._way.enter_context(plain_path(Path(prefix))))
             )
             self.shapes: Shapes = dict(self._reader.get_variable_to_shape_map())
         except (tf.errors.OpError, ValueError, IndexError) as error:

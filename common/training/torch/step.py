@@ -1,23 +1,36 @@
-"""A training step in torch: optimizer, the order of what wraps the network, its arithmetic."""
+"""A training step in torch: optimizer, the order of what wraps the network, its arithmetic.
+
+From a loss to the optimizer's step: backward pass, loss scale, clipping.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import inspect
-from typing import Any, ContextManager, Dict, Iterable, Mapping, Optional, Union
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    Optional,
+    Type,
+    Union,
+)
 
 from common.core.errors import ZooError
-from common.machine.precision import Precision
-from common.training.torch.gradients import (
-    Clip,
-    LookAtGradients,
-    Scaling,
-    StepHealth,
-    apex_loss_scale,
-    is_npu_fused,
-    scaling_for,
+from common.machine.precision import (
+    BACKOFF_FACTOR,
+    GROWTH_FACTOR,
+    GROWTH_INTERVAL,
+    SMALLEST_LOSS_SCALE,
+    Precision,
 )
 from common.training.torch.runtime import TORCH_NAMES, TorchDevice, npu_module, torch_version
+
+LookAtGradients = Callable[[List[Any]], None]
 
 
 def make_sgd(
@@ -64,14 +77,49 @@ def _npu_sgd_class(precision: Precision) -> Any:
     return getattr(torch_npu.optim, "NpuFusedSGD", torch.optim.SGD)
 
 
+def is_npu_fused(optimizer: Any) -> bool:
+    """Whether it is one of Ascend's fused optimizers, of apex or of torch_npu."""
+    return type(optimizer).__name__.startswith("NpuFused")
+
+
+class StepHealth:
+    """What became of one step: whether overflow made it be skipped, and its loss scale.
+
+    The scale may still be on the device: reading it waits for the device. Keep the object and read
+    it at the next log point.
+    """
+
+    __slots__ = ("_after", "_before")
+
+    def __init__(self, before: Any = None, after: Any = None) -> None:
+        self._before, self._after = before, after
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether the loss is multiplied by anything."""
+        return self._before is not None
+
+    @property
+    def loss_scale(self) -> float:
+        """What the loss was multiplied by; 1 where nothing is scaled."""
+        return float(self._before) if self.is_scaled else 1.0
+
+    @property
+    def skipped(self) -> bool:
+        """Whether the weights stayed as they were: the scale shrinks in exactly that case."""
+        return self.is_scaled and float(self._after) < float(self._before)
+
+
 class Stepper:
-    """Does a training step in the order its device and precision need; made by make_stepper.
+    """Does a training step without a loss scale; those with one derive from it. See make_stepper.
 
     Attributes:
         model: what to call in the forward pass (wrapped for many ranks).
         module: the network itself, for checkpoints and evaluation.
         optimizer: the optimizer that steps.
     """
+
+    scaling = "none"  # as checkpoints call it
 
     def __init__(
         self,
@@ -80,10 +128,12 @@ class Stepper:
         optimizer: Any,
         device: TorchDevice,
         precision: Precision,
-        scaling: Scaling,
+        max_gradient_norm: Optional[float],
     ) -> None:
         self.model, self.module, self.optimizer = model, module, optimizer
-        self._device, self._precision, self._scaling = device, precision, scaling
+        self._device, self._precision = device, precision
+        self._max_norm = max_gradient_norm
+        self._look: Optional[LookAtGradients] = None
 
     def forward_context(self) -> ContextManager[Any]:
         """The context of the forward pass and the loss: autocast, or nothing."""
@@ -93,12 +143,9 @@ class Stepper:
         """Drops the gradients; Ascend's fused and apex's optimizers keep their buffers."""
         if not (is_npu_fused(self.optimizer) or self._precision.apex_opt_level is not None):
             self.optimizer.zero_grad(set_to_none=True)
-        elif self._has_gradients():
+        elif any(weight.grad is not None for weight in self.module.parameters()):
             # Before there are any, a fused optimizer would leave every weight out for good.
             self.optimizer.zero_grad()
-
-    def _has_gradients(self) -> bool:
-        return any(weight.grad is not None for weight in self.module.parameters())
 
     def step(self, loss: Any, look: Optional[LookAtGradients] = None) -> StepHealth:
         """Backward pass, clipping where asked for, optimizer step; loss is a scalar tensor.
@@ -108,30 +155,250 @@ class Stepper:
                 their gradients are averaged over ranks and unscaled, but not clipped. Where a loss
                 scale overflowed it may not be called.
         """
-        return self._scaling.step(loss, look)
+        self._look = look
+        return self._do(loss)
+
+    def _do(self, loss: Any) -> StepHealth:
+        loss.backward()
+        self._look_and_clip()
+        self.optimizer.step()
+        return StepHealth()
+
+    def _parameters(self) -> List[Any]:
+        return [weight for group in self.optimizer.param_groups for weight in group["params"]]
+
+    def _look_and_clip(self) -> None:
+        """Shows the unscaled gradients to who asked, and clips them by their global norm."""
+        if self._look is not None:
+            self._look(self._parameters())
+        if self._max_norm is None:
+            return
+        if is_npu_fused(self.optimizer):
+            apex = self._precision.apex_opt_level is not None
+            name = "clip_optimizer_grad_norm_fused" if apex else "clip_grad_norm_fused_"
+            getattr(self.optimizer, name)(self._max_norm, 2.0)  # torch_npu has no default
+            return
+        import torch
+
+        torch.nn.utils.clip_grad_norm_(self._parameters(), self._max_norm)
+
+    # --- checkpoints ---
 
     def optimizer_state(self) -> Dict[str, Any]:
-        """The optimizer's state, for checkpoints."""
-        return self._scaling.optimizer_state()
+        """The optimizer's state."""
+        return dict(self.optimizer.state_dict())
 
     def load_optimizer_state(self, state: Mapping[str, Any]) -> None:
         """Restores the optimizer; call before the first step."""
-        self._scaling.load_optimizer_state(state)
+        self.optimizer.load_state_dict(dict(state))
 
     def state_dict(self) -> Dict[str, Any]:
-        """The state of the loss scale (with apex also the float32 weights), for checkpoints."""
-        return {"scaling": self._scaling.name, "state": self._scaling.state_dict()}
+        """The state of the loss scale (with apex also the float32 weights)."""
+        return {"scaling": self.scaling, "state": self._scale_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores the loss scale; ZooError where the checkpoint scaled in another way."""
-        if state["scaling"] != self._scaling.name:
+        if state["scaling"] != self.scaling:
             raise ZooError(
-                "the checkpoint's loss scale is of kind {!r}, this run's {!r}; resume "
-                "with the --precision_mode and --loss_scale it was trained with".format(
-                    state["scaling"], self._scaling.name
-                )
+                f"the checkpoint's loss scale is of kind {state['scaling']!r}, this run's "
+                f"{self.scaling!r}; resume with the --precision_mode and --loss_scale it was "
+                "trained with"
             )
-        self._scaling.load_state_dict(state["state"])
+        self._load_scale(state["state"])
+
+    def _scale_state(self) -> Dict[str, Any]:
+        return {}
+
+    def _load_scale(self, state: Mapping[str, Any]) -> None:
+        """Nothing to be loaded where nothing is scaled."""
+
+
+class _ScalerStepper(Stepper):
+    """A GradScaler of torch or torch_npu; both check and skip, with a static scale too."""
+
+    scaling = "grad_scaler"
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        first = float(self._precision.loss_scale or 1.0)
+        self._static_scale = first if self._precision.loss_scale_policy == "static" else None
+        self._scaler = _grad_scaler(self._device.kind, first)
+        # A 1 on a GPU, to read the scale with; on an NPU scale() would clear the overflow flag too.
+        self._one = _one_on(self._device) if self._device.kind == "gpu" else None
+
+    def _do(self, loss: Any) -> StepHealth:
+        self._scaler.scale(loss).backward()
+        before = self._scale()
+        if self._max_norm is not None or self._look is not None:
+            self._scaler.unscale_(self.optimizer)
+            self._look_and_clip()
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        after = self._scale()
+        if self._static_scale is not None:
+            # The scaler's own "static" never checks: let it check, then undo its new scale.
+            self._scaler.update(self._static_scale)
+        return StepHealth(before, after)
+
+    def _scale(self) -> Any:
+        """The scale, left on the device where that spares waiting for it."""
+        return self._scaler.get_scale() if self._one is None else self._scaler.scale(self._one)
+
+    def _scale_state(self) -> Dict[str, Any]:
+        return dict(self._scaler.state_dict())
+
+    def _load_scale(self, state: Mapping[str, Any]) -> None:
+        # A scaler of another kind of device lacks fields of this one, or has others.
+        own = self._scaler.state_dict()
+        known = {name: value for name, value in state.items() if name in own}
+        self._scaler.load_state_dict(dict(own, **known))
+
+
+class _ApexStepper(Stepper):
+    """Ascend apex's loss scale; a static one is never checked for overflow.
+
+    O2 makes its float32 weights on entering the first scale_loss, out of float16 ones, so what a
+    checkpoint has of them and of the optimizer takes its place there.
+    """
+
+    scaling = "apex"
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self._coming_weights: List[Any] = []
+        self._coming_optimizer: Optional[Dict[str, Any]] = None
+        self._stepped = False
+
+    def _do(self, loss: Any) -> StepHealth:
+        from apex import amp
+
+        before = self._scale()
+        with amp.scale_loss(loss, self.optimizer) as scaled:
+            self._take_over()
+            scaled.backward()
+        self._look_and_clip()
+        self.optimizer.step()
+        self._stepped = True
+        return StepHealth(before, self._scale())
+
+    def _scale(self) -> float:
+        from apex import amp
+
+        return float(amp.state_dict()["loss_scaler0"]["loss_scale"])
+
+    def _take_over(self) -> None:
+        for weight, stored in zip(self._parameters(), self._coming_weights):
+            weight.data.copy_(stored)
+        if self._coming_optimizer is not None:
+            rates = [group["lr"] for group in self.optimizer.param_groups]
+            self.optimizer.load_state_dict(self._coming_optimizer)
+            for group, rate in zip(self.optimizer.param_groups, rates):
+                group["lr"] = rate  # the coming step's, set already
+        self._coming_weights, self._coming_optimizer = [], None
+
+    def _parameters(self) -> List[Any]:
+        from apex import amp
+
+        return list(amp.master_params(self.optimizer))
+
+    def optimizer_state(self) -> Dict[str, Any]:
+        coming = self._coming_optimizer
+        return super().optimizer_state() if coming is None else coming
+
+    def load_optimizer_state(self, state: Mapping[str, Any]) -> None:
+        self._coming_optimizer = dict(state)
+
+    def _scale_state(self) -> Dict[str, Any]:
+        from apex import amp
+
+        weights = (
+            [weight.detach().cpu().clone() for weight in self._parameters()]
+            if self._stepped
+            else self._coming_weights
+        )
+        return {"amp": dict(amp.state_dict()), "float32_weights": weights}
+
+    def _load_scale(self, state: Mapping[str, Any]) -> None:
+        from apex import amp
+
+        amp.load_state_dict(dict(state["amp"]))
+        self._coming_weights = list(state["float32_weights"])
+
+
+class _HalfWeightStepper(Stepper):
+    """A loss scale for float16 gradients, which torch's GradScaler refuses to unscale."""
+
+    scaling = "half_weights"
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self._scale = float(self._precision.loss_scale or 1.0)
+        self._dynamic, self._good_steps = self._precision.loss_scale_policy == "dynamic", 0
+
+    def _do(self, loss: Any) -> StepHealth:
+        (loss * self._scale).backward()
+        gradients = [weight.grad for weight in self._parameters() if weight.grad is not None]
+        before, overflow = self._scale, not _all_finite(gradients)
+        if not overflow:
+            for gradient in gradients:
+                gradient.div_(before)
+            self._look_and_clip()
+            self.optimizer.step()
+        self._adapt(overflow)
+        return StepHealth(before, before * BACKOFF_FACTOR if overflow else before)
+
+    def _adapt(self, overflow: bool) -> None:
+        if not self._dynamic:
+            return
+        self._good_steps = 0 if overflow else self._good_steps + 1
+        if overflow:
+            self._scale = max(SMALLEST_LOSS_SCALE, self._scale * BACKOFF_FACTOR)
+        elif self._good_steps == GROWTH_INTERVAL:
+            self._scale, self._good_steps = self._scale * GROWTH_FACTOR, 0
+
+    def _scale_state(self) -> Dict[str, Any]:
+        return {"scale": self._scale, "good_steps": self._good_steps}
+
+    def _load_scale(self, state: Mapping[str, Any]) -> None:
+        self._scale, self._good_steps = float(state["scale"]), int(state["good_steps"])
+
+
+def _all_finite(gradients: List[Any]) -> bool:
+    """One wait for the device in all; ranks agree, their gradients being averaged already."""
+    import torch
+
+    if not gradients:
+        return True
+    return bool(torch.stack([torch.isfinite(gradient).all() for gradient in gradients]).all())
+
+
+def _one_on(device: TorchDevice) -> Any:
+    import torch
+
+    return torch.ones((), device=device.device)
+
+
+def _grad_scaler(kind: str, first_scale: float) -> Any:
+    import torch
+
+    arguments: Dict[str, Any] = {
+        "init_scale": first_scale,
+        "growth_factor": GROWTH_FACTOR,
+        "backoff_factor": BACKOFF_FACTOR,
+        "growth_interval": GROWTH_INTERVAL,
+    }
+    if kind == "npu":
+        # By keyword: torch_npu has `dynamic` before `enabled`; False would check nothing.
+        return npu_module().amp.GradScaler(dynamic=True, **arguments)
+    if torch_version() >= (2, 3):
+        return torch.amp.GradScaler(TORCH_NAMES[kind], **arguments)
+    return torch.cuda.amp.GradScaler(**arguments)
+
+
+def apex_loss_scale(precision: Precision) -> Union[str, float]:
+    """As amp.initialize wants it: "dynamic" or a number, never a number's text."""
+    dynamic = precision.loss_scale_policy == "dynamic"
+    return "dynamic" if dynamic else float(precision.loss_scale or 1.0)
 
 
 def make_stepper(
@@ -165,10 +432,13 @@ def make_stepper(
             opt_level=precision.apex_opt_level,
             loss_scale=apex_loss_scale(precision),
         )
-    clip = Clip(optimizer, precision, max_gradient_norm)
-    scaling = scaling_for(optimizer, device, precision, clip)
+    kind: Type[Stepper] = Stepper
+    if precision.apex_opt_level is not None:
+        kind = _ApexStepper
+    elif precision.loss_scale_policy != "none":
+        kind = _HalfWeightStepper if precision.half_weights else _ScalerStepper
     wrapped = _distributed(model, device) if world_size > 1 else model
-    return Stepper(wrapped, model, optimizer, device, precision, scaling)
+    return kind(wrapped, model, optimizer, device, precision, max_gradient_norm)
 
 
 def prepare_evaluation(model: Any, precision: Precision) -> Any:

@@ -1,12 +1,14 @@
-"""What several ranks do together: average statistics, add up counts, agree to stop."""
+"""What several ranks of torch do together: add up, average, hand round, normalise as one."""
 
 from __future__ import annotations
 
 from typing import Any, List, Sequence
 
+import numpy
 import torch
 from torch import distributed, nn
 
+_INT_BYTES = 4
 _SIXTEEN_BITS = (torch.float16, torch.bfloat16)
 
 
@@ -16,7 +18,7 @@ def world_size() -> int:
 
 
 def _initialised() -> bool:
-    return distributed.is_available() and distributed.is_initialized()
+    return bool(distributed.is_available() and distributed.is_initialized())
 
 
 def sum_over_ranks(values: Sequence[float], device: torch.device) -> List[float]:
@@ -60,6 +62,21 @@ def weights_agree(network: nn.Module, device: torch.device) -> bool:
     distributed.all_reduce(highest, op=distributed.ReduceOp.MAX)
     distributed.all_reduce(lowest, op=distributed.ReduceOp.MIN)
     return bool((highest == lowest).all())
+
+
+def bytes_from_first_rank(content: bytes, device: torch.device) -> bytes:
+    """The first rank's bytes on every rank; sent as int32, which every backend can broadcast."""
+    if world_size() == 1:
+        return content
+    length = torch.tensor([len(content)], dtype=torch.int32, device=device)
+    distributed.broadcast(length, 0)
+    size = -(-int(length) // _INT_BYTES) * _INT_BYTES
+    if size == 0:
+        return b""
+    padded = content.ljust(size, b"\0")
+    values = torch.from_numpy(numpy.frombuffer(padded, dtype=numpy.int32).copy()).to(device)
+    distributed.broadcast(values, 0)
+    return bytes(values.cpu().numpy().tobytes()[: int(length)])
 
 
 class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):

@@ -1,6 +1,6 @@
 """A linear network trained by the engine of TensorFlow: what its tests run, here and in processes.
 
-python toy_training.py OUTPUT_PATH STEPS [flag=value …]
+python toy_tensorflow.py OUTPUT_PATH STEPS [flag=value …]
 """
 
 from __future__ import annotations
@@ -8,59 +8,27 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, List, Mapping, Sequence
 
 import numpy
 
 from common.core.command_line import run_program
 from common.machine.precision import resolve
 from common.machine.ranks import find_tensorflow_place
+from common.training.run import Evaluation, Settings, Subject
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.activations import recording
-from common.training.tensorflow.description import (
-    Evaluation,
-    Inputs,
-    Settings,
-    Subject,
-    TrainingGraph,
-)
+from common.training.tensorflow.description import Inputs, TrainingGraph
 from common.training.tensorflow.draws import step_seed
+from common.training.tensorflow.engine import train
 from common.training.tensorflow.initial_weights import draw_initial_weights
-from common.training.tensorflow.loop import train
 from common.training.tensorflow.minimisation import minimise
 from common.training.tensorflow.optimizers import adam
 from common.training.tensorflow.runtime import tf
 from common.training.tensorflow.schedule import warmup_exponential_decay
+from tests.toy_options import DEFAULTS, PNG, SETTINGS, options_of
 
 SAMPLES, FEATURES = 64, 3
-PNG = (
-    b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x02\x00\x00\x00"
-    b"\x90wS\xde\x00\x00\x00\x0cIDATx\x9cc\xf8\xcf\xc0\x00\x00\x03\x01\x01\x00\xc9\xfe\x92\xef"
-    b"\x00\x00\x00\x00IEND\xaeB`\x82"
-)
-DEFAULTS: Dict[str, Any] = {
-    "batch_size": 8,
-    "seed": 1,
-    "noise": 0.1,
-    "clip_norm": 0.0,
-    "nan_at": -1,
-    "evaluate_every": 0,
-    "checkpoint_every": 0,
-    "resume": False,
-    "pause": 0.0,
-    "task": "regression",
-    "units": 4,
-    "profile": False,
-    "pictures_every": 0,
-    "diagnostics_every": 0,
-    "mode": "O0",
-    "batches": 0,
-    "slow_data": 0.0,
-    "keep": 3,
-    "checkpoint_seconds": 600.0,
-    "dump_tensors": 0,
-    "dump_from": "",
-}
 
 
 class ToyNetwork(tf.keras.layers.Layer):
@@ -161,15 +129,6 @@ def evaluation(session: Any, tensor: Any, step: int, role: str) -> Sequence[Eval
     return [Evaluation("validation", SAMPLES, {"size": value}, score=-abs(step - 10))]
 
 
-def options_of(words: Sequence[str]) -> Dict[str, Any]:
-    options = dict(DEFAULTS)
-    for word in words:
-        name, text = word.split("=")
-        kind = type(DEFAULTS[name])
-        options[name] = text == "True" if kind is bool else kind(text)
-    return options
-
-
 def run_toy(output_path: Path, steps: int, **given: Any) -> int:
     options = dict(DEFAULTS, **given)
     place = find_tensorflow_place(os.environ, "cpu")
@@ -178,21 +137,7 @@ def run_toy(output_path: Path, steps: int, **given: Any) -> int:
     settings = Settings(
         Path(output_path),
         steps,
-        **{
-            name: options[name]
-            for name in (
-                "batch_size",
-                "seed",
-                "evaluate_every",
-                "checkpoint_every",
-                "resume",
-                "profile",
-                "pictures_every",
-                "diagnostics_every",
-                "keep",
-                "checkpoint_seconds",
-            )
-        },
+        **{name: options[name] for name in SETTINGS},
         log_every=5,
         dump_tensors=options["dump_tensors"] or None,
         dump_from=options["dump_from"] or None,

@@ -12,8 +12,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from common.core.errors import ZooError  # noqa: E402
-from residual_attention_net.network import safe_load as module  # noqa: E402
-from residual_attention_net.network.safe_load import (  # noqa: E402
+from common.training.torch import safe_load as module  # noqa: E402
+from common.training.torch.safe_load import (  # noqa: E402
     TensorUnpickler,
     allow_list_pickle,
     safe_load,

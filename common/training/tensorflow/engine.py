@@ -1,0 +1,403 @@
+"""The engine of TensorFlow: one graph with data, network and step; a step is one session.run."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+import numpy
+
+from common.ascend.compiled_graphs import CompilationWatch, CompiledLines
+from common.core.errors import InfrastructureError, UsageError, ZooError, first_line
+from common.core.files import make_folder, write_atomically
+from common.machine.precision import Precision
+from common.training import loop
+from common.training.checkpoints import CHECKPOINTS
+from common.training.lines import passes_multiple
+from common.training.run import Engine, Evaluation, Settings, Start, StepResult, Subject, Wishes
+from common.training.tensorflow import runtime as tf_runtime
+from common.training.tensorflow.description import Build, Inputs, MakeBatches, TrainingGraph
+from common.training.tensorflow.runtime import TensorFlowDevice, tf
+from common.training.tensorflow.tensor_dump import GraphDump
+from common.training.tensorflow.weights import Variables
+
+PROFILED_STEP = 10  # of this process's life: by then everything is warm
+ReadWishes = Callable[[], Wishes]
+
+
+def train(
+    build: Build,
+    make_batches: MakeBatches,
+    device: TensorFlowDevice,
+    precision: Precision,
+    settings: Settings,
+    subject: Subject,
+) -> int:
+    """Runs a training from start or checkpoint to the end, on this rank; see loop.train.
+
+    Args:
+        build: builds network, loss and training step on the default graph.
+        make_batches: make_batches(n) is the tf.data.Dataset of this rank's batches from number n
+            (counted from 0) on, endless or at least as long as training.
+
+    Raises:
+        UsageError: the last step is not the last of a run of the session (iterations_per_loop).
+    """
+    engine = TensorFlowEngine(build, make_batches, device, precision, settings, subject)
+    return loop.train(engine, settings, subject)
+
+
+# --- the graph -------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class StepGraph:
+    """A built graph.
+
+    Attributes:
+        iterator: of the training data; to be initialised once.
+        variables: what checkpoints hold.
+        fetches: what every step fetches; `with_diagnostics` is fetched every N steps.
+        batch: what the network was built on.
+    """
+
+    network: TrainingGraph
+    iterator: Any
+    variables: Variables
+    fetches: Dict[str, Any]
+    with_diagnostics: Dict[str, Any]
+    global_step: Any
+    batch: Any
+
+
+def build_step_graph(
+    build: Build,
+    make_batches: MakeBatches,
+    position: int,
+    seed: int,
+    device: TensorFlowDevice,
+    precision: Precision,
+    read_wishes: ReadWishes = lambda: Wishes(0.0, 0.0),
+    given_noise: Optional[Mapping[str, numpy.ndarray]] = None,
+) -> StepGraph:
+    """Builds everything on the default graph.
+
+    Args:
+        position: batches that were taken before; the dataset begins after them.
+        read_wishes: called in every step where several ranks have to agree.
+        given_noise: what the first step is given by name, in place of what it would draw.
+    """
+    tf_runtime.seed_everything(seed)
+    global_step = tf.train.get_or_create_global_step()
+    taken = tf.get_variable(
+        "batches_taken",
+        shape=[],
+        dtype=tf.int64,
+        trainable=False,
+        use_resource=True,
+        initializer=tf.zeros_initializer(),
+    )
+    iterator = tf.data.make_initializable_iterator(make_batches(position))
+    batch, waited = _next_batch(iterator, device)
+    step = tf.identity(global_step.read_value(), name="step")
+    network = build(
+        Inputs(batch, step, global_step, device, precision, seed, dict(given_noise or {}), position)
+    )
+    minimisation = network.minimisation
+    with tf.control_dependencies([minimisation.train_op]):
+        after = tf.identity(global_step.read_value(), name="step_after")
+        done = taken.assign_add(1, read_value=False)
+    fetches = {
+        "train": tf.group(minimisation.train_op, done),
+        "step": after,
+        "learning_rate": tf.convert_to_tensor(network.learning_rate),
+        "gradient_norm": minimisation.gradient_norm,
+        **({} if waited is None else {"waited": waited}),
+        **({} if minimisation.loss_scale is None else {"loss_scale": minimisation.loss_scale}),
+        **_agreed(network.loss, device, read_wishes),
+    }
+    more = {"diagnostic/" + name: value for name, value in network.diagnostics.items()}
+    diagnostics = {**fetches, **more}
+    if not tf_runtime.can_call_the_host(device):
+        fetches = diagnostics  # another set of fetches would be another graph to compile
+    variables = Variables(network.network, global_step)
+    return StepGraph(network, iterator, variables, fetches, diagnostics, global_step, batch)
+
+
+def _next_batch(iterator: Any, device: TensorFlowDevice) -> Any:
+    """The batch, and the seconds that the step waited for it (None on an NPU: no clock there)."""
+    if not tf_runtime.can_call_the_host(device):
+        return iterator.get_next(), None
+    asked = tf.timestamp(name="asked")
+    with tf.control_dependencies([asked]):
+        batch = iterator.get_next()
+    with tf.control_dependencies(tf.nest.flatten(batch)):
+        arrived = tf.timestamp(name="arrived")
+    # Without this a machine with few threads may look at the clock after the network's work.
+    with tf.control_dependencies([arrived]):
+        batch = tf.nest.map_structure(tf.identity, batch)
+    return batch, arrived - asked
+
+
+def _agreed(loss: Any, device: TensorFlowDevice, read_wishes: ReadWishes) -> Dict[str, Any]:
+    """The loss averaged over ranks and the sums of their wishes, in one exchange."""
+    size = device.place.world_size
+    parts: List[Any] = [tf.reshape(tf.cast(loss, tf.float32), [1]) / float(size)]
+    asks = size > 1 and tf_runtime.can_call_the_host(device)
+    if asks:
+        wishes = tf.py_func(
+            lambda: numpy.asarray(read_wishes(), numpy.float32),
+            [],
+            tf.float32,
+            stateful=True,
+            name="flags",
+        )
+        parts.append(tf.reshape(wishes, [len(Wishes._fields)]))
+    total = tf_runtime.sum_in_graph(device, tf.concat(parts, axis=0), "loss_and_flags")
+    return {"loss": total[0], "wishes": total[1:]} if asks else {"loss": total[0]}
+
+
+def parameter_count(network: Any) -> int:
+    """Numbers that are trained."""
+    return sum(
+        int(numpy.prod(variable.shape.as_list(), dtype=numpy.int64))
+        for variable in network.trainable_variables
+    )
+
+
+# --- errors ----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _telling_tensorflow_errors() -> Iterator[None]:
+    """Turns what a user can mend of TensorFlow's errors into one line."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        known = _of_the_data(error) or _of_another_rank(error)
+        if known is None:
+            raise
+        raise known from error
+
+
+def _of_the_data(error: Any) -> Optional[ZooError]:
+    if error.op is None or not error.op.type.startswith(("IteratorGetNext", "MakeIterator")):
+        return None
+    if isinstance(error, tf.errors.OutOfRangeError):
+        return ZooError(
+            "the training data ended before the last step: the split holds fewer "
+            "samples than a batch, or the pipeline does not repeat; give a smaller "
+            "--batch_size or more data"
+        )
+    return ZooError(
+        f"the training data can't be read: {first_line(error)}; verify the files of --data_path"
+    )
+
+
+def _of_another_rank(error: Any) -> Optional[ZooError]:
+    told = first_line(error).lower()
+    if "horovod" not in str(error).lower() and "hccl" not in told and "hcom" not in told:
+        return None
+    return InfrastructureError(
+        f"another rank is gone or cannot be reached ({first_line(error)}); see the other "
+        "ranks' logs"
+    )
+
+
+# --- the engine ------------------------------------------------------------------------------
+
+
+class TensorFlowEngine(Engine):
+    """Builds the graph where training begins, and runs it in one session."""
+
+    graph: StepGraph
+    session: Any
+
+    def __init__(
+        self,
+        build: Build,
+        make_batches: MakeBatches,
+        device: TensorFlowDevice,
+        precision: Precision,
+        settings: Settings,
+        subject: Subject,
+    ) -> None:
+        self._build, self._make_batches, self._settings = build, make_batches, settings
+        self.device: TensorFlowDevice = device
+        self.precision, self.place = precision, device.place
+        self.iterations = device.npu_options.iterations_per_loop
+        if not settings.resume:
+            require_whole_loops(settings.steps, self.iterations)
+        self._dump = GraphDump(settings, subject, device, precision)
+        self.begins_after = self._dump.begins_after
+        self._compiled = CompilationWatch(CompiledLines() if device.kind == "npu" else None)
+        self._step, self._taken, self._lived = 0, 0, 0
+        self._wishes: ReadWishes = lambda: Wishes(0.0, 0.0)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        with tf.Graph().as_default(), _telling_tensorflow_errors():
+            self.session = None
+            try:
+                yield
+            finally:
+                if self.session is not None:
+                    self.session.close()
+
+    def begin(self, start: Start, wishes: ReadWishes) -> None:
+        self._step, self._taken, self._wishes = start.step, start.taken, wishes
+        self._dump.say = self.say
+        if self.place.rank == 0:
+            self._dump.is_stored(start.taken)
+        end = end_of_loops(start.step, self._settings.steps, self.iterations)
+        if end > self._settings.steps > start.step:
+            # Skipped steps, or another loop before, may have left a part of a loop to be done.
+            self.say(f"note: --iterations_per_loop {self.iterations} ends at step {end}")
+        self.graph = graph = build_step_graph(
+            self._build,
+            self._dump.batches(self._make_batches),
+            start.taken,
+            self._settings.seed,
+            self.device,
+            self.precision,
+            wishes,
+            self._dump.given_noise(),
+        )
+        self._dump.prepare(graph.network, graph.batch, graph.global_step)
+        sync = tf_runtime.broadcast_in_graph(self.device, tf.global_variables())
+        self.session = tf_runtime.open_session(self.device, self.precision)
+        self._put_in_place(start)
+        self.session.run(sync)
+        self.session.run(graph.iterator.initializer)
+        train_op = tf_runtime.looped_on_device(self.device, self.session, graph.fetches["train"])
+        for fetches in (graph.fetches, graph.with_diagnostics):
+            fetches["train"] = train_op
+        self._proof = tf_runtime.proof(self.device, self.session, graph.network.loss)
+        self.session.run(graph.iterator.initializer)  # the traced pass took a batch: begin again
+        self._dump.begin(self.session)
+        if self.place.rank == 0:
+            text = str(tf.get_default_graph().as_graph_def())  # a proto's str is its text format
+            write_atomically(self._settings.output_path / CHECKPOINTS / "graph.pbtxt", text)
+
+    def _put_in_place(self, start: Start) -> None:
+        """Initial values or a checkpoint's, never both: an initialiser would undo a restore."""
+        self.session.run([tf.local_variables_initializer(), tf.tables_initializer()])
+        if start.checkpoint is not None:
+            self.graph.variables.restore(self.session, start.checkpoint, start.state)
+            return
+        self.session.run(tf.global_variables_initializer())
+        if self.graph.network.begin is not None and start.step == 0:
+            self.graph.network.begin(self.session)
+
+    @property
+    def parameters(self) -> int:
+        return parameter_count(self.graph.network.network)
+
+    def proof(self) -> str:
+        return self._proof
+
+    def advance(self, most: int) -> Tuple[List[StepResult], Wishes]:
+        """One run of the session; see Engine."""
+        self._compiled.before_step()
+        stored = self._dump.is_due(self._taken + 1)  # a graph of its own, to be compiled once
+        values = self._run_step()
+        before, self._step = self._step, int(values["step"])
+        self._taken += self.iterations
+        self._lived += self.iterations
+        recompiled = self._compiled.after_step()
+        if recompiled and not stored:
+            self.say(
+                f"note: {recompiled} graph(s) compiled again for step {self._step}: something in "
+                "the step changes its shape"
+            )
+        start = "diagnostic/"
+        result = StepResult(
+            self._step,
+            self.iterations,
+            float(values["loss"]),
+            float(values["learning_rate"]),
+            float(values["waited"]) if "waited" in values else None,
+            self.iterations - (self._step - before),
+            float(values["gradient_norm"]),
+            float(values["loss_scale"]) if "loss_scale" in values else None,
+            {name[len(start) :]: float(values[name]) for name in values if name.startswith(start)},
+        )
+        return [result], self._agreed_wishes(values, before)
+
+    def _run_step(self) -> Dict[str, Any]:
+        settings, coming = self._settings, self._step + 1
+        due = passes_multiple(self._step, coming, settings.diagnostics_every)
+        fetches = self.graph.with_diagnostics if due else self.graph.fetches
+        # An NPU's profile is its session's own business.
+        if (
+            settings.profile
+            and self._lived + 1 == PROFILED_STEP
+            and self.place.rank == 0
+            and self.device.kind != "npu"
+        ):
+            folder = make_folder(Path(settings.output_path) / "profile", "--output_path")
+            path = folder / f"timeline_step_{coming:08d}.json"
+            self.say(f"timeline of step {coming}: {path}")
+            return dict(tf_runtime.run_with_timeline(self.session, fetches, path))
+        if self._dump.is_due(self._taken + 1):
+            return self._dump.run(self.session, fetches)
+        return dict(self.session.run(fetches))
+
+    def _agreed_wishes(self, values: Mapping[str, Any], before: int) -> Wishes:
+        if "wishes" in values:
+            return Wishes(*[float(value) for value in values["wishes"]])
+        if self.place.world_size == 1:
+            return self._wishes()
+        # On NPUs the exchange is a graph of its own, so it is not done at every step.
+        settings = self._settings
+        if passes_multiple(before, self._step, settings.log_every) or self._step >= settings.steps:
+            return Wishes(*self.sum_over_ranks(self._wishes()))
+        return Wishes(0.0, 0.0)
+
+    def evaluate(self, role: str, step: int, heartbeat: Callable[[], None]) -> Sequence[Evaluation]:
+        evaluate = self.graph.network.evaluate
+        return () if evaluate is None else evaluate(self.session, step, role)
+
+    @property
+    def draws(self) -> bool:  # type: ignore[override]
+        return self.graph.network.pictures is not None
+
+    def draw(self, step: int) -> Mapping[str, bytes]:
+        assert self.graph.network.pictures is not None
+        return self.graph.network.pictures(self.session, step)
+
+    def write(self, folder: Path) -> Mapping[str, Any]:
+        self.graph.variables.write(self.session, folder)
+        return {"variables": self.graph.variables.described()}
+
+    def load_weights(self, checkpoint: Optional[Path]) -> None:
+        from common.training.checkpoints import read_state
+
+        if checkpoint is not None:
+            self.graph.variables.restore(self.session, checkpoint, read_state(checkpoint))
+        self.session.run(tf_runtime.broadcast_in_graph(self.device, tf.global_variables()))
+
+    def sum_over_ranks(self, values: Sequence[float]) -> List[float]:
+        return tf_runtime.sum_over_ranks(self.device, values)
+
+    def memory_peak(self) -> int:
+        return tf_runtime.memory_peak(self.device)
+
+    def end(self) -> Optional[str]:
+        return self._compiled.proof()
+
+
+def require_whole_loops(steps: int, iterations: int) -> None:
+    """Raises UsageError where steps are no multiple of those in a run of the session."""
+    if steps % iterations:
+        raise UsageError(
+            f"{steps} steps are no multiple of --iterations_per_loop {iterations}: give "
+            f"{end_of_loops(0, steps, iterations)} steps, or another loop"
+        )
+
+
+def end_of_loops(first: int, last: int, iterations: int) -> int:
+    """The step at which whole loops from `first` on have passed `last`."""
+    return first - (first - last) // iterations * iterations

@@ -1,0 +1,265 @@
+"""Stores the tensors of one training step, for zoo diverge: what layers gave, gradients, weights.
+
+The step is training's own: hooks copy what passes by, and copies change nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from common.machine.precision import Precision
+from common.machine.ranks import Place
+from common.runs.dump.dump_format import (
+    ACTIVATION,
+    BATCH,
+    GRADIENT,
+    LEARNING_RATE,
+    LOSS,
+    OPTIMIZER,
+    SETTING,
+    WEIGHT,
+    WEIGHT_BEFORE,
+    Tensor,
+    kept_samples,
+)
+from common.training.dump import ATTEMPTS, StepDump, require_fit
+from common.training.run import Settings, Subject
+from common.training.torch.runtime import TorchDevice
+from common.training.torch.step import LookAtGradients, StepHealth, Stepper
+
+Optimise = Callable[[Any, Optional[LookAtGradients]], Tuple[torch.Tensor, StepHealth]]
+
+
+class NetworkDump(StepDump):
+    """The dump of a network's step: the first rank's, for no other one writes.
+
+    Attributes:
+        done: whether the step is stored.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        subject: Subject,
+        device: TorchDevice,
+        place: Place,
+        precision: Precision,
+    ) -> None:
+        super().__init__(settings, subject, device, place, precision)
+        self.done = False
+        self._to = device.device
+
+    def is_due(self, step: int) -> bool:
+        """Whether this rank stores the step under way; one that overflows is tried again."""
+        return (
+            self.step is not None and not self.done and step >= self.step and self.place.rank == 0
+        )
+
+    def load_weights(self, network: nn.Module) -> None:
+        """Gives a network the weights that the other run had before its stored step."""
+        assert self.source is not None
+        weights = self.source.inputs(WEIGHT_BEFORE)
+        shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+        require_fit(weights, shapes, "weight")
+        network.load_state_dict(_as_tensors(weights))
+
+    def open(
+        self, network: nn.Module, stepper: Stepper, parameter_groups: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Takes the network, its stepper, and the groups that its optimizer was given."""
+        self._network, self._stepper = network, stepper
+        names = {id(weight): name for name, weight in network.named_parameters()}
+        # Of the optimizer's parameters, which may be copies of the network's.
+        self._names = [
+            names[id(weight)] for group in parameter_groups for weight in group["params"]
+        ]
+
+    def load_optimizer(self) -> None:
+        """Gives the optimizer what the other run's kept."""
+        assert self.source is not None
+        stored = _as_tensors(self.source.inputs(OPTIMIZER))
+        state: Dict[int, Dict[str, torch.Tensor]] = {}
+        for key, value in stored.items():
+            name, _, kind = key.rpartition("/")
+            state.setdefault(self._names.index(name), {})[kind] = value
+        if state:
+            optimizer = self._stepper.optimizer
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+    def _batch_of_source(self, own: Any) -> Any:
+        assert self.source is not None
+        given, parts = self.source.inputs(BATCH), _parts(own)
+        require_fit(
+            given,
+            {
+                name: tuple(parts[name].shape) if name in parts else given[name].shape
+                for name in given
+            },
+            "tensor of the batch",
+        )
+        placed = {}
+        for name, value in _as_tensors(given).items():
+            placed[name] = value.to(self._to)
+            if name in parts:  # in this run's layout
+                placed[name] = torch.empty_like(parts[name]).copy_(placed[name])
+        return _with_parts(own, placed)
+
+    # --- the step ---
+
+    def run(self, step: int, batch: Any, optimise: Optimise) -> Tuple[torch.Tensor, StepHealth]:
+        """Does and stores the step under way; returns its loss and what became of it.
+
+        A step that is skipped for an overflow is not stored: the next one is. With another run's
+        inputs it is done again at once, for they are of that step.
+        """
+        if self.source is None:
+            return self._attempt(step, batch, optimise)
+        batch = self._batch_of_source(batch)
+        for _ in range(ATTEMPTS):
+            loss, health = self._attempt(step, batch, optimise)
+            if self.done:
+                return loss, health
+            self.load_weights(self._network)  # the forward pass has changed running statistics
+        raise self.overflowed(ATTEMPTS)
+
+    def _attempt(
+        self, step: int, batch: Any, optimise: Optimise
+    ) -> Tuple[torch.Tensor, StepHealth]:
+        rate = np.asarray(self._stepper.optimizer.param_groups[0]["lr"], np.float64)
+        inputs = [
+            *(_tensor(name, BATCH, value) for name, value in _parts(batch).items()),
+            *self._weights(WEIGHT_BEFORE),
+            *self._optimizer_state(),
+            Tensor(LEARNING_RATE, SETTING, rate),
+        ]
+        gradients: Dict[str, Tensor] = {}
+        with _watching(self._network) as activations:
+            loss, health = optimise(
+                batch, lambda parameters: gradients.update(self._gradients(parameters))
+            )
+        if not health.skipped:
+            own = [name for name, _ in self._network.named_parameters()]
+            tensors = [
+                *activations,
+                _tensor("loss", LOSS, loss),
+                *(gradients[name] for name in reversed(own) if name in gradients),
+                *self._weights(WEIGHT),
+            ]
+            self.store(step, inputs, tensors)
+            self.done = True
+        return loss, health
+
+    def _optimizer_state(self) -> Iterator[Tensor]:
+        """Everything that the optimizer keeps of a parameter."""
+        optimizer = self._stepper.optimizer
+        parameters = [weight for group in optimizer.param_groups for weight in group["params"]]
+        for name, parameter in zip(self._names, parameters):
+            for key, value in sorted(optimizer.state.get(parameter, {}).items()):
+                if isinstance(value, torch.Tensor):
+                    yield _tensor(f"{name}/{key}", OPTIMIZER, value)
+
+    def _gradients(self, parameters: List[torch.Tensor]) -> Dict[str, Tensor]:
+        return {
+            name: _tensor(name, GRADIENT, parameter.grad)
+            for name, parameter in zip(self._names, parameters)
+            if parameter.grad is not None
+        }
+
+    def _weights(self, kind: str) -> List[Tensor]:
+        return [_tensor(name, kind, value) for name, value in self._network.state_dict().items()]
+
+
+def _parts(batch: Any) -> Dict[str, torch.Tensor]:
+    """The tensors of a batch by name: of a data class its fields, of a tuple by number."""
+    if dataclasses.is_dataclass(batch):
+        named = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
+    else:
+        named = {str(number): part for number, part in enumerate(batch)}
+    return {name: part for name, part in named.items() if isinstance(part, torch.Tensor)}
+
+
+def _with_parts(batch: Any, parts: Mapping[str, torch.Tensor]) -> Any:
+    """A batch with other tensors; those of a data class that are not given are None."""
+    if dataclasses.is_dataclass(batch):
+        given: Dict[str, Any] = {**dict.fromkeys(_parts(batch)), **parts}
+        return dataclasses.replace(batch, **given)  # type: ignore[type-var]
+    return type(batch)(parts.get(str(number), part) for number, part in enumerate(batch))
+
+
+def _as_tensors(arrays: Mapping[str, np.ndarray]) -> Dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(values) for name, values in arrays.items()}
+
+
+def _tensor(name: str, kind: str, value: torch.Tensor) -> Tensor:
+    """A copy on the host; numpy has no bfloat16, so that becomes float32."""
+    dtype = str(value.dtype).replace("torch.", "")
+    held = value.detach().to("cpu", copy=True)
+    if held.dtype == torch.bfloat16:
+        held = held.float()
+    return Tensor(name, kind, held.contiguous().numpy(), dtype)
+
+
+@contextlib.contextmanager
+def _watching(network: nn.Module) -> Iterator[List[Tensor]]:
+    """Copies what every layer gives into the list it yields; complete when the context is left."""
+    watch = _Watch()
+    hooks = [
+        module.register_forward_hook(watch.hook(name or "output"))
+        for name, module in network.named_modules()
+    ]
+    found: List[Tensor] = []
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+        found.extend(watch.finished())
+
+
+class _Watch:
+    """The outputs of layers in the order they came, numbered where a layer gave several."""
+
+    def __init__(self) -> None:
+        self._kept: List[Tensor] = []
+        self._last: Tuple[Any, int] = (None, 0)
+
+    def hook(self, name: str) -> Callable[..., None]:
+        """A forward hook for the module of that name."""
+
+        def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            # A container gives what its last layer gave; the version tells of changes in place.
+            if not isinstance(output, torch.Tensor) or self._is_last(output):
+                return
+            self._last = (output, output._version)
+            count = kept_samples(tuple(output.shape))
+            stored = _tensor(name, ACTIVATION, output if count is None else output[:count])
+            self._kept.append(
+                Tensor(name, ACTIVATION, stored.values, stored.dtype, tuple(output.shape))
+            )
+
+        return keep
+
+    def _is_last(self, output: torch.Tensor) -> bool:
+        return output is self._last[0] and output._version == self._last[1]
+
+    def finished(self) -> List[Tensor]:
+        """The tensors with names of their own."""
+        names = [tensor.name for tensor in self._kept]
+        seen: Dict[str, int] = {}
+        found = []
+        for tensor in self._kept:
+            seen[tensor.name] = seen.get(tensor.name, 0) + 1
+            name = (
+                f"{tensor.name}@{seen[tensor.name]}"
+                if names.count(tensor.name) > 1
+                else tensor.name
+            )
+            found.append(Tensor(name, tensor.kind, tensor.values, tensor.dtype, tensor.shape))
+        return found

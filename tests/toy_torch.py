@@ -1,0 +1,116 @@
+"""A linear network trained by the engine of torch: what its tests run, here and in processes.
+
+python toy_torch.py OUTPUT_PATH STEPS [flag=value …]
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, Mapping, Sequence
+
+import torch
+
+from common.core.command_line import run_program
+from common.machine.precision import resolve
+from common.machine.ranks import find_place
+from common.training.run import Evaluation, Settings, Subject
+from common.training.torch import engine, runtime, step
+from common.training.torch.engine import TorchTraining
+from tests.toy_options import DEFAULTS, PNG, SETTINGS, options_of
+
+SAMPLES, FEATURES = 64, 3
+
+
+def batches(options: Mapping[str, Any], place: Any) -> Callable[[int], Iterator[Any]]:
+    """Batch number n of the job, of which each rank takes its part, for every n."""
+    generator = torch.Generator().manual_seed(0)
+    features, size = torch.randn(SAMPLES, FEATURES, generator=generator), options["batch_size"]
+
+    def make(first: int) -> Iterator[Any]:
+        for number in range(first, options["batches"] or 1 << 30):
+            begin = (number * place.world_size + place.rank) * size
+            batch = features[[row % SAMPLES for row in range(begin, begin + size)]]
+            time.sleep(options["pause"] + options["slow_data"])
+            batch = batch * float("nan") if number == options["nan_at"] else batch
+            draws = torch.Generator().manual_seed(1000 * options["seed"] + number + place.rank)
+            yield batch, batch + options["noise"] * torch.randn(batch.shape, generator=draws)
+
+    return make
+
+
+def evaluation(network: Any, now: int) -> Sequence[Evaluation]:
+    with torch.no_grad():
+        value = float(network(torch.ones(SAMPLES, FEATURES)).square().mean())
+    # The best one is at step 10, however training goes.
+    return [Evaluation("validation", SAMPLES, {"size": value}, score=-abs(now - 10))]
+
+
+def run_toy(output_path: Path, steps: int, **given: Any) -> int:
+    options: Dict[str, Any] = dict(DEFAULTS, **given)
+    place = find_place(os.environ, 0, 1)
+    precision = resolve(options["mode"], "torch", "cpu", runtime.capabilities("cpu"))
+    device = runtime.open_device("cpu", 0, precision)
+    if place.world_size > 1:
+        runtime.init_process_group(device, place.rank, place.world_size)
+    runtime.seed_everything(options["seed"], device)
+    network = torch.nn.Sequential(
+        torch.nn.Linear(FEATURES, options["units"]),
+        torch.nn.ReLU(),
+        torch.nn.Linear(options["units"], 1),
+    )
+    groups = [{"params": list(network.parameters())}]
+
+    def loss(model: Any, batch: Any) -> torch.Tensor:
+        return (model(batch[1]) - batch[0].sum(1, keepdim=True)).square().mean()
+
+    training = TorchTraining(
+        network,
+        lambda: step.make_stepper(
+            network,
+            step.make_sgd(device, precision, groups, lr=0.02, momentum=0.9),
+            device,
+            precision,
+            place.world_size,
+            options["clip_norm"] or None,
+        ),
+        {"network": {"name": "toy"}},
+        batches(options, place),
+        loss,
+        lambda done: 0.02 * 0.5 ** (done / 100),
+        lambda: groups,
+        lambda role, now, heartbeat: evaluation(network, now),
+        pictures=lambda number: {"dot": PNG},
+    )
+    settings = Settings(
+        Path(output_path),
+        steps,
+        **{name: options[name] for name in SETTINGS},
+        log_every=5,
+        dump_tensors=options["dump_tensors"] or None,
+        dump_from=options["dump_from"] or None,
+    )
+    data = {"name": "numbers", "predicate": "all", "counts": {"train": SAMPLES}}
+    subject = Subject(
+        "toy",
+        options["task"],
+        "toy",
+        {"name": "toy", "units": options["units"]},
+        dict(data, manifest_sha256="0" * 64),
+        {"noise": options["noise"]},
+    )
+    try:
+        return engine.train(training, device, place, precision, settings, subject)
+    finally:
+        runtime.leave_process_group()
+
+
+def main(words: Any) -> int:
+    arguments = list(words or [])
+    return run_toy(Path(arguments[0]), int(arguments[1]), **options_of(arguments[2:]))
+
+
+if __name__ == "__main__":
+    run_program(main, sys.argv[1:])

@@ -1,0 +1,91 @@
+"""The toy networks of both engines, run here and in processes, and what their runs left."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Dict, List
+
+import numpy
+import pytest
+
+from common.runs.events import effective_events
+
+ROOT = Path(__file__).resolve().parents[1]
+HAS_HOROVOD = importlib.util.find_spec("horovod") is not None
+Event = Dict[str, Any]
+
+
+class Toy:
+    """The toy network of one engine."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.module = name, importlib.import_module("tests.toy_" + name)
+
+    def run(self, folder: Path, steps: int, **given: Any) -> int:
+        return int(self.module.run_toy(folder, steps, **given))
+
+    def weights(self, checkpoint: Path) -> Dict[str, numpy.ndarray]:
+        if self.name == "torch":
+            from common.training.torch.weights_file import FILE, load
+
+            return {name: value.numpy() for name, value in load(checkpoint / FILE)["model"].items()}
+        from common.training.tensorflow.runtime import tf
+
+        reader = tf.train.load_checkpoint(str(checkpoint / "weights"))
+        return {
+            name: reader.get_tensor(name)
+            for name in reader.get_variable_to_shape_map()
+            if name.endswith("VARIABLE_VALUE") and "save_counter" not in name
+        }
+
+    def start(self, folder: Path, steps: int, *words: str, **environment: str) -> Any:
+        variables = {**os.environ, "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        program = str(ROOT / "tests" / f"toy_{self.name}.py")
+        return subprocess.Popen(
+            [sys.executable, program, str(folder), str(steps), *words],
+            env={**variables, "PYTHONPATH": str(ROOT), **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def start_ranks(self, folder: Path, steps: int, *words: str) -> List[Any]:
+        if self.name == "tensorflow" and not HAS_HOROVOD:
+            pytest.skip("Horovod is not installed in this environment")
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = str(listener.getsockname()[1])
+        where = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+        return [
+            self.start(folder, steps, *words, RANK=rank, LOCAL_RANK=rank, MASTER_PORT=port, **where)
+            for rank in ("0", "1")
+        ]
+
+    def run_ranks(self, folder: Path, steps: int, *words: str) -> List[str]:
+        ranks = self.start_ranks(folder, steps, *words)
+        texts = [rank.communicate(timeout=600)[0].decode("utf-8", "replace") for rank in ranks]
+        assert [rank.returncode for rank in ranks] == [0, 0], texts
+        return texts
+
+    def assert_same_bits(self, one: Path, other: Path) -> None:
+        first, second = self.weights(one), self.weights(other)
+        assert set(first) == set(second)
+        assert [name for name in first if first[name].tobytes() != second[name].tobytes()] == []
+
+
+def events(folder: Path, kind: str, rank: int = 0) -> List[Event]:
+    found = effective_events(folder / f"rank_{rank}" / "metrics.jsonl")
+    return [event for event in found if event["event"] == kind]
+
+
+def losses(folder: Path, rank: int = 0) -> List[float]:
+    return [event["loss"] for event in events(folder, "step", rank)]
+
+
+def kept(folder: Path) -> List[str]:
+    return sorted(path.name for path in (folder / "ckpt").glob("step_*"))
