@@ -156,9 +156,9 @@ def test_wrong_words_are_refused_by_name():
     ],
 )
 def test_a_small_run_measures_every_variant(benchmark, words, capsys):
-    """Its times mean nothing; batches of two have no stated figure."""
+    """Its times mean nothing: batches of two have no stated figure, and wait for data."""
     few = ["--device=cpu", "--batch_size=2", "--steps=1", "--repeats=2", "--json"]
-    assert run(benchmark, [*few, "--variants=ours_fp32", *words]) == Verdict.INCONCLUSIVE
+    assert run(benchmark, [*few, "--variants=ours_fp32", *words]) != Verdict.REACHED
     (found,) = json.loads(capsys.readouterr().out)["cases"].values()
     assert found["machine"]["rates"]["fp32"] > 1e9
     for one in found["variants"].values():

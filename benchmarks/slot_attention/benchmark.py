@@ -98,8 +98,7 @@ def _build(task: str, count: int) -> Callable[[Any], Any]:
     from common.training.tensorflow.schedule import warmup_exponential_decay
     from slot_attention.losses import hungarian_huber_loss, reconstruction_loss
     from slot_attention.network.architecture import ARCHITECTURES, SlotSettings
-    from slot_attention.network.autoencoder import SlotAttentionAutoEncoder
-    from slot_attention.network.set_predictor import SlotAttentionClassifier
+    from slot_attention.network.networks import SlotAttentionAutoEncoder, SlotAttentionClassifier
     from slot_attention.scene_passes import drawn_noise
 
     settings = SlotSettings(count=7 if task == OBJECT_DISCOVERY else 10)
