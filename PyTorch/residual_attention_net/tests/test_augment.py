@@ -152,21 +152,15 @@ def test_mixup_ends_after_its_epochs():
     assert (_draws(augmentation=wanted, epoch=2).mix_weights == 1).all()
 
 
-def test_every_sample_has_one_position_in_an_epoch():
+def test_every_draw_depends_on_epoch_and_seed_and_on_no_other_draw():
     assert sorted(sample_order(3, 0, 100)) == list(range(100))
-
-
-def test_epochs_and_seeds_differ_in_every_draw():
     base = _draws()
     for other in (_draws(epoch=2), _draws(seed=6)):
         for name in ("order", "crop_offsets", "flips", "cutout_centres", "partners"):
             assert not np.array_equal(getattr(base, name), getattr(other, name))
-
-
-def test_turning_one_augmentation_off_leaves_the_other_draws():
     without = _draws(augmentation=Augmentation(crop_padding=2, flip=True))
     for name in ("order", "crop_offsets", "flips"):
-        assert np.array_equal(getattr(_draws(), name), getattr(without, name))
+        assert np.array_equal(getattr(base, name), getattr(without, name))
 
 
 def test_the_draws_are_the_same_on_every_stack():

@@ -47,34 +47,24 @@ def _equal(first, second):
     )
 
 
-def test_no_sample_is_seen_twice_in_an_epoch():
+def test_an_epoch_shows_every_sample_once_with_its_label_in_an_order_of_its_own():
     loader = _training(identified_images(50), 8)
-    seen = [number for batch in loader.epoch(0) for number in _numbers(batch)]
-    assert loader.batches_per_epoch == 6
-    assert len(seen) == len(set(seen)) == 48
-
-
-def test_labels_stay_with_their_images():
-    for batch in _training(identified_images(50), 8).epoch(0):
-        assert batch.targets.tolist() == [number % 3 for number in _numbers(batch)]
-
-
-def test_epochs_come_in_different_orders():
-    loader = _training(identified_images(50), 8)
-    assert _numbers(next(loader.epoch(0))) != _numbers(next(loader.epoch(1)))
+    batches = list(loader.epoch(0))
+    seen = [number for batch in batches for number in _numbers(batch)]
+    assert loader.batches_per_epoch == 6 and len(seen) == len(set(seen)) == 48
+    assert all(
+        batch.targets.tolist() == [number % 3 for number in _numbers(batch)] for batch in batches
+    )
+    assert _numbers(batches[0]) != _numbers(next(loader.epoch(1)))
 
 
 def test_inputs_are_float32_of_channels_first_in_the_unit_range():
     batch = next(_training(numbered_images(20), 4).epoch(0))
-    assert batch.inputs.shape == (4, 3, 6, 6)
-    assert batch.inputs.dtype == torch.float32
+    assert batch.inputs.shape == (4, 3, 6, 6) and batch.inputs.dtype == torch.float32
     assert 0 < float(batch.inputs.min()) <= float(batch.inputs.max()) <= 1
     assert (batch.mixed_targets, batch.valid, float(batch.mixup_weight)) == (None, 4, 1)
-
-
-def test_volumes_are_loaded_with_three_spatial_dimensions():
-    batch = next(_training(numbered_volumes(20), 4, EVERYTHING).epoch(0))
-    assert batch.inputs.shape == (4, 1, 6, 6, 6)
+    volumes = next(_training(numbered_volumes(20), 4, EVERYTHING).epoch(0))
+    assert volumes.inputs.shape == (4, 1, 6, 6, 6)
 
 
 @pytest.mark.parametrize("augmentation", [PLAIN, EVERYTHING])
@@ -214,16 +204,12 @@ def test_evaluation_counts_every_image_once_over_all_ranks(world_size, pad_last)
     assert seen == list(range(50))
 
 
-def test_padded_evaluation_has_one_shape():
-    loader = EvaluationLoader(identified_images(10), 4, DEVICE, pad_last=True)
+@pytest.mark.parametrize("pad_last, lengths", [(True, [4, 4, 4]), (False, [4, 4, 2])])
+def test_only_a_padded_evaluation_has_one_shape(pad_last, lengths):
+    loader = EvaluationLoader(identified_images(10), 4, DEVICE, pad_last=pad_last)
     batches = list(loader.batches())
-    assert [len(batch.inputs) for batch in batches] == [4, 4, 4]
+    assert [len(batch.inputs) for batch in batches] == lengths
     assert [batch.valid for batch in batches] == [4, 4, 2]
-
-
-def test_unpadded_evaluation_ends_with_a_smaller_batch():
-    loader = EvaluationLoader(identified_images(10), 4, DEVICE)
-    assert [len(batch.inputs) for batch in loader.batches()] == [4, 4, 2]
 
 
 def test_a_rank_without_images_evaluates_nothing():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 pytest.importorskip("torch")
@@ -26,7 +28,12 @@ def of_images(folder, *images):
     return run(*flags, "--images", *images)
 
 
-@pytest.mark.parametrize("name", ["a$b$c^{.png", "\u732b.png", "a\x07b.png", "x" * 100 + ".png"])
+NO_UTF8 = os.fsdecode(b"\xca\xbd\xff.png")  # an archive of a Chinese Windows, unpacked
+
+
+@pytest.mark.parametrize(
+    "name", ["a$b$c^{.png", "\u732b.png", "a\x07b.png", "x" * 100 + ".png", NO_UTF8]
+)
 def test_any_file_name_can_be_drawn(tmp_path, name):
     Image.new("RGB", (16, 16)).save(str(tmp_path / name))
     assert of_images(tmp_path, tmp_path / name) == 0
