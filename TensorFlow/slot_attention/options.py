@@ -74,7 +74,7 @@ class Options(DeviceFlags, NpuFlags, DumpFlags):
     )
     cache: str = unrecorded("keep prepared scenes there, or in memory", "disk", choices=CACHES)
     cache_path: Optional[str] = unrecorded("where (default: beside the data)", kind=path)
-    workers: Optional[int] = unrecorded("threads that prepare (default: cores)", kind=count)
+    workers: Optional[int] = unrecorded("processes that prepare (default: cores)", kind=count)
 
     num_slots: Optional[int] = flag("slots K", kind=count, group="network")
     num_iterations: Optional[int] = flag(
