@@ -277,6 +277,14 @@ def test_a_log_gives_training_evaluations_and_outcome(
     assert len(log.lives) == 1 + ("began again" in note)
 
 
+def test_steps_that_only_go_back_are_no_thousands_of_lives(tmp_path: Path) -> None:
+    line = "Step: {}, Loss: 0.5, Time: 0:00:01\n"
+    (tmp_path / "a.log").write_text("".join(map(line.format, range(20000, 0, -1))))
+    log = read(tmp_path / "a.log")
+    assert len(log.lives) == 1000
+    assert log.notes[-1] == "19,000 step lines are too much out of order to be placed"
+
+
 # --- events and records ---
 
 

@@ -10,8 +10,10 @@ import numpy as np
 
 from common.core.errors import ZooError
 
-# Writers that may still go on at once; one that was silent for so many lines of others has ended.
-_GOING_ON, _SILENCE = 64, 512
+# Writers that may still go on at once, and that are told apart at all: more are no ranks of a job.
+_GOING_ON, _MOST_WRITERS = 64, 1000
+_SILENCE = 512  # a writer that was silent for so many step lines of others has ended
+_NOBODY = -1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +45,8 @@ class Series:
 
 @dataclasses.dataclass(frozen=True)
 class Restart:
-    """Where a run began again: from first_step on the later life counts, which is after after_step,
-    the last one of the life before, or not."""
+    """Where a run began again: the later life counts from first_step on, the one before told
+    after_step last."""
 
     first_step: int
     after_step: int
@@ -177,14 +179,15 @@ class Observations:
             for name, series in whole.items():
                 whole[name] = series.until(restart.first_step, life.get(name))
             whole = {**life, **whole}
-        others = [writer for number, writer in enumerate(writers) if number not in chain]
+        others = [writers[number] for number in sorted(set(range(len(writers))).difference(chain))]
+        unplaced = 0 if placed is None else int((placed == _NOBODY).sum())
         return ParsedLog(
             source,
             format,
             {name: whole[name] for life in lives for name in life if len(whole[name])},
             tuple(restarts),
             tuple(lives),
-            notes=tuple(_notes(restarts, others)),
+            notes=tuple(_notes(restarts, others, unplaced)),
         )
 
     def _placed(self) -> Tuple[Optional[np.ndarray], List[_Writer]]:
@@ -217,7 +220,9 @@ class Observations:
                     break
                 if chosen is None:
                     chosen = number
-            if chosen is None:
+            if chosen is None and len(writers) >= _MOST_WRITERS:
+                chosen = _NOBODY
+            elif chosen is None:
                 first = step if kept is None else min(step, kept + 1)
                 chosen, kept = len(writers), None
                 writers.append(_Writer(step, first, row, step, row))
@@ -249,7 +254,7 @@ class Observations:
         return found
 
 
-def _notes(restarts: List[Restart], others: List[_Writer]) -> Iterator[str]:
+def _notes(restarts: List[Restart], others: List[_Writer], unplaced: int) -> Iterator[str]:
     for restart in restarts:
         replaced = "; the earlier life's steps from there on are replaced"
         yield (
@@ -262,3 +267,5 @@ def _notes(restarts: List[Restart], others: List[_Writer]) -> Iterator[str]:
             f"order, the first at step {others[0].first_step:,}, where the run "
             "did not begin again (a step told twice, or another rank without a mark)"
         )
+    if unplaced:
+        yield f"{unplaced:,} step lines are too much out of order to be placed"
