@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, Tuple
 
 import numpy as np
 
@@ -92,6 +92,10 @@ class PrototypePasses:
                 "top_weights": found.ordered[:, :SHOWN],
                 "support": found.support,
             }
+
+    def exact(self) -> Tuple[tf.Tensor, Dict[str, tf.Tensor]]:
+        """The placeholder of images and what is decided on them among all candidates at once."""
+        return self._images, self._outputs[self._count]
 
     def fill(self, session: Any, candidates: LabelledImages) -> None:
         """Encodes candidates into the database, with the weights of the moment."""

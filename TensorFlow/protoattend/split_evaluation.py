@@ -21,7 +21,7 @@ from protoattend.session import Session
 PICTURED = 8
 
 
-def evaluation_candidates(session: Session) -> LabelledImages:
+def evaluation_candidates(session: Any) -> LabelledImages:
     """The candidates of an evaluation, out of the training images.
 
     Raises:

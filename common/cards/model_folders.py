@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import List, Tuple
 
 from common.cards.model_card import FILE_NAME, ModelCard, read_card
-from common.core.errors import UsageError
+from common.core.errors import UsageError, ZooError
 
 FRAMEWORK_FOLDERS = ("TensorFlow", "PyTorch")
 INSTALLED_FILES = "attention_modelzoo-*.dist-info/RECORD"
@@ -37,6 +38,19 @@ def work_folder(card: ModelCard) -> Path:
     if is_installed(checkout_root()) or os.environ.get("ZOO_HOME"):
         return home() / card.name
     return card.folder
+
+
+def kept_weights(name: str) -> str:
+    """The path of weights that come with the zoo, of a checkout or installed.
+
+    Raises:
+        ZooError: they are not there.
+    """
+    places = [checkout_root() / "weights", Path(sys.prefix) / "share/attention-modelzoo/weights"]
+    for place in places:
+        if (place / name).is_file():
+            return str(place / name)
+    raise ZooError(f"the weights {name} are neither in {places[0]} nor in {places[1]}; name others")
 
 
 def network_files(root: Path, name: str = FILE_NAME) -> List[Path]:

@@ -14,11 +14,10 @@ from typing import Any, Callable, Dict, List, Mapping, Sequence
 import numpy as np
 
 from common.core.errors import ZooError, first_line
+from common.core.export_flags import FORMATS, FROZEN, ONNX, SAVED_MODEL
 from common.core.files import make_folder, write_atomically
 from common.training.tensorflow.runtime import tf
 
-SAVED_MODEL, FROZEN, ONNX = "saved_model", "frozen", "onnx"
-FORMATS = (SAVED_MODEL, FROZEN, ONNX)
 DESCRIPTION = "export.json"
 OPSET = 13
 TOLERANCE = 1e-4

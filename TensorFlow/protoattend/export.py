@@ -1,0 +1,47 @@
+"""Writes a network with its candidates for other programs: python -m protoattend.export --help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional, Sequence
+
+from common.core.command_line import Parser, run_program
+from common.core.export_flags import add_export_flags
+from common.core.flags import path
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Writes the files and tells of each; returns the exit code."""
+    parser = Parser(
+        prog="protoattend.export",
+        description="Writes a network with its candidates as SavedModel, frozen graph and ONNX.",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        "--checkpoint_dir",
+        type=path,
+        required=True,
+        help="a run folder, a checkpoint in it, or packed weights (.npz)",
+    )
+    parser.add_argument(
+        "--data_path",
+        type=path,
+        help="the run's data, out of which candidates are taken (default: those kept with the zoo)",
+    )
+    add_export_flags(parser)
+    flags = parser.parse_args(argv)
+    # After the flags: TensorFlow takes seconds to import, a wrong flag should not.
+    from common.training.tensorflow.exporting import export
+    from common.training.tensorflow.stored_weights import find_weights
+    from protoattend.trained import TrainedNetwork, candidates_of_run, kept_candidates
+
+    found = find_weights(flags.checkpoint)
+    candidates = candidates_of_run(found, flags.data_path) if flags.data_path else kept_candidates()
+    network = TrainedNetwork(found, candidates, flags.batch_size)
+    for line in export(network.session, network.exported(), Path(flags.output_path), flags.formats):
+        print(line, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    run_program(main)

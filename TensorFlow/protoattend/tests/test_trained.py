@@ -1,0 +1,62 @@
+"""A trained network in memory, with the weights that come with the zoo; its exports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.core.errors import ZooError
+from protoattend.export import main as export
+
+WEIGHTS = Path(__file__).resolve().parents[3] / "weights" / "protoattend.npz"
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture(scope="module")
+def network():
+    from protoattend import load
+
+    return load(batch=4)
+
+
+def test_decisions_name_class_confidence_and_prototypes(network):
+    images = network.candidates.images[:6]
+    decisions = network(images)
+    names = [network.classes[label] for label in network.candidates.labels[:6]]
+    assert [decision.predicted for decision in decisions] == names
+    for decision in decisions:
+        assert 0.5 < decision.confidence <= 1.001
+        assert decision.prototypes[0].label == decision.predicted
+        assert decision.prototypes[0].source.startswith("train row")
+
+
+def test_the_first_test_image_is_decided_by_the_prototypes_that_the_pictures_show(network, zoo_data):
+    from protoattend.data.datasets import open_dataset
+
+    dataset = open_dataset("fashion_mnist", str(zoo_data("fashion-mnist")))
+    decision = network(dataset.test.images[:1])[0]
+    assert decision.predicted == "Ankle boot"
+    assert decision.prototypes[0].source == "train row 14825"
+
+
+def test_images_of_another_shape_are_refused(network):
+    with pytest.raises(ZooError, match=r"\(N, 28, 28, 1\)"):
+        network(np.zeros((1, 32, 32, 1), np.uint8))
+
+
+def test_the_kept_candidates_are_those_of_the_recorded_evaluation(zoo_data):
+    from common.training.tensorflow.stored_weights import find_weights
+    from protoattend.trained import candidates_of_run, kept_candidates
+
+    drawn = candidates_of_run(find_weights(str(WEIGHTS)), str(zoo_data("fashion-mnist")))
+    assert kept_candidates().sha256() == drawn.sha256()
+
+
+def test_exports_are_written_and_held_to_the_network(tmp_path):
+    assert export([f"--checkpoint={WEIGHTS}", f"--output_path={tmp_path}", "--batch_size=2"]) == 0
+    told = json.loads((tmp_path / "export.json").read_text("utf-8"))
+    assert told["inputs"]["images"] == ["uint8", [2, 28, 28, 1]] and len(told["classes"]) == 10
+    assert (tmp_path / "network.onnx").stat().st_size < 2**22

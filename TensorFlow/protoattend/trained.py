@@ -1,0 +1,139 @@
+"""A trained network for images in memory: `from protoattend import load`."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Dict, List, NamedTuple
+
+import numpy as np
+
+from common.cards.model_folders import kept_weights
+from common.core.errors import ZooError
+from common.core.files import write_atomically
+from common.data.labelled_images import LabelledImages
+from common.training.tensorflow.exporting import Exported
+from common.training.tensorflow.runtime import tf
+from common.training.tensorflow.stored_weights import FoundCheckpoint
+from protoattend.data.datasets import DatasetSplits, open_dataset
+from protoattend.gallery.explained import UNKNOWN, Explained, explained
+from protoattend.network.architecture import architecture_from
+from protoattend.network.checkpoints import load_weights
+from protoattend.network.prototype_network import PrototypeNetwork
+from protoattend.options import EXPLAIN, Options, parse_options
+from protoattend.prototype_passes import PrototypePasses
+from protoattend.restoring import as_trained
+from protoattend.split_evaluation import evaluation_candidates
+
+OUTPUTS: Dict[str, str] = {
+    "class_weights": "the weight of the prototypes of each class: the confidence in it",
+    "mixed_logits": "logits of the classes from the prototypes' mix; the largest is the decision",
+    "top_candidates": "rows of the heaviest prototypes among the candidates",
+    "top_weights": "their weights, which add up to 1 over all candidates",
+}
+
+
+class TrainedNetwork:
+    """A network with its weights and a database of candidates, in evaluation mode.
+
+    Attributes:
+        classes: their names. image_shape: (height, width, channels).
+        candidates: what it decides by.
+    """
+
+    def __init__(
+        self, found: FoundCheckpoint, candidates: LabelledImages, batch: int = 1, scale: float = 1.0
+    ) -> None:
+        """Builds the network, loads the weights and encodes the candidates.
+
+        Args:
+            batch: images that pass at a time.
+            scale: factor of the attention's logits; 1 is the paper's.
+
+        Raises:
+            ZooError: a checkpoint that does not say what network it is of, or candidates that the
+                network can't take.
+        """
+        if "network" not in found.state:
+            raise ZooError(
+                f"checkpoint {found.prefix} does not say what network it is of; evaluate it with "
+                "protoattend.evaluate and the network's flags"
+            )
+        architecture = architecture_from(found.state["network"])
+        self.image_shape = tuple(architecture.image_shape)
+        self.candidates, self.classes = candidates, tuple(candidates.classes)
+        self._require(candidates.images, "the candidates")
+        with tf.Graph().as_default() as graph:
+            network = PrototypeNetwork(architecture)
+            self._passes = PrototypePasses(network, len(candidates), batch, scale)
+            begin = tf.local_variables_initializer()
+        self.session = tf.Session(graph=graph)
+        self.session.run(begin)
+        with graph.as_default():
+            load_weights(self.session, network, found)
+        self._passes.fill(self.session, candidates)
+
+    def __call__(self, images: np.ndarray) -> List[Explained]:
+        """Decides on images, uint8 (N, *image_shape): class, confidence and prototypes of each.
+
+        Raises:
+            ZooError: images of another shape or type, or none.
+        """
+        self._require(images, "images")
+        labelled = LabelledImages(images, np.full(len(images), UNKNOWN, np.int32))
+        decisions = self._passes.decide(self.session, labelled)
+        return explained(decisions, labelled, self.candidates, self.classes)
+
+    def exported(self) -> Exported:
+        """What `protoattend.export` writes of it."""
+        images, outputs = self._passes.exact()
+        size = images.shape.as_list()
+        rows = np.arange(size[0]) % len(self.candidates)
+        meaning = dict(OUTPUTS, images="bytes; the network standardises them itself")
+        return Exported(
+            {"images": images},
+            {name: outputs[name] for name in OUTPUTS},
+            {"images": self.candidates.images[rows]},
+            {"network": "protoattend", "classes": list(self.classes), "meaning": meaning},
+        )
+
+    def _require(self, images: np.ndarray, what: str) -> None:
+        if images.dtype != np.uint8 or images.shape[1:] != self.image_shape or not len(images):
+            raise ZooError(
+                f"{what} are {images.dtype} of shape {images.shape}: uint8 of shape (N, "
+                f"{', '.join(map(str, self.image_shape))}) is needed, N at least 1"
+            )
+
+
+class _Opened(NamedTuple):
+    options: Options
+    dataset: DatasetSplits
+
+
+def candidates_of_run(found: FoundCheckpoint, data_path: str) -> LabelledImages:
+    """The candidates that an evaluation of a checkpoint takes: out of its run's training images."""
+    asked = parse_options(EXPLAIN, [f"--checkpoint={found.prefix}", f"--data_path={data_path}"])
+    options = as_trained(asked, found.state)
+    dataset = open_dataset(
+        str(options.dataset),
+        options.data_url,
+        options.img_size,
+        options.num_classes,
+        options.validation_count,
+    )
+    return evaluation_candidates(_Opened(options, dataset))
+
+
+def kept_candidates() -> LabelledImages:
+    """1,024 training images of Fashion-MNIST: of the recorded evaluation of the kept weights."""
+    with np.load(kept_weights("protoattend_candidates.npz"), allow_pickle=False) as kept:
+        classes = tuple(str(name) for name in kept["classes"])
+        return LabelledImages(kept["images"], kept["labels"], classes, kept["names"])
+
+
+def keep_candidates(candidates: LabelledImages, target: Path) -> None:
+    """Writes candidates as kept_candidates reads them."""
+    content = io.BytesIO()
+    arrays = {name: getattr(candidates, name) for name in ("images", "labels", "classes", "names")}
+    np.savez_compressed(content, **{name: np.asarray(value) for name, value in arrays.items()})
+    write_atomically(target, content.getvalue())

@@ -1,0 +1,37 @@
+"""Writes a network for other programs: python -m slot_attention.export --help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional, Sequence
+
+from common.core.command_line import Parser, run_program
+from common.core.export_flags import add_export_flags
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Writes the files and tells of each; returns the exit code."""
+    parser = Parser(
+        prog="slot_attention.export",
+        description="Writes a network as SavedModel, frozen graph and ONNX, held to the original.",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        "--checkpoint_dir",
+        required=True,
+        help="a run folder, a checkpoint in it, or packed weights (.npz)",
+    )
+    add_export_flags(parser)
+    flags = parser.parse_args(argv)
+    # After the flags: TensorFlow takes seconds to import, a wrong flag should not.
+    from common.training.tensorflow.exporting import export
+    from slot_attention.trained import TrainedNetwork
+
+    network = TrainedNetwork(flags.checkpoint, flags.batch_size)
+    for line in export(network.session, network.exported(), Path(flags.output_path), flags.formats):
+        print(line, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,74 @@
+"""A trained network in memory and its exports; the weights that stay in the tree."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.core.errors import UsageError, ZooError
+from common.core.files import sha256_of
+from slot_attention.export import main as export
+
+ROOT = Path(__file__).resolve().parents[3]
+WEIGHTS = ROOT / "weights" / "slot_attention_set_prediction.npz"
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.fixture(scope="module")
+def network():
+    from slot_attention import load
+
+    return load(batch=2)
+
+
+@pytest.fixture(scope="module")
+def record():
+    told = json.loads((ROOT / "weights" / "index.json").read_text())[WEIGHTS.name]
+    assert sha256_of(WEIGHTS) == told["sha256"]
+    return json.loads((ROOT / "results" / "slot_attention" / f"{told['run_id']}.json").read_text())
+
+
+@pytest.mark.long
+def test_the_kept_weights_give_the_recorded_figures(record):
+    """Of the best weights, on the test scenes of the record, which are drawn again here."""
+    from slot_attention import load
+    from slot_attention.metrics.average_precision import THRESHOLDS, average_precision
+    from slot_attention.synthetic.scene_layout import SceneSettings
+    from slot_attention.synthetic.scenes import draw_scene
+
+    settings = SceneSettings(image_size=(64, 64), objects=(2, 4))
+    scenes = [draw_scene(0, "test", n, settings) for n in range(record["metrics"]["n_eval"])]
+    found = load(batch=64)(np.stack([scene.image for scene in scenes]))["predictions"]
+    values = average_precision(found, np.stack([scene.target for scene in scenes])[:, :4])
+    recorded = record["metrics"]["best_on_validation"]
+    for threshold, value in zip(THRESHOLDS[:2], values):
+        # It was evaluated in bfloat16, and passes in float32 here.
+        assert value == pytest.approx(recorded[f"ap_{threshold:g}"], abs=5e-3)
+
+
+def test_images_pass_in_batches_whatever_their_number(network):
+    images = np.random.RandomState(0).randint(0, 256, (3, 64, 64, 3)).astype(np.uint8)
+    found = network(images)["predictions"]
+    assert found.shape == (3, 4, 19)
+    assert np.abs(network(images[2:])["predictions"] - found[2:]).max() < 1e-5
+
+
+def test_images_of_another_size_are_refused(network):
+    with pytest.raises(ZooError, match=r"\(N, 64, 64, 3\)"):
+        network(np.zeros((1, 32, 32, 3), np.uint8))
+
+
+def test_exports_are_written_and_held_to_the_network(tmp_path, capsys):
+    words = [f"--checkpoint={WEIGHTS}", f"--output_path={tmp_path}", "--batch_size=2"]
+    assert export(words) == 0
+    assert "network.onnx" in capsys.readouterr().out
+    told = json.loads((tmp_path / "export.json").read_text("utf-8"))
+    assert told["outputs"]["predictions"] == ["float32", [2, 4, 19]]
+
+
+def test_an_unknown_format_is_refused_by_name(tmp_path):
+    with pytest.raises(UsageError, match="tflite"):
+        export([f"--checkpoint={WEIGHTS}", f"--output_path={tmp_path}", "--formats=tflite"])

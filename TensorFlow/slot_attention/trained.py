@@ -1,0 +1,127 @@
+"""A trained network for images in memory: `from slot_attention import load`."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Tuple
+
+import numpy as np
+
+from common.core.errors import ZooError
+from common.training.tensorflow.exporting import Exported
+from common.training.tensorflow.runtime import tf
+from common.training.tensorflow.stored_weights import find_weights
+from slot_attention.building import Task, built_network
+from slot_attention.network.architecture import GAUSSIAN
+from slot_attention.network.checkpoints import load_weights
+from slot_attention.network.choice import chosen_network
+from slot_attention.object_discovery import task as object_discovery
+from slot_attention.options import Options
+from slot_attention.set_prediction import task as set_prediction
+
+TASKS: Dict[str, Task] = {task.TASK.name: task.TASK for task in (object_discovery, set_prediction)}
+OUTPUTS: Dict[str, Tuple[str, ...]] = {
+    object_discovery.TASK.name: ("combined", "reconstructions", "masks", "slots"),
+    set_prediction.TASK.name: ("predictions", "slots"),
+}
+MEANING = {
+    "images": "RGB bytes; the network scales them to [-1, 1] itself",
+    "noise": "drawn from the standard normal distribution, for the initial slots",
+    "combined": "the reconstruction, in [-1, 1]",
+    "reconstructions": "of each slot, in [-1, 1]",
+    "masks": "of each slot; they add up to 1 at every pixel",
+    "predictions": "of each slot 19 values in [0, 1]: position / 6 + 0.5 (3), size (2), "
+    "material (2), shape (3), color (8), whether there is an object (1)",
+    "slots": "the slots themselves",
+}
+
+
+class TrainedNetwork:
+    """A network with its weights, in evaluation mode.
+
+    Attributes:
+        task: object_discovery or set_prediction.
+        resolution: height and width of its images.
+    """
+
+    def __init__(self, checkpoint: str, batch: int = 1, seed: int = 0) -> None:
+        """Builds the network and loads the weights.
+
+        Args:
+            checkpoint: a run folder, a checkpoint in it, or packed weights (.npz).
+            batch: images that pass at a time.
+            seed: of the initial slots, where they are drawn.
+
+        Raises:
+            ZooError: no such checkpoint, or one that does not say what network it is of.
+        """
+        found = find_weights(checkpoint)
+        if not {"task", "network"} <= set(found.state):
+            raise ZooError(
+                f"checkpoint {checkpoint} does not say what network it is of; evaluate it with "
+                "slot_attention.object_discovery.eval, or set_prediction.eval, and its flags"
+            )
+        self.task, known = str(found.state["task"]), found.state["network"]
+        choice = chosen_network(Options(task=self.task), None, known)
+        self.resolution, self._seed = choice.resolution, seed
+        shape = (batch, choice.resolution, choice.resolution, 3)
+        with tf.Graph().as_default() as graph:
+            self._inputs = {"images": tf.placeholder(tf.uint8, shape)}
+            if choice.slots.initial == GAUSSIAN:
+                drawn = (batch, choice.slots.count, choice.slots.size)
+                self._inputs["noise"] = tf.placeholder(tf.float32, drawn)
+            network, _ = built_network(TASKS[self.task], choice)
+            pixels = (tf.cast(self._inputs["images"], tf.float32) / 255.0 - 0.5) * 2.0
+            made = network(pixels, self._inputs.get("noise"))
+            self._outputs = {name: getattr(made, name) for name in OUTPUTS[self.task]}
+        self.session = tf.Session(graph=graph)
+        load_weights(self.session, network, found, self.task)
+
+    def __call__(self, images: np.ndarray) -> Dict[str, np.ndarray]:
+        """What the network makes of images, uint8 (N, resolution, resolution, 3), by name.
+
+        combined (N, H, W, 3), reconstructions (N, K, H, W, 3), masks (N, K, H, W, 1), slots
+        (N, K, D) of object discovery; predictions (N, K, 19) and slots of set prediction.
+
+        Raises:
+            ZooError: images of another shape or type.
+        """
+        size = (self.resolution, self.resolution, 3)
+        if (
+            images.dtype != np.uint8
+            or images.ndim != 4
+            or images.shape[1:] != size
+            or not len(images)
+        ):
+            raise ZooError(
+                f"images are {images.dtype} of shape {images.shape}: uint8 of shape (N, {size[0]}, "
+                f"{size[1]}, 3) is needed, N at least 1"
+            )
+        batch = self._inputs["images"].shape.as_list()[0]
+        draws = np.random.RandomState(self._seed)
+        parts = []
+        for first in range(0, len(images), batch):
+            part = images[first : first + batch]
+            whole = np.concatenate([part, np.zeros((batch - len(part), *size), np.uint8)])
+            values = self.session.run(self._outputs, self._fed(whole, draws))
+            parts.append({name: value[: len(part)] for name, value in values.items()})
+        return {name: np.concatenate([part[name] for part in parts]) for name in self._outputs}
+
+    def exported(self) -> Exported:
+        """What `slot_attention.export` writes of it."""
+        draws = np.random.RandomState(self._seed)
+        pixels = draws.randint(0, 256, self._inputs["images"].shape.as_list()).astype(np.uint8)
+        fed = self._fed(pixels, draws)
+        meaning = {name: MEANING[name] for name in (*self._inputs, *self._outputs)}
+        return Exported(
+            self._inputs,
+            self._outputs,
+            {name: fed[tensor] for name, tensor in self._inputs.items()},
+            {"network": f"slot_attention/{self.task}", "meaning": meaning},
+        )
+
+    def _fed(self, images: np.ndarray, draws: Any) -> Dict[Any, np.ndarray]:
+        fed = {self._inputs["images"]: images}
+        if "noise" in self._inputs:
+            noise = self._inputs["noise"]
+            fed[noise] = draws.standard_normal(noise.shape.as_list()).astype(np.float32)
+        return fed
