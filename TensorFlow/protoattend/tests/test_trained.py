@@ -33,7 +33,9 @@ def test_decisions_name_class_confidence_and_prototypes(network):
         assert decision.prototypes[0].source.startswith("train row")
 
 
-def test_the_first_test_image_is_decided_by_the_prototypes_that_the_pictures_show(network, zoo_data):
+def test_the_first_test_image_is_decided_by_the_prototypes_that_the_pictures_show(
+    network, zoo_data
+):
     from protoattend.data.datasets import open_dataset
 
     dataset = open_dataset("fashion_mnist", str(zoo_data("fashion-mnist")))
