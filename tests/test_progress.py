@@ -7,6 +7,7 @@ import pytest
 
 from common.core.terminal import Terminal
 from common.launch.progress import Progress, QuietTail, Tail, last_lines
+from common.training.lines import TrainingLines
 
 START = {"event": "start", "time": 0.0, "targets": {"steps": 10, "epochs": 1}, "resumed_step": 0}
 
@@ -77,6 +78,16 @@ def test_the_last_lines_of_a_log_are_shown(tmp_path):
     path.write_text("".join(f"line {number}\n" for number in range(1000)))
     assert last_lines(path, 2) == ["line 998", "line 999"]
     assert last_lines(tmp_path / "none", 2) == []
+
+
+def test_an_evaluation_of_many_metrics_is_told_in_lines_that_fit(capsys):
+    metrics = {f"metric_of_kind-{number}": number / 7 for number in range(12)}
+    TrainingLines(9, 9, 8, 1, True).evaluation(400000, "validation", "best", 10000, metrics)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 2 and max(map(len, lines)) < 140
+    head = "Evaluation at step 400000 (best weights) on 10000 samples of validation: "
+    told = ", ".join(line[len(head) :] for line in lines if line.startswith(head))
+    assert told == ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
 
 
 # --- the terminal ---

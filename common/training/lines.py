@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import textwrap
 import time
 from pathlib import Path
 from typing import Mapping, NamedTuple, Optional, Sequence
+
+LONGEST_LINE = 139
 
 
 def passes_multiple(before: int, after: int, every: int) -> bool:
@@ -113,6 +116,9 @@ class TrainingLines:
     def evaluation_text(
         self, step: int, split: str, weights: str, n: int, metrics: Mapping[str, float]
     ) -> str:
-        """The line of an evaluation, with the number of samples behind it."""
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-        return f"Evaluation at step {step} ({weights} weights) on {n} samples of {split}: {shown}"
+        """The line of an evaluation, with the number of samples behind it; more lines of many."""
+        head = f"Evaluation at step {step} ({weights} weights) on {n} samples of {split}: "
+        shown = ", ".join(f"{name}\xa0{value:.4f}" for name, value in metrics.items())
+        lines = textwrap.wrap(shown, max(20, LONGEST_LINE - len(head)), break_on_hyphens=False)
+        told = [head + line.rstrip(",").replace("\xa0", " ") for line in lines]
+        return "\n".join(told or [head])
