@@ -432,3 +432,8 @@ def test_dump_from(tmp_path: Path) -> None:
     run("train", source, *TWO_STEPS, "--dump_tensors", "2")
     assert run("train", tmp_path / "b", *TWO_STEPS, "--dump_from", str(source)).returncode == 0
     assert find_dump(tmp_path / "b").subject.replayed_from == str(source)
+
+
+@pytest.mark.parametrize("flag", ["--local_rank=1", "--local-rank=1"])
+def test_what_torch_distributed_launch_adds_changes_nothing(flag: str) -> None:
+    assert parse_options("train", [*SMALL, flag]).config() == parse_options("train", SMALL).config()
