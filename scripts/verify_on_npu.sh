@@ -240,6 +240,7 @@ main() {
   export PYTHONPATH="$root:$root/PyTorch:$root/TensorFlow${PYTHONPATH:+:$PYTHONPATH}"
   choose_networks
   if [ "$dry_run" -eq 0 ]; then
+    [ "$(devices)" != 0 ] || fail "this machine has no NPU (no /dev/davinci0): nothing to verify"
     prepare_output
     trap 'interrupted 129' HUP
     trap 'interrupted 130' INT

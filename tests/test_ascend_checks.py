@@ -135,6 +135,19 @@ def test_visible_devices_ascend_and_are_there(text: str, seen: int, expected: st
     assert checks.check_visible(FACTS) is None
 
 
+def test_chips_after_the_910a_need_a_package_of_kernels(tmp_path: Path) -> None:
+    new = npu_smi_of(tmp_path / "new", soc="Ascend910B3")
+    assert status(checks.check_kernels(facts(npu_smi=new))) == WARN
+    assert status(checks.check_kernels(facts(npu_smi=new, npu_kernels=True))) == OK
+    assert checks.check_kernels(facts(npu_smi=npu_smi_of(tmp_path / "old"))) is None
+
+
+def test_a_torch_npu_that_no_index_has_is_not_asked_of_pip() -> None:
+    for torch, remedy in (("1.8.1", "release page"), ("2.13.0", "torch_npu==2.13.0.*")):
+        found = checks.check_torch_npu(facts(packages={"torch": torch}))
+        assert found is not None and remedy in found.remedy
+
+
 def test_the_tensorflow_plugin() -> None:
     assert status(checks.check_plugin(FACTS)) == OK
     assert status(checks.check_plugin(facts(tf_plugin=""))) == FAIL
@@ -237,6 +250,10 @@ def test_the_facts_of_a_server_are_gathered(tmp_path: Path, monkeypatch: Any) ->
     found = look(tmp_path, tmp_path, machine.root, {"HCCL_IF_BASE_PORT": "50000"})
     assert found.machine.npu_count == 8 and "910A" in found.npu_smi
     assert found.tf_plugin.endswith("npu_bridge") and "address_7" in str(found.hccn)
+    assert not found.npu_kernels
+    opp = "usr/local/Ascend/ascend-toolkit/latest/opp/built-in/op_impl/ai_core/tbe/kernel/config"
+    machine.write(opp + "/ascend910b/binary_info_config.json", "{}")
+    assert look(tmp_path, tmp_path, machine.root, {}).npu_kernels
 
 
 def test_a_port_that_something_listens_at_is_found(tmp_path: Path) -> None:

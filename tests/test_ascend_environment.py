@@ -68,9 +68,18 @@ def test_tensorflow_gets_the_plugins_packages_where_it_has_no_script(system):
     install = system / "usr/local/Ascend"
     toolkit(install, "export PYTHONPATH=/cann/python\n")
     packages = install / "tfplugin/latest/python/site-packages"
-    packages.mkdir(parents=True)
+    (packages / "npu_bridge").mkdir(parents=True)
     changes = cann_environment(BARE, "tensorflow", system).changes
     assert changes["PYTHONPATH"] == f"{packages}:/cann/python"
+
+
+def test_the_plugins_wheel_at_the_manuals_place_is_found(system):
+    """pip3 install npu_bridge-….whl -t $HOME/Ascend/tfplugin"""
+    home = system / "home"
+    (home / "Ascend/tfplugin/npu_bridge").mkdir(parents=True)
+    toolkit(system / "usr/local/Ascend")
+    found = cann_environment(dict(BARE, HOME=str(home), PYTHONPATH="/mine"), "tensorflow", system)
+    assert found.changes["PYTHONPATH"] == f"{home}/Ascend/tfplugin:/mine"
 
 
 def test_pytorch_does_not_read_the_plugin(system):

@@ -115,7 +115,7 @@ def test_training_and_evaluation_have_one_shape(two: Launched) -> None:
 
 def test_formats_and_saving_are_left_to_the_npu(two: Launched) -> None:
     kinds = {event["event"] for event in two.events[0]}
-    assert not kinds & {"channels_last", "npu tensor saved", "transfer_to_npu imported"}
+    assert not kinds & {"channels_last", "npu tensor saved"}
     assert {type(value) for value in two.newest_weights().values()} == {torch.Tensor}
 
 

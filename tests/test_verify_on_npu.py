@@ -53,14 +53,14 @@ done
 
 
 class Verifying:
-    """The script in a folder of its own, on an Ascend server or on a machine without NPUs."""
+    """The script in a folder of its own, on an Ascend server of one device."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.python = folder / "python3"
         self.python.write_text(STAND_IN.format(folder=folder, python=sys.executable))
         self.python.chmod(self.python.stat().st_mode | stat.S_IXUSR)
-        self.variables: Dict[str, str] = dict(os.environ)
+        self.variables = AscendMachine(folder / "one", devices=1).variables()
 
     def command(self, *words: str) -> List[str]:
         return ["bash", str(SCRIPT), "--output_path", str(self.folder / "out")] + list(words)
@@ -112,6 +112,13 @@ def test_every_network_is_trained_in_float32_and_in_its_own_precision(verify: Ve
         label = network.replace("/", "_")
         for part in ("float32", "default", "resumed_again", "evaluation", "profile", "diverge"):
             assert f"passed   {label}-{part}" in summary(done)
+
+
+def test_without_an_npu_it_ends_at_once(verify: Verifying, tmp_path: Path) -> None:
+    verify.variables = AscendMachine(tmp_path / "none", devices=0).variables()
+    done = verify("--networks", "protoattend")
+    assert done.returncode == 1 and "this machine has no NPU" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_resume_goes_on_in_the_run_that_was_stopped(verify: Verifying, tmp_path: Path) -> None:

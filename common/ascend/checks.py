@@ -27,39 +27,44 @@ CONNECT_SECONDS = (120, 7200)
 EXECUTION_SECONDS_910A = (0, 17340)
 EXECUTION_SECONDS = (0, 2**31 - 1)
 EXECUTION_ROUNDING = 68
-_JOB = re.compile(r"[A-Za-z0-9_-]+")
+_MEND = "unset it, or set it right"
+
+
+def _ok(what: str, found: str) -> Finding:
+    return Finding(OK, what, found)
+
+
+def _warn(what: str, found: str, remedy: str) -> Finding:
+    return Finding(WARN, what, found, remedy)
+
+
+def _fail(what: str, found: str, remedy: str) -> Finding:
+    return Finding(FAIL, what, found, remedy)
 
 
 def examine_ascend(facts: Surroundings) -> List[Finding]:
     """All of them, in the order they are printed: software, the server's devices, variables."""
-    found: List[Optional[Finding]] = [
-        check_cann(facts),
-        check_torch_npu(facts),
-        check_apex(facts),
-        *(_examine_server(facts) if facts.machine.npu_count else ()),
-        check_rank_variables(facts),
-        check_rank_table(facts),
-        check_tensorflow_log(facts),
-    ]
+    checks = [check_cann, check_torch_npu, check_apex]
+    if facts.machine.npu_count:
+        checks += [
+            check_kernels,
+            check_driver,
+            check_health,
+            check_free,
+            check_visible,
+            check_plugin,
+            check_tensorflow,
+            check_addresses,
+            check_ports,
+            check_connect_timeout,
+            check_execution_timeout,
+            check_device_id,
+            check_job_id,
+            check_overflow_mode,
+        ]
+    checks += [check_rank_variables, check_rank_table, check_tensorflow_log]
+    found = [check(facts) for check in checks]
     return [finding for finding in found if finding is not None]
-
-
-def _examine_server(facts: Surroundings) -> List[Optional[Finding]]:
-    return [
-        check_driver(facts),
-        check_health(facts),
-        check_free(facts),
-        check_visible(facts),
-        check_plugin(facts),
-        check_tensorflow(facts),
-        check_addresses(facts),
-        check_ports(facts),
-        check_connect_timeout(facts),
-        check_execution_timeout(facts),
-        check_device_id(facts),
-        check_job_id(facts),
-        check_overflow_mode(facts),
-    ]
 
 
 # --- software ---
@@ -70,17 +75,29 @@ def check_cann(facts: Surroundings) -> Optional[Finding]:
     prepared = facts.environment.get("ASCEND_HOME_PATH") or facts.environment.get("ASCEND_OPP_PATH")
     version = facts.cann or "of unknown version"
     if prepared:
-        return Finding(OK, "CANN", f"{version}, prepared in {prepared}")
+        return _ok("CANN", f"{version}, prepared in {prepared}")
     if facts.cann_scripts:
-        return Finding(OK, "CANN", f"{version}; launchers read {facts.cann_scripts[0]}")
+        return _ok("CANN", f"{version}; launchers read {facts.cann_scripts[0]}")
     if facts.machine.npu_count:
-        return Finding(
-            FAIL,
+        return _fail(
             "CANN",
             "not found, and there are NPUs",
             "install the CANN toolkit, or source its set_env.sh",
         )
     return None
+
+
+def check_kernels(facts: Surroundings) -> Optional[Finding]:
+    """Chips after the 910A run operators from a package of kernels beside the toolkit."""
+    if not npu_has_bfloat16(npu_name_in(facts.npu_smi)):
+        return None
+    if facts.npu_kernels:
+        return _ok("CANN kernels", "installed")
+    return _warn(
+        "CANN kernels",
+        "no binary_info_config.json in CANN's opp: the first operator would fail",
+        "install the ops package of this chip (kernels before CANN 8.5) beside the toolkit",
+    )
 
 
 def check_torch_npu(facts: Surroundings) -> Optional[Finding]:
@@ -91,74 +108,59 @@ def check_torch_npu(facts: Surroundings) -> Optional[Finding]:
         return None
     release = torch.split("+")[0]
     remedy = f"pip install 'torch_npu=={release}.*'"
+    if version_numbers(release) < (2, 1):  # no package index has these
+        remedy = f"take the wheel for torch {release} from the release page of Ascend's pytorch"
     if torch_npu is None:
         return Finding(blocking, "torch_npu", "not installed, and there are NPUs", remedy)
     if version_numbers(torch_npu)[:3] != version_numbers(torch)[:3]:
         return Finding(blocking, "torch_npu", f"{torch_npu} is not made for torch {torch}", remedy)
-    return Finding(OK, "torch_npu", torch_npu)
+    return _ok("torch_npu", torch_npu)
 
 
 def check_apex(facts: Surroundings) -> Optional[Finding]:
     """Three projects are called apex; on an NPU only Ascend's is of use."""
-    version = facts.packages.get("apex")
-    old_torch = (1,) <= version_numbers(facts.packages.get("torch", "")) < (2,)
+    version, npus = facts.packages.get("apex"), facts.machine.npu_count
     if version is None:
-        if facts.machine.npu_count and old_torch:
-            return Finding(
-                WARN,
-                "apex",
-                "not installed: no O1 or O2 on this NPU",
-                "build Ascend's apex for this torch, or use allow_mix_precision",
-            )
-        return None
+        old_torch = (1,) <= version_numbers(facts.packages.get("torch", "")) < (2,)
+        remedy = "build Ascend's apex for this torch, or use allow_mix_precision"
+        missing = _warn("apex", "not installed: no O1 or O2 on this NPU", remedy)
+        return missing if npus and old_torch else None
     if "ascend" in version.lower():
-        return Finding(OK, "apex", f"{version} (Ascend's)")
+        return _ok("apex", f"{version} (Ascend's)")
     if version_numbers(version) == (0, 1):
-        status = WARN if facts.machine.npu_count else OK
-        return Finding(
-            status,
-            "apex",
-            f"{version} (NVIDIA's; not used here)",
-            "replace it by Ascend's apex" if status == WARN else "",
-        )
-    return Finding(
-        WARN,
-        "apex",
-        f"{version} is another project of the registry's",
-        "pip uninstall apex; no network here needs it",
-    )
+        found = f"{version} (NVIDIA's; not used here)"
+        return _warn("apex", found, "replace it by Ascend's apex") if npus else _ok("apex", found)
+    found = f"{version} is another project of the registry's"
+    return _warn("apex", found, "pip uninstall apex; no network here needs it")
 
 
 # --- devices ---
 
 
-def check_driver(facts: Surroundings) -> Finding:
+def check_driver(facts: Surroundings) -> Optional[Finding]:
     """Devices without a driver's version belong to a container without the driver's folder."""
     if facts.machine.npu_driver:
-        return Finding(OK, "NPU driver", facts.machine.npu_driver)
-    return Finding(
-        WARN,
+        return _ok("NPU driver", facts.machine.npu_driver)
+    return _warn(
         "NPU driver",
         "of unknown version",
         "mount /usr/local/Ascend/driver of the host into the container",
     )
 
 
-def check_health(facts: Surroundings) -> Finding:
+def check_health(facts: Surroundings) -> Optional[Finding]:
     """Every device that this machine shows has to be well."""
     states = read_states(facts.npu_smi)
     if not states.health:
-        return Finding(
-            WARN,
+        return _warn(
             "NPU health",
             "npu-smi tells nothing",
             "put npu-smi on PATH (/usr/local/bin, /usr/local/sbin)",
         )
     ill = [f"{number} ({health})" for number, health in states.health if health != "OK"]
     if not ill:
-        return Finding(OK, "NPU health", f"{len(states.health)} devices OK")
-    return Finding(
-        FAIL,
+        return _ok("NPU health", f"{len(states.health)} devices OK")
+    return _fail(
         "NPU health",
         "device {}".format(", ".join(ill)),
         f"see npu-smi info -t health -i {ill[0].split()[0]}; use others by --device_id",
@@ -171,9 +173,8 @@ def check_free(facts: Surroundings) -> Optional[Finding]:
     if not states.health:
         return None
     if not states.processes:
-        return Finding(OK, "NPUs free", "no process on any device")
-    return Finding(
-        WARN,
+        return _ok("NPUs free", "no process on any device")
+    return _warn(
         "NPUs free",
         "others compute on {}".format(
             ", ".join(
@@ -193,9 +194,8 @@ def check_visible(facts: Surroundings) -> Optional[Finding]:
     words = text.split(",")
     numbers = [int(word) for word in words if word.isdigit()]
     if len(numbers) == len(words) == facts.machine.npu_count and numbers == sorted(set(numbers)):
-        return Finding(OK, "visible NPUs", f"{text} (numbered from 0 again)")
-    return Finding(
-        FAIL,
+        return _ok("visible NPUs", f"{text} (numbered from 0 again)")
+    return _fail(
         "visible NPUs",
         f"ASCEND_RT_VISIBLE_DEVICES is {text!r}: CANN sees {facts.machine.npu_count} of "
         f"{len(words)}, its list ends at what is no device",
@@ -212,12 +212,13 @@ def check_plugin(facts: Surroundings) -> Optional[Finding]:
     if "tensorflow" not in facts.packages and "tensorflow-cpu" not in facts.packages:
         return None
     if facts.tf_plugin:
-        return Finding(OK, "TensorFlow plugin", facts.tf_plugin)
+        return _ok("TensorFlow plugin", facts.tf_plugin)
     return Finding(
         _blocking(facts),
         "TensorFlow plugin",
         "no npu_bridge, and there are NPUs",
-        "install the tfplugin package of the CANN version, then source its set_env.sh",
+        "install the npu_bridge wheel of this CANN into ~/Ascend/tfplugin (before 8.0 the tfplugin "
+        "package)",
     )
 
 
@@ -248,8 +249,7 @@ def check_addresses(facts: Surroundings) -> Optional[Finding]:
     if count < 2:
         return None
     if facts.hccn is None:
-        return Finding(
-            WARN,
+        return _warn(
             "device addresses",
             f"{USUAL_PLACE} can't be read",
             "as root copy it, or use hccn_tool -i N -ip -g, then zoo ranktable make",
@@ -257,11 +257,10 @@ def check_addresses(facts: Surroundings) -> Optional[Finding]:
     try:
         known = addresses_of_conf(facts.hccn, USUAL_PLACE)
     except ZooError as error:
-        return Finding(WARN, "device addresses", str(error).split(";")[0], f"mend {USUAL_PLACE}")
+        return _warn("device addresses", str(error).split(";")[0], f"mend {USUAL_PLACE}")
     if len(known) >= count:
-        return Finding(OK, "device addresses", f"{len(known)} in {USUAL_PLACE}")
-    return Finding(
-        WARN,
+        return _ok("device addresses", f"{len(known)} in {USUAL_PLACE}")
+    return _warn(
         "device addresses",
         f"{USUAL_PLACE} has those of {len(known)} of {count} devices",
         "hccn_tool -i N -ip -s address A netmask M",
@@ -273,9 +272,8 @@ def check_ports(facts: Surroundings) -> Optional[Finding]:
     if facts.machine.npu_count < 2:
         return None
     if not facts.busy_hccl_ports:
-        return Finding(OK, "HCCL ports", "free")
-    return Finding(
-        WARN,
+        return _ok("HCCL ports", "free")
+    return _warn(
         "HCCL ports",
         f"{len(facts.busy_hccl_ports)} of {HCCL_PORTS} in use, the first is "
         f"{facts.busy_hccl_ports[0]}",
@@ -292,22 +290,18 @@ def check_execution_timeout(facts: Surroundings) -> Optional[Finding]:
     """How long a rank waits in an exchange, as for a first rank that evaluates."""
     name = "HCCL_EXEC_TIMEOUT"
     text = facts.environment.get(name, "")
-    if not npu_is_910a(npu_name_in(facts.npu_smi)):
-        if re.fullmatch(r"\d+\.\d{1,2}", text):  # where vector cores exchange
-            return Finding(OK, name, text + " s")
-        finding = _check_seconds(facts, name, EXECUTION_SECONDS)
-        forever = finding is not None and finding.status == OK and not int(text)
-        return Finding(OK, name, "0: ranks wait for ever") if forever else finding
-    finding = _check_seconds(facts, name, EXECUTION_SECONDS_910A)
+    is_910a = npu_is_910a(npu_name_in(facts.npu_smi))
+    if not is_910a and re.fullmatch(r"\d+\.\d{1,2}", text):  # where vector cores exchange
+        return _ok(name, text + " s")
+    limits = EXECUTION_SECONDS_910A if is_910a else EXECUTION_SECONDS
+    finding = _check_seconds(facts, name, limits)
     if finding is None or finding.status != OK:
         return finding
     seconds = int(text)
+    if not is_910a:
+        return finding if seconds else _ok(name, "0: ranks wait for ever")
     kept = max(seconds - seconds % EXECUTION_ROUNDING, EXECUTION_ROUNDING)
-    return (
-        finding
-        if kept == seconds
-        else Finding(OK, "HCCL_EXEC_TIMEOUT", f"{seconds} s, which HCCL takes as {kept}")
-    )
+    return finding if kept == seconds else _ok(name, f"{seconds} s, which HCCL takes as {kept}")
 
 
 def _check_seconds(facts: Surroundings, name: str, limits: Sequence[int]) -> Optional[Finding]:
@@ -315,9 +309,8 @@ def _check_seconds(facts: Surroundings, name: str, limits: Sequence[int]) -> Opt
     if text is None:
         return None
     if text.isdigit() and limits[0] <= int(text) <= limits[1]:
-        return Finding(OK, name, text + " s")
-    return Finding(
-        FAIL,
+        return _ok(name, text + " s")
+    return _fail(
         name,
         "{!r} is outside {} to {} seconds".format(text, *limits),
         "unset it (the launcher sets a good one), or give a number in range",
@@ -326,30 +319,18 @@ def _check_seconds(facts: Surroundings, name: str, limits: Sequence[int]) -> Opt
 
 def check_device_id(facts: Surroundings) -> Optional[Finding]:
     """A device's number that is none ends TensorFlow's start."""
-    return _check_form(facts, "ASCEND_DEVICE_ID", re.compile(r"\d+"), "a device's number")
+    text = facts.environment.get("ASCEND_DEVICE_ID")
+    if text is None or text.isdigit():
+        return None
+    return _fail("ASCEND_DEVICE_ID", f"{text!r} is not a device's number", _MEND)
 
 
 def check_job_id(facts: Surroundings) -> Optional[Finding]:
     """The job's name may have letters, digits, - and _, and no number may begin with 0."""
-    finding = _check_form(facts, "JOB_ID", _JOB, "letters, digits, - and _")
-    text = facts.environment.get("JOB_ID", "")
-    if finding is None and text.isdigit() and len(text) > 1 and text.startswith("0"):
-        return Finding(
-            FAIL,
-            "JOB_ID",
-            f"{text} is a number that begins with 0",
-            "unset it, or give another name",
-        )
-    return finding
-
-
-def _check_form(
-    facts: Surroundings, name: str, form: re.Pattern[str], expected: str
-) -> Optional[Finding]:
-    text = facts.environment.get(name)
-    if text is None or form.fullmatch(text):
+    text = facts.environment.get("JOB_ID")
+    if text is None or re.fullmatch(r"(?!0\d+$)[A-Za-z0-9_-]+", text):
         return None
-    return Finding(FAIL, name, f"{text!r} is not {expected}", "unset it, or set it right")
+    return _fail("JOB_ID", f"{text!r} is not letters, digits, - and _, or begins with 0", _MEND)
 
 
 def check_overflow_mode(facts: Surroundings) -> Optional[Finding]:
@@ -361,9 +342,7 @@ def check_overflow_mode(facts: Surroundings) -> Optional[Finding]:
         or not npu_has_bfloat16(npu_name_in(facts.npu_smi))
     ):
         return None
-    return Finding(
-        FAIL, "INF_NAN_MODE_ENABLE", "0 is refused by this chip", "unset INF_NAN_MODE_ENABLE"
-    )
+    return _fail("INF_NAN_MODE_ENABLE", "0 is refused by this chip", "unset INF_NAN_MODE_ENABLE")
 
 
 # --- variables ---
@@ -393,14 +372,13 @@ def check_rank_table(facts: Surroundings) -> Optional[Finding]:
     if failure is not None:
         return _of_table(failure, (FAIL if facts.machine.npu_count else WARN))
     if int_or_zero(facts.environment.get("RANK_SIZE", "")) <= 1:
-        return Finding(
-            WARN,
+        return _warn(
             "rank table",
             "RANK_TABLE_FILE is set without RANK_SIZE above 1",
             "unset RANK_TABLE_FILE (the launcher leaves it out of 1p runs)",
         )
     warning = next((finding for finding in findings if finding.status == WARN), None)
-    return _of_table(warning, WARN) if warning else Finding(OK, "rank table", file)
+    return _of_table(warning, WARN) if warning else _ok("rank table", file)
 
 
 def _of_table(finding: TableFinding, status: str) -> Finding:
@@ -420,8 +398,7 @@ def check_tensorflow_log(facts: Surroundings) -> Optional[Finding]:
     has_tensorflow = any(name in facts.packages for name in ("tensorflow", "tensorflow-cpu"))
     if not has_tensorflow or int_or_zero(level) == 0:
         return None
-    return Finding(
-        WARN,
+    return _warn(
         "TF_CPP_MIN_LOG_LEVEL",
         f"{level} hides the line that proves compilation for the NPU",
         "unset TF_CPP_MIN_LOG_LEVEL",

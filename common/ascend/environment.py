@@ -12,7 +12,8 @@ from common.core.errors import ZooError
 
 INSTALL_INFO = "etc/Ascend/ascend_cann_install.info"
 DEFAULT_INSTALL = "usr/local/Ascend"
-PLUGIN_PACKAGES = "tfplugin/latest/python/site-packages"
+# Where the plugin's packages are: of the older installer, and as a wheel at the manual's place.
+PLUGIN_PACKAGES = ("tfplugin/latest/python/site-packages", "tfplugin")
 TIMEOUT_SECONDS = 30.0
 DRIVER_LIBRARIES = ("driver/lib64", "driver/lib64/common", "driver/lib64/driver")
 
@@ -68,8 +69,10 @@ def cann_environment(
     changes = read_changes(scripts, environment)
     install = scripts[0].parent.parent
     changes.update(_driver_libraries(install, environment, changes))
-    if framework == "tensorflow" and len(scripts) == 1:
-        changes.update(_plugin_packages(install, environment, changes))
+    packages = plugin_packages(environment, system)
+    if framework == "tensorflow" and len(scripts) == 1 and packages:
+        now = changes.get("PYTHONPATH", environment.get("PYTHONPATH", ""))
+        changes["PYTHONPATH"] = os.pathsep.join([packages] + ([now] if now else []))
     return CannEnvironment(tuple(str(path) for path in scripts), changes, f"found under {install}")
 
 
@@ -101,13 +104,9 @@ def find_scripts(environment: Mapping[str, str], framework: str, system: Path) -
 def _installs(environment: Mapping[str, str], system: Path) -> List[Path]:
     """Where CANN may be, in order: as its installer says or the usual place, then the user's."""
     said = _install_path(system / INSTALL_INFO)
-    folders = [_below(system, said) if said else system / DEFAULT_INSTALL]
+    folders = [system / said.lstrip("/") if said else system / DEFAULT_INSTALL]
     home = environment.get("HOME")
     return folders + ([Path(home) / "Ascend"] if home else [])
-
-
-def _below(system: Path, path: str) -> Path:
-    return system / path.lstrip("/")
 
 
 def _install_path(info: Path) -> Optional[str]:
@@ -155,19 +154,11 @@ def read_changes(
                 scripts[0], _last_line(done.stderr) or f"exit code {done.returncode}"
             )
         )
-    return _differences(_variables(done.stdout), environment)
-
-
-def _variables(output: bytes) -> Dict[str, str]:
-    pairs = [part.split(b"=", 1) for part in output.split(b"\0") if b"=" in part]
-    return {os.fsdecode(name): os.fsdecode(value) for name, value in pairs}
-
-
-def _differences(after: Mapping[str, str], before: Mapping[str, str]) -> Dict[str, str]:
+    pairs = [part.split("=", 1) for part in os.fsdecode(done.stdout).split("\0") if "=" in part]
     return {
         name: value
-        for name, value in after.items()
-        if before.get(name) != value and name not in _OF_THE_SHELL
+        for name, value in pairs
+        if environment.get(name) != value and name not in _OF_THE_SHELL
     }
 
 
@@ -190,12 +181,11 @@ def _driver_libraries(
     return {"LD_LIBRARY_PATH": os.pathsep.join(named + missing)} if missing else {}
 
 
-def _plugin_packages(
-    install: Path, environment: Mapping[str, str], changes: Mapping[str, str]
-) -> Dict[str, str]:
-    """PYTHONPATH with the TF plugin's packages, for a plugin without a set_env.sh."""
-    packages = install / PLUGIN_PACKAGES
-    if not packages.is_dir():
-        return {}
-    now = changes.get("PYTHONPATH", environment.get("PYTHONPATH", ""))
-    return {"PYTHONPATH": os.pathsep.join([str(packages)] + ([now] if now else []))}
+def plugin_packages(environment: Mapping[str, str], system: Path) -> str:
+    """The folder that npu_bridge is in, of a plugin without a set_env.sh; "" without one."""
+    folders = (
+        install / packages
+        for install in _installs(environment, system)
+        for packages in PLUGIN_PACKAGES
+    )
+    return next((str(folder) for folder in folders if (folder / "npu_bridge").is_dir()), "")

@@ -126,30 +126,33 @@ def _renumbered(servers: Iterable[Server]) -> RankTable:
 
 def as_json(table: RankTable) -> str:
     """The file's text; HCCL wants every value as a string."""
-    servers: List[Dict[str, Any]] = []
+
+    def filled(**values: str) -> Dict[str, str]:
+        return {name: value for name, value in values.items() if value}
+
     pods: Dict[str, List[Dict[str, str]]] = {}
     for server in table.servers:
-        devices = [
-            {
-                name: value
-                for name, value in (
-                    ("device_id", str(device.device_id)),
-                    ("device_ip", device.device_ip),
-                    ("super_device_id", device.super_device_id),
-                    ("rank_id", str(device.rank_id)),
-                )
-                if value
-            }
-            for device in server.devices
-        ]
-        servers.append({"server_id": server.server_id, "device": devices})
         if server.super_pod:
             pods.setdefault(server.super_pod, []).append({"server_id": server.server_id})
     content: Dict[str, Any] = {
         "version": VERSION_OF_A3 if pods else VERSION,
         "status": "completed",
-        "server_count": str(len(servers)),
-        "server_list": servers,
+        "server_count": str(len(table.servers)),
+        "server_list": [
+            {
+                "server_id": server.server_id,
+                "device": [
+                    filled(
+                        device_id=str(device.device_id),
+                        device_ip=device.device_ip,
+                        super_device_id=device.super_device_id,
+                        rank_id=str(device.rank_id),
+                    )
+                    for device in server.devices
+                ],
+            }
+            for server in table.servers
+        ],
     }
     if pods:
         content["super_pod_list"] = [
@@ -273,38 +276,37 @@ def _server_count(content: Content, chip: str) -> Iterator[Problem]:
 
 
 def _server_id(content: Content, chip: str) -> Iterator[Problem]:
-    unique = "write the host's address or a unique name"
     first: Dict[str, str] = {}
     for server_place, server in _servers(content):
         place, name = server_place + ".server_id", _word(server.get("server_id")) or ""
+        found, remedy = "", "write the host's address or a unique name"
         if not name.strip():
-            yield Problem(place, "the server has no name", unique)
+            found = "the server has no name"
         elif not name.isprintable():
             found = f"the name {quoted(name)} has characters that can't be printed"
-            yield Problem(place, found, unique)
         elif len(name) > LONGEST_SERVER_ID:
             found = f"the name has {len(name)} characters"
-            yield Problem(place, found, f"use at most {LONGEST_SERVER_ID}")
+            remedy = f"use at most {LONGEST_SERVER_ID}"
         elif first.setdefault(name, place) != place:
             found = f"{name} is the name at {first[name]} too"
-            yield Problem(place, found, "give each server a name of its own")
+        if found:
+            yield Problem(place, found, remedy)
 
 
 def _device_id(content: Content, chip: str) -> Iterator[Problem]:
     """Several processes may share a device where each has a device_port."""
-    for server_place, server in _servers(content):
-        first: Dict[Tuple[int, Any], str] = {}
-        for place, device in _devices_of(server_place, server, "device_id"):
-            number = _number(device.get("device_id"))
-            if number is None:
-                found = _is(device, "device_id") + ", no device's number"
-                yield Problem(place, found, "write the physical number, 0 for the first device")
-                continue
-            before = first.setdefault((number, device.get("device_port")), place)
-            if before != place:
-                found = f"device {number} is at {before} too, and takes one process"
-                remedy = "list each device of a server once, or give each a device_port"
-                yield Problem(place, found, remedy)
+    first: Dict[Any, str] = {}
+    for place, device in _devices(content, "device_id"):
+        number = _number(device.get("device_id"))
+        server = place.split(".")[0]
+        if number is None:
+            found = _is(device, "device_id") + ", no device's number"
+            yield Problem(place, found, "write the physical number, 0 for the first device")
+        elif first.setdefault((server, number, device.get("device_port")), place) != place:
+            before = first[server, number, device.get("device_port")]
+            found = f"device {number} is at {before} too, and takes one process"
+            remedy = "list each device of a server once, or give each a device_port"
+            yield Problem(place, found, remedy)
 
 
 def _device_ip(content: Content, chip: str) -> Iterator[Problem]:
@@ -326,6 +328,7 @@ def _device_ip(content: Content, chip: str) -> Iterator[Problem]:
 
 
 def _rank_id(content: Content, chip: str) -> Iterator[Problem]:
+    """From 0 without gaps, and no server's ranks between those of another."""
     devices = list(_devices(content, "rank_id"))
     first: Dict[int, str] = {}
     for place, device in devices:
@@ -338,14 +341,9 @@ def _rank_id(content: Content, chip: str) -> Iterator[Problem]:
     if beyond is not None:
         found = f"rank {beyond} among {len(devices)} devices: ranks are not numbered from 0"
         yield Problem(first[beyond], found + " without gaps", _NUMBER_RANKS)
-    elif len(first) == len(devices):
-        yield from _interleaving(content)
-
-
-def _interleaving(content: Content) -> Iterator[Problem]:
-    for place, server in _servers(content):
+    for place, server in _servers(content) if len(first) == len(devices) else ():
         ranks = sorted(int(device["rank_id"]) for device in server["device"])
-        if ranks[-1] - ranks[0] >= len(ranks):
+        if beyond is None and ranks[-1] - ranks[0] >= len(ranks):
             found = f"ranks {', '.join(map(str, ranks))}: another server's lie between them"
             yield Problem(place + ".device", found, "number one server's ranks after another's")
 
@@ -504,13 +502,10 @@ def check_addresses(
         addresses: by physical device number; source: the file they are from.
         file: the table's.
     """
-
-    def finding(status: str, place: str, found: str, remedy: str = "") -> TableFinding:
-        return TableFinding(status, "hccn", file, place, found, remedy)
-
     if not any(device.device_ip for server in table.servers for device in server.devices):
         found = "it has no addresses, so nothing tells whether it is this machine's"
-        return finding(WARN, "", found, f"zoo ranktable make --hccn {source} writes them")
+        remedy = f"zoo ranktable make --hccn {source} writes them"
+        return TableFinding(WARN, "hccn", file, "", found, remedy)
     foreign = {
         server.server_id: [
             device.device_id
@@ -521,14 +516,11 @@ def check_addresses(
     }
     name, numbers = min(foreign.items(), key=lambda entry: len(entry[1]))
     if not numbers:
-        return finding(OK, "", f"server {name} has the addresses of {source}")
+        return TableFinding(OK, "hccn", file, "", f"server {name} has the addresses of {source}")
     there = f"device {numbers[0]} is {addresses.get(numbers[0], 'missing')} there"
-    return finding(
-        FAIL,
-        f"server {name}, device {numbers[0]}",
-        f"no server has the addresses of {source}: {there}",
-        f"make the table on its own machines: zoo ranktable make --hccn {source}",
-    )
+    found = f"no server has the addresses of {source}: {there}"
+    remedy = f"make the table on its own machines: zoo ranktable make --hccn {source}"
+    return TableFinding(FAIL, "hccn", file, f"server {name}, device {numbers[0]}", found, remedy)
 
 
 def _parsed(text: Optional[str]) -> Tuple[Content, Optional[Problem]]:
@@ -565,14 +557,10 @@ def _servers(content: Content) -> Iterator[Tuple[str, Content]]:
 
 
 def _devices(content: Content, field: str) -> Iterator[Tuple[str, Content]]:
-    for place, server in _servers(content):
-        yield from _devices_of(place, server, field)
-
-
-def _devices_of(place: str, server: Content, field: str) -> Iterator[Tuple[str, Content]]:
     """Each device with the place of one of its fields."""
-    for index, device in enumerate(server["device"]):
-        yield f"{place}.device[{index}].{field}", device
+    for place, server in _servers(content):
+        for index, device in enumerate(server["device"]):
+            yield f"{place}.device[{index}].{field}", device
 
 
 def leaves(value: Any, place: str = "") -> Iterator[Tuple[str, Any]]:

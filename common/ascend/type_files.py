@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence
 
 from common.core.errors import UsageError, ZooError
 
@@ -38,19 +38,12 @@ def check_customize_dtypes(path: str, precision_mode: str) -> None:
             "it out, or give another mode"
         )
     lines = _text(path, "--customize_dtypes").splitlines()
-    wrong = next(
-        (
-            number
-            for number, line in enumerate(lines, 1)
-            if len(line) > _LONGEST_LINE or not _LINE.fullmatch(line)
-        ),
-        None,
-    )
-    if wrong is not None:
-        raise ZooError(
-            f"--customize_dtypes {path}, line {wrong}: not of the form {_EXAMPLE} (or "
-            f"<name of an operation>::InputDtype:…), at most {_LONGEST_LINE} characters"
-        )
+    for number, line in enumerate(lines, 1):
+        if len(line) > _LONGEST_LINE or not _LINE.fullmatch(line):
+            raise ZooError(
+                f"--customize_dtypes {path}, line {number}: not of the form {_EXAMPLE} (or "
+                f"<name of an operation>::InputDtype:…), at most {_LONGEST_LINE} characters"
+            )
     if not lines:
         raise ZooError(f"--customize_dtypes {path} names no operation; leave the flag out")
 
@@ -81,24 +74,18 @@ def check_modify_mixlist(path: str, precision_mode: str) -> None:
 
 
 def _is_mixlist(content: Any) -> bool:
-    return (
-        isinstance(content, dict)
-        and bool(content)
-        and set(content) <= set(LISTS)
-        and all(_is_change(change) for change in content.values())
-    )
-
-
-def _is_change(change: Any) -> bool:
-    return (
-        isinstance(change, dict)
-        and bool(change)
-        and set(change) <= set(CHANGES)
+    return _is_filled(content, LISTS) and all(
+        _is_filled(change, CHANGES)
         and all(
             isinstance(names, list) and all(isinstance(name, str) for name in names)
             for names in change.values()
         )
+        for change in content.values()
     )
+
+
+def _is_filled(value: Any, keys: Sequence[str]) -> bool:
+    return isinstance(value, dict) and bool(value) and set(value) <= set(keys)
 
 
 def _text(path: str, flag: str) -> str:

@@ -37,6 +37,7 @@ class Surroundings:
         disk_folder, disk_free: where runs would be written, and the bytes free there.
         compiler: the path of a C compiler.
         npu_smi: what `npu-smi info` prints, "" without it.
+        npu_kernels: whether CANN's kernels of operators are installed.
         tf_plugin: the folder of npu_bridge, "" without it.
         hccn: the text of /etc/hccn.conf, None where it can't be read.
         busy_hccl_ports: those of HCCL's ports that something listens at.
@@ -57,6 +58,7 @@ class Surroundings:
     compiler: Optional[str]
     cann_scripts: Tuple[str, ...] = ()
     npu_smi: str = ""
+    npu_kernels: bool = False
     tf_plugin: str = ""
     hccn: Optional[str] = None
     busy_hccl_ports: Tuple[int, ...] = ()

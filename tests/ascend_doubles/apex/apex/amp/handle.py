@@ -21,21 +21,17 @@ def scale_loss(
             "before 'with amp.scale_loss'."
         )
     scaler = AmpState.scalers[loss_id]
-    optimizers = optimizers if isinstance(optimizers, (list, tuple)) else [optimizers]
-    for optimizer in optimizers:
-        if not hasattr(optimizer, "_amp_stash"):
-            raise RuntimeError("the optimizer did not go through amp.initialize")
-        optimizer._amp_stash.make_masters()
+    if not hasattr(optimizers, "_amp_stash"):
+        raise RuntimeError("the optimizer did not go through amp.initialize")
+    optimizers._amp_stash.make_masters()
     scaler.begin()
     with outside_of_amp():
         yield loss.float() * scaler.scale
         if delay_unscale:
             return
-        for optimizer in optimizers:
-            _unscale(optimizer, scaler)
+        _unscale(optimizers, scaler)
         if not delay_overflow_check and scaler.update():
-            for optimizer in optimizers:
-                _skip_once(optimizer, scaler.scale)
+            _skip_once(optimizers, scaler.scale)
 
 
 @torch.no_grad()

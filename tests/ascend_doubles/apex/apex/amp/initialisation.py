@@ -69,37 +69,20 @@ def initialize(
     if not enabled:
         return models if optimizers is None else (models, optimizers)
     if opt_level not in _LEVELS:
-        raise RuntimeError(
-            f"Unexpected optimization level {opt_level}. Options are 'O0', 'O1', 'O2', 'O3'. "
-            "Note that in `O0`, `O1`, etc., the prefix O is the letter O, not the "
-            "number zero."
-        )
+        raise RuntimeError(f"Unexpected optimization level {opt_level}.")
     if AmpState.properties is not None:
         raise RuntimeError("amp.initialize was called a second time")
     scale = _checked_scale(_LEVELS[opt_level] if loss_scale is None else loss_scale)
-    several = isinstance(models, (list, tuple))
-    for model in models if several else [models]:
-        _check_model(model)
+    _check_model(models)
     AmpState.properties = opt_level
     report.note("amp.initialize", opt_level=opt_level, loss_scale=scale)
-    AmpState.scalers = [
-        LossScaler(
-            scale,
-            dynamic_init_scale,
-            scale_growth_factor,
-            scale_backoff_factor,
-            scale_window,
-            min_loss_scale,
-            max_loss_scale,
-        )
-        for _ in range(num_losses)
-    ]
-    for model in models if several else [models]:
-        _cast(model, opt_level, keep_batchnorm_fp32)
+    limits = (min_loss_scale, max_loss_scale)
+    settings = (dynamic_init_scale, scale_growth_factor, scale_backoff_factor, scale_window)
+    AmpState.scalers = [LossScaler(scale, *settings, *limits) for _ in range(num_losses)]
+    _cast(models, opt_level, keep_batchnorm_fp32)
     if optimizers is None:
         return models
-    for optimizer in optimizers if isinstance(optimizers, (list, tuple)) else [optimizers]:
-        _prepare(optimizer, opt_level)
+    _prepare(optimizers, opt_level)
     return models, optimizers
 
 

@@ -1,1 +1,0 @@
-"""Double of torch_npu.contrib."""
