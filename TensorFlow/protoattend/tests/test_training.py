@@ -14,18 +14,20 @@ from common.evidence.divergence.comparing import WITHIN, compare_dumps
 from common.runs.dump.reading import find_dump
 from common.runs.record import from_run_folder, read_record
 from common.training.tensorflow.runtime import tf
+from common.training.tensorflow.weights import plain_path
 from protoattend.evaluate import main as evaluate
 from protoattend.explain import main as explain
 from protoattend.train import main as train
 
 pytestmark = pytest.mark.tensorflow
 FASTER = "--init_learning_rate=0.003"
+ODD = "a [b]*?\\c"  # a name that TensorFlow takes for a pattern
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The folder of a finished run that stored its second step."""
-    folder = tmp_path_factory.mktemp("run")
+    folder = tmp_path_factory.mktemp("run") / ODD
     more = ["--val_step=15", "--pictures_every=30", "--dump_tensors=2", FASTER]
     assert train(flags(folder, 30, *more)) == 0
     return folder
@@ -37,9 +39,10 @@ def losses_fall(folder):
 
 
 def weights(checkpoint, start="network/"):
-    reader = tf.train.load_checkpoint(str(checkpoint / "weights"))
-    names = [name for name in reader.get_variable_to_shape_map() if name.startswith(start)]
-    return {name: reader.get_tensor(name) for name in names if name.endswith("VARIABLE_VALUE")}
+    with plain_path(checkpoint / "weights") as prefix:
+        reader = tf.train.load_checkpoint(prefix)
+        names = [name for name in reader.get_variable_to_shape_map() if name.startswith(start)]
+        return {name: reader.get_tensor(name) for name in names if name.endswith("VARIABLE_VALUE")}
 
 
 def test_training_learns_and_writes_what_a_record_needs(finished):
@@ -60,6 +63,12 @@ def test_training_tells_how_many_prototypes_decide(finished):
     told = events(finished, "diagnostics")[-1]["values"]
     names = {"batch_accuracy", "batch_encoder_accuracy", "sparsity", "largest_weight"}
     assert names <= set(told) and 1 <= told["prototypes_used"] <= 16
+
+
+def test_a_folder_whose_name_looks_like_a_pattern_is_resumed(tmp_path):
+    for steps, more in ((2, []), (3, ["--resume"])):
+        assert train(flags(tmp_path / ODD, steps, *more)) == 0
+    assert events(tmp_path / ODD, "start")[-1]["resumed_step"] == 2
 
 
 def test_queries_may_be_one_anothers_candidates(tmp_path):

@@ -32,6 +32,7 @@ TRAIN = {"object_discovery": discovery_train.main, "set_prediction": prediction_
 EVALUATE = {"object_discovery": discovery_eval.main, "set_prediction": prediction_eval.main}
 SCORE = {"object_discovery": "fg_ari", "set_prediction": "ap_inf"}
 PICTURE = {"object_discovery": "slots", "set_prediction": "objects"}
+ODD = "a [b]*?\\c"  # a name that TensorFlow takes for a pattern
 # Layers of a dump, in the order of their execution; the last may be the prediction itself.
 ENCODED = ["encoder_cnn/0", "encoder_pos", "mlp/1", "slot_attention/initial"]
 ENCODED += ["slot_attention/attention@1", "slot_attention/slots@3"]
@@ -51,7 +52,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module", params=TASKS)
 def finished(request, data, tmp_path_factory):
     """A finished run that stored its second step: (task, its folder)."""
-    task, folder = request.param, tmp_path_factory.mktemp("run")
+    task, folder = request.param, tmp_path_factory.mktemp("run") / ODD
     more = ["--evaluate_every=3", "--pictures_every=3", "--dump_tensors=2"]
     assert TRAIN[task](flags(task, data[task], folder, 6, *more)) == 0
     return task, folder
@@ -102,6 +103,13 @@ def test_evaluation_of_the_other_tasks_run_is_refused(finished, data, tmp_path):
     words = evaluation_flags(other, data[other], tmp_path, f"--checkpoint_dir={folder}")
     with pytest.raises(ZooError, match=f"is of {task}, not of {other}"):
         EVALUATE[other](words)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_folder_whose_name_looks_like_a_pattern_is_resumed(task, data, tmp_path):
+    for steps, more in ((2, []), (3, ["--resume"])):
+        assert TRAIN[task](flags(task, data[task], tmp_path / ODD, steps, *more)) == 0
+    assert events(tmp_path / ODD, "start")[-1]["resumed_step"] == 2
 
 
 def test_a_dump_has_layers_in_order_noise_batch_and_gradients(finished):
