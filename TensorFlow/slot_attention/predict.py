@@ -61,8 +61,8 @@ def _named_images(places: List[Path]) -> Dict[str, Path]:
 def _drawn(options: Options, named: Dict[str, Path], folder: Optional[str]) -> List[Path]:
     """Writes a picture for each image; returns where."""
     from common.core.files import make_folder, write_atomically
+    from common.training.evaluation_run import output_folder
     from common.training.tensorflow import runtime
-    from common.training.tensorflow.evaluation_run import output_folder
     from common.training.tensorflow.stored_weights import find_weights
     from slot_attention.building import built_network, scene_pass
     from slot_attention.data.datasets import image_source
