@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import inspect
 import io
+import json
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -117,6 +118,20 @@ def as_onnx(
                 f"at {DEFAULT_OPSET}"
             ) from error
     return stream.getvalue()
+
+
+def described(content: bytes, classes: Optional[Sequence[str]]) -> bytes:
+    """An ONNX file with what its user has to know as metadata: preprocessing, names of classes."""
+    import onnx
+
+    model = onnx.load_model_from_string(content)
+    facts = {"preprocessing": "channels first, float32, each byte divided by 255"}
+    if classes is not None:
+        facts["classes"] = json.dumps(list(classes), ensure_ascii=False)
+    for name, value in facts.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = name, value
+    return bytes(model.SerializeToString())
 
 
 # --- checking --------------------------------------------------------------------------------
@@ -264,6 +279,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         program = torchscript_program(content)
     else:
         content = as_onnx(network, example, arguments.batch_size == 0, arguments.opset)
+        content = described(content, trained.classes)
         program = onnx_program(content)
     if program is None:
         print(

@@ -17,6 +17,8 @@ from typing import (
     Tuple,
 )
 
+import numpy as np
+
 from common.core.command_line import number_in
 from common.core.errors import UsageError
 from common.data.image_files import readable_name
@@ -58,6 +60,12 @@ class TrainedNetwork:
     def input_size(self) -> int:
         """Pixels a side of an input."""
         return self.network.spec.input_size
+
+    def __call__(self, images: np.ndarray, batch_size: int = 64) -> np.ndarray:
+        """The probability of every class for images of bytes, see predict.predict."""
+        from residual_attention_net.predict import predict
+
+        return predict(self.network, images, batch_size, self.forward_context)
 
     def forward_context(self) -> ContextManager[Any]:
         """The context of a forward pass in the precision asked for."""

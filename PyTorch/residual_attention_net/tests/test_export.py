@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 import warnings
 
@@ -82,6 +83,14 @@ def test_an_onnx_file_of_a_fixed_batch_size_says_it(tmp_path):
     assert_same_logits(network, read(tmp_path / "n.onnx", "onnx"), 4)
     shape = onnx.load(str(tmp_path / "n.onnx")).graph.input[0].type.tensor_type.shape
     assert [side.dim_value for side in shape.dim] == [4, 3, 16, 16]
+
+
+def test_an_onnx_file_says_its_classes_and_how_images_are_prepared():
+    network = build_network(SMALL).eval()
+    content = export.as_onnx(network, torch.zeros(1, 3, 16, 16), dynamic=False)
+    told = onnx.load_model_from_string(export.described(content, ("飞机", "bird")))
+    facts = {entry.key: entry.value for entry in told.metadata_props}
+    assert json.loads(facts["classes"]) == ["飞机", "bird"] and "255" in facts["preprocessing"]
 
 
 @pytest.mark.parametrize("opset", [11, 13])

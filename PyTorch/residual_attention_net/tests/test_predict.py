@@ -80,6 +80,14 @@ def test_probabilities_are_the_softmax_of_the_networks_logits(batch_size):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+def test_in_python_a_checkpoint_is_loaded_with_its_classes(checkpoint):
+    from residual_attention_net import load
+
+    trained = load(str(checkpoint))
+    images = random_images(3, size=trained.input_size)
+    assert trained.classes == tuple(NAMES) and trained(images).shape == (3, len(NAMES))
+
+
 def test_predicting_leaves_the_network_in_training_mode():
     network = small_network().train()
     before = network.mpool2[0].running_mean.clone()
