@@ -36,7 +36,7 @@ def opened(*flags: str) -> Session:
 
 
 def steps_of(*flags: str) -> int:
-    return plan_of(opened(*flags))[0].steps
+    return plan_of(opened(*flags))[0]
 
 
 OF_TENSORFLOW = ("data_dump_flag", "over_dump", "autotune")
@@ -363,7 +363,7 @@ def test_profiling_of_a_run_that_is_too_short_is_refused_before_it_starts(tmp_pa
     done = run("train", tmp_path, "--profiling", "--train_steps", "12")
     assert done.returncode == 64, done.stdout
     assert "--profiling needs at least 13 steps" in done.stdout
-    assert not list(tmp_path.rglob("*.pt")) and events(tmp_path, "step") == []
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
