@@ -56,7 +56,8 @@ def test_a_batch_larger_than_the_data(told: Told) -> None:
 
 
 def test_more_validation_images_than_there_are(told: Told) -> None:
-    assert "5000 validation images" in told(train.main, ["--validation_count", "5000"], 64)
+    line = told(train.main, ["--validation_count", "5000"], 64)
+    assert "5000 images for --validation_count" in line
 
 
 def test_fewer_classes_than_the_data_has(told: Told) -> None:
