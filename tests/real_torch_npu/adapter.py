@@ -20,7 +20,7 @@ def bfloat16() -> None:
 
 def steps() -> None:
     """Steps of a small network in several precisions."""
-    found: Dict[str, Any] = {"processor": _trained("O0", "cpu"), "float32": _trained("O0", "npu")}
+    found: Dict[str, Any] = {"float32": _trained("O0", "npu"), "processor": _trained("O0", "cpu")}
     stepper, device = open_stepper("O2", loss_scale="dynamic")
     found["optimizer"] = type(stepper.optimizer).__module__
     before = [weight.detach().float().cpu() for weight in stepper.module.parameters()]

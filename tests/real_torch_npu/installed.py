@@ -24,7 +24,9 @@ _ANSWER = re.compile(r"^[a-z].*?[ *](\w+)\(", re.MULTILINE)
 
 
 def is_ready() -> bool:
-    """Whether both are there, made of the stubs' answers as they are now."""
+    """Whether both are there for this Python, of the stubs' answers as they are now."""
+    if sys.version_info < (3, 9):  # an environment beside it has another torch
+        return False
     made, answers = STUBS / "stubs.c", (HERE / "answers.c").read_text(encoding="utf-8")
     built = (FOLDER / "torch_npu").is_dir() and (STUBS / "libascendcl.so").is_file()
     return built and made.read_text(encoding="utf-8").startswith(answers)

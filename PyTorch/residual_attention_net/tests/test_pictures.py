@@ -178,13 +178,8 @@ def test_training_writes_masks_and_curves_and_learns_the_same_without(tmp_path):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_evaluation_writes_masks_and_a_failing_picture_costs_no_figure(tmp_path):
+def test_evaluation_writes_masks(tmp_path):
     weights = str(weights_in(tmp_path))
     done = run("evaluate", tmp_path / "out", "--pth_path", weights, "--pictures_every", "1")
     assert done.returncode == 0, done.stdout
     assert (tmp_path / "out" / "pictures" / "attention_masks.png").stat().st_size > 1000
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "pictures").write_bytes(b"a file where the folder should be")
-    failed = run("evaluate", tmp_path / "other", "--pth_path", weights, "--pictures_every", "1")
-    assert failed.returncode == 0 and "Accuracy of the model" in failed.stdout
-    assert failed.stdout.count("attention_masks.png is left out") == 1
