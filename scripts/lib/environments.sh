@@ -29,12 +29,9 @@ is_ready() {
 }
 
 # environment_runs STACK: whether the environment's Python starts and is one the lock holds for.
+# shellcheck disable=SC2046 # a word a version
 environment_runs() {
-  local version
-  for version in $(stack_versions "$1") $(other_versions "$1"); do
-    python_runs "$(python_of "$1")" "$version" && return 0
-  done
-  return 1
+  python_is_one_of "$(python_of "$1")" $(stack_versions "$1") $(other_versions "$1")
 }
 
 # ensure_environment STACK: the environment exists and runs; its packages are not looked at.
@@ -64,7 +61,8 @@ empty_environment() {
 create_environment() {
   local folder python
   folder="$(environment_of "$1")"
-  python="$(find_stack_python "$1" || download_python "$1" || find_other_python "$1")" || fail "$(python_remedy "$1")"
+  python="$(find_stack_python "$1" || download_python "$1" || find_other_python "$1")" \
+    || fail "$(python_remedy "$1")"
   say "making $folder with $python"
   mkdir -p "$folder"
   : >"$folder/.zoo-made"

@@ -53,13 +53,8 @@ with_pip_to_fall_back_on() {
 }
 
 # is_locked STACK: whether the lock holds for the Python of the stack's environment.
-is_locked() {
-  local version
-  for version in $(stack_versions "$1"); do
-    python_runs "$(python_of "$1")" "$version" && return 0
-  done
-  return 1
-}
+# shellcheck disable=SC2046 # a word a version
+is_locked() { python_is_one_of "$(python_of "$1")" $(stack_versions "$1"); }
 
 # install_unlocked STACK BUILD: the newest packages that fit this Python, by pyproject.toml.
 install_unlocked() {

@@ -49,20 +49,30 @@ stack_versions() {
 # other_versions STACK: those that the lock does not hold for; packages are then the newest that fit.
 other_versions() { [ "$1" != current ] || printf '3.14\n3.10\n3.9\n'; }
 
-# find_other_python STACK: prints the first of those that runs; fails where there is none.
-find_other_python() {
+# find_first_python VERSION...: prints the first Python of these versions that runs; fails where
+# there is none.
+find_first_python() {
   local version
-  for version in $(other_versions "$1"); do
+  for version in "$@"; do
     find_python "$version" && return 0
   done
   return 1
 }
 
 # find_stack_python STACK: prints the Python to build the stack with; fails where there is none.
-find_stack_python() {
-  local version
-  for version in $(stack_versions "$1"); do
-    find_python "$version" && return 0
+# shellcheck disable=SC2046 # a word a version
+find_stack_python() { find_first_python $(stack_versions "$1"); }
+
+# find_other_python STACK: the same among the versions that the lock does not hold for.
+# shellcheck disable=SC2046
+find_other_python() { find_first_python $(other_versions "$1"); }
+
+# python_is_one_of PYTHON VERSION...: whether PYTHON starts and is one of these versions.
+python_is_one_of() {
+  local python="$1" version
+  shift
+  for version in "$@"; do
+    python_runs "$python" "$version" && return 0
   done
   return 1
 }
