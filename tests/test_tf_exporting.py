@@ -84,7 +84,8 @@ def test_a_file_that_gives_something_else_is_refused(
 
     monkeypatch.setitem(exporting._WRITERS, "frozen", broken)
     with pytest.raises(ZooError, match=r"network\.pb gives other outputs"):
-        exporting.export(*network, tmp_path, ["frozen"])
+        exporting.export(*network, tmp_path, ["onnx", "frozen"])
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_earlier_saved_model_is_not_overwritten(

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import inspect
 import io
-import json
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -18,6 +17,7 @@ from common.core.command_line import Parser, add_debug_flag, number_in, run_prog
 from common.core.errors import UsageError, ZooError
 from common.core.files import make_folder, write_atomically
 from common.data import dataset_name
+from common.training.onnx_facts import add_facts
 from residual_attention_net.data.samples import dataset_samples, note
 from residual_attention_net.options import DATASETS
 from residual_attention_net.trained_network import add_weight_flags, open_trained
@@ -125,12 +125,8 @@ def described(content: bytes, classes: Optional[Sequence[str]]) -> bytes:
     import onnx
 
     model = onnx.load_model_from_string(content)
-    facts = {"preprocessing": "channels first, float32, each byte divided by 255"}
-    if classes is not None:
-        facts["classes"] = json.dumps(list(classes), ensure_ascii=False)
-    for name, value in facts.items():
-        entry = model.metadata_props.add()
-        entry.key, entry.value = name, value
+    facts: Dict[str, Any] = {"preprocessing": "channels first, float32, each byte divided by 255"}
+    add_facts(model, facts if classes is None else dict(facts, classes=list(classes)))
     return bytes(model.SerializeToString())
 
 

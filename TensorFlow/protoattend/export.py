@@ -17,13 +17,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         description="Writes a network with its candidates as SavedModel, frozen graph and ONNX.",
     )
     parser.add_argument(
-        "--checkpoint",
-        "--checkpoint_dir",
-        type=path,
-        required=True,
-        help="a run folder, a checkpoint in it, or packed weights (.npz)",
-    )
-    parser.add_argument(
         "--data_path",
         type=path,
         help="the run's data, out of which candidates are taken (default: those kept with the zoo)",

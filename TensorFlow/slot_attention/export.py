@@ -15,12 +15,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         prog="slot_attention.export",
         description="Writes a network as SavedModel, frozen graph and ONNX, held to the original.",
     )
-    parser.add_argument(
-        "--checkpoint",
-        "--checkpoint_dir",
-        required=True,
-        help="a run folder, a checkpoint in it, or packed weights (.npz)",
-    )
     add_export_flags(parser)
     flags = parser.parse_args(argv)
     # After the flags: TensorFlow takes seconds to import, a wrong flag should not.

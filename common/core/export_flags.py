@@ -12,7 +12,14 @@ SAVED_MODEL, FROZEN, ONNX = FORMATS = ("saved_model", "frozen", "onnx")
 
 
 def add_export_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds --output_path, --formats and --batch_size."""
+    """Adds --checkpoint, --output_path, --formats and --batch_size."""
+    parser.add_argument(
+        "--checkpoint",
+        "--checkpoint_dir",
+        type=path,
+        required=True,
+        help="a run folder, a checkpoint in it, or packed weights (.npz)",
+    )
     parser.add_argument("--output_path", type=path, required=True, help="folder for the files")
     parser.add_argument(
         "--formats",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 import tempfile
 import warnings
 from pathlib import Path
@@ -15,7 +14,8 @@ import numpy as np
 
 from common.core.errors import ZooError, first_line
 from common.core.export_flags import FORMATS, FROZEN, ONNX, SAVED_MODEL
-from common.core.files import make_folder, write_atomically
+from common.core.files import make_folder
+from common.training.onnx_facts import add_facts
 from common.training.tensorflow.runtime import tf
 
 DESCRIPTION = "export.json"
@@ -47,6 +47,8 @@ def export(
 ) -> List[str]:
     """Writes the files, tries each one, and tells of each how far its outputs are off.
 
+    Nothing is in the folder before all of them have passed.
+
     Args:
         running: a session whose variables have their values.
 
@@ -55,28 +57,36 @@ def export(
             largest output, at least 1), a package is missing, or the folder can't be written.
     """
     make_folder(folder, "--output_path")
+    if SAVED_MODEL in formats and (folder / SAVED_MODEL).exists():
+        raise ZooError(f"{folder / SAVED_MODEL} is there already; give another --output_path")
     inputs, outputs = dict(network.inputs), dict(network.outputs)
     expected = running.run(outputs, {inputs[name]: network.example[name] for name in inputs})
     graph, inputs, outputs = _named(running, inputs, outputs)
     lines = []
-    for name in formats:
-        made = _WRITERS[name](graph, inputs, outputs, folder)
-        off = _difference(expected, made.program(network.example))
-        if not off <= TOLERANCE:  # not a number is a difference too
-            raise ZooError(
-                f"{made.path} gives other outputs than the network (off by {off:.2g} of the "
-                f"largest, {TOLERANCE:g} is allowed); don't use it"
+    with tempfile.TemporaryDirectory(prefix=".export", dir=str(folder)) as aside:
+        for name in formats:
+            made = _WRITERS[name](graph, inputs, outputs, network.facts, Path(aside))
+            off, place = _difference(expected, made.program(network.example)), made.path.name
+            if not off <= TOLERANCE:  # not a number is a difference too
+                raise ZooError(
+                    f"{place} gives other outputs than the network (off by {off:.2g} of the "
+                    f"largest, {TOLERANCE:g} is allowed), so nothing is written"
+                )
+            lines.append(
+                f"{name}: {folder / place}, off by {off:.1e} of the largest output at most"
             )
-        lines.append(f"{name}: {made.path}, off by {off:.1e} of the largest output at most")
+        (Path(aside) / DESCRIPTION).write_text(_description(network) + "\n", encoding="utf-8")
+        for path in Path(aside).iterdir():
+            os.replace(str(path), str(folder / path.name))
+    return [*lines, f"inputs, outputs and their meaning: {folder / DESCRIPTION}"]
+
+
+def _description(network: Exported) -> str:
     shapes = {
         kind: {name: [tensor.dtype.name, tensor.shape.as_list()] for name, tensor in found.items()}
         for kind, found in (("inputs", network.inputs), ("outputs", network.outputs))
     }
-    description = json.dumps({**shapes, **network.facts}, indent=1, ensure_ascii=False)
-    write_atomically(folder / DESCRIPTION, description + "\n")
-    if ONNX in formats:
-        _describe(folder / "network.onnx", network.facts)
-    return [*lines, f"inputs, outputs and their meaning: {folder / DESCRIPTION}"]
+    return json.dumps({**shapes, **network.facts}, indent=1, ensure_ascii=False)
 
 
 def _difference(expected: Arrays, found: Arrays) -> float:
@@ -119,18 +129,10 @@ class _Made:
     program: Callable[[Arrays], Arrays]
 
 
-def _saved_model(graph: Any, inputs: Any, outputs: Any, folder: Path) -> _Made:
-    path = folder / "saved_model"
-    aside = tempfile.mkdtemp(prefix=".saved_model", dir=str(folder))
-    try:
-        written = os.path.join(aside, "saved_model")
-        with tf.Session(graph=graph) as session:
-            tf.saved_model.simple_save(session, written, inputs, outputs)
-        if path.exists():
-            raise ZooError(f"{path} is there already; give another --output_path")
-        os.replace(written, str(path))
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+def _saved_model(graph: Any, inputs: Any, outputs: Any, facts: Any, folder: Path) -> _Made:
+    path = folder / SAVED_MODEL
+    with tf.Session(graph=graph) as session:
+        tf.saved_model.simple_save(session, str(path), inputs, outputs)
 
     def run(example: Arrays) -> Arrays:
         with tf.Graph().as_default(), tf.Session() as session:
@@ -144,9 +146,9 @@ def _saved_model(graph: Any, inputs: Any, outputs: Any, folder: Path) -> _Made:
     return _Made(path, run)
 
 
-def _frozen(graph: Any, inputs: Any, outputs: Any, folder: Path) -> _Made:
+def _frozen(graph: Any, inputs: Any, outputs: Any, facts: Any, folder: Path) -> _Made:
     path = folder / "network.pb"
-    write_atomically(path, graph.as_graph_def().SerializeToString())
+    path.write_bytes(graph.as_graph_def().SerializeToString())
 
     def run(example: Arrays) -> Arrays:
         definition = tf.GraphDef()
@@ -162,7 +164,7 @@ def _frozen(graph: Any, inputs: Any, outputs: Any, folder: Path) -> _Made:
     return _Made(path, run)
 
 
-def _onnx(graph: Any, inputs: Any, outputs: Any, folder: Path) -> _Made:
+def _onnx(graph: Any, inputs: Any, outputs: Any, facts: Any, folder: Path) -> _Made:
     try:
         import onnxruntime
         from tf2onnx import convert
@@ -181,7 +183,8 @@ def _onnx(graph: Any, inputs: Any, outputs: Any, folder: Path) -> _Made:
     )
     for value in [*model.graph.input, *model.graph.output]:
         _rename(model, value.name, value.name.split(":")[0])
-    write_atomically(path, model.SerializeToString())
+    add_facts(model, facts)
+    path.write_bytes(model.SerializeToString())
 
     def run(example: Arrays) -> Arrays:
         program = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -202,19 +205,7 @@ def _rename(model: Any, old: str, new: str) -> None:
                     names[index] = new
 
 
-def _describe(path: Path, facts: Mapping[str, Any]) -> None:
-    """Puts the facts into an ONNX file's own metadata, as JSON."""
-    import onnx
-
-    model = onnx.load_model_from_string(path.read_bytes())
-    for name, value in facts.items():
-        entry = model.metadata_props.add()
-        entry.key = name
-        entry.value = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    write_atomically(path, model.SerializeToString())
-
-
-_WRITERS: Dict[str, Callable[[Any, Any, Any, Path], _Made]] = {
+_WRITERS: Dict[str, Callable[[Any, Any, Any, Any, Path], _Made]] = {
     SAVED_MODEL: _saved_model,
     FROZEN: _frozen,
     ONNX: _onnx,
