@@ -15,19 +15,19 @@ from protoattend.data.streams import candidate_database, missing_classes_warning
 from protoattend.gallery.explained import Explained, explained
 from protoattend.metrics.decisions import Decisions
 from protoattend.metrics.report import CandidateSet, Report, as_metrics, make_report
+from protoattend.options import Options
 from protoattend.prototype_passes import PrototypePasses
 from protoattend.session import Session
 
 PICTURED = 8
 
 
-def evaluation_candidates(session: Any) -> LabelledImages:
+def evaluation_candidates(options: Options, train: LabelledImages) -> LabelledImages:
     """The candidates of an evaluation, out of the training images.
 
     Raises:
         UsageError: fewer training images than --eval_cand_size.
     """
-    options, train = session.options, session.dataset.train
     seed = options.random_seed
     found = candidate_database(train, options.eval_cand_size, seed, options.shuffle)
     if options.augment_evaluation_candidates:
@@ -63,7 +63,7 @@ class SplitEvaluation:
         """
         options, dataset = session.options, session.dataset
         self._session, self.network = session, network
-        self.candidates = evaluation_candidates(session)
+        self.candidates = evaluation_candidates(options, dataset.train)
         count = len(self.candidates)
         self.candidate_set = CandidateSet(dataset.name, count, self.candidates.sha256())
         self.passes = PrototypePasses(

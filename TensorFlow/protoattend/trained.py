@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Dict, List, NamedTuple
+from typing import Dict, List
 
 import numpy as np
 
@@ -15,12 +15,12 @@ from common.data.labelled_images import LabelledImages
 from common.training.tensorflow.exporting import Exported
 from common.training.tensorflow.runtime import tf
 from common.training.tensorflow.stored_weights import FoundCheckpoint
-from protoattend.data.datasets import DatasetSplits, open_dataset
+from protoattend.data.datasets import dataset_of
 from protoattend.gallery.explained import UNKNOWN, Explained, explained
 from protoattend.network.architecture import architecture_from
 from protoattend.network.checkpoints import load_weights
 from protoattend.network.prototype_network import PrototypeNetwork
-from protoattend.options import EXPLAIN, Options, parse_options
+from protoattend.options import EXPLAIN, parse_options
 from protoattend.prototype_passes import PrototypePasses
 from protoattend.restoring import as_trained
 from protoattend.split_evaluation import evaluation_candidates
@@ -105,23 +105,11 @@ class TrainedNetwork:
             )
 
 
-class _Opened(NamedTuple):
-    options: Options
-    dataset: DatasetSplits
-
-
 def candidates_of_run(found: FoundCheckpoint, data_path: str) -> LabelledImages:
     """The candidates that an evaluation of a checkpoint takes: out of its run's training images."""
     asked = parse_options(EXPLAIN, [f"--checkpoint={found.prefix}", f"--data_path={data_path}"])
     options = as_trained(asked, found.state)
-    dataset = open_dataset(
-        str(options.dataset),
-        options.data_url,
-        options.img_size,
-        options.num_classes,
-        options.validation_count,
-    )
-    return evaluation_candidates(_Opened(options, dataset))
+    return evaluation_candidates(options, dataset_of(options).train)
 
 
 def kept_candidates() -> LabelledImages:

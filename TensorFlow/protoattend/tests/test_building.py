@@ -208,6 +208,10 @@ def split_session(*words):
     )
 
 
+def candidates_of(session):
+    return evaluation_candidates(session.options, session.dataset.train)
+
+
 def rows_of(candidates):
     whole = images(50, 0, 8).images
     same = (candidates.images[:, None] == whole[None]).all(axis=(2, 3, 4))
@@ -215,14 +219,12 @@ def rows_of(candidates):
 
 
 def test_candidates_are_drawn_by_seed_and_by_the_reference_in_order_and_augmented():
-    found = evaluation_candidates(split_session())
+    found = candidates_of(split_session())
     assert len(set(rows_of(found))) == 20 and rows_of(found) != list(range(20))
-    digests = [
-        evaluation_candidates(split_session("--seed", seed)).sha256() for seed in ("3", "3", "4")
-    ]
+    digests = [candidates_of(split_session("--seed", seed)).sha256() for seed in ("3", "3", "4")]
     assert digests[0] == digests[1] != digests[2]
     plain = split_session("--parity", "--augment_evaluation_candidates=false")
-    plain, augmented = map(evaluation_candidates, (plain, split_session("--parity")))
+    plain, augmented = map(candidates_of, (plain, split_session("--parity")))
     assert rows_of(plain) == list(range(20))
     assert np.array_equal(augmented.labels, plain.labels)
     assert not np.array_equal(augmented.images, plain.images)
