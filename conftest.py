@@ -13,27 +13,6 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parent
 FRAMEWORKS = {"pytorch": "torch", "tensorflow": "tensorflow"}
-# Files of trainings, of several ranks, of comparisons with the reference: seconds for each test.
-LONG_FILES = (
-    "/test_baseline.py",
-    "/test_distributed.py",
-    "/test_finetune.py",
-    "/test_gate_command.py",
-    "/test_installed.py",
-    "/test_network_parity.py",
-    "/test_notebook.py",
-    "/test_npu_tensorflow_runs.py",
-    "/test_npu_torch_runs.py",
-    "/test_parity.py",
-    "/test_trained.py",
-    "/test_training.py",
-    "/test_verify_on_npu.py",
-    "/test_volumes.py",
-    "residual_attention_net/tests/test_export.py",
-    "residual_attention_net/tests/test_flags.py",
-    "residual_attention_net/tests/test_pictures.py",
-    "residual_attention_net/tests/test_tensor_dump.py",
-)
 
 
 def pytest_configure() -> None:
@@ -65,13 +44,10 @@ def zoo_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return find
 
 
-@pytest.hookimpl(tryfirst=True)  # before those that leave out by mark
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
-    """Marks the long files; skips the tests whose framework or accelerator this machine lacks."""
+    """Skips the tests whose framework or accelerator this machine lacks."""
     missing = {mark: package for mark, package in FRAMEWORKS.items() if not _is_installed(package)}
     for item in items:
-        if item.path.as_posix().endswith(LONG_FILES):
-            item.add_marker(pytest.mark.long)
         for mark, package in missing.items():
             if item.get_closest_marker(mark):
                 item.add_marker(pytest.mark.skip(reason=package + " is not installed"))

@@ -14,6 +14,8 @@ import pytest
 
 from tests.tiny_zoo import TinyZoo, result_of, verdicts
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> TinyZoo:

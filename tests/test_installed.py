@@ -16,9 +16,12 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 RUN = {"TF_USE_LEGACY_KERAS": "1", "OMP_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"}
 Zoo = Callable[..., "subprocess.CompletedProcess[str]"]
 
-pytestmark = pytest.mark.skipif(
-    sys.version_info < (3, 8), reason="pip of Python 3.7 leaves build/ in the sources"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        sys.version_info < (3, 8), reason="pip of Python 3.7 leaves build/ in the sources"
+    ),
+]
 
 
 @pytest.fixture(scope="module")

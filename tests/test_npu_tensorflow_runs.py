@@ -21,7 +21,7 @@ from slot_attention.synthetic.sprites import SpriteSettings
 from tests.ascend_doubles.machine import HERE, AscendMachine
 from tests.rank_tables import one_server, text_of
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.long]
 ROOT = Path(__file__).resolve().parents[1]
 COUNTS = {"train": 32, "validation": 8, "test": 8}
 SECONDS = 400.0

@@ -29,6 +29,7 @@ from tests.ascend_doubles.torch_steps import (  # noqa: E402
 )
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.pytorch,
     pytest.mark.skipif(not is_torch_1_8(), reason="the double is of torch 1.8.1's packages"),
 ]

@@ -22,6 +22,8 @@ from common.runs import record as run_record
 from tests.ascend_doubles.machine import AscendMachine
 from tests.run_events import whole_run
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "scripts" / "verify_on_npu.sh"
 NETWORKS = (

@@ -14,7 +14,7 @@ pytest.importorskip("tensorflow")
 from benchmarks.protoattend import baseline  # noqa: E402
 from benchmarks.protoattend.baseline import tf  # noqa: E402
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.long]
 
 FIXTURES = Path(__file__).resolve().parents[2] / "tests" / "fixtures" / "protoattend"
 # Three times the distances observed between correct implementations in float32.

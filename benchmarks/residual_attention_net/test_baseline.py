@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 from benchmarks.residual_attention_net import baseline  # noqa: E402
 
-pytestmark = pytest.mark.pytorch
+pytestmark = [pytest.mark.pytorch, pytest.mark.long]
 
 COMPACT = (
     Path(__file__).resolve().parents[2]

@@ -13,7 +13,7 @@ import pytest
 
 from tests.fixtures.packed_arrays import dot_vector, group, load, load_either
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.long]
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 FIXTURES = CHECKOUT / "tests" / "fixtures" / "slot_attention"

@@ -24,7 +24,7 @@ from common.training.torch.ranks import (
 )
 from residual_attention_net.network.model import build_network
 
-pytestmark = pytest.mark.pytorch
+pytestmark = [pytest.mark.pytorch, pytest.mark.long]
 CPU = torch.device("cpu")
 
 

@@ -19,7 +19,7 @@ from common.core.errors import ZooError  # noqa: E402
 from residual_attention_net import export  # noqa: E402
 from residual_attention_net.network.model import build_network  # noqa: E402
 
-pytestmark = pytest.mark.pytorch
+pytestmark = [pytest.mark.pytorch, pytest.mark.long]
 SMALL = "small_16input"
 
 

@@ -14,7 +14,7 @@ from residual_attention_net.options import parse_options
 from residual_attention_net.session import open_session
 from residual_attention_net.weights import load_weights
 
-pytestmark = pytest.mark.pytorch
+pytestmark = [pytest.mark.pytorch, pytest.mark.long]
 
 
 @pytest.fixture()

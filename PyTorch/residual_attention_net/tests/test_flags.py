@@ -26,7 +26,7 @@ from residual_attention_net.options import PROGRAMS, parse_options
 from residual_attention_net.session import Session, open_session, open_stepper
 from residual_attention_net.train import plan_of
 
-pytestmark = pytest.mark.pytorch
+pytestmark = [pytest.mark.pytorch, pytest.mark.long]
 HAS_BFLOAT16 = hasattr(torch, "autocast")
 
 

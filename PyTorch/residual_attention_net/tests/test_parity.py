@@ -15,7 +15,7 @@ import fixture_weights as reference  # noqa: E402
 
 from residual_attention_net.network.model import build_network  # noqa: E402
 
-pytestmark = pytest.mark.pytorch
+pytestmark = [pytest.mark.pytorch, pytest.mark.long]
 
 CASES = reference.cases()
 every_case = pytest.mark.parametrize("case", CASES, ids=[case.label for case in CASES])

@@ -18,7 +18,7 @@ from residual_attention_net import pictures  # noqa: E402
 from residual_attention_net.attention import attention_masks, caption  # noqa: E402
 from residual_attention_net.visualize import read_run  # noqa: E402
 
-pytestmark = pytest.mark.pytorch
+pytestmark = [pytest.mark.pytorch, pytest.mark.long]
 
 
 # --- masks

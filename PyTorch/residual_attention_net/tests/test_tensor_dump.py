@@ -17,7 +17,7 @@ from common.runs.dump.reading import Dump, find_dump
 from common.training.torch.tensor_dump import _watching
 from residual_attention_net.network.model import build_network
 
-pytestmark = pytest.mark.pytorch
+pytestmark = [pytest.mark.pytorch, pytest.mark.long]
 SHORT = ["--train_steps", "3", "--total_epochs", "1", "--validation_count", "0"]
 SECOND = SHORT + ["--dump_tensors", "2"]
 

@@ -11,7 +11,7 @@ from training_helpers import events, run
 
 from common.training.checkpoints import read_state
 
-pytestmark = pytest.mark.pytorch
+pytestmark = [pytest.mark.pytorch, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

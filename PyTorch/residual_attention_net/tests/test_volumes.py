@@ -10,7 +10,7 @@ from common.core.errors import ZooError  # noqa: E402
 from residual_attention_net.network.model import ResidualAttentionNetwork, build_network  # noqa: E402
 from residual_attention_net.network.networks import NETWORKS  # noqa: E402
 
-pytestmark = pytest.mark.pytorch
+pytestmark = [pytest.mark.pytorch, pytest.mark.long]
 
 
 def tiny_volume_network(num_classes=2):

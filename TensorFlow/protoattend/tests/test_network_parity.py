@@ -32,7 +32,7 @@ from protoattend.network.prototype_network import (
 from protoattend.prototype_passes import PrototypePasses
 from tests.fixtures.packed_arrays import dot_vector, group, load_either
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.long]
 
 FIXTURES = Path(__file__).resolve().parents[3] / "tests" / "fixtures" / "protoattend"
 # Three times the distances observed between correct implementations.

@@ -12,7 +12,7 @@ from common.core.errors import ZooError
 from protoattend.export import main as export
 
 WEIGHTS = Path(__file__).resolve().parents[3] / "weights" / "protoattend.npz"
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from protoattend.evaluate import main as evaluate
 from protoattend.explain import main as explain
 from protoattend.train import main as train
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.long]
 FASTER = "--init_learning_rate=0.003"
 ODD = "a [b]*?\\c"  # a name that TensorFlow takes for a pattern
 

@@ -21,7 +21,7 @@ from slot_attention.network.networks import SlotAttentionAutoEncoder, SlotAttent
 from slot_attention.network.slot_attention import SlotAttention
 from tests.fixtures.packed_arrays import dot_vector, group, load, load_either
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.long]
 
 FIXTURES = Path(__file__).resolve().parents[3] / "tests" / "fixtures" / "slot_attention"
 # Three times the distances observed between correct implementations.

@@ -9,7 +9,7 @@ import pytest
 
 import slot_attention
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.long]
 NOTEBOOK = Path(slot_attention.__file__).parent / "object_discovery" / "eval.ipynb"
 
 

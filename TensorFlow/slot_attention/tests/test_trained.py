@@ -14,7 +14,7 @@ from slot_attention.export import main as export
 
 ROOT = Path(__file__).resolve().parents[3]
 WEIGHTS = ROOT / "weights" / "slot_attention_set_prediction.npz"
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,6 @@ def record():
     return json.loads((ROOT / "results" / "slot_attention" / f"{told['run_id']}.json").read_text())
 
 
-@pytest.mark.long
 def test_the_kept_weights_give_the_recorded_figures(record):
     """Of the best weights, on the test scenes of the record, which are drawn again here."""
     from slot_attention import load

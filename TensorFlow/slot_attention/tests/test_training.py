@@ -26,7 +26,7 @@ from slot_attention.object_discovery import train as discovery_train
 from slot_attention.set_prediction import eval as prediction_eval
 from slot_attention.set_prediction import train as prediction_train
 
-pytestmark = pytest.mark.tensorflow
+pytestmark = [pytest.mark.tensorflow, pytest.mark.long]
 TASKS = ["object_discovery", "set_prediction"]
 TRAIN = {"object_discovery": discovery_train.main, "set_prediction": prediction_train.main}
 EVALUATE = {"object_discovery": discovery_eval.main, "set_prediction": prediction_eval.main}
