@@ -1,13 +1,11 @@
-"""The dump of one training step, for zoo diverge: its flags, and what both engines share of it."""
+"""The dump of one training step, for zoo diverge: what both engines share of it."""
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any, Callable, Mapping, Optional, Sequence
 
 from common.core.errors import UsageError, ZooError
-from common.core.flags import TRAININGS, Flags, count, path, unrecorded
 from common.machine.devices import OpenedDevice
 from common.machine.precision import Precision
 from common.machine.ranks import Place
@@ -19,26 +17,6 @@ from common.runs.dump.writing import plain_json, write_dump, write_replayed
 from common.training.run import Settings, Subject
 
 ATTEMPTS = 40  # of a step whose gradients overflow, until its loss scale is small enough
-
-
-@dataclasses.dataclass(frozen=True)
-class DumpFlags(Flags):
-    """Which step is stored, and where it begins; of trainings alone."""
-
-    dump_tensors: Optional[int] = unrecorded(
-        "store activations, gradients and updated weights of step K, for zoo diverge",
-        kind=count,
-        metavar="K",
-        group="comparing runs",
-        only=TRAININGS,
-    )
-    dump_from: Optional[str] = unrecorded(
-        "begin at the step that RUN stored, with its weights, batch and noise, and store the same "
-        "(one rank)",
-        kind=path,
-        metavar="RUN",
-        only=TRAININGS,
-    )
 
 
 class StepDump:
