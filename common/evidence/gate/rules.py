@@ -6,8 +6,6 @@ import math
 import statistics
 from typing import Callable, List, Optional, Sequence, Tuple
 
-from scipy.stats import hypergeom
-
 from common.cards.tiers import TierRules
 from common.evidence.comparison.statistics import two_sided_quantile, welch
 from common.evidence.gate.findings import Finding, Verdict
@@ -38,6 +36,8 @@ def prediction_half_width(stored: Values, count: int = 1) -> float:
 
 def chance_of_so_few(successes: int, runs: int, stored_successes: int, stored_runs: int) -> float:
     """How probable so few successes are, were both samples of one kind (Fisher's exact test)."""
+    from scipy.stats import hypergeom  # takes seconds; only networks that fail by seed need it
+
     good = successes + stored_successes
     return float(hypergeom.cdf(successes, runs + stored_runs, good, runs))
 
