@@ -350,20 +350,27 @@ def from_run_folder(folder: Path) -> RunRecord:
     Raises:
         ZooError: the folder holds no run log, or one that makes no record.
     """
+    return record_and_events(folder)[0]
+
+
+def record_and_events(folder: Path) -> Tuple[RunRecord, List[run_log.Event]]:
+    """See from_run_folder; with the effective events that the record is made from."""
     folder = Path(folder)
-    events = folder / "rank_0" / run_log.FILE_NAME
-    if not events.exists():
-        raise ZooError(f"{folder} is not a run folder: it has no {events.relative_to(folder)}")
+    path = folder / "rank_0" / run_log.FILE_NAME
+    if not path.exists():
+        raise ZooError(f"{folder} is not a run folder: it has no {path.relative_to(folder)}")
     marker, log = read_marker(folder), human_log(folder)
     if marker.fault:
         raise ZooError(marker.fault)
-    return from_events(
-        run_log.effective_events(events),
+    events = run_log.effective_events(path)
+    record = from_events(
+        events,
         DIRECT if marker.case is None else marker.case,
         None if marker.command is None else without_folders(marker.command),
         sha256_of(log) if log is not None and log.exists() else None,
-        str(events),
+        str(path),
     )
+    return record, events
 
 
 def human_log(folder: Path) -> Optional[Path]:

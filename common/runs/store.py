@@ -97,8 +97,7 @@ def _verified(files: RunFiles) -> Verified:
         if (folder.name, files.record.stem) != (made.model, made.run_id):
             found.append(f"{files.record} is of the run {shortened(made.run_id, 80)} by its events")
     else:
-        made = run_record.from_run_folder(folder)
-        events = run_log.effective_events(files.events)
+        made, events = run_record.record_and_events(folder)
         if (folder / MARKER).exists():
             found += _of_marker(read_marker(folder), made, folder)
     if digest is None:

@@ -17,7 +17,7 @@ from common.evidence.comparison.verdicts import LOSS_MARGIN, Judged
 from common.evidence.logs.reading import is_record, read_log, series_of_record
 from common.evidence.logs.series import Series
 from common.runs import record as run_record
-from common.runs.record import COMPLETE
+from common.runs.record import COMPLETE, RunRecord
 
 DEVICE_LABELS = ("npu", "gpu", "cpu")
 WINDOW = 50
@@ -35,6 +35,7 @@ class Run:
         facts: what two runs should have in common, by name, such as the dataset's predicate.
         model, task: of a log the network whose card declares its format, the task unknown.
         notes: what was odd about the log.
+        record: what the rest was taken from, None for a bare log.
     """
 
     source: str
@@ -49,6 +50,7 @@ class Run:
     facts: Mapping[str, str] = attrs.field(factory=dict)
     incomplete: str = ""
     notes: Tuple[str, ...] = ()
+    record: Optional[RunRecord] = None
 
     @property
     def network(self) -> str:
@@ -131,6 +133,7 @@ def _of_record(path: Path) -> Run:
         },
         incomplete="" if record.status == COMPLETE else "aborted: " + record.reason,
         notes=tuple(parsed.notes),
+        record=record,
     )
 
 

@@ -13,7 +13,6 @@ from common.core.errors import UsageError, ZooError
 from common.evidence.comparison.runs import DEVICE_LABELS, Group, Run, check_device, read_run
 from common.evidence.logs.reading import is_record, read_log, series_of_record
 from common.evidence.logs.text import read_blocks
-from common.runs import record as run_record
 from common.runs import store
 from common.runs.record import RunRecord
 
@@ -28,16 +27,20 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 class ReportedRun:
     """A run with what only a report shows.
 
-    label: its name on the page. group: the label it shares with other seeds. record: None for a
-    bare log, or where it is damaged. pictures: files, whatever they hold, the newest first.
+    label: its name on the page. group: the label it shares with other seeds. pictures: files,
+    whatever they hold.
     """
 
     label: str
     group: str
     run: Run
-    record: Optional[RunRecord]
     pictures: Tuple[Path, ...]
     log_tail: Tuple[str, ...]
+
+    @property
+    def record(self) -> Optional[RunRecord]:
+        """None for a bare log, or where it is damaged."""
+        return self.run.record
 
 
 def read_reported(path: Path, label: str) -> ReportedRun:
@@ -47,12 +50,9 @@ def read_reported(path: Path, label: str) -> ReportedRun:
         UsageError: there is no such file, or its record names another device than the label.
         ZooError: nothing of it can be read.
     """
-    record, log = None, _log_of(path)
+    log = _log_of(path)
     try:
         run = read_run(path, label)
-        if is_record(path):
-            read_record = run_record.from_run_folder if path.is_dir() else run_record.read_record
-            record = read_record(path)
     except UsageError:
         raise
     except ZooError as damage:
@@ -61,7 +61,7 @@ def read_reported(path: Path, label: str) -> ReportedRun:
     folder = (path if path.is_dir() else path.parent) / PICTURES_FOLDER
     pictures = [file for file in folder.glob("*") if file.is_file()] if is_record(path) else []
     tail = () if log is None else tuple(tail_of(log))
-    return ReportedRun(label, label, run, record, tuple(pictures), tail)
+    return ReportedRun(label, label, run, tuple(pictures), tail)
 
 
 def _rescued(path: Path, log: Optional[Path], damage: ZooError) -> Run:
