@@ -21,6 +21,7 @@ from typing import (
     NamedTuple,
     Optional,
     Type,
+    Union,
 )
 
 from common.core.codec import json_line
@@ -124,14 +125,15 @@ def read_events(path: Path) -> Iterator[Event]:
     try:
         with opened(str(path), "rt", encoding="utf-8", errors="replace") as stream:
             for line in stream:
-                event = _decode(line)
+                event = decoded(line)
                 if event is not None:
                     yield event
     except (OSError, EOFError, zlib.error) as error:
         raise ZooError(f"the events {path} are missing or damaged: {error}") from error
 
 
-def _decode(line: str) -> Optional[Event]:
+def decoded(line: Union[str, bytes]) -> Optional[Event]:
+    """The event of a line of a run log; None where it is none."""
     try:
         event = json.loads(line)
     except (ValueError, RecursionError):

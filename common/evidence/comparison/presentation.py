@@ -20,13 +20,12 @@ from common.evidence.comparison.statistics import (
     Estimate,
     MeanOfSeries,
 )
-from common.runs.tables import markdown
+from common.runs.tables import DASH, markdown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SCHEMA_VERSION = 1  # of the JSON
-DASH = "–"
 LONGEST_LABEL = 24
 Row = Tuple[str, ...]
 

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 import attrs
 import numpy as np
 
-from common.cards.model_card import Task
+from common.cards.model_card import DEVICES, Task
 from common.cards.model_folders import all_cards, checkout_root, find_card, split_name
 from common.core.command_line import number_in
 from common.core.errors import UsageError, ZooError
@@ -19,7 +19,6 @@ from common.evidence.logs.series import Series
 from common.runs import record as run_record
 from common.runs.record import COMPLETE, RunRecord
 
-DEVICE_LABELS = ("npu", "gpu", "cpu")
 WINDOW = 50
 LOWER_IS_BETTER = ("loss", "error", "seconds")
 
@@ -156,7 +155,7 @@ def _usable(series: Mapping[str, Series]) -> Dict[str, Series]:
 
 def check_device(label: str, run: Run) -> None:
     """Raises UsageError where a label names a device and the run's record another one."""
-    if label in DEVICE_LABELS and run.device is not None and run.device != label:
+    if label in DEVICES and run.device is not None and run.device != label:
         raise UsageError(
             f"{run.source} was given as {label}, but its record says that it ran on {run.device}; "
             f"give it as --run LABEL=PATH or --{run.device}"

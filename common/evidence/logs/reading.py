@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Match, Optional, Sequence, Set, Tuple, Union
@@ -24,7 +23,7 @@ from common.evidence.logs.suggestion import Suggestion, suggestion_for
 from common.evidence.logs.text import read_blocks
 from common.runs import record as run_record
 from common.runs import store
-from common.runs.events import FILE_NAME
+from common.runs.events import FILE_NAME, decoded
 
 EVENTS_FORMAT = "run_log"
 EVENTS_DESCRIPTION = "the structured events of one rank, metrics.jsonl: a JSON object a line"
@@ -265,7 +264,7 @@ class _EventReader:
     def take(self, text: bytes) -> None:
         """Reads one block."""
         for line in filter(None, text.split(b"\n")[:-1]):  # the last one is empty, or cut
-            event = _event(line)
+            event = decoded(line) if line.startswith(b"{") else None
             if event is not None:
                 self._take(event)
             elif line.strip():
@@ -296,14 +295,6 @@ class _EventReader:
 
 
 _Reader = Union[_LineReader, _EventReader]
-
-
-def _event(line: bytes) -> Optional[Dict[str, Any]]:
-    try:
-        event = json.loads(line) if line.startswith(b"{") else None
-    except (ValueError, RecursionError):
-        return None
-    return event if isinstance(event, dict) and "event" in event else None
 
 
 def _step(value: Any) -> Optional[int]:

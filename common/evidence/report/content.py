@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Deque, Dict, List, Optional, Sequence, Tuple
 
+from common.cards.model_card import DEVICES
 from common.core.errors import UsageError, ZooError
-from common.evidence.comparison.runs import DEVICE_LABELS, Group, Run, check_device, read_run
+from common.evidence.comparison.runs import Group, Run, check_device, read_run
 from common.evidence.logs.reading import is_record, read_log, series_of_record
 from common.evidence.logs.text import read_blocks
 from common.runs import store
@@ -120,7 +121,7 @@ def _short_names(runs: Sequence[ReportedRun]) -> List[str]:
     if len(set(names)) < len(names):
         names = [f"{path.parent.name}/{path.name}" for path in paths]
     names = [name[: -len(".json")] if name.endswith(".json") else name for name in names]
-    names = [name + " run" if name in DEVICE_LABELS else name for name in names]
+    names = [name + " run" if name in DEVICES else name for name in names]
     if len(names) == len(records) == 1 and len(names[0]) > LONGEST_LABEL:
         return [f"{records[0].case}, seed {records[0].seed}"]
     return [name if len(name) <= LONGEST_LABEL else "…" + name[-LONGEST_LABEL:] for name in names]

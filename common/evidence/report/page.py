@@ -11,13 +11,14 @@ from plotly.offline import get_plotlyjs
 from common.core.text import duration
 from common.evidence.comparison import presentation
 from common.evidence.comparison.compared import Comparison
-from common.evidence.comparison.presentation import DASH, number
+from common.evidence.comparison.presentation import number
 from common.evidence.comparison.verdicts import INCONCLUSIVE, NOK, POK
 from common.evidence.html_page.render import render
 from common.evidence.report.content import ReportedRun
 from common.evidence.report.curves import COLORS, charts
 from common.evidence.report.pictures import chosen_pictures
 from common.runs.record import RunRecord
+from common.runs.tables import DASH
 
 TEMPLATES = Path(__file__).parent / "templates"
 VERDICT_CLASSES = {NOK: "bad", POK: "bad", INCONCLUSIVE: "open"}
