@@ -36,17 +36,16 @@ def write_log(
     path: Path,
     losses: Sequence[float],
     seconds_a_line: float,
-    every: int = 100,
     jitter: Optional[np.ndarray] = None,
 ) -> Path:
-    """Writes a log as the upstream Slot Attention port does, a line every so many steps."""
+    """Writes a log as the upstream Slot Attention port does, a line every 100 steps."""
     lines = ["WARNING:tensorflow:From train.py:60: something is deprecated."]
     elapsed = 90.0
     for number, loss in enumerate(losses):
         elapsed += seconds_a_line * (1 if jitter is None else 1 + jitter[number])
         lines.append(
             "I1119 09:26:23.028696 140038154852096 train.py:125] Step: "
-            f"{every * (number + 1)}, Loss: {loss:.6f}, "
+            f"{100 * (number + 1)}, Loss: {loss:.6f}, "
             f"Time: {_clock(elapsed)}"
         )
         if (number + 1) % 10 == 0:

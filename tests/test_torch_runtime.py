@@ -30,10 +30,6 @@ def cpu_precision(mode="O0"):
     return vocabulary.resolve(mode, "torch", "cpu", runtime.capabilities("cpu"))
 
 
-def precision_for(kind, mode, version, **able):
-    return vocabulary.resolve(mode, "torch", kind, vocabulary.Capabilities(version, **able))
-
-
 def small_network():
     torch.manual_seed(0)
     return torch.nn.Sequential(

@@ -39,7 +39,6 @@ from residual_attention_net.weights import network_identity, network_of
 MODEL, TASK = "residual_attention_net", "classification"
 CARD = Path(__file__).resolve().parent / "model.yaml"
 SPLIT_SEED = 0  # which images are held out is no matter of the run's seed
-VOLUME_CHANNELS, IMAGE_CHANNELS = 1, 3
 MIRRORING_CHANGES_CLASS = ("digits",)
 
 

@@ -54,14 +54,6 @@ def save_atomically(path: Path, save: Callable[[IO[bytes]], object]) -> None:
     sync_folder(path.parent)
 
 
-def remove_unfinished(folder: Path) -> int:
-    """Removes the temporary files that a killed save_atomically left; returns how many."""
-    left = list(Path(folder).glob(TEMPORARY_PREFIX + "*"))
-    for path in left:
-        path.unlink()
-    return len(left)
-
-
 def sync_file(path: Path) -> None:
     """Returns when a file's content is on the disk; OSError where the disk can't take it."""
     with open(str(path), "r+b") as stream:  # some network file systems sync what can be written
@@ -97,10 +89,9 @@ def digest_of(path: Path, algorithm: str) -> str:
     return digest.hexdigest()
 
 
-def utc_stamp(moment: Optional[datetime.datetime] = None) -> str:
-    """Returns a moment (default now) in UTC as 20260131T235959Z, fit for file names."""
-    moment = moment or datetime.datetime.now(datetime.timezone.utc)
-    return moment.strftime("%Y%m%dT%H%M%SZ")
+def utc_stamp() -> str:
+    """Returns the time in UTC as 20260131T235959Z, fit for file names."""
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
 
 
 def move_aside(path: Path) -> Path:

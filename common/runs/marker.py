@@ -12,7 +12,6 @@ from common.core.errors import ZooError
 
 MARKER = "run.json"
 RUNNING, COMPLETE, FAILED, INTERRUPTED = "running", "complete", "failed", "interrupted"
-STATES = (RUNNING, COMPLETE, FAILED, INTERRUPTED)
 
 
 @attrs.frozen

@@ -38,10 +38,10 @@ def losses_fall(folder):
     return np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
 
 
-def weights(checkpoint, start="network/"):
+def weights(checkpoint):
     with plain_path(checkpoint / "weights") as prefix:
         reader = tf.train.load_checkpoint(prefix)
-        names = [name for name in reader.get_variable_to_shape_map() if name.startswith(start)]
+        names = [name for name in reader.get_variable_to_shape_map() if name.startswith("network/")]
         return {name: reader.get_tensor(name) for name in names if name.endswith("VARIABLE_VALUE")}
 
 

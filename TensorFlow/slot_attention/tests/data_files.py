@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
@@ -69,11 +69,9 @@ def draw_labels(layout: Layout, number: int) -> np.ndarray:
     return labels
 
 
-def record_features(
-    layout: Layout, number: int, labels: Optional[np.ndarray] = None
-) -> Dict[str, Any]:
-    """The features of scene `number`, with the masks of these labels."""
-    labels = draw_labels(layout, number) if labels is None else labels
+def record_features(layout: Layout, number: int) -> Dict[str, Any]:
+    """The features of scene `number`."""
+    labels = draw_labels(layout, number)
     masks = np.stack([labels == entity for entity in range(layout.entities)]).astype(np.uint8) * 255
     if layout.masks_last:
         masks = masks.transpose(1, 2, 0)

@@ -270,8 +270,8 @@ def _of_inputs(a: Mapping[Name, Entry], b: Mapping[Name, Entry]) -> Iterator[str
         yield f"{len(names)} of {total} {what} differ before the step ({_few(names)})"
 
 
-def _few(names: Sequence[str], count: int = 3) -> str:
-    return ", ".join(names[:count]) + (", …" if len(names) > count else "")
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 # --- the outcome ---

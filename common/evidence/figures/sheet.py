@@ -196,13 +196,13 @@ def text_size(text: str, size: float = TEXT_SIZE) -> Tuple[int, int]:
     return int(np.ceil(box.width)), max(int(np.ceil(box.height)), int(np.ceil(1.2 * size * lines)))
 
 
-def wrapped(text: str, width: float, size: float = TEXT_SIZE) -> str:
+def wrapped(text: str, width: float) -> str:
     """Breaks a text so that its lines are at most `width` pixels, inside of words if need be."""
     lines: List[str] = []
     for line in text.split("\n"):
-        while len(line) > 1 and text_size(line, size)[0] > width:
+        while len(line) > 1 and text_size(line)[0] > width:
             fitting = 1
-            while text_size(line[: fitting + 1], size)[0] <= width:
+            while text_size(line[: fitting + 1])[0] <= width:
                 fitting += 1
             blank_at = line.rfind(" ", 0, fitting + 1)
             cut = blank_at if blank_at > 0 else fitting

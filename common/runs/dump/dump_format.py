@@ -33,7 +33,6 @@ BATCH, NOISE, WEIGHT_BEFORE, OPTIMIZER, SETTING = (
     "optimizer",
     "setting",
 )
-INPUT_KINDS = (BATCH, NOISE, WEIGHT_BEFORE, OPTIMIZER, SETTING)
 LEARNING_RATE = "learning_rate"
 
 KEPT_ELEMENTS = 1 << 18  # of an activation: its first samples, a megabyte of float32
@@ -45,7 +44,7 @@ class Tensor:
 
     Attributes:
         name: the same on every stack, such as "encoder_cnn/0".
-        kind: one of KINDS or INPUT_KINDS.
+        kind: one of KINDS; of an input BATCH, NOISE, WEIGHT_BEFORE, OPTIMIZER or SETTING.
         values: as numpy holds them everywhere; bfloat16 as float32.
         dtype: what it was computed in; "" for that of `values`.
         shape: the whole shape where only the first samples are kept; None for that of `values`.
@@ -121,9 +120,9 @@ def digest_of(values: np.ndarray) -> str:
     return hashlib.sha256(head + little.tobytes()).hexdigest()
 
 
-def kept_samples(shape: Tuple[int, ...], most: int = KEPT_ELEMENTS) -> Optional[int]:
+def kept_samples(shape: Tuple[int, ...]) -> Optional[int]:
     """How many samples of an activation (samples first) are kept; None for all of them."""
     size = int(np.prod(shape, dtype=np.int64))
-    if not shape or size <= most:
+    if not shape or size <= KEPT_ELEMENTS:
         return None
-    return max(1, most // (size // shape[0]))
+    return max(1, KEPT_ELEMENTS // (size // shape[0]))
