@@ -6,11 +6,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Optional
 
 import pytest
 
 from common.core.errors import ZooError
+from common.machine.ports import reserve_free_port
 from tests.ascend_doubles.machine import REPOSITORY
 from tests.ascend_doubles.torch_server import SECONDS, SMALL, TRAINING, Launched, Server
 from tests.real_torch_npu import installed
@@ -159,8 +160,9 @@ def test_the_adapters_step_keeps_the_packages_rules(server: Server) -> None:
 
 
 def test_two_ranks_start_hccl(server: Server) -> None:
+    port = str(reserve_free_port().port)
     processes = [
-        start(server, "group", f"rank_{rank}", RANK=str(rank), MASTER_PORT=port())
+        start(server, "group", f"rank_{rank}", RANK=str(rank), MASTER_PORT=port)
         for rank in range(2)
     ]
     assert [answer(process) for process in processes] == [["hccl", 2], ["hccl", 2]]
@@ -169,20 +171,6 @@ def test_two_ranks_start_hccl(server: Server) -> None:
         assert ("aclrtSetDevice device=1" in calls) is (rank == 1)
         assert "HcclCommInit ranks=2" in calls and f"HcclCommInit rank={rank}" in calls
         assert "HcclAllReduce type=4" in calls  # float32
-
-
-_PORT: List[str] = []
-
-
-def port() -> str:
-    """A free port, the same for all ranks."""
-    import socket
-
-    if not _PORT:
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            _PORT.append(str(listener.getsockname()[1]))
-    return _PORT[0]
 
 
 def test_a_shell_without_cann_gets_help_and_one_line(server: Server, tmp_path: Path) -> None:

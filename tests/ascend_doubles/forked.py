@@ -10,12 +10,12 @@ import functools
 import importlib
 import multiprocessing
 import os
-import socket
 import sys
 import traceback
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional
 
+from common.machine.ports import reserve_free_port
 from tests.ascend_doubles import mutations
 
 DOUBLES = Path(__file__).resolve().parent
@@ -51,7 +51,7 @@ def on_npu(
                 "ASCEND_OPP_PATH": "/cann/opp",
                 "ASCEND_DOUBLE_TORCH_NPU": named.get("package", package),
                 "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": _free_port(),
+                "MASTER_PORT": str(reserve_free_port().port),
                 "WORLD_SIZE": str(ranks),
                 "MUTATION": os.environ.get("MUTATION"),
                 **variables,
@@ -62,12 +62,6 @@ def on_npu(
         return test
 
     return decorate
-
-
-def _free_port() -> str:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return str(listener.getsockname()[1])
 
 
 def _run(module: str, name: str, named: Any, variables: Any, ranks: int) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import socket
 import sys
 
 import numpy as np
 import pytest
 from proto_runs import events, finish, start
+
+from common.machine.ports import reserve_free_port
 
 pytestmark = [
     pytest.mark.tensorflow,
@@ -29,18 +30,12 @@ def _words(folder, batch):
     return words + [f"--output_path={folder}"]
 
 
-def _free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return str(listener.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """The folders of a run of one rank and of one of two ranks with half the batch each."""
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
     finish(start("train", _words(one, 32)))
-    port = _free_port()
+    port = str(reserve_free_port().port)
     place = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
     ranks = [
         start("train", _words(two, 16), RANK=rank, LOCAL_RANK=rank, MASTER_PORT=port, **place)
