@@ -13,7 +13,7 @@ import numpy as np
 from common.core.errors import ZooError
 from common.data.image_files import content_of_image, decode_image
 from slot_attention.data.arrays import ordered
-from slot_attention.data.geometry import Geometry, resize_to_bytes
+from slot_attention.data.geometry import Geometry, Size, resize_to_bytes
 from slot_attention.data.records import (
     BrokenExampleError,
     read_features,
@@ -52,57 +52,46 @@ class ClevrFolder(NamedTuple):
     """A folder of CLEVR, in either form.
 
     files: whose change matters; decisive: those of the data's checksum; total: about how many
-    scenes; read: from a split's name to its scenes.
+    scenes; image_size: of the first image; read: from a split's name to its scenes.
     """
 
     path: Path
     files: List[Path]
     decisive: List[Path]
     total: int
+    image_size: Size
     read: Callable[[str], Iterator[_Encoded]]
-
-    @property
-    def image_size(self) -> Tuple[int, int]:
-        """(height, width) of the first image."""
-        height, width, _ = _image(next(self.read("train"))).shape
-        return height, width
 
 
 def clevr_source(folder: ClevrFolder, facts: SceneFacts, max_objects: Optional[int]) -> SceneSource:
     """The scenes of CLEVR with at most so many objects."""
 
     def read(geometry: Geometry, workers: int) -> Iterator[Tuple[str, Scene]]:
-        scene = functools.partial(_scene, geometry)
-        for split in _ORIGINAL_SPLITS:
-            places: List[str] = []
-            chosen = _chosen(folder.read(split), split, max_objects, places)
-            for found in ordered(scene, chosen, workers):
-                yield places.pop(0), found
+        return ordered(functools.partial(_scene, geometry), _chosen(folder, max_objects), workers)
 
     splits = ("train", "train_eval", "validation")
     return SceneSource(facts, splits, folder.files, folder.path, folder.total, read)
 
 
-def _scene(geometry: Geometry, encoded: _Encoded) -> Scene:
-    image = _image(encoded)
+def _scene(geometry: Geometry, job: Tuple[str, _Encoded]) -> Tuple[str, Scene]:
+    split, encoded = job
+    image = _image(encoded.image, encoded.name)
     if image.shape[:2] != tuple(geometry.source):
         raise ZooError(
             "{} is {}x{}, the others are {}x{}: all images of a dataset have one size".format(
                 encoded.name, *image.shape[:2], *geometry.source
             )
         )
-    return Scene(resize_to_bytes(image, geometry), None, encoded.target, encoded.objects)
+    return split, Scene(resize_to_bytes(image, geometry), None, encoded.target, encoded.objects)
 
 
-def _chosen(
-    scenes: Iterator[_Encoded], split: str, max_objects: Optional[int], places: List[str]
-) -> Iterator[_Encoded]:
-    """The scenes that pass the filter; the split of each is appended to places."""
-    for number, encoded in enumerate(scenes):
-        if max_objects is None or encoded.objects <= max_objects:
-            held_out = split == "train" and number < TRAIN_EVAL_COUNT
-            places.append("train_eval" if held_out else split)
-            yield encoded
+def _chosen(folder: ClevrFolder, max_objects: Optional[int]) -> Iterator[Tuple[str, _Encoded]]:
+    """The scenes that pass the filter, each with its split."""
+    for split in _ORIGINAL_SPLITS:
+        for number, encoded in enumerate(folder.read(split)):
+            if max_objects is None or encoded.objects <= max_objects:
+                held_out = split == "train" and number < TRAIN_EVAL_COUNT
+                yield "train_eval" if held_out else split, encoded
 
 
 def find_clevr(root: Path) -> ClevrFolder:
@@ -123,11 +112,15 @@ def find_clevr(root: Path) -> ClevrFolder:
     )
 
 
-def _image(encoded: _Encoded) -> np.ndarray:
-    """uint8 (height, width, 3)."""
-    whole = encoded.image
-    content = content_of_image(whole) if isinstance(whole, Path) else whole
-    return decode_image(content, encoded.name, channels=3)
+def _image(image: Any, name: str) -> np.ndarray:
+    """uint8 (height, width, 3) of a file or of its bytes; the name is for messages."""
+    content = content_of_image(image) if isinstance(image, Path) else image
+    return decode_image(content, name, channels=3)
+
+
+def _size(image: Any, name: str) -> Size:
+    height, width, _channels = _image(image, name).shape
+    return height, width
 
 
 def _prepared(folder: Path) -> ClevrFolder:
@@ -150,11 +143,13 @@ def _prepared(folder: Path) -> ClevrFolder:
                 for number, record in enumerate(read_records(path, compressed=False)):
                     yield _prepared_scene(record, f"{path}: record {number}")
 
+    first = next(read("train"), None)
+    if first is None:
+        raise ZooError(f"{folder} has no scene of split train: prepare clevr again")
     files = [path for paths in shards.values() for path in paths]
     every = sorted(path for path in folder.iterdir() if _SHARD.search(path.name))
-    return ClevrFolder(
-        folder, files, every, sum(path.stat().st_size for path in files) // _BYTES_A_SCENE, read
-    )
+    total = sum(path.stat().st_size for path in files) // _BYTES_A_SCENE
+    return ClevrFolder(folder, files, every, total, _size(first.image, first.name), read)
 
 
 def _prepared_scene(record: memoryview, name: str) -> _Encoded:
@@ -189,8 +184,13 @@ def _original(folder: Path) -> ClevrFolder:
         for image, scene in sorted(described.items()):
             yield _original_scene(scene, paths[image])
 
+    if not images["train"]:
+        raise ZooError(f"{folder / 'images' / 'train'} has no images: unpack {ORIGINAL_NAME} again")
+    first = images["train"][0]  # and not its description: the scenes file takes seconds to read
     files = [path for paths in images.values() for path in paths]
-    return ClevrFolder(folder, [*files, *scenes], scenes, len(files), read)
+    return ClevrFolder(
+        folder, [*files, *scenes], scenes, len(files), _size(first, str(first)), read
+    )
 
 
 def _listed(folder: Path) -> List[Path]:

@@ -86,6 +86,19 @@ def test_too_few_images_to_hold_out_512_is_an_error(tmp_path: Path) -> None:
     assert "split train has no scene left" in said and said.endswith("more scenes are needed")
 
 
+def test_not_one_training_scene_is_an_error_in_either_form(tmp_path: Path) -> None:
+    said = refusal(files.write_clevr_prepared(tmp_path / "prepared", 0, 1))
+    assert "has no scene of split train: prepare clevr again" in said
+    said = refusal(files.write_clevr_original(tmp_path / "original", 0, 1))
+    assert "train has no images: unpack CLEVR_v1.0 again" in said
+
+
+def test_the_scenes_of_the_original_are_not_parsed_to_find_it(original: Path) -> None:
+    for path in (original / "scenes").iterdir():
+        path.write_text("{")
+    assert find_scenes("clevr", str(original)).facts.image_size == (24, 36)
+
+
 @pytest.mark.parametrize("inside", ["", "clevr", "clevr/3.1.0"])
 def test_data_path_may_be_any_folder_on_the_way(inside: str, tmp_path: Path) -> None:
     files.write_clevr_prepared(tmp_path, 2, 1)
