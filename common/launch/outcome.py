@@ -175,10 +175,14 @@ def write_outcome(
 
 
 def _made_by_events(folder: Path) -> Tuple[Optional[RunRecord], List[float], str]:
-    """The record, the losses and ""; or None, the losses and why there is no record."""
-    events = folder / "rank_0" / run_log.FILE_NAME
-    losses = losses_of(run_log.effective_events(events)) if events.exists() else []
+    """The record, the losses and ""; or None, the losses and why there is no record.
+
+    Case, command and log of this record are no launch's yet: `closed` tells them.
+    """
+    path = folder / "rank_0" / run_log.FILE_NAME
+    events = run_log.effective_events(path) if path.exists() else []
+    losses = losses_of(events)
     try:
-        return run_record.from_run_folder(folder), losses, ""
+        return run_record.from_events(events, where=str(path)), losses, ""
     except ZooError as error:
         return None, losses, str(error)
