@@ -22,7 +22,7 @@ from common.runs import events as run_log
 from common.runs import record as run_record
 from common.runs.event_kinds import Launch
 from common.runs.provenance import without_folders
-from common.runs.record import RunRecord
+from common.runs.record import RunRecord, finite
 
 MISSING = "NA"
 HEADLINE = "------------------ Final result ------------------"
@@ -38,9 +38,9 @@ def case_values(
     milliseconds per step of all devices, TrainAccuracy on the test set with the final weights,
     ActualLoss of the last step, E2ETrainingTime seconds to the end of the last rank.
     """
-    speed = _finite(record.speed.samples_per_second if record else None)
+    speed = finite(record.speed.samples_per_second if record else None)
     step = 1000 * plan.batch_size * plan.world_size / speed if speed else None
-    accuracy = _finite(record.metrics.final.get(metric.name) if record else None)
+    accuracy = finite(record.metrics.final.get(metric.name) if record else None)
     return {
         "Network": plan.case_network,
         "RankSize": str(plan.world_size),
@@ -53,11 +53,6 @@ def case_values(
         "ActualLoss": _number(losses[-1] if losses else None, 6),
         "E2ETrainingTime": str(round(seconds)),
     }
-
-
-def _finite(value: Any) -> Optional[float]:
-    usable = isinstance(value, (int, float)) and math.isfinite(value)
-    return float(value) if usable else None
 
 
 def losses_of(events: Sequence[Mapping[str, Any]]) -> List[float]:

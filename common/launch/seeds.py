@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-import math
 import os
 import statistics
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 from common.cards.model_card import Metric
 from common.core.errors import UsageError, ZooError
@@ -175,21 +175,12 @@ def read_result(folder: Path, seed: int, metric: Metric) -> SeedResult:
     marker = read_marker(run)
     if not marker.state:
         return SeedResult(seed, NOT_RUN, None, None, marker.fault)
-    value: Any = None
+    value: Optional[float] = None
     if marker.state == COMPLETE:
-        try:
+        with contextlib.suppress(ZooError):
             record = run_record.read_record(run / run_record.FILE_NAME)
-            value = record.metrics.final.get(metric.name)
-        except ZooError:
-            pass
-    usable = isinstance(value, (int, float)) and math.isfinite(value)
-    return SeedResult(
-        seed,
-        marker.state,
-        marker.exit_code,
-        float(value) if usable else None,
-        marker.reason or "",
-    )
+            value = run_record.finite(record.metrics.final.get(metric.name))
+    return SeedResult(seed, marker.state, marker.exit_code, value, marker.reason or "")
 
 
 def _report(all_seeds: SeedLaunch, terminal: Terminal) -> None:

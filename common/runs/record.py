@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar
 
@@ -371,6 +372,12 @@ def record_and_events(folder: Path) -> Tuple[RunRecord, List[run_log.Event]]:
         str(path),
     )
     return record, events
+
+
+def finite(value: Any) -> Optional[float]:
+    """A figure of a record as a number; None without one, and for NaN and infinities."""
+    usable = isinstance(value, (int, float)) and math.isfinite(value)
+    return float(value) if usable else None
 
 
 def human_log(folder: Path) -> Optional[Path]:

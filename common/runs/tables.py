@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 from common.cards.model_card import Metric, ModelCard, Task
 from common.core.text import aligned, duration, quoted, shortened
 from common.runs.provenance import recipe_of
-from common.runs.record import COMPLETE, RunRecord
+from common.runs.record import COMPLETE, RunRecord, finite
 from common.runs.table_words import Words, english
 
 DASH = "–"
@@ -92,7 +92,7 @@ def of_no_card(records: Sequence[RunRecord], cards: Sequence[ModelCard]) -> List
 
 
 def _finite(values: Sequence[Any]) -> List[float]:
-    return [value for value in values if isinstance(value, (int, float)) and math.isfinite(value)]
+    return [value for value in map(finite, values) if value is not None]
 
 
 def _spread(values: Sequence[Optional[float]], digits: int) -> str:
