@@ -111,12 +111,12 @@ def kept_port(request: Request) -> PortReservation:
     flags, plan = request.flags, request.plan
     if not plan.master_addr:  # a rank table says where ranks meet
         return NO_PORT
-    given = given_port(flags, plan.user)
-    if flags.nnodes > 1 and given is None:
+    given = plan.master_port
+    if flags.nnodes > 1 and not given:
         raise UsageError(f"--nnodes {flags.nnodes} needs --master_port, the same on every machine")
     if flags.node_rank > 0 or plan.world_size == 1 or (flags.dry_run and given):
         return NO_PORT
-    return reserve_free_port() if given is None else reserve_port(given)
+    return reserve_port(given) if given else reserve_free_port()
 
 
 def _device(

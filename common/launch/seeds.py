@@ -36,7 +36,6 @@ class SeedLaunch:
     Attributes:
         whole: the launch as if it were one run; its run folder holds those of the seeds.
         requests: what is to be run, by seed; a finished seed of a resumed launch is not there.
-        command: what was typed.
     """
 
     target: Target
@@ -44,7 +43,6 @@ class SeedLaunch:
     seeds: Tuple[int, ...]
     requests: Dict[int, Request]
     resume: bool
-    command: str
 
     @property
     def folder(self) -> Path:
@@ -75,7 +73,7 @@ def seed_launch(target: Target, asked: LaunchFlags, command: str) -> SeedLaunch:
                 continue
             flags = dataclasses.replace(flags, resume=_has_checkpoint(target, run))
         requests[seed] = planned(target, flags, command_line(target.names, flags.words()))
-    return SeedLaunch(target, whole, seeds, requests, asked.resume, command)
+    return SeedLaunch(target, whole, seeds, requests, asked.resume)
 
 
 def _has_checkpoint(target: Target, folder: Path) -> bool:
@@ -111,7 +109,7 @@ def run_seeds(all_seeds: SeedLaunch, terminal: Terminal) -> int:
                 "model": plan.model,
                 "task": plan.task,
                 "case": plan.case,
-                "command": all_seeds.command,
+                "command": plan.command,
                 "pid": os.getpid(),
                 "seeds": list(dict.fromkeys([*before.seeds, *all_seeds.seeds])),
             },
