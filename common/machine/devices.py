@@ -74,11 +74,10 @@ def detect(
     """
     environment = os.environ if environment is None else environment
     run = run_command if run is None else run
-    names = _gpu_names(root)
     return Machine(
         npu_count=_npu_count(root, environment),
-        gpu_count=_gpu_count(root, names, environment, run),
-        gpu_names=names,
+        gpu_count=_gpu_count(root, environment, run),
+        gpu_names=_gpu_names(root),
         npu_driver=npu_driver(root),
         gpu_driver=gpu_driver(root),
         cpu_name=cpu_name(root),
@@ -228,9 +227,7 @@ def cann_version(root: Path = Path("/"), environment: Optional[Mapping[str, str]
 # --- GPU ---
 
 
-def _gpu_count(
-    root: Path, names: Sequence[str], environment: Mapping[str, str], run: RunCommand
-) -> int:
+def _gpu_count(root: Path, environment: Mapping[str, str], run: RunCommand) -> int:
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     # A container sees every GPU's entry in /proc, but only its own device nodes.
     count = _numbered_nodes(root, "nvidia") or _gpus_of_windows(root, run)

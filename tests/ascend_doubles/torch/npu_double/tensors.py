@@ -207,7 +207,7 @@ def take_device(arguments, named):
     return device, tuple(arguments), named
 
 
-def put_on_npu(value, index=None):
+def put_on_npu(value):
     """A copy of a CPU tensor on the NPU; keeps gradients flowing."""
     with _no_dispatch():
         copy = torch.Tensor.clone(value)
@@ -275,7 +275,7 @@ def _computed(function, name, arguments, named, tensors):
         return _in_half(function, name, arguments, named, tensors)
     if name not in CUBE:
         return function(*arguments, **named)
-    return _on_the_cube(function, name, arguments, named)
+    return _on_the_cube(function, arguments, named)
 
 
 def _autocast_dtype(name, tensors):
@@ -298,7 +298,7 @@ def _cast(value, dtype):
     return torch._C._TensorBase.to(value, dtype)
 
 
-def _on_the_cube(function, name, arguments, named):
+def _on_the_cube(function, arguments, named):
     """A float32 convolution or matrix product, in what precision the option allows."""
     if options.precision_mode() != ALLOW_FP16:
         return function(*arguments, **named)
