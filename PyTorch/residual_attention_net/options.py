@@ -11,6 +11,7 @@ from common.core.command_line import Parser, boolean, number_in
 from common.core.errors import UsageError, ZooError
 from common.core.flags import Program, count, flag, not_negative, path, positive, unrecorded, whole
 from common.data import IMAGE_FOLDER, dataset_name
+from common.machine.devices import REQUESTS
 from common.training.dump_flags import DumpFlags
 from common.training.torch.profile import profiling
 from residual_attention_net.network.networks import DEFAULT_NETWORK, NETWORKS
@@ -87,7 +88,7 @@ class Options(DumpFlags):
         "what to compute on",
         "auto",
         kind=str.lower,  # the port's scripts say NPU
-        choices=("auto", "npu", "gpu", "cpu"),
+        choices=REQUESTS,
         names=("--device",),
         group="device",
     )

@@ -23,6 +23,7 @@ from common.core.command_line import number_in
 from common.core.errors import UsageError
 from common.data.image_files import readable_name
 from common.data.labelled_images import numbered_names
+from common.machine.devices import REQUESTS
 from residual_attention_net.data.samples import (
     Complaints,
     Samples,
@@ -99,7 +100,7 @@ def add_device_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--device_type",
         "--device",
-        choices=("auto", "npu", "gpu", "cpu"),
+        choices=REQUESTS,
         default="auto",
         help="what to compute on",
     )

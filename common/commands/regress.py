@@ -28,7 +28,8 @@ from common.evidence.gate.references import (
     key_of,
 )
 from common.evidence.gate.running import GateCase, cases_of, new_folder, run_case
-from common.launch.flags import DEVICE_CHOICES, seeds_of
+from common.launch.flags import seeds_of
+from common.machine.devices import REQUESTS
 from common.runs.provenance import code_state
 
 DEFAULT_RUNS, MOST_RUNS = 3, 1000
@@ -64,7 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N,N,...",
         help="the seeds to run (default: 0, 1, … as many as the card asks for)",
     )
-    add("--device", choices=DEVICE_CHOICES, help="default at smoke cpu, else auto")
+    add("--device", choices=REQUESTS, help="default at smoke cpu, else auto")
     add("--data_path", metavar="DIR", help="real datasets: their folder, or the one above them")
     add(
         "--without_speed",

@@ -15,8 +15,8 @@ from common.cards.model_folders import checkout_root, find_card, split_name
 from common.core.command_line import TRUTHS, Parser, boolean, number_in
 from common.core.errors import UsageError, ZooError
 from common.core.flags import Flags, OneValue, add_flags, count, flag, path, whole
+from common.machine.devices import REQUESTS
 
-DEVICE_CHOICES = ("auto", "npu", "gpu", "cpu")
 HIGHEST_PORT = 65535
 MOST_RANKS = 4096  # a slip of the finger beyond it would plan for minutes
 HIGHEST_SEED = 2**32 - 1  # that numpy's generator takes
@@ -88,7 +88,7 @@ class LaunchFlags(Flags):
     device: Optional[str] = flag(
         "auto: the accelerator that is there, else the CPU (default: auto)",
         kind=str.lower,
-        choices=DEVICE_CHOICES,
+        choices=REQUESTS,
     )
     device_id: Optional[int] = flag(
         "the device of a single rank, the first device of several (default: $ASCEND_DEVICE_ID, "

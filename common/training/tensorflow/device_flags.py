@@ -6,6 +6,7 @@ import dataclasses
 from typing import Optional
 
 from common.core.flags import Flags, count, flag, unrecorded, whole
+from common.machine.devices import REQUESTS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +17,7 @@ class DeviceFlags(Flags):
         "what to compute on",
         "auto",
         kind=str.lower,
-        choices=("auto", "npu", "gpu", "cpu"),
+        choices=REQUESTS,
         names=("--chip", "--device_type"),
         group="device",
     )
