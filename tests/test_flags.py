@@ -94,6 +94,18 @@ def test_help_tells_each_default_once() -> None:
     assert "--batch_size N, --train_batch_size N" in text
 
 
+def test_a_required_flag_is_asked_for_and_help_begins_with_what_the_program_does() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class More(Flags):
+        folder: str = flag("where to", kind=path, names=("--dir",), required=True)
+
+    program = Program("net.write", More, description="Writes it.")
+    assert program.read(["--dir=x"]).folder == "x"
+    with pytest.raises(UsageError, match="required: --folder/--dir"):
+        program.read([])
+    assert "Writes it." in program.parser().format_help()
+
+
 def test_a_recorded_path_is_recorded_without_the_folders_of_this_machine() -> None:
     @dataclasses.dataclass(frozen=True)
     class More(Flags):

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Optional, Sequence
 
-from common.core.command_line import Parser, run_program
-from common.core.export_flags import add_export_flags
-from common.core.flags import path
+from common.core.command_line import run_program
+from common.core.flags import Program, flag, path
+from common.training.tensorflow.export_flags import ExportFlags
+
+
+@dataclasses.dataclass(frozen=True)
+class ProtoExportFlags(ExportFlags):
+    """What is written, with which candidates."""
+
+    data_path: Optional[str] = flag(
+        "the run's data, out of which candidates are taken (default: those kept with the zoo)",
+        kind=path,
+    )
+
+
+PROGRAM = Program(
+    "protoattend.export",
+    ProtoExportFlags,
+    description="Writes a network with its candidates as SavedModel, frozen graph and ONNX.",
+)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Writes the files and tells of each; returns the exit code."""
-    parser = Parser(
-        prog="protoattend.export",
-        description="Writes a network with its candidates as SavedModel, frozen graph and ONNX.",
-    )
-    parser.add_argument(
-        "--data_path",
-        type=path,
-        help="the run's data, out of which candidates are taken (default: those kept with the zoo)",
-    )
-    add_export_flags(parser)
-    flags = parser.parse_args(argv)
+    flags = PROGRAM.read(argv)
     # After the flags: TensorFlow takes seconds to import, a wrong flag should not.
     from common.training.tensorflow.exporting import export
     from common.training.tensorflow.stored_weights import find_weights

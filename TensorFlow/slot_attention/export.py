@@ -5,18 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Optional, Sequence
 
-from common.core.command_line import Parser, run_program
-from common.core.export_flags import add_export_flags
+from common.core.command_line import run_program
+from common.core.flags import Program
+from common.training.tensorflow.export_flags import ExportFlags
+
+PROGRAM = Program(
+    "slot_attention.export",
+    ExportFlags,
+    description="Writes a network as SavedModel, frozen graph and ONNX, held to the original.",
+)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Writes the files and tells of each; returns the exit code."""
-    parser = Parser(
-        prog="slot_attention.export",
-        description="Writes a network as SavedModel, frozen graph and ONNX, held to the original.",
-    )
-    add_export_flags(parser)
-    flags = parser.parse_args(argv)
+    flags = PROGRAM.read(argv)
     # After the flags: TensorFlow takes seconds to import, a wrong flag should not.
     from common.training.tensorflow.exporting import export
     from slot_attention.trained import TrainedNetwork

@@ -59,6 +59,7 @@ def flag(
     called: str = "",
     metavar: Optional[str] = None,
     nargs: Optional[str] = None,
+    required: bool = False,
     group: str = "",
     only: Collection[str] = (),
     recorded: str = RECORDED,
@@ -74,8 +75,9 @@ def flag(
         recorded: whether it decides a run's result (LATER: told where it is not the default, for
             flags that came after records had been kept).
     """
-    declared = {"help": help, "kind": kind, "choices": choices, "names": names, "called": called}
-    declared.update(metavar=metavar, nargs=nargs, group=group, only=only, recorded=recorded)
+    declared: Dict[str, Any] = {"help": help, "kind": kind, "choices": choices, "names": names}
+    declared.update(called=called, metavar=metavar, nargs=nargs, required=required)
+    declared.update(group=group, only=only, recorded=recorded)
     return dataclasses.field(default=default, metadata={_DECLARED: declared})
 
 
@@ -133,16 +135,18 @@ class Program(Generic[T]):
         options: the dataclass that declares its flags.
         kinds: what `only` calls it.
         defaults: by field, where they differ from the fields' own.
+        description: what its help begins with.
     """
 
     name: str
     options: Type[T]
     kinds: Collection[str] = ()
     defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    description: Optional[str] = None
 
     def parser(self) -> Parser:
         """Its parser, by which a flag that is not given leaves no trace."""
-        parser = Parser(prog=self.name)
+        parser = Parser(prog=self.name, description=self.description)
         add_flags(parser, self.options, self.kinds, self.defaults)
         return parser
 
@@ -179,7 +183,7 @@ def add_flags(
         if declared["only"] and not set(declared["only"]) & set(kinds):
             continue
         default = (defaults or {}).get(field.name, field.default)
-        settings = {name: declared[name] for name in ("choices", "nargs")}
+        settings = {name: declared[name] for name in ("choices", "nargs", "required")}
         plain, settings["type"] = _plain(hints[field.name]), declared["kind"]
         usual = "PATH" if declared["kind"] is path else {int: "N", float: "X"}.get(plain)
         settings["metavar"] = declared["metavar"] or (None if declared["choices"] else usual)

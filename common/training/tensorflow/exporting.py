@@ -13,9 +13,9 @@ from typing import Any, Callable, Dict, List, Mapping, Sequence
 import numpy as np
 
 from common.core.errors import ZooError, first_line
-from common.core.export_flags import FORMATS, FROZEN, ONNX, SAVED_MODEL
 from common.core.files import make_folder
 from common.training.onnx_facts import add_facts
+from common.training.tensorflow.export_flags import FORMATS, FROZEN, ONNX, SAVED_MODEL
 from common.training.tensorflow.runtime import tf
 
 DESCRIPTION = "export.json"
