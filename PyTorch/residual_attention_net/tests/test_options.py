@@ -90,3 +90,17 @@ def test_a_shell_without_cann_answers_help(tmp_path) -> None:
         text=True,
     )
     assert done.returncode == 0 and "usage:" in done.stdout, done.stderr
+
+
+def test_flags_are_declared_without_what_takes_long_to_import() -> None:
+    """The launcher reads them before every start."""
+    code = "import sys, residual_attention_net.options as _; print(sorted(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "'argparse'" in done.stdout
+    assert "'numpy'" not in done.stdout and "'torch'" not in done.stdout
