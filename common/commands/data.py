@@ -14,6 +14,7 @@ from common.core.terminal import Terminal
 from common.core.text import aligned
 from common.data.catalogue import (
     COMPLETE,
+    Dataset,
     data_root,
     default_data_path,
     find_dataset,
@@ -106,12 +107,12 @@ def _list(words: Sequence[str]) -> int:
 
 def _prepare(words: Sequence[str]) -> int:
     known, others = _prepare_parser(add_help=False).parse_known_args(list(words))
-    if known.name and find_dataset(checkout_root(), known.name).generated_by:
-        return _generate(known, others)
+    dataset = find_dataset(checkout_root(), known.name) if known.name else None
+    if dataset is not None and dataset.generated_by:
+        return _generate(dataset, known, others)
     arguments = _prepare_parser(add_help=True).parse_args(words)
-    if not arguments.name:
+    if dataset is None:
         raise UsageError("zoo data prepare needs a name; zoo data list shows them")
-    dataset = find_dataset(checkout_root(), arguments.name)
     terminal = Terminal()
     try:
         prepare(dataset, arguments.data_path, Way(arguments.mirror, arguments.offline), terminal)
@@ -134,9 +135,8 @@ def _prepare_parser(add_help: bool) -> Parser:
     return parser
 
 
-def _generate(arguments: argparse.Namespace, flags: Sequence[str]) -> int:
+def _generate(dataset: Dataset, arguments: argparse.Namespace, flags: Sequence[str]) -> int:
     """Runs the generator; it needs no network, so --offline is no news to it."""
-    dataset = find_dataset(checkout_root(), arguments.name)
     if arguments.mirror:
         raise UsageError(f"{dataset.name} is generated here; leave --mirror out")
     root = data_root(arguments.data_path, dataset)
