@@ -15,12 +15,13 @@ import numpy
 from common.core.command_line import run_program
 from common.machine.precision import resolve
 from common.machine.ranks import find_tensorflow_place
+from common.training import loop
 from common.training.run import Evaluation, Settings, Subject
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.activations import recording
 from common.training.tensorflow.description import Inputs, TrainingGraph
 from common.training.tensorflow.draws import step_seed
-from common.training.tensorflow.engine import train
+from common.training.tensorflow.engine import TensorFlowEngine
 from common.training.tensorflow.initial_weights import draw_initial_weights
 from common.training.tensorflow.minimisation import minimise
 from common.training.tensorflow.optimizers import adam
@@ -156,7 +157,11 @@ def run_toy(output_path: Path, steps: int, **given: Any) -> int:
         {"noise": options["noise"]},
     )
     try:
-        return train(build(options), batches(options, place), device, precision, settings, subject)
+        return loop.train(
+            TensorFlowEngine(
+                build(options), batches(options, place), device, precision, settings, subject
+            )
+        )
     finally:
         tf_runtime.close_device(device)
 

@@ -16,9 +16,10 @@ import torch
 from common.core.command_line import run_program
 from common.machine.precision import resolve
 from common.machine.ranks import find_place
+from common.training import loop
 from common.training.run import Evaluation, Settings, Subject
-from common.training.torch import engine, runtime, step
-from common.training.torch.engine import TorchTraining
+from common.training.torch import runtime, step
+from common.training.torch.engine import TorchEngine, TorchTraining
 from tests.toy_options import DEFAULTS, PNG, SETTINGS, options_of
 
 SAMPLES, FEATURES = 64, 3
@@ -102,7 +103,7 @@ def run_toy(output_path: Path, steps: int, **given: Any) -> int:
         {"noise": options["noise"]},
     )
     try:
-        return engine.train(training, device, place, precision, settings, subject)
+        return loop.train(TorchEngine(training, device, place, precision, settings, subject))
     finally:
         runtime.leave_process_group()
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping, Optional, Sequence, Tuple
 
 from common.core.command_line import run_program
+from common.training import loop
 from common.training.pictures import drawn_or_told
 from common.training.run import Evaluation, Settings
-from common.training.torch import engine
 from common.training.torch import runtime as torch_runtime
-from common.training.torch.engine import TorchTraining
+from common.training.torch.engine import TorchEngine, TorchTraining
 from residual_attention_net.evaluation import AccuracyLines, evaluate
 from residual_attention_net.losses import mixed_cross_entropy
 from residual_attention_net.network.reference_weights import LoadReport
@@ -56,13 +56,15 @@ def train(options: Options, load_first: Optional[LoadFirst] = None) -> int:
     """
     try:
         session = open_session(options)
-        code = engine.train(
-            training_of(session, load_first),
-            session.device,
-            session.place,
-            session.precision,
-            settings_of(session),
-            subject_of(session),
+        code = loop.train(
+            TorchEngine(
+                training_of(session, load_first),
+                session.device,
+                session.place,
+                session.precision,
+                settings_of(session),
+                subject_of(session),
+            )
         )
         if code == 0 and session.is_first and options.pictures_every:
             drawn_or_told("curves.png", lambda: write_curves(Path(options.output_path)), print)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from common.training import loop
 from common.training.run import Settings, Subject
 from common.training.tensorflow import runtime as tf_runtime
-from common.training.tensorflow.engine import train
+from common.training.tensorflow.engine import TensorFlowEngine
 from common.training.tensorflow.stored_weights import find_weights
 from protoattend.building import build_training
 from protoattend.data.batches import make_batches
@@ -27,13 +28,15 @@ def run_training(options: Options, dataset: DatasetSplits) -> int:
     try:
         architecture = session.architecture()
         plan = batch_plan(session)
-        return train(
-            build_training(session, architecture, encoder),
-            make_batches(session.dataset.train, plan),
-            session.device,
-            session.precision,
-            settings_of(session),
-            subject_of(session, architecture, plan),
+        return loop.train(
+            TensorFlowEngine(
+                build_training(session, architecture, encoder),
+                make_batches(session.dataset.train, plan),
+                session.device,
+                session.precision,
+                settings_of(session),
+                subject_of(session, architecture, plan),
+            )
         )
     finally:
         tf_runtime.close_device(session.device)

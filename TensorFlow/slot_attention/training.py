@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Callable, Tuple
 
+from common.training import loop
 from common.training.pictures import drawn_or_told
 from common.training.run import Settings, Subject
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.description import Build
-from common.training.tensorflow.engine import train
+from common.training.tensorflow.engine import TensorFlowEngine
 from slot_attention.data.pipeline import training_batches
 from slot_attention.network.choice import NetworkChoice
 from slot_attention.options import OBJECT_DISCOVERY, SET_PREDICTION, Options
@@ -48,13 +49,15 @@ def run_training(
                 session.batch_options(*fields),
             )
 
-        code = train(
-            build(session, choice),
-            make_batches,
-            session.device,
-            session.precision,
-            settings_of(session),
-            subject_of(session),
+        code = loop.train(
+            TensorFlowEngine(
+                build(session, choice),
+                make_batches,
+                session.device,
+                session.precision,
+                settings_of(session),
+                subject_of(session),
+            )
         )
         if code == 0 and session.place.rank == 0 and options.pictures_every:
             _show(Path(options.model_dir), options.task)

@@ -31,7 +31,6 @@ from common.training.run import (
     DivergenceError,
     Engine,
     Evaluation,
-    Settings,
     Start,
     StepResult,
     Subject,
@@ -52,7 +51,7 @@ class Best(NamedTuple):
     score: Optional[Tuple[float, ...]]
 
 
-def train(engine: Engine, settings: Settings, subject: Subject) -> int:
+def train(engine: Engine) -> int:
     """Runs a training from start or checkpoint to the end, on this rank.
 
     Returns:
@@ -63,10 +62,10 @@ def train(engine: Engine, settings: Settings, subject: Subject) -> int:
         ZooError, InfrastructureError: data or checkpoint can't be used, another rank is gone.
     """
     stop = StopSignal().install()
-    with _claimed(engine, settings) as claim:
-        log = open_run_log(settings.output_path, engine.place.rank)
+    with _claimed(engine) as claim:
+        log = open_run_log(engine.settings.output_path, engine.place.rank)
         with log, telling_the_end(log, stop), engine.running():
-            training = _Training(engine, settings, subject, log, stop)
+            training = _Training(engine, log, stop)
             training.lines.log = claim.log
             training.begin()
             training.to_the_end()
@@ -74,8 +73,9 @@ def train(engine: Engine, settings: Settings, subject: Subject) -> int:
 
 
 @contextlib.contextmanager
-def _claimed(engine: Engine, settings: Settings) -> Iterator[Claim]:
+def _claimed(engine: Engine) -> Iterator[Claim]:
     """The run's folder, before any rank writes there."""
+    settings = engine.settings
     claim, problem = Claim(make_folder(settings.output_path, "--output_path")), None
     try:
         if engine.place.rank == 0:
@@ -102,10 +102,9 @@ class _Training:
     signal, the clock, the disk) is added up over all ranks before anyone acts on it.
     """
 
-    def __init__(
-        self, engine: Engine, settings: Settings, subject: Subject, log: RunLog, stop: StopSignal
-    ) -> None:
-        self.engine, self.settings, self.subject = engine, settings, subject
+    def __init__(self, engine: Engine, log: RunLog, stop: StopSignal) -> None:
+        settings = engine.settings
+        self.engine, self.settings, self.subject = engine, settings, engine.subject
         self.log, self.stop = log, stop
         self.first = engine.place.rank == 0
         self.global_batch = settings.batch_size * engine.place.world_size

@@ -172,6 +172,8 @@ class Engine(abc.ABC):
     Every rank calls every method at the same moment of its run; draw and write, the first alone.
     """
 
+    settings: Settings
+    subject: Subject
     device: OpenedDevice
     precision: Precision
     place: Place

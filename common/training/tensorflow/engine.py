@@ -13,7 +13,6 @@ from common.ascend.compiled_graphs import CompilationWatch, CompiledLines
 from common.core.errors import InfrastructureError, UsageError, ZooError, first_line
 from common.core.files import make_folder, write_atomically
 from common.machine.precision import Precision
-from common.training import loop
 from common.training.checkpoints import CHECKPOINTS
 from common.training.lines import passes_multiple
 from common.training.run import Engine, Evaluation, Settings, Start, StepResult, Subject, Wishes
@@ -25,28 +24,6 @@ from common.training.tensorflow.weights import Variables
 
 PROFILED_STEP = 10  # of this process's life: by then everything is warm
 ReadWishes = Callable[[], Wishes]
-
-
-def train(
-    build: Build,
-    make_batches: MakeBatches,
-    device: TensorFlowDevice,
-    precision: Precision,
-    settings: Settings,
-    subject: Subject,
-) -> int:
-    """Runs a training from start or checkpoint to the end, on this rank; see loop.train.
-
-    Args:
-        build: builds network, loss and training step on the default graph.
-        make_batches: make_batches(n) is the tf.data.Dataset of this rank's batches from number n
-            (counted from 0) on, endless or at least as long as training.
-
-    Raises:
-        UsageError: the last step is not the last of a run of the session (iterations_per_loop).
-    """
-    engine = TensorFlowEngine(build, make_batches, device, precision, settings, subject)
-    return loop.train(engine, settings, subject)
 
 
 # --- the graph -------------------------------------------------------------------------------
@@ -224,7 +201,18 @@ class TensorFlowEngine(Engine):
         settings: Settings,
         subject: Subject,
     ) -> None:
-        self._build, self._make_batches, self._settings = build, make_batches, settings
+        """Builds nothing yet: loop.train does.
+
+        Args:
+            build: builds network, loss and training step on the default graph.
+            make_batches: make_batches(n) is the tf.data.Dataset of this rank's batches from number
+                n (counted from 0) on, endless or at least as long as training.
+
+        Raises:
+            UsageError: the last step is not the last of a run of the session (iterations_per_loop).
+        """
+        self._build, self._make_batches = build, make_batches
+        self.settings, self.subject = settings, subject
         self.device: TensorFlowDevice = device
         self.precision, self.place = precision, device.place
         self.iterations = device.npu_options.iterations_per_loop
@@ -251,15 +239,15 @@ class TensorFlowEngine(Engine):
         self._dump.say = self.say
         if self.place.rank == 0:
             self._dump.is_stored(start.taken)
-        end = end_of_loops(start.step, self._settings.steps, self.iterations)
-        if end > self._settings.steps > start.step:
+        end = end_of_loops(start.step, self.settings.steps, self.iterations)
+        if end > self.settings.steps > start.step:
             # Skipped steps, or another loop before, may have left a part of a loop to be done.
             self.say(f"note: --iterations_per_loop {self.iterations} ends at step {end}")
         self.graph = graph = build_step_graph(
             self._build,
             self._dump.batches(self._make_batches),
             start.taken,
-            self._settings.seed,
+            self.settings.seed,
             self.device,
             self.precision,
             wishes,
@@ -279,7 +267,7 @@ class TensorFlowEngine(Engine):
         self._dump.begin(self.session)
         if self.place.rank == 0:
             text = str(tf.get_default_graph().as_graph_def())  # a proto's str is its text format
-            write_atomically(self._settings.output_path / CHECKPOINTS / "graph.pbtxt", text)
+            write_atomically(self.settings.output_path / CHECKPOINTS / "graph.pbtxt", text)
 
     def _put_in_place(self, start: Start) -> None:
         """Initial values or a checkpoint's, never both: an initialiser would undo a restore."""
@@ -327,7 +315,7 @@ class TensorFlowEngine(Engine):
         return [result], self._agreed_wishes(values, before)
 
     def _run_step(self) -> Dict[str, Any]:
-        settings, coming = self._settings, self._step + 1
+        settings, coming = self.settings, self._step + 1
         due = passes_multiple(self._step, coming, settings.diagnostics_every)
         fetches = self.graph.with_diagnostics if due else self.graph.fetches
         # An NPU's profile is its session's own business.
@@ -351,7 +339,7 @@ class TensorFlowEngine(Engine):
         if self.place.world_size == 1:
             return self._wishes()
         # On NPUs the exchange is a graph of its own, so it is not done at every step.
-        settings = self._settings
+        settings = self.settings
         if passes_multiple(before, self._step, settings.log_every) or self._step >= settings.steps:
             return Wishes(*self.sum_over_ranks(self._wishes()))
         return Wishes(0.0, 0.0)

@@ -14,7 +14,6 @@ import torch
 from common.core.errors import ZooError
 from common.machine.precision import Precision
 from common.machine.ranks import Place
-from common.training import loop
 from common.training.run import Engine, Evaluation, Settings, Start, StepResult, Subject, Wishes
 from common.training.torch import runtime as torch_runtime
 from common.training.torch import weights_file
@@ -59,23 +58,6 @@ class TorchTraining:
     pictures: Optional[Callable[[int], Mapping[str, bytes]]] = None
 
 
-def train(
-    training: TorchTraining,
-    device: TorchDevice,
-    place: Place,
-    precision: Precision,
-    settings: Settings,
-    subject: Subject,
-) -> int:
-    """Runs a training from start or checkpoint to the end, on this rank; see loop.train.
-
-    Raises:
-        UsageError: a profile is wanted of a run that is too short for one.
-    """
-    engine = TorchEngine(training, device, place, precision, settings, subject)
-    return loop.train(engine, settings, subject)
-
-
 class TorchEngine(Engine):
     """Makes steps in windows: on an accelerator a look at the device's numbers waits for it."""
 
@@ -91,7 +73,13 @@ class TorchEngine(Engine):
         settings: Settings,
         subject: Subject,
     ) -> None:
-        self._training, self._settings = training, settings
+        """Makes no step yet: loop.train does.
+
+        Raises:
+            UsageError: a profile is wanted of a run that is too short for one.
+        """
+        self._training = training
+        self.settings, self.subject = settings, subject
         self.network = training.network
         self.device: TorchDevice = device
         self.place, self.precision = place, precision
@@ -119,7 +107,7 @@ class TorchEngine(Engine):
         training, content = self._training, None
         if self.place.rank == 0:
             self._dump.done = self._dump.is_stored(start.step)
-        if self._settings.resume:
+        if self.settings.resume:
             content = self._shared(start.checkpoint)
             self._load(content)
         elif self._dump.source is not None:
@@ -142,8 +130,8 @@ class TorchEngine(Engine):
         elif self._dump.source is not None:
             self._dump.load_optimizer()
             _lay_out_as_weights(self.stepper.optimizer)
-        left = self._settings.steps - start.step
-        if self._settings.profile and left < LEAST_STEPS:  # resumed near the end
+        left = self.settings.steps - start.step
+        if self.settings.profile and left < LEAST_STEPS:  # resumed near the end
             self.say(f"no whole profile: {left} steps are left and it takes {LEAST_STEPS}")
         self._batches = training.make_batches(start.taken)
 
