@@ -243,11 +243,14 @@ def find_checkpoint(path: Path) -> Path:
     path = Path(path)
     if path.is_file() or Path(str(path) + ".index").is_file():
         path = path.parent
-    for folder in (path / CHECKPOINTS, path):
-        found = CheckpointFolder(folder).best() or CheckpointFolder(folder).newest()
-        if found is not None:
-            path = found
+    for folder in (CheckpointFolder(path / CHECKPOINTS), CheckpointFolder(path)):
+        best = folder.best()
+        if best is not None:
+            path = best
             break
+        newest = folder.newest()
+        if newest is not None:
+            return newest  # was looked at already
     read_state(path)
     if not is_whole(path):
         raise ZooError(

@@ -137,9 +137,9 @@ class TorchEngine(Engine):
 
     def _shared(self, checkpoint: Optional[Path]) -> Dict[str, Any]:
         """What the first rank's checkpoint holds, on machines that share no disk too."""
-        first = b"" if checkpoint is None else (checkpoint / weights_file.FILE).read_bytes()
         if checkpoint is not None and self.place.world_size == 1:
             return weights_file.load(checkpoint / weights_file.FILE)
+        first = b"" if checkpoint is None else (checkpoint / weights_file.FILE).read_bytes()
         packed = bytes_from_first_rank(first, self.device.device)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "received.pt"

@@ -77,14 +77,15 @@ def load_any(path: Path) -> Any:
     """
     path = Path(path)
     if path.is_dir():
-        path = find_checkpoint(path) / FILE
-    path = path.resolve()
-    digest = _told_digest(path)
-    if digest is not None and digest != sha256_of(path):
-        raise ZooError(
-            f"checkpoint {path} does not have the checksum that is told beside it: it is "
-            "truncated or altered; take another one"
-        )
+        path = find_checkpoint(path) / FILE  # whose checksums are right
+    else:
+        path = path.resolve()
+        digest = _told_digest(path)
+        if digest is not None and digest != sha256_of(path):
+            raise ZooError(
+                f"checkpoint {path} does not have the checksum that is told beside it: it is "
+                "truncated or altered; take another one"
+            )
     content = safe_load(path)
     version = content.get("version") if is_checkpoint(content) else VERSION
     if not (isinstance(version, int) and version <= VERSION):
