@@ -133,7 +133,6 @@ class Stepper:
         self.model, self.module, self.optimizer = model, module, optimizer
         self._device, self._precision = device, precision
         self._max_norm = max_gradient_norm
-        self._look: Optional[LookAtGradients] = None
 
     def forward_context(self) -> ContextManager[Any]:
         """The context of the forward pass and the loss: autocast, or nothing."""
@@ -155,22 +154,18 @@ class Stepper:
                 their gradients are averaged over ranks and unscaled, but not clipped. Where a loss
                 scale overflowed it may not be called.
         """
-        self._look = look
-        return self._do(loss)
-
-    def _do(self, loss: Any) -> StepHealth:
         loss.backward()
-        self._look_and_clip()
+        self._look_and_clip(look)
         self.optimizer.step()
         return StepHealth()
 
     def _parameters(self) -> List[Any]:
         return [weight for group in self.optimizer.param_groups for weight in group["params"]]
 
-    def _look_and_clip(self) -> None:
+    def _look_and_clip(self, look: Optional[LookAtGradients]) -> None:
         """Shows the unscaled gradients to who asked, and clips them by their global norm."""
-        if self._look is not None:
-            self._look(self._parameters())
+        if look is not None:
+            look(self._parameters())
         if self._max_norm is None:
             return
         if is_npu_fused(self.optimizer):
@@ -226,12 +221,12 @@ class _ScalerStepper(Stepper):
         # A 1 on a GPU, to read the scale with; on an NPU scale() would clear the overflow flag too.
         self._one = _one_on(self._device) if self._device.kind == "gpu" else None
 
-    def _do(self, loss: Any) -> StepHealth:
+    def step(self, loss: Any, look: Optional[LookAtGradients] = None) -> StepHealth:
         self._scaler.scale(loss).backward()
         before = self._scale()
-        if self._max_norm is not None or self._look is not None:
+        if self._max_norm is not None or look is not None:
             self._scaler.unscale_(self.optimizer)
-            self._look_and_clip()
+            self._look_and_clip(look)
         self._scaler.step(self.optimizer)
         self._scaler.update()
         after = self._scale()
@@ -269,14 +264,14 @@ class _ApexStepper(Stepper):
         self._coming_optimizer: Optional[Dict[str, Any]] = None
         self._stepped = False
 
-    def _do(self, loss: Any) -> StepHealth:
+    def step(self, loss: Any, look: Optional[LookAtGradients] = None) -> StepHealth:
         from apex import amp
 
         before = self._scale()
         with amp.scale_loss(loss, self.optimizer) as scaled:
             self._take_over()
             scaled.backward()
-        self._look_and_clip()
+        self._look_and_clip(look)
         self.optimizer.step()
         self._stepped = True
         return StepHealth(before, self._scale())
@@ -335,14 +330,14 @@ class _HalfWeightStepper(Stepper):
         self._scale = float(self._precision.loss_scale or 1.0)
         self._dynamic, self._good_steps = self._precision.loss_scale_policy == "dynamic", 0
 
-    def _do(self, loss: Any) -> StepHealth:
+    def step(self, loss: Any, look: Optional[LookAtGradients] = None) -> StepHealth:
         (loss * self._scale).backward()
         gradients = [weight.grad for weight in self._parameters() if weight.grad is not None]
         before, overflow = self._scale, not _all_finite(gradients)
         if not overflow:
             for gradient in gradients:
                 gradient.div_(before)
-            self._look_and_clip()
+            self._look_and_clip(look)
             self.optimizer.step()
         self._adapt(overflow)
         return StepHealth(before, before * BACKOFF_FACTOR if overflow else before)
