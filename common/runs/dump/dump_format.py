@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -118,6 +118,16 @@ def digest_of(values: np.ndarray) -> str:
     little = np.asarray(values, order="C").astype(values.dtype.newbyteorder("<"), copy=False)
     head = f"{little.dtype.str} {list(little.shape)}\n".encode("ascii")
     return hashlib.sha256(head + little.tobytes()).hexdigest()
+
+
+def numbered(names: Sequence[str]) -> List[str]:
+    """The names of tensors; one that several have is numbered from 1: "fc@1", "fc@2"."""
+    seen: Dict[str, int] = {}
+    found = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        found.append(f"{name}@{seen[name]}" if names.count(name) > 1 else name)
+    return found
 
 
 def kept_samples(shape: Tuple[int, ...]) -> Optional[int]:

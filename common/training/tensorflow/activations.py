@@ -13,6 +13,7 @@ import contextlib
 import functools
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Type
 
+from common.runs.dump.dump_format import numbered
 from common.training.tensorflow.runtime import tf
 
 Tensors = Dict[str, Any]
@@ -41,14 +42,8 @@ class _Recorder:
 
     def finished(self) -> Tensors:
         """The tensors by name; names that came several times are numbered from 1."""
-        names = [name for name, _ in self._kept]
-        seen: Dict[str, int] = {}
-        found: Tensors = {}
-        for name, tensor in self._kept:
-            seen[name] = seen.get(name, 0) + 1
-            unique = f"{name}@{seen[name]}" if names.count(name) > 1 else name
-            found[unique] = tensor
-        return found
+        names = numbered([name for name, _ in self._kept])
+        return {name: tensor for name, (_, tensor) in zip(names, self._kept)}
 
 
 _recorders: List[_Recorder] = []

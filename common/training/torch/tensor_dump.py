@@ -27,6 +27,7 @@ from common.runs.dump.dump_format import (
     WEIGHT_BEFORE,
     Tensor,
     kept_samples,
+    numbered,
 )
 from common.training.dump import ATTEMPTS, StepDump, require_fit
 from common.training.run import Settings, Subject
@@ -251,15 +252,5 @@ class _Watch:
 
     def finished(self) -> List[Tensor]:
         """The tensors with names of their own."""
-        names = [tensor.name for tensor in self._kept]
-        seen: Dict[str, int] = {}
-        found = []
-        for tensor in self._kept:
-            seen[tensor.name] = seen.get(tensor.name, 0) + 1
-            name = (
-                f"{tensor.name}@{seen[tensor.name]}"
-                if names.count(tensor.name) > 1
-                else tensor.name
-            )
-            found.append(Tensor(name, tensor.kind, tensor.values, tensor.dtype, tensor.shape))
-        return found
+        names = numbered([tensor.name for tensor in self._kept])
+        return [dataclasses.replace(tensor, name=name) for name, tensor in zip(names, self._kept)]
