@@ -45,7 +45,7 @@ SLOTS = (
     "--log_every 5 --num_slots 3 --evaluate_every 8 --pictures_every 0 --diagnostics_every 5 "
     "--num_train_steps 20 --data_path {data} "
 )
-# Module, flags, where the framework reads its final weights.
+# Module, flags.
 RUNS: Dict[str, Tuple[str, str]] = {
     "residual_attention": ("residual_attention_net.train", RESIDUAL),
     "object_discovery": (

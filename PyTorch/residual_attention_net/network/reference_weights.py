@@ -9,11 +9,8 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 import torch
 
 from common.core.errors import ZooError
-from common.training.torch.safe_load import safe_load
 from residual_attention_net.network.model import ResidualAttentionNetwork
 from residual_attention_net.network.networks import NETWORKS, identifying_shapes
-
-__all__ = ["LoadReport", "load_reference_weights", "recognise", "safe_load", "state_dict_of"]
 
 HEAD = ("fc.weight", "fc.bias")
 CONTAINERS = ("state_dict", "model", "model_state_dict", "net", "network")  # of a checkpoint
@@ -58,7 +55,7 @@ class LoadReport:
 
 
 def state_dict_of(loaded: Any) -> Mapping[str, Any]:
-    """Find the state_dict in what safe_load returned: itself, or under one of CONTAINERS.
+    """Find the state_dict in what a file held: itself, or under one of CONTAINERS.
 
     Raises ZooError where there is none.
     """

@@ -9,11 +9,11 @@ torch = pytest.importorskip("torch")
 import fixture_weights as reference  # noqa: E402
 
 from common.core.errors import ZooError  # noqa: E402
+from common.training.torch.safe_load import safe_load  # noqa: E402
 from residual_attention_net.network.model import build_network  # noqa: E402
 from residual_attention_net.network.reference_weights import (  # noqa: E402
     load_reference_weights,
     recognise,
-    safe_load,
     state_dict_of,
 )
 

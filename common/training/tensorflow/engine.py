@@ -13,7 +13,7 @@ from common.ascend.compiled_graphs import CompilationWatch, CompiledLines
 from common.core.errors import InfrastructureError, UsageError, ZooError, first_line
 from common.core.files import make_folder, write_atomically
 from common.machine.precision import Precision
-from common.training.checkpoints import CHECKPOINTS
+from common.training.checkpoints import CHECKPOINTS, read_state
 from common.training.lines import passes_multiple
 from common.training.run import Engine, Evaluation, Settings, Start, StepResult, Subject, Wishes
 from common.training.tensorflow import runtime as tf_runtime
@@ -361,8 +361,6 @@ class TensorFlowEngine(Engine):
         return {"variables": self.graph.variables.described()}
 
     def load_weights(self, checkpoint: Optional[Path]) -> None:
-        from common.training.checkpoints import read_state
-
         if checkpoint is not None:
             self.graph.variables.restore(self.session, checkpoint, read_state(checkpoint))
         self.session.run(tf_runtime.broadcast_in_graph(self.device, tf.global_variables()))
