@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Sequence
+from pathlib import Path
+from typing import Any, Dict, Mapping, Sequence
 
+from common.training.run import Settings, Subject
+
+SAMPLES, FEATURES = 64, 3
 PNG = (
     b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x02\x00\x00\x00"
     b"\x90wS\xde\x00\x00\x00\x0cIDATx\x9cc\xf8\xcf\xc0\x00\x00\x03\x01\x01\x00\xc9\xfe\x92\xef"
@@ -45,3 +49,32 @@ def options_of(words: Sequence[str]) -> Dict[str, Any]:
         kind = type(DEFAULTS[name])
         options[name] = text == "True" if kind is bool else kind(text)
     return options
+
+
+def settings_of(options: Mapping[str, Any], output_path: Path, steps: int) -> Settings:
+    """How a toy's training goes."""
+    return Settings(
+        Path(output_path),
+        steps,
+        **{name: options[name] for name in SETTINGS},
+        log_every=5,
+        dump_tensors=options["dump_tensors"] or None,
+        dump_from=options["dump_from"] or None,
+    )
+
+
+def subject_of(options: Mapping[str, Any]) -> Subject:
+    """What a toy's run says of itself."""
+    return Subject(
+        "toy",
+        options["task"],
+        "toy",
+        {"name": "toy", "units": options["units"]},
+        {
+            "name": "numbers",
+            "predicate": "all",
+            "counts": {"train": SAMPLES},
+            "manifest_sha256": "0" * 64,
+        },
+        {"noise": options["noise"]},
+    )

@@ -16,7 +16,7 @@ from common.core.command_line import run_program
 from common.machine.precision import resolve
 from common.machine.ranks import find_tensorflow_place
 from common.training import loop
-from common.training.run import Evaluation, Settings, Subject
+from common.training.run import Evaluation
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.activations import recording
 from common.training.tensorflow.description import Inputs, TrainingGraph
@@ -27,9 +27,15 @@ from common.training.tensorflow.minimisation import minimise
 from common.training.tensorflow.optimizers import adam
 from common.training.tensorflow.runtime import tf
 from common.training.tensorflow.schedule import warmup_exponential_decay
-from tests.toy_options import DEFAULTS, PNG, SETTINGS, options_of
-
-SAMPLES, FEATURES = 64, 3
+from tests.toy_options import (
+    DEFAULTS,
+    FEATURES,
+    PNG,
+    SAMPLES,
+    options_of,
+    settings_of,
+    subject_of,
+)
 
 
 class ToyNetwork(tf.keras.layers.Layer):
@@ -135,27 +141,7 @@ def run_toy(output_path: Path, steps: int, **given: Any) -> int:
     place = find_tensorflow_place(os.environ, "cpu")
     precision = resolve(options["mode"], "tensorflow", "cpu", tf_runtime.capabilities("cpu"))
     device = tf_runtime.open_device("cpu", place, precision)
-    settings = Settings(
-        Path(output_path),
-        steps,
-        **{name: options[name] for name in SETTINGS},
-        log_every=5,
-        dump_tensors=options["dump_tensors"] or None,
-        dump_from=options["dump_from"] or None,
-    )
-    subject = Subject(
-        "toy",
-        options["task"],
-        "toy",
-        {"name": "toy", "units": options["units"]},
-        {
-            "name": "numbers",
-            "predicate": "all",
-            "counts": {"train": SAMPLES},
-            "manifest_sha256": "0" * 64,
-        },
-        {"noise": options["noise"]},
-    )
+    settings, subject = settings_of(options, output_path, steps), subject_of(options)
     try:
         return loop.train(
             TensorFlowEngine(

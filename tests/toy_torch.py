@@ -17,12 +17,18 @@ from common.core.command_line import run_program
 from common.machine.precision import resolve
 from common.machine.ranks import find_place
 from common.training import loop
-from common.training.run import Evaluation, Settings, Subject
+from common.training.run import Evaluation
 from common.training.torch import runtime, step
 from common.training.torch.engine import TorchEngine, TorchTraining
-from tests.toy_options import DEFAULTS, PNG, SETTINGS, options_of
-
-SAMPLES, FEATURES = 64, 3
+from tests.toy_options import (
+    DEFAULTS,
+    FEATURES,
+    PNG,
+    SAMPLES,
+    options_of,
+    settings_of,
+    subject_of,
+)
 
 
 def batches(options: Mapping[str, Any], place: Any) -> Callable[[int], Iterator[Any]]:
@@ -85,23 +91,7 @@ def run_toy(output_path: Path, steps: int, **given: Any) -> int:
         lambda role, now, heartbeat: evaluation(network, now),
         pictures=lambda number: {"dot": PNG},
     )
-    settings = Settings(
-        Path(output_path),
-        steps,
-        **{name: options[name] for name in SETTINGS},
-        log_every=5,
-        dump_tensors=options["dump_tensors"] or None,
-        dump_from=options["dump_from"] or None,
-    )
-    data = {"name": "numbers", "predicate": "all", "counts": {"train": SAMPLES}}
-    subject = Subject(
-        "toy",
-        options["task"],
-        "toy",
-        {"name": "toy", "units": options["units"]},
-        dict(data, manifest_sha256="0" * 64),
-        {"noise": options["noise"]},
-    )
+    settings, subject = settings_of(options, output_path, steps), subject_of(options)
     try:
         return loop.train(TorchEngine(training, device, place, precision, settings, subject))
     finally:
