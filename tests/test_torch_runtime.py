@@ -20,6 +20,7 @@ from common.machine import precision as vocabulary  # noqa: E402
 from common.machine.ports import reserve_free_port  # noqa: E402
 from common.training.torch import runtime  # noqa: E402
 from common.training.torch import step as stepping  # noqa: E402
+from tests.ascend_doubles.torch_steps import open_stepper  # noqa: E402
 
 pytestmark = pytest.mark.pytorch
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,8 +28,8 @@ TORCH = version_numbers(str(torch.__version__))
 new_torch = pytest.mark.skipif(TORCH < (2, 4), reason="what torch 2 brought")
 
 
-def cpu_precision(mode="O0"):
-    return vocabulary.resolve(mode, "torch", "cpu", runtime.capabilities("cpu"))
+def cpu_precision():
+    return vocabulary.resolve("O0", "torch", "cpu", runtime.capabilities("cpu"))
 
 
 def small_network():
@@ -42,8 +43,8 @@ def small_network():
     )
 
 
-def cpu_device(precision=None):
-    return runtime.open_device("cpu", 0, precision or cpu_precision())
+def cpu_device():
+    return runtime.open_device("cpu", 0, cpu_precision())
 
 
 def batch():
@@ -52,19 +53,7 @@ def batch():
 
 
 def stepper_on_cpu(mode="O0", **options):
-    precision = cpu_precision(mode)
-    device = cpu_device(precision)
-    network = runtime.place_model(small_network(), device, precision)
-    optimizer = stepping.make_sgd(
-        device,
-        precision,
-        network.parameters(),
-        lr=0.1,
-        momentum=0.9,
-        weight_decay=1e-4,
-        nesterov=True,
-    )
-    return stepping.make_stepper(network, optimizer, device, precision, **options)
+    return open_stepper(mode, "cpu", network=small_network(), lr=0.1, **options)[0]
 
 
 def train(stepper, steps=4):

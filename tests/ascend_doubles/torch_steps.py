@@ -28,19 +28,25 @@ def small_network():
 
 
 def open_stepper(
-    mode: str, kind: str = "npu", loss_scale: Optional[str] = None, **options: Any
+    mode: str,
+    kind: str = "npu",
+    loss_scale: Optional[str] = None,
+    network: Any = None,
+    lr: float = 0.02,
+    **options: Any,
 ) -> Any:
-    """A stepper through the product's adapter, in its order."""
+    """A stepper through the product's adapter, in its order, and its device."""
     wanted = vocabulary.resolve(mode, "torch", kind, runtime.capabilities(kind))
     if loss_scale is not None:
         wanted = vocabulary.with_loss_scale(wanted, loss_scale)
     device = runtime.open_device(kind, 0, wanted)
-    network = runtime.place_model(small_network(), device, wanted)
+    network = small_network() if network is None else network
+    network = runtime.place_model(network, device, wanted)
     optimizer = stepping.make_sgd(
         device,
         wanted,
         network.parameters(),
-        lr=0.02,
+        lr=lr,
         momentum=0.9,
         weight_decay=1e-4,
         nesterov=True,
