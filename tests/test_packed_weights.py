@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from common.core.errors import ZooError
-from common.training.tensorflow.packed_weights import STATE, PackedWeights
+from common.training.packed_weights import STATE
+from common.training.tensorflow.packed_weights import PackedWeights
 from common.training.tensorflow.runtime import tf
 from common.training.tensorflow.stored_weights import StoredWeights, find_weights
 

@@ -252,7 +252,9 @@ def _small_network() -> NetworkSpec:
     return NetworkSpec("small_16input", 16, StemSpec(8, 3), stages, HeadSpec(128))
 
 
-def _basic_network(widths: Tuple[int, int, int], trunk_blocks: int) -> NetworkSpec:
+def _basic_network(
+    widths: Tuple[int, int, int], trunk_blocks: int, kind: str = "basic"
+) -> NetworkSpec:
     """A network for short trainings on CIFAR: few and wide layers, at 16 pixels a side and below.
 
     Three stages of one attention module (p = 1, t = `trunk_blocks`, r = 1) of basic units.
@@ -262,12 +264,16 @@ def _basic_network(widths: Tuple[int, int, int], trunk_blocks: int) -> NetworkSp
     spec = NetworkSpec(
         "", 32, StemSpec(32, 3), stages, head, block=BASIC, trunk_blocks=trunk_blocks
     )
-    return dataclasses.replace(spec, name=f"attention{spec.depth}_basic")
+    return dataclasses.replace(spec, name=f"attention{spec.depth}_{kind}")
 
 
 def _all_networks() -> Tuple[NetworkSpec, ...]:
     cifar = tuple(_cifar_network(depth, modules) for depth, modules in CIFAR_MODULES.items())
-    basic = (_basic_network((32, 96, 192), 1), _basic_network((64, 128, 256), 2))
+    basic = (
+        _basic_network((32, 64, 112), 1, "narrow"),
+        _basic_network((32, 96, 192), 1),
+        _basic_network((64, 128, 256), 2),
+    )
     return _reference_networks() + cifar + basic + (_small_network(),)
 
 

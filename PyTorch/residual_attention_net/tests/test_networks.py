@@ -57,7 +57,10 @@ def test_the_sizes_follow_from_the_input_and_the_strides(name, stages, head):
     assert NETWORKS[name].head_size == head
 
 
-@pytest.mark.parametrize("name, depth", [("attention26_basic", 26), ("attention32_basic", 32)])
+@pytest.mark.parametrize(
+    "name, depth",
+    [("attention26_narrow", 26), ("attention26_basic", 26), ("attention32_basic", 32)],
+)
 def test_a_basic_network_has_two_layers_a_unit_and_as_many_as_its_name_says(name, depth):
     spec = NETWORKS[name]
     assert spec.depth == depth == 1 + 2 * 3 * (1 + 1 + spec.trunk_blocks + 1) + 1

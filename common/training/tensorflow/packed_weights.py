@@ -7,20 +7,14 @@ writes what evaluation takes for --checkpoint.
 
 from __future__ import annotations
 
-import io
-import json
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
-from common.core.errors import ZooError, first_line
-from common.core.files import write_atomically
+from common.training import packed_weights
 
-SUFFIX = ".npz"
-STATE = "state"  # JSON as bytes: what the checkpoint's state.json says of the network and its run
 _KEPT = ("model", "task", "network", "config", "step", "seed")
 _BEGIN, _END = "network/", "/.ATTRIBUTES/VARIABLE_VALUE"
 
@@ -29,22 +23,9 @@ class PackedWeights:
     """One such file, read as TensorFlow's checkpoint reader is."""
 
     def __init__(self, path: str) -> None:
-        """Reads everything.
-
-        Raises:
-            ZooError: not there, damaged, or without a state.
-        """
-        self._arrays: Dict[str, np.ndarray] = {}
-        try:
-            with np.load(path, allow_pickle=False) as packed:
-                found = {name: packed[name] for name in packed.files}
-            self.state: Dict[str, Any] = json.loads(bytes(found.pop(STATE)).decode("utf-8"))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise ZooError(
-                f"packed weights {path} can't be read: {first_line(error)}; take them anew from "
-                "the repository or a training"
-            ) from error
-        self._arrays = {_BEGIN + name + _END: value for name, value in found.items()}
+        """Reads everything; ZooError as of packed_weights.read."""
+        self.state, arrays = packed_weights.read(Path(path))
+        self._arrays = {_BEGIN + name + _END: value for name, value in arrays.items()}
 
     def get_variable_to_shape_map(self) -> Mapping[str, Sequence[int]]:
         """The shape of every array by the key that a checkpoint would have it at."""
@@ -72,13 +53,7 @@ def pack(path: str, target: Path) -> int:
         if key.startswith(_BEGIN) and key.endswith(_END) and ".OPTIMIZER_SLOT" not in key
     }
     state = {name: found.state[name] for name in _KEPT if name in found.state}
-    text = json.dumps(state, sort_keys=True).encode("utf-8")
-    content = io.BytesIO()
-    arrays[STATE] = np.frombuffer(text, np.uint8)
-    np.savez_compressed(content, **arrays)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(target, content.getvalue())
-    return len(content.getvalue())
+    return packed_weights.write(target, state, arrays)
 
 
 def main(argv: Optional[List[str]] = None) -> int:

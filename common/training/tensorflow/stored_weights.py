@@ -9,7 +9,8 @@ from typing import Any, Dict, Mapping, Optional, Sequence
 
 from common.core.errors import ZooError, first_line
 from common.training.checkpoints import STATE, find_checkpoint, read_state
-from common.training.tensorflow.packed_weights import SUFFIX, PackedWeights
+from common.training.packed_weights import SUFFIX
+from common.training.tensorflow.packed_weights import PackedWeights
 from common.training.tensorflow.runtime import tf
 from common.training.tensorflow.weights import PREFIX, plain_path
 

@@ -1,16 +1,24 @@
-"""Files of weights as torch's trainings write them, read without running anything in them."""
+"""Files of weights as torch's trainings write them, read without running anything in them.
+
+    python -m common.training.torch.weights_file RUN_FOLDER weights/NAME.npz
+
+packs the best weights of a run with half the bits: what --checkpoint takes.
+"""
 
 from __future__ import annotations
 
 import io
 import json
+import sys
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
+import numpy as np
 import torch
 
 from common.core.errors import ZooError
 from common.core.files import save_atomically, sha256_of, write_atomically
+from common.training import packed_weights
 from common.training.checkpoints import STATE, CheckpointFolder, find_checkpoint
 from common.training.torch.safe_load import safe_load
 
@@ -76,6 +84,8 @@ def load_any(path: Path) -> Any:
         ZooError: missing, truncated, altered, or of a newer version of this program.
     """
     path = Path(path)
+    if path.suffix == packed_weights.SUFFIX:
+        return _unpacked(path)
     if path.is_dir():
         path = find_checkpoint(path) / FILE  # whose checksums are right
     else:
@@ -94,6 +104,27 @@ def load_any(path: Path) -> Any:
             f"to {VERSION}); update this checkout"
         )
     return content
+
+
+def _unpacked(path: Path) -> Dict[str, Any]:
+    state, arrays = packed_weights.read(path)
+    model = {name: torch.from_numpy(_widened(value)) for name, value in arrays.items()}
+    return {"format": FORMATS[0], "version": VERSION, **state, "model": model}
+
+
+def _widened(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float32) if values.dtype == np.float16 else values
+
+
+def pack_file(path: Path, target: Path) -> int:
+    """Packs the weights that load_any finds, floats in 16 bits; returns the bytes written."""
+    content = load(path)
+    arrays = {
+        name: value.numpy().astype(np.float16) if value.is_floating_point() else value.numpy()
+        for name, value in content["model"].items()
+    }
+    state = {name: content[name] for name in ("network", "classes") if name in content}
+    return packed_weights.write(target, state, arrays)
 
 
 def _told_digest(path: Path) -> Any:
@@ -154,3 +185,14 @@ def adopt_older_layout(checkpoints: Path) -> None:
 
 def _is_whole(old: Path) -> bool:
     return old.is_file() and _told_digest(old) == sha256_of(old)
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Packs the weights of the command line."""
+    path, target = argv if argv is not None else sys.argv[1:]
+    print(f"{target}: {pack_file(Path(path), Path(target)):,} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

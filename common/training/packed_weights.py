@@ -1,0 +1,45 @@
+"""Trained weights in one file: arrays by name and what their run said, read without pickle."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any, Dict, Mapping, Tuple
+
+import numpy as np
+
+from common.core.errors import ZooError, first_line
+from common.core.files import write_atomically
+
+SUFFIX = ".npz"
+STATE = "state"  # JSON as bytes
+
+
+def read(path: Path) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
+    """What the run said, and the arrays by name.
+
+    Raises:
+        ZooError: not there, damaged, or without a state.
+    """
+    try:
+        with np.load(str(path), allow_pickle=False) as packed:
+            arrays = {name: packed[name] for name in packed.files}
+        state = json.loads(bytes(arrays.pop(STATE)).decode("utf-8"))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ZooError(
+            f"packed weights {path} can't be read: {first_line(error)}; take them anew from "
+            "the repository or a training"
+        ) from error
+    return dict(state), arrays
+
+
+def write(target: Path, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> int:
+    """Writes such a file, whole or not at all; returns its bytes."""
+    text = json.dumps(state, sort_keys=True).encode("utf-8")
+    content = io.BytesIO()
+    np.savez_compressed(content, **{STATE: np.frombuffer(text, np.uint8)}, **arrays)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(target, content.getvalue())
+    return len(content.getvalue())
