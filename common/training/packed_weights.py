@@ -39,7 +39,8 @@ def write(target: Path, state: Mapping[str, Any], arrays: Mapping[str, np.ndarra
     """Writes such a file, whole or not at all; returns its bytes."""
     text = json.dumps(state, sort_keys=True).encode("utf-8")
     content = io.BytesIO()
-    np.savez_compressed(content, **{STATE: np.frombuffer(text, np.uint8)}, **arrays)
+    everything: Dict[str, Any] = {STATE: np.frombuffer(text, np.uint8), **arrays}
+    np.savez_compressed(content, **everything)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, content.getvalue())
     return len(content.getvalue())

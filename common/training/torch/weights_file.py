@@ -123,7 +123,7 @@ def pack_file(path: Path, target: Path) -> int:
         name: value.numpy().astype(np.float16) if value.is_floating_point() else value.numpy()
         for name, value in content["model"].items()
     }
-    state = {name: content[name] for name in ("network", "classes") if name in content}
+    state = {name: value for name, value in content.items() if name in ("network", "classes")}
     return packed_weights.write(target, state, arrays)
 
 
