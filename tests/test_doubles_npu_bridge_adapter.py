@@ -54,13 +54,8 @@ def of_two_ranks(double: Double, monkeypatch: Any, mode: str = "must_keep_origin
     "soc, mode, given",
     [
         ("Ascend910A", "must_keep_origin_dtype", "must_keep_origin_dtype"),
-        ("Ascend910A", "O0", "must_keep_origin_dtype"),
-        ("Ascend910A", "force_fp32", "force_fp32"),
         ("Ascend910A", "cube_fp16in_fp32out", "force_fp32"),
-        ("Ascend910A", "allow_fp32_to_fp16", "allow_fp32_to_fp16"),
         ("Ascend910A", "mixed_float16", "allow_mix_precision"),
-        ("Ascend910A", "fp16", "force_fp16"),
-        ("Ascend910B3", "allow_mix_precision_bf16", "allow_mix_precision_bf16"),
         ("Ascend910B3", "allow_fp32_to_bf16", "allow_fp32_to_bf16"),
     ],
 )
@@ -85,12 +80,8 @@ def test_every_value_is_in_its_field_and_every_key_is_known(double: Double, tmp_
     assert double.process.misread == [] and double.process.unknown == []
     options = double.process.options
     assert json.loads(options["profiling_options"])["output"] == str(profile)
-    assert (
-        options["profiling_mode"],
-        options["enable_dump"],
-        options["dump_step"],
-        options["aoe_mode"],
-    ) == (True, True, "0|2", "2")
+    assert options["profiling_mode"] and options["enable_dump"]
+    assert (options["dump_step"], options["aoe_mode"]) == ("0|2", "2")
 
 
 def test_sessions_are_on_the_npu_but_for_those_of_the_host(double: Double) -> None:

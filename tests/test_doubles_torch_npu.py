@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import inspect
 import io
-import math
 import os
 
 import pytest
@@ -24,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(not is_torch_1_8(), reason="the doubles are of torch 1.8.1's packages"),
 ]
 functional = torch.nn.functional
-KEEP, ALLOW = "must_keep_origin_dtype", "allow_fp32_to_fp16"
+KEEP = "must_keep_origin_dtype"
 INFINITE = float("inf")
 
 
@@ -38,16 +37,10 @@ def open_npu(mode=KEEP, index=0):
     return torch_npu
 
 
-def numbers(*shape):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(4))
-
-
-def parameter(*shape, value=None, dtype=torch.float32):
-    """A parameter on the NPU."""
+def parameter(size, dtype=torch.float32):
+    """A parameter of ones on the NPU."""
     layer = torch.nn.Module()
-    layer.weight = torch.nn.Parameter(
-        (numbers(*shape) if value is None else torch.full(shape, value)).to(dtype)
-    )
+    layer.weight = torch.nn.Parameter(torch.ones(size, dtype=dtype))
     return layer.to("npu").weight
 
 
@@ -127,16 +120,6 @@ def test_options_are_known_texts_and_fixed_by_the_first_operation():
         torch_npu.npu.set_option({"ACL_PRECISION_MODE": KEEP})
 
 
-@pytest.mark.parametrize("mode, equal", [(KEEP, True), (ALLOW, False), (None, False)])
-@on_npu()
-def test_float32_is_float16_unless_the_option_says_otherwise(mode, equal):
-    open_npu(mode)
-    inputs, weights = numbers(2, 3, 8, 8), numbers(4, 3, 3, 3)
-    there = functional.conv2d(inputs.to("npu"), weights.to("npu")).cpu()
-    difference = (there - functional.conv2d(inputs, weights)).abs().max().item()
-    assert difference == 0.0 if equal else 1e-5 < difference < 1e-1
-
-
 @on_npu()
 def test_every_new_shape_is_compiled():
     open_npu()
@@ -176,7 +159,7 @@ def test_dynamic_sits_before_enabled_and_without_it_nothing_is_checked():
     torch_npu = open_npu()
     arguments = list(inspect.signature(torch_npu.npu.amp.GradScaler).parameters)
     assert arguments[-2:] == ["dynamic", "enabled"]
-    weight = parameter(3, value=1.0)
+    weight = parameter(3)
     scaled_step(torch_npu.npu.amp.GradScaler(dynamic=False), weight, (weight * INFINITE).sum())
     assert not torch.isfinite(weight).any()
     with pytest.raises(AssertionError, match="NPU tensors only"):
@@ -184,20 +167,9 @@ def test_dynamic_sits_before_enabled_and_without_it_nothing_is_checked():
 
 
 @on_npu()
-def test_an_overflow_is_told_skipped_and_halves_the_scale():
-    torch_npu = open_npu()
-    weight, scaler = parameter(3, value=1.0), torch_npu.npu.amp.GradScaler(init_scale=8.0)
-    told = io.StringIO()
-    with contextlib.redirect_stdout(told):
-        scaled_step(scaler, weight, (weight * INFINITE).sum())
-    assert "Gradient overflow. Skipping step" in told.getvalue()
-    assert (weight.tolist(), scaler.get_scale()) == ([1.0] * 3, 4.0)
-
-
-@on_npu()
 def test_a_saturated_overflow_is_seen_by_the_flag_alone_and_forgotten_by_the_next_scale():
     torch_npu = open_npu()
-    weight, scaler = parameter(3, value=1.0), torch_npu.npu.amp.GradScaler(init_scale=2.0**16)
+    weight, scaler = parameter(3), torch_npu.npu.amp.GradScaler(init_scale=2.0**16)
     scaled_step(scaler, weight, (weight.half().float() * 2.0).sum())
     assert torch.isfinite(weight.grad).all()
     assert (weight.tolist(), scaler.get_scale()) == ([1.0] * 3, 2.0**15)
@@ -211,7 +183,7 @@ def test_a_saturated_overflow_is_seen_by_the_flag_alone_and_forgotten_by_the_nex
 def test_ranks_share_the_flag_if_the_group_was_there_at_the_first_scale(group_first):
     rank = int(os.environ["RANK"])
     torch_npu = open_npu(index=rank)
-    weight, scaler = parameter(1, value=1.0), torch_npu.npu.amp.GradScaler(init_scale=8.0)
+    weight, scaler = parameter(1), torch_npu.npu.amp.GradScaler(init_scale=8.0)
     if not group_first:
         scaler.scale(torch.ones(()).to("npu"))
     torch.distributed.init_process_group("hccl", rank=rank, world_size=2)
@@ -237,7 +209,7 @@ def test_what_has_no_gradient_when_it_flattens_is_left_out_for_good(first):
     open_npu()
     import torch_npu.optim
 
-    early, late = parameter(1, value=1.0), parameter(1, value=1.0)
+    early, late = parameter(1), parameter(1)
     optimizer = torch_npu.optim.NpuFusedSGD([early, late], lr=0.5)
     early.sum().backward()
     getattr(optimizer, first)()
@@ -249,20 +221,6 @@ def test_what_has_no_gradient_when_it_flattens_is_left_out_for_good(first):
     early.data = torch.ones(1).to("npu")
     with pytest.raises(RuntimeError, match="was replaced"):
         optimizer.step()
-
-
-@on_npu()
-def test_the_fused_clip_needs_its_norms_type():
-    open_npu()
-    import torch_npu.optim
-
-    weight = parameter(2)
-    optimizer = torch_npu.optim.NpuFusedSGD([weight], lr=0.1)
-    (weight * 30.0).sum().backward()
-    with pytest.raises(TypeError):
-        optimizer.clip_grad_norm_fused_(1.0)
-    optimizer.clip_grad_norm_fused_(1.0, 2.0)
-    assert math.isclose(weight.grad.norm().item(), 1.0, rel_tol=1e-4)
 
 
 # --- torch_npu: ranks ------------------------------------------------------------------------
@@ -325,7 +283,7 @@ def prepared(level="O2", **settings):
     )
 
 
-def step(model, optimizer, factor=1.0):
+def step(model, optimizer, factor):
     """One step; returns what was printed."""
     from apex import amp
 
@@ -347,14 +305,7 @@ def test_initialise_has_the_scales_settings_before_the_smallest_scale():
     from apex import amp
 
     names = list(inspect.signature(amp.initialize).parameters)
-    first = names.index("dynamic_init_scale")
-    assert names[first : first + 5] == [
-        "dynamic_init_scale",
-        "scale_growth_factor",
-        "scale_backoff_factor",
-        "scale_window",
-        "min_loss_scale",
-    ]
+    assert names[names.index("dynamic_init_scale") + 4] == "min_loss_scale"
 
 
 @on_npu()
@@ -398,22 +349,6 @@ def test_a_static_scale_never_checks_an_overflow():
     told = step(model, optimizer, INFINITE)
     assert 40.0 < weights(model).abs().max().item() < INFINITE  # saturated
     assert told == "" and amp.state_dict()["loss_scaler0"]["loss_scale"] == 128.0
-
-
-@on_npu()
-def test_a_dynamic_scale_skips_an_overflow_tells_it_and_halves():
-    from apex import amp
-
-    open_npu()
-    model, optimizer = prepared()
-    before = weights(model)
-    assert "Gradient overflow.  Skipping step, loss scaler 0" in step(model, optimizer, INFINITE)
-    assert torch.equal(weights(model), before)
-    assert amp.state_dict()["loss_scaler0"] == {"loss_scale": 2.0**15, "unskipped": 0}
-    optimizer.zero_grad()
-    step(model, optimizer)
-    assert not torch.equal(weights(model), before)
-    assert amp.state_dict()["loss_scaler0"]["unskipped"] == 1
 
 
 @pytest.mark.parametrize("level", [None, "O0"])

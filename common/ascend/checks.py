@@ -12,7 +12,7 @@ from common.ascend.surroundings import HCCL_PORTS
 from common.core.errors import ZooError
 from common.core.findings import FAIL, OK, WARN, Finding
 from common.core.versions import version_numbers
-from common.machine.devices import npu_has_bfloat16, npu_is_910a, npu_name_in
+from common.machine.devices import npu_has_bfloat16, npu_is_910a, npu_name_in, torch_npu_remedy
 from common.machine.surroundings import Surroundings
 
 CLUSTER_VARIABLES = (
@@ -106,10 +106,7 @@ def check_torch_npu(facts: Surroundings) -> Optional[Finding]:
     blocking = FAIL if facts.machine.npu_count else WARN
     if torch is None or (torch_npu is None and not facts.machine.npu_count):
         return None
-    release = torch.split("+")[0]
-    remedy = f"pip install 'torch_npu=={release}.*'"
-    if version_numbers(release) < (2, 1):  # no package index has these
-        remedy = f"take the wheel for torch {release} from the release page of Ascend's pytorch"
+    remedy = torch_npu_remedy(torch)
     if torch_npu is None:
         return Finding(blocking, "torch_npu", "not installed, and there are NPUs", remedy)
     if version_numbers(torch_npu)[:3] != version_numbers(torch)[:3]:

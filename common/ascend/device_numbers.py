@@ -9,7 +9,7 @@ from typing import Mapping, Sequence, Tuple
 
 from common.ascend.rank_table import topology_fault
 from common.core.errors import UsageError
-from common.machine.devices import npu_is_910a, npu_is_a3
+from common.machine.devices import npu_is_910a, npu_needs_rank_table
 
 _NODE = re.compile(r"davinci(\d+)")
 
@@ -49,9 +49,9 @@ def check_topology(chip: str, logical: Sequence[int], numbers: Sequence[int]) ->
 
 
 def check_start_by_chief(chip: str) -> None:
-    """Raises UsageError where HCCL knows no CM_* variables: on A3, which needs a rank table."""
-    if npu_is_a3(chip):
+    """Raises UsageError where HCCL knows no CM_* variables: on A3 and later."""
+    if npu_needs_rank_table(chip):
         raise UsageError(
-            f"{chip} starts several ranks of TensorFlow by a rank table alone: zoo ranktable make "
-            "--chip A3, then give it as --rank_table"
+            f"{chip} starts several ranks of TensorFlow by a rank table alone: make one by zoo "
+            "ranktable make, then give it as --rank_table"
         )

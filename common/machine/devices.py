@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from common.core.errors import UsageError
+from common.core.versions import version_numbers
 
 KINDS = ("npu", "gpu", "cpu")
 REQUESTS = ("auto",) + KINDS
@@ -201,6 +202,11 @@ def npu_is_a3(name: str) -> bool:
     return re.search("910C|910_93", name) is not None
 
 
+def npu_needs_rank_table(name: str) -> bool:
+    """Whether HCCL knows no CM_* variables on a chip of that name: those after the A2."""
+    return re.search("910C|910_9[35]|950", name) is not None
+
+
 # In a version file, the preferred first.
 _CANN_VERSIONS = (r"version_dir=(\d[\w.]*)", r"version\w*=\[?(?:[\w-]+:)?(\d[\w.]*)")
 _CANN_HOMES = ("cann", "ascend-toolkit/latest", "nnae/latest")
@@ -222,6 +228,14 @@ def cann_version(root: Path = Path("/"), environment: Optional[Mapping[str, str]
         for name in ("compiler/version.info", "runtime/version.info", "version.cfg"):
             found += [_told(folder / name, pattern) for pattern in _CANN_VERSIONS]
     return next(filter(None, found), "")
+
+
+def torch_npu_remedy(torch: str) -> str:
+    """How to get the torch_npu that is made for this version of torch."""
+    release = torch.split("+")[0]
+    if version_numbers(release) < (2, 1):  # no package registry has these
+        return f"take the wheel for torch {release} from the release page of Ascend's pytorch"
+    return f"pip install 'torch_npu=={release}.*'"
 
 
 # --- GPU ---

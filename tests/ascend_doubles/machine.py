@@ -1,6 +1,7 @@
 """A folder that stands for / of an Ascend server, and the variables of a program there."""
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -12,31 +13,9 @@ INSTALL = "usr/local/Ascend"
 TOOLKIT = INSTALL + "/ascend-toolkit"
 
 # What would reach the ranks from the machine on which the tests run.
-_FOREIGN = (
-    "RANK",
-    "WORLD_SIZE",
-    "LOCAL_RANK",
-    "MASTER_ADDR",
-    "MASTER_PORT",
-    "RANK_TABLE_FILE",
-    "RANK_ID",
-    "RANK_SIZE",
-    "DEVICE_ID",
-    "ASCEND_DEVICE_ID",
-    "ASCEND_RT_VISIBLE_DEVICES",
-    "ASCEND_HOME_PATH",
-    "ASCEND_OPP_PATH",
-    "etp_running_flag",
-    "CUDA_VISIBLE_DEVICES",
-    "CM_CHIEF_IP",
-    "CM_CHIEF_PORT",
-    "CM_CHIEF_DEVICE",
-    "CM_WORKER_SIZE",
-    "CM_WORKER_IP",
-    "TF_CPP_MIN_LOG_LEVEL",
-    "MODELARTS_MODEL_PATH",
-    "ASCEND_DOUBLE_ROOT",
-    "PYTHONPATH",
+_FOREIGN = re.compile(
+    r"RANK|WORLD_SIZE|LOCAL_RANK|MASTER_|DEVICE_ID|ASCEND_|etp_running_flag|CUDA_VISIBLE|CM_|"
+    r"TF_CPP_MIN|MODELARTS_MODEL|PYTHONPATH"
 )
 
 # Like CANN's own, it reads variables that may not be set, and says things.
@@ -44,8 +23,6 @@ _SET_ENV = """\
 export ASCEND_TOOLKIT_HOME={toolkit}
 export ASCEND_HOME_PATH=${{ASCEND_TOOLKIT_HOME}}
 export ASCEND_OPP_PATH=${{ASCEND_TOOLKIT_HOME}}/opp
-export ASCEND_AICPU_PATH=${{ASCEND_TOOLKIT_HOME}}
-export TOOLCHAIN_HOME=${{ASCEND_TOOLKIT_HOME}}/toolkit
 export LD_LIBRARY_PATH=${{ASCEND_TOOLKIT_HOME}}/lib64:$LD_LIBRARY_PATH
 export PYTHONPATH=${{ASCEND_TOOLKIT_HOME}}/python/site-packages:$PYTHONPATH
 export PATH=${{ASCEND_TOOLKIT_HOME}}/bin:$PATH
@@ -114,7 +91,7 @@ class AscendMachine:
             packages: folders with doubles that stand for installed packages (torch_npu, apex).
             changes: further variables; None takes one away.
         """
-        variables = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
+        variables = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
         folders = [str(HERE / "site"), str(REPOSITORY)] + [str(folder) for folder in packages]
         variables.update(
             ASCEND_DOUBLE_ROOT=str(self.root),

@@ -111,21 +111,9 @@ MUTATIONS = (
         _ADAPTER + "test_every_value_is_in_its_field_and_every_key_is_known",
     ),
     Mutation(
-        "truths in the field of numbers",
-        _PARAMETERS,
-        _given(lambda name, value: int(value) if type(value) is bool else value),
-        _ADAPTER + "test_sessions_are_on_the_npu_but_for_those_of_the_host",
-    ),
-    Mutation(
         "memory optimization left on",
         _PARAMETERS,
         _after(lambda rewriter: rewriter.ClearField("memory_optimization")),
-        _ADAPTER + "test_sessions_are_on_the_npu_but_for_those_of_the_host",
-    ),
-    Mutation(
-        "the optimizers name in small letters",
-        _PARAMETERS,
-        _after(lambda rewriter: setattr(rewriter.custom_optimizers[0], "name", "npu_optimizer")),
         _ADAPTER + "test_sessions_are_on_the_npu_but_for_those_of_the_host",
     ),
     Mutation(
@@ -227,18 +215,6 @@ MUTATIONS = (
         TENSORFLOW + "runtime:HF32",
         lambda original: "ANOTHER_VARIABLE",
         _ADAPTER + "test_float32_is_float32_unless_the_user_says_otherwise",
-    ),
-    Mutation(
-        "a pods name is left",
-        "common.launch.rank_environment:PLUGIN_LEFTOVERS",
-        lambda original: (),
-        "tests/test_rank_environment.py::test_the_plugin_takes_no_rank_for_a_pods_or_another_roles",
-    ),
-    Mutation(
-        "any devices work together",
-        "common.ascend.device_numbers:npu_is_910a",
-        lambda original: lambda name: False,
-        "tests/test_device_numbers.py::test_other_devices_of_a_910a_are_refused",
     ),
     Mutation(
         "the arithmetic is not that of the mode",

@@ -28,6 +28,7 @@ from common.machine.devices import (
     npu_driver,
     npu_has_bfloat16,
     npu_name,
+    torch_npu_remedy,
 )
 from common.machine.precision import KEEP, TO_16, Capabilities, Precision
 
@@ -238,14 +239,12 @@ def _usable_torch_npu(torch: Any) -> Any:
 
 
 def _import_torch_npu(torch: Any) -> Any:
-    release = str(torch.__version__).split("+")[0]
     try:
         import torch_npu
     except ModuleNotFoundError:
         raise ZooError(
             "--device npu needs torch_npu, which is not installed: install CANN, then "
-            f"the torch_npu made for torch {torch.__version__} (pip install "
-            f"'torch_npu=={release}.*')"
+            + torch_npu_remedy(str(torch.__version__))
         ) from None
     except (ImportError, OSError) as error:
         raise ZooError(

@@ -17,7 +17,6 @@ _LOOKERS = (
     "common.launch.meeting",
     "common.ascend.surroundings",
     "common.commands.doctor",
-    "common.ascend.rank_tables",
     "common.commands.ranktable",
 )
 _SIMULATED = Path(__file__).resolve().parents[2] / "real_torch_npu" / "simulated.py"

@@ -129,11 +129,7 @@ class GradScaler:
 
     def _require_scale(self, function):
         if self._scale is None:
-            raise AssertionError(
-                f"Attempted {function} but _scale is None. This may indicate your script "
-                "did not use scaler.scale(loss or outputs) earlier in the "
-                "iteration."
-            )
+            raise AssertionError(f"Attempted {function} but _scale is None.")
 
     def get_scale(self):
         """The scale as a number; waits for the device."""

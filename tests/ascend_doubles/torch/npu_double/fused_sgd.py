@@ -19,16 +19,8 @@ class FusedSGD(Optimizer):
     def __init__(self, params, lr, momentum=0, dampening=0, weight_decay=0, nesterov=False):
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "momentum": momentum,
-                "dampening": dampening,
-                "weight_decay": weight_decay,
-                "nesterov": nesterov,
-            },
-        )
+        settings = {"lr": lr, "momentum": momentum, "dampening": dampening}
+        super().__init__(params, dict(settings, weight_decay=weight_decay, nesterov=nesterov))
         for weight in self._parameters():
             if not is_npu_tensor(weight) or weight.dtype not in (torch.float32, torch.float16):
                 raise TypeError(

@@ -11,13 +11,9 @@ from torch.distributed import distributed_c10d
 from torch.nn.parallel import DistributedDataParallel
 
 from npu_double import report
-from npu_double.tensors import State, is_npu_tensor, words
+from npu_double.tensors import State, is_npu_tensor
 
-_COLLECTIVES = words(
-    """
-    all_reduce reduce broadcast all_gather gather scatter reduce_scatter send recv
-    """
-)
+_COLLECTIVES = "all_reduce reduce broadcast all_gather gather scatter reduce_scatter send recv"
 _CAST = {torch.int64: torch.int32, torch.uint8: torch.int32, torch.float64: torch.float32}
 _CASTING = ("all_reduce", "reduce")
 _TYPES_OF_1 = (torch.int8, torch.int32, torch.float16, torch.float32)
@@ -143,7 +139,7 @@ def _check_states(module):
 def install():
     """Registers the backend and puts the conditions around torch.distributed."""
     distributed.Backend.register_backend("hccl", make_group)
-    for name in _COLLECTIVES:
+    for name in _COLLECTIVES.split():
         wrapped = _collective(name, getattr(distributed_c10d, name))
         setattr(distributed_c10d, name, wrapped)
         setattr(distributed, name, wrapped)

@@ -69,11 +69,7 @@ def _module_to(original):
     def to(self, *arguments, **named):
         device, rest, others = take_device(arguments, named)
         on_npu = is_npu_device(device) if device is not None else _is_on_npu(self)
-        if on_npu and others.get("memory_format") not in (
-            None,
-            torch.preserve_format,
-            torch.contiguous_format,
-        ):
+        if on_npu and others.get("memory_format") is torch.channels_last:
             report.note("channels_last", where=type(self).__name__)
         if device is None:
             return original(self, *arguments, **named)
@@ -147,12 +143,9 @@ def install():
     for name in _FACTORIES:
         setattr(torch, name, _factory(getattr(torch, name), name))
     torch.Tensor.to = _tensor_to(torch._C._TensorBase.to)
-    torch.Tensor.npu = lambda self, *arguments, **named: self.to("npu")
-    torch.Tensor.is_npu = property(lambda self: False)
     module_to = nn.Module.to
     nn.Module.to = _module_to(module_to)
     nn.Module.cpu = lambda self: self.to("cpu")
-    nn.Module.npu = lambda self, device=None: self.to("npu" if device is None else f"npu:{device}")
     torch.autograd.backward = _backward(torch.autograd.backward)
     torch.autograd.grad = _backward(torch.autograd.grad)
     torch.Tensor.backward = _backward(torch.Tensor.backward)

@@ -15,15 +15,9 @@ class ProfilerActivity(enum.Enum):
 
 
 def schedule(wait, warmup=0, active=1, repeat=0, skip_first=0):
-    """The steps that are traced: a function of the step's number."""
-    length = wait + warmup + active
-
-    def is_active(step):
-        step -= skip_first
-        past = step < 0 or (repeat and step // length >= repeat)
-        return not past and step % length >= wait + warmup
-
-    return is_active
+    """The steps that are traced, of one repetition: a function of the step's number."""
+    first = skip_first + wait + warmup
+    return lambda step: first <= step < first + active
 
 
 def tensorboard_trace_handler(dir_name, worker_name=None, analyse_flag=True):

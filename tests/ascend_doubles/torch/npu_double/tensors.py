@@ -17,18 +17,13 @@ def words(text):
     return set(text.split())
 
 
-CONVOLUTIONS = words(
+# What the matrix unit computes.
+CUBE = words(
     """
     conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d
+    linear matmul mm bmm addmm baddbmm einsum __matmul__ __rmatmul__ addmv mv addbmm chain_matmul
     """
 )
-MATRIX_PRODUCTS = words(
-    """
-    linear matmul mm bmm addmm baddbmm einsum __matmul__ __rmatmul__ addmv mv addbmm
-    chain_matmul
-    """
-)
-CUBE = CONVOLUTIONS | MATRIX_PRODUCTS
 NORMS = {"batch_norm", "layer_norm", "group_norm", "instance_norm", "native_batch_norm"}
 # What autocast computes in float32.
 FLOAT32 = words(
@@ -52,9 +47,7 @@ MOVES = words(
 )
 # CPU tensors among an NPU tensor's operands that are no mistake.
 _MAY_MIX = words(
-    """
-    copy_ __get__ __set__ __getitem__ __setitem__ index_put_ type_as set_ is_same_size
-    """
+    "copy_ __get__ __set__ __getitem__ __setitem__ index_put_ type_as set_ is_same_size"
 )
 
 
@@ -76,15 +69,10 @@ class NpuTensor(torch.Tensor):
         """npu with its number."""
         return State.make_device(self.__dict__.get("_npu_index", State.device_index or 0))
 
-    @property
-    def is_npu(self):
-        """True."""
-        return True
-
     def to(self, *arguments, **named):
         """As torch's; a copy where the device changes."""
         device, arguments, named = take_device(arguments, named)
-        if named.get("memory_format") not in (None, torch.preserve_format, torch.contiguous_format):
+        if named.get("memory_format") is torch.channels_last:
             report.note_once("channels_last", where="tensor")
         arguments = tuple(value for value in arguments if isinstance(value, torch.dtype))
         named.pop("non_blocking", None)
@@ -105,21 +93,9 @@ class NpuTensor(torch.Tensor):
         """A copy on the CPU."""
         return self.to("cpu")
 
-    def npu(self, *arguments, **named):
-        """Itself."""
-        return self
-
-    def cuda(self, *arguments, **named):
-        """An error: this is no CUDA device."""
-        raise RuntimeError("an NPU tensor has no .cuda(); transfer_to_npu is not imported")
-
     def numpy(self, *arguments, **named):
         """An error, as on every device."""
-        raise TypeError(
-            f"can't convert npu:{State.device_index} device type tensor to numpy. Use "
-            "Tensor.cpu() to "
-            "copy the tensor to host memory first."
-        )
+        raise TypeError("can't convert npu device type tensor to numpy. Use Tensor.cpu() first.")
 
     def __array__(self, *arguments, **named):
         return self.numpy()

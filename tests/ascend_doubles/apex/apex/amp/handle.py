@@ -4,9 +4,9 @@ import contextlib
 
 import torch
 from npu_double import report
+from npu_double.tensors import autocast_to
 
-from apex.amp.initialisation import outside_of_amp
-from apex.amp.state import AmpState
+from apex.amp.scaler import AmpState
 
 
 @contextlib.contextmanager
@@ -25,7 +25,7 @@ def scale_loss(
         raise RuntimeError("the optimizer did not go through amp.initialize")
     optimizers._amp_stash.make_masters()
     scaler.begin()
-    with outside_of_amp():
+    with autocast_to(None):  # without O1's patched functions
         yield loss.float() * scaler.scale
         if delay_unscale:
             return

@@ -1,15 +1,12 @@
 """amp.initialize, its state, and the master weights of O2."""
 
-import contextlib
-
 import torch
 from npu_double import report
-from npu_double.tensors import State, autocast_to, is_npu_tensor, mark
+from npu_double.tensors import State, is_npu_tensor, mark
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from apex.amp.scaler import LossScaler
-from apex.amp.state import AmpState
+from apex.amp.scaler import AmpState, LossScaler
 
 _LEVELS = {"O0": 1.0, "O1": "dynamic", "O2": "dynamic", "O3": 1.0}
 
@@ -197,10 +194,3 @@ def load_state_dict(state):
     for number, scaler in enumerate(AmpState.scalers):
         part = state[f"loss_scaler{number}"]
         scaler.scale, scaler.unskipped = part["loss_scale"], part["unskipped"]
-
-
-@contextlib.contextmanager
-def outside_of_amp():
-    """Computes without O1's patched functions, as apex does inside scale_loss."""
-    with autocast_to(None):
-        yield

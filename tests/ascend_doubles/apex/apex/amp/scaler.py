@@ -51,3 +51,10 @@ class LossScaler:
                 self.scale = min(self._largest, self.scale * self._growth)
                 self.unskipped = 0
         return False
+
+
+class AmpState:
+    """What amp.initialize leaves for the other functions of this process; it works once."""
+
+    properties = None
+    scalers = []

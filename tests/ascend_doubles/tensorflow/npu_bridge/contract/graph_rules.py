@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Set
+from typing import Any, Dict, Iterable, List, Optional, Sequence
 
 from tensorflow.core.framework import attr_value_pb2
 
@@ -86,7 +86,8 @@ def offences(operations: Sequence[Any], fed: Iterable[Any]) -> List[str]:
     for operation in operations:
         if kind_of(operation) is not None:
             continue
-        found += [f"{name} {operation.name}" for name in sorted(_unfit(operation))]
+        if ON_HOST_OR_FAILING.fullmatch(operation.type) or operation.type in DATA_DEPENDENT:
+            found.append(f"{operation.type} {operation.name}")
         if _OPEN_BY_NATURE.fullmatch(operation.type):
             continue
         found += [
@@ -96,36 +97,4 @@ def offences(operations: Sequence[Any], fed: Iterable[Any]) -> List[str]:
             and tensor.name not in fed_names
             and not tensor.shape.is_fully_defined()
         ]
-    return found
-
-
-def _unfit(operation: Any) -> Set[str]:
-    types = {operation.type} | _types_in_functions(operation)
-    return {name for name in types if ON_HOST_OR_FAILING.fullmatch(name) or name in DATA_DEPENDENT}
-
-
-def _types_in_functions(operation: Any) -> Set[str]:
-    """The types of operations in the bodies that a condition, loop or call has."""
-    if _PIPELINE.fullmatch(operation.type):
-        return set()
-    library = None
-    open_ones, seen, types = _functions_of(operation.node_def.attr), set(), set()
-    while open_ones:
-        name = open_ones.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        if library is None:
-            definitions = operation.graph.as_graph_def().library.function
-            library = {function.signature.name: function for function in definitions}
-        for node in library[name].node_def if name in library else ():
-            types.add(node.op)
-            open_ones += _functions_of(node.attr)
-    return types
-
-
-def _functions_of(attributes: Any) -> List[str]:
-    found = [value.func.name for value in attributes.values() if value.HasField("func")]
-    for value in attributes.values():
-        found += [function.name for function in value.list.func]
     return found

@@ -60,14 +60,6 @@ _CHOICES: Dict[str, Any] = {
 }
 _MOST_DUMP_SETS = 100
 _DUMP_SET = re.compile(r"(\d+)(?:-(\d+))?")
-_TYPES = r"(float16|float32|float|bfloat16|double|bool|u?int(8|16|32|64))"
-_LIST = rf"{_TYPES}?(,{_TYPES}?)*?"
-# An operation's type, or its name: the text before the first colon.
-_LINE = re.compile(
-    r"(OpType::[^:\s]+:|[^:\s]+::)"
-    rf"(InputDtype:{_LIST},OutputDtype:{_LIST}|(Input|Output)Dtype:{_LIST})"
-)
-_LONGEST_LINE = 1023
 
 
 def find_optimizer(config: Any) -> Any:
@@ -121,12 +113,11 @@ def _check(values: Dict[str, Any]) -> None:
         raise error("precision_mode and precision_mode_v2 must not both be set")
     if is_first_generation() and "bf16" in (mode or ""):
         raise error(f"{mode} is not supported on this chip")
-    if values["modify_mixlist"]:
-        if mode not in MIXED:
-            raise error("modify_mixlist is for mixed precision modes only")
-        _check_mixlist(values["modify_mixlist"])
-    if values["customize_dtypes"]:
-        _check_custom_types(values["customize_dtypes"])
+    if values["modify_mixlist"] and mode not in MIXED:
+        raise error("modify_mixlist is for mixed precision modes only")
+    for name in ("modify_mixlist", "customize_dtypes"):
+        if values[name] and not os.path.isfile(values[name]):  # looked for where the process is
+            raise error(f"{name}: {values[name]} does not exist")
     _check_dump(values)
     _check_profile(values)
 
@@ -155,31 +146,3 @@ def _check_profile(values: Dict[str, Any]) -> None:
         raise PluginAbort("profiling_options is no JSON object with an output")
     if asked.get("training_trace") == "on" and not {"fp_point", "bp_point"} <= set(asked):
         raise PluginAbort("profiling_options: training_trace needs fp_point and bp_point")
-
-
-def _check_custom_types(path: str) -> None:
-    for number, line in enumerate(_read(path).splitlines(), 1):
-        if len(line) > _LONGEST_LINE or not _LINE.fullmatch(line):
-            raise error(f"customize_dtypes: line {number} of {path}: {line!r}")
-
-
-def _check_mixlist(path: str) -> None:
-    try:
-        found: Any = json.loads(_read(path))
-    except ValueError:
-        found = None
-    if not isinstance(found, dict) or not all(
-        name in ("black-list", "white-list", "gray-list")
-        and isinstance(changes, dict)
-        and set(changes) <= {"to-add", "to-remove"}
-        and all(isinstance(types, list) for types in changes.values())
-        for name, changes in found.items()
-    ):
-        raise error(f"modify_mixlist: {path} must have lists with to-add and to-remove")
-
-
-def _read(path: str) -> str:
-    if not os.path.isfile(path):  # a relative path is looked for where the process is
-        raise error(f"{path} does not exist")
-    with open(path, encoding="utf-8") as file:
-        return file.read()

@@ -1,8 +1,0 @@
-"""What amp.initialize leaves for the other functions."""
-
-
-class AmpState:
-    """Of this process; initialize works once."""
-
-    properties = None
-    scalers = []
