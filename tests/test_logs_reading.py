@@ -111,10 +111,10 @@ def test_an_unknown_log_is_answered_with_its_lines_and_a_format_to_begin_from(
     (tmp_path / "a.log").write_text("hello\n" + "".join(lines) + "done after 7 s\n")
     with pytest.raises(UnknownFormatError) as caught:
         read(tmp_path / "a.log")
-    suggestion = caught.value.suggestion
-    assert list(suggestion.lines) == [text.rstrip("\n").replace("\t", "?") for text in lines[:3]]
-    assert suggestion.template == template
-    text = str(suggestion)
+    text = caught.value.suggestion
+    for told in lines[:3]:
+        assert "    " + told.rstrip("\n").replace("\t", "?") + "\n" in text
+    assert f'- line: "{template}"' in text.replace("\\t", "\t")
     (tmp_path / "mine.yaml").write_text(textwrap.dedent(text[text.index("    logs:") :]) + "\n")
     if "{step}" in template or "{iterations}" in template:
         formats = known_formats(REPOSITORY, tmp_path / "mine.yaml")
@@ -279,10 +279,10 @@ def test_a_log_gives_training_evaluations_and_outcome(
 
 def test_steps_that_only_go_back_are_no_thousands_of_lives(tmp_path: Path) -> None:
     line = "Step: {}, Loss: 0.5, Time: 0:00:01\n"
-    (tmp_path / "a.log").write_text("".join(map(line.format, range(20000, 0, -1))))
+    (tmp_path / "a.log").write_text("".join(map(line.format, [1, 2, 3, 4] * 5000)))
     log = read(tmp_path / "a.log")
     assert len(log.lives) == 1000
-    assert log.notes[-1] == "19,000 step lines are too much out of order to be placed"
+    assert log.notes[-1].startswith("not read: 16,000 step line(s) out of order")
 
 
 # --- events and records ---

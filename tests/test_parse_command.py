@@ -102,7 +102,7 @@ def test_notes_do_not_mix_with_the_series(capsys: Captured) -> None:
 def test_a_run_folder_is_read_by_its_events(tmp_path: Path, capsys: Captured) -> None:
     write_run(tmp_path)
     assert main(["parse", str(tmp_path)]) == 0
-    assert "metrics.jsonl: run_log" in capsys.readouterr().out
+    assert f"{tmp_path}: run_log" in capsys.readouterr().out
     assert main(["parse", str(tmp_path), "--series", "loss"]) == 0
     assert capsys.readouterr().out.startswith("series,step,value\nloss,1,")
 

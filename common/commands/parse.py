@@ -14,13 +14,11 @@ from common.evidence.logs.reading import (
     EVENTS_DESCRIPTION,
     EVENTS_FORMAT,
     UnknownFormatError,
-    events_of,
     is_record,
     known_formats,
     read_log,
     series_of_record,
 )
-from common.evidence.logs.series import ParsedLog
 
 EVERY = "all"
 
@@ -57,7 +55,12 @@ def run(arguments: argparse.Namespace) -> int:
             f"zoo parse: series are printed of one log at a time; {len(arguments.logs)} are given"
         )
     try:
-        logs = [_read(path, arguments) for path in arguments.logs]
+        logs = [
+            series_of_record(path)
+            if is_record(path)
+            else read_log(path, arguments.format, arguments.known, arguments.rank)
+            for path in arguments.logs
+        ]
     except UnknownFormatError as error:
         print(error.suggestion, file=sys.stderr)
         raise
@@ -74,14 +77,6 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print("\n\n".join("\n".join(summary.summary_lines(log)) for log in logs))
     return 0
-
-
-def _read(path: Path, arguments: argparse.Namespace) -> ParsedLog:
-    """A log; of a record its events' log, or its curve."""
-    if not is_record(path):
-        return read_log(path, arguments.format, arguments.known, arguments.rank)
-    events = events_of(path)
-    return series_of_record(path) if events is None else read_log(events, EVENTS_FORMAT, ())
 
 
 def _print_formats(arguments: argparse.Namespace) -> None:

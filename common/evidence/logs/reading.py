@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Match, Optional, Sequence, Set, Tuple, Union
@@ -19,7 +20,7 @@ from common.cards.model_folders import all_cards, checkout_root
 from common.core.errors import UsageError, ZooError
 from common.evidence.logs.lines import DeclaredLine, Values
 from common.evidence.logs.series import Observations, ParsedLog
-from common.evidence.logs.suggestion import Suggestion, suggestion_for
+from common.evidence.logs.suggestion import suggestion_for
 from common.evidence.logs.text import read_blocks
 from common.runs import record as run_record
 from common.runs import store
@@ -31,11 +32,13 @@ _MOST_STEPS = 2**53
 
 
 class UnknownFormatError(ZooError):
-    """A file in no known format; `suggestion` has lines of it and a format to begin from."""
+    """A file in no known format.
 
-    def __init__(self, message: str, suggestion: Suggestion) -> None:
-        super().__init__(message)
-        self.suggestion = suggestion
+    Attributes:
+        suggestion: some of its lines, and a format to begin from.
+    """
+
+    suggestion = ""
 
 
 def known_formats(
@@ -79,16 +82,17 @@ def read_log(
         ZooError: the file can't be read, is in no known format, or has no line of that rank.
     """
     path = Path(path)
-    candidates: Dict[str, Callable[[], _Reader]] = {EVENTS_FORMAT: _EventReader}
+    makers: Dict[str, Callable[[], _Reader]] = {EVENTS_FORMAT: _EventReader}
     for form in known_formats() if formats is None else formats:
-        candidates[form.name] = lambda form=form: _LineReader(form, rank)  # type: ignore[misc]
-    if format is not None and format not in candidates:
-        known = ", ".join(candidates)
-        raise UsageError(f"there is no log format {format!r}; there are: {known}")
-    names = list(candidates) if format is None else [format]
+        makers[form.name] = functools.partial(_LineReader, form, rank)
+    names = ", ".join(makers)
+    if format is not None:
+        if format not in makers:
+            raise UsageError(f"there is no log format {format!r}; there are: {names}")
+        makers, names = {format: makers[format]}, format
     name, reader = "", None
     notes: List[str] = []
-    lines, block, suggestion = 0, b"\n", None
+    lines, block, suggestion = 0, b"\n", ""
     for block in read_blocks(path, notes):
         block = block.replace(b"\r", b"\n")  # a progress bar's "\r" ends a line too
         lines += block.count(b"\n") + (not block.endswith(b"\n"))
@@ -96,26 +100,27 @@ def read_log(
             reader.take(block)
             continue
         most = 0
-        for candidate in names:
-            tried = candidates[candidate]()
+        for candidate, make in makers.items():
+            tried = make()
             tried.take(block)
             if tried.found.telling > most:
                 name, reader, most = candidate, tried, tried.found.telling
-        if reader is None and suggestion is None:
+        if reader is None and not suggestion:
             suggestion = suggestion_for(block)
     if reader is None:
-        raise UnknownFormatError(
-            f"{path}: none of its {lines:,} lines is in a known format ({', '.join(names)}); "
-            "a format can be declared, see docs/results.md",
-            suggestion or suggestion_for(b""),
+        error = UnknownFormatError(
+            f"{path}: none of its {lines:,} lines is in a known format ({names}); "
+            "a format can be declared, see docs/results.md"
         )
+        error.suggestion = suggestion or suggestion_for(b"")
+        raise error
     if rank is not None and rank not in reader.ranks:
         marked = ", ".join(map(str, sorted(reader.ranks))) or "no marked lines"
         raise ZooError(f"{path} has no line that is marked as rank {rank}'s; it has {marked}")
     if not block.endswith(b"\n"):
         notes.append("the last line has no end; a number that touches the end is not used")
     parsed = reader.found.parsed(str(path), name)
-    told = tuple(notes + reader.notes()) + parsed.notes
+    told = (*notes, *reader.notes(), *parsed.notes)
     return dataclasses.replace(parsed, ranks=tuple(sorted(reader.ranks)), notes=told, lines=lines)
 
 
@@ -128,8 +133,8 @@ def series_of_record(path: Path) -> ParsedLog:
         ZooError: it is none of these.
     """
     path = Path(path)
-    events = events_of(path)
-    if events is not None:
+    events = store.files_of(path).events
+    if os.path.isfile(events):
         return dataclasses.replace(read_log(events, EVENTS_FORMAT, ()), source=str(path))
     if os.path.isdir(path):
         raise ZooError(f"{path} is not a run folder: it has no rank_0/{FILE_NAME}")
@@ -140,12 +145,6 @@ def series_of_record(path: Path) -> ParsedLog:
         found.put(int(point["step"]), values)
     note = "the run's events are not beside its record: this is the record's curve"
     return dataclasses.replace(found.parsed(str(path), "record"), notes=(note,))
-
-
-def events_of(path: Path) -> Optional[Path]:
-    """The events of a run folder or record; None where there are none."""
-    place = store.files_of(path).events
-    return place if os.path.isfile(place) else None
 
 
 def is_record(path: Path) -> bool:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import array
+import bisect
 import dataclasses
-from typing import Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Dict, Iterable, List, Optional, Tuple
 
 import numpy as np
 
 from common.core.errors import ZooError
 
-# Writers that may still go on at once, and that are told apart at all: more are no ranks of a job.
-_GOING_ON, _MOST_WRITERS = 64, 1000
-_SILENCE = 512  # a writer that was silent for so many step lines of others has ended
-_NOBODY = -1
+_RANKS_APART = 3  # step lines by which a rank may be behind another
+_NOT_READ = -1
+_MOST_LIVES = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,25 +92,6 @@ class ParsedLog:
         raise ZooError(f"{self.source} has {found} series {name!r}; there are: {known or 'none'}")
 
 
-@dataclasses.dataclass
-class _Writer:
-    """One process's way through the steps: a life of the run, or another rank.
-
-    Attributes:
-        counts_from: the first step at which it replaces earlier writers.
-        opened, last_row: the numbers of its first and last line among all step lines.
-        stride: from its last step but one to its last, 0 before the second.
-    """
-
-    first_step: int
-    counts_from: int
-    opened: int
-    last_step: int
-    last_row: int
-    stride: int = 0
-    rows: int = 1
-
-
 class _Column:
     """One series as it is read: steps, values, and after how many step lines; 20 bytes a value."""
 
@@ -158,93 +139,72 @@ class Observations:
             column.rows.append(row)
 
     def parsed(self, source: str, format: str) -> ParsedLog:
-        """The log's series.
-
-        Of several unmarked ranks only the first one's step lines count; other lines do not tell
-        whose they are, and what several ranks say of one step counts once.
-        """
-        placed, writers = self._placed()
-        chain: List[int] = []  # the lives: the first writer, then each that began when it had ended
-        for number, writer in enumerate(writers):
-            if not chain or writer.opened > writers[chain[-1]].last_row:
-                chain.append(number)
-        ends = chain[1:] + [len(writers)]
-        lives = [self._life(placed, first, end) for first, end in zip(chain or [0], ends)]
-        restarts = [
-            Restart(writers[later].counts_from, writers[earlier].last_step)
-            for earlier, later in zip(chain, chain[1:])
-        ]
+        """The log's series; what is told twice of a step in one life counts once."""
+        placed, restarts = self._lives()
+        lives = [self._life(placed, number) for number in range(len(restarts) + 1)]
         whole = dict(lives[0])
         for life, restart in zip(lives[1:], restarts):
             for name, series in whole.items():
                 whole[name] = series.until(restart.first_step, life.get(name))
             whole = {**life, **whole}
-        others = [writers[number] for number in sorted(set(range(len(writers))).difference(chain))]
-        unplaced = 0 if placed is None else int((placed == _NOBODY).sum())
+        notes = []
+        for first, after in map(dataclasses.astuple, restarts):
+            replaced = "; the earlier life's steps from there on are replaced"
+            told = f"the run began again at step {first:,} after step {after:,}"
+            notes.append(told + replaced * (first <= after))
+        twice = () if placed is None else np.flatnonzero(placed == _NOT_READ)
+        if len(twice):
+            notes.append(
+                f"not read: {len(twice):,} step line(s) out of order, the first at step "
+                f"{self._rows[twice[0]]:,}, where the run did not begin again (a step told twice, "
+                "or another rank without a mark)"
+            )
         return ParsedLog(
             source,
             format,
             {name: whole[name] for life in lives for name in life if len(whole[name])},
             tuple(restarts),
             tuple(lives),
-            notes=tuple(_notes(restarts, others, unplaced)),
+            notes=tuple(notes),
         )
 
-    def _placed(self) -> Tuple[Optional[np.ndarray], List[_Writer]]:
-        """Each step line's writer, and the writers; None where all are one's.
+    def _lives(self) -> Tuple[Optional[np.ndarray], List[Restart]]:
+        """The life of each step line, _NOT_READ for one of another rank; where lives began anew.
 
-        A step that goes back opens a writer; if the one before goes on afterwards, they were two
-        ranks, if not, it was a restart. A line is of the writer whose stride leads to it, else of
-        the most recent one that it may go on.
+        None where all are of one life.
+
+        A step that goes back is a restart, or where it goes back by a few lines only, as ranks do
+        that wait for each other, another rank's.
         """
-        placed = array.array("i")
-        writers: List[_Writer] = []
         steps = np.frombuffer(self._rows, np.int64)
         if (steps[1:] > steps[:-1]).all() and not any(0 < row < len(steps) for row in self._begins):
-            return None, writers
-        open_: List[int] = []  # the most recently active one last
-        kept: Optional[int] = None
+            return None, []
+        placed = np.zeros(len(steps), np.intc)
+        restarts: List[Restart] = []
+        told: List[int] = []  # the steps of the present life
         for row, step in enumerate(self._rows):
-            if row in self._begins:
-                open_, kept = [], self._begins[row]
-            chosen: Optional[int] = None
-            for number in reversed(open_):
-                writer = writers[number]
-                if self._one_writer:
-                    chosen = number
-                    break
-                if writer.last_step >= step or row - writer.last_row > _SILENCE:
-                    continue
-                if writer.last_step + writer.stride == step:
-                    chosen = number
-                    break
-                if chosen is None:
-                    chosen = number
-            if chosen is None and len(writers) >= _MOST_WRITERS:
-                chosen = _NOBODY
-            elif chosen is None:
+            back = 0 if self._one_writer else len(told) - bisect.bisect_left(told, step)
+            begins = row in self._begins or back > _RANKS_APART
+            if told and begins and len(restarts) < _MOST_LIVES - 1:
+                kept = self._begins.get(row)
                 first = step if kept is None else min(step, kept + 1)
-                chosen, kept = len(writers), None
-                writers.append(_Writer(step, first, row, step, row))
-                open_ = open_[1 - _GOING_ON :] + [chosen]
-            else:
-                writer = writers[chosen]
-                writer.stride, writer.last_step = step - writer.last_step, step
-                writer.last_row, writer.rows = row, writer.rows + 1
-                if open_[-1] != chosen:
-                    open_.remove(chosen)
-                    open_.append(chosen)
-            placed.append(chosen)
-        return np.frombuffer(placed, np.intc), writers
+                restarts.append(Restart(first, told[-1]))
+                told = []
+            elif back:
+                placed[row] = _NOT_READ
+                continue
+            placed[row] = len(restarts)
+            told.append(step)
+        return placed, restarts
 
-    def _life(self, placed: Optional[np.ndarray], first: int, end: int) -> Dict[str, Series]:
+    def _life(self, placed: Optional[np.ndarray], number: int) -> Dict[str, Series]:
         found = {}
         for name, column in self._columns.items():
             steps = np.frombuffer(column.steps, np.int64)
             values = np.frombuffer(column.values, np.float64)
             if placed is not None:
-                of = placed[np.maximum(np.frombuffer(column.rows, np.intc), 0)]
-                mine = of == first if column.of_steps else (of >= first) & (of < end)
+                life_of = placed if column.of_steps else np.maximum.accumulate(placed)
+                mine = life_of[np.maximum(np.frombuffer(column.rows, np.intc), 0)] == number
                 steps, values = steps[mine], values[mine]
             if not (steps[1:] > steps[:-1]).all():
                 steps, places = np.unique(steps, return_index=True)
@@ -252,20 +212,3 @@ class Observations:
             if len(steps):
                 found[name] = Series(name, steps, values)
         return found
-
-
-def _notes(restarts: List[Restart], others: List[_Writer], unplaced: int) -> Iterator[str]:
-    for restart in restarts:
-        replaced = "; the earlier life's steps from there on are replaced"
-        yield (
-            f"the run began again at step {restart.first_step:,} after step {restart.after_step:,}"
-            f"{replaced if restart.first_step <= restart.after_step else ''}"
-        )
-    if others:
-        yield (
-            f"not read: {sum(writer.rows for writer in others):,} step line(s) out of "
-            f"order, the first at step {others[0].first_step:,}, where the run "
-            "did not begin again (a step told twice, or another rank without a mark)"
-        )
-    if unplaced:
-        yield f"{unplaced:,} step lines are too much out of order to be placed"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import Dict, List, Tuple
+from typing import Dict, List
 
 from common.cards.log_format import EPOCH, ITERATION, ITERATIONS, STEP, UNNAMED, parse_template
 
@@ -19,35 +18,23 @@ _STEPS = {"step", "iter", "iters", "iteration", "it", "batch", "global_step", "s
 _EXAMPLE = "Step: {step}, Loss: {loss}"
 
 
-@dataclass(frozen=True)
-class Suggestion:
-    """Lines of a file, and a template made out of the commonest of them."""
-
-    lines: Tuple[str, ...]
-    template: str
-
-    def __str__(self) -> str:
-        shown = "".join(f"    {line}\n" for line in self.lines)
-        quoted = self.template.replace("\\", "\\\\").replace('"', '\\"').replace("\t", "\\t")
-        return (
-            (f"lines of it:\n{shown}" if shown else "")
-            + "a format to begin from, for --format_file or a card:\n"
-            "    logs:\n      - name: my_port\n        description: what prints it\n"
-            f'        lines:\n          - line: "{quoted}"'
-        )
-
-
-def suggestion_for(text: bytes) -> Suggestion:
-    """The commonest kind of line with numbers in it, three of its lines, and its template."""
+def suggestion_for(text: bytes) -> str:
+    """Three lines of the commonest kind with numbers in it, and a format that is made of one."""
     kinds: Dict[str, List[str]] = defaultdict(list)
     lines = [line for line in text.decode("utf-8", "replace").split("\n")[:_LOOKED_AT] if line]
     for line in lines:
         if len(line) <= 4 * _LONGEST and _NUMBER.search(line):
             kinds[re.sub(r"[\s\d.+-]+", "0", line)].append(line)
     found = max(kinds.values(), key=lambda ones: (len(ones), "oss" in ones[0]), default=lines)
-    shown = ("".join(c if c.isprintable() else "?" for c in line) for line in found[:3])
+    shown = ["".join(c if c.isprintable() else "?" for c in line) for line in found[:3]]
     template = _template(found[-1]) if kinds else _EXAMPLE
-    return Suggestion(tuple(line[:_LONGEST] for line in shown), template)
+    quoted = template.replace("\\", "\\\\").replace('"', '\\"').replace("\t", "\\t")
+    return (
+        "".join(["lines of it:\n"] * bool(shown) + [f"    {line[:_LONGEST]}\n" for line in shown])
+        + "a format to begin from, for --format_file or a card:\n"
+        "    logs:\n      - name: my_port\n        description: what prints it\n"
+        f'        lines:\n          - line: "{quoted}"'
+    )
 
 
 def _template(line: str) -> str:
