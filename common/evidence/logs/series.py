@@ -152,7 +152,7 @@ class Observations:
             replaced = "; the earlier life's steps from there on are replaced"
             told = f"the run began again at step {first:,} after step {after:,}"
             notes.append(told + replaced * (first <= after))
-        twice = () if placed is None else np.flatnonzero(placed == _NOT_READ)
+        twice = np.flatnonzero(np.zeros(0) if placed is None else placed == _NOT_READ)
         if len(twice):
             notes.append(
                 f"not read: {len(twice):,} step line(s) out of order, the first at step "
