@@ -142,6 +142,21 @@ def test_one_rank_is_alone_unbound_and_a_users_variable_wins(zoo):
     assert set(found["cores"]) == set(os.sched_getaffinity(0))
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core has nothing to share")
+def test_a_rank_takes_the_cores_that_other_work_leaves_and_keeps_their_number_when_resumed(zoo):
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in "12"]
+    time.sleep(0.3)
+    try:
+        done = zoo.launch("full_1p", "--device=cpu")
+    finally:
+        for other in others:
+            other.kill()
+    threads = process_of(zoo.output / "0")["environment"]["OMP_NUM_THREADS"]
+    assert f"other work holds some of the {len(os.sched_getaffinity(0))} cores" in done.stdout
+    assert int(threads) < len(os.sched_getaffinity(0))
+    assert "as before: " + threads in zoo.launch("full_1p", "--device=cpu", "--resume").stdout
+
+
 @pytest.mark.parametrize(
     "case, flag, code, told, name",
     [

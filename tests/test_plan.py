@@ -29,6 +29,7 @@ AROUND = Surroundings(
     directory="/home/user",
     device="npu",
     cores=tuple(range(32)),
+    idle_cores=32,
     master_addr="127.0.0.1",
     master_port=29500,
     host_address="",
@@ -49,6 +50,14 @@ def test_the_plan_of_eight_npus_is_the_golden_one_and_touches_nothing(tmp_path):
     assert content == json.loads((GOLDEN / "npu_8p_plan.json").read_text())
     plan_of("full_8p", f"--output_path={tmp_path / 'out'}", "--data_path=/nowhere")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "ranks, idle, threads", [(1, 32, None), (1, 31, "31"), (1, 1, "1"), (8, 32, "4"), (8, 3, "1")]
+)
+def test_cpu_ranks_take_the_cores_that_other_work_leaves(ranks, idle, threads):
+    plan = plan_of("full_8p", "--data_path=d", f"--ranks={ranks}", device="cpu", idle_cores=idle)
+    assert plan.ranks[0].environment.set.get("OMP_NUM_THREADS") == threads
 
 
 def test_paths_are_absolute_from_where_the_user_is_and_the_log_stays(monkeypatch):

@@ -17,7 +17,7 @@ JOB = Job(
     master_port=29500,
     host_address="",
     rank_table="",
-    cores=16,
+    threads=2,
     python_path=("/zoo", "/zoo/PyTorch"),
     directory="/home/user",
 )
@@ -111,7 +111,7 @@ def test_several_machines_tell_the_way_between_them_and_whom_the_launcher_means(
         ({"device": "cpu"}, "OMP_WAIT_POLICY", "PASSIVE"),  # threads that wait do not spin
         ({}, "OMP_WAIT_POLICY", None),
         ({"device": "cpu"}, "OMP_NUM_THREADS", "2"),  # the ranks share the cores
-        ({"device": "cpu", "cores": 2}, "OMP_NUM_THREADS", "1"),
+        ({"device": "cpu", "threads": 0}, "OMP_NUM_THREADS", None),
         ({"device": "cpu"}, "GLOO_SOCKET_IFNAME", "lo"),
         ({"device": "cpu", "framework": "tensorflow"}, "HOROVOD_GLOO_IFACE", "lo"),
         # torch would load torch_npu by itself, which fails without CANN's variables.

@@ -29,7 +29,7 @@ class Surroundings:
         user: the user's environment variables.
         directory: where the user's relative paths start.
         device: npu, gpu or cpu, decided.
-        cores: the cores that may be used.
+        cores: the cores that may be used; idle_cores: how many of them other work leaves.
         master_addr, master_port, host_address: as in rank_environment.Job.
         cann: what CANN's set_env.sh changes.
         command: what was typed, for the record.
@@ -42,6 +42,7 @@ class Surroundings:
     directory: str
     device: str
     cores: Tuple[int, ...]
+    idle_cores: int
     master_addr: str
     master_port: int
     host_address: str
@@ -191,7 +192,7 @@ def make_plan(target: Target, flags: LaunchFlags, around: Surroundings) -> Plan:
         master_port=around.master_port,
         host_address=around.host_address,
         rank_table=absolute(table, around.directory) if table else "",
-        cores=len(around.cores),
+        threads=_threads(around, local_size),
         python_path=tuple(dict.fromkeys(folders)),
         directory=around.directory,
         batch_size=batch_size,
@@ -213,6 +214,13 @@ def make_plan(target: Target, flags: LaunchFlags, around: Surroundings) -> Plan:
     )
     check_cluster_variables(plan, around.user)
     return plan
+
+
+def _threads(around: Surroundings, local_size: int) -> int:
+    """Threads of each CPU rank, so that all fit beside other work; 0: the framework's choice."""
+    if local_size == 1 and around.idle_cores >= len(around.cores):
+        return 0
+    return max(1, around.idle_cores // local_size)
 
 
 def world_size_of(case: Case, flags: LaunchFlags) -> int:

@@ -13,6 +13,7 @@ CM_VARIABLES = CHIEF_NAMES + ("CM_WORKER_IP",)
 TORCH_IDENTITY = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK")
 # Left by another launcher these make torch look for that launcher's store.
 TORCH_LEFTOVERS = ("TORCHELASTIC_USE_AGENT_STORE", "TORCHELASTIC_RUN_ID")
+THREADS = "OMP_NUM_THREADS"
 HCCL_IDENTITY = ("RANK_ID", "RANK_SIZE")
 # By these the plugin would take a rank for a pod's, or for another role than a worker's.
 PLUGIN_LEFTOVERS = ("POD_NAME", "TF_CONFIG")
@@ -40,7 +41,7 @@ class Job:
         master_addr, master_port: where ranks meet; "" and 0 where a rank table says so.
         host_address: this machine's address towards the others; "" on one machine.
         rank_table: HCCL's rank table, "" without one.
-        cores: cores that this machine's ranks may use.
+        threads: of each CPU rank; 0: the framework's own choice.
         python_path: folders to import from, before the user's own.
         directory: what relative folders in the user's PYTHONPATH are relative to.
     """
@@ -54,7 +55,7 @@ class Job:
     master_port: int
     host_address: str
     rank_table: str
-    cores: int
+    threads: int
     python_path: Tuple[str, ...]
     directory: str
 
@@ -178,9 +179,9 @@ def _defaults(job: Job, log_folder: str) -> Dict[str, str]:
     if job.device == "cpu":
         # Threads that spin at barriers take the cores from other work, and from each other.
         values["OMP_WAIT_POLICY"] = "PASSIVE"
-    if job.device == "cpu" and job.local_size > 1:
-        values["OMP_NUM_THREADS"] = str(max(1, job.cores // job.local_size))
-        if job.node_count == 1:
+        if job.threads:
+            values[THREADS] = str(job.threads)
+        if job.local_size > 1 and job.node_count == 1:
             # No lookup of a host name that may not resolve.
             values[_GLOO_INTERFACE[job.framework]] = "lo"
     if job.framework == "pytorch" and job.device != "npu":

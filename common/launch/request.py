@@ -32,7 +32,8 @@ from common.launch.plan import (
     run_folder_of,
     world_size_of,
 )
-from common.launch.run_folder import find_weights
+from common.launch.rank_environment import THREADS
+from common.launch.run_folder import earlier_threads, find_weights
 from common.machine import devices
 from common.machine.ports import NO_PORT, PortReservation, reserve_free_port, reserve_port
 
@@ -67,6 +68,7 @@ def planned(target: Target, flags: LaunchFlags, command: str) -> Request:
     flags, remarks = _with_weights(target, flags, user, directory)
     address = _meeting_address(target, flags, user, device)
     framework = target.card.framework
+    cores = machine.core_ids[: machine.usable_cores] if device == "cpu" else machine.core_ids
     around = Surroundings(
         root=str(checkout_root()),
         library=str(Path(__file__).absolute().parents[2]),
@@ -74,7 +76,8 @@ def planned(target: Target, flags: LaunchFlags, command: str) -> Request:
         user=user,
         directory=directory,
         device=device,
-        cores=machine.core_ids[: machine.usable_cores] if device == "cpu" else machine.core_ids,
+        cores=cores,
+        idle_cores=len(cores),
         master_addr=address,
         master_port=given_port(flags, user) or 0,
         host_address=host_address(flags, address, device) if address else "",
@@ -82,6 +85,11 @@ def planned(target: Target, flags: LaunchFlags, command: str) -> Request:
         command=command,
     )
     plan = make_plan(target, flags, around)
+    if device == "cpu" and not flags.dry_run and THREADS not in user:
+        idle = _idle_cores(plan, machine)
+        if idle < len(cores):
+            plan = make_plan(target, flags, dataclasses.replace(around, idle_cores=idle))
+            remarks += (_threads_remark(plan, len(cores)),)
     ranks = plan.ranks
     entry = entry_parser(target)
     if entry is not None:
@@ -100,6 +108,22 @@ def planned(target: Target, flags: LaunchFlags, command: str) -> Request:
         if problem:
             raise ZooError(problem)
     return Request(target, flags, plan, remarks, bool(user.get("MODELARTS_MODEL_PATH")))
+
+
+def _idle_cores(plan: Plan, machine: devices.Machine) -> int:
+    """Cores for the ranks to compute on: those of the run that goes on, else what is idle now.
+
+    Sums of other threads differ in their last bits, and a resumed run is to be the same.
+    """
+    if plan.resume:
+        threads = earlier_threads(Path(plan.run_folder))
+        return threads * plan.local_size if threads else machine.usable_cores
+    return min(machine.usable_cores, devices.idle_cores(machine.core_ids))
+
+
+def _threads_remark(plan: Plan, cores: int) -> str:
+    why = "as before" if plan.resume else f"other work holds some of the {cores} cores"
+    return f"{why}: {plan.threads} thread(s) for each rank; {THREADS} sets another number"
 
 
 def kept_port(request: Request) -> PortReservation:

@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
@@ -87,6 +88,21 @@ def detect(
         memory_bytes=_memory_bytes(root),
         architecture=platform.machine(),
     )
+
+
+def idle_cores(cores: Sequence[int], seconds: float = 0.1) -> int:
+    """How many of these cores other work leaves, at least 1; looks on for so many seconds."""
+    import psutil  # only where ranks start on a CPU
+
+    before = psutil.cpu_times(percpu=True)
+    time.sleep(seconds)
+    busy = 0.0
+    for number, (start, end) in enumerate(zip(before, psutil.cpu_times(percpu=True))):
+        if number in cores:
+            spent = sum(end) - sum(start)
+            waited = end.idle - start.idle + getattr(end, "iowait", 0) - getattr(start, "iowait", 0)
+            busy += 1 - waited / spent if spent > 0 else 0
+    return max(1, len(cores) - int(round(busy)))
 
 
 def choose_device(requested: str, machine: Machine) -> str:
