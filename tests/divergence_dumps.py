@@ -7,8 +7,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from common.runs.dump.dump_format import Subject, Tensor
-from common.runs.dump.writing import write_dump
+from common.runs.dump import Subject, Tensor, write_dump
 
 LAYERS = ("first", "second", "third", "fourth")
 SAMPLES, WIDTH, RATE = 8, 6, 0.1
@@ -30,6 +29,7 @@ def weights() -> Dict[str, np.ndarray]:
     return {name: stream.randn(WIDTH, WIDTH) / 2 for name in LAYERS}
 
 
+@np.errstate(invalid="ignore")
 def step(
     dtype: str = "float64",
     planted: Optional[str] = None,
@@ -42,13 +42,6 @@ def step(
         planted: the layer that computes with a weight that is off by `size`, relatively.
         poison: a layer, and what one element of its output is replaced by.
     """
-    with np.errstate(invalid="ignore"):
-        return _step(dtype, planted, size, poison)
-
-
-def _step(
-    dtype: str, planted: Optional[str], size: float, poison: Optional[Tuple[str, float]]
-) -> List[Tensor]:
     own = {name: value.astype(dtype) for name, value in weights().items()}
     used = {name: value * (1 + size) if name == planted else value for name, value in own.items()}
     hidden = np.random.RandomState(1).randn(SAMPLES, WIDTH).astype(dtype)

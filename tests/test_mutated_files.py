@@ -31,8 +31,7 @@ from common.launch import run_folder
 from common.runs import record as run_record
 from common.runs import store as record_store
 from common.runs import tables
-from common.runs.dump.dump_format import step_folder
-from common.runs.dump.reading import read_dump
+from common.runs.dump import read_dump, step_folder
 from common.runs.events import FILE_NAME as EVENTS
 from tests import divergence_dumps, gate_records, rank_tables
 from tests.fake_zoo import FAKE_MODEL, REPOSITORY
@@ -143,7 +142,7 @@ def _read_table(folder: Path, content: bytes) -> None:
 def _read_dump(folder: Path, content: bytes) -> None:
     _put(folder / "index.json", content)
     dump = read_dump(folder)
-    list(dump.tensors([(entry.kind, entry.name) for entry in dump.index.tensors]))
+    list(dump.tensors(dump.index.tensors))
     [dump.inputs(entry.kind) for entry in dump.index.inputs]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from common.core.errors import UsageError
 from common.evidence.divergence.comparing import WITHIN, compare_dumps
-from common.runs.dump.reading import Dump, find_dump
+from common.runs.dump import Dump, find_dump
 from tests.toys import Toy, events, losses
 
 
@@ -23,7 +23,7 @@ def dumped(toy: Toy, tmp_path: Path) -> Path:
 
 def tensors(dump: Dump) -> Dict[Any, np.ndarray]:
     names = [(entry.kind, entry.name) for entry in dump.index.tensors]
-    return dict(zip(names, dump.tensors(names)))
+    return dict(zip(names, dump.tensors(dump.index.tensors)))
 
 
 def test_training_does_not_notice(toy: Toy, dumped: Path, tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 
 from common.core.command_line import file_to_write, number_in, print_verdict, without_verdict
-from common.evidence.divergence.comparing import EXIT_CODES, as_json, compare_dumps
-from common.evidence.divergence.table import as_text
-from common.runs.dump.reading import find_dump
+from common.evidence.divergence.comparing import EXIT_CODES, compare_dumps
+from common.evidence.divergence.presentation import as_json, as_text, picture
+from common.runs.dump import find_dump
 
 LARGEST_TOLERANCE = 1e6  # what passes everything is no comparison
 
@@ -22,26 +22,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "same flags and --dump_from A. Exit code: 0 within tolerance, 1 diverges, 2 INCONCLUSIVE "
         "(not the same computation), 64 usage."
     )
-    parser.add_argument(
-        "--a",
-        required=True,
-        metavar="RUN_A",
-        help="the run that is trusted: its folder, or that of a dump in it",
-    )
-    parser.add_argument("--b", required=True, metavar="RUN_B", help="the run in question")
-    parser.add_argument(
-        "--relative",
-        type=number_in(float, 0, LARGEST_TOLERANCE),
-        metavar="T",
-        help="relative L2 that every tensor may differ by (default: by the "
-        "arithmetic of the runs and the depth)",
-    )
-    parser.add_argument(
-        "--step", type=number_in(int, 1), metavar="K", help="which step, where a run stored several"
-    )
-    parser.add_argument(
-        "--plot", type=file_to_write, metavar="OUT.png", help="draw the differences over depth"
-    )
+    add = parser.add_argument
+    told = "the run that is trusted: its folder, or that of a dump in it"
+    add("--a", required=True, metavar="RUN_A", help=told)
+    add("--b", required=True, metavar="RUN_B", help="the run in question")
+    told = "relative L2 that every tensor may differ by (default: by arithmetic and depth)"
+    add("--relative", type=number_in(float, 0, LARGEST_TOLERANCE), metavar="T", help=told)
+    told = "which step, where a run stored several"
+    add("--step", type=number_in(int, 1), metavar="K", help=told)
+    add("--plot", type=file_to_write, metavar="OUT.png", help="draw the differences over depth")
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--all", action="store_true", help="print every tensor")
     output.add_argument("--json", action="store_true", help="print JSON")
@@ -54,21 +43,16 @@ def run(arguments: argparse.Namespace) -> int:
         ZooError: never with exit code 1, which would say DIVERGES.
     """
     try:
-        return _run(arguments)
+        a, b = (find_dump(Path(path), arguments.step) for path in (arguments.a, arguments.b))
+        outcome = compare_dumps(a, b, arguments.relative)
+        text = as_text(outcome, arguments.all)
+        if arguments.json:
+            text = json.dumps(as_json(outcome), indent=1, allow_nan=False)
+        print_verdict(text)
+        if arguments.plot:
+            from common.evidence.figures.figure import save_png
+
+            save_png(arguments.plot, picture(outcome))
     except Exception as error:
         raise without_verdict(error, "zoo diverge") from error
-
-
-def _run(arguments: argparse.Namespace) -> int:
-    a, b = (find_dump(Path(path), arguments.step) for path in (arguments.a, arguments.b))
-    outcome = compare_dumps(a, b, arguments.relative)
-    if arguments.json:
-        print_verdict(json.dumps(as_json(outcome), indent=1, allow_nan=False))
-    else:
-        print_verdict(as_text(outcome, arguments.all).rstrip("\n"))
-    if arguments.plot:
-        from common.evidence.divergence.picture import divergence_picture
-        from common.evidence.figures.figure import save_png
-
-        save_png(arguments.plot, divergence_picture(outcome))
     return EXIT_CODES[outcome.verdict]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Callable, Mapping, Optional, Sequence
 
@@ -9,11 +10,16 @@ from common.core.errors import UsageError, ZooError
 from common.machine.devices import OpenedDevice
 from common.machine.precision import Precision
 from common.machine.ranks import Place
-from common.runs.dump.arithmetic import arithmetic_of
-from common.runs.dump.dump_format import INDEX, SETTING, Tensor, step_folder
-from common.runs.dump.dump_format import Subject as DumpSubject
-from common.runs.dump.reading import Dump, find_dump
-from common.runs.dump.writing import plain_json, write_dump, write_replayed
+from common.runs.dump import (
+    INDEX,
+    Dump,
+    Tensor,
+    arithmetic_of,
+    find_dump,
+    step_folder,
+    write_dump,
+)
+from common.runs.dump import Subject as DumpSubject
 from common.training.run import Settings, Subject
 
 ATTEMPTS = 40  # of a step whose gradients overflow, until its loss scale is small enough
@@ -84,7 +90,7 @@ class StepDump:
         return DumpSubject(
             self._subject.model,
             self._subject.task,
-            plain_json(self._subject.network),
+            json.loads(json.dumps(self._subject.network)),  # as a dump gives it back
             self._device.framework,
             f"{self._device.kind} ({self._device.name})",
             self._precision.as_record(),
@@ -96,12 +102,9 @@ class StepDump:
 
     def store(self, step: int, inputs: Sequence[Tensor], tensors: Sequence[Tensor]) -> None:
         """Writes a step; of one that repeats another run's, its own settings among the inputs."""
-        folder, subject = Path(self.settings.output_path), self.described(step)
-        if self.source is None:
-            written = write_dump(folder, subject, inputs, tensors)
-        else:
-            own = [tensor for tensor in inputs if tensor.kind == SETTING]
-            written = write_replayed(folder, subject, self.source.index, own, tensors)
+        source = None if self.source is None else self.source.index
+        folder = Path(self.settings.output_path)
+        written = write_dump(folder, self.described(step), inputs, tensors, source)
         self.say(f"step {step}: {len(tensors)} tensors are in {written}")
 
     def overflowed(self, times: int) -> ZooError:

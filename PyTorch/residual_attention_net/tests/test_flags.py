@@ -19,7 +19,7 @@ from training_helpers import (
 )
 
 from common.core.errors import UsageError
-from common.runs.dump.reading import find_dump
+from common.runs.dump import find_dump
 from common.training.torch.ranks import SynchronisedBatchNorm
 from residual_attention_net.network.model import build_network
 from residual_attention_net.options import PROGRAMS, parse_options

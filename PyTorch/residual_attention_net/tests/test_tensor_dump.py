@@ -13,7 +13,7 @@ from training_helpers import events, free_port, newest_checkpoint, run, start_ra
 
 from common.core.versions import version_numbers
 from common.evidence.divergence.comparing import WITHIN, compare_dumps
-from common.runs.dump.reading import Dump, find_dump
+from common.runs.dump import Dump, find_dump
 from common.training.torch.tensor_dump import _watching
 from residual_attention_net.network.model import build_network
 
@@ -36,7 +36,7 @@ def dumped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tensors(dump: Dump) -> Dict[Any, np.ndarray]:
     names = [(entry.kind, entry.name) for entry in dump.index.tensors]
-    return dict(zip(names, dump.tensors(names)))
+    return dict(zip(names, dump.tensors(dump.index.tensors)))
 
 
 def test_the_tensors_are_those_of_the_step(dumped: Path) -> None:

@@ -11,7 +11,7 @@ from proto_runs import COMMON, events, flags
 
 from common.core.errors import UsageError, ZooError
 from common.evidence.divergence.comparing import WITHIN, compare_dumps
-from common.runs.dump.reading import find_dump
+from common.runs.dump import find_dump
 from common.runs.record import from_run_folder, read_record
 from common.training.tensorflow.runtime import tf
 from common.training.tensorflow.weights import plain_path
@@ -146,7 +146,12 @@ def test_a_dump_has_queries_before_candidates_and_attention_last(finished):
     ends += ["mixed_values", "classifier@1", "classifier@3"]
     assert [names.index(name) for name in ends] == sorted(names.index(name) for name in ends)
     before = dump.inputs("weight before")["encoder/norm0/moving_mean"]
-    after = next(dump.tensors([("weight", "encoder/norm0/moving_mean")]))
+    (moved,) = (
+        entry
+        for entry in dump.index.tensors
+        if (entry.kind, entry.name) == ("weight", "encoder/norm0/moving_mean")
+    )
+    after = next(dump.tensors([moved]))
     assert not np.array_equal(before, after)
 
 

@@ -17,7 +17,7 @@ from slot_training_helpers import (
 
 from common.core.errors import UsageError, ZooError
 from common.evidence.divergence.comparing import WITHIN, compare_dumps
-from common.runs.dump.reading import find_dump
+from common.runs.dump import find_dump
 from common.runs.record import from_run_folder, read_record
 from common.training.tensorflow.runtime import tf
 from slot_attention import predict

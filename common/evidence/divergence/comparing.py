@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import attrs
 import numpy as np
 
-from common.runs.dump.arithmetic import FLOAT32, ROUNDING, coarser
-from common.runs.dump.dump_format import (
+from common.runs.dump import (
     ACTIVATION,
+    FLOAT32,
     FORWARD,
     GRADIENT,
     LOSS,
+    ROUNDING,
     WEIGHT,
+    Dump,
     Entry,
-    Index,
-    Subject,
 )
-from common.runs.dump.reading import Dump
 
-SCHEMA_VERSION = 1  # of the JSON
 WITHIN, DIVERGES, INCONCLUSIVE = "WITHIN TOLERANCE", "DIVERGES", "INCONCLUSIVE"
 EXIT_CODES = {WITHIN: 0, DIVERGES: 1, INCONCLUSIVE: 2}
 # Roundings that the error of a layer amounts to. A float32 layer sums up to a million numbers in
@@ -42,17 +39,7 @@ SIZE_FACTOR = 8.0
 # gradient of a bias that changes nothing is rounding error and nothing else, and Adam makes a whole
 # step of it.
 FLOOR: Dict[str, float] = {ACTIVATION: 1e-6, LOSS: 0.0, GRADIENT: 1e-2, WEIGHT: 1e-1}
-_PLURALS = {
-    "batch": "tensors of the batch",
-    "noise": "tensors of noise",
-    "weight before": "weights",
-    "optimizer": "tensors of the optimizer",
-    "setting": "settings",
-}
-Name = Tuple[str, str]  # kind, name
-
-
-# --- how far apart two runs may be ---
+Named = Mapping[Tuple[str, str], Entry]  # by kind and name
 
 
 @attrs.frozen
@@ -83,7 +70,7 @@ def tolerance_for(one: str, other: str, given: Optional[float] = None) -> Tolera
     """The tolerance between two arithmetics, or the one that was asked for."""
     if given is not None:
         return Tolerance(given, False, f"{given:g} for every tensor (--relative)")
-    name = coarser(one, other)
+    name = max(one, other, key=lambda arithmetic: ROUNDING[arithmetic])
     roundings = ROUNDINGS_OF_SUMS if name == FLOAT32 else ROUNDINGS_OF_ENDS
     of_one = roundings * ROUNDING[name]
     reason = (
@@ -92,39 +79,6 @@ def tolerance_for(one: str, other: str, given: Optional[float] = None) -> Tolera
         "activation)"
     )
     return Tolerance(of_one, True, reason)
-
-
-# --- pairs of tensors ---
-
-
-class Measured(NamedTuple):
-    """Norms of a pair of tensors, a and b, and of their difference, in float64.
-
-    Attributes:
-        largest: the largest magnitude in either.
-        nonfinite_a, nonfinite_b: how many values are infinite or not a number.
-    """
-
-    size: int
-    norm_a: float
-    norm_b: float
-    norm_difference: float
-    largest: float
-    largest_difference: float
-    nonfinite_a: int
-    nonfinite_b: int
-
-
-def measure(a: np.ndarray, b: np.ndarray) -> Measured:
-    """Measures a pair of tensors of one shape; values that are not finite are left out."""
-    pair = np.stack([np.asarray(a, np.float64), np.asarray(b, np.float64)])
-    finite = np.isfinite(pair)
-    one, other = np.where(finite.all(axis=0), pair, 0.0)
-    arrays = (one, other, other - one)
-    norm_a, norm_b, norm = (float(np.sqrt(np.sum(np.square(array)))) for array in arrays)
-    most_a, most_b, most = (float(np.max(np.abs(array), initial=0.0)) for array in arrays)
-    missing_a, missing_b = (int(np.sum(~side)) for side in finite)
-    return Measured(one.size, norm_a, norm_b, norm, max(most_a, most_b), most, missing_a, missing_b)
 
 
 @attrs.frozen
@@ -169,112 +123,75 @@ class Difference:
         """How many times the tolerance; infinite where a value is not finite."""
         if not self.is_finite:
             return math.inf
+        size = self.size_ratio / SIZE_FACTOR
         return max(
-            _over(self.relative, self.tolerance),
-            _over(self.largest_relative, self.largest_tolerance),
-            self.size_ratio / SIZE_FACTOR if self.size_ratio > SIZE_FACTOR else 0.0,
+            float(_over(self.relative, self.tolerance)),
+            float(_over(self.largest_relative, self.largest_tolerance)),
+            size if size > 1 else 0.0,
         )
 
 
-def _over(part: float, whole: float) -> float:
-    return part / whole if whole else math.inf if part > 0 else 0.0
+def _over(part: Any, whole: Any) -> np.ndarray:
+    """part / whole; of nothing infinitely often, or 0 where the part is 0 too."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(whole > 0, np.divide(part, whole), np.where(part > 0, math.inf, 0.0))
+
+
+def measure(a: np.ndarray, b: np.ndarray) -> Tuple[float, ...]:
+    """Measures a pair of tensors of one shape; values that are not finite are left out.
+
+    Returns:
+        The number of elements, the L2 norms of a, b and b - a in float64, the largest magnitude in
+        a or b and in b - a, and how many values of a and b are infinite or not a number.
+    """
+    pair = np.stack([np.asarray(a, np.float64), np.asarray(b, np.float64)])
+    finite = np.isfinite(pair)
+    one, other = np.where(finite.all(axis=0), pair, 0.0)
+    arrays = (one, other, other - one)
+    norms = [float(np.sqrt(np.sum(np.square(array)))) for array in arrays]
+    most_a, most_b, most = (float(np.max(np.abs(array), initial=0.0)) for array in arrays)
+    return (one.size, *norms, max(most_a, most_b), most, *(int(np.sum(~side)) for side in finite))
 
 
 def differences(
-    entries: Sequence[Entry], measured: Sequence[Measured], tolerance: Tolerance
+    entries: Sequence[Entry],
+    pairs: Iterable[Tuple[np.ndarray, np.ndarray]],
+    tolerance: Tolerance,
 ) -> List[Difference]:
-    """Sets measured pairs into relation to their kind and the tolerance at their depth.
+    """Sets pairs of tensors into relation to their kind and the tolerance at their depth.
 
     Args:
-        entries: of run A, in execution order; `measured` belongs to them one by one.
+        entries: of run A, in execution order; `pairs` belong to them one by one.
     """
-    floors = {}
-    for kind, floor in FLOOR.items():
-        own = [pair for entry, pair in zip(entries, measured) if entry.kind == kind]
-        size, squares = sum(pair.size for pair in own), sum(pair.norm_a**2 for pair in own)
-        floors[kind] = floor * math.sqrt(squares / size) if size else 0.0  # of the root mean square
-    found: List[Difference] = []
-    for forward in (True, False):
-        seen = max([item.relative for item in found if item.is_finite], default=0.0)
-        backward = tolerance.backward(max(1, len(found)), seen)
-        for place, (entry, pair) in enumerate(zip(entries, measured), 1):
-            if (entry.kind in FORWARD) == forward:
-                allowed = tolerance.forward(place) if forward else backward
-                found.append(_difference(entry, pair, place, floors[entry.kind], allowed))
-    return found
-
-
-def _difference(
-    entry: Entry, pair: Measured, place: int, floor: float, tolerance: float
-) -> Difference:
-    least = floor * math.sqrt(pair.size)
-    norm, smaller = (max(choose(pair.norm_a, pair.norm_b), least) for choose in (max, min))
-    return Difference(
-        entry.kind,
-        entry.name,
-        entry.shape,
-        place,
-        _over(pair.norm_difference, norm),
-        _over(norm, smaller) if norm else 1.0,
-        pair.largest_difference,
-        _over(pair.largest_difference, max(pair.largest, floor)),
-        tolerance,
-        tolerance * MAX_FACTOR,
-        pair.nonfinite_a,
-        pair.nonfinite_b,
+    measured = np.array([measure(one, other) for one, other in pairs]).reshape(-1, 8).T
+    size, norm_a, norm_b, norm, most, largest, missing_a, missing_b = measured
+    kinds = np.array([entry.kind for entry in entries], dtype=str)
+    floor = np.zeros(len(entries))  # of the root mean square of the kind
+    for kind, share in FLOOR.items():
+        own = kinds == kind
+        if size[own].sum():
+            floor[own] = share * math.sqrt((norm_a[own] ** 2).sum() / size[own].sum())
+    least = floor * np.sqrt(size)
+    larger, smaller = (np.maximum(of(norm_a, norm_b), least) for of in (np.maximum, np.minimum))
+    relative, forward = _over(norm, larger), np.isin(kinds, FORWARD)
+    seen = relative[forward & (missing_a + missing_b == 0)].max(initial=0.0)
+    backward = tolerance.backward(max(1, int(forward.sum())), float(seen))
+    places = range(1, len(entries) + 1)
+    allowed = np.where(forward, [tolerance.forward(place) for place in places], backward)
+    columns = (
+        relative,
+        np.where(larger > 0, _over(larger, smaller), 1.0),
+        largest,
+        _over(largest, np.maximum(most, floor)),
+        allowed,
+        allowed * MAX_FACTOR,
+        missing_a.astype(int),
+        missing_b.astype(int),
     )
-
-
-# --- whether it is the same computation ---
-
-
-def _named(entries: Sequence[Entry]) -> Dict[Name, Entry]:
-    return {(entry.kind, entry.name): entry for entry in entries}
-
-
-def obstacles(a: Index, b: Index) -> Iterator[str]:
-    """Why two dumps are not of the same computation, most telling first; none is what it takes."""
-    sides = []
-    for one in (a.subject, b.subject):
-        network = ", ".join(f"{name} {value}" for name, value in sorted(one.network.items()))
-        sides.append((f"{one.model} {one.task}", network, str(one.world_size)))
-    other = [
-        f"the {what} differs: A has {x}, B has {y}"
-        for what, x, y in zip(("network", "network", "number of ranks"), *sides)
-        if x != y
+    return [
+        Difference(entry.kind, entry.name, entry.shape, place, *numbers)
+        for entry, place, *numbers in zip(entries, places, *(one.tolist() for one in columns))
     ]
-    yield from other
-    here, there = _named(a.tensors), _named(b.tensors)
-    if not other:
-        yield from _of_inputs(_named(a.inputs), _named(b.inputs))
-        for label, own, others in (("A", here, there), ("B", there, here)):
-            alone = [" ".join(key) for key in own if key not in others]
-            if alone:
-                yield f"{len(alone)} of {len(own)} tensors are in {label} only ({_few(alone)})"
-    for key, entry in here.items():
-        if key in there and entry.stored != there[key].stored:
-            shapes = f"{list(entry.stored)} in A, {list(there[key].stored)} in B"
-            yield f"{' '.join(key)} is {shapes}"
-
-
-def _of_inputs(a: Mapping[Name, Entry], b: Mapping[Name, Entry]) -> Iterator[str]:
-    """What the step was computed from: its batch, noise, weights, optimizer state, settings."""
-    every = dict.fromkeys([*a, *b])
-    unequal = [
-        key for key in every if key not in a or key not in b or a[key].sha256 != b[key].sha256
-    ]
-    for kind in dict.fromkeys(kind for kind, _ in unequal):
-        names = [name for key, name in unequal if key == kind]
-        total = sum(key == kind for key, _ in every)
-        what = _PLURALS.get(kind, kind)
-        yield f"{len(names)} of {total} {what} differ before the step ({_few(names)})"
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
-
-
-# --- the outcome ---
 
 
 @attrs.frozen
@@ -282,19 +199,14 @@ class Outcome:
     """What zoo diverge found.
 
     Attributes:
-        inputs: how many tensors the step was computed from.
         obstacles: why it is not the same computation; with any the outcome is INCONCLUSIVE.
-        notes: what a reader should know besides.
         differences: of every tensor that could be compared, in execution order.
     """
 
-    a: Subject
-    b: Subject
-    labels: Tuple[str, str]
+    a: Dump
+    b: Dump
     tolerance: Tolerance
-    inputs: int
     obstacles: Tuple[str, ...]
-    notes: Tuple[str, ...]
     differences: Tuple[Difference, ...]
 
     @property
@@ -320,61 +232,51 @@ def compare_dumps(a: Dump, b: Dump, relative: Optional[float] = None) -> Outcome
         UsageError: a tensor is damaged.
     """
     tolerance = tolerance_for(a.subject.arithmetic, b.subject.arithmetic, relative)
-    there = _named(b.index.tensors)
-    entries = {
-        name: entry
-        for name, entry in _named(a.index.tensors).items()
-        if name in there and entry.stored == there[name].stored
-    }
-    pairs = zip(a.tensors(list(entries)), b.tensors(list(entries)))
-    measured = [measure(one, other) for one, other in pairs]
-    return Outcome(
-        a.subject,
-        b.subject,
-        (str(a.folder), str(b.folder)),
-        tolerance,
-        len(a.index.inputs),
-        tuple(obstacles(a.index, b.index)),
-        tuple(_notes(a, b)),
-        tuple(differences(list(entries.values()), measured, tolerance)),
-    )
+    here, there = _named(a.index.tensors), _named(b.index.tensors)
+    entries = [
+        entry for key, entry in here.items() if key in there and entry.stored == there[key].stored
+    ]
+    others = [there[entry.kind, entry.name] for entry in entries]
+    found = differences(entries, zip(a.tensors(entries), b.tensors(others)), tolerance)
+    return Outcome(a, b, tolerance, tuple(_obstacles(a, b, here, there)), tuple(found))
 
 
-def _notes(a: Dump, b: Dump) -> Iterator[str]:
-    if a.subject.step != b.subject.step:
-        yield f"A's step is {a.subject.step}, B's {b.subject.step}"
-    if a.subject.world_size > 1 and a.subject.world_size == b.subject.world_size:
-        yield (
-            f"gradients are means over {a.subject.world_size} ranks, and the dumps hold rank 0's "
-            "batch alone: that the other ranks had equal batches is not checked"
-        )
-    parts = [entry for entry in a.index.tensors if entry.stored != entry.shape]
-    if parts:
-        yield f"of {len(parts)} large activations only the first samples are stored"
+def _named(entries: Sequence[Entry]) -> Named:
+    return {(entry.kind, entry.name): entry for entry in entries}
 
 
-def as_json(outcome: Outcome) -> Dict[str, Any]:
-    """The comparison as dictionaries and numbers; null where there is none."""
-    items = [_item(item) for item in outcome.differences]
-    firsts = [item for item in items if not item["within"]]
-    factors = {"largest_factor": MAX_FACTOR, "size_factor": SIZE_FACTOR}
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "verdict": outcome.verdict,
-        "a": {**dataclasses.asdict(outcome.a), "folder": outcome.labels[0]},
-        "b": {**dataclasses.asdict(outcome.b), "folder": outcome.labels[1]},
-        "tolerance": {**attrs.asdict(outcome.tolerance), **factors},
-        "inputs": outcome.inputs,
-        "obstacles": outcome.obstacles,
-        "notes": outcome.notes,
-        "first": firsts[0] if firsts else None,
-        "tensors": items,
-    }
+def _obstacles(a: Dump, b: Dump, here: Named, there: Named) -> Iterator[str]:
+    """Why two dumps are not of the same computation, most telling first; none is what it takes."""
+    other = [
+        f"the {name.replace('_', ' ')} differs: A has {one}, B has {two}"
+        for name in ("model", "task", "network", "world_size")
+        for one, two in [(getattr(a.subject, name), getattr(b.subject, name))]
+        if one != two
+    ]
+    yield from other
+    if not other:
+        yield from _of_inputs(_named(a.index.inputs), _named(b.index.inputs))
+        for label, own, others in (("A", here, there), ("B", there, here)):
+            alone = [" ".join(key) for key in own if key not in others]
+            if alone:
+                yield f"{len(alone)} of {len(own)} tensors are in {label} only ({_few(alone)})"
+    for key, entry in here.items():
+        if key in there and entry.stored != there[key].stored:
+            shapes = f"{list(entry.stored)} in A, {list(there[key].stored)} in B"
+            yield f"{' '.join(key)} is {shapes}"
 
 
-def _item(item: Difference) -> Dict[str, Any]:
-    content = {**attrs.asdict(item), "within": item.is_within}
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in content.items()
-    }
+def _of_inputs(a: Named, b: Named) -> Iterator[str]:
+    """What the step was computed from: its batch, noise, weights, optimizer state, settings."""
+    every = dict.fromkeys([*a, *b])
+    unequal = [
+        key for key in every if key not in a or key not in b or a[key].sha256 != b[key].sha256
+    ]
+    for kind in dict.fromkeys(kind for kind, _ in unequal):
+        names = [name for key, name in unequal if key == kind]
+        total = sum(key == kind for key, _ in every)
+        yield f"{len(names)} of {total} inputs ({kind}) differ before the step: {_few(names)}"
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")

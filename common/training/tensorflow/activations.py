@@ -13,7 +13,7 @@ import contextlib
 import functools
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Type
 
-from common.runs.dump.dump_format import numbered
+from common.runs.dump import numbered
 from common.training.tensorflow.runtime import tf
 
 Tensors = Dict[str, Any]

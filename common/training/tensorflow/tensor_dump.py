@@ -14,7 +14,7 @@ import numpy as np
 
 from common.core.errors import UsageError
 from common.machine.precision import Precision
-from common.runs.dump.dump_format import (
+from common.runs.dump import (
     ACTIVATION,
     BATCH,
     GRADIENT,

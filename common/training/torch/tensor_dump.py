@@ -15,7 +15,7 @@ from torch import nn
 
 from common.machine.precision import Precision
 from common.machine.ranks import Place
-from common.runs.dump.dump_format import (
+from common.runs.dump import (
     ACTIVATION,
     BATCH,
     GRADIENT,

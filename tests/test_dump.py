@@ -10,17 +10,8 @@ import numpy as np
 import pytest
 
 from common.core.errors import UsageError
-from common.runs.dump.dump_format import (
-    KEPT_ELEMENTS,
-    Tensor,
-    digest_of,
-    kept_samples,
-    step_folder,
-)
-from common.runs.dump.reading import find_dump
+from common.runs.dump import KEPT_ELEMENTS, Tensor, digest_of, find_dump, kept_samples, step_folder
 from tests.divergence_dumps import inputs, step, write
-
-NAMES = [(item.kind, item.name) for item in step()]
 
 
 @pytest.fixture()
@@ -28,12 +19,18 @@ def run(tmp_path: Path) -> Path:
     return write(tmp_path / "run", step())
 
 
+def read(run: Path) -> Any:
+    dump = find_dump(run)
+    return list(dump.tensors(dump.index.tensors))
+
+
 @pytest.mark.parametrize("below", ["", "tensors", "tensors/step_00000003"])
 def test_what_was_written_is_found_and_read(below: str, run: Path) -> None:
     dump = find_dump(run / below)
     assert dump.subject.step == 3
-    assert [(entry.kind, entry.name) for entry in dump.index.tensors] == NAMES
-    assert all(np.array_equal(one, item.values) for one, item in zip(dump.tensors(NAMES), step()))
+    names = [(entry.kind, entry.name) for entry in dump.index.tensors]
+    assert names == [(item.kind, item.name) for item in step()]
+    assert all(np.array_equal(one, item.values) for one, item in zip(read(run), step()))
     assert np.array_equal(dump.inputs("batch")["images"], inputs()[0].values)
 
 
@@ -46,12 +43,6 @@ def test_of_several_steps_one_is_to_be_named(run: Path) -> None:
         find_dump(run, 9)
 
 
-def test_a_dump_without_index_is_none(run: Path) -> None:
-    (step_folder(run, 3) / "index.json").unlink()
-    with pytest.raises(UsageError, match="holds no dump"):
-        find_dump(run)
-
-
 def altered(path: Path) -> None:
     with np.load(str(path)) as archive:
         arrays = dict(archive)
@@ -62,7 +53,9 @@ def altered(path: Path) -> None:
 DAMAGE: Dict[str, Callable[[Path], Any]] = {
     "index.json": lambda path: path.write_bytes(path.read_bytes()[:100]),
     "index.json nested": lambda path: path.write_text("[" * 100000),
+    "index.json gone": Path.unlink,
     "tensors.npz": lambda path: path.write_bytes(path.read_bytes()[:100]),
+    "tensors.npz empty": lambda path: path.write_bytes(b""),
     "tensors.npz gone": Path.unlink,
     "tensors.npz altered": altered,
     "tensors.npz pickled": lambda path: np.savez(str(path), t00000=np.array([{}], dtype=object)),
@@ -72,8 +65,9 @@ DAMAGE: Dict[str, Callable[[Path], Any]] = {
 @pytest.mark.parametrize("name", DAMAGE)
 def test_what_is_damaged_is_refused_in_one_line(name: str, run: Path) -> None:
     DAMAGE[name](step_folder(run, 3) / name.split()[0])
-    with pytest.raises(UsageError, match="is damaged") as caught:
-        list(find_dump(run).tensors(NAMES))
+    said = "holds no dump" if name == "index.json gone" else "is damaged"
+    with pytest.raises(UsageError, match=said) as caught:
+        read(run)
     assert "\n" not in str(caught.value)
 
 
@@ -84,7 +78,7 @@ def test_any_flipped_byte_is_told_as_damage(run: Path) -> None:
     for place in range(0, len(content), 97):
         path.write_bytes(content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :])
         try:
-            found = list(find_dump(run).tensors(NAMES))
+            found = read(run)
         except UsageError as error:
             assert "is damaged" in str(error)
         else:
@@ -97,11 +91,9 @@ def test_any_flipped_byte_is_told_as_damage(run: Path) -> None:
         ({"format": "other"}, "is no index of a dump"),
         ({"schema_version": 99}, "newer version"),
         ({"schema_version": True}, "newer version"),
-        ({"tensors": 5}, "a field is missing or wrong"),
-        ({"tensors": [{"name": {"a": 1}}]}, "a field is missing or wrong"),
-        ({"note": 5}, "a field is missing or wrong"),
+        ({"tensors": [{"name": {"a": 1}}]}, "is damaged"),
+        ({"note": 5}, "is damaged"),
         ({"subject": {"arithmetic": "float8"}}, "is damaged"),
-        ({"subject": {"network": "toy"}}, "is damaged"),
         ({"subject": {"step": True}}, "is damaged"),
     ],
 )
@@ -121,13 +113,11 @@ def test_an_earlier_dump_of_the_step_is_moved_aside(run: Path) -> None:
     assert find_dump(run).index.tensors[0].dtype == "float32"
 
 
-def test_what_numpy_does_not_know_is_stored_as_float32_and_a_name_once(tmp_path: Path) -> None:
+def test_a_tensor_says_what_it_was_computed_in_and_has_its_name_once(tmp_path: Path) -> None:
     values = np.array([1.5, -2.0], np.float32)
     write(tmp_path, [Tensor("half", "activation", values, dtype="bfloat16")])
-    dump = find_dump(tmp_path)
-    assert dump.index.tensors[0].dtype == "bfloat16"
-    stored = next(dump.tensors([("activation", "half")]))
-    assert stored.dtype == np.float32 and np.array_equal(stored, values)
+    assert find_dump(tmp_path).index.tensors[0].dtype == "bfloat16"
+    assert np.array_equal(read(tmp_path)[0], values)
     with pytest.raises(ValueError, match="given twice"):
         write(tmp_path, step() + step()[:1])
 

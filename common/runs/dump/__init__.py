@@ -1,1 +1,0 @@
-"""The tensors of one training step: format, writing, reading."""

@@ -1,0 +1,251 @@
+"""`zoo diverge`: which tensor is named first, what is not comparable, what is printed and drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import numpy as np
+import pytest
+
+from common.commands.program import main
+from common.evidence.divergence.comparing import (
+    DIVERGES,
+    INCONCLUSIVE,
+    WITHIN,
+    Outcome,
+    compare_dumps,
+    tolerance_for,
+)
+from common.evidence.divergence.presentation import as_text, picture
+from common.runs.dump import Tensor, find_dump
+from tests.divergence_dumps import LAYERS, inputs, step, write
+
+GOLDEN = Path(__file__).parent / "golden" / "diverge.txt"
+
+
+def compared(
+    tmp_path: Path, other: List[Tensor], one: Any = None, relative: Any = None, **b: Any
+) -> Outcome:
+    write(tmp_path / "a", step() if one is None else one)
+    write(tmp_path / "b", other, **b)
+    return compare_dumps(find_dump(tmp_path / "a"), find_dump(tmp_path / "b"), relative)
+
+
+def times(kind: str, name: str, factor: float) -> List[Tensor]:
+    """A step with one tensor that is `factor` times what it should be."""
+    return [
+        dataclasses.replace(item, values=item.values * factor)
+        if (item.kind, item.name) == (kind, name)
+        else item
+        for item in step()
+    ]
+
+
+def with_bias(noise: float) -> List[Tensor]:
+    return [*step(), Tensor("bias", "gradient", np.full(4, noise))]
+
+
+@pytest.mark.parametrize(
+    "other, changes",
+    [
+        (step(), {}),
+        (step("float32"), {}),
+        (step("float16"), {"arithmetic": "float16"}),
+        (step("float32", planted="third", size=1e-3), {"relative": 0.1}),
+        # a gradient that is rounding error alone
+        (with_bias(-1e-9), {"one": with_bias(1e-9)}),
+    ],
+)
+def test_what_rounding_explains_is_within_tolerance(
+    other: List[Tensor], changes: Dict[str, Any], tmp_path: Path
+) -> None:
+    assert compared(tmp_path, other, **changes).verdict == WITHIN
+
+
+@pytest.mark.parametrize(
+    "other, relative, kind, name",
+    [
+        *(
+            (step("float32", planted=layer, size=1e-3), None, "activation", layer)
+            for layer in LAYERS
+        ),
+        (step("float16"), None, "activation", "first"),
+        (step("float32"), 0.0, "activation", "first"),
+        (times("gradient", "second", 1.01), None, "gradient", "second"),
+        (times("weight", "third", 1.01), None, "weight", "third"),
+        (step(poison=("second", np.nan)), None, "activation", "second"),
+        (step(poison=("second", np.inf)), None, "activation", "second"),
+        # of quite another size, which a tolerance above their own would hide
+        (times("gradient", "third", 0.0), 3.0, "gradient", "third"),
+        (times("gradient", "third", 65536.0), 3.0, "gradient", "third"),
+        (times("gradient", "third", 1 / 64), 3.0, "gradient", "third"),
+    ],
+)
+def test_the_first_tensor_that_is_wrong_is_named(
+    other: List[Tensor], relative: Optional[float], kind: str, name: str, tmp_path: Path
+) -> None:
+    outcome = compared(tmp_path, other, relative=relative)
+    assert outcome.verdict == DIVERGES and outcome.first is not None
+    assert (outcome.first.kind, outcome.first.name) == (kind, name)
+    if relative == 3.0:
+        assert outcome.first.size_ratio >= 64
+        assert "times as large as the other" in as_text(outcome)
+
+
+def test_an_error_in_one_element_is_found_by_the_largest_difference(tmp_path: Path) -> None:
+    values = np.ones((1000, 1000), np.float32)
+    other = values.copy()
+    other[7, 7] += 2e-3
+    one, two = ([Tensor("wide", "activation", array), *step()] for array in (values, other))
+    outcome = compared(tmp_path, two, one)
+    first = outcome.first
+    assert first is not None and first.name == "wide" and "largest element" in as_text(outcome)
+    assert first.relative < first.tolerance
+    assert first.largest_relative > first.largest_tolerance
+
+
+def test_small_numbers_of_half_precision_have_a_norm(tmp_path: Path) -> None:
+    one, two = ([Tensor("x", "activation", np.full(10**6, v, np.float16))] for v in (1e-4, 2e-4))
+    (found,) = compared(tmp_path, two, one).differences
+    assert found.relative == pytest.approx(0.5, rel=1e-3)
+
+
+def test_tensors_come_in_execution_order_and_the_tolerance_grows_with_depth(
+    tmp_path: Path,
+) -> None:
+    found = compared(tmp_path, step()).differences
+    assert [item.name for item in found if item.kind == "gradient"] == list(reversed(LAYERS))
+    assert found[3].tolerance == pytest.approx(2 * found[0].tolerance)
+    tolerance = tolerance_for("float32", "float32")
+    assert tolerance.backward(9, 0.0) == tolerance.forward(9)
+    assert tolerance.backward(10**4, 1e-6) == pytest.approx(5e-3)
+    assert tolerance.backward(9, 0.9) == pytest.approx(5 * tolerance.forward(9) ** 0.5)
+
+
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        (
+            {"given": inputs(second=np.zeros((6, 6)))},
+            "1 of 4 inputs (weight before) differ before the step: second",
+        ),
+        ({"given": inputs(seed=2)}, "1 of 1 inputs (batch) differ before the step: images"),
+        (
+            {"given": inputs()[:-1] + [Tensor("learning_rate", "setting", np.asarray(0.2))]},
+            "1 of 1 inputs (setting) differ before the step: learning_rate",
+        ),
+        ({"other": step()[1:]}, "1 of 13 tensors are in A only (activation first)"),
+        ({"network": {"name": "other"}}, "the network differs: A has {'name': 'toy', 'width': 6}"),
+        ({"world_size": 2}, "the world size differs: A has 1, B has 2"),
+        (
+            {"other": [Tensor("first", "activation", np.zeros((2, 6))), *step()[1:]]},
+            "activation first is [8, 6] in A, [2, 6] in B",
+        ),
+    ],
+)
+def test_what_is_not_the_same_computation_is_inconclusive_and_told(
+    changes: Dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    outcome = compared(tmp_path, **{"other": step(), **changes})
+    assert outcome.verdict == INCONCLUSIVE
+    (obstacle,) = outcome.obstacles
+    assert obstacle.startswith(told)
+
+
+# --- the command ---
+
+
+@pytest.fixture()
+def runs(tmp_path: Path) -> Path:
+    """A folder with run a, and the runs that are compared with it."""
+    write(tmp_path / "a", step())
+    write(tmp_path / "near", step("float32"))
+    wrong = {"framework": "numpy 2", "device": "npu (Ascend 910)", "replayed_from": "a"}
+    write(tmp_path / "wrong", step(planted="third", size=1e-3), **wrong)
+    write(tmp_path / "other", step(), given=inputs(seed=2))
+    write(tmp_path / "damaged", step())
+    path = tmp_path / "damaged" / "tensors" / "step_00000003" / "tensors.npz"
+    path.write_bytes(path.read_bytes()[:-200])
+    return tmp_path
+
+
+def diverge(runs: Path, name: str, *flags: str) -> int:
+    return main(["diverge", "--a", str(runs / "a"), "--b", str(runs / name), *flags])
+
+
+@pytest.mark.parametrize("name, code", [("near", 0), ("wrong", 1), ("other", 2)])
+def test_the_exit_code_is_the_verdict(name: str, code: int, runs: Path, capsys: Any) -> None:
+    assert diverge(runs, name) == code
+    told = capsys.readouterr().out.splitlines()
+    assert told[-1].startswith({0: WITHIN, 1: DIVERGES, 2: INCONCLUSIVE}[code])
+    if code == 2:
+        assert told[-2] == "  - 1 of 1 inputs (batch) differ before the step: images"
+        assert "--dump_from" in told[-1] and not [line for line in told if "activation" in line]
+
+
+@pytest.mark.parametrize(
+    "name, flag, told",
+    [
+        ("nowhere", "", "holds no dump"),
+        ("damaged", "", "is damaged"),
+        *(("wrong", f"--relative={value}", "--relative") for value in ("nan", "inf", "-1", "x")),
+        ("wrong", "--plot={}/", "is a folder; name a file in it"),
+        ("wrong", "--plot={}/none/out.png", "there is no folder"),
+    ],
+)
+def test_what_can_not_be_compared_is_no_verdict(
+    name: str, flag: str, told: str, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert diverge(runs, name, *filter(None, [flag.format(runs)])) == 64
+    printed = capsys.readouterr()
+    assert told in printed.err and printed.err.count("\n") == 1 and not printed.out
+
+
+def test_what_nobody_expected_is_no_verdict(runs: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setattr("common.commands.diverge.compare_dumps", lambda *_: 1 / 0)
+    assert diverge(runs, "wrong") == 3
+    assert "zoo diverge itself failed" in capsys.readouterr().err.splitlines()[-1]
+    assert main(["diverge", "--a", str(runs / "a")]) == 64
+
+
+def test_the_table_is_the_golden_one(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    diverge(runs, "wrong", "--relative", "1e-4")
+    text = capsys.readouterr().out
+    assert text.replace(str(runs), "RUNS") == GOLDEN.read_text()
+    diverge(runs, "wrong", "--relative", "1e-4", "--all")
+    assert capsys.readouterr().out.count("\n") > text.count("\n")
+
+
+def test_json_holds_every_tensor_and_every_rule_that_it_is_held_to(runs: Path, capsys: Any) -> None:
+    diverge(runs, "wrong", "--json")
+    content = json.loads(capsys.readouterr().out)
+    assert (content["verdict"], content["first"]["name"]) == ("DIVERGES", "third")
+    assert len(content["tensors"]) == 13
+    tolerance = content["tolerance"]
+    for item in content["tensors"]:
+        kept = (
+            item["relative"] <= item["tolerance"]
+            and item["largest_relative"] <= item["tolerance"] * tolerance["largest_factor"]
+            and item["size_ratio"] <= tolerance["size_factor"]
+        )
+        assert item["within"] is kept
+    write(runs / "nan", step(poison=("second", np.nan)))
+    diverge(runs, "nan", "--json")
+    assert json.loads(capsys.readouterr().out)["first"]["nonfinite_b"] == 1
+
+
+def test_the_picture_holds_every_tensor_and_marks_the_first_divergence(runs: Path) -> None:
+    for name, code in (("wrong", 1), ("a", 0)):
+        assert diverge(runs, name, "--plot", str(runs / f"{name}.png")) == code
+        assert (runs / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    outcome = compare_dumps(find_dump(runs / "a"), find_dump(runs / "wrong"))
+    (axes,) = picture(outcome).axes
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    assert "first divergence: activation third" in lines
+    points = [line for name, line in lines.items() if name.endswith("relative L2")][:-1]
+    assert sum(len(line.get_xdata()) for line in points) == len(outcome.differences) == 13
+    (loss,) = [item for item in outcome.differences if item.kind == "loss"]
+    assert lines["loss: relative L2"].get_xydata().tolist() == [[loss.place, loss.relative]]
