@@ -11,12 +11,10 @@
     batch = structured(value, Batch, "log, line 3")  # of a value that is parsed already
     write_json(path, batch)                          # atomic, in the fields' order
 
-A class refuses keys that it has no field for; `@open_keys` lets it ignore them, and a field with
-metadata=REST keeps them. A field with metadata=OUTSIDE is none of the file's; called `name`, it
-takes the key under which a mapping holds the class. What concerns several fields is told by a
-method mistakes(), which yields key and text ("" for the class itself). Dataclasses are read alike,
-without validators. The readers are made here and not by cattrs, which takes a third of the time in
-which a launch begins, and takes what is nearly right: "abc" for a list, 1.9 for a whole number.
+A class refuses keys that it has no field for, unless it has an attribute `ignores_other_keys`. A
+field with metadata=OUTSIDE is none of the file's; called `name`, it takes the key under which a
+mapping holds the class. What concerns several fields is told by a method mistakes(), which yields
+key and text ("" for the class itself). Dataclasses are read alike, without validators.
 """
 
 from __future__ import annotations
@@ -56,13 +54,11 @@ from common.core.text import listed, quoted, shortened
 T = TypeVar("T")
 Scalar = Union[str, int, float, bool]
 AnyFloat = NewType("AnyFloat", float)  # one that need not be finite
-Validator = Callable[[Any, Any, Any], None]
-Reader = Callable[[Any], Any]  # raises ValueError, _WrongError where the parts of a value are wrong
-Mistakes = List[Tuple[str, str]]  # the path below a value, and what is wrong there
+Validator = Callable[[Any, Any, Any], None]  # raises ValueError: the key below perhaps, and a text
+Names = Tuple[str, ...]  # where a value is in its file
+Mistakes = List[Tuple[Names, str]]
 
-_OPEN = "__zoo_open_keys__"
-_REST, _KEY, _OUTSIDE = "zoo_rest", "zoo_key", "zoo_outside"
-REST = {_REST: True}  # metadata of the field that keeps the keys without a field
+_KEY, _OUTSIDE = "zoo_key", "zoo_outside"
 OUTSIDE = {_OUTSIDE: True}  # metadata of a field that is not read from the file
 _KINDS: Dict[Any, str] = {
     str: "text",
@@ -73,26 +69,11 @@ _KINDS: Dict[Any, str] = {
 }
 _NOT_FINITE = ("nan", "inf", "infinity")
 _SEQUENCES = (list, tuple, collections.abc.Sequence)
-_MAPPINGS = (dict, collections.abc.Mapping)
-
-
-class _WrongError(ValueError):
-    """All that is wrong with the parts of a value."""
-
-    def __init__(self, found: Mistakes) -> None:
-        super().__init__(found)
-        self.found = found
 
 
 def key(name: str) -> Mapping[str, str]:
     """The metadata of a field that the file knows under another name."""
     return {_KEY: name}
-
-
-def open_keys(kind: Type[T]) -> Type[T]:
-    """Lets a class ignore the keys that it has no field for; a class decorator."""
-    setattr(kind, _OPEN, True)
-    return kind
 
 
 def _validator(holds: Callable[[Any], bool], allowed: str) -> Validator:
@@ -131,18 +112,15 @@ def keys_of(*allowed: str) -> Validator:
     """A mapping that has these keys alone."""
 
     def validate(instance: Any, attribute: Any, value: Any) -> None:
-        _parts((name, _refusing(allowed), None) for name in value if name not in allowed)
+        for name in value:
+            if name not in allowed:
+                raise ValueError(name, _is_no_key(allowed))
 
     return validate
 
 
-def _refusing(keys: Iterable[str]) -> Reader:
-    text = f"is not a key; allowed are {listed(keys, 200)}"
-
-    def refuse(value: Any) -> Any:
-        raise ValueError(text)
-
-    return refuse
+def _is_no_key(allowed: Iterable[str]) -> str:
+    return f"is not a key; allowed are {listed(allowed, 200)}"
 
 
 def read_json(path: Path, kind: Type[T]) -> T:
@@ -164,36 +142,46 @@ def structured(value: Any, kind: Type[T], where: str) -> T:
     Raises:
         ContentError: all that is wrong with it.
     """
-    try:
-        made: T = _reader(cast(Any, kind))(value)
-        return made
-    except ValueError as error:
-        told = [(path or "the top level", text) for path, text in _told(error)]
-        raise ContentError(where, told) from error
+    found: Mistakes = []
+    made = _read(kind, value, (), found)
+    if found:
+        raise ContentError(where, [(_place(names), text) for names, text in found])
+    return cast(T, made)
 
 
-@functools.lru_cache(maxsize=None)
-def _reader(kind: Any) -> Reader:
-    """What makes a value of this type."""
+def _place(names: Names) -> str:
+    told = ".".join(shortened(name) for name in names if name)
+    return told.replace(".[", "[") or "the top level"
+
+
+def _read(kind: Any, value: Any, path: Names, found: Mistakes) -> Any:
+    """The value as this type; where it is none, `found` is told and the result means nothing."""
     origin: Any = getattr(kind, "__origin__", None)
     parts: Tuple[Any, ...] = getattr(kind, "__args__", ())
-    if kind is Any:
-        return lambda value: value
-    if kind in _KINDS:
-        return functools.partial(_scalar, (kind,))
-    if origin is Union and all(part in _KINDS or part is type(None) for part in parts):
-        return functools.partial(_scalar, parts)
-    if origin is Union and parts[1:] == (type(None),):
-        read = _reader(parts[0])
-        return lambda value: None if value is None else read(value)
-    if origin in _SEQUENCES and (origin is not tuple or parts[1:] == (...,)):
-        return functools.partial(_sequence, _reader(parts[0]), tuple if origin is tuple else list)
-    if origin in _MAPPINGS and parts[0] is str:
-        field = _all_fields(parts[1]).get("name") if _is_class(parts[1]) else None
-        return functools.partial(_mapping, _reader(parts[1]), field is not None and field.outside)
-    if _is_class(kind):
-        return _class_reader(kind)
-    raise TypeError(f"no file holds a {kind}")
+    if kind in _KINDS or (origin is Union and all(one in (*_KINDS, type(None)) for one in parts)):
+        try:
+            return _scalar((kind,) if kind in _KINDS else parts, value)
+        except ValueError as error:
+            found.append((path, str(error)))
+    elif origin is Union and parts[1:] == (type(None),):
+        return None if value is None else _read(parts[0], value, path, found)
+    elif origin in _SEQUENCES and (origin is not tuple or parts[1:] == (...,)):
+        if isinstance(value, list):
+            kind = parts[0]
+            made = [_read(kind, one, (*path, f"[{at}]"), found) for at, one in enumerate(value)]
+            return tuple(made) if origin is tuple else made
+        found.append((path, f"must be a list, not {quoted(value)}"))
+    elif kind is Any:
+        return value
+    elif not isinstance(value, dict):
+        found.append((path, f"must be a mapping, not {quoted(value)}"))
+    elif _is_class(kind):
+        return _class(kind, value, path, found)
+    elif parts[0] is str:
+        return _mapping(parts[1], value, path, found)
+    else:
+        raise TypeError(f"no file holds a {kind}")
+    return None
 
 
 def _scalar(kinds: Sequence[Any], value: Any) -> Any:
@@ -218,70 +206,39 @@ def _scalar(kinds: Sequence[Any], value: Any) -> Any:
     raise ValueError(f"must be {' or '.join(names)}, not {quoted(value)}")
 
 
-def _sequence(read: Reader, made_as: Callable[[Any], Any], value: Any) -> Any:
-    if not isinstance(value, list):
-        raise ValueError(f"must be a list, not {quoted(value)}")
-    return made_as(_parts((f"[{at}]", read, part) for at, part in enumerate(value)).values())
-
-
-def _mapping(read: Reader, named: bool, value: Any) -> Any:
-    if not isinstance(value, dict):
-        raise ValueError(f"must be a mapping, not {quoted(value)}")
-    for name in value:
+def _mapping(kind: Any, value: Dict[Any, Any], path: Names, found: Mistakes) -> Dict[str, Any]:
+    made = {}
+    for name, part in value.items():
         if not isinstance(name, str):
-            raise ValueError(f"has the key {quoted(name)}, which is no text")
-    made = _parts((name, read, part) for name, part in value.items())
-    for name, part in made.items() if named else ():
-        object.__setattr__(part, "name", name)
+            found.append((path, f"has the key {quoted(name)}, which is no text"))
+            continue
+        made[name] = one = _read(kind, part, (*path, name), found)
+        if one is not None and _is_class(kind) and "name" in _fields(kind).outside:
+            object.__setattr__(one, "name", name)
     return made
-
-
-def _parts(parts: Iterable[Tuple[str, Reader, Any]]) -> Dict[str, Any]:
-    """Each part as its reader makes it, by name; all that is wrong with them at once."""
-    made: Dict[str, Any] = {}
-    found: Mistakes = []
-    for name, read, part in parts:
-        try:
-            made[name] = read(part)
-        except ValueError as error:
-            found += _told(error, name)
-    if found:
-        raise _WrongError(found)
-    return made
-
-
-def _told(error: ValueError, name: str = "") -> Mistakes:
-    """Path and text of each mistake below a name."""
-    found = error.found if isinstance(error, _WrongError) else [("", str(error))]
-    name = shortened(name)
-    return [
-        (name + ("." if name and path and path[0] != "[" else "") + path, text)
-        for path, text in found
-    ]
 
 
 class _Field(NamedTuple):
-    """A field of a class: what its constructor, and what the file calls it; what it may hold."""
+    """A field that a file may hold: its name in the class, its type, what else holds for it."""
 
-    argument: str
-    key: str
+    name: str
     kind: Any
     required: bool
     validator: Optional[Validator]
-    keeps_rest: bool
-    outside: bool
 
-    def read(self, value: Any) -> Any:
-        if value is attrs.NOTHING:
-            shapes = [(_SEQUENCES, "a list"), (_MAPPINGS, "a mapping"), (None, "a mapping")]
-            origin = getattr(self.kind, "__origin__", None)
-            shape = next(name for group, name in shapes if group is None or origin in group)
-            allowed = getattr(self.validator, "allowed", _KINDS.get(self.kind, shape))
-            raise ValueError(f"is missing; it must be {allowed}")
-        made = _reader(self.kind)(value)
-        if self.validator is not None:
-            self.validator(None, self, made)
-        return made
+    @property
+    def allowed(self) -> str:
+        """What the file must have here."""
+        shape = "a list" if getattr(self.kind, "__origin__", None) in _SEQUENCES else "a mapping"
+        told: str = getattr(self.validator, "allowed", _KINDS.get(self.kind, shape))
+        return told
+
+
+class _Fields(NamedTuple):
+    """The fields of a class by the file's keys, and the names of those that no file holds."""
+
+    inside: Dict[str, _Field]
+    outside: Tuple[str, ...]
 
 
 def _is_class(kind: Any) -> bool:
@@ -289,56 +246,50 @@ def _is_class(kind: Any) -> bool:
 
 
 @functools.lru_cache(maxsize=None)
-def _all_fields(kind: Any) -> Dict[str, _Field]:
-    """The fields of a class of attrs or a dataclass by name."""
-    kinds, of_attrs = get_type_hints(kind), attrs.has(kind)
-    fields: Iterable[Any] = attrs.fields(kind) if of_attrs else dataclasses.fields(kind)
+def _fields(kind: Any) -> _Fields:
+    kinds, inside, outside = get_type_hints(kind), {}, []
     nothing = (attrs.NOTHING, dataclasses.MISSING)
-    return {
-        field.name: _Field(
-            argument=field.name.lstrip("_") if of_attrs else field.name,
-            key=field.metadata.get(_KEY, field.name),
-            kind=kinds[field.name],
-            required=field.default in nothing
-            and getattr(field, "default_factory", attrs.NOTHING) in nothing,
-            validator=getattr(field, "validator", None),
-            keeps_rest=_REST in field.metadata,
-            outside=_OUTSIDE in field.metadata,
+    all_fields: Any = attrs.fields(kind) if attrs.has(kind) else dataclasses.fields(kind)
+    for field in all_fields:
+        if _OUTSIDE in field.metadata:
+            outside.append(field.name)
+            continue
+        factory = getattr(field, "default_factory", attrs.NOTHING)
+        inside[field.metadata.get(_KEY, field.name)] = _Field(
+            field.name,
+            kinds[field.name],
+            field.default in nothing and factory in nothing,
+            getattr(field, "validator", None),
         )
-        for field in fields
-        if field.init
-    }
+    return _Fields(inside, tuple(outside))
 
 
-def _class_reader(kind: Any) -> Reader:
-    fields = {field.key: field for field in _all_fields(kind).values() if not field.outside}
-    rest = next((field for field in fields.values() if field.keeps_rest), None)
-    if rest is not None:
-        del fields[rest.key]
-
-    closed = rest is None and not getattr(kind, _OPEN, False)
-    refuse = _refusing(sorted(fields))
-
-    def read(value: Any) -> Any:
-        if not isinstance(value, dict):
-            raise ValueError(f"must be a mapping, not {quoted(value)}")
-        parts: List[Tuple[str, Reader, Any]] = [
-            (name, field.read, value.get(name, attrs.NOTHING))
-            for name, field in fields.items()
-            if name in value or field.required
-        ]
-        others = {name: part for name, part in value.items() if name not in fields}
-        parts += [(str(name), refuse, None) for name in others if closed]
-        arguments = {fields[name].argument: part for name, part in _parts(parts).items()}
-        if rest is not None:
-            arguments[rest.argument] = others
-        whole = kind(**arguments)
-        found = list(whole.mistakes()) if hasattr(whole, "mistakes") else []
-        if found:
-            raise _WrongError(found)
-        return whole
-
-    return read
+def _class(kind: Any, value: Dict[Any, Any], path: Names, found: Mistakes) -> Any:
+    fields, before = _fields(kind).inside, len(found)
+    arguments = {}
+    for name, field in fields.items():
+        here = (*path, name)
+        if name not in value:
+            if field.required:
+                found.append((here, f"is missing; it must be {field.allowed}"))
+            continue
+        wrong = len(found)
+        arguments[field.name] = made = _read(field.kind, value[name], here, found)
+        if field.validator is not None and len(found) == wrong:
+            try:
+                field.validator(None, field, made)
+            except ValueError as error:
+                *below, text = error.args
+                found.append(((*here, *below), text))
+    if not getattr(kind, "ignores_other_keys", False):
+        others = [str(name) for name in value if name not in fields]
+        found += [((*path, name), _is_no_key(sorted(fields))) for name in others]
+    if len(found) > before:
+        return None
+    whole = kind(**arguments)
+    for name, text in whole.mistakes() if hasattr(whole, "mistakes") else ():
+        found.append(((*path, name), text))
+    return whole
 
 
 def plain(value: Any) -> Any:
@@ -353,13 +304,8 @@ def plain(value: Any) -> Any:
         return [plain(part) for part in value]
     if isinstance(value, Path):
         return str(value)
-    content: Dict[str, Any] = {}
-    for name, field in _all_fields(value.__class__).items():
-        if field.keeps_rest:
-            content.update(plain(getattr(value, name)))
-        elif not field.outside:
-            content[field.key] = plain(getattr(value, name))
-    return content
+    fields = _fields(value.__class__).inside
+    return {name: plain(getattr(value, field.name)) for name, field in fields.items()}
 
 
 def json_line(value: Any) -> str:

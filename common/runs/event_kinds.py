@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator, Mapping, Optional, Tuple, Type, Union
 
 import attrs
 
-from common.core.codec import AnyFloat, at_least, between, key, one_of, open_keys, structured
+from common.core.codec import AnyFloat, at_least, between, key, one_of, structured
 from common.core.errors import ZooError
 
 COMPLETE = "complete"
@@ -80,11 +80,11 @@ def network_mistakes(network: Mapping[str, Any]) -> Iterator[Tuple[str, str]]:
         yield "network.parameters", "must be a whole number"
 
 
-@open_keys
 @attrs.frozen(kw_only=True)
 class Event:
     """What every event says: when it was, in seconds since 1970."""
 
+    ignores_other_keys = True
     time: float = attrs.field(validator=between(-1, _YEAR_9000))
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Mapping, Optional, Tuple
 
 import attrs
 
-from common.core.codec import OUTSIDE, REST, at_least, one_of, read_json, write_json
+from common.core.codec import OUTSIDE, at_least, one_of, read_json, write_json
 from common.core.errors import ZooError
 
 MARKER = "run.json"
@@ -22,21 +22,22 @@ class Marker:
         state: "" where the folder only holds the log of another run (log_of).
         seeds: of a launch of several, whose runs lie in folders below.
         sessions: how often the run was begun or resumed.
-        rest: everything else, the plan among it.
         fault: what is wrong with a file that can't be read; everything else is empty then.
     """
 
+    ignores_other_keys = True
     state: str = attrs.field(
         default="", validator=one_of("", RUNNING, COMPLETE, FAILED, INTERRUPTED)
     )
     exit_code: Optional[int] = None
     reason: Optional[str] = None
+    model: Optional[str] = None
+    task: Optional[str] = None
     case: Optional[str] = None
     command: Optional[str] = None
     seeds: Tuple[int, ...] = ()
     sessions: int = attrs.field(default=0, validator=at_least(0))
     log_of: str = ""
-    rest: Dict[str, Any] = attrs.field(factory=dict, metadata=REST)
     fault: str = attrs.field(default="", metadata=OUTSIDE)
 
 

@@ -99,7 +99,7 @@ def _of_marker(marker: Marker, record: Optional[RunRecord]) -> Iterator[str]:
     elif marker.exit_code is None or (marker.exit_code == 0) != (marker.state == COMPLETE):
         yield f"{told}: one of them is wrong"
     for name in ("model", "task"):
-        said = marker.rest.get(name)
+        said = getattr(marker, name)
         if record is not None and said != getattr(record, name):
             yield f"run.json is of {name} {quoted(said)}, the events of {getattr(record, name)}"
 
