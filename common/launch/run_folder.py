@@ -199,7 +199,7 @@ def link(target: Path, name: Path) -> None:
 def earlier_threads(folder: Path) -> int:
     """The threads that the launcher gave each rank of the run here; 0 where it gave none."""
     try:
-        ranks = read_marker(folder).rest["plan"]["ranks"]
+        ranks = read_marker(folder).plan["ranks"]
         return int(ranks[0]["environment"]["set"][THREADS])
     except (KeyError, IndexError, TypeError, ValueError):
         return 0

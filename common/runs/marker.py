@@ -38,6 +38,7 @@ class Marker:
     seeds: Tuple[int, ...] = ()
     sessions: int = attrs.field(default=0, validator=at_least(0))
     log_of: str = ""
+    plan: Any = None
     fault: str = attrs.field(default="", metadata=OUTSIDE)
 
 
