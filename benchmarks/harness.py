@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from common.core.command_line import Parser, add_debug_flag, exit_code_of, number_in
 from common.core.errors import UsageError, ZooError
-from common.core.versions import version_numbers
+from common.core.text import version_numbers
 from common.machine.devices import REQUESTS, choose_device, detect
 
 CHECKOUT = Path(__file__).resolve().parents[1]

@@ -15,7 +15,7 @@ import pytest
 from common.ascend import checks
 from common.ascend.npu_smi import NpuProcess, read_states
 from common.commands.doctor import look
-from common.core.findings import FAIL, OK, WARN
+from common.core.errors import FAIL, OK, WARN
 from common.machine.devices import Machine, npu_has_bfloat16, npu_is_910a, npu_name_in
 from common.machine.surroundings import Surroundings
 from tests.ascend_doubles.machine import AscendMachine

@@ -10,8 +10,7 @@ import pytest
 
 from common.commands import doctor as command
 from common.core.command_line import Parser
-from common.core.errors import UsageError
-from common.core.findings import FAIL, OK, WARN, Finding
+from common.core.errors import FAIL, OK, WARN, Finding, UsageError
 from common.machine.devices import Machine
 from common.machine.surroundings import Surroundings, installed_packages
 

@@ -14,8 +14,7 @@ from common.ascend.rank_table import (
     of_json,
     read_table,
 )
-from common.core.errors import ZooError
-from common.core.findings import FAIL, OK, WARN
+from common.core.errors import FAIL, OK, WARN, ZooError
 from tests.rank_tables import address, changed, one_server, table_of, text_of, two_servers, without
 
 ONE, TWO = one_server(), two_servers()

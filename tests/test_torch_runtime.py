@@ -15,7 +15,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from common.core.errors import InfrastructureError, ZooError  # noqa: E402
-from common.core.versions import version_numbers  # noqa: E402
+from common.core.text import version_numbers  # noqa: E402
 from common.machine import precision as vocabulary  # noqa: E402
 from common.machine.ports import reserve_free_port  # noqa: E402
 from common.training.torch import runtime  # noqa: E402

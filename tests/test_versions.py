@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from common.core.quiet_import import without_chatter
-from common.core.versions import version_numbers
+from common.core.terminal import without_chatter
+from common.core.text import version_numbers
 
 
 @pytest.mark.parametrize(

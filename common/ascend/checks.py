@@ -9,9 +9,8 @@ from common.ascend.hccn import USUAL_PLACE, addresses_of_conf
 from common.ascend.npu_smi import read_states
 from common.ascend.rank_table import CHIP_UNKNOWN, TableFinding, check_text, first_failure
 from common.ascend.surroundings import HCCL_PORTS
-from common.core.errors import ZooError
-from common.core.findings import FAIL, OK, WARN, Finding
-from common.core.versions import version_numbers
+from common.core.errors import FAIL, OK, WARN, Finding, ZooError
+from common.core.text import version_numbers
 from common.machine.devices import npu_has_bfloat16, npu_is_910a, npu_name_in, torch_npu_remedy
 from common.machine.surroundings import Surroundings
 

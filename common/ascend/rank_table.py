@@ -20,8 +20,7 @@ import attrs
 
 from common.ascend.hccn import USUAL_PLACE, ServerAddresses, is_address
 from common.core.codec import json_text, parse_json
-from common.core.errors import ZooError
-from common.core.findings import FAIL, OK, WARN
+from common.core.errors import FAIL, OK, WARN, ZooError
 from common.core.text import quoted
 
 CHIP_910A, CHIP_A2, CHIP_A3, CHIP_UNKNOWN = "910A", "A2", "A3", "unknown"

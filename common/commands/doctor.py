@@ -11,8 +11,7 @@ from typing import List, Mapping, Optional, Sequence
 from common.ascend.checks import examine_ascend
 from common.ascend.surroundings import with_ascend
 from common.cards.model_folders import checkout_root
-from common.core.errors import UsageError
-from common.core.findings import FAIL, WARN, Finding
+from common.core.errors import FAIL, WARN, Finding, UsageError
 from common.core.text import aligned
 from common.data.catalogue import ABSENT, default_data_path, presence, read_catalogue
 from common.machine import doctor, surroundings

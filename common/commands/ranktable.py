@@ -35,9 +35,8 @@ from common.ascend.rank_table import (
 )
 from common.commands.doctor import as_text
 from common.core.command_line import add_debug_flag
-from common.core.errors import UsageError, ZooError
+from common.core.errors import WARN, Finding, UsageError, ZooError
 from common.core.files import make_folder, write_atomically
-from common.core.findings import WARN, Finding
 from common.machine import devices
 
 EXAMPLES = """

@@ -1,12 +1,14 @@
-"""The errors a user can mend, each one line long, with an exit code that means something."""
+"""The errors a user can mend, each one line long, with its exit code; and what a check found."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import List
 
 from common.core.text import shortened
 
 USAGE_EXIT_CODE = 64
+OK, WARN, FAIL = "ok", "warn", "fail"
 _LONGEST_LINE = 1000  # characters, of which a file's own content may be most
 
 
@@ -39,3 +41,13 @@ class InfrastructureError(ZooError):
 def first_line(error: Exception) -> str:
     """The first line of what an error says, without the long tail that frameworks add."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One line of a report: ok, warn or fail; what was looked at, what was found, the remedy."""
+
+    status: str
+    what: str
+    found: str
+    remedy: str = ""

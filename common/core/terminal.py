@@ -1,4 +1,4 @@
-"""What the launcher shows: rank 0's output as it comes, and on a terminal a progress line below."""
+"""What a terminal shows: rank 0's output, a progress line below it, no chatter of imports."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import codecs
 import contextlib
 import os
 import sys
-from typing import IO, Any, Optional
+import tempfile
+from typing import IO, Any, Iterator, Optional
 
 _CLEAR_LINE = "\r\x1b[K"
 
@@ -82,3 +83,22 @@ class Terminal:
             self._gone = True
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+
+@contextlib.contextmanager
+def without_chatter() -> Iterator[None]:
+    """Withholds what is written to standard error by whatever means; shows it if the body fails."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as withheld:
+        real = os.dup(2)
+        os.dup2(withheld.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            withheld.seek(0)
+            os.write(real, withheld.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(real, 2)
+            os.close(real)

@@ -1,10 +1,11 @@
-"""Text for people: values in one short line, tables in columns, durations."""
+"""Text for people: values in one short line, tables in columns, durations; version numbers."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from itertools import zip_longest
-from typing import Any, Iterable, Sequence
+from typing import Any, Iterable, Sequence, Tuple
 
 
 def shortened(text: str, limit: int = 60) -> str:
@@ -65,3 +66,9 @@ def duration(seconds: float) -> str:
         return f"{rest} s"
     clock = f"{hours}:{minutes:02d}:{rest:02d}" if days or hours else f"{minutes}:{rest:02d}"
     return f"{days} day{'s' if days > 1 else ''} {clock}" if days else clock
+
+
+def version_numbers(text: str) -> Tuple[int, ...]:
+    """The leading numbers of a version: "1.8.1+cpu" -> (1, 8, 1); () of one without any."""
+    match = re.match(r"\d+(?:\.\d+)*", text.strip().lstrip("vV"))
+    return tuple(int(part) for part in match.group().split(".")) if match else ()

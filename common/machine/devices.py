@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from common.core.errors import UsageError
-from common.core.versions import version_numbers
+from common.core.text import version_numbers
 
 KINDS = ("npu", "gpu", "cpu")
 REQUESTS = ("auto",) + KINDS

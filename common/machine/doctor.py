@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import List, Optional, Sequence, Tuple
 
-from common.core.findings import FAIL, OK, WARN, Finding
-from common.core.versions import version_numbers
+from common.core.errors import FAIL, OK, WARN, Finding
+from common.core.text import version_numbers
 from common.machine.devices import summary
 from common.machine.surroundings import Surroundings
 

@@ -10,7 +10,7 @@ import math
 from typing import Callable, Dict, Mapping, Optional, Tuple
 
 from common.core.errors import UsageError
-from common.core.versions import version_numbers
+from common.core.text import version_numbers
 
 INITIAL_DYNAMIC_SCALE = 65536.0
 STATIC_SCALE_OF_HALF_WEIGHTS = 128.0

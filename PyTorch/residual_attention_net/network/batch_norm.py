@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as functional
 from torch import nn
 
-from common.core.versions import version_numbers
+from common.core.text import version_numbers
 
 TORCH_WALKS_CHANNELS = version_numbers(torch.__version__) < (1, 12)
 

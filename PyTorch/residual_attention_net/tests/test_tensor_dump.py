@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from training_helpers import events, free_port, newest_checkpoint, run, start_ranks
 
-from common.core.versions import version_numbers
+from common.core.text import version_numbers
 from common.evidence.divergence.comparing import WITHIN, compare_dumps
 from common.runs.dump import Dump, find_dump
 from common.training.torch.tensor_dump import _watching

@@ -17,8 +17,8 @@ from common.ascend.session import PLAIN, NpuOptions, session_parameters
 from common.core.command_line import end_at_once
 from common.core.errors import InfrastructureError, UsageError, ZooError, first_line
 from common.core.files import write_atomically
-from common.core.quiet_import import without_chatter
-from common.core.versions import version_numbers
+from common.core.terminal import without_chatter
+from common.core.text import version_numbers
 from common.machine.devices import (
     OpenedDevice,
     allowed_cores,

@@ -19,7 +19,7 @@ from typing import (
 
 from common.core.command_line import end_at_once
 from common.core.errors import InfrastructureError, UsageError, ZooError
-from common.core.versions import version_numbers
+from common.core.text import version_numbers
 from common.machine.devices import (
     OpenedDevice,
     cann_version,
