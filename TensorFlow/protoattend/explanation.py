@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import List, Tuple
 
 import numpy as np
@@ -14,13 +15,16 @@ from protoattend.data.datasets import read_user_images
 from protoattend.gallery.explained import UNKNOWN, Explained, wrong_first
 from protoattend.gallery.page import GalleryHeader
 from protoattend.gallery.prototypes import explanation_files
-from protoattend.options import Options
+from protoattend.options import DEFAULT_DATA, Options
 from protoattend.restoring import Restored, restore
+from protoattend.trained import kept_dataset
 
 
 def run(options: Options) -> int:
     """Explains and writes pictures and a gallery; returns the exit code."""
-    restored = restore(options, "explanation")
+    asked = options.dataset or options.data_url != DEFAULT_DATA or Path(DEFAULT_DATA).is_dir()
+    kept = None if asked else kept_dataset(str(options.checkpoint))
+    restored = restore(options, "explanation", kept)
     try:
         decisions, header = explain(restored)
         for decision in decisions:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, Optional
 
 from common.core.files import make_folder, sha256_of
+from common.data.labelled_images import DatasetSplits
 from common.training.checkpoints import STATE
 from common.training.evaluation_run import output_folder
 from common.training.run import Subject
@@ -70,13 +71,16 @@ class Restored:
         return Subject(MODEL, TASK, MODEL, network, session.dataset_record(), config)
 
 
-def restore(options: Options, folder_name: str) -> Restored:
+def restore(
+    options: Options, folder_name: str, dataset: Optional[DatasetSplits] = None
+) -> Restored:
     """Finds --checkpoint, then opens data and device.
 
     Dataset, image size, candidates and network are the checkpoint's own, where it tells them.
 
     Args:
         folder_name: below the run's folder, where no other is given.
+        dataset: the data, where the flags don't say it.
 
     Raises:
         ZooError: no such checkpoint, data or device; images that the network can't take.
@@ -86,7 +90,7 @@ def restore(options: Options, folder_name: str) -> Restored:
     options = as_trained(options, found.state)
     folder = output_folder(options.train_url, checkpoint, folder_name)
     options = dataclasses.replace(options, train_url=folder)
-    session = open_session(options)
+    session = open_session(options, dataset)
     make_folder(Path(folder), "--output_path")
     told = found.state.get("network")
     architecture = architecture_from(told) if told else session.architecture()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 import numpy as np
 
 from common.cards.model_folders import kept_weights
 from common.core.errors import ZooError
 from common.core.files import write_atomically
-from common.data.labelled_images import LabelledImages
+from common.data.labelled_images import DatasetSplits, LabelledImages
+from common.training.packed_weights import SUFFIX
 from common.training.tensorflow.exporting import Exported
 from common.training.tensorflow.runtime import tf
 from common.training.tensorflow.stored_weights import FoundCheckpoint
@@ -112,16 +113,36 @@ def candidates_of_run(found: FoundCheckpoint, data_path: str) -> LabelledImages:
     return evaluation_candidates(options, dataset_of(options).train)
 
 
-def kept_candidates() -> LabelledImages:
+def kept_candidates(path: Optional[Path] = None) -> LabelledImages:
     """1,024 training images of Fashion-MNIST: of the recorded evaluation of the kept weights."""
-    with np.load(kept_weights("protoattend_candidates.npz"), allow_pickle=False) as kept:
-        classes = tuple(str(name) for name in kept["classes"])
-        return LabelledImages(kept["images"], kept["labels"], classes, kept["names"])
+    return _kept_images(path or Path(kept_weights("protoattend_candidates.npz")), "")
 
 
-def keep_candidates(candidates: LabelledImages, target: Path) -> None:
-    """Writes candidates as kept_candidates reads them."""
+def kept_dataset(checkpoint: str) -> Optional[DatasetSplits]:
+    """What lies beside packed weights: their candidates to train on, some images to test on."""
+    path = Path(checkpoint)
+    path = path.with_name(f"{path.stem}_candidates.npz")
+    if not (checkpoint.endswith(SUFFIX) and path.is_file()):
+        return None
+    tests = _kept_images(path, "test_")
+    told = "train: the candidates kept with the weights; test: some test images kept with them"
+    train = kept_candidates(path)
+    return DatasetSplits("images kept with the weights", train, tests, tests, told, "")
+
+
+def _kept_images(path: Path, kind: str) -> LabelledImages:
+    with np.load(str(path), allow_pickle=False) as kept:
+        images, labels, names = (kept[kind + name] for name in ("images", "labels", "names"))
+        return LabelledImages(images, labels, tuple(map(str, kept["classes"])), names)
+
+
+def keep_candidates(candidates: LabelledImages, tests: LabelledImages, target: Path) -> None:
+    """Writes candidates, and images to show them with, as kept_dataset reads them."""
     content = io.BytesIO()
-    arrays = {name: getattr(candidates, name) for name in ("images", "labels", "classes", "names")}
-    np.savez_compressed(content, **{name: np.asarray(value) for name, value in arrays.items()})
+    arrays = {
+        kind + name: np.asarray(getattr(images, name))
+        for kind, images in (("", candidates), ("test_", tests))
+        for name in ("images", "labels", "names")
+    }
+    np.savez_compressed(content, classes=np.asarray(candidates.classes), **arrays)
     write_atomically(target, content.getvalue())

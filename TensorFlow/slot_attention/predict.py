@@ -1,4 +1,4 @@
-"""Draws what slots see in images of one's own: python -m slot_attention.predict --help."""
+"""Draws what slots see, in new scenes or in images of one's own: slot_attention.predict --help."""
 
 from __future__ import annotations
 
@@ -6,33 +6,43 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from common.core.command_line import Parser, run_program
+from common.core.command_line import Parser, number_in, run_program
 from common.core.errors import UsageError, ZooError
 from slot_attention.options import EVAL, OBJECT_DISCOVERY, Options, parse_options
 
+SHOWN = 4
+
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Writes a picture for each image; returns the exit code."""
+    """Writes a picture for each image, or one of all scenes; returns the exit code."""
     parser = Parser(
         prog="slot_attention.predict",
-        description="Draws what the slots of a trained network see in images of one's own.",
+        description="Draws what the slots of a trained network see.",
         epilog="Further flags are those of slot_attention.object_discovery.eval, such as "
         "--num_slots, --seed, --device and --precision_mode.",
     )
-    parser.add_argument("--images", nargs="+", required=True, help="images, or folders of them")
+    parser.add_argument(
+        "--images",
+        nargs="+",
+        help="images, or folders of them, for object discovery (default: test scenes, drawn anew, "
+        "of the synthetic data set that the network was trained on)",
+    )
+    parser.add_argument(
+        "--count", type=number_in(int, 1, 16), default=SHOWN, help="scenes, without --images"
+    )
     parser.add_argument(
         "--checkpoint",
         "--checkpoint_dir",
         required=True,
-        help="a run folder of object discovery, a checkpoint in it, or a published one",
+        help="a run folder, a checkpoint in it, a published one, or packed weights",
     )
     parser.add_argument("--output_path", help="folder for the pictures (default: RUN/predictions)")
     flags, others = parser.parse_known_args(argv)
-    words = ["--dataset=image_folder", "--cache=none", f"--data_path={flags.images[0]}"]
+    words = ["--dataset=image_folder", "--cache=none", f"--data_path={(flags.images or ['.'])[0]}"]
     words += [f"--checkpoint_dir={flags.checkpoint}", *others]
     options = parse_options(OBJECT_DISCOVERY, EVAL, words)
-    named = _named_images([Path(place).expanduser() for place in flags.images])
-    for path in _drawn(options, named, flags.output_path):
+    named = _named_images([Path(place).expanduser() for place in flags.images or []])
+    for path in _drawn(options, named, flags.count, flags.output_path):
         print(f"picture: {path}", flush=True)
     return 0
 
@@ -53,13 +63,29 @@ def _named_images(places: List[Path]) -> Dict[str, Path]:
                 count += 1
                 name = f"{whole}-{count}"
             named[name] = path
-    if not named:
+    if places and not named:
         raise ZooError(f"--images: there are no images in {', '.join(map(str, places))}")
     return named
 
 
-def _drawn(options: Options, named: Dict[str, Path], folder: Optional[str]) -> List[Path]:
-    """Writes a picture for each image; returns where."""
+def _test_scenes(config: Dict[str, Any], folder: Path, count: int) -> Any:
+    """The first test scenes of the small synthetic data set that a training's flags name."""
+    from common.core.terminal import Terminal
+    from slot_attention.data.datasets import find_scenes
+    from slot_attention.synthetic.prepare import DATASETS, Request, write_dataset
+
+    name = str(config.get("dataset"))
+    if name not in DATASETS:
+        raise UsageError("--images is missing: the network was trained on no scenes to draw anew")
+    request = Request(name, DATASETS[name].small[0], {"test": count})
+    write_dataset(folder, request, Terminal())
+    return find_scenes(name, str(folder))
+
+
+def _drawn(
+    options: Options, named: Dict[str, Path], count: int, folder: Optional[str]
+) -> List[Path]:
+    """Writes a picture for each image, or one of so many scenes; returns where."""
     from common.core.files import make_folder, write_atomically
     from common.training.evaluation_run import output_folder
     from common.training.tensorflow import runtime
@@ -67,27 +93,38 @@ def _drawn(options: Options, named: Dict[str, Path], folder: Optional[str]) -> L
     from slot_attention.building import built_network, scene_pass
     from slot_attention.data.datasets import image_source
     from slot_attention.network.checkpoints import load_weights
-    from slot_attention.object_discovery.task import TASK
     from slot_attention.session import open_session
+    from slot_attention.trained import TASKS
 
     found = find_weights(str(options.checkpoint_dir))
-    place = output_folder(folder, str(options.checkpoint_dir), "predictions")
-    options = dataclasses.replace(options, model_dir=place)
-    make_folder(Path(place), "--output_path")
-    source = image_source(Path(place), {"test": list(named.values())}, "those that were given")
+    place = Path(output_folder(folder, str(options.checkpoint_dir), "predictions"))
+    task = TASKS[OBJECT_DISCOVERY if named else found.state.get("task", OBJECT_DISCOVERY)]
+    options = dataclasses.replace(options, task=task.name, model_dir=str(place))
+    make_folder(place, "--output_path")
+    source = (
+        image_source(place, {"test": list(named.values())}, "those that were given")
+        if named
+        else _test_scenes(found.state.get("config", {}), place / f"scenes_{count}", count)
+    )
     session = open_session(options, found.state.get("network"), source)
     written: List[Path] = []
+
+    def write(name: str, values: Dict[str, Any]) -> None:
+        written.append(place / f"{name}.png")
+        write_atomically(written[-1], task.draw(session, values))
+
     try:
         with runtime.tf.Graph().as_default():
-            network, _ = built_network(TASK, session.choice)
-            scenes = scene_pass(TASK, session, session.choice, network, "test", None)
+            network, _ = built_network(task, session.choice)
+            scenes = scene_pass(task, session, session.choice, network, "test", None)
             with runtime.open_session(session.device, session.precision) as running:
-                load_weights(running, network, found, options.task)
+                load_weights(running, network, found, task.name)
+                if not named:
+                    write(task.picture, scenes.first(running, count))
                 names = iter(named)
-                for batch in scenes.run(running, *scenes.names):
+                for batch in scenes.run(running, *scenes.names) if named else ():
                     for number in range(len(batch["image"])):
-                        written.append(Path(place) / f"{next(names)}.png")
-                        write_atomically(written[-1], TASK.draw(session, _one(batch, number)))
+                        write(next(names), _one(batch, number))
     finally:
         runtime.close_device(session.device)
     return written
