@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes the environment, trains every network of the zoo briefly on data that needs no download,
-# evaluates, prints the result table and writes the pictures: about six minutes on two idle cores.
-# Interrupted, it shows what it has.
+# Makes the environment, shows what the trained weights in weights/ do, then trains every network
+# briefly on data that needs no download, evaluates, prints the result table and writes the pictures:
+# about six minutes on two idle cores. Interrupted, it shows what it has.
 #
 # usage: scripts/quickstart.sh [--stack reference|current|auto] [--help]
 #
@@ -84,10 +84,13 @@ main() {
   stack="$(choose_stack "$stack")"
   bash "$root/scripts/setup.sh" --stack "$stack"
   python="$root/.venv/$stack/bin/python"
-  cases="$("$python" "$root/scripts/lib/smoke_cases.py")"
+  cases="$("$python" "$root/scripts/lib/quickstart.py" cases)"
   [ -n "$cases" ] || fail "no model card under $root names a smoke case"
   trap show EXIT
   trap 'exit 130' INT TERM
+  say "== what trained weights do"
+  "$python" "$root/scripts/lib/quickstart.py" show "$output/weights" </dev/null || say "not all could be shown"
+  say "== a brief training of each network"
   while read -r network case; do
     run_case "$network" "$case"
   done <<<"$cases"

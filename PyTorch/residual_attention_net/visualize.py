@@ -12,6 +12,7 @@ from common.core.command_line import Parser, add_debug_flag, number_in, run_prog
 from common.core.errors import UsageError, ZooError
 from common.core.files import make_folder, write_atomically
 from common.runs.events import FILE_NAME, effective_events
+from common.training.packed_weights import SUFFIX
 from residual_attention_net.data.samples import Complaints, add_image_flags, check_image_flags, note
 from residual_attention_net.trained_network import (
     add_device_flags,
@@ -118,6 +119,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             raise UsageError(
                 "nothing to draw: give --run FOLDER, or --pth_path with --images or --dataset"
             )
+        beside = Path(arguments.pth_path).with_name("images")
+        if not arguments.images and not arguments.dataset and arguments.pth_path.endswith(SUFFIX):
+            arguments.images = [str(beside)] if beside.is_dir() else None  # kept with the weights
         check_image_flags(arguments)
     folder = Path(arguments.output_path or arguments.run or "output") / PICTURES
     if arguments.run is not None:
