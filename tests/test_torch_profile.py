@@ -29,7 +29,7 @@ ALL = WAIT + WARMUP + ACTIVE
 
 
 def device(kind: str) -> TorchDevice:
-    return TorchDevice(kind, 0, torch.device("cpu"), "", 1, "", "", "")
+    return TorchDevice(kind, 0, "", "", "", "", torch.device("cpu"))
 
 
 def steps(profiler: StepProfiler, count: int) -> None:
@@ -98,6 +98,7 @@ def test_the_old_profiler_of_an_npu_is_entered_and_left(monkeypatch: Any, tmp_pa
         profile=lambda profiler_result_path: calls.append(profiler_result_path) or OldProfile(calls)
     )
     monkeypatch.setitem(sys.modules, "torch_npu", types.ModuleType("torch_npu"))
+    monkeypatch.delitem(sys.modules, "torch_npu.profiler", raising=False)
     monkeypatch.setattr(torch_profile, "npu_module", lambda: old)
     steps(StepProfiler(device("npu"), tmp_path), ALL + 3)
     assert calls == [str(tmp_path), "enter", "exit"]

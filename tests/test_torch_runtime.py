@@ -2,19 +2,16 @@
 
 import copy
 import os
-import random
 import socket
-import subprocess
 import sys
 import types
 import warnings
-from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from common.core.errors import InfrastructureError, ZooError  # noqa: E402
+from common.core.errors import InfrastructureError, UsageError, ZooError  # noqa: E402
 from common.core.text import version_numbers  # noqa: E402
 from common.machine import precision as vocabulary  # noqa: E402
 from common.machine.ports import reserve_free_port  # noqa: E402
@@ -23,7 +20,6 @@ from common.training.torch import step as stepping  # noqa: E402
 from tests.ascend_doubles.torch_steps import open_stepper  # noqa: E402
 
 pytestmark = pytest.mark.pytorch
-ROOT = Path(__file__).resolve().parents[1]
 TORCH = version_numbers(str(torch.__version__))
 new_torch = pytest.mark.skipif(TORCH < (2, 4), reason="what torch 2 brought")
 
@@ -76,7 +72,7 @@ def test_training_on_a_cpu_learns_without_warnings():
         warnings.simplefilter("error")
         losses, health = train(stepper_on_cpu(), steps=8)
     assert losses[-1] < 0.5 * losses[0]
-    assert (health.skipped, health.loss_scale) == (False, 1.0)
+    assert (health.skipped, health.loss_scale) == (False, None)
 
 
 @pytest.mark.skipif(TORCH < (1, 10), reason="bfloat16 autocast came with torch 1.10")
@@ -112,9 +108,7 @@ def test_make_sgd_is_the_plain_formula():
             torch.nn.functional.cross_entropy(model(images), labels).backward()
             optimizer.step()
     for one, other in zip(expected.parameters(), network.parameters()):
-        torch.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6) if TORCH < (
-            2,
-        ) else torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+        assert torch.allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
 def test_gradients_are_clipped_by_their_global_norm():
@@ -124,21 +118,12 @@ def test_gradients_are_clipped_by_their_global_norm():
     assert torch.stack(norms).norm().item() == pytest.approx(0.01, rel=1e-3)
 
 
-def test_random_states_are_plain_values_that_can_be_set_back():
-    import numpy
-
-    def plain(value):
-        if isinstance(value, (list, tuple)):
-            return all(plain(item) for item in value)
-        return value is None or type(value) in (int, float, str) or torch.is_tensor(value)
-
+def test_random_states_can_be_set_back():
     device = cpu_device()
     runtime.seed_everything(7, device)
-    state = copy.deepcopy(runtime.rng_state(device))
-    assert all(plain(value) for value in state.values())
-    first = (random.random(), numpy.random.rand(), torch.rand(1).item())
+    state, first = copy.deepcopy(runtime.rng_state(device)), torch.rand(1).item()
     runtime.set_rng_state(state, device)
-    assert (random.random(), numpy.random.rand(), torch.rand(1).item()) == first
+    assert torch.rand(1).item() == first
 
 
 @pytest.mark.parametrize("kind, restored", [("cpu", True), ("npu", False)])
@@ -153,17 +138,6 @@ def test_a_devices_random_state_goes_to_no_other_kind(kind, restored, monkeypatc
     assert bool(seen) is restored
 
 
-def test_the_peak_of_memory_is_in_bytes():
-    assert 10e6 < runtime.memory_peak(cpu_device()) < 1e12
-
-
-def test_the_device_part_of_a_record():
-    record = cpu_device().as_record(ranks=2)
-    assert (record["kind"], record["count"]) == ("cpu", 2)
-    assert record["framework"] == f"torch {torch.__version__}"
-    assert set(record) == {"kind", "name", "count", "driver", "runtime", "framework", "python"}
-
-
 def test_the_proof_counts_the_parameters_on_the_device():
     device = cpu_device()
     assert runtime.proof(device, small_network()).startswith("6 parameter tensors on cpu (")
@@ -172,7 +146,7 @@ def test_the_proof_counts_the_parameters_on_the_device():
 def test_the_proof_fails_where_a_parameter_is_elsewhere():
     network = torch.nn.Linear(2, 2)
     network.weight = torch.nn.Parameter(torch.zeros(2, 2, device="cpu"))
-    device = runtime.TorchDevice("gpu", 0, "cuda:0", "a GPU", 1, "", "", "")
+    device = runtime.TorchDevice("gpu", 0, "a GPU", "", "", "", "cuda:0")
     with pytest.raises(ZooError, match="2 of 2 parameter tensors are on cpu"):
         runtime.proof(device, network)
 
@@ -184,36 +158,15 @@ def test_a_checkpoint_with_another_loss_scale_is_refused():
         stepper.load_state_dict({"scaling": "grad_scaler", "state": {}})
 
 
-def test_the_module_imports_no_framework_by_itself():
-    code = (
-        "import sys, common.training.torch.runtime; print([n for n in ('torch', 'apex', "
-        "'torch_npu') "
-        "if n in sys.modules])"
-    )
-    assert run_python(code).strip() == "[]"
-
-
 # --- ranks -----------------------------------------------------------------------------------
-
-
-def run_python(code, *arguments, **variables):
-    environment = dict(os.environ, PYTHONPATH=str(ROOT), **variables)
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        env=environment,
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=120,
-    ).stdout
 
 
 @pytest.mark.parametrize(
     "rank, method, told",
     [
-        (0, "tcp://127.0.0.1:{used}", "port {used} of 127.0.0.1 is in use by another program"),
-        (1, "tcp://127.0.0.1:{free}", "rank 1 of 2 did not meet all the others at 127.0.0.1"),
-        (0, "env://", "see --master_addr and --master_port"),
+        (0, "tcp://127.0.0.1:{used}", "rank 0 of 2 did not meet the others at tcp://127.0.0.1"),
+        (1, "tcp://127.0.0.1:{free}", "rank 1 of 2 did not meet the others at tcp://127.0.0.1"),
+        (0, "env://", "logs, --master_addr and --master_port"),
     ],
 )
 def test_ranks_that_cannot_meet_are_told_in_one_line(monkeypatch, rank, method, told):
@@ -228,48 +181,6 @@ def test_ranks_that_cannot_meet_are_told_in_one_line(monkeypatch, rank, method, 
                 cpu_device(), rank, 2, method.format(**ports), timeout_seconds=2
             )
     assert told.format(**ports) in str(caught.value) and "\n" not in str(caught.value)
-
-
-# --- doubles ---------------------------------------------------------------------------------
-
-
-class Calls(list):
-    """What was called, in order; .recorder(name) makes a function that notes its call."""
-
-    def recorder(self, name, result=None):
-        def note(*positional, **named):
-            self.append((name, positional, named))
-            return result(*positional, **named) if callable(result) else result
-
-        return note
-
-    @property
-    def names(self):
-        return [name for name, _, _ in self]
-
-    def of(self, name):
-        return next((positional, named) for called, positional, named in self if called == name)
-
-
-@pytest.fixture
-def calls():
-    return Calls()
-
-
-@pytest.fixture
-def group(monkeypatch, calls):
-    """A process group and a DistributedDataParallel that only note their calls."""
-    monkeypatch.setattr(
-        torch.distributed, "init_process_group", calls.recorder("init_process_group")
-    )
-    monkeypatch.setattr(
-        torch.distributed, "is_initialized", lambda: "init_process_group" in calls.names
-    )
-    monkeypatch.setattr(
-        torch.nn.parallel,
-        "DistributedDataParallel",
-        calls.recorder("DDP", lambda model, **_: model),
-    )
 
 
 # --- NPU -------------------------------------------------------------------------------------
@@ -291,23 +202,23 @@ def test_an_npu_without_torch_npu_names_what_to_install(monkeypatch, release, re
 
 
 @pytest.fixture
-def gpu(monkeypatch, calls):
-    """A torch.cuda of two Hoppers whose tensors lie on the CPU."""
+def gpu(monkeypatch):
+    """A torch.cuda of two Hoppers whose tensors lie on the CPU; the devices made current."""
+    current = []
     for name, value in (
         ("is_available", True),
         ("device_count", 2),
         ("memory_allocated", 7e6),
         ("get_device_capability", (9, 0)),
         ("get_device_name", "NVIDIA H100"),
-        ("set_device", None),
         ("synchronize", None),
     ):
-        monkeypatch.setattr(torch.cuda, name, calls.recorder(name, value))
+        monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
     monkeypatch.setattr(runtime, "_device_object", lambda *_: torch.device("cpu"))
     monkeypatch.setitem(runtime.TORCH_NAMES, "gpu", "cpu")
-    before = tf32_settings()
-    benchmark = torch.backends.cudnn.benchmark
-    yield
+    before, benchmark = tf32_settings(), torch.backends.cudnn.benchmark
+    yield current
     torch.backends.cudnn.benchmark = benchmark
     set_tf32(before)
 
@@ -347,10 +258,11 @@ def test_a_gpu_that_torch_cannot_use_is_refused(monkeypatch):
         runtime.capabilities("gpu")
 
 
-def test_opening_a_gpu_makes_it_the_current_one(gpu, calls):
+def test_opening_a_gpu_makes_it_the_current_one(gpu):
     device = runtime.open_device("gpu", 1, gpu_precision("O0"))
-    assert calls.of("set_device") == ((1,), {})
-    assert (device.name, device.count) == ("NVIDIA H100", 2)
+    assert (gpu, device.index, device.name) == ([1], 1, "NVIDIA H100")
+    with pytest.raises(UsageError, match="--device_id 2: torch .* sees 2 gpu"):
+        runtime.open_device("gpu", 2, gpu_precision("O0"))
 
 
 @pytest.mark.parametrize("mode, allowed", [("O0", False), ("force_fp32", True), ("O2", False)])
@@ -362,16 +274,22 @@ def test_tf32_is_set_as_the_mode_says_without_warnings(gpu, mode, allowed):
     assert tf32_settings() == (expected, expected)
 
 
-def test_a_gpu_joins_by_nccl_and_wraps_with_its_own_number(gpu, group, calls):
+def test_a_gpu_joins_by_nccl_and_wraps_with_its_own_number(gpu, monkeypatch):
+    joined, wrapped = {}, {}
+    monkeypatch.setattr(
+        torch.distributed, "init_process_group", lambda **words: joined.update(words)
+    )
+    monkeypatch.setattr(
+        torch.nn.parallel, "DistributedDataParallel", lambda model, **words: wrapped.update(words)
+    )
     wanted = gpu_precision("O0")
     device = runtime.open_device("gpu", 1, wanted)
     runtime.init_process_group(device, 1, 2)
     network = small_network()
     optimizer = stepping.make_sgd(device, wanted, network.parameters(), lr=0.1)
     stepping.make_stepper(network, optimizer, device, wanted, world_size=2)
-    assert calls.of("init_process_group")[1]["backend"] == "nccl"
-    ddp = calls.of("DDP")[1]
-    assert (ddp["device_ids"], ddp["broadcast_buffers"]) == ([1], False)
+    assert joined["backend"] == "nccl"
+    assert (wrapped["device_ids"], wrapped["broadcast_buffers"]) == ([1], False)
 
 
 @new_torch
@@ -385,18 +303,18 @@ def test_mixed_precision_trains_and_scales(gpu):
 
 @new_torch
 @pytest.mark.parametrize("loss_scale, following", [("dynamic", 32768.0), ("128", 128.0)])
-@pytest.mark.parametrize("norm", [None, 1.0])
+@pytest.mark.parametrize("mode, norm", [("O2", None), ("O2", 1.0), ("force_fp16", None)])
 def test_an_overflow_skips_the_step_and_only_a_dynamic_scale_shrinks(
-    gpu, loss_scale, following, norm
+    gpu, mode, norm, loss_scale, following
 ):
-    stepper = gpu_stepper("O2", loss_scale, max_gradient_norm=norm)
+    stepper = gpu_stepper(mode, loss_scale, max_gradient_norm=norm)
     before = copy.deepcopy(stepper.module.state_dict())
-    loss = sum(weight.sum() for weight in stepper.module.parameters()) * float("inf")
+    loss = sum(weight.float().sum() for weight in stepper.module.parameters()) * float("inf")
     assert stepper.step(loss).skipped
     after = stepper.module.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     stepper.zero_grad()
-    health = stepper.step(sum(weight.sum() for weight in stepper.module.parameters()))
+    health = stepper.step(sum(weight.float().sum() for weight in stepper.module.parameters()))
     assert (health.skipped, health.loss_scale) == (False, following)
 
 
@@ -424,41 +342,20 @@ def test_float16_weights_take_and_give_float32_batches(gpu):
 
 
 @new_torch
-@pytest.mark.parametrize("loss_scale, following", [("dynamic", 32768.0), ("128", 128.0)])
-def test_float16_weights_skip_an_overflow_too(gpu, loss_scale, following):
-    stepper = gpu_stepper("force_fp16", loss_scale)
-    before = copy.deepcopy(stepper.module.state_dict())
-    loss = sum(weight.float().sum() for weight in stepper.module.parameters()) * float("inf")
-    assert stepper.step(loss).skipped
-    after = stepper.module.state_dict()
-    assert all(torch.equal(before[name], after[name]) for name in before)
-    assert stepper.state_dict()["state"]["scale"] == following
-
-
-@new_torch
 def test_float16_weights_learn_under_a_static_scale(gpu):
     losses, health = train(gpu_stepper("force_fp16"), steps=8)
     assert losses[-1] < losses[0]
     assert (health.skipped, health.loss_scale) == (False, 128.0)
 
 
-class Allocator:
-    """Stands for the C library and notes what it is told."""
-
-    def __init__(self):
-        self.told = []
-
-    def mallopt(self, name, value):
-        self.told.append((name, value))
-
-
 def test_freed_memory_is_kept_on_a_cpu_unless_the_user_says_otherwise(monkeypatch):
-    library = Allocator()
+    told = []
+    library = types.SimpleNamespace(mallopt=lambda *words: told.append(words))
     monkeypatch.setattr(runtime.ctypes, "CDLL", lambda name: library)
     for name in [name for name in os.environ if name.startswith("MALLOC_")]:
         monkeypatch.delenv(name)
     runtime.keep_freed_memory()
-    assert library.told == [(-3, 1 << 30), (-1, 1 << 30)]
+    assert told == [(-3, 1 << 30), (-1, 1 << 30)]
     monkeypatch.setenv("MALLOC_ARENA_MAX", "2")
     runtime.keep_freed_memory()
-    assert len(library.told) == 2
+    assert len(told) == 2

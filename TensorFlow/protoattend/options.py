@@ -21,8 +21,7 @@ from common.core.flags import (
     whole,
 )
 from common.data import dataset_name
-from common.training.dump_flags import DumpFlags
-from common.training.tensorflow.device_flags import DeviceFlags
+from common.training.flags import DeviceFlags, DumpFlags
 from protoattend.data.datasets import DATASET_NAMES, EMBEDDED
 from protoattend.data.other_sets import OTHER_SETS
 from protoattend.network.architecture import ENCODERS, NORMALIZATIONS, RESNET32, SPARSEMAX

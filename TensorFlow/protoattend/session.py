@@ -14,7 +14,6 @@ from common.data.labelled_images import DatasetSplits
 from common.machine.precision import Precision
 from common.machine.ranks import Place
 from common.training.tensorflow import runtime as tf_runtime
-from common.training.tensorflow.run_device import choose_run_device
 from protoattend.data.datasets import dataset_of
 from protoattend.network.architecture import Architecture
 from protoattend.network.attention import IN_FLOAT32
@@ -77,7 +76,9 @@ def open_session(options: Options, dataset: Optional[DatasetSplits] = None) -> S
     Raises:
         ZooError: a dataset, a device or a precision mode that can't be had.
     """
-    kind, place, precision = choose_run_device(options, read_card(CARD).task(TASK).precision)
+    kind, place, precision = tf_runtime.choose_run_device(
+        options, read_card(CARD).task(TASK).precision
+    )
     dataset = dataset_of(options) if dataset is None else dataset
     tf_runtime.keep_in_float32(IN_FLOAT32)
     tf_runtime.keep_host_memory()

@@ -7,7 +7,7 @@ from typing import Optional, Sequence
 
 from common.core.command_line import run_program
 from common.core.flags import Program
-from common.training.tensorflow.export_flags import ExportFlags
+from common.training.flags import ExportFlags
 
 PROGRAM = Program(
     "slot_attention.export",

@@ -21,8 +21,7 @@ from common.core.flags import (
     unrecorded,
     whole,
 )
-from common.training.dump_flags import DumpFlags
-from common.training.tensorflow.device_flags import DeviceFlags
+from common.training.flags import DeviceFlags, DumpFlags
 from slot_attention.data.datasets import DATASET_NAMES
 from slot_attention.data.geometry import CROP_NAMES, RESIZE_NAMES
 from slot_attention.network.architecture import (

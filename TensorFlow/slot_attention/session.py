@@ -14,7 +14,6 @@ from common.core.errors import UsageError
 from common.machine.precision import Precision
 from common.machine.ranks import Place
 from common.training.tensorflow import runtime as tf_runtime
-from common.training.tensorflow.run_device import choose_run_device
 from slot_attention.data.arrays import prepare
 from slot_attention.data.datasets import find_scenes
 from slot_attention.data.geometry import Geometry
@@ -91,7 +90,7 @@ def open_session(
     Raises:
         ZooError: a dataset, a device or a precision mode that can't be had.
     """
-    kind, place, precision = choose_run_device(
+    kind, place, precision = tf_runtime.choose_run_device(
         options, read_card(CARD).task(options.task).precision
     )
     if source is None:

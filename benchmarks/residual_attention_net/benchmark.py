@@ -111,7 +111,7 @@ def _plainly(variant: Variant, batch_size: int, device_kind: str, data: Any) -> 
 
     name = torch_runtime.TORCH_NAMES[device_kind]
     device = torch_runtime.TorchDevice(
-        device_kind, 0, torch.device(name), name, 1, "", "", f"torch {torch.__version__}"
+        device_kind, 0, name, "", "", torch_runtime.FRAMEWORK, torch.device(name)
     )
     torch.manual_seed(0)
     layout = torch.channels_last if variant.channels_last else torch.contiguous_format

@@ -369,15 +369,17 @@ def _told(path: Path, pattern: str) -> str:
 # --- opened devices ---
 
 
+@dataclass(frozen=True)
 class OpenedDevice:
-    """What a framework's device says of itself; the runtime adapters' data classes have the fields.
+    """A framework's device, made this process's own; each framework's class adds what it needs.
 
     Attributes:
-        kind: npu, gpu or cpu; name: such as "Ascend910A".
+        kind: npu, gpu or cpu; index: its number on this machine; name: such as "Ascend910A".
         driver, runtime, framework: their versions, "" where there is none.
     """
 
     kind: str
+    index: int
     name: str
     driver: str
     runtime: str

@@ -30,6 +30,7 @@ class StepDump:
 
     Attributes:
         step: the one that is stored, None for none. source: the dump that training begins from.
+        begins_after: the steps that are done then; None without a source.
     """
 
     def __init__(
@@ -47,27 +48,35 @@ class StepDump:
         """
         self.settings, self.place = settings, place
         self._subject, self._device, self._precision = subject, device, precision
-        self.source = _open_source(settings, place.world_size)
-        self.step = settings.dump_tensors if self.source is None else self.source.subject.step
+        self.source: Optional[Dump] = None
+        self.step, self.begins_after = settings.dump_tensors, None
         self.say: Callable[[str], None] = print
+        if settings.dump_from is not None:
+            self.source = self._opened_source(settings.dump_from)
+            self.step = self.source.subject.step
+            self.begins_after = self.step - 1
         if self.step is not None and self.step > settings.steps:
             raise UsageError(
                 f"step {self.step} is to be stored, but training ends at step {settings.steps}: "
                 "give more steps or a smaller --dump_tensors"
             )
-        if self.source is not None:
-            there, here = self.source.subject, self.described()
-            if (there.model, there.task, there.network) != (here.model, here.task, here.network):
-                raise UsageError(
-                    f"--dump_from {settings.dump_from} is of {there.model} {there.task} "
-                    f"{there.network}, this run of {here.model} {here.task} {here.network}: "
-                    "give the flags of that run"
-                )
 
-    @property
-    def begins_after(self) -> Optional[int]:
-        """The steps that are done when training begins from another run's dump."""
-        return None if self.source is None else self.source.subject.step - 1
+    def _opened_source(self, path: str) -> Dump:
+        if self.settings.resume or self.place.world_size > 1:
+            raise UsageError(
+                "--dump_from begins with another run's weights and the batch of its first rank: "
+                "run it with --ranks 1 and without --resume; of --resume and it give one of them"
+            )
+        source = find_dump(Path(path), self.settings.dump_tensors)
+        there, here = (
+            (about.model, about.task, about.network)
+            for about in (source.subject, self.described(source.subject.step))
+        )
+        if there != here:
+            raise UsageError(
+                f"--dump_from {path} is of {there}, this run of {here}: give the flags of that run"
+            )
+        return source
 
     def is_stored(self, done: int) -> bool:
         """Whether a resumed training has passed the step to be stored, and has stored it.
@@ -85,8 +94,8 @@ class StepDump:
             "larger --dump_tensors, or leave it out"
         )
 
-    def described(self, step: Optional[int] = None) -> DumpSubject:
-        """What a dump of this run says of it."""
+    def described(self, step: int) -> DumpSubject:
+        """What the dump of a step says of this run."""
         return DumpSubject(
             self._subject.model,
             self._subject.task,
@@ -95,7 +104,7 @@ class StepDump:
             f"{self._device.kind} ({self._device.name})",
             self._precision.as_record(),
             arithmetic_of(self._precision),
-            step or self.step or 0,
+            step,
             self.place.world_size,
             self.settings.dump_from or "",
         )
@@ -107,28 +116,12 @@ class StepDump:
         written = write_dump(folder, self.described(step), inputs, tensors, source)
         self.say(f"step {step}: {len(tensors)} tensors are in {written}")
 
-    def overflowed(self, times: int) -> ZooError:
+    def overflowed(self) -> ZooError:
         """What is wrong where a step can't be done without an overflow."""
         return ZooError(
-            f"the gradients of step {self.step} overflowed {times} times in a row: give a smaller "
-            "--loss_scale"
+            f"the gradients of step {self.step} overflowed {ATTEMPTS} times in a row: give a "
+            "smaller --loss_scale"
         )
-
-
-def _open_source(settings: Settings, world_size: int) -> Optional[Dump]:
-    if settings.dump_from is None:
-        return None
-    if settings.resume:
-        raise UsageError(
-            "--dump_from begins with another run's weights and --resume with this "
-            "one's own: give one of them"
-        )
-    if world_size > 1:
-        raise UsageError(
-            "--dump_from is for one rank: a dump holds the batch of rank 0 alone; "
-            "run both runs with --ranks 1"
-        )
-    return find_dump(Path(settings.dump_from), settings.dump_tensors)
 
 
 def require_fit(there: Mapping[str, Any], here: Mapping[str, Any], what: str) -> None:
@@ -140,14 +133,10 @@ def require_fit(there: Mapping[str, Any], here: Mapping[str, Any], what: str) ->
     for name in sorted(set(there) | set(here)):
         one = list(there[name].shape) if name in there else None
         other = list(here[name]) if name in here else None
-        fits = (
-            one is not None
-            and other is not None
-            and len(one) == len(other)
-            and all(size in (None, stored) for size, stored in zip(other, one))
-        )
-        if not fits:
+        if one is not None and other is not None and len(one) == len(other):
+            other = [size or stored for size, stored in zip(other, one)]
+        if one != other:
             raise UsageError(
-                f"--dump_from has the {what} {name} as {one or 'nothing'}, this run as "
-                f"{other or 'nothing'}: give the flags of that run, --batch_size included"
+                f"--dump_from has the {what} {name} as {one}, this run as {other}: give the flags "
+                "of that run, --batch_size included"
             )

@@ -14,8 +14,8 @@ import numpy as np
 
 from common.core.errors import ZooError, first_line
 from common.core.files import make_folder
+from common.training.flags import FORMATS, FROZEN, ONNX, SAVED_MODEL
 from common.training.onnx_facts import add_facts
-from common.training.tensorflow.export_flags import FORMATS, FROZEN, ONNX, SAVED_MODEL
 from common.training.tensorflow.runtime import tf
 
 DESCRIPTION = "export.json"

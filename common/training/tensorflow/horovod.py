@@ -9,8 +9,9 @@ import threading
 import time
 from typing import Any, Dict, Mapping, Tuple
 
-from common.core.errors import InfrastructureError, UsageError, ZooError
+from common.core.errors import InfrastructureError, UsageError, ZooError, first_line
 from common.machine.ranks import Place
+from common.training.devices import meeting_address, ranks_did_not_meet
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -21,18 +22,11 @@ def horovod_module() -> Any:
         import horovod.tensorflow as horovod
     except ImportError as error:
         raise ZooError(
-            "several ranks of TensorFlow on GPU or CPU need Horovod, which "
-            f"{_why_no_horovod(error)}; install "
-            'the extra "horovod" of this checkout (docs/dependencies.md), or give '
-            "--ranks 1"
+            "several ranks of TensorFlow on GPU or CPU need Horovod, which can't be imported "
+            f'({first_line(error)}); install the extra "horovod" of this checkout '
+            "(docs/dependencies.md), or give --ranks 1"
         ) from error
     return horovod
-
-
-def _why_no_horovod(error: ImportError) -> str:
-    if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("horovod"):
-        return f"is not installed for TensorFlow {_tensorflow_version()}"
-    return f"does not load with TensorFlow {_tensorflow_version()} ({str(error).splitlines()[0]})"
 
 
 def join(place: Place, timeout_seconds: float) -> Tuple[Any, ...]:
@@ -48,36 +42,31 @@ def join(place: Place, timeout_seconds: float) -> Tuple[Any, ...]:
     try:
         horovod.init()
     except (RuntimeError, ValueError, ImportError) as error:
-        raise _rendezvous_error(place, " ".join(str(error).split())) from error
+        raise _not_met(place, " ".join(str(error).split())) from error
     if horovod.size() != place.world_size:
         raise InfrastructureError(
-            f"Horovod sees {horovod.size()} ranks, the launcher {place.world_size}; "
-            "start all of them with "
-            "one launcher"
+            f"Horovod sees {horovod.size()} ranks, the launcher {place.world_size}; start all of "
+            "them with one launcher"
         )
     return ("horovod", server)
 
 
 def _rendezvous(place: Place, timeout_seconds: float) -> Any:
     """Rank 0 listens at MASTER_ADDR and MASTER_PORT, the others wait for it; returns the server."""
-    address = os.environ.get("MASTER_ADDR") or "127.0.0.1"
-    port = _master_port()
-    server = _serve(address, port) if place.rank == 0 else None
-    if server is None:
-        _wait_for(address, port, place, timeout_seconds)
-    os.environ.update(horovod_variables(place, address, port, os.environ))
+    address, port = os.environ.get("MASTER_ADDR") or "127.0.0.1", os.environ.get("MASTER_PORT", "")
+    if not port.isdigit():
+        raise UsageError(
+            "several ranks need MASTER_PORT, the port of rank 0 at MASTER_ADDR, and it is "
+            f"{port!r}; zoo launch sets both"
+        )
+    server = None
+    if place.rank == 0:
+        server = _serve(place, address, int(port))
+    else:
+        _wait_for(place, address, int(port), timeout_seconds)
+    os.environ.update(horovod_variables(place, address, int(port), os.environ))
     os.environ.setdefault("HOROVOD_GLOO_TIMEOUT_SECONDS", str(int(timeout_seconds)))
     return server
-
-
-def _master_port() -> int:
-    text = os.environ.get("MASTER_PORT", "")
-    if not text.isdigit():
-        raise UsageError(
-            "several ranks need MASTER_PORT, the port of rank 0 at MASTER_ADDR, and "
-            f"it is {text!r}; zoo launch sets both"
-        )
-    return int(text)
 
 
 def horovod_variables(
@@ -104,44 +93,27 @@ def horovod_variables(
     return {name: str(value) for name, value in values.items()}
 
 
-def _serve(address: str, port: int) -> Any:
+def _serve(place: Place, address: str, port: int) -> Any:
     from horovod.runner.http.http_server import RendezvousHandler, RendezvousHTTPServer
 
     listen = address if address in _LOOPBACK else ""
     try:
         server = RendezvousHTTPServer((listen, port), RendezvousHandler, False)
     except OSError as error:
-        raise InfrastructureError(
-            f"port {port} of {address} can't be had ({error.strerror}); give another --master_port"
-        ) from error
+        raise _not_met(place, f"the port can't be had, {error.strerror}") from error
     server.init([])
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 
 
-def _wait_for(address: str, port: int, place: Place, timeout_seconds: float) -> None:
+def _wait_for(place: Place, address: str, port: int, timeout_seconds: float) -> None:
     deadline = time.monotonic() + timeout_seconds
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError), socket.create_connection((address, port), 5.0):
             return
         time.sleep(0.05)
-    raise _rendezvous_error(place, f"rank 0 did not answer within {timeout_seconds:g} s")
+    raise _not_met(place, f"rank 0 did not answer within {timeout_seconds:g} s")
 
 
-def _rendezvous_error(place: Place, why: str) -> InfrastructureError:
-    return InfrastructureError(
-        "rank {} of {} could not join at {} port {}: {}; see the other ranks' logs, --master_addr "
-        "and --master_port".format(
-            place.rank,
-            place.world_size,
-            os.environ.get("MASTER_ADDR"),
-            os.environ.get("MASTER_PORT"),
-            why,
-        )
-    )
-
-
-def _tensorflow_version() -> str:
-    import tensorflow
-
-    return str(tensorflow.__version__)
+def _not_met(place: Place, why: str) -> InfrastructureError:
+    return ranks_did_not_meet(place.rank, place.world_size, meeting_address(), why)

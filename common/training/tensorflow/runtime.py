@@ -6,11 +6,9 @@ import contextlib
 import dataclasses
 import importlib.util
 import os
-import random
 import re
-import resource
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from common.ascend.environment import HF32
 from common.ascend.session import PLAIN, NpuOptions, session_parameters
@@ -23,6 +21,7 @@ from common.machine.devices import (
     OpenedDevice,
     allowed_cores,
     cann_version,
+    choose_device,
     cpu_has_bfloat16,
     cpu_name,
     detect,
@@ -31,8 +30,21 @@ from common.machine.devices import (
     npu_has_bfloat16,
     npu_name,
 )
-from common.machine.precision import Capabilities, Precision
-from common.machine.ranks import LAUNCHED_RANK, Place
+from common.machine.precision import (
+    Capabilities,
+    Precision,
+    default_mode,
+    resolve,
+    with_loss_scale,
+)
+from common.machine.ranks import LAUNCHED_RANK, Place, find_tensorflow_place, under_slurm
+from common.training.devices import (
+    RENDEZVOUS_SECONDS,
+    process_memory_peak,
+    require_device,
+    seed_python_and_numpy,
+    without_plugin,
+)
 from common.training.tensorflow import horovod as tf_horovod
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
@@ -40,24 +52,27 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 if importlib.util.find_spec("npu_bridge") is None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
 
-import numpy  # noqa: E402
-
 with without_chatter():
     import tensorflow.compat.v1 as tf
 
 tf.disable_eager_execution()
 tf.enable_resource_variables()
 
-RENDEZVOUS_SECONDS = 1800.0
+FRAMEWORK = f"TensorFlow {tf.__version__}"
+VERSION = version_numbers(str(tf.__version__))
 # The types that the graph rewrite goes by, under their names before and since TensorFlow 2.4:
-# always narrow, narrow after a narrow one, narrow between narrow ones; and never narrow.
+# always narrow, narrow after a narrow one, narrow between narrow ones; and never narrow. In two of
+# them at once an operation would stop the whole rewrite, and nobody would be told.
+_REWRITE = "TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_"
+REWRITE_LISTS = [
+    _REWRITE + name
+    for name in (
+        ("ALLOWLIST_REMOVE", "INFERLIST_REMOVE", "CLEARLIST_REMOVE", "DENYLIST_ADD")
+        if VERSION >= (2, 4)
+        else ("WHITELIST_REMOVE", "GRAYLIST_REMOVE", "CLEARLIST_REMOVE", "BLACKLIST_ADD")
+    )
+]
 SUMMED_IN_BFLOAT16 = ("BiasAddGrad",)  # on processors, where 1,024 ones then make 256
-_NARROW_LISTS = {
-    False: ("WHITELIST", "GRAYLIST", "CLEARLIST"),
-    True: ("ALLOWLIST", "INFERLIST", "CLEARLIST"),
-}
-_FLOAT32_LIST = {False: "BLACKLIST", True: "DENYLIST"}
-_REWRITE = "TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_{}_{}"
 
 
 # --- devices ---------------------------------------------------------------------------------
@@ -65,22 +80,49 @@ _REWRITE = "TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_{}_{}"
 
 @dataclasses.dataclass(frozen=True)
 class TensorFlowDevice(OpenedDevice):
-    """An opened device: kind ("npu", "gpu", "cpu"), this process's place, what records say of it.
+    """An opened device with this process's place among the ranks.
 
-    `index` is its number on this machine, `count` how many of the kind this process sees; `driver`
-    and `runtime` are versions, "" where there is none; `held` keeps open what must stay so.
+    `held` keeps open what must stay so.
     """
 
-    kind: str
-    index: int
     place: Place
-    name: str
-    count: int
-    driver: str
-    runtime: str
-    framework: str
     npu_options: NpuOptions = PLAIN
     held: Tuple[Any, ...] = ()
+
+
+class RunDevice(NamedTuple):
+    """The kind of device ("npu", "gpu", "cpu"), which rank this is, and the arithmetic."""
+
+    kind: str
+    place: Place
+    precision: Precision
+
+
+def choose_run_device(options: Any, default_modes: Mapping[str, str]) -> RunDevice:
+    """Reads device, device_id, ranks, precision_mode and loss_scale of some options.
+
+    Args:
+        default_modes: the card's precision mode by kind of device.
+
+    Raises:
+        ZooError: a device or a precision mode that can't be had.
+        UsageError: another number of ranks than were started.
+    """
+    kind = options.device
+    if kind == "auto":
+        kind = choose_device(kind, detect())
+    os.environ.update(under_slurm(os.environ))
+    place = find_tensorflow_place(os.environ, kind, options.device_id)
+    if options.ranks not in (None, place.world_size):
+        raise UsageError(
+            f"--ranks {options.ranks} but this is one of {place.world_size} rank(s): start ranks "
+            "with `zoo launch` or horovodrun"
+        )
+    mode = options.precision_mode or default_mode(default_modes, kind)
+    precision = resolve(mode, "tensorflow", kind, capabilities(kind, place.local_rank))
+    if options.loss_scale is not None:
+        precision = with_loss_scale(precision, options.loss_scale)
+    return RunDevice(kind, place, precision)
 
 
 def capabilities(kind: str, index: int = 0) -> Capabilities:
@@ -95,9 +137,15 @@ def capabilities(kind: str, index: int = 0) -> Capabilities:
         name = npu_name()
         return Capabilities(version, name, bfloat16=npu_has_bfloat16(name))
     if kind == "gpu":
-        _check_gpu(index)
-        return Capabilities(version, _gpu_name(index), tf32=_gpu_generation(index) >= 8)
-    return Capabilities(version, cpu_name(), bfloat16=_cpu_computes_bfloat16())
+        name, details = _gpu(index)
+        return Capabilities(version, name, tf32=details.get("compute_capability", (0, 0))[0] >= 8)
+    rewriter = tf.ConfigProto().graph_options.rewrite_options
+    bfloat16 = (
+        hasattr(rewriter, "auto_mixed_precision_onednn_bfloat16")
+        and cpu_has_bfloat16()
+        and os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0"
+    )
+    return Capabilities(version, cpu_name(), bfloat16=bfloat16)
 
 
 def open_device(
@@ -124,8 +172,7 @@ def open_device(
         raise ValueError(f"a precision for {precision.device_kind} on {kind}")
     if kind == "npu":
         return _open_npu(place, precision, npu_options)
-    open_one = {"gpu": _open_gpu, "cpu": _open_cpu}[kind]
-    device = open_one(place, precision)
+    device = _open_gpu(place, precision) if kind == "gpu" else _open_cpu(place, precision)
     if place.world_size > 1:
         device = dataclasses.replace(device, held=tf_horovod.join(place, timeout_seconds))
     return device
@@ -134,24 +181,7 @@ def open_device(
 def _open_cpu(place: Place, precision: Precision) -> TensorFlowDevice:
     if precision.autocast_dtype == "bfloat16":
         keep_in_float32(SUMMED_IN_BFLOAT16)
-    return TensorFlowDevice(
-        "cpu", 0, place, cpu_name(), 1, "", f"{cpu_threads()} threads", _framework()
-    )
-
-
-def _open_gpu(place: Place, precision: Precision) -> TensorFlowDevice:
-    count = _check_gpu(place.local_rank)
-    _allow_tf32(precision.tf32)
-    return TensorFlowDevice(
-        "gpu",
-        place.local_rank,
-        place,
-        _gpu_name(place.local_rank),
-        count,
-        gpu_driver(),
-        _cuda_version(),
-        _framework(),
-    )
+    return TensorFlowDevice("cpu", 0, cpu_name(), "", f"{cpu_threads()} threads", FRAMEWORK, place)
 
 
 def cpu_threads(environment: Mapping[str, str] = os.environ) -> int:
@@ -160,83 +190,36 @@ def cpu_threads(environment: Mapping[str, str] = os.environ) -> int:
     return int(text) if text.isdigit() and int(text) > 0 else max(1, len(allowed_cores()))
 
 
-def _framework() -> str:
-    return f"TensorFlow {tf.__version__}"
+def _open_gpu(place: Place, precision: Precision) -> TensorFlowDevice:
+    name, _ = _gpu(place.local_rank)
+    switch = getattr(tf.config.experimental, "enable_tensor_float_32_execution", None)
+    if switch is not None:
+        switch(precision.tf32)
+    elif not precision.tf32:
+        # NVIDIA's own builds of 1.15 know only the variable that CUDA's libraries read.
+        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+    ask = getattr(tf.sysconfig, "get_build_info", dict)
+    cuda, cudnn = (dict(ask()).get(of, "of unknown version") for of in _LIBRARIES)
+    runtime = f"CUDA {cuda} cuDNN {cudnn}"
+    return TensorFlowDevice("gpu", place.local_rank, name, gpu_driver(), runtime, FRAMEWORK, place)
 
 
-def _cpu_computes_bfloat16() -> bool:
-    rewriter = tf.ConfigProto().graph_options.rewrite_options
-    return (
-        hasattr(rewriter, "auto_mixed_precision_onednn_bfloat16")
-        and cpu_has_bfloat16()
-        and os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0"
-    )
-
-
-# --- GPU -------------------------------------------------------------------------------------
+_LIBRARIES = ("cuda_version", "cudnn_version")
 
 
 def _gpus() -> List[Any]:
     return list(tf.config.experimental.list_physical_devices("GPU"))
 
 
-def _check_gpu(index: int) -> int:
-    """The number of GPUs that TensorFlow sees; ZooError where number `index` is not among them."""
-    if not tf.test.is_built_with_cuda():
-        raise ZooError(
-            f"--device gpu: TensorFlow {tf.__version__} is built without CUDA; install a "
-            "CUDA build "
-            "of it, or give --device cpu"
-        )
-    count = len(_gpus())
-    if count == 0:
-        raise ZooError(
-            f"--device gpu: TensorFlow {tf.__version__} finds no GPU it can use; see nvidia-smi, "
-            "CUDA_VISIBLE_DEVICES and the CUDA libraries it names in its log, or give "
-            "--device cpu"
-        )
-    if not 0 <= index < count:
-        raise UsageError(
-            "--device_id {}: TensorFlow sees {} GPU{} here; give one from 0 to {}".format(
-                index, count, "s" * (count != 1), count - 1
-            )
-        )
-    return count
-
-
-def _gpu_details(index: int) -> Dict[str, Any]:
+def _gpu(index: int) -> Tuple[str, Dict[str, Any]]:
+    """A GPU's name and what TensorFlow tells of it; ZooError where it is not there."""
+    there = _gpus()
+    require_device("gpu", index, len(there), FRAMEWORK, tf.test.is_built_with_cuda())
     # TensorFlow 1.15 can't tell.
     ask = getattr(tf.config.experimental, "get_device_details", None)
-    return dict(ask(_gpus()[index])) if ask is not None else {}
-
-
-def _gpu_name(index: int) -> str:
-    name = _gpu_details(index).get("device_name")
+    details = dict(ask(there[index])) if ask is not None else {}
     names = detect().gpu_names
-    return str(name or (names[index] if index < len(names) else "GPU"))
-
-
-def _gpu_generation(index: int) -> int:
-    return int(_gpu_details(index).get("compute_capability", (0, 0))[0])
-
-
-def _allow_tf32(allowed: bool) -> None:
-    switch = getattr(tf.config.experimental, "enable_tensor_float_32_execution", None)
-    if switch is not None:
-        switch(allowed)
-    elif not allowed:
-        # NVIDIA's own builds of 1.15 know only the variable that CUDA's libraries read.
-        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
-
-
-def _cuda_version() -> str:
-    ask = getattr(tf.sysconfig, "get_build_info", None)
-    versions = dict(ask()) if ask is not None else {}
-    if "cuda_version" not in versions:
-        return "CUDA of unknown version"
-    return "CUDA {} cuDNN {}".format(
-        versions["cuda_version"], versions.get("cudnn_version", "of unknown version")
-    )
+    return str(details.get("device_name") or [*names, *["GPU"] * len(there)][index]), details
 
 
 # --- NPU -------------------------------------------------------------------------------------
@@ -247,53 +230,33 @@ def import_npu_bridge() -> Any:
     os.environ.setdefault(HF32, "0")
     try:
         import npu_bridge.npu_init as npu_init
-    except ModuleNotFoundError:
-        raise ZooError(
-            "--device npu needs npu_bridge, which is not installed: install CANN with "
-            "its TensorFlow plugin, source its set_env.sh, and use TensorFlow 1.15"
-        ) from None
     except (ImportError, OSError) as error:
-        raise ZooError(
-            f"--device npu: npu_bridge does not load ({error}); source CANN's and the "
-            "TensorFlow plugin's set_env.sh"
-        ) from error
+        advice = (
+            "install CANN with its TensorFlow plugin and TensorFlow 1.15, source its set_env.sh"
+        )
+        raise without_plugin("npu_bridge", error, advice) from error
     return npu_init
 
 
 def _open_npu(place: Place, precision: Precision, options: NpuOptions) -> TensorFlowDevice:
     npu_init = import_npu_bridge()
-    shape = TensorFlowDevice(
-        "npu",
-        place.local_rank,
-        place,
-        npu_name(),
-        1,
-        npu_driver(),
-        "CANN {}".format(cann_version() or "of unknown version"),
-        f"{_framework()} npu_bridge",
-        options,
-    )
+    runtime = f"CANN {cann_version() or 'of unknown version'}"
+    about = (npu_name(), npu_driver(), runtime, f"{FRAMEWORK} npu_bridge")
+    device = TensorFlowDevice("npu", place.local_rank, *about, place, options)
     if place.world_size == 1:
-        return shape
+        return device
     require_known_identity(npu_init)
-    with _telling_hccl_errors():
+    try:
         # The first session fixes the options of the whole process, so it gets training's own.
-        held = npu_init.init_resource(config=session_config(shape, precision))
+        held = npu_init.init_resource(config=session_config(device, precision))
         if place.numbered_by_hccl:
             place = _as_hccl_numbers(place, npu_init)
-    return dataclasses.replace(shape, place=place, held=("npu",) + tuple(held))
-
-
-@contextlib.contextmanager
-def _telling_hccl_errors() -> Iterator[None]:
-    """Turns what HCCL says at its start into one line; it knows no kinds of errors."""
-    try:
-        yield
-    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+    except (tf.errors.OpError, RuntimeError, ValueError) as error:  # HCCL knows no kinds of errors
         raise InfrastructureError(
-            f"HCCL does not start: {first_line(error)}; see the other ranks' logs and "
-            "each rank's ascend_log"
+            f"HCCL does not start: {first_line(error)}; see the other ranks' logs and each rank's "
+            "ascend_log"
         ) from error
+    return dataclasses.replace(device, place=place, held=("npu", *held))
 
 
 def _as_hccl_numbers(place: Place, npu_init: Any) -> Place:
@@ -301,16 +264,14 @@ def _as_hccl_numbers(place: Place, npu_init: Any) -> Place:
     rank, size = int(npu_init.get_npu_rank_id()), int(npu_init.get_npu_rank_size())
     if size != place.world_size:
         raise InfrastructureError(
-            f"HCCL has {size} rank(s) and CM_WORKER_SIZE says {place.world_size}, so "
-            "separate networks would be "
-            "trained; start with zoo launch"
+            f"HCCL has {size} rank(s) and CM_WORKER_SIZE says {place.world_size}, so separate "
+            "networks would be trained; start with zoo launch"
         )
     told = os.environ.get(LAUNCHED_RANK)
     if told is not None and told != str(rank):
         raise InfrastructureError(
-            f"HCCL numbers this process {rank} and --node_rank makes it {told}; number "
-            "the machines as "
-            "HCCL does, or give --rank_table"
+            f"HCCL numbers this process {rank} and --node_rank makes it {told}; number the "
+            "machines as HCCL does, or give --rank_table"
         )
     return dataclasses.replace(place, rank=rank)
 
@@ -321,13 +282,13 @@ def require_known_identity(npu_init: Any) -> None:
         return
     if not os.environ.get("CM_WORKER_SIZE"):
         raise ZooError(
-            "neither RANK_SIZE nor CM_WORKER_SIZE is set, so npu_bridge would train "
-            "separate networks; start with zoo launch"
+            "neither RANK_SIZE nor CM_WORKER_SIZE is set, so npu_bridge would train separate "
+            "networks; start with zoo launch"
         )
     if not hasattr(npu_init.util, "get_ranksize"):
         raise ZooError(
-            "this npu_bridge is older than 1.11 and can't start without a rank table; "
-            "give --rank_table (zoo ranktable make writes one)"
+            "this npu_bridge is older than 1.11 and can't start without a rank table; give "
+            "--rank_table (zoo ranktable make writes one)"
         )
 
 
@@ -358,22 +319,15 @@ def session_config(device: TensorFlowDevice, precision: Precision, on_host: bool
     """
     config = tf.ConfigProto(allow_soft_placement=True)
     if device.kind == "npu":
-        _add_npu_optimizer(
-            config,
-            {"use_off_line": False}
-            if on_host
-            else session_parameters(
-                device.npu_options,
-                str(precision.npu_precision_mode),
-                device.index,
-                device.place.world_size,
-                os.environ,
-            ),
-        )
+        parameters: Mapping[str, Any] = {"use_off_line": False}
+        if not on_host:
+            mode, ranks = str(precision.npu_precision_mode), device.place.world_size
+            about = (device.npu_options, mode, device.index, ranks)
+            parameters = session_parameters(*about, os.environ)
+        _add_npu_optimizer(config, parameters)
         return config
-    config.intra_op_parallelism_threads = cpu_threads() if device.kind == "cpu" else 0
     if device.kind == "cpu":
-        config.inter_op_parallelism_threads = cpu_threads()
+        config.intra_op_parallelism_threads = config.inter_op_parallelism_threads = cpu_threads()
     if on_host or device.kind == "cpu":
         config.device_count["GPU"] = 0
     else:
@@ -399,23 +353,12 @@ def keep_in_float32(operations: Sequence[str]) -> None:
     """Keeps operations of these types in float32 when a graph is rewritten to a narrower one.
 
     For the rewrites on GPUs and processors; on an NPU NpuOptions.modify_mixlist does it. Call
-    before the process's first session: the lists are read once. Another list that the environment
-    gives already is added to.
+    before the process's first session: the lists are read once. What the environment gives already
+    is added to.
     """
-    for name in _rewrite_lists():
+    for name in REWRITE_LISTS:
         known = [entry for entry in os.environ.get(name, "").split(",") if entry]
-        os.environ[name] = ",".join(dict.fromkeys(known + list(operations)))
-
-
-def _rewrite_lists() -> List[str]:
-    """The variables that take a type of operation out of every narrow list and into the other.
-
-    In two lists at once it would stop the whole rewrite, and nobody would be told.
-    """
-    renamed = version_numbers(str(tf.__version__)) >= (2, 4)
-    return [_REWRITE.format(name, "REMOVE") for name in _NARROW_LISTS[renamed]] + [
-        _REWRITE.format(_FLOAT32_LIST[renamed], "ADD")
-    ]
+        os.environ[name] = ",".join(dict.fromkeys([*known, *operations]))
 
 
 def open_session(device: TensorFlowDevice, precision: Precision, on_host: bool = False) -> Any:
@@ -425,8 +368,7 @@ def open_session(device: TensorFlowDevice, precision: Precision, on_host: bool =
 
 def seed_everything(seed: int) -> None:
     """Seeds whatever gives variables of the default graph their first values; call it first."""
-    random.seed(seed)
-    numpy.random.seed(seed % (1 << 32))
+    seed_python_and_numpy(seed)
     with contextlib.suppress(ImportError):
         # Keras 2.9 and later draw initialisers' seeds from a generator of their own.
         import tf_keras
@@ -445,7 +387,7 @@ def has_slow_gradients(device: TensorFlowDevice) -> bool:
 
     They do on processors, but for builds that have oneDNN (MKL) inside.
     """
-    if device.kind != "cpu" or version_numbers(str(tf.__version__)) >= (2,):
+    if device.kind != "cpu" or VERSION >= (2,):
         return False
     from tensorflow.python import pywrap_tensorflow
 
@@ -458,7 +400,7 @@ def keep_host_memory() -> None:
     It gives that back to the system otherwise, and having it cleared again can take a tenth of a
     training step. What the user's environment says of it holds.
     """
-    if version_numbers(str(tf.__version__)) < (2,):
+    if VERSION < (2,):
         os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
 
 
@@ -481,10 +423,9 @@ def memory_peak(device: TensorFlowDevice) -> int:
     """The most memory used so far, in bytes: the accelerator's where it tells, else the host's."""
     if device.kind == "gpu" and hasattr(tf.config.experimental, "get_memory_info"):
         with contextlib.suppress(ValueError, RuntimeError):
-            return int(
-                tf.config.experimental.get_memory_info("GPU:0")["peak"]
-            )  # the only one this process's sessions see
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+            # The only one that this process's sessions see.
+            return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
+    return process_memory_peak()
 
 
 def proof(device: TensorFlowDevice, session: Any, fetches: Any) -> str:
@@ -497,25 +438,19 @@ def proof(device: TensorFlowDevice, session: Any, fetches: Any) -> str:
     """
     if device.kind == "npu":
         return f"NpuOptimizer with use_off_line in the session ({device.name})"
-    counts = _operations_by_device(session, fetches)
+    counts: Dict[str, int] = {}
+    for part in _traced(session, fetches)[1].step_stats.dev_stats:
+        name = re.sub(r".*/device:", "", part.device)
+        if ":" in name and "/" not in name:  # streams and memory copies are counted already
+            counts[name] = counts.get(name, 0) + len(part.node_stats)
     mine = sum(count for name, count in counts.items() if device.kind in name.lower())
     total = sum(counts.values())
     if mine == 0:
         raise ZooError(
-            "none of {} traced operations ran on the asked-for {}, but on {}; see "
-            "TensorFlow's log for why".format(total, device.kind, ", ".join(counts))
+            f"none of {total} traced operations ran on the asked-for {device.kind}, but on "
+            f"{', '.join(counts)}; see TensorFlow's log for why"
         )
     return f"{mine} of {total} traced operations of a forward pass on {device.kind} ({device.name})"
-
-
-def _operations_by_device(session: Any, fetches: Any) -> Dict[str, int]:
-    metadata = _traced(session, fetches)[1]
-    counts: Dict[str, int] = {}
-    for part in metadata.step_stats.dev_stats:
-        name = re.sub(r".*/device:", "", part.device)
-        if ":" in name and "/" not in name:  # streams and memory copies are counted already
-            counts[name] = counts.get(name, 0) + len(part.node_stats)
-    return counts
 
 
 def _traced(session: Any, fetches: Any) -> Tuple[Any, Any]:
@@ -536,7 +471,9 @@ def run_with_timeline(session: Any, fetches: Any, path: Path) -> Any:
 
 def close_device(device: TensorFlowDevice) -> None:
     """Leaves the job at the end of the program; does nothing where there is none."""
-    _forget_sums()
+    for session, _, _ in _SUMS.values():
+        session.close()
+    _SUMS.clear()
     if not device.held:
         return
     if device.held[0] == "npu":
@@ -556,12 +493,16 @@ def sum_in_graph(device: TensorFlowDevice, tensor: Any, name: str) -> Any:
     if device.place.world_size == 1:
         return tensor
     if device.kind == "npu":
-        import_npu_bridge()
-        from npu_bridge.hccl import hccl_ops
-
-        return hccl_ops.allreduce(tensor, "sum")
+        return _hccl_ops().allreduce(tensor, "sum")
     horovod = tf_horovod.horovod_module()
     return horovod.allreduce(tensor, op=horovod.Sum, name=name)
+
+
+def _hccl_ops() -> Any:
+    import_npu_bridge()
+    from npu_bridge.hccl import hccl_ops
+
+    return hccl_ops
 
 
 def mean_in_graph(device: TensorFlowDevice, tensor: Any, name: str) -> Any:
@@ -584,9 +525,7 @@ def broadcast_in_graph(device: TensorFlowDevice, variables: Sequence[Any]) -> An
 def _from_first(device: TensorFlowDevice, variable: Any) -> Any:
     value = variable.read_value()
     if device.kind == "npu":
-        from npu_bridge.hccl import hccl_ops
-
-        return hccl_ops.broadcast([value], 0)[0]
+        return _hccl_ops().broadcast([value], 0)[0]
     name = "broadcast_" + variable.op.name.replace("/", "_")
     return tf_horovod.horovod_module().broadcast(value, 0, name=name)
 
@@ -598,47 +537,19 @@ def sum_over_ranks(device: TensorFlowDevice, numbers: Sequence[float]) -> List[f
     """
     if device.place.world_size == 1:
         return [float(number) for number in numbers]
-    sums = _sums_of(device, len(numbers))
-    return [
-        float(value)
-        for value in sums.session.run(sums.total, feed_dict={sums.numbers: list(numbers)})
-    ]
-
-
-class _Sums(NamedTuple):
-    """A graph that adds numbers up over all ranks; kept, for an NPU would compile each anew."""
-
-    session: Any
-    numbers: Any
-    total: Any
-
-
-_SUMS: Dict[Tuple[str, int], _Sums] = {}
-
-
-def _sums_of(device: TensorFlowDevice, length: int) -> _Sums:
-    key = (device.kind, length)
+    key = (device.kind, len(numbers))
     if key not in _SUMS:
         with tf.Graph().as_default() as graph:
-            numbers = tf.placeholder(tf.float32 if device.kind == "npu" else tf.float64, [length])
-            total = sum_in_graph(device, numbers, f"sum_over_ranks_{length}")
-            _SUMS[key] = _Sums(
-                tf.Session(graph=graph, config=_plain_config(device)), numbers, total
-            )
-    return _SUMS[key]
+            kind = tf.float32 if device.kind == "npu" else tf.float64
+            given = tf.placeholder(kind, [len(numbers)])
+            total = sum_in_graph(device, given, f"sum_over_ranks_{len(numbers)}")
+            config = tf.ConfigProto(allow_soft_placement=True, device_count={"GPU": 0})
+            if device.kind == "npu":  # whose own options the process has already
+                _add_npu_optimizer(config, {"use_off_line": True})
+            _SUMS[key] = (tf.Session(graph=graph, config=config), given, total)
+    session, given, total = _SUMS[key]
+    return [float(value) for value in session.run(total, feed_dict={given: list(numbers)})]
 
 
-def _forget_sums() -> None:
-    for sums in _SUMS.values():
-        sums.session.close()
-    _SUMS.clear()
-
-
-def _plain_config(device: TensorFlowDevice) -> Any:
-    """For small sums: on an NPU the process's own options hold already, elsewhere the host."""
-    config = tf.ConfigProto(allow_soft_placement=True)
-    if device.kind == "npu":
-        _add_npu_optimizer(config, {"use_off_line": True})
-    else:
-        config.device_count["GPU"] = 0
-    return config
+# Sessions that add numbers up, with what is fed and fetched: an NPU would compile each graph anew.
+_SUMS: Dict[Tuple[str, int], Tuple[Any, Any, Any]] = {}

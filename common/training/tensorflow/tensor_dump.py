@@ -193,7 +193,7 @@ class GraphDump(StepDump):
             done, left = graph.run(session), left - 1
             put_variables(session, variables, state)
         if done.skipped:
-            raise self.overflowed(ATTEMPTS - 1)
+            raise self.overflowed()
         for _ in range(left - 1):  # the step itself is to get the last one
             session.run(graph.batch)
         self.store(self.source.subject.step, [rate], done.tensors)

@@ -11,7 +11,6 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optio
 
 import torch
 
-from common.core.errors import ZooError
 from common.machine.precision import Precision
 from common.machine.ranks import Place
 from common.training.run import Engine, Evaluation, Settings, Start, StepResult, Subject, Wishes
@@ -22,7 +21,6 @@ from common.training.torch.ranks import (
     average_batch_norm_statistics,
     bytes_from_first_rank,
     sum_over_ranks,
-    weights_agree,
 )
 from common.training.torch.runtime import TorchDevice
 from common.training.torch.step import LookAtGradients, StepHealth, Stepper
@@ -116,11 +114,6 @@ class TorchEngine(Engine):
             for line in training.first_weights():
                 self.say(line)
         self.stepper = training.open_stepper()
-        if not weights_agree(self.network, self.device.device):
-            raise ZooError(
-                "the ranks hold different weights before the first step; every rank must "
-                "see the same --output_path and --pth_path"
-            )
         self._dump.open(self.network, self.stepper, training.parameter_groups())
         if content is not None:
             self.stepper.load_optimizer_state(content["optimizer"])
@@ -185,7 +178,7 @@ class TorchEngine(Engine):
                 waited / len(losses),
                 int(health.skipped),
                 None,
-                health.loss_scale if health.is_scaled else None,
+                health.loss_scale,
             )
             for number, (loss, health) in enumerate(zip(summed, healths))
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 from pathlib import Path
 from typing import Any, Optional
 
@@ -29,9 +30,8 @@ def require_steps(steps: int) -> None:
     """Raises UsageError where a run of so many steps ends before its profile is whole."""
     if steps < LEAST_STEPS:
         raise UsageError(
-            f"--profiling needs at least {LEAST_STEPS} steps, of which the last {ACTIVE} "
-            "are watched, "
-            f"and this run has {steps}; give more, or leave --profiling out"
+            f"--profiling needs at least {LEAST_STEPS} steps, of which the last {ACTIVE} are "
+            f"watched, and this run has {steps}; give more, or leave --profiling out"
         )
 
 
@@ -55,7 +55,10 @@ class StepProfiler:
         if self._steps == WAIT:
             self._start(make_folder(self._folder, "--output_path"))
         elif self._running is not None:
-            self._go_on()
+            if hasattr(self._running, "step"):
+                self._running.step()
+            if self._steps == LEAST_STEPS:
+                self.close()
 
     def close(self) -> None:
         """Writes what was seen, if training ends while it is watched."""
@@ -64,38 +67,24 @@ class StepProfiler:
             self._running, self._folder = None, None
 
     def _start(self, folder: Path) -> None:
-        module = _profiler_module(self._device)
+        module, kind = _profiler_module(self._device), self._device.kind
         if module is None:
             self._running = npu_module().profile(profiler_result_path=str(folder))
         else:
+            known = module.ProfilerActivity
+            accelerator = {"npu": ["NPU"], "gpu": ["CUDA"], "cpu": []}[kind]
             self._running = module.profile(
-                activities=_activities(module, self._device.kind),
+                activities=[known.CPU, *(getattr(known, name) for name in accelerator)],
                 schedule=module.schedule(wait=0, warmup=WARMUP, active=ACTIVE, repeat=1),
                 on_trace_ready=module.tensorboard_trace_handler(str(folder)),
             )
         self._running.__enter__()
 
-    def _go_on(self) -> None:
-        if hasattr(self._running, "step"):
-            self._running.step()
-        if self._steps == LEAST_STEPS:
-            self.close()
-
 
 def _profiler_module(device: TorchDevice) -> Any:
     """torch.profiler, torch_npu.profiler, or None where torch_npu has only its older one."""
-    if device.kind == "npu":
-        try:
-            import torch_npu.profiler
-        except ImportError:
-            return None
-        return torch_npu.profiler
-    import torch.profiler
-
-    return torch.profiler
-
-
-def _activities(module: Any, kind: str) -> Any:
-    known = module.ProfilerActivity
-    accelerator = {"npu": "NPU", "gpu": "CUDA"}.get(kind)
-    return [known.CPU] + ([getattr(known, accelerator)] if accelerator else [])
+    name = "torch_npu.profiler" if device.kind == "npu" else "torch.profiler"
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None

@@ -14,11 +14,8 @@ _SIXTEEN_BITS = (torch.float16, torch.bfloat16)
 
 def world_size() -> int:
     """The number of ranks of this job; 1 without a process group."""
-    return distributed.get_world_size() if _initialised() else 1
-
-
-def _initialised() -> bool:
-    return bool(distributed.is_available() and distributed.is_initialized())
+    joined = distributed.is_available() and distributed.is_initialized()
+    return distributed.get_world_size() if joined else 1
 
 
 def sum_over_ranks(values: Sequence[float], device: torch.device) -> List[float]:
@@ -49,19 +46,6 @@ def average_batch_norm_statistics(network: nn.Module) -> None:
     flat /= world_size()
     for buffer, part in zip(buffers, flat.split([buffer.numel() for buffer in buffers])):
         buffer.copy_(part.view_as(buffer))
-
-
-def weights_agree(network: nn.Module, device: torch.device) -> bool:
-    """Whether all ranks hold the same weights: the spread of a checksum over ranks is zero."""
-    if world_size() == 1:
-        return True
-    checksum = torch.stack(
-        [parameter.detach().float().abs().sum() for parameter in network.parameters()]
-    )
-    highest, lowest = checksum.clone(), checksum.clone()
-    distributed.all_reduce(highest, op=distributed.ReduceOp.MAX)
-    distributed.all_reduce(lowest, op=distributed.ReduceOp.MIN)
-    return bool((highest == lowest).all())
 
 
 def bytes_from_first_rank(content: bytes, device: torch.device) -> bytes:
@@ -100,35 +84,22 @@ class SynchronisedBatchNorm(nn.modules.batchnorm._BatchNorm):
         float16's range.
         """
         if not self.training:
-            return nn.functional.batch_norm(
-                inputs,
-                self.running_mean,
-                self.running_var,
-                self.weight,
-                self.bias,
-                False,
-                0.0,
-                self.eps,
-            )
+            return super().forward(inputs)
         values = inputs.float() if inputs.dtype in _SIXTEEN_BITS else inputs
-        mean, variance, count = self._global_statistics(values)
-        self._track(mean.detach(), variance.detach(), count)
-        shape = [1, -1] + [1] * (inputs.dim() - 2)
+        axes, shape = [0, *range(2, inputs.dim())], [1, -1] + [1] * (inputs.dim() - 2)
+        count = inputs.numel() // inputs.shape[1] * world_size()
+        mean = _SumOverRanks.apply(values.sum(axes)) / count
+        deviation = values - mean.view(shape)
+        variance = _SumOverRanks.apply((deviation * deviation).sum(axes)) / count
+        self._track(mean.detach(), variance.detach() * (count / max(1, count - 1)))
         scale = self.weight / torch.sqrt(variance + self.eps)
         normalised = values * scale.view(shape) + (self.bias - mean * scale).view(shape)
         return normalised.to(inputs.dtype)
 
-    def _global_statistics(self, inputs: torch.Tensor) -> Any:
-        axes = [0] + list(range(2, inputs.dim()))
-        count = inputs.numel() // inputs.shape[1] * world_size()
-        mean = _SumOverRanks.apply(inputs.sum(axes)) / count
-        shape = [1, -1] + [1] * (inputs.dim() - 2)
-        deviation = inputs - mean.view(shape)
-        variance = _SumOverRanks.apply((deviation * deviation).sum(axes)) / count
-        return mean, variance, count
+    def _check_input_dim(self, inputs: torch.Tensor) -> None:
+        """Any number of dimensions."""
 
-    def _track(self, mean: torch.Tensor, variance: torch.Tensor, count: int) -> None:
-        unbiased = variance * (count / max(1, count - 1))
+    def _track(self, mean: torch.Tensor, unbiased: torch.Tensor) -> None:
         self.running_mean.mul_(1 - self.momentum).add_(mean, alpha=self.momentum)
         self.running_var.mul_(1 - self.momentum).add_(unbiased, alpha=self.momentum)
         self.num_batches_tracked.add_(1)
@@ -139,17 +110,18 @@ class _SumOverRanks(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, values: torch.Tensor) -> torch.Tensor:
-        total = values.clone()
-        if world_size() > 1:
-            distributed.all_reduce(total)
-        return total
+        return _summed(values)
 
     @staticmethod
     def backward(context: Any, gradient: torch.Tensor) -> torch.Tensor:
-        total = gradient.clone()
-        if world_size() > 1:
-            distributed.all_reduce(total)
-        return total
+        return _summed(gradient)
+
+
+def _summed(values: torch.Tensor) -> torch.Tensor:
+    total = values.clone()
+    if world_size() > 1:
+        distributed.all_reduce(total)
+    return total
 
 
 def synchronise_batch_norm(network: nn.Module, device: torch.device) -> nn.Module:

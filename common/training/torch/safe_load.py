@@ -16,21 +16,8 @@ import torch
 from common.core.errors import ZooError, first_line
 from common.data.safe_pickle import AllowListUnpickler, encode_latin1
 
-STORAGES = (
-    "BFloat16Storage",
-    "BoolStorage",
-    "ByteStorage",
-    "CharStorage",
-    "ComplexDoubleStorage",
-    "ComplexFloatStorage",
-    "DoubleStorage",
-    "FloatStorage",
-    "HalfStorage",
-    "IntStorage",
-    "LongStorage",
-    "ShortStorage",
-)
-REBUILDERS = ("_rebuild_parameter", "_rebuild_tensor", "_rebuild_tensor_v2")
+_TYPES = "BFloat16 Bool Byte Char ComplexDouble ComplexFloat Double Float Half Int Long Short"
+_REBUILDERS = ("_rebuild_parameter", "_rebuild_tensor", "_rebuild_tensor_v2")
 
 
 def safe_load(path: Union[str, Path]) -> Any:
@@ -41,7 +28,7 @@ def safe_load(path: Union[str, Path]) -> Any:
     """
     path = Path(path)
     try:
-        _check_kind(path)
+        _refuse_programs(path)
         return _load_tensors(path)
     except ZooError:
         raise
@@ -63,26 +50,26 @@ def safe_load(path: Union[str, Path]) -> Any:
         ) from None
 
 
-def _check_kind(path: Path) -> None:
-    """Refuse what torch.load would hand on to other readers than the pickle's."""
-    with path.open("rb") as stream:
-        if not stream.read(1):
-            raise ZooError(f"{path} is empty: copy the checkpoint again")
-    if tarfile.is_tarfile(str(path)):
-        raise ZooError(f"{path} is a tar archive: unpack it and give the checkpoint inside")
-    if not zipfile.is_zipfile(str(path)):
-        return
-    with zipfile.ZipFile(str(path)) as archive:
-        names = archive.namelist()
-    if any(name.rsplit("/", 1)[-1] == "constants.pkl" for name in names):
-        raise ZooError(f"{path} is a TorchScript program, not a checkpoint: give the weights")
-
-
 def _load_tensors(path: Path) -> Any:
     options: Dict[str, Any] = {"pickle_module": allow_list_pickle()}
     if "weights_only" in inspect.signature(torch.load).parameters:
         options = {"weights_only": True}
     return torch.load(str(path), map_location="cpu", **options)
+
+
+def _refuse_programs(path: Path) -> None:
+    """Refuses what torch.load would hand on to other readers than the pickle's."""
+    with path.open("rb") as stream:
+        if not stream.read(1):
+            raise ZooError(f"{path} is empty: copy the checkpoint again")
+    names = []
+    if zipfile.is_zipfile(str(path)):
+        with zipfile.ZipFile(str(path)) as archive:
+            names = archive.namelist()
+    program = any(name.rsplit("/", 1)[-1] == "constants.pkl" for name in names)
+    if program or tarfile.is_tarfile(str(path)):
+        kind = "TorchScript program" if program else "tar archive"
+        raise ZooError(f"{path} is a {kind}, not a checkpoint: give the weights inside")
 
 
 def allow_list_pickle() -> SimpleNamespace:
@@ -102,10 +89,10 @@ def _allowed_names() -> Dict[Tuple[str, str], Any]:
         ("torch", "device"): torch.device,
         ("_codecs", "encode"): encode_latin1,
     }
-    for name in STORAGES:
+    for name in (kind + "Storage" for kind in _TYPES.split()):
         if hasattr(torch, name):
             allowed["torch", name] = getattr(torch, name)
-    for name in REBUILDERS:
+    for name in _REBUILDERS:
         allowed["torch._utils", name] = getattr(torch._utils, name)
     for name, value in vars(torch).items():
         if isinstance(value, torch.dtype):

@@ -15,10 +15,13 @@ from typing import (
     Iterable,
     List,
     Mapping,
+    NamedTuple,
     Optional,
     Type,
     Union,
 )
+
+import torch
 
 from common.core.errors import ZooError
 from common.machine.precision import (
@@ -28,7 +31,7 @@ from common.machine.precision import (
     SMALLEST_LOSS_SCALE,
     Precision,
 )
-from common.training.torch.runtime import TORCH_NAMES, TorchDevice, npu_module, torch_version
+from common.training.torch.runtime import TORCH_NAMES, VERSION, TorchDevice, npu_module
 
 LookAtGradients = Callable[[List[Any]], None]
 
@@ -47,25 +50,20 @@ def make_sgd(
     Args:
         parameters: tensors or parameter groups of a model that is already on the device.
     """
-    arguments: Dict[str, Any] = {
-        "lr": lr,
-        "momentum": momentum,
-        "weight_decay": weight_decay,
-        "nesterov": nesterov,
-    }
-    if device.kind == "npu":
-        return _npu_sgd_class(precision)(list(parameters), **arguments)
-    import torch
-
-    if torch_version() >= (2, 4):
-        arguments["fused"] = True
-    return torch.optim.SGD(list(parameters), **arguments)
+    fast = {"fused": True} if VERSION >= (2, 4) and device.kind != "npu" else {}
+    kind = _npu_sgd_class(precision) if device.kind == "npu" else torch.optim.SGD
+    return kind(
+        list(parameters),
+        lr=lr,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        nesterov=nesterov,
+        **fast,
+    )
 
 
 def _npu_sgd_class(precision: Precision) -> Any:
     """apex's fused class where apex steps it, torch_npu's where it has one, else torch's own."""
-    import torch
-
     if precision.apex_opt_level is not None:
         import apex.optimizers
 
@@ -82,32 +80,25 @@ def is_npu_fused(optimizer: Any) -> bool:
     return type(optimizer).__name__.startswith("NpuFused")
 
 
-class StepHealth:
-    """What became of one step: whether overflow made it be skipped, and its loss scale.
+class StepHealth(NamedTuple):
+    """The loss scale of one step, and the one after it; both None where nothing is scaled.
 
-    The scale may still be on the device: reading it waits for the device. Keep the object and read
+    A scale may still be on the device: reading it waits for the device. Keep the object and read
     it at the next log point.
     """
 
-    __slots__ = ("_after", "_before")
-
-    def __init__(self, before: Any = None, after: Any = None) -> None:
-        self._before, self._after = before, after
+    scale: Any = None
+    following: Any = None
 
     @property
-    def is_scaled(self) -> bool:
-        """Whether the loss is multiplied by anything."""
-        return self._before is not None
-
-    @property
-    def loss_scale(self) -> float:
-        """What the loss was multiplied by; 1 where nothing is scaled."""
-        return float(self._before) if self.is_scaled else 1.0
+    def loss_scale(self) -> Optional[float]:
+        """What the loss was multiplied by; None where nothing is scaled."""
+        return None if self.scale is None else float(self.scale)
 
     @property
     def skipped(self) -> bool:
         """Whether the weights stayed as they were: the scale shrinks in exactly that case."""
-        return self.is_scaled and float(self._after) < float(self._before)
+        return self.scale is not None and float(self.following) < float(self.scale)
 
 
 class Stepper:
@@ -173,8 +164,6 @@ class Stepper:
             name = "clip_optimizer_grad_norm_fused" if apex else "clip_grad_norm_fused_"
             getattr(self.optimizer, name)(self._max_norm, 2.0)  # torch_npu has no default
             return
-        import torch
-
         torch.nn.utils.clip_grad_norm_(self._parameters(), self._max_norm)
 
     # --- checkpoints ---
@@ -189,7 +178,7 @@ class Stepper:
 
     def state_dict(self) -> Dict[str, Any]:
         """The state of the loss scale (with apex also the float32 weights)."""
-        return {"scaling": self.scaling, "state": self._scale_state()}
+        return {"scaling": self.scaling, "state": dict(self._scale_state())}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores the loss scale; ZooError where the checkpoint scaled in another way."""
@@ -201,7 +190,7 @@ class Stepper:
             )
         self._load_scale(state["state"])
 
-    def _scale_state(self) -> Dict[str, Any]:
+    def _scale_state(self) -> Mapping[str, Any]:
         return {}
 
     def _load_scale(self, state: Mapping[str, Any]) -> None:
@@ -219,7 +208,8 @@ class _ScalerStepper(Stepper):
         self._static_scale = first if self._precision.loss_scale_policy == "static" else None
         self._scaler = _grad_scaler(self._device.kind, first)
         # A 1 on a GPU, to read the scale with; on an NPU scale() would clear the overflow flag too.
-        self._one = _one_on(self._device) if self._device.kind == "gpu" else None
+        on_gpu = self._device.kind == "gpu"
+        self._one = torch.ones((), device=self._device.device) if on_gpu else None
 
     def step(self, loss: Any, look: Optional[LookAtGradients] = None) -> StepHealth:
         self._scaler.scale(loss).backward()
@@ -239,14 +229,20 @@ class _ScalerStepper(Stepper):
         """The scale, left on the device where that spares waiting for it."""
         return self._scaler.get_scale() if self._one is None else self._scaler.scale(self._one)
 
-    def _scale_state(self) -> Dict[str, Any]:
-        return dict(self._scaler.state_dict())
+    def _scale_state(self) -> Mapping[str, Any]:
+        return self._scaler.state_dict()  # type: ignore[no-any-return]
 
     def _load_scale(self, state: Mapping[str, Any]) -> None:
         # A scaler of another kind of device lacks fields of this one, or has others.
         own = self._scaler.state_dict()
         known = {name: value for name, value in state.items() if name in own}
         self._scaler.load_state_dict(dict(own, **known))
+
+
+def _apex() -> Any:
+    from apex import amp
+
+    return amp
 
 
 class _ApexStepper(Stepper):
@@ -265,10 +261,8 @@ class _ApexStepper(Stepper):
         self._stepped = False
 
     def step(self, loss: Any, look: Optional[LookAtGradients] = None) -> StepHealth:
-        from apex import amp
-
         before = self._scale()
-        with amp.scale_loss(loss, self.optimizer) as scaled:
+        with _apex().scale_loss(loss, self.optimizer) as scaled:
             self._take_over()
             scaled.backward()
         self._look_and_clip(look)
@@ -277,9 +271,7 @@ class _ApexStepper(Stepper):
         return StepHealth(before, self._scale())
 
     def _scale(self) -> float:
-        from apex import amp
-
-        return float(amp.state_dict()["loss_scaler0"]["loss_scale"])
+        return float(_apex().state_dict()["loss_scaler0"]["loss_scale"])
 
     def _take_over(self) -> None:
         for weight, stored in zip(self._parameters(), self._coming_weights):
@@ -292,9 +284,7 @@ class _ApexStepper(Stepper):
         self._coming_weights, self._coming_optimizer = [], None
 
     def _parameters(self) -> List[Any]:
-        from apex import amp
-
-        return list(amp.master_params(self.optimizer))
+        return list(_apex().master_params(self.optimizer))
 
     def optimizer_state(self) -> Dict[str, Any]:
         coming = self._coming_optimizer
@@ -303,20 +293,14 @@ class _ApexStepper(Stepper):
     def load_optimizer_state(self, state: Mapping[str, Any]) -> None:
         self._coming_optimizer = dict(state)
 
-    def _scale_state(self) -> Dict[str, Any]:
-        from apex import amp
-
-        weights = (
-            [weight.detach().cpu().clone() for weight in self._parameters()]
-            if self._stepped
-            else self._coming_weights
-        )
-        return {"amp": dict(amp.state_dict()), "float32_weights": weights}
+    def _scale_state(self) -> Mapping[str, Any]:
+        weights = self._coming_weights
+        if self._stepped:
+            weights = [weight.detach().cpu().clone() for weight in self._parameters()]
+        return {"amp": dict(_apex().state_dict()), "float32_weights": weights}
 
     def _load_scale(self, state: Mapping[str, Any]) -> None:
-        from apex import amp
-
-        amp.load_state_dict(dict(state["amp"]))
+        _apex().load_state_dict(dict(state["amp"]))
         self._coming_weights = list(state["float32_weights"])
 
 
@@ -333,7 +317,9 @@ class _HalfWeightStepper(Stepper):
     def step(self, loss: Any, look: Optional[LookAtGradients] = None) -> StepHealth:
         (loss * self._scale).backward()
         gradients = [weight.grad for weight in self._parameters() if weight.grad is not None]
-        before, overflow = self._scale, not _all_finite(gradients)
+        # One wait for the device in all; ranks agree, their gradients being averaged already.
+        finite = [torch.isfinite(gradient).all() for gradient in gradients]
+        before, overflow = self._scale, bool(finite) and not bool(torch.stack(finite).all())
         if not overflow:
             for gradient in gradients:
                 gradient.div_(before)
@@ -351,31 +337,15 @@ class _HalfWeightStepper(Stepper):
         elif self._good_steps == GROWTH_INTERVAL:
             self._scale, self._good_steps = self._scale * GROWTH_FACTOR, 0
 
-    def _scale_state(self) -> Dict[str, Any]:
+    def _scale_state(self) -> Mapping[str, Any]:
         return {"scale": self._scale, "good_steps": self._good_steps}
 
     def _load_scale(self, state: Mapping[str, Any]) -> None:
         self._scale, self._good_steps = float(state["scale"]), int(state["good_steps"])
 
 
-def _all_finite(gradients: List[Any]) -> bool:
-    """One wait for the device in all; ranks agree, their gradients being averaged already."""
-    import torch
-
-    if not gradients:
-        return True
-    return bool(torch.stack([torch.isfinite(gradient).all() for gradient in gradients]).all())
-
-
-def _one_on(device: TorchDevice) -> Any:
-    import torch
-
-    return torch.ones((), device=device.device)
-
-
 def _grad_scaler(kind: str, first_scale: float) -> Any:
-    import torch
-
+    # By keyword: torch_npu has `dynamic` before `enabled`; False would check nothing.
     arguments: Dict[str, Any] = {
         "init_scale": first_scale,
         "growth_factor": GROWTH_FACTOR,
@@ -383,9 +353,8 @@ def _grad_scaler(kind: str, first_scale: float) -> Any:
         "growth_interval": GROWTH_INTERVAL,
     }
     if kind == "npu":
-        # By keyword: torch_npu has `dynamic` before `enabled`; False would check nothing.
         return npu_module().amp.GradScaler(dynamic=True, **arguments)
-    if torch_version() >= (2, 3):
+    if VERSION >= (2, 3):
         return torch.amp.GradScaler(TORCH_NAMES[kind], **arguments)
     return torch.cuda.amp.GradScaler(**arguments)
 
@@ -413,22 +382,18 @@ def make_stepper(
     Args:
         model: on the device, in float32 (or cast by place_model).
         optimizer: over that model's parameters.
-        world_size: ranks in the job; more than one needs the process group.
+        world_size: ranks in the job; more than one needs the process group, which has to be there
+            before, for apex and torch_npu's scaler share the overflow flag by it.
         max_gradient_norm: clips the gradients' global norm after unscaling; None leaves them.
     """
-    if world_size > 1:
-        _check_process_group()
+    kind: Type[Stepper] = Stepper
     if precision.apex_opt_level is not None:
-        from apex import amp
-
-        model, optimizer = amp.initialize(
+        model, optimizer = _apex().initialize(
             model,
             optimizer,
             opt_level=precision.apex_opt_level,
             loss_scale=apex_loss_scale(precision),
         )
-    kind: Type[Stepper] = Stepper
-    if precision.apex_opt_level is not None:
         kind = _ApexStepper
     elif precision.loss_scale_policy != "none":
         kind = _HalfWeightStepper if precision.half_weights else _ScalerStepper
@@ -443,45 +408,30 @@ def prepare_evaluation(model: Any, precision: Precision) -> Any:
     """
     if precision.apex_opt_level is None:
         return model
-    from apex import amp
-
-    return amp.initialize(model, opt_level=precision.apex_opt_level)
+    return _apex().initialize(model, opt_level=precision.apex_opt_level)
 
 
 def forward_context(device: TorchDevice, precision: Precision) -> ContextManager[Any]:
     """The context of a forward pass in this precision, for training and evaluation alike."""
-    import torch
-
     if precision.autocast_dtype is None:
         return contextlib.nullcontext()
     dtype = getattr(torch, precision.autocast_dtype)
-    if device.kind == "npu":
-        autocast = npu_module().amp.autocast
-        context = autocast(dtype=dtype) if torch_version() >= (1, 11) else autocast()
-    elif torch_version() >= (1, 10):
-        context = torch.autocast(TORCH_NAMES[device.kind], dtype=dtype)
-    else:
-        context = torch.cuda.amp.autocast()
-    return context  # type: ignore[no-any-return]
-
-
-def _check_process_group() -> None:
-    import torch.distributed as distributed
-
-    # Later, apex and torch_npu's scaler would not share the overflow flag between ranks.
-    if not distributed.is_initialized():
-        raise ValueError("init_process_group comes before make_stepper where there are many ranks")
+    if device.kind != "npu" and VERSION >= (1, 10):
+        context: ContextManager[Any] = torch.autocast(TORCH_NAMES[device.kind], dtype=dtype)
+        return context
+    autocast: Any = npu_module().amp.autocast if device.kind == "npu" else torch.cuda.amp.autocast
+    context = autocast(dtype=dtype) if VERSION >= (1, 11) else autocast()
+    return context
 
 
 def _distributed(model: Any, device: TorchDevice) -> Any:
-    from torch.nn.parallel import DistributedDataParallel
-
+    kind = torch.nn.parallel.DistributedDataParallel
     # Broadcasting buffers in every forward pass costs time; evaluation averages them instead.
-    accepted = inspect.signature(DistributedDataParallel).parameters
+    accepted = inspect.signature(kind).parameters
     name = "forward_sync_buffers" if "forward_sync_buffers" in accepted else "broadcast_buffers"
     arguments: Dict[str, Any] = {name: False}
     if device.kind != "cpu":
         arguments["device_ids"] = [device.index]
-    if device.kind != "npu" and torch_version() >= (2,):
+    if device.kind != "npu" and VERSION >= (2,):
         arguments["gradient_as_bucket_view"] = True
-    return DistributedDataParallel(model, **arguments)
+    return kind(model, **arguments)

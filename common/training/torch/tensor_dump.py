@@ -58,9 +58,8 @@ class NetworkDump(StepDump):
 
     def is_due(self, step: int) -> bool:
         """Whether this rank stores the step under way; one that overflows is tried again."""
-        return (
-            self.step is not None and not self.done and step >= self.step and self.place.rank == 0
-        )
+        due = self.step is not None and step >= self.step
+        return due and not self.done and self.place.rank == 0
 
     def load_weights(self, network: nn.Module) -> None:
         """Gives a network the weights that the other run had before its stored step."""
@@ -97,14 +96,8 @@ class NetworkDump(StepDump):
     def _batch_of_source(self, own: Any) -> Any:
         assert self.source is not None
         given, parts = self.source.inputs(BATCH), _parts(own)
-        require_fit(
-            given,
-            {
-                name: tuple(parts[name].shape) if name in parts else given[name].shape
-                for name in given
-            },
-            "tensor of the batch",
-        )
+        shapes = {name: tuple(parts.get(name, values).shape) for name, values in given.items()}
+        require_fit(given, shapes, "tensor of the batch")
         placed = {}
         for name, value in _as_tensors(given).items():
             placed[name] = value.to(self._to)
@@ -128,7 +121,7 @@ class NetworkDump(StepDump):
             if self.done:
                 return loss, health
             self.load_weights(self._network)  # the forward pass has changed running statistics
-        raise self.overflowed(ATTEMPTS)
+        raise self.overflowed()
 
     def _attempt(
         self, step: int, batch: Any, optimise: Optimise
@@ -210,47 +203,32 @@ def _tensor(name: str, kind: str, value: torch.Tensor) -> Tensor:
 @contextlib.contextmanager
 def _watching(network: nn.Module) -> Iterator[List[Tensor]]:
     """Copies what every layer gives into the list it yields; complete when the context is left."""
-    watch = _Watch()
+    found: List[Tensor] = []
+    last: List[Any] = [None, 0]
+
+    def keeping(name: str) -> Callable[..., None]:
+        def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            if not isinstance(output, torch.Tensor):
+                return
+            # A container gives what its last layer gave; the version tells of changes in place.
+            if output is last[0] and output._version == last[1]:
+                return
+            last[:] = output, output._version
+            shape = tuple(output.shape)
+            count = kept_samples(shape)
+            stored = _tensor(name, ACTIVATION, output if count is None else output[:count])
+            found.append(dataclasses.replace(stored, shape=shape))
+
+        return keep
+
     hooks = [
-        module.register_forward_hook(watch.hook(name or "output"))
+        module.register_forward_hook(keeping(name or "output"))
         for name, module in network.named_modules()
     ]
-    found: List[Tensor] = []
     try:
         yield found
     finally:
         for hook in hooks:
             hook.remove()
-        found.extend(watch.finished())
-
-
-class _Watch:
-    """The outputs of layers in the order they came, numbered where a layer gave several."""
-
-    def __init__(self) -> None:
-        self._kept: List[Tensor] = []
-        self._last: Tuple[Any, int] = (None, 0)
-
-    def hook(self, name: str) -> Callable[..., None]:
-        """A forward hook for the module of that name."""
-
-        def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            # A container gives what its last layer gave; the version tells of changes in place.
-            if not isinstance(output, torch.Tensor) or self._is_last(output):
-                return
-            self._last = (output, output._version)
-            count = kept_samples(tuple(output.shape))
-            stored = _tensor(name, ACTIVATION, output if count is None else output[:count])
-            self._kept.append(
-                Tensor(name, ACTIVATION, stored.values, stored.dtype, tuple(output.shape))
-            )
-
-        return keep
-
-    def _is_last(self, output: torch.Tensor) -> bool:
-        return output is self._last[0] and output._version == self._last[1]
-
-    def finished(self) -> List[Tensor]:
-        """The tensors with names of their own."""
-        names = numbered([tensor.name for tensor in self._kept])
-        return [dataclasses.replace(tensor, name=name) for name, tensor in zip(names, self._kept)]
+        names = numbered([tensor.name for tensor in found])
+        found[:] = [dataclasses.replace(one, name=name) for one, name in zip(found, names)]

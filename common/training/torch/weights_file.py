@@ -142,8 +142,7 @@ def weights_in(checkpoints: Path) -> Optional[Path]:
     best, newest = checkpoints / "best.pt", CheckpointFolder(checkpoints).newest()
     if best.exists():
         return best
-    olds = [path for path in sorted(checkpoints.glob("step_*.pt")) if _is_whole(path)]
-    return newest / FILE if newest is not None else next(iter(reversed(olds)), None)
+    return next(iter(_whole_olds(checkpoints)), None) if newest is None else newest / FILE
 
 
 # --- the older layout: step_<step>.pt and best.pt, each with a .json of its checksum ----------
@@ -152,28 +151,24 @@ def weights_in(checkpoints: Path) -> Optional[Path]:
 def adopt_older_layout(checkpoints: Path) -> None:
     """Makes folders of best.pt and of the newest step_<step>.pt; the files stay where they are."""
     folder = CheckpointFolder(checkpoints, keep=1 << 30)
-    steps = [path for path in sorted(checkpoints.glob("step_*.pt")) if _is_whole(path)]
-    here = folder.all()
-    if not steps or (here and int(here[-1].name[5:]) >= int(steps[-1].stem[5:])):
+    steps, here = _whole_olds(checkpoints), folder.all()
+    if not steps or (here and int(here[-1].name[5:]) >= int(steps[0].stem[5:])):
         return
     best_step = 0
-    for old in (checkpoints / "best.pt", steps[-1]):
+    for old in (checkpoints / "best.pt", steps[0]):
         if old.is_symlink() or not _is_whole(old):
             continue
         content = load(old)
-        position, chosen = content["position"], content["best"]
+        position, chosen, network = content["position"], content["best"], dict(content["network"])
         step, losses = int(position["step"]), content.get("epoch_losses", [])
         best_step = step if old.stem == "best" else best_step
-        network = dict(content["network"])
+        score = [chosen["accuracy"], -chosen["loss"]] if best_step else None
         state = {
             "network": {"name": network.pop("network"), **network},
             "taken": step,
             "step_before": step - 1 if position["batch"] and losses else step,
             "epoch_losses": losses,
-            "best": {
-                "step": best_step,
-                "score": [chosen["accuracy"], -chosen["loss"]] if best_step else None,
-            },
+            "best": {"step": best_step, "score": score},
         }
 
         def copy(work: Path, old: Path = old) -> Mapping[str, Any]:
@@ -181,6 +176,11 @@ def adopt_older_layout(checkpoints: Path) -> None:
             return {}
 
         folder.save(step, state, copy)
+
+
+def _whole_olds(checkpoints: Path) -> List[Path]:
+    """The steps' files, the newest first."""
+    return [old for old in sorted(checkpoints.glob("step_*.pt"), reverse=True) if _is_whole(old)]
 
 
 def _is_whole(old: Path) -> bool:

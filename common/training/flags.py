@@ -1,0 +1,79 @@
+"""Flags that the programs of several networks have; imports no numpy and no framework."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Optional, Tuple
+
+from common.core.flags import TRAININGS, Flags, count, flag, path, unrecorded, whole
+from common.machine.devices import REQUESTS
+
+SAVED_MODEL, FROZEN, ONNX = FORMATS = ("saved_model", "frozen", "onnx")
+
+
+@dataclasses.dataclass(frozen=True)
+class DumpFlags(Flags):
+    """Which step is stored for zoo diverge, and where it begins; of trainings alone."""
+
+    dump_tensors: Optional[int] = unrecorded(
+        "store activations, gradients and updated weights of step K, for zoo diverge",
+        kind=count,
+        metavar="K",
+        group="comparing runs",
+        only=TRAININGS,
+    )
+    dump_from: Optional[str] = unrecorded(
+        "begin at the step that RUN stored, with its weights, batch and noise, and store the same "
+        "(one rank)",
+        kind=path,
+        metavar="RUN",
+        only=TRAININGS,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceFlags(Flags):
+    """What a TensorFlow run computes on: what runtime.choose_run_device reads."""
+
+    device: str = unrecorded(
+        "what to compute on",
+        "auto",
+        kind=str.lower,
+        choices=REQUESTS,
+        names=("--chip", "--device_type"),
+        group="device",
+    )
+    device_id: Optional[int] = unrecorded("which one", kind=whole)
+    ranks: Optional[int] = unrecorded(
+        "ranks of the job; checked against the launcher's, which starts them",
+        kind=count,
+        names=("--device_num",),
+    )
+    precision_mode: Optional[str] = flag("see docs/precision.md (default: by device)")
+    loss_scale: Optional[str] = flag("a number, dynamic or none")
+
+
+def _formats(text: str) -> Tuple[str, ...]:
+    names = tuple(text.split(","))
+    unknown = [name for name in names if name not in FORMATS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(FORMATS)}")
+    return names
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportFlags(Flags):
+    """What is written, for other programs, of which weights of a TensorFlow network."""
+
+    checkpoint: str = flag(
+        "a run folder, a checkpoint in it, or packed weights (.npz)",
+        kind=path,
+        names=("--checkpoint_dir",),
+        required=True,
+    )
+    output_path: str = flag("folder for the files", kind=path, required=True)
+    formats: Tuple[str, ...] = flag(
+        f"of {', '.join(FORMATS)} (default: all)", FORMATS, kind=_formats, metavar="NAME,…"
+    )
+    batch_size: int = flag("images at a time, fixed in the files", 1, kind=count)
