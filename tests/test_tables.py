@@ -13,8 +13,8 @@ import pytest
 
 from common.cards.model_card import ModelCard, read_card
 from common.core.errors import ZooError
-from common.runs import readme_tables, tables
 from common.runs import record as run_record
+from common.runs import tables
 from common.runs.table_words import chinese
 from tests.run_events import whole_run
 
@@ -39,9 +39,7 @@ def cells(text: str, line: int = 2) -> List[str]:
 
 def rows_of(card: ModelCard, *records: run_record.RunRecord) -> List[Dict[str, str]]:
     """The cells of each row by their headings, the folded ones among them."""
-    columns = {**tables.CELLS, **tables.DETAILS}
-    head, *rows = tables.rows_of(tables.groups_of(records, card), card, columns)
-    return [dict(zip(head, row)) for row in rows]
+    return [tables.row_of(group) for group in tables.groups_of(records, card)]
 
 
 def test_one_run_is_one_row_with_its_own_numbers(card: ModelCard) -> None:
@@ -203,13 +201,13 @@ def test_a_readme_is_changed_between_its_markers_alone_and_drift_is_noticed(
     path, cards = tmp_path / "README.md", [attrs.evolve(card, folder=tmp_path / "none")]
     block = f"<!-- zoo:begin measured {card.name} -->\n{{}}<!-- zoo:end -->\n"
     path.write_text("# Title\n" + block.format("old\n") + "after\n")
-    (text,) = readme_tables.drifted(tmp_path, cards, [record()]).values()
+    (text,) = tables.drifted(tmp_path, cards, [record()]).values()
     assert text.startswith("# Title\n") and text.endswith("after\n")
     assert "91.50" in text and "old" not in text
     path.write_text(text)
-    assert readme_tables.drifted(tmp_path, cards, [record()]) == {}
+    assert tables.drifted(tmp_path, cards, [record()]) == {}
     path.write_text(text.replace("91.50", "97.50"))
-    assert list(readme_tables.drifted(tmp_path, cards, [record()])) == [path]
+    assert list(tables.drifted(tmp_path, cards, [record()])) == [path]
     path.write_text(block.format("").replace(card.name, "resnet"))
     with pytest.raises(ZooError, match="measured resnet"):
-        readme_tables.drifted(tmp_path, cards, [])
+        tables.drifted(tmp_path, cards, [])

@@ -16,7 +16,7 @@ from common.core.errors import ZooError
 from common.core.text import aligned, listed
 from common.runs.record import RunRecord
 from common.runs.store import records_of
-from common.runs.tables import CELLS, groups_of, rows_of
+from common.runs.tables import groups_of, row_of
 
 WIDTH = 100
 
@@ -65,11 +65,10 @@ def card_lines(card: ModelCard, records: Sequence[RunRecord]) -> List[str]:
         lines += ["", f"  published, not measured here: {table.title}", f"  source: {table.source}"]
         lines += _table([table.columns, *table.rows])
     lines += ["", "  measured (results/; `zoo table` tells more):"]
-    groups = groups_of(records, card)
-    rows = [
-        (group.first.date[:10], row[2], row[4], row[0])
-        for group, row in zip(groups, rows_of(groups, card, CELLS)[1:])
-    ]
+    rows = []
+    for group in groups_of(records, card):
+        row = row_of(group)
+        rows.append((group.first.date[:10], row["Result"], row["On what, how long"], row["Run"]))
     lines += _table(rows) if rows else ["    nothing is recorded yet"]
     return [part for line in lines for part in _wrapped(line)]
 

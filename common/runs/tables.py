@@ -1,30 +1,44 @@
-"""Result tables: rows out of run records; Markdown, aligned text or CSV out of rows."""
+"""Result tables: rows out of run records; Markdown, aligned text or CSV out of rows; READMEs."""
 
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 import math
+import os
+import re
 import statistics
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from pathlib import Path
+from typing import Any, Dict, List, Match, NamedTuple, Optional, Sequence, Tuple
 
-from common.cards.model_card import Metric, ModelCard, Task
+from common.cards.model_card import ModelCard, Task
+from common.core.errors import ZooError
 from common.core.text import aligned, duration, quoted, shortened
 from common.runs.provenance import recipe_of
-from common.runs.record import COMPLETE, RunRecord, finite
-from common.runs.table_words import Words, english
+from common.runs.record import COMPLETE, RunRecord
+from common.runs.table_words import Words, english, of_file
 
 DASH = "–"
+SHOWN = ("Run", "Data", "Result", "Samples/s", "On what, how long")
+FOLDED = (
+    *("Network", "Steps", "Precision", "Global batch", "Evaluated", "Smallest, median"),
+    *("Best on validation", "Data wait", "Peak memory", "Date, commit"),
+)
 SUMMARY_HEADINGS = ("What", "Data", "Published", "Here", "On what, how long", "Record")
+_BLOCK = re.compile(
+    r"(<!-- zoo:begin (?P<kind>\S+) (?P<model>\S+) -->\n).*?(<!-- zoo:end -->)", re.DOTALL
+)
+ALL = "all"  # in place of a network's name, for the summary
 
 
 class Group(NamedTuple):
-    """Runs of a task that differ in their seed only; differing: from others of their case."""
+    """Runs of a task that differ in their seed only; name tells them from others of the card."""
 
     records: Tuple[RunRecord, ...]
     task: Task
-    differing: str = ""
+    name: str
 
     @property
     def first(self) -> RunRecord:
@@ -51,10 +65,14 @@ def groups_of(records: Sequence[RunRecord], card: ModelCard) -> List[Group]:
             key = [record.task, record.case, record.status, _facts(record)]
             found.setdefault(json.dumps(key, sort_keys=True), []).append(record)
     firsts = [members[0] for members in found.values()]
-    return [
-        Group(tuple(members), card.tasks[members[0].task], _differing(members[0], firsts))
-        for members in found.values()
-    ]
+    groups = []
+    for members in found.values():
+        task, case = members[0].task, members[0].case
+        rivals = [_facts(one) for one in firsts if (one.task, one.case) == (task, case)]
+        differing = _differing(_facts(members[0]), rivals)
+        name = f"{task} " * (len(card.tasks) > 1) + case + f": {differing}" * bool(differing)
+        groups.append(Group(tuple(members), card.tasks[task], name))
+    return groups
 
 
 def _facts(record: RunRecord) -> Dict[str, Any]:
@@ -69,11 +87,9 @@ def _facts(record: RunRecord) -> Dict[str, Any]:
     }
 
 
-def _differing(record: RunRecord, firsts: Sequence[RunRecord]) -> str:
-    """The values by which a run differs from the others of its task and case."""
-    own, case = _facts(record), (record.task, record.case)
-    others = [_facts(other) for other in firsts if (other.task, other.case) == case]
-    names = [name for name in own if any(own[name] != other.get(name) for other in others)]
+def _differing(own: Dict[str, Any], rivals: Sequence[Dict[str, Any]]) -> str:
+    """The first three facts by which a run differs from any of its case."""
+    names = [name for name in own if any(own[name] != other.get(name) for other in rivals)]
     told = [own[name] if isinstance(own[name], str) else json.dumps(own[name]) for name in names]
     return ", ".join(f"{name} {shortened(one, 30)}" for name, one in zip(names[:3], told))
 
@@ -91,8 +107,42 @@ def of_no_card(records: Sequence[RunRecord], cards: Sequence[ModelCard]) -> List
 # --- cells ---
 
 
+def row_of(group: Group, words: Words = english) -> Dict[str, str]:
+    """All cells of a row by their headings, which are in English."""
+    first, metric, values = group.first, group.task.metric, group.values()
+    speed, progress, precision, code = first.speed, first.progress, first.precision, first.code
+    parameters, epochs = first.network.get("parameters"), progress.epochs
+    told_epochs = words("{} epochs, " if epochs > 1 else "{} epoch, ").format(epochs)
+    seconds = statistics.mean(record.speed.wall_seconds for record in group.records)
+    return {
+        "Run": group.name,
+        "Data": first.dataset.name,
+        "Result": _result(group, words),
+        "Samples/s": _spread([record.speed.samples_per_second for record in group.records], 1),
+        "On what, how long": (
+            f"{first.device.kind.upper()} {first.device.name} x {first.device.count}; "
+            f"{told_epochs if epochs else ''}{duration(seconds)}"
+        ),
+        "Network": first.network["name"]
+        + ("" if parameters is None else words("; {:,} parameters").format(parameters)),
+        "Steps": f"{progress.steps:,} / {progress.target_steps:,}",
+        "Precision": f"{precision.arithmetic} ({precision.mode})",
+        "Global batch": str(first.batch.total),
+        "Evaluated": f"{first.metrics.split or 'test'} {first.metrics.n_eval:,}",
+        "Smallest, median": DASH
+        if len(values) < 2
+        else f"{metric.told(min(values))}, {metric.told(statistics.median(values))}",
+        "Best on validation": _best(group, words),
+        "Data wait": DASH if speed.data_wait is None else f"{100 * speed.data_wait:.2f} %",
+        "Peak memory": DASH
+        if speed.peak_memory is None
+        else f"{speed.peak_memory / 2.0**30:.2f} GiB",
+        "Date, commit": f"{first.date[:10]}, {code.commit[:7]}{'†' * code.dirty}",
+    }
+
+
 def _finite(values: Sequence[Any]) -> List[float]:
-    return [value for value in map(finite, values) if value is not None]
+    return [value for value in values if isinstance(value, (int, float)) and math.isfinite(value)]
 
 
 def _spread(values: Sequence[Optional[float]], digits: int) -> str:
@@ -119,31 +169,6 @@ def _result(group: Group, words: Words) -> str:
     return f"{text}; {told}"
 
 
-def _speed(group: Group, words: Words) -> str:
-    return _spread([record.speed.samples_per_second for record in group.records], 1)
-
-
-def _on_what(group: Group, words: Words) -> str:
-    device, count = group.first.device, group.first.progress.epochs
-    seconds = statistics.mean(record.speed.wall_seconds for record in group.records)
-    epochs = words("{} epochs, " if count > 1 else "{} epoch, ").format(count) if count else ""
-    return f"{device.kind.upper()} {device.name} x {device.count}; {epochs}{duration(seconds)}"
-
-
-def _network(group: Group, words: Words) -> str:
-    network = group.first.network
-    parameters = network.get("parameters")
-    told = "" if parameters is None else words("; {:,} parameters").format(parameters)
-    return f"{network['name']}{told}"
-
-
-def _smallest_and_median(group: Group, words: Words) -> str:
-    values, told = group.values(), group.task.metric.told
-    if len(values) < 2:
-        return DASH
-    return f"{told(min(values))}, {told(statistics.median(values))}"
-
-
 def _best(group: Group, words: Words) -> str:
     """The test metric of the weights that were best on validation, and when each run had them."""
     metric, bests = group.task.metric, [one.metrics.best_on_validation for one in group.records]
@@ -155,67 +180,6 @@ def _best(group: Group, words: Words) -> str:
         if best
     ]
     return text if text == DASH else f"{text} ({'; '.join(told)})"
-
-
-def _made(group: Group, words: Words) -> str:
-    code = group.first.code
-    return f"{group.first.date[:10]}, {code.commit[:7]}{'†' if code.dirty else ''}"
-
-
-def _steps(group: Group, words: Words) -> str:
-    progress = group.first.progress
-    return f"{progress.steps:,} / {progress.target_steps:,}"
-
-
-def _precision(group: Group, words: Words) -> str:
-    return f"{group.first.precision.arithmetic} ({group.first.precision.mode})"
-
-
-def _evaluated(group: Group, words: Words) -> str:
-    return f"{group.first.metrics.split or 'test'} {group.first.metrics.n_eval:,}"
-
-
-def _data_wait(group: Group, words: Words) -> str:
-    wait = group.first.speed.data_wait
-    return DASH if wait is None else f"{100 * wait:.2f} %"
-
-
-def _peak_memory(group: Group, words: Words) -> str:
-    size = group.first.speed.peak_memory
-    return DASH if size is None else f"{size / 2.0**30:.2f} GiB"
-
-
-Cell = Callable[[Group, Words], str]
-CELLS: Dict[str, Cell] = {
-    "Data": lambda group, words: group.first.dataset.name,
-    "Result": _result,
-    "Samples/s": _speed,
-    "On what, how long": _on_what,
-}
-DETAILS: Dict[str, Cell] = {
-    "Network": _network,
-    "Steps": _steps,
-    "Precision": _precision,
-    "Global batch": lambda group, words: str(group.first.batch.total),
-    "Evaluated": _evaluated,
-    "Smallest, median": _smallest_and_median,
-    "Best on validation": _best,
-    "Data wait": _data_wait,
-    "Peak memory": _peak_memory,
-    "Date, commit": _made,
-}
-
-
-def rows_of(
-    groups: Sequence[Group], card: ModelCard, cells: Dict[str, Cell], words: Words = english
-) -> List[List[str]]:
-    """A table of a network's runs, the headings first: what ran, then these cells."""
-    rows = [[words(name) for name in ("Run", *cells)]]
-    for group in groups:
-        task = f"{group.first.task} " if len(card.tasks) > 1 else ""
-        run = f"{task}{group.first.case}" + (f": {group.differing}" if group.differing else "")
-        rows.append([run, *(cell(group, words) for cell in cells.values())])
-    return rows
 
 
 # --- what tables are printed as ---
@@ -232,17 +196,19 @@ def measured_table(
     groups = groups_of(records, card)
     if not groups:
         return words("No run is recorded yet.") + "\n"
-    folder = f"{to_root}results/{card.name}"
-    head, *rows = rows_of(groups, card, CELLS, words)
-    links = [_links(group, folder, ".log.gz", words("log")) for group in groups]
-    details = rows_of(groups, card, DETAILS, words)
+    shown, folded = [], []
+    for group in groups:
+        row = row_of(group, words)
+        link = _links(group, f"{to_root}results/{card.name}", ".log.gz", words("log"))
+        shown.append([*(row[name] for name in SHOWN), link])
+        folded.append([row[name] for name in ("Run", *FOLDED)])
     notes = [words("NOTES")]
-    if any("†" in cell for row in details for cell in row):
+    if any(group.first.code.dirty for group in groups):
         notes.append(words("† run with uncommitted changes."))
     return (
-        markdown([*head, words("Logs by seed")], [[*row, link] for row, link in zip(rows, links)])
+        markdown([words(name) for name in (*SHOWN, "Logs by seed")], shown)
         + f"\n<details><summary>{words('Network, precision, batch, memory, commit')}</summary>\n\n"
-        + markdown(details[0], details[1:])
+        + markdown([words(name) for name in ("Run", *FOLDED)], folded)
         + "\n{}\n\n</details>\n".format("  \n".join(notes))
     )
 
@@ -257,11 +223,12 @@ def _links(group: Group, folder: str, suffix: str, name: str) -> str:
 
 def measured_text(records: Sequence[RunRecord], card: ModelCard) -> str:
     """The same table for a terminal: aligned, without links."""
-    groups = groups_of(records, card)
-    if not groups:
+    rows = [[*SHOWN, "Seeds"]]
+    for group in groups_of(records, card):
+        row, seeds = row_of(group), ", ".join(str(seed) for seed, _ in group.logs)
+        rows.append([*(row[name] for name in SHOWN), seeds])
+    if len(rows) == 1:
         return "  No run is recorded yet."
-    seeds = ["Seeds", *(", ".join(str(seed) for seed, _ in group.logs) for group in groups)]
-    rows = [[*row, seed] for row, seed in zip(rows_of(groups, card, CELLS), seeds)]
     return "\n".join("  " + line for line in aligned(rows).splitlines())
 
 
@@ -269,13 +236,12 @@ def measured_csv(records: Sequence[RunRecord], cards: Sequence[ModelCard]) -> st
     """All tables as one of comma-separated values, with every column."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    cells = {**CELLS, **DETAILS}
-    writer.writerow(("Network's card", "Run", *cells, "Seeds", "Run ids"))
+    writer.writerow(("Network's card", *SHOWN, *FOLDED, "Seeds", "Run ids"))
     for card in cards:
-        groups = groups_of(records, card)
-        for group, row in zip(groups, rows_of(groups, card, cells)[1:]):
-            seeds, runs = zip(*group.logs)
-            writer.writerow((card.name, *row, " ".join(map(str, seeds)), " ".join(runs)))
+        for group in groups_of(records, card):
+            row, (seeds, runs) = row_of(group), zip(*group.logs)
+            cells = [row[name] for name in (*SHOWN, *FOLDED)]
+            writer.writerow((card.name, *cells, " ".join(map(str, seeds)), " ".join(runs)))
     return stream.getvalue()
 
 
@@ -291,9 +257,9 @@ def summary_table(
             groups = [one for one in groups_of(records, card) if one.task.name == task.name]
             if groups:
                 best = max(groups, key=_rank)
-                row[1], row[3] = best.first.dataset.name, _result(best, words)
-                folder = f"{to_root}results/{card.name}"
-                row[4:] = _on_what(best, words), _links(best, folder, ".json", words("record"))
+                cells, folder = row_of(best, words), f"{to_root}results/{card.name}"
+                row[1], row[3], row[4] = (cells[name] for name in ("Data", "Result", SHOWN[-1]))
+                row[5] = _links(best, folder, ".json", words("record"))
             rows.append(row)
     return markdown([words(name) for name in SUMMARY_HEADINGS], rows)
 
@@ -317,24 +283,18 @@ def published_tables(card: ModelCard, words: Words = english) -> str:
 
 def original_table(records: Sequence[RunRecord], card: ModelCard, words: Words = english) -> str:
     """What was measured, in the columns of the original README, which stay as they are."""
-
-    def row(record: RunRecord) -> List[str]:
-        metric: Metric = card.task(record.task).metric
-        return [
-            _spread([record.metrics.final.get(metric.name)], metric.digits),
-            _spread([record.speed.samples_per_second], 1),
-            str(record.progress.epochs),
-            record.precision.mode,
-            f"{record.device.kind}_{record.device.count}p",
-            str(record.batch.per_device),
-        ]
-
-    own = [one for one in records if one.model == card.name and one.task in card.tasks]
-    complete = [record for record in own if record.status == COMPLETE]
-    if not complete:
+    rows = []
+    for one in records:
+        if one.model == card.name and one.task in card.tasks and one.status == COMPLETE:
+            metric, device = card.tasks[one.task].metric, one.device
+            result = _spread([one.metrics.final.get(metric.name)], metric.digits)
+            speed = _spread([one.speed.samples_per_second], 1)
+            where = f"{device.kind}_{device.count}p"
+            sizes = str(one.progress.epochs), one.precision.mode, where, str(one.batch.per_device)
+            rows.append([result, speed, *sizes])
+    if not rows:
         return words("No run is recorded yet.") + "\n"
-    columns = ("Top1 acc", "FPS", "Epochs", "AMP_Type", "Device", "Bs")
-    return markdown(columns, [row(record) for record in complete])
+    return markdown(("Top1 acc", "FPS", "Epochs", "AMP_Type", "Device", "Bs"), rows)
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -344,3 +304,52 @@ def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         cells = (" ".join(cell.split()).replace("|", "\\|") for cell in row)
         lines.append(f"| {' | '.join(cells)} |\n")
     return "".join(lines)
+
+
+# --- what stands between the markers of READMEs ---
+
+
+def drifted(
+    root: Path, cards: Sequence[ModelCard], records: Sequence[RunRecord]
+) -> Dict[Path, str]:
+    """The READMEs whose tables are not those of the records, with what they have to hold.
+
+    Raises:
+        ZooError: a marker of unknown kind or network.
+    """
+    found = {}
+    for folder in (root, *(card.folder for card in cards)):
+        to_root = "" if folder == root else os.path.relpath(str(root), str(folder)) + "/"
+        for path in sorted(folder.glob("README*.md")):
+            made = functools.partial(_made, path, to_root, cards, records)
+            text = path.read_text(encoding="utf-8")
+            rendered = _BLOCK.sub(made, text)
+            if text != rendered:
+                found[path] = rendered
+    return found
+
+
+def _made(
+    path: Path,
+    to_root: str,
+    cards: Sequence[ModelCard],
+    records: Sequence[RunRecord],
+    block: Match[str],
+) -> str:
+    """A block of a README, made anew."""
+    kind, model, words = block["kind"], block["model"], of_file(path.name)
+    by_name = {card.name: card for card in cards}
+    if kind == "summary" and model == ALL:
+        body = summary_table(records, cards, to_root, words)
+    elif kind == "published" and model in by_name:
+        body = published_tables(by_name[model], words)
+    elif kind == "original" and model in by_name:
+        body = original_table(records, by_name[model], words)
+    elif kind == "measured" and model in by_name:
+        body = measured_table(records, by_name[model], to_root, words)
+    else:
+        raise ZooError(
+            f"{path}: the marker 'zoo:begin {kind} {model}' is unknown; there are summary all, and "
+            f"measured, published and original of {', '.join(sorted(by_name))}"
+        )
+    return block[1] + body + block[4]
