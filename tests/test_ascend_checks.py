@@ -8,12 +8,12 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any
 
 import pytest
 
 from common.ascend import checks
-from common.ascend.npu_smi import NpuProcess, read_states
+from common.ascend.surroundings import NpuProcess, read_states
 from common.commands.doctor import look
 from common.core.errors import FAIL, OK, WARN
 from common.machine.devices import Machine, npu_has_bfloat16, npu_is_910a, npu_name_in
@@ -82,16 +82,17 @@ def test_the_driver() -> None:
 
 
 def test_npu_smi_is_read(tmp_path: Path) -> None:
-    states = read_states(npu_smi_of(tmp_path, devices=3, busy=(1,), unhealthy=(2,)))
-    assert states.health == ((0, "OK"), (1, "OK"), (2, "Alarm"))
-    assert states.processes == (NpuProcess(1, 4001, "python3"),)
+    health, processes = read_states(npu_smi_of(tmp_path, devices=3, busy=(1,), unhealthy=(2,)))
+    assert health == [(0, "OK"), (1, "OK"), (2, "Alarm")]
+    assert processes == [NpuProcess(1, 4001, "python3")]
 
 
 def test_a3_is_known_by_its_dies(tmp_path: Path) -> None:
     """Its table calls the chip Ascend910, and counts cards; programs count dies, by Phy-ID."""
     text = npu_smi_of(tmp_path, soc="Ascend910_9391", devices=16, busy=(5,), unhealthy=(7,))
-    assert read_states(text).health[7] == (7, "Alarm") and len(read_states(text).health) == 16
-    assert read_states(text).processes == (NpuProcess(5, 4005, "python3"),)
+    health, processes = read_states(text)
+    assert health[7] == (7, "Alarm") and len(health) == 16
+    assert processes == [NpuProcess(5, 4005, "python3")]
     assert npu_has_bfloat16(npu_name_in(text)) and not npu_is_910a(npu_name_in(text))
     zero = checks.check_execution_timeout(
         facts(npu_smi=text, environment={"HCCL_EXEC_TIMEOUT": "0"})
@@ -216,29 +217,6 @@ def test_the_time_of_an_exchange_is_told_as_hccl_rounds_it() -> None:
 def test_the_limits_of_an_exchange_are_the_chips(seconds: str, chip: str, expected: str) -> None:
     facts = dataclasses.replace(with_variables(HCCL_EXEC_TIMEOUT=seconds), npu_smi=chip)
     assert status(checks.check_execution_timeout(facts)) == expected
-
-
-@pytest.mark.parametrize("text, expected", [("0", None), ("npu0", FAIL), ("", FAIL)])
-def test_a_device_id_is_a_number(text: str, expected: Any) -> None:
-    assert status(checks.check_device_id(with_variables(ASCEND_DEVICE_ID=text))) == expected
-
-
-@pytest.mark.parametrize(
-    "text, expected",
-    [("10087", None), ("job_a-1", None), ("0", None), ("0123", FAIL), ("a b", FAIL)],
-)
-def test_the_name_of_a_job(text: str, expected: Any) -> None:
-    assert status(checks.check_job_id(with_variables(JOB_ID=text))) == expected
-
-
-def test_chips_that_tell_overflow_by_infinities_refuse_the_old_way(tmp_path: Path) -> None:
-    new = npu_smi_of(tmp_path / "a", soc="Ascend910B3")
-    old = npu_smi_of(tmp_path / "b", soc="Ascend910A")
-    asked: Dict[str, str] = {"INF_NAN_MODE_ENABLE": "0"}
-    assert status(checks.check_overflow_mode(facts(npu_smi=new, environment=asked))) == FAIL
-    assert checks.check_overflow_mode(facts(npu_smi=old, environment=asked)) is None
-    forced = dict(asked, INF_NAN_MODE_FORCE_DISABLE="1")
-    assert checks.check_overflow_mode(facts(npu_smi=new, environment=forced)) is None
 
 
 # --- a machine as a whole ---

@@ -189,18 +189,6 @@ ONE = packages(torch="1.8.1")
         ),
         ("cluster variables", {"environment": {"RANK_SIZE": "8"}}, ""),
         ("cluster variables", {"environment": {"CM_CHIEF_IP": "10.0.0.1"}}, ""),
-        *[
-            (
-                "TF_CPP_MIN_LOG_LEVEL",
-                {"environment": {"TF_CPP_MIN_LOG_LEVEL": level}, **packages(**{name: "1.15.0"})},
-                status,
-            )
-            for level, name, status in (
-                ("2", "tensorflow", WARN),
-                ("0", "tensorflow", ""),
-                ("2", "torch", ""),
-            )
-        ],
     ],
 )
 def test_a_check_calls_it(what, changes, status):
@@ -219,26 +207,13 @@ def table(*devices, **changes):
         (table(DEVICE, OTHER), "2", OK, ""),
         (table(DEVICE, OTHER), "1", WARN, "without RANK_SIZE above 1"),  # forgotten
         (None, "2", FAIL, "missing, unreadable or empty"),
-        ("{", "2", FAIL, "not JSON"),
-        ({"group_list": []}, "2", FAIL, "older format"),
-        ([1], "2", FAIL, "no JSON object"),
         (table(DEVICE, OTHER, status="initializing"), "2", FAIL, "status is 'initializing'"),
-        (table(dict(DEVICE, rank_id="1")), "2", FAIL, "from 0 without gaps"),
-        (table(server_list=3), "2", FAIL, "not a list of servers"),
-        (  # it may not suit the chip
-            table(
-                dict(DEVICE, device_id="3"),
-                dict(OTHER, device_id="7"),
-                {"device_id": "5", "device_ip": "192.168.102.101", "rank_id": "2"},
-            ),
-            "2",
-            WARN,
-            "3 devices",
-        ),
+        # It may not suit the chip.
+        (table(dict(DEVICE, device_id="3"), dict(OTHER, device_id="7")), "2", WARN, "devices 3, 7"),
     ],
 )
 def test_a_rank_table_is_read(content, size, status, told):
-    text = content if content is None or isinstance(content, str) else json.dumps(content)
+    text = content and json.dumps(content)
     environment = {"RANK_TABLE_FILE": "/t.json", "RANK_SIZE": size}
     finding = found(npu_server(environment=environment, rank_table=text), "rank table")
     assert finding.status == status and told in finding.found

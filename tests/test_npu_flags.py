@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from common.ascend.flags import NpuFlags, npu_options, recorded
+from common.ascend.flags import NpuFlags, npu_options
 from common.ascend.session import NpuOptions
 from common.core.errors import UsageError, ZooError
 from common.core.flags import Program
@@ -165,8 +165,8 @@ def test_a_configuration_tells_what_decides_the_result_and_only_where_it_was_giv
 ) -> None:
     path = tmp_path / "types.txt"
     path.write_text("x")
-    assert recorded(parsed("--over_dump")) == {}
-    told = recorded(parsed(f"--customize_dtypes={path}", "--iterations_per_loop=4"))
+    assert parsed("--over_dump").config() == {}
+    told = parsed(f"--customize_dtypes={path}", "--iterations_per_loop=4").config()
     assert told["iterations_per_loop"] == 4 and len(told["customize_dtypes_sha256"]) == 64
 
 

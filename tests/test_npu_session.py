@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from common.ascend.compiled_graphs import LINE, CompilationWatch, CompiledGraphs, CompiledLines
+from common.ascend.compiled_graphs import LINE, CompilationWatch, CompiledLines
+from common.ascend.flags import check_customize_dtypes, check_modify_mixlist
 from common.ascend.session import NpuOptions, session_parameters
-from common.ascend.type_files import check_customize_dtypes, check_modify_mixlist
 from common.core.errors import UsageError, ZooError
 
 SAID = b"I geop_npu.cc:765] " + LINE + b", current graph id is: 1\n"
@@ -210,16 +210,18 @@ def test_a_watch_tells_first_step_later_steps_and_the_rest_apart(log: Any) -> No
     watch.before_step()
     log.write(SAID)
     assert watch.after_step() == 1
-    assert watch.found == CompiledGraphs(in_first_step=2, in_later_steps=1, elsewhere=2)
-
-
-def test_what_is_proved_is_said() -> None:
-    assert (
-        CompiledGraphs(2, 1, 2).proof()
-        == "5 graph(s) compiled for the NPU: 2 in the first training step, 1 in later steps"
+    assert watch.elsewhere == 2 and watch.proof() == (
+        "5 graph(s) compiled for the NPU: 2 in the first training step, 1 in later steps"
     )
-    assert "may not have run there" in CompiledGraphs(0, 0, 1).proof()
-    assert "no line says" in CompiledGraphs().proof()
+
+
+def test_a_training_step_that_compiled_nothing_is_no_proof(log: Any) -> None:
+    watch = CompilationWatch(CompiledLines(log.fileno()))
+    assert "no line says" in str(watch.proof())
+    log.write(SAID)
+    watch.before_step()
+    watch.after_step()
+    assert "may not have run there" in str(watch.proof())
 
 
 def test_without_a_log_nothing_is_claimed() -> None:

@@ -123,20 +123,7 @@ def test_torch_meets_at_an_address_and_needs_no_table(tmp_path):
 
 
 def test_a_dry_run_tells_a_table_that_is_missing(tmp_path, capsys):
-    assert (
-        main(
-            [
-                "launch",
-                "protoattend",
-                "performance_8p",
-                "--dry_run",
-                "--device=npu",
-                "--data_path",
-                str(tmp_path),
-                "--rank_table",
-                str(tmp_path / "no.json"),
-            ]
-        )
-        == 1
-    )
+    words = ["launch", "protoattend", "performance_8p", "--dry_run", "--device=npu"]
+    words += [f"--data_path={tmp_path}", f"--rank_table={tmp_path / 'no.json'}"]
+    assert main(words) == 1
     assert "no.json: the file is missing" in capsys.readouterr().err

@@ -9,12 +9,13 @@ import pytest
 
 from common.ascend.hccn import (
     ServerAddresses,
-    read_addresses,
+    read_server,
     read_whole,
     servers_of_hccn,
     servers_of_hosts,
 )
-from common.ascend.rank_table import as_json, merged, numbered, of_json
+from common.ascend.rank_table import RankTable, merged, numbered
+from common.core.codec import structured
 from common.core.errors import UsageError, ZooError
 from tests.rank_tables import TOOL_ANSWER, address, hccn_conf, one_server, table_of
 from tests.rank_tables import server as server_entry
@@ -26,6 +27,10 @@ def tool_output(heading):
     return "".join(
         heading.format(device) + TOOL_ANSWER.format(address(device)) for device in range(8)
     )
+
+
+def read_addresses(text, where, devices=None):
+    return read_server("a", text, where, devices).addresses
 
 
 # --- hccn.conf ---
@@ -127,11 +132,11 @@ def test_a_tools_address_that_is_none_is_told():
     "text, problem",
     [
         ("# nobody\n", "hosts names no server"),
-        ("10.0.0.1\n", "hosts line 1: 10.0.0.1 has no addresses"),
-        ("\na 0=10.1.0.1 1\n", "hosts line 2: '1' is no new device=address"),
-        ("a x=10.1.0.1\n", "'x=10.1.0.1' is no new"),
-        ("a 0=10.1\n", "'0=10.1' is no new"),
-        ("a 0=10.1.0.1 0=10.1.0.2\n", "'0=10.1.0.2' is no new"),
+        ("10.0.0.1\n", "hosts line 1: '' is no list of addresses"),
+        ("\na 0=10.1.0.1 1\n", "hosts line 2: '0=10.1.0.1 1' is no list"),
+        ("a x=10.1.0.1\n", "'x=10.1.0.1' is no list"),
+        ("a 0=10.1\n", "'10.1' is no IP address"),
+        ("a 0=10.1.0.1 0=10.1.0.2\n", "device 0 has two addresses"),
     ],
 )
 def test_what_is_wrong_with_a_host_list_is_told(tmp_path, text, problem):
@@ -151,7 +156,7 @@ def test_the_files_of_a_host_list_lie_beside_it(tmp_path):
 
 def test_a_host_that_lacks_a_device_is_named(tmp_path):
     (tmp_path / "hosts").write_text("a 0=10.1.0.1\n")
-    with pytest.raises(ZooError, match="hosts, server a has no address for device 1"):
+    with pytest.raises(ZooError, match="hosts line 1 has no address for device 1"):
         servers_of_hosts(str(tmp_path / "hosts"), [1])
 
 
@@ -225,40 +230,32 @@ def test_ranks_follow_the_servers_then_the_devices_numbers():
     )
     assert [
         (server.server_id, device.device_id, device.rank_id)
-        for server in table.servers
-        for device in server.devices
-    ] == [("b", 0, 0), ("b", 1, 1), ("a", 4, 2), ("a", 5, 3)]
+        for server in table.server_list
+        for device in server.device
+    ] == [("b", "0", "0"), ("b", "1", "1"), ("a", "4", "2"), ("a", "5", "3")]
 
 
 def test_the_file_is_of_format_1_0_and_every_value_a_string():
     table = numbered([ServerAddresses("10.0.0.1", {0: address(0), 1: address(1)})])
-    assert json.loads(as_json(table)) == one_server([0, 1])
+    assert json.loads(table.as_json()) == one_server([0, 1])
 
 
-def test_what_is_written_is_what_is_read():
-    table = of_json(table_of([server_entry("a", [0, 1]), server_entry("b", [4, 5], 2, 169)]))
-    assert of_json(json.loads(as_json(table))) == table
+def table_in(*servers):
+    return structured(table_of(list(servers)), RankTable, "t")
 
 
-def test_merging_counts_the_ranks_on():
-    tables = [of_json(table_of([server_entry(name, [0, 1])])) for name in ("b", "a")]
-    assert merged(tables) == of_json(
-        table_of([server_entry("b", [0, 1]), server_entry("a", [0, 1], first_rank=2)])
+def test_merging_counts_the_ranks_on_and_keeps_their_order_inside_a_table():
+    mixed = table_in(server_entry("b", [0, 1], first_rank=2), server_entry("a", [1, 0]))
+    last = table_in(server_entry("c", [0, 1]))
+    assert merged([mixed, last]) == table_in(
+        server_entry("b", [0, 1], first_rank=2),
+        server_entry("a", [1, 0]),
+        server_entry("c", [0, 1], first_rank=4),
     )
-
-
-def test_merging_keeps_the_order_of_the_ranks_inside_a_table():
-    mixed = of_json(
-        table_of([server_entry("b", [0, 1], first_rank=2), server_entry("a", [1, 0], first_rank=0)])
-    )
-    assert [
-        (server.server_id, [device.device_id for device in server.devices])
-        for server in merged([mixed]).servers
-    ] == [("a", [1, 0]), ("b", [0, 1])]
 
 
 def test_a_server_that_comes_twice_is_refused():
-    table = of_json(one_server())
+    table = structured(one_server(), RankTable, "t")
     with pytest.raises(ZooError, match=r"server 10\.0\.0\.1 comes twice"):
         merged([table, table])
 
@@ -272,7 +269,7 @@ def test_on_a3_the_super_pod_is_read_below_each_die(tmp_path):
     (tmp_path / "a").write_text(text)
     (server,) = servers_of_hccn([str(tmp_path / "a")], ["10.0.0.1"], None)
     assert server.super_devices == {0: "1000", 1: "1001"} and server.super_pod == "11"
-    content = json.loads(as_json(numbered([server])))
+    content = json.loads(numbered([server]).as_json())
     assert content["version"] == "1.2"
     assert content["super_pod_list"] == [
         {"super_pod_id": "11", "server_list": [{"server_id": "10.0.0.1"}]}

@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from typing import List, Optional, Sequence
+from typing import List, Optional
 
-from common.ascend.hccn import USUAL_PLACE, addresses_of_conf
-from common.ascend.npu_smi import read_states
+from common.ascend.hccn import USUAL_PLACE, read_server
 from common.ascend.rank_table import CHIP_UNKNOWN, TableFinding, check_text, first_failure
-from common.ascend.surroundings import HCCL_PORTS
+from common.ascend.surroundings import HCCL_PORTS, read_states
 from common.core.errors import FAIL, OK, WARN, Finding, ZooError
 from common.core.text import version_numbers
 from common.machine.devices import npu_has_bfloat16, npu_is_910a, npu_name_in, torch_npu_remedy
+from common.machine.ranks import CHIEF_NAMES
 from common.machine.surroundings import Surroundings
 
-CLUSTER_VARIABLES = (
-    "CM_CHIEF_IP",
-    "CM_CHIEF_PORT",
-    "CM_CHIEF_DEVICE",
-    "CM_WORKER_SIZE",
-    "CM_WORKER_IP",
-)
 RANK_VARIABLES = ("RANK_TABLE_FILE", "RANK_SIZE", "RANK_ID")
 CONNECT_SECONDS = (120, 7200)
 EXECUTION_SECONDS_910A = (0, 17340)
 EXECUTION_SECONDS = (0, 2**31 - 1)
 EXECUTION_ROUNDING = 68
-_MEND = "unset it, or set it right"
-
-
-def _ok(what: str, found: str) -> Finding:
-    return Finding(OK, what, found)
-
-
-def _warn(what: str, found: str, remedy: str) -> Finding:
-    return Finding(WARN, what, found, remedy)
-
-
-def _fail(what: str, found: str, remedy: str) -> Finding:
-    return Finding(FAIL, what, found, remedy)
+_ok = functools.partial(Finding, OK)
+_warn = functools.partial(Finding, WARN)
+_fail = functools.partial(Finding, FAIL)
 
 
 def examine_ascend(facts: Surroundings) -> List[Finding]:
@@ -57,11 +41,8 @@ def examine_ascend(facts: Surroundings) -> List[Finding]:
             check_ports,
             check_connect_timeout,
             check_execution_timeout,
-            check_device_id,
-            check_job_id,
-            check_overflow_mode,
         ]
-    checks += [check_rank_variables, check_rank_table, check_tensorflow_log]
+    checks += [check_rank_variables, check_rank_table]
     found = [check(facts) for check in checks]
     return [finding for finding in found if finding is not None]
 
@@ -77,13 +58,9 @@ def check_cann(facts: Surroundings) -> Optional[Finding]:
         return _ok("CANN", f"{version}, prepared in {prepared}")
     if facts.cann_scripts:
         return _ok("CANN", f"{version}; launchers read {facts.cann_scripts[0]}")
-    if facts.machine.npu_count:
-        return _fail(
-            "CANN",
-            "not found, and there are NPUs",
-            "install the CANN toolkit, or source its set_env.sh",
-        )
-    return None
+    remedy = "install the CANN toolkit, or source its set_env.sh"
+    missing = _fail("CANN", "not found, and there are NPUs", remedy)
+    return missing if facts.machine.npu_count else None
 
 
 def check_kernels(facts: Surroundings) -> Optional[Finding]:
@@ -102,15 +79,19 @@ def check_kernels(facts: Surroundings) -> Optional[Finding]:
 def check_torch_npu(facts: Surroundings) -> Optional[Finding]:
     """torch_npu is made for exactly one torch."""
     torch, torch_npu = facts.packages.get("torch"), facts.packages.get("torch-npu")
-    blocking = FAIL if facts.machine.npu_count else WARN
     if torch is None or (torch_npu is None and not facts.machine.npu_count):
         return None
-    remedy = torch_npu_remedy(torch)
     if torch_npu is None:
-        return Finding(blocking, "torch_npu", "not installed, and there are NPUs", remedy)
-    if version_numbers(torch_npu)[:3] != version_numbers(torch)[:3]:
-        return Finding(blocking, "torch_npu", f"{torch_npu} is not made for torch {torch}", remedy)
-    return _ok("torch_npu", torch_npu)
+        told = "not installed, and there are NPUs"
+    elif version_numbers(torch_npu)[:3] == version_numbers(torch)[:3]:
+        return _ok("torch_npu", torch_npu)
+    else:
+        told = f"{torch_npu} is not made for torch {torch}"
+    return Finding(_blocking(facts), "torch_npu", told, torch_npu_remedy(torch))
+
+
+def _blocking(facts: Surroundings) -> str:
+    return FAIL if facts.machine.npu_count else WARN
 
 
 def check_apex(facts: Surroundings) -> Optional[Finding]:
@@ -137,48 +118,34 @@ def check_driver(facts: Surroundings) -> Optional[Finding]:
     """Devices without a driver's version belong to a container without the driver's folder."""
     if facts.machine.npu_driver:
         return _ok("NPU driver", facts.machine.npu_driver)
-    return _warn(
-        "NPU driver",
-        "of unknown version",
-        "mount /usr/local/Ascend/driver of the host into the container",
-    )
+    remedy = "mount /usr/local/Ascend/driver of the host into the container"
+    return _warn("NPU driver", "of unknown version", remedy)
 
 
 def check_health(facts: Surroundings) -> Optional[Finding]:
     """Every device that this machine shows has to be well."""
-    states = read_states(facts.npu_smi)
-    if not states.health:
-        return _warn(
-            "NPU health",
-            "npu-smi tells nothing",
-            "put npu-smi on PATH (/usr/local/bin, /usr/local/sbin)",
-        )
-    ill = [f"{number} ({health})" for number, health in states.health if health != "OK"]
+    health, _ = read_states(facts.npu_smi)
+    if not health:
+        remedy = "put npu-smi on PATH (/usr/local/bin, /usr/local/sbin)"
+        return _warn("NPU health", "npu-smi tells nothing", remedy)
+    ill = [number for number, word in health if word != "OK"]
     if not ill:
-        return _ok("NPU health", f"{len(states.health)} devices OK")
-    return _fail(
-        "NPU health",
-        "device {}".format(", ".join(ill)),
-        f"see npu-smi info -t health -i {ill[0].split()[0]}; use others by --device_id",
-    )
+        return _ok("NPU health", f"{len(health)} devices OK")
+    told = ", ".join(f"{number} ({word})" for number, word in health if word != "OK")
+    remedy = f"see npu-smi info -t health -i {ill[0]}; use others by --device_id"
+    return _fail("NPU health", f"device {told}", remedy)
 
 
 def check_free(facts: Surroundings) -> Optional[Finding]:
     """A device that others compute on is slow, or out of memory."""
-    states = read_states(facts.npu_smi)
-    if not states.health:
+    health, processes = read_states(facts.npu_smi)
+    if not health:
         return None
-    if not states.processes:
+    if not processes:
         return _ok("NPUs free", "no process on any device")
+    told = ", ".join(f"device {one.device} ({one.name}, process {one.number})" for one in processes)
     return _warn(
-        "NPUs free",
-        "others compute on {}".format(
-            ", ".join(
-                f"device {process.device} ({process.name}, process {process.number})"
-                for process in states.processes
-            )
-        ),
-        "take a free one by --device_id, or wait",
+        "NPUs free", f"others compute on {told}", "take a free one by --device_id, or wait"
     )
 
 
@@ -200,17 +167,17 @@ def check_visible(facts: Surroundings) -> Optional[Finding]:
     )
 
 
-# --- TensorFlow ---
+# --- TensorFlow: what is amiss blocks only who has nothing else for the NPU ---
 
 
 def check_plugin(facts: Surroundings) -> Optional[Finding]:
     """TensorFlow reaches the NPU through CANN's plugin, which brings npu_bridge."""
-    if "tensorflow" not in facts.packages and "tensorflow-cpu" not in facts.packages:
+    if not _tensorflow(facts):
         return None
     if facts.tf_plugin:
         return _ok("TensorFlow plugin", facts.tf_plugin)
     return Finding(
-        _blocking(facts),
+        WARN if "torch-npu" in facts.packages else FAIL,
         "TensorFlow plugin",
         "no npu_bridge, and there are NPUs",
         "install the npu_bridge wheel of this CANN into ~/Ascend/tfplugin (before 8.0 the tfplugin "
@@ -220,20 +187,19 @@ def check_plugin(facts: Surroundings) -> Optional[Finding]:
 
 def check_tensorflow(facts: Surroundings) -> Optional[Finding]:
     """npu_bridge is made for TensorFlow 1.15."""
-    version = facts.packages.get("tensorflow") or facts.packages.get("tensorflow-cpu")
-    if version is None or version_numbers(version)[:2] == (1, 15):
+    version = _tensorflow(facts)
+    if not version or version_numbers(version)[:2] == (1, 15):
         return None
     return Finding(
-        _blocking(facts),
+        WARN if "torch-npu" in facts.packages else FAIL,
         "TensorFlow",
         f"{version} has no npu_bridge",
         "use TensorFlow 1.15 with Python 3.7: scripts/setup.sh --stack reference",
     )
 
 
-def _blocking(facts: Surroundings) -> str:
-    """What is amiss with TensorFlow blocks only who has nothing else for the NPU."""
-    return WARN if "torch-npu" in facts.packages else FAIL
+def _tensorflow(facts: Surroundings) -> str:
+    return facts.packages.get("tensorflow") or facts.packages.get("tensorflow-cpu", "")
 
 
 # --- HCCL ---
@@ -245,100 +211,58 @@ def check_addresses(facts: Surroundings) -> Optional[Finding]:
     if count < 2:
         return None
     if facts.hccn is None:
-        return _warn(
-            "device addresses",
-            f"{USUAL_PLACE} can't be read",
-            "as root copy it, or use hccn_tool -i N -ip -g, then zoo ranktable make",
-        )
+        remedy = "as root copy it, or use hccn_tool -i N -ip -g, then zoo ranktable make"
+        return _warn("device addresses", f"{USUAL_PLACE} can't be read", remedy)
     try:
-        known = addresses_of_conf(facts.hccn, USUAL_PLACE)
+        known = read_server("", facts.hccn, USUAL_PLACE).addresses
     except ZooError as error:
         return _warn("device addresses", str(error).split(";")[0], f"mend {USUAL_PLACE}")
     if len(known) >= count:
         return _ok("device addresses", f"{len(known)} in {USUAL_PLACE}")
-    return _warn(
-        "device addresses",
-        f"{USUAL_PLACE} has those of {len(known)} of {count} devices",
-        "hccn_tool -i N -ip -s address A netmask M",
-    )
+    told = f"{USUAL_PLACE} has those of {len(known)} of {count} devices"
+    return _warn("device addresses", told, "hccn_tool -i N -ip -s address A netmask M")
 
 
 def check_ports(facts: Surroundings) -> Optional[Finding]:
     """HCCL listens at a range of ports on the host."""
     if facts.machine.npu_count < 2:
         return None
-    if not facts.busy_hccl_ports:
+    busy = facts.busy_hccl_ports
+    if not busy:
         return _ok("HCCL ports", "free")
-    return _warn(
-        "HCCL ports",
-        f"{len(facts.busy_hccl_ports)} of {HCCL_PORTS} in use, the first is "
-        f"{facts.busy_hccl_ports[0]}",
-        f"export HCCL_IF_BASE_PORT=<first of {HCCL_PORTS} free ports>",
-    )
+    told = f"{len(busy)} of {HCCL_PORTS} in use, the first is {busy[0]}"
+    return _warn("HCCL ports", told, f"export HCCL_IF_BASE_PORT=<first of {HCCL_PORTS} free ports>")
 
 
 def check_connect_timeout(facts: Surroundings) -> Optional[Finding]:
     """How long ranks wait for each other at the start."""
-    return _check_seconds(facts, "HCCL_CONNECT_TIMEOUT", CONNECT_SECONDS)
+    return _check_seconds(facts, "HCCL_CONNECT_TIMEOUT", *CONNECT_SECONDS)
 
 
 def check_execution_timeout(facts: Surroundings) -> Optional[Finding]:
     """How long a rank waits in an exchange, as for a first rank that evaluates."""
     name = "HCCL_EXEC_TIMEOUT"
     text = facts.environment.get(name, "")
-    is_910a = npu_is_910a(npu_name_in(facts.npu_smi))
-    if not is_910a and re.fullmatch(r"\d+\.\d{1,2}", text):  # where vector cores exchange
+    if npu_is_910a(npu_name_in(facts.npu_smi)):
+        finding = _check_seconds(facts, name, *EXECUTION_SECONDS_910A)
+        if finding is None or finding.status != OK:
+            return finding
+        kept = max(int(text) // EXECUTION_ROUNDING, 1) * EXECUTION_ROUNDING
+        return finding if kept == int(text) else _ok(name, f"{text} s, which HCCL takes as {kept}")
+    if re.fullmatch(r"\d+\.\d{1,2}", text):  # where vector cores exchange
         return _ok(name, text + " s")
-    limits = EXECUTION_SECONDS_910A if is_910a else EXECUTION_SECONDS
-    finding = _check_seconds(facts, name, limits)
-    if finding is None or finding.status != OK:
-        return finding
-    seconds = int(text)
-    if not is_910a:
-        return finding if seconds else _ok(name, "0: ranks wait for ever")
-    kept = max(seconds - seconds % EXECUTION_ROUNDING, EXECUTION_ROUNDING)
-    return finding if kept == seconds else _ok(name, f"{seconds} s, which HCCL takes as {kept}")
+    finding = _check_seconds(facts, name, *EXECUTION_SECONDS)
+    return _ok(name, "0: ranks wait for ever") if text == "0" else finding
 
 
-def _check_seconds(facts: Surroundings, name: str, limits: Sequence[int]) -> Optional[Finding]:
+def _check_seconds(facts: Surroundings, name: str, low: int, high: int) -> Optional[Finding]:
     text = facts.environment.get(name)
     if text is None:
         return None
-    if text.isdigit() and limits[0] <= int(text) <= limits[1]:
+    if text.isdigit() and low <= int(text) <= high:
         return _ok(name, text + " s")
-    return _fail(
-        name,
-        "{!r} is outside {} to {} seconds".format(text, *limits),
-        "unset it (the launcher sets a good one), or give a number in range",
-    )
-
-
-def check_device_id(facts: Surroundings) -> Optional[Finding]:
-    """A device's number that is none ends TensorFlow's start."""
-    text = facts.environment.get("ASCEND_DEVICE_ID")
-    if text is None or text.isdigit():
-        return None
-    return _fail("ASCEND_DEVICE_ID", f"{text!r} is not a device's number", _MEND)
-
-
-def check_job_id(facts: Surroundings) -> Optional[Finding]:
-    """The job's name may have letters, digits, - and _, and no number may begin with 0."""
-    text = facts.environment.get("JOB_ID")
-    if text is None or re.fullmatch(r"(?!0\d+$)[A-Za-z0-9_-]+", text):
-        return None
-    return _fail("JOB_ID", f"{text!r} is not letters, digits, - and _, or begins with 0", _MEND)
-
-
-def check_overflow_mode(facts: Surroundings) -> Optional[Finding]:
-    """Chips after the 910A tell overflow by infinities only."""
-    text = facts.environment.get("INF_NAN_MODE_ENABLE")
-    if (
-        text != "0"
-        or facts.environment.get("INF_NAN_MODE_FORCE_DISABLE") == "1"
-        or not npu_has_bfloat16(npu_name_in(facts.npu_smi))
-    ):
-        return None
-    return _fail("INF_NAN_MODE_ENABLE", "0 is refused by this chip", "unset INF_NAN_MODE_ENABLE")
+    remedy = "unset it (the launcher sets a good one), or give a number in range"
+    return _fail(name, f"{text!r} is outside {low} to {high} seconds", remedy)
 
 
 # --- variables ---
@@ -346,16 +270,12 @@ def check_overflow_mode(facts: Surroundings) -> Optional[Finding]:
 
 def check_rank_variables(facts: Surroundings) -> Optional[Finding]:
     """RANK_* and CM_* exclude each other; even an empty variable counts as set."""
-    cluster = [name for name in CLUSTER_VARIABLES if name in facts.environment]
+    cluster = [name for name in (*CHIEF_NAMES, "CM_WORKER_IP") if name in facts.environment]
     ranks = [name for name in RANK_VARIABLES if name in facts.environment]
     if not cluster or not ranks:
         return None
-    return Finding(
-        (FAIL if facts.machine.npu_count else WARN),
-        "cluster variables",
-        f"{ranks[0]} and {cluster[0]} are both set and exclude each other",
-        "unset {}".format(" ".join(ranks)),
-    )
+    told = f"{ranks[0]} and {cluster[0]} are both set and exclude each other"
+    return Finding(_blocking(facts), "cluster variables", told, f"unset {' '.join(ranks)}")
 
 
 def check_rank_table(facts: Surroundings) -> Optional[Finding]:
@@ -366,8 +286,9 @@ def check_rank_table(facts: Surroundings) -> Optional[Finding]:
     findings = check_text(facts.rank_table, file, CHIP_UNKNOWN)
     failure = first_failure(findings)
     if failure is not None:
-        return _of_table(failure, (FAIL if facts.machine.npu_count else WARN))
-    if int_or_zero(facts.environment.get("RANK_SIZE", "")) <= 1:
+        return _of_table(failure, _blocking(facts))
+    size = facts.environment.get("RANK_SIZE", "").strip()
+    if not size.isdigit() or int(size) <= 1:
         return _warn(
             "rank table",
             "RANK_TABLE_FILE is set without RANK_SIZE above 1",
@@ -380,27 +301,5 @@ def check_rank_table(facts: Surroundings) -> Optional[Finding]:
 def _of_table(finding: TableFinding, status: str) -> Finding:
     """A table's finding as a line of the doctor."""
     place = f", {finding.place}" if finding.place else ""
-    return Finding(
-        status,
-        "rank table",
-        f"RANK_TABLE_FILE {finding.file}{place}: {finding.found}",
-        f"{finding.remedy}, or unset RANK_TABLE_FILE",
-    )
-
-
-def check_tensorflow_log(facts: Surroundings) -> Optional[Finding]:
-    """The proof that a graph was compiled for the NPU is an INFO line of TensorFlow's log."""
-    level = facts.environment.get("TF_CPP_MIN_LOG_LEVEL", "0")
-    has_tensorflow = any(name in facts.packages for name in ("tensorflow", "tensorflow-cpu"))
-    if not has_tensorflow or int_or_zero(level) == 0:
-        return None
-    return _warn(
-        "TF_CPP_MIN_LOG_LEVEL",
-        f"{level} hides the line that proves compilation for the NPU",
-        "unset TF_CPP_MIN_LOG_LEVEL",
-    )
-
-
-def int_or_zero(text: str) -> int:
-    """The number a text holds, 0 where it holds none."""
-    return int(text) if re.fullmatch(r"\d+", text.strip()) else 0
+    told = f"RANK_TABLE_FILE {finding.file}{place}: {finding.found}"
+    return Finding(status, "rank table", told, f"{finding.remedy}, or unset RANK_TABLE_FILE")

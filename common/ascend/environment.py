@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import subprocess
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Sequence, Tuple
 
 from common.core.errors import ZooError
+from common.machine.devices import read_text
 
 INSTALL_INFO = "etc/Ascend/ascend_cann_install.info"
 DEFAULT_INSTALL = "usr/local/Ascend"
@@ -54,18 +56,15 @@ def cann_environment(
     Raises:
         ZooError: a set_env.sh fails or doesn't end.
     """
-    prepared = _prepared_by(environment)
-    if prepared:
-        return CannEnvironment((), {}, f"prepared already: {prepared} is set")
+    needed = ("ASCEND_HOME_PATH", "ASCEND_OPP_PATH")  # torch_npu needs both
+    if environment.get("etp_running_flag") == "true":
+        return CannEnvironment((), {}, "prepared already: etp_running_flag is set")
+    if all(environment.get(name) for name in needed):
+        return CannEnvironment((), {}, f"prepared already: {needed[0]} is set")
     scripts = find_scripts(environment, framework, system)
     if not scripts:
-        return CannEnvironment(
-            (),
-            {},
-            "no set_env.sh under {}".format(
-                ", ".join(str(folder) for folder in _installs(environment, system))
-            ),
-        )
+        places = ", ".join(str(folder) for folder in _installs(environment, system))
+        return CannEnvironment((), {}, f"no set_env.sh under {places}")
     changes = read_changes(scripts, environment)
     install = scripts[0].parent.parent
     changes.update(_driver_libraries(install, environment, changes))
@@ -83,46 +82,24 @@ def with_hf32(precision: Dict[str, str], device_kind: str) -> Dict[str, str]:
     return dict(precision, arithmetic=precision["arithmetic"] + ", convolutions HF32")
 
 
-def _prepared_by(environment: Mapping[str, str]) -> Optional[str]:
-    if environment.get("etp_running_flag") == "true":
-        return "etp_running_flag"
-    names = ("ASCEND_HOME_PATH", "ASCEND_OPP_PATH")  # torch_npu needs both
-    return names[0] if all(environment.get(name) for name in names) else None
-
-
 def find_scripts(environment: Mapping[str, str], framework: str, system: Path) -> List[Path]:
     """The set_env.sh files to read: the toolkit's, and the TF plugin's for TensorFlow."""
     for install in _installs(environment, system):
-        toolkit = next((path for path in _toolkit_scripts(install) if path.is_file()), None)
-        if toolkit is not None:
-            plugin = install / "tfplugin" / "set_env.sh"
-            wanted = framework == "tensorflow" and plugin.is_file()
-            return [toolkit, plugin] if wanted else [toolkit]
+        has_toolkit = (install / "ascend-toolkit" / "latest").is_dir()
+        for name in ("ascend-toolkit" if has_toolkit else "nnae", "cann"):
+            if (install / name / "set_env.sh").is_file():
+                plugin = install / "tfplugin" / "set_env.sh"
+                wanted = framework == "tensorflow" and plugin.is_file()
+                return [install / name / "set_env.sh"] + [plugin] * wanted
     return []
 
 
 def _installs(environment: Mapping[str, str], system: Path) -> List[Path]:
     """Where CANN may be, in order: as its installer says or the usual place, then the user's."""
-    said = _install_path(system / INSTALL_INFO)
-    folders = [system / said.lstrip("/") if said else system / DEFAULT_INSTALL]
+    said = re.search(r"Install_Path=(.*)", read_text(system / INSTALL_INFO))
+    folders = [system / ((said.group(1).strip() if said else "") or DEFAULT_INSTALL).lstrip("/")]
     home = environment.get("HOME")
     return folders + ([Path(home) / "Ascend"] if home else [])
-
-
-def _install_path(info: Path) -> Optional[str]:
-    """The value after `Install_Path=` in the installer's note, None without one."""
-    try:
-        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    found = [line.split("=", 1)[1].strip() for line in lines if "Install_Path=" in line]
-    return found[0] if found and found[0] else None
-
-
-def _toolkit_scripts(install: Path) -> List[Path]:
-    toolkit = install / "ascend-toolkit"
-    first = toolkit if (toolkit / "latest").is_dir() else install / "nnae"
-    return [first / "set_env.sh", install / "cann" / "set_env.sh"]
 
 
 def read_changes(
@@ -149,22 +126,15 @@ def read_changes(
     except OSError as error:
         raise ZooError(f"can't run bash to read {scripts[0]}: {error}") from error
     if done.returncode != 0:
-        raise ZooError(
-            "{} failed: {}; source it yourself before the launch".format(
-                scripts[0], _last_line(done.stderr) or f"exit code {done.returncode}"
-            )
-        )
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        why = lines[-1] if lines else f"exit code {done.returncode}"
+        raise ZooError(f"{scripts[0]} failed: {why}; source it yourself before the launch")
     pairs = [part.split("=", 1) for part in os.fsdecode(done.stdout).split("\0") if "=" in part]
     return {
         name: value
         for name, value in pairs
         if environment.get(name) != value and name not in _OF_THE_SHELL
     }
-
-
-def _last_line(text: bytes) -> str:
-    lines = text.decode("utf-8", "replace").strip().splitlines()
-    return lines[-1] if lines else ""
 
 
 def _driver_libraries(

@@ -6,29 +6,38 @@ import argparse
 import dataclasses
 import re
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 from common.ascend.session import PLAIN, NpuOptions
-from common.ascend.type_files import check_customize_dtypes, check_modify_mixlist
-from common.core.errors import UsageError
+from common.core.codec import parse_json, structured
+from common.core.errors import UsageError, ZooError
 from common.core.files import make_folder, sha256_of
-from common.core.flags import EVALUATIONS, TRAININGS, Flags, count, path, unrecorded
-from common.machine.precision import Precision
+from common.core.flags import EVALUATIONS, LATER, TRAININGS, Flags, count, flag, path, unrecorded
+from common.machine.precision import KEEP, Precision
 from common.machine.ranks import Place
 
 MOST_DUMP_SETS = 100
 _DUMP_SET = re.compile(r"(\d+)(?:-(\d+))?")
+_TYPE_FILES = ("customize_dtypes", "modify_mixlist")
+LISTS = {"black-list", "white-list", "gray-list"}
+CHANGES = {"to-add", "to-remove"}
+_DTYPES = r"\w*(?:,\w*)*?"
+# By type, or by an operation's name; an empty place leaves a type as it is.
+_LINE = re.compile(
+    r"(?:OpType::[^:\s]+:|[^:\s]+::)"
+    rf"(?:InputDtype:{_DTYPES},OutputDtype:{_DTYPES}|(?:Input|Output)Dtype:{_DTYPES})"
+)
+_LONGEST_LINE = 1023  # characters that CANN reads
+_EXAMPLE = "OpType::MatMulV2:InputDtype:float16,float16,float32,OutputDtype:float32"
 
 
 def _dump_steps(text: str) -> str:
     matches = [_DUMP_SET.fullmatch(part) for part in text.split("|")]
-    if (
-        not all(
-            match and (match.group(2) is None or int(match.group(2)) > int(match.group(1)))
-            for match in matches
-        )
-        or len(matches) > MOST_DUMP_SETS
-    ):
+    sound = all(
+        match and (match.group(2) is None or int(match.group(2)) > int(match.group(1)))
+        for match in matches
+    )
+    if not sound or len(matches) > MOST_DUMP_SETS:
         raise argparse.ArgumentTypeError(
             f"expected at most {MOST_DUMP_SETS} steps or ranges of them such as "
             f"0|5|10-20, not {text!r}"
@@ -46,8 +55,8 @@ class NpuFlags(Flags):
     modify_mixlist: Optional[str] = unrecorded(
         "changes the lists of a mixed --precision_mode (JSON)", kind=path
     )
-    iterations_per_loop: int = unrecorded(
-        "training steps per run of the session", 1, kind=count, only=TRAININGS
+    iterations_per_loop: int = flag(
+        "training steps per run of the session", 1, kind=count, only=TRAININGS, recorded=LATER
     )
     data_dump_flag: bool = unrecorded("write inputs and outputs of every operation", False)
     data_dump_step: str = unrecorded(
@@ -61,12 +70,13 @@ class NpuFlags(Flags):
     )
 
     def config(self) -> Dict[str, Any]:
-        """The recorded configuration, with the flags of an NPU that decide the result."""
-        return dict(recorded(self), **super().config())
+        """The recorded configuration, with the checksums of files that decide the result."""
+        given = [name for name in _TYPE_FILES if getattr(self, name)]
+        sums = {name + "_sha256": sha256_of(Path(getattr(self, name))) for name in given}
+        return {**sums, **super().config()}
 
 
 _NOTHING = NpuFlags()
-NPU_FLAGS = tuple(field.name for field in dataclasses.fields(NpuFlags) if field.name != "debug")
 
 
 def npu_options(
@@ -93,47 +103,36 @@ def npu_options(
         _refuse_elsewhere(flags, precision.device_kind)
         return asked
     _refuse_contradictions(flags, asked)
-    _check_files(flags, str(precision.npu_precision_mode))
-    own = Path(folder) / (
-        f"device_{place.local_rank}" if place.numbered_by_hccl else f"rank_{place.rank}"
-    )
+    if flags.customize_dtypes:
+        check_customize_dtypes(flags.customize_dtypes, str(precision.npu_precision_mode))
+    if flags.modify_mixlist:
+        check_modify_mixlist(flags.modify_mixlist, str(precision.npu_precision_mode))
+    own = f"device_{place.local_rank}" if place.numbered_by_hccl else f"rank_{place.rank}"
+
+    def folder_of(name: str, wanted: bool) -> str:  # made: CANN refuses one that is not there
+        return str(make_folder(Path(folder) / own / name, "--output_path")) if wanted else ""
+
     return dataclasses.replace(
         asked,
         customize_dtypes=flags.customize_dtypes or asked.customize_dtypes,
         modify_mixlist=flags.modify_mixlist or asked.modify_mixlist,
         iterations_per_loop=flags.iterations_per_loop,
-        profiling_folder=_folder(own / "profiling", profile or flags.device_profile),
-        data_dump_folder=_folder(own / "data_dump", flags.data_dump_flag),
+        profiling_folder=folder_of("profiling", profile or flags.device_profile),
+        data_dump_folder=folder_of("data_dump", flags.data_dump_flag),
         data_dump_step=flags.data_dump_step if flags.data_dump_flag else "",
-        overflow_dump_folder=_folder(own / "overflow_dump", flags.over_dump),
-        autotune_folder=_folder(own / "autotune", flags.autotune),
+        overflow_dump_folder=folder_of("overflow_dump", flags.over_dump),
+        autotune_folder=folder_of("autotune", flags.autotune),
     )
 
 
-def recorded(flags: NpuFlags) -> Dict[str, Any]:
-    """The flags that decide the result, as a run's configuration has them where they are given."""
-    given: Dict[str, Any] = {
-        name + "_sha256": sha256_of(Path(getattr(flags, name)))
-        for name in ("customize_dtypes", "modify_mixlist")
-        if getattr(flags, name)
-    }
-    if flags.iterations_per_loop != _NOTHING.iterations_per_loop:
-        given["iterations_per_loop"] = flags.iterations_per_loop
-    return given
-
-
 def _refuse_elsewhere(flags: NpuFlags, kind: str) -> None:
-    for name in NPU_FLAGS:
-        if getattr(flags, name) != getattr(_NOTHING, name):
+    for field in dataclasses.fields(NpuFlags):
+        name = "profiling" if field.name == "device_profile" else field.name
+        if name != "debug" and getattr(flags, field.name) != field.default:
+            instead = " (--dump_tensors writes tensors on every device)" if "dump" in name else ""
             raise UsageError(
-                "--{} is for an NPU and this run is on {}; leave it out{}".format(
-                    "profiling" if name == "device_profile" else name, kind, _instead(name)
-                )
+                f"--{name} is for an NPU and this run is on {kind}; leave it out{instead}"
             )
-
-
-def _instead(name: str) -> str:
-    return " (--dump_tensors writes tensors on every device)" if "dump" in name else ""
 
 
 def _refuse_contradictions(flags: NpuFlags, asked: NpuOptions) -> None:
@@ -146,19 +145,64 @@ def _refuse_contradictions(flags: NpuFlags, asked: NpuOptions) -> None:
         raise UsageError("--data_dump_step needs --data_dump_flag")
     if flags.iterations_per_loop > 1 and asked.mix_compile_mode:
         raise UsageError(
-            f"--iterations_per_loop {flags.iterations_per_loop}: a part of this "
-            "network's step runs on the "
-            "host (mix_compile_mode), which makes it 1; leave it out"
+            f"--iterations_per_loop {flags.iterations_per_loop}: a part of this network's step "
+            "runs on the host (mix_compile_mode), which makes it 1; leave it out"
         )
 
 
-def _check_files(flags: NpuFlags, precision_mode: str) -> None:
-    if flags.customize_dtypes:
-        check_customize_dtypes(flags.customize_dtypes, precision_mode)
-    if flags.modify_mixlist:
-        check_modify_mixlist(flags.modify_mixlist, precision_mode)
+# --- the files that pin operations' types: CANN reads them at the first graph, minutes after the
+# start, and some mistakes not at all ---
 
 
-def _folder(place: Path, wanted: bool) -> str:
-    """The folder, made: CANN refuses one that is not there."""
-    return str(make_folder(place, "--output_path")) if wanted else ""
+def check_customize_dtypes(path: str, precision_mode: str) -> None:
+    """Checks the file, and the precision mode it is given with.
+
+    Raises:
+        UsageError: the mode keeps every type, so that the file would have no effect.
+        ZooError: the file can't be read or a line has another form.
+    """
+    if precision_mode == KEEP:
+        raise UsageError(
+            f"--customize_dtypes has no effect with --precision_mode {KEEP}; leave it out, or give "
+            "another mode"
+        )
+    lines = _text(path, "--customize_dtypes").splitlines()
+    for number, line in enumerate(lines, 1):
+        if len(line) > _LONGEST_LINE or not _LINE.fullmatch(line):
+            raise ZooError(
+                f"--customize_dtypes {path}, line {number}: not of the form {_EXAMPLE} (or "
+                f"<name of an operation>::InputDtype:…), at most {_LONGEST_LINE} characters"
+            )
+    if not lines:
+        raise ZooError(f"--customize_dtypes {path} names no operation; leave the flag out")
+
+
+def check_modify_mixlist(path: str, precision_mode: str) -> None:
+    """Checks the file, and the precision mode it is given with.
+
+    Raises:
+        UsageError: the mode is not a mixed one, which CANN refuses.
+        ZooError: the file can't be read or has another form.
+    """
+    if "mix" not in precision_mode:
+        raise UsageError(
+            "--modify_mixlist needs a mixed --precision_mode such as "
+            f"allow_mix_precision, not {precision_mode}"
+        )
+    where = f"--modify_mixlist {path}"
+    content = parse_json(_text(path, "--modify_mixlist"), where)
+    lists = structured(content, Dict[str, Dict[str, List[str]]], where)
+    sound = (changes and set(changes) <= CHANGES for changes in lists.values())
+    if not lists or not set(lists) <= LISTS or not all(sound):
+        raise ZooError(
+            f'{where}: expected {{"black-list": {{"to-add": ["MatMul"]}}}} with lists '
+            f"{', '.join(sorted(LISTS))} and changes {', '.join(sorted(CHANGES))}"
+        )
+
+
+def _text(path: str, flag: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "not UTF-8"
+        raise ZooError(f"{flag} {path} can't be read ({why}); give a file of text") from error

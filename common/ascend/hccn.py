@@ -18,8 +18,7 @@ STANDARD_INPUT = "-"
 TOOL_LOOP = 'for i in 0 1 2 3 4 5 6 7; do echo "device $i"; hccn_tool -i $i -ip -g; done'
 HOST_LINE = "SERVER_ID FILE, or SERVER_ID 0=192.168.100.101 1=192.168.101.101 (device=address)"
 _LONGEST_NAME = 64
-_CONF_LINE = re.compile(r"^\s*address_")
-_CONF_ENTRY = re.compile(r"^\s*address_(\d{1,4})\s*=\s*(\S*)\s*$")
+_CONF_LINE = re.compile(r"^\s*address_(?:(\d{1,4})\s*=\s*(\S*)\s*$)?")
 _TOOL_LINE = re.compile(r"^\s*ipaddr\s*:\s*(\S+)\s*$", re.IGNORECASE)
 # What `npu-smi info -t spod-info` prints on A3: the die's number in its super pod, and the pod's.
 _SUPER_DEVICE = re.compile(r"^\s*SDID\s*:\s*(\d+)\s*$", re.IGNORECASE)
@@ -28,7 +27,6 @@ _SUPER_POD = re.compile(r"^\s*Super Pod ID\s*:\s*(\d+)\s*$", re.IGNORECASE)
 _HEADING = re.compile(r"(?:\bdevice\s*:?\s*|\bhccn_tool\b.*?\s-i\s+)(\d{1,4})\b", re.IGNORECASE)
 _INFO_FILE = re.compile(r"server_(?P<server_id>.+)_(?P<index>\d+)\.info")
 Devices = Optional[Sequence[int]]  # physical numbers, None for all there are
-Entry = Tuple[str, Optional[int], str]  # where it is said, device, address
 
 
 @attrs.frozen
@@ -58,73 +56,66 @@ def is_address(text: str) -> bool:
 # --- one server's text ---
 
 
-def read_addresses(text: str, where: str, devices: Devices = None) -> Dict[int, str]:
-    """The addresses by physical device number, of the devices asked for or of all.
+def read_server(name: str, text: str, where: str, devices: Devices = None) -> ServerAddresses:
+    """A server by its hccn.conf, or by what hccn_tool -i N -ip -g prints for several devices.
+
+    hccn_tool itself doesn't say which device it speaks of: a line above each answer does. Without
+    such lines the devices must be given, and as many as there are answers, so that a call that
+    failed shifts no address. npu-smi's lines on an A3's super pod stand below the same headings.
 
     Args:
-        text: an hccn.conf, or the output of `hccn_tool -i N -ip -g` for several devices.
         where: the file's name, for errors.
-        devices: output of hccn_tool without headings belongs to these, in order.
+        devices: those asked for; None for all.
 
     Raises:
         ZooError: nothing of the kind is in the text, a line is wrong, or a device is missing.
     """
-    text = text.lstrip("\ufeff")  # the mark of an editor's UTF-8
-    if any(_CONF_LINE.match(line) for line in text.splitlines()):
-        return _selected(addresses_of_conf(text, where), devices, where)
-    return _selected(_by_device(_tool_entries(text, where, devices)), devices, where)
-
-
-def addresses_of_conf(text: str, where: str) -> Dict[int, str]:
-    """The `address_<i>=` lines of an hccn.conf.
-
-    Raises:
-        ZooError: such a line has something else than an address, or a device has two.
-    """
-    entries: List[Entry] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        match, place = _CONF_ENTRY.match(line), f"{where} line {number}"
-        if match is None and _CONF_LINE.match(line):
-            shown = repr(line.strip()[:80])
-            raise ZooError(f"{place}: {shown} is not address_<i>=<IP address>; mend the file")
-        if match and match.group(2):  # else a device that was given none yet
-            entries.append((place, int(match.group(1)), match.group(2)))
-    return _by_device(entries)
-
-
-def _tool_entries(text: str, where: str, devices: Devices) -> List[Entry]:
-    """The `ipaddr:` lines that hccn_tool prints, each below a line that names its device.
-
-    hccn_tool itself doesn't say which device it speaks of: without headings the devices must be
-    given, and as many as there are addresses, so that a call that failed shifts no address.
-    """
-    found: List[Entry] = []
-    device: Optional[int] = None
-    for number, line in enumerate(text.splitlines(), 1):
-        address, heading = _TOOL_LINE.match(line), _HEADING.search(line)
-        if address:
-            found.append((f"{where} line {number}", device, address.group(1)))
-            device = None  # a heading speaks of one address only
+    told: List[Tuple[str, Optional[int], str]] = []  # where it is said, device, address
+    super_devices: Dict[int, str] = {}
+    device, unused, super_pod, is_conf = None, False, "0", False
+    for number, line in enumerate(text.lstrip("\ufeff").splitlines(), 1):
+        place = f"{where} line {number}"
+        conf, answer, heading = (
+            _CONF_LINE.match(line),
+            _TOOL_LINE.match(line),
+            _HEADING.search(line),
+        )
+        super_device, own_pod = _SUPER_DEVICE.match(line), _SUPER_POD.match(line)
+        if conf:
+            is_conf = True
+            if conf.group(1) is None:
+                shown = repr(line.strip()[:80])
+                raise ZooError(f"{place}: {shown} is not address_<i>=<IP address>; mend the file")
+            if conf.group(2):  # else a device that was given none yet
+                told.append((place, int(conf.group(1)), conf.group(2)))
+        elif answer and not is_conf:
+            told.append((place, device if unused else None, answer.group(1)))
+            unused = False  # a heading speaks of one address only
+        elif super_device and device is not None:
+            super_devices[device] = super_device.group(1)
+        elif own_pod:
+            super_pod = own_pod.group(1)
         elif heading:
-            device = int(heading.group(1))
-    if not found:
+            device, unused = int(heading.group(1)), True
+    if not told and not is_conf:
         raise ZooError(
             f"{where} holds neither address_<i>= lines nor hccn_tool's ipaddr: lines; "
             f"give a copy of {USUAL_PLACE}"
         )
-    if all(device is not None for _, device, _ in found):
-        return found
-    if devices is None or len(devices) != len(found):
-        raise ZooError(
-            f"{where} doesn't say which devices its {len(found)} ipaddr: lines belong to; "
-            f"give as many --devices, or make it with: {TOOL_LOOP}"
-        )
-    return [(where, number, address) for number, (_, _, address) in zip(devices, found)]
+    if any(number is None for _, number, _ in told):
+        if devices is None or len(devices) != len(told):
+            raise ZooError(
+                f"{where} doesn't say which devices its {len(told)} ipaddr: lines belong to; "
+                f"give as many --devices, or make it with: {TOOL_LOOP}"
+            )
+        told = [(where, number, address) for number, (_, _, address) in zip(devices, told)]
+    addresses = _selected(_by_device(told), devices, where)
+    return ServerAddresses(name, addresses, super_devices, super_pod if super_devices else "")
 
 
-def _by_device(entries: Sequence[Entry]) -> Dict[int, str]:
+def _by_device(told: Sequence[Tuple[str, Optional[int], str]]) -> Dict[int, str]:
     found: Dict[int, str] = {}
-    for where, device, address in entries:
+    for where, device, address in told:
         if not is_address(address):
             raise ZooError(
                 f"{where}: {address!r} is no IP address of a network card; mend the file"
@@ -146,26 +137,6 @@ def _selected(addresses: Mapping[int, str], devices: Devices, where: str) -> Dic
         known = ", ".join(str(number) for number in sorted(addresses))
         raise ZooError(f"{where} has no address for device {missing[0]}; it has those of {known}")
     return {number: addresses[number] for number in (addresses if devices is None else devices)}
-
-
-def _super_pod(text: str) -> Tuple[Dict[int, str], str]:
-    """The SDID below each device's heading, and the super pod's number; ({}, "") but on A3."""
-    found: Dict[int, str] = {}
-    device, pod = None, ""
-    for line in text.splitlines():
-        super_device, own_pod = _SUPER_DEVICE.match(line), _SUPER_POD.match(line)
-        heading = _HEADING.search(line)
-        if super_device and device is not None:
-            found[device] = super_device.group(1)
-        elif own_pod:
-            pod = own_pod.group(1)
-        elif heading:
-            device = int(heading.group(1))
-    return (found, pod or "0") if found else ({}, "")
-
-
-def _server(name: str, text: str, where: str, devices: Devices) -> ServerAddresses:
-    return ServerAddresses(name, read_addresses(text, where, devices), *_super_pod(text))
 
 
 # --- all servers ---
@@ -195,8 +166,8 @@ def servers_of_hccn(
         raise UsageError("several --hccn files need --servers NAME,NAME,…, in the files' order")
     this_machine = socket.gethostname()[:_LONGEST_NAME]  # needs no choice among network cards
     return [
-        _server(names[index] if names else name or this_machine, read_whole(path), path, devices)
-        for index, (name, path) in enumerate(files)
+        read_server(own or name or this_machine, read_whole(path), path, devices)
+        for own, (name, path) in zip(names or [""] * len(files), files)
     ]
 
 
@@ -228,29 +199,20 @@ def servers_of_hosts(path: str, devices: Devices) -> List[ServerAddresses]:
         name, *words = line.split("#", 1)[0].split() or [""]
         if not name:
             continue
+        where = f"{path} line {number}"
         if len(words) == 1 and "=" not in words[0]:
-            file = str(Path(path).parent / words[0])
-            servers.append(_server(name, read_whole(file), file, devices))
+            where = str(Path(path).parent / words[0])
+            text = read_whole(where)
+        elif words and all(re.fullmatch(r"\d{1,4}=\S+", word) for word in words):
+            text = "\n".join("address_" + word for word in words)
         else:
-            here = _addresses_of_line(name, words, f"{path} line {number}")
-            addresses = _selected(here, devices, f"{path}, server {name}")
-            servers.append(ServerAddresses(name, addresses))
+            raise ZooError(
+                f"{where}: {' '.join(words)!r} is no list of addresses; write {HOST_LINE}"
+            )
+        servers.append(read_server(name, text, where, devices))
     if not servers:
         raise ZooError(f"{path} names no server; write a line for each: {HOST_LINE}")
     return servers
-
-
-def _addresses_of_line(name: str, words: Sequence[str], where: str) -> Dict[int, str]:
-    found: Dict[int, str] = {}
-    for word in words:
-        device, _, address = word.partition("=")
-        number = int(device) if re.fullmatch("[0-9]{1,4}", device) else None
-        if number is None or number in found or not is_address(address):
-            raise ZooError(f"{where}: {word!r} is no new device=address; write {HOST_LINE}")
-        found[number] = address
-    if not found:
-        raise ZooError(f"{where}: {name} has no addresses; write {HOST_LINE}")
-    return found
 
 
 def read_whole(path: str) -> str:

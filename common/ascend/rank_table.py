@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from typing import (  # fmt: skip
-    Any,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Mapping,
-    NamedTuple,
-    Optional,
-    Sequence,
-    Tuple,
-)
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import attrs
 
 from common.ascend.hccn import USUAL_PLACE, ServerAddresses, is_address
-from common.core.codec import json_text, parse_json
+from common.core.codec import json_text, parse_json, structured
 from common.core.errors import FAIL, OK, WARN, ZooError
 from common.core.text import quoted
 
@@ -28,162 +18,118 @@ CHIPS = (CHIP_910A, CHIP_A2, CHIP_A3, CHIP_UNKNOWN)
 VERSION, VERSION_OF_A3 = "1.0", "1.2"
 LONGEST_SERVER_ID = 64
 MAKE_ONE = "make one of format 1.0: zoo ranktable make"
-_DEVICE_COUNTS, _HALF = (1, 2, 4, 8), 4
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 _NUMBER_RANKS = "number the ranks 0, 1, 2, … over all servers"
 Content = Mapping[str, Any]
 
 
-# --- a table ---
+# --- a table, in the file's own form: HCCL wants every value as a text ---
 
 
 @attrs.frozen
 class Device:
-    """One NPU of a server.
+    """One NPU: its physical number on its server (of a die, on A3), its rank, its card's address.
 
-    Attributes:
-        device_id: its physical number on the server (of a die, on A3).
-        device_ip: the RoCE address of its network card, "" where the table has none.
-        rank_id: the rank that runs on it, counted over all servers.
-        super_device_id: its number within the super pod of an A3, "" elsewhere.
+    super_device_id is its number within the super pod of an A3; "" is what the table hasn't.
     """
 
-    device_id: int
-    device_ip: str
-    rank_id: int
+    ignores_other_keys = True
+    device_id: str
+    rank_id: str
+    device_ip: str = ""
     super_device_id: str = ""
 
 
 @attrs.frozen
 class Server:
-    """One machine: its name, its devices, and on A3 the super pod it belongs to."""
+    """One machine: its name and, but in a super pod's list, its devices."""
 
+    ignores_other_keys = True
     server_id: str
-    devices: Tuple[Device, ...]
-    super_pod: str = ""
+    device: Tuple[Device, ...] = ()
+
+
+@attrs.frozen
+class SuperPod:
+    """The servers of an A3's super pod."""
+
+    ignores_other_keys = True
+    super_pod_id: str
+    server_list: Tuple[Server, ...]
 
 
 @attrs.frozen
 class RankTable:
     """Who runs where, for the whole job."""
 
-    servers: Tuple[Server, ...]
+    ignores_other_keys = True
+    version: str
+    status: str
+    server_count: str
+    server_list: Tuple[Server, ...]
+    super_pod_list: Tuple[SuperPod, ...] = ()
 
     @property
     def world_size(self) -> int:
         """How many ranks the job has."""
-        return sum(len(server.devices) for server in self.servers)
+        return sum(len(server.device) for server in self.server_list)
+
+    def as_json(self) -> str:
+        """The file's text."""
+        return json_text(attrs.asdict(self, filter=lambda _, value: value not in ("", ())))
 
 
-def numbered(servers: Sequence[ServerAddresses]) -> RankTable:
+def numbered(given: Sequence[ServerAddresses]) -> RankTable:
     """The table of these servers: ranks follow their order, then the devices' numbers.
 
     Raises:
         ZooError: two servers have the same name.
     """
-    return _renumbered(
-        Server(
-            server.server_id,
-            tuple(
-                Device(number, address, 0, server.super_devices.get(number, ""))
-                for number, address in sorted(server.addresses.items())
-            ),
-            server.super_pod,
+    servers, pods, rank = [], [], itertools.count()
+    for one in given:
+        devices = tuple(
+            Device(str(number), str(next(rank)), address, one.super_devices.get(number, ""))
+            for number, address in sorted(one.addresses.items())
         )
-        for server in servers
-    )
+        servers.append(Server(one.server_id, devices))
+        pods += [SuperPod(one.super_pod, (Server(one.server_id),))] if one.super_pod else []
+    return _table(servers, pods)
 
 
 def merged(tables: Sequence[RankTable]) -> RankTable:
-    """One table of several: servers in the order given, ranks counted anew, in their old order.
+    """One table of several, the ranks of each counted on from those of the one before.
 
     Raises:
         ZooError: two servers have the same name.
     """
-
-    def rank(device: Device) -> int:
-        return device.rank_id
-
-    return _renumbered(
-        attrs.evolve(server, devices=tuple(sorted(server.devices, key=rank)))
-        for table in tables
-        for server in sorted(table.servers, key=lambda server: min(map(rank, server.devices)))
-    )
-
-
-def _renumbered(servers: Iterable[Server]) -> RankTable:
-    made: Dict[str, Server] = {}
-    rank = 0
-    for server in servers:
-        if server.server_id in made:
-            raise ZooError(f"server {server.server_id} comes twice; name each server once")
-        devices = [attrs.evolve(one, rank_id=rank + n) for n, one in enumerate(server.devices)]
-        made[server.server_id] = attrs.evolve(server, devices=tuple(devices))
-        rank += len(devices)
-    return RankTable(tuple(made.values()))
-
-
-def as_json(table: RankTable) -> str:
-    """The file's text; HCCL wants every value as a string."""
-
-    def filled(**values: str) -> Dict[str, str]:
-        return {name: value for name, value in values.items() if value}
-
-    pods: Dict[str, List[Dict[str, str]]] = {}
-    for server in table.servers:
-        if server.super_pod:
-            pods.setdefault(server.super_pod, []).append({"server_id": server.server_id})
-    content: Dict[str, Any] = {
-        "version": VERSION_OF_A3 if pods else VERSION,
-        "status": "completed",
-        "server_count": str(len(table.servers)),
-        "server_list": [
-            {
-                "server_id": server.server_id,
-                "device": [
-                    filled(
-                        device_id=str(device.device_id),
-                        device_ip=device.device_ip,
-                        super_device_id=device.super_device_id,
-                        rank_id=str(device.rank_id),
-                    )
-                    for device in server.devices
-                ],
-            }
-            for server in table.servers
-        ],
-    }
-    if pods:
-        content["super_pod_list"] = [
-            {"super_pod_id": pod, "server_list": names} for pod, names in pods.items()
-        ]
-    return json_text(content)
-
-
-def of_json(content: Content) -> RankTable:
-    """The table that a checked file's content describes."""
-    pods = {
-        server["server_id"]: str(pod["super_pod_id"])
-        for pod in content.get("super_pod_list", ())
-        for server in pod["server_list"]
-    }
-    return RankTable(
-        tuple(
-            Server(
-                str(server["server_id"]),
-                tuple(
-                    Device(
-                        int(device["device_id"]),
-                        str(device.get("device_ip", "")),
-                        int(device["rank_id"]),
-                        str(device.get("super_device_id", "")),
-                    )
-                    for device in server["device"]
-                ),
-                pods.get(server["server_id"], ""),
+    servers: List[Server] = []
+    pods: List[SuperPod] = []
+    size = 0
+    for table in tables:
+        for server in table.server_list:
+            devices = (
+                attrs.evolve(one, rank_id=str(size + int(one.rank_id))) for one in server.device
             )
-            for server in content["server_list"]
-        )
+            servers.append(Server(server.server_id, tuple(devices)))
+        pods += table.super_pod_list
+        size += table.world_size
+    return _table(servers, pods)
+
+
+def _table(servers: Sequence[Server], pods: Sequence[SuperPod]) -> RankTable:
+    names = [server.server_id for server in servers]
+    for name in names:
+        if names.count(name) > 1:
+            raise ZooError(f"server {name} comes twice; name each server once")
+    whole: Dict[str, Tuple[Server, ...]] = {}
+    for pod in pods:
+        whole[pod.super_pod_id] = whole.get(pod.super_pod_id, ()) + pod.server_list
+    return RankTable(
+        VERSION_OF_A3 if pods else VERSION,
+        "completed",
+        str(len(servers)),
+        tuple(servers),
+        tuple(SuperPod(name, members) for name, members in whole.items()),
     )
 
 
@@ -200,9 +146,9 @@ def disagreement(
     if table.world_size != world_size:
         return f"it has {table.world_size} ranks, and the job {world_size}"
     places = {
-        device.rank_id: (server.server_id, device.device_id)
-        for server in table.servers
-        for device in server.devices
+        int(device.rank_id): (server.server_id, int(device.device_id))
+        for server in table.server_list
+        for device in server.device
     }
     hosts = sorted({places[rank][0] for rank, _ in ranks})
     if len(hosts) > 1:
@@ -214,187 +160,177 @@ def disagreement(
     return None
 
 
-# --- its rules: a function each, which yields its breaches ---
+# --- its rules: a function each, which yields its breaches (place, what is there, remedy and, where
+# it is no failure, the status); its docstring is what is said where it holds ---
+
+Problem = Tuple[str, ...]
+Problems = Iterator[Problem]
 
 
-class Problem(NamedTuple):
-    """A broken rule: where, what is there, what to do; warn where it may still work."""
-
-    place: str
-    found: str
-    remedy: str
-    status: str = FAIL
-
-
-def _version(content: Content, chip: str) -> Iterator[Problem]:
-    found = _word(content.get("version"))
-    legal = {CHIP_A3: (VERSION_OF_A3,), CHIP_UNKNOWN: (VERSION, VERSION_OF_A3)}
-    if found == VERSION_OF_A3 and chip in (CHIP_910A, CHIP_A2):
-        text = f"1.2 is the format of A3, with super_device_id, and not of {chip}"
-        yield Problem("version", text, "make the table for this chip, or say --chip A3")
-    elif found not in legal.get(chip, (VERSION,)):
-        right = legal.get(chip, (VERSION,))[0]
-        text = f'{_is(content, "version")}, not "{right}"'
-        yield Problem("version", text, f'write "version": "{right}"')
+def _version(content: Content, chip: str) -> Problems:
+    """1.0, on A3 1.2"""
+    legal = {CHIP_A3: (VERSION_OF_A3,), CHIP_UNKNOWN: (VERSION, VERSION_OF_A3)}.get(
+        chip, (VERSION,)
+    )
+    if _word(content.get("version")) not in legal:
+        told = f'{_is(content, "version")}, not "{legal[0]}", which this chip has'
+        yield "version", told, f'write "version": "{legal[0]}", or say another --chip'
 
 
-def _status(content: Content, chip: str) -> Iterator[Problem]:
-    if content.get("status") == "initializing":
-        found = "status is 'initializing', not 'completed': HCCL would wait for ever"
-        yield Problem("status", found, "wait until the table is complete, or make one")
-    elif content.get("status") != "completed":
-        found = _is(content, "status") + ", not 'completed'"
-        yield Problem("status", found, 'write "status": "completed"')
+def _status(content: Content, chip: str) -> Problems:
+    """completed"""
+    if content.get("status") != "completed":
+        told = _is(content, "status") + ", not 'completed': HCCL would wait for ever"
+        yield "status", told, "wait until the table is complete, or make one"
 
 
-def _server_list(content: Content, chip: str) -> Iterator[Problem]:
-    if not _is_list_of_objects(content.get("server_list")):
-        found = "server_list is not a list of servers, or an empty one"
-        yield Problem("server_list", found, "list every server of the job")
-        return
-    for place, server in _servers(content):
-        if not _is_list_of_objects(server.get("device")):
-            found = "the server's device is not a list of devices, or an empty one"
-            remedy = "list every device that takes part, or leave the server out"
-            yield Problem(place + ".device", found, remedy)
+def _server_list(content: Content, chip: str) -> Problems:
+    """servers with devices"""
+    servers = _objects(content.get("server_list"))
+    if "group_list" in content:
+        yield "group_list", "this is an older format (group_list), not 1.0", MAKE_ONE
+    elif not servers:
+        yield "server_list", "it is no list of servers, or an empty one", MAKE_ONE
+    for index, server in enumerate(servers):
+        if not _objects(server.get("device")):
+            told = "the server's device is no list of devices, or an empty one"
+            yield f"server_list[{index}].device", told, "list every device that takes part"
 
 
-def _strings(content: Content, chip: str) -> Iterator[Problem]:
+def _strings(content: Content, chip: str) -> Problems:
+    """every value is a string"""
     wrong = [(place, value) for place, value in leaves(content) if not isinstance(value, str)]
     if wrong:
         more = f" (and {len(wrong) - 1} more values)" if len(wrong) > 1 else ""
-        found = f"{quoted(wrong[0][1])} is no string{more}"
-        yield Problem(wrong[0][0], found, "put quotes around every value")
+        told = f"{quoted(wrong[0][1])} is no string{more}"
+        yield wrong[0][0], told, "put quotes around every value"
 
 
-def _server_count(content: Content, chip: str) -> Iterator[Problem]:
+def _server_count(content: Content, chip: str) -> Problems:
+    """as many as server_list has"""
     count = str(len(content["server_list"]))
     if _word(content.get("server_count")) != count:
-        found = f"{_is(content, 'server_count')}, and server_list has {count}"
-        yield Problem("server_count", found, f'write "server_count": "{count}"')
+        told = f"{_is(content, 'server_count')}, and server_list has {count}"
+        yield "server_count", told, f'write "server_count": "{count}"'
 
 
-def _server_id(content: Content, chip: str) -> Iterator[Problem]:
+def _server_id(content: Content, chip: str) -> Problems:
+    """a unique name each, at most 64 characters"""
     first: Dict[str, str] = {}
     for server_place, server in _servers(content):
         place, name = server_place + ".server_id", _word(server.get("server_id")) or ""
-        found, remedy = "", "write the host's address or a unique name"
+        told = ""
         if not name.strip():
-            found = "the server has no name"
+            told = "the server has no name"
         elif not name.isprintable():
-            found = f"the name {quoted(name)} has characters that can't be printed"
+            told = f"the name {quoted(name)} has characters that can't be printed"
         elif len(name) > LONGEST_SERVER_ID:
-            found = f"the name has {len(name)} characters"
-            remedy = f"use at most {LONGEST_SERVER_ID}"
+            told = f"the name has {len(name)} characters, more than {LONGEST_SERVER_ID}"
         elif first.setdefault(name, place) != place:
-            found = f"{name} is the name at {first[name]} too"
-        if found:
-            yield Problem(place, found, remedy)
+            told = f"{name} is the name at {first[name]} too"
+        if told:
+            yield place, told, "write the host's address or a unique name"
 
 
-def _device_id(content: Content, chip: str) -> Iterator[Problem]:
-    """Several processes may share a device where each has a device_port."""
+def _device_id(content: Content, chip: str) -> Problems:
+    """physical numbers, one process per device or port"""
     first: Dict[Any, str] = {}
     for place, device in _devices(content, "device_id"):
         number = _number(device.get("device_id"))
-        server = place.split(".")[0]
+        before = first.setdefault((place.split(".")[0], number, device.get("device_port")), place)
         if number is None:
-            found = _is(device, "device_id") + ", no device's number"
-            yield Problem(place, found, "write the physical number, 0 for the first device")
-        elif first.setdefault((server, number, device.get("device_port")), place) != place:
-            before = first[server, number, device.get("device_port")]
-            found = f"device {number} is at {before} too, and takes one process"
-            remedy = "list each device of a server once, or give each a device_port"
-            yield Problem(place, found, remedy)
+            told = _is(device, "device_id") + ", no device's number"
+            yield place, told, "write the physical number, 0 for the first device"
+        elif before != place:
+            told = f"device {number} is at {before} too, and takes one process"
+            yield place, told, "list each device of a server once, or give each a device_port"
 
 
-def _device_ip(content: Content, chip: str) -> Iterator[Problem]:
-    """One server may do without addresses."""
-    matters = FAIL if len(content["server_list"]) > 1 else WARN
-    remedy = f"write address_<device_id> of that server's {USUAL_PLACE}"
+def _device_ip(content: Content, chip: str) -> Problems:
+    """an address of its own for each device"""
+    matters = FAIL if len(content["server_list"]) > 1 else WARN  # one server may do without
     first: Dict[Tuple[str, Any], str] = {}
     for place, device in _devices(content, "device_ip"):
         address = _word(device.get("device_ip")) or ""
+        before = first.setdefault((address, device.get("device_port")), place)
+        told = ""
         if not address:
-            yield Problem(place, "the device has no address", remedy, matters)
+            told = "the device has no address"
         elif not is_address(address):
-            found = f"{quoted(address)} is no IP address of a network card"
-            yield Problem(place, found, remedy, matters)
-        else:
-            before = first.setdefault((address, device.get("device_port")), place)
-            if before != place:
-                yield Problem(place, f"{address} is the address at {before} too", remedy, matters)
+            told = f"{quoted(address)} is no IP address of a network card"
+        elif before != place:
+            told = f"{address} is the address at {before} too"
+        if told:
+            yield place, told, f"write address_<device_id> of that server's {USUAL_PLACE}", matters
 
 
-def _rank_id(content: Content, chip: str) -> Iterator[Problem]:
-    """From 0 without gaps, and no server's ranks between those of another."""
+def _rank_id(content: Content, chip: str) -> Problems:
+    """from 0 without gaps, one server's after another's"""
     devices = list(_devices(content, "rank_id"))
     first: Dict[int, str] = {}
     for place, device in devices:
         number = _number(device.get("rank_id"))
         if number is None:
-            yield Problem(place, _is(device, "rank_id") + ", no rank's number", _NUMBER_RANKS)
+            yield place, _is(device, "rank_id") + ", no rank's number", _NUMBER_RANKS
         elif first.setdefault(number, place) != place:
-            yield Problem(place, f"rank {number} is at {first[number]} too", _NUMBER_RANKS)
+            yield place, f"rank {number} is at {first[number]} too", _NUMBER_RANKS
     beyond = min((number for number in first if number >= len(devices)), default=None)
     if beyond is not None:
-        found = f"rank {beyond} among {len(devices)} devices: ranks are not numbered from 0"
-        yield Problem(first[beyond], found + " without gaps", _NUMBER_RANKS)
+        told = f"rank {beyond} among {len(devices)} devices: ranks are not numbered from 0"
+        yield first[beyond], told + " without gaps", _NUMBER_RANKS
     for place, server in _servers(content) if len(first) == len(devices) else ():
         ranks = sorted(int(device["rank_id"]) for device in server["device"])
         if beyond is None and ranks[-1] - ranks[0] >= len(ranks):
-            found = f"ranks {', '.join(map(str, ranks))}: another server's lie between them"
-            yield Problem(place + ".device", found, "number one server's ranks after another's")
+            told = f"ranks {', '.join(map(str, ranks))}: another server's lie between them"
+            yield place + ".device", told, "number one server's ranks after another's"
 
 
-def _super_pods(content: Content, chip: str) -> Iterator[Problem]:
-    """In format 1.2 each device has a number in its super pod, each server a pod."""
+def _super_pod(content: Content, chip: str) -> Problems:
+    """on A3, each device's and each server's"""
     if _word(content.get("version")) != VERSION_OF_A3:
         return
     remedy = "make it on the A3: zoo ranktable make --chip A3"
     for place, device in _devices(content, "super_device_id"):
         if _number(device.get("super_device_id")) is None:
-            yield Problem(place, _is(device, "super_device_id") + ", no number", remedy)
+            yield place, _is(device, "super_device_id") + ", no number", remedy
     named: List[Any] = []
     for pod in _objects(content.get("super_pod_list")):
         named += [one.get("server_id") for one in _objects(pod.get("server_list"))]
         if not _word(pod.get("super_pod_id")):
-            yield Problem("super_pod_list", "a super pod has no super_pod_id", remedy)
+            yield "super_pod_list", "a super pod has no super_pod_id", remedy
     if sorted(map(str, named)) != sorted(str(one.get("server_id")) for _, one in _servers(content)):
-        yield Problem("super_pod_list", "it doesn't name each server once", remedy)
+        yield "super_pod_list", "it doesn't name each server once", remedy
 
 
-def _server_size(content: Content, chip: str) -> Iterator[Problem]:
-    """Clusters use the same number of devices on each server."""
+def _server_size(content: Content, chip: str) -> Problems:
+    """the same number of devices on each server"""
     sizes = [(place, len(server["device"])) for place, server in _servers(content)]
     for place, size in sizes:
         if size != sizes[0][1]:
-            found = f"{size} devices, and the first server has {sizes[0][1]}"
-            remedy = "use the same number on each server"
-            yield Problem(place + ".device", found, remedy, _weight(chip))
+            told = f"{size} devices, and the first server has {sizes[0][1]}"
+            yield place + ".device", told, "use the same number on each server", _weight(chip)
 
 
-def _topology(content: Content, chip: str) -> Iterator[Problem]:
-    """A 910A server works with 1, 2, 4 or 8 devices; 2 or 4 inside 0-3 or inside 4-7."""
+def _topology(content: Content, chip: str) -> Problems:
+    """devices that may work together"""
     if chip in (CHIP_A2, CHIP_A3) or _word(content.get("version")) == VERSION_OF_A3:
         return
     for place, server in _servers(content):
         numbers = [_number(device.get("device_id")) for device in server["device"]]
         known = sorted({number for number in numbers if number is not None})
-        wrong = topology_fault(known) if len(known) == len(numbers) else ""
-        if wrong:
+        told = topology_fault(known) if len(known) == len(numbers) else ""
+        if told:
             remedy = "choose such devices, or say --chip A2 where this is no 910A"
-            yield Problem(place + ".device", wrong, remedy, _weight(chip))
+            yield place + ".device", told, remedy, _weight(chip)
 
 
 def topology_fault(numbers: List[int]) -> str:
-    """What a 910A server has against these devices, "" where nothing."""
-    size = 2 * _HALF
-    if numbers[-1] >= size:
-        return f"device {numbers[-1]}: a 910A server has devices 0 to {size - 1}"
-    if len(numbers) not in _DEVICE_COUNTS:
+    """What a 910A server of two halves of 4 has against these devices, "" where nothing."""
+    if numbers[-1] > 7:
+        return f"device {numbers[-1]}: a 910A server has devices 0 to 7"
+    if len(numbers) not in (1, 2, 4, 8):
         return f"{len(numbers)} devices: a 910A server works with 1, 2, 4 or 8"
-    if len(numbers) < size and len({number // _HALF for number in numbers}) > 1:
+    if len(numbers) < 8 and numbers[0] // 4 != numbers[-1] // 4:
         named = ", ".join(map(str, numbers))
         return f"devices {named}: on a 910A, 2 or 4 lie inside 0-3 or inside 4-7"
     return ""
@@ -404,22 +340,19 @@ def _weight(chip: str) -> str:
     return FAIL if chip == CHIP_910A else WARN
 
 
-# Each rule's name, what it means where it holds, and its function.
-_FILE_RULES = (
-    ("version", "1.0, on A3 1.2", _version),
-    ("status", "completed", _status),
-    ("server_list", "servers with devices", _server_list),
-)
-_DEVICE_RULES = (
-    ("strings", "every value is a string", _strings),
-    ("server_count", "as many as server_list has", _server_count),
-    ("server_id", "a unique name each, at most 64 characters", _server_id),
-    ("device_id", "physical numbers, one process per device or port", _device_id),
-    ("device_ip", "an address of its own for each device", _device_ip),
-    ("rank_id", "from 0 without gaps, one server's after another's", _rank_id),
-    ("super_pod", "on A3, each device's and each server's", _super_pods),
-    ("server_size", "the same number of devices on each server", _server_size),
-    ("topology", "devices that may work together", _topology),
+_RULES: Sequence[Callable[[Content, str], Problems]] = (
+    _server_list,  # without which the others can't be asked
+    _version,
+    _status,
+    _strings,
+    _server_count,
+    _server_id,
+    _device_id,
+    _device_ip,
+    _rank_id,
+    _super_pod,
+    _server_size,
+    _topology,
 )
 
 
@@ -457,20 +390,17 @@ def check_text(text: Optional[str], file: str, chip: str) -> List[TableFinding]:
 
     def holds(rule: str, meaning: str, problems: Iterable[Problem]) -> bool:
         broken = [
-            TableFinding(status, rule, file, place, problem, remedy)
-            for place, problem, remedy, status in problems
+            TableFinding((*problem, FAIL)[3], rule, file, *problem[:3]) for problem in problems
         ]
         found.extend(broken or [TableFinding(OK, rule, file, "", meaning)])
         return not broken
 
-    content, problem = _parsed(text)
-    if not holds("json", "a JSON object, no key twice", [problem] if problem else []):
-        return found
-    if not holds("format", "it has a server_list", _format_problems(content)):
-        return found
-    sound = [holds(name, meaning, rule(content, chip)) for name, meaning, rule in _FILE_RULES]
-    for name, meaning, rule in _DEVICE_RULES if sound[-1] else ():
-        holds(name, meaning, rule(content, chip))
+    content, problems = _parsed(text)
+    sound = holds("json", "a JSON object", problems)
+    for rule in _RULES if sound else ():
+        sound = holds(rule.__name__[1:], str(rule.__doc__), rule(content, chip))
+        if not sound and rule is _server_list:
+            break
     return found
 
 
@@ -489,7 +419,7 @@ def read_table(text: Optional[str], file: str, chip: str = CHIP_UNKNOWN) -> Rank
     if failure is not None:
         place = f", {failure.place}" if failure.place else ""
         raise ZooError(f"rank table {file}{place}: {failure.found}; {failure.remedy}")
-    return of_json(parse_json(text or "", file))
+    return structured(parse_json(text or "", file), RankTable, file)
 
 
 def check_addresses(
@@ -501,53 +431,43 @@ def check_addresses(
         addresses: by physical device number; source: the file they are from.
         file: the table's.
     """
-    if not any(device.device_ip for server in table.servers for device in server.devices):
-        found = "it has no addresses, so nothing tells whether it is this machine's"
+    if not any(device.device_ip for server in table.server_list for device in server.device):
+        told = "it has no addresses, so nothing tells whether it is this machine's"
         remedy = f"zoo ranktable make --hccn {source} writes them"
-        return TableFinding(WARN, "hccn", file, "", found, remedy)
+        return TableFinding(WARN, "hccn", file, "", told, remedy)
     foreign = {
         server.server_id: [
-            device.device_id
-            for device in server.devices
-            if device.device_ip and addresses.get(device.device_id) != device.device_ip
+            int(device.device_id)
+            for device in server.device
+            if device.device_ip and addresses.get(int(device.device_id)) != device.device_ip
         ]
-        for server in table.servers
+        for server in table.server_list
     }
     name, numbers = min(foreign.items(), key=lambda entry: len(entry[1]))
     if not numbers:
         return TableFinding(OK, "hccn", file, "", f"server {name} has the addresses of {source}")
     there = f"device {numbers[0]} is {addresses.get(numbers[0], 'missing')} there"
-    found = f"no server has the addresses of {source}: {there}"
+    told = f"no server has the addresses of {source}: {there}"
     remedy = f"make the table on its own machines: zoo ranktable make --hccn {source}"
-    return TableFinding(FAIL, "hccn", file, f"server {name}, device {numbers[0]}", found, remedy)
+    return TableFinding(FAIL, "hccn", file, f"server {name}, device {numbers[0]}", told, remedy)
 
 
-def _parsed(text: Optional[str]) -> Tuple[Content, Optional[Problem]]:
-    if not text:
-        return {}, Problem("", "the file is missing, unreadable or empty", MAKE_ONE)
+def _parsed(text: Optional[str]) -> Tuple[Content, List[Problem]]:
+    """A file's content, and why it has none."""
+    place = ""
     try:
-        content = parse_json(text, "the file")
+        content = parse_json(text, "the file") if text else None
+        told = "the file is no JSON object" if text else "the file is missing, unreadable or empty"
     except ZooError as error:
         line = getattr(error.__cause__, "lineno", None)
-        return {}, Problem("" if line is None else f"line {line}", str(error), MAKE_ONE)
-    if not isinstance(content, dict):
-        return {}, Problem("", "the file is no JSON object, so no rank table", MAKE_ONE)
-    return content, None
-
-
-def _format_problems(content: Content) -> Iterator[Problem]:
-    if "group_list" in content:
-        yield Problem("group_list", "this is an older format (group_list), not 1.0", MAKE_ONE)
-    elif "server_list" not in content:
-        yield Problem("", "there is no server_list: this is not format 1.0", MAKE_ONE)
-
-
-def _is_list_of_objects(value: Any) -> bool:
-    return isinstance(value, list) and value != [] and all(isinstance(one, dict) for one in value)
+        content, told, place = None, str(error), "" if line is None else f"line {line}"
+    return (content, []) if isinstance(content, dict) else ({}, [(place, told, MAKE_ONE)])
 
 
 def _objects(value: Any) -> List[Content]:
-    return list(value) if _is_list_of_objects(value) else []
+    """A list of objects, [] where a value is none."""
+    sound = isinstance(value, list) and all(isinstance(one, dict) for one in value)
+    return list(value) if sound else []
 
 
 def _servers(content: Content) -> Iterator[Tuple[str, Content]]:
@@ -588,4 +508,4 @@ def _number(value: Any) -> Optional[int]:
 
 def _is(entry: Content, field: str) -> str:
     """What a field has, in words."""
-    return f"{field} is {quoted(entry[field])}" if field in entry else f"{field} is missing"
+    return f"{field} is {quoted(entry[field]) if field in entry else 'missing'}"

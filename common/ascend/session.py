@@ -98,5 +98,4 @@ def session_parameters(
 
 
 def _absolute(path: str) -> str:
-    # A relative path would be looked for in the folder that the process runs in.
-    return os.path.abspath(path)
+    return os.path.abspath(path)  # a relative one is looked for where the process runs

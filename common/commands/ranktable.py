@@ -14,7 +14,7 @@ import attrs
 
 from common.ascend.hccn import (
     USUAL_PLACE,
-    read_addresses,
+    read_server,
     read_whole,
     servers_of_hccn,
     servers_of_hosts,
@@ -25,7 +25,6 @@ from common.ascend.rank_table import (
     CHIP_A3,
     CHIPS,
     TableFinding,
-    as_json,
     check_addresses,
     check_text,
     first_failure,
@@ -121,7 +120,7 @@ def _make(arguments: argparse.Namespace) -> int:
     else:
         given = (arguments.hccn, arguments.servers, arguments.devices)
         table = numbered(servers_of_hccn(*given))
-    text, output, path = as_json(table), arguments.output, Path(arguments.output)
+    text, output, path = table.as_json(), arguments.output, Path(arguments.output)
     read_table(text, output, arguments.chip)
     for finding in check_text(text, output, arguments.chip):
         if finding.status == WARN:
@@ -132,7 +131,7 @@ def _make(arguments: argparse.Namespace) -> int:
         raise ZooError(f"{path} is there and another table; move it away or give another --output")
     make_folder(path.parent, "--output")
     write_atomically(path, text)
-    servers, ranks = len(table.servers), table.world_size
+    servers, ranks = len(table.server_list), table.world_size
     print(
         f"{output}: {servers} server{'s' * (servers > 1)}, {ranks} rank{'s' * (ranks > 1)}; "
         f"use it by: export RANK_TABLE_FILE={os.path.abspath(output)}"
@@ -180,8 +179,8 @@ def _findings(file: str, arguments: argparse.Namespace) -> List[TableFinding]:
     found = check_text(text, file, arguments.chip)
     if arguments.hccn and first_failure(found) is None:
         table = read_table(text, file, arguments.chip)
-        addresses = read_addresses(read_whole(arguments.hccn), arguments.hccn)
-        found.append(check_addresses(table, addresses, arguments.hccn, file))
+        here = read_server("", read_whole(arguments.hccn), arguments.hccn)
+        found.append(check_addresses(table, here.addresses, arguments.hccn, file))
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any, Callable, Iterator, NamedTuple
 
-from common.ascend.compiled_graphs import CompiledLines, proof_by
+from common.ascend.compiled_graphs import CompiledLines
 from common.training import evaluation_run
 from common.training.evaluation_run import EvaluationRun, Files, Opened
 from common.training.run import Evaluation
@@ -48,7 +48,7 @@ def run_evaluation(run: EvaluationRun, build: Callable[[Any], Evaluator]) -> Non
                 tf_runtime.proof(device, running, built.probe),
                 lambda heartbeat: built.evaluate(running),
                 lambda found: built.files(running, found),
-                lambda: None if compiled is None else proof_by(compiled),
+                lambda: None if compiled is None else compiled.proof(),
             )
 
     evaluation_run.run_evaluation(run, opening)
