@@ -11,7 +11,7 @@ import os
 import re
 import statistics
 from pathlib import Path
-from typing import Any, Dict, List, Match, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Match, NamedTuple, Optional, Sequence, Tuple
 
 from common.cards.model_card import ModelCard, Task
 from common.core.errors import ZooError
@@ -89,9 +89,18 @@ def _facts(record: RunRecord) -> Dict[str, Any]:
 
 def _differing(own: Dict[str, Any], rivals: Sequence[Dict[str, Any]]) -> str:
     """The first three facts by which a run differs from any of its case."""
+    own, *rivals = [_flat(facts) for facts in (own, *rivals)]
     names = [name for name in own if any(own[name] != other.get(name) for other in rivals)]
     told = [own[name] if isinstance(own[name], str) else json.dumps(own[name]) for name in names]
     return ", ".join(f"{name} {shortened(one, 30)}" for name, one in zip(names[:3], told))
+
+
+def _flat(facts: Mapping[str, Any]) -> Dict[str, Any]:
+    """Facts without mappings in them; what is in one stands by its own name."""
+    found: Dict[str, Any] = {}
+    for name, value in facts.items():
+        found.update(_flat(value) if isinstance(value, dict) else {name: value})
+    return found
 
 
 def of_no_card(records: Sequence[RunRecord], cards: Sequence[ModelCard]) -> List[str]:
