@@ -77,7 +77,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few sprite scenes of 16 x 16 and 3-D scenes of 32 x 32."""
     from common.core.terminal import Terminal
     from slot_attention.synthetic.prepare import Request, write_dataset
-    from slot_attention.synthetic.scene_layout import SceneSettings
+    from slot_attention.synthetic.scenes import SceneSettings
     from slot_attention.synthetic.sprites import SpriteSettings
 
     folder = tmp_path_factory.mktemp("scenes")

@@ -16,7 +16,7 @@ import pytest
 
 from common.core.terminal import Terminal
 from slot_attention.synthetic.prepare import Request, write_dataset
-from slot_attention.synthetic.scene_layout import SceneSettings
+from slot_attention.synthetic.scenes import SceneSettings
 from slot_attention.synthetic.sprites import SpriteSettings
 from tests.ascend_doubles.machine import HERE, AscendMachine
 from tests.rank_tables import one_server, text_of

@@ -22,7 +22,7 @@ from common.core.flags import (
     whole,
 )
 from common.training.flags import DeviceFlags, DumpFlags
-from slot_attention.data.datasets import DATASET_NAMES
+from slot_attention.data.datasets import DATASET_NAMES, SYNTHETIC
 from slot_attention.data.geometry import CROP_NAMES, RESIZE_NAMES
 from slot_attention.network.architecture import (
     ARCHITECTURES,
@@ -30,7 +30,6 @@ from slot_attention.network.architecture import (
     INITIAL_SLOTS,
     SET_STRIDES,
 )
-from slot_attention.synthetic.prepare import ON_DEMAND
 
 OBJECT_DISCOVERY, SET_PREDICTION = "object_discovery", "set_prediction"
 TRAIN, EVAL = "train", "eval"
@@ -219,7 +218,7 @@ def parse_options(task: str, program: str, argv: Optional[Sequence[str]]) -> Opt
         ZooError: --data_path or --checkpoint_dir is missing.
     """
     options = _program(task, program).read(argv)
-    if not options.data_path and options.dataset not in ON_DEMAND:
+    if not options.data_path and options.dataset not in SYNTHETIC:
         raise ZooError(
             f"--data_path is missing: give the folder of {options.dataset}, or --dataset "
             f"{ON_DEMAND_OF[task]}, which needs none"

@@ -9,7 +9,7 @@ from common.training.tensorflow.schedule import (
     warmup_cosine_decay,
     warmup_exponential_decay,
 )
-from slot_attention.data.pipeline import steps_per_epoch
+from slot_attention.data.batches import steps_per_epoch
 from slot_attention.options import COSINE
 from slot_attention.session import Session
 

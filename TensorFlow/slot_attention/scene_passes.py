@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
+from common.machine.ranks import ALONE
 from common.training.tensorflow.description import Inputs
 from common.training.tensorflow.draws import step_seed
 from common.training.tensorflow.runtime import tf
-from slot_attention.data.pipeline import Share, evaluation_batches
+from slot_attention.data.pipeline import evaluation_batches
 from slot_attention.network.architecture import GAUSSIAN, SlotSettings
 from slot_attention.session import Session
 
@@ -52,16 +53,14 @@ class ScenePass:
             shared: whether ranks divide the split between them, or each sees all of it.
         """
         size = session.options.evaluation_batch_size
-        share = session.share if shared else Share()
-        batches = evaluation_batches(
-            session.dataset, size, split, share, session.batch_options(*fields)
-        )
+        place = session.place if shared else ALONE
+        batches = evaluation_batches(session.dataset, size, split, place, fields, session.workers)
         if count is not None:
-            batches = batches.take(-(-count // (size * share.world_size)))
+            batches = batches.take(-(-count // (size * place.world_size)))
         numbered = tf.data.Dataset.zip((tf.data.Dataset.range(2**31 - 1), batches))
         self._iterator = tf.data.make_initializable_iterator(numbered)
         number, batch = self._iterator.get_next()
-        seed = step_seed(session.options.seed, number, "evaluation", share.rank)
+        seed = step_seed(session.options.seed, number, "evaluation", place.rank)
         self._outputs = dict(
             outputs(batch, drawn_noise(settings, size, seed)), valid=batch["valid"]
         )

@@ -17,7 +17,6 @@ from common.training.tensorflow import runtime as tf_runtime
 from slot_attention.data.arrays import prepare
 from slot_attention.data.datasets import find_scenes
 from slot_attention.data.geometry import Geometry
-from slot_attention.data.pipeline import BatchOptions, Share
 from slot_attention.data.scenes import SceneDataset, SceneFacts, SceneSource
 from slot_attention.network.choice import NetworkChoice, chosen_network
 from slot_attention.options import OBJECT_DISCOVERY, SET_PREDICTION, Options
@@ -47,11 +46,6 @@ class Session:
         return self.device.place
 
     @property
-    def share(self) -> Share:
-        """This rank's part of every global batch."""
-        return Share(self.place.rank, self.place.world_size)
-
-    @property
     def validation_split(self) -> str:
         """The split by which checkpoints are chosen."""
         return VALIDATION_OF.get(self.dataset.facts.name, "validation")
@@ -61,9 +55,10 @@ class Session:
         """The split of the final figures."""
         return TEST_OF.get(self.dataset.facts.name, "test")
 
-    def batch_options(self, *fields: str) -> BatchOptions:
-        """What batches are to hold, with the user's choice of workers."""
-        return BatchOptions(fields, _workers(self.options))
+    @property
+    def workers(self) -> int:
+        """How many processes prepare scenes, and threads batches."""
+        return _workers(self.options)
 
     def dataset_record(self) -> Dict[str, Any]:
         """The dataset as the run record has it."""
@@ -102,6 +97,8 @@ def open_session(
         options.cache == "disk",
         options.cache_path,
         _workers(options),
+        # An evaluation wants one split alone.
+        [TEST_OF.get(source.facts.name, "test")] if options.checkpoint_dir else None,
     )
     # The matching of set prediction runs on the host, inside the step's graph.
     asked = NpuOptions(mix_compile_mode=options.task == SET_PREDICTION)

@@ -45,8 +45,9 @@ def run_training(
                 options.batch_size,
                 options.seed,
                 first,
-                session.share,
-                session.batch_options(*fields),
+                session.place,
+                fields,
+                session.workers,
             )
 
         code = loop.train(

@@ -23,12 +23,11 @@ from benchmarks.harness import Spread
 from slot_attention.data.arrays import CACHE_NAME, prepare
 from slot_attention.data.clevr import TRAIN_EVAL_COUNT
 from slot_attention.data.datasets import find_scenes
-from slot_attention.synthetic.scene_layout import SceneSettings
-from slot_attention.synthetic.scenes import draw_scene
+from slot_attention.synthetic.scenes import SceneSettings, draw_scene
 
 if __name__ != "__mp_main__":  # the processes that prepare import this module too
     from common.training.tensorflow.runtime import tf
-    from slot_attention.data.pipeline import BatchOptions, training_batches
+    from slot_attention.data.pipeline import training_batches
 
 SIZE = (320, 480)
 DISTINCT_SCENES = 16
@@ -115,7 +114,7 @@ def our_pipeline(folder: Path, crop: str) -> Any:
     cores = len(os.sched_getaffinity(0))
     source = find_scenes("clevr", str(folder), max_objects=6)
     dataset = prepare(source, source.facts.geometry(RESOLUTION, crop), True, None, cores)
-    batches = training_batches(dataset, BATCH_SIZE, 0, options=BatchOptions(workers=cores))
+    batches = training_batches(dataset, BATCH_SIZE, 0, workers=cores)
     return batches.map(lambda batch: batch["image"])
 
 

@@ -6,64 +6,60 @@ was made from, so that it can't be mistaken for another.
 
 from __future__ import annotations
 
-import collections
-import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
-import itertools
 import json
-import multiprocessing
 import os
 import shutil
-import signal
 import struct
 import tempfile
-import threading
 import time
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import (
-    Any,
-    Callable,
-    Deque,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Mapping,
-    Optional,
-    Tuple,
-    TypeVar,
-)
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common.core.errors import InfrastructureError, ZooError
-from common.core.files import (
-    TEMPORARY_PREFIX,
-    FolderLock,
-    make_folder,
-    sync_folder,
-    write_atomically,
-)
+from common.core.codec import plain, read_json, write_json
+from common.core.errors import ZooError, first_line
+from common.core.files import TEMPORARY_PREFIX, FolderLock, make_folder, sha256_of, sync_folder
 from common.core.terminal import Terminal
 from common.core.text import duration
+from common.data.arrays import manifest_sha256
 from common.data.progress import DRAW_EVERY
 from slot_attention.data.geometry import Geometry
-from slot_attention.data.scenes import Scene, SceneDataset, SceneFacts, SceneSource, Split
+from slot_attention.data.scenes import SceneDataset, SceneFacts, Scenes, SceneSource, Split
 
 MANIFEST, SCHEMA_VERSION = "dataset.json", 2
 CACHE_NAME = ".slot_attention_cache"
-_JOBS_AT_ONCE, _AHEAD = 16, 3  # in a task of a worker; tasks per worker under way or done
+ARRAYS = ("images", "labels", "targets", "objects")  # those of a scene, in its order
 _FEW = 512  # scenes that are sooner done here than by processes that have to start
 _TELL_EVERY = 10.0  # seconds, in a log
 _NPY_HEADER = 118
-Item = TypeVar("Item")
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """dataset.json, which makes a folder of arrays a dataset.
+
+    recipe, files: of synthetic scenes how they were drawn, and each array's name and sha256.
+    """
+
+    schema_version: int
+    facts: SceneFacts
+    geometry: Geometry
+    counts: Dict[str, int]
+    recipe: Dict[str, Any] = dataclasses.field(default_factory=dict)
+    files: Tuple[Dict[str, str], ...] = ()
 
 
 def prepare(
-    source: SceneSource, geometry: Geometry, kept: bool, cache_path: Optional[str], workers: int
+    source: SceneSource,
+    geometry: Geometry,
+    kept: bool = True,
+    cache_path: Optional[str] = None,
+    workers: int = 1,
+    splits: Optional[Sequence[str]] = None,
 ) -> SceneDataset:
     """The source's scenes at a geometry: those of an earlier run, or prepared now.
 
@@ -74,78 +70,108 @@ def prepare(
         cache_path: the folder to keep them in; None for one beside the data, or, where the data
             can't be written to, one in the user's cache folder.
         workers: processes that decode and resize.
+        splits: those that are wanted; None for all.
 
     Raises:
         ZooError: damaged data, a split without a scene, no room.
     """
     if source.prepared is not None and geometry.keeps_size:
         return source.prepared
+    wanted = {
+        name: count for name, count in source.counts.items() if splits is None or name in splits
+    }
     if not kept:
         with tempfile.TemporaryDirectory() as temporary:
-            _make(source, geometry, Path(temporary), workers)
+            _make(source, geometry, workers, wanted, Path(temporary))
             return open_arrays(Path(temporary), mapped=False)
     place = _cache_folder(source.folder, cache_path)
-    folder = place / _name(source, geometry)
+    folder = place / _name(source, geometry)  # of all splits
+    if not folder.exists() and len(wanted) < len(source.counts):
+        folder = folder.with_name("-".join([folder.name, *wanted]))
     if not folder.exists():
         with waited_for(place):
             if not folder.exists():
-                _check_space(source, geometry, place)
+                _check_space(source.facts, geometry, sum(wanted.values()), place)
                 with written_aside(folder) as making:
-                    _make(source, geometry, making, workers)
+                    _make(source, geometry, workers, wanted, making)
     return open_arrays(folder)
 
 
-def _make(source: SceneSource, geometry: Geometry, folder: Path, workers: int) -> None:
-    name, workers = source.facts.name, 1 if source.total < _FEW else workers
-    with contextlib.closing(source.read(geometry, workers)) as scenes:
-        counts = write_splits(folder, followed(scenes, f"preparing {name}", source.total))
-    for split in source.splits:
+def _make(
+    source: SceneSource, geometry: Geometry, workers: int, wanted: Mapping[str, int], folder: Path
+) -> None:
+    facts, total = source.facts, sum(wanted.values())
+    workers = 1 if total < _FEW else workers
+    with contextlib.closing(source.read(geometry, workers, list(wanted))) as scenes:
+        told = followed(scenes, f"preparing {facts.name}", total)
+        counts = write_arrays(folder, facts, geometry, told)
+    for split in wanted:
         if not counts.get(split):
             hint = "more scenes are needed"
-            if "number of objects" in source.facts.predicate:
+            if "number of objects" in facts.predicate:
                 hint = "allow more objects (--max_objects)"
             raise ZooError(
-                f"{name}: split {split} has no scene left ({source.facts.predicate}); {hint}"
+                f"{facts.name}: split {split} has no scene left ({facts.predicate}); {hint}"
             )
-    write_manifest(folder, source.facts, geometry, counts)
 
 
-def write_manifest(
+def write_arrays(
     folder: Path,
     facts: SceneFacts,
     geometry: Geometry,
-    counts: Mapping[str, int],
-    **more: Any,
-) -> None:
-    """Writes dataset.json, which makes a folder of arrays a dataset."""
-    content = {
-        "schema_version": SCHEMA_VERSION,
-        "facts": dataclasses.asdict(facts),
-        "geometry": dataclasses.asdict(geometry),
-        "counts": dict(counts),
-        **more,
-    }
-    write_atomically(folder / MANIFEST, json.dumps(content, indent=1, sort_keys=True) + "\n")
+    scenes: Scenes,
+    recipe: Optional[Mapping[str, Any]] = None,
+) -> Dict[str, int]:
+    """Writes scenes as <split>/<array>.npy and dataset.json; returns the counts by split.
+
+    Args:
+        recipe: how they were drawn, where the arrays are the origin: then their sums are told.
+    """
+    files: Dict[Tuple[str, str], _NpyFile] = {}
+    try:
+        for split, scene in scenes:
+            for name, value in zip(ARRAYS, scene):
+                if value is None:
+                    continue
+                row = np.asarray(value)
+                if (split, name) not in files:
+                    files[split, name] = _NpyFile(folder / split / f"{name}.npy", row)
+                files[split, name].add(row)
+    finally:
+        for file in files.values():
+            file.close()
+    counts = {split: file.count for (split, name), file in files.items() if name == "images"}
+    sums: Dict[str, str] = {}
+    if recipe is not None:
+        paths = sorted(folder.rglob("*.npy"))
+        sums = {str(path.relative_to(folder)): sha256_of(path) for path in paths}
+        facts = dataclasses.replace(facts, manifest_sha256=manifest_sha256(sums))
+    told = tuple({"file": name, "sha256": value} for name, value in sums.items())
+    manifest = Manifest(SCHEMA_VERSION, facts, geometry, counts, dict(recipe or {}), told)
+    write_json(folder / MANIFEST, manifest)
+    return counts
 
 
-def read_manifest(folder: Path) -> Dict[str, Any]:
-    """The content of a folder's dataset.json.
+def read_manifest(folder: Path) -> Manifest:
+    """What a folder's dataset.json says.
 
     Raises:
         ZooError: damaged, or of an earlier version.
     """
-    path = folder / MANIFEST
     try:
-        content = json.loads(path.read_text("utf-8"))
-        version = content["schema_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ZooError(f"{path} can't be understood ({error}); prepare the dataset again") from None
-    if version != SCHEMA_VERSION:
-        raise ZooError(
-            f"{folder} was prepared by another version (form {version}, here {SCHEMA_VERSION}): "
-            "move it away and prepare the dataset again, or give another --data_path"
-        )
-    return dict(content)
+        found = read_json(folder / MANIFEST, Manifest)
+    except ZooError as error:
+        raise _unusable(folder, first_line(error)) from error
+    if found.schema_version != SCHEMA_VERSION:
+        raise _unusable(folder, f"form {found.schema_version}, here {SCHEMA_VERSION}")
+    return found
+
+
+def _unusable(folder: Path, reason: Any) -> ZooError:
+    return ZooError(
+        f"{folder} is damaged or of another version ({reason}): move it away and prepare the "
+        "dataset again"
+    )
 
 
 def open_arrays(folder: Path, mapped: bool = True) -> SceneDataset:
@@ -154,53 +180,21 @@ def open_arrays(folder: Path, mapped: bool = True) -> SceneDataset:
     Raises:
         ZooError: something is missing or damaged.
     """
-    content = read_manifest(folder)
+    manifest = read_manifest(folder)
+    facts, splits = manifest.facts, {}
+    names = ["images", *["labels"] * facts.has_masks, *["targets"] * facts.has_targets, "objects"]
     try:
-        facts = dict(content["facts"], image_size=tuple(content["facts"]["image_size"]))
-        geometry = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in content["geometry"].items()
-        }
-        splits = {
-            name: _open_split(folder / name, mapped)
-            for name, count in content["counts"].items()
-            if count
-        }
-        if any(len(split.images) != content["counts"][name] for name, split in splits.items()):
-            raise ValueError("an array is shorter or longer than was written")
-        return SceneDataset(SceneFacts(**facts), Geometry(**geometry), splits)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ZooError(
-            f"{folder} can't be understood ({error}): move it away and prepare the dataset again"
-        ) from error
-
-
-def _open_split(folder: Path, mapped: bool) -> Split:
-    def array(name: str) -> Any:
-        path = folder / f"{name}.npy"
-        if not path.exists() and name in ("labels", "targets"):
-            return None
-        return np.load(str(path), mmap_mode="r" if mapped else None, allow_pickle=False)
-
-    return Split(array("images"), array("labels"), array("targets"), array("objects"))
-
-
-def write_splits(folder: Path, scenes: Iterable[Tuple[str, Scene]]) -> Dict[str, int]:
-    """Writes scenes as <split>/{images,labels,targets,objects}.npy; returns counts by split."""
-    files: Dict[Tuple[str, str], _NpyFile] = {}
-    try:
-        for split, scene in scenes:
-            values = (scene.image, scene.labels, scene.target, np.array(scene.objects))
-            for name, value in zip(("images", "labels", "targets", "objects"), values):
-                if value is None:
-                    continue
-                if (split, name) not in files:
-                    files[split, name] = _NpyFile(folder / split / f"{name}.npy", value)
-                files[split, name].add(value)
-    finally:
-        for file in files.values():
-            file.close()
-    return {split: file.count for (split, name), file in files.items() if name == "images"}
+        for split, count in manifest.counts.items():
+            found: Dict[str, Any] = dict.fromkeys(ARRAYS)
+            for name in names:
+                path = str(folder / split / f"{name}.npy")
+                found[name] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+                if len(found[name]) != count:
+                    raise ValueError(f"{path} holds {len(found[name])} scenes, not {count}")
+            splits[split] = Split(**found)
+    except (OSError, ValueError, TypeError) as error:
+        raise _unusable(folder, error) from error
+    return SceneDataset(facts, manifest.geometry, splits)
 
 
 class _NpyFile:
@@ -237,17 +231,13 @@ class _NpyFile:
 
 def _name(source: SceneSource, geometry: Geometry) -> str:
     """A folder's name, told by all that decides its content."""
-    stats = [(str(path), os.stat(str(path))) for path in source.files]
-    parts = (
-        SCHEMA_VERSION,
-        dataclasses.asdict(source.facts),
-        dataclasses.asdict(geometry),
-        [
-            (os.path.relpath(name, str(source.folder)), stat.st_size, stat.st_mtime_ns)
-            for name, stat in stats
-        ],
-    )
-    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode("utf-8")).hexdigest()[:16]
+    files: List[Any] = []
+    for path in source.files:
+        stat = os.stat(str(path))
+        name = os.path.relpath(str(path), str(source.folder))
+        files.append([name, stat.st_size, stat.st_mtime_ns])
+    whole = plain([SCHEMA_VERSION, source.facts, geometry, files])
+    digest = hashlib.sha256(json.dumps(whole, sort_keys=True).encode("utf-8")).hexdigest()[:16]
     return "{}-{}x{}-{}".format(source.facts.name, *geometry.resolution, digest)
 
 
@@ -260,9 +250,9 @@ def _cache_folder(data_folder: Path, wanted: Optional[str]) -> Path:
     return make_folder(Path(home) / "attention-modelzoo" / "slot_attention", "--cache_path")
 
 
-def _check_space(source: SceneSource, geometry: Geometry, place: Path) -> None:
+def _check_space(facts: SceneFacts, geometry: Geometry, scenes: int, place: Path) -> None:
     height, width = geometry.resolution
-    size = source.total * height * width * (source.facts.channels + source.facts.has_masks)
+    size = scenes * height * width * (facts.channels + facts.has_masks)
     free = shutil.disk_usage(str(place)).free
     if free < size:
         raise ZooError(
@@ -304,14 +294,14 @@ def written_aside(folder: Path) -> Iterator[Path]:
 
 
 def followed(
-    items: Iterable[Item], label: str, total: int, terminal: Optional[Terminal] = None
-) -> Iterator[Item]:
-    """Yields the items and tells how far they are: one line on a terminal, lines in a log."""
+    scenes: Iterable[Any], label: str, total: int, terminal: Optional[Terminal] = None
+) -> Iterator[Any]:
+    """Yields the scenes and tells how far they are: one line on a terminal, lines in a log."""
     terminal = terminal or Terminal()
     show = terminal.status if terminal.interactive else terminal.say
     began = told = time.monotonic()
-    for done, item in enumerate(items, start=1):
-        yield item
+    for done, scene in enumerate(scenes, start=1):
+        yield scene
         now = time.monotonic()
         if now - told >= (DRAW_EVERY if terminal.interactive else _TELL_EVERY):
             told, pace = now, done / (now - began)
@@ -320,46 +310,3 @@ def followed(
                 f"{pace:.0f}/s, {duration(max(total - done, 0) / pace)} left"
             )
     terminal.status("")
-
-
-def ordered(function: Callable[[Any], Any], jobs: Iterable[Any], workers: int) -> Iterator[Any]:
-    """Yields function(job) of each job in order, worked out by processes; by this one if it is 1.
-
-    Raises:
-        InfrastructureError: a process died.
-    """
-    if workers == 1:
-        yield from map(function, jobs)
-        return
-    spawn, left = multiprocessing.get_context("spawn"), iter(jobs)
-    pool = concurrent.futures.ProcessPoolExecutor(workers, spawn, _set_up, (os.getpid(),))
-    waiting: Deque[Any] = collections.deque()
-    try:
-        for some in iter(lambda: list(itertools.islice(left, _JOBS_AT_ONCE)), []):
-            waiting.append(pool.submit(_each, function, some))
-            if len(waiting) >= workers * _AHEAD:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
-    except BrokenProcessPool:
-        raise InfrastructureError(
-            "a worker process died, perhaps of too little memory; give fewer --workers"
-        ) from None
-    finally:
-        pool.shutdown()  # waits for the few jobs ahead: cancelled ones block Python 3.7 forever
-
-
-def _each(function: Callable[[Any], Any], jobs: Iterable[Any]) -> List[Any]:
-    return [function(job) for job in jobs]
-
-
-def _set_up(parent: int) -> None:
-    """Leaves the interrupt key to the parent, and ends when the parent is gone."""
-
-    def end_without() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=end_without, daemon=True).start()

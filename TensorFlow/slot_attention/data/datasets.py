@@ -1,30 +1,26 @@
-"""The datasets of scenes by name, and the user's own images."""
+"""The datasets of scenes by name: those of files, the synthetic ones, the user's own images."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
-import os
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from common.core.errors import UsageError, ZooError
 from common.data.image_files import images_below, read_image
-from slot_attention.data.arrays import MANIFEST, open_arrays, ordered
-from slot_attention.data.clevr import TRAIN_EVAL_COUNT, clevr_source, find_clevr
+from slot_attention.data.arrays import MANIFEST, open_arrays
+from slot_attention.data.clevr import CLEVR, clevr_source
 from slot_attention.data.geometry import Geometry, mask_places, resize_to_bytes
-from slot_attention.data.multi_objects import RECORD_FILES, VISIBLE, division_text, record_source
-from slot_attention.data.scenes import Scene, SceneFacts, SceneSource
+from slot_attention.data.multi_objects import HELD_OUT, RECORD_FILES, VISIBLE, record_source
+from slot_attention.data.reading import ALL, filter_text, ordered, quick_manifest_sha256
+from slot_attention.data.scenes import Scene, SceneFacts, Scenes, SceneSource
 
-CLEVR, IMAGE_FOLDER = "clevr", "image_folder"
+IMAGE_FOLDER = "image_folder"
 SYNTHETIC = ("synthetic_sprites", "synthetic_scenes")
 DATASET_NAMES = (CLEVR, *RECORD_FILES, *SYNTHETIC, IMAGE_FOLDER)
-HELD_OUT = 320
-_ALL = "all scenes"
-_BLOCK = 1 << 20
 
 
 def find_scenes(name: str, data_path: str, max_objects: Optional[int] = None) -> SceneSource:
@@ -41,65 +37,14 @@ def find_scenes(name: str, data_path: str, max_objects: Optional[int] = None) ->
     """
     root = Path(data_path)
     if name == CLEVR:
-        return _clevr(root, max_objects)
+        return clevr_source(root, max_objects)
     if name in RECORD_FILES:
-        return _record_file(name, root, max_objects)
+        return record_source(name, root, max_objects)
     if name in SYNTHETIC:
         return _synthetic(name, root, max_objects)
     if name == IMAGE_FOLDER:
         return _image_folder(root)
     raise UsageError(f"dataset {name!r} is unknown: use one of {', '.join(DATASET_NAMES)}")
-
-
-def _filter_text(max_objects: Optional[int], counted: str) -> str:
-    if max_objects is None:
-        return _ALL
-    return f"scenes whose number of objects (background not counted: {counted}) <= {max_objects}"
-
-
-def _clevr(root: Path, max_objects: Optional[int]) -> SceneSource:
-    folder = find_clevr(root)
-    chosen = _filter_text(max_objects, "objects in the scene description")
-    facts = SceneFacts(
-        CLEVR,
-        folder.image_size,
-        channels=3,
-        entities=None,
-        background_entities=1,
-        most_objects=None,
-        has_targets=True,
-        predicate=f"{chosen}; train: all but the first {TRAIN_EVAL_COUNT} of train; train_eval: "
-        "those; validation",
-        manifest_sha256=quick_manifest_sha256(folder.decisive),
-    )
-    return clevr_source(folder, facts, max_objects)
-
-
-def _record_file(name: str, root: Path, max_objects: Optional[int]) -> SceneSource:
-    published = RECORD_FILES[name]
-    folders = (root, root / published.folder, root / name)
-    found = [folder / published.file for folder in folders if (folder / published.file).is_file()]
-    if not found and not root.is_file():
-        raise ZooError(
-            f"no {published.file} in {root}: expected it there or in {published.folder}/; "
-            "set --data_path to its folder"
-        )
-    path, layout = found[0] if found else root, published.layout
-    division = division_text(published.train_records, HELD_OUT)
-    most = layout.entities - layout.background_entities
-    facts = SceneFacts(
-        name,
-        layout.size,
-        layout.channels,
-        layout.entities,
-        layout.background_entities,
-        min(most, max_objects or most),
-        has_targets=bool(layout.letters),
-        predicate=f"{_filter_text(max_objects, layout.counted)}; {division}",
-        manifest_sha256=quick_manifest_sha256([path]),
-        default_crop="clevr_reference" if name == "clevr_with_masks" else "none",
-    )
-    return record_source(path, published, HELD_OUT, max_objects, facts)
 
 
 def _synthetic(name: str, root: Path, most: Optional[int]) -> SceneSource:
@@ -112,31 +57,25 @@ def _synthetic(name: str, root: Path, most: Optional[int]) -> SceneSource:
         )
     folder = folders[0]
     whole = open_arrays(folder)
-    chosen = _filter_text(most, VISIBLE)
+    if whole.facts.name != name:
+        raise ZooError(f"{folder} holds {whole.facts.name}: give --dataset {whole.facts.name}")
     facts = dataclasses.replace(
         whole.facts,
-        predicate=whole.facts.predicate.replace(_ALL, chosen, 1),
+        predicate=whole.facts.predicate.replace(ALL, filter_text(most, VISIBLE), 1),
         most_objects=min(whole.most_objects, most or whole.most_objects),
     )
 
-    def read(geometry: Geometry, workers: int) -> Iterator[Tuple[str, Scene]]:
+    def read(geometry: Geometry, workers: int, splits: Sequence[str]) -> Scenes:
         places = mask_places(geometry)
-        for name, split in whole.splits.items():
-            for number in np.flatnonzero(split.objects <= (most or split.objects)):
-                target = None if split.targets is None else split.targets[number]
-                yield (
-                    name,
-                    Scene(
-                        resize_to_bytes(split.images[number], geometry),
-                        split.labels[number][places],
-                        target,
-                        int(split.objects[number]),
-                    ),
-                )
+        for name in splits:
+            images, labels, targets, objects = whole.split(name)
+            for number in np.flatnonzero(objects <= (most or objects)):
+                image = resize_to_bytes(images[number], geometry)
+                target = None if targets is None else targets[number]
+                yield name, Scene(image, labels[number][places], target, int(objects[number]))
 
     ready = None if most is not None else dataclasses.replace(whole, facts=facts)
-    total = sum(whole.counts.values())
-    return SceneSource(facts, list(whole.splits), [folder / MANIFEST], folder, total, read, ready)
+    return SceneSource(facts, whole.counts, [folder / MANIFEST], folder, read, ready)
 
 
 def _image_folder(root: Path) -> SceneSource:
@@ -171,9 +110,13 @@ def own_images(folder: Path) -> List[Path]:
     return list(found.files)
 
 
-def image_source(folder: Path, splits: Dict[str, List[Path]], predicate: str) -> SceneSource:
-    """Images without labels, so that they can only be reconstructed; of each the centre is seen."""
-    paths = [path for part in splits.values() for path in part]
+def image_source(folder: Path, parts: Dict[str, List[Path]], predicate: str) -> SceneSource:
+    """Images without labels, so that they can only be reconstructed; of each the centre is seen.
+
+    Args:
+        parts: by split.
+    """
+    paths = [path for part in parts.values() for path in part]
     height, width, _ = read_image(paths[0], channels=3).shape
     facts = SceneFacts(
         IMAGE_FOLDER,
@@ -188,36 +131,16 @@ def image_source(folder: Path, splits: Dict[str, List[Path]], predicate: str) ->
         default_crop="centre",
     )
 
-    def read(geometry: Geometry, workers: int) -> Iterator[Tuple[str, Scene]]:
+    def read(geometry: Geometry, workers: int, splits: Sequence[str]) -> Scenes:
         if geometry.crop != "centre":
             raise UsageError(f"{IMAGE_FOLDER} shows the centre of each image: leave --crop out")
+        jobs = [(split, path) for split in splits for path in parts[split]]
+        return ordered(functools.partial(_own_scene, geometry), jobs, workers)
 
-        names = (split for split, part in splits.items() for _ in part)
-        decode = functools.partial(read_image, size=geometry.resolution, channels=3)
-        for split, image in zip(names, ordered(decode, paths, workers)):
-            yield split, Scene(image)
-
-    return SceneSource(facts, list(splits), paths, folder, len(paths), read)
+    counts = {split: len(part) for split, part in parts.items()}
+    return SceneSource(facts, counts, paths, folder, read)
 
 
-def quick_manifest_sha256(paths: Iterable[Path]) -> str:
-    """A checksum over each file's name, size, first MiB and last MiB, sorted by name.
-
-    It tells versions and variants of a dataset apart; a byte changed in the middle of a file it
-    doesn't notice.
-    """
-    lines = sorted(
-        f"{_ends_sha256(path)}  {os.path.getsize(str(path))}  {path.name}\n" for path in paths
-    )
-    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _ends_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(str(path), "rb") as stream:
-        digest.update(stream.read(_BLOCK))
-        size = os.path.getsize(str(path))
-        if size > _BLOCK:
-            stream.seek(max(_BLOCK, size - _BLOCK))
-            digest.update(stream.read(_BLOCK))
-    return digest.hexdigest()
+def _own_scene(geometry: Geometry, job: Tuple[str, Path]) -> Tuple[str, Scene]:
+    split, path = job
+    return split, Scene(read_image(path, geometry.resolution, 3))

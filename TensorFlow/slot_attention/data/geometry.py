@@ -15,7 +15,7 @@ from common.core.errors import UsageError
 CROP_NAMES = ("none", "centre", "clevr_reference")
 RESIZE_NAMES = ("tf2", "tf1")
 
-Size = Tuple[int, int]
+Size = Tuple[int, ...]  # (height, width)
 
 
 class CropBox(NamedTuple):

@@ -6,14 +6,13 @@ uninterrupted one would have seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Dict, Tuple, Union
+from typing import Any, Dict, Sequence
 
 import numpy as np
 
-from common.core.errors import UsageError
+from common.machine.ranks import ALONE, Place
 from common.training.tensorflow.runtime import tf
-from slot_attention.data.order import EvaluationOrder, TrainingOrder
+from slot_attention.data.batches import EvaluationOrder, TrainingOrder, arrays_of
 from slot_attention.data.scenes import SceneDataset
 
 Tensor = Any
@@ -21,33 +20,14 @@ _PREFETCHED = 2
 _FAR_AWAY = 2**62
 
 
-@dataclass(frozen=True)
-class BatchOptions:
-    """What a batch consists of, of image, mask and target, and how many are made at a time."""
-
-    fields: Tuple[str, ...] = ("image",)
-    workers: int = 1
-
-
-@dataclass(frozen=True)
-class Share:
-    """Which part of every global batch is this process's."""
-
-    rank: int = 0
-    world_size: int = 1
-
-
-_ALONE = Share()
-_DEFAULTS = BatchOptions()
-
-
 def training_batches(
     dataset: SceneDataset,
     batch_size: int,
     seed: int,
     start_step: int = 0,
-    share: Share = _ALONE,
-    options: BatchOptions = _DEFAULTS,
+    place: Place = ALONE,
+    fields: Sequence[str] = ("image",),
+    workers: int = 1,
 ) -> Any:
     """An endless tf.data.Dataset of batches of the training split, from that of start_step on.
 
@@ -57,6 +37,8 @@ def training_batches(
     Args:
         batch_size: per rank.
         start_step: steps that were done already, over all epochs.
+        fields: of image, mask, target.
+        workers: how many batches are made at a time.
 
     Returns:
         Dictionaries of: image, float32 (B, height, width, 3) in [-1, 1]; if asked for, mask,
@@ -67,17 +49,18 @@ def training_batches(
         UsageError: a batch larger than the data, or a field that the dataset hasn't.
     """
     count = len(dataset.split("train").images)
-    order = TrainingOrder(count, batch_size, seed, share.rank, share.world_size)
+    order = TrainingOrder(count, batch_size, seed, place.rank, place.world_size)
     steps = tf.data.Dataset.range(start_step, _FAR_AWAY)
-    return _batches(steps, dataset, "train", options, batch_size, order)
+    return _batches(steps, dataset, "train", fields, order, batch_size, workers)
 
 
 def evaluation_batches(
     dataset: SceneDataset,
     batch_size: int,
     split: str,
-    share: Share = _ALONE,
-    options: BatchOptions = _DEFAULTS,
+    place: Place = ALONE,
+    fields: Sequence[str] = ("image",),
+    workers: int = 1,
 ) -> Any:
     """A tf.data.Dataset with every scene of a split once, in order.
 
@@ -85,65 +68,50 @@ def evaluation_batches(
     dictionary, says how many count. Otherwise as training_batches.
     """
     count = len(dataset.split(split).images)
-    order = EvaluationOrder(count, batch_size, share.rank, share.world_size)
+    order = EvaluationOrder(count, batch_size, place.rank, place.world_size)
     steps = tf.data.Dataset.range(order.steps)
-    return _batches(steps, dataset, split, options, batch_size, order)
-
-
-def steps_per_epoch(dataset: SceneDataset, batch_size: int, world_size: int = 1) -> int:
-    """How many training steps an epoch has."""
-    count = len(dataset.split("train").images)
-    return TrainingOrder(count, batch_size, 0, 0, world_size).steps_per_epoch
+    return _batches(steps, dataset, split, fields, order, batch_size, workers)
 
 
 def _batches(
     steps: Any,
     dataset: SceneDataset,
-    split_name: str,
-    options: BatchOptions,
+    split: str,
+    fields: Sequence[str],
+    order: Any,
     batch_size: int,
-    order: Union[TrainingOrder, EvaluationOrder],
+    workers: int,
 ) -> Any:
     """Indexes the arrays of a split for each step, and finishes the rows in the graph."""
-    facts, split, fields = dataset.facts, dataset.split(split_name), options.fields
-    available = ["image"] + ["mask"] * facts.has_masks + ["target"] * facts.has_targets
-    for field in fields:
-        if field not in available:
-            raise UsageError(f"{facts.name} has no {field}: it has {', '.join(available)}")
-    arrays = {"image": split.images, "mask": split.labels, "target": split.targets}
+    arrays = arrays_of(dataset, split, fields)
     evaluates = isinstance(order, EvaluationOrder)
 
     def read(step: np.ndarray) -> Any:
+        valid = order.valid(int(step)) if evaluates else batch_size
         indices = order.indices(int(step))
-        valid = order.valid(int(step)) if isinstance(order, EvaluationOrder) else batch_size
-        return [arrays[field][indices] for field in fields] + [np.int32(valid)]
+        return [array[indices] for array in arrays.values()] + [np.int32(valid)]
 
     def batch(step: Tensor) -> Dict[str, Tensor]:
-        types = [tf.as_dtype(arrays[field].dtype) for field in fields]
+        types = [tf.as_dtype(array.dtype) for array in arrays.values()]
         *values, valid = tf.numpy_function(read, [step], [*types, tf.int32])
-        found = {}
-        for field, value in zip(fields, values):
+        found = dict(zip(arrays, values))
+        for field, value in found.items():
             value.set_shape((batch_size, *arrays[field].shape[1:]))
-            found[field] = value
-        found["image"] = _three_channels(_scaled(found["image"]))
+        found["image"] = _image(found["image"])
         if "mask" in found:
-            found["mask"] = _entity_masks(found["mask"], facts.entities or 0)
+            found["mask"] = _entity_masks(found["mask"], dataset.facts.entities or 0)
         if evaluates:
             valid.set_shape([])
             found["valid"] = valid
         return found
 
-    return steps.map(batch, num_parallel_calls=options.workers).prefetch(_PREFETCHED)
+    return steps.map(batch, num_parallel_calls=workers).prefetch(_PREFETCHED)
 
 
-def _scaled(pixels: Tensor) -> Tensor:
-    """uint8 pixels as float32 in [-1, 1], rounded at each step as the reference does."""
-    return ((tf.cast(pixels, tf.float32) / 255.0) - 0.5) * 2.0
-
-
-def _three_channels(images: Tensor) -> Tensor:
-    """Repeats the one channel of grey images; colour images stay."""
-    return images if int(images.shape[-1]) == 3 else tf.tile(images, [1, 1, 1, 3])
+def _image(pixels: Tensor) -> Tensor:
+    """uint8 pixels as float32 in [-1, 1], rounded stepwise as the reference does, RGB."""
+    image = ((tf.cast(pixels, tf.float32) / 255.0) - 0.5) * 2.0
+    return image if int(image.shape[-1]) == 3 else tf.tile(image, [1, 1, 1, 3])
 
 
 def _entity_masks(labels: Tensor, entities: int) -> Tensor:

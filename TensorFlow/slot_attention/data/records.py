@@ -12,7 +12,6 @@ import gzip
 import itertools
 import struct
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
@@ -23,7 +22,7 @@ from common.core.errors import ZooError
 _HEADER = struct.Struct("<QI")  # length of the data, its checksum
 _FOOTER_SIZE = 4
 _LARGEST_RECORD = 1 << 30
-_KINDS = {1: "bytes", 2: "float", 3: "int64"}
+_BYTES, _FLOATS, _INTEGERS = 1, 2, 3  # numbers of the lists in a Feature
 
 
 def read_records(path: Path, compressed: bool) -> Iterator[memoryview]:
@@ -45,86 +44,63 @@ def read_records(path: Path, compressed: bool) -> Iterator[memoryview]:
                     break
                 length = _HEADER.unpack(header)[0] if len(header) == _HEADER.size else -1
                 if not 0 <= length < _LARGEST_RECORD:
-                    raise ZooError(
-                        broken.format(number, "its length is unreadable")
-                        if number
-                        else wrong.format(f"it begins with {header[:4].hex()}")
-                    )
+                    raise EOFError("its length is unreadable")
                 data = stream.read(length + _FOOTER_SIZE)
                 if len(data) < length + _FOOTER_SIZE:
                     raise ZooError(broken.format(number, "the file ends early"))
                 yield memoryview(data)[:length]
-    except FileNotFoundError as error:
-        raise ZooError(f"{path} can't be read: {error.strerror}; check --data_path") from error
     except (EOFError, OSError, zlib.error) as error:
         raise ZooError(broken.format(number, error) if number else wrong.format(error)) from error
     if number == 0:
         raise ZooError(f"{path} holds no record; download it again")
 
 
-class BrokenExampleError(ValueError):
-    """Bytes that are no tf.train.Example, or a feature of another kind than asked for."""
+def read_features(record: memoryview) -> Dict[str, Any]:
+    """A serialized tf.train.Example's features by name.
 
-
-@dataclass(frozen=True)
-class Feature:
-    """One feature's list as it lies in a record: kind is "bytes", "float" or "int64"."""
-
-    kind: str
-    body: memoryview
-
-    def single_bytes(self) -> np.ndarray:
-        """A bytes list of one-byte strings as a uint8 view, (elements,), stride 3."""
-        self._need("bytes")
-        triplets = np.frombuffer(self.body, np.uint8)
-        if len(triplets) % 3 or (triplets[0::3] != 0x0A).any() or (triplets[1::3] != 1).any():
-            raise BrokenExampleError("elements that are not one byte each")
-        return triplets[2::3]
-
-    def strings(self) -> List[memoryview]:
-        """The elements of a bytes list."""
-        self._need("bytes")
-        return [value for _field, value in _fields(self.body)]
-
-    def floats(self) -> np.ndarray:
-        """A float list, float32 (elements,)."""
-        self._need("float")
-        parts = [np.frombuffer(value, "<f4") for _field, value in _fields(self.body)]
-        return np.concatenate([*parts, np.zeros(0, "<f4")]).astype(np.float32)
-
-    def integers(self) -> np.ndarray:
-        """An int64 list, (elements,)."""
-        self._need("int64")
-        values: List[int] = []
-        for _field, packed in _fields(self.body):
-            place = 0
-            while place < len(packed):
-                value, place = _varint(packed, place)
-                values.append(value)
-        return np.array(values, np.uint64).astype(np.int64)
-
-    def _need(self, kind: str) -> None:
-        if self.kind != kind:
-            raise BrokenExampleError(f"a list of {self.kind} instead of {kind}")
-
-
-def read_features(record: memoryview) -> Dict[str, Feature]:
-    """A serialized tf.train.Example's features by name; their values stay encoded.
+    Returns:
+        float32 (N,) and int64 (N,) arrays; of a list of one-byte strings their bytes, a uint8 view
+        (N,) of stride 3; of other strings a list of memoryviews.
 
     Raises:
-        BrokenExampleError: the bytes are something else.
+        ValueError: the bytes are something else.
     """
     found = {}
     try:
-        for _number, features in _fields(record):
-            for _field, entry in _fields(features):
+        for _, features in _fields(record):
+            for _, entry in _fields(features):
                 parts = dict(_fields(entry))
                 values = list(_fields(parts.get(2, memoryview(b""))))
-                kind, body = values[0] if values else (1, memoryview(b""))
-                found[bytes(parts[1]).decode("utf-8")] = Feature(_KINDS[kind], body)
+                kind, body = values[0] if values else (_BYTES, memoryview(b""))
+                found[bytes(parts[1]).decode("utf-8")] = _READERS[kind](body)
     except (IndexError, KeyError, ValueError) as error:
-        raise BrokenExampleError("no tf.train.Example") from error
+        raise ValueError("no tf.train.Example") from error
     return found
+
+
+def _strings(body: memoryview) -> Any:
+    triplets = np.frombuffer(body, np.uint8)
+    if len(triplets) % 3 or (triplets[0::3] != 0x0A).any() or (triplets[1::3] != 1).any():
+        return [value for _, value in _fields(body)]
+    return triplets[2::3]
+
+
+def _floats(body: memoryview) -> np.ndarray:
+    parts = [np.frombuffer(value, "<f4") for _, value in _fields(body)]
+    return np.concatenate([*parts, np.zeros(0, "<f4")]).astype(np.float32)
+
+
+def _integers(body: memoryview) -> np.ndarray:
+    values: List[int] = []
+    for _, packed in _fields(body):
+        place = 0
+        while place < len(packed):
+            value, place = _varint(packed, place)
+            values.append(value & 0xFFFFFFFFFFFFFFFF)
+    return np.array(values, np.uint64).astype(np.int64)
+
+
+_READERS = {_BYTES: _strings, _FLOATS: _floats, _INTEGERS: _integers}
 
 
 def _fields(encoded: memoryview) -> Iterator[Tuple[int, memoryview]]:
@@ -134,7 +110,7 @@ def _fields(encoded: memoryview) -> Iterator[Tuple[int, memoryview]]:
         tag, place = _varint(encoded, place)
         length, place = _varint(encoded, place)
         if tag & 7 != 2 or place + length > end:
-            raise BrokenExampleError("no tf.train.Example")
+            raise ValueError("no tf.train.Example")
         yield tag >> 3, encoded[place : place + length]
         place += length
 

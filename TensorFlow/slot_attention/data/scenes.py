@@ -11,44 +11,46 @@ import numpy as np
 from common.core.errors import UsageError
 from slot_attention.data.geometry import Geometry, Size, crop_box
 
-TARGET_COUNT, TARGET_WIDTH = 10, 19
+TARGET_COUNT = 10
 # Names in the order of the numbers, as tensorflow-datasets has them.
-SIZES = ("small", "large")
-MATERIALS = ("rubber", "metal")
-SHAPES = ("cube", "sphere", "cylinder")
-COLORS = ("gray", "blue", "brown", "yellow", "red", "green", "purple", "cyan")
+PROPERTIES: Dict[str, Tuple[str, ...]] = {
+    "size": ("small", "large"),
+    "material": ("rubber", "metal"),
+    "shape": ("cube", "sphere", "cylinder"),
+    "color": ("gray", "blue", "brown", "yellow", "red", "green", "purple", "cyan"),
+}
+# The columns of a target or a prediction: each property one-hot, between coordinates and REAL.
+COORDINATES, SCENE_SIZE = slice(0, 3), 6  # a coordinate of 0..1 stands for -3..3
+COLUMNS = {
+    "size": slice(3, 5),
+    "material": slice(5, 7),
+    "shape": slice(7, 10),
+    "color": slice(10, 18),
+}
+REAL = 18  # whether there is an object; of a prediction its confidence
 
 
-def encode_targets(
-    coordinates: np.ndarray,
-    size: np.ndarray,
-    material: np.ndarray,
-    shape: np.ndarray,
-    color: np.ndarray,
-) -> np.ndarray:
+def encode_targets(coordinates: np.ndarray, codes: Mapping[str, np.ndarray]) -> np.ndarray:
     """The float32 (10, 19) target of a scene; rows beyond its objects are zero.
 
-    A row is coordinates 3 (from [-3, 3] to [0, 1]), size 2, material 2, shape 3, colour 8 (one-hot
-    each) and real 1. Source: google-research slot_attention/data.py, the paper's section 4.2.
+    Source: google-research slot_attention/data.py, the paper's section 4.2.
 
     Args:
-        coordinates: (objects, 3); at most 10 objects, else ValueError.
-        size, material, shape, color: whole numbers (objects,), places in SIZES, MATERIALS, …
+        coordinates: (objects, 3) in [-3, 3]; at most 10 objects, else ValueError.
+        codes: for each property whole numbers (objects,), places in PROPERTIES.
     """
-    count = len(size)
+    count = len(codes["size"])
     if count > TARGET_COUNT:
         raise ValueError(f"{count} objects in a scene, {TARGET_COUNT} at most")
-    rows = np.zeros((TARGET_COUNT, TARGET_WIDTH), np.float32)
+    rows = np.zeros((TARGET_COUNT, REAL + 1), np.float32)
     places = np.asarray(coordinates, np.float32).reshape(count, 3)
-    rows[:count, :3] = (places + np.float32(3)) / np.float32(6)
-    first = 3
-    for values, names in ((size, SIZES), (material, MATERIALS), (shape, SHAPES), (color, COLORS)):
-        codes = np.asarray(values, np.int64)
-        if count and not 0 <= codes.min() <= codes.max() < len(names):
+    rows[:count, COORDINATES] = (places + np.float32(3)) / np.float32(6)
+    for name, names in PROPERTIES.items():
+        values = np.asarray(codes[name], np.int64)
+        if count and not 0 <= values.min() <= values.max() < len(names):
             raise ValueError("an object of no known kind")
-        rows[np.arange(count), first + codes] = 1
-        first += len(names)
-    rows[:count, -1] = 1
+        rows[np.arange(count), COLUMNS[name].start + values] = 1
+    rows[:count, REAL] = 1
     return rows
 
 
@@ -117,29 +119,6 @@ class SceneFacts:
 
 
 @dataclass(frozen=True)
-class SceneSource:
-    """Where scenes come from, to be prepared.
-
-    Attributes:
-        facts: what is known already.
-        splits: their names; none may be empty.
-        files: whose name, size and time decide whether an earlier preparation still holds.
-        folder: of the data; the prepared arrays go below it.
-        total: about how many scenes will be read.
-        read: from geometry and workers to (split, scene) in order.
-        prepared: arrays that can be used as they are where the geometry leaves them alone.
-    """
-
-    facts: SceneFacts
-    splits: Sequence[str]
-    files: Sequence[Path]
-    folder: Path
-    total: int
-    read: Callable[[Geometry, int], Iterator[Tuple[str, Scene]]]
-    prepared: Optional[SceneDataset] = None
-
-
-@dataclass(frozen=True)
 class SceneDataset:
     """A dataset whose scenes are prepared: facts and arrays."""
 
@@ -166,3 +145,27 @@ class SceneDataset:
                 f"{self.facts.name} has no split {name!r}: use one of {', '.join(self.splits)}"
             )
         return self.splits[name]
+
+
+Scenes = Iterator[Tuple[str, Scene]]  # each with its split
+
+
+@dataclass(frozen=True)
+class SceneSource:
+    """Where scenes come from, to be prepared.
+
+    Attributes:
+        facts: what is known already.
+        counts: of each split about how many scenes will be read; none may be left empty.
+        files: whose name, size and time decide whether an earlier preparation still holds.
+        folder: of the data; the prepared arrays go below it.
+        read: from geometry, worker processes and the splits that are wanted to the scenes.
+        prepared: arrays that can be used as they are where the geometry leaves them alone.
+    """
+
+    facts: SceneFacts
+    counts: Mapping[str, int]
+    files: Sequence[Path]
+    folder: Path
+    read: Callable[[Geometry, int, Sequence[str]], Scenes]
+    prepared: Optional[SceneDataset] = None

@@ -1,7 +1,7 @@
 """Average precision of set prediction on CLEVR, as the reference measures it, without its loops.
 
-Predictions and targets are (images, objects, 19): coordinates 3 in [0, 1], one-hot size 2,
-material 2, shape 3 and colour 8, and last the confidence, or 1 for a real target.
+Predictions and targets are (images, objects, 19), see data/scenes; the last value is the
+confidence, or 1 for a real target.
 """
 
 from __future__ import annotations
@@ -10,12 +10,10 @@ from typing import Sequence, Tuple
 
 import numpy as np
 
+from slot_attention.data.scenes import COLUMNS, COORDINATES, REAL, SCENE_SIZE
+
 THRESHOLDS = (float("inf"), 1.0, 0.5, 0.25, 0.125)  # the paper's, in units of the scene
 NO_THRESHOLD = -1.0  # how the reference writes infinity
-SCENE_SIZE = 6  # a coordinate of 0..1 stands for -3..3
-COORDINATES = slice(0, 3)
-SIZE, MATERIAL, SHAPE, COLOR = slice(3, 5), slice(5, 7), slice(7, 10), slice(10, 18)
-CONFIDENCE = 18
 
 
 def average_precision(
@@ -36,12 +34,12 @@ def average_precision(
         targets: (images, objects, 19); the numbers of objects may differ.
         thresholds: distances; infinity or -1 asks for equal attributes only.
     """
-    order = np.argsort(-predictions[..., CONFIDENCE].ravel(), kind="stable")
+    order = np.argsort(-predictions[..., REAL].ravel(), kind="stable")
     nearest, distance = nearest_equal_objects(predictions, targets)
     image = np.arange(len(predictions))[:, None]
     found_object = np.where(nearest >= 0, image * targets.shape[1] + nearest, -1)
     found_object, distance = found_object.ravel()[order], distance.ravel()[order]
-    real = targets[..., CONFIDENCE].sum(dtype=np.float64)
+    real = targets[..., REAL].sum(dtype=np.float64)
     if not real:
         return np.full(len(thresholds), np.nan)
     precisions = []
@@ -61,7 +59,7 @@ def nearest_equal_objects(
         of the scene, infinity where none is equal; both (images, predicted objects).
     """
     equal = _attributes(predictions)[:, :, None] == _attributes(targets)[:, None, :]
-    equal &= (targets[..., CONFIDENCE] != 0)[:, None, :]
+    equal &= (targets[..., REAL] != 0)[:, None, :]
     difference = targets[:, None, :, COORDINATES] - predictions[:, :, None, COORDINATES]
     distance = np.sqrt(((difference * SCENE_SIZE) ** 2).sum(axis=-1))
     distance = np.where(equal, distance, np.inf)
@@ -72,9 +70,9 @@ def nearest_equal_objects(
 
 def _attributes(objects: np.ndarray) -> np.ndarray:
     """One number per object that tells its size, material, shape and colour: (images, objects)."""
-    groups = (SIZE, MATERIAL, SHAPE, COLOR)
-    largest = [objects[..., group].argmax(axis=-1) for group in groups]
-    return np.ravel_multi_index(largest, [group.stop - group.start for group in groups])
+    groups = [objects[..., columns] for columns in COLUMNS.values()]
+    largest = [group.argmax(axis=-1) for group in groups]
+    return np.ravel_multi_index(largest, [group.shape[-1] for group in groups])
 
 
 def _first_finds(found_object: np.ndarray) -> np.ndarray:

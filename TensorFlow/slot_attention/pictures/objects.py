@@ -9,24 +9,15 @@ import numpy as np
 from common.evidence.figures.colors import INK, PAPER, web_color
 from common.evidence.figures.figure import DPI, pixel_figure
 from common.evidence.figures.sheet import GAP, MARGIN, TEXT_SIZE, blank, text_size, write
-from slot_attention.data.scenes import COLORS, MATERIALS, SHAPES, SIZES
-from slot_attention.metrics.average_precision import (
-    COLOR,
-    CONFIDENCE,
-    COORDINATES,
-    MATERIAL,
-    SCENE_SIZE,
-    SHAPE,
-    SIZE,
-    nearest_equal_objects,
-)
+from slot_attention.data.scenes import COLUMNS, COORDINATES, PROPERTIES, REAL, SCENE_SIZE
+from slot_attention.metrics.average_precision import nearest_equal_objects
 from slot_attention.pictures.slots import as_pixels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH, HEIGHT = 480, 320  # as drawn; set prediction sees CLEVR's 480x320 squeezed to a square
-COLUMNS = 2
+COLUMNS_OF_IMAGES = 2
 LEGEND = 84  # pixels
 LEAST_CONFIDENCE = 0.5
 SMALL = 11  # pixels of a confidence's letters
@@ -58,7 +49,7 @@ Box = Tuple[float, float, float, float]  # left, top, right, bottom
 
 
 class Marker(NamedTuple):
-    """An object to draw: its place in fractions of the image, and what it is."""
+    """An object to draw: its place in pixels of the figure, and what it is."""
 
     x: float
     y: float
@@ -85,7 +76,7 @@ def set_figure(
         images: (B, height, width, 3) in [-1, 1], the whole image squeezed.
         predictions: (B, predicted objects, 19); targets: (B, objects, 19).
     """
-    columns = min(COLUMNS, len(images))
+    columns = min(COLUMNS_OF_IMAGES, len(images))
     rows = -(-len(images) // columns)
     figure, axes = pixel_figure(
         blank(
@@ -120,20 +111,16 @@ def seen_at(places: np.ndarray) -> np.ndarray:
     return image[..., :2] / image[..., 2:]
 
 
-def markers(objects: np.ndarray) -> List[Marker]:
-    """Reads vectors (objects, 19) as markers."""
-    places = seen_at(objects[:, COORDINATES] * SCENE_SIZE - SCENE_SIZE / 2)
+def _markers(objects: np.ndarray, corner: Tuple[int, int]) -> List[Marker]:
+    """Objects (N, 19) of the image at a corner."""
+    places = seen_at(objects[:, COORDINATES] * SCENE_SIZE - SCENE_SIZE / 2) * (WIDTH, HEIGHT)
     return [
         Marker(
-            float(x),
-            float(y),
-            SIZES[element[SIZE].argmax()],
-            MATERIALS[element[MATERIAL].argmax()],
-            SHAPES[element[SHAPE].argmax()],
-            COLORS[element[COLOR].argmax()],
-            float(element[CONFIDENCE]),
+            *(place + corner),
+            confidence=float(element[REAL]),
+            **{name: PROPERTIES[name][element[at].argmax()] for name, at in COLUMNS.items()},
         )
-        for (x, y), element in zip(places, objects)
+        for place, element in zip(places, objects)
     ]
 
 
@@ -143,48 +130,42 @@ def _draw_objects(
     predictions: np.ndarray,
     targets: Optional[np.ndarray],
 ) -> None:
-    """One image's objects; outside the image nothing is drawn but what its camera sees there."""
-
-    def place(marker: Marker) -> Tuple[float, float]:
-        return corner[0] + marker.x * WIDTH, corner[1] + marker.y * HEIGHT
-
+    """One image's objects; what its camera sees outside the image is drawn too."""
     true, nearest = [], np.zeros(len(predictions), np.int64)
     if targets is not None:
-        true = markers(targets)
+        true = _markers(targets, corner)
         nearest = nearest_equal_objects(predictions[None], targets[None])[0][0]
     for marker in true:
         if marker.confidence:
-            axes.scatter(*place(marker), **_style(marker, True))
-    shown = [
-        (marker, int(number))
-        for marker, number in zip(markers(predictions), nearest)
-        if marker.confidence >= LEAST_CONFIDENCE
-    ]
-    for marker, number in shown:
+            axes.scatter(marker.x, marker.y, **_style(marker, True))
+    shown, boxes = [], []
+    for marker, number in zip(_markers(predictions, corner), nearest):
+        if marker.confidence < LEAST_CONFIDENCE:
+            continue
         if true and number >= 0:
-            ends = list(zip(place(marker), place(true[number])))
+            ends = (marker.x, true[number].x), (marker.y, true[number].y)
             axes.plot(*ends, color=web_color(INK), linewidth=2.5)
             axes.plot(*ends, color=web_color(PAPER), linewidth=1)
-        axes.scatter(*place(marker), zorder=3, **_style(marker))
+        axes.scatter(marker.x, marker.y, zorder=3, **_style(marker))
         if marker.material == "metal":
-            axes.scatter(*place(marker), 16, color=web_color(PAPER), zorder=4)
-    limits = (corner[0], corner[1], corner[0] + WIDTH, corner[1] + HEIGHT)
-    boxes = []
-    for marker, _ in shown:
-        (x, y), radius = place(marker), RADIUS[marker.size] + OUTLINE
-        boxes.append((x - radius, y - radius, x + radius, y + radius))
+            axes.scatter(marker.x, marker.y, 16, color=web_color(PAPER), zorder=4)
+        shown.append(
+            (f"{marker.confidence:.2f}", INK)
+            if number >= 0
+            else (f"{marker.confidence:.2f} !", WRONG)
+        )
+        radius = RADIUS[marker.size] + OUTLINE
+        boxes.append((marker.x - radius, marker.y - radius, marker.x + radius, marker.y + radius))
+    limits = (*corner, corner[0] + WIDTH, corner[1] + HEIGHT)
     labels: List[Box] = []
-    for (marker, number), box in zip(shown, boxes):
-        text, ground = f"{marker.confidence:.2f}", INK
-        if number < 0:
-            text, ground = text + " !", WRONG
-        labels.append(free_place(text_size(text, SMALL), box, boxes + labels, limits))
+    for (text, ground), box in zip(shown, boxes):
+        labels.append(_free_place(text_size(text, SMALL), box, boxes + labels, limits))
         written = write(axes, *labels[-1][:2], text, SMALL, PAPER)
         written.set_bbox({"facecolor": web_color(ground), "linewidth": 0, "pad": 1})
         written.set_zorder(5)
 
 
-def free_place(size: Tuple[int, int], box: Box, taken: Sequence[Box], limits: Box) -> Box:
+def _free_place(size: Tuple[int, int], box: Box, taken: Sequence[Box], limits: Box) -> Box:
     """Where a text of a size goes beside a box: where it covers least of what is taken."""
     (wide, high), (left, top, right, bottom) = size, box
     middle, centre = (top + bottom - high) / 2, (left + right - wide) / 2
@@ -230,14 +211,16 @@ def _write_legend(figure: Figure, with_targets: bool) -> None:
     """What the forms, fillings and sizes mean."""
     axes = figure.axes[0]
     example = Marker(0, 0, "large", "rubber", "sphere", "gray", 1)
-    entries = [(shape, _style(example._replace(shape=shape))) for shape in SHAPES]
-    entries += [(size, _style(example._replace(size=size))) for size in SIZES]
-    if with_targets:
-        entries.append(("true object", _style(example, True)))
-    handles = [axes.scatter([], [], label=name, **style) for name, style in entries]
+    entries = [
+        (value, _style(example._replace(**{name: value})))
+        for name in ("shape", "size")
+        for value in PROPERTIES[name]
+    ]
     texts = ["white dot: metal", "number: confidence"]
     if with_targets:
+        entries.append(("true object", _style(example, True)))
         texts.append("red, !: no true object has these attributes")
+    handles = [axes.scatter([], [], label=name, **style) for name, style in entries]
     handles += [axes.scatter([], [], 0, label=text) for text in texts]
     figure.legend(
         handles=handles,

@@ -7,37 +7,26 @@ import functools
 import json
 import os
 import sys
-from hashlib import sha256
 from pathlib import Path
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Iterator,
-    Mapping,
-    NamedTuple,
-    Optional,
-    Sequence,
-    Tuple,
-)
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from common.core.codec import plain
 from common.core.command_line import Parser, add_debug_flag, number_in, run_program
-from common.core.errors import UsageError, ZooError
-from common.core.files import make_folder, sha256_of
+from common.core.errors import ZooError
+from common.core.files import make_folder
+from common.core.flags import add_flags
 from common.core.terminal import Terminal
 from slot_attention.data.arrays import (
     MANIFEST,
     followed,
-    ordered,
     read_manifest,
     waited_for,
-    write_manifest,
-    write_splits,
+    write_arrays,
     written_aside,
 )
+from slot_attention.data.reading import ALL, ordered
 from slot_attention.data.scenes import Scene, SceneFacts
-from slot_attention.synthetic.scene_layout import SceneSettings
-from slot_attention.synthetic.scenes import draw_scene
+from slot_attention.synthetic.scenes import SceneSettings, draw_scene
 from slot_attention.synthetic.sprites import SpriteSettings, draw_sprite_scene
 
 SPLITS = ("train", "validation", "test")
@@ -80,7 +69,6 @@ DATASETS: Dict[str, Dataset] = {
         (SceneSettings(image_size=(64, 64), objects=(2, 4)), (1024, 64, 64)),
     ),
 }
-ON_DEMAND = tuple(DATASETS)
 
 
 class Request(NamedTuple):
@@ -107,57 +95,49 @@ def write_dataset(data_path: Path, request: Request, terminal: Terminal) -> Path
     Raises:
         ZooError: a dataset with other settings is there, or nothing is asked for.
     """
+    name, settings = request.name, request.settings
     counts = {split: count for split, count in request.counts.items() if count > 0}
     if not counts:
-        raise ZooError(
-            f"{request.name}: no split has any scenes; give --train, --validation or --test"
-        )
-    state = make_folder(Path(data_path) / ".zoo" / request.name, "--data_path")
-    folder = Path(data_path) / request.name
-    recipe = json.loads(
-        json.dumps({**dataclasses.asdict(request.settings), "seed": request.seed, **counts})
-    )
+        raise ZooError(f"{name}: no split has any scenes; give --train, --validation or --test")
+    state = make_folder(Path(data_path) / ".zoo" / name, "--data_path")
+    folder = Path(data_path) / name
+    recipe = dict(plain(dataclasses.asdict(settings)), seed=request.seed, **counts)
     with waited_for(state):
         if folder.is_dir() and any(folder.iterdir()):
             _check_same(folder, recipe)
             terminal.say(f"{folder} is there already, with these settings")
             return folder
-        facts = _facts(request)
+        low, high = settings.objects
+        facts = SceneFacts(
+            name,
+            tuple(settings.image_size),
+            channels=3,
+            entities=settings.entities,
+            background_entities=1,
+            most_objects=high,
+            has_targets=name == SCENES,
+            predicate=f"{ALL}; {low} to {high} {DATASETS[name].noun}; train, validation and test: "
+            "a file each",
+            manifest_sha256="",
+        )
         terminal.say(f"{folder}: drawing {facts.predicate}")
+        places = [(split, number) for split, count in counts.items() for number in range(count)]
+        draw = functools.partial(_drawn, name, request.seed, settings)
+        scenes = followed(ordered(draw, places, request.workers), name, len(places), terminal)
         with written_aside(folder) as making:
-            scenes = followed(_drawn(request, counts), request.name, sum(counts.values()), terminal)
-            written = write_splits(making, scenes)
-            files = [
-                {"file": str(path.relative_to(making)), "sha256": sha256_of(path)}
-                for path in sorted(making.rglob("*.npy"))
-            ]
-            sums = "".join(f"{one['sha256']}  {one['file']}\n" for one in files)
-            facts = dataclasses.replace(facts, manifest_sha256=sha256(sums.encode()).hexdigest())
-            write_manifest(making, facts, facts.geometry(), written, recipe=recipe, files=files)
+            write_arrays(making, facts, facts.geometry(), scenes, recipe)
     return folder
 
 
-def _facts(request: Request) -> SceneFacts:
-    low, high = request.settings.objects
-    return SceneFacts(
-        request.name,
-        tuple(request.settings.image_size),
-        channels=3,
-        entities=request.settings.entities,
-        background_entities=1,
-        most_objects=high,
-        has_targets=request.name == SCENES,
-        predicate=f"all scenes; {low} to {high} {DATASETS[request.name].noun}; train, validation "
-        "and test: a file each",
-        manifest_sha256="",
-    )
+def _drawn(name: str, seed: int, settings: Any, place: Tuple[str, int]) -> Tuple[str, Scene]:
+    return place[0], DATASETS[name].draw(seed, *place, settings)
 
 
 def _check_same(folder: Path, asked: Mapping[str, Any]) -> None:
     """Raises ZooError that names what differs where the folder was made by other settings."""
     if not (folder / MANIFEST).exists():
         raise ZooError(f"{folder} holds something else; move it away or give another --data_path")
-    found = read_manifest(folder).get("recipe", {})
+    found = read_manifest(folder).recipe
     names = [name for name in sorted({*found, *asked}) if found.get(name) != asked.get(name)]
     if names:
         was, now = (
@@ -168,17 +148,6 @@ def _check_same(folder: Path, asked: Mapping[str, Any]) -> None:
             f"{folder} is there with {was}, and asked for is {now}; give another --data_path, the "
             "same settings, or move it away"
         )
-
-
-def _drawn(request: Request, counts: Mapping[str, int]) -> Iterator[Tuple[str, Scene]]:
-    places = [(split, number) for split, count in counts.items() for number in range(count)]
-    draw = functools.partial(_draw, request.name, request.seed, request.settings)
-    for (split, _), scene in zip(places, ordered(draw, places, request.workers)):
-        yield split, scene
-
-
-def _draw(name: str, seed: int, settings: Any, place: Tuple[str, int]) -> Scene:
-    return DATASETS[name].draw(seed, *place, settings)
 
 
 def parser() -> Parser:
@@ -198,13 +167,7 @@ def parser() -> Parser:
         one.add_argument("--seed", type=seed, default=0, help="of all scenes")
         workers = number_in(int, 1, _MOST_WORKERS)
         one.add_argument("--workers", type=workers, default=_usable_cores(), help="processes")
-        for field in dataclasses.fields(dataset.settings):
-            one.add_argument(
-                "--" + field.name,
-                type=field.metadata["kind"],
-                default=getattr(dataset.settings, field.name),
-                help=field.metadata["help"],
-            )
+        add_flags(one, type(dataset.settings))
         add_debug_flag(one)
     return top
 
@@ -215,16 +178,14 @@ def _usable_cores() -> int:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Makes the dataset that the flags ask for."""
-    flags = parser().parse_args(argv)
-    kind = type(DATASETS[flags.name].settings)
-    try:
-        settings = kind(**{one.name: getattr(flags, one.name) for one in dataclasses.fields(kind)})
-    except ZooError as error:
-        raise UsageError(f"--{error}") from error
-    counts = {split: getattr(flags, split) for split in SPLITS}
-    request = Request(flags.name, settings, counts, flags.seed, flags.workers)
+    flags = vars(parser().parse_args(argv))
+    kind = type(DATASETS[flags["name"]].settings)
+    own = {one.name: flags[one.name] for one in dataclasses.fields(kind) if one.name in flags}
+    counts = {split: flags[split] for split in SPLITS}
+    request = Request(flags["name"], kind(**own), counts, flags["seed"], flags["workers"])
     terminal = Terminal()
-    terminal.say(f"ready: {write_dataset(Path(flags.data_path), request, terminal)}")
+    folder = write_dataset(Path(flags["data_path"]).expanduser(), request, terminal)
+    terminal.say(f"ready: {folder}")
     return 0
 
 

@@ -1,43 +1,46 @@
 """3-D scenes in the manner of CLEVR, rendered by numpy: three lamps, a sky, rubber and metal.
 
-Scene i of a split depends on nothing but the seed, the split's name, i and the settings.
+Objects have CLEVR's sizes, colours and distances. Scene i of a split depends on nothing but the
+seed, the split's name, i and the settings.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from common.core.errors import ZooError
-from slot_attention.data.scenes import (
-    COLORS,
-    MATERIALS,
-    SHAPES,
-    SIZES,
-    Scene,
-    encode_targets,
-)
-from slot_attention.synthetic.scene_layout import SceneObject, SceneSettings, Vector, arrange
-from slot_attention.synthetic.scene_tracing import (
+from common.core.flags import flag
+from slot_attention.data.scenes import PROPERTIES, Scene, encode_targets
+from slot_attention.synthetic.draws import between, pair, require, scene_stream, whole_between
+from slot_attention.synthetic.tracing import (
     CAMERA_PLACE,
     GROUND,
     Camera,
     Hits,
+    SceneObject,
+    Vector,
     column,
     dot,
     ground_axes,
     look_from,
     normals,
+    of_length_one,
     openness,
     rays,
     shadow,
     trace,
     unit,
 )
-from slot_attention.synthetic.settings import between, scene_stream
 
+_REACH = 3.0
+_PLACES_PER_OBJECT = 50
+_ARRANGEMENTS = 400
+_SMALLEST_SIDE = 16
+_MOST_OBJECTS = 10
 _VIEWS = 100
 _WITHIN_A_PIXEL = (0.25, 0.75)  # rows and columns of four places
 _RGB = {
@@ -83,6 +86,40 @@ def _srgb(level: float) -> int:
 _PIXEL_OF_LEVEL = np.array([_srgb(number / (_LEVELS - 1.0)) for number in range(_LEVELS)], np.uint8)
 
 
+@dataclasses.dataclass(frozen=True)
+class SceneSettings:
+    """What 3-D scenes look like; UsageError where it can't be."""
+
+    image_size: Tuple[int, int] = flag(
+        "height,width in pixels, or one number for both", (240, 320), kind=pair(int)
+    )
+    objects: Tuple[int, int] = flag(
+        "fewest,most objects of a scene (CLEVR: 3,10)", (3, 6), kind=pair(int)
+    )
+    gap: float = flag("least distance between two objects, in units of the scene", 0.1)
+    margin: float = flag("least distance of two centres to the side and in depth", 0.2)
+    visible: float = flag("least share of each object that is not hidden", 0.4)
+    smallest: float = flag("least visible pixels of an object, at 240x320", 150.0)
+    camera_jitter: float = flag("largest shift of the camera along each axis", 0.5)
+    light_jitter: float = flag("largest shift of the lights along each axis", 1.0)
+    antialias: bool = flag("smooth edges in the images; masks never are", True)
+
+    def __post_init__(self) -> None:
+        low, high = self.objects
+        fine = min(self.image_size) >= _SMALLEST_SIDE
+        require(fine, self, "image_size", f"{_SMALLEST_SIDE} or more")
+        expected = f"LOW,HIGH with 1 <= LOW <= HIGH <= {_MOST_OBJECTS}"
+        require(1 <= low <= high <= _MOST_OBJECTS, self, "objects", expected)
+        require(0 <= self.visible <= 1, self, "visible", "a share from 0 to 1")
+        for name in ("gap", "margin", "smallest", "camera_jitter", "light_jitter"):
+            require(getattr(self, name) >= 0, self, name, "0 or more")
+
+    @property
+    def entities(self) -> int:
+        """Number of masks of a scene: the background and the most objects."""
+        return self.objects[1] + 1
+
+
 def draw_scene(
     seed: int,
     split: str,
@@ -100,19 +137,17 @@ def draw_scene(
         for lamp in LAMPS
     ]
     objects, camera, hits = _view(stream, settings)
-    codes = [
-        [names.index(getattr(thing, name)) for thing in objects]
-        for name, names in zip(
-            ("size", "material", "shape", "color"), (SIZES, MATERIALS, SHAPES, COLORS)
-        )
-    ]
-    target = encode_targets(np.array([thing.centre for thing in objects]), *map(np.array, codes))
+    codes = {
+        name: np.array([names.index(getattr(thing, name)) for thing in objects])
+        for name, names in PROPERTIES.items()
+    }
+    target = encode_targets(np.array([thing.centre for thing in objects]), codes)
     image = _picture(objects, lamps, camera, hits, settings.antialias)
     return Scene(image, hits.label.reshape(settings.image_size), target, len(objects))
 
 
 def _shifted(stream: np.random.RandomState, position: Vector, most: float) -> Vector:
-    x, y, z = (part + between(stream, (-most, most)) for part in position)
+    x, y, z = (part + between(stream, -most, most) for part in position)
     return (x, y, z)
 
 
@@ -136,6 +171,58 @@ def _view(
         f"{_VIEWS} views (visible={settings.visible} smallest={settings.smallest}); ask for fewer "
         "objects or less visibility"
     )
+
+
+def arrange(
+    stream: np.random.RandomState, settings: SceneSettings, axes: Sequence[np.ndarray]
+) -> List[SceneObject]:
+    """Draws objects that keep their distance; ZooError where there is no room for so many.
+
+    Args:
+        axes: "right" and "front" of the picture on the ground; margin is measured there.
+    """
+    count = whole_between(stream, *settings.objects)
+    for _ in range(_ARRANGEMENTS):
+        objects: List[SceneObject] = []
+        while len(objects) < count:
+            placed = _placed(stream, settings, axes, objects)
+            if placed is None:
+                break
+            objects.append(placed)
+        if len(objects) == count:
+            return objects
+    raise ZooError(
+        f"{count} objects don't fit with gap={settings.gap} and margin={settings.margin}; ask for "
+        "fewer objects or smaller distances"
+    )
+
+
+def _placed(
+    stream: np.random.RandomState,
+    settings: SceneSettings,
+    axes: Sequence[np.ndarray],
+    others: List[SceneObject],
+) -> Optional[SceneObject]:
+    shape, size, material, color = (
+        PROPERTIES[name][whole_between(stream, 0, len(PROPERTIES[name]) - 1)]
+        for name in ("shape", "size", "material", "color")
+    )
+    rotation = between(stream, 0.0, 360.0)
+    for _ in range(_PLACES_PER_OBJECT):
+        x, y = between(stream, -_REACH, _REACH), between(stream, -_REACH, _REACH)
+        candidate = SceneObject(shape, size, material, color, rotation, x, y)
+        if all(_apart(candidate, other, settings, axes) for other in others):
+            return candidate
+    return None
+
+
+def _apart(
+    one: SceneObject, other: SceneObject, settings: SceneSettings, axes: Sequence[np.ndarray]
+) -> bool:
+    right, down = one.x - other.x, one.y - other.y
+    if math.sqrt(right * right + down * down) < one.reach + other.reach + settings.gap:
+        return False
+    return all(abs(right * axis[0] + down * axis[1]) > settings.margin for axis in axes)
 
 
 def _picture(
@@ -241,20 +328,14 @@ def _from_lamp(lamp: Lamp, surface: _Surface) -> np.ndarray:
     """Lambert's law at both ends, one over the square of the distance."""
     toward = column(lamp.position) - surface.point
     squared = dot(toward, toward)
-    leaving = np.maximum(dot(toward, column(_axis(lamp))), 0)
+    leaving = np.maximum(dot(toward, column(of_length_one(np.array(lamp.position)))), 0)
     arriving = np.maximum(dot(toward, surface.normal), 0)
     return np.float32(lamp.power) * leaving * arriving / (squared * squared)
 
 
-def _axis(lamp: Lamp) -> Vector:
-    """The unit vector from the middle of the ground to the lamp."""
-    length = math.sqrt(sum(part * part for part in lamp.position))
-    return (lamp.position[0] / length, lamp.position[1] / length, lamp.position[2] / length)
-
-
 def _points_of(lamp: Lamp) -> List[Vector]:
     """Points on the lamp's disc: its middle and a ring."""
-    axis = _axis(lamp)
+    axis = of_length_one(np.array(lamp.position)).tolist()
     level = math.sqrt(axis[0] ** 2 + axis[1] ** 2)
     side = (-axis[1] / level, axis[0] / level, 0.0)
     upward = (-axis[2] * side[1], axis[2] * side[0], axis[0] * side[1] - axis[1] * side[0])

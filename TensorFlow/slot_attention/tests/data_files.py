@@ -9,8 +9,8 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 
-from slot_attention.data.multi_objects import Layout
-from slot_attention.data.scenes import COLORS, MATERIALS, SHAPES, SIZES
+from slot_attention.data.multi_objects import RecordFile
+from slot_attention.data.scenes import PROPERTIES
 
 _BYTES = [bytes([value]) for value in range(256)]
 
@@ -46,30 +46,30 @@ def write_records(path: Path, records: Sequence[bytes], compressed: bool = True)
     return path
 
 
-def draw_image(layout: Layout, number: int) -> np.ndarray:
+def draw_image(layout: RecordFile, number: int) -> np.ndarray:
     """A scene's image, uint8 (height, width, channels): noise."""
     shape = tuple(layout.size) + (layout.channels,)
     return np.random.RandomState(number).randint(0, 256, shape).astype(np.uint8)
 
 
-def object_count(layout: Layout, number: int) -> int:
+def object_count(layout: RecordFile, number: int) -> int:
     """How many objects scene `number` has: 1, 2, …, as many as the layout allows, 1, …."""
-    return 1 + number % max(layout.entities - layout.background_entities, 1)
+    return 1 + number % max(layout.entities - layout.background, 1)
 
 
-def draw_labels(layout: Layout, number: int) -> np.ndarray:
+def draw_labels(layout: RecordFile, number: int) -> np.ndarray:
     """Labels of a scene, uint8 (height, width): every object a column of pixels, not the edge."""
     labels = np.zeros(layout.size, np.uint8)
     width = layout.size[1] // (layout.entities + 1)
-    for entity in range(1, layout.background_entities):
+    for entity in range(1, layout.background):
         labels[entity:] = entity
     for place in range(object_count(layout, number)):
         first = (place + 1) * width
-        labels[2:-2, first : first + width] = layout.background_entities + place
+        labels[2:-2, first : first + width] = layout.background + place
     return labels
 
 
-def record_features(layout: Layout, number: int) -> Dict[str, Any]:
+def record_features(layout: RecordFile, number: int) -> Dict[str, Any]:
     """The features of scene `number`."""
     labels = draw_labels(layout, number)
     masks = np.stack([labels == entity for entity in range(layout.entities)]).astype(np.uint8) * 255
@@ -77,19 +77,19 @@ def record_features(layout: Layout, number: int) -> Dict[str, Any]:
         masks = masks.transpose(1, 2, 0)
     features: Dict[str, Any] = {"image": draw_image(layout, number), "mask": masks}
     objects = object_count(layout, number)
-    present = np.arange(layout.entities) < layout.background_entities + objects
+    present = np.arange(layout.entities) < layout.background + objects
     values = np.random.RandomState(number).uniform(-1, 1, (4, layout.entities)).astype(np.float32)
     features.update(zip(("x", "y", "z", "color"), values))
     if layout.has_visibility:
         features["visibility"] = present.astype(np.float32)
-    for place, name in enumerate(layout.letters):
+    for place, name in enumerate(PROPERTIES if layout.has_targets else ()):
         codes = 1 + (np.arange(layout.entities) + place) % 2
         codes[~present] = codes[0] = 0
         features[name] = codes.astype(np.uint8)
     return features
 
 
-def scene_records(layout: Layout, count: int) -> List[bytes]:
+def scene_records(layout: RecordFile, count: int) -> List[bytes]:
     """The records of the first scenes."""
     return [example(record_features(layout, number)) for number in range(count)]
 
@@ -112,10 +112,10 @@ def clevr_objects(number: int) -> List[Dict[str, Any]]:
     """The objects of CLEVR scene `number`: one to three."""
     return [
         {
-            "size": SIZES[(number + place) % 2],
-            "material": MATERIALS[number % 2],
-            "shape": SHAPES[(number + place) % 3],
-            "color": COLORS[(number + place) % 8],
+            "size": PROPERTIES["size"][(number + place) % 2],
+            "material": PROPERTIES["material"][number % 2],
+            "shape": PROPERTIES["shape"][(number + place) % 3],
+            "color": PROPERTIES["color"][(number + place) % 8],
             "3d_coords": [place - 1.5, 0.25 * place, 0.35],
         }
         for place in range(1 + number % 3)
@@ -151,10 +151,9 @@ def write_clevr_prepared(folder: Path, train: int, validation: int) -> Path:
 def clevr_features(number: int) -> Dict[str, Any]:
     """The features of CLEVR scene `number`."""
     objects = clevr_objects(number)
-    names = {"size": SIZES, "material": MATERIALS, "shape": SHAPES, "color": COLORS}
     features: Dict[str, Any] = {
         "objects/" + key: np.array([values.index(item[key]) for item in objects])
-        for key, values in names.items()
+        for key, values in PROPERTIES.items()
     }
     coordinates = np.array([item["3d_coords"] for item in objects], np.float32)
     return {

@@ -8,7 +8,7 @@ from typing import Any, Dict, List
 from common.core.terminal import Terminal
 from common.runs.events import effective_events
 from slot_attention.synthetic.prepare import Request, write_dataset
-from slot_attention.synthetic.scene_layout import SceneSettings
+from slot_attention.synthetic.scenes import SceneSettings
 from slot_attention.synthetic.sprites import SpriteSettings
 
 COUNTS = {"train": 24, "validation": 6, "test": 6}

@@ -9,49 +9,42 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Iterator, Tuple
+from typing import Any, Sequence
 
 import numpy as np
 import pytest
 
 from common.core.errors import InfrastructureError, ZooError
 from slot_attention.data import arrays
-from slot_attention.data.arrays import (
-    CACHE_NAME,
-    MANIFEST,
-    followed,
-    open_arrays,
-    ordered,
-    prepare,
-    write_splits,
-)
+from slot_attention.data.arrays import CACHE_NAME, MANIFEST, followed, open_arrays, prepare
 from slot_attention.data.datasets import find_scenes
 from slot_attention.data.geometry import Geometry
-from slot_attention.data.scenes import Scene, SceneDataset, SceneFacts, SceneSource
+from slot_attention.data.reading import ordered
+from slot_attention.data.scenes import Scene, SceneDataset, SceneFacts, Scenes, SceneSource
 
 FACTS = SceneFacts("scenes", (4, 6), 3, 2, 1, 1, True, "all scenes", "0" * 64)
+COUNTS = {"train": 3, "test": 2}
 
 
 class Drawn:
-    """A source of a few scenes that counts how often it is read."""
+    """A source of a few scenes that tells which splits were read."""
 
     def __init__(self, folder: Path) -> None:
         (folder / "source").write_text("one")
-        self.reads = 0
-        self.source = SceneSource(FACTS, ["train"], [folder / "source"], folder, 3, self._read)
+        self.reads = []
+        self.source = SceneSource(FACTS, COUNTS, [folder / "source"], folder, self._read)
 
-    def _read(self, geometry: Geometry, workers: int) -> Iterator[Tuple[str, Scene]]:
-        self.reads += 1
-        for number in range(3):
-            image = np.full((*geometry.resolution, 3), number, np.uint8)
-            target = np.full((10, 19), number, np.float32)
-            yield "train", Scene(image, image[..., 0], target, number)
+    def _read(self, geometry: Geometry, workers: int, splits: Sequence[str]) -> Scenes:
+        self.reads.append(list(splits))
+        for split in splits:
+            for number in range(COUNTS[split]):
+                image = np.full((*geometry.resolution, 3), number, np.uint8)
+                target = np.full((10, 19), number, np.float32)
+                yield split, Scene(image, image[..., 0], target, number)
 
-    def prepared(self, **changes: Any) -> SceneDataset:
+    def prepared(self, resolution: Any = None, **changes: Any) -> SceneDataset:
         """Prepares them, or finds them prepared."""
-        resolution = changes.pop("resolution", None)
-        wanted = {"kept": True, "cache_path": None, "workers": 1, **changes}
-        return prepare(self.source, FACTS.geometry(resolution), **wanted)
+        return prepare(self.source, FACTS.geometry(resolution), **changes)
 
 
 @pytest.fixture
@@ -59,7 +52,7 @@ def drawn(tmp_path: Path) -> Drawn:
     return Drawn(tmp_path)
 
 
-def test_scenes_are_arrays_on_the_disk(drawn: Drawn, tmp_path: Path) -> None:
+def test_scenes_are_arrays_on_the_disk_in_numpys_own_format(drawn: Drawn, tmp_path: Path) -> None:
     dataset = drawn.prepared()
     split = dataset.split("train")
     assert isinstance(split.images, np.memmap) and split.images.shape == (3, 4, 6, 3)
@@ -67,14 +60,22 @@ def test_scenes_are_arrays_on_the_disk(drawn: Drawn, tmp_path: Path) -> None:
     assert split.labels.dtype == np.uint8 and split.targets.shape == (3, 10, 19)
     (folder,) = tmp_path.glob(f"{CACHE_NAME}/scenes-4x6-*")
     assert np.load(str(folder / "train" / "images.npy")).shape == (3, 4, 6, 3)
-    assert (dataset.facts, dataset.counts) == (FACTS, {"train": 3})
+    assert (dataset.facts, dataset.counts) == (FACTS, COUNTS)
 
 
 def test_they_are_made_once_for_each_geometry(drawn: Drawn) -> None:
     for _ in range(2):
         assert drawn.prepared().geometry.resolution == (4, 6)
-        assert drawn.prepared(resolution=(2, 2)).split("train").images.shape[1:] == (2, 2, 3)
-    assert drawn.reads == 2
+        assert drawn.prepared((2, 2)).split("train").images.shape[1:] == (2, 2, 3)
+    assert len(drawn.reads) == 2
+
+
+def test_a_split_alone_is_prepared_alone_unless_all_are_there(drawn: Drawn) -> None:
+    for _ in range(2):
+        assert drawn.prepared(splits=["test"]).counts == {"test": 2}
+    assert drawn.prepared().counts == COUNTS
+    assert drawn.prepared(splits=["test"]).counts == COUNTS
+    assert drawn.reads == [["test"], ["train", "test"]]
 
 
 @pytest.mark.parametrize("change", ["content", "time"])
@@ -84,7 +85,7 @@ def test_a_source_that_changed_is_prepared_again(change: str, drawn: Drawn, tmp_
         (tmp_path / "source").write_text("another")
     os.utime(str(tmp_path / "source"), (1, 1))
     drawn.prepared()
-    assert drawn.reads == 2
+    assert len(drawn.reads) == 2
 
 
 def test_what_a_killed_preparation_left_is_made_anew(drawn: Drawn, tmp_path: Path) -> None:
@@ -93,18 +94,17 @@ def test_what_a_killed_preparation_left_is_made_anew(drawn: Drawn, tmp_path: Pat
     half = folder.with_name(".unfinished-" + folder.name)
     folder.rename(half)
     (half / MANIFEST).unlink()
-    assert drawn.prepared().counts == {"train": 3}
+    assert drawn.prepared().counts == COUNTS
     assert not half.exists()
 
 
-def test_a_failed_preparation_leaves_nothing(drawn: Drawn, tmp_path: Path) -> None:
-    def failing(geometry: Geometry, workers: int) -> Iterator[Tuple[str, Scene]]:
+def test_a_failed_preparation_leaves_nothing(tmp_path: Path) -> None:
+    def failing(geometry: Geometry, workers: int, splits: Sequence[str]) -> Scenes:
         yield "train", Scene(np.zeros((4, 6, 3), np.uint8))
         raise ZooError("the second is damaged")
 
-    source = SceneSource(FACTS, ["train"], [], tmp_path, 3, failing)
     with pytest.raises(ZooError, match="the second is damaged"):
-        prepare(source, FACTS.geometry(), True, None, 1)
+        prepare(SceneSource(FACTS, {"train": 2}, [], tmp_path, failing), FACTS.geometry())
     assert [path.name for path in (tmp_path / CACHE_NAME).iterdir()] == [".lock"]
 
 
@@ -114,16 +114,13 @@ def test_in_memory_nothing_is_kept(drawn: Drawn, tmp_path: Path) -> None:
     assert not (tmp_path / CACHE_NAME).exists()
 
 
-def test_the_folder_can_be_chosen_and_must_be_writable(drawn: Drawn, tmp_path: Path) -> None:
+def test_the_folder_is_the_chosen_one_one_beside_the_data_or_the_users_own(
+    drawn: Drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     drawn.prepared(cache_path=str(tmp_path / "fast"))
     assert list((tmp_path / "fast").glob("scenes-*")) and not (tmp_path / CACHE_NAME).exists()
     with pytest.raises(ZooError, match="--cache_path"):
         drawn.prepared(cache_path=str(tmp_path / "source"))
-
-
-def test_beside_data_that_is_read_only_the_users_own_folder_is_taken(
-    drawn: Drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
     (tmp_path / CACHE_NAME).write_text("nothing can be made here")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     drawn.prepared()
@@ -135,7 +132,7 @@ def test_too_little_room_is_said_before(drawn: Drawn, monkeypatch: pytest.Monkey
     monkeypatch.setattr(arrays.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(ZooError, match="0.0 GB free: free some, or give another --cache_path"):
         drawn.prepared()
-    assert drawn.reads == 0
+    assert not drawn.reads
 
 
 def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
@@ -153,36 +150,35 @@ def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage, said",
+    "damage",
     [
-        (lambda folder: (folder / MANIFEST).write_text("[]"), "can't be understood"),
-        (lambda folder: (folder / MANIFEST).unlink(), "can't be understood"),
-        (lambda folder: (folder / MANIFEST).write_text('{"schema_version": 1}'), "another version"),
-        (lambda folder: (folder / "train" / "images.npy").write_bytes(b"x" * 400), "move it away"),
-        (lambda folder: shutil.rmtree(str(folder / "train")), "move it away"),
+        lambda folder: (folder / MANIFEST).write_text("[]"),
+        lambda folder: (folder / MANIFEST).unlink(),
+        lambda folder: (folder / MANIFEST).write_text('{"schema_version": 1}'),
+        lambda folder: (folder / "train" / "images.npy").write_bytes(b"x" * 400),
+        lambda folder: (folder / "train" / "labels.npy").unlink(),
+        lambda folder: np.save(str(folder / "train" / "objects.npy"), np.zeros(2)),
+        lambda folder: shutil.rmtree(str(folder / "train")),
     ],
 )
-def test_a_damaged_folder_is_one_line(damage: Any, said: str, drawn: Drawn, tmp_path: Path) -> None:
+def test_a_damaged_folder_is_one_line(damage: Any, drawn: Drawn, tmp_path: Path) -> None:
     drawn.prepared()
     (folder,) = tmp_path.glob(f"{CACHE_NAME}/scenes-*")
     damage(folder)
-    with pytest.raises(ZooError, match=said):
+    with pytest.raises(ZooError, match="is damaged or of another version .* move it away") as told:
         open_arrays(folder)
+    assert "\n" not in str(told.value)
 
 
-def test_the_files_are_numpys_own_format(tmp_path: Path) -> None:
-    rows = [Scene(np.full((2, 3, 1), number % 256, np.uint8)) for number in range(1000)]
-    assert write_splits(tmp_path, (("train", row) for row in rows)) == {"train": 1000}
-    images = np.load(str(tmp_path / "train" / "images.npy"), mmap_mode="r")
-    assert images.shape == (1000, 2, 3, 1) and images[999].max() == 999 % 256
-    assert not (tmp_path / "train" / "labels.npy").exists()
-
-
-def test_old_record_folders_are_named(tmp_path: Path) -> None:
+def test_old_record_folders_and_another_sets_folder_are_named(drawn: Drawn, tmp_path: Path) -> None:
     described = {"schema_version": 1, "name": "synthetic_sprites", "splits": {}}
     (tmp_path / MANIFEST).write_text(json.dumps(described))
     with pytest.raises(ZooError, match="another version .* move it away and prepare"):
         find_scenes("synthetic_sprites", str(tmp_path))
+    drawn.prepared()
+    (folder,) = tmp_path.glob(f"{CACHE_NAME}/scenes-*")
+    with pytest.raises(ZooError, match="holds scenes: give --dataset scenes"):
+        find_scenes("synthetic_sprites", str(folder))
 
 
 def negative(number: int) -> int:

@@ -14,7 +14,7 @@ from common.core.errors import ZooError
 from slot_attention.data.arrays import prepare
 from slot_attention.data.datasets import find_scenes
 from slot_attention.data.geometry import preprocess_array
-from slot_attention.data.scenes import MATERIALS, SceneDataset
+from slot_attention.data.scenes import COLUMNS, SceneDataset
 
 pytestmark = pytest.mark.tensorflow
 TRAIN = 515  # three more than are held out
@@ -24,9 +24,11 @@ WRITERS: Dict[str, Callable[..., Path]] = {
 }
 
 
-def opened(folder: Path, max_objects: Optional[int] = None, **geometry: Any) -> SceneDataset:
+def opened(
+    folder: Path, max_objects: Optional[int] = None, splits: Any = None, **geometry: Any
+) -> SceneDataset:
     source = find_scenes("clevr", str(folder), max_objects)
-    return prepare(source, source.facts.geometry(**geometry), False, None, 2)
+    return prepare(source, source.facts.geometry(**geometry), False, None, 2, splits)
 
 
 @pytest.fixture(params=sorted(WRITERS))
@@ -60,7 +62,7 @@ def test_the_first_512_of_train_are_held_out_and_images_keep_their_targets(folde
     # Scene 2: three objects of rubber at x -1.5, -0.5, 0.5.
     target = dataset.split("validation").targets[2]
     np.testing.assert_allclose(target[:3, 0], [0.25, 2.5 / 6, 3.5 / 6], rtol=1e-6)
-    assert target[:3, 5 + MATERIALS.index("rubber")].all()
+    assert target[:3, COLUMNS["material"].start].all()
 
 
 def test_the_filter_counts_the_described_objects(folder: Path) -> None:
@@ -74,11 +76,17 @@ def test_the_filter_counts_the_described_objects(folder: Path) -> None:
 
 
 def test_images_are_preprocessed_as_the_reference_does_and_rounded(folder: Path) -> None:
-    dataset = opened(folder, resolution=(20, 30), resize="tf1")
+    dataset = opened(folder, splits=["train"], resolution=(20, 30), resize="tf1")
     for place, image in enumerate(dataset.split("train").images):
         exact = preprocess_array(files.clevr_image(512 + place), dataset.geometry)
         stored = (image.astype(np.float32) / 255 - 0.5) * 2
         assert 1e-4 < np.abs(stored - exact).max() <= 1 / 255 + 1e-6
+
+
+def test_a_split_alone_reads_no_image_of_the_others(original: Path) -> None:
+    (original / "images" / "train" / "CLEVR_train_000513.png").write_bytes(b"")
+    assert opened(original, splits=["validation"]).counts == {"validation": 3}
+    assert opened(original, splits=["train_eval"]).counts == {"train_eval": 512}
 
 
 def test_too_few_images_to_hold_out_512_is_an_error(tmp_path: Path) -> None:
@@ -99,14 +107,10 @@ def test_the_scenes_of_the_original_are_not_parsed_to_find_it(original: Path) ->
     assert find_scenes("clevr", str(original)).facts.image_size == (24, 36)
 
 
-@pytest.mark.parametrize("inside", ["", "clevr", "clevr/3.1.0"])
-def test_data_path_may_be_any_folder_on_the_way(inside: str, tmp_path: Path) -> None:
-    files.write_clevr_prepared(tmp_path, 2, 1)
-    assert find_scenes("clevr", str(tmp_path / inside)).facts.image_size == (24, 36)
-
-
 def test_missing_cut_off_compressed_and_other_record_files_are_named(tmp_path: Path) -> None:
     files.write_clevr_prepared(tmp_path, 6, 2)
+    for inside in ("", "clevr", "clevr/3.1.0"):
+        assert find_scenes("clevr", str(tmp_path / inside)).facts.image_size == (24, 36)
     path = tmp_path / "clevr/3.1.0/clevr-train.tfrecord-00001-of-00002"
     whole = path.read_bytes()
     path.unlink()
@@ -143,15 +147,14 @@ def test_images_and_scenes_belong_together_by_name(original: Path) -> None:
         ),
     ],
 )
-def test_one_damaged_image_is_one_line(content: bytes, said: str, original: Path) -> None:
-    (original / "images" / "train" / "CLEVR_train_000513.png").write_bytes(content)
-    assert said in refusal(original)
-
-
-def test_a_jpeg_with_the_name_of_a_png_is_read(original: Path) -> None:
+def test_one_damaged_image_is_one_line_and_a_jpeg_with_its_name_none(
+    content: bytes, said: str, original: Path
+) -> None:
     path = original / "images" / "train" / "CLEVR_train_000513.png"
+    path.write_bytes(content)
+    assert said in refusal(original)
     path.write_bytes(files.png(files.clevr_image(1), "JPEG"))
-    assert opened(original).counts["train"] == 3
+    assert opened(original, splits=["train"]).counts == {"train": 3}
 
 
 def test_damaged_descriptions_are_named(original: Path) -> None:
@@ -178,5 +181,5 @@ def test_real_scene_descriptions_can_be_read(
         (tmp_path / "images" / split).symlink_to(samples / "images")
     source = find_scenes("clevr", str(tmp_path))
     assert source.facts.image_size == (240, 320)
-    found = [scene for _, scene in source.read(source.facts.geometry(), 1)]
-    assert [scene.objects for scene in found] == [len(scene["objects"]) for scene in scenes] * 2
+    found = source.read(source.facts.geometry(), 1, ["validation"])
+    assert [scene.objects for _, scene in found] == [len(scene["objects"]) for scene in scenes]

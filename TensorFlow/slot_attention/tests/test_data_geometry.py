@@ -16,7 +16,7 @@ from slot_attention.data.geometry import (
     preprocess_array,
     resize_to_bytes,
 )
-from slot_attention.data.scenes import encode_targets
+from slot_attention.data.scenes import PROPERTIES, encode_targets
 
 FIXTURES = Path(__file__).resolve().parents[3] / "tests" / "fixtures" / "slot_attention"
 # One unit in the last place of values below 1: numpy rounds as the kernels do, but for fused steps.
@@ -62,14 +62,14 @@ def test_an_image_that_fits_keeps_every_byte() -> None:
 
 def test_targets_equal_the_reference() -> None:
     scene = fixture("tf2")
-    codes = [scene[f"obj_{name}"] for name in ("size", "material", "shape", "color")]
-    target = encode_targets(scene["obj_3d_coords"], *codes)
+    codes = {name: scene[f"obj_{name}"] for name in PROPERTIES}
+    target = encode_targets(scene["obj_3d_coords"], codes)
     np.testing.assert_array_equal(target, scene["target"])
 
 
 def test_targets_take_from_no_to_ten_known_objects() -> None:
     def target(codes: Any) -> np.ndarray:
-        return encode_targets(np.zeros((len(codes), 3)), *[np.array(codes, np.int64)] * 4)
+        return encode_targets(np.zeros((len(codes), 3)), dict.fromkeys(PROPERTIES, codes))
 
     assert not target([]).any()
     for bad in ([0] * 11, [0, 2], [-1]):

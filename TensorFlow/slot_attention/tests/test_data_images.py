@@ -15,11 +15,11 @@ from slot_attention.data.datasets import find_scenes
 from slot_attention.data.scenes import SceneDataset
 
 
-def write_images(folder: Path, count: int, **changes: Any) -> Path:
+def write_images(folder: Path, count: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
-        size = (20 + number, 30)
-        (folder / f"{number:02d}.png").write_bytes(files.png(files.clevr_image(number, size)))
+        image = files.clevr_image(number, (20 + number, 30))
+        (folder / f"{number:02d}.png").write_bytes(files.png(image))
     return folder
 
 
@@ -45,21 +45,17 @@ def test_a_folder_of_test_images_is_the_test_split(tmp_path: Path) -> None:
     assert opened(tmp_path).counts == {"train": 9, "validation": 1, "test": 4}
 
 
-def test_hidden_files_are_no_images_and_other_kinds_are_told(
+def test_what_is_no_image_and_too_few_images_and_a_crop_are_told(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    write_images(tmp_path, 4)
-    (tmp_path / "._00.png").write_bytes(b"x")
-    (tmp_path / "notes.txt").write_text("x")
-    assert sum(opened(tmp_path).counts.values()) == 4
-    assert "1 .txt" in capsys.readouterr().out
-
-
-def test_too_few_images_a_damaged_one_and_a_crop_are_one_line(tmp_path: Path) -> None:
     write_images(tmp_path, 2)
     with pytest.raises(ZooError, match="has 2 images to train on: at least 3 are needed"):
         opened(tmp_path)
     write_images(tmp_path, 5)
+    (tmp_path / "._00.png").write_bytes(b"x")  # hidden
+    (tmp_path / "notes.txt").write_text("x")
+    assert sum(opened(tmp_path).counts.values()) == 5
+    assert "1 .txt" in capsys.readouterr().out
     with pytest.raises(UsageError, match="leave --crop out"):
         opened(tmp_path, crop="none")
     (tmp_path / "03.png").write_bytes(b"<html>")

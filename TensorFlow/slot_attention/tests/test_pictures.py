@@ -13,7 +13,7 @@ from common.evidence.figures.colors import INK, palette_color, web_color
 from common.evidence.figures.figure import pixels, save_png
 from common.runs.events import RunLog
 from common.training.pictures import step_picture_name
-from slot_attention.data.scenes import COLORS, MATERIALS, SHAPES, SIZES
+from slot_attention.data.scenes import COLUMNS, PROPERTIES
 from slot_attention.pictures.objects import MARKER_COLORS, WRONG, seen_at, set_figure
 from slot_attention.pictures.slots import (
     GROUND,
@@ -107,12 +107,13 @@ def test_an_object_has_its_slot_even_where_the_background_fills_most_of_it():
 # Objects
 
 
-def one(confidence=0.9, color="red", material="rubber", shape="cube", place=(0.5, 0.5, 0.55)):
-    """A prediction (1, 1, 19) of a large object."""
+def one(confidence=0.9, place=(0.5, 0.5, 0.55), **looks):
+    """A prediction (1, 1, 19) of a large red cube of rubber, but for what is given."""
     element = np.zeros((1, 1, 19), np.float32)
     element[..., :3], element[..., 18] = place, confidence
-    names = (SIZES, "large"), (MATERIALS, material), (SHAPES, shape), (COLORS, color)
-    element[..., np.array([3, 5, 7, 10]) + [known.index(name) for known, name in names]] = 1
+    looks = {"size": "large", "material": "rubber", "shape": "cube", "color": "red", **looks}
+    for name, look in looks.items():
+        element[..., COLUMNS[name].start + PROPERTIES[name].index(look)] = 1
     return element
 
 
@@ -134,11 +135,11 @@ def test_camera_sees_clevrs_objects_where_their_records_say(zoo_data):
 
 
 def test_markers_tell_colour_form_and_material():
-    for color in COLORS:
+    for color in PROPERTIES["color"]:
         (mark,), _ = drawn(one(color=color))
         assert tuple(mark.get_facecolor()[0][:3]) == to_rgb(MARKER_COLORS[color])
-    forms = [drawn(one(shape=shape))[0][0].get_paths()[0].vertices.shape for shape in SHAPES]
-    assert len(set(forms)) == 3
+    paths = [drawn(one(shape=shape))[0][0].get_paths()[0] for shape in PROPERTIES["shape"]]
+    assert len({path.vertices.shape for path in paths}) == 3
     assert [len(drawn(one(material=name))[0]) for name in ("rubber", "metal")] == [1, 2]
 
 
@@ -172,7 +173,7 @@ def test_all_images_are_in_the_picture_with_their_legend():
     figure = set_figure(IMAGES, *[np.repeat(one(), 3, axis=0)] * 2)
     assert len(figure.axes[0].images) == 4  # the paper, and an image each
     words = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert set(SHAPES) | set(SIZES) | {"true object"} <= set(words)
+    assert {*PROPERTIES["shape"], *PROPERTIES["size"], "true object"} <= set(words)
 
 
 # Training

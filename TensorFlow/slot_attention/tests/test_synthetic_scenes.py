@@ -1,4 +1,4 @@
-"""3-D scenes: CLEVR's camera and conventions, masks and coordinates that fit the picture."""
+"""Synthetic scenes: the same for a seed everywhere, masks that fit the picture, settings."""
 
 from __future__ import annotations
 
@@ -10,24 +10,167 @@ import math
 import numpy as np
 import pytest
 
-from common.core.errors import ZooError
-from slot_attention.data.scenes import COLORS, MATERIALS
-from slot_attention.synthetic.scene_layout import RADII, SceneObject, SceneSettings, arrange
-from slot_attention.synthetic.scene_tracing import (
+from common.core.errors import UsageError, ZooError
+from slot_attention.data.scenes import PROPERTIES
+from slot_attention.synthetic.scenes import SceneSettings, arrange, draw_scene
+from slot_attention.synthetic.sprites import PALETTE, SHAPES, SpriteSettings, draw_sprite_scene
+from slot_attention.synthetic.tracing import (
     CAMERA_PLACE,
+    RADII,
+    SceneObject,
     ground_axes,
     look_from,
     shadow,
     trace,
 )
-from slot_attention.synthetic.scene_tracing import rays as rays_of
-from slot_attention.synthetic.scenes import draw_scene
+from slot_attention.synthetic.tracing import rays as rays_of
 
 SMALL = SceneSettings(image_size=(48, 64))
+SPRITES = SpriteSettings()
 
 
-def scenes(settings=SMALL, count=30, seed=0, split="train"):
-    return [draw_scene(seed, split, index, settings) for index in range(count)]
+def drawn(settings, count=30):
+    draw = draw_scene if isinstance(settings, SceneSettings) else draw_sprite_scene
+    return [draw(0, "train", index, settings) for index in range(count)]
+
+
+@pytest.mark.parametrize(
+    "settings, count, digest",
+    [
+        (SceneSettings(image_size=(60, 80)), 6, "6ecd4a0f40db7b42"),
+        (
+            SpriteSettings(image_size=(35, 40), background="color", colors="random"),
+            20,
+            "1294ed17cb86aa30",
+        ),
+    ],
+)
+def test_a_seed_gives_the_same_scenes_on_every_stack(settings, count, digest):
+    scenes, found = drawn(settings, count), hashlib.sha256()
+    entities = np.arange(settings.entities, dtype=np.uint8)[:, None, None]
+    for part in [one.image for one in scenes] + [one.labels == entities for one in scenes]:
+        found.update(np.ascontiguousarray(part).tobytes())
+    assert found.hexdigest()[:16] == digest
+
+
+@pytest.mark.parametrize("draw, settings", [(draw_scene, SMALL), (draw_sprite_scene, SPRITES)])
+def test_seed_split_and_index_each_change_the_scene(draw, settings):
+    first = draw(0, "train", 0, settings).image
+    for place in ((1, "train", 0), (0, "test", 0), (0, "train", 1)):
+        assert (draw(*place, settings).image != first).any()
+
+
+@pytest.mark.parametrize(
+    "settings", [SMALL, SpriteSettings(objects=(1, 4), scale=(0.2, 0.3))], ids=["scenes", "sprites"]
+)
+def test_labels_number_the_objects_whose_number_takes_every_value(settings):
+    scenes, (low, high) = drawn(settings, 60), settings.objects
+    assert {scene.objects for scene in scenes} == set(range(low, high + 1))
+    for scene in scenes:
+        assert np.unique(scene.labels).tolist() == list(range(scene.objects + 1))
+        if scene.target is not None:
+            real = [1] * scene.objects + [0] * (10 - scene.objects)
+            assert scene.target[:, 18].tolist() == real
+
+
+@pytest.mark.parametrize(
+    "free, bound",
+    [
+        (
+            SceneSettings(image_size=(60, 80), objects=(8, 8), visible=0.0, smallest=0),
+            {"visible": 0.5, "smallest": 300},
+        ),
+        (SpriteSettings(objects=(3, 3), scale=(0.4, 0.5), visible=0.0), {"visible": 0.6}),
+    ],
+)
+def test_no_object_is_hidden_more_than_visible_allows(free, bound):
+    most = free.objects[1] + 1
+    loose, strict = (
+        min(np.bincount(scene.labels.ravel(), minlength=most).min() for scene in drawn(settings, 8))
+        for settings in (free, dataclasses.replace(free, **bound))
+    )
+    assert loose < strict * 0.8
+
+
+@pytest.mark.parametrize(
+    "kind, bad",
+    [(SceneSettings, {"image_size": (8, 8)})]
+    + [(SceneSettings, {"objects": pair}) for pair in ((0, 3), (5, 4), (3, 11))]
+    + [(SceneSettings, {name: value}) for name, value in (("visible", 2.0), ("gap", -1.0))]
+    + [(SpriteSettings, {"image_size": (4, 32)}), (SpriteSettings, {"visible": 1.5})]
+    + [(SpriteSettings, {"objects": pair}) for pair in ((0, 3), (3, 2), (9, 9))]
+    + [(SpriteSettings, {"shapes": names}) for names in (("blob",), ())]
+    + [(SpriteSettings, {"scale": pair}) for pair in ((0.0, 0.3), (0.5, 0.9))]
+    + [(SpriteSettings, {"colors": "pink"}), (SpriteSettings, {"background": "white"})],
+)
+def test_a_bad_setting_is_named(kind, bad):
+    with pytest.raises(UsageError, match=f"--{list(bad)[0]} is .*; expected"):
+        kind(**bad)
+
+
+def test_objects_that_do_not_fit_are_said_to():
+    with pytest.raises(ZooError, match="10 objects don't fit with gap=2"):
+        draw_scene(0, "train", 0, dataclasses.replace(SMALL, objects=(10, 10), gap=2.0))
+    settings = SpriteSettings(objects=(6, 6), scale=(0.6, 0.7), overlap=False)
+    with pytest.raises(ZooError, match="6 sprites .* don't fit into 32x32"):
+        draw_sprite_scene(0, "train", 0, settings)
+
+
+# Sprites
+
+
+def test_a_sprite_has_one_color_unlike_the_background():
+    for scene in drawn(SpriteSettings(background="color", colors="random"), 60):
+        colors = [np.unique(scene.image[scene.labels == one], axis=0) for one in range(4)]
+        assert [len(rows) for rows in colors] == [int(one <= scene.objects) for one in range(4)]
+        for rows in colors[1 : scene.objects + 1]:
+            assert np.abs(rows[0].astype(int) - colors[0][0].astype(int)).max() >= 64
+
+
+def touching(scene):
+    """Whether pixels of two sprites are neighbours, of eight."""
+    labels = np.pad(scene.labels, 1)
+    middle = labels[1:-1, 1:-1]
+    for down in range(3):
+        for right in range(3):
+            other = labels[down : down + middle.shape[0], right : right + middle.shape[1]]
+            if ((middle > 0) & (other > 0) & (middle != other)).any():
+                return True
+    return False
+
+
+def test_sprites_touch_only_where_overlap_is_allowed():
+    settings = SpriteSettings(objects=(3, 3), scale=(0.25, 0.4))
+    assert any(touching(scene) for scene in drawn(settings, 60))
+    apart = dataclasses.replace(settings, overlap=False)
+    assert not any(touching(scene) for scene in drawn(apart, 60))
+
+
+def test_scale_is_the_size_and_rotation_can_be_left_out():
+    settings = SpriteSettings(image_size=(64, 64), objects=(1, 1), shapes=("square",), rotate=False)
+    settings = dataclasses.replace(settings, scale=(0.4, 0.4))
+    for scene in drawn(settings, 20):
+        assert abs(np.sqrt((scene.labels == 1).sum()) - 0.8 * 64 * 0.4) < 1.1
+        rows, columns = np.nonzero(scene.labels)
+        assert len(rows) == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+
+
+def test_every_shape_is_drawn_as_itself():
+    one = {"image_size": (64, 64), "objects": (1, 1), "scale": (0.5, 0.5), "rotate": False}
+    areas = {
+        int(draw_sprite_scene(0, "train", 0, SpriteSettings(shapes=(name,), **one)).labels.sum())
+        for name in SHAPES
+    }
+    assert len(areas) == len(SHAPES) and min(areas) > 200
+
+
+def test_the_palettes_colors_come_once_in_a_scene():
+    for scene in drawn(SpriteSettings(objects=(4, 4), scale=(0.2, 0.3)), 60):
+        colors = {tuple(color) for color in scene.image[scene.labels > 0].tolist()}
+        assert len(colors) == 4 and colors <= {tuple(row) for row in PALETTE.tolist()}
+
+
+# 3-D scenes
 
 
 def rays(*vectors):
@@ -36,31 +179,6 @@ def rays(*vectors):
 
 def one(shape, x=0.0, y=0.0, rotation=0.0, size="large"):
     return SceneObject(shape, size, "rubber", "red", rotation, x, y)
-
-
-def test_a_seed_gives_the_same_scenes_on_every_stack():
-    settings, found = SceneSettings(image_size=(60, 80)), hashlib.sha256()
-    drawn = scenes(settings, 6)
-    entities = np.arange(settings.entities, dtype=np.uint8)[:, None, None]
-    for part in [one.image for one in drawn] + [one.labels == entities for one in drawn]:
-        found.update(np.ascontiguousarray(part).tobytes())
-    assert found.hexdigest()[:16] == "6ecd4a0f40db7b42"
-
-
-@pytest.mark.parametrize("place", [(1, "train", 0), (0, "test", 0), (0, "train", 1)])
-def test_seed_split_and_index_each_change_the_scene(place):
-    assert (draw_scene(*place, SMALL).image != draw_scene(0, "train", 0, SMALL).image).any()
-
-
-def test_labels_number_the_objects_of_the_target():
-    for scene in scenes():
-        assert scene.image.shape == (48, 64, 3) and scene.labels.shape == (48, 64)
-        assert np.unique(scene.labels).tolist() == list(range(scene.objects + 1))
-        assert scene.target[:, 18].tolist() == [1] * scene.objects + [0] * (10 - scene.objects)
-
-
-def test_the_number_of_objects_takes_every_value_of_its_range():
-    assert {scene.objects for scene in scenes()} == {3, 4, 5, 6}
 
 
 def test_objects_lie_in_clevrs_square_and_keep_their_distance():
@@ -75,31 +193,21 @@ def test_objects_lie_in_clevrs_square_and_keep_their_distance():
 
 
 def test_all_properties_occur():
-    targets = np.concatenate([scene.target[: scene.objects] for scene in scenes(count=40)])
+    targets = np.concatenate([scene.target[: scene.objects] for scene in drawn(SMALL, 40)])
     assert targets[:, 3:].any(axis=0).all()
-
-
-def test_no_object_is_hidden_more_than_visible_allows():
-    crowded = SceneSettings(image_size=(60, 80), objects=(8, 8), visible=0.0, smallest=0)
-    bound = dataclasses.replace(crowded, visible=0.5, smallest=300)
-    smallest = [
-        min(np.bincount(scene.labels.ravel(), minlength=9).min() for scene in scenes(settings, 8))
-        for settings in (crowded, bound)
-    ]
-    assert smallest[0] < 300 / 16 <= smallest[1]
 
 
 def test_a_material_and_a_color_change_the_look(monkeypatch):
     looks = set()
-    for material in MATERIALS:
-        for color in COLORS:
+    for material in PROPERTIES["material"]:
+        for color in PROPERTIES["color"]:
             thing = one("sphere", x=0.5)._replace(material=material, color=color)
             monkeypatch.setattr(
                 "slot_attention.synthetic.scenes.arrange", lambda *_, thing=thing: [thing]
             )
             scene = draw_scene(0, "train", 0, SMALL)
             looks.add(tuple(scene.image[scene.labels == 1].mean(axis=0).round().astype(int)))
-    assert len(looks) == len(MATERIALS) * len(COLORS)
+    assert len(looks) == 16
 
 
 def test_edges_are_smooth_in_the_image_alone():
@@ -113,11 +221,11 @@ def test_edges_are_smooth_in_the_image_alone():
         assert 0 < differs.mean() < 0.35
 
 
-@pytest.mark.parametrize("shape, distance", [("sphere", 4.3), ("cube", 4.3), ("cylinder", 4.3)])
-def test_a_ray_meets_a_solid_at_its_surface(shape, distance):
+@pytest.mark.parametrize("shape", PROPERTIES["shape"])
+def test_a_ray_meets_a_solid_at_its_surface(shape):
     hits = trace([one(shape)], rays((0, 0, 5.7)), rays((0, 0, -1), (0, 0, 1), (1, 0, 0)))
     assert hits.label.tolist() == [1, 0, 0] and hits.alone.tolist() == [1]
-    assert hits.distance[0] == pytest.approx(distance, abs=1e-5)
+    assert hits.distance[0] == pytest.approx(4.3, abs=1e-5)
 
 
 def test_a_turned_cube_is_wider():
@@ -137,17 +245,11 @@ def test_the_nearer_of_two_objects_is_seen():
     assert hits.label.tolist() == [1, 2] and hits.alone.tolist() == [2, 2]
 
 
-def test_a_shadow_lies_behind_the_object_from_the_lamp():
-    ground = rays((-1.5, 0, 0), (1.5, 0, 0))
-    lit = shadow([one("cylinder")], ground, np.zeros(2, np.uint8), [(4.0, 0.0, 3.0)])
-    assert lit.tolist() == [0.0, 1.0]
-
-
-def test_a_wide_lamp_throws_half_a_shadow():
-    ground = rays((-1.5, 0, 0))
-    lamp = [(4.0, 0.0, 3.0), (-4.0, 0.0, 3.0)]
-    lit = shadow([one("cylinder")], ground, np.zeros(1, np.uint8), lamp)
-    assert lit.tolist() == [0.5]
+def test_a_shadow_lies_behind_the_object_half_of_it_where_the_lamp_is_wide():
+    ground, near, far = rays((-1.5, 0, 0), (1.5, 0, 0)), (4.0, 0.0, 3.0), (-4.0, 0.0, 3.0)
+    for lamp, expected in (([near], [0.0, 1.0]), ([near, far], [0.5, 0.5])):
+        lit = shadow([one("cylinder")], ground, np.zeros(2, np.uint8), lamp)
+        assert lit.tolist() == expected
 
 
 def recovered_camera(objects):
@@ -185,25 +287,3 @@ def test_a_picture_narrower_than_four_to_three_is_squeezed():
         for size in ((240, 320), (60, 60))
     )
     assert np.allclose(wide[:, 0], square[:, 0], atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        {"image_size": (8, 8)},
-        {"objects": (0, 3)},
-        {"objects": (5, 4)},
-        {"objects": (3, 11)},
-        {"visible": 2.0},
-        {"gap": -1.0},
-        {"smallest": -1.0},
-    ],
-)
-def test_a_bad_setting_is_named(bad):
-    with pytest.raises(ZooError, match=f"{list(bad)[0]} is .*; expected"):
-        SceneSettings(**bad)
-
-
-def test_objects_that_do_not_fit_are_said_to():
-    with pytest.raises(ZooError, match="10 objects don't fit with gap=2"):
-        draw_scene(0, "train", 0, dataclasses.replace(SMALL, objects=(10, 10), gap=2.0))

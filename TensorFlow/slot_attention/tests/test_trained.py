@@ -35,8 +35,7 @@ def test_the_kept_weights_give_the_recorded_figures(record):
     """Of the best weights, on the test scenes of the record, which are drawn again here."""
     from slot_attention import load
     from slot_attention.metrics.average_precision import THRESHOLDS, average_precision
-    from slot_attention.synthetic.scene_layout import SceneSettings
-    from slot_attention.synthetic.scenes import draw_scene
+    from slot_attention.synthetic.scenes import SceneSettings, draw_scene
 
     settings = SceneSettings(image_size=(64, 64), objects=(2, 4))
     scenes = [draw_scene(0, "test", n, settings) for n in range(record["metrics"]["n_eval"])]

@@ -1,12 +1,13 @@
-"""Which scene comes when: a pure function of seed, step and rank; numpy only."""
+"""Which scenes a batch has: a pure function of seed, step and rank; numpy only."""
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Dict, Sequence, Tuple
 
 import numpy as np
 
 from common.core.errors import UsageError
+from slot_attention.data.scenes import SceneDataset
 
 
 class TrainingOrder:
@@ -72,3 +73,24 @@ class EvaluationOrder:
     def valid(self, step: int) -> int:
         """How many scenes of a batch count."""
         return min(self._batch_size, self._end - self._begin - int(step) * self._batch_size)
+
+
+def steps_per_epoch(dataset: SceneDataset, batch_size: int, world_size: int = 1) -> int:
+    """How many training steps an epoch has."""
+    count = len(dataset.split("train").images)
+    return TrainingOrder(count, batch_size, 0, 0, world_size).steps_per_epoch
+
+
+def arrays_of(dataset: SceneDataset, split: str, fields: Sequence[str]) -> Dict[str, np.ndarray]:
+    """The arrays of a split that batches are cut out of, by field: image, mask, target.
+
+    Raises:
+        UsageError: a split or a field that the dataset hasn't.
+    """
+    found = dataset.split(split)
+    known = {"image": found.images, "mask": found.labels, "target": found.targets}
+    known = {name: array for name, array in known.items() if array is not None}
+    for field in fields:
+        if field not in known:
+            raise UsageError(f"{dataset.facts.name} has no {field}: it has {', '.join(known)}")
+    return {field: known[field] for field in fields}

@@ -1,4 +1,4 @@
-"""Batches for training and evaluation, and their digests, which no version changes."""
+"""Which scene comes when; batches of them, and their digests, which no version changes."""
 
 from __future__ import annotations
 
@@ -11,27 +11,56 @@ import pytest
 
 from common.core.errors import UsageError
 from common.core.terminal import Terminal
+from common.machine.ranks import Place
 from common.training.tensorflow.runtime import tf
 from slot_attention.data.arrays import prepare
+from slot_attention.data.batches import EvaluationOrder, TrainingOrder, steps_per_epoch
 from slot_attention.data.datasets import find_scenes
-from slot_attention.data.order import TrainingOrder
-from slot_attention.data.pipeline import (
-    BatchOptions,
-    Share,
-    evaluation_batches,
-    steps_per_epoch,
-    training_batches,
-)
+from slot_attention.data.pipeline import evaluation_batches, training_batches
 from slot_attention.data.scenes import SceneDataset, SceneFacts, Split
 from slot_attention.synthetic.prepare import Request, write_dataset
-from slot_attention.synthetic.scene_layout import SceneSettings
+from slot_attention.synthetic.scenes import SceneSettings
 from slot_attention.synthetic.sprites import SpriteSettings
 
 pytestmark = pytest.mark.tensorflow
 Batches = List[Dict[str, np.ndarray]]
 TRAIN = 20
 SCENES = SceneSettings((48, 64), (1, 2), smallest=1)
-MASKS = BatchOptions(("image", "mask"), 2)
+
+
+def shown(order: TrainingOrder, epoch: int) -> List[int]:
+    """The scenes of an epoch, in their order."""
+    first = epoch * order.steps_per_epoch
+    steps = range(first, first + order.steps_per_epoch)
+    return np.concatenate([order.indices(step) for step in steps]).tolist()
+
+
+def test_an_epoch_shows_every_scene_once_but_the_incomplete_last_batch() -> None:
+    order = TrainingOrder(23, 4, seed=1)
+    assert order.steps_per_epoch == 5 and len(set(shown(order, 0))) == 20
+    assert shown(order, 0) != shown(order, 1) != shown(TrainingOrder(23, 4, seed=2), 1)
+    assert shown(TrainingOrder(23, 4, seed=1), 1) == shown(order, 1)  # whatever came before
+
+
+def test_ranks_share_every_global_batch() -> None:
+    whole = TrainingOrder(50, 8, seed=5)
+    ranks = [TrainingOrder(50, 4, seed=5, rank=rank, world_size=2) for rank in (0, 1)]
+    for step in (0, 5, 9):
+        joined = np.concatenate([rank.indices(step) for rank in ranks])
+        np.testing.assert_array_equal(joined, whole.indices(step))
+
+
+def test_the_order_of_a_seed_never_changes() -> None:
+    assert TrainingOrder(10, 5, seed=7).indices(0).tolist() == [0, 1, 5, 7, 6]
+
+
+def test_evaluation_shows_every_scene_once_over_all_ranks() -> None:
+    seen = []
+    for rank in range(3):
+        order = EvaluationOrder(11, 2, rank, 3)
+        for step in range(order.steps):
+            seen += order.indices(step)[: order.valid(step)].tolist()
+    assert seen == list(range(11))
 
 
 def made_up(first: int, count: int, channels: int) -> Split:
@@ -43,17 +72,17 @@ def made_up(first: int, count: int, channels: int) -> Split:
 
 
 @pytest.fixture
-def dataset(channels: int = 3) -> SceneDataset:
+def dataset() -> SceneDataset:
     facts = SceneFacts("made_up", (4, 6), 3, 3, 1, 2, False, "all", "0" * 64)
-    splits = {"train": made_up(0, TRAIN, channels), "test": made_up(TRAIN, 5, channels)}
+    splits = {"train": made_up(0, TRAIN, 3), "test": made_up(TRAIN, 5, 3)}
     return SceneDataset(facts, facts.geometry(), splits)
 
 
-def take(batches: Any, count: int = 100) -> Batches:
-    """The next batches, at most so many."""
-    batch = tf.data.make_one_shot_iterator(batches).get_next()
+def take(make: Any, *given: Any, count: int = 100, **settings: Any) -> Batches:
+    """The first batches, at most so many."""
     taken: Batches = []
-    with tf.Session() as session:
+    with tf.Graph().as_default(), tf.Session() as session:
+        batch = tf.data.make_one_shot_iterator(make(*given, **settings)).get_next()
         while len(taken) < count:
             try:
                 taken.append(session.run(batch))
@@ -62,15 +91,8 @@ def take(batches: Any, count: int = 100) -> Batches:
     return taken
 
 
-def train(dataset: SceneDataset, count: int, **settings: Any) -> Batches:
-    with tf.Graph().as_default():
-        settings = {"batch_size": 4, "seed": 1, **settings}
-        return take(training_batches(dataset, **settings), count)
-
-
-def evaluate(dataset: SceneDataset, **settings: Any) -> Batches:
-    with tf.Graph().as_default():
-        return take(evaluation_batches(dataset, **settings))
+def train(dataset: SceneDataset, count: int, batch_size: int = 4, **settings: Any) -> Batches:
+    return take(training_batches, dataset, batch_size, 1, count=count, **settings)
 
 
 def numbers_of(batches: Batches) -> List[int]:
@@ -80,26 +102,21 @@ def numbers_of(batches: Batches) -> List[int]:
 
 
 def test_batches_have_static_shapes_and_images_from_minus_one_to_one(dataset: SceneDataset) -> None:
+    fields = ("image", "mask")
     with tf.Graph().as_default():
-        shapes = tf.data.get_output_shapes(training_batches(dataset, 4, 0, options=MASKS))
-    assert shapes["image"].as_list() == [4, 4, 6, 3]
-    assert shapes["mask"].as_list() == [4, 3, 4, 6]
-    image = train(dataset, 1)[0]["image"]
-    assert image.dtype == np.float32
-    expected = (np.float32(numbers_of([{"image": image}])[0]) / np.float32(255) - 0.5) * 2
-    assert image[0].min() == image[0].max() == pytest.approx(expected, abs=1e-7)
-
-
-def test_every_entity_has_a_mask(dataset: SceneDataset) -> None:
-    batch = train(dataset, 1, options=MASKS)[0]
-    assert batch["mask"].dtype == np.uint8
-    for number, mask in zip(numbers_of([batch]), batch["mask"]):
-        assert mask[:, 0, 0].tolist() == [int(number % 3 == entity) for entity in range(3)]
-
-
-def test_an_epoch_shows_every_training_scene_once(dataset: SceneDataset) -> None:
-    first, second = (numbers_of(train(dataset, 5, start_step=start)) for start in (0, 5))
-    assert sorted(first) == sorted(second) == list(range(TRAIN)) and first != second
+        batches = training_batches(dataset, 4, 0, fields=fields, workers=2)
+        shapes = tf.data.get_output_shapes(batches)
+    assert {name: shape.as_list() for name, shape in shapes.items()} == {
+        "image": [4, 4, 6, 3],
+        "mask": [4, 3, 4, 6],
+    }
+    (batch,) = train(dataset, 1, fields=fields)
+    numbers = np.array(numbers_of([batch]))
+    expected = (numbers.astype(np.float32) / np.float32(255) - 0.5) * 2
+    assert batch["image"].dtype == np.float32
+    np.testing.assert_allclose(batch["image"].max(axis=(1, 2, 3)), expected, atol=1e-7)
+    assert (batch["mask"].argmax(axis=1)[:, 0, 0] == numbers % 3).all()
+    assert (batch["mask"].sum(axis=1) == 1).all()
 
 
 def test_a_resumed_run_sees_the_batches_of_an_uninterrupted_one(dataset: SceneDataset) -> None:
@@ -109,14 +126,14 @@ def test_a_resumed_run_sees_the_batches_of_an_uninterrupted_one(dataset: SceneDa
 
 def test_ranks_see_disjoint_parts_of_the_same_global_batch(dataset: SceneDataset) -> None:
     whole = numbers_of(train(dataset, 2, batch_size=8))
-    parts = [train(dataset, 2, share=Share(rank, 2)) for rank in (0, 1)]
+    parts = [train(dataset, 2, place=Place(rank, 2, rank)) for rank in (0, 1)]
     by_step = [numbers_of([parts[rank][step]]) for step in (0, 1) for rank in (0, 1)]
     assert [number for part in by_step for number in part] == whole
     assert steps_per_epoch(dataset, 3, 2) == 3
 
 
 def test_evaluation_goes_in_order_and_says_how_many_count(dataset: SceneDataset) -> None:
-    batches = evaluate(dataset, batch_size=3, split="test")
+    batches = take(evaluation_batches, dataset, batch_size=3, split="test")
     assert [int(batch["valid"]) for batch in batches] == [3, 2]
     assert numbers_of(batches) == [20, 21, 22, 23, 24, 24]
 
@@ -127,21 +144,29 @@ def test_grey_images_become_colour_images(dataset: SceneDataset) -> None:
     assert image.shape == (4, 4, 6, 3) and (image[..., 0] == image[..., 2]).all()
 
 
-@pytest.mark.parametrize("field", ["target", "depth"])
-def test_a_field_the_dataset_lacks_is_refused(field: str, dataset: SceneDataset) -> None:
-    with pytest.raises(UsageError, match=f"has no {field}: it has image, mask"):
-        train(dataset, 1, options=BatchOptions(("image", field)))
-
-
-def test_a_batch_larger_than_the_data_names_the_flag(dataset: SceneDataset) -> None:
-    said = "--batch_size 21 on 1 rank.s. is more than the 20 training scenes: give --batch_size 20"
+@pytest.mark.parametrize(
+    "settings, said",
+    [
+        ({"fields": ("image", "target")}, "has no target: it has image, mask"),
+        ({"fields": ("image", "depth")}, "has no depth: it has image, mask"),
+        (
+            {"batch_size": 21},
+            "--batch_size 21 on 1 rank.s. is more than the 20 training scenes: give "
+            "--batch_size 20",
+        ),
+        ({"place": Place(0, 6, 0)}, "--batch_size 4 on 6 .* give --batch_size 3"),
+    ],
+)
+def test_what_the_data_can_not_give_is_refused(
+    settings: Any, said: str, dataset: SceneDataset
+) -> None:
     with pytest.raises(UsageError, match=said):
-        train(dataset, 1, batch_size=21)
+        train(dataset, 1, **settings)
 
 
 def test_an_unknown_split_is_refused(dataset: SceneDataset) -> None:
     with pytest.raises(UsageError, match="has no split 'dev': use one of train"):
-        evaluate(dataset, batch_size=3, split="dev")
+        dataset.split("dev")
 
 
 @pytest.mark.parametrize(

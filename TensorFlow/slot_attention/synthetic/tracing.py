@@ -11,8 +11,8 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from slot_attention.synthetic.scene_layout import SceneObject, Vector
-
+Vector = Tuple[float, float, float]
+RADII = {"small": 0.35, "large": 0.7}
 # CLEVR's camera: a 35 mm lens on a 32 mm sensor, above the ground, looking at the middle.
 CAMERA_PLACE: Vector = (7.4811, -6.5076, 5.3437)
 _FOCAL_SHARE = 35.0 / 32.0  # focal length in widths of the picture
@@ -24,16 +24,43 @@ _BOUNDING = {"sphere": 1.0, "cube": math.sqrt(3.0), "cylinder": math.sqrt(2.0)}
 Interval = Tuple[np.ndarray, np.ndarray]
 
 
+class SceneObject(NamedTuple):
+    """An object of CLEVR on the ground; x, y of its centre, rotation in degrees."""
+
+    shape: str
+    size: str
+    material: str
+    color: str
+    rotation: float
+    x: float
+    y: float
+
+    @property
+    def radius(self) -> float:
+        """Half the side of a cube, the radius of a sphere, radius and half height of a cylinder."""
+        return RADII[self.size]
+
+    @property
+    def centre(self) -> Vector:
+        """Where it is; objects stand on the ground."""
+        return (self.x, self.y, self.radius)
+
+    @property
+    def reach(self) -> float:
+        """The radius of the circle around the object on the ground."""
+        return self.radius * (math.sqrt(2.0) if self.shape == "cube" else 1.0)
+
+
 class Camera(NamedTuple):
-    """Where the camera is, and unit vectors that say how it is turned.
+    """Where the camera is, and unit vectors, float64 (3,), that say how it is turned.
 
     focal: the focal length in columns and in rows of the picture; image_size: height, width.
     """
 
     position: Vector
-    right: Vector
-    up: Vector
-    forward: Vector
+    right: np.ndarray
+    up: np.ndarray
+    forward: np.ndarray
     focal: Tuple[float, float]
     image_size: Tuple[int, int]
 
@@ -44,27 +71,23 @@ def look_from(position: Vector, image_size: Tuple[int, int]) -> Camera:
     A picture narrower than 4:3 shows what the one of 4:3 shows, squeezed, as set prediction
     squeezes CLEVR's pictures; wider ones have square pixels.
     """
-    forward = _of_length_one((0.0 - position[0], 0.0 - position[1], 0.0 - position[2]))
-    right = _of_length_one((forward[1], -forward[0], 0.0))
-    up = (
-        right[1] * forward[2],
-        -right[0] * forward[2],
-        right[0] * forward[1] - right[1] * forward[0],
-    )
+    forward = of_length_one(-np.array(position))
+    right = of_length_one(np.array([forward[1], -forward[0], 0.0]))
     height, width = image_size
     focal = (_FOCAL_SHARE * width, _FOCAL_SHARE * max(width, height * 4 / 3.0))
-    return Camera(position, right, up, forward, focal, image_size)
+    return Camera(position, right, np.cross(right, forward), forward, focal, image_size)
 
 
-def ground_axes() -> Tuple[Vector, Vector]:
+def ground_axes() -> Tuple[np.ndarray, np.ndarray]:
     """ "right" and "front" of the picture on the ground, of the camera before it is shifted."""
     camera = look_from(CAMERA_PLACE, (240, 320))
-    return camera.right, _of_length_one((-camera.forward[0], -camera.forward[1], 0.0))
+    return camera.right, of_length_one(camera.forward * (-1, -1, 0))
 
 
-def _of_length_one(vector: Vector) -> Vector:
-    length = math.sqrt(sum(part * part for part in vector))
-    return (vector[0] / length, vector[1] / length, vector[2] / length)
+def of_length_one(vector: np.ndarray) -> np.ndarray:
+    """A vector (3,) at length 1."""
+    x, y, z = vector
+    return vector / math.sqrt(x * x + y * y + z * z)
 
 
 def rays(camera: Camera, pixels: np.ndarray, right: float = 0.5, down: float = 0.5) -> np.ndarray:
@@ -76,14 +99,7 @@ def rays(camera: Camera, pixels: np.ndarray, right: float = 0.5, down: float = 0
     columns, rows = pixels % width + right, pixels // width + down
     across = ((columns - width / 2.0) / camera.focal[0]).astype(np.float32)
     above = ((height / 2.0 - rows) / camera.focal[1]).astype(np.float32)
-    return np.stack(
-        [
-            np.float32(camera.forward[axis])
-            + across * np.float32(camera.right[axis])
-            + above * np.float32(camera.up[axis])
-            for axis in range(3)
-        ]
-    )
+    return column(camera.forward) + across * column(camera.right) + above * column(camera.up)
 
 
 def dot(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -155,7 +171,7 @@ def normals(objects: Sequence[SceneObject], label: np.ndarray, point: np.ndarray
     for number, thing in enumerate(objects, start=1):
         here = np.nonzero(label == number)[0]
         local = _surface_normal(thing.shape, _to_local(thing, point[:, here], moved=True))
-        result[:, here] = _turn(thing, local, back=True)
+        result[:, here] = _turn(local, thing.rotation)
     return result
 
 
@@ -208,13 +224,13 @@ def _to_local(thing: SceneObject, vectors: np.ndarray, moved: bool) -> np.ndarra
     """Points (moved) or directions in the object's frame, where its half size is 1."""
     if moved:
         vectors = vectors - column(thing.centre)
-    return _turn(thing, vectors, back=False) / np.float32(thing.radius)
+    return _turn(vectors, -thing.rotation) / np.float32(thing.radius)
 
 
-def _turn(thing: SceneObject, vectors: np.ndarray, back: bool) -> np.ndarray:
-    angle = math.radians(thing.rotation)
-    cosine = np.float32(math.cos(angle))
-    sine = np.float32(math.sin(angle) if back else -math.sin(angle))
+def _turn(vectors: np.ndarray, degrees: float) -> np.ndarray:
+    """Vectors (3, P) turned around the vertical."""
+    angle = math.radians(degrees)
+    cosine, sine = np.float32(math.cos(angle)), np.float32(math.sin(angle))
     x, y, z = vectors
     return np.stack([x * cosine - y * sine, x * sine + y * cosine, z])
 
