@@ -8,7 +8,8 @@ from common.machine.ranks import ALONE
 from common.training.tensorflow.description import Inputs
 from common.training.tensorflow.draws import step_seed
 from common.training.tensorflow.runtime import tf
-from slot_attention.data.pipeline import evaluation_batches
+from slot_attention.data.batches import EvaluationOrder
+from slot_attention.data.pipeline import scene_batches
 from slot_attention.network.architecture import GAUSSIAN, SlotSettings
 from slot_attention.session import Session
 
@@ -54,7 +55,9 @@ class ScenePass:
         """
         size = session.options.evaluation_batch_size
         place = session.place if shared else ALONE
-        batches = evaluation_batches(session.dataset, size, split, place, fields, session.workers)
+        scenes = len(session.dataset.split(split).images)
+        order = EvaluationOrder(scenes, size, place.rank, place.world_size)
+        batches = scene_batches(session.dataset, split, order, fields, session.workers)
         if count is not None:
             batches = batches.take(-(-count // (size * place.world_size)))
         numbered = tf.data.Dataset.zip((tf.data.Dataset.range(2**31 - 1), batches))

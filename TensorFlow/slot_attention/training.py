@@ -11,7 +11,8 @@ from common.training.run import Settings, Subject
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.description import Build
 from common.training.tensorflow.engine import TensorFlowEngine
-from slot_attention.data.pipeline import training_batches
+from slot_attention.data.batches import TrainingOrder
+from slot_attention.data.pipeline import scene_batches
 from slot_attention.network.choice import NetworkChoice
 from slot_attention.options import OBJECT_DISCOVERY, SET_PREDICTION, Options
 from slot_attention.recipe import epoch_steps, peak_learning_rate, training_steps
@@ -40,15 +41,14 @@ def run_training(
         warn_of_few_slots(session)
 
         def make_batches(first: int) -> Any:
-            return training_batches(
-                session.dataset,
+            order = TrainingOrder(
+                session.dataset.counts["train"],
                 options.batch_size,
                 options.seed,
-                first,
-                session.place,
-                fields,
-                session.workers,
+                session.place.rank,
+                session.place.world_size,
             )
+            return scene_batches(session.dataset, "train", order, fields, session.workers, first)
 
         code = loop.train(
             TensorFlowEngine(

@@ -131,16 +131,9 @@ class AutoEncoder(layers.Layer):
         self.encoder = Encoder((1, 1, 1, 1), RESOLUTION)
         self.slot_attention = SlotAttention(NUM_SLOTS[OBJECT_DISCOVERY])
         self.decoder_pos = SoftPositionEmbed(64, 8)
-        self.decoder_cnn = tf.keras.Sequential(
-            [
-                transposed(2),
-                transposed(2),
-                transposed(2),
-                transposed(2),
-                transposed(1),
-                layers.Conv2DTranspose(4, 3, strides=(1, 1), padding="SAME"),
-            ]
-        )
+        last = layers.Conv2DTranspose(4, 3, strides=(1, 1), padding="SAME")
+        upward = [transposed(stride) for stride in (2, 2, 2, 2, 1)]
+        self.decoder_cnn = tf.keras.Sequential([*upward, last])
 
     def call(self, images: Any, noise: Any = None) -> Any:
         slots = self.slot_attention(self.encoder(images), noise)

@@ -15,19 +15,21 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import Any, Callable, List
+from typing import Any, Callable
 
 import numpy as np
 
 from benchmarks.harness import Spread
 from slot_attention.data.arrays import CACHE_NAME, prepare
+from slot_attention.data.batches import TrainingOrder
 from slot_attention.data.clevr import TRAIN_EVAL_COUNT
 from slot_attention.data.datasets import find_scenes
+from slot_attention.data.scenes import PROPERTIES
 from slot_attention.synthetic.scenes import SceneSettings, draw_scene
 
 if __name__ != "__mp_main__":  # the processes that prepare import this module too
     from common.training.tensorflow.runtime import tf
-    from slot_attention.data.pipeline import training_batches
+    from slot_attention.data.pipeline import scene_batches
 
 SIZE = (320, 480)
 DISTINCT_SCENES = 16
@@ -49,64 +51,46 @@ def write_data(folder: Path, count: int) -> None:
 
 def _record(index: int) -> bytes:
     """One scene with sensor noise, so that the PNG is about as large as CLEVR's (180 kB)."""
-    image = draw_scene(0, "train", index, SceneSettings(image_size=SIZE)).image
-    noise = np.random.RandomState(index).normal(0, 1.2, image.shape)
-    png = _png(np.clip(image + noise, 0, 255).astype(np.uint8))
-    codes = {
-        "objects/" + name: _integers([0, 1, 1]) for name in ("size", "material", "shape", "color")
-    }
-    features = {
-        "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[png])),
-        "objects/3d_coords": tf.train.Feature(float_list=tf.train.FloatList(value=[0.5] * 9)),
-        **codes,
-    }
-    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
-
-
-def _integers(values: List[int]) -> Any:
-    return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
-
-
-def _png(image: np.ndarray) -> bytes:
     from PIL import Image
 
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, "PNG")
-    return stream.getvalue()
+    image = draw_scene(0, "train", index, SceneSettings(image_size=SIZE)).image
+    noise = np.random.RandomState(index).normal(0, 1.2, image.shape)
+    png = io.BytesIO()
+    Image.fromarray(np.clip(image + noise, 0, 255).astype(np.uint8)).save(png, "PNG")
+    codes = tf.train.Feature(int64_list=tf.train.Int64List(value=[0, 1, 1]))
+    features = {f"objects/{name}": codes for name in PROPERTIES}
+    places = tf.train.FloatList(value=[0.5] * 9)
+    features["objects/3d_coords"] = tf.train.Feature(float_list=places)
+    encoded = tf.train.BytesList(value=[png.getvalue()])
+    features["image"] = tf.train.Feature(bytes_list=encoded)
+    return tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
 
 
 def plain_chain(folder: Path, crop: str) -> Any:
     """The reference's order of work, serial: parse, decode, filter, preprocess, batch."""
     path = folder / "clevr" / "3.1.0" / "clevr-train.tfrecord-00000-of-00001"
-    records = tf.data.TFRecordDataset([str(path)]).repeat()
-    scenes = records.map(_parse).filter(lambda scene: tf.shape(scene["size"])[0] <= 6)
-    return scenes.map(lambda scene: _preprocess(scene["image"], crop)).batch(
-        BATCH_SIZE, drop_remainder=True
-    )
-
-
-def _parse(record: Any) -> Any:
-    parsed = tf.io.parse_single_example(
-        record,
-        {
-            "image": tf.io.FixedLenFeature([], tf.string),
-            "objects/size": tf.io.VarLenFeature(tf.int64),
-        },
-    )
-    return {
-        "image": tf.image.decode_png(parsed["image"], channels=3),
-        "size": tf.sparse.to_dense(parsed["objects/size"]),
+    kinds = {
+        "image": tf.io.FixedLenFeature([], tf.string),
+        "objects/size": tf.io.VarLenFeature(tf.int64),
     }
 
+    def parse(record: Any) -> Any:
+        parsed = tf.io.parse_single_example(record, kinds)
+        objects = tf.shape(tf.sparse.to_dense(parsed["objects/size"]))[0]
+        return tf.image.decode_png(parsed["image"], channels=3), objects
 
-def _preprocess(image: Any, crop: str) -> Any:
-    image = ((tf.cast(image, tf.float32) / 255.0) - 0.5) * 2.0
-    if crop == "clevr_reference":
-        image = image[29:221, 64:256, :]
-    image = tf.image.resize_bilinear(
-        image[tf.newaxis], RESOLUTION, align_corners=False, half_pixel_centers=True
-    )[0]
-    return tf.clip_by_value(image, -1.0, 1.0)
+    def preprocess(image: Any, objects: Any) -> Any:
+        image = ((tf.cast(image, tf.float32) / 255.0) - 0.5) * 2.0
+        if crop == "clevr_reference":
+            image = image[29:221, 64:256, :]
+        image = tf.image.resize_bilinear(
+            image[tf.newaxis], RESOLUTION, align_corners=False, half_pixel_centers=True
+        )[0]
+        return tf.clip_by_value(image, -1.0, 1.0)
+
+    scenes = tf.data.TFRecordDataset([str(path)]).repeat().map(parse)
+    few = scenes.filter(lambda image, objects: objects <= 6)
+    return few.map(preprocess).batch(BATCH_SIZE, drop_remainder=True)
 
 
 def our_pipeline(folder: Path, crop: str) -> Any:
@@ -114,7 +98,8 @@ def our_pipeline(folder: Path, crop: str) -> Any:
     cores = len(os.sched_getaffinity(0))
     source = find_scenes("clevr", str(folder), max_objects=6)
     dataset = prepare(source, source.facts.geometry(RESOLUTION, crop), True, None, cores)
-    batches = training_batches(dataset, BATCH_SIZE, 0, workers=cores)
+    order = TrainingOrder(dataset.counts["train"], BATCH_SIZE, 0)
+    batches = scene_batches(dataset, "train", order, workers=cores)
     return batches.map(lambda batch: batch["image"])
 
 

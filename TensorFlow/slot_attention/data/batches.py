@@ -28,7 +28,7 @@ class TrainingOrder:
                 f"--batch_size {batch_size} on {world_size} rank(s) is more than the {count} "
                 f"training scenes: give --batch_size {max(1, count // world_size)} or fewer"
             )
-        self._count, self._batch_size, self._seed = count, batch_size, seed
+        self._count, self.batch_size, self._seed = count, batch_size, seed
         self._first = rank * batch_size
         self._global_batch = batch_size * world_size
         self._last_epoch: Tuple[int, np.ndarray] = (-1, np.zeros(0, np.int64))
@@ -46,7 +46,7 @@ class TrainingOrder:
         if kept_epoch != epoch:
             order = np.random.RandomState([self._seed, epoch]).permutation(self._count)
             self._last_epoch = (epoch, order)
-        return order[first : first + self._batch_size]
+        return order[first : first + self.batch_size]
 
 
 class EvaluationOrder:
@@ -58,21 +58,21 @@ class EvaluationOrder:
     def __init__(self, count: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
         self._begin = count * rank // world_size
         self._end = count * (rank + 1) // world_size
-        self._batch_size = batch_size
+        self.batch_size = batch_size
 
     @property
     def steps(self) -> int:
         """Batches of this rank's share, the last incomplete one included."""
-        return -(-(self._end - self._begin) // self._batch_size)
+        return -(-(self._end - self._begin) // self.batch_size)
 
     def indices(self, step: int) -> np.ndarray:
         """int64 (batch_size,); beyond the share's end its last scene is repeated."""
-        first = self._begin + int(step) * self._batch_size
-        return np.minimum(np.arange(first, first + self._batch_size), self._end - 1)
+        first = self._begin + int(step) * self.batch_size
+        return np.minimum(np.arange(first, first + self.batch_size), self._end - 1)
 
     def valid(self, step: int) -> int:
         """How many scenes of a batch count."""
-        return min(self._batch_size, self._end - self._begin - int(step) * self._batch_size)
+        return min(self.batch_size, self._end - self._begin - int(step) * self.batch_size)
 
 
 def steps_per_epoch(dataset: SceneDataset, batch_size: int, world_size: int = 1) -> int:

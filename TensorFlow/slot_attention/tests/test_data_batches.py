@@ -11,12 +11,11 @@ import pytest
 
 from common.core.errors import UsageError
 from common.core.terminal import Terminal
-from common.machine.ranks import Place
 from common.training.tensorflow.runtime import tf
 from slot_attention.data.arrays import prepare
 from slot_attention.data.batches import EvaluationOrder, TrainingOrder, steps_per_epoch
 from slot_attention.data.datasets import find_scenes
-from slot_attention.data.pipeline import evaluation_batches, training_batches
+from slot_attention.data.pipeline import scene_batches
 from slot_attention.data.scenes import SceneDataset, SceneFacts, Split
 from slot_attention.synthetic.prepare import Request, write_dataset
 from slot_attention.synthetic.scenes import SceneSettings
@@ -91,8 +90,11 @@ def take(make: Any, *given: Any, count: int = 100, **settings: Any) -> Batches:
     return taken
 
 
-def train(dataset: SceneDataset, count: int, batch_size: int = 4, **settings: Any) -> Batches:
-    return take(training_batches, dataset, batch_size, 1, count=count, **settings)
+def train(
+    dataset: SceneDataset, count: int, batch_size: int = 4, ranks: Any = (0, 1), **settings: Any
+) -> Batches:
+    order = TrainingOrder(TRAIN, batch_size, 1, *ranks)
+    return take(scene_batches, dataset, "train", order, count=count, **settings)
 
 
 def numbers_of(batches: Batches) -> List[int]:
@@ -104,7 +106,7 @@ def numbers_of(batches: Batches) -> List[int]:
 def test_batches_have_static_shapes_and_images_from_minus_one_to_one(dataset: SceneDataset) -> None:
     fields = ("image", "mask")
     with tf.Graph().as_default():
-        batches = training_batches(dataset, 4, 0, fields=fields, workers=2)
+        batches = scene_batches(dataset, "train", TrainingOrder(TRAIN, 4, 0), fields, 2)
         shapes = tf.data.get_output_shapes(batches)
     assert {name: shape.as_list() for name, shape in shapes.items()} == {
         "image": [4, 4, 6, 3],
@@ -120,20 +122,20 @@ def test_batches_have_static_shapes_and_images_from_minus_one_to_one(dataset: Sc
 
 
 def test_a_resumed_run_sees_the_batches_of_an_uninterrupted_one(dataset: SceneDataset) -> None:
-    whole, resumed = train(dataset, 9), train(dataset, 2, start_step=7)
+    whole, resumed = train(dataset, 9), train(dataset, 2, first=7)
     assert numbers_of(whole[7:]) == numbers_of(resumed)
 
 
 def test_ranks_see_disjoint_parts_of_the_same_global_batch(dataset: SceneDataset) -> None:
     whole = numbers_of(train(dataset, 2, batch_size=8))
-    parts = [train(dataset, 2, place=Place(rank, 2, rank)) for rank in (0, 1)]
+    parts = [train(dataset, 2, ranks=(rank, 2)) for rank in (0, 1)]
     by_step = [numbers_of([parts[rank][step]]) for step in (0, 1) for rank in (0, 1)]
     assert [number for part in by_step for number in part] == whole
     assert steps_per_epoch(dataset, 3, 2) == 3
 
 
 def test_evaluation_goes_in_order_and_says_how_many_count(dataset: SceneDataset) -> None:
-    batches = take(evaluation_batches, dataset, batch_size=3, split="test")
+    batches = take(scene_batches, dataset, "test", EvaluationOrder(5, 3))
     assert [int(batch["valid"]) for batch in batches] == [3, 2]
     assert numbers_of(batches) == [20, 21, 22, 23, 24, 24]
 
@@ -154,7 +156,7 @@ def test_grey_images_become_colour_images(dataset: SceneDataset) -> None:
             "--batch_size 21 on 1 rank.s. is more than the 20 training scenes: give "
             "--batch_size 20",
         ),
-        ({"place": Place(0, 6, 0)}, "--batch_size 4 on 6 .* give --batch_size 3"),
+        ({"ranks": (0, 6)}, "--batch_size 4 on 6 .* give --batch_size 3"),
     ],
 )
 def test_what_the_data_can_not_give_is_refused(

@@ -84,19 +84,6 @@ def test_crops_are_the_references_and_the_largest_square_in_the_middle() -> None
         crop_box("clevr_reference", (64, 64))
 
 
-@pytest.mark.parametrize(
-    "change, said",
-    [
-        ({"crop": "left"}, "is unknown: use one of none, centre"),
-        ({"resize": "tf3"}, "is unknown: use one of tf2, tf1"),
-        ({"resolution": (0, 8)}, "resolution 0x8"),
-    ],
-)
-def test_what_can_not_be_is_refused(change: Any, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
-        Geometry(**{"source": (64, 64), "crop": "none", "resolution": (32, 32), **change})
-
-
 def test_masks_are_sampled_at_the_centres_of_pixels_of_the_crop() -> None:
     for resize, expected in (("tf2", [1, 3, 5]), ("tf1", [0, 2, 4])):
         rows, columns = mask_places(Geometry((6, 6), "none", (3, 6), resize))

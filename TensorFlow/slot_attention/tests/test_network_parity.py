@@ -80,11 +80,8 @@ def case(request):
     )
 
 
-def test_the_weights_are_exactly_the_references(case):
+def test_weights_outputs_and_loss_are_the_references(case):
     assert set(case.gradients) == set(group(case.stored, "w"))
-
-
-def test_outputs_and_loss_are_the_references(case):
     assert case.loss == pytest.approx(float(case.exact["loss"]), rel=1e-6, abs=3e-8)
     found, exact, stored = case.found, case.exact, case.stored
     if case.name == "classifier":
@@ -250,9 +247,3 @@ def test_learned_slots_are_one_vector_a_slot_and_need_no_noise():
 
     paths = module(shapes, initial="learned")
     assert list(paths["slots_initial"]) == [1, 3, 16] and "slots_mu" not in paths
-
-
-def test_attention_of_every_iteration_is_given_and_adds_up_over_slots():
-    attention = module(lambda found, weights: found.attention, iterations=2)
-    assert len(attention) == 2
-    assert np.allclose(np.sum(attention, axis=-1), 1, atol=1e-6)

@@ -1,4 +1,4 @@
-"""The command lines: the reference's flags and defaults, and what contradicts."""
+"""The command lines: the reference's flags and defaults; which network a run gets."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import pytest
 
 from common.core.errors import UsageError, ZooError
 from slot_attention import options as own
+from slot_attention.network.architecture import architecture_of
+from slot_attention.network.choice import chosen_network
 from slot_attention.options import OBJECT_DISCOVERY, SET_PREDICTION, parse_options
 
 DATA = ["--data_path", "somewhere"]
@@ -29,9 +31,8 @@ def test_the_defaults_are_the_references_and_what_the_paper_has_not_is_off(task)
 
 def test_later_flags_are_recorded_only_where_they_say_something_new():
     plain = parse_options(SET_PREDICTION, "train", DATA).config()
-    assert not {"decay", "encoder_strides", "data_path", "model_dir", "device", "resume"} & set(
-        plain
-    )
+    unsaid = {"decay", "encoder_strides", "data_path", "model_dir", "device", "resume"}
+    assert not unsaid & set(plain)
     words = DATA + ["--decay", "cosine", "--encoder_strides", "2,2,1,1"]
     found = parse_options(SET_PREDICTION, "train", words).config()
     assert (found["decay"], found["encoder_strides"]) == ("cosine", [2, 2, 1, 1])
@@ -83,3 +84,62 @@ def test_an_evaluation_takes_the_checkpoint_where_a_training_leaves_it(tmp_path,
 def test_what_can_not_be_is_refused_by_name(task, words, told):
     with pytest.raises(UsageError, match=told):
         parse_options(task, "train", DATA + words)
+
+
+# Networks
+
+
+def chosen(*flags, task=OBJECT_DISCOVERY, **known):
+    return chosen_network(parse_options(task, "train", [*DATA, *flags]), **known)
+
+
+def evaluated(known, *flags):
+    words = [*DATA, "--checkpoint_dir", "y", *flags]
+    return chosen_network(parse_options(OBJECT_DISCOVERY, "eval", words), known=known)
+
+
+@pytest.mark.parametrize(
+    "dataset, architecture, resolution",
+    [
+        ("clevr", "clevr", 128),
+        ("clevr_with_masks", "clevr", 128),
+        ("multi_dsprites_colored_on_grayscale", "multi_dsprites", 64),
+        ("objects_room_train", "multi_dsprites", 64),
+        ("tetrominoes", "tetrominoes", 35),
+        ("synthetic_sprites", "small", 48),
+    ],
+)
+def test_each_dataset_has_its_architecture_and_sprites_the_size_they_have(
+    dataset, architecture, resolution
+):
+    choice = chosen("--dataset", dataset, image_size=48)
+    assert (choice.architecture.name, choice.resolution) == (architecture, resolution)
+
+
+def test_a_decoder_broadcasts_to_what_its_strides_reach():
+    assert architecture_of("clevr", 64).broadcast == 4
+    assert architecture_of("small", 48).broadcast == 48
+    assert architecture_of("scenes", 64).broadcast == 32
+    with pytest.raises(UsageError, match="--resolution 100 .* multiple of 16"):
+        architecture_of("clevr", 100)
+
+
+def test_set_prediction_has_no_decoder_and_strides_of_the_paper_a_checkpoint_or_ones_own():
+    task = SET_PREDICTION
+    choice = chosen(task=task)
+    assert (choice.architecture, choice.resolution, choice.slots.count) == (None, 128, 10)
+    assert choice.strides == (1, 2, 2, 1) and "strides" not in choice.described()
+    asked = chosen("--encoder_strides", "2,2,1,1", task=task)
+    assert asked.described()["strides"] == [2, 2, 1, 1]
+    assert chosen(task=task, known=asked.described()) == asked
+
+
+def test_a_checkpoint_tells_its_network_and_slots_may_grow_unless_they_were_learned():
+    known = {"name": "slot_attention_small", "resolution": 40, "count": 5, "iterations": 2}
+    choice = evaluated(dict(known, initial="gaussian"))
+    assert choice.architecture.name == "small"
+    assert (choice.resolution, choice.slots.count, choice.slots.iterations) == (40, 5, 2)
+    more = ["--num_slots", "11"]
+    assert evaluated(dict(known, initial="gaussian"), *more).slots.count == 11
+    with pytest.raises(ZooError, match="leave --num_slots out"):
+        evaluated(dict(known, initial="learned"), *more)

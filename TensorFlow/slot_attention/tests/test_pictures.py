@@ -23,7 +23,6 @@ from slot_attention.pictures.slots import (
     matched_slots,
     segmentation,
     slot_figure,
-    slot_parts,
     true_segmentation,
 )
 from slot_attention.pictures.training import show_training
@@ -76,14 +75,6 @@ def test_the_figure_names_rows_and_columns(iterations, true_masks):
     assert ("true masks" in words) == true_masks
     assert words.count(f"attention,\niteration {iterations}") == (2 if iterations else 0)
     assert (pixels(figure)[-3:] == 255).all()  # the last row of tiles ends inside the picture
-
-
-def test_a_slots_part_is_as_opaque_as_its_mask_is_above_all_others():
-    shared = slot_parts(np.full((2, 1, 1, 3), -1.0), np.full((2, 1, 1), 0.5))
-    assert [part[0, 0].tolist() for part in shared] == [list(GROUND)] * 2
-    half = slot_parts(np.full((2, 1, 1, 3), -1.0), np.array([0.75, 0.25]).reshape(2, 1, 1))
-    np.testing.assert_allclose(half[0][0, 0], np.array(GROUND) / 2, atol=1)
-    assert slot_parts(np.full((1, 1, 1, 3), -1.0), np.ones((1, 1, 1)))[0].max() == 0
 
 
 def test_true_masks_have_the_colours_of_the_slots_that_cover_them():
@@ -160,20 +151,16 @@ def test_true_objects_are_outlines_and_padded_targets_are_not_drawn():
     assert len(outline.get_facecolor()) == 0
 
 
-def test_labels_of_neighbours_do_not_overlap():
+def test_labels_of_neighbours_do_not_overlap_in_any_image_and_a_legend_tells_the_forms():
     near = np.concatenate([one(place=(0.5 + shift, 0.5, 0.5)) for shift in (0, 0.02, 0.04)], 1)
-    figure = set_figure(IMAGES[:1], near)
+    figure = set_figure(IMAGES, *[np.repeat(near, 3, axis=0)] * 2)
     pixels(figure)
+    assert len(figure.axes[0].images) == 4  # the paper, and an image each
+    words = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert {*PROPERTIES["shape"], *PROPERTIES["size"], "true object"} <= words
     boxes = [text.get_window_extent(figure.canvas.get_renderer()) for text in figure.axes[0].texts]
     pairs = [(first, other) for number, first in enumerate(boxes) for other in boxes[:number]]
-    assert len(boxes) == 3 and not any(first.overlaps(other) for first, other in pairs)
-
-
-def test_all_images_are_in_the_picture_with_their_legend():
-    figure = set_figure(IMAGES, *[np.repeat(one(), 3, axis=0)] * 2)
-    assert len(figure.axes[0].images) == 4  # the paper, and an image each
-    words = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert {*PROPERTIES["shape"], *PROPERTIES["size"], "true object"} <= set(words)
+    assert len(boxes) == 9 and not any(first.overlaps(other) for first, other in pairs)
 
 
 # Training

@@ -11,17 +11,13 @@ import numpy as np
 import pytest
 
 from common.core.errors import UsageError, ZooError
-from slot_attention.data.scenes import PROPERTIES
 from slot_attention.synthetic.scenes import SceneSettings, arrange, draw_scene
-from slot_attention.synthetic.sprites import PALETTE, SHAPES, SpriteSettings, draw_sprite_scene
+from slot_attention.synthetic.sprites import PALETTE, SpriteSettings, draw_sprite_scene
 from slot_attention.synthetic.tracing import (
     CAMERA_PLACE,
     RADII,
-    SceneObject,
     ground_axes,
     look_from,
-    shadow,
-    trace,
 )
 from slot_attention.synthetic.tracing import rays as rays_of
 
@@ -155,15 +151,6 @@ def test_scale_is_the_size_and_rotation_can_be_left_out():
         assert len(rows) == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
 
 
-def test_every_shape_is_drawn_as_itself():
-    one = {"image_size": (64, 64), "objects": (1, 1), "scale": (0.5, 0.5), "rotate": False}
-    areas = {
-        int(draw_sprite_scene(0, "train", 0, SpriteSettings(shapes=(name,), **one)).labels.sum())
-        for name in SHAPES
-    }
-    assert len(areas) == len(SHAPES) and min(areas) > 200
-
-
 def test_the_palettes_colors_come_once_in_a_scene():
     for scene in drawn(SpriteSettings(objects=(4, 4), scale=(0.2, 0.3)), 60):
         colors = {tuple(color) for color in scene.image[scene.labels > 0].tolist()}
@@ -171,14 +158,6 @@ def test_the_palettes_colors_come_once_in_a_scene():
 
 
 # 3-D scenes
-
-
-def rays(*vectors):
-    return np.array(vectors, np.float32).T
-
-
-def one(shape, x=0.0, y=0.0, rotation=0.0, size="large"):
-    return SceneObject(shape, size, "rubber", "red", rotation, x, y)
 
 
 def test_objects_lie_in_clevrs_square_and_keep_their_distance():
@@ -197,19 +176,6 @@ def test_all_properties_occur():
     assert targets[:, 3:].any(axis=0).all()
 
 
-def test_a_material_and_a_color_change_the_look(monkeypatch):
-    looks = set()
-    for material in PROPERTIES["material"]:
-        for color in PROPERTIES["color"]:
-            thing = one("sphere", x=0.5)._replace(material=material, color=color)
-            monkeypatch.setattr(
-                "slot_attention.synthetic.scenes.arrange", lambda *_, thing=thing: [thing]
-            )
-            scene = draw_scene(0, "train", 0, SMALL)
-            looks.add(tuple(scene.image[scene.labels == 1].mean(axis=0).round().astype(int)))
-    assert len(looks) == 16
-
-
 def test_edges_are_smooth_in_the_image_alone():
     rough = dataclasses.replace(SMALL, antialias=False)
     for index in range(4):
@@ -219,37 +185,6 @@ def test_edges_are_smooth_in_the_image_alone():
         assert (smooth_scene.labels == rough_scene.labels).all()
         differs = (smooth_scene.image != rough_scene.image).any(axis=2)
         assert 0 < differs.mean() < 0.35
-
-
-@pytest.mark.parametrize("shape", PROPERTIES["shape"])
-def test_a_ray_meets_a_solid_at_its_surface(shape):
-    hits = trace([one(shape)], rays((0, 0, 5.7)), rays((0, 0, -1), (0, 0, 1), (1, 0, 0)))
-    assert hits.label.tolist() == [1, 0, 0] and hits.alone.tolist() == [1]
-    assert hits.distance[0] == pytest.approx(4.3, abs=1e-5)
-
-
-def test_a_turned_cube_is_wider():
-    straight, turned = (
-        trace([one("cube", rotation=angle)], rays((0.8, 5, 0.7)), rays((0, -1, 0)))
-        for angle in (0, 45)
-    )
-    assert straight.label[0] == 0
-    assert turned.label[0] == 1 and turned.distance[0] == pytest.approx(
-        5 - (0.7 * math.sqrt(2) - 0.8), abs=1e-4
-    )
-
-
-def test_the_nearer_of_two_objects_is_seen():
-    both = [one("sphere", x=2.0), one("cube", x=-2.0)]
-    hits = trace(both, rays((9, 0, 0.7), (-9, 0, 0.7)), rays((-1, 0, 0), (1, 0, 0)))
-    assert hits.label.tolist() == [1, 2] and hits.alone.tolist() == [2, 2]
-
-
-def test_a_shadow_lies_behind_the_object_half_of_it_where_the_lamp_is_wide():
-    ground, near, far = rays((-1.5, 0, 0), (1.5, 0, 0)), (4.0, 0.0, 3.0), (-4.0, 0.0, 3.0)
-    for lamp, expected in (([near], [0.0, 1.0]), ([near, far], [0.5, 0.5])):
-        lit = shadow([one("cylinder")], ground, np.zeros(2, np.uint8), lamp)
-        assert lit.tolist() == expected
 
 
 def recovered_camera(objects):
