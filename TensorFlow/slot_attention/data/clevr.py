@@ -6,11 +6,12 @@ import functools
 import json
 import re
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from common.core.errors import ZooError
+from common.core.text import listed
 from common.data.image_files import content_of_image, decode_image
 from slot_attention.data.geometry import Geometry, resize_to_bytes
 from slot_attention.data.reading import filter_text, ordered, quick_manifest_sha256
@@ -189,37 +190,28 @@ def _original(folder: Path) -> _Folder:
     def read(split: str) -> Iterator[_Encoded]:
         name, paths = _ORIGINAL_SPLITS[split], {path.name: path for path in images[split]}
         described = _described(folder / "scenes" / f"CLEVR_{name}_scenes.json")
-        for names, what in (
-            (set(described) - set(paths), "lacks images that the scenes file describes"),
-            (set(paths) - set(described), "has images that the scenes file does not describe"),
-        ):
-            _check_none(folder / "images" / name, what, names)
+        lacking, beyond = set(described) - set(paths), set(paths) - set(described)
+        if lacking or beyond:
+            raise ZooError(
+                f"{folder / 'images' / name} lacks images that the scenes file describes "
+                f"({listed(sorted(lacking))}) or has others ({listed(sorted(beyond))}): unpack "
+                f"{ORIGINAL_NAME} again"
+            )
         for image, scene in sorted(described.items()):
             yield _original_scene(scene, paths[image])
 
     files = [path for paths in images.values() for path in paths]
     counts = {split: len(paths) for split, paths in images.items()}
-    if not images["train"]:
-        raise ZooError(f"{folder / 'images' / 'train'} has no images: unpack {ORIGINAL_NAME} again")
     first = images["train"][0]  # and not its description: the scenes file takes seconds to read
     return _Folder(folder, [*files, *scenes], scenes, counts, first, str(first), read)
 
 
 def _pngs(folder: Path) -> List[Path]:
-    try:
-        paths = sorted(folder.iterdir())
-    except OSError as error:
-        raise ZooError(
-            f"{folder} can't be read: {error.strerror}; unpack {ORIGINAL_NAME} whole"
-        ) from error
-    return [path for path in paths if path.suffix.lower() == ".png" and path.name[0] != "."]
-
-
-def _check_none(folder: Path, what: str, names: Set[str]) -> None:
-    """Every scene has its image and every image its scene, by name."""
-    if names:
-        shown = ", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else "")
-        raise ZooError(f"{folder} {what} ({len(names)}: {shown}): unpack {ORIGINAL_NAME} again")
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    found = [path for path in paths if path.suffix.lower() == ".png" and path.name[0] != "."]
+    if not found:
+        raise ZooError(f"{folder} has no images: unpack {ORIGINAL_NAME} again")
+    return found
 
 
 def _described(path: Path) -> Dict[str, Mapping[str, Any]]:

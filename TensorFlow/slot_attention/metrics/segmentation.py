@@ -7,13 +7,16 @@ the true masks (batch, entities, height, width) and the autoencoder's masks
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
 from common.core.errors import ZooError
+from common.training.run import Evaluation
 
 BACKGROUND = 1  # true masks hold this many groups of background, first
+ERROR, SCORE = "reconstruction_error", "fg_ari"
+WITH_MASKS, WITHOUT = (SCORE, "ari", "fg_ari_soft", "mean_best_overlap", ERROR), (ERROR,)
 
 
 def adjusted_rand_index(
@@ -112,3 +115,50 @@ def _flattened(
             "images or pixels; axis 1 is for entities and slots"
         )
     return true_groups, slots
+
+
+def image_scores(batch: Mapping[str, np.ndarray], background: int) -> Dict[str, np.ndarray]:
+    """Metrics of every image of a batch, float64 (B,); nan where a metric has no value.
+
+    Args:
+        batch: image, combined (B, H, W, 3); with masks also mask (B, N, H, W) 0 or 1 and masks
+            (B, K, H, W, 1).
+        background: how many of the first entities are background; they count as one.
+    """
+    scores = {ERROR: reconstruction_error(batch["image"], batch["combined"])}
+    if "mask" in batch:
+        true, found = batch["mask"], batch["masks"]
+        joined = true[:, :background].max(axis=1, keepdims=True)
+        true = np.concatenate([joined, true[:, background:]], axis=1)
+        scores["fg_ari"] = adjusted_rand_index(true, found, True)
+        scores["ari"] = adjusted_rand_index(true, found, False)
+        scores["fg_ari_soft"] = adjusted_rand_index(true, found, True, binarised=False)
+        scores["mean_best_overlap"] = mean_best_overlap(true, found)
+    return scores
+
+
+def added_scores(
+    batches: Iterable[Mapping[str, np.ndarray]], background: int, has_masks: bool
+) -> List[float]:
+    """For each metric the sum over the images of batches, then for each how many have a value."""
+    scores = [image_scores(batch, background) for batch in batches]
+    # A rank without a scene of a small split takes part with zeros.
+    values = [
+        np.concatenate([[], *(one[name] for one in scores)])
+        for name in (WITH_MASKS if has_masks else WITHOUT)
+    ]
+    return [float(np.nansum(value)) for value in values] + [
+        float(np.sum(~np.isnan(value))) for value in values
+    ]
+
+
+def as_evaluation(added: Sequence[float], has_masks: bool, split: str) -> Evaluation:
+    """Means from added scores; images without foreground are counted apart."""
+    metrics = WITH_MASKS if has_masks else WITHOUT
+    sums, counts = (dict(zip(metrics, part)) for part in np.reshape(added, (2, -1)).tolist())
+    means = {name: sums[name] / counts[name] if counts[name] else float("nan") for name in metrics}
+    n = int(round(counts[ERROR]))
+    if not has_masks:
+        return Evaluation(split, n, means, score=-means[ERROR])
+    means["without_foreground"] = n - counts[SCORE]
+    return Evaluation(split, n, means, score=means[SCORE])

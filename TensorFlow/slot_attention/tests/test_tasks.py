@@ -10,6 +10,7 @@ import pytest
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.runtime import tf
 from slot_attention.diagnostics import attention_diagnostics, discovery_diagnostics
+from slot_attention.metrics.segmentation import image_scores
 from slot_attention.object_discovery import task as discovery
 
 pytestmark = pytest.mark.tensorflow
@@ -66,7 +67,7 @@ def test_means_over_batches_weigh_every_image_the_same(figures):
 def test_several_background_entities_count_as_one():
     batch = {"image": np.zeros((2, 2, 2, 3)), "combined": np.zeros((2, 2, 2, 3))}
     joined = np.stack([SCENES[:, :2].max(axis=1), SCENES[:, 2]], axis=1)
-    found = discovery.image_scores(dict(batch, mask=SCENES, masks=joined), 2)
+    found = image_scores(dict(batch, mask=SCENES, masks=joined), 2)
     assert found["fg_ari"][0] == found["ari"][0] == found["mean_best_overlap"][0] == 1
 
 
