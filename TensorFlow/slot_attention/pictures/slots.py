@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -63,18 +63,26 @@ def slot_figure(view: SlotView) -> Figure:
 
 
 def image_row(view: SlotView, number: int) -> List[np.ndarray]:
-    """The tiles of one image, uint8 (height, width, 3) each."""
+    """The tiles of one image, uint8 (height, width, 3) each.
+
+    A slot's part is as opaque as its mask is above all others: what slots share belongs to none.
+    """
     masks = view.masks[number][..., 0]
     tiles = [as_pixels(view.images[number]), as_pixels(view.combined[number])]
     if view.true_masks is not None:
         tiles.append(true_segmentation(view.true_masks[number], masks, view.background))
-    return tiles + [segmentation(masks)] + slot_parts(view.reconstructions[number], masks)
+    ordered = np.sort(np.concatenate([np.zeros_like(masks[:1]), masks]), axis=0)
+    others = np.where(masks == ordered[-1], ordered[-2], ordered[-1])
+    parts = _mixed(GROUND, as_pixels(view.reconstructions[number]), (masks - others)[..., None])
+    return [*tiles, segmentation(masks), *parts]
 
 
 def attention_row(attention: np.ndarray, size: Tuple[int, int]) -> List[np.ndarray]:
     """The tiles of one iteration's attention (N, K) over an image of a size (height, width)."""
-    shares = on_image(attention, size)
-    return [segmentation(shares)] + [tinted(share, slot) for slot, share in enumerate(shares)]
+    shares = _on_image(attention, size)
+    return [segmentation(shares)] + [
+        _mixed(PAPER, palette_color(slot), share[..., None]) for slot, share in enumerate(shares)
+    ]
 
 
 def as_pixels(images: np.ndarray) -> np.ndarray:
@@ -82,38 +90,23 @@ def as_pixels(images: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(np.nan_to_num(images) + 1.0, 0, 2) * 127.5).astype(np.uint8)
 
 
-def slot_parts(reconstructions: np.ndarray, masks: np.ndarray) -> List[np.ndarray]:
-    """Each slot's reconstruction (K, h, w, 3) on a neutral ground, where it has the pixel.
-
-    It is as opaque as its mask (K, h, w) is above all others: what slots share belongs to none.
-    """
-    ordered = np.sort(np.concatenate([np.zeros_like(masks[:1]), masks]), axis=0)
-    others = np.where(masks == ordered[-1], ordered[-2], ordered[-1])
-    return list(mixed(GROUND, as_pixels(reconstructions), (masks - others)[..., None]))
-
-
 def segmentation(masks: np.ndarray) -> np.ndarray:
     """Colours every pixel by the slot with its largest mask: (K, h, w) to uint8 (h, w, 3)."""
-    return slot_colors(range(len(masks)))[masks.argmax(0)]
+    return _slot_colors(range(len(masks)))[masks.argmax(0)]
 
 
-def slot_colors(slots: Sequence[int]) -> np.ndarray:
+def _slot_colors(slots: Sequence[int]) -> np.ndarray:
     """The colours of some slots, uint8 (slots, 3)."""
     return np.array([palette_color(slot) for slot in slots], np.uint8)
 
 
-def tinted(share: np.ndarray, slot: int) -> np.ndarray:
-    """A share (h, w) in [0, 1] as uint8 (h, w, 3), from white (0) to the slot's colour (1)."""
-    return mixed(PAPER, palette_color(slot), share[..., None])
-
-
-def mixed(ground: Sequence[int], color: np.ndarray, share: np.ndarray) -> np.ndarray:
+def _mixed(ground: Sequence[int], color: Any, share: np.ndarray) -> np.ndarray:
     """So much of a colour on a ground, as uint8."""
     paper = np.asarray(ground, np.float32)
     return np.rint(paper + np.clip(share, 0, 1) * (np.asarray(color) - paper)).astype(np.uint8)
 
 
-def on_image(attention: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+def _on_image(attention: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
     """Spreads attention on the encoder's grid over the image: (N, K) to (K, height, width).
 
     Each pixel takes the value of its cell. The grid has the image's proportions.
@@ -130,7 +123,7 @@ def true_segmentation(true_masks: np.ndarray, masks: np.ndarray, background: int
     """Colours true masks (N, h, w) like the slots (K, h, w) they are matched to; none is white."""
     entities = true_masks.astype(bool)
     chosen = matched_slots(entities, masks, background)
-    colors = np.concatenate([slot_colors(chosen), np.array([PAPER], np.uint8)])
+    colors = np.concatenate([_slot_colors(chosen), np.array([PAPER], np.uint8)])
     return colors[np.where(entities.any(axis=0), entities.argmax(axis=0), len(entities))]
 
 

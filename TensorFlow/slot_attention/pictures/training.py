@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import List, Tuple
 
 import numpy as np
 
@@ -26,52 +26,42 @@ def show_training(folder: Path, picture: str, score: str) -> List[Path]:
         What was written.
     """
     written, pictures = [], Path(folder) / FOLDER
-    steps = pictures_of_training(pictures, picture)
+    steps = step_pictures(pictures, picture)
     if len(steps) > 1:
         written.append(pictures / "training.gif")
-        save_gif(written[-1], frames(steps))
-    curve = score_curve(effective_events(Path(folder) / "rank_0" / FILE_NAME), score)
-    if len(curve.across) > 1:
+        save_gif(written[-1], [_labelled(image, step) for step, image in steps])
+    progress = [
+        (event["step"], float(event["metrics"][score]))
+        for event in effective_events(Path(folder) / "rank_0" / FILE_NAME)
+        if event["event"] == "evaluation"
+        and event["role"] == "progress"
+        and score in event["metrics"]
+    ]
+    if len(progress) > 1:
         pictures.mkdir(exist_ok=True)
         written.append(pictures / "curve.png")
         title = f"{score} on the validation split"
+        curve = Curve(score, *map(list, zip(*progress)))
         save_png(written[-1], line_chart([curve], title, score, "training step", False))
     return written
 
 
-def pictures_of_training(folder: Path, name: str) -> List[Tuple[int, Path]]:
-    """Finds the pictures that step_picture_name named, as (step, path) by step."""
-    pattern = re.compile(re.escape(name) + r"_(\d{8,})\.png")
-    found = [(pattern.fullmatch(path.name), path) for path in Path(folder).glob("*.png")]
-    return sorted((int(match.group(1)), path) for match, path in found if match)
-
-
-def frames(pictures: Sequence[Tuple[int, Path]]) -> List[np.ndarray]:
-    """Pictures of growing steps as frames, each with its step below.
+def step_pictures(folder: Path, name: str) -> List[Tuple[int, np.ndarray]]:
+    """The pictures that step_picture_name named, by step.
 
     Those of another size than the last one, from a run with other settings, are left out.
     """
-    read = [(step, read_png(path)) for step, path in pictures]
-    size = read[-1][1].shape
-    return [labelled(picture, step) for step, picture in read if picture.shape == size]
+    pattern = re.compile(re.escape(name) + r"_(\d{8,})\.png")
+    matches = [(pattern.fullmatch(path.name), path) for path in folder.glob("*.png")]
+    paths = sorted((int(match.group(1)), path) for match, path in matches if match)
+    read = [(step, read_png(path)) for step, path in paths]
+    return [(step, image) for step, image in read if image.shape == read[-1][1].shape]
 
 
-def labelled(picture: np.ndarray, step: int) -> np.ndarray:
+def _labelled(picture: np.ndarray, step: int) -> np.ndarray:
     """Writes the step below a picture."""
     text = f"step {step:,}"
     # The line alone is drawn: a whole picture takes seconds.
     figure, axes = pixel_figure(blank(GAP + text_size(text)[1] + MARGIN, picture.shape[1]))
     write(axes, MARGIN, GAP, text)
     return np.concatenate([picture, pixels(figure)])
-
-
-def score_curve(events: Sequence[Dict[str, Any]], score: str) -> Curve:
-    """The metric of every validation on the way, by step."""
-    points = [
-        (event["step"], float(event["metrics"][score]))
-        for event in events
-        if event["event"] == "evaluation"
-        and event["role"] == "progress"
-        and score in event["metrics"]
-    ]
-    return Curve(score, [step for step, _ in points], [value for _, value in points])

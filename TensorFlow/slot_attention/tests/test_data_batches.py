@@ -13,7 +13,7 @@ from common.core.errors import UsageError
 from common.core.terminal import Terminal
 from common.training.tensorflow.runtime import tf
 from slot_attention.data.arrays import prepare
-from slot_attention.data.batches import EvaluationOrder, TrainingOrder, steps_per_epoch
+from slot_attention.data.batches import EvaluationOrder, TrainingOrder
 from slot_attention.data.datasets import find_scenes
 from slot_attention.data.pipeline import scene_batches
 from slot_attention.data.scenes import SceneDataset, SceneFacts, Split
@@ -124,14 +124,6 @@ def test_batches_have_static_shapes_and_images_from_minus_one_to_one(dataset: Sc
 def test_a_resumed_run_sees_the_batches_of_an_uninterrupted_one(dataset: SceneDataset) -> None:
     whole, resumed = train(dataset, 9), train(dataset, 2, first=7)
     assert numbers_of(whole[7:]) == numbers_of(resumed)
-
-
-def test_ranks_see_disjoint_parts_of_the_same_global_batch(dataset: SceneDataset) -> None:
-    whole = numbers_of(train(dataset, 2, batch_size=8))
-    parts = [train(dataset, 2, ranks=(rank, 2)) for rank in (0, 1)]
-    by_step = [numbers_of([parts[rank][step]]) for step in (0, 1) for rank in (0, 1)]
-    assert [number for part in by_step for number in part] == whole
-    assert steps_per_epoch(dataset, 3, 2) == 3
 
 
 def test_evaluation_goes_in_order_and_says_how_many_count(dataset: SceneDataset) -> None:

@@ -17,7 +17,6 @@ from slot_attention.data.arrays import prepare
 from slot_attention.data.datasets import DATASET_NAMES, find_scenes
 from slot_attention.data.geometry import mask_places
 from slot_attention.data.multi_objects import RECORD_FILES
-from slot_attention.data.records import read_features, read_records
 from slot_attention.data.scenes import SceneDataset
 
 pytestmark = pytest.mark.tensorflow
@@ -151,15 +150,6 @@ def test_any_path_to_the_file_is_taken_and_masks_are_resized_by_nearest_neighbou
     np.testing.assert_array_equal(labels[2], expected)
 
 
-def test_the_checksum_tells_files_apart(tmp_path: Path) -> None:
-    sums = set()
-    for count in (8, 9):
-        write(tmp_path / str(count), "tetrominoes", count)
-        source = find_scenes("tetrominoes", str(tmp_path / str(count)))
-        sums.add(source.facts.manifest_sha256)
-    assert len(sums) == 2
-
-
 @pytest.mark.parametrize("name", DATASET_NAMES)
 def test_every_name_says_where_it_looked(name: str, tmp_path: Path) -> None:
     with pytest.raises(ZooError, match="^no |has 0 images"):
@@ -250,14 +240,3 @@ def test_masks_that_do_not_add_up_are_named(value: int, said: str, tmp_path: Pat
     features["mask"][0 if value == 0 else 3, 0, 0] = value
     path = files.write_records(tmp_path / "changed", [files.example(features)] * 8)
     assert said in refusal(tmp_path, path.read_bytes())
-
-
-def test_features_of_every_type_and_plain_files_are_read(tmp_path: Path) -> None:
-    numbers, floats = np.array([0, 300, -5]), np.array([0.5, -2], np.float32)
-    features = {"numbers": numbers, "floats": floats, "text": b"word", "none": numbers[:0]}
-    path = files.write_records(tmp_path / "plain", [files.example(features)] * 2, False)
-    for record in read_records(path, compressed=False):
-        found = read_features(record)
-        assert found["numbers"].tolist() == [0, 300, -5]
-        assert found["floats"].tolist() == [0.5, -2] and not len(found["none"])
-        assert [bytes(text) for text in found["text"]] == [b"word"]
