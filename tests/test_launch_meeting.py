@@ -11,6 +11,7 @@ from common.launch.flags import LaunchFlags
 from common.machine.ports import is_free, reserve_free_port, reserve_port
 from tests.test_rank_environment import JOB
 
+OF_TENSORFLOW = dataclasses.replace(JOB, framework="tensorflow")
 ELSEWHERE = "192.0.2.7"  # reserved for documents: no machine's
 NOWHERE = "no.such.host.invalid"
 
@@ -110,9 +111,9 @@ def test_an_ip_address_is_no_name(text, known):
 )
 def test_another_jobs_chief_is_refused(flags, user, told):
     with pytest.raises(UsageError, match=told):
-        meeting.check_chief(LaunchFlags(**flags), user)
-    meeting.check_chief(LaunchFlags(), {"CM_CHIEF_IP": "127.0.0.1"})
-    meeting.check_chief(LaunchFlags(nnodes=2), {"CM_CHIEF_IP": ELSEWHERE})
+        meeting.check_hccl(OF_TENSORFLOW, LaunchFlags(**flags), user)
+    meeting.check_hccl(OF_TENSORFLOW, LaunchFlags(), {"CM_CHIEF_IP": "127.0.0.1"})
+    meeting.check_hccl(OF_TENSORFLOW, LaunchFlags(nnodes=2), {"CM_CHIEF_IP": ELSEWHERE})
 
 
 @pytest.mark.parametrize(
@@ -125,11 +126,11 @@ def test_another_jobs_chief_is_refused(flags, user, told):
     ],
 )
 def test_variables_that_hccl_can_not_start_by_are_refused(user, changes, told):
-    job = dataclasses.replace(JOB, framework="tensorflow", **changes)
+    job = dataclasses.replace(OF_TENSORFLOW, **changes)
     with pytest.raises(UsageError, match=told):
-        meeting.check_cluster_variables(job, user)
-    meeting.check_cluster_variables(dataclasses.replace(job, framework="pytorch"), user)
-    meeting.check_cluster_variables(dataclasses.replace(job, device="cpu"), user)
+        meeting.check_hccl(job, LaunchFlags(), user)
+    for other in ({"framework": "pytorch"}, {"device": "cpu"}, {"world_size": 1}):
+        meeting.check_hccl(dataclasses.replace(job, **other), LaunchFlags(), user)
 
 
 # --- the port ---

@@ -1,5 +1,6 @@
 """The case file, the loss files and the last lines."""
 
+import dataclasses
 import math
 import platform
 from types import SimpleNamespace
@@ -22,8 +23,8 @@ RECORD = SimpleNamespace(
     speed=SimpleNamespace(samples_per_second=1280.0),
     metrics=SimpleNamespace(final={TASK.metric.name: 94.134}),
 )
-VALUES = case_values(PLAN, TASK.metric, RECORD, [0.5, 0.25], 61.6)
-EMPTY = case_values(PLAN, TASK.metric, None, [], 1)
+VALUES = case_values(PLAN, RECORD, [0.5, 0.25], 61.6)
+EMPTY = case_values(PLAN, None, [], 1)
 
 
 def test_the_case_file_has_every_key_and_the_last_lines_have_space_colon_space():
@@ -46,9 +47,10 @@ def test_the_case_file_has_every_key_and_the_last_lines_have_space_colon_space()
         "Final Train Accuracy : 94.13",
         "E2E Training Duration sec : 62",
     ]
-    fraction = attrs.evolve(TASK.metric, unit="fraction")
+    task = attrs.evolve(TASK, metric=attrs.evolve(TASK.metric, unit="fraction"))
+    plan = dataclasses.replace(PLAN, target=dataclasses.replace(PLAN.target, task=task))
     RECORD.metrics.final[TASK.metric.name] = 0.95134
-    found = case_values(PLAN, fraction, RECORD, [], 1)
+    found = case_values(plan, RECORD, [], 1)
     assert final_lines(found)[3] == "Final Train Accuracy : 0.9513"
 
 

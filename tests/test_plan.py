@@ -1,6 +1,5 @@
 """The plan: pure data for any device, on any machine."""
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -9,8 +8,18 @@ import pytest
 
 from common.ascend.environment import CannEnvironment
 from common.core.errors import UsageError
+from common.launch import meeting
 from common.launch.flags import Target, parse_flags
-from common.launch.plan import Surroundings, as_json, as_text, completed, make_plan, shares
+from common.launch.plan import (
+    absolute,
+    as_json,
+    as_text,
+    completed,
+    make_plan,
+    shares,
+    threads_of,
+    world_size_of,
+)
 from tests.test_launch_flags import CARD as FAKE_CARD
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -21,26 +30,30 @@ CANN = CannEnvironment(
     {"ASCEND_HOME_PATH": "/usr/local/Ascend/ascend-toolkit/latest"},
     "found under /usr/local/Ascend",
 )
-AROUND = Surroundings(
-    root="/zoo",
-    library="/zoo",
-    python="/usr/bin/python3",
-    user={"TASK_QUEUE_ENABLE": "0"},
-    directory="/home/user",
-    device="npu",
-    cores=tuple(range(32)),
-    idle_cores=32,
-    master_addr="127.0.0.1",
-    master_port=29500,
-    host_address="",
-    cann=CANN,
-    command="zoo launch fake_net full_8p",
-)
+AROUND = {
+    "root": "/zoo",
+    "library": "/zoo",
+    "python": "/usr/bin/python3",
+    "user": {"TASK_QUEUE_ENABLE": "0"},
+    "directory": "/home/user",
+    "device": "npu",
+    "cores": tuple(range(32)),
+    "threads": 0,
+    "master_addr": "127.0.0.1",
+    "master_port": 29500,
+    "host_address": "",
+    "cann": CANN,
+    "command": "zoo launch fake_net full_8p",
+}
 
 
 def plan_of(case, *words, card=CARD, **around):
-    target = Target(card, TASK, TASK.cases[case])
-    return make_plan(target, parse_flags(target, words), dataclasses.replace(AROUND, **around))
+    target, around = Target(card, TASK, TASK.cases[case]), {**AROUND, **around}
+    flags = parse_flags(target, words)
+    size = world_size_of(target.case, flags)
+    table = meeting.rank_table(card.framework, around["device"], size, flags, around["user"])
+    table = absolute(table, around["directory"]) if table else ""
+    return make_plan(target, flags, size, rank_table=table, **around)
 
 
 def test_the_plan_of_eight_npus_is_the_golden_one_and_touches_nothing(tmp_path):
@@ -56,7 +69,8 @@ def test_the_plan_of_eight_npus_is_the_golden_one_and_touches_nothing(tmp_path):
     "ranks, idle, threads", [(1, 32, None), (1, 31, "31"), (1, 1, "1"), (8, 32, "4"), (8, 3, "1")]
 )
 def test_cpu_ranks_take_the_cores_that_other_work_leaves(ranks, idle, threads):
-    plan = plan_of("full_8p", "--data_path=d", f"--ranks={ranks}", device="cpu", idle_cores=idle)
+    given = {"device": "cpu", "threads": threads_of(32, idle, ranks)}
+    plan = plan_of("full_8p", "--data_path=d", f"--ranks={ranks}", **given)
     assert plan.ranks[0].environment.set.get("OMP_NUM_THREADS") == threads
 
 
@@ -71,11 +85,11 @@ def test_paths_are_absolute_from_where_the_user_is_and_the_log_stays(monkeypatch
 
 def test_a_plan_is_completed_with_a_port_and_with_paths_that_moved():
     plan = plan_of("full_8p", "--data_path=data", "--pth_path=/run/w.pt", master_port=0)
-    found, remarks = completed(plan, 29501, [(Path("/run"), Path("/run.old"))])
+    found = completed(plan, 29501, [(Path("/run"), Path("/run.old"))])
     assert found.ranks[7].environment.set["MASTER_PORT"] == "29501"
     assert "--pth_path=/run.old/w.pt" in found.ranks[0].argv
-    assert remarks == ["--pth_path is now /run.old/w.pt: its folder was moved aside"]
-    assert completed(found, 0) == (found, [])
+    assert found.remarks == ("--pth_path is now /run.old/w.pt: its folder was moved aside",)
+    assert completed(found, 0) == found
 
 
 @pytest.mark.parametrize(

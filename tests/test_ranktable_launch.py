@@ -22,8 +22,8 @@ def plan_of(*words, card=CARD_OF_TENSORFLOW, **around):
 
 def check_rank_table(plan, user, system):
     ranks = [(rank.rank, rank.device_id) for rank in plan.ranks]
-    table = plan.ranks[0].environment.set.get("RANK_TABLE_FILE")
-    meeting.check_rank_table(table, plan.world_size, ranks, user, system)
+    assert plan.ranks[0].environment.set["RANK_TABLE_FILE"] == plan.rank_table
+    meeting.check_rank_table(plan.rank_table, plan.world_size, ranks, user, system)
 
 
 @pytest.fixture()
@@ -110,16 +110,17 @@ def test_a_machine_without_devices_has_no_numbers(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words, around", [(["--ranks=1"], {}), ([], {"device": "cpu"}), ([], {"user": {}})]
+    "words, around",
+    [
+        (["--ranks=1"], {}),
+        ([], {"device": "cpu"}),
+        ([], {"user": {}}),
+        ([], {"card": CARD}),  # torch meets at an address
+    ],
 )
-def test_ranks_that_are_given_no_table_need_none(words, around, tmp_path):
-    changes = dict({"user": {"RANK_TABLE_FILE": "/nowhere.json"}}, **around)
-    check_rank_table(plan_of(*words, **changes), {}, tmp_path)
-
-
-def test_torch_meets_at_an_address_and_needs_no_table(tmp_path):
-    plan = plan_of(card=CARD, user={"RANK_TABLE_FILE": "/nowhere.json"})
-    check_rank_table(plan, {}, tmp_path)
+def test_ranks_that_are_given_no_table_need_none(words, around):
+    plan = plan_of(*words, **dict({"user": {"RANK_TABLE_FILE": "/nowhere.json"}}, **around))
+    assert not plan.rank_table and "RANK_TABLE_FILE" not in plan.ranks[0].environment.set
 
 
 def test_a_dry_run_tells_a_table_that_is_missing(tmp_path, capsys):

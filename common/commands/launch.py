@@ -54,18 +54,18 @@ def run(arguments: argparse.Namespace) -> int:
         all_seeds = seed_launch(target, flags, command)
         if not flags.dry_run:
             return run_seeds(all_seeds, Terminal())
-        requests = list(all_seeds.requests.values())
+        plans = list(all_seeds.plans.values())
     else:
-        requests = [planned(target, flags, command)]
+        plans = [planned(target, flags, command)]
         if not flags.dry_run:
-            return launch(requests[0], Terminal())
-    plans = [completed(request.plan, kept_port(request).port)[0] for request in requests]
+            return launch(plans[0], Terminal())
+    plans = [completed(plan, kept_port(plan).port) for plan in plans]
     if flags.json:
         told = [as_json(plan) for plan in plans]
         print(json.dumps(told if flags.seeds is not None else told[0], indent=1))
     else:
         texts = [as_text(plan) for plan in plans] or ["every seed is complete already"]
-        lines = input_lines(plans[0], target) if plans else []
+        lines = input_lines(plans[0]) if plans else []
         print("\n\n".join([*texts, "\n".join(lines)]).rstrip())
     return 0
 

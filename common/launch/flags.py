@@ -43,6 +43,10 @@ class Target:
         """The module that the ranks run."""
         return self.task.entry_points[self.case.action]
 
+    def entry_flag(self, name: str) -> str:
+        """What the entry point calls a flag of the launcher's."""
+        return self.task.entry_flag(self.case.action, name)
+
 
 def seeds_of(text: str) -> Tuple[int, ...]:
     """The type of --seeds: different whole numbers with commas between."""
@@ -259,7 +263,7 @@ def launch_parser(target: Target, entry: Optional[Parser]) -> Parser:
     own = {"--" + field.name for field in dataclasses.fields(LaunchFlags)}
     names: Dict[str, List[str]] = {}
     for name in MAPPED_FLAGS:
-        other = "--" + target.task.entry_flag(target.case.action, name)
+        other = "--" + target.entry_flag(name)
         each = next((each for each in others if other in each), (other,))
         names[name] = [one for one in each if one not in own]
     parser = Parser(
@@ -289,7 +293,7 @@ def check_required(target: Target, flags: LaunchFlags) -> None:
     arguments: Dict[str, Any] = dict(target.case.arguments, **flags.entry)
     for name in MAPPED_FLAGS:
         if getattr(flags, name):
-            arguments[target.task.entry_flag(target.case.action, name)] = getattr(flags, name)
+            arguments[target.entry_flag(name)] = getattr(flags, name)
     for required in target.task.required_of(target.case):
         excused = required.unless and arguments.get(required.unless.flag) in required.unless.values
         if not arguments.get(required.flag) and not excused:

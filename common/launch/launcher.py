@@ -8,84 +8,69 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
+import psutil
+
 from common.core.terminal import Terminal
 from common.launch import run_folder
 from common.launch.plan import Plan, as_json, completed
 from common.launch.processes import Outcome, RankProcess, Signals, Supervisor
-from common.launch.request import Request, kept_port
+from common.launch.request import kept_port
 from common.launch.run_folder import LogPlace, Moves
 from common.runs.events import FILE_NAME as EVENTS
 from common.runs.events import earlier_lives
 
 
-def launch(request: Request, terminal: Terminal, moved: Moves = ()) -> int:
-    """Runs a request to its end; returns the exit code for the shell.
+def launch(plan: Plan, terminal: Terminal, moved: Moves = ()) -> int:
+    """Runs a planned launch to its end; returns the exit code for the shell.
 
     Args:
-        moved: folders that were renamed since the request was planned.
+        moved: folders that were renamed since the launch was planned.
 
     Raises:
         ZooError: a folder can't be claimed; no rank has been started then.
     """
-    plan, folder = request.plan, Path(request.plan.run_folder)
+    folder, log = Path(plan.run_folder), Path(plan.contract_log)
     with contextlib.ExitStack() as kept:
-        port = kept_port(request)
+        port = kept_port(plan)
         kept.callback(port.release)
         claim = (
-            run_folder.claim_again(folder, plan.case)
-            if plan.resume
+            run_folder.claim_again(folder, plan.target.case.name)
+            if plan.flags.resume
             else run_folder.claim_fresh(folder)
         )
         kept.callback(claim.release)
         moves = claim.moves
-        if request.log_in_run_folder:
-            place = LogPlace(folder / Path(plan.contract_log).name)
+        if plan.log_in_run_folder:
+            place = LogPlace(folder / log.name)
         else:
-            place = run_folder.place_log(folder, Path(plan.contract_log), plan.resume, moves)
+            place = run_folder.place_log(folder, log, plan.flags.resume, moves)
         if place.contract is not None:
             kept.callback(place.contract.release)
-        plan, led = completed(plan, port.port, [*moved, *moves])
+        plan = completed(plan, port.port, [*moved, *moves])
         for old, new in moves:
             terminal.say(f"the earlier run in {old} is now {new}")
-        for remark in [*request.remarks, *led, *([place.remark] if place.remark else [])]:
+        for remark in [*plan.remarks, *([place.remark] if place.remark else [])]:
             terminal.say(remark)
-        return _run(request, plan, place, terminal)
+        return _run(plan, place, terminal)
 
 
-def _run(request: Request, plan: Plan, place: LogPlace, terminal: Terminal) -> int:
+def _run(plan: Plan, place: LogPlace, terminal: Terminal) -> int:
     folder = Path(plan.run_folder)
-    marker = run_folder.new_session(
-        run_folder.read_marker(folder),
-        {
-            "model": plan.model,
-            "task": plan.task,
-            "case": plan.case,
-            "command": plan.command,
-            "pid": os.getpid(),
-            "plan": as_json(plan),
-        },
-    )
-    run_folder.write_marker(folder, marker)
+    content = {"command": plan.command, "pid": os.getpid(), "plan": as_json(plan)}
+    marker = run_folder.begun(folder, {**plan.names, **content})
     earlier = earlier_lives(folder / "rank_0" / EVENTS).seconds
     with Signals() as signals:
         wall = time.monotonic()
         ranks = _start(plan, place)
         marker["launcher_seconds"] = age_of_this_process()
-        outcome = Supervisor(
-            ranks,
-            terminal,
-            signals,
-            request.flags.hang_seconds,
-            request.flags.grace,
-            quiet=plan.framework == "tensorflow",
-        ).run()
+        quiet = plan.framework == "tensorflow"
+        limits = (plan.flags.hang_seconds, plan.flags.grace)
+        outcome = Supervisor(ranks, terminal, signals, *limits, quiet=quiet).run()
         seconds = time.monotonic() - wall
-        if plan.node_rank == 0:
+        if plan.flags.node_rank == 0:
             from common.launch.outcome import write_outcome  # costs nothing at the start
 
-            outcome = write_outcome(
-                request.target, plan, place, seconds, earlier, outcome, terminal
-            )
+            outcome = write_outcome(plan, place, seconds, earlier, outcome, terminal)
     marker.update(_end(outcome), seconds=round(seconds, 3))
     run_folder.write_marker(folder, marker)
     return outcome.exit_code
@@ -121,8 +106,6 @@ def _start(plan: Plan, place: LogPlace) -> List[RankProcess]:
 def age_of_this_process() -> Optional[float]:
     """Seconds since this process began, a shell script that became it included; None if unknown."""
     try:
-        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
-        uptime = float(Path("/proc/uptime").read_text().split()[0])
-    except (OSError, ValueError, IndexError):
+        return round(time.time() - psutil.Process().create_time(), 2)
+    except psutil.Error:
         return None
-    return round(uptime - ticks / os.sysconf("SC_CLK_TCK"), 2)

@@ -6,7 +6,7 @@ import ipaddress
 import re
 import socket
 from pathlib import Path
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Mapping, Optional, Sequence, Tuple
 
 from common.ascend.device_numbers import physical_number, physical_numbers
 from common.ascend.rank_table import disagreement, read_table
@@ -34,24 +34,19 @@ def rank_table(
     """
     if by_hccl(framework, device, world_size):
         return flags.rank_table or user.get("RANK_TABLE_FILE", "")
-    if flags.rank_table and world_size > 1:
-        raise UsageError(
-            "--rank_table is TensorFlow's on NPUs; these ranks meet at --master_addr "
-            "and --master_port: leave it out"
-        )
     if flags.rank_table:
-        raise UsageError("--rank_table is for several ranks, and this job has one: leave it out")
+        raise UsageError("--rank_table is for several ranks of TensorFlow on NPUs: leave it out")
     return ""
 
 
 def check_rank_table(
-    path: Optional[str],
+    path: str,
     world_size: int,
     ranks: Sequence[Tuple[int, int]],
     user: Mapping[str, str],
     system: Path = Path("/"),
 ) -> None:
-    """Checks the table that TensorFlow's ranks are given, if they are given any.
+    """Checks the table that TensorFlow's ranks are given.
 
     Args:
         ranks: the number and the device of each rank of this machine.
@@ -61,8 +56,6 @@ def check_rank_table(
     Raises:
         ZooError: the table can't be read, breaks a rule, or has other ranks on these devices.
     """
-    if path is None:
-        return
     numbers = physical_numbers(user, system)
     here = [(rank, physical_number(device, numbers)) for rank, device in ranks]
     problem = disagreement(read_table(read_text(Path(path)), path), world_size, here)
@@ -141,10 +134,10 @@ def given_port(flags: LaunchFlags, user: Mapping[str, str]) -> Optional[int]:
     return int(text)
 
 
-# --- the chief of a start without a rank table ---
+# --- the start of TensorFlow's ranks by HCCL ---
 
 
-def check_cluster_variables(job: Job, user: Mapping[str, str]) -> None:
+def check_hccl(job: Job, flags: LaunchFlags, user: Mapping[str, str]) -> None:
     """Checks what TensorFlow's HCCL starts by.
 
     Raises:
@@ -158,43 +151,34 @@ def check_cluster_variables(job: Job, user: Mapping[str, str]) -> None:
             f"RANK_TABLE_FILE and {given[0]} are both set and HCCL takes only one of "
             "them; unset one"
         )
-    if job.rank_table:
-        return
-    own = user.get("CM_CHIEF_PORT")
+    fault = "" if job.rank_table else _chiefs_fault(job, flags, user)
+    if fault:
+        raise UsageError(fault)
+
+
+def _chiefs_fault(job: Job, flags: LaunchFlags, user: Mapping[str, str]) -> str:
+    """What is wrong with a start by CM_* variables, "" where nothing is."""
+    chief, own = user.get("CM_CHIEF_IP", ""), user.get("CM_CHIEF_PORT", "")
     port = own or str(job.master_port)
+    size = user.get("CM_WORKER_SIZE") or str(job.world_size)
+    mend = "; unset the one, or leave the other out"
+    if chief and ip(chief) is None:
+        return f"CM_CHIEF_IP is {chief!r}, not an IP address; unset it"
+    if chief and flags.nnodes == 1 and not flags.dry_run and not is_own_address(chief):
+        return f"CM_CHIEF_IP is {chief}, not this machine, where all ranks are; unset it"
+    if chief and flags.master_addr and resolved(flags.master_addr) != chief:
+        return f"CM_CHIEF_IP is {chief} and --master_addr {flags.master_addr}{mend}"
+    if own and flags.master_port is not None and own != str(flags.master_port):
+        return f"CM_CHIEF_PORT is {own} and --master_port {flags.master_port}{mend}"
     if not (re.fullmatch("[0-9]{1,5}", port) and int(port) <= HIGHEST_CHIEF_PORT):
         remedy = "unset CM_CHIEF_PORT" if own else "give another --master_port"
-        raise UsageError(
-            f"HCCL meets at a port of at most {HIGHEST_CHIEF_PORT}, not {port}; {remedy}"
-        )
-    size = user.get("CM_WORKER_SIZE") or str(job.world_size)
+        return f"HCCL meets at a port of at most {HIGHEST_CHIEF_PORT}, not {port}; {remedy}"
     if size != str(job.world_size):
-        raise UsageError(
-            f"CM_WORKER_SIZE is {size} and this job has {job.world_size} ranks; unset "
-            "it, or give --ranks"
+        return (
+            f"CM_WORKER_SIZE is {size} and this job has {job.world_size} ranks; unset it, or give "
+            "--ranks"
         )
-
-
-def check_chief(flags: LaunchFlags, user: Mapping[str, str]) -> None:
-    """Raises UsageError for a CM_CHIEF_IP or CM_CHIEF_PORT that can only be another job's."""
-    chief, port = user.get("CM_CHIEF_IP", ""), user.get("CM_CHIEF_PORT", "")
-    found: List[str] = []
-    if chief and ip(chief) is None:
-        found.append(f"CM_CHIEF_IP is {chief!r}, not an IP address; unset it")
-    if chief and flags.nnodes == 1 and not flags.dry_run and not is_own_address(chief):
-        found.append(f"CM_CHIEF_IP is {chief}, not this machine, where all ranks are; unset it")
-    if chief and flags.master_addr and resolved(flags.master_addr) != chief:
-        found.append(
-            f"CM_CHIEF_IP is {chief} and --master_addr {flags.master_addr}; unset the one, or "
-            "leave the other out"
-        )
-    if port and flags.master_port is not None and port != str(flags.master_port):
-        found.append(
-            f"CM_CHIEF_PORT is {port} and --master_port {flags.master_port}; unset the one, or "
-            "leave the other out"
-        )
-    if found:
-        raise UsageError(found[0])
+    return ""
 
 
 # --- addresses ---
@@ -205,12 +189,22 @@ def address_towards(host: str) -> str:
 
     The system's routes decide, so that a machine with several networks takes the right one.
     """
+    return _probed(host, lambda probe, address: probe.connect((address, 9)))  # sends nothing
+
+
+def is_own_address(host: str) -> bool:
+    """Whether a host is this machine: only an own address can be bound."""
+    return _probed(host, lambda probe, address: probe.bind((address, 0))) != ""
+
+
+def _probed(host: str, act: Callable[[socket.socket, str], None]) -> str:
+    """The own address of a datagram socket after an act with a host's; "" where that fails."""
     found = _lookup(host)
     if found is None:
         return ""
     with socket.socket(found[0], socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect((found[1], 9))  # no packet leaves: it is a datagram socket
+            act(probe, found[1])
             return str(probe.getsockname()[0])
         except OSError:
             return ""
@@ -228,19 +222,6 @@ def ip(text: str) -> Any:
         return ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return None
-
-
-def is_own_address(host: str) -> bool:
-    """Whether a host is this machine."""
-    found = _lookup(host)
-    if found is None:
-        return False
-    with socket.socket(found[0], socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((found[1], 0))  # any port: only an own address can be bound
-            return True
-        except OSError:
-            return False
 
 
 def _lookup(host: str) -> Optional[Tuple[int, str]]:

@@ -9,12 +9,11 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from common.cards.model_card import Case, Metric
+from common.cards.model_card import Case
 from common.core.codec import plain
 from common.core.errors import ZooError
 from common.core.files import sha256_of, write_atomically
 from common.core.terminal import Terminal
-from common.launch.flags import Target
 from common.launch.plan import Plan
 from common.launch.processes import Outcome
 from common.launch.run_folder import LogPlace
@@ -30,7 +29,7 @@ NO_FIGURES_EXIT_CODE = 1
 
 
 def case_values(
-    plan: Plan, metric: Metric, record: Optional[RunRecord], losses: Sequence[float], seconds: float
+    plan: Plan, record: Optional[RunRecord], losses: Sequence[float], seconds: float
 ) -> Dict[str, str]:
     """What the case file says, key by key; NA where the run did not measure it.
 
@@ -38,18 +37,19 @@ def case_values(
     milliseconds per step of all devices, TrainAccuracy on the test set with the final weights,
     ActualLoss of the last step, E2ETrainingTime seconds to the end of the last rank.
     """
+    task = plan.target.task
     speed = finite(record.speed.samples_per_second if record else None)
     step = 1000 * plan.batch_size * plan.world_size / speed if speed else None
-    accuracy = finite(record.metrics.final.get(metric.name) if record else None)
+    accuracy = finite(record.metrics.final.get(task.metric.name) if record else None)
     return {
-        "Network": plan.case_network,
+        "Network": task.case_network,
         "RankSize": str(plan.world_size),
         "BatchSize": str(plan.batch_size),
         "DeviceType": platform.machine(),
         "CaseName": plan.case_name,
         "ActualFPS": _number(speed, 2),
         "TrainingTime": _number(step, 3),
-        "TrainAccuracy": _number(accuracy, metric.digits),
+        "TrainAccuracy": _number(accuracy, task.metric.digits),
         "ActualLoss": _number(losses[-1] if losses else None, 6),
         "E2ETrainingTime": str(round(seconds)),
     }
@@ -101,7 +101,6 @@ def _number(value: Optional[float], digits: int) -> str:
 
 
 def write_outcome(
-    target: Target,
     plan: Plan,
     place: LogPlace,
     seconds: float,
@@ -128,7 +127,6 @@ def write_outcome(
     record, losses, problem = _made_by_events(folder)
     values = case_values(
         plan,
-        target.task.metric,
         None if failed else record,
         losses,
         seconds + earlier_seconds,
@@ -145,7 +143,7 @@ def write_outcome(
             terminal.say(line)
         with open(str(place.log), "a", encoding="utf-8") as stream:
             stream.write("\n".join(final_lines(values)) + "\n")
-        missing = broken_promises(target.case, values)
+        missing = broken_promises(plan.target.case, values)
         if missing and not problem:
             problem = f"the run gave no {' and no '.join(missing)} (NA in {folder / names[0]})"
         if problem:
@@ -156,7 +154,7 @@ def write_outcome(
     if record is not None:
         launch = Launch(
             time=round(time.time(), 3),
-            case=plan.case,
+            case=plan.target.case.name,
             command=without_folders(plan.command),
             exit_code=outcome.exit_code,
             reason=outcome.reason,

@@ -12,42 +12,10 @@ from common.cards.model_card import MAPPED_FLAGS, Case, ModelCard
 from common.cards.model_folders import work_folder
 from common.core.errors import UsageError
 from common.launch.flags import LaunchFlags, Target
-from common.launch.meeting import check_cluster_variables, rank_table
 from common.launch.rank_environment import Job, Place, RankEnvironment, rank_environment
 from common.launch.run_folder import Moves, moved_path
 
 _OF_THE_USER = ("data_path", "train_steps", "train_epochs", "precision_mode", "seed", "resume")
-
-
-@dataclasses.dataclass(frozen=True)
-class Surroundings:
-    """What a plan depends on beside card and flags; gathered by common.launch.request.
-
-    Attributes:
-        root: the checkout; library: the folder that holds common/.
-        python: the interpreter of the ranks.
-        user: the user's environment variables.
-        directory: where the user's relative paths start.
-        device: npu, gpu or cpu, decided.
-        cores: the cores that may be used; idle_cores: how many of them other work leaves.
-        master_addr, master_port, host_address: as in rank_environment.Job.
-        cann: what CANN's set_env.sh changes.
-        command: what was typed, for the record.
-    """
-
-    root: str
-    library: str
-    python: str
-    user: Mapping[str, str]
-    directory: str
-    device: str
-    cores: Tuple[int, ...]
-    idle_cores: int
-    master_addr: str
-    master_port: int
-    host_address: str
-    cann: CannEnvironment
-    command: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,50 +37,59 @@ class Plan(Job):
     """A launch on this machine, made once; `completed` fills in what its start decides.
 
     Attributes:
+        target, flags: what is launched, and what was asked for.
+        command: what was typed, for the record.
+        python: the interpreter of the ranks.
+        user: the user's environment variables; cann: what CANN's set_env.sh changes.
         batch_size: samples per step of one device.
         run_folder: where checkpoints, record and results go.
         contract_log: where others' scripts look for rank 0's log.
         arguments: the entry point's flags that are the same for every rank.
-        cann: variables for every rank from CANN's set_env.sh.
-        program: the words before a rank's flags; own_flags: the names of its folder's and device's.
-        paths: those of the arguments that are paths.
         first_device: the first rank's.
         shares: each rank's cores, None for a rank that is not bound.
+        remarks: what is said at the start.
+        log_in_run_folder: keeps rank 0's log away from the contract's path: the gate's runs leave
+            that to the user's, and ModelArts collects the run folder alone.
     """
 
-    model: str
-    task: str
-    case: str
-    action: str
-    kind: str
-    case_name: str
-    case_network: str
-    node_rank: int
-    batch_size: int
-    resume: bool
+    target: Target
+    flags: LaunchFlags
     command: str
+    python: str
+    user: Mapping[str, str]
+    cann: CannEnvironment
+    batch_size: int
     run_folder: str
     contract_log: str
     arguments: Dict[str, Optional[str]]
-    cann: CannEnvironment
-    user: Mapping[str, str]
-    program: Tuple[str, ...]
-    own_flags: Tuple[str, str]
-    paths: Tuple[str, ...]
     first_device: int
     shares: Tuple[Optional[Tuple[int, ...]], ...]
+    remarks: Tuple[str, ...] = ()
+    log_in_run_folder: bool = False
+
+    @property
+    def names(self) -> Dict[str, str]:
+        """Model, task and case, as files name them."""
+        target = self.target
+        return {"model": target.card.name, "task": target.task.name, "case": target.case.name}
+
+    @property
+    def case_name(self) -> str:
+        """The ModelZoo's name of the case."""
+        case, network = self.target.case, self.target.task.case_network
+        return f"{network}_bs{self.batch_size}_{self.world_size}p_{case.kind}"
 
     @property
     def ranks(self) -> Tuple[RankPlan, ...]:
         """The processes of this machine."""
-        return tuple(self.rank(number) for number in range(self.local_size))
+        return tuple(self._rank(number) for number in range(self.local_size))
 
-    def rank(self, local_rank: int) -> RankPlan:
-        """One process of this machine."""
-        number = self.node_rank * self.local_size + local_rank
+    def _rank(self, local_rank: int) -> RankPlan:
+        number = self.flags.node_rank * self.local_size + local_rank
         device = self.first_device + local_rank
         cwd = os.path.join(self.run_folder, f"rank_{number}")
-        own = dict(zip(self.own_flags, (self.run_folder, str(device))))
+        flag = self.target.entry_flag
+        own = {flag("output_path"): self.run_folder, flag("device_id"): str(device)}
         words = [
             "--" + name if value is None else f"--{name}={value}"
             for name, value in {**self.arguments, **own}.items()
@@ -121,7 +98,7 @@ class Plan(Job):
             rank=number,
             local_rank=local_rank,
             device_id=device,
-            argv=(*self.program, *words),
+            argv=(self.python, "-m", self.target.entry_point, *words),
             cwd=cwd,
             log=os.path.join(cwd, f"train_{device}.log"),
             environment=rank_environment(
@@ -144,83 +121,73 @@ class Plan(Job):
         return Path(self.run_folder) / os.path.basename(self.contract_log)
 
 
-def completed(plan: Plan, port: int, moves: Moves = ()) -> Tuple[Plan, List[str]]:
-    """The plan with the port that was kept (0: none), and paths led to where folders were moved.
-
-    Returns:
-        The plan, and a remark on each path that leads elsewhere now.
-    """
-    remarks, arguments = [], dict(plan.arguments)
-    for name in plan.paths:
+def completed(plan: Plan, port: int, moves: Moves = ()) -> Plan:
+    """The plan with the port that was kept (0: none), and paths led to where folders were moved."""
+    remarks, arguments = list(plan.remarks), dict(plan.arguments)
+    for name in plan.target.task.paths:
         path = arguments.get(name)
         if path and moved_path(path, moves) != path:
             arguments[name] = moved_path(path, moves)
             remarks.append(f"--{name} is now {arguments[name]}: its folder was moved aside")
     port = port or plan.master_port
-    return dataclasses.replace(plan, arguments=arguments, master_port=port), remarks
+    return dataclasses.replace(plan, arguments=arguments, master_port=port, remarks=tuple(remarks))
 
 
-def make_plan(target: Target, flags: LaunchFlags, around: Surroundings) -> Plan:
+def make_plan(
+    target: Target,
+    flags: LaunchFlags,
+    world_size: int,
+    root: str,
+    library: str,
+    user: Mapping[str, str],
+    directory: str,
+    device: str,
+    cores: Sequence[int],
+    **more: Any,
+) -> Plan:
     """Makes the plan of one machine's part of a launch.
 
+    Args:
+        world_size: the job's, by world_size_of.
+        root: the checkout; library: the folder that holds common/.
+        user: the user's environment variables.
+        directory: where the user's relative paths start.
+        device: npu, gpu or cpu, decided.
+        cores: those that may be used.
+        more: the plan's own fields: where ranks meet, threads, CANN, interpreter, command.
+
     Raises:
-        UsageError: rank numbers that don't fit together, an impossible core binding.
+        UsageError: an impossible core binding.
     """
-    card, task, case = target.card, target.task, target.case
-    world_size = world_size_of(case, flags)
-    override = case.overrides.get(around.device)
-    batch_size = flags.batch_size or (override.batch_size if override else None) or case.batch_size
+    card, case = target.card, target.case
     local_size = world_size // flags.nnodes
-    table = rank_table(card.framework, around.device, world_size, flags, around.user)
-    folders = (around.root, str(card.folder.parent), around.library)
-    own = (task.entry_flag(case.action, name) for name in ("output_path", "device_id"))
-    plan = Plan(
-        model=card.name,
-        task=task.name,
-        case=case.name,
-        action=case.action,
-        kind=case.kind,
-        case_name=f"{task.case_network}_bs{batch_size}_{world_size}p_{case.kind}",
-        case_network=task.case_network,
+    override = case.overrides.get(device)
+    batch_size = flags.batch_size or (override.batch_size if override else None) or case.batch_size
+    log = os.path.join(contract_folder_of(card, flags, user), f"train_{folder_id(flags, user)}.log")
+    return Plan(
+        target=target,
+        flags=flags,
         framework=card.framework,
-        device=around.device,
+        device=device,
         world_size=world_size,
         local_size=local_size,
         node_count=flags.nnodes,
-        node_rank=flags.node_rank,
-        master_addr=around.master_addr,
-        master_port=around.master_port,
-        host_address=around.host_address,
-        rank_table=absolute(table, around.directory) if table else "",
-        threads=_threads(around, local_size),
-        python_path=tuple(dict.fromkeys(folders)),
-        directory=around.directory,
+        python_path=tuple(dict.fromkeys((root, str(card.folder.parent), library))),
+        directory=directory,
+        user=user,
         batch_size=batch_size,
-        resume=flags.resume,
-        command=around.command,
-        run_folder=run_folder_of(card, flags, around.user, around.directory),
-        contract_log=os.path.join(
-            contract_folder_of(card, flags, around.user),
-            f"train_{folder_id(flags, around.user)}.log",
-        ),
-        arguments=_arguments(target, flags, around, world_size, batch_size),
-        cann=around.cann,
-        user=around.user,
-        program=(around.python, "-m", target.entry_point),
-        own_flags=(next(own), next(own)),
-        paths=tuple(task.paths),
-        first_device=first_device(flags, around.user, local_size),
-        shares=shares(around.cores, local_size, flags.bind_core),
+        run_folder=run_folder_of(card, flags, user, directory),
+        contract_log=log,
+        arguments=_arguments(target, flags, device, directory, world_size, batch_size),
+        first_device=first_device(flags, user, local_size),
+        shares=shares(cores, local_size, flags.bind_core),
+        **more,
     )
-    check_cluster_variables(plan, around.user)
-    return plan
 
 
-def _threads(around: Surroundings, local_size: int) -> int:
+def threads_of(cores: int, idle: int, ranks: int) -> int:
     """Threads of each CPU rank, so that all fit beside other work; 0: the framework's choice."""
-    if local_size == 1 and around.idle_cores >= len(around.cores):
-        return 0
-    return max(1, around.idle_cores // local_size)
+    return 0 if ranks == 1 and idle >= cores else max(1, idle // ranks)
 
 
 def world_size_of(case: Case, flags: LaunchFlags) -> int:
@@ -312,12 +279,17 @@ def shares(cores: Sequence[int], n_ranks: int, wish: str) -> Tuple[Optional[Tupl
 
 
 def _arguments(
-    target: Target, flags: LaunchFlags, around: Surroundings, world_size: int, batch_size: int
+    target: Target,
+    flags: LaunchFlags,
+    device: str,
+    directory: str,
+    world_size: int,
+    batch_size: int,
 ) -> Dict[str, Optional[str]]:
     """The entry point's flags: the case's, then the launcher's, then the user's own words."""
     task, case = target.task, target.case
-    names = {name: task.entry_flag(case.action, name) for name in MAPPED_FLAGS}
-    override = case.overrides.get(around.device)
+    names = {name: target.entry_flag(name) for name in MAPPED_FLAGS}
+    override = case.overrides.get(device)
     values: Dict[str, Any] = {**case.arguments, **(override.arguments if override else {})}
     if flags.train_epochs is not None and flags.train_steps is None:
         values.pop(names["train_steps"], None)  # the case's limit would hide what was asked for
@@ -325,32 +297,39 @@ def _arguments(
         value = getattr(flags, name)
         if value is not None and value is not False:
             values[names[name]] = value
-    values[names["device"]] = around.device
+    values[names["device"]] = device
     values[names["ranks"]] = world_size
     values[names["batch_size"]] = batch_size
     values.update(flags.entry)
     precision = names["precision_mode"]
     if not any(name in values for name in (precision, *task.precision_aliases)):
-        values[precision] = task.precision[around.device]
+        values[precision] = task.precision[device]
     for name in task.paths:
         if values.get(name):
-            values[name] = absolute(str(values[name]), around.directory)
+            values[name] = absolute(str(values[name]), directory)
     return {name: None if value is None else str(value) for name, value in values.items()}
 
 
 # --- telling a plan ---
 
-_TOLD = (
-    "model task case action kind case_name case_network framework device world_size node_count "
-    "node_rank batch_size resume command run_folder contract_log arguments cann"
-)
-
 
 def as_json(plan: Plan) -> Dict[str, Any]:
     """The plan as JSON can hold it."""
-    told = {name: getattr(plan, name) for name in _TOLD.split()}
-    told["cann"] = dataclasses.asdict(plan.cann)
-    return {**told, "ranks": [dataclasses.asdict(rank) for rank in plan.ranks]}
+    told = "case_name framework device world_size node_count batch_size command run_folder"
+    case = plan.target.case
+    return {
+        **plan.names,
+        "action": case.action,
+        "kind": case.kind,
+        "case_network": plan.target.task.case_network,
+        **{name: getattr(plan, name) for name in told.split()},
+        "node_rank": plan.flags.node_rank,
+        "resume": plan.flags.resume,
+        "contract_log": plan.contract_log,
+        "arguments": plan.arguments,
+        "cann": dataclasses.asdict(plan.cann),
+        "ranks": [dataclasses.asdict(rank) for rank in plan.ranks],
+    }
 
 
 def as_text(plan: Plan) -> str:
@@ -358,11 +337,13 @@ def as_text(plan: Plan) -> str:
     cann = plan.cann
     sets = f"{', '.join(cann.scripts)} (sets {', '.join(sorted(cann.changes))})"
     first, *others = plan.ranks
+    environment = first.environment
+    machine = [f"machine {plan.flags.node_rank} of {plan.node_count}"]
     lines = [
-        f"{plan.model}/{plan.task} {plan.case}: {plan.world_size} "
-        f"rank{'s' * (plan.world_size > 1)} on {plan.device}, batch {plan.batch_size} on each "
-        f"device, {plan.batch_size * plan.world_size} in all",
-        *([f"machine {plan.node_rank} of {plan.node_count}"] if plan.node_count > 1 else []),
+        "{model}/{task} {case}".format(**plan.names)
+        + f": {plan.world_size} rank{'s' * (plan.world_size > 1)} on {plan.device}, batch "
+        f"{plan.batch_size} on each device, {plan.batch_size * plan.world_size} in all",
+        *(machine if plan.node_count > 1 else []),
         "case name    " + plan.case_name,
         "run folder   " + plan.run_folder,
         "log          " + plan.contract_log,
@@ -375,25 +356,18 @@ def as_text(plan: Plan) -> str:
         "  command  " + first.argv[0],
         "           " + " ".join(first.argv[1:3]),
     ]
-    environment = first.environment
     lines += ["           " + word for word in first.argv[3:]]
     lines += ["  set      {}={}".format(*pair) for pair in sorted(environment.set.items())]
     lines += ["  kept     {}={} (yours)".format(*pair) for pair in sorted(environment.kept.items())]
     lines += ["  removed  " + " ".join(environment.removed)] if environment.removed else []
     lines += ["", "the other ranks differ in"] if others else []
-    return "\n".join([*lines, *(_difference_line(first, rank) for rank in others)])
-
-
-def _difference_line(first: RankPlan, rank: RankPlan) -> str:
-    """What another rank has otherwise than the first, in one line."""
-    told = [word for word in rank.argv if word not in first.argv]
-    told += [
-        f"{name}={value}"
-        for name, value in sorted(rank.environment.set.items())
-        if first.environment.set.get(name) != value
-    ]
-    cores = [f"cores {_ranges(rank.cores)}"] if rank.cores else []
-    return f"rank {rank.rank} (device {rank.device_id}): " + "  ".join([*told, *cores, rank.log])
+    for rank in others:
+        own = [word for word in rank.argv if word not in first.argv]
+        changed = dict(set(rank.environment.set.items()) - set(environment.set.items()))
+        own += ["{}={}".format(*pair) for pair in sorted(changed.items())]
+        own += [f"cores {_ranges(rank.cores)}"] if rank.cores else []
+        lines.append(f"rank {rank.rank} (device {rank.device_id}): " + "  ".join([*own, rank.log]))
+    return "\n".join(lines)
 
 
 def _ranges(numbers: Sequence[int]) -> str:

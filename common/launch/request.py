@@ -13,23 +13,16 @@ from common.ascend.device_numbers import check_start_by_chief, check_topology, p
 from common.ascend.environment import CannEnvironment, cann_environment
 from common.cards.model_folders import checkout_root
 from common.core.errors import UsageError, ZooError
+from common.launch import meeting
 from common.launch.flags import LaunchFlags, Target, check_required, entry_parser
-from common.launch.meeting import (
-    by_hccl,
-    check_chief,
-    check_rank_table,
-    given_port,
-    host_address,
-    master_address,
-    rank_table,
-)
 from common.launch.plan import (
     Plan,
-    Surroundings,
+    absolute,
     contract_folder_of,
     first_device,
     make_plan,
     run_folder_of,
+    threads_of,
     world_size_of,
 )
 from common.launch.rank_environment import THREADS
@@ -40,99 +33,93 @@ from common.machine.ports import NO_PORT, PortReservation, reserve_free_port, re
 _NO_CANN = CannEnvironment((), {}, "not needed")
 
 
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """A launch that can begin.
-
-    log_in_run_folder keeps rank 0's log away from the contract's path: the gate's runs leave that
-    to the user's, and ModelArts collects the run folder alone.
-    """
-
-    target: Target
-    flags: LaunchFlags
-    plan: Plan
-    remarks: Tuple[str, ...]
-    log_in_run_folder: bool = False
-
-
-def planned(target: Target, flags: LaunchFlags, command: str) -> Request:
+def planned(target: Target, flags: LaunchFlags, command: str) -> Plan:
     """Checks and plans a launch; `command` is what was typed, for the record.
 
     Raises:
         UsageError, ZooError: what is wrong, in one line. Nothing has been written by then.
     """
     check_required(target, flags)
-    user, directory = dict(os.environ), os.getcwd()
+    user, directory, framework = dict(os.environ), os.getcwd(), target.card.framework
     machine = devices.detect()
-    device = _device(flags, target, machine, user)
+    world_size = world_size_of(target.case, flags)
+    device = _device(flags, world_size // flags.nnodes, machine, user)
     flags, remarks = _with_weights(target, flags, user, directory)
-    address = _meeting_address(target, flags, user, device)
-    framework = target.card.framework
+    table = meeting.rank_table(framework, device, world_size, flags, user)
+    address = "" if table else meeting.master_address(flags, user, device)
     cores = machine.core_ids[: machine.usable_cores] if device == "cpu" else machine.core_ids
-    around = Surroundings(
+    threads, remark = 0, ()
+    if device == "cpu":
+        threads, remark = _threads(target, flags, world_size // flags.nnodes, machine, user)
+    plan = make_plan(
+        target,
+        flags,
+        world_size,
         root=str(checkout_root()),
         library=str(Path(__file__).absolute().parents[2]),
-        python=sys.executable,
         user=user,
         directory=directory,
         device=device,
         cores=cores,
-        idle_cores=len(cores),
+        threads=threads,
         master_addr=address,
-        master_port=given_port(flags, user) or 0,
-        host_address=host_address(flags, address, device) if address else "",
+        master_port=meeting.given_port(flags, user) or 0,
+        host_address=meeting.host_address(flags, address, device) if address else "",
+        rank_table=absolute(table, directory) if table else "",
         cann=cann_environment(user, framework) if device == "npu" else _NO_CANN,
+        python=sys.executable,
         command=command,
+        remarks=remarks + remark,
+        log_in_run_folder=bool(user.get("MODELARTS_MODEL_PATH")),
     )
-    plan = make_plan(target, flags, around)
-    if device == "cpu" and not flags.dry_run and THREADS not in user:
-        idle = _idle_cores(plan, machine)
-        if idle < len(cores):
-            plan = make_plan(target, flags, dataclasses.replace(around, idle_cores=idle))
-            remarks += (_threads_remark(plan, len(cores)),)
-    ranks = plan.ranks
-    entry = entry_parser(target)
+    meeting.check_hccl(plan, flags, user)
+    ranks, entry = plan.ranks, entry_parser(target)
     if entry is not None:
-        entry.parse_args(list(ranks[0].argv[len(plan.program) :]))  # its values' types too
-    check_rank_table(
-        ranks[0].environment.set.get("RANK_TABLE_FILE"),
-        plan.world_size,
-        [(rank.rank, rank.device_id) for rank in ranks],
-        user,
-    )
+        entry.parse_args(list(ranks[0].argv[3:]))  # its values' types too
+    if plan.rank_table:
+        numbers = [(rank.rank, rank.device_id) for rank in ranks]
+        meeting.check_rank_table(plan.rank_table, world_size, numbers, user)
     if "CM_CHIEF_IP" in ranks[0].environment.set:
         check_start_by_chief(devices.npu_name())
     if not flags.dry_run:
-        problems = [_missing(*given) for given in _inputs(plan, target)]
+        problems = [_missing(*given) for given in _inputs(plan)]
         problem = next(filter(None, [*problems, missing_package(plan)]), "")
         if problem:
             raise ZooError(problem)
-    return Request(target, flags, plan, remarks, bool(user.get("MODELARTS_MODEL_PATH")))
+    return plan
 
 
-def _idle_cores(plan: Plan, machine: devices.Machine) -> int:
-    """Cores for the ranks to compute on: those of the run that goes on, else what is idle now.
+def _threads(
+    target: Target,
+    flags: LaunchFlags,
+    local: int,
+    machine: devices.Machine,
+    user: Mapping[str, str],
+) -> Tuple[int, Tuple[str, ...]]:
+    """Threads of each rank on the cores that other work leaves, and what is said of them.
 
-    Sums of other threads differ in their last bits, and a resumed run is to be the same.
+    A resumed run keeps its number: sums of other threads differ in their last bits.
     """
-    if plan.resume:
-        threads = earlier_threads(Path(plan.run_folder))
-        return threads * plan.local_size if threads else machine.usable_cores
-    return min(machine.usable_cores, devices.idle_cores(machine.core_ids))
+    cores = idle = machine.usable_cores
+    why = f"other work holds some of the {cores} cores"
+    if flags.resume:
+        folder = run_folder_of(target.card, flags, user, os.getcwd())
+        idle, why = earlier_threads(Path(folder)) * local or cores, "as before"
+    elif not flags.dry_run and THREADS not in user:
+        idle = min(cores, devices.idle_cores(machine.core_ids))
+    threads = threads_of(cores, idle, local)
+    if idle >= cores or flags.dry_run or THREADS in user:
+        return threads, ()
+    return threads, (f"{why}: {threads} thread(s) for each rank; {THREADS} sets another number",)
 
 
-def _threads_remark(plan: Plan, cores: int) -> str:
-    why = "as before" if plan.resume else f"other work holds some of the {cores} cores"
-    return f"{why}: {plan.threads} thread(s) for each rank; {THREADS} sets another number"
-
-
-def kept_port(request: Request) -> PortReservation:
+def kept_port(plan: Plan) -> PortReservation:
     """The port that this machine keeps for the job until release; 0 where there is none to keep.
 
     Raises:
         UsageError, ZooError: no port was given where one must be, or it is in use.
     """
-    flags, plan = request.flags, request.plan
+    flags = plan.flags
     if not plan.master_addr:  # a rank table says where ranks meet
         return NO_PORT
     given = plan.master_port
@@ -144,14 +131,13 @@ def kept_port(request: Request) -> PortReservation:
 
 
 def _device(
-    flags: LaunchFlags, target: Target, machine: devices.Machine, user: Mapping[str, str]
+    flags: LaunchFlags, local: int, machine: devices.Machine, user: Mapping[str, str]
 ) -> str:
-    """The device kind; a dry run may plan for one that is not here."""
+    """The device kind of so many ranks; a dry run may plan for one that is not here."""
     wish = flags.device or "auto"
     if flags.dry_run and wish != "auto":
         return wish
     kind = devices.choose_device(wish, machine)
-    local = world_size_of(target.case, flags) // flags.nnodes
     if wish == "auto" and kind == "cpu" and local > 1:
         raise UsageError(
             f"{local} ranks need {local} accelerators and this machine has none; give --device "
@@ -168,18 +154,6 @@ def _device(
         numbers = physical_numbers(user, Path("/"))
         check_topology(devices.npu_name(), range(first, first + local), numbers)
     return kind
-
-
-def _meeting_address(
-    target: Target, flags: LaunchFlags, user: Mapping[str, str], device: str
-) -> str:
-    """Where ranks meet; "" where a rank table says so."""
-    job = target.card.framework, device, world_size_of(target.case, flags)
-    if rank_table(*job, flags, user):
-        return ""
-    if by_hccl(*job):
-        check_chief(flags, user)
-    return master_address(flags, user, device)
 
 
 def _with_weights(
@@ -205,12 +179,12 @@ def _with_weights(
 # --- what a run needs ---
 
 
-def input_lines(plan: Plan, target: Target) -> List[str]:
+def input_lines(plan: Plan) -> List[str]:
     """What a planned run would read, and whether it is there: for people who only plan."""
     lack = missing_package(plan)
     return [
         f"needs        --{name}={path} ({'not here' if _missing(name, path) else 'it is here'})"
-        for name, path in _inputs(plan, target)
+        for name, path in _inputs(plan)
     ] + ([f"lacks        {lack}"] if lack else [])
 
 
@@ -232,8 +206,8 @@ def missing_package(plan: Plan) -> str:
     return ""
 
 
-def _inputs(plan: Plan, target: Target) -> List[Tuple[str, str]]:
-    names = target.task.inputs
+def _inputs(plan: Plan) -> List[Tuple[str, str]]:
+    names = plan.target.task.inputs
     return [(name, str(plan.arguments[name])) for name in names if plan.arguments.get(name)]
 
 

@@ -17,7 +17,6 @@ from common.runs.marker import (
     INTERRUPTED,
     MARKER,
     RUNNING,
-    Marker,
     read_marker,
     write_marker,
 )
@@ -205,15 +204,17 @@ def earlier_threads(folder: Path) -> int:
         return 0
 
 
-def new_session(before: Marker, content: Mapping[str, Any]) -> Dict[str, Any]:
-    """A marker's content for a run that begins or goes on now."""
-    return {
+def begun(folder: Path, content: Mapping[str, Any]) -> Dict[str, Any]:
+    """Marks a run that begins or goes on now; returns the marker's content."""
+    marker = {
         "schema_version": 1,
         **content,
-        "sessions": before.sessions + 1,
+        "sessions": read_marker(folder).sessions + 1,
         "state": RUNNING,
         "started": utc_stamp(),
     }
+    write_marker(folder, marker)
+    return marker
 
 
 # --- where rank 0's log lies: at the contract's path, linked from the run folder ---

@@ -19,7 +19,7 @@ from common.launch import run_folder
 from common.launch.flags import LaunchFlags, Target, command_line
 from common.launch.launcher import launch
 from common.launch.plan import Plan
-from common.launch.request import Request, planned
+from common.launch.request import planned
 from common.launch.run_folder import COMPLETE, SEED_FOLDER, Moves, read_marker
 from common.runs import record as run_record
 
@@ -35,13 +35,12 @@ class SeedLaunch:
 
     Attributes:
         whole: the launch as if it were one run; its run folder holds those of the seeds.
-        requests: what is to be run, by seed; a finished seed of a resumed launch is not there.
+        plans: what is to be run, by seed; a finished seed of a resumed launch is not there.
     """
 
-    target: Target
     whole: Plan
     seeds: Tuple[int, ...]
-    requests: Dict[int, Request]
+    plans: Dict[int, Plan]
     resume: bool
 
     @property
@@ -63,23 +62,20 @@ def seed_launch(target: Target, asked: LaunchFlags, command: str) -> SeedLaunch:
             f"--seeds runs on one machine; on {asked.nnodes} launch each seed with --seed"
         )
     seeds, plain = asked.seeds or (), dataclasses.replace(asked, seeds=None, resume=False)
-    whole = planned(target, plain, command).plan
-    requests = {}
+    whole = planned(target, plain, command)
+    plans = {}
     for seed in seeds:
         run = Path(whole.run_folder) / SEED_FOLDER.format(seed)
         flags = dataclasses.replace(plain, seed=seed, output_path=str(run))
         if asked.resume and run_folder.is_run(run):
             if read_marker(run).state == COMPLETE:
                 continue
-            flags = dataclasses.replace(flags, resume=_has_checkpoint(target, run))
-        requests[seed] = planned(target, flags, command_line(target.names, flags.words()))
-    return SeedLaunch(target, whole, seeds, requests, asked.resume)
-
-
-def _has_checkpoint(target: Target, folder: Path) -> bool:
-    """Whether a run has something to go on from; one that was ended before that begins anew."""
-    weights = target.task.weights
-    return weights is None or any(True for pattern in weights.files for _ in folder.glob(pattern))
+            weights = target.task.weights  # without any a run begins anew
+            files = weights.files if weights else ("*",)
+            found = any(True for pattern in files for _ in run.glob(pattern))
+            flags = dataclasses.replace(flags, resume=found)
+        plans[seed] = planned(target, flags, command_line(target.names, flags.words()))
+    return SeedLaunch(whole, seeds, plans, asked.resume)
 
 
 def run_seeds(all_seeds: SeedLaunch, terminal: Terminal) -> int:
@@ -94,7 +90,7 @@ def run_seeds(all_seeds: SeedLaunch, terminal: Terminal) -> int:
     """
     folder, plan = all_seeds.folder, all_seeds.whole
     claim = (
-        run_folder.claim_again(folder, plan.case, seeds=True)
+        run_folder.claim_again(folder, plan.target.case.name, seeds=True)
         if all_seeds.resume
         else run_folder.claim_fresh(folder)
     )
@@ -102,23 +98,12 @@ def run_seeds(all_seeds: SeedLaunch, terminal: Terminal) -> int:
         for old, new in claim.moves:
             terminal.say(f"the earlier run in {old} is now {new}")
         run_folder.follow_move(Path(plan.contract_log).parent, claim.moves)
-        before = read_marker(folder)
-        marker = run_folder.new_session(
-            before,
-            {
-                "model": plan.model,
-                "task": plan.task,
-                "case": plan.case,
-                "command": plan.command,
-                "pid": os.getpid(),
-                "seeds": list(dict.fromkeys([*before.seeds, *all_seeds.seeds])),
-            },
-        )
-        run_folder.write_marker(folder, marker)
+        seeds = list(dict.fromkeys([*read_marker(folder).seeds, *all_seeds.seeds]))
+        content = {"command": plan.command, "pid": os.getpid(), "seeds": seeds}
+        marker = run_folder.begun(folder, {**plan.names, **content})
         code, state = _run_all(all_seeds, claim.moves, terminal)
         _report(all_seeds, terminal)
-        marker.update(state=state, exit_code=code)
-        run_folder.write_marker(folder, marker)
+        run_folder.write_marker(folder, {**marker, "state": state, "exit_code": code})
         return code
     finally:
         claim.release()
@@ -128,7 +113,7 @@ def _run_all(all_seeds: SeedLaunch, moves: Moves, terminal: Terminal) -> Tuple[i
     """Exit code and state of the whole."""
     code, log = 0, Path(all_seeds.whole.contract_log)
     for seed in all_seeds.seeds:
-        if seed not in all_seeds.requests:
+        if seed not in all_seeds.plans:
             terminal.say(f"--- seed {seed} is complete already")
             continue
         terminal.say(f"--- seed {seed}")
@@ -136,7 +121,7 @@ def _run_all(all_seeds: SeedLaunch, moves: Moves, terminal: Terminal) -> Tuple[i
         if log.parent == all_seeds.folder:  # the contract's log is that of the seed that runs
             run_folder.link(Path(own) / log.name, log)
         try:
-            ended = launch(all_seeds.requests[seed], terminal, moves)
+            ended = launch(all_seeds.plans[seed], terminal, moves)
         except ZooError as error:
             terminal.complain(f"error: {error}")
             ended = error.exit_code
@@ -166,6 +151,13 @@ class SeedResult:
     value: Optional[float]
     reason: str = ""
 
+    def told(self) -> str:
+        """How it ended, for people."""
+        if self.state == COMPLETE:
+            return f"{self.state} in {SEED_FOLDER.format(self.seed)}"
+        code = "" if self.exit_code is None else f" (exit code {self.exit_code})"
+        return f"{self.state}{code}{': ' + self.reason if self.reason else ''}"
+
 
 def read_result(folder: Path, seed: int, metric: Metric) -> SeedResult:
     """What the run of one seed in `folder`/seed_N left, in its marker and its record."""
@@ -182,63 +174,43 @@ def read_result(folder: Path, seed: int, metric: Metric) -> SeedResult:
 
 
 def _report(all_seeds: SeedLaunch, terminal: Terminal) -> None:
-    plan, metric = all_seeds.whole, all_seeds.target.task.metric
+    plan = all_seeds.whole
+    metric = plan.target.task.metric
     results = [read_result(all_seeds.folder, seed, metric) for seed in all_seeds.seeds]
     values = [result.value for result in results if result.value is not None]
     median = statistics.median(values) if values else None
-    succeeded = None
-    if metric.success is not None:
-        succeeded = sum(1 for result in results if metric.succeeded(result.value))
+    reached = [metric.succeeded(result.value) for result in results]
+    succeeded = None if metric.success is None else reached.count(True)
+    told_of_metric = ("name", "unit", "success", "higher_is_better")
     content = {
         "schema_version": SCHEMA_VERSION,
-        "model": plan.model,
-        "task": plan.task,
-        "case": plan.case,
-        "metric": {
-            "name": metric.name,
-            "unit": metric.unit,
-            "success": metric.success,
-            "higher_is_better": metric.higher_is_better,
-        },
+        **plan.names,
+        "metric": {name: getattr(metric, name) for name in told_of_metric},
         "seeds": [
             dict(
                 dataclasses.asdict(result),
-                succeeded=metric.succeeded(result.value),
+                succeeded=success,
                 run_folder=SEED_FOLDER.format(result.seed),
             )
-            for result in results
+            for result, success in zip(results, reached)
         ],
         "median": median,
         "succeeded": succeeded,
     }
     rows = [("seed", metric.name + (", " + metric.unit if metric.unit else ""), "run")]
-    rows += [
-        (
-            str(result.seed),
-            "–" if result.value is None else metric.told(result.value),
-            _told(result),
-        )
-        for result in results
-    ]
+    for result in results:
+        value = "–" if result.value is None else metric.told(result.value)
+        rows.append((str(result.seed), value, result.told()))
     summary = "no seed has a result"
     if median is not None:
         summary = f"median {metric.told(median)} of {len(values)}"
     if succeeded is not None:
-        bound = "at least" if metric.higher_is_better else "at most"
-        summary += (
-            f"; {succeeded} of {len(results)} succeeded ({metric.name} {bound} {metric.success:g})"
-        )
-    head = f"{plan.model}/{plan.task} {plan.case}, {len(results)} seed{'s' * (len(results) > 1)}"
+        bound = f"{'at least' if metric.higher_is_better else 'at most'} {metric.success:g}"
+        summary += f"; {succeeded} of {len(results)} succeeded ({metric.name} {bound})"
+    case = "{model}/{task} {case}".format(**plan.names)
+    head = f"{case}, {len(results)} seed{'s' * (len(results) > 1)}"
     text = "\n".join([head, *("  " + line for line in aligned(rows).splitlines()), summary])
     write_atomically(all_seeds.folder / REPORT_TEXT, text + "\n")
-    write_atomically(
-        all_seeds.folder / REPORT, json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    )
+    report = json.dumps(content, indent=1, ensure_ascii=False)
+    write_atomically(all_seeds.folder / REPORT, report + "\n")
     terminal.say(RULE + "\n" + text)
-
-
-def _told(result: SeedResult) -> str:
-    if result.state == COMPLETE:
-        return f"{result.state} in {SEED_FOLDER.format(result.seed)}"
-    code = "" if result.exit_code is None else f" (exit code {result.exit_code})"
-    return f"{result.state}{code}{': ' + result.reason if result.reason else ''}"

@@ -97,8 +97,8 @@ def run_case(
 
 def _run(target: Target, words: Sequence[str], folder: Path, terminal: Terminal) -> GivenRun:
     try:
-        request = planned(target, parse_flags(target, words), command_line(target.names, words))
-        code = launch(dataclasses.replace(request, log_in_run_folder=True), terminal)
+        plan = planned(target, parse_flags(target, words), command_line(target.names, words))
+        code = launch(dataclasses.replace(plan, log_in_run_folder=True), terminal)
     except ZooError as error:
         terminal.complain(f"error: {error}")
         return GivenRun(str(folder), None, exit_code=error.exit_code, reason=str(error))
