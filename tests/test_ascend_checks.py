@@ -46,7 +46,6 @@ FACTS = Surroundings(
     datasets=("CIFAR-10",),
     disk_folder=".",
     disk_free=50 * 10**9,
-    compiler="/usr/bin/cc",
     tf_plugin="/cann/npu_bridge",
 )
 

@@ -14,14 +14,15 @@ CANN = "usr/local/Ascend/cann/"
 
 
 @pytest.fixture
-def look(tmp_path):
+def look(tmp_path, monkeypatch):
     """Looks at a machine with these files, and these variables."""
 
     def of(files=None, listing=None, **environment):
         for path, text in (files or {}).items():
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / path).write_text(text)
-        return detect(tmp_path, environment, lambda words: listing)
+        monkeypatch.setattr(devices, "run_command", lambda words: listing)
+        return detect(tmp_path, environment)
 
     return of
 

@@ -21,7 +21,7 @@ from typing import Any, Dict, List, Tuple
 import pytest
 
 from common.machine.devices import cpu_name
-from common.machine.ports import reserve_free_port
+from common.machine.ports import reserve_port
 from common.runs.events import effective_events, read_events
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -159,7 +159,7 @@ def _resumed(words: List[str], framework: str, folder: Path) -> None:
 def _two_ranks(words: List[str], framework: str, folder: Path) -> None:
     if framework == "tensorflow" and importlib.util.find_spec("horovod") is None:
         pytest.skip("Horovod is not installed in this environment")
-    port = str(reserve_free_port().port)
+    port = str(reserve_port().port)
     more = ["--device_num", "2"] if framework == "pytorch" else []
     where = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     _finish(*[_start([*words, *more], RANK=rank, LOCAL_RANK=rank, **where) for rank in ("0", "1")])

@@ -8,7 +8,7 @@ import pytest
 from common.core.errors import InfrastructureError, UsageError, ZooError
 from common.launch import meeting
 from common.launch.flags import LaunchFlags
-from common.machine.ports import is_free, reserve_free_port, reserve_port
+from common.machine.ports import is_free, reserve_port
 from tests.test_rank_environment import JOB
 
 OF_TENSORFLOW = dataclasses.replace(JOB, framework="tensorflow")
@@ -149,7 +149,7 @@ def test_a_flag_comes_before_the_variable():
 
 
 def test_a_chosen_port_is_free_and_kept_from_others_until_it_is_released():
-    kept = [reserve_free_port() for _ in range(20)]
+    kept = [reserve_port() for _ in range(20)]
     assert len({reservation.port for reservation in kept}) == 20
     assert all(is_free(reservation.port) for reservation in kept)
     with pytest.raises(ZooError, match="in use"):

@@ -11,7 +11,7 @@ from typing import Any, Dict, Optional
 import pytest
 
 from common.core.errors import ZooError
-from common.machine.ports import reserve_free_port
+from common.machine.ports import reserve_port
 from tests.ascend_doubles.machine import REPOSITORY
 from tests.ascend_doubles.torch_server import SECONDS, SMALL, TRAINING, Launched, Server
 from tests.real_torch_npu import installed
@@ -160,7 +160,7 @@ def test_the_adapters_step_keeps_the_packages_rules(server: Server) -> None:
 
 
 def test_two_ranks_start_hccl(server: Server) -> None:
-    port = str(reserve_free_port().port)
+    port = str(reserve_port().port)
     processes = [
         start(server, "group", f"rank_{rank}", RANK=str(rank), MASTER_PORT=port)
         for rank in range(2)

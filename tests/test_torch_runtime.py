@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from common.core.errors import InfrastructureError, UsageError, ZooError  # noqa: E402
 from common.core.text import version_numbers  # noqa: E402
 from common.machine import precision as vocabulary  # noqa: E402
-from common.machine.ports import reserve_free_port  # noqa: E402
+from common.machine.ports import reserve_port  # noqa: E402
 from common.training.torch import runtime  # noqa: E402
 from common.training.torch import step as stepping  # noqa: E402
 from tests.ascend_doubles.torch_steps import open_stepper  # noqa: E402
@@ -175,7 +175,7 @@ def test_ranks_that_cannot_meet_are_told_in_one_line(monkeypatch, rank, method, 
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(1)
-        ports = {"used": listener.getsockname()[1], "free": reserve_free_port().port}
+        ports = {"used": listener.getsockname()[1], "free": reserve_port().port}
         with pytest.raises(InfrastructureError) as caught:
             runtime.init_process_group(
                 cpu_device(), rank, 2, method.format(**ports), timeout_seconds=2

@@ -13,7 +13,7 @@ from typing import Any, Dict, List
 import numpy
 import pytest
 
-from common.machine.ports import reserve_free_port
+from common.machine.ports import reserve_port
 from common.runs.events import effective_events
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,7 +57,7 @@ class Toy:
     def start_ranks(self, folder: Path, steps: int, *words: str) -> List[Any]:
         if self.name == "tensorflow" and not HAS_HOROVOD:
             pytest.skip("Horovod is not installed in this environment")
-        port = str(reserve_free_port().port)
+        port = str(reserve_port().port)
         where = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
         return [
             self.start(folder, steps, *words, RANK=rank, LOCAL_RANK=rank, MASTER_PORT=port, **where)

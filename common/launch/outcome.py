@@ -7,7 +7,7 @@ import platform
 import shlex
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from common.cards.model_card import Case
 from common.core.codec import plain
@@ -91,11 +91,6 @@ def final_lines(values: Mapping[str, str]) -> List[str]:
     ]
 
 
-def file_names(case_name: str) -> List[str]:
-    """The case file's name, then the two names under which loss files are looked for."""
-    return [case_name + ".log", case_name + "_loss.txt", f"train_{case_name}_loss.txt"]
-
-
 def _number(value: Optional[float], digits: int) -> str:
     return MISSING if value is None else f"{value:.{digits}f}"
 
@@ -124,19 +119,20 @@ def write_outcome(
         How the launch ended.
     """
     folder, failed = Path(plan.run_folder), outcome.exit_code != 0
-    record, losses, problem = _made_by_events(folder)
-    values = case_values(
-        plan,
-        None if failed else record,
-        losses,
-        seconds + earlier_seconds,
-    )
-    names = file_names(plan.case_name)
+    path, problem = folder / "rank_0" / run_log.FILE_NAME, ""
+    events = run_log.effective_events(path) if path.exists() else []
+    record, losses = None, losses_of(events)
+    try:
+        # Case, command and log of this record are no launch's yet: `closed` tells them.
+        record = run_record.from_events(events, where=str(path))
+    except ZooError as error:
+        problem = str(error)
+    values = case_values(plan, None if failed else record, losses, seconds + earlier_seconds)
+    case_file = plan.case_name + ".log"
     for each in [folder] + ([place.contract.folder] if place.contract else []):
-        write_atomically(
-            each / names[0], "".join(f"{key} = {value}\n" for key, value in values.items())
-        )
-        for name in names[1:]:
+        content = "".join(f"{key} = {value}\n" for key, value in values.items())
+        write_atomically(each / case_file, content)
+        for name in (f"{plan.case_name}_loss.txt", f"train_{plan.case_name}_loss.txt"):
             write_atomically(each / name, loss_text(losses))
     if not failed:
         for line in final_lines(values):
@@ -145,7 +141,7 @@ def write_outcome(
             stream.write("\n".join(final_lines(values)) + "\n")
         missing = broken_promises(plan.target.case, values)
         if missing and not problem:
-            problem = f"the run gave no {' and no '.join(missing)} (NA in {folder / names[0]})"
+            problem = f"the run gave no {' and no '.join(missing)} (NA in {folder / case_file})"
         if problem:
             terminal.complain("error: " + problem)
             outcome = Outcome(NO_FIGURES_EXIT_CODE, problem.splitlines()[0])
@@ -161,21 +157,7 @@ def write_outcome(
             seconds=round(seconds, 3),
             log_sha256=sha256_of(place.log),
         )
-        with run_log.RunLog(folder / "rank_0") as events:
-            events.event("launch", **plain(launch))
+        with run_log.RunLog(folder / "rank_0") as log:
+            log.event("launch", **plain(launch))
         run_record.write_record(run_record.closed(record, launch), folder)
     return outcome
-
-
-def _made_by_events(folder: Path) -> Tuple[Optional[RunRecord], List[float], str]:
-    """The record, the losses and ""; or None, the losses and why there is no record.
-
-    Case, command and log of this record are no launch's yet: `closed` tells them.
-    """
-    path = folder / "rank_0" / run_log.FILE_NAME
-    events = run_log.effective_events(path) if path.exists() else []
-    losses = losses_of(events)
-    try:
-        return run_record.from_events(events, where=str(path)), losses, ""
-    except ZooError as error:
-        return None, losses, str(error)

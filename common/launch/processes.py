@@ -178,7 +178,9 @@ class Supervisor:
             failed = [rank for rank in self._ranks if rank.exit_code]
             if failed:
                 first = _first(failed)
-                return self._fail(first, f"ended with {_told(first.exit_code or 1)}")
+                code = first.exit_code or 1
+                names = {number + 128: f" ({number.name})" for number in signal.Signals}
+                return self._fail(first, f"ended with exit code {code}{names.get(code, '')}")
             for rank in self._ranks:
                 if not rank.alive and not rank.progress.ended:
                     rank.look()  # it ended well by its exit code
@@ -262,8 +264,3 @@ def _first(failed: Sequence[RankProcess]) -> RankProcess:
         return (not killed, rank.log.stat().st_mtime if rank.log.exists() else 0.0)
 
     return min(failed, key=order)
-
-
-def _told(code: int) -> str:
-    names = {number + 128: f" ({number.name})" for number in signal.Signals}
-    return f"exit code {code}{names.get(code, '')}"

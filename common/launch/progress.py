@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import List, Optional, Tuple
 
 from common.core.text import duration
+from common.runs.events import Event, decoded
 
 # TensorFlow's own lines: of its C++ part, of absl, and deprecations with the line that follows.
 _NOISE = re.compile(
@@ -43,17 +43,9 @@ class Tail:
         self._rest = lines.pop()
         return lines
 
-    def new_events(self) -> List[Dict[str, Any]]:
+    def new_events(self) -> List[Event]:
         """The whole events that are new."""
-        return [event for event in map(_decode, self.new_lines()) if event is not None]
-
-
-def _decode(line: bytes) -> Optional[Dict[str, Any]]:
-    try:
-        event = json.loads(line.decode("utf-8", "replace"))
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) and "event" in event else None
+        return [event for event in map(decoded, self.new_lines()) if event is not None]
 
 
 class QuietTail(Tail):
@@ -86,7 +78,7 @@ class Progress:
         self._first: Optional[Tuple[int, float]] = None  # step and time of this session's first
         self._pace: Optional[float] = None  # seconds for a step, all else included
 
-    def update(self, event: Mapping[str, Any]) -> None:
+    def update(self, event: Event) -> None:
         """Takes one event in."""
         kind = event["event"]
         self.ended = kind == "end"

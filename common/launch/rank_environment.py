@@ -106,56 +106,38 @@ def rank_environment(
 def _identity(
     job: Job, place: Place, user: Mapping[str, str]
 ) -> Tuple[Dict[str, str], Sequence[str]]:
-    if job.framework == "tensorflow" and job.device == "npu":
-        values, removed = _hccl_identity(job, place, user)
-        return values, tuple(removed) + PLUGIN_LEFTOVERS
-    values, removed = _torch_identity(job, place)
+    """Who the rank is, and the variables that would say otherwise."""
+    values: Dict[str, str] = {}
+    removed: Tuple[str, ...] = PLUGIN_LEFTOVERS
+    hccl = dict(zip(HCCL_IDENTITY, (str(place.rank), str(job.world_size))))
     if job.device == "npu":
-        values.update(_device_identity(place), **_hccl_rank(place.rank, job.world_size))
-    if job.framework == "tensorflow":
-        removed = tuple(removed) + HOROVOD_LEFTOVERS + HCCL_IDENTITY
+        values = {"ASCEND_DEVICE_ID": str(place.device_id), "DEVICE_ID": str(place.device_id)}
+    if job.framework == "tensorflow" and job.device == "npu":
+        values["TF_CPP_MIN_LOG_LEVEL"] = "0"  # the plugin's proof of the device is an INFO line
+        if job.world_size > 1 and not job.rank_table:
+            values.update(_chief(job, place, user))
+            # HCCL refuses both at once, and "unset" means absent: it then numbers the ranks.
+            return values, (*removed, "RANK_TABLE_FILE", *HCCL_IDENTITY)
+        if job.rank_table:
+            values["RANK_TABLE_FILE"] = job.rank_table
+        return {**values, **hccl}, (*removed, *CM_VARIABLES, "RANK_TABLE_FILE")
     # These ranks meet at MASTER_ADDR: a table or CM_* left over can only be another job's.
-    return values, tuple(removed) + CM_VARIABLES + ("RANK_TABLE_FILE",)
-
-
-def _device_identity(place: Place) -> Dict[str, str]:
-    return {"ASCEND_DEVICE_ID": str(place.device_id), "DEVICE_ID": str(place.device_id)}
-
-
-def _hccl_rank(rank: int, size: int) -> Dict[str, str]:
-    return dict(zip(HCCL_IDENTITY, (str(rank), str(size))))
-
-
-def _torch_identity(job: Job, place: Place) -> Tuple[Dict[str, str], Sequence[str]]:
+    removed = (*TORCH_LEFTOVERS, *CM_VARIABLES, "RANK_TABLE_FILE")
     if job.world_size == 1:
-        return {}, TORCH_IDENTITY + TORCH_LEFTOVERS + ("MASTER_ADDR", "MASTER_PORT")
-    number = place.local_rank if job.device == "cpu" else place.device_id
-    return {
-        "RANK": str(place.rank),
-        "WORLD_SIZE": str(job.world_size),
-        "LOCAL_RANK": str(number),
-        "LOCAL_WORLD_SIZE": str(job.local_size),
-        "MASTER_ADDR": job.master_addr,
-        "MASTER_PORT": str(job.master_port),
-    }, TORCH_LEFTOVERS
-
-
-def _hccl_identity(
-    job: Job, place: Place, user: Mapping[str, str]
-) -> Tuple[Dict[str, str], Sequence[str]]:
-    values = _device_identity(place)
-    values["TF_CPP_MIN_LOG_LEVEL"] = "0"  # the plugin's proof of the device is an INFO line
-    if job.world_size == 1:
-        values.update(_hccl_rank(0, 1))
-        return values, CM_VARIABLES + ("RANK_TABLE_FILE",)
-    if job.rank_table:
-        values.update(RANK_TABLE_FILE=job.rank_table, **_hccl_rank(place.rank, job.world_size))
-        return values, CM_VARIABLES
-    values.update(_chief(job, place, user))
-    if job.node_count > 1:
-        values[LAUNCHED_RANK] = str(place.rank)  # HCCL may number machines otherwise
-    # HCCL refuses both at once, and "unset" means absent: it then numbers the ranks itself.
-    return values, ("RANK_TABLE_FILE",) + HCCL_IDENTITY
+        removed += (*TORCH_IDENTITY, "MASTER_ADDR", "MASTER_PORT")
+    else:
+        number = place.local_rank if job.device == "cpu" else place.device_id
+        values.update(
+            RANK=str(place.rank),
+            WORLD_SIZE=str(job.world_size),
+            LOCAL_RANK=str(number),
+            LOCAL_WORLD_SIZE=str(job.local_size),
+            MASTER_ADDR=job.master_addr,
+            MASTER_PORT=str(job.master_port),
+        )
+    if job.framework == "tensorflow":
+        return values, (*removed, *HOROVOD_LEFTOVERS, *HCCL_IDENTITY)
+    return {**values, **(hccl if job.device == "npu" else {})}, removed
 
 
 def _chief(job: Job, place: Place, user: Mapping[str, str]) -> Dict[str, str]:
@@ -169,13 +151,30 @@ def _chief(job: Job, place: Place, user: Mapping[str, str]) -> Dict[str, str]:
         "CM_WORKER_SIZE": str(job.world_size),
         "CM_WORKER_IP": job.host_address or chief,
     }
-    return {name: user.get(name) or value for name, value in values.items()}
+    found = {name: user.get(name) or value for name, value in values.items()}
+    if job.node_count > 1:
+        found[LAUNCHED_RANK] = str(place.rank)  # HCCL may number machines otherwise
+    return found
 
 
 def _defaults(job: Job, log_folder: str) -> Dict[str, str]:
     values = {"PYTHONUNBUFFERED": "1"}  # lines reach the log when they are printed
     if job.device == "npu":
-        values.update(_npu_defaults(job, log_folder))
+        values.update(
+            JOB_ID="10087",
+            ASCEND_GLOBAL_LOG_LEVEL="3",
+            ASCEND_SLOG_PRINT_TO_STDOUT="0",
+            ASCEND_GLOBAL_EVENT_ENABLE="0",
+            ASCEND_PROCESS_LOG_PATH=log_folder,
+            **({HF32: "0"} if job.framework == "tensorflow" else {"TASK_QUEUE_ENABLE": "1"}),
+        )
+        if job.world_size > 1:
+            # Ranks compile at different speeds: the default of 120 s is too short to wait for
+            # peers. HCCL rounds the second one down to a multiple of 68.
+            values.update(HCCL_CONNECT_TIMEOUT="1200", HCCL_EXEC_TIMEOUT="3604")
+            values["HCCL_WHITELIST_DISABLE"] = "1"
+        if job.framework == "pytorch" and job.node_count > 1 and job.host_address:
+            values["HCCL_IF_IP"] = job.host_address
     if job.device == "cpu":
         # Threads that spin at barriers take the cores from other work, and from each other.
         values["OMP_WAIT_POLICY"] = "PASSIVE"
@@ -187,27 +186,4 @@ def _defaults(job: Job, log_folder: str) -> Dict[str, str]:
     if job.framework == "pytorch" and job.device != "npu":
         # torch would load torch_npu by itself, which fails without CANN's variables.
         values["TORCH_DEVICE_BACKEND_AUTOLOAD"] = "0"
-    return values
-
-
-def _npu_defaults(job: Job, log_folder: str) -> Dict[str, str]:
-    values = {
-        "JOB_ID": "10087",
-        "ASCEND_GLOBAL_LOG_LEVEL": "3",
-        "ASCEND_SLOG_PRINT_TO_STDOUT": "0",
-        "ASCEND_GLOBAL_EVENT_ENABLE": "0",
-        "ASCEND_PROCESS_LOG_PATH": log_folder,
-    }
-    if job.framework == "tensorflow":
-        values[HF32] = "0"
-    else:
-        values["TASK_QUEUE_ENABLE"] = "1"
-    if job.world_size > 1:
-        # Ranks compile at different speeds: the default of 120 s is too short to wait for peers.
-        # HCCL rounds the second one down to a multiple of 68.
-        values["HCCL_CONNECT_TIMEOUT"] = "1200"
-        values["HCCL_EXEC_TIMEOUT"] = "3604"
-        values["HCCL_WHITELIST_DISABLE"] = "1"
-    if job.framework == "pytorch" and job.node_count > 1 and job.host_address:
-        values["HCCL_IF_IP"] = job.host_address
     return values

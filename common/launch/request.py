@@ -28,7 +28,7 @@ from common.launch.plan import (
 from common.launch.rank_environment import THREADS
 from common.launch.run_folder import earlier_threads, find_weights
 from common.machine import devices
-from common.machine.ports import NO_PORT, PortReservation, reserve_free_port, reserve_port
+from common.machine.ports import NO_PORT, PortReservation, reserve_port
 
 _NO_CANN = CannEnvironment((), {}, "not needed")
 
@@ -43,14 +43,13 @@ def planned(target: Target, flags: LaunchFlags, command: str) -> Plan:
     user, directory, framework = dict(os.environ), os.getcwd(), target.card.framework
     machine = devices.detect()
     world_size = world_size_of(target.case, flags)
-    device = _device(flags, world_size // flags.nnodes, machine, user)
+    local = world_size // flags.nnodes
+    device = _device(flags, local, machine, user)
     flags, remarks = _with_weights(target, flags, user, directory)
     table = meeting.rank_table(framework, device, world_size, flags, user)
     address = "" if table else meeting.master_address(flags, user, device)
     cores = machine.core_ids[: machine.usable_cores] if device == "cpu" else machine.core_ids
-    threads, remark = 0, ()
-    if device == "cpu":
-        threads, remark = _threads(target, flags, world_size // flags.nnodes, machine, user)
+    threads, remark = _threads(target, flags, local, machine, user) if device == "cpu" else (0, ())
     plan = make_plan(
         target,
         flags,
@@ -127,7 +126,7 @@ def kept_port(plan: Plan) -> PortReservation:
         raise UsageError(f"--nnodes {flags.nnodes} needs --master_port, the same on every machine")
     if flags.node_rank > 0 or plan.world_size == 1 or (flags.dry_run and given):
         return NO_PORT
-    return reserve_port(given) if given else reserve_free_port()
+    return reserve_port(given)
 
 
 def _device(

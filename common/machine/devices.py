@@ -12,7 +12,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from common.core.errors import UsageError
 from common.core.text import version_numbers
@@ -21,8 +21,6 @@ KINDS = ("npu", "gpu", "cpu")
 REQUESTS = ("auto",) + KINDS
 COMMAND_SECONDS = 10.0
 _NO_MEMORY_LIMIT = 1 << 60
-
-RunCommand = Callable[[Sequence[str]], Optional[str]]
 
 
 @dataclass(frozen=True)
@@ -62,23 +60,17 @@ class Machine:
         return {"npu": self.npu_count, "gpu": self.gpu_count, "cpu": 1}[kind]
 
 
-def detect(
-    root: Path = Path("/"),
-    environment: Optional[Mapping[str, str]] = None,
-    run: Optional[RunCommand] = None,
-) -> Machine:
+def detect(root: Path = Path("/"), environment: Optional[Mapping[str, str]] = None) -> Machine:
     """Looks at the machine (a few milliseconds; commands only where files don't answer).
 
     Args:
         root: the folder that stands for / (tests give another).
         environment: the environment variables, by default this process's.
-        run: runs a command line and returns its output, None where it is missing or fails.
     """
     environment = os.environ if environment is None else environment
-    run = run_command if run is None else run
     return Machine(
         npu_count=_npu_count(root, environment),
-        gpu_count=_gpu_count(root, environment, run),
+        gpu_count=_gpu_count(root, environment),
         gpu_names=_gpu_names(root),
         npu_driver=npu_driver(root),
         gpu_driver=gpu_driver(root),
@@ -257,19 +249,13 @@ def torch_npu_remedy(torch: str) -> str:
 # --- GPU ---
 
 
-def _gpu_count(root: Path, environment: Mapping[str, str], run: RunCommand) -> int:
+def _gpu_count(root: Path, environment: Mapping[str, str]) -> int:
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     # A container sees every GPU's entry in /proc, but only its own device nodes.
-    count = _numbered_nodes(root, "nvidia") or _gpus_of_windows(root, run)
+    count = _numbered_nodes(root, "nvidia")
+    if not count and (root / "dev/dxg").exists():  # WSL has one node for all of them
+        count = len(re.findall(r"(?m)^GPU \d+:", run_command(["nvidia-smi", "-L"]) or ""))
     return count if visible is None else _visible_count(visible, count)
-
-
-def _gpus_of_windows(root: Path, run: RunCommand) -> int:
-    """GPUs under WSL, which has one node for all of them: counted by nvidia-smi."""
-    if not (root / "dev/dxg").exists():
-        return 0
-    listing = run(["nvidia-smi", "-L"]) or ""
-    return len(re.findall(r"^GPU \d+:", listing, re.MULTILINE))
 
 
 def _gpu_names(root: Path) -> Tuple[str, ...]:

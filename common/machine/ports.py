@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 from pathlib import Path
@@ -32,10 +33,11 @@ class PortReservation:
 NO_PORT = PortReservation(0)
 
 
-def reserve_free_port() -> PortReservation:
-    """Chooses a port below the range of outgoing connections, free now and not reserved.
+def reserve_port(port: int = 0) -> PortReservation:
+    """Reserves a port: the given one, else a free one below the range of outgoing connections.
 
     Raises:
+        ZooError: the given port is in use.
         InfrastructureError: no port is free.
     """
     try:
@@ -43,36 +45,21 @@ def reserve_free_port() -> PortReservation:
         highest = max(int(outgoing) - 1, LOWEST_PORT + TRIES)
     except (OSError, ValueError, IndexError):
         highest = DEFAULT_FIRST_OUTGOING - 1
-    for _ in range(TRIES):
-        reservation = _try_to_reserve(random.randint(LOWEST_PORT, highest))
-        if reservation is not None:
-            return reservation
-    raise InfrastructureError(
-        f"no free network port between {LOWEST_PORT} and {highest}; give one as --master_port"
-    )
-
-
-def reserve_port(port: int) -> PortReservation:
-    """Reserves the port that the user gave; ZooError where it is in use."""
-    reservation = _try_to_reserve(port)
-    if reservation is None:
+    for _ in range(1 if port else TRIES):
+        chosen = port or random.randint(LOWEST_PORT, highest)
+        holder = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        with contextlib.suppress(OSError):
+            holder.bind(f"\0modelzoo-launch-port-{chosen}")
+            if is_free(chosen):
+                return PortReservation(chosen, holder)
+        holder.close()
+    if port:
         raise ZooError(
             f"--master_port {port} is in use; give another, or none to have a free one chosen"
         )
-    return reservation
-
-
-def _try_to_reserve(port: int) -> Optional[PortReservation]:
-    holder = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        holder.bind(f"\0modelzoo-launch-port-{port}")
-    except OSError:
-        holder.close()
-        return None
-    if is_free(port):
-        return PortReservation(port, holder)
-    holder.close()
-    return None
+    raise InfrastructureError(
+        f"no free network port between {LOWEST_PORT} and {highest}; give one as --master_port"
+    )
 
 
 def is_free(port: int) -> bool:

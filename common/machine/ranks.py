@@ -98,11 +98,9 @@ def find_tensorflow_place(
     """
     if device_kind == "npu":
         return _hccl_place(environment, device_id)
-    for rank, size, local in _HOROVOD_NAMES:
+    for rank, size, local in (*_HOROVOD_NAMES, ("RANK", "WORLD_SIZE", "LOCAL_RANK")):
         if rank in environment and size in environment:
             return _place(environment, rank, size, local, device_id or 0)
-    if "RANK" in environment and "WORLD_SIZE" in environment:
-        return _place(environment, "RANK", "WORLD_SIZE", "LOCAL_RANK", device_id or 0)
     return Place(0, 1, device_id or 0)
 
 
@@ -110,45 +108,36 @@ def _hccl_place(environment: Mapping[str, str], device_id: Optional[int]) -> Pla
     # npu_bridge prefers ASCEND_DEVICE_ID to everything but session_device_id.
     if device_id is None:
         device_id = _number(environment, "ASCEND_DEVICE_ID")
+    table = environment.get("RANK_TABLE_FILE")
+    chief = [name for name in CHIEF_NAMES if environment.get(name)]
     if environment.get("CM_CHIEF_IP") or environment.get("CM_WORKER_SIZE"):
-        return _chiefs_place(environment, device_id)
+        both = "RANK_SIZE and CM_WORKER_SIZE" if "RANK_SIZE" in environment else ""
+        both = both or ("RANK_TABLE_FILE and CM_CHIEF_IP" if table else "")
+        if both:
+            raise UsageError(f"{both} are both set, and HCCL takes one of them; unset one")
+        missing = [name for name in CHIEF_NAMES if name not in chief]
+        if missing:
+            raise UsageError(
+                f"{chief[0]} is set and {missing[0]} is not, and HCCL needs both; "
+                "unset it, or start with zoo launch"
+            )
+        size = _number(environment, "CM_WORKER_SIZE")
+        if size < 1:
+            raise UsageError(f"CM_WORKER_SIZE is {size}, not a number of ranks")
+        return Place(0, size, device_id, numbered_by_hccl=size > 1)
     place = _place(environment, "RANK_ID", "RANK_SIZE", "", device_id)
-    size, table = place.world_size, environment.get("RANK_TABLE_FILE")
-    if size == 1 and table:
+    if place.world_size == 1 and table:
         raise UsageError(
             "RANK_TABLE_FILE is set for a process that is alone, which npu_bridge would make wait "
             "for the table's ranks; unset it, or start with zoo launch"
         )
-    if size > 1 and not (table and environment.get("RANK_ID")):
-        missing = "RANK_ID" if table else "RANK_TABLE_FILE"
+    if place.world_size > 1 and not (table and environment.get("RANK_ID")):
+        missing_name = "RANK_ID" if table else "RANK_TABLE_FILE"
         raise UsageError(
-            f"RANK_SIZE is {size} and {missing} is not set, by which HCCL finds its ranks; start "
-            "with zoo launch"
+            f"RANK_SIZE is {place.world_size} and {missing_name} is not set, by which HCCL finds "
+            "its ranks; start with zoo launch"
         )
     return place
-
-
-def _chiefs_place(environment: Mapping[str, str], device_id: int) -> Place:
-    """The place of a rank that HCCL is going to number."""
-    if "RANK_SIZE" in environment:
-        raise UsageError(
-            "RANK_SIZE and CM_WORKER_SIZE are both set and HCCL takes only one of them; unset one"
-        )
-    if environment.get("RANK_TABLE_FILE"):
-        raise UsageError(
-            "RANK_TABLE_FILE and CM_CHIEF_IP are both set and HCCL then takes neither; unset one"
-        )
-    given = [name for name in CHIEF_NAMES if environment.get(name)]
-    missing = [name for name in CHIEF_NAMES if name not in given]
-    if missing:
-        raise UsageError(
-            f"{given[0]} is set and {missing[0]} is not, and HCCL needs both; "
-            "unset it, or start with zoo launch"
-        )
-    size = _number(environment, "CM_WORKER_SIZE")
-    if size < 1:
-        raise UsageError(f"CM_WORKER_SIZE is {size}, not a number of ranks")
-    return Place(0, size, device_id, numbered_by_hccl=size > 1)
 
 
 def _place(

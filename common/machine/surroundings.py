@@ -13,7 +13,6 @@ from typing import Dict, Iterable, Mapping, Optional, Sequence, Tuple
 
 from common.machine.devices import Machine, cann_version, detect, read_text
 
-COMPILERS = ("cc", "gcc", "clang")
 _METADATA = re.compile(
     r"(?P<name>[^-]+)-(?P<version>[^-]+)(?:-py[\d.]+)?\.(?:dist|egg)-info", re.IGNORECASE
 )
@@ -35,7 +34,6 @@ class Surroundings:
         shared_memory: bytes of /dev/shm, None where there is none.
         data_folder, datasets: where datasets were looked for, and which were found.
         disk_folder, disk_free: where runs would be written, and the bytes free there.
-        compiler: the path of a C compiler.
         npu_smi: what `npu-smi info` prints, "" without it.
         npu_kernels: whether CANN's kernels of operators are installed.
         tf_plugin: the folder of npu_bridge, "" without it.
@@ -55,7 +53,6 @@ class Surroundings:
     datasets: Tuple[str, ...]
     disk_folder: str
     disk_free: int
-    compiler: Optional[str]
     cann_scripts: Tuple[str, ...] = ()
     npu_smi: str = ""
     npu_kernels: bool = False
@@ -95,7 +92,6 @@ def look(
         datasets=tuple(datasets),
         disk_folder=str(disk_folder),
         disk_free=shutil.disk_usage(str(disk_folder)).free,
-        compiler=next(filter(None, map(shutil.which, COMPILERS)), None),
     )
 
 

@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional
 
-from common.machine.ports import reserve_free_port
+from common.machine.ports import reserve_port
 from tests.ascend_doubles import mutations
 
 DOUBLES = Path(__file__).resolve().parent
@@ -51,7 +51,7 @@ def on_npu(
                 "ASCEND_OPP_PATH": "/cann/opp",
                 "ASCEND_DOUBLE_TORCH_NPU": named.get("package", package),
                 "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": str(reserve_free_port().port),
+                "MASTER_PORT": str(reserve_port().port),
                 "WORLD_SIZE": str(ranks),
                 "MUTATION": os.environ.get("MUTATION"),
                 **variables,

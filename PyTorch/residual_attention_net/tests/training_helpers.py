@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from common.machine.ports import reserve_free_port
+from common.machine.ports import reserve_port
 from common.runs import events as run_log
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -150,7 +150,7 @@ def start_rank(
 
 def free_port() -> int:
     """A port that nothing listens on at the moment."""
-    return reserve_free_port().port
+    return reserve_port().port
 
 
 def as_json(value: Any) -> str:

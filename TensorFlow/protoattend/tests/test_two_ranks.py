@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from proto_runs import events, finish, start
 
-from common.machine.ports import reserve_free_port
+from common.machine.ports import reserve_port
 
 pytestmark = [
     pytest.mark.tensorflow,
@@ -35,7 +35,7 @@ def runs(tmp_path_factory):
     """The folders of a run of one rank and of one of two ranks with half the batch each."""
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
     finish(start("train", _words(one, 32)))
-    port = str(reserve_free_port().port)
+    port = str(reserve_port().port)
     place = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
     ranks = [
         start("train", _words(two, 16), RANK=rank, LOCAL_RANK=rank, MASTER_PORT=port, **place)
