@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from common.ascend.environment import cann_environment, read_changes
+from common.ascend.environment import cann_environment, read_changes, with_hf32
 from common.core.errors import ZooError
 
 BARE = {"PATH": os.environ["PATH"]}
@@ -150,3 +150,14 @@ def test_a_path_is_never_read_as_shell(system, monkeypatch):
     toolkit(system / "usr/local/Ascend")
     cann_environment(BARE, "pytorch", system)
     assert not list(system.parent.rglob("hacked"))
+
+
+@pytest.mark.parametrize(
+    "device, value, told",
+    [("npu", None, ""), ("npu", "0", ""), ("npu", "1", ", convolutions HF32"), ("cpu", "1", "")],
+)
+def test_a_record_says_where_float32_was_hf32(monkeypatch, device, value, told):
+    monkeypatch.delenv("ENABLE_HF32_EXECUTION", raising=False)
+    if value is not None:
+        monkeypatch.setenv("ENABLE_HF32_EXECUTION", value)
+    assert with_hf32({"arithmetic": "float32"}, device) == {"arithmetic": "float32" + told}

@@ -84,12 +84,10 @@ _BF16_AUTOCAST = Need(lambda able: able.since(1, 10), "bfloat16 autocast needs t
 _BF16_NPU = Need(lambda able: able.since(2, 1), "bfloat16 needs torch_npu 2.1 or later")
 _BF16 = Need(lambda able: able.bfloat16, "the device has no bfloat16 arithmetic")
 _APEX = Need(lambda able: able.ascend_apex, "Ascend's apex is not installed")
-_BF16_REWRITE = Need(
-    lambda able: able.since(2, 10), "the graph rewrite to bfloat16 needs TensorFlow 2.10 or later"
-)
+_REWRITE = "the graph rewrite to bfloat16 needs "
+_BF16_REWRITE = Need(lambda able: able.since(2, 10), _REWRITE + "TensorFlow 2.10 or later")
 _BF16_PROCESSOR = Need(
-    lambda able: able.bfloat16,
-    "the graph rewrite to bfloat16 needs oneDNN on a CPU with AVX512_BF16 or AMX",
+    lambda able: able.bfloat16, _REWRITE + "oneDNN on a CPU with AVX512_BF16 or AMX"
 )
 
 
@@ -144,8 +142,8 @@ class Precision(Way):
             return self.means
         if self.loss_scale_policy == "dynamic":
             return f"{self.means} + dynamic {self.scaler}"
-        warning = "never checked" if self.apex_opt_level else "checked"
-        return f"{self.means} + static {self.scaler} {self.loss_scale or 0:g}, overflow {warning}"
+        checked = "never checked" if self.apex_opt_level else "checked"
+        return f"{self.means} + static {self.scaler} {self.loss_scale or 0:g}, overflow {checked}"
 
     def as_record(self) -> Dict[str, str]:
         """The `precision` part of a run's start event and record."""
@@ -156,6 +154,9 @@ class Precision(Way):
 
 
 # --- what each mode is, by framework, device and version -------------------------------------
+
+
+_BRIDGE_SCALER = "NPULossScaleOptimizer"
 
 
 def _impossible(obstacle: str, *nearest: str) -> Way:
@@ -185,12 +186,9 @@ def _apex(level: str) -> Way:
     return _dynamic(way, "apex loss scale")
 
 
-def _by_npu_bridge(
-    mode: str, arithmetic: str, scaler: Optional[str] = "NPULossScaleOptimizer"
-) -> Way:
-    return Way(
-        arithmetic, "npu_bridge precision_mode " + mode, npu_precision_mode=mode, scaler=scaler
-    )
+def _by_npu_bridge(mode: str, arithmetic: str, scaler: Optional[str] = _BRIDGE_SCALER) -> Way:
+    means = "npu_bridge precision_mode " + mode
+    return Way(arithmetic, means, npu_precision_mode=mode, scaler=scaler)
 
 
 def _with_bfloat16(mode: str, arithmetic: str) -> Way:
@@ -260,7 +258,7 @@ _CPU_REWRITE = _autocast(
     needs=(_BF16_REWRITE, _BF16_PROCESSOR),
     nearest=(KEEP,),
 )
-_NPU_BRIDGE_MIXED = _dynamic(_by_npu_bridge(MIX, "mixed float16"), "NPULossScaleOptimizer")
+_NPU_BRIDGE_MIXED = _dynamic(_by_npu_bridge(MIX, "mixed float16"), _BRIDGE_SCALER)
 
 # By framework and device, and for torch_npu by its first version's number.
 TABLE: Dict[Tuple[str, str, str], Dict[str, Way]] = {
@@ -288,7 +286,7 @@ TABLE: Dict[Tuple[str, str, str], Dict[str, Way]] = {
         TO_BF16: _with_bfloat16(TO_BF16, "float32, matrix operations bfloat16"),
         **dict.fromkeys((MIX, O1, O2), _NPU_BRIDGE_MIXED),
         MIX_BF16: _with_bfloat16(MIX_BF16, "mixed bfloat16"),
-        FORCE_16: _dynamic(_by_npu_bridge(FORCE_16, "float16"), "NPULossScaleOptimizer"),
+        FORCE_16: _dynamic(_by_npu_bridge(FORCE_16, "float16"), _BRIDGE_SCALER),
     },
     ("tensorflow", "gpu", ""): {
         KEEP: _GPU_FLOAT_32,
@@ -317,8 +315,9 @@ def resolve(mode: str, framework: str, device_kind: str, capabilities: Capabilit
         UsageError: no such mode, or impossible here; names the nearest possible mode.
     """
     name = canonical_name(mode)
-    generation = "1" if version_numbers(capabilities.framework_version) < (2,) else "2"
-    column = (framework, device_kind, generation if (framework, device_kind) == _BY_AGE else "")
+    by_age = (framework, device_kind) == ("torch", "npu")
+    age = ("2" if capabilities.since(2) else "1") if by_age else ""
+    column = (framework, device_kind, age)
     if column not in TABLE:
         raise UsageError(
             f"no precision mode is known for {framework} {capabilities.framework_version} on "
@@ -337,9 +336,6 @@ def resolve(mode: str, framework: str, device_kind: str, capabilities: Capabilit
         f"{capabilities.framework_version}: {obstacle}; the nearest possible mode is "
         f"{next(possible, KEEP)}"
     )
-
-
-_BY_AGE = ("torch", "npu")
 
 
 def _obstacle(way: Way, capabilities: Capabilities) -> str:
@@ -374,19 +370,16 @@ def with_loss_scale(precision: Precision, text: str) -> Precision:
             f"{precision.device_kind} is {precision.arithmetic} and scales no loss; leave "
             "--loss_scale out"
         )
-    policy, scale = "dynamic", INITIAL_DYNAMIC_SCALE
-    if text != "dynamic":
-        policy, scale = "static", _scale_number(text)
-    return dataclasses.replace(precision, loss_scale_policy=policy, loss_scale=scale)
-
-
-def _scale_number(text: str) -> float:
+    if text == "dynamic":
+        return dataclasses.replace(
+            precision, loss_scale_policy="dynamic", loss_scale=INITIAL_DYNAMIC_SCALE
+        )
     try:
-        value = float(text)
+        scale = float(text)
     except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value >= SMALLEST_LOSS_SCALE):
+        scale = math.nan
+    if not (math.isfinite(scale) and scale >= SMALLEST_LOSS_SCALE):
         raise UsageError(
             f"--loss_scale expects a number of at least 1, dynamic or none, not {text!r}"
         )
-    return value
+    return dataclasses.replace(precision, loss_scale_policy="static", loss_scale=scale)

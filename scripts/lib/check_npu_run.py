@@ -36,6 +36,8 @@ def problems(record: RunRecord, asked: argparse.Namespace) -> Iterator[str]:
     if record.health.nonfinite_steps:
         yield f"{record.health.nonfinite_steps} steps have a loss that is no finite number"
     yield from _unproven(record, not asked.evaluates)
+    if "HF32" in record.precision.arithmetic:
+        yield "the record says that convolutions were HF32; unset ENABLE_HF32_EXECUTION"
     if asked.ranks not in (None, device.count):
         yield f"the record says {device.count} ranks, not {asked.ranks}"
     if asked.steps not in (None, steps):
