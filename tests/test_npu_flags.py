@@ -54,23 +54,16 @@ def test_steps_per_run_of_the_session(tmp_path: Path) -> None:
         ("--autotune", "autotune_folder", "autotune"),
     ],
 )
-def test_what_the_device_writes_goes_to_a_folder_of_the_rank(
+def test_what_the_device_writes_goes_to_a_folder_of_the_rank_or_of_the_device_before_it_is_known(
     tmp_path: Path, flag: str, field: str, folder: str
 ) -> None:
     path = tmp_path / "rank_3" / folder
-    assert getattr(asked(tmp_path, flag, rank=3), field) == str(path)
-    assert path.is_dir()
-
-
-def test_a_profile_goes_to_a_folder_of_the_rank(tmp_path: Path) -> None:
-    assert asked(tmp_path, profile=True).profiling_folder == str(tmp_path / "rank_0/profiling")
-
-
-def test_a_rank_that_hccl_has_yet_to_number_has_a_folder_by_its_device(tmp_path: Path) -> None:
-    found = npu_options(
-        parsed("--over_dump"), precision_on("npu"), tmp_path, Place(0, 2, 5, numbered_by_hccl=True)
-    )
-    assert found.overflow_dump_folder == str(tmp_path / "device_5" / "overflow_dump")
+    assert getattr(asked(tmp_path, flag, rank=3), field) == str(path) and path.is_dir()
+    unknown = Place(0, 2, 5, numbered_by_hccl=True)
+    found = npu_options(parsed(flag), precision_on("npu"), tmp_path, unknown)
+    assert getattr(found, field) == str(tmp_path / "device_5" / folder)
+    profiled = asked(tmp_path, profile=True).profiling_folder
+    assert profiled == str(tmp_path / "rank_0/profiling")
 
 
 def test_without_flags_no_folder_is_made(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from common.launch.plan import (
     as_text,
     completed,
     make_plan,
+    places_of,
     shares,
     threads_of,
     world_size_of,
@@ -53,7 +54,9 @@ def plan_of(case, *words, card=CARD, **around):
     size = world_size_of(target.case, flags)
     table = meeting.rank_table(card.framework, around["device"], size, flags, around["user"])
     table = absolute(table, around["directory"]) if table else ""
-    return make_plan(target, flags, size, rank_table=table, **around)
+    log, folder = places_of(card, flags, around["user"], around["directory"])
+    places = {"contract_log": log, "run_folder": folder, "rank_table": table}
+    return make_plan(target, flags, size, **places, **around)
 
 
 def test_the_plan_of_eight_npus_is_the_golden_one_and_touches_nothing(tmp_path):

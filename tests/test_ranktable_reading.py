@@ -33,96 +33,67 @@ def read_addresses(text, where, devices=None):
     return read_server("a", text, where, devices).addresses
 
 
-# --- hccn.conf ---
-
-
-def test_an_hccn_conf_gives_each_devices_address():
-    assert read_addresses(hccn_conf(), "h") == ALL
-
-
-def test_other_lines_of_an_hccn_conf_are_passed_over():
-    text = "# by hand\n\nnetdetect_0=10.0.0.9\ngateway_0=10.0.0.8\r\n address_0 = 10.0.0.1 \r\n"
-    assert read_addresses(text, "h") == {0: "10.0.0.1"}
-
-
-def test_only_the_devices_asked_for_are_taken():
-    assert read_addresses(hccn_conf(), "h", [4, 6]) == {4: address(4), 6: address(6)}
-
-
-def test_an_editors_mark_at_the_beginning_hides_no_device():
-    assert sorted(read_addresses("\ufeff" + hccn_conf([0, 1]), "h")) == [0, 1]
-
-
-def test_a_device_without_an_address_is_told():
-    with pytest.raises(ZooError, match="h has no address for device 5; it has those of 0, 1"):
-        read_addresses(hccn_conf([0, 1]), "h", [0, 5])
+TWO_ANSWERS = TOOL_ANSWER.format("10.0.0.1") + TOOL_ANSWER.format("10.0.0.2")
 
 
 @pytest.mark.parametrize(
-    "text, problem",
+    "text, devices, addresses",
     [
-        ("address_0=10.0.0\n", "h line 1: '10.0.0' is no IP address"),
-        ("address_0=10.0.0.1\naddress_0=10.0.0.2\n", "h line 2: device 0 has two addresses"),
-        ("address_0=\n", "h has no address for any device"),
-        ("address_0=10.0.0.1 # first\n", "h line 1: 'address_0=10.0.0.1 # first' is not address_"),
-        ("\naddress_x=10.0.0.1\n", "h line 2"),
-        ("address_0=127.0.0.1\n", "'127.0.0.1' is no IP address of a network card"),
-        ("", "neither address_<i>= lines nor hccn_tool's"),
-        ("hello\n", "neither address_<i>= lines nor hccn_tool's"),
+        (hccn_conf(), None, ALL),
+        (hccn_conf(), [4, 6], {4: address(4), 6: address(6)}),
+        (  # other lines are passed over
+            "# by hand\n\nnetdetect_0=10.0.0.9\ngateway_0=10.0.0.8\r\n address_0 = 10.0.0.1 \r\n",
+            None,
+            {0: "10.0.0.1"},
+        ),
+        ("\ufeffaddress_0=10.0.0.1\n", None, {0: "10.0.0.1"}),  # an editor's mark
+        ("address_0=10.0.0.1\naddress_0=10.0.0.1\n", None, {0: "10.0.0.1"}),
+        # hccn_tool speaks of the device that a heading names.
+        *[
+            (tool_output(heading), None, ALL)
+            for heading in (
+                "device {}\n",
+                "=== Device {} ===\n",
+                "device: {}\n",
+                "root@server:~# /usr/local/Ascend/driver/tools/hccn_tool -i {} -ip -g\n",
+            )
+        ],
+        (TWO_ANSWERS, [4, 5], {4: "10.0.0.1", 5: "10.0.0.2"}),
+        (  # a call that failed shifts no other
+            "device 0\ndevice ip not configured\ndevice 1\n" + TOOL_ANSWER.format("10.0.0.2"),
+            None,
+            {1: "10.0.0.2"},
+        ),
     ],
 )
-def test_what_is_wrong_with_an_hccn_conf_is_told(text, problem):
+def test_each_devices_address_is_read(text, devices, addresses):
+    assert read_addresses(text, "h", devices) == addresses
+
+
+NOT_SAID = "doesn't say which devices its 2 ipaddr: lines belong to"
+
+
+@pytest.mark.parametrize(
+    "text, devices, problem",
+    [
+        ("address_0=10.0.0\n", None, "h line 1: '10.0.0' is no IP address"),
+        ("address_0=10.0.0.1\naddress_0=10.0.0.2\n", None, "h line 2: device 0 has two addresses"),
+        ("address_0=\n", None, "h has no address for any device"),
+        ("address_0=10.0.0.1 # first\n", None, "h line 1: 'address_0=10.0.0.1 # first' is not"),
+        ("\naddress_x=10.0.0.1\n", None, "h line 2"),
+        ("address_0=127.0.0.1\n", None, "'127.0.0.1' is no IP address of a network card"),
+        ("", None, "neither address_<i>= lines nor hccn_tool's"),
+        ("hello\n", None, "neither address_<i>= lines nor hccn_tool's"),
+        (hccn_conf([0, 1]), [0, 5], "h has no address for device 5; it has those of 0, 1"),
+        ("device 0\nipaddr:none\n", None, "h line 2: 'none' is no IP address"),
+        # Nothing is guessed.
+        *[(TWO_ANSWERS, devices, NOT_SAID) for devices in (None, [4], [4, 5, 6])],
+        ("device 0\n" + TWO_ANSWERS, None, "doesn't say which devices"),
+    ],
+)
+def test_what_is_wrong_with_addresses_is_told(text, devices, problem):
     with pytest.raises(ZooError, match=problem):
-        read_addresses(text, "h")
-
-
-def test_an_address_said_twice_is_no_contradiction():
-    assert read_addresses("address_0=10.0.0.1\naddress_0=10.0.0.1\n", "h") == {0: "10.0.0.1"}
-
-
-# --- hccn_tool ---
-
-
-@pytest.mark.parametrize(
-    "heading",
-    [
-        "device {}\n",
-        "=== Device {} ===\n",
-        "+ hccn_tool -i {} -ip -g\n",
-        "device: {}\n",
-        "root@server:~# /usr/local/Ascend/driver/tools/hccn_tool -i {} -ip -g\n",
-    ],
-)
-def test_a_heading_says_which_device_the_tool_speaks_of(heading):
-    assert read_addresses(tool_output(heading), "h") == ALL
-
-
-def test_without_headings_the_addresses_belong_to_the_devices_given():
-    text = TOOL_ANSWER.format("10.0.0.1") + TOOL_ANSWER.format("10.0.0.2")
-    assert read_addresses(text, "h", [4, 5]) == {4: "10.0.0.1", 5: "10.0.0.2"}
-
-
-@pytest.mark.parametrize("devices", [None, [4], [4, 5, 6]])
-def test_without_headings_nothing_is_guessed(devices):
-    text = TOOL_ANSWER.format("10.0.0.1") + TOOL_ANSWER.format("10.0.0.2")
-    with pytest.raises(ZooError, match="doesn't say which devices its 2 ipaddr: lines belong to"):
         read_addresses(text, "h", devices)
-
-
-def test_a_call_that_failed_leaves_its_device_out_and_shifts_no_other():
-    text = "device 0\ndevice ip not configured\ndevice 1\n" + TOOL_ANSWER.format("10.0.0.2")
-    assert read_addresses(text, "h") == {1: "10.0.0.2"}
-
-
-def test_a_lost_heading_is_not_bridged_by_the_one_before():
-    text = "device 0\n" + TOOL_ANSWER.format("10.0.0.1") + TOOL_ANSWER.format("10.0.0.2")
-    with pytest.raises(ZooError, match="doesn't say which devices"):
-        read_addresses(text, "h")
-
-
-def test_a_tools_address_that_is_none_is_told():
-    with pytest.raises(ZooError, match="h line 2: 'none' is no IP address"):
-        read_addresses("device 0\nipaddr:none\n", "h")
 
 
 # --- host lists ---

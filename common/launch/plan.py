@@ -154,7 +154,7 @@ def make_plan(
         directory: where the user's relative paths start.
         device: npu, gpu or cpu, decided.
         cores: those that may be used.
-        more: the plan's own fields: where ranks meet, threads, CANN, interpreter, command.
+        more: the plan's own fields: where ranks meet, folders, threads, CANN, command.
 
     Raises:
         UsageError: an impossible core binding.
@@ -163,7 +163,6 @@ def make_plan(
     local_size = world_size // flags.nnodes
     override = case.overrides.get(device)
     batch_size = flags.batch_size or (override.batch_size if override else None) or case.batch_size
-    log = os.path.join(contract_folder_of(card, flags, user), f"train_{folder_id(flags, user)}.log")
     return Plan(
         target=target,
         flags=flags,
@@ -176,8 +175,6 @@ def make_plan(
         directory=directory,
         user=user,
         batch_size=batch_size,
-        run_folder=run_folder_of(card, flags, user, directory),
-        contract_log=log,
         arguments=_arguments(target, flags, device, directory, world_size, batch_size),
         first_device=first_device(flags, user, local_size),
         shares=shares(cores, local_size, flags.bind_core),
@@ -229,23 +226,20 @@ def first_device(flags: LaunchFlags, user: Mapping[str, str], local_size: int) -
     return folder_id(flags, user) if local_size == 1 else flags.device_id or 0
 
 
-def contract_folder_of(card: ModelCard, flags: LaunchFlags, user: Mapping[str, str]) -> str:
-    """The model's test/output/<ASCEND_DEVICE_ID>; each further machine has one of its own."""
-    name = str(folder_id(flags, user)) + _of_the_machine(flags)
-    return os.path.join(str(work_folder(card)), "test", "output", name)
-
-
-def run_folder_of(
+def places_of(
     card: ModelCard, flags: LaunchFlags, user: Mapping[str, str], directory: str
-) -> str:
-    """The run folder: --output_path (with the machine's number on further ones), else the log's."""
-    if flags.output_path is None:
-        return contract_folder_of(card, flags, user)
-    return absolute(flags.output_path, directory) + _of_the_machine(flags)
+) -> Tuple[str, str]:
+    """The contract's log, in the model's test/output/<ASCEND_DEVICE_ID>, and the run folder.
 
-
-def _of_the_machine(flags: LaunchFlags) -> str:
-    return f"_node{flags.node_rank}" if flags.node_rank > 0 else ""
+    The run folder is --output_path, else the log's; each further machine has folders of its own.
+    """
+    number = folder_id(flags, user)
+    machine = f"_node{flags.node_rank}" if flags.node_rank > 0 else ""
+    folder = os.path.join(str(work_folder(card)), "test", "output", f"{number}{machine}")
+    log = os.path.join(folder, f"train_{number}.log")
+    if flags.output_path is not None:
+        folder = absolute(flags.output_path, directory) + machine
+    return log, folder
 
 
 def absolute(path: str, directory: str) -> str:

@@ -18,10 +18,9 @@ from common.launch.flags import LaunchFlags, Target, check_required, entry_parse
 from common.launch.plan import (
     Plan,
     absolute,
-    contract_folder_of,
     first_device,
     make_plan,
-    run_folder_of,
+    places_of,
     threads_of,
     world_size_of,
 )
@@ -45,11 +44,12 @@ def planned(target: Target, flags: LaunchFlags, command: str) -> Plan:
     world_size = world_size_of(target.case, flags)
     local = world_size // flags.nnodes
     device = _device(flags, local, machine, user)
-    flags, remarks = _with_weights(target, flags, user, directory)
+    log, folder = places_of(target.card, flags, user, directory)
+    flags, remarks = _with_weights(target, flags, Path(folder), Path(log).parent)
     table = meeting.rank_table(framework, device, world_size, flags, user)
     address = "" if table else meeting.master_address(flags, user, device)
     cores = machine.core_ids[: machine.usable_cores] if device == "cpu" else machine.core_ids
-    threads, remark = _threads(target, flags, local, machine, user) if device == "cpu" else (0, ())
+    threads, remark = _threads(flags, local, folder, machine, user) if device == "cpu" else (0, ())
     plan = make_plan(
         target,
         flags,
@@ -68,6 +68,8 @@ def planned(target: Target, flags: LaunchFlags, command: str) -> Plan:
         cann=cann_environment(user, framework) if device == "npu" else _NO_CANN,
         python=sys.executable,
         command=command,
+        contract_log=log,
+        run_folder=folder,
         remarks=remarks + remark,
         log_in_run_folder=bool(user.get("MODELARTS_MODEL_PATH")),
     )
@@ -89,9 +91,9 @@ def planned(target: Target, flags: LaunchFlags, command: str) -> Plan:
 
 
 def _threads(
-    target: Target,
     flags: LaunchFlags,
     local: int,
+    folder: str,
     machine: devices.Machine,
     user: Mapping[str, str],
 ) -> Tuple[int, Tuple[str, ...]]:
@@ -102,7 +104,6 @@ def _threads(
     cores = idle = machine.usable_cores
     why = f"other work holds some of the {cores} cores"
     if flags.resume:
-        folder = run_folder_of(target.card, flags, user, os.getcwd())
         idle, why = earlier_threads(Path(folder)) * local or cores, "as before"
     elif not flags.dry_run and THREADS not in user:
         idle = min(cores, devices.idle_cores(machine.core_ids))
@@ -156,14 +157,12 @@ def _device(
 
 
 def _with_weights(
-    target: Target, flags: LaunchFlags, user: Mapping[str, str], directory: str
+    target: Target, flags: LaunchFlags, folder: Path, usual: Path
 ) -> Tuple[LaunchFlags, Tuple[str, ...]]:
     """Takes the weights of the last run where the case wants some and none were given."""
     weights, wanted = target.task.weights, target.case.weights_from_last_run
     if not wanted or weights is None or flags.resume or flags.entry.get(weights.flag):
         return flags, ()
-    folder = Path(run_folder_of(target.card, flags, user, directory))
-    usual = Path(contract_folder_of(target.card, flags, user))
     found = find_weights(folder, weights.files) or find_weights(usual, weights.files)
     if found is None:
         raise ZooError(
