@@ -225,20 +225,7 @@ def _compare(key: str, found: Dict[str, Any], variant: str) -> None:
     here = kept.setdefault(cpu, {}).setdefault(framework, {})
     if WRITES and variant != "resumed":
         here[key] = found
-        lines = (
-            f'"{cpu}": {{\n'
-            + ",\n".join(
-                f' "{name}": {{\n'
-                + ",\n".join(
-                    f'  "{case}": {json.dumps(value)}' for case, value in sorted(cases.items())
-                )
-                + "\n }"
-                for name, cases in sorted(frameworks.items())
-            )
-            + "\n}"
-            for cpu, frameworks in sorted(kept.items())
-        )
-        GOLDEN.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+        GOLDEN.write_text(json.dumps(kept, sort_keys=True) + "\n")
         return
     if key in here:
         assert found == here[key]

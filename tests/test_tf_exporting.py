@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 from common.core.errors import ZooError
+from common.training.tensorflow import exporting
+from common.training.tensorflow.exporting import Exported, export
+from common.training.tensorflow.runtime import tf
 
 pytestmark = pytest.mark.tensorflow
 IMAGES = np.random.RandomState(0).randint(0, 256, (2, 4, 4, 3)).astype(np.uint8)
@@ -18,9 +21,6 @@ IMAGES = np.random.RandomState(0).randint(0, 256, (2, 4, 4, 3)).astype(np.uint8)
 @pytest.fixture
 def network(default_graph: Any) -> Any:
     """A session with a convolution whose variable is no global one, and what of it is exported."""
-    from common.training.tensorflow.exporting import Exported
-    from common.training.tensorflow.runtime import tf
-
     images = tf.placeholder(tf.uint8, (2, 4, 4, 3))
     kernel = tf.Variable(
         np.linspace(-1, 1, 54, dtype=np.float32).reshape(3, 3, 3, 2),
@@ -41,59 +41,38 @@ def network(default_graph: Any) -> Any:
         )
 
 
-def test_every_format_is_written_and_gives_the_sessions_outputs(
+def test_every_format_is_written_gives_the_sessions_outputs_and_carries_names_and_facts(
     network: Tuple[Any, Any], tmp_path: Path
 ) -> None:
-    from common.training.tensorflow.exporting import export
-
-    lines = export(*network, tmp_path / "made")
-    made = {path.name for path in (tmp_path / "made").iterdir()}
-    assert made == {"saved_model", "network.pb", "network.onnx", "export.json"}
-    assert len(lines) == 4 and "saved_model" in lines[0]
-    told = json.loads((tmp_path / "made" / "export.json").read_text("utf-8"))
-    assert told["inputs"] == {"images": ["uint8", [2, 4, 4, 3]]}
-    assert told["classes"] == ["飞机", "bird"]
-
-
-def test_an_onnx_file_carries_names_and_facts(network: Tuple[Any, Any], tmp_path: Path) -> None:
     import onnxruntime
 
-    from common.training.tensorflow.exporting import export
-
-    export(*network, tmp_path, ["onnx"])
+    lines = export(*network, tmp_path / "made")
+    made = {path.name: path for path in (tmp_path / "made").iterdir()}
+    assert set(made) == {"saved_model", "network.pb", "network.onnx", "export.json"}
+    assert len(lines) == 4 and "saved_model" in lines[0]
+    told = json.loads(made["export.json"].read_text("utf-8"))
+    assert told["inputs"] == {"images": ["uint8", [2, 4, 4, 3]]}
+    assert told["classes"] == ["飞机", "bird"]
     program = onnxruntime.InferenceSession(
-        str(tmp_path / "network.onnx"), providers=["CPUExecutionProvider"]
+        str(made["network.onnx"]), providers=["CPUExecutionProvider"]
     )
     assert [value.name for value in program.get_inputs()] == ["images"]
     assert [value.name for value in program.get_outputs()] == ["weights", "rows"]
-    assert json.loads(program.get_modelmeta().custom_metadata_map["classes"]) == ["飞机", "bird"]
+    assert json.loads(program.get_modelmeta().custom_metadata_map["classes"]) == told["classes"]
+    with pytest.raises(ZooError, match="there already"):
+        export(*network, tmp_path / "made", ["saved_model"])
 
 
 def test_a_file_that_gives_something_else_is_refused(
     network: Tuple[Any, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from common.training.tensorflow import exporting
-
     real = exporting._WRITERS["frozen"]
 
     def broken(*arguments: Any) -> Any:
-        made = real(*arguments)
-        return exporting._Made(
-            made.path, lambda example: {**made.program(example), "rows": np.full((2, 3), np.nan)}
-        )
+        path, program = real(*arguments)
+        return path, lambda example: {**program(example), "rows": np.full((2, 3), np.nan)}
 
     monkeypatch.setitem(exporting._WRITERS, "frozen", broken)
     with pytest.raises(ZooError, match=r"network\.pb gives other outputs"):
         exporting.export(*network, tmp_path, ["onnx", "frozen"])
     assert not list(tmp_path.iterdir())
-
-
-def test_an_earlier_saved_model_is_not_overwritten(
-    network: Tuple[Any, Any], tmp_path: Path
-) -> None:
-    from common.training.tensorflow.exporting import export
-
-    export(*network, tmp_path, ["saved_model"])
-    with pytest.raises(ZooError, match="there already"):
-        export(*network, tmp_path, ["saved_model"])
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []

@@ -18,11 +18,9 @@ from common.core.files import FolderLock, sha256_of
 from common.runs.events import effective_events, read_events
 from common.runs.record import read_record
 from common.runs.store import verified_record
-from common.training import loop
 from common.training.checkpoints import find_checkpoint, is_whole
 from common.training.run import DivergenceError, Evaluation
-from tests.toy_options import PNG
-from tests.toys import ROOT, Event, Toy, events, kept, losses
+from tests.toys import PNG, ROOT, Event, Toy, events, kept, losses
 
 
 @pytest.fixture(autouse=True)
@@ -63,20 +61,13 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_been(
     """Stopped at the end of an epoch, within one, and after the last step."""
     given = {"evaluate_every": 5, "checkpoint_every": 5}
     toy.run(tmp_path / "whole", 20, **given)
-    record = loop._Training._record
+    advance = toy.engine.advance
 
-    def record_and_stop(self: Any, result: Any, seconds: float) -> None:
-        record(self, result, seconds)
-        if self.step == stopped:
-            self.stop.agree()
+    def advance_and_stop(self: Any, most: int) -> Any:
+        results, wishes = advance(self, most)
+        return results, wishes._replace(stop=float(results[-1].step == stopped))
 
-    monkeypatch.setattr(loop._Training, "_record", record_and_stop)
-    wishes = loop._Training._run_of_steps
-    monkeypatch.setattr(
-        loop._Training,
-        "_run_of_steps",
-        lambda self: wishes(self)._replace(stop=float(self.stop.asked)),
-    )
+    monkeypatch.setattr(toy.engine, "advance", advance_and_stop)
     assert toy.run(tmp_path / "stopped", 20, **given) == 143
     monkeypatch.undo()
     assert toy.run(tmp_path / "stopped", 20, resume=True, **given) == 0
@@ -120,9 +111,18 @@ def test_the_seed_alone_decides(toy: Toy, tmp_path: Path) -> None:
     assert losses(tmp_path / "one") != losses(tmp_path / "other")
 
 
-def test_resuming_where_nothing_is_is_an_error(toy: Toy, tmp_path: Path) -> None:
-    with pytest.raises(ZooError, match="--resume: there is no whole checkpoint in .*ckpt"):
-        toy.run(tmp_path, 5, resume=True)
+@pytest.mark.parametrize(
+    "given, kind, told",
+    [
+        ({"resume": True}, ZooError, "--resume: there is no whole checkpoint in .*ckpt"),
+        ({"nan_at": 7}, DivergenceError, "the loss is nan at step 8; .*step_00000005"),
+    ],
+)
+def test_what_cannot_go_on_is_told_and_ends_as_failed(
+    toy: Toy, tmp_path: Path, given: Any, kind: Any, told: str
+) -> None:
+    with pytest.raises(kind, match=told):
+        toy.run(tmp_path, 20, checkpoint_every=5, **given)
     assert events(tmp_path, "end")[-1]["status"] == "failed"
 
 
@@ -139,12 +139,6 @@ def test_a_checkpoint_of_another_run_is_refused(toy: Toy, tmp_path: Path, given,
     toy.run(tmp_path, 2)
     with pytest.raises(ZooError, match=told):
         toy.run(tmp_path, 4, resume=True, **given)
-
-
-def test_a_changed_setting_is_told_on_resume(toy: Toy, tmp_path: Path, capsys) -> None:
-    toy.run(tmp_path, 2)
-    toy.run(tmp_path, 4, resume=True, noise=0.5)
-    assert "note: noise was 0.1 until this step and is 0.5 from now on" in capsys.readouterr().out
 
 
 def test_a_fresh_run_moves_the_earlier_one_aside_and_leaves_a_record_and_a_log(
@@ -196,21 +190,19 @@ def test_a_path_is_never_a_pattern(toy: Toy, tmp_path: Path, name: str) -> None:
 # --- what is best ---
 
 
-def test_the_last_checkpoints_and_the_best_are_kept(toy: Toy, tmp_path: Path) -> None:
+def test_the_last_checkpoints_and_the_best_are_kept_and_the_best_is_evaluated(
+    toy: Toy, tmp_path: Path
+) -> None:
     toy.run(tmp_path, 50, evaluate_every=5, checkpoint_every=5, keep=2)
     assert kept(tmp_path) == ["step_00000010", "step_00000045", "step_00000050"]
     assert find_checkpoint(tmp_path).name == "step_00000010"
     assert all(is_whole(tmp_path / "ckpt" / name) for name in kept(tmp_path))
-
-
-def test_after_training_the_best_weights_are_evaluated(toy: Toy, tmp_path: Path) -> None:
-    toy.run(tmp_path, 20, evaluate_every=5)
     seen = {
         (event["role"], event["step"]): event["metrics"]["size"]
         for event in events(tmp_path, "evaluation")
     }
-    assert list(seen)[-2:] == [("final", 20), ("best", 10)]
-    assert seen["best", 10] == seen["progress", 10] != seen["final", 20]
+    assert list(seen)[-2:] == [("final", 50), ("best", 10)]
+    assert seen["best", 10] == seen["progress", 10] != seen["final", 50]
 
 
 def test_a_best_checkpoint_that_is_gone_is_told_and_chosen_anew(
@@ -265,14 +257,6 @@ def test_a_run_of_torch_from_before_goes_on_as_it_did(tmp_path: Path) -> None:
 # --- ends ---
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_names_the_step(
-    toy: Toy, tmp_path: Path
-) -> None:
-    with pytest.raises(DivergenceError, match="the loss is nan at step 8; .*step_00000005"):
-        toy.run(tmp_path, 20, nan_at=7, checkpoint_every=5)
-    assert events(tmp_path, "end")[-1]["status"] == "failed"
-
-
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_saves_at_the_next_step(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int
@@ -290,38 +274,28 @@ def test_a_signal_saves_at_the_next_step(
 # --- what is told ---
 
 
-def test_a_step_says_what_a_table_needs(toy: Toy, tmp_path: Path) -> None:
+def test_a_run_tells_what_a_table_needs_in_lines_as_the_original_ports(
+    toy: Toy, tmp_path: Path, capsys
+) -> None:
     toy.run(tmp_path, 10)
     for number, event in enumerate(events(tmp_path, "step"), 1):
         assert (event["step"], event["epoch"], event["samples"]) == (number, 1, 8)
         assert 0.0 < event["data_seconds"] <= event["seconds"]
-    begun = events(tmp_path, "start")[0]
+    begun, saved = events(tmp_path, "start")[0], events(tmp_path, "checkpoint")[-1]
     assert begun["network"]["parameters"] == 21 and begun["proof"]
-
-
-def test_a_line_begins_as_the_original_ports(toy: Toy, tmp_path: Path, capsys) -> None:
-    toy.run(tmp_path, 5)
+    assert saved["sha256"] == sha256_of(tmp_path / "ckpt" / saved["path"] / "state.json")
     line = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Step: 5")]
     names = ["Step", "Loss", "Time", "Learning rate", "FPS", "ETA"]
     assert [part.split(":")[0] for part in line[0].split(", ")] == names
 
 
-def test_the_checkpoint_event_has_the_digest_of_the_state(toy: Toy, tmp_path: Path) -> None:
-    toy.run(tmp_path, 3)
-    event = events(tmp_path, "checkpoint")[-1]
-    assert event["sha256"] == sha256_of(tmp_path / "ckpt" / event["path"] / "state.json")
-
-
-def test_pictures_are_files_by_step(toy: Toy, tmp_path: Path) -> None:
-    toy.run(tmp_path, 4, pictures_every=2)
-    assert (tmp_path / "pictures/dot_00000002.png").read_bytes() == PNG
-
-
-def test_a_picture_that_cannot_be_drawn_is_told_once_and_ends_nothing(
+def test_pictures_are_files_by_step_and_one_that_cannot_be_drawn_is_told_once(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
+    toy.run(tmp_path / "drawn", 4, pictures_every=2)
+    assert (tmp_path / "drawn/pictures/dot_00000002.png").read_bytes() == PNG
     monkeypatch.setattr(toy.module, "PNG", property())  # no bytes: it can't be written
-    toy.run(tmp_path, 4, pictures_every=1)
+    toy.run(tmp_path / "failed", 4, pictures_every=1)
     out = capsys.readouterr().out
     assert out.count("note: pictures/ of step 1 and later is left out") == 1
     assert out.count("can't be drawn") == 1

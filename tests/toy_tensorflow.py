@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
-from typing import Any, List, Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
 import numpy
 
@@ -20,19 +21,17 @@ from common.training.run import Evaluation
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.activations import recording
 from common.training.tensorflow.description import Inputs, TrainingGraph
-from common.training.tensorflow.draws import step_seed
 from common.training.tensorflow.engine import TensorFlowEngine
 from common.training.tensorflow.initial_weights import draw_initial_weights
 from common.training.tensorflow.minimisation import minimise
-from common.training.tensorflow.optimizers import adam
+from common.training.tensorflow.of_step import step_seed, warmup_exponential_decay
 from common.training.tensorflow.runtime import tf
-from common.training.tensorflow.schedule import warmup_exponential_decay
-from tests.toy_options import (
+from tests.toys import (
     DEFAULTS,
     FEATURES,
     PNG,
     SAMPLES,
-    options_of,
+    run_words,
     settings_of,
     subject_of,
 )
@@ -66,15 +65,18 @@ def batches(options: Mapping[str, Any], place: Any) -> Any:
         broken = tf.equal(number, options["nan_at"])
         return tf.where(broken, batch * numpy.nan, batch)
 
+    def paused(number: Any) -> Any:
+        def pause(value: Any) -> Any:
+            time.sleep(options["pause"])
+            return value
+
+        return tf.reshape(tf.py_func(pause, [number], tf.int64), [])
+
     def make(first: int) -> Any:
         last = options["batches"] or 10**9
         numbers = tf.data.Dataset.range(first, last)
-        if options["slow_data"]:
-            numbers = numbers.map(
-                lambda number: tf.reshape(
-                    tf.py_func(_paused(options["slow_data"]), [number], tf.int64), []
-                )
-            )
+        if options["pause"]:
+            numbers = numbers.map(paused)
         return numbers.map(lambda number: value(number, indices(number))).prefetch(2)
 
     return make
@@ -87,16 +89,13 @@ def build(options: Mapping[str, Any]) -> Any:
         shape = [options["batch_size"], FEATURES]
         drawn = inputs.noise("features", tf.random.stateless_normal(shape, seed=seed))
         features = tf.ensure_shape(inputs.batch + options["noise"] * drawn, [None, FEATURES])
-        if options["pause"]:
-            features = tf.py_func(_paused(options["pause"]), [features], tf.float32)
-            features = tf.ensure_shape(features, [None, FEATURES])
         wanted = tf.reduce_sum(inputs.batch, axis=1, keepdims=True)
         with recording(network) as activations:
             loss = tf.reduce_mean(tf.square(network(features) - wanted))
         rate = warmup_exponential_decay(inputs.step, 0.02, 5, 0.5, 100)
         step = minimise(
             loss,
-            adam(rate),
+            tf.train.AdamOptimizer(rate),
             network.trainable_variables,
             inputs.device,
             inputs.precision,
@@ -118,16 +117,6 @@ def build(options: Mapping[str, Any]) -> Any:
         )
 
     return build_graph
-
-
-def _paused(seconds: float) -> Any:
-    import time
-
-    def paused(value: Any) -> Any:
-        time.sleep(seconds)
-        return value
-
-    return paused
 
 
 def evaluation(session: Any, tensor: Any, step: int, role: str) -> Sequence[Evaluation]:
@@ -152,10 +141,5 @@ def run_toy(output_path: Path, steps: int, **given: Any) -> int:
         tf_runtime.close_device(device)
 
 
-def main(words: Any) -> int:
-    arguments: List[str] = list(words or [])
-    return run_toy(Path(arguments[0]), int(arguments[1]), **options_of(arguments[2:]))
-
-
 if __name__ == "__main__":
-    run_program(main, sys.argv[1:])
+    run_program(lambda words: run_words(run_toy, words), sys.argv[1:])

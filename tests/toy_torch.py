@@ -20,12 +20,12 @@ from common.training import loop
 from common.training.run import Evaluation
 from common.training.torch import runtime, step
 from common.training.torch.engine import TorchEngine, TorchTraining
-from tests.toy_options import (
+from tests.toys import (
     DEFAULTS,
     FEATURES,
     PNG,
     SAMPLES,
-    options_of,
+    run_words,
     settings_of,
     subject_of,
 )
@@ -40,7 +40,7 @@ def batches(options: Mapping[str, Any], place: Any) -> Callable[[int], Iterator[
         for number in range(first, options["batches"] or 1 << 30):
             begin = (number * place.world_size + place.rank) * size
             batch = features[[row % SAMPLES for row in range(begin, begin + size)]]
-            time.sleep(options["pause"] + options["slow_data"])
+            time.sleep(options["pause"])
             batch = batch * float("nan") if number == options["nan_at"] else batch
             draws = torch.Generator().manual_seed(1000 * options["seed"] + number + place.rank)
             yield batch, batch + options["noise"] * torch.randn(batch.shape, generator=draws)
@@ -98,10 +98,5 @@ def run_toy(output_path: Path, steps: int, **given: Any) -> int:
         runtime.leave_process_group()
 
 
-def main(words: Any) -> int:
-    arguments = list(words or [])
-    return run_toy(Path(arguments[0]), int(arguments[1]), **options_of(arguments[2:]))
-
-
 if __name__ == "__main__":
-    run_program(main, sys.argv[1:])
+    run_program(lambda words: run_words(run_toy, words), sys.argv[1:])

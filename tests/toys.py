@@ -1,4 +1,4 @@
-"""The toy networks of both engines, run here and in processes, and what their runs left."""
+"""The toy networks of both engines: what they can be asked for, how they are run, what is left."""
 
 from __future__ import annotations
 
@@ -8,17 +8,82 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy
 import pytest
 
 from common.machine.ports import reserve_port
 from common.runs.events import effective_events
+from common.training.run import Settings, Subject
 
+SAMPLES, FEATURES = 64, 3
+PNG = (
+    b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x02\x00\x00\x00"
+    b"\x90wS\xde\x00\x00\x00\x0cIDATx\x9cc\xf8\xcf\xc0\x00\x00\x03\x01\x01\x00\xc9\xfe\x92\xef"
+    b"\x00\x00\x00\x00IEND\xaeB`\x82"
+)
+EVERY = ("evaluate_every", "checkpoint_every", "pictures_every", "diagnostics_every")
+SETTINGS: Dict[str, Any] = {
+    **dict.fromkeys(EVERY, 0),
+    **{"batch_size": 8, "seed": 1, "resume": False, "profile": False, "keep": 3},
+}
+DEFAULTS: Dict[str, Any] = {
+    **SETTINGS,
+    "noise": 0.1,
+    "clip_norm": 0.0,
+    "nan_at": -1,
+    "pause": 0.0,
+    "task": "regression",
+    "units": 4,
+    "mode": "O0",
+    "batches": 0,
+    "dump_tensors": 0,
+    "dump_from": "",
+}
 ROOT = Path(__file__).resolve().parents[1]
 HAS_HOROVOD = importlib.util.find_spec("horovod") is not None
 Event = Dict[str, Any]
+
+
+def run_words(run_toy: Any, words: Optional[Sequence[str]]) -> int:
+    """Runs a toy by a command line: OUTPUT_PATH STEPS [name=value …]."""
+    folder, steps, *given = words or []
+    options: Dict[str, Any] = {}
+    for word in given:
+        name, text = word.split("=")
+        kind = type(DEFAULTS[name])
+        options[name] = text == "True" if kind is bool else kind(text)
+    return int(run_toy(Path(folder), int(steps), **options))
+
+
+def settings_of(options: Mapping[str, Any], output_path: Path, steps: int) -> Settings:
+    """How a toy's training goes."""
+    return Settings(
+        Path(output_path),
+        steps,
+        **{name: options[name] for name in SETTINGS},
+        log_every=5,
+        dump_tensors=options["dump_tensors"] or None,
+        dump_from=options["dump_from"] or None,
+    )
+
+
+def subject_of(options: Mapping[str, Any]) -> Subject:
+    """What a toy's run says of itself."""
+    return Subject(
+        "toy",
+        options["task"],
+        "toy",
+        {"name": "toy", "units": options["units"]},
+        {
+            "name": "numbers",
+            "predicate": "all",
+            "counts": {"train": SAMPLES},
+            "manifest_sha256": "0" * 64,
+        },
+        {"noise": options["noise"]},
+    )
 
 
 class Toy:
@@ -26,6 +91,7 @@ class Toy:
 
     def __init__(self, name: str) -> None:
         self.name, self.module = name, importlib.import_module("tests.toy_" + name)
+        self.engine = getattr(self.module, "TorchEngine" if name == "torch" else "TensorFlowEngine")
 
     def run(self, folder: Path, steps: int, **given: Any) -> int:
         return int(self.module.run_toy(folder, steps, **given))

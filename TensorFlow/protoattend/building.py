@@ -9,7 +9,6 @@ from common.training.tensorflow.activations import noted, part, recording
 from common.training.tensorflow.description import Inputs, TrainingGraph
 from common.training.tensorflow.initial_weights import HE_NORMAL, draw_initial_weights
 from common.training.tensorflow.minimisation import minimise
-from common.training.tensorflow.optimizers import adam
 from common.training.tensorflow.runtime import tf
 from common.training.tensorflow.stored_weights import FoundCheckpoint
 from protoattend.losses import Losses, cross_entropy, kernel_penalty, sparsity
@@ -98,7 +97,7 @@ def build_training(
         trained = [weight for weight in network.trainable_weights if id(weight) not in kept]
         step = minimise(
             loss,
-            adam(rate),
+            tf.train.AdamOptimizer(rate),
             trained,
             inputs.device,
             inputs.precision,

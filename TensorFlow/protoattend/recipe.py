@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.training.tensorflow.schedule import (
+from common.training.tensorflow.of_step import (
     rate_for_ranks,
     warmup_cosine_decay,
     warmup_exponential_decay,

@@ -10,7 +10,6 @@ from common.training.tensorflow.activations import recording
 from common.training.tensorflow.description import Build, Inputs, TrainingGraph
 from common.training.tensorflow.initial_weights import draw_initial_weights
 from common.training.tensorflow.minimisation import minimise
-from common.training.tensorflow.optimizers import adam
 from common.training.tensorflow.runtime import tf
 from slot_attention.network.choice import NetworkChoice
 from slot_attention.recipe import learning_rate
@@ -83,7 +82,7 @@ def build_training(task: Task, session: Session, choice: NetworkChoice) -> Build
         rate = learning_rate(session, inputs.step)
         step = minimise(
             loss,
-            adam(rate),
+            tf.train.AdamOptimizer(rate),
             network.trainable_weights,
             inputs.device,
             inputs.precision,

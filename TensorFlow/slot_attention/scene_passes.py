@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 from common.machine.ranks import ALONE
 from common.training.tensorflow.description import Inputs
-from common.training.tensorflow.draws import step_seed
+from common.training.tensorflow.of_step import step_seed
 from common.training.tensorflow.runtime import tf
 from slot_attention.data.batches import EvaluationOrder
 from slot_attention.data.pipeline import scene_batches

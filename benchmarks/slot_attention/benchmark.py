@@ -92,10 +92,9 @@ def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
 def _build(task: str, count: int) -> Callable[[Any], Any]:
     """The build function of a task's training, on the parts its entry point uses."""
     from common.training.tensorflow.description import Inputs, TrainingGraph
-    from common.training.tensorflow.draws import step_seed
     from common.training.tensorflow.minimisation import minimise
-    from common.training.tensorflow.optimizers import adam
-    from common.training.tensorflow.schedule import warmup_exponential_decay
+    from common.training.tensorflow.of_step import step_seed, warmup_exponential_decay
+    from common.training.tensorflow.runtime import tf
     from slot_attention.losses import hungarian_huber_loss, reconstruction_loss
     from slot_attention.network.architecture import ARCHITECTURES, SlotSettings
     from slot_attention.network.networks import SlotAttentionAutoEncoder, SlotAttentionClassifier
@@ -116,7 +115,12 @@ def _build(task: str, count: int) -> Callable[[Any], Any]:
         rate = warmup_exponential_decay(inputs.step, 4e-4, 10000, 0.5, 100000)
         weights = network.trainable_weights
         step = minimise(
-            loss, adam(rate), weights, inputs.device, inputs.precision, inputs.global_step
+            loss,
+            tf.train.AdamOptimizer(rate),
+            weights,
+            inputs.device,
+            inputs.precision,
+            inputs.global_step,
         )
         return TrainingGraph(loss, rate, step, network)
 

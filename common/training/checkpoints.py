@@ -16,9 +16,9 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Set
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
-from common.core.errors import ZooError
+from common.core.errors import ZooError, first_line
 from common.core.files import TEMPORARY_PREFIX, sha256_of, sync_file, sync_folder
 
 FORMATS = ("training", "tensorflow.training")  # the second of before both frameworks had it
@@ -28,13 +28,6 @@ BEST = "best"
 STATE = "state.json"
 _REPLACED = TEMPORARY_PREFIX + "replaced_"
 NOTHING_BEST: Mapping[str, Any] = {"step": 0, "score": None}
-
-
-class Saved(NamedTuple):
-    """A checkpoint that is whole on the disk; sha256 is that of its state.json."""
-
-    path: Path
-    sha256: str
 
 
 class CheckpointFolder:
@@ -64,16 +57,20 @@ class CheckpointFolder:
 
     def save(
         self, step: int, state: Mapping[str, Any], write: Callable[[Path], Mapping[str, Any]]
-    ) -> Saved:
+    ) -> Tuple[Path, str]:
         """Writes `step_<step>` whole or not at all, then drops what no kept checkpoint needs.
 
         Args:
             state: what state.json is to hold; checksums and version are added. Its "best" says
                 which checkpoint is the best so far; that one is kept, and `best` points to it.
             write: writes files into the folder it is given; returns more for the state.
+
+        Returns:
+            The checkpoint, and the sha256 of its state.json.
         """
         target = self.at(step)
         work = self.folder / f"{TEMPORARY_PREFIX}{target.name}"
+        old = self.folder / (_REPLACED + target.name)
         _remove(work)
         work.mkdir()
         try:
@@ -85,27 +82,19 @@ class CheckpointFolder:
             for path in work.iterdir():
                 sync_file(path)
             sync_folder(work)
-            old = self._out_of_the_way(target)
+            if target.exists():  # of the same step: a damaged, an undone or an unfinished one
+                _remove(old)
+                os.rename(str(target), str(old))
             os.rename(str(work), str(target))
         except BaseException:
             with contextlib.suppress(OSError):
                 _remove(work)
             raise
         sync_folder(self.folder)
-        if old is not None:
-            _remove(old)
+        _remove(old)
         self.mark_best(dict(state.get("best") or NOTHING_BEST)["step"])
         self._drop_old(target)
-        return Saved(target, hashlib.sha256(text).hexdigest())
-
-    def _out_of_the_way(self, target: Path) -> Optional[Path]:
-        """Renames a checkpoint of the same step: a damaged, an undone or an unfinished one."""
-        if not target.exists():
-            return None
-        old = self.folder / (_REPLACED + target.name)
-        _remove(old)
-        os.rename(str(target), str(old))
-        return old
+        return target, hashlib.sha256(text).hexdigest()
 
     def mark_best(self, step: int) -> None:
         """Makes `best` point to the checkpoint of a step, where there is that one."""
@@ -127,13 +116,12 @@ class CheckpointFolder:
     def _drop_old(self, newest: Path) -> None:
         """Removes the oldest checkpoints, but what is best to one from which training may go on."""
         own = [path for path in self.all() if path.name <= newest.name]
-        kept = own[-self.keep :]
-        needed: Set[str] = {path.name for path in kept}
-        for path in kept:
+        needed = set(own[-self.keep :])
+        for path in own[-self.keep :]:
             with contextlib.suppress(ZooError, KeyError, TypeError):
-                needed.add(self.at(int(read_state(path)["best"]["step"])).name)
+                needed.add(self.at(int(read_state(path)["best"]["step"])))
         for path in own:
-            if path.name not in needed:
+            if path not in needed:
                 # Renamed first: what is half removed would pass for damaged.
                 going = self.folder / f"{TEMPORARY_PREFIX}dropped_{path.name}"
                 os.rename(str(path), str(going))
@@ -188,16 +176,12 @@ def read_state(path: Path) -> Dict[str, Any]:
     Raises:
         ZooError: missing, not JSON, of another program, or of a newer version.
     """
-    file = Path(path) / STATE
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
+        content = json.loads((Path(path) / STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise ZooError(
-            f"{path} is no checkpoint of training: {STATE} can't be read ({error.strerror})"
-        ) from error
-    except ValueError as error:
-        raise ZooError(
-            f"checkpoint {path} is damaged: {STATE} is not JSON; take another one"
+            f"{path} is no checkpoint of training, or damaged: {STATE} can't be read as JSON "
+            f"({first_line(error)})"
         ) from error
     if not isinstance(content, dict) or content.get("format") not in FORMATS:
         raise ZooError(

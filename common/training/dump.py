@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Callable, Mapping, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 from common.core.errors import UsageError, ZooError
-from common.machine.devices import OpenedDevice
-from common.machine.precision import Precision
-from common.machine.ranks import Place
 from common.runs.dump import (
     INDEX,
     Dump,
@@ -20,7 +17,7 @@ from common.runs.dump import (
     write_dump,
 )
 from common.runs.dump import Subject as DumpSubject
-from common.training.run import Settings, Subject
+from common.training.run import Engine
 
 ATTEMPTS = 40  # of a step whose gradients overflow, until its loss scale is small enough
 
@@ -33,24 +30,18 @@ class StepDump:
         begins_after: the steps that are done then; None without a source.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        subject: Subject,
-        device: OpenedDevice,
-        place: Place,
-        precision: Precision,
-    ) -> None:
+    def __init__(self, engine: Engine) -> None:
         """Opens the dump to begin from, if any.
+
+        Args:
+            engine: with its settings, subject, device, place and precision.
 
         Raises:
             UsageError: there is none, it is of another network, or the flags contradict.
         """
-        self.settings, self.place = settings, place
-        self._subject, self._device, self._precision = subject, device, precision
+        self._engine, settings = engine, engine.settings
         self.source: Optional[Dump] = None
         self.step, self.begins_after = settings.dump_tensors, None
-        self.say: Callable[[str], None] = print
         if settings.dump_from is not None:
             self.source = self._opened_source(settings.dump_from)
             self.step = self.source.subject.step
@@ -62,12 +53,13 @@ class StepDump:
             )
 
     def _opened_source(self, path: str) -> Dump:
-        if self.settings.resume or self.place.world_size > 1:
+        settings = self._engine.settings
+        if settings.resume or self._engine.place.world_size > 1:
             raise UsageError(
                 "--dump_from begins with another run's weights and the batch of its first rank: "
                 "run it with --ranks 1 and without --resume; of --resume and it give one of them"
             )
-        source = find_dump(Path(path), self.settings.dump_tensors)
+        source = find_dump(Path(path), settings.dump_tensors)
         there, here = (
             (about.model, about.task, about.network)
             for about in (source.subject, self.described(source.subject.step))
@@ -78,43 +70,37 @@ class StepDump:
             )
         return source
 
-    def is_stored(self, done: int) -> bool:
-        """Whether a resumed training has passed the step to be stored, and has stored it.
-
-        Raises:
-            UsageError: it has passed it and did not store it.
-        """
+    def is_passed(self, done: int) -> bool:
+        """Whether a resumed training has passed the step to be stored, which is told."""
         if self.step is None or self.step > done:
             return False
-        if (step_folder(Path(self.settings.output_path), self.step) / INDEX).is_file():
-            self.say(f"note: step {self.step} is stored already")
-            return True
-        raise UsageError(
-            f"step {self.step} is to be stored, but training goes on after step {done}: give a "
-            "larger --dump_tensors, or leave it out"
-        )
+        folder = step_folder(Path(self._engine.settings.output_path), self.step)
+        stored = "is stored already" if (folder / INDEX).is_file() else "can't be stored any more"
+        self._engine.say(f"note: step {self.step} {stored}: training goes on after step {done}")
+        return True
 
     def described(self, step: int) -> DumpSubject:
         """What the dump of a step says of this run."""
+        engine = self._engine
         return DumpSubject(
-            self._subject.model,
-            self._subject.task,
-            json.loads(json.dumps(self._subject.network)),  # as a dump gives it back
-            self._device.framework,
-            f"{self._device.kind} ({self._device.name})",
-            self._precision.as_record(),
-            arithmetic_of(self._precision),
+            engine.subject.model,
+            engine.subject.task,
+            json.loads(json.dumps(engine.subject.network)),  # to compare with what is read
+            engine.device.framework,
+            f"{engine.device.kind} ({engine.device.name})",
+            engine.precision.as_record(),
+            arithmetic_of(engine.precision),
             step,
-            self.place.world_size,
-            self.settings.dump_from or "",
+            engine.place.world_size,
+            engine.settings.dump_from or "",
         )
 
     def store(self, step: int, inputs: Sequence[Tensor], tensors: Sequence[Tensor]) -> None:
         """Writes a step; of one that repeats another run's, its own settings among the inputs."""
         source = None if self.source is None else self.source.index
-        folder = Path(self.settings.output_path)
+        folder = Path(self._engine.settings.output_path)
         written = write_dump(folder, self.described(step), inputs, tensors, source)
-        self.say(f"step {step}: {len(tensors)} tensors are in {written}")
+        self._engine.say(f"step {step}: {len(tensors)} tensors are in {written}")
 
     def overflowed(self) -> ZooError:
         """What is wrong where a step can't be done without an overflow."""

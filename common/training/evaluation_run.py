@@ -16,7 +16,7 @@ from common.training import run_folder
 from common.training.checkpoints import CHECKPOINTS, STATE
 from common.training.lines import TrainingLines
 from common.training.pictures import drawn_or_told
-from common.training.run import Evaluation, Subject, Targets, open_run_log, start_event
+from common.training.run import Evaluation, Subject, open_run_log, start_event
 
 Content = Union[str, bytes]
 Files = Mapping[str, Union[Content, Callable[[], Content]]]
@@ -81,40 +81,24 @@ def run_evaluation(run: EvaluationRun, opening: Callable[[], ContextManager[Open
     rank = run.place.rank
     claim = run_folder.claim(run.folder, False) if rank == 0 else None
     try:
-        _run_claimed(run, opening, None if claim is None else claim.log)
+        log = open_run_log(run.folder, rank)
+        with log, telling_the_end(log, StopSignal()), opening() as opened:
+            about = (run.subject, run.device, run.place, run.precision)
+            numbers = (opened.parameters, opened.proof, run.batch_size, run.seed)
+            log.event("start", **start_event(*about, *numbers))
+            found = opened.evaluate(lambda: log.event("heartbeat", what="final"))
+            seen = opened.seen()
+            if seen is not None:
+                log.event("device", proof=seen)
+            log.event("evaluation", **found.told("final", run.step, 0))
+            if claim is not None:
+                lines = run.lines(0, 1, 1, 1, True)
+                lines.log = claim.log
+                lines.evaluation(run.step, found.split, "final", found.n, found.metrics)
+                for name, content in opened.files(found).items():
+                    write_file(run.folder / name, content)
     finally:
         if claim is not None:
             claim.release()
     if rank == 0:
         print(f"metrics, pictures and record: {run.folder}", flush=True)
-
-
-def _run_claimed(
-    run: EvaluationRun, opening: Callable[[], ContextManager[Opened]], human_log: Optional[Path]
-) -> None:
-    rank = run.place.rank
-    with open_run_log(run.folder, rank) as log, telling_the_end(
-        log, StopSignal()
-    ), opening() as opened:
-        targets = Targets(run.batch_size, run.seed)
-        about = (run.subject, run.device, run.place, run.precision, targets)
-        log.event("start", **start_event(*about, opened.parameters, opened.proof))
-        found = opened.evaluate(lambda: log.event("heartbeat", what="final"))
-        seen = opened.seen()
-        if seen is not None:
-            log.event("device", proof=seen)
-        log.event(
-            "evaluation",
-            split=found.split,
-            role="final",
-            step=run.step,
-            epoch=0,
-            n=found.n,
-            metrics=dict(found.metrics),
-        )
-        if rank == 0:
-            lines = run.lines(0, 1, 1, 1, True)
-            lines.log = human_log
-            lines.evaluation(run.step, found.split, "final", found.n, found.metrics)
-            for name, content in opened.files(found).items():
-                write_file(run.folder / name, content)

@@ -5,14 +5,23 @@ What differs between frameworks, how a step is made and arrays are held, is an E
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+)
 
 from common.core.errors import ZooError
-from common.core.files import make_folder
 from common.core.stop_signal import StopSignal
 from common.runs.events import EarlierLives, RunLog, earlier_lives, telling_the_end
 from common.runs.provenance import config_sha256
@@ -33,15 +42,13 @@ from common.training.run import (
     Evaluation,
     Start,
     StepResult,
-    Subject,
-    Targets,
     Wishes,
     open_run_log,
     start_event,
 )
-from common.training.run_folder import Claim
 
 SKIPS_IN_A_ROW = 100
+Found = TypeVar("Found")
 
 
 class Best(NamedTuple):
@@ -61,38 +68,32 @@ def train(engine: Engine) -> int:
         DivergenceError: names the step and the last good checkpoint.
         ZooError, InfrastructureError: data or checkpoint can't be used, another rank is gone.
     """
-    stop = StopSignal().install()
-    with _claimed(engine) as claim:
-        log = open_run_log(engine.settings.output_path, engine.place.rank)
+    stop, settings = StopSignal().install(), engine.settings
+    claim = _on_first_rank(engine, lambda: run_folder.claim(settings.output_path, settings.resume))
+    try:
+        log = open_run_log(settings.output_path, engine.place.rank)
         with log, telling_the_end(log, stop), engine.running():
             training = _Training(engine, log, stop)
-            training.lines.log = claim.log
+            training.lines.log = None if claim is None else claim.log
             training.begin()
             training.to_the_end()
+    finally:
+        if claim is not None:
+            claim.release()
     return stop.exit_code if stop.asked else 0
 
 
-@contextlib.contextmanager
-def _claimed(engine: Engine) -> Iterator[Claim]:
-    """The run's folder, before any rank writes there."""
-    settings = engine.settings
-    claim, problem = Claim(make_folder(settings.output_path, "--output_path")), None
+def _on_first_rank(engine: Engine, work: Callable[[], Found]) -> Optional[Found]:
+    """Works on the first rank alone; what is wrong there ends the others too: none waits."""
+    found, problem = None, None
     try:
         if engine.place.rank == 0:
-            claim = run_folder.claim(settings.output_path, settings.resume)
+            found = work()
     except ZooError as error:
         problem = error
-    try:
-        _raise_on_all(engine, problem)
-        yield claim
-    finally:
-        claim.release()
-
-
-def _raise_on_all(engine: Engine, problem: Optional[ZooError]) -> None:
-    """Raises what is wrong on the first rank there, and on the others, so that none waits."""
     if engine.from_first_rank(int(problem is not None)):
         raise problem or ZooError("the first rank can't begin; see its log")
+    return found
 
 
 class _Training:
@@ -103,23 +104,18 @@ class _Training:
     """
 
     def __init__(self, engine: Engine, log: RunLog, stop: StopSignal) -> None:
-        settings = engine.settings
+        settings, place = engine.settings, engine.place
         self.engine, self.settings, self.subject = engine, settings, engine.subject
-        self.log, self.stop = log, stop
-        self.first = engine.place.rank == 0
-        self.global_batch = settings.batch_size * engine.place.world_size
-        self.lines = settings.lines(
-            settings.steps,
-            settings.steps_of_an_epoch,
-            self.global_batch,
-            settings.log_every,
-            self.first,
-        )
+        self.log, self.stop, self.first = log, stop, place.rank == 0
+        self.global_batch = settings.batch_size * place.world_size
+        every = (settings.steps_of_an_epoch, self.global_batch, settings.log_every)
+        self.lines = settings.lines(settings.steps, *every, self.first)
         engine.say = self.lines.say
+        folder = Path(settings.output_path)
         self.checkpoints = CheckpointFolder(
-            Path(settings.output_path) / CHECKPOINTS, settings.keep, engine.weights_file
+            folder / CHECKPOINTS, settings.keep, engine.weights_file
         )
-        self.pictures = StepPictures(Path(settings.output_path), log, self.lines.say)
+        self.pictures = StepPictures(folder, log, self.lines.say)
         self.step, self.taken = 0, 0
         self.step_before = 0  # the last run of the engine
         self.best = Best(0, None)
@@ -127,56 +123,39 @@ class _Training:
         self._epoch_losses: List[float] = []
         self._skips_in_a_row = 0
         self._saved_step: Optional[int] = None
-        self._saved_at = self._mark = time.time()
+        self._saved_at = time.time()
 
     # --- the beginning ---
 
     def begin(self) -> None:
         """Puts everything in place, and tells the run log what begins."""
-        if self.settings.resume:
+        engine, settings, subject = self.engine, self.settings, self.subject
+        if settings.resume:
             self.earlier = earlier_lives(self.log.path)
-        found, state, problem = None, {}, None
-        try:
-            found = self._find_checkpoint() if self.first else None
-            if found is not None:
-                state = read_state(found)
-                require_same(state, found, self._identity())
-        except ZooError as error:
-            problem = error
-        _raise_on_all(self.engine, problem)
+        checkpoint, state = _on_first_rank(engine, self._checkpoint) or (None, {})
         self._take_over(state)
-        self.engine.begin(Start(self.step, self.taken, found, state), self._wishes)
+        engine.begin(Start(self.step, self.taken, checkpoint, state), self._wishes)
         if state:
             self.lines.say(f"resuming at step {self.step}")
-            for name, (old, new) in sorted(_changed(state, self.subject).items()):
-                self.lines.say(
-                    f"note: {name} was {old!r} until this step and is {new!r} from now on"
-                )
-        targets = Targets(
-            self.settings.batch_size,
-            self.settings.seed,
-            self.settings.steps,
-            self.settings.epoch_of(self.settings.steps),
-            self.step,
-        )
-        engine, dataset = self.engine, self.subject.dataset
-        about = (self.subject, engine.device, engine.place, engine.precision, targets)
-        parameters = engine.parameters
-        self.log.event("start", **start_event(*about, parameters, engine.proof()))
-        counts = ", ".join(f"{n:,} {split}" for split, n in dataset["counts"].items())
+        epochs, parameters = settings.epoch_of(settings.steps), engine.parameters
+        about = (subject, engine.device, engine.place, engine.precision)
+        numbers = (settings.batch_size, settings.seed, settings.steps, epochs, self.step)
+        started = start_event(*about, parameters, engine.proof(), *numbers)
+        self.log.event("start", **started)
+        counts = ", ".join(f"{n:,} {split}" for split, n in subject.dataset["counts"].items())
         self.lines.say(
-            f"{self.subject.network['name']} ({parameters:,} parameters) on {engine.device.name}, "
+            f"{subject.network['name']} ({parameters:,} parameters) on {engine.device.name}, "
             f"{engine.place.world_size} rank(s), {engine.precision.implementation}; "
-            f"{dataset['name']}: {counts}; "
-            f"{targets.steps} steps ({targets.epochs} epochs), batch {self.global_batch} in all"
+            f"{subject.dataset['name']}: {counts}; "
+            f"{settings.steps} steps ({epochs} epochs), batch {self.global_batch} in all"
         )
 
-    def _find_checkpoint(self) -> Optional[Path]:
-        """The checkpoint to go on from, on the first rank, which alone needs to see the disk."""
+    def _checkpoint(self) -> Tuple[Optional[Path], Mapping[str, Any]]:
+        """The checkpoint to go on from, which the first rank alone needs to see, and its state."""
         folder = self.checkpoints.folder
         self.checkpoints.prepare()
         if not self.settings.resume:
-            return None
+            return None, {}
         self.engine.adopt(folder)
         found = self.checkpoints.newest(self.lines.say)
         if found is None:
@@ -184,24 +163,24 @@ class _Training:
                 f"--resume: there is no whole checkpoint in {folder}; leave --resume out to "
                 "begin anew"
             )
-        return found
+        state = read_state(found)
+        require_same(state, found, self._identity())
+        return found, state
 
-    def _take_over(self, state: Dict[str, Any]) -> None:
+    def _take_over(self, state: Mapping[str, Any]) -> None:
         """Position and best of a checkpoint, the same on every rank."""
-        from_first = self.engine.from_first_rank
+        from_first, begins_after = self.engine.from_first_rank, self.engine.begins_after
         best = dict(state.get("best") or NOTHING_BEST)
-        if best["step"]:
-            if is_whole(self.checkpoints.at(best["step"])):
-                self.checkpoints.mark_best(best["step"])
-            else:
-                self.lines.say(f"note: the best checkpoint, of step {best['step']}, is gone")
-                best = dict(NOTHING_BEST)
+        if best["step"] and is_whole(self.checkpoints.at(best["step"])):
+            self.checkpoints.mark_best(best["step"])
+        elif best["step"]:
+            self.lines.say(f"note: the best checkpoint, of step {best['step']}, is gone")
+            best = dict(NOTHING_BEST)
         self._epoch_losses = list(state.get("epoch_losses", ()))
         self.step = from_first(int(state.get("step", 0)))
         self.taken = from_first(int(state.get("taken", 0)))
         self.step_before = from_first(int(state.get("step_before", self.step)))
         self.best = Best(from_first(int(best["step"])), _as_score(best["score"]))
-        begins_after = self.engine.begins_after
         if begins_after is not None:
             self.step = self.taken = self.step_before = begins_after
         complete = self.earlier.complete and self.step >= self.settings.steps
@@ -225,37 +204,32 @@ class _Training:
         self.lines.begin(self.step, self.earlier.seconds)
         if self.finished:
             self.lines.say("the run had ended before: nothing is left to do")
-        else:
-            self._between_runs()  # of the step after which an earlier life was stopped
-            self._mark = time.perf_counter()
-            while self.step < self.settings.steps:
-                wishes = self._run_of_steps()
-                if wishes.stop:
-                    self.stop.agree()
-                    self._save(unfinished=True)
-                    break
-                self._between_runs(bool(wishes.save))
-                self._mark = time.perf_counter()
-            else:
-                final = self._evaluate("final")
-                self._evaluate_best(final)
-                self.log.event("heartbeat", what="end")
+        elif self._steps():
+            final = self._evaluate("final")
+            self._evaluate_best(final)
+            self.log.event("heartbeat", what="end")
         seen = self.engine.end()
         if seen is not None:
             self.log.event("device", proof=seen)
             self.lines.say(seen)
 
-    def _run_of_steps(self) -> Wishes:
-        """One run of the engine, to the end of the epoch at most; returns all ranks' wishes."""
-        self.step_before = self.step
+    def _steps(self) -> bool:
+        """Makes all steps, with what is due between them; False where a signal ended them early."""
+        self._between_runs()  # of the step after which an earlier life was stopped
         epoch = self.settings.steps_of_an_epoch
-        end = min(self.settings.steps, (self.step // epoch + 1) * epoch)
-        results, wishes = self.engine.advance(end - self.step)
-        taken = sum(result.taken for result in results)
-        seconds = (time.perf_counter() - self._mark) / taken
-        for result in results:
-            self._record(result, seconds)
-        return wishes
+        while self.step < self.settings.steps:
+            began, self.step_before = time.perf_counter(), self.step
+            end = min(self.settings.steps, (self.step // epoch + 1) * epoch)
+            results, wishes = self.engine.advance(end - self.step)
+            seconds = time.perf_counter() - began
+            for result in results:
+                self._record(result, seconds / sum(one.taken for one in results))
+            if wishes.stop:
+                self.stop.agree()
+                self._save(unfinished=True)
+                return False
+            self._between_runs(bool(wishes.save))
+        return True
 
     def _record(self, result: StepResult, seconds: float) -> None:
         """Tells what a step gave; of several in one, the last, with their mean time."""
@@ -283,10 +257,11 @@ class _Training:
         skipped = result.skipped == result.taken
         self._require_finite(result, max(result.step, before + 1), skipped)
         if passes_multiple(before, self.step, self.settings.diagnostics_every):
-            values = {name: round(value, 6) for name, value in result.diagnostics.items()}
+            values = dict(result.diagnostics)
             if result.gradient_norm is not None:
-                values["gradient_norm"] = round(result.gradient_norm, 6)
-            self.log.event("diagnostics", step=self.step, values=values)
+                values["gradient_norm"] = result.gradient_norm
+            rounded = {name: round(value, 6) for name, value in values.items()}
+            self.log.event("diagnostics", step=self.step, values=rounded)
         if not skipped:
             self._epoch_losses.append(result.loss)
             self.lines.step(before, self.step, result.loss, result.learning_rate, seconds)
@@ -321,18 +296,18 @@ class _Training:
         if self.step == self.step_before:
             return
         settings, at_the_end = self.settings, self.step >= self.settings.steps
-        if self._is_due(settings.steps_of_an_epoch) or at_the_end:
-            self._end_of_epoch()
-        if self._is_due(settings.evaluate_every) or (at_the_end and settings.evaluate_every):
-            self._choose_best(self._evaluate("progress"))
-        if time_to_save or at_the_end or self._is_due(settings.checkpoint_every):
-            self._save()
-        if self._is_due(settings.pictures_every) or (at_the_end and settings.pictures_every):
-            self._draw()
 
-    def _is_due(self, every: int) -> bool:
-        """Whether the last run of the engine reached or passed a multiple of `every` steps."""
-        return passes_multiple(self.step_before, self.step, every)
+        def due(every: int) -> bool:
+            return passes_multiple(self.step_before, self.step, every) or (at_the_end and every > 0)
+
+        if due(settings.steps_of_an_epoch):
+            self._end_of_epoch()
+        if due(settings.evaluate_every):
+            self._choose_best(self._evaluate("progress"))
+        if time_to_save or at_the_end or due(settings.checkpoint_every):
+            self._save()
+        if due(settings.pictures_every) and self.first:
+            self.pictures.write(self.step, lambda: self.engine.draw(self.step))
 
     def _end_of_epoch(self) -> None:
         losses, epoch = self._epoch_losses, self.settings.epoch_of(self.step)
@@ -347,34 +322,23 @@ class _Training:
         self.lines.epoch(epoch, len(losses))
         self._epoch_losses = []
 
-    def _draw(self) -> None:
-        if self.first and self.engine.draws:
-            self.pictures.write(self.step, lambda: self.engine.draw(self.step))
-
     def _evaluate(self, role: str) -> Sequence[Evaluation]:
+        def heartbeat() -> None:
+            self.log.event("heartbeat", what=role)
+
         self._settle()
-        self.log.event("heartbeat", what=role)
-        found = self.engine.evaluate(
-            role, self.step, lambda: self.log.event("heartbeat", what=role)
-        )
+        heartbeat()
+        found = self.engine.evaluate(role, self.step, heartbeat)
         for result in found:
-            self._tell_evaluation(result, role, self.step)
+            self._tell_evaluation(result, role)
         return found
 
-    def _tell_evaluation(self, result: Evaluation, role: str, step: int) -> None:
-        metrics = dict(result.metrics)
+    def _tell_evaluation(self, result: Evaluation, role: str) -> None:
+        told = result.told(role, self.step, self.settings.epoch_of(self.step))
         if role == "best" and result.chosen_by and self.best.score:
-            metrics[result.chosen_by] = round(self.best.score[0], 4)
-        self.log.event(
-            "evaluation",
-            split=result.split,
-            role=role,
-            step=step,
-            epoch=self.settings.epoch_of(step),
-            n=result.n,
-            metrics=metrics,
-        )
-        self.lines.evaluation(step, result.split, role, result.n, metrics)
+            told["metrics"][result.chosen_by] = round(self.best.score[0], 4)
+        self.log.event("evaluation", **told)
+        self.lines.evaluation(self.step, result.split, role, result.n, told["metrics"])
 
     def _choose_best(self, found: Sequence[Evaluation]) -> None:
         for result in found:
@@ -387,6 +351,16 @@ class _Training:
             if self.engine.from_first_rank(int(better)):
                 self.best = Best(self.step, score)
                 self._save()
+
+    def _evaluate_best(self, final: Sequence[Evaluation]) -> None:
+        """Evaluates the weights that were best on validation; the engine has them afterwards."""
+        if self.best.step == self.step:
+            for result in final:
+                self._tell_evaluation(result, "best")
+        elif self.best.step:
+            self.engine.load_weights(self.checkpoints.at(self.best.step) if self.first else None)
+            self.step = self.best.step
+            self._evaluate("best")
 
     # --- checkpoints ---
 
@@ -419,24 +393,14 @@ class _Training:
             config_sha256=config_sha256(config),
             epoch_losses=self._epoch_losses,
         )
-        saved = self.checkpoints.save(self.step, state, self.engine.write)
+        path, digest = self.checkpoints.save(self.step, state, self.engine.write)
         self.log.event(
             "checkpoint",
             step=self.step,
             epoch=self.settings.epoch_of(self.step),
-            path=saved.path.name,
-            sha256=saved.sha256,
+            path=path.name,
+            sha256=digest,
         )
-
-    def _evaluate_best(self, final: Sequence[Evaluation]) -> None:
-        """Evaluates the weights that were best on validation; the engine has them afterwards."""
-        if self.best.step == self.step:
-            for result in final:
-                self._tell_evaluation(result, "best", self.step)
-        elif self.best.step:
-            self.engine.load_weights(self.checkpoints.at(self.best.step) if self.first else None)
-            self.step = self.best.step
-            self._evaluate("best")
 
 
 def _as_score(score: Any) -> Optional[Tuple[float, ...]]:
@@ -445,20 +409,3 @@ def _as_score(score: Any) -> Optional[Tuple[float, ...]]:
         return None
     parts = score if isinstance(score, (list, tuple)) else (score,)
     return tuple(float(part) for part in parts)
-
-
-def _changed(state: Dict[str, Any], subject: Subject) -> Dict[str, Tuple[Any, Any]]:
-    """The settings that were others when a checkpoint was written."""
-    old, new = state.get("config") or {}, subject.config
-    return {
-        name: (old.get(name), new.get(name))
-        for name in (set(old) | set(new) if old else ())
-        if _plain(old.get(name)) != _plain(new.get(name))
-    }
-
-
-def _plain(value: Any) -> Any:
-    """As JSON would bring it back."""
-    if isinstance(value, dict):
-        return {str(name): _plain(part) for name, part in value.items()}
-    return [_plain(part) for part in value] if isinstance(value, (list, tuple)) else value

@@ -45,9 +45,9 @@ class StepPictures:
 
         def drawn() -> bool:
             pictures = draw()
-            make_folder(self._folder, "--output_path")
             for name, png in pictures.items():
-                write_atomically(self._folder / step_picture_name(name, step), png)
+                folder = make_folder(self._folder, "--output_path")
+                write_atomically(folder / step_picture_name(name, step), png)
             self._log.pictures(step, pictures)
             return True
 

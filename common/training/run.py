@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import dataclasses
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import (
 
 from common.ascend.environment import with_hf32
 from common.core.errors import ZooError
+from common.core.files import make_folder
 from common.machine.devices import OpenedDevice
 from common.machine.precision import Precision
 from common.machine.ranks import Place
@@ -125,6 +127,11 @@ class Evaluation:
     score: Optional[Union[float, Tuple[float, ...]]] = None
     chosen_by: str = ""
 
+    def told(self, role: str, step: int, epoch: int) -> Dict[str, Any]:
+        """The fields of its event."""
+        about = {"split": self.split, "role": role, "step": step, "epoch": epoch, "n": self.n}
+        return {**about, "metrics": dict(self.metrics)}
+
 
 @dataclasses.dataclass(frozen=True)
 class StepResult:
@@ -178,13 +185,12 @@ class Engine(abc.ABC):
     precision: Precision
     place: Place
     begins_after: Optional[int] = None  # steps, where training begins from another run's dump
-    draws = False
     weights_file = ""  # in a checkpoint, where it is one that people give to other programs
     say: Callable[[str], None] = print
 
-    @abc.abstractmethod
     def running(self) -> ContextManager[Any]:
         """What training runs in; turns the framework's errors that a user can mend into a line."""
+        return contextlib.nullcontext()
 
     def adopt(self, checkpoints: Path) -> None:  # noqa: B027
         """Brings checkpoints of an older layout into this one, on the first rank."""
@@ -217,7 +223,7 @@ class Engine(abc.ABC):
         """
 
     def draw(self, step: int) -> Mapping[str, bytes]:
-        """PNGs by name, where `draws`."""
+        """PNGs by name; none where the network has no pictures."""
         return {}
 
     def settle(self) -> Optional[str]:
@@ -258,20 +264,11 @@ class Engine(abc.ABC):
 # --- what a run says first -------------------------------------------------------------------
 
 
-class Targets(NamedTuple):
-    """What the run is to do: batch of one rank, steps and epochs in all (0 to evaluate only)."""
-
-    batch_size: int
-    seed: int
-    steps: int = 0
-    epochs: int = 0
-    resumed_step: int = 0
-
-
 def open_run_log(output_path: Path, rank: int) -> RunLog:
     """The run log of this rank; the first rank writes TensorBoard too."""
-    board = open_scalar_sink(Path(output_path) / "tensorboard") if rank == 0 else None
-    return RunLog(Path(output_path) / f"rank_{rank}", board)
+    folder = make_folder(Path(output_path), "--output_path")
+    board = open_scalar_sink(folder / "tensorboard") if rank == 0 else None
+    return RunLog(folder / f"rank_{rank}", board)
 
 
 def start_event(
@@ -279,13 +276,20 @@ def start_event(
     device: OpenedDevice,
     place: Place,
     precision: Precision,
-    targets: Targets,
     parameters: int,
     proof: str,
+    batch_size: int,
+    seed: int,
+    steps: int = 0,
+    epochs: int = 0,
+    resumed_step: int = 0,
 ) -> Dict[str, Any]:
-    """What the run log says first: everything a record needs that is known before the work."""
+    """What the run log says first: everything a record needs that is known before the work.
+
+    Args:
+        batch_size: of one rank; steps, epochs: in all, 0 to evaluate only.
+    """
     config, size = dict(subject.config), place.world_size
-    network = {"multiply_accumulates": None, **subject.network, "parameters": parameters}
     told = precision.as_record()
     if "TensorFlow" in device.framework:
         told = with_hf32(told, precision.device_kind)
@@ -296,14 +300,14 @@ def start_event(
         "config": config,
         "config_sha256": config_sha256(config),
         "code": code_state(),
-        "network": network,
+        "network": {"multiply_accumulates": None, **subject.network, "parameters": parameters},
         "dataset": dict(subject.dataset),
         "device": device.as_record(size),
         "precision": told,
-        "batch": {"per_device": targets.batch_size, "global": targets.batch_size * size},
-        "seed": targets.seed,
-        "targets": {"steps": targets.steps, "epochs": targets.epochs},
-        "resumed_step": targets.resumed_step,
+        "batch": {"per_device": batch_size, "global": batch_size * size},
+        "seed": seed,
+        "targets": {"steps": steps, "epochs": epochs},
+        "resumed_step": resumed_step,
         "rank": place.rank,
         "world_size": size,
         "first_batches_sha256": subject.first_batches_sha256,

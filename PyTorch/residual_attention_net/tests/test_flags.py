@@ -366,15 +366,6 @@ def test_profiling_of_a_run_that_is_too_short_is_refused_before_it_starts(tmp_pa
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
-def test_profiling_that_a_resumed_run_is_too_near_its_end_for_is_told(tmp_path: Path) -> None:
-    steps = ["--train_steps", "13", "--profiling"]
-    assert "no whole profile" not in run("train", tmp_path, *steps).stdout
-    done = run("train", tmp_path, *steps, "--resume")
-    assert done.returncode == 0
-    assert "no whole profile: 0 steps are left and it takes 13" in done.stdout
-
-
 @pytest.mark.parametrize("program", ["train", "evaluate", "finetune"])
 @pytest.mark.parametrize("flag", OF_TENSORFLOW)
 def test_flags_of_tensorflow_are_welcome_switched_off(program: str, flag: str) -> None:

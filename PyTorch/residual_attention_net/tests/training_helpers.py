@@ -120,7 +120,7 @@ def checkpoint_of(output: Path, network: Any, step: int = 1) -> Path:
     folder.prepare()
     shape = network_identity(network)
     state = {"network": {"name": shape.pop("network"), **shape}, "best": {"step": step}}
-    return folder.save(step, state, write).path / FILE
+    return folder.save(step, state, write)[0] / FILE
 
 
 def start_ranks(

@@ -11,7 +11,6 @@ import pytest
 
 from common.core.errors import ZooError
 from common.data.labelled_images import LabelledImages
-from common.training.tensorflow.optimizers import adam
 from common.training.tensorflow.runtime import tf
 from common.training.tensorflow.stored_weights import find_weights
 from common.training.tensorflow.weights import named_weights
@@ -189,7 +188,7 @@ def test_running_statistics_after_a_step_take_both_batches_in_turn(ran, stored):
 def test_five_steps_of_training_lose_what_the_reference_lost(stored, exact):
     with tf.Graph().as_default(), tf.Session() as session:
         network, _, total, _ = graph(stored, training=True)
-        optimizer = adam(1e-3)
+        optimizer = tf.train.AdamOptimizer(1e-3)
         pairs = optimizer.compute_gradients(total, network.trainable_weights)
         clipped = [(tf.clip_by_value(gradient, -20, 20), weight) for gradient, weight in pairs]
         step = optimizer.apply_gradients(clipped)

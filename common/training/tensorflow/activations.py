@@ -23,27 +23,21 @@ class _Recorder:
     """Tensors in the order they came, by unfinished names: numbers are added at the end."""
 
     def __init__(self, network: Any, left_out: Tuple[Type[Any], ...]) -> None:
-        self.paths = dict(_paths(network, ""))
+        self.layers = list(_layers(network, ""))
+        self.paths = {id(layer): path for layer, path in self.layers}
         self.left_out = left_out
         self.calls: List[Any] = []
         self.parts: List[str] = []
-        self._kept: List[Tuple[str, Any]] = []
-        self._known: List[Any] = []
+        self.kept: List[Tuple[str, Any]] = []
 
-    def keep(self, path: str, name: str, value: Any) -> None:
+    def keep(self, path: str, value: Any) -> None:
         """Keeps a tensor, or every tensor of a structure, that is not kept yet."""
         if isinstance(value, (list, tuple)):
             fields = getattr(value, "_fields", None) or [str(n) for n in range(len(value))]
             for field, part in zip(fields, value):
-                self.keep(path, _joined(name, field), part)
-        elif tf.is_tensor(value) and not any(value is known for known in self._known):
-            self._known.append(value)
-            self._kept.append((_joined(*self.parts, path, name) or "output", value))
-
-    def finished(self) -> Tensors:
-        """The tensors by name; names that came several times are numbered from 1."""
-        names = numbered([name for name, _ in self._kept])
-        return {name: tensor for name, (_, tensor) in zip(names, self._kept)}
+                self.keep(_joined(path, field), part)
+        elif tf.is_tensor(value) and not any(value is known for _, known in self.kept):
+            self.kept.append((_joined(*self.parts, path) or "output", value))
 
 
 _recorders: List[_Recorder] = []
@@ -53,32 +47,22 @@ def _joined(*parts: str) -> str:
     return "/".join(part for part in parts if part)
 
 
-def _paths(layer: Any, path: str) -> Iterator[Tuple[int, str]]:
-    """The identity of every layer below one with its attribute path; a Sequential counts."""
-    yield id(layer), path
+def _layers(layer: Any, path: str) -> Iterator[Tuple[Any, str]]:
+    """Every layer below one with its attribute path; a Sequential counts."""
+    yield layer, path
     parts = (
         enumerate(layer.layers) if isinstance(layer, tf.keras.Sequential) else vars(layer).items()
     )
     for name, part in parts:
         if isinstance(part, tf.keras.layers.Layer) and not str(name).startswith("_"):
-            yield from _paths(part, _joined(path, str(name)))
-
-
-def _all_layers(layer: Any) -> Iterator[Any]:
-    yield layer
-    parts = (
-        layer.layers
-        if isinstance(layer, tf.keras.Sequential)
-        else [part for name, part in vars(layer).items() if not name.startswith("_")]
-    )
-    for part in parts:
-        if isinstance(part, tf.keras.layers.Layer):
-            yield from _all_layers(part)
+            yield from _layers(part, _joined(path, str(name)))
 
 
 @contextlib.contextmanager
 def recording(network: Any, left_out: Tuple[Type[Any], ...] = ()) -> Iterator[Tensors]:
     """Collects the outputs of a network's layers into the dictionary it yields.
+
+    Keras has no hooks: for this while, the classes of the network's layers tell of calls.
 
     Args:
         network: a Keras layer or model; made, not yet called.
@@ -86,13 +70,19 @@ def recording(network: Any, left_out: Tuple[Type[Any], ...] = ()) -> Iterator[Te
     """
     found: Tensors = {}
     recorder = _Recorder(network, left_out)
+    owners = {_owner_of_call(type(layer)) for layer, _ in recorder.layers}
+    originals = {owner: vars(owner)["__call__"] for owner in owners}
     _recorders.append(recorder)
+    for owner, original in originals.items():
+        owner.__call__ = _telling(original)
     try:
-        with _listening(network):
-            yield found
+        yield found
     finally:
+        for owner, original in originals.items():
+            owner.__call__ = original
         _recorders.remove(recorder)
-        found.update(recorder.finished())
+        names = numbered([name for name, _ in recorder.kept])
+        found.update(zip(names, (tensor for _, tensor in recorder.kept)))
 
 
 # TensorFlow 1.15 would rewrite what a layer's call calls, and gets *arguments wrong.
@@ -106,7 +96,7 @@ def noted(name: str, tensor: Any, of: Optional[Any] = None) -> Any:
     if _recorders:
         recorder = _recorders[-1]
         layer = of if of is not None else (recorder.calls[-1] if recorder.calls else None)
-        recorder.keep(recorder.paths.get(id(layer), ""), name, tensor)
+        recorder.keep(_joined(recorder.paths.get(id(layer), ""), name), tensor)
     return tensor
 
 
@@ -122,20 +112,6 @@ def part(name: str) -> Iterator[None]:
         yield
     finally:
         recorder.parts.pop()
-
-
-@contextlib.contextmanager
-def _listening(network: Any) -> Iterator[None]:
-    """Keras has no hooks: for this while, the classes of the network's layers tell of calls."""
-    owners = {_owner_of_call(type(layer)) for layer in _all_layers(network)}
-    originals = {owner: vars(owner)["__call__"] for owner in owners}
-    for owner, original in originals.items():
-        owner.__call__ = _telling(original)
-    try:
-        yield
-    finally:
-        for owner, original in originals.items():
-            owner.__call__ = original
 
 
 def _owner_of_call(kind: Type[Any]) -> Any:
@@ -155,7 +131,7 @@ def _telling(original: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             recorder.calls.pop()
         if not isinstance(layer, recorder.left_out):
-            recorder.keep(recorder.paths[id(layer)], "", outputs)
+            recorder.keep(recorder.paths[id(layer)], outputs)
         return outputs
 
     return call

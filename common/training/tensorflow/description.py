@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Callable, Mapping, Optional, Sequence
 
-from common.core.errors import UsageError
 from common.machine.precision import Precision
+from common.training.dump import require_fit
 from common.training.run import Evaluation
 from common.training.tensorflow.minimisation import Minimisation
 from common.training.tensorflow.runtime import TensorFlowDevice, tf
@@ -42,12 +42,7 @@ class Inputs:
         if name not in self.given_noise:
             return drawn
         given = self.given_noise[name]
-        if list(given.shape) != drawn.shape.as_list():
-            raise UsageError(
-                f"--dump_from has noise {name} as {list(given.shape)}, this run as "
-                f"{drawn.shape.as_list()}: give the flags of "
-                "that run, --batch_size included"
-            )
+        require_fit({name: given}, {name: drawn.shape.as_list()}, "noise")
         is_first = tf.equal(self.step, tf.constant(self.first_step, self.step.dtype))
         return tf.where(is_first, tf.constant(given, drawn.dtype), drawn)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
@@ -18,6 +19,7 @@ from common.training.lines import passes_multiple
 from common.training.run import Engine, Evaluation, Settings, Start, StepResult, Subject, Wishes
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.description import Build, Inputs, MakeBatches, TrainingGraph
+from common.training.tensorflow.minimisation import scalar_variable
 from common.training.tensorflow.runtime import TensorFlowDevice, tf
 from common.training.tensorflow.tensor_dump import GraphDump
 from common.training.tensorflow.weights import Variables
@@ -68,14 +70,7 @@ def build_step_graph(
     """
     tf_runtime.seed_everything(seed)
     global_step = tf.train.get_or_create_global_step()
-    taken = tf.get_variable(
-        "batches_taken",
-        shape=[],
-        dtype=tf.int64,
-        trainable=False,
-        use_resource=True,
-        initializer=tf.zeros_initializer(),
-    )
+    taken = scalar_variable("batches_taken", tf.int64, 0)
     iterator = tf.data.make_initializable_iterator(make_batches(position))
     batch, waited = _next_batch(iterator, device)
     step = tf.identity(global_step.read_value(), name="step")
@@ -144,43 +139,23 @@ def parameter_count(network: Any) -> int:
     )
 
 
-# --- errors ----------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _telling_tensorflow_errors() -> Iterator[None]:
-    """Turns what a user can mend of TensorFlow's errors into one line."""
-    try:
-        yield
-    except tf.errors.OpError as error:
-        known = _of_the_data(error) or _of_another_rank(error)
-        if known is None:
-            raise
-        raise known from error
-
-
-def _of_the_data(error: Any) -> Optional[ZooError]:
-    if error.op is None or not error.op.type.startswith(("IteratorGetNext", "MakeIterator")):
-        return None
-    if isinstance(error, tf.errors.OutOfRangeError):
+def told_error(error: Any) -> Optional[ZooError]:
+    """What a user can mend of TensorFlow's errors, in one line; None for others."""
+    first, kind = first_line(error), "" if error.op is None else error.op.type
+    if kind.startswith(("IteratorGetNext", "MakeIterator")):
+        if isinstance(error, tf.errors.OutOfRangeError):
+            return ZooError(
+                "the training data ended before the last step: the split holds fewer samples than "
+                "a batch, or the pipeline does not repeat; give a smaller --batch_size or more data"
+            )
         return ZooError(
-            "the training data ended before the last step: the split holds fewer "
-            "samples than a batch, or the pipeline does not repeat; give a smaller "
-            "--batch_size or more data"
+            f"the training data can't be read: {first}; verify the files of --data_path"
         )
-    return ZooError(
-        f"the training data can't be read: {first_line(error)}; verify the files of --data_path"
-    )
-
-
-def _of_another_rank(error: Any) -> Optional[ZooError]:
-    told = first_line(error).lower()
-    if "horovod" not in str(error).lower() and "hccl" not in told and "hcom" not in told:
-        return None
-    return InfrastructureError(
-        f"another rank is gone or cannot be reached ({first_line(error)}); see the other "
-        "ranks' logs"
-    )
+    if "horovod" in str(error).lower() or re.search("hccl|hcom", first.lower()):
+        return InfrastructureError(
+            f"another rank is gone or cannot be reached ({first}); see the other ranks' logs"
+        )
+    return None
 
 
 # --- the engine ------------------------------------------------------------------------------
@@ -216,9 +191,13 @@ class TensorFlowEngine(Engine):
         self.device: TensorFlowDevice = device
         self.precision, self.place = precision, device.place
         self.iterations = device.npu_options.iterations_per_loop
-        if not settings.resume:
-            require_whole_loops(settings.steps, self.iterations)
-        self._dump = GraphDump(settings, subject, device, precision)
+        end = end_of_loops(0, settings.steps, self.iterations)
+        if end != settings.steps and not settings.resume:
+            raise UsageError(
+                f"{settings.steps} steps are no multiple of --iterations_per_loop "
+                f"{self.iterations}: give {end} steps, or another loop"
+            )
+        self._dump = GraphDump(self, device)
         self.begins_after = self._dump.begins_after
         self._compiled = CompilationWatch(CompiledLines() if device.kind == "npu" else None)
         self._step, self._taken, self._lived = 0, 0, 0
@@ -226,37 +205,41 @@ class TensorFlowEngine(Engine):
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        with tf.Graph().as_default(), _telling_tensorflow_errors():
+        with tf.Graph().as_default():
             self.session = None
             try:
                 yield
+            except tf.errors.OpError as error:
+                told = told_error(error)
+                if told is None:
+                    raise
+                raise told from error
             finally:
                 if self.session is not None:
                     self.session.close()
 
     def begin(self, start: Start, wishes: ReadWishes) -> None:
         self._step, self._taken, self._wishes = start.step, start.taken, wishes
-        self._dump.say = self.say
         if self.place.rank == 0:
-            self._dump.is_stored(start.taken)
+            self._dump.is_passed(start.taken)
         end = end_of_loops(start.step, self.settings.steps, self.iterations)
         if end > self.settings.steps > start.step:
             # Skipped steps, or another loop before, may have left a part of a loop to be done.
             self.say(f"note: --iterations_per_loop {self.iterations} ends at step {end}")
-        self.graph = graph = build_step_graph(
-            self._build,
-            self._dump.batches(self._make_batches),
-            start.taken,
-            self.settings.seed,
-            self.device,
-            self.precision,
-            wishes,
-            self._dump.given_noise(),
-        )
+        batches, about = self._dump.batches(self._make_batches), (self.device, self.precision)
+        more = (start.taken, self.settings.seed, *about, wishes, self._dump.given_noise())
+        self.graph = graph = build_step_graph(self._build, batches, *more)
         self._dump.prepare(graph.network, graph.batch, graph.global_step)
         sync = tf_runtime.broadcast_in_graph(self.device, tf.global_variables())
         self.session = tf_runtime.open_session(self.device, self.precision)
-        self._put_in_place(start)
+        # Initial values or a checkpoint's, never both: an initialiser would undo a restore.
+        self.session.run([tf.local_variables_initializer(), tf.tables_initializer()])
+        if start.checkpoint is not None:
+            graph.variables.restore(self.session, start.checkpoint, start.state)
+        else:
+            self.session.run(tf.global_variables_initializer())
+            if graph.network.begin is not None and start.step == 0:
+                graph.network.begin(self.session)
         self.session.run(sync)
         self.session.run(graph.iterator.initializer)
         train_op = tf_runtime.looped_on_device(self.device, self.session, graph.fetches["train"])
@@ -269,16 +252,6 @@ class TensorFlowEngine(Engine):
             text = str(tf.get_default_graph().as_graph_def())  # a proto's str is its text format
             write_atomically(self.settings.output_path / CHECKPOINTS / "graph.pbtxt", text)
 
-    def _put_in_place(self, start: Start) -> None:
-        """Initial values or a checkpoint's, never both: an initialiser would undo a restore."""
-        self.session.run([tf.local_variables_initializer(), tf.tables_initializer()])
-        if start.checkpoint is not None:
-            self.graph.variables.restore(self.session, start.checkpoint, start.state)
-            return
-        self.session.run(tf.global_variables_initializer())
-        if self.graph.network.begin is not None and start.step == 0:
-            self.graph.network.begin(self.session)
-
     @property
     def parameters(self) -> int:
         return parameter_count(self.graph.network.network)
@@ -289,17 +262,16 @@ class TensorFlowEngine(Engine):
     def advance(self, most: int) -> Tuple[List[StepResult], Wishes]:
         """One run of the session; see Engine."""
         self._compiled.before_step()
-        stored = self._dump.is_due(self._taken + 1)  # a graph of its own, to be compiled once
         values = self._run_step()
         before, self._step = self._step, int(values["step"])
-        self._taken += self.iterations
-        self._lived += self.iterations
         recompiled = self._compiled.after_step()
-        if recompiled and not stored:
+        if recompiled and not self._dump.is_due(self._taken + 1):  # a graph of its own
             self.say(
                 f"note: {recompiled} graph(s) compiled again for step {self._step}: something in "
                 "the step changes its shape"
             )
+        self._taken += self.iterations
+        self._lived += self.iterations
         start = "diagnostic/"
         result = StepResult(
             self._step,
@@ -318,19 +290,14 @@ class TensorFlowEngine(Engine):
         settings, coming = self.settings, self._step + 1
         due = passes_multiple(self._step, coming, settings.diagnostics_every)
         fetches = self.graph.with_diagnostics if due else self.graph.fetches
-        # An NPU's profile is its session's own business.
-        if (
-            settings.profile
-            and self._lived + 1 == PROFILED_STEP
-            and self.place.rank == 0
-            and self.device.kind != "npu"
-        ):
+        if self._dump.is_due(self._taken + 1):
+            return self._dump.run(self.session, fetches)
+        profiled = settings.profile and self._lived + 1 == PROFILED_STEP and self.place.rank == 0
+        if profiled and self.device.kind != "npu":  # whose profile is its session's own business
             folder = make_folder(Path(settings.output_path) / "profile", "--output_path")
             path = folder / f"timeline_step_{coming:08d}.json"
             self.say(f"timeline of step {coming}: {path}")
             return dict(tf_runtime.run_with_timeline(self.session, fetches, path))
-        if self._dump.is_due(self._taken + 1):
-            return self._dump.run(self.session, fetches)
         return dict(self.session.run(fetches))
 
     def _agreed_wishes(self, values: Mapping[str, Any], before: int) -> Wishes:
@@ -348,13 +315,9 @@ class TensorFlowEngine(Engine):
         evaluate = self.graph.network.evaluate
         return () if evaluate is None else evaluate(self.session, step, role)
 
-    @property
-    def draws(self) -> bool:  # type: ignore[override]
-        return self.graph.network.pictures is not None
-
     def draw(self, step: int) -> Mapping[str, bytes]:
-        assert self.graph.network.pictures is not None
-        return self.graph.network.pictures(self.session, step)
+        pictures = self.graph.network.pictures
+        return {} if pictures is None else pictures(self.session, step)
 
     def write(self, folder: Path) -> Mapping[str, Any]:
         self.graph.variables.write(self.session, folder)
@@ -373,15 +336,6 @@ class TensorFlowEngine(Engine):
 
     def end(self) -> Optional[str]:
         return self._compiled.proof()
-
-
-def require_whole_loops(steps: int, iterations: int) -> None:
-    """Raises UsageError where steps are no multiple of those in a run of the session."""
-    if steps % iterations:
-        raise UsageError(
-            f"{steps} steps are no multiple of --iterations_per_loop {iterations}: give "
-            f"{end_of_loops(0, steps, iterations)} steps, or another loop"
-        )
 
 
 def end_of_loops(first: int, last: int, iterations: int) -> int:

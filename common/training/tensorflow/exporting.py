@@ -8,7 +8,7 @@ import os
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -65,8 +65,8 @@ def export(
     lines = []
     with tempfile.TemporaryDirectory(prefix=".export", dir=str(folder)) as aside:
         for name in formats:
-            made = _WRITERS[name](graph, inputs, outputs, network.facts, Path(aside))
-            off, place = _difference(expected, made.program(network.example)), made.path.name
+            made, program = _WRITERS[name](graph, inputs, outputs, network.facts, Path(aside))
+            off, place = _difference(expected, program(network.example)), made.name
             if not off <= TOLERANCE:  # not a number is a difference too
                 raise ZooError(
                     f"{place} gives other outputs than the network (off by {off:.2g} of the "
@@ -75,18 +75,18 @@ def export(
             lines.append(
                 f"{name}: {folder / place}, off by {off:.1e} of the largest output at most"
             )
-        (Path(aside) / DESCRIPTION).write_text(_description(network) + "\n", encoding="utf-8")
+        described = {
+            kind: {name: [tensor.dtype.name, tensor.shape.as_list()] for name, tensor in given}
+            for kind, given in (
+                ("inputs", network.inputs.items()),
+                ("outputs", network.outputs.items()),
+            )
+        }
+        text = json.dumps({**described, **network.facts}, indent=1, ensure_ascii=False)
+        (Path(aside) / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
         for path in Path(aside).iterdir():
             os.replace(str(path), str(folder / path.name))
     return [*lines, f"inputs, outputs and their meaning: {folder / DESCRIPTION}"]
-
-
-def _description(network: Exported) -> str:
-    shapes = {
-        kind: {name: [tensor.dtype.name, tensor.shape.as_list()] for name, tensor in found.items()}
-        for kind, found in (("inputs", network.inputs), ("outputs", network.outputs))
-    }
-    return json.dumps({**shapes, **network.facts}, indent=1, ensure_ascii=False)
 
 
 def _difference(expected: Arrays, found: Arrays) -> float:
@@ -123,13 +123,11 @@ def _named(running: Any, inputs: Any, outputs: Any) -> Any:
     return graph, named_inputs, named_outputs
 
 
-@dataclasses.dataclass(frozen=True)
-class _Made:
-    path: Path
-    program: Callable[[Arrays], Arrays]
+# Each writes a file and returns it, with a function that computes by it alone.
+Made = Tuple[Path, Callable[[Arrays], Arrays]]
 
 
-def _saved_model(graph: Any, inputs: Any, outputs: Any, facts: Any, folder: Path) -> _Made:
+def _saved_model(graph: Any, inputs: Any, outputs: Any, facts: Any, folder: Path) -> Made:
     path = folder / SAVED_MODEL
     with tf.Session(graph=graph) as session:
         tf.saved_model.simple_save(session, str(path), inputs, outputs)
@@ -143,10 +141,10 @@ def _saved_model(graph: Any, inputs: Any, outputs: Any, facts: Any, folder: Path
             found: Dict[str, np.ndarray] = session.run(fetched, fed)
             return found
 
-    return _Made(path, run)
+    return path, run
 
 
-def _frozen(graph: Any, inputs: Any, outputs: Any, facts: Any, folder: Path) -> _Made:
+def _frozen(graph: Any, inputs: Any, outputs: Any, facts: Any, folder: Path) -> Made:
     path = folder / "network.pb"
     path.write_bytes(graph.as_graph_def().SerializeToString())
 
@@ -161,10 +159,10 @@ def _frozen(graph: Any, inputs: Any, outputs: Any, facts: Any, folder: Path) -> 
             )
             return found
 
-    return _Made(path, run)
+    return path, run
 
 
-def _onnx(graph: Any, inputs: Any, outputs: Any, facts: Any, folder: Path) -> _Made:
+def _onnx(graph: Any, inputs: Any, outputs: Any, facts: Any, folder: Path) -> Made:
     try:
         import onnxruntime
         from tf2onnx import convert
@@ -181,8 +179,13 @@ def _onnx(graph: Any, inputs: Any, outputs: Any, facts: Any, folder: Path) -> _M
         output_names=[name + ":0" for name in outputs],
         opset=OPSET,
     )
-    for value in [*model.graph.input, *model.graph.output]:
-        _rename(model, value.name, value.name.split(":")[0])
+    named = [*model.graph.input, *model.graph.output]
+    names = {value.name: value.name.split(":")[0] for value in named}
+    for value in named:
+        value.name = names[value.name]
+    for node in model.graph.node:
+        for used in (node.input, node.output):
+            used[:] = [names.get(name, name) for name in used]
     add_facts(model, facts)
     path.write_bytes(model.SerializeToString())
 
@@ -190,22 +193,10 @@ def _onnx(graph: Any, inputs: Any, outputs: Any, facts: Any, folder: Path) -> _M
         program = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         return dict(zip(outputs, program.run(list(outputs), dict(example))))
 
-    return _Made(path, run)
+    return path, run
 
 
-def _rename(model: Any, old: str, new: str) -> None:
-    """Gives a value of an ONNX graph another name, wherever it is used."""
-    for value in [*model.graph.input, *model.graph.output]:
-        if value.name == old:
-            value.name = new
-    for node in model.graph.node:
-        for names in (node.input, node.output):
-            for index, name in enumerate(names):
-                if name == old:
-                    names[index] = new
-
-
-_WRITERS: Dict[str, Callable[[Any, Any, Any, Any, Path], _Made]] = {
+_WRITERS: Dict[str, Callable[[Any, Any, Any, Any, Path], Made]] = {
     SAVED_MODEL: _saved_model,
     FROZEN: _frozen,
     ONNX: _onnx,

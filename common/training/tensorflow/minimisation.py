@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Optional, Sequence, Tuple
 
 from common.machine.precision import (
     BACKOFF_FACTOR,
@@ -65,65 +65,43 @@ def minimise(
     Raises:
         ValueError: the loss reaches none of the variables.
     """
-    if device.kind == "npu":
-        return _minimise_on_npu(
-            loss,
-            optimizer,
-            variables,
-            device,
-            precision,
-            global_step,
-            _Clip(clip_norm, clip_value),
-            updates,
-        )
-    scale = _LossScale(precision) if precision.loss_scale_policy != "none" else None
-    pairs = _reached(
-        optimizer.compute_gradients(
-            loss if scale is None else loss * scale.value, var_list=list(variables)
-        )
-    )
+    scale = manager = None
+    on_npu = device.kind == "npu"
+    if on_npu:  # whose optimizers average and unscale themselves
+        optimizer, manager = _npu_optimizer(optimizer, device, precision)
+    elif precision.loss_scale_policy != "none":
+        scale = _LossScale(precision)
+    scaled = loss if scale is None else loss * scale.value
+    found = optimizer.compute_gradients(scaled, var_list=list(variables))
+    pairs = [(gradient, variable) for gradient, variable in found if gradient is not None]
+    if not pairs:
+        raise ValueError(f"the loss reaches none of the {len(found)} variables")
     trained = [variable for _, variable in pairs]
     gradients = [tf.convert_to_tensor(gradient) for gradient, _ in pairs]
     if scale is not None:
         gradients = [gradient / scale.value for gradient in gradients]
-    gradients = [
-        mean_in_graph(device, gradient, f"gradient_{number}")
-        for number, gradient in enumerate(gradients)
-    ]
-    norm = tf.global_norm(gradients)
-    clipped = _Clip(clip_norm, clip_value).apply(gradients, norm)
+    if not on_npu:
+        gradients = [
+            mean_in_graph(device, gradient, f"gradient_{number}")
+            for number, gradient in enumerate(gradients)
+        ]
+    norm, clipped = tf.global_norm(gradients), gradients
+    if clip_norm is not None:
+        clipped = tf.clip_by_global_norm(clipped, clip_norm, use_norm=norm)[0]
+    if clip_value is not None:
+        clipped = [tf.clip_by_value(gradient, -clip_value, clip_value) for gradient in clipped]
+    first, used = list(updates), None if scale is None else scale.value
+    if manager is not None:
+        # A copy, made before the step may change the scale: a variable's identity is the variable.
+        used = manager.get_loss_scale() * 1.0
+        first.append(used)
 
     def apply() -> Any:
         return optimizer.apply_gradients(list(zip(clipped, trained)), global_step=global_step)
 
-    with tf.control_dependencies(list(updates)):
-        pairs = list(zip(gradients, trained))
-        if scale is None:
-            return Minimisation(apply(), norm, None, pairs)
-        return Minimisation(scale.step(apply, tf.is_finite(norm)), norm, scale.before, pairs)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Clip:
-    """Clips gradients by their global norm, then by value."""
-
-    norm: Optional[float]
-    value: Optional[float]
-
-    def apply(self, gradients: Sequence[Any], norm: Any) -> List[Any]:
-        clipped = list(gradients)
-        if self.norm is not None:
-            clipped = tf.clip_by_global_norm(clipped, self.norm, use_norm=norm)[0]
-        if self.value is not None:
-            clipped = [tf.clip_by_value(gradient, -self.value, self.value) for gradient in clipped]
-        return list(clipped)
-
-
-def _reached(pairs: Sequence[Tuple[Any, Any]]) -> List[Tuple[Any, Any]]:
-    found = [(gradient, variable) for gradient, variable in pairs if gradient is not None]
-    if not found:
-        raise ValueError(f"the loss reaches none of the {len(pairs)} variables")
-    return found
+    with tf.control_dependencies(first):
+        train_op = apply() if scale is None else scale.step(apply, tf.is_finite(norm))
+    return Minimisation(train_op, norm, used, list(zip(gradients, trained)))
 
 
 class _LossScale:
@@ -132,10 +110,11 @@ class _LossScale:
     def __init__(self, precision: Precision) -> None:
         self._dynamic = precision.loss_scale_policy == "dynamic"
         with tf.variable_scope("loss_scale"):
-            self._variable = _scalar("scale", tf.float32, float(precision.loss_scale or 1.0))
-            self._good_steps = _scalar("good_steps", tf.int64, 0)
+            self._variable = scalar_variable(
+                "scale", tf.float32, float(precision.loss_scale or 1.0)
+            )
+            self._good_steps = scalar_variable("good_steps", tf.int64, 0)
         self.value = tf.identity(self._variable.read_value())
-        self.before = self.value
 
     def step(self, apply: Callable[[], Any], finite: Any) -> Any:
         """Applies where the gradients are finite, and adapts the scale where it is dynamic."""
@@ -160,61 +139,39 @@ class _LossScale:
         )
 
 
-def _scalar(name: str, dtype: Any, value: float) -> Any:
+def scalar_variable(name: str, dtype: Any, value: float) -> Any:
+    """A number that steps change and checkpoints hold."""
     return tf.get_variable(
         name,
         shape=[],
         dtype=dtype,
         trainable=False,
         use_resource=True,
-        initializer=tf.constant_initializer(value, dtype=dtype),
+        initializer=tf.constant_initializer(value),
     )
 
 
-def _minimise_on_npu(
-    loss: Any,
-    optimizer: Any,
-    variables: Sequence[Any],
-    device: TensorFlowDevice,
-    precision: Precision,
-    global_step: Any,
-    clip: _Clip,
-    updates: Sequence[Any],
-) -> Minimisation:
+def _npu_optimizer(
+    optimizer: Any, device: TensorFlowDevice, precision: Precision
+) -> Tuple[Any, Any]:
+    """An optimizer that averages over ranks and scales, and the scale's manager, None for none."""
     many = device.place.world_size > 1
     npu_init = import_npu_bridge()
     if many:
         require_known_identity(npu_init)  # read while the graph is built, and never again
         optimizer = npu_init.NPUDistributedOptimizer(optimizer)
-    manager = _npu_scale_manager(npu_init, precision)
-    if manager is not None:
-        # With a constant True one rank alone would wait for HCCL; False lets ranks diverge.
-        optimizer = npu_init.NPULossScaleOptimizer(optimizer, manager, is_distributed=many)
-    pairs = _reached(optimizer.compute_gradients(loss, var_list=list(variables)))
-    gradients = [tf.convert_to_tensor(gradient) for gradient, _ in pairs]
-    norm = tf.global_norm(gradients)
-    clipped = clip.apply(gradients, norm)
-    # A copy, made before the step may change the scale: a variable's identity is the variable.
-    scale = None if manager is None else manager.get_loss_scale() * 1.0
-    with tf.control_dependencies(list(updates) + ([] if scale is None else [scale])):
-        train_op = optimizer.apply_gradients(
-            list(zip(clipped, [variable for _, variable in pairs])), global_step=global_step
-        )
-    return Minimisation(
-        train_op, norm, scale, list(zip(gradients, [variable for _, variable in pairs]))
-    )
-
-
-def _npu_scale_manager(npu_init: Any, precision: Precision) -> Any:
     if precision.loss_scale_policy == "none":
-        return None
+        return optimizer, None
     scale = float(precision.loss_scale or 1.0)
     if precision.loss_scale_policy == "static":
-        return npu_init.FixedLossScaleManager(scale, enable_overflow_check=True)
-    return npu_init.ExponentialUpdateLossScaleManager(
-        init_loss_scale=scale,
-        incr_every_n_steps=GROWTH_INTERVAL,
-        decr_every_n_nan_or_inf=1,
-        incr_ratio=GROWTH_FACTOR,
-        decr_ratio=BACKOFF_FACTOR,
-    )
+        manager = npu_init.FixedLossScaleManager(scale, enable_overflow_check=True)
+    else:
+        manager = npu_init.ExponentialUpdateLossScaleManager(
+            init_loss_scale=scale,
+            incr_every_n_steps=GROWTH_INTERVAL,
+            decr_every_n_nan_or_inf=1,
+            incr_ratio=GROWTH_FACTOR,
+            decr_ratio=BACKOFF_FACTOR,
+        )
+    # With a constant True one rank alone would wait for HCCL; False lets ranks diverge.
+    return npu_init.NPULossScaleOptimizer(optimizer, manager, is_distributed=many), manager

@@ -8,7 +8,7 @@ import importlib.util
 import os
 import re
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 from common.ascend.environment import HF32
 from common.ascend.session import PLAIN, NpuOptions, session_parameters
@@ -17,34 +17,12 @@ from common.core.errors import InfrastructureError, UsageError, ZooError, first_
 from common.core.files import write_atomically
 from common.core.terminal import without_chatter
 from common.core.text import version_numbers
-from common.machine.devices import (
-    OpenedDevice,
-    allowed_cores,
-    cann_version,
-    choose_device,
-    cpu_has_bfloat16,
-    cpu_name,
-    detect,
-    gpu_driver,
-    npu_driver,
-    npu_has_bfloat16,
-    npu_name,
-)
-from common.machine.precision import (
-    Capabilities,
-    Precision,
-    default_mode,
-    resolve,
-    with_loss_scale,
-)
+from common.machine import devices as machine
+from common.machine import precision as arithmetic
+from common.machine.devices import OpenedDevice
+from common.machine.precision import Capabilities, Precision
 from common.machine.ranks import LAUNCHED_RANK, Place, find_tensorflow_place, under_slurm
-from common.training.devices import (
-    RENDEZVOUS_SECONDS,
-    process_memory_peak,
-    require_device,
-    seed_python_and_numpy,
-    without_plugin,
-)
+from common.training import devices as shared
 from common.training.tensorflow import horovod as tf_horovod
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
@@ -63,6 +41,11 @@ VERSION = version_numbers(str(tf.__version__))
 # The types that the graph rewrite goes by, under their names before and since TensorFlow 2.4:
 # always narrow, narrow after a narrow one, narrow between narrow ones; and never narrow. In two of
 # them at once an operation would stop the whole rewrite, and nobody would be told.
+_REWRITES = {
+    "auto_mixed_precision": ("gpu", "float16"),
+    "auto_mixed_precision_onednn_bfloat16": ("cpu", "bfloat16"),
+}
+_LIBRARIES = ("cuda_version", "cudnn_version")
 _REWRITE = "TF_AUTO_MIXED_PRECISION_GRAPH_REWRITE_"
 REWRITE_LISTS = [
     _REWRITE + name
@@ -110,7 +93,7 @@ def choose_run_device(options: Any, default_modes: Mapping[str, str]) -> RunDevi
     """
     kind = options.device
     if kind == "auto":
-        kind = choose_device(kind, detect())
+        kind = machine.choose_device(kind, machine.detect())
     os.environ.update(under_slurm(os.environ))
     place = find_tensorflow_place(os.environ, kind, options.device_id)
     if options.ranks not in (None, place.world_size):
@@ -118,10 +101,11 @@ def choose_run_device(options: Any, default_modes: Mapping[str, str]) -> RunDevi
             f"--ranks {options.ranks} but this is one of {place.world_size} rank(s): start ranks "
             "with `zoo launch` or horovodrun"
         )
-    mode = options.precision_mode or default_mode(default_modes, kind)
-    precision = resolve(mode, "tensorflow", kind, capabilities(kind, place.local_rank))
+    mode = options.precision_mode or arithmetic.default_mode(default_modes, kind)
+    able = capabilities(kind, place.local_rank)
+    precision = arithmetic.resolve(mode, "tensorflow", kind, able)
     if options.loss_scale is not None:
-        precision = with_loss_scale(precision, options.loss_scale)
+        precision = arithmetic.with_loss_scale(precision, options.loss_scale)
     return RunDevice(kind, place, precision)
 
 
@@ -134,18 +118,18 @@ def capabilities(kind: str, index: int = 0) -> Capabilities:
     version = str(tf.__version__)
     if kind == "npu":
         import_npu_bridge()
-        name = npu_name()
-        return Capabilities(version, name, bfloat16=npu_has_bfloat16(name))
+        name = machine.npu_name()
+        return Capabilities(version, name, bfloat16=machine.npu_has_bfloat16(name))
     if kind == "gpu":
         name, details = _gpu(index)
         return Capabilities(version, name, tf32=details.get("compute_capability", (0, 0))[0] >= 8)
     rewriter = tf.ConfigProto().graph_options.rewrite_options
     bfloat16 = (
         hasattr(rewriter, "auto_mixed_precision_onednn_bfloat16")
-        and cpu_has_bfloat16()
+        and machine.cpu_has_bfloat16()
         and os.environ.get("TF_ENABLE_ONEDNN_OPTS", "1") != "0"
     )
-    return Capabilities(version, cpu_name(), bfloat16=bfloat16)
+    return Capabilities(version, machine.cpu_name(), bfloat16=bfloat16)
 
 
 def open_device(
@@ -153,7 +137,7 @@ def open_device(
     place: Place,
     precision: Precision,
     npu_options: NpuOptions = PLAIN,
-    timeout_seconds: float = RENDEZVOUS_SECONDS,
+    timeout_seconds: float = shared.RENDEZVOUS_SECONDS,
 ) -> TensorFlowDevice:
     """Makes the device this process's own and joins the job's ranks; call before any session.
 
@@ -181,13 +165,14 @@ def open_device(
 def _open_cpu(place: Place, precision: Precision) -> TensorFlowDevice:
     if precision.autocast_dtype == "bfloat16":
         keep_in_float32(SUMMED_IN_BFLOAT16)
-    return TensorFlowDevice("cpu", 0, cpu_name(), "", f"{cpu_threads()} threads", FRAMEWORK, place)
+    about = (machine.cpu_name(), "", f"{cpu_threads()} threads", FRAMEWORK)
+    return TensorFlowDevice("cpu", 0, *about, place)
 
 
 def cpu_threads(environment: Mapping[str, str] = os.environ) -> int:
     """Threads for one operation: OMP_NUM_THREADS, else the cores this process may use."""
     text = environment.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return int(text) if text.isdigit() and int(text) > 0 else max(1, len(allowed_cores()))
+    return int(text) if text.isdigit() and int(text) > 0 else max(1, len(machine.allowed_cores()))
 
 
 def _open_gpu(place: Place, precision: Precision) -> TensorFlowDevice:
@@ -198,13 +183,10 @@ def _open_gpu(place: Place, precision: Precision) -> TensorFlowDevice:
     elif not precision.tf32:
         # NVIDIA's own builds of 1.15 know only the variable that CUDA's libraries read.
         os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
-    ask = getattr(tf.sysconfig, "get_build_info", dict)
-    cuda, cudnn = (dict(ask()).get(of, "of unknown version") for of in _LIBRARIES)
-    runtime = f"CUDA {cuda} cuDNN {cudnn}"
-    return TensorFlowDevice("gpu", place.local_rank, name, gpu_driver(), runtime, FRAMEWORK, place)
-
-
-_LIBRARIES = ("cuda_version", "cudnn_version")
+    told = dict(getattr(tf.sysconfig, "get_build_info", dict)())
+    cuda, cudnn = (told.get(name, "of unknown version") for name in _LIBRARIES)
+    about = (name, machine.gpu_driver(), f"CUDA {cuda} cuDNN {cudnn}", FRAMEWORK)
+    return TensorFlowDevice("gpu", place.local_rank, *about, place)
 
 
 def _gpus() -> List[Any]:
@@ -214,12 +196,12 @@ def _gpus() -> List[Any]:
 def _gpu(index: int) -> Tuple[str, Dict[str, Any]]:
     """A GPU's name and what TensorFlow tells of it; ZooError where it is not there."""
     there = _gpus()
-    require_device("gpu", index, len(there), FRAMEWORK, tf.test.is_built_with_cuda())
+    shared.require_device("gpu", index, len(there), FRAMEWORK, tf.test.is_built_with_cuda())
     # TensorFlow 1.15 can't tell.
     ask = getattr(tf.config.experimental, "get_device_details", None)
     details = dict(ask(there[index])) if ask is not None else {}
-    names = detect().gpu_names
-    return str(details.get("device_name") or [*names, *["GPU"] * len(there)][index]), details
+    names = (*machine.detect().gpu_names, *["GPU"] * len(there))  # as far as they are known
+    return str(details.get("device_name") or names[index]), details
 
 
 # --- NPU -------------------------------------------------------------------------------------
@@ -234,14 +216,14 @@ def import_npu_bridge() -> Any:
         advice = (
             "install CANN with its TensorFlow plugin and TensorFlow 1.15, source its set_env.sh"
         )
-        raise without_plugin("npu_bridge", error, advice) from error
+        raise shared.without_plugin("npu_bridge", error, advice) from error
     return npu_init
 
 
 def _open_npu(place: Place, precision: Precision, options: NpuOptions) -> TensorFlowDevice:
     npu_init = import_npu_bridge()
-    runtime = f"CANN {cann_version() or 'of unknown version'}"
-    about = (npu_name(), npu_driver(), runtime, f"{FRAMEWORK} npu_bridge")
+    runtime = f"CANN {machine.cann_version() or 'of unknown version'}"
+    about = (machine.npu_name(), machine.npu_driver(), runtime, f"{FRAMEWORK} npu_bridge")
     device = TensorFlowDevice("npu", place.local_rank, *about, place, options)
     if place.world_size == 1:
         return device
@@ -333,20 +315,12 @@ def session_config(device: TensorFlowDevice, precision: Precision, on_host: bool
     else:
         config.gpu_options.visible_device_list = str(device.index)
         config.gpu_options.allow_growth = True
-    _set_rewrite(config, device.kind, precision.autocast_dtype)
+    # The rewrite that a mode stands for; "off" is said to the others.
+    rewriter, asked = config.graph_options.rewrite_options, (device.kind, precision.autocast_dtype)
+    for name, wanted in _REWRITES.items():
+        if hasattr(rewriter, name):
+            setattr(rewriter, name, rewriter.ON if asked == wanted else rewriter.OFF)
     return config
-
-
-def _set_rewrite(config: Any, kind: str, dtype: Optional[str]) -> None:
-    """Turns the graph rewrite on that a mode stands for, and says "off" to the others."""
-    rewriter = config.graph_options.rewrite_options
-    rewriter.auto_mixed_precision = (
-        rewriter.ON if (kind, dtype) == ("gpu", "float16") else rewriter.OFF
-    )
-    if hasattr(rewriter, "auto_mixed_precision_onednn_bfloat16"):
-        rewriter.auto_mixed_precision_onednn_bfloat16 = (
-            rewriter.ON if (kind, dtype) == ("cpu", "bfloat16") else rewriter.OFF
-        )
 
 
 def keep_in_float32(operations: Sequence[str]) -> None:
@@ -368,7 +342,7 @@ def open_session(device: TensorFlowDevice, precision: Precision, on_host: bool =
 
 def seed_everything(seed: int) -> None:
     """Seeds whatever gives variables of the default graph their first values; call it first."""
-    seed_python_and_numpy(seed)
+    shared.seed_python_and_numpy(seed)
     with contextlib.suppress(ImportError):
         # Keras 2.9 and later draw initialisers' seeds from a generator of their own.
         import tf_keras
@@ -425,7 +399,7 @@ def memory_peak(device: TensorFlowDevice) -> int:
         with contextlib.suppress(ValueError, RuntimeError):
             # The only one that this process's sessions see.
             return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
-    return process_memory_peak()
+    return shared.process_memory_peak()
 
 
 def proof(device: TensorFlowDevice, session: Any, fetches: Any) -> str:

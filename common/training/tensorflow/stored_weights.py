@@ -1,21 +1,29 @@
-"""Weights of a network out of a checkpoint, of a run here or of another program, or packed."""
+"""Weights of a network out of a checkpoint, of a run here or of another program, or packed.
+
+    python -m common.training.tensorflow.stored_weights RUN_FOLDER weights/NAME.npz
+
+packs a checkpoint: arrays by attribute path and what their run said, without pickle, in one file
+that evaluation takes for --checkpoint.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import sys
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
+
+import numpy as np
 
 from common.core.errors import ZooError, first_line
+from common.training import packed_weights
 from common.training.checkpoints import STATE, find_checkpoint, read_state
-from common.training.packed_weights import SUFFIX
-from common.training.tensorflow.packed_weights import PackedWeights
 from common.training.tensorflow.runtime import tf
-from common.training.tensorflow.weights import PREFIX, plain_path
+from common.training.tensorflow.weights import OWN, PREFIX, path_of_key, plain_path
 
 Shapes = Mapping[str, Sequence[int]]
-OWN = "network/{}/.ATTRIBUTES/VARIABLE_VALUE"  # the key of a weight at an attribute path
+_KEPT = ("model", "task", "network", "config", "step", "seed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,10 +48,10 @@ def find_weights(path: str) -> FoundCheckpoint:
     Packed weights (.npz) are one too.
 
     Raises:
-        ZooError: there is none.
+        ZooError: there is none, or it is damaged.
     """
-    if path.endswith(SUFFIX):
-        return FoundCheckpoint(path, PackedWeights(path).state)
+    if path.endswith(packed_weights.SUFFIX):
+        return FoundCheckpoint(path, packed_weights.read(Path(path))[0])
     foreign = _foreign_prefix(Path(path))
     if foreign is not None:
         return FoundCheckpoint(foreign, {})
@@ -66,6 +74,9 @@ def _foreign_prefix(path: Path) -> Optional[str]:
 class StoredWeights:
     """The variables of one checkpoint, by key."""
 
+    shapes: Shapes
+    _get: Callable[[str], np.ndarray]
+
     def __init__(self, prefix: str) -> None:
         """Opens a checkpoint.
 
@@ -73,16 +84,16 @@ class StoredWeights:
             ZooError: it is not there, or damaged.
         """
         self.prefix = prefix
-        try:
-            self._way = contextlib.ExitStack()  # open as long as the reader is
-            self._reader = (
-                PackedWeights(prefix)
-                if prefix.endswith(SUFFIX)
-                else tf.train.load_checkpoint(self._way.enter_context(plain_path(Path(prefix))))
-            )
-            self.shapes: Shapes = dict(self._reader.get_variable_to_shape_map())
-        except (tf.errors.OpError, ValueError, IndexError) as error:
-            raise self._unreadable(error) from error
+        if prefix.endswith(packed_weights.SUFFIX):
+            found = packed_weights.read(Path(prefix))[1]
+            arrays = {OWN.format(path): value for path, value in found.items()}
+            self.shapes = {key: list(value.shape) for key, value in arrays.items()}
+            self._get = arrays.__getitem__
+            return
+        self._way = contextlib.ExitStack()  # open as long as the reader is
+        with _told(prefix):
+            reader = tf.train.load_checkpoint(self._way.enter_context(plain_path(Path(prefix))))
+            self.shapes, self._get = dict(reader.get_variable_to_shape_map()), reader.get_tensor
 
     def load(self, session: Any, weights: Mapping[str, Any], advice: str) -> None:
         """Gives variables the stored values.
@@ -97,23 +108,50 @@ class StoredWeights:
         for key, weight in weights.items():
             there, here = self.shapes.get(key), weight.shape.as_list()
             if there is None or list(there) != here:
+                stored = "nothing" if there is None else list(there)
                 raise ZooError(
-                    "checkpoint {} has {} as {}, this network as {}: {}".format(
-                        self.prefix,
-                        key,
-                        list(there) if there is not None else "nothing",
-                        here,
-                        advice,
-                    )
+                    f"checkpoint {self.prefix} has {key} as {stored}, this network as {here}: "
+                    f"{advice}"
                 )
-        try:
-            values = {key: self._reader.get_tensor(key) for key in weights}
-        except (tf.errors.OpError, ValueError, IndexError) as error:
-            raise self._unreadable(error) from error
+        with _told(self.prefix):
+            values = {key: self._get(key) for key in weights}
         session.run([weight.assign(values[key]) for key, weight in weights.items()])
 
-    def _unreadable(self, error: Exception) -> ZooError:
-        return ZooError(
-            f"checkpoint {self.prefix} can't be read: {first_line(error)}; check the "
-            "path, or take another one"
-        )
+
+@contextlib.contextmanager
+def _told(path: str) -> Iterator[None]:
+    """Turns what is raised of a missing or damaged file into one line."""
+    try:
+        yield
+    except (tf.errors.OpError, ValueError, IndexError) as error:
+        raise ZooError(
+            f"checkpoint {path} can't be read: {first_line(error)}; check the path, or take "
+            "another one"
+        ) from error
+
+
+def pack(path: str, target: Path) -> int:
+    """Packs the weights of a checkpoint, without what optimizers keep; returns the bytes written.
+
+    Args:
+        path: as for find_weights.
+    """
+    found = find_weights(path)
+    reader = tf.train.load_checkpoint(found.prefix)
+    paths = {key: path_of_key(key) for key in sorted(reader.get_variable_to_shape_map())}
+    arrays: Dict[str, Any] = {
+        name: reader.get_tensor(key) for key, name in paths.items() if name is not None
+    }
+    state = {name: found.state[name] for name in _KEPT if name in found.state}
+    return packed_weights.write(target, state, arrays)
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Packs the checkpoint of the command line."""
+    path, target = argv if argv is not None else sys.argv[1:]
+    print(f"{target}: {pack(path, Path(target)):,} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

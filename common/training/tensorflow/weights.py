@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from common.core.errors import InfrastructureError, ZooError, first_line
 from common.training.tensorflow.runtime import tf
 
 PREFIX = "weights"  # of a checkpoint's files
+OWN = "network/{}/.ATTRIBUTES/VARIABLE_VALUE"  # the key of a weight at an attribute path
 _OF_ALL_STEPS = ("beta1_power", "beta2_power")
 
 
@@ -63,6 +64,14 @@ def optimizer_variables(network: Any) -> Dict[str, Any]:
         elif name in _OF_ALL_STEPS:
             found[name] = variable
     return {name: found[name] for name in sorted(found)}
+
+
+def path_of_key(key: str) -> Optional[str]:
+    """The attribute path of the weight at a checkpoint's key; None for what is no weight."""
+    begin, end = OWN.split("{}")
+    if not (key.startswith(begin) and key.endswith(end)) or ".OPTIMIZER_SLOT" in key:
+        return None
+    return key[len(begin) : -len(end)]
 
 
 # --- as arrays -------------------------------------------------------------------------------
@@ -123,7 +132,6 @@ class Variables:
         )
         # Made now: restoring would make it later, after everything has been initialised.
         self._counter = self._checkpoint.save_counter
-        self._checked = False
 
     def described(self) -> Dict[str, List[Any]]:
         """Name, shape and type of every variable."""
@@ -141,14 +149,19 @@ class Variables:
         try:
             with plain_path(folder / PREFIX) as prefix:
                 self._checkpoint.write(prefix, session=session)
-                if not self._checked:
-                    _check_all_saved(prefix, len(tf.global_variables()))
-                    self._checked = True
+                self._require_all(prefix)
         except tf.errors.OpError as error:
             raise InfrastructureError(
                 f"checkpoint {folder} can't be written: {first_line(error)}; free space or give "
                 "another --output_path"
             ) from error
+
+    def _require_all(self, prefix: str) -> None:
+        """Variables that no attribute of the network leads to would be lost in silence."""
+        end = OWN.split("{}")[1]
+        saved = sum(name.endswith(end) for name, _ in tf.train.list_variables(prefix))
+        if saved != len(tf.global_variables()):
+            raise RuntimeError(f"{saved} of {len(tf.global_variables())} variables are saved")
 
     def restore(self, session: Any, path: Path, state: Mapping[str, Any]) -> None:
         """Restores every variable; run no initialiser of global variables before or after.
@@ -160,25 +173,10 @@ class Variables:
         for name in sorted(set(there) | set(here)):
             if there.get(name) != here.get(name):
                 raise ZooError(
-                    f"checkpoint {path} has variable {name} as {_shown(there.get(name))}, "
-                    f"this run as {_shown(here.get(name))}; give the flags "
-                    "it was made with, or another --output_path"
+                    f"checkpoint {path} has variable {name} as {there.get(name)}, this run as "
+                    f"{here.get(name)}; give the flags it was made with, or another --output_path"
                 )
         with plain_path(Path(path) / PREFIX) as prefix:
             status = self._checkpoint.restore(prefix)
             status.assert_existing_objects_matched()
             status.run_restore_ops(session)
-
-
-def _check_all_saved(prefix: str, count: int) -> None:
-    end = "/.ATTRIBUTES/VARIABLE_VALUE"
-    saved = sum(name.endswith(end) for name, _ in tf.train.list_variables(prefix))
-    if saved != count:
-        raise RuntimeError(
-            f"{saved} of {count} variables are reachable from the network's attributes; a "
-            "checkpoint would lose the others"
-        )
-
-
-def _shown(described: Optional[Sequence[Any]]) -> str:
-    return "nothing" if described is None else f"{described[1]} {described[0]}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import tempfile
 import time
@@ -16,7 +15,7 @@ from common.machine.ranks import Place
 from common.training.run import Engine, Evaluation, Settings, Start, StepResult, Subject, Wishes
 from common.training.torch import runtime as torch_runtime
 from common.training.torch import weights_file
-from common.training.torch.profile import LEAST_STEPS, StepProfiler, require_steps
+from common.training.torch.profile import StepProfiler, require_steps
 from common.training.torch.ranks import (
     average_batch_norm_statistics,
     bytes_from_first_rank,
@@ -76,45 +75,38 @@ class TorchEngine(Engine):
         Raises:
             UsageError: a profile is wanted of a run that is too short for one.
         """
-        self._training = training
+        self.training = training
         self.settings, self.subject = settings, subject
         self.network = training.network
         self.device: TorchDevice = device
         self.place, self.precision = place, precision
-        self.draws = training.pictures is not None
         self._window = 1 if device.kind == "cpu" else settings.log_every
         if settings.profile:
             require_steps(settings.steps)
         wanted = settings.profile and place.rank == 0
         folder = Path(settings.output_path) / "profile" if wanted else None
         self._profiler = StepProfiler(device, folder)
-        self._dump = NetworkDump(settings, subject, device, place, precision)
+        self._dump = NetworkDump(self)
         self.begins_after = self._dump.begins_after
         self._step = 0
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        yield
 
     def adopt(self, checkpoints: Path) -> None:
         weights_file.adopt_older_layout(checkpoints)
 
     def begin(self, start: Start, wishes: Callable[[], Wishes]) -> None:
         self._step, self._wishes = start.step, wishes
-        self._dump.say = self.say
-        training, content = self._training, None
+        training, content = self.training, None
         if self.place.rank == 0:
-            self._dump.done = self._dump.is_stored(start.step)
+            self._dump.done = self._dump.is_passed(start.step)
         if self.settings.resume:
             content = self._shared(start.checkpoint)
             self._load(content)
         elif self._dump.source is not None:
-            self._dump.load_weights(self.network)
+            self._dump.load_weights()
         elif training.first_weights is not None:
             for line in training.first_weights():
                 self.say(line)
         self.stepper = training.open_stepper()
-        self._dump.open(self.network, self.stepper, training.parameter_groups())
         if content is not None:
             self.stepper.load_optimizer_state(content["optimizer"])
             _lay_out_as_weights(self.stepper.optimizer)
@@ -123,9 +115,6 @@ class TorchEngine(Engine):
         elif self._dump.source is not None:
             self._dump.load_optimizer()
             _lay_out_as_weights(self.stepper.optimizer)
-        left = self.settings.steps - start.step
-        if self.settings.profile and left < LEAST_STEPS:  # resumed near the end
-            self.say(f"no whole profile: {left} steps are left and it takes {LEAST_STEPS}")
         self._batches = training.make_batches(start.taken)
 
     def _shared(self, checkpoint: Optional[Path]) -> Dict[str, Any]:
@@ -158,7 +147,8 @@ class TorchEngine(Engine):
             began = time.perf_counter()
             batch = next(self._batches)
             waited += time.perf_counter() - began
-            self._set_learning_rate(self._training.learning_rate(self._step))
+            for group in self.stepper.optimizer.param_groups:
+                group["lr"] = self.training.learning_rate(self._step)
             self._step += 1
             if self._dump.is_due(self._step):
                 loss, health = self._dump.run(self._step, batch, self._optimise)
@@ -174,7 +164,7 @@ class TorchEngine(Engine):
                 first + number + 1,
                 1,
                 loss / self.place.world_size,
-                self._training.learning_rate(first + number),
+                self.training.learning_rate(first + number),
                 waited / len(losses),
                 int(health.skipped),
                 None,
@@ -184,25 +174,20 @@ class TorchEngine(Engine):
         ]
         return results, Wishes(stop, save)
 
-    def _set_learning_rate(self, rate: float) -> None:
-        for group in self.stepper.optimizer.param_groups:
-            group["lr"] = rate
-
     def _optimise(
         self, batch: Any, look: Optional[LookAtGradients] = None
     ) -> Tuple[torch.Tensor, StepHealth]:
         """One optimizer step on a batch; returns its loss and what became of it."""
         self.stepper.zero_grad()
         with self.stepper.forward_context():
-            loss = self._training.loss(self.stepper.model, batch)
+            loss = self.training.loss(self.stepper.model, batch)
         return loss, self.stepper.step(loss, look)
 
     def evaluate(self, role: str, step: int, heartbeat: Callable[[], None]) -> Sequence[Evaluation]:
-        return self._training.evaluate(role, step, heartbeat)
+        return self.training.evaluate(role, step, heartbeat)
 
     def draw(self, step: int) -> Mapping[str, bytes]:
-        assert self._training.pictures is not None
-        return self._training.pictures(step)
+        return {} if self.training.pictures is None else self.training.pictures(step)
 
     def settle(self) -> Optional[str]:
         average_batch_norm_statistics(self.network)
@@ -212,7 +197,7 @@ class TorchEngine(Engine):
     def write(self, folder: Path) -> Mapping[str, Any]:
         content = weights_file.pack(
             self.network,
-            self._training.about,
+            self.training.about,
             optimizer=self.stepper.optimizer_state(),
             scaler=self.stepper.state_dict(),
             random=torch_runtime.rng_state(self.device),

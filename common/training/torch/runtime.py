@@ -14,26 +14,10 @@ from torch import distributed
 from common.core.command_line import end_at_once
 from common.core.errors import ZooError
 from common.core.text import version_numbers
-from common.machine.devices import (
-    OpenedDevice,
-    cann_version,
-    cpu_name,
-    gpu_driver,
-    npu_driver,
-    npu_has_bfloat16,
-    npu_name,
-    torch_npu_remedy,
-)
+from common.machine import devices as machine
+from common.machine.devices import OpenedDevice
 from common.machine.precision import KEEP, TO_16, Capabilities, Precision
-from common.training.devices import (
-    RENDEZVOUS_SECONDS,
-    meeting_address,
-    process_memory_peak,
-    ranks_did_not_meet,
-    require_device,
-    seed_python_and_numpy,
-    without_plugin,
-)
+from common.training import devices as shared
 
 BACKENDS = {"npu": "hccl", "gpu": "nccl", "cpu": "gloo"}
 TORCH_NAMES = {"npu": "npu", "gpu": "cuda", "cpu": "cpu"}
@@ -67,7 +51,7 @@ def capabilities(kind: str, index: int = 0) -> Capabilities:
         return Capabilities(
             version,
             name,
-            bfloat16=npu_has_bfloat16(name) if ask is None else bool(ask()),
+            bfloat16=machine.npu_has_bfloat16(name) if ask is None else bool(ask()),
             ascend_apex=_ascend_apex_is_installed(),
         )
     if kind == "gpu":
@@ -75,7 +59,7 @@ def capabilities(kind: str, index: int = 0) -> Capabilities:
         # Compute capability 8 (Ampere) brought both bfloat16 and TF32.
         newer = torch.cuda.get_device_capability(index)[0] >= 8
         return Capabilities(version, torch.cuda.get_device_name(index), bfloat16=newer, tf32=newer)
-    return Capabilities(version, cpu_name(), bfloat16=True)
+    return Capabilities(version, machine.cpu_name(), bfloat16=True)
 
 
 def open_device(kind: str, index: int, precision: Precision) -> TorchDevice:
@@ -98,7 +82,7 @@ def open_device(kind: str, index: int, precision: Precision) -> TorchDevice:
 def _open_cpu(index: int, precision: Precision) -> TorchDevice:
     keep_freed_memory()
     threads = f"{torch.get_num_threads()} threads"
-    return TorchDevice("cpu", 0, cpu_name(), "", threads, FRAMEWORK, torch.device("cpu"))
+    return TorchDevice("cpu", 0, machine.cpu_name(), "", threads, FRAMEWORK, torch.device("cpu"))
 
 
 def keep_freed_memory() -> None:
@@ -117,7 +101,9 @@ def keep_freed_memory() -> None:
 
 def _require_gpu(index: int) -> None:
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    require_device("gpu", index, there, FRAMEWORK, bool(there) or torch.version.cuda is not None)
+    shared.require_device(
+        "gpu", index, there, FRAMEWORK, bool(there) or torch.version.cuda is not None
+    )
 
 
 def _open_gpu(index: int, precision: Precision) -> TorchDevice:
@@ -127,7 +113,7 @@ def _open_gpu(index: int, precision: Precision) -> TorchDevice:
     torch.backends.cudnn.benchmark = True
     runtime = f"CUDA {torch.version.cuda} cuDNN {torch.backends.cudnn.version()}"
     name, device = torch.cuda.get_device_name(index), _device_object("gpu", index)
-    return TorchDevice("gpu", index, name, gpu_driver(), runtime, FRAMEWORK, device)
+    return TorchDevice("gpu", index, name, machine.gpu_driver(), runtime, FRAMEWORK, device)
 
 
 def _allow_tf32(allowed: bool) -> None:
@@ -143,17 +129,17 @@ def _allow_tf32(allowed: bool) -> None:
 def _open_npu(index: int, precision: Precision) -> TorchDevice:
     torch_npu, name = _opened_npu(index)
     mode = str(precision.npu_precision_mode)
-    if precision.name != TO_16 and npu_has_bfloat16(name):
+    if precision.name != TO_16 and machine.npu_has_bfloat16(name):
         mode = KEEP  # these chips' own: below it, what autocast keeps in float32 might not stay so
     # Unset, an Ascend 910A would compute float32 convolutions in float16.
     torch_npu.npu.set_option({"ACL_PRECISION_MODE": mode})
     if VERSION >= (2,):
         torch_npu.npu.conv.allow_hf32 = precision.tf32
         torch_npu.npu.matmul.allow_hf32 = precision.tf32
-    runtime = f"CANN {cann_version() or 'of unknown version'}"
+    runtime = f"CANN {machine.cann_version() or 'of unknown version'}"
     framework = f"{FRAMEWORK} torch_npu {torch_npu.__version__}"
     device = _device_object("npu", index)
-    return TorchDevice("npu", index, name, npu_driver(), runtime, framework, device)
+    return TorchDevice("npu", index, name, machine.npu_driver(), runtime, framework, device)
 
 
 def _opened_npu(index: int) -> Tuple[Any, str]:
@@ -164,11 +150,11 @@ def _opened_npu(index: int) -> Tuple[Any, str]:
     torch_npu = _import_torch_npu()
     npu = torch_npu.npu
     there = npu.device_count() if npu.is_available() else 0
-    require_device("npu", index, there, f"torch_npu {torch_npu.__version__}")
+    shared.require_device("npu", index, there, f"torch_npu {torch_npu.__version__}")
     npu.set_device(index)
     # torch_npu for torch 1.8.1 can't name its device in every build.
     ask = getattr(npu, "get_device_name", None)
-    return torch_npu, str(ask(index)) if ask is not None else npu_name()
+    return torch_npu, str(ask(index)) if ask is not None else machine.npu_name()
 
 
 def _device_object(kind: str, index: int) -> Any:
@@ -179,8 +165,8 @@ def _import_torch_npu() -> Any:
     try:
         import torch_npu
     except (ImportError, OSError) as error:
-        advice = "install CANN, then " + torch_npu_remedy(str(torch.__version__))
-        raise without_plugin("torch_npu", error, advice) from error
+        advice = "install CANN, then " + machine.torch_npu_remedy(str(torch.__version__))
+        raise shared.without_plugin("torch_npu", error, advice) from error
     return torch_npu
 
 
@@ -214,7 +200,7 @@ def synchronize(device: TorchDevice) -> None:
 def memory_peak(device: TorchDevice) -> int:
     """The most memory used so far, in bytes: the accelerator's, or on a CPU the process's."""
     module = _device_module(device)
-    return process_memory_peak() if module is None else int(module.max_memory_allocated())
+    return shared.process_memory_peak() if module is None else int(module.max_memory_allocated())
 
 
 def proof(device: TorchDevice, model: Any) -> str:
@@ -279,7 +265,7 @@ def init_process_group(
     rank: int,
     world_size: int,
     init_method: str = "env://",
-    timeout_seconds: float = RENDEZVOUS_SECONDS,
+    timeout_seconds: float = shared.RENDEZVOUS_SECONDS,
 ) -> None:
     """Joins the job's ranks; call after open_device and before any stepper is made.
 
@@ -302,9 +288,9 @@ def init_process_group(
     try:
         distributed.init_process_group(**arguments)
     except (RuntimeError, ValueError, OSError) as error:
-        address = meeting_address() if init_method == "env://" else init_method
+        address = shared.meeting_address() if init_method == "env://" else init_method
         why = " ".join(str(error).split())
-        raise ranks_did_not_meet(rank, world_size, address, why) from error
+        raise shared.ranks_did_not_meet(rank, world_size, address, why) from error
 
 
 def leave_process_group() -> None:
@@ -326,7 +312,7 @@ def leave_process_group() -> None:
 
 def seed_everything(seed: int, device: TorchDevice) -> None:
     """Seeds Python, numpy, torch and the device."""
-    seed_python_and_numpy(seed)
+    shared.seed_python_and_numpy(seed)
     torch.manual_seed(seed)
     module = _device_module(device)
     if module is not None:

@@ -69,7 +69,7 @@ def _refuse_programs(path: Path) -> None:
     program = any(name.rsplit("/", 1)[-1] == "constants.pkl" for name in names)
     if program or tarfile.is_tarfile(str(path)):
         kind = "TorchScript program" if program else "tar archive"
-        raise ZooError(f"{path} is a {kind}, not a checkpoint: give the weights inside")
+        raise ZooError(f"{path} is a {kind}, not a checkpoint: give the file of weights alone")
 
 
 def allow_list_pickle() -> SimpleNamespace:

@@ -157,14 +157,12 @@ class Stepper:
         """Shows the unscaled gradients to who asked, and clips them by their global norm."""
         if look is not None:
             look(self._parameters())
-        if self._max_norm is None:
-            return
-        if is_npu_fused(self.optimizer):
+        if self._max_norm is not None and is_npu_fused(self.optimizer):
             apex = self._precision.apex_opt_level is not None
             name = "clip_optimizer_grad_norm_fused" if apex else "clip_grad_norm_fused_"
             getattr(self.optimizer, name)(self._max_norm, 2.0)  # torch_npu has no default
-            return
-        torch.nn.utils.clip_grad_norm_(self._parameters(), self._max_norm)
+        elif self._max_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self._parameters(), self._max_norm)
 
     # --- checkpoints ---
 

@@ -7,32 +7,29 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Tuple,
+)
 
 import numpy as np
 import torch
 from torch import nn
 
-from common.machine.precision import Precision
-from common.machine.ranks import Place
-from common.runs.dump import (
-    ACTIVATION,
-    BATCH,
-    GRADIENT,
-    LEARNING_RATE,
-    LOSS,
-    OPTIMIZER,
-    SETTING,
-    WEIGHT,
-    WEIGHT_BEFORE,
-    Tensor,
-    kept_samples,
-    numbered,
-)
+from common.runs import dump
+from common.runs.dump import Tensor, kept_samples, numbered
 from common.training.dump import ATTEMPTS, StepDump, require_fit
-from common.training.run import Settings, Subject
-from common.training.torch.runtime import TorchDevice
-from common.training.torch.step import LookAtGradients, StepHealth, Stepper
+from common.training.torch.step import LookAtGradients, StepHealth
+
+if TYPE_CHECKING:
+    from common.training.torch.engine import TorchEngine
 
 Optimise = Callable[[Any, Optional[LookAtGradients]], Tuple[torch.Tensor, StepHealth]]
 
@@ -44,63 +41,49 @@ class NetworkDump(StepDump):
         done: whether the step is stored.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        subject: Subject,
-        device: TorchDevice,
-        place: Place,
-        precision: Precision,
-    ) -> None:
-        super().__init__(settings, subject, device, place, precision)
-        self.done = False
-        self._to = device.device
+    def __init__(self, engine: TorchEngine) -> None:
+        super().__init__(engine)
+        self.engine, self.done = engine, False
 
     def is_due(self, step: int) -> bool:
         """Whether this rank stores the step under way; one that overflows is tried again."""
         due = self.step is not None and step >= self.step
-        return due and not self.done and self.place.rank == 0
+        return due and not self.done and self.engine.place.rank == 0
 
-    def load_weights(self, network: nn.Module) -> None:
-        """Gives a network the weights that the other run had before its stored step."""
+    def load_weights(self) -> None:
+        """Gives the network the weights that the other run had before its stored step."""
         assert self.source is not None
-        weights = self.source.inputs(WEIGHT_BEFORE)
+        weights, network = self.source.inputs(dump.WEIGHT_BEFORE), self.engine.network
         shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
         require_fit(weights, shapes, "weight")
         network.load_state_dict(_as_tensors(weights))
 
-    def open(
-        self, network: nn.Module, stepper: Stepper, parameter_groups: Sequence[Mapping[str, Any]]
-    ) -> None:
-        """Takes the network, its stepper, and the groups that its optimizer was given."""
-        self._network, self._stepper = network, stepper
-        names = {id(weight): name for name, weight in network.named_parameters()}
-        # Of the optimizer's parameters, which may be copies of the network's.
-        self._names = [
-            names[id(weight)] for group in parameter_groups for weight in group["params"]
-        ]
+    def _names(self) -> List[str]:
+        """Of the optimizer's parameters, which may be copies of the network's."""
+        names = {id(weight): name for name, weight in self.engine.network.named_parameters()}
+        groups = self.engine.training.parameter_groups()
+        return [names[id(weight)] for group in groups for weight in group["params"]]
 
     def load_optimizer(self) -> None:
         """Gives the optimizer what the other run's kept."""
         assert self.source is not None
-        stored = _as_tensors(self.source.inputs(OPTIMIZER))
+        names, optimizer = self._names(), self.engine.stepper.optimizer
         state: Dict[int, Dict[str, torch.Tensor]] = {}
-        for key, value in stored.items():
+        for key, value in _as_tensors(self.source.inputs(dump.OPTIMIZER)).items():
             name, _, kind = key.rpartition("/")
-            state.setdefault(self._names.index(name), {})[kind] = value
+            state.setdefault(names.index(name), {})[kind] = value
         if state:
-            optimizer = self._stepper.optimizer
             groups = optimizer.state_dict()["param_groups"]
             optimizer.load_state_dict({"state": state, "param_groups": groups})
 
     def _batch_of_source(self, own: Any) -> Any:
         assert self.source is not None
-        given, parts = self.source.inputs(BATCH), _parts(own)
+        given, parts = self.source.inputs(dump.BATCH), _parts(own)
         shapes = {name: tuple(parts.get(name, values).shape) for name, values in given.items()}
         require_fit(given, shapes, "tensor of the batch")
         placed = {}
         for name, value in _as_tensors(given).items():
-            placed[name] = value.to(self._to)
+            placed[name] = value.to(self.engine.device.device)
             if name in parts:  # in this run's layout
                 placed[name] = torch.empty_like(parts[name]).copy_(placed[name])
         return _with_parts(own, placed)
@@ -120,31 +103,31 @@ class NetworkDump(StepDump):
             loss, health = self._attempt(step, batch, optimise)
             if self.done:
                 return loss, health
-            self.load_weights(self._network)  # the forward pass has changed running statistics
+            self.load_weights()  # the forward pass has changed running statistics
         raise self.overflowed()
 
     def _attempt(
         self, step: int, batch: Any, optimise: Optimise
     ) -> Tuple[torch.Tensor, StepHealth]:
-        rate = np.asarray(self._stepper.optimizer.param_groups[0]["lr"], np.float64)
+        rate = np.asarray(self.engine.stepper.optimizer.param_groups[0]["lr"], np.float64)
         inputs = [
-            *(_tensor(name, BATCH, value) for name, value in _parts(batch).items()),
-            *self._weights(WEIGHT_BEFORE),
+            *(_tensor(name, dump.BATCH, value) for name, value in _parts(batch).items()),
+            *self._weights(dump.WEIGHT_BEFORE),
             *self._optimizer_state(),
-            Tensor(LEARNING_RATE, SETTING, rate),
+            Tensor(dump.LEARNING_RATE, dump.SETTING, rate),
         ]
         gradients: Dict[str, Tensor] = {}
-        with _watching(self._network) as activations:
+        with _watching(self.engine.network) as activations:
             loss, health = optimise(
                 batch, lambda parameters: gradients.update(self._gradients(parameters))
             )
         if not health.skipped:
-            own = [name for name, _ in self._network.named_parameters()]
+            own = [name for name, _ in self.engine.network.named_parameters()]
             tensors = [
                 *activations,
-                _tensor("loss", LOSS, loss),
+                _tensor("loss", dump.LOSS, loss),
                 *(gradients[name] for name in reversed(own) if name in gradients),
-                *self._weights(WEIGHT),
+                *self._weights(dump.WEIGHT),
             ]
             self.store(step, inputs, tensors)
             self.done = True
@@ -152,22 +135,24 @@ class NetworkDump(StepDump):
 
     def _optimizer_state(self) -> Iterator[Tensor]:
         """Everything that the optimizer keeps of a parameter."""
-        optimizer = self._stepper.optimizer
+        optimizer = self.engine.stepper.optimizer
         parameters = [weight for group in optimizer.param_groups for weight in group["params"]]
-        for name, parameter in zip(self._names, parameters):
+        for name, parameter in zip(self._names(), parameters):
             for key, value in sorted(optimizer.state.get(parameter, {}).items()):
                 if isinstance(value, torch.Tensor):
-                    yield _tensor(f"{name}/{key}", OPTIMIZER, value)
+                    yield _tensor(f"{name}/{key}", dump.OPTIMIZER, value)
 
     def _gradients(self, parameters: List[torch.Tensor]) -> Dict[str, Tensor]:
         return {
-            name: _tensor(name, GRADIENT, parameter.grad)
-            for name, parameter in zip(self._names, parameters)
+            name: _tensor(name, dump.GRADIENT, parameter.grad)
+            for name, parameter in zip(self._names(), parameters)
             if parameter.grad is not None
         }
 
     def _weights(self, kind: str) -> List[Tensor]:
-        return [_tensor(name, kind, value) for name, value in self._network.state_dict().items()]
+        return [
+            _tensor(name, kind, value) for name, value in self.engine.network.state_dict().items()
+        ]
 
 
 def _parts(batch: Any) -> Dict[str, torch.Tensor]:
@@ -216,7 +201,7 @@ def _watching(network: nn.Module) -> Iterator[List[Tensor]]:
             last[:] = output, output._version
             shape = tuple(output.shape)
             count = kept_samples(shape)
-            stored = _tensor(name, ACTIVATION, output if count is None else output[:count])
+            stored = _tensor(name, dump.ACTIVATION, output if count is None else output[:count])
             found.append(dataclasses.replace(stored, shape=shape))
 
         return keep
