@@ -33,6 +33,7 @@ SPLITS = ("train", "validation", "test")
 SPRITES, SCENES = "synthetic_sprites", "synthetic_scenes"
 _MOST_SCENES = 1000000
 _MOST_WORKERS = 256
+CORES = min(_MOST_WORKERS, len(os.sched_getaffinity(0)))
 
 
 class Dataset(NamedTuple):
@@ -84,7 +85,7 @@ class Request(NamedTuple):
 def make_on_demand(name: str, folder: Path) -> Path:
     """Makes a small dataset below folder, or finds it made; returns the --data_path it is at."""
     settings, counts = DATASETS[name].small
-    request = Request(name, settings, dict(zip(SPLITS, counts)), workers=_usable_cores())
+    request = Request(name, settings, dict(zip(SPLITS, counts)), workers=CORES)
     write_dataset(folder, request, Terminal())
     return folder
 
@@ -166,14 +167,10 @@ def parser() -> Parser:
             one.add_argument("--" + split, type=scenes, default=count, help="scenes of the split")
         one.add_argument("--seed", type=seed, default=0, help="of all scenes")
         workers = number_in(int, 1, _MOST_WORKERS)
-        one.add_argument("--workers", type=workers, default=_usable_cores(), help="processes")
+        one.add_argument("--workers", type=workers, default=CORES, help="processes")
         add_flags(one, type(dataset.settings))
         add_debug_flag(one)
     return top
-
-
-def _usable_cores() -> int:
-    return min(_MOST_WORKERS, len(os.sched_getaffinity(0)))
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

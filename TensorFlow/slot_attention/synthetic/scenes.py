@@ -42,6 +42,7 @@ _ARRANGEMENTS = 400
 _SMALLEST_SIDE = 16
 _MOST_OBJECTS = 10
 _VIEWS = 100
+_AXES = ground_axes()  # margin is measured there
 _WITHIN_A_PIXEL = (0.25, 0.75)  # rows and columns of four places
 _RGB = {
     "gray": (87, 87, 87),
@@ -158,7 +159,7 @@ def _view(
     height, width = settings.image_size
     least = max(1.0, settings.smallest * height * width / (240.0 * 320.0))
     for _ in range(_VIEWS):
-        objects = arrange(stream, settings, ground_axes())
+        objects = arrange(stream, settings)
         camera = look_from(
             _shifted(stream, CAMERA_PLACE, settings.camera_jitter), settings.image_size
         )
@@ -173,19 +174,13 @@ def _view(
     )
 
 
-def arrange(
-    stream: np.random.RandomState, settings: SceneSettings, axes: Sequence[np.ndarray]
-) -> List[SceneObject]:
-    """Draws objects that keep their distance; ZooError where there is no room for so many.
-
-    Args:
-        axes: "right" and "front" of the picture on the ground; margin is measured there.
-    """
+def arrange(stream: np.random.RandomState, settings: SceneSettings) -> List[SceneObject]:
+    """Draws objects that keep their distance; ZooError where there is no room for so many."""
     count = whole_between(stream, *settings.objects)
     for _ in range(_ARRANGEMENTS):
         objects: List[SceneObject] = []
         while len(objects) < count:
-            placed = _placed(stream, settings, axes, objects)
+            placed = _placed(stream, settings, objects)
             if placed is None:
                 break
             objects.append(placed)
@@ -198,10 +193,7 @@ def arrange(
 
 
 def _placed(
-    stream: np.random.RandomState,
-    settings: SceneSettings,
-    axes: Sequence[np.ndarray],
-    others: List[SceneObject],
+    stream: np.random.RandomState, settings: SceneSettings, others: List[SceneObject]
 ) -> Optional[SceneObject]:
     shape, size, material, color = (
         PROPERTIES[name][whole_between(stream, 0, len(PROPERTIES[name]) - 1)]
@@ -211,18 +203,16 @@ def _placed(
     for _ in range(_PLACES_PER_OBJECT):
         x, y = between(stream, -_REACH, _REACH), between(stream, -_REACH, _REACH)
         candidate = SceneObject(shape, size, material, color, rotation, x, y)
-        if all(_apart(candidate, other, settings, axes) for other in others):
+        if all(_apart(candidate, other, settings) for other in others):
             return candidate
     return None
 
 
-def _apart(
-    one: SceneObject, other: SceneObject, settings: SceneSettings, axes: Sequence[np.ndarray]
-) -> bool:
+def _apart(one: SceneObject, other: SceneObject, settings: SceneSettings) -> bool:
     right, down = one.x - other.x, one.y - other.y
     if math.sqrt(right * right + down * down) < one.reach + other.reach + settings.gap:
         return False
-    return all(abs(right * axis[0] + down * axis[1]) > settings.margin for axis in axes)
+    return all(abs(right * axis[0] + down * axis[1]) > settings.margin for axis in _AXES)
 
 
 def _picture(
@@ -234,12 +224,15 @@ def _picture(
 ) -> np.ndarray:
     """uint8 (height, width, 3), in sRGB."""
     height, width = camera.image_size
-    everywhere = rays(camera, np.arange(height * width))
     origin = column(camera.position)
-    light = shade(objects, lamps, origin, everywhere, hits)
-    if antialias:
-        edge = _edge_pixels(hits.label.reshape(camera.image_size))
-        light[edge] = _averaged(objects, lamps, camera, edge)
+    light = shade(objects, lamps, origin, rays(camera, np.arange(height * width)), hits)
+    if antialias:  # pixels at an edge: the mean of four places within each
+        pixels = _edge_pixels(hits.label.reshape(height, width))
+        places = [(right, down) for down in _WITHIN_A_PIXEL for right in _WITHIN_A_PIXEL]
+        through = np.concatenate([rays(camera, pixels, *place) for place in places], axis=1)
+        finer = shade(objects, lamps, origin, through, trace(objects, origin, through))
+        first, second, third, fourth = np.minimum(finer, 1).reshape(4, len(pixels), 3)
+        light[pixels] = (first + second + third + fourth) / np.float32(4)
     level = np.minimum(np.maximum(light, 0), 1) * np.float32(_LEVELS - 1) + np.float32(0.5)
     return _PIXEL_OF_LEVEL[level.astype(np.int32)].reshape(height, width, 3)
 
@@ -253,18 +246,6 @@ def _edge_pixels(label: np.ndarray) -> np.ndarray:
     edge[1:] |= upright
     edge[:-1] |= upright
     return np.nonzero(edge.ravel())[0]
-
-
-def _averaged(
-    objects: List[SceneObject], lamps: Sequence[Lamp], camera: Camera, pixels: np.ndarray
-) -> np.ndarray:
-    """The light (P, 3) of pixels, averaged over four places within each."""
-    places = [(right, down) for down in _WITHIN_A_PIXEL for right in _WITHIN_A_PIXEL]
-    through = np.concatenate([rays(camera, pixels, *place) for place in places], axis=1)
-    origin = column(camera.position)
-    light = np.minimum(shade(objects, lamps, origin, through, trace(objects, origin, through)), 1)
-    first, second, third, fourth = light.reshape(4, len(pixels), 3)
-    return (first + second + third + fourth) / np.float32(4)
 
 
 class _Surface(NamedTuple):

@@ -158,11 +158,6 @@ def test_what_the_data_can_not_give_is_refused(
         train(dataset, 1, **settings)
 
 
-def test_an_unknown_split_is_refused(dataset: SceneDataset) -> None:
-    with pytest.raises(UsageError, match="has no split 'dev': use one of train"):
-        dataset.split("dev")
-
-
 @pytest.mark.parametrize(
     "name, settings, size, digest",
     [
