@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import pkgutil
+import subprocess
+import sys
+
 import pytest
 
+import slot_attention
 from common.core.errors import UsageError, ZooError
 from slot_attention import options as own
 from slot_attention.network.architecture import architecture_of
@@ -84,6 +89,16 @@ def test_an_evaluation_takes_the_checkpoint_where_a_training_leaves_it(tmp_path,
 def test_what_can_not_be_is_refused_by_name(task, words, told):
     with pytest.raises(UsageError, match=told):
         parse_options(task, "train", DATA + words)
+
+
+def test_data_metrics_pictures_and_options_know_no_framework():
+    rooms = ("data", "synthetic", "metrics", "pictures", "options")
+    found = pkgutil.walk_packages(slot_attention.__path__, "slot_attention.")
+    names = [one.name for one in found if one.name.split(".")[1] in rooms]
+    names.remove("slot_attention.data.pipeline")  # the batches, as tf.data
+    code = f"import sys, {', '.join(names)}; print({{'tensorflow', 'torch'}} & set(sys.modules))"
+    words = [sys.executable, "-c", code]
+    assert len(names) > 20 and subprocess.check_output(words).strip() == b"set()"
 
 
 # Networks
