@@ -17,11 +17,12 @@ from slot_attention.options import DEFAULTS, OBJECT_DISCOVERY, Options
 
 ITERATIONS = 3
 SET_RESOLUTION = 128
-_BY_DATASET = {
+_BY_DATASET = {  # by how its name begins
     "multi_dsprites": "multi_dsprites",
     "objects_room": "multi_dsprites",
     "tetrominoes": "tetrominoes",
     "synthetic_sprites": "small",
+    "": "clevr",
 }
 
 
@@ -69,7 +70,10 @@ def chosen_network(
     if options.task != OBJECT_DISCOVERY:
         strides = tuple(options.encoder_strides or known.get("strides") or SET_STRIDES)
         return NetworkChoice(slots, resolution or SET_RESOLUTION, None, strides)
-    name = options.architecture or _name_in(known) or _default_architecture(options.dataset)
+    usual = [one for prefix, one in _BY_DATASET.items() if options.dataset.startswith(prefix)]
+    stored = str(known.get("name", "")).replace("slot_attention_", "", 1)
+    default = stored if stored in ARCHITECTURES else usual[0]
+    name = options.architecture or default
     if resolution is None and name == "small":
         resolution = image_size
     architecture = architecture_of(name, resolution)
@@ -89,13 +93,3 @@ def _slot_settings(options: Options, known: Mapping[str, Any]) -> SlotSettings:
             "each of {} slots; leave --num_slots out".format(settings.count, known.get("count"))
         )
     return settings
-
-
-def _name_in(known: Mapping[str, Any]) -> Optional[str]:
-    name = str(known.get("name", "")).replace("slot_attention_", "", 1)
-    return name if name in ARCHITECTURES else None
-
-
-def _default_architecture(dataset: str) -> str:
-    found = [name for prefix, name in _BY_DATASET.items() if dataset.startswith(prefix)]
-    return found[0] if found else "clevr"
