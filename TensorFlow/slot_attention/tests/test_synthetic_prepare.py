@@ -6,13 +6,11 @@ import dataclasses
 import hashlib
 import io
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
+import psutil
 import pytest
 
 from common.core.codec import plain
@@ -34,6 +32,7 @@ from slot_attention.synthetic.prepare import (
 )
 from slot_attention.synthetic.scenes import SceneSettings, draw_scene
 from slot_attention.synthetic.sprites import SpriteSettings, draw_sprite_scene
+from tests.fake_zoo import is_alive, wait_until
 
 TINY = {
     SPRITES: ["--image_size", "16", "--objects", "1,2"],
@@ -170,41 +169,21 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path, capsy
     assert [path.name for path in tmp_path.iterdir()] == [".zoo"]
 
 
-def running_in_group(group):
-    """Processes of a process group that are not zombies."""
-    found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{name}/stat") as stream:
-                state, _, its_group = stream.read().rpartition(")")[2].split()[:3]
-        except (OSError, ValueError):
-            continue
-        if int(its_group) == group and state != "Z":
-            found.append(int(name))
-    return found
-
-
-def wait_until(condition, seconds=60.0):
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit, f"waited {seconds} s in vain"
-        time.sleep(0.05)
-
-
 def test_a_killed_run_leaves_nothing_that_looks_whole_and_no_processes(tmp_path):
     words = [SPRITES, "--data_path", str(tmp_path), "--train", "1000000", "--workers", "2"]
     process = subprocess.Popen(
         [sys.executable, "-m", "slot_attention.synthetic.prepare", *words],
         stdout=subprocess.DEVNULL,
-        start_new_session=True,
     )
     half = tmp_path / f".unfinished-{SPRITES}" / "train" / "images.npy"
     try:
-        wait_until(half.exists)
+        wait_until(half.exists, 120)
+        workers = psutil.Process(process.pid).children(recursive=True)
     finally:
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.wait()
-    wait_until(lambda: not running_in_group(process.pid))
+    assert workers
+    wait_until(lambda: not any(is_alive(worker.pid) for worker in workers), 60)
     assert not (tmp_path / SPRITES).exists()
     assert prepare(tmp_path, SPRITES) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == [".zoo", SPRITES]
