@@ -143,7 +143,7 @@ def draw_scene(
         for name, names in PROPERTIES.items()
     }
     target = encode_targets(np.array([thing.centre for thing in objects]), codes)
-    image = _picture(objects, lamps, camera, hits, settings.antialias)
+    image = _picture(_World(objects, lamps), camera, hits, settings.antialias)
     return Scene(image, hits.label.reshape(settings.image_size), target, len(objects))
 
 
@@ -215,22 +215,29 @@ def _apart(one: SceneObject, other: SceneObject, settings: SceneSettings) -> boo
     return all(abs(right * axis[0] + down * axis[1]) > settings.margin for axis in _AXES)
 
 
-def _picture(
-    objects: List[SceneObject],
-    lamps: Sequence[Lamp],
-    camera: Camera,
-    hits: Hits,
-    antialias: bool,
-) -> np.ndarray:
+class _World(NamedTuple):
+    """What there is to see, and what it is seen by."""
+
+    objects: Sequence[SceneObject]
+    lamps: Sequence[Lamp]
+
+    @property
+    def palette(self) -> np.ndarray:
+        """The colours of the ground and of the objects as linear light, float32 (N + 1, 3)."""
+        rows = [tuple(part / 255.0 for part in _RGB[one.color]) for one in self.objects]
+        return np.array([(_GROUND_COLOR,) * 3, *rows], np.float32)
+
+
+def _picture(world: _World, camera: Camera, hits: Hits, antialias: bool) -> np.ndarray:
     """uint8 (height, width, 3), in sRGB."""
     height, width = camera.image_size
     origin = column(camera.position)
-    light = shade(objects, lamps, origin, rays(camera, np.arange(height * width)), hits)
+    light = _shaded(world, origin, rays(camera, np.arange(height * width)), hits)
     if antialias:  # pixels at an edge: the mean of four places within each
         pixels = _edge_pixels(hits.label.reshape(height, width))
         places = [(right, down) for down in _WITHIN_A_PIXEL for right in _WITHIN_A_PIXEL]
         through = np.concatenate([rays(camera, pixels, *place) for place in places], axis=1)
-        finer = shade(objects, lamps, origin, through, trace(objects, origin, through))
+        finer = _shaded(world, origin, through, trace(world.objects, origin, through))
         first, second, third, fourth = np.minimum(finer, 1).reshape(4, len(pixels), 3)
         light[pixels] = (first + second + third + fourth) / np.float32(4)
     level = np.minimum(np.maximum(light, 0), 1) * np.float32(_LEVELS - 1) + np.float32(0.5)
@@ -256,50 +263,38 @@ class _Surface(NamedTuple):
     label: np.ndarray
 
 
-def shade(
-    objects: Sequence[SceneObject],
-    lamps: Sequence[Lamp],
-    origin: np.ndarray,
-    direction: np.ndarray,
-    hits: Hits,
-) -> np.ndarray:
+def _shaded(world: _World, origin: np.ndarray, direction: np.ndarray, hits: Hits) -> np.ndarray:
     """The light (P, 3) that comes back along rays (3, P) from (3, 1) that met what trace says."""
-    surface = _surface(objects, origin, direction, hits)
-    rows = [(_GROUND_COLOR,) * 3] + [tuple(c / 255.0 for c in _RGB[one.color]) for one in objects]
-    palette = np.array(rows, np.float32)  # as linear light
-    colors = palette[hits.label].T
-    light = colors * _received(objects, lamps, surface, shadows=True)
-    is_metal = np.array([False] + [thing.material == "metal" for thing in objects])
+    surface = _surface(world, origin, direction, hits)
+    colors = world.palette[hits.label].T
+    light = colors * _received(world, surface, shadows=True)
+    is_metal = np.array([False] + [thing.material == "metal" for thing in world.objects])
     metal = np.nonzero(is_metal[hits.label])[0]
     if len(metal):
         here = _Surface(*(part[..., metal] for part in surface))
-        mirrored = _mirrored(objects, lamps, here, direction[:, metal], palette)
+        mirrored = _mirrored(world, here, direction[:, metal])
         given_back = np.float32(0.03) + np.float32(1.25) * colors[:, metal]
         light[:, metal] = np.float32(0.2) * light[:, metal] + mirrored * given_back
     return light.T
 
 
-def _surface(
-    objects: Sequence[SceneObject], origin: np.ndarray, direction: np.ndarray, hits: Hits
-) -> _Surface:
+def _surface(world: _World, origin: np.ndarray, direction: np.ndarray, hits: Hits) -> _Surface:
     falling = np.minimum(direction[2], np.float32(-1e-3))  # rays above the horizon end far away
     length = np.where(hits.label == GROUND, -origin[2] / falling, hits.distance)
     point = origin + direction * length
-    return _Surface(point, normals(objects, hits.label, point), hits.label)
+    return _Surface(point, normals(world.objects, hits.label, point), hits.label)
 
 
-def _received(
-    objects: Sequence[SceneObject], lamps: Sequence[Lamp], surface: _Surface, shadows: bool
-) -> np.ndarray:
+def _received(world: _World, surface: _Surface, shadows: bool) -> np.ndarray:
     """The light (P) that falls on surfaces."""
     sky = _SKY * (np.float32(0.75) + np.float32(0.25) * surface.normal[2])
-    light = sky * openness(objects, surface.point, surface.normal, surface.label)
-    for lamp in lamps:
+    light = sky * openness(world.objects, surface.point, surface.normal, surface.label)
+    for lamp in world.lamps:
         part = _from_lamp(lamp, surface)
         if shadows:
             bright = np.nonzero(part > np.float32(0.004))[0]
             part[bright] *= shadow(
-                objects, surface.point[:, bright], surface.label[bright], _points_of(lamp)
+                world.objects, surface.point[:, bright], surface.label[bright], _points_of(lamp)
             )
         light += part
     return light
@@ -333,21 +328,15 @@ def _points_of(lamp: Lamp) -> List[Vector]:
     return points
 
 
-def _mirrored(
-    objects: Sequence[SceneObject],
-    lamps: Sequence[Lamp],
-    surface: _Surface,
-    direction: np.ndarray,
-    palette: np.ndarray,
-) -> np.ndarray:
+def _mirrored(world: _World, surface: _Surface, direction: np.ndarray) -> np.ndarray:
     """What a mirror shows (3, P): the objects around, the ground, the lamps and the sky."""
     incoming = unit(direction)
     outgoing = incoming - 2 * dot(incoming, surface.normal) * surface.normal
-    hits = trace(objects, surface.point, outgoing, leaving=surface.label)
-    seen = _surface(objects, surface.point, outgoing, hits)
-    light = palette[hits.label].T * _received(objects, lamps, seen, shadows=False)
+    hits = trace(world.objects, surface.point, outgoing, leaving=surface.label)
+    seen = _surface(world, surface.point, outgoing, hits)
+    light = world.palette[hits.label].T * _received(world, seen, shadows=False)
     upward = np.nonzero((hits.label == GROUND) & (outgoing[2] > 0))[0]
-    light[:, upward] = _sky_and_lamps(lamps, surface.point[:, upward], outgoing[:, upward])
+    light[:, upward] = _sky_and_lamps(world.lamps, surface.point[:, upward], outgoing[:, upward])
     return light
 
 
