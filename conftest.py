@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 import shutil
@@ -29,7 +30,9 @@ def zoo_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     the reason said, where the dataset is absent.
     """
     folder = Path(os.environ.get("ZOO_DATA") or CHECKOUT / "data")
-    unpacked = tmp_path_factory.mktemp("zoo_data")
+    base = tmp_path_factory.getbasetemp()  # of each worker; what is above it, all of them share
+    unpacked = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "zoo_data"
+    unpacked.mkdir(exist_ok=True)
 
     def find(name: str) -> Path:
         archive = folder / (name + ".tar.xz")
@@ -37,8 +40,10 @@ def zoo_data(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
             return folder / name
         if not archive.exists():
             pytest.skip(f"no {name} in {folder}; set ZOO_DATA to the folder that has it")
-        if not (unpacked / name).exists():
-            shutil.unpack_archive(str(archive), str(unpacked))
+        with open(str(unpacked / "lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (unpacked / name).exists():
+                shutil.unpack_archive(str(archive), str(unpacked))
         return unpacked / name
 
     return find

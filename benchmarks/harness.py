@@ -189,9 +189,10 @@ class Measured:
     def check(self, variant: str, major: Optional[int] = None) -> Optional[Check]:
         """A variant's stated figure, scaled to this machine, beside what was measured."""
         stated = self.benchmark.stated(major or self.major, variant, self.case)
-        if stated is None or self.device_kind != "cpu":
+        rate = self.machine["rates"].get("fp32")
+        if stated is None or rate is None or self.device_kind != "cpu":
             return None
-        scaled = stated * self.machine["rates"]["fp32"] / STATED_RATE
+        scaled = stated * rate / STATED_RATE
         return Check(stated, scaled, self.speed(variant).median)
 
     def over_first_generation(self) -> Dict[str, float]:

@@ -60,13 +60,12 @@ def as_text(cases: Sequence[Measured]) -> str:
 
 def _case_lines(found: Measured) -> List[str]:
     machine, case, benchmark = found.machine, found.case, found.benchmark
-    rates = ", ".join(f"{name} {rate / 1e9:.0f} GFLOP/s" for name, rate in machine["rates"].items())
     lines = [
         f"{case.name + ': ' if case.name else ''}{benchmark.framework} {machine['version']}, "
         f"{machine['device']} ({machine['threads']} threads), {case.text} a step, "
         f"{len(found.answers[BASELINE])} rounds of {case.steps} step{'s' * (case.steps != 1)} "
         "each, median (lowest..highest)",
-        f"convolutions: {rates}",
+        *(f"convolutions: {rate / 1e9:.0f} GFLOP/s" for rate in machine["rates"].values()),
         _LAYOUT.format(*_HEADING, "memory", "warm-up"),
     ]
     lines += [_row(found, name) for name in found.answers]
@@ -97,12 +96,11 @@ def _row(found: Measured, name: str) -> str:
 
 
 def _check_lines(found: Measured) -> List[str]:
-    factor = found.machine["rates"]["fp32"] / STATED_RATE
     checks = {name: found.check(name) for name in found.answers}
     return [
         f"{name}: stated {check.stated:.3g} images/s at {STATED_RATE / 1e9:.0f} GFLOP/s, scaled by "
-        f"{factor:.2f} to {check.scaled:.3g}; measured {check.deviation:+.0%} beyond these "
-        f"({'within' if check.holds else 'NOT within'} {STATED_TOLERANCE:.0%})"
+        f"{check.scaled / check.stated:.2f} to {check.scaled:.3g}; measured {check.deviation:+.0%} "
+        f"beyond these ({'within' if check.holds else 'NOT within'} {STATED_TOLERANCE:.0%})"
         for name, check in checks.items()
         if check is not None
     ] or [UNCHECKED]

@@ -1,8 +1,8 @@
 """One variant in a process of its own, which does steps when it is told to.
 
 python -m benchmarks.worker NETWORK VARIANT DEVICE SIZES, sizes as JSON. Each line on standard input
-is a number of steps; each answer a line of JSON. The variant `machine` measures the machine itself:
-the rate of a 3x3 convolution, forward, 256 channels at 8x8.
+is a number of steps; each answer a line of JSON. The variant `machine` tells of the machine itself:
+on a CPU the rate of a 3x3 convolution, forward, 256 channels at 8x8.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ import resource
 import statistics
 import sys
 import time
-from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
-
-import numpy as np
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from benchmarks.harness import MACHINE, Benchmark
 from common.core.errors import ZooError
@@ -24,7 +22,7 @@ from common.machine.precision import resolve
 from common.machine.ranks import Place
 
 WARM_UP_STEPS = {"torch": 3, "tensorflow": 2}
-RATE_CHANNELS, RATE_SIZE, RATE_BATCH, GPU_RATE_BATCH = 256, 8, 32, 1024
+RATE_CHANNELS, RATE_SIZE, RATE_BATCH = 256, 8, 32
 Answer = Callable[[int], Dict[str, Any]]
 
 
@@ -35,8 +33,7 @@ def main(words: Sequence[str]) -> int:
     benchmark = importlib.import_module(f"benchmarks.{network}.benchmark").BENCHMARK
     try:
         if name == MACHINE:
-            answer = _torch_machine if benchmark.framework == "torch" else _tensorflow_machine
-            answer = answer(device_kind)
+            answer = _machine(benchmark.framework, device_kind)
         else:
             answer = _variant(benchmark, name, device_kind, json.loads(sizes))
     except (ZooError, RuntimeError) as error:
@@ -122,103 +119,54 @@ def trainer_of_batches(
     return train
 
 
-def _rate(operation: Callable[[], Any], batch: int, repeats: int = 15) -> float:
-    """Operations a second of the convolution, by the median time; the first is not counted."""
-    times = []
-    for _ in range(repeats + 1):
-        began = time.perf_counter()
-        operation()
-        times.append(time.perf_counter() - began)
-    operations = 2.0 * batch * RATE_SIZE**2 * 9 * RATE_CHANNELS**2
-    return operations / statistics.median(times[1:])
+def _machine(framework: str, device_kind: str) -> Answer:
+    """What the machine and its framework are, and on a CPU the rate of convolutions by torch.
+
+    By torch for TensorFlow too: a machine is no slower because of TensorFlow 1.15's kernels.
+    """
+    rate = _convolution_rate() if device_kind == "cpu" else None  # torch before TensorFlow 1.15
+    if framework == "torch":
+        import torch
+
+        from common.training.torch import runtime as torch_runtime
+
+        version, threads = str(torch.__version__), torch.get_num_threads()
+        # On a CPU torch computes in bfloat16 at speed since it has a compiler.
+        fast = device_kind != "cpu" or hasattr(torch, "compile")
+        able = torch_runtime.capabilities(device_kind)
+        plain = resolve("must_keep_origin_dtype", framework, device_kind, able)
+        device: Any = torch_runtime.open_device(device_kind, 0, plain)
+    else:
+        from common.training.tensorflow import runtime as tf_runtime
+
+        version, threads = tf_runtime.tf.__version__, tf_runtime.cpu_threads()
+        able = tf_runtime.capabilities(device_kind)
+        fast, plain = able.bfloat16, resolve("must_keep_origin_dtype", framework, device_kind, able)
+        device = tf_runtime.open_device(device_kind, Place(0, 1, 0), plain)
+    told = {"version": version, "device": device.name, "threads": threads, "bfloat16": fast}
+    return lambda _: dict(told, rates={} if rate is None else {"fp32": rate()})
 
 
-def _torch_machine(device_kind: str) -> Answer:
-    import torch
+def _convolution_rate(repeats: int = 15) -> Optional[Callable[[], float]]:
+    """Measures operations a second by the median time of all but the first; None without torch."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    images = torch.randn(RATE_BATCH, RATE_CHANNELS, RATE_SIZE, RATE_SIZE)
+    weights = torch.randn(RATE_CHANNELS, RATE_CHANNELS, 3, 3)
+    operations = 2.0 * RATE_BATCH * RATE_SIZE**2 * 9 * RATE_CHANNELS**2
 
-    from common.training.torch import runtime as torch_runtime
-
-    able = torch_runtime.capabilities(device_kind)
-    plain = resolve("must_keep_origin_dtype", "torch", device_kind, able)
-    device = torch_runtime.open_device(device_kind, 0, plain)
-    batch = RATE_BATCH if device_kind == "cpu" else GPU_RATE_BATCH
-
-    def rate(dtype: Any) -> float:
-        plainly = device_kind == "cpu" and dtype == torch.float32
-        layout = torch.contiguous_format if plainly else torch.channels_last
-        shapes = (batch, RATE_CHANNELS, RATE_SIZE, RATE_SIZE), (RATE_CHANNELS, RATE_CHANNELS, 3, 3)
-        images, weights = (
-            torch.randn(*shape, device=device.device).to(dtype).contiguous(memory_format=layout)
-            for shape in shapes
-        )
-
-        def convolve() -> None:
+    def rate() -> float:
+        times = []
+        for _ in range(repeats + 1):
+            began = time.perf_counter()
             with torch.no_grad():
                 torch.nn.functional.conv2d(images, weights, padding=1)
-            torch_runtime.synchronize(device)
+            times.append(time.perf_counter() - began)
+        return operations / statistics.median(times[1:])
 
-        torch_runtime.synchronize(device)
-        return _rate(convolve, batch)
-
-    # On a CPU torch computes in bfloat16 at speed since it has a compiler.
-    fast = device_kind != "cpu" or hasattr(torch, "compile")
-    dtypes = {"fp32": torch.float32, **({"bf16": torch.bfloat16} if fast else {})}
-    told = {
-        "version": str(torch.__version__),
-        "device": device.name,
-        "threads": torch.get_num_threads(),
-        "bfloat16": fast,
-    }
-    return lambda _: dict(told, rates={name: rate(dtype) for name, dtype in dtypes.items()})
-
-
-def _tensorflow_machine(device_kind: str) -> Answer:
-    by_torch = _torch_fp32(device_kind)  # torch goes before TensorFlow 1.15's import
-    from common.training.tensorflow import runtime as tf_runtime
-    from common.training.tensorflow.runtime import tf
-
-    able = tf_runtime.capabilities(device_kind)
-    precision = resolve("must_keep_origin_dtype", "tensorflow", device_kind, able)
-    device = tf_runtime.open_device(device_kind, Place(0, 1, 0), precision)
-    session = tf_runtime.open_session(device, precision)
-    random = np.random.RandomState(0)
-    shapes = (RATE_BATCH, RATE_SIZE, RATE_SIZE, RATE_CHANNELS), (3, 3, RATE_CHANNELS, RATE_CHANNELS)
-
-    def convolution(dtype: Any) -> Any:
-        images, kernel = (
-            tf.Variable(tf.cast(tf.constant(random.standard_normal(shape), tf.float32), dtype))
-            for shape in shapes
-        )
-        return tf.nn.conv2d(images, kernel, strides=[1, 1, 1, 1], padding="SAME").op
-
-    dtypes = {"fp32": tf.float32, **({"bf16": tf.bfloat16} if able.bfloat16 else {})}
-    operations = {name: convolution(dtype) for name, dtype in dtypes.items()}
-    session.run(tf.global_variables_initializer())
-    told = {
-        "version": str(tf.__version__),
-        "device": device.name,
-        "threads": tf_runtime.cpu_threads(),
-        "bfloat16": able.bfloat16,
-    }
-
-    def answer(_: int) -> Dict[str, Any]:
-        rates = {
-            name: _rate(lambda operation=operation: session.run(operation), RATE_BATCH)
-            for name, operation in operations.items()
-        }
-        # The faster framework counts: a machine is no slower because of TensorFlow 1.15's kernels.
-        return dict(told, rates=dict(rates, fp32=max(rates["fp32"], by_torch())))
-
-    return answer
-
-
-def _torch_fp32(device_kind: str) -> Callable[[], float]:
-    """The rate of float32 convolutions by torch; 0 where there is no torch, or an accelerator."""
-    try:
-        machine = _torch_machine(device_kind) if device_kind == "cpu" else None
-    except ImportError:
-        machine = None
-    return float if machine is None else lambda: machine(0)["rates"]["fp32"]
+    return rate
 
 
 if __name__ == "__main__":

@@ -125,7 +125,8 @@ def double(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture(
     params=[
-        pytest.param("tensorflow", marks=pytest.mark.tensorflow),
+        # One loop, two engines: the fast tests see it with torch, whose toys take no seconds.
+        pytest.param("tensorflow", marks=[pytest.mark.tensorflow, pytest.mark.long]),
         pytest.param("torch", marks=pytest.mark.pytorch),
     ]
 )

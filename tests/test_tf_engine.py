@@ -22,6 +22,7 @@ def test_data_that_end_too_early_are_told(tmp_path: Path) -> None:
         run_toy(tmp_path, 20, batches=9)
 
 
+@pytest.mark.long
 def test_slow_data_are_seen_as_waiting(tmp_path: Path) -> None:
     # With one thread the pipeline's own sleep may keep the step from looking at the clock.
     assert Toy("tensorflow").start(tmp_path, 20, "pause=0.05", OMP_NUM_THREADS="2").wait() == 0

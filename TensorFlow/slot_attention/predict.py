@@ -119,8 +119,8 @@ def _drawn(
             scenes = scene_pass(task, session, session.choice, network, "test", None)
             with runtime.open_session(session.device, session.precision) as running:
                 load_weights(running, network, found, task.name)
-                if not named:
-                    write(task.picture, scenes.first(running, count))
+                if not named:  # a row a scene: without those of the rounds of attention
+                    write(task.picture, dict(scenes.first(running, count), attention=()))
                 names = iter(named)
                 for batch in scenes.run(running, *scenes.names) if named else ():
                     for number in range(len(batch["image"])):

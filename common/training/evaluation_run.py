@@ -15,6 +15,7 @@ from common.runs.events import telling_the_end
 from common.training import run_folder
 from common.training.checkpoints import CHECKPOINTS, STATE
 from common.training.lines import TrainingLines
+from common.training.packed_weights import SUFFIX
 from common.training.pictures import drawn_or_told
 from common.training.run import Evaluation, Subject, open_run_log, start_event
 
@@ -56,8 +57,13 @@ class EvaluationRun:
 
 
 def output_folder(asked: Optional[str], checkpoint: str, name: str = "evaluation") -> str:
-    """The folder that was asked for, else one of that name in the run's folder."""
+    """The folder that was asked for, else one of that name in the run's folder.
+
+    For packed weights, which lie with the zoo, it is below output/ here.
+    """
     place = Path(checkpoint)
+    if place.suffix == SUFFIX:
+        return asked or str(Path("output") / place.stem / name)
     if not place.is_dir():
         place = place.parent
     if (place / STATE).exists():

@@ -1,7 +1,8 @@
 """Rules of the Ascend software that the product would break, and a test that notices each.
 
 As a plugin of pytest (-p tests.ascend_doubles.mutations) it breaks the rule that MUTATION names
-before any test is read; tests/test_ascend_mutations.py runs one such pytest per rule.
+before any test is read. As a program it runs one such pytest per rule, each forked from a process
+that has imported the frameworks, and prints what was not noticed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import os
+import sys
+import tempfile
 import types
 from typing import Any, Callable
 
@@ -257,3 +260,40 @@ MUTATIONS = (
         "tests/test_doubles_torch_npu.py::test_ascends_apex_is_known_by_its_fused_optimizer",
     ),
 )
+
+
+def is_noticed(mutation: Mutation) -> bool:
+    """Whether its test fails where the rule is broken; prints what pytest said where not."""
+    import pytest
+
+    words = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=short", mutation.test]
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as told:
+        child = os.fork()
+        if not child:
+            os.environ["MUTATION"] = mutation.name
+            os.dup2(told.fileno(), 1)
+            os.dup2(told.fileno(), 2)
+            code = int(pytest.main([*words, "-p", "tests.ascend_doubles.mutations"]))
+            sys.stdout.flush()
+            os._exit(code)
+        status = os.waitpid(child, 0)[1]
+        told.seek(0)
+        text = told.read()
+    noticed = os.WIFEXITED(status) and os.WEXITSTATUS(status) == 1 and " failed" in text
+    verdict = "noticed" if noticed else f"NOT noticed: {text[-3000:]}"
+    print(f"{mutation.name}: {verdict}", flush=True)
+    return noticed
+
+
+def main() -> int:
+    """Runs the rules that this Python's packages have; returns 1 where one was not noticed."""
+    old = sys.version_info < (3, 8)
+    if old:  # the double is of torch 1.8.1's packages; torch comes before TensorFlow 1.15
+        importlib.import_module("torch")
+    importlib.import_module("tensorflow")
+    chosen = [one for one in MUTATIONS if old or not one.where.startswith(TORCH)]
+    return 0 if sum(map(is_noticed, chosen)) == len(chosen) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

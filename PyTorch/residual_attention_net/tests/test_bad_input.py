@@ -224,6 +224,7 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.check_call(["umount", str(folder)])
 
 
+@pytest.mark.long
 def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(tiny_disk: Path) -> None:
     done = run(
         "train",
@@ -242,6 +243,7 @@ def test_a_full_disk_is_one_line_and_the_last_checkpoint_stays(tiny_disk: Path) 
     assert newest_checkpoint(tiny_disk / "run")["step"] >= 1
 
 
+@pytest.mark.long
 def test_a_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:
     process = start("train", tmp_path / "run", "--total_epochs", "500")
     while not (tmp_path / "run" / "rank_0" / "metrics.jsonl").exists():

@@ -155,18 +155,3 @@ def test_a_network_traced_without_warnings_gives_the_same_logits_once_loaded(spa
         other = images(network, 3)
         assert torch.allclose(torch.jit.load(stored)(other), network(other), atol=1e-6)
     assert not [warning for warning in recwarn if "TracerWarning" in str(warning.category)]
-
-
-@pytest.mark.parametrize("spatial_dims", [2, 3])
-def test_an_onnx_file_gives_the_same_logits(tmp_path, spatial_dims):
-    runtime = pytest.importorskip("onnxruntime")
-    network = build_network(SMALL, spatial_dims=spatial_dims).eval()
-    x, path = images(network), str(tmp_path / "network.onnx")
-    options = {"opset_version": 12, "input_names": ["image"]}
-    # torch 2 has two exporters; the newer needs a package that isn't asked for.
-    if "dynamo" in torch.onnx.export.__code__.co_varnames:
-        options["dynamo"] = False
-    torch.onnx.export(network, x, path, **options)
-    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    found = torch.from_numpy(session.run(None, {"image": x.numpy()})[0])
-    assert torch.allclose(found, network(x), atol=1e-4)

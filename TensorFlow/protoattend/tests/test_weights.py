@@ -31,6 +31,7 @@ def test_the_weights_are_those_of_the_record():
 
 
 @pytest.mark.tensorflow
+@pytest.mark.long
 def test_the_weights_give_the_recorded_figures(zoo_data, tmp_path):
     told = _told()
     words = [
