@@ -69,6 +69,7 @@ show() {
     say ""
     say "runs, with logs, records and pictures:"
     printf '  %s\n' "${run_folders[@]}"
+    say "pictures of the trained weights: $output/weights"
     say ""
     say "go on with:"
     printf '  %s\n' "source $root/.venv/$stack/bin/activate" \
