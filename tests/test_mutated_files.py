@@ -23,6 +23,7 @@ from common.ascend.rank_table import check_text, read_table
 from common.cards.model_card import as_json, read_card
 from common.commands.list import card_lines
 from common.commands.program import main
+from common.core.codec import json_text
 from common.core.errors import ZooError
 from common.data.catalogue import read_datasets
 from common.evidence.gate import references
@@ -61,7 +62,7 @@ def _put(path: Path, content: bytes) -> Path:
 
 
 def _json(record: run_record.RunRecord) -> bytes:
-    return run_record.to_json(record).encode("utf-8", "backslashreplace")
+    return json_text(record).encode("utf-8", "backslashreplace")
 
 
 def _compare(folder: Path, name: str, content: bytes) -> None:
@@ -168,9 +169,7 @@ def _of_lines(events: Any) -> str:
 
 
 KINDS = {
-    "record": Kind(
-        lambda: run_record.to_json(gate_records.record()), json.loads, json.dumps, _read_record
-    ),
+    "record": Kind(lambda: json_text(gate_records.record()), json.loads, json.dumps, _read_record),
     "events": Kind(
         lambda: _of_lines(whole_run()),
         lambda text: [json.loads(line) for line in text.splitlines()],

@@ -8,6 +8,7 @@ from typing import Any, Dict, List
 
 import pytest
 
+from common.core.codec import json_text
 from common.core.errors import ZooError
 from common.core.files import sha256_of
 from common.runs import events as run_log
@@ -98,7 +99,7 @@ def test_the_best_is_never_taken_from_the_test_set() -> None:
 def test_what_is_no_record_is_refused_by_file_and_key(
     change: Dict[str, Any], message: str, tmp_path: Path
 ) -> None:
-    content = dict(json.loads(run_record.to_json(record_of(whole_run()))), **change)
+    content = dict(json.loads(json_text(record_of(whole_run()))), **change)
     (tmp_path / "x.json").write_text(json.dumps(content))
     with pytest.raises(ZooError, match=f"x.json: {message}"):
         run_record.read_record(tmp_path / "x.json")

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from common.cards.model_folders import home
+from common.core.codec import json_text
 from common.runs import record as run_record
 from common.runs import store as record_store
 
@@ -22,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints or keeps the record of a run folder."""
     folder = Path(arguments.run_folder)
     if arguments.show:
-        print(run_record.to_json(run_record.from_run_folder(folder)), end="")
+        print(json_text(run_record.from_run_folder(folder)), end="")
         return 0
     path = record_store.keep(home(), folder)
     print(f"kept {path}; `zoo table --write` brings it into the READMEs")

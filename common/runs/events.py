@@ -9,7 +9,6 @@ import os
 import time
 import zlib
 from pathlib import Path
-from types import TracebackType
 from typing import (
     IO,
     Any,
@@ -20,7 +19,6 @@ from typing import (
     Mapping,
     NamedTuple,
     Optional,
-    Type,
     Union,
 )
 
@@ -80,12 +78,7 @@ class RunLog:
     def __enter__(self) -> RunLog:
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 

@@ -8,9 +8,9 @@ import math
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, TypeVar
 
-from common.core.codec import AnyFloat, json_text, read_json
+from common.core.codec import AnyFloat, read_json, write_json
 from common.core.errors import ZooError
-from common.core.files import sha256_of, write_atomically
+from common.core.files import sha256_of
 from common.core.text import quoted
 from common.runs import events as run_log
 from common.runs.event_kinds import (
@@ -40,6 +40,10 @@ ABORTED = "aborted"
 DIRECT = "direct"  # the case of a run that nobody launched
 NO_END = "ended without a word"  # the reason of a run whose log has no end event
 PERCENTILES = "numpy, linear"  # numpy.percentile's own method
+_OF_THE_START = (
+    *("model", "task", "network", "code", "config", "config_sha256", "dataset", "device"),
+    *("precision", "seed", "first_batches_sha256"),
+)
 
 E = TypeVar("E", bound=Event)
 
@@ -150,11 +154,6 @@ class RunRecord:
         yield from network_mistakes(self.network)
 
 
-def to_json(record: RunRecord) -> str:
-    """The record as indented JSON with a final newline."""
-    return json_text(record)
-
-
 def read_record(path: Path) -> RunRecord:
     """Reads one record file; ZooError tells every key that is wrong."""
     return read_json(Path(path), RunRecord)
@@ -163,7 +162,7 @@ def read_record(path: Path) -> RunRecord:
 def write_record(record: RunRecord, folder: Path) -> Path:
     """Writes `record.json` into a run folder, atomically; returns its path."""
     path = Path(folder) / FILE_NAME
-    write_atomically(path, to_json(record))
+    write_json(path, record)
     return path
 
 
@@ -173,12 +172,14 @@ def from_events(
     command: Optional[str] = None,
     log_sha256: Optional[str] = None,
     where: str = "the run log",
+    percentiles: Optional[str] = PERCENTILES,
 ) -> RunRecord:
     """Makes the record of a run from rank 0's effective events (run_log.effective_events).
 
     Args:
         case, command, log_sha256: where no launcher told them among the events.
         where: what errors call the events.
+        percentiles: the method; None for that of records of earlier days.
 
     Raises:
         ZooError: an event lacks a key or has a wrong one, or there is no start event.
@@ -195,19 +196,9 @@ def from_events(
         schema_version=SCHEMA_VERSION,
         run_id="",
         date=date.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        model=start.model,
-        task=start.task,
         case=case,
-        network=start.network,
         command=start.command if command is None else command,
-        code=start.code,
-        config=start.config,
-        config_sha256=start.config_sha256,
-        dataset=start.dataset,
-        device=start.device,
-        precision=start.precision,
         batch=Batch(start.batch.per_device, start.batch.total),
-        seed=start.seed,
         progress=Progress(
             steps=max([step.step for step in steps], default=start.resumed_step),
             target_steps=start.targets.steps,
@@ -215,7 +206,7 @@ def from_events(
             target_epochs=start.targets.epochs,
         ),
         metrics=_metrics(told),
-        speed=_speed(told, PERCENTILES),
+        speed=_speed(told, percentiles),
         health=Health(
             nonfinite_steps=sum(not step.is_finite for step in steps),
             loss_scale_skips=sum(int(step.skipped) for step in steps),
@@ -226,7 +217,7 @@ def from_events(
         checkpoint_sha256=_last([written.sha256 for written in _of_kind(told, Checkpoint)]),
         status=COMPLETE if complete else ABORTED,
         reason="" if complete else ends[-1].reason if ends else NO_END,
-        first_batches_sha256=start.first_batches_sha256,
+        **{name: getattr(start, name) for name in _OF_THE_START},
     )
     launch = _last(_of_kind(told[told.index(start) :], Launch))
     return _named(record) if launch is None else closed(record, launch)
@@ -292,11 +283,6 @@ def warmup_length(n_steps: int) -> int:
     return min(10, n_steps // 5)
 
 
-def speed_of(events: Sequence[Mapping[str, Any]], percentiles: Optional[str]) -> Speed:
-    """The speed in a record; without a method the percentiles are those of earlier days."""
-    return _speed([typed(event, "the run log") for event in events], percentiles)
-
-
 def _speed(events: Sequence[Event], percentiles: Optional[str]) -> Speed:
     lives: List[List[Event]] = []  # one for each process; the launcher's events are nobody's
     for event in events:
@@ -354,7 +340,9 @@ def from_run_folder(folder: Path) -> RunRecord:
     return record_and_events(folder)[0]
 
 
-def record_and_events(folder: Path) -> Tuple[RunRecord, List[run_log.Event]]:
+def record_and_events(
+    folder: Path, percentiles: Optional[str] = PERCENTILES
+) -> Tuple[RunRecord, List[run_log.Event]]:
     """See from_run_folder; with the effective events that the record is made from."""
     folder = Path(folder)
     path = folder / "rank_0" / run_log.FILE_NAME
@@ -364,14 +352,10 @@ def record_and_events(folder: Path) -> Tuple[RunRecord, List[run_log.Event]]:
     if marker.fault:
         raise ZooError(marker.fault)
     events = run_log.effective_events(path)
-    record = from_events(
-        events,
-        DIRECT if marker.case is None else marker.case,
-        None if marker.command is None else without_folders(marker.command),
-        sha256_of(log) if log is not None and log.exists() else None,
-        str(path),
-    )
-    return record, events
+    case = DIRECT if marker.case is None else marker.case
+    command = None if marker.command is None else without_folders(marker.command)
+    digest = sha256_of(log) if log is not None and log.exists() else None
+    return from_events(events, case, command, digest, str(path), percentiles), events
 
 
 def finite(value: Any) -> Optional[float]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
-import struct
 import sys
 import time
 import types
@@ -48,11 +48,12 @@ class ScalarSink:
 
     def write_pictures(self, step: int, pictures: Mapping[str, bytes]) -> None:
         """Adds PNGs by name."""
+        from PIL import Image
+
         for name, png in pictures.items():
-            width, height = png_size(png)
-            image = self._summary.Image(
-                width=width, height=height, colorspace=RGB, encoded_image_string=png
-            )
+            width, height = Image.open(io.BytesIO(png)).size
+            facts = {"width": width, "height": height, "colorspace": RGB}
+            image = self._summary.Image(encoded_image_string=png, **facts)
             self._add(step, tag="pictures/" + name, image=image)
 
     def _add(self, step: int, **value: Any) -> None:
@@ -78,14 +79,6 @@ def scalars_of(event: Mapping[str, Any]) -> Iterator[Tuple[str, Any]]:
         yield from ((f"{event['split']}/{name}", at) for name, at in event["metrics"].items())
     elif event["event"] == "diagnostics":
         yield from (("diagnostics/" + name, at) for name, at in event["values"].items())
-
-
-def png_size(png: bytes) -> Tuple[int, int]:
-    """Width and height of a PNG, from its header; ValueError where it is none."""
-    if png[:8] != b"\x89PNG\r\n\x1a\n" or len(png) < 24:
-        raise ValueError("not a PNG")
-    width, height = struct.unpack(">II", png[16:24])
-    return width, height
 
 
 def open_scalar_sink(folder: Path) -> Optional[ScalarSink]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gzip
 import hashlib
 import io
@@ -11,7 +10,7 @@ import zlib
 from pathlib import Path
 from typing import Any, Callable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
-from common.core.codec import plain
+from common.core.codec import json_text, plain
 from common.core.errors import ZooError
 from common.core.files import FolderLock, write_atomically
 from common.core.text import quoted, shortened
@@ -90,14 +89,15 @@ def _verified(files: RunFiles) -> Verified:
     kept = run_record.read_record(files.record) if in_results or files.record.exists() else None
     log = _content(files.log) if in_results or files.log.exists() else None
     digest = None if log is None else hashlib.sha256(log).hexdigest()
+    method = run_record.PERCENTILES if kept is None else kept.speed.percentiles
     found: List[str] = []
     if in_results and kept is not None:
-        events = run_log.effective_events(files.events)
-        made = run_record.from_events(events, kept.case, kept.command, digest, str(files.events))
+        events, where = run_log.effective_events(files.events), str(files.events)
+        made = run_record.from_events(events, kept.case, kept.command, digest, where, method)
         if (folder.name, files.record.stem) != (made.model, made.run_id):
             found.append(f"{files.record} is of the run {shortened(made.run_id, 80)} by its events")
     else:
-        made, events = run_record.record_and_events(folder)
+        made, events = run_record.record_and_events(folder, method)
         if (folder / MARKER).exists():
             found += _of_marker(read_marker(folder), made, folder)
     if digest is None:
@@ -105,7 +105,14 @@ def _verified(files: RunFiles) -> Verified:
     elif digest != made.log_sha256:
         found.append(f"{files.log}: the log is not the one that the run ended with")
     if kept is not None:
-        found += _contradicting(files.record, kept, made, events)
+        # Of earlier days, with another method: no word of the launcher.
+        launched = method is not None and kept.case != run_record.DIRECT
+        if launched and "launch" not in [one["event"] for one in events]:
+            found.append(f"{files.record}: its events lack the launcher's word on the end (launch)")
+        for key, old, new in differences(plain(kept), plain(made)):
+            if old is not None or key not in _LATER:
+                told = f"{shortened(key, 80)} is {quoted(old)}, and {quoted(new)} by events and log"
+                found.append(f"{files.record}: {told}")
     text = "" if log is None else log.decode("utf-8", "replace")
     return Verified(made, tuple(found), tuple(events), text)
 
@@ -119,20 +126,6 @@ def _of_marker(marker: Marker, made: RunRecord, folder: Path) -> Iterator[str]:
         yield f"{folder / MARKER}: {case}"
     if not (folder / run_record.FILE_NAME).exists():
         yield f"{folder / run_record.FILE_NAME} is missing: the launcher writes one at the end"
-
-
-def _contradicting(
-    path: Path, written: RunRecord, made: RunRecord, events: List[run_log.Event]
-) -> Iterator[str]:
-    """How a written record differs from the one that its events make."""
-    if written.speed.percentiles is None:  # of earlier days: another rule, no word of the launcher
-        made = dataclasses.replace(made, speed=run_record.speed_of(events, None))
-    elif written.case != run_record.DIRECT and "launch" not in [one["event"] for one in events]:
-        yield f"{path}: its events lack the launcher's word on the end (launch)"
-    for key, old, new in differences(plain(written), plain(made)):
-        if old is not None or key not in _LATER:
-            told = f"{shortened(key, 80)} is {quoted(old)}, and {quoted(new)} by events and log"
-            yield f"{path}: {told}"
 
 
 def differences(
@@ -198,7 +191,7 @@ def keep(root: Path, run_folder: Path) -> Path:
         with gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0) as stream:
             stream.write(source.read_bytes())
         write_atomically(path.with_suffix(suffix), packed.getvalue())
-    text = run_record.to_json(run.record).encode("utf-8")
+    text = json_text(run.record)
     write_atomically(path, files.record.read_bytes() if files.record.exists() else text)
     return path
 

@@ -17,7 +17,7 @@ from common.cards.model_card import ModelCard, Task
 from common.core.errors import ZooError
 from common.core.text import aligned, duration, quoted, shortened
 from common.runs.provenance import recipe_of
-from common.runs.record import COMPLETE, RunRecord
+from common.runs.record import COMPLETE, RunRecord, finite
 from common.runs.table_words import Words, english, of_file
 
 DASH = "–"
@@ -151,7 +151,7 @@ def row_of(group: Group, words: Words = english) -> Dict[str, str]:
 
 
 def _finite(values: Sequence[Any]) -> List[float]:
-    return [value for value in values if isinstance(value, (int, float)) and math.isfinite(value)]
+    return [value for value in map(finite, values) if value is not None]
 
 
 def _spread(values: Sequence[Optional[float]], digits: int) -> str:
