@@ -110,15 +110,11 @@ def test_a_wrong_format_is_refused_in_one_line_that_names_the_place(
 
 
 @pytest.mark.parametrize(
-    ("logs", "told"),
-    [
-        (LOGS + LOGS.split("logs:\n")[1], "'toy' is given twice"),
-        (LOGS.replace("name: toy", "name: run_log"), "'run_log' is declared elsewhere already"),
-    ],
+    "logs", [LOGS + LOGS.split("logs:\n")[1], LOGS.replace("name: toy", "name: run_log")]
 )
-def test_two_formats_of_one_name_are_refused(logs: str, told: str, tmp_path: Path) -> None:
+def test_two_formats_of_one_name_are_refused(logs: str, tmp_path: Path) -> None:
     card_with(tmp_path, logs)
-    with pytest.raises(ZooError, match=told):
+    with pytest.raises(ZooError, match="model.yaml: there is a log format '(toy|run_log)' already"):
         known_formats(tmp_path)
 
 

@@ -46,13 +46,6 @@ def test_the_summary_tells_format_series_and_pace(log: Path, capsys: Captured) -
     assert "pace: 2 s a step, from the elapsed time between steps 1 and 3" in out
 
 
-def test_several_logs_are_told_one_after_the_other(capsys: Captured) -> None:
-    assert main(["parse", GPU, NPU]) == 0
-    out = capsys.readouterr().out
-    assert out.count("slot_attention_port, 48") == 2
-    assert "note: not read: 1 step line(s) out of order, the first at step 317,600" in out
-
-
 def test_lives_are_told_apart(tmp_path: Path, capsys: Captured) -> None:
     earlier, later = MAKERS[SLOT_ATTENTION](1, 20), MAKERS[SLOT_ATTENTION](2, 20, first=1000)
     (tmp_path / "a.log").write_bytes(earlier.text() + later.text())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 from pathlib import Path
 from typing import Any, Callable, Dict, List
@@ -93,63 +92,34 @@ def test_a_run_that_nobody_launched_is_kept_with_its_log(run_folder: Path, tmp_p
     assert store.verified_record(path).contradictions == ()
 
 
-# --- forgeries; tests/test_gate_attacks.py has many more of the same files ---
+# --- forgeries: some of each file; tests/test_gate_attacks.py has all that are known ---
 
 
-def changed(kind: str, **changes: Any) -> Forgery:
-    """The last event of a kind changed, or without it where nothing is to be changed."""
-
-    def forge(path: Path) -> None:
-        events = list(run_log.read_events(path))
-        last = max(at for at, event in enumerate(events) if event["event"] == kind)
-        if changes:
-            events[last].update(changes)
-        else:
-            del events[last]
-        write_events(path, events)
-
-    return forge
-
-
-def edited(**changes: Any) -> Forgery:
-    """A JSON file with some keys changed; a mapping changes keys below."""
-
-    def change(content: Dict[str, Any]) -> None:
-        for name, value in changes.items():
-            content[name] = {**content[name], **value} if isinstance(value, dict) else value
-
-    return lambda path: edit_json(path, change)
+def edited(content: Dict[str, Any]) -> Forgery:
+    return lambda path: edit_json(path, lambda old: old.update(content))
 
 
 def written(text: bytes) -> Forgery:
     return lambda path: path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
 
 
+def without_launch(path: Path) -> None:
+    events = list(run_log.read_events(path))
+    write_events(path, [event for event in events if event["event"] != "launch"])
+
+
 @pytest.mark.parametrize(
     "name, forge",
     [
-        ("record.json", edited(metrics={"final": {"accuracy": 99.0}})),
-        ("record.json", edited(metrics={"n_eval": 1, "step": 10, "split": "validation"})),
-        ("record.json", edited(health={"nonfinite_steps": 1})),
-        ("record.json", edited(case="another")),
-        ("record.json", edited(log_sha256="0" * 64)),
-        ("record.json", edited(seed="0")),
-        ("record.json", written(b"")),
+        ("record.json", edited({"case": "another"})),
         ("record.json", Path.unlink),
-        (EVENTS, changed("evaluation", metrics={"accuracy": 99.0})),
-        (EVENTS, changed("launch", exit_code=1)),
-        (EVENTS, changed("launch")),
-        (EVENTS, changed("step")),
-        (EVENTS, written(b"")),
+        (EVENTS, without_launch),
         (EVENTS, Path.unlink),
         ("train_0.log", written(b"Final Train Accuracy : 99.00\n")),
-        ("train_0.log", Path.unlink),
-        ("run.json", edited(case="another")),
-        ("run.json", edited(exit_code=None, state="running")),
-        ("run.json", written(b"")),
+        ("run.json", edited({"exit_code": None, "state": "running"})),
     ],
 )
-def test_every_forgery_of_a_run_folder_is_told(
+def test_a_forged_run_folder_is_told_and_not_kept(
     run_folder: Path, tmp_path: Path, name: str, forge: Forgery
 ) -> None:
     forge(run_folder / name)
@@ -161,32 +131,22 @@ def test_every_forgery_of_a_run_folder_is_told(
 @pytest.mark.parametrize(
     "suffix, forge",
     [
-        (KEPT_EVENTS, changed("evaluation", metrics={"accuracy": 99.0})),
-        (KEPT_EVENTS, changed("launch")),
+        (KEPT_EVENTS, without_launch),
         (KEPT_EVENTS, written(b"")),
         (KEPT_EVENTS, Path.unlink),
         (".log.gz", written(b"Final Train Accuracy : 99.00\n")),
         (".log.gz", lambda path: path.write_bytes(b"not gzip")),
-        (".log.gz", Path.unlink),
-        (".json", edited(metrics={"final": {"accuracy": 99.0}})),
+        (".json", edited({"seed": 1})),
         (".json", lambda path: path.rename(path.with_name("renamed.json"))),
         (".json", Path.unlink),
     ],
 )
-def test_every_forgery_of_a_kept_record_is_told(
+def test_a_forged_record_in_results_is_told_and_left_out(
     kept: Path, tmp_path: Path, suffix: str, forge: Forgery
 ) -> None:
     forge(kept.with_suffix(suffix))
     records, problems = store.verified_records(tmp_path)
     assert records == [] and problems
-
-
-def test_record_and_log_and_checksum_forged_together_are_told_by_the_events(kept: Path) -> None:
-    text = b"Final Train Accuracy : 99.00\n"
-    written(text)(kept.with_suffix(".log.gz"))
-    edited(log_sha256=hashlib.sha256(text).hexdigest())(kept)
-    (told, *_) = store.verified_record(kept).contradictions
-    assert "not the one that the run ended with" in told
 
 
 def test_one_bad_file_is_told_and_left_out_and_the_others_are_read(

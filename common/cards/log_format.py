@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple, Union
+from typing import Dict, Iterator, List, NamedTuple, Tuple, Union
 
 import attrs
 
@@ -198,10 +198,6 @@ class LogFormat:
 class _FormatFile:
     logs: Tuple[LogFormat, ...]
 
-    def mistakes(self) -> Iterator[Tuple[str, str]]:
-        """Two formats of one name."""
-        yield from names_given_twice(self.logs)
-
 
 def read_format_file(path: Path = OWN_FORMATS) -> Tuple[LogFormat, ...]:
     """The formats of a file with a `logs:` section; of our own logs unless another is named.
@@ -210,11 +206,3 @@ def read_format_file(path: Path = OWN_FORMATS) -> Tuple[LogFormat, ...]:
         ZooError: with file, key and what is wrong.
     """
     return read_yaml(path, _FormatFile).logs
-
-
-def names_given_twice(formats: Sequence[LogFormat]) -> Iterator[Tuple[str, str]]:
-    """Key and text for each format whose name an earlier one has, as a class's mistakes()."""
-    names = [form.name for form in formats]
-    for number, name in enumerate(names):
-        if name in names[:number]:
-            yield f"logs[{number}].name", f"{quoted(name)} is given twice"

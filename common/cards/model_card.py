@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterator, Optional, Tuple
 
 import attrs
 
-from common.cards.log_format import LogFormat, names_given_twice
+from common.cards.log_format import LogFormat
 from common.cards.tiers import RELEASE, TIERS, Metric, Tier, TierRules
 from common.core.codec import (
     OUTSIDE,
@@ -213,7 +213,6 @@ class ModelCard:
 
     def mistakes(self) -> Iterator[Tuple[str, str]]:
         """Names that name nothing of this card."""
-        yield from names_given_twice(self.logs)
         if self.default_task not in self.tasks:
             text = f"must be one of {listed(self.tasks)}, not {quoted(self.default_task)}"
             yield "default_task", text

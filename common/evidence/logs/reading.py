@@ -12,6 +12,7 @@ from common.cards.log_format import (
     EPOCH,
     ITERATION,
     ITERATIONS,
+    OWN_FORMATS,
     STEP,
     LogFormat,
     read_format_file,
@@ -49,20 +50,20 @@ def known_formats(
     Raises:
         ZooError: a card or the file is wrong, or two formats have one name.
     """
-    found = list(read_format_file())
     cards = all_cards(root or checkout_root())
-    declared = [(card.folder / "model.yaml", card.logs) for card in cards]
+    declared = [(OWN_FORMATS, read_format_file())]
+    declared += [(card.folder / "model.yaml", card.logs) for card in cards]
     if format_file is not None:
         declared.append((format_file, read_format_file(format_file)))
+    found: Dict[str, LogFormat] = {}
     for path, forms in declared:
         for form in forms:
-            if form.name in [EVENTS_FORMAT] + [known.name for known in found]:
+            if form.name in found or form.name == EVENTS_FORMAT:
                 raise ZooError(
-                    f"{path}: the log format {form.name!r} is declared elsewhere already; give it "
-                    "another name"
+                    f"{path}: there is a log format {form.name!r} already; give it another name"
                 )
-            found.append(form)
-    return tuple(found)
+            found[form.name] = form
+    return tuple(found.values())
 
 
 def read_log(
