@@ -10,9 +10,8 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import attrs
 
-from common.cards.model_card import Metric, Task
+from common.cards.model_card import Metric, Task, TierRules
 from common.cards.model_folders import find_card
-from common.cards.tiers import TierRules
 from common.core.files import sha256_of
 from common.evidence.gate.evidence import GivenRun
 from common.evidence.gate.references import Baseline, make_baseline

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from common.cards.model_card import Task, read_card
+from common.cards.model_card import SMOKE, TIERS, Task, read_card
 from common.cards.model_folders import all_cards
-from common.cards.tiers import SMOKE, TIERS
 from common.core.errors import ZooError
 from common.evidence.gate.running import cases_of
 from tests.fake_zoo import REPOSITORY

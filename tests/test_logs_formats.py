@@ -41,19 +41,6 @@ def card_with(folder: Path, logs: str) -> Path:
     return path
 
 
-def test_a_format_in_a_card_is_read_without_a_line_of_code(tmp_path: Path) -> None:
-    card_with(tmp_path, LOGS)
-    log = tmp_path / "a.log"
-    log.write_text("it 1 | loss 0.5\nit 2 | loss 0.25\nscore of dev: 0.75\n")
-    found = read_log(log, formats=known_formats(tmp_path))
-    assert found.format == "toy"
-    assert found.series["loss"].values.tolist() == [0.5, 0.25]
-    assert (
-        found.series["dev_score"].steps.tolist(),
-        found.series["dev_score"].values.tolist(),
-    ) == ([2], [75.0])
-
-
 def test_the_format_in_the_documentation_is_one(tmp_path: Path) -> None:
     text = (REPOSITORY / "docs" / "results.md").read_text(encoding="utf-8")
     block = text[text.index("    logs:\n") : text.index("The first line is the one")]
@@ -188,12 +175,6 @@ KERAS = (
     "10/10 [==============================] - 1s 95ms/step - loss: 0.39 - accuracy: 0.76"
     " - val_loss: 0.45 - val_accuracy: 0.72\n"
 )
-KERAS_3 = (
-    "Epoch 1/2\n\x1b[1m 1/10\x1b[0m \x1b[32m━━\x1b[0m\x1b[37m━━━━\x1b[0m \x1b[1m1s\x1b[0m 9ms/step"
-    " - accuracy: 0.50 - loss: 0.70"
-    "\n\x1b[1m10/10\x1b[0m \x1b[32m━━━━━━\x1b[0m \x1b[1m1s\x1b[0m 9ms/step - accuracy: 0.55"
-    " - loss: 0.60 - val_accuracy: 0.52 - val_loss: 0.65\n"
-)
 
 
 @pytest.mark.parametrize(
@@ -227,21 +208,8 @@ KERAS_3 = (
                 "val_accuracy": [(10, 0.52), (20, 0.72)],
             },
         ),
-        (
-            [
-                "{iteration}/{iterations} {_:anything}/step - {metrics:metrics}",
-                "Epoch {epoch}/{_:integer}",
-            ],
-            KERAS_3,
-            {
-                "loss": [(1, 0.7), (10, 0.6)],
-                "accuracy": [(1, 0.5), (10, 0.55)],
-                "val_loss": [(10, 0.65)],
-                "val_accuracy": [(10, 0.52)],
-            },
-        ),
     ],
-    ids=["tabs", "table", "padded", "keras", "keras 3"],
+    ids=["tabs", "table", "padded", "keras"],
 )
 def test_tabs_padded_columns_and_bars_can_be_declared_in_a_format_file(
     lines: List[str], text: str, series: Dict[str, list], tmp_path: Path

@@ -5,38 +5,20 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from common.runs.provenance import code_state, config_sha256, shown_command
 
 
-@pytest.fixture()
-def checkout(tmp_path: Path) -> Path:
-    """A git checkout with one commit."""
+def test_a_checkout_names_its_commit_and_a_changed_file_makes_it_dirty(tmp_path: Path) -> None:
+    assert code_state(tmp_path) == {"commit": "unknown", "dirty": True}  # no checkout
     identity = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
     (tmp_path / "file").write_text("one")
     for words in (["init", "-q"], ["add", "file"], identity + ["commit", "-qm", "first"]):
         subprocess.check_call(["git", "-C", str(tmp_path)] + words)
-    return tmp_path
-
-
-def test_a_clean_checkout_names_its_commit(checkout: Path) -> None:
-    state = code_state(checkout)
+    (tmp_path / "output").write_text("a run's log beside the sources")
+    state = code_state(tmp_path)
     assert len(state["commit"]) == 40 and state["dirty"] is False
-
-
-def test_a_changed_file_makes_it_dirty(checkout: Path) -> None:
-    (checkout / "file").write_text("two")
-    assert code_state(checkout)["dirty"] is True
-
-
-def test_a_run_beside_the_sources_does_not_make_it_dirty(checkout: Path) -> None:
-    (checkout / "output").write_text("log")
-    assert code_state(checkout)["dirty"] is False
-
-
-def test_outside_a_checkout_the_commit_is_unknown(tmp_path: Path) -> None:
-    assert code_state(tmp_path) == {"commit": "unknown", "dirty": True}
+    (tmp_path / "file").write_text("two")
+    assert code_state(tmp_path)["dirty"] is True
 
 
 def test_the_hash_of_a_configuration_does_not_depend_on_the_order_of_its_keys() -> None:

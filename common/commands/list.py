@@ -8,9 +8,8 @@ import sys
 import textwrap
 from typing import Any, Dict, List, Sequence
 
-from common.cards.model_card import ModelCard, as_json
+from common.cards.model_card import ModelCard, TierRules, as_json
 from common.cards.model_folders import all_cards, checkout_root, find_card, home
-from common.cards.tiers import TierRules
 from common.core.codec import plain
 from common.core.errors import ZooError
 from common.core.text import aligned, listed

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from typing import Callable, Dict, List, Sequence, Tuple
 
+from common.cards.model_card import SMOKE, TIERS
 from common.cards.model_folders import all_cards, checkout_root, find_card, home, split_name
-from common.cards.tiers import SMOKE, TIERS
 from common.core.command_line import number_in, print_verdict, without_verdict
 from common.core.errors import InfrastructureError, UsageError, ZooError
 from common.core.files import write_atomically

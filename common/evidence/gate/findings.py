@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import attrs
 
-from common.cards.tiers import WHAT_TIERS_ARE
+from common.cards.model_card import WHAT_TIERS_ARE
 from common.core.text import shortened
 from common.runs.tables import markdown
 

@@ -6,8 +6,7 @@ from typing import List, Optional, Sequence, Tuple
 
 import attrs
 
-from common.cards.model_card import Task
-from common.cards.tiers import TierRules
+from common.cards.model_card import Task, TierRules
 from common.core.text import listed
 from common.evidence.gate.evidence import GivenRun, judge_soundness
 from common.evidence.gate.findings import CaseReport, Finding, Verdict, worst

@@ -6,7 +6,7 @@ import math
 import statistics
 from typing import Callable, List, Optional, Sequence, Tuple
 
-from common.cards.tiers import TierRules
+from common.cards.model_card import RELEASE, TierRules
 from common.evidence.comparison.statistics import two_sided_quantile, welch
 from common.evidence.gate.findings import Finding, Verdict
 from common.evidence.gate.references import StoredRun
@@ -49,7 +49,7 @@ def judge_accuracy(rules: TierRules, stored: Values, measured: Values) -> List[F
     """Judges the metric of runs of different seeds; at least two stored, one measured."""
     if rules.metric.success is not None and any(map(rules.metric.succeeded, stored)):
         return _of_bimodal(rules, stored, measured)
-    if not rules.is_release:
+    if rules.tier != RELEASE:
         judged = _within_spread(rules, stored, measured, statistics.mean)
     elif len(measured) < 2:
         judged = Verdict.INCONCLUSIVE, "one run has no spread: at release at least 2 seeds"

@@ -9,8 +9,7 @@ from typing import List, Optional, Sequence
 
 import attrs
 
-from common.cards.model_card import Case, ModelCard, Task
-from common.cards.tiers import SMOKE, TierRules
+from common.cards.model_card import SMOKE, Case, ModelCard, Task, TierRules
 from common.core.errors import ZooError
 from common.core.files import utc_stamp
 from common.core.terminal import Terminal

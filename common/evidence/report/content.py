@@ -12,6 +12,7 @@ from typing import Deque, Dict, List, Optional, Sequence, Tuple
 from common.cards.model_card import DEVICES
 from common.core.errors import UsageError, ZooError
 from common.evidence.comparison.runs import Group, Run, check_device, read_run
+from common.evidence.html_page.render import kind_of_image
 from common.evidence.logs.reading import is_record, read_log, series_of_record
 from common.evidence.logs.text import read_blocks
 from common.runs import store
@@ -28,8 +29,7 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 class ReportedRun:
     """A run with what only a report shows.
 
-    label: its name on the page. group: the label it shares with other seeds. pictures: files,
-    whatever they hold.
+    label: its name on the page. group: the label it shares with other seeds. pictures: image files.
     """
 
     label: str
@@ -60,9 +60,15 @@ def read_reported(path: Path, label: str) -> ReportedRun:
         run = _rescued(path, log if is_record(path) else None, damage)
         check_device(label, run)
     folder = (path if path.is_dir() else path.parent) / PICTURES_FOLDER
-    pictures = [file for file in folder.glob("*") if file.is_file()] if is_record(path) else []
+    files = [file for file in folder.glob("*") if file.is_file()] if is_record(path) else []
+    pictures = list(filter(_is_picture, files))
     tail = () if log is None else tuple(tail_of(log))
     return ReportedRun(label, label, run, tuple(pictures), tail)
+
+
+def _is_picture(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return kind_of_image(stream.read(16)) is not None
 
 
 def _rescued(path: Path, log: Optional[Path], damage: ZooError) -> Run:
