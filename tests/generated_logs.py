@@ -49,13 +49,8 @@ def slot_attention(seed: int, steps: int, first: int = 0) -> MadeUp:
     for step in range(first + 100, first + 100 * steps + 1, 100):
         elapsed += datetime.timedelta(seconds=chance.choice([79.7, 0.5, 40000]) * chance.random())
         loss = loss_text(chance)
-        made.put(
-            f"I1119 09:26:23.028696 140038154852096 train.py:125] Step: {step}, Loss: "
-            f"{loss}, Time: {elapsed}",
-            step,
-            loss=float(loss),
-            elapsed_seconds=elapsed.total_seconds(),
-        )
+        line = f"I1119 09:26:23.02 1400 train.py:125] Step: {step}, Loss: {loss}, Time: {elapsed}"
+        made.put(line, step, loss=float(loss), elapsed_seconds=elapsed.total_seconds())
         if step % 1000 == 0:
             made.lines.append(b"I1119 09:26:24.1 140038154852096 train.py:132] Saved checkpoint: P")
     return made
@@ -66,19 +61,11 @@ def protoattend(seed: int, steps: int, first: int = 0) -> MadeUp:
     chance, made = random.Random(seed), MadeUp([], {})
     for step in range(first + 1, first + steps + 1):
         loss, seconds = loss_text(chance), f"{chance.random():.4f}"
-        made.put(
-            f"Step : {step}----loss : {loss}----cost_time : {seconds}",
-            step,
-            loss=float(loss),
-            step_seconds=float(seconds),
-        )
+        line = f"Step : {step}----loss : {loss}----cost_time : {seconds}"
+        made.put(line, step, loss=float(loss), step_seconds=float(seconds))
     made.put("min loss = -0.0123", first + steps, minimum_loss=-0.0123)
-    made.put(
-        "Final Val Accuracy = 0.9312 , cost_time : 12.3",
-        first + steps,
-        validation_accuracy=0.9312,
-        evaluation_seconds=12.3,
-    )
+    last = {"validation_accuracy": 0.9312, "evaluation_seconds": 12.3}
+    made.put("Final Val Accuracy = 0.9312 , cost_time : 12.3", first + steps, **last)
     return made
 
 
@@ -89,21 +76,14 @@ def residual_attention(seed: int, steps: int, first: int = 0) -> MadeUp:
     for epoch in range(first // 97 + 1, first // 97 + max(1, steps // 9) + 1):
         for iteration in (20, 40, 60, 80):
             loss, step = loss_text(chance), (epoch - 1) * 97 + iteration
-            made.put(
-                f"Epoch [{epoch}/300], Iter [{iteration}/97] Loss: {loss}",
-                step,
-                loss=float(loss),
-                epoch=epoch,
-            )
+            line = f"Epoch [{epoch}/300], Iter [{iteration}/97] Loss: {loss}"
+            made.put(line, step, loss=float(loss), epoch=epoch)
         seconds, rate = (f"{chance.random() * most:.1f}" for most in (50, 2000))
         accuracy, step = f"{chance.random() * 100:.2f}", epoch * 97
         made.put(f"the epoch {epoch} takes time: {seconds}", step, epoch_seconds=float(seconds))
         made.put(f"epoch {epoch} FPS: {rate}", step, fps=float(rate))
-        made.put(
-            f"Accuracy of the model(on device: 0) on the test images: {accuracy} %",
-            step,
-            test_accuracy=float(accuracy),
-        )
+        line = f"Accuracy of the model(on device: 0) on the test images: {accuracy} %"
+        made.put(line, step, test_accuracy=float(accuracy))
         best = max(best, float(accuracy))
         told = f"{best / 100:.4f}"
         made.put(f"current best acc, {told}", step, best_test_accuracy=float(told) * 100)
@@ -149,34 +129,19 @@ def with_noise(made: MadeUp, seed: int) -> MadeUp:
     return MadeUp(lines, made.points)
 
 
+_ODD = [b"\x1b[0m", b"9" * 40, b"1e999", b" days, ", b"{}", b"rank 3: ", b"\xb3\xcc", b"null"]
+
+
 def mutated(lines: List[bytes], chance: random.Random) -> bytes:
     """One line, damaged: bytes changed, lost or put in, cut, doubled or run into another."""
-    line = bytearray(chance.choice(lines))
+    line = chance.choice(lines)
     for _ in range(chance.choice([1, 1, 2, 5])):
-        kind, place = chance.randrange(7), chance.randrange(len(line) + 1)
-        if kind == 0 and place < len(line):
-            line[place] = chance.randrange(256)
-        elif kind == 1 and place < len(line):
-            del line[place]
-        elif kind == 2:
-            line[place:place] = bytes([chance.choice(b"0123456789.,-+eE :[]/\r\n\x1b\x00%nai")])
-        elif kind == 3:
-            del line[place:]
-        elif kind == 4:
-            line[place:place] = line[:place]
-        elif kind == 5:
-            line[place:] = chance.choice(lines)[chance.randrange(20) :]
-        else:
-            line[place:place] = chance.choice(
-                [
-                    b"\x1b[0m",
-                    b"9" * 40,
-                    b"1e999",
-                    b" days, ",
-                    b"{}",
-                    b"rank 3: ",
-                    "\u7a0b".encode("gbk"),
-                    b"null",
-                ]
-            )
-    return bytes(line)
+        at, letter = (
+            chance.randrange(len(line) + 1),
+            chance.choice(b"0123456789.,-+eE :[]/\r\n%nai"),
+        )
+        other = chance.choice(lines)[chance.randrange(20) :]
+        puts = [b"", b"", bytes([chance.randrange(256)]), bytes([letter]), line[:at], other]
+        lost = chance.choice([0, 0, 1, len(line)])
+        line = line[:at] + chance.choice([*puts, chance.choice(_ODD)]) + line[at + lost :]
+    return line

@@ -12,8 +12,8 @@ import numpy as np
 from common.core.errors import ZooError
 
 _RANKS_APART = 3  # step lines by which a rank may be behind another
-_NOT_READ = -1
 _MOST_LIVES = 1000
+_MOST = 2**60  # a step that no log has
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,16 +92,14 @@ class ParsedLog:
         raise ZooError(f"{self.source} has {found} series {name!r}; there are: {known or 'none'}")
 
 
-class _Column:
-    """One series as it is read: steps, values, and after how many step lines; 20 bytes a value."""
-
-    def __init__(self, of_steps: bool) -> None:
-        self.of_steps = of_steps
-        self.steps, self.values, self.rows = array.array("q"), array.array("d"), array.array("i")
+Columns = Dict[str, Tuple["array.array[int]", "array.array[float]"]]  # steps and values
 
 
 class Observations:
-    """What a log tells while it is read, in its order; the series are made at its end.
+    """What a log tells, in its order, life by life.
+
+    A step that goes back is a restart, or where it goes back by a few lines only, as ranks do that
+    wait for each other, another rank's line or one told twice, which is not read.
 
     Attributes:
         step: where the log stands.
@@ -111,104 +109,80 @@ class Observations:
     def __init__(self, one_writer: bool) -> None:
         self.step = self.telling = 0
         self._one_writer = one_writer
-        self._rows = array.array("q")  # the steps of all step lines
-        self._begins: Dict[int, Optional[int]] = {}  # by row the step that a new life keeps
-        self._columns: Dict[str, _Column] = {}
+        self._lives: List[Columns] = [{}]
+        self._restarts: List[Restart] = []
+        self._told = array.array("q")  # the steps of the present life's step lines
+        self._kept_until: Optional[int] = None  # by a life that begins with the next step line
+        self._not_read, self._first_not_read = 0, 0
 
     def begin(self, kept_until: Optional[int]) -> None:
         """The run begins, again perhaps, after the step that it keeps, if it tells one."""
-        self._begins[len(self._rows)] = kept_until
+        self._kept_until = _MOST if kept_until is None else kept_until
 
     def step_line(self, step: int, values: Iterable[Tuple[str, float]]) -> None:
         """The run has come to a step."""
         self.step = step
-        self._rows.append(step)
-        self.put(step, values, True)
+        told, kept, back = self._told, self._kept_until, 0
+        if told and step <= told[-1] and not self._one_writer:
+            back = len(told) - bisect.bisect_left(told, step)
+        begins = kept is not None or back > _RANKS_APART
+        if told and begins and len(self._lives) < _MOST_LIVES:
+            first = step if kept is None else min(step, kept + 1)
+            self._restarts.append(Restart(first, told[-1]))
+            self._lives.append({})
+            self._told = told = array.array("q")
+        elif back:
+            self._first_not_read = self._first_not_read if self._not_read else step
+            self._not_read += 1
+            return
+        self._kept_until = None
+        told.append(step)
+        self.put(step, values)
 
-    def put(
-        self, step: int, values: Iterable[Tuple[str, float]], of_step_line: bool = False
-    ) -> None:
+    def put(self, step: int, values: Iterable[Tuple[str, float]]) -> None:
         """Takes values that belong to a step."""
-        row, columns = len(self._rows) - 1, self._columns
+        columns = self._lives[-1]
         for name, value in values:
             if name not in columns:
-                columns[name] = _Column(of_step_line)
-            column = columns[name]
-            column.steps.append(step)
-            column.values.append(value)
-            column.rows.append(row)
+                columns[name] = array.array("q"), array.array("d")
+            steps, column = columns[name]
+            steps.append(step)
+            column.append(value)
 
     def parsed(self, source: str, format: str) -> ParsedLog:
         """The log's series; what is told twice of a step in one life counts once."""
-        placed, restarts = self._lives()
-        lives = [self._life(placed, number) for number in range(len(restarts) + 1)]
+        lives = [
+            {name: _series(name, *column) for name, column in life.items()} for life in self._lives
+        ]
         whole = dict(lives[0])
-        for life, restart in zip(lives[1:], restarts):
+        for life, restart in zip(lives[1:], self._restarts):
             for name, series in whole.items():
                 whole[name] = series.until(restart.first_step, life.get(name))
             whole = {**life, **whole}
         notes = []
-        for first, after in map(dataclasses.astuple, restarts):
+        for first, after in map(dataclasses.astuple, self._restarts):
             replaced = "; the earlier life's steps from there on are replaced"
             told = f"the run began again at step {first:,} after step {after:,}"
             notes.append(told + replaced * (first <= after))
-        twice = np.flatnonzero(np.zeros(0) if placed is None else placed == _NOT_READ)
-        if len(twice):
+        if self._not_read:
             notes.append(
-                f"not read: {len(twice):,} step line(s) out of order, the first at step "
-                f"{self._rows[twice[0]]:,}, where the run did not begin again (a step told twice, "
+                f"not read: {self._not_read:,} step line(s) out of order, the first at step "
+                f"{self._first_not_read:,}, where the run did not begin again (a step told twice, "
                 "or another rank without a mark)"
             )
         return ParsedLog(
             source,
             format,
             {name: whole[name] for life in lives for name in life if len(whole[name])},
-            tuple(restarts),
+            tuple(self._restarts),
             tuple(lives),
             notes=tuple(notes),
         )
 
-    def _lives(self) -> Tuple[Optional[np.ndarray], List[Restart]]:
-        """The life of each step line, _NOT_READ for one of another rank; where lives began anew.
 
-        None where all are of one life.
-
-        A step that goes back is a restart, or where it goes back by a few lines only, as ranks do
-        that wait for each other, another rank's.
-        """
-        steps = np.frombuffer(self._rows, np.int64)
-        if (steps[1:] > steps[:-1]).all() and not any(0 < row < len(steps) for row in self._begins):
-            return None, []
-        placed = np.zeros(len(steps), np.intc)
-        restarts: List[Restart] = []
-        told: List[int] = []  # the steps of the present life
-        for row, step in enumerate(self._rows):
-            back = 0 if self._one_writer else len(told) - bisect.bisect_left(told, step)
-            begins = row in self._begins or back > _RANKS_APART
-            if told and begins and len(restarts) < _MOST_LIVES - 1:
-                kept = self._begins.get(row)
-                first = step if kept is None else min(step, kept + 1)
-                restarts.append(Restart(first, told[-1]))
-                told = []
-            elif back:
-                placed[row] = _NOT_READ
-                continue
-            placed[row] = len(restarts)
-            told.append(step)
-        return placed, restarts
-
-    def _life(self, placed: Optional[np.ndarray], number: int) -> Dict[str, Series]:
-        found = {}
-        for name, column in self._columns.items():
-            steps = np.frombuffer(column.steps, np.int64)
-            values = np.frombuffer(column.values, np.float64)
-            if placed is not None:
-                life_of = placed if column.of_steps else np.maximum.accumulate(placed)
-                mine = life_of[np.maximum(np.frombuffer(column.rows, np.intc), 0)] == number
-                steps, values = steps[mine], values[mine]
-            if not (steps[1:] > steps[:-1]).all():
-                steps, places = np.unique(steps, return_index=True)
-                values = values[places]
-            if len(steps):
-                found[name] = Series(name, steps, values)
-        return found
+def _series(name: str, told: array.array[int], values: array.array[float]) -> Series:
+    steps, column = np.frombuffer(told, np.int64), np.frombuffer(values, np.float64)
+    if not (steps[1:] > steps[:-1]).all():
+        steps, places = np.unique(steps, return_index=True)
+        column = column[places]
+    return Series(name, steps, column)
