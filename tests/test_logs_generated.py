@@ -115,7 +115,7 @@ def test_of_marked_ranks_the_lowest_is_read_and_any_can_be(
     text = b"\n".join(lines) + b"\n"
     log = parsed(tmp_path / "a.log", text)
     assert log.ranks == (0, 1, 2) and log.restarts == ()
-    assert "lines of ranks 0 to 2; rank 0 is read" in log.notes
+    assert "lines of ranks 0, 1, 2; rank 0 is read" in log.notes
     assert_holds(log, ranks[0].points)
     assert_holds(parsed(tmp_path / "a.log", text, rank=2), ranks[2].points)
 

@@ -19,6 +19,7 @@ from common.cards.log_format import (
 )
 from common.cards.model_folders import all_cards, checkout_root
 from common.core.errors import UsageError, ZooError
+from common.core.text import listed
 from common.evidence.logs.lines import DeclaredLine, Values
 from common.evidence.logs.series import Observations, ParsedLog
 from common.evidence.logs.suggestion import suggestion_for
@@ -165,8 +166,8 @@ class _LineReader:
         self.ranks: Set[int] = set()
         self._rank = rank
         self._lines = [DeclaredLine(rule) for rule in form.lines]
-        self._first_epoch: Optional[int] = None
         self._epoch, self._iterations = 1, 0
+        self._counted_from, self._epochs_told = 1, False
 
     def take(self, text: bytes) -> None:
         """Reads one block."""
@@ -190,8 +191,8 @@ class _LineReader:
             found.begin(line.place(match, STEP))
             return
         epoch = line.place(match, EPOCH)
-        if epoch is not None and self._first_epoch is None:
-            self._first_epoch = min(epoch, 1)
+        if epoch is not None and not self._epochs_told:
+            self._counted_from, self._epochs_told = min(epoch, 1), True
         if line.begins_epoch:
             self._epoch = epoch or 0
             return
@@ -226,20 +227,11 @@ class _LineReader:
         step = before * iterations + iteration
         return step if before >= 0 and iteration <= iterations and step < _MOST_STEPS else None
 
-    @property
-    def _counted_from(self) -> int:
-        return 1 if self._first_epoch is None else self._first_epoch
-
     def notes(self) -> List[str]:
         """What was odd."""
-        notes, ranks = [], sorted(self.ranks)
-        if ranks:
-            in_a_row = 1 < len(ranks) == ranks[-1] - ranks[0] + 1
-            told = f"{ranks[0]} to {ranks[-1]}" if in_a_row else ", ".join(map(str, ranks))
-            notes.append(f"lines of ranks {told}; rank {self._rank} is read")
-        if self._first_epoch == 0:
-            notes.append("epochs are counted from zero: epoch 0 is the first")
-        return notes
+        marked = f"lines of ranks {listed(sorted(self.ranks))}; rank {self._rank} is read"
+        from_zero = "epochs are counted from zero: epoch 0 is the first"
+        return [marked] * bool(self.ranks) + [from_zero] * (self._counted_from == 0)
 
 
 class _EventReader:
