@@ -8,7 +8,7 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, List
+from typing import Any
 
 import pytest
 
@@ -30,18 +30,9 @@ def raising(error: BaseException) -> Any:
     [
         (ZooError("the folder\n is empty"), 1, "error: the folder is empty"),
         (UsageError("unknown flag"), 64, "error: unknown flag"),
-        (
-            OSError(errno.ENOSPC, "No space", "/full/x"),
-            3,
-            "error: no space left on the disk of /full",
-        ),
-        (OSError(errno.ELOOP, "Loop", "/loop"), 3, "error: /loop is a loop of links"),
-        (OSError(errno.ENAMETOOLONG, "Long", "x" * 999), 3, "error: xxx"),
-        (
-            OSError(errno.EIO, "fails", "/bad/x"),
-            3,
-            "error: /bad/x: its disk or network storage fails",
-        ),
+        (OSError(errno.ENOSPC, "", "/full/x"), 3, "error: no space left on the disk of /full"),
+        (OSError(errno.ENAMETOOLONG, "", "x" * 999), 3, "error: xxx"),
+        (OSError(errno.EIO, "", "/bad/x"), 3, "error: /bad/x: its disk or network storage fails"),
     ],
 )
 def test_what_a_user_can_mend_is_one_line(
@@ -122,26 +113,16 @@ def test_a_program_can_end_at_once_with_its_output_and_exit_code(call: str, prin
     assert (done.returncode, done.stdout) == (7, printed)
 
 
-@pytest.mark.parametrize("words", [[], ["--help"]])
-def test_help_names_every_command_and_is_no_error(
-    words: List[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(words) == 0
+def test_help_names_every_command_and_each_has_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == main(["--help"]) == 0
     printed = capsys.readouterr().out
-    assert all(f"  {name} " in printed for name in COMMANDS)
-
-
-def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in COMMANDS:
+        assert printed.count(f"  {name} ") == 2
+        with pytest.raises(SystemExit) as caught:
+            main([name, "--help"])
+        assert caught.value.code == 0 and "usage: zoo " + name in capsys.readouterr().out
     assert main(["lunch"]) == 64
     assert "there is no command 'lunch'" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("name", sorted(COMMANDS))
-def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main([name, "--help"])
-    assert caught.value.code == 0
-    assert "usage: zoo " + name in capsys.readouterr().out
 
 
 def test_help_takes_at_most_0_15_seconds_of_a_processor() -> None:

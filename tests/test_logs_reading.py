@@ -209,25 +209,6 @@ LOGS: List[Tuple[str, str, Points, str]] = [
         "not read: 4 step line(s) out of order, the first at step 20",
     ),
     (
-        "torch_training",
-        "Epoch [1/2], Iter [20/30] Loss: 2.3352 LR: 0.1 FPS: 35.9 ETA: 0:20:23\n"
-        "the epoch 1 takes time: 1118.2\nepoch 1 FPS: 40.2\n"
-        "Accuracy of the model (current weights) on the 5000 validation images: 42.22 %\n"
-        "Epoch [2/2], Iter [30/30] Loss: 1.3352 LR: 1e-05 FPS: 36.9 ETA: 0:00:00\n"
-        "Accuracy of the model (best weights) on the 10000 test images: 43.57 %\n",
-        {
-            "loss": [(20, 2.3352), (60, 1.3352)],
-            "epoch": [(20, 1.0), (60, 2.0)],
-            "learning_rate": [(20, 0.1), (60, 1e-05)],
-            "fps": [(20, 35.9), (60, 36.9)],
-            "epoch_seconds": [(30, 1118.2)],
-            "epoch_fps": [(30, 40.2)],
-            "validation_accuracy": [(30, 42.22)],
-            "best_test_accuracy": [(60, 43.57)],
-        },
-        "",
-    ),
-    (
         "tensorflow_training",
         "slot_attention_small (145,028 parameters) on AMD EPYC, 1 rank(s), float32; 3000 steps\n"
         "Step: 100, Loss: 0.311791, Time: 0:00:34.162719, Learning rate: 9.9e-05, FPS: 105.6, "

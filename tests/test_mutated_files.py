@@ -44,12 +44,12 @@ DATASETS = REPOSITORY / "PyTorch" / "residual_attention_net" / "datasets.yaml"
 
 
 class Kind(NamedTuple):
-    """A kind of file: a sound one's content, how it is parsed and written, who reads it."""
+    """A kind of file: a sound one's content, who reads it, how it is parsed and written."""
 
     sound: Callable[[], str]
-    parse: Callable[[str], Any]
-    write: Callable[[Any], str]
     read: Callable[[Path, bytes], None]
+    parse: Callable[[str], Any] = json.loads
+    write: Callable[[Any], str] = json.dumps
 
 
 # --- who reads them ---
@@ -168,22 +168,19 @@ def _of_lines(events: Any) -> str:
     return "".join(json.dumps(event) + "\n" for event in events)
 
 
+def _to_lines(text: str) -> Any:
+    return [json.loads(line) for line in text.splitlines()]
+
+
 KINDS = {
-    "record": Kind(lambda: json_text(gate_records.record()), json.loads, json.dumps, _read_record),
-    "events": Kind(
-        lambda: _of_lines(whole_run()),
-        lambda text: [json.loads(line) for line in text.splitlines()],
-        _of_lines,
-        _read_events,
-    ),
-    "marker": Kind(lambda: json.dumps(MARK), json.loads, json.dumps, _read_marker),
-    "card": Kind(CARD.read_text, yaml.safe_load, json.dumps, _read_card),
-    "datasets": Kind(DATASETS.read_text, yaml.safe_load, json.dumps, _read_datasets),
-    "baseline": Kind(_baseline, json.loads, _signed, _read_baseline),
-    "rank table": Kind(
-        lambda: json.dumps(rank_tables.two_servers()), json.loads, json.dumps, _read_table
-    ),
-    "dump": Kind(_dump_index, json.loads, json.dumps, _read_dump),
+    "record": Kind(lambda: json_text(gate_records.record()), _read_record),
+    "events": Kind(lambda: _of_lines(whole_run()), _read_events, _to_lines, _of_lines),
+    "marker": Kind(lambda: json.dumps(MARK), _read_marker),
+    "card": Kind(CARD.read_text, _read_card, yaml.safe_load),
+    "datasets": Kind(DATASETS.read_text, _read_datasets, yaml.safe_load),
+    "baseline": Kind(_baseline, _read_baseline, write=_signed),
+    "rank table": Kind(lambda: json.dumps(rank_tables.two_servers()), _read_table),
+    "dump": Kind(_dump_index, _read_dump),
 }
 
 

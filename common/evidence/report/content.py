@@ -22,7 +22,7 @@ TAIL_LINES = 60
 LONGEST_LINE = 400
 LONGEST_LABEL = 28
 PICTURES_FOLDER = "pictures"
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # colours are gone already
 
 
 @dataclass(frozen=True)
