@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from common.runs.record import to_json
+from common.core.codec import json_text
 from common.runs.store import verified_record
 from tests.fake_zoo import (
     REPOSITORY,
@@ -117,7 +117,7 @@ def test_the_record_is_what_the_events_make(good):
     assert record["status"] == "complete" and record["case"] == "full_8p"
     assert record["command"].startswith("zoo launch fake_net full_8p")
     run = verified_record(folder)
-    assert run.contradictions == () and json.loads(to_json(run.record)) == record
+    assert run.contradictions == () and json.loads(json_text(run.record)) == record
 
 
 def test_ranks_have_their_identity_own_cores_and_nothing_of_another_job(good):
