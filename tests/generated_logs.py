@@ -132,9 +132,8 @@ def with_noise(made: MadeUp, seed: int) -> MadeUp:
 _ODD = [b"\x1b[0m", b"9" * 40, b"1e999", b" days, ", b"{}", b"rank 3: ", b"\xb3\xcc", b"null"]
 
 
-def mutated(lines: List[bytes], chance: random.Random) -> bytes:
-    """One line, damaged: bytes changed, lost or put in, cut, doubled or run into another."""
-    line = chance.choice(lines)
+def mutated(line: bytes, lines: List[bytes], chance: random.Random) -> bytes:
+    """A line, damaged: bytes changed, lost or put in, cut, doubled or run into another."""
     for _ in range(chance.choice([1, 1, 2, 5])):
         at, letter = (
             chance.randrange(len(line) + 1),
@@ -142,6 +141,6 @@ def mutated(lines: List[bytes], chance: random.Random) -> bytes:
         )
         other = chance.choice(lines)[chance.randrange(20) :]
         puts = [b"", b"", bytes([chance.randrange(256)]), bytes([letter]), line[:at], other]
-        lost = chance.choice([0, 0, 1, len(line)])
+        lost = chance.choice([0, 0, 1, 1, len(line)])
         line = line[:at] + chance.choice([*puts, chance.choice(_ODD)]) + line[at + lost :]
     return line

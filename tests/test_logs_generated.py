@@ -157,7 +157,8 @@ def check_mutated_lines(name: str, count: int, seed: int, folder: Path) -> int:
     """Reads damaged lines; returns how many losses were read in spite of it."""
     chance = random.Random(seed)
     lines = MAKERS[name](seed, 200).lines
-    damaged = b"\n".join(mutated(lines, chance) for _ in range(count)) + b"\n"
+    chosen = [lines[number * len(lines) // count] for number in range(count)]  # steps rise
+    damaged = b"\n".join(mutated(line, lines, chance) for line in chosen) + b"\n"
     log = parsed(folder / "a.log", damaged, format=name)
     numbers = numbers_in(plain(damaged))
     for life in log.lives:

@@ -20,18 +20,17 @@ class ContentError(ZooError):
     """What is wrong with a file; the message has a line for each mistake."""
 
     def __init__(self, where: str, told: Sequence[Tuple[str, str]]) -> None:
-        where = shortened(where, 160)
-        self._lines = []
+        where, lines = shortened(where, 160), []
         for path, text in told[:_MOST_TOLD]:
             place = f"{where}: {shortened(path, 80)} " if path else f"{where} "
-            self._lines.append(place + shortened(text, _LONGEST_LINE - len(place)))
+            lines.append(place + shortened(text, _LONGEST_LINE - len(place)))
         if len(told) > _MOST_TOLD:
-            self._lines.append(f"{where}: {len(told) - _MOST_TOLD} more mistakes")
-        super().__init__("\n".join(self._lines))
+            lines.append(f"{where}: {len(told) - _MOST_TOLD} more mistakes")
+        super().__init__("\n".join(lines))
 
     @property
     def lines(self) -> List[str]:
-        return self._lines
+        return str(self).splitlines()
 
 
 def parse_json(content: Union[str, bytes], where: str) -> Any:
