@@ -247,12 +247,22 @@ def test_a_log_gives_training_evaluations_and_outcome(
     assert len(log.lives) == 1 + ("began again" in note)
 
 
-def test_steps_that_only_go_back_are_no_thousands_of_lives(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "steps, lives, told, note",
+    [
+        ([1, 2, 3, 4] * 5000, 1000, [1, 2, 3, 4], "not read: 16,000 step line(s) out of order"),
+        ([1, 2, 99, 3, 4, 5, 6, 7], 2, [1, 2, 6, 7], "not read: 3 step line(s) out of order"),
+    ],
+    ids=["only back", "one damaged step"],
+)
+def test_steps_out_of_order_are_no_thousands_of_lives_and_one_hides_no_others(
+    steps: List[int], lives: int, told: List[int], note: str, tmp_path: Path
+) -> None:
     line = "Step: {}, Loss: 0.5, Time: 0:00:01\n"
-    (tmp_path / "a.log").write_text("".join(map(line.format, [1, 2, 3, 4] * 5000)))
+    (tmp_path / "a.log").write_text("".join(map(line.format, steps)))
     log = read(tmp_path / "a.log")
-    assert len(log.lives) == 1000
-    assert log.notes[-1].startswith("not read: 16,000 step line(s) out of order")
+    assert len(log.lives) == lives and log.series["loss"].steps.tolist() == told
+    assert log.notes[-1].startswith(note)
 
 
 # --- events and records ---

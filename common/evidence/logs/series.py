@@ -98,8 +98,9 @@ Columns = Dict[str, Tuple["array.array[int]", "array.array[float]"]]  # steps an
 class Observations:
     """What a log tells, in its order, life by life.
 
-    A step that goes back is a restart, or where it goes back by a few lines only, as ranks do that
-    wait for each other, another rank's line or one told twice, which is not read.
+    A step that goes back is a restart; where it goes back by a few lines only, as ranks do that
+    wait for each other, and the lines after it do not rise from there, it is another rank's line or
+    one told twice, and is not read.
 
     Attributes:
         step: where the log stands.
@@ -114,6 +115,7 @@ class Observations:
         self._told = array.array("q")  # the steps of the present life's step lines
         self._kept_until: Optional[int] = None  # by a life that begins with the next step line
         self._not_read, self._first_not_read = 0, 0
+        self._behind, self._last_behind = 0, 0  # step lines in a row that are not read and rise
 
     def begin(self, kept_until: Optional[int]) -> None:
         """The run begins, again perhaps, after the step that it keeps, if it tells one."""
@@ -125,7 +127,10 @@ class Observations:
         told, kept, back = self._told, self._kept_until, 0
         if told and step <= told[-1] and not self._one_writer:
             back = len(told) - bisect.bisect_left(told, step)
-        begins = kept is not None or back > _RANKS_APART
+        if back:
+            self._behind = self._behind + 1 if step > self._last_behind else 1
+            self._last_behind = step
+        begins = kept is not None or max(back, self._behind) > _RANKS_APART
         if told and begins and len(self._lives) < _MOST_LIVES:
             first = step if kept is None else min(step, kept + 1)
             self._restarts.append(Restart(first, told[-1]))
@@ -135,7 +140,7 @@ class Observations:
             self._first_not_read = self._first_not_read if self._not_read else step
             self._not_read += 1
             return
-        self._kept_until = None
+        self._kept_until, self._behind = None, 0
         told.append(step)
         self.put(step, values)
 
