@@ -89,7 +89,8 @@ def _verified(files: RunFiles) -> Verified:
     kept = run_record.read_record(files.record) if in_results or files.record.exists() else None
     log = _content(files.log) if in_results or files.log.exists() else None
     digest = None if log is None else hashlib.sha256(log).hexdigest()
-    method = run_record.PERCENTILES if kept is None else kept.speed.percentiles
+    old = kept is not None and kept.speed.percentiles is None  # of earlier days, by another rule
+    method = None if old else run_record.PERCENTILES
     found: List[str] = []
     if in_results and kept is not None:
         events, where = run_log.effective_events(files.events), str(files.events)
@@ -105,13 +106,14 @@ def _verified(files: RunFiles) -> Verified:
     elif digest != made.log_sha256:
         found.append(f"{files.log}: the log is not the one that the run ended with")
     if kept is not None:
-        # Of earlier days, with another method: no word of the launcher.
-        launched = method is not None and kept.case != run_record.DIRECT
+        launched = not old and kept.case != run_record.DIRECT  # old ones lack the launcher's word
         if launched and "launch" not in [one["event"] for one in events]:
             found.append(f"{files.record}: its events lack the launcher's word on the end (launch)")
-        for key, old, new in differences(plain(kept), plain(made)):
-            if old is not None or key not in _LATER:
-                told = f"{shortened(key, 80)} is {quoted(old)}, and {quoted(new)} by events and log"
+        for key, said, new in differences(plain(kept), plain(made)):
+            if said is not None or key not in _LATER:
+                told = (
+                    f"{shortened(key, 80)} is {quoted(said)}, and {quoted(new)} by events and log"
+                )
                 found.append(f"{files.record}: {told}")
     text = "" if log is None else log.decode("utf-8", "replace")
     return Verified(made, tuple(found), tuple(events), text)
