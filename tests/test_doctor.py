@@ -20,12 +20,9 @@ LAPTOP = Machine(
     gpu_count=0,
     gpu_names=(),
     npu_driver="",
-    gpu_driver="",
-    cpu_name="a CPU",
     core_ids=(0, 1),
     cpu_quota=None,
     memory_bytes=16 * 10**9,
-    architecture="x86_64",
 )
 FACTS = Surroundings(
     python=(3, 11, 7),

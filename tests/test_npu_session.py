@@ -40,49 +40,45 @@ def test_an_ascend_device_id_that_disagrees_is_overruled() -> None:
     assert told["session_device_id"] == 3
 
 
-def test_several_ranks_overlap_the_exchange_with_the_backward_pass() -> None:
-    assert parameters(world_size=8)["hcom_parallel"] is True
+HERE = os.getcwd()
 
 
-def test_a_loop_on_the_device_fetches_its_data_in_the_graph() -> None:
-    told = parameters(iterations_per_loop=10)
-    assert (told["iterations_per_loop"], told["enable_data_pre_proc"]) == (10, True)
-    assert type(told["iterations_per_loop"]) is int
+@pytest.mark.parametrize(
+    "options, told",
+    [
+        ({"world_size": 8}, {"hcom_parallel": True}),  # the exchange overlaps the backward pass
+        # A loop on the device fetches its data in the graph.
+        ({"iterations_per_loop": 10}, {"iterations_per_loop": 10, "enable_data_pre_proc": True}),
+        ({"customize_dtypes": "types.txt"}, {"customize_dtypes": os.path.join(HERE, "types.txt")}),
+        ({"modify_mixlist": "mix.json"}, {"modify_mixlist": os.path.join(HERE, "mix.json")}),
+        (
+            {"data_dump_folder": "/d", "data_dump_step": "0|5|10-20"},
+            {
+                "enable_dump": True,
+                "dump_mode": "all",
+                "dump_step": "0|5|10-20",
+                "dump_path": "/d",
+            },
+        ),
+        (
+            {"overflow_dump_folder": "/o"},
+            {"enable_dump_debug": True, "dump_debug_mode": "all", "dump_path": "/o"},
+        ),
+        ({"autotune_folder": "/t"}, {"aoe_mode": "2", "work_path": "/t"}),  # operators alone
+    ],
+)
+def test_what_is_asked_for_is_told_by_absolute_paths_and_nothing_else(
+    options: Any, told: Any
+) -> None:
+    found = dict(parameters(**options).items() - parameters().items())
+    assert found == told and all(type(found[name]) is type(told[name]) for name in told)
 
 
-@pytest.mark.parametrize("name", ["customize_dtypes", "modify_mixlist"])
-def test_files_are_told_by_absolute_path(name: str) -> None:
-    assert parameters(**{name: "types.txt"})[name] == os.path.abspath("types.txt")
-
-
-def test_a_profile_goes_to_its_folder() -> None:
+def test_a_profile_goes_to_its_folder_with_the_points_that_the_manual_wants() -> None:
     told = parameters(profiling_folder="there")
-    assert told["profiling_mode"] is True
-    assert json.loads(told["profiling_options"])["output"] == os.path.abspath("there")
-
-
-def test_a_dump_says_where_what_and_at_which_steps() -> None:
-    told = parameters(data_dump_folder="/d", data_dump_step="0|5|10-20")
-    assert {name: told[name] for name in told if "dump" in name} == {
-        "enable_dump": True,
-        "dump_mode": "all",
-        "dump_step": "0|5|10-20",
-        "dump_path": "/d",
-    }
-
-
-def test_overflowing_operations_are_dumped_by_the_debug_dump() -> None:
-    told = parameters(overflow_dump_folder="/o")
-    assert {name: told[name] for name in told if "dump" in name} == {
-        "enable_dump_debug": True,
-        "dump_debug_mode": "all",
-        "dump_path": "/o",
-    }
-
-
-def test_tuning_tunes_operators_in_its_folder() -> None:
-    told = parameters(autotune_folder="/t")
-    assert (told["aoe_mode"], told["work_path"]) == ("2", "/t")
+    choices = json.loads(told["profiling_options"])
+    assert told["profiling_mode"] is True and choices["output"] == os.path.join(HERE, "there")
+    assert choices["training_trace"] == "on" and {"fp_point", "bp_point"} <= set(choices)
 
 
 # --- files of types ---

@@ -30,24 +30,19 @@ class Machine:
     Attributes:
         npu_count, gpu_count: accelerators this process may use.
         gpu_names: as the driver names them, () where only their number is known.
-        npu_driver, gpu_driver: driver versions, "" where unknown.
-        cpu_name: the processor's model.
+        npu_driver: its version, "" where unknown.
         core_ids: the cores this process may run on (its cpuset), ascending.
         cpu_quota: cores' worth of time a control group allows, None without a limit.
         memory_bytes: physical memory or the control group's limit, whichever is smaller.
-        architecture: as `uname -m`.
     """
 
     npu_count: int
     gpu_count: int
     gpu_names: Tuple[str, ...]
     npu_driver: str
-    gpu_driver: str
-    cpu_name: str
     core_ids: Tuple[int, ...]
     cpu_quota: Optional[float]
     memory_bytes: int
-    architecture: str
 
     @property
     def usable_cores(self) -> int:
@@ -73,12 +68,9 @@ def detect(root: Path = Path("/"), environment: Optional[Mapping[str, str]] = No
         gpu_count=_gpu_count(root, environment),
         gpu_names=_gpu_names(root),
         npu_driver=npu_driver(root),
-        gpu_driver=gpu_driver(root),
-        cpu_name=cpu_name(root),
         core_ids=allowed_cores(),
         cpu_quota=_cpu_quota(root),
         memory_bytes=_memory_bytes(root),
-        architecture=platform.machine(),
     )
 
 
