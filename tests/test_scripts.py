@@ -361,6 +361,7 @@ def test_gpu_run_does_each_part_once_and_goes_on_where_it_stopped(tmp_path):
     )
     words = ["--data_path", str(tmp_path), "--output_path", str(tmp_path / "out")]
     assert "--data_path is missing" in gpu_run().stderr
+    assert gpu_run(*words, "--minutes=0", ZOO_PYTHON=python).returncode == 75  # more to do
     first = gpu_run(*words, ZOO_PYTHON=python)
     assert first.returncode == 1 and "parity ended with exit code 3" in first.stderr
     assert gpu_run(*words, ZOO_PYTHON=python).returncode == 0
