@@ -50,7 +50,7 @@ AROUND = {
 
 def plan_of(case, *words, card=CARD, **around):
     target, around = Target(card, TASK, TASK.cases[case]), {**AROUND, **around}
-    flags = parse_flags(target, words)
+    flags = parse_flags(Target(FAKE_CARD, TASK, target.case), words)
     size = world_size_of(target.case, flags)
     table = meeting.rank_table(card.framework, around["device"], size, flags, around["user"])
     table = absolute(table, around["directory"]) if table else ""

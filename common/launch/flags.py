@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import importlib
 import re
 import shlex
@@ -201,19 +202,20 @@ def find_target(model: str, case: Optional[str], words: Sequence[str] = ()) -> T
     return Target(card, task, task.cases[case])
 
 
-def entry_parser(target: Target) -> Optional[Parser]:
+def entry_parser(target: Target) -> Parser:
     """The parser by which the entry point reads its flags: options.parser_of of the network.
 
-    Importing it imports no framework. None for a network that has none: what the launcher does not
-    know is then passed on.
+    Importing it imports no framework.
     """
-    if not (target.card.folder / "options.py").is_file():
-        return None
-    folder = str(target.card.folder.parent)
+    return _parser_of(str(target.card.folder.parent), target.entry_point)
+
+
+@functools.lru_cache(maxsize=None)
+def _parser_of(folder: str, entry_point: str) -> Parser:
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    options = importlib.import_module(target.entry_point.split(".")[0] + ".options")
-    found: Optional[Parser] = getattr(options, "parser_of", lambda _: None)(target.entry_point)
+    options = importlib.import_module(entry_point.split(".")[0] + ".options")
+    found: Parser = options.parser_of(entry_point)
     return found
 
 
@@ -224,42 +226,21 @@ def parse_flags(target: Target, words: Sequence[str]) -> LaunchFlags:
         UsageError: what is a flag of neither, with the nearest that is; a value of the wrong type
             or out of range; two names of one flag with different values.
     """
-    entry = entry_parser(target)
-    parser = launch_parser(target, entry)
+    parser = launch_parser(target)
     found, unknown = parser.parse_known_args(list(words))
-    if unknown and entry is not None:
-        nearest = parser.nearest(unknown[0])
+    if unknown:
         parser.error(
             f"{unknown[0].partition('=')[0]} is a flag neither of zoo launch nor of "
-            f"{target.entry_point}{nearest}"
+            f"{target.entry_point}{parser.nearest(unknown[0])}"
         )
     given = {name: value for name, value in vars(found).items() if not name.startswith("_")}
     own = {name: given.pop(name) for name in list(given) if not name.startswith(_ENTRY)}
-    passed_on = {name[len(_ENTRY) :]: value for name, value in given.items()}
-    return LaunchFlags(entry={**passed_on, **_grouped(unknown)}, **own)
+    return LaunchFlags(entry={name[len(_ENTRY) :]: value for name, value in given.items()}, **own)
 
 
-def _grouped(words: Sequence[str]) -> Dict[str, Optional[str]]:
-    """Flags that nobody declared, with their values."""
-    found: Dict[str, Optional[str]] = {}
-    last = ""
-    for word in words:
-        if word.startswith("--"):
-            name, equals, text = word[2:].partition("=")
-            last = name.replace("-", "_")
-            found[last] = text if equals else None
-        elif last and found[last] is None:
-            found[last] = word
-        else:
-            raise UsageError(
-                f"{word!r} is not a flag; flags are --name=value or --name value (see --help)"
-            )
-    return found
-
-
-def launch_parser(target: Target, entry: Optional[Parser]) -> Parser:
+def launch_parser(target: Target) -> Parser:
     """The launcher's flags, also by the entry point's names, and the entry point's own, unread."""
-    others = [] if entry is None else [tuple(action.option_strings) for action in entry._actions]
+    others = [tuple(action.option_strings) for action in entry_parser(target)._actions]
     own = {"--" + field.name for field in dataclasses.fields(LaunchFlags)}
     names: Dict[str, List[str]] = {}
     for name in MAPPED_FLAGS:

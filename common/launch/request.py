@@ -74,9 +74,8 @@ def planned(target: Target, flags: LaunchFlags, command: str) -> Plan:
         log_in_run_folder=bool(user.get("MODELARTS_MODEL_PATH")),
     )
     meeting.check_hccl(plan, flags, user)
-    ranks, entry = plan.ranks, entry_parser(target)
-    if entry is not None:
-        entry.parse_args(list(ranks[0].argv[3:]))  # its values' types too
+    ranks = plan.ranks
+    entry_parser(target).parse_args(list(ranks[0].argv[3:]))  # its values' types too
     if plan.rank_table:
         numbers = [(rank.rank, rank.device_id) for rank in ranks]
         meeting.check_rank_table(plan.rank_table, world_size, numbers, user)

@@ -7,26 +7,17 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Optional, Sequence
 
-from common.core.command_line import Parser, run_program
+from common.core.command_line import run_program
 from common.runs.events import RunLog
 from common.runs.provenance import code_state, config_sha256
+from mean_net.options import parser_of
 
 MEAN = 0.5
 
 
-def make_parser() -> Parser:
-    """Every flag that the launcher gives, under its own name."""
-    parser = Parser(prog="mean_net.train")
-    for name in ("output_path", "device", "precision_mode"):
-        parser.add_argument("--" + name)
-    for name in ("train_steps", "batch_size", "seed", "ranks", "device_id"):
-        parser.add_argument("--" + name, type=int, default=0)
-    return parser
-
-
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Trains; returns the exit code."""
-    options = make_parser().parse_args(argv)
+    options = parser_of("mean_net.train").parse_args(argv)
     draws, learned = random.Random(options.seed), 0.0
     with RunLog(Path(options.output_path) / "rank_0") as log:
         log.event("start", **start_fields(options))

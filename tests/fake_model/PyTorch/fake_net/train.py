@@ -12,45 +12,11 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List
 
-from common.core.command_line import Parser, boolean, run_program
+from common.core.command_line import run_program
 from common.runs.events import RunLog, effective_events
+from fake_net.options import parser_of
 
 STEPS_PER_EPOCH = 5
-
-
-def make_parser() -> Parser:
-    parser = Parser(prog="fake_net.train")
-    for name in ("data_path", "dataset", "pth_path", "device_type", "precision_mode", "opt_level"):
-        parser.add_argument("--" + name)
-    parser.add_argument("--output_path", required=True)
-    for name, value in (
-        ("train_steps", 0),
-        ("total_epochs", 1),
-        ("train_batch_size", 1),
-        ("device_id", 0),
-        ("device_num", 1),
-        ("seed", 0),
-        ("bad_rank", 0),
-        ("fail_at_step", 0),
-        ("hang_at_step", 0),
-        ("kill_at_step", 0),
-        ("fail_code", 7),
-        ("bad_seed", -1),
-    ):
-        parser.add_argument("--" + name, type=int, default=value)
-    parser.add_argument("--save_every", type=int, default=0)
-    parser.add_argument("--step_seconds", type=float, default=0.0)
-    for name in (
-        "resume",
-        "ignore_sigterm",
-        "no_evaluation",
-        "no_steps",
-        "only_evaluate",
-        "print_environment",
-        "leave_a_child",
-    ):
-        parser.add_argument("--" + name, type=boolean, nargs="?", const=True, default=False)
-    return parser
 
 
 class Stop:
@@ -66,7 +32,7 @@ class Stop:
 
 
 def main(argv: List[str]) -> int:
-    options = make_parser().parse_args(argv)
+    options = parser_of("fake_net.train").parse_args(argv)
     rank = int(os.environ.get("RANK", "0"))
     bad = rank == options.bad_rank and options.bad_seed in (-1, options.seed)
     stop = Stop(options.ignore_sigterm)
