@@ -79,7 +79,6 @@ class Need:
     obstacle: str
 
 
-_AUTOCAST = Need(lambda able: able.since(1, 6), "autocast needs torch 1.6 or later")
 _BF16_AUTOCAST = Need(lambda able: able.since(1, 10), "bfloat16 autocast needs torch 1.10 or later")
 _BF16_NPU = Need(lambda able: able.since(2, 1), "bfloat16 needs torch_npu 2.1 or later")
 _BF16 = Need(lambda able: able.bfloat16, "the device has no bfloat16 arithmetic")
@@ -229,10 +228,7 @@ _TORCH_NPU: Dict[str, Way] = {
 _GPU_FLOAT_32 = Way("float32", "float32, TF32 off")
 # TF32 reads float32 inputs with 10 bits of mantissa, as float16 has, and adds in float32.
 _TF32 = Way("float32, matrix operations TF32", "float32, TF32 on where the GPU has it", tf32=True)
-_GPU_FLOAT_16 = _dynamic(
-    _autocast("float16", "torch autocast float16", needs=(_AUTOCAST,), nearest=(KEEP,)),
-    "GradScaler",
-)
+_GPU_FLOAT_16 = _dynamic(_autocast("float16", "torch autocast float16"), "GradScaler")
 _GPU_BF16 = _autocast(
     "bfloat16", "torch autocast bfloat16", needs=(_BF16_AUTOCAST, _BF16), nearest=(MIX, KEEP)
 )
