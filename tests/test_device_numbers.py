@@ -4,7 +4,6 @@ import pytest
 
 from common.ascend.device_numbers import check_start_by_chief, check_topology
 from common.core.errors import UsageError
-from common.machine.devices import npu_is_910a
 
 WHOLE = tuple(range(8))
 
@@ -36,23 +35,6 @@ def test_it_is_the_physical_numbers_that_count():
     check_topology("Ascend910A", [0, 1], (4, 6))
     with pytest.raises(UsageError, match="devices 3, 4"):
         check_topology("Ascend910A", [0, 1], (3, 4))
-
-
-@pytest.mark.parametrize(
-    "name, family",
-    [
-        ("Ascend910A", True),
-        ("Ascend910ProB", True),
-        ("Ascend910B", True),
-        ("Ascend910B1", False),
-        ("Ascend910_9391", False),
-        ("Ascend910C2", False),
-        ("Ascend NPU", False),
-        ("Ascend310P3", False),
-    ],
-)
-def test_a_910b_without_a_number_is_a_910a(name, family):
-    assert npu_is_910a(name) is family
 
 
 @pytest.mark.parametrize("chip", ["Ascend910_9391", "Ascend950PR_9589"])

@@ -74,21 +74,6 @@ def test_an_npu_has_to_know_its_own_address_on_the_way():
     assert meeting.host_address(LaunchFlags(), "here", "npu") == ""  # one machine needs no way
 
 
-@pytest.mark.parametrize(
-    "host, address, own",
-    [("here", "127.0.0.1", True), (ELSEWHERE, ELSEWHERE, False), (NOWHERE, "", False)],
-)
-def test_a_name_becomes_an_address_and_an_own_one_is_one_to_listen_at(host, address, own):
-    assert meeting.resolved(host) == address and meeting.is_own_address(host) is own
-
-
-@pytest.mark.parametrize(
-    "text, known", [("10.0.0.1", 1), ("fd00::1", 1), ("fe80::1%eth0", 1), ("node0", 0), ("", 0)]
-)
-def test_an_ip_address_is_no_name(text, known):
-    assert (meeting.ip(text) is not None) == known
-
-
 # --- the chief ---
 
 

@@ -190,16 +190,6 @@ def test_one_rank_leaves_a_record_that_tells_the_double(one_rank) -> None:
     assert "1 in the first training step, 0 in later steps" in record["health"]["proof"]
 
 
-def test_one_rank_leaves_a_case_file(one_rank, checkout) -> None:
-    name = one_rank.record()["model"]
-    files = [
-        path
-        for path in checkout.glob(f"TensorFlow/{name}/test/output/**/*_1p_*.log")
-        if "ActualFPS = " in path.read_text()
-    ]
-    assert files
-
-
 def test_one_rank_joins_no_others_and_every_option_is_read(one_rank) -> None:
     (report,) = one_rank.reports
     assert (report["way"], report["size"], report["device"]) == ("none", 1, 0)
@@ -233,15 +223,6 @@ def _require_one_compilation(training: Dict[str, Any]) -> None:
         graph for graph in training["graphs"] if step["first"] < graph["first"] < step["last"]
     ]
     assert between == [] and len(training["graphs"]) <= 12
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("mode, scaled", [("force_fp32", False), ("allow_mix_precision", True)])
-def test_the_mode_that_is_asked_for_is_in_force(checkout, data, tmp_path, mode, scaled) -> None:
-    run = launch(checkout, data, tmp_path, "protoattend", 1, "--precision_mode=" + mode)
-    (report,) = run.reports
-    assert report["options"]["precision_mode"] == mode
-    assert any("good_steps" in name for name in run.training()[0]["state"]) is scaled
 
 
 @pytest.mark.slow
@@ -354,11 +335,6 @@ def test_two_ranks_through_a_chief_end_with_the_same_variables(checkout, data, t
     require_agreement(run, 2, "cm")
     folders = {Path(report["options"]["dump_path"]) for report in run.reports}
     assert {folder.parent.name for folder in folders} == {"device_0", "device_1"}
-
-
-@pytest.mark.slow
-def test_two_ranks_by_a_table_end_with_the_same_variables(checkout, data, tmp_path) -> None:
-    require_agreement(several(checkout, data, tmp_path, "slot_attention", 2, True), 2, "table")
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """The precision vocabulary: each mode is what it says on each device, or refused with a nearest."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -140,19 +139,6 @@ def test_what_can_not_be_is_refused_with_the_reason_and_the_nearest(device, mode
         on(device, mode)
 
 
-@pytest.mark.parametrize(
-    "version, possible",
-    [("1.9.1", False), ("1.10.0", True), ("1.13.1", True), ("2.0", True)],
-)
-def test_versions_are_compared_as_numbers(version, possible):
-    able = dataclasses.replace(ABLE["cpu"][2], framework_version=version)
-    if possible:
-        assert resolve("mixed_bfloat16", "torch", "cpu", able).autocast_dtype == "bfloat16"
-    else:
-        with pytest.raises(UsageError):
-            resolve("mixed_bfloat16", "torch", "cpu", able)
-
-
 @pytest.mark.parametrize("device", sorted(ABLE))
 def test_the_nearest_mode_an_error_names_is_possible(device):
     for name in CANONICAL:
@@ -174,11 +160,6 @@ def test_half_weights_and_apex_say_so():
     assert on("ampere", "O3").half_weights and on("ampere", "O3").loss_scale == 128.0
     assert on("npu 1", "O2").apex_opt_level == "O2" and on("npu 2", "O2").apex_opt_level is None
     assert on("ampere", "O2").implementation == "torch autocast float16 + dynamic GradScaler"
-
-
-def test_an_unknown_framework_is_refused():
-    with pytest.raises(UsageError, match="no precision mode is known for caffe"):
-        resolve("O0", "caffe", "gpu", ABLE["ampere"][2])
 
 
 def test_the_default_is_the_cards_and_float32_where_it_says_nothing():

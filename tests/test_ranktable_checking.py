@@ -148,12 +148,6 @@ def test_processes_share_a_device_by_ports_of_their_own():
     assert breaches(table, "A2") == []
 
 
-@pytest.mark.parametrize("change", [(without, NUMBER), (changed, NUMBER, "2")])
-def test_each_device_has_a_number_and_takes_one_process(change):
-    make, path, *value = change
-    assert (FAIL, "device_id", place_of(NUMBER)) in breaches(make(ONE, path, *value))
-
-
 @pytest.mark.parametrize("table, status", [(ONE, WARN), (TWO, FAIL)])
 @pytest.mark.parametrize("value", ["", "192.168.100", "none", address(2)])
 def test_device_addresses_are_needed_between_servers_only(table, status, value):

@@ -118,10 +118,6 @@ def test_another_table_is_never_overwritten(folder, capsys):
     assert Path("rank_table.json").read_text() == "mine"
 
 
-def test_the_same_table_may_be_made_again(folder):
-    assert [zoo("make", "--hccn", "a.conf") for _ in range(2)] == [0, 0]
-
-
 @pytest.mark.parametrize(
     "words",
     [
@@ -213,13 +209,3 @@ def test_without_any_file_it_is_a_usage_error(folder, capsys):
 def test_the_machines_own_addresses_are_compared(folder, capsys, conf, code):
     assert check(one_server(), "--hccn", conf) == code
     assert ("fail  hccn" in capsys.readouterr().out) is bool(code)
-
-
-def test_addresses_are_not_compared_with_a_broken_table(folder, capsys):
-    assert check(changed(one_server(), ("status",), "x"), "--hccn", "a.conf") == 1
-    assert "hccn" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("words", [[], ["mend"], ["check", "--chip=x", "t.json"]])
-def test_an_unknown_action_or_flag_ends_with_64(folder, words):
-    assert zoo(*words) == 64

@@ -45,14 +45,6 @@ def test_a_run_is_moved_aside_whole_and_two_in_one_second_both_stay(tmp_path):
     assert len(earlier_runs(tmp_path / "0")) == 3
 
 
-def test_a_claimed_folder_is_refused_with_the_holders_process(tmp_path):
-    claim = claim_fresh(tmp_path / "0")
-    with pytest.raises(ZooError, match=f"in use by process {os.getpid()}"):
-        claim_fresh(tmp_path / "0")
-    claim.release()
-    claim_fresh(tmp_path / "0")
-
-
 def test_only_runs_with_a_time_in_their_name_are_earlier_runs(tmp_path):
     older = run_in(tmp_path / "0.20200101T000000Z")
     newer = run_in(tmp_path / "0.20210101T000000Z")

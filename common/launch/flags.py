@@ -214,8 +214,13 @@ def entry_parser(target: Target) -> Parser:
 def _parser_of(folder: str, entry_point: str) -> Parser:
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    options = importlib.import_module(entry_point.split(".")[0] + ".options")
-    found: Parser = options.parser_of(entry_point)
+    module = entry_point.split(".")[0] + ".options"
+    try:
+        found: Parser = importlib.import_module(module).parser_of(entry_point)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise ZooError(
+            f"{module} of {folder} declares no flags ({error}); docs/adding_a_network.md tells how"
+        ) from error
     return found
 
 

@@ -10,25 +10,14 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 import numpy
 
-from common.core.command_line import Parser, boolean, run_program
+from common.core.command_line import run_program
 from common.runs.events import RunLog
 from common.runs.provenance import config_sha256
+from tiny_net.options import parser_of
 
 CLASSES, FEATURES, SAMPLES, EPOCHS = 4, 8, 400, 8
 SECONDS_OF_A_STEP = 0.01  # told, not measured: a test must not depend on the machine's load
 BROKEN = os.environ.get("TINY_NET_BREAK", "")
-
-
-def make_parser() -> Parser:
-    parser = Parser(prog="tiny_net.train")
-    for name in ("data_path", "dataset", "device", "precision_mode"):
-        parser.add_argument("--" + name)
-    parser.add_argument("--output_path", required=True)
-    for name, value in (("batch_size", 40), ("device_id", 0), ("ranks", 1), ("seed", 0)):
-        parser.add_argument("--" + name, type=int, default=value)
-    parser.add_argument("--learning_rate", type=float, default=0.05)
-    parser.add_argument("--augment", type=boolean, default=True)
-    return parser
 
 
 def blobs(seed: int) -> Tuple[numpy.ndarray, numpy.ndarray]:
@@ -64,7 +53,7 @@ class Batches:
 
 
 def main(argv: List[str]) -> int:
-    options = make_parser().parse_args(argv)
+    options = parser_of("tiny_net.train").parse_args(argv)
     if BROKEN == "import":
         raise ImportError("no module named tiny")
     batches = Batches(options)
