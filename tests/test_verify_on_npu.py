@@ -166,7 +166,9 @@ def test_several_ranks_are_given_the_data_that_was_made_for_them(verify: Verifyi
 
 
 def test_a_part_that_fails_is_told_and_the_next_ones_run(verify: Verifying) -> None:
-    done = verify("--networks", "protoattend", FAILS="runs/protoattend-default ")
+    run = f"--output_path={verify.folder}/out/runs/protoattend-default"
+    launch = f"launch protoattend smoke --device=npu {run}"
+    done = verify("--networks", "protoattend", FAILS=launch)
     assert done.returncode == 1
     assert "FAILED   protoattend-default (exit code 3): what went wrong" in summary(done)
     assert "left out protoattend-default-record: protoattend-default did not pass" in summary(done)
