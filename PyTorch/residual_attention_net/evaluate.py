@@ -16,10 +16,9 @@ from common.training.run import Evaluation
 from common.training.torch import runtime as torch_runtime
 from common.training.torch import step as torch_step
 from residual_attention_net.evaluation import AccuracyLines, evaluate
+from residual_attention_net.network.weights import load_weights
 from residual_attention_net.options import Options, parse_options
-from residual_attention_net.run_pictures import MASKS, masks_of
 from residual_attention_net.session import Session, open_session, subject_of
-from residual_attention_net.weights import load_weights
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -55,39 +54,35 @@ def evaluate_weights(options: Options) -> int:
 @contextlib.contextmanager
 def _opened(session: Session) -> Iterator[Opened]:
     options = session.options
-    report = load_weights(session.network, str(options.pth_path))
+    said = load_weights(session.network, str(options.pth_path))
     network = torch_step.prepare_evaluation(session.network, session.precision)
-    said = [*report.lines()]
+    loader = session.evaluation_loader(session.splits.test)
 
     def evaluated(heartbeat: Callable[[], None]) -> Evaluation:
         began = time.time()
         found = evaluate(
             network,
-            session.test_loader,
+            loader,
             session.device.device,
-            session.network.num_classes,
             lambda: torch_step.forward_context(session.device, session.precision),
             heartbeat,
         )
         speed = found.n / max(1e-9, time.time() - began)
         said.append(f"loss {found.loss:.4f}, {speed:.1f} images/s")
-        classes = zip(session.splits.test.classes, found.per_class)
+        classes = zip(session.splits.class_names, found.per_class)
         said.extend(f"  {name:<12} {accuracy:6.2f} %" for name, accuracy in classes)
         return found.told("test")
 
     def files(found: Evaluation) -> Files:
         print("\n".join(said), flush=True)
         content = {"split": found.split, "n": found.n, "metrics": dict(found.metrics)}
+        told: Files = {"metrics.json": json.dumps(content, indent=1) + "\n"}
+        if not options.pictures_every:
+            return told
+        from residual_attention_net.pictures import MASKS, masks_of
+
         weights = f"weights {Path(str(options.pth_path)).name}"
-        masks = {
-            f"{FOLDER}/{MASKS}.png": lambda: masks_of(
-                session, session.splits.test, "test", weights
-            )[MASKS]
-        }
-        return {
-            "metrics.json": json.dumps(content, indent=1) + "\n",
-            **(masks if options.pictures_every else {}),
-        }
+        return {**told, f"{FOLDER}/{MASKS}.png": lambda: masks_of(session, "test", weights)}
 
     proof = torch_runtime.proof(session.device, session.network)
     yield Opened(session.complexity.parameters, proof, evaluated, files)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Callable, ContextManager, Dict, List, Mapping, Optional, Sequence
+from typing import Callable, ContextManager, List, Mapping, Optional, Sequence
 
 import torch
-from torch import nn
 from torch.nn import functional
 
 from common.training.lines import Pace, TrainingLines
 from common.training.run import Evaluation
 from common.training.torch.ranks import sum_over_ranks
-from residual_attention_net.network.model import evaluating
+from residual_attention_net.data.loader import EvaluationLoader
+from residual_attention_net.network.model import ResidualAttentionNetwork, evaluating
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,20 +37,20 @@ class Accuracy:
 
 
 def evaluate(
-    model: nn.Module,
-    loader: object,
+    model: ResidualAttentionNetwork,
+    loader: EvaluationLoader,
     device: torch.device,
-    num_classes: int,
     forward_context: Callable[[], ContextManager[None]],
     heartbeat: Optional[Callable[[], None]] = None,
 ) -> Accuracy:
     """Evaluates a network on this rank's share, adds the counts of all ranks up.
 
     Args:
-        loader: an EvaluationLoader; of a padded batch only the first `valid` samples count.
+        loader: of a padded batch only the first `valid` samples count.
         forward_context: autocast, as in training.
         heartbeat: called after every batch, so that a watcher sees that it goes on.
     """
+    num_classes = model.num_classes
     counts = torch.zeros(2, num_classes, dtype=torch.float32, device=device)
     loss_sum = torch.zeros((), dtype=torch.float32, device=device)
     with evaluating(model), torch.no_grad():
@@ -109,8 +109,7 @@ class AccuracyLines(TrainingLines):
     def evaluation_text(
         self, step: int, split: str, weights: str, n: int, metrics: Mapping[str, float]
     ) -> str:
-        accuracy: Dict[str, float] = dict(metrics)
         return (
             f"Accuracy of the model ({weights} weights) on the {n} {split} images: "
-            f"{accuracy['accuracy']:.2f} %"
+            f"{metrics['accuracy']:.2f} %"
         )

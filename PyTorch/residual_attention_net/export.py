@@ -9,18 +9,18 @@ import inspect
 import io
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 
-from common.core.command_line import Parser, add_debug_flag, number_in, run_program
+from common.core.command_line import number_in, run_program
 from common.core.errors import UsageError, ZooError
 from common.core.files import make_folder, write_atomically
+from common.core.flags import Program, not_negative, path, unrecorded
 from common.data import dataset_name
 from common.training.onnx_facts import add_facts
-from residual_attention_net.data.samples import dataset_samples, note
+from residual_attention_net.data.samples import WeightFlags, dataset_samples
 from residual_attention_net.options import DATASETS
-from residual_attention_net.trained_network import add_weight_flags, open_trained
 
 if TYPE_CHECKING:
     import torch
@@ -29,34 +29,112 @@ if TYPE_CHECKING:
 
 FORMATS = ("onnx", "torchscript")
 INPUT, OUTPUT = "images", "logits"
-DYNAMIC = "dynamic"
 # Resize with aligned corners came with 11; 13 is the newest that torch 1.8 writes.
 OLDEST_OPSET, DEFAULT_OPSET = 11, 13
 TOLERANCE = 1e-4
-BATCHES_CHECKED = 2
-DYNAMIC_SIZES = (1, 3)
+DYNAMIC, DYNAMIC_SIZES, BATCHES_CHECKED = "dynamic", (1, 3), 2
 SAMPLES_READ = 16
 
-Program = Callable[[np.ndarray], np.ndarray]
+Exported = Callable[[np.ndarray], np.ndarray]
+
+
+def _batch_size(text: str) -> int:
+    """The type of --batch_size; 0 stands for dynamic."""
+    if text == DYNAMIC:
+        return 0
+    try:
+        return int(number_in(int, 1)(text))
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}, or {DYNAMIC}") from None
 
 
 @dataclasses.dataclass(frozen=True)
-class Difference:
-    """How far an exported network is from the original.
+class ExportFlags(WeightFlags):
+    """Writes a network in float32, images in [0, 1] to logits, checked against the original."""
 
-    Attributes:
-        largest: the largest absolute difference of a logit.
-        scale: the largest absolute logit of the original.
-        images: how many were compared.
-    """
+    format: Optional[str] = unrecorded("what to write", choices=FORMATS)
+    output_file: Optional[str] = unrecorded("where; an older file is replaced", kind=path)
+    batch_size: int = unrecorded(
+        f"images at a time; TorchScript takes any number (default: {DYNAMIC})",
+        0,
+        kind=_batch_size,
+        metavar="N|" + DYNAMIC,
+    )
+    opset: int = unrecorded(
+        "version of ONNX's operators", DEFAULT_OPSET, kind=number_in(int, OLDEST_OPSET)
+    )
+    tolerance: float = unrecorded(
+        "largest difference of a logit, relative to the largest logit where that is above 1",
+        TOLERANCE,
+        kind=not_negative,
+    )
+    dataset: Optional[str] = unrecorded(
+        "whose test images to check with (default: synthetic)", kind=dataset_name, choices=DATASETS
+    )
+    data_path: Optional[str] = unrecorded("folder of the dataset", kind=path)
 
-    largest: float
-    scale: float
-    images: int
 
-    def within(self, tolerance: float) -> bool:
-        """Whether it is at most tolerance, or tolerance times the largest logit above 1."""
-        return self.largest <= tolerance * max(1.0, self.scale)
+PROGRAM = Program("residual_attention_net.export", ExportFlags)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Exports, compares, and only then writes the file; returns the exit code."""
+    flags = PROGRAM.read(argv)
+    flags.check_weights()
+    if flags.format is None or flags.output_file is None:
+        raise UsageError("--format and --output_file are needed: what to write, and where")
+    output, weights = Path(flags.output_file), Path(str(flags.pth_path))
+    if output.is_dir():
+        raise UsageError(f"--output_file {output} is a folder; give a file's name")
+    if output.exists() and weights.exists() and output.samefile(weights):
+        raise UsageError(f"--output_file {output} is --pth_path too; give another name")
+    if flags.format == "onnx":
+        require_onnx()
+    # After the flags: torch takes seconds to import.
+    import torch
+
+    from residual_attention_net.trained_network import open_trained
+
+    trained = open_trained(str(weights), flags.network, device_type="cpu", precision_mode="O0")
+    network = trained.network.eval()
+    batches = _batches(flags, network)
+    example = torch.from_numpy(batches[0])
+    exported: Optional[Exported]
+    if flags.format == "torchscript":
+        content = as_torchscript(network, example)
+        exported = torchscript_program(content)
+    else:
+        content = as_onnx(network, example, flags.batch_size == 0, flags.opset, trained.classes)
+        exported = onnx_program(content)
+    if exported is None:
+        print(
+            "onnxruntime is not installed: the file is valid ONNX (onnx.checker), its outputs "
+            "are not compared; pip install onnxruntime"
+        )
+    else:
+        print(require_same(network, exported, batches, flags.tolerance), flush=True)
+    make_folder(output.parent, "--output_file")
+    write_atomically(output, content)
+    any_size = flags.batch_size == 0 or flags.format == "torchscript"
+    batch = "N" if any_size else str(flags.batch_size)
+    shape = " x ".join([batch, *map(str, network.input_shape)])
+    print(
+        f"wrote {output}: {flags.format}, {len(content) / 1e6:.1f} MB, "
+        f"{INPUT} float32 {shape} in [0, 1] to {OUTPUT} {batch} x {network.num_classes}"
+    )
+    return 0
+
+
+def _batches(flags: ExportFlags, network: ResidualAttentionNetwork) -> List[np.ndarray]:
+    """Different images in batches as the exported network takes them."""
+    sizes = DYNAMIC_SIZES if flags.batch_size == 0 else (flags.batch_size,) * BATCHES_CHECKED
+    name = flags.dataset or ("synthetic" if network.spatial_dims == 2 else "synthetic_volumes")
+    count, size = min(sum(sizes), SAMPLES_READ), network.spec.input_size
+    samples, _ = dataset_samples(name, flags.data_path, count, size)
+    images = np.moveaxis(samples.images, -1, 1).astype(np.float32) / 255.0
+    images = images[np.arange(sum(sizes)) % count, : network.input_channels]
+    ends = np.cumsum(sizes)
+    return [np.ascontiguousarray(images[end - size : end]) for size, end in zip(sizes, ends)]
 
 
 # --- writing ---------------------------------------------------------------------------------
@@ -76,7 +154,7 @@ def as_torchscript(network: ResidualAttentionNetwork, example: torch.Tensor) -> 
 
     stream = io.BytesIO()
     with _quiet(), torch.no_grad():
-        # Its own check repeats the trace's input only; compare() uses other batches.
+        # Its own check repeats the trace's input only; require_same() uses other batches.
         torch.jit.save(torch.jit.trace(network, example, check_trace=False), stream)
     return stream.getvalue()
 
@@ -86,8 +164,11 @@ def as_onnx(
     example: torch.Tensor,
     dynamic: bool,
     opset: int = DEFAULT_OPSET,
+    classes: Optional[Sequence[str]] = None,
 ) -> bytes:
     """The network, in evaluation mode, as an ONNX file: `images` to `logits`.
+
+    Its metadata say what its user has to know: preprocessing, names of classes.
 
     Args:
         example: a batch; its size is the file's, unless `dynamic`.
@@ -97,6 +178,7 @@ def as_onnx(
     Raises:
         UsageError: an opset that this torch can't write.
     """
+    import onnx
     import torch
 
     options: Dict[str, Any] = {"input_names": [INPUT], "output_names": [OUTPUT]}
@@ -117,14 +199,7 @@ def as_onnx(
                 f"--opset {opset}: torch {torch.__version__} does not write it; leave it "
                 f"at {DEFAULT_OPSET}"
             ) from error
-    return stream.getvalue()
-
-
-def described(content: bytes, classes: Optional[Sequence[str]]) -> bytes:
-    """An ONNX file with what its user has to know as metadata: preprocessing, names of classes."""
-    import onnx
-
-    model = onnx.load_model_from_string(content)
+    model = onnx.load_model_from_string(stream.getvalue())
     facts: Dict[str, Any] = {"preprocessing": "channels first, float32, each byte divided by 255"}
     add_facts(model, facts if classes is None else dict(facts, classes=list(classes)))
     return bytes(model.SerializeToString())
@@ -133,7 +208,7 @@ def described(content: bytes, classes: Optional[Sequence[str]]) -> bytes:
 # --- checking --------------------------------------------------------------------------------
 
 
-def torchscript_program(content: bytes) -> Program:
+def torchscript_program(content: bytes) -> Exported:
     """The network that a TorchScript file holds, as a function of arrays."""
     import torch
 
@@ -147,7 +222,7 @@ def torchscript_program(content: bytes) -> Program:
     return run
 
 
-def onnx_program(content: bytes) -> Optional[Program]:
+def onnx_program(content: bytes) -> Optional[Exported]:
     """The network that an ONNX file holds; None where onnxruntime is not installed.
 
     Raises:
@@ -180,162 +255,37 @@ def require_onnx() -> Any:
     return onnx
 
 
-def compare(
-    network: ResidualAttentionNetwork, program: Program, batches: Sequence[np.ndarray]
-) -> Difference:
-    """Runs both on the same batches.
+def require_same(
+    network: ResidualAttentionNetwork,
+    exported: Exported,
+    batches: Sequence[np.ndarray],
+    tolerance: float = TOLERANCE,
+) -> str:
+    """Runs both on the same batches; returns how far they are apart, in words.
 
     Args:
-        program: the exported network.
         batches: float32, (B, C, *spatial) each, from 0 to 1.
+
+    Raises:
+        ZooError: a logit differs by more than the tolerance, times the largest logit above 1.
     """
     import torch
 
     with torch.no_grad():
         expected = np.concatenate([network(torch.from_numpy(one)).numpy() for one in batches])
-    distance = np.abs(np.concatenate([program(one) for one in batches]) - expected)
     # numpy's max is NaN where one value is, so that a NaN anywhere is within no tolerance.
-    return Difference(float(distance.max()), float(np.abs(expected).max()), len(expected))
-
-
-# --- the program -----------------------------------------------------------------------------
-
-
-def _batch_size(text: str) -> int:
-    """The type of --batch_size; 0 stands for dynamic."""
-    if text == DYNAMIC:
-        return 0
-    try:
-        return int(number_in(int, 1)(text))
-    except argparse.ArgumentTypeError as error:
-        raise argparse.ArgumentTypeError(f"{error}, or {DYNAMIC}") from None
-
-
-def _parser() -> Parser:
-    parser = Parser(
-        prog="residual_attention_net.export",
-        description=(
-            "Writes a network in float32, from images in [0, 1] to logits, checked against the "
-            "original's outputs."
-        ),
-    )
-    add_weight_flags(parser)
-    parser.add_argument("--format", choices=FORMATS, required=True, help="what to write")
-    parser.add_argument("--output_file", required=True, help="where; an older file is replaced")
-    parser.add_argument(
-        "--batch_size",
-        type=_batch_size,
-        default=DYNAMIC,
-        metavar="N|" + DYNAMIC,
-        help="images at a time; TorchScript takes any number",
-    )
-    parser.add_argument(
-        "--opset",
-        type=number_in(int, OLDEST_OPSET),
-        default=DEFAULT_OPSET,
-        help="version of ONNX's operators",
-    )
-    parser.add_argument(
-        "--tolerance",
-        type=number_in(float, 0),
-        default=TOLERANCE,
-        help="largest difference of a logit, relative to the largest logit where that is above 1",
-    )
-    parser.add_argument(
-        "--dataset",
-        type=dataset_name,
-        choices=DATASETS,
-        help="whose test images to check with (default: synthetic)",
-    )
-    parser.add_argument("--data_path", help="folder of the dataset")
-    add_debug_flag(parser)
-    return parser
-
-
-def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Exports, compares, and only then writes the file; returns the exit code."""
-    arguments = _parser().parse_args(argv)
-    output = Path(arguments.output_file)
-    _check_output(output, Path(arguments.pth_path))
-    if arguments.format == "onnx":
-        require_onnx()
-    trained = open_trained(
-        arguments.pth_path, arguments.network, device_type="cpu", precision_mode="O0"
-    )
-    for line in trained.told:
-        note(line)
-    network = trained.network.eval()
-    batches = _batches(arguments, network)
-    import torch
-
-    example = torch.from_numpy(batches[0])
-    program: Optional[Program]
-    if arguments.format == "torchscript":
-        content = as_torchscript(network, example)
-        program = torchscript_program(content)
-    else:
-        content = as_onnx(network, example, arguments.batch_size == 0, arguments.opset)
-        content = described(content, trained.classes)
-        program = onnx_program(content)
-    if program is None:
-        print(
-            "onnxruntime is not installed: the file is valid ONNX (onnx.checker), its outputs "
-            "are not compared; pip install onnxruntime"
-        )
-    else:
-        _require_close(compare(network, program, batches), arguments.tolerance)
-    make_folder(output.parent, "--output_file")
-    write_atomically(output, content)
-    print(
-        f"wrote {output}: {arguments.format}, {len(content) / 1e6:.1f} MB, "
-        f"{_signature(arguments, network)}"
-    )
-    return 0
-
-
-def _check_output(output: Path, weights: Path) -> None:
-    if output.is_dir():
-        raise UsageError(f"--output_file {output} is a folder; give a file's name")
-    if output.exists() and weights.exists() and output.samefile(weights):
-        raise UsageError(f"--output_file {output} is --pth_path too; give another name")
-
-
-def _batches(arguments: argparse.Namespace, network: ResidualAttentionNetwork) -> List[np.ndarray]:
-    """Different images in batches as the exported network takes them."""
-    given = arguments.batch_size
-    if given == 0:
-        sizes: Tuple[int, ...] = DYNAMIC_SIZES
-    else:
-        sizes = (given,) * BATCHES_CHECKED
-    name = arguments.dataset or ("synthetic" if network.spatial_dims == 2 else "synthetic_volumes")
-    wanted = sum(sizes)
-    samples, _ = dataset_samples(
-        name, arguments.data_path, min(wanted, SAMPLES_READ), network.spec.input_size
-    )
-    images = np.moveaxis(samples.images, -1, 1).astype(np.float32) / 255.0
-    images = images[np.arange(wanted) % len(images), : network.input_channels]
-    ends = np.cumsum(sizes)
-    return [np.ascontiguousarray(images[end - size : end]) for size, end in zip(sizes, ends)]
-
-
-def _require_close(difference: Difference, tolerance: float) -> None:
+    largest = float(np.abs(np.concatenate([exported(one) for one in batches]) - expected).max())
+    scale = float(np.abs(expected).max())
     told = (
-        f"largest difference {difference.largest:.3g} over {difference.images} images, "
-        f"logits up to {difference.scale:.3g}"
+        f"largest difference {largest:.3g} over {len(expected)} images, logits up to {scale:.3g}"
+        f"; allowed {tolerance:g}"
     )
-    if not difference.within(tolerance):
+    if not largest <= tolerance * max(1.0, scale):
         raise ZooError(
-            f"the exported network differs from the original: {told}; allowed {tolerance:g}; "
-            "nothing was written, try another --opset or --format"
+            f"the exported network differs from the original: {told}; nothing was written, try "
+            "another --opset or --format"
         )
-    print(f"{told}; allowed {tolerance:g}", flush=True)
-
-
-def _signature(arguments: argparse.Namespace, network: ResidualAttentionNetwork) -> str:
-    any_size = arguments.batch_size == 0 or arguments.format == "torchscript"
-    batch = "N" if any_size else str(arguments.batch_size)
-    shape = " x ".join([batch] + [str(length) for length in network.input_shape])
-    return f"{INPUT} float32 {shape} in [0, 1] to {OUTPUT} {batch} x {network.num_classes}"
+    return told
 
 
 if __name__ == "__main__":

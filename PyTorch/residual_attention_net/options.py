@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-from typing import Optional, Sequence
+from typing import Any, Dict, Optional, Sequence
 
 from common.core.command_line import Parser, boolean, number_in
 from common.core.errors import UsageError, ZooError
@@ -189,3 +189,21 @@ def parse_options(program: str, argv: Optional[Sequence[str]]) -> Options:
     if options.loader == "torchvision" and options.spatial_dims == 3:
         raise UsageError("--loader torchvision reads images, not volumes; take --loader device")
     return options
+
+
+def with_network(options: Options) -> Options:
+    """The options with network and classes said: by flag, else by the checkpoint they start from.
+
+    A checkpoint of this program's training knows its network; other weights are taken for the
+    default one.
+    """
+    known: Dict[str, Any] = {}
+    if options.pth_path is not None:
+        from residual_attention_net.network.weights import network_told_by, read_weights
+
+        known = network_told_by(read_weights(options.pth_path))
+    classes = options.num_classes
+    if classes is None and not options.is_train:
+        classes = known.get("num_classes")
+    network = options.network or known.get("network") or DEFAULT_NETWORK
+    return dataclasses.replace(options, network=network, num_classes=classes)

@@ -1,23 +1,35 @@
-"""The figures of this network: masks over their images, and the curves of a training."""
+"""The pictures of this network: masks over images, and the curves of a training."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Sequence, Tuple
+from pathlib import Path
+from typing import Any, Callable, ContextManager, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch.nn import functional
 
 from common.core.errors import ZooError
+from common.core.files import make_folder
+from common.core.text import shortened
 from common.evidence.figures.colors import PALETTE, web_color
-from common.evidence.figures.figure import new_figure
+from common.evidence.figures.figure import new_figure, png_bytes, save_png
 from common.evidence.figures.line_chart import finish
 from common.evidence.figures.sheet import Column, Tile, sheet
-from residual_attention_net.attention import AttentionView, ModuleMasks
+from common.runs.events import FILE_NAME, effective_events
+from common.training.pictures import FOLDER
+from common.training.torch import step as torch_step
+from residual_attention_net.data.samples import Samples, class_name, spread_samples
+from residual_attention_net.network.model import ResidualAttentionNetwork
+from residual_attention_net.session import Session
+from residual_attention_net.trained_network import batches_of, predict
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
+MASKS, CURVES = "attention_masks", "curves"
+IMAGES_SHOWN, CLASSES_TOLD, CAPTION_LENGTH = 4, 3, 26
 SIDE = 160  # pixels of a tile
 MASK_COLOURS = "RdYlBu_r"
 DARKEST = 0.3
@@ -29,7 +41,164 @@ SPLIT_COLOURS = {"validation": PALETTE[1], "test": PALETTE[2]}
 Event = Mapping[str, Any]
 
 
-# --- attention masks -------------------------------------------------------------------------
+# --- attention masks, as arrays --------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ModuleMasks:
+    """What one attention module did to N images.
+
+    Attributes:
+        name: the module's name.
+        channel_count: channels of the mask.
+        mean: float32, (N, size, size): the mean over the channels, from 0 to 1.
+        enlarged: float32, (N, H, W): the same, interpolated to the images' size.
+        strongest: float32, (N, K, size, size): single channels, those whose values spread most
+            over an image: a mask that is the same everywhere points at nothing.
+        strongest_channels: int64, (N, K): which.
+    """
+
+    name: str
+    channel_count: int
+    mean: np.ndarray
+    enlarged: np.ndarray
+    strongest: np.ndarray
+    strongest_channels: np.ndarray
+
+    @property
+    def ends(self) -> Tuple[float, float]:
+        """The ends of its colour scale: those of its channel means, never a single point."""
+        low, high = float(self.mean.min()), float(self.mean.max())
+        return (low, high) if high - low > 1e-6 else (low - 1e-3, high + 1e-3)
+
+    @property
+    def title(self) -> str:
+        """What stands above its masks: its size, and the ends of its colours."""
+        (low, high), size = told_apart(self.ends), self.mean.shape[-1]
+        size_text = f"{size} x {size}, {self.channel_count} channels"
+        return f"{self.name}\n{size_text}\n{low} to {high}"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AttentionView:
+    """N images with what the network made of them.
+
+    Attributes:
+        title: what network and which weights.
+        images: uint8, (N, H, W, C).
+        captions: N texts of a few lines: where from, true class, the most probable classes.
+        modules: the masks, from the input to the output.
+    """
+
+    title: str
+    images: np.ndarray
+    captions: Tuple[str, ...]
+    modules: Tuple[ModuleMasks, ...]
+
+
+def attention_view(
+    network: ResidualAttentionNetwork,
+    samples: Samples,
+    classes: Sequence[str],
+    title: str,
+    forward_context: Callable[[], ContextManager[None]],
+    strongest: int = 0,
+    batch_size: Optional[int] = None,
+) -> AttentionView:
+    """Everything the picture of attention masks shows of a few samples.
+
+    Of volumes, the middle slice of the first spatial axis.
+
+    Args:
+        classes: the name of every class.
+        title: what network and weights, in words.
+        forward_context: autocast, as in training.
+        strongest: how many single channels of each mask to show.
+        batch_size: of the network's inputs; default: as many as there are.
+    """
+    size, images = batch_size or len(samples), samples.images
+    parts = []
+    with forward_context():
+        for batch in batches_of(network, images, size):
+            masks = network.masks(batch.inputs).items()
+            parts.append({name: mask[: batch.valid].float().cpu() for name, mask in masks})
+    probabilities = predict(network, images, size, forward_context)
+    volumes = network.spatial_dims == 3
+    return AttentionView(
+        title + (", middle slice of each volume" if volumes else ""),
+        images[:, images.shape[1] // 2] if volumes else images,
+        tuple(
+            caption(name, truth, row, classes)
+            for name, truth, row in zip(samples.names, samples.truths, probabilities)
+        ),
+        tuple(
+            _module_masks(
+                name, torch.cat([part[name] for part in parts]), images.shape[1:-1], strongest
+            )
+            for name in parts[0]
+        ),
+    )
+
+
+def _module_masks(
+    name: str, mask: torch.Tensor, size: Sequence[int], strongest: int
+) -> ModuleMasks:
+    def flat(values: torch.Tensor) -> torch.Tensor:
+        return values if len(size) == 2 else values.select(-3, values.shape[-3] // 2)
+
+    mean = mask.mean(dim=1, keepdim=True)
+    mode = "bilinear" if len(size) == 2 else "trilinear"
+    enlarged = functional.interpolate(mean, size=tuple(size), mode=mode, align_corners=False)
+    spread = mask.flatten(2).std(dim=2, unbiased=False)
+    chosen = spread.topk(min(strongest, mask.shape[1]), dim=1).indices
+    kept = [channels[numbers].numpy() for channels, numbers in zip(flat(mask), chosen)]
+    return ModuleMasks(
+        name,
+        mask.shape[1],
+        flat(mean[:, 0]).numpy(),
+        flat(enlarged[:, 0]).numpy(),
+        np.stack(kept),
+        chosen.numpy(),
+    )
+
+
+def caption(
+    name: str, truth: Optional[int], probabilities: np.ndarray, classes: Sequence[str]
+) -> str:
+    """What stands beside an image: its name, its true class, and what the network says."""
+
+    def told(number: int) -> str:
+        return shortened(class_name(classes, number), CAPTION_LENGTH)
+
+    best = np.argsort(-probabilities, kind="stable")[:CLASSES_TOLD]
+    lines, outcome = [shortened(Path(name).name, CAPTION_LENGTH)], ""
+    if truth is not None:
+        lines.append(f"true class: {told(truth)}")
+        outcome = " (right)" if truth == best[0] else " (wrong)"
+    lines.append(f"prediction{outcome}:")
+    lines += [f"{told(index)} {100 * probabilities[index]:.1f} %" for index in best]
+    return "\n".join(lines)
+
+
+# --- attention masks, drawn ------------------------------------------------------------------
+
+
+def masks_of(session: Session, split: str, weights: str) -> bytes:
+    """The picture of the masks over a few images of a split, as a PNG.
+
+    Args:
+        weights: which they are, in words.
+    """
+    images, data = getattr(session.splits, split), session.splits.name
+    view = attention_view(
+        session.network,
+        spread_samples(images, f"{data} {split}", IMAGES_SHOWN),
+        images.classes,
+        f"{session.options.network} on {data}, {weights}",
+        lambda: torch_step.forward_context(session.device, session.precision),
+        batch_size=session.options.test_batch_size,
+    )
+    return png_bytes(attention_figure(view))
 
 
 def attention_figure(view: AttentionView) -> Figure:
@@ -41,19 +210,19 @@ def attention_figure(view: AttentionView) -> Figure:
     titles: List[str] = []
     kept = view.modules[0].strongest.shape[1]
     for number, image in enumerate(view.images):
-        over = [overlaid(image, one.enlarged[number], *value_range(one)) for one in view.modules]
-        alone = [coloured(one.mean[number], *value_range(one)) for one in view.modules]
-        rows += [[Tile(shown(image))] + list(map(Tile, over)), [None] + list(map(Tile, alone))]
+        over = [overlaid(image, one.enlarged[number], *one.ends) for one in view.modules]
+        alone = [coloured(one.mean[number], *one.ends) for one in view.modules]
+        rows += [[Tile(shown(image)), *map(Tile, over)], [None, *map(Tile, alone)]]
         titles += [view.captions[number], "mean of\nall channels"]
         for place in range(kept):
-            rows.append([None] + [channel_tile(module, number, place) for module in view.modules])
+            rows.append([None] + [_channel_tile(one, number, place) for one in view.modules])
             titles.append("one channel,\n0 to 1")
-    columns = [Column("image")] + [Column(module_title(module)) for module in view.modules]
+    columns = [Column("image")] + [Column(module.title) for module in view.modules]
     title = f"{view.title}; masks from blue (low) to red (high)"
     return sheet(rows, columns, titles, title, block=2 + kept, side=SIDE)
 
 
-def channel_tile(module: ModuleMasks, number: int, place: int) -> Tile:
+def _channel_tile(module: ModuleMasks, number: int, place: int) -> Tile:
     """One of the single channels of an image's mask, with its range below."""
     mask = module.strongest[number, place]
     channel = module.strongest_channels[number, place]
@@ -61,24 +230,11 @@ def channel_tile(module: ModuleMasks, number: int, place: int) -> Tile:
     return Tile(coloured(mask, 0, 1), words)
 
 
-def module_title(module: ModuleMasks) -> str:
-    """What stands above a module's masks: its size, and the ends of its colours."""
-    low, high = told_apart(value_range(module))
-    size = f"{module.size} x {module.size}, {module.channel_count} channels"
-    return f"{module.name}\n{size}\n{low} to {high}"
-
-
 def told_apart(values: Sequence[float]) -> List[str]:
     """Ascending numbers, rounded to so many digits that those of the range are seen."""
     span = values[-1] - values[0]
     digits = 2 if span <= 0 else min(6, max(2, 1 + math.ceil(-math.log10(span))))
     return [f"{value:.{digits}f}" for value in values]
-
-
-def value_range(module: ModuleMasks) -> Tuple[float, float]:
-    """The ends of a module's colour scale: those of its channel means, never a single point."""
-    low, high = float(module.mean.min()), float(module.mean.max())
-    return (low, high) if high - low > 1e-6 else (low - 1e-3, high + 1e-3)
 
 
 def coloured(mask: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -102,6 +258,18 @@ def shown(image: np.ndarray) -> np.ndarray:
 
 
 # --- curves ----------------------------------------------------------------------------------
+
+
+def write_curves(output_path: Path) -> Path:
+    """Writes pictures/curves.png of a run folder; returns the file.
+
+    Raises:
+        ZooError: not one training step among its events.
+    """
+    figure = training_curves(effective_events(output_path / "rank_0" / FILE_NAME))
+    path = make_folder(output_path / FOLDER, "--output_path") / f"{CURVES}.png"
+    save_png(path, figure)
+    return path
 
 
 def training_curves(events: Sequence[Event]) -> Figure:

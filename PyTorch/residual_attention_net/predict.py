@@ -2,186 +2,85 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Callable,
-    ContextManager,
-    Dict,
-    List,
-    Optional,
-    Sequence,
-    Tuple,
-)
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from common.core.command_line import Parser, add_debug_flag, number_in, run_program
-from common.core.errors import ZooError
+from common.core.command_line import run_program
+from common.core.flags import Program, count, unrecorded
 from common.core.text import width
-from residual_attention_net.data.samples import (
-    Complaints,
-    Samples,
-    add_image_flags,
-    check_image_flags,
-    class_name,
-)
-from residual_attention_net.trained_network import (
-    add_device_flags,
-    add_weight_flags,
-    open_asked_for,
-    samples_asked_for,
-)
+from residual_attention_net.data.samples import Complaints, SampleFlags, Samples, class_name
 
-if TYPE_CHECKING:
-    from residual_attention_net.network.model import ResidualAttentionNetwork
-
-DATASET_COUNT = 10
-
-
-# --- the library ---------------------------------------------------------------------------
-
-
-def predict(
-    network: ResidualAttentionNetwork,
-    images: np.ndarray,
-    batch_size: int = 64,
-    forward_context: Callable[[], ContextManager[Any]] = contextlib.nullcontext,
-) -> np.ndarray:
-    """The probability of every class for every image.
-
-    Args:
-        network: on any device; works in evaluation mode for the time of the call.
-        images: uint8, (N, H, W, C), or volumes (N, D, H, W, C), of the network's input size.
-        batch_size: how many go through the network at a time.
-        forward_context: autocast, as in training.
-
-    Returns:
-        float32, (N, classes); every row sums to 1.
-
-    Raises:
-        ZooError: images of another shape or type, or an output that is not finite.
-    """
-    import torch
-
-    from common.data.labelled_images import LabelledImages
-    from residual_attention_net.data.loader import EvaluationLoader
-    from residual_attention_net.network.model import evaluating
-
-    device = next(network.parameters()).device
-    unlabelled = LabelledImages(images, np.zeros(len(images), np.int64))
-    loader = EvaluationLoader(unlabelled, batch_size, device, pad_last=device.type != "cpu")
-    parts = [np.zeros((0, network.num_classes), np.float32)]
-    with evaluating(network), torch.no_grad():
-        for batch in loader.batches():
-            with forward_context():
-                logits = network(batch.inputs)
-            probabilities = torch.softmax(logits.float()[: batch.valid], 1)
-            parts.append(probabilities.cpu().numpy())
-    found = np.concatenate(parts)
-    if not np.isfinite(found).all():
-        raise ZooError(
-            "the network's output is not finite: its weights hold NaN or infinities, or "
-            "the precision is too low; give other weights or --precision_mode O0"
-        )
-    return found
-
-
-# --- the program -----------------------------------------------------------------------------
+HEADERS = {
+    True: ["file", "class", "probability", "most probable"],
+    False: ["sample", "true", "class", "probability", "most probable"],
+}
 
 
 @dataclasses.dataclass(frozen=True)
-class Prediction:
-    """What was found for one sample: the most probable classes, the best first."""
+class PredictFlags(SampleFlags):
+    """Tells the class of images, with its probability."""
 
-    file: str
-    truth: Optional[str]
-    top: Tuple[Tuple[str, int, float], ...]
-
-    def as_json(self) -> Dict[str, Any]:
-        """The prediction as --json prints it; probabilities from 0 to 1."""
-        best = [
-            {"class": name, "index": index, "probability": round(probability, 6)}
-            for name, index, probability in self.top
-        ]
-        found = dict(best[0], file=self.file, top=best)
-        return found if self.truth is None else dict(found, truth=self.truth)
-
-    def cells(self) -> List[str]:
-        """The prediction as a line of the printed table."""
-        name, _, probability = self.top[0]
-        rest = ", ".join(f"{name} {100 * value:.1f} %" for name, _, value in self.top)
-        truth = [] if self.truth is None else [self.truth]
-        return [self.file] + truth + [name, f"{100 * probability:.2f} %", rest]
+    top: int = unrecorded("how many classes to tell of each image", 3, kind=count)
+    json: bool = unrecorded("print JSON", False)
 
 
-def predictions(
-    samples: Samples, probabilities: np.ndarray, classes: Sequence[str], top: int
-) -> List[Prediction]:
-    """The `top` most probable classes of every sample.
-
-    Args:
-        probabilities: float32, (N, classes), from `predict`.
-        classes: the name of every class.
-    """
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
-    return [
-        Prediction(
-            name,
-            None if truth is None else class_name(classes, truth),
-            tuple((classes[index], int(index), float(row[index])) for index in best),
-        )
-        for name, truth, row, best in zip(samples.names, samples.truths, probabilities, order)
-    ]
-
-
-def _parser() -> Parser:
-    parser = Parser(
-        prog="residual_attention_net.predict",
-        description="Tells the class of images, with its probability.",
-    )
-    add_weight_flags(parser)
-    add_image_flags(parser, DATASET_COUNT)
-    parser.add_argument(
-        "--top", type=number_in(int, 1), default=3, help="how many classes to tell of each image"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    add_device_flags(parser)
-    add_debug_flag(parser)
-    return parser
+PROGRAM = Program("residual_attention_net.predict", PredictFlags)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Predicts and prints; returns 1 where a file could not be read, after all the others."""
-    arguments = _parser().parse_args(argv)
-    check_image_flags(arguments)
-    trained = open_asked_for(arguments)
-    complaints = Complaints()
-    batches, classes, names = samples_asked_for(arguments, trained, complaints)
-    kept: List[Prediction] = []
-    table = _columns(names, classes, bool(arguments.images))
-    for samples in batches:
-        found = predict(
-            trained.network, samples.images, arguments.batch_size, trained.forward_context
-        )
-        if not (kept or arguments.json):
-            print(table(_HEADERS[bool(arguments.images)]), flush=True)
-        kept += predictions(samples, found, classes, arguments.top)
-        for prediction in [] if arguments.json else kept[-len(samples) :]:
-            print(table(prediction.cells()), flush=True)
-    if arguments.json:
-        told = {"predictions": [one.as_json() for one in kept], "unreadable": complaints.lines}
+    flags = PROGRAM.read(argv)
+    flags.check()
+    # After the flags: torch takes seconds to import, --help should not.
+    from residual_attention_net.trained_network import open_asked_for
+
+    complaints, of_files = Complaints(), bool(flags.images)
+    asked = open_asked_for(flags, complaints)
+    kept: List[Dict[str, Any]] = []
+    line = _columns(asked.names, asked.classes, of_files)
+    for samples in asked.batches:
+        probabilities = asked.trained(samples.images, flags.batch_size)
+        if not (kept or flags.json):
+            print(line(HEADERS[of_files]), flush=True)
+        found = predictions(samples, probabilities, asked.classes, flags.top)
+        kept += found
+        for prediction in [] if flags.json else found:
+            print(line(_cells(prediction)), flush=True)
+    if flags.json:
+        told = {"predictions": kept, "unreadable": complaints.lines}
         print(json.dumps(told, indent=2, ensure_ascii=False))
     return 1 if complaints.lines else 0
 
 
-_HEADERS = {
-    True: ["file", "class", "probability", "most probable"],
-    False: ["sample", "true", "class", "probability", "most probable"],
-}
+def predictions(
+    samples: Samples, probabilities: np.ndarray, classes: Sequence[str], top: int
+) -> List[Dict[str, Any]]:
+    """What --json prints of every sample: its `top` most probable classes, the best first.
+
+    Args:
+        probabilities: float32, (N, classes).
+        classes: the name of every class.
+    """
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+    told = []
+    for name, truth, row, chosen in zip(samples.names, samples.truths, probabilities, order):
+        best = [
+            {"class": classes[index], "index": int(index), "probability": round(float(value), 6)}
+            for index, value in zip(chosen, row[chosen])
+        ]
+        known = {} if truth is None else {"truth": class_name(classes, truth)}
+        told.append({**best[0], "file": name, "top": best, **known})
+    return told
+
+
+def _cells(told: Dict[str, Any]) -> List[str]:
+    """A prediction as a line of the printed table."""
+    rest = ", ".join(f"{one['class']} {100 * one['probability']:.1f} %" for one in told["top"])
+    truth = [told["truth"]] if "truth" in told else []
+    return [told["file"], *truth, told["class"], f"{100 * told['probability']:.2f} %", rest]
 
 
 def _columns(

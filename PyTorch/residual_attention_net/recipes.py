@@ -6,8 +6,6 @@ import dataclasses
 import math
 from typing import Dict, Tuple
 
-from common.core.errors import UsageError
-
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
@@ -26,17 +24,17 @@ class Recipe:
     name: str
     learning_rate: float
     base_batch: int
-    momentum: float
-    weight_decay: float
-    decay_norms_and_biases: bool
-    schedule: str
-    milestones: Tuple[float, ...]
-    warmup_epochs: float
-    crop_padding: int
-    flip: bool
-    cutout_size: int
-    mixup_alpha: float
-    mixup_free_share: float
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    decay_norms_and_biases: bool = False
+    schedule: str = "linear"
+    milestones: Tuple[float, ...] = ()
+    warmup_epochs: float = 5
+    crop_padding: int = 4
+    flip: bool = True
+    cutout_size: int = 0
+    mixup_alpha: float = 0.0
+    mixup_free_share: float = 0.0
     label_smoothing: float = 0.0
 
 
@@ -44,17 +42,11 @@ _REFERENCE = Recipe(
     name="reference",
     learning_rate=0.1,
     base_batch=64,
-    momentum=0.9,
     weight_decay=1e-4,
     decay_norms_and_biases=True,
     schedule="milestones",
     milestones=(0.3, 0.6, 0.9),
     warmup_epochs=0,
-    crop_padding=4,
-    flip=True,
-    cutout_size=0,
-    mixup_alpha=0.0,
-    mixup_free_share=0.0,
 )
 
 RECIPES: Dict[str, Recipe] = {
@@ -68,47 +60,17 @@ RECIPES: Dict[str, Recipe] = {
         name="long",
         learning_rate=0.2,
         base_batch=256,
-        momentum=0.9,
-        weight_decay=5e-4,
-        decay_norms_and_biases=False,
         schedule="cosine",
-        milestones=(),
-        warmup_epochs=5,
-        crop_padding=4,
-        flip=True,
         cutout_size=16,
         mixup_alpha=1.0,
         mixup_free_share=0.07,
     ),
     # For trainings of tens of epochs; values from experience, not from trials (docs/recipes.md).
-    "modern": Recipe(
-        name="modern",
-        learning_rate=0.2,
-        base_batch=128,
-        momentum=0.9,
-        weight_decay=5e-4,
-        decay_norms_and_biases=False,
-        schedule="linear",
-        milestones=(),
-        warmup_epochs=5,
-        crop_padding=4,
-        flip=True,
-        cutout_size=0,
-        mixup_alpha=0.0,
-        mixup_free_share=0.0,
-        label_smoothing=0.1,
-    ),
+    "modern": Recipe(name="modern", learning_rate=0.2, base_batch=128, label_smoothing=0.1),
 }
 
 SCALED_WARMUP_EPOCHS = 5
 LINEAR_SCALING_LIMIT = 8.0
-
-
-def recipe_named(name: str) -> Recipe:
-    """Returns a recipe; UsageError names the ones there are."""
-    if name not in RECIPES:
-        raise UsageError("there is no recipe {!r}; there are: {}".format(name, ", ".join(RECIPES)))
-    return RECIPES[name]
 
 
 def mixup_epochs(recipe: Recipe, epochs: int) -> int:
@@ -142,18 +104,13 @@ class Schedule:
         if step < self.warmup_steps:
             return self.peak * (step + 1) / float(self.warmup_steps)
         if self.milestones:
-            return self._after_milestones(step)
+            passed = [milestone_step(share, self.total_steps) <= step for share in self.milestones]
+            return float(self.peak * 0.1 ** sum(passed))
         span = max(1, self.total_steps - self.warmup_steps)
         done = min(1.0, (step - self.warmup_steps) / float(span))
         if self.shape == "linear":
             return self.peak * (1.0 - done)
         return self.peak * 0.5 * (1.0 + math.cos(math.pi * done))
-
-    def _after_milestones(self, step: int) -> float:
-        passed = sum(
-            1 for share in self.milestones if step >= milestone_step(share, self.total_steps)
-        )
-        return float(self.peak * 0.1**passed)
 
 
 def milestone_step(share: float, total_steps: int) -> int:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 from torch import nn
 
 from common.cards.model_card import read_card
 from common.core.errors import UsageError
-from common.data.labelled_images import DatasetSplits
+from common.data.labelled_images import DatasetSplits, LabelledImages
 from common.machine.devices import choose_device, detect
 from common.machine.precision import Precision, default_mode, resolve, with_loss_scale
 from common.machine.ranks import Place, find_place, under_slurm
@@ -22,23 +22,22 @@ from common.training.torch import step as torch_step
 from common.training.torch.ranks import synchronise_batch_norm
 from common.training.torch.runtime import TorchDevice
 from common.training.torch.step import Stepper
-from residual_attention_net.data.datasets import SourceOptions, load_dataset
+from residual_attention_net.data.augment import memory_format
+from residual_attention_net.data.datasets import dataset_of
 from residual_attention_net.data.draws import Augmentation
-from residual_attention_net.data.loader import (
-    DeviceLoader,
-    EvaluationLoader,
-    first_batches_sha256,
+from residual_attention_net.data.loader import DeviceLoader, EvaluationLoader, TrainingLoader
+from residual_attention_net.network.model import (
+    Complexity,
+    ResidualAttentionNetwork,
+    build_network,
+    measure_complexity,
 )
-from residual_attention_net.network.complexity import Complexity, measure_complexity
-from residual_attention_net.network.model import ResidualAttentionNetwork, build_network
-from residual_attention_net.network.networks import DEFAULT_NETWORK, NETWORKS
-from residual_attention_net.options import Options
-from residual_attention_net.recipes import Recipe, mixup_epochs, recipe_named
-from residual_attention_net.weights import network_identity, network_of
+from residual_attention_net.network.weights import network_identity
+from residual_attention_net.options import Options, with_network
+from residual_attention_net.recipes import RECIPES, Recipe, mixup_epochs
 
 MODEL, TASK = "residual_attention_net", "classification"
 CARD = Path(__file__).resolve().parent / "model.yaml"
-SPLIT_SEED = 0  # which images are held out is no matter of the run's seed
 MIRRORING_CHANGES_CLASS = ("digits",)
 
 
@@ -56,31 +55,36 @@ class Session:
     complexity: Complexity
     channels_last: bool
     train_loader: Any = None
-    validation_loader: Optional[EvaluationLoader] = None
-    test_loader: Optional[EvaluationLoader] = None
     stepper: Optional[Stepper] = None
 
-    @property
-    def is_first(self) -> bool:
-        """Whether this rank writes what is written once."""
-        return self.place.rank == 0
+    def evaluation_loader(self, images: LabelledImages) -> EvaluationLoader:
+        """This rank's share of a split, in batches of one shape where a device wants that."""
+        return EvaluationLoader(
+            images,
+            self.options.test_batch_size,
+            self.device.device,
+            self.place.rank,
+            self.place.world_size,
+            channels_last=self.channels_last,
+            pad_last=self.device.kind != "cpu",
+        )
 
-    @property
-    def global_batch(self) -> int:
-        """Samples in one optimizer step of the whole job."""
-        return self.options.train_batch_size * self.place.world_size
 
-
-def open_session(options: Options, training: bool = True) -> Session:
-    """Opens device, process group, data, network and loaders; the stepper comes after weights.
+def open_session(
+    options: Options, splits: Optional[DatasetSplits] = None, training: bool = True
+) -> Session:
+    """Opens device, process group, network and loader; the stepper comes after weights.
 
     Args:
+        splits: the data of these options, where it was read already.
         training: False leaves out what only training needs.
 
     Raises:
         ZooError: a device, a precision mode or a dataset that can't be had.
     """
-    options = with_network(options)
+    if splits is None:
+        options = with_network(options)
+        splits = dataset_of(options)
     os.environ.update(under_slurm(os.environ))
     place = find_place(os.environ, options.device_id, options.device_num)
     device, precision = open_device(options, place)
@@ -89,142 +93,68 @@ def open_session(options: Options, training: bool = True) -> Session:
             device, place.rank, place.world_size, options.dist_url or "env://"
         )
     torch_runtime.seed_everything(options.seed, device)
-    splits = _load_splits(options)
     if place.rank == 0:
         for notice in splits.notices:
             print(f"note: {notice}", flush=True)
-    network = _build(options, splits)
-    channels_last = (
-        torch_runtime.channels_last_pays(device.kind)
-        if options.channels_last is None
-        else options.channels_last
+    classes = options.num_classes or len(splits.class_names)
+    network = build_network(
+        str(options.network), classes, options.spatial_dims, splits.train.channels
     )
+    complexity = measure_complexity(network)
+    channels_last = options.channels_last
+    if channels_last is None:
+        channels_last = torch_runtime.channels_last_pays(device.kind)
+    network = torch_runtime.place_model(network, device, precision)
+    if channels_last:
+        network = network.to(memory_format=memory_format(options.spatial_dims, True))
+    if options.sync_batch_norm:
+        network = synchronise_batch_norm(network, device.device)
     session = Session(
-        options=options,
-        recipe=recipe_named(options.recipe),
-        place=place,
-        device=device,
-        precision=precision,
-        splits=splits,
-        network=network,
-        channels_last=channels_last,
-        complexity=measure_complexity(network),
+        options,
+        RECIPES[options.recipe],
+        place,
+        device,
+        precision,
+        splits,
+        network,
+        complexity,
+        channels_last,
     )
-    _move_to_device(session)
-    _open_loaders(session, training)
+    if training:
+        session.train_loader = _training_loader(session)
     return session
 
 
-def with_network(options: Options) -> Options:
-    """The options with network and classes said: by flag, else by the checkpoint they start from.
+def open_device(options: Any, place: Place) -> Tuple[TorchDevice, Precision]:
+    """The device of this rank and the precision it computes in.
 
-    A checkpoint of this program's training knows its network; other weights are taken for the
-    default one.
+    Args:
+        options: flags with device_type and precision_mode; training's have opt_level and
+            loss_scale too.
     """
-    known: Dict[str, Any] = {}
-    if options.pth_path is not None:
-        known = network_of(Path(options.pth_path))
-    classes = options.num_classes
-    if classes is None and not options.is_train:
-        classes = known.get("num_classes")
-    return dataclasses.replace(
-        options,
-        num_classes=classes,
-        network=(options.network or known.get("network") or DEFAULT_NETWORK),
-    )
-
-
-def open_device(options: Options, place: Place) -> Tuple[TorchDevice, Precision]:
-    """The device of this rank and the precision it computes in."""
     kind = options.device_type
     if kind == "auto":
         kind = choose_device(kind, detect())
     able = torch_runtime.capabilities(kind, place.local_rank)
     defaults = read_card(CARD).task(None).precision
-    mode = options.precision_mode or options.opt_level or default_mode(defaults, kind)
-    precision = resolve(mode, "torch", kind, able)
-    if options.loss_scale is not None:
-        precision = with_loss_scale(precision, options.loss_scale)
+    mode = options.precision_mode or getattr(options, "opt_level", None)
+    precision = resolve(mode or default_mode(defaults, kind), "torch", kind, able)
+    loss_scale = getattr(options, "loss_scale", None)
+    if loss_scale is not None:
+        precision = with_loss_scale(precision, loss_scale)
     return torch_runtime.open_device(kind, place.local_rank, precision), precision
 
 
-def _load_splits(options: Options) -> DatasetSplits:
-    return load_dataset(
-        options.dataset,
-        options.data_path,
-        validation_count=options.validation_count,
-        limit_train=options.limit_train,
-        limit_test=options.limit_test,
-        seed=SPLIT_SEED,
-        options=SourceOptions(image_size=NETWORKS[options.network].input_size),
-    )
-
-
-def _build(options: Options, splits: DatasetSplits) -> ResidualAttentionNetwork:
-    classes = len(splits.train.classes)
-    wanted = classes if options.num_classes is None else options.num_classes
-    if wanted < classes:
-        raise UsageError(
-            f"--num_classes {wanted} is less than the {classes} classes of {splits.name}"
-        )
-    network = build_network(options.network, wanted, options.spatial_dims, splits.train.channels)
-    size = tuple(splits.train.spatial_shape)
-    if size != network.input_shape[1:]:
-        raise UsageError(
-            f"--network {options.network} takes {_by(network.input_shape[1:])}, "
-            f"{splits.name} has {_by(size)}; choose another network"
-        )
-    return network
-
-
-def _by(sizes: Any) -> str:
-    return " x ".join(str(size) for size in sizes)
-
-
-def _move_to_device(session: Session) -> None:
-    network = torch_runtime.place_model(session.network, session.device, session.precision)
-    if session.channels_last:
-        layout = (
-            torch.channels_last_3d if session.options.spatial_dims == 3 else torch.channels_last
-        )
-        network = network.to(memory_format=layout)
-    if session.options.sync_batch_norm:
-        network = synchronise_batch_norm(network, session.device.device)
-    session.network = network
-
-
-def _open_loaders(session: Session, training: bool) -> None:
-    session.test_loader = _evaluation_loader(session, session.splits.test)
-    if training:
-        session.train_loader = _training_loader(session)
-        if len(session.splits.validation):
-            session.validation_loader = _evaluation_loader(session, session.splits.validation)
-
-
-def _training_loader(session: Session) -> Any:
+def _training_loader(session: Session) -> TrainingLoader:
     options, place = session.options, session.place
+    where = (options.seed, session.device.device, place.rank, place.world_size)
+    images, size = session.splits.train, options.train_batch_size
     if options.loader == "torchvision":
         from residual_attention_net.data.torchvision_loader import TorchvisionLoader
 
-        return TorchvisionLoader(
-            session.splits.train,
-            options.train_batch_size,
-            options.seed,
-            session.device.device,
-            place.rank,
-            place.world_size,
-            workers=options.workers,
-        )
-    return DeviceLoader(
-        session.splits.train,
-        options.train_batch_size,
-        augmentation_of(options, session.recipe),
-        options.seed,
-        session.device.device,
-        place.rank,
-        place.world_size,
-        channels_last=session.channels_last,
-    )
+        return TorchvisionLoader(images, size, *where, workers=options.workers)
+    augmentation = augmentation_of(options, session.recipe)
+    return DeviceLoader(images, size, augmentation, *where, channels_last=session.channels_last)
 
 
 def augmentation_of(options: Options, recipe: Recipe) -> Augmentation:
@@ -238,35 +168,20 @@ def augmentation_of(options: Options, recipe: Recipe) -> Augmentation:
     )
 
 
-def _evaluation_loader(session: Session, images: Any) -> EvaluationLoader:
-    return EvaluationLoader(
-        images,
-        session.options.test_batch_size,
-        session.device.device,
-        session.place.rank,
-        session.place.world_size,
-        channels_last=session.channels_last,
-        pad_last=session.device.kind != "cpu",
-    )
-
-
 def parameter_groups(network: nn.Module, recipe: Recipe) -> List[Dict[str, Any]]:
     """Parameters with weight decay and, where the recipe says so, vectors without it."""
+    weights, decay = list(network.parameters()), recipe.weight_decay
     if recipe.decay_norms_and_biases:
-        return [{"params": list(network.parameters()), "weight_decay": recipe.weight_decay}]
+        return [{"params": weights, "weight_decay": decay}]
     return [
-        {"params": list(_of_rank(network, matrices=True)), "weight_decay": recipe.weight_decay},
-        {"params": list(_of_rank(network, matrices=False)), "weight_decay": 0.0},
+        {"params": [one for one in weights if one.dim() > 1], "weight_decay": decay},
+        {"params": [one for one in weights if one.dim() <= 1], "weight_decay": 0.0},
     ]
-
-
-def _of_rank(network: nn.Module, matrices: bool) -> Iterator[nn.Parameter]:
-    return (weight for weight in network.parameters() if (weight.dim() > 1) == matrices)
 
 
 def open_stepper(session: Session) -> Stepper:
     """Makes optimizer and stepper, after the weights are in place."""
-    recipe = session.recipe
+    options, recipe, model = session.options, session.recipe, session.network
     optimizer = torch_step.make_sgd(
         session.device,
         session.precision,
@@ -276,22 +191,19 @@ def open_stepper(session: Session) -> Stepper:
         weight_decay=recipe.weight_decay,
         nesterov=True,
     )
-    model = _compiled(session.network) if session.options.compile else session.network
+    if options.compile:
+        if not hasattr(torch, "compile"):
+            raise UsageError(f"--compile needs torch 2; this is torch {torch.__version__}")
+        model = torch.compile(model)
     stepper = session.stepper = torch_step.make_stepper(
         model,
         optimizer,
         session.device,
         session.precision,
         session.place.world_size,
-        max_gradient_norm=session.options.clip_gradient_norm or None,
+        max_gradient_norm=options.clip_gradient_norm or None,
     )
     return stepper
-
-
-def _compiled(network: nn.Module) -> nn.Module:
-    if not hasattr(torch, "compile"):
-        raise UsageError(f"--compile needs torch 2; this is torch {torch.__version__}")
-    return torch.compile(network)
 
 
 # --- what the run says of itself -------------------------------------------------------------
@@ -301,15 +213,14 @@ def about_weights(session: Session) -> Dict[str, Any]:
     """What a file of weights says, for its readers: which network, for which classes."""
     return {
         "network": network_identity(session.network),
-        "classes": list(session.splits.train.classes),
+        "classes": list(session.splits.class_names),
     }
 
 
 def subject_of(session: Session) -> Subject:
     """What the run log and the checkpoints say of the run."""
-    shape = network_identity(session.network)
-    splits = session.splits
-    hashed = session.train_loader is not None and session.options.loader == "device"
+    shape, splits = network_identity(session.network), session.splits
+    loader = session.train_loader
     return Subject(
         MODEL,
         TASK,
@@ -326,7 +237,7 @@ def subject_of(session: Session) -> Subject:
             "manifest_sha256": splits.manifest_sha256,
         },
         effective_config(session),
-        first_batches_sha256(session.train_loader) if hashed else None,
+        loader.checksum() if isinstance(loader, DeviceLoader) else None,
     )
 
 

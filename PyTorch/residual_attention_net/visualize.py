@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
-from common.core.command_line import Parser, add_debug_flag, number_in, run_program
+from common.core.command_line import Parser, number_in, run_program
 from common.core.errors import UsageError, ZooError
-from common.core.files import make_folder, write_atomically
+from common.core.files import make_folder
+from common.core.flags import Program, path, unrecorded
+from common.core.text import shortened
 from common.runs.events import FILE_NAME, effective_events
 from common.training.packed_weights import SUFFIX
-from residual_attention_net.data.samples import Complaints, add_image_flags, check_image_flags, note
-from residual_attention_net.trained_network import (
-    add_device_flags,
-    add_weight_flags,
-    open_asked_for,
-    samples_asked_for,
-)
+from common.training.pictures import FOLDER
+from residual_attention_net.data.samples import Complaints, SampleFlags, note
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-IMAGES_SHOWN = 4
 LARGEST_COUNT = 32
-PICTURES, MASKS, CURVES = "pictures", "attention_masks.png", "curves.png"
+
+
+@dataclasses.dataclass(frozen=True)
+class VisualizeFlags(SampleFlags):
+    """Draws the attention masks of a network over images, and the curves of a run."""
+
+    run: Optional[str] = unrecorded(
+        "a run: draws its curves, and its checkpoint's masks on its test data",
+        kind=path,
+        names=("--run_folder",),
+        metavar="FOLDER",
+    )
+    output_path: Optional[str] = unrecorded(
+        f"the pictures go to its folder {FOLDER} (default: the run's folder, or output)", kind=path
+    )
+    channels: int = unrecorded(
+        "also draw so many single channels of each mask: those that vary most over the image",
+        0,
+        kind=number_in(int, 0, 16),
+    )
+
+
+PROGRAM = Program("residual_attention_net.visualize", VisualizeFlags, (), {"count": 4})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,11 +49,6 @@ class Run:
 
     folder: Path
     events: Tuple[Dict[str, Any], ...]
-
-    @property
-    def has_steps(self) -> bool:
-        """Whether anything was trained."""
-        return any(event["event"] == "step" for event in self.events)
 
     @property
     def weights(self) -> Optional[Path]:
@@ -81,98 +90,61 @@ def read_run(folder: Path) -> Run:
     return Run(folder, tuple(effective_events(events)))
 
 
-def _parser() -> Parser:
-    parser = Parser(
-        prog="residual_attention_net.visualize",
-        description=(
-            "Draws the attention masks of a network over images, and the curves of a run."
-        ),
-    )
-    parser.add_argument(
-        "--run",
-        "--run_folder",
-        metavar="FOLDER",
-        help="a run: draws its curves, and its checkpoint's masks on its test data",
-    )
-    parser.add_argument(
-        "--output_path",
-        help=f"the pictures go to its folder {PICTURES} (default: the run's folder, or output)",
-    )
-    parser.add_argument(
-        "--channels",
-        type=number_in(int, 0, 16),
-        default=0,
-        help="also draw so many single channels of each mask: those that vary most over the image",
-    )
-    add_weight_flags(parser, required=False)
-    add_image_flags(parser, IMAGES_SHOWN)
-    add_device_flags(parser)
-    add_debug_flag(parser)
-    return parser
-
-
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Draws and says where the pictures are; returns 1 where an image could not be read."""
-    arguments = _parser().parse_args(argv)
-    if arguments.run is None:
-        if arguments.pth_path is None:
+    flags = PROGRAM.read(argv)
+    folder = Path(flags.output_path or flags.run or "output") / FOLDER
+    if flags.run is None:
+        if flags.pth_path is None:
             raise UsageError(
                 "nothing to draw: give --run FOLDER, or --pth_path with --images or --dataset"
             )
-        beside = Path(arguments.pth_path).with_name("images")
-        if not arguments.images and not arguments.dataset and arguments.pth_path.endswith(SUFFIX):
-            arguments.images = [str(beside)] if beside.is_dir() else None  # kept with the weights
-        check_image_flags(arguments)
-    folder = Path(arguments.output_path or arguments.run or "output") / PICTURES
-    if arguments.run is not None:
-        run = read_run(Path(arguments.run))
-        if run.has_steps:
-            from residual_attention_net.pictures import training_curves
+        beside = Path(flags.pth_path).with_name("images")  # kept with packed weights
+        shown = flags.images or flags.dataset or not flags.pth_path.endswith(SUFFIX)
+        if not shown and beside.is_dir():
+            flags = dataclasses.replace(flags, images=[str(beside)])
+        return _draw_masks(flags, folder)
+    run = read_run(Path(flags.run))
+    if any(event["event"] == "step" for event in run.events):
+        from residual_attention_net.pictures import CURVES, training_curves
 
-            _write(training_curves(run.events), folder / CURVES)
-        _take_from_run(arguments, run)
-    if arguments.pth_path is None:
-        note(f"{arguments.run} holds no checkpoint: no attention masks are drawn")
+        _write(training_curves(run.events), folder / f"{CURVES}.png")
+    weights = flags.pth_path or run.weights
+    if weights is None:
+        note(f"{flags.run} holds no checkpoint: no attention masks are drawn")
         return 0
-    return _draw_masks(arguments, folder / MASKS)
+    told: Dict[str, Any] = {"pth_path": str(weights)}
+    if flags.dataset is None:
+        name, data_path = run.dataset()
+        told.update(dataset=name, data_path=flags.data_path or data_path)
+    return _draw_masks(dataclasses.replace(flags, **told), folder)
 
 
-def _take_from_run(arguments: argparse.Namespace, run: Run) -> None:
-    """Fills weights and images in that the command line leaves to the run."""
-    weights = None if arguments.pth_path else run.weights
-    if weights is not None:
-        arguments.pth_path = str(weights)
-    name, data_path = run.dataset()
-    if arguments.dataset is None:
-        arguments.dataset = name
-        arguments.data_path = arguments.data_path or data_path
+def _draw_masks(flags: VisualizeFlags, folder: Path) -> int:
+    flags.check()
+    # After the flags: torch and matplotlib take seconds to import.
+    from residual_attention_net.pictures import MASKS, attention_figure, attention_view
+    from residual_attention_net.trained_network import open_asked_for
 
-
-def _write(figure: Figure, path: Path) -> None:
-    from common.evidence.figures.figure import png_bytes
-
-    make_folder(path.parent, "--output_path")
-    write_atomically(path, png_bytes(figure))
-    print(f"wrote {path}", flush=True)
-
-
-def _draw_masks(arguments: argparse.Namespace, path: Path) -> int:
-    check_image_flags(arguments)
-    from residual_attention_net.attention import attention_view, shortened
-    from residual_attention_net.pictures import attention_figure
-
-    trained = open_asked_for(arguments)
     complaints = Complaints()
-    batches, classes, _ = samples_asked_for(arguments, trained, complaints, LARGEST_COUNT)
-    samples = next(batches, None)
+    asked = open_asked_for(flags, complaints, LARGEST_COUNT)
+    trained, samples = asked.trained, next(asked.batches, None)
     if samples is None:
         raise ZooError("--images: none of them can be read; give image files")
-    title = f"{trained.network.spec.name}, weights {shortened(Path(arguments.pth_path).name, 60)}"
+    title = f"{trained.network.spec.name}, weights {shortened(Path(str(flags.pth_path)).name)}"
     view = attention_view(
-        trained.network, samples, classes, title, trained.forward_context, arguments.channels
+        trained.network, samples, asked.classes, title, trained.forward_context, flags.channels
     )
-    _write(attention_figure(view), path)
+    _write(attention_figure(view), folder / f"{MASKS}.png")
     return 1 if complaints.lines else 0
+
+
+def _write(figure: Any, file: Path) -> None:
+    from common.evidence.figures.figure import save_png
+
+    make_folder(file.parent, "--output_path")
+    save_png(file, figure)
+    print(f"wrote {file}", flush=True)
 
 
 if __name__ == "__main__":

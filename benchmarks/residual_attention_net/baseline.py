@@ -7,7 +7,7 @@ torch.optim.SGD, no tricks. Every ratio of the benchmark is against this file.
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
+from typing import Tuple
 
 import numpy as np
 import torch
@@ -65,20 +65,22 @@ def mask_head(channels: int) -> nn.Sequential:
     )
 
 
-class AttentionStage1(nn.Module):
-    """Attention module with a two-step mask and one skip connection (32x32 -> 16x16 -> 8x8)."""
+class AttentionModule(nn.Module):
+    """An attention module of `size` pixels a side whose mask is pooled `steps` times (0 to 2)."""
 
-    def __init__(self, channels: int, size: int) -> None:
+    def __init__(self, channels: int, size: int, steps: int) -> None:
         super().__init__()
+        self.steps = steps
         self.first_residual_blocks = ResidualBlock(channels, channels)
         self.trunk_branches = two_blocks(channels)
-        self.mpool1 = nn.MaxPool2d(3, stride=2, padding=1)
-        self.down_residual_blocks1 = ResidualBlock(channels, channels)
-        self.skip1_connection_residual_block = ResidualBlock(channels, channels)
-        self.mpool2 = nn.MaxPool2d(3, stride=2, padding=1)
+        self.mpool = nn.MaxPool2d(3, stride=2, padding=1)
+        if steps == 2:
+            self.down_residual_blocks1 = ResidualBlock(channels, channels)
+            self.skip1_connection_residual_block = ResidualBlock(channels, channels)
         self.middle_2r_blocks = two_blocks(channels)
-        self.interpolation1 = nn.UpsamplingBilinear2d(size=(size // 2, size // 2))
-        self.up_residual_blocks1 = ResidualBlock(channels, channels)
+        if steps == 2:
+            self.interpolation1 = nn.UpsamplingBilinear2d(size=(size // 2, size // 2))
+            self.up_residual_blocks1 = ResidualBlock(channels, channels)
         self.interpolation2 = nn.UpsamplingBilinear2d(size=(size, size))
         self.conv1_1_blocks = mask_head(channels)
         self.last_blocks = ResidualBlock(channels, channels)
@@ -86,53 +88,18 @@ class AttentionStage1(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         features = self.first_residual_blocks(inputs)
         trunk = self.trunk_branches(features)
-        down = self.down_residual_blocks1(self.mpool1(features))
-        skip = self.skip1_connection_residual_block(down)
-        middle = self.middle_2r_blocks(self.mpool2(down))
-        # The reference adds `down` both here and through the skip block.
-        up = self.interpolation1(middle) + down
-        up = self.up_residual_blocks1(up + skip)
-        mask = self.conv1_1_blocks(self.interpolation2(up) + trunk)
-        return self.last_blocks((1 + mask) * trunk)
-
-
-class AttentionStage2(nn.Module):
-    """Attention module with a one-step mask (16x16 -> 8x8)."""
-
-    def __init__(self, channels: int, size: int) -> None:
-        super().__init__()
-        self.first_residual_blocks = ResidualBlock(channels, channels)
-        self.trunk_branches = two_blocks(channels)
-        self.mpool1 = nn.MaxPool2d(3, stride=2, padding=1)
-        self.middle_2r_blocks = two_blocks(channels)
-        self.interpolation1 = nn.UpsamplingBilinear2d(size=(size, size))
-        self.conv1_1_blocks = mask_head(channels)
-        self.last_blocks = ResidualBlock(channels, channels)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        features = self.first_residual_blocks(inputs)
-        trunk = self.trunk_branches(features)
-        middle = self.middle_2r_blocks(self.mpool1(features))
-        mask = self.conv1_1_blocks(self.interpolation1(middle) + trunk)
-        return self.last_blocks((1 + mask) * trunk)
-
-
-class AttentionStage3(nn.Module):
-    """Attention module whose mask stays at the input's size (8x8)."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first_residual_blocks = ResidualBlock(channels, channels)
-        self.trunk_branches = two_blocks(channels)
-        self.middle_2r_blocks = two_blocks(channels)
-        self.conv1_1_blocks = mask_head(channels)
-        self.last_blocks = ResidualBlock(channels, channels)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        features = self.first_residual_blocks(inputs)
-        trunk = self.trunk_branches(features)
-        mask = self.conv1_1_blocks(self.middle_2r_blocks(features))
-        return self.last_blocks((1 + mask) * trunk)
+        if self.steps == 0:
+            mask = self.middle_2r_blocks(features)
+        elif self.steps == 1:
+            mask = self.interpolation2(self.middle_2r_blocks(self.mpool(features))) + trunk
+        else:
+            down = self.down_residual_blocks1(self.mpool(features))
+            skip = self.skip1_connection_residual_block(down)
+            middle = self.middle_2r_blocks(self.mpool(down))
+            # The reference adds `down` both here and through the skip block.
+            up = self.interpolation1(middle) + down
+            mask = self.interpolation2(self.up_residual_blocks1(up + skip)) + trunk
+        return self.last_blocks((1 + self.conv1_1_blocks(mask)) * trunk)
 
 
 class BaselineNetwork(nn.Module):
@@ -144,30 +111,27 @@ class BaselineNetwork(nn.Module):
             nn.Conv2d(3, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU(inplace=True)
         )
         self.residual_block1 = ResidualBlock(32, 128)
-        self.attention_module1 = AttentionStage1(128, 32)
+        self.attention_module1 = AttentionModule(128, 32, 2)
         self.residual_block2 = ResidualBlock(128, 256, stride=2)
-        self.attention_module2 = AttentionStage2(256, 16)
-        self.attention_module2_2 = AttentionStage2(256, 16)
+        self.attention_module2 = AttentionModule(256, 16, 1)
+        self.attention_module2_2 = AttentionModule(256, 16, 1)
         self.residual_block3 = ResidualBlock(256, 512, stride=2)
-        self.attention_module3 = AttentionStage3(512)
-        self.attention_module3_2 = AttentionStage3(512)
-        self.attention_module3_3 = AttentionStage3(512)
+        self.attention_module3 = AttentionModule(512, 8, 0)
+        self.attention_module3_2 = AttentionModule(512, 8, 0)
+        self.attention_module3_3 = AttentionModule(512, 8, 0)
         self.residual_block4 = ResidualBlock(512, 1024)
         self.residual_block5 = ResidualBlock(1024, 1024)
         self.residual_block6 = ResidualBlock(1024, 1024)
         self.mpool2 = nn.Sequential(
             nn.BatchNorm2d(1024), nn.ReLU(inplace=True), nn.AvgPool2d(kernel_size=8)
         )
+        self.body = [name for name, _ in self.named_children()]
         self.fc = nn.Linear(1024, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        features = self.residual_block1(self.conv1(images))
-        features = self.residual_block2(self.attention_module1(features))
-        features = self.attention_module2_2(self.attention_module2(features))
-        features = self.attention_module3(self.residual_block3(features))
-        features = self.attention_module3_3(self.attention_module3_2(features))
-        features = self.residual_block5(self.residual_block4(features))
-        features = self.mpool2(self.residual_block6(features))
+        features = images
+        for name in self.body:
+            features = getattr(self, name)(features)
         return self.fc(features.view(features.size(0), -1))
 
 
@@ -189,27 +153,11 @@ def training_step(
     return loss
 
 
-def random_horizontal_flip(image: np.ndarray) -> np.ndarray:
-    """Mirror an (H, W, C) image with probability one half."""
-    return image[:, ::-1] if torch.rand(1).item() < 0.5 else image
-
-
-def random_crop(image: np.ndarray, padding: int = CROP_PADDING) -> np.ndarray:
-    """Pad an (H, W, C) image with zeros, then cut its own size out at a random place."""
-    height, width = image.shape[:2]
-    padded = np.pad(image, ((padding, padding), (padding, padding), (0, 0)), mode="constant")
-    top = int(torch.randint(0, 2 * padding + 1, (1,)).item())
-    left = int(torch.randint(0, 2 * padding + 1, (1,)).item())
-    return padded[top : top + height, left : left + width]
-
-
-def to_tensor(image: np.ndarray) -> Tensor:
-    """(H, W, C) uint8 -> (C, H, W) float32 in [0, 1], as torchvision's ToTensor does it."""
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float().div(255)
-
-
 class TransformedImages(Dataset):
-    """uint8 images (N, 32, 32, 3) and labels (N,), each image transformed when it is asked for."""
+    """uint8 images (N, 32, 32, 3) and labels (N,), each transformed when it is asked for.
+
+    As torchvision does it: flip, a crop of the zero-padded image, floats in [0, 1].
+    """
 
     def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
         self.images = images
@@ -219,25 +167,24 @@ class TransformedImages(Dataset):
         return len(self.images)
 
     def __getitem__(self, index: int) -> Tuple[Tensor, int]:
-        image = random_crop(random_horizontal_flip(self.images[index]))
-        return to_tensor(image), int(self.labels[index])
+        image = self.images[index]
+        image = image[:, ::-1] if torch.rand(1).item() < 0.5 else image
+        padded = np.pad(image, [(CROP_PADDING, CROP_PADDING)] * 2 + [(0, 0)], mode="constant")
+        top, left = torch.randint(0, 2 * CROP_PADDING + 1, (2,)).tolist()
+        window = padded[top : top + IMAGE_SIZE, left : left + IMAGE_SIZE]
+        pixels = torch.from_numpy(np.ascontiguousarray(window.transpose(2, 0, 1)))
+        return pixels.float().div(255), int(self.labels[index])
 
 
 def build_loader(
-    images: np.ndarray,
-    labels: np.ndarray,
-    batch_size: int,
-    workers: int,
-    generator: Optional[torch.Generator] = None,
+    images: np.ndarray, labels: np.ndarray, batch_size: int, workers: int
 ) -> DataLoader:
     """Shuffled batches ((B, 3, 32, 32) float32, (B,) int64) from worker processes."""
-    dataset = TransformedImages(images, labels)
     return DataLoader(
-        dataset,
+        TransformedImages(images, labels),
         batch_size=batch_size,
         shuffle=True,
         num_workers=workers,
         drop_last=True,
-        generator=generator,
         persistent_workers=workers > 0,
     )

@@ -140,27 +140,20 @@ def _as_the_project(
     """Endless batches, residual_attention_net.train's step, and its device."""
     import torch
 
-    from common.data.labelled_images import LabelledImages
-    from residual_attention_net.data.loader import DeviceLoader
+    from common.data.labelled_images import DatasetSplits, LabelledImages, numbered_names
     from residual_attention_net.losses import mixed_cross_entropy
-    from residual_attention_net.options import parse_options
-    from residual_attention_net.session import augmentation_of, open_session, open_stepper
+    from residual_attention_net.options import parse_options, with_network
+    from residual_attention_net.session import open_session, open_stepper
 
-    # The session's own data is a placeholder: it has no set as large as CIFAR-10 without files.
-    words = ["--dataset=synthetic", "--validation_count=0", "--limit_train=1", "--limit_test=1"]
-    words += ["--train_batch_size=1", f"--device_type={device_kind}"]
-    words.append(f"--precision_mode={PRECISION_MODES[variant.precision]}")
-    session = open_session(parse_options("train", words))
-    open_stepper(session)
-    loader = DeviceLoader(
-        LabelledImages(*data, tuple(str(number) for number in range(CLASSES))),
-        batch_size,
-        augmentation_of(session.options, session.recipe),
-        session.options.seed,
-        session.device.device,
-        channels_last=session.channels_last,
+    images = LabelledImages(*data, numbered_names(CLASSES))
+    words = ["--dataset=synthetic", f"--train_batch_size={batch_size}"]
+    words += [f"--device_type={device_kind}"]
+    words += [f"--precision_mode={PRECISION_MODES[variant.precision]}"]
+    session = open_session(
+        with_network(parse_options("train", words)),
+        DatasetSplits("random", images, images, images, "", ""),
     )
-    stepper = session.stepper
+    stepper = open_stepper(session)
     if variant.compile_mode:
         stepper.model = torch.compile(session.network, mode=variant.compile_mode)
 
@@ -171,7 +164,7 @@ def _as_the_project(
         stepper.step(loss)
         return loss
 
-    return _endless(loader.epoch), step, session.device
+    return _endless(session.train_loader.epoch), step, session.device
 
 
 def _endless(epoch: Callable[[int], Iterator[Any]]) -> Iterator[Any]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
-from pathlib import Path
-from typing import Dict, Tuple
+from typing import Any, Dict
 
 import numpy as np
 import pytest
@@ -12,135 +10,70 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from benchmarks.residual_attention_net import baseline  # noqa: E402
+from residual_attention_net.tests import fixture_weights as reference  # noqa: E402
 
 pytestmark = [pytest.mark.pytorch, pytest.mark.long]
 
-COMPACT = (
-    Path(__file__).resolve().parents[2]
-    / "tests"
-    / "fixtures"
-    / "residual_attention_net"
-    / "92_32input_update.npz"
-)
+CASE = next(case for case in reference.cases() if case.variant == "92_32input_update")
 # Float64 results agree to rounding; the compact fixtures keep running statistics in float32.
 EXACT = 1e-6
 # Three times the distance between correct float32 runs that the fixtures' README states.
 FLOAT32_LOGITS = 3 * 7e-7
-SGD_LEARNING_RATE = 0.001
 
 
 @pytest.fixture(scope="module")
-def reference() -> Dict[str, np.ndarray]:
-    with np.load(str(COMPACT), allow_pickle=False) as stored:
-        return {name: stored[name] for name in stored.files}
-
-
-def filled_value(name: str, shape: Tuple[int, ...]) -> np.ndarray:
-    """One state_dict entry under the fill rule of the fixtures."""
-    normal = np.random.RandomState(zlib.crc32(name.encode()) & 0xFFFFFFFF).standard_normal(shape)
-    if name.endswith("num_batches_tracked"):
-        return np.zeros(shape, np.int64)
-    if name.endswith("running_var"):
-        return np.float32(1 + 0.1 * np.abs(normal))
-    if name.endswith(("bias", "running_mean")):
-        return np.float32(0.05 * normal)
-    if len(shape) == 1:
-        return np.float32(1 + 0.1 * normal)
-    return np.float32(normal * np.sqrt(1 / np.prod(shape[1:])))
+def expected() -> Dict[str, Any]:
+    return reference.load_case(CASE)
 
 
 def filled_network(dtype: torch.dtype) -> baseline.BaselineNetwork:
-    network = baseline.BaselineNetwork()
-    network.load_state_dict(
-        {
-            name: torch.as_tensor(filled_value(name, tuple(entry.shape)))
-            for name, entry in network.state_dict().items()
-        }
-    )
-    return network.to(dtype)
+    return reference.fill_network(baseline.BaselineNetwork()).to(dtype)
 
 
-def inputs(reference: Dict[str, np.ndarray], dtype: torch.dtype) -> torch.Tensor:
-    images = [baseline.to_tensor(image) for image in reference["input_uint8"]]
-    return torch.stack(images).to(dtype)
-
-
-def relative_distance(found: torch.Tensor, expected: np.ndarray) -> float:
-    distance = np.abs(found.detach().double().numpy() - expected).max()
-    return float(distance / np.abs(expected).max())
+def relative_distance(found: Any, expected: Any) -> float:
+    return float(np.abs(np.asarray(found) - expected).max() / np.abs(expected).max())
 
 
 @pytest.mark.parametrize(
     "dtype, allowed", [(torch.float64, EXACT), (torch.float32, FLOAT32_LOGITS)]
 )
-def test_evaluation_logits_are_the_references(reference, dtype, allowed):
-    network = filled_network(dtype).eval()
+def test_evaluation_logits_are_the_references(expected, dtype, allowed):
     with torch.no_grad():
-        logits = network(inputs(reference, dtype))
-    assert relative_distance(logits, reference["eval_logits"]) < allowed
+        logits = filled_network(dtype).eval()(reference.network_input(CASE, dtype))
+    assert relative_distance(logits.double(), expected["eval_logits"]) < allowed
 
 
-@pytest.fixture(scope="module")
-def first_step(reference):
-    """Loss, logits, gradients, statistics and weight changes of one float64 training step."""
+def test_three_float64_steps_follow_the_references_losses_gradients_and_changes(expected):
     network = filled_network(torch.float64).train()
-    before = [parameter.detach().clone() for parameter in network.parameters()]
-    logits = network(inputs(reference, torch.float64))
-    loss = torch.nn.functional.cross_entropy(logits, torch.as_tensor(reference["labels"]))
-    loss.backward()
-    gradients = torch.stack([parameter.grad.norm() for parameter in network.parameters()])
-    baseline.build_optimizer(network, SGD_LEARNING_RATE).step()
-    changes = torch.stack(
-        [(now.detach() - old).norm() for now, old in zip(network.parameters(), before)]
-    )
-    statistics = torch.cat(
-        [entry.flatten() for name, entry in network.state_dict().items() if "running_" in name]
-    )
-    return {
-        "train_logits": logits,
-        "train_loss": loss,
-        "gradnorm": gradients,
-        "sgd1_dnorm": changes,
-        "bn1": statistics,
-    }
+    optimizer = baseline.build_optimizer(network, 0.001)
+    images = reference.network_input(CASE, torch.float64)
+    labels = torch.as_tensor(expected["labels"])
+    before = {name: one.detach().clone() for name, one in network.named_parameters()}
+    losses = [baseline.training_step(network, optimizer, images, labels).item()]
+    for name, one in network.named_parameters():
+        changed = {"gradnorm": one.grad, "sgd1_dnorm": one.detach() - before[name]}
+        for quantity, found in changed.items():
+            wanted = pytest.approx(expected[quantity][name], rel=EXACT, abs=1e-12)
+            assert float(found.norm()) == wanted, (quantity, name)
+    for name, value in network.state_dict().items():
+        if "running_" in name:
+            assert relative_distance(value, expected["bn1"][name]) < EXACT
+    for _ in range(2):
+        losses.append(baseline.training_step(network, optimizer, images, labels).item())
+    np.testing.assert_allclose(losses, expected["traj_loss"], rtol=EXACT)
 
 
-@pytest.mark.parametrize("quantity", ["train_logits", "train_loss", "bn1"])
-def test_float64_training_pass_is_the_references(first_step, reference, quantity):
-    assert relative_distance(first_step[quantity], reference[quantity]) < EXACT
-
-
-@pytest.mark.parametrize("quantity", ["gradnorm", "sgd1_dnorm"])
-def test_every_parameters_gradient_and_change_is_the_references(first_step, reference, quantity):
-    np.testing.assert_allclose(
-        first_step[quantity].detach().numpy(), reference[quantity], rtol=EXACT, atol=1e-12
-    )
-
-
-def test_three_float64_steps_follow_the_references_losses(reference):
-    network = filled_network(torch.float64).train()
-    optimizer = baseline.build_optimizer(network, SGD_LEARNING_RATE)
-    images, labels = inputs(reference, torch.float64), torch.as_tensor(reference["labels"])
-    losses = [baseline.training_step(network, optimizer, images, labels).item() for _ in range(3)]
-    np.testing.assert_allclose(losses, reference["traj_loss"], rtol=EXACT)
-
-
-def test_to_tensor_scales_as_the_reference_does():
-    image = np.arange(256, dtype=np.uint8).repeat(12).reshape(32, 32, 3)
-    tensor = baseline.to_tensor(image)
-    assert tensor.shape == (3, 32, 32) and tensor.dtype == torch.float32
-    assert torch.equal(tensor[0], torch.as_tensor(np.float32(image[:, :, 0]) / np.float32(255)))
-
-
-def test_a_cropped_image_is_a_window_of_the_padded_one():
+def test_an_image_becomes_a_scaled_window_of_its_padded_self_mirrored_or_not():
     image = np.random.RandomState(0).randint(1, 256, (32, 32, 3)).astype(np.uint8)
     padded = np.pad(image, ((4, 4), (4, 4), (0, 0)), mode="constant")
-    windows = {
-        padded[top : top + 32, left : left + 32].tobytes() for top in range(9) for left in range(9)
-    }
+    windows = [padded[top : top + 32, left : left + 32] for top in range(9) for left in range(9)]
+    possible = {one.tobytes() for window in windows for one in (window, window[:, ::-1])}
     torch.manual_seed(0)
-    found = {baseline.random_crop(image).tobytes() for _ in range(40)}
-    assert found <= windows and len(found) > 10
+    dataset = baseline.TransformedImages(image[np.newaxis], np.zeros(1, np.int64))
+    found = [dataset[0][0] for _ in range(40)]
+    assert found[0].dtype == torch.float32 and found[0].shape == (3, 32, 32)
+    back = {(one * 255).round().byte().permute(1, 2, 0).numpy().tobytes() for one in found}
+    assert back <= possible and len(back) > 10
 
 
 def test_loader_gives_full_shuffled_batches():

@@ -1,4 +1,4 @@
-"""Crop, flip, cutout and mixup of whole batches, on whatever device the batch is.
+"""Crop, flip and cutout of whole batches, on whatever device the batch is.
 
 A pixel is held as one 32-bit word of up to four 8-bit channels, so that crop and flip are one
 gather of words and cutout is one product: on a CPU an order of magnitude cheaper than moving
@@ -7,7 +7,8 @@ single bytes. Zero is zero before scaling to [0, 1], as in torchvision's padding
 
 from __future__ import annotations
 
-from typing import Sequence
+import functools
+from typing import List, Optional
 
 import numpy as np
 import torch
@@ -87,40 +88,20 @@ def crop_and_flip(
     Returns:
         int32, (B, *spatial).
     """
-    sizes = tuple(words.shape[1:])
-    places = [
-        _window(size, offsets[:, axis] - padding, flips if axis == len(sizes) - 1 else None)
-        for axis, size in enumerate(sizes)
-    ]
-    gathered = _gather(words, samples, places)
-    if padding == 0:
-        return gathered
-    inside = [(place >= 0) & (place < size) for place, size in zip(places, sizes)]
-    return gathered * _all_axes(inside)
-
-
-def _window(size: int, shifts: torch.Tensor, flips: torch.Tensor | None) -> torch.Tensor:
-    """For each image the source place of each of `size` result places: int64, (B, size)."""
-    forward = torch.arange(size, device=shifts.device).unsqueeze(0)
-    if flips is None:
-        return forward + shifts.unsqueeze(1)
-    mirrored = size - 1 - forward
-    return torch.where(flips.unsqueeze(1), mirrored, forward) + shifts.unsqueeze(1)
-
-
-def _gather(
-    words: torch.Tensor, samples: torch.Tensor, places: Sequence[torch.Tensor]
-) -> torch.Tensor:
-    """The words at the product of the axes' places; places outside take the nearest inside."""
-    sizes = tuple(words.shape[1:])
-    flat = _along_axis(samples.unsqueeze(1), None, len(sizes))
-    for axis, (size, place) in enumerate(zip(sizes, places)):
+    sizes = words.shape[1:]
+    flat, inside = _along_axis(samples.unsqueeze(1), None, len(sizes)), []
+    for axis, size in enumerate(sizes):
+        place = torch.arange(size, device=words.device).unsqueeze(0)
+        if axis == len(sizes) - 1:
+            place = torch.where(flips.unsqueeze(1), size - 1 - place, place)
+        place = place + (offsets[:, axis] - padding).unsqueeze(1)
+        inside.append((place >= 0) & (place < size))
         flat = flat * size + _along_axis(place.clamp(0, size - 1), axis, len(sizes))
-    gathered = words.reshape(-1).index_select(0, flat.reshape(-1))
-    return gathered.view((len(samples),) + sizes)
+    gathered = words.reshape(-1).index_select(0, flat.reshape(-1)).view((-1, *sizes))
+    return gathered * _all_axes(inside) if padding else gathered
 
 
-def _along_axis(values: torch.Tensor, axis: int | None, dims: int) -> torch.Tensor:
+def _along_axis(values: torch.Tensor, axis: Optional[int], dims: int) -> torch.Tensor:
     """(B, n) as (B, 1, .., n, .., 1) with n at spatial axis `axis`."""
     shape = [values.shape[0]] + [1] * dims
     if axis is not None:
@@ -128,13 +109,10 @@ def _along_axis(values: torch.Tensor, axis: int | None, dims: int) -> torch.Tens
     return values.view(shape)
 
 
-def _all_axes(by_axis: list[torch.Tensor]) -> torch.Tensor:
+def _all_axes(by_axis: List[torch.Tensor]) -> torch.Tensor:
     """Where every axis says yes: (B, size) each, to bool (B, *spatial)."""
-    dims = len(by_axis)
-    result = _along_axis(by_axis[0], 0, dims)
-    for axis in range(1, dims):
-        result = result & _along_axis(by_axis[axis], axis, dims)
-    return result
+    places = [_along_axis(values, axis, len(by_axis)) for axis, values in enumerate(by_axis)]
+    return functools.reduce(torch.logical_and, places)
 
 
 def cut_out(words: torch.Tensor, centres: torch.Tensor, size: int) -> torch.Tensor:
@@ -154,14 +132,3 @@ def cut_out(words: torch.Tensor, centres: torch.Tensor, size: int) -> torch.Tens
         first = centres[:, axis].unsqueeze(1) - size // 2
         sides.append((place >= first) & (place < first + size))
     return words * ~_all_axes(sides)
-
-
-def mix_up(inputs: torch.Tensor, partners: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """weight * inputs + (1 - weight) * partners (Zhang et al. 2018, equation 1).
-
-    Args:
-        inputs: float32, (B, C, *spatial).
-        partners: the same shape.
-        weight: float32, ().
-    """
-    return inputs * weight + partners * (1 - weight)

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.core.errors import UsageError
-
 _ORDER, _CROP, _FLIP, _CUTOUT, _PARTNER, _WEIGHT, _SAMPLE_SEED = range(7)
 
 
@@ -35,14 +33,8 @@ class Augmentation:
 
     def mixes(self, epoch: int) -> bool:
         """Whether mixup is on in this epoch, counted from 0."""
-        if self.mixup_epochs is not None and epoch >= self.mixup_epochs:
-            return False
-        return self.mixup_alpha > 0
-
-    def __post_init__(self) -> None:
-        for name in ("crop_padding", "cutout_size", "mixup_alpha"):
-            if not getattr(self, name) >= 0:
-                raise UsageError(f"{name} {getattr(self, name)}: use 0 (off) or more")
+        ended = self.mixup_epochs is not None and epoch >= self.mixup_epochs
+        return self.mixup_alpha > 0 and not ended
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,22 +82,29 @@ def draw_epoch(
         spatial_shape: (H, W) or (D, H, W).
         global_batch: samples of a batch over all ranks.
     """
-    dims = len(spatial_shape)
-    crop_range = 2 * augmentation.crop_padding + 1
-    crop = _stream(seed, epoch, _CROP).randint(0, crop_range, (count, dims), dtype=np.int64)
+    crop_range, crop_shape = 2 * augmentation.crop_padding + 1, (count, len(spatial_shape))
     flips = _stream(seed, epoch, _FLIP).randint(0, 2, count, dtype=np.int64).astype(bool)
     centre_stream = _stream(seed, epoch, _CUTOUT)
     centres = [centre_stream.randint(0, length, count, dtype=np.int64) for length in spatial_shape]
-    mixes = augmentation.mixes(epoch)
-    batches = count // global_batch
-    weight_stream = _stream(seed, epoch, _WEIGHT)
+    batches, partners = count // global_batch, None
+    weights = np.ones(batches, np.float32)
+    if augmentation.mixes(epoch):
+        # A permutation inside each global batch; positions after the last one stay alone.
+        keys = _stream(seed, epoch, _PARTNER).random_sample((batches, global_batch))
+        starts = np.arange(batches, dtype=np.int64)[:, np.newaxis] * global_batch
+        partners = np.arange(count, dtype=np.int64)
+        partners[: starts.size * global_batch] = (
+            np.argsort(keys, axis=1, kind="stable") + starts
+        ).ravel()
+        alpha = augmentation.mixup_alpha
+        weights = _stream(seed, epoch, _WEIGHT).beta(alpha, alpha, batches).astype(np.float32)
     return AugmentationDraws(
         order=sample_order(seed, epoch, count),
-        crop_offsets=crop,
+        crop_offsets=_stream(seed, epoch, _CROP).randint(0, crop_range, crop_shape, np.int64),
         flips=flips if augmentation.flip else np.zeros(count, bool),
         cutout_centres=np.stack(centres, axis=1),
-        partners=_partners(_stream(seed, epoch, _PARTNER), count, global_batch) if mixes else None,
-        mix_weights=_mix_weights(weight_stream, augmentation.mixup_alpha if mixes else 0, batches),
+        partners=partners,
+        mix_weights=weights,
     )
 
 
@@ -120,22 +119,4 @@ def sample_seeds(seed: int, epoch: int, count: int) -> np.ndarray:
 
 
 def _stream(seed: int, epoch: int, kind: int) -> np.random.RandomState:
-    if not 0 <= seed < 2**32:
-        raise UsageError(f"seed {seed} is out of range: use 0 to 2**32 - 1")
     return np.random.RandomState([seed, epoch, kind])
-
-
-def _partners(generator: np.random.RandomState, count: int, global_batch: int) -> np.ndarray:
-    """A permutation inside each global batch; positions after the last whole one stay alone."""
-    batches = count // global_batch
-    keys = generator.random_sample((batches, global_batch))
-    starts = np.arange(batches, dtype=np.int64)[:, np.newaxis] * global_batch
-    partners = np.arange(count, dtype=np.int64)
-    partners[: batches * global_batch] = (np.argsort(keys, axis=1, kind="stable") + starts).ravel()
-    return partners
-
-
-def _mix_weights(generator: np.random.RandomState, alpha: float, batches: int) -> np.ndarray:
-    if alpha == 0:
-        return np.ones(batches, np.float32)
-    return generator.beta(alpha, alpha, batches).astype(np.float32)

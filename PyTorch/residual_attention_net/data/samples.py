@@ -1,36 +1,89 @@
-"""The samples to look at: image files, or test samples of a dataset, with their names."""
+"""The samples to look at: image files, or test samples of a dataset, and the flags that say so."""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common.core.command_line import number_in
 from common.core.errors import UsageError, ZooError
+from common.core.flags import Flags, path, unrecorded, whole
+from common.core.flags import count as counted
 from common.data import dataset_name
 from common.data.image_files import KINDS, images_below, read_image, readable_name
 from common.data.labelled_images import LabelledImages
-from residual_attention_net.data.datasets import SourceOptions, load_dataset
+from common.machine.devices import REQUESTS
+from residual_attention_net.data.datasets import load_dataset
+from residual_attention_net.network.networks import DEFAULT_NETWORK, NETWORKS
 from residual_attention_net.options import DATASETS, NEEDS_FILES
 
-CIFAR10_CLASSES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
+_ANIMALS, _OTHERS = ("bird", "cat", "deer", "dog", "frog", "horse"), ("ship", "truck")
+CIFAR10_CLASSES = ("airplane", "automobile", *_ANIMALS, *_OTHERS)
 GENERATED_SAMPLES = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightFlags(Flags):
+    """The weights of a program that shows or exports a network."""
+
+    pth_path: Optional[str] = unrecorded(
+        "weights: a checkpoint, or a state_dict as published",
+        kind=path,
+        names=("--checkpoint",),
+        group="weights",
+    )
+    network: Optional[str] = unrecorded(
+        f"what a state_dict is of, one of {', '.join(NETWORKS)} (default: {DEFAULT_NETWORK}); "
+        "a checkpoint knows",
+        choices=list(NETWORKS),
+        metavar="NAME",
+    )
+
+    def check_weights(self) -> None:
+        """Raises UsageError where none are named."""
+        if self.pth_path is None:
+            raise UsageError("--pth_path is missing: give a checkpoint or a state_dict")
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleFlags(WeightFlags):
+    """And the images that it is shown, and the device."""
+
+    images: Optional[Sequence[str]] = unrecorded(
+        f"{KINDS} files, or folders of them", nargs="+", metavar="PATH", group="images"
+    )
+    dataset: Optional[str] = unrecorded(
+        "test images of this dataset; with --images, its class names only",
+        kind=dataset_name,
+        choices=DATASETS,
+    )
+    data_path: Optional[str] = unrecorded("folder of the dataset", kind=path)
+    count: int = unrecorded(
+        "how many of the dataset, evenly spread over its test set", 10, kind=counted
+    )
+    device_type: str = unrecorded(
+        "what to compute on",
+        "auto",
+        choices=REQUESTS,
+        names=("--device",),
+        group="device",
+    )
+    device_id: int = unrecorded("which one", 0, kind=whole)
+    precision_mode: Optional[str] = unrecorded("see docs/precision.md (default: by device)")
+    batch_size: int = unrecorded("images at a time", 64, kind=counted)
+
+    def check(self) -> None:
+        """Raises UsageError, or ZooError for a missing --data_path, before anything is opened."""
+        self.check_weights()
+        if not self.images and not self.dataset:
+            raise UsageError(
+                "no images: give --images FILE_OR_FOLDER, or --dataset with --data_path"
+            )
+        if not self.images and self.dataset in NEEDS_FILES and not self.data_path:
+            raise ZooError(f"--data_path is missing: give the folder of {self.dataset}")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,35 +102,6 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.names)
-
-
-def add_image_flags(parser: argparse.ArgumentParser, count: int) -> None:
-    """Adds --images, --dataset, --data_path and --count (default `count`)."""
-    group = parser.add_argument_group("images")
-    group.add_argument(
-        "--images", nargs="+", metavar="PATH", help=f"{KINDS} files, or folders of them"
-    )
-    group.add_argument(
-        "--dataset",
-        type=dataset_name,
-        choices=DATASETS,
-        help="test images of this dataset; with --images, its class names only",
-    )
-    group.add_argument("--data_path", help="folder of the dataset")
-    group.add_argument(
-        "--count",
-        type=number_in(int, 1),
-        default=count,
-        help="how many of the dataset, evenly spread over its test set",
-    )
-
-
-def check_image_flags(arguments: argparse.Namespace) -> None:
-    """Raises UsageError, or ZooError for a missing --data_path, before anything is opened."""
-    if not arguments.images and not arguments.dataset:
-        raise UsageError("no images: give --images FILE_OR_FOLDER, or --dataset with --data_path")
-    if not arguments.images and arguments.dataset in NEEDS_FILES and not arguments.data_path:
-        raise ZooError(f"--data_path is missing: give the folder of {arguments.dataset}")
 
 
 # --- files -----------------------------------------------------------------------------------
@@ -101,47 +125,46 @@ class Complaints:
         print("error: " + self.lines[-1], file=sys.stderr, flush=True)
 
 
-def image_paths(given: Sequence[str], complain: Callable[[str], None]) -> List[Path]:
+def image_paths(given: Sequence[str], complaints: Complaints) -> List[Path]:
     """The files among `given`, and the image files below its folders, sorted in each.
 
-    What is left out of a folder is noted. A folder that can't be read, or has no image, is told
-    to `complain` in one line.
+    What is left out of a folder is noted; one that can't be read, or has no image, is told.
     """
     paths: List[Path] = []
-    for path in map(Path, given):
-        if not path.is_dir():
-            paths.append(path)
+    for one in map(Path, given):
+        if not one.is_dir():
+            paths.append(one)
             continue
         try:
-            found = images_below(path)
+            found = images_below(one)
         except OSError as error:
-            name = readable_name(Path(error.filename or path))
-            complain(f"{name}: can't be read ({error.strerror})")
+            name = readable_name(Path(error.filename or one))
+            complaints.add(f"{name}: can't be read ({error.strerror})")
             continue
         for notice in found.notices():
             note(notice)
         if not found.files:
-            complain(f"{readable_name(path)}: no {KINDS} files in it")
+            complaints.add(f"{readable_name(one)}: no {KINDS} files in it")
         paths += found.files
     return paths
 
 
 def read_in_batches(
-    paths: Sequence[Path], size: int, batch_size: int, complain: Callable[[str], None]
+    paths: Sequence[Path], size: int, batch_size: int, complaints: Complaints
 ) -> Iterator[Samples]:
     """Reads image files as (size, size, 3) in RGB, `batch_size` at a time.
 
-    Shorter side to `size`, then the centre, as for training. An unreadable file is told to
-    `complain` in one line and left out.
+    Shorter side to `size`, then the centre, as for training. An unreadable file is told and left
+    out.
     """
     for first in range(0, len(paths), batch_size):
         images, names = [], []
-        for path in paths[first : first + batch_size]:
+        for one in paths[first : first + batch_size]:
             try:
-                images.append(read_image(path, (size, size), channels=3))
-                names.append(readable_name(path))
+                images.append(read_image(one, (size, size), channels=3))
+                names.append(readable_name(one))
             except ZooError as error:
-                complain(str(error))
+                complaints.add(str(error))
         if images:
             yield Samples(np.stack(images), tuple(names), (None,) * len(names))
 
@@ -162,8 +185,8 @@ def dataset_samples(
         UsageError: more asked for than there are.
         ZooError: data that is missing or damaged.
     """
-    options = SourceOptions(size, train_count=GENERATED_SAMPLES, test_count=GENERATED_SAMPLES)
-    whole = load_dataset(name, data_path, validation_count=0, options=options).test
+    generated = (GENERATED_SAMPLES, GENERATED_SAMPLES)
+    whole = load_dataset(name, data_path, size, validation_count=0, generated=generated).test
     if count > len(whole):
         raise UsageError(
             f"--count {count}: {name} test has {len(whole)} images; give at most as many"
@@ -180,10 +203,14 @@ def spread_samples(images: LabelledImages, origin: str, count: int) -> Samples:
     return Samples(images.images[chosen], names, truths)
 
 
-def class_names(dataset: str, data_path: Optional[str], size: int) -> Tuple[str, ...]:
-    """The names of a dataset's classes; cifar10's are known without its files."""
-    if dataset == "cifar10":
-        return CIFAR10_CLASSES
+def class_names(
+    dataset: Optional[str], data_path: Optional[str], size: int
+) -> Optional[Tuple[str, ...]]:
+    """The names of a dataset's classes; None where its files are not known to be anywhere."""
+    if dataset is None or dataset == "cifar10":
+        return CIFAR10_CLASSES if dataset else None
+    if dataset in NEEDS_FILES and not data_path:
+        return None
     return dataset_samples(dataset, data_path, 1, size)[1]
 
 

@@ -37,13 +37,33 @@ def halving_pool(layers: Layers, window: int = 3) -> nn.Module:
     return layers.max_pool(kernel_size=window, stride=2, padding=(window - 1) // 2)
 
 
-class ResidualBlock(nn.Module):
-    """Pre-activation bottleneck: batch norm, ReLU, then 1x1 to a quarter, 3x3, 1x1.
+class _PreActivation(nn.Module):
+    """A residual unit whose branch begins with batch norm and ReLU.
 
     (B, input_channels, *size) to (B, output_channels, *size / stride). Where the shape changes, a
     1x1 convolution of the first activation takes the place of the identity; the reference owns
     that `conv4` in every block, here it exists where it is used.
     """
+
+    def _add_shortcut(
+        self, layers: Layers, input_channels: int, output_channels: int, stride: int
+    ) -> None:
+        self.conv4 = None
+        if stride != 1 or input_channels != output_channels:
+            self.conv4 = layers.convolution(input_channels, output_channels, 1, stride, bias=False)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the unit's output; x is left as it is."""
+        activated = self.relu(self.bn1(x))
+        residual = self.branch(activated)
+        # In place: no gradient needs the last convolution's output.
+        residual += x if self.conv4 is None else self.conv4(activated)
+        return residual
+
+
+class ResidualBlock(_PreActivation):
+    """Bottleneck: 1x1 to a quarter, 3x3, 1x1."""
 
     def __init__(
         self, layers: Layers, input_channels: int, output_channels: int, stride: int = 1
@@ -56,27 +76,19 @@ class ResidualBlock(nn.Module):
         self.conv2 = layers.convolution(inner, inner, 3, stride, padding=1, bias=False)
         self.bn3 = layers.batch_norm(inner)
         self.conv3 = layers.convolution(inner, output_channels, 1, bias=False)
-        self.conv4 = None
-        if stride != 1 or input_channels != output_channels:
-            self.conv4 = layers.convolution(input_channels, output_channels, 1, stride, bias=False)
-        self.relu = nn.ReLU(inplace=True)
+        self._add_shortcut(layers, input_channels, output_channels, stride)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the block's output; x is left as it is."""
-        activated = self.relu(self.bn1(x))
-        residual = self.conv1(activated)
-        residual = self.conv2(self.relu(self.bn2(residual)))
-        residual = self.conv3(self.relu(self.bn3(residual)))
-        # In place: no gradient needs conv3's output.
-        residual += x if self.conv4 is None else self.conv4(activated)
-        return residual
+    def branch(self, activated: torch.Tensor) -> torch.Tensor:
+        """The three convolutions."""
+        residual = self.conv2(self.relu(self.bn2(self.conv1(activated))))
+        return self.conv3(self.relu(self.bn3(residual)))
 
 
-class BasicBlock(nn.Module):
-    """Pre-activation unit of two 3x3 convolutions (He et al., arXiv 1603.05027).
+class BasicBlock(_PreActivation):
+    """Two 3x3 convolutions (He et al., arXiv 1603.05027).
 
-    As ResidualBlock otherwise. Processors come nearer to their peak in it than in a bottleneck: a
-    3x3 convolution computes nine times as much for each value it moves as a 1x1.
+    Processors come nearer to their peak in it than in a bottleneck: a 3x3 convolution computes
+    nine times as much for each value it moves as a 1x1.
     """
 
     def __init__(
@@ -89,40 +101,23 @@ class BasicBlock(nn.Module):
         )
         self.bn2 = layers.batch_norm(output_channels)
         self.conv2 = layers.convolution(output_channels, output_channels, 3, padding=1, bias=False)
-        self.conv4 = None
-        if stride != 1 or input_channels != output_channels:
-            self.conv4 = layers.convolution(input_channels, output_channels, 1, stride, bias=False)
-        self.relu = nn.ReLU(inplace=True)
+        self._add_shortcut(layers, input_channels, output_channels, stride)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the block's output; x is left as it is."""
-        activated = self.relu(self.bn1(x))
-        residual = self.conv2(self.relu(self.bn2(self.conv1(activated))))
-        residual += x if self.conv4 is None else self.conv4(activated)
-        return residual
+    def branch(self, activated: torch.Tensor) -> torch.Tensor:
+        """The two convolutions."""
+        return self.conv2(self.relu(self.bn2(self.conv1(activated))))
 
 
 BLOCKS: Dict[str, Type[nn.Module]] = {BOTTLENECK: ResidualBlock, BASIC: BasicBlock}
 
 
-def row_of_blocks(
-    layers: Layers, channels: int, count: int = 2, block: str = BOTTLENECK
-) -> nn.Sequential:
-    """Residual blocks one after the other: the trunk, and the middle of the mask branch."""
-    return nn.Sequential(*[BLOCKS[block](layers, channels, channels) for _ in range(count)])
-
-
 def mask_gate(layers: Layers, channels: int) -> nn.Sequential:
     """Two 1x1 convolutions, each after batch norm and ReLU, then the sigmoid: the mask."""
-    return nn.Sequential(
-        layers.batch_norm(channels),
-        nn.ReLU(inplace=True),
-        layers.convolution(channels, channels, 1, bias=False),
-        layers.batch_norm(channels),
-        nn.ReLU(inplace=True),
-        layers.convolution(channels, channels, 1, bias=False),
-        nn.Sigmoid(),
-    )
+    parts = []
+    for _ in range(2):
+        parts += [layers.batch_norm(channels), nn.ReLU(inplace=True)]
+        parts += [layers.convolution(channels, channels, 1, bias=False)]
+    return nn.Sequential(*parts, nn.Sigmoid())
 
 
 def _attended(mask: torch.Tensor, trunk: torch.Tensor) -> torch.Tensor:
@@ -152,25 +147,23 @@ class AttentionModule(nn.Module):
         super().__init__()
         self.sizes = sizes
         self.names = names
-        self.spatial_dims = 2 if layers.interpolation == "bilinear" else 3
         self.interpolation = layers.interpolation
         self.pool = halving_pool(layers)
-        unit = BLOCKS[block]
-        self.first_residual_blocks = unit(layers, channels, channels)
-        self.trunk_branches = row_of_blocks(layers, channels, trunk_blocks, block)
-        self._add_mask_branch(layers, channels, block)
-        self.last_blocks = unit(layers, channels, channels)
 
-    def _add_mask_branch(self, layers: Layers, channels: int, block: str) -> None:
-        """Register the mask's parts under the reference's names, in the reference's order."""
-        unit = BLOCKS[block]
-        for down, skip in zip(self.names.down, self.names.skip):
-            self.add_module(down, unit(layers, channels, channels))
-            self.add_module(skip, unit(layers, channels, channels))
-        self.add_module(self.names.middle, row_of_blocks(layers, channels, block=block))
-        for up in reversed(self.names.up):
-            self.add_module(up, unit(layers, channels, channels))
-        self.add_module(self.names.gate, mask_gate(layers, channels))
+        def unit() -> nn.Module:
+            return BLOCKS[block](layers, channels, channels)
+
+        # Under the reference's names, in the reference's order.
+        self.first_residual_blocks = unit()
+        self.trunk_branches = nn.Sequential(*[unit() for _ in range(trunk_blocks)])
+        for down, skip in zip(names.down, names.skip):
+            self.add_module(down, unit())
+            self.add_module(skip, unit())
+        self.add_module(names.middle, nn.Sequential(unit(), unit()))
+        for up in reversed(names.up):
+            self.add_module(up, unit())
+        self.add_module(names.gate, mask_gate(layers, channels))
+        self.last_blocks = unit()
 
     @property
     def gate(self) -> nn.Module:
@@ -203,5 +196,5 @@ class AttentionModule(nn.Module):
     def _enlarged(self, x: torch.Tensor, size: int) -> torch.Tensor:
         """Interpolate linearly to `size` pixels a side, corners on corners as in the reference."""
         return functional.interpolate(
-            x, size=(size,) * self.spatial_dims, mode=self.interpolation, align_corners=True
+            x, size=(size,) * (x.dim() - 2), mode=self.interpolation, align_corners=True
         )

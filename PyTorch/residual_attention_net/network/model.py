@@ -1,10 +1,10 @@
-"""A Residual Attention Network built from its description."""
+"""A Residual Attention Network built from its description, and how much it computes."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from contextlib import contextmanager
-from typing import Callable, Dict, Iterator, Tuple
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Tuple
 
 import torch
 from torch import nn
@@ -26,6 +26,8 @@ from residual_attention_net.network.networks import (
     mask_sizes,
     residual_block_name,
 )
+
+COUNTED_LAYERS = (nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
 class ResidualAttentionNetwork(nn.Module):
@@ -106,25 +108,14 @@ class ResidualAttentionNetwork(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits (B, num_classes). Raises ZooError for an input of another shape."""
-        if not torch.jit.is_tracing():
-            self._check_shape(x)
+        if not torch.jit.is_tracing() and tuple(x.shape[1:]) != self.input_shape:
+            raise ZooError(
+                f"network {self.spec.name} takes samples of shape {self.input_shape}, "
+                f"not {tuple(x.shape[1:])}: resize them, or choose another network"
+            )
         for name in self.body:
             x = getattr(self, name)(x)
         return self.fc(torch.flatten(x, 1))
-
-    def _check_shape(self, x: torch.Tensor) -> None:
-        if tuple(x.shape[1:]) != self.input_shape:
-            raise ZooError(
-                f"network {self.spec.name} takes samples of shape {self.input_shape}, "
-                f"not {tuple(x.shape[1:])}: resize them, or choose another "
-                "network"
-            )
-
-    def attention_modules(self) -> Iterator[Tuple[str, AttentionModule]]:
-        """Name and module of each attention module, from the input to the output."""
-        for name, child in self.named_children():
-            if isinstance(child, AttentionModule):
-                yield name, child
 
     def masks(self, x: torch.Tensor) -> Dict[str, torch.Tensor]:
         """Return each attention module's mask for x, by name, from the input to the output.
@@ -132,27 +123,30 @@ class ResidualAttentionNetwork(nn.Module):
         x as for forward; a mask is (B, channels, *size of its stage), values in (0, 1). Works on
         a network in evaluation mode for the time of the call; nothing is kept for gradients.
         """
-        found: Dict[str, torch.Tensor] = OrderedDict()
-        hooks = [
-            module.gate.register_forward_hook(_keep_output(found, name))
-            for name, module in self.attention_modules()
-        ]
-        try:
-            with evaluating(self), torch.no_grad():
-                self(x)
-        finally:
-            for hook in hooks:
-                hook.remove()
+        found: Dict[str, torch.Tensor] = {}
+        gates = {
+            child.gate: name
+            for name, child in self.named_children()
+            if isinstance(child, AttentionModule)
+        }
+
+        def keep(gate: nn.Module, inputs: Any, mask: torch.Tensor) -> None:
+            found[gates[gate]] = mask
+
+        with evaluating(self), _hooked(gates, keep), torch.no_grad():
+            self(x)
         return found
 
 
-def _keep_output(found: Dict[str, torch.Tensor], name: str) -> Callable[..., None]:
-    """Make a forward hook that stores a module's output under `name`."""
-
-    def keep(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
-        found[name] = output
-
-    return keep
+@contextmanager
+def _hooked(modules: Iterable[nn.Module], hook: Callable[..., None]) -> Iterator[None]:
+    """Calls hook(module, inputs, output) after each of these modules' forward passes."""
+    handles = [module.register_forward_hook(hook) for module in modules]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @contextmanager
@@ -176,11 +170,35 @@ def build_network(
     """
     if name not in NETWORKS:
         raise UsageError("no network {!r}: choose one of {}".format(name, ", ".join(NETWORKS)))
-    if spatial_dims not in LAYERS:
-        raise UsageError(f"spatial_dims {spatial_dims!r}: choose 2 (images) or 3 (volumes)")
-    if num_classes < 1 or input_channels < 1:
+    if spatial_dims not in LAYERS or num_classes < 1 or input_channels < 1:
         raise UsageError(
-            f"num_classes {num_classes!r}, input_channels {input_channels!r}: both must "
-            "be at least 1"
+            f"spatial_dims {spatial_dims!r}, num_classes {num_classes!r}, input_channels "
+            f"{input_channels!r}: 2 (images) or 3 (volumes), and counts of at least 1 are needed"
         )
     return ResidualAttentionNetwork(NETWORKS[name], num_classes, spatial_dims, input_channels)
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """Parameters that are trained, and multiply-accumulates of one forward pass of one sample."""
+
+    parameters: int
+    multiply_accumulates: int
+
+
+def measure_complexity(network: ResidualAttentionNetwork) -> Complexity:
+    """Run one sample of zeros and count the convolutions' and linear layers' operations.
+
+    Batch norm, activations, pools and interpolations are not counted, as is usual. The network
+    keeps its mode and its batch-norm statistics.
+    """
+    counts: List[int] = []
+
+    def count(layer: nn.Module, inputs: object, output: torch.Tensor) -> None:
+        # Each output value is one sum over a filter: all of the weight but its first axis.
+        counts.append(output.numel() * layer.weight[0].numel())
+
+    layers = [layer for layer in network.modules() if isinstance(layer, COUNTED_LAYERS)]
+    with evaluating(network), _hooked(layers, count), torch.no_grad():
+        network(next(network.parameters()).new_zeros((1,) + network.input_shape))
+    return Complexity(sum(one.numel() for one in network.parameters()), sum(counts))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Dict, Tuple
+from typing import Any, Dict, Tuple
 
 PARTS = "parts"
 NUMBERED = "numbered"
@@ -105,15 +105,10 @@ class NetworkSpec:
         return 1 + LAYERS_OF_BLOCK[self.block] * blocks + 1
 
     @property
-    def stem_size(self) -> int:
-        """Pixels a side that enter the first stage."""
-        size = reduced(self.input_size, self.stem.stride)
-        return reduced(size, 2) if self.stem.pool else size
-
-    @property
     def stage_sizes(self) -> Tuple[int, ...]:
         """Pixels a side inside each stage."""
-        size, sizes = self.stem_size, []
+        size, sizes = reduced(self.input_size, self.stem.stride), []
+        size = reduced(size, 2) if self.stem.pool else size
         for stage in self.stages:
             size = reduced(size, stage.stride)
             sizes.append(size)
@@ -179,47 +174,34 @@ def _small_image_stages(modules: Tuple[int, int, int], width: int) -> Tuple[Stag
     )
 
 
-def _large_image_stages(modules: Tuple[int, int, int], first_stride: int) -> Tuple[StageSpec, ...]:
-    """Three stages whose mask branches all come down to the size of the head (section 4.2)."""
-    return (
-        StageSpec(256, modules[0], 3, stride=first_stride),
+def _large_network(
+    name: str, size: int, modules: Tuple[int, int, int], before: Tuple[StageSpec, ...] = ()
+) -> NetworkSpec:
+    """The reference's networks for large images: masks come down to the head (section 4.2)."""
+    stages = (
+        StageSpec(256, modules[0], 3, stride=2 if before else 1),
         StageSpec(512, modules[1], 2),
         StageSpec(1024, modules[2], 1),
+    )
+    return NetworkSpec(
+        name,
+        size,
+        StemSpec(64, 7, stride=2, pool=3),
+        before + stages,
+        HeadSpec(2048, stride=2),
+        first_stage=1 - len(before),
+        mask_naming=NUMBERED,
     )
 
 
 def _reference_networks() -> Tuple[NetworkSpec, ...]:
-    large_stem, large_head = StemSpec(64, 7, stride=2, pool=3), HeadSpec(2048, stride=2)
-    before = (StageSpec(128, 1, 4, stride=1),)
-    small_stages, small_head = _small_image_stages((1, 2, 3), 128), HeadSpec(1024)
+    stages, head = _small_image_stages((1, 2, 3), 128), HeadSpec(1024)
     return (
-        NetworkSpec("92_32input_update", 32, StemSpec(32, 3), small_stages, small_head),
-        NetworkSpec("92_32input", 32, StemSpec(32, 5, pool=2), small_stages, small_head),
-        NetworkSpec(
-            "56",
-            224,
-            large_stem,
-            _large_image_stages((1, 1, 1), 1),
-            large_head,
-            mask_naming=NUMBERED,
-        ),
-        NetworkSpec(
-            "92",
-            224,
-            large_stem,
-            _large_image_stages((1, 2, 3), 1),
-            large_head,
-            mask_naming=NUMBERED,
-        ),
-        NetworkSpec(
-            "448input",
-            448,
-            large_stem,
-            before + _large_image_stages((1, 2, 3), 2),
-            large_head,
-            first_stage=0,
-            mask_naming=NUMBERED,
-        ),
+        NetworkSpec("92_32input_update", 32, StemSpec(32, 3), stages, head),
+        NetworkSpec("92_32input", 32, StemSpec(32, 5, pool=2), stages, head),
+        _large_network("56", 224, (1, 1, 1)),
+        _large_network("92", 224, (1, 2, 3)),
+        _large_network("448input", 448, (1, 2, 3), (StageSpec(128, 1, 4, stride=1),)),
     )
 
 
@@ -246,12 +228,6 @@ def _cifar_network(depth: int, modules: int) -> NetworkSpec:
     return NetworkSpec(name, 32, StemSpec(16, 3), stages, HeadSpec(stages[-1].channels))
 
 
-def _small_network() -> NetworkSpec:
-    """A network of no paper, for trials: 16 pixels a side, one module in each stage."""
-    stages = _small_image_stages((1, 1, 1), 16)
-    return NetworkSpec("small_16input", 16, StemSpec(8, 3), stages, HeadSpec(128))
-
-
 def _basic_network(
     widths: Tuple[int, int, int], trunk_blocks: int, kind: str = "basic"
 ) -> NetworkSpec:
@@ -261,21 +237,25 @@ def _basic_network(
     """
     stages = tuple(StageSpec(width, 1, depth) for width, depth in zip(widths, (2, 1, 1)))
     head = HeadSpec(widths[-1], blocks=0)
-    spec = NetworkSpec(
-        "", 32, StemSpec(32, 3), stages, head, block=BASIC, trunk_blocks=trunk_blocks
-    )
+    units: Dict[str, Any] = {"block": BASIC, "trunk_blocks": trunk_blocks}
+    spec = NetworkSpec("", 32, StemSpec(32, 3), stages, head, **units)
     return dataclasses.replace(spec, name=f"attention{spec.depth}_{kind}")
 
 
-def _all_networks() -> Tuple[NetworkSpec, ...]:
-    cifar = tuple(_cifar_network(depth, modules) for depth, modules in CIFAR_MODULES.items())
-    basic = (
+# For trials, of no paper: 16 pixels a side, one module in each stage.
+_SMALL = NetworkSpec(
+    "small_16input", 16, StemSpec(8, 3), _small_image_stages((1, 1, 1), 16), HeadSpec(128)
+)
+
+DEFAULT_NETWORK = "92_32input_update"
+NETWORKS: Dict[str, NetworkSpec] = {
+    spec.name: spec
+    for spec in (
+        *_reference_networks(),
+        *(_cifar_network(depth, modules) for depth, modules in CIFAR_MODULES.items()),
         _basic_network((32, 64, 112), 1, "narrow"),
         _basic_network((32, 96, 192), 1),
         _basic_network((64, 128, 256), 2),
+        _SMALL,
     )
-    return _reference_networks() + cifar + basic + (_small_network(),)
-
-
-DEFAULT_NETWORK = "92_32input_update"
-NETWORKS: Dict[str, NetworkSpec] = {spec.name: spec for spec in _all_networks()}
+}

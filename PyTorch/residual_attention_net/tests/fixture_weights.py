@@ -23,16 +23,16 @@ BY_CHILD = ("eval_act", "eval_actdot", "train_act", "train_actdot")
 BY_PARAMETER = ("eval_gradnorm", "eval_graddot", "gradnorm", "graddot", "sgd1_dnorm")
 
 
-def random_state(name: str, seed: int = 0) -> numpy.random.RandomState:
+def random_state(name: str) -> numpy.random.RandomState:
     """Return the generator that belongs to an entry's name."""
-    return numpy.random.RandomState((zlib.crc32(name.encode()) + seed) & 0xFFFFFFFF)
+    return numpy.random.RandomState(zlib.crc32(name.encode()) & 0xFFFFFFFF)
 
 
-def fill(name: str, shape: Tuple[int, ...], seed: int = 0) -> numpy.ndarray:
+def fill(name: str, shape: Tuple[int, ...]) -> numpy.ndarray:
     """Return the value of one state_dict entry under the fixtures' fill rule."""
     if name.endswith(COUNTER):
         return numpy.zeros(shape, numpy.int64)
-    normal = random_state(name, seed).standard_normal(shape)
+    normal = random_state(name).standard_normal(shape)
     if name.endswith(".running_var"):
         value = 1 + 0.1 * numpy.abs(normal)
     elif name.endswith((".bias", ".running_mean")):
@@ -44,18 +44,17 @@ def fill(name: str, shape: Tuple[int, ...], seed: int = 0) -> numpy.ndarray:
     return value.astype(numpy.float32)
 
 
-def filled_state_dict(shapes: Dict[str, Tuple[int, ...]], seed: int = 0) -> Dict[str, torch.Tensor]:
+def filled_state_dict(shapes: Dict[str, Tuple[int, ...]]) -> Dict[str, torch.Tensor]:
     """Return a state_dict of these shapes under the fill rule."""
     return {
-        name: torch.from_numpy(numpy.asarray(fill(name, shape, seed)))
-        for name, shape in shapes.items()
+        name: torch.from_numpy(numpy.asarray(fill(name, shape))) for name, shape in shapes.items()
     }
 
 
-def fill_network(network: nn.Module, seed: int = 0) -> nn.Module:
+def fill_network(network: nn.Module) -> nn.Module:
     """Give every entry of a network's state_dict its value under the fill rule."""
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    network.load_state_dict(filled_state_dict(shapes, seed))
+    network.load_state_dict(filled_state_dict(shapes))
     return network
 
 
@@ -73,7 +72,6 @@ class ReferenceModel:
     shapes: Dict[str, Tuple[int, ...]]
     children: Tuple[str, ...]
     dead_in_original: Dict[str, Tuple[int, ...]]
-    parameters_in_original: int
 
     def trained(self) -> List[str]:
         """Return the names of the parameters, in order."""
@@ -89,18 +87,16 @@ def reference_models() -> Dict[str, ReferenceModel]:
     """Return the reference networks by name."""
     with gzip.open(str(FIXTURES / "models.json.gz"), "rt", encoding="utf-8") as stream:
         models = json.load(stream)
-    return {name: _reference_model(entry) for name, entry in models.items()}
-
-
-def _reference_model(entry: Dict[str, Any]) -> ReferenceModel:
-    return ReferenceModel(
-        entry["parameters"],
-        entry["multiply_accumulates"],
-        {name: tuple(shape) for name, shape in entry["state_dict"]},
-        tuple(entry["children"]),
-        {name: tuple(shape) for name, shape in entry["dead_in_original"]},
-        entry["parameters_in_original"],
-    )
+    return {
+        name: ReferenceModel(
+            entry["parameters"],
+            entry["multiply_accumulates"],
+            {name: tuple(shape) for name, shape in entry["state_dict"]},
+            tuple(entry["children"]),
+            {name: tuple(shape) for name, shape in entry["dead_in_original"]},
+        )
+        for name, entry in models.items()
+    }
 
 
 @dataclass(frozen=True)

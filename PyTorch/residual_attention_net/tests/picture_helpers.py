@@ -9,18 +9,18 @@ import torch
 from training_helpers import checkpoint_of
 
 from common.runs.events import RunLog
-from residual_attention_net.attention import AttentionView, attention_view
 from residual_attention_net.data.samples import Samples, dataset_samples
 from residual_attention_net.network.model import ResidualAttentionNetwork, build_network
+from residual_attention_net.pictures import AttentionView, attention_view
 from residual_attention_net.trained_network import open_trained
 
-SMALL = "small_16input"
+NETWORK = "small_16input"
 CLASSES = tuple(f"class {number}" for number in range(10))
 
 
 def small_network(**arguments: Any) -> ResidualAttentionNetwork:
     torch.manual_seed(0)
-    return build_network(SMALL, **arguments)
+    return build_network(NETWORK, **arguments)
 
 
 def weights_in(folder: Path, **arguments: Any) -> Path:
@@ -32,7 +32,7 @@ def weights_in(folder: Path, **arguments: Any) -> Path:
 def view_of(
     folder: Path, count: int = 2, strongest: int = 0, **arguments: Any
 ) -> Tuple[Samples, AttentionView]:
-    trained = open_trained(str(weights_in(folder, **arguments)), SMALL, device_type="cpu")
+    trained = open_trained(str(weights_in(folder, **arguments)), NETWORK, device_type="cpu")
     data = "synthetic_volumes" if trained.network.spatial_dims == 3 else "synthetic"
     samples, _ = dataset_samples(data, None, count, 16)
     return samples, attention_view(
@@ -49,24 +49,18 @@ def write_run(folder: Path, steps: int = 30, with_weights: bool = True) -> Path:
             config={"dataset": "synthetic"},
             command="train.py --dataset synthetic",
             resumed_step=0,
-            network={"name": SMALL},
+            network={"name": NETWORK},
             dataset={"name": "synthetic"},
         )
         for step in range(1, steps + 1):
             log.event("step", step=step, epoch=1, loss=2.0 / step, learning_rate=0.1)
+        shared = {"epoch": 1, "step": steps}
         for split, role, n, accuracy in (
             ("validation", "progress", 20, 60.0),
             ("test", "final", 40, 55.5),
         ):
-            log.event(
-                "evaluation",
-                split=split,
-                role=role,
-                epoch=1,
-                step=steps,
-                n=n,
-                metrics={"accuracy": accuracy, "loss": 1.0},
-            )
+            metrics = {"accuracy": accuracy, "loss": 1.0}
+            log.event("evaluation", split=split, role=role, n=n, metrics=metrics, **shared)
     if with_weights:
         checkpoint_of(folder, small_network(), steps)
     return folder

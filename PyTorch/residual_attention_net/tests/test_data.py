@@ -1,17 +1,22 @@
-"""The datasets by name, and how they are divided."""
+"""The datasets by name, how they are divided, and what is refused before torch starts."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from training_helpers import SMALL, environment
 
+from common.core.command_line import exit_code_of
 from common.core.errors import UsageError, ZooError
 from common.data.labelled_images import LabelledImages
-from residual_attention_net.data.datasets import DATASET_NAMES, SourceOptions, load_dataset
+from residual_attention_net import train
+from residual_attention_net.data.datasets import load_dataset
 
-SMALL = SourceOptions(image_size=8, class_count=3, train_count=60, test_count=12)
+FEW = {"image_size": 8, "generated": (60, 20)}
 
 
 def same(first: LabelledImages, second: LabelledImages) -> bool:
@@ -32,63 +37,49 @@ def write_folder(root: Path, per_class: int = 10) -> str:
     return str(root)
 
 
-def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(UsageError, match=", ".join(DATASET_NAMES)):
-        load_dataset("cifar11")
-
-
 def test_validation_images_are_a_tenth_or_as_many_as_asked_and_never_trained_on():
-    assert load_dataset("synthetic", options=SMALL).counts["validation"] == 6
-    splits = load_dataset("synthetic", options=SMALL, validation_count=15)
-    assert splits.counts == {"train": 45, "validation": 15, "test": 12}
+    assert load_dataset("synthetic", **FEW).counts["validation"] == 6
+    splits = load_dataset("synthetic", **FEW, validation_count=20)
+    assert splits.counts == {"train": 40, "validation": 20, "test": 20}
     assert not rows(splits.train) & rows(splits.validation)
     assert not rows(splits.train) & rows(splits.test)
-    assert np.bincount(splits.validation.labels).tolist() == [5, 5, 5]
-
-
-def test_the_same_seed_divides_alike_and_another_does_not():
-    first, again, other = (load_dataset("synthetic", options=SMALL, seed=n) for n in (1, 1, 2))
-    assert same(first.validation, again.validation)
-    assert not same(first.validation, other.validation)
+    assert np.bincount(splits.validation.labels).tolist() == [2] * 10
+    assert same(splits.test, load_dataset("synthetic", **FEW).test)
 
 
 def test_a_limit_takes_equally_many_of_each_class_and_leaves_validation_as_it_is():
-    splits = load_dataset("synthetic", options=SMALL, limit_train=9, limit_test=6)
-    assert np.bincount(splits.train.labels).tolist() == [3, 3, 3]
-    assert np.bincount(splits.test.labels).tolist() == [2, 2, 2]
-    assert "limited to 9" in splits.predicate and "limited to 6" in splits.predicate
-    assert same(splits.validation, load_dataset("synthetic", options=SMALL).validation)
+    splits = load_dataset("synthetic", **FEW, limit_train=30, limit_test=10)
+    assert np.bincount(splits.train.labels).tolist() == [3] * 10
+    assert np.bincount(splits.test.labels).tolist() == [1] * 10
+    assert "limited to 30" in splits.predicate and "limited to 10" in splits.predicate
+    assert same(splits.validation, load_dataset("synthetic", **FEW).validation)
 
 
 @pytest.mark.parametrize(
-    "asked, flag",
+    "asked, told",
     [
         ({"validation_count": 60}, "--validation_count"),
         ({"validation_count": -1}, "--validation_count"),
         ({"limit_train": 55}, "--limit_train"),
         ({"limit_train": 0}, "--limit_train"),
-        ({"limit_test": 13}, "--limit_test"),
-        ({"seed": -1}, "seed"),
-        ({"options": SourceOptions(class_count=1)}, "at least 2 classes"),
-        ({"options": SourceOptions(train_count=0)}, "at least"),
-        ({"options": SourceOptions(test_count=0)}, "at least"),
-        ({"options": SourceOptions(image_size=0)}, "at least"),
+        ({"limit_test": 21}, "--limit_test"),
+        ({"name": "cifar11"}, "'cifar11' is unknown: use one of cifar10, digits"),
     ],
 )
-def test_a_number_that_the_data_does_not_allow_names_its_flag(asked, flag):
-    with pytest.raises(UsageError, match=flag) as caught:
-        load_dataset("synthetic", **{"options": SMALL, **asked})
+def test_a_number_that_the_data_does_not_allow_names_its_flag(asked, told):
+    with pytest.raises(UsageError, match=told) as caught:
+        load_dataset(**{"name": "synthetic", **FEW, **asked})
     assert "\n" not in str(caught.value)
 
 
 def test_synthetic_classes_can_be_told_apart_by_their_mean_image():
-    splits = load_dataset("synthetic", options=SMALL)
+    splits = load_dataset("synthetic", **FEW)
     means = np.stack(
-        [splits.train.images[splits.train.labels == label].mean(axis=0) for label in range(3)]
+        [splits.train.images[splits.train.labels == label].mean(axis=0) for label in range(10)]
     )
     distances = ((splits.test.images[:, None] - means[None]) ** 2).sum(axis=(2, 3, 4))
     assert (distances.argmin(axis=1) == splits.test.labels).all()
-    volumes = load_dataset("synthetic_volumes", options=SMALL).train
+    volumes = load_dataset("synthetic_volumes", **FEW).train
     assert volumes.images.shape == (54, 8, 8, 8, 3) and volumes.spatial_shape == (8, 8, 8)
 
 
@@ -109,7 +100,7 @@ def test_synthetic_data_is_what_earlier_records_say():
     )
 
 
-def test_digits_are_what_earlier_records_say_and_their_test_set_the_same_for_every_seed():
+def test_digits_are_what_earlier_records_say():
     pytest.importorskip("sklearn", reason="digits come with scikit-learn")
     splits = load_dataset("digits")
     assert splits.counts == {"train": 1295, "validation": 143, "test": 359}
@@ -122,7 +113,6 @@ def test_digits_are_what_earlier_records_say_and_their_test_set_the_same_for_eve
         143,
         "359 of the 1797, stratified by class, the same for every seed",
     )
-    assert same(splits.test, load_dataset("digits", seed=2).test)
 
 
 def test_cifar10_is_what_earlier_records_say(zoo_data):
@@ -137,7 +127,7 @@ def test_cifar10_is_what_earlier_records_say(zoo_data):
 
 @pytest.mark.parametrize("name", ["image_folder", "images"])
 def test_a_folder_of_class_folders_is_divided_under_both_names(tmp_path, name):
-    splits = load_dataset(name, write_folder(tmp_path), options=SMALL)
+    splits = load_dataset(name, write_folder(tmp_path), 8)
     assert splits.name == "image_folder" and splits.class_names == ("cat", "dog")
     assert splits.counts == {"train": 15, "validation": 1, "test": 4}
     assert splits.train.images.shape == (15, 8, 8, 3)
@@ -152,12 +142,40 @@ def test_a_folder_of_class_folders_is_divided_under_both_names(tmp_path, name):
 def test_folders_train_and_test_are_taken_as_such_and_notices_passed_on(tmp_path):
     for part, count in (("train", 10), ("test", 3), ("extra", 1)):
         write_folder(tmp_path / part, count)
-    splits = load_dataset("image_folder", str(tmp_path), options=SMALL, validation_count=0)
+    splits = load_dataset("image_folder", str(tmp_path), 8, validation_count=0)
     assert splits.counts == {"train": 20, "validation": 0, "test": 6}
     assert "the whole folder test at 8x8" in splits.predicate
     assert "extra is not looked at" in splits.notices[0]
-
-
-def test_a_bad_image_folder_is_one_line(tmp_path):
     with pytest.raises(ZooError, match="no such folder"):
-        load_dataset("image_folder", str(tmp_path / "none"), options=SMALL)
+        load_dataset("image_folder", str(tmp_path / "none"), 8)
+
+
+@pytest.mark.parametrize(
+    "flags, told",
+    [
+        (["--train_batch_size", "65"], "--train_batch_size 65 on 1 rank(s) is larger than the 64"),
+        (["--device_num", "8"], "--train_batch_size 16 on 8 rank(s) is larger.*at most 8"),
+        (["--validation_count", "5000"], "5000 images for --validation_count"),
+        (["--num_classes", "5"], "--num_classes 5 is less than the 10 classes"),
+        (["--dataset", "digits"], "--network small_16input takes 16 x 16, digits has 32 x 32"),
+    ],
+)
+def test_data_that_does_not_suffice_names_the_flag(tmp_path, capsys, flags, told):
+    words = ["--output_path", str(tmp_path / "run"), *SMALL, *flags]
+    assert exit_code_of(train.main, words) == 64
+    (line,) = capsys.readouterr().err.splitlines()
+    for part in told.split(".*"):
+        assert part in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_too_few_images_are_told_before_torch_starts():
+    words = [*SMALL, "--train_batch_size", "65"]
+    code = (
+        "import sys; from residual_attention_net import train\n"
+        f"try: train.main({words!r})\n"
+        "except Exception as error: assert error.exit_code == 64, error\n"
+        "else: raise SystemExit('no error')\n"
+        "assert not {'torch', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], env=environment(), check=True)

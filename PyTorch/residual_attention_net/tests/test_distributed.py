@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict
 
 import pytest
 import torch
 from torch import distributed, multiprocessing, nn
-from training_helpers import (
-    events,
-    free_port,
-    run,
-    start_rank,
-    start_ranks,
-)
+from training_helpers import events, finish, free_port, run_ranks, start_rank, trained
 
 from common.training.torch.ranks import (
     SynchronisedBatchNorm,
@@ -140,33 +134,13 @@ def test_two_ranks_with_synchronised_batch_norm_are_one_rank_of_the_same_global_
         assert torch.allclose(value.double(), two[name].double(), rtol=1e-9, atol=1e-9), name
 
 
-def _finish(processes: List[Any]) -> List[str]:
-    texts = [process.communicate(timeout=600)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0] * len(processes), texts
-    return texts
-
-
-@pytest.mark.parametrize("ranks, batch", [(8, 2)])
-def test_every_rank_reports_the_same_accuracy_on_the_whole_test_set(
-    tmp_path: Path, ranks: int, batch: int
-) -> None:
-    output = tmp_path / "run"
-    _finish(
-        start_ranks(
-            "train",
-            output,
-            ranks,
-            free_port(),
-            "--train_batch_size",
-            str(batch),
-            "--total_epochs",
-            "1",
-        )
-    )
+def test_every_rank_reports_the_same_accuracy_on_the_whole_test_set(tmp_path: Path) -> None:
+    ranks = 8
+    run_ranks("train", tmp_path, ranks, "--train_batch_size=2", "--total_epochs=1")
     results = [
         [
             (event["split"], event["role"], event["n"], event["metrics"])
-            for event in events(output, "evaluation", rank)
+            for event in events(tmp_path, "evaluation", rank)
         ]
         for rank in range(ranks)
     ]
@@ -179,12 +153,11 @@ def test_with_synchronised_batch_norm_the_losses_of_two_ranks_are_those_of_one(
 ) -> None:
     # Single precision: the same first step, then rounding grows through ill-conditioned gradients.
     flags = ["--sync_batch_norm", "--total_epochs", "1"]
-    run("train", tmp_path / "one", *flags)
-    _finish(
-        start_ranks("train", tmp_path / "two", 2, free_port(), "--train_batch_size", "8", *flags)
+    trained("train", tmp_path / "one", *flags)
+    run_ranks("train", tmp_path / "two", 2, "--train_batch_size", "8", *flags)
+    one, two = (
+        [event["loss"] for event in events(tmp_path / name, "step")] for name in ("one", "two")
     )
-    one = [event["loss"] for event in events(tmp_path / "one", "step")]
-    two = [event["loss"] for event in events(tmp_path / "two", "step")]
     assert two[0] == pytest.approx(one[0], rel=1e-5)
     assert two == pytest.approx(one, rel=2e-2)
 
@@ -192,18 +165,19 @@ def test_with_synchronised_batch_norm_the_losses_of_two_ranks_are_those_of_one(
 def test_ranks_without_the_first_ranks_disk_resume_from_its_checkpoint(tmp_path: Path) -> None:
     machines = [tmp_path / "first", tmp_path / "second"]
     flags = ["--train_batch_size", "8", "--checkpoint_minutes", "0"]
-    for epochs, more in (("1", []), ("2", ["--resume"])):
+    for more in (["--total_epochs=1"], ["--total_epochs=2", "--resume"]):
         port = free_port()
-        _finish(
+        finish(
             [
-                start_rank("train", machine, rank, 2, port, "--total_epochs", epochs, *flags, *more)
+                start_rank("train", machine, rank, 2, port, *flags, *more)
                 for rank, machine in enumerate(machines)
             ]
         )
     assert not list((machines[1] / "ckpt").glob("step_*"))
-    resumed = [
-        events(machine, "start", rank)[-1]["resumed_step"] for rank, machine in enumerate(machines)
-    ]
+    places = list(enumerate(machines))
+    resumed = [events(machine, "start", rank)[-1]["resumed_step"] for rank, machine in places]
     assert resumed == [4, 4]
-    one = [event["loss"] for event in events(machines[0], "step", 0)]
-    assert one == [event["loss"] for event in events(machines[1], "step", 1)]
+    one, other = (
+        [event["loss"] for event in events(machine, "step", rank)] for rank, machine in places
+    )
+    assert one == other

@@ -9,8 +9,8 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -20,10 +20,10 @@ from residual_attention_net import export  # noqa: E402
 from residual_attention_net.network.model import build_network  # noqa: E402
 
 pytestmark = [pytest.mark.pytorch, pytest.mark.long]
-SMALL = "small_16input"
+SMALL, DEFAULT = "small_16input", "92_32input_update"
 
 
-def write_weights(path, name=SMALL, **arguments):
+def write_weights(folder, name=SMALL, **arguments):
     torch.manual_seed(0)
     network = build_network(name, **arguments).eval()
     # Statistics and weights as after training, so that folding batch norm away has effects.
@@ -31,27 +31,13 @@ def write_weights(path, name=SMALL, **arguments):
         if hasattr(module, "running_var"):
             module.running_var.uniform_(0.5, 2)
             module.running_mean.normal_(0, 0.2)
-    torch.save(network.state_dict(), str(path))
+    torch.save(network.state_dict(), str(folder / "w.pth"))
     return network
 
 
-def run(weights, output, *flags, network=SMALL):
-    return exit_code_of(
-        export.main,
-        ["--pth_path", str(weights), "--network", network, "--output_file", str(output)]
-        + list(flags),
-    )
-
-
-def read(path, kind):
-    """What a user's program does with the file: arrays in, arrays out."""
-    if kind == "onnx":
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        return lambda images: session.run(["logits"], {"images": images})[0]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        program = torch.jit.load(str(path))
-    return lambda images: program(torch.from_numpy(images)).detach().numpy()
+def run(folder, *flags, output="network", network=SMALL):
+    words = ["--pth_path", folder / "w.pth", "--network", network, "--output_file", folder / output]
+    return exit_code_of(export.main, [str(word) for word in [*words, *flags]])
 
 
 def images_for(network, count):
@@ -59,62 +45,74 @@ def images_for(network, count):
     return np.random.RandomState(1).uniform(size=shape).astype(np.float32)
 
 
-def assert_same_logits(network, program, count):
+def assert_same_logits(network, path, kind, count):
+    """What a user's program does with the file: arrays in, arrays out."""
     images = images_for(network, count)
+    if kind == "onnx":
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        found = session.run(["logits"], {"images": images})[0]
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            program = torch.jit.load(str(path))
+        found = program(torch.from_numpy(images)).detach().numpy()
     with torch.no_grad():
         expected = network(torch.from_numpy(images)).numpy()
-    np.testing.assert_allclose(program(images), expected, atol=1e-4)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "name, spatial_dims",
+    [(SMALL, 2), (SMALL, 3), pytest.param(DEFAULT, 2, marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("kind", export.FORMATS)
-@pytest.mark.parametrize("spatial_dims", [2, 3])
 def test_the_file_gives_the_networks_logits_at_any_batch_size(
-    tmp_path, capfd, recwarn, kind, spatial_dims
+    tmp_path, capfd, recwarn, kind, name, spatial_dims
 ):
-    network = write_weights(tmp_path / "w.pth", spatial_dims=spatial_dims, num_classes=7)
-    recwarn.clear()
-    assert run(tmp_path / "w.pth", tmp_path / "network", "--format", kind) == 0
+    """And nothing but the difference and the file is told."""
+    network = write_weights(tmp_path, name, spatial_dims=spatial_dims, num_classes=7)
+    assert run(tmp_path, "--format", kind, network=name) == 0
     captured = capfd.readouterr()
     assert "largest difference" in captured.out and captured.err == ""
     assert [str(warning.message) for warning in recwarn] == []
     for count in (1, 2, 5):
-        assert_same_logits(network, read(tmp_path / "network", kind), count)
+        assert_same_logits(network, tmp_path / "network", kind, count)
 
 
-def test_an_onnx_file_has_the_batch_size_and_opset_asked_for(tmp_path):
-    network = write_weights(tmp_path / "w.pth")
-    flags = ["--format", "onnx", "--batch_size", "4", "--opset", "11"]
-    assert run(tmp_path / "w.pth", tmp_path / "n.onnx", *flags) == 0
-    assert_same_logits(network, read(tmp_path / "n.onnx", "onnx"), 4)
-    written = onnx.load(str(tmp_path / "n.onnx"))
-    shape = written.graph.input[0].type.tensor_type.shape
+@pytest.mark.parametrize("opset", [11, 13])
+def test_an_onnx_file_has_the_opset_and_the_batch_size_asked_for(tmp_path, opset):
+    network = write_weights(tmp_path)
+    assert run(tmp_path, "--format", "onnx", "--opset", opset, "--batch_size", "4") == 0
+    assert_same_logits(network, tmp_path / "network", "onnx", 4)
+    found = onnx.load(str(tmp_path / "network"))
+    assert found.opset_import[0].version == opset
+    shape = found.graph.input[0].type.tensor_type.shape
     assert [side.dim_value for side in shape.dim] == [4, 3, 16, 16]
-    assert written.opset_import[0].version == 11
 
 
 def test_an_onnx_file_says_its_classes_and_how_images_are_prepared():
     network = build_network(SMALL).eval()
-    content = export.as_onnx(network, torch.zeros(1, 3, 16, 16), dynamic=False)
-    told = onnx.load_model_from_string(export.described(content, ("飞机", "bird")))
+    example = torch.zeros(1, 3, 16, 16)
+    content = export.as_onnx(network, example, dynamic=False, classes=("飞机", "bird"))
+    told = onnx.load_model_from_string(content)
     facts = {entry.key: entry.value for entry in told.metadata_props}
     assert json.loads(facts["classes"]) == ["飞机", "bird"] and "255" in facts["preprocessing"]
 
 
 def test_a_file_that_differs_is_not_written_and_the_old_one_stays(tmp_path, monkeypatch, capsys):
-    write_weights(tmp_path / "w.pth")
+    write_weights(tmp_path)
     other = build_network(SMALL).eval()
     honest = export.as_torchscript
     monkeypatch.setattr(export, "as_torchscript", lambda _, example: honest(other, example))
-    output = tmp_path / "n.pt"
-    output.write_bytes(b"old")
-    assert run(tmp_path / "w.pth", output, "--format", "torchscript") == 1
+    (tmp_path / "network").write_bytes(b"old")
+    assert run(tmp_path, "--format", "torchscript") == 1
     assert "nothing was written" in capsys.readouterr().err
-    assert output.read_bytes() == b"old"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["n.pt", "w.pth"]
+    assert (tmp_path / "network").read_bytes() == b"old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["network", "w.pth"]
 
 
 @pytest.mark.parametrize("wrong", [2e-4, float("nan")])
-def test_a_difference_in_a_later_batch_is_found(wrong):
+def test_a_difference_in_any_batch_is_found(wrong):
     network = build_network(SMALL).eval()
     batches = [images_for(network, 1), images_for(network, 2)]
 
@@ -122,25 +120,25 @@ def test_a_difference_in_a_later_batch_is_found(wrong):
         logits = network(torch.from_numpy(images)).detach().numpy()
         return logits + (wrong if len(images) == 2 else 0)
 
-    assert not export.compare(network, program, batches).within(export.TOLERANCE)
-    assert not export.compare(network, program, batches[::-1]).within(export.TOLERANCE)
-    assert export.compare(network, program, batches[:1]).within(export.TOLERANCE)
+    for order in (batches, batches[::-1]):
+        with pytest.raises(ZooError, match="differs from the original"):
+            export.require_same(network, program, order)
+    assert "over 1 images" in export.require_same(network, program, batches[:1])
 
 
-def test_the_tolerance_grows_with_logits_above_one():
-    for largest, scale, expected in (
-        (1e-4, 0.1, True),
-        (1.1e-4, 0.1, False),
-        (9e-4, 10, True),
-        (1.1e-3, 10, False),
-    ):
-        assert export.Difference(largest, scale, 1).within(1e-4) is expected
+@pytest.mark.parametrize(
+    "apart, scale, same", [(0.9e-4, 0.1, True), (1.1e-4, 0.1, False), (9e-4, 10, True)]
+)
+def test_the_tolerance_grows_with_logits_above_one(apart, scale, same):
+    def network(images):
+        return torch.full((len(images), 1), float(scale))
 
-
-def test_tolerance_decides(tmp_path):
-    write_weights(tmp_path / "w.pth")
-    assert run(tmp_path / "w.pth", tmp_path / "n.onnx", "--format", "onnx", "--tolerance", "0") == 1
-    assert not (tmp_path / "n.onnx").exists()
+    batches = [np.zeros((1, 1), np.float32)]
+    if same:
+        export.require_same(network, lambda images: np.full((1, 1), scale + apart), batches)
+        return
+    with pytest.raises(ZooError, match="allowed 0.0001"):
+        export.require_same(network, lambda images: np.full((1, 1), scale + apart), batches)
 
 
 @pytest.mark.parametrize(
@@ -148,64 +146,39 @@ def test_tolerance_decides(tmp_path):
     [("onnxruntime", 0, "not compared"), ("onnx", 1, "pip install onnx onnxruntime")],
 )
 def test_a_package_that_is_missing_is_said(tmp_path, monkeypatch, capsys, package, code, told):
-    write_weights(tmp_path / "w.pth")
+    write_weights(tmp_path)
     monkeypatch.setitem(sys.modules, package, None)
-    assert run(tmp_path / "w.pth", tmp_path / "n.onnx", "--format", "onnx") == code
+    assert run(tmp_path, "--format", "onnx") == code
     captured = capsys.readouterr()
     assert told in captured.out + captured.err
-    assert (tmp_path / "n.onnx").exists() == (code == 0)
+    assert (tmp_path / "network").exists() == (code == 0)
 
 
 def test_a_damaged_onnx_file_is_not_valid():
-    content = io.BytesIO()
-    onnx.save(
-        onnx.helper.make_model(
-            onnx.helper.make_graph(
-                [onnx.helper.make_node("NoSuchOperator", ["images"], ["logits"])], "graph", [], []
-            )
-        ),
-        content,
-    )
+    content, node = io.BytesIO(), onnx.helper.make_node("NoSuchOperator", ["images"], ["logits"])
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([node], "graph", [], [])), content)
     with pytest.raises(ZooError, match="not valid ONNX"):
         export.onnx_program(content.getvalue())
 
 
 @pytest.mark.parametrize(
-    "flags",
+    "flags, code, told",
     [
-        ["--format", "onnx", "--opset", "99"],
-        ["--format", "onnx", "--opset", "7"],
-        ["--format", "tflite"],
-        ["--format", "onnx", "--batch_size", "many"],
-        ["--format", "onnx", "--batch_size", "0"],
-        [],
+        (["--format", "onnx", "--opset", "99"], 64, "--opset"),
+        (["--format", "onnx", "--opset", "7"], 64, "--opset"),
+        (["--format", "tflite"], 64, "tflite"),
+        (["--format", "onnx", "--batch_size", "many"], 64, "dynamic"),
+        (["--format", "onnx", "--batch_size", "0"], 64, "dynamic"),
+        ([], 64, "--format"),
+        (["--format", "onnx", "--tolerance", "0"], 1, "allowed 0"),
+        (["--format=torchscript", "--dataset=images", "--data_path=/no/x"], 1, "no such folder"),
     ],
 )
-def test_a_wrong_command_line_is_a_usage_error(tmp_path, capsys, flags):
-    write_weights(tmp_path / "w.pth")
-    assert run(tmp_path / "w.pth", tmp_path / "n", *flags) == 64
-    assert len(capsys.readouterr().err.splitlines()) == 1
-    assert not (tmp_path / "n").exists()
-
-
-def test_the_weights_are_not_written_over(tmp_path):
-    write_weights(tmp_path / "w.pth")
+def test_a_mistake_is_one_line_and_leaves_no_file(tmp_path, capsys, flags, code, told):
+    write_weights(tmp_path)
     before = (tmp_path / "w.pth").read_bytes()
-    assert run(tmp_path / "w.pth", tmp_path / "w.pth", "--format", "onnx") == 64
+    assert run(tmp_path, *flags) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line and not (tmp_path / "network").exists()
+    assert run(tmp_path, "--format", "onnx", output="w.pth") == 64
     assert (tmp_path / "w.pth").read_bytes() == before
-
-
-def test_batches_come_from_the_dataset_asked_for(tmp_path, capsys):
-    write_weights(tmp_path / "w.pth")
-    flags = ["--format", "torchscript", "--dataset", "images", "--data_path", str(tmp_path / "x")]
-    assert run(tmp_path / "w.pth", tmp_path / "n", *flags) == 1
-    assert "no such folder" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", export.FORMATS)
-def test_the_default_network_is_exported(tmp_path, kind):
-    name = "92_32input_update"
-    network = write_weights(tmp_path / "w.pth", name)
-    assert run(tmp_path / "w.pth", tmp_path / "n", "--format", kind, network=name) == 0
-    assert_same_logits(network, read(tmp_path / "n", kind), 2)

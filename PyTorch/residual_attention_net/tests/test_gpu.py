@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy
 import pytest
-from training_helpers import events, run
+from training_helpers import events, trained
 
 torch = pytest.importorskip("torch")
 
@@ -50,15 +50,13 @@ def test_batches_are_those_of_a_cpu() -> None:
     "mode", ["must_keep_origin_dtype", "allow_mix_precision", "allow_mix_precision_bf16"]
 )
 def test_every_precision_trains_and_proves_where_it_ran(tmp_path: Path, mode: str) -> None:
-    done = run("train", tmp_path / "run", "--device_type", "gpu", "--precision_mode", mode)
-    assert done.returncode == 0, done.stdout
-    begun = events(tmp_path / "run", "start")[0]
+    output = trained("train", tmp_path, "--device_type", "gpu", "--precision_mode", mode)
+    begun = events(output, "start")[0]
     assert begun["device"]["kind"] == "gpu" and "cuda" in begun["proof"]
-    assert events(tmp_path / "run")[-1]["status"] == "complete"
+    assert events(output)[-1]["status"] == "complete"
 
 
 def test_a_gpu_run_resumes(tmp_path: Path) -> None:
-    run("train", tmp_path / "run", "--device_type", "gpu", "--total_epochs", "1")
-    done = run("train", tmp_path / "run", "--device_type", "gpu", "--resume")
-    assert done.returncode == 0, done.stdout
-    assert len(events(tmp_path / "run", "step")) == 8
+    trained("train", tmp_path, "--device_type", "gpu", "--total_epochs", "1")
+    trained("train", tmp_path, "--device_type", "gpu", "--resume")
+    assert len(events(tmp_path, "step")) == 8

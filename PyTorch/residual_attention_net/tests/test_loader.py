@@ -1,4 +1,4 @@
-"""Training and evaluation batches."""
+"""Training and evaluation batches, our own and the reference's."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
-from common.core.errors import UsageError
-from residual_attention_net.data.draws import Augmentation
+from common.core.errors import InfrastructureError, ZooError
+from residual_attention_net.data import torchvision_loader
+from residual_attention_net.data.draws import Augmentation, sample_order
+from residual_attention_net.data.loader import DeviceLoader, EvaluationLoader
+from residual_attention_net.data.torchvision_loader import TorchvisionLoader
 from residual_attention_net.tests.data_helpers import (
     identified_images,
     numbered_images,
     numbered_volumes,
 )
-
-torch = pytest.importorskip("torch", reason="loaders make torch tensors")
-loader_module = pytest.importorskip("residual_attention_net.data.loader")
-DeviceLoader = loader_module.DeviceLoader
-EvaluationLoader = loader_module.EvaluationLoader
 
 pytestmark = pytest.mark.pytorch
 
@@ -28,6 +27,7 @@ DEVICE = torch.device("cpu")
 PLAIN = Augmentation()
 EVERYTHING = Augmentation(crop_padding=2, flip=True, cutout_size=3, mixup_alpha=1.0)
 CHECKSUM = "e2c83a04580d5cc8ca8aa0552a380f17955a5e808222540fba25d54990a2c320"
+MAKERS = pytest.mark.parametrize("make", [numbered_images, numbered_volumes])
 
 
 def _training(images, batch_size, augmentation=PLAIN, seed=3, rank=0, world_size=1, **options):
@@ -56,15 +56,9 @@ def test_an_epoch_shows_every_sample_once_with_its_label_in_an_order_of_its_own(
         batch.targets.tolist() == [number % 3 for number in _numbers(batch)] for batch in batches
     )
     assert _numbers(batches[0]) != _numbers(next(loader.epoch(1)))
-
-
-def test_inputs_are_float32_of_channels_first_in_the_unit_range():
-    batch = next(_training(numbered_images(20), 4).epoch(0))
-    assert batch.inputs.shape == (4, 3, 6, 6) and batch.inputs.dtype == torch.float32
-    assert 0 < float(batch.inputs.min()) <= float(batch.inputs.max()) <= 1
-    assert (batch.mixed_targets, batch.valid, float(batch.mixup_weight)) == (None, 4, 1)
-    volumes = next(_training(numbered_volumes(20), 4, EVERYTHING).epoch(0))
-    assert volumes.inputs.shape == (4, 1, 6, 6, 6)
+    batch = batches[0]
+    assert batch.inputs.shape == (8, 1, 2, 2) and batch.inputs.dtype == torch.float32
+    assert (batch.mixed_targets, batch.valid, float(batch.mixup_weight)) == (None, 8, 1)
 
 
 @pytest.mark.parametrize("augmentation", [PLAIN, EVERYTHING])
@@ -76,32 +70,28 @@ def test_channels_last_changes_the_layout_and_no_value(augmentation):
     assert torch.equal(plain, last)
 
 
-def test_ranks_partition_the_global_batch():
-    images = identified_images(50)
-    whole = _training(images, 8).epoch(0)
-    ranks = [_training(images, 2, rank=rank, world_size=4).epoch(0) for rank in range(4)]
-    for batch, *parts in zip(whole, *ranks):
-        assert _numbers(batch) == [number for part in parts for number in _numbers(part)]
-
-
-@pytest.mark.parametrize("make", [numbered_images, numbered_volumes])
-def test_two_ranks_see_what_one_rank_of_twice_the_batch_sees(make):
+@MAKERS
+@pytest.mark.parametrize("augmentation, ranks", [(PLAIN, 4), (EVERYTHING, 2)])
+def test_ranks_see_together_what_one_rank_of_their_whole_batch_sees(make, augmentation, ranks):
     images = make(50)
-    whole = list(_training(images, 8, EVERYTHING).epoch(2))
-    parts = [list(_training(images, 4, EVERYTHING, rank=r, world_size=2).epoch(2)) for r in (0, 1)]
-    assert len(whole) == len(parts[0]) == 6
-    for batch, first, second in zip(whole, *parts):
-        assert torch.equal(batch.inputs, torch.cat((first.inputs, second.inputs)))
-        assert torch.equal(batch.targets, torch.cat((first.targets, second.targets)))
-        assert torch.equal(
-            batch.mixed_targets, torch.cat((first.mixed_targets, second.mixed_targets))
-        )
-        assert batch.mixup_weight == first.mixup_weight == second.mixup_weight
+    whole = list(_training(images, 8, augmentation).epoch(2))
+    loaders = [
+        _training(images, 8 // ranks, augmentation, rank=rank, world_size=ranks).epoch(2)
+        for rank in range(ranks)
+    ]
+    shares = list(zip(*loaders))
+    assert len(whole) == len(shares) == 6
+    for batch, parts in zip(whole, shares):
+        for name in ("inputs", "targets", "mixed_targets"):
+            if getattr(batch, name) is not None:
+                joined = torch.cat([getattr(part, name) for part in parts])
+                assert torch.equal(getattr(batch, name), joined)
+        assert all(part.mixup_weight == batch.mixup_weight for part in parts)
 
 
-def test_mixed_inputs_and_targets_are_those_of_the_partners():
+def test_mixed_inputs_and_targets_are_those_of_the_partners_until_mixup_ends():
     images = identified_images(48)
-    loader = _training(images, 8, Augmentation(mixup_alpha=1.0))
+    loader = _training(images, 8, Augmentation(mixup_alpha=1.0, mixup_epochs=1))
     plain = list(_training(images, 8).epoch(0))
     draws = loader.draws(0)
     for index, batch in enumerate(loader.epoch(0)):
@@ -111,45 +101,28 @@ def test_mixed_inputs_and_targets_are_those_of_the_partners():
         assert torch.allclose(batch.inputs, weight * own + (1 - weight) * own[local])
         assert torch.equal(batch.mixed_targets, plain[index].targets[local])
         assert torch.equal(batch.targets, plain[index].targets)
-
-
-def test_mixup_that_has_ended_leaves_plain_batches():
-    images = numbered_images(20)
-    ended = _training(images, 4, Augmentation(mixup_alpha=1.0, mixup_epochs=1))
-    assert next(ended.epoch(0)).mixed_targets is not None
-    batch = next(ended.epoch(1))
+    batch = next(loader.epoch(1))
     assert batch.mixed_targets is None
-    assert torch.equal(batch.inputs, next(_training(images, 4).epoch(1)).inputs)
+    assert torch.equal(batch.inputs, next(_training(images, 8).epoch(1)).inputs)
 
 
-def test_resuming_inside_an_epoch_gives_the_same_rest():
+def test_resuming_inside_an_epoch_gives_the_same_rest_and_no_global_generator_moves():
     images = numbered_images(50)
-    whole = list(_training(images, 8, EVERYTHING).epoch(4))
-    rest = list(_training(images, 8, EVERYTHING).epoch(4, first_batch=3))
-    assert len(rest) == len(whole) - 3
-    assert all(_equal(a, b) for a, b in zip(whole[3:], rest))
-
-
-def test_loading_neither_uses_nor_moves_the_global_generators():
-    images = numbered_images(20)
     torch.manual_seed(1)
     np.random.seed(1)
-    first = list(_training(images, 4, EVERYTHING).epoch(0))
+    whole = list(_training(images, 8, EVERYTHING).epoch(4))
     drawn = torch.rand(1), np.random.rand()
     torch.manual_seed(1)
     np.random.seed(1)
     assert drawn == (torch.rand(1), np.random.rand())
-    assert all(map(_equal, first, _training(images, 4, EVERYTHING).epoch(0)))
-
-
-def test_the_first_batches_are_the_same_on_every_stack():
-    loader = _training(numbered_images(50), 8, EVERYTHING)
-    assert loader_module.first_batches_sha256(loader) == CHECKSUM
+    rest = list(_training(images, 8, EVERYTHING).epoch(4, first_batch=3))
+    assert len(rest) == len(whole) - 3 and all(map(_equal, whole[3:], rest))
 
 
 @pytest.mark.parametrize(
     "changed",
     [
+        {},
         {"seed": 4},
         {"augmentation": Augmentation(crop_padding=2, flip=True, cutout_size=3)},
         {"augmentation": Augmentation(crop_padding=2, flip=True, mixup_alpha=1.0)},
@@ -158,21 +131,20 @@ def test_the_first_batches_are_the_same_on_every_stack():
         {"batch_size": 4},
     ],
 )
-def test_the_checksum_of_the_first_batches_changes_with(changed):
+def test_the_first_batches_are_the_same_on_every_stack_and_change_with(changed):
     arguments = {"batch_size": 8, "augmentation": EVERYTHING, **changed}
     loader = _training(numbered_images(50), **arguments)
-    assert loader_module.first_batches_sha256(loader) != CHECKSUM
+    assert (loader.checksum() == CHECKSUM) == (not changed)
 
 
 def test_another_process_makes_the_same_batches():
     script = (
         "import torch;"
         "from residual_attention_net.tests.data_helpers import numbered_images;"
-        "from residual_attention_net.data.loader import DeviceLoader, first_batches_sha256;"
+        "from residual_attention_net.data.loader import DeviceLoader;"
         "from residual_attention_net.data.draws import Augmentation;"
         "e = Augmentation(crop_padding=2, flip=True, cutout_size=3, mixup_alpha=1.0);"
-        "l = DeviceLoader(numbered_images(50), 8, e, 3, torch.device('cpu'));"
-        "print(first_batches_sha256(l))"
+        "print(DeviceLoader(numbered_images(50), 8, e, 3, torch.device('cpu')).checksum())"
     )
     # Another hash seed, so that an order taken from a set or a dictionary would show.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "5"}
@@ -180,43 +152,83 @@ def test_another_process_makes_the_same_batches():
     assert output.decode().strip() == CHECKSUM
 
 
-@pytest.mark.parametrize("batch_size, world_size", [(51, 1), (26, 2), (0, 1), (-1, 1)])
-def test_a_batch_that_the_data_cannot_fill_is_a_usage_error(batch_size, world_size):
-    with pytest.raises(UsageError, match="batch size") as caught:
-        _training(numbered_images(50), batch_size, world_size=world_size)
-    assert "\n" not in str(caught.value)
-
-
 @pytest.mark.parametrize("pad_last", [False, True])
-@pytest.mark.parametrize("world_size", [1, 3, 7])
-def test_evaluation_counts_every_image_once_over_all_ranks(world_size, pad_last):
-    seen = []
+@pytest.mark.parametrize("count, world_size", [(50, 1), (50, 3), (50, 7), (2, 4)])
+def test_evaluation_counts_every_image_once_over_all_ranks(count, world_size, pad_last):
+    seen, images = [], identified_images(count)
     for rank in range(world_size):
-        loader = EvaluationLoader(
-            identified_images(50), 4, DEVICE, rank, world_size, pad_last=pad_last
-        )
-        batches = list(loader.batches())
-        assert len(batches) == loader.batches_per_epoch
-        assert sum(batch.valid for batch in batches) == loader.count
-        for batch in batches:
+        loader = EvaluationLoader(images, 4, DEVICE, rank, world_size, pad_last=pad_last)
+        for batch in loader.batches():
+            assert len(batch.targets) == (4 if pad_last else batch.valid)
             seen += _numbers(batch)[: batch.valid]
             assert batch.targets.tolist() == [number % 3 for number in _numbers(batch)]
-    assert seen == list(range(50))
+    assert seen == list(range(count))
 
 
-@pytest.mark.parametrize("pad_last, lengths", [(True, [4, 4, 4]), (False, [4, 4, 2])])
-def test_only_a_padded_evaluation_has_one_shape(pad_last, lengths):
-    loader = EvaluationLoader(identified_images(10), 4, DEVICE, pad_last=pad_last)
-    batches = list(loader.batches())
-    assert [len(batch.inputs) for batch in batches] == lengths
-    assert [batch.valid for batch in batches] == [4, 4, 2]
+# --- torchvision's
 
 
-def test_a_rank_without_images_evaluates_nothing():
-    loaders = [EvaluationLoader(identified_images(2), 4, DEVICE, r, 4) for r in range(4)]
-    assert sorted(len(list(loader.batches())) for loader in loaders) == [0, 0, 1, 1]
+@pytest.fixture
+def torchvision():
+    return pytest.importorskip("torchvision", reason="parity mode needs torchvision")
 
 
-def test_an_evaluation_batch_size_below_one_is_a_usage_error():
-    with pytest.raises(UsageError, match="batch size 0"):
-        EvaluationLoader(identified_images(2), 0, DEVICE)
+def _batches(images, batch_size=4, seed=3, *place, workers=0, epoch=0, first_batch=0):
+    loader = TorchvisionLoader(images, batch_size, seed, DEVICE, *place, workers=workers)
+    return list(loader.epoch(epoch, first_batch))
+
+
+def _all_equal(first, second):
+    return len(first) == len(second) and all(map(_equal, first, second))
+
+
+def _is_a_crop(pixels, image: np.ndarray) -> bool:
+    result = (pixels * 255).round().byte().permute(1, 2, 0).numpy()
+    padded = np.pad(image, ((4, 4), (4, 4), (0, 0)), mode="constant")
+    windows = [padded[r : r + 6, c : c + 6] for r in range(9) for c in range(9)]
+    return any(
+        np.array_equal(result, window) or np.array_equal(result, window[:, ::-1])
+        for window in windows
+    )
+
+
+@pytest.mark.usefixtures("torchvision")
+def test_torchvisions_inputs_are_crops_of_our_own_samples_mirrored_or_not():
+    images, order = numbered_images(20), sample_order(3, 0, 20)
+    for index, (batch, own) in enumerate(zip(_batches(images), _training(images, 4).epoch(0))):
+        assert torch.equal(batch.targets, own.targets)
+        for place, pixels in enumerate(batch.inputs):
+            assert _is_a_crop(pixels, images.images[order[4 * index + place]])
+
+
+@pytest.mark.usefixtures("torchvision")
+def test_torchvisions_values_depend_on_seed_and_epoch_alone_not_on_workers_ranks_or_a_resume():
+    images = numbered_images(20)
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = _batches(images)
+    assert _all_equal(first, _batches(images, workers=2))
+    assert torch.equal(before, torch.get_rng_state())
+    assert not _all_equal(first, _batches(images, epoch=1))
+    assert not _all_equal(first, _batches(images, seed=4))
+    assert _all_equal(_batches(images, epoch=1)[2:], _batches(images, epoch=1, first_batch=2))
+    ranks = [_batches(images, 4, 3, rank, 2) for rank in (0, 1)]
+    for batch, one, other in zip(_batches(images, 8), *ranks):
+        assert torch.equal(batch.inputs, torch.cat((one.inputs, other.inputs)))
+
+
+def test_missing_torchvision_says_what_to_do(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    with pytest.raises(ZooError, match="torchvision can't be imported.*--loader device"):
+        TorchvisionLoader(numbered_images(20), 4, 3, DEVICE)
+
+
+@pytest.mark.usefixtures("torchvision")
+def test_too_little_shared_memory_says_what_to_do(monkeypatch):
+    def full(*_, **__):
+        raise RuntimeError("unable to write to file </torch_1_2>: No space left on device (28)")
+        yield
+
+    monkeypatch.setattr(torchvision_loader, "DataLoader", full)
+    with pytest.raises(InfrastructureError, match="/dev/shm.*--workers 0"):
+        _batches(numbered_images(20), workers=2)

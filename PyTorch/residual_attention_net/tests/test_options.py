@@ -8,6 +8,7 @@ import sys
 from typing import List
 
 import pytest
+from training_helpers import environment
 
 from common.core.errors import UsageError, ZooError
 from residual_attention_net.options import parse_options, parser_of
@@ -18,6 +19,7 @@ ORIGINAL = (
     "device_type device_id device_num is_train is_pretrain num_classes total_epochs dist_url "
     "train_batch_size test_batch_size data_path precision_mode opt_level loss_scale seed resume"
 )
+OF_TENSORFLOW = pytest.mark.parametrize("flag", ["data_dump_flag", "over_dump", "autotune"])
 
 
 def test_data_lies_in_the_folder_data_as_the_port_has_it(tmp_path, monkeypatch) -> None:
@@ -39,6 +41,7 @@ def test_data_lies_in_the_folder_data_as_the_port_has_it(tmp_path, monkeypatch) 
         (["--is_train=false"], "--pth_path is missing"),
         (["--spatial_dims", "3"], "belong together"),
         (["--is_train=false", "--pth_path=w", "--profiling"], "traces steps of training"),
+        (["--compile", "--dump_tensors", "2"], "leave --compile out"),
     ],
 )
 def test_flags_that_contradict_are_a_usage_error(flags: List[str], message: str) -> None:
@@ -74,7 +77,35 @@ def test_the_recorded_configuration_holds_no_path_and_no_device() -> None:
     assert config["recipe"] == "reference" and len(config) == 26
 
 
-def test_a_shell_without_cann_answers_help(tmp_path) -> None:
+@pytest.mark.parametrize("word", ["--local_rank=1", "--local-rank=1", "--data_dump_step=3"])
+def test_what_torch_distributed_launch_and_the_modelzoo_add_changes_nothing(word: str) -> None:
+    plain = parse_options("train", DIGITS)
+    assert parse_options("train", [*DIGITS, word]).config() == plain.config()
+
+
+@OF_TENSORFLOW
+@pytest.mark.parametrize("program", ["train", "evaluate", "finetune"])
+def test_flags_of_tensorflow_are_welcome_switched_off(program: str, flag: str) -> None:
+    words = [*DIGITS, "--pth_path", "weights"]
+    for value in ("=false", "=False", "=0"):
+        given = parse_options(program, [*words, "--" + flag + value])
+        assert given == parse_options(program, words)
+
+
+@OF_TENSORFLOW
+@pytest.mark.parametrize("value", ["", "=True"])
+def test_flags_of_tensorflow_switched_on_are_refused_by_name(flag: str, value: str) -> None:
+    with pytest.raises(UsageError, match=f"--{flag}.*--dump_tensors.*--profiling") as caught:
+        parse_options("train", [*DIGITS, "--" + flag + value])
+    assert caught.value.exit_code == 64
+
+
+@pytest.mark.parametrize(
+    "program", ["train", "evaluate", "finetune", "predict", "visualize", "export"]
+)
+def test_a_shell_without_cann_answers_help_and_no_program_but_evaluate_loads_torch(
+    program: str, tmp_path
+) -> None:
     """torch would load torch_npu at its own import, and end with its traceback."""
     package = tmp_path / "torch_npu"
     package.mkdir()
@@ -83,9 +114,17 @@ def test_a_shell_without_cann_answers_help(tmp_path) -> None:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: torch_npu\nVersion: 2.13.0\n")
     (info / "entry_points.txt").write_text("[torch.backends]\ntorch_npu = torch_npu:_autoload\n")
+    code = (
+        f"import sys; from residual_attention_net import {program} as program\n"
+        "try: program.main(['--help'])\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "loaded = {'torch', 'matplotlib'} & set(sys.modules)\n"
+        f"assert loaded == ({{'torch'}} if {program == 'evaluate'} else set()), loaded"
+    )
+    path = os.pathsep.join([str(tmp_path), environment()["PYTHONPATH"]])
     done = subprocess.run(
-        [sys.executable, "-m", "residual_attention_net.train", "--help"],
-        env=dict(os.environ, PYTHONPATH=os.pathsep.join([str(tmp_path), *sys.path])),
+        [sys.executable, "-c", code],
+        env=environment(PYTHONPATH=path),
         capture_output=True,
         text=True,
     )

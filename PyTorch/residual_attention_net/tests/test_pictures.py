@@ -1,22 +1,24 @@
-"""Pictures: what they show of masks and runs, and which training and evaluation write."""
+"""Pictures: what they show of masks and runs, and which programs write them."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
+import torch
+from picture_helpers import CLASSES, NETWORK, small_network, view_of, weights_in, write_run
+from PIL import Image
+from training_helpers import newest_checkpoint, trained
 
-torch = pytest.importorskip("torch")
-
-from picture_helpers import CLASSES, small_network, view_of, weights_in, write_run  # noqa: E402
-from training_helpers import newest_checkpoint, run  # noqa: E402
-
-from common.core.errors import ZooError  # noqa: E402
-from common.evidence.figures.figure import pixels  # noqa: E402
-from residual_attention_net import pictures  # noqa: E402
-from residual_attention_net.attention import attention_masks, caption  # noqa: E402
-from residual_attention_net.visualize import read_run  # noqa: E402
+from common.core.command_line import exit_code_of
+from common.core.errors import ZooError
+from common.evidence.figures.figure import pixels
+from common.runs.events import RunLog
+from residual_attention_net import pictures
+from residual_attention_net.pictures import caption
+from residual_attention_net.visualize import main, read_run
 
 pytestmark = [pytest.mark.pytorch, pytest.mark.long]
 
@@ -24,37 +26,26 @@ pytestmark = [pytest.mark.pytorch, pytest.mark.long]
 # --- masks
 
 
-def test_every_module_has_a_mask_of_its_own_size_and_one_of_the_images():
-    network, inputs = small_network(), torch.rand(2, 3, 16, 16)
-    masks, found = network.masks(inputs), attention_masks(network, inputs)
-    assert [module.name for module in found] == [name for name, _ in network.attention_modules()]
-    assert [module.mean.shape for module in found] == [(2, 16, 16), (2, 8, 8), (2, 4, 4)]
-    for module in found:
-        assert module.enlarged.shape == (2, 16, 16)
-        np.testing.assert_allclose(module.mean, masks[module.name].mean(1).numpy(), rtol=1e-6)
-
-
-def test_single_channels_are_those_that_vary_most_over_each_image():
-    network, inputs = small_network(), torch.rand(2, 3, 16, 16)
-    masks = network.masks(inputs)
-    for module in attention_masks(network, inputs, strongest=2):
+@pytest.mark.parametrize("spatial_dims", [2, 3])
+def test_modules_show_their_means_and_the_channels_that_vary_most(tmp_path, spatial_dims):
+    """Of volumes the middle slice."""
+    samples, view = view_of(tmp_path, strongest=2, spatial_dims=spatial_dims)
+    network = small_network(spatial_dims=spatial_dims)
+    masks = network.masks(torch.from_numpy(np.moveaxis(samples.images, -1, 1)).float() / 255)
+    assert [module.name for module in view.modules] == list(masks)
+    assert view.title == "a title" + ", middle slice of each volume" * (spatial_dims == 3)
+    assert np.array_equal(
+        view.images, samples.images if spatial_dims == 2 else samples.images[:, 8]
+    )
+    for module, size in zip(view.modules, (16, 8, 4)):
         mask = masks[module.name].numpy()
         spread = mask.reshape(mask.shape[:2] + (-1,)).std(axis=2)
+        shown = mask if spatial_dims == 2 else mask[:, :, size // 2]
+        np.testing.assert_allclose(module.mean, shown.mean(1), atol=1e-5)
+        assert module.mean.shape == (2, size, size) and module.enlarged.shape == (2, 16, 16)
         assert np.array_equal(module.strongest_channels, np.argsort(-spread, axis=1)[:, :2])
-        assert np.array_equal(module.strongest[1][0], mask[1][module.strongest_channels[1][0]])
-
-
-def test_of_a_volume_the_middle_slice_is_shown(tmp_path):
-    samples, view = view_of(tmp_path, spatial_dims=3, strongest=1)
-    assert np.array_equal(view.images, samples.images[:, 8])
-    assert view.title == "a title, middle slice of each volume"
-    inputs = torch.from_numpy(samples.images).permute(0, 4, 1, 2, 3).float() / 255
-    masks = small_network(spatial_dims=3).masks(inputs)
-    for module in view.modules:
-        middle = masks[module.name][:, :, module.size // 2]
-        np.testing.assert_allclose(module.mean, middle.mean(1).numpy(), atol=1e-5)
-        assert module.enlarged.shape == (2, 16, 16)
-        assert module.strongest.shape == (2, 1, module.size, module.size)
+        channel = module.strongest_channels[1][0]
+        np.testing.assert_allclose(module.strongest[1][0], shown[1][channel], atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -77,10 +68,8 @@ def test_the_picture_names_modules_sizes_ranges_and_images(tmp_path, strongest):
     words = "\n".join(text.get_text() for text in figure.axes[0].texts)
     for module in view.modules:
         low, high = pictures.told_apart([module.mean.min(), module.mean.max()])
-        title = pictures.module_title(module)
-        assert f"{module.size} x {module.size}" in title
-        assert title.endswith(f"{low} to {high}")
-        assert module.name in words
+        assert f"{module.mean.shape[-1]} x {module.mean.shape[-1]}" in module.title
+        assert module.title.endswith(f"{low} to {high}") and module.name in words
     assert samples.names[1] in words and "prediction" in words
     assert words.count("channel 0:") + words.count("one channel") >= strongest
     assert pixels(figure).std() > 0
@@ -89,8 +78,7 @@ def test_the_picture_names_modules_sizes_ranges_and_images(tmp_path, strongest):
 def test_a_mask_that_is_the_same_everywhere_can_be_drawn(tmp_path):
     _, view = view_of(tmp_path)
     flat = dataclasses.replace(view.modules[0], mean=np.full((2, 4, 4), 0.5))
-    low, high = pictures.value_range(flat)
-    assert low < 0.5 < high
+    assert flat.ends[0] < 0.5 < flat.ends[1]
     pixels(pictures.attention_figure(dataclasses.replace(view, modules=(flat,))))
 
 
@@ -104,15 +92,15 @@ def test_colours_go_from_blue_to_red_and_the_image_is_seen_below():
 
 
 @pytest.mark.parametrize(
-    "low, high, expected",
+    "ends, told",
     [
-        (0.25, 0.75, ["0.25", "0.75"]),
-        (0.5001, 0.5004, ["0.50010", "0.50040"]),
-        (0.5, 0.5, ["0.50", "0.50"]),
+        ((0.25, 0.75), ["0.25", "0.75"]),
+        ((0.5001, 0.5004), ["0.50010", "0.50040"]),
+        ((0.5, 0.5), ["0.50", "0.50"]),
     ],
 )
-def test_the_ends_of_a_range_are_told_apart(low, high, expected):
-    assert pictures.told_apart([low, high]) == expected
+def test_the_ends_of_a_range_are_told_apart(ends, told):
+    assert pictures.told_apart(ends) == told
 
 
 # --- curves
@@ -129,26 +117,15 @@ def test_curves_have_a_panel_each_for_loss_accuracy_and_learning_rate(tmp_path):
     legend = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
     assert legend == ["validation: best 60.00 %", "test, final weights: 55.50 %"]
     assert len(pictures.training_curves(events[:31]).axes) == 2  # without evaluations
+    with pytest.raises(ZooError, match="no training step"):
+        pictures.training_curves(events[:1])
 
 
 def test_a_loss_that_is_not_finite_is_marked():
-    events = [
-        {
-            "event": "step",
-            "step": step,
-            "epoch": 1,
-            "learning_rate": 0.1,
-            "loss": "nan" if step == 7 else 1.0,
-        }
-        for step in range(1, 9)
-    ]
+    shared = {"event": "step", "epoch": 1, "learning_rate": 0.1}
+    events = [{**shared, "step": step, "loss": "nan" if step == 7 else 1.0} for step in range(1, 9)]
     labels = [line.get_label() for line in pictures.training_curves(events).axes[0].lines]
     assert "not finite, first at step 7" in labels
-
-
-def test_no_steps_are_an_error():
-    with pytest.raises(ZooError, match="no training step"):
-        pictures.training_curves([{"event": "start"}])
 
 
 @pytest.mark.parametrize("window", [1, 2, 5])
@@ -165,21 +142,98 @@ def test_smoothing_is_the_centred_mean(window):
 
 
 def test_training_writes_masks_and_curves_and_learns_the_same_without(tmp_path):
-    drawn = run("train", tmp_path / "drawn", "--pictures_every", "1")
-    plain = run("train", tmp_path / "plain", "--pictures_every", "0")
-    assert drawn.returncode == plain.returncode == 0, drawn.stdout
-    assert sorted(path.name for path in (tmp_path / "drawn" / "pictures").iterdir()) == [
+    drawn = trained("train", tmp_path / "drawn", "--pictures_every", "1")
+    plain = trained("train", tmp_path / "plain", "--pictures_every", "0")
+    assert sorted(path.name for path in (drawn / "pictures").iterdir()) == [
         "attention_masks_00000004.png",
         "attention_masks_00000008.png",
         "curves.png",
     ]
-    assert not (tmp_path / "plain" / "pictures").exists()
-    one, other = (newest_checkpoint(tmp_path / name)["model"] for name in ("drawn", "plain"))
+    assert not (plain / "pictures").exists()
+    one, other = (newest_checkpoint(folder)["model"] for folder in (drawn, plain))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_evaluation_writes_masks(tmp_path):
+def test_evaluation_writes_masks_and_figures(tmp_path):
     weights = str(weights_in(tmp_path))
-    done = run("evaluate", tmp_path / "out", "--pth_path", weights, "--pictures_every", "1")
-    assert done.returncode == 0, done.stdout
-    assert (tmp_path / "out" / "pictures" / "attention_masks.png").stat().st_size > 1000
+    flags = ["--pth_path", weights, "--pictures_every", "1"]
+    output = trained("evaluate", tmp_path / "out", *flags)
+    assert (output / "pictures" / "attention_masks.png").stat().st_size > 1000
+    assert '"accuracy"' in (output / "metrics.json").read_text()
+
+
+# --- visualize
+
+
+def visualize(*flags):
+    return exit_code_of(main, [str(flag) for flag in flags])
+
+
+def of_images(folder, *images):
+    """Draws image files with the small network's weights."""
+    flags = ["--pth_path", weights_in(folder), "--network", NETWORK, "--output_path", folder]
+    return visualize(*flags, "--images", *images)
+
+
+NO_UTF8 = os.fsdecode(b"\xca\xbd\xff.png")  # an archive of a Chinese Windows, unpacked
+
+
+@pytest.mark.parametrize(
+    "name", ["a$b$c^{.png", "\u732b.png", "a\x07b.png", "x" * 100 + ".png", NO_UTF8]
+)
+def test_any_file_name_can_be_drawn(tmp_path, name):
+    Image.new("RGB", (16, 16)).save(str(tmp_path / name))
+    assert of_images(tmp_path, tmp_path / name) == 0
+
+
+def test_a_run_gives_its_curves_and_the_masks_of_its_checkpoint(tmp_path, capsys):
+    folder = write_run(tmp_path / "run")
+    assert visualize("--run", folder, "--count", "2", "--device_type", "cpu") == 0
+    found = sorted(path.name for path in (folder / "pictures").iterdir())
+    assert found == ["attention_masks.png", "curves.png"]
+    told = capsys.readouterr().out
+    for name in found:
+        assert "wrote {}".format(folder / "pictures" / name) in told
+        with Image.open(str(folder / "pictures" / name)) as picture:
+            assert min(picture.size) > 300
+    assert read_run(folder).weights == folder / "ckpt" / "best.pt"
+    (folder / "ckpt" / "best.pt").unlink()
+    assert read_run(folder).weights == folder / "ckpt" / "step_00000030" / "weights.pt"
+
+
+def test_a_run_without_a_checkpoint_gives_its_curves_only(tmp_path, capsys):
+    folder = write_run(tmp_path / "run", with_weights=False)
+    assert visualize("--run_folder", folder, "--output_path", tmp_path / "other") == 0
+    assert [path.name for path in (tmp_path / "other" / "pictures").iterdir()] == ["curves.png"]
+    assert "no checkpoint" in capsys.readouterr().err
+
+
+def test_the_runs_data_are_found_by_its_command_line(tmp_path):
+    command = "train.py --seed 1 '--data_path=/with space' --unknown"
+    with RunLog(tmp_path / "rank_0") as log:
+        log.event("start", config={"dataset": "cifar10"}, command=command)
+    assert read_run(tmp_path).dataset() == ("cifar10", "/with space")
+
+
+@pytest.mark.parametrize(
+    "flags, code, told",
+    [
+        (["--run", "nowhere"], 1, "give the folder of a run"),
+        ([], 64, "nothing to draw"),
+        (["--pth_path", "w.pth"], 64, "no images"),
+        (["--pth_path", "w.pth", "--dataset", "digits", "--channels", "99"], 64, "at most 16"),
+    ],
+)
+def test_what_cannot_be_drawn_is_told_in_one_line(capsys, flags, code, told):
+    assert visualize(*flags) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+
+
+def test_an_unreadable_image_is_told_and_the_others_are_drawn(tmp_path, capsys):
+    assert of_images(tmp_path, tmp_path / "missing.png") == 1
+    assert not (tmp_path / "pictures").exists()
+    Image.new("RGB", (16, 16)).save(str(tmp_path / "a.png"))
+    assert of_images(tmp_path, tmp_path / "a.png", tmp_path / "missing.png") == 1
+    assert "missing.png" in capsys.readouterr().err
+    assert (tmp_path / "pictures" / "attention_masks.png").exists()

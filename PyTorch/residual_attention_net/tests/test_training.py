@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from training_helpers import events, run
+from training_helpers import error_line, events, run, trained
 
 from common.training.checkpoints import read_state
 
@@ -17,10 +17,7 @@ pytestmark = [pytest.mark.pytorch, pytest.mark.long]
 @pytest.fixture(scope="module")
 def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two epochs that nothing disturbed."""
-    output = tmp_path_factory.mktemp("whole") / "run"
-    done = run("train", output)
-    assert done.returncode == 0, done.stdout
-    return output
+    return trained("train", tmp_path_factory.mktemp("whole") / "run")
 
 
 def test_a_run_writes_one_event_a_step_with_what_a_table_needs(whole_run: Path) -> None:
@@ -32,12 +29,7 @@ def test_a_run_writes_one_event_a_step_with_what_a_table_needs(whole_run: Path) 
 
 def test_the_test_set_is_looked_at_only_at_the_end(whole_run: Path) -> None:
     seen = [(event["split"], event["role"]) for event in events(whole_run, "evaluation")]
-    assert seen == [
-        ("validation", "progress"),
-        ("validation", "progress"),
-        ("test", "final"),
-        ("test", "best"),
-    ]
+    assert seen == 2 * [("validation", "progress")] + [("test", "final"), ("test", "best")]
 
 
 def test_the_best_weights_are_told_by_the_step_they_are_of(tmp_path: Path) -> None:
@@ -50,63 +42,28 @@ def test_the_best_weights_are_told_by_the_step_they_are_of(tmp_path: Path) -> No
     assert told[-1]["step"] == step < events(tmp_path / "run", "step")[-1]["step"]
 
 
-def test_resume_with_more_epochs_goes_on(tmp_path: Path) -> None:
-    run("train", tmp_path / "run", "--total_epochs", "1")
-    run("train", tmp_path / "run", "--total_epochs", "2", "--resume")
-    assert [event["step"] for event in events(tmp_path / "run", "step")] == list(range(1, 9))
-
-
 def test_divergence_stops_with_the_step_and_the_last_good_checkpoint(tmp_path: Path) -> None:
-    done = run(
-        "train",
-        tmp_path / "run",
-        "--learning_rate",
-        "1e18",
-        "--total_epochs",
-        "20",
-        "--checkpoint_minutes",
-        "0",
-        "--scale_learning_rate",
-        "false",
-    )
-    assert done.returncode == 1
-    line = [text for text in done.stdout.splitlines() if text.startswith("error: ")]
-    assert len(line) == 1 and "step" in line[0] and "last good checkpoint" in line[0]
-    assert "Traceback" not in done.stdout
+    flags = "--learning_rate=1e18 --scale_learning_rate=false --checkpoint_minutes=0"
+    done = run("train", tmp_path / "run", *flags.split(), "--total_epochs=20")
+    line = error_line(done.stdout)
+    assert done.returncode == 1 and "step" in line and "last good checkpoint" in line
     assert events(tmp_path / "run")[-1]["status"] == "failed"
 
 
 def test_only_the_last_checkpoints_are_kept(tmp_path: Path) -> None:
     run("train", tmp_path / "run", "--checkpoint_minutes", "0", "--keep_checkpoints", "2")
-    names = {path.name for path in (tmp_path / "run" / "ckpt").iterdir()}
-    best = (tmp_path / "run" / "ckpt" / "best").resolve().name
+    folder = tmp_path / "run" / "ckpt"
     # And what was best to step 7, from which a damaged 8 would be trained again.
-    needed = read_state(tmp_path / "run" / "ckpt" / "step_00000007")["best"]["step"]
-    assert names == {
-        "best",
-        "best.pt",
-        best,
-        f"step_{needed:08d}",
-        "step_00000007",
-        "step_00000008",
-    }
+    needed = read_state(folder / "step_00000007")["best"]["step"]
+    steps = {f"step_{needed:08d}", "step_00000007", "step_00000008"}
+    kept = {"best", "best.pt", (folder / "best").resolve().name, *steps}
+    assert {path.name for path in folder.iterdir()} == kept
 
 
 def test_a_small_network_learns_synthetic_classes(tmp_path: Path) -> None:
-    done = run(
-        "train",
-        tmp_path / "run",
-        "--limit_train",
-        "400",
-        "--total_epochs",
-        "8",
-        "--limit_test",
-        "200",
-        "--checkpoint_minutes",
-        "60",
-    )
-    assert done.returncode == 0, done.stdout
-    final = [event for event in events(tmp_path / "run", "evaluation") if event["role"] == "final"]
+    flags = "--limit_train=400 --limit_test=200 --total_epochs=8 --checkpoint_minutes=60"
+    output = trained("train", tmp_path / "run", *flags.split())
+    final = [event for event in events(output, "evaluation") if event["role"] == "final"]
     assert final[0]["n"] == 200
     assert final[0]["metrics"]["accuracy"] > 60.0
 

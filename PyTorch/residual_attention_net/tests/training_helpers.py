@@ -2,59 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from common.machine.ports import reserve_port
+from common.machine.ports import reserve_free_port
 from common.runs import events as run_log
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-SMALL = [
-    "--dataset",
-    "synthetic",
-    "--network",
-    "small_16input",
-    "--train_batch_size",
-    "16",
-    "--limit_train",
-    "64",
-    "--limit_test",
-    "40",
-    "--validation_count",
-    "20",
-    "--total_epochs",
-    "2",
-    "--pictures_every",
-    "0",
-    "--device_type",
-    "cpu",
-]
+SMALL = shlex.split(
+    "--dataset synthetic --network small_16input --train_batch_size 16 --limit_train 64 "
+    "--limit_test 40 --validation_count 20 --total_epochs 2 --pictures_every 0 --device_type cpu"
+)
 
 
 def environment(**extra: str) -> Dict[str, str]:
     """This process's environment with the checkout's packages, one thread a process."""
-    values = dict(os.environ, OMP_NUM_THREADS="1", **extra)
-    values["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "PyTorch")])
-    return values
-
-
-def command(program: str, output: Path, *flags: str, small: bool = True) -> List[str]:
-    """The command line of an entry point; flags given later win over SMALL."""
-    return (
-        [sys.executable, "-m", "residual_attention_net." + program, "--output_path", str(output)]
-        + (SMALL if small else [])
-        + list(flags)
-    )
+    path = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "PyTorch")])
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **extra}
 
 
 def start(program: str, output: Path, *flags: str, **extra: str) -> subprocess.Popen[str]:
-    """Starts an entry point and returns at once."""
+    """Starts an entry point and returns at once; flags given here win over SMALL."""
+    module = "residual_attention_net." + program
     return subprocess.Popen(
-        command(program, output, *flags),
+        [sys.executable, "-m", module, "--output_path", str(output), *SMALL, *flags],
         env=environment(**extra),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -62,18 +37,18 @@ def start(program: str, output: Path, *flags: str, **extra: str) -> subprocess.P
     )
 
 
-def run(
-    program: str, output: Path, *flags: str, small: bool = True, **extra: str
-) -> subprocess.CompletedProcess[str]:
+def run(program: str, output: Path, *flags: str, **extra: str) -> subprocess.CompletedProcess[str]:
     """Runs an entry point to its end."""
-    return subprocess.run(
-        command(program, output, *flags, small=small),
-        env=environment(**extra),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=600,
-    )
+    process = start(program, output, *flags, **extra)
+    text = process.communicate(timeout=600)[0]
+    return subprocess.CompletedProcess(process.args, process.returncode, text)
+
+
+def trained(program: str, output: Path, *flags: str) -> Path:
+    """The folder of a run that ended well."""
+    done = run(program, output, *flags)
+    assert done.returncode == 0, done.stdout
+    return output
 
 
 def events(output: Path, kind: Optional[str] = None, rank: int = 0) -> List[Dict[str, Any]]:
@@ -82,6 +57,13 @@ def events(output: Path, kind: Optional[str] = None, rank: int = 0) -> List[Dict
     return [
         event for event in run_log.effective_events(path) if kind is None or event["event"] == kind
     ]
+
+
+def error_line(text: str) -> str:
+    """The one error line of a program's output."""
+    (line,) = [line for line in text.splitlines() if line.startswith("error: ")]
+    assert "Traceback" not in text
+    return line
 
 
 def newest_checkpoint(output: Path) -> Dict[str, Any]:
@@ -97,7 +79,7 @@ def newest_checkpoint(output: Path) -> Dict[str, Any]:
 def saved(folder: Path, network: Any, **more: Any) -> Path:
     """A file of weights as a training of the network writes it."""
     from common.training.torch import weights_file
-    from residual_attention_net.weights import network_identity
+    from residual_attention_net.network.weights import network_identity
 
     about = {"network": network_identity(network)}
     content = dict(weights_file.pack(network, about), **more)
@@ -110,7 +92,7 @@ def checkpoint_of(output: Path, network: Any, step: int = 1) -> Path:
     """A checkpoint in a run folder, without what the optimizer keeps; its file of weights."""
     from common.training.checkpoints import CheckpointFolder
     from common.training.torch.weights_file import FILE
-    from residual_attention_net.weights import network_identity
+    from residual_attention_net.network.weights import network_identity
 
     def write(work: Path) -> Dict[str, Any]:
         saved(work, network)
@@ -120,39 +102,31 @@ def checkpoint_of(output: Path, network: Any, step: int = 1) -> Path:
     folder.prepare()
     shape = network_identity(network)
     state = {"network": {"name": shape.pop("network"), **shape}, "best": {"step": step}}
-    return folder.save(step, state, write)[0] / FILE
-
-
-def start_ranks(
-    program: str, output: Path, ranks: int, port: int, *flags: str
-) -> List[subprocess.Popen[str]]:
-    """Starts one process a rank, as a launcher does."""
-    return [start_rank(program, output, rank, ranks, port, *flags) for rank in range(ranks)]
+    return folder.save(step, state, write).path / FILE
 
 
 def start_rank(
     program: str, output: Path, rank: int, ranks: int, port: int, *flags: str
 ) -> subprocess.Popen[str]:
-    """Starts one rank of a job."""
-    return start(
-        program,
-        output,
-        "--device_num",
-        str(ranks),
-        *flags,
-        RANK=str(rank),
-        WORLD_SIZE=str(ranks),
-        LOCAL_RANK=str(rank),
-        MASTER_ADDR="127.0.0.1",
-        MASTER_PORT=str(port),
-    )
+    """Starts one rank of a job, as a launcher does."""
+    place = {"RANK": str(rank), "WORLD_SIZE": str(ranks), "LOCAL_RANK": str(rank)}
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return start(program, output, "--device_num", str(ranks), *flags, **place, **meeting)
+
+
+def finish(processes: List[subprocess.Popen[str]]) -> List[str]:
+    """What they printed, once all have ended well."""
+    texts = [process.communicate(timeout=600)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(processes), texts
+    return texts
+
+
+def run_ranks(program: str, output: Path, ranks: int, *flags: str) -> List[str]:
+    """Runs a job to its end; returns what each rank printed."""
+    port = free_port()
+    return finish([start_rank(program, output, rank, ranks, port, *flags) for rank in range(ranks)])
 
 
 def free_port() -> int:
     """A port that nothing listens on at the moment."""
-    return reserve_port().port
-
-
-def as_json(value: Any) -> str:
-    """A stable text of nested values, to compare them."""
-    return json.dumps(value, sort_keys=True, default=str)
+    return reserve_free_port().port

@@ -1,0 +1,314 @@
+"""The networks as data, their parts, and how the built ones behave, for images and volumes."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import fixture_weights as reference
+import pytest
+import torch
+
+from common.core.errors import UsageError, ZooError
+from residual_attention_net.network.blocks import (
+    BLOCKS,
+    LAYERS,
+    AttentionModule,
+    BasicBlock,
+    ResidualBlock,
+)
+from residual_attention_net.network.model import (
+    ResidualAttentionNetwork,
+    build_network,
+    evaluating,
+    measure_complexity,
+)
+from residual_attention_net.network.networks import (
+    BASIC,
+    BOTTLENECK,
+    CIFAR_MODULES,
+    DEFAULT_NETWORK,
+    NETWORKS,
+    NUMBERED,
+    PARTS,
+    identifying_shapes,
+    mask_names,
+    mask_sizes,
+)
+
+pytestmark = pytest.mark.pytorch
+SMALL = "small_16input"
+DIMENSIONS = pytest.mark.parametrize("spatial_dims", [2, 3])
+KINDS = pytest.mark.parametrize("kind", BLOCKS.values())
+
+
+def images(network, batch=2):
+    return torch.rand((batch,) + network.input_shape)
+
+
+def shapes_of(network):
+    return {name: tuple(value.shape) for name, value in network.state_dict().items()}
+
+
+# --- as data
+
+
+def test_the_references_networks_and_the_papers_are_there():
+    cifar = [f"attention{depth}_cifar" for depth in CIFAR_MODULES]
+    assert list(NETWORKS)[:11] == [*reference.VARIANTS, *cifar]
+    assert DEFAULT_NETWORK == "92_32input_update"
+
+
+@pytest.mark.parametrize("depth, modules", CIFAR_MODULES.items())
+def test_a_cifar_network_is_as_deep_as_its_name_says(depth, modules):
+    spec = NETWORKS[f"attention{depth}_cifar"]
+    assert spec.depth == depth == 36 * modules + 20
+    assert [stage.modules for stage in spec.stages] == [modules] * 3
+
+
+@pytest.mark.parametrize(
+    "name, depth, stages, head",
+    [
+        ("92_32input_update", 92, (32, 16, 8), 8),
+        ("92_32input", 92, (16, 8, 4), 4),
+        ("56", 56, (56, 28, 14), 7),
+        ("92", 92, (56, 28, 14), 7),
+        ("448input", 107, (112, 56, 28, 14), 7),
+        ("attention26_narrow", 26, (16, 8, 4), 4),
+        ("attention26_basic", 26, (16, 8, 4), 4),
+        ("attention32_basic", 32, (16, 8, 4), 4),
+    ],
+)
+def test_depth_and_sizes_follow_from_the_description(name, depth, stages, head):
+    spec = NETWORKS[name]
+    assert (spec.depth, spec.stage_sizes, spec.head_size) == (depth, stages, head)
+    if spec.block == BOTTLENECK:  # every mask branch comes down to one size
+        smallest = {mask_sizes(n, one.mask_depth)[-1] for n, one in zip(stages, spec.stages)}
+        assert smallest == {head}
+
+
+@DIMENSIONS
+@pytest.mark.parametrize("name", NETWORKS)
+def test_identifying_shapes_are_the_networks_and_no_other_has_them(name, spatial_dims):
+    shapes = identifying_shapes(NETWORKS[name], spatial_dims)
+    found = shapes_of(build_network(name, spatial_dims=spatial_dims))
+    for entry, shape in shapes.items():
+        own = found[entry]
+        assert shape == (own[:1] + own[2:] if entry == "conv1.0.weight" else own)
+    others = [spec for spec in NETWORKS.values() if spec.name != name]
+    assert all(shapes != identifying_shapes(spec, spatial_dims) for spec in others)
+
+
+# --- parts
+
+
+def attention_module(sizes, naming=PARTS, spatial_dims=2, block=BOTTLENECK, trunk_blocks=2):
+    names = mask_names(naming, len(sizes) - 1)
+    return AttentionModule(LAYERS[spatial_dims], 8, sizes, names, block, trunk_blocks)
+
+
+@KINDS
+@DIMENSIONS
+@pytest.mark.parametrize("output_channels, stride", [(8, 1), (8, 2), (16, 1), (16, 2)])
+def test_a_block_has_a_shortcut_weight_where_its_shape_changes_and_leaves_its_input(
+    spatial_dims, output_channels, stride, kind
+):
+    block = kind(LAYERS[spatial_dims], 8, output_channels, stride)
+    x = torch.rand((2, 8) + (6,) * spatial_dims)
+    before = x.clone()
+    assert block(x).shape == (2, output_channels) + (6 // stride,) * spatial_dims
+    assert torch.equal(x, before)
+    changes = (output_channels, stride) != (8, 1)
+    assert ("conv4.weight" in block.state_dict()) == changes
+
+
+@pytest.mark.parametrize("output_channels", [8, 16])
+def test_a_silent_branch_leaves_the_shortcut_which_sees_the_first_activation(output_channels):
+    block = ResidualBlock(LAYERS[2], 8, output_channels).eval()
+    torch.nn.init.zeros_(block.conv3.weight)
+    x = torch.randn(2, 8, 5, 5)
+    expected = x if block.conv4 is None else block.conv4(torch.relu(block.bn1(x)))
+    assert torch.allclose(block(x), expected)
+
+
+def test_a_basic_block_is_two_3x3_convolutions_beside_its_input():
+    block = BasicBlock(LAYERS[2], 8, 8)
+    x = torch.randn(2, 8, 5, 5)
+    expected = block.conv2(torch.relu(block.bn2(block.conv1(torch.relu(block.bn1(x)))))) + x
+    assert torch.allclose(block(x), expected, atol=1e-6)
+    assert block.conv1.kernel_size == block.conv2.kernel_size == (3, 3)
+    module = attention_module((8, 4, 2), block=BASIC, trunk_blocks=1)
+    # p + t + p, and in the mask branch down, skip, two in the middle, up.
+    assert [type(part) for part in module.modules()].count(BasicBlock) == 3 + 5
+    assert not any(isinstance(part, ResidualBlock) for part in module.modules())
+
+
+@DIMENSIONS
+@pytest.mark.parametrize("naming", [PARTS, NUMBERED])
+@pytest.mark.parametrize("sizes", [(4,), (8, 4), (8, 4, 2), (7, 4, 2, 1)])
+def test_an_attention_module_keeps_the_shape_and_uses_every_parameter(sizes, naming, spatial_dims):
+    module = attention_module(sizes, naming if len(sizes) > 1 else PARTS, spatial_dims)
+    x = torch.rand((2, 8) + (sizes[0],) * spatial_dims)
+    found = module(x)
+    assert found.shape == x.shape
+    found.pow(2).sum().backward()
+    assert [name for name, one in module.named_parameters() if one.grad is None] == []
+
+
+@pytest.mark.parametrize("mask, factor", [(0.0, 1.0), (1.0, 2.0), (0.5, 1.5)])
+def test_the_trunk_is_weighed_by_one_plus_the_mask(mask, factor):
+    module = attention_module((8, 4)).eval()
+    module.gate.register_forward_hook(lambda gate, inputs, output: torch.full_like(output, mask))
+    x = torch.randn(2, 8, 8, 8)
+    trunk = module.trunk_branches(module.first_residual_blocks(x))
+    assert torch.allclose(module(x), module.last_blocks(factor * trunk), atol=1e-6)
+
+
+# --- built
+
+
+@pytest.mark.parametrize("name", reference.VARIANTS)
+def test_names_shapes_order_and_counts_are_the_references(name):
+    expected, network = reference.reference_models()[name], build_network(name)
+    assert list(shapes_of(network).items()) == list(expected.shapes.items())
+    found = measure_complexity(network.train())
+    assert network.training
+    assert found.parameters == expected.parameters
+    assert found.multiply_accumulates == expected.multiply_accumulates
+
+
+@pytest.mark.parametrize("depth, published", [(92, 1.9e6), (236, 5.1e6), (452, 8.6e6)])
+def test_a_cifar_network_has_the_published_parameters_within_3_percent(depth, published):
+    weights = build_network(f"attention{depth}_cifar").parameters()
+    assert sum(one.numel() for one in weights) == pytest.approx(published, rel=0.03)
+
+
+@pytest.mark.parametrize("name", [SMALL, "attention56_cifar", "92_32input_update", "92_32input"])
+def test_no_parameter_is_without_a_gradient(name):
+    network = build_network(name, num_classes=7, input_channels=1)
+    logits = network(images(network))
+    assert logits.shape == (2, 7)
+    logits.pow(2).sum().backward()
+    assert [n for n, parameter in network.named_parameters() if parameter.grad is None] == []
+
+
+def test_masks_come_by_module_in_order_and_are_those_that_the_forward_pass_uses():
+    network, used = build_network("92_32input").eval(), []
+    network.attention_module3_3.gate[6].register_forward_hook(lambda *call: used.append(call[2]))
+    x = images(network)
+    masks = network.masks(x)
+    modules = ["1", "2", "2_2", "3", "3_2", "3_3"]
+    assert list(masks) == [f"attention_module{module}" for module in modules]
+    assert masks["attention_module1"].shape == (2, 128, 16, 16)
+    assert masks["attention_module3_3"].shape == (2, 512, 4, 4)
+    assert all(mask.min() >= 0 and mask.max() <= 1 for mask in masks.values())
+    network(x)
+    assert torch.equal(masks["attention_module3_3"], used[1])
+
+
+def test_asking_for_masks_leaves_mode_statistics_and_hooks_as_they_were():
+    network = build_network(SMALL).train()
+    network.conv1.eval()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    network.masks(images(network))
+    with pytest.raises(RuntimeError), evaluating(network):
+        assert not network.training
+        raise RuntimeError
+    assert network.training and not network.conv1.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert not network.attention_module1.gate._forward_hooks
+
+
+@pytest.mark.parametrize(
+    "name, options, told",
+    [
+        ("93", {}, "no network '93'.*92_32input_update.*attention452_cifar"),
+        (SMALL, {"spatial_dims": 1}, "spatial_dims 1"),
+        (SMALL, {"num_classes": 0}, "num_classes 0"),
+        (SMALL, {"input_channels": 0}, "input_channels 0"),
+    ],
+)
+def test_what_makes_no_network_is_refused(name, options, told):
+    with pytest.raises(UsageError, match=told):
+        build_network(name, **options)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 32, 32), (2, 1, 16, 16), (2, 3, 16), (3, 16, 16)])
+def test_an_input_of_another_shape_is_refused_with_the_shape_expected(shape):
+    with pytest.raises(ZooError, match=r"small_16input takes samples of shape \(3, 16, 16\)"):
+        build_network(SMALL)(torch.rand(shape))
+
+
+def test_channels_last_and_bfloat16_give_nearly_the_same_logits():
+    network = build_network(SMALL).eval()
+    x = images(network)
+    expected = network(x)
+    last = network.to(memory_format=torch.channels_last)
+    assert torch.allclose(last(x.to(memory_format=torch.channels_last)), expected, atol=1e-5)
+    if not hasattr(torch, "autocast"):
+        return  # needs torch 1.10
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = network(x).float()
+    found.sum().backward()
+    assert torch.allclose(found, expected, atol=0.05 * float(expected.detach().abs().max()))
+    assert network.fc.weight.grad.dtype is torch.float32
+
+
+# --- volumes
+
+
+def tiny_volume_network(num_classes=2):
+    spec = dataclasses.replace(NETWORKS[SMALL], input_size=8)
+    return ResidualAttentionNetwork(spec, num_classes, spatial_dims=3, input_channels=1)
+
+
+def balls_and_shells(count, seed):
+    """Noisy volumes of 8 pixels a side, full balls (0) and hollow ones (1), with labels."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % 2
+    axis = torch.arange(8.0) - 3.5
+    centres = torch.rand(count, 3, generator=generator) * 2 - 1
+    x, y, z = ((axis[None, :] - centres[:, i : i + 1]) ** 2 for i in range(3))
+    radius = (x[:, :, None, None] + y[:, None, :, None] + z[:, None, None, :]).sqrt()
+    inside = (radius < 3.2) & ~((radius < 2.2) & (labels == 1)[:, None, None, None])
+    noise = torch.rand(count, 8, 8, 8, generator=generator)
+    return (0.6 * inside.float() + 0.4 * noise)[:, None], labels
+
+
+def test_a_volume_network_has_the_image_networks_names_and_kernels_of_one_dimension_more():
+    image, volume = (build_network(DEFAULT_NETWORK, spatial_dims=dims) for dims in (2, 3))
+    shapes = shapes_of(volume)
+    assert list(shapes) == list(shapes_of(image))
+    kernels = [name for name, shape in shapes_of(image).items() if len(shape) == 4]
+    assert all(len(shapes[name]) == 5 for name in kernels)
+    masks = tiny_volume_network().masks(torch.rand(1, 1, 8, 8, 8))
+    assert [tuple(mask.shape)[1:3] for mask in masks.values()] == [(16, 8), (32, 4), (64, 2)]
+
+
+def test_the_gradient_of_a_volume_network_is_the_slope_of_the_loss():
+    torch.manual_seed(0)
+    network = tiny_volume_network().double().eval()
+    x = torch.rand(1, 1, 8, 8, 8, dtype=torch.float64, requires_grad=True)
+    network(x)[0, 0].backward()
+    direction = torch.randn_like(x)
+    step = 1e-6 * direction
+    with torch.no_grad():
+        slope = (network(x + step)[0, 0] - network(x - step)[0, 0]) / 2e-6
+    assert float(slope) == pytest.approx(float((x.grad * direction).sum()), rel=1e-4)
+
+
+@pytest.mark.long
+def test_two_classes_of_volumes_are_told_apart_after_a_short_training():
+    torch.manual_seed(0)
+    network = tiny_volume_network()
+    volumes, labels = balls_and_shells(64, seed=1)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, nesterov=True)
+    for step in range(48):
+        batch = slice(16 * (step % 4), 16 * (step % 4) + 16)
+        loss = torch.nn.functional.cross_entropy(network(volumes[batch]), labels[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    unseen, unseen_labels = balls_and_shells(32, seed=2)
+    with torch.no_grad():
+        found = network.eval()(unseen).argmax(1)
+    assert float((found == unseen_labels).float().mean()) >= 0.9
