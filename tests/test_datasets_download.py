@@ -7,12 +7,13 @@ import io
 import random
 import socket
 
+import attrs
 import pytest
 
 from common.core.errors import ZooError
 from common.core.terminal import Terminal
-from common.data.catalogue import Checksum
-from common.data.download import Download, PartialFile, TransferError, Wanted, _session, ask
+from common.data.catalogue import Checksum, DataFile
+from common.data.download import Download, PartialFile, TransferError, _session, ask
 from common.data.progress import ByteProgress
 from tests.data_server import DataServer
 
@@ -39,7 +40,8 @@ def fetch(tmp_path, output):
 
     def run(*urls, size=None, checksum=True):
         published = Checksum("sha256", hashlib.sha256(CONTENT).hexdigest(), "the tests")
-        wanted = Wanted(len(CONTENT), size, published if checksum else None)
+        wanted = DataFile("a.bin", ["https://x"], size, len(CONTENT), published)
+        wanted = wanted if checksum else attrs.evolve(wanted, checksum=None)
         target = tmp_path / "a.bin"
         Download(target, wanted, Terminal(output, output), pause=lambda _: None).run(urls)
         return target
@@ -53,10 +55,6 @@ def leave_part(tmp_path, content, url="", validator=""):
     part.path.write_bytes(content)
 
 
-def etag():
-    return f'"{hashlib.md5(CONTENT).hexdigest()}"'
-
-
 def test_a_file_comes_whole_and_nothing_else_is_left(server, fetch, tmp_path):
     assert fetch(server.url + "/a.bin").read_bytes() == CONTENT
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
@@ -68,37 +66,34 @@ def test_a_cut_connection_is_taken_up_where_it_broke(server, fetch):
     assert server.asked == [("a.bin", None), ("a.bin", "bytes=1000-"), ("a.bin", "bytes=3000-")]
 
 
-def test_the_next_command_goes_on_where_the_last_one_stopped(server, fetch, tmp_path):
-    leave_part(tmp_path, CONTENT[:5000], server.url + "/a.bin", etag())
-    assert fetch(server.url + "/a.bin", checksum=False).read_bytes() == CONTENT
-    assert server.asked == [("a.bin", "bytes=5000-")]
+HERE, OTHER = "{}/a.bin", "https://elsewhere.example/a.bin"
+TAG = f'"{hashlib.md5(CONTENT).hexdigest()}"'
 
 
-def test_a_file_that_changed_on_the_server_starts_anew(server, fetch, tmp_path, output):
-    leave_part(tmp_path, b"x" * 5000, server.url + "/a.bin", '"an older version"')
-    assert fetch(server.url + "/a.bin", checksum=False).read_bytes() == CONTENT
-    assert "starts anew" in output.getvalue()
-
-
-def test_a_server_that_serves_no_parts_starts_anew(server, fetch, tmp_path):
-    server.ranges = False
-    leave_part(tmp_path, CONTENT[:5000], server.url + "/a.bin", etag())
-    assert fetch(server.url + "/a.bin").read_bytes() == CONTENT
-
-
-def test_without_checksum_and_version_nothing_is_joined(server, fetch, tmp_path):
-    server.etags = False
-    leave_part(tmp_path, b"x" * 5000, server.url + "/a.bin", "")
-    assert fetch(server.url + "/a.bin", checksum=False).read_bytes() == CONTENT
-    assert server.asked == [("a.bin", None)]
-
-
-def test_a_part_goes_on_at_another_mirror_where_a_checksum_tells_the_outcome(
-    server, fetch, tmp_path
+@pytest.mark.parametrize(
+    "length, url, version, without, checksum, asked, anew",
+    [
+        (5000, HERE, TAG, "", False, "bytes=5000-", False),
+        (5000, HERE, '"an older version"', "", False, "bytes=5000-", True),
+        (5000, HERE, TAG, "ranges", True, "bytes=5000-", True),
+        # Without checksum and version nothing is joined; a checksum tells the outcome elsewhere.
+        (5000, HERE, "", "etags", False, None, False),
+        (5000, OTHER, '"its version"', "", True, "bytes=5000-", False),
+        (300001, HERE, "", "", True, "bytes=300001-", False),  # longer than the server's file
+    ],
+)
+def test_what_came_before_is_joined_only_where_it_fits(
+    server, fetch, tmp_path, output, length, url, version, without, checksum, asked, anew
 ):
-    leave_part(tmp_path, CONTENT[:5000], "https://elsewhere.example/a.bin", '"its version"')
-    assert fetch(server.url + "/a.bin").read_bytes() == CONTENT
-    assert server.asked == [("a.bin", "bytes=5000-")]
+    """The next command goes on where the last one stopped."""
+    if without:
+        setattr(server, without, False)
+    fits = version == TAG or url == OTHER
+    kept = CONTENT[:length] if fits else b"x" * length
+    leave_part(tmp_path, kept, url.format(server.url), version)
+    assert fetch(server.url + "/a.bin", checksum=checksum).read_bytes() == CONTENT
+    assert server.asked[0] == ("a.bin", asked)
+    assert ("starts anew" in output.getvalue()) == anew
 
 
 def test_a_part_that_is_complete_needs_no_server(fetch, tmp_path):
@@ -106,48 +101,33 @@ def test_a_part_that_is_complete_needs_no_server(fetch, tmp_path):
     assert fetch("http://127.0.0.1:1/a.bin", size=len(CONTENT)).read_bytes() == CONTENT
 
 
-def test_a_part_longer_than_the_servers_file_starts_anew(server, fetch, tmp_path):
-    leave_part(tmp_path, b"x" * (len(CONTENT) + 1))
-    assert fetch(server.url + "/a.bin").read_bytes() == CONTENT
-
-
-def test_mirrors_are_tried_in_order(server, fetch):
-    server.files["good"] = CONTENT
-    assert fetch(server.url + "/nowhere", server.url + "/good").read_bytes() == CONTENT
-    assert [path for path, _ in server.asked] == ["nowhere", "good"]
-
-
-def test_a_mirror_with_another_file_is_left_for_the_next(server, fetch):
+def test_mirrors_are_tried_in_order_and_one_with_another_file_is_left(server, fetch):
     server.files["wrong"] = CONTENT[:-1] + b"?"
-    assert fetch(server.url + "/wrong", server.url + "/a.bin").read_bytes() == CONTENT
+    urls = [server.url + path for path in ("/nowhere", "/wrong", "/a.bin")]
+    assert fetch(*urls).read_bytes() == CONTENT
+    assert [path for path, _ in server.asked] == ["nowhere", "wrong", "a.bin"]
 
 
-def test_a_wrong_checksum_leaves_no_file_and_names_both(server, fetch, tmp_path):
-    server.files["a.bin"] = CONTENT[::-1]
-    with pytest.raises(ZooError, match="has sha256 .*the tests publishes .*--mirror"):
-        fetch(server.url + "/a.bin")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_another_size_is_refused_before_the_transfer(server, fetch, tmp_path):
-    with pytest.raises(ZooError, match="has 300,000 bytes, the published one 300,001"):
-        fetch(server.url + "/a.bin", size=300001)
+@pytest.mark.parametrize(
+    "content, given, told",
+    [
+        (CONTENT[::-1], {}, "has sha256 .*the tests publishes .*--mirror"),
+        (CONTENT, {"size": 300001}, "has 300,000 bytes, the published one 300,001"),
+        (b"<html>please log in</html>", {"checksum": False}, "has 26 bytes where about 300.0 kB"),
+    ],
+    ids=["checksum", "size", "rough size"],
+)
+def test_another_file_is_refused_and_nothing_is_left(server, fetch, tmp_path, content, given, told):
+    server.files["a.bin"] = content
+    with pytest.raises(ZooError, match=told):
+        fetch(server.url + "/a.bin", **given)
     assert list(tmp_path.iterdir()) == [] and len(server.asked) == 1
 
 
-def test_an_error_page_is_not_taken_for_a_file_without_checksum(server, fetch):
-    server.files["a.bin"] = b"<html>please log in</html>"
-    with pytest.raises(ZooError, match="has 26 bytes where about 300.0 kB are expected"):
-        fetch(server.url + "/a.bin", checksum=False)
-
-
-def test_a_server_that_is_busy_is_asked_again(server, fetch):
+def test_a_server_that_is_busy_is_asked_again_a_few_times(server, fetch):
     server.errors = [503, 429]
     assert fetch(server.url + "/a.bin").read_bytes() == CONTENT
-
-
-def test_a_server_that_stays_busy_is_given_up(server, fetch):
-    server.errors = [503] * 20
+    server.errors, server.asked = [503] * 20, []
     with pytest.raises(ZooError, match="503"):
         fetch(server.url + "/a.bin")
     assert len(server.asked) == 5

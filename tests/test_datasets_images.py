@@ -69,14 +69,6 @@ def test_resizing_keeps_the_own_size_the_maximum_and_each_image_by_itself():
     np.testing.assert_array_equal(resize_bilinear(many, 3, 3)[:, 1, 1], many[:, 0, 0])
 
 
-def test_an_array_enlarged_is_its_bilinear_interpolation():
-    digit = np.random.RandomState(0).randint(0, 17, (1, 8, 8))
-    places = (np.arange(32) + 0.5) / 4 - 0.5
-    rows = np.stack([np.interp(places, np.arange(8), row) for row in digit[0]])
-    both = np.stack([np.interp(places, np.arange(8), column) for column in rows.T]).T
-    assert np.abs(resize_bilinear(digit, 32, 32, 16)[0] - both * 255 / 16).max() <= 0.5
-
-
 def test_checksums_cover_type_shape_and_values_in_any_byte_order_and_names_in_any_order():
     array = np.arange(6, dtype="<i4").reshape(2, 3)
     assert sha256_of_array(array) == sha256_of_array(array.astype(">i4"))
@@ -100,18 +92,15 @@ def test_a_png_of_every_mode_is_read(mode):
 
 @pytest.mark.parametrize(
     "kind, mode, tolerance",
-    [("JPEG", "RGB", 12), ("JPEG", "CMYK", 60), ("BMP", "RGB", 0), ("WEBP", "RGB", 12)],
+    [
+        *(("JPEG", "RGB", 12), ("JPEG", "CMYK", 60), ("WEBP", "RGB", 12)),
+        *(("BMP", "RGB", 0), ("PNG", "RGB", 0), ("PNG", "L", 0)),
+    ],
 )
 def test_files_of_every_kind_keep_their_colours(kind, mode, tolerance):
-    smooth = np.full((16, 16, 3), (180, 90, 30), np.uint8)
+    smooth = np.full((16, 16, 3), (90, 90, 90) if mode == "L" else (180, 90, 30), np.uint8)
     found = decode_image(encoded(Image.fromarray(smooth).convert(mode), kind), "a")
-    assert np.abs(found.astype(int) - smooth).max() <= tolerance
-
-
-def test_the_own_pixels_are_kept():
-    np.testing.assert_array_equal(decode_image(encoded(PIXELS[0]), "a"), PIXELS[0])
-    grey = PIXELS[0, :, :, 0]
-    np.testing.assert_array_equal(decode_image(encoded(grey), "a")[..., 0], grey)
+    assert np.abs(found.astype(int) - smooth[..., : found.shape[2]]).max() <= tolerance
 
 
 def test_colour_becomes_grey_by_itu_r_601_and_a_wide_image_is_cut_to_its_centre():
@@ -172,13 +161,6 @@ def test_sixteen_bits_keep_their_shades():
         assert found[..., 0].tolist() == [[0, 1], [128, 255]]
 
 
-@pytest.mark.parametrize("content", [b"GIF89a", b"\x89PNG\r\n\x1a\n", b"<html>", b"BM"])
-def test_what_is_no_image_is_one_line(tmp_path, content):
-    (tmp_path / "a.png").write_bytes(content)
-    line = refusal(lambda: read_image(tmp_path / "a.png"))
-    assert "a.png: not a readable PNG, JPEG, BMP or WebP" in line
-
-
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP"])
 def test_a_truncated_or_altered_image_is_one_line_or_an_image(kind):
     content = encoded(np.random.RandomState(1).randint(0, 256, (40, 40, 3)).astype(np.uint8), kind)
@@ -191,19 +173,20 @@ def test_a_truncated_or_altered_image_is_one_line_or_an_image(kind):
             assert str(error).startswith("a: not a readable")
 
 
-def test_a_folder_a_dead_link_and_an_empty_file_are_said_as_what_they_are(tmp_path):
+def test_what_is_no_image_is_said_as_what_it_is(tmp_path):
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "link.png").symlink_to(tmp_path / "gone.png")
     (tmp_path / "empty.png").touch()
+    (tmp_path / "page.png").write_bytes(b"<html>")
     for name, told in (
         ("folder", "a folder, not an image"),
         ("link", "a link to a file that is not there"),
         ("empty", "an empty file"),
         ("missing", "can't be read (No such file"),
+        ("page", "not a readable PNG, JPEG, BMP or WebP"),
     ):
-        assert f"{name}.png: {told}" in refusal(
-            lambda name=name: read_image(tmp_path / f"{name}.png")
-        )
+        line = refusal(lambda name=name: read_image(tmp_path / f"{name}.png"))
+        assert f"{name}.png: {told}" in line
 
 
 def test_missing_pillow_names_what_to_install(monkeypatch):
@@ -215,26 +198,14 @@ def test_missing_pillow_names_what_to_install(monkeypatch):
 
 
 def test_images_are_found_at_any_depth_and_the_rest_is_counted(tmp_path):
-    for name in (
-        "b.PNG",
-        "a.jfif",
-        "c.txt",
-        "d.TXT",
-        ".d.png",
-        "e",
-        "deep/e.webp",
-        ".hidden/e.png",
-    ):
+    for name in ("b.PNG", "a.jfif", "c.txt", "d.TXT", ".d.png", "e", "deep/e.webp", ".hid/e.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "x.png").mkdir()
     os.mkfifo(str(tmp_path / "pipe.png"))  # reading it would wait for ever
     found = images_below(tmp_path)
-    assert [path.relative_to(tmp_path).as_posix() for path in found.files] == [
-        "a.jfif",
-        "b.PNG",
-        "deep/e.webp",
-    ]
+    names = [path.relative_to(tmp_path).as_posix() for path in found.files]
+    assert names == ["a.jfif", "b.PNG", "deep/e.webp"]
     (line,) = found.notices()
     for told in ("2 .txt", "1 folder called .png", "1 without suffix", "1 .png"):
         assert told in line
@@ -249,14 +220,10 @@ def test_folders_are_classes_and_files_keep_name_pixels_and_order(tmp_path):
 
 
 def test_every_kind_of_file_is_read_and_what_is_not_is_counted(tmp_path):
-    """Six PNG in each class, as many of other kinds and in deeper folders."""
+    """Six of each kind in one class, six of other kinds and in deeper folders in the other."""
+    kinds = {".png": "PNG", ".webp": "WEBP", ".bmp": "BMP", ".jfif": "JPEG"}
     for number in range(6):
-        for suffix, kind in (
-            (".png", "PNG"),
-            (".webp", "WEBP"),
-            (".bmp", "BMP"),
-            (".jfif", "JPEG"),
-        ):
+        for suffix, kind in kinds.items():
             write(tmp_path / "a" / f"{number}{suffix}", PIXELS[0], format=kind)
         write(tmp_path / "b" / "deeper" / f"{number}.png", PIXELS[1])
         (tmp_path / "b" / f"{number}.gif").write_bytes(b"GIF89a")
@@ -303,11 +270,6 @@ def test_sizes_that_differ_need_a_size(tmp_path):
         (lambda root: root.write_bytes(b""), "a file, not a folder"),
         (lambda root: (classes(root) / "quince").mkdir(), "quince: no PNG, JPEG, BMP or WebP"),
         (lambda root: (classes(root) / "pear" / "x.png").write_bytes(b"?"), r"x\.png: not a read"),
-        (lambda root: (classes(root) / "pear" / "x.png").touch(), r"x\.png: an empty file"),
-        (
-            lambda root: (classes(root) / "pear" / "x.png").symlink_to("gone"),
-            r"x\.png: a link to a file that is not there",
-        ),
         (
             lambda root: (classes(root / "train"), write(classes(root / "test") / "fig" / "0.png")),
             r"other classes than for training \(fig\)",
@@ -319,9 +281,6 @@ def test_a_folder_that_is_not_of_this_form_is_one_line(tmp_path, make, told):
     with pytest.raises(ZooError, match=told) as caught:
         read_class_folders(str(tmp_path / "root"), None)
     assert "\n" not in str(caught.value)
-
-
-def test_no_folder_asks_for_the_data_path():
     assert "--data_path" in refusal(lambda: read_class_folders(None, None))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from common.core.errors import UsageError, ZooError
-from common.data.image_files import readable_name
+from common.data import readable_name
 from common.data.labelled_images import LabelledImages, numbered_names
 from common.machine.precision import Precision
 from common.machine.ranks import Place

@@ -175,7 +175,7 @@ def _verify(words: Sequence[str]) -> int:
     sources = ", ".join(verdict.sources) or "nothing"
     told = f"{verdict.compared:,} files compared with {sources}, {len(verdict.bad):,} bad"
     print(f"{dataset.name}: {told}")
-    return int(not verdict.is_good)
+    return int(bool(verdict.bad))
 
 
 _RUNNERS: Dict[str, Callable[[Sequence[str]], int]] = {

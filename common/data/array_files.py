@@ -5,32 +5,21 @@ from __future__ import annotations
 import functools
 import gzip
 import io
+import operator
 import zlib
 from pathlib import Path
 from typing import IO, Dict, List, Optional, Tuple, cast
 
 import numpy as np
 
-from common.core.errors import ZooError
+from common.core.errors import ZooError, first_line
+from common.data import folder_given
 from common.data.arrays import manifest_sha256, sha256_of_bytes
 from common.data.catalogue import read_datasets
 from common.data.labelled_images import LabelledImages, Source, numbered_names
 
-IDX_CLASSES = {
-    "fashion_mnist": (
-        "T-shirt/top",
-        "Trouser",
-        "Pullover",
-        "Dress",
-        "Coat",
-        "Sandal",
-        "Shirt",
-        "Sneaker",
-        "Bag",
-        "Ankle boot",
-    ),
-    "mnist": numbered_names(10),
-}
+_FASHION = "T-shirt/top,Trouser,Pullover,Dress,Coat,Sandal,Shirt,Sneaker,Bag,Ankle boot"
+IDX_CLASSES = {"fashion_mnist": tuple(_FASHION.split(",")), "mnist": numbered_names(10)}
 _FOLDERS = {
     "fashion_mnist": ("fashion-mnist", "fashion_mnist", "FashionMNIST/raw", "raw"),
     "mnist": ("mnist", "MNIST/raw", "raw", "MNIST"),
@@ -64,7 +53,7 @@ def read_idx_folder(name: str, data_path: Optional[str], catalogue: Path) -> Sou
             is published as another dataset.
     """
     folder = _idx_folder(name, data_path)
-    parts: Dict[str, LabelledImages] = {}
+    parts: List[LabelledImages] = []
     differing: List[str] = []
     sums: Dict[str, str] = {}
     for part, prefix in _PARTS.items():
@@ -77,39 +66,27 @@ def read_idx_folder(name: str, data_path: Optional[str], catalogue: Path) -> Sou
                 name, path, dimensions, catalogue
             )
             differing += [] if is_published else [path.name]
-        images, labels = arrays["images"], arrays["labels"]
-        if len(images) != len(labels):
-            raise ZooError(
-                f"{folder}: {len(images)} {part} images with {len(labels)} labels: as many of "
-                "both are needed"
-            )
-        parts[part] = LabelledImages(images[..., np.newaxis], labels.astype(np.int64))
-    if parts["train"].spatial_shape != parts["test"].spatial_shape:
+        try:
+            images = arrays["images"][..., np.newaxis]
+            parts.append(LabelledImages(images, arrays["labels"].astype(np.int64)))
+        except ZooError as error:
+            raise ZooError(f"{folder}: {part}: {error}") from None
+    train, test = parts
+    if train.spatial_shape != test.spatial_shape:
+        sizes = (*train.spatial_shape, *test.spatial_shape)
         raise ZooError(
-            "{}: training images of {} x {} pixels, test images of {} x {}".format(
-                folder, *parts["train"].spatial_shape, *parts["test"].spatial_shape
-            )
+            "{}: training images of {} x {} pixels, test images of {} x {}".format(folder, *sizes)
         )
     told = f"{folder}: {', '.join(differing)} differ(s) from the published {name}"
-    return Source(
-        parts["train"],
-        parts["test"],
-        IDX_CLASSES[name],
-        "the train files",
-        "the t10k files",
-        manifest_sha256(sums),
-        (f"{told}: read as data of your own",) if differing else (),
-    )
+    notices = (f"{told}: read as data of your own",) if differing else ()
+    texts = ("the train files", "the t10k files")
+    return Source(train, test, IDX_CLASSES[name], *texts, manifest_sha256(sums), notices)
 
 
 def _idx_folder(name: str, data_path: Optional[str]) -> Path:
     """The folder with a dataset's idx files: `data_path`, or one below it."""
-    if not data_path:
-        raise ZooError(f"{name} needs the folder of its idx files: give --data_path")
-    path = Path(data_path)
-    path = path.parent if path.is_file() else path
-    if not path.is_dir():
-        raise ZooError(f"{path}: no such folder: give --data_path of {name}")
+    given = str(Path(data_path).parent) if data_path and Path(data_path).is_file() else data_path
+    path = folder_given(given, name, "its idx files")
     for folder in [path] + [path / below for below in _FOLDERS[name]]:
         if any(_idx_file(folder, part, "images") for part in _PARTS):
             return folder
@@ -181,14 +158,13 @@ def parse_idx(content: bytes, source: str, dimensions: int) -> np.ndarray:
     try:
         return _parse_idx(stream, dimensions)
     except (OSError, EOFError, zlib.error) as error:  # OSError: gzip of a bad checksum
-        reason = " ".join(str(error).split())
-        raise ZooError(f"{source}: truncated or damaged ({reason})") from None
+        raise ZooError(f"{source}: truncated or damaged ({first_line(error)})") from None
     except ValueError as error:
         raise ZooError(f"{source}: {error}") from None
 
 
 def _parse_idx(stream: IO[bytes], dimensions: int) -> np.ndarray:
-    magic = _read_at_most(stream, 4)
+    magic = stream.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0":
         raise ValueError(f"not an idx file (it begins with 0x{magic.hex()})")
     if magic[2] != _UNSIGNED_BYTES:
@@ -200,37 +176,27 @@ def _parse_idx(stream: IO[bytes], dimensions: int) -> np.ndarray:
             f"an idx file of {magic[3]} dimension(s) where {dimensions} belong(s): images and "
             "labels may be exchanged"
         )
-    header = _read_at_most(stream, 4 * dimensions)
+    header = stream.read(4 * dimensions)
     if len(header) < 4 * dimensions:
         raise ValueError("truncated within its header")
-    sizes = tuple(int(size) for size in np.frombuffer(header, ">u4"))
-    stated = " x ".join(str(size) for size in sizes)
-    expected = 1
-    for size in sizes:
-        expected *= size
+    sizes = [int(size) for size in np.frombuffer(header, ">u4")]
+    stated = f"its header states {' x '.join(map(str, sizes))} values"
+    expected = functools.reduce(operator.mul, sizes)
     if not 0 < expected <= _MOST_VALUES:
-        raise ValueError(
-            f"its header states {stated} values: between 1 and {_MOST_VALUES} are supported"
-        )
-    # One byte more, to notice what is too long; the end is where gzip checks its checksum.
-    body = _read_at_most(stream, expected + 1)
-    if len(body) < expected:
-        raise ValueError(f"truncated: its header states {stated} values, it has {len(body)}")
-    if len(body) > expected:
-        raise ValueError(f"too long: its header states {stated} values, it has more")
-    return np.frombuffer(body, np.uint8).reshape(sizes)
-
-
-def _read_at_most(stream: IO[bytes], count: int) -> bytes:
-    """In blocks, so that a header that lies can't reserve memory for what isn't there."""
-    blocks, left = [], count
-    while left > 0:
-        block = stream.read(min(left, _BLOCK))
+        raise ValueError(f"{stated}: between 1 and {_MOST_VALUES} are supported")
+    body = bytearray()
+    # In blocks, so that a header that lies can't reserve memory for what isn't there. The end is
+    # where gzip checks its checksum.
+    while len(body) <= expected:
+        block = stream.read(_BLOCK)
         if not block:
             break
-        blocks.append(block)
-        left -= len(block)
-    return b"".join(blocks)
+        body += block
+    if len(body) < expected:
+        raise ValueError(f"truncated: {stated}, it has {len(body)}")
+    if len(body) > expected:
+        raise ValueError(f"too long: {stated}, it has more")
+    return np.frombuffer(bytes(body), np.uint8).reshape(sizes)
 
 
 # --- npz -------------------------------------------------------------------------------------
@@ -263,12 +229,8 @@ def read_npz(data_path: Optional[str]) -> Source:
         whole = _npz_labelled(path, arrays, *_NPZ_WHOLE)
         return Source(whole, None, _npz_classes(whole), "images")
     raise ZooError(
-        "{}: holds {}: {}, or {} are needed".format(
-            path,
-            ", ".join(sorted(arrays)) or "nothing",
-            ", ".join(_NPZ_DIVIDED),
-            " and ".join(_NPZ_WHOLE),
-        )
+        f"{path}: holds {', '.join(sorted(arrays)) or 'nothing'}: {', '.join(_NPZ_DIVIDED)}, or "
+        f"{' and '.join(_NPZ_WHOLE)} are needed"
     )
 
 
@@ -297,9 +259,9 @@ def _npz_arrays(path: Path) -> Dict[str, np.ndarray]:
         with stored:
             return {name: stored[name] if name in wanted else np.zeros(0) for name in stored.files}
     except Exception as error:  # damaged archives raise every kind there is
-        reason = " ".join(str(error).split())
         raise ZooError(
-            f"{path}: not a readable .npz file ({reason}): write it again with numpy.savez"
+            f"{path}: not a readable .npz file ({first_line(error)}): write it again with "
+            "numpy.savez"
         ) from None
 
 
@@ -314,13 +276,11 @@ def _npz_labelled(
             f"{path}: {labels_name} is {labels.dtype} of shape {labels.shape}: whole numbers "
             "of shape (N,) are needed"
         )
-    if len(labels) == 0:
-        raise ZooError(f"{path}: {labels_name} is empty")
-    for label in (labels.min(), labels.max()):
-        if not 0 <= label <= _LARGEST_LABEL:
-            raise ZooError(
-                f"{path}: {labels_name} has the label {label}: 0 to {_LARGEST_LABEL} are supported"
-            )
+    if len(labels) == 0 or labels.min() < 0 or labels.max() > _LARGEST_LABEL:
+        found = f"has labels from {labels.min()} to {labels.max()}" if len(labels) else "is empty"
+        raise ZooError(
+            f"{path}: {labels_name} {found}: labels from 0 to {_LARGEST_LABEL} are needed"
+        )
     if images.ndim != 4 or images.shape[3] not in (1, 3):
         raise ZooError(
             f"{path}: {images_name} is {images.dtype} of shape {images.shape}: (N, H, W), or "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -46,17 +47,14 @@ def _urls(instance: Any, attribute: Any, urls: Sequence[str]) -> None:
     if not urls:
         raise ValueError("is empty; name where the file is to be had")
     for url in urls:
-        scheme, host = _parts_of(url)
-        if scheme != "https" and not (scheme == "http" and host in LOCAL_HOSTS):
+        is_safe = False
+        with contextlib.suppress(ValueError):  # a bracket that nobody closed
+            parts = urlsplit(url)
+            is_safe = parts.scheme == "https" or (
+                parts.scheme == "http" and parts.hostname in LOCAL_HOSTS
+            )
+        if not is_safe:
             raise ValueError(f"has {quoted(url)}; only https is taken")
-
-
-def _parts_of(url: str) -> Tuple[str, Optional[str]]:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme, parts.hostname
-    except ValueError:  # a bracket that nobody closed
-        return "", None
 
 
 def _digest_fault(algorithm: str, value: str) -> str:
@@ -207,17 +205,16 @@ def read_catalogue(root: Path) -> Tuple[Dataset, ...]:
     Raises:
         ZooError: a file is wrong, or two networks use one name.
     """
-    found: List[Dataset] = []
+    found: Dict[str, Dataset] = {}
     for path in network_files(root, FILE_NAME):
         for dataset in read_datasets(path):
-            if any(other.name == dataset.name for other in found):
+            if dataset.name in found:
                 raise ZooError(
-                    f"{path}: the dataset {dataset.name} is in another network's "
-                    f"{FILE_NAME} too; give it "
-                    "another name"
+                    f"{path}: the dataset {dataset.name} is in another network's {FILE_NAME} too; "
+                    "give it another name"
                 )
-            found.append(dataset)
-    return tuple(found)
+            found[dataset.name] = dataset
+    return tuple(found.values())
 
 
 def find_dataset(root: Path, name: str) -> Dataset:
@@ -226,15 +223,12 @@ def find_dataset(root: Path, name: str) -> Dataset:
     Raises:
         UsageError: there is none of this name; the error lists those there are.
     """
-    datasets = read_catalogue(root)
-    for dataset in datasets:
-        if dataset.name == name.lower().replace("-", "_"):
-            return dataset
-    raise UsageError(
-        "there is no dataset {!r}; there are: {}".format(
-            name, ", ".join(dataset.name for dataset in datasets) or f"none under {root}"
-        )
-    )
+    datasets = {dataset.name: dataset for dataset in read_catalogue(root)}
+    wanted = name.lower().replace("-", "_")
+    if wanted not in datasets:
+        known = ", ".join(datasets) or f"none under {root}"
+        raise UsageError(f"there is no dataset {name!r}; there are: {known}")
+    return datasets[wanted]
 
 
 @attrs.frozen
@@ -294,13 +288,6 @@ def usable_paths(dataset: Dataset, file: DataFile) -> List[str]:
     return known or [dataset.folder]
 
 
-def all_usable_paths(dataset: Dataset) -> List[str]:
-    """What has to be there for the dataset to be used."""
-    if dataset.generated_by:
-        return [f"{dataset.folder}/{DESCRIPTION}"]
-    return [path for file in dataset.files for path in usable_paths(dataset, file)]
-
-
 def is_there(dataset: Dataset, file: DataFile, root: Path) -> bool:
     """Whether all that a file brings can be used."""
     return all((root / path).exists() for path in usable_paths(dataset, file))
@@ -309,7 +296,8 @@ def is_there(dataset: Dataset, file: DataFile, root: Path) -> bool:
 def presence(dataset: Dataset, data_path: Path) -> str:
     """Whether a dataset is there: yes, partly or no. Looks at names only."""
     root = data_root(data_path, dataset)
-    there = [(root / path).exists() for path in all_usable_paths(dataset)]
+    paths = [path for file in dataset.files for path in usable_paths(dataset, file)]
+    there = [(root / path).exists() for path in paths or [f"{dataset.folder}/{DESCRIPTION}"]]
     if all(there):
         return COMPLETE
     return PARTIAL if any(there) else ABSENT

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import attrs
 
@@ -53,11 +53,6 @@ class Verdict:
     recorded: int
     sources: Tuple[str, ...]
 
-    @property
-    def is_good(self) -> bool:
-        """Whether every file is as it has to be."""
-        return not self.bad
-
 
 def verify(
     dataset: Dataset, root: Path, terminal: Terminal, files: Optional[Sequence[DataFile]] = None
@@ -67,11 +62,11 @@ def verify(
     Args:
         files: those of the dataset's files to look at, by default all.
     """
-    recorded = read_recorded(state_folder(root, dataset))
-    unknown: List[str] = []
+    state = state_folder(root, dataset)
+    recorded, unknown = read_recorded(state), []
     if dataset.generated_by:
-        expected = _described(dataset, root) or recorded
-        unknown = [] if expected else _files_below(root, dataset)
+        expected = recorded
+        unknown = [] if expected else _generated_files(dataset, root)
     else:
         expected = {}
         for file in dataset.files if files is None else files:
@@ -87,7 +82,7 @@ def verify(
     bad = _faults(root, expected, terminal)
     bad += [f"{path}: missing" for path in unknown if not (root / path).is_file()]
     if unknown and not bad:
-        add_to_recorded(state_folder(root, dataset), sums_of(root, unknown, terminal))
+        add_to_recorded(state, sums_of(root, unknown, terminal))
     kinds = {
         # Without the moment of recording, which differs from file to file.
         "what was " + AT_FIRST_USE if one.source.startswith(AT_FIRST_USE) else one.source
@@ -132,38 +127,29 @@ def _files_below(root: Path, dataset: Dataset) -> List[str]:
 
 def _faults(root: Path, expected: Sums, terminal: Terminal) -> List[str]:
     """A line for each file that is not as expected."""
-    sizes = {path: _size_on_disk(root / path) for path in expected}
-    progress = ByteProgress(terminal, "checking", sum(sizes.values()))
+    there = [root / path for path in expected if (root / path).is_file()]
+    progress = ByteProgress(terminal, "checking", sum(path.stat().st_size for path in there))
     bad: List[str] = []
     done = 0
-    for path, one in expected.items():
-        fault = _fault(root / path, one, progress, done)
-        bad += [f"{path}: {fault}"] if fault else []
-        done += sizes[path]
+    for name, one in expected.items():
+        path = root / name
+        try:
+            size = path.stat().st_size
+            if one.size is not None and size != one.size:
+                bad.append(f"{name}: {size:,} bytes in place of {one.size:,}")
+                continue
+            found = digest(path, one.algorithm, progress, done)
+            done += size
+        except FileNotFoundError:
+            bad.append(f"{name}: missing")
+        except OSError as error:
+            bad.append(f"{name}: can't be read ({error.strerror or error})")
+        else:
+            if found != one.value:
+                told = f"{one.algorithm} is {found} in place of {one.value} ({one.source})"
+                bad.append(f"{name}: {told}")
     progress.done()
     return bad
-
-
-def _size_on_disk(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
-def _fault(path: Path, expected: Expected, progress: ByteProgress, done: int) -> str:
-    try:
-        size = path.stat().st_size
-        if expected.size is not None and size != expected.size:
-            return f"{size:,} bytes in place of {expected.size:,}"
-        found = digest(path, expected.algorithm, progress, done)
-    except FileNotFoundError:
-        return "missing"
-    except OSError as error:
-        return f"can't be read ({error.strerror or error})"
-    if found == expected.value:
-        return ""
-    return f"{expected.algorithm} is {found} in place of {expected.value} ({expected.source})"
 
 
 # --- the record ------------------------------------------------------------------------------
@@ -192,11 +178,10 @@ def read_recorded(state: Path) -> Sums:
 
 def add_to_recorded(state: Path, sums: Mapping[str, Expected]) -> None:
     """Adds to the record; what it had of a path gives way."""
-    write_recorded(state, dict(read_recorded(state), **sums))
+    _write_recorded(state, dict(read_recorded(state), **sums))
 
 
-def write_recorded(state: Path, sums: Mapping[str, Expected]) -> None:
-    """Makes these the record, atomically."""
+def _write_recorded(state: Path, sums: Mapping[str, Expected]) -> None:
     state.mkdir(parents=True, exist_ok=True)
     files = {
         name: {"size": one.size, "sha256": one.value, "source": one.source}
@@ -231,49 +216,18 @@ def sums_of(root: Path, paths: Iterable[str], terminal: Terminal) -> Sums:
 
 
 def record_generated(dataset: Dataset, root: Path, terminal: Terminal) -> None:
-    """Records a dataset that was just generated, where its description has no checksums.
+    """Records a dataset that was just generated.
 
     One that is recorded already, by the same description, keeps its record.
     """
-    description = f"{dataset.folder}/{DESCRIPTION}"
-    state = state_folder(root, dataset)
+    description, state = f"{dataset.folder}/{DESCRIPTION}", state_folder(root, dataset)
     known = read_recorded(state).get(description)
-    if _described(dataset, root) or (known and known.value == sha256_of(root / description)):
-        return
-    write_recorded(state, sums_of(root, _files_below(root, dataset), terminal))
+    if known is None or known.value != sha256_of(root / description):
+        _write_recorded(state, sums_of(root, _generated_files(dataset, root), terminal))
 
 
-def _described(dataset: Dataset, root: Path) -> Sums:
-    """What the description beside a generated dataset says of its files; empty where nothing.
-
-    Raises:
-        ZooError: the description is missing or damaged.
-    """
-    path = root / dataset.folder / DESCRIPTION
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ZooError(
-            f"{path} is missing; zoo data prepare {dataset.name} makes the dataset"
-        ) from None
-    except ValueError as error:
-        raise ZooError(f"{path} is damaged ({error}); generate the dataset again") from error
-    source = "what was recorded when it was generated"
-    return {
-        f"{dataset.folder}/{entry['file']}": Expected(str(entry["sha256"]), source)
-        for entry in _entries_with_sha256(content)
-    }
-
-
-def _entries_with_sha256(content: Any) -> Iterator[Dict[str, Any]]:
-    """Every mapping below a value that names a file below the folder and its sha256."""
-    if isinstance(content, dict):
-        name = content.get("file")
-        below = isinstance(name, str) and not Path(name).is_absolute()
-        if below and ".." not in Path(str(name)).parts and "sha256" in content:
-            yield content
-        for value in content.values():
-            yield from _entries_with_sha256(value)
-    elif isinstance(content, list):
-        for value in content:
-            yield from _entries_with_sha256(value)
+def _generated_files(dataset: Dataset, root: Path) -> List[str]:
+    description = root / dataset.folder / DESCRIPTION
+    if not description.is_file():
+        raise ZooError(f"{description} is missing; zoo data prepare {dataset.name} makes it")
+    return _files_below(root, dataset)

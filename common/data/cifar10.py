@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shlex
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple
@@ -10,6 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 import numpy as np
 
 from common.core.errors import ZooError
+from common.data import folder_given
 from common.data.arrays import manifest_sha256, sha256_of_bytes
 from common.data.labelled_images import LabelledImages, Source
 from common.data.safe_pickle import StoredArray, load_data_pickle
@@ -37,43 +39,24 @@ def read_cifar10(data_path: Optional[str]) -> Source:
     Raises:
         ZooError: no, wrong or incomplete folder, an archive not unpacked, an altered file.
     """
-    try:
-        folder = find_folder(data_path)
-    except OSError as error:
-        raise _unreadable(Path(str(data_path)), error) from None
-    return read_batches(folder, PUBLISHED_MD5)
+    return read_batches(find_folder(data_path), PUBLISHED_MD5)
 
 
 def find_folder(data_path: Optional[str]) -> Path:
     """The folder with the batches: `data_path` itself, or cifar-10-batches-py inside it."""
-    if not data_path:
-        raise ZooError(f"cifar10 needs the folder {FOLDER_NAME}: give --data_path")
-    path = Path(data_path)
-    if _is_archive(path) and path.is_file():
-        raise _not_unpacked(path)
-    if not path.is_dir():
-        what = "a file, not a folder" if path.exists() else "no such folder"
-        raise ZooError(f"{path}: {what}: give --data_path of {FOLDER_NAME}")
-    for folder in (path, path / FOLDER_NAME):
+    path = Path(data_path or "")
+    for folder in (path, path / FOLDER_NAME) if data_path else ():
         if any((folder / name).exists() for name in PUBLISHED_MD5):
             return folder
-    names = sorted(entry.name for entry in path.iterdir())
-    for name in names:
-        if "cifar-10" in name and _is_archive(Path(name)):
-            raise _not_unpacked(path / name)
+    names = sorted(os.listdir(str(path))) if data_path and os.path.isdir(data_path) else []
+    for archive in [path] + [path / name for name in names if "cifar-10" in name]:
+        if archive.is_file() and (".tar" in archive.suffixes or archive.suffix == ".tgz"):
+            command = f"tar xf {shlex.quote(str(archive))} -C {shlex.quote(str(archive.parent))}"
+            raise ZooError(f"{archive}: an archive that is not unpacked: run '{command}'")
     if "data_batch_1.bin" in names or "cifar-10-batches-bin" in names:
         raise ZooError(f"{path}: the binary version of CIFAR-10: the python version is needed")
-    what = "holds no CIFAR-10 python batches" if names else "is empty"
-    raise ZooError(f"{path}: {what}: give --data_path of the folder {FOLDER_NAME}")
-
-
-def _is_archive(path: Path) -> bool:
-    return ".tar" in path.suffixes or path.suffix == ".tgz"
-
-
-def _not_unpacked(archive: Path) -> ZooError:
-    command = f"tar xf {shlex.quote(str(archive))} -C {shlex.quote(str(archive.parent))}"
-    return ZooError(f"{archive}: an archive that is not unpacked: run '{command}'")
+    path = folder_given(data_path, "cifar10", f"the folder {FOLDER_NAME}")
+    raise ZooError(f"{path}: holds no CIFAR-10 python batches: give --data_path of {FOLDER_NAME}")
 
 
 def read_batches(folder: Path, md5_by_name: Mapping[str, str]) -> Source:
@@ -110,7 +93,9 @@ def _read(path: Path, md5_by_name: Mapping[str, str], sums: Dict[str, str]) -> D
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise ZooError(
+            f"{path}: can't be read ({error.strerror or error}): give a readable folder"
+        ) from None
     md5, published = hashlib.md5(content).hexdigest(), md5_by_name[path.name]
     if md5 != published:
         raise ZooError(
@@ -149,7 +134,3 @@ def _part(batch: Mapping[str, Any], classes: Tuple[str, ...], path: Path) -> Lab
         ) from None
     except ZooError as error:
         raise ZooError(f"{path}: {error}") from None
-
-
-def _unreadable(path: Path, error: OSError) -> ZooError:
-    return ZooError(f"{path}: can't be read ({error.strerror or error}): give a readable folder")

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import re
 import ssl
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, List, Optional, Sequence
 from urllib.parse import urljoin, urlsplit
 
 from common.core.errors import ZooError, first_line
-from common.core.files import write_atomically
+from common.core.files import sync_file, write_atomically
 from common.core.terminal import Terminal
-from common.data.catalogue import Checksum
+from common.data.catalogue import DataFile
 from common.data.progress import ByteProgress, bytes_text, digest
 
 BLOCK = 1 << 16
@@ -88,38 +87,31 @@ def ask(url: str, start: int = 0, validator: str = "", timeout: float = TIMEOUT)
 
 def told(error: Exception) -> TransferError:
     """A network error in a few words."""
-    text = str(error)
-    if re.search(r"\[Errno -\d+\]|Failed to resolve", text):  # getaddrinfo's numbers are negative
-        return TransferError("the host is not found (no network, or no name server)")
-    if "CERTIFICATE" in text:
-        return TransferError(
-            "the server's certificate is not trusted; SSL_CERT_FILE can name "
-            "the certificates of your proxy"
-        )
-    if "timed out" in text:
-        return TransferError(f"nothing came for {TIMEOUT:.0f} seconds")
-    if "refused" in text:
-        return TransferError("the connection is refused")
-    if "connection adapters" in text:  # file:, ftp:
-        return TransferError("only http and https are spoken")
-    if re.search("broken|aborted|reset|IncompleteRead", text, re.IGNORECASE):
-        return TransferError("the connection was cut")
-    return TransferError(first_line(error))
+    known = (
+        # getaddrinfo's numbers are negative
+        (r"\[Errno -\d+\]|Failed to resolve", "the host is not found (no network or name server)"),
+        (
+            "CERTIFICATE",
+            "the server's certificate is not trusted; SSL_CERT_FILE can name the certificates of "
+            "your proxy",
+        ),
+        ("timed out", f"nothing came for {TIMEOUT:.0f} seconds"),
+        ("refused", "the connection is refused"),
+        ("connection adapters", "only http and https are spoken"),  # file:, ftp:
+        ("(?i)broken|aborted|reset|IncompleteRead", "the connection was cut"),
+    )
+    told_as = (words for pattern, words in known if re.search(pattern, str(error)))
+    return TransferError(next(told_as, first_line(error)))
 
 
 def _range(response: Any) -> Sequence[Optional[int]]:
-    """First byte and size of the whole file, None for what Content-Range doesn't say."""
+    """First byte and size of the whole file, None for what the server doesn't say."""
+    if response.status_code == 200:
+        length = response.headers.get("Content-Length", "")
+        return 0, int(length) if length.isdigit() else None
     match = _CONTENT_RANGE.match(response.headers.get("Content-Range") or "")
     texts = match.groups() if match else (None, None)
     return [int(text) if text and text.isdigit() else None for text in texts]
-
-
-def _total(response: Any) -> Optional[int]:
-    """Bytes of the whole file, where the server tells."""
-    if response.status_code != 200:
-        return _range(response)[1]
-    length = response.headers.get("Content-Length", "")
-    return int(length) if length.isdigit() else None
 
 
 def _validator(response: Any) -> str:
@@ -133,19 +125,11 @@ def _validator(response: Any) -> str:
 # --- the file --------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True)
-class Wanted:
-    """What has to come: its size, roughly or exactly, and its checksum where it is published."""
-
-    about_size: int
-    size: Optional[int]
-    checksum: Optional[Checksum]
-
-
 class PartialFile:
     """The bytes that have come so far (NAME.part), and of what (NAME.part.json)."""
 
     def __init__(self, target: Path) -> None:
+        self._target = target
         self.path = target.with_name(target.name + ".part")
         self._notes = target.with_name(target.name + ".part.json")
 
@@ -154,13 +138,13 @@ class PartialFile:
         """Bytes so far."""
         return self.path.stat().st_size if self.path.exists() else 0
 
-    def notes(self) -> Dict[str, str]:
-        """The url and validator of the version that the bytes are of."""
+    def validator(self, url: str) -> str:
+        """What If-Range takes, of the version that the bytes are of; "" of another address."""
         try:
-            content = json.loads(self._notes.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return content if isinstance(content, dict) else {}
+            notes = json.loads(self._notes.read_text(encoding="utf-8"))
+            return str(notes["validator"]) if notes["url"] == url else ""
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
 
     def begin(self, url: str, validator: str) -> None:
         """Empties the file for a transfer from the start."""
@@ -173,11 +157,10 @@ class PartialFile:
             if path.exists():
                 path.unlink()
 
-    def finish(self, target: Path) -> None:
+    def finish(self) -> None:
         """Gives the file its name."""
-        with open(str(self.path), "rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(str(self.path), str(target))
+        sync_file(self.path)
+        os.replace(str(self.path), str(self._target))
         self.remove()
 
 
@@ -185,17 +168,19 @@ class Download:
     """One file from the first of several addresses that has it.
 
     Args:
+        target: where it goes.
+        file: what has to come.
         pause: how to wait between tries (tests give another).
     """
 
     def __init__(
         self,
         target: Path,
-        wanted: Wanted,
+        file: DataFile,
         terminal: Terminal,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._target, self._wanted, self._terminal = target, wanted, terminal
+        self._target, self._file, self._terminal = target, file, terminal
         self._pause = pause
         self._part = PartialFile(target)
 
@@ -209,13 +194,13 @@ class Download:
         faults: List[str] = []
         for url in urls:
             try:
-                if self._part.size != self._wanted.size:
+                if self._part.size != self._file.size:
                     self._fetch(url)
-                fault = difference(self._part.path, self._wanted, self._terminal)
+                fault = difference(self._part.path, self._file, self._terminal)
                 if fault:  # a wrong file is not kept
                     self._part.remove()
                     raise TransferError(fault)
-                self._part.finish(self._target)
+                self._part.finish()
                 return
             except TransferError as error:
                 faults.append(f"{url}: {error}")
@@ -245,12 +230,11 @@ class Download:
                 self._pause(min(2.0**fruitless, LONGEST_PAUSE))
 
     def _transfer(self, url: str) -> None:
-        notes, size = self._part.notes(), self._wanted.size
-        validator = notes.get("validator", "") if notes.get("url") == url else ""
+        validator, size = self._part.validator(url), self._file.size
         # From the start where nothing tells that old and new bytes fit together.
-        start = self._part.size if validator or self._wanted.checksum else 0
+        start = self._part.size if validator or self._file.checksum else 0
         with ask(url, start, validator) as response:
-            total = _total(response)
+            first, total = _range(response)
             if response.status_code == 416:  # all of it has come, or it changed
                 if self._part.size not in (total, size):
                     self._part.remove()
@@ -260,24 +244,30 @@ class Download:
                 raise TransferError(
                     f"the server's file has {total:,} bytes, the published one {size:,}"
                 )
-            position = (_range(response)[0] if response.status_code == 206 else 0) or 0
+            position = first or 0
             if position not in (0, start):
                 self._part.remove()
                 raise TransferError("the server answers another range than asked", temporary=True)
-            if start and position == 0:
-                self._terminal.say(
-                    f"  {self._target.name}: the server starts anew (it has another version, or "
-                    "can't go on)"
-                )
             if position == 0:
+                if start:
+                    self._terminal.say(
+                        f"  {self._target.name}: the server starts anew (it has another version, "
+                        "or can't go on)"
+                    )
                 self._part.begin(url, _validator(response))
             self._append(response, position, size if size is not None else total)
 
     def _append(self, response: Any, position: int, total: Optional[int]) -> None:
+        from urllib3.exceptions import HTTPError
+
         progress = ByteProgress(self._terminal, self._target.name, total, position)
         with open(str(self._part.path), "ab", buffering=0) as part:
             while total is None or position < total:
-                block = read_some(response, BLOCK if total is None else total - position)
+                wanted = BLOCK if total is None else min(BLOCK, total - position)
+                try:
+                    block = bytes(response.raw.read(wanted, decode_content=False))
+                except (HTTPError, OSError) as error:
+                    raise told(error) from error
                 if not block:
                     break
                 part.write(block)
@@ -288,31 +278,18 @@ class Download:
             raise TransferError(f"the connection was cut after {position:,} of {total:,} bytes")
 
 
-def read_some(response: Any, at_most: int) -> bytes:
-    """The next bytes of a response; empty at the end; TransferError where the connection broke."""
-    from urllib3.exceptions import HTTPError
-
-    try:
-        return bytes(response.raw.read(min(BLOCK, at_most), decode_content=False))
-    except (HTTPError, OSError) as error:
-        raise told(error) from error
-
-
-def difference(path: Path, wanted: Wanted, terminal: Terminal) -> Optional[str]:
+def difference(path: Path, file: DataFile, terminal: Terminal) -> Optional[str]:
     """How a file differs from the published one, None where it doesn't."""
-    size = path.stat().st_size
-    if wanted.size is not None and size != wanted.size:
-        return f"has {size:,} bytes, the published one {wanted.size:,}"
-    if size * FAR_TOO_SMALL < wanted.about_size:
-        return f"has {bytes_text(size)} where about {bytes_text(wanted.about_size)} are expected"
-    if wanted.checksum is None:
+    size, checksum = path.stat().st_size, file.checksum
+    if file.size is not None and size != file.size:
+        return f"has {size:,} bytes, the published one {file.size:,}"
+    if size * FAR_TOO_SMALL < file.about_size:
+        return f"has {bytes_text(size)} where about {bytes_text(file.about_size)} are expected"
+    if checksum is None:
         return None
     progress = ByteProgress(terminal, f"checking {path.name}", size)
-    found = digest(path, wanted.checksum.algorithm, progress)
+    found = digest(path, checksum.algorithm, progress)
     progress.done()
-    if found == wanted.checksum.value:
+    if found == checksum.value:
         return None
-    return (
-        f"has {wanted.checksum.algorithm} {found}, {wanted.checksum.source} publishes "
-        f"{wanted.checksum.value}"
-    )
+    return f"has {checksum.algorithm} {found}, {checksum.source} publishes {checksum.value}"

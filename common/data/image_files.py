@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import stat
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,9 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from common.core.errors import ZooError
+from common.core.errors import ZooError, first_line
 from common.core.text import listed
+from common.data import IMAGE_FOLDER, folder_given, readable_name
 from common.data.arrays import manifest_sha256, sha256_of_bytes
 from common.data.labelled_images import LabelledImages, Source
 
@@ -26,10 +26,9 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".webp")
 KINDS = "PNG, JPEG, BMP or WebP"
 TRAIN_FOLDER, TEST_FOLDER = "train", "test"
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
-_LAYOUT = "CLASS/IMAGE.png, or train/CLASS/IMAGE.png with test/CLASS/IMAGE.png, is needed"
+_LAYOUT = "CLASS/IMAGE.png, or train/CLASS/IMAGE.png with test/CLASS/IMAGE.png"
 _GREY_MODES = ("1", "L", "LA")
 _SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
-_ORIENTATION, _TURNED = 0x0112, range(2, 9)  # the EXIF tag, and its values but the upright one
 
 
 # --- one file --------------------------------------------------------------------------------
@@ -81,7 +80,7 @@ def decode_image(
         ZooError: not a whole image of the known kinds, or Pillow is not installed.
     """
     try:
-        from PIL import Image
+        from PIL import Image, ImageOps
     except ImportError as error:
         raise ZooError(
             f"image files need Pillow, which can't be imported ({error}): pip install Pillow"
@@ -90,16 +89,15 @@ def decode_image(
         with Image.open(io.BytesIO(content), formats=_FORMATS) as opened:
             opened.load()
             if channels is None:
-                grey = opened.mode in _GREY_MODES + _SIXTEEN_BIT_MODES
-                channels = 1 if grey else 3
-            shown = _upright(_on_white(opened), opened).convert("L" if channels == 1 else "RGB")
-            pixels: np.ndarray = np.asarray(
-                shown if size is None else _covering_centre(shown, size)
-            )
+                channels = 1 if opened.mode in _GREY_MODES + _SIXTEEN_BIT_MODES else 3
+            shown: Any = opened
+            with contextlib.suppress(Exception):  # of damaged EXIF, which viewers ignore
+                shown = ImageOps.exif_transpose(opened)
+            shown = _on_white(shown).convert("L" if channels == 1 else "RGB")
+            pixels = np.asarray(shown if size is None else _covering_centre(shown, size))
     except Exception as error:  # Pillow raises every kind there is of damaged files
-        reason = " ".join(str(error).split())
         raise ZooError(
-            f"{source}: not a readable {KINDS} ({reason}): replace or remove it"
+            f"{source}: not a readable {KINDS} ({first_line(error)}): replace or remove it"
         ) from None
     return pixels.reshape(pixels.shape[:2] + (channels,))
 
@@ -118,29 +116,6 @@ def _on_white(image: Any) -> Any:
     return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
 
 
-def _upright(image: Any, opened: Any) -> Any:
-    """The image turned and mirrored as the EXIF of the opened file says."""
-    from PIL import Image
-
-    orientation = 1
-    with contextlib.suppress(Exception):  # of damaged EXIF, which viewers ignore
-        orientation = opened.getexif().get(_ORIENTATION, 1)
-    if orientation not in _TURNED:
-        return image
-    ways: Any = getattr(Image, "Transpose", Image)  # where Pillow before 9.1 has them
-    return image.transpose(
-        {
-            2: ways.FLIP_LEFT_RIGHT,
-            3: ways.ROTATE_180,
-            4: ways.FLIP_TOP_BOTTOM,
-            5: ways.TRANSPOSE,
-            6: ways.ROTATE_270,
-            7: ways.TRANSVERSE,
-            8: ways.ROTATE_90,
-        }[orientation]
-    )
-
-
 def _covering_centre(image: Any, size: Tuple[int, int]) -> Any:
     """The centre of the image made just as large as covers (height, width)."""
     from PIL import Image
@@ -152,11 +127,6 @@ def _covering_centre(image: Any, size: Tuple[int, int]) -> Any:
     filters: Any = getattr(Image, "Resampling", Image)  # where Pillow before 9.1 has them
     resized = image.resize(covering, filters.BILINEAR)
     return resized.crop((left, top, left + width, top + height))
-
-
-def readable_name(path: Path) -> str:
-    """A file's name as text that can be written anywhere; what is no UTF-8 becomes a sign."""
-    return os.fsencode(str(path)).decode("utf-8", "replace")
 
 
 # --- files below folders ---------------------------------------------------------------------
@@ -175,15 +145,10 @@ class FoundImages:
 
     def notices(self) -> Tuple[str, ...]:
         """A line that counts what is left out, where anything is."""
-        return left_out_in_words(self.folder, self.left_out)
-
-
-def left_out_in_words(folder: Path, left_out: Counter[str]) -> Tuple[str, ...]:
-    """One line, or none, on what is no image file below a folder."""
-    if not left_out:
-        return ()
-    kinds = listed(f"{count} {kind}" for kind, count in left_out.most_common())
-    return (f"{readable_name(folder)}: left out, being no {KINDS}: {kinds}",)
+        if not self.left_out:
+            return ()
+        kinds = listed(f"{count} {kind}" for kind, count in self.left_out.most_common())
+        return (f"{readable_name(self.folder)}: left out, being no {KINDS}: {kinds}",)
 
 
 def images_below(folder: Path) -> FoundImages:
@@ -207,19 +172,14 @@ def images_below(folder: Path) -> FoundImages:
             path = Path(place) / name
             if name.startswith("."):
                 continue
-            if name.lower().endswith(SUFFIXES) and not _is_special(path):
+            # Reading a pipe, a socket or a device could wait for ever.
+            if name.lower().endswith(SUFFIXES) and (
+                os.path.isfile(path) or not os.path.exists(path)
+            ):
                 files.append(path)
             else:
                 left_out[path.suffix.lower() or "without suffix"] += 1
     return FoundImages(folder, tuple(files), left_out)
-
-
-def _is_special(path: Path) -> bool:
-    """Whether reading it could wait for ever: a pipe, a socket, a device."""
-    with contextlib.suppress(OSError):
-        mode = path.stat().st_mode
-        return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
-    return False
 
 
 def _raise(error: OSError) -> None:
@@ -243,7 +203,9 @@ def read_class_folders(
     Raises:
         ZooError: a missing, empty or unreadable folder, a damaged image, sizes that differ.
     """
-    root = _checked_folder(data_path)
+    root = folder_given(
+        data_path, IMAGE_FOLDER, f"a folder with one sub-folder per class; {_LAYOUT}"
+    )
     try:
         return _read_class_folders(root, size, channels)
     except OSError as error:
@@ -253,18 +215,6 @@ def read_class_folders(
         ) from None
 
 
-def _checked_folder(data_path: Optional[str]) -> Path:
-    if not data_path:
-        raise ZooError(
-            "image_folder needs a folder with one sub-folder per class: give --data_path"
-        )
-    root = Path(data_path)
-    if not root.is_dir():
-        what = "a file, not a folder" if root.exists() else "no such folder"
-        raise ZooError(f"{readable_name(root)}: {what}: give --data_path; {_LAYOUT}")
-    return root
-
-
 def _read_class_folders(root: Path, size: Optional[int], channels: Optional[int]) -> Source:
     folders = _sub_folders(root)
     divided = {TRAIN_FOLDER, TEST_FOLDER} <= set(folders)
@@ -272,7 +222,7 @@ def _read_class_folders(root: Path, size: Optional[int], channels: Optional[int]
     classes = _sub_folders(parts[0])
     if len(classes) < 2:
         raise ZooError(
-            f"{readable_name(parts[0])}: {len(classes)} class folders, at least 2 are needed: "
+            f"{readable_name(parts[0])}: {len(classes)} class folders, at least 2 are needed, as "
             f"{_LAYOUT}"
         )
     different = set(_sub_folders(parts[-1])) ^ set(classes)
@@ -283,24 +233,22 @@ def _read_class_folders(root: Path, size: Optional[int], channels: Optional[int]
         )
     left_out: Counter[str] = Counter()
     files: List[Tuple[Path, int]] = []
-    counts: List[int] = []
+    ends: List[int] = []
     for part in parts:
         for label, name in enumerate(classes):
             found = images_below(part / name)
             left_out.update(found.left_out)
             if not found.files:
                 told = "".join(f"; {line}" for line in found.notices())
-                raise ZooError(
-                    f"{readable_name(part / name)}: no {KINDS} files in it: {_LAYOUT}{told}"
-                )
+                raise ZooError(f"{readable_name(part / name)}: no {KINDS} files in it{told}")
             files += [(path, label) for path in found.files]
-        counts.append(len(files))
-    beside = sorted(set(folders) - {TRAIN_FOLDER, TEST_FOLDER}) if divided else []
+        ends.append(len(files))
     whole, manifest = _read_files(root, files, classes, size, channels)
-    notices = left_out_in_words(root, left_out)
+    notices = FoundImages(root, (), left_out).notices()
+    beside = sorted(set(folders) - {TRAIN_FOLDER, TEST_FOLDER}) if divided else []
     if beside:
         notices += (f"{root}: beside train and test, {listed(beside)} is not looked at",)
-    sizes = np.bincount(whole.labels[: counts[0]], minlength=len(classes))
+    sizes = np.bincount(whole.labels[: ends[0]], minlength=len(classes))
     alone = [name for name, count in zip(classes, sizes) if count == 1]
     if alone:
         notices += (
@@ -309,24 +257,14 @@ def _read_class_folders(root: Path, size: Optional[int], channels: Optional[int]
         )
     if not divided:
         return Source(whole, None, whole.classes, "all class folders", "", manifest, notices)
-    return Source(
-        whole.take(np.arange(counts[0])),
-        whole.take(np.arange(counts[0], len(whole))),
-        whole.classes,
-        "the folder train",
-        "the folder test",
-        manifest,
-        notices,
-    )
+    train, test = (whole.take(np.arange(*ends_of)) for ends_of in ((0, ends[0]), ends))
+    texts = ("the folder train", "the folder test")
+    return Source(train, test, whole.classes, *texts, manifest, notices)
 
 
 def _sub_folders(folder: Path) -> Tuple[str, ...]:
-    with os.scandir(str(folder)) as entries:
-        return tuple(
-            sorted(
-                entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")
-            )
-        )
+    names = (path.name for path in folder.iterdir() if path.is_dir())
+    return tuple(sorted(name for name in names if not name.startswith(".")))
 
 
 def _read_files(
@@ -340,7 +278,7 @@ def _read_files(
     sums: Dict[str, str] = {}
     images: Any = None
     wanted = None if size is None else (size, size)
-    for index, (path, _label) in enumerate(files):
+    for index, (path, _) in enumerate(files):
         content = content_of_image(path)
         sums[path.relative_to(root).as_posix()] = sha256_of_bytes(content)
         pixels = decode_image(content, readable_name(path), wanted, channels)

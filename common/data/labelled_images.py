@@ -6,6 +6,7 @@ frozen over numpy's versions.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Optional, Tuple
 
@@ -41,30 +42,29 @@ class LabelledImages:
         images: Any = self.images
         labels: Any = self.labels
         if images.dtype != np.uint8 or images.ndim not in (4, 5):
-            raise ZooError(
+            fault = (
                 f"images are {images.dtype} of shape {images.shape}: uint8 of shape (N, H, W, C) "
                 "or (N, D, H, W, C) is needed"
             )
-        if not 1 <= self.channels <= MAXIMUM_CHANNELS:
-            raise ZooError(
-                f"images have {self.channels} channels: 1 to {MAXIMUM_CHANNELS} are supported"
-            )
-        if labels.dtype.kind not in "iu" or labels.ndim != 1:
-            raise ZooError(
+        elif not 1 <= self.channels <= MAXIMUM_CHANNELS:
+            fault = f"images have {self.channels} channels: 1 to {MAXIMUM_CHANNELS} are supported"
+        elif labels.dtype.kind not in "iu" or labels.ndim != 1:
+            fault = (
                 f"labels are {labels.dtype} of shape {labels.shape}: whole numbers of shape (N,) "
                 "are needed"
             )
-        if len(labels) != len(images):
-            raise ZooError(
-                f"{len(images)} images with {len(labels)} labels: as many of both are needed"
-            )
-        count = len(self.classes)
-        outside: Any = np.flatnonzero((labels < 0) | (labels >= count)) if count else ()
-        if len(outside):
-            raise ZooError(
+        elif len(labels) != len(images):
+            fault = f"{len(images)} images with {len(labels)} labels: as many of both are needed"
+        else:
+            count = len(self.classes)
+            outside: Any = np.flatnonzero((labels < 0) | (labels >= count)) if count else ()
+            if not len(outside):
+                return
+            fault = (
                 f"label {labels[outside[0]]} of image {outside[0]} is out of range: "
                 f"{count} classes allow 0 to {count - 1}; correct the labels or --num_classes"
             )
+        raise ZooError(fault)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -82,21 +82,21 @@ class LabelledImages:
     def take(self, indices: np.ndarray) -> LabelledImages:
         """The images at these indices (integers, (M,)), in their order."""
         names = None if self.names is None else self.names[indices]
-        return LabelledImages(self.images[indices], self.labels[indices], self.classes, names)
+        images, labels = self.images[indices], self.labels[indices]
+        return dataclasses.replace(self, images=images, labels=labels, names=names)
 
     def named(self, split: str) -> LabelledImages:
         """The same images, named by their rows (from 0) where they have no names yet."""
         if self.names is not None:
             return self
         names = np.array([f"{split} row {row}" for row in range(len(self))])
-        return LabelledImages(self.images, self.labels, self.classes, names)
+        return dataclasses.replace(self, names=names)
 
     def resized(self, size: int) -> LabelledImages:
         """Every image as size x size; one that is no square is squeezed."""
         if self.spatial_shape == (size, size):
             return self
-        images = resize_bilinear(self.images, size, size)
-        return LabelledImages(images, self.labels, self.classes, self.names)
+        return dataclasses.replace(self, images=resize_bilinear(self.images, size, size))
 
     def sha256(self) -> str:
         """Names these very images, labels and their order, in hexadecimal."""
@@ -168,11 +168,8 @@ class DatasetSplits:
     @property
     def counts(self) -> Dict[str, int]:
         """The number of images of each split."""
-        return {
-            "train": len(self.train),
-            "validation": len(self.validation),
-            "test": len(self.test),
-        }
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: len(images) for name, images in splits.items()}
 
 
 def numbered_names(count: int) -> Tuple[str, ...]:

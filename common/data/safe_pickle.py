@@ -13,7 +13,7 @@ from typing import IO, Any, Dict, Tuple
 
 import numpy as np
 
-from common.core.errors import ZooError
+from common.core.errors import ZooError, first_line
 
 Names = Dict[Tuple[str, str], Any]
 # The unpickler written in Python: the one in C lets BUILD not be overridden, and takes gigabytes
@@ -61,13 +61,9 @@ class StoredArray:
     def __setstate__(self, state: Any) -> None:
         """Takes numpy's pickled state: (version, shape, dtype, is Fortran order, bytes)."""
         _version, shape, stored_dtype, fortran_order, data = state
-        if not isinstance(stored_dtype, StoredDtype):
-            raise pickle.UnpicklingError("an array without a plain dtype")
-        # Python 2 strings read with encoding latin1 arrive as text of the same byte values.
-        content = data.encode("latin1") if isinstance(data, str) else data
-        if not isinstance(content, bytes):
-            raise pickle.UnpicklingError("an array without its bytes")
-        self._data = content
+        if not isinstance(stored_dtype, StoredDtype) or not isinstance(data, bytes):
+            raise pickle.UnpicklingError("an array without a plain dtype or its bytes")
+        self._data = data
         self._shape = tuple(int(length) for length in shape)
         self._dtype = stored_dtype.to_numpy()
         self._order = "F" if fortran_order else "C"
@@ -102,9 +98,9 @@ class _DataUnpickler(AllowListUnpickler):
 
     buildable = (StoredArray, StoredDtype)
 
-    def __init__(self, stream: IO[bytes], encoding: str) -> None:
+    def __init__(self, stream: IO[bytes]) -> None:
         # fix_imports=False: names are compared as the file spells them.
-        super().__init__(stream, fix_imports=False, encoding=encoding)
+        super().__init__(stream, fix_imports=False, encoding="bytes")
         # Functions made for this file: whatever it does to them, the next has its own.
         self.allowed = {
             ("numpy.core.multiarray", "_reconstruct"): lambda *_: StoredArray(),
@@ -117,13 +113,13 @@ class _DataUnpickler(AllowListUnpickler):
         }
 
 
-def load_data_pickle(content: bytes, source: str, encoding: str = "bytes") -> object:
+def load_data_pickle(content: bytes, source: str) -> object:
     """Numbers, text, bytes, tuples, lists, dictionaries and plain arrays out of a pickle.
 
     Args:
-        content: the whole pickle, of any protocol, written by Python 2 or 3.
+        content: the whole pickle, of any protocol, written by Python 2 (its strings become bytes)
+            or 3.
         source: the file's name for the error line.
-        encoding: what Python 2 strings become: "bytes", or "latin1" for text.
 
     Returns:
         The object; every array in it is a `StoredArray`.
@@ -132,16 +128,15 @@ def load_data_pickle(content: bytes, source: str, encoding: str = "bytes") -> ob
         ZooError: the pickle asks for anything else, or is damaged. Nothing of it was run.
     """
     try:
-        return _DataUnpickler(io.BytesIO(content), encoding).load()
+        return _DataUnpickler(io.BytesIO(content)).load()
     except ForbiddenName as error:
         raise ZooError(
             f"{source}: refused, this pickle asks for what data has no need of ({error}): "
             "get the file again from its publisher"
         ) from None
     except Exception as error:  # damaged pickles raise every kind there is
-        reason = " ".join(str(error).split()) or type(error).__name__
         raise ZooError(
-            f"{source}: not a readable data pickle ({reason}): get the file again"
+            f"{source}: not a readable data pickle ({first_line(error)}): get the file again"
         ) from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from typing import Callable, Dict, Optional, Tuple
 
@@ -71,9 +72,7 @@ def load_dataset(
     if name not in _SOURCES:
         raise UsageError(f"dataset {name!r} is unknown: use one of {', '.join(DATASETS)}")
     source = _SOURCES[name](data_path, image_size, generated)
-    source = source.changed(
-        lambda images: LabelledImages(images.images, images.labels, source.classes, images.names)
-    )
+    source = source.changed(lambda images: dataclasses.replace(images, classes=source.classes))
     manifest = source.manifest_sha256 or _array_manifest(name, source)
     whole, test = source.train, source.test
     train_text, test_text = source.train_text, source.test_text

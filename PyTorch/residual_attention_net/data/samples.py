@@ -12,8 +12,8 @@ import numpy as np
 from common.core.errors import UsageError, ZooError
 from common.core.flags import Flags, path, unrecorded, whole
 from common.core.flags import count as counted
-from common.data import dataset_name
-from common.data.image_files import KINDS, images_below, read_image, readable_name
+from common.data import dataset_name, readable_name
+from common.data.image_files import KINDS, images_below, read_image
 from common.data.labelled_images import LabelledImages
 from common.machine.devices import REQUESTS
 from residual_attention_net.data.datasets import load_dataset

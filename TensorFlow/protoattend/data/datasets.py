@@ -8,19 +8,13 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import numpy as np
 
 from common.core.errors import UsageError, ZooError
-from common.data import dataset_name
+from common.data import dataset_name, readable_name
 from common.data.array_files import read_idx_folder, read_npz
 from common.data.arrays import manifest_sha256
 from common.data.catalogue import FILE_NAME
 from common.data.cifar10 import read_cifar10
 from common.data.digits import read_digits
-from common.data.image_files import (
-    KINDS,
-    images_below,
-    read_class_folders,
-    read_image,
-    readable_name,
-)
+from common.data.image_files import KINDS, images_below, read_class_folders, read_image
 from common.data.labelled_images import (
     DatasetSplits,
     LabelledImages,
