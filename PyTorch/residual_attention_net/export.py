@@ -52,8 +52,8 @@ def _batch_size(text: str) -> int:
 class ExportFlags(WeightFlags):
     """Writes a network in float32, images in [0, 1] to logits, checked against the original."""
 
-    format: Optional[str] = unrecorded("what to write", choices=FORMATS)
-    output_file: Optional[str] = unrecorded("where; an older file is replaced", kind=path)
+    format: str = unrecorded("what to write", choices=FORMATS, required=True)
+    output_file: str = unrecorded("where; an older file is replaced", kind=path, required=True)
     batch_size: int = unrecorded(
         f"images at a time; TorchScript takes any number (default: {DYNAMIC})",
         0,
@@ -81,8 +81,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Exports, compares, and only then writes the file; returns the exit code."""
     flags = PROGRAM.read(argv)
     flags.check_weights()
-    if flags.format is None or flags.output_file is None:
-        raise UsageError("--format and --output_file are needed: what to write, and where")
     output, weights = Path(flags.output_file), Path(str(flags.pth_path))
     if output.is_dir():
         raise UsageError(f"--output_file {output} is a folder; give a file's name")

@@ -10,6 +10,8 @@ from typing import Any, Callable, ContextManager, List, Mapping, Optional, Seque
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from torch.nn import functional
 
@@ -35,9 +37,6 @@ MASK_COLOURS = "RdYlBu_r"
 DARKEST = 0.3
 SMOOTHED_SHARE, LEAST_WINDOW = 40, 5
 WIDTH, PANEL = 900, 110  # pixels; the height for one share
-LOSS, RATE, OTHER = PALETTE[0], PALETTE[4], PALETTE[6]
-SPLIT_COLOURS = {"validation": PALETTE[1], "test": PALETTE[2]}
-
 Event = Mapping[str, Any]
 
 
@@ -239,9 +238,6 @@ def told_apart(values: Sequence[float]) -> List[str]:
 
 def coloured(mask: np.ndarray, low: float, high: float) -> np.ndarray:
     """A mask (H, W) as uint8 (H, W, 3): blue where it is low or lower, red where it is high."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
     scale = ScalarMappable(Normalize(low, high, clip=True), MASK_COLOURS)
     return np.asarray(scale.to_rgba(mask, bytes=True))[..., :3]
 
@@ -296,12 +292,11 @@ def training_curves(events: Sequence[Event]) -> Figure:
     if evaluations:
         _draw_accuracy(panels[1], evaluations)
     places, rates = series(steps, "learning_rate")
-    panels[-1].plot(places, rates, color=web_color(RATE), linewidth=1.5)
+    panels[-1].plot(places, rates, color=web_color(PALETTE[4]), linewidth=1.5)
     panels[-1].set_ylim(bottom=0)
     panels[-1].set_ylabel("learning rate")
-    panels[-1].set_xlabel(
-        "optimizer step ({:,} in {} epochs)".format(steps[-1]["step"], steps[-1].get("epoch", "?"))
-    )
+    last = steps[-1]
+    panels[-1].set_xlabel(f"optimizer step ({last['step']:,} in {last.get('epoch', '?')} epochs)")
     for panel in panels:
         finish(figure, panel, run_in_words(events))
     figure.align_ylabels(panels)
@@ -310,7 +305,7 @@ def training_curves(events: Sequence[Event]) -> Figure:
 
 def _draw_loss(axes: Axes, steps: Sequence[Event]) -> None:
     places, losses = series(steps, "loss")
-    finite, color = np.isfinite(losses), web_color(LOSS)
+    finite, color = np.isfinite(losses), web_color(PALETTE[0])
     axes.plot(places[finite], losses[finite], color=color, alpha=0.3, label="each step")
     window = max(LEAST_WINDOW, int(finite.sum()) // SMOOTHED_SHARE)
     if finite.sum() > window:
@@ -323,43 +318,26 @@ def _draw_loss(axes: Axes, steps: Sequence[Event]) -> None:
 
 
 def _draw_accuracy(axes: Axes, evaluations: Sequence[Event]) -> None:
-    progress = [event for event in evaluations if event.get("role") == "progress"]
+    told = [(event, float(event["metrics"]["accuracy"])) for event in evaluations]
+    progress = [(event["step"], value) for event, value in told if event["role"] == "progress"]
     if progress:
-        places = [event["step"] for event in progress]
-        values = [float(event["metrics"]["accuracy"]) for event in progress]
-        axes.plot(
-            places,
-            values,
-            color=web_color(SPLIT_COLOURS["validation"]),
-            marker="o" if len(places) <= 50 else "",
-            markersize=4,
-            label=f"validation: best {np.nanmax(values):.2f} %",
-        )
-    for event in evaluations:
-        if event.get("role") != "progress":
-            accuracy, of_best = float(event["metrics"]["accuracy"]), event.get("role") == "best"
-            weights = "weights best on validation" if of_best else "final weights"
-            axes.axhline(
-                accuracy,
-                color=web_color(SPLIT_COLOURS.get(event["split"], OTHER)),
-                linewidth=1.2,
-                linestyle=":" if of_best else "--",
-                label=f"{event['split']}, {weights}: {accuracy:.2f} %",
-            )
+        places, values = zip(*progress)
+        name = f"validation: best {np.nanmax(values):.2f} %"
+        axes.plot(places, values, color=web_color(PALETTE[1]), marker="o", ms=4, label=name)
+    for event, value in told:
+        if event["role"] != "progress":
+            best = event["role"] == "best"
+            weights = "weights best on validation" if best else "final weights"
+            name = f"{event['split']}, {weights}: {value:.2f} %"
+            style = ":" if best else "--"
+            axes.axhline(value, color=web_color(PALETTE[2]), linestyle=style, label=name)
     axes.set_ylabel("accuracy (%)")
 
 
 def series(events: Sequence[Event], name: str) -> Tuple[np.ndarray, np.ndarray]:
-    """The steps and the values of a field, both float64; what is no number becomes NaN."""
-
-    def number(value: Any) -> float:
-        try:
-            return float(value)
-        except (TypeError, ValueError):
-            return math.nan
-
-    values = np.array([number(event.get(name)) for event in events], np.float64)
-    return np.array([event["step"] for event in events], np.float64), values
+    """The steps and the values of a field, both float64; what is not there is NaN."""
+    values = [math.nan if event.get(name) is None else float(event[name]) for event in events]
+    return np.array([event["step"] for event in events], np.float64), np.array(values)
 
 
 def smoothed(values: np.ndarray, window: int) -> np.ndarray:
@@ -370,17 +348,8 @@ def smoothed(values: np.ndarray, window: int) -> np.ndarray:
 
 def run_in_words(events: Sequence[Event]) -> str:
     """What was trained on what, and how, as its last start says."""
-    starts = [event for event in events if event["event"] == "start"]
-    start: Event = starts[-1] if starts else {}
-
-    def told(field: str, key: str) -> Any:
-        return (start.get(field) or {}).get(key)
-
-    on = f" on {told('dataset', 'name')}" if told("dataset", "name") else ""
-    words = [
-        f"{told('network', 'name') or start.get('model', 'training')}{on}",
-        f"batch {told('batch', 'global')}" if told("batch", "global") else "",
-        told("precision", "mode"),
-        told("device", "kind"),
-    ]
-    return ", ".join(str(word) for word in words if word)
+    start: Event = next((one for one in reversed(events) if one["event"] == "start"), {})
+    network, data = (start.get(field, {}).get("name") for field in ("network", "dataset"))
+    words = [network or start.get("model", "training"), f"on {data}" if data else ""]
+    words += [start.get("precision", {}).get("mode"), start.get("device", {}).get("kind")]
+    return " ".join(str(word) for word in words if word)
