@@ -14,7 +14,6 @@ from training_helpers import (
     SMALL,
     checkpoint_of,
     error_line,
-    events,
     newest_checkpoint,
     run,
     saved,
@@ -81,15 +80,6 @@ def test_a_gpu_that_is_not_there(told: Told) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     assert "gpu" in told(train.main, ["--device_type", "gpu"], 1).lower()
-
-
-def test_resume_with_another_network(told: Told, tmp_path: Path) -> None:
-    checkpoint_of(tmp_path / "run", build_network("attention56_cifar", 10))
-    line = told(train.main, ["--resume"], 1)
-    assert "has network " in line
-    assert (
-        line.index("'attention56_cifar'") < line.index("this run") < line.index("'small_16input'")
-    )
 
 
 @pytest.mark.parametrize("program", [evaluate, finetune])
@@ -176,11 +166,3 @@ def test_a_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:
     process.terminate()
     process.communicate(timeout=60)
     assert process.returncode in (143, -15)
-
-
-def test_a_failed_run_says_why_in_its_log(tmp_path: Path) -> None:
-    run("train", tmp_path / "run", "--resume")
-    assert not (tmp_path / "run" / "ckpt" / "best.pt").exists()
-    last = events(tmp_path / "run")[-1]
-    assert (last["event"], last["status"]) == ("end", "failed")
-    assert "there is no whole checkpoint" in last["reason"]

@@ -9,7 +9,7 @@ from typing import Any, Dict
 import pytest
 import torch
 from torch import distributed, multiprocessing, nn
-from training_helpers import events, finish, free_port, run_ranks, start_rank, trained
+from training_helpers import events, finish, free_port, run_ranks, start_rank
 
 from common.training.torch.ranks import (
     SynchronisedBatchNorm,
@@ -146,20 +146,6 @@ def test_every_rank_reports_the_same_accuracy_on_the_whole_test_set(tmp_path: Pa
     ]
     assert all(result == results[0] for result in results)
     assert [entry[2] for entry in results[0]] == [20, 40, 40]
-
-
-def test_with_synchronised_batch_norm_the_losses_of_two_ranks_are_those_of_one(
-    tmp_path: Path,
-) -> None:
-    # Single precision: the same first step, then rounding grows through ill-conditioned gradients.
-    flags = ["--sync_batch_norm", "--total_epochs", "1"]
-    trained("train", tmp_path / "one", *flags)
-    run_ranks("train", tmp_path / "two", 2, "--train_batch_size", "8", *flags)
-    one, two = (
-        [event["loss"] for event in events(tmp_path / name, "step")] for name in ("one", "two")
-    )
-    assert two[0] == pytest.approx(one[0], rel=1e-5)
-    assert two == pytest.approx(one, rel=2e-2)
 
 
 def test_ranks_without_the_first_ranks_disk_resume_from_its_checkpoint(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from training_helpers import events, newest_checkpoint, run_ranks, trained
+from training_helpers import events, trained
 
 from common.core.text import version_numbers
 from common.evidence.divergence.comparing import WITHIN, compare_dumps
@@ -55,22 +55,6 @@ def test_the_tensors_are_those_of_the_step(dumped: Path) -> None:
     )
 
 
-def test_gradients_come_backward_and_weights_forward(dumped: Path) -> None:
-    entries = find_dump(dumped).index.tensors
-    gradients = [entry.name for entry in entries if entry.kind == "gradient"]
-    weights = [entry.name for entry in entries if entry.kind == "weight"]
-    assert gradients[:2] == ["fc.bias", "fc.weight"] and gradients[-1] == "conv1.0.weight"
-    assert weights[0] == "conv1.0.weight" and weights[-1] == "fc.bias"
-
-
-def test_another_run_repeats_the_step_from_the_dump(dumped: Path, tmp_path: Path) -> None:
-    again = trained("train", tmp_path / "run", *SHORT, "--seed", "5", "--dump_from", str(dumped))
-    outcome = compare_dumps(find_dump(dumped), find_dump(again))
-    assert outcome.verdict == WITHIN
-    assert max(item.relative for item in outcome.differences) == 0
-    assert [event["step"] for event in events(again, "step")] == [2, 3]
-
-
 @pytest.mark.slow
 def test_mixup_is_repeated_too(tmp_path: Path) -> None:
     first = trained("train", tmp_path / "a", *SECOND, "--recipe", "long")
@@ -91,18 +75,6 @@ def test_bfloat16_is_told_from_float32_and_stays_within_its_tolerance(
     assert outcome.differences[0].relative == pytest.approx(2.3e-3, rel=0.3)
     activations = [item for item in outcome.differences if item.kind == "activation"]
     assert activations and all(item.is_within for item in activations)
-
-
-@pytest.mark.slow
-def test_of_two_ranks_the_first_one_stores_and_training_does_not_notice(tmp_path: Path) -> None:
-    for name, flags in (("with", SECOND), ("without", SHORT)):
-        run_ranks("train", tmp_path / name, 2, *flags)
-    one, other = (newest_checkpoint(tmp_path / name)["model"] for name in ("with", "without"))
-    assert [name for name in one if not torch.equal(one[name], other[name])] == []
-    dump = find_dump(tmp_path / "with")
-    assert dump.subject.world_size == 2
-    # What DistributedDataParallel averaged, not this rank's own gradient.
-    assert len([entry for entry in dump.index.tensors if entry.kind == "gradient"]) == 272
 
 
 def test_changes_in_place_are_told_apart_and_containers_are_not_told_twice() -> None:
