@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from common.machine.ports import reserve_free_port
+from common.machine.ports import reserve_port
 from common.runs import events as run_log
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -102,7 +102,7 @@ def checkpoint_of(output: Path, network: Any, step: int = 1) -> Path:
     folder.prepare()
     shape = network_identity(network)
     state = {"network": {"name": shape.pop("network"), **shape}, "best": {"step": step}}
-    return folder.save(step, state, write).path / FILE
+    return folder.save(step, state, write)[0] / FILE
 
 
 def start_rank(
@@ -129,4 +129,4 @@ def run_ranks(program: str, output: Path, ranks: int, *flags: str) -> List[str]:
 
 def free_port() -> int:
     """A port that nothing listens on at the moment."""
-    return reserve_free_port().port
+    return reserve_port().port
