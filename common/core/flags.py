@@ -108,13 +108,7 @@ class Flags:
 class OneValue(argparse.Action):
     """Stores a value; two names of one flag with different values are an error."""
 
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: Optional[str] = None,
-    ) -> None:
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
         given = namespace.__dict__.setdefault(_GIVEN, {})
         name, value = given.get(self.dest, (option_string, values))
         if name != option_string and value != values:
