@@ -85,6 +85,7 @@ for name in ("Conv2D", "MatMul", "BiasAddGrad"):
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(
     not tf_runtime.capabilities("cpu").bfloat16, reason="TensorFlow has no bfloat16 on this CPU"
 )

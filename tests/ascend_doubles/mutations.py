@@ -267,7 +267,7 @@ def is_noticed(mutation: Mutation) -> bool:
     import pytest
 
     words = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=short", mutation.test]
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as told:
+    with tempfile.TemporaryFile() as told:
         child = os.fork()
         if not child:
             os.environ["MUTATION"] = mutation.name
@@ -278,7 +278,7 @@ def is_noticed(mutation: Mutation) -> bool:
             os._exit(code)
         status = os.waitpid(child, 0)[1]
         told.seek(0)
-        text = told.read()
+        text = told.read().decode("utf-8", "replace")
     noticed = os.WIFEXITED(status) and os.WEXITSTATUS(status) == 1 and " failed" in text
     verdict = "noticed" if noticed else f"NOT noticed: {text[-3000:]}"
     print(f"{mutation.name}: {verdict}", flush=True)
