@@ -58,18 +58,12 @@ RUNS: Dict[str, Tuple[str, str]] = {
     ),
     "protoattend": ("protoattend.train", PROTOATTEND),
 }
-VARIANTS = ("plain", "resumed", "two_ranks", "mixed")
 FRAMEWORK = {name: "pytorch" if "residual" in name else "tensorflow" for name in RUNS}
-
-
-def _cases() -> List[Any]:
-    return [
-        pytest.param(
-            name, variant, marks=getattr(pytest.mark, FRAMEWORK[name]), id=f"{name}-{variant}"
-        )
-        for name in RUNS
-        for variant in VARIANTS
-    ]
+CASES = [
+    pytest.param(name, variant, marks=getattr(pytest.mark, FRAMEWORK[name]), id=f"{name}-{variant}")
+    for name in RUNS
+    for variant in ("plain", "resumed", "two_ranks", "mixed")
+]
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +86,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name, variant", _cases())
+@pytest.mark.parametrize("name, variant", CASES)
 def test_training_gives_what_it_gave(
     name: str, variant: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -101,9 +95,13 @@ def test_training_gives_what_it_gave(
     data = request.getfixturevalue("scenes") / name if "{data}" in RUNS[name][1] else ""
     module, flags = RUNS[name][0], RUNS[name][1].format(data=data).split()
     words = [sys.executable, "-m", module, *flags, str(tmp_path / "run")]
-    {"plain": _plain, "resumed": _resumed, "two_ranks": _two_ranks, "mixed": _mixed}[variant](
-        words, FRAMEWORK[name], tmp_path / "run"
-    )
+    if variant == "resumed":
+        _run_resumed(words, tmp_path / "run")
+    elif variant == "two_ranks":
+        _run_two_ranks(words, FRAMEWORK[name])
+    else:
+        mixed = ["--precision_mode", "allow_mix_precision_bf16"]
+        _finish(_start([*words, *(mixed if variant == "mixed" else [])]))
     found = _found(tmp_path / "run", FRAMEWORK[name])
     # A resumed run is an undisturbed one.
     _compare(f"{name}/{'plain' if variant == 'resumed' else variant}", found, variant)
@@ -139,11 +137,7 @@ def _finish(*processes: subprocess.Popen[str]) -> None:
     assert [process.returncode for process in processes] == [0] * len(processes), texts
 
 
-def _plain(words: List[str], framework: str, folder: Path) -> None:
-    _finish(_start(words))
-
-
-def _resumed(words: List[str], framework: str, folder: Path) -> None:
+def _run_resumed(words: List[str], folder: Path) -> None:
     process = _start([*words, "--checkpoint_minutes", "0"])
     log = folder / "rank_0" / "metrics.jsonl"
     while not log.exists() or '"step":7,' not in log.read_text():
@@ -156,17 +150,13 @@ def _resumed(words: List[str], framework: str, folder: Path) -> None:
     assert 0 < begun[-1]["resumed_step"] < STEPS
 
 
-def _two_ranks(words: List[str], framework: str, folder: Path) -> None:
+def _run_two_ranks(words: List[str], framework: str) -> None:
     if framework == "tensorflow" and importlib.util.find_spec("horovod") is None:
         pytest.skip("Horovod is not installed in this environment")
     port = str(reserve_port().port)
     more = ["--device_num", "2"] if framework == "pytorch" else []
     where = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     _finish(*[_start([*words, *more], RANK=rank, LOCAL_RANK=rank, **where) for rank in ("0", "1")])
-
-
-def _mixed(words: List[str], framework: str, folder: Path) -> None:
-    _finish(_start([*words, "--precision_mode", "allow_mix_precision_bf16"]))
 
 
 # --- what came out ---
@@ -179,7 +169,11 @@ def _found(folder: Path, framework: str) -> Dict[str, Any]:
         "framework": events[0]["device"]["framework"],
         "losses": [event["loss"] for event in steps],
         "rates": [event["learning_rate"] for event in steps],
-        "told": [_told(event) for event in events if event["event"] in TOLD],
+        "told": [
+            [event["event"], *(event[name] for name in TOLD[event["event"]])]
+            for event in events
+            if event["event"] in TOLD
+        ],
         "weights": _digest(_weights(folder / "ckpt", framework)),
     }
 
@@ -189,10 +183,6 @@ TOLD = {
     "evaluation": ("split", "role", "epoch", "step", "n", "metrics"),
     "diagnostics": ("step", "values"),
 }
-
-
-def _told(event: Dict[str, Any]) -> List[Any]:
-    return [event["event"], *(event[name] for name in TOLD[event["event"]])]
 
 
 def _weights(checkpoints: Path, framework: str) -> Dict[str, Any]:

@@ -34,8 +34,6 @@ def safe_load(path: Union[str, Path]) -> Any:
         raise
     except OSError as error:
         raise ZooError(f"can't read {path}: {error.strerror or error}") from None
-    except MemoryError:
-        raise ZooError(f"{path} needs more memory than there is: is it damaged?") from None
     except Exception as error:  # damaged pickles and archives raise every kind there is
         forbidden = re.search(r"GLOBAL ([\w.]+)", str(error))
         if forbidden:
