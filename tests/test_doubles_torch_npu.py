@@ -120,16 +120,6 @@ def test_options_are_known_texts_and_fixed_by_the_first_operation():
         torch_npu.npu.set_option({"ACL_PRECISION_MODE": KEEP})
 
 
-@on_npu()
-def test_every_new_shape_is_compiled():
-    open_npu()
-    from npu_double import report
-
-    for count in (4, 4, 3, 4):
-        torch.sigmoid(torch.ones(count).to("npu"))
-    assert report.kinds().count("compile") == 2
-
-
 # --- torch_npu: mixed precision and the fused optimizer --------------------------------------
 
 

@@ -138,12 +138,6 @@ MUTATIONS = (
         _ADAPTER + "test_one_run_makes_the_steps_that_were_asked_for",
     ),
     Mutation(
-        "loops that are not told to the graph",
-        TENSORFLOW + "runtime:looped_on_device",
-        lambda original: lambda device, session, train_op: train_op,
-        _ADAPTER + "test_one_run_makes_the_steps_that_were_asked_for",
-    ),
-    Mutation(
         "relative paths",
         "common.ascend.session:_absolute",
         lambda original: str,

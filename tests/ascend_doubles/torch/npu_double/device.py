@@ -22,10 +22,6 @@ class NpuDevice:
     def __str__(self):
         return "npu" if self.index is None else f"npu:{self.index}"
 
-    def __repr__(self):
-        number = "" if self.index is None else f", index={self.index}"
-        return f"device(type='npu'{number})"
-
     def __eq__(self, other):
         return isinstance(other, NpuDevice) and other.index == self.index
 
