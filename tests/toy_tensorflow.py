@@ -24,7 +24,7 @@ from common.training.tensorflow.description import Inputs, TrainingGraph
 from common.training.tensorflow.engine import TensorFlowEngine
 from common.training.tensorflow.initial_weights import draw_initial_weights
 from common.training.tensorflow.minimisation import minimise
-from common.training.tensorflow.of_step import step_seed, warmup_exponential_decay
+from common.training.tensorflow.of_step import Schedule, step_seed
 from common.training.tensorflow.runtime import tf
 from tests.toys import (
     DEFAULTS,
@@ -92,7 +92,7 @@ def build(options: Mapping[str, Any]) -> Any:
         wanted = tf.reduce_sum(inputs.batch, axis=1, keepdims=True)
         with recording(network) as activations:
             loss = tf.reduce_mean(tf.square(network(features) - wanted))
-        rate = warmup_exponential_decay(inputs.step, 0.02, 5, 0.5, 100)
+        rate = Schedule(0.02, 5, decay_rate=0.5, decay_steps=100).rate(inputs.step)
         step = minimise(
             loss,
             tf.train.AdamOptimizer(rate),

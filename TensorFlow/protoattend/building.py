@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.activations import noted, part, recording
-from common.training.tensorflow.description import Inputs, TrainingGraph
+from common.training.tensorflow.description import Build, Inputs, TrainingGraph
 from common.training.tensorflow.initial_weights import HE_NORMAL, draw_initial_weights
 from common.training.tensorflow.minimisation import minimise
+from common.training.tensorflow.of_step import Schedule
 from common.training.tensorflow.runtime import tf
 from common.training.tensorflow.stored_weights import FoundCheckpoint
 from protoattend.losses import Losses, cross_entropy, kernel_penalty, sparsity
@@ -23,7 +24,6 @@ from protoattend.network.prototype_network import (
     update_running_statistics,
 )
 from protoattend.options import Options
-from protoattend.recipe import learning_rate
 from protoattend.session import Session
 from protoattend.split_evaluation import SplitEvaluation
 
@@ -68,8 +68,11 @@ def attend(
 
 
 def build_training(
-    session: Session, architecture: Architecture, encoder: Optional[FoundCheckpoint] = None
-) -> Callable[[Inputs], TrainingGraph]:
+    session: Session,
+    architecture: Architecture,
+    schedule: Schedule,
+    encoder: Optional[FoundCheckpoint] = None,
+) -> Build:
     """The build function of a training.
 
     Args:
@@ -91,7 +94,7 @@ def build_training(
         loss = losses.total(options.sparsity_weight)
         if options.l2_weight and not options.freeze_encoder:
             loss += kernel_penalty(network, options.l2_weight)
-        rate = learning_rate(session, inputs.step)
+        rate = schedule.rate(inputs.step)
         kept = network.encoder.trainable_weights if options.freeze_encoder else ()
         kept = {id(weight) for weight in kept}
         trained = [weight for weight in network.trainable_weights if id(weight) not in kept]

@@ -12,9 +12,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Explains; returns the exit code."""
     options = parse_options(EXPLAIN, argv)
     # After the flags: TensorFlow takes seconds to import, a wrong flag should not.
-    from protoattend.explanation import run
+    from protoattend.evaluation import run_explanation
 
-    return run(options)
+    return run_explanation(options)
 
 
 if __name__ == "__main__":

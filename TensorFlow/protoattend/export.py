@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Optional, Sequence
 
 from common.core.command_line import run_program
@@ -32,16 +31,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Writes the files and tells of each; returns the exit code."""
     flags = PROGRAM.read(argv)
     # After the flags: TensorFlow takes seconds to import, a wrong flag should not.
-    from common.training.tensorflow.exporting import export
+    from common.training.tensorflow.exporting import export_as_asked
     from common.training.tensorflow.stored_weights import find_weights
     from protoattend.trained import TrainedNetwork, candidates_of_run, kept_candidates
 
     found = find_weights(flags.checkpoint)
     candidates = candidates_of_run(found, flags.data_path) if flags.data_path else kept_candidates()
-    network = TrainedNetwork(found, candidates, flags.batch_size)
-    for line in export(network.session, network.exported(), Path(flags.output_path), flags.formats):
-        print(line, flush=True)
-    return 0
+    return export_as_asked(TrainedNetwork(found, candidates, flags.batch_size), flags)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 from typing import Any, Dict, Optional, Sequence, Tuple
 
 from common.ascend.flags import NpuFlags
@@ -21,7 +22,13 @@ from common.core.flags import (
     whole,
 )
 from common.data import dataset_name
-from common.training.flags import DeviceFlags, DumpFlags
+from common.training.flags import (
+    DECAYS,
+    EXPONENTIAL,
+    CheckpointFlags,
+    DeviceFlags,
+    DumpFlags,
+)
 from protoattend.data.datasets import DATASET_NAMES, EMBEDDED
 from protoattend.data.other_sets import OTHER_SETS
 from protoattend.network.architecture import ENCODERS, NORMALIZATIONS, RESNET32, SPARSEMAX
@@ -31,7 +38,6 @@ LINUX, APULIS, MODELARTS = "linux", "apulis", "modelarts"
 PLATFORMS = (LINUX, APULIS, MODELARTS)
 DEFAULT_DATA, DEFAULT_OUTPUT = "../dataset", "../output"
 DEFAULT_SEED, DEFAULT_CANDIDATES = 1, 1024
-EXPONENTIAL, COSINE = "exponential", "cosine"
 # A quirk of the reference: our own choice, the reference's (--parity).
 QUIRKS: Dict[str, Tuple[Any, Any]] = {
     "shuffle": (True, False),
@@ -43,6 +49,8 @@ QUIRKS: Dict[str, Tuple[Any, Any]] = {
     "one_step_less": (False, True),
     "l2_weight": (2e-4, 0.0),
 }
+_training = functools.partial(flag, only=(TRAIN,))
+_unrecorded_training = functools.partial(unrecorded, only=(TRAIN,))
 
 
 def _quirk(name: str, text: str, **settings: Any) -> Any:
@@ -62,7 +70,7 @@ def _other_sets(text: str) -> Tuple[str, ...]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(DeviceFlags, NpuFlags, DumpFlags):
+class Options(CheckpointFlags, DeviceFlags, NpuFlags, DumpFlags):
     """What a run was asked to do; every field but the program is a flag of the same name."""
 
     program: str = TRAIN
@@ -97,64 +105,48 @@ class Options(DeviceFlags, NpuFlags, DumpFlags):
     normalization: str = flag(
         "what makes weights of the attention's logits", SPARSEMAX, choices=NORMALIZATIONS
     )
-    encoder_checkpoint: Optional[str] = unrecorded(
-        "take the encoder's weights from there", kind=path, group="transfer learning", only=(TRAIN,)
+    encoder_checkpoint: Optional[str] = _unrecorded_training(
+        "take the encoder's weights from there", kind=path, group="transfer learning"
     )
-    freeze_encoder: bool = flag("the encoder is not trained", False, only=(TRAIN,))
+    freeze_encoder: bool = _training("the encoder is not trained", False)
 
-    batch_size: int = flag("queries per device", 128, kind=count, group="recipe", only=(TRAIN,))
-    example_cand_size: int = flag(
-        "candidates of a training step, per device; 0: the queries are one another's",
-        1024,
-        kind=whole,
-        only=(TRAIN,),
+    batch_size: int = _training("queries per device", 128, kind=count, group="recipe")
+    example_cand_size: int = _training(
+        "candidates of a step, per device; 0: the queries are one another's", 1024, kind=whole
     )
-    num_steps: int = flag(
-        "optimizer steps", 100000, kind=count, names=("--train_steps",), only=(TRAIN,)
+    num_steps: int = _training("optimizer steps", 100000, kind=count, names=("--train_steps",))
+    train_epochs: Optional[int] = _training(
+        "passes over the data, in place of --num_steps", kind=count
     )
-    train_epochs: Optional[int] = flag(
-        "passes over the data, in place of --num_steps", kind=count, only=(TRAIN,)
+    init_learning_rate: float = _training("at the start", 0.001, kind=positive)
+    scale_learning_rate: bool = _training("times the square root of the number of ranks", True)
+    warmup_steps: int = _training(
+        "steps in which the rate rises from 0", 0, kind=whole, recorded=LATER
     )
-    init_learning_rate: float = flag("at the start", 0.001, kind=positive, only=(TRAIN,))
-    scale_learning_rate: bool = flag(
-        "times the square root of the number of ranks", True, only=(TRAIN,)
-    )
-    warmup_steps: int = flag(
-        "steps in which the rate rises from 0", 0, kind=whole, only=(TRAIN,), recorded=LATER
-    )
-    decay: str = flag(
+    decay: str = _training(
         "of the rate: by --decay_rate (the reference), or a half cosine to 0 at the end",
         EXPONENTIAL,
-        choices=(EXPONENTIAL, COSINE),
-        only=(TRAIN,),
+        choices=DECAYS,
         recorded=LATER,
     )
-    decay_every: int = flag("steps per --decay_rate", 2000, kind=count, only=(TRAIN,))
-    decay_rate: float = flag(
-        "the rate's factor per --decay_every",
-        0.9,
-        kind=number_in(float, 0, 1, False),
-        only=(TRAIN,),
+    decay_every: int = _training("steps per --decay_rate", 2000, kind=count)
+    decay_rate: float = _training(
+        "the rate's factor per --decay_every", 0.9, kind=number_in(float, 0, 1, False)
     )
-    gradient_thresh: float = flag(
-        "largest magnitude of a gradient's element", 20, kind=positive, only=(TRAIN,)
+    gradient_thresh: float = _training(
+        "largest magnitude of a gradient's element", 20, kind=positive
     )
-    epsilon_sparsity: float = flag(
-        "keeps the logarithm of a weight of 0 finite", 1e-6, kind=positive, only=(TRAIN,)
+    epsilon_sparsity: float = _training(
+        "keeps the logarithm of a weight of 0 finite", 1e-6, kind=positive
     )
-    sparsity_weight: float = flag(
-        "of the entropy of the attention in the loss", 1e-4, kind=not_negative, only=(TRAIN,)
+    sparsity_weight: float = _training(
+        "of the entropy of the attention in the loss", 1e-4, kind=not_negative
     )
-    alpha_intermediate: float = flag(
-        "share of the prototypes' mixed values in the joint classification",
-        0.5,
-        kind=number_in(float, 0, 1),
-        only=(TRAIN,),
+    alpha_intermediate: float = _training(
+        "share of the mixed values in the joint classification", 0.5, kind=number_in(float, 0, 1)
     )
-    augment: bool = flag("random crop and flip of training images", True, only=(TRAIN,))
-    flip: bool = flag(
-        "false where mirrored images mean something else, such as digits", True, only=(TRAIN,)
-    )
+    augment: bool = _training("random crop and flip of training images", True)
+    flip: bool = _training("false where mirrored images mean something else, as digits", True)
 
     parity: bool = flag(
         "all of these as the reference has them", False, group="the reference's ways"
@@ -240,42 +232,29 @@ class Options(DeviceFlags, NpuFlags, DumpFlags):
         nargs="+",
         only=(EXPLAIN,),
     )
-    platform: str = unrecorded(
+    platform: str = _unrecorded_training(
         "modelarts: write to --result, and copy that to --obs_dir at the end",
         LINUX,
         choices=PLATFORMS,
-        only=(TRAIN,),
     )
-    result: str = unrecorded("see --platform", "/cache/result", kind=path, only=(TRAIN,))
-    obs_dir: str = unrecorded("see --platform; obs://… or a folder", "", only=(TRAIN,))
-    resume: bool = unrecorded("go on from the newest checkpoint", False, only=(TRAIN,))
-    display_step: int = unrecorded(
-        "steps between lines", 500, kind=count, names=("--log_every",), only=(TRAIN,)
+    result: str = _unrecorded_training("see --platform", "/cache/result", kind=path)
+    obs_dir: str = _unrecorded_training("see --platform; obs://… or a folder", "")
+    display_step: int = _unrecorded_training(
+        "steps between lines", 500, kind=count, names=("--log_every",)
     )
-    val_step: int = flag(
+    val_step: int = _training(
         "steps between validations; 0: none on the way",
         400,
         kind=whole,
         names=("--evaluate_every",),
-        only=(TRAIN,),
     )
-    save_step: int = unrecorded(
-        "steps between checkpoints; 0: by --checkpoint_minutes alone",
-        4000,
-        kind=whole,
-        only=(TRAIN,),
+    save_step: int = _unrecorded_training(
+        "steps between checkpoints; 0: by --checkpoint_minutes alone", 4000, kind=whole
     )
-    pictures_every: int = unrecorded(
-        "steps between pictures; 0: none", 4000, kind=whole, only=(TRAIN,)
-    )
-    checkpoint_minutes: float = unrecorded(
-        "longest time between checkpoints; 0: every step", 10.0, kind=not_negative, only=(TRAIN,)
-    )
-    keep_checkpoints: int = unrecorded("how many are kept", 3, kind=count, only=(TRAIN,))
-    profiling: bool = unrecorded(
+    pictures_every: int = _unrecorded_training("steps between pictures; 0: none", 4000, kind=whole)
+    profiling: bool = _unrecorded_training(
         "write a timeline of one step, for chrome://tracing (on an NPU: the device's own profile)",
         False,
-        only=(TRAIN,),
     )
 
     @property

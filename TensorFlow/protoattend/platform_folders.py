@@ -25,27 +25,28 @@ def on_platform(options: Options) -> Iterator[Options]:
     if options.platform != MODELARTS:
         yield options
         return
-    make_folder(Path(options.result), "--result")
-    if options.obs_dir.startswith(_REMOTE):
-        _moxing(options.obs_dir)  # before a training whose results could not be handed over
-    data = options.data_url
-    if data and data.startswith(_REMOTE):
-        target = str(Path(options.result).parent / CACHE)
-        _moxing(data).file.copy_parallel(data, target)
-        data = target
+    source, target, data = options.result, options.obs_dir, options.data_url
+    make_folder(Path(source), "--result")
+    # Asked for now: not after a training whose results could not be handed over.
+    hand_over = _moxing(target).file.copy_parallel if _is_remote(target) else _copy
+    if _is_remote(data):
+        here = str(Path(source).parent / CACHE)
+        _moxing(data).file.copy_parallel(data, here)
+        options = dataclasses.replace(options, data_url=here)
     try:
-        yield dataclasses.replace(options, data_url=data)
+        yield options
     finally:
-        _copy(options.result, options.obs_dir)
+        hand_over(source, target)
+
+
+def _is_remote(address: Any) -> bool:
+    return bool(address) and address.startswith(_REMOTE)
 
 
 def _copy(source: str, target: str) -> None:
-    if target.startswith(_REMOTE):
-        _moxing(target).file.copy_parallel(source, target)
-        return
     try:
         # Not copytree: the folder may hold other runs' results, and Python 3.7's refuses it.
-        for path in sorted(Path(source).rglob("*")):
+        for path in Path(source).rglob("*"):
             if path.is_file():
                 place = Path(target) / path.relative_to(source)
                 place.parent.mkdir(parents=True, exist_ok=True)

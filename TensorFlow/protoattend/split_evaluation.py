@@ -2,53 +2,33 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, List, Mapping, Optional, Sequence
 
 from common.core.errors import UsageError
 from common.data.labelled_images import LabelledImages
 from common.training.run import Evaluation
 from common.training.tensorflow import runtime as tf_runtime
-from common.training.tensorflow.runtime import tf
-from protoattend.data.augmentation import augment, draw
-from protoattend.data.streams import candidate_database, missing_classes_warning
+from protoattend.data.batches import evaluation_candidates, missing_classes_warning
 from protoattend.gallery.explained import Explained, explained
 from protoattend.metrics.decisions import Decisions
 from protoattend.metrics.report import CandidateSet, Report, as_metrics, make_report
-from protoattend.options import Options
-from protoattend.prototype_passes import PrototypePasses
+from protoattend.passes import PrototypePasses
 from protoattend.session import Session
 
 PICTURED = 8
 
 
-def evaluation_candidates(options: Options, train: LabelledImages) -> LabelledImages:
-    """The candidates of an evaluation, out of the training images.
-
-    Raises:
-        UsageError: fewer training images than --eval_cand_size.
-    """
-    seed = options.random_seed
-    found = candidate_database(train, options.eval_cand_size, seed, options.shuffle)
-    if options.augment_evaluation_candidates:
-        draws = draw(seed, 0, "evaluation candidates", len(found), options.flip)
-        found = dataclasses.replace(found, images=augment(found.images, draws))
-    return found
-
-
 def evaluated_tests(session: Session) -> LabelledImages:
     """The test images; with --drop_test_tail only those that fill batches, as the reference."""
-    tests = session.dataset.test
+    tests, size = session.dataset.test, session.options.batch_size
     if not session.options.drop_test_tail:
         return tests
-    size = session.options.batch_size
-    kept = len(tests) // size * size
-    if not kept:
+    if len(tests) < size:
         raise UsageError(
             f"--drop_test_tail leaves none of {len(tests)} test images with --batch_size {size}: "
             "give a smaller batch"
         )
-    return tests.take(range(kept))
+    return tests.take(range(len(tests) // size * size))
 
 
 class SplitEvaluation:
@@ -64,10 +44,11 @@ class SplitEvaluation:
         options, dataset = session.options, session.dataset
         self._session, self.network = session, network
         self.candidates = evaluation_candidates(options, dataset.train)
-        count = len(self.candidates)
-        self.candidate_set = CandidateSet(dataset.name, count, self.candidates.sha256())
+        self.candidate_set = CandidateSet(
+            dataset.name, len(self.candidates), self.candidates.sha256()
+        )
         self.passes = PrototypePasses(
-            network, count, options.evaluation_batch_size, options.attention_scale
+            network, self.candidates, options.evaluation_batch_size, options.attention_scale
         )
         # Each rank has batch norm statistics of its own; all evaluate with those of the first.
         self._share_statistics = tf_runtime.broadcast_in_graph(
@@ -78,19 +59,10 @@ class SplitEvaluation:
         if warning is not None:
             session.say("warning: " + warning)
 
-    @property
-    def initializer(self) -> Any:
-        """Runs before weights are loaded, where no training does it."""
-        return tf.local_variables_initializer()
-
     def prepare(self, running: Any) -> None:
         """Encodes the candidates with the weights of the moment; every rank must take part."""
         running.run(self._share_statistics)
-        self.passes.fill(running, self.candidates)
-
-    def decide(self, running: Any, images: LabelledImages) -> Decisions:
-        """The decisions on images; call prepare before."""
-        return self.passes.decide(running, images)
+        self.passes.fill(running)
 
     def report(
         self, decisions: Decisions, others: Optional[Mapping[str, Decisions]] = None
@@ -104,7 +76,7 @@ class SplitEvaluation:
         self.prepare(running)
         on_the_way = role == "progress"
         images = self._session.dataset.validation if on_the_way else self.tests
-        found = as_metrics(self.report(self.decide(running, images)))
+        found = as_metrics(self.report(self.passes.decide(running, images)))
         if on_the_way:
             return [Evaluation("validation", len(images), found, score=found["accuracy"])]
         return [Evaluation("test", len(images), found)]
@@ -121,8 +93,8 @@ class SplitEvaluation:
         from common.evidence.figures.figure import png_bytes
         from protoattend.gallery.prototypes import prototypes_figure
 
-        self.passes.fill(running, self.candidates)
+        self.passes.fill(running)
         validation = self._session.dataset.validation
         images = validation.take(range(min(PICTURED, len(validation))))
-        shown = self.explain(self.decide(running, images), images)
+        shown = self.explain(self.passes.decide(running, images), images)
         return {"prototypes": png_bytes(prototypes_figure(shown))}

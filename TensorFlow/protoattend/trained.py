@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Dict, List, Optional
 
 import numpy as np
 
 from common.cards.model_folders import kept_weights
-from common.core.errors import ZooError
-from common.core.files import write_atomically
+from common.data.arrays import require_images
 from common.data.labelled_images import DatasetSplits, LabelledImages
 from common.training.packed_weights import SUFFIX
 from common.training.tensorflow.exporting import Exported
 from common.training.tensorflow.runtime import tf
 from common.training.tensorflow.stored_weights import FoundCheckpoint
+from protoattend.data.batches import evaluation_candidates
 from protoattend.data.datasets import dataset_of
-from protoattend.gallery.explained import UNKNOWN, Explained, explained
+from protoattend.gallery.explained import Explained, explained, unlabelled
 from protoattend.network.architecture import architecture_from
 from protoattend.network.checkpoints import load_weights
 from protoattend.network.prototype_network import PrototypeNetwork
 from protoattend.options import EXPLAIN, parse_options
-from protoattend.prototype_passes import PrototypePasses
-from protoattend.restoring import as_trained
-from protoattend.split_evaluation import evaluation_candidates
+from protoattend.passes import PrototypePasses
+from protoattend.session import as_trained
 
 OUTPUTS: Dict[str, str] = {
     "class_weights": "the weight of the prototypes of each class: the confidence in it",
@@ -55,24 +53,17 @@ class TrainedNetwork:
             ZooError: a checkpoint that does not say what network it is of, or candidates that the
                 network can't take.
         """
-        if "network" not in found.state:
-            raise ZooError(
-                f"checkpoint {found.prefix} does not say what network it is of; evaluate it with "
-                "protoattend.evaluate and the network's flags"
-            )
-        architecture = architecture_from(found.state["network"])
+        architecture = architecture_from(found.network)
         self.image_shape = tuple(architecture.image_shape)
         self.candidates, self.classes = candidates, tuple(candidates.classes)
-        self._require(candidates.images, "the candidates")
+        require_images(candidates.images, self.image_shape, "the candidates")
         with tf.Graph().as_default() as graph:
+            self.session = tf.Session(graph=graph)
             network = PrototypeNetwork(architecture)
-            self._passes = PrototypePasses(network, len(candidates), batch, scale)
-            begin = tf.local_variables_initializer()
-        self.session = tf.Session(graph=graph)
-        self.session.run(begin)
-        with graph.as_default():
+            self._passes = PrototypePasses(network, candidates, batch, scale)
+            self.session.run(tf.local_variables_initializer())
             load_weights(self.session, network, found)
-        self._passes.fill(self.session, candidates)
+        self._passes.fill(self.session)
 
     def __call__(self, images: np.ndarray) -> List[Explained]:
         """Decides on images, uint8 (N, *image_shape): class, confidence and prototypes of each.
@@ -80,10 +71,10 @@ class TrainedNetwork:
         Raises:
             ZooError: images of another shape or type, or none.
         """
-        self._require(images, "images")
-        labelled = LabelledImages(images, np.full(len(images), UNKNOWN, np.int32))
-        decisions = self._passes.decide(self.session, labelled)
-        return explained(decisions, labelled, self.candidates, self.classes)
+        require_images(images, self.image_shape)
+        given = unlabelled(images)
+        decisions = self._passes.decide(self.session, given)
+        return explained(decisions, given, self.candidates, self.classes)
 
     def exported(self) -> Exported:
         """What `protoattend.export` writes of it."""
@@ -97,13 +88,6 @@ class TrainedNetwork:
             {"images": self.candidates.images[rows]},
             {"network": "protoattend", "classes": list(self.classes), "meaning": meaning},
         )
-
-    def _require(self, images: np.ndarray, what: str) -> None:
-        if images.dtype != np.uint8 or images.shape[1:] != self.image_shape or not len(images):
-            raise ZooError(
-                f"{what} are {images.dtype} of shape {images.shape}: uint8 of shape (N, "
-                f"{', '.join(map(str, self.image_shape))}) is needed, N at least 1"
-            )
 
 
 def candidates_of_run(found: FoundCheckpoint, data_path: str) -> LabelledImages:
@@ -134,15 +118,3 @@ def _kept_images(path: Path, kind: str) -> LabelledImages:
     with np.load(str(path), allow_pickle=False) as kept:
         images, labels, names = (kept[kind + name] for name in ("images", "labels", "names"))
         return LabelledImages(images, labels, tuple(map(str, kept["classes"])), names)
-
-
-def keep_candidates(candidates: LabelledImages, tests: LabelledImages, target: Path) -> None:
-    """Writes candidates, and images to show them with, as kept_dataset reads them."""
-    content = io.BytesIO()
-    arrays = {
-        kind + name: np.asarray(getattr(images, name))
-        for kind, images in (("", candidates), ("test_", tests))
-        for name in ("images", "labels", "names")
-    }
-    np.savez_compressed(content, classes=np.asarray(candidates.classes), **arrays)
-    write_atomically(target, content.getvalue())

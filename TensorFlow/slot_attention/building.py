@@ -10,9 +10,9 @@ from common.training.tensorflow.activations import recording
 from common.training.tensorflow.description import Build, Inputs, TrainingGraph
 from common.training.tensorflow.initial_weights import draw_initial_weights
 from common.training.tensorflow.minimisation import minimise
+from common.training.tensorflow.of_step import Schedule
 from common.training.tensorflow.runtime import tf
 from slot_attention.network.choice import NetworkChoice
-from slot_attention.recipe import learning_rate
 from slot_attention.scene_passes import ScenePass, training_noise
 from slot_attention.session import Session
 
@@ -69,9 +69,9 @@ def scene_pass(
     )
 
 
-def build_training(task: Task, session: Session, choice: NetworkChoice) -> Build:
+def build_training(task: Task, session: Session, schedule: Schedule) -> Build:
     """The build function of a training."""
-    options = session.options
+    options, choice = session.options, session.choice
 
     def build(inputs: Inputs) -> TrainingGraph:
         network = task.network(choice)
@@ -79,7 +79,7 @@ def build_training(task: Task, session: Session, choice: NetworkChoice) -> Build
         with recording(network) as activations:
             found = network(inputs.batch["image"], noise.get("slots"))
             loss = task.loss(session, inputs.batch, found)
-        rate = learning_rate(session, inputs.step)
+        rate = schedule.rate(inputs.step)
         step = minimise(
             loss,
             tf.train.AdamOptimizer(rate),

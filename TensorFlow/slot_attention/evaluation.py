@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import Any
 
-from common.core.files import make_folder
-from common.training.evaluation_run import EvaluationRun, Files, output_folder
+from common.training.evaluation_run import Files, output_folder
 from common.training.run import Evaluation
 from common.training.tensorflow import evaluation_run
-from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.evaluation_run import Evaluator
 from common.training.tensorflow.stored_weights import find_weights
 from slot_attention.building import PICTURED, Task, built_network, scene_pass
@@ -27,14 +24,13 @@ def run_evaluation(options: Options, task: Task) -> int:
     found = find_weights(checkpoint)
     folder = output_folder(options.model_dir, checkpoint)
     options = dataclasses.replace(options, model_dir=folder)
-    make_folder(Path(folder), "--model_dir")
     session = open_session(options, found.state.get("network"))
-    choice = session.choice
+    warn_of_few_slots(session)
 
     def evaluator(running: Any) -> Evaluator:
-        network, probe = built_network(task, choice)
+        network, probe = built_network(task, session.choice)
         count = None if options.full_eval else options.evaluation_count
-        scenes = scene_pass(task, session, choice, network, session.test_split, count)
+        scenes = scene_pass(task, session, session.choice, network, session.test_split, count)
         load_weights(running, network, found, task.name)
 
         def files(running: Any, result: Evaluation) -> Files:
@@ -55,19 +51,6 @@ def run_evaluation(options: Options, task: Task) -> int:
             files,
         )
 
-    try:
-        warn_of_few_slots(session)
-        run = EvaluationRun(
-            Path(folder),
-            session.device,
-            session.place,
-            session.precision,
-            subject_of(session),
-            options.evaluation_batch_size,
-            options.seed,
-            found.step,
-        )
-        evaluation_run.run_evaluation(run, evaluator)
-    finally:
-        tf_runtime.close_device(session.device)
-    return 0
+    return evaluation_run.run_evaluation(
+        session, folder, subject_of(session), options.seed, found.step, evaluator
+    )

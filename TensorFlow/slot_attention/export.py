@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Optional, Sequence
 
 from common.core.command_line import run_program
@@ -20,13 +19,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Writes the files and tells of each; returns the exit code."""
     flags = PROGRAM.read(argv)
     # After the flags: TensorFlow takes seconds to import, a wrong flag should not.
-    from common.training.tensorflow.exporting import export
+    from common.training.tensorflow.exporting import export_as_asked
     from slot_attention.trained import TrainedNetwork
 
-    network = TrainedNetwork(flags.checkpoint, flags.batch_size)
-    for line in export(network.session, network.exported(), Path(flags.output_path), flags.formats):
-        print(line, flush=True)
-    return 0
+    return export_as_asked(TrainedNetwork(flags.checkpoint, flags.batch_size), flags)
 
 
 if __name__ == "__main__":

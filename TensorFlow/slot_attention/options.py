@@ -21,7 +21,13 @@ from common.core.flags import (
     unrecorded,
     whole,
 )
-from common.training.flags import DeviceFlags, DumpFlags
+from common.training.flags import (
+    DECAYS,
+    EXPONENTIAL,
+    CheckpointFlags,
+    DeviceFlags,
+    DumpFlags,
+)
 from slot_attention.data.datasets import DATASET_NAMES, SYNTHETIC
 from slot_attention.data.geometry import CROP_NAMES, RESIZE_NAMES
 from slot_attention.network.architecture import (
@@ -34,7 +40,6 @@ from slot_attention.network.architecture import (
 OBJECT_DISCOVERY, SET_PREDICTION = "object_discovery", "set_prediction"
 TRAIN, EVAL = "train", "eval"
 CACHES = ("disk", "none")
-EXPONENTIAL, COSINE = "exponential", "cosine"
 ON_DEMAND_OF = {OBJECT_DISCOVERY: "synthetic_sprites", SET_PREDICTION: "synthetic_scenes"}
 
 
@@ -48,7 +53,7 @@ def _strides(text: str) -> Tuple[int, ...]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(DeviceFlags, NpuFlags, DumpFlags):
+class Options(CheckpointFlags, DeviceFlags, NpuFlags, DumpFlags):
     """What a run was asked to do; every field but the task is a flag of the same name."""
 
     task: str = ""
@@ -112,7 +117,7 @@ class Options(DeviceFlags, NpuFlags, DumpFlags):
     decay: str = flag(
         "of the rate: by --decay_rate (paper), or a half cosine to 0 at the end",
         EXPONENTIAL,
-        choices=(EXPONENTIAL, COSINE),
+        choices=DECAYS,
         recorded=LATER,
     )
     decay_rate: float = flag(
@@ -143,9 +148,6 @@ class Options(DeviceFlags, NpuFlags, DumpFlags):
     full_eval: bool = unrecorded(
         "the whole split, not --evaluation_count scenes of it", False, only=(EVAL,)
     )
-    resume: bool = unrecorded(
-        "go on from the newest checkpoint in --model_dir", False, only=(TRAIN,)
-    )
     evaluate_every: int = flag(
         "steps between validations; 0: none on the way", 5000, kind=whole, only=(TRAIN,)
     )
@@ -154,10 +156,6 @@ class Options(DeviceFlags, NpuFlags, DumpFlags):
         "steps between diagnostics of the slots; 0: none", 500, kind=whole, only=(TRAIN,)
     )
     log_every: int = unrecorded("steps between lines", 100, kind=count, only=(TRAIN,))
-    checkpoint_minutes: float = unrecorded(
-        "longest time between checkpoints; 0: every step", 10.0, kind=not_negative, only=(TRAIN,)
-    )
-    keep_checkpoints: int = unrecorded("how many are kept", 3, kind=count, only=(TRAIN,))
     profile: bool = unrecorded(
         "write a timeline of one step, for chrome://tracing (on an NPU: the device's own profile)",
         False,
@@ -194,9 +192,6 @@ _OF_AN_EVALUATION: Dict[str, Any] = {
     "evaluate_every": 0,
     "pictures_every": 0,
     "diagnostics_every": 0,
-    "log_every": 1,
-    "checkpoint_minutes": 0.0,
-    "keep_checkpoints": 1,
 }
 
 

@@ -86,8 +86,7 @@ def _drawn(
     options: Options, named: Dict[str, Path], count: int, folder: Optional[str]
 ) -> List[Path]:
     """Writes a picture for each image, or one of so many scenes; returns where."""
-    from common.core.files import make_folder, write_atomically
-    from common.training.evaluation_run import output_folder
+    from common.training.evaluation_run import output_folder, write_file
     from common.training.tensorflow import runtime
     from common.training.tensorflow.stored_weights import find_weights
     from slot_attention.building import built_network, scene_pass
@@ -100,33 +99,30 @@ def _drawn(
     place = Path(output_folder(folder, str(options.checkpoint_dir), "predictions"))
     task = TASKS[OBJECT_DISCOVERY if named else found.state.get("task", OBJECT_DISCOVERY)]
     options = dataclasses.replace(options, task=task.name, model_dir=str(place))
-    make_folder(place, "--output_path")
     source = (
         image_source(place, {"test": list(named.values())}, "those that were given")
         if named
         else _test_scenes(found.state.get("config", {}), place / f"scenes_{count}", count)
     )
-    session = open_session(options, found.state.get("network"), source)
     written: List[Path] = []
+    with open_session(
+        options, found.state.get("network"), source
+    ) as session, runtime.tf.Graph().as_default():
 
-    def write(name: str, values: Dict[str, Any]) -> None:
-        written.append(place / f"{name}.png")
-        write_atomically(written[-1], task.draw(session, values))
+        def write(name: str, values: Dict[str, Any]) -> None:
+            written.append(place / f"{name}.png")
+            write_file(written[-1], task.draw(session, values))
 
-    try:
-        with runtime.tf.Graph().as_default():
-            network, _ = built_network(task, session.choice)
-            scenes = scene_pass(task, session, session.choice, network, "test", None)
-            with runtime.open_session(session.device, session.precision) as running:
-                load_weights(running, network, found, task.name)
-                if not named:  # a row a scene: without those of the rounds of attention
-                    write(task.picture, dict(scenes.first(running, count), attention=()))
-                names = iter(named)
-                for batch in scenes.run(running, *scenes.names) if named else ():
-                    for number in range(len(batch["image"])):
-                        write(next(names), _one(batch, number))
-    finally:
-        runtime.close_device(session.device)
+        network, _ = built_network(task, session.choice)
+        scenes = scene_pass(task, session, session.choice, network, "test", None)
+        with runtime.open_session(session.device, session.precision) as running:
+            load_weights(running, network, found, task.name)
+            if not named:  # a row a scene: without those of the rounds of attention
+                write(task.picture, dict(scenes.first(running, count), attention=()))
+            names = iter(named)
+            for batch in scenes.run(running, *scenes.names) if named else ():
+                for number in range(len(batch["image"])):
+                    write(next(names), _one(batch, number))
     return written
 
 

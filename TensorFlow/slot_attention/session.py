@@ -7,13 +7,13 @@ import os
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
-from common.ascend.flags import npu_options
 from common.ascend.session import NpuOptions
 from common.cards.model_card import read_card
 from common.core.errors import UsageError
-from common.machine.precision import Precision
 from common.machine.ranks import Place
 from common.training.tensorflow import runtime as tf_runtime
+from common.training.tensorflow.session import Session as RunSession
+from common.training.tensorflow.session import open_chosen
 from slot_attention.data.arrays import prepare
 from slot_attention.data.datasets import find_scenes
 from slot_attention.data.geometry import Geometry
@@ -31,19 +31,11 @@ TEST_OF = {"clevr": "validation"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Session:
+class Session(RunSession):
     """One rank's side of a run: its device, its network's sizes and its data."""
 
-    options: Options
-    device: Any
-    precision: Precision
     choice: NetworkChoice
     dataset: SceneDataset
-
-    @property
-    def place(self) -> Place:
-        """Which rank this is."""
-        return self.device.place
 
     @property
     def validation_split(self) -> str:
@@ -85,11 +77,10 @@ def open_session(
     Raises:
         ZooError: a dataset, a device or a precision mode that can't be had.
     """
-    kind, place, precision = tf_runtime.choose_run_device(
-        options, read_card(CARD).task(options.task).precision
-    )
+    chosen = tf_runtime.choose_run_device(options, read_card(CARD).task(options.task).precision)
     if source is None:
-        source = find_scenes(options.dataset, _data_path(options, place), max_objects(options))
+        data = _data_path(options, chosen.place)
+        source = find_scenes(options.dataset, data, max_objects(options))
     choice = chosen_network(options, min(source.facts.image_size), known)
     dataset = prepare(
         source,
@@ -102,15 +93,8 @@ def open_session(
     )
     # The matching of set prediction runs on the host, inside the step's graph.
     asked = NpuOptions(mix_compile_mode=options.task == SET_PREDICTION)
-    device = tf_runtime.open_device(
-        kind,
-        place,
-        precision,
-        npu_options(
-            options, precision, Path(options.model_dir or "."), place, asked, options.profile
-        ),
-    )
-    return Session(options, device, precision, choice, dataset)
+    device = open_chosen(chosen, options, options.model_dir, asked, options.profile)
+    return Session(options, device, chosen.precision, choice, dataset)
 
 
 def _workers(options: Options) -> int:

@@ -6,7 +6,7 @@ from typing import Any, Dict, Tuple
 
 import numpy as np
 
-from common.core.errors import ZooError
+from common.data.arrays import require_images, whole_batches
 from common.training.tensorflow.exporting import Exported
 from common.training.tensorflow.runtime import tf
 from common.training.tensorflow.stored_weights import find_weights
@@ -55,12 +55,7 @@ class TrainedNetwork:
             ZooError: no such checkpoint, or one that does not say what network it is of.
         """
         found = find_weights(checkpoint)
-        if not {"task", "network"} <= set(found.state):
-            raise ZooError(
-                f"checkpoint {checkpoint} does not say what network it is of; evaluate it with "
-                "slot_attention.object_discovery.eval, or set_prediction.eval, and its flags"
-            )
-        self.task, known = str(found.state["task"]), found.state["network"]
+        known, self.task = found.network, str(found.state["task"])
         choice = chosen_network(Options(task=self.task), None, known)
         self.resolution, self._seed = choice.resolution, seed
         shape = (batch, choice.resolution, choice.resolution, 3)
@@ -85,25 +80,11 @@ class TrainedNetwork:
         Raises:
             ZooError: images of another shape or type.
         """
-        size = (self.resolution, self.resolution, 3)
-        if (
-            images.dtype != np.uint8
-            or images.ndim != 4
-            or images.shape[1:] != size
-            or not len(images)
-        ):
-            raise ZooError(
-                f"images are {images.dtype} of shape {images.shape}: uint8 of shape (N, {size[0]}, "
-                f"{size[1]}, 3) is needed, N at least 1"
-            )
-        batch = self._inputs["images"].shape.as_list()[0]
-        draws = np.random.RandomState(self._seed)
-        parts = []
-        for first in range(0, len(images), batch):
-            part = images[first : first + batch]
-            whole = np.concatenate([part, np.zeros((batch - len(part), *size), np.uint8)])
-            values = self.session.run(self._outputs, self._fed(whole, draws))
-            parts.append({name: value[: len(part)] for name, value in values.items()})
+        require_images(images, (self.resolution, self.resolution, 3))
+        draws, parts = np.random.RandomState(self._seed), []
+        for batch, count in whole_batches(images, self._inputs["images"].shape.as_list()[0]):
+            values = self.session.run(self._outputs, self._fed(batch, draws))
+            parts.append({name: value[:count] for name, value in values.items()})
         return {name: np.concatenate([part[name] for part in parts]) for name in self._outputs}
 
     def exported(self) -> Exported:

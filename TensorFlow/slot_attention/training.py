@@ -3,41 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, Tuple
+from typing import Any
 
 from common.training import loop
 from common.training.pictures import drawn_or_told
 from common.training.run import Settings, Subject
-from common.training.tensorflow import runtime as tf_runtime
-from common.training.tensorflow.description import Build
 from common.training.tensorflow.engine import TensorFlowEngine
-from slot_attention.data.batches import TrainingOrder
+from common.training.tensorflow.of_step import Schedule, rate_for_ranks
+from slot_attention.building import Task, build_training
+from slot_attention.data.batches import TrainingOrder, steps_per_epoch
 from slot_attention.data.pipeline import scene_batches
-from slot_attention.network.choice import NetworkChoice
 from slot_attention.options import OBJECT_DISCOVERY, SET_PREDICTION, Options
-from slot_attention.recipe import epoch_steps, peak_learning_rate, training_steps
 from slot_attention.session import MODEL, Session, open_session
 
-SECONDS_OF_A_MINUTE = 60.0
 # The step pictures of a task, and the metric of its curve.
 _SHOWN = {OBJECT_DISCOVERY: ("slots", "fg_ari"), SET_PREDICTION: ("objects", "ap_inf")}
 
 
-def run_training(
-    options: Options, fields: Tuple[str, ...], build: Callable[[Session, NetworkChoice], Build]
-) -> int:
-    """Trains from start or checkpoint to the end.
-
-    Args:
-        fields: what a batch of training holds.
-        build: makes the build function of the graph.
-
-    Returns:
-        0, or 128 + the number of the signal that ended the run early.
-    """
-    session = open_session(options)
-    try:
-        choice = session.choice
+def run_training(options: Options, task: Task) -> int:
+    """Trains to the end; returns 0, or 128 + the number of the signal that ended it early."""
+    with open_session(options) as session:
         warn_of_few_slots(session)
 
         def make_batches(first: int) -> Any:
@@ -48,23 +33,23 @@ def run_training(
                 session.place.rank,
                 session.place.world_size,
             )
-            return scene_batches(session.dataset, "train", order, fields, session.workers, first)
-
-        code = loop.train(
-            TensorFlowEngine(
-                build(session, choice),
-                make_batches,
-                session.device,
-                session.precision,
-                settings_of(session),
-                subject_of(session),
+            return scene_batches(
+                session.dataset, "train", order, task.fields, session.workers, first
             )
+
+        schedule, settings = schedule_of(session), settings_of(session)
+        engine = TensorFlowEngine(
+            build_training(task, session, schedule),
+            make_batches,
+            session.device,
+            session.precision,
+            settings,
+            subject_of(session),
         )
-        if code == 0 and session.place.rank == 0 and options.pictures_every:
-            _show(Path(options.model_dir), options.task)
-        return code
-    finally:
-        tf_runtime.close_device(session.device)
+        code = loop.train(engine)
+    if code == 0 and session.place.rank == 0 and options.pictures_every:
+        _show(settings.output_path, options.task)
+    return code
 
 
 def _show(folder: Path, task: str) -> None:
@@ -78,38 +63,53 @@ def _show(folder: Path, task: str) -> None:
 
 def warn_of_few_slots(session: Session) -> None:
     """Says at the start when there are fewer slots than a scene can need."""
-    choice = session.choice
-    background = 1 if session.options.task == OBJECT_DISCOVERY else 0
-    needed = session.dataset.most_objects + background
-    if choice.slots.count < needed and session.place.rank == 0:
-        print(
-            "warning: {} slots, but scenes of {} have up to {} objects{}: slots will have to "
-            "share; give --num_slots {} or --max_objects {}".format(
-                choice.slots.count,
-                session.dataset.facts.name,
-                session.dataset.most_objects,
-                " and a background" if background else "",
-                needed,
-                max(1, choice.slots.count - background),
-            ),
-            flush=True,
+    slots, most = session.choice.slots.count, session.dataset.most_objects
+    background = int(session.options.task == OBJECT_DISCOVERY)
+    needed = most + background
+    if slots < needed:
+        session.say(
+            f"warning: {slots} slots, but scenes of {session.dataset.facts.name} have up to {most} "
+            f"objects{' and a background' if background else ''}: slots will have to share; give "
+            f"--num_slots {needed} or --max_objects {max(1, slots - background)}"
         )
 
 
-def settings_of(session: Session) -> Settings:
-    """How training goes, from the flags."""
+def peak_learning_rate(session: Session) -> float:
+    """--learning_rate; see schedule.rate_for_ranks for --scale_learning_rate."""
     options = session.options
+    return rate_for_ranks(
+        options.learning_rate, options.scale_learning_rate, session.place.world_size
+    )
+
+
+def schedule_of(session: Session) -> Schedule:
+    """The learning rate of a run."""
+    options = session.options
+    return Schedule(
+        peak_learning_rate(session),
+        options.warmup_steps,
+        options.decay,
+        options.decay_rate,
+        options.decay_steps,
+        settings_of(session).steps,
+    )
+
+
+def settings_of(session: Session) -> Settings:
+    """How training goes, from the flags: --num_train_steps, or --train_epochs over the data."""
+    options, epochs = session.options, session.options.train_epochs
+    epoch_steps = steps_per_epoch(session.dataset, options.batch_size, session.place.world_size)
     return Settings(
         output_path=Path(options.model_dir),
-        steps=training_steps(session),
+        steps=options.num_train_steps if epochs is None else epochs * epoch_steps,
         batch_size=options.batch_size,
         seed=options.seed,
         log_every=options.log_every,
         diagnostics_every=options.diagnostics_every,
         pictures_every=options.pictures_every,
         evaluate_every=options.evaluate_every,
-        epoch_steps=epoch_steps(session),
-        checkpoint_seconds=options.checkpoint_minutes * SECONDS_OF_A_MINUTE,
+        epoch_steps=epoch_steps,
+        checkpoint_seconds=options.checkpoint_minutes * 60,
         keep=options.keep_checkpoints,
         resume=options.resume,
         profile=options.profile,

@@ -58,13 +58,13 @@ def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
         )
         return trainer_of_batches(lambda: None, lambda batch: trainer.step())
     from protoattend.building import build_training
-    from protoattend.data.batches import make_batches
-    from protoattend.training import batch_plan
+    from protoattend.data.batches import Batches
+    from protoattend.training import make_batches, schedule_of
 
     session = _session(OWN_MODES[name], device_kind, queries, candidates)
     return trainer_of_graph(
-        build_training(session, session.architecture()),
-        make_batches(session.dataset.train, batch_plan(session)),
+        build_training(session, session.architecture(), schedule_of(session)),
+        make_batches(Batches(session.dataset.train, session.options)),
         session.options.random_seed,
         session.device,
         session.precision,

@@ -93,7 +93,7 @@ def _build(task: str, count: int) -> Callable[[Any], Any]:
     """The build function of a task's training, on the parts its entry point uses."""
     from common.training.tensorflow.description import Inputs, TrainingGraph
     from common.training.tensorflow.minimisation import minimise
-    from common.training.tensorflow.of_step import step_seed, warmup_exponential_decay
+    from common.training.tensorflow.of_step import Schedule, step_seed
     from common.training.tensorflow.runtime import tf
     from slot_attention.losses import hungarian_huber_loss, reconstruction_loss
     from slot_attention.network.architecture import ARCHITECTURES, SlotSettings
@@ -112,7 +112,7 @@ def _build(task: str, count: int) -> Callable[[Any], Any]:
             network = SlotAttentionClassifier(RESOLUTION, settings)
             found = network(batch["image"], noise)
             loss = hungarian_huber_loss(batch["target"], found.predictions)
-        rate = warmup_exponential_decay(inputs.step, 4e-4, 10000, 0.5, 100000)
+        rate = Schedule(4e-4, 10000, decay_rate=0.5, decay_steps=100000).rate(inputs.step)
         weights = network.trainable_weights
         step = minimise(
             loss,

@@ -1,11 +1,13 @@
-"""Arrays of pixels: their checksums, and other sizes of them, the same on every stack."""
+"""Arrays of pixels: checksums, batches, other sizes of them, the same on every stack."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Mapping
+from typing import Iterator, Mapping, Sequence, Tuple
 
 import numpy as np
+
+from common.core.errors import ZooError
 
 _CHUNK = 1024
 
@@ -30,6 +32,25 @@ def manifest_sha256(sha256_by_name: Mapping[str, str]) -> str:
     """
     lines = "".join(f"{sha256_by_name[name]}  {name}\n" for name in sorted(sha256_by_name))
     return sha256_of_bytes(lines.encode("utf-8", "surrogateescape"))
+
+
+def require_images(images: np.ndarray, shape: Sequence[int], what: str = "images") -> None:
+    """Raises ZooError, which calls them `what`, unless they are uint8 (N, *shape), N at least 1."""
+    if images.dtype != np.uint8 or images.shape[1:] != tuple(shape) or not len(images):
+        raise ZooError(
+            f"{what} are {images.dtype} of shape {images.shape}: uint8 of shape (N, "
+            f"{', '.join(map(str, shape))}) is needed, N at least 1"
+        )
+
+
+def whole_batches(images: np.ndarray, size: int) -> Iterator[Tuple[np.ndarray, int]]:
+    """Batches of `size` images, the last filled up with zeros; with how many of each are real."""
+    for first in range(0, len(images), size):
+        part = images[first : first + size]
+        missing = size - len(part)
+        if missing:
+            part = np.concatenate([part, np.zeros((missing, *part.shape[1:]), part.dtype)])
+        yield part, size - missing
 
 
 def resize_bilinear(images: np.ndarray, height: int, width: int, maximum: int = 255) -> np.ndarray:

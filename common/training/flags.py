@@ -6,9 +6,10 @@ import argparse
 import dataclasses
 from typing import Optional, Tuple
 
-from common.core.flags import TRAININGS, Flags, count, flag, path, unrecorded, whole
+from common.core.flags import TRAININGS, Flags, count, flag, not_negative, path, unrecorded, whole
 from common.machine.devices import REQUESTS
 
+DECAYS = EXPONENTIAL, COSINE = "exponential", "cosine"  # of a learning rate
 SAVED_MODEL, FROZEN, ONNX = FORMATS = ("saved_model", "frozen", "onnx")
 
 
@@ -30,6 +31,19 @@ class DumpFlags(Flags):
         metavar="RUN",
         only=TRAININGS,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckpointFlags(Flags):
+    """When checkpoints are written, and whether training goes on from one."""
+
+    resume: bool = unrecorded(
+        "go on from the newest checkpoint", False, group="checkpoints", only=TRAININGS
+    )
+    checkpoint_minutes: float = unrecorded(
+        "longest time between checkpoints; 0: every step", 10.0, kind=not_negative, only=TRAININGS
+    )
+    keep_checkpoints: int = unrecorded("how many are kept", 3, kind=count, only=TRAININGS)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""The datasets by name, divided into training, validation and test images."""
+"""The datasets by name, divided into training, validation and test images; a user's own images."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -23,7 +23,6 @@ from common.data.labelled_images import (
     numbered_names,
     split_off,
 )
-from protoattend.data.streams import BatchPlan, check_candidates
 from protoattend.data.synthetic_shapes import DEFAULT_SIZE, load_synthetic_shapes
 
 EMBEDDED = ("digits", "synthetic_shapes")
@@ -31,9 +30,7 @@ INNER_FOLDER = "dataset"  # where the original finds its data below --data_path
 CATALOGUE = Path(__file__).resolve().parent.parent / FILE_NAME
 # The same for every run, whatever its seed, so that results can be compared.
 SPLIT_SEED = 0
-_TEST_SHARE = 5
-_VALIDATION_SHARE = 10
-_VALIDATION_COUNT = 5000
+_TEST_SHARE, _VALIDATION_SHARE, _VALIDATION_COUNT = 5, 10, 5000
 
 
 def dataset_of(options: Any) -> DatasetSplits:
@@ -46,27 +43,6 @@ def dataset_of(options: Any) -> DatasetSplits:
         options.validation_count,
         options.validation_is_test,
     )
-
-
-def check_images_suffice(options: Any, dataset: DatasetSplits) -> None:
-    """Raises UsageError, with the flags to give, where a training needs more images than there are.
-
-    For one rank: it is told before TensorFlow, which takes seconds, knows how many there are.
-    """
-    plan = BatchPlan(
-        options.batch_size,
-        options.example_cand_size,
-        options.random_seed,
-        exclude_queries=options.exclude_queries,
-    )
-    faults = []
-    for check, asked in ((BatchPlan.check, plan), (check_candidates, options.eval_cand_size)):
-        try:
-            check(asked, len(dataset.train))
-        except UsageError as error:
-            faults.append(str(error))
-    if faults:
-        raise UsageError("; ".join(faults))
 
 
 def open_dataset(
@@ -84,25 +60,27 @@ def open_dataset(
         data_path: its folder or file, the folder's parent, or what holds that as `dataset`; the
             EMBEDDED ones need none.
         image_size: pixels of a side; the dataset's own size when None (28 for digits).
-        num_classes: the dataset's own when None; classes beyond its own get their numbers as
-            names.
-        validation_count: images taken from the training images by a fixed permutation; 5,000,
-            or a tenth of them where that is less, when None.
-        validation_is_test: no image is taken away, the test images validate, as in the
-            reference.
+        num_classes: the dataset's own when None; classes beyond those get their numbers as names.
+        validation_count: images taken from the training images by a fixed permutation; 5,000, or
+            a tenth of them where that is less, when None.
+        validation_is_test: no image is taken away, the test images validate, as in the reference.
 
     Raises:
-        UsageError: an unknown name, or a number that the data doesn't allow.
+        UsageError: a number that the data doesn't allow.
         ZooError: data that is missing, damaged, or has labels that are none of the classes.
     """
-    source = read_source(name, [data_path, _inner(data_path)], image_size)
+    places = [data_path, str(Path(data_path) / INNER_FOLDER) if data_path else None]
+    source = read_source(name, places, image_size)
     classes = source.classes
     if num_classes is not None:
-        if num_classes < 2:
-            raise UsageError(f"--num_classes {num_classes}: at least 2 are needed")
         classes = (classes + numbered_names(num_classes)[len(classes) :])[:num_classes]
+
+    def as_used(images: LabelledImages) -> LabelledImages:
+        """With these classes, and labels in TensorFlow's type, in which checksums have them too."""
+        return LabelledImages(images.images, images.labels.astype(np.int32), classes, images.names)
+
     try:
-        source = source.changed(lambda images: _as_used(images, classes))
+        source = source.changed(as_used)
     except ZooError as error:
         raise ZooError(f"{name}: {error}") from None
     splits, texts = _divide(source, validation_count, validation_is_test)
@@ -111,43 +89,36 @@ def open_dataset(
         texts += ("as {}x{} pixels".format(*splits["train"].spatial_shape),)
     return DatasetSplits(
         name,
-        splits["train"],
-        splits["validation"],
-        splits["test"],
-        "; ".join(texts),
-        manifest_sha256(sums),
-        source.notices,
+        predicate="; ".join(texts),
+        manifest_sha256=manifest_sha256(sums),
+        notices=source.notices,
+        **splits,
     )
 
 
-def _as_used(images: LabelledImages, classes: Tuple[str, ...]) -> LabelledImages:
-    """With these classes, and labels in TensorFlow's type, in which checksums have them too."""
-    return LabelledImages(images.images, images.labels.astype(np.int32), classes, images.names)
+def read_source(
+    name: str, places: Sequence[Optional[str]], image_size: Optional[int] = None
+) -> Source:
+    """Reads a whole dataset from the first place that has it, its images resized where asked.
 
-
-def read_source(name: str, places: List[Optional[str]], image_size: Optional[int] = None) -> Source:
-    """Reads a whole dataset from the first place that has it, its images resized where asked."""
-    name = dataset_name(name)
-    if name not in _READERS:
-        raise UsageError(
-            "dataset {!r} is unknown: use one of {}".format(name, ", ".join(DATASET_NAMES))
-        )
-    if image_size is not None and image_size < 1:
-        raise UsageError(f"--img_size {image_size}: at least 1 is needed")
+    Raises:
+        UsageError: an unknown name, or a size that nothing can be drawn in.
+        ZooError: the first place has it not, and no later one.
+    """
+    read = _READERS.get(dataset_name(name))
+    if read is None:
+        raise UsageError(f"dataset {name!r} is unknown: use one of {', '.join(DATASET_NAMES)}")
     first_error: Optional[ZooError] = None
-    for place in places[:1] + [place for place in places[1:] if place and Path(place).is_dir()]:
+    for place in places:
+        if first_error is not None and not (place and Path(place).is_dir()):
+            continue
         try:
-            return _READERS[name](place, image_size)
+            return read(place, image_size)
         except UsageError:
             raise
         except ZooError as error:
             first_error = first_error or error
-    assert first_error is not None
-    raise first_error
-
-
-def _inner(data_path: Optional[str]) -> Optional[str]:
-    return str(Path(data_path) / INNER_FOLDER) if data_path else None
+    raise first_error or ValueError("no place to look at")
 
 
 def _divide(
@@ -165,26 +136,24 @@ def _divide(
         train, test = split_off(train, count, SPLIT_SEED, by_class=False)
         test_text = f"{count:,} of {whole:,} of {train_text}, split seed {SPLIT_SEED}"
         train_text += " less the test images"
-    if validation_is_test:
-        return {"train": train, "validation": test, "test": test}, (
-            f"train: all {len(train):,} of {train_text}",
-            "validation: the test images",
-            "test: " + test_text,
-        )
     whole = len(train)
-    count = validation_count
-    if count is None:
-        count = min(_VALIDATION_COUNT, max(1, whole // _VALIDATION_SHARE))
-    check_count("images for --validation_count", count, 1, whole - 1)
-    rest, validation = split_off(train, count, SPLIT_SEED, by_class=False)
-    return {"train": rest, "validation": validation, "test": test}, (
-        f"train: {len(rest):,} of {whole:,} of {train_text}, split seed {SPLIT_SEED}",
-        f"validation: the other {count:,}",
+    if validation_is_test:
+        validation, told = test, f"train: all {whole:,} of {train_text}"
+        validation_text = "the test images"
+    else:
+        count = validation_count
+        if count is None:
+            count = min(_VALIDATION_COUNT, max(1, whole // _VALIDATION_SHARE))
+        check_count("images for --validation_count", count, 1, whole - 1)
+        train, validation = split_off(train, count, SPLIT_SEED, by_class=False)
+        told = f"train: {len(train):,} of {whole:,} of {train_text}, split seed {SPLIT_SEED}"
+        validation_text = f"the other {count:,}"
+    return {"train": train, "validation": validation, "test": test}, (
+        told,
+        "validation: " + validation_text,
         "test: " + test_text,
     )
 
-
-# --- readers ---------------------------------------------------------------------------------
 
 Reader = Callable[[Optional[str], Optional[int]], Source]
 
@@ -213,7 +182,7 @@ DATASET_NAMES = tuple(_READERS)
 
 
 def read_user_images(
-    paths: List[str], image_shape: Tuple[int, int, int]
+    paths: Sequence[str], image_shape: Tuple[int, int, int]
 ) -> Tuple[Tuple[str, ...], np.ndarray]:
     """Image files, and those below folders, in the shape of a network's input.
 
@@ -226,9 +195,9 @@ def read_user_images(
         The files' names, N of them, and uint8 (N, H, W, C).
 
     Raises:
-        ZooError: no files, or one that is missing, unreadable or damaged; the line names it.
+        ZooError: a file or folder that is missing, unreadable, damaged or empty; the line names it.
     """
-    files: List[Path] = []
+    files = []
     for path in map(Path, paths):
         if not path.is_dir():
             files.append(path)
@@ -243,10 +212,6 @@ def read_user_images(
         if not found.files:
             raise ZooError(f"{readable_name(path)}: no {KINDS} files in it")
         files += found.files
-    if not files:
-        raise ZooError(f"no images given: name {KINDS} files, or folders of them")
     height, width, channels = image_shape
-    images = np.empty((len(files),) + tuple(image_shape), np.uint8)
-    for image, file in zip(images, files):
-        image[...] = read_image(file, (height, width), channels)
-    return tuple(map(readable_name, files)), images
+    images = [read_image(file, (height, width), channels) for file in files]
+    return tuple(map(readable_name, files)), np.stack(images)

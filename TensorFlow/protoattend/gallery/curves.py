@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Dict, Mapping, Sequence
+from typing import Callable, Dict, Mapping, Sequence
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from common.evidence.figures.colors import INK, PALETTE, palette_color, web_color
 from common.evidence.figures.figure import new_figure
@@ -17,9 +18,6 @@ from protoattend.metrics.measures import (
     calibration,
     coverage_curve,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 FINE_THRESHOLDS = tuple(number / 200 for number in range(200)) + (0.999,)  # make smooth curves
 HISTOGRAM_BINS = 20
@@ -69,21 +67,18 @@ def reliability_figure(found: Calibration) -> Figure:
     that accuracy; its area is the bin's share of the decisions.
     """
     bins = [entry for entry in found.bins if entry.n]
-    shares = np.array([entry.n for entry in bins]) / max(sum(entry.n for entry in bins), 1)
+    counts = np.array([entry.n for entry in bins])
     accuracy = 100 * np.array([entry.accuracy for entry in bins], np.float64)
+    edges, widths = zip(*((entry.low, 0.9 * (entry.high - entry.low)) for entry in bins))
     figure = new_figure(800, 640)
     axes = figure.add_subplot()
-    edges, widths = (
-        [entry.low for entry in bins],
-        [0.9 * (entry.high - entry.low) for entry in bins],
-    )
     blue = web_color(PALETTE[0])
     axes.bar(edges, accuracy, widths, align="edge", color=blue, alpha=0.4, label="accuracy")
     axes.plot([0, 1], [0, 100], "--", color=web_color(INK), linewidth=1, label="calibrated")
     axes.scatter(
         [entry.confidence for entry in bins],
         accuracy,
-        np.maximum(700 * shares, 25),  # square points
+        np.maximum(700 * counts / counts.sum(), 25),  # square points
         color=web_color(PALETTE[10]),
         zorder=3,
         label="mean confidence; area: share of decisions",
@@ -104,13 +99,12 @@ def confidence_figure(name: str, inside: np.ndarray, others: Mapping[str, np.nda
     axes = figure.add_subplot()
     edges = np.linspace(0, 1, HISTOGRAM_BINS + 1)
     for number, (given, values) in enumerate({name: inside, **others}.items()):
-        color, title = web_color(palette_color(number)), given
-        if number:
-            title += f": AUROC {area_under_roc(inside, values):.3f}"
+        color = web_color(palette_color(number))
+        apart = f": AUROC {area_under_roc(inside, values):.3f}" if number else ""
         counts, _ = np.histogram(np.clip(values, 0, 1), edges)
-        shares = 100 * counts / max(len(values), 1)
+        shares = 100 * counts / len(values)
         axes.stairs(shares, edges, fill=True, color=color, alpha=0.18)
-        axes.stairs(shares, edges, color=color, linewidth=1.8, label=title)
+        axes.stairs(shares, edges, color=color, linewidth=1.8, label=given + apart)
     axes.set(xlim=(0, 1), xlabel=CONFIDENCE, ylabel="share of each set (%)")
     axes.set_ylim(bottom=0)
     finish(figure, axes, "Confidence of known and of other inputs")

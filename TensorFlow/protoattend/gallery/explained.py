@@ -52,14 +52,19 @@ class Explained:
     @property
     def outcome(self) -> str:
         """Whether it is right, and the true label where it is wrong, in words."""
-        if self.label is None:
-            return "label not known"
-        return "right" if self.right else f"wrong, label {self.label}"
+        told = {True: "right", False: f"wrong, label {self.label}", None: "label not known"}
+        return told[self.right]
 
     def rest(self, shown: Optional[int] = None) -> float:
         """The weight of all candidates but the prototypes, or the first `shown` of them, 0 to 1."""
         weight = sum(prototype.weight for prototype in self.prototypes[:shown])
         return min(max(1 - weight, 0.0), 1.0)
+
+
+def unlabelled(images: np.ndarray, names: Optional[Sequence[str]] = None) -> LabelledImages:
+    """Images whose classes nobody told."""
+    labels = np.full(len(images), UNKNOWN, np.int32)
+    return LabelledImages(images, labels, names=None if names is None else np.array(names))
 
 
 def explained(
@@ -71,16 +76,14 @@ def explained(
     """Each decision with its input and its heaviest prototypes.
 
     Args:
-        images: what was decided on, in the order of the decisions; label UNKNOWN where there is
-            none.
+        images: what was decided on, in the order of the decisions.
         candidates: the database that the decisions' rows are of.
     """
     images, candidates = images.named("image"), candidates.named("candidate")
-    told = zip(images.labels, decisions.predicted, decisions.confidence)
-    found = []
-    for number, (label, predicted, confidence) in enumerate(told):
+
+    def prototypes(number: int) -> List[Prototype]:
         heaviest = zip(decisions.top_candidates[number], decisions.top_weights[number])
-        prototypes = [
+        return [
             Prototype(
                 candidates.images[row],
                 class_names[int(candidates.labels[row])],
@@ -90,17 +93,20 @@ def explained(
             for row, weight in heaviest
             if weight > 0
         ]
-        found.append(
-            Explained(
-                str(images.names[number]),
-                images.images[number],
-                None if label == UNKNOWN else class_names[int(label)],
-                class_names[int(predicted)],
-                float(confidence),
-                prototypes,
-            )
+
+    known = zip(images.names, images.images, images.labels)
+    made = zip(decisions.predicted, decisions.confidence)
+    return [
+        Explained(
+            str(name),
+            image,
+            None if label == UNKNOWN else class_names[int(label)],
+            class_names[int(predicted)],
+            float(confidence),
+            prototypes(number),
         )
-    return found
+        for number, ((name, image, label), (predicted, confidence)) in enumerate(zip(known, made))
+    ]
 
 
 def wrong_first(decisions: Sequence[Explained]) -> List[Explained]:
@@ -118,8 +124,5 @@ def wrong_first(decisions: Sequence[Explained]) -> List[Explained]:
 
 
 def percent(share: float) -> str:
-    """A share in percent; never 0 % or 100 % of what is more than nothing or less than all."""
-    text = f"{100 * share:.0f} %"
-    if text in ("0 %", "100 %") and 0 < share < 1:
-        text = f"{100 * share:.1f} %"
-    return {"0.0 %": "< 0.1 %", "100.0 %": "> 99.9 %"}.get(text, text)
+    """A share in percent, to a tenth."""
+    return f"{100 * share:.1f} %"

@@ -7,13 +7,7 @@ from typing import Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common.core.errors import ZooError
-from protoattend.metrics.decisions import (
-    FAMILIARITY,
-    PROTOTYPE_SHARES,
-    Decisions,
-    check_decisions,
-)
+from protoattend.metrics.decisions import PROTOTYPE_SHARES, Decisions
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999)
 BINS = 15  # as Guo et al. 2017 use
@@ -40,16 +34,12 @@ class Summary:
 
 
 def summary(decisions: Decisions, reference_denominators: bool = False) -> Summary:
-    """Sums up decisions.
+    """Sums up decisions, at least one.
 
     Args:
         reference_denominators: divide the confidences of right and of wrong decisions by the number
             of all, as the reference does (main_protoattend.py, conf_right, conf_wrong).
-
-    Raises:
-        ZooError: see check_decisions.
     """
-    check_decisions(decisions)
     right, confidence = decisions.right, decisions.confidence
 
     def mean(chosen: np.ndarray) -> Optional[float]:
@@ -119,8 +109,8 @@ class Calibration:
     bins: Tuple[ConfidenceBin, ...]
 
 
-def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> Calibration:
-    """Expected calibration error in bins of equal width.
+def calibration(confidence: np.ndarray, right: np.ndarray) -> Calibration:
+    """Expected calibration error in BINS bins of equal width.
 
     Guo et al., On Calibration of Modern Neural Networks, ICML 2017, equation 3: the mean distance
     of accuracy and mean confidence in a bin, weighted by the bin's share of the decisions.
@@ -130,18 +120,19 @@ def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> 
         right: (N,) bool. N > 0.
     """
     confidence = np.clip(np.asarray(confidence, np.float64), 0, 1)
-    edges = np.arange(bins + 1) / bins
+    edges = np.arange(BINS + 1) / BINS
     number = np.maximum(np.searchsorted(edges, confidence, side="left") - 1, 0)
-    made, error = [], 0.0
-    for place in range(bins):
-        low, high, inside = float(edges[place]), float(edges[place + 1]), number == place
-        if not inside.any():
-            made.append(ConfidenceBin(low, high, 0, None, None))
+    bins, error = [], 0.0
+    for place, (low, high) in enumerate(zip(edges.tolist(), edges[1:].tolist())):
+        inside = number == place
+        count = int(inside.sum())
+        if not count:
+            bins.append(ConfidenceBin(low, high, 0, None, None))
             continue
         accuracy, mean = float(right[inside].mean()), float(confidence[inside].mean())
-        made.append(ConfidenceBin(low, high, int(inside.sum()), accuracy, mean))
-        error += int(inside.sum()) * abs(accuracy - mean)
-    return Calibration(error / len(right), tuple(made))
+        bins.append(ConfidenceBin(low, high, count, accuracy, mean))
+        error += count * abs(accuracy - mean)
+    return Calibration(error / len(right), tuple(bins))
 
 
 @dataclass(frozen=True)
@@ -159,22 +150,8 @@ class Separation:
     confidence_mean: float
 
 
-def separation(inside: np.ndarray, outside: np.ndarray, name: str) -> Separation:
-    """Compares scores (N,) of in-distribution inputs with those (M,) of another set.
-
-    Raises:
-        ZooError: the other set, called `name`, is empty or holds a value that is not finite.
-    """
-    if not len(outside):
-        raise ZooError(
-            f"the out-of-distribution set {name} is empty: nothing to compare confidences with; "
-            "give one with images or leave it out"
-        )
-    if not np.isfinite(outside).all():
-        raise ZooError(
-            f"confidences of the out-of-distribution set {name} are not finite; the weights of the "
-            "checkpoint or the precision mode are at fault: try another checkpoint, or fp32"
-        )
+def separation(inside: np.ndarray, outside: np.ndarray) -> Separation:
+    """Compares scores (N,) of in-distribution inputs with those (M,) of another set."""
     # The highest threshold that enough of the inside values pass; to pass is not to be less.
     enough = -(-len(inside) * TRUE_POSITIVE_PERCENT // 100)
     threshold = np.sort(inside)[len(inside) - enough]
@@ -192,14 +169,3 @@ def area_under_roc(inside: np.ndarray, outside: np.ndarray) -> float:
     below = np.searchsorted(ordered, inside, side="left").sum(dtype=np.float64)
     not_above = np.searchsorted(ordered, inside, side="right").sum(dtype=np.float64)
     return float((below + not_above) / 2 / len(inside) / len(outside))
-
-
-def familiarity_scores(decisions: Decisions) -> Dict[str, np.ndarray]:
-    """How familiar inputs look by other scores than the confidence: (N,) by name.
-
-    softmax is the largest softmax of the encoder's own classifier (Hendrycks and Gimpel, ICLR
-    2017), what a network without prototypes would be judged by; the others are the attention's.
-    """
-    logits = np.asarray(decisions.own_logits, np.float64)
-    rest = np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1)
-    return {"softmax": 1 / rest, **dict(zip(FAMILIARITY, decisions.familiarity.T))}

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
+import numpy as np
+
+from common.core.errors import ZooError
 from protoattend.metrics.decisions import Decisions
 from protoattend.metrics.measures import (
     Calibration,
@@ -13,7 +16,6 @@ from protoattend.metrics.measures import (
     Summary,
     calibration,
     coverage_curve,
-    familiarity_scores,
     separation,
     summary,
 )
@@ -36,7 +38,7 @@ class Report:
     """All that an evaluation found.
 
     others: by the name of the out-of-distribution set, told apart by the confidence. by_score: the
-    same by other scores, see familiarity_scores.
+    same by other scores, see Decisions.scores.
     """
 
     candidates: CandidateSet
@@ -57,31 +59,39 @@ def make_report(
     """Computes every metric of some decisions, and how they differ from those on other sets.
 
     Raises:
-        ZooError: see check_decisions and separation.
+        ZooError: a score or logit is not finite.
     """
-    summed, others = (
-        summary(decisions, reference_denominators),
-        dict(sorted((others or {}).items())),
-    )
+    others = dict(sorted((others or {}).items()))
+    require_finite(decisions, "the evaluated images")
+    for name, other in others.items():
+        require_finite(other, f"the out-of-distribution set {name}")
     confidence, right = decisions.confidence, decisions.right
-    own = {"": confidence, **familiarity_scores(decisions)}
-    scores = {
-        name: {"": other.confidence, **familiarity_scores(other)} for name, other in others.items()
-    }
     apart = {
-        score: {name: separation(values, found[score], name) for name, found in scores.items()}
-        for score, values in own.items()
+        score: {name: separation(values, other.scores[score]) for name, other in others.items()}
+        for score, values in decisions.scores.items()
     }
     by_confidence = apart.pop("")
     return Report(
         candidates,
         reference_denominators,
-        summed,
+        summary(decisions, reference_denominators),
         coverage_curve(confidence, right),
         calibration(confidence, right),
         by_confidence,
         apart if others else {},
     )
+
+
+def require_finite(decisions: Decisions, what: str) -> None:
+    """Raises ZooError where a number of decisions on `what` is not finite."""
+    for name in ("own_logits", "mixed_logits", "class_weights", "familiarity"):
+        bad = np.flatnonzero(~np.isfinite(getattr(decisions, name)).all(axis=1))
+        if len(bad):
+            raise ZooError(
+                f"{name} of row {bad[0]} of {what} are not finite ({len(bad)} of {len(decisions)} "
+                "rows); the weights of the checkpoint or the precision mode are at fault: try "
+                "another checkpoint, or fp32"
+            )
 
 
 def as_json(report: Report) -> Dict[str, Any]:
@@ -104,6 +114,7 @@ def _without_none(value: Any) -> Any:
 def as_metrics(report: Report) -> Dict[str, float]:
     """The figures of a run record by name; what does not exist is left out."""
     summed = report.summary
+    (flat,) = (point for point in report.coverage if point.threshold == FLAT_THRESHOLD)
     found: Dict[str, Optional[float]] = {
         "accuracy": summed.accuracy,
         "encoder_accuracy": summed.encoder_accuracy,
@@ -112,11 +123,10 @@ def as_metrics(report: Report) -> Dict[str, float]:
         "confidence_right": summed.confidence_right,
         "confidence_wrong": summed.confidence_wrong,
         "ece": report.calibration.error,
+        "coverage_at_0_9": flat.coverage,
+        "accuracy_at_0_9": flat.accuracy,
+        **{"fpr95_" + name: one.false_positive_rate for name, one in report.others.items()},
     }
-    for point in report.coverage:
-        if point.threshold == FLAT_THRESHOLD:
-            found.update(coverage_at_0_9=point.coverage, accuracy_at_0_9=point.accuracy)
-    found.update({"fpr95_" + name: one.false_positive_rate for name, one in report.others.items()})
     for score, separations in {"": report.others, **report.by_score}.items():
         prefix = f"auroc_{score}_" if score else "auroc_"
         found.update({prefix + name: one.auroc for name, one in separations.items()})

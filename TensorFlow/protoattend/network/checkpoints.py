@@ -65,10 +65,7 @@ def load_weights(
             f"checkpoint {found.prefix} holds no ProtoAttend network: give one that a training of "
             "this network wrote, or the reference's main_protoattend.py"
         )
+    part = "encoder/" if encoder_alone else ""
     weights = named_weights(network).items()
-    chosen = {
-        key(path): weight
-        for path, weight in weights
-        if path.startswith("encoder/") or not encoder_alone
-    }
+    chosen = {key(path): weight for path, weight in weights if path.startswith(part)}
     stored.load(session, chosen, _ADVICE)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Sequence
+from typing import NamedTuple, Sequence
 
 from common.training.tensorflow.activations import noted
 from common.training.tensorflow.runtime import tf
 from protoattend.network.architecture import MEDIUM, POOLED, RESNET32, SMALL, Architecture
 from protoattend.network.fast_layers import normalised_convolution, rectify
-from protoattend.network.layers import NORM_EPSILON, BatchNorm, Convolution, Moments
+from protoattend.network.layers import NORM_EPSILON, BatchNorm, Convolution, Mode, Moments
 
 STAGE_CHANNELS = (16, 32, 64)
 BLOCKS = 5
@@ -43,13 +43,6 @@ PLAIN = {
 }
 
 
-class Features(NamedTuple):
-    """Feature vectors (B, width), and in training the moments of every batch norm."""
-
-    vectors: tf.Tensor
-    moments: List[Moments]
-
-
 class ResNet32(tf.keras.layers.Layer):
     """The residual network for CIFAR (He et al. 2016, section 4.2), with 1x1 shortcuts.
 
@@ -57,60 +50,53 @@ class ResNet32(tf.keras.layers.Layer):
     the end a mean over the whole image, which for 28x28 is the reference's 7x7 pooling.
     """
 
-    def __init__(self, channels: int, fast: bool = False) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.width, self.fast = STAGE_CHANNELS[-1], fast
+        self.width = STAGE_CHANNELS[-1]
         self.entry = Convolution(3, channels, STAGE_CHANNELS[0])
         self.entry_norm = BatchNorm(STAGE_CHANNELS[0])
         self._blocks = []
         inputs = STAGE_CHANNELS[0]
         for stage, outputs in enumerate(STAGE_CHANNELS):
             for number in range(BLOCKS):
-                block = ResidualBlock(inputs, outputs, 2 if stage and not number else 1, fast)
+                block = ResidualBlock(inputs, outputs, 2 if stage and not number else 1)
                 setattr(self, f"stage{stage}_block{number}", block)
                 self._blocks.append(block)
                 inputs = outputs
 
-    def encode(self, images: tf.Tensor, training: bool) -> Features:
+    def encode(self, images: tf.Tensor, mode: Mode) -> tf.Tensor:
         """(B, H, W, C) to (B, 64)."""
-        moments: List[Moments] = []
-        fast = self.fast and training
-        hidden = _layer(self.entry, self.entry_norm, images, training, moments, fast=fast)
+        hidden = _layer(self.entry, self.entry_norm, images, mode)
         for block in self._blocks:
-            hidden = block.forward(hidden, training, moments)
-        return Features(tf.reduce_mean(hidden, axis=[1, 2]), moments)
+            hidden = block.forward(hidden, mode)
+        return tf.reduce_mean(hidden, axis=[1, 2])
 
 
 class ResidualBlock(tf.keras.layers.Layer):
     """Two 3x3 convolutions with batch norm, and a shortcut around them."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, fast: bool = False) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.fast = fast
         self.first = Convolution(3, inputs, outputs, stride)
         self.first_norm = BatchNorm(outputs)
         self.second = Convolution(3, outputs, outputs)
         self.second_norm = BatchNorm(outputs)
         self.shortcut = Convolution(1, inputs, outputs, stride) if stride > 1 else None
 
-    def forward(self, images: tf.Tensor, training: bool, moments: List[Moments]) -> tf.Tensor:
-        """Adds its moments to `moments`."""
-        fast = self.fast and training
-        hidden = _layer(self.first, self.first_norm, images, training, moments, fast=fast)
-        hidden = _layer(
-            self.second, self.second_norm, hidden, training, moments, rectified=False, fast=fast
-        )
+    def forward(self, images: tf.Tensor, mode: Mode) -> tf.Tensor:
+        """(B, H, W, inputs) to (B, H / stride, W / stride, outputs)."""
+        hidden = _layer(self.first, self.first_norm, images, mode)
+        hidden = _layer(self.second, self.second_norm, hidden, mode, rectified=False)
         kept = images if self.shortcut is None else noted("", self.shortcut(images), self.shortcut)
-        total = kept + hidden
-        return noted("", rectify(total) if fast else tf.nn.relu(total), self)
+        return noted("", (rectify if mode.fast else tf.nn.relu)(kept + hidden), self)
 
 
 class PlainEncoder(tf.keras.layers.Layer):
     """Convolutions with batch norm, one after the other, for processors."""
 
-    def __init__(self, channels: int, layers: Sequence[PlainLayer], fast: bool = False) -> None:
+    def __init__(self, channels: int, layers: Sequence[PlainLayer]) -> None:
         super().__init__()
-        self.width, self.fast = layers[-1].outputs, fast
+        self.width = layers[-1].outputs
         self._pools = [layer.pool for layer in layers]
         inputs = channels
         for number, layer in enumerate(layers):
@@ -119,33 +105,28 @@ class PlainEncoder(tf.keras.layers.Layer):
             setattr(self, f"norm{number}", BatchNorm(layer.outputs))
             inputs = layer.outputs
 
-    def encode(self, images: tf.Tensor, training: bool) -> Features:
+    def encode(self, images: tf.Tensor, mode: Mode) -> tf.Tensor:
         """(B, H, W, C) to (B, 128)."""
-        moments: List[Moments] = []
         hidden = images
         for number, pool in enumerate(self._pools):
             convolution = getattr(self, f"convolution{number}")
-            norm = getattr(self, f"norm{number}")
-            fast = self.fast and training and convolution.size == 3 and pool == 1
-            hidden = _layer(convolution, norm, hidden, training, moments, pool, fast=fast)
-        return Features(tf.reduce_mean(hidden, axis=[1, 2]), moments)
+            hidden = _layer(convolution, getattr(self, f"norm{number}"), hidden, mode, pool)
+        return tf.reduce_mean(hidden, axis=[1, 2])
 
 
 def _layer(
     convolution: Convolution,
     norm: BatchNorm,
     images: tf.Tensor,
-    training: bool,
-    moments: List[Moments],
+    mode: Mode,
     pool: int = 1,
     rectified: bool = True,
-    fast: bool = False,
 ) -> tf.Tensor:
-    """Convolution, the largest of pool x pool, batch norm, ReLU; adds its moments to `moments`.
+    """Convolution, the largest of pool x pool, batch norm, ReLU.
 
     It pools before it normalises, so that less is normalised.
     """
-    if fast:
+    if mode.fast and convolution.size == 3 and pool == 1:
         output, mean, variance = normalised_convolution(
             images,
             convolution.kernel,
@@ -155,18 +136,18 @@ def _layer(
             convolution.stride,
             rectified,
         )
-        moments.append(Moments(norm, mean, variance))
+        mode.moments.append(Moments(norm, mean, variance))
         return noted("", output, norm)
     values = convolution(images)
     if pool > 1:
         values = tf.nn.max_pool2d(values, ksize=pool, strides=pool, padding="SAME")
-    output = norm.normalise(values, moments if training else None)
+    output = norm.normalise(values, mode)
     return noted("", tf.nn.relu(output) if rectified else output, norm)
 
 
-def make_encoder(architecture: Architecture, fast: bool = False) -> tf.keras.layers.Layer:
-    """The encoder that an architecture names; `fast`: by fast_layers."""
+def make_encoder(architecture: Architecture) -> tf.keras.layers.Layer:
+    """The encoder that an architecture names."""
     channels = architecture.image_shape[-1]
     if architecture.encoder == RESNET32:
-        return ResNet32(channels, fast)
-    return PlainEncoder(channels, PLAIN[architecture.encoder], fast)
+        return ResNet32(channels)
+    return PlainEncoder(channels, PLAIN[architecture.encoder])

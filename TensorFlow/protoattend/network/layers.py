@@ -20,6 +20,16 @@ class Moments(NamedTuple):
     variance: tf.Tensor
 
 
+class Mode(NamedTuple):
+    """How a pass normalises: in training each batch norm adds its own moments to the list.
+
+    moments: None to use the running statistics. fast: in training by fast_layers.
+    """
+
+    moments: Optional[List[Moments]] = None
+    fast: bool = False
+
+
 class Convolution(tf.keras.layers.Layer):
     """A convolution without bias, padding SAME; He-normal at the start, as the reference's."""
 
@@ -55,17 +65,13 @@ class BatchNorm(tf.keras.layers.Layer):
             name="moving_variance", shape=(channels,), initializer="ones", trainable=False
         )
 
-    def normalise(self, images: tf.Tensor, moments: Optional[List[Moments]]) -> tf.Tensor:
-        """(B, H, W, channels) by the running moments, or in training by its own.
-
-        Args:
-            moments: in training the list that its own are added to, else None.
-        """
-        if moments is None:
+    def normalise(self, images: tf.Tensor, mode: Mode) -> tf.Tensor:
+        """(B, H, W, channels) by the running moments, or in training by its own."""
+        if mode.moments is None:
             scale = self.gamma * tf.rsqrt(self.moving_variance + NORM_EPSILON)
             return images * scale + (self.beta - self.moving_mean * scale)
         output, mean, variance = batch_norm(images, self.gamma, self.beta, NORM_EPSILON)
-        moments.append(Moments(self, mean, variance))
+        mode.moments.append(Moments(self, mean, variance))
         return output
 
 

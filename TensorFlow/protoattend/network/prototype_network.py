@@ -7,7 +7,7 @@ from typing import List, NamedTuple
 from common.training.tensorflow.runtime import tf
 from protoattend.network.architecture import Architecture
 from protoattend.network.encoders import make_encoder
-from protoattend.network.layers import MOMENTUM, Dense, LayerNorm, Moments
+from protoattend.network.layers import MOMENTUM, Dense, LayerNorm, Mode, Moments
 
 
 class Encoded(NamedTuple):
@@ -20,12 +20,15 @@ class Encoded(NamedTuple):
 
 
 class PrototypeNetwork(tf.keras.layers.Layer):
-    """ProtoAttend (Arik and Pfister 2020, figure 1): one encoder, three heads, one classifier."""
+    """ProtoAttend (Arik and Pfister 2020, figure 1): one encoder, three heads, one classifier.
+
+    `fast` trains by fast_layers.
+    """
 
     def __init__(self, architecture: Architecture, fast: bool = False) -> None:
         super().__init__()
-        self.architecture = architecture
-        self.encoder = make_encoder(architecture, fast)
+        self.architecture, self.fast = architecture, fast
+        self.encoder = make_encoder(architecture)
         self.representation = Dense(self.encoder.width, architecture.final_units)
         self.representation_norm = LayerNorm(architecture.final_units)
         self.key = Dense(architecture.final_units, architecture.attention_dim)
@@ -40,14 +43,16 @@ class PrototypeNetwork(tf.keras.layers.Layer):
         Args:
             frozen: the encoder stays as it is: its batch norms use their running statistics.
         """
-        features = self.encoder.encode(images, training and not frozen)
-        vectors = tf.stop_gradient(features.vectors) if frozen else features.vectors
+        moments: List[Moments] = []
+        mode = Mode(moments, self.fast) if training and not frozen else Mode()
+        vectors = self.encoder.encode(images, mode)
+        vectors = tf.stop_gradient(vectors) if frozen else vectors
         represented = self.representation_norm(tf.nn.relu(self.representation(vectors)))
         return Encoded(
             keys=tf.nn.relu(self.key(represented)),
             queries=tf.nn.relu(self.query(represented)),
             values=self.value_norm(tf.nn.relu(self.value(represented))),
-            moments=features.moments,
+            moments=moments,
         )
 
     def classify(self, values: tf.Tensor) -> tf.Tensor:

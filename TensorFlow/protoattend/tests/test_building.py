@@ -12,19 +12,21 @@ import pytest
 from common.core.errors import UsageError, ZooError
 from common.data.labelled_images import LabelledImages
 from common.machine.ranks import Place
+from common.training.flags import COSINE
 from common.training.tensorflow.initial_weights import HE_NORMAL, draw_initial_weights
+from common.training.tensorflow.of_step import Schedule
 from common.training.tensorflow.runtime import tf
 from common.training.tensorflow.weights import named_weights
-from protoattend import prototype_passes
+from protoattend import passes as own_passes
 from protoattend.building import attend
 from protoattend.network.architecture import SMALL, SOFTMAX, SPARSEMAX, Architecture
 from protoattend.network.attention import attention_logits, attention_weights
 from protoattend.network.prototype_network import Encoded, PrototypeNetwork, standardised
 from protoattend.options import TRAIN, parse_options
+from protoattend.passes import PrototypePasses, nearest_distance
 from protoattend.platform_folders import on_platform
-from protoattend.prototype_passes import PrototypePasses, nearest_distance
-from protoattend.recipe import epoch_steps, initial_learning_rate, learning_rate, training_steps
-from protoattend.split_evaluation import SplitEvaluation, evaluated_tests, evaluation_candidates
+from protoattend.split_evaluation import evaluated_tests
+from protoattend.training import schedule_of, settings_of
 
 pytestmark = pytest.mark.tensorflow
 
@@ -84,34 +86,17 @@ def session_of(*words, world_size=1, images=1000):
     )
 
 
-COSINE = ("--decay=cosine", "--num_steps=100", "--warmup_steps=10")
-
-
-@pytest.mark.parametrize(
-    "words, step, wanted",
-    [
-        ((), 0, 1e-3),
-        ((), 1000, 1e-3 * 0.9**0.5),
-        ((), 2000, 9e-4),
-        (COSINE, 0, 0),
-        (COSINE, 5, 5e-4 * (1 + np.cos(np.pi / 20)) / 2),
-        (COSINE, 50, 5e-4),
-        (COSINE, 100, 0),
-    ],
-)
-def test_the_rate_decays_continuously_or_warms_up_and_falls_as_a_cosine(words, step, wanted):
-    with tf.Graph().as_default(), tf.Session() as running:
-        found = running.run(learning_rate(session_of(*words), tf.constant(step, tf.int64)))
-    assert found == pytest.approx(wanted, rel=1e-5, abs=1e-9)
-
-
 def test_ranks_epochs_and_parity_decide_rates_and_steps():
-    assert initial_learning_rate(session_of(world_size=4)) == pytest.approx(2e-3)
-    plain = session_of("--scale_learning_rate=false", world_size=4)
-    assert initial_learning_rate(plain) == 1e-3
-    assert epoch_steps(session_of("--batch_size", "10", world_size=2)) == 50
-    assert training_steps(session_of("--batch_size", "10", "--train_epochs", "3")) == 300
-    assert training_steps(session_of()) - training_steps(session_of("--parity")) == 1
+    def steps(*words, world_size=1):
+        return settings_of(session_of(*words, world_size=world_size)).steps
+
+    words = "--decay=cosine", "--num_steps=100", "--warmup_steps=10"
+    found = schedule_of(session_of(*words, world_size=4))
+    assert found == Schedule(2e-3, 10, COSINE, 0.9, 2000, 100)
+    assert schedule_of(session_of("--scale_learning_rate=false", world_size=4)).peak == 1e-3
+    words = "--batch_size", "10", "--train_epochs", "3"
+    assert (steps(*words), steps(*words, world_size=2)) == (300, 150)
+    assert steps() - steps("--parity") == 1
 
 
 # Passes
@@ -128,10 +113,10 @@ def decided(batch, normalization=SPARSEMAX, scale=1.0):
     with tf.Graph().as_default(), tf.Session() as session:
         architecture = Architecture("small", (12, 12, 1), 4, normalization=normalization)
         network = PrototypeNetwork(architecture)
-        passes = PrototypePasses(network, 23, batch, scale)
+        passes = PrototypePasses(network, images(23, 1), batch, scale)
         session.run(tf.local_variables_initializer())
         draw_initial_weights(session, network, 5)
-        passes.fill(session, images(23, 1))
+        passes.fill(session)
         return passes.decide(session, images(19, 2))
 
 
@@ -175,7 +160,7 @@ def test_batches_and_their_padding_change_nothing(normalization):
 
 def test_decisions_with_more_prototypes_than_were_looked_at_are_made_again(monkeypatch):
     whole = decided(8)
-    monkeypatch.setattr(prototype_passes, "LARGEST", 2)
+    monkeypatch.setattr(own_passes, "LARGEST", 2)
     again = decided(8)
     assert whole.prototype_counts.max() > 2
     for name in ("own_logits", "mixed_logits", "class_weights", "prototype_counts"):
@@ -198,63 +183,17 @@ def test_the_nearest_distance_is_euclidean():
     assert np.abs(found - wanted).max() < 1e-9
 
 
-# Candidates and splits
-
-
-def split_session(*words):
-    return SimpleNamespace(
-        options=parse_options(TRAIN, ["--eval_cand_size", "20", *words]),
-        dataset=SimpleNamespace(train=images(50, 0, 8), test=images(45, 0, 8)),
-    )
-
-
-def candidates_of(session):
-    return evaluation_candidates(session.options, session.dataset.train)
-
-
-def rows_of(candidates):
-    whole = images(50, 0, 8).images
-    same = (candidates.images[:, None] == whole[None]).all(axis=(2, 3, 4))
-    return same.argmax(axis=1).tolist()
-
-
-def test_candidates_are_drawn_by_seed_and_by_the_reference_in_order_and_augmented():
-    found = candidates_of(split_session())
-    assert len(set(rows_of(found))) == 20 and rows_of(found) != list(range(20))
-    digests = [candidates_of(split_session("--seed", seed)).sha256() for seed in ("3", "3", "4")]
-    assert digests[0] == digests[1] != digests[2]
-    plain = split_session("--parity", "--augment_evaluation_candidates=false")
-    plain, augmented = map(candidates_of, (plain, split_session("--parity")))
-    assert rows_of(plain) == list(range(20))
-    assert np.array_equal(augmented.labels, plain.labels)
-    assert not np.array_equal(augmented.images, plain.images)
-
-
 def test_the_reference_leaves_out_test_images_that_fill_no_batch():
-    assert len(evaluated_tests(split_session("--batch_size", "16"))) == 45
+    def tests(*words):
+        dataset = SimpleNamespace(test=images(45, 0, 8))
+        options = parse_options(TRAIN, list(words))
+        return evaluated_tests(SimpleNamespace(options=options, dataset=dataset))
+
     drop = "--drop_test_tail"
-    assert len(evaluated_tests(split_session("--batch_size", "16", drop))) == 32
+    assert len(tests("--batch_size", "16")) == 45
+    assert len(tests("--batch_size", "16", drop)) == 32
     with pytest.raises(UsageError, match="leaves none of 45 test images"):
-        evaluated_tests(split_session("--batch_size", "64", drop))
-
-
-def test_an_evaluation_shares_statistics_and_a_picture_waits_for_no_other_rank(monkeypatch):
-    asked = []
-    evaluation = SplitEvaluation.__new__(SplitEvaluation)
-    evaluation._session = SimpleNamespace(dataset=SimpleNamespace(validation=images(12, 0)))
-    evaluation._share_statistics, evaluation.candidates = "share", images(5, 0)
-    evaluation.passes = SimpleNamespace(
-        fill=lambda running, candidates: asked.append("fill"),
-        decide=lambda running, images: asked.append("decide"),
-    )
-    monkeypatch.setattr(evaluation, "explain", lambda decisions, images: [])
-    blank = np.zeros((2, 2, 3), np.uint8)
-    monkeypatch.setattr("protoattend.gallery.prototypes.prototypes_figure", lambda shown: blank)
-    running = SimpleNamespace(run=asked.append)
-    evaluation.prepare(running)
-    assert asked == ["share", "fill"]
-    assert set(evaluation.pictures(running, 3)) == {"prototypes"}
-    assert asked[2:] == ["fill", "decide"]
+        tests("--batch_size", "64", drop)
 
 
 # ModelArts: data comes from object storage, results go there, after errors too
@@ -263,12 +202,6 @@ def test_an_evaluation_shares_statistics_and_a_picture_waits_for_no_other_rank(m
 def platform_options(result, target, *words):
     own = ["--platform", "modelarts", "--result", str(result), "--obs_dir", str(target)]
     return parse_options(TRAIN, own + list(words))
-
-
-def test_elsewhere_nothing_is_copied(tmp_path):
-    options = parse_options(TRAIN, ["--output_path", str(tmp_path)])
-    with on_platform(options) as found:
-        assert found is options and found.folder == str(tmp_path)
 
 
 def test_results_are_copied_after_errors_too_beside_what_is_there(tmp_path):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 from proto_data_files import (
-    dataset_of,
     numbered_images,
     random_pixels,
     refusal,
@@ -22,11 +20,9 @@ from protoattend.data.datasets import (
     CATALOGUE,
     DATASET_NAMES,
     EMBEDDED,
-    check_images_suffice,
     open_dataset,
     read_user_images,
 )
-from protoattend.data.streams import candidate_database, missing_classes_warning
 
 
 @pytest.fixture
@@ -106,17 +102,14 @@ def test_data_is_found_in_data_path_and_in_its_folder_dataset(tmp_path: Path, be
 
 
 @pytest.mark.parametrize(
-    "name, changes, told",
+    "changes, told",
     [
-        ("synthetic_shapes", {"num_classes": 1}, "--num_classes"),
-        ("synthetic_shapes", {"image_size": 0}, "--img_size"),
-        ("synthetic_shapes", {"image_size": 5}, "--img_size"),
-        ("synthetic_shapes", {"validation_count": 0}, "--validation_count: the data allows 1 to"),
-        ("synthetic_shapes", {"validation_count": 4000}, "--validation_count"),
+        ({"image_size": 5}, "--img_size"),
+        ({"validation_count": 4000}, "--validation_count: the data allows 1 to 3999"),
     ],
 )
-def test_a_number_that_the_data_does_not_allow_names_its_flag(name: str, changes, told) -> None:
-    assert told in refusal(lambda: open_dataset(name, **changes), UsageError)
+def test_a_number_that_the_data_does_not_allow_names_its_flag(changes, told: str) -> None:
+    assert told in refusal(lambda: open_dataset("synthetic_shapes", **changes), UsageError)
 
 
 def test_digits_are_what_earlier_records_say() -> None:
@@ -218,37 +211,3 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path, make, told: str) -> No
     make(tmp_path / "mine.png")
     line = refusal(lambda: read_user_images([str(tmp_path / "mine.png")], (8, 8, 1)), ZooError)
     assert "mine.png" in line and told in line
-
-
-# --- candidates ------------------------------------------------------------------------------
-
-
-def test_a_candidate_database_is_a_seeded_choice_or_the_references_first_images() -> None:
-    split = numbered_images(50)
-    chosen = [numbers(candidate_database(split, 20, seed)) for seed in (1, 1, 2)]
-    assert chosen[0] == chosen[1] != chosen[2]
-    assert len(set(chosen[0])) == 20
-    assert numbers(candidate_database(split, 4, shuffle=False)) == [1, 2, 3, 4]
-
-
-def test_too_few_images_name_every_flag_to_give_before_tensorflow_starts() -> None:
-    """173 images of one's own with the defaults, as a first trial has it."""
-    asked = {"batch_size": 128, "example_cand_size": 1024, "eval_cand_size": 1024}
-    options = types.SimpleNamespace(random_seed=1, exclude_queries=True, **asked)
-    dataset = dataset_of(numbered_images(173))
-    line = refusal(lambda: check_images_suffice(options, dataset), UsageError)
-    assert "--example_cand_size of at most 45" in line
-    assert "--eval_cand_size of 1 to 173" in line
-    options.example_cand_size, options.eval_cand_size = 45, 173
-    check_images_suffice(options, dataset)
-    options.batch_size = 200
-    line = refusal(lambda: check_images_suffice(options, dataset), UsageError)
-    assert "give a smaller --batch_size" in line
-
-
-def test_classes_missing_among_the_candidates_are_named() -> None:
-    warning = missing_classes_warning(np.array([0, 2, 2], np.int32), ("cat", "dog", "frog", "ox"))
-    assert warning is not None and warning.startswith(
-        "2 of 4 classes are missing among the 3 candidates (dog, ox)"
-    )
-    assert missing_classes_warning(np.array([1, 0, 1], np.int32), ("cat", "dog")) is None

@@ -17,13 +17,9 @@ from proto_data_files import (
 from common.core.errors import UsageError
 from common.data.labelled_images import LabelledImages
 from protoattend.data.datasets import open_dataset
-from protoattend.data.other_sets import OTHER_SETS, open_other_set, to_shape
+from protoattend.data.other_sets import open_other_set, to_shape
 
 SHAPED = dataset_of(LabelledImages(random_pixels(20, 6)[..., None], np.zeros(20, np.int32)))
-
-
-def test_the_names_are_those_of_the_flag() -> None:
-    assert OTHER_SETS == ("digits", "cifar10", "noise", "rotated", "mnist", "fashion_mnist")
 
 
 def test_noise_has_the_datasets_shape_and_every_value_by_the_seed() -> None:
@@ -74,11 +70,6 @@ def test_the_dataset_itself_is_no_other_set_by_any_name(tmp_path: Path) -> None:
     assert "is the dataset fashion_mnist itself" in refusal(
         lambda: open_other_set("mnist", dataset, folder, 10)
     )
-
-
-@pytest.mark.parametrize("name, count", [("svhn", 10), ("noise", 0)])
-def test_an_unknown_set_or_no_images_asked_for_is_a_usage_error(name: str, count: int) -> None:
-    refusal(lambda: open_other_set(name, SHAPED, None, count), UsageError)
 
 
 def test_absent_files_are_one_line(tmp_path: Path) -> None:

@@ -17,14 +17,15 @@ from proto_examples import CLASSES, decisions, explained, plain
 from common.data.labelled_images import LabelledImages
 from common.evidence.figures.figure import pixels
 from protoattend.gallery.curves import coverage_figure, evaluation_figures, reliability_figure
-from protoattend.gallery.explained import UNKNOWN, percent, wrong_first
+from protoattend.gallery.explained import UNKNOWN, wrong_first
 from protoattend.gallery.explained import explained as explained_decisions
-from protoattend.gallery.page import GalleryHeader, gallery_page
 from protoattend.gallery.prototypes import (
     BORDERS,
     MOST_PICTURES,
     ROWS,
+    GalleryHeader,
     explanation_files,
+    gallery_page,
     prototypes_figure,
 )
 from protoattend.metrics.measures import CoveragePoint, calibration, summary
@@ -61,12 +62,6 @@ def test_decisions_come_with_their_inputs_prototypes_and_names():
     assert first.prototypes[2].label == "owl" and first.prototypes[2].image[0, 0] == 2
 
 
-@pytest.mark.parametrize("label, right, words", OUTCOMES)
-def test_a_decision_is_right_wrong_or_of_unknown_outcome(label, right, words):
-    decision = explained("cat", label, 0.5)
-    assert (decision.right, decision.outcome) == (right, words)
-
-
 def test_the_rest_is_the_weight_that_the_prototypes_leave():
     one = explained("cat", "cat", 1, prototypes=[("cat", 0.5), ("dog", 0.25)])
     assert (one.rest(), one.rest(1)) == (0.25, 0.5)
@@ -80,23 +75,6 @@ def test_wrong_decisions_come_first_the_surest_before_others():
     assert found == [(False, 0.7), (False, 0.3), (None, 0.1), (None, 0.8), (True, 0.2), (True, 0.9)]
 
 
-@pytest.mark.parametrize(
-    "share, text",
-    [
-        (0, "0 %"),
-        (1, "100 %"),
-        (0.334, "33 %"),
-        (0.004, "0.4 %"),
-        (0.0001, "< 0.1 %"),
-        (0.997, "99.7 %"),
-        (0.99999, "> 99.9 %"),
-        (1.0000001, "100 %"),
-    ],
-)
-def test_only_nothing_is_0_percent_and_only_all_is_100(share, text):
-    assert percent(share) == text
-
-
 # Pictures
 
 
@@ -108,13 +86,14 @@ def said(figure):
 def test_a_decision_is_told_in_words_and_by_the_border_of_the_input(label, right, outcome):
     prototypes = [("dog", 0.25)] + [("cat", 0.05)] * 9
     one = explained("cat", label, 0.5, name="a.png", prototypes=prototypes)
+    assert one.right is right
     figure = prototypes_figure([one])
     for words in (
         outcome,
         "decision: cat",
         "a.png",
-        "25 %\ndog\ntrain row 1000",
-        "not shown: 40 %",
+        "25.0 %\ndog\ntrain row 1000",
+        "not shown: 40.0 %",
     ):
         assert words in said(figure)
     drawn = pixels(figure)
@@ -256,7 +235,7 @@ def test_decisions_and_their_origin_are_told_in_words():
     one = explained("cat", "dog", 0.75, name="pets/7.png", prototypes=[("cat", 0.5), ("dog", 0.4)])
     page = Page(one)
     for words in (
-        *("pets/7.png", "wrong, label dog", "confidence 75 %", "train row 1001", "others 10 %"),
+        *("pets/7.png", "wrong, label dog", "confidence 75.0 %", "train row 1001", "others 10.0 %"),
         *("\u2260 dog", "test images", "1,024 of pets", "fedcba987654 ", "2026-01-31 23:59"),
         "1: 1 wrong",
     ):
@@ -265,7 +244,7 @@ def test_decisions_and_their_origin_are_told_in_words():
     assert SHA256 in page.html
     whole = summary(decisions([0, 1, 2, 3], [0, 1, 1, 3], [0.5] * 4))
     page = Page(explained("dog", "owl", 0.5), header=dataclasses.replace(HEADER, whole=whole))
-    for words in ("4: 3 right, 1 wrong", "accuracy 75 %", "shown here 1: 1 wrong"):
+    for words in ("4: 3 right, 1 wrong", "accuracy 75.0 %", "shown here 1: 1 wrong"):
         assert words in page.text
     assert "others" not in Page(explained("cat", "cat", 1, prototypes=[("cat", 1)])).text
 

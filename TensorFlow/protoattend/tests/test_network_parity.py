@@ -28,7 +28,7 @@ from protoattend.network.prototype_network import (
     standardised,
     update_running_statistics,
 )
-from protoattend.prototype_passes import PrototypePasses
+from protoattend.passes import PrototypePasses
 from tests.fixtures.packed_arrays import dot_vector, group, load_either
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.long]
@@ -203,10 +203,11 @@ def test_decisions_are_the_references(stored):
     queries = LabelledImages(images[:8], stored["batch_labels"])
     with tf.Graph().as_default(), tf.Session() as session:
         network = PrototypeNetwork(Architecture())
-        passes = PrototypePasses(network, candidates=32, batch=5)
+        candidates = LabelledImages(images[8:], stored["cand_labels"])
+        passes = PrototypePasses(network, candidates, batch=5)
         session.run(tf.local_variables_initializer())
         assign(session, network, stored)
-        passes.fill(session, LabelledImages(images[8:], stored["cand_labels"]))
+        passes.fill(session)
         found = passes.decide(session, queries)
     weights, mixed = stored["eval_class_explainability"], stored["eval_sparsemax_class_logits"]
     assert np.abs(found.class_weights - weights).max() < WEIGHTS

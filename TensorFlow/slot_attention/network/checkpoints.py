@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from common.core.errors import ZooError
-from common.training.tensorflow.stored_weights import FoundCheckpoint, Shapes, StoredWeights
+from common.training.tensorflow.stored_weights import FoundCheckpoint, StoredWeights
 from common.training.tensorflow.weights import named_weights
 
 _ENDING = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -28,37 +28,28 @@ def load_weights(session: Any, network: Any, found: FoundCheckpoint, task: str) 
         ZooError: damaged, of the other task, or of a network of other sizes.
     """
     stored = StoredWeights(found.prefix)
-    base = _base_of(stored.shapes, found.prefix)
-    _require_task(stored.shapes, base, found.prefix, task)
-    stored.load(
-        session,
-        {
-            _key(stored.shapes, base, path): weight
-            for path, weight in named_weights(network).items()
-        },
-        _ADVICE,
-    )
 
+    def holds(start: str) -> bool:
+        return any(name.startswith(start) for name in stored.shapes)
 
-def _base_of(shapes: Shapes, prefix: str) -> str:
-    for base in (_REFERENCE, _OWN):
-        if any(name.startswith(base + "slot_attention/") for name in shapes):
-            return base
-    raise ZooError(
-        f"checkpoint {prefix} holds no Slot Attention network: give one that a training of "
-        "this network wrote"
-    )
-
-
-def _require_task(shapes: Shapes, base: str, prefix: str, task: str) -> None:
+    base = _REFERENCE if holds(_REFERENCE + "slot_attention/") else _OWN
+    if not holds(base + "slot_attention/"):
+        raise ZooError(
+            f"checkpoint {found.prefix} holds no Slot Attention network: give one that a training "
+            "of this network wrote"
+        )
     for part, owner in _TASK_OF_PART.items():
-        if owner != task and any(name.startswith(base + part) for name in shapes):
+        if owner != task and holds(base + part):
             raise ZooError(
-                f"checkpoint {prefix} is of {owner}, not of {task}: use slot_attention.{owner}"
+                f"checkpoint {found.prefix} is of {owner}, not of {task}: use "
+                f"slot_attention.{owner}"
             )
 
+    def key(path: str) -> str:
+        """TensorFlow 1.15 counts the layers of a Sequential under another name."""
+        usual = base + path + _ENDING
+        known = usual in stored.shapes
+        return usual if known else usual.replace("layer_with_weights-", "layer-")
 
-def _key(shapes: Shapes, base: str, path: str) -> str:
-    """The key of a weight; TensorFlow 1.15 counts the layers of a Sequential under another name."""
-    key = base + path + _ENDING
-    return key if key in shapes else key.replace("layer_with_weights-", "layer-")
+    weights = {key(path): weight for path, weight in named_weights(network).items()}
+    stored.load(session, weights, _ADVICE)

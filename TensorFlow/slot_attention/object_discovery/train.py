@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Optional, Sequence
 
 from common.core.command_line import run_program
@@ -13,11 +12,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Trains; returns the exit code."""
     options = parse_options(OBJECT_DISCOVERY, "train", argv)
     # After the flags: TensorFlow takes seconds to import, a wrong flag should not.
-    from slot_attention.building import build_training
     from slot_attention.object_discovery.task import TASK
     from slot_attention.training import run_training
 
-    return run_training(options, TASK.fields, partial(build_training, TASK))
+    return run_training(options, TASK)
 
 
 if __name__ == "__main__":

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import Any, Callable, Iterator, NamedTuple
 
 from common.ascend.compiled_graphs import CompiledLines
 from common.training import evaluation_run
 from common.training.evaluation_run import EvaluationRun, Files, Opened
-from common.training.run import Evaluation
+from common.training.run import Evaluation, Subject
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.engine import parameter_count
 from common.training.tensorflow.runtime import tf
+from common.training.tensorflow.session import Session
 
 
 class Evaluator(NamedTuple):
@@ -30,17 +32,25 @@ class Evaluator(NamedTuple):
     files: Callable[[Any, Evaluation], Files]
 
 
-def run_evaluation(run: EvaluationRun, build: Callable[[Any], Evaluator]) -> None:
-    """Evaluates and writes what came out.
+def run_evaluation(
+    session: Session,
+    folder: str,
+    subject: Subject,
+    seed: int,
+    step: int,
+    build: Callable[[Any], Evaluator],
+) -> int:
+    """Evaluates, writes what came out, and closes the session; returns 0.
 
     Args:
+        step: of how many steps the weights are.
         build: from an open session to the evaluator, in the default graph.
     """
-    device: Any = run.device
+    device, precision = session.device, session.precision
 
     @contextlib.contextmanager
     def opening() -> Iterator[Opened]:
-        with tf.Graph().as_default(), tf_runtime.open_session(device, run.precision) as running:
+        with tf.Graph().as_default(), tf_runtime.open_session(device, precision) as running:
             compiled = CompiledLines() if device.kind == "npu" else None
             built = build(running)
             yield Opened(
@@ -51,4 +61,10 @@ def run_evaluation(run: EvaluationRun, build: Callable[[Any], Evaluator]) -> Non
                 lambda: None if compiled is None else compiled.proof(),
             )
 
-    evaluation_run.run_evaluation(run, opening)
+    batch_size = session.options.evaluation_batch_size
+    run = EvaluationRun(
+        Path(folder), device, session.place, precision, subject, batch_size, seed, step
+    )
+    with session:
+        evaluation_run.run_evaluation(run, opening)
+    return 0

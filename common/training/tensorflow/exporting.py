@@ -42,6 +42,17 @@ class Exported:
     facts: Mapping[str, Any]
 
 
+def export_as_asked(network: Any, flags: Any) -> int:
+    """Exports a network in memory by the flags of flags.export_parser, tells of it; returns 0.
+
+    Args:
+        network: has the `session` that it runs in, and `exported()`.
+    """
+    folder = Path(flags.output_path)
+    print("\n".join(export(network.session, network.exported(), folder, flags.formats)), flush=True)
+    return 0
+
+
 def export(
     running: Any, network: Exported, folder: Path, formats: Sequence[str] = FORMATS
 ) -> List[str]:

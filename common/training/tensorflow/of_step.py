@@ -5,10 +5,12 @@ So a step needs nothing from the host, and a resumed run has what an undisturbed
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 from typing import Any
 
+from common.training.flags import COSINE, EXPONENTIAL
 from common.training.tensorflow.runtime import tf
 
 _LARGEST = (1 << 31) - 1
@@ -31,33 +33,38 @@ def step_seed(seed: int, step: Any, stream: str, rank: int = 0) -> Any:
     return tf.stack([tf.constant(number, tf.int32), tf.cast(step, tf.int32)])
 
 
-def warmup_exponential_decay(
-    global_step: Any, base: float, warmup_steps: int, decay_rate: float, decay_steps: int
-) -> Any:
-    """base * min(1, step / warmup_steps) * decay_rate ** (step / decay_steps), as float32.
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """The learning rate over the steps of a training; the decay is continuous.
 
-    The decay is continuous and goes on during the warm-up; the first step (0) has rate 0 where
-    there is a warm-up (0 steps: none). Source: Locatello et al., NeurIPS 2020, section 4 and its
-    code.
+    Attributes:
+        peak: the rate after the warm-up, without decay.
+        warmup_steps: in which it rises from 0; the decay goes on meanwhile. 0 for none.
+        decay: EXPONENTIAL, decay_rate ** (step / decay_steps) (Locatello et al., NeurIPS 2020,
+            section 4), or COSINE, a half cosine that reaches 0 after `steps` (Loshchilov and
+            Hutter, ICLR 2017, equation 5, without restarts).
     """
-    step = tf.cast(global_step, tf.float32)
-    rate = base * tf.pow(tf.constant(decay_rate, tf.float32), step / float(decay_steps))
-    return _warmed_up(rate, step, warmup_steps)
 
+    peak: float
+    warmup_steps: int = 0
+    decay: str = EXPONENTIAL
+    decay_rate: float = 1.0
+    decay_steps: int = 1
+    steps: int = 1
 
-def warmup_cosine_decay(global_step: Any, base: float, warmup_steps: int, steps: int) -> Any:
-    """base * min(1, step / warmup_steps) * (1 + cos(pi * step / steps)) / 2, as float32.
-
-    It reaches 0 at the end of training and stays there. Source: Loshchilov and Hutter, ICLR 2017,
-    equation 5, without restarts.
-    """
-    step = tf.cast(global_step, tf.float32)
-    rate = base * 0.5 * (1.0 + tf.cos(math.pi * tf.minimum(1.0, step / float(steps))))
-    return _warmed_up(rate, step, warmup_steps)
-
-
-def _warmed_up(rate: Any, step: Any, warmup_steps: int) -> Any:
-    return rate * tf.minimum(1.0, step / float(warmup_steps)) if warmup_steps > 0 else rate
+    def rate(self, step: Any) -> Any:
+        """The rate as float32 after so many steps, a whole number tensor."""
+        step = tf.cast(step, tf.float32)
+        if self.decay == COSINE:
+            way = tf.minimum(1.0, step / float(self.steps))
+            rate = self.peak * 0.5 * (1.0 + tf.cos(math.pi * way))
+        else:
+            rate = self.peak * tf.pow(
+                tf.constant(self.decay_rate, tf.float32), step / float(self.decay_steps)
+            )
+        if self.warmup_steps <= 0:
+            return rate
+        return rate * tf.minimum(1.0, step / float(self.warmup_steps))
 
 
 def rate_for_ranks(rate: float, scaled: bool, world_size: int) -> float:

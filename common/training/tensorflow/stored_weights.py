@@ -41,6 +41,17 @@ class FoundCheckpoint:
         """Optimizer steps behind the weights, 0 where that is not known."""
         return int(self.state.get("step", 0))
 
+    @property
+    def network(self) -> Dict[str, Any]:
+        """What its run said of the network; ZooError where no run did."""
+        if "network" not in self.state:
+            raise ZooError(
+                f"checkpoint {self.prefix} does not say what network it is of; evaluate it, with "
+                "the flags that say it"
+            )
+        network: Dict[str, Any] = self.state["network"]
+        return network
+
 
 def find_weights(path: str) -> FoundCheckpoint:
     """Finds a checkpoint below a path: a run folder, a checkpoint folder, a TensorFlow prefix.

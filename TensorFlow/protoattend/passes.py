@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, Tuple
 
 import numpy as np
 
+from common.data.arrays import whole_batches
 from common.data.labelled_images import LabelledImages
 from common.training.tensorflow.runtime import tf
-from protoattend.metrics.decisions import PROTOTYPE_SHARES, Decisions, joined
+from protoattend.metrics.decisions import PROTOTYPE_SHARES, Decisions
 from protoattend.network.architecture import SPARSEMAX
 from protoattend.network.attention import Projection, attention_logits, project
 from protoattend.network.prototype_network import PrototypeNetwork, standardised
@@ -29,37 +30,32 @@ class PrototypePasses:
     """
 
     def __init__(
-        self, network: PrototypeNetwork, candidates: int, batch: int, scale: float = 1.0
+        self, network: PrototypeNetwork, candidates: LabelledImages, batch: int, scale: float = 1.0
     ) -> None:
         """Builds everything into the default graph; the network's variables must exist.
 
         Args:
-            candidates: size C of the database.
             batch: images that go through the network at a time.
             scale: factor of the attention's logits; 1 is the paper's.
         """
-        shape = network.architecture
-        self._batch, self._count, self._classes = batch, candidates, shape.classes
-        self._images = tf.placeholder(tf.uint8, (batch,) + tuple(shape.image_shape))
+        shape, count = network.architecture, len(candidates)
+        self.candidates, self._batch = candidates, batch
+        self._images = tf.placeholder(tf.uint8, (batch, *shape.image_shape))
         encoded = network.encode(standardised(self._images), training=False)
-        blank = tf.zeros((1,) + tuple(shape.image_shape), tf.uint8)
+        blank = tf.zeros((1, *shape.image_shape), tf.uint8)
         self.probe = network.encode(standardised(blank), training=False).values
         self._encoded = {"keys": encoded.keys, "values": encoded.values}
-        widths = {
-            "keys": shape.attention_dim,
-            "values": shape.val_dim,
-            "one_hot": shape.classes,
-        }
         self._fill, database = {}, {}
-        for name, width in widths.items():
+        for name, tensor in self._encoded.items():
+            size = [count, tensor.shape.as_list()[1]]
             # Of this process alone: no checkpoint holds it and no rank sends it.
             stored = tf.Variable(
-                tf.zeros([candidates, width]),
+                tf.zeros(size),
                 trainable=False,
                 use_resource=True,
                 collections=[tf.GraphKeys.LOCAL_VARIABLES],
             )
-            placeholder = tf.placeholder(tf.float32, [candidates, width])
+            placeholder = tf.placeholder(tf.float32, size)
             self._fill[name] = placeholder, stored.assign(placeholder).op
             database[name] = stored.read_value()
         logits = scale * attention_logits(encoded.queries, database["keys"])
@@ -72,11 +68,11 @@ class PrototypePasses:
             "own_logits": network.classify(encoded.values),
             "familiarity": tf.stack(familiarity, axis=-1),
         }
+        labels = tf.one_hot(candidates.labels, shape.classes)
         # Softmax leaves no weight at 0: its prototypes are sought among all candidates at once.
         is_sparse = shape.normalization == SPARSEMAX
-        first = min(LARGEST, candidates) if is_sparse else candidates
         self._outputs = {}
-        for looked_at in sorted({first, candidates}):
+        for looked_at in sorted({min(LARGEST, count) if is_sparse else count, count}):
             found = project(logits, looked_at) if is_sparse else _softmax(logits)
             reached = tf.cumsum(found.ordered, axis=-1)
             counts = [
@@ -86,7 +82,7 @@ class PrototypePasses:
             self._outputs[looked_at] = {
                 **every,
                 "mixed_logits": network.classify(tf.matmul(found.weights, database["values"])),
-                "class_weights": tf.matmul(found.weights, database["one_hot"]),
+                "class_weights": tf.matmul(found.weights, labels),
                 "prototype_counts": tf.stack(counts, axis=-1),
                 "top_candidates": found.rows[:, :SHOWN],
                 "top_weights": found.ordered[:, :SHOWN],
@@ -95,48 +91,29 @@ class PrototypePasses:
 
     def exact(self) -> Tuple[tf.Tensor, Dict[str, tf.Tensor]]:
         """The placeholder of images and what is decided on them among all candidates at once."""
-        return self._images, self._outputs[self._count]
+        return self._images, self._outputs[len(self.candidates)]
 
-    def fill(self, session: Any, candidates: LabelledImages) -> None:
-        """Encodes candidates into the database, with the weights of the moment."""
-        if len(candidates) != self._count:
-            raise ValueError(f"{len(candidates)} candidates for a database of {self._count}")
+    def fill(self, session: Any) -> None:
+        """Encodes the candidates into the database, with the weights of the moment."""
         parts = [
             session.run(self._encoded, {self._images: images})
-            for images, _ in self._batches(candidates.images)
+            for images, _ in whole_batches(self.candidates.images, self._batch)
         ]
-        values = {
-            name: np.concatenate([part[name] for part in parts])[: self._count]
-            for name in self._encoded
-        }
-        values["one_hot"] = np.eye(self._classes, dtype=np.float32)[candidates.labels]
         for name, (placeholder, operation) in self._fill.items():
-            session.run(operation, {placeholder: values[name]})
+            values = np.concatenate([part[name] for part in parts])[: len(self.candidates)]
+            session.run(operation, {placeholder: values})
 
     def decide(self, session: Any, queries: LabelledImages) -> Decisions:
         """Decides on every image, at least one; call fill before."""
-        parts: List[Decisions] = []
-        first = 0
-        for images, count in self._batches(queries.images):
+        parts = []
+        for images, count in whole_batches(queries.images, self._batch):
             for looked_at, outputs in self._outputs.items():
                 values = session.run(outputs, {self._images: images})
-                if looked_at == self._count or values["support"].max() < looked_at:
+                if values.pop("support").max() < looked_at:
                     break
-            values["top_candidates"] = values["top_candidates"].astype(np.int64)
-            del values["support"]
-            found = {name: value[:count] for name, value in values.items()}
-            parts.append(Decisions(labels=queries.labels[first : first + count], **found))
-            first += count
-        return joined(parts)
-
-    def _batches(self, images: np.ndarray) -> Iterator[Tuple[np.ndarray, int]]:
-        """(images, count): whole batches, of which the first `count` images are real."""
-        for first in range(0, len(images), self._batch):
-            part = images[first : first + self._batch]
-            missing = self._batch - len(part)
-            if missing:
-                part = np.concatenate([part, np.zeros((missing,) + part.shape[1:], np.uint8)])
-            yield part, self._batch - missing
+            parts.append({name: value[:count] for name, value in values.items()})
+        found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return Decisions(labels=queries.labels, **found)
 
 
 def _softmax(logits: tf.Tensor) -> Projection:
