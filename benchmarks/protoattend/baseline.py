@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Tuple
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
@@ -110,21 +109,7 @@ def sparsemax(logits: Any) -> Any:
     return tf.where(broken, tf.fill(tf.shape(weights), float("nan")), weights)
 
 
-def attend(queries: Any, keys: Any, values: Any) -> Tuple[Any, Any]:
-    """Mixed values (B, 64) and weights (B, C) of the candidates."""
-    logits = tf.matmul(keys, queries, transpose_b=True) / math.sqrt(ATTENTION_SIZE)
-    weights = sparsemax(tf.transpose(logits, [1, 0]))
-    return tf.matmul(weights, values), weights
-
-
-def classify(values: Any) -> Any:
-    """Values (B, 64) to logits (B, 10)."""
-    with tf.variable_scope("Classify", reuse=tf.AUTO_REUSE):
-        return tf.layers.dense(values, CLASSES, use_bias=False)
-
-
-@dataclass(frozen=True)
-class Losses:
+class Losses(NamedTuple):
     """The parts of the training loss, and their sum."""
 
     joint: Any
@@ -138,26 +123,27 @@ def losses_of(images: Any, labels: Any, candidates: Any) -> Losses:
     """The training loss of (B, 28, 28, 1) with labels (B,) and candidates (C, 28, 28, 1)."""
     _, queries, values = encode(images, training=True, reuse=False)
     keys, _, candidate_values = encode(candidates, training=True, reuse=True)
-    mixed_values, weights = attend(queries, keys, candidate_values)
+    logits = tf.matmul(keys, queries, transpose_b=True) / math.sqrt(ATTENTION_SIZE)
+    weights = sparsemax(tf.transpose(logits, [1, 0]))
+    mixed_values = tf.matmul(weights, candidate_values)
     entropy = tf.reduce_sum(-weights * tf.log(SPARSITY_EPSILON + weights), axis=1)
     most = tf.log(SPARSITY_EPSILON + tf.cast(tf.shape(candidates)[0], tf.float32))
     sparsity = tf.reduce_mean(entropy) - most
     joint_values = (1 - INTERMEDIATE_SHARE) * values + INTERMEDIATE_SHARE * mixed_values
-    joint, own, mixed = (
-        cross_entropy(labels, classify(one)) for one in (joint_values, values, mixed_values)
-    )
+    joint, own, mixed = (cross_entropy(labels, one) for one in (joint_values, values, mixed_values))
     return Losses(joint, own, mixed, sparsity, own + mixed + joint + SPARSITY_WEIGHT * sparsity)
 
 
-def cross_entropy(labels: Any, logits: Any) -> Any:
-    """The mean over the batch."""
+def cross_entropy(labels: Any, values: Any) -> Any:
+    """The mean over the batch, of the classifier's logits on values (B, 64)."""
+    with tf.variable_scope("Classify", reuse=tf.AUTO_REUSE):
+        logits = tf.layers.dense(values, CLASSES, use_bias=False)
     return tf.reduce_mean(
         tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
     )
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One training step: its losses, gradients by variable name, and what applies them."""
 
     losses: Losses
@@ -181,26 +167,13 @@ def build_step(images: Any, labels: Any, candidates: Any) -> Step:
     return Step(losses, {variable.op.name: gradient for gradient, variable in pairs}, train)
 
 
-def network_variables() -> List[Any]:
-    """Weights and moving averages, without the optimizer's."""
-    trained = tf.trainable_variables()
-    return trained + [
-        variable for variable in tf.global_variables() if "/moving_" in variable.op.name
-    ]
-
-
-class Trainer:
-    """Training steps over endless batches of arrays in memory: images, labels, candidates."""
-
-    def __init__(self, arrays: Dict[str, np.ndarray]) -> None:
-        with tf.Graph().as_default():
-            batches = tf.data.Dataset.from_tensors(arrays).repeat()
-            iterator = tf.data.make_initializable_iterator(batches)
-            batch = iterator.get_next()
-            self.built = build_step(batch["images"], batch["labels"], batch["candidates"])
-            self.session = tf.Session()
-            self.session.run([tf.global_variables_initializer(), iterator.initializer])
-
-    def step(self) -> float:
-        """One optimizer step; returns the loss."""
-        return float(self.session.run([self.built.losses.total, self.built.train])[0])
+def trainer(arrays: Dict[str, np.ndarray]) -> Callable[[Any], Any]:
+    """What does a step on the same arrays in memory, images, labels and candidates, each time."""
+    with tf.Graph().as_default():
+        iterator = tf.data.make_initializable_iterator(
+            tf.data.Dataset.from_tensors(arrays).repeat()
+        )
+        step = build_step(**iterator.get_next())
+        session = tf.Session()
+        session.run([tf.global_variables_initializer(), iterator.initializer])
+    return lambda batch: session.run([step.losses.total, step.train])

@@ -49,14 +49,14 @@ def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
         from benchmarks.protoattend import baseline
 
         random = np.random.RandomState(0)
-        trainer = baseline.Trainer(
+        step = baseline.trainer(
             {
                 "images": random.standard_normal((queries, *SHAPE)).astype(np.float32),
                 "candidates": random.standard_normal((candidates, *SHAPE)).astype(np.float32),
                 "labels": random.randint(0, CLASSES, queries).astype(np.int32),
             }
         )
-        return trainer_of_batches(lambda: None, lambda batch: trainer.step())
+        return trainer_of_batches(lambda: None, step)
     from protoattend.building import build_training
     from protoattend.data.batches import Batches
     from protoattend.training import make_batches, schedule_of

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.tensorflow, pytest.mark.long]
 
 FIXTURES = Path(__file__).resolve().parents[2] / "tests" / "fixtures" / "protoattend"
 # Three times the distances observed between correct implementations in float32.
-LOSS, SPARSITY, ENCODED, WEIGHTS, TRAJECTORY = 6e-6, 2.7e-5, 3e-5, 1.5e-5, 3.6e-3
+LOSS, SPARSITY, TRAJECTORY = 6e-6, 2.7e-5, 3.6e-3
 GRADIENT_NORM, GRADIENT_DOT, STATISTICS = 2e-2, 7.5e-2, 2e-5
 
 
@@ -36,13 +36,12 @@ class Reproduction:
     """The training graph on the fixture's images, with its weights."""
 
     def __init__(self, stored):
-        self.images, self.candidates = (
-            tf.constant(stored[name]) for name in ("batch_images", "cand_images")
-        )
-        labels = tf.constant(stored["batch_labels"])
-        self.step = baseline.build_step(self.images, labels, self.candidates)
+        names = "batch_images", "batch_labels", "cand_images"
+        self.step = baseline.build_step(*(tf.constant(stored[name]) for name in names))
         self.updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
-        self.variables = {variable.op.name: variable for variable in baseline.network_variables()}
+        kept = [one for one in tf.global_variables() if "/moving_" in one.op.name]
+        kept += tf.trainable_variables()
+        self.variables = {variable.op.name: variable for variable in kept}
         self.session = tf.Session()
         self._first = tf.global_variables_initializer()
         weights = self.variables.items()
@@ -73,21 +72,6 @@ def test_the_variables_are_the_references(reproduction, stored):
     variables = reproduction.variables.items()
     shapes = {name: tuple(variable.shape.as_list()) for name, variable in variables}
     assert shapes == {name: value.shape for name, value in group(stored, "w").items()}
-
-
-@pytest.mark.parametrize("mode", ["eval", "train"])
-@pytest.mark.parametrize("images, prefix", [("images", "batch"), ("candidates", "cand")])
-def test_keys_queries_and_values_are_the_references(reproduction, stored, mode, images, prefix):
-    encoded = baseline.encode(getattr(reproduction, images), training=mode == "train")
-    for name, value in zip(("keys", "queries", "values"), reproduction.run(encoded)):
-        assert np.abs(value - stored[f"{mode}_{prefix}_{name}"]).max() < ENCODED, name
-
-
-def test_attention_weights_are_the_references(reproduction, stored):
-    given = (stored["train_" + name] for name in ("batch_queries", "cand_keys", "cand_values"))
-    _, weights = baseline.attend(*map(tf.constant, given))
-    found = reproduction.session.run(weights)
-    assert np.abs(found - stored["train_sparsemax_weights"]).max() < WEIGHTS
 
 
 def test_losses_are_the_references(reproduction, exact):
@@ -134,13 +118,3 @@ def test_five_steps_lose_what_the_reference_loses(reproduction, exact):
     found = [float(reproduction.run(fetches)[0])]
     found += [float(reproduction.session.run(fetches)[0]) for _ in range(4)]
     assert found == pytest.approx(exact["traj_loss"].tolist(), rel=TRAJECTORY)
-
-
-def test_sparsemax_is_the_references(stored):
-    with tf.Graph().as_default(), tf.Session() as session:
-        logits = tf.constant(stored["sparsemax_in"])
-        weights = baseline.sparsemax(logits)
-        (gradient,) = tf.gradients(weights, logits, stored["sparsemax_upstream"])
-        found, slope = session.run([weights, gradient])
-    assert np.abs(found - stored["sparsemax_out"]).max() < 1e-6
-    assert np.abs(slope - stored["sparsemax_grad"]).max() < 1e-6
