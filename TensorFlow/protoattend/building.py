@@ -12,20 +12,19 @@ from common.training.tensorflow.minimisation import minimise
 from common.training.tensorflow.of_step import Schedule
 from common.training.tensorflow.runtime import tf
 from common.training.tensorflow.stored_weights import FoundCheckpoint
-from protoattend.losses import Losses, cross_entropy, kernel_penalty, sparsity
 from protoattend.network.architecture import Architecture
 from protoattend.network.attention import attention_logits, attention_weights
 from protoattend.network.checkpoints import load_weights
-from protoattend.network.layers import Convolution
 from protoattend.network.prototype_network import (
+    Convolution,
     Encoded,
     PrototypeNetwork,
     standardised,
     update_running_statistics,
 )
 from protoattend.options import Options
+from protoattend.passes import SplitEvaluation
 from protoattend.session import Session
-from protoattend.split_evaluation import SplitEvaluation
 
 _FAR = -1e6  # the logit of a candidate that no query may attend to
 
@@ -65,6 +64,52 @@ def attend(
     return Attended(
         weights, *(network.classify(values) for values in (queries.values, mixed, joint))
     )
+
+
+# --- losses ----------------------------------------------------------------------------------
+
+
+class Losses(NamedTuple):
+    """Scalars: of own values, of the prototypes' mix, of both together, and the sparsity term."""
+
+    own: Any
+    mixed: Any
+    joint: Any
+    sparsity: Any
+
+    def total(self, sparsity_weight: float) -> Any:
+        """What is minimised, without the penalty on weights (paper, equations 6 and 7)."""
+        return self.own + self.mixed + self.joint + sparsity_weight * self.sparsity
+
+
+def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Mean cross-entropy of logits (B, classes) against labels (B,)."""
+    return tf.reduce_mean(
+        tf.nn.sparse_softmax_cross_entropy_with_logits(logits=logits, labels=labels)
+    )
+
+
+def sparsity(weights: tf.Tensor, epsilon: float) -> tf.Tensor:
+    """Mean entropy of attention weights (B, C) less the largest there can be: at most about 0.
+
+    Source: the paper's equation 5, reference main_protoattend.py.
+    """
+    count = weights.shape.as_list()[-1]
+    entropy = -tf.reduce_sum(weights * tf.log(epsilon + weights), axis=-1)
+    return tf.reduce_mean(entropy) - tf.log(tf.constant(epsilon + count, weights.dtype))
+
+
+def kernel_penalty(network: Any, weight: float) -> tf.Tensor:
+    """`weight` times half the sum of squares of the encoder's convolution kernels."""
+    kernels = [
+        variable
+        for variable in network.encoder.trainable_weights
+        if len(variable.shape.as_list()) == 4
+    ]
+    return weight * tf.add_n([tf.nn.l2_loss(kernel) for kernel in kernels])
+
+
+# --- the graph -------------------------------------------------------------------------------
 
 
 def build_training(

@@ -32,8 +32,8 @@ from protoattend.network.architecture import Architecture, architecture_from
 from protoattend.network.checkpoints import load_weights
 from protoattend.network.prototype_network import PrototypeNetwork
 from protoattend.options import DEFAULT_DATA, Options
+from protoattend.passes import SplitEvaluation
 from protoattend.session import Session, as_trained, open_session, require_shape
-from protoattend.split_evaluation import SplitEvaluation
 from protoattend.trained import kept_dataset
 
 

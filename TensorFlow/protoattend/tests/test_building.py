@@ -23,9 +23,8 @@ from protoattend.network.architecture import SMALL, SOFTMAX, SPARSEMAX, Architec
 from protoattend.network.attention import attention_logits, attention_weights
 from protoattend.network.prototype_network import Encoded, PrototypeNetwork, standardised
 from protoattend.options import TRAIN, parse_options
-from protoattend.passes import PrototypePasses, nearest_distance
+from protoattend.passes import PrototypePasses, evaluated_tests, nearest_distance
 from protoattend.platform_folders import on_platform
-from protoattend.split_evaluation import evaluated_tests
 from protoattend.training import schedule_of, settings_of
 
 pytestmark = pytest.mark.tensorflow

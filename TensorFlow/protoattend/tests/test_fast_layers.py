@@ -9,8 +9,7 @@ from common.training.tensorflow.activations import recording
 from common.training.tensorflow.runtime import tf
 from protoattend.network import fast_layers
 from protoattend.network.architecture import Architecture
-from protoattend.network.layers import Convolution
-from protoattend.network.prototype_network import PrototypeNetwork
+from protoattend.network.prototype_network import Convolution, PrototypeNetwork
 
 pytestmark = pytest.mark.tensorflow
 

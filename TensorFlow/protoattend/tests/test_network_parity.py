@@ -14,7 +14,7 @@ from common.data.labelled_images import LabelledImages
 from common.training.tensorflow.runtime import tf
 from common.training.tensorflow.stored_weights import find_weights
 from common.training.tensorflow.weights import named_weights
-from protoattend.losses import Losses, cross_entropy, sparsity
+from protoattend.building import Losses, cross_entropy, sparsity
 from protoattend.network.architecture import SOFTMAX, SPARSEMAX, Architecture, architecture_from
 from protoattend.network.attention import (
     attention_logits,

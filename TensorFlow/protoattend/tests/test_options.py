@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,6 +105,14 @@ def test_parity_switches_every_quirk_to_the_references_way_unless_it_is_given():
 def test_what_can_not_be_is_one_clear_line(program, words, what):
     with pytest.raises(UsageError, match=what):
         parse_options(program, words)
+
+
+def test_flags_data_metrics_and_gallery_need_no_framework():
+    modules = "options data.batches data.datasets data.other_sets metrics.report gallery.prototypes"
+    words = ", ".join(f"protoattend.{name}" for name in [*modules.split(), "gallery.curves"])
+    code = f"import sys, {words}; sys.exit(bool({{'tensorflow', 'torch'}} & set(sys.modules)))"
+    path = os.pathsep.join(filter(None, sys.path))
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": path})
 
 
 @pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
