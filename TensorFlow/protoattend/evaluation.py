@@ -27,7 +27,7 @@ from protoattend.gallery.explained import Explained, unlabelled, wrong_first
 from protoattend.gallery.prototypes import GalleryHeader, explanation_files
 from protoattend.metrics.decisions import Decisions
 from protoattend.metrics.measures import Summary
-from protoattend.metrics.report import CandidateSet, as_json, as_lines, as_metrics
+from protoattend.metrics.report import CandidateSet, as_json, as_metrics, as_text
 from protoattend.network.architecture import Architecture, architecture_from
 from protoattend.network.checkpoints import load_weights
 from protoattend.network.prototype_network import PrototypeNetwork
@@ -121,14 +121,13 @@ def _evaluator(running: Any, restored: Restored) -> Evaluator:
         seconds = {"candidates": encoded - began, "test": time.perf_counter() - encoded}
         others = _other_decisions(running, session, evaluation)
         report = evaluation.report(decisions, others)
-        lines = as_lines(report)
-        lines.append(
-            f"took                     {seconds['candidates']:.1f} s for the candidates, "
-            f"{seconds['test']:.1f} s for the test images"
+        print(
+            "{candidates:.1f} s for the candidates, {test:.1f} s for the test images".format(
+                **seconds
+            ),
+            flush=True,
         )
-        print("\n".join(lines), flush=True)
-        found.update(decisions=decisions, others=others, whole=report.summary)
-        found.update(json=dict(as_json(report), seconds=seconds), text="\n".join(lines) + "\n")
+        found.update(decisions=decisions, others=others, report=report, seconds=seconds)
         return Evaluation("test", len(decisions), as_metrics(report))
 
     def files(running: Any, result: Evaluation) -> Files:
@@ -139,13 +138,14 @@ def _evaluator(running: Any, restored: Restored) -> Evaluator:
             f"test images of {dataset.name}; of {len(decisions):,} decisions {len(shown):,} are "
             "shown: the surest mistakes, at most half, and the least sure right ones",
             evaluation.candidate_set,
-            found["whole"],
+            found["report"].summary,
         )
         others = {name: other.confidence for name, other in found["others"].items()}
+        metrics = dict(as_json(found["report"]), seconds=found["seconds"])
         drawn = evaluation_figures(decisions, dataset.name, others)
         return {
-            "metrics.json": json.dumps(found["json"], indent=1) + "\n",
-            "metrics.txt": found["text"],
+            "metrics.json": json.dumps(metrics, indent=1) + "\n",
+            "metrics.txt": as_text(found["report"]),
             **{f"{name}.png": lambda draw=draw: png_bytes(draw()) for name, draw in drawn.items()},
             **explanation_files(wrong_first(shown), dataset.class_names, header),
         }

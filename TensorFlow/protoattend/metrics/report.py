@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -144,38 +144,10 @@ def percent(share: float) -> str:
     return f"{round(share * 100, 6):g}"
 
 
-def as_lines(report: Report) -> List[str]:
-    """The report for people."""
-    summed, candidates = report.summary, report.candidates
-    counts = [f"{count:g} for {percent(share)} %" for share, count in summed.prototypes.items()]
-    divided = ", each divided by all" if report.reference_denominators else ""
-    lines = [
-        f"{summed.n:,} images, {candidates.count:,} candidates of "
-        f"{candidates.dataset} (sha256 {candidates.sha256[:12]})",
-        f"accuracy                 {_shown(summed.accuracy)} by prototypes, "
-        f"{_shown(summed.encoder_accuracy)} by the encoder alone",
-        f"prototypes (median)      {', '.join(counts)}",
-        f"confidence (mean)        {_shown(summed.confidence_mean)} of all, "
-        f"{_shown(summed.confidence_right)} of right, {_shown(summed.confidence_wrong)} of the "
-        f"{summed.n_wrong:,} wrong decisions{divided}",
-        f"calibration error        {_shown(report.calibration.error)}",
-    ]
-    for point in report.coverage:
-        lines.append(
-            f"confidence > {point.threshold:<11g} {_shown(point.coverage)} decided, "
-            f"{_shown(point.accuracy)} of them right"
-        )
-    for name, other in report.others.items():
-        lines.append(
-            f"against {name:<16} AUROC {other.auroc:.4f}, {_shown(other.false_positive_rate)} pass "
-            f"where 95 % of the known do ({other.n:,} images)"
-        )
-    for score, separations in report.by_score.items():
-        each = ", ".join(f"{name} {other.auroc:.4f}" for name, other in separations.items())
-        mean = _mean_auroc(separations)
-        lines.append(f"AUROC by {score.replace('_', ' '):<15} {mean:.4f} in the mean: {each}")
-    return lines
-
-
-def _shown(share: Optional[float]) -> str:
-    return "none" if share is None else f"{100 * share:.2f} %"
+def as_text(report: Report) -> str:
+    """The report for people, a line each: what was evaluated, then the record's figures."""
+    candidates, n = report.candidates, report.summary.n
+    told = f"{candidates.count:,} candidates of {candidates.dataset} (sha256 {candidates.sha256})"
+    lines = [f"{n:,} images, {told}"]
+    lines += [f"{name:<24} {value:.4f}" for name, value in as_metrics(report).items()]
+    return "\n".join(lines) + "\n"

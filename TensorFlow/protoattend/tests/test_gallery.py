@@ -120,10 +120,8 @@ def test_many_decisions_are_several_pictures_and_not_too_many(count, pictures):
     assert list(files) == ["gallery.html", "prototypes.png", *more]
 
 
-def test_a_picture_is_of_a_size_that_can_be_looked_at():
+def test_a_picture_tells_which_decisions_it_shows():
     figure = prototypes_figure([explained("cat", "cat", 1)] * ROWS, ROWS, 81)
-    height, width = pixels(figure).shape[:2]
-    assert height < 4000 and width < 2000
     assert f"{ROWS + 1} to {2 * ROWS} of 81 decisions" in said(figure).replace("\n", " ")
 
 

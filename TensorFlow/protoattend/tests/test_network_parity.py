@@ -15,7 +15,7 @@ from common.training.tensorflow.runtime import tf
 from common.training.tensorflow.stored_weights import find_weights
 from common.training.tensorflow.weights import named_weights
 from protoattend.building import Losses, cross_entropy, sparsity
-from protoattend.network.architecture import SOFTMAX, SPARSEMAX, Architecture, architecture_from
+from protoattend.network.architecture import SOFTMAX, SPARSEMAX, Architecture
 from protoattend.network.attention import (
     attention_logits,
     attention_weights,
@@ -270,11 +270,6 @@ def test_other_sizes_other_models_and_damage_are_one_clear_line(published, tmp_p
         load(prefix)
 
 
-def test_described_networks_are_had_again():
-    architecture = Architecture("small", (12, 14, 3), 7, 99, 5, 6, "softmax")
-    assert architecture_from(architecture.described()) == architecture
-
-
 # Sparsemax
 
 
@@ -292,7 +287,7 @@ def test_sparsemax_and_its_gradient_are_the_references(stored):
     assert np.abs(slope - stored["sparsemax_grad"]).max() < 1e-5
 
 
-@pytest.mark.parametrize("scale", [0.1, 1.0, 10.0, 100.0])
+@pytest.mark.parametrize("scale", [0.1, 100.0])
 def test_rows_of_a_thousand_candidates_sum_to_one(scale):
     logits = np.random.RandomState(0).standard_normal((64, 1024)).astype(np.float32) * scale
     weights = weights_of(logits).weights
