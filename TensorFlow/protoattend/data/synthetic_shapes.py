@@ -14,20 +14,15 @@ SMALLEST_SIZE = 12
 TRAIN_COUNT, TEST_COUNT = 4000, 1000
 # Fixed, so that the data is the same whatever the seed of a run.
 _SEED = 20190217
-_PAPER = (0, 60)
-_INK = (110, 210)
-_NOISE = 45
+_PAPER, _INK, _NOISE = (0, 60), (110, 210), 45
 
 Shape = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def load_synthetic_shapes(size: int = DEFAULT_SIZE) -> Source:
-    """Generated images, every class equally often; the same arguments give the same bytes.
+    """Generated images of size x size, every class equally often, the same each time.
 
     A shape has its own place, size, brightness, background and noise in every image.
-
-    Args:
-        size: pixels of a side.
 
     Raises:
         UsageError: a size too small to draw in.
@@ -35,8 +30,7 @@ def load_synthetic_shapes(size: int = DEFAULT_SIZE) -> Source:
     if size < SMALLEST_SIZE:
         raise UsageError(
             f"synthetic_shapes of {size} pixels: at least {SMALLEST_SIZE} are needed; give "
-            "another "
-            "--img_size"
+            "another --img_size"
         )
     return Source(
         draw_shapes(TRAIN_COUNT, size, 1),
@@ -48,32 +42,26 @@ def load_synthetic_shapes(size: int = DEFAULT_SIZE) -> Source:
 
 
 def draw_shapes(count: int, size: int, stream: int) -> LabelledImages:
-    """`count` images of size x size; each stream (0 to 2**32 - 1) has images of its own."""
+    """`count` images of size x size; each stream has images of its own."""
     generator = np.random.RandomState([_SEED, stream])
     labels = generator.permutation(np.arange(count) % len(_SHAPES)).astype(np.int32)
-    inside = _draw_outlines(labels, size, generator)
-    paper, ink = (generator.randint(*limits, size=(count, 1, 1)) for limits in (_PAPER, _INK))
-    noise = generator.randint(0, _NOISE, (count, size, size))
-    images = np.where(inside, ink, paper) + noise
-    return LabelledImages(images.astype(np.uint8)[..., np.newaxis], labels)
-
-
-def _draw_outlines(labels: np.ndarray, size: int, generator: np.random.RandomState) -> np.ndarray:
-    """bool (N, size, size): which pixels are the shape; in half pixels from its centre."""
-    per_image = (len(labels), 1, 1)
+    per_image = (count, 1, 1)
+    # All in half pixels from the middle of the image, so that no shape is cut off.
     radius = generator.randint(size * 45 // 100, size * 80 // 100 + 1, per_image)
-    room = size - radius  # the centre's distance from the middle, so that nothing is cut off
+    room = size - radius
     centre_y, centre_x = (
         generator.randint(0, 2 * size + 1, per_image) % (2 * room + 1) - room for _ in range(2)
     )
     pixels = 2 * np.arange(size) + 1 - size
     y = pixels[np.newaxis, :, np.newaxis] - centre_y
     x = pixels[np.newaxis, np.newaxis, :] - centre_x
-    inside = np.zeros((len(labels), size, size), bool)
+    inside = np.zeros((count, size, size), bool)
     for label, shape in enumerate(_SHAPES.values()):
         chosen = labels == label
         inside[chosen] = shape(y[chosen], x[chosen], radius[chosen])
-    return inside
+    paper, ink = (generator.randint(*limits, size=per_image) for limits in (_PAPER, _INK))
+    images = np.where(inside, ink, paper) + generator.randint(0, _NOISE, inside.shape)
+    return LabelledImages(images.astype(np.uint8)[..., np.newaxis], labels)
 
 
 # --- the shapes: which places (y, x), from the centre, belong to one of a radius ---------------
