@@ -10,12 +10,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from common.core.errors import UsageError  # noqa: E402
+from common.training.flags import profiling  # noqa: E402
 from common.training.torch.profile import (  # noqa: E402
     ACTIVE,
     WAIT,
     WARMUP,
     StepProfiler,
-    profiling,
     require_steps,
 )
 from common.training.torch.runtime import TorchDevice  # noqa: E402

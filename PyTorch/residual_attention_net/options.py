@@ -12,8 +12,7 @@ from common.core.errors import UsageError, ZooError
 from common.core.flags import Program, count, flag, not_negative, path, positive, unrecorded, whole
 from common.data import IMAGE_FOLDER, dataset_name
 from common.machine.devices import REQUESTS
-from common.training.flags import DumpFlags
-from common.training.torch.profile import profiling
+from common.training.flags import DumpFlags, profiling
 from residual_attention_net.network.networks import DEFAULT_NETWORK, NETWORKS
 from residual_attention_net.recipes import RECIPES
 

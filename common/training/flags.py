@@ -6,11 +6,24 @@ import argparse
 import dataclasses
 from typing import Optional, Tuple
 
+from common.core.command_line import boolean
 from common.core.flags import TRAININGS, Flags, count, flag, not_negative, path, unrecorded, whole
 from common.machine.devices import REQUESTS
 
 DECAYS = EXPONENTIAL, COSINE = "exponential", "cosine"  # of a learning rate
 SAVED_MODEL, FROZEN, ONNX = FORMATS = ("saved_model", "frozen", "onnx")
+
+
+_SPELLINGS = {"none": False, "cann": True, "ge": True}  # of the ModelZoo's scripts
+
+
+def profiling(text: str) -> bool:
+    """The type of the flag --profiling: true, false, or as the ModelZoo's scripts say it."""
+    known = _SPELLINGS.get(text.lower())
+    try:
+        return boolean(text) if known is None else known
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error} (or None, CANN, GE)") from error
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 from pathlib import Path
 from typing import Any, Optional
 
-from common.core.command_line import boolean
 from common.core.errors import UsageError
 from common.core.files import make_folder
 from common.training.torch.runtime import TorchDevice, npu_module
 
 WAIT, WARMUP, ACTIVE = 8, 2, 3
 LEAST_STEPS = WAIT + WARMUP + ACTIVE
-_SPELLINGS = {"none": False, "cann": True, "ge": True}  # of the ModelZoo's scripts
-
-
-def profiling(text: str) -> bool:
-    """The type of the flag --profiling: true, false, or as the ModelZoo's scripts say it."""
-    known = _SPELLINGS.get(text.lower())
-    try:
-        return boolean(text) if known is None else known
-    except argparse.ArgumentTypeError as error:
-        raise argparse.ArgumentTypeError(f"{error} (or None, CANN, GE)") from error
 
 
 def require_steps(steps: int) -> None:
