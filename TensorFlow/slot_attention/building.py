@@ -1,19 +1,22 @@
-"""One training and one evaluation for both tasks: a task says what is its own."""
+"""One training and one pass over a split for both tasks: a task says what is its own."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
+from common.machine.ranks import ALONE
 from common.training.run import Evaluation
 from common.training.tensorflow.activations import recording
 from common.training.tensorflow.description import Build, Inputs, TrainingGraph
 from common.training.tensorflow.initial_weights import draw_initial_weights
 from common.training.tensorflow.minimisation import minimise
-from common.training.tensorflow.of_step import Schedule
+from common.training.tensorflow.of_step import Schedule, step_seed
 from common.training.tensorflow.runtime import tf
+from slot_attention.data.batches import EvaluationOrder
+from slot_attention.data.pipeline import scene_batches
+from slot_attention.network.architecture import GAUSSIAN, SlotSettings
 from slot_attention.network.choice import NetworkChoice
-from slot_attention.scene_passes import ScenePass, training_noise
 from slot_attention.session import Session
 
 PICTURED_IN_TRAINING, PICTURED = 4, 8
@@ -49,24 +52,77 @@ class Task:
     draw: Callable[[Session, Mapping[str, Any]], bytes]
 
 
-def scene_pass(
-    task: Task,
-    session: Session,
-    choice: NetworkChoice,
-    network: Any,
-    split: str,
-    count: Optional[int],
-) -> ScenePass:
-    """A pass of a network over a split; count None for all scenes."""
-    return ScenePass(
-        session,
-        split,
-        count,
-        choice.slots,
-        task.evaluated(session),
-        lambda batch, noise: task.outputs(session, batch, network(batch["image"], noise)),
-        task.shared,
+def drawn_noise(settings: SlotSettings, batch: int, seed: tf.Tensor) -> Optional[tf.Tensor]:
+    """Standard normal noise (batch, K, D) for the initial slots; None where they are learned."""
+    if settings.initial != GAUSSIAN:
+        return None
+    return tf.random.stateless_normal([batch, settings.count, settings.size], seed=seed)
+
+
+def training_noise(inputs: Inputs, settings: SlotSettings, batch: int) -> Dict[str, tf.Tensor]:
+    """The noise of a training step by name: "slots", or nothing where they are learned."""
+    drawn = drawn_noise(
+        settings, batch, step_seed(inputs.seed, inputs.step, "slots", inputs.device.place.rank)
     )
+    return {} if drawn is None else {"slots": inputs.noise("slots", drawn)}
+
+
+class ScenePass:
+    """Runs what a network makes of a split, scene by scene in order.
+
+    Noise depends on the run's seed and the batch alone: the same weights give the same figures.
+    """
+
+    def __init__(
+        self, task: Task, session: Session, network: Any, split: str, count: Optional[int]
+    ) -> None:
+        """Builds the pass into the default graph.
+
+        Args:
+            count: scenes of all ranks together, rounded up to whole batches; None for all.
+        """
+        size = session.options.evaluation_batch_size
+        place = session.place if task.shared else ALONE
+        scenes = len(session.dataset.split(split).images)
+        order = EvaluationOrder(scenes, size, place.rank, place.world_size)
+        fields = task.evaluated(session)
+        batches = scene_batches(session.dataset, split, order, fields, session.workers)
+        if count is not None:
+            batches = batches.take(-(-count // (size * place.world_size)))
+        numbered = tf.data.Dataset.zip((tf.data.Dataset.range(2**31 - 1), batches))
+        self._iterator = tf.data.make_initializable_iterator(numbered)
+        number, batch = self._iterator.get_next()
+        seed = step_seed(session.options.seed, number, "evaluation", place.rank)
+        found = network(batch["image"], drawn_noise(session.choice.slots, size, seed))
+        self._outputs = dict(task.outputs(session, batch, found), valid=batch["valid"])
+
+    @property
+    def names(self) -> Tuple[str, ...]:
+        """Of all outputs."""
+        return tuple(name for name in self._outputs if name != "valid")
+
+    def run(self, session: Any, *names: str) -> Iterator[Dict[str, Any]]:
+        """Yields the named outputs of every batch, without the scenes that only fill it up."""
+        wanted = {name: self._outputs[name] for name in names + ("valid",)}
+        session.run(self._iterator.initializer)
+        while True:
+            try:
+                values = session.run(wanted)
+            except tf.errors.OutOfRangeError:
+                return
+            valid = int(values.pop("valid"))
+            yield {name: _cut(value, valid) for name, value in values.items()}
+
+    def first(self, session: Any, count: int) -> Dict[str, Any]:
+        """All outputs of the first scenes, at most a batch."""
+        session.run(self._iterator.initializer)
+        values = session.run(self._outputs)
+        valid = min(count, int(values.pop("valid")))
+        return {name: _cut(value, valid) for name, value in values.items()}
+
+
+def _cut(value: Any, valid: int) -> Any:
+    return [part[:valid] for part in value] if isinstance(value, list) else value[:valid]
 
 
 def build_training(task: Task, session: Session, schedule: Schedule) -> Build:
@@ -91,7 +147,7 @@ def build_training(task: Task, session: Session, schedule: Schedule) -> Build:
         )
         splits = {"progress": session.validation_split, "final": session.test_split}
         passes = {
-            role: scene_pass(task, session, choice, network, split, options.evaluation_count)
+            role: ScenePass(task, session, network, split, options.evaluation_count)
             for role, split in splits.items()
         }
 

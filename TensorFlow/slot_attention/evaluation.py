@@ -11,7 +11,7 @@ from common.training.run import Evaluation
 from common.training.tensorflow import evaluation_run
 from common.training.tensorflow.evaluation_run import Evaluator
 from common.training.tensorflow.stored_weights import find_weights
-from slot_attention.building import PICTURED, Task, built_network, scene_pass
+from slot_attention.building import PICTURED, ScenePass, Task, built_network
 from slot_attention.network.checkpoints import load_weights
 from slot_attention.options import Options
 from slot_attention.session import open_session
@@ -30,7 +30,7 @@ def run_evaluation(options: Options, task: Task) -> int:
     def evaluator(running: Any) -> Evaluator:
         network, probe = built_network(task, session.choice)
         count = None if options.full_eval else options.evaluation_count
-        scenes = scene_pass(task, session, session.choice, network, session.test_split, count)
+        scenes = ScenePass(task, session, network, session.test_split, count)
         load_weights(running, network, found, task.name)
 
         def files(running: Any, result: Evaluation) -> Files:

@@ -89,7 +89,7 @@ def _drawn(
     from common.training.evaluation_run import output_folder, write_file
     from common.training.tensorflow import runtime
     from common.training.tensorflow.stored_weights import find_weights
-    from slot_attention.building import built_network, scene_pass
+    from slot_attention.building import ScenePass, built_network
     from slot_attention.data.datasets import image_source
     from slot_attention.network.checkpoints import load_weights
     from slot_attention.session import open_session
@@ -114,7 +114,7 @@ def _drawn(
             write_file(written[-1], task.draw(session, values))
 
         network, _ = built_network(task, session.choice)
-        scenes = scene_pass(task, session, session.choice, network, "test", None)
+        scenes = ScenePass(task, session, network, "test", None)
         with runtime.open_session(session.device, session.precision) as running:
             load_weights(running, network, found, task.name)
             if not named:  # a row a scene: without those of the rounds of attention

@@ -95,10 +95,10 @@ def _build(task: str, count: int) -> Callable[[Any], Any]:
     from common.training.tensorflow.minimisation import minimise
     from common.training.tensorflow.of_step import Schedule, step_seed
     from common.training.tensorflow.runtime import tf
+    from slot_attention.building import drawn_noise
     from slot_attention.losses import hungarian_huber_loss, reconstruction_loss
     from slot_attention.network.architecture import ARCHITECTURES, SlotSettings
     from slot_attention.network.networks import SlotAttentionAutoEncoder, SlotAttentionClassifier
-    from slot_attention.scene_passes import drawn_noise
 
     settings = SlotSettings(count=7 if task == OBJECT_DISCOVERY else 10)
 

@@ -6,13 +6,12 @@ from typing import Any, Dict, Mapping, Tuple
 
 from common.training.run import Evaluation
 from common.training.tensorflow import runtime as tf_runtime
-from slot_attention.building import Batch, Task
+from slot_attention.building import Batch, ScenePass, Task
 from slot_attention.diagnostics import discovery_diagnostics
 from slot_attention.losses import reconstruction_loss
 from slot_attention.metrics.segmentation import added_scores, as_evaluation
 from slot_attention.network.networks import SlotAttentionAutoEncoder
 from slot_attention.options import OBJECT_DISCOVERY
-from slot_attention.scene_passes import ScenePass
 from slot_attention.session import Session
 
 

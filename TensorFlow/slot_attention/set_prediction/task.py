@@ -7,13 +7,12 @@ from typing import Any, Mapping
 import numpy as np
 
 from common.training.run import Evaluation
-from slot_attention.building import Task
+from slot_attention.building import ScenePass, Task
 from slot_attention.diagnostics import attention_diagnostics
 from slot_attention.losses import hungarian_huber_loss
 from slot_attention.metrics.average_precision import THRESHOLDS, average_precision
 from slot_attention.network.networks import SlotAttentionClassifier
 from slot_attention.options import SET_PREDICTION
-from slot_attention.scene_passes import ScenePass
 from slot_attention.session import Session
 
 
