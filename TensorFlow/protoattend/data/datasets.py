@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
+import attrs
 import numpy as np
 
 from common.core.errors import UsageError, ZooError
@@ -103,7 +104,7 @@ def read_source(
 
     Raises:
         UsageError: an unknown name, or a size that nothing can be drawn in.
-        ZooError: the first place has it not, and no later one.
+        ZooError: the first place has it not, and no later one; where one has, a notice tells why.
     """
     read = _READERS.get(dataset_name(name))
     if read is None:
@@ -113,7 +114,11 @@ def read_source(
         if first_error is not None and not (place and Path(place).is_dir()):
             continue
         try:
-            return read(place, image_size)
+            source = read(place, image_size)
+            if first_error is None:
+                return source
+            told = f"{first_error}; {place} is read in its place"
+            return attrs.evolve(source, notices=(told, *source.notices))
         except UsageError:
             raise
         except ZooError as error:

@@ -88,6 +88,16 @@ def test_data_is_found_in_data_path_and_in_its_folder_dataset(tmp_path: Path, be
     assert open_dataset("mnist", str(tmp_path / "data")).counts["test"] == 10
 
 
+def test_damaged_data_beside_a_folder_dataset_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    write_idx_folder(folder)
+    write_idx_folder(folder / "dataset")
+    damaged = next(folder.glob("train-images*"))
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    (notice,) = open_dataset("mnist", str(folder)).notices
+    assert damaged.name in notice and f"{folder / 'dataset'} is read in its place" in notice
+
+
 @pytest.mark.parametrize(
     "changes, told",
     [
