@@ -8,57 +8,43 @@ import numpy as np
 import pytest
 
 from common.evidence.comparison.curves import (
-    aligned,
+    compare_windows,
     neighbours,
     sample_at,
-    seconds_at,
     summary_curve,
-    time_to_target,
     window,
-    windows,
 )
-from common.evidence.comparison.differences import compare_speed, pace_of, rate_of
 from common.evidence.comparison.runs import Group, Run
+from common.evidence.comparison.speed import compare_speed, pace_of, seconds_at, time_to_target
 from common.evidence.logs.series import Series
 from tests.noisy_series import series
 
 GAPPED = np.concatenate([np.arange(100, 1001, 100), np.arange(9100, 10001, 100)])
-
-
-def test_only_steps_of_both_are_compared() -> None:
-    pair = aligned(series([1, 2, 3, 4], every=10), series([5, 6], every=20))
-    assert (pair.steps.tolist(), pair.reference.tolist()) == ([20, 40], [2, 4])
-    assert pair.candidate.tolist() == [5, 6]
-
-
-@pytest.mark.parametrize(
-    "steps, end, length, chosen",
-    [
-        (np.arange(10, 110, 10), 75, 3, [50, 60, 70]),
-        (GAPPED, 9300, 8, [9100, 9200, 9300]),  # not across a missing part
-        (np.arange(10, 110, 10), 5, 3, []),
-    ],
-)
-def test_a_window_holds_the_samples_up_to_its_end(
-    steps: np.ndarray, end: int, length: int, chosen: list
-) -> None:
-    assert steps[window(steps, end, length)].tolist() == chosen
+LOSS = Series("loss", GAPPED, np.arange(20.0))
 
 
 def test_windows_share_no_sample_and_the_last_one_ends_the_curve() -> None:
-    steps = np.arange(100, 100 * 331, 100)
-    parts = windows(steps, length=50, most=5)
-    assert len(parts) == 5 and parts[-1].stop == len(steps)
-    assert all(one.stop <= other.start for one, other in zip(parts, parts[1:]))
-    assert windows(np.arange(7), length=50, most=5) == [slice(0, 7)]
-    assert windows(np.arange(0), length=50, most=5) == []
+    found = compare_windows(series(np.ones(330)), series(np.ones(400)), 50)
+    assert len(found) == 5 and found[-1].last_step == 33000
+    assert all(one.last_step < other.first_step for one, other in zip(found, found[1:]))
+    assert [one.difference.samples for one in found] == [50] * 5
+    (short,) = compare_windows(series(np.ones(7)), series(np.ones(9)), 50)
+    assert (short.first_step, short.last_step) == (100, 700)
+    assert compare_windows(series(np.ones(7)), series(np.ones(7), first=5000), 50) == []
+
+
+@pytest.mark.parametrize("end, chosen", [(750, [500, 600, 700]), (9150, [9100]), (50, [])])
+def test_a_window_holds_the_samples_up_to_its_end_and_none_before_a_gap(
+    end: int, chosen: list
+) -> None:
+    assert window(LOSS, end, 3).steps.tolist() == chosen
 
 
 @pytest.mark.parametrize("asked, found", [(300, 300), (340, 300), (1050, 1000), (5000, None)])
 def test_the_sample_at_a_step_is_the_nearest_one_that_was_logged(
     asked: int, found: Optional[int]
 ) -> None:
-    sample = sample_at(Series("loss", GAPPED, np.ones(20)), asked)
+    sample = sample_at(LOSS, asked)
     assert (None if sample is None else sample.step) == found
 
 
@@ -69,12 +55,12 @@ def test_the_sample_at_a_step_is_the_nearest_one_that_was_logged(
 def test_neighbours_lie_on_both_sides_of_a_step_and_on_its_side_of_a_gap(
     step: int, first: int, last: int
 ) -> None:
-    chosen = GAPPED[neighbours(Series("loss", GAPPED, np.ones(20)), step, length=9)]
+    chosen = neighbours(LOSS, step, length=9).steps
     assert (chosen[0], chosen[-1]) == (first, last)
 
 
 def test_a_summary_keeps_a_curves_mean_and_breaks_at_gaps() -> None:
-    curve = summary_curve(Series("loss", GAPPED, np.arange(20.0)), most=10)
+    curve = summary_curve(LOSS, most=10)
     assert np.isnan(curve.means).sum() == 1 and curve.steps.min() >= 100
     assert np.nanmean(curve.means) == pytest.approx(9.5)
     assert np.isnan(summary_curve(series([np.nan] * 30), most=3).means).all()
@@ -102,23 +88,16 @@ def test_a_rate_is_all_steps_over_all_seconds_after_the_warm_up(
     found: Any, rate: float, unit: str
 ) -> None:
     pace = pace_of(found)
-    assert pace is not None
-    assert (rate_of(pace).value, pace.unit) == (pytest.approx(rate), unit)
+    assert pace is not None and pace.unit == unit
+    assert pace.rate().value == pytest.approx(rate)
 
 
 def test_a_missing_part_counts_in_the_rate_and_not_in_its_spread() -> None:
     steps = np.concatenate([np.arange(100, 4001, 100), np.arange(900000, 904001, 100)])
     clock = np.concatenate([np.arange(40.0), 8960 + np.arange(41.0)])
     pace = pace_of({"elapsed_seconds": Series("elapsed_seconds", steps, clock)})
-    assert pace is not None
-    rate = rate_of(pace)
-    assert rate.value == pytest.approx(903900 / 9000)
-    assert rate.half_width == pytest.approx(0, abs=1e-6)
-
-
-def group(label: str, batch: Optional[int] = None, clock: Any = None) -> Group:
-    found = elapsed(np.arange(60.0)) if clock is None else clock
-    return Group(label, (Run(label, found, global_batch=batch),))
+    assert pace is not None and pace.rate().value == pytest.approx(903900 / 9000)
+    assert pace.rate().half_width == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -133,14 +112,12 @@ def group(label: str, batch: Optional[int] = None, clock: Any = None) -> Group:
 def test_steps_become_samples_by_the_batch_that_is_known(
     batches: Any, given: Optional[int], ratio: Optional[float], unit: str
 ) -> None:
-    found = compare_speed(group("gpu", batches[0]), group("npu", batches[1]), given)
-    assert found is not None and found.unit == unit
-    assert bool(found.doubts) is (ratio is None)
+    clock = elapsed(np.arange(60.0))
+    runs = [Run("x", clock, global_batch=batch) for batch in batches]
+    found = compare_speed(Group("gpu", (runs[0],)), Group("npu", (runs[1],)), given)
+    assert found is not None and (found.unit, bool(found.doubts)) == (unit, ratio is None)
     assert ratio is None or found.ratio.value == pytest.approx(ratio)
-
-
-def test_runs_without_times_have_no_speed() -> None:
-    assert compare_speed(group("gpu", clock={}), group("npu"), 1) is None
+    assert compare_speed(Group("gpu", (Run("x", {}),)), Group("npu", (runs[1],)), 1) is None
 
 
 # --- targets ---

@@ -8,14 +8,8 @@ from typing import Callable, Dict, List, Tuple
 import numpy as np
 import pytest
 
-from common.evidence.comparison.curves import AlignedPair
-from common.evidence.comparison.differences import (
-    compare_unpaired,
-    compare_window,
-    pace_of,
-    rate_of,
-    single_sample,
-)
+from common.evidence.comparison.curves import compare_window, single_sample
+from common.evidence.comparison.speed import pace_of
 from common.evidence.comparison.statistics import (
     LEAST_SAMPLES,
     Estimate,
@@ -73,8 +67,7 @@ def test_the_noise_is_that_of_one_sample() -> None:
     found = [mean_of_series(row).noise for row in first_order_noise(0.8, 400, 50, seed=7)]
     assert np.mean(found) == pytest.approx(1, abs=0.05)
     equal = mean_of_series(np.full(40, 0.1))
-    assert equal.autocorrelation_time == 1
-    assert equal.mean.half_width == pytest.approx(0, abs=1e-15)
+    assert (equal.autocorrelation_time, equal.mean.half_width) == (1, pytest.approx(0, abs=1e-15))
 
 
 # --- differences ---
@@ -97,7 +90,7 @@ def test_the_interval_of_a_relative_difference_holds_the_truth(
     count: int, coefficient: float, ratio: float
 ) -> None:
     found = [
-        compare_window(AlignedPair(np.arange(count), one, other)).difference.relative
+        compare_window(series(one), series(other)).difference.relative
         for one, other in zip(*two_runs(count, coefficient, ratio, seed=8))
     ]
     # The truth of a ratio of noisy means, not the mean of ratios.
@@ -107,7 +100,7 @@ def test_the_interval_of_a_relative_difference_holds_the_truth(
 
 def unpaired(generator: np.random.RandomState) -> List[Estimate]:
     return [
-        compare_unpaired(series(one), series(other, first=150)).difference.relative.scaled(10)
+        compare_window(series(one), series(other, first=150)).difference.relative.scaled(10)
         for one, other in zip(*two_runs(100, 0.4, 1.1, seed=9))
     ]
 
@@ -122,7 +115,7 @@ def ratios_of_rates(generator: np.random.RandomState) -> List[Estimate]:
     noise = 1 + 0.1 * first_order_noise(0.5, 200, 600, seed=20)
     for rows in zip(2 * noise[:300], noise[300:]):
         paces = [pace_of({"elapsed_seconds": series(np.cumsum(row))}) for row in rows]
-        found.append(difference_of(*(rate_of(pace) for pace in paces if pace))[1])
+        found.append(difference_of(*(pace.rate() for pace in paces if pace))[1])
     return found
 
 
@@ -148,16 +141,16 @@ def test_the_interval_between_evaluations_holds_the_truth(share: float, count: i
 
 def test_noise_and_trend_that_both_runs_share_cancel() -> None:
     shared = np.linspace(2, 1, 100) * (1 + 0.3 * first_order_noise(0.0, 100, 1, seed=10)[0])
-    found = compare_window(AlignedPair(np.arange(100), shared, 1.1 * shared)).difference
+    found = compare_window(series(shared), series(1.1 * shared)).difference
     assert found.relative.value == pytest.approx(0.1)
     assert found.relative.half_width < 1e-6
 
 
 def test_the_noise_is_told_around_the_trend_and_zero_has_no_relative_difference() -> None:
     falling = np.linspace(2, 1, 50)
-    found = compare_window(AlignedPair(np.arange(50), falling, falling))
+    found = compare_window(series(falling), series(falling))
     assert found.reference.noise == pytest.approx(0, abs=1e-9)
-    zero = compare_window(AlignedPair(np.arange(50), 0 * falling, falling)).difference
+    zero = compare_window(series(0 * falling), series(falling)).difference
     assert zero.absolute.value == 1.5 and math.isnan(zero.relative.value)
 
 

@@ -17,41 +17,33 @@ CARD = (TINY_MODEL / "PyTorch" / "tiny_net" / "model.yaml").read_text()
 SMOKE_LINE = "smoke: {cases: [smoke], margin: 1.0, chance: 25}"
 
 
-def task_of(tmp_path: Path, old: str = "", new: str = "") -> Task:
+def task_of(tmp_path: Path, old: str, new: str) -> Task:
     folder = tmp_path / "tiny_net"
     folder.mkdir()
     assert old in CARD
-    (folder / "model.yaml").write_text(CARD.replace(old, new) if old else CARD)
+    (folder / "model.yaml").write_text(CARD.replace(old, new))
     return read_card(folder / "model.yaml").task(None)
 
 
 def test_a_tier_has_its_own_margins_and_the_tasks_where_it_names_none(tmp_path: Path) -> None:
-    gate = task_of(tmp_path).gate
-    smoke, release = gate["smoke"], gate["release"]
-    assert (smoke.metric.margin, smoke.chance, smoke.seeds) == (1.0, 25.0, 1)
-    assert (release.metric.margin, release.chance, release.seeds) == (0.3, None, 3)
-    assert smoke.speed_margin == 0.1
-
-
-def test_a_tier_may_judge_by_another_figure(tmp_path: Path) -> None:
     other = "metric: train_loss, margin: 0.1, higher_is_better: false, speed_margin: 0.3"
-    rules = task_of(tmp_path, SMOKE_LINE, f"smoke: {{cases: [smoke], {other}}}").gate["smoke"]
-    assert (rules.metric.name, rules.metric.higher_is_better) == ("train_loss", False)
-    assert (rules.metric.margin, rules.speed_margin) == (0.1, 0.3)
+    gate = task_of(tmp_path, SMOKE_LINE, f"smoke: {{cases: [smoke], {other}, chance: 25}}").gate
+    smoke, release = gate["smoke"], gate["release"]
+    assert (smoke.metric.name, smoke.metric.higher_is_better) == ("train_loss", False)
+    assert (smoke.metric.margin, smoke.speed_margin) == (0.1, 0.3)
+    assert (smoke.chance, smoke.seeds) == (25.0, 1)
+    assert (release.metric.margin, release.chance, release.seeds) == (0.3, None, 3)
+    assert release.speed_margin == 0.1
 
 
 @pytest.mark.parametrize(
     "line, told",
     [
         ("smoke: {cases: [absent]}", "smoke.cases names 'absent'"),
-        ("smoke: {margin: 1.0}", "smoke.cases is missing"),
         ("smoke: {cases: [smoke], margins: 1.0}", "smoke.margins is not a key"),
         ("smoke: {cases: [smoke], margin: -1.0}", "smoke.margin must be at least 0"),
-        ("smoke: {cases: [smoke], seeds: 0}", "smoke.seeds must be at least 1"),
-        ("smoke: {cases: [smoke], speed_margin: 1.5}", "smoke.speed_margin must be between"),
         ("smoke: {cases: [smoke], metric: loss}", "smoke.higher_is_better is missing"),
         ("weekly: {cases: [smoke]}", "gate.weekly is not a key"),
-        ("smoke: [smoke]", "smoke must be a mapping"),
         ("smoke: {cases: [smoke]}\n      release: {cases: [smoke]}", "given twice"),
     ],
 )
@@ -75,4 +67,6 @@ def test_every_task_is_gated_at_every_tier_and_the_smoke_tier_needs_no_data_of_t
                 metric = task.gate["release"].metric
                 scale = 100 if metric.unit == "fraction" else 1
                 assert metric.margin * scale == pytest.approx(0.3)
-        assert {case.case.arguments["dataset"] for case in cases_of(card, None, SMOKE)} <= embedded
+        assert {
+            case.target.case.arguments["dataset"] for case in cases_of(card, None, SMOKE)
+        } <= embedded

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Dict
 from xml.etree import ElementTree
 
 import pytest
@@ -95,12 +95,6 @@ def test_a_dropped_augmentation_is_another_recipe_and_named(zoo: TinyZoo) -> Non
     assert done.returncode == 2 and "augment: True -> False" in done.stdout
 
 
-def test_another_device_is_judged_by_accuracy_but_not_by_speed(zoo: TinyZoo) -> None:
-    done = zoo.regress("--json", TINY_NET_DEVICE="Other CPU")
-    assert done.returncode == 2
-    assert failed(done) == {"speed": "INCONCLUSIVE"} and verdicts(done)["accuracy"] == "PASS"
-
-
 # --- finished runs ---
 
 
@@ -112,24 +106,11 @@ def test_a_finished_run_is_judged_without_running_anything(zoo: TinyZoo, run: Pa
     assert len(list((zoo.root / "output" / "regress").iterdir())) == before
 
 
-def cut(text: str) -> str:
-    return "".join(text.splitlines(True)[:-1])
-
-
-@pytest.mark.parametrize(
-    "name, change, told",
-    [
-        ("rank_0/metrics.jsonl", cut, "record.json"),
-        ("rank_0/metrics.jsonl", lambda text: text.replace('"accuracy":', '"accuracy":9'), "acc"),
-        ("train_0.log", cut, "the log"),
-    ],
-)
-def test_evidence_changed_after_the_run_is_noticed(
-    zoo: TinyZoo, run: Path, name: str, change: Callable[[str], str], told: str
-) -> None:
-    (run / name).write_text(change((run / name).read_text()))
+def test_a_truncated_log_is_noticed(zoo: TinyZoo, run: Path) -> None:
+    log = run / "train_0.log"
+    log.write_text("".join(log.read_text().splitlines(True)[:-1]))
     done = zoo.judge("--records", str(run))
-    assert done.returncode == 2 and told in done.stdout
+    assert done.returncode == 2 and "the log" in done.stdout
 
 
 def test_too_few_seeds_at_release_are_inconclusive_in_every_form(
@@ -155,37 +136,36 @@ def test_an_absent_run_is_a_usage_error_and_a_foreign_folder_inconclusive(
 # --- references ---
 
 
-def test_without_a_reference_or_its_data_nothing_passes(fresh: TinyZoo) -> None:
+def test_without_a_reference_nothing_passes_and_the_users_log_stays(fresh: TinyZoo) -> None:
+    fresh.zoo("launch", "tiny_net", "smoke", "--device=cpu", "--seed=5")
+    output = fresh.root / "PyTorch" / "tiny_net" / "test" / "output"
+    log = (output / "0" / "train_0.log").read_text()
     done = fresh.regress("--json")
     assert done.returncode == 2 and failed(done) == {"reference": "INCONCLUSIVE"}
+    assert [path.name for path in output.iterdir()] == ["0"]
+    assert (output / "0" / "train_0.log").read_text() == log
+    own = fresh.last_runs()[0] / "train_0.log"
+    assert own.is_file() and not own.is_symlink() and "accuracy" in own.read_text()
     done = fresh.judge("--tier", "nightly")
     assert done.returncode == 2 and "--data_path is missing" in done.stdout
 
 
-def test_a_reference_replaced_is_printed_beside_the_new_one(fresh: TinyZoo) -> None:
-    first = fresh.regress("--accept", "--runs", "2")
+def test_uncommitted_sources_need_leave_and_a_reference_replaced_is_printed_beside_the_new_one(
+    fresh: TinyZoo,
+) -> None:
+    words = ("--accept", "--runs", "2")
+    refused = fresh.regress(*words, TINY_NET_DIRTY="1")
+    assert refused.returncode == 3 and not fresh.baselines
+    assert "uncommitted changes" in refused.stderr
+    first = fresh.regress(*words, "--allow_dirty", TINY_NET_DIRTY="1")
     assert first.returncode == 0 and "before" not in first.stdout
-    path = fresh.baselines[0]
+    (path,) = fresh.baselines
+    assert [run["dirty"] for run in json.loads(path.read_text())["runs"]] == [True, True]
     again = fresh.regress("--accept", "--seeds", "4,5")
     assert again.returncode == 0 and fresh.baselines == [path]
     lines = [line.split() for line in again.stdout.splitlines() if line.startswith("  ")]
     told = [("now", "4:"), ("now", "5:"), ("before", "0:"), ("before", "1:")]
     assert [(line[0], line[2]) for line in lines] == told
-
-
-def test_uncommitted_sources_make_a_reference_only_when_that_is_allowed(fresh: TinyZoo) -> None:
-    words = ("--accept", "--runs", "2")
-    refused = fresh.regress(*words, TINY_NET_DIRTY="1")
-    assert refused.returncode == 3 and not fresh.baselines
-    assert "uncommitted changes" in refused.stderr
-    assert fresh.regress(*words, "--allow_dirty", TINY_NET_DIRTY="1").returncode == 0
-    content = json.loads(fresh.baselines[0].read_text())
-    assert [run["dirty"] for run in content["runs"]] == [True, True]
-
-
-def test_a_broken_run_makes_no_reference(fresh: TinyZoo) -> None:
-    done = fresh.regress("--accept", "--runs", "2", TINY_NET_BREAK="numbers")
-    assert done.returncode == 3 and not fresh.baselines and "not finite" in done.stderr
 
 
 def test_a_damaged_reference_or_what_nobody_expected_is_no_verdict_on_the_run(
@@ -213,17 +193,6 @@ def test_a_reader_that_went_away_changes_no_verdict(zoo: TinyZoo, run: Path) -> 
         ["bash", "-c", words], cwd=str(zoo.root), env=zoo.environment, timeout=120
     )
     assert done.returncode == 2
-
-
-def test_the_contracts_log_stays_that_of_the_users_last_run(fresh: TinyZoo) -> None:
-    fresh.zoo("launch", "tiny_net", "smoke", "--device=cpu", "--seed=5")
-    output = fresh.root / "PyTorch" / "tiny_net" / "test" / "output"
-    log = (output / "0" / "train_0.log").read_text()
-    fresh.regress()
-    assert [path.name for path in output.iterdir()] == ["0"]
-    assert (output / "0" / "train_0.log").read_text() == log
-    own = fresh.last_runs()[0] / "train_0.log"
-    assert own.is_file() and not own.is_symlink() and "accuracy" in own.read_text()
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,8 @@ from common.evidence.gate.references import (
     baselines_of,
     device_label,
     fit_records,
-    framework_of,
     key_of,
-    matching,
     store,
-    stored_run,
 )
 from common.runs.provenance import config_sha256
 from tests.fake_zoo import REPOSITORY
@@ -33,11 +30,12 @@ def test_a_reference_holds_the_raw_values_of_every_run_and_survives_its_file(
     made = baseline((90.0, 91.0))
     path = store(tmp_path, made)
     assert baselines_of(tmp_path, MODEL) == [made]
-    name = f"classification-smoke-{made.key.sha256[:8]}.json"
-    assert path == tmp_path / "ci" / "baselines" / MODEL / name
+    assert path == tmp_path / "ci" / "baselines" / MODEL / made.file_name
+    assert made.file_name.startswith("classification-smoke-")
     first, second = made.runs
     assert (first.seed, first.metrics["accuracy"], second.metrics["accuracy"]) == (0, 90.0, 91.0)
     assert (first.samples_per_second, first.data_wait) == (100.0, 0.02)
+    assert first.metrics["final_loss"] == 1.0 and first.metrics["train_loss"] == 0.5
     assert first.first_batches_sha256 == "0" * 64 and first.commit == "a" * 40
     assert (first.device, first.date) == ("Test CPU x 1, 2 threads", "1970-01-01T00:16:40Z")
     assert str(first.evaluation) == "40 samples of test at step 20"
@@ -46,33 +44,11 @@ def test_a_reference_holds_the_raw_values_of_every_run_and_survives_its_file(
 def test_what_a_run_is_held_against_is_its_recipe_without_the_seed() -> None:
     assert key_of(record(seed=0)) == key_of(record(seed=5))
     assert key_of(record()) != key_of(record(config={"learning_rate": 1}))
-    losses = {"final_loss": 1.0, "train_loss": 0.5}
-    assert stored_run(record()).metrics == {"accuracy": 91.0, **losses}
     gpu = dataclasses.replace(record().device, kind="gpu", runtime="CUDA 12", count=8)
     assert device_label(record(device=gpu)) == "Test CPU x 8"  # threads belong to a processor
-    assert [framework_of(text) for text in ("torch 2.13.0+cpu", "none")] == ["torch 2", "none"]
 
 
 # --- files ---
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda content: content["runs"][0]["metrics"].update(accuracy=50.0),
-        lambda content: content["runs"].pop(),
-        lambda content: content["recipe"].update(flip=False),
-        lambda content: content.pop("sha256"),
-    ],
-    ids=["a value", "a run", "the recipe", "the checksum"],
-)
-def test_a_change_by_hand_is_refused(tmp_path: Path, change: Callable[[Any], Any]) -> None:
-    path = store(tmp_path, baseline())
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
-    with pytest.raises(ZooError, match="not as `zoo regress --accept` wrote it"):
-        baselines_of(tmp_path, MODEL)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +60,6 @@ def test_a_change_by_hand_is_refused(tmp_path: Path, change: Callable[[Any], Any
         (lambda content: content.update(runs=content["runs"][:1]), "at least 2"),
         (lambda content: content["runs"][0].update(seed=1), "twice"),
         (lambda content: content["runs"][0]["evaluation"].update(n=1), "not evaluated alike"),
-        (lambda content: content["key"].update(device="npu"), "own name"),
         (lambda content: content.update(schema_version=9), "schema version 1"),
         (lambda content: content["runs"].pop(), None),
         (lambda content: [run.pop("evaluation") for run in content["runs"]], None),
@@ -95,8 +70,12 @@ def test_what_a_file_must_hold_also_where_its_checksum_was_made_good(
 ) -> None:
     path = store(tmp_path, baseline())
     content = json.loads(path.read_text())
-    del content["sha256"]
     change(content)
+    if told is not None:  # whatever was changed by hand
+        path.write_text(json.dumps(content))
+        with pytest.raises(ZooError, match="not as `zoo regress --accept` wrote it|version 1"):
+            baselines_of(tmp_path, MODEL)
+    del content["sha256"]
     path.write_text(json.dumps(dict(content, sha256=config_sha256(content))))
     if told is None:
         assert baselines_of(tmp_path, MODEL)
@@ -110,9 +89,8 @@ def test_a_reference_is_replaced_by_one_of_the_same_key_only(tmp_path: Path) -> 
     for made in (first, baseline(config={"learning_rate": 1}), baseline((80.0, 81.0))):
         store(tmp_path, made)
     stored = baselines_of(tmp_path, MODEL)
-    found = matching(stored, first.key)
-    assert len(stored) == 2 and found is not None
-    assert found.values("accuracy") == [80.0, 81.0]
+    (found,) = [one for one in stored if one.key == first.key]
+    assert len(stored) == 2 and found.values("accuracy") == [80.0, 81.0]
 
 
 def test_every_reference_of_the_checkout_can_be_read() -> None:

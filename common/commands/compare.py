@@ -37,12 +37,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--run", action="append", default=[], metavar="LABEL=PATH", help="a run under any label")
     add_settings_flags(parser)
     add("--target", type=float, help="tell when the curve reached this value")
-    add(
-        "--batch_size",
-        type=number_in(int, 1),
-        help="samples in a step of the whole job, where a log doesn't say",
-    )
-    add("--n_eval", type=number_in(int, 1), help="samples in the test set, where a log doesn't say")
+    told = "samples in a step of the whole job, where a log doesn't say"
+    add("--batch_size", type=number_in(int, 1), help=told)
+    told = "samples in the test set, where a log doesn't say"
+    add("--n_eval", type=number_in(int, 1), help=told)
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON")
     output.add_argument("--markdown", action="store_true", help="print Markdown")

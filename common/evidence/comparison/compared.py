@@ -2,39 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import attrs
 import numpy as np
 
-from common.evidence.comparison import curves
-from common.evidence.comparison.curves import AlignedPair, Reached, time_to_target, windows
-from common.evidence.comparison.differences import (
-    Difference,
-    FigureComparison,
-    SpeedComparison,
+from common.evidence.comparison.curves import (
     StepComparison,
     WindowComparison,
-    compare_figure,
-    compare_speed,
-    compare_unpaired,
-    compare_window,
-    level_of,
-    single_sample,
+    aligned,
+    compare_step,
+    compare_windows,
+    window,
 )
 from common.evidence.comparison.runs import Group, Run, Settings
+from common.evidence.comparison.speed import (
+    Reached,
+    SpeedComparison,
+    compare_speed,
+    time_to_target,
+)
 from common.evidence.comparison.statistics import (
     UNKNOWN,
     Estimate,
-    MeanOfSeries,
+    between_evaluations,
     between_seeds,
-    difference_of,
 )
 from common.evidence.comparison.verdicts import Verdict, perf_verdict, precision_verdict
-from common.evidence.logs.series import Series
 
-MOST_WINDOWS = 5
-LEAST_COMMON = 2 / 3  # of the shorter run's steps: below, windows are compared unpaired
+BY_SEEDS = "spread between seeds (Welch)"
+BY_SAMPLES = "spread between test samples (at most that of right and wrong answers); one seed each"
+BY_NOTHING = "one value each, of an unknown number of samples: no interval"
+
+
+@attrs.frozen
+class FigureComparison:
+    """One figure of two groups; basis says what the interval is made from."""
+
+    name: str
+    reference: float
+    candidate: float
+    difference: Estimate
+    basis: str
 
 
 @attrs.frozen
@@ -56,121 +65,90 @@ class Comparison:
     perf: Verdict
     notes: Tuple[str, ...]
 
-    @property
-    def end(self) -> Optional[WindowComparison]:
-        """The last window that both runs have."""
-        return self.windows[-1] if self.windows else None
-
 
 def compare(reference: Group, candidate: Group, settings: Settings) -> Comparison:
     """Compares two groups of runs; the first run of each stands for its curve."""
     judged, groups = settings.judged, (reference, candidate)
-    first, second = (group.first.series.get(settings.curve) for group in groups)
-    pair, found, at_step = None, [], None
-    if first and second:
-        pair = curves.aligned(first, second)
-        found = _windows(first, second, pair, settings.window)
-        at_step = _at_step(first, second, pair, settings)
+    curves = [group.first.series.get(settings.curve) for group in groups]
+    common_steps, at_step = 0, None
+    windows: Tuple[WindowComparison, ...] = ()
+    if curves[0] and curves[1]:
+        pair = curves[0], curves[1]
+        common_steps = len(aligned(*pair)[0])
+        windows = tuple(compare_windows(*pair, settings.window))
+        if settings.at_step is not None:
+            at_step = compare_step(*pair, settings.at_step, settings.window)
     final = None
     if not judged.is_curve:
-        final = compare_figure(
-            reference,
-            candidate,
-            judged.name,
-            lambda run: run.final_figure(judged.name),
-            100.0 if judged.unit == "percent" else 1.0,
-            settings.n_eval,
-        )
+        whole = 100.0 if judged.unit == "percent" else 1.0
+        final = _figure(groups, judged.name, Run.final_figure, whole, settings.n_eval)
+    best = _figure(groups, judged.name, lambda run, name: run.best_figure(name, judged))
     speed = compare_speed(reference, candidate, settings.batch_size)
-    seeds = _between_seeds(reference, candidate, settings)
-    curve = seeds or (found[-1].difference.relative if found else None)
+    seeds = _between_seeds(groups, settings)
+    curve = seeds or (windows[-1].difference.relative if windows else None)
     metric = curve if judged.is_curve else (final.difference if final else None)
     loss = None if settings.curve_higher_is_better else curve
-    unequal = _unequal_facts(reference, candidate)
-    doubts = tuple(_doubts(groups, unequal))
+    doubts, notes = _oddities(groups)
+    broken = ""
+    ends = [one.mean.value for end in windows[-1:] for one in (end.reference, end.candidate)]
+    if ends and np.isfinite(ends[0]) and not np.isfinite(ends[1]):
+        broken = f"{candidate.label} has nan or inf in its last window"
     return Comparison(
-        reference=reference,
-        candidate=candidate,
-        settings=settings,
-        common_steps=len(pair.steps) if pair else 0,
-        at_step=at_step,
-        windows=tuple(found),
-        between_seeds=seeds,
-        final=final,
-        best=compare_figure(
-            reference,
-            candidate,
-            judged.name,
-            lambda run: run.best_figure(judged.name, judged.higher_is_better),
-        ),
-        speed=speed,
-        reached=_reached(reference, candidate, settings),
-        precision=precision_verdict(judged, metric, loss, _broken(found, candidate), doubts),
+        reference,
+        candidate,
+        settings,
+        common_steps,
+        at_step,
+        windows,
+        seeds,
+        final,
+        best,
+        speed,
+        reached=_reached(groups, settings),
+        precision=precision_verdict(judged, metric, loss, broken, doubts),
         perf=perf_verdict(speed.ratio, speed.doubts) if speed else perf_verdict(UNKNOWN),
-        notes=tuple(_notes(groups, unequal)),
+        notes=tuple(notes),
     )
 
 
-def _windows(
-    first: Series, second: Series, pair: AlignedPair, length: int
-) -> List[WindowComparison]:
-    """Windows over the steps of both; one of each run's own where few steps are the same."""
-    begin = max(int(first.steps[0]), int(second.steps[0]))
-    end = min(int(first.steps[-1]), int(second.steps[-1]))
-    if end < begin:
-        return []
-    logged = min(int(((one.steps >= begin) & (one.steps <= end)).sum()) for one in (first, second))
-    if len(pair.steps) and len(pair.steps) >= LEAST_COMMON * logged:
-        return [
-            compare_window(pair.part(part)) for part in windows(pair.steps, length, MOST_WINDOWS)
-        ]
-    return [compare_unpaired(_until(first, end, length), _until(second, end, length))]
+def _figure(
+    groups: Sequence[Group],
+    name: str,
+    figure: Callable[[Run, str], Optional[float]],
+    whole: float = 0.0,
+    n_eval: int = 0,
+) -> Optional[FigureComparison]:
+    """A figure of two groups, between seeds where there are several; None where a side has none.
 
-
-def _until(series: Series, end: int, length: int) -> Series:
-    chosen = curves.window(series.steps, end, length)
-    return Series(series.name, series.steps[chosen], series.values[chosen])
-
-
-def _at_step(
-    first: Series, second: Series, pair: AlignedPair, settings: Settings
-) -> Optional[StepComparison]:
-    if settings.at_step is None:
+    Args:
+        whole: of a figure of the test set the value of all right, 100 or 1; its interval can come
+            from the number of samples.
+        n_eval: samples of the test set, for runs that don't say so themselves.
+    """
+    sides = []
+    for group in groups:
+        values = [figure(run, name) for run in group.runs]
+        sides.append([value for value in values if value is not None and np.isfinite(value)])
+    if not all(sides):
         return None
-    one, other = (curves.sample_at(series, settings.at_step) for series in (first, second))
-    if one is None or other is None:
-        return None
-
-    def around(series: Series, step: int) -> MeanOfSeries:
-        chosen = curves.neighbours(series, step, settings.window)
-        return level_of(series.steps[chosen], series.values[chosen])
-
-    here, there = around(first, one.step), around(second, other.step)
-    samples = single_sample(one.value, here), single_sample(other.value, there)
-    part = pair.part(curves.window(pair.steps, settings.at_step, settings.window))
-    return StepComparison(
-        one,
-        other,
-        here,
-        there,
-        Difference(*difference_of(*samples), 1, 1.0),
-        compare_window(part) if len(part.steps) else None,
-    )
+    first, second = (float(np.mean(side)) for side in sides)
+    difference, basis = between_seeds(*sides), BY_SEEDS
+    if not difference.is_known:
+        difference, basis = Estimate(second - first), BY_NOTHING
+        counts = [group.first.n_eval or n_eval for group in groups]
+        if whole and min(counts) and all(0 <= mean <= whole for mean in (first, second)):
+            shares = between_evaluations(first / whole, counts[0], second / whole, counts[1])
+            difference, basis = shares.scaled(whole), BY_SAMPLES
+    return FigureComparison(name, first, second, difference, basis)
 
 
-def _between_seeds(reference: Group, candidate: Group, settings: Settings) -> Optional[Estimate]:
+def _between_seeds(groups: Sequence[Group], settings: Settings) -> Optional[Estimate]:
     """The relative difference of last windows between groups of several seeds; None for one."""
-
-    def level(run: Run) -> Optional[float]:
-        series = run.series.get(settings.curve)
-        if not series:
-            return None
-        return float(_until(series, int(series.steps[-1]), settings.window).values.mean())
-
-    levels = [
-        [one for one in map(level, group.runs) if one is not None]
-        for group in (reference, candidate)
-    ]
+    levels = []
+    for group in groups:
+        curves = [run.series[settings.curve] for run in group.runs if settings.curve in run.series]
+        parts = [window(curve, int(curve.steps[-1]), settings.window) for curve in curves]
+        levels.append([float(part.values.mean()) for part in parts])
     base = float(np.mean(levels[0])) if levels[0] else 0.0
     if min(map(len, levels)) < 2 or not base:
         return None
@@ -178,7 +156,7 @@ def _between_seeds(reference: Group, candidate: Group, settings: Settings) -> Op
 
 
 def _reached(
-    reference: Group, candidate: Group, settings: Settings
+    groups: Sequence[Group], settings: Settings
 ) -> Dict[str, Tuple[Optional[Reached], ...]]:
     target, higher = settings.target, settings.curve_higher_is_better
     if target is None:
@@ -187,43 +165,22 @@ def _reached(
         group.label: tuple(
             time_to_target(run.series, settings.curve, target, higher) for run in group.runs
         )
-        for group in (reference, candidate)
+        for group in groups
     }
 
 
-def _broken(found: List[WindowComparison], candidate: Group) -> str:
-    """What is wrong with the candidate alone: nan or inf where the reference has numbers."""
-    if not found or not np.isfinite(found[-1].reference.mean.value):
-        return ""
-    if np.isfinite(found[-1].candidate.mean.value):
-        return ""
-    steps = f"{found[-1].first_step:,} to {found[-1].last_step:,}"
-    return f"{candidate.label} has nan or inf in its last window, steps {steps}"
-
-
-def _unequal_facts(reference: Group, candidate: Group) -> Dict[str, Tuple[str, str]]:
-    """What the two groups' records say differently, by name."""
-    first, second = reference.first.facts, candidate.first.facts
-    return {
-        name: (first[name], second[name])
-        for name in first
-        if name in second and first[name] != second[name]
-    }
-
-
-def _doubts(groups: Sequence[Group], unequal: Mapping[str, Tuple[str, str]]) -> Iterator[str]:
-    """What forbids a verdict."""
+def _oddities(groups: Sequence[Group]) -> Tuple[List[str], List[str]]:
+    """What forbids a verdict, and what a reader should know besides."""
+    doubts, notes = [], []
     for group in groups:
         for run in group.runs:
+            notes += [f"{group.label}: {note}" for note in run.notes]
             if run.incomplete:
-                yield f"{group.label} ({run.source}) is {run.incomplete}"
-    if "dataset" in unequal:
-        yield "the datasets differ: {!r} and {!r}".format(*unequal["dataset"])
-
-
-def _notes(groups: Sequence[Group], unequal: Mapping[str, Tuple[str, str]]) -> Iterator[str]:
-    """What a reader should know besides."""
-    for group in groups:
-        yield from (f"{group.label}: {note}" for run in group.runs for note in run.notes)
-    for name, (one, other) in unequal.items():
-        yield f"{name} differs: {one} and {other}"
+                doubts.append(f"{group.label} ({run.source}) is {run.incomplete}")
+    first, second = (group.first.facts for group in groups)
+    for name in first:
+        if name in second and first[name] != second[name]:
+            notes.append(f"{name} differs: {first[name]} and {second[name]}")
+            if name == "dataset":
+                doubts.append(f"the datasets differ: {first[name]!r} and {second[name]!r}")
+    return doubts, notes

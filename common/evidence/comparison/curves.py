@@ -1,41 +1,34 @@
-"""Curves of runs: brought to the same steps, cut into windows, reduced, timed."""
+"""Curves of runs: cut into windows, compared there and at a step, reduced to be drawn."""
 
 from __future__ import annotations
 
+import math
 import warnings
-from typing import List, Mapping, Optional, Tuple
+from typing import List, Optional, Tuple
 
 import attrs
 import numpy as np
 
+from common.evidence.comparison.statistics import (
+    CONFIDENCE,
+    UNKNOWN,
+    Estimate,
+    MeanOfSeries,
+    difference_of,
+    mean_of_series,
+    two_sided_quantile,
+)
 from common.evidence.logs.series import Series
 
 GAP = 5  # times the usual distance between steps: a part is missing there
 TREND_SAMPLES = 3  # a straight line through fewer leaves no noise
 MOST_POINTS = 150
 LEAST_STRETCH = 8  # samples, where there are many: fewer tell no noise
-TARGET_SAMPLES = 10  # values whose mean has to reach a target
+MOST_WINDOWS = 5
+LEAST_COMMON = 2 / 3  # of the shorter run's steps: below, windows are compared unpaired
 
 
-@attrs.frozen(eq=False)
-class AlignedPair:
-    """Values of two runs at the steps that both have: three arrays (N,)."""
-
-    steps: np.ndarray
-    reference: np.ndarray
-    candidate: np.ndarray
-
-    def part(self, chosen: slice) -> AlignedPair:
-        """The same pair at some of its steps."""
-        return AlignedPair(self.steps[chosen], self.reference[chosen], self.candidate[chosen])
-
-
-def aligned(reference: Series, candidate: Series) -> AlignedPair:
-    """The two series at the steps that both logged."""
-    steps, here, there = np.intersect1d(
-        reference.steps, candidate.steps, assume_unique=True, return_indices=True
-    )
-    return AlignedPair(steps, reference.values[here], candidate.values[there])
+# --- parts of a curve ---
 
 
 def usual_distance(steps: np.ndarray) -> int:
@@ -50,20 +43,111 @@ def whole_parts(steps: np.ndarray) -> List[slice]:
     return [slice(first, last) for first, last in zip(edges, edges[1:])]
 
 
-def window(steps: np.ndarray, end: int, length: int) -> slice:
+def window(series: Series, end: int, length: int) -> Series:
     """The last `length` samples at or before step `end`, not across a part that is missing."""
-    stop = int(np.searchsorted(steps, end, side="right"))
-    begun = max(part.start for part in whole_parts(steps) if part.start < max(stop, 1))
-    return slice(max(stop - length, begun), stop)
+    stop = int(np.searchsorted(series.steps, end, side="right"))
+    begun = max(part.start for part in whole_parts(series.steps) if part.start < max(stop, 1))
+    return _part(series, slice(max(stop - length, begun), stop))
 
 
-def windows(steps: np.ndarray, length: int, most: int) -> List[slice]:
-    """At most `most` windows along a curve, without a common sample; the last ends with it."""
-    if not len(steps):
+def _part(series: Series, chosen: slice) -> Series:
+    return Series(series.name, series.steps[chosen], series.values[chosen])
+
+
+def window_ends(steps: np.ndarray, length: int) -> List[int]:
+    """The last steps of windows along a curve that share no sample; the last one ends it."""
+    count = max(min(MOST_WINDOWS, len(steps) // length), 1)
+    places = (int(round(len(steps) * number / count)) - 1 for number in range(1, count + 1))
+    return [int(steps[place]) for place in places] if len(steps) else []
+
+
+def aligned(reference: Series, candidate: Series) -> Tuple[Series, Series]:
+    """The two series at the steps that both logged."""
+    steps, here, there = np.intersect1d(
+        reference.steps, candidate.steps, assume_unique=True, return_indices=True
+    )
+    first, second = reference.values[here], candidate.values[there]
+    return Series(reference.name, steps, first), Series(candidate.name, steps, second)
+
+
+# --- a window ---
+
+
+@attrs.frozen
+class Difference:
+    """Candidate less reference, and the share of the reference that this is.
+
+    Attributes:
+        samples: how many there are of each; effective: how many independent ones say as much.
+    """
+
+    absolute: Estimate
+    relative: Estimate
+    samples: int
+    effective: float
+
+
+@attrs.frozen
+class WindowComparison:
+    """Two runs over one range of steps: the mean and noise of each, and their difference."""
+
+    first_step: int
+    last_step: int
+    reference: MeanOfSeries
+    candidate: MeanOfSeries
+    difference: Difference
+
+
+def compare_windows(first: Series, second: Series, length: int) -> List[WindowComparison]:
+    """Windows over the steps of both; one of each run's own where few steps are the same."""
+    begin = max(int(first.steps[0]), int(second.steps[0]))
+    end = min(int(first.steps[-1]), int(second.steps[-1]))
+    if end < begin:
         return []
-    count = max(min(most, len(steps) // length), 1)
-    ends = [steps[int(round(len(steps) * number / count)) - 1] for number in range(1, count + 1)]
-    return [window(steps, int(end), length) for end in ends]
+    logged = min(int(((one.steps >= begin) & (one.steps <= end)).sum()) for one in (first, second))
+    ends, pair = [end], aligned(first, second)
+    if len(pair[0]) and len(pair[0]) >= LEAST_COMMON * logged:
+        (first, second), ends = pair, window_ends(pair[0].steps, length)
+    return [
+        compare_window(window(first, last, length), window(second, last, length)) for last in ends
+    ]
+
+
+def compare_window(reference: Series, candidate: Series) -> WindowComparison:
+    """Compares the means of two runs over a range of steps; noise is told around a straight line.
+
+    Where both logged the same steps the differences at each are averaged: a trend or noise that
+    both have cancels. The ratio of the means then has its interval by linearisation (Cochran,
+    Sampling Techniques, 1977, section 2.11), from one series of residuals.
+    """
+    first, second = level_of(reference), level_of(candidate)
+    if np.array_equal(reference.steps, candidate.steps):
+        gaps = mean_of_series(candidate.values - reference.values)
+        absolute, relative, count, effective = gaps.mean, UNKNOWN, gaps.count, gaps.effective
+        base = float(reference.values.mean())
+        if base and math.isfinite(base) and math.isfinite(absolute.value):
+            share = absolute.value / base
+            residuals = mean_of_series((candidate.values - (1 + share) * reference.values) / base)
+            relative = Estimate(share, residuals.mean.half_width)
+            effective = min(effective, residuals.effective)
+    else:
+        absolute, relative = difference_of(first.mean, second.mean)
+        count, effective = min(first.count, second.count), min(first.effective, second.effective)
+    steps = np.concatenate([reference.steps, candidate.steps])
+    difference = Difference(absolute, relative, count, effective)
+    return WindowComparison(int(steps.min()), int(steps.max()), first, second, difference)
+
+
+def level_of(series: Series) -> MeanOfSeries:
+    """The mean of a series, and its noise around the straight line that fits it best."""
+    steps, values = series.steps, series.values
+    if len(values) >= TREND_SAMPLES and np.isfinite(values).all():
+        across = steps - steps.mean()
+        values = values - float((across * values).sum() / (across * across).sum()) * across
+    return mean_of_series(values)
+
+
+# --- a step ---
 
 
 @attrs.frozen
@@ -75,31 +159,57 @@ class SampleAtStep:
     value: float
 
 
+@attrs.frozen
+class StepComparison:
+    """Two runs at one step, with the noise around it that says what one sample is worth."""
+
+    reference: SampleAtStep
+    candidate: SampleAtStep
+    reference_around: MeanOfSeries
+    candidate_around: MeanOfSeries
+    difference: Difference
+    window: Optional[WindowComparison]
+
+
+def compare_step(first: Series, second: Series, step: int, length: int) -> Optional[StepComparison]:
+    """The values that were logged at a step or near it; None where a run has none there."""
+    one, other = sample_at(first, step), sample_at(second, step)
+    if one is None or other is None:
+        return None
+    here, there = neighbours(first, one.step, length), neighbours(second, other.step, length)
+    around = level_of(here), level_of(there)
+    samples = single_sample(one.value, around[0]), single_sample(other.value, around[1])
+    difference = Difference(*difference_of(*samples), 1, 1.0)
+    before = [window(series, step, length) for series in aligned(first, second)]
+    before_it = compare_window(*before) if len(before[0]) else None
+    return StepComparison(one, other, *around, difference, before_it)
+
+
 def sample_at(series: Series, step: int) -> Optional[SampleAtStep]:
     """The value logged at a step, or at the nearest one within the usual distance."""
-    if not len(series):
-        return None
     nearest = int(np.argmin(np.abs(series.steps - step)))
     if abs(int(series.steps[nearest]) - step) > usual_distance(series.steps):
         return None
     return SampleAtStep(step, int(series.steps[nearest]), float(series.values[nearest]))
 
 
-def neighbours(series: Series, step: int, length: int) -> slice:
+def neighbours(series: Series, step: int, length: int) -> Series:
     """At most `length` samples around a logged step, not across a missing part."""
     place = int(np.searchsorted(series.steps, step))
     (part,) = (part for part in whole_parts(series.steps) if part.start <= place < part.stop)
     start = max(min(place - length // 2, part.stop - length), part.start)
-    return slice(start, min(start + length, part.stop))
+    return _part(series, slice(start, min(start + length, part.stop)))
 
 
-def without_trend(steps: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The values less the straight line that fits them best, plus their mean."""
-    if len(values) < TREND_SAMPLES or not np.isfinite(values).all():
-        return values
-    across = steps - steps.mean()
-    slope = float((across * values).sum() / (across * across).sum())
-    return np.asarray(values - slope * across)
+def single_sample(value: float, around: MeanOfSeries) -> Estimate:
+    """One value with the interval in which one sample lies, by the noise of its neighbours."""
+    if around.count < TREND_SAMPLES or not math.isfinite(around.noise):
+        return Estimate(value)
+    degrees = max(int(around.effective) - 2, 1)
+    return Estimate(value, two_sided_quantile(CONFIDENCE, degrees) * around.noise)
+
+
+# --- to be drawn ---
 
 
 @attrs.frozen(eq=False)
@@ -129,53 +239,3 @@ def summary_curve(series: Series, most: int = MOST_POINTS) -> SummaryCurve:
                 mean, noise = float(np.nanmean(values)), float(np.nanstd(values))
             points.append((float(series.steps[chunk].mean()), mean, noise))
     return SummaryCurve(*np.asarray(points, np.float64).reshape(-1, 3).T)
-
-
-@attrs.frozen
-class Reached:
-    """The first step at which a target was reached; seconds None where no clock told."""
-
-    step: int
-    seconds: Optional[float]
-
-
-def time_to_target(
-    series: Mapping[str, Series],
-    name: str,
-    target: float,
-    higher_is_better: bool,
-    samples: int = TARGET_SAMPLES,
-) -> Optional[Reached]:
-    """When the mean of the last `samples` values first reached the target; None if never.
-
-    A mean, since the luckiest of many noisy values is early. Where part of a log is missing the
-    mean starts anew.
-    """
-    if name not in series:
-        return None
-    curve = series[name]
-    means = np.full(len(curve), np.nan)
-    for part in whole_parts(curve.steps):
-        if part.stop - part.start >= samples:
-            means[part.start + samples - 1 : part.stop] = np.convolve(
-                curve.values[part], np.full(samples, 1 / samples), mode="valid"
-            )
-    met = np.flatnonzero(means >= target if higher_is_better else means <= target)
-    if not len(met):
-        return None
-    step = int(curve.steps[met[0]])
-    return Reached(step, seconds_at(series, step))
-
-
-def seconds_at(series: Mapping[str, Series], step: int) -> Optional[float]:
-    """The training time until the end of a step, pauses between restarts left out."""
-    if "elapsed_seconds" in series:
-        elapsed = series["elapsed_seconds"]
-        gains = np.diff(elapsed.values, prepend=0.0)
-        gains = np.where(gains < 0, elapsed.values, gains)  # a restart begins at zero again
-        before = elapsed.steps <= step
-        return float(gains[before].sum()) if before.any() else None
-    if "step_seconds" in series:
-        each = series["step_seconds"]
-        return float(each.values[each.steps <= step].sum())
-    return None

@@ -7,7 +7,7 @@ OK for what nobody ran is what this one is not.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Callable, Dict, List, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 from common.cards.model_card import ModelCard
 from common.evidence.comparison.compared import compare
@@ -18,59 +18,36 @@ from common.runs.record import COMPLETE, RunRecord
 
 FILE_NAME = "modelzoo_level.txt"
 UNVERIFIED = "unverified"
-KEYS = (
-    "GPUStatus",
-    "NPUMigrationStatus",
-    "FuncStatus",
-    "PrecisionStatus",
-    "AutoTune",
-    "PerfStatus",
-)
-Records = Sequence[RunRecord]
-Compare = Callable[[Records, Records], Tuple[str, str]]
 
 
-def levels(root: Path, cards: Sequence[ModelCard], records: Records) -> Dict[Path, str]:
+def levels(root: Path, cards: Sequence[ModelCard], records: Sequence[RunRecord]) -> Dict[Path, str]:
     """What each network's file has to hold, by its path: a line for each status, without blanks."""
-
-    def compared(gpu: Records, npu: Records) -> Tuple[str, str]:
-        groups = [
-            Group(label, tuple(read_run(store.record_path(root, one), label) for one in side))
-            for label, side in (("gpu", gpu), ("npu", npu))
-        ]
-        found = compare(groups[0], groups[1], settings_of(groups))
-        return found.precision.status, found.perf.status
-
-    return {
-        card.folder / FILE_NAME: "".join(
-            f"{key}:{value}\n" for key, value in level_of(card.name, records, compared).items()
-        )
-        for card in cards
-    }
+    return {card.folder / FILE_NAME: _level_of(root, card.name, records) for card in cards}
 
 
-def level_of(model: str, records: Records, compared: Compare) -> Dict[str, str]:
-    """The six statuses of a network.
-
-    Args:
-        records: of all networks.
-        compared: PrecisionStatus and PerfStatus of the NPU's records of a case by the GPU's.
-    """
+def _level_of(root: Path, model: str, records: Sequence[RunRecord]) -> str:
     on: Dict[str, Dict[Tuple[str, str], List[RunRecord]]] = {"gpu": {}, "npu": {}}
     for record in records:
         if record.model == model and record.status == COMPLETE and record.device.kind in on:
             on[record.device.kind].setdefault((record.task, record.case), []).append(record)
-    pairs = [
-        compared(on["gpu"][case], on["npu"][case])
-        for case in sorted(set(on["gpu"]) & set(on["npu"]))
-    ]
-    proven = {
+    found = []
+    for case in sorted(set(on["gpu"]) & set(on["npu"])):
+        groups = [
+            Group(
+                kind, tuple(read_run(store.record_path(root, one), kind) for one in on[kind][case])
+            )
+            for kind in ("gpu", "npu")
+        ]
+        found.append(compare(groups[0], groups[1], settings_of(groups)))
+    statuses = {
         "GPUStatus": OK if on["gpu"] else UNVERIFIED,
+        "NPUMigrationStatus": UNVERIFIED,
         "FuncStatus": OK if on["npu"] else UNVERIFIED,
-        "PrecisionStatus": _worst([precision for precision, _ in pairs]),
-        "PerfStatus": _worst([perf for _, perf in pairs]),
+        "PrecisionStatus": _worst([one.precision.status for one in found]),
+        "AutoTune": UNVERIFIED,
+        "PerfStatus": _worst([one.perf.status for one in found]),
     }
-    return {key: proven.get(key, UNVERIFIED) for key in KEYS}
+    return "".join(f"{key}:{value}\n" for key, value in statuses.items())
 
 
 def _worst(statuses: Sequence[str]) -> str:

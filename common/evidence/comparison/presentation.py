@@ -9,10 +9,10 @@ import attrs
 
 from common.core.errors import UsageError
 from common.core.text import aligned, duration, shortened
-from common.evidence.comparison.compared import Comparison
-from common.evidence.comparison.curves import TARGET_SAMPLES, Reached, summary_curve
-from common.evidence.comparison.differences import FigureComparison, WindowComparison
+from common.evidence.comparison.compared import Comparison, FigureComparison
+from common.evidence.comparison.curves import WindowComparison, summary_curve
 from common.evidence.comparison.runs import Group, Settings
+from common.evidence.comparison.speed import TARGET_SAMPLES, Reached
 from common.evidence.comparison.statistics import (
     LEAST_EFFECTIVE,
     LEAST_SAMPLES,
@@ -35,7 +35,7 @@ Row = Tuple[str, ...]
 
 def number(value: float) -> str:
     """A logged value: as many digits as say something."""
-    return f"{value:.4g}" if math.isfinite(value) else str(value)
+    return f"{value:.4g}"
 
 
 def _signed(value: float) -> str:
@@ -44,10 +44,6 @@ def _signed(value: float) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:+.{1 if abs(share) < 1 else 0}f} %"
-
-
-def _times(ratio: float) -> str:
-    return f"{ratio:.2f}x"
 
 
 def _interval(estimate: Estimate, told: Callable[[float], str]) -> str:
@@ -77,35 +73,28 @@ def columns(comparison: Comparison) -> Row:
     """The titles of the table; long labels are cut."""
     labels = comparison.reference.label, comparison.candidate.label
     first, second = (shortened(label, LONGEST_LABEL) for label in labels)
-    if first == second:
-        first, second = "reference", "candidate"
     return ("", first, second, f"{second} - {first}", "relative [95 % interval]")
 
 
 def rows(comparison: Comparison) -> List[Row]:
     """Everything that could be compared, a line each."""
     curve, judged = comparison.settings.curve, comparison.settings.judged.name
-    at, end, speed = comparison.at_step, comparison.end, comparison.speed
+    at, windows, speed = comparison.at_step, comparison.windows, comparison.speed
     found: List[Row] = []
     if at is not None:
-        steps = sorted({at.reference.step, at.candidate.step})
-        found.append(
-            (
-                f"{curve} at step {' and '.join(f'{step:,}' for step in steps)}, one sample",
-                number(at.reference.value),
-                number(at.candidate.value),
-                _signed(at.difference.absolute.value),
-                _interval(at.difference.relative, _percent),
-            )
-        )
-        if at.window is not None and at.window != end:
+        steps = " and ".join(f"{step:,}" for step in sorted({at.reference.step, at.candidate.step}))
+        absolute = _signed(at.difference.absolute.value)
+        values = number(at.reference.value), number(at.candidate.value), absolute
+        relative = _interval(at.difference.relative, _percent)
+        found.append((f"{curve} at step {steps}, one sample", *values, relative))
+        if at.window is not None and at.window not in windows[-1:]:
             found.append(_window_row(at.window, f"{curve}, up to there"))
-    for part in comparison.windows:
-        found.append(_window_row(part, f"{curve}, {'end' if part is end else 'window'}"))
+    for place, part in enumerate(windows, start=1):
+        name = "end" if place == len(windows) else "window"
+        found.append(_window_row(part, f"{curve}, {name}"))
     if comparison.between_seeds is not None:
-        counts = [
-            f"{len(group.runs)} runs" for group in (comparison.reference, comparison.candidate)
-        ]
+        groups = (comparison.reference, comparison.candidate)
+        counts = [f"{len(group.runs)} runs" for group in groups]
         interval = _interval(comparison.between_seeds, _percent)
         found.append((f"{curve}, last window, between seeds", *counts, "", interval))
     if comparison.final is not None:
@@ -113,11 +102,10 @@ def rows(comparison: Comparison) -> List[Row]:
     if comparison.best is not None:
         found.append(_figure_row(comparison.best, f"best {judged} on validation"))
     if speed is not None:
-        rates = [
-            f"{rate.value:.4g} {speed.unit or 'units'}/s"
-            for rate in (speed.reference, speed.candidate)
-        ]
-        found.append(("throughput, total / total", *rates, "", _interval(speed.ratio, _times)))
+        unit = speed.unit or "units"
+        rates = [f"{rate.value:.4g} {unit}/s" for rate in (speed.reference, speed.candidate)]
+        ratio = _interval(speed.ratio, lambda value: f"{value:.2f}x")
+        found.append(("throughput, total / total", *rates, "", ratio))
     if comparison.settings.target is not None:
         what = f"{curve} {number(comparison.settings.target)} (mean of {TARGET_SAMPLES} samples)"
         found.append((what, *map(_moments, comparison.reached.values()), "", ""))
@@ -160,8 +148,7 @@ def _moments(reached: Sequence[Optional[Reached]]) -> str:
 
 def remarks(comparison: Comparison) -> List[str]:
     """What one sample proves, what the intervals hold and how they are made, what was odd."""
-    proven = what_one_sample_proves(comparison)
-    found = [] if proven is None else [proven]
+    found = list(filter(None, [what_one_sample_proves(comparison)]))
     if 1 in (len(comparison.reference.runs), len(comparison.candidate.runs)):
         found.append(
             "With one run on a side the intervals hold the noise within these runs, not what "
@@ -190,15 +177,11 @@ def what_one_sample_proves(comparison: Comparison) -> Optional[str]:
     found, step = at.difference.relative, at.reference.asked
     if not found.is_known:
         return f"What one sample proves at step {step:,} is not known: too few neighbours."
-    sides = (
-        (comparison.reference, at.reference_around),
-        (comparison.candidate, at.candidate_around),
-    )
+    groups = (comparison.reference, comparison.candidate)
     noises = [
-        f"{100 * around.noise / abs(around.mean.value):.1f} % ({group.label}, "
-        f"{around.count} samples)"
-        for group, around in sides
-        if around.mean.value
+        f"{100 * one.noise / abs(one.mean.value):.1f} % ({group.label}, {one.count} samples)"
+        for group, one in zip(groups, (at.reference_around, at.candidate_around))
+        if one.mean.value
     ]
     proves = "it shows nothing" if found.low <= 0 <= found.high else "it is beyond the noise"
     return (

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 import attrs
 import numpy as np
 
-from common.cards.model_card import DEVICES, Task
+from common.cards.model_card import DEVICES
 from common.cards.model_folders import all_cards, checkout_root, find_card, split_name
 from common.core.command_line import number_in
 from common.core.errors import UsageError, ZooError
@@ -20,7 +20,7 @@ from common.runs import record as run_record
 from common.runs.record import COMPLETE, RunRecord
 
 WINDOW = 50
-LOWER_IS_BETTER = ("loss", "error", "seconds")
+LOWER_IS_BETTER = ("loss", "error", "seconds")  # what names end with
 
 
 @attrs.frozen
@@ -29,6 +29,7 @@ class Run:
 
     Attributes:
         source: the path it came from.
+        series: those with values.
         final: figures of the test set with the final weights, over n_eval samples.
         best: figures of the epoch that was best on validation.
         facts: what two runs should have in common, by name, such as the dataset's predicate.
@@ -60,11 +61,11 @@ class Run:
         """The record's, else the last value of test_, plain or final_NAME, else None."""
         if name in self.final:
             return self.final[name]
-        found = [self.series.get(prefix + name) for prefix in ("test_", "", "final_")]
-        values = [series.values[-1] for series in found if series is not None and len(series)]
-        return float(values[0]) if values else None
+        names = [kind + name for kind in ("test_", "", "final_")]
+        found = [self.series[one] for one in names if one in self.series]
+        return float(found[0].values[-1]) if found else None
 
-    def best_figure(self, name: str, higher_is_better: bool) -> Optional[float]:
+    def best_figure(self, name: str, judged: Judged) -> Optional[float]:
         """The record's best on validation, else the best of the series validation_NAME."""
         if name in self.best:
             return self.best[name]
@@ -72,7 +73,7 @@ class Run:
         values = series.values[np.isfinite(series.values)] if series is not None else ()
         if not len(values):
             return None
-        return float(np.max(values) if higher_is_better else np.min(values))
+        return float(np.max(values) if judged.higher_is_better else np.min(values))
 
 
 @attrs.frozen
@@ -86,11 +87,6 @@ class Group:
     def first(self) -> Run:
         """The run that stands for the group where one value is told."""
         return self.runs[0]
-
-    def values(self, figure: Callable[[Run], Optional[float]]) -> List[float]:
-        """The finite values of a figure among the runs."""
-        found = [figure(run) for run in self.runs]
-        return [value for value in found if value is not None and np.isfinite(value)]
 
 
 def read_run(path: Path, label: str) -> Run:
@@ -116,7 +112,7 @@ def _of_record(path: Path) -> Run:
     parsed = series_of_record(path)
     return Run(
         source=str(path),
-        series=_usable(parsed.series),
+        series={name: one for name, one in parsed.series.items() if len(one)},
         device=record.device.kind,
         model=record.model,
         task=record.task,
@@ -138,7 +134,7 @@ def _of_record(path: Path) -> Run:
 
 def _of_log(path: Path) -> Run:
     parsed = read_log(path)
-    series = _usable(parsed.series)
+    series = {name: one for name, one in parsed.series.items() if len(one)}
     if not series:
         raise ZooError(f"{path} holds no values to compare; see zoo parse {path}")
     declaring = [
@@ -147,10 +143,6 @@ def _of_log(path: Path) -> Run:
         if parsed.format in [form.name for form in card.logs]
     ]
     return Run(str(path), series, model=(declaring or [""])[0], notes=tuple(parsed.notes))
-
-
-def _usable(series: Mapping[str, Series]) -> Dict[str, Series]:
-    return {name: one for name, one in series.items() if len(one)}
 
 
 def check_device(label: str, run: Run) -> None:
@@ -196,28 +188,18 @@ class Settings:
     @property
     def curve_higher_is_better(self) -> bool:
         """Whether the curve is better where it is higher."""
-        return not _is_lower_better(self.curve)
+        return not self.curve.endswith(LOWER_IS_BETTER)
 
 
 def add_settings_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that every command with a comparison has."""
     add = parser.add_argument
-    add(
-        "--metric",
-        help="what PrecisionStatus judges; a training curve such as loss is judged by its last "
-        "window (default: the card's metric)",
-    )
-    add(
-        "--model",
-        metavar="MODEL[/TASK]",
-        help="whose card says metric and margin (default: the records')",
-    )
-    add(
-        "--margin",
-        type=number_in(float, 0),
-        help="how much worse still passes: in the metric's unit; a share for a curve (default: "
-        f"the card's; {LOSS_MARGIN:g} for a curve)",
-    )
+    told = "what PrecisionStatus judges; a training curve such as loss is judged by its last window"
+    add("--metric", help=told + " (default: the card's metric)")
+    told = "whose card says metric and margin (default: the records')"
+    add("--model", metavar="MODEL[/TASK]", help=told)
+    told = "how much worse still passes: in the metric's unit; a share for a curve (default: the "
+    add("--margin", type=number_in(float, 0), help=told + f"card's; {LOSS_MARGIN:g} for a curve)")
     add("--at_step", type=number_in(int, 0), help="tell the curve at this step")
     add("--window", type=number_in(int, 2), default=WINDOW, help="samples in a window, at most")
 
@@ -225,42 +207,25 @@ def add_settings_flags(parser: argparse.ArgumentParser) -> None:
 def settings_of(groups: Sequence[Group], asked: Optional[argparse.Namespace] = None) -> Settings:
     """What to compare: from a command line, as far as it has the flags, records and the card."""
     given: Dict[str, Any] = {} if asked is None else vars(asked)
-    names = [set(run.series) for group in groups for run in group.runs]
-    curves = set.intersection(*names) if names else set()
+    curves = set.intersection(*(set(run.series) for group in groups for run in group.runs))
     curve = "train_loss" if "loss" not in curves and "train_loss" in curves else "loss"
-    task = _task_of(given.get("model"), groups)
-    metric = task.metric if task else None
-    name, margin = given.get("metric"), given.get("margin")
+    known = [run for group in groups for run in group.runs if run.model]
+    known.sort(key=lambda run: not run.task)
+    name, margin, metric = given.get("metric"), given.get("margin"), None
+    if given.get("model") or known:
+        named = given.get("model")
+        model, task = split_name(named) if named else (known[0].model, known[0].task)
+        metric = find_card(checkout_root(), model).task(task or None).metric
     if metric is not None and name in (None, metric.name):
         unit = metric.unit if metric.unit != "fraction" else ""
         margin = metric.margin if margin is None else margin
         judged = Judged(metric.name, metric.higher_is_better, margin, unit=unit)
-    elif name is None or name not in curves or given.get("n_eval"):
-        name = name or "accuracy"
-        judged = Judged(name, not _is_lower_better(name), margin)
     else:
-        curve, margin = name, LOSS_MARGIN if margin is None else margin
-        judged = Judged(name, not _is_lower_better(name), margin, is_curve=True)
-    return Settings(
-        judged=judged,
-        curve=curve,
-        window=given.get("window", WINDOW),
-        at_step=given.get("at_step"),
-        target=given.get("target"),
-        batch_size=given.get("batch_size"),
-        n_eval=given.get("n_eval") or 0,
-    )
-
-
-def _task_of(named: Optional[str], groups: Sequence[Group]) -> Optional[Task]:
-    """The card's task: the one named, else the records', else None."""
-    known = [run for group in groups for run in group.runs if run.model]
-    if named is None and not known:
-        return None
-    known.sort(key=lambda run: not run.task)
-    model, task = split_name(named) if named else (known[0].model, known[0].task)
-    return find_card(checkout_root(), model).task(task or None)
-
-
-def _is_lower_better(name: str) -> bool:
-    return name.endswith(LOWER_IS_BETTER)
+        is_curve = name in curves and not given.get("n_eval")
+        if is_curve:
+            curve, margin = str(name), LOSS_MARGIN if margin is None else margin
+        name = name or "accuracy"
+        judged = Judged(name, not name.endswith(LOWER_IS_BETTER), margin, is_curve)
+    names = ("window", "at_step", "target", "batch_size", "n_eval")
+    more = {key: given[key] for key in names if given.get(key) is not None}
+    return Settings(judged, curve, **more)

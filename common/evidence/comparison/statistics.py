@@ -147,57 +147,40 @@ def mean_of_series(values: np.ndarray) -> MeanOfSeries:
     if count < 2 or not np.isfinite(values).all():
         middle = float(values.mean()) if count else math.nan
         return MeanOfSeries(Estimate(middle), math.nan, count, 1.0)
-    correlations = autocorrelations(values)
-    time = autocorrelation_time(correlations, count)
+    time, is_long_enough = _memory(values)
     effective = count / time
     # The mean is made of the same values, which hides a share 1 / effective of their variance.
     variance = float(values.var()) / max(1 - 1 / effective, 1 / count)
     width = math.inf
-    if effective >= LEAST_EFFECTIVE and _is_long_enough(correlations, count):
+    if effective >= LEAST_EFFECTIVE and is_long_enough:
         width = two_sided_quantile(CONFIDENCE, int(effective) - 1) * math.sqrt(variance / effective)
     return MeanOfSeries(Estimate(float(values.mean()), width), math.sqrt(variance), count, time)
 
 
-def _is_long_enough(correlations: np.ndarray, count: int) -> bool:
-    """Whether a series surely holds LEAST_EFFECTIVE independent samples.
+def _memory(values: np.ndarray) -> Tuple[float, bool]:
+    """The integrated autocorrelation time, 1 + 2 * the sum of autocorrelations, from 1 to N.
 
-    A short series of long memory can look as if it had a short one. So its AR(1) coefficient must
-    lie well below the one with which `count` samples would say as much as LEAST_EFFECTIVE.
+    Returns:
+        The time, and whether the series surely holds LEAST_EFFECTIVE independent samples: a short
+        one of long memory can look as if it had a short one. So its AR(1) coefficient must lie well
+        below the one with which N samples would say as much as LEAST_EFFECTIVE.
     """
-    if count < LEAST_SAMPLES:
-        return False
-    if len(correlations) < 2:
-        return True
+    count, centred = len(values), values - values.mean()
+    if not np.abs(centred).max() > 1e-12 * np.abs(values).max():  # constant
+        return 1.0, count >= LEAST_SAMPLES
+    spectrum = np.fft.rfft(centred, 2 * count)
+    covariances = np.fft.irfft(spectrum * spectrum.conj(), 2 * count)[:count]
+    correlations = covariances / covariances[0]
+    coefficient = float(correlations[1]) + (1 + 3 * float(correlations[1])) / count  # less its bias
     limit = (count - LEAST_EFFECTIVE) / (count + LEAST_EFFECTIVE)
-    error = math.sqrt((1 - limit**2) / count)
-    return _coefficient(correlations, count) <= limit - SURELY_SHORTER * error
-
-
-def autocorrelation_time(correlations: np.ndarray, count: int) -> float:
-    """The integrated autocorrelation time, 1 + 2 * the sum of autocorrelations, from 1 to count."""
-    if len(correlations) < 2:
-        return 1.0
-    coefficient = min(max(_coefficient(correlations, count), 0.0), 1 - 1 / count)
-    first_order = (1 + coefficient) / (1 - coefficient)
+    surely = limit - SURELY_SHORTER * math.sqrt((1 - limit**2) / count)
+    bounded = min(max(coefficient, 0.0), 1 - 1 / count)
+    first_order = (1 + bounded) / (1 - bounded)
     # Geyer: pairs of neighbouring lags while they are positive, none larger than the one before.
-    half = len(correlations) // 2
+    half = count // 2
     pairs = correlations[0 : 2 * half : 2] + correlations[1 : 2 * half : 2]
     ends = np.flatnonzero(pairs <= 0)
     kept = pairs[: ends[0]] if len(ends) else pairs
     summed = float(2 * np.minimum.accumulate(kept).sum() - 1) if len(kept) else 1.0
-    return min(max(summed, first_order, 1.0), float(count))
-
-
-def autocorrelations(values: np.ndarray) -> np.ndarray:
-    """The autocorrelation at each lag 0 … N-1, by the fast Fourier transform; [1] if constant."""
-    centred = values - values.mean()
-    if not np.abs(centred).max() > 1e-12 * np.abs(values).max():
-        return np.ones(1)
-    spectrum = np.fft.rfft(centred, 2 * len(centred))
-    covariances = np.fft.irfft(spectrum * spectrum.conj(), 2 * len(centred))[: len(centred)]
-    return np.asarray(covariances / covariances[0])
-
-
-def _coefficient(correlations: np.ndarray, count: int) -> float:
-    """The AR(1) coefficient, corrected for its bias."""
-    return float(correlations[1]) + (1 + 3 * float(correlations[1])) / count
+    time = min(max(summed, first_order, 1.0), float(count))
+    return time, count >= LEAST_SAMPLES and coefficient <= surely

@@ -16,6 +16,12 @@ WIDEST_CURVE_INTERVAL = 0.2  # relative half width; a wider one finds "better" b
 WIDEST_SPEED_INTERVAL = 0.05  # relative half width; wider is no measurement
 EXIT_CODES = {PERFECT: 0, OK: 0, POK: 1, NOK: 1, INCONCLUSIVE: 2}
 
+PRECISION_RULE = (
+    "OK: the 95 % interval against the reference ends within the margin; NOK: it lies wholly "
+    f"beyond; POK: so does a final figure, but the loss is not more than {100 * LOSS_MARGIN:.0f} % "
+    "higher; INCONCLUSIVE: else, without such a figure, or with an interval of a curve that is "
+    f"wider than ±{100 * WIDEST_CURVE_INTERVAL:.0f} %"
+)
 PERF_RULE = (
     "PERFECT from 1.2x, OK from 1.0x, POK from 0.5x, NOK below: samples/s of all samples "
     "over all seconds; INCONCLUSIVE without times, or where the 95 % interval is wider "
@@ -50,32 +56,18 @@ class Judged:
     is_curve: bool = False
     unit: str = ""
 
-    def told(self, value: float) -> str:
+    def told(self, value: float, sign: str = "") -> str:
         """A difference or a margin in words."""
-        if self.is_curve:
-            return f"{100 * value:.3g} %"
-        return f"{value:.4g} {self.unit}".rstrip()
+        number = f"{100 * value if self.is_curve else value:{sign}.4g}"
+        return f"{number} {'%' if self.is_curve else self.unit}".rstrip()
 
     @property
     def rule(self) -> str:
-        """The rule of precision_verdict in words, with its numbers."""
+        """The rule of precision_verdict in words, with its margin."""
         if self.margin is None:
             return f"INCONCLUSIVE: no margin is named for {self.name}"
         worse = "lower" if self.higher_is_better else "higher"
-        ok = (
-            f"OK: the 95 % interval of {self.name} against the reference ends within the margin, "
-            f"{self.told(self.margin)} {worse}; "
-        )
-        if self.is_curve:
-            return ok + (
-                "NOK: it lies wholly beyond; INCONCLUSIVE: else, too few samples, or an interval "
-                f"wider than ±{100 * WIDEST_CURVE_INTERVAL:.0f} %"
-            )
-        return ok + (
-            "POK: it lies wholly beyond, but the loss over the last window is not more than "
-            f"{100 * LOSS_MARGIN:.0f} % higher (95 %); NOK: that neither; INCONCLUSIVE: else, or "
-            "no such figure"
-        )
+        return f"margin of {self.name} {self.told(self.margin)} {worse}. {PRECISION_RULE}"
 
 
 def precision_verdict(
@@ -102,9 +94,8 @@ def precision_verdict(
     if doubts:
         return verdict(INCONCLUSIVE, "; ".join(doubts))
     agrees = loss is not None and loss.is_known and loss.high <= LOSS_MARGIN
-    if (
-        metric is None
-    ):  # a training loss alone can show that something is wrong, not that it is well
+    if metric is None:
+        # A training loss alone can show that something is wrong, not that it is well.
         missing = f"{judged.name} is not there on both sides"
         if loss is not None and loss.is_known and loss.low > LOSS_MARGIN:
             higher = f"{100 * loss.low:.1f} to {100 * loss.high:.1f} % higher"
@@ -115,10 +106,11 @@ def precision_verdict(
         return verdict(INCONCLUSIVE, f"no margin is named for {judged.name}")
     if not metric.is_known:
         return verdict(INCONCLUSIVE, f"how far {judged.name} may be off by chance is not known")
-    better = metric if judged.higher_is_better else metric.scaled(-1)
-    span = f"{judged.name} is {_span(judged, better)} than the reference's"
+    low, high = judged.told(metric.low, "+"), judged.told(metric.high, "+")
+    span = f"{judged.name} differs by {low} to {high}"
     if judged.is_curve and _is_wide(metric):
         return verdict(INCONCLUSIVE, span + ": too noisy")
+    better = metric if judged.higher_is_better else metric.scaled(-1)
     if better.low >= -judged.margin:
         return verdict(OK, span)
     if better.high >= -judged.margin:
@@ -132,14 +124,6 @@ def _is_wide(relative: Estimate) -> bool:
     """Whether noise is large against either run: a low mean by luck makes its interval narrow."""
     smaller = min(1.0, 1 + relative.value)
     return smaller <= 0 or relative.half_width > WIDEST_CURVE_INTERVAL * smaller
-
-
-def _span(judged: Judged, better: Estimate) -> str:
-    """An interval in words: 0.1 to 0.2 worse, or 0.1 worse to 0.2 better."""
-    low, high = judged.told(abs(better.low)), judged.told(abs(better.high))
-    if better.low >= 0:
-        return f"{low} to {high} better"
-    return f"{high} to {low} worse" if better.high < 0 else f"{low} worse to {high} better"
 
 
 def perf_verdict(ratio: Estimate, doubts: Sequence[str] = ()) -> Verdict:
@@ -156,8 +140,6 @@ def perf_verdict(ratio: Estimate, doubts: Sequence[str] = ()) -> Verdict:
         told += ": too noisy"
     else:
         status = next((name for name, least in SPEED_CLASSES if ratio.value >= least), NOK)
-        crossed = [least for _, least in SPEED_CLASSES if ratio.low < least <= ratio.high]
-        told += f"; the interval holds the limit {crossed[0]:g}x" if crossed else ""
     return Verdict(status, told, PERF_RULE)
 
 

@@ -31,21 +31,18 @@ _DEVICES = {"cpu": r"\bcpu\b", "gpu": r"\b(gpu|cuda)", "npu": r"\b(npu|xla)"}
 
 @attrs.frozen
 class GivenRun:
-    """A run to judge, with what is known of how it ended.
+    """A run to judge.
 
     Attributes:
         source: its folder or record.
         record: made anew from the events; None where they make none.
-        state, exit_code: as the launcher's marker has them; "" and None where nobody launched it.
-        reason: what the launcher says of the end.
+        marker: what the launcher says of the end; empty where nobody launched it.
         doubts: why what is kept of the run can't be taken for whole.
     """
 
     source: str
     record: Optional[RunRecord]
-    state: str = ""
-    exit_code: Optional[int] = None
-    reason: str = ""
+    marker: Marker = Marker()
     doubts: Tuple[str, ...] = ()
 
 
@@ -79,12 +76,11 @@ def read_run(place: Path) -> GivenRun:
     doubts = list(found.contradictions)
     if found.record is not None:
         doubts += [*_of_events(found.record, found.events), *_of_log(found.record, found.log)]
-    if place.is_file():
-        return GivenRun(str(place), found.record, doubts=tuple(doubts))
-    marker = read_marker(place)
-    doubts = [*_of_marker(marker, found.record), *doubts]
-    state, code, reason = marker.state, marker.exit_code, marker.reason or ""
-    return GivenRun(str(place), found.record, state, code, reason, tuple(doubts))
+    marker = Marker()
+    if not place.is_file():
+        marker = read_marker(place)
+        doubts = [*_of_marker(marker, found.record), *doubts]
+    return GivenRun(str(place), found.record, marker, tuple(doubts))
 
 
 # --- what the files contradict by themselves, although they agree ---
@@ -96,7 +92,7 @@ def _of_marker(marker: Marker, record: Optional[RunRecord]) -> Iterator[str]:
         yield marker.fault
     elif marker.state in ("", RUNNING):
         yield f"{told}: nobody saw the end"
-    elif marker.exit_code is None or (marker.exit_code == 0) != (marker.state == COMPLETE):
+    elif (marker.exit_code == 0) != (marker.state == COMPLETE):
         yield f"{told}: one of them is wrong"
     for name in ("model", "task"):
         said = getattr(marker, name)
@@ -133,10 +129,9 @@ def _of_events(record: RunRecord, events: Sequence[Mapping[str, Any]]) -> Iterat
         yield f"the log holds {len(logged)} of {progress.steps} steps"
     if len(set(taken)) < len(taken):
         yield f"{len(taken) - len(set(taken))} steps are in the log twice"
-    found, counts = record.metrics, record.dataset.counts
-    if found.final and not 1 <= found.n_eval <= counts.get(str(found.split), 0):
-        known = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
-        yield f"the final evaluation is of {found.n_eval} samples of {found.split}, of {known}"
+    found, most = record.metrics, record.dataset.counts.get(str(record.metrics.split), 0)
+    if found.final and not 1 <= found.n_eval <= most:
+        yield f"the final evaluation is of {found.n_eval} samples of {found.split}, of {most}"
     if found.final and progress.target_steps and found.step != progress.steps:
         yield f"the final evaluation is of step {found.step}, the last is {progress.steps}"
 
@@ -166,7 +161,8 @@ def _of_log(record: RunRecord, log: str) -> Iterator[str]:
 def judge_soundness(run: GivenRun) -> List[Finding]:
     """What keeps a run from being judged further; all PASS where nothing does."""
     verdict, told, rule = _ending(run)
-    told += "" if not run.reason or run.reason in told else f" ({run.reason})"
+    reason = run.marker.reason or ""
+    told += "" if not reason or reason in told else f" ({reason})"
     ending = Finding("run", verdict, told, "", rule)
     if run.record is None or verdict is not Verdict.PASS:
         return [ending]
@@ -186,22 +182,20 @@ def judge_soundness(run: GivenRun) -> List[Finding]:
 
 def _ending(run: GivenRun) -> Tuple[Verdict, str, str]:
     """How a run ended: the verdict, what was found, and the rule."""
-    code, record, told = run.exit_code or 0, run.record, list(run.doubts)
-    if record is not None and (record.status, record.reason, code) == (ABORTED, NO_END, 0):
-        told.append("the log has no end")
-    if len(told) > _MOST_DOUBTS:
-        told[_MOST_DOUBTS:] = [f"{len(told) - _MOST_DOUBTS} more"]
-    doubts = "; ".join(told)
+    code, record, told = run.marker.exit_code or 0, run.record, list(run.doubts)
     if record is None and code:
         return Verdict.INFRA, "no record", "the run could not start"
     if record is None:
-        return Verdict.INCONCLUSIVE, f"no record: {doubts}", "there is nothing to judge"
-    if run.state == INTERRUPTED or code > _FROM_SIGNALS or code in _OF_THE_MACHINE:
+        return Verdict.INCONCLUSIVE, f"no record: {'; '.join(told)}", "there is nothing to judge"
+    if run.marker.state == INTERRUPTED or code > _FROM_SIGNALS or code in _OF_THE_MACHINE:
         why = "killed, interrupted, or kept from running by the machine"
-        return Verdict.INFRA, f"exit code {run.exit_code}", why
-    if doubts:
+        return Verdict.INFRA, f"exit code {code}", why
+    if (record.status, record.reason, code) == (ABORTED, NO_END, 0):
+        told.append("the log has no end")
+    if told:
+        told[_MOST_DOUBTS:] = ["…"] * (len(told) > _MOST_DOUBTS)
         rule = "log, events, record and run.json must be whole, and say the same"
-        return Verdict.INCONCLUSIVE, f"incomplete: {doubts}", rule
+        return Verdict.INCONCLUSIVE, f"incomplete: {'; '.join(told)}", rule
     if record.status != COMPLETE or code:
-        return Verdict.REGRESS, f"failed: {record.reason or run.reason}", "must end well"
+        return Verdict.REGRESS, f"failed: {record.reason or run.marker.reason}", "must end well"
     return Verdict.PASS, f"complete, {record.progress.steps} steps", "must end well"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence
 
 import attrs
 
@@ -16,7 +16,6 @@ from common.evidence.gate.references import (
     device_label,
     framework_of,
     key_of,
-    matching,
     stored_run,
 )
 from common.evidence.gate.rules import judge_accuracy, judge_speed
@@ -79,7 +78,7 @@ def _judge_records(
     verdict = Verdict.PASS if len(seeds) >= rules.seeds else Verdict.INCONCLUSIVE
     told = f"{len(seeds)} ({listed(seeds)})"
     findings = [Finding("seeds", verdict, told, "", f"{rules.seeds} at {rules.tier}")]
-    baseline = matching(stored, key)
+    baseline = next((one for one in stored if one.key == key), None)
     if baseline is None:
         return [*findings, _no_reference(stored, records[0])]
     dirty = any(run.dirty for run in baseline.runs)
@@ -102,51 +101,40 @@ def _judge_records(
 def _no_reference(stored: Sequence[Baseline], record: RunRecord) -> Finding:
     """Names the reference of the task that differs least, and in what."""
     key, recipe = key_of(record), recipe_of(record.config)
-    found = [
-        (baseline.differences(key, recipe), baseline.file_name)
-        for baseline in stored
-        if baseline.key.task == key.task
-    ]
-    if not found:
-        told, rule = (
-            f"none is stored for {key.model}/{key.task}",
-            "`zoo regress --accept` makes one",
-        )
-        return Finding("reference", Verdict.INCONCLUSIVE, told, "", rule)
-    differing, name = min(found, key=lambda pair: len(pair[0]))
-    if len(differing) > _SHOWN_DIFFERENCES:
-        more = f"{len(differing) - _SHOWN_DIFFERENCES} more"
-        differing[_SHOWN_DIFFERENCES:] = [more]
-    told, rule = f"none of this key, recipe {key.recipe_sha256[:8]}", "; ".join(differing)
-    return Finding("reference", Verdict.INCONCLUSIVE, told, name, "differs in " + rule)
+    found = [(one.differences(key, recipe), one) for one in stored if one.key.task == key.task]
+    told = f"none of {key.model}/{key.task}, recipe {key.recipe_sha256[:8]}"
+    name, rule = "", "`zoo regress --accept` makes one"
+    if found:
+        differing, nearest = min(found, key=lambda pair: len(pair[0]))
+        differing[_SHOWN_DIFFERENCES:] = ["…"] * (len(differing) > _SHOWN_DIFFERENCES)
+        name, rule = nearest.file_name, "differs in " + "; ".join(differing)
+    return Finding("reference", Verdict.INCONCLUSIVE, told, name, rule)
 
 
 def _evaluation(baseline: Baseline, measured: Sequence[StoredRun]) -> Finding:
     """Figures are those of the reference's split, samples and step, or they are none."""
     now = list(dict.fromkeys(str(run.evaluation or "no evaluation") for run in measured))
-    before = baseline.runs[0].evaluation
-    if before is None:
+    before, rule = str(baseline.runs[0].evaluation or ""), "must be the same"
+    if not before:
         rule = "the reference does not say what it was evaluated on; --accept makes it anew"
-        return Finding("evaluation", Verdict.INCONCLUSIVE, listed(now), "", rule)
-    verdict = Verdict.PASS if now == [str(before)] else Verdict.INCONCLUSIVE
-    return Finding("evaluation", verdict, listed(now), str(before), "must be the same")
+    verdict = Verdict.PASS if now == [before] else Verdict.INCONCLUSIVE
+    return Finding("evaluation", verdict, listed(now), before, rule)
 
 
 def _first_batches(baseline: Baseline, run: StoredRun) -> Finding:
     """The same recipe and seed must give the same first batches."""
     stored = {known.seed: known.first_batches_sha256 for known in baseline.runs}.get(run.seed)
-    now = run.first_batches_sha256
-    judged: Tuple[Optional[Verdict], str] = (Verdict.PASS, "must be equal")
-    if stored is None:
-        judged = None, "not judged: none is stored for this seed"
-    elif now is None:
-        why = "the run does not tell the checksum that the reference has"
-        judged = Verdict.INCONCLUSIVE, why
-    elif now != stored:
-        why = "same recipe and seed, other data: the data pipeline changed"
-        judged = Verdict.REGRESS, why
+    now, verdict, rule = run.first_batches_sha256, Verdict.PASS, "must be equal"
     told, before = ("no checksum" if one is None else one[:8] for one in (now, stored))
-    return Finding(f"first batches, seed {run.seed}", judged[0], told, before, judged[1])
+    aspect = f"first batches, seed {run.seed}"
+    if stored is None:
+        return Finding(aspect, None, told, before, "not judged: none is stored for this seed")
+    if now is None:
+        verdict, rule = Verdict.INCONCLUSIVE, "the reference has a checksum, the run tells none"
+    elif now != stored:
+        rule = "same recipe and seed, other data: the data pipeline changed"
+        verdict = Verdict.REGRESS
+    return Finding(aspect, verdict, told, before, rule)
 
 
 def _accuracy(rules: TierRules, baseline: Baseline, measured: Sequence[StoredRun]) -> List[Finding]:

@@ -26,7 +26,7 @@ from common.runs.store import differences
 SCHEMA_VERSION = 1
 FOLDER = Path("ci") / "baselines"
 FEWEST_RUNS = 2  # one run has no spread
-_ANEW = "make it anew with `zoo regress --accept`"
+_ANEW = "remove it and make it anew with `zoo regress --accept`"
 _SHOWN = 40  # characters of a value; dataset predicates are long
 
 
@@ -51,11 +51,6 @@ class Key:
     device: str
     framework: str
     recipe_sha256: str
-
-    @property
-    def sha256(self) -> str:
-        """The key's own hash."""
-        return config_sha256(attrs.asdict(self))
 
 
 @attrs.frozen
@@ -117,7 +112,8 @@ class Baseline:
     @property
     def file_name(self) -> str:
         """`<task>-<case>-<the key's hash, short>.json`."""
-        return f"{self.key.task}-{self.case}-{self.key.sha256[:8]}.json"
+        sha256 = config_sha256(attrs.asdict(self.key))
+        return f"{self.key.task}-{self.case}-{sha256[:8]}.json"
 
     def path(self, root: Path) -> Path:
         """Where it lies below a checkout."""
@@ -146,14 +142,9 @@ class Baseline:
 
     def differences(self, key: Key, recipe: Mapping[str, Any]) -> List[str]:
         """What a run has otherwise, as "name: stored -> now"; the recipe last."""
-        own, other = (
-            attrs.asdict(one, filter=lambda field, _: field.name != "recipe_sha256")
-            for one in (self.key, key)
-        )
-        return [
-            f"{name}: {_short(old)} -> {_short(new)}"
-            for name, old, new in [*differences(own, other), *differences(self.recipe, recipe)]
-        ]
+        own, other = ({**attrs.asdict(one), "recipe_sha256": ""} for one in (self.key, key))
+        found = [*differences(own, other), *differences(self.recipe, recipe)]
+        return [f"{name}: {_short(old)} -> {_short(new)}" for name, old, new in found]
 
 
 def _short(value: Any) -> str:
@@ -235,12 +226,12 @@ def baselines_of(root: Path, model: str) -> List[Baseline]:
     """The references of a network, by file name.
 
     Raises:
-        ZooError: a file that is no valid reference, or lies under another's name.
+        ZooError: a file that is no valid reference.
     """
-    return [_read(path, root) for path in sorted((root / FOLDER / model).glob("*.json"))]
+    return [_read(path) for path in sorted((root / FOLDER / model).glob("*.json"))]
 
 
-def _read(path: Path, root: Path) -> Baseline:
+def _read(path: Path) -> Baseline:
     try:
         content = parse_json(path.read_bytes(), str(path))
     except OSError as error:
@@ -250,22 +241,13 @@ def _read(path: Path, root: Path) -> Baseline:
         raise ZooError(f"{path} is not a reference of schema version {SCHEMA_VERSION}; {_ANEW}")
     if content.pop("sha256", None) != checksum(content):
         raise ZooError(f"{path} is not as `zoo regress --accept` wrote it; {_ANEW}")
-    baseline = structured(content, Baseline, str(path))
-    if baseline.path(root) != path:
-        name = baseline.path(root).relative_to(root / FOLDER)
-        raise ZooError(f"{path} holds the reference {name}; give it its own name back")
-    return baseline
+    return structured(content, Baseline, str(path))
 
 
 def checksum(content: Mapping[str, object]) -> str:
     """By which a change by hand is noticed."""
     whole = dict(content, schema_version=SCHEMA_VERSION)
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode("utf-8")).hexdigest()
-
-
-def matching(stored: Sequence[Baseline], key: Key) -> Optional[Baseline]:
-    """The reference of a key, None where there is none."""
-    return next((baseline for baseline in stored if baseline.key == key), None)
 
 
 def store(root: Path, baseline: Baseline) -> Path:
@@ -293,11 +275,9 @@ def fit_records(
     records = [run.record for run in runs if run.record is not None]
     if len(records) < fewest:
         problems.append(f"{len(records)} run(s), asked for were {fewest}")
-    dirty = ", ".join(record.run_id for record in records if record.code.dirty)
-    if dirty and not allow_dirty:
+    if not allow_dirty and any(record.code.dirty for record in records):
         problems.append(
-            f"{dirty} ran with uncommitted changes; commit them and run again, or give "
-            "--allow_dirty, which the reference will say"
+            "runs with uncommitted changes; commit them and run again, or give --allow_dirty"
         )
     if problems:
         raise InfrastructureError(f"no reference for {name}: {problems[0]}")
@@ -308,29 +288,29 @@ def accept(root: Path, records: Sequence[RunRecord], with_speed: bool = True) ->
     """Writes the reference of runs; returns what to tell, an earlier reference's values included.
 
     Args:
-        with_speed: False keeps the speeds of the earlier reference's runs of the same seeds.
+        with_speed: False keeps the speeds of the earlier reference's runs of the same seeds on the
+            same device.
 
     Raises:
         ZooError: the runs differ in more than their seed.
     """
-    baseline = make_baseline(records)
-    before = matching(baselines_of(root, baseline.key.model), baseline.key)
+    made = make_baseline(records)
+    stored = baselines_of(root, made.key.model)
+    before = next((one for one in stored if one.key == made.key), None)
     earlier = before.runs if before else ()
     if before is not None:  # a case may have got another name; its recipe is still the same
-        baseline = attrs.evolve(baseline, case=before.case)
+        made = attrs.evolve(made, case=before.case)
     if not with_speed:
         known = {(run.seed, run.device): run for run in earlier}
-        runs = [_with_speed_of(run, known.get((run.seed, run.device))) for run in baseline.runs]
-        baseline = attrs.evolve(baseline, runs=tuple(runs))
+        runs = []
+        for run in made.runs:
+            old = known.get((run.seed, run.device))
+            rate, wait = (old.samples_per_second, old.data_wait) if old else (None, None)
+            run = attrs.evolve(run, samples_per_second=rate, data_wait=wait)
+            runs.append(attrs.evolve(run, speed_of=(old.speed_of or old.run_id) if old else None))
+        made = attrs.evolve(made, runs=tuple(runs))
     return [
-        f"wrote {store(root, baseline).relative_to(root)}",
-        *(f"  now     {run}" for run in baseline.runs),
+        f"wrote {store(root, made).relative_to(root)}",
+        *(f"  now     {run}" for run in made.runs),
         *(f"  before  {run}" for run in earlier),
     ]
-
-
-def _with_speed_of(run: StoredRun, old: Optional[StoredRun]) -> StoredRun:
-    """The run with the speed that its seed had on the same device before; without any else."""
-    rate, wait = (old.samples_per_second, old.data_wait) if old else (None, None)
-    whose = (old.speed_of or old.run_id) if old else None
-    return attrs.evolve(run, samples_per_second=rate, data_wait=wait, speed_of=whose)
