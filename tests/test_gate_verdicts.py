@@ -207,7 +207,7 @@ BATCHES = "first batches, seed 0"
         (record(**ELSEWHERE), {}, "speed", INCONCLUSIVE, INCONCLUSIVE),
         (record(speed=10.0), {}, "speed", REGRESS, REGRESS),
         (record(speed=10.0), {"with_speed": False}, "speed", None, PASS),
-        (record(**NO_ACCURACY), {}, "accuracy", INCONCLUSIVE, INCONCLUSIVE),
+        (dataclasses.replace(GOOD, **NO_ACCURACY), {}, "accuracy", INCONCLUSIVE, INCONCLUSIVE),
         (record(), {"seeds": 2}, "accuracy", PASS, INCONCLUSIVE),
     ],
 )
