@@ -68,5 +68,5 @@ def test_every_task_is_gated_at_every_tier_and_the_smoke_tier_needs_no_data_of_t
                 scale = 100 if metric.unit == "fraction" else 1
                 assert metric.margin * scale == pytest.approx(0.3)
         assert {
-            case.target.case.arguments["dataset"] for case in cases_of(card, None, SMOKE)
+            target.case.arguments["dataset"] for target in cases_of(card, None, SMOKE)
         } <= embedded
