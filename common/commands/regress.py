@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import functools
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -132,7 +133,7 @@ def _items(arguments: argparse.Namespace, count: Optional[int] = None) -> List[I
     """
     if arguments.records:
         return _finished(arguments)
-    folder, tier, items = home() / FOLDER / utc_stamp(), arguments.tier, []
+    folder, tier, items = home() / FOLDER / f"{utc_stamp()}-{os.getpid()}", arguments.tier, []
     device = arguments.device or ("cpu" if tier == SMOKE else None)
     stored: Dict[str, List[Baseline]] = {}
     for target in _targets(arguments):
