@@ -74,7 +74,7 @@ def test_the_dataset_itself_is_no_other_set_by_any_name(tmp_path: Path) -> None:
 
 def test_absent_files_are_one_line(tmp_path: Path) -> None:
     nowhere = str(tmp_path / "nothing")
-    assert "mnist" in refusal(lambda: open_other_set("mnist", SHAPED, nowhere, 10))
+    assert "give --data_path" in refusal(lambda: open_other_set("mnist", SHAPED, nowhere, 10))
 
 
 def test_the_real_cifar10_comes_grey_in_the_shape_of_fashion_mnist(zoo_data) -> None:
