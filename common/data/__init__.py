@@ -26,7 +26,8 @@ def folder_given(data_path: Optional[str], dataset: str, needs: str) -> Path:
     if not data_path:
         raise ZooError(f"{dataset} needs {needs}: give --data_path")
     path = Path(data_path)
+    if not path.exists():
+        raise ZooError(f"{readable_name(path)}: no such folder: give --data_path of {needs}")
     if not path.is_dir():
-        what = "a file, not a folder" if path.exists() else "no such folder"
-        raise ZooError(f"{readable_name(path)}: {what}: give --data_path of {needs}")
+        raise ZooError(f"{readable_name(path)}: a file, not a folder: give its folder")
     return path
