@@ -108,7 +108,8 @@ def test_the_index_tells_kept_weights_as_they_are_with_a_figure_on_record(progra
 
 def test_what_cannot_be_shown_is_told_and_the_rest_is(program, tmp_path, capsys):
     told = dict(INDEX["protoattend.npz"], show="common")
-    assert program.show("protoattend.npz", told, tmp_path / "a") != 0
+    asked = ("protoattend.npz", told, tmp_path / "a")
+    assert program.show(program.start(*asked), *asked) != 0
     shown = capsys.readouterr().out
     assert "accuracy 0.9182 on record, 10,000 test samples" in shown and "shown.log" in shown
 
@@ -117,5 +118,6 @@ def test_what_cannot_be_shown_is_told_and_the_rest_is(program, tmp_path, capsys)
 @pytest.mark.parametrize("name", sorted(INDEX))
 def test_each_of_the_kept_weights_draws_a_picture(program, tmp_path, name):
     pytest.importorskip("torch" if name.startswith("residual") else "tensorflow")
-    assert program.show(name, INDEX[name], tmp_path) == 0, (tmp_path / "shown.log").read_text()
+    asked = (name, INDEX[name], tmp_path)
+    assert program.show(program.start(*asked), *asked) == 0, (tmp_path / "shown.log").read_text()
     assert list(tmp_path.rglob("*.png"))

@@ -26,6 +26,7 @@ from common.core.command_line import run_program  # noqa: E402
 from common.runs.record import read_record  # noqa: E402
 
 WEIGHTS = CHECKOUT / "weights"
+LOG = "shown.log"
 PICTURES = (".png", ".gif", ".html")
 
 
@@ -58,24 +59,29 @@ def recorded(told: Mapping[str, str]) -> str:
     )
 
 
-def show(name: str, told: Mapping[str, str], folder: Path) -> int:
-    """Shows one file of weights; what its module says goes to shown.log."""
+def start(name: str, told: Mapping[str, str], folder: Path) -> subprocess.Popen:
+    """Begins to show one file of weights; what its module says goes to shown.log."""
     words = [f"--checkpoint={WEIGHTS / name}", f"--output_path={folder}"]
     folders = [str(CHECKOUT / part) for part in ("", "PyTorch", "TensorFlow")]
     variables: Any = {"PYTHONPATH": os.pathsep.join(folders), "MPLBACKEND": "Agg"}
-    print(f"{recorded(told)}\n  python -m {told['show']} --checkpoint=weights/{name}", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "shown.log", "w") as log:
-        code = subprocess.run(
+    with open(folder / LOG, "w") as log:
+        return subprocess.Popen(
             [sys.executable, "-m", told["show"], *words],
             env={**os.environ, "TF_USE_LEGACY_KERAS": "1", **variables},
             stdout=log,
             stderr=subprocess.STDOUT,
-        ).returncode
+        )
+
+
+def show(process: subprocess.Popen, name: str, told: Mapping[str, str], folder: Path) -> int:
+    """Tells what one file of weights reached and where its pictures are, when they are there."""
+    print(f"{recorded(told)}\n  python -m {told['show']} --checkpoint=weights/{name}", flush=True)
+    code = process.wait()
     for path in sorted(path for path in folder.rglob("*") if path.suffix in PICTURES):
         print(f"  picture: {path}", flush=True)
     if code:
-        print(f"  it ended with exit code {code}, see {log.name}", flush=True)
+        print(f"  it ended with exit code {code}, see {folder / LOG}", flush=True)
     return code
 
 
@@ -85,8 +91,11 @@ def main(argv: Sequence[str]) -> int:
         print("\n".join(line for card in all_cards(CHECKOUT) for line in smoke_cases(card)))
         return 0
     index = json.loads((WEIGHTS / "index.json").read_text("utf-8"))
-    shown = [show(name, told, Path(argv[1]) / Path(name).stem) for name, told in index.items()]
-    return 1 if any(shown) else 0
+    asked = [(name, told, Path(argv[1]) / Path(name).stem) for name, told in index.items()]
+    # At once: each takes most of its seconds for imports, on one core.
+    processes = [start(*one) for one in asked]
+    codes = [show(process, *one) for process, one in zip(processes, asked)]
+    return 1 if any(codes) else 0
 
 
 if __name__ == "__main__":
