@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from common.core.errors import ZooError
 from common.training.packed_weights import STATE
 from common.training.tensorflow.initial_weights import HE_NORMAL, initial_value
 from common.training.tensorflow.runtime import tf
-from common.training.tensorflow.stored_weights import OWN, StoredWeights, find_weights, pack
+from common.training.tensorflow.stored_weights import OWN, StoredWeights, find_weights
+from common.training.tensorflow.stored_weights import main as pack
 from common.training.tensorflow.weights import named_weights
 from tests import toy_tensorflow
 from tests.toys import Toy
@@ -95,7 +97,8 @@ def test_weights_load_by_attribute_path_from_checkpoints_and_packed(
 ) -> None:
     wanted = Toy("tensorflow").weights(checkpoint)[OWN.format("hidden/kernel")]
     assert np.array_equal(_load(find_weights(str(checkpoint)).prefix), wanted)
-    pack(str(checkpoint), tmp_path / "some.npz")
+    moved = shutil.copytree(str(checkpoint), str(tmp_path / "run [1]"))  # not a pattern
+    assert pack([moved, str(tmp_path / "some.npz")]) == 0
     found = find_weights(str(tmp_path / "some.npz"))
     assert (found.step, found.state["network"]["name"]) == (2, "toy")
     assert np.array_equal(_load(found.prefix), wanted)

@@ -6,15 +6,17 @@ import io
 import json
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from common.core.command_line import Parser
 from common.core.errors import ZooError, first_line
 from common.core.files import write_atomically
 
 SUFFIX = ".npz"
 STATE = "state"  # JSON as bytes
+Weights = Tuple[Mapping[str, Any], Mapping[str, np.ndarray]]  # what the run said, arrays by name
 
 
 def read(path: Path) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
@@ -44,3 +46,18 @@ def write(target: Path, state: Mapping[str, Any], arrays: Mapping[str, np.ndarra
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, content.getvalue())
     return len(content.getvalue())
+
+
+def pack_as_asked(weights_at: Callable[[str], Weights], argv: Optional[Sequence[str]]) -> int:
+    """Packs what a framework finds at the path of the command line; returns 0.
+
+    Args:
+        weights_at: from a path to what is packed.
+    """
+    parser = Parser(description="Packs trained weights in one file, which --checkpoint takes.")
+    parser.add_argument("path", help="a run folder, or a checkpoint in it")
+    parser.add_argument("target", help=f"the file to write, NAME{SUFFIX}")
+    asked = parser.parse_args(argv)
+    size = write(Path(asked.target), *weights_at(asked.path))
+    print(f"{asked.target}: {size:,} bytes")
+    return 0

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import sys
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence
 
 import numpy as np
 
+from common.core.command_line import run_program
 from common.core.errors import ZooError, first_line
 from common.training import packed_weights
 from common.training.checkpoints import STATE, find_checkpoint, read_state
@@ -128,6 +128,12 @@ class StoredWeights:
             values = {key: self._get(key) for key in weights}
         session.run([weight.assign(values[key]) for key, weight in weights.items()])
 
+    def arrays(self) -> Dict[str, np.ndarray]:
+        """The network's weights by attribute path, without what optimizers keep."""
+        paths = {key: path_of_key(key) for key in sorted(self.shapes)}
+        with _told(self.prefix):
+            return {path: self._get(key) for key, path in paths.items() if path is not None}
+
 
 @contextlib.contextmanager
 def _told(path: str) -> Iterator[None]:
@@ -141,28 +147,17 @@ def _told(path: str) -> Iterator[None]:
         ) from error
 
 
-def pack(path: str, target: Path) -> int:
-    """Packs the weights of a checkpoint, without what optimizers keep; returns the bytes written.
-
-    Args:
-        path: as for find_weights.
-    """
+def to_pack(path: str) -> packed_weights.Weights:
+    """What is packed of a checkpoint, with find_weights' path."""
     found = find_weights(path)
-    reader = tf.train.load_checkpoint(found.prefix)
-    paths = {key: path_of_key(key) for key in sorted(reader.get_variable_to_shape_map())}
-    arrays: Dict[str, Any] = {
-        name: reader.get_tensor(key) for key, name in paths.items() if name is not None
-    }
     state = {name: found.state[name] for name in _KEPT if name in found.state}
-    return packed_weights.write(target, state, arrays)
+    return state, StoredWeights(found.prefix).arrays()
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: Optional[Sequence[str]] = None) -> int:
     """Packs the checkpoint of the command line."""
-    path, target = argv if argv is not None else sys.argv[1:]
-    print(f"{target}: {pack(path, Path(target)):,} bytes")
-    return 0
+    return packed_weights.pack_as_asked(to_pack, argv)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 import torch
 
+from common.core.command_line import run_program
 from common.core.errors import ZooError
 from common.core.files import save_atomically, sha256_of, write_atomically
 from common.training import packed_weights
@@ -116,15 +116,15 @@ def _widened(values: np.ndarray) -> np.ndarray:
     return values.astype(np.float32) if values.dtype == np.float16 else values
 
 
-def pack_file(path: Path, target: Path) -> int:
-    """Packs the weights that load_any finds, floats in 16 bits; returns the bytes written."""
-    content = load(path)
+def to_pack(path: str) -> packed_weights.Weights:
+    """What is packed of the weights at load_any's path: floats in 16 bits."""
+    content = load(Path(path))
     arrays = {
         name: value.numpy().astype(np.float16) if value.is_floating_point() else value.numpy()
         for name, value in content["model"].items()
     }
     state = {name: value for name, value in content.items() if name in ("network", "classes")}
-    return packed_weights.write(target, state, arrays)
+    return state, arrays
 
 
 def _told_digest(path: Path) -> Any:
@@ -187,12 +187,10 @@ def _is_whole(old: Path) -> bool:
     return old.is_file() and _told_digest(old) == sha256_of(old)
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: Optional[Sequence[str]] = None) -> int:
     """Packs the weights of the command line."""
-    path, target = argv if argv is not None else sys.argv[1:]
-    print(f"{target}: {pack_file(Path(path), Path(target)):,} bytes")
-    return 0
+    return packed_weights.pack_as_asked(to_pack, argv)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)
