@@ -56,8 +56,8 @@ def launch(plan: Plan, terminal: Terminal, moved: Moves = ()) -> int:
 
 def _run(plan: Plan, place: LogPlace, terminal: Terminal) -> int:
     folder = Path(plan.run_folder)
-    content = {"command": plan.command, "pid": os.getpid(), "plan": as_json(plan)}
-    marker = run_folder.begun(folder, {**plan.names, **content})
+    content = {"command": plan.command, "pid": os.getpid(), "threads": plan.threads}
+    marker = run_folder.begun(folder, {**plan.names, **content, "plan": as_json(plan)})
     earlier = earlier_lives(folder / "rank_0" / EVENTS).seconds
     with Signals() as signals:
         wall = time.monotonic()

@@ -25,7 +25,7 @@ from common.launch.plan import (
     world_size_of,
 )
 from common.launch.rank_environment import THREADS
-from common.launch.run_folder import earlier_threads, find_weights
+from common.launch.run_folder import find_weights, read_marker
 from common.machine import devices
 from common.machine.ports import NO_PORT, PortReservation, reserve_port
 
@@ -103,7 +103,7 @@ def _threads(
     cores = idle = machine.usable_cores
     why = f"other work holds some of the {cores} cores"
     if flags.resume:
-        idle, why = earlier_threads(Path(folder)) * local or cores, "as before"
+        idle, why = read_marker(Path(folder)).threads * local or cores, "as before"
     elif not flags.dry_run and THREADS not in user:
         idle = min(cores, devices.idle_cores(machine.core_ids))
     threads = threads_of(cores, idle, local)

@@ -10,7 +10,6 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from common.core.errors import ZooError
 from common.core.files import TEMPORARY_PREFIX, FolderLock, make_folder, move_aside, utc_stamp
 from common.core.text import shortened
-from common.launch.rank_environment import THREADS
 from common.runs.marker import (
     COMPLETE,
     FAILED,
@@ -193,15 +192,6 @@ def link(target: Path, name: Path) -> None:
         name.unlink()
     if not name.exists():
         name.symlink_to(target)
-
-
-def earlier_threads(folder: Path) -> int:
-    """The threads that the launcher gave each rank of the run here; 0 where it gave none."""
-    try:
-        ranks = read_marker(folder).plan["ranks"]
-        return int(ranks[0]["environment"]["set"][THREADS])
-    except (KeyError, IndexError, TypeError, ValueError):
-        return 0
 
 
 def begun(folder: Path, content: Mapping[str, Any]) -> Dict[str, Any]:

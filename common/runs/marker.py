@@ -22,6 +22,7 @@ class Marker:
         state: "" where the folder only holds the log of another run (log_of).
         seeds: of a launch of several, whose runs lie in folders below.
         sessions: how often the run was begun or resumed.
+        threads: that the launcher gave each rank; 0 where it gave none.
         fault: what is wrong with a file that can't be read; everything else is empty then.
     """
 
@@ -38,7 +39,7 @@ class Marker:
     seeds: Tuple[int, ...] = ()
     sessions: int = attrs.field(default=0, validator=at_least(0))
     log_of: str = ""
-    plan: Any = None
+    threads: int = attrs.field(default=0, validator=at_least(0))
     fault: str = attrs.field(default="", metadata=OUTSIDE)
 
 
