@@ -106,6 +106,20 @@ def test_runs_that_differ_in_more_than_the_seed_say_in_what(
     assert one["Run"] == told != other["Run"]
 
 
+def test_what_two_parts_of_a_configuration_call_alike_is_told_apart(card: ModelCard) -> None:
+    recipe = {"flip": True, "mixup_epochs": 8}
+    made = [
+        record(config={"augmentation": {"flip": flip, "mixup_epochs": 8}, "recipe_values": recipe})
+        for flip in (True, False)
+    ]
+    longer = {"flip": True, "mixup_epochs": 12}
+    made.append(record(config={"augmentation": longer, "recipe_values": longer}))
+    names = [row["Run"] for row in rows_of(card, *made[:2])]
+    assert names == ["smoke: flip true", "smoke: flip false"]
+    names = [row["Run"] for row in rows_of(card, made[0], made[2])]
+    assert names == ["smoke: mixup_epochs 8", "smoke: mixup_epochs 12"]
+
+
 def in_fractions(card: ModelCard, **changes: Any) -> ModelCard:
     """The card with a second task, and a first that is judged by a fraction."""
     task = card.task(None)

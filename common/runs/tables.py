@@ -88,18 +88,22 @@ def _facts(record: RunRecord) -> Dict[str, Any]:
 
 
 def _differing(own: Dict[str, Any], rivals: Sequence[Dict[str, Any]]) -> str:
-    """The first three facts by which a run differs from any of its case."""
-    own, *rivals = [_flat(facts) for facts in (own, *rivals)]
-    names = [name for name in own if any(own[name] != other.get(name) for other in rivals)]
-    told = [own[name] if isinstance(own[name], str) else json.dumps(own[name]) for name in names]
-    return ", ".join(f"{name} {shortened(one, 30)}" for name, one in zip(names[:3], told))
+    """The first three facts by which a run differs from any of its case, by their last names."""
+    own_leaves, *others = [_leaves(facts) for facts in (own, *rivals)]
+    told: Dict[str, None] = {}  # in their order; what two mappings tell alike is said once
+    for path, value in own_leaves.items():
+        if any(value != other.get(path) for other in others):
+            text = value if isinstance(value, str) else json.dumps(value)
+            told[f"{path[-1]} {shortened(text, 30)}"] = None
+    return ", ".join(list(told)[:3])
 
 
-def _flat(facts: Mapping[str, Any]) -> Dict[str, Any]:
-    """Facts without mappings in them; what is in one stands by its own name."""
-    found: Dict[str, Any] = {}
+def _leaves(facts: Mapping[str, Any], within: Tuple[str, ...] = ()) -> Dict[Tuple[str, ...], Any]:
+    """Facts without mappings in them, by all the names that lead to each."""
+    found: Dict[Tuple[str, ...], Any] = {}
     for name, value in facts.items():
-        found.update(_flat(value) if isinstance(value, dict) else {name: value})
+        path = (*within, name)
+        found.update(_leaves(value, path) if isinstance(value, dict) else {path: value})
     return found
 
 
