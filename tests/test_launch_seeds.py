@@ -5,6 +5,8 @@ import signal
 
 import pytest
 
+from common.evidence.gate.evidence import judge_soundness, read_runs
+from common.evidence.gate.findings import Verdict
 from tests.fake_zoo import FakeZoo, marker, process_of, steps_of, wait_until
 
 
@@ -94,6 +96,22 @@ def test_a_seed_that_ended_before_its_first_checkpoint_begins_anew(zoo):
     assert done.returncode == 0, done.stderr
     assert not any(word.startswith("--resume") for word in argv_of(zoo.output / "0", 1))
     assert len(list((zoo.output / "0").glob("seed_1.*"))) == 1  # moved aside, not deleted
+
+
+def test_a_seed_that_cannot_begin_says_why_and_is_of_the_machine_to_the_gate(zoo, tmp_path):
+    folder = tmp_path / "out"
+    assert zoo.launch("full_1p", "--seeds=0", f"--output_path={folder}").returncode == 0
+    (folder / "seed_1").mkdir()
+    (folder / "seed_1" / "notes.txt").write_text("of the user")
+    done = zoo.launch("full_1p", "--seeds=0,1", f"--output_path={folder}", "--resume")
+    why = f"--output_path {folder / 'seed_1'} is not empty and holds no run"
+    assert done.returncode == 1 and why in done.stderr
+    assert list(marker(folder)["not_begun"]) == ["seed_1"]
+    begun, other = read_runs(folder)
+    assert begun.record is not None and begun.marker.state == "complete"
+    (ending,) = judge_soundness(other)
+    assert ending.verdict is Verdict.INFRA and why in ending.measured
+    assert [path.name for path in (folder / "seed_1").glob("[!.]*")] == ["notes.txt"]
 
 
 def test_a_live_launch_keeps_its_folder_and_an_interrupt_starts_no_other_seed(zoo):

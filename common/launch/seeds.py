@@ -101,17 +101,21 @@ def run_seeds(all_seeds: SeedLaunch, terminal: Terminal) -> int:
         seeds = list(dict.fromkeys([*read_marker(folder).seeds, *all_seeds.seeds]))
         content = {"command": plan.command, "pid": os.getpid(), "seeds": seeds}
         marker = run_folder.begun(folder, {**plan.names, **content})
-        code, state = _run_all(all_seeds, claim.moves, terminal)
+        code, state, not_begun = _run_all(all_seeds, claim.moves, terminal)
         _report(all_seeds, terminal)
-        run_folder.write_marker(folder, {**marker, "state": state, "exit_code": code})
+        ended = {"state": state, "exit_code": code, "not_begun": not_begun}
+        run_folder.write_marker(folder, {**marker, **ended})
         return code
     finally:
         claim.release()
 
 
-def _run_all(all_seeds: SeedLaunch, moves: Moves, terminal: Terminal) -> Tuple[int, str]:
-    """Exit code and state of the whole."""
+def _run_all(
+    all_seeds: SeedLaunch, moves: Moves, terminal: Terminal
+) -> Tuple[int, str, Dict[str, str]]:
+    """Exit code and state of the whole; by its folder, why a seed's run could not begin."""
     code, log = 0, Path(all_seeds.whole.contract_log)
+    not_begun: Dict[str, str] = {}
     for seed in all_seeds.seeds:
         if seed not in all_seeds.plans:
             terminal.say(f"--- seed {seed} is complete already")
@@ -124,11 +128,11 @@ def _run_all(all_seeds: SeedLaunch, moves: Moves, terminal: Terminal) -> Tuple[i
             ended = launch(all_seeds.plans[seed], terminal, moves)
         except ZooError as error:
             terminal.complain(f"error: {error}")
-            ended = error.exit_code
+            ended, not_begun[own] = error.exit_code, str(error)
         if ended > 128 and read_marker(all_seeds.folder / own).state == run_folder.INTERRUPTED:
-            return ended, run_folder.INTERRUPTED
+            return ended, run_folder.INTERRUPTED, not_begun
         code = code or ended
-    return code, run_folder.FAILED if code else COMPLETE
+    return code, run_folder.FAILED if code else COMPLETE, not_begun
 
 
 # --- what they came to ---

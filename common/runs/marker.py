@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 import attrs
 
@@ -21,6 +21,7 @@ class Marker:
     Attributes:
         state: "" where the folder only holds the log of another run (log_of).
         seeds: of a launch of several, whose runs lie in folders below.
+        not_begun: of such a launch, by a seed's folder, why its run could not begin.
         sessions: how often the run was begun or resumed.
         threads: that the launcher gave each rank; 0 where it gave none.
         fault: what is wrong with a file that can't be read; everything else is empty then.
@@ -37,6 +38,7 @@ class Marker:
     case: Optional[str] = None
     command: Optional[str] = None
     seeds: Tuple[int, ...] = ()
+    not_begun: Dict[str, str] = attrs.field(factory=dict)
     sessions: int = attrs.field(default=0, validator=at_least(0))
     log_of: str = ""
     threads: int = attrs.field(default=0, validator=at_least(0))

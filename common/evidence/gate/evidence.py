@@ -58,13 +58,20 @@ def read_runs(path: Path) -> List[GivenRun]:
     if path.is_file() and path.name != run_record.FILE_NAME:
         return [read_run(path)]
     folder = path if path.is_dir() else path.parent
-    seeds = read_marker(folder).seeds
-    if not seeds:
+    whole = read_marker(folder)
+    if not whole.seeds:
         return [read_run(folder)]
     # A seed that the marker leaves out, or whose folder is gone, is one that was not liked.
     names = {path.name for path in folder.glob(SEED_FOLDER.format("*"))}
-    names.update(SEED_FOLDER.format(seed) for seed in seeds)
-    return [read_run(folder / name) for name in sorted(names)]
+    names.update(SEED_FOLDER.format(seed) for seed in whole.seeds)
+    found = []
+    for name in sorted(names):
+        run, why = read_run(folder / name), whole.not_begun.get(name)
+        if why and run.record is None and not run.marker.state:
+            code = InfrastructureError.exit_code
+            run = attrs.evolve(run, marker=Marker(exit_code=code, reason=why))
+        found.append(run)
+    return found
 
 
 def read_run(place: Path) -> GivenRun:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import List, Optional, Sequence
 
 from common.cards.model_card import ModelCard
-from common.core.errors import InfrastructureError, ZooError
+from common.core.errors import ZooError
 from common.core.terminal import Terminal
 from common.evidence.gate.evidence import GivenRun, read_runs
 from common.launch.flags import Target, check_required, command_line, parse_flags
@@ -67,8 +67,4 @@ def run_case(
         return [GivenRun(str(place), None, Marker(exit_code=error.exit_code, reason=str(error)))]
     if read_marker(place).state == INTERRUPTED:
         raise KeyboardInterrupt
-    not_begun = Marker(exit_code=InfrastructureError.exit_code, reason="it could not start")
-    return [
-        run if run.marker.state or run.record else GivenRun(run.source, None, not_begun)
-        for run in read_runs(place)
-    ]
+    return read_runs(place)
