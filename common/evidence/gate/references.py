@@ -13,7 +13,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import attrs
 
-from common.core.codec import json_text, parse_json, plain, structured
+from common.core.codec import content_of, json_text, parse_json, plain, structured
 from common.core.errors import InfrastructureError, ZooError
 from common.core.files import write_atomically
 from common.core.text import shortened
@@ -232,10 +232,7 @@ def baselines_of(root: Path, model: str) -> List[Baseline]:
 
 
 def _read(path: Path) -> Baseline:
-    try:
-        content = parse_json(path.read_bytes(), str(path))
-    except OSError as error:
-        raise ZooError(f"can't read the reference {path}: {error}") from error
+    content = parse_json(content_of(path), str(path))
     version = content.pop("schema_version", None) if isinstance(content, dict) else None
     if version != SCHEMA_VERSION:
         raise ZooError(f"{path} is not a reference of schema version {SCHEMA_VERSION}; {_ANEW}")
