@@ -54,7 +54,7 @@ def make_batches(batches: Batches) -> Callable[[int], Any]:
 
 
 def schedule_of(session: Session) -> Schedule:
-    """The learning rate of a run; see schedule.rate_for_ranks for --scale_learning_rate."""
+    """The learning rate of a run; see of_step.rate_for_ranks for --scale_learning_rate."""
     options = session.options
     return Schedule(
         rate_for_ranks(

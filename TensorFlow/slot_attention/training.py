@@ -75,7 +75,7 @@ def warn_of_few_slots(session: Session) -> None:
 
 
 def peak_learning_rate(session: Session) -> float:
-    """--learning_rate; see schedule.rate_for_ranks for --scale_learning_rate."""
+    """--learning_rate; see of_step.rate_for_ranks for --scale_learning_rate."""
     options = session.options
     return rate_for_ranks(
         options.learning_rate, options.scale_learning_rate, session.place.world_size

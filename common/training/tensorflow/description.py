@@ -19,7 +19,7 @@ class Inputs:
     Attributes:
         batch: the structure of tensors that the dataset yields.
         step: int64 tensor: optimizer steps done before the one under way. For learning rates and
-            seeds of draws (draws.step_seed).
+            seeds of draws (of_step.step_seed).
         global_step: the variable behind it, for minimise only.
         given_noise: another run's noise by name, for the step after `first_step` steps.
     """

@@ -43,7 +43,7 @@ class Exported:
 
 
 def export_as_asked(network: Any, flags: Any) -> int:
-    """Exports a network in memory by the flags of flags.export_parser, tells of it; returns 0.
+    """Exports a network in memory by flags.ExportFlags, tells of it; returns 0.
 
     Args:
         network: has the `session` that it runs in, and `exported()`.
