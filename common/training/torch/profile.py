@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Optional
 
 from common.core.errors import UsageError
 from common.core.files import make_folder
-
-if TYPE_CHECKING:  # flags are declared with what is here: torch takes seconds
-    from common.training.torch.runtime import TorchDevice
+from common.training.torch.runtime import TorchDevice, npu_module
 
 WAIT, WARMUP, ACTIVE = 8, 2, 3
 LEAST_STEPS = WAIT + WARMUP + ACTIVE
@@ -59,8 +57,6 @@ class StepProfiler:
     def _start(self, folder: Path) -> None:
         module, kind = _profiler_module(self._device), self._device.kind
         if module is None:
-            from common.training.torch.runtime import npu_module
-
             self._running = npu_module().profile(profiler_result_path=str(folder))
         else:
             known = module.ProfilerActivity
