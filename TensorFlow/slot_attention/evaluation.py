@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import Any
 
-from common.training.evaluation_run import Files, output_folder
+from common.training.evaluation_run import Files, metrics_text, output_folder
 from common.training.run import Evaluation
 from common.training.tensorflow import evaluation_run
 from common.training.tensorflow.evaluation_run import Evaluator
@@ -36,11 +36,9 @@ def run_evaluation(options: Options, task: Task) -> int:
         def files(running: Any, result: Evaluation) -> Files:
             metrics = dict(result.metrics)
             told = {"split": result.split, "n": result.n, "step": found.step, "metrics": metrics}
-            lines = [f"{result.n} scenes of {result.split}"]
-            lines += [f"{name:<24} {value:.4f}" for name, value in metrics.items()]
             return {
                 "metrics.json": json.dumps(told, indent=1) + "\n",
-                "metrics.txt": "\n".join(lines) + "\n",
+                "metrics.txt": metrics_text(f"{result.n} scenes of {result.split}", metrics),
                 f"{task.picture}.png": lambda: task.draw(session, scenes.first(running, PICTURED)),
             }
 

@@ -82,6 +82,12 @@ def write_file(path: Path, content: Union[Content, Callable[[], Content]]) -> bo
     return whole is not None
 
 
+def metrics_text(about: str, metrics: Mapping[str, float]) -> str:
+    """metrics.txt: what was evaluated, then a line for each figure."""
+    lines = [about, *(f"{name:<24} {value:.4f}" for name, value in metrics.items())]
+    return "\n".join(lines) + "\n"
+
+
 def run_evaluation(run: EvaluationRun, opening: Callable[[], ContextManager[Opened]]) -> None:
     """Evaluates and writes what came out, a record too where no launcher is to make it."""
     rank = run.place.rank

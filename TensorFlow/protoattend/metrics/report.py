@@ -8,6 +8,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 import numpy as np
 
 from common.core.errors import ZooError
+from common.training.evaluation_run import metrics_text
 from protoattend.metrics.decisions import Decisions
 from protoattend.metrics.measures import (
     Calibration,
@@ -148,6 +149,4 @@ def as_text(report: Report) -> str:
     """The report for people, a line each: what was evaluated, then the record's figures."""
     candidates, n = report.candidates, report.summary.n
     told = f"{candidates.count:,} candidates of {candidates.dataset} (sha256 {candidates.sha256})"
-    lines = [f"{n:,} images, {told}"]
-    lines += [f"{name:<24} {value:.4f}" for name, value in as_metrics(report).items()]
-    return "\n".join(lines) + "\n"
+    return metrics_text(f"{n:,} images, {told}", as_metrics(report))
