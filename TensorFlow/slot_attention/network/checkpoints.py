@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from common.core.errors import ZooError
-from common.training.tensorflow.stored_weights import FoundCheckpoint, StoredWeights
-from common.training.tensorflow.weights import named_weights
+from common.training.tensorflow.stored_weights import OWN, FoundCheckpoint, StoredWeights
+from common.training.tensorflow.weights import named_weights, path_of_key
 
-_ENDING = "/.ATTRIBUTES/VARIABLE_VALUE"
-_OWN, _REFERENCE = "network/", "network/layer_with_weights-0/"
+_REFERENCE = "layer_with_weights-0/"
 _TASK_OF_PART = {"decoder_cnn/": "object_discovery", "mlp_classifier/": "set_prediction"}
 _ADVICE = (
     "give the flags it was trained with (--architecture, --resolution, --num_slots, "
@@ -28,11 +27,12 @@ def load_weights(session: Any, network: Any, found: FoundCheckpoint, task: str) 
         ZooError: damaged, of the other task, or of a network of other sizes.
     """
     stored = StoredWeights(found.prefix)
+    paths = [path for path in map(path_of_key, stored.shapes) if path is not None]
 
     def holds(start: str) -> bool:
-        return any(name.startswith(start) for name in stored.shapes)
+        return any(path.startswith(start) for path in paths)
 
-    base = _REFERENCE if holds(_REFERENCE + "slot_attention/") else _OWN
+    base = _REFERENCE if holds(_REFERENCE + "slot_attention/") else ""
     if not holds(base + "slot_attention/"):
         raise ZooError(
             f"checkpoint {found.prefix} holds no Slot Attention network: give one that a training "
@@ -47,7 +47,7 @@ def load_weights(session: Any, network: Any, found: FoundCheckpoint, task: str) 
 
     def key(path: str) -> str:
         """TensorFlow 1.15 counts the layers of a Sequential under another name."""
-        usual = base + path + _ENDING
+        usual = OWN.format(base + path)
         known = usual in stored.shapes
         return usual if known else usual.replace("layer_with_weights-", "layer-")
 
