@@ -97,9 +97,9 @@ def candidates_of_run(found: FoundCheckpoint, data_path: str) -> LabelledImages:
     return evaluation_candidates(options, dataset_of(options).train)
 
 
-def kept_candidates(path: Optional[Path] = None) -> LabelledImages:
+def kept_candidates() -> LabelledImages:
     """1,024 training images of Fashion-MNIST: of the recorded evaluation of the kept weights."""
-    return _kept_images(path or Path(kept_weights("protoattend_candidates.npz")), "")
+    return _kept_images(Path(kept_weights("protoattend_candidates.npz")))
 
 
 def kept_dataset(checkpoint: str) -> Optional[DatasetSplits]:
@@ -110,11 +110,10 @@ def kept_dataset(checkpoint: str) -> Optional[DatasetSplits]:
         return None
     tests = _kept_images(path, "test_")
     told = "train: the candidates kept with the weights; test: some test images kept with them"
-    train = kept_candidates(path)
-    return DatasetSplits("images kept with the weights", train, tests, tests, told, "")
+    return DatasetSplits("images kept with the weights", _kept_images(path), tests, tests, told, "")
 
 
-def _kept_images(path: Path, kind: str) -> LabelledImages:
+def _kept_images(path: Path, kind: str = "") -> LabelledImages:
     with np.load(str(path), allow_pickle=False) as kept:
         images, labels, names = (kept[kind + name] for name in ("images", "labels", "names"))
         return LabelledImages(images, labels, tuple(map(str, kept["classes"])), names)
