@@ -14,7 +14,7 @@ from common.core.terminal import Terminal
 from common.launch import run_folder
 from common.launch.plan import Plan, as_json, completed
 from common.launch.processes import Outcome, RankProcess, Signals, Supervisor
-from common.launch.request import kept_port
+from common.launch.request import beside_other_work, kept_port
 from common.launch.run_folder import LogPlace, Moves
 from common.runs.events import FILE_NAME as EVENTS
 from common.runs.events import earlier_lives
@@ -46,7 +46,7 @@ def launch(plan: Plan, terminal: Terminal, moved: Moves = ()) -> int:
             place = run_folder.place_log(folder, log, plan.flags.resume, moves)
         if place.contract is not None:
             kept.callback(place.contract.release)
-        plan = completed(plan, port.port, [*moved, *moves])
+        plan = completed(beside_other_work(plan), port.port, [*moved, *moves])
         for old, new in moves:
             terminal.say(f"the earlier run in {old} is now {new}")
         for remark in [*plan.remarks, *([place.remark] if place.remark else [])]:

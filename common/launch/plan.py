@@ -46,7 +46,7 @@ class Plan(Job):
         contract_log: where others' scripts look for rank 0's log.
         arguments: the entry point's flags that are the same for every rank.
         first_device: the first rank's.
-        shares: each rank's cores, None for a rank that is not bound.
+        cores: those that the ranks may use.
         remarks: what is said at the start.
         log_in_run_folder: keeps rank 0's log away from the contract's path: the gate's runs leave
             that to the user's, and ModelArts collects the run folder alone.
@@ -63,7 +63,7 @@ class Plan(Job):
     contract_log: str
     arguments: Dict[str, Optional[str]]
     first_device: int
-    shares: Tuple[Optional[Tuple[int, ...]], ...]
+    cores: Tuple[int, ...]
     remarks: Tuple[str, ...] = ()
     log_in_run_folder: bool = False
 
@@ -81,10 +81,11 @@ class Plan(Job):
 
     @property
     def ranks(self) -> Tuple[RankPlan, ...]:
-        """The processes of this machine."""
-        return tuple(self._rank(number) for number in range(self.local_size))
+        """The processes of this machine; UsageError where cores can't be shared as asked."""
+        parts = shares(self.cores, self.local_size, self.flags.bind_core)
+        return tuple(self._rank(number, part) for number, part in enumerate(parts))
 
-    def _rank(self, local_rank: int) -> RankPlan:
+    def _rank(self, local_rank: int, cores: Optional[Tuple[int, ...]]) -> RankPlan:
         number = self.flags.node_rank * self.local_size + local_rank
         device = self.first_device + local_rank
         cwd = os.path.join(self.run_folder, f"rank_{number}")
@@ -107,7 +108,7 @@ class Plan(Job):
                 {**self.user, **self.cann.changes},
                 os.path.join(cwd, "ascend_log"),
             ),
-            cores=self.shares[local_rank],
+            cores=cores,
         )
 
     def environment_of(self, rank: RankPlan) -> Dict[str, str]:
@@ -142,7 +143,6 @@ def make_plan(
     user: Mapping[str, str],
     directory: str,
     device: str,
-    cores: Sequence[int],
     **more: Any,
 ) -> Plan:
     """Makes the plan of one machine's part of a launch.
@@ -153,11 +153,7 @@ def make_plan(
         user: the user's environment variables.
         directory: where the user's relative paths start.
         device: npu, gpu or cpu, decided.
-        cores: those that may be used.
-        more: the plan's own fields: where ranks meet, folders, threads, CANN, command.
-
-    Raises:
-        UsageError: an impossible core binding.
+        more: the plan's own fields: where ranks meet, folders, cores, threads, CANN, command.
     """
     card, case = target.card, target.case
     local_size = world_size // flags.nnodes
@@ -177,7 +173,6 @@ def make_plan(
         batch_size=batch_size,
         arguments=_arguments(target, flags, device, directory, world_size, batch_size),
         first_device=first_device(flags, user, local_size),
-        shares=shares(cores, local_size, flags.bind_core),
         **more,
     )
 

@@ -49,7 +49,10 @@ def planned(target: Target, flags: LaunchFlags, command: str) -> Plan:
     table = meeting.rank_table(framework, device, world_size, flags, user)
     address = "" if table else meeting.master_address(flags, user, device)
     cores = machine.core_ids[: machine.usable_cores] if device == "cpu" else machine.core_ids
-    threads, remark = _threads(flags, local, folder, machine, user) if device == "cpu" else (0, ())
+    earlier = read_marker(Path(folder)).threads * local if flags.resume and device == "cpu" else 0
+    threads = threads_of(len(cores), earlier or len(cores), local) if device == "cpu" else 0
+    if 0 < earlier < len(cores) and THREADS not in user:
+        remarks += (_told_of("as before", threads),)
     plan = make_plan(
         target,
         flags,
@@ -70,7 +73,7 @@ def planned(target: Target, flags: LaunchFlags, command: str) -> Plan:
         command=command,
         contract_log=log,
         run_folder=folder,
-        remarks=remarks + remark,
+        remarks=remarks,
         log_in_run_folder=bool(user.get("MODELARTS_MODEL_PATH")),
     )
     meeting.check_hccl(plan, flags, user)
@@ -89,27 +92,25 @@ def planned(target: Target, flags: LaunchFlags, command: str) -> Plan:
     return plan
 
 
-def _threads(
-    flags: LaunchFlags,
-    local: int,
-    folder: str,
-    machine: devices.Machine,
-    user: Mapping[str, str],
-) -> Tuple[int, Tuple[str, ...]]:
-    """Threads of each rank on the cores that other work leaves, and what is said of them.
+def beside_other_work(plan: Plan) -> Plan:
+    """The plan with CPU ranks on the cores that other work leaves now, and a remark on it.
 
-    A resumed run keeps its number: sums of other threads differ in their last bits.
+    A resumed run keeps its number of threads: sums of other threads differ in their last bits.
     """
-    cores = idle = machine.usable_cores
-    why = f"other work holds some of the {cores} cores"
-    if flags.resume:
-        idle, why = read_marker(Path(folder)).threads * local or cores, "as before"
-    elif not flags.dry_run and THREADS not in user:
-        idle = min(cores, devices.idle_cores(machine.core_ids))
-    threads = threads_of(cores, idle, local)
-    if idle >= cores or flags.dry_run or THREADS in user:
-        return threads, ()
-    return threads, (f"{why}: {threads} thread(s) for each rank; {THREADS} sets another number",)
+    settled = plan.flags.resume or THREADS in plan.user or plan.threads == 1  # no fewer than one
+    if plan.device != "cpu" or settled:
+        return plan
+    cores = len(plan.cores)
+    idle = devices.idle_cores(devices.allowed_cores())
+    if idle >= cores:
+        return plan
+    threads = threads_of(cores, idle, plan.local_size)
+    remark = _told_of(f"other work holds some of the {cores} cores", threads)
+    return dataclasses.replace(plan, threads=threads, remarks=(*plan.remarks, remark))
+
+
+def _told_of(why: str, threads: int) -> str:
+    return f"{why}: {threads} thread(s) for each rank; {THREADS} sets another number"
 
 
 def kept_port(plan: Plan) -> PortReservation:
