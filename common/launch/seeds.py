@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import statistics
 from pathlib import Path
 from typing import Dict, Optional, Tuple
 
 from common.cards.model_card import Metric
+from common.core.codec import write_json
 from common.core.errors import UsageError, ZooError
 from common.core.files import write_atomically
 from common.core.terminal import Terminal
@@ -215,6 +215,5 @@ def _report(all_seeds: SeedLaunch, terminal: Terminal) -> None:
     head = f"{case}, {len(results)} seed{'s' * (len(results) > 1)}"
     text = "\n".join([head, *("  " + line for line in aligned(rows).splitlines()), summary])
     write_atomically(all_seeds.folder / REPORT_TEXT, text + "\n")
-    report = json.dumps(content, indent=1, ensure_ascii=False)
-    write_atomically(all_seeds.folder / REPORT, report + "\n")
+    write_json(all_seeds.folder / REPORT, content)
     terminal.say(RULE + "\n" + text)
