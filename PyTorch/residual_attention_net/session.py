@@ -147,14 +147,14 @@ def open_device(options: Any, place: Place) -> Tuple[TorchDevice, Precision]:
 
 def _training_loader(session: Session) -> TrainingLoader:
     options, place = session.options, session.place
-    where = (options.seed, session.device.device, place.rank, place.world_size)
     images, size = session.splits.train, options.train_batch_size
+    shared = (images, size, options.seed, session.device.device, place.rank, place.world_size)
     if options.loader == "torchvision":
         from residual_attention_net.data.torchvision_loader import TorchvisionLoader
 
-        return TorchvisionLoader(images, size, *where, workers=options.workers)
+        return TorchvisionLoader(*shared, workers=options.workers)
     augmentation = augmentation_of(options, session.recipe)
-    return DeviceLoader(images, size, augmentation, *where, channels_last=session.channels_last)
+    return DeviceLoader(*shared, augmentation, session.channels_last)
 
 
 def augmentation_of(options: Options, recipe: Recipe) -> Augmentation:

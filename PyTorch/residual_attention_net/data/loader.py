@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import hashlib
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -40,14 +41,15 @@ class Batch:
     valid: int
 
 
-class TrainingLoader:
+@dataclass(eq=False)
+class TrainingLoader(abc.ABC):
     """What every loader of shuffled training batches of one rank has.
 
     Global batch b covers the positions b * G to (b + 1) * G - 1 of the epoch's order, where
     G = batch_size * world_size; rank r takes the r-th contiguous part. The incomplete last
     batch is dropped.
 
-    Args:
+    Attributes:
         images: the whole training set, at least a global batch; every rank holds it.
         batch_size: per rank.
         seed: of order and augmentation, 0 to 2**32 - 1.
@@ -56,17 +58,17 @@ class TrainingLoader:
         world_size: number of ranks.
     """
 
-    def __init__(
-        self,
-        images: LabelledImages,
-        batch_size: int,
-        seed: int,
-        device: torch.device,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> None:
-        self.images, self.batch_size, self.seed, self.device = images, batch_size, seed, device
-        self._rank, self.global_batch = rank, batch_size * world_size
+    images: LabelledImages
+    batch_size: int
+    seed: int
+    device: torch.device
+    rank: int = 0
+    world_size: int = 1
+
+    @property
+    def global_batch(self) -> int:
+        """Samples of a step over all ranks."""
+        return self.batch_size * self.world_size
 
     @property
     def batches_per_epoch(self) -> int:
@@ -75,45 +77,35 @@ class TrainingLoader:
 
     def first_position(self, batch: int) -> int:
         """Where this rank's part of a global batch begins in the epoch's order."""
-        return batch * self.global_batch + self._rank * self.batch_size
+        return batch * self.global_batch + self.rank * self.batch_size
 
+    @abc.abstractmethod
     def epoch(self, epoch_index: int, first_batch: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from `first_batch` on, the same as if it had begun at 0."""
-        raise NotImplementedError
 
 
+@dataclass(eq=False)
 class DeviceLoader(TrainingLoader):
     """Batches that are augmented on the device.
 
     Draws belong to positions, and with mixup a rank augments its partners itself, so that two
     ranks of batch B see exactly what one rank of batch 2B sees.
 
-    Args:
+    Attributes:
         augmentation: what is done to the images.
         channels_last: memory layout of the inputs.
-        (the others: see TrainingLoader)
     """
 
-    def __init__(
-        self,
-        images: LabelledImages,
-        batch_size: int,
-        augmentation: Augmentation,
-        seed: int,
-        device: torch.device,
-        rank: int = 0,
-        world_size: int = 1,
-        channels_last: bool = False,
-    ) -> None:
-        super().__init__(images, batch_size, seed, device, rank, world_size)
-        self._words, self._labels = _on_device(images, device)
-        self._augmentation = augmentation
-        self._channels_last = channels_last
+    augmentation: Augmentation = Augmentation()
+    channels_last: bool = False
+
+    def __post_init__(self) -> None:
+        self._words, self._labels = _on_device(self.images, self.device)
 
     def draws(self, epoch_index: int) -> AugmentationDraws:
         """The order and the random numbers of an epoch."""
         return draw_epoch(
-            self._augmentation,
+            self.augmentation,
             self.seed,
             epoch_index,
             len(self.images),
@@ -125,7 +117,7 @@ class DeviceLoader(TrainingLoader):
         draws, size = self._device_draws(epoch_index), self.batch_size
         for batch in range(first_batch, self.batches_per_epoch):
             words, targets = self._augmented(draws, batch)
-            inputs = unpack_to_unit_range(words, self.images.channels, self._channels_last)
+            inputs = unpack_to_unit_range(words, self.images.channels, self.channels_last)
             weight = draws.mix_weights[batch]
             if draws.partners is None:
                 yield Batch(inputs, targets, None, weight, size)
@@ -158,7 +150,7 @@ class DeviceLoader(TrainingLoader):
 
     def _augmented(self, draws: Any, batch: int) -> Tuple[torch.Tensor, torch.Tensor]:
         """The augmented words and the labels of a batch, with mixup its partners' after them."""
-        first, wanted = self.first_position(batch), self._augmentation
+        first, wanted = self.first_position(batch), self.augmentation
         positions = torch.arange(first, first + self.batch_size, device=self.device)
         if draws.partners is not None:
             positions = torch.cat((positions, draws.partners[positions]))

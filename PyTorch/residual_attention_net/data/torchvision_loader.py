@@ -6,7 +6,8 @@ Slower than `loader.DeviceLoader`; it is here to compare with.
 from __future__ import annotations
 
 import re
-from typing import Any, Iterator, Tuple
+from dataclasses import dataclass
+from typing import Iterator, Tuple
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -21,26 +22,25 @@ CROP_PADDING = 4
 _SeededSample = Tuple[int, int]
 
 
+@dataclass(eq=False)
 class TorchvisionLoader(TrainingLoader):
     """Pad-4 random crop, random flip, ToTensor.
 
     The samples of each batch are those of `DeviceLoader` with the same seed; crops and flips are
     torchvision's own draws. They depend on seed, epoch and position alone: not on the number
-    of workers, not on where an epoch is resumed.
+    of workers, not on where an epoch is resumed. The images are RGB, (N, H, W, 3).
 
-    Args:
-        images: RGB, (N, H, W, 3).
+    Attributes:
         workers: DataLoader processes; 0 makes the batches in this one.
-        parts: the others of TrainingLoader.
 
     Raises:
         ZooError: torchvision is not installed.
     """
 
-    def __init__(self, images: LabelledImages, *parts: Any, workers: int = 0) -> None:
-        super().__init__(images, *parts)
-        self._dataset = _TransformedImages(images)
-        self.workers = workers
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        self._dataset = _TransformedImages(self.images)
 
     def epoch(self, epoch_index: int, first_batch: int = 0) -> Iterator[Batch]:
         count, weight = len(self.images), torch.ones((), device=self.device)

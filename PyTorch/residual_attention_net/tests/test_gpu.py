@@ -38,7 +38,7 @@ def test_batches_are_those_of_a_cpu() -> None:
     splits = load_dataset("digits")
     augmentation = Augmentation(crop_padding=4, cutout_size=8, mixup_alpha=1.0)
     loaders = [
-        DeviceLoader(splits.train, 32, augmentation, 0, torch.device(name))
+        DeviceLoader(splits.train, 32, 0, torch.device(name), augmentation=augmentation)
         for name in ("cpu", "cuda")
     ]
     assert loaders[0].checksum(3) == loaders[1].checksum(3)

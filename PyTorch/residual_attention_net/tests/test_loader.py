@@ -29,7 +29,7 @@ MAKERS = pytest.mark.parametrize("make", [numbered_images, numbered_volumes])
 
 
 def _training(images, batch_size, augmentation=PLAIN, seed=3, rank=0, world_size=1, **options):
-    return DeviceLoader(images, batch_size, augmentation, seed, DEVICE, rank, world_size, **options)
+    return DeviceLoader(images, batch_size, seed, DEVICE, rank, world_size, augmentation, **options)
 
 
 def _numbers(batch):
