@@ -87,7 +87,8 @@ def open_session(
         splits = dataset_of(options)
     os.environ.update(under_slurm(os.environ))
     place = find_place(os.environ, options.device_id, options.device_num)
-    device, precision = open_device(options, place)
+    mode = options.precision_mode or options.opt_level
+    device, precision = open_device(options.device_type, place, mode, options.loss_scale)
     if place.world_size > 1:
         torch_runtime.init_process_group(
             device, place.rank, place.world_size, options.dist_url or "env://"
@@ -125,21 +126,21 @@ def open_session(
     return session
 
 
-def open_device(options: Any, place: Place) -> Tuple[TorchDevice, Precision]:
+def open_device(
+    kind: str, place: Place, mode: Optional[str] = None, loss_scale: Optional[str] = None
+) -> Tuple[TorchDevice, Precision]:
     """The device of this rank and the precision it computes in.
 
     Args:
-        options: flags with device_type and precision_mode; training's have opt_level and
-            loss_scale too.
+        kind: as --device_type says it.
+        mode: of precision; default: the card's for that kind of device.
+        loss_scale: as --loss_scale says it.
     """
-    kind = options.device_type
     if kind == "auto":
         kind = choose_device(kind, detect())
     able = torch_runtime.capabilities(kind, place.local_rank)
     defaults = read_card(CARD).task(None).precision
-    mode = options.precision_mode or getattr(options, "opt_level", None)
     precision = resolve(mode or default_mode(defaults, kind), "torch", kind, able)
-    loss_scale = getattr(options, "loss_scale", None)
     if loss_scale is not None:
         precision = with_loss_scale(precision, loss_scale)
     return torch_runtime.open_device(kind, place.local_rank, precision), precision

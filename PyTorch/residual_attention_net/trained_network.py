@@ -95,10 +95,7 @@ def open_trained(
         ZooError: no such file, damaged or of another network; a device that can't be had.
     """
     content = read_weights(pth_path)
-    wanted = SampleFlags(
-        device_type=device_type, device_id=device_id, precision_mode=precision_mode
-    )
-    device, precision = open_device(wanted, Place(0, 1, device_id))
+    device, precision = open_device(device_type, Place(0, 1, device_id), precision_mode)
     shape = dict(_shape_told_by(state_dict_of(content)), **network_told_by(content))
     named = shape.pop("network", None)
     built = build_network(network or named or DEFAULT_NETWORK, **shape)
