@@ -31,3 +31,13 @@ def folder_given(data_path: Optional[str], dataset: str, needs: str) -> Path:
     if not path.is_dir():
         raise ZooError(f"{readable_name(path)}: a file, not a folder: give its folder")
     return path
+
+
+def bytes_of(path: Path) -> bytes:
+    """The bytes of a dataset's file; ZooError where they can't be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ZooError(
+            f"{path}: can't be read ({error.strerror or error}): give a readable folder"
+        ) from None

@@ -13,7 +13,7 @@ from typing import IO, Dict, List, Optional, Tuple, cast
 import numpy as np
 
 from common.core.errors import ZooError, first_line
-from common.data import folder_given
+from common.data import bytes_of, folder_given
 from common.data.arrays import manifest_sha256, sha256_of_bytes
 from common.data.catalogue import read_datasets
 from common.data.labelled_images import LabelledImages, Source, numbered_names
@@ -107,12 +107,7 @@ def _read_idx_file(
     name: str, path: Path, dimensions: int, catalogue: Path
 ) -> Tuple[np.ndarray, str, bool]:
     """A file's values, its sha256, and whether nothing speaks against its being published."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ZooError(
-            f"{path}: can't be read ({error.strerror or error}): give a readable folder"
-        ) from None
+    content = bytes_of(path)
     sha256, published = sha256_of_bytes(content), _published_files(catalogue)
     found = published.get(sha256)
     if found is not None and found[0] != name:

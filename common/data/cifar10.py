@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 import numpy as np
 
 from common.core.errors import ZooError
-from common.data import folder_given
+from common.data import bytes_of, folder_given
 from common.data.arrays import manifest_sha256, sha256_of_bytes
 from common.data.labelled_images import LabelledImages, Source
 from common.data.safe_pickle import StoredArray, load_data_pickle
@@ -90,12 +90,7 @@ def read_batches(folder: Path, md5_by_name: Mapping[str, str]) -> Source:
 
 def _read(path: Path, md5_by_name: Mapping[str, str], sums: Dict[str, str]) -> Dict[str, Any]:
     """What a file's pickle maps, by text; adds the file's sha256 to `sums`."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ZooError(
-            f"{path}: can't be read ({error.strerror or error}): give a readable folder"
-        ) from None
+    content = bytes_of(path)
     md5, published = hashlib.md5(content).hexdigest(), md5_by_name[path.name]
     if md5 != published:
         raise ZooError(
