@@ -257,7 +257,7 @@ def _read_class_folders(root: Path, size: Optional[int], channels: Optional[int]
         )
     if not divided:
         return Source(whole, None, whole.classes, "all class folders", "", manifest, notices)
-    train, test = (whole.take(np.arange(*ends_of)) for ends_of in ((0, ends[0]), ends))
+    train, test = whole.take(np.arange(ends[0])), whole.take(np.arange(ends[0], ends[1]))
     texts = ("the folder train", "the folder test")
     return Source(train, test, whole.classes, *texts, manifest, notices)
 

@@ -42,29 +42,30 @@ class LabelledImages:
         images: Any = self.images
         labels: Any = self.labels
         if images.dtype != np.uint8 or images.ndim not in (4, 5):
-            fault = (
+            raise ZooError(
                 f"images are {images.dtype} of shape {images.shape}: uint8 of shape (N, H, W, C) "
                 "or (N, D, H, W, C) is needed"
             )
-        elif not 1 <= self.channels <= MAXIMUM_CHANNELS:
-            fault = f"images have {self.channels} channels: 1 to {MAXIMUM_CHANNELS} are supported"
-        elif labels.dtype.kind not in "iu" or labels.ndim != 1:
-            fault = (
+        if not 1 <= self.channels <= MAXIMUM_CHANNELS:
+            raise ZooError(
+                f"images have {self.channels} channels: 1 to {MAXIMUM_CHANNELS} are supported"
+            )
+        if labels.dtype.kind not in "iu" or labels.ndim != 1:
+            raise ZooError(
                 f"labels are {labels.dtype} of shape {labels.shape}: whole numbers of shape (N,) "
                 "are needed"
             )
-        elif len(labels) != len(images):
-            fault = f"{len(images)} images with {len(labels)} labels: as many of both are needed"
-        else:
-            count = len(self.classes)
-            outside: Any = np.flatnonzero((labels < 0) | (labels >= count)) if count else ()
-            if not len(outside):
-                return
-            fault = (
+        if len(labels) != len(images):
+            raise ZooError(
+                f"{len(images)} images with {len(labels)} labels: as many of both are needed"
+            )
+        count = len(self.classes)
+        outside: Any = np.flatnonzero((labels < 0) | (labels >= count)) if count else ()
+        if len(outside):
+            raise ZooError(
                 f"label {labels[outside[0]]} of image {outside[0]} is out of range: "
                 f"{count} classes allow 0 to {count - 1}; correct the labels or --num_classes"
             )
-        raise ZooError(fault)
 
     def __len__(self) -> int:
         return len(self.labels)

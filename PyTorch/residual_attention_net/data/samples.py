@@ -20,8 +20,18 @@ from residual_attention_net.data.datasets import load_dataset
 from residual_attention_net.network.networks import DEFAULT_NETWORK, NETWORKS
 from residual_attention_net.options import DATASETS, NEEDS_FILES
 
-_ANIMALS, _OTHERS = ("bird", "cat", "deer", "dog", "frog", "horse"), ("ship", "truck")
-CIFAR10_CLASSES = ("airplane", "automobile", *_ANIMALS, *_OTHERS)
+CIFAR10_CLASSES = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
 GENERATED_SAMPLES = 100
 
 

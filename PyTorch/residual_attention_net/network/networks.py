@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Dict, Tuple
+from typing import Dict, Tuple
 
 PARTS = "parts"
 NUMBERED = "numbered"
@@ -237,8 +237,9 @@ def _basic_network(
     """
     stages = tuple(StageSpec(width, 1, depth) for width, depth in zip(widths, (2, 1, 1)))
     head = HeadSpec(widths[-1], blocks=0)
-    units: Dict[str, Any] = {"block": BASIC, "trunk_blocks": trunk_blocks}
-    spec = NetworkSpec("", 32, StemSpec(32, 3), stages, head, **units)
+    spec = NetworkSpec(
+        "", 32, StemSpec(32, 3), stages, head, block=BASIC, trunk_blocks=trunk_blocks
+    )
     return dataclasses.replace(spec, name=f"attention{spec.depth}_{kind}")
 
 
