@@ -221,9 +221,9 @@ class _Training:
             began, self.step_before = time.perf_counter(), self.step
             end = min(self.settings.steps, (self.step // epoch + 1) * epoch)
             results, wishes = self.engine.advance(end - self.step)
-            seconds = time.perf_counter() - began
+            seconds = (time.perf_counter() - began) / sum(result.taken for result in results)
             for result in results:
-                self._record(result, seconds / sum(one.taken for one in results))
+                self._record(result, seconds)
             if wishes.stop:
                 self.stop.agree()
                 self._save(unfinished=True)
