@@ -15,7 +15,7 @@ import pytest
 
 from common.machine.ports import reserve_port
 from common.runs.events import effective_events
-from common.training.run import Settings, Subject
+from common.training.run import Evaluation, Settings, Subject
 
 SAMPLES, FEATURES = 64, 3
 PNG = (
@@ -84,6 +84,11 @@ def subject_of(options: Mapping[str, Any]) -> Subject:
         },
         {"noise": options["noise"]},
     )
+
+
+def evaluation_of(size: float, step: int) -> List[Evaluation]:
+    """What evaluating a toy gives; the best one is at step 10, however training goes."""
+    return [Evaluation("validation", SAMPLES, {"size": size}, score=-abs(step - 10))]
 
 
 class Toy:
