@@ -67,8 +67,9 @@ def make_report(
     for name, other in others.items():
         require_finite(other, f"the out-of-distribution set {name}")
     confidence, right = decisions.confidence, decisions.right
+    told = {name: other.scores for name, other in others.items()}
     apart = {
-        score: {name: separation(values, other.scores[score]) for name, other in others.items()}
+        score: {name: separation(values, scores[score]) for name, scores in told.items()}
         for score, values in decisions.scores.items()
     }
     by_confidence = apart.pop("")
