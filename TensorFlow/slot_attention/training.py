@@ -11,7 +11,7 @@ from common.training.run import Settings, Subject
 from common.training.tensorflow.engine import TensorFlowEngine
 from common.training.tensorflow.of_step import Schedule, rate_for_ranks
 from slot_attention.building import Task, build_training
-from slot_attention.data.batches import TrainingOrder, steps_per_epoch
+from slot_attention.data.batches import TrainingOrder
 from slot_attention.data.pipeline import scene_batches
 from slot_attention.options import OBJECT_DISCOVERY, SET_PREDICTION, Options
 from slot_attention.session import MODEL, Session, open_session
@@ -26,13 +26,7 @@ def run_training(options: Options, task: Task) -> int:
         warn_of_few_slots(session)
 
         def make_batches(first: int) -> Any:
-            order = TrainingOrder(
-                session.dataset.counts["train"],
-                options.batch_size,
-                options.seed,
-                session.place.rank,
-                session.place.world_size,
-            )
+            order = training_order(session)
             return scene_batches(
                 session.dataset, "train", order, task.fields, session.workers, first
             )
@@ -74,6 +68,13 @@ def warn_of_few_slots(session: Session) -> None:
         )
 
 
+def training_order(session: Session) -> TrainingOrder:
+    """Which scenes this rank takes at which step."""
+    options, place = session.options, session.place
+    count = len(session.dataset.split("train").images)
+    return TrainingOrder(count, options.batch_size, options.seed, place.rank, place.world_size)
+
+
 def peak_learning_rate(session: Session) -> float:
     """--learning_rate; see of_step.rate_for_ranks for --scale_learning_rate."""
     options = session.options
@@ -98,7 +99,7 @@ def schedule_of(session: Session) -> Schedule:
 def settings_of(session: Session) -> Settings:
     """How training goes, from the flags: --num_train_steps, or --train_epochs over the data."""
     options, epochs = session.options, session.options.train_epochs
-    epoch_steps = steps_per_epoch(session.dataset, options.batch_size, session.place.world_size)
+    epoch_steps = training_order(session).steps_per_epoch
     return Settings(
         output_path=Path(options.model_dir),
         steps=options.num_train_steps if epochs is None else epochs * epoch_steps,

@@ -75,12 +75,6 @@ class EvaluationOrder:
         return min(self.batch_size, self._end - self._begin - int(step) * self.batch_size)
 
 
-def steps_per_epoch(dataset: SceneDataset, batch_size: int, world_size: int = 1) -> int:
-    """How many training steps an epoch has."""
-    count = len(dataset.split("train").images)
-    return TrainingOrder(count, batch_size, 0, 0, world_size).steps_per_epoch
-
-
 def arrays_of(dataset: SceneDataset, split: str, fields: Sequence[str]) -> Dict[str, np.ndarray]:
     """The arrays of a split that batches are cut out of, by field: image, mask, target.
 
