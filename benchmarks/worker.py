@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from benchmarks.harness import MACHINE, Benchmark
 from common.core.errors import ZooError
-from common.machine.precision import resolve
+from common.machine.precision import KEEP, resolve
 from common.machine.ranks import Place
 
 WARM_UP_STEPS = {"torch": 3, "tensorflow": 2}
@@ -73,6 +73,15 @@ def _peak_memory(framework: str, device_kind: str) -> int:
         if hasattr(tf.config.experimental, "get_memory_info"):
             return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def open_on_tensorflow(mode: str, device_kind: str) -> Tuple[Any, Any]:
+    """A device by itself, and the precision that a mode is on it."""
+    from common.training.tensorflow import runtime as tf_runtime
+
+    able = tf_runtime.capabilities(device_kind)
+    precision = resolve(mode, "tensorflow", device_kind, able)
+    return tf_runtime.open_device(device_kind, Place(0, 1, 0), precision), precision
 
 
 def trainer_of_graph(
@@ -134,15 +143,14 @@ def _machine(framework: str, device_kind: str) -> Answer:
         # On a CPU torch computes in bfloat16 at speed since it has a compiler.
         fast = device_kind != "cpu" or hasattr(torch, "compile")
         able = torch_runtime.capabilities(device_kind)
-        plain = resolve("must_keep_origin_dtype", framework, device_kind, able)
+        plain = resolve(KEEP, framework, device_kind, able)
         device: Any = torch_runtime.open_device(device_kind, 0, plain)
     else:
         from common.training.tensorflow import runtime as tf_runtime
 
         version, threads = tf_runtime.tf.__version__, tf_runtime.cpu_threads()
-        able = tf_runtime.capabilities(device_kind)
-        fast, plain = able.bfloat16, resolve("must_keep_origin_dtype", framework, device_kind, able)
-        device = tf_runtime.open_device(device_kind, Place(0, 1, 0), plain)
+        fast = tf_runtime.capabilities(device_kind).bfloat16
+        device, _ = open_on_tensorflow(KEEP, device_kind)
     told = {"version": version, "device": device.name, "threads": threads, "bfloat16": fast}
     return lambda _: dict(told, rates={} if rate is None else {"fp32": rate()})
 

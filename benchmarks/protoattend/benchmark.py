@@ -73,9 +73,8 @@ def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
 
 def _session(mode: str, device_kind: str, queries: int, candidates: int) -> Any:
     """What protoattend.train opens, with random images in place of a dataset."""
+    from benchmarks.worker import open_on_tensorflow
     from common.data.labelled_images import DatasetSplits, LabelledImages, numbered_names
-    from common.machine.precision import resolve
-    from common.machine.ranks import Place
     from common.training.tensorflow import runtime as tf_runtime
     from protoattend.network.attention import IN_FLOAT32
     from protoattend.options import TRAIN, parse_options
@@ -89,10 +88,9 @@ def _session(mode: str, device_kind: str, queries: int, candidates: int) -> Any:
 
     words = [f"--device={device_kind}", f"--batch_size={queries}", f"--eval_cand_size={DATABASE}"]
     options = parse_options(TRAIN, [*words, f"--example_cand_size={candidates}"])
-    precision = resolve(mode, "tensorflow", device_kind, tf_runtime.capabilities(device_kind))
     tf_runtime.keep_in_float32(IN_FLOAT32)
     tf_runtime.keep_host_memory()
-    device = tf_runtime.open_device(device_kind, Place(0, 1, 0), precision)
+    device, precision = open_on_tensorflow(mode, device_kind)
     dataset = DatasetSplits(
         name="random",
         predicate="random",

@@ -60,7 +60,7 @@ def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
     More would not be more to compute, but memory that training does not take: a dataset's arrays
     are constants of the graph, of which a session keeps several copies.
     """
-    from benchmarks.worker import trainer_of_batches, trainer_of_graph
+    from benchmarks.worker import open_on_tensorflow, trainer_of_batches, trainer_of_graph
 
     task, count = sizes["task"], sizes["batch_size"]
     random = np.random.RandomState(0)
@@ -73,14 +73,9 @@ def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
 
         trainer = baseline.open_trainer(task, arrays, count)
         return trainer_of_batches(trainer.next_batch, trainer.step)
-    from common.machine.precision import resolve
-    from common.machine.ranks import Place
-    from common.training.tensorflow import runtime as tf_runtime
     from common.training.tensorflow.runtime import tf
 
-    able = tf_runtime.capabilities(device_kind)
-    precision = resolve(OWN_MODES[name], "tensorflow", device_kind, able)
-    device = tf_runtime.open_device(device_kind, Place(0, 1, 0), precision)
+    device, precision = open_on_tensorflow(OWN_MODES[name], device_kind)
 
     def make_batches(first: int) -> Any:
         slices = tf.data.Dataset.from_tensor_slices(arrays).repeat()
