@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, List, Mapping, Sequence
+from typing import List, Mapping, Sequence
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(CHECKOUT))
@@ -51,7 +51,7 @@ def recorded(told: Mapping[str, str]) -> str:
     # A training's packed weights are those that were best on validation.
     of_training = told["evaluation"] == told["run_id"]
     figures = record.metrics.best_on_validation if of_training else record.metrics.final
-    figure = f"{metric.name} {figures[metric.name]:.{metric.digits}f}"
+    figure = f"{metric.name} {metric.told(figures[metric.name])}"
     percent = " %" if metric.unit == "percent" else ""
     return (
         f"{card.title}, {record.task.replace('_', ' ')}: {figure}{percent} on record, "
@@ -63,12 +63,13 @@ def start(name: str, told: Mapping[str, str], folder: Path) -> subprocess.Popen:
     """Begins to show one file of weights; what its module says goes to shown.log."""
     words = [f"--checkpoint={WEIGHTS / name}", f"--output_path={folder}"]
     folders = [str(CHECKOUT / part) for part in ("", "PyTorch", "TensorFlow")]
-    variables: Any = {"PYTHONPATH": os.pathsep.join(folders), "MPLBACKEND": "Agg"}
+    folders += filter(None, [os.environ.get("PYTHONPATH")])  # CANN's packages are there
+    variables = {"PYTHONPATH": os.pathsep.join(folders), "MPLBACKEND": "Agg"}
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / LOG, "w") as log:
         return subprocess.Popen(
             [sys.executable, "-m", told["show"], *words],
-            env={**os.environ, "TF_USE_LEGACY_KERAS": "1", **variables},
+            env={**os.environ, **variables},
             stdout=log,
             stderr=subprocess.STDOUT,
         )
