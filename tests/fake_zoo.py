@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,22 +16,15 @@ from typing import Any, Callable, Dict, List, Optional
 REPOSITORY = Path(__file__).absolute().parent.parent
 FAKE_MODEL = Path(__file__).absolute().parent / "fake_model"
 # What would reach the ranks from the machine on which the tests run.
-_FOREIGN = (
-    "RANK",
-    "WORLD_SIZE",
-    "LOCAL_RANK",
-    "MASTER_ADDR",
-    "MASTER_PORT",
-    "RANK_TABLE_FILE",
-    "ASCEND_DEVICE_ID",
-    "OMP_NUM_THREADS",
-    "PYTHONUNBUFFERED",
-    "PYTHONPATH",
-    "ASCEND_HOME_PATH",
-    "ASCEND_OPP_PATH",
-    "etp_running_flag",
-    "CUDA_VISIBLE_DEVICES",
+_FOREIGN = re.compile(
+    r"RANK|WORLD_SIZE|LOCAL_RANK|MASTER_|DEVICE_ID|ASCEND_|etp_running_flag|CUDA_VISIBLE|CM_|"
+    r"TF_CPP_MIN|MODELARTS_MODEL|OMP_NUM|PYTHONUNBUFFERED|PYTHONPATH"
 )
+
+
+def own_variables() -> Dict[str, str]:
+    """This process's variables without those."""
+    return {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
 
 
 class FakeZoo:
@@ -42,9 +36,7 @@ class FakeZoo:
         self.directory = root
         self.data = root / "data"
         self.data.mkdir()
-        self.environment = {
-            name: value for name, value in os.environ.items() if name not in _FOREIGN
-        }
+        self.environment = own_variables()
         self.environment.update(ZOO_ROOT=str(root), PYTHONPATH=str(REPOSITORY))
 
     @property

@@ -12,8 +12,8 @@ import pytest
 
 from common.core.errors import ZooError
 from common.machine.ports import reserve_port
-from tests.ascend_doubles.machine import REPOSITORY
 from tests.ascend_doubles.torch_server import SECONDS, SMALL, TRAINING, Launched, Server
+from tests.fake_zoo import REPOSITORY
 from tests.real_torch_npu import installed
 
 pytestmark = [

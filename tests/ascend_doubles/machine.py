@@ -1,22 +1,15 @@
 """A folder that stands for / of an Ascend server, and the variables of a program there."""
 
 import os
-import re
 import stat
 from pathlib import Path
 
+from tests.fake_zoo import REPOSITORY, own_variables
 from tests.real_torch_npu.installed import STUBS
 
 HERE = Path(__file__).resolve().parent
-REPOSITORY = HERE.parents[1]
 INSTALL = "usr/local/Ascend"
 TOOLKIT = INSTALL + "/ascend-toolkit"
-
-# What would reach the ranks from the machine on which the tests run.
-_FOREIGN = re.compile(
-    r"RANK|WORLD_SIZE|LOCAL_RANK|MASTER_|DEVICE_ID|ASCEND_|etp_running_flag|CUDA_VISIBLE|CM_|"
-    r"TF_CPP_MIN|MODELARTS_MODEL|PYTHONPATH"
-)
 
 # Like CANN's own, it reads variables that may not be set, and says things.
 _SET_ENV = """\
@@ -91,7 +84,7 @@ class AscendMachine:
             packages: folders with doubles that stand for installed packages (torch_npu, apex).
             changes: further variables; None takes one away.
         """
-        variables = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
+        variables = own_variables()
         folders = [str(HERE / "site"), str(REPOSITORY)] + [str(folder) for folder in packages]
         variables.update(
             ASCEND_DOUBLE_ROOT=str(self.root),

@@ -12,7 +12,8 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import psutil
 
-from tests.ascend_doubles.machine import REPOSITORY, AscendMachine
+from tests.ascend_doubles.machine import AscendMachine
+from tests.fake_zoo import REPOSITORY
 
 MODEL = "residual_attention_net"
 FOLDER = REPOSITORY / "PyTorch" / MODEL
