@@ -114,10 +114,13 @@ def test_what_two_parts_of_a_configuration_call_alike_is_told_apart(card: ModelC
     ]
     longer = {"flip": True, "mixup_epochs": 12}
     made.append(record(config={"augmentation": longer, "recipe_values": longer}))
+    made += [record(config={"total_epochs": n, "mixup_epochs": n}) for n in (8, 12)]
     names = [row["Run"] for row in rows_of(card, *made[:2])]
     assert names == ["smoke: flip true", "smoke: flip false"]
     names = [row["Run"] for row in rows_of(card, made[0], made[2])]
     assert names == ["smoke: mixup_epochs 8", "smoke: mixup_epochs 12"]
+    names = [row["Run"] for row in rows_of(card, *made[3:])]  # what follows is not told
+    assert names == ["smoke: total_epochs 8", "smoke: total_epochs 12"]
 
 
 def in_fractions(card: ModelCard, **changes: Any) -> ModelCard:

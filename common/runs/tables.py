@@ -88,14 +88,18 @@ def _facts(record: RunRecord) -> Dict[str, Any]:
 
 
 def _differing(own: Dict[str, Any], rivals: Sequence[Dict[str, Any]]) -> str:
-    """The first three facts by which a run differs from any of its case, by their last names."""
+    """The first three facts by which a run differs from any of its case, by their last names.
+
+    What has in all of them the value of a fact that is told follows from it, and is left out.
+    """
     own_leaves, *others = [_leaves(facts) for facts in (own, *rivals)]
-    told: Dict[str, None] = {}  # in their order; what two mappings tell alike is said once
+    told: Dict[str, str] = {}  # by the values of all
     for path, value in own_leaves.items():
-        if any(value != other.get(path) for other in others):
+        values = [value, *(other.get(path) for other in others)]
+        if any(value != other for other in values):
             text = value if isinstance(value, str) else json.dumps(value)
-            told[f"{path[-1]} {shortened(text, 30)}"] = None
-    return ", ".join(list(told)[:3])
+            told.setdefault(json.dumps(values), f"{path[-1]} {shortened(text, 30)}")
+    return ", ".join(list(told.values())[:3])
 
 
 def _leaves(facts: Mapping[str, Any], within: Tuple[str, ...] = ()) -> Dict[Tuple[str, ...], Any]:
