@@ -41,6 +41,8 @@ class TorchTraining:
         evaluate: from role, step and heartbeat, see Engine.
         first_weights: loads weights to begin with; returns lines to be told.
         pictures: PNGs by name, on the first rank.
+        adam_epsilon: of the step after n steps, see step.adam_epsilon; for Adam as TensorFlow's.
+        diagnostics: scalars of the last loss by name, every diagnostics_every steps.
     """
 
     network: torch.nn.Module
@@ -53,6 +55,8 @@ class TorchTraining:
     evaluate: Callable[[str, int, Callable[[], None]], Sequence[Evaluation]]
     first_weights: Optional[Callable[[], Iterable[str]]] = None
     pictures: Optional[Callable[[int], Mapping[str, bytes]]] = None
+    adam_epsilon: Optional[Callable[[int], float]] = None
+    diagnostics: Optional[Callable[[], Mapping[str, torch.Tensor]]] = None
 
 
 class TorchEngine(Engine):
@@ -142,13 +146,17 @@ class TorchEngine(Engine):
         """A window of steps, whose losses are looked at together; see Engine."""
         losses: List[torch.Tensor] = []
         healths: List[StepHealth] = []
-        waited, first = 0.0, self._step
+        told: Dict[int, Mapping[str, torch.Tensor]] = {}
+        every = self.settings.diagnostics_every or 1 << 62
+        training, waited, first = self.training, 0.0, self._step
         for _ in range(min(most, self._window)):
             began = time.perf_counter()
             batch = next(self._batches)
             waited += time.perf_counter() - began
             for group in self.stepper.optimizer.param_groups:
-                group["lr"] = self.training.learning_rate(self._step)
+                group["lr"] = training.learning_rate(self._step)
+                if training.adam_epsilon is not None:
+                    group["eps"] = training.adam_epsilon(self._step)
             self._step += 1
             if self._dump.is_due(self._step):
                 loss, health = self._dump.run(self._step, batch, self._optimise)
@@ -157,6 +165,8 @@ class TorchEngine(Engine):
             losses.append(loss.detach())
             healths.append(health)
             self._profiler.step()
+            if training.diagnostics is not None and self._step % every == 0:
+                told[self._step] = training.diagnostics()
         local = torch.stack([loss.float() for loss in losses]).cpu().tolist()
         *summed, stop, save = self.sum_over_ranks([*local, *self._wishes()])
         results = [
@@ -164,11 +174,12 @@ class TorchEngine(Engine):
                 first + number + 1,
                 1,
                 loss / self.place.world_size,
-                self.training.learning_rate(first + number),
+                training.learning_rate(first + number),
                 waited / len(losses),
                 int(health.skipped),
                 None,
                 health.loss_scale,
+                {name: float(one) for name, one in told.get(first + number + 1, {}).items()},
             )
             for number, (loss, health) in enumerate(zip(summed, healths))
         ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import math
 from typing import (
     Any,
     Callable,
@@ -17,6 +18,7 @@ from typing import (
     Mapping,
     NamedTuple,
     Optional,
+    Tuple,
     Type,
     Union,
 )
@@ -50,8 +52,7 @@ def make_sgd(
     Args:
         parameters: tensors or parameter groups of a model that is already on the device.
     """
-    fast = {"fused": True} if VERSION >= (2, 4) and device.kind != "npu" else {}
-    kind = _npu_sgd_class(precision) if device.kind == "npu" else torch.optim.SGD
+    kind, fast = _fastest("SGD", device, precision)
     return kind(
         list(parameters),
         lr=lr,
@@ -62,17 +63,42 @@ def make_sgd(
     )
 
 
-def _npu_sgd_class(precision: Precision) -> Any:
-    """apex's fused class where apex steps it, torch_npu's where it has one, else torch's own."""
+def make_adam(
+    device: TorchDevice,
+    precision: Precision,
+    parameters: Iterable[Union[Any, Mapping[str, Any]]],
+    lr: float,
+) -> Any:
+    """Adam in the fastest form the device has; see make_sgd, and adam_epsilon."""
+    kind, fast = _fastest("Adam", device, precision)
+    return kind(list(parameters), lr=lr, **fast)
+
+
+def adam_epsilon(done: int, epsilon: float = 1e-8, beta: float = 0.999) -> float:
+    """What torch's Adam needs for an epsilon to do TensorFlow's epsilon, after so many steps.
+
+    TensorFlow adds its own to the root of the squares before their bias is taken off.
+    """
+    return epsilon / math.sqrt(1.0 - beta ** (done + 1))
+
+
+def _fastest(name: str, device: TorchDevice, precision: Precision) -> Tuple[Any, Dict[str, Any]]:
+    """The class of an optimizer, with the arguments that make it fast.
+
+    On an NPU apex's fused class where apex steps it, torch_npu's where it has one.
+    """
+    own = getattr(torch.optim, name)
+    if device.kind != "npu":
+        return own, {"fused": True} if VERSION >= (2, 4) else {}
     if precision.apex_opt_level is not None:
         import apex.optimizers
 
-        return apex.optimizers.NpuFusedSGD
+        return getattr(apex.optimizers, "NpuFused" + name), {}
     try:
         import torch_npu.optim
     except ImportError:
-        return torch.optim.SGD
-    return getattr(torch_npu.optim, "NpuFusedSGD", torch.optim.SGD)
+        return own, {}
+    return getattr(torch_npu.optim, "NpuFused" + name, own), {}
 
 
 def is_npu_fused(optimizer: Any) -> bool:
@@ -120,10 +146,11 @@ class Stepper:
         device: TorchDevice,
         precision: Precision,
         max_gradient_norm: Optional[float],
+        max_gradient_value: Optional[float],
     ) -> None:
         self.model, self.module, self.optimizer = model, module, optimizer
         self._device, self._precision = device, precision
-        self._max_norm = max_gradient_norm
+        self._max_norm, self._max_value = max_gradient_norm, max_gradient_value
 
     def forward_context(self) -> ContextManager[Any]:
         """The context of the forward pass and the loss: autocast, or nothing."""
@@ -154,7 +181,7 @@ class Stepper:
         return [weight for group in self.optimizer.param_groups for weight in group["params"]]
 
     def _look_and_clip(self, look: Optional[LookAtGradients]) -> None:
-        """Shows the unscaled gradients to who asked, and clips them by their global norm."""
+        """Shows the unscaled gradients to who asked, and clips them."""
         if look is not None:
             look(self._parameters())
         if self._max_norm is not None and is_npu_fused(self.optimizer):
@@ -163,6 +190,8 @@ class Stepper:
             getattr(self.optimizer, name)(self._max_norm, 2.0)  # torch_npu has no default
         elif self._max_norm is not None:
             torch.nn.utils.clip_grad_norm_(self._parameters(), self._max_norm)
+        if self._max_value is not None:
+            torch.nn.utils.clip_grad_value_(self._parameters(), self._max_value)
 
     # --- checkpoints ---
 
@@ -212,7 +241,7 @@ class _ScalerStepper(Stepper):
     def step(self, loss: Any, look: Optional[LookAtGradients] = None) -> StepHealth:
         self._scaler.scale(loss).backward()
         before = self._scale()
-        if self._max_norm is not None or look is not None:
+        if (self._max_norm, self._max_value, look) != (None, None, None):
             self._scaler.unscale_(self.optimizer)
             self._look_and_clip(look)
         self._scaler.step(self.optimizer)
@@ -370,6 +399,7 @@ def make_stepper(
     precision: Precision,
     world_size: int = 1,
     max_gradient_norm: Optional[float] = None,
+    max_gradient_value: Optional[float] = None,
 ) -> Stepper:
     """Prepares model and optimizer for training, in the order every device needs.
 
@@ -383,6 +413,7 @@ def make_stepper(
         world_size: ranks in the job; more than one needs the process group, which has to be there
             before, for apex and torch_npu's scaler share the overflow flag by it.
         max_gradient_norm: clips the gradients' global norm after unscaling; None leaves them.
+        max_gradient_value: clips the magnitude of each of their elements, after the norm.
     """
     kind: Type[Stepper] = Stepper
     if precision.apex_opt_level is not None:
@@ -396,7 +427,8 @@ def make_stepper(
     elif precision.loss_scale_policy != "none":
         kind = _HalfWeightStepper if precision.half_weights else _ScalerStepper
     wrapped = _distributed(model, device) if world_size > 1 else model
-    return kind(wrapped, model, optimizer, device, precision, max_gradient_norm)
+    limits = (max_gradient_norm, max_gradient_value)
+    return kind(wrapped, model, optimizer, device, precision, *limits)
 
 
 def prepare_evaluation(model: Any, precision: Precision) -> Any:
@@ -420,6 +452,17 @@ def forward_context(device: TorchDevice, precision: Precision) -> ContextManager
     autocast: Any = npu_module().amp.autocast if device.kind == "npu" else torch.cuda.amp.autocast
     context = autocast(dtype=dtype) if VERSION >= (1, 11) else autocast()
     return context
+
+
+def without_autocast(kind: str) -> ContextManager[Any]:
+    """A context inside forward_context in which nothing is cast; `kind` as in torch.device."""
+    if kind in ("cpu", "cuda") and VERSION >= (1, 10):
+        context: ContextManager[Any] = torch.autocast(kind, enabled=False)
+        return context
+    if kind == "cpu":  # which had no autocast then
+        return contextlib.nullcontext()
+    amp: Any = torch.cuda.amp if kind == "cuda" else npu_module().amp
+    return amp.autocast(enabled=False)  # type: ignore[no-any-return]
 
 
 def _distributed(model: Any, device: TorchDevice) -> Any:
