@@ -63,7 +63,6 @@ def test_the_mode_that_is_asked_for_is_in_force(monkeypatch, soc, mode, given) -
     with imported(monkeypatch, soc=soc) as double:
         opened(mode, soc)
         assert double.process.options["precision_mode"] == given
-        assert double.process.options["precision_mode_v2"] is None
 
 
 def test_every_value_is_in_its_field_and_every_key_is_known(double: Double, tmp_path) -> None:

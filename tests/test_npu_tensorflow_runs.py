@@ -209,7 +209,6 @@ def test_the_precision_mode_in_force_is_that_of_the_record(one_rank) -> None:
     (report,) = one_rank.reports
     mode = report["options"]["precision_mode"]
     assert mode == one_rank.record()["precision"]["mode"]
-    assert report["options"]["precision_mode_v2"] is None
 
 
 def test_nothing_is_compiled_after_the_first_training_step(one_rank) -> None:

@@ -26,7 +26,6 @@ KEYS: Dict[str, Key] = {
     "enable_data_pre_proc": Key("b", False, once=False),
     "graph_run_mode": Key("i", 1),
     "precision_mode": Key("s", None),
-    "precision_mode_v2": Key("s", None),
     "modify_mixlist": Key("s", ""),
     "customize_dtypes": Key("s", ""),
     "hcom_parallel": Key("b", True),
@@ -93,7 +92,7 @@ def read_options(optimizer: Any) -> Dict[str, Any]:
     _check(values)
     if values["mix_compile_mode"]:
         values["iterations_per_loop"] = 1
-    if values["precision_mode"] is None and not values["precision_mode_v2"]:
+    if values["precision_mode"] is None:
         values["precision_mode"] = (
             "allow_fp32_to_fp16" if is_first_generation() else "must_keep_origin_dtype"
         )
@@ -109,8 +108,6 @@ def _check(values: Dict[str, Any]) -> None:
     if values["iterations_per_loop"] < 1 or (values["session_device_id"] or 0) < 0:
         raise PluginAbort("iterations_per_loop is at least 1, session_device_id at least 0")
     mode = values["precision_mode"]
-    if mode is not None and values["precision_mode_v2"]:
-        raise error("precision_mode and precision_mode_v2 must not both be set")
     if is_first_generation() and "bf16" in (mode or ""):
         raise error(f"{mode} is not supported on this chip")
     if values["modify_mixlist"] and mode not in MIXED:

@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional
 
 import tensorflow.compat.v1 as tf
 
-_SHOWN = "device way rank size options ignored misread unknown sessions graphs messages closed hf32"
+_SHOWN = "device way rank size options ignored misread unknown sessions graphs closed hf32"
 
 
 class PluginAbort(BaseException):
@@ -37,11 +37,10 @@ class Process:
         ignored: such options of later sessions that differ and have no effect.
         misread: keys whose value was in another type's field, so that zero was read.
         unknown: keys that the plugin never reads.
-        sessions: one dictionary per session: on_npu, added_by_user, rewrites_left_on, open.
+        sessions: one dictionary per session: on_npu, rewrites_left_on, open.
         graphs: one dictionary per compiled graph: id, session, fetches, how often it was run, and
             the session's first and last run that was of it.
         device, way, rank, size: the device; "none", "table" or "cm"; this rank; number of ranks.
-        messages: warnings and errors that the plugin only logs.
         hf32: whether convolutions would be computed in HF32; None before the first NPU session.
     """
 
@@ -52,20 +51,17 @@ class Process:
         self.unknown: List[str] = []
         self.sessions: List[Dict[str, Any]] = []
         self.graphs: List[Dict[str, Any]] = []
-        self.messages: List[str] = []
         self.device, self.way, self.rank, self.size = 0, "none", 0, 1
         self.collective: Any = None
         self.closed = False
         self.hf32: Optional[bool] = None
 
-    def log(self, level: str, message: str, place: str = "tf_adapter/util/ge_plugin.cc:1") -> None:
-        """Writes a line as TensorFlow's C++ does, and keeps what is no information."""
-        if level != "I":
-            self.messages.append(message)
-        if int(os.environ.get("TF_CPP_MIN_LOG_LEVEL") or 0) <= "IWEF".index(level):
+    def inform(self, message: str) -> None:
+        """Writes a line of information as TensorFlow's C++ does."""
+        if int(os.environ.get("TF_CPP_MIN_LOG_LEVEL") or 0) == 0:
             now = time.strftime("%Y-%m-%d %H:%M:%S.000000")
             sys.stderr.flush()
-            os.write(2, f"{now}: {level} {place}] {message}\n".encode())
+            os.write(2, f"{now}: I tf_adapter/kernels/geop_npu.cc:1] {message}\n".encode())
 
     def close(self) -> None:
         """Closes the runtime at exit."""

@@ -30,13 +30,10 @@ class Cluster:
 
 
 def read_cluster(environment: Mapping[str, str] = os.environ) -> Cluster:
-    """Decides as the plugin does; what it only logs goes to PROCESS.messages."""
-    if "JOB_ID" not in environment:
-        PROCESS.log("W", "JOB_ID is not set")
+    """Decides as the plugin does."""
     table = environment.get("RANK_TABLE_FILE")
     if "RANK_TABLE_FILE" in environment and "CM_CHIEF_IP" in environment:
-        PROCESS.log("E", "RANK_TABLE_FILE and CM_CHIEF_IP are both set: neither is used")
-        return Cluster("none")
+        return Cluster("none")  # an error is logged, and neither is used
     # Without RANK_SIZE the plugin's own default holds: a table left over still switches HCCL on.
     if table and "CM_WORKER_SIZE" not in environment and environment.get("RANK_SIZE", "1") != "0":
         rank = _number(environment, "RANK_ID") if environment.get("RANK_ID") else None

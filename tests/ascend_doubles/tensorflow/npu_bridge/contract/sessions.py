@@ -48,7 +48,6 @@ def _wrap(owner: Any, name: str, wrapper: Callable[[Any], Any]) -> None:
 def _with_npu_config(original: Any) -> Any:
     @functools.wraps(original)
     def start(self: Any, target: str = "", graph: Any = None, config: Any = None) -> None:
-        self._npu_added_by_user = options.find_optimizer(config) is not None
         original(self, target=target, graph=graph, config=npu_config(config))
 
     return start
@@ -71,7 +70,7 @@ def npu_config(config: Any = None) -> Any:
 def _opening(original: Any) -> Any:
     @functools.wraps(original)
     def start(self: Any, target: str = "", graph: Any = None, config: Any = None) -> None:
-        self._npu = NpuSession(config, getattr(self, "_npu_added_by_user", None))
+        self._npu = NpuSession(config)
         original(self, target, graph, _for_the_processor(config, graph or tf.get_default_graph()))
 
     return start
@@ -135,7 +134,7 @@ def _initialise(values: Mapping[str, Any], given: Any) -> None:
 class NpuSession:
     """The plugin's side of one session."""
 
-    def __init__(self, config: Any, added_by_user: Any) -> None:
+    def __init__(self, config: Any) -> None:
         self._optimizer = options.find_optimizer(config)
         self._options: Dict[str, Any] = {}
         self._seen: Dict[Any, Dict[str, Any]] = {}
@@ -146,7 +145,6 @@ class NpuSession:
         self.report = {
             "on_npu": present and options.is_offloaded(self._optimizer),
             "open": True,
-            "added_by_user": present if added_by_user is None else added_by_user,
             "rewrites_left_on": [name for name in names if getattr(rewriter, name) != OFF],
         }
         self._number = len(PROCESS.sessions)
@@ -205,11 +203,9 @@ class NpuSession:
             }
             PROCESS.graphs.append(graph)
             self._seen[key] = graph
-            PROCESS.log(
-                "I",
+            PROCESS.inform(
                 "[GEOP] The model has been compiled on the Ascend AI processor, current "
-                "graph id is: {}".format(graph["id"]),
-                "tf_adapter/kernels/geop_npu.cc:1",
+                "graph id is: {}".format(graph["id"])
             )
         self._seen[key].update(last=self._runs, runs=self._seen[key]["runs"] + 1)
 
