@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 
 from common.evidence.comparison.curves import (
+    compare_speed,
     compare_windows,
     neighbours,
+    pace_of,
     sample_at,
+    seconds_at,
     summary_curve,
+    time_to_target,
     window,
 )
 from common.evidence.comparison.runs import Group, Run
-from common.evidence.comparison.speed import compare_speed, pace_of, seconds_at, time_to_target
 from common.evidence.logs.series import Series
 from tests.noisy_series import series
 

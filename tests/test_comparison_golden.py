@@ -12,8 +12,7 @@ import pytest
 
 from common.evidence.comparison.compared import compare
 from common.evidence.comparison.presentation import as_json
-from common.evidence.comparison.runs import Group, Run, Settings
-from common.evidence.comparison.verdicts import Judged
+from common.evidence.comparison.runs import Group, Judged, Run, Settings
 from common.evidence.logs.series import Series
 from tests.noisy_series import first_order_noise
 

@@ -11,8 +11,8 @@ import pytest
 
 from common.cards.model_folders import all_cards, checkout_root
 from common.commands.program import main
-from common.evidence.comparison import level
-from common.evidence.comparison.verdicts import INCONCLUSIVE, NOK, OK, PERFECT, POK
+from common.evidence.comparison import compared as level
+from common.evidence.comparison.compared import INCONCLUSIVE, NOK, OK, PERFECT, POK
 from common.runs import store as record_store
 from tests.fake_zoo import FAKE_MODEL
 

@@ -8,8 +8,7 @@ from typing import Callable, Dict, List, Tuple
 import numpy as np
 import pytest
 
-from common.evidence.comparison.curves import compare_window, single_sample
-from common.evidence.comparison.speed import pace_of
+from common.evidence.comparison.curves import compare_window, pace_of, single_sample
 from common.evidence.comparison.statistics import (
     LEAST_SAMPLES,
     Estimate,

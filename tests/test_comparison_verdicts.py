@@ -8,21 +8,19 @@ from typing import Any, Dict, List, Optional
 import numpy as np
 import pytest
 
-from common.evidence.comparison.compared import compare
-from common.evidence.comparison.runs import Group, Run, Settings
-from common.evidence.comparison.statistics import UNKNOWN, Estimate
-from common.evidence.comparison.verdicts import (
+from common.evidence.comparison.compared import (
     INCONCLUSIVE,
     NOK,
     OK,
     PERFECT,
     POK,
-    Judged,
-    Verdict,
+    compare,
     exit_code,
     perf_verdict,
     precision_verdict,
 )
+from common.evidence.comparison.runs import Group, Judged, Run, Settings
+from common.evidence.comparison.statistics import UNKNOWN, Estimate
 from tests.noisy_series import first_order_noise, series
 
 ACCURACY = Judged("accuracy", True, 0.3, unit="percent")
@@ -148,4 +146,4 @@ def test_the_classes_of_speed(ratio: Estimate, status: str) -> None:
     [([OK, PERFECT], 0), ([OK, INCONCLUSIVE], 2), ([POK, PERFECT], 1), ([NOK, INCONCLUSIVE], 1)],
 )
 def test_exit_codes(found: List[str], code: int) -> None:
-    assert exit_code([Verdict(status, "", "") for status in found]) == code
+    assert exit_code(found) == code

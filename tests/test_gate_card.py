@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from common.cards.model_card import SMOKE, TIERS, Task, read_card
+from common.cards.model_card import TIERS, Task, read_card
 from common.cards.model_folders import all_cards
 from common.core.errors import ZooError
-from common.evidence.gate.running import cases_of
 from tests.fake_zoo import REPOSITORY
 from tests.tiny_zoo import TINY_MODEL
 
@@ -67,6 +66,5 @@ def test_every_task_is_gated_at_every_tier_and_the_smoke_tier_needs_no_data_of_t
                 metric = task.gate["release"].metric
                 scale = 100 if metric.unit == "fraction" else 1
                 assert metric.margin * scale == pytest.approx(0.3)
-        assert {
-            target.case.arguments["dataset"] for target in cases_of(card, None, SMOKE)
-        } <= embedded
+            cases = [task.cases[name] for name in task.gate["smoke"].cases]
+            assert {case.arguments["dataset"] for case in cases} <= embedded

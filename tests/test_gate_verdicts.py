@@ -10,14 +10,14 @@ import pytest
 
 from common.evidence.gate.evidence import GivenRun, judge_soundness
 from common.evidence.gate.findings import CaseReport, Verdict, worst
-from common.evidence.gate.judging import judge_case
-from common.evidence.gate.references import StoredRun, stored_run
-from common.evidence.gate.rules import (
+from common.evidence.gate.judging import (
     chance_of_so_few,
     judge_accuracy,
+    judge_case,
     judge_speed,
     prediction_half_width,
 )
+from common.evidence.gate.references import StoredRun, stored_run
 from common.runs.marker import Marker
 from tests.gate_records import ACCURACY, FG_ARI, baseline, given, record, rules, task
 

@@ -9,7 +9,7 @@ from typing import Dict, List
 
 from common.core.command_line import file_to_write, number_in
 from common.core.errors import UsageError, ZooError
-from common.evidence.comparison.compared import compare
+from common.evidence.comparison.compared import compare, exit_code
 from common.evidence.comparison.presentation import as_json, as_text, picture
 from common.evidence.comparison.runs import (
     Group,
@@ -18,7 +18,6 @@ from common.evidence.comparison.runs import (
     read_run,
     settings_of,
 )
-from common.evidence.comparison.verdicts import exit_code
 
 DEVICES = ("gpu", "npu", "cpu")
 
@@ -72,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         from common.evidence.figures.figure import save_png
 
         save_png(arguments.plot, picture(groups, settings.curve))
-    return exit_code([verdict for one in comparisons for verdict in (one.precision, one.perf)])
+    return exit_code([one.status for found in comparisons for one in found.verdicts.values()])
 
 
 def _given_runs(arguments: argparse.Namespace) -> Dict[str, List[Path]]:

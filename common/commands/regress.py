@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import functools
 import json
 import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from common.cards.model_card import SMOKE, TIERS, Task
 from common.cards.model_folders import all_cards, checkout_root, find_card, home, split_name
 from common.core.command_line import file_to_write, number_in, print_verdict, without_verdict
 from common.core.errors import InfrastructureError, UsageError, ZooError
 from common.core.files import utc_stamp, write_atomically
+from common.core.terminal import Terminal
 from common.evidence.gate import findings
 from common.evidence.gate.evidence import GivenRun, read_runs
 from common.evidence.gate.findings import CaseReport, Finding, Verdict
@@ -29,11 +31,13 @@ from common.evidence.gate.references import (
     fit_records,
     key_of,
 )
-from common.evidence.gate.running import FOLDER, cases_of, run_case
-from common.launch.flags import Target, seeds_of
+from common.launch.flags import Target, check_required, command_line, parse_flags, seeds_of
+from common.launch.seeds import run_seeds, seed_launch
 from common.machine.devices import REQUESTS
+from common.runs.marker import INTERRUPTED, Marker, read_marker
 from common.runs.provenance import code_state
 
+FOLDER = Path("output") / "regress"  # below it a folder of each gate's own
 DEFAULT_RUNS, MOST_RUNS = 3, 1000
 EXAMPLES = """
 exit codes: 0 PASS, 1 REGRESS, 2 INCONCLUSIVE, 3 INFRA, 64 wrong usage
@@ -141,7 +145,7 @@ def _items(arguments: argparse.Namespace, count: Optional[int] = None) -> List[I
         seeds = arguments.seeds or range(count or task.gate[tier].seeds)
         if card.name not in stored:
             stored[card.name] = baselines_of(home(), card.name)
-        run = functools.partial(run_case, target, seeds, folder, device, arguments.data_path)
+        run = functools.partial(_run_case, target, seeds, folder, device, arguments.data_path)
         name = f"{card.name}/{task.name} {target.case.name}"
         items.append(Item(name, task, stored[card.name], run))
     return items
@@ -150,16 +154,59 @@ def _items(arguments: argparse.Namespace, count: Optional[int] = None) -> List[I
 def _targets(arguments: argparse.Namespace) -> List[Target]:
     root, tier = checkout_root(), arguments.tier
     named = [split_name(name) for name in arguments.models]
-    cards = [(find_card(root, model), task or None) for model, task in named]
+    cards = [(find_card(root, model), task) for model, task in named]
     found: List[Target] = []
-    for card, task in cards or [(card, None) for card in all_cards(root)]:
-        cases = cases_of(card, task, tier)
-        if not cases and named:
+    for card, task_name in cards or [(card, "") for card in all_cards(root)]:
+        tasks = [card.task(task_name)] if task_name else card.tasks.values()
+        gated = [task for task in tasks if tier in task.gate]
+        if not gated and named:
             raise UsageError(f"the card of {card.name} names no case for tier {tier}")
-        found += cases
+        for task in gated:
+            found += [Target(card, task, task.cases[name]) for name in task.gate[tier].cases]
     if not found:
         raise UsageError(f"no card names a case for tier {tier}")
     return found
+
+
+def _run_case(
+    target: Target,
+    seeds: Sequence[int],
+    folder: Path,
+    device: Optional[str] = None,
+    data_path: Optional[str] = None,
+) -> List[GivenRun]:
+    """Runs a case once a seed, as `zoo launch --seeds` does.
+
+    Args:
+        folder: the runs go into folders in it.
+        device, data_path: what was decided in place of the case's.
+
+    Raises:
+        ZooError: something is missing that the case needs; nothing has been run.
+        KeyboardInterrupt: a signal ended a run; nothing is judged then.
+    """
+    place = folder / f"{target.card.name}-{target.task.name}-{target.case.name}"
+    words = [f"--seeds={','.join(map(str, seeds))}", f"--output_path={place}"]
+    words += [f"--device={device}"] if device else []
+    words += [f"--data_path={Path(data_path).absolute()}"] if data_path else []
+    flags = parse_flags(target, words)
+    check_required(target, flags)
+    # What the ranks print belongs beside the verdict: standard output may be JSON.
+    terminal = Terminal(stream=sys.stderr)
+    terminal.say(f"--- {' '.join(target.names)}")
+    try:
+        whole = seed_launch(target, flags, command_line(target.names, words))
+        plans = {
+            seed: dataclasses.replace(plan, log_in_run_folder=True)
+            for seed, plan in whole.plans.items()
+        }
+        run_seeds(dataclasses.replace(whole, plans=plans), terminal)
+    except ZooError as error:
+        terminal.complain(f"error: {error}")
+        return [GivenRun(str(place), None, Marker(exit_code=error.exit_code, reason=str(error)))]
+    if read_marker(place).state == INTERRUPTED:
+        raise KeyboardInterrupt
+    return read_runs(place)
 
 
 def _finished(arguments: argparse.Namespace) -> List[Item]:

@@ -74,7 +74,7 @@ def _tell(problems: Sequence[str]) -> None:
 
 def _write_or_check(root: Path, cards: List[ModelCard], write: bool) -> int:
     """Brings READMEs and modelzoo_level.txt to what the records prove, or tells which are not."""
-    from common.evidence.comparison.level import levels
+    from common.evidence.comparison.compared import levels
 
     records, problems = store.verified_records(root)
     problems += tables.of_no_card(records, cards)

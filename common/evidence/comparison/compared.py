@@ -1,26 +1,38 @@
-"""A whole comparison: everything told of two groups of runs, and the verdicts."""
+"""A whole comparison: everything told of two groups of runs, and the verdicts with their rules.
+
+Verdicts are in the vocabulary of Ascend's modelzoo_level.txt, which is computed here as well.
+"""
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import attrs
 import numpy as np
 
+from common.cards.model_card import ModelCard
 from common.evidence.comparison.curves import (
+    Reached,
+    SpeedComparison,
     StepComparison,
     WindowComparison,
     aligned,
+    compare_speed,
     compare_step,
     compare_windows,
+    time_to_target,
     window,
 )
-from common.evidence.comparison.runs import Group, Run, Settings
-from common.evidence.comparison.speed import (
-    Reached,
-    SpeedComparison,
-    compare_speed,
-    time_to_target,
+from common.evidence.comparison.runs import (
+    LOSS_MARGIN,
+    Group,
+    Judged,
+    Run,
+    Settings,
+    read_run,
+    settings_of,
 )
 from common.evidence.comparison.statistics import (
     UNKNOWN,
@@ -28,11 +40,40 @@ from common.evidence.comparison.statistics import (
     between_evaluations,
     between_seeds,
 )
-from common.evidence.comparison.verdicts import Verdict, perf_verdict, precision_verdict
+from common.runs import store
+from common.runs.record import COMPLETE, RunRecord
 
 BY_SEEDS = "spread between seeds (Welch)"
 BY_SAMPLES = "spread between test samples (at most that of right and wrong answers); one seed each"
 BY_NOTHING = "one value each, of an unknown number of samples: no interval"
+
+PERFECT, OK, POK, NOK, INCONCLUSIVE = "PERFECT", "OK", "POK", "NOK", "INCONCLUSIVE"
+SPEED_CLASSES = ((PERFECT, 1.2), (OK, 1.0), (POK, 0.5))
+WIDEST_CURVE_INTERVAL = 0.2  # relative half width; a wider one finds "better" by luck
+WIDEST_SPEED_INTERVAL = 0.05  # relative half width; wider is no measurement
+PRECISION_RULE = (
+    "OK: the 95 % interval against the reference ends within the margin; NOK: it lies wholly "
+    f"beyond; POK: so does a final figure, but the loss is not more than {100 * LOSS_MARGIN:.0f} % "
+    "higher; INCONCLUSIVE: else, without such a figure, or with an interval of a curve that is "
+    f"wider than ±{100 * WIDEST_CURVE_INTERVAL:.0f} %"
+)
+PERF_RULE = (
+    "PERFECT from 1.2x, OK from 1.0x, POK from 0.5x, NOK below: samples/s of all samples "
+    "over all seconds; INCONCLUSIVE without times, or where the 95 % interval is wider "
+    f"than ±{100 * WIDEST_SPEED_INTERVAL:.0f} %"
+)
+
+LEVEL_FILE = "modelzoo_level.txt"
+UNVERIFIED = "unverified"  # a word that Ascend's vocabulary lacks: what no record proves
+
+
+@attrs.frozen
+class Verdict:
+    """A status, why it is that, and the rule that says so."""
+
+    status: str
+    because: str
+    rule: str
 
 
 @attrs.frozen
@@ -65,6 +106,11 @@ class Comparison:
     perf: Verdict
     notes: Tuple[str, ...]
 
+    @property
+    def verdicts(self) -> Dict[str, Verdict]:
+        """Both verdicts by the names of modelzoo_level.txt."""
+        return {"PrecisionStatus": self.precision, "PerfStatus": self.perf}
+
 
 def compare(reference: Group, candidate: Group, settings: Settings) -> Comparison:
     """Compares two groups of runs; the first run of each stands for its curve."""
@@ -93,6 +139,13 @@ def compare(reference: Group, candidate: Group, settings: Settings) -> Compariso
     ends = [one.mean.value for end in windows[-1:] for one in (end.reference, end.candidate)]
     if ends and np.isfinite(ends[0]) and not np.isfinite(ends[1]):
         broken = f"{candidate.label} has nan or inf in its last window"
+    reached = {}
+    if settings.target is not None:
+        wanted = settings.curve, settings.target, settings.curve_higher_is_better
+        reached = {
+            group.label: tuple(time_to_target(run.series, *wanted) for run in group.runs)
+            for group in groups
+        }
     return Comparison(
         reference,
         candidate,
@@ -104,7 +157,7 @@ def compare(reference: Group, candidate: Group, settings: Settings) -> Compariso
         final,
         best,
         speed,
-        reached=_reached(groups, settings),
+        reached,
         precision=precision_verdict(judged, metric, loss, broken, doubts),
         perf=perf_verdict(speed.ratio, speed.doubts) if speed else perf_verdict(UNKNOWN),
         notes=tuple(notes),
@@ -155,20 +208,6 @@ def _between_seeds(groups: Sequence[Group], settings: Settings) -> Optional[Esti
     return between_seeds(*levels).scaled(1 / base)
 
 
-def _reached(
-    groups: Sequence[Group], settings: Settings
-) -> Dict[str, Tuple[Optional[Reached], ...]]:
-    target, higher = settings.target, settings.curve_higher_is_better
-    if target is None:
-        return {}
-    return {
-        group.label: tuple(
-            time_to_target(run.series, settings.curve, target, higher) for run in group.runs
-        )
-        for group in groups
-    }
-
-
 def _oddities(groups: Sequence[Group]) -> Tuple[List[str], List[str]]:
     """What forbids a verdict, and what a reader should know besides."""
     doubts, notes = [], []
@@ -184,3 +223,127 @@ def _oddities(groups: Sequence[Group]) -> Tuple[List[str], List[str]]:
             if name == "dataset":
                 doubts.append(f"the datasets differ: {first[name]!r} and {second[name]!r}")
     return doubts, notes
+
+
+# --- verdicts ---
+
+
+def precision_verdict(
+    judged: Judged,
+    metric: Optional[Estimate],
+    loss: Optional[Estimate],
+    broken: str = "",
+    doubts: Sequence[str] = (),
+) -> Verdict:
+    """OK, POK, NOK or INCONCLUSIVE; never OK without an interval that lies within the margin.
+
+    Args:
+        metric: candidate less reference of the judged metric, relative for a curve; None without.
+        loss: the relative difference of the training losses over the last window; None without.
+        broken: what makes the candidate wrong whatever else it has, such as nan.
+        doubts: what forbids any verdict, such as an aborted run.
+    """
+    unnamed = f"no margin is named for {judged.name}"
+    rule = f"INCONCLUSIVE: {unnamed}"
+    if judged.margin is not None:
+        worse = "lower" if judged.higher_is_better else "higher"
+        rule = f"margin of {judged.name} {judged.told(judged.margin)} {worse}. {PRECISION_RULE}"
+
+    def verdict(status: str, because: str) -> Verdict:
+        return Verdict(status, because, rule)
+
+    if broken:
+        return verdict(NOK, broken)
+    if doubts:
+        return verdict(INCONCLUSIVE, "; ".join(doubts))
+    agrees = loss is not None and loss.is_known and loss.high <= LOSS_MARGIN
+    if metric is None:
+        # A training loss alone can show that something is wrong, not that it is well.
+        missing = f"{judged.name} is not there on both sides"
+        if loss is not None and loss.is_known and loss.low > LOSS_MARGIN:
+            higher = f"{100 * loss.low:.1f} to {100 * loss.high:.1f} % higher"
+            return verdict(NOK, f"{missing}, and the loss is {higher}")
+        proves = "; the loss curves agree, which alone proves no accuracy" if agrees else ""
+        return verdict(INCONCLUSIVE, missing + proves)
+    if judged.margin is None:
+        return verdict(INCONCLUSIVE, unnamed)
+    if not metric.is_known:
+        return verdict(INCONCLUSIVE, f"how far {judged.name} may be off by chance is not known")
+    low, high = judged.told(metric.low, "+"), judged.told(metric.high, "+")
+    span = f"{judged.name} differs by {low} to {high}"
+    # Noise is held against either run: a low mean by luck makes its own interval narrow.
+    smaller = min(1.0, 1 + metric.value)
+    is_wide = smaller <= 0 or metric.half_width > WIDEST_CURVE_INTERVAL * smaller
+    if judged.is_curve and is_wide:
+        return verdict(INCONCLUSIVE, span + ": too noisy")
+    better = metric if judged.higher_is_better else metric.scaled(-1)
+    if better.low >= -judged.margin:
+        return verdict(OK, span)
+    if better.high >= -judged.margin:
+        return verdict(INCONCLUSIVE, span + ": both sides of the margin")
+    if judged.is_curve or not agrees:
+        return verdict(NOK, span)
+    return verdict(POK, span + ", and the loss curves agree")
+
+
+def perf_verdict(ratio: Estimate, doubts: Sequence[str] = ()) -> Verdict:
+    """PERFECT, OK, POK, NOK by the throughput ratio, or INCONCLUSIVE."""
+    status = INCONCLUSIVE
+    told = f"{ratio.value:.2f}x [{ratio.low:.2f}, {ratio.high:.2f}]"
+    if doubts:
+        told = "; ".join(doubts)
+    elif not math.isfinite(ratio.value):
+        told = "no throughput on both sides"
+    elif not ratio.is_known:
+        told = "too few times for an interval"
+    elif ratio.half_width > WIDEST_SPEED_INTERVAL * ratio.value:
+        told += ": too noisy"
+    else:
+        status = next((name for name, least in SPEED_CLASSES if ratio.value >= least), NOK)
+    return Verdict(status, told, PERF_RULE)
+
+
+def exit_code(statuses: Sequence[str]) -> int:
+    """1 where any status is POK or NOK, else 2 where any is INCONCLUSIVE, else 0."""
+    if {POK, NOK} & set(statuses):
+        return 1
+    return 2 if INCONCLUSIVE in statuses else 0
+
+
+# --- modelzoo_level.txt ---
+
+
+def levels(root: Path, cards: Sequence[ModelCard], records: Sequence[RunRecord]) -> Dict[Path, str]:
+    """What each network's file has to hold, by its path: a line for each status, without blanks."""
+    return {card.folder / LEVEL_FILE: _level_of(root, card.name, records) for card in cards}
+
+
+def _level_of(root: Path, model: str, records: Sequence[RunRecord]) -> str:
+    on: Dict[str, Dict[Tuple[str, str], List[RunRecord]]] = {"gpu": {}, "npu": {}}
+    for record in records:
+        if record.model == model and record.status == COMPLETE and record.device.kind in on:
+            on[record.device.kind].setdefault((record.task, record.case), []).append(record)
+    precision, perf = [], []
+    for case in sorted(set(on["gpu"]) & set(on["npu"])):
+        groups = []
+        for kind in on:
+            paths = [store.record_path(root, one) for one in on[kind][case]]
+            groups.append(Group(kind, tuple(read_run(path, kind) for path in paths)))
+        found = compare(groups[0], groups[1], settings_of(groups))
+        precision.append(found.precision.status)
+        perf.append(found.perf.status)
+
+    def worst(statuses: Sequence[str]) -> str:
+        if not statuses or INCONCLUSIVE in statuses:
+            return UNVERIFIED
+        return min(statuses, key=(NOK, POK, OK, PERFECT).index)
+
+    statuses = {
+        "GPUStatus": OK if on["gpu"] else UNVERIFIED,
+        "NPUMigrationStatus": UNVERIFIED,
+        "FuncStatus": OK if on["npu"] else UNVERIFIED,
+        "PrecisionStatus": worst(precision),
+        "AutoTune": UNVERIFIED,
+        "PerfStatus": worst(perf),
+    }
+    return "".join(f"{key}:{value}\n" for key, value in statuses.items())

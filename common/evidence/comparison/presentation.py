@@ -10,9 +10,13 @@ import attrs
 from common.core.errors import UsageError
 from common.core.text import aligned, duration, shortened
 from common.evidence.comparison.compared import Comparison, FigureComparison
-from common.evidence.comparison.curves import WindowComparison, summary_curve
+from common.evidence.comparison.curves import (
+    TARGET_SAMPLES,
+    Reached,
+    WindowComparison,
+    summary_curve,
+)
 from common.evidence.comparison.runs import Group, Settings
-from common.evidence.comparison.speed import TARGET_SAMPLES, Reached
 from common.evidence.comparison.statistics import (
     LEAST_EFFECTIVE,
     LEAST_SAMPLES,
@@ -195,10 +199,9 @@ def as_text(comparison: Comparison, in_markdown: bool = False) -> str:
     """The whole comparison for a terminal, or in Markdown."""
     groups = (comparison.reference, comparison.candidate)
     sources = [f"{one.label}: {', '.join(run.source for run in one.runs)}" for one in groups]
-    statuses = {"PrecisionStatus": comparison.precision, "PerfStatus": comparison.perf}
     sentences = [
         f"{name}: {verdict.status} ({verdict.because}). Rule: {verdict.rule}."
-        for name, verdict in statuses.items()
+        for name, verdict in comparison.verdicts.items()
     ] + remarks(comparison)
     head, table = columns(comparison), rows(comparison)
     if not in_markdown:
@@ -249,10 +252,8 @@ def _plain(instance: Any, field: Any, value: Any) -> Any:
 
 def _group(group: Group) -> Dict[str, Any]:
     names = ("source", "device", "model", "task")
-    runs = [
-        {**{name: getattr(run, name) for name in names}, "series": sorted(run.series)}
-        for run in group.runs
-    ]
+    told = [{name: getattr(run, name) for name in names} for run in group.runs]
+    runs = [dict(one, series=sorted(run.series)) for one, run in zip(told, group.runs)]
     return {"label": group.label, "runs": runs}
 
 

@@ -13,14 +13,38 @@ from common.cards.model_card import DEVICES
 from common.cards.model_folders import all_cards, checkout_root, find_card, split_name
 from common.core.command_line import number_in
 from common.core.errors import UsageError, ZooError
-from common.evidence.comparison.verdicts import LOSS_MARGIN, Judged
 from common.evidence.logs.reading import is_record, read_log, series_of_record
 from common.evidence.logs.series import Series
 from common.runs import record as run_record
 from common.runs.record import COMPLETE, RunRecord
 
 WINDOW = 50
+LOSS_MARGIN = 0.05  # relative: curves that are closer agree
 LOWER_IS_BETTER = ("loss", "error", "seconds")  # what names end with
+
+
+@attrs.frozen
+class Judged:
+    """What a precision verdict is about.
+
+    Attributes:
+        name: of the metric.
+        margin: how much worse still passes: in the metric's unit, a share of the reference for a
+            curve; None where nobody named one.
+        is_curve: a curve over steps such as the loss; else a final figure such as accuracy.
+        unit: written after numbers, "" for fractions.
+    """
+
+    name: str
+    higher_is_better: bool
+    margin: Optional[float]
+    is_curve: bool = False
+    unit: str = ""
+
+    def told(self, value: float, sign: str = "") -> str:
+        """A difference or a margin in words."""
+        number = f"{100 * value if self.is_curve else value:{sign}.4g}"
+        return f"{number} {'%' if self.is_curve else self.unit}".rstrip()
 
 
 @attrs.frozen

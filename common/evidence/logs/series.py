@@ -33,14 +33,17 @@ class Series:
     def __len__(self) -> int:
         return len(self.steps)
 
+    def part(self, chosen: slice) -> Series:
+        """The samples at some places."""
+        return Series(self.name, self.steps[chosen], self.values[chosen])
+
     def until(self, step: int, later: Optional[Series] = None) -> Series:
         """The part before a step, and then a later life's values."""
-        end = int(np.searchsorted(self.steps, step))
-        steps, values = self.steps[:end], self.values[:end]
-        if later is not None:
-            steps = np.concatenate([steps, later.steps])
-            values = np.concatenate([values, later.values])
-        return Series(self.name, steps, values)
+        before = self.part(slice(int(np.searchsorted(self.steps, step))))
+        if later is None:
+            return before
+        steps = np.concatenate([before.steps, later.steps])
+        return Series(self.name, steps, np.concatenate([before.values, later.values]))
 
 
 @dataclasses.dataclass(frozen=True)

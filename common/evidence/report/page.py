@@ -14,9 +14,8 @@ from plotly.offline import get_plotlyjs
 
 from common.core.text import duration
 from common.evidence.comparison import presentation
-from common.evidence.comparison.compared import Comparison
+from common.evidence.comparison.compared import INCONCLUSIVE, NOK, POK, Comparison
 from common.evidence.comparison.presentation import number
-from common.evidence.comparison.verdicts import INCONCLUSIVE, NOK, POK
 from common.evidence.html_page.render import render
 from common.evidence.report.content import ReportedRun
 from common.evidence.report.curves import COLORS, charts
@@ -138,12 +137,11 @@ def _provenance(record: RunRecord) -> List[Tuple[str, str]]:
 
 def _comparison(comparison: Comparison) -> Dict[str, Any]:
     """A comparison as the template shows it: title, verdicts, a table, sentences."""
-    verdicts = (("PrecisionStatus", comparison.precision), ("PerfStatus", comparison.perf))
     return {
         "title": presentation.title(comparison),
         "verdicts": [
             {"name": name, "verdict": one, "kind": VERDICT_CLASSES.get(one.status, "good")}
-            for name, one in verdicts
+            for name, one in comparison.verdicts.items()
         ],
         "columns": presentation.columns(comparison),
         "rows": presentation.rows(comparison),
