@@ -19,6 +19,7 @@ class Recipe:
         decay_norms_and_biases: whether weight decay applies to vectors as it does to matrices.
         mixup_free_share: the last share of epochs that is trained without mixup.
         label_smoothing: the share of the target that is spread over all classes.
+        whitened_stem: whether the first convolution begins as network/whitening.py says.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Recipe:
     mixup_alpha: float = 0.0
     mixup_free_share: float = 0.0
     label_smoothing: float = 0.0
+    whitened_stem: bool = False
 
 
 _REFERENCE = Recipe(
@@ -65,8 +67,14 @@ RECIPES: Dict[str, Recipe] = {
         mixup_alpha=1.0,
         mixup_free_share=0.07,
     ),
-    # For trainings of tens of epochs; values from experience, not from trials (docs/recipes.md).
-    "modern": Recipe(name="modern", learning_rate=0.2, base_batch=128, label_smoothing=0.1),
+    # For trainings of tens of epochs; the trials behind it stand in docs/recipes.md.
+    "modern": Recipe(
+        name="modern",
+        learning_rate=0.1,
+        base_batch=128,
+        label_smoothing=0.1,
+        whitened_stem=True,
+    ),
 }
 
 SCALED_WARMUP_EPOCHS = 5

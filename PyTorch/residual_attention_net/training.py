@@ -15,6 +15,7 @@ from common.training.torch.engine import TorchEngine, TorchTraining
 from residual_attention_net.evaluation import AccuracyLines, evaluate
 from residual_attention_net.losses import mixed_cross_entropy
 from residual_attention_net.network.weights import load_weights
+from residual_attention_net.network.whitening import whiten_stem
 from residual_attention_net.options import Options
 from residual_attention_net.recipes import Schedule, make_schedule
 from residual_attention_net.session import (
@@ -124,7 +125,11 @@ def training_of(session: Session, other_classes: bool = False) -> TorchTraining:
         return {MASKS: masks_of(session, split, f"after {step:,} steps")}
 
     def first_weights() -> Sequence[str]:
-        return load_weights(session.network, str(options.pth_path), other_classes)
+        if options.is_pretrain or other_classes:
+            return load_weights(session.network, str(options.pth_path), other_classes)
+        if session.recipe.whitened_stem:
+            whiten_stem(session.network, splits.train.images)
+        return ()
 
     return TorchTraining(
         network=session.network,
@@ -135,6 +140,6 @@ def training_of(session: Session, other_classes: bool = False) -> TorchTraining:
         learning_rate=plan_of(session)[1].at,
         parameter_groups=lambda: parameter_groups(session.network, session.recipe),
         evaluate=evaluated,
-        first_weights=first_weights if options.is_pretrain or other_classes else None,
+        first_weights=first_weights,
         pictures=pictures,
     )
