@@ -10,7 +10,6 @@ import pytest
 from common.evidence.comparison.curves import (
     compare_speed,
     compare_windows,
-    neighbours,
     pace_of,
     sample_at,
     seconds_at,
@@ -49,17 +48,6 @@ def test_the_sample_at_a_step_is_the_nearest_one_that_was_logged(
 ) -> None:
     sample = sample_at(LOSS, asked)
     assert (None if sample is None else sample.step) == found
-
-
-@pytest.mark.parametrize(
-    "step, first, last",
-    [(500, 100, 900), (100, 100, 900), (10000, 9200, 10000), (9100, 9100, 9900)],
-)
-def test_neighbours_lie_on_both_sides_of_a_step_and_on_its_side_of_a_gap(
-    step: int, first: int, last: int
-) -> None:
-    chosen = neighbours(LOSS, step, length=9).steps
-    assert (chosen[0], chosen[-1]) == (first, last)
 
 
 def test_a_summary_keeps_a_curves_mean_and_breaks_at_gaps() -> None:
@@ -140,13 +128,6 @@ def test_a_target_is_reached_when_the_mean_of_some_samples_is_there(
 ) -> None:
     found = time_to_target({"loss": series(values)}, "loss", target, higher, samples)
     assert (None if found is None else found.step) == step
-
-
-def test_a_mean_does_not_reach_across_a_missing_part() -> None:
-    steps = np.array([1, 2, 3, 1000, 1001])
-    curve = {"loss": Series("loss", steps, np.array([9.0, 9, 4, 0, 4]))}
-    found = time_to_target(curve, "loss", 3, False, 2)
-    assert found is not None and (found.step, found.seconds) == (1001, None)
 
 
 def test_the_clock_goes_on_after_a_restart_and_timed_steps_add_up() -> None:

@@ -16,7 +16,6 @@ from common.evidence.comparison.statistics import (
     between_seeds,
     difference_of,
     mean_of_series,
-    two_sided_quantile,
 )
 from tests.noisy_series import first_order_noise, series
 
@@ -25,11 +24,6 @@ RUNS = 400
 
 def held(found: List[Estimate], truth: float) -> float:
     return float(np.mean([one.low <= truth <= one.high for one in found]))
-
-
-@pytest.mark.parametrize("degrees, table", [(1, 12.7062), (3, 3.1824), (29, 2.0452), (120, 1.9799)])
-def test_students_t_is_that_of_the_printed_tables(degrees: int, table: float) -> None:
-    assert two_sided_quantile(0.95, degrees) == pytest.approx(table, abs=5e-5)
 
 
 @pytest.mark.parametrize(
@@ -169,12 +163,5 @@ def test_the_interval_between_seeds_is_welchs() -> None:
     found = between_seeds([1 - spread[0], 1, 1 + spread[0]], [2 - spread[1], 2, 2 + spread[1]])
     assert found.value == pytest.approx(1)
     assert found.half_width == pytest.approx(4.3027 * math.sqrt(0.5 / 3), rel=1e-4)
-
-
-@pytest.mark.parametrize(
-    "reference, candidate", [([0.9, 0.91], [0.9]), ([0.9, 0.91], []), ([0.9, 0.9], [0.8, 0.8])]
-)
-def test_one_seed_or_seeds_without_spread_have_no_interval(
-    reference: List[float], candidate: List[float]
-) -> None:
-    assert not between_seeds(reference, candidate).is_known
+    for sides in (([0.9, 0.91], [0.9]), ([0.9, 0.91], []), ([0.9, 0.9], [0.8, 0.8])):
+        assert not between_seeds(*sides).is_known  # one seed, or no spread

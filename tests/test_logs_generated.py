@@ -12,10 +12,9 @@ from typing import Callable, Dict, List, Set
 import numpy as np
 import pytest
 
-from common.evidence.logs import reading, text
-from common.evidence.logs.reading import known_formats, read_log
+from common.evidence.logs import reading
+from common.evidence.logs.reading import known_formats, read_blocks, read_log, without_codes
 from common.evidence.logs.series import ParsedLog, Restart
-from common.evidence.logs.text import plain
 from tests.generated_logs import MAKERS, SLOT_ATTENTION, MadeUp, mutated, with_noise
 
 FORMATS = known_formats(Path(__file__).resolve().parent.parent)
@@ -62,7 +61,7 @@ def test_every_point_comes_out_exactly_whatever_is_around_it(
 def test_block_borders_anywhere_change_nothing(
     name: str, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "read_blocks", functools.partial(text.read_blocks, size=size))
+    monkeypatch.setattr(reading, "read_blocks", functools.partial(read_blocks, size=size))
     made = with_noise(MAKERS[name](2, 40), 2)
     log = parsed(tmp_path / "a.log", made.text(), format=name)
     assert_holds(log, made.points)
@@ -160,7 +159,7 @@ def check_mutated_lines(name: str, count: int, seed: int, folder: Path) -> int:
     chosen = [lines[number * len(lines) // count] for number in range(count)]  # steps rise
     damaged = b"\n".join(mutated(line, lines, chance) for line in chosen) + b"\n"
     log = parsed(folder / "a.log", damaged, format=name)
-    numbers = numbers_in(plain(damaged))
+    numbers = numbers_in(without_codes(damaged))
     for life in log.lives:
         for series in life.values():
             values = {float(f"{value:.12g}") for value in series.values if value == value}

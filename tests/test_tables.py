@@ -15,7 +15,6 @@ from common.cards.model_card import ModelCard, read_card
 from common.core.errors import ZooError
 from common.runs import record as run_record
 from common.runs import tables
-from common.runs.table_words import chinese
 from tests.run_events import whole_run
 
 CARD = Path(__file__).resolve().parent.parent / "PyTorch" / "residual_attention_net" / "model.yaml"
@@ -181,10 +180,10 @@ def test_the_summary_has_the_best_training_of_each_task_beside_what_is_published
 
 def test_a_chinese_table_is_chinese_and_has_the_same_figures(card: ModelCard) -> None:
     plain = tables.measured_table([record()], card, "")
-    told = tables.measured_table([record()], card, "", chinese)
+    told = tables.measured_table([record()], card, "", tables.chinese)
     assert "运行" in told and "Result" not in told and "is chosen on" not in told
     assert told.count("\n|") == plain.count("\n|") and "91.50" in told
-    assert "（" in tables.published_tables(card, chinese)
+    assert "（" in tables.published_tables(card, tables.chinese)
 
 
 def test_published_figures_are_marked_with_their_source_and_keep_their_columns(

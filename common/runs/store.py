@@ -16,7 +16,7 @@ from common.core.files import FolderLock, write_atomically
 from common.core.text import quoted, shortened
 from common.runs import events as run_log
 from common.runs import record as run_record
-from common.runs.marker import MARKER, Marker, read_marker
+from common.runs.marker import COMPLETE, MARKER, RUNNING, Marker, read_marker
 from common.runs.record import RunRecord
 
 FOLDER = "results"
@@ -121,11 +121,15 @@ def _verified(files: RunFiles) -> Verified:
 
 def _of_marker(marker: Marker, made: RunRecord, folder: Path) -> Iterator[str]:
     """What speaks against a run that was launched."""
-    if marker.exit_code is None:
-        yield f"{folder / MARKER}: the launcher has not ended the run"
-    if marker.case != made.case:
-        case = f"case is {quoted(marker.case)}, and {quoted(made.case)} by the events"
-        yield f"{folder / MARKER}: {case}"
+    told = f"{folder / MARKER}: state {marker.state or 'nothing'}, exit code {marker.exit_code}"
+    if marker.exit_code is None or marker.state in ("", RUNNING):
+        yield f"{told}: the launcher has not ended the run"
+    elif (marker.exit_code == 0) != (marker.state == COMPLETE):
+        yield f"{told}: one of them is wrong"
+    for name in ("model", "task", "case"):
+        said, new = getattr(marker, name), getattr(made, name)
+        if said != new and (said is not None or name == "case"):
+            yield f"{folder / MARKER}: {name} is {quoted(said)}, and {quoted(new)} by the events"
     if not (folder / run_record.FILE_NAME).exists():
         yield f"{folder / run_record.FILE_NAME} is missing: the launcher writes one at the end"
 

@@ -11,14 +11,25 @@ import os
 import re
 import statistics
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Match, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    Match,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from common.cards.model_card import ModelCard, Task
+from common.core.codec import content_of, parse_yaml
 from common.core.errors import ZooError
 from common.core.text import aligned, duration, quoted, shortened
 from common.runs.provenance import recipe_of
 from common.runs.record import COMPLETE, RunRecord, finite
-from common.runs.table_words import Words, english, of_file
 
 DASH = "–"
 SHOWN = ("Run", "Data", "Result", "Samples/s", "On what, how long")
@@ -31,6 +42,29 @@ _BLOCK = re.compile(
     r"(<!-- zoo:begin (?P<kind>\S+) (?P<model>\S+) -->\n).*?(<!-- zoo:end -->)", re.DOTALL
 )
 ALL = "all"  # in place of a network's name, for the summary
+NOTES = (
+    "Results are of the whole test set, with the last weights; the best epoch is chosen on the "
+    "validation split, never on the test set. Several seeds: mean ± standard deviation. Samples/s "
+    "is of the whole job over steady-state steps."
+)
+Words = Callable[[str], str]  # a table's words in the language of its document
+
+
+def english(text: str) -> str:
+    """A text as it is."""
+    return text
+
+
+def chinese(text: str) -> str:
+    """A text in Chinese; one that is not known stays as it is."""
+    known = _chinese()
+    return known.get(text, text)
+
+
+@functools.lru_cache(maxsize=1)
+def _chinese() -> Dict[str, str]:
+    path = Path(__file__).with_name("chinese.yaml")
+    return dict(parse_yaml(content_of(path), str(path)))
 
 
 class Group(NamedTuple):
@@ -219,7 +253,7 @@ def measured_table(
         link = _links(group, f"{to_root}results/{card.name}", ".log.gz", words("log"))
         shown.append([*(row[name] for name in SHOWN), link])
         folded.append([row[name] for name in ("Run", *FOLDED)])
-    notes = [words("NOTES")]
+    notes = [words(NOTES)]
     if any(group.first.code.dirty for group in groups):
         notes.append(words("† run with uncommitted changes."))
     return (
@@ -316,11 +350,14 @@ def original_table(records: Sequence[RunRecord], card: ModelCard, words: Words =
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; bars inside cells are escaped, line breaks are spaces."""
-    lines = []
-    for row in (columns, ["---"] * len(columns), *rows):
-        cells = (" ".join(cell.split()).replace("|", "\\|") for cell in row)
-        lines.append(f"| {' | '.join(cells)} |\n")
-    return "".join(lines)
+    lines = [map(cell, row) for row in (columns, ["---"] * len(columns), *rows)]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def cell(text: str) -> str:
+    """A text as a cell of a Markdown table: one line, no bar, and never a tag."""
+    line = " ".join(text.split()).replace("|", "\\|")
+    return line.replace("&", "&amp;").replace("<", "&lt;")
 
 
 # --- what stands between the markers of READMEs ---
@@ -354,19 +391,21 @@ def _made(
     block: Match[str],
 ) -> str:
     """A block of a README, made anew."""
-    kind, model, words = block["kind"], block["model"], of_file(path.name)
-    by_name = {card.name: card for card in cards}
+    kind, model = block["kind"], block["model"]
+    words = chinese if path.name.endswith(".zh-CN.md") else english
+    card = next((card for card in cards if card.name == model), None)
+    body = None
     if kind == "summary" and model == ALL:
         body = summary_table(records, cards, to_root, words)
-    elif kind == "published" and model in by_name:
-        body = published_tables(by_name[model], words)
-    elif kind == "original" and model in by_name:
-        body = original_table(records, by_name[model], words)
-    elif kind == "measured" and model in by_name:
-        body = measured_table(records, by_name[model], to_root, words)
-    else:
+    elif kind == "published" and card:
+        body = published_tables(card, words)
+    elif kind == "original" and card:
+        body = original_table(records, card, words)
+    elif kind == "measured" and card:
+        body = measured_table(records, card, to_root, words)
+    if body is None:
         raise ZooError(
             f"{path}: the marker 'zoo:begin {kind} {model}' is unknown; there are summary all, and "
-            f"measured, published and original of {', '.join(sorted(by_name))}"
+            f"measured, published and original of {', '.join(card.name for card in cards)}"
         )
     return block[1] + body + block[4]

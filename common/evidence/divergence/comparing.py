@@ -93,6 +93,7 @@ class Difference:
         largest: the largest difference of an element.
         largest_relative: the same over the largest value.
         tolerance: of `relative`; `largest_tolerance` of `largest_relative`.
+        excess: how many times the tolerance; infinite where a value is not finite.
     """
 
     kind: str
@@ -108,6 +109,8 @@ class Difference:
     nonfinite_a: int
     nonfinite_b: int
 
+    excess: float
+
     @property
     def is_finite(self) -> bool:
         """Whether both runs hold numbers only."""
@@ -117,18 +120,6 @@ class Difference:
     def is_within(self) -> bool:
         """Whether it stays within the tolerance; what is not finite does not."""
         return self.excess <= 1
-
-    @property
-    def excess(self) -> float:
-        """How many times the tolerance; infinite where a value is not finite."""
-        if not self.is_finite:
-            return math.inf
-        size = self.size_ratio / SIZE_FACTOR
-        return max(
-            float(_over(self.relative, self.tolerance)),
-            float(_over(self.largest_relative, self.largest_tolerance)),
-            size if size > 1 else 0.0,
-        )
 
 
 def _over(part: Any, whole: Any) -> np.ndarray:
@@ -178,16 +169,13 @@ def differences(
     backward = tolerance.backward(max(1, int(forward.sum())), float(seen))
     places = range(1, len(entries) + 1)
     allowed = np.where(forward, [tolerance.forward(place) for place in places], backward)
-    columns = (
-        relative,
-        np.where(larger > 0, _over(larger, smaller), 1.0),
-        largest,
-        _over(largest, np.maximum(most, floor)),
-        allowed,
-        allowed * MAX_FACTOR,
-        missing_a.astype(int),
-        missing_b.astype(int),
-    )
+    size_ratio = np.where(larger > 0, _over(larger, smaller), 1.0)
+    largest_relative = _over(largest, np.maximum(most, floor))
+    excess = np.maximum(_over(relative, allowed), _over(largest_relative, allowed * MAX_FACTOR))
+    excess = np.maximum(excess, np.where(size_ratio > SIZE_FACTOR, size_ratio / SIZE_FACTOR, 0))
+    excess[missing_a + missing_b > 0] = math.inf
+    columns: List[np.ndarray] = [relative, size_ratio, largest, largest_relative]
+    columns += [allowed, allowed * MAX_FACTOR, missing_a.astype(int), missing_b.astype(int), excess]
     return [
         Difference(entry.kind, entry.name, entry.shape, place, *numbers)
         for entry, place, *numbers in zip(entries, places, *(one.tolist() for one in columns))
@@ -233,10 +221,8 @@ def compare_dumps(a: Dump, b: Dump, relative: Optional[float] = None) -> Outcome
     """
     tolerance = tolerance_for(a.subject.arithmetic, b.subject.arithmetic, relative)
     here, there = _named(a.index.tensors), _named(b.index.tensors)
-    entries = [
-        entry for key, entry in here.items() if key in there and entry.stored == there[key].stored
-    ]
-    others = [there[entry.kind, entry.name] for entry in entries]
+    shared = [key for key in here if key in there and here[key].stored == there[key].stored]
+    entries, others = ([side[key] for key in shared] for side in (here, there))
     found = differences(entries, zip(a.tensors(entries), b.tensors(others)), tolerance)
     return Outcome(a, b, tolerance, tuple(_obstacles(a, b, here, there)), tuple(found))
 
@@ -255,7 +241,17 @@ def _obstacles(a: Dump, b: Dump, here: Named, there: Named) -> Iterator[str]:
     ]
     yield from other
     if not other:
-        yield from _of_inputs(_named(a.index.inputs), _named(b.index.inputs))
+        one, two = _named(a.index.inputs), _named(b.index.inputs)
+        every = dict.fromkeys([*one, *two])
+        unequal = [
+            key
+            for key in every
+            if key not in one or key not in two or one[key].sha256 != two[key].sha256
+        ]
+        for kind in dict.fromkeys(kind for kind, _ in unequal):
+            names = [name for key, name in unequal if key == kind]
+            total = sum(key == kind for key, _ in every)
+            yield f"{len(names)} of {total} inputs ({kind}) differ before the step: {_few(names)}"
         for label, own, others in (("A", here, there), ("B", there, here)):
             alone = [" ".join(key) for key in own if key not in others]
             if alone:
@@ -264,18 +260,6 @@ def _obstacles(a: Dump, b: Dump, here: Named, there: Named) -> Iterator[str]:
         if key in there and entry.stored != there[key].stored:
             shapes = f"{list(entry.stored)} in A, {list(there[key].stored)} in B"
             yield f"{' '.join(key)} is {shapes}"
-
-
-def _of_inputs(a: Named, b: Named) -> Iterator[str]:
-    """What the step was computed from: its batch, noise, weights, optimizer state, settings."""
-    every = dict.fromkeys([*a, *b])
-    unequal = [
-        key for key in every if key not in a or key not in b or a[key].sha256 != b[key].sha256
-    ]
-    for kind in dict.fromkeys(kind for kind, _ in unequal):
-        names = [name for key, name in unequal if key == kind]
-        total = sum(key == kind for key, _ in every)
-        yield f"{len(names)} of {total} inputs ({kind}) differ before the step: {_few(names)}"
 
 
 def _few(names: Sequence[str]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import statistics
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Sequence
 
 import attrs
@@ -152,13 +151,11 @@ def _number(value: float) -> str:
 
 def _kind_rows(found: Sequence[Difference]) -> Iterator[List[str]]:
     for kind in KINDS:
-        own = [item for item in found if item.kind == kind]
+        own = sorted((one for one in found if one.kind == kind), key=lambda one: one.relative)
         if own:
-            furthest = max(own, key=lambda item: item.relative)
-            middle = statistics.median_high(item.relative for item in own)
             outside = sum(not item.is_within for item in own)
-            numbers = [str(len(own)), str(outside), _number(middle), _number(furthest.relative)]
-            yield [kind, *numbers, furthest.name]
+            told = [_number(item.relative) for item in (own[len(own) // 2], own[-1])]
+            yield [kind, str(len(own)), str(outside), *told, own[-1].name]
 
 
 def as_json(outcome: Outcome) -> Dict[str, Any]:
@@ -167,6 +164,7 @@ def as_json(outcome: Outcome) -> Dict[str, Any]:
         {
             name: None if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in {**attrs.asdict(item), "within": item.is_within}.items()
+            if name != "excess"
         }
         for item in outcome.differences
     ]
@@ -220,11 +218,10 @@ def picture(outcome: Outcome) -> Figure:
     for kind in KINDS:
         own, color = [item for item in found if item.kind == kind], web_color(colors[kind])
         style = {"markersize": 4.5, "markeredgecolor": color, "markeredgewidth": 0.8}
-        if own:
-            name = f"{kind}: relative L2"
-            draw(own, "relative", "o", markerfacecolor=color, label=name, **style)
-            name = f"{kind}: largest element"
-            draw(own, "largest_relative", "o", markerfacecolor="none", label=name, **style)
+        measures = (("relative", "relative L2", color), ("largest_relative", "largest element", ""))
+        for attribute, name, filled in measures if own else ():
+            name, filled = f"{kind}: {name}", filled or "none"
+            draw(own, attribute, "o", markerfacecolor=filled, label=name, **style)
     for forward, label in ((True, "tolerance of relative L2"), (False, None)):
         held = [item for item in found if (item.kind in FORWARD) == forward]
         draw(held, "tolerance", color=web_color(QUIET), label=label)

@@ -13,8 +13,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from common.evidence.figures.colors import HAIRLINE, INK, PAPER, Color, web_color
-from common.evidence.figures.figure import DPI, pixel_figure
-from common.evidence.figures.fonts import settle_texts
+from common.evidence.figures.figure import DPI, pixel_figure, settle_texts
 
 TEXT_SIZE = 13  # pixels
 GAP = 6  # between tiles, and between a tile and its words

@@ -10,13 +10,12 @@ import attrs
 
 from common.cards.model_folders import checkout_root, find_card
 from common.core.errors import USAGE_EXIT_CODE, InfrastructureError, UsageError, ZooError
-from common.core.text import quoted
 from common.evidence.gate.findings import Finding, Verdict
 from common.launch.outcome import MISSING
 from common.launch.processes import HANG_EXIT_CODE
 from common.launch.run_folder import SEED_FOLDER
 from common.runs import record as run_record
-from common.runs.marker import INTERRUPTED, RUNNING, Marker, read_marker
+from common.runs.marker import INTERRUPTED, MARKER, Marker, read_marker
 from common.runs.provenance import SEED_NAMES, config_sha256
 from common.runs.record import ABORTED, COMPLETE, NO_END, RunRecord
 from common.runs.store import Verified, verified_record
@@ -86,25 +85,12 @@ def read_run(place: Path) -> GivenRun:
     marker = Marker()
     if not place.is_file():
         marker = read_marker(place)
-        doubts = [*_of_marker(marker, found.record), *doubts]
+        if not marker.state and not marker.fault:
+            doubts.insert(0, f"{place / MARKER}: nobody saw the end")
     return GivenRun(str(place), found.record, marker, tuple(doubts))
 
 
 # --- what the files contradict by themselves, although they agree ---
-
-
-def _of_marker(marker: Marker, record: Optional[RunRecord]) -> Iterator[str]:
-    told = f"run.json says state {marker.state or 'nothing'}, exit code {marker.exit_code}"
-    if marker.fault:
-        yield marker.fault
-    elif marker.state in ("", RUNNING):
-        yield f"{told}: nobody saw the end"
-    elif (marker.exit_code == 0) != (marker.state == COMPLETE):
-        yield f"{told}: one of them is wrong"
-    for name in ("model", "task"):
-        said = getattr(marker, name)
-        if record is not None and said != getattr(record, name):
-            yield f"run.json is of {name} {quoted(said)}, the events of {getattr(record, name)}"
 
 
 def _of_events(record: RunRecord, events: Sequence[Mapping[str, Any]]) -> Iterator[str]:

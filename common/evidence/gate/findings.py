@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import collections
 import enum
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
-from xml.etree import ElementTree
+from pathlib import Path
+from typing import Any, Dict, Iterable, Optional, Sequence, Tuple
 
 import attrs
 
 from common.cards.model_card import WHAT_TIERS_ARE
 from common.core.text import shortened
-from common.runs.tables import markdown
+from common.runs.tables import cell
 
 SCHEMA_VERSION = 1  # of the JSON
 LONGEST_TEXT = 2000
@@ -113,16 +113,6 @@ def summary(reports: Sequence[CaseReport], tier: str) -> str:
     return f"{overall(reports).name} of tier {tier}: {told or 'nothing was judged'}{took}"
 
 
-def as_text(reports: Sequence[CaseReport], tier: str) -> str:
-    """The report for people: a block for each case, a line for each finding, one for all."""
-    width = max(len(verdict.name) for verdict in Verdict)
-    lines: List[str] = []
-    for report in reports:
-        lines.append(report.headline)
-        lines += [f"  {part.word:<{width}}  {part.line}" for part in report.findings]
-    return "\n".join([*lines, summary(reports, tier)])
-
-
 def as_json(reports: Sequence[CaseReport], tier: str) -> Dict[str, Any]:
     """The report as JSON can hold it."""
     verdict = overall(reports)
@@ -145,21 +135,14 @@ def as_json(reports: Sequence[CaseReport], tier: str) -> Dict[str, Any]:
     }
 
 
+def as_text(reports: Sequence[CaseReport], tier: str) -> str:
+    """The report for people: a block for each case, a line for each finding, one for all."""
+    return _rendered("report.txt", reports, tier)
+
+
 def as_markdown(reports: Sequence[CaseReport], tier: str) -> str:
     """The report for a pull request or a CI summary."""
-    parts = [
-        f"# Regression gate, tier {tier}: {overall(reports).name}\n",
-        f"{WHAT_TIERS_ARE[tier].capitalize()}. {summary(reports, tier)}\n",
-    ]
-    titles = ("What", "Verdict", "Measured", "Against", "Rule")
-    for report in reports:
-        rows = [
-            [one.aspect, one.word, one.measured, one.reference, one.rule] for one in report.findings
-        ]
-        # A cell is text, never a tag.
-        cells = [[text.replace("&", "&amp;").replace("<", "&lt;") for text in row] for row in rows]
-        parts += [f"## {report.headline}\n", markdown(titles, cells)]
-    return "\n".join(parts)
+    return _rendered("report.md", reports, tier) + "\n"
 
 
 def as_junit(reports: Sequence[CaseReport], tier: str) -> bytes:
@@ -167,23 +150,24 @@ def as_junit(reports: Sequence[CaseReport], tier: str) -> bytes:
 
     REGRESS is a failure; what could not be judged is an error: no reader may take it for a pass.
     """
-    root = ElementTree.Element("testsuites", name=f"zoo regress, tier {tier}")
-    for report in reports:
-        suite = ElementTree.SubElement(root, "testsuite", name=report.name)
-        suite.set("time", f"{report.seconds or 0.0:.3f}")
-        for one in report.findings:
-            place, kind = suite, "system-out"
-            if one.verdict is not None:
-                names = {"name": one.aspect, "classname": report.name, "time": "0"}
-                place = ElementTree.SubElement(suite, "testcase", names)
-            if one.verdict not in (None, Verdict.PASS):
-                kind = "failure" if one.verdict is Verdict.REGRESS else "error"
-            told = ElementTree.SubElement(place, kind)
-            told.text = one.line
-            if kind != "system-out":
-                told.attrib.update(type=one.word, message=one.line)
-    for element in [*root, root]:
-        for name, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error")):
-            element.set(name, str(sum(1 for _ in element.iter(tag))))
-    text = ElementTree.tostring(root, encoding="unicode")
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'.encode()
+    return _rendered("junit.xml", reports, tier).encode("utf-8")
+
+
+def _rendered(template: str, reports: Sequence[CaseReport], tier: str) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+    environment = Environment(
+        loader=FileSystemLoader(str(Path(__file__).with_name("templates"))),
+        autoescape=select_autoescape(("xml",)),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["cell"] = cell
+    return environment.get_template(template).render(
+        reports=reports,
+        tier=tier,
+        what=WHAT_TIERS_ARE[tier],
+        overall=overall(reports),
+        summary=summary(reports, tier),
+    )

@@ -1,4 +1,4 @@
-"""A declared line as one regular expression, and its fields as numbers.
+"""A declared line as one regular expression, its fields as numbers; a format for unknown lines.
 
 A template can be read in one way only, every repetition is bounded, and `anything` never gives
 back what it took, so the time to find a line grows with the text's length alone.
@@ -7,7 +7,8 @@ back what it took, so the time to find a line grows with the text's length alone
 from __future__ import annotations
 
 import re
-from typing import Iterator, List, Match, Optional, Sequence, Tuple
+from collections import defaultdict
+from typing import Dict, Iterator, List, Match, Optional, Sequence, Tuple
 
 from common.cards.log_format import (
     ANYTHING,
@@ -15,12 +16,14 @@ from common.cards.log_format import (
     INTEGER,
     METRICS,
     NUMBER,
+    STEP,
     UNNAMED,
     WHOLE_NUMBERS,
     WORD,
     Field,
     LineRule,
     Part,
+    parse_template,
 )
 
 Values = List[Tuple[str, float]]
@@ -129,7 +132,11 @@ def _pattern(parts: Sequence[Part]) -> str:
     before: Part = ""
     for number, part in enumerate(parts):
         if isinstance(part, str):
-            text = _word_begins(part) if number == 0 else _fixed(part)
+            text = _BLANKS.join(re.escape(piece) for piece in re.split(r"[ \t]+", part))
+            word = re.match(r"[A-Za-z0-9][^ \t]*", part) if number == 0 else None
+            if word is not None:  # the look behind comes after the word, which is found quickly
+                escaped = re.escape(word[0])
+                text = f"{escaped}(?<![A-Za-z0-9]{escaped}){text[len(escaped) :]}"
             if isinstance(before, Field) and before.kind == ANYTHING:
                 group = f"ANY{number}"
                 text = rf"(?=(?P<{group}>[^\n]{{0,{_LONGEST_ANYTHING}}}?{text}))(?P={group})"
@@ -153,17 +160,52 @@ def _field(field: Field, before: Optional[Part]) -> str:
     return text if padded else _PADDING + text
 
 
-def _fixed(text: str) -> str:
-    return _BLANKS.join(re.escape(piece) for piece in re.split(r"[ \t]+", text))
+# --- for a log in no known format ---
+
+_LOOKED_AT, _LONGEST = 20000, 160  # lines, characters of one
+_NAMED_NUMBER = re.compile(
+    r"(?:\b([A-Za-z_]\w*))?([^\w]{0,4})(?<![\w.])"
+    r"(?:(?P<duration>(?:\d+ days?, )?\d+:\d\d:\d\d(?:\.\d+)?)"
+    r"|[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?![\w.]*\w)"
+)
+_EXAMPLE = "Step: {step}, Loss: {loss}"
 
 
-def _word_begins(text: str) -> str:
-    """The text that begins a template, no sooner than its word does.
+def suggestion_for(text: bytes) -> str:
+    """Three lines of the commonest kind with numbers in it, and a format that is made of one."""
+    kinds: Dict[str, List[str]] = defaultdict(list)
+    lines = [line for line in text.decode("utf-8", "replace").split("\n")[:_LOOKED_AT] if line]
+    for line in lines:
+        if len(line) <= 4 * _LONGEST and _NAMED_NUMBER.search(line):
+            kinds[re.sub(r"[\s\d.+-]+", "0", line)].append(line)
+    found = max(kinds.values(), key=lambda ones: (len(ones), "oss" in ones[0]), default=lines)
+    shown = ["".join(c if c.isprintable() else "?" for c in line) for line in found[:3]]
+    template = _template(found[-1]) if kinds else _EXAMPLE
+    quoted = template.replace("\\", "\\\\").replace('"', '\\"').replace("\t", "\\t")
+    return (
+        "".join(["lines of it:\n"] * bool(shown) + [f"    {line[:_LONGEST]}\n" for line in shown])
+        + "a format to begin from, for --format_file or a card:\n"
+        "    logs:\n      - name: my_port\n        description: what prints it\n"
+        f'        lines:\n          - line: "{quoted}"'
+    )
 
-    The look behind comes after the word, so that the search for the word itself is quick.
-    """
-    word = re.match(r"[A-Za-z0-9][^ \t]*", text)
-    if word is None:
-        return _fixed(text)
-    escaped = re.escape(word[0])
-    return f"{escaped}(?<![A-Za-z0-9]{escaped}){_fixed(text[word.end() :])}"
+
+def _template(line: str) -> str:
+    """The line with its numbers as fields, from the first one on that a word names: the step."""
+    names: List[str] = []
+    template, end = "", 0
+    for number in _NAMED_NUMBER.finditer(line):
+        word, between = number[1] or "", number[2]
+        if not names and not word:
+            continue
+        name = re.sub(r"\W", "_", word.lower()) if names else STEP
+        names.append(name if name and name not in names else UNNAMED)
+        before = line[end : number.start()] if template else ""
+        fixed = (before + word + between).replace("{", "{{").replace("}", "}}")
+        template += f"{fixed}{{{names[-1]}{':duration' if number['duration'] else ''}}}"
+        end = number.end()
+    try:
+        parse_template(template)
+    except ValueError:
+        return _EXAMPLE
+    return template

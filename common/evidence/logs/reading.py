@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import functools
+import gzip
 import os
+import re
+import zlib
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Match, Optional, Sequence, Set, Tuple, Union
+from typing import (
+    IO,
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Match,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+    Union,
+)
 
 from common.cards.log_format import (
     EPOCH,
@@ -20,10 +37,8 @@ from common.cards.log_format import (
 from common.cards.model_folders import all_cards, checkout_root
 from common.core.errors import UsageError, ZooError
 from common.core.text import listed
-from common.evidence.logs.lines import DeclaredLine, Values
+from common.evidence.logs.lines import DeclaredLine, Values, suggestion_for
 from common.evidence.logs.series import Observations, ParsedLog
-from common.evidence.logs.suggestion import suggestion_for
-from common.evidence.logs.text import read_blocks
 from common.runs import record as run_record
 from common.runs import store
 from common.runs.events import FILE_NAME, decoded
@@ -31,6 +46,21 @@ from common.runs.events import FILE_NAME, decoded
 EVENTS_FORMAT = "run_log"
 EVENTS_DESCRIPTION = "the structured events of one rank, metrics.jsonl: a JSON object a line"
 _MOST_STEPS = 2**53
+BLOCK = 1 << 18
+# Real logs come down to a twentieth; what unpacks to far more than that is made to.
+_MOST_TIMES, _FROM_BYTES = 200, 1 << 26
+_NO_TEXT = {
+    b"PK\x03\x04": "a zip archive",
+    b"PK\x05\x06": "a zip archive",
+    b"BZh": "compressed by bzip2",
+    b"\xfd7zXZ": "compressed by xz",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd",
+    b"7z\xbc\xaf": "a 7z archive",
+}
+# Colours and cursor moves, titles of the window, other two-byte codes; none can be read two ways.
+_TERMINAL_CODES = re.compile(
+    rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78DEHMNOZc])"
+)
 
 
 class UnknownFormatError(ZooError):
@@ -154,6 +184,80 @@ def is_record(path: Path) -> bool:
     return os.path.isdir(path) or path.suffix == ".json"
 
 
+# --- a log as blocks of whole lines ---
+
+
+def read_blocks(path: Path, notes: List[str], size: int = BLOCK) -> Iterator[bytes]:
+    """The text of a log, plain or gzip, in one pass: whole lines, ended by "\\n" or "\\r".
+
+    Only the last block may end without a line's end. UTF-16, as some terminals save a log, becomes
+    UTF-8; other bytes are left as they are.
+
+    Args:
+        notes: gets a line for what is wrong with the file but can be read over.
+
+    Raises:
+        ZooError: the file can't be opened, or is no text.
+    """
+    rest, decoder = b"", None
+    try:
+        with open(str(path), "rb") as stream:
+            for number, data in enumerate(_unpacked(stream, path, notes, size)):
+                if number == 0:
+                    kinds = [kind for begin, kind in _NO_TEXT.items() if data.startswith(begin)]
+                    if kinds or data[257:262] == b"ustar":
+                        kind = (kinds or ["a tar archive"])[0]
+                        raise ZooError(f"{path} is {kind}, not a log; unpack it, give the file")
+                    if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+                        decoder = codecs.getincrementaldecoder("utf-16")(errors="replace")
+                rest += data if decoder is None else decoder.decode(data).encode("utf-8", "replace")
+                if len(rest) < size:
+                    continue
+                cut = max(rest.rfind(b"\n"), rest.rfind(b"\r", 0, -1)) + 1
+                if cut:
+                    yield without_codes(rest[:cut])
+                    rest = rest[cut:]
+                elif len(rest) > 32 * size:
+                    yield without_codes(rest) + b"\n"
+                    rest = b"x"  # what goes on here begins no line
+    except OSError as error:
+        raise ZooError(f"can't read the log {path}: {error.strerror or error}") from error
+    if rest:
+        yield without_codes(rest)
+
+
+def without_codes(text: bytes) -> bytes:
+    """A text without terminal codes, with "\\n" in place of "\\r\\n"."""
+    if b"\x1b" in text:
+        text = _TERMINAL_CODES.sub(b"", text)
+    return text.replace(b"\b", b"").replace(b"\r\n", b"\n")
+
+
+def _unpacked(stream: IO[bytes], path: Path, notes: List[str], size: int) -> Iterator[bytes]:
+    """The bytes of the file, of all members of a gzip file as far as it goes."""
+    packed = stream.read(2) == b"\x1f\x8b"
+    stream.seek(0)
+    if not packed:
+        yield from iter(lambda: stream.read(size), b"")
+        return
+    unpacked, total = gzip.GzipFile(fileobj=stream), 0
+    try:
+        for data in iter(lambda: unpacked.read1(size), b""):
+            total += len(data)
+            if total > max(_FROM_BYTES, _MOST_TIMES * stream.tell()):
+                raise ZooError(
+                    f"{path} unpacks to more than {_MOST_TIMES} times its size, which no log "
+                    "does; unpack it first if it is one"
+                )
+            yield data
+    except (EOFError, OSError, zlib.error) as error:
+        what = "it ends early" if isinstance(error, EOFError) else error
+        notes.append(f"the gzip file is damaged ({what}); read as far as it goes")
+
+
+# --- the readers of lines and of events ---
+
+
 class _LineReader:
     """Reads declared lines, a block at a time.
 
@@ -227,11 +331,12 @@ class _LineReader:
         step = before * iterations + iteration
         return step if before >= 0 and iteration <= iterations and step < _MOST_STEPS else None
 
-    def notes(self) -> List[str]:
+    def notes(self) -> Iterator[str]:
         """What was odd."""
-        marked = f"lines of ranks {listed(sorted(self.ranks))}; rank {self._rank} is read"
-        from_zero = "epochs are counted from zero: epoch 0 is the first"
-        return [marked] * bool(self.ranks) + [from_zero] * (self._counted_from == 0)
+        if self.ranks:
+            yield f"lines of ranks {listed(sorted(self.ranks))}; rank {self._rank} is read"
+        if self._counted_from == 0:
+            yield "epochs are counted from zero: epoch 0 is the first"
 
 
 class _EventReader:
@@ -281,9 +386,10 @@ class _EventReader:
             found.put(step or 0, values)
         found.telling += len(values)
 
-    def notes(self) -> List[str]:
+    def notes(self) -> Iterator[str]:
         """What was odd."""
-        return [f"{self._broken:,} line(s) are no events and are not read"] if self._broken else []
+        if self._broken:
+            yield f"{self._broken:,} line(s) are no events and are not read"
 
 
 _Reader = Union[_LineReader, _EventReader]

@@ -14,17 +14,7 @@ from common.core.text import aligned
 from common.evidence.logs.series import ParsedLog, Series
 
 RECENT = 50
-_HEADINGS = (
-    "series",
-    "values",
-    "steps",
-    "first",
-    "last",
-    "smallest (step)",
-    "largest (step)",
-    "mean of the last",
-)
-_LINES_AT_ONCE = 1 << 14
+_HEADINGS = "series values steps first last smallest_(step) largest_(step) mean_of_the_last"
 _CLOCKS = ("elapsed_seconds", "unix_time", "epoch")  # whose mean says nothing
 
 
@@ -56,7 +46,8 @@ def summary_of(series: Series) -> SeriesSummary:
     """The figures of a series that has values."""
     finite = np.isfinite(series.values)
     steps, values = series.steps[finite], series.values[finite]
-    low, high = (int(values.argmin()), int(values.argmax())) if len(values) else (0, 0)
+    places = (int(values.argmin()), int(values.argmax())) if len(values) else ()
+    low, high = [(float(values[at]), int(steps[at])) for at in places] or (None, None)
     recent = values[-RECENT:]
     return SeriesSummary(
         name=series.name,
@@ -65,8 +56,8 @@ def summary_of(series: Series) -> SeriesSummary:
         last_step=int(series.steps[-1]),
         first=float(series.values[0]),
         last=float(series.values[-1]),
-        smallest=(float(values[low]), int(steps[low])) if len(values) else None,
-        largest=(float(values[high]), int(steps[high])) if len(values) else None,
+        smallest=low,
+        largest=high,
         mean=float(values.mean()) if len(values) else None,
         recent=len(recent),
         recent_mean=float(recent.mean()) if len(recent) else None,
@@ -82,7 +73,8 @@ def summary_lines(log: ParsedLog) -> Iterator[str]:
         if len(log.lives) > 1:
             began = f", from step {log.restarts[number - 1].first_step:,}" if number else ""
             yield f"\nlife {number + 1} of {len(log.lives)}{began}"
-        rows = [_HEADINGS] + [_cells(summary_of(series)) for series in life.values()]
+        rows = [[name.replace("_", " ") for name in _HEADINGS.split()]]
+        rows += [_cells(summary_of(series)) for series in life.values()]
         yield aligned([["", *row] for row in rows])
         elapsed = life.get("elapsed_seconds")
         if elapsed is not None and len(elapsed) > 1:
@@ -94,7 +86,7 @@ def summary_lines(log: ParsedLog) -> Iterator[str]:
         yield "note: " + note
 
 
-def _cells(series: SeriesSummary) -> Sequence[str]:
+def _cells(series: SeriesSummary) -> List[str]:
     steps = f"{series.first_step:,}"
     if series.first_step != series.last_step:
         steps += f" to {series.last_step:,}"
@@ -124,8 +116,7 @@ def summary_as_json(log: ParsedLog) -> Dict[str, Any]:
     lives: List[Mapping[str, SeriesSummary]] = [
         {name: summary_of(series) for name, series in life.items()} for life in log.lives
     ]
-    found: Dict[str, Any] = plain(dict(_head(log), lines=log.lines, lives=lives))
-    return found
+    return dict(_head(log), lines=log.lines, lives=plain(lives))
 
 
 def _head(log: ParsedLog) -> Dict[str, Any]:
@@ -143,10 +134,8 @@ def series_as_json(log: ParsedLog, chosen: Sequence[Series]) -> str:
 
 
 def series_as_csv(chosen: Sequence[Series]) -> Iterator[str]:
-    """Lines `series,step,value`, many in each text; the shortest text that is the value again."""
+    """Lines `series,step,value`; the shortest text that is the value again."""
     yield "series,step,value\n"
     for series in chosen:
-        for first in range(0, len(series), _LINES_AT_ONCE):
-            part = slice(first, first + _LINES_AT_ONCE)
-            pairs = zip(series.steps[part].tolist(), series.values[part].tolist())
-            yield "".join([f"{series.name},{step},{value!r}\n" for step, value in pairs])
+        for step, value in zip(series.steps.tolist(), series.values.tolist()):
+            yield f"{series.name},{step},{value!r}\n"

@@ -7,7 +7,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from PIL import Image, features
 from plotly.offline import get_plotlyjs
@@ -17,8 +17,7 @@ from common.evidence.comparison import presentation
 from common.evidence.comparison.compared import INCONCLUSIVE, NOK, POK, Comparison
 from common.evidence.comparison.presentation import number
 from common.evidence.html_page.render import render
-from common.evidence.report.content import ReportedRun
-from common.evidence.report.curves import COLORS, charts
+from common.evidence.report.content import COLORS, ReportedRun, charts
 from common.runs.record import RunRecord
 from common.runs.tables import DASH
 
@@ -62,11 +61,13 @@ def report_page(runs: Sequence[ReportedRun], comparisons: Sequence[Comparison], 
         colors={run.label: number % COLORS for number, run in enumerate(runs)},
         settings=columns,
         differences=_differences(list(columns.values())) if len(columns) > 1 else [],
-        comparisons=[_comparison(one) for one in comparisons],
+        comparisons=comparisons,
+        presentation=presentation,
+        verdict_kinds=VERDICT_CLASSES,
         figures=_figures(runs),
         charts=drawn,
         pictures=chosen_pictures(runs, max(room * 3 // 4, 0)),  # base64 is a third longer
-        provenance={label: _provenance(one) for label, one in records.items()},
+        duration=duration,
     )
 
 
@@ -109,44 +110,6 @@ def _differences(columns: Sequence[Dict[str, str]]) -> List[List[str]]:
     names = dict.fromkeys(name for column in columns for name in column)
     rows = [[name] + [column.get(name, DASH) for column in columns] for name in names]
     return [row for row in rows if len(set(row[1:])) > 1]
-
-
-def _provenance(record: RunRecord) -> List[Tuple[str, str]]:
-    """What a reader needs to check or repeat a run, beside its settings."""
-    speed, progress, counts = record.speed, record.progress, sorted(record.dataset.counts.items())
-    rate, wait, memory = speed.samples_per_second, speed.data_wait, speed.peak_memory
-    told_rate = DASH if rate is None else number(rate)
-    return [
-        ("run", record.run_id),
-        ("status", record.status + (": " + record.reason if record.reason else "")),
-        ("date", record.date),
-        ("command", record.command),
-        ("config sha256", record.config_sha256),
-        ("samples", ", ".join(f"{name} {count:,}" for name, count in counts)),
-        ("steps", f"{progress.steps:,} of {progress.target_steps:,}"),
-        ("speed", f"{told_rate} samples/s over {speed.measured_steps:,} steps"),
-        ("waiting for data", DASH if wait is None else f"{100 * wait:.2f} % of the time"),
-        ("peak memory", DASH if memory is None else f"{memory / 2.0**30:.2f} GiB"),
-        ("wall time", duration(speed.wall_seconds)),
-        ("nan or inf steps", str(record.health.nonfinite_steps)),
-        ("proof of device", record.health.proof),
-        ("log sha256", record.log_sha256 or DASH),
-        ("checkpoint sha256", record.checkpoint_sha256 or DASH),
-    ]
-
-
-def _comparison(comparison: Comparison) -> Dict[str, Any]:
-    """A comparison as the template shows it: title, verdicts, a table, sentences."""
-    return {
-        "title": presentation.title(comparison),
-        "verdicts": [
-            {"name": name, "verdict": one, "kind": VERDICT_CLASSES.get(one.status, "good")}
-            for name, one in comparison.verdicts.items()
-        ],
-        "columns": presentation.columns(comparison),
-        "rows": presentation.rows(comparison),
-        "remarks": presentation.remarks(comparison),
-    }
 
 
 def _figures(runs: Sequence[ReportedRun]) -> List[List[str]]:
