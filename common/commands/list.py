@@ -6,9 +6,9 @@ import argparse
 import json
 import sys
 import textwrap
-from typing import Any, Dict, List, Sequence
+from typing import List, Sequence
 
-from common.cards.model_card import ModelCard, TierRules, as_json
+from common.cards.model_card import ModelCard, as_json
 from common.cards.model_folders import all_cards, checkout_root, find_card, home
 from common.core.codec import plain
 from common.core.errors import ZooError
@@ -33,14 +33,11 @@ def run(arguments: argparse.Namespace) -> int:
     if not cards:
         raise ZooError(f"no networks under {root}; install the zoo anew, or unset ZOO_ROOT")
     if arguments.json:
-        print(json.dumps([_as_json(card) for card in cards], indent=1, ensure_ascii=False))
+        told = [dict(as_json(card), measured=plain(_records(card))) for card in cards]
+        print(json.dumps(told, indent=1, ensure_ascii=False))
     else:
         print("\n\n".join("\n".join(card_lines(card, _records(card))) for card in cards))
     return 0
-
-
-def _as_json(card: ModelCard) -> Dict[str, Any]:
-    return dict(as_json(card), measured=plain(_records(card)))
 
 
 def _records(card: ModelCard) -> List[RunRecord]:
@@ -59,7 +56,10 @@ def card_lines(card: ModelCard, records: Sequence[RunRecord]) -> List[str]:
         judged = f"{task.metric.name} ({task.metric.unit}, {better} is better)"
         lines += ["", f"  task {task.name}, judged by {judged}"]
         lines += [f"    {case.name:<16} {case.description}" for case in task.cases.values()]
-        lines += [f"    {name + ' tier':<16} {_tier(rules)}" for name, rules in task.gate.items()]
+        for name, rules in task.gate.items():
+            judged = f"judged by {rules.metric.name}, seeds: {rules.seeds}"
+            cases = f"of zoo regress runs {listed(rules.cases)}, {judged}"
+            lines.append(f"    {name + ' tier':<16} {cases}")
     for table in card.published:
         lines += ["", f"  published, not measured here: {table.title}", f"  source: {table.source}"]
         lines += _table([table.columns, *table.rows])
@@ -70,11 +70,6 @@ def card_lines(card: ModelCard, records: Sequence[RunRecord]) -> List[str]:
         rows.append((group.first.date[:10], row["Result"], row["On what, how long"], row["Run"]))
     lines += _table(rows) if rows else ["    nothing is recorded yet"]
     return [part for line in lines for part in _wrapped(line)]
-
-
-def _tier(rules: TierRules) -> str:
-    judged = f"judged by {rules.metric.name}, seeds: {rules.seeds}"
-    return f"of zoo regress runs {listed(rules.cases)}, {judged}"
 
 
 def _table(rows: Sequence[Sequence[object]]) -> List[str]:

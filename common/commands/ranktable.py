@@ -96,15 +96,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs one action; returns the exit code."""
-    arguments.chip = arguments.chip or _chip_here()
-    return int(arguments.run(arguments))
-
-
-def _chip_here() -> str:
     name = devices.npu_name()
-    if devices.npu_is_a3(name):
-        return CHIP_A3
-    return CHIP_A2 if devices.npu_has_bfloat16(name) else CHIP_910A
+    here = CHIP_A2 if devices.npu_has_bfloat16(name) else CHIP_910A
+    arguments.chip = arguments.chip or (CHIP_A3 if devices.npu_is_a3(name) else here)
+    return int(arguments.run(arguments))
 
 
 def _make(arguments: argparse.Namespace) -> int:

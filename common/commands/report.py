@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import List, Optional, Tuple
 
 from common.core.command_line import file_to_write
 from common.core.files import write_atomically
@@ -38,7 +38,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Writes the page and tells where it is."""
     from common.evidence.report.page import report_page
 
-    given = [label_and_path(word) for word in arguments.runs]
+    given: List[Tuple[Optional[str], Path]] = []
+    for word in arguments.runs:
+        label, equals, path = word.partition("=")
+        named = equals and not Path(word).exists()
+        given.append((label, Path(path)) if named else (None, Path(word)))
     read = [read_reported(path, label or path.name) for label, path in given]
     runs = labelled(read, [label for label, _ in given])
     groups = groups_of(runs)
@@ -53,9 +57,3 @@ def run(arguments: argparse.Namespace) -> int:
     )
     print(f"wrote {path} ({path.stat().st_size // 1024:,} KiB): {told}")
     return 0
-
-
-def label_and_path(word: str) -> Tuple[Optional[str], Path]:
-    """LABEL=PATH as its parts; a path alone has no label."""
-    label, equals, path = word.partition("=")
-    return (None, Path(word)) if not equals or Path(word).exists() else (label, Path(path))

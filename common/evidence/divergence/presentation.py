@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Sequence
 
 import attrs
 import numpy as np
 
 from common.core.text import aligned
-from common.evidence.divergence.comparing import (
-    DIVERGES,
-    INCONCLUSIVE,
-    MAX_FACTOR,
-    SIZE_FACTOR,
-    Difference,
-    Outcome,
-)
-from common.runs.dump import ACTIVATION, FORWARD, GRADIENT, KINDS, LOSS, WEIGHT, Dump
+from common.evidence.divergence.comparing import MAX_FACTOR, SIZE_FACTOR, Difference, Outcome
+from common.runs.dump import ACTIVATION, FORWARD, GRADIENT, KINDS, LOSS, WEIGHT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +21,6 @@ SCHEMA_VERSION = 1  # of the JSON
 AROUND, WORST = 3, 5  # lines before and after the first divergence, lines of the worst
 TITLES = ["", "#", "kind", "tensor", "shape", "relative L2", "tolerance", "largest", "relative"]
 KIND_TITLES = ["kind", "tensors", "outside", "median relative L2", "worst relative L2", "tensor"]
-_MOST_OBSTACLES = 6
 _SIZE = (960, 480)  # of the picture
 _EQUAL = 1e-10  # where tensors that are equal to the bit are drawn, at least
 
@@ -38,39 +31,20 @@ def as_text(outcome: Outcome, every: bool = False) -> str:
     Args:
         every: all tensors, not only those around the first divergence and the worst.
     """
-    found = outcome.differences
-    lines = [f"{name}: {_about(dump)}" for name, dump in (("A", outcome.a), ("B", outcome.b))]
-    if outcome.obstacles:
-        shown = list(outcome.obstacles[:_MOST_OBSTACLES])
-        if len(outcome.obstacles) > len(shown):
-            shown.append(f"and {len(outcome.obstacles) - len(shown)} more")
-        lines += ["", "not the same computation:", *("  - " + line for line in shown)]
-    else:
-        inputs = len(outcome.a.index.inputs)
-        equal = f"all {inputs} tensors that the step begins with are equal by sha256"
-        lines.append(f"the same computation: {equal}")
+    from common.evidence.html_page.render import environment_of
+
+    found, tables = outcome.differences, []
     if found and (every or not outcome.obstacles):
-        lines += [
-            f"tolerance of relative L2: {outcome.tolerance.reason}; the largest element: "
-            f"{MAX_FACTOR:g} times that",
-            "",
-            aligned([TITLES, *_rows(found, every)], (1, 5, 6, 7, 8)),
-            "",
-            aligned([KIND_TITLES, *_kind_rows(found)], (1, 2, 3, 4)),
-            "",
-        ]
-    lines += ["note: " + note for note in notes(outcome)]
-    return "\n".join([*lines, _verdict_line(outcome)])
-
-
-def _about(dump: Dump) -> str:
-    subject = dump.subject
-    arithmetic = subject.precision.get("arithmetic", subject.arithmetic)
-    told = (
-        f"{dump.folder}\n   {subject.model} {subject.task}, step {subject.step}, "
-        f"{subject.framework}, {subject.device}, {arithmetic}"
+        tables.append(aligned([TITLES, *_rows(found, every)], (1, 5, 6, 7, 8)))
+        tables.append(aligned([KIND_TITLES, *_kind_rows(found)], (1, 2, 3, 4)))
+    template = environment_of(Path(__file__).with_name("templates")).get_template("report.txt")
+    return template.render(
+        outcome=outcome,
+        tables=tables,
+        notes=list(notes(outcome)),
+        max_factor=MAX_FACTOR,
+        size_factor=SIZE_FACTOR,
     )
-    return told + (f", inputs of {subject.replayed_from}" if subject.replayed_from else "")
 
 
 def notes(outcome: Outcome) -> Iterator[str]:
@@ -91,32 +65,6 @@ def notes(outcome: Outcome) -> Iterator[str]:
             "the tolerance of gradients is 1 or more: in this arithmetic, on this batch, they may "
             "differ by their own size, and only activations and loss tell"
         )
-
-
-def _verdict_line(outcome: Outcome) -> str:
-    """The verdict with what a user does next, in one line."""
-    first = outcome.first
-    if outcome.verdict == INCONCLUSIVE:
-        return (
-            f"{INCONCLUSIVE}: the runs did not compute the same, so no difference tells of an "
-            "error; give run B --dump_from A's folder and otherwise A's flags"
-        )
-    if first is None:
-        nearest = max(outcome.differences, key=lambda item: item.excess)
-        return (
-            f"{outcome.verdict}: {len(outcome.differences)} tensors; the nearest to it is "
-            f"{nearest.kind} {nearest.name} with {nearest.excess:.2g} of its tolerance"
-        )
-    if not first.is_finite:
-        why = f"not finite: {first.nonfinite_a} values in A, {first.nonfinite_b} in B"
-    elif first.relative > first.tolerance:
-        why = f"relative L2 {first.relative:.2e}, tolerance {first.tolerance:.2e}"
-    elif first.size_ratio > SIZE_FACTOR:
-        why = f"one is {first.size_ratio:.3g} times as large as the other, at most {SIZE_FACTOR:g}"
-    else:
-        allowed = first.largest_tolerance
-        why = f"largest element off by {first.largest_relative:.2e}, tolerance {allowed:.2e}"
-    return f"{DIVERGES} first at {first.kind} {first.name} (#{first.place}): {why}"
 
 
 def _rows(found: Sequence[Difference], every: bool) -> List[List[str]]:

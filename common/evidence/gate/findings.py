@@ -154,15 +154,9 @@ def as_junit(reports: Sequence[CaseReport], tier: str) -> bytes:
 
 
 def _rendered(template: str, reports: Sequence[CaseReport], tier: str) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+    from common.evidence.html_page.render import environment_of
 
-    environment = Environment(
-        loader=FileSystemLoader(str(Path(__file__).with_name("templates"))),
-        autoescape=select_autoescape(("xml",)),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = environment_of(Path(__file__).with_name("templates"))
     environment.filters["cell"] = cell
     return environment.get_template(template).render(
         reports=reports,

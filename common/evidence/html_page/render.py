@@ -13,7 +13,7 @@ import hashlib
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 BASE = Path(__file__).parent / "templates"
@@ -44,13 +44,7 @@ def render(
     """
     sources = list(libraries) + [(folder / name).read_text(encoding="utf-8") for name in scripts]
     style_files = [BASE / "base.css"] + [folder / name for name in styles]
-    environment = Environment(
-        loader=FileSystemLoader([str(folder), str(BASE)]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = environment_of(folder)
     environment.filters["image_source"] = image_source
     digests = [
         base64.b64encode(hashlib.sha256(source.encode("utf-8")).digest()).decode("ascii")
@@ -66,6 +60,17 @@ def render(
             f"script-src {allowed}"
         ),
         **data,
+    )
+
+
+def environment_of(folder: Path) -> Environment:
+    """The templates of a folder: .html and .xml escape every value, text files none."""
+    return Environment(
+        loader=FileSystemLoader([str(folder), str(BASE)]),
+        autoescape=select_autoescape(("html", "xml")),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
 
 
