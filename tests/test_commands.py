@@ -1,4 +1,4 @@
-"""`zoo record` and `zoo table`, from a run folder to a README."""
+"""`zoo record`, `zoo table` and `zoo list`, from a run folder to a README."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from common.commands.program import main
+from tests.fake_zoo import FAKE_MODEL
 from tests.test_record_store import write_run
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -60,3 +61,31 @@ def test_the_tables_of_this_checkout_are_those_of_its_records(
 ) -> None:
     monkeypatch.setenv("ZOO_ROOT", str(CHECKOUT))
     assert main(["table", "--check"]) == 0
+
+
+# --- `zoo list` ---
+
+
+def test_the_list_has_cases_and_published_figures_in_a_hundred_columns(capsys, monkeypatch):
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 50 and max(len(line) for line in lines) <= 100
+    monkeypatch.setenv("ZOO_ROOT", str(FAKE_MODEL))
+    assert main(["list"]) == 0
+    text = capsys.readouterr().out
+    assert "full_8p" in text and "counts on eight devices" in text
+    assert "published, not measured here" in text and "source: nobody" in text
+    assert "nothing is recorded" in text
+
+
+def test_the_list_as_json_keeps_published_and_measured_apart(capsys, monkeypatch):
+    monkeypatch.setenv("ZOO_ROOT", str(FAKE_MODEL))
+    assert main(["list", "--json"]) == 0
+    (card,) = json.loads(capsys.readouterr().out)
+    assert card["published"][0]["rows"] == [[99.5, "-"]] and card["measured"] == []
+
+
+def test_an_empty_checkout_is_told(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("ZOO_ROOT", str(tmp_path))
+    assert main(["list"]) == 1
+    assert "no networks under" in capsys.readouterr().err

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
+import random
 import shutil
 import textwrap
 import time
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 import pytest
 import yaml
 
-from common.cards.log_format import Field, parse_template
+from common.cards.log_format import Field, LineRule, parse_template
 from common.cards.model_card import read_card
 from common.core.errors import ZooError
+from common.evidence.logs.lines import DeclaredLine
 from common.evidence.logs.reading import UnknownFormatError, known_formats, read_log
 from tests.fake_zoo import FAKE_MODEL, REPOSITORY
 
@@ -115,39 +118,30 @@ def test_doubled_braces_are_braces_of_the_text() -> None:
     )
 
 
-def steps_of(text: bytes, folder: Path) -> int:
-    """How many step lines of Slot Attention's port a text has."""
-    (folder / "a.log").write_bytes(text)
-    try:
-        log = read_log(folder / "a.log", format="slot_attention_port", formats=FORMATS)
-    except UnknownFormatError:
-        return 0
-    return len(log.series["loss"])
+NO_STEPS = b"""MyStep: 1, Loss: 2, Time: 0:00:01
+Step: 1,Loss: 2, Time: 0:00:01
+Step: 1, Loss: 2, Time: 0:00:01.5s
+Step: -1, Loss: 2, Time: 0:00:01
+Step: 1.0, Loss: 2, Time: 0:00:01
+Step: 1, Loss: 2,
+Time: 0:00:01
+step: 1, loss: 2, time: 0:00:01
+Step: 1, Loss: 2, Time: 0:00:01"""  # the last is cut: more digits may have followed
+STEPS = b"""Step: 1, Loss: 2, Time: 0:00:01
+x: Step: 2, Loss: 2, Time: 0:00:01 \n\rStep: 3, Loss: 2, Time: 0:00:01\r
+\x00\xffStep: 4, Loss: 2, Time: 0:00:01, etc
+\x1b[1mStep: 5,\x1b[0m Loss: 2, Time: 0:00:01
+Step:    6,\tLoss:  2, Time:   0:00:01
+"""
 
 
-@pytest.mark.parametrize(
-    ("text", "steps"),
-    [
-        (b"MyStep: 1, Loss: 2, Time: 0:00:01\n", 0),  # another word
-        (b"Step: 1,Loss: 2, Time: 0:00:01\n", 0),
-        (b"Step: 1, Loss: 2, Time: 0:00:01.5s\n", 0),
-        (b"Step: -1, Loss: 2, Time: 0:00:01\n", 0),
-        (b"Step: 1.0, Loss: 2, Time: 0:00:01\n", 0),
-        (b"Step: 1, Loss: 2, Time: 0:00:01", 0),  # cut: more digits may have followed
-        (b"Step: 1, Loss: 2, \nTime: 0:00:01\n", 0),
-        (b"step: 1, loss: 2, time: 0:00:01\n", 0),
-        (b"Step: 1, Loss: 2, Time: 0:00:01\n", 1),
-        (b"x: Step: 1, Loss: 2, Time: 0:00:01 \n", 1),
-        (b"\rStep: 1, Loss: 2, Time: 0:00:01\r\n", 1),
-        (b"\x00\xffStep: 1, Loss: 2, Time: 0:00:01, etc\n", 1),
-        (b"\x1b[1mStep: 1,\x1b[0m Loss: 2, Time: 0:00:01\n", 1),
-        (b"Step:    1,\tLoss:  2, Time:   0:00:01\n", 1),
-    ],
-)
-def test_a_step_line_is_found_wherever_it_stands_and_nothing_like_it(
-    text: bytes, steps: int, tmp_path: Path
-) -> None:
-    assert steps_of(text, tmp_path) == steps
+def test_a_step_line_is_found_wherever_it_stands_and_nothing_like_it(tmp_path: Path) -> None:
+    path, port = tmp_path / "a.log", {"format": "slot_attention_port", "formats": FORMATS}
+    path.write_bytes(NO_STEPS)
+    with pytest.raises(UnknownFormatError):
+        read_log(path, **port)
+    path.write_bytes(STEPS + NO_STEPS)
+    assert read_log(path, **port).series["loss"].steps.tolist() == [1, 2, 3, 4, 5, 6]
 
 
 def test_our_longer_line_is_not_taken_for_the_shorter_one_of_the_port(tmp_path: Path) -> None:
@@ -259,3 +253,55 @@ def test_no_text_takes_more_than_its_length(text: bytes, tmp_path: Path) -> None
     with pytest.raises(UnknownFormatError):
         read_log(tmp_path / "a.log", formats=formats)
     assert time.process_time() - began < 8  # two megabytes; a way back would take hours
+
+
+# --- Fields are read as what Python reads, and only where they are whole ---
+
+
+def read(*texts: str, kind: str = "number") -> List[Optional[float]]:
+    """The values of lines that say `value is …`; None where one says null."""
+    line = DeclaredLine(LineRule(f"value is {{value:{kind}}}"))
+    found = line.find("".join(f"value is {text}\n" for text in texts).encode("ascii"))
+    return [dict(line.values(match)).get("value") for match in found]
+
+
+ODD = ["-0.0", "1.", ".5", "-.5", "9007199254740993", "123456789012345678901234567890", "-inf"]
+ODD += ["+Infinity", "1E5", "0000000000000000000000000.1", "1e999", "   7", "\t7", "nan", "-nan"]
+
+
+def test_every_number_is_the_float_nearest_to_its_text() -> None:
+    chance = random.Random(0)
+    forms = ["{!r}", "{:.6f}", "{:.4f}", "{:e}", "{:g}", "{:+.3f}", "{:.17g}", "{:.20f}", "{:E}"]
+    values = [chance.random() * 10 ** chance.randrange(-20, 20) - 1 for _ in range(2000)]
+    texts = ODD + [chance.choice(forms).format(value) for value in values]
+    assert list(map(repr, read(*texts))) == [repr(float(text)) for text in texts]
+    assert read("null", "1", '"-inf"') == [None, 1.0, float("-inf")]
+
+
+NO_NUMBERS = ["", "-", "+", ".", "e5", "--1", "x1", "none", "-.", "na", '"1"', "0.05Step"]
+NO_NUMBERS += ["0.05.1", "0.05_", "1,234", "0x1F", "0.05/", "3-4"]
+NO_DURATIONS = ["1:2:3", "12:34", "2 weeks, 1:00:00", "2 days 1:00:00", "1:00:0", "-1:00:00"]
+NO_DURATIONS += ["1:00:123", "1:00:+12.5", "::", "1:00:", "a:00:00", "99999999999999:00:00.123456"]
+NO_INTEGERS = ["", "x", "-1", "1234567890123456"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "texts"),
+    [("number", NO_NUMBERS), ("duration", NO_DURATIONS), ("integer", NO_INTEGERS)],
+)
+def test_what_is_none_of_the_kind_or_goes_on_is_not_read(kind: str, texts: List[str]) -> None:
+    assert [text for text in texts if read(text, kind=kind)] == []
+
+
+def test_durations_are_those_of_timedelta() -> None:
+    chance = random.Random(1)
+    spans = [
+        datetime.timedelta(
+            seconds=chance.randrange(10 ** chance.randrange(1, 8)),
+            microseconds=chance.choice([0, chance.randrange(10**6)]),
+        )
+        for _ in range(1000)
+    ]
+    assert read(*map(str, spans), kind="duration") == [span.total_seconds() for span in spans]
+    odd = read("-1 day, 23:59:59.5", "100:00:00", "0:00:00.25", kind="duration")
+    assert odd == [-0.5, 360000.0, 0.25]
