@@ -6,13 +6,15 @@ import argparse
 import json
 import sys
 import textwrap
+from pathlib import Path
 from typing import List, Sequence
 
 from common.cards.model_card import ModelCard, as_json
 from common.cards.model_folders import all_cards, checkout_root, find_card, home
 from common.core.codec import plain
 from common.core.errors import ZooError
-from common.core.text import aligned, listed
+from common.core.text import aligned
+from common.evidence.html_page.render import environment_of
 from common.runs.record import RunRecord
 from common.runs.store import records_of
 from common.runs.tables import groups_of, row_of
@@ -49,34 +51,22 @@ def _records(card: ModelCard) -> List[RunRecord]:
 
 def card_lines(card: ModelCard, records: Sequence[RunRecord]) -> List[str]:
     """One network as text, no line longer than WIDTH."""
-    names = " (also {})".format(", ".join(card.also_known_as)) if card.also_known_as else ""
-    lines = [f"{card.name}{names}: {card.title}, {card.framework}", "  " + card.paper]
-    for task in card.tasks.values():
-        better = "higher" if task.metric.higher_is_better else "lower"
-        judged = f"{task.metric.name} ({task.metric.unit}, {better} is better)"
-        lines += ["", f"  task {task.name}, judged by {judged}"]
-        lines += [f"    {case.name:<16} {case.description}" for case in task.cases.values()]
-        for name, rules in task.gate.items():
-            judged = f"judged by {rules.metric.name}, seeds: {rules.seeds}"
-            cases = f"of zoo regress runs {listed(rules.cases)}, {judged}"
-            lines.append(f"    {name + ' tier':<16} {cases}")
-    for table in card.published:
-        lines += ["", f"  published, not measured here: {table.title}", f"  source: {table.source}"]
-        lines += _table([table.columns, *table.rows])
-    lines += ["", "  measured (results/; `zoo table` tells more):"]
-    rows = []
+    measured = []
     for group in groups_of(records, card):
         row = row_of(group)
-        rows.append((group.first.date[:10], row["Result"], row["On what, how long"], row["Run"]))
-    lines += _table(rows) if rows else ["    nothing is recorded yet"]
+        cells = row["Result"], row["On what, how long"], row["Run"]
+        measured.append((group.first.date[:10], *cells))
+    template = environment_of(Path(__file__).with_name("templates")).get_template("list.txt")
+    lines = template.render(card=card, measured=measured, table=_table).splitlines()
     return [part for line in lines for part in _wrapped(line)]
 
 
-def _table(rows: Sequence[Sequence[object]]) -> List[str]:
+def _table(rows: Sequence[Sequence[object]]) -> str:
     """Rows in columns; where all but the last column are too wide, each row as one line of text."""
+    text = aligned(rows)
     if len(aligned([row[:-1] for row in rows]).split("\n")[0]) > WIDTH - 20:
-        return ["    " + "; ".join(str(cell) for cell in row if cell != "") for row in rows]
-    return ["    " + line for line in aligned(rows).splitlines()]
+        text = "\n".join("; ".join(str(cell) for cell in row if cell != "") for row in rows)
+    return textwrap.indent(text, "    ")
 
 
 def _wrapped(line: str) -> List[str]:

@@ -188,11 +188,10 @@ def sample_at(series: Series, step: int) -> Optional[SampleAtStep]:
 
 
 def neighbours(series: Series, step: int, length: int) -> Series:
-    """At most `length` samples around a logged step, not across a missing part."""
+    """At most `length` samples around a logged step."""
     place = int(np.searchsorted(series.steps, step))
-    (part,) = (part for part in whole_parts(series.steps) if part.start <= place < part.stop)
-    start = max(min(place - length // 2, part.stop - length), part.start)
-    return series.part(slice(start, min(start + length, part.stop)))
+    start = max(min(place - length // 2, len(series) - length), 0)
+    return series.part(slice(start, start + length))
 
 
 def single_sample(value: float, around: MeanOfSeries) -> Estimate:
@@ -324,22 +323,15 @@ def time_to_target(
 ) -> Optional[Reached]:
     """When the mean of the last `samples` values first reached the target; None if never.
 
-    A mean, since the luckiest of many noisy values is early. Where part of a log is missing the
-    mean starts anew.
+    A mean, since the luckiest of many noisy values is early.
     """
-    if name not in series:
+    if name not in series or len(series[name]) < samples:
         return None
-    curve = series[name]
-    means = np.full(len(curve), np.nan)
-    for part in whole_parts(curve.steps):
-        if part.stop - part.start >= samples:
-            means[part.start + samples - 1 : part.stop] = np.convolve(
-                curve.values[part], np.full(samples, 1 / samples), mode="valid"
-            )
+    means = np.convolve(series[name].values, np.full(samples, 1 / samples), mode="valid")
     met = np.flatnonzero(means >= target if higher_is_better else means <= target)
     if not len(met):
         return None
-    step = int(curve.steps[met[0]])
+    step = int(series[name].steps[samples - 1 + met[0]])
     return Reached(step, seconds_at(series, step))
 
 

@@ -3,7 +3,8 @@
     render(FOLDER, "report.html", "title", styles=["report.css"], scripts=["report.js"], runs=runs)
 
 A template begins with `{% extends "base.html" %}` and fills `{% block body %}`. All values are
-escaped. A page begins with base.css: colours for light and dark, letters, header, facts.
+escaped. A page begins with base.css: colours for light and dark, letters, header, facts. Texts for
+the terminal come from templates too, by `environment_of`.
 """
 
 from __future__ import annotations
