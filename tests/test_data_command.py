@@ -352,12 +352,6 @@ def test_the_list_tells_size_source_and_whether_it_is_there(zoo, data):
     assert rows["records"]["there"] == "partly" and rows["scenes"]["generated"]
 
 
-def test_zoo_data_names_the_folder_where_no_flag_does(checkout, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("ZOO_DATA", str(tmp_path / "elsewhere"))
-    assert main(["data", "list"]) == 0
-    assert "looked for in {}".format(tmp_path / "elsewhere") in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     "words, told",
     [
@@ -366,21 +360,9 @@ def test_zoo_data_names_the_folder_where_no_flag_does(checkout, tmp_path, monkey
         ("prepare scenes --mirror http://x", "generated here"),
         ("prepare picture", "there are: pictures, records, scenes"),
         ("verify pictures", "is no folder"),  # the data folder is not there
+        *[(words, "error: zoo data") for words in ("fetch", "prepare", "verify", "list --colour")],
     ],
 )
 def test_a_command_that_asks_for_what_there_is_not_is_a_usage_error(zoo, words, told):
     code, _, err = zoo(*words.split())
     assert code == 64 and told in err and err.count("\n") == 1
-
-
-@pytest.mark.parametrize("words", [[], ["fetch"], ["prepare"], ["verify"], ["list", "--colour"]])
-def test_a_command_that_cannot_be_understood_is_a_usage_error(checkout, words, capsys):
-    assert main(["data"] + words) == 64
-    assert capsys.readouterr().err.startswith("error: zoo data")
-
-
-@pytest.mark.parametrize("action", ["list", "prepare", "verify"])
-def test_every_action_has_help(checkout, action, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main(["data", action, "--help"])
-    assert ended.value.code == 0 and "--data_path" in capsys.readouterr().out

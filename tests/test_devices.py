@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from common.ascend.device_numbers import check_start_by_chief, check_topology
 from common.core.errors import UsageError
 from common.machine import devices
 from common.machine.devices import check_rank_count, choose_device, detect
@@ -11,6 +12,9 @@ from common.machine.devices import check_rank_count, choose_device, detect
 H100 = "Model: \t\t NVIDIA H100 80GB HBM3\nIRQ: 1\n"
 DRIVER = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19\n"
 CANN = "usr/local/Ascend/cann/"
+OLD_CANN = {"usr/local/Ascend/ascend-toolkit/latest/compiler/version.info": "Version=5.1\n"}
+# compiler/version.info counts the compiler's package: torch_npu tells 8.1.RC1 too.
+CANN_8 = {CANN + "compiler/version.info": "Version=7.7.0.1.238\nversion_dir=8.1.RC1\n"}
 
 
 @pytest.fixture
@@ -55,18 +59,11 @@ def test_devices_are_counted_by_their_nodes_and_told_by_their_drivers(look, tmp_
     [
         *[
             ("ASCEND_RT_VISIBLE_DEVICES", visible, count, 2)
-            for visible, count in (
-                ("0,1,3", 3),
-                ("", 0),
-                ("0,9,1", 1),
-                ("1, 2,3", 1),
-                ("1,3,8", 2),
-                (" 1", 0),
-            )
+            for visible, count in (("0,1,3", 3), ("", 0), ("0,9,1", 1), ("1, 2,3", 1), (" 1", 0))
         ],
         *[
             ("CUDA_VISIBLE_DEVICES", visible, 8, count)
-            for visible, count in (("1", 1), ("", 0), ("-1", 0), ("0,-1,1", 1), ("GPU-8,GPU-a1", 2))
+            for visible, count in (("1", 1), ("", 0), ("0,-1,1", 1), ("GPU-8,GPU-a1", 2))
         ],
     ],
 )
@@ -80,20 +77,15 @@ def test_gpus_under_windows_are_counted_by_nvidia_smi(look):
     assert look({"dev/dxg": ""}, listing).gpu_count == 2
 
 
+CGROUP = "sys/fs/cgroup/cpu"
+
+
 @pytest.mark.parametrize(
     "files, quota, cores",
     [
-        ({"sys/fs/cgroup/cpu.max": "150000 100000\n"}, 1.5, 2),
-        (
-            {
-                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "400000\n",
-                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
-            },
-            4.0,
-            4,
-        ),
-        ({"sys/fs/cgroup/cpu.max": "max 100000\n"}, None, 16),
-        ({"sys/fs/cgroup/cpu.max": "-1 100000\n"}, None, 16),
+        ({CGROUP + ".max": "150000 100000\n"}, 1.5, 2),
+        ({CGROUP + "/cpu.cfs_quota_us": "400000", CGROUP + "/cpu.cfs_period_us": "100000"}, 4.0, 4),
+        ({CGROUP + ".max": "max 100000\n"}, None, 16),
         ({}, None, 16),
     ],
 )
@@ -116,27 +108,11 @@ def test_memory_is_the_smaller_of_physical_and_limit_and_the_processor_has_a_nam
 @pytest.mark.parametrize(
     "files, home, version",
     [
-        (
-            {"usr/local/Ascend/ascend-toolkit/latest/compiler/version.info": "Version=5.1\n"},
-            "",
-            "5.1",
-        ),
+        (OLD_CANN, "", "5.1"),
         ({"mine/compiler/version.info": "Version=7.0.RC1\n"}, "mine", "7.0.RC1"),
         ({}, "", ""),
-        # compiler/version.info counts the compiler's package: torch_npu tells 8.1.RC1 too.
-        (
-            {CANN + "compiler/version.info": "Version=7.7.0.1.238\nversion_dir=8.1.RC1\n"},
-            "",
-            "8.1.RC1",
-        ),
-        (
-            {
-                CANN + "compiler/version.info": "Version=7.7.0.1.238\nversion_dir=8.1.RC1\n",
-                CANN + "aarch64-linux/ascend_toolkit_install.info": "arch=a\nversion=8.5.0\n",
-            },
-            "",
-            "8.5.0",
-        ),
+        (CANN_8, "", "8.1.RC1"),
+        ({**CANN_8, CANN + "aarch64-linux/ascend_toolkit_install.info": "version=8.5"}, "", "8.5"),
     ],
 )
 def test_cann_version_is_that_of_the_toolkit_in_use(look, tmp_path, files, home, version):
@@ -186,12 +162,6 @@ def test_more_ranks_than_accelerators_are_refused_and_a_cpu_takes_any_number(loo
         check_rank_count("gpu", 8, machine)
 
 
-def test_a_missing_command_gives_nothing():
-    assert devices.run_command(["no-such-program-at-all"]) is None
-    assert devices.run_command(["false"]) is None
-    assert devices.run_command(["echo", "hello"]) == "hello\n"
-
-
 @pytest.mark.parametrize(
     "flags, found",
     [("fpu avx512f avx512_bf16", True), ("fpu amx_bf16", True), ("fpu avx512f", False)],
@@ -200,3 +170,35 @@ def test_a_processor_with_bfloat16_is_known_by_its_flags(look, tmp_path, flags, 
     look({"proc/cpuinfo": "model name : x\nflags\t\t: " + flags + "\n"})
     assert devices.cpu_has_bfloat16(tmp_path) is found
     assert devices.cpu_has_bfloat16(tmp_path / "nowhere") is False
+
+
+# --- devices of a server that may work together ---
+
+
+@pytest.mark.parametrize(
+    "chip, devices, numbers, told",
+    [
+        ("Ascend910A", [0], range(8), ""),
+        ("Ascend910A", [4, 5, 6, 7], range(8), ""),
+        ("Ascend910A", list(range(8)), range(8), ""),
+        ("Ascend910ProB", [0, 1, 2], range(8), "1, 2, 4 or 8"),
+        ("Ascend910ProB", [2, 3, 4, 5], range(8), "inside 0-3 or inside 4-7"),
+        # Other chips have no such limit, and it is the physical numbers that count.
+        *[(chip, [0, 1, 2], range(8), "") for chip in ("Ascend910B3", "Ascend910_9392", "NPU")],
+        ("Ascend910A", [0, 1], (4, 6), ""),
+        ("Ascend910A", [0, 1], (3, 4), "devices 3, 4"),
+    ],
+)
+def test_whole_servers_and_parts_of_a_half_of_a_910a_are_welcome(chip, devices, numbers, told):
+    if not told:
+        check_topology(chip, devices, tuple(numbers))
+        return
+    with pytest.raises(UsageError, match=told):
+        check_topology(chip, devices, tuple(numbers))
+
+
+@pytest.mark.parametrize("chip", ["Ascend910_9391", "Ascend950PR_9589"])
+def test_chips_after_the_a2_start_several_ranks_by_a_rank_table_alone(chip):
+    check_start_by_chief("Ascend910B3")
+    with pytest.raises(UsageError, match="zoo ranktable make"):
+        check_start_by_chief(chip)

@@ -3,12 +3,17 @@
 import dataclasses
 import socket
 
+import attrs
 import pytest
 
+import tests.test_plan
+from common.ascend.device_numbers import physical_numbers
+from common.commands.program import main
 from common.core.errors import InfrastructureError, UsageError, ZooError
 from common.launch import meeting
 from common.launch.flags import LaunchFlags
-from common.machine.ports import is_free, reserve_port
+from tests.rank_tables import changed, one_server, text_of, two_servers
+from tests.test_plan import CARD
 from tests.test_rank_environment import JOB
 
 OF_TENSORFLOW = dataclasses.replace(JOB, framework="tensorflow")
@@ -133,34 +138,84 @@ def test_a_flag_comes_before_the_variable():
     assert meeting.given_port(LaunchFlags(), {}) is None
 
 
-def test_a_chosen_port_is_free_and_kept_from_others_until_it_is_released():
-    kept = [reserve_port() for _ in range(20)]
-    assert len({reservation.port for reservation in kept}) == 20
-    assert all(is_free(reservation.port) for reservation in kept)
-    with pytest.raises(ZooError, match="in use"):
-        reserve_port(kept[0].port)
-    for reservation in kept:
-        reservation.release()
-    reserve_port(kept[0].port).release()
-
-
-def test_a_port_with_a_listener_is_in_use():
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen(1)
-        with pytest.raises(ZooError, match="--master_port"):
-            reserve_port(server.getsockname()[1])
-
-
 # --- the table ---
 
 
-def test_a_table_is_taken_for_several_ranks_of_tensorflow_on_npus():
-    user = {"RANK_TABLE_FILE": "/left.json"}
-    given = LaunchFlags(rank_table="/a")
-    assert meeting.rank_table("tensorflow", "npu", 8, LaunchFlags(), user) == "/left.json"
-    assert meeting.rank_table("tensorflow", "npu", 8, given, user) == "/a"
-    for job in (("pytorch", "npu", 8), ("tensorflow", "cpu", 8), ("tensorflow", "npu", 1)):
-        assert meeting.rank_table(*job, LaunchFlags(), user) == ""  # one that was left
+def plan_of(*words, **around):
+    around = {"card": attrs.evolve(CARD, framework="tensorflow"), **around}
+    return tests.test_plan.plan_of("full_8p", *words, **around)
+
+
+@pytest.mark.parametrize(
+    "words, around, table",
+    [
+        ([], {}, "/left.json"),
+        (["--rank_table=/a"], {}, "/a"),
+        (["--ranks=1"], {}, ""),
+        ([], {"device": "cpu"}, ""),
+        ([], {"user": {}}, ""),
+        ([], {"card": CARD}, ""),  # torch meets at an address
+    ],
+)
+def test_a_table_is_taken_for_several_ranks_of_tensorflow_on_npus(words, around, table):
+    plan = plan_of(*words, **{"user": {"RANK_TABLE_FILE": "/left.json"}, **around})
+    assert plan.rank_table == table
+    assert plan.ranks[0].environment.set.get("RANK_TABLE_FILE", "") == table
+    if not table and not words:
         with pytest.raises(UsageError, match="--rank_table is .*: leave it out"):
-            meeting.rank_table(*job, given, {})
+            plan_of("--rank_table=/a", **{"device": "cpu", **around})
+
+
+FOUR, ON_4 = one_server([4, 5, 6, 7]), "rank 0 on device 4, and the launch on device 0"
+
+
+@pytest.mark.parametrize(
+    "table, words, nodes, problem",
+    [
+        (one_server(), [], (), ""),
+        (two_servers(), ["--nnodes=2", "--node_rank=0"], (), ""),  # each to its own server
+        (two_servers(), ["--nnodes=2", "--node_rank=1"], (), ""),
+        (two_servers(), [], (), "is not this job's: it has 16 ranks, and the job 8"),
+        (one_server([1, 0, 2, 3, 4, 5, 6, 7]), [], (), "rank 0 on device 1, and the launch on "),
+        (two_servers(range(4), range(4)), [], (), "ranks are on 10.0.0.1 and 10.0.0.2 there"),
+        (changed(one_server(), ("status",), "initializing"), [], (), "status is 'initializing'"),
+        ({"group_list": []}, [], (), "an older format"),
+        # A container's first device has its physical number in the table.
+        (FOUR, ["--ranks=4"], (4, 5, 6, 7), ""),
+        (FOUR, ["--ranks=4", "--device_id=4"], range(8), ""),
+        (FOUR, ["--ranks=4"], range(8), ON_4),
+    ],
+)
+def test_a_table_that_does_not_fit_ends_the_launch(tmp_path, table, words, nodes, problem):
+    (tmp_path / "dev").mkdir()
+    for number in nodes:
+        (tmp_path / "dev" / f"davinci{number}").touch()
+    (tmp_path / "t.json").write_text(text_of(table))
+    plan = plan_of(f"--rank_table={tmp_path / 't.json'}", *words)
+    ranks = [(rank.rank, rank.device_id) for rank in plan.ranks]
+    given = (plan.rank_table, plan.world_size, ranks, {}, tmp_path)
+    if not problem:
+        meeting.check_rank_table(*given)
+        return
+    with pytest.raises(ZooError, match=problem):
+        meeting.check_rank_table(*given)
+
+
+@pytest.mark.parametrize(
+    "visible, expected",
+    [(None, (2, 10)), ("1,0", (10, 2)), ("", (2, 10)), ("all", (2, 10)), ("0,5", (2, 5))],
+)
+def test_logical_numbers_are_the_visible_ones_among_the_nodes(tmp_path, visible, expected):
+    (tmp_path / "dev").mkdir()
+    for name in ("davinci10", "davinci2", "davinci_manager"):
+        (tmp_path / "dev" / name).touch()
+    user = {} if visible is None else {"ASCEND_RT_VISIBLE_DEVICES": visible}
+    assert physical_numbers(user, tmp_path) == expected
+    assert physical_numbers({}, tmp_path / "none") == ()
+
+
+def test_a_dry_run_tells_a_table_that_is_missing(tmp_path, capsys):
+    words = ["launch", "protoattend", "performance_8p", "--dry_run", "--device=npu"]
+    words += [f"--data_path={tmp_path}", f"--rank_table={tmp_path / 'no.json'}"]
+    assert main(words) == 1
+    assert "no.json: the file is missing" in capsys.readouterr().err

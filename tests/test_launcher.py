@@ -24,10 +24,6 @@ from tests.fake_zoo import (
     wait_until,
 )
 
-KEYS = (
-    "Network RankSize BatchSize DeviceType CaseName ActualFPS TrainingTime TrainAccuracy "
-    "ActualLoss E2ETrainingTime"
-)
 LONG = ("--step_seconds=0.1", "--train_steps=500")
 
 
@@ -99,13 +95,18 @@ def test_a_good_run_is_complete_and_on_the_terminal_as_in_the_log(good):
 def test_case_and_loss_files_are_the_contracts(good):
     folder = good[0].output / "0"
     keys = keys_of(folder / "fake_net_bs32_2p_acc.log")
-    assert list(keys) == KEYS.split()
-    assert (keys["RankSize"], keys["BatchSize"], keys["DeviceType"]) == (
-        "2",
-        "32",
-        os.uname().machine,
-    )
-    assert keys["ActualFPS"] == "6400.00" and keys["TrainingTime"] == "10.000"  # milliseconds
+    assert int(keys.pop("E2ETrainingTime")) >= 0
+    assert keys == {
+        "Network": "fake_net",
+        "RankSize": "2",
+        "BatchSize": "32",
+        "DeviceType": os.uname().machine,
+        "CaseName": "fake_net_bs32_2p_acc",
+        "ActualFPS": "6400.00",
+        "TrainingTime": "10.000",  # milliseconds
+        "TrainAccuracy": "97.25",
+        "ActualLoss": "0.066667",
+    }
     for name in ("fake_net_bs32_2p_acc_loss.txt", "train_fake_net_bs32_2p_acc_loss.txt"):
         losses = (folder / name).read_text().split()
         assert losses[:4] == ["1.000000", "0.500000", "0.333333", "0.250000"]
@@ -176,19 +177,6 @@ def test_a_promised_figure_that_is_missing_is_a_failure(zoo, case, flag, code, t
     assert done.returncode == code and told in done.stderr
     file, key = name.split()
     assert keys_of(zoo.output / "0" / file)[key] == "NA"
-
-
-def test_the_first_rank_starts_within_three_tenths_of_a_second(zoo):
-    """Of a quiet machine; a busy one is held to the processor time of the launcher."""
-    seconds = []
-    for _ in range(6):
-        zoo.launch("full_1p", "--train_steps=1")
-        seconds.append(marker(zoo.output / "0")["launcher_seconds"])
-        if seconds[-1] <= 0.3:
-            return
-    before = os.times().children_user
-    zoo.launch("full_1p", "--dry_run")
-    assert os.times().children_user - before <= 0.6, seconds
 
 
 # --- flags and what is refused before anything is touched ---

@@ -161,7 +161,6 @@ def test_a_plain_session_says_device_training_and_precision_and_nothing_else() -
         ({"world_size": 8}, {"hcom_parallel": True}),  # the exchange overlaps the backward pass
         # A loop on the device fetches its data in the graph.
         ({"iterations_per_loop": 10}, {"iterations_per_loop": 10, "enable_data_pre_proc": True}),
-        ({"customize_dtypes": "types.txt"}, {"customize_dtypes": os.path.join(HERE, "types.txt")}),
         ({"modify_mixlist": "mix.json"}, {"modify_mixlist": os.path.join(HERE, "mix.json")}),
         (
             {"data_dump_folder": "/d", "data_dump_step": "0|5"},

@@ -182,18 +182,18 @@ def one_rank(request, checkout, data, tmp_path_factory) -> Finished:
     )
 
 
-def test_one_rank_leaves_a_record_that_tells_the_double(one_rank) -> None:
+def test_one_rank_leaves_a_record_and_every_option_is_read(one_rank) -> None:
     record = one_rank.record()
     assert record["status"] == "complete" and record["progress"]["steps"] == STEPS
     assert record["device"]["kind"] == "npu"
     assert "contract double" in record["device"]["name"]
     assert "1 in the first training step, 0 in later steps" in record["health"]["proof"]
-
-
-def test_one_rank_joins_no_others_and_every_option_is_read(one_rank) -> None:
     (report,) = one_rank.reports
     assert (report["way"], report["size"], report["device"]) == ("none", 1, 0)
+    assert report["options"]["precision_mode"] == record["precision"]["mode"]
     _require_clean(report)
+    (training,) = one_rank.training()
+    _require_one_compilation(training)
 
 
 def _require_clean(report: Dict[str, Any]) -> None:
@@ -203,17 +203,6 @@ def _require_clean(report: Dict[str, Any]) -> None:
     assert [session["rewrites_left_on"] for session in report["sessions"]] == [[]] * len(
         report["sessions"]
     )
-
-
-def test_the_precision_mode_in_force_is_that_of_the_record(one_rank) -> None:
-    (report,) = one_rank.reports
-    mode = report["options"]["precision_mode"]
-    assert mode == one_rank.record()["precision"]["mode"]
-
-
-def test_nothing_is_compiled_after_the_first_training_step(one_rank) -> None:
-    (training,) = one_rank.training()
-    _require_one_compilation(training)
 
 
 def _require_one_compilation(training: Dict[str, Any]) -> None:

@@ -14,7 +14,6 @@ from common.launch.plan import (
     absolute,
     as_json,
     as_text,
-    completed,
     make_plan,
     places_of,
     shares,
@@ -84,15 +83,6 @@ def test_paths_are_absolute_from_where_the_user_is_and_the_log_stays(monkeypatch
     assert plan.arguments["pth_path"] == "/home/w.pt"
     assert plan.run_folder == "/home/user/out"
     assert plan.contract_log == "/zoo/PyTorch/fake_net/test/output/0/train_0.log"
-
-
-def test_a_plan_is_completed_with_a_port_and_with_paths_that_moved():
-    plan = plan_of("full_8p", "--data_path=data", "--pth_path=/run/w.pt", master_port=0)
-    found = completed(plan, 29501, [(Path("/run"), Path("/run.old"))])
-    assert found.ranks[7].environment.set["MASTER_PORT"] == "29501"
-    assert "--pth_path=/run.old/w.pt" in found.ranks[0].argv
-    assert found.remarks == ("--pth_path is now /run.old/w.pt: its folder was moved aside",)
-    assert completed(found, 0) == found
 
 
 @pytest.mark.parametrize(

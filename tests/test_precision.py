@@ -12,12 +12,12 @@ from common.machine.precision import (
     TABLE,
     Capabilities,
     Precision,
-    default_mode,
     resolve,
     with_loss_scale,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
+MIX = "allow_mix_precision"
 ABLE = {
     "cpu": ("torch", "cpu", Capabilities("2.13.0+cpu", "a CPU", bfloat16=True)),
     "old cpu": ("torch", "cpu", Capabilities("1.8.1", "a CPU", bfloat16=True)),
@@ -47,58 +47,28 @@ def test_every_mode_is_somewhere_in_every_column_and_no_name_means_two():
     assert len(CANONICAL) == sum(1 + len(aliases) for aliases in ALIASES.values())
 
 
+PLAIN, HALF = ("float32", None, "none", None), ("float16 autocast", "float16", "dynamic", None)
+BRAIN = ("bfloat16 autocast", "bfloat16", "none", None)
+
+
 @pytest.mark.parametrize(
     "device, modes, expected",
     [
-        ("cpu", "must_keep_origin_dtype origin O0 force_fp32", ("float32", None, "none", None)),
-        (
-            "cpu",
-            "allow_mix_precision_bf16 mixed_bfloat16 allow_fp32_to_bf16",
-            ("bfloat16 autocast", "bfloat16", "none", None),
-        ),
-        ("ampere", "O0", ("float32", None, "none", None)),
-        (
-            "ampere",
-            "allow_mix_precision allow_mix_precision_fp16 allow_fp32_to_fp16 O1 O2",
-            ("float16 autocast", "float16", "dynamic", None),
-        ),
-        ("volta", "mixed_float16 O1", ("float16 autocast", "float16", "dynamic", None)),
-        ("ampere", "mixed_bfloat16", ("bfloat16 autocast", "bfloat16", "none", None)),
+        ("cpu", "must_keep_origin_dtype origin O0 force_fp32", PLAIN),
+        ("cpu", "allow_mix_precision_bf16 mixed_bfloat16 allow_fp32_to_bf16", BRAIN),
+        ("ampere", "O0", PLAIN),
+        ("ampere", "allow_mix_precision allow_mix_precision_fp16 allow_fp32_to_fp16 O1 O2", HALF),
+        ("volta", "mixed_float16 O1", HALF),
+        ("ampere", "mixed_bfloat16", BRAIN),
         ("ampere", "O3 force_fp16 fp16", ("float16 weights", None, "static", None)),
-        ("npu 1", "O0", ("float32", None, "none", "must_keep_origin_dtype")),
+        ("npu 1", "O0", (*PLAIN[:3], "must_keep_origin_dtype")),
         ("npu 1", "O1", ("float16 apex O1", None, "dynamic", "allow_fp32_to_fp16")),
-        (
-            "npu 2",
-            "O1 O2 allow_mix_precision",
-            ("float16 autocast", "float16", "dynamic", "allow_fp32_to_fp16"),
-        ),
-        (
-            "npu A2",
-            "mixed_bfloat16",
-            ("bfloat16 autocast", "bfloat16", "none", "must_keep_origin_dtype"),
-        ),
-        ("tf npu", "origin O0", ("float32", None, "none", "must_keep_origin_dtype")),
-        (
-            "tf npu",
-            "cube_fp16in_fp32out",
-            ("float32, matrix operations may read float16", None, "none", "force_fp32"),
-        ),
-        (
-            "tf npu",
-            "allow_fp32_to_fp16",
-            ("float32, matrix operations float16", None, "none", "allow_fp32_to_fp16"),
-        ),
-        (
-            "tf npu",
-            "allow_mix_precision_fp16 O1 O2",
-            ("mixed float16", None, "dynamic", "allow_mix_precision"),
-        ),
+        ("npu 2", "O1 O2 allow_mix_precision", (*HALF[:3], "allow_fp32_to_fp16")),
+        ("npu A2", "mixed_bfloat16", (*BRAIN[:3], "must_keep_origin_dtype")),
+        ("tf npu", "origin O0", (*PLAIN[:3], "must_keep_origin_dtype")),
+        ("tf npu", "allow_mix_precision_fp16 O1 O2", ("mixed float16", None, "dynamic", MIX)),
         ("tf npu", "fp16", ("float16", None, "dynamic", "force_fp16")),
-        (
-            "tf npu A2",
-            "mixed_bfloat16",
-            ("mixed bfloat16", None, "none", "allow_mix_precision_bf16"),
-        ),
+        ("tf npu A2", "mixed_bfloat16", ("mixed bfloat16", None, "none", MIX + "_bf16")),
         ("tf gpu", "allow_fp32_to_fp16 O2", ("float16 graph rewrite", "float16", "dynamic", None)),
         ("tf cpu", "mixed_bfloat16", ("bfloat16 graph rewrite", "bfloat16", "none", None)),
     ],
@@ -162,11 +132,6 @@ def test_half_weights_and_apex_say_so():
     assert on("ampere", "O2").implementation == "torch autocast float16 + dynamic GradScaler"
 
 
-def test_the_default_is_the_cards_and_float32_where_it_says_nothing():
-    assert default_mode({"npu": "O2"}, "npu") == "O2"
-    assert default_mode({"npu": "O2"}, "cpu") == "must_keep_origin_dtype"
-
-
 # --- the scale of the loss ---
 
 
@@ -185,18 +150,20 @@ def test_a_loss_scale_replaces_the_policy(mode, text, policy, scale, told):
     assert found.as_record() == {"mode": mode, "arithmetic": found.means, "loss_scale": told}
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "0.5", "nan", "inf", "big", ""])
-def test_a_loss_scale_that_is_no_number_of_at_least_1_is_refused(text):
-    with pytest.raises(UsageError, match="at least 1, dynamic or none"):
-        with_loss_scale(on("ampere", "O2"), text)
-
-
 @pytest.mark.parametrize(
-    "device, mode", [("cpu", "O0"), ("cpu", "mixed_bfloat16"), ("ampere", "O0")]
+    "device, mode, text, told",
+    [
+        *[
+            ("ampere", "O2", text, "at least 1, dynamic or none")
+            for text in ("0.5", "nan", "", "a")
+        ],
+        ("cpu", "O0", "128", "would change nothing"),
+        ("ampere", "O0", "128", "would change nothing"),
+    ],
 )
-def test_a_loss_scale_where_nothing_is_scaled_is_refused(device, mode):
-    with pytest.raises(UsageError, match="would change nothing"):
-        with_loss_scale(on(device, mode), "128")
+def test_a_loss_scale_that_means_nothing_is_refused(device, mode, text, told):
+    with pytest.raises(UsageError, match=told):
+        with_loss_scale(on(device, mode), text)
 
 
 def test_a_static_scale_says_whether_overflow_is_checked():

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from common.core.terminal import Terminal
-from common.launch.progress import Progress, QuietTail, Tail, last_lines
+from common.launch.progress import Progress, QuietTail, Tail
 from common.training.lines import TrainingLines
 
 START = {"event": "start", "time": 0.0, "targets": {"steps": 10, "epochs": 1}, "resumed_step": 0}
@@ -71,13 +71,6 @@ def test_tensorflows_own_lines_stay_in_the_log(tmp_path):
             stream.write(text[letter : letter + 7])
         shown += tail.read_new()
     assert shown == b"step 1\n2 of 3\nsaving" and path.read_text() == text
-
-
-def test_the_last_lines_of_a_log_are_shown(tmp_path):
-    path = tmp_path / "log"
-    path.write_text("".join(f"line {number}\n" for number in range(1000)))
-    assert last_lines(path, 2) == ["line 998", "line 999"]
-    assert last_lines(tmp_path / "none", 2) == []
 
 
 def test_an_evaluation_of_many_metrics_is_told_in_lines_that_fit(capsys):

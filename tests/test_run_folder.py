@@ -12,7 +12,6 @@ from common.launch.run_folder import (
     earlier_runs,
     find_weights,
     is_occupied,
-    moved_path,
     read_marker,
     write_marker,
 )
@@ -22,16 +21,6 @@ def run_in(folder, **content):
     folder.mkdir(parents=True)
     write_marker(folder, {"case": "full_1p", **content})
     return folder
-
-
-def test_a_new_or_an_empty_folder_is_claimed_and_left_unoccupied(tmp_path):
-    (tmp_path / "c").mkdir()
-    for folder in (tmp_path / "a" / "b", tmp_path / "c"):
-        claim = claim_fresh(folder)
-        assert claim.folder.is_dir() and claim.moved_to is None
-        claim.release()
-        assert (folder / ".lock").exists()
-    assert not is_occupied(tmp_path / "a" / "b")
 
 
 def test_a_run_is_moved_aside_whole_and_two_in_one_second_both_stay(tmp_path):
@@ -62,12 +51,6 @@ def test_the_preferred_weights_come_first_even_if_older_then_those_of_earlier_ru
         os.utime(str(folder / name), (time, time))
     assert find_weights(folder, ["best.pt", "step_*.pt"]) == folder / "best.pt"
     assert find_weights(folder, ["step_*.pt"]) == folder / "step_2.pt"
-
-
-def test_a_path_follows_only_the_folder_that_it_is_in(tmp_path):
-    moves = [(tmp_path / "0", tmp_path / "0.old")]
-    assert moved_path(str(tmp_path / "0" / "w.pt"), moves) == str(tmp_path / "0.old" / "w.pt")
-    assert moved_path(str(tmp_path / "01" / "w.pt"), moves) == str(tmp_path / "01" / "w.pt")
 
 
 @pytest.mark.parametrize("content", ["[1]", '{"seeds": 3}', "{", "[" * 100000, '{"state": "x"}'])

@@ -56,33 +56,29 @@ def test_passes_over_another_version_under_the_right_name(machine, call):
     assert (found.returncode, found.stdout) == (1, "")
 
 
-def test_auto_takes_reference_where_python_3_7_is_active_and_says_so(machine, call):
-    machine.add_python(machine.bin / "python3", "3.7")
-    chosen = call("choose_stack", "auto")
-    assert chosen.stdout == "reference\n"
-    assert "active Python is 3.7" in chosen.stderr
+@pytest.mark.parametrize(
+    "active, asked, chosen, told",
+    [
+        ("3.7", "auto", "reference", "active Python is 3.7"),
+        (VERSION, "auto", "current", ""),
+        ("3.7", "current", "current", ""),  # asked for by name, without a search
+    ],
+)
+def test_auto_takes_reference_where_python_3_7_is_active_and_says_so(
+    machine, call, active, asked, chosen, told
+):
+    machine.add_python(machine.bin / "python3", active)
+    found = call("choose_stack", asked)
+    assert found.stdout == chosen + "\n" and told in found.stderr
 
 
-@pytest.mark.parametrize("active", ["python3.7", "python3.97"])
-def test_auto_takes_current_elsewhere(machine, call, active):
-    machine.add_python(machine.bin / active, active[len("python") :])
-    assert call("choose_stack", "auto").stdout == "current\n"
-
-
-def test_a_python_outside_the_lock_is_taken_where_there_is_no_other(machine, call):
+def test_current_prefers_the_python_of_its_lock_and_takes_another_where_there_is_none(
+    machine, call
+):
     python = machine.add_python(machine.bin / "python3.10", "3.10")
     assert call("find_stack_python", "current").returncode == 1
     assert call("find_other_python", "current").stdout == f"{python}\n"
     assert call("find_other_python", "reference").returncode == 1
-
-
-def test_a_stack_asked_for_by_name_is_taken_without_a_search(machine, call):
-    machine.add_python(machine.bin / "python3.7", "3.7")
-    chosen = call("choose_stack", "current")
-    assert (chosen.stdout, chosen.stderr) == ("current\n", "")
-
-
-def test_current_prefers_the_python_of_its_lock(machine, call):
     for version in ("3.13", "3.11", "3.12"):
         machine.add_python(machine.bin / ("python" + version), version)
     assert call("find_stack_python", "current").stdout.endswith("/python3.11\n")
@@ -92,9 +88,8 @@ def test_current_prefers_the_python_of_its_lock(machine, call):
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-@pytest.mark.parametrize("flag", ["--help", "-h"])
-def test_help_tells_the_flags_and_does_nothing(machine, checkout, script, flag):
-    told = machine.run("bash", str(checkout / "scripts" / script), flag)
+def test_help_tells_the_flags_and_does_nothing(machine, checkout, script):
+    told = machine.run("bash", str(checkout / "scripts" / script), "--help")
     assert told.returncode == 0
     assert "usage: scripts/" + script in told.stdout and "--stack" in told.stdout
     assert not (checkout / ".venv").exists()
@@ -212,7 +207,7 @@ def tested(machine, checkout):
 
     Run with the arguments of test.sh; gives the ended process.
     """
-    machine.add(checkout / "scripts" / "setup.sh", "exit ${SETUP_CODE:-0}")
+    machine.add(checkout / "scripts" / "setup.sh", "exit ${CODE_setup:-0}")
     for stack in ("current", "reference"):
         machine.add(
             checkout / ".venv" / stack / "bin" / "python",
@@ -234,72 +229,58 @@ def with_python_3_7(machine):
     machine.add_python(machine.bin / "python3.7", "3.7")
 
 
-def test_one_stack_and_its_fast_tests_unless_all_is_asked_for(tested, with_python_3_7):
-    ended = tested()
-    assert ended.returncode == 0
-    assert "current ran: -m pytest -n auto -m not gpu and not slow and not long" in ended.stdout
-    assert "reference ran" not in ended.stdout and "gated" not in ended.stdout
-    assert "scripts/test.sh --all does" in ended.stdout
+RAN = "{} ran: -m pytest -n auto -m not gpu and not slow\n"
 
 
-def test_all_tests_both_stacks_without_the_slow_tests(tested, with_python_3_7):
-    ended = tested("--all")
-    assert ended.returncode == 0
-    for stack in ("current", "reference"):
-        assert stack + " ran: -m pytest -n auto -m not gpu and not slow\n" in ended.stdout
-
-
-def test_slow_tests_run_on_request_and_other_arguments_reach_pytest(tested):
-    ended = tested("--stack=current", "--slow", "-k", "two words")
-    assert "current ran: -m pytest -n auto -m not gpu -k two words" in ended.stdout
+@pytest.mark.parametrize(
+    "words, codes, code, told, untold",
+    [
+        (  # one stack and its fast tests, unless all is asked for
+            [],
+            {},
+            0,
+            ["current ran: -m pytest -n auto -m not gpu and not slow and not long", "--all does"],
+            ["reference ran", "gated"],
+        ),
+        (["--all"], {}, 0, [RAN.format("current"), RAN.format("reference")], []),
+        (["--stack=current", "--slow", "-k", "two words"], {}, 0, ["not gpu -k two words"], []),
+        (  # the gate follows the tests of each stack
+            ["--all"],
+            {},
+            0,
+            ["current gated: -m common regress --without_speed --junit", "reference: passed"],
+            [],
+        ),
+        (["--all", "--stack=current", "--no_gate"], {}, 0, [], ["gated"]),
+        (["--all", "--stack=current", "-k", "one test"], {}, 0, [], ["gated"]),
+        *[
+            (["--all", "--stack=current"], {"gate": gate}, code, ["gate on current: " + told], [])
+            for gate, code, told in (("1", 1, "FAILED"), ("3", 1, "FAILED"), ("2", 0, "INCONCL"))
+        ],
+        *[  # any failure fails the whole, and the rest still runs
+            (["--all"], {part: "1"}, 1, ["current ran", "reference ran", "FAILED"], [])
+            for part in ("current", "reference", "ruff", "mypy")
+        ],
+        # Nothing tested is a failure.
+        (["--stack=current"], {"setup": "1"}, 1, [], ["current ran"]),
+        (["--stack=current"], {"current": "5"}, 1, [], []),
+        (["--all", "-k", "mistyped"], {"current": "5", "reference": "5"}, 1, [], []),
+        (["--all", "-k", "only on current"], {"reference": "5"}, 0, [], []),
+    ],
+)
+def test_stacks_and_gate_are_run_as_asked_for_and_told(
+    tested, with_python_3_7, words, codes, code, told, untold
+):
+    ended = tested(*words, **{"CODE_" + name: value for name, value in codes.items()})
+    assert ended.returncode == code
+    assert not [text for text in told if text not in ended.stdout], ended.stdout
+    assert not [text for text in untold if text in ended.stdout]
 
 
 def test_reference_is_left_out_and_said_so_where_there_is_no_python_3_7(tested):
     ended = tested("--all")
     assert ended.returncode == 0
     assert "reference: left out" in ended.stdout and "reference ran" not in ended.stdout
-
-
-@pytest.mark.parametrize("failing", ["current", "reference", "ruff", "mypy"])
-def test_any_failure_fails_the_whole_and_the_rest_still_runs(tested, with_python_3_7, failing):
-    ended = tested("--all", **{"CODE_" + failing: "1"})
-    assert ended.returncode == 1
-    assert "current ran" in ended.stdout and "reference ran" in ended.stdout
-    assert "FAILED" in ended.stdout
-
-
-def test_the_gate_follows_the_tests_of_each_stack(tested, with_python_3_7):
-    ended = tested("--all")
-    for stack in ("current", "reference"):
-        assert stack + " gated: -m common regress --without_speed --junit" in ended.stdout
-        assert f"gate on {stack}: passed" in ended.stdout
-
-
-@pytest.mark.parametrize(
-    "code, exit_code, told", [("1", 1, "FAILED"), ("3", 1, "FAILED"), ("2", 0, "INCONCLUSIVE")]
-)
-def test_a_regression_fails_the_whole_and_an_open_question_is_said(tested, code, exit_code, told):
-    ended = tested("--all", "--stack=current", CODE_gate=code)
-    assert ended.returncode == exit_code
-    assert "gate on current: " + told in ended.stdout
-
-
-@pytest.mark.parametrize("words", [["--no_gate"], ["-k", "one test"]])
-def test_there_is_no_gate_where_none_is_wanted_or_tests_were_chosen(tested, words):
-    assert "gated" not in tested("--all", "--stack=current", *words).stdout
-
-
-@pytest.mark.parametrize(
-    "words, codes, code",
-    [
-        (["--stack=current"], {"SETUP_CODE": "1"}, 1),  # the environment can't be made
-        (["--stack=current"], {"CODE_current": "5"}, 1),  # no test at all
-        (["--all", "-k", "mistyped"], {"CODE_current": "5", "CODE_reference": "5"}, 1),
-        (["--all", "-k", "only on current"], {"CODE_reference": "5"}, 0),
-    ],
-)
-def test_nothing_tested_is_a_failure(tested, with_python_3_7, words, codes, code):
-    assert tested(*words, **codes).returncode == code
 
 
 def test_ci_points_to_the_shared_datasets_beside_the_checkout(machine, checkout):
@@ -371,20 +352,29 @@ def test_gpu_run_does_each_part_once_and_goes_on_where_it_stopped(tmp_path):
     assert "launch residual_attention_net full_1p --device=gpu" in told
 
 
-@pytest.mark.parametrize(
-    "tools, told",
-    [
-        ((), ["without Horovod", "cmake and g++"]),
-        (("cmake", "g++", "getconf"), ["compiling horovod==0.28.1", "did not compile"]),
-    ],
-)
-def test_a_horovod_that_can_not_be_compiled_is_no_failure(call, checkout, machine, tools, told):
+def test_a_horovod_that_can_not_be_compiled_is_no_failure(call, checkout, machine):
     (checkout / "ci" / "locks" / "reference.txt").write_text("horovod==0.28.1\n")
-    for tool in tools:
+    done = call("install_horovod", "reference")
+    assert done.returncode == 0 and "cmake and g++" in done.stdout
+    for tool in ("cmake", "g++", "getconf"):
         machine.add(machine.bin / tool, "exit 0")
     done = call("install_horovod", "reference")
-    assert done.returncode == 0 and all(text in done.stdout for text in told)
+    assert done.returncode == 0 and "did not compile" in done.stdout
+    assert call("install_horovod", "current").stdout == ""  # its lock has none
 
 
-def test_a_stack_whose_lock_has_no_horovod_compiles_none(call):
-    assert call("install_horovod", "current").stdout == ""
+# --- prepare_data.sh
+
+
+def test_the_words_reach_zoo_data_prepare_in_the_environment_that_is_asked_for(machine, checkout):
+    words = ["bash", str(checkout / "scripts" / "prepare_data.sh"), "cifar10"]
+    run = machine.run(*words)
+    assert run.returncode == 1 and "scripts/setup.sh" in run.stderr and not run.stdout
+    python = checkout / ".venv" / "reference" / "bin" / "python"
+    machine.add(python, 'printf "%s|" "$PYTHONPATH" "$@"')
+    run = machine.run(*words, "--data_path", "/my data")
+    told = f"{checkout}|-m|common|data|prepare|cifar10|--data_path|/my data|"
+    assert (run.returncode, run.stdout) == (0, told)
+    machine.add(machine.bin / "mine", "echo mine")
+    assert machine.run(*words, ZOO_PYTHON="mine").stdout == "mine\n"
+    assert "usage: scripts/prepare_data.sh NAME" in machine.run(*words[:2], "--help").stdout

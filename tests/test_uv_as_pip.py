@@ -26,47 +26,38 @@ def uv_as_pip():
     return module
 
 
-def test_the_variable_wins_over_the_file_and_install_over_global(uv_as_pip):
+@pytest.mark.parametrize(
+    "settings, told, arguments",
+    [
+        ({}, {}, ""),  # a pip without settings leaves uv as it is
+        (
+            {"index-url": "https://m", "find-links": "/a /b", "extra-index-url": "https://o"},
+            {},
+            "--index-url https://m --find-links /a --find-links /b --extra-index-url https://o "
+            "--index-strategy unsafe-best-match",
+        ),
+        (
+            {"no-index": "1", "index-url": "https://m", "find-links": "/wheels"},
+            {},
+            "--no-index --find-links /wheels",
+        ),
+        ({"no-index": "false"}, {}, ""),
+        (  # what the user told uv itself wins
+            {"index-url": "https://m", "find-links": "/wheels"},
+            {"UV_DEFAULT_INDEX": "https://mine", "UV_FIND_LINKS": "/mine"},
+            "",
+        ),
+    ],
+)
+def test_indices_and_folders_are_handed_on(uv_as_pip, settings, told, arguments):
+    assert uv_as_pip.uv_arguments(settings, told) == arguments.split()
+
+
+def test_of_pips_settings_the_variable_wins_over_the_file_and_install_over_global(uv_as_pip):
     settings = uv_as_pip.pip_settings(LISTING)
     assert settings["find-links"] == "/from the variable"
     assert settings["index-url"] == "https://mirror/simple"
-
-
-def test_every_index_and_folder_is_handed_on_and_the_best_version_of_all_is_taken(uv_as_pip):
-    settings = dict(uv_as_pip.pip_settings(LISTING), **{"find-links": "/a /b"})
-    assert uv_as_pip.uv_arguments(settings, {}) == [
-        "--index-url",
-        "https://mirror/simple",
-        "--find-links",
-        "/a",
-        "--find-links",
-        "/b",
-        "--extra-index-url",
-        "https://one/simple",
-        "--extra-index-url",
-        "https://two/simple",
-        "--index-strategy",
-        "unsafe-best-match",
-    ]
-
-
-def test_a_pip_without_settings_leaves_uv_as_it_is(uv_as_pip):
-    assert uv_as_pip.uv_arguments(uv_as_pip.pip_settings(""), {}) == []
-
-
-def test_no_index_is_handed_on_without_an_index(uv_as_pip):
-    settings = {"no-index": "1", "index-url": "https://mirror/simple", "find-links": "/wheels"}
-    assert uv_as_pip.uv_arguments(settings, {}) == ["--no-index", "--find-links", "/wheels"]
-
-
-def test_no_index_set_to_false_changes_nothing(uv_as_pip):
-    assert uv_as_pip.uv_arguments({"no-index": "false"}, {}) == []
-
-
-def test_what_the_user_told_uv_itself_wins(uv_as_pip):
-    settings = {"index-url": "https://mirror/simple", "find-links": "/wheels"}
-    told = {"UV_DEFAULT_INDEX": "https://mine/simple", "UV_FIND_LINKS": "/mine"}
-    assert uv_as_pip.uv_arguments(settings, told) == []
+    assert uv_as_pip.uv_arguments(settings, {}).count("--extra-index-url") == 2
 
 
 def test_certificate_proxy_and_time_out_become_uvs_variables(uv_as_pip):

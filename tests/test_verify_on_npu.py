@@ -155,17 +155,22 @@ def test_without_an_npu_it_ends_at_once(verify: Verifying, tmp_path: Path) -> No
     assert not (tmp_path / "out").exists()
 
 
-def test_several_ranks_are_given_the_data_that_was_made_for_them(verify: Verifying) -> None:
+def test_several_ranks_have_the_data_made_for_them_and_too_many_are_left_out(
+    verify: Verifying,
+) -> None:
     verify.on_a_server()
-    done = verify("--networks", "protoattend,slot_attention/set_prediction")
+    done = verify("--networks", "protoattend,slot_attention/set_prediction", "--ranks", "2,16")
     assert done.returncode == 0, done.stdout + done.stderr
     several = [call for call in verify.calls() if "--ranks=" in call and " launch " in call]
-    assert [("slot_attention" in call, "--data_path=" in call) for call in several] == [
-        (False, False)
-    ] * 2 + [(True, True)] * 2
+    told = [("slot_attention" in call, "--data_path=" in call) for call in several]
+    assert told == [(False, False), (True, True)]
+    assert "left out protoattend-16_ranks: this server has 8 devices" in summary(done)
+    assert "passed   protoattend-2_ranks-record" in summary(done)
 
 
-def test_a_part_that_fails_is_told_and_the_next_ones_run(verify: Verifying) -> None:
+def test_a_part_that_fails_is_told_the_next_ones_run_and_a_second_call_repeats_it_alone(
+    verify: Verifying, tmp_path: Path
+) -> None:
     run = f"--output_path={verify.folder}/out/runs/protoattend-default"
     launch = f"launch protoattend smoke --device=npu {run}"
     done = verify("--networks", "protoattend", FAILS=launch)
@@ -173,21 +178,13 @@ def test_a_part_that_fails_is_told_and_the_next_ones_run(verify: Verifying) -> N
     assert "FAILED   protoattend-default (exit code 3): what went wrong" in summary(done)
     assert "left out protoattend-default-record: protoattend-default did not pass" in summary(done)
     assert "passed   protoattend-profile" in summary(done) and "send back:" in done.stdout
-
-
-def test_a_second_call_repeats_what_failed_alone(verify: Verifying, tmp_path: Path) -> None:
-    verify("--networks", "protoattend", FAILS="protoattend-default ")
     (tmp_path / "calls").unlink()
     again = verify("--networks", "protoattend")
     assert again.returncode == 0
-    done = [
-        call.split(" --output_path")[0].split("/")[-1]
-        for call in verify.calls()
-        if "-m pip" not in call and call != "--version"
-    ]
+    calls = [call for call in verify.calls() if "-m pip" not in call and call != "--version"]
     assert "passed   protoattend-float32 (before)" in summary(again)
-    assert len(done) == 2 and "launch protoattend" in done[0]
-    assert done[1] == "protoattend-default --learns"
+    assert len(calls) == 2 and launch in calls[0]
+    assert "check_npu_run.py" in calls[1] and "protoattend-default" in calls[1]
 
 
 def test_a_run_whose_record_is_not_as_expected_is_repeated(verify: Verifying) -> None:
@@ -201,14 +198,6 @@ def test_a_run_whose_record_is_not_as_expected_is_repeated(verify: Verifying) ->
     assert "left out protoattend-evaluation: protoattend-float32 did not pass" in summary(done)
     again = verify("--networks", "protoattend")
     assert again.returncode == 0 and "passed   protoattend-float32" in summary(again)
-
-
-def test_more_devices_than_there_are_are_left_out_and_said(verify: Verifying) -> None:
-    verify.on_a_server()
-    done = verify("--networks", "protoattend", "--ranks", "2,16")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "left out protoattend-16_ranks: this server has 8 devices" in summary(done)
-    assert "passed   protoattend-2_ranks-record" in summary(done)
 
 
 def test_a_dry_run_prints_the_commands_and_does_nothing(verify: Verifying, tmp_path: Path) -> None:
@@ -407,15 +396,16 @@ def npu_run(
     return str(folder)
 
 
-def test_a_run_as_it_should_be_is_told_with_its_figures(tmp_path: Path, capsys: Any) -> None:
-    assert check.main([npu_run(tmp_path / "run"), "--learns", "--steps=20", "--ranks=1"]) == 0
-    told = capsys.readouterr().out
-    assert "accuracy: 91.5" in told and told.endswith("as expected\n")
+TF = "TensorFlow 1.15.0"
 
 
 @pytest.mark.parametrize(
     "made, flags, said",
     [
+        ({}, ["--learns", "--steps=20", "--ranks=1"], ""),
+        ({"framework": TF, "proof": COMPILED.format(0)}, [], ""),
+        ({"framework": TF, "proof": "7 graph(s) compiled for the NPU"}, ["--evaluates"], ""),
+        ({"resumed_step": 20}, ["--resumed_at=20"], ""),
         ({"status": "aborted", "reason": "no memory"}, [], "aborted: no memory"),
         ({"kind": "cpu"}, [], "cpu computed"),
         ({"proof": "nothing"}, [], "nothing proves"),
@@ -426,35 +416,22 @@ def test_a_run_as_it_should_be_is_told_with_its_figures(tmp_path: Path, capsys: 
         ({}, ["--steps=40"], "step 20, not 40"),
         ({"resumed_step": 10}, ["--resumed_at=20"], "went on at step 10, not 20"),
         ({}, ["--profile"], "no file of a profile"),
-        ({"framework": "TensorFlow 1.15.0", "proof": "NpuOptimizer; no line says"}, [], "no graph"),
-        (
-            {"framework": "TensorFlow 1.15.0", "proof": "1 graph(s) compiled for the NPU"},
-            [],
-            "the training step was not compiled",
-        ),
-        ({"framework": "TensorFlow 1.15.0", "proof": COMPILED.format(3)}, [], "compiled again"),
+        ({"framework": TF, "proof": "NpuOptimizer; no line says"}, [], "no graph"),
+        ({"framework": TF, "proof": "1 graph(s) compiled for the NPU"}, [], "was not compiled"),
+        ({"framework": TF, "proof": COMPILED.format(3)}, [], "compiled again"),
     ],
 )
-def test_what_a_record_says_wrong_is_told(
-    tmp_path: Path, made: Dict[str, Any], flags: List[str], said: str
+def test_what_a_record_has_to_say_is_enough_and_what_it_says_wrong_is_told(
+    tmp_path: Path, capsys: Any, made: Dict[str, Any], flags: List[str], said: str
 ) -> None:
+    words = [npu_run(tmp_path / "run", **made), *flags]
+    if not said:
+        assert check.main(words) == 0
+        told = capsys.readouterr().out
+        assert "accuracy: 91.5" in told and told.endswith("as expected\n")
+        return
     with pytest.raises(ZooError, match=said):
-        check.main([npu_run(tmp_path / "run", **made)] + flags)
-
-
-@pytest.mark.parametrize(
-    "made, flags",
-    [
-        ({"framework": "TensorFlow 1.15.0", "proof": COMPILED.format(0)}, []),
-        (
-            {"framework": "TensorFlow 1.15.0", "proof": "7 graph(s) compiled for the NPU"},
-            ["--evaluates"],
-        ),
-        ({"resumed_step": 20}, ["--resumed_at=20"]),
-    ],
-)
-def test_what_a_record_has_to_say_is_enough(tmp_path: Path, made: Any, flags: List[str]) -> None:
-    assert check.main([npu_run(tmp_path / "run", **made), *flags]) == 0
+        check.main(words)
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,13 @@ def sparsemax(logits: Any) -> Any:
     return tf.where(broken, tf.fill(tf.shape(weights), float("nan")), weights)
 
 
+def attend(queries: Any, keys: Any, values: Any) -> Tuple[Any, Any]:
+    """Mixed values (B, 64) and weights (B, C) of queries (B, 16) over C candidates."""
+    logits = tf.matmul(keys, queries, transpose_b=True) / math.sqrt(ATTENTION_SIZE)
+    weights = sparsemax(tf.transpose(logits, [1, 0]))
+    return tf.matmul(weights, values), weights
+
+
 class Losses(NamedTuple):
     """The parts of the training loss, and their sum."""
 
@@ -123,9 +130,7 @@ def losses_of(images: Any, labels: Any, candidates: Any) -> Losses:
     """The training loss of (B, 28, 28, 1) with labels (B,) and candidates (C, 28, 28, 1)."""
     _, queries, values = encode(images, training=True, reuse=False)
     keys, _, candidate_values = encode(candidates, training=True, reuse=True)
-    logits = tf.matmul(keys, queries, transpose_b=True) / math.sqrt(ATTENTION_SIZE)
-    weights = sparsemax(tf.transpose(logits, [1, 0]))
-    mixed_values = tf.matmul(weights, candidate_values)
+    mixed_values, weights = attend(queries, keys, candidate_values)
     entropy = tf.reduce_sum(-weights * tf.log(SPARSITY_EPSILON + weights), axis=1)
     most = tf.log(SPARSITY_EPSILON + tf.cast(tf.shape(candidates)[0], tf.float32))
     sparsity = tf.reduce_mean(entropy) - most

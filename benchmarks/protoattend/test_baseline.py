@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.tensorflow, pytest.mark.long]
 
 FIXTURES = Path(__file__).resolve().parents[2] / "tests" / "fixtures" / "protoattend"
 # Three times the distances observed between correct implementations in float32.
-LOSS, SPARSITY, TRAJECTORY = 6e-6, 2.7e-5, 3.6e-3
+LOSS, SPARSITY, ENCODED, WEIGHTS, TRAJECTORY = 6e-6, 2.7e-5, 3e-5, 1.5e-5, 3.6e-3
 GRADIENT_NORM, GRADIENT_DOT, STATISTICS = 2e-2, 7.5e-2, 2e-5
 
 
@@ -37,7 +37,8 @@ class Reproduction:
 
     def __init__(self, stored):
         names = "batch_images", "batch_labels", "cand_images"
-        self.step = baseline.build_step(*(tf.constant(stored[name]) for name in names))
+        self.batch, labels, self.cand = (tf.constant(stored[name]) for name in names)
+        self.step = baseline.build_step(self.batch, labels, self.cand)
         self.updates = tf.get_collection(tf.GraphKeys.UPDATE_OPS)
         kept = [one for one in tf.global_variables() if "/moving_" in one.op.name]
         kept += tf.trainable_variables()
@@ -72,6 +73,26 @@ def test_the_variables_are_the_references(reproduction, stored):
     variables = reproduction.variables.items()
     shapes = {name: tuple(variable.shape.as_list()) for name, variable in variables}
     assert shapes == {name: value.shape for name, value in group(stored, "w").items()}
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+@pytest.mark.parametrize("images", ["batch", "cand"])
+def test_keys_queries_and_values_are_the_references(reproduction, stored, mode, images):
+    encoded = baseline.encode(getattr(reproduction, images), training=mode == "train")
+    for name, value in zip(("keys", "queries", "values"), reproduction.run(encoded)):
+        assert np.abs(value - stored[f"{mode}_{images}_{name}"]).max() < ENCODED, name
+
+
+def test_sparsemax_its_gradient_and_attention_weights_are_the_references(stored):
+    with tf.Graph().as_default(), tf.Session() as session:
+        logits = tf.constant(stored["sparsemax_in"])
+        weights = baseline.sparsemax(logits)
+        (gradient,) = tf.gradients(weights, logits, stored["sparsemax_upstream"])
+        given = (stored["train_" + name] for name in ("batch_queries", "cand_keys", "cand_values"))
+        found = session.run([weights, gradient, baseline.attend(*map(tf.constant, given))[1]])
+    names = ("sparsemax_out", "sparsemax_grad", "train_sparsemax_weights")
+    for name, value, allowed in zip(names, found, (1e-6, 1e-6, WEIGHTS)):
+        assert np.abs(value - stored[name]).max() < allowed, name
 
 
 def test_losses_are_the_references(reproduction, exact):

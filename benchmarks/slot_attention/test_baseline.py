@@ -15,7 +15,7 @@ from typing import Any, Dict
 import numpy as np
 import pytest
 
-from tests.fixtures.packed_arrays import group, load, load_either
+from tests.fixtures.packed_arrays import dot_vector, group, load, load_either
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.long]
 
@@ -24,13 +24,16 @@ FIXTURES = CHECKOUT / "tests" / "fixtures" / "slot_attention"
 NAMES = {"object_discovery": "autoencoder", "set_prediction": "classifier"}
 # Three times the distances observed between correct implementations.
 SLOTS, MASKS, RECONSTRUCTION, PREDICTIONS = 1.5e-5, 4.8e-6, 3e-6, 1.2e-6
+GRADIENT_NORM, GRADIENT_DOT = 2.4e-4, 6e-4
+# Its true gradient is zero (softmax over slots ignores a shift): what is computed is noise.
+WITHOUT_GRADIENT = "slot_attention/norm_slots/beta"
 SAMPLED = (..., slice(None, None, 4), slice(None, None, 4), slice(None))
 
 
 @pytest.mark.parametrize(
     "task", [pytest.param("object_discovery", marks=pytest.mark.slow), "set_prediction"]
 )
-def test_weights_outputs_and_loss_are_the_references(task, tmp_path):
+def test_weights_outputs_loss_and_gradients_are_the_references(task, tmp_path):
     stem = "slot_attention_" + NAMES[task]
     stored = load_either(FIXTURES / (stem + "_public"))
     exact = load(FIXTURES / (stem + "_f64ref_public.npz"))
@@ -41,6 +44,13 @@ def test_weights_outputs_and_loss_are_the_references(task, tmp_path):
     found = load(tmp_path / "out.npz")
     assert int(found["count"]) == len(group(stored, "w"))
     assert float(found["loss"]) == pytest.approx(float(exact["loss"]), rel=1e-6)
+    norms, dots = group(exact, "gradnorm"), group(exact, "graddot")
+    for path in set(norms) - {WITHOUT_GRADIENT}:
+        gradient = found["grad:" + path].astype(np.float64)
+        norm, dot = float(norms[path]), float(dots[path])
+        assert np.linalg.norm(gradient) == pytest.approx(norm, rel=GRADIENT_NORM), path
+        distance = abs(np.sum(gradient * dot_vector(path, gradient.shape)) - dot)
+        assert distance < GRADIENT_DOT * (abs(dot) + norm), path
     if task == "set_prediction":
         assert np.abs(found["predictions"] - exact["predictions"]).max() < PREDICTIONS
         return
@@ -61,7 +71,7 @@ def weight_at(network: Any, path: str) -> Any:
 
 
 def run(task: str, stored: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
-    """Outputs and loss for the fixture's inputs, weights and noise."""
+    """Outputs, loss and gradients for the fixture's inputs, weights and noise."""
     import tensorflow as tf
 
     from benchmarks.slot_attention import baseline
@@ -70,11 +80,15 @@ def run(task: str, stored: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
     batch = {name: tf.constant(stored[name]) for name in ("image", "target") if name in stored}
     noise = tf.constant(stored["noise"])
     network(batch["image"], noise)  # makes the weights
-    values = [(weight_at(network, path), value) for path, value in group(stored, "w").items()]
+    weights = {path: weight_at(network, path) for path in group(stored, "w")}
+    values = [(weights[path], value) for path, value in group(stored, "w").items()]
 
     def compute() -> Any:
+        with tf.GradientTape() as tape:
+            loss = baseline.loss_of(task, network, batch, noise)
         outputs = tf.nest.flatten(network(batch["image"], noise))
-        return [*outputs, baseline.loss_of(task, network, batch, noise)]
+        gradients_of = tape.gradient if baseline.EAGER else tf.gradients
+        return [*outputs, loss, *gradients_of(loss, list(weights.values()))]
 
     if baseline.EAGER:
         for variable, value in values:
@@ -88,7 +102,8 @@ def run(task: str, stored: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
     is_discovery = task == baseline.OBJECT_DISCOVERY
     names = ("combined", "masks", "slots") if is_discovery else ("predictions",)
     count = np.array(len(network.trainable_weights))
-    return dict(zip((*names, "loss"), found), count=count)
+    gradients = ["grad:" + path for path in weights]
+    return dict(zip((*names, "loss", *gradients), found), count=count)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,6 @@ _SUPER_DEVICE = re.compile(r"^\s*SDID\s*:\s*(\d+)\s*$", re.IGNORECASE)
 _SUPER_POD = re.compile(r"^\s*Super Pod ID\s*:\s*(\d+)\s*$", re.IGNORECASE)
 # "device 3", "=== Device 3 ===", or the command itself as `bash -x` echoes it.
 _HEADING = re.compile(r"(?:\bdevice\s*:?\s*|\bhccn_tool\b.*?\s-i\s+)(\d{1,4})\b", re.IGNORECASE)
-_INFO_FILE = re.compile(r"server_(?P<server_id>.+)_(?P<index>\d+)\.info")
 Devices = Optional[Sequence[int]]  # physical numbers, None for all there are
 
 
@@ -148,44 +147,22 @@ def servers_of_hccn(
     """A server for each file, named in the files' order.
 
     Args:
-        paths: copies of hccn.conf or the tools' output, `-` for the standard input; or folders of
-            such copies, called server_<name>_<index>.info.
-        names: the servers' names; without any a folder's files name theirs, and a single file is
-            this machine's.
+        paths: copies of hccn.conf or the tools' output, `-` for the standard input.
+        names: the servers' names; without any a single file is this machine's.
 
     Raises:
         ZooError: a file can't be read or understood; UsageError: names and files don't match.
     """
-    files = [file for path in paths for file in _files_of(path)]
-    if names and len(names) != len(files):
+    if len(names) != len(paths) and (names or len(paths) > 1):
         raise UsageError(
-            f"--servers names {len(names)} servers and --hccn has {len(files)} files; "
-            "name one for each file"
+            f"--hccn has {len(paths)} files and --servers names {len(names)} servers; give "
+            "--servers NAME,NAME,…, one for each file, in their order"
         )
-    if not names and len(files) > 1 and not all(name for name, _ in files):
-        raise UsageError("several --hccn files need --servers NAME,NAME,…, in the files' order")
     this_machine = socket.gethostname()[:_LONGEST_NAME]  # needs no choice among network cards
     return [
-        read_server(own or name or this_machine, read_whole(path), path, devices)
-        for own, (name, path) in zip(names or [""] * len(files), files)
+        read_server(name, read_whole(path), path, devices)
+        for name, path in zip(names or [this_machine], paths)
     ]
-
-
-def _files_of(path: str) -> List[Tuple[str, str]]:
-    """A file without a name, or a folder's .info files with theirs, by their index."""
-    if path == STANDARD_INPUT or not Path(path).is_dir():
-        return [("", path)]
-    matches = [(_INFO_FILE.fullmatch(file.name), str(file)) for file in Path(path).iterdir()]
-    found = sorted(
-        (int(match.group("index")), match.group("server_id"), file)
-        for match, file in matches
-        if match
-    )
-    if not found:
-        raise ZooError(
-            f"{path} has no server_<name>_<index>.info; copy each server's {USUAL_PLACE} there"
-        )
-    return [(name, file) for _, name, file in found]
 
 
 def servers_of_hosts(path: str, devices: Devices) -> List[ServerAddresses]:

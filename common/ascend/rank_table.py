@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optio
 import attrs
 
 from common.ascend.hccn import USUAL_PLACE, ServerAddresses, is_address
-from common.core.codec import json_text, parse_json, structured
+from common.core.codec import ContentError, filled, json_text, parse_json, structured
 from common.core.errors import FAIL, OK, WARN, ZooError
 from common.core.text import quoted
 
@@ -20,7 +20,6 @@ LONGEST_SERVER_ID = 64
 MAKE_ONE = "make one of format 1.0: zoo ranktable make"
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 _NUMBER_RANKS = "number the ranks 0, 1, 2, … over all servers"
-Content = Mapping[str, Any]
 
 
 # --- a table, in the file's own form: HCCL wants every value as a text ---
@@ -30,7 +29,8 @@ Content = Mapping[str, Any]
 class Device:
     """One NPU: its physical number on its server (of a die, on A3), its rank, its card's address.
 
-    super_device_id is its number within the super pod of an A3; "" is what the table hasn't.
+    super_device_id is its number within the super pod of an A3, device_port that of a process which
+    shares the device; "" is what the table hasn't.
     """
 
     ignores_other_keys = True
@@ -38,15 +38,24 @@ class Device:
     rank_id: str
     device_ip: str = ""
     super_device_id: str = ""
+    device_port: str = ""
 
 
 @attrs.frozen
 class Server:
-    """One machine: its name and, but in a super pod's list, its devices."""
+    """One machine and its devices."""
 
     ignores_other_keys = True
     server_id: str
-    device: Tuple[Device, ...] = ()
+    device: Tuple[Device, ...] = attrs.field(validator=filled)
+
+
+@attrs.frozen
+class ServerName:
+    """A machine as an A3's super pod has it."""
+
+    ignores_other_keys = True
+    server_id: str
 
 
 @attrs.frozen
@@ -54,8 +63,8 @@ class SuperPod:
     """The servers of an A3's super pod."""
 
     ignores_other_keys = True
-    super_pod_id: str
-    server_list: Tuple[Server, ...]
+    super_pod_id: str = attrs.field(validator=filled)
+    server_list: Tuple[ServerName, ...]
 
 
 @attrs.frozen
@@ -66,7 +75,7 @@ class RankTable:
     version: str
     status: str
     server_count: str
-    server_list: Tuple[Server, ...]
+    server_list: Tuple[Server, ...] = attrs.field(validator=filled)
     super_pod_list: Tuple[SuperPod, ...] = ()
 
     @property
@@ -92,7 +101,7 @@ def numbered(given: Sequence[ServerAddresses]) -> RankTable:
             for number, address in sorted(one.addresses.items())
         )
         servers.append(Server(one.server_id, devices))
-        pods += [SuperPod(one.super_pod, (Server(one.server_id),))] if one.super_pod else []
+        pods += [SuperPod(one.super_pod, (ServerName(one.server_id),))] if one.super_pod else []
     return _table(servers, pods)
 
 
@@ -121,7 +130,7 @@ def _table(servers: Sequence[Server], pods: Sequence[SuperPod]) -> RankTable:
     for name in names:
         if names.count(name) > 1:
             raise ZooError(f"server {name} comes twice; name each server once")
-    whole: Dict[str, Tuple[Server, ...]] = {}
+    whole: Dict[str, Tuple[ServerName, ...]] = {}
     for pod in pods:
         whole[pod.super_pod_id] = whole.get(pod.super_pod_id, ()) + pod.server_list
     return RankTable(
@@ -167,59 +176,36 @@ Problem = Tuple[str, ...]
 Problems = Iterator[Problem]
 
 
-def _version(content: Content, chip: str) -> Problems:
+def _version(table: RankTable, chip: str) -> Problems:
     """1.0, on A3 1.2"""
     legal = {CHIP_A3: (VERSION_OF_A3,), CHIP_UNKNOWN: (VERSION, VERSION_OF_A3)}.get(
         chip, (VERSION,)
     )
-    if _word(content.get("version")) not in legal:
-        told = f'{_is(content, "version")}, not "{legal[0]}", which this chip has'
+    if table.version not in legal:
+        told = f'{_is("version", table.version)}, not "{legal[0]}", which this chip has'
         yield "version", told, f'write "version": "{legal[0]}", or say another --chip'
 
 
-def _status(content: Content, chip: str) -> Problems:
+def _status(table: RankTable, chip: str) -> Problems:
     """completed"""
-    if content.get("status") != "completed":
-        told = _is(content, "status") + ", not 'completed': HCCL would wait for ever"
+    if table.status != "completed":
+        told = _is("status", table.status) + ", not 'completed': HCCL would wait for ever"
         yield "status", told, "wait until the table is complete, or make one"
 
 
-def _server_list(content: Content, chip: str) -> Problems:
-    """servers with devices"""
-    servers = _objects(content.get("server_list"))
-    if "group_list" in content:
-        yield "group_list", "this is an older format (group_list), not 1.0", MAKE_ONE
-    elif not servers:
-        yield "server_list", "it is no list of servers, or an empty one", MAKE_ONE
-    for index, server in enumerate(servers):
-        if not _objects(server.get("device")):
-            told = "the server's device is no list of devices, or an empty one"
-            yield f"server_list[{index}].device", told, "list every device that takes part"
-
-
-def _strings(content: Content, chip: str) -> Problems:
-    """every value is a string"""
-    wrong = [(place, value) for place, value in leaves(content) if not isinstance(value, str)]
-    if wrong:
-        more = f" (and {len(wrong) - 1} more values)" if len(wrong) > 1 else ""
-        told = f"{quoted(wrong[0][1])} is no string{more}"
-        yield wrong[0][0], told, "put quotes around every value"
-
-
-def _server_count(content: Content, chip: str) -> Problems:
+def _server_count(table: RankTable, chip: str) -> Problems:
     """as many as server_list has"""
-    count = str(len(content["server_list"]))
-    if _word(content.get("server_count")) != count:
-        told = f"{_is(content, 'server_count')}, and server_list has {count}"
+    count = str(len(table.server_list))
+    if table.server_count != count:
+        told = f"{_is('server_count', table.server_count)}, and server_list has {count}"
         yield "server_count", told, f'write "server_count": "{count}"'
 
 
-def _server_id(content: Content, chip: str) -> Problems:
+def _server_id(table: RankTable, chip: str) -> Problems:
     """a unique name each, at most 64 characters"""
     first: Dict[str, str] = {}
-    for server_place, server in _servers(content):
-        place, name = server_place + ".server_id", _word(server.get("server_id")) or ""
-        told = ""
+    for server_place, server in _servers(table):
+        place, name, told = server_place + ".server_id", server.server_id, ""
         if not name.strip():
             told = "the server has no name"
         elif not name.isprintable():
@@ -232,28 +218,27 @@ def _server_id(content: Content, chip: str) -> Problems:
             yield place, told, "write the host's address or a unique name"
 
 
-def _device_id(content: Content, chip: str) -> Problems:
+def _device_id(table: RankTable, chip: str) -> Problems:
     """physical numbers, one process per device or port"""
     first: Dict[Any, str] = {}
-    for place, device in _devices(content, "device_id"):
-        number = _number(device.get("device_id"))
-        before = first.setdefault((place.split(".")[0], number, device.get("device_port")), place)
-        if number is None:
-            told = _is(device, "device_id") + ", no device's number"
+    for place, device in _devices(table, "device_id"):
+        key = place.partition(".")[0], device.device_id, device.device_port
+        before = first.setdefault(key, place)
+        if not _NUMBER.fullmatch(device.device_id):
+            told = _is("device_id", device.device_id) + ", no device's number"
             yield place, told, "write the physical number, 0 for the first device"
         elif before != place:
-            told = f"device {number} is at {before} too, and takes one process"
+            told = f"device {device.device_id} is at {before} too, and takes one process"
             yield place, told, "list each device of a server once, or give each a device_port"
 
 
-def _device_ip(content: Content, chip: str) -> Problems:
+def _device_ip(table: RankTable, chip: str) -> Problems:
     """an address of its own for each device"""
-    matters = FAIL if len(content["server_list"]) > 1 else WARN  # one server may do without
-    first: Dict[Tuple[str, Any], str] = {}
-    for place, device in _devices(content, "device_ip"):
-        address = _word(device.get("device_ip")) or ""
-        before = first.setdefault((address, device.get("device_port")), place)
-        told = ""
+    matters = FAIL if len(table.server_list) > 1 else WARN  # one server may do without
+    first: Dict[Any, str] = {}
+    for place, device in _devices(table, "device_ip"):
+        address = device.device_ip
+        before, told = first.setdefault((address, device.device_port), place), ""
         if not address:
             told = "the device has no address"
         elif not is_address(address):
@@ -264,61 +249,56 @@ def _device_ip(content: Content, chip: str) -> Problems:
             yield place, told, f"write address_<device_id> of that server's {USUAL_PLACE}", matters
 
 
-def _rank_id(content: Content, chip: str) -> Problems:
+def _rank_id(table: RankTable, chip: str) -> Problems:
     """from 0 without gaps, one server's after another's"""
-    devices = list(_devices(content, "rank_id"))
+    devices = list(_devices(table, "rank_id"))
     first: Dict[int, str] = {}
     for place, device in devices:
-        number = _number(device.get("rank_id"))
-        if number is None:
-            yield place, _is(device, "rank_id") + ", no rank's number", _NUMBER_RANKS
-        elif first.setdefault(number, place) != place:
-            yield place, f"rank {number} is at {first[number]} too", _NUMBER_RANKS
+        if not _NUMBER.fullmatch(device.rank_id):
+            yield place, _is("rank_id", device.rank_id) + ", no rank's number", _NUMBER_RANKS
+        elif first.setdefault(int(device.rank_id), place) != place:
+            told = f"rank {device.rank_id} is at {first[int(device.rank_id)]} too"
+            yield place, told, _NUMBER_RANKS
     beyond = min((number for number in first if number >= len(devices)), default=None)
     if beyond is not None:
         told = f"rank {beyond} among {len(devices)} devices: ranks are not numbered from 0"
         yield first[beyond], told + " without gaps", _NUMBER_RANKS
-    for place, server in _servers(content) if len(first) == len(devices) else ():
-        ranks = sorted(int(device["rank_id"]) for device in server["device"])
+    for place, server in _servers(table) if len(first) == len(devices) else ():
+        ranks = sorted(int(device.rank_id) for device in server.device)
         if beyond is None and ranks[-1] - ranks[0] >= len(ranks):
             told = f"ranks {', '.join(map(str, ranks))}: another server's lie between them"
             yield place + ".device", told, "number one server's ranks after another's"
 
 
-def _super_pod(content: Content, chip: str) -> Problems:
+def _super_pod(table: RankTable, chip: str) -> Problems:
     """on A3, each device's and each server's"""
-    if _word(content.get("version")) != VERSION_OF_A3:
+    if table.version != VERSION_OF_A3:
         return
     remedy = "make it on the A3: zoo ranktable make --chip A3"
-    for place, device in _devices(content, "super_device_id"):
-        if _number(device.get("super_device_id")) is None:
-            yield place, _is(device, "super_device_id") + ", no number", remedy
-    named: List[Any] = []
-    for pod in _objects(content.get("super_pod_list")):
-        named += [one.get("server_id") for one in _objects(pod.get("server_list"))]
-        if not _word(pod.get("super_pod_id")):
-            yield "super_pod_list", "a super pod has no super_pod_id", remedy
-    if sorted(map(str, named)) != sorted(str(one.get("server_id")) for _, one in _servers(content)):
+    for place, device in _devices(table, "super_device_id"):
+        if not _NUMBER.fullmatch(device.super_device_id):
+            yield place, _is("super_device_id", device.super_device_id) + ", no number", remedy
+    named = [one.server_id for pod in table.super_pod_list for one in pod.server_list]
+    if sorted(named) != sorted(server.server_id for server in table.server_list):
         yield "super_pod_list", "it doesn't name each server once", remedy
 
 
-def _server_size(content: Content, chip: str) -> Problems:
+def _server_size(table: RankTable, chip: str) -> Problems:
     """the same number of devices on each server"""
-    sizes = [(place, len(server["device"])) for place, server in _servers(content)]
+    sizes = [(place, len(server.device)) for place, server in _servers(table)]
     for place, size in sizes:
         if size != sizes[0][1]:
             told = f"{size} devices, and the first server has {sizes[0][1]}"
             yield place + ".device", told, "use the same number on each server", _weight(chip)
 
 
-def _topology(content: Content, chip: str) -> Problems:
+def _topology(table: RankTable, chip: str) -> Problems:
     """devices that may work together"""
-    if chip in (CHIP_A2, CHIP_A3) or _word(content.get("version")) == VERSION_OF_A3:
+    if chip in (CHIP_A2, CHIP_A3) or table.version == VERSION_OF_A3:
         return
-    for place, server in _servers(content):
-        numbers = [_number(device.get("device_id")) for device in server["device"]]
-        known = sorted({number for number in numbers if number is not None})
-        told = topology_fault(known) if len(known) == len(numbers) else ""
+    for place, server in _servers(table):
+        words = {device.device_id for device in server.device}
+        told = topology_fault(sorted(map(int, words))) if all(map(_NUMBER.fullmatch, words)) else ""
         if told:
             remedy = "choose such devices, or say --chip A2 where this is no 910A"
             yield place + ".device", told, remedy, _weight(chip)
@@ -340,11 +320,9 @@ def _weight(chip: str) -> str:
     return FAIL if chip == CHIP_910A else WARN
 
 
-_RULES: Sequence[Callable[[Content, str], Problems]] = (
-    _server_list,  # without which the others can't be asked
+_RULES: Sequence[Callable[[RankTable, str], Problems]] = (
     _version,
     _status,
-    _strings,
     _server_count,
     _server_id,
     _device_id,
@@ -354,6 +332,22 @@ _RULES: Sequence[Callable[[Content, str], Problems]] = (
     _server_size,
     _topology,
 )
+
+
+def _is(field: str, value: str) -> str:
+    return f"{field} is {quoted(value) if value else 'missing'}"
+
+
+def _servers(table: RankTable) -> Iterator[Tuple[str, Server]]:
+    for index, server in enumerate(table.server_list):
+        yield f"server_list[{index}]", server
+
+
+def _devices(table: RankTable, field: str) -> Iterator[Tuple[str, Device]]:
+    """Each device with the place of one of its fields."""
+    for place, server in _servers(table):
+        for index, device in enumerate(server.device):
+            yield f"{place}.device[{index}].{field}", device
 
 
 # --- judging a file ---
@@ -395,13 +389,26 @@ def check_text(text: Optional[str], file: str, chip: str) -> List[TableFinding]:
         found.extend(broken or [TableFinding(OK, rule, file, "", meaning)])
         return not broken
 
-    content, problems = _parsed(text)
-    sound = holds("json", "a JSON object", problems)
-    for rule in _RULES if sound else ():
-        sound = holds(rule.__name__[1:], str(rule.__doc__), rule(content, chip))
-        if not sound and rule is _server_list:
-            break
+    table, broken = _parsed(text, file)
+    holds("form", "a JSON object of HCCL's form, every value a string", broken)
+    if table is None:
+        return found
+    for rule in _RULES:
+        holds(rule.__name__[1:], str(rule.__doc__), rule(table, chip))
     return found
+
+
+def _parsed(text: Optional[str], file: str) -> Tuple[Optional[RankTable], List[Problem]]:
+    """A file's table, or why it is none."""
+    if not text:
+        return None, [("", "the file is missing, unreadable or empty", MAKE_ONE)]
+    try:
+        content = parse_json(text, file)
+        if isinstance(content, dict) and "group_list" in content:
+            return None, [("group_list", "this is an older format (group_list)", MAKE_ONE)]
+        return structured(content, RankTable, file), []
+    except ContentError as error:
+        return None, [(place, told, MAKE_ONE) for place, told in error.mistakes]
 
 
 def first_failure(findings: Sequence[TableFinding]) -> Optional[TableFinding]:
@@ -450,62 +457,3 @@ def check_addresses(
     told = f"no server has the addresses of {source}: {there}"
     remedy = f"make the table on its own machines: zoo ranktable make --hccn {source}"
     return TableFinding(FAIL, "hccn", file, f"server {name}, device {numbers[0]}", told, remedy)
-
-
-def _parsed(text: Optional[str]) -> Tuple[Content, List[Problem]]:
-    """A file's content, and why it has none."""
-    place = ""
-    try:
-        content = parse_json(text, "the file") if text else None
-        told = "the file is no JSON object" if text else "the file is missing, unreadable or empty"
-    except ZooError as error:
-        line = getattr(error.__cause__, "lineno", None)
-        content, told, place = None, str(error), "" if line is None else f"line {line}"
-    return (content, []) if isinstance(content, dict) else ({}, [(place, told, MAKE_ONE)])
-
-
-def _objects(value: Any) -> List[Content]:
-    """A list of objects, [] where a value is none."""
-    sound = isinstance(value, list) and all(isinstance(one, dict) for one in value)
-    return list(value) if sound else []
-
-
-def _servers(content: Content) -> Iterator[Tuple[str, Content]]:
-    for index, server in enumerate(content["server_list"]):
-        yield f"server_list[{index}]", server
-
-
-def _devices(content: Content, field: str) -> Iterator[Tuple[str, Content]]:
-    """Each device with the place of one of its fields."""
-    for place, server in _servers(content):
-        for index, device in enumerate(server["device"]):
-            yield f"{place}.device[{index}].{field}", device
-
-
-def leaves(value: Any, place: str = "") -> Iterator[Tuple[str, Any]]:
-    """Every value that is neither list nor mapping, with its place."""
-    if isinstance(value, dict):
-        for key, below in value.items():
-            yield from leaves(below, f"{place}.{key}" if place else key)
-    elif isinstance(value, list):
-        for index, below in enumerate(value):
-            yield from leaves(below, f"{place}[{index}]")
-    else:
-        yield place, value
-
-
-def _word(value: Any) -> Optional[str]:
-    """A value as text; a whole number counts, since that it is no string is a rule of its own."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value if isinstance(value, str) else None
-
-
-def _number(value: Any) -> Optional[int]:
-    word = _word(value)
-    return int(word) if word is not None and _NUMBER.fullmatch(word) else None
-
-
-def _is(entry: Content, field: str) -> str:
-    """What a field has, in words."""
-    return f"{field} is {quoted(entry[field]) if field in entry else 'missing'}"

@@ -8,14 +8,13 @@ import json
 from pathlib import Path
 from typing import List, Mapping, Optional, Sequence
 
-from common.ascend.checks import examine_ascend
-from common.ascend.surroundings import with_ascend
+from common.ascend.doctor import examine_ascend, with_ascend
 from common.cards.model_folders import checkout_root
 from common.core.errors import FAIL, WARN, Finding, UsageError
 from common.core.text import aligned
 from common.data.catalogue import ABSENT, default_data_path, presence, read_catalogue
-from common.machine import doctor, surroundings
-from common.machine.surroundings import Surroundings
+from common.machine import doctor
+from common.machine.doctor import Surroundings
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,15 +42,13 @@ def look(
     root: Path = Path("/"),
     environment: Optional[Mapping[str, str]] = None,
 ) -> Surroundings:
-    """Gathers the facts of this machine; see machine.surroundings.look for the arguments."""
+    """Gathers the facts of this machine; see machine.doctor.look for the arguments."""
     datasets = [
         dataset.title
         for dataset in read_catalogue(checkout_root())
         if presence(dataset, data_folder) != ABSENT
     ]
-    return with_ascend(
-        surroundings.look(data_folder, disk_folder, root, environment, datasets), root
-    )
+    return with_ascend(doctor.look(data_folder, disk_folder, root, environment, datasets), root)
 
 
 def examine(facts: Surroundings) -> List[Finding]:

@@ -66,10 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--chip", choices=CHIPS, help=text)
         action.set_defaults(run=run_action)
     source = make.add_mutually_exclusive_group()
-    text = (
-        "hccn.conf or hccn_tool's output, one file a server; or a folder of "
-        "server_<name>_<index>.info; - for the standard input"
-    )
+    text = "hccn.conf or hccn_tool's output, one file a server; - for the standard input"
     source.add_argument("--hccn", nargs="+", default=[USUAL_PLACE], metavar="FILE", help=text)
     text = "a host list: SERVER_ID FILE, or SERVER_ID 0=192.168.100.101 …, a line for each server"
     source.add_argument("--hosts", metavar="FILE", help=text)

@@ -20,6 +20,7 @@ class ContentError(ZooError):
     """What is wrong with a file; the message has a line for each mistake."""
 
     def __init__(self, where: str, told: Sequence[Tuple[str, str]]) -> None:
+        self.mistakes = tuple(told)  # place and text of each
         where, lines = shortened(where, 160), []
         for path, text in told[:_MOST_TOLD]:
             place = f"{where}: {shortened(path, 80)} " if path else f"{where} "

@@ -41,8 +41,7 @@ _LARGEST_LABEL = 2**16 - 1
 def read_idx_folder(name: str, data_path: Optional[str], catalogue: Path) -> Source:
     """A dataset of four idx files from its folder, or from the folder that holds it.
 
-    A file is read whether gz or not. One that is another than the published one is told in
-    `notices`, since data of one's own comes in this format too.
+    A file is read whether gz or not.
 
     Args:
         name: "fashion_mnist" or "mnist": the folders to look in, and the class names.
@@ -54,7 +53,6 @@ def read_idx_folder(name: str, data_path: Optional[str], catalogue: Path) -> Sou
     """
     folder = _idx_folder(name, data_path)
     parts: List[LabelledImages] = []
-    differing: List[str] = []
     sums: Dict[str, str] = {}
     for part, prefix in _PARTS.items():
         arrays: Dict[str, np.ndarray] = {}
@@ -62,10 +60,15 @@ def read_idx_folder(name: str, data_path: Optional[str], catalogue: Path) -> Sou
             path = _idx_file(folder, part, kind)
             if path is None:
                 raise ZooError(f"{folder}: no {prefix}-{suffix} or .gz of it: complete the folder")
-            arrays[kind], sums[path.name], is_published = _read_idx_file(
-                name, path, dimensions, catalogue
-            )
-            differing += [] if is_published else [path.name]
+            content = bytes_of(path)
+            sums[path.name] = sha256_of_bytes(content)
+            published = _published_by(catalogue).get(sums[path.name], name)
+            if published != name:
+                raise ZooError(
+                    f"{path}: this is {published}'s file, not {name}'s: give another --data_path "
+                    "or dataset"
+                )
+            arrays[kind] = parse_idx(content, str(path), dimensions)
         try:
             images = arrays["images"][..., np.newaxis]
             parts.append(LabelledImages(images, arrays["labels"].astype(np.int64)))
@@ -77,10 +80,8 @@ def read_idx_folder(name: str, data_path: Optional[str], catalogue: Path) -> Sou
         raise ZooError(
             "{}: training images of {} x {} pixels, test images of {} x {}".format(folder, *sizes)
         )
-    told = f"{folder}: {', '.join(differing)} differ(s) from the published {name}"
-    notices = (f"{told}: read as data of your own",) if differing else ()
     texts = ("the train files", "the t10k files")
-    return Source(train, test, IDX_CLASSES[name], *texts, manifest_sha256(sums), notices)
+    return Source(train, test, IDX_CLASSES[name], *texts, manifest_sha256(sums))
 
 
 def _idx_folder(name: str, data_path: Optional[str]) -> Path:
@@ -103,33 +104,11 @@ def _idx_file(folder: Path, part: str, kind: str) -> Optional[Path]:
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
-def _read_idx_file(
-    name: str, path: Path, dimensions: int, catalogue: Path
-) -> Tuple[np.ndarray, str, bool]:
-    """A file's values, its sha256, and whether nothing speaks against its being published."""
-    content = bytes_of(path)
-    sha256, published = sha256_of_bytes(content), _published_files(catalogue)
-    found = published.get(sha256)
-    if found is not None and found[0] != name:
-        raise ZooError(
-            f"{path}: this is {found[0]}'s file {found[1]}, not {name}'s: give another "
-            "--data_path or dataset"
-        )
-    known = (name, path.name) in published.values()
-    try:
-        return parse_idx(content, str(path), dimensions), sha256, found is not None or not known
-    except ZooError as error:
-        remedy = "get the file again"
-        if known and found is None:
-            remedy = f"not the published file: get it again, zoo data prepare {name}"
-        raise ZooError(f"{error}: {remedy}") from None
-
-
 @functools.lru_cache(maxsize=None)
-def _published_files(catalogue: Path) -> Dict[str, Tuple[str, str]]:
-    """The dataset and the name of each published file, by its sha256."""
+def _published_by(catalogue: Path) -> Dict[str, str]:
+    """The dataset that each published file is of, by its sha256."""
     return {
-        file.checksum.value: (dataset.name, file.name)
+        file.checksum.value: dataset.name
         for dataset in read_datasets(catalogue)
         for file in dataset.files
         if file.checksum is not None
@@ -153,9 +132,10 @@ def parse_idx(content: bytes, source: str, dimensions: int) -> np.ndarray:
     try:
         return _parse_idx(stream, dimensions)
     except (OSError, EOFError, zlib.error) as error:  # OSError: gzip of a bad checksum
-        raise ZooError(f"{source}: truncated or damaged ({first_line(error)})") from None
+        told = f"truncated or damaged ({first_line(error)})"
+        raise ZooError(f"{source}: {told}: get the file again") from None
     except ValueError as error:
-        raise ZooError(f"{source}: {error}") from None
+        raise ZooError(f"{source}: {error}: get the file again") from None
 
 
 def _parse_idx(stream: IO[bytes], dimensions: int) -> np.ndarray:

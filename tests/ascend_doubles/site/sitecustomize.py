@@ -15,7 +15,7 @@ _LOOKERS = (
     "common.machine.devices",
     "common.ascend.environment",
     "common.launch.meeting",
-    "common.ascend.surroundings",
+    "common.ascend.doctor",
     "common.commands.doctor",
     "common.commands.ranktable",
 )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import dataclasses
+import functools
 import hashlib
+import itertools
 import json
 import os
 import threading
@@ -17,6 +21,7 @@ from npu_bridge.contract.process import PROCESS, PluginAbort, error
 
 _CHIEF = ("CM_CHIEF_IP", "CM_CHIEF_PORT", "CM_CHIEF_DEVICE", "CM_WORKER_SIZE")
 _LARGEST_PORT = 65520
+JOIN = ("join", None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,49 +137,27 @@ def _address(job: str) -> str:
 
 
 def _serve(job: str, size: int) -> None:
-    """Numbers the ranks as they say, or by device; then answers each exchange once all have asked.
-
-    Every rank has a thread, as operations of a graph may be reached in different orders.
-    """
-    listener = Listener(_address(job), family="AF_UNIX", backlog=size)
-    connections = sorted(
-        ((one.recv(), number, one) for number, one in ((n, listener.accept()) for n in range(size)))
-    )
-    listener.close()
-    ranks = {rank: entry[2] for rank, entry in enumerate(connections)}
-    twice = len({entry[0] for entry in connections}) < size
-    for rank, connection in ranks.items():
-        connection.send(None if twice else rank)
-    waiting: Dict[Any, Dict[int, Any]] = {}
-    lock = threading.Lock()
-
-    def tell(key: Any, answer: Any) -> None:
-        for connection in ranks.values():
-            try:
-                connection.send((key, answer))
-            except OSError:
-                continue  # that rank has ended
-
-    def listen(rank: int) -> None:
-        try:
-            while True:
-                key, asked, value = ranks[rank].recv()
-                with lock:
-                    waiting.setdefault(key, {})[rank] = (asked, value)
-                    if len(waiting[key]) == size:
-                        tell(key, _combined(waiting.pop(key)))
-        except (EOFError, OSError):
-            with lock:
-                tell(None, rank)
-
-    for rank in ranks:
-        threading.Thread(target=listen, args=(rank,), daemon=True).start()
+    """Answers each exchange once every rank has asked for it, over a connection of its own."""
+    waiting: Dict[Any, List[Any]] = {}
+    with Listener(_address(job), family="AF_UNIX", backlog=64 * size) as listener:
+        while True:
+            connection = listener.accept()
+            key, *contribution = connection.recv()
+            waiting.setdefault(key, []).append((*contribution, connection))
+            if len(waiting[key]) == size:
+                members = sorted(waiting.pop(key), key=lambda member: member[0])
+                answer = _combined(members)
+                for *_, one in members:
+                    with contextlib.suppress(OSError):  # that rank has ended
+                        one.send(answer)
 
 
-def _combined(contributions: Dict[int, Any]) -> Any:
-    """The result, or a text that says why there is none."""
-    asked = {entry[0] for entry in contributions.values()}
-    values = [contributions[rank][1] for rank in sorted(contributions)]
+def _combined(members: List[Any]) -> Any:
+    """The result of (number, what is asked, value, …) in order, or a text where there is none."""
+    numbers, requests, values = zip(*(member[:3] for member in members))
+    asked = set(requests)
+    if asked == {JOIN}:
+        return numbers if len(set(numbers)) == len(numbers) else "two ranks are the same"
     shapes = {(value.dtype.str, value.shape) for value in values}
     if len(asked) > 1 or len(shapes) > 1:
         return f"ranks ask for {sorted(asked)} with {sorted(shapes)}"
@@ -182,67 +165,40 @@ def _combined(contributions: Dict[int, Any]) -> Any:
     if kind == "broadcast":
         return values[detail]
     fold = {"sum": numpy.add, "prod": numpy.multiply, "max": numpy.maximum, "min": numpy.minimum}
-    total = values[0]
-    for value in values[1:]:
-        total = fold[detail](total, value)
-    return numpy.asarray(total, values[0].dtype)
+    return numpy.asarray(functools.reduce(fold[detail], values), values[0].dtype)
 
 
 class Member:
     """One rank's side."""
 
-    def __init__(self, job: str, said: Any, size: int, serves: bool) -> None:
+    def __init__(self, job: str, said: int, size: int, serves: bool) -> None:
         """Waits for all ranks; `said` is this rank's number, or its device's under a chief."""
         if serves:
             threading.Thread(target=_serve, args=(job, size), daemon=True).start()
-        self._connection = _connected(job)
-        self._connection.send(said)
-        if not self._connection.poll(_seconds()):
-            raise error(f"HCCL: not all of {size} ranks came")
-        self.rank = self._connection.recv()
-        if self.rank is None:
-            raise error("HCCL: two ranks are the same")
-        self._changed = threading.Condition()
-        self._counts: Dict[str, int] = {}
-        self._answers: Dict[Any, Any] = {}
-        self._gone: Optional[int] = None
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._job, self._said = job, said
+        self._counts: Dict[str, Any] = collections.defaultdict(itertools.count)
+        try:
+            self.rank = self._ask("join", JOIN, None).index(said)
+        except RuntimeError as fault:
+            raise error(str(fault)) from None
 
     def exchange(self, name: str, asked: Tuple[str, Any], value: Any) -> Any:
         """What an operation of this name gives; every rank must run it equally often."""
-        with self._changed:
-            self._counts[name] = self._counts.get(name, 0) + 1
-            key = name, self._counts[name]
-            self._connection.send((key, asked, value))
-            self._changed.wait_for(
-                lambda: key in self._answers or self._gone is not None, _seconds()
-            )
-            if key not in self._answers:
-                raise RuntimeError(f"HCCL: {name}: rank {self._gone} is gone or does not come")
-            answer = self._answers.pop(key)
-        if isinstance(answer, str):
-            raise RuntimeError(f"HCCL: {name}: {answer}")
-        return answer
+        return self._ask((name, next(self._counts[name])), asked, value)
 
-    def _listen(self) -> None:
-        key, answer = None, 0
-        try:
-            while True:
-                key, answer = self._connection.recv()
-                with self._changed:
-                    if key is None:
-                        self._gone = answer
-                    else:
-                        self._answers[key] = answer
-                    self._changed.notify_all()
-        except (EOFError, OSError):
-            with self._changed:
-                self._gone = 0 if self._gone is None else self._gone
-                self._changed.notify_all()
+    def _ask(self, key: Any, asked: Tuple[str, Any], value: Any) -> Any:
+        with _connected(self._job) as connection:
+            connection.send((key, self._said, asked, value))
+            try:
+                answer = connection.recv() if connection.poll(_seconds()) else "not all ranks came"
+            except (EOFError, OSError):
+                answer = "the first rank is gone"
+        if isinstance(answer, str):
+            raise RuntimeError(f"HCCL: {key}: {answer}")
+        return answer
 
     def close(self) -> None:
         """Leaves the job."""
-        self._connection.close()
 
 
 def _connected(job: str) -> Any:
@@ -252,5 +208,5 @@ def _connected(job: str) -> Any:
             return Client(_address(job), family="AF_UNIX")
         except OSError:
             if time.monotonic() > deadline:
-                raise error("HCCL: the first rank does not answer") from None
+                raise RuntimeError("HCCL: the first rank does not answer") from None
             time.sleep(0.02)
