@@ -366,11 +366,12 @@ def test_a_table_is_made_of_the_servers_and_devices_that_are_named(folder, capsy
 
 
 def test_tables_of_single_servers_become_one_and_their_ranks_count_on(folder):
-    mixed = table_of([server("b", [0, 1], first_rank=2), server("a", [1, 0])])
+    mixed = table_of([server("b", [0, 1], first_rank=2), server("a", [1, 0], network=169)])
     Path("a.json").write_text(text_of(mixed))
-    Path("b.json").write_text(text_of(table_of([server("c", [0, 1])])))
+    Path("b.json").write_text(text_of(table_of([server("c", [0, 1], network=170)])))
     assert zoo("make", "--tables", "a.json", "b.json") == 0
-    expected = table_of([*mixed["server_list"], server("c", [0, 1], first_rank=4)])
+    last = server("c", [0, 1], first_rank=4, network=170)
+    expected = table_of([*mixed["server_list"], last])
     assert json.loads(Path("rank_table.json").read_text()) == expected
     assert zoo("make", "--tables", "a.json", "a.json", "--output=c.json") == 1  # a server twice
 
