@@ -15,11 +15,13 @@ from common.core.errors import InfrastructureError, UsageError, ZooError
 from common.machine.precision import Capabilities, resolve, with_loss_scale
 from common.machine.ranks import ALONE, Place
 from common.training.flags import COSINE
+from common.training.noise import step_normal
+from common.training.schedule import Schedule
 from common.training.tensorflow import horovod as tf_horovod
 from common.training.tensorflow import minimisation
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.minimisation import minimise
-from common.training.tensorflow.of_step import Schedule, step_seed
+from common.training.tensorflow.of_step import scheduled_rate, step_seed
 from common.training.tensorflow.runtime import TensorFlowDevice, tf
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.usefixtures("default_graph")]
@@ -190,13 +192,14 @@ def test_updates_come_first_and_variables_that_the_loss_does_not_reach_are_left_
 def test_the_learning_rate_warms_up_and_decays_at_once() -> None:
     steps = [0, 1, 5, 10, 100, 250]
     schedule = Schedule(0.4, 10, decay_rate=0.5, decay_steps=100)
-    rates = [schedule.rate(tf.constant(step, tf.int64)) for step in steps]
+    rates = [scheduled_rate(schedule, tf.constant(step, tf.int64)) for step in steps]
     with tf.Session() as session:
         found = session.run(rates)
     assert found == pytest.approx(
         [0.4 * min(1.0, step / 10) * 0.5 ** (step / 100) for step in steps], rel=1e-6
     )
     assert found[0] == 0.0
+    assert found == pytest.approx([schedule.at(step) for step in steps], rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -205,9 +208,20 @@ def test_the_learning_rate_warms_up_and_decays_at_once() -> None:
 def test_a_cosine_ends_at_nothing_and_begins_whole_without_a_warm_up(
     warmup: int, step: int, wanted: float
 ) -> None:
-    rate = Schedule(0.5, warmup, COSINE, steps=20).rate(tf.constant(step))
+    schedule = Schedule(0.5, warmup, COSINE, steps=20)
+    rate = scheduled_rate(schedule, tf.constant(step))
     with tf.Session() as session:
         assert session.run(rate) == pytest.approx(wanted, abs=1e-7)
+    assert schedule.at(step) == pytest.approx(wanted, abs=1e-7)
+
+
+@pytest.mark.parametrize("shape", [(3, 7, 5), (1,), (4, 64)])
+def test_numpy_draws_what_tensorflow_draws(shape: Any) -> None:
+    drawn = tf.random.stateless_normal(shape, step_seed(3, tf.constant(70000), "slots", 1))
+    with tf.Session() as session:
+        wanted = session.run(drawn)
+    found = step_normal(shape, 3, 70000, "slots", 1)
+    assert found.dtype == numpy.float32 and numpy.abs(found - wanted).max() < 1e-6
 
 
 def test_draws_depend_on_seed_step_stream_and_rank_and_on_nothing_else() -> None:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from common.core.errors import ZooError
+from common.training.initial_weights import HE_NORMAL, initial_value
 from common.training.packed_weights import STATE
-from common.training.tensorflow.initial_weights import HE_NORMAL, initial_value
+from common.training.stored_weights import OWN, StoredWeights, find_weights
+from common.training.stored_weights import main as pack
 from common.training.tensorflow.runtime import tf
-from common.training.tensorflow.stored_weights import OWN, StoredWeights, find_weights
-from common.training.tensorflow.stored_weights import main as pack
-from common.training.tensorflow.weights import named_weights
+from common.training.tensorflow.weights import load_stored, named_weights
 from tests import toy_tensorflow
 from tests.toys import Toy
 
@@ -80,7 +80,7 @@ def _load(prefix: str, width: int = 4) -> Any:
         network(toy_tensorflow.samples())
         weights = named_weights(network).items()
         keyed = {OWN.format(path): weight for path, weight in weights}
-        StoredWeights(prefix).load(session, keyed, "give its flags")
+        load_stored(session, StoredWeights(prefix), keyed, "give its flags")
         return session.run(network.hidden.kernel)
 
 
@@ -111,10 +111,8 @@ def test_weights_of_another_network_are_refused(checkpoint: Path) -> None:
     with pytest.raises(ZooError, match="this network as .*7.*: give its flags"):
         _load(str(checkpoint / "weights"), 7)
     stored = StoredWeights(str(checkpoint / "weights"))
-    with tf.Graph().as_default(), tf.Session() as session, pytest.raises(
-        ZooError, match="other/kernel as nothing"
-    ):
-        stored.load(session, {"other/kernel": tf.get_variable("kernel", [2, 4])}, "")
+    with pytest.raises(ZooError, match="other/kernel as nothing"):
+        stored.values({"other/kernel": [2, 4]}, "")
 
 
 def test_a_missing_or_damaged_file_or_one_that_needs_pickle_is_one_line(tmp_path: Path) -> None:

@@ -18,14 +18,15 @@ from common.machine.precision import resolve
 from common.machine.ranks import find_tensorflow_place
 from common.training import loop
 from common.training.run import Evaluation
+from common.training.schedule import Schedule
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.activations import recording
 from common.training.tensorflow.description import Inputs, TrainingGraph
 from common.training.tensorflow.engine import TensorFlowEngine
-from common.training.tensorflow.initial_weights import draw_initial_weights
 from common.training.tensorflow.minimisation import minimise
-from common.training.tensorflow.of_step import Schedule, step_seed
+from common.training.tensorflow.of_step import scheduled_rate, step_seed
 from common.training.tensorflow.runtime import tf
+from common.training.tensorflow.weights import draw_initial_weights
 from tests.toys import (
     DEFAULTS,
     FEATURES,
@@ -93,7 +94,8 @@ def build(options: Mapping[str, Any]) -> Any:
         wanted = tf.reduce_sum(inputs.batch, axis=1, keepdims=True)
         with recording(network) as activations:
             loss = tf.reduce_mean(tf.square(network(features) - wanted))
-        rate = Schedule(0.02, 5, decay_rate=0.5, decay_steps=100).rate(inputs.step)
+        schedule = Schedule(0.02, 5, decay_rate=0.5, decay_steps=100)
+        rate = scheduled_rate(schedule, inputs.step)
         step = minimise(
             loss,
             tf.train.AdamOptimizer(rate),

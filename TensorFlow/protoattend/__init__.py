@@ -15,7 +15,7 @@ def load(checkpoint: Optional[str] = None, candidates: Any = None, batch: int = 
         batch: images that pass at a time.
     """
     from common.cards.model_folders import kept_weights
-    from common.training.tensorflow.stored_weights import find_weights
+    from common.training.stored_weights import find_weights
     from protoattend.trained import TrainedNetwork, kept_candidates
 
     found = find_weights(checkpoint or kept_weights("protoattend.npz"))

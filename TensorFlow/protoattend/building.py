@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
+from common.training.initial_weights import HE_NORMAL
+from common.training.schedule import Schedule
+from common.training.stored_weights import FoundCheckpoint
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.activations import noted, part, recording
 from common.training.tensorflow.description import Build, Inputs, TrainingGraph
-from common.training.tensorflow.initial_weights import HE_NORMAL, draw_initial_weights
 from common.training.tensorflow.minimisation import minimise
-from common.training.tensorflow.of_step import Schedule
+from common.training.tensorflow.of_step import scheduled_rate
 from common.training.tensorflow.runtime import tf
-from common.training.tensorflow.stored_weights import FoundCheckpoint
+from common.training.tensorflow.weights import draw_initial_weights
 from protoattend.network.architecture import Architecture
 from protoattend.network.attention import attention_logits, attention_weights
 from protoattend.network.checkpoints import load_weights
@@ -139,7 +141,7 @@ def build_training(
         loss = losses.total(options.sparsity_weight)
         if options.l2_weight and not options.freeze_encoder:
             loss += kernel_penalty(network, options.l2_weight)
-        rate = schedule.rate(inputs.step)
+        rate = scheduled_rate(schedule, inputs.step)
         kept = network.encoder.trainable_weights if options.freeze_encoder else ()
         kept = {id(weight) for weight in kept}
         trained = [weight for weight in network.trainable_weights if id(weight) not in kept]

@@ -16,10 +16,10 @@ from common.evidence.figures.figure import png_bytes
 from common.training.checkpoints import STATE
 from common.training.evaluation_run import Files, output_folder, write_file
 from common.training.run import Evaluation
+from common.training.stored_weights import FoundCheckpoint, find_weights
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.evaluation_run import Evaluator, run_evaluation
 from common.training.tensorflow.runtime import tf
-from common.training.tensorflow.stored_weights import FoundCheckpoint, find_weights
 from protoattend.data.datasets import read_user_images
 from protoattend.data.other_sets import open_other_set
 from protoattend.gallery.curves import evaluation_figures

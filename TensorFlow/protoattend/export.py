@@ -31,8 +31,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Writes the files and tells of each; returns the exit code."""
     flags = PROGRAM.read(argv)
     # After the flags: TensorFlow takes seconds to import, a wrong flag should not.
+    from common.training.stored_weights import find_weights
     from common.training.tensorflow.exporting import export_as_asked
-    from common.training.tensorflow.stored_weights import find_weights
     from protoattend.trained import TrainedNetwork, candidates_of_run, kept_candidates
 
     found = find_weights(flags.checkpoint)

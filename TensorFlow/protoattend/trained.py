@@ -11,9 +11,9 @@ from common.cards.model_folders import kept_weights
 from common.data.arrays import require_images
 from common.data.labelled_images import DatasetSplits, LabelledImages
 from common.training.packed_weights import SUFFIX
+from common.training.stored_weights import FoundCheckpoint
 from common.training.tensorflow.exporting import Exported
 from common.training.tensorflow.runtime import tf
-from common.training.tensorflow.stored_weights import FoundCheckpoint
 from protoattend.data.batches import evaluation_candidates
 from protoattend.data.datasets import dataset_of
 from protoattend.gallery.explained import Explained, explained, unlabelled

@@ -8,10 +8,10 @@ from typing import Any, Callable, Dict
 
 from common.training import loop
 from common.training.run import Settings
+from common.training.schedule import Schedule, rate_for_ranks
+from common.training.stored_weights import find_weights
 from common.training.tensorflow.engine import TensorFlowEngine
-from common.training.tensorflow.of_step import Schedule, rate_for_ranks
 from common.training.tensorflow.runtime import tf
-from common.training.tensorflow.stored_weights import find_weights
 from protoattend.building import build_training
 from protoattend.data.batches import Batches, first_batches_sha256
 from protoattend.data.datasets import DatasetSplits
@@ -54,7 +54,7 @@ def make_batches(batches: Batches) -> Callable[[int], Any]:
 
 
 def schedule_of(session: Session) -> Schedule:
-    """The learning rate of a run; see of_step.rate_for_ranks for --scale_learning_rate."""
+    """The learning rate of a run; see schedule.rate_for_ranks for --scale_learning_rate."""
     options = session.options
     return Schedule(
         rate_for_ranks(

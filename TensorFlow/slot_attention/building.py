@@ -7,12 +7,13 @@ from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
 from common.machine.ranks import ALONE
 from common.training.run import Evaluation
+from common.training.schedule import Schedule
 from common.training.tensorflow.activations import recording
 from common.training.tensorflow.description import Build, Inputs, TrainingGraph
-from common.training.tensorflow.initial_weights import draw_initial_weights
 from common.training.tensorflow.minimisation import minimise
-from common.training.tensorflow.of_step import Schedule, step_seed
+from common.training.tensorflow.of_step import scheduled_rate, step_seed
 from common.training.tensorflow.runtime import tf
+from common.training.tensorflow.weights import draw_initial_weights
 from slot_attention.data.batches import EvaluationOrder
 from slot_attention.data.pipeline import scene_batches
 from slot_attention.network.architecture import GAUSSIAN, SlotSettings
@@ -135,7 +136,7 @@ def build_training(task: Task, session: Session, schedule: Schedule) -> Build:
         with recording(network) as activations:
             found = network(inputs.batch["image"], noise.get("slots"))
             loss = task.loss(session, inputs.batch, found)
-        rate = schedule.rate(inputs.step)
+        rate = scheduled_rate(schedule, inputs.step)
         step = minimise(
             loss,
             tf.train.AdamOptimizer(rate),

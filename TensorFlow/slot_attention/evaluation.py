@@ -8,9 +8,9 @@ from typing import Any
 
 from common.training.evaluation_run import Files, metrics_text, output_folder
 from common.training.run import Evaluation
+from common.training.stored_weights import find_weights
 from common.training.tensorflow import evaluation_run
 from common.training.tensorflow.evaluation_run import Evaluator
-from common.training.tensorflow.stored_weights import find_weights
 from slot_attention.building import PICTURED, ScenePass, Task, built_network
 from slot_attention.network.checkpoints import load_weights
 from slot_attention.options import Options

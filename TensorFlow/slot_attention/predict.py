@@ -87,8 +87,8 @@ def _drawn(
 ) -> List[Path]:
     """Writes a picture for each image, or one of so many scenes; returns where."""
     from common.training.evaluation_run import output_folder, write_file
+    from common.training.stored_weights import find_weights
     from common.training.tensorflow import runtime
-    from common.training.tensorflow.stored_weights import find_weights
     from slot_attention.building import ScenePass, built_network
     from slot_attention.data.datasets import image_source
     from slot_attention.network.checkpoints import load_weights

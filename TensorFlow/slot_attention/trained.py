@@ -7,9 +7,9 @@ from typing import Any, Dict, Tuple
 import numpy as np
 
 from common.data.arrays import require_images, whole_batches
+from common.training.stored_weights import find_weights
 from common.training.tensorflow.exporting import Exported
 from common.training.tensorflow.runtime import tf
-from common.training.tensorflow.stored_weights import find_weights
 from slot_attention.building import Task, built_network
 from slot_attention.network.architecture import GAUSSIAN
 from slot_attention.network.checkpoints import load_weights

@@ -8,8 +8,8 @@ from typing import Any
 from common.training import loop
 from common.training.pictures import drawn_or_told
 from common.training.run import Settings, Subject
+from common.training.schedule import Schedule, rate_for_ranks
 from common.training.tensorflow.engine import TensorFlowEngine
-from common.training.tensorflow.of_step import Schedule, rate_for_ranks
 from slot_attention.building import Task, build_training
 from slot_attention.data.batches import TrainingOrder
 from slot_attention.data.pipeline import scene_batches
@@ -76,7 +76,7 @@ def training_order(session: Session) -> TrainingOrder:
 
 
 def peak_learning_rate(session: Session) -> float:
-    """--learning_rate; see of_step.rate_for_ranks for --scale_learning_rate."""
+    """--learning_rate; see schedule.rate_for_ranks for --scale_learning_rate."""
     options = session.options
     return rate_for_ranks(
         options.learning_rate, options.scale_learning_rate, session.place.world_size

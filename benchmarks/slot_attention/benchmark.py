@@ -86,9 +86,10 @@ def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
 
 def _build(task: str, count: int) -> Callable[[Any], Any]:
     """The build function of a task's training, on the parts its entry point uses."""
+    from common.training.schedule import Schedule
     from common.training.tensorflow.description import Inputs, TrainingGraph
     from common.training.tensorflow.minimisation import minimise
-    from common.training.tensorflow.of_step import Schedule, step_seed
+    from common.training.tensorflow.of_step import scheduled_rate, step_seed
     from common.training.tensorflow.runtime import tf
     from slot_attention.building import drawn_noise
     from slot_attention.losses import hungarian_huber_loss, reconstruction_loss
@@ -107,7 +108,8 @@ def _build(task: str, count: int) -> Callable[[Any], Any]:
             network = SlotAttentionClassifier(RESOLUTION, settings)
             found = network(batch["image"], noise)
             loss = hungarian_huber_loss(batch["target"], found.predictions)
-        rate = Schedule(4e-4, 10000, decay_rate=0.5, decay_steps=100000).rate(inputs.step)
+        schedule = Schedule(4e-4, 10000, decay_rate=0.5, decay_steps=100000)
+        rate = scheduled_rate(schedule, inputs.step)
         weights = network.trainable_weights
         step = minimise(
             loss,

@@ -10,8 +10,8 @@ import re
 from typing import Any, Optional
 
 from common.core.errors import ZooError
-from common.training.tensorflow.stored_weights import OWN, FoundCheckpoint, StoredWeights
-from common.training.tensorflow.weights import named_weights
+from common.training.stored_weights import OWN, FoundCheckpoint, StoredWeights
+from common.training.tensorflow.weights import load_stored, named_weights
 
 _REFERENCE_MARK = "CNN_encoder/dense/kernel"
 _PARTS = {
@@ -68,4 +68,4 @@ def load_weights(
     part = "encoder/" if encoder_alone else ""
     weights = named_weights(network).items()
     chosen = {key(path): weight for path, weight in weights if path.startswith(part)}
-    stored.load(session, chosen, _ADVICE)
+    load_stored(session, stored, chosen, _ADVICE)

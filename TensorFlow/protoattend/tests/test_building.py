@@ -13,10 +13,10 @@ from common.core.errors import UsageError, ZooError
 from common.data.labelled_images import LabelledImages
 from common.machine.ranks import Place
 from common.training.flags import COSINE
-from common.training.tensorflow.initial_weights import HE_NORMAL, draw_initial_weights
-from common.training.tensorflow.of_step import Schedule
+from common.training.initial_weights import HE_NORMAL
+from common.training.schedule import Schedule
 from common.training.tensorflow.runtime import tf
-from common.training.tensorflow.weights import named_weights
+from common.training.tensorflow.weights import draw_initial_weights, named_weights
 from protoattend import passes as own_passes
 from protoattend.building import attend
 from protoattend.network.architecture import SMALL, SOFTMAX, SPARSEMAX, Architecture

@@ -11,8 +11,8 @@ import pytest
 
 from common.core.errors import ZooError
 from common.data.labelled_images import LabelledImages
+from common.training.stored_weights import find_weights
 from common.training.tensorflow.runtime import tf
-from common.training.tensorflow.stored_weights import find_weights
 from common.training.tensorflow.weights import named_weights
 from protoattend.building import Losses, cross_entropy, sparsity
 from protoattend.network.architecture import SOFTMAX, SPARSEMAX, Architecture

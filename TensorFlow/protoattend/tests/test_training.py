@@ -13,7 +13,7 @@ from common.core.errors import UsageError, ZooError
 from common.evidence.divergence.comparing import WITHIN, compare_dumps
 from common.runs.dump import find_dump
 from common.runs.record import from_run_folder, read_record
-from common.training.tensorflow.stored_weights import StoredWeights
+from common.training.stored_weights import StoredWeights
 from protoattend.evaluate import main as evaluate
 from protoattend.explain import main as explain
 from protoattend.train import main as train

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from common.core.errors import ZooError
-from common.training.tensorflow.stored_weights import OWN, FoundCheckpoint, StoredWeights
-from common.training.tensorflow.weights import named_weights, path_of_key
+from common.training.stored_weights import OWN, FoundCheckpoint, StoredWeights, path_of_key
+from common.training.tensorflow.weights import load_stored, named_weights
 
 _REFERENCE = "layer_with_weights-0/"
 _TASK_OF_PART = {"decoder_cnn/": "object_discovery", "mlp_classifier/": "set_prediction"}
@@ -52,4 +52,4 @@ def load_weights(session: Any, network: Any, found: FoundCheckpoint, task: str) 
         return usual if known else usual.replace("layer_with_weights-", "layer-")
 
     weights = {key(path): weight for path, weight in named_weights(network).items()}
-    stored.load(session, weights, _ADVICE)
+    load_stored(session, stored, weights, _ADVICE)

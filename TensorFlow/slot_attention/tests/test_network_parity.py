@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from common.core.errors import ZooError
+from common.training.stored_weights import find_weights
 from common.training.tensorflow.runtime import tf
-from common.training.tensorflow.stored_weights import find_weights
 from common.training.tensorflow.weights import named_weights
 from slot_attention.losses import best_matching, hungarian_huber_loss
 from slot_attention.losses import reconstruction_loss as squared_error

@@ -19,7 +19,7 @@ from common.core.errors import UsageError, ZooError
 from common.evidence.divergence.comparing import WITHIN, compare_dumps
 from common.runs.dump import find_dump
 from common.runs.record import from_run_folder, read_record
-from common.training.tensorflow.stored_weights import StoredWeights
+from common.training.stored_weights import StoredWeights
 from slot_attention import predict
 from slot_attention.object_discovery import eval as discovery_eval
 from slot_attention.object_discovery import train as discovery_train

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Tuple
 
 import numpy as np
 
 from common.core.errors import InfrastructureError, ZooError, first_line
+from common.training.initial_weights import GLOROT_UNIFORM, initial_value
+from common.training.stored_weights import OWN, PREFIX, StoredWeights
 from common.training.tensorflow.runtime import tf
 
-PREFIX = "weights"  # of a checkpoint's files
-OWN = "network/{}/.ATTRIBUTES/VARIABLE_VALUE"  # the key of a weight at an attribute path
 _OF_ALL_STEPS = ("beta1_power", "beta2_power")
 
 
@@ -66,14 +66,6 @@ def optimizer_variables(network: Any) -> Dict[str, Any]:
     return {name: found[name] for name in sorted(found)}
 
 
-def path_of_key(key: str) -> Optional[str]:
-    """The attribute path of the weight at a checkpoint's key; None for what is no weight."""
-    begin, end = OWN.split("{}")
-    if not (key.startswith(begin) and key.endswith(end)) or ".OPTIMIZER_SLOT" in key:
-        return None
-    return key[len(begin) : -len(end)]
-
-
 # --- as arrays -------------------------------------------------------------------------------
 
 
@@ -91,6 +83,27 @@ def put_variables(
         list(initializers.values()),
         feed_dict={initializers[name].inputs[1]: values[name] for name in initializers},
     )
+
+
+def draw_initial_weights(
+    session: Any, network: Any, seed: int, convolutions: str = GLOROT_UNIFORM
+) -> None:
+    """Gives every weight of a network its first value; see initial_weights.initial_value."""
+    session.run(
+        [
+            weight.assign(initial_value(path, tuple(weight.shape.as_list()), seed, convolutions))
+            for path, weight in named_weights(network).items()
+        ]
+    )
+
+
+def load_stored(
+    session: Any, stored: StoredWeights, weights: Mapping[str, Any], advice: str
+) -> None:
+    """Gives variables, by the key of what they are to get, the stored values; see `values`."""
+    shapes = {key: weight.shape.as_list() for key, weight in weights.items()}
+    values = stored.values(shapes, advice)
+    session.run([weight.assign(values[key]) for key, weight in weights.items()])
 
 
 # --- in a checkpoint -------------------------------------------------------------------------

@@ -1,32 +1,18 @@
-"""First weights: Keras's distributions, drawn by seed and name alone.
+"""First weights: Keras's distributions, drawn by seed and name alone, for both frameworks.
 
-TensorFlow's own draws depend on its version and on how many operations a graph has; these do not.
+Their own draws depend on their versions and on what was drawn before; these do not.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Tuple
+from typing import Tuple
 
 import numpy as np
-
-from common.training.tensorflow.weights import named_weights
 
 GLOROT_UNIFORM, HE_NORMAL = "glorot_uniform", "he_normal"
 _CUT_OFF = 2.0  # deviations
 _DEVIATION_LEFT = 0.87962566103423978  # of a normal distribution that is cut off there
-
-
-def draw_initial_weights(
-    session: Any, network: Any, seed: int, convolutions: str = GLOROT_UNIFORM
-) -> None:
-    """Gives every weight of a network its first value; see initial_value."""
-    session.run(
-        [
-            weight.assign(initial_value(path, tuple(weight.shape.as_list()), seed, convolutions))
-            for path, weight in named_weights(network).items()
-        ]
-    )
 
 
 def initial_value(

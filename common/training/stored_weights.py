@@ -1,6 +1,6 @@
-"""Weights of a network out of a checkpoint, of a run here or of another program, or packed.
+"""Weights of a network out of a checkpoint: of a run of either framework, of TensorFlow, or packed.
 
-    python -m common.training.tensorflow.stored_weights RUN_FOLDER weights/NAME.npz
+    python -m common.training.stored_weights RUN_FOLDER weights/NAME.npz
 
 packs a checkpoint: arrays by attribute path and what their run said, without pickle, in one file
 that evaluation takes for --checkpoint.
@@ -10,6 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import pickle
+import re
+import struct
+import zipfile
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence
 
@@ -19,16 +23,30 @@ from common.core.command_line import run_program
 from common.core.errors import ZooError, first_line
 from common.training import packed_weights
 from common.training.checkpoints import STATE, find_checkpoint, read_state
-from common.training.tensorflow.runtime import tf
-from common.training.tensorflow.weights import OWN, PREFIX, path_of_key, plain_path
+from common.training.exchange import from_torch
+from common.training.tensor_bundle import TensorBundle
+from common.training.torch_arrays import read_torch_file
 
 Shapes = Mapping[str, Sequence[int]]
+PREFIX, TORCH_FILE = "weights", "weights.pt"  # of a checkpoint's files, by framework
+OWN = "network/{}/.ATTRIBUTES/VARIABLE_VALUE"  # the key of a weight at an attribute path
 _KEPT = ("model", "task", "network", "config", "step", "seed")
+_NEWEST = re.compile(r'^model_checkpoint_path: "(.*)"', re.MULTILINE)
+_DAMAGED = (
+    OSError,
+    ValueError,
+    LookupError,
+    StopIteration,
+    EOFError,
+    struct.error,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class FoundCheckpoint:
-    """A checkpoint that was found: the prefix of its files, and what its run said of it.
+    """A checkpoint that was found: its file, or its files' prefix, and what its run said of it.
 
     state is empty for checkpoints that other programs wrote.
     """
@@ -67,15 +85,16 @@ def find_weights(path: str) -> FoundCheckpoint:
     if foreign is not None:
         return FoundCheckpoint(foreign, {})
     folder = find_checkpoint(Path(path))
-    return FoundCheckpoint(str(folder / PREFIX), read_state(folder))
+    name = TORCH_FILE if (folder / TORCH_FILE).is_file() else PREFIX
+    return FoundCheckpoint(str(folder / name), read_state(folder))
 
 
 def _foreign_prefix(path: Path) -> Optional[str]:
     """The prefix of a checkpoint without state.json, as TensorFlow alone writes them."""
     if path.is_dir() and (path / "checkpoint").is_file():
-        newest = tf.train.latest_checkpoint(str(path))
-        if newest is not None:
-            return str(newest)
+        newest = _NEWEST.search((path / "checkpoint").read_text(encoding="utf-8"))
+        if newest is not None and Path(f"{path / newest.group(1)}.index").is_file():
+            return str(path / newest.group(1))
     prefix = str(path)[: -len(".index")] if path.name.endswith(".index") else str(path)
     if Path(prefix + ".index").is_file() and not (path.parent / STATE).exists():
         return prefix
@@ -83,7 +102,7 @@ def _foreign_prefix(path: Path) -> Optional[str]:
 
 
 class StoredWeights:
-    """The variables of one checkpoint, by key."""
+    """The variables of one checkpoint, by key; its shapes are Keras's in all of them."""
 
     shapes: Shapes
     _get: Callable[[str], np.ndarray]
@@ -95,29 +114,32 @@ class StoredWeights:
             ZooError: it is not there, or damaged.
         """
         self.prefix = prefix
-        if prefix.endswith(packed_weights.SUFFIX):
-            found = packed_weights.read(Path(prefix))[1]
+        if Path(prefix).suffix in (packed_weights.SUFFIX, Path(TORCH_FILE).suffix):
+            if prefix.endswith(packed_weights.SUFFIX):
+                found = packed_weights.read(Path(prefix))[1]
+            else:
+                with _told(prefix):
+                    found = from_torch(read_torch_file(Path(prefix))["model"])
             arrays = {OWN.format(path): value for path, value in found.items()}
             self.shapes = {key: list(value.shape) for key, value in arrays.items()}
             self._get = arrays.__getitem__
             return
-        self._way = contextlib.ExitStack()  # open as long as the reader is
         with _told(prefix):
-            reader = tf.train.load_checkpoint(self._way.enter_context(plain_path(Path(prefix))))
-            self.shapes, self._get = dict(reader.get_variable_to_shape_map()), reader.get_tensor
+            bundle = TensorBundle(Path(prefix))
+            self.shapes, self._get = bundle.shapes, bundle.get
 
-    def load(self, session: Any, weights: Mapping[str, Any], advice: str) -> None:
-        """Gives variables the stored values.
+    def values(self, wanted: Shapes, advice: str) -> Dict[str, np.ndarray]:
+        """The stored values of some keys.
 
         Args:
-            weights: variables by the key of what they are to get.
+            wanted: the shape of each.
             advice: what to do where a key is missing or of another shape: "give the flags …".
 
         Raises:
             ZooError: a key is missing, of another shape, or can't be read.
         """
-        for key, weight in weights.items():
-            there, here = self.shapes.get(key), weight.shape.as_list()
+        for key, shape in wanted.items():
+            there, here = self.shapes.get(key), list(shape)
             if there is None or list(there) != here:
                 stored = "nothing" if there is None else list(there)
                 raise ZooError(
@@ -125,8 +147,7 @@ class StoredWeights:
                     f"{advice}"
                 )
         with _told(self.prefix):
-            values = {key: self._get(key) for key in weights}
-        session.run([weight.assign(values[key]) for key, weight in weights.items()])
+            return {key: self._get(key) for key in wanted}
 
     def arrays(self) -> Dict[str, np.ndarray]:
         """The network's weights by attribute path, without what optimizers keep."""
@@ -135,12 +156,20 @@ class StoredWeights:
             return {path: self._get(key) for key, path in paths.items() if path is not None}
 
 
+def path_of_key(key: str) -> Optional[str]:
+    """The attribute path of the weight at a checkpoint's key; None for what is no weight."""
+    begin, end = OWN.split("{}")
+    if not (key.startswith(begin) and key.endswith(end)) or ".OPTIMIZER_SLOT" in key:
+        return None
+    return key[len(begin) : -len(end)]
+
+
 @contextlib.contextmanager
 def _told(path: str) -> Iterator[None]:
     """Turns what is raised of a missing or damaged file into one line."""
     try:
         yield
-    except (tf.errors.OpError, ValueError, IndexError) as error:
+    except _DAMAGED as error:
         raise ZooError(
             f"checkpoint {path} can't be read: {first_line(error)}; check the path, or take "
             "another one"
