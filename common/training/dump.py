@@ -83,7 +83,7 @@ class StepDump:
         """What the dump of a step says of this run."""
         engine = self._engine
         return DumpSubject(
-            engine.subject.model,
+            engine.subject.twin_of or engine.subject.model,
             engine.subject.task,
             json.loads(json.dumps(engine.subject.network)),  # to compare with what is read
             engine.device.framework,

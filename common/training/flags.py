@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from typing import Optional, Tuple
+from typing import Callable, Optional, Tuple
 
 from common.core.command_line import boolean
 from common.core.flags import TRAININGS, Flags, count, flag, not_negative, path, unrecorded, whole
@@ -12,6 +12,8 @@ from common.machine.devices import REQUESTS
 
 DECAYS = EXPONENTIAL, COSINE = "exponential", "cosine"  # of a learning rate
 SAVED_MODEL, FROZEN, ONNX = FORMATS = ("saved_model", "frozen", "onnx")
+TORCHSCRIPT = "torchscript"
+FORMATS_OF_TORCH = (ONNX, TORCHSCRIPT)
 
 
 _SPELLINGS = {"none": False, "cann": True, "ge": True}  # of the ModelZoo's scripts
@@ -81,17 +83,20 @@ class DeviceFlags(Flags):
     loss_scale: Optional[str] = flag("a number, dynamic or none")
 
 
-def _formats(text: str) -> Tuple[str, ...]:
-    names = tuple(text.split(","))
-    unknown = [name for name in names if name not in FORMATS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(FORMATS)}")
-    return names
+def _some_of(known: Tuple[str, ...]) -> Callable[[str], Tuple[str, ...]]:
+    def formats(text: str) -> Tuple[str, ...]:
+        names = tuple(text.split(","))
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(known)}")
+        return names
+
+    return formats
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportFlags(Flags):
-    """What is written, for other programs, of which weights of a TensorFlow network."""
+    """What is written, for other programs, of which weights of a network."""
 
     checkpoint: str = flag(
         "a run folder, a checkpoint in it, or packed weights (.npz)",
@@ -101,6 +106,18 @@ class ExportFlags(Flags):
     )
     output_path: str = flag("folder for the files", kind=path, required=True)
     formats: Tuple[str, ...] = flag(
-        f"of {', '.join(FORMATS)} (default: all)", FORMATS, kind=_formats, metavar="NAME,…"
+        f"of {', '.join(FORMATS)} (default: all)", FORMATS, kind=_some_of(FORMATS), metavar="NAME,…"
     )
     batch_size: int = flag("images at a time, fixed in the files", 1, kind=count)
+
+
+@dataclasses.dataclass(frozen=True)
+class TorchExportFlags(ExportFlags):
+    """The same of a torch network."""
+
+    formats: Tuple[str, ...] = flag(
+        f"of {', '.join(FORMATS_OF_TORCH)} (default: all)",
+        FORMATS_OF_TORCH,
+        kind=_some_of(FORMATS_OF_TORCH),
+        metavar="NAME,…",
+    )

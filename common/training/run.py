@@ -52,6 +52,7 @@ class Subject:
         dataset: {"name", "predicate", "counts", "manifest_sha256"}.
         config: the flags that decide the result.
         first_batches_sha256: of the first batches, where it is cheap to know.
+        twin_of: the model whose weights, layers and draws these are too, in the other framework.
     """
 
     model: str
@@ -61,6 +62,7 @@ class Subject:
     dataset: Mapping[str, Any]
     config: Mapping[str, Any]
     first_batches_sha256: Optional[str] = None
+    twin_of: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -231,7 +231,7 @@ MUTATIONS = (
     ),
     Mutation(
         "optimizers are taken for granted",
-        TORCH + "step:_npu_sgd_class",
+        TORCH + "step:_npu_class",
         lambda original: lambda precision: importlib.import_module("torch_npu.optim").NpuFusedSGD,
         _RUNS + "test_each_package_is_used_by_what_it_has",
     ),

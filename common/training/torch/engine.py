@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 import torch
 
 from common.machine.precision import Precision
 from common.machine.ranks import Place
+from common.training.lines import passes_multiple
 from common.training.run import Engine, Evaluation, Settings, Start, StepResult, Subject, Wishes
 from common.training.torch import runtime as torch_runtime
 from common.training.torch import weights_file
@@ -35,28 +49,26 @@ class TorchTraining:
         about: what a file of weights says of the network, for its readers.
         make_batches: make_batches(n) yields this rank's batches from number n on, each a data class
             or a tuple of tensors.
-        loss: from the wrapped network and a batch.
+        loss: from the wrapped network and a batch; with `diagnostics` also what these are made of.
         learning_rate: of the step after n steps.
         parameter_groups: as the optimizer was given them.
         evaluate: from role, step and heartbeat, see Engine.
         first_weights: loads weights to begin with; returns lines to be told.
         pictures: PNGs by name, on the first rank.
-        adam_epsilon: of the step after n steps, see step.adam_epsilon; for Adam as TensorFlow's.
-        diagnostics: scalars of the last loss by name, every diagnostics_every steps.
+        diagnostics: of what the loss gave beside it, scalars by name; every diagnostics_every.
     """
 
     network: torch.nn.Module
     open_stepper: Callable[[], Stepper]
     about: Mapping[str, Any]
     make_batches: Callable[[int], Iterator[Any]]
-    loss: Callable[[Any, Any], torch.Tensor]
+    loss: Callable[[Any, Any], Union[torch.Tensor, Tuple[torch.Tensor, Any]]]
     learning_rate: Callable[[int], float]
     parameter_groups: Callable[[], List[Dict[str, Any]]]
     evaluate: Callable[[str, int, Callable[[], None]], Sequence[Evaluation]]
     first_weights: Optional[Callable[[], Iterable[str]]] = None
     pictures: Optional[Callable[[int], Mapping[str, bytes]]] = None
-    adam_epsilon: Optional[Callable[[int], float]] = None
-    diagnostics: Optional[Callable[[], Mapping[str, torch.Tensor]]] = None
+    diagnostics: Optional[Callable[[Any], Mapping[str, torch.Tensor]]] = None
 
 
 class TorchEngine(Engine):
@@ -146,17 +158,14 @@ class TorchEngine(Engine):
         """A window of steps, whose losses are looked at together; see Engine."""
         losses: List[torch.Tensor] = []
         healths: List[StepHealth] = []
-        told: Dict[int, Mapping[str, torch.Tensor]] = {}
-        every = self.settings.diagnostics_every or 1 << 62
-        training, waited, first = self.training, 0.0, self._step
+        self._told: Dict[int, Tuple[float, Dict[str, float]]] = {}
+        waited, first = 0.0, self._step
         for _ in range(min(most, self._window)):
             began = time.perf_counter()
             batch = next(self._batches)
             waited += time.perf_counter() - began
             for group in self.stepper.optimizer.param_groups:
-                group["lr"] = training.learning_rate(self._step)
-                if training.adam_epsilon is not None:
-                    group["eps"] = training.adam_epsilon(self._step)
+                group["lr"] = self.training.learning_rate(self._step)
             self._step += 1
             if self._dump.is_due(self._step):
                 loss, health = self._dump.run(self._step, batch, self._optimise)
@@ -165,8 +174,6 @@ class TorchEngine(Engine):
             losses.append(loss.detach())
             healths.append(health)
             self._profiler.step()
-            if training.diagnostics is not None and self._step % every == 0:
-                told[self._step] = training.diagnostics()
         local = torch.stack([loss.float() for loss in losses]).cpu().tolist()
         *summed, stop, save = self.sum_over_ranks([*local, *self._wishes()])
         results = [
@@ -174,12 +181,12 @@ class TorchEngine(Engine):
                 first + number + 1,
                 1,
                 loss / self.place.world_size,
-                training.learning_rate(first + number),
+                self.training.learning_rate(first + number),
                 waited / len(losses),
                 int(health.skipped),
-                None,
+                self._told.get(first + number + 1, (None,))[0],
                 health.loss_scale,
-                {name: float(one) for name, one in told.get(first + number + 1, {}).items()},
+                self._told.get(first + number + 1, (None, {}))[1],
             )
             for number, (loss, health) in enumerate(zip(summed, healths))
         ]
@@ -190,9 +197,28 @@ class TorchEngine(Engine):
     ) -> Tuple[torch.Tensor, StepHealth]:
         """One optimizer step on a batch; returns its loss and what became of it."""
         self.stepper.zero_grad()
+        tells = self.training.diagnostics is not None and passes_multiple(
+            self._step - 1, self._step, self.settings.diagnostics_every
+        )
+        norms: List[float] = []
+
+        def measure(parameters: List[torch.Tensor]) -> None:
+            if look is not None:
+                look(parameters)
+            parts = [weight.grad.norm() for weight in parameters if weight.grad is not None]
+            norms.append(float(torch.stack(parts).norm()))
+
         with self.stepper.forward_context():
-            loss = self.training.loss(self.stepper.model, batch)
-        return loss, self.stepper.step(loss, look)
+            made = self.training.loss(self.stepper.model, batch)
+            loss, found = made if isinstance(made, tuple) else (made, None)
+        if tells:
+            with torch.no_grad():
+                values = self.training.diagnostics(found)  # type: ignore[misc]
+            told = {name: float(value) for name, value in values.items()}
+        health = self.stepper.step(loss, measure if tells else look)
+        if tells:
+            self._told[self._step] = (norms[-1] if norms else math.inf, told)
+        return loss, health
 
     def evaluate(self, role: str, step: int, heartbeat: Callable[[], None]) -> Sequence[Evaluation]:
         return self.training.evaluate(role, step, heartbeat)

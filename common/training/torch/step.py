@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import math
 from typing import (
     Any,
     Callable,
@@ -18,7 +17,6 @@ from typing import (
     Mapping,
     NamedTuple,
     Optional,
-    Tuple,
     Type,
     Union,
 )
@@ -36,6 +34,7 @@ from common.machine.precision import (
 from common.training.torch.runtime import TORCH_NAMES, VERSION, TorchDevice, npu_module
 
 LookAtGradients = Callable[[List[Any]], None]
+ADAM_EPSILON = 1e-8
 
 
 def make_sgd(
@@ -52,7 +51,8 @@ def make_sgd(
     Args:
         parameters: tensors or parameter groups of a model that is already on the device.
     """
-    kind, fast = _fastest("SGD", device, precision)
+    fast = {"fused": True} if VERSION >= (2, 4) and device.kind != "npu" else {}
+    kind = _npu_class(precision, "SGD") if device.kind == "npu" else torch.optim.SGD
     return kind(
         list(parameters),
         lr=lr,
@@ -69,36 +69,43 @@ def make_adam(
     parameters: Iterable[Union[Any, Mapping[str, Any]]],
     lr: float,
 ) -> Any:
-    """Adam in the fastest form the device has; see make_sgd, and adam_epsilon."""
-    kind, fast = _fastest("Adam", device, precision)
-    return kind(list(parameters), lr=lr, **fast)
+    """Adam as TensorFlow has it, in the fastest form of the device; its epsilon is 1e-8.
 
-
-def adam_epsilon(done: int, epsilon: float = 1e-8, beta: float = 0.999) -> float:
-    """What torch's Adam needs for an epsilon to do TensorFlow's epsilon, after so many steps.
-
-    TensorFlow adds its own to the root of the squares before their bias is taken off.
+    Args:
+        parameters: tensors or parameter groups of a model that is already on the device.
     """
-    return epsilon / math.sqrt(1.0 - beta ** (done + 1))
+    fast = {"fused": True} if VERSION >= (2, 4) and device.kind != "npu" else {}
+    kind = _npu_class(precision, "Adam") if device.kind == "npu" else torch.optim.Adam
+    own: Any = type(kind.__name__, (_EpsilonOfTensorFlow, kind), {})
+    return own(list(parameters), lr=lr, **fast)
 
 
-def _fastest(name: str, device: TorchDevice, precision: Precision) -> Tuple[Any, Dict[str, Any]]:
-    """The class of an optimizer, with the arguments that make it fast.
+class _EpsilonOfTensorFlow:
+    """Adds epsilon before the correction of the second moment, as TensorFlow, not after it.
 
-    On an NPU apex's fused class where apex steps it, torch_npu's where it has one.
+    After it counts the same as before it, once it is over the root of the correction.
     """
-    own = getattr(torch.optim, name)
-    if device.kind != "npu":
-        return own, {"fused": True} if VERSION >= (2, 4) else {}
+
+    def step(self, *positional: Any, **named: Any) -> Any:
+        optimizer: Any = self
+        for group in optimizer.param_groups:
+            group["taken"] = group.get("taken", 0) + 1
+            group["eps"] = ADAM_EPSILON / (1.0 - group["betas"][1] ** group["taken"]) ** 0.5
+        return super().step(*positional, **named)  # type: ignore[misc]
+
+
+def _npu_class(precision: Precision, name: str) -> Any:
+    """apex's fused class where apex steps it, torch_npu's where it has one, else torch's own."""
     if precision.apex_opt_level is not None:
         import apex.optimizers
 
-        return getattr(apex.optimizers, "NpuFused" + name), {}
+        return getattr(apex.optimizers, "NpuFused" + name)
+    own = getattr(torch.optim, name)
     try:
         import torch_npu.optim
     except ImportError:
-        return own, {}
-    return getattr(torch_npu.optim, "NpuFused" + name, own), {}
+        return own
+    return getattr(torch_npu.optim, "NpuFused" + name, own)
 
 
 def is_npu_fused(optimizer: Any) -> bool:
@@ -180,8 +187,12 @@ class Stepper:
     def _parameters(self) -> List[Any]:
         return [weight for group in self.optimizer.param_groups for weight in group["params"]]
 
+    @property
+    def _clips(self) -> bool:
+        return self._max_norm is not None or self._max_value is not None
+
     def _look_and_clip(self, look: Optional[LookAtGradients]) -> None:
-        """Shows the unscaled gradients to who asked, and clips them."""
+        """Shows the unscaled gradients to who asked, and clips them by their global norm."""
         if look is not None:
             look(self._parameters())
         if self._max_norm is not None and is_npu_fused(self.optimizer):
@@ -241,7 +252,7 @@ class _ScalerStepper(Stepper):
     def step(self, loss: Any, look: Optional[LookAtGradients] = None) -> StepHealth:
         self._scaler.scale(loss).backward()
         before = self._scale()
-        if (self._max_norm, self._max_value, look) != (None, None, None):
+        if self._clips or look is not None:
             self._scaler.unscale_(self.optimizer)
             self._look_and_clip(look)
         self._scaler.step(self.optimizer)
@@ -403,9 +414,9 @@ def make_stepper(
 ) -> Stepper:
     """Prepares model and optimizer for training, in the order every device needs.
 
-    The order is: open_device, init_process_group, place_model, make_sgd, make_stepper (which wraps
-    for apex and then for many ranks). Load checkpoints of model and optimizer before the first
-    step: Ascend's fused optimizers flatten the tensors there.
+    The order is: open_device, init_process_group, place_model, make_sgd or make_adam,
+    make_stepper (which wraps for apex and then for many ranks). Load checkpoints of model and
+    optimizer before the first step: Ascend's fused optimizers flatten the tensors there.
 
     Args:
         model: on the device, in float32 (or cast by place_model).
@@ -413,7 +424,7 @@ def make_stepper(
         world_size: ranks in the job; more than one needs the process group, which has to be there
             before, for apex and torch_npu's scaler share the overflow flag by it.
         max_gradient_norm: clips the gradients' global norm after unscaling; None leaves them.
-        max_gradient_value: clips the magnitude of each of their elements, after the norm.
+        max_gradient_value: clips the magnitude of each element, after the norm.
     """
     kind: Type[Stepper] = Stepper
     if precision.apex_opt_level is not None:
@@ -427,7 +438,7 @@ def make_stepper(
     elif precision.loss_scale_policy != "none":
         kind = _HalfWeightStepper if precision.half_weights else _ScalerStepper
     wrapped = _distributed(model, device) if world_size > 1 else model
-    limits = (max_gradient_norm, max_gradient_value)
+    limits = max_gradient_norm, max_gradient_value
     return kind(wrapped, model, optimizer, device, precision, *limits)
 
 

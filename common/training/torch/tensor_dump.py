@@ -5,7 +5,6 @@ The step is training's own: hooks copy what passes by, and copies change nothing
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from typing import (
     TYPE_CHECKING,
@@ -21,11 +20,13 @@ from typing import (
 
 import numpy as np
 import torch
-from torch import nn
 
 from common.runs import dump
-from common.runs.dump import Tensor, kept_samples, numbered
+from common.runs.dump import Tensor, kept_samples
 from common.training.dump import ATTEMPTS, StepDump, require_fit
+from common.training.exchange import from_torch
+from common.training.torch.activations import recording
+from common.training.torch.exchanged import put_weights
 from common.training.torch.step import LookAtGradients, StepHealth
 
 if TYPE_CHECKING:
@@ -54,9 +55,21 @@ class NetworkDump(StepDump):
         """Gives the network the weights that the other run had before its stored step."""
         assert self.source is not None
         weights, network = self.source.inputs(dump.WEIGHT_BEFORE), self.engine.network
-        shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-        require_fit(weights, shapes, "weight")
-        network.load_state_dict(_as_tensors(weights))
+        own = self._arranged(dict(_on_host(network.state_dict())))
+        require_fit(weights, {name: tuple(value.shape) for name, value in own.items()}, "weight")
+        if self._is_twin:
+            put_weights(network, weights)
+        else:
+            network.load_state_dict(_as_tensors(weights))
+
+    @property
+    def _is_twin(self) -> bool:
+        """Whether names and layouts are Keras's, for the network has a twin there."""
+        return bool(self.engine.subject.twin_of)
+
+    def _arranged(self, weights: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+        """Weights, or their gradients, by the names that they have in the dump."""
+        return from_torch(weights) if self._is_twin else weights
 
     def _names(self) -> List[str]:
         """Of the optimizer's parameters, which may be copies of the network's."""
@@ -78,7 +91,8 @@ class NetworkDump(StepDump):
 
     def _batch_of_source(self, own: Any) -> Any:
         assert self.source is not None
-        given, parts = self.source.inputs(dump.BATCH), _parts(own)
+        given, parts = dict(self.source.inputs(dump.BATCH)), _parts(own)
+        given.update(self.source.inputs(dump.NOISE))
         shapes = {name: tuple(parts.get(name, values).shape) for name, values in given.items()}
         require_fit(given, shapes, "tensor of the batch")
         placed = {}
@@ -111,23 +125,32 @@ class NetworkDump(StepDump):
     ) -> Tuple[torch.Tensor, StepHealth]:
         rate = np.asarray(self.engine.stepper.optimizer.param_groups[0]["lr"], np.float64)
         inputs = [
-            *(_tensor(name, dump.BATCH, value) for name, value in _parts(batch).items()),
+            *(
+                _tensor(name, dump.NOISE if name in _noise(batch) else dump.BATCH, value)
+                for name, value in _parts(batch).items()
+            ),
             *self._weights(dump.WEIGHT_BEFORE),
             *self._optimizer_state(),
             Tensor(dump.LEARNING_RATE, dump.SETTING, rate),
         ]
-        gradients: Dict[str, Tensor] = {}
-        with _watching(self.engine.network) as activations:
+        gradients: Dict[str, np.ndarray] = {}
+        separator = "/" if self._is_twin else "."
+        with recording(self.engine.network, _activation, separator) as activations:
             loss, health = optimise(
                 batch, lambda parameters: gradients.update(self._gradients(parameters))
             )
         if not health.skipped:
-            own = [name for name, _ in self.engine.network.named_parameters()]
+            weights = self._weights(dump.WEIGHT)
+            arranged = self._arranged(gradients)
             tensors = [
-                *activations,
+                *(dataclasses.replace(tensor, name=name) for name, tensor in activations),
                 _tensor("loss", dump.LOSS, loss),
-                *(gradients[name] for name in reversed(own) if name in gradients),
-                *self._weights(dump.WEIGHT),
+                *(
+                    Tensor(weight.name, dump.GRADIENT, arranged[weight.name])
+                    for weight in reversed(weights)
+                    if weight.name in arranged
+                ),
+                *weights,
             ]
             self.store(step, inputs, tensors)
             self.done = True
@@ -142,17 +165,13 @@ class NetworkDump(StepDump):
                 if isinstance(value, torch.Tensor):
                     yield _tensor(f"{name}/{key}", dump.OPTIMIZER, value)
 
-    def _gradients(self, parameters: List[torch.Tensor]) -> Dict[str, Tensor]:
-        return {
-            name: _tensor(name, dump.GRADIENT, parameter.grad)
-            for name, parameter in zip(self._names(), parameters)
-            if parameter.grad is not None
-        }
+    def _gradients(self, parameters: List[torch.Tensor]) -> Dict[str, np.ndarray]:
+        named = zip(self._names(), parameters)
+        return dict(_on_host({name: one.grad for name, one in named if one.grad is not None}))
 
     def _weights(self, kind: str) -> List[Tensor]:
-        return [
-            _tensor(name, kind, value) for name, value in self.engine.network.state_dict().items()
-        ]
+        weights = self._arranged(dict(_on_host(self.engine.network.state_dict())))
+        return [Tensor(name, kind, value) for name, value in weights.items()]
 
 
 def _parts(batch: Any) -> Dict[str, torch.Tensor]:
@@ -185,35 +204,21 @@ def _tensor(name: str, kind: str, value: torch.Tensor) -> Tensor:
     return Tensor(name, kind, held.contiguous().numpy(), dtype)
 
 
-@contextlib.contextmanager
-def _watching(network: nn.Module) -> Iterator[List[Tensor]]:
-    """Copies what every layer gives into the list it yields; complete when the context is left."""
-    found: List[Tensor] = []
-    last: List[Any] = [None, 0]
+def _on_host(tensors: Mapping[str, torch.Tensor]) -> Iterator[Tuple[str, np.ndarray]]:
+    for name, value in tensors.items():
+        yield name, _tensor(name, "", value).values
 
-    def keeping(name: str) -> Callable[..., None]:
-        def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            if not isinstance(output, torch.Tensor):
-                return
-            # A container gives what its last layer gave; the version tells of changes in place.
-            if output is last[0] and output._version == last[1]:
-                return
-            last[:] = output, output._version
-            shape = tuple(output.shape)
-            count = kept_samples(shape)
-            stored = _tensor(name, dump.ACTIVATION, output if count is None else output[:count])
-            found.append(dataclasses.replace(stored, shape=shape))
 
-        return keep
+def _activation(output: torch.Tensor) -> Tensor:
+    """A copy of the first samples of what a layer gave; its name comes later."""
+    shape = tuple(output.shape)
+    count = kept_samples(shape)
+    stored = _tensor("", dump.ACTIVATION, output if count is None else output[:count])
+    return dataclasses.replace(stored, shape=shape)
 
-    hooks = [
-        module.register_forward_hook(keeping(name or "output"))
-        for name, module in network.named_modules()
-    ]
-    try:
-        yield found
-    finally:
-        for hook in hooks:
-            hook.remove()
-        names = numbered([tensor.name for tensor in found])
-        found[:] = [dataclasses.replace(one, name=name) for one, name in zip(found, names)]
+
+def _noise(batch: Any) -> Tuple[str, ...]:
+    """Which parts of a batch are draws: fields whose metadata say `noise`."""
+    if not dataclasses.is_dataclass(batch):
+        return ()
+    return tuple(one.name for one in dataclasses.fields(batch) if one.metadata.get("noise"))

@@ -1,0 +1,104 @@
+"""Layers that compute what Keras's do, on arrays laid out as there: channels last.
+
+In memory too: a convolution sees torch's channels_last format, and nothing is copied in between.
+Their weights are torch's own; common.training.exchange tells what they are in Keras.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Optional, Tuple
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+RELU, SIGMOID = "relu", "sigmoid"
+
+
+def _activated(values: torch.Tensor, activation: Optional[str]) -> torch.Tensor:
+    return values if activation is None else getattr(torch, activation)(values)
+
+
+def same_padding(size: int, kernel: int, stride: int) -> Tuple[int, int]:
+    """What TensorFlow's SAME adds before and after a side of so many pixels."""
+    whole = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return whole // 2, whole - whole // 2
+
+
+class Dense(nn.Linear):
+    """Over the last axis; activation is RELU, SIGMOID or None."""
+
+    def __init__(
+        self, inputs: int, units: int, activation: Optional[str] = None, bias: bool = True
+    ) -> None:
+        super().__init__(inputs, units, bias)
+        self.activation = activation
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return _activated(super().forward(values), self.activation)
+
+
+class LayerNorm(nn.LayerNorm):
+    """Over the last axis, with Keras's epsilon unless another is given."""
+
+    def __init__(self, size: int, epsilon: float = 1e-3) -> None:
+        super().__init__(size, epsilon)
+
+
+class Conv2D(nn.Conv2d):
+    """A convolution with SAME padding, (B, height, width, channels) to the like."""
+
+    def __init__(
+        self,
+        channels: int,
+        filters: int,
+        kernel: int,
+        stride: int = 1,
+        activation: Optional[str] = None,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(channels, filters, kernel, stride, bias=bias)
+        self.activation = activation
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        sides = [
+            same_padding(size, kernel, stride)
+            for size, kernel, stride in zip(images.shape[1:3], self.kernel_size, self.stride)
+        ]
+        values, padding = images.permute(0, 3, 1, 2), [before for before, _ in sides]
+        if any(before != after for before, after in sides):
+            values = functional.pad(values, (*sides[1], *sides[0]))
+            padding = [0, 0]
+        found = functional.conv2d(values, self.weight, self.bias, self.stride, padding)
+        return _activated(found, self.activation).permute(0, 2, 3, 1)
+
+
+class Conv2DTranspose(nn.ConvTranspose2d):
+    """A convolution's transpose with SAME padding: sides become `stride` times as long."""
+
+    def __init__(
+        self,
+        channels: int,
+        filters: int,
+        kernel: int,
+        stride: int = 1,
+        activation: Optional[str] = None,
+    ) -> None:
+        super().__init__(channels, filters, kernel, stride)
+        self.activation = activation
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        height, width = (size * self.stride[0] for size in images.shape[1:3])
+        before, _ = same_padding(height, self.kernel_size[0], self.stride[0])
+        found = functional.conv_transpose2d(
+            images.permute(0, 3, 1, 2), self.weight, self.bias, self.stride, before
+        )
+        # One line more than wanted where SAME adds more after than before.
+        return _activated(found[:, :, :height, :width], self.activation).permute(0, 2, 3, 1)
+
+
+class GRUCell(nn.GRUCell):
+    """One step, (B, inputs) and (B, size) to (B, size) in a tuple, as Keras gives it."""
+
+    def forward(self, inputs: torch.Tensor, state: Any = None) -> Any:
+        return (super().forward(inputs, state),)
