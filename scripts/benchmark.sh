@@ -3,7 +3,7 @@
 #
 # usage: scripts/benchmark.sh NETWORK [--stack reference|current|auto] [--help] [benchmark arguments]
 #
-#   NETWORK        residual_attention_net, slot_attention, protoattend
+#   NETWORK        residual_attention_net, slot_attention, slot_attention_torch, protoattend
 #   --stack STACK  the environment to measure in (default: current); ZOO_PYTHON names another Python
 #   --help         this text
 #
@@ -35,7 +35,7 @@ read_arguments() {
     shift
   done
   check_stack "$stack" reference current auto
-  [ -n "$network" ] || fail_usage "which network? residual_attention_net, slot_attention or protoattend"
+  [ -n "$network" ] || fail_usage "which network? residual_attention_net, slot_attention, slot_attention_torch or protoattend"
   [ -f "$root/benchmarks/$network/benchmark.py" ] || fail_usage "there is no benchmark of $network"
 }
 

@@ -78,6 +78,7 @@ def test_the_networks_and_their_datasets_are_known_anywhere(zoo: Zoo) -> None:
         "protoattend",
         "residual_attention_net",
         "slot_attention",
+        "slot_attention_torch",
     }
     assert "fashion_mnist" in zoo("data", "list").stdout
     assert zoo("table").returncode == 0

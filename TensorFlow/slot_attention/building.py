@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
 from common.machine.ranks import ALONE
 from common.training.run import Evaluation
 from common.training.schedule import Schedule
+from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.activations import recording
 from common.training.tensorflow.description import Build, Inputs, TrainingGraph
 from common.training.tensorflow.minimisation import minimise
@@ -19,38 +21,25 @@ from slot_attention.data.pipeline import scene_batches
 from slot_attention.network.architecture import GAUSSIAN, SlotSettings
 from slot_attention.network.choice import NetworkChoice
 from slot_attention.session import Session
-
-PICTURED_IN_TRAINING, PICTURED = 4, 8
-Batch = Mapping[str, Any]
+from slot_attention.tasks import PICTURED_IN_TRAINING, Batch, Figures, without_filling
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What a task gives.
+    """What a task gives beside its figures, in graphs.
 
     Attributes:
-        fields: of a batch in training: image, target.
-        evaluated: of a batch that is evaluated, by the session's data.
-        shared: whether ranks divide a split between them, or each sees all of it.
         network: makes the network; called with images and noise it gives what was found.
         loss: from session, batch and what was found.
         diagnostics: of what was found, scalars by name.
         outputs: from session, batch and what was found to all that metrics and pictures need.
-        evaluate: from a running session, a pass over a split and its name to its figures.
-        picture: its name. draw: from session and a pass's first outputs to its PNG.
     """
 
-    name: str
-    fields: Tuple[str, ...]
-    evaluated: Callable[[Session], Tuple[str, ...]]
-    shared: bool
+    figures: Figures
     network: Callable[[NetworkChoice], Any]
     loss: Callable[[Session, Batch, Any], Any]
     diagnostics: Callable[[Any], Dict[str, Any]]
     outputs: Callable[[Session, Batch, Any], Dict[str, Any]]
-    evaluate: Callable[[Any, Session, ScenePass, str], Evaluation]
-    picture: str
-    draw: Callable[[Session, Mapping[str, Any]], bytes]
 
 
 def drawn_noise(settings: SlotSettings, batch: int, seed: tf.Tensor) -> Optional[tf.Tensor]:
@@ -83,10 +72,11 @@ class ScenePass:
             count: scenes of all ranks together, rounded up to whole batches; None for all.
         """
         size = session.options.evaluation_batch_size
-        place = session.place if task.shared else ALONE
+        self._figures, self._session, self._split = task.figures, session, split
+        place = session.place if task.figures.shared else ALONE
         scenes = len(session.dataset.split(split).images)
         order = EvaluationOrder(scenes, size, place.rank, place.world_size)
-        fields = task.evaluated(session)
+        fields = task.figures.evaluated(session)
         batches = scene_batches(session.dataset, split, order, fields, session.workers)
         if count is not None:
             batches = batches.take(-(-count // (size * place.world_size)))
@@ -112,18 +102,20 @@ class ScenePass:
             except tf.errors.OutOfRangeError:
                 return
             valid = int(values.pop("valid"))
-            yield {name: _cut(value, valid) for name, value in values.items()}
+            yield {name: without_filling(value, valid) for name, value in values.items()}
+
+    def evaluate(self, session: Any) -> Evaluation:
+        """Evaluates the whole pass."""
+        own = self._session
+        add = functools.partial(tf_runtime.sum_over_ranks, own.device)
+        return self._figures.evaluate(own, functools.partial(self.run, session), self._split, add)
 
     def first(self, session: Any, count: int) -> Dict[str, Any]:
         """All outputs of the first scenes, at most a batch."""
         session.run(self._iterator.initializer)
         values = session.run(self._outputs)
         valid = min(count, int(values.pop("valid")))
-        return {name: _cut(value, valid) for name, value in values.items()}
-
-
-def _cut(value: Any, valid: int) -> Any:
-    return [part[:valid] for part in value] if isinstance(value, list) else value[:valid]
+        return {name: without_filling(value, valid) for name, value in values.items()}
 
 
 def build_training(task: Task, session: Session, schedule: Schedule) -> Build:
@@ -154,11 +146,11 @@ def build_training(task: Task, session: Session, schedule: Schedule) -> Build:
 
         def evaluate(running: Any, step: int, role: str) -> Any:
             role = role if role == "progress" else "final"
-            return [task.evaluate(running, session, passes[role], splits[role])]
+            return [passes[role].evaluate(running)]
 
         def pictures(running: Any, step: int) -> Mapping[str, bytes]:
             values = passes["progress"].first(running, PICTURED_IN_TRAINING)
-            return {task.picture: task.draw(session, values)}
+            return {task.figures.picture: task.figures.draw(session, values)}
 
         return TrainingGraph(
             loss,

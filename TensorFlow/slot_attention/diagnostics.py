@@ -8,11 +8,7 @@ from typing import Dict
 import numpy as np
 
 from common.training.tensorflow.runtime import tf
-
-LEAST_SHARE = 0.005  # of the image's pixels; 82 pixels at 128x128, less than CLEVR's small objects
-LEAST_OVERLAP = 0.5  # sum of minima over sum of maxima of two masks
-LEAST_COSINE = 0.95
-_TINY = 1e-12
+from slot_attention.metrics.slot_health import LEAST_COSINE, LEAST_OVERLAP, LEAST_SHARE, TINY
 
 
 def attention_diagnostics(attention: tf.Tensor, slots: tf.Tensor) -> Dict[str, tf.Tensor]:
@@ -22,11 +18,11 @@ def attention_diagnostics(attention: tf.Tensor, slots: tf.Tensor) -> Dict[str, t
     one slot, 1 where all are equal. Similar slots are pairs of nearly one direction.
     """
     count = attention.shape.as_list()[-1]
-    entropy = -tf.reduce_sum(attention * tf.math.log(tf.maximum(attention, _TINY)), axis=-1)
-    directions = tf.math.l2_normalize(slots, axis=2, epsilon=_TINY)
+    entropy = -tf.reduce_sum(attention * tf.math.log(tf.maximum(attention, TINY)), axis=-1)
+    directions = tf.math.l2_normalize(slots, axis=2, epsilon=TINY)
     cosines = tf.matmul(directions, directions, transpose_b=True)
     return {
-        "attention_entropy": tf.reduce_mean(entropy) / max(math.log(count), _TINY),
+        "attention_entropy": tf.reduce_mean(entropy) / max(math.log(count), TINY),
         "similar_slots": _mean_pairs(cosines >= LEAST_COSINE),
     }
 

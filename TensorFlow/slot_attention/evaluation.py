@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import functools
 from typing import Any
 
-from common.training.evaluation_run import Files, metrics_text, output_folder
+from common.training.evaluation_run import Files, output_folder
 from common.training.run import Evaluation
 from common.training.stored_weights import find_weights
 from common.training.tensorflow import evaluation_run
 from common.training.tensorflow.evaluation_run import Evaluator
-from slot_attention.building import PICTURED, ScenePass, Task, built_network
+from slot_attention.building import ScenePass, Task, built_network
 from slot_attention.network.checkpoints import load_weights
 from slot_attention.options import Options
+from slot_attention.scene_run import subject_of, warn_of_few_slots
 from slot_attention.session import open_session
-from slot_attention.training import subject_of, warn_of_few_slots
+from slot_attention.tasks import evaluation_files
 
 
 def run_evaluation(options: Options, task: Task) -> int:
@@ -31,23 +32,13 @@ def run_evaluation(options: Options, task: Task) -> int:
         network, probe = built_network(task, session.choice)
         count = None if options.full_eval else options.evaluation_count
         scenes = ScenePass(task, session, network, session.test_split, count)
-        load_weights(running, network, found, task.name)
+        load_weights(running, network, found, task.figures.name)
 
         def files(running: Any, result: Evaluation) -> Files:
-            metrics = dict(result.metrics)
-            told = {"split": result.split, "n": result.n, "step": found.step, "metrics": metrics}
-            return {
-                "metrics.json": json.dumps(told, indent=1) + "\n",
-                "metrics.txt": metrics_text(f"{result.n} scenes of {result.split}", metrics),
-                f"{task.picture}.png": lambda: task.draw(session, scenes.first(running, PICTURED)),
-            }
+            first = functools.partial(scenes.first, running)
+            return evaluation_files(task.figures, session, found.step, result, first)
 
-        return Evaluator(
-            network,
-            probe,
-            lambda running: task.evaluate(running, session, scenes, session.test_split),
-            files,
-        )
+        return Evaluator(network, probe, scenes.evaluate, files)
 
     return evaluation_run.run_evaluation(
         session, folder, subject_of(session), options.seed, found.step, evaluator

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from common.training.tensorflow.activations import noted
 from common.training.tensorflow.runtime import tf
-
-HUBER_DELTA = 1.0
+from slot_attention.metrics.matching import HUBER_DELTA, best_matching
 
 
 def reconstruction_loss(images: tf.Tensor, combined: tf.Tensor) -> tf.Tensor:
@@ -33,18 +30,3 @@ def hungarian_huber_loss(targets: tf.Tensor, predictions: tf.Tensor) -> tf.Tenso
     chosen.set_shape(cost.shape)
     chosen = noted("matching", tf.stop_gradient(chosen))
     return tf.reduce_mean(tf.reduce_sum(cost * chosen, axis=[1, 2]))
-
-
-def best_matching(costs: np.ndarray) -> np.ndarray:
-    """Marks with 1 the pairs of the cheapest one-to-one matching of each image, costs (B, N, K).
-
-    Costs that are no numbers (a network that diverged) give no pairs: the loss is what reports it.
-    """
-    # Here, since object discovery has no use for it and it takes memory.
-    from scipy.optimize import linear_sum_assignment
-
-    chosen = np.zeros_like(costs)
-    for image, cost in enumerate(costs):
-        if np.all(np.isfinite(cost)):
-            chosen[(image,) + linear_sum_assignment(cost)] = 1
-    return chosen

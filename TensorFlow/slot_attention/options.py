@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple, Type, TypeVar
 
 from common.ascend.flags import NpuFlags
 from common.core.command_line import Parser, number_in
@@ -53,7 +53,7 @@ def _strides(text: str) -> Tuple[int, ...]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(CheckpointFlags, DeviceFlags, NpuFlags, DumpFlags):
+class SceneOptions(CheckpointFlags, DeviceFlags, DumpFlags):
     """What a run was asked to do; every field but the task is a flag of the same name."""
 
     task: str = ""
@@ -164,6 +164,11 @@ class Options(CheckpointFlags, DeviceFlags, NpuFlags, DumpFlags):
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class Options(SceneOptions, NpuFlags):
+    """The same, with what only TensorFlow on an NPU knows."""
+
+
 # The reference's defaults, flag by flag, and what an evaluation has in place of a training's.
 DEFAULTS: Dict[str, Dict[str, Any]] = {
     OBJECT_DISCOVERY: {
@@ -195,24 +200,34 @@ _OF_AN_EVALUATION: Dict[str, Any] = {
 }
 
 
-def _program(task: str, program: str) -> Program[Options]:
+Kind = TypeVar("Kind", bound=SceneOptions)
+
+
+def program_of(package: str, kind: Type[Kind], task: str, program: str) -> Program[Kind]:
+    """The flags of `python -m <package>.<task>.<program>`."""
     defaults = dict(DEFAULTS[task], **(_OF_AN_EVALUATION if program == EVAL else {}))
-    return Program(f"slot_attention.{task}.{program}", Options, (task, program), defaults)
+    return Program(f"{package}.{task}.{program}", kind, (task, program), defaults)
 
 
 def parser_of(entry_point: str) -> Parser:
     """The parser of an entry point by its module's name, for the launcher."""
-    return _program(*entry_point.split(".")[1:]).parser()
+    package, task, program = entry_point.split(".")
+    return program_of(package, Options, task, program).parser()
 
 
 def parse_options(task: str, program: str, argv: Optional[Sequence[str]]) -> Options:
-    """Reads the command line of `python -m slot_attention.<task>.<program>`.
+    """Reads the command line of `python -m slot_attention.<task>.<program>`; see checked."""
+    return checked(program_of("slot_attention", Options, task, program).read(argv), program)
+
+
+def checked(options: Kind, program: str) -> Kind:
+    """Options that were read, with the reference's place of a checkpoint where none is given.
 
     Raises:
-        UsageError: unknown flag, wrong type, value out of range, flags that contradict.
+        UsageError: flags that contradict.
         ZooError: --data_path or --checkpoint_dir is missing.
     """
-    options = _program(task, program).read(argv)
+    task = options.task
     if not options.data_path and options.dataset not in SYNTHETIC:
         raise ZooError(
             f"--data_path is missing: give the folder of {options.dataset}, or --dataset "

@@ -2,23 +2,73 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    ContextManager,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Type,
+)
 
 from common.core.command_line import Parser, number_in, run_program
 from common.core.errors import UsageError, ZooError
-from slot_attention.options import EVAL, OBJECT_DISCOVERY, Options, parse_options
+from slot_attention.options import (
+    EVAL,
+    OBJECT_DISCOVERY,
+    Options,
+    SceneOptions,
+    checked,
+    program_of,
+)
+
+if TYPE_CHECKING:
+    from common.training.stored_weights import FoundCheckpoint
+    from slot_attention.data.scenes import SceneSource
+    from slot_attention.scene_run import SceneRun
+    from slot_attention.tasks import Figures
 
 SHOWN = 4
 
 
+class ScenesToDraw(NamedTuple):
+    """A network's pass over scenes: all outputs of the first ones, and those of every batch."""
+
+    session: SceneRun
+    figures: Figures
+    first: Callable[[int], Mapping[str, Any]]
+    batches: Callable[[], Iterator[Mapping[str, Any]]]
+
+
+Opened = Callable[[Any, Any, Any], ContextManager[ScenesToDraw]]
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Writes a picture for each image, or one of all scenes; returns the exit code."""
+    return predict("slot_attention", Options, _opened, argv)
+
+
+def predict(
+    package: str, kind: Type[SceneOptions], opened: Opened, argv: Optional[Sequence[str]]
+) -> int:
+    """The program of a network of either framework.
+
+    Args:
+        opened: from options, the checkpoint and the data to what is drawn.
+    """
     parser = Parser(
-        prog="slot_attention.predict",
+        prog=f"{package}.predict",
         description="Draws what the slots of a trained network see.",
-        epilog="Further flags are those of slot_attention.object_discovery.eval, such as "
+        epilog=f"Further flags are those of {package}.object_discovery.eval, such as "
         "--num_slots, --seed, --device and --precision_mode.",
     )
     parser.add_argument(
@@ -40,9 +90,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     flags, others = parser.parse_known_args(argv)
     words = ["--dataset=image_folder", "--cache=none", f"--data_path={(flags.images or ['.'])[0]}"]
     words += [f"--checkpoint_dir={flags.checkpoint}", *others]
-    options = parse_options(OBJECT_DISCOVERY, EVAL, words)
+    options = checked(program_of(package, kind, OBJECT_DISCOVERY, EVAL).read(words), EVAL)
     named = _named_images([Path(place).expanduser() for place in flags.images or []])
-    for path in _drawn(options, named, flags.count, flags.output_path):
+    for path in _drawn(opened, options, named, flags.count, flags.output_path):
         print(f"picture: {path}", flush=True)
     return 0
 
@@ -83,50 +133,63 @@ def _test_scenes(config: Dict[str, Any], folder: Path, count: int) -> Any:
 
 
 def _drawn(
-    options: Options, named: Dict[str, Path], count: int, folder: Optional[str]
+    opened: Opened, options: SceneOptions, named: Dict[str, Path], count: int, folder: Optional[str]
 ) -> List[Path]:
     """Writes a picture for each image, or one of so many scenes; returns where."""
     from common.training.evaluation_run import output_folder, write_file
     from common.training.stored_weights import find_weights
-    from common.training.tensorflow import runtime
-    from slot_attention.building import ScenePass, built_network
     from slot_attention.data.datasets import image_source
-    from slot_attention.network.checkpoints import load_weights
-    from slot_attention.session import open_session
-    from slot_attention.trained import TASKS
 
     found = find_weights(str(options.checkpoint_dir))
     place = Path(output_folder(folder, str(options.checkpoint_dir), "predictions"))
-    task = TASKS[OBJECT_DISCOVERY if named else found.state.get("task", OBJECT_DISCOVERY)]
-    options = dataclasses.replace(options, task=task.name, model_dir=str(place))
+    task = OBJECT_DISCOVERY if named else found.state.get("task", OBJECT_DISCOVERY)
+    options = dataclasses.replace(options, task=task, model_dir=str(place))
     source = (
         image_source(place, {"test": list(named.values())}, "those that were given")
         if named
         else _test_scenes(found.state.get("config", {}), place / f"scenes_{count}", count)
     )
     written: List[Path] = []
-    with open_session(
-        options, found.state.get("network"), source
-    ) as session, runtime.tf.Graph().as_default():
+    with opened(options, found, source) as scenes:
 
-        def write(name: str, values: Dict[str, Any]) -> None:
+        def write(name: str, values: Mapping[str, Any]) -> None:
             written.append(place / f"{name}.png")
-            write_file(written[-1], task.draw(session, values))
+            write_file(written[-1], scenes.figures.draw(scenes.session, values))
 
-        network, _ = built_network(task, session.choice)
-        scenes = ScenePass(task, session, network, "test", None)
-        with runtime.open_session(session.device, session.precision) as running:
-            load_weights(running, network, found, task.name)
-            if not named:  # a row a scene: without those of the rounds of attention
-                write(task.picture, dict(scenes.first(running, count), attention=()))
-            names = iter(named)
-            for batch in scenes.run(running, *scenes.names) if named else ():
-                for number in range(len(batch["image"])):
-                    write(next(names), _one(batch, number))
+        if not named:  # a row a scene: without those of the rounds of attention
+            write(scenes.figures.picture, dict(scenes.first(count), attention=()))
+        names = iter(named)
+        for batch in scenes.batches() if named else ():
+            for number in range(len(batch["image"])):
+                write(next(names), _one(batch, number))
     return written
 
 
-def _one(batch: Dict[str, Any], number: int) -> Dict[str, Any]:
+@contextlib.contextmanager
+def _opened(options: Any, found: FoundCheckpoint, source: SceneSource) -> Iterator[ScenesToDraw]:
+    from common.training.tensorflow import runtime
+    from slot_attention.building import ScenePass, built_network
+    from slot_attention.network.checkpoints import load_weights
+    from slot_attention.session import open_session
+    from slot_attention.trained import TASKS
+
+    with open_session(
+        options, found.state.get("network"), source
+    ) as session, runtime.tf.Graph().as_default():
+        task = TASKS[options.task]
+        network, _ = built_network(task, session.choice)
+        scenes = ScenePass(task, session, network, "test", None)
+        with runtime.open_session(session.device, session.precision) as running:
+            load_weights(running, network, found, options.task)
+            yield ScenesToDraw(
+                session,
+                task.figures,
+                lambda count: scenes.first(running, count),
+                lambda: scenes.run(running, *scenes.names),
+            )
+
+
+def _one(batch: Mapping[str, Any], number: int) -> Dict[str, Any]:
     """One image's part of what a pass gave."""
     one = slice(number, number + 1)
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Tuple
+from typing import Any, Dict
 
 import numpy as np
 
@@ -17,21 +17,10 @@ from slot_attention.network.choice import chosen_network
 from slot_attention.object_discovery import task as object_discovery
 from slot_attention.options import Options
 from slot_attention.set_prediction import task as set_prediction
+from slot_attention.tasks import MEANING
 
-TASKS: Dict[str, Task] = {task.TASK.name: task.TASK for task in (object_discovery, set_prediction)}
-OUTPUTS: Dict[str, Tuple[str, ...]] = {
-    object_discovery.TASK.name: ("combined", "reconstructions", "masks", "slots"),
-    set_prediction.TASK.name: ("predictions", "slots"),
-}
-MEANING = {
-    "images": "RGB bytes; the network scales them to [-1, 1] itself",
-    "noise": "drawn from the standard normal distribution, for the initial slots",
-    "combined": "the reconstruction, in [-1, 1]",
-    "reconstructions": "of each slot, in [-1, 1]",
-    "masks": "of each slot; they add up to 1 at every pixel",
-    "predictions": "of each slot 19 values in [0, 1]: position / 6 + 0.5 (3), size (2), "
-    "material (2), shape (3), color (8), whether there is an object (1)",
-    "slots": "the slots themselves",
+TASKS: Dict[str, Task] = {
+    task.TASK.figures.name: task.TASK for task in (object_discovery, set_prediction)
 }
 
 
@@ -67,7 +56,7 @@ class TrainedNetwork:
             network, _ = built_network(TASKS[self.task], choice)
             pixels = (tf.cast(self._inputs["images"], tf.float32) / 255.0 - 0.5) * 2.0
             made = network(pixels, self._inputs.get("noise"))
-            self._outputs = {name: getattr(made, name) for name in OUTPUTS[self.task]}
+            self._outputs = {name: getattr(made, name) for name in TASKS[self.task].figures.found}
         self.session = tf.Session(graph=graph)
         load_weights(self.session, network, found, self.task)
 

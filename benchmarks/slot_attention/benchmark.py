@@ -31,7 +31,7 @@ STATED: Dict[Tuple[int, str], Tuple[float, Tuple[int, ...]]] = {
 }
 
 
-def _add_flags(parser: Parser) -> None:
+def add_flags(parser: Parser) -> None:
     parser.add_argument("--task", choices=sorted(TASKS), help="one task only")
     parser.add_argument("--no_memory", action="store_true", help="leave out peak memory")
 
@@ -136,7 +136,7 @@ BENCHMARK = Benchmark(
     most_wait=0.05,
     memory=MemoryLimit(OBJECT_DISCOVERY, "ours_fp32", 8, 2.2e9),
     repeats=8,
-    add_flags=_add_flags,
+    add_flags=add_flags,
 )
 
 if __name__ == "__main__":

@@ -299,7 +299,11 @@ class PublishedTable:
 
 @attrs.frozen
 class ModelCard:
-    """One network of the zoo; folder is where its model.yaml lies."""
+    """One network of the zoo; folder is where its model.yaml lies.
+
+    Attributes:
+        twin_of: the network that is the same in another framework; the quick start trains that one.
+    """
 
     schema_version: int = attrs.field(validator=one_of(SCHEMA_VERSION))
     name: str
@@ -310,6 +314,7 @@ class ModelCard:
     smoke_case: str
     tasks: Dict[str, Task] = attrs.field(validator=filled)
     also_known_as: Tuple[str, ...] = ()
+    twin_of: str = ""
     published: Tuple[PublishedTable, ...] = ()
     logs: Tuple[LogFormat, ...] = ()
     folder: Path = attrs.field(default=Path(), metadata=OUTSIDE)

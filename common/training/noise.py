@@ -47,9 +47,13 @@ def stateless_normal(shape: Sequence[int], seed: Tuple[int, int]) -> np.ndarray:
     bits = _philox(counters, (int(mixed[0]), int(mixed[1]))).reshape(-1, 2).astype(np.uint32)
     # The low 23 bits as the fraction of a number in [1, 2).
     uniform = ((bits & np.uint32(0x7FFFFF)) | np.uint32(127 << 23)).view(np.float32) - np.float32(1)
-    angle = (2 * np.pi * uniform[:, 1].astype(np.float64)).astype(np.float32)
-    radius = np.sqrt(np.float32(-2) * np.log(np.maximum(uniform[:, 0], _SMALLEST)))
-    normal = np.stack([np.sin(angle) * radius, np.cos(angle) * radius], axis=1)
+    angle = np.float32(2 * np.pi * np.float64(uniform[:, 1])).astype(np.float64)
+    # In float64 and rounded: numpy's functions in float32 differ by machine.
+    logarithm = np.float32(np.log(np.maximum(uniform[:, 0], _SMALLEST).astype(np.float64)))
+    radius = np.sqrt(np.float32(-2) * logarithm)
+    normal = np.stack(
+        [np.float32(part) * radius for part in (np.sin(angle), np.cos(angle))], axis=1
+    )
     return normal.reshape(-1)[:count].reshape(shape)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
+
 from common.training.flags import COSINE, EXPONENTIAL
 
 
@@ -28,12 +30,17 @@ class Schedule:
     steps: int = 1
 
     def at(self, step: int) -> float:
-        """The rate of the step after so many."""
+        """The rate of the step after so many; rounded on the way as a graph in float32 does."""
+        one, done = np.float32(1), np.float32(step)
         if self.decay == COSINE:
-            rate = self.peak * 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / self.steps)))
+            way = np.float32(math.pi) * min(one, done / np.float32(self.steps))
+            rate = np.float32(self.peak * 0.5) * (one + np.float32(math.cos(way)))
         else:
-            rate = self.peak * self.decay_rate ** (step / self.decay_steps)
-        return rate if self.warmup_steps <= 0 else rate * min(1.0, step / self.warmup_steps)
+            power = float(np.float32(self.decay_rate)) ** float(done / np.float32(self.decay_steps))
+            rate = np.float32(self.peak) * np.float32(power)
+        if self.warmup_steps > 0:
+            rate = rate * min(one, done / np.float32(self.warmup_steps))
+        return float(rate)
 
 
 def rate_for_ranks(rate: float, scaled: bool, world_size: int) -> float:

@@ -5,7 +5,7 @@
 
 Each file of weights/index.json is shown by the module that it names as `show`, which is called with
 --checkpoint and --output_path. Of each task the smoke case is trained, then the cases named after
-it, such as smoke_eval, which go on from the run before.
+it, such as smoke_eval, which go on from the run before; of networks in two frameworks, in one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ PICTURES = (".png", ".gif", ".html")
 
 def smoke_cases(card: ModelCard) -> List[str]:
     """The lines of one network, in the order in which its cases are to be run."""
-    lines = []
+    lines: List[str] = []
+    if card.twin_of:
+        return lines
     for task in card.tasks.values():
         if card.smoke_case in task.cases:
             cases = [card.smoke_case] + sorted(

@@ -14,7 +14,7 @@ from training_helpers import events, trained
 from common.core.text import version_numbers
 from common.evidence.divergence.comparing import WITHIN, compare_dumps
 from common.runs.dump import Dump, find_dump
-from common.training.torch.tensor_dump import _watching
+from common.training.torch.activations import recording
 from residual_attention_net.network.model import build_network
 
 pytestmark = [pytest.mark.pytorch, pytest.mark.long]
@@ -82,9 +82,9 @@ def test_changes_in_place_are_told_apart_and_containers_are_not_told_twice() -> 
     with torch.no_grad():
         network[0].weight.copy_(torch.eye(2))
         network[0].bias.copy_(torch.tensor([-1.0, 1.0]))
-    with _watching(network) as found:
+    with recording(network, lambda given: given.detach().clone()) as found:
         network(torch.zeros(1, 2))
-    assert [(item.name, item.values.tolist()) for item in found] == [
+    assert [(name, values.tolist()) for name, values in found] == [
         ("0", [[-1.0, 1.0]]),
         ("1", [[0.0, 1.0]]),
     ]

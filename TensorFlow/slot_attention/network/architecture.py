@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Dict, Iterable, Optional, Tuple
 
+import numpy as np
+
 from common.core.errors import UsageError
 
 LEARNED, GAUSSIAN = "learned", "gaussian"
@@ -77,6 +79,8 @@ def _full_size_decoder(channels: int) -> Tuple[Convolution, ...]:
 
 _UPSAMPLING = (Convolution(5, 64, 2),) * 4 + (Convolution(5, 64), Convolution(3, 4))
 SET_STRIDES = (1, 2, 2, 1)  # of the set prediction encoder's convolutions
+_SET_CHANNELS = 64
+ATTRIBUTES = 19  # of an object that is predicted
 
 ARCHITECTURES: Dict[str, Architecture] = {
     item.name: item
@@ -127,3 +131,15 @@ def architecture_of(name: str, resolution: Optional[int] = None) -> Architecture
             f"{factor}, or another --architecture"
         )
     return dataclasses.replace(known, resolution=resolution, broadcast=resolution // factor)
+
+
+def set_encoder(strides: Iterable[int]) -> Tuple[Convolution, ...]:
+    """The convolutions of set prediction (paper, section E.2)."""
+    return tuple(Convolution(5, _SET_CHANNELS, stride) for stride in strides)
+
+
+def position_grid(size: int) -> np.ndarray:
+    """The grid (1, size, size, 4), float32: row, column, 1 - row, 1 - column, each in [0, 1]."""
+    line = np.linspace(0.0, 1.0, num=size)
+    grid = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).astype(np.float32)
+    return np.concatenate([grid, 1.0 - grid], axis=-1)[np.newaxis]

@@ -1,23 +1,12 @@
-"""The weights of both tasks in checkpoints of this project's runs, and in the reference's.
-
-The reference saves tf.train.Checkpoint(network=model), where the model's only layer with weights
-is the autoencoder or the classifier: "network/layer_with_weights-0/…".
-"""
+"""Puts stored weights into the networks."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from common.core.errors import ZooError
-from common.training.stored_weights import OWN, FoundCheckpoint, StoredWeights, path_of_key
+from common.training.stored_weights import FoundCheckpoint, StoredWeights
 from common.training.tensorflow.weights import load_stored, named_weights
-
-_REFERENCE = "layer_with_weights-0/"
-_TASK_OF_PART = {"decoder_cnn/": "object_discovery", "mlp_classifier/": "set_prediction"}
-_ADVICE = (
-    "give the flags it was trained with (--architecture, --resolution, --num_slots, "
-    "--initial_slots)"
-)
+from slot_attention.network.stored import ADVICE, key_in
 
 
 def load_weights(session: Any, network: Any, found: FoundCheckpoint, task: str) -> None:
@@ -27,29 +16,6 @@ def load_weights(session: Any, network: Any, found: FoundCheckpoint, task: str) 
         ZooError: damaged, of the other task, or of a network of other sizes.
     """
     stored = StoredWeights(found.prefix)
-    paths = [path for path in map(path_of_key, stored.shapes) if path is not None]
-
-    def holds(start: str) -> bool:
-        return any(path.startswith(start) for path in paths)
-
-    base = _REFERENCE if holds(_REFERENCE + "slot_attention/") else ""
-    if not holds(base + "slot_attention/"):
-        raise ZooError(
-            f"checkpoint {found.prefix} holds no Slot Attention network: give one that a training "
-            "of this network wrote"
-        )
-    for part, owner in _TASK_OF_PART.items():
-        if owner != task and holds(base + part):
-            raise ZooError(
-                f"checkpoint {found.prefix} is of {owner}, not of {task}: use "
-                f"slot_attention.{owner}"
-            )
-
-    def key(path: str) -> str:
-        """TensorFlow 1.15 counts the layers of a Sequential under another name."""
-        usual = OWN.format(base + path)
-        known = usual in stored.shapes
-        return usual if known else usual.replace("layer_with_weights-", "layer-")
-
+    key = key_in(stored, task)
     weights = {key(path): weight for path, weight in named_weights(network).items()}
-    load_stored(session, stored, weights, _ADVICE)
+    load_stored(session, stored, weights, ADVICE)

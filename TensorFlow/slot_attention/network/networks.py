@@ -8,21 +8,19 @@ from __future__ import annotations
 
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
-import numpy as np
-
 from common.training.tensorflow.activations import noted
 from common.training.tensorflow.runtime import tf
 from slot_attention.network.architecture import (
+    ATTRIBUTES,
     SET_STRIDES,
     Architecture,
     Convolution,
     SlotSettings,
+    position_grid,
     reduced,
+    set_encoder,
 )
 from slot_attention.network.slot_attention import SlotAttention, layer_norm
-
-ATTRIBUTES = 19
-_SET_CHANNELS = 64
 
 
 class Discovery(NamedTuple):
@@ -47,13 +45,6 @@ class SetPrediction(NamedTuple):
     predictions: tf.Tensor
     slots: tf.Tensor
     attention: List[tf.Tensor]
-
-
-def position_grid(size: int) -> np.ndarray:
-    """The grid (1, size, size, 4), float32: row, column, 1 - row, 1 - column, each in [0, 1]."""
-    line = np.linspace(0.0, 1.0, num=size)
-    grid = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).astype(np.float32)
-    return np.concatenate([grid, 1.0 - grid], axis=-1)[np.newaxis]
 
 
 class SoftPositionEmbed(tf.keras.layers.Layer):
@@ -150,8 +141,7 @@ class SlotAttentionClassifier(_SlotNetwork):
     def __init__(
         self, resolution: int, settings: SlotSettings, strides: Sequence[int] = SET_STRIDES
     ) -> None:
-        encoder = [Convolution(5, _SET_CHANNELS, stride) for stride in strides]
-        super().__init__(resolution, encoder, settings)
+        super().__init__(resolution, set_encoder(strides), settings)
         self.mlp_classifier = tf.keras.Sequential(
             [
                 tf.keras.layers.Dense(64, activation="relu"),

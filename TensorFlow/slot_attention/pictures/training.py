@@ -12,7 +12,7 @@ from common.evidence.figures.figure import pixel_figure, pixels, read_png, save_
 from common.evidence.figures.line_chart import Curve, line_chart
 from common.evidence.figures.sheet import GAP, MARGIN, blank, text_size, write
 from common.runs.events import FILE_NAME, effective_events
-from common.training.pictures import FOLDER
+from common.training.pictures import FOLDER, drawn_or_told
 
 
 def show_training(folder: Path, picture: str, score: str) -> List[Path]:
@@ -44,6 +44,13 @@ def show_training(folder: Path, picture: str, score: str) -> List[Path]:
         curve = Curve(score, *map(list, zip(*progress)))
         save_png(written[-1], line_chart([curve], title, score, "training step", False))
     return written
+
+
+def tell_pictures(folder: Path, picture: str, score: str) -> None:
+    """Writes what the finished training shows of itself, and says where it is."""
+    written = drawn_or_told("training.gif", lambda: show_training(folder, picture, score), print)
+    for path in written or ():
+        print(f"picture: {path}", flush=True)
 
 
 def step_pictures(folder: Path, name: str) -> List[Tuple[int, np.ndarray]]:

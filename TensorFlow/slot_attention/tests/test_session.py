@@ -9,6 +9,7 @@ from common.core.errors import UsageError
 from common.training.tensorflow import runtime as tf_runtime
 from slot_attention import session
 from slot_attention.options import OBJECT_DISCOVERY, SET_PREDICTION, parse_options
+from slot_attention.scene_run import max_objects
 
 pytestmark = pytest.mark.tensorflow
 
@@ -28,7 +29,7 @@ def _options(task, *flags):
     ],
 )
 def test_object_discovery_on_clevr_takes_scenes_of_at_most_six_objects(task, flags, expected):
-    assert session.max_objects(_options(task, *flags)) == expected
+    assert max_objects(_options(task, *flags)) == expected
 
 
 @pytest.mark.parametrize(

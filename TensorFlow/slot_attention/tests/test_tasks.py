@@ -7,11 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.runtime import tf
 from slot_attention.diagnostics import attention_diagnostics, discovery_diagnostics
 from slot_attention.metrics.segmentation import image_scores
-from slot_attention.object_discovery import task as discovery
+from slot_attention.tasks import evaluate_discovery
 
 pytestmark = pytest.mark.tensorflow
 # The second of the two scenes of 2 x 2 is background only.
@@ -24,23 +23,21 @@ SCENES = np.float32(
 
 
 @pytest.fixture
-def figures(monkeypatch):
+def figures():
     """The figures of batches of scenes whose slots are the true masks."""
-    monkeypatch.setattr(tf_runtime, "sum_over_ranks", lambda device, values: values)
 
     def evaluate(*batches, has_masks=True, background=1):
         facts = SimpleNamespace(has_masks=has_masks, background_entities=background)
         dataset = SimpleNamespace(facts=facts)
 
-        def run(running, *names):
+        def run(*names):
             for masks in batches:
                 image = np.zeros(masks.shape[:1] + masks.shape[2:] + (3,), np.float32)
                 batch = {"image": image, "combined": image + 0.5, "masks": masks[..., None]}
                 batch["mask"] = masks.astype(np.uint8)
                 yield {name: batch[name] for name in names}
 
-        session = SimpleNamespace(dataset=dataset, device=None)
-        return discovery.evaluate(None, session, SimpleNamespace(run=run), "test")
+        return evaluate_discovery(SimpleNamespace(dataset=dataset), run, "test", list)
 
     return evaluate
 

@@ -35,8 +35,9 @@ class _Recorder:
         A container gives what its last layer gave; the version tells of changes in place.
         """
         if isinstance(value, (list, tuple)):
-            fields = getattr(value, "_fields", None) or [str(n) for n in range(len(value))]
-            for field, part in zip(fields, value):
+            value = {str(number): part for number, part in enumerate(value)}
+        if isinstance(value, dict):
+            for field, part in value.items():
                 self.keep(self.joined(path, field), part)
         elif isinstance(value, torch.Tensor):
             known = any(value is one and value._version == version for one, version in self._seen)

@@ -23,7 +23,7 @@ def put_weights(network: torch.nn.Module, weights: Mapping[str, np.ndarray]) -> 
     own = network.state_dict()
     with torch.no_grad():
         for name, value in to_torch(weights).items():
-            own[name].copy_(torch.from_numpy(np.ascontiguousarray(value)))
+            own[name].copy_(torch.from_numpy(np.array(value)))
 
 
 def draw_initial_weights(

@@ -62,7 +62,7 @@ class Conv2D(nn.Conv2d):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         sides = [
-            same_padding(size, kernel, stride)
+            same_padding(int(size), kernel, stride)  # a trace of torch 1.8 has tensors here
             for size, kernel, stride in zip(images.shape[1:3], self.kernel_size, self.stride)
         ]
         values, padding = images.permute(0, 3, 1, 2), [before for before, _ in sides]
@@ -88,7 +88,7 @@ class Conv2DTranspose(nn.ConvTranspose2d):
         self.activation = activation
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        height, width = (size * self.stride[0] for size in images.shape[1:3])
+        height, width = (int(size) * self.stride[0] for size in images.shape[1:3])
         before, _ = same_padding(height, self.kernel_size[0], self.stride[0])
         found = functional.conv_transpose2d(
             images.permute(0, 3, 1, 2), self.weight, self.bias, self.stride, before

@@ -302,8 +302,9 @@ def _cast(value: Any, dtype: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value.to(dtype) if value.is_floating_point() else value
     if isinstance(value, (tuple, list)):
-        parts = [_cast(item, dtype) for item in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+        return type(value)(_cast(item, dtype) for item in value)
+    if isinstance(value, dict):
+        return {name: _cast(item, dtype) for name, item in value.items()}
     return value
 
 

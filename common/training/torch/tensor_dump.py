@@ -24,13 +24,17 @@ import torch
 from common.runs import dump
 from common.runs.dump import Tensor, kept_samples
 from common.training.dump import ATTEMPTS, StepDump, require_fit
-from common.training.exchange import from_torch
+from common.training.exchange import from_torch, to_torch
 from common.training.torch.activations import recording
 from common.training.torch.exchanged import put_weights
+from common.training.torch.runtime import VERSION
 from common.training.torch.step import LookAtGradients, StepHealth
 
 if TYPE_CHECKING:
     from common.training.torch.engine import TorchEngine
+
+# What Adam keeps of a weight, by torch's name and by the end of TensorFlow's.
+_SLOTS = {"exp_avg": "/Adam", "exp_avg_sq": "/Adam_1"}
 
 Optimise = Callable[[Any, Optional[LookAtGradients]], Tuple[torch.Tensor, StepHealth]]
 
@@ -81,13 +85,38 @@ class NetworkDump(StepDump):
         """Gives the optimizer what the other run's kept."""
         assert self.source is not None
         names, optimizer = self._names(), self.engine.stepper.optimizer
-        state: Dict[int, Dict[str, torch.Tensor]] = {}
-        for key, value in _as_tensors(self.source.inputs(dump.OPTIMIZER)).items():
+        state: Dict[int, Dict[str, Any]] = {}
+        given = self.source.inputs(dump.OPTIMIZER)
+        if self._is_twin:
+            state = self._adam_of(given) if self.begins_after else {}
+            given = {}
+        for key, value in _as_tensors(given).items():
             name, _, kind = key.rpartition("/")
             state.setdefault(names.index(name), {})[kind] = value
         if state:
-            groups = optimizer.state_dict()["param_groups"]
+            # What make_adam's optimizer counts is in its groups.
+            groups = [
+                dict(group, taken=self.begins_after)
+                for group in optimizer.state_dict()["param_groups"]
+            ]
             optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+    def _adam_of(self, given: Mapping[str, np.ndarray]) -> Dict[int, Dict[str, Any]]:
+        """Adam's state of each weight out of TensorFlow's variables."""
+        moments = {
+            kind: to_torch(
+                {key[: -len(slot)]: one for key, one in given.items() if key.endswith(slot)}
+            )
+            for kind, slot in _SLOTS.items()
+        }
+        done = float(self.begins_after or 0)
+        return {
+            number: {
+                "step": torch.tensor(done) if VERSION >= (1, 12) else int(done),
+                **_as_tensors({kind: moments[kind][name] for kind in moments}),
+            }
+            for number, name in enumerate(self._names())
+        }
 
     def _batch_of_source(self, own: Any) -> Any:
         assert self.source is not None
@@ -123,14 +152,16 @@ class NetworkDump(StepDump):
     def _attempt(
         self, step: int, batch: Any, optimise: Optimise
     ) -> Tuple[torch.Tensor, StepHealth]:
-        rate = np.asarray(self.engine.stepper.optimizer.param_groups[0]["lr"], np.float64)
+        rate: np.ndarray = np.asarray(self.engine.stepper.optimizer.param_groups[0]["lr"])
+        if self._is_twin:  # as TensorFlow holds it
+            rate = rate.astype(np.float32)
         inputs = [
             *(
                 _tensor(name, dump.NOISE if name in _noise(batch) else dump.BATCH, value)
                 for name, value in _parts(batch).items()
             ),
             *self._weights(dump.WEIGHT_BEFORE),
-            *self._optimizer_state(),
+            *(self._adam_variables(step - 1) if self._is_twin else self._optimizer_state()),
             Tensor(dump.LEARNING_RATE, dump.SETTING, rate),
         ]
         gradients: Dict[str, np.ndarray] = {}
@@ -155,6 +186,23 @@ class NetworkDump(StepDump):
             self.store(step, inputs, tensors)
             self.done = True
         return loss, health
+
+    def _adam_variables(self, done: int) -> Iterator[Tensor]:
+        """What Adam keeps, as TensorFlow's variables; zeros before the first step."""
+        optimizer = self.engine.stepper.optimizer
+        parameters = [weight for group in optimizer.param_groups for weight in group["params"]]
+        for kind, slot in _SLOTS.items():
+            moments = {
+                name: optimizer.state.get(weight, {}).get(kind, torch.zeros_like(weight))
+                for name, weight in zip(self._names(), parameters)
+            }
+            for path, value in from_torch(dict(_on_host(moments))).items():
+                yield Tensor(path + slot, dump.OPTIMIZER, value)
+        group = optimizer.param_groups[0]
+        for number, beta in enumerate(group["betas"], 1):
+            power = np.float32(beta ** (group.get("taken", 0) + 1))
+            yield Tensor(f"beta{number}_power", dump.OPTIMIZER, np.asarray(power))
+        yield Tensor("global_step", dump.OPTIMIZER, np.asarray(done, np.int64))
 
     def _optimizer_state(self) -> Iterator[Tensor]:
         """Everything that the optimizer keeps of a parameter."""

@@ -1,0 +1,1 @@
+"""The networks in torch; their sizes are data of slot_attention.network."""

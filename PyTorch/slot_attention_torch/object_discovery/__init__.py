@@ -1,0 +1,1 @@
+"""The entry points of object discovery in torch."""

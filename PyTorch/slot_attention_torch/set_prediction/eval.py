@@ -1,0 +1,9 @@
+"""Evaluates set prediction: python -m slot_attention_torch.set_prediction.eval --help."""
+
+from common.core.command_line import run_program
+from slot_attention_torch.options import entry_point
+
+main = entry_point("set_prediction", "eval")
+
+if __name__ == "__main__":
+    run_program(main)

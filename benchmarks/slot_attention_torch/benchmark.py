@@ -1,0 +1,119 @@
+"""Speed of a training step of both tasks: the torch twin, TensorFlow's network, plain torch."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Mapping, Tuple
+
+import numpy as np
+
+from benchmarks.harness import BASELINE, OWN_MODES, Benchmark, main
+from benchmarks.slot_attention.benchmark import (
+    OBJECT_DISCOVERY,
+    RESOLUTION,
+    SET_PREDICTION,
+    add_flags,
+    cases,
+)
+from benchmarks.slot_attention.benchmark import open_trainer as open_on_tensorflow
+
+OF_TENSORFLOW = {"tensorflow_fp32": "ours_fp32", "tensorflow_bf16": "ours_bf16"}
+
+
+def chosen(device_kind: str, version: Tuple[int, ...], bfloat16: bool) -> Tuple[str, ...]:
+    """bfloat16 only where it is computed; TensorFlow's network in the same round."""
+    if version >= (2,) and bfloat16:
+        return (BASELINE, *OF_TENSORFLOW, *OWN_MODES)
+    return (BASELINE, "tensorflow_fp32", "ours_fp32")
+
+
+def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
+    """Makes a variant ready on one random batch: images in [-1, 1], targets in [0, 1]."""
+    if name in OF_TENSORFLOW:
+        return open_on_tensorflow(OF_TENSORFLOW[name], device_kind, sizes)
+    import torch
+
+    from benchmarks.slot_attention_torch import baseline
+    from benchmarks.worker import trainer_of_batches
+    from common.training.torch import runtime as torch_runtime
+
+    task, count = sizes["task"], sizes["batch_size"]
+    random = np.random.RandomState(0)
+    images = random.uniform(-1, 1, (count, RESOLUTION, RESOLUTION, 3)).astype(np.float32)
+    arrays = {"image": images}
+    if task == SET_PREDICTION:
+        arrays["target"] = random.uniform(0, 1, (count, 10, 19)).astype(np.float32)
+    if name == BASELINE:
+        place = torch.device(torch_runtime.TORCH_NAMES[device_kind])
+        step = baseline.open_trainer(task, arrays, place)
+        return trainer_of_batches(lambda: None, step, lambda loss: float(loss.detach()))
+    return trainer_of_batches(*_as_the_project(name, device_kind, task, count, arrays))
+
+
+def _as_the_project(name: str, device_kind: str, task: str, count: int, arrays: Any) -> Any:
+    """Batches with a step's noise, the step on the parts that training uses, and its end."""
+    import torch
+
+    from common.machine.precision import resolve
+    from common.training.noise import step_normal
+    from common.training.torch import runtime as torch_runtime
+    from common.training.torch import step as torch_step
+    from common.training.torch.exchanged import draw_initial_weights
+    from common.training.torch.reading import on_device, read_ahead
+    from slot_attention.network.architecture import ARCHITECTURES, SlotSettings
+    from slot_attention.network.choice import NetworkChoice
+    from slot_attention_torch import losses
+    from slot_attention_torch.network.networks import network_of
+
+    able = torch_runtime.capabilities(device_kind)
+    precision = resolve(OWN_MODES[name], "torch", device_kind, able)
+    device = torch_runtime.open_device(device_kind, 0, precision)
+    settings = SlotSettings(count=7 if task == OBJECT_DISCOVERY else 10)
+    architecture = ARCHITECTURES["clevr"] if task == OBJECT_DISCOVERY else None
+    network = network_of(task, NetworkChoice(settings, RESOLUTION, architecture))
+    draw_initial_weights(network, 0)
+    network = torch_runtime.place_model(network, device, precision)
+    adam = torch_step.make_adam(device, precision, network.parameters(), 4e-4)
+    stepper = torch_step.make_stepper(network, adam, device, precision)
+
+    def read(number: int) -> Any:
+        noise = step_normal((count, settings.count, settings.size), 0, number, "slots")
+        return {**arrays, "slots": noise}
+
+    batches = read_ahead(read, range(1 << 30))
+
+    def step(values: Any) -> Any:
+        batch = on_device(values, device)
+        stepper.zero_grad()
+        with stepper.forward_context():
+            found = stepper.model(batch["image"], batch["slots"])
+            if task == OBJECT_DISCOVERY:
+                loss = losses.reconstruction_loss(batch["image"], found["combined"])
+            else:
+                loss = losses.hungarian_huber_loss(batch["target"], found["predictions"])
+        stepper.step(loss)
+        return loss
+
+    def await_end(loss: torch.Tensor) -> None:
+        float(loss.detach())
+        torch_runtime.synchronize(device)
+
+    return lambda: next(batches), step, await_end
+
+
+BENCHMARK = Benchmark(
+    network="slot_attention_torch",
+    framework="torch",
+    variants=(BASELINE, *OF_TENSORFLOW, *OWN_MODES),
+    cases=cases,
+    chosen=chosen,
+    stated=lambda major, variant, case: None,
+    targets={(1, "ours_fp32"): 1.0, (2, "ours_fp32"): 1.0, (2, "ours_bf16"): 1.0},
+    open_trainer=open_trainer,
+    most_wait=0.05,
+    repeats=8,
+    add_flags=add_flags,
+)
+
+if __name__ == "__main__":
+    sys.exit(main(BENCHMARK))
