@@ -232,7 +232,7 @@ MUTATIONS = (
     Mutation(
         "optimizers are taken for granted",
         TORCH + "step:_npu_class",
-        lambda original: lambda precision: importlib.import_module("torch_npu.optim").NpuFusedSGD,
+        lambda original: lambda *_: importlib.import_module("torch_npu.optim").NpuFusedSGD,
         _RUNS + "test_each_package_is_used_by_what_it_has",
     ),
     Mutation(
