@@ -16,9 +16,7 @@ from common.evidence.gate.findings import (
     Finding,
     Verdict,
     as_json,
-    as_junit,
-    as_markdown,
-    as_text,
+    rendered,
     worst,
 )
 from common.evidence.gate.judging import (
@@ -318,8 +316,8 @@ REGRESS of tier smoke: 1 INCONCLUSIVE, 1 REGRESS, 61 s"""
 
 
 def test_the_text_is_the_golden_one_and_a_finding_one_line_whatever_it_holds() -> None:
-    assert as_text([REPORTS[0], REPORTS[2]], "smoke") == TEXT
-    text = as_text(REPORTS[1:2], "smoke")
+    assert rendered("report.txt", [REPORTS[0], REPORTS[2]], "smoke") == TEXT
+    text = rendered("report.txt", REPORTS[1:2], "smoke")
     assert len(text.splitlines()) == 3 and "\x1b" not in text
 
 
@@ -333,7 +331,7 @@ def test_json_and_markdown_have_every_finding() -> None:
         "REGRESS",
         "at least 0.9",
     )
-    page = as_markdown(REPORTS, "smoke")
+    page = rendered("report.md", REPORTS, "smoke")
     rows = [line for line in page.splitlines() if line.startswith("| ")]
     assert len(rows) == 3 * 2 + 5  # head and rule of three tables, and five findings
     assert all(line.replace("\\|", "").count("|") == 6 for line in rows)
@@ -341,7 +339,7 @@ def test_json_and_markdown_have_every_finding() -> None:
 
 
 def test_junit_is_well_formed_and_never_passes_what_was_not_judged() -> None:
-    root = ElementTree.fromstring(as_junit(REPORTS, "smoke").decode("utf-8"))
+    root = ElementTree.fromstring(rendered("junit.xml", REPORTS, "smoke").encode("utf-8"))
     assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("4", "1", "2")
     message = root.find("testsuite[2]/testcase/error").get("message")
     assert 'a <b> & "c" |' in message and "漢字" in message

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from common.cards.model_card import TIERS, Task, as_json, read_card
+from common.cards.model_card import TIERS, Task, read_card
 from common.cards.model_folders import all_cards, find_card, split_name
+from common.core.codec import plain
 from common.core.errors import UsageError, ZooError
 from common.machine.precision import CANONICAL
 from tests.fake_zoo import FAKE_MODEL, REPOSITORY
@@ -32,7 +33,7 @@ def edit(path, old, new):
 def test_a_card_holds_tasks_cases_and_published_figures(card_file):
     card = read_card(card_file)
     case = card.task(None).cases["full_8p"]
-    assert "folder" not in as_json(card)
+    assert "folder" not in plain(card)
     assert (case.action, case.kind, case.ranks, case.batch_size) == ("train", "acc", 8, 32)
     assert card.published[0].rows == ((99.5, "-"),)
 

@@ -20,10 +20,10 @@ import pytest
 import yaml
 
 from common.ascend.rank_table import check_text, read_table
-from common.cards.model_card import as_json, read_card
+from common.cards.model_card import read_card
 from common.commands.list import card_lines
 from common.commands.program import main
-from common.core.codec import json_text
+from common.core.codec import json_text, plain
 from common.core.errors import ZooError
 from common.data.catalogue import read_datasets
 from common.evidence.gate import references
@@ -109,7 +109,7 @@ def _read_marker(folder: Path, content: bytes) -> None:
 
 def _read_card(folder: Path, content: bytes) -> None:
     card = read_card(_put(folder / "fake_net" / "model.yaml", content))
-    json.dumps([as_json(card), card_lines(card, [])])
+    json.dumps([plain(card), card_lines(card, [])])
     assert all(rules.cases for task in card.tasks.values() for rules in task.gate.values())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Dict, Iterator, Optional, Tuple
 
 import attrs
 
@@ -18,7 +18,6 @@ from common.core.codec import (
     key,
     keys_of,
     one_of,
-    plain,
     read_yaml,
 )
 from common.core.errors import UsageError
@@ -352,9 +351,3 @@ def read_card(path: Path) -> ModelCard:
         usual = card.name if len(card.tasks) == 1 else f"{card.name}_{name}"
         tasks[name] = attrs.evolve(task, case_network=task.case_network or usual)
     return attrs.evolve(card, folder=folder, tasks=tasks)
-
-
-def as_json(card: ModelCard) -> Dict[str, Any]:
-    """The card as JSON can hold it, with the keys of its file."""
-    content: Dict[str, Any] = plain(card)
-    return content

@@ -9,7 +9,7 @@ import textwrap
 from pathlib import Path
 from typing import List, Sequence
 
-from common.cards.model_card import ModelCard, as_json
+from common.cards.model_card import ModelCard
 from common.cards.model_folders import all_cards, checkout_root, find_card, home
 from common.core.codec import plain
 from common.core.errors import ZooError
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not cards:
         raise ZooError(f"no networks under {root}; install the zoo anew, or unset ZOO_ROOT")
     if arguments.json:
-        told = [dict(as_json(card), measured=plain(_records(card))) for card in cards]
+        told = [dict(plain(card), measured=plain(_records(card))) for card in cards]
         print(json.dumps(told, indent=1, ensure_ascii=False))
     else:
         print("\n\n".join("\n".join(card_lines(card, _records(card))) for card in cards))

@@ -254,10 +254,10 @@ def _judge(arguments: argparse.Namespace) -> int:
             judge_case(item.name, item.task, rules, runs, item.stored, with_speed, seconds)
         )
     if arguments.junit:
-        write_atomically(arguments.junit, findings.as_junit(reports, tier))
+        write_atomically(arguments.junit, findings.rendered(findings.JUNIT, reports, tier))
     if arguments.markdown:
-        write_atomically(arguments.markdown, findings.as_markdown(reports, tier))
-    text = findings.as_text(reports, tier)
+        write_atomically(arguments.markdown, findings.rendered(findings.MARKDOWN, reports, tier))
+    text = findings.rendered(findings.TEXT, reports, tier)
     if arguments.json:
         text = json.dumps(findings.as_json(reports, tier), indent=1, ensure_ascii=False)
     print_verdict(text)

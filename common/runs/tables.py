@@ -47,24 +47,14 @@ NOTES = (
     "validation split, never on the test set. Several seeds: mean ± standard deviation. Samples/s "
     "is of the whole job over steady-state steps."
 )
-Words = Callable[[str], str]  # a table's words in the language of its document
+Words = Callable[[str], str]  # a table's words in the language of its document; str: English
 
 
-def english(text: str) -> str:
-    """A text as it is."""
-    return text
-
-
+@functools.lru_cache(maxsize=None)
 def chinese(text: str) -> str:
     """A text in Chinese; one that is not known stays as it is."""
-    known = _chinese()
-    return known.get(text, text)
-
-
-@functools.lru_cache(maxsize=1)
-def _chinese() -> Dict[str, str]:
     path = Path(__file__).with_name("chinese.yaml")
-    return dict(parse_yaml(content_of(path), str(path)))
+    return str(parse_yaml(content_of(path), str(path)).get(text, text))
 
 
 class Group(NamedTuple):
@@ -158,7 +148,7 @@ def of_no_card(records: Sequence[RunRecord], cards: Sequence[ModelCard]) -> List
 # --- cells ---
 
 
-def row_of(group: Group, words: Words = english) -> Dict[str, str]:
+def row_of(group: Group, words: Words = str) -> Dict[str, str]:
     """All cells of a row by their headings, which are in English."""
     first, metric, values = group.first, group.task.metric, group.values()
     speed, progress, precision, code = first.speed, first.progress, first.precision, first.code
@@ -237,7 +227,7 @@ def _best(group: Group, words: Words) -> str:
 
 
 def measured_table(
-    records: Sequence[RunRecord], card: ModelCard, to_root: str, words: Words = english
+    records: Sequence[RunRecord], card: ModelCard, to_root: str, words: Words = str
 ) -> str:
     """The Markdown table of what was measured; what does not fit beside it is folded below.
 
@@ -297,7 +287,7 @@ def measured_csv(records: Sequence[RunRecord], cards: Sequence[ModelCard]) -> st
 
 
 def summary_table(
-    records: Sequence[RunRecord], cards: Sequence[ModelCard], to_root: str, words: Words = english
+    records: Sequence[RunRecord], cards: Sequence[ModelCard], to_root: str, words: Words = str
 ) -> str:
     """One row for each network and task: what others published, and the best that ran here."""
     rows = []
@@ -322,7 +312,7 @@ def _rank(group: Group) -> Tuple[bool, bool, float]:
     return bool(values), group.first.progress.target_steps > 0, mean
 
 
-def published_tables(card: ModelCard, words: Words = english) -> str:
+def published_tables(card: ModelCard, words: Words = str) -> str:
     """The figures that others published, marked so, with their sources, in their own columns."""
     told = words("Published by others, not measured here: {} (source: {})")
     return "\n".join(
@@ -332,7 +322,7 @@ def published_tables(card: ModelCard, words: Words = english) -> str:
     )
 
 
-def original_table(records: Sequence[RunRecord], card: ModelCard, words: Words = english) -> str:
+def original_table(records: Sequence[RunRecord], card: ModelCard, words: Words = str) -> str:
     """What was measured, in the columns of the original README, which stay as they are."""
     rows = []
     for one in records:
@@ -392,7 +382,7 @@ def _made(
 ) -> str:
     """A block of a README, made anew."""
     kind, model = block["kind"], block["model"]
-    words = chinese if path.name.endswith(".zh-CN.md") else english
+    words = chinese if path.name.endswith(".zh-CN.md") else str
     card = next((card for card in cards if card.name == model), None)
     body = None
     if kind == "summary" and model == ALL:

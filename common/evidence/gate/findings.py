@@ -15,6 +15,7 @@ from common.runs.tables import cell
 
 SCHEMA_VERSION = 1  # of the JSON
 LONGEST_TEXT = 2000
+TEXT, MARKDOWN, JUNIT = "report.txt", "report.md", "junit.xml"  # templates
 
 
 class Verdict(enum.Enum):
@@ -135,30 +136,17 @@ def as_json(reports: Sequence[CaseReport], tier: str) -> Dict[str, Any]:
     }
 
 
-def as_text(reports: Sequence[CaseReport], tier: str) -> str:
-    """The report for people: a block for each case, a line for each finding, one for all."""
-    return _rendered("report.txt", reports, tier)
+def rendered(form: str, reports: Sequence[CaseReport], tier: str) -> str:
+    """The report as TEXT for people, MARKDOWN for a pull request, or JUNIT.
 
-
-def as_markdown(reports: Sequence[CaseReport], tier: str) -> str:
-    """The report for a pull request or a CI summary."""
-    return _rendered("report.md", reports, tier) + "\n"
-
-
-def as_junit(reports: Sequence[CaseReport], tier: str) -> bytes:
-    """JUnit XML in UTF-8: a suite for each case, a test case for each finding that was judged.
-
-    REGRESS is a failure; what could not be judged is an error: no reader may take it for a pass.
+    In JUnit XML REGRESS is a failure; what could not be judged is an error: no reader may take it
+    for a pass.
     """
-    return _rendered("junit.xml", reports, tier).encode("utf-8")
-
-
-def _rendered(template: str, reports: Sequence[CaseReport], tier: str) -> str:
     from common.evidence.html_page.render import environment_of
 
     environment = environment_of(Path(__file__).with_name("templates"))
     environment.filters["cell"] = cell
-    return environment.get_template(template).render(
+    return environment.get_template(form).render(
         reports=reports,
         tier=tier,
         what=WHAT_TIERS_ARE[tier],
