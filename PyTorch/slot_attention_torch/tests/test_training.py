@@ -188,6 +188,24 @@ def test_images_pass_in_batches_whatever_their_number():
     assert np.abs(network(images[2:])["predictions"] - found[2:]).max() < 1e-5
 
 
+def test_the_kept_weights_give_the_recorded_figures():
+    """Of the best weights, on the test scenes of the record, which are drawn again here."""
+    from slot_attention.metrics.average_precision import THRESHOLDS, average_precision
+    from slot_attention.synthetic.scenes import SceneSettings, draw_scene
+    from slot_attention_torch import load
+
+    run = json.loads((ROOT / "weights" / "index.json").read_text())[KEPT.name]["run_id"]
+    record = json.loads((ROOT / "results" / "slot_attention" / f"{run}.json").read_text())
+    metrics, settings = record["metrics"], SceneSettings(image_size=(64, 64), objects=(2, 4))
+    scenes = [draw_scene(0, "test", n, settings) for n in range(metrics["n_eval"])]
+    found = load(batch=64)(np.stack([scene.image for scene in scenes]))["predictions"]
+    values = average_precision(found, np.stack([scene.target for scene in scenes])[:, :4])
+    for threshold, value in zip(THRESHOLDS[:2], values):
+        # It was evaluated in bfloat16, and passes in float32 here.
+        best = metrics["best_on_validation"][f"ap_{threshold:g}"]
+        assert value == pytest.approx(best, abs=5e-3)
+
+
 def test_without_tensorflow_everything_is_there():
     """Modules that both share must not import it."""
     code = (
