@@ -125,7 +125,8 @@ def test_dumps_of_one_step_have_the_same_tensors(both):
     layers = [[name for kind, name in names if kind == "activation"] for names in (one, other)]
     assert layers[0] == layers[1]  # in the same order
     batches = [dump.inputs("batch") for dump in dumps]
-    assert all(np.array_equal(batches[0][name], batches[1][name]) for name in batches[0])
+    # TensorFlow 1.15 scales pixels by a reciprocal: a rounding less.
+    assert all(np.abs(batches[0][name] - batches[1][name]).max() < 3e-7 for name in batches[0])
     for kind in ("weight before", "optimizer", "noise"):
         inputs = [dump.inputs(kind) for dump in dumps]
         assert set(inputs[0]) == set(inputs[1])
