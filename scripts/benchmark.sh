@@ -3,13 +3,13 @@
 #
 # usage: scripts/benchmark.sh NETWORK [--stack reference|current|auto] [--help] [benchmark arguments]
 #
-#   NETWORK        residual_attention_net, slot_attention, slot_attention_torch, protoattend
+#   NETWORK        residual_attention_net, slot_attention, slot_attention_torch, protoattend, protoattend_torch
 #   --stack STACK  the environment to measure in (default: current); ZOO_PYTHON names another Python
 #   --help         this text
 #
 # Every other argument goes to the benchmark: --batch_size --repeats --steps --device --variants (names,
 # comma-separated) --json, with residual_attention_net --images, with slot_attention --task --no_memory, with
-# protoattend --candidates.
+# protoattend and its twin --candidates.
 # Exit code: 0 where every ratio is reached, 1 where one is missed (with slot_attention also a limit of waiting
 # time or memory, with protoattend of waiting time), 2 where the baseline has no stated figure or is too far from
 # it for a ratio to be quoted, 64 for a usage error.
@@ -35,7 +35,7 @@ read_arguments() {
     shift
   done
   check_stack "$stack" reference current auto
-  [ -n "$network" ] || fail_usage "which network? residual_attention_net, slot_attention, slot_attention_torch or protoattend"
+  [ -n "$network" ] || fail_usage "which network? residual_attention_net, slot_attention, slot_attention_torch, protoattend or protoattend_torch"
   [ -f "$root/benchmarks/$network/benchmark.py" ] || fail_usage "there is no benchmark of $network"
 }
 

@@ -76,6 +76,7 @@ def test_the_networks_and_their_datasets_are_known_anywhere(zoo: Zoo) -> None:
     cards = json.loads(zoo("list", "--json").stdout)
     assert {card["name"] for card in cards} == {
         "protoattend",
+        "protoattend_torch",
         "residual_attention_net",
         "slot_attention",
         "slot_attention_torch",

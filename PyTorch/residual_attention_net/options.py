@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import os
 from typing import Any, Dict, Optional, Sequence
 
-from common.core.command_line import Parser, boolean, number_in
+from common.core.command_line import Parser, number_in
 from common.core.errors import UsageError, ZooError
 from common.core.flags import Program, count, flag, not_negative, path, positive, unrecorded, whole
 from common.data import IMAGE_FOLDER, dataset_name
 from common.machine.devices import REQUESTS
-from common.training.flags import DumpFlags, profiling
+from common.training.flags import DumpFlags, OffFlags, profiling
 from residual_attention_net.network.networks import DEFAULT_NETWORK, NETWORKS
 from residual_attention_net.recipes import RECIPES
 
@@ -21,18 +20,8 @@ NEEDS_FILES = ("cifar10", IMAGE_FOLDER)
 PORTS_DATA = "data"  # where the 3d_attention_net port reads, with no flag for it
 
 
-def _off(text: str) -> bool:
-    """The type of a flag that this network does not have: false, in any spelling."""
-    if boolean(text):
-        raise argparse.ArgumentTypeError(
-            "only TensorFlow networks have it; leave it out: --dump_tensors K writes the tensors "
-            "of a step, --profiling a profile"
-        )
-    return False
-
-
 @dataclasses.dataclass(frozen=True)
-class Options(DumpFlags):
+class Options(DumpFlags, OffFlags):
     """What a run was asked to do; every field is a flag of the same name."""
 
     data_path: Optional[str] = unrecorded(
@@ -121,17 +110,6 @@ class Options(DumpFlags):
     )
     keep_checkpoints: int = unrecorded("how many are kept", 3, kind=count)
     profiling: bool = unrecorded("write a profile of the 11th to 13th step", False, kind=profiling)
-
-    # The ModelZoo's scripts give these.
-    data_dump_flag: bool = unrecorded(
-        "only false", False, kind=_off, group="of TensorFlow, only false here"
-    )
-    over_dump: bool = unrecorded("only false", False, kind=_off)
-    autotune: bool = unrecorded("only false", False, kind=_off)
-    local_rank: Optional[int] = unrecorded(
-        "changes nothing: torch.distributed.launch says it in the environment too"
-    )
-    data_dump_step: Optional[str] = unrecorded("changes nothing where nothing is dumped")
 
 
 PROGRAMS = {

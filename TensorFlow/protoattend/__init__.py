@@ -15,8 +15,6 @@ def load(checkpoint: Optional[str] = None, candidates: Any = None, batch: int = 
         batch: images that pass at a time.
     """
     from common.cards.model_folders import kept_weights
-    from common.training.stored_weights import find_weights
-    from protoattend.trained import TrainedNetwork, kept_candidates
+    from protoattend.trained import TrainedNetwork
 
-    found = find_weights(checkpoint or kept_weights("protoattend.npz"))
-    return TrainedNetwork(found, kept_candidates() if candidates is None else candidates, batch)
+    return TrainedNetwork(checkpoint or kept_weights("protoattend.npz"), batch, candidates)

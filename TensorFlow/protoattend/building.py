@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from common.training.initial_weights import HE_NORMAL
 from common.training.schedule import Schedule
@@ -16,28 +16,18 @@ from common.training.tensorflow.runtime import tf
 from common.training.tensorflow.weights import draw_initial_weights
 from protoattend.network.architecture import Architecture
 from protoattend.network.attention import attention_logits, attention_weights
-from protoattend.network.checkpoints import load_weights
+from protoattend.network.parts import FAR, Attended, Losses
 from protoattend.network.prototype_network import (
     Convolution,
     Encoded,
     PrototypeNetwork,
+    load_weights,
     standardised,
     update_running_statistics,
 )
 from protoattend.options import Options
 from protoattend.passes import SplitEvaluation
 from protoattend.session import Session
-
-_FAR = -1e6  # the logit of a candidate that no query may attend to
-
-
-class Attended(NamedTuple):
-    """A training batch's decisions: attention weights (B, C) and logits of the three values."""
-
-    weights: tf.Tensor
-    own: tf.Tensor
-    mixed: tf.Tensor
-    joint: tf.Tensor
 
 
 def attend(
@@ -57,7 +47,7 @@ def attend(
     logits = noted("attention_logits", attention_logits(queries.queries, candidates.keys))
     if exclude_self:
         itself = tf.eye(logits.shape.as_list()[0], dtype=tf.bool)
-        logits = tf.where(itself, tf.fill(tf.shape(logits), tf.cast(_FAR, logits.dtype)), logits)
+        logits = tf.where(itself, tf.fill(tf.shape(logits), tf.cast(FAR, logits.dtype)), logits)
     weights = noted(
         "attention_weights", attention_weights(logits, network.architecture.normalization)
     )
@@ -69,19 +59,6 @@ def attend(
 
 
 # --- losses ----------------------------------------------------------------------------------
-
-
-class Losses(NamedTuple):
-    """Scalars: of own values, of the prototypes' mix, of both together, and the sparsity term."""
-
-    own: Any
-    mixed: Any
-    joint: Any
-    sparsity: Any
-
-    def total(self, sparsity_weight: float) -> Any:
-        """What is minimised, without the penalty on weights (paper, equations 6 and 7)."""
-        return self.own + self.mixed + self.joint + sparsity_weight * self.sparsity
 
 
 def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
-
 from common.core.command_line import run_program
-from protoattend.options import EVALUATE, parse_options
+from protoattend.options import EVALUATE, main_after_flags, parse_options
 
-
-def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Evaluates; returns the exit code."""
-    options = parse_options(EVALUATE, argv)
-    # After the flags: TensorFlow takes seconds to import, a wrong flag should not.
-    from protoattend.evaluation import run
-
-    return run(options)
-
+main = main_after_flags(EVALUATE, parse_options, "protoattend.evaluation", "run")
 
 if __name__ == "__main__":
     run_program(main)

@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
-
 from common.core.command_line import run_program
-from protoattend.options import EXPLAIN, parse_options
+from protoattend.options import EXPLAIN, main_after_flags, parse_options
 
-
-def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Explains; returns the exit code."""
-    options = parse_options(EXPLAIN, argv)
-    # After the flags: TensorFlow takes seconds to import, a wrong flag should not.
-    from protoattend.evaluation import run_explanation
-
-    return run_explanation(options)
-
+main = main_after_flags(EXPLAIN, parse_options, "protoattend.evaluation", "run_explanation")
 
 if __name__ == "__main__":
     run_program(main)

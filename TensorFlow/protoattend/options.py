@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
-from typing import Any, Dict, Optional, Sequence, Tuple
+import importlib
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Type, TypeVar
 
 from common.ascend.flags import NpuFlags
 from common.core.command_line import Parser, number_in
 from common.core.errors import UsageError
 from common.core.flags import (
     LATER,
+    Flags,
     Program,
     count,
     flag,
@@ -70,8 +72,21 @@ def _other_sets(text: str) -> Tuple[str, ...]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(CheckpointFlags, DeviceFlags, NpuFlags, DumpFlags):
-    """What a run was asked to do; every field but the program is a flag of the same name."""
+class CandidateFlags(Flags):
+    """By which candidates an exported network decides."""
+
+    data_path: Optional[str] = flag(
+        "the run's data, out of which candidates are taken (default: those kept with the zoo)",
+        kind=path,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions(CheckpointFlags, DeviceFlags, DumpFlags):
+    """What a run was asked to do; every field but the program is a flag of the same name.
+
+    For both frameworks; Options has what only TensorFlow knows too.
+    """
 
     program: str = TRAIN
 
@@ -258,32 +273,52 @@ class Options(CheckpointFlags, DeviceFlags, NpuFlags, DumpFlags):
     )
 
     @property
+    def seed(self) -> Optional[int]:
+        """As other networks call it."""
+        return self.random_seed
+
+    @property
     def folder(self) -> str:
         """Where the run writes: on ModelArts the local disk, from which it is copied at the end."""
         return self.result if self.platform == MODELARTS else str(self.train_url)
 
 
-def _program(program: str) -> Program[Options]:
+@dataclasses.dataclass(frozen=True)
+class Options(RunOptions, NpuFlags):
+    """With the flags that only TensorFlow's NPU sessions know."""
+
+
+Own = TypeVar("Own", bound=RunOptions)
+
+
+def program_of(entry_point: str, options: Type[Own]) -> Program[Own]:
+    """The program of an entry point by its module's name, of either framework."""
+    program = entry_point.rpartition(".")[2]
     defaults: Dict[str, Any] = {"program": program}
     if program == TRAIN:
         defaults.update(train_url=DEFAULT_OUTPUT)
     else:  # those of the checkpoint's run
         defaults.update(eval_cand_size=None, random_seed=None)
-    return Program(f"protoattend.{program}", Options, (program,), defaults)
+    return Program(entry_point, options, (program,), defaults)
 
 
 def parser_of(entry_point: str) -> Parser:
     """The parser of an entry point by its module's name, for the launcher."""
-    return _program(entry_point.rpartition(".")[2]).parser()
+    return program_of(entry_point, Options).parser()
 
 
 def parse_options(program: str, argv: Optional[Sequence[str]]) -> Options:
-    """Reads the command line of `python -m protoattend.<program>`.
+    """Reads the command line of `python -m protoattend.<program>`; see read_options."""
+    return read_options(program_of(f"protoattend.{program}", Options), argv)
+
+
+def read_options(own: Program[Own], argv: Optional[Sequence[str]]) -> Own:
+    """Reads a command line.
 
     Raises:
         UsageError: unknown flag, wrong type, value out of range, flags that contradict.
     """
-    own = _program(program)
+    (program,) = own.kinds
     given = own.given(argv)
     values = dict(own.defaults, **given)
     for name, (ours, theirs) in QUIRKS.items():
@@ -293,7 +328,7 @@ def parse_options(program: str, argv: Optional[Sequence[str]]) -> Options:
     if values.get("dataset") in EMBEDDED:
         values.setdefault("data_url", None)
     values["images"] = tuple(given.get("images", ()))
-    options = Options(**values)
+    options = own.options(**values)
     if program != TRAIN and not options.checkpoint:
         raise UsageError(
             "--checkpoint is missing: give the folder of a training run, or a checkpoint"
@@ -308,3 +343,16 @@ def parse_options(program: str, argv: Optional[Sequence[str]]) -> Options:
             "--platform modelarts needs --obs_dir: the folder (obs://…) that results are copied to"
         )
     return options
+
+
+def main_after_flags(
+    program: str, parse: Callable[[str, Any], RunOptions], module: str, function: str
+) -> Callable[..., int]:
+    """A main that reads its flags before it imports a framework: a wrong one is told at once."""
+
+    def main(argv: Optional[Sequence[str]] = None) -> int:
+        options = parse(program, argv)
+        code: int = getattr(importlib.import_module(module), function)(options)
+        return code
+
+    return main

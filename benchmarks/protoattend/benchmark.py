@@ -17,7 +17,8 @@ DATABASE = 512  # candidates of evaluations, which no step touches: enough to ha
 VALIDATED = 8  # images of splits that are not looked at
 
 
-def _add_flags(parser: Parser) -> None:
+def add_flags(parser: Parser) -> None:
+    """--candidates."""
     whole = number_in(int, 1)
     parser.add_argument("--candidates", type=whole, default=CANDIDATES, help="per step")
 
@@ -59,11 +60,13 @@ def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
         return trainer_of_batches(lambda: None, step)
     from protoattend.building import build_training
     from protoattend.data.batches import Batches
-    from protoattend.training import make_batches, schedule_of
+    from protoattend.runs import architecture_of, schedule_of
+    from protoattend.training import make_batches
 
     session = _session(OWN_MODES[name], device_kind, queries, candidates)
+    about = session.options, session.dataset
     return trainer_of_graph(
-        build_training(session, session.architecture(), schedule_of(session)),
+        build_training(session, architecture_of(*about), schedule_of(*about, 1)),
         make_batches(Batches(session.dataset.train, session.options)),
         session.options.random_seed,
         session.device,
@@ -74,11 +77,27 @@ def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
 def _session(mode: str, device_kind: str, queries: int, candidates: int) -> Any:
     """What protoattend.train opens, with random images in place of a dataset."""
     from benchmarks.worker import open_on_tensorflow
-    from common.data.labelled_images import DatasetSplits, LabelledImages, numbered_names
     from common.training.tensorflow import runtime as tf_runtime
     from protoattend.network.attention import IN_FLOAT32
     from protoattend.options import TRAIN, parse_options
     from protoattend.session import Session
+
+    options = parse_options(TRAIN, words_of(device_kind, queries, candidates))
+    tf_runtime.keep_in_float32(IN_FLOAT32)
+    tf_runtime.keep_host_memory()
+    device, precision = open_on_tensorflow(mode, device_kind)
+    return Session(options, device, precision, random_dataset(queries, candidates))
+
+
+def words_of(device_kind: str, queries: int, candidates: int) -> List[str]:
+    """The flags of the published training step, in either framework."""
+    words = [f"--device={device_kind}", f"--batch_size={queries}", f"--eval_cand_size={DATABASE}"]
+    return [*words, f"--example_cand_size={candidates}"]
+
+
+def random_dataset(queries: int, candidates: int) -> Any:
+    """Random images, enough for a few steps."""
+    from common.data.labelled_images import DatasetSplits, LabelledImages, numbered_names
 
     def images(count: int, seed: int) -> LabelledImages:
         random = np.random.RandomState(seed)
@@ -86,12 +105,7 @@ def _session(mode: str, device_kind: str, queries: int, candidates: int) -> Any:
         labels = random.randint(0, CLASSES, count).astype(np.int32)
         return LabelledImages(pixels, labels, numbered_names(CLASSES))
 
-    words = [f"--device={device_kind}", f"--batch_size={queries}", f"--eval_cand_size={DATABASE}"]
-    options = parse_options(TRAIN, [*words, f"--example_cand_size={candidates}"])
-    tf_runtime.keep_in_float32(IN_FLOAT32)
-    tf_runtime.keep_host_memory()
-    device, precision = open_on_tensorflow(mode, device_kind)
-    dataset = DatasetSplits(
+    return DatasetSplits(
         name="random",
         predicate="random",
         train=images(2 * (queries + candidates) + DATABASE, 0),
@@ -99,7 +113,6 @@ def _session(mode: str, device_kind: str, queries: int, candidates: int) -> Any:
         test=images(VALIDATED, 2),
         manifest_sha256="",
     )
-    return Session(options, device, precision, dataset)
 
 
 BENCHMARK = Benchmark(
@@ -114,7 +127,7 @@ BENCHMARK = Benchmark(
     later_target=2.5,
     most_wait=0.05,
     repeats=8,
-    add_flags=_add_flags,
+    add_flags=add_flags,
 )
 
 if __name__ == "__main__":

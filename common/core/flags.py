@@ -164,10 +164,14 @@ def add_flags(
 ) -> None:
     """Adds the flags that a dataclass declares, its own before those of its bases.
 
+    One that only joins others has for its own those of the first that declares any.
+
     Args:
         names: more names of a field's flag.
     """
-    hints, own = get_type_hints(options), options.__dict__.get("__annotations__", {})
+    hints = get_type_hints(options)
+    declaring = (vars(kind).get("__annotations__") for kind in options.__mro__)
+    own: Any = next(filter(None, declaring), {})
     group: Any = parser
     for field in sorted(dataclasses.fields(options), key=lambda field: field.name not in own):
         declared = field.metadata.get(_DECLARED)

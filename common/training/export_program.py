@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Callable, Optional, Sequence
+from typing import Any, Callable, Mapping, Optional, Sequence, Type
 
 from common.core.flags import Program
 from common.training.flags import ExportFlags, TorchExportFlags
@@ -11,15 +11,22 @@ from common.training.flags import ExportFlags, TorchExportFlags
 Main = Callable[[Optional[Sequence[str]]], int]
 
 
-def export_program(package: str, framework: str, formats: str) -> Main:
+def export_program(
+    package: str,
+    framework: str,
+    formats: str,
+    flags_type: Optional[Type[ExportFlags]] = None,
+    more: Callable[[Any], Mapping[str, Any]] = lambda flags: {},
+) -> Main:
     """Its main, which exports <package>.trained.TrainedNetwork.
 
     Args:
         framework: "torch" or "tensorflow". formats: in words.
+        flags_type: where the network has flags of its own. more: what they give it by name.
     """
-    program = Program(
+    program: Program[ExportFlags] = Program(
         f"{package}.export",
-        TorchExportFlags if framework == "torch" else ExportFlags,
+        flags_type or (TorchExportFlags if framework == "torch" else ExportFlags),
         description=f"Writes a network as {formats}, held to the original.",
     )
 
@@ -28,7 +35,7 @@ def export_program(package: str, framework: str, formats: str) -> Main:
         # After the flags: a framework takes seconds to import, a wrong flag should not.
         exporting = importlib.import_module(f"common.training.{framework}.exporting")
         trained = importlib.import_module(f"{package}.trained")
-        network = trained.TrainedNetwork(flags.checkpoint, flags.batch_size)
+        network = trained.TrainedNetwork(flags.checkpoint, flags.batch_size, **more(flags))
         code: int = exporting.export_as_asked(network, flags)
         return code
 

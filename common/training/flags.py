@@ -28,6 +28,31 @@ def profiling(text: str) -> bool:
         raise argparse.ArgumentTypeError(f"{error} (or None, CANN, GE)") from error
 
 
+def _off(text: str) -> bool:
+    """The type of a flag that torch's networks do not have: false, in any spelling."""
+    if boolean(text):
+        raise argparse.ArgumentTypeError(
+            "only TensorFlow networks have it; leave it out: --dump_tensors K writes the tensors "
+            "of a step, --profiling a profile"
+        )
+    return False
+
+
+@dataclasses.dataclass(frozen=True)
+class OffFlags(Flags):
+    """What the ModelZoo's scripts give and only TensorFlow networks have, for those of torch."""
+
+    data_dump_flag: bool = unrecorded(
+        "only false", False, kind=_off, group="of TensorFlow, only false here"
+    )
+    over_dump: bool = unrecorded("only false", False, kind=_off)
+    autotune: bool = unrecorded("only false", False, kind=_off)
+    local_rank: Optional[int] = unrecorded(
+        "changes nothing: torch.distributed.launch says it in the environment too"
+    )
+    data_dump_step: Optional[str] = unrecorded("changes nothing where nothing is dumped")
+
+
 @dataclasses.dataclass(frozen=True)
 class DumpFlags(Flags):
     """Which step is stored for zoo diverge, and where it begins; of trainings alone."""

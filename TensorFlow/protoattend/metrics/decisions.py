@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Dict
 
 import numpy as np
 
 PROTOTYPE_SHARES = (0.5, 0.9, 0.95)  # of a decision; the columns of prototype_counts
 # The columns of familiarity, each the larger the more familiar.
 FAMILIARITY = ("largest_logit", "key_distance", "value_distance")
+# What an exported network gives, and what it means.
+OUTPUTS: Dict[str, str] = {
+    "class_weights": "the weight of the prototypes of each class: the confidence in it",
+    "mixed_logits": "logits of the classes from the prototypes' mix; the largest is the decision",
+    "top_candidates": "rows of the heaviest prototypes among the candidates",
+    "top_weights": "their weights, which add up to 1 over all candidates",
+}
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,48 @@
-"""What decides the shape of a network, as data."""
+"""What decides the shape of a network, as data: for both frameworks."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, NamedTuple, Tuple
 
 SPARSEMAX, SOFTMAX = "sparsemax", "softmax"
 NORMALIZATIONS = (SPARSEMAX, SOFTMAX)
 RESNET32, POOLED, MEDIUM, SMALL = "resnet32", "pooled", "medium", "small"
 ENCODERS = (RESNET32, POOLED, MEDIUM, SMALL)
+MOMENTUM = 0.9  # of batch norms' running statistics
+NORM_EPSILON = 1e-5
+LAYER_NORM_EPSILON = 1e-12
+STAGE_CHANNELS = (16, 32, 64)  # of ResNet-32
+BLOCKS = 5  # in each of its stages
+
+
+class PlainLayer(NamedTuple):
+    """A convolution of size x size pixels, and the largest of pool x pool of its outputs."""
+
+    size: int
+    outputs: int
+    stride: int = 1
+    pool: int = 1
+
+
+# An eighth, two fifths and two fifths of ResNet-32's operations.
+PLAIN = {
+    SMALL: (PlainLayer(5, 32, 2), PlainLayer(3, 64), PlainLayer(3, 64, 2), PlainLayer(3, 128, 2)),
+    MEDIUM: (
+        PlainLayer(3, 32),
+        PlainLayer(3, 64, 2),
+        PlainLayer(3, 64),
+        PlainLayer(3, 128, 2),
+        PlainLayer(3, 128),
+    ),
+    POOLED: (
+        PlainLayer(3, 32, pool=2),
+        PlainLayer(3, 64),
+        PlainLayer(3, 64, pool=2),
+        PlainLayer(3, 128),
+        PlainLayer(3, 128),
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True)

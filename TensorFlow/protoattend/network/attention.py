@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from common.training.tensorflow.runtime import tf
 from protoattend.network.architecture import SPARSEMAX
+from protoattend.network.parts import Projection
 
 # The operations that are kept in float32 where others are not: logits that are close to each other
 # must not become equal, and sums of a thousand weights must be 1.
 IN_FLOAT32 = ("MatMul", "TopKV2", "Cumsum", "Softmax")
-
-
-class Projection(NamedTuple):
-    """Logits (B, N) projected.
-
-    weights: (B, N). ordered: (B, K), the weights of the K candidates that were looked at, heaviest
-    first. rows: (B, K) int32, whose they are. support: (B,) int32, how many weights are not 0.
-    """
-
-    weights: tf.Tensor
-    ordered: tf.Tensor
-    rows: tf.Tensor
-    support: tf.Tensor
 
 
 def attention_logits(queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:

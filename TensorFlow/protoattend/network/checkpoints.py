@@ -1,4 +1,4 @@
-"""The weights of this network in checkpoints: of this project's runs, and the reference's.
+"""The weights of this network in checkpoints: of runs in either framework, and the reference's.
 
 The reference saves with tf.train.Saver, by the names that its layers got: the convolutions of
 block j in stage i are resnetblock2ij and resnetblock3ij, of its shortcut resnetblock4ij.
@@ -7,11 +7,12 @@ block j in stage i are resnetblock2ij and resnetblock3ij, of its shortcut resnet
 from __future__ import annotations
 
 import re
-from typing import Any, Optional
+from typing import Dict, Optional
+
+import numpy as np
 
 from common.core.errors import ZooError
-from common.training.stored_weights import OWN, FoundCheckpoint, StoredWeights
-from common.training.tensorflow.weights import load_stored, named_weights
+from common.training.stored_weights import OWN, FoundCheckpoint, Shapes, StoredWeights
 
 _REFERENCE_MARK = "CNN_encoder/dense/kernel"
 _PARTS = {
@@ -45,10 +46,14 @@ def reference_name(path: str) -> Optional[str]:
     return f"CNN_encoder/resnetblock{number}/{kind}/{weight}"
 
 
-def load_weights(
-    session: Any, network: Any, found: FoundCheckpoint, encoder_alone: bool = False
-) -> None:
-    """Puts a checkpoint's weights into a network, or its encoder's alone to train the rest on them.
+def stored_weights(
+    found: FoundCheckpoint, shapes: Shapes, encoder_alone: bool = False
+) -> Dict[str, np.ndarray]:
+    """A checkpoint's weights by attribute path, in Keras's layout.
+
+    Args:
+        shapes: the network's own, by path.
+        encoder_alone: leaves out what is behind the encoder.
 
     Raises:
         ZooError: damaged, of another model, or of a network of other sizes.
@@ -66,6 +71,6 @@ def load_weights(
             "this network wrote, or the reference's main_protoattend.py"
         )
     part = "encoder/" if encoder_alone else ""
-    weights = named_weights(network).items()
-    chosen = {key(path): weight for path, weight in weights if path.startswith(part)}
-    load_stored(session, stored, chosen, _ADVICE)
+    keys = {path: key(path) for path in shapes if path.startswith(part)}
+    values = stored.values({keys[path]: shapes[path] for path in keys}, _ADVICE)
+    return {path: values[keys[path]] for path in keys}

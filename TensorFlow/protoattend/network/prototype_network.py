@@ -5,19 +5,25 @@ Every layer makes its weights at once, so sizes are said.
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional, Sequence
+from typing import Any, List, NamedTuple, Optional, Sequence
 
+from common.training.stored_weights import FoundCheckpoint
 from common.training.tensorflow.activations import noted
 from common.training.tensorflow.runtime import tf
-from protoattend.network.architecture import MEDIUM, POOLED, RESNET32, SMALL, Architecture
+from common.training.tensorflow.weights import named_weights
+from protoattend.network.architecture import (
+    BLOCKS,
+    LAYER_NORM_EPSILON,
+    MOMENTUM,
+    NORM_EPSILON,
+    PLAIN,
+    RESNET32,
+    STAGE_CHANNELS,
+    Architecture,
+    PlainLayer,
+)
+from protoattend.network.checkpoints import stored_weights
 from protoattend.network.fast_layers import batch_norm, normalised_convolution, rectify
-
-MOMENTUM = 0.9
-NORM_EPSILON = 1e-5
-LAYER_NORM_EPSILON = 1e-12
-STAGE_CHANNELS = (16, 32, 64)
-BLOCKS = 5
-
 
 # --- layers ----------------------------------------------------------------------------------
 
@@ -122,35 +128,6 @@ class Dense(tf.keras.layers.Layer):
 
 
 # --- encoders --------------------------------------------------------------------------------
-
-
-class PlainLayer(NamedTuple):
-    """A convolution of size x size pixels, and the largest of pool x pool of its outputs."""
-
-    size: int
-    outputs: int
-    stride: int = 1
-    pool: int = 1
-
-
-# An eighth, two fifths and two fifths of ResNet-32's operations.
-PLAIN = {
-    SMALL: (PlainLayer(5, 32, 2), PlainLayer(3, 64), PlainLayer(3, 64, 2), PlainLayer(3, 128, 2)),
-    MEDIUM: (
-        PlainLayer(3, 32),
-        PlainLayer(3, 64, 2),
-        PlainLayer(3, 64),
-        PlainLayer(3, 128, 2),
-        PlainLayer(3, 128),
-    ),
-    POOLED: (
-        PlainLayer(3, 32, pool=2),
-        PlainLayer(3, 64),
-        PlainLayer(3, 64, pool=2),
-        PlainLayer(3, 128),
-        PlainLayer(3, 128),
-    ),
-}
 
 
 class ResNet32(tf.keras.layers.Layer):
@@ -342,3 +319,13 @@ def update_running_statistics(*batches: List[Moments]) -> List[tf.Operation]:
                 running = running * MOMENTUM + value * (1 - MOMENTUM)
             operations.append(variable.assign(running))
     return operations
+
+
+def load_weights(
+    session: Any, network: Any, found: FoundCheckpoint, encoder_alone: bool = False
+) -> None:
+    """Puts a checkpoint's weights into a network, or its encoder's alone; see stored_weights."""
+    weights = named_weights(network)
+    shapes = {path: weight.shape.as_list() for path, weight in weights.items()}
+    values = stored_weights(found, shapes, encoder_alone)
+    session.run([weights[path].assign(value) for path, value in values.items()])

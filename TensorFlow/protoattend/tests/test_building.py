@@ -11,7 +11,6 @@ import pytest
 
 from common.core.errors import UsageError, ZooError
 from common.data.labelled_images import LabelledImages
-from common.machine.ranks import Place
 from common.training.flags import COSINE
 from common.training.initial_weights import HE_NORMAL
 from common.training.schedule import Schedule
@@ -23,9 +22,10 @@ from protoattend.network.architecture import SMALL, SOFTMAX, SPARSEMAX, Architec
 from protoattend.network.attention import attention_logits, attention_weights
 from protoattend.network.prototype_network import Encoded, PrototypeNetwork, standardised
 from protoattend.options import TRAIN, parse_options
-from protoattend.passes import PrototypePasses, evaluated_tests, nearest_distance
+from protoattend.passes import PrototypePasses, nearest_distance
 from protoattend.platform_folders import on_platform
-from protoattend.training import schedule_of, settings_of
+from protoattend.runs import schedule_of, settings_of
+from protoattend.splits import evaluated_tests
 
 pytestmark = pytest.mark.tensorflow
 
@@ -77,22 +77,19 @@ def test_convolutions_begin_he_normal_and_heads_glorot():
 # Steps and rates
 
 
-def session_of(*words, world_size=1, images=1000):
-    return SimpleNamespace(
-        options=parse_options(TRAIN, list(words)),
-        place=Place(0, world_size, 0),
-        dataset=SimpleNamespace(train=range(images)),
-    )
+def planned(what, *words, world_size=1):
+    return what(parse_options(TRAIN, list(words)), SimpleNamespace(train=range(1000)), world_size)
 
 
 def test_ranks_epochs_and_parity_decide_rates_and_steps():
     def steps(*words, world_size=1):
-        return settings_of(session_of(*words, world_size=world_size)).steps
+        return planned(settings_of, *words, world_size=world_size).steps
 
     words = "--decay=cosine", "--num_steps=100", "--warmup_steps=10"
-    found = schedule_of(session_of(*words, world_size=4))
+    found = planned(schedule_of, *words, world_size=4)
     assert found == Schedule(2e-3, 10, COSINE, 0.9, 2000, 100)
-    assert schedule_of(session_of("--scale_learning_rate=false", world_size=4)).peak == 1e-3
+    unscaled = planned(schedule_of, "--scale_learning_rate=false", world_size=4)
+    assert unscaled.peak == 1e-3
     words = "--batch_size", "10", "--train_epochs", "3"
     assert (steps(*words), steps(*words, world_size=2)) == (300, 150)
     assert steps() - steps("--parity") == 1
@@ -184,9 +181,7 @@ def test_the_nearest_distance_is_euclidean():
 
 def test_the_reference_leaves_out_test_images_that_fill_no_batch():
     def tests(*words):
-        dataset = SimpleNamespace(test=images(45, 0, 8))
-        options = parse_options(TRAIN, list(words))
-        return evaluated_tests(SimpleNamespace(options=options, dataset=dataset))
+        return evaluated_tests(parse_options(TRAIN, list(words)), images(45, 0, 8))
 
     drop = "--drop_test_tail"
     assert len(tests("--batch_size", "16")) == 45

@@ -22,9 +22,10 @@ from protoattend.network.attention import (
     project,
     sparsemax,
 )
-from protoattend.network.checkpoints import load_weights, reference_name
+from protoattend.network.checkpoints import reference_name
 from protoattend.network.prototype_network import (
     PrototypeNetwork,
+    load_weights,
     standardised,
     update_running_statistics,
 )

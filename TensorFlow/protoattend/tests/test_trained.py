@@ -55,7 +55,7 @@ def test_images_of_another_shape_are_refused(network):
 
 def test_the_kept_candidates_are_those_of_the_recorded_evaluation(zoo_data):
     from common.training.stored_weights import find_weights
-    from protoattend.trained import candidates_of_run, kept_candidates
+    from protoattend.kept import candidates_of_run, kept_candidates
 
     drawn = candidates_of_run(find_weights(str(WEIGHTS)), str(zoo_data("fashion-mnist")))
     assert kept_candidates().sha256() == drawn.sha256()

@@ -1,0 +1,12 @@
+"""Evaluates a checkpoint: python -m protoattend_torch.evaluate --help."""
+
+from __future__ import annotations
+
+from common.core.command_line import run_program
+from protoattend.options import EVALUATE, main_after_flags
+from protoattend_torch.options import parse_options
+
+main = main_after_flags(EVALUATE, parse_options, "protoattend_torch.evaluation", "run")
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,55 @@
+"""Evaluates a checkpoint, or explains its decisions: metrics, curves, a gallery, a record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable, Tuple
+
+from common.training.run import Evaluation
+from common.training.torch.session import Evaluator, run_evaluation
+from protoattend.kept import kept_dataset
+from protoattend.reports import TestReport, explain, tell_explanation
+from protoattend.runs import Asked, asked_for, is_data_asked_for
+from protoattend.splits import Splits
+from protoattend_torch.network import PrototypeNetwork
+from protoattend_torch.options import Options
+from protoattend_torch.passes import PrototypePasses, passes_of
+from protoattend_torch.session import Session, open_session, open_trained
+
+
+def run(options: Options) -> int:
+    """Evaluates --checkpoint and writes what came out; returns the exit code."""
+    asked = asked_for(options, "evaluation")
+    session = open_session(asked.options, asked.dataset)
+
+    def build() -> Evaluator:
+        splits, passes = _opened(session, asked)
+        report = TestReport(splits, asked.found)
+
+        def evaluate(heartbeat: Callable[[], None]) -> Evaluation:
+            return report.evaluate(passes.fill, passes.decide)
+
+        return Evaluator(passes.network, evaluate, lambda found: report.files())
+
+    subject = session.subject(asked.architecture)
+    return run_evaluation(session, asked.folder, subject, asked.found.step, build)
+
+
+def run_explanation(options: Options) -> int:
+    """Explains --images, or test images; writes pictures and a gallery; returns the exit code."""
+    kept = None if is_data_asked_for(options) else kept_dataset(str(options.checkpoint))
+    asked = asked_for(options, "explanation", kept)
+    with open_session(asked.options, asked.dataset) as session:
+        splits, passes = _opened(session, asked)
+        passes.fill()
+        shape = asked.architecture.image_shape
+        decisions, header = explain(splits, asked.found, shape, passes.decide)
+        tell_explanation(decisions, header, asked.dataset.class_names, Path(asked.folder))
+    return 0
+
+
+def _opened(session: Session, asked: Asked) -> Tuple[Splits, PrototypePasses]:
+    """What is decided on, and the network with the checkpoint's weights that decides."""
+    network, about = PrototypeNetwork(asked.architecture), (session.device, session.precision)
+    splits = Splits(session.options, session.dataset, session.say)
+    return splits, passes_of(session, open_trained(network, asked.found, *about), splits)

@@ -1,0 +1,42 @@
+"""What the parts of the network give, in either framework: tensors by name."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+FAR = -1e6  # the logit of a candidate that no query may attend to
+
+
+class Projection(NamedTuple):
+    """Logits (B, N) projected on the simplex.
+
+    weights: (B, N). ordered: (B, K), the weights of the K candidates that were looked at, heaviest
+    first. rows: (B, K) whole numbers, whose they are. support: (B,), how many weights are not 0.
+    """
+
+    weights: Any
+    ordered: Any
+    rows: Any
+    support: Any
+
+
+class Attended(NamedTuple):
+    """A training batch's decisions: attention weights (B, C) and logits of the three values."""
+
+    weights: Any
+    own: Any
+    mixed: Any
+    joint: Any
+
+
+class Losses(NamedTuple):
+    """Scalars: of own values, of the prototypes' mix, of both together, and the sparsity term."""
+
+    own: Any
+    mixed: Any
+    joint: Any
+    sparsity: Any
+
+    def total(self, sparsity_weight: float) -> Any:
+        """What is minimised, without the penalty on weights (paper, equations 6 and 7)."""
+        return self.own + self.mixed + self.joint + sparsity_weight * self.sparsity

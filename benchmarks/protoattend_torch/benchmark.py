@@ -1,0 +1,104 @@
+"""Speed of ProtoAttend's training step: in torch, in TensorFlow, by a plain baseline in torch."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from benchmarks.harness import BASELINE, OWN_MODES, Benchmark, Case, main
+from benchmarks.protoattend import benchmark as sister
+
+TENSORFLOW = {f"tensorflow_{name[5:]}": name for name in OWN_MODES}
+
+
+def chosen(device_kind: str, version: Tuple[int, ...], bfloat16: bool) -> Sequence[str]:
+    """bfloat16 only where it is computed."""
+    every = (BASELINE, *TENSORFLOW, *OWN_MODES)
+    narrow = version >= (2,) and bfloat16
+    return [name for name in every if narrow or not name.endswith("bf16")]
+
+
+def stated(major: int, variant: str, case: Case) -> Optional[float]:
+    """None is: what is compared runs here."""
+    return None
+
+
+def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
+    """Makes a variant ready on random images in memory."""
+    if name in TENSORFLOW:
+        return sister.open_trainer(TENSORFLOW[name], device_kind, sizes)
+    import torch
+
+    from benchmarks.worker import trainer_of_batches
+    from common.machine.precision import resolve
+    from common.machine.ranks import Place
+    from common.training.initial_weights import HE_NORMAL
+    from common.training.torch import runtime as torch_runtime
+    from common.training.torch.exchanged import draw_initial_weights
+    from protoattend.data.batches import Batches
+    from protoattend.options import TRAIN
+    from protoattend.runs import architecture_of
+    from protoattend_torch.network import PrototypeNetwork
+    from protoattend_torch.options import parse_options
+    from protoattend_torch.session import Session, placed
+    from protoattend_torch.training import make_batches, training_of
+
+    queries, candidates = sizes["batch_size"], sizes["candidates"]
+    mode = OWN_MODES.get(name, OWN_MODES["ours_fp32"])
+    precision = resolve(mode, "torch", device_kind, torch_runtime.capabilities(device_kind))
+    device = torch_runtime.open_device(device_kind, 0, precision)
+
+    def await_end(loss: Any) -> None:
+        float(loss.detach())
+        torch_runtime.synchronize(device)
+
+    if name == BASELINE:
+        # Standardised batches: what makes them costs the baseline nothing.
+        from benchmarks.protoattend_torch import baseline
+
+        random, shape = np.random.RandomState(0), (1, *sister.SHAPE[:2])
+        arrays = {
+            "images": random.standard_normal((queries, *shape)).astype(np.float32),
+            "candidates": random.standard_normal((candidates, *shape)).astype(np.float32),
+            "labels": random.randint(0, sister.CLASSES, queries),
+        }
+        batch = {key: torch.from_numpy(one).to(device.device) for key, one in arrays.items()}
+        return trainer_of_batches(lambda: batch, baseline.trainer(device.device), await_end)
+    options = parse_options(TRAIN, sister.words_of(device_kind, queries, candidates))
+    dataset = sister.random_dataset(queries, candidates)
+    network = PrototypeNetwork(architecture_of(options, dataset))
+    draw_initial_weights(network, options.seed, HE_NORMAL)
+    network = placed(network, device, precision).train()
+    batches = Batches(dataset.train, options)
+    session = Session(options, device, precision, Place(0, 1, 0), dataset)
+    training = training_of(session, network, batches)
+    stepper, coming = training.open_stepper(), make_batches(batches, 0, device)
+
+    def step(given: Any) -> Any:
+        stepper.zero_grad()
+        with stepper.forward_context():
+            loss, _ = training.loss(stepper.model, given)
+        stepper.step(loss)
+        return loss
+
+    return trainer_of_batches(lambda: next(coming), step, await_end)
+
+
+BENCHMARK = Benchmark(
+    network="protoattend_torch",
+    framework="torch",
+    variants=(BASELINE, *TENSORFLOW, *OWN_MODES),
+    cases=sister.cases,
+    chosen=chosen,
+    stated=stated,
+    targets={(1, "ours_fp32"): 1.0, (2, "ours_fp32"): 1.0},
+    open_trainer=open_trainer,
+    most_wait=0.05,
+    repeats=8,
+    add_flags=sister.add_flags,
+)
+
+if __name__ == "__main__":
+    sys.exit(main(BENCHMARK))
