@@ -58,6 +58,8 @@ def open_session(
     else:
         load_weights(network, found, options.task)
     placed = torch_runtime.place_model(network, device, chosen.precision)
+    if torch_runtime.channels_last_pays(device.kind):  # kernels as the images lie in memory
+        placed = placed.to(memory_format=torch.channels_last)
     if found is not None:
         placed = torch_step.prepare_evaluation(placed, chosen.precision).eval()
     return Session(options, device, chosen.precision, chosen.place, choice, dataset, placed)
