@@ -13,7 +13,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
@@ -21,8 +20,8 @@ from typing import Any, Dict, List, Tuple
 import pytest
 
 from common.machine.devices import cpu_name
-from common.machine.ports import reserve_port
 from common.runs.events import effective_events, read_events
+from tests.processes import start, start_ranks
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "golden" / "training.json"
@@ -94,37 +93,20 @@ def test_training_gives_what_it_gave(
         pytest.skip("the framework is not installed")
     data = request.getfixturevalue("scenes") / name if "{data}" in RUNS[name][1] else ""
     module, flags = RUNS[name][0], RUNS[name][1].format(data=data).split()
-    words = [sys.executable, "-m", module, *flags, str(tmp_path / "run")]
+    words = ["-m", module, *flags, str(tmp_path / "run")]
     if variant == "resumed":
         _run_resumed(words, tmp_path / "run")
     elif variant == "two_ranks":
         _run_two_ranks(words, FRAMEWORK[name])
     else:
         mixed = ["--precision_mode", "allow_mix_precision_bf16"]
-        _finish(_start([*words, *(mixed if variant == "mixed" else [])]))
+        _finish(start([*words, *(mixed if variant == "mixed" else [])]))
     found = _found(tmp_path / "run", FRAMEWORK[name])
     # A resumed run is an undisturbed one.
     _compare(f"{name}/{'plain' if variant == 'resumed' else variant}", found, variant)
 
 
 # --- ways to run ---
-
-
-def _start(words: List[str], **environment: str) -> subprocess.Popen[str]:
-    path = os.pathsep.join(str(folder) for folder in (ROOT, ROOT / "PyTorch", ROOT / "TensorFlow"))
-    return subprocess.Popen(
-        words,
-        env=dict(
-            os.environ,
-            OMP_NUM_THREADS="1",
-            PYTHONPATH=path,
-            TF_CPP_MIN_LOG_LEVEL="3",
-            **environment,
-        ),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        universal_newlines=True,
-    )
 
 
 def _finish(*processes: subprocess.Popen[str]) -> None:
@@ -138,14 +120,14 @@ def _finish(*processes: subprocess.Popen[str]) -> None:
 
 
 def _run_resumed(words: List[str], folder: Path) -> None:
-    process = _start([*words, "--checkpoint_minutes", "0"])
+    process = start([*words, "--checkpoint_minutes", "0"])
     log = folder / "rank_0" / "metrics.jsonl"
     while not log.exists() or '"step":7,' not in log.read_text():
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    _finish(_start([*words, "--resume"]))
+    _finish(start([*words, "--resume"]))
     begun = [event for event in read_events(log) if event["event"] == "start"]
     assert 0 < begun[-1]["resumed_step"] < STEPS
 
@@ -153,10 +135,7 @@ def _run_resumed(words: List[str], folder: Path) -> None:
 def _run_two_ranks(words: List[str], framework: str) -> None:
     if framework == "tensorflow" and importlib.util.find_spec("horovod") is None:
         pytest.skip("Horovod is not installed in this environment")
-    port = str(reserve_port().port)
-    more = ["--device_num", "2"] if framework == "pytorch" else []
-    where = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    _finish(*[_start([*words, *more], RANK=rank, LOCAL_RANK=rank, **where) for rank in ("0", "1")])
+    _finish(*start_ranks([*words, *(["--device_num", "2"] if framework == "pytorch" else [])]))
 
 
 # --- what came out ---

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from common.core.errors import ZooError
+from common.training.exports import require_same
 from common.training.tensorflow import exporting
 from common.training.tensorflow.exporting import Exported, export
 from common.training.tensorflow.runtime import tf
@@ -61,6 +62,19 @@ def test_every_format_is_written_gives_the_sessions_outputs_and_carries_names_an
     assert json.loads(program.get_modelmeta().custom_metadata_map["classes"]) == told["classes"]
     with pytest.raises(ZooError, match="there already"):
         export(*network, tmp_path / "made", ["saved_model"])
+
+
+@pytest.mark.parametrize(
+    "apart, scale, same",
+    [(0.9e-4, 0.1, True), (1.1e-4, 0.1, False), (9e-4, 10, True), (np.nan, 1, False)],
+)
+def test_the_tolerance_grows_with_outputs_above_one(apart: float, scale: float, same: bool) -> None:
+    expected, found = {"a": np.full(3, scale)}, {"a": np.array([scale, scale + apart, scale])}
+    if same:
+        assert "off by" in require_same("file", expected, found)
+        return
+    with pytest.raises(ZooError, match="gives other outputs.*0.0001 is allowed"):
+        require_same("file", expected, found)
 
 
 def test_a_file_that_gives_something_else_is_refused(

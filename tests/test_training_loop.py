@@ -103,14 +103,6 @@ def test_the_time_in_the_lines_goes_on_where_the_run_does(toy: Toy, tmp_path: Pa
     assert "days" in line.split("Time: ")[1].split(",")[0]
 
 
-def test_the_seed_alone_decides(toy: Toy, tmp_path: Path) -> None:
-    for name, seed in (("one", 1), ("same", 1), ("other", 2)):
-        toy.run(tmp_path / name, 5, seed=seed)
-    one, same, other = (tmp_path / name / "ckpt/step_00000005" for name in ("one", "same", "other"))
-    toy.assert_same_bits(one, same)
-    assert losses(tmp_path / "one") != losses(tmp_path / "other")
-
-
 @pytest.mark.parametrize(
     "given, kind, told",
     [
@@ -180,11 +172,15 @@ def test_a_board_that_fails_is_told_once_and_ends_nothing(
     assert capsys.readouterr().out.count("nothing more goes to TensorBoard") == 1
 
 
-@pytest.mark.parametrize("name", ["brackets [1] {2}", "a*b?c", "back\\slash"])
-def test_a_path_is_never_a_pattern(toy: Toy, tmp_path: Path, name: str) -> None:
-    toy.run(tmp_path / name, 4, evaluate_every=2)
-    toy.run(tmp_path / name, 6, evaluate_every=2, resume=True)
-    assert [event["resumed_step"] for event in events(tmp_path / name, "start")] == [0, 4]
+def test_a_path_is_never_a_pattern_and_a_flag_that_changed_is_told(
+    toy: Toy, tmp_path: Path, capsys
+) -> None:
+    folder = tmp_path / "brackets [1] {2} a*b?c\\slash"
+    toy.run(folder, 4, evaluate_every=2)
+    toy.run(folder, 6, evaluate_every=2, resume=True, noise=0.2)
+    assert [event["resumed_step"] for event in events(folder, "start")] == [0, 4]
+    told = "note: noise was 0.1 until this step and is 0.2 from now on"
+    assert capsys.readouterr().out.count(told) == 1
 
 
 # --- what is best ---

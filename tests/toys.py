@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy
 import pytest
 
-from common.machine.ports import reserve_port
-from common.runs.events import effective_events
 from common.training.run import Evaluation, Settings, Subject
+from tests import processes
+from tests.processes import events
 
 SAMPLES, FEATURES = 64, 3
 PNG = (
@@ -41,7 +38,7 @@ DEFAULTS: Dict[str, Any] = {
     "dump_tensors": 0,
     "dump_from": "",
 }
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = processes.CHECKOUT
 HAS_HOROVOD = importlib.util.find_spec("horovod") is not None
 Event = Dict[str, Any]
 
@@ -115,41 +112,25 @@ class Toy:
             if name.endswith("VARIABLE_VALUE") and "save_counter" not in name
         }
 
-    def start(self, folder: Path, steps: int, *words: str, **environment: str) -> Any:
-        variables = {**os.environ, "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-        program = str(ROOT / "tests" / f"toy_{self.name}.py")
-        return subprocess.Popen(
-            [sys.executable, program, str(folder), str(steps), *words],
-            env={**variables, "PYTHONPATH": str(ROOT), **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+    def words(self, folder: Path, steps: int, *given: str) -> List[str]:
+        """The command line of a run in a process of its own."""
+        return [str(ROOT / "tests" / f"toy_{self.name}.py"), str(folder), str(steps), *given]
 
-    def start_ranks(self, folder: Path, steps: int, *words: str) -> List[Any]:
+    def start(self, folder: Path, steps: int, *given: str, **environment: str) -> Any:
+        return processes.start(self.words(folder, steps, *given), **environment)
+
+    def start_ranks(self, folder: Path, steps: int, *given: str) -> List[Any]:
         if self.name == "tensorflow" and not HAS_HOROVOD:
             pytest.skip("Horovod is not installed in this environment")
-        port = str(reserve_port().port)
-        where = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
-        return [
-            self.start(folder, steps, *words, RANK=rank, LOCAL_RANK=rank, MASTER_PORT=port, **where)
-            for rank in ("0", "1")
-        ]
+        return processes.start_ranks(self.words(folder, steps, *given))
 
-    def run_ranks(self, folder: Path, steps: int, *words: str) -> List[str]:
-        ranks = self.start_ranks(folder, steps, *words)
-        texts = [rank.communicate(timeout=600)[0].decode("utf-8", "replace") for rank in ranks]
-        assert [rank.returncode for rank in ranks] == [0, 0], texts
-        return texts
+    def run_ranks(self, folder: Path, steps: int, *given: str) -> List[str]:
+        return processes.finish(*self.start_ranks(folder, steps, *given))
 
     def assert_same_bits(self, one: Path, other: Path) -> None:
         first, second = self.weights(one), self.weights(other)
         assert set(first) == set(second)
         assert [name for name in first if first[name].tobytes() != second[name].tobytes()] == []
-
-
-def events(folder: Path, kind: str, rank: int = 0) -> List[Event]:
-    found = effective_events(folder / f"rank_{rank}" / "metrics.jsonl")
-    return [event for event in found if event["event"] == kind]
 
 
 def losses(folder: Path, rank: int = 0) -> List[float]:

@@ -11,7 +11,7 @@ from common.core.errors import UsageError, ZooError
 from common.core.flags import Program, count, flag, not_negative, path, positive, unrecorded, whole
 from common.data import IMAGE_FOLDER, dataset_name
 from common.machine.devices import REQUESTS
-from common.training.flags import DumpFlags, OffFlags, profiling
+from common.training.flags import CheckpointFlags, DumpFlags, OffFlags, profiling
 from residual_attention_net.network.networks import DEFAULT_NETWORK, NETWORKS
 from residual_attention_net.recipes import RECIPES
 
@@ -21,7 +21,7 @@ PORTS_DATA = "data"  # where the 3d_attention_net port reads, with no flag for i
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(DumpFlags, OffFlags):
+class Options(DumpFlags, CheckpointFlags, OffFlags):
     """What a run was asked to do; every field is a flag of the same name."""
 
     data_path: Optional[str] = unrecorded(
@@ -97,7 +97,6 @@ class Options(DumpFlags, OffFlags):
         group="run",
     )
     is_train: bool = flag("false: only evaluate --pth_path", True)
-    resume: bool = unrecorded("go on from the newest checkpoint in --output_path", False)
     log_every: int = unrecorded("steps between lines", 20, kind=count)
     evaluate_every: int = flag("epochs between validations", 1, kind=count)
     pictures_every: int = unrecorded(
@@ -105,10 +104,6 @@ class Options(DumpFlags, OffFlags):
         10,
         kind=whole,
     )
-    checkpoint_minutes: float = unrecorded(
-        "longest time between checkpoints; 0: every step", 10.0, kind=not_negative
-    )
-    keep_checkpoints: int = unrecorded("how many are kept", 3, kind=count)
     profiling: bool = unrecorded("write a profile of the 11th to 13th step", False, kind=profiling)
 
 

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
 from common.core.command_line import run_program
 from common.core.flags import Program, count, unrecorded
-from common.core.text import width
-from residual_attention_net.data.samples import Complaints, SampleFlags, Samples, class_name
-
-HEADERS = {
-    True: ["file", "class", "probability", "most probable"],
-    False: ["sample", "true", "class", "probability", "most probable"],
-}
+from common.core.text import aligned
+from common.data.labelled_images import LabelledImages
+from residual_attention_net.data.samples import Complaints, SampleFlags, class_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,26 +33,24 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     # After the flags: torch takes seconds to import, --help should not.
     from residual_attention_net.trained_network import open_asked_for
 
-    complaints, of_files = Complaints(), bool(flags.images)
+    complaints = Complaints()
     asked = open_asked_for(flags, complaints)
-    kept: List[Dict[str, Any]] = []
-    line = _columns(asked.names, asked.classes, of_files)
+    found: List[Dict[str, Any]] = []
     for samples in asked.batches:
         probabilities = asked.trained(samples.images, flags.batch_size)
-        if not (kept or flags.json):
-            print(line(HEADERS[of_files]), flush=True)
-        found = predictions(samples, probabilities, asked.classes, flags.top)
-        kept += found
-        for prediction in [] if flags.json else found:
-            print(line(_cells(prediction)), flush=True)
+        found += predictions(samples, probabilities, asked.classes, flags.top)
     if flags.json:
-        told = {"predictions": kept, "unreadable": complaints.lines}
+        told = {"predictions": found, "unreadable": complaints.lines}
         print(json.dumps(told, indent=2, ensure_ascii=False))
+    elif found:
+        truth = ["true"] if "truth" in found[0] else []
+        header = ["image", *truth, "class", "probability", "most probable"]
+        print(aligned([header, *map(_cells, found)]))
     return 1 if complaints.lines else 0
 
 
 def predictions(
-    samples: Samples, probabilities: np.ndarray, classes: Sequence[str], top: int
+    samples: LabelledImages, probabilities: np.ndarray, classes: Sequence[str], top: int
 ) -> List[Dict[str, Any]]:
     """What --json prints of every sample: its `top` most probable classes, the best first.
 
@@ -66,13 +60,13 @@ def predictions(
     """
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     told = []
-    for name, truth, row, chosen in zip(samples.names, samples.truths, probabilities, order):
+    for name, label, row, chosen in zip(samples.names, samples.labels, probabilities, order):
         best = [
             {"class": classes[index], "index": int(index), "probability": round(float(value), 6)}
             for index, value in zip(chosen, row[chosen])
         ]
-        known = {} if truth is None else {"truth": class_name(classes, truth)}
-        told.append({**best[0], "file": name, "top": best, **known})
+        known = {} if label < 0 else {"truth": class_name(classes, label)}
+        told.append({**best[0], "file": str(name), "top": best, **known})
     return told
 
 
@@ -81,21 +75,6 @@ def _cells(told: Dict[str, Any]) -> List[str]:
     rest = ", ".join(f"{one['class']} {100 * one['probability']:.1f} %" for one in told["top"])
     truth = [told["truth"]] if "truth" in told else []
     return [told["file"], *truth, told["class"], f"{100 * told['probability']:.2f} %", rest]
-
-
-def _columns(
-    names: Sequence[str], classes: Sequence[str], of_files: bool
-) -> Callable[[Sequence[str]], str]:
-    """Joins the cells of a line, so that columns stand below each other as they come."""
-    of_class = max([5] + list(map(width, classes)))
-    widths = [max([6] + list(map(width, names))), of_class, 11]
-    widths[1:1] = [] if of_files else [of_class]
-
-    def line(cells: Sequence[str]) -> str:
-        fitted = [cell + " " * (wide - width(cell)) for cell, wide in zip(cells, widths)]
-        return "  ".join(fitted + list(cells[len(fitted) :])).rstrip()
-
-    return line
 
 
 if __name__ == "__main__":

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from typing import Any, Callable, ContextManager, Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, ContextManager, Iterator, Optional, Tuple
 
 import numpy as np
 import torch
 
 from common.core.errors import UsageError, ZooError
-from common.data import readable_name
 from common.data.labelled_images import LabelledImages, numbered_names
 from common.machine.precision import Precision
 from common.machine.ranks import Place
@@ -21,7 +20,6 @@ from residual_attention_net.data.loader import Batch, EvaluationLoader
 from residual_attention_net.data.samples import (
     Complaints,
     SampleFlags,
-    Samples,
     class_names,
     dataset_samples,
     image_paths,
@@ -36,9 +34,8 @@ from residual_attention_net.network.model import (
 from residual_attention_net.network.networks import DEFAULT_NETWORK
 from residual_attention_net.network.weights import (
     load_reference_weights,
-    network_told_by,
     read_weights,
-    state_dict_of,
+    shape_told_by,
 )
 from residual_attention_net.session import open_device
 
@@ -96,7 +93,7 @@ def open_trained(
     """
     content = read_weights(pth_path)
     device, precision = open_device(device_type, Place(0, 1, device_id), precision_mode)
-    shape = dict(_shape_told_by(state_dict_of(content)), **network_told_by(content))
+    shape = shape_told_by(content)
     named = shape.pop("network", None)
     built = build_network(network or named or DEFAULT_NETWORK, **shape)
     for line in load_reference_weights(built, content)[1:]:
@@ -107,17 +104,6 @@ def open_trained(
         torch_runtime.place_model(built, device, precision), precision
     )
     return TrainedNetwork(placed, device, precision, tuple(map(str, stored)) if known else None)
-
-
-def _shape_told_by(weights: Any) -> Dict[str, Any]:
-    """Classes, input channels and spatial dimensions, as far as the tensors' shapes tell them."""
-    told: Dict[str, Any] = {}
-    for name, value in weights.items():
-        if name.endswith("fc.weight"):
-            told["num_classes"] = int(value.shape[0])
-        if name.endswith("conv1.0.weight") and value.dim() in (4, 5):
-            told.update(input_channels=int(value.shape[1]), spatial_dims=value.dim() - 2)
-    return told
 
 
 # --- what it says of images ------------------------------------------------------------------
@@ -177,13 +163,11 @@ class Asked:
 
     Attributes:
         batches: the samples, as they are read.
-        names: of all samples, for columns.
         classes: the name of every class.
     """
 
     trained: TrainedNetwork
-    batches: Iterator[Samples]
-    names: Tuple[str, ...]
+    batches: Iterator[LabelledImages]
     classes: Tuple[str, ...]
 
 
@@ -210,8 +194,8 @@ def open_asked_for(
     if not flags.images:
         if at_most is not None and flags.count > at_most:
             raise UsageError(f"--count {flags.count}: a picture shows at most {at_most} images")
-        samples, classes = dataset_samples(str(dataset), flags.data_path, flags.count, size)
-        return Asked(trained, iter([samples]), samples.names, trained.named_classes(classes))
+        samples = dataset_samples(str(dataset), flags.data_path, flags.count, size)
+        return Asked(trained, iter([samples]), trained.named_classes(samples.classes))
     if trained.network.spatial_dims == 3:
         raise UsageError(
             "--images: the weights are of a network for volumes; give "
@@ -223,5 +207,4 @@ def open_asked_for(
         paths = paths[:at_most]
     of_dataset = None if trained.classes else class_names(dataset, flags.data_path, size)
     batches = read_in_batches(paths, size, at_most or flags.batch_size, complaints)
-    names = tuple(readable_name(path) for path in paths)
-    return Asked(trained, batches, names, trained.named_classes(of_dataset))
+    return Asked(trained, batches, trained.named_classes(of_dataset))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence
 
-from common.core.command_line import Parser, number_in, run_program
+from common.core.command_line import Parser, run_program
 from common.core.errors import UsageError, ZooError
 from common.core.files import make_folder
 from common.core.flags import Program, path, unrecorded
 from common.core.text import shortened
 from common.runs.events import FILE_NAME, effective_events
+from common.training.checkpoints import CHECKPOINTS
 from common.training.packed_weights import SUFFIX
 from common.training.pictures import FOLDER
 from residual_attention_net.data.samples import Complaints, SampleFlags, note
@@ -33,36 +34,9 @@ class VisualizeFlags(SampleFlags):
     output_path: Optional[str] = unrecorded(
         f"the pictures go to its folder {FOLDER} (default: the run's folder, or output)", kind=path
     )
-    channels: int = unrecorded(
-        "also draw so many single channels of each mask: those that vary most over the image",
-        0,
-        kind=number_in(int, 0, 16),
-    )
 
 
 PROGRAM = Program("residual_attention_net.visualize", VisualizeFlags, (), {"count": 4})
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """What the pictures need to know of a run folder."""
-
-    folder: Path
-    events: Tuple[Dict[str, Any], ...]
-
-    @property
-    def weights(self) -> Optional[Path]:
-        """The checkpoint that was best on validation, else the newest whole one, else None."""
-        if not any((self.folder / "ckpt").glob("step_*")):
-            return None
-        from common.training.torch.weights_file import weights_in
-
-        return weights_in(self.folder / "ckpt")
-
-    def dataset(self) -> Tuple[Optional[str], Optional[str]]:
-        """The dataset's name and folder, as the run's command line gave them."""
-        start = next((event for event in self.events if event["event"] == "start"), {})
-        return start.get("config", {}).get("dataset"), _data_path(str(start.get("command", "")))
 
 
 def _data_path(command: str) -> Optional[str]:
@@ -75,19 +49,22 @@ def _data_path(command: str) -> Optional[str]:
         return None
 
 
-def read_run(folder: Path) -> Run:
-    """Reads the events of a run folder's first rank.
+def of_run(flags: VisualizeFlags, events: Sequence[Dict[str, Any]]) -> VisualizeFlags:
+    """The flags with the weights, the dataset and its folder that the events of a run name.
 
-    Raises:
-        ZooError: it is not the folder of a run.
+    Without weights where the run has no checkpoint.
     """
-    events = folder / "rank_0" / FILE_NAME
-    if not events.is_file():
-        raise ZooError(
-            f"--run {folder}: no {events.relative_to(folder)} in it; give the folder of "
-            "a run, its --output_path"
-        )
-    return Run(folder, tuple(effective_events(events)))
+    told: Dict[str, Any] = {}
+    if flags.pth_path is None:
+        from common.training.torch.weights_file import weights_in
+
+        weights = weights_in(Path(str(flags.run)) / CHECKPOINTS)
+        told["pth_path"] = None if weights is None else str(weights)
+    if flags.dataset is None:
+        start = next((event for event in events if event["event"] == "start"), {})
+        folder = flags.data_path or _data_path(str(start.get("command", "")))
+        told.update(dataset=start.get("config", {}).get("dataset"), data_path=folder)
+    return dataclasses.replace(flags, **told)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -104,26 +81,25 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         if not shown and beside.is_dir():
             flags = dataclasses.replace(flags, images=[str(beside)])
         return _draw_masks(flags, folder)
-    run = read_run(Path(flags.run))
-    if any(event["event"] == "step" for event in run.events):
+    log = Path(flags.run) / "rank_0" / FILE_NAME
+    if not log.is_file():
+        raise ZooError(f"--run {flags.run}: no run is in it; give the --output_path of one")
+    events = effective_events(log)
+    if any(event["event"] == "step" for event in events):
         from residual_attention_net.pictures import CURVES, training_curves
 
-        _write(training_curves(run.events), folder / f"{CURVES}.png")
-    weights = flags.pth_path or run.weights
-    if weights is None:
+        _write(training_curves(events), folder / f"{CURVES}.png")
+    flags = of_run(flags, events)
+    if flags.pth_path is None:
         note(f"{flags.run} holds no checkpoint: no attention masks are drawn")
         return 0
-    told: Dict[str, Any] = {"pth_path": str(weights)}
-    if flags.dataset is None:
-        name, data_path = run.dataset()
-        told.update(dataset=name, data_path=flags.data_path or data_path)
-    return _draw_masks(dataclasses.replace(flags, **told), folder)
+    return _draw_masks(flags, folder)
 
 
 def _draw_masks(flags: VisualizeFlags, folder: Path) -> int:
     flags.check()
     # After the flags: torch and matplotlib take seconds to import.
-    from residual_attention_net.pictures import MASKS, attention_figure, attention_view
+    from residual_attention_net.pictures import MASKS, attention_figure
     from residual_attention_net.trained_network import open_asked_for
 
     complaints = Complaints()
@@ -132,10 +108,10 @@ def _draw_masks(flags: VisualizeFlags, folder: Path) -> int:
     if samples is None:
         raise ZooError("--images: none of them can be read; give image files")
     title = f"{trained.network.spec.name}, weights {shortened(Path(str(flags.pth_path)).name)}"
-    view = attention_view(
-        trained.network, samples, asked.classes, title, trained.forward_context, flags.channels
+    figure = attention_figure(
+        trained.network, samples, asked.classes, title, trained.forward_context
     )
-    _write(attention_figure(view), folder / f"{MASKS}.png")
+    _write(figure, folder / f"{MASKS}.png")
     return 1 if complaints.lines else 0
 
 

@@ -19,8 +19,6 @@ from common.runs.dump import (
 from common.runs.dump import Subject as DumpSubject
 from common.training.run import Engine
 
-ATTEMPTS = 40  # of a step whose gradients overflow, until its loss scale is small enough
-
 
 class StepDump:
     """The dump of a run, if one was asked for: what is stored of which step, and begun with.
@@ -70,14 +68,13 @@ class StepDump:
             )
         return source
 
-    def is_passed(self, done: int) -> bool:
-        """Whether a resumed training has passed the step to be stored, which is told."""
+    def tell_if_passed(self, done: int) -> None:
+        """Tells where a resumed training has passed the step to be stored."""
         if self.step is None or self.step > done:
-            return False
+            return
         folder = step_folder(Path(self._engine.settings.output_path), self.step)
         stored = "is stored already" if (folder / INDEX).is_file() else "can't be stored any more"
         self._engine.say(f"note: step {self.step} {stored}: training goes on after step {done}")
-        return True
 
     def described(self, step: int) -> DumpSubject:
         """What the dump of a step says of this run."""
@@ -102,12 +99,12 @@ class StepDump:
         written = write_dump(folder, self.described(step), inputs, tensors, source)
         self._engine.say(f"step {step}: {len(tensors)} tensors are in {written}")
 
-    def overflowed(self) -> ZooError:
-        """What is wrong where a step can't be done without an overflow."""
-        return ZooError(
-            f"the gradients of step {self.step} overflowed {ATTEMPTS} times in a row: give a "
-            "smaller --loss_scale"
-        )
+    def overflowed(self) -> None:
+        """Tells that the step's gradients overflowed; raises ZooError where another run's was."""
+        told = f"step {self.step} overflowed, so its tensors are not stored: give"
+        if self.source is not None:
+            raise ZooError(f"{told} a smaller --loss_scale")
+        self._engine.say(f"note: {told} a later step to --dump_tensors, or a smaller --loss_scale")
 
 
 def require_fit(there: Mapping[str, Any], here: Mapping[str, Any], what: str) -> None:

@@ -5,6 +5,7 @@ What differs between frameworks, how a step is made and arrays are held, is an E
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from pathlib import Path
@@ -137,6 +138,7 @@ class _Training:
         engine.begin(Start(self.step, self.taken, checkpoint, state), self._wishes)
         if state:
             self.lines.say(f"resuming at step {self.step}")
+            self._tell_changes(state.get("config", {}))
         epochs, parameters = settings.epoch_of(settings.steps), engine.parameters
         about = (subject, engine.device, engine.place, engine.precision)
         numbers = (settings.batch_size, settings.seed, settings.steps, epochs, self.step)
@@ -196,6 +198,13 @@ class _Training:
             "batch_size": self.settings.batch_size,
             "world_size": self.engine.place.world_size,
         }
+
+    def _tell_changes(self, before: Mapping[str, Any]) -> None:
+        for name, now in json.loads(json.dumps(dict(self.subject.config))).items():
+            if before.get(name, now) != now:
+                self.lines.say(
+                    f"note: {name} was {before[name]!r} until this step and is {now!r} from now on"
+                )
 
     # --- steps ---
 

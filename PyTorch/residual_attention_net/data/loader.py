@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Iterator, Optional, Tuple
 
+import numpy as np
 import torch
 
 from common.data.labelled_images import LabelledImages
@@ -165,51 +166,47 @@ class DeviceLoader(TrainingLoader):
         return words, self._labels[samples]
 
 
+@dataclass(eq=False)
 class EvaluationLoader:
     """Every image once, in order, over all ranks: nothing dropped, nothing counted twice.
 
     Rank r takes the r-th contiguous share; shares differ by one image at most.
 
-    Args:
+    Attributes:
         images: the whole set; a rank keeps its share only.
         batch_size: per rank.
         device: where the share lies and batches are made.
-        rank: from 0 to world_size - 1.
-        world_size: number of ranks.
         channels_last: memory layout of the inputs.
         pad_last: repeat the last image until the last batch is full, for devices that want
             one shape only; `Batch.valid` says how many count.
     """
 
-    def __init__(
-        self,
-        images: LabelledImages,
-        batch_size: int,
-        device: torch.device,
-        rank: int = 0,
-        world_size: int = 1,
-        channels_last: bool = False,
-        pad_last: bool = False,
-    ) -> None:
-        first, end = (len(images) * part // world_size for part in (rank, rank + 1))
-        share = LabelledImages(images.images[first:end], images.labels[first:end], images.classes)
-        self._words, self._labels = _on_device(share, device)
-        self._channels = images.channels
-        self._batch_size = batch_size
-        self._device = device
-        self._channels_last = channels_last
-        self._pad_last = pad_last
+    images: LabelledImages
+    batch_size: int
+    device: torch.device
+    rank: int = 0
+    world_size: int = 1
+    channels_last: bool = False
+    pad_last: bool = False
+
+    def __post_init__(self) -> None:
+        count = len(self.images)
+        first, end = (count * part // self.world_size for part in (self.rank, self.rank + 1))
+        share = self.images.take(np.arange(first, end))
+        self._words, self._labels = _on_device(share, self.device)
 
     def batches(self) -> Iterator[Batch]:
         """The share's batches, in order."""
-        weight, count = torch.ones((), device=self._device), len(self._labels)
-        for first in range(0, count, self._batch_size):
-            end = first + self._batch_size
+        weight, count = torch.ones((), device=self.device), len(self._labels)
+        for first in range(0, count, self.batch_size):
+            end = first + self.batch_size
             place: Any = slice(first, end)
-            if end > count and self._pad_last:
-                place = torch.arange(first, end, device=self._device).clamp(max=count - 1)
-            inputs = unpack_to_unit_range(self._words[place], self._channels, self._channels_last)
-            valid = min(self._batch_size, count - first)
+            if end > count and self.pad_last:
+                place = torch.arange(first, end, device=self.device).clamp(max=count - 1)
+            inputs = unpack_to_unit_range(
+                self._words[place], self.images.channels, self.channels_last
+            )
+            valid = min(self.batch_size, count - first)
             yield Batch(inputs, self._labels[place], None, weight, valid)
 
 

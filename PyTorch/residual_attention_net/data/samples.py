@@ -20,19 +20,10 @@ from residual_attention_net.data.datasets import load_dataset
 from residual_attention_net.network.networks import DEFAULT_NETWORK, NETWORKS
 from residual_attention_net.options import DATASETS, NEEDS_FILES
 
-CIFAR10_CLASSES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
+_CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck"
+CIFAR10_CLASSES = tuple(_CIFAR10.split())
 GENERATED_SAMPLES = 100
+UNKNOWN = -1  # the label of an image whose class is not known
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,24 +87,6 @@ class SampleFlags(WeightFlags):
             raise ZooError(f"--data_path is missing: give the folder of {self.dataset}")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Samples:
-    """Images or volumes with a name each.
-
-    Attributes:
-        images: uint8, (N, H, W, C) or (N, D, H, W, C).
-        names: N names: a file's path, or the place in a dataset.
-        truths: N class numbers, None where the class is not known.
-    """
-
-    images: np.ndarray
-    names: Tuple[str, ...]
-    truths: Tuple[Optional[int], ...]
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-
 # --- files -----------------------------------------------------------------------------------
 
 
@@ -161,7 +134,7 @@ def image_paths(given: Sequence[str], complaints: Complaints) -> List[Path]:
 
 def read_in_batches(
     paths: Sequence[Path], size: int, batch_size: int, complaints: Complaints
-) -> Iterator[Samples]:
+) -> Iterator[LabelledImages]:
     """Reads image files as (size, size, 3) in RGB, `batch_size` at a time.
 
     Shorter side to `size`, then the centre, as for training. An unreadable file is told and left
@@ -176,16 +149,15 @@ def read_in_batches(
             except ZooError as error:
                 complaints.add(str(error))
         if images:
-            yield Samples(np.stack(images), tuple(names), (None,) * len(names))
+            labels = np.full(len(names), UNKNOWN)
+            yield LabelledImages(np.stack(images), labels, names=np.array(names))
 
 
 # --- datasets --------------------------------------------------------------------------------
 
 
-def dataset_samples(
-    name: str, data_path: Optional[str], count: int, size: int
-) -> Tuple[Samples, Tuple[str, ...]]:
-    """`count` samples, evenly spread over a dataset's test set, and the names of its classes.
+def dataset_samples(name: str, data_path: Optional[str], count: int, size: int) -> LabelledImages:
+    """`count` images, evenly spread over a dataset's test set.
 
     Args:
         data_path: its folder.
@@ -201,16 +173,14 @@ def dataset_samples(
         raise UsageError(
             f"--count {count}: {name} test has {len(whole)} images; give at most as many"
         )
-    return spread_samples(whole, name + " test", count), whole.classes
+    return spread_samples(whole, name + " test", count)
 
 
-def spread_samples(images: LabelledImages, origin: str, count: int) -> Samples:
-    """So many of the images, or all, evenly spread, named by their origin and their place in it."""
+def spread_samples(images: LabelledImages, origin: str, count: int) -> LabelledImages:
+    """So many of the images, or all, evenly spread; named by their files, or origin and row."""
     count = min(count, len(images))
     chosen = (np.arange(count, dtype=np.int64) * len(images)) // max(count, 1)
-    names = tuple(f"{origin} {index}" for index in chosen)
-    truths = tuple(int(label) for label in images.labels[chosen])
-    return Samples(images.images[chosen], names, truths)
+    return images.named(origin).take(chosen)
 
 
 def class_names(
@@ -221,7 +191,7 @@ def class_names(
         return CIFAR10_CLASSES if dataset else None
     if dataset in NEEDS_FILES and not data_path:
         return None
-    return dataset_samples(dataset, data_path, 1, size)[1]
+    return dataset_samples(dataset, data_path, 1, size).classes
 
 
 def class_name(classes: Sequence[str], number: int) -> str:

@@ -48,6 +48,17 @@ def network_told_by(content: Any) -> Dict[str, Any]:
     return dict(content["network"]) if is_checkpoint(content) else {}
 
 
+def shape_told_by(content: Any) -> Dict[str, Any]:
+    """The same; of weights that say nothing what their shapes tell: all but the name."""
+    told: Dict[str, Any] = {}
+    for name, value in state_dict_of(content).items():
+        if name.endswith("fc.weight"):
+            told["num_classes"] = int(value.shape[0])
+        if name.endswith("conv1.0.weight") and value.dim() in (4, 5):
+            told.update(input_channels=int(value.shape[1]), spatial_dims=value.dim() - 2)
+    return {**told, **network_told_by(content)}
+
+
 def load_weights(
     network: ResidualAttentionNetwork, path: str, other_classes: bool = False
 ) -> List[str]:
@@ -57,9 +68,7 @@ def load_weights(
         other_classes: where the number of classes differs, leave the classifier (fc) as it is.
     """
     content = read_weights(path)
-    named = state_dict_of(content).items()
-    classes = next((len(value) for name, value in named if name.endswith("fc.weight")), None)
-    differs = classes not in (None, network.num_classes)
+    differs = shape_told_by(content).get("num_classes") not in (None, network.num_classes)
     return load_reference_weights(network, content, replace_head=other_classes and differs)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
@@ -99,51 +98,12 @@ def reference_models() -> Dict[str, ReferenceModel]:
     }
 
 
-@dataclass(frozen=True)
-class Case:
-    """One variant's inputs and results: float64 results of the reference."""
-
-    variant: str
-    path: Path
-    compact: bool
-
-    @property
-    def label(self) -> str:
-        """Name the case in a test's id."""
-        return self.variant if self.compact else self.variant + "-full"
-
-
-def cases() -> List[Case]:
-    """Return the compact cases, then the full ones where ZOO_FIXTURES names their folder."""
-    found = [Case(variant, FIXTURES / (variant + ".npz"), True) for variant in VARIANTS]
-    folder = os.environ.get("ZOO_FIXTURES")
-    if folder:
-        name = "ran_%s_f64ref_public.npz"
-        found += [Case(variant, Path(folder) / (name % variant), False) for variant in VARIANTS]
-    return found
-
-
 @lru_cache(maxsize=None)
-def load_case(case: Case) -> Dict[str, Any]:
-    """Return a case's arrays by name, and its groups as dictionaries by child or parameter."""
-    with numpy.load(str(case.path), allow_pickle=False) as stored:
-        return _compact(case, stored) if case.compact else _full(stored)
-
-
-def _full(stored: Any) -> Dict[str, Any]:
-    found: Dict[str, Any] = {}
-    for key in stored.files:
-        group, _, name = key.partition(":")
-        if name:
-            found.setdefault(group, {})[name] = stored[key]
-        else:
-            found[key] = stored[key]
-    return found
-
-
-def _compact(case: Case, stored: Any) -> Dict[str, Any]:
-    model = reference_models()[case.variant]
-    found = {key: stored[key] for key in stored.files}
+def load_case(variant: str) -> Dict[str, Any]:
+    """Return a variant's float64 results by name, groups as dictionaries by child or parameter."""
+    model = reference_models()[variant]
+    with numpy.load(str(FIXTURES / f"{variant}.npz"), allow_pickle=False) as stored:
+        found = {key: stored[key] for key in stored.files}
     for groups, names in ((BY_CHILD, model.children), (BY_PARAMETER, model.trained())):
         for group in groups:
             if group in found:
@@ -157,7 +117,7 @@ def _split(joined: numpy.ndarray, shapes: Dict[str, Tuple[int, ...]]) -> Dict[st
     return dict(zip(shapes, numpy.split(joined, ends[:-1])))
 
 
-def network_input(case: Case, dtype: torch.dtype) -> torch.Tensor:
+def network_input(variant: str, dtype: torch.dtype) -> torch.Tensor:
     """Return the images as (B, C, H, W), divided by 255 in float32 as the reference does."""
-    images = numpy.ascontiguousarray(load_case(case)["input_uint8"].transpose(0, 3, 1, 2))
+    images = numpy.ascontiguousarray(load_case(variant)["input_uint8"].transpose(0, 3, 1, 2))
     return torch.from_numpy(images).float().div(255).to(dtype)

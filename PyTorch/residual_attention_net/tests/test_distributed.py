@@ -9,7 +9,7 @@ from typing import Any, Dict
 import pytest
 import torch
 from torch import distributed, multiprocessing, nn
-from training_helpers import events, finish, free_port, run_ranks, start_rank
+from training_helpers import events, finish, free_port, place, run_ranks, start
 
 from common.training.torch.ranks import (
     SynchronisedBatchNorm,
@@ -53,25 +53,21 @@ def test_running_statistics_are_averaged_over_ranks() -> None:
 def test_synchronised_batch_norm_alone_is_batch_norm() -> None:
     torch.manual_seed(0)
     plain = nn.BatchNorm2d(4).double()
-    synchronised = SynchronisedBatchNorm(copy.deepcopy(plain))
-    inputs = torch.randn(6, 4, 5, 5, dtype=torch.float64)
-    one, other = inputs.clone().requires_grad_(), inputs.clone().requires_grad_()
-    weights = torch.randn(6, 4, 5, 5, dtype=torch.float64)
-    (plain(one) * weights).sum().backward()
-    (synchronised(other) * weights).sum().backward()
-    assert torch.allclose(one.grad, other.grad, rtol=0, atol=1e-12)
-    assert torch.allclose(plain.weight.grad, synchronised.weight.grad, rtol=0, atol=1e-10)
-    for name in ("running_mean", "running_var", "num_batches_tracked"):
-        assert torch.allclose(getattr(plain, name), getattr(synchronised, name))
-    plain.eval()
-    synchronised.eval()
-    assert torch.allclose(plain(inputs), synchronised(inputs))
+    layers = plain, SynchronisedBatchNorm(copy.deepcopy(plain))
+    values, weights = torch.randn(2, 6, 4, 5, 5, dtype=torch.float64)
+    inputs = [values.clone().requires_grad_() for _ in layers]
+    for layer, given in zip(layers, inputs):
+        (layer(given) * weights).sum().backward()
+    assert torch.allclose(inputs[0].grad, inputs[1].grad, rtol=0, atol=1e-12)
+    one, other = ([layer.weight.grad, *layer.buffers(), layer.eval()(values)] for layer in layers)
+    assert all(torch.allclose(a, b, rtol=0, atol=1e-10) for a, b in zip(one, other))
 
 
 def test_synchronised_batch_norm_of_16_bits_keeps_statistics_that_16_bits_can_not_hold() -> None:
     torch.manual_seed(0)
     inputs = (torch.randn(64, 3, 32, 32) * 3 + 2).half()  # 65,536 values: their squares overflow
     synchronised = SynchronisedBatchNorm(nn.BatchNorm2d(3, momentum=1.0))
+    assert isinstance(synchronised, nn.modules.batchnorm._BatchNorm)  # apex leaves it in float32
     outputs = synchronised(inputs)
     assert outputs.dtype == torch.float16
     values = inputs.double().permute(1, 0, 2, 3).reshape(3, -1)
@@ -80,25 +76,15 @@ def test_synchronised_batch_norm_of_16_bits_keeps_statistics_that_16_bits_can_no
     assert float(outputs.float().std()) == pytest.approx(1.0, abs=1e-3)
 
 
-def test_synchronised_batch_norm_is_one_that_apex_leaves_in_float32() -> None:
-    assert isinstance(SynchronisedBatchNorm(nn.BatchNorm2d(3)), nn.modules.batchnorm._BatchNorm)
-
-
 STEPS = 3
-
-
-def _inputs(size: int) -> Any:
-    generator = torch.Generator().manual_seed(5)
-    return (
-        torch.rand(size, 3, 16, 16, generator=generator, dtype=torch.float64),
-        torch.randint(0, 10, (size,), generator=generator),
-    )
 
 
 def _few_steps(network: nn.Module, model: nn.Module, rank: int, size: int) -> Dict[str, Any]:
     """Trains on a rank's share of a global batch of 8."""
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, nesterov=True)
-    images, targets = _inputs(8)
+    generator = torch.Generator().manual_seed(5)
+    images = torch.rand(8, 3, 16, 16, generator=generator, dtype=torch.float64)
+    targets = torch.randint(0, 10, (8,), generator=generator)
     share = slice(rank * 8 // size, (rank + 1) * 8 // size)
     for _ in range(STEPS):
         optimizer.zero_grad()
@@ -150,14 +136,14 @@ def test_every_rank_reports_the_same_accuracy_on_the_whole_test_set(tmp_path: Pa
 
 def test_ranks_without_the_first_ranks_disk_resume_from_its_checkpoint(tmp_path: Path) -> None:
     machines = [tmp_path / "first", tmp_path / "second"]
-    flags = ["--train_batch_size", "8", "--checkpoint_minutes", "0"]
+    flags = ["--device_num=2", "--train_batch_size=8", "--checkpoint_minutes=0"]
     for more in (["--total_epochs=1"], ["--total_epochs=2", "--resume"]):
         port = free_port()
         finish(
-            [
-                start_rank("train", machine, rank, 2, port, *flags, *more)
+            *(
+                start("train", machine, *flags, *more, **place(rank, 2, port))
                 for rank, machine in enumerate(machines)
-            ]
+            )
         )
     assert not list((machines[1] / "ckpt").glob("step_*"))
     places = list(enumerate(machines))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 import warnings
@@ -10,12 +9,12 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from training_helpers import small_network
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 from common.core.command_line import exit_code_of  # noqa: E402
-from common.core.errors import ZooError  # noqa: E402
 from residual_attention_net import export  # noqa: E402
 from residual_attention_net.network.model import build_network  # noqa: E402
 
@@ -74,7 +73,7 @@ def test_the_file_gives_the_networks_logits_at_any_batch_size(
     recwarn.clear()
     assert run(tmp_path, "--format", kind, network=name) == 0
     captured = capfd.readouterr()
-    assert "largest difference" in captured.out and captured.err == ""
+    assert "off by" in captured.out and captured.err == ""
     assert [str(warning.message) for warning in recwarn] == []
     for count in (1, 2, 5):
         assert_same_logits(network, tmp_path / "network", kind, count)
@@ -91,9 +90,8 @@ def test_an_onnx_file_has_the_opset_and_the_batch_size_asked_for(tmp_path, opset
 
 
 def test_an_onnx_file_says_its_classes_and_how_images_are_prepared():
-    network = build_network(SMALL).eval()
     example = torch.zeros(1, 3, 16, 16)
-    content = export.as_onnx(network, example, dynamic=False, classes=("飞机", "bird"))
+    content = export.as_onnx(small_network().eval(), example, False, classes=("飞机", "bird"))
     told = onnx.load_model_from_string(content)
     facts = {entry.key: entry.value for entry in told.metadata_props}
     assert json.loads(facts["classes"]) == ["飞机", "bird"] and "255" in facts["preprocessing"]
@@ -101,64 +99,13 @@ def test_an_onnx_file_says_its_classes_and_how_images_are_prepared():
 
 def test_a_file_that_differs_is_not_written_and_the_old_one_stays(tmp_path, monkeypatch, capsys):
     write_weights(tmp_path)
-    other = build_network(SMALL).eval()
-    honest = export.as_torchscript
+    other, honest = build_network(SMALL).eval(), export.as_torchscript
     monkeypatch.setattr(export, "as_torchscript", lambda _, example: honest(other, example))
     (tmp_path / "network").write_bytes(b"old")
     assert run(tmp_path, "--format", "torchscript") == 1
-    assert "nothing was written" in capsys.readouterr().err
+    assert "nothing is written" in capsys.readouterr().err
     assert (tmp_path / "network").read_bytes() == b"old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["network", "w.pth"]
-
-
-@pytest.mark.parametrize("wrong", [2e-4, float("nan")])
-def test_a_difference_in_any_batch_is_found(wrong):
-    network = build_network(SMALL).eval()
-    batches = [images_for(network, 1), images_for(network, 2)]
-
-    def program(images):
-        logits = network(torch.from_numpy(images)).detach().numpy()
-        return logits + (wrong if len(images) == 2 else 0)
-
-    for order in (batches, batches[::-1]):
-        with pytest.raises(ZooError, match="differs from the original"):
-            export.require_same(network, program, order)
-    assert "over 1 images" in export.require_same(network, program, batches[:1])
-
-
-@pytest.mark.parametrize(
-    "apart, scale, same", [(0.9e-4, 0.1, True), (1.1e-4, 0.1, False), (9e-4, 10, True)]
-)
-def test_the_tolerance_grows_with_logits_above_one(apart, scale, same):
-    def network(images):
-        return torch.full((len(images), 1), float(scale))
-
-    batches = [np.zeros((1, 1), np.float32)]
-    if same:
-        export.require_same(network, lambda images: np.full((1, 1), scale + apart), batches)
-        return
-    with pytest.raises(ZooError, match="allowed 0.0001"):
-        export.require_same(network, lambda images: np.full((1, 1), scale + apart), batches)
-
-
-@pytest.mark.parametrize(
-    "package, code, told",
-    [("onnxruntime", 0, "not compared"), ("onnx", 1, "pip install onnx onnxruntime")],
-)
-def test_a_package_that_is_missing_is_said(tmp_path, monkeypatch, capsys, package, code, told):
-    write_weights(tmp_path)
-    monkeypatch.setitem(sys.modules, package, None)
-    assert run(tmp_path, "--format", "onnx") == code
-    captured = capsys.readouterr()
-    assert told in captured.out + captured.err
-    assert (tmp_path / "network").exists() == (code == 0)
-
-
-def test_a_damaged_onnx_file_is_not_valid():
-    content, node = io.BytesIO(), onnx.helper.make_node("NoSuchOperator", ["images"], ["logits"])
-    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([node], "graph", [], [])), content)
-    with pytest.raises(ZooError, match="not valid ONNX"):
-        export.onnx_program(content.getvalue())
 
 
 @pytest.mark.parametrize(
@@ -166,12 +113,9 @@ def test_a_damaged_onnx_file_is_not_valid():
     [
         (["--format", "onnx", "--opset", "99"], 64, "--opset"),
         (["--format", "onnx", "--opset", "7"], 64, "--opset"),
-        (["--format", "tflite"], 64, "tflite"),
         (["--format", "onnx", "--batch_size", "many"], 64, "dynamic"),
         (["--format", "onnx", "--batch_size", "0"], 64, "dynamic"),
         ([], 64, "--format"),
-        (["--format", "onnx", "--tolerance", "0"], 1, "allowed 0"),
-        (["--format=torchscript", "--dataset=images", "--data_path=/no/x"], 1, "no such folder"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_no_file(tmp_path, capsys, flags, code, told):
@@ -182,3 +126,11 @@ def test_a_mistake_is_one_line_and_leaves_no_file(tmp_path, capsys, flags, code,
     assert told in line and not (tmp_path / "network").exists()
     assert run(tmp_path, "--format", "onnx", output="w.pth") == 64
     assert (tmp_path / "w.pth").read_bytes() == before
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
+def test_a_package_that_is_missing_is_said(tmp_path, monkeypatch, capsys, package):
+    write_weights(tmp_path)
+    monkeypatch.setitem(sys.modules, package, None)
+    assert run(tmp_path, "--format", "onnx") == 1
+    assert "pip install onnx onnxruntime" in capsys.readouterr().err

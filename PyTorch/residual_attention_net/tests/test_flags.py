@@ -15,23 +15,23 @@ from training_helpers import (
     events,
     finish,
     free_port,
-    newest_checkpoint,
     run,
     start,
     trained,
 )
 
 from common.core.errors import UsageError
-from common.runs.dump import find_dump
 from common.training.torch.ranks import SynchronisedBatchNorm
+from common.training.torch.runtime import channels_last_pays
 from residual_attention_net.network.model import build_network
 from residual_attention_net.options import PROGRAMS, parse_options
 from residual_attention_net.session import Session, open_session, open_stepper
-from residual_attention_net.training import plan_of
+from residual_attention_net.training import plan_of, settings_of
 
 pytestmark = [pytest.mark.pytorch, pytest.mark.long]
 # Those that are there for others' scripts and change nothing.
 WELCOME = ("help", "data_dump_step", "local_rank", "data_dump_flag", "over_dump", "autotune")
+DEFAULT_LAYOUT = channels_last_pays("cpu")
 
 
 def opened(*flags: str) -> Session:
@@ -53,6 +53,10 @@ def shapes(session: Session) -> Tuple[int, ...]:
     """Of an input and of what the network makes of it."""
     inputs = first_batch(session).inputs
     return tuple(inputs.shape[2:]) + tuple(session.network(inputs).shape[1:])
+
+
+def in_channels_last(batch: Any) -> bool:
+    return batch.inputs.is_contiguous(memory_format=torch.channels_last)
 
 
 def synchronised(session: Session) -> bool:
@@ -83,28 +87,40 @@ CHANGES: Dict[str, Tuple[str, Callable[[Any], Any], Any, Any]] = {
     "train_batch_size": ("32", lambda s: s.train_loader.batches_per_epoch, 2, 4),
     "test_batch_size": ("20", evaluated_batches, 2, 1),
     "learning_rate": ("0.03", lambda s: plan_of(s)[1].peak, 0.03, 0.1),
+    "scale_learning_rate": (
+        "false --train_batch_size=128 --limit_train=256",
+        lambda s: plan_of(s)[1].peak,
+        0.1,
+        0.1,
+    ),
+    "channels_last": ("true", lambda s: in_channels_last(first_batch(s)), True, DEFAULT_LAYOUT),
+    "loader": ("torchvision", lambda s: type(s.train_loader).__name__[:6], "Torchv", "Device"),
+    "workers": ("1 --loader=torchvision", lambda s: getattr(s.train_loader, "workers", 0), 1, 0),
+    "precision_mode": ("O0", lambda s: s.precision.requested, "O0", "must_keep_origin_dtype"),
     "sync_batch_norm": ("true", synchronised, True, False),
     "device_type": ("cpu", lambda s: s.device.kind, "cpu", "cpu"),
     "opt_level": ("O0", lambda s: s.precision.requested, "O0", "must_keep_origin_dtype"),
+    "seed": ("1", lambda s: settings_of(s).seed, 1, 0),
+    "output_path": ("x", lambda s: settings_of(s).output_path.name, "x", "output"),
+    "resume": ("true", lambda s: settings_of(s).resume, True, False),
+    "log_every": ("2", lambda s: settings_of(s).log_every, 2, 20),
+    "evaluate_every": ("2", lambda s: settings_of(s).evaluate_every, 8, 4),
+    "pictures_every": ("2", lambda s: settings_of(s).pictures_every, 8, 0),
+    "checkpoint_minutes": ("1", lambda s: settings_of(s).checkpoint_seconds, 60, 600),
+    "keep_checkpoints": ("1", lambda s: settings_of(s).keep, 1, 3),
+    "profiling": ("true", lambda s: settings_of(s).profile, True, False),
+    "dump_tensors": ("2", lambda s: settings_of(s).dump_tensors, 2, None),
+    "dump_from": ("run", lambda s: settings_of(s).dump_from, "run", None),
 }
 
 
 @pytest.mark.parametrize("flag", CHANGES)
 def test_a_flag_changes_the_session(flag: str) -> None:
     words, look, changed, usual = CHANGES[flag]
+    if "torchvision" in words:
+        pytest.importorskip("torchvision")
     assert look(opened(*f"--{flag}={words}".split())) == changed
     assert look(opened()) == usual
-
-
-def test_seed() -> None:
-    weights = [opened(f"--seed={seed}").network.fc.weight for seed in (0, 0, 1)]
-    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
-
-
-@pytest.mark.parametrize("wanted", [True, False])
-def test_channels_last(wanted: bool) -> None:
-    inputs = first_batch(opened(f"--channels_last={wanted}")).inputs
-    assert inputs.is_contiguous(memory_format=torch.channels_last) is wanted
 
 
 def test_data_path(tmp_path: Path) -> None:
@@ -117,14 +133,6 @@ def test_data_path(tmp_path: Path) -> None:
     session = opened(*flags.split(), "--limit_train=20", "--limit_test=8")
     assert session.splits.class_names == ("dark", "light")
     assert session.network.num_classes == 2
-
-
-def test_loader_and_workers() -> None:
-    pytest.importorskip("torchvision")
-    session = opened("--loader", "torchvision", "--workers", "0")
-    assert type(session.train_loader).__name__ == "TorchvisionLoader"
-    assert first_batch(session).inputs.shape == (16, 3, 16, 16)
-    assert opened("--loader", "torchvision", "--workers", "1").train_loader.workers == 1
 
 
 def test_is_pretrain_and_pth_path(tmp_path: Path) -> None:
@@ -149,10 +157,9 @@ def test_is_train_false_only_evaluates(tmp_path: Path) -> None:
     assert events(output, "step") == []
 
 
-def test_scale_learning_rate() -> None:
-    flags = ["--train_batch_size", "128", "--limit_train", "256"]
-    assert plan_of(opened(*flags))[1].peak == pytest.approx(0.2)
-    assert plan_of(opened("--scale_learning_rate", "false", *flags))[1].peak == pytest.approx(0.1)
+def test_a_larger_batch_scales_the_learning_rate() -> None:
+    session = opened("--train_batch_size", "128", "--limit_train", "256")
+    assert plan_of(session)[1].peak == pytest.approx(0.2)
 
 
 def largest_change(*flags: str) -> float:
@@ -179,25 +186,23 @@ def test_device_id_and_device_num_and_dist_url(tmp_path: Path, by_url: bool) -> 
     meeting = {} if by_url else {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     flags = ["--device_num", "2", "--train_steps", "1"]
     flags += ["--dist_url", f"tcp://127.0.0.1:{port}"] if by_url else []
-    finish(
-        [start("train", tmp_path, *flags, "--device_id", str(rank), **meeting) for rank in range(2)]
+    ranks = (
+        start("train", tmp_path, *flags, "--device_id", str(rank), **meeting) for rank in range(2)
     )
+    finish(*ranks)
     begun = [events(tmp_path, "start", rank)[0] for rank in range(2)]
     assert [(event["rank"], event["world_size"]) for event in begun] == [(0, 2), (1, 2)]
 
 
-def test_precision_mode() -> None:
-    if not hasattr(torch, "autocast"):
-        with pytest.raises(UsageError, match="nearest possible mode is must_keep_origin_dtype"):
-            opened("--precision_mode", "allow_mix_precision_bf16")
-        return
-    session = opened("--precision_mode", "allow_mix_precision_bf16")
-    assert session.precision.autocast_dtype == "bfloat16"
-
-
-def test_loss_scale_is_refused_where_it_would_change_nothing() -> None:
+def test_a_precision_mode_or_loss_scale_that_cannot_be_had_is_refused() -> None:
     with pytest.raises(UsageError, match="--loss_scale 128 would change nothing"):
         opened("--loss_scale", "128")
+    if hasattr(torch, "autocast"):
+        session = opened("--precision_mode", "allow_mix_precision_bf16")
+        assert session.precision.autocast_dtype == "bfloat16"
+        return
+    with pytest.raises(UsageError, match="nearest possible mode is must_keep_origin_dtype"):
+        opened("--precision_mode", "allow_mix_precision_bf16")
 
 
 def test_compile() -> None:
@@ -209,63 +214,5 @@ def test_compile() -> None:
     assert open_stepper(session).model is not session.network
 
 
-def test_log_every(tmp_path: Path) -> None:
-    lines = run("train", tmp_path / "a", "--log_every", "2").stdout.splitlines()
-    assert len([line for line in lines if line.startswith("Epoch [")]) == 4
-
-
-def test_pictures_every(tmp_path: Path) -> None:
-    run("train", tmp_path, "--total_epochs", "3", "--pictures_every", "2", "--train_steps", "9")
-    names = {path.name for path in (tmp_path / "pictures").iterdir()}
-    assert names == {f"attention_masks_{n:08d}.png" for n in (8, 9)} | {"curves.png"}
-
-
-def test_evaluate_every(tmp_path: Path) -> None:
-    run("train", tmp_path / "run", "--total_epochs", "4", "--evaluate_every", "2")
-    seen = events(tmp_path / "run", "evaluation")
-    assert [event["epoch"] for event in seen if event["role"] == "progress"] == [2, 4]
-
-
-def test_checkpoint_minutes_and_keep_checkpoints(tmp_path: Path) -> None:
-    output = trained("train", tmp_path, "--keep_checkpoints", "1", "--checkpoint_minutes", "0")
-    assert [event["step"] for event in events(output, "checkpoint")] == list(range(1, 9))
-    kept = [path.name for path in (output / "ckpt").glob("step_*")]
-    assert len(kept) <= 2 and "step_00000008" in kept  # the last and the best
-
-
-def test_profiling(tmp_path: Path) -> None:
-    trained("train", tmp_path, "--profiling", "--train_steps", "13")
-    assert list((tmp_path / "profile").glob("*.json"))
-
-
-def test_profiling_of_a_run_that_is_too_short_is_refused_before_it_starts(tmp_path: Path) -> None:
-    done = run("train", tmp_path, "--profiling", "--train_steps", "12")
-    assert done.returncode == 64, done.stdout
-    assert "--profiling needs at least 13 steps" in done.stdout
-    assert not list(tmp_path.iterdir())
-
-
-def test_output_path(tmp_path: Path) -> None:
-    run("train", tmp_path / "there", "--train_steps", "1")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["there"]
-    assert newest_checkpoint(tmp_path / "there")["step"] == 1
-
-
-def test_resume(tmp_path: Path) -> None:
-    run("train", tmp_path / "run", "--total_epochs", "1")
-    run("train", tmp_path / "run", "--resume")
-    assert [event["resumed_step"] for event in events(tmp_path / "run", "start")] == [0, 4]
-    assert [event["step"] for event in events(tmp_path / "run", "step")] == list(range(1, 9))
-
-
 def test_debug(tmp_path: Path) -> None:
-    assert "Traceback" not in run("train", tmp_path / "a", "--resume").stdout
     assert "Traceback" in run("train", tmp_path / "b", "--resume", "--debug").stdout
-
-
-def test_dump_tensors_and_dump_from(tmp_path: Path) -> None:
-    steps = ["--train_steps", "2", "--validation_count", "0"]
-    source = trained("train", tmp_path / "a", *steps, "--dump_tensors", "2")
-    assert find_dump(source).subject.step == 2
-    again = trained("train", tmp_path / "b", *steps, "--dump_from", str(source))
-    assert find_dump(again).subject.replayed_from == str(source)

@@ -18,16 +18,15 @@ from residual_attention_net.data.loader import DeviceLoader  # noqa: E402
 from residual_attention_net.network.model import build_network  # noqa: E402
 
 pytestmark = [pytest.mark.pytorch, pytest.mark.gpu]
-SMALL_CASES = [case for case in reference.cases() if "32input" in case.variant]
 # Three times the distance of two correct float32 runs on CPUs, and the larger one of cuDNN's
 # float32 convolutions, which add in another order.
 LARGEST_DISTANCE = 1e-5
 
 
-@pytest.mark.parametrize("case", SMALL_CASES, ids=[case.label for case in SMALL_CASES])
-def test_logits_in_evaluation_mode_are_the_references(case: reference.Case) -> None:
+@pytest.mark.parametrize("case", ["92_32input_update", "92_32input"])
+def test_logits_in_evaluation_mode_are_the_references(case: str) -> None:
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    network = reference.fill_network(build_network(case.variant)).cuda().eval()
+    network = reference.fill_network(build_network(case)).cuda().eval()
     with torch.no_grad():
         logits = network(reference.network_input(case, torch.float32).cuda()).cpu().numpy()
     expected = reference.load_case(case)["eval_logits"]

@@ -8,9 +8,8 @@ import os
 import numpy as np
 import pytest
 import torch
-from picture_helpers import CLASSES, NETWORK, small_network
 from PIL import Image
-from training_helpers import saved
+from training_helpers import saved, small_network, weights_in
 
 from common.core.command_line import exit_code_of
 from common.core.errors import UsageError, ZooError
@@ -20,17 +19,12 @@ from residual_attention_net.predict import main
 from residual_attention_net.trained_network import open_trained, predict
 
 pytestmark = pytest.mark.pytorch
+NETWORK = "small_16input"
+CLASSES = tuple(f"class {number}" for number in range(10))
 
 
 def random_images(count, size=16):
     return np.random.RandomState(0).randint(0, 256, (count, size, size, 3)).astype(np.uint8)
-
-
-@pytest.fixture
-def state_dict(tmp_path):
-    path = tmp_path / "published.pth"
-    torch.save(small_network().state_dict(), str(path))
-    return path
 
 
 @pytest.fixture
@@ -91,18 +85,17 @@ def test_a_checkpoint_knows_its_network_and_its_classes(checkpoint):
 
 
 def test_the_number_of_classes_is_read_from_a_state_dict(tmp_path):
-    path = str(tmp_path / "seven.pth")
     shape = {"num_classes": 7, "spatial_dims": 3, "input_channels": 1}
-    torch.save(small_network(**shape).state_dict(), path)
-    network = open_trained(path, NETWORK, device_type="cpu").network
+    path = weights_in(tmp_path, **shape)
+    network = open_trained(str(path), NETWORK, device_type="cpu").network
     assert {name: getattr(network, name) for name in shape} == shape
 
 
 # --- weights and classes
 
 
-def test_a_state_dict_is_taken_for_the_default_network(state_dict, picture, capsys):
-    assert run(state_dict, "--images", picture) == 1
+def test_a_state_dict_is_taken_for_the_default_network(tmp_path, picture, capsys):
+    assert run(weights_in(tmp_path), "--images", picture) == 1
     assert "doesn't fit network 92_32input_update" in capsys.readouterr().err
 
 
@@ -116,34 +109,15 @@ def test_a_state_dict_is_taken_for_the_default_network(state_dict, picture, caps
     ],
 )
 def test_classes_are_named_by_weights_or_dataset_or_numbers(
-    state_dict, checkpoint, picture, capsys, flags, names
+    tmp_path, checkpoint, picture, capsys, flags, names
 ):
-    weights = state_dict if "--network" in flags else checkpoint
+    weights = weights_in(tmp_path) if "--network" in flags else checkpoint
     _, found = run_json(capsys, weights, *flags, "--images", picture)
     best = found["predictions"][0]
     assert best["class"] == names[best["index"]] and "truth" not in best
 
 
 # --- image files
-
-
-def test_pictures_are_decided_on_as_a_viewer_shows_them(checkpoint, tmp_path, capsys):
-    """A phone's picture (EXIF orientation 6), an icon without ground, and other kinds of file."""
-    upright = random_images(1)[0]
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    turned = Image.fromarray(np.ascontiguousarray(np.rot90(upright)))
-    kinds = {"a.png": {}, "b.png": {"exif": exif}, "c.bmp": {}, "d.webp": {"lossless": True}}
-    for name, options in kinds.items():
-        picture = turned if options.get("exif") else Image.fromarray(upright)
-        picture.save(str(tmp_path / name), **options)
-    Image.new("RGBA", (16, 16), (0, 0, 0, 0)).save(str(tmp_path / "e.png"))
-    Image.new("RGB", (16, 16), "white").save(str(tmp_path / "f.png"))
-    (tmp_path / "g.gif").write_bytes(b"GIF89a")
-    code, found = run_json(capsys, checkpoint, "--images", tmp_path)
-    told = [entry["probability"] for entry in found["predictions"]]
-    assert code == 0 and len(told) == 6
-    assert told[:4] == pytest.approx([told[0]] * 4) and told[4] == pytest.approx(told[5])
 
 
 def test_what_is_left_out_is_counted_and_names_that_are_no_utf8_survive(
@@ -182,7 +156,7 @@ def test_samples_are_spread_over_the_test_set_with_their_true_class(checkpoint, 
     code, found = run_json(capsys, checkpoint, "--dataset", "synthetic", "--count", "4")
     assert code == 0
     files = [entry["file"] for entry in found["predictions"]]
-    assert files == [f"synthetic test {number}" for number in (0, 25, 50, 75)]
+    assert files == [f"synthetic test row {number}" for number in (0, 25, 50, 75)]
     assert all(entry["truth"] in CLASSES for entry in found["predictions"])
     with pytest.raises(UsageError, match="has 100 images"):
         dataset_samples("synthetic", None, 101, 16)
@@ -191,25 +165,18 @@ def test_samples_are_spread_over_the_test_set_with_their_true_class(checkpoint, 
 # --- the program
 
 
-@pytest.mark.parametrize("asked, found", [(4, 4), (99, 10)])
-def test_top_says_how_many_classes_are_told_the_best_first(
-    checkpoint, picture, capsys, asked, found
-):
-    _, told = run_json(capsys, checkpoint, "--images", picture, "--top", asked)
-    best = told["predictions"][0]
-    top = [entry["probability"] for entry in best["top"]]
-    assert len(top) == found and top == sorted(top, reverse=True)
-    assert best["probability"] == top[0]
-    assert found < 10 or sum(top) == pytest.approx(1, abs=1e-4)
+def test_top_says_how_many_classes_are_told_the_best_first(checkpoint, picture, capsys):
+    for asked, found in ((4, 4), (99, 10)):
+        _, told = run_json(capsys, checkpoint, "--images", picture, "--top", asked)
+        top = [entry["probability"] for entry in told["predictions"][0]["top"]]
+        assert len(top) == found and top == sorted(top, reverse=True)
+        assert told["predictions"][0]["probability"] == top[0]
 
 
 @pytest.mark.parametrize(
     "flags, code, told",
     [
         ([], 64, "no images"),
-        (["--images", "x", "--top", "0"], 64, "--top"),
-        (["--dataset", "imagenet"], 64, "invalid choice"),
-        (["--images", "x", "--unknown"], 64, "--unknown"),
         (["--dataset", "cifar10"], 1, "--data_path is missing"),
         (["--images", "{folder}/empty"], 1, "no PNG, JPEG, BMP or WebP"),
         (["--images", "x", "--pth_path", "{folder}/none.pt"], 1, "is no file"),

@@ -10,7 +10,6 @@ from residual_attention_net.recipes import (
     RECIPES,
     learning_rate_factor,
     make_schedule,
-    milestone_step,
     mixup_epochs,
 )
 
@@ -27,10 +26,6 @@ def test_milestones_of_300_epochs_are_after_epochs_90_180_and_270() -> None:
     for epoch, before, after in ((90, 0.1, 0.01), (180, 0.01, 0.001), (270, 0.001, 0.0001)):
         assert schedule.at(epoch * 782 - 1) == pytest.approx(before)
         assert schedule.at(epoch * 782) == pytest.approx(after)
-
-
-def test_a_milestone_is_the_first_step_after_its_share() -> None:
-    assert [milestone_step(0.3, total) for total in (1, 2, 3, 10, 11)] == [1, 1, 1, 3, 4]
 
 
 @pytest.mark.parametrize("batch, scale", [(64, True), (4096, False)])
@@ -53,9 +48,7 @@ def test_a_scaled_learning_rate_is_reached_by_a_linear_warm_up() -> None:
     assert schedule.at(0) == pytest.approx(0.4 / 500)
     assert schedule.at(249) == pytest.approx(0.2)
     assert schedule.at(499) == schedule.at(500) == pytest.approx(0.4)
-
-
-def test_warm_up_never_takes_more_than_a_fifth_of_a_short_run() -> None:
+    # Never more than a fifth of a short run.
     assert make_schedule(RECIPES["modern"], 256, 100, 50, scale=True).warmup_steps == 10
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from training_helpers import events, trained
 
 from common.core.text import version_numbers
-from common.evidence.divergence.comparing import WITHIN, compare_dumps
+from common.evidence.divergence.comparing import compare_dumps
 from common.runs.dump import Dump, find_dump
 from common.training.torch.activations import recording
 from residual_attention_net.network.model import build_network
@@ -53,15 +53,6 @@ def test_the_tensors_are_those_of_the_step(dumped: Path) -> None:
     assert float(found["loss", "loss"]) == pytest.approx(
         events(dumped, "step")[1]["loss"], abs=1e-6
     )
-
-
-@pytest.mark.slow
-def test_mixup_is_repeated_too(tmp_path: Path) -> None:
-    first = trained("train", tmp_path / "a", *SECOND, "--recipe", "long")
-    assert "mixed_targets" in find_dump(first).inputs("batch")
-    flags = ["--recipe", "long", "--seed", "5", "--dump_from", str(first)]
-    again = trained("train", tmp_path / "b", *SHORT, *flags)
-    assert compare_dumps(find_dump(first), find_dump(again)).verdict == WITHIN
 
 
 @pytest.mark.skipif(version_numbers(torch.__version__) < (1, 10), reason="no bfloat16 autocast")

@@ -49,13 +49,6 @@ def test_the_originals_dead_shortcut_weights_are_dropped_by_name(name):
     assert same(network, tensors)
 
 
-def test_the_originals_file_holds_as_many_parameters_as_published():
-    tensors = original_checkpoint("92_32input_update")
-    aside = reference.STATISTICS + (reference.COUNTER,)
-    counts = [value.numel() for name, value in tensors.items() if not name.endswith(aside)]
-    assert sum(counts) == 19920362
-
-
 @pytest.mark.parametrize(
     "change, told",
     [
@@ -68,7 +61,6 @@ def test_the_originals_file_holds_as_many_parameters_as_published():
             ["checkpoint's 'net'", "prefix 'module.module.'"],
         ),
         (lambda tensors: renamed(tensors, "_orig_mod."), ["prefix '_orig_mod.'"]),
-        (lambda tensors: renamed(tensors, "model."), ["prefix 'model.'"]),
         (lambda tensors: renamed(tensors, "module._orig_mod."), ["prefix 'module._orig_mod.'"]),
         (lambda tensors: renamed(tensors, "net.module."), ["prefix 'net.module.'"]),
         (
@@ -144,7 +136,7 @@ def test_a_network_is_told_from_a_longer_one_of_its_family(name):
     assert recognise(weights_of(name, num_classes=3, input_channels=1)) == (name, 2)
 
 
-@pytest.mark.parametrize("loaded", [None, [], {}, 3, {"epoch": 3}, {"state_dict": {"a": "b"}}])
+@pytest.mark.parametrize("loaded", [None, {}, {"epoch": 3}, {"state_dict": {"a": "b"}}])
 def test_anything_else_is_refused_in_one_line(loaded):
     with pytest.raises(ZooError, match="holds no state_dict"):
         state_dict_of(loaded)
@@ -157,8 +149,7 @@ def test_a_file_of_the_originals_gives_the_references_logits(tmp_path, zipped):
     torch.save(tensors, path, _use_new_zipfile_serialization=zipped)
     network = build_network("92_32input").eval()
     load_reference_weights(network, safe_load(path))
-    case = next(case for case in reference.cases() if case.variant == "92_32input")
     with torch.no_grad():
-        found = network(reference.network_input(case, torch.float32)).double().numpy()
-    expected = reference.load_case(case)["eval_logits"]
+        found = network(reference.network_input("92_32input", torch.float32)).double().numpy()
+    expected = reference.load_case("92_32input")["eval_logits"]
     assert abs(found - expected).max() < 3 * 7e-7 * abs(expected).max()

@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List
 
-from common.machine.ports import reserve_port
-from common.runs import events as run_log
+from tests import processes
+from tests.processes import events, finish, free_port, place, start_ranks
 
-CHECKOUT = Path(__file__).resolve().parents[3]
+__all__ = ["events", "finish", "free_port", "place", "start_ranks"]
 SMALL = shlex.split(
     "--dataset synthetic --network small_16input --train_batch_size 16 --limit_train 64 "
     "--limit_test 40 --validation_count 20 --total_epochs 2 --pictures_every 0 --device_type cpu"
 )
 
 
-def environment(**extra: str) -> Dict[str, str]:
-    """This process's environment with the checkout's packages, one thread a process."""
-    path = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "PyTorch")])
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **extra}
-
-
-def start(program: str, output: Path, *flags: str, **extra: str) -> subprocess.Popen[str]:
-    """Starts an entry point and returns at once; flags given here win over SMALL."""
+def words(program: str, output: Path, *flags: str) -> List[str]:
+    """The command line of an entry point; flags given here win over SMALL."""
     module = "residual_attention_net." + program
-    return subprocess.Popen(
-        [sys.executable, "-m", module, "--output_path", str(output), *SMALL, *flags],
-        env=environment(**extra),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        universal_newlines=True,
-    )
+    return ["-m", module, "--output_path", str(output), *SMALL, *flags]
+
+
+def start(program: str, output: Path, *flags: str, **variables: str) -> subprocess.Popen[str]:
+    """Starts an entry point and returns at once."""
+    return processes.start(words(program, output, *flags), **variables)
 
 
 def run(program: str, output: Path, *flags: str, **extra: str) -> subprocess.CompletedProcess[str]:
@@ -49,14 +40,6 @@ def trained(program: str, output: Path, *flags: str) -> Path:
     done = run(program, output, *flags)
     assert done.returncode == 0, done.stdout
     return output
-
-
-def events(output: Path, kind: Optional[str] = None, rank: int = 0) -> List[Dict[str, Any]]:
-    """The effective events of a run folder, of one kind or all."""
-    path = output / f"rank_{rank}" / run_log.FILE_NAME
-    return [
-        event for event in run_log.effective_events(path) if kind is None or event["event"] == kind
-    ]
 
 
 def error_line(text: str) -> str:
@@ -74,6 +57,24 @@ def newest_checkpoint(output: Path) -> Dict[str, Any]:
     path = CheckpointFolder(output / "ckpt").newest()
     assert path is not None
     return dict(read_state(path), **load(path / FILE))
+
+
+def small_network(**arguments: Any) -> Any:
+    """The network of SMALL, always the same."""
+    import torch
+
+    from residual_attention_net.network.model import build_network
+
+    torch.manual_seed(0)
+    return build_network("small_16input", **arguments)
+
+
+def weights_in(folder: Path, **arguments: Any) -> Path:
+    """A state_dict of the small network, as others save one."""
+    import torch
+
+    torch.save(small_network(**arguments).state_dict(), str(folder / "weights.pth"))
+    return folder / "weights.pth"
 
 
 def saved(folder: Path, network: Any, **more: Any) -> Path:
@@ -105,28 +106,7 @@ def checkpoint_of(output: Path, network: Any, step: int = 1) -> Path:
     return folder.save(step, state, write)[0] / FILE
 
 
-def start_rank(
-    program: str, output: Path, rank: int, ranks: int, port: int, *flags: str
-) -> subprocess.Popen[str]:
-    """Starts one rank of a job, as a launcher does."""
-    place = {"RANK": str(rank), "WORLD_SIZE": str(ranks), "LOCAL_RANK": str(rank)}
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    return start(program, output, "--device_num", str(ranks), *flags, **place, **meeting)
-
-
-def finish(processes: List[subprocess.Popen[str]]) -> List[str]:
-    """What they printed, once all have ended well."""
-    texts = [process.communicate(timeout=600)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0] * len(processes), texts
-    return texts
-
-
 def run_ranks(program: str, output: Path, ranks: int, *flags: str) -> List[str]:
     """Runs a job to its end; returns what each rank printed."""
-    port = free_port()
-    return finish([start_rank(program, output, rank, ranks, port, *flags) for rank in range(ranks)])
-
-
-def free_port() -> int:
-    """A port that nothing listens on at the moment."""
-    return reserve_port().port
+    more = ["--device_num", str(ranks), *flags]
+    return finish(*start_ranks(words(program, output, *more), ranks))

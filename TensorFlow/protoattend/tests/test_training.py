@@ -61,12 +61,6 @@ def test_training_tells_how_many_prototypes_decide(finished):
     assert names <= set(told) and 1 <= told["prototypes_used"] <= 16
 
 
-def test_a_folder_whose_name_looks_like_a_pattern_is_resumed(tmp_path):
-    for steps, more in ((2, []), (3, ["--resume"])):
-        assert train(flags(tmp_path / ODD, steps, *more)) == 0
-    assert events(tmp_path / ODD, "start")[-1]["resumed_step"] == 2
-
-
 def test_queries_may_be_one_anothers_candidates(tmp_path):
     words = ["--example_cand_size=0", "--decay=cosine", "--warmup_steps=5", FASTER]
     assert train(flags(tmp_path, 30, *words)) == 0

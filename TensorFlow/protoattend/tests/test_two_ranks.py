@@ -7,9 +7,8 @@ import sys
 
 import numpy as np
 import pytest
-from proto_runs import events, finish, start
 
-from common.machine.ports import reserve_port
+from tests.processes import events, finish, start_ranks
 
 pytestmark = [
     pytest.mark.tensorflow,
@@ -27,14 +26,7 @@ def test_ranks_agree_on_every_loss_and_evaluation_and_only_the_first_draws(tmp_p
     words += ["--example_cand_size=64", "--eval_cand_size=200", "--pictures_every=10"]
     words += ["--val_step=10", "--save_step=0", "--init_learning_rate=0.002", "--batch_size=16"]
     words += [f"--num_steps={STEPS}", f"--output_path={tmp_path}"]
-    place = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
-    port = str(reserve_port().port)
-    ranks = [
-        start("train", words, RANK=rank, LOCAL_RANK=rank, MASTER_PORT=port, **place)
-        for rank in "01"
-    ]
-    for rank in ranks:
-        finish(rank)
+    finish(*start_ranks(["-m", "protoattend.train", *words]))
     losses, figures = (
         [[event[key] for event in events(tmp_path, kind, rank)] for rank in (0, 1)]
         for kind, key in (("step", "loss"), ("evaluation", "metrics"))

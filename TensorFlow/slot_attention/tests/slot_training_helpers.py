@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, List
 
 from common.core.terminal import Terminal
-from common.runs.events import effective_events
 from slot_attention.synthetic.prepare import Request, write_dataset
 from slot_attention.synthetic.scenes import SceneSettings
 from slot_attention.synthetic.sprites import SpriteSettings
+from tests.processes import events
 
+__all__ = ["events"]
 COUNTS = {"train": 24, "validation": 6, "test": 6}
 COMMON = ["--device=cpu", "--batch_size=4", "--evaluation_batch_size=4", "--evaluation_count=6"]
 COMMON += ["--warmup_steps=2", "--cache=none"]
@@ -48,9 +49,3 @@ def flags(task: str, data_path: Path, model_dir: Path, steps: int, *more: str) -
     own = TRAINING + [f"--num_train_steps={steps}"]
     own += ["--resolution=32"] if task == "set_prediction" else []
     return evaluation_flags(task, data_path, model_dir, *own, *more)
-
-
-def events(model_dir: Path, kind: str) -> List[Dict[str, Any]]:
-    """The effective events of a kind of rank 0."""
-    found = effective_events(model_dir / "rank_0" / "metrics.jsonl")
-    return [event for event in found if event["event"] == kind]

@@ -49,19 +49,6 @@ def test_ranks_share_every_global_batch() -> None:
         np.testing.assert_array_equal(joined, whole.indices(step))
 
 
-def test_the_order_of_a_seed_never_changes() -> None:
-    assert TrainingOrder(10, 5, seed=7).indices(0).tolist() == [0, 1, 5, 7, 6]
-
-
-def test_evaluation_shows_every_scene_once_over_all_ranks() -> None:
-    seen = []
-    for rank in range(3):
-        order = EvaluationOrder(11, 2, rank, 3)
-        for step in range(order.steps):
-            seen += order.indices(step)[: order.valid(step)].tolist()
-    assert seen == list(range(11))
-
-
 def made_up(first: int, count: int, channels: int) -> Split:
     """Scenes whose every pixel is their number, with as many entities as fit."""
     numbers = np.arange(first, first + count)
@@ -126,7 +113,15 @@ def test_a_resumed_run_sees_the_batches_of_an_uninterrupted_one(dataset: SceneDa
     assert numbers_of(whole[7:]) == numbers_of(resumed)
 
 
-def test_evaluation_goes_in_order_and_says_how_many_count(dataset: SceneDataset) -> None:
+def test_evaluation_goes_in_order_over_all_ranks_and_says_how_many_count(
+    dataset: SceneDataset,
+) -> None:
+    seen = []
+    for rank in range(3):
+        order = EvaluationOrder(11, 2, rank, 3)
+        for step in range(order.steps):
+            seen += order.indices(step)[: order.valid(step)].tolist()
+    assert seen == list(range(11))
     batches = take(scene_batches, dataset, "test", EvaluationOrder(5, 3))
     assert [int(batch["valid"]) for batch in batches] == [3, 2]
     assert numbers_of(batches) == [20, 21, 22, 23, 24, 24]

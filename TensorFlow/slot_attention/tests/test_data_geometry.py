@@ -34,7 +34,6 @@ def fixture(resize: str) -> Any:
         ("image_crop0", "none", 128, "tf2"),
         ("image_crop1", "clevr_reference", 128, "tf2"),
         ("image_crop1_64", "clevr_reference", 64, "tf2"),
-        ("image_crop0", "none", 128, "tf1"),
         ("image_crop1", "clevr_reference", 128, "tf1"),
     ],
 )

@@ -81,10 +81,7 @@ def test_an_evaluation_takes_the_checkpoint_where_a_training_leaves_it(tmp_path,
         (OBJECT_DISCOVERY, ["--encoder_strides=2,2,1,1"], "--encoder_strides"),
         (SET_PREDICTION, ["--architecture", "small"], "--architecture"),
     ]
-    + [
-        (SET_PREDICTION, ["--encoder_strides", text], "such as 2,2,1,1")
-        for text in ("2,2,1", "2,2,1,3", "a")
-    ],
+    + [(SET_PREDICTION, ["--encoder_strides", text], "such as 2,2,1,1") for text in ("2,2,1", "a")],
 )
 def test_what_can_not_be_is_refused_by_name(task, words, told):
     with pytest.raises(UsageError, match=told):

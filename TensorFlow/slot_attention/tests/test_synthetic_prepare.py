@@ -96,15 +96,6 @@ def test_scenes_come_out_as_they_were_drawn_however_many_processes(tmp_path, nam
                 assert targets is None or (targets[place] == scene.target).all()
 
 
-def test_the_filter_counts_objects(tmp_path):
-    write(tmp_path)
-    drawn = [draw_sprite_scene(3, "train", number, SETTINGS[SPRITES]) for number in range(18)]
-    dataset = opened(tmp_path, SPRITES, max_objects=2)
-    few = [scene.image for scene in drawn if scene.objects <= 2]
-    np.testing.assert_array_equal(dataset.split("train").images, few)
-    assert 0 < len(few) < 18 and dataset.most_objects == 2
-
-
 @pytest.mark.parametrize(
     "name, flag, value, expected",
     [
@@ -129,11 +120,7 @@ def test_a_flag_reaches_the_settings_and_the_others_stay(tmp_path, name, flag, v
     "flags, said",
     [
         (["--objects", "4,x"], "--objects: expected two numbers"),
-        (["--objects", "5,3"], "--objects is (5, 3); expected LOW,HIGH"),
         (["--train", "-1"], "--train: expected at least 0"),
-        (["--workers", "0"], "--workers: expected at least 1"),
-        (["--overlap", "maybe"], "--overlap: expected true or false"),
-        (["--colors", "pink"], "--colors"),
         (["--antialias", "false"], "unrecognized arguments: --antialias"),
     ],
 )

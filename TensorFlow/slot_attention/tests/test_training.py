@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import data_files as files
-import numpy as np
 import pytest
 from slot_training_helpers import (
     evaluation_flags,
@@ -19,7 +18,6 @@ from common.core.errors import UsageError, ZooError
 from common.evidence.divergence.comparing import WITHIN, compare_dumps
 from common.runs.dump import find_dump
 from common.runs.record import from_run_folder, read_record
-from common.training.stored_weights import StoredWeights
 from slot_attention import predict
 from slot_attention.object_discovery import eval as discovery_eval
 from slot_attention.object_discovery import train as discovery_train
@@ -105,13 +103,6 @@ def test_evaluation_of_the_other_tasks_run_is_refused(finished, data, tmp_path):
         EVALUATE[other](words)
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_a_folder_whose_name_looks_like_a_pattern_is_resumed(task, data, tmp_path):
-    for steps, more in ((2, []), (3, ["--resume"])):
-        assert TRAIN[task](flags(task, data[task], tmp_path / ODD, steps, *more)) == 0
-    assert events(tmp_path / ODD, "start")[-1]["resumed_step"] == 2
-
-
 def test_a_dump_has_layers_in_order_noise_batch_and_gradients(finished):
     task, folder = finished
     dump = find_dump(folder)
@@ -135,17 +126,6 @@ def test_another_seed_repeats_a_step_from_the_dump(finished, data, tmp_path):
     assert outcome.verdict == WITHIN
     assert max(item.relative for item in outcome.differences) < 1e-6
     assert [event["step"] for event in events(tmp_path, "step")] == [2, 3]
-
-
-def test_a_run_with_a_dump_ends_with_the_weights_of_one_without(data, tmp_path):
-    found = []
-    for name, more in (("dumped", ["--dump_tensors=2"]), ("plain", [])):
-        folder = tmp_path / name
-        words = flags("object_discovery", data["object_discovery"], folder, 3, *more)
-        assert discovery_train.main(words) == 0
-        found.append(StoredWeights(str(folder / "ckpt/step_00000003/weights")).arrays())
-    one, other = found
-    assert len(one) > 30 and all(np.array_equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,6 @@ from common.training.tensorflow.tensor_dump import GraphDump
 from common.training.tensorflow.weights import Variables
 
 PROFILED_STEP = 10  # of this process's life: by then everything is warm
-ReadWishes = Callable[[], Wishes]
 
 
 # --- the graph -------------------------------------------------------------------------------
@@ -58,14 +57,12 @@ def build_step_graph(
     seed: int,
     device: TensorFlowDevice,
     precision: Precision,
-    read_wishes: ReadWishes = lambda: Wishes(0.0, 0.0),
     given_noise: Optional[Mapping[str, numpy.ndarray]] = None,
 ) -> StepGraph:
     """Builds everything on the default graph.
 
     Args:
         position: batches that were taken before; the dataset begins after them.
-        read_wishes: called in every step where several ranks have to agree.
         given_noise: what the first step is given by name, in place of what it would draw.
     """
     tf_runtime.seed_everything(seed)
@@ -88,7 +85,7 @@ def build_step_graph(
         "gradient_norm": minimisation.gradient_norm,
         **({} if waited is None else {"waited": waited}),
         **({} if minimisation.loss_scale is None else {"loss_scale": minimisation.loss_scale}),
-        **_agreed(network.loss, device, read_wishes),
+        "loss": _mean_over_ranks(network.loss, device),
     }
     more = {"diagnostic/" + name: value for name, value in network.diagnostics.items()}
     diagnostics = {**fetches, **more}
@@ -113,22 +110,9 @@ def _next_batch(iterator: Any, device: TensorFlowDevice) -> Any:
     return batch, arrived - asked
 
 
-def _agreed(loss: Any, device: TensorFlowDevice, read_wishes: ReadWishes) -> Dict[str, Any]:
-    """The loss averaged over ranks and the sums of their wishes, in one exchange."""
-    size = device.place.world_size
-    parts: List[Any] = [tf.reshape(tf.cast(loss, tf.float32), [1]) / float(size)]
-    asks = size > 1 and tf_runtime.can_call_the_host(device)
-    if asks:
-        wishes = tf.py_func(
-            lambda: numpy.asarray(read_wishes(), numpy.float32),
-            [],
-            tf.float32,
-            stateful=True,
-            name="flags",
-        )
-        parts.append(tf.reshape(wishes, [len(Wishes._fields)]))
-    total = tf_runtime.sum_in_graph(device, tf.concat(parts, axis=0), "loss_and_flags")
-    return {"loss": total[0], "wishes": total[1:]} if asks else {"loss": total[0]}
+def _mean_over_ranks(loss: Any, device: TensorFlowDevice) -> Any:
+    parts = tf.reshape(tf.cast(loss, tf.float32), [1]) / float(device.place.world_size)
+    return tf_runtime.sum_in_graph(device, parts, "loss")[0]
 
 
 def parameter_count(network: Any) -> int:
@@ -201,7 +185,6 @@ class TensorFlowEngine(Engine):
         self.begins_after = self._dump.begins_after
         self._compiled = CompilationWatch(CompiledLines() if device.kind == "npu" else None)
         self._step, self._taken, self._lived = 0, 0, 0
-        self._wishes: ReadWishes = lambda: Wishes(0.0, 0.0)
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -218,16 +201,16 @@ class TensorFlowEngine(Engine):
                 if self.session is not None:
                     self.session.close()
 
-    def begin(self, start: Start, wishes: ReadWishes) -> None:
+    def begin(self, start: Start, wishes: Callable[[], Wishes]) -> None:
         self._step, self._taken, self._wishes = start.step, start.taken, wishes
         if self.place.rank == 0:
-            self._dump.is_passed(start.taken)
+            self._dump.tell_if_passed(start.taken)
         end = end_of_loops(start.step, self.settings.steps, self.iterations)
         if end > self.settings.steps > start.step:
             # Skipped steps, or another loop before, may have left a part of a loop to be done.
             self.say(f"note: --iterations_per_loop {self.iterations} ends at step {end}")
         batches, about = self._dump.batches(self._make_batches), (self.device, self.precision)
-        more = (start.taken, self.settings.seed, *about, wishes, self._dump.given_noise())
+        more = (start.taken, self.settings.seed, *about, self._dump.given_noise())
         self.graph = graph = build_step_graph(self._build, batches, *more)
         self._dump.prepare(graph.network, graph.batch, graph.global_step)
         sync = tf_runtime.broadcast_in_graph(self.device, tf.global_variables())
@@ -284,7 +267,7 @@ class TensorFlowEngine(Engine):
             float(values["loss_scale"]) if "loss_scale" in values else None,
             {name[len(start) :]: float(values[name]) for name in values if name.startswith(start)},
         )
-        return [result], self._agreed_wishes(values, before)
+        return [result], self._agreed_wishes(before)
 
     def _run_step(self) -> Dict[str, Any]:
         settings, coming = self.settings, self._step + 1
@@ -300,14 +283,11 @@ class TensorFlowEngine(Engine):
             return dict(tf_runtime.run_with_timeline(self.session, fetches, path))
         return dict(self.session.run(fetches))
 
-    def _agreed_wishes(self, values: Mapping[str, Any], before: int) -> Wishes:
-        if "wishes" in values:
-            return Wishes(*[float(value) for value in values["wishes"]])
-        if self.place.world_size == 1:
-            return self._wishes()
-        # On NPUs the exchange is a graph of its own, so it is not done at every step.
-        settings = self.settings
-        if passes_multiple(before, self._step, settings.log_every) or self._step >= settings.steps:
+    def _agreed_wishes(self, before: int) -> Wishes:
+        # The exchange is a graph of its own: among accelerators it is not done at every step.
+        rarely = self.device.kind != "cpu" and self.place.world_size > 1
+        every = self.settings.log_every if rarely else 1
+        if passes_multiple(before, self._step, every) or self._step >= self.settings.steps:
             return Wishes(*self.sum_over_ranks(self._wishes()))
         return Wishes(0.0, 0.0)
 

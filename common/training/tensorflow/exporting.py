@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import tempfile
+import functools
 import warnings
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Sequence
 
 import numpy as np
 
 from common.core.errors import ZooError, first_line
 from common.core.files import make_folder
+from common.training.exports import Arrays, Made, add_facts, write_exports
 from common.training.flags import FORMATS, FROZEN, ONNX, SAVED_MODEL
-from common.training.onnx_facts import add_facts
 from common.training.tensorflow.runtime import tf
 
-DESCRIPTION = "export.json"
 OPSET = 13
-TOLERANCE = 1e-4
-
-Arrays = Mapping[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,8 +58,8 @@ def export(
         running: a session whose variables have their values.
 
     Raises:
-        ZooError: a file gives something else than the session (by more than TOLERANCE times the
-            largest output, at least 1), a package is missing, or the folder can't be written.
+        ZooError: a file gives something else than the session, a package is missing, or the
+            folder can't be written.
     """
     make_folder(folder, "--output_path")
     if SAVED_MODEL in formats and (folder / SAVED_MODEL).exists():
@@ -73,41 +67,11 @@ def export(
     inputs, outputs = dict(network.inputs), dict(network.outputs)
     expected = running.run(outputs, {inputs[name]: network.example[name] for name in inputs})
     graph, inputs, outputs = _named(running, inputs, outputs)
-    lines = []
-    with tempfile.TemporaryDirectory(prefix=".export", dir=str(folder)) as aside:
-        for name in formats:
-            made, program = _WRITERS[name](graph, inputs, outputs, network.facts, Path(aside))
-            off, place = _difference(expected, program(network.example)), made.name
-            if not off <= TOLERANCE:  # not a number is a difference too
-                raise ZooError(
-                    f"{place} gives other outputs than the network (off by {off:.2g} of the "
-                    f"largest, {TOLERANCE:g} is allowed), so nothing is written"
-                )
-            lines.append(
-                f"{name}: {folder / place}, off by {off:.1e} of the largest output at most"
-            )
-        described = {
-            kind: {name: [tensor.dtype.name, tensor.shape.as_list()] for name, tensor in given}
-            for kind, given in (
-                ("inputs", network.inputs.items()),
-                ("outputs", network.outputs.items()),
-            )
-        }
-        text = json.dumps({**described, **network.facts}, indent=1, ensure_ascii=False)
-        (Path(aside) / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
-        for path in Path(aside).iterdir():
-            os.replace(str(path), str(folder / path.name))
-    return [*lines, f"inputs, outputs and their meaning: {folder / DESCRIPTION}"]
-
-
-def _difference(expected: Arrays, found: Arrays) -> float:
-    """The largest difference of an output, over its own largest value or 1."""
-    off = [
-        np.max(np.abs(np.float64(found[name]) - np.float64(value)))
-        / max(1.0, np.max(np.abs(np.float64(value))))
-        for name, value in expected.items()
-    ]
-    return float(np.max(off))  # numpy's, in which not a number wins
+    writers = {
+        name: functools.partial(_WRITERS[name], graph, inputs, outputs, network.facts)
+        for name in formats
+    }
+    return write_exports(folder, writers, network.example, expected, network.facts)
 
 
 def _named(running: Any, inputs: Any, outputs: Any) -> Any:
@@ -134,8 +98,7 @@ def _named(running: Any, inputs: Any, outputs: Any) -> Any:
     return graph, named_inputs, named_outputs
 
 
-# Each writes a file and returns it, with a function that computes by it alone.
-Made = Tuple[Path, Callable[[Arrays], Arrays]]
+# Each writes a file into a folder.
 
 
 def _saved_model(graph: Any, inputs: Any, outputs: Any, facts: Any, folder: Path) -> Made:

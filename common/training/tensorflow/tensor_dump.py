@@ -15,7 +15,7 @@ import numpy as np
 from common.core.errors import UsageError
 from common.runs import dump
 from common.runs.dump import Tensor, kept_samples
-from common.training.dump import ATTEMPTS, StepDump, require_fit
+from common.training.dump import StepDump, require_fit
 from common.training.run import Engine
 from common.training.tensorflow.description import MakeBatches, TrainingGraph
 from common.training.tensorflow.runtime import TensorFlowDevice, tf
@@ -26,7 +26,7 @@ from common.training.tensorflow.weights import (
     read_variables,
 )
 
-TAKEN = "batches_taken"  # the variable of the engine's graph
+TAKEN, GLOBAL_STEP = "batches_taken", "global_step"  # variables of the engine's graph
 Arrays = Dict[str, np.ndarray]
 
 
@@ -45,7 +45,7 @@ class GraphDump(StepDump):
 
     def is_due(self, coming: int) -> bool:
         """Whether the batch that comes next (the first is 1) is that of the step to be stored."""
-        return self.source is None and coming == self.step
+        return coming == self.step
 
     def batches(self, make_batches: MakeBatches) -> MakeBatches:
         """The batches of training, that of the stored step as often as it will be asked for."""
@@ -63,7 +63,7 @@ class GraphDump(StepDump):
         def anothers(first: int) -> Any:
             assert source is not None
             own = make_batches(first + 1)
-            return _constant_batch(source.inputs(dump.BATCH), own).repeat(ATTEMPTS).concatenate(own)
+            return _constant_batch(source.inputs(dump.BATCH), own).repeat(2).concatenate(own)
 
         return own_twice if source is None else anothers
 
@@ -75,7 +75,6 @@ class GraphDump(StepDump):
         """Adds to the graph what is needed, where a dump was asked for."""
         if self.step is None:
             return
-        self._global_step = global_step
         self._weights = named_weights(network.network)
         self._optimizer = dict(optimizer_variables(network.network), global_step=global_step)
         self._variables = {variable.op.name: variable for variable in tf.global_variables()}
@@ -84,7 +83,8 @@ class GraphDump(StepDump):
         paths = {id(weight): path for path, weight in self._weights.items()}
         # Not the tensors themselves: what is fetched is left out of the graph rewrite to 16 bits.
         self._fetches = {
-            "given": {dump.BATCH: _named(batch), dump.NOISE: dict(network.noise)},
+            "batch": _named(batch),
+            "noise": dict(network.noise),
             "activations": {
                 name: _first_samples(tensor) for name, tensor in network.activations.items()
             },
@@ -96,80 +96,56 @@ class GraphDump(StepDump):
             "train": network.minimisation.train_op,
         }
 
-    def _do(self, session: Any) -> Tuple[Dict[str, Arrays], List[Tensor], bool]:
-        """Does the step from the values that the variables have, on the pipeline's next batch.
-
-        Returns:
-            Batch and noise by kind, the step's tensors, and whether it was skipped.
-        """
-        before = int(session.run(self._global_step))
-        values = session.run(self._fetches)
-        gradients, activations = values["gradients"], values["activations"].items()
-        tensors = [
-            *(
-                Tensor(name, dump.ACTIVATION, one, shape=self._shapes[name])
-                for name, one in activations
-            ),
-            Tensor("loss", dump.LOSS, np.asarray(values["loss"])),
-            *(
-                Tensor(path, dump.GRADIENT, gradients[path])
-                for path in reversed(list(self._weights))
-                if path in gradients
-            ),
-            *_tensors(dump.WEIGHT, read_variables(session, self._weights)),
-        ]
-        return values["given"], tensors, int(session.run(self._global_step)) == before
-
-    def _rate_input(self, session: Any) -> Tensor:
-        return Tensor(dump.LEARNING_RATE, dump.SETTING, np.asarray(session.run(self._rate)))
-
     def begin(self, session: Any) -> None:
-        """Where training is to begin from another run's dump: stores that step, is at its start."""
+        """Puts the start of another run's step in place, where training is to begin from one."""
         if self.source is None:
             return
         state = {**self.source.inputs(dump.WEIGHT_BEFORE), **self.source.inputs(dump.OPTIMIZER)}
         variables = {**self._weights, **self._optimizer}
-        taken = np.asarray(self.begins_after, np.int64)
-        put_variables(session, {TAKEN: self._variables[TAKEN]}, {TAKEN: taken})
         shapes = {name: variable.shape.as_list() for name, variable in variables.items()}
         require_fit(state, shapes, "variable")
+        taken = np.asarray(self.begins_after, np.int64)
+        put_variables(session, {TAKEN: self._variables[TAKEN]}, {TAKEN: taken})
         put_variables(session, variables, state)
-        rate = self._rate_input(session)
-        left, skipped = ATTEMPTS - 1, True  # the step itself is to get the last batch
-        tensors: List[Tensor] = []
-        while skipped and left:  # each time the scale shrinks
-            _, tensors, skipped = self._do(session)
-            put_variables(session, variables, state)
-            left -= 1
-        if skipped:
-            raise self.overflowed()
-        for _ in range(left):
-            session.run(self._fetches["given"][dump.BATCH])
-        self.store(self.source.subject.step, [rate], tensors)
 
     def run(self, session: Any, fetches: Mapping[str, Any]) -> Dict[str, Any]:
         """Does the step that is to be stored; returns what was fetched, as any other step."""
         assert self.step is not None
-        before = read_variables(session, self._variables)
-        state = [
-            *_tensors(dump.WEIGHT_BEFORE, read_variables(session, self._weights)),
-            *_tensors(dump.OPTIMIZER, read_variables(session, self._optimizer)),
-            self._rate_input(session),
-        ]
-        given, tensors, skipped = self._do(session)
+        before, rate = read_variables(session, self._variables), session.run(self._rate)
+        found = session.run(self._fetches)
+        after = read_variables(session, self._variables)
         put_variables(session, self._variables, before)
-        if self._first and skipped:
-            self._engine.say(
-                f"note: step {self.step} overflowed, so its tensors are not stored: give a later "
-                "step to --dump_tensors, or a smaller --loss_scale"
-            )
+        if self._first and after[GLOBAL_STEP] == before[GLOBAL_STEP]:
+            self.overflowed()
         elif self._first:
+            activations, gradients = found["activations"].items(), found["gradients"]
             inputs = [
-                *_tensors(dump.BATCH, given[dump.BATCH]),
-                *_tensors(dump.NOISE, given[dump.NOISE]),
+                *_tensors(dump.BATCH, found["batch"]),
+                *_tensors(dump.NOISE, found["noise"]),
+                *_tensors(dump.WEIGHT_BEFORE, _named_values(self._weights, before)),
+                *_tensors(dump.OPTIMIZER, _named_values(self._optimizer, before)),
+                Tensor(dump.LEARNING_RATE, dump.SETTING, np.asarray(rate)),
             ]
-            self.store(self.step, [*inputs, *state], tensors)
+            tensors = [
+                *(
+                    Tensor(name, dump.ACTIVATION, one, shape=self._shapes[name])
+                    for name, one in activations
+                ),
+                Tensor("loss", dump.LOSS, np.asarray(found["loss"])),
+                *(
+                    Tensor(path, dump.GRADIENT, gradients[path])
+                    for path in reversed(list(self._weights))
+                    if path in gradients
+                ),
+                *_tensors(dump.WEIGHT, _named_values(self._weights, after)),
+            ]
+            self.store(self.step, inputs, tensors)
         return dict(session.run(fetches))
+
+
+def _named_values(variables: Mapping[str, Any], values: Arrays) -> Arrays:
+    """Values of variables by other names, out of those by the variables' own."""
+    return {name: values[variable.op.name] for name, variable in variables.items()}
 
 
 def _tensors(kind: str, values: Arrays) -> List[Tensor]:

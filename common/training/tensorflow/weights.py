@@ -11,7 +11,7 @@ import numpy as np
 
 from common.core.errors import InfrastructureError, ZooError, first_line
 from common.training.initial_weights import GLOROT_UNIFORM, initial_value
-from common.training.stored_weights import OWN, PREFIX, StoredWeights
+from common.training.stored_weights import PREFIX, StoredWeights
 from common.training.tensorflow.runtime import tf
 
 _OF_ALL_STEPS = ("beta1_power", "beta2_power")
@@ -162,19 +162,11 @@ class Variables:
         try:
             with plain_path(folder / PREFIX) as prefix:
                 self._checkpoint.write(prefix, session=session)
-                self._require_all(prefix)
         except tf.errors.OpError as error:
             raise InfrastructureError(
                 f"checkpoint {folder} can't be written: {first_line(error)}; free space or give "
                 "another --output_path"
             ) from error
-
-    def _require_all(self, prefix: str) -> None:
-        """Variables that no attribute of the network leads to would be lost in silence."""
-        end = OWN.split("{}")[1]
-        saved = sum(name.endswith(end) for name, _ in tf.train.list_variables(prefix))
-        if saved != len(tf.global_variables()):
-            raise RuntimeError(f"{saved} of {len(tf.global_variables())} variables are saved")
 
     def restore(self, session: Any, path: Path, state: Mapping[str, Any]) -> None:
         """Restores every variable; run no initialiser of global variables before or after.

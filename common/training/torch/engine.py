@@ -113,7 +113,7 @@ class TorchEngine(Engine):
         self._step, self._wishes = start.step, wishes
         training, content = self.training, None
         if self.place.rank == 0:
-            self._dump.done = self._dump.is_passed(start.step)
+            self._dump.tell_if_passed(start.step)
         if self.settings.resume:
             content = self._shared(start.checkpoint)
             self._load(content)

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import inspect
 import io
-import json
-import os
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
 
-import numpy as np
 import torch
 
 from common.core.errors import ZooError, first_line
 from common.core.files import make_folder
+from common.training.exports import Arrays, Made, add_facts, write_exports
 from common.training.flags import FORMATS_OF_TORCH, ONNX, TORCHSCRIPT
-from common.training.onnx_facts import add_facts
 
-DESCRIPTION = "export.json"
 OPSET = 13  # the newest that torch 1.8 writes
-TOLERANCE = 1e-4
-
-Arrays = Mapping[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,46 +57,16 @@ def export(
     Nothing is in the folder before all of them have passed.
 
     Raises:
-        ZooError: a file gives something else than the network (by more than TOLERANCE times the
-            largest output, at least 1), a package is missing, or the folder can't be written.
+        ZooError: a file gives something else than the network, a package is missing, or the
+            folder can't be written.
     """
     make_folder(folder, "--output_path")
     with torch.no_grad():
         values = exported.network(*exported.tensors())
     expected = {name: value.numpy() for name, value in zip(exported.outputs, values)}
-    lines = []
-    with tempfile.TemporaryDirectory(prefix=".export", dir=str(folder)) as aside:
-        for name in formats:
-            with _quiet(), torch.no_grad():
-                made, program = _WRITERS[name](exported, Path(aside))
-            off, place = _difference(expected, program()), made.name
-            if not off <= TOLERANCE:  # not a number is a difference too
-                raise ZooError(
-                    f"{place} gives other outputs than the network (off by {off:.2g} of the "
-                    f"largest, {TOLERANCE:g} is allowed), so nothing is written"
-                )
-            lines.append(
-                f"{name}: {folder / place}, off by {off:.1e} of the largest output at most"
-            )
-        described = {
-            kind: {name: [value.dtype.name, list(value.shape)] for name, value in arrays.items()}
-            for kind, arrays in (("inputs", exported.inputs), ("outputs", expected))
-        }
-        text = json.dumps({**described, **exported.facts}, indent=1, ensure_ascii=False)
-        (Path(aside) / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
-        for path in Path(aside).iterdir():
-            os.replace(str(path), str(folder / path.name))
-    return [*lines, f"inputs, outputs and their meaning: {folder / DESCRIPTION}"]
-
-
-def _difference(expected: Arrays, found: Sequence[Any]) -> float:
-    """The largest difference of an output, over its own largest value or 1."""
-    off = [
-        np.max(np.abs(np.float64(other) - np.float64(value)))
-        / max(1.0, np.max(np.abs(np.float64(value))))
-        for value, other in zip(expected.values(), found)
-    ]
-    return float(np.max(off))  # numpy's, in which not a number wins
+    writers = {name: functools.partial(_WRITERS[name], exported) for name in formats}
+    with _quiet(), torch.no_grad():
+        return write_exports(folder, writers, exported.inputs, expected, exported.facts)
 
 
 @contextlib.contextmanager
@@ -114,8 +77,7 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-# Each writes a file and returns it, with a function that computes the example by it alone.
-Made = Tuple[Path, Callable[[], Sequence[Any]]]
+# Each writes a file into a folder.
 
 
 def _torchscript(exported: Exported, folder: Path) -> Made:
@@ -123,10 +85,10 @@ def _torchscript(exported: Exported, folder: Path) -> Made:
     traced = torch.jit.trace(exported.network, exported.tensors(), check_trace=False)
     torch.jit.save(traced, str(path))
 
-    def run() -> Sequence[Any]:
-        with torch.no_grad():
-            found: Sequence[Any] = torch.jit.load(str(path))(*exported.tensors())
-        return found
+    def run(example: Arrays) -> Arrays:
+        given = [torch.from_numpy(value) for value in example.values()]
+        found = torch.jit.load(str(path))(*given)
+        return {name: value.numpy() for name, value in zip(exported.outputs, found)}
 
     return path, run
 
@@ -155,14 +117,13 @@ def _onnx(exported: Exported, folder: Path) -> Made:
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
 
-    def run() -> Sequence[Any]:
+    def run(example: Arrays) -> Arrays:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         program = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"]
         )
-        found: Sequence[Any] = program.run(list(exported.outputs), dict(exported.inputs))
-        return found
+        return dict(zip(exported.outputs, program.run(list(exported.outputs), dict(example))))
 
     return path, run
 

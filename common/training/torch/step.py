@@ -28,7 +28,6 @@ from common.machine.precision import (
     BACKOFF_FACTOR,
     GROWTH_FACTOR,
     GROWTH_INTERVAL,
-    SMALLEST_LOSS_SCALE,
     Precision,
 )
 from common.training.torch.runtime import TORCH_NAMES, VERSION, TorchDevice, npu_module
@@ -220,9 +219,12 @@ class Stepper:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores the loss scale; ZooError where the checkpoint scaled in another way."""
-        if state["scaling"] != self.scaling:
+        scaling = state["scaling"]
+        if scaling == "half_weights":  # before 2026-12, with a scale of its own kind
+            scaling = "grad_scaler"
+        if scaling != self.scaling:
             raise ZooError(
-                f"the checkpoint's loss scale is of kind {state['scaling']!r}, this run's "
+                f"the checkpoint's loss scale is of kind {scaling!r}, this run's "
                 f"{self.scaling!r}; resume with the --precision_mode and --loss_scale it was "
                 "trained with"
             )
@@ -245,6 +247,9 @@ class _ScalerStepper(Stepper):
         first = float(self._precision.loss_scale or 1.0)
         self._static_scale = first if self._precision.loss_scale_policy == "static" else None
         self._scaler = _grad_scaler(self._device.kind, first)
+        if self._precision.half_weights:  # whose gradients torch refuses to unscale, unless told
+            unscale = self._scaler._unscale_grads_
+            self._scaler._unscale_grads_ = lambda *words: unscale(*words[:3], True)
         # A 1 on a GPU, to read the scale with; on an NPU scale() would clear the overflow flag too.
         on_gpu = self._device.kind == "gpu"
         self._one = torch.ones((), device=self._device.device) if on_gpu else None
@@ -342,46 +347,6 @@ class _ApexStepper(Stepper):
         self._coming_weights = list(state["float32_weights"])
 
 
-class _HalfWeightStepper(Stepper):
-    """A loss scale for float16 gradients, which torch's GradScaler refuses to unscale."""
-
-    scaling = "half_weights"
-
-    def __init__(self, *parts: Any) -> None:
-        super().__init__(*parts)
-        self._scale = float(self._precision.loss_scale or 1.0)
-        self._dynamic, self._good_steps = self._precision.loss_scale_policy == "dynamic", 0
-
-    def step(self, loss: Any, look: Optional[LookAtGradients] = None) -> StepHealth:
-        (loss * self._scale).backward()
-        gradients = [weight.grad for weight in self._parameters() if weight.grad is not None]
-        # One wait for the device in all; ranks agree, their gradients being averaged already.
-        finite = [torch.isfinite(gradient).all() for gradient in gradients]
-        before, overflow = self._scale, bool(finite) and not bool(torch.stack(finite).all())
-        if not overflow:
-            for gradient in gradients:
-                gradient.div_(before)
-            self._look_and_clip(look)
-            self.optimizer.step()
-        self._adapt(overflow)
-        return StepHealth(before, before * BACKOFF_FACTOR if overflow else before)
-
-    def _adapt(self, overflow: bool) -> None:
-        if not self._dynamic:
-            return
-        self._good_steps = 0 if overflow else self._good_steps + 1
-        if overflow:
-            self._scale = max(SMALLEST_LOSS_SCALE, self._scale * BACKOFF_FACTOR)
-        elif self._good_steps == GROWTH_INTERVAL:
-            self._scale, self._good_steps = self._scale * GROWTH_FACTOR, 0
-
-    def _scale_state(self) -> Mapping[str, Any]:
-        return {"scale": self._scale, "good_steps": self._good_steps}
-
-    def _load_scale(self, state: Mapping[str, Any]) -> None:
-        self._scale, self._good_steps = float(state["scale"]), int(state["good_steps"])
-
-
 def _grad_scaler(kind: str, first_scale: float) -> Any:
     # By keyword: torch_npu has `dynamic` before `enabled`; False would check nothing.
     arguments: Dict[str, Any] = {
@@ -436,7 +401,7 @@ def make_stepper(
         )
         kind = _ApexStepper
     elif precision.loss_scale_policy != "none":
-        kind = _HalfWeightStepper if precision.half_weights else _ScalerStepper
+        kind = _ScalerStepper
     wrapped = _distributed(model, device) if world_size > 1 else model
     limits = max_gradient_norm, max_gradient_value
     return kind(wrapped, model, optimizer, device, precision, *limits)

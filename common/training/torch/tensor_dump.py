@@ -23,7 +23,7 @@ import torch
 
 from common.runs import dump
 from common.runs.dump import Tensor, kept_samples
-from common.training.dump import ATTEMPTS, StepDump, require_fit
+from common.training.dump import StepDump, require_fit
 from common.training.exchange import from_torch, to_torch
 from common.training.torch.activations import recording
 from common.training.torch.exchanged import put_weights
@@ -40,20 +40,15 @@ Optimise = Callable[[Any, Optional[LookAtGradients]], Tuple[torch.Tensor, StepHe
 
 
 class NetworkDump(StepDump):
-    """The dump of a network's step: the first rank's, for no other one writes.
-
-    Attributes:
-        done: whether the step is stored.
-    """
+    """The dump of a network's step: the first rank's, for no other one writes."""
 
     def __init__(self, engine: TorchEngine) -> None:
         super().__init__(engine)
-        self.engine, self.done = engine, False
+        self.engine = engine
 
     def is_due(self, step: int) -> bool:
-        """Whether this rank stores the step under way; one that overflows is tried again."""
-        due = self.step is not None and step >= self.step
-        return due and not self.done and self.engine.place.rank == 0
+        """Whether this rank stores the step under way."""
+        return step == self.step and self.engine.place.rank == 0
 
     def load_weights(self) -> None:
         """Gives the network the weights that the other run had before its stored step."""
@@ -134,24 +129,9 @@ class NetworkDump(StepDump):
     # --- the step ---
 
     def run(self, step: int, batch: Any, optimise: Optimise) -> Tuple[torch.Tensor, StepHealth]:
-        """Does and stores the step under way; returns its loss and what became of it.
-
-        A step that is skipped for an overflow is not stored: the next one is. With another run's
-        inputs it is done again at once, for they are of that step.
-        """
-        if self.source is None:
-            return self._attempt(step, batch, optimise)
-        batch = self._batch_of_source(batch)
-        for _ in range(ATTEMPTS):
-            loss, health = self._attempt(step, batch, optimise)
-            if self.done:
-                return loss, health
-            self.load_weights()  # the forward pass has changed running statistics
-        raise self.overflowed()
-
-    def _attempt(
-        self, step: int, batch: Any, optimise: Optimise
-    ) -> Tuple[torch.Tensor, StepHealth]:
+        """Does and stores the step under way; returns its loss and what became of it."""
+        if self.source is not None:
+            batch = self._batch_of_source(batch)
         rate: np.ndarray = np.asarray(self.engine.stepper.optimizer.param_groups[0]["lr"])
         if self._is_twin:  # as TensorFlow holds it
             rate = rate.astype(np.float32)
@@ -170,7 +150,9 @@ class NetworkDump(StepDump):
             loss, health = optimise(
                 batch, lambda parameters: gradients.update(self._gradients(parameters))
             )
-        if not health.skipped:
+        if health.skipped:
+            self.overflowed()
+        else:
             weights = self._weights(dump.WEIGHT)
             arranged = self._arranged(gradients)
             tensors = [
@@ -184,7 +166,6 @@ class NetworkDump(StepDump):
                 *weights,
             ]
             self.store(step, inputs, tensors)
-            self.done = True
         return loss, health
 
     def _adam_variables(self, done: int) -> Iterator[Tensor]:
