@@ -129,20 +129,6 @@ def test_ranks_have_their_identity_own_cores_and_nothing_of_another_job(good):
         assert first["cores"] and not set(first["cores"]) & set(second["cores"])
 
 
-def test_one_rank_is_alone_unbound_and_a_users_variable_wins(zoo):
-    zoo.launch(
-        "full_1p",
-        "--bind_core=1",
-        RANK="3",
-        RANK_TABLE_FILE="/old.json",
-        OMP_WAIT_POLICY="ACTIVE",
-    )
-    found = process_of(zoo.output / "0")
-    assert not {"RANK", "WORLD_SIZE", "RANK_TABLE_FILE"} & set(found["environment"])
-    assert found["environment"]["OMP_WAIT_POLICY"] == "ACTIVE"
-    assert set(found["cores"]) == set(os.sched_getaffinity(0))
-
-
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core has nothing to share")
 def test_a_rank_takes_the_cores_that_other_work_leaves_and_keeps_their_number_when_resumed(zoo):
     others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in "12"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 import socket
@@ -189,47 +190,35 @@ def address_towards(host: str) -> str:
 
     The system's routes decide, so that a machine with several networks takes the right one.
     """
-    return _probed(host, lambda probe, address: probe.connect((address, 9)))  # sends nothing
+    return _own_address(host, lambda probe, address: probe.connect((address, 9)))  # sends nothing
 
 
 def is_own_address(host: str) -> bool:
     """Whether a host is this machine: only an own address can be bound."""
-    return _probed(host, lambda probe, address: probe.bind((address, 0))) != ""
+    return _own_address(host, lambda probe, address: probe.bind((address, 0))) != ""
 
 
-def _probed(host: str, act: Callable[[socket.socket, str], None]) -> str:
+def _own_address(host: str, act: Callable[[socket.socket, str], None]) -> str:
     """The own address of a datagram socket after an act with a host's; "" where that fails."""
-    found = _lookup(host)
-    if found is None:
-        return ""
-    with socket.socket(found[0], socket.SOCK_DGRAM) as probe:
-        try:
-            act(probe, found[1])
+    address = resolved(host)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        if address:
+            act(probe, address)
             return str(probe.getsockname()[0])
-        except OSError:
-            return ""
+    return ""
 
 
 def resolved(host: str) -> str:
     """A host's IP address, of version 4 where it has one; "" where nobody knows it."""
-    found = _lookup(host)
-    return "" if found is None else found[1]
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with contextlib.suppress(OSError, UnicodeError):
+            return str(socket.getaddrinfo(host, None, family, socket.SOCK_DGRAM)[0][4][0])
+    return ""
 
 
 def ip(text: str) -> Any:
     """A text as an IP address (perhaps with a scope), None where it is a name."""
-    try:
+    with contextlib.suppress(ValueError):
         return ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-
-
-def _lookup(host: str) -> Optional[Tuple[int, str]]:
-    """The family and address of a host, None where nobody knows it."""
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            place = socket.getaddrinfo(host, None, family, socket.SOCK_DGRAM)[0][4]
-            return family, str(place[0])
-        except (OSError, UnicodeError):
-            continue
     return None
