@@ -18,12 +18,10 @@ if _SISTERS.is_dir() and str(_SISTERS) not in sys.path:
     sys.path.insert(0, str(_SISTERS))
 
 
-def load(
-    checkpoint: Optional[str] = None, candidates: Any = None, batch: int = 1, device: str = "cpu"
-) -> Any:
-    """A trained network for images in memory; see protoattend.load, and --device for `device`."""
+def load(checkpoint: Optional[str] = None, candidates: Any = None, batch: int = 1) -> Any:
+    """A trained network for images in memory; see protoattend.load."""
     from common.cards.model_folders import kept_weights
     from protoattend_torch.trained import TrainedNetwork
 
     checkpoint = checkpoint or kept_weights("protoattend.npz")
-    return TrainedNetwork(checkpoint, batch, candidates, device=device)
+    return TrainedNetwork(checkpoint, batch, candidates)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Callable, Tuple
 
 from common.training.run import Evaluation
+from common.training.torch import step as torch_step
 from common.training.torch.session import Evaluator, run_evaluation
 from protoattend.kept import kept_dataset
 from protoattend.reports import TestReport, explain, tell_explanation
@@ -14,7 +15,7 @@ from protoattend.splits import Splits
 from protoattend_torch.network import PrototypeNetwork
 from protoattend_torch.options import Options
 from protoattend_torch.passes import PrototypePasses, passes_of
-from protoattend_torch.session import Session, open_session, open_trained
+from protoattend_torch.session import Session, load_weights, open_session
 
 
 def run(options: Options) -> int:
@@ -50,6 +51,8 @@ def run_explanation(options: Options) -> int:
 
 def _opened(session: Session, asked: Asked) -> Tuple[Splits, PrototypePasses]:
     """What is decided on, and the network with the checkpoint's weights that decides."""
-    network, about = PrototypeNetwork(asked.architecture), (session.device, session.precision)
+    network = PrototypeNetwork(asked.architecture)
+    load_weights(network, asked.found)
+    network = torch_step.prepare_evaluation(session.placed(network).eval(), session.precision)
     splits = Splits(session.options, session.dataset, session.say)
-    return splits, passes_of(session, open_trained(network, asked.found, *about), splits)
+    return splits, passes_of(session, network, splits)

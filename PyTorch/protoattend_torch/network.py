@@ -6,7 +6,7 @@ Attributes are named as there, so that a weight has the same path in both.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import torch
 from torch import nn
@@ -27,7 +27,7 @@ from protoattend.network.architecture import (
     Architecture,
     PlainLayer,
 )
-from protoattend.network.parts import FAR, Attended, Losses, Projection
+from protoattend.network.parts import FAR, Attended, Encoded, Losses, Projection
 
 # --- attention -------------------------------------------------------------------------------
 
@@ -191,14 +191,6 @@ class PlainEncoder(nn.Module):
 # --- the whole -------------------------------------------------------------------------------
 
 
-class Encoded(NamedTuple):
-    """What the network makes of images: keys and queries (B, D), values (B, V)."""
-
-    keys: torch.Tensor
-    queries: torch.Tensor
-    values: torch.Tensor
-
-
 class PrototypeNetwork(nn.Module):
     """ProtoAttend (Arik and Pfister 2020, figure 1): one encoder, three heads, one classifier.
 
@@ -235,7 +227,8 @@ class PrototypeNetwork(nn.Module):
     def encode(self, images: torch.Tensor) -> Encoded:
         """Encodes images of bytes (B, H, W, C), or standardised ones."""
         dtype = next(self.encoder.parameters()).dtype
-        given = noted("standardised", standardised(images, dtype == torch.float64))
+        wide = torch.float64 if dtype == torch.float64 else torch.float32
+        given = noted("standardised", standardised(images, wide))
         vectors = self.encoder.encode(given.to(dtype))
         with without_autocast(vectors.device.type):
             hidden = functional.relu(_through(self.representation, vectors))
@@ -293,18 +286,15 @@ def _wide(values: torch.Tensor) -> torch.Tensor:
     return values if values.dtype == torch.float64 else values.float()
 
 
-def standardised(images: torch.Tensor, exactly: bool = False) -> torch.Tensor:
+def standardised(images: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """Images of bytes (B, H, W, C) as floats of mean 0 and deviation 1, each by itself.
 
     The deviation is at least 1/sqrt(H W C), as in tf.image.per_image_standardization. Floats are
     taken for standardised.
-
-    Args:
-        exactly: in float64.
     """
     if images.is_floating_point():
         return images
-    floats = images.double() if exactly else images.float()
+    floats = images.to(dtype)
     pixels = floats.flatten(1)
     deviation = pixels.std(1, unbiased=False).clamp(min=pixels.shape[1] ** -0.5)
     shape = (-1, 1, 1, 1)

@@ -14,9 +14,9 @@ from common.data.labelled_images import LabelledImages
 from common.training.torch.step import without_autocast
 from protoattend.metrics.decisions import PROTOTYPE_SHARES, Decisions
 from protoattend.network.architecture import SPARSEMAX
+from protoattend.network.parts import Encoded
 from protoattend.splits import LARGEST, SHOWN, Splits
 from protoattend_torch.network import (
-    Encoded,
     Projection,
     PrototypeNetwork,
     attention_logits,
@@ -40,13 +40,7 @@ class PrototypePasses:
         scale: float = 1.0,
         forward_context: Callable[[], ContextManager[Any]] = contextlib.nullcontext,
     ) -> None:
-        """Encodes nothing yet: see `fill`.
-
-        Args:
-            network: on its device. batch: images that go through the network at a time.
-            scale: factor of the attention's logits; 1 is the paper's.
-            forward_context: autocast, as in training.
-        """
+        """Encodes nothing yet, see `fill`; `scale` multiplies the attention's logits."""
         self.network, self.candidates, self.scale = network, candidates, scale
         self._batch, self._context = batch, forward_context
         self._device = next(network.parameters()).device

@@ -10,11 +10,9 @@ import torch
 
 from common.cards.model_card import read_card
 from common.data.labelled_images import DatasetSplits
-from common.machine.precision import Precision
 from common.training.run import Subject
 from common.training.stored_weights import FoundCheckpoint
 from common.training.torch import runtime as torch_runtime
-from common.training.torch import step as torch_step
 from common.training.torch.exchanged import keras_weights, put_weights
 from common.training.torch.session import Session as RunSession
 from protoattend import runs
@@ -38,28 +36,23 @@ class Session(RunSession):
         subject = runs.subject_of(MODEL, self.options, self.dataset, network, **more)
         return dataclasses.replace(subject, twin_of=runs.MODEL)
 
+    def placed(self, network: PrototypeNetwork) -> PrototypeNetwork:
+        """A network on the device, in the run's precision and the fastest layout."""
+        network = torch_runtime.place_model(network, self.device, self.precision)
+        if torch_runtime.channels_last_pays(self.device.kind):
+            network = network.to(memory_format=torch.channels_last)
+        return network
+
 
 def open_session(options: Options, dataset: DatasetSplits) -> Session:
     """Opens the device and joins its ranks; ZooError for one, or a mode, that can't be had."""
-    chosen = choose_device(options)
+    modes = read_card(CARD).task(runs.TASK).precision
+    chosen = torch_runtime.choose_run_device(options, modes)
     device = torch_runtime.open_run_device(chosen, options.random_seed)
     session = Session(options, device, chosen.precision, chosen.place, dataset)
     for notice in dataset.notices:
         session.say("note: " + notice)
     return session
-
-
-def choose_device(options: Options) -> torch_runtime.RunDevice:
-    """What the flags say to compute on, and how."""
-    return torch_runtime.choose_run_device(options, read_card(CARD).task(runs.TASK).precision)
-
-
-def placed(network: PrototypeNetwork, device: Any, precision: Precision) -> PrototypeNetwork:
-    """A network on a device, in its precision and fastest layout."""
-    network = torch_runtime.place_model(network, device, precision)
-    if torch_runtime.channels_last_pays(device.kind):
-        network = network.to(memory_format=torch.channels_last)
-    return network
 
 
 def load_weights(
@@ -68,12 +61,3 @@ def load_weights(
     """Puts a checkpoint's weights into a network, or its encoder's; see stored_weights."""
     shapes = {path: list(value.shape) for path, value in keras_weights(network).items()}
     put_weights(network, stored_weights(found, shapes, encoder_alone))
-
-
-def open_trained(
-    network: PrototypeNetwork, found: FoundCheckpoint, device: Any, precision: Precision
-) -> PrototypeNetwork:
-    """A network with a checkpoint's weights on a device, to be evaluated."""
-    load_weights(network, found)
-    network = placed(network, device, precision).eval()
-    return torch_step.prepare_evaluation(network, precision)

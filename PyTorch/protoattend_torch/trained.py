@@ -7,19 +7,16 @@ from typing import Optional, Tuple
 import torch
 
 from common.data.labelled_images import LabelledImages
-from common.training.torch import runtime as torch_runtime
-from common.training.torch import step as torch_step
 from common.training.torch.exporting import Exported
 from protoattend.kept import Decider
 from protoattend.metrics.decisions import OUTPUTS
 from protoattend_torch.network import PrototypeNetwork
-from protoattend_torch.options import Options
 from protoattend_torch.passes import PrototypePasses
-from protoattend_torch.session import choose_device, open_trained
+from protoattend_torch.session import load_weights
 
 
 class TrainedNetwork(Decider):
-    """A network with its weights and a database of candidates, in evaluation mode."""
+    """A network with its weights and a database of candidates, on the processor."""
 
     def __init__(
         self,
@@ -27,24 +24,12 @@ class TrainedNetwork(Decider):
         batch: int = 1,
         candidates: Optional[LabelledImages] = None,
         data_path: Optional[str] = None,
-        device: str = "cpu",
     ) -> None:
-        """Builds the network, loads the weights and encodes the candidates; see Decider.
-
-        Args:
-            batch: images that pass at a time. device: as --device says it.
-        """
+        """Loads the weights and encodes the candidates; `batch` images pass at a time."""
         super().__init__(checkpoint, candidates, data_path)
-        kind, place, precision = choose_device(Options(device=device))
-        opened = torch_runtime.open_device(kind, place.local_rank, precision)
-        network = open_trained(PrototypeNetwork(self.architecture), self.found, opened, precision)
-        self.batch = batch
-        self.passes = PrototypePasses(
-            network,
-            self.candidates,
-            batch,
-            forward_context=lambda: torch_step.forward_context(opened, precision),
-        )
+        network = PrototypeNetwork(self.architecture).eval()
+        load_weights(network, self.found)
+        self.batch, self.passes = batch, PrototypePasses(network, self.candidates, batch)
         self.passes.fill()
         self.decide = self.passes.decide
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Iterator, Mapping, Sequence, Tuple
 
 import torch
 
@@ -25,7 +25,7 @@ from protoattend.splits import Splits
 from protoattend_torch.network import PrototypeNetwork, kernel_penalty, losses_of
 from protoattend_torch.options import Options
 from protoattend_torch.passes import passes_of
-from protoattend_torch.session import Session, load_weights, open_session, placed
+from protoattend_torch.session import Session, load_weights, open_session
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ def run_training(options: Options, dataset: DatasetSplits) -> int:
         draw_initial_weights(network, options.random_seed, HE_NORMAL)
         if encoder is not None:
             load_weights(network, encoder, encoder_alone=True)
-        network = placed(network, session.device, session.precision).train()
+        network = session.placed(network).train()
         batches = Batches(dataset.train, options, place.rank, place.world_size)
         peak = schedule_of(options, dataset, place.world_size).peak
         subject = session.subject(architecture, initial_learning_rate=peak)
@@ -69,14 +69,12 @@ def training_of(session: Session, network: PrototypeNetwork, batches: Batches) -
     splits = Splits(options, session.dataset, session.say)
     passes = passes_of(session, network, splits)
 
-    def groups() -> List[Dict[str, Any]]:
-        return [{"params": [one for one in network.parameters() if one.requires_grad]}]
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
 
     def open_stepper() -> torch_step.Stepper:
-        optimizer = torch_step.make_adam(device, session.precision, groups(), schedule.peak)
-        limit = {"max_gradient_value": options.gradient_thresh}
+        optimizer = torch_step.make_adam(device, session.precision, weights, schedule.peak)
         about = (network, optimizer, device, session.precision, ranks)
-        return torch_step.make_stepper(*about, **limit)
+        return torch_step.make_stepper(*about, max_gradient_value=options.gradient_thresh)
 
     def loss(model: Any, batch: Batch) -> Tuple[torch.Tensor, Any]:
         attended = Attended(*model(batch.images, batch.candidates))
@@ -102,7 +100,7 @@ def training_of(session: Session, network: PrototypeNetwork, batches: Batches) -
         make_batches=lambda first: make_batches(batches, first, device),
         loss=loss,
         learning_rate=schedule.at,
-        parameter_groups=groups,
+        parameter_groups=lambda: [{"params": weights}],
         evaluate=evaluated,
         pictures=pictures,
         diagnostics=lambda found: _diagnostics(*found),

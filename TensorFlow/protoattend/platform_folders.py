@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import shutil
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator, Optional, Sequence
 
 from common.core.errors import InfrastructureError, ZooError
 from common.core.files import make_folder
-from protoattend.options import MODELARTS, Options
+from protoattend.data.batches import check_images_suffice
+from protoattend.data.datasets import dataset_of
+from protoattend.options import MODELARTS, TRAIN, RunOptions
 
 _REMOTE = ("obs://", "s3://")
 CACHE = "dataset"  # beside --result
 
 
 @contextlib.contextmanager
-def on_platform(options: Options) -> Iterator[Options]:
+def on_platform(options: RunOptions) -> Iterator[RunOptions]:
     """The options with local folders; on ModelArts results are copied to --obs_dir at the end.
 
     They are copied after an error as well, so that no checkpoint is lost.
@@ -37,6 +40,22 @@ def on_platform(options: Options) -> Iterator[Options]:
         yield options
     finally:
         hand_over(source, target)
+
+
+def training_main(
+    parse: Callable[[str, Any], RunOptions], module: str
+) -> Callable[[Optional[Sequence[str]]], int]:
+    """The main of a training, by its module's run_training(options, dataset)."""
+
+    def main(argv: Optional[Sequence[str]] = None) -> int:
+        with on_platform(parse(TRAIN, argv)) as options:
+            dataset = dataset_of(options)
+            check_images_suffice(options, dataset.train)
+            # After flags and data: a framework takes seconds to import, a wrong flag should not.
+            code: int = importlib.import_module(module).run_training(options, dataset)
+            return code
+
+    return main
 
 
 def _is_remote(address: Any) -> bool:

@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Optional, Sequence
-
 from common.core.command_line import run_program
-from protoattend.data.batches import check_images_suffice
-from protoattend.data.datasets import dataset_of
-from protoattend.options import TRAIN, parse_options
-from protoattend.platform_folders import on_platform
+from protoattend.options import parse_options
+from protoattend.platform_folders import training_main
 
-
-def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Trains; returns the exit code."""
-    with on_platform(parse_options(TRAIN, argv)) as options:
-        dataset = dataset_of(options)
-        check_images_suffice(options, dataset.train)
-        # After flags and data: TensorFlow takes seconds to import, a wrong flag should not.
-        from protoattend.training import run_training
-
-        return run_training(options, dataset)
-
+main = training_main(parse_options, "protoattend.training")
 
 if __name__ == "__main__":
     run_program(main)

@@ -42,7 +42,7 @@ def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
     from protoattend.runs import architecture_of
     from protoattend_torch.network import PrototypeNetwork
     from protoattend_torch.options import parse_options
-    from protoattend_torch.session import Session, placed
+    from protoattend_torch.session import Session
     from protoattend_torch.training import make_batches, training_of
 
     queries, candidates = sizes["batch_size"], sizes["candidates"]
@@ -70,9 +70,9 @@ def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
     dataset = sister.random_dataset(queries, candidates)
     network = PrototypeNetwork(architecture_of(options, dataset))
     draw_initial_weights(network, options.seed, HE_NORMAL)
-    network = placed(network, device, precision).train()
     batches = Batches(dataset.train, options)
     session = Session(options, device, precision, Place(0, 1, 0), dataset)
+    network = session.placed(network).train()
     training = training_of(session, network, batches)
     stepper, coming = training.open_stepper(), make_batches(batches, 0, device)
 

@@ -7,6 +7,18 @@ from typing import Any, NamedTuple
 FAR = -1e6  # the logit of a candidate that no query may attend to
 
 
+class Encoded(NamedTuple):
+    """What the network makes of images: keys and queries (B, D), values (B, V).
+
+    moments: what TensorFlow's batch norms saw, for their running statistics.
+    """
+
+    keys: Any
+    queries: Any
+    values: Any
+    moments: Any = ()
+
+
 class Projection(NamedTuple):
     """Logits (B, N) projected on the simplex.
 

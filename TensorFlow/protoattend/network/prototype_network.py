@@ -24,6 +24,7 @@ from protoattend.network.architecture import (
 )
 from protoattend.network.checkpoints import stored_weights
 from protoattend.network.fast_layers import batch_norm, normalised_convolution, rectify
+from protoattend.network.parts import Encoded
 
 # --- layers ----------------------------------------------------------------------------------
 
@@ -241,15 +242,6 @@ def make_encoder(architecture: Architecture) -> tf.keras.layers.Layer:
 
 
 # --- the whole -------------------------------------------------------------------------------
-
-
-class Encoded(NamedTuple):
-    """What the network makes of images: keys and queries (B, D), values (B, V)."""
-
-    keys: tf.Tensor
-    queries: tf.Tensor
-    values: tf.Tensor
-    moments: List[Moments]
 
 
 class PrototypeNetwork(tf.keras.layers.Layer):
