@@ -117,6 +117,12 @@ def test_a_bundle_is_what_tensorflow_reads(tmp_path: Path) -> None:
         assert bundle.get(name).dtype == value.dtype and np.array_equal(bundle.get(name), value)
     assert find_weights(str(tmp_path)).prefix == str(tmp_path / "model")
     data = tmp_path / "model.data-00000-of-00001"
-    data.write_bytes(data.read_bytes()[:100])
+    whole = bytearray(data.read_bytes())
+    whole[0] ^= 1
+    data.write_bytes(whole)
+    first = {"layer_000/kernel": [5, 5, 3, 8]}
+    with pytest.raises(ZooError, match="can't be read: .* is damaged where layer_000/kernel is"):
+        StoredWeights(str(tmp_path / "model")).values(first, "")
+    data.write_bytes(whole[:100])
     with pytest.raises(ZooError, match="can't be read: .* ends before"):
         StoredWeights(str(tmp_path / "model")).values({"many": [2, 3]}, "")

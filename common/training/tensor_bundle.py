@@ -6,6 +6,7 @@ each tensor its type, its shape and where its bytes are.
 
 from __future__ import annotations
 
+import functools
 import struct
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
@@ -19,13 +20,14 @@ _TYPES = {1: "<f4", 2: "<f8", 3: "<i4", 4: "|u1", 6: "|i1", 9: "<i8", 10: "|b1",
 
 
 class _Entry(NamedTuple):
-    """Where a tensor's bytes are; `type` is a number of TensorFlow's."""
+    """Where a tensor's bytes are and what they sum up to; `type` is a number of TensorFlow's."""
 
     type: int
     shape: Tuple[int, ...]
     shard: int
     offset: int
     size: int
+    checksum: int
 
 
 class TensorBundle:
@@ -61,6 +63,8 @@ class TensorBundle:
         dtype = np.dtype(_TYPES[entry.type])
         if len(content) != entry.size or entry.size != count * dtype.itemsize:
             raise ValueError(f"{name} ends before {key}")
+        if _checksum(content) != entry.checksum:
+            raise ValueError(f"{name} is damaged where {key} is")
         return np.frombuffer(content, dtype).reshape(entry.shape)
 
 
@@ -124,4 +128,22 @@ def _entry(message: bytes) -> _Entry:
 
     dimensions = _fields(fields.get(2, [b""])[0]).get(2, [])
     shape = tuple(int(_fields(one).get(1, [0])[0]) for one in dimensions)
-    return _Entry(number(1), shape, number(3), number(4), number(5))
+    (checksum,) = struct.unpack("<I", fields[6][0])
+    return _Entry(number(1), shape, number(3), number(4), number(5), checksum)
+
+
+def _checksum(data: bytes) -> int:
+    """CRC-32C of the bytes, masked as the format wants it (rotated, and a constant added)."""
+    crc, table = 0xFFFFFFFF, _crc_table()
+    for byte in data:
+        crc = table[(crc ^ byte) & 255] ^ (crc >> 8)
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+@functools.lru_cache(maxsize=None)
+def _crc_table() -> List[int]:
+    table = list(range(256))
+    for _ in range(8):
+        table = [value >> 1 ^ (0x82F63B78 if value & 1 else 0) for value in table]
+    return table
