@@ -157,7 +157,7 @@ def test_a_terminal_gets_aligned_text_and_an_aborted_run_is_never_a_number(card:
 def test_what_no_card_has_is_told_and_in_no_table(card: ModelCard) -> None:
     other = record(task="counting")
     assert tables.measured_table([other], card, "") == "No run is recorded yet.\n"
-    assert cells(tables.summary_table([other], [card], ""))[3] == "No run is recorded yet."
+    assert len(tables.summary_table([other], [card], "").splitlines()) == 2  # the head alone
     (told,) = tables.of_no_card([record(), other], [card])
     assert "counting" in told
 

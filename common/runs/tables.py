@@ -289,19 +289,18 @@ def measured_csv(records: Sequence[RunRecord], cards: Sequence[ModelCard]) -> st
 def summary_table(
     records: Sequence[RunRecord], cards: Sequence[ModelCard], to_root: str, words: Words = str
 ) -> str:
-    """One row for each network and task: what others published, and the best that ran here."""
+    """One row for each task that ran here: what others published, and the best of its runs."""
     rows = []
     for card in cards:
         for task in card.tasks.values():
-            what = f"{card.title}, {words(task.name.replace('_', ' '))}"
-            row = [what, DASH, task.headline or DASH, words("No run is recorded yet."), DASH, DASH]
             groups = [one for one in groups_of(records, card) if one.task.name == task.name]
-            if groups:
-                best = max(groups, key=_rank)
-                cells, folder = row_of(best, words), f"{to_root}results/{card.name}"
-                row[1], row[3], row[4] = (cells[name] for name in ("Data", "Result", SHOWN[-1]))
-                row[5] = _links(best, folder, ".json", words("record"))
-            rows.append(row)
+            if not groups:
+                continue
+            best = max(groups, key=_rank)
+            cells, folder = row_of(best, words), f"{to_root}results/{card.name}"
+            what = f"{card.title}, {words(task.name.replace('_', ' '))}"
+            row = [what, cells["Data"], task.headline or DASH, cells["Result"], cells[SHOWN[-1]]]
+            rows.append([*row, _links(best, folder, ".json", words("record"))])
     return markdown([words(name) for name in SUMMARY_HEADINGS], rows)
 
 
