@@ -14,7 +14,6 @@ from common.cards.model_folders import all_cards, checkout_root, find_card, home
 from common.core.codec import plain
 from common.core.errors import ZooError
 from common.core.text import aligned
-from common.evidence.html_page.render import environment_of
 from common.runs.record import RunRecord
 from common.runs.store import records_of
 from common.runs.tables import groups_of, row_of
@@ -51,6 +50,8 @@ def _records(card: ModelCard) -> List[RunRecord]:
 
 def card_lines(card: ModelCard, records: Sequence[RunRecord]) -> List[str]:
     """One network as text, no line longer than WIDTH."""
+    from common.evidence.html_page.render import environment_of
+
     measured = []
     for group in groups_of(records, card):
         row = row_of(group)

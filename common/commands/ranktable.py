@@ -93,9 +93,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs one action; returns the exit code."""
-    name = devices.npu_name()
-    here = CHIP_A2 if devices.npu_has_bfloat16(name) else CHIP_910A
-    arguments.chip = arguments.chip or (CHIP_A3 if devices.npu_is_a3(name) else here)
+    if arguments.chip is None:
+        name = devices.npu_name()
+        here = CHIP_A2 if devices.npu_has_bfloat16(name) else CHIP_910A
+        arguments.chip = CHIP_A3 if devices.npu_is_a3(name) else here
     return int(arguments.run(arguments))
 
 

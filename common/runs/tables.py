@@ -50,11 +50,16 @@ NOTES = (
 Words = Callable[[str], str]  # a table's words in the language of its document; str: English
 
 
-@functools.lru_cache(maxsize=None)
 def chinese(text: str) -> str:
     """A text in Chinese; one that is not known stays as it is."""
+    return str(_in_chinese().get(text, text))
+
+
+@functools.lru_cache(maxsize=None)
+def _in_chinese() -> Mapping[str, Any]:
     path = Path(__file__).with_name("chinese.yaml")
-    return str(parse_yaml(content_of(path), str(path)).get(text, text))
+    words: Mapping[str, Any] = parse_yaml(content_of(path), str(path))
+    return words
 
 
 class Group(NamedTuple):

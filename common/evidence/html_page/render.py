@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
@@ -64,6 +65,7 @@ def render(
     )
 
 
+@lru_cache(maxsize=None)
 def environment_of(folder: Path) -> Environment:
     """The templates of a folder: .html and .xml escape every value, text files none."""
     return Environment(
