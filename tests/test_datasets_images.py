@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -188,6 +189,11 @@ def test_what_is_no_image_is_said_as_what_it_is(tmp_path):
         assert f"{name}.png: {told}" in line
 
 
+def test_missing_pillow_names_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    assert "pip install Pillow" in refusal(lambda: decode_image(b"", "a"))
+
+
 # --- folders
 
 
@@ -211,6 +217,15 @@ def test_folders_are_classes_and_files_keep_name_pixels_and_order(tmp_path):
     assert source.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert source.train.names.tolist()[3] == "pear/0.png"
     assert source.classes == ("apple", "pear") and source.test is None and source.notices == ()
+
+
+def test_every_kind_of_image_at_any_depth_is_read_and_what_is_none_is_told(tmp_path):
+    for suffix, kind in {"png": "PNG", "webp": "WEBP", "bmp": "BMP", "jfif": "JPEG"}.items():
+        write(tmp_path / "a" / f"0.{suffix}", format=kind)
+    write(tmp_path / "b" / "deeper" / "0.png")
+    (tmp_path / "b" / "0.gif").write_bytes(b"GIF89a")
+    source = read_class_folders(str(tmp_path), 8)
+    assert source.train.labels.tolist() == [0, 0, 0, 0, 1] and "1 .gif" in source.notices[0]
 
 
 def test_train_and_test_folders_are_taken_as_such_and_others_told(tmp_path):

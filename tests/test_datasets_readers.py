@@ -332,6 +332,26 @@ def test_a_file_that_is_no_whole_npz_is_one_line_and_never_unpickled(tmp_path):
 # --- labelled images and their division
 
 
+@pytest.mark.parametrize(
+    "images, labels, told",
+    [
+        (COLOUR.astype(np.float32), np.arange(6) % 2, "uint8"),
+        (COLOUR[..., [0, 1, 2, 0, 1]], np.arange(6) % 2, "5 channels"),
+        (COLOUR, np.arange(6) / 2, "labels are float64"),
+        (COLOUR, np.arange(5) % 2, "6 images with 5 labels"),
+        (COLOUR, np.arange(6), "label 2 of image 2 is out of range"),
+    ],
+)
+def test_images_and_labels_that_do_not_fit_are_refused(images, labels, told):
+    assert told in refusal(lambda: LabelledImages(images, labels, ("cat", "dog")))
+
+
+def test_one_changed_label_changes_the_checksum():
+    images = LabelledImages(COLOUR, np.arange(6))
+    assert images.sha256() == LabelledImages(COLOUR, np.arange(6)).sha256()
+    assert images.sha256() != LabelledImages(COLOUR, np.arange(6) % 5).sha256()
+
+
 @pytest.mark.parametrize("by_class", [True, False])
 @pytest.mark.parametrize("count", [0, 1, 7, 100])
 def test_a_part_is_split_off_without_repeats_in_order_and_the_same_each_time(by_class, count):

@@ -21,7 +21,14 @@ from common.evidence.divergence.comparing import (
     tolerance_for,
 )
 from common.evidence.divergence.presentation import as_text, picture
-from common.runs.dump import Tensor, digest_of, find_dump, step_folder
+from common.runs.dump import (
+    KEPT_ELEMENTS,
+    Tensor,
+    digest_of,
+    find_dump,
+    kept_samples,
+    step_folder,
+)
 from tests.divergence_dumps import LAYERS, inputs, step, write
 
 GOLDEN = Path(__file__).parent / "golden" / "diverge.txt"
@@ -351,6 +358,12 @@ def test_a_tensor_says_what_it_was_computed_in_and_has_its_name_once(tmp_path: P
     assert np.array_equal(read(tmp_path)[0], values)
     with pytest.raises(ValueError, match="given twice"):
         write(tmp_path, step() + step()[:1])
+
+
+def test_of_a_large_activation_the_first_samples_are_kept() -> None:
+    assert kept_samples((64, 4096)) is None
+    assert kept_samples((128, 4096)) == KEPT_ELEMENTS // 4096
+    assert kept_samples((4, KEPT_ELEMENTS * 2)) == 1
 
 
 def test_digests_tell_types_and_shapes_apart() -> None:

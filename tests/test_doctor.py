@@ -361,10 +361,14 @@ def test_flags_say_where_data_lies_and_runs_are_written(monkeypatch, tmp_path):
         run_command(monkeypatch, FACTS, "--output_path", str(tmp_path / "nowhere"))
 
 
-def test_the_doctor_imports_no_framework():
+@pytest.mark.parametrize(
+    "words", ["--help", "doctor", "launch residual_attention_net smoke --dry_run"]
+)
+def test_what_has_to_answer_at_once_imports_no_framework(words):
     code = (
-        "import sys; from common.commands.program import main; main(['doctor']); "
-        "print([name for name in ('torch', 'numpy', 'tensorflow') if name in sys.modules])"
+        f"import sys; from common.commands.program import main; main({words.split()}); "
+        "heavy = ('torch', 'numpy', 'tensorflow', 'jinja2'); "
+        "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=str(ROOT), check=True, stdout=subprocess.PIPE, text=True

@@ -19,7 +19,6 @@ pytestmark = [
 ]
 functional = torch.nn.functional
 KEEP = "must_keep_origin_dtype"
-INFINITE = float("inf")
 
 
 def open_npu(mode=KEEP, index=0):

@@ -269,6 +269,7 @@ EMPTY = gzip.compress(b"")
 EVENTS, LOG = "rank_0/metrics.jsonl", "train_0.log"
 LOST: Dict[str, Attack] = {
     "accuracy in events and record": forged_accuracy,
+    "events edited beside the record": edited_events(),
     "events edited, record gone": edited_events("record.json"),
     "events edited, record and log gone": edited_events("record.json", LOG),
     "no record": unlinked("record.json"),
@@ -331,6 +332,16 @@ def test_a_kept_record_needs_its_log_and_its_events(
     path = keep(tmp_path, run.folder)
     beside = path.with_suffix(suffix)
     beside.unlink() if content is None else beside.write_bytes(content)
+    assert judged(reference, path).verdict is INCONCLUSIVE
+
+
+def test_kept_events_that_were_edited_do_not_agree_with_the_record(
+    reference: Baseline, run: RunOnDisk, tmp_path: Path
+) -> None:
+    path = keep(tmp_path, run.folder)
+    edited_events()(run)
+    events = (run.folder / EVENTS).read_bytes()
+    path.with_suffix(".metrics.jsonl.gz").write_bytes(gzip.compress(events))
     assert judged(reference, path).verdict is INCONCLUSIVE
 
 

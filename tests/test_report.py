@@ -261,7 +261,8 @@ def test_an_axis_says_the_unit_of_the_networks_metric() -> None:
     assert chart.figure["layout"]["yaxis"]["title"]["text"] == "accuracy (%)"
 
 
-# What a reader does: tells a chart's last value by a key, sorts a column, on a screen so wide.
+# What a reader does: tells a chart's last value by a key, sorts a column, on a screen so wide, by
+# day and by night.
 READER = """<script>addEventListener("load", () => {
   const plot = document.querySelector(".plot"), head = document.querySelectorAll("th button")[1];
   const column = () => [...document.querySelectorAll("tbody td:nth-child(2)")]
@@ -276,6 +277,7 @@ READER = """<script>addEventListener("load", () => {
     head.click(); const rising = column(); head.click();
     const told = { hover, rising, falling: column(),
       lines: document.querySelectorAll(".scatterlayer .trace").length,
+      ground: getComputedStyle(document.body).backgroundColor,
       wide: document.documentElement.scrollWidth - innerWidth };
     document.body.innerHTML = `<pre>${JSON.stringify(told)}</pre>`;
   }, 100);
@@ -283,16 +285,19 @@ READER = """<script>addEventListener("load", () => {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("flags", ["--window-size=1280,900", "--window-size=500,900"])
+@pytest.mark.parametrize(
+    ("width", "scheme", "ground"), [(1280, 1, "rgb(255, 255, 255)"), (500, 0, "rgb(15, 18, 22)")]
+)
 def test_in_a_browser_the_page_tells_values_sorts_tables_and_is_no_wider_than_the_window(
-    both: Page, folder: Path, flags: str
+    both: Page, folder: Path, width: int, scheme: int, ground: str
 ) -> None:
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("no chromium on this machine")
     page = re.sub("<meta http-equiv[^>]*>", "", both.html).replace("</body>", READER)
     (folder / "read.html").write_text(page)
-    words = [program, "--headless", "--no-sandbox", "--disable-gpu", flags, "--dump-dom"]
+    words = [program, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    words += [f"--window-size={width},900", f"--blink-settings=preferredColorScheme={scheme}"]
     words += ["--virtual-time-budget=20000", f"--user-data-dir={folder / 'chromium'}"]
     words.append((folder / "read.html").as_uri())
     shown = subprocess.check_output(words, stderr=subprocess.DEVNULL, text=True)
@@ -300,4 +305,4 @@ def test_in_a_browser_the_page_tells_values_sorts_tables_and_is_no_wider_than_th
     last = both.figures["loss"]["data"][-1]["x"][-1]
     assert found["lines"] > 1 and f"{last:,}npu : 0." in found["hover"]
     assert found["rising"] == sorted(found["rising"]) == found["falling"][::-1]
-    assert found["wide"] <= 0
+    assert found["wide"] <= 0 and found["ground"] == ground
