@@ -283,8 +283,10 @@ def _addresses(facts: Surroundings) -> Optional[Finding]:
 
 def _ports(facts: Surroundings) -> Optional[Finding]:
     busy = facts.busy_hccl_ports
-    if facts.machine.npu_count < 2 or not busy:
-        return _ok("HCCL ports", "free") if facts.machine.npu_count > 1 else None
+    if facts.machine.npu_count < 2:
+        return None
+    if not busy:
+        return _ok("HCCL ports", "free")
     told = f"{len(busy)} of {HCCL_PORTS} in use, the first is {busy[0]}"
     return _warn("HCCL ports", told, f"export HCCL_IF_BASE_PORT=<first of {HCCL_PORTS} free ports>")
 
