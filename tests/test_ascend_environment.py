@@ -37,6 +37,12 @@ def test_cann_in_the_usual_place_is_found_by_any_of_its_names(system, name):
     assert cann.scripts == (str(found),) and cann.changes == {"A": "1"}
 
 
+def test_an_installation_in_the_users_home_is_found(system):
+    found = toolkit(system / "home" / "Ascend")
+    cann = cann_environment(dict(BARE, HOME=str(system / "home")), "pytorch", system)
+    assert cann.scripts == (str(found),)
+
+
 def test_the_installers_note_comes_before_the_usual_place(system):
     toolkit(system / "usr/local/Ascend")
     script(system / "etc/Ascend/ascend_cann_install.info", "version=1\nInstall_Path=/opt/cann\n")

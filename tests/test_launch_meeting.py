@@ -12,6 +12,7 @@ from common.commands.program import main
 from common.core.errors import InfrastructureError, UsageError, ZooError
 from common.launch import meeting
 from common.launch.flags import LaunchFlags
+from common.machine.ports import is_free, reserve_port
 from tests.rank_tables import changed, one_server, text_of, two_servers
 from tests.test_plan import CARD
 from tests.test_rank_environment import JOB
@@ -136,6 +137,17 @@ def test_a_flag_comes_before_the_variable():
     assert meeting.given_port(LaunchFlags(master_port=5), {"MASTER_PORT": "6"}) == 5
     assert meeting.given_port(LaunchFlags(), {"MASTER_PORT": "6"}) == 6
     assert meeting.given_port(LaunchFlags(), {}) is None
+
+
+def test_a_chosen_port_is_free_and_kept_from_other_launches_until_it_is_released():
+    kept = [reserve_port() for _ in range(5)]
+    ports = [one.port for one in kept]
+    assert len(set(ports)) == 5 and all(map(is_free, ports))
+    with pytest.raises(ZooError, match="in use"):
+        reserve_port(ports[0])
+    for one in kept:
+        one.release()
+    reserve_port(ports[0]).release()
 
 
 # --- the table ---
