@@ -12,6 +12,7 @@ from common.machine.precision import (
     TABLE,
     Capabilities,
     Precision,
+    default_mode,
     resolve,
     with_loss_scale,
 )
@@ -148,6 +149,11 @@ def test_a_loss_scale_replaces_the_policy(mode, text, policy, scale, told):
     found = with_loss_scale(on("ampere", mode), text)
     assert (found.loss_scale_policy, found.loss_scale) == (policy, scale)
     assert found.as_record() == {"mode": mode, "arithmetic": found.means, "loss_scale": told}
+
+
+def test_the_default_is_the_cards_and_float32_where_it_says_nothing():
+    assert default_mode({"npu": "O2"}, "npu") == "O2"
+    assert default_mode({"npu": "O2"}, "cpu") == "must_keep_origin_dtype"
 
 
 @pytest.mark.parametrize(

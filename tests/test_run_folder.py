@@ -12,6 +12,7 @@ from common.launch.run_folder import (
     earlier_runs,
     find_weights,
     is_occupied,
+    moved_path,
     read_marker,
     write_marker,
 )
@@ -32,6 +33,12 @@ def test_a_run_is_moved_aside_whole_and_two_in_one_second_both_stay(tmp_path):
         first.release()
         first = claim_fresh(tmp_path / "0")
     assert len(earlier_runs(tmp_path / "0")) == 3
+
+
+def test_a_path_follows_only_the_folder_that_it_is_in(tmp_path):
+    moves = [(tmp_path / "0", tmp_path / "0.old")]
+    assert moved_path(str(tmp_path / "0" / "w.pt"), moves) == str(tmp_path / "0.old" / "w.pt")
+    assert moved_path(str(tmp_path / "01" / "w.pt"), moves) == str(tmp_path / "01" / "w.pt")
 
 
 def test_only_runs_with_a_time_in_their_name_are_earlier_runs(tmp_path):
