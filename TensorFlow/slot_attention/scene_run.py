@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import os
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Tuple
@@ -26,7 +27,7 @@ VALIDATION_OF = {"clevr": "train_eval"}
 TEST_OF = {"clevr": "validation"}
 
 
-class SceneRun:
+class SceneRun(abc.ABC):
     """One rank's side of a run: its flags, its network's sizes and its data.
 
     A framework's session derives from it and gives the fields, say and, for a twin, the model.
@@ -38,9 +39,9 @@ class SceneRun:
     choice: NetworkChoice
     dataset: SceneDataset
 
+    @abc.abstractmethod
     def say(self, line: str) -> None:
         """Tells the user, once and not per rank."""
-        raise NotImplementedError
 
     @property
     def validation_split(self) -> str:
