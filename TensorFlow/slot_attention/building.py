@@ -87,14 +87,9 @@ class ScenePass:
         found = network(batch["image"], drawn_noise(session.choice.slots, size, seed))
         self._outputs = dict(task.outputs(session, batch, found), valid=batch["valid"])
 
-    @property
-    def names(self) -> Tuple[str, ...]:
-        """Of all outputs."""
-        return tuple(name for name in self._outputs if name != "valid")
-
     def run(self, session: Any, *names: str) -> Iterator[Dict[str, Any]]:
-        """Yields the named outputs of every batch, without the scenes that only fill it up."""
-        wanted = {name: self._outputs[name] for name in names + ("valid",)}
+        """Yields outputs of every batch, all or the named ones, without scenes that fill it up."""
+        wanted = {name: self._outputs[name] for name in (*(names or self._outputs), "valid")}
         session.run(self._iterator.initializer)
         while True:
             try:
@@ -112,10 +107,8 @@ class ScenePass:
 
     def first(self, session: Any, count: int) -> Dict[str, Any]:
         """All outputs of the first scenes, at most a batch."""
-        session.run(self._iterator.initializer)
-        values = session.run(self._outputs)
-        valid = min(count, int(values.pop("valid")))
-        return {name: without_filling(value, valid) for name, value in values.items()}
+        values = next(self.run(session))
+        return {name: without_filling(value, count) for name, value in values.items()}
 
 
 def build_training(task: Task, session: Session, schedule: Schedule) -> Build:

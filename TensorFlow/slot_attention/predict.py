@@ -185,7 +185,7 @@ def _opened(options: Any, found: FoundCheckpoint, source: SceneSource) -> Iterat
                 session,
                 task.figures,
                 lambda count: scenes.first(running, count),
-                lambda: scenes.run(running, *scenes.names),
+                lambda: scenes.run(running),
             )
 
 
