@@ -21,7 +21,9 @@ from slot_attention.data.pipeline import scene_batches
 from slot_attention.network.architecture import GAUSSIAN, SlotSettings
 from slot_attention.network.choice import NetworkChoice
 from slot_attention.session import Session
-from slot_attention.tasks import PICTURED_IN_TRAINING, Batch, Figures, without_filling
+from slot_attention.tasks import PICTURED_IN_TRAINING, Figures, without_filling
+
+Batch = Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,6 @@ from slot_attention.options import OBJECT_DISCOVERY, SET_PREDICTION
 from slot_attention.scene_run import SceneRun
 
 PICTURED_IN_TRAINING, PICTURED = 4, 8
-Batch = Mapping[str, Any]
 Pass = Callable[..., Iterator[Mapping[str, np.ndarray]]]  # run(*names): every batch's outputs
 Adder = Callable[[Sequence[float]], List[float]]  # sums over ranks
 

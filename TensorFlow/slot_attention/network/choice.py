@@ -13,7 +13,7 @@ from slot_attention.network.architecture import (
     SlotSettings,
     architecture_of,
 )
-from slot_attention.options import DEFAULTS, OBJECT_DISCOVERY, Options
+from slot_attention.options import DEFAULTS, OBJECT_DISCOVERY, SceneOptions
 
 ITERATIONS = 3
 SET_RESOLUTION = 128
@@ -53,7 +53,9 @@ class NetworkChoice:
 
 
 def chosen_network(
-    options: Options, image_size: Optional[int] = None, known: Optional[Mapping[str, Any]] = None
+    options: SceneOptions,
+    image_size: Optional[int] = None,
+    known: Optional[Mapping[str, Any]] = None,
 ) -> NetworkChoice:
     """The network of a run.
 
@@ -80,7 +82,7 @@ def chosen_network(
     return NetworkChoice(slots, architecture.resolution, architecture)
 
 
-def _slot_settings(options: Options, known: Mapping[str, Any]) -> SlotSettings:
+def _slot_settings(options: SceneOptions, known: Mapping[str, Any]) -> SlotSettings:
     settings = SlotSettings(
         count=options.num_slots or known.get("count") or DEFAULTS[options.task]["num_slots"],
         iterations=options.num_iterations or known.get("iterations") or ITERATIONS,
