@@ -8,12 +8,12 @@ from typing import Any, Iterator, Optional, Sequence
 from common.core.command_line import run_program
 from slot_attention.options import SceneOptions
 from slot_attention.predict import ScenesToDraw, predict
-from slot_attention_torch.options import PACKAGE
+from slot_attention_torch.options import PACKAGE, parse_options
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Writes a picture for each image, or one of all scenes; returns the exit code."""
-    return predict(PACKAGE, SceneOptions, _opened, argv)
+    return predict(PACKAGE, parse_options, _opened, argv)
 
 
 @contextlib.contextmanager

@@ -17,19 +17,11 @@ from typing import (
     NamedTuple,
     Optional,
     Sequence,
-    Type,
 )
 
 from common.core.command_line import Parser, number_in, run_program
 from common.core.errors import UsageError, ZooError
-from slot_attention.options import (
-    EVAL,
-    OBJECT_DISCOVERY,
-    Options,
-    SceneOptions,
-    checked,
-    program_of,
-)
+from slot_attention.options import EVAL, OBJECT_DISCOVERY, SceneOptions, parse_options
 
 if TYPE_CHECKING:
     from common.training.stored_weights import FoundCheckpoint
@@ -49,20 +41,20 @@ class ScenesToDraw(NamedTuple):
     batches: Callable[[], Iterator[Mapping[str, Any]]]
 
 
+Parse = Callable[[str, str, Optional[Sequence[str]]], SceneOptions]
 Opened = Callable[[Any, Any, Any], ContextManager[ScenesToDraw]]
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Writes a picture for each image, or one of all scenes; returns the exit code."""
-    return predict("slot_attention", Options, _opened, argv)
+    return predict("slot_attention", parse_options, _opened, argv)
 
 
-def predict(
-    package: str, kind: Type[SceneOptions], opened: Opened, argv: Optional[Sequence[str]]
-) -> int:
+def predict(package: str, parse: Parse, opened: Opened, argv: Optional[Sequence[str]]) -> int:
     """The program of a network of either framework.
 
     Args:
+        parse: the package's parse_options.
         opened: from options, the checkpoint and the data to what is drawn.
     """
     parser = Parser(
@@ -90,7 +82,7 @@ def predict(
     flags, others = parser.parse_known_args(argv)
     words = ["--dataset=image_folder", "--cache=none", f"--data_path={(flags.images or ['.'])[0]}"]
     words += [f"--checkpoint_dir={flags.checkpoint}", *others]
-    options = checked(program_of(package, kind, OBJECT_DISCOVERY, EVAL).read(words), EVAL)
+    options = parse(OBJECT_DISCOVERY, EVAL, words)
     named = _named_images([Path(place).expanduser() for place in flags.images or []])
     for path in _drawn(opened, options, named, flags.count, flags.output_path):
         print(f"picture: {path}", flush=True)
