@@ -54,8 +54,18 @@ def stated(major: int, variant: str, case: Case) -> Optional[float]:
     return 1 / seconds if variant == BASELINE and case.images in batch_sizes else None
 
 
+def random_batch(task: str, count: int) -> Dict[str, np.ndarray]:
+    """One batch: images in [-1, 1], of set prediction targets in [0, 1]."""
+    random = np.random.RandomState(0)
+    images = random.uniform(-1, 1, (count, RESOLUTION, RESOLUTION, 3)).astype(np.float32)
+    arrays = {"image": images}
+    if task == SET_PREDICTION:
+        arrays["target"] = random.uniform(0, 1, (count, 10, 19)).astype(np.float32)
+    return arrays
+
+
 def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
-    """Makes a variant ready on one random batch: images in [-1, 1], targets in [0, 1].
+    """Makes a variant ready on one random batch.
 
     More would not be more to compute, but memory that training does not take: a dataset's arrays
     are constants of the graph, of which a session keeps several copies.
@@ -63,11 +73,7 @@ def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
     from benchmarks.worker import open_on_tensorflow, trainer_of_batches, trainer_of_graph
 
     task, count = sizes["task"], sizes["batch_size"]
-    random = np.random.RandomState(0)
-    images = random.uniform(-1, 1, (count, RESOLUTION, RESOLUTION, 3)).astype(np.float32)
-    arrays = {"image": images}
-    if task == SET_PREDICTION:
-        arrays["target"] = random.uniform(0, 1, (count, 10, 19)).astype(np.float32)
+    arrays = random_batch(task, count)
     if name == BASELINE:
         from benchmarks.slot_attention import baseline
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import sys
 from typing import Any, Mapping, Tuple
 
-import numpy as np
-
 from benchmarks.harness import BASELINE, OWN_MODES, Benchmark, main
 from benchmarks.slot_attention.benchmark import (
     OBJECT_DISCOVERY,
     RESOLUTION,
-    SET_PREDICTION,
     add_flags,
     cases,
+    random_batch,
 )
 from benchmarks.slot_attention.benchmark import open_trainer as open_on_tensorflow
 
@@ -28,7 +26,7 @@ def chosen(device_kind: str, version: Tuple[int, ...], bfloat16: bool) -> Tuple[
 
 
 def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
-    """Makes a variant ready on one random batch: images in [-1, 1], targets in [0, 1]."""
+    """Makes a variant ready on one random batch."""
     if name in OF_TENSORFLOW:
         return open_on_tensorflow(OF_TENSORFLOW[name], device_kind, sizes)
     import torch
@@ -38,11 +36,7 @@ def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
     from common.training.torch import runtime as torch_runtime
 
     task, count = sizes["task"], sizes["batch_size"]
-    random = np.random.RandomState(0)
-    images = random.uniform(-1, 1, (count, RESOLUTION, RESOLUTION, 3)).astype(np.float32)
-    arrays = {"image": images}
-    if task == SET_PREDICTION:
-        arrays["target"] = random.uniform(0, 1, (count, 10, 19)).astype(np.float32)
+    arrays = random_batch(task, count)
     if name == BASELINE:
         place = torch.device(torch_runtime.TORCH_NAMES[device_kind])
         step = baseline.open_trainer(task, arrays, place)
