@@ -25,6 +25,9 @@ STATED_RATE = 440e9  # fp32 convolution rate where the stated figures were taken
 STATED_TOLERANCE = 0.15
 # The TensorFlow networks' variants beside the baseline, and their precision modes.
 OWN_MODES = {"ours_fp32": "must_keep_origin_dtype", "ours_bf16": "allow_mix_precision_bf16"}
+# What a twin in torch is measured beside: the variants of its network in TensorFlow.
+OF_TENSORFLOW = {"tensorflow_fp32": "ours_fp32", "tensorflow_bf16": "ours_bf16"}
+OF_TWIN = (BASELINE, *OF_TENSORFLOW, *OWN_MODES)
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,11 @@ class Benchmark:
         cases: from the arguments to what is measured.
         chosen: from device kind, framework's version and whether it computes in bfloat16 to the
             variants that run where none are named.
-        stated: from major version, variant and case to images/s where convolutions run at
-            STATED_RATE on two cores; None where no figure is stated.
         targets: by major version and variant the ratio over the baseline to reach on a CPU.
         open_trainer: in a worker, from variant, device kind and sizes to what does n steps and
             returns their seconds and those of waiting for batches.
+        stated: from major version, variant and case to images/s where convolutions run at
+            STATED_RATE on two cores; None where no figure is stated.
         later_target: the ratio over the figure stated for major version 1 that the fastest of ours
             is to reach on later ones, in place of `targets`.
         most_wait: the share of a step that ours may wait for data.
@@ -78,9 +81,9 @@ class Benchmark:
     variants: Sequence[str]
     cases: Callable[[Any], List[Case]]
     chosen: Callable[[str, Tuple[int, ...], bool], Sequence[str]]
-    stated: Callable[[int, str, Case], Optional[float]]
     targets: Mapping[Tuple[int, str], float]
     open_trainer: Callable[[str, str, Mapping[str, Any]], Callable[[int], Tuple[float, float]]]
+    stated: Callable[[int, str, Case], Optional[float]] = lambda major, variant, case: None
     later_target: Optional[float] = None
     most_wait: Optional[float] = None
     memory: Optional[MemoryLimit] = None
@@ -94,6 +97,12 @@ def chosen_on_tensorflow(
     """bfloat16 only where it is computed."""
     own = tuple(OWN_MODES) if version >= (2,) and bfloat16 else ("ours_fp32",)
     return (BASELINE, *own)
+
+
+def chosen_of_twin(device_kind: str, version: Tuple[int, ...], bfloat16: bool) -> Sequence[str]:
+    """The same of OF_TWIN: both frameworks in one round."""
+    narrow = version >= (2,) and bfloat16
+    return [name for name in OF_TWIN if narrow or not name.endswith("bf16")]
 
 
 class Spread:

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Mapping, Optional, Sequence, Tuple
+from typing import Any, Mapping
 
 import numpy as np
 
-from benchmarks.harness import BASELINE, OWN_MODES, Benchmark, Case, main
+from benchmarks.harness import (
+    BASELINE,
+    OF_TENSORFLOW,
+    OF_TWIN,
+    OWN_MODES,
+    Benchmark,
+    chosen_of_twin,
+    main,
+)
 from benchmarks.protoattend import benchmark as sister
-
-TENSORFLOW = {f"tensorflow_{name[5:]}": name for name in OWN_MODES}
-
-
-def chosen(device_kind: str, version: Tuple[int, ...], bfloat16: bool) -> Sequence[str]:
-    """bfloat16 only where it is computed."""
-    every = (BASELINE, *TENSORFLOW, *OWN_MODES)
-    narrow = version >= (2,) and bfloat16
-    return [name for name in every if narrow or not name.endswith("bf16")]
-
-
-def stated(major: int, variant: str, case: Case) -> Optional[float]:
-    """None is: what is compared runs here."""
-    return None
 
 
 def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
     """Makes a variant ready on random images in memory."""
-    if name in TENSORFLOW:
-        return sister.open_trainer(TENSORFLOW[name], device_kind, sizes)
+    if name in OF_TENSORFLOW:
+        return sister.open_trainer(OF_TENSORFLOW[name], device_kind, sizes)
     import torch
 
     from benchmarks.worker import trainer_of_batches
@@ -89,10 +83,9 @@ def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
 BENCHMARK = Benchmark(
     network="protoattend_torch",
     framework="torch",
-    variants=(BASELINE, *TENSORFLOW, *OWN_MODES),
+    variants=OF_TWIN,
     cases=sister.cases,
-    chosen=chosen,
-    stated=stated,
+    chosen=chosen_of_twin,
     targets={(1, "ours_fp32"): 1.0, (2, "ours_fp32"): 1.0},
     open_trainer=open_trainer,
     most_wait=0.05,

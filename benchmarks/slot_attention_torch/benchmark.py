@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Mapping, Tuple
+from typing import Any, Mapping
 
-from benchmarks.harness import BASELINE, OWN_MODES, Benchmark, main
+from benchmarks.harness import (
+    BASELINE,
+    OF_TENSORFLOW,
+    OF_TWIN,
+    OWN_MODES,
+    Benchmark,
+    chosen_of_twin,
+    main,
+)
 from benchmarks.slot_attention.benchmark import (
     OBJECT_DISCOVERY,
     RESOLUTION,
@@ -14,15 +22,6 @@ from benchmarks.slot_attention.benchmark import (
     random_batch,
 )
 from benchmarks.slot_attention.benchmark import open_trainer as open_on_tensorflow
-
-OF_TENSORFLOW = {"tensorflow_fp32": "ours_fp32", "tensorflow_bf16": "ours_bf16"}
-
-
-def chosen(device_kind: str, version: Tuple[int, ...], bfloat16: bool) -> Tuple[str, ...]:
-    """bfloat16 only where it is computed; TensorFlow's network in the same round."""
-    if version >= (2,) and bfloat16:
-        return (BASELINE, *OF_TENSORFLOW, *OWN_MODES)
-    return (BASELINE, "tensorflow_fp32", "ours_fp32")
 
 
 def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
@@ -98,10 +97,9 @@ def _as_the_project(name: str, device_kind: str, task: str, count: int, arrays: 
 BENCHMARK = Benchmark(
     network="slot_attention_torch",
     framework="torch",
-    variants=(BASELINE, *OF_TENSORFLOW, *OWN_MODES),
+    variants=OF_TWIN,
     cases=cases,
-    chosen=chosen,
-    stated=lambda major, variant, case: None,
+    chosen=chosen_of_twin,
     targets={(1, "ours_fp32"): 1.0, (2, "ours_fp32"): 1.0, (2, "ours_bf16"): 1.0},
     open_trainer=open_trainer,
     most_wait=0.05,
