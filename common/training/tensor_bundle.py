@@ -13,6 +13,8 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
 import numpy as np
 
+from common.core.varint import read_varint
+
 _MAGIC, _FOOTER_BYTES = 0xDB4775248B80FB57, 48
 _TRAILER_BYTES = 5  # of a block: how it is compressed, and its checksum
 _VARINT, _FIXED = 0, {1: 8, 5: 4}  # how a field is written; others tell their length
@@ -68,21 +70,10 @@ class TensorBundle:
         return np.frombuffer(content, dtype).reshape(entry.shape)
 
 
-def _varint(data: bytes, place: int) -> Tuple[int, int]:
-    """A number of 7 bits a byte, and the place after it."""
-    value = shift = 0
-    while True:
-        byte = data[place]
-        value |= (byte & 127) << shift
-        place, shift = place + 1, shift + 7
-        if byte < 128:
-            return value, place
-
-
 def _handle(data: bytes, place: int) -> Tuple[Tuple[int, int], int]:
     """Offset and size of a block, and the place after them."""
-    offset, place = _varint(data, place)
-    size, place = _varint(data, place)
+    offset, place = read_varint(data, place)
+    size, place = read_varint(data, place)
     return (offset, size), place
 
 
@@ -94,9 +85,9 @@ def _block(table: bytes, offset: int, size: int) -> Iterator[Tuple[bytes, bytes]
     end = len(block) - 4 * (struct.unpack("<I", block[-4:])[0] + 1)
     place, key = 0, b""
     while place < end:
-        shared, place = _varint(block, place)
-        own, place = _varint(block, place)
-        length, place = _varint(block, place)
+        shared, place = read_varint(block, place)
+        own, place = read_varint(block, place)
+        length, place = read_varint(block, place)
         key = key[:shared] + block[place : place + own]
         yield key, block[place + own : place + own + length]
         place += own + length
@@ -107,14 +98,14 @@ def _fields(message: bytes) -> Dict[int, List[Any]]:
     found: Dict[int, List[Any]] = {}
     place = 0
     while place < len(message):
-        tag, place = _varint(message, place)
+        tag, place = read_varint(message, place)
         value: Any
         if tag & 7 == _VARINT:
-            value, place = _varint(message, place)
+            value, place = read_varint(message, place)
         else:
             size = _FIXED.get(tag & 7)
             if size is None:
-                size, place = _varint(message, place)
+                size, place = read_varint(message, place)
             value, place = message[place : place + size], place + size
         found.setdefault(tag >> 3, []).append(value)
     return found

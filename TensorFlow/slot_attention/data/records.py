@@ -18,6 +18,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 import numpy as np
 
 from common.core.errors import ZooError
+from common.core.varint import read_varint
 
 _HEADER = struct.Struct("<QI")  # length of the data, its checksum
 _FOOTER_SIZE = 4
@@ -95,7 +96,7 @@ def _integers(body: memoryview) -> np.ndarray:
     for _, packed in _fields(body):
         place = 0
         while place < len(packed):
-            value, place = _varint(packed, place)
+            value, place = read_varint(packed, place)
             values.append(value & 0xFFFFFFFFFFFFFFFF)
     return np.array(values, np.uint64).astype(np.int64)
 
@@ -107,19 +108,9 @@ def _fields(encoded: memoryview) -> Iterator[Tuple[int, memoryview]]:
     """Field numbers and contents of a message all of whose fields are length-delimited."""
     place, end = 0, len(encoded)
     while place < end:
-        tag, place = _varint(encoded, place)
-        length, place = _varint(encoded, place)
+        tag, place = read_varint(encoded, place)
+        length, place = read_varint(encoded, place)
         if tag & 7 != 2 or place + length > end:
             raise ValueError("no tf.train.Example")
         yield tag >> 3, encoded[place : place + length]
         place += length
-
-
-def _varint(encoded: memoryview, place: int) -> Tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = encoded[place]
-        value |= (byte & 0x7F) << shift
-        place, shift = place + 1, shift + 7
-        if byte < 0x80:
-            return value, place
