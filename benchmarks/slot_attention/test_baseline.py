@@ -15,48 +15,28 @@ from typing import Any, Dict
 import numpy as np
 import pytest
 
-from tests.fixtures.packed_arrays import dot_vector, group, load, load_either
+from tests.fixtures.packed_arrays import group, load
+from tests.fixtures.slot_reference import TASKS, arrays_of, require_gradients, require_outputs
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.long]
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-FIXTURES = CHECKOUT / "tests" / "fixtures" / "slot_attention"
-NAMES = {"object_discovery": "autoencoder", "set_prediction": "classifier"}
-# Three times the distances observed between correct implementations.
-SLOTS, MASKS, RECONSTRUCTION, PREDICTIONS = 1.5e-5, 4.8e-6, 3e-6, 1.2e-6
-GRADIENT_NORM, GRADIENT_DOT = 2.4e-4, 6e-4
-# Its true gradient is zero (softmax over slots ignores a shift): what is computed is noise.
-WITHOUT_GRADIENT = "slot_attention/norm_slots/beta"
-SAMPLED = (..., slice(None, None, 4), slice(None, None, 4), slice(None))
 
 
 @pytest.mark.parametrize(
-    "task", [pytest.param("object_discovery", marks=pytest.mark.slow), "set_prediction"]
+    "name", [pytest.param("autoencoder", marks=pytest.mark.slow), "classifier"]
 )
-def test_weights_outputs_loss_and_gradients_are_the_references(task, tmp_path):
-    stem = "slot_attention_" + NAMES[task]
-    stored = load_either(FIXTURES / (stem + "_public"))
-    exact = load(FIXTURES / (stem + "_f64ref_public.npz"))
+def test_weights_outputs_loss_and_gradients_are_the_references(name, tmp_path):
+    stored, exact = arrays_of(name)
     np.savez(str(tmp_path / "in.npz"), **stored)
-    words = [sys.executable, __file__, task, tmp_path / "in.npz", tmp_path / "out.npz"]
+    words = [sys.executable, __file__, TASKS[name], tmp_path / "in.npz", tmp_path / "out.npz"]
     environment = dict(os.environ, PYTHONPATH=str(CHECKOUT))
     subprocess.run(words, cwd=str(CHECKOUT), env=environment, check=True)
     found = load(tmp_path / "out.npz")
     assert int(found["count"]) == len(group(stored, "w"))
     assert float(found["loss"]) == pytest.approx(float(exact["loss"]), rel=1e-6)
-    norms, dots = group(exact, "gradnorm"), group(exact, "graddot")
-    for path in set(norms) - {WITHOUT_GRADIENT}:
-        gradient = found["grad:" + path].astype(np.float64)
-        norm, dot = float(norms[path]), float(dots[path])
-        assert np.linalg.norm(gradient) == pytest.approx(norm, rel=GRADIENT_NORM), path
-        distance = abs(np.sum(gradient * dot_vector(path, gradient.shape)) - dot)
-        assert distance < GRADIENT_DOT * (abs(dot) + norm), path
-    if task == "set_prediction":
-        assert np.abs(found["predictions"] - exact["predictions"]).max() < PREDICTIONS
-        return
-    assert np.abs(found["slots"] - exact["slots"]).max() < SLOTS
-    assert np.abs(found["masks"][SAMPLED] - stored["masks"]).max() < MASKS
-    assert np.abs(found["combined"][SAMPLED] - stored["recon_combined"]).max() < RECONSTRUCTION
+    require_gradients(group(found, "grad"), exact)
+    require_outputs(name, found, stored, exact)
 
 
 def weight_at(network: Any, path: str) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,27 +20,24 @@ from slot_attention_torch.losses import hungarian_huber_loss, reconstruction_los
 from slot_attention_torch.network.networks import network_of
 from slot_attention_torch.network.slot_attention import SlotAttention
 from slot_attention_torch.session import load_weights
-from tests.fixtures.packed_arrays import dot_vector, group, load, load_either
+from tests.fixtures.packed_arrays import group, load
+from tests.fixtures.slot_reference import (
+    SLOTS,
+    TASKS,
+    arrays,
+    arrays_of,
+    published_checkpoints,
+    require_gradients,
+    require_outputs,
+    require_trajectory,
+)
 
 pytestmark = [pytest.mark.pytorch, pytest.mark.long]
 
-FIXTURES = Path(__file__).resolve().parents[3] / "tests" / "fixtures" / "slot_attention"
-# The TensorFlow network's limits: three times the distances between correct implementations.
-SLOTS, MASKS, RECONSTRUCTION, PREDICTIONS = 1.5e-5, 4.8e-6, 3e-6, 1.2e-6
-GRADIENT_NORM, GRADIENT_DOT = 2.4e-4, 6e-4
-TRAJECTORY = 1e-5
-# Its true gradient is zero (softmax over slots ignores a shift): what is computed is noise.
-WITHOUT_GRADIENT = "slot_attention/norm_slots/beta"
-SAMPLED = (..., slice(None, None, 4), slice(None, None, 4), slice(None))  # what is stored
-TASKS = {"autoencoder": "object_discovery", "classifier": "set_prediction"}
 CHOICES = {
     "autoencoder": NetworkChoice(SlotSettings(), 128, ARCHITECTURES["clevr"]),
     "classifier": NetworkChoice(SlotSettings(count=10), 128, None, SET_STRIDES),
 }
-
-
-def arrays(name):
-    return load_either(FIXTURES / (name + "_public"))
 
 
 def loss_of(name, network, stored, noise):
@@ -56,12 +51,12 @@ def loss_of(name, network, stored, noise):
 @pytest.fixture(scope="module", params=sorted(TASKS))
 def case(request):
     """What a network with the reference's weights gives, and what the reference gave."""
-    stored, exact = (arrays(f"slot_attention_{request.param}{end}") for end in ("", "_f64ref"))
+    stored, exact = arrays_of(request.param)
     network = network_of(TASKS[request.param], CHOICES[request.param])
     put_weights(network, group(stored, "w"))
     found, loss = loss_of(request.param, network, stored, stored["noise"])
     loss.backward()
-    named = {name: one.grad.numpy().astype("f8") for name, one in network.named_parameters()}
+    named = {name: one.grad.numpy() for name, one in network.named_parameters()}
     outputs = {name: value.detach().numpy() for name, value in found.items() if name != "attention"}
     return SimpleNamespace(
         name=request.param,
@@ -76,30 +71,21 @@ def case(request):
 def test_weights_outputs_and_loss_are_the_references(case):
     assert set(case.gradients) == set(group(case.stored, "w"))
     assert case.loss == pytest.approx(float(case.exact["loss"]), rel=1e-6, abs=3e-8)
-    found, exact, stored = case.found, case.exact, case.stored
-    if case.name == "classifier":
-        assert np.abs(found["predictions"] - exact["predictions"]).max() < PREDICTIONS
-        return
-    assert np.abs(found["slots"] - exact["slots"]).max() < SLOTS
-    assert np.abs(found["features"][:, :64] - stored["features_first64"]).max() < SLOTS
-    assert np.abs(found["masks"][SAMPLED] - stored["masks"]).max() < MASKS
-    assert np.abs(found["combined"][SAMPLED] - stored["recon_combined"]).max() < RECONSTRUCTION
+    require_outputs(case.name, case.found, case.stored, case.exact)
+    if case.name == "autoencoder":
+        features = case.found["features"][:, :64]
+        assert np.abs(features - case.stored["features_first64"]).max() < SLOTS
 
 
 def test_gradients_are_the_references(case):
-    norms, dots = group(case.exact, "gradnorm"), group(case.exact, "graddot")
-    for path in set(norms) - {WITHOUT_GRADIENT}:
-        gradient, norm, dot = case.gradients[path], float(norms[path]), float(dots[path])
-        assert np.linalg.norm(gradient) == pytest.approx(norm, rel=GRADIENT_NORM), path
-        found = np.sum(gradient * dot_vector(path, gradient.shape))
-        assert abs(found - dot) < GRADIENT_DOT * (abs(dot) + norm), path
+    require_gradients(case.gradients, case.exact)
 
 
 @pytest.mark.parametrize(
     "name", [pytest.param("autoencoder", marks=pytest.mark.slow), "classifier"]
 )
 def test_five_steps_of_adam_in_float64_are_the_references(name):
-    stored, exact = (arrays("slot_attention_" + name + end) for end in ("", "_f64ref"))
+    stored, exact = arrays_of(name)
     stored = {key: value.astype(np.float64) for key, value in stored.items()}
     network = network_of(TASKS[name], CHOICES[name]).double()
     put_weights(network, group(stored, "w"))
@@ -113,7 +99,7 @@ def test_five_steps_of_adam_in_float64_are_the_references(name):
         loss.backward()
         adam.step()
         losses.append(float(loss))
-    assert np.abs(np.array(losses) / exact["traj_loss"] - 1).max() < TRAJECTORY
+    require_trajectory(losses, exact)
 
 
 @pytest.mark.parametrize("prefix", ["", "wide_"])  # wide: fewer predictions than targets
@@ -129,11 +115,7 @@ def test_hungarian_huber_loss_is_the_references(prefix):
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("published")
-    for task in TASKS.values():
-        with tarfile.open(str(FIXTURES / f"tf2_ckpt_{task}_legacyadam.tar.xz")) as archive:
-            archive.extractall(str(folder))
-    return {task: folder / f"tf2_ckpt_{task}_legacyadam" for task in TASKS.values()}
+    return published_checkpoints(tmp_path_factory.mktemp("published"))
 
 
 @pytest.mark.parametrize("name", sorted(TASKS))
@@ -144,12 +126,7 @@ def test_a_published_checkpoint_gives_what_it_gave_the_reference(published, name
     with torch.no_grad():
         made = network(torch.from_numpy(stored["image"]), torch.from_numpy(stored["noise"]))
     found = {key: value.numpy() for key, value in made.items() if key != "attention"}
-    if name == "classifier":
-        assert np.abs(found["predictions"] - stored["predictions"]).max() < PREDICTIONS
-        return
-    assert np.abs(found["slots"] - stored["slots"]).max() < SLOTS
-    assert np.abs(found["masks"][SAMPLED] - stored["masks"]).max() < MASKS
-    assert np.abs(found["combined"][SAMPLED] - stored["recon_combined"]).max() < RECONSTRUCTION
+    require_outputs(name, found, stored, stored)
 
 
 def test_the_other_tasks_checkpoint_is_one_clear_line(published):

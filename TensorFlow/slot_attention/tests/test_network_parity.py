@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,25 +17,21 @@ from slot_attention.network.architecture import ARCHITECTURES, SlotSettings
 from slot_attention.network.checkpoints import load_weights
 from slot_attention.network.networks import SlotAttentionAutoEncoder, SlotAttentionClassifier
 from slot_attention.network.slot_attention import SlotAttention
-from tests.fixtures.packed_arrays import dot_vector, group, load, load_either
+from tests.fixtures.packed_arrays import group, load
+from tests.fixtures.slot_reference import (
+    SLOTS,
+    TASKS,
+    arrays,
+    arrays_of,
+    published_checkpoints,
+    require_gradients,
+    require_outputs,
+    require_trajectory,
+)
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.long]
 
-FIXTURES = Path(__file__).resolve().parents[3] / "tests" / "fixtures" / "slot_attention"
-# Three times the distances observed between correct implementations.
-SLOTS, MASKS, RECONSTRUCTION, PREDICTIONS = 1.5e-5, 4.8e-6, 3e-6, 1.2e-6
-GRADIENT_NORM, GRADIENT_DOT = 2.4e-4, 6e-4
-# In float64. A step of torch's Adam, with its epsilon elsewhere, is 2.5e-5 away, epsilon 1e-7 1e-4.
-TRAJECTORY = 1e-5
-# Its true gradient is zero (softmax over slots ignores a shift): what is computed is noise.
-WITHOUT_GRADIENT = "slot_attention/norm_slots/beta"
-SAMPLED = (..., slice(None, None, 4), slice(None, None, 4), slice(None))  # what is stored
 NAMES = ["autoencoder", "classifier"]
-TASKS = {"autoencoder": "object_discovery", "classifier": "set_prediction"}
-
-
-def arrays(name):
-    return load_either(FIXTURES / (name + "_public"))
 
 
 def autoencoder():
@@ -68,45 +62,40 @@ def assign(session, weights, stored):
 @pytest.fixture(scope="module", params=NAMES)
 def case(request):
     """What a network with the reference's weights gives, and what the reference gave."""
-    stored, exact = (arrays(f"slot_attention_{request.param}{end}") for end in ("", "_f64ref"))
+    stored, exact = arrays_of(request.param)
     with tf.Graph().as_default(), tf.Session() as session:
         weights, output, loss = built(request.param, stored, tf.constant(stored["noise"]))
         gradients = tf.gradients(loss, list(weights.values()))
         assign(session, weights, stored)
         output, loss, values = session.run([output, loss, gradients])
-    gradients = {path: value.astype(np.float64) for path, value in zip(weights, values)}
     return SimpleNamespace(
-        name=request.param, stored=stored, exact=exact, found=output, loss=loss, gradients=gradients
+        name=request.param,
+        stored=stored,
+        exact=exact,
+        found=output._asdict(),
+        loss=loss,
+        gradients=dict(zip(weights, values)),
     )
 
 
 def test_weights_outputs_and_loss_are_the_references(case):
     assert set(case.gradients) == set(group(case.stored, "w"))
     assert case.loss == pytest.approx(float(case.exact["loss"]), rel=1e-6, abs=3e-8)
-    found, exact, stored = case.found, case.exact, case.stored
-    if case.name == "classifier":
-        assert np.abs(found.predictions - exact["predictions"]).max() < PREDICTIONS
-        return
-    assert np.abs(found.slots - exact["slots"]).max() < SLOTS
-    assert np.abs(found.features[:, :64] - stored["features_first64"]).max() < SLOTS
-    assert np.abs(found.masks[SAMPLED] - stored["masks"]).max() < MASKS
-    assert np.abs(found.combined[SAMPLED] - stored["recon_combined"]).max() < RECONSTRUCTION
+    require_outputs(case.name, case.found, case.stored, case.exact)
+    if case.name == "autoencoder":
+        features = case.found["features"][:, :64]
+        assert np.abs(features - case.stored["features_first64"]).max() < SLOTS
 
 
 def test_gradients_are_the_references(case):
-    norms, dots = group(case.exact, "gradnorm"), group(case.exact, "graddot")
-    for path in set(norms) - {WITHOUT_GRADIENT}:
-        gradient, norm, dot = case.gradients[path], float(norms[path]), float(dots[path])
-        assert np.linalg.norm(gradient) == pytest.approx(norm, rel=GRADIENT_NORM), path
-        found = np.sum(gradient * dot_vector(path, gradient.shape))
-        assert abs(found - dot) < GRADIENT_DOT * (abs(dot) + norm), path
+    require_gradients(case.gradients, case.exact)
 
 
 @pytest.mark.parametrize(
     "name", [pytest.param("autoencoder", marks=pytest.mark.slow), "classifier"]
 )
 def test_five_steps_of_adam_in_float64_are_the_references(name):
-    stored, exact = (arrays("slot_attention_" + name + end) for end in ("", "_f64ref"))
+    stored, exact = arrays_of(name)
     stored = {key: value.astype(np.float64) for key, value in stored.items()}
     tf.keras.backend.set_floatx("float64")
     try:
@@ -122,7 +111,7 @@ def test_five_steps_of_adam_in_float64_are_the_references(name):
             losses = [session.run([loss, train], {noise: draw})[0] for draw in draws]
     finally:
         tf.keras.backend.set_floatx("float32")
-    assert np.abs(np.array(losses) / exact["traj_loss"] - 1).max() < TRAJECTORY
+    require_trajectory(losses, exact)
 
 
 def evaluated(function, *values):
@@ -146,12 +135,7 @@ def test_costs_that_are_no_numbers_match_nothing():
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """The folder of checkpoints as the reference writes them, by task."""
-    folder = tmp_path_factory.mktemp("published")
-    for task in TASKS.values():
-        with tarfile.open(str(FIXTURES / f"tf2_ckpt_{task}_legacyadam.tar.xz")) as archive:
-            archive.extractall(str(folder))
-    return {task: folder / f"tf2_ckpt_{task}_legacyadam" for task in TASKS.values()}
+    return published_checkpoints(tmp_path_factory.mktemp("published"))
 
 
 def loaded(folder, task, network, size=128, slots=(10, 64)):
@@ -169,12 +153,7 @@ def loaded(folder, task, network, size=128, slots=(10, 64)):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_published_checkpoint_gives_what_it_gave_the_reference(published, name):
     stored, found = loaded(published[TASKS[name]], TASKS[name], NETWORKS[name]())
-    if name == "classifier":
-        assert np.abs(found.predictions - stored["predictions"]).max() < PREDICTIONS
-        return
-    assert np.abs(found.slots - stored["slots"]).max() < SLOTS
-    assert np.abs(found.masks[SAMPLED] - stored["masks"]).max() < MASKS
-    assert np.abs(found.combined[SAMPLED] - stored["recon_combined"]).max() < RECONSTRUCTION
+    require_outputs(name, found._asdict(), stored, stored)
 
 
 def test_a_checkpoint_is_found_by_folder_prefix_and_index_file(published, tmp_path):
