@@ -18,8 +18,8 @@ from slot_attention_torch.network.networks import network_of, scaled_pixels
 from slot_attention_torch.session import load_weights
 
 
-class TrainedNetwork(torch.nn.Module):
-    """A network with its weights: images as bytes, and noise, to what it finds.
+class TrainedNetwork:
+    """A network with its weights, in evaluation mode.
 
     Attributes:
         task: object_discovery or set_prediction.
@@ -37,21 +37,16 @@ class TrainedNetwork(torch.nn.Module):
         Raises:
             ZooError: no such checkpoint, or one that does not say what network it is of.
         """
-        super().__init__()
         found = find_weights(checkpoint)
         known, self.task = found.network, str(found.state["task"])
         self.choice = chosen_network(SceneOptions(task=self.task), None, known)
         self.resolution, self.batch, self._seed = self.choice.resolution, batch, seed
         self.names = FIGURES[self.task].found
-        self.network = network_of(self.task, self.choice).eval()
-        load_weights(self.network, found, self.task)
+        network = network_of(self.task, self.choice)
+        load_weights(network, found, self.task)
+        self._outputs = _Outputs(network, self.names).eval()
 
-    def forward(self, images: torch.Tensor, noise: Any = None) -> Tuple[torch.Tensor, ...]:
-        """Bytes (B, resolution, resolution, 3) and noise (B, K, D) to the outputs by `names`."""
-        found = self.network(scaled_pixels(images), noise)
-        return tuple(found[name] for name in self.names)
-
-    def __call__(self, images: Any, *more: Any) -> Any:
+    def __call__(self, images: np.ndarray) -> Dict[str, np.ndarray]:
         """What the network makes of images, uint8 (N, resolution, resolution, 3), by name.
 
         combined (N, H, W, 3), reconstructions (N, K, H, W, 3), masks (N, K, H, W, 1), slots
@@ -60,14 +55,12 @@ class TrainedNetwork(torch.nn.Module):
         Raises:
             ZooError: images of another shape or type.
         """
-        if isinstance(images, torch.Tensor):
-            return super().__call__(images, *more)
         require_images(images, (self.resolution, self.resolution, 3))
         draws, parts = np.random.RandomState(self._seed), []
         for batch, count in whole_batches(images, self.batch):
             given = self._inputs(batch, draws).values()
             with torch.no_grad():
-                values = self(*(torch.from_numpy(value) for value in given))
+                values = self._outputs(*(torch.from_numpy(value) for value in given))
             parts.append([value[:count].numpy() for value in values])
         return {name: np.concatenate(part) for name, part in zip(self.names, zip(*parts))}
 
@@ -78,7 +71,7 @@ class TrainedNetwork(torch.nn.Module):
         inputs = self._inputs(draws.randint(0, 256, shape).astype(np.uint8), draws)
         meaning = {name: MEANING[name] for name in (*inputs, *self.names)}
         facts = {"network": f"slot_attention/{self.task}", "meaning": meaning}
-        return Exported(self, inputs, self.names, facts)
+        return Exported(self._outputs, inputs, self.names, facts)
 
     def _inputs(self, images: np.ndarray, draws: Any) -> Dict[str, np.ndarray]:
         slots = self.choice.slots
@@ -86,3 +79,15 @@ class TrainedNetwork(torch.nn.Module):
             return {"images": images}
         noise = draws.standard_normal((self.batch, slots.count, slots.size))
         return {"images": images, "noise": noise.astype(np.float32)}
+
+
+class _Outputs(torch.nn.Module):
+    """Images of bytes (B, resolution, resolution, 3) and noise (B, K, D) to the named outputs."""
+
+    def __init__(self, network: torch.nn.Module, names: Tuple[str, ...]) -> None:
+        super().__init__()
+        self.network, self._names = network, names
+
+    def forward(self, images: torch.Tensor, noise: Any = None) -> Tuple[torch.Tensor, ...]:
+        found = self.network(scaled_pixels(images), noise)
+        return tuple(found[name] for name in self._names)

@@ -10,21 +10,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from slot_training_helpers import evaluation_flags, events, flags, make_scenes, make_sprites
+from slot_kept_weights import require_recorded_precision
+from slot_training_helpers import evaluation_flags, flags, make_scenes, make_sprites
 
 from common.core.errors import UsageError
 from common.evidence.divergence.comparing import WITHIN, compare_dumps
-from common.machine.ports import reserve_port
 from common.runs.dump import find_dump
 from common.runs.record import from_run_folder, read_record
 from common.training.stored_weights import StoredWeights, find_weights
+from slot_attention_torch import load
 from slot_attention_torch.export import main as export
 from slot_attention_torch.options import entry_point
 from slot_attention_torch.predict import main as predict
+from tests.processes import events, finish, start_ranks
 
 pytestmark = [pytest.mark.pytorch, pytest.mark.long]
 ROOT = Path(__file__).resolve().parents[3]
-KEPT = ROOT / "weights" / "slot_attention_set_prediction.npz"
 TASKS = ["object_discovery", "set_prediction"]
 SCORE = {"object_discovery": "fg_ari", "set_prediction": "ap_inf"}
 PICTURE = {"object_discovery": "slots", "set_prediction": "objects"}
@@ -99,8 +100,9 @@ def test_another_seed_repeats_a_step_from_the_dump(finished, data, tmp_path):
 
 
 def test_bfloat16_trains_and_tells_its_arithmetic(data, tmp_path):
-    torch = pytest.importorskip("torch")
-    if tuple(map(int, torch.__version__.split("+")[0].split(".")[:2])) < (1, 10):
+    from common.training.torch.runtime import VERSION
+
+    if VERSION < (1, 10):
         pytest.skip("autocast on a CPU came with torch 1.10")
     for task in TASKS:
         folder = tmp_path / task
@@ -111,42 +113,17 @@ def test_bfloat16_trains_and_tells_its_arithmetic(data, tmp_path):
 
 def test_two_ranks_are_one_run_with_the_same_figures_on_both(data, tmp_path):
     """Each rank takes its half of the global batch; evaluations are shared."""
-    task, port = "object_discovery", str(reserve_port().port)
+    task = "object_discovery"
     words = flags(task, data[task], tmp_path, 3, "--evaluate_every=3", "--ranks=2")
-    module = f"slot_attention_torch.{task}.train"
-    variables = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "PyTorch")]),
-        "OMP_NUM_THREADS": "1",
-        "WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": port,
-    }
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-m", module, *words],
-            env={**variables, "RANK": rank, "LOCAL_RANK": rank},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        for rank in ("0", "1")
-    ]
-    texts = [rank.communicate(timeout=600)[0].decode() for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0], texts
-    found = [
-        json.loads(line)
-        for rank in (0, 1)
-        for line in (tmp_path / f"rank_{rank}" / "metrics.jsonl").read_text().splitlines()
-    ]
-    final = [
-        event for event in found if event["event"] == "evaluation" and event["role"] == "final"
-    ]
+    finish(*start_ranks(["-m", f"slot_attention_torch.{task}.train", *words]))
+    evaluations = [events(tmp_path, "evaluation", rank) for rank in (0, 1)]
+    final = [event for told in evaluations for event in told if event["role"] == "final"]
     assert len(final) == 2 and final[0]["metrics"] == final[1]["metrics"] and final[0]["n"] == 6
-    losses = [
-        [event["loss"] for event in found if event["event"] == "step" and event["step"] == step]
-        for step in (1, 2, 3)
-    ]
-    assert all(one == other for one, other in losses)
+    one, other = (
+        {event["step"]: event["loss"] for event in events(tmp_path, "step", rank)}
+        for rank in (0, 1)
+    )
+    assert all(one[step] == other[step] for step in (1, 2, 3))
 
 
 def test_what_can_not_be_is_one_clear_line(data, tmp_path):
@@ -179,8 +156,6 @@ def test_exports_are_written_and_held_to_the_network(finished, tmp_path, capsys)
 
 
 def test_images_pass_in_batches_whatever_their_number():
-    from slot_attention_torch import load
-
     network = load(batch=2)
     images = np.random.RandomState(0).randint(0, 256, (3, 64, 64, 3)).astype(np.uint8)
     found = network(images)["predictions"]
@@ -189,21 +164,7 @@ def test_images_pass_in_batches_whatever_their_number():
 
 
 def test_the_kept_weights_give_the_recorded_figures():
-    """Of the best weights, on the test scenes of the record, which are drawn again here."""
-    from slot_attention.metrics.average_precision import THRESHOLDS, average_precision
-    from slot_attention.synthetic.scenes import SceneSettings, draw_scene
-    from slot_attention_torch import load
-
-    run = json.loads((ROOT / "weights" / "index.json").read_text())[KEPT.name]["run_id"]
-    record = json.loads((ROOT / "results" / "slot_attention" / f"{run}.json").read_text())
-    metrics, settings = record["metrics"], SceneSettings(image_size=(64, 64), objects=(2, 4))
-    scenes = [draw_scene(0, "test", n, settings) for n in range(metrics["n_eval"])]
-    found = load(batch=64)(np.stack([scene.image for scene in scenes]))["predictions"]
-    values = average_precision(found, np.stack([scene.target for scene in scenes])[:, :4])
-    for threshold, value in zip(THRESHOLDS[:2], values):
-        # It was evaluated in bfloat16, and passes in float32 here.
-        best = metrics["best_on_validation"][f"ap_{threshold:g}"]
-        assert value == pytest.approx(best, abs=5e-3)
+    require_recorded_precision(load)
 
 
 def test_without_tensorflow_everything_is_there():

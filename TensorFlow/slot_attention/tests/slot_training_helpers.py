@@ -9,9 +9,7 @@ from common.core.terminal import Terminal
 from slot_attention.synthetic.prepare import Request, write_dataset
 from slot_attention.synthetic.scenes import SceneSettings
 from slot_attention.synthetic.sprites import SpriteSettings
-from tests.processes import events
 
-__all__ = ["events"]
 COUNTS = {"train": 24, "validation": 6, "test": 6}
 COMMON = ["--device=cpu", "--batch_size=4", "--evaluation_batch_size=4", "--evaluation_count=6"]
 COMMON += ["--warmup_steps=2", "--cache=none"]

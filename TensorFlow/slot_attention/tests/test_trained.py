@@ -3,52 +3,26 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
+from slot_kept_weights import SCENES, SPRITES, recorded, require_recorded_precision
 
 from common.core.errors import UsageError, ZooError
-from common.core.files import sha256_of
+from slot_attention import load
 from slot_attention.export import main as export
 from slot_attention.object_discovery.eval import main as evaluate
 
-ROOT = Path(__file__).resolve().parents[3]
-WEIGHTS = ROOT / "weights" / "slot_attention_set_prediction.npz"
-SPRITES = ROOT / "weights" / "slot_attention_object_discovery.npz"
 pytestmark = [pytest.mark.tensorflow, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")
 def network():
-    from slot_attention import load
-
     return load(batch=2)
 
 
-def recorded(weights):
-    """The figures on record of the kept weights, those that were best on validation."""
-    told = json.loads((ROOT / "weights" / "index.json").read_text())[weights.name]
-    assert sha256_of(weights) == told["sha256"]
-    path = ROOT / "results" / "slot_attention" / f"{told['run_id']}.json"
-    return json.loads(path.read_text())["metrics"]
-
-
 def test_the_kept_weights_of_set_prediction_give_the_recorded_figures():
-    """Of the best weights, on the test scenes of the record, which are drawn again here."""
-    from slot_attention import load
-    from slot_attention.metrics.average_precision import THRESHOLDS, average_precision
-    from slot_attention.synthetic.scenes import SceneSettings, draw_scene
-
-    metrics = recorded(WEIGHTS)
-    settings = SceneSettings(image_size=(64, 64), objects=(2, 4))
-    scenes = [draw_scene(0, "test", n, settings) for n in range(metrics["n_eval"])]
-    found = load(batch=64)(np.stack([scene.image for scene in scenes]))["predictions"]
-    values = average_precision(found, np.stack([scene.target for scene in scenes])[:, :4])
-    best = metrics["best_on_validation"]
-    for threshold, value in zip(THRESHOLDS[:2], values):
-        # It was evaluated in bfloat16, and passes in float32 here.
-        assert value == pytest.approx(best[f"ap_{threshold:g}"], abs=5e-3)
+    require_recorded_precision(load)
 
 
 def test_the_kept_weights_of_object_discovery_give_the_recorded_figure(tmp_path):
@@ -72,7 +46,7 @@ def test_images_of_another_size_are_refused(network):
 
 
 def test_exports_are_written_and_held_to_the_network(tmp_path, capsys):
-    words = [f"--checkpoint={WEIGHTS}", f"--output_path={tmp_path}", "--batch_size=2"]
+    words = [f"--checkpoint={SCENES}", f"--output_path={tmp_path}", "--batch_size=2"]
     assert export(words) == 0
     assert "network.onnx" in capsys.readouterr().out
     told = json.loads((tmp_path / "export.json").read_text("utf-8"))
@@ -81,4 +55,4 @@ def test_exports_are_written_and_held_to_the_network(tmp_path, capsys):
 
 def test_an_unknown_format_is_refused_by_name(tmp_path):
     with pytest.raises(UsageError, match="tflite"):
-        export([f"--checkpoint={WEIGHTS}", f"--output_path={tmp_path}", "--formats=tflite"])
+        export([f"--checkpoint={SCENES}", f"--output_path={tmp_path}", "--formats=tflite"])

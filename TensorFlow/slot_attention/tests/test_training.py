@@ -6,13 +6,7 @@ import json
 
 import data_files as files
 import pytest
-from slot_training_helpers import (
-    evaluation_flags,
-    events,
-    flags,
-    make_scenes,
-    make_sprites,
-)
+from slot_training_helpers import evaluation_flags, flags, make_scenes, make_sprites
 
 from common.core.errors import UsageError, ZooError
 from common.evidence.divergence.comparing import WITHIN, compare_dumps
@@ -23,6 +17,7 @@ from slot_attention.object_discovery import eval as discovery_eval
 from slot_attention.object_discovery import train as discovery_train
 from slot_attention.set_prediction import eval as prediction_eval
 from slot_attention.set_prediction import train as prediction_train
+from tests.processes import events
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.long]
 TASKS = ["object_discovery", "set_prediction"]
