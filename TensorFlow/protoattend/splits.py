@@ -31,9 +31,7 @@ class Splits:
         tests: the test images; with --drop_test_tail only those that fill batches.
     """
 
-    def __init__(
-        self, options: Any, dataset: DatasetSplits, say: Callable[[str], None] = print
-    ) -> None:
+    def __init__(self, options: Any, dataset: DatasetSplits, say: Callable[[str], None]) -> None:
         """Draws the candidates; a class without any is told.
 
         Raises:

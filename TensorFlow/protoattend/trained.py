@@ -23,19 +23,13 @@ class TrainedNetwork(Decider):
         batch: int = 1,
         candidates: Optional[LabelledImages] = None,
         data_path: Optional[str] = None,
-        scale: float = 1.0,
     ) -> None:
-        """Builds the network, loads the weights and encodes the candidates; see Decider.
-
-        Args:
-            batch: images that pass at a time.
-            scale: factor of the attention's logits; 1 is the paper's.
-        """
+        """Loads the weights and encodes the candidates; `batch` images pass at a time."""
         super().__init__(checkpoint, candidates, data_path)
         with tf.Graph().as_default() as graph:
             self.session = tf.Session(graph=graph)
             network = PrototypeNetwork(self.architecture)
-            self._passes = PrototypePasses(network, self.candidates, batch, scale)
+            self._passes = PrototypePasses(network, self.candidates, batch)
             self.session.run(tf.local_variables_initializer())
             load_weights(self.session, network, self.found)
         self._passes.fill(self.session)
