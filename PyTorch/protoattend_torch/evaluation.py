@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Callable, Tuple
 
 from common.training.run import Evaluation
 from common.training.torch import step as torch_step
 from common.training.torch.session import Evaluator, run_evaluation
-from protoattend.kept import kept_dataset
-from protoattend.reports import TestReport, explain, tell_explanation
-from protoattend.runs import Asked, asked_for, is_data_asked_for
+from protoattend.kept import asked_to_explain
+from protoattend.reports import TestReport, explain
+from protoattend.runs import Asked, asked_for, subject_of
 from protoattend.splits import Splits
 from protoattend_torch.network import PrototypeNetwork
 from protoattend_torch.options import Options
 from protoattend_torch.passes import PrototypePasses, passes_of
-from protoattend_torch.session import Session, load_weights, open_session
+from protoattend_torch.session import MODEL, Session, load_weights, open_session
 
 
 def run(options: Options) -> int:
@@ -32,20 +31,17 @@ def run(options: Options) -> int:
 
         return Evaluator(passes.network, evaluate, lambda found: report.files())
 
-    subject = session.subject(asked.architecture)
+    subject = subject_of(MODEL, session.options, session.dataset, asked.architecture)
     return run_evaluation(session, asked.folder, subject, asked.found.step, build)
 
 
 def run_explanation(options: Options) -> int:
     """Explains --images, or test images; writes pictures and a gallery; returns the exit code."""
-    kept = None if is_data_asked_for(options) else kept_dataset(str(options.checkpoint))
-    asked = asked_for(options, "explanation", kept)
+    asked = asked_to_explain(options)
     with open_session(asked.options, asked.dataset) as session:
         splits, passes = _opened(session, asked)
         passes.fill()
-        shape = asked.architecture.image_shape
-        decisions, header = explain(splits, asked.found, shape, passes.decide)
-        tell_explanation(decisions, header, asked.dataset.class_names, Path(asked.folder))
+        explain(splits, asked, passes.decide)
     return 0
 
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from common.cards.model_card import read_card
 from common.data.labelled_images import DatasetSplits
-from common.training.run import Subject
 from common.training.stored_weights import FoundCheckpoint
 from common.training.torch import runtime as torch_runtime
 from common.training.torch.exchanged import keras_weights, put_weights
 from common.training.torch.session import Session as RunSession
-from protoattend import runs
-from protoattend.network.architecture import Architecture
 from protoattend.network.checkpoints import stored_weights
+from protoattend.runs import TASK
 from protoattend_torch.network import PrototypeNetwork
 from protoattend_torch.options import Options
 
@@ -31,11 +28,6 @@ class Session(RunSession):
 
     dataset: DatasetSplits
 
-    def subject(self, network: Architecture, **more: Any) -> Subject:
-        """What the run log and the checkpoints say of the run; `more` belongs to its config."""
-        subject = runs.subject_of(MODEL, self.options, self.dataset, network, **more)
-        return dataclasses.replace(subject, twin_of=runs.MODEL)
-
     def placed(self, network: PrototypeNetwork) -> PrototypeNetwork:
         """A network on the device, in the run's precision and the fastest layout."""
         network = torch_runtime.place_model(network, self.device, self.precision)
@@ -46,7 +38,7 @@ class Session(RunSession):
 
 def open_session(options: Options, dataset: DatasetSplits) -> Session:
     """Opens the device and joins its ranks; ZooError for one, or a mode, that can't be had."""
-    modes = read_card(CARD).task(runs.TASK).precision
+    modes = read_card(CARD).task(TASK).precision
     chosen = torch_runtime.choose_run_device(options, modes)
     device = torch_runtime.open_run_device(chosen, options.random_seed)
     session = Session(options, device, chosen.precision, chosen.place, dataset)

@@ -20,12 +20,12 @@ from common.training.torch.reading import on_device, read_ahead
 from common.training.torch.runtime import TorchDevice
 from protoattend.data.batches import Batches, first_batches_sha256
 from protoattend.network.parts import Attended, Losses
-from protoattend.runs import architecture_of, schedule_of, settings_of
+from protoattend.runs import architecture_of, schedule_of, settings_of, subject_of
 from protoattend.splits import Splits
 from protoattend_torch.network import PrototypeNetwork, kernel_penalty, losses_of
 from protoattend_torch.options import Options
 from protoattend_torch.passes import passes_of
-from protoattend_torch.session import Session, load_weights, open_session
+from protoattend_torch.session import MODEL, Session, load_weights, open_session
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ def run_training(options: Options, dataset: DatasetSplits) -> int:
         network = session.placed(network).train()
         batches = Batches(dataset.train, options, place.rank, place.world_size)
         peak = schedule_of(options, dataset, place.world_size).peak
-        subject = session.subject(architecture, initial_learning_rate=peak)
+        subject = subject_of(MODEL, options, dataset, architecture, initial_learning_rate=peak)
         engine = TorchEngine(
             training_of(session, network, batches),
             session.device,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from common.training.evaluation_run import Files
@@ -10,12 +9,12 @@ from common.training.run import Evaluation
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.evaluation_run import Evaluator, run_evaluation
 from common.training.tensorflow.runtime import tf
-from protoattend.kept import kept_dataset
+from protoattend.kept import asked_to_explain
 from protoattend.network.prototype_network import PrototypeNetwork, load_weights
 from protoattend.options import Options
 from protoattend.passes import SplitEvaluation
-from protoattend.reports import TestReport, explain, tell_explanation
-from protoattend.runs import MODEL, Asked, asked_for, is_data_asked_for, subject_of
+from protoattend.reports import TestReport, explain
+from protoattend.runs import MODEL, Asked, asked_for, subject_of
 from protoattend.session import Session, open_session
 
 
@@ -29,8 +28,7 @@ def run(options: Options) -> int:
         report = TestReport(evaluation.splits, asked.found)
 
         def evaluate(running: Any) -> Evaluation:
-            fill = lambda: evaluation.prepare(running)  # noqa: E731
-            return report.evaluate(fill, evaluation.decide(running))
+            return report.evaluate(lambda: evaluation.prepare(running), evaluation.decide(running))
 
         def files(running: Any, result: Evaluation) -> Files:
             return report.files()
@@ -49,17 +47,13 @@ def run(options: Options) -> int:
 
 def run_explanation(options: Options) -> int:
     """Explains --images, or test images; writes pictures and a gallery; returns the exit code."""
-    kept = None if is_data_asked_for(options) else kept_dataset(str(options.checkpoint))
-    asked = asked_for(options, "explanation", kept)
-    with open_session(asked.options, asked.dataset) as session:
-        with tf.Graph().as_default(), tf_runtime.open_session(
-            session.device, session.precision
-        ) as running:
-            evaluation = _built(running, session, asked)
-            evaluation.prepare(running)
-            shape, decide = asked.architecture.image_shape, evaluation.decide(running)
-            decisions, header = explain(evaluation.splits, asked.found, shape, decide)
-        tell_explanation(decisions, header, asked.dataset.class_names, Path(asked.folder))
+    asked = asked_to_explain(options)
+    session = open_session(asked.options, asked.dataset)
+    device, precision = session.device, session.precision
+    with session, tf.Graph().as_default(), tf_runtime.open_session(device, precision) as running:
+        evaluation = _built(running, session, asked)
+        evaluation.prepare(running)
+        explain(evaluation.splits, asked, evaluation.decide(running))
     return 0
 
 

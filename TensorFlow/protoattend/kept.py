@@ -17,8 +17,8 @@ from protoattend.data.datasets import dataset_of
 from protoattend.gallery.explained import Explained, explained, unlabelled
 from protoattend.metrics.decisions import OUTPUTS
 from protoattend.network.architecture import architecture_from
-from protoattend.options import EXPLAIN, parse_options
-from protoattend.runs import MODEL, as_trained
+from protoattend.options import DEFAULT_DATA, EXPLAIN, parse_options
+from protoattend.runs import MODEL, Asked, as_trained, asked_for
 from protoattend.splits import Decide
 
 
@@ -43,6 +43,13 @@ def kept_dataset(checkpoint: str) -> Optional[DatasetSplits]:
     tests = _kept_images(path, "test_")
     told = "train: the candidates kept with the weights; test: some test images kept with them"
     return DatasetSplits("images kept with the weights", _kept_images(path), tests, tests, told, "")
+
+
+def asked_to_explain(options: Any) -> Asked:
+    """See asked_for; where no data is named, and none lies by default, what is kept is taken."""
+    named = options.dataset or options.data_url != DEFAULT_DATA or Path(DEFAULT_DATA).is_dir()
+    kept = None if named else kept_dataset(str(options.checkpoint))
+    return asked_for(options, "explanation", kept)
 
 
 def _kept_images(path: Path, kind: str = "") -> LabelledImages:
@@ -79,8 +86,9 @@ class Decider:
         self.architecture = architecture_from(self.found.network)
         self.image_shape = tuple(self.architecture.image_shape)
         if candidates is None:
-            own = candidates_of_run(self.found, data_path) if data_path else None
-            candidates = kept_candidates() if own is None else own
+            candidates = (
+                candidates_of_run(self.found, data_path) if data_path else kept_candidates()
+            )
         self.candidates, self.classes = candidates, tuple(candidates.classes)
         require_images(candidates.images, self.image_shape, "the candidates")
 

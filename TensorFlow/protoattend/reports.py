@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from protoattend.gallery.prototypes import GalleryHeader, explanation_files
 from protoattend.metrics.decisions import Decisions
 from protoattend.metrics.measures import Summary
 from protoattend.metrics.report import CandidateSet, Report, as_json, as_metrics, as_text
+from protoattend.runs import Asked
 from protoattend.splits import Decide, Splits
 
 
@@ -123,33 +124,22 @@ def _surest_mistakes(decisions: Decisions, count: int) -> np.ndarray:
 # --- explanation -----------------------------------------------------------------------------
 
 
-def explain(
-    splits: Splits,
-    checkpoint: FoundCheckpoint,
-    image_shape: Tuple[int, int, int],
-    decide: Decide,
-) -> Tuple[List[Explained], GalleryHeader]:
-    """Decides on --images, or test images: wrong decisions first, and where all comes from."""
+def explain(splits: Splits, asked: Asked, decide: Decide) -> None:
+    """Decides on --images, or test images: prints decisions, writes pictures and a gallery."""
     options, tests = splits.options, splits.dataset.test
     if options.images:
-        names, pixels = read_user_images(options.images, image_shape)
+        names, pixels = read_user_images(options.images, asked.architecture.image_shape)
         inputs, images = f"{len(names):,} files", unlabelled(pixels, names)
     else:
         count = min(options.gallery_count, len(tests))
         inputs = f"the first {count:,} of {len(tests):,} test images of {splits.dataset.name}"
         images = tests.take(np.arange(count))
     decisions = wrong_first(splits.explain(decide(images), images))
-    return decisions, gallery_header(checkpoint, inputs, splits.candidate_set)
-
-
-def tell_explanation(
-    decisions: Sequence[Explained], header: GalleryHeader, classes: Sequence[str], folder: Path
-) -> None:
-    """Prints a line of each decision; writes pictures and a gallery."""
+    header = gallery_header(asked.found, inputs, splits.candidate_set)
     for decision in decisions:
         print(line_of(decision))
-    files = explanation_files(decisions, classes, header)
-    written = [name for name, make in files.items() if write_file(folder / name, make)]
+    files, folder = explanation_files(decisions, splits.dataset.class_names, header), asked.folder
+    written = [name for name, make in files.items() if write_file(Path(folder) / name, make)]
     print(f"written to {folder}: {', '.join(written)}", flush=True)
 
 

@@ -14,7 +14,7 @@ from common.training.schedule import Schedule, rate_for_ranks
 from common.training.stored_weights import FoundCheckpoint, find_weights
 from protoattend.data.datasets import EMBEDDED, dataset_of
 from protoattend.network.architecture import Architecture, architecture_from
-from protoattend.options import DEFAULT_CANDIDATES, DEFAULT_DATA, DEFAULT_SEED
+from protoattend.options import DEFAULT_CANDIDATES, DEFAULT_SEED
 
 MODEL, TASK = "protoattend", "classification"
 DEFAULT_DATASET = "fashion_mnist"
@@ -91,7 +91,8 @@ def subject_of(
         "manifest_sha256": dataset.manifest_sha256,
     }
     config = dict(options.config(), dataset=dataset.name, **more)
-    return Subject(model, TASK, model, network.described(), told, config)
+    twin_of = "" if model == MODEL else MODEL
+    return Subject(model, TASK, model, network.described(), told, config, twin_of=twin_of)
 
 
 # --- what follows a training -----------------------------------------------------------------
@@ -133,12 +134,6 @@ def asked_for(options: Any, folder_name: str, dataset: Optional[DatasetSplits] =
             f"{_shape(want)}: give --img_size {want[0]} or the dataset it was trained on"
         )
     return Asked(found, options, dataset, architecture, folder)
-
-
-def is_data_asked_for(options: Any) -> bool:
-    """Whether flags name the data, or it lies where it is looked for without any."""
-    named = options.dataset or options.data_url != DEFAULT_DATA
-    return bool(named) or Path(DEFAULT_DATA).is_dir()
 
 
 def as_trained(options: Any, state: Dict[str, Any]) -> Any:
