@@ -23,7 +23,7 @@ BASELINE, MACHINE = "baseline", "machine"
 END_SECONDS = 30
 STATED_RATE = 440e9  # fp32 convolution rate where the stated figures were taken, operations/s
 STATED_TOLERANCE = 0.15
-# The TensorFlow networks' variants beside the baseline, and their precision modes.
+# The variants beside the baseline of networks that are in TensorFlow, and their precision modes.
 OWN_MODES = {"ours_fp32": "must_keep_origin_dtype", "ours_bf16": "allow_mix_precision_bf16"}
 # What a twin in torch is measured beside: the variants of its network in TensorFlow.
 OF_TENSORFLOW = {"tensorflow_fp32": "ours_fp32", "tensorflow_bf16": "ours_bf16"}

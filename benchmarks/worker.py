@@ -108,6 +108,40 @@ def trainer_of_graph(
     return train
 
 
+def open_on_torch(mode: str, device_kind: str) -> Tuple[Any, Any]:
+    """A device by itself, and the precision that a mode is on it."""
+    from common.training.torch import runtime as torch_runtime
+
+    precision = resolve(mode, "torch", device_kind, torch_runtime.capabilities(device_kind))
+    return torch_runtime.open_device(device_kind, 0, precision), precision
+
+
+def step_of(stepper: Any, loss_of: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
+    """A step as the engine of torch takes it; `loss_of` a network and a batch."""
+
+    def step(batch: Any) -> Any:
+        stepper.zero_grad()
+        with stepper.forward_context():
+            loss = loss_of(stepper.model, batch)
+        stepper.step(loss)
+        return loss
+
+    return step
+
+
+def trainer_on_torch(
+    next_batch: Callable[[], Any], step: Callable[[Any], Any], device: Any
+) -> Callable[[int], Tuple[float, float]]:
+    """See trainer_of_batches; a step gives its loss."""
+    from common.training.torch import runtime as torch_runtime
+
+    def await_end(loss: Any) -> None:
+        float(loss.detach())
+        torch_runtime.synchronize(device)
+
+    return trainer_of_batches(next_batch, step, await_end)
+
+
 def trainer_of_batches(
     next_batch: Callable[[], Any],
     step: Callable[[Any], Any],
@@ -137,14 +171,10 @@ def _machine(framework: str, device_kind: str) -> Answer:
     if framework == "torch":
         import torch
 
-        from common.training.torch import runtime as torch_runtime
-
         version, threads = str(torch.__version__), torch.get_num_threads()
         # On a CPU torch computes in bfloat16 at speed since it has a compiler.
         fast = device_kind != "cpu" or hasattr(torch, "compile")
-        able = torch_runtime.capabilities(device_kind)
-        plain = resolve(KEEP, framework, device_kind, able)
-        device: Any = torch_runtime.open_device(device_kind, 0, plain)
+        device, _ = open_on_torch(KEEP, device_kind)
     else:
         from common.training.tensorflow import runtime as tf_runtime
 

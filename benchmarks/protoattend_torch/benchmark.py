@@ -25,11 +25,9 @@ def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
         return sister.open_trainer(OF_TENSORFLOW[name], device_kind, sizes)
     import torch
 
-    from benchmarks.worker import trainer_of_batches
-    from common.machine.precision import resolve
+    from benchmarks.worker import open_on_torch, step_of, trainer_on_torch
     from common.machine.ranks import Place
     from common.training.initial_weights import HE_NORMAL
-    from common.training.torch import runtime as torch_runtime
     from common.training.torch.exchanged import draw_initial_weights
     from protoattend.data.batches import Batches
     from protoattend.options import TRAIN
@@ -41,13 +39,7 @@ def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
 
     queries, candidates = sizes["batch_size"], sizes["candidates"]
     mode = OWN_MODES.get(name, OWN_MODES["ours_fp32"])
-    precision = resolve(mode, "torch", device_kind, torch_runtime.capabilities(device_kind))
-    device = torch_runtime.open_device(device_kind, 0, precision)
-
-    def await_end(loss: Any) -> None:
-        float(loss.detach())
-        torch_runtime.synchronize(device)
-
+    device, precision = open_on_torch(mode, device_kind)
     if name == BASELINE:
         # Standardised batches: what makes them costs the baseline nothing.
         from benchmarks.protoattend_torch import baseline
@@ -59,7 +51,7 @@ def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
             "labels": random.randint(0, sister.CLASSES, queries),
         }
         batch = {key: torch.from_numpy(one).to(device.device) for key, one in arrays.items()}
-        return trainer_of_batches(lambda: batch, baseline.trainer(device.device), await_end)
+        return trainer_on_torch(lambda: batch, baseline.trainer(device.device), device)
     options = parse_options(TRAIN, sister.words_of(device_kind, queries, candidates))
     dataset = sister.random_dataset(queries, candidates)
     network = PrototypeNetwork(architecture_of(options, dataset))
@@ -69,15 +61,8 @@ def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
     network = session.placed(network).train()
     training = training_of(session, network, batches)
     stepper, coming = training.open_stepper(), make_batches(batches, 0, device)
-
-    def step(given: Any) -> Any:
-        stepper.zero_grad()
-        with stepper.forward_context():
-            loss, _ = training.loss(stepper.model, given)
-        stepper.step(loss)
-        return loss
-
-    return trainer_of_batches(lambda: next(coming), step, await_end)
+    step = step_of(stepper, lambda model, given: training.loss(model, given)[0])
+    return trainer_on_torch(lambda: next(coming), step, device)
 
 
 BENCHMARK = Benchmark(

@@ -85,8 +85,7 @@ def chosen(device_kind: str, version: Tuple[int, ...], bfloat16: bool) -> Tuple[
 
 def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
     """Makes a variant ready on random images of CIFAR-10's shape."""
-    from benchmarks.worker import trainer_of_batches
-    from common.training.torch import runtime as torch_runtime
+    from benchmarks.worker import trainer_on_torch
 
     random, count = np.random.RandomState(0), sizes["images"]
     images = random.randint(0, 256, (count, 32, 32, 3), np.uint8)
@@ -94,12 +93,7 @@ def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
     variant = VARIANTS[name]
     opened = _plainly if variant.plain else _as_the_project
     batches, step, device = opened(variant, sizes["batch_size"], device_kind, data)
-
-    def await_end(loss: Any) -> None:
-        float(loss.detach())
-        torch_runtime.synchronize(device)
-
-    return trainer_of_batches(lambda: next(batches), step, await_end)
+    return trainer_on_torch(lambda: next(batches), step, device)
 
 
 def _plainly(variant: Variant, batch_size: int, device_kind: str, data: Any) -> Tuple[Any, ...]:
@@ -140,6 +134,7 @@ def _as_the_project(
     """Endless batches, residual_attention_net.train's step, and its device."""
     import torch
 
+    from benchmarks.worker import step_of
     from common.data.labelled_images import DatasetSplits, LabelledImages, numbered_names
     from residual_attention_net.losses import mixed_cross_entropy
     from residual_attention_net.options import parse_options, with_network
@@ -156,14 +151,7 @@ def _as_the_project(
     stepper = open_stepper(session)
     if variant.compile_mode:
         stepper.model = torch.compile(session.network, mode=variant.compile_mode)
-
-    def step(batch: Any) -> Any:
-        stepper.zero_grad()
-        with stepper.forward_context():
-            loss = mixed_cross_entropy(stepper.model(batch.inputs), batch)
-        stepper.step(loss)
-        return loss
-
+    step = step_of(stepper, lambda model, batch: mixed_cross_entropy(model(batch.inputs), batch))
     return _endless(session.train_loader.epoch), step, session.device
 
 

@@ -40,14 +40,12 @@ def open_trainer(name: str, device_kind: str, sizes: Mapping[str, Any]) -> Any:
         place = torch.device(torch_runtime.TORCH_NAMES[device_kind])
         step = baseline.open_trainer(task, arrays, place)
         return trainer_of_batches(lambda: None, step, lambda loss: float(loss.detach()))
-    return trainer_of_batches(*_as_the_project(name, device_kind, task, count, arrays))
+    return _as_the_project(name, device_kind, task, count, arrays)
 
 
 def _as_the_project(name: str, device_kind: str, task: str, count: int, arrays: Any) -> Any:
-    """Batches with a step's noise, the step on the parts that training uses, and its end."""
-    import torch
-
-    from common.machine.precision import resolve
+    """Steps with their noise, on the parts that training uses."""
+    from benchmarks.worker import open_on_torch, step_of, trainer_on_torch
     from common.training.noise import step_normal
     from common.training.torch import runtime as torch_runtime
     from common.training.torch import step as torch_step
@@ -58,9 +56,7 @@ def _as_the_project(name: str, device_kind: str, task: str, count: int, arrays: 
     from slot_attention_torch import losses
     from slot_attention_torch.network.networks import network_of
 
-    able = torch_runtime.capabilities(device_kind)
-    precision = resolve(OWN_MODES[name], "torch", device_kind, able)
-    device = torch_runtime.open_device(device_kind, 0, precision)
+    device, precision = open_on_torch(OWN_MODES[name], device_kind)
     settings = SlotSettings(count=7 if task == OBJECT_DISCOVERY else 10)
     architecture = ARCHITECTURES["clevr"] if task == OBJECT_DISCOVERY else None
     network = network_of(task, NetworkChoice(settings, RESOLUTION, architecture))
@@ -75,23 +71,14 @@ def _as_the_project(name: str, device_kind: str, task: str, count: int, arrays: 
 
     batches = read_ahead(read, range(1 << 30))
 
-    def step(values: Any) -> Any:
+    def loss_of(model: Any, values: Any) -> Any:
         batch = on_device(values, device)
-        stepper.zero_grad()
-        with stepper.forward_context():
-            found = stepper.model(batch["image"], batch["slots"])
-            if task == OBJECT_DISCOVERY:
-                loss = losses.reconstruction_loss(batch["image"], found["combined"])
-            else:
-                loss = losses.hungarian_huber_loss(batch["target"], found["predictions"])
-        stepper.step(loss)
-        return loss
+        found = model(batch["image"], batch["slots"])
+        if task == OBJECT_DISCOVERY:
+            return losses.reconstruction_loss(batch["image"], found["combined"])
+        return losses.hungarian_huber_loss(batch["target"], found["predictions"])
 
-    def await_end(loss: torch.Tensor) -> None:
-        float(loss.detach())
-        torch_runtime.synchronize(device)
-
-    return lambda: next(batches), step, await_end
+    return trainer_on_torch(lambda: next(batches), step_of(stepper, loss_of), device)
 
 
 BENCHMARK = Benchmark(
