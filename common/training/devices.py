@@ -5,12 +5,63 @@ from __future__ import annotations
 import os
 import random
 import resource
+from typing import Any, Callable, Mapping, NamedTuple
 
 import numpy
 
 from common.core.errors import InfrastructureError, UsageError, ZooError
+from common.machine import devices as machine
+from common.machine import precision as arithmetic
+from common.machine.precision import Capabilities, Precision
+from common.machine.ranks import Place, under_slurm
 
 RENDEZVOUS_SECONDS = 1800.0
+
+
+class RunDevice(NamedTuple):
+    """What a run computes on, before any of it is opened: "npu", "gpu" or "cpu", and how."""
+
+    kind: str
+    place: Place
+    precision: Precision
+
+
+def choose_run_device(
+    options: Any,
+    default_modes: Mapping[str, str],
+    framework: str,
+    launcher: str,
+    find_place: Callable[[str], Place],
+    capabilities: Callable[[str, int], Capabilities],
+) -> RunDevice:
+    """Reads device, device_id, ranks, precision_mode and loss_scale of some options.
+
+    Args:
+        default_modes: the card's precision mode by kind of device.
+        framework: as precision.resolve has it. launcher: what starts its ranks beside zoo launch.
+        find_place: which rank this is, by kind of device.
+        capabilities: of the device, by its kind and number.
+
+    Raises:
+        ZooError: a device or a precision mode that can't be had.
+        UsageError: another number of ranks than were started.
+    """
+    kind = options.device
+    if kind == "auto":
+        kind = machine.choose_device(kind, machine.detect())
+    os.environ.update(under_slurm(os.environ))
+    place = find_place(kind)
+    if options.ranks not in (None, place.world_size):
+        raise UsageError(
+            f"--ranks {options.ranks} but this is one of {place.world_size} rank(s): start ranks "
+            f"with `zoo launch` or {launcher}"
+        )
+    able = capabilities(kind, place.local_rank)
+    mode = options.precision_mode or arithmetic.default_mode(default_modes, kind)
+    precision = arithmetic.resolve(mode, framework, kind, able)
+    if options.loss_scale is not None:
+        precision = arithmetic.with_loss_scale(precision, options.loss_scale)
+    return RunDevice(kind, place, precision)
 
 
 def require_device(kind: str, index: int, count: int, framework: str, built: bool = True) -> None:

@@ -88,7 +88,7 @@ class CheckpointFlags(Flags):
 
 @dataclasses.dataclass(frozen=True)
 class DeviceFlags(Flags):
-    """What a TensorFlow run computes on: what runtime.choose_run_device reads."""
+    """What a run computes on: what devices.choose_run_device reads."""
 
     device: str = unrecorded(
         "what to compute on",

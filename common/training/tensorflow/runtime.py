@@ -8,21 +8,21 @@ import importlib.util
 import os
 import re
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from common.ascend.environment import HF32
 from common.ascend.session import PLAIN, NpuOptions, session_parameters
 from common.core.command_line import end_at_once
-from common.core.errors import InfrastructureError, UsageError, ZooError, first_line
+from common.core.errors import InfrastructureError, ZooError, first_line
 from common.core.files import write_atomically
 from common.core.terminal import without_chatter
 from common.core.text import version_numbers
 from common.machine import devices as machine
-from common.machine import precision as arithmetic
 from common.machine.devices import OpenedDevice
 from common.machine.precision import Capabilities, Precision
-from common.machine.ranks import LAUNCHED_RANK, Place, find_tensorflow_place, under_slurm
+from common.machine.ranks import LAUNCHED_RANK, Place, find_tensorflow_place
 from common.training import devices as shared
+from common.training.devices import RunDevice
 from common.training.tensorflow import horovod as tf_horovod
 
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
@@ -73,40 +73,16 @@ class TensorFlowDevice(OpenedDevice):
     held: Tuple[Any, ...] = ()
 
 
-class RunDevice(NamedTuple):
-    """The kind of device ("npu", "gpu", "cpu"), which rank this is, and the arithmetic."""
-
-    kind: str
-    place: Place
-    precision: Precision
-
-
 def choose_run_device(options: Any, default_modes: Mapping[str, str]) -> RunDevice:
-    """Reads device, device_id, ranks, precision_mode and loss_scale of some options.
-
-    Args:
-        default_modes: the card's precision mode by kind of device.
-
-    Raises:
-        ZooError: a device or a precision mode that can't be had.
-        UsageError: another number of ranks than were started.
-    """
-    kind = options.device
-    if kind == "auto":
-        kind = machine.choose_device(kind, machine.detect())
-    os.environ.update(under_slurm(os.environ))
-    place = find_tensorflow_place(os.environ, kind, options.device_id)
-    if options.ranks not in (None, place.world_size):
-        raise UsageError(
-            f"--ranks {options.ranks} but this is one of {place.world_size} rank(s): start ranks "
-            "with `zoo launch` or horovodrun"
-        )
-    mode = options.precision_mode or arithmetic.default_mode(default_modes, kind)
-    able = capabilities(kind, place.local_rank)
-    precision = arithmetic.resolve(mode, "tensorflow", kind, able)
-    if options.loss_scale is not None:
-        precision = arithmetic.with_loss_scale(precision, options.loss_scale)
-    return RunDevice(kind, place, precision)
+    """What a run computes on, by its options; see devices.choose_run_device."""
+    return shared.choose_run_device(
+        options,
+        default_modes,
+        "tensorflow",
+        "horovodrun",
+        lambda kind: find_tensorflow_place(os.environ, kind, options.device_id),
+        capabilities,
+    )
 
 
 def capabilities(kind: str, index: int = 0) -> Capabilities:

@@ -10,13 +10,14 @@ from common.ascend.flags import npu_options
 from common.ascend.session import PLAIN, NpuOptions
 from common.machine.precision import Precision
 from common.machine.ranks import Place
+from common.training.devices import RunDevice
 from common.training.tensorflow import runtime as tf_runtime
 
 Own = TypeVar("Own", bound="Session")
 
 
 def open_chosen(
-    chosen: tf_runtime.RunDevice,
+    chosen: RunDevice,
     options: Any,
     folder: Optional[str],
     asked: NpuOptions = PLAIN,

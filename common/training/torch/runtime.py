@@ -6,20 +6,20 @@ import ctypes
 import datetime
 import os
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, NamedTuple, Tuple
+from typing import Any, Dict, Mapping, Tuple
 
 import torch
 from torch import distributed
 
 from common.core.command_line import end_at_once
-from common.core.errors import UsageError, ZooError
+from common.core.errors import ZooError
 from common.core.text import version_numbers
 from common.machine import devices as machine
-from common.machine import precision as arithmetic
 from common.machine.devices import OpenedDevice
 from common.machine.precision import KEEP, TO_16, Capabilities, Precision
-from common.machine.ranks import Place, find_place, under_slurm
+from common.machine.ranks import find_place
 from common.training import devices as shared
+from common.training.devices import RunDevice
 
 BACKENDS = {"npu": "hccl", "gpu": "nccl", "cpu": "gloo"}
 TORCH_NAMES = {"npu": "npu", "gpu": "cuda", "cpu": "cpu"}
@@ -40,41 +40,16 @@ class TorchDevice(OpenedDevice):
     device: Any
 
 
-class RunDevice(NamedTuple):
-    """What a run computes on, before any of it is opened."""
-
-    kind: str
-    place: Place
-    precision: Precision
-
-
 def choose_run_device(options: Any, default_modes: Mapping[str, str]) -> RunDevice:
-    """Reads device, device_id, ranks, precision_mode and loss_scale of some options.
-
-    Args:
-        default_modes: the card's precision mode by kind of device.
-
-    Raises:
-        ZooError: a device or a precision mode that can't be had.
-        UsageError: another number of ranks than were started.
-    """
-    kind = options.device
-    if kind == "auto":
-        kind = machine.choose_device(kind, machine.detect())
-    os.environ.update(under_slurm(os.environ))
-    place = find_place(os.environ, options.device_id or 0, 1)
-    if options.ranks not in (None, place.world_size):
-        raise UsageError(
-            f"--ranks {options.ranks} but this is one of {place.world_size} rank(s): start ranks "
-            "with `zoo launch` or torchrun"
-        )
-    able = capabilities(kind, place.local_rank)
-    precision = arithmetic.resolve(
-        options.precision_mode or arithmetic.default_mode(default_modes, kind), "torch", kind, able
+    """What a run computes on, by its options; see devices.choose_run_device."""
+    return shared.choose_run_device(
+        options,
+        default_modes,
+        "torch",
+        "torchrun",
+        lambda kind: find_place(os.environ, options.device_id or 0, 1),
+        capabilities,
     )
-    if options.loss_scale is not None:
-        precision = arithmetic.with_loss_scale(precision, options.loss_scale)
-    return RunDevice(kind, place, precision)
 
 
 def open_run_device(chosen: RunDevice, seed: int) -> TorchDevice:
