@@ -12,7 +12,7 @@ import torch
 
 from residual_attention_net.network.model import ResidualAttentionNetwork
 
-IMAGES = 5000
+PIXELS = 5000 * 32 * 32  # of all images looked at: 5,000 of CIFAR-10
 SMALLEST_VARIANCE = 5e-4  # is added to each, so that noise isn't blown up
 
 
@@ -23,10 +23,11 @@ def whiten_stem(network: ResidualAttentionNetwork, images: np.ndarray) -> None:
     their negatives, for the ReLU that follows; what filters are left over stay as they are.
 
     Args:
-        images: uint8, (N, *spatial, C); IMAGES of them, evenly spread, are looked at.
+        images: uint8, (N, *spatial, C); some, evenly spread, are looked at: PIXELS at most.
     """
     weight = network.conv1[0].weight
-    filters = _whitening_filters(images[:: -(-len(images) // IMAGES)], weight.shape[2:])
+    at_most = max(1, PIXELS // int(np.prod(images.shape[1:-1])))
+    filters = _whitening_filters(images[:: -(-len(images) // at_most)], weight.shape[2:])
     pairs = min(len(weight) // 2, len(filters))
     chosen = torch.from_numpy(filters[:pairs]).to(weight)
     with torch.no_grad():
