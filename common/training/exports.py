@@ -14,9 +14,11 @@ from common.core.errors import ZooError
 
 DESCRIPTION = "export.json"
 TOLERANCE = 1e-4
+OPSET = 13  # of ONNX: the newest that torch 1.8 writes
 
 Arrays = Mapping[str, np.ndarray]
-Made = Tuple[Path, Callable[[Arrays], Arrays]]  # a file, and how to compute by it alone
+Program = Callable[[Arrays], Arrays]
+Made = Tuple[Path, Program]  # a file, and how to compute by it alone
 
 
 def require_same(what: str, expected: Arrays, found: Arrays) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import warnings
@@ -9,12 +10,14 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from training_helpers import small_network
+from training_helpers import saved, small_network
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 from common.core.command_line import exit_code_of  # noqa: E402
+from common.training.flags import FORMATS_OF_TORCH  # noqa: E402
+from common.training.torch import exporting  # noqa: E402
 from residual_attention_net import export  # noqa: E402
 from residual_attention_net.network.model import build_network  # noqa: E402
 
@@ -64,7 +67,7 @@ def assert_same_logits(network, path, kind, count):
     "name, spatial_dims",
     [(SMALL, 2), (SMALL, 3), pytest.param(DEFAULT, 2, marks=pytest.mark.slow)],
 )
-@pytest.mark.parametrize("kind", export.FORMATS)
+@pytest.mark.parametrize("kind", FORMATS_OF_TORCH)
 def test_the_file_gives_the_networks_logits_at_any_batch_size(
     tmp_path, capfd, recwarn, kind, name, spatial_dims
 ):
@@ -89,18 +92,23 @@ def test_an_onnx_file_has_the_opset_and_the_batch_size_asked_for(tmp_path, opset
     assert [side.dim_value for side in shape.dim] == [4, 3, 16, 16]
 
 
-def test_an_onnx_file_says_its_classes_and_how_images_are_prepared():
-    example = torch.zeros(1, 3, 16, 16)
-    content = export.as_onnx(small_network().eval(), example, False, classes=("飞机", "bird"))
-    told = onnx.load_model_from_string(content)
+def test_an_onnx_file_says_its_classes_and_how_images_are_prepared(tmp_path):
+    network = small_network(num_classes=2)
+    saved(tmp_path, network, classes=["飞机", "bird"]).rename(tmp_path / "w.pth")
+    assert run(tmp_path, "--format", "onnx") == 0
+    told = onnx.load(str(tmp_path / "network"))
     facts = {entry.key: entry.value for entry in told.metadata_props}
     assert json.loads(facts["classes"]) == ["飞机", "bird"] and "255" in facts["preprocessing"]
 
 
 def test_a_file_that_differs_is_not_written_and_the_old_one_stays(tmp_path, monkeypatch, capsys):
     write_weights(tmp_path)
-    other, honest = build_network(SMALL).eval(), export.as_torchscript
-    monkeypatch.setattr(export, "as_torchscript", lambda _, example: honest(other, example))
+    other, honest = build_network(SMALL).eval(), exporting.as_torchscript
+    monkeypatch.setattr(
+        exporting,
+        "as_torchscript",
+        lambda exported: honest(dataclasses.replace(exported, network=other)),
+    )
     (tmp_path / "network").write_bytes(b"old")
     assert run(tmp_path, "--format", "torchscript") == 1
     assert "nothing is written" in capsys.readouterr().err

@@ -12,11 +12,9 @@ import numpy as np
 
 from common.core.errors import ZooError, first_line
 from common.core.files import make_folder
-from common.training.exports import Arrays, Made, add_facts, write_exports
+from common.training.exports import OPSET, Arrays, Made, add_facts, write_exports
 from common.training.flags import FORMATS, FROZEN, ONNX, SAVED_MODEL
 from common.training.tensorflow.runtime import tf
-
-OPSET = 13
 
 
 @dataclasses.dataclass(frozen=True)
