@@ -11,7 +11,7 @@ import pytest
 
 from common.core.errors import ZooError
 from common.training.checkpoints import CheckpointFolder
-from common.training.exchange import from_torch, keras_place, to_torch, torch_names, torch_place
+from common.training.exchange import from_torch, keras_place, to_torch, torch_place
 from common.training.stored_weights import StoredWeights, find_weights
 from common.training.tensor_bundle import TensorBundle
 
@@ -38,8 +38,20 @@ def weights() -> Dict[str, np.ndarray]:
 def test_the_table_goes_both_ways() -> None:
     given = weights()
     named = to_torch(given)
-    assert {name: value.shape for name, value in named.items()} == torch_names(SHAPES)
-    assert named["encoder_cnn.1.weight"].shape == (8, 3, 5, 5)
+    assert {name: value.shape for name, value in named.items()} == {
+        "encoder_cnn.1.weight": (8, 3, 5, 5),
+        "encoder_cnn.1.bias": (8,),
+        "mlp.weight": (6, 4),
+        "norm.weight": (4,),
+        "norm.bias": (4,),
+        "norm.running_mean": (4,),
+        "norm.running_var": (4,),
+        "attention.gru.weight_ih": (9, 2),
+        "attention.gru.weight_hh": (9, 3),
+        "attention.gru.bias_ih": (9,),
+        "attention.gru.bias_hh": (9,),
+        "attention.slots_mu": (1, 1, 3),
+    }
     back = from_torch(named)
     assert set(back) == set(given)
     assert all(np.array_equal(back[path], given[path]) for path in given)

@@ -15,7 +15,7 @@ for it too. What has another name has it in both, and the same layout.
 from __future__ import annotations
 
 import re
-from typing import Dict, Mapping, Tuple
+from typing import Dict, Mapping
 
 import numpy as np
 
@@ -79,12 +79,6 @@ def from_torch(weights: Arrays) -> Dict[str, np.ndarray]:
         else:
             found[place + _OF_RUNNING.get(leaf, leaf)] = value
     return found
-
-
-def torch_names(paths: Mapping[str, Tuple[int, ...]]) -> Dict[str, Tuple[int, ...]]:
-    """What to_torch would make of weights of these shapes, by name."""
-    named = to_torch({path: np.empty(shape, np.uint8) for path, shape in paths.items()})
-    return {name: value.shape for name, value in named.items()}
 
 
 def _turned(kernel: np.ndarray) -> np.ndarray:

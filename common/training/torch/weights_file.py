@@ -20,9 +20,10 @@ from common.core.errors import ZooError
 from common.core.files import save_atomically, sha256_of, write_atomically
 from common.training import packed_weights
 from common.training.checkpoints import STATE, CheckpointFolder, find_checkpoint
+from common.training.stored_weights import TORCH_FILE
 from common.training.torch.safe_load import safe_load
 
-FILE = "weights.pt"  # in a checkpoint
+FILE = TORCH_FILE  # in a checkpoint
 FORMATS = ("torch.training", "residual_attention_net.checkpoint")  # the second before 2026-12
 VERSION = 1
 
