@@ -60,13 +60,7 @@ def _opened(session: Session) -> Iterator[Opened]:
 
     def evaluated(heartbeat: Callable[[], None]) -> Evaluation:
         began = time.time()
-        found = evaluate(
-            network,
-            loader,
-            session.device.device,
-            lambda: torch_step.forward_context(session.device, session.precision),
-            heartbeat,
-        )
+        found = evaluate(network, loader, session.device.device, session.forward_context, heartbeat)
         speed = found.n / max(1e-9, time.time() - began)
         said.append(f"loss {found.loss:.4f}, {speed:.1f} images/s")
         classes = zip(session.splits.class_names, found.per_class)

@@ -25,7 +25,6 @@ from common.evidence.figures.line_chart import finish
 from common.evidence.figures.sheet import Column, Tile, sheet
 from common.runs.events import FILE_NAME, effective_events
 from common.training.pictures import FOLDER
-from common.training.torch import step as torch_step
 from residual_attention_net.data.samples import UNKNOWN, class_name, spread_samples
 from residual_attention_net.network.model import ResidualAttentionNetwork
 from residual_attention_net.session import Session
@@ -118,7 +117,7 @@ def masks_of(session: Session, split: str, weights: str) -> bytes:
         spread_samples(images, f"{data} {split}", IMAGES_SHOWN),
         images.classes,
         f"{session.options.network} on {data}, {weights}",
-        lambda: torch_step.forward_context(session.device, session.precision),
+        session.forward_context,
         batch_size=session.options.test_batch_size,
     )
     return png_bytes(figure)

@@ -18,6 +18,7 @@ from common.machine.precision import Precision, default_mode, resolve, with_loss
 from common.machine.ranks import Place, find_place, under_slurm
 from common.training.run import Subject
 from common.training.torch import runtime as torch_runtime
+from common.training.torch import session as torch_session
 from common.training.torch import step as torch_step
 from common.training.torch.ranks import synchronise_batch_norm
 from common.training.torch.runtime import TorchDevice
@@ -41,21 +42,16 @@ CARD = Path(__file__).resolve().parent / "model.yaml"
 MIRRORING_CHANGES_CLASS = ("digits",)
 
 
-@dataclasses.dataclass
-class Session:
+@dataclasses.dataclass(frozen=True)
+class Session(torch_session.Session):
     """One rank's side of a run that is ready to begin."""
 
-    options: Options
     recipe: Recipe
-    place: Place
-    device: TorchDevice
-    precision: Precision
     splits: DatasetSplits
     network: ResidualAttentionNetwork
     complexity: Complexity
     channels_last: bool
     train_loader: Any = None
-    stepper: Optional[Stepper] = None
 
     def evaluation_loader(self, images: LabelledImages) -> EvaluationLoader:
         """This rank's share of a split, in batches of one shape where a device wants that."""
@@ -110,20 +106,13 @@ def open_session(
         network = network.to(memory_format=memory_format(options.spatial_dims, True))
     if options.sync_batch_norm:
         network = synchronise_batch_norm(network, device.device)
+    recipe = RECIPES[options.recipe]
     session = Session(
-        options,
-        RECIPES[options.recipe],
-        place,
-        device,
-        precision,
-        splits,
-        network,
-        complexity,
-        channels_last,
+        options, device, precision, place, recipe, splits, network, complexity, channels_last
     )
-    if training:
-        session.train_loader = _training_loader(session)
-    return session
+    if not training:
+        return session
+    return dataclasses.replace(session, train_loader=_training_loader(session))
 
 
 def open_device(
@@ -196,7 +185,7 @@ def open_stepper(session: Session) -> Stepper:
         if not hasattr(torch, "compile"):
             raise UsageError(f"--compile needs torch 2; this is torch {torch.__version__}")
         model = torch.compile(model)
-    stepper = session.stepper = torch_step.make_stepper(
+    return torch_step.make_stepper(
         model,
         optimizer,
         session.device,
@@ -204,7 +193,6 @@ def open_stepper(session: Session) -> Stepper:
         session.place.world_size,
         max_gradient_norm=options.clip_gradient_norm or None,
     )
-    return stepper
 
 
 # --- what the run says of itself -------------------------------------------------------------

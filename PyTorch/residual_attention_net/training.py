@@ -114,8 +114,8 @@ def training_of(session: Session, other_classes: bool = False) -> TorchTraining:
         split = "validation" if role == "progress" else "test"
         if split not in evaluated_on:
             return ()
-        context, device = session.stepper.forward_context, session.device.device
-        found = evaluate(session.network, evaluated_on[split], device, context, heartbeat)
+        loader, device = evaluated_on[split], session.device.device
+        found = evaluate(session.network, loader, device, session.forward_context, heartbeat)
         return (found.told(split),)
 
     def pictures(step: int) -> Mapping[str, bytes]:
