@@ -13,7 +13,7 @@ import torch.nn.functional as functional
 from torch import nn
 
 from residual_attention_net.network.batch_norm import BatchNorm2d, BatchNorm3d
-from residual_attention_net.network.networks import BASIC, BOTTLENECK, MaskNames
+from residual_attention_net.network.networks import BASIC, BOTTLENECK, POOLED, MaskNames
 
 
 class Layers(NamedTuple):
@@ -58,8 +58,12 @@ class _PreActivation(nn.Module):
         activated = self.relu(self.bn1(x))
         residual = self.branch(activated)
         # In place: no gradient needs the last convolution's output.
-        residual += x if self.conv4 is None else self.conv4(activated)
+        residual += self.shortcut(x, activated)
         return residual
+
+    def shortcut(self, x: torch.Tensor, activated: torch.Tensor) -> torch.Tensor:
+        """x itself, or what takes its place where the shape changes."""
+        return x if self.conv4 is None else self.conv4(activated)
 
 
 class ResidualBlock(_PreActivation):
@@ -108,7 +112,33 @@ class BasicBlock(_PreActivation):
         return self.conv2(self.relu(self.bn2(self.conv1(activated))))
 
 
-BLOCKS: Dict[str, Type[nn.Module]] = {BOTTLENECK: ResidualBlock, BASIC: BasicBlock}
+class PooledBlock(BasicBlock):
+    """A basic unit that max-pools halve: one after its first convolution, one in its shortcut.
+
+    So its convolutions see every position. With a stride they leave out three of four, which costs
+    less arithmetic and more accuracy.
+    """
+
+    def __init__(
+        self, layers: Layers, input_channels: int, output_channels: int, stride: int = 1
+    ) -> None:
+        super().__init__(layers, input_channels, output_channels)
+        self.pool = halving_pool(layers, window=2) if stride == 2 else nn.Identity()
+
+    def branch(self, activated: torch.Tensor) -> torch.Tensor:
+        """The two convolutions, the pool between them."""
+        return self.conv2(self.relu(self.bn2(self.pool(self.conv1(activated)))))
+
+    def shortcut(self, x: torch.Tensor, activated: torch.Tensor) -> torch.Tensor:
+        """The same of what the pool leaves."""
+        return self.pool(x) if self.conv4 is None else self.conv4(self.pool(activated))
+
+
+BLOCKS: Dict[str, Type[nn.Module]] = {
+    BOTTLENECK: ResidualBlock,
+    BASIC: BasicBlock,
+    POOLED: PooledBlock,
+}
 
 
 def mask_gate(layers: Layers, channels: int) -> nn.Sequential:

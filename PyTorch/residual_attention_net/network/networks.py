@@ -15,7 +15,8 @@ PARTS = "parts"
 NUMBERED = "numbered"
 BOTTLENECK = "bottleneck"
 BASIC = "basic"
-LAYERS_OF_BLOCK = {BOTTLENECK: 3, BASIC: 2}
+POOLED = "pooled"
+LAYERS_OF_BLOCK = {BOTTLENECK: 3, BASIC: 2, POOLED: 2}
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ class NetworkSpec:
     """One network. Inputs are square, or cubes for volumes, of `input_size` pixels a side.
 
     Attributes:
-        block: the residual unit: BOTTLENECK (1x1, 3x3, 1x1) or BASIC (two 3x3).
+        block: the residual unit: BOTTLENECK (1x1, 3x3, 1x1), BASIC (two 3x3), or POOLED (two 3x3,
+            halved by a max-pool between them and not by a stride).
         trunk_blocks: residual units of a trunk branch, the paper's t.
     """
 
@@ -154,10 +156,10 @@ def identifying_shapes(spec: NetworkSpec, spatial_dims: int = 2) -> Dict[str, Tu
     for number, stage in enumerate(spec.stages, spec.first_stage):
         square = (stage.channels, stage.channels)
         name = residual_block_name(number)
-        if spec.block == BASIC:
-            shapes[name + ".conv2.weight"] = square + (3,) * spatial_dims
-        else:
+        if spec.block == BOTTLENECK:
             shapes[name + ".conv3.weight"] = (stage.channels, stage.channels // 4) + point
+        else:
+            shapes[name + ".conv2.weight"] = square + (3,) * spatial_dims
         gate = mask_names(spec.mask_naming, stage.mask_depth).gate
         for module in range(1, stage.modules + 1):
             name = attention_module_name(number, module)
@@ -228,18 +230,20 @@ def _cifar_network(depth: int, modules: int) -> NetworkSpec:
     return NetworkSpec(name, 32, StemSpec(16, 3), stages, HeadSpec(stages[-1].channels))
 
 
-def _basic_network(
-    widths: Tuple[int, int, int], trunk_blocks: int, kind: str = "basic"
+def _short_network(
+    kind: str,
+    widths: Tuple[int, int, int],
+    modules: Tuple[int, int, int] = (1, 1, 1),
+    trunk_blocks: int = 1,
+    block: str = BASIC,
 ) -> NetworkSpec:
     """A network for short trainings on CIFAR: few and wide layers, at 16 pixels a side and below.
 
-    Three stages of one attention module (p = 1, t = `trunk_blocks`, r = 1) of basic units.
+    Three stages of attention modules (p = 1, t = `trunk_blocks`, r = 1).
     """
-    stages = tuple(StageSpec(width, 1, depth) for width, depth in zip(widths, (2, 1, 1)))
+    stages = tuple(map(StageSpec, widths, modules, (2, 1, 1)))
     head = HeadSpec(widths[-1], blocks=0)
-    spec = NetworkSpec(
-        "", 32, StemSpec(32, 3), stages, head, block=BASIC, trunk_blocks=trunk_blocks
-    )
+    spec = NetworkSpec("", 32, StemSpec(32, 3), stages, head, 1, PARTS, block, trunk_blocks)
     return dataclasses.replace(spec, name=f"attention{spec.depth}_{kind}")
 
 
@@ -254,9 +258,10 @@ NETWORKS: Dict[str, NetworkSpec] = {
     for spec in (
         *_reference_networks(),
         *(_cifar_network(depth, modules) for depth, modules in CIFAR_MODULES.items()),
-        _basic_network((32, 64, 112), 1, "narrow"),
-        _basic_network((32, 96, 192), 1),
-        _basic_network((64, 128, 256), 2),
+        _short_network("narrow", (32, 64, 112)),
+        _short_network("basic", (32, 96, 192)),
+        _short_network("basic", (64, 128, 256), trunk_blocks=2),
+        _short_network("pooled", (64, 128, 256), modules=(1, 0, 0), block=POOLED),
         _SMALL,
     )
 }

@@ -14,6 +14,7 @@ from residual_attention_net.network.blocks import (
     LAYERS,
     AttentionModule,
     BasicBlock,
+    PooledBlock,
     ResidualBlock,
 )
 from residual_attention_net.network.model import (
@@ -71,6 +72,7 @@ def test_a_cifar_network_is_as_deep_as_its_name_says(depth, modules):
         ("attention26_narrow", 26, (16, 8, 4), 4),
         ("attention26_basic", 26, (16, 8, 4), 4),
         ("attention32_basic", 32, (16, 8, 4), 4),
+        ("attention14_pooled", 14, (16, 8, 4), 4),
     ],
 )
 def test_depth_and_sizes_follow_from_the_description(name, depth, stages, head):
@@ -107,7 +109,7 @@ def test_a_block_has_a_shortcut_weight_where_its_shape_changes_and_leaves_its_in
     before = x.clone()
     assert block(x).shape == (2, output_channels) + (6 // stride,) * spatial_dims
     assert torch.equal(x, before)
-    changes = (output_channels, stride) != (8, 1)
+    changes = output_channels != 8 or (stride != 1 and kind is not PooledBlock)
     assert ("conv4.weight" in block.state_dict()) == changes
 
 
@@ -117,6 +119,18 @@ def test_a_basic_block_is_two_3x3_convolutions_beside_its_input():
     expected = block.conv2(torch.relu(block.bn2(block.conv1(torch.relu(block.bn1(x)))))) + x
     assert torch.allclose(block(x), expected, atol=1e-6)
     assert block.conv1.kernel_size == block.conv2.kernel_size == (3, 3)
+
+
+def test_a_pooled_block_keeps_the_largest_of_each_2x2_after_its_first_convolution():
+    block, x = PooledBlock(LAYERS[2], 8, 16, 2), torch.randn(2, 8, 6, 6)
+    activated = torch.relu(block.bn1(x))
+    first = torch.max_pool2d(block.conv1(activated), 2)
+    beside = block.conv4(torch.max_pool2d(activated, 2))
+    expected = block.conv2(torch.relu(block.bn2(first))) + beside
+    assert torch.allclose(block(x), expected, atol=1e-6)
+
+
+def test_an_attention_module_of_basic_blocks_has_no_other():
     names = mask_names(PARTS, 2)
     module = AttentionModule(LAYERS[2], 8, (8, 4, 2), names, BASIC, trunk_blocks=1)
     # p + t + p, and in the mask branch down, skip, two in the middle, up.
