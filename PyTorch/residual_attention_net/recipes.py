@@ -72,6 +72,7 @@ RECIPES: Dict[str, Recipe] = {
         name="modern",
         learning_rate=0.1,
         base_batch=128,
+        crop_padding=3,
         label_smoothing=0.1,
         whitened_stem=True,
     ),
