@@ -21,8 +21,6 @@ from common.machine.devices import REQUESTS, choose_device, detect
 CHECKOUT = Path(__file__).resolve().parents[1]
 BASELINE, MACHINE = "baseline", "machine"
 END_SECONDS = 30
-STATED_RATE = 440e9  # fp32 convolution rate where the stated figures were taken, operations/s
-STATED_TOLERANCE = 0.15
 # The variants beside the baseline of networks that are in TensorFlow, and their precision modes.
 OWN_MODES = {"ours_fp32": "must_keep_origin_dtype", "ours_bf16": "allow_mix_precision_bf16"}
 # What a twin in torch is measured beside: the variants of its network in TensorFlow.
@@ -46,16 +44,6 @@ class Case:
 
 
 @dataclass(frozen=True)
-class MemoryLimit:
-    """The most bytes that `variant` may take in training at a batch size, on a CPU."""
-
-    case: str
-    variant: str
-    batch_size: int
-    most_bytes: float
-
-
-@dataclass(frozen=True)
 class Benchmark:
     """What a network gives.
 
@@ -68,10 +56,6 @@ class Benchmark:
         targets: by major version and variant the ratio over the baseline to reach on a CPU.
         open_trainer: in a worker, from variant, device kind and sizes to what does n steps and
             returns their seconds and those of waiting for batches.
-        stated: from major version, variant and case to images/s where convolutions run at
-            STATED_RATE on two cores; None where no figure is stated.
-        later_target: the ratio over the figure stated for major version 1 that the fastest of ours
-            is to reach on later ones, in place of `targets`.
         most_wait: the share of a step that ours may wait for data.
         add_flags: adds the network's own flags to the parser.
     """
@@ -83,10 +67,7 @@ class Benchmark:
     chosen: Callable[[str, Tuple[int, ...], bool], Sequence[str]]
     targets: Mapping[Tuple[int, str], float]
     open_trainer: Callable[[str, str, Mapping[str, Any]], Callable[[int], Tuple[float, float]]]
-    stated: Callable[[int, str, Case], Optional[float]] = lambda major, variant, case: None
-    later_target: Optional[float] = None
     most_wait: Optional[float] = None
-    memory: Optional[MemoryLimit] = None
     repeats: int = 10
     add_flags: Callable[[Parser], Any] = lambda parser: None
 
@@ -116,30 +97,6 @@ class Spread:
         return "{1:.{0}f} ({2:.{0}f}..{3:.{0}f})".format(digits, self.median, self.low, self.high)
 
 
-@dataclass(frozen=True)
-class Check:
-    """A stated figure beside what was measured, in images a second.
-
-    A machine's convolution rate slows large layers alone: what is to be expected here lies between
-    the stated figure scaled by that rate and the stated figure as it is.
-    """
-
-    stated: float
-    scaled: float
-    measured: float
-
-    @property
-    def deviation(self) -> float:
-        """How far the measured figure is outside of what is expected, as a share; 0 inside."""
-        low, high = sorted((self.stated, self.scaled))
-        return self.measured / min(max(self.measured, low), high) - 1.0
-
-    @property
-    def holds(self) -> bool:
-        """Whether the measured figure is within the tolerance."""
-        return abs(self.deviation) <= STATED_TOLERANCE
-
-
 class Verdict(enum.IntEnum):
     """A benchmark's exit codes."""
 
@@ -152,10 +109,9 @@ class Verdict(enum.IntEnum):
 class Measured:
     """Everything one run measured of one case.
 
-    machine: its worker's answer, the rates as medians over all rounds. answers: by variant one
-    answer per round: seconds, wait_seconds, peak_memory. warm_up_seconds: by variant, from the
-    process's start to the end of its first steps. memory: by variant, peak bytes at the memory
-    limit's batch size, where that was measured.
+    machine: its worker's answer. answers: by variant one answer per round: seconds, wait_seconds,
+    peak_memory. warm_up_seconds: by variant, from the process's start to the end of its first
+    steps.
     """
 
     benchmark: Benchmark
@@ -164,12 +120,6 @@ class Measured:
     machine: Dict[str, Any]
     answers: Dict[str, List[Dict[str, float]]]
     warm_up_seconds: Dict[str, float]
-    memory: Dict[str, int]
-
-    @property
-    def major(self) -> int:
-        """The first number of the framework's version."""
-        return version_numbers(self.machine["version"])[0]
 
     def seconds(self, variant: str) -> List[float]:
         """The time of each round."""
@@ -192,66 +142,27 @@ class Measured:
 
     def target(self, variant: str) -> Optional[float]:
         """The ratio over the baseline that a variant is to reach, None where none is set."""
+        major = version_numbers(self.machine["version"])[0]
         on_cpu = self.device_kind == "cpu"
-        return self.benchmark.targets.get((self.major, variant)) if on_cpu else None
+        return self.benchmark.targets.get((major, variant)) if on_cpu else None
 
-    def check(self, variant: str, major: Optional[int] = None) -> Optional[Check]:
-        """A variant's stated figure, scaled to this machine, beside what was measured."""
-        stated = self.benchmark.stated(major or self.major, variant, self.case)
-        rate = self.machine["rates"].get("fp32")
-        if stated is None or rate is None or self.device_kind != "cpu":
-            return None
-        scaled = stated * rate / STATED_RATE
-        return Check(stated, scaled, self.speed(variant).median)
-
-    def over_first_generation(self) -> Dict[str, float]:
-        """Our variants' speed over the figure stated for the framework's version 1, scaled.
-
-        Empty on that version, and where nothing is stated or nothing is to be reached.
-        """
-        check = self.check(BASELINE, major=1)
-        if self.benchmark.later_target is None or self.major == 1 or check is None:
-            return {}
-        own = [name for name in self.answers if name != BASELINE]
-        return {name: self.speed(name).median / check.scaled for name in own}
-
-    def missed_limits(self) -> List[str]:
-        """What our variants use too much of: waiting time, memory."""
-        most, limit, lines = self.benchmark.most_wait, self.benchmark.memory, []
-        for name in self.answers if most is not None else ():
-            wait = self.wait(name).median
-            if name != BASELINE and wait >= most:
-                lines.append(
-                    f"{name}: {wait:.1%} of a step waits for data, the limit is {most:.0%}"
-                )
-        used = self.memory.get(limit.variant, 0) if limit and self.device_kind == "cpu" else 0
-        if limit is not None and used > limit.most_bytes:
-            lines.append(
-                f"{limit.variant}: {used / 1e9:.2f} GB at batch {limit.batch_size}, the limit is "
-                f"{limit.most_bytes / 1e9:.1f} GB"
-            )
-        return lines
+    def long_waits(self) -> List[str]:
+        """Which of our variants wait too long for data, a line each."""
+        most = self.benchmark.most_wait
+        waits = {name: self.wait(name).median for name in self.answers if name != BASELINE}
+        return [
+            f"{name}: {wait:.1%} of a step waits for data, the limit is {most:.0%}"
+            for name, wait in waits.items()
+            if most is not None and wait >= most
+        ]
 
     def verdict(self) -> Verdict:
-        """Whether the set ratios are reached and the limits kept.
-
-        INCONCLUSIVE where no ratio is set, and where the baseline has no stated figure or is off
-        it. Where later versions are held to version 1's figure, the fastest of ours counts.
-        """
-        if self.missed_limits():
-            return Verdict.MISSED
-        if self.benchmark.later_target is not None and self.major > 1:
-            ratios = self.over_first_generation()
-            if not ratios:
-                return Verdict.INCONCLUSIVE
-            reached = max(ratios.values()) >= self.benchmark.later_target
-            return Verdict.REACHED if reached else Verdict.MISSED
-        check = self.check(BASELINE)
+        """Whether the set ratios are reached; INCONCLUSIVE where none is set."""
         wanted = {name: target for name in self.answers for target in [self.target(name)] if target}
-        if check is None or not check.holds or not wanted:
-            return Verdict.INCONCLUSIVE
         missed = any(self.ratio(name).median < target for name, target in wanted.items())
-        return Verdict.MISSED if missed else Verdict.REACHED
+        if missed or self.long_waits():
+            return Verdict.MISSED
+        return Verdict.REACHED if wanted else Verdict.INCONCLUSIVE
 
 
 def verdict_of(cases: Sequence[Measured]) -> Verdict:
@@ -325,33 +236,24 @@ class Worker:
 
 
 def measure(benchmark: Benchmark, case: Case, arguments: Any, device_kind: str) -> Measured:
-    """Starts every worker of a case, then goes round: the machine, each variant, then backwards."""
+    """Starts every worker of a case, then goes round: each variant, then backwards."""
 
-    def worker(name: str, **sizes: Any) -> Worker:
-        return Worker(benchmark.network, name, device_kind, {**case.sizes, **sizes})
+    def worker(name: str) -> Worker:
+        return Worker(benchmark.network, name, device_kind, case.sizes)
 
-    asked: List[Dict[str, Any]] = []
-    with ExitStack() as stack:
-        machine = stack.enter_context(worker(MACHINE))
+    with worker(MACHINE) as machine:
         told = machine.ask(0)
+    with ExitStack() as stack:
         names = named_variants(arguments.variants, benchmark.variants) or benchmark.chosen(
             device_kind, version_numbers(told["version"]), bool(told["bfloat16"])
         )
         workers = [stack.enter_context(worker(name)) for name in names]
         answers: Dict[str, List[Dict[str, float]]] = {name: [] for name in names}
         for number in range(arguments.repeats):
-            asked.append(machine.ask(0)["rates"])
             for one in workers if number % 2 == 0 else reversed(workers):
                 answers[one.name].append(one.ask(case.steps))
-    rates = {name: statistics.median(rates[name] for rates in asked) for name in asked[0]}
-    memory = {}
-    limit = benchmark.memory
-    if limit is not None and limit.case == case.name and not arguments.no_memory:
-        for name in names:
-            with worker(name, batch_size=limit.batch_size) as one:
-                memory[name] = int(one.ask(1)["peak_memory"])
     warm_up = {one.name: one.warm_up_seconds for one in workers}
-    return Measured(benchmark, case, device_kind, dict(told, rates=rates), answers, warm_up, memory)
+    return Measured(benchmark, case, device_kind, told, answers, warm_up)
 
 
 def named_variants(text: Optional[str], variants: Sequence[str]) -> Optional[List[str]]:

@@ -1,8 +1,7 @@
 """One variant in a process of its own, which does steps when it is told to.
 
 python -m benchmarks.worker NETWORK VARIANT DEVICE SIZES, sizes as JSON. Each line on standard input
-is a number of steps; each answer a line of JSON. The variant `machine` tells of the machine itself:
-on a CPU the rate of a 3x3 convolution, forward, 256 channels at 8x8.
+is a number of steps; each answer a line of JSON. The variant `machine` tells what computes.
 """
 
 from __future__ import annotations
@@ -11,10 +10,9 @@ import importlib
 import json
 import os
 import resource
-import statistics
 import sys
 import time
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
 
 from benchmarks.harness import MACHINE, Benchmark
 from common.core.errors import ZooError
@@ -22,7 +20,6 @@ from common.machine.precision import KEEP, resolve
 from common.machine.ranks import Place
 
 WARM_UP_STEPS = {"torch": 3, "tensorflow": 2}
-RATE_CHANNELS, RATE_SIZE, RATE_BATCH = 256, 8, 32
 Answer = Callable[[int], Dict[str, Any]]
 
 
@@ -163,11 +160,7 @@ def trainer_of_batches(
 
 
 def _machine(framework: str, device_kind: str) -> Answer:
-    """What the machine and its framework are, and on a CPU the rate of convolutions by torch.
-
-    By torch for TensorFlow too: a machine is no slower because of TensorFlow 1.15's kernels.
-    """
-    rate = _convolution_rate() if device_kind == "cpu" else None  # torch before TensorFlow 1.15
+    """What the machine and its framework are."""
     if framework == "torch":
         import torch
 
@@ -182,29 +175,7 @@ def _machine(framework: str, device_kind: str) -> Answer:
         fast = tf_runtime.capabilities(device_kind).bfloat16
         device, _ = open_on_tensorflow(KEEP, device_kind)
     told = {"version": version, "device": device.name, "threads": threads, "bfloat16": fast}
-    return lambda _: dict(told, rates={} if rate is None else {"fp32": rate()})
-
-
-def _convolution_rate(repeats: int = 15) -> Optional[Callable[[], float]]:
-    """Measures operations a second by the median time of all but the first; None without torch."""
-    try:
-        import torch
-    except ImportError:
-        return None
-    images = torch.randn(RATE_BATCH, RATE_CHANNELS, RATE_SIZE, RATE_SIZE)
-    weights = torch.randn(RATE_CHANNELS, RATE_CHANNELS, 3, 3)
-    operations = 2.0 * RATE_BATCH * RATE_SIZE**2 * 9 * RATE_CHANNELS**2
-
-    def rate() -> float:
-        times = []
-        for _ in range(repeats + 1):
-            began = time.perf_counter()
-            with torch.no_grad():
-                torch.nn.functional.conv2d(images, weights, padding=1)
-            times.append(time.perf_counter() - began)
-        return operations / statistics.median(times[1:])
-
-    return rate
+    return lambda _: told
 
 
 if __name__ == "__main__":

@@ -8,11 +8,10 @@
 #   --help         this text
 #
 # Every other argument goes to the benchmark: --batch_size --repeats --steps --device --variants (names,
-# comma-separated) --json, with residual_attention_net --images, with slot_attention --task --no_memory, with
+# comma-separated) --json, with residual_attention_net --images, with slot_attention --task, with
 # protoattend and its twin --candidates.
-# Exit code: 0 where every ratio is reached, 1 where one is missed (with slot_attention also a limit of waiting
-# time or memory, with protoattend of waiting time), 2 where the baseline has no stated figure or is too far from
-# it for a ratio to be quoted, 64 for a usage error.
+# Exit code: 0 where every ratio is reached, 1 where one is missed or ours waits too long for data, 2 where no
+# ratio is set for this device and version, 64 for a usage error.
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"

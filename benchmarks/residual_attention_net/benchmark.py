@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Iterator, List, Mapping, NamedTuple, Tuple
 
 import numpy as np
 
@@ -13,13 +13,6 @@ from common.core.errors import UsageError
 
 BATCH_SIZE, STEPS, IMAGES = 32, 2, 50000
 LOADER_WORKERS, CLASSES = 2, 10
-# Images a second on two cores at BATCH_SIZE, by major version of torch and variant.
-STATED: Dict[Tuple[int, str], float] = {
-    (1, BASELINE): 22.0,
-    (2, BASELINE): 28.0,
-    (2, "baseline_channels_last"): 36.0,
-    (2, "baseline_bf16_channels_last"): 62.0,
-}
 PRECISION_MODES = {
     "fp32": "must_keep_origin_dtype",
     "bf16": "allow_mix_precision_bf16",
@@ -65,11 +58,6 @@ def cases(arguments: Any) -> List[Case]:
         raise UsageError(f"--batch_size {size} is larger than --images {arguments.images}")
     sizes = {"batch_size": size, "images": arguments.images}
     return [Case("", f"batch {size}", size, arguments.steps or STEPS, sizes)]
-
-
-def stated(major: int, variant: str, case: Case) -> Optional[float]:
-    """Images a second."""
-    return STATED.get((major, variant)) if case.images == BATCH_SIZE else None
 
 
 def chosen(device_kind: str, version: Tuple[int, ...], bfloat16: bool) -> Tuple[str, ...]:
@@ -168,7 +156,6 @@ BENCHMARK = Benchmark(
     variants=tuple(VARIANTS),
     cases=cases,
     chosen=chosen,
-    stated=stated,
     targets={(1, "ours_fp32"): 1.1, (2, "ours_fp32"): 1.25, (2, "ours_bf16"): 2.2},
     open_trainer=open_trainer,
     add_flags=_add_flags,

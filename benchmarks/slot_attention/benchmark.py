@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from benchmarks.harness import (
     OWN_MODES,
     Benchmark,
     Case,
-    MemoryLimit,
     chosen_on_tensorflow,
     main,
 )
@@ -22,18 +21,10 @@ OBJECT_DISCOVERY, SET_PREDICTION = "object_discovery", "set_prediction"
 RESOLUTION = 128
 # Batch size and steps of a round.
 TASKS: Dict[str, Tuple[int, int]] = {OBJECT_DISCOVERY: (4, 1), SET_PREDICTION: (16, 3)}
-# Seconds an image on two cores, by major version of TensorFlow, task and batch sizes: the TF2
-# reference on 2.15, the upstream port on 1.15 (the middle of 0.93 to 0.98).
-STATED: Dict[Tuple[int, str], Tuple[float, Tuple[int, ...]]] = {
-    (1, OBJECT_DISCOVERY): (0.955, (4, 8)),
-    (2, OBJECT_DISCOVERY): (0.35, (4, 8)),
-    (2, SET_PREDICTION): (0.025, (16,)),
-}
 
 
 def add_flags(parser: Parser) -> None:
     parser.add_argument("--task", choices=sorted(TASKS), help="one task only")
-    parser.add_argument("--no_memory", action="store_true", help="leave out peak memory")
 
 
 def cases(arguments: Any) -> List[Case]:
@@ -46,12 +37,6 @@ def cases(arguments: Any) -> List[Case]:
             text = f"batch {batch_size}"
             found.append(Case(task, text, batch_size, arguments.steps or steps, sizes))
     return found
-
-
-def stated(major: int, variant: str, case: Case) -> Optional[float]:
-    """Images a second."""
-    seconds, batch_sizes = STATED.get((major, case.name), (0.0, ()))
-    return 1 / seconds if variant == BASELINE and case.images in batch_sizes else None
 
 
 def random_batch(task: str, count: int) -> Dict[str, np.ndarray]:
@@ -136,11 +121,9 @@ BENCHMARK = Benchmark(
     variants=(BASELINE, *OWN_MODES),
     cases=cases,
     chosen=chosen_on_tensorflow,
-    stated=stated,
     targets={(1, "ours_fp32"): 1.0, (2, "ours_fp32"): 1.0, (2, "ours_bf16"): 1.5},
     open_trainer=open_trainer,
     most_wait=0.05,
-    memory=MemoryLimit(OBJECT_DISCOVERY, "ours_fp32", 8, 2.2e9),
     repeats=8,
     add_flags=add_flags,
 )
