@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from common.ascend.compiled_graphs import LINE, CompilationWatch, CompiledLines
+from common.ascend.compiled_graphs import LINE, CompilationWatch
 from common.ascend.flags import (
     NpuFlags,
     check_customize_dtypes,
@@ -17,7 +17,7 @@ from common.ascend.flags import (
     npu_options,
 )
 from common.ascend.session import NpuOptions, session_parameters
-from common.core.errors import UsageError, ZooError
+from common.core.errors import ZooError
 from common.core.flags import Program
 from common.machine.precision import Capabilities, resolve
 from common.machine.ranks import ALONE, Place
@@ -93,7 +93,7 @@ def test_steps_of_a_loop_and_of_a_dump_are_told(tmp_path: Path) -> None:
         (["--data_dump_step=3"], {}, "needs --data_dump_flag"),
         (["--iterations_per_loop=2"], {"asked": OWN}, "mix_compile_mode"),
         (["--iterations_per_loop=2"], {"training": False}, "iterations_per_loop"),
-        (["--customize_dtypes=none"], {"mode": MIXED}, "--customize_dtypes none can't be read"),
+        (["--customize_dtypes=none"], {"mode": MIXED}, "none: can't be read"),
         *[  # elsewhere each flag is refused by name
             ([word], {"kind": "cpu"}, f"{word.partition('=')[0]} is for an NPU and this run is on")
             for word in (
@@ -140,23 +140,18 @@ def test_a_configuration_tells_what_decides_the_result_and_only_where_it_was_giv
 # --- parameters ---
 
 
-def parameters(world_size: int = 1, device: int = 0, **options: Any) -> Any:
-    told = NpuOptions(**options)
-    return session_parameters(told, "force_fp16", device, world_size, {"ASCEND_DEVICE_ID": "0"})
-
-
-def test_a_plain_session_says_device_training_and_precision_and_nothing_else() -> None:
-    assert parameters() == {
-        "use_off_line": True,
-        "mix_compile_mode": False,
-        "graph_run_mode": 1,
-        "precision_mode": "force_fp16",
-    }
+PLAIN_SESSION = {
+    "use_off_line": True,
+    "mix_compile_mode": False,
+    "graph_run_mode": 1,
+    "precision_mode": "force_fp16",
+}
 
 
 @pytest.mark.parametrize(
     "options, told",
     [
+        ({}, {}),
         ({"device": 3}, {"session_device_id": 3}),  # ASCEND_DEVICE_ID says another
         ({"world_size": 8}, {"hcom_parallel": True}),  # the exchange overlaps the backward pass
         # A loop on the device fetches its data in the graph.
@@ -173,16 +168,19 @@ def test_a_plain_session_says_device_training_and_precision_and_nothing_else() -
         ({"autotune_folder": "/t"}, {"aoe_mode": "2", "work_path": "/t"}),  # operators alone
     ],
 )
-def test_what_is_asked_for_is_told_by_absolute_paths_and_nothing_else(
+def test_a_session_is_told_what_is_asked_for_by_absolute_paths_and_nothing_else(
     options: Any, told: Any
 ) -> None:
-    found = dict(parameters(**options).items() - parameters().items())
-    assert found == told and all(type(found[name]) is type(told[name]) for name in told)
+    given = {"device": 0, "world_size": 1, **options}
+    place = given.pop("device"), given.pop("world_size"), {"ASCEND_DEVICE_ID": "0"}
+    found = session_parameters(NpuOptions(**given), "force_fp16", *place)
+    assert found == {**PLAIN_SESSION, **told}
+    assert all(type(found[name]) is type(told[name]) for name in told)
 
 
 def test_a_profile_goes_to_its_folder_with_the_points_that_the_manual_wants() -> None:
-    told = parameters(profiling_folder="there")
-    choices = json.loads(told["profiling_options"])
+    told = session_parameters(NpuOptions(profiling_folder="there"), "force_fp16", 0, 1, {})
+    choices = json.loads(str(told["profiling_options"]))
     assert told["profiling_mode"] is True and choices["output"] == os.path.join(HERE, "there")
     assert choices["training_trace"] == "on" and {"fp_point", "bp_point"} <= set(choices)
 
@@ -190,74 +188,55 @@ def test_a_profile_goes_to_its_folder_with_the_points_that_the_manual_wants() ->
 # --- files of types ---
 
 
-GOOD = "OpType::A:InputDtype:int8,OutputDtype:int8\n"
-
-
-def written(tmp_path: Path, text: str) -> str:
-    (tmp_path / "file").write_text(text)
-    return str(tmp_path / "file")
+GOOD, LINE_2 = "OpType::A:InputDtype:int8,OutputDtype:int8\n", "line 2"
+KEEP, NO_FORM = "must_keep_origin_dtype", "--modify_mixlist"
 
 
 @pytest.mark.parametrize(
-    "line, told",
+    "check, text, mode, told",
     [
-        ("OpType::MatMulV2:InputDtype:float16,float16,float32,OutputDtype:float32", ""),
-        ("resnet/block1/Relu::InputDtype:float16,int8,OutputDtype:float16,int8", ""),
-        ("OpType::MatMulV2:InputDtype:float16,,float16", ""),
-        ("Gemm_1732::OutputDtype:float32", ""),
-        ("MatMulV2:InputDtype:float16,OutputDtype:float32", "line 2"),
-        ("Opname::network/dense:InputDtype:float32,OutputDtype:float32", "line 2"),
-        ("OpType::MatMulV2:", "line 2"),
-        ("OpType:A:InputDtype:int8,OutputDtype:int8", "line 2"),
-        ("", "line 2"),
-        ("a" * 1024 + "::InputDtype:float16", "line 2"),
-    ],
-)
-def test_a_line_of_customize_dtypes_has_the_manuals_form(
-    tmp_path: Path, line: str, told: str
-) -> None:
-    path = written(tmp_path, GOOD + line + "\n")
-    if not told:
-        check_customize_dtypes(path, MIXED)
-        return
-    with pytest.raises(ZooError, match=told):
-        check_customize_dtypes(path, MIXED)
-
-
-def test_customize_dtypes_has_to_say_something_that_has_an_effect(tmp_path: Path) -> None:
-    with pytest.raises(ZooError, match="names no operation"):
-        check_customize_dtypes(written(tmp_path, ""), MIXED)
-    with pytest.raises(UsageError, match="no effect with --precision_mode must_keep_origin_dtype"):
-        check_customize_dtypes(written(tmp_path, GOOD), "must_keep_origin_dtype")
-
-
-@pytest.mark.parametrize(
-    "text, mode, told",
-    [
-        ('{"black-list": {"to-add": ["MatMul"], "to-remove": ["Conv2D"]}}', MIXED, ""),
-        ('{"black-list": {"to-add": ["A"]}}', "allow_fp32_to_fp16", "mixed --precision_mode"),
         *[
-            (text, MIXED, "--modify_mixlist")
-            for text in (
-                "{}",
-                "[]",
-                '{"black": {"to-add": []}}',
-                '{"black-list": ["MatMul"]}',
-                '{"black-list": {"add": ["MatMul"]}}',
-                '{"white-list": {"to-add": [1]}}',
-                "not json",
+            (check_customize_dtypes, f"{GOOD}{line}\n", MIXED, told)
+            for line, told in (
+                ("OpType::MatMulV2:InputDtype:float16,float16,float32,OutputDtype:float32", ""),
+                ("resnet/block1/Relu::InputDtype:float16,int8,OutputDtype:float16,int8", ""),
+                ("OpType::MatMulV2:InputDtype:float16,,float16", ""),
+                ("Gemm_1732::OutputDtype:float32", ""),
+                ("MatMulV2:InputDtype:float16,OutputDtype:float32", LINE_2),
+                ("Opname::network/dense:InputDtype:float32,OutputDtype:float32", LINE_2),
+                ("OpType::MatMulV2:", LINE_2),
+                ("OpType:A:InputDtype:int8,OutputDtype:int8", LINE_2),
+                ("", LINE_2),
+                ("a" * 1024 + "::InputDtype:float16", LINE_2),
             )
         ],
+        (check_customize_dtypes, "", MIXED, "names no operation"),
+        (check_customize_dtypes, GOOD, KEEP, f"no effect with --precision_mode {KEEP}"),
+        *[
+            (check_modify_mixlist, text, MIXED, told)
+            for text, told in (
+                ('{"black-list": {"to-add": ["MatMul"], "to-remove": ["Conv2D"]}}', ""),
+                ("{}", NO_FORM),
+                ("[]", NO_FORM),
+                ('{"black": {"to-add": []}}', NO_FORM),
+                ('{"black-list": ["MatMul"]}', NO_FORM),
+                ('{"black-list": {"add": ["MatMul"]}}', NO_FORM),
+                ('{"white-list": {"to-add": [1]}}', NO_FORM),
+                ("not json", NO_FORM),
+            )
+        ],
+        (check_modify_mixlist, "{}", "allow_fp32_to_fp16", "mixed --precision_mode"),
     ],
 )
-def test_a_mixlist_has_its_form_and_a_mixed_mode(
-    tmp_path: Path, text: str, mode: str, told: str
+def test_a_file_of_types_has_the_manuals_form_and_a_mode_in_which_it_has_an_effect(
+    tmp_path: Path, check: Any, text: str, mode: str, told: str
 ) -> None:
+    (tmp_path / "file").write_text(text)
     if not told:
-        check_modify_mixlist(written(tmp_path, text), mode)
+        check(str(tmp_path / "file"), mode)
         return
     with pytest.raises(ZooError, match=told):
-        check_modify_mixlist(written(tmp_path, text), mode)
+        check(str(tmp_path / "file"), mode)
 
 
 # --- compiled graphs ---
@@ -274,24 +253,25 @@ def log(tmp_path: Path):
 
 def test_whole_lines_are_counted_from_where_the_log_was_and_a_pipe_has_no_count(log: Any) -> None:
     log.write(SAID)
-    lines = CompiledLines(log.fileno())
+    watch = CompilationWatch(True, log.fileno())
+    assert "no line says" in str(watch.proof())
     log.write(b"other\n" + SAID + SAID[:40])
-    assert (lines.count(), lines.count()) == (1, 1)
+    assert watch.proof() == watch.proof() == "1 graph(s) compiled for the NPU"
     log.write(SAID[40:])
-    assert lines.count() == 2
+    assert watch.proof() == "2 graph(s) compiled for the NPU"
     reading, writing = os.pipe()
-    assert CompiledLines(writing).count() is None
+    assert CompilationWatch(True, writing).proof() is None
+    assert CompilationWatch(False, log.fileno()).proof() is None
     os.close(reading)
     os.close(writing)
 
 
 def test_a_watch_tells_first_step_later_steps_and_the_rest_apart(log: Any) -> None:
-    watch = CompilationWatch(CompiledLines(log.fileno()))
-    assert "no line says" in str(watch.proof())
+    watch = CompilationWatch(True, log.fileno())
     log.write(SAID)  # the initialisers
     watch.before_step()
     assert watch.after_step() == 0 and "may not have run there" in str(watch.proof())
-    watch = CompilationWatch(CompiledLines(log.fileno()))
+    watch = CompilationWatch(True, log.fileno())
     watch.before_step()
     log.write(SAID + SAID)
     assert watch.after_step() == 0
@@ -301,7 +281,6 @@ def test_a_watch_tells_first_step_later_steps_and_the_rest_apart(log: Any) -> No
     watch.before_step()
     log.write(SAID)
     assert watch.after_step() == 1
-    assert watch.elsewhere == 1 and watch.proof() == (
+    assert watch.proof() == (
         "4 graph(s) compiled for the NPU: 2 in the first training step, 1 in later steps"
     )
-    assert CompilationWatch(None).proof() is None

@@ -8,7 +8,6 @@ from common.core.errors import UsageError
 from common.machine.precision import (
     ALIASES,
     CANONICAL,
-    PAGE,
     TABLE,
     Capabilities,
     Precision,
@@ -184,7 +183,7 @@ def test_a_static_scale_says_whether_overflow_is_checked():
 def test_the_page_tells_every_mode_by_all_its_names_on_every_device():
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")]
-        for line in (ROOT / PAGE).read_text(encoding="utf-8").splitlines()
+        for line in (ROOT / "docs/precision.md").read_text(encoding="utf-8").splitlines()
         if line.startswith("| `")
     ]
     names, ways = rows[: len(ALIASES)], rows[len(ALIASES) :]

@@ -259,11 +259,11 @@ NOT_SAID = "doesn't say which devices its 2 ipaddr: lines belong to"
     [
         ("address_0=10.0.0\n", None, "h line 1: '10.0.0' is no IP address"),
         ("address_0=10.0.0.1\naddress_0=10.0.0.2\n", None, "h line 2: device 0 has two addresses"),
-        ("address_0=\n", None, "h has no address for any device"),
+        ("address_0=\n", None, "h has no address for device 0"),
         ("address_0=10.0.0.1 # first\n", None, "h line 1: 'address_0=10.0.0.1 # first' is not"),
         ("\naddress_x=10.0.0.1\n", None, "h line 2"),
-        ("hello\n", None, "neither address_<i>= lines nor hccn_tool's"),
-        (hccn_conf([0, 1]), [0, 5], "h has no address for device 5; it has those of 0, 1"),
+        ("hello\n", None, "device 0, as address_<i>= or ipaddr: lines"),
+        (hccn_conf([0, 1]), [0, 5], "h has no address for device 5, .*it has those of 0, 1"),
         ("device 0\nipaddr:none\n", None, "h line 2: 'none' is no IP address"),
         *[(TWO_ANSWERS, devices, NOT_SAID) for devices in (None, [4, 5, 6])],  # nothing is guessed
         ("device 0\n" + TWO_ANSWERS, None, "doesn't say which devices"),

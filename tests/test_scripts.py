@@ -50,7 +50,7 @@ def test_finds_a_python_of_the_version_wherever_one_runs(machine, call, tmp_path
     assert call("find_python", VERSION, **given).stdout == f"{python}\n"
 
 
-def test_passes_over_another_version_under_the_right_name(machine, call):
+def test_another_version_under_the_right_name_is_none(machine, call):
     machine.add_python(machine.bin / ("python" + VERSION), "3.98")
     found = call("find_python", VERSION)
     assert (found.returncode, found.stdout) == (1, "")
@@ -129,61 +129,52 @@ def made(machine, checkout, call):
     return folder
 
 
-def setup_current(machine, checkout, *flags):
-    return machine.run("bash", str(checkout / "scripts" / "setup.sh"), "--stack=current", *flags)
+@pytest.fixture
+def setup_current(machine, checkout):
+    return lambda: machine.run("bash", str(checkout / "scripts/setup.sh"), "--stack=current")
 
 
-def test_a_second_run_does_nothing(machine, checkout, made):
+def test_a_second_run_does_nothing_and_an_interrupted_install_is_made_anew(made, setup_current):
     before = sorted(path.name for path in made.parent.iterdir())
-    ended = setup_current(machine, checkout)
+    ended = setup_current()
     assert (ended.returncode, ended.stdout) == (0, f"ready: {made}\n")
     assert sorted(path.name for path in made.parent.iterdir()) == before
+    (made / ".zoo-installing").write_text("")
+    (made / "half").write_text("")
+    assert "making it anew" in setup_current().stdout and not (made / "half").exists()
 
 
 @pytest.mark.parametrize(
-    "change", ["ci/locks/current.txt", "pyproject.toml", "a new network", "an interrupted install"]
+    "change", ["ci/locks/current.txt", "pyproject.toml", "PyTorch/another_network/__init__.py"]
 )
 def test_what_setup_depends_on_makes_the_environment_out_of_date(checkout, made, call, change):
     assert call("is_ready", "current", "cpu").returncode == 0
     assert call("is_ready", "current", "cuda").returncode == 1
-    if change == "a new network":
-        (checkout / "PyTorch" / "another_network").mkdir(parents=True)
-        (checkout / "PyTorch" / "another_network" / "__init__.py").write_text("")
-    elif change == "an interrupted install":
-        (made / ".zoo-installing").write_text("")
-    else:
-        with (checkout / change).open("a") as stream:
-            stream.write("# changed\n")
+    (checkout / change).parent.mkdir(parents=True, exist_ok=True)
+    with (checkout / change).open("a") as stream:
+        stream.write("# changed\n")
     assert call("is_ready", "current", "cpu").returncode == 1
 
 
-def test_an_interrupted_install_is_made_anew(machine, checkout, made):
-    (made / ".zoo-installing").write_text("")
-    (made / "half").write_text("")
-    ended = setup_current(machine, checkout)
-    assert "making it anew" in ended.stdout
-    assert not (made / "half").exists()
-
-
 def test_a_broken_environment_of_the_users_is_left_alone_and_a_failed_install_is_told(
-    machine, checkout
+    machine, checkout, setup_current
 ):
     theirs = checkout / ".venv" / "current"
     theirs.mkdir(parents=True)
     (theirs / "notes.txt").write_text("mine")
-    ended = setup_current(machine, checkout)
+    ended = setup_current()
     assert ended.returncode == 1
     assert ended.stderr.count("\n") == 1 and "move it away" in ended.stderr
     assert (theirs / "notes.txt").read_text() == "mine"
     fails = 'case "$*" in *"-m pip"*|*uv_as_pip*) exit 1;; *) exit 0;; esac'
     machine.add(theirs / "bin" / "python", fails)
-    ended = setup_current(machine, checkout)
+    ended = setup_current()
     assert ended.returncode == 1 and ended.stderr.count("\n") == 1
     assert "ci/locks/current.txt" in ended.stderr and "setup-current.log" in ended.stderr
     assert not (theirs / ".zoo-stamp").exists() and not (theirs / ".zoo-installing").exists()
 
 
-def test_torch_without_cuda_is_never_replaced_by_the_registrys(machine, checkout):
+def test_torch_without_cuda_is_never_replaced_by_the_registrys(machine, checkout, setup_current):
     theirs = checkout / ".venv" / "current"
     machine.add(
         theirs / "bin" / "python",
@@ -191,7 +182,7 @@ def test_torch_without_cuda_is_never_replaced_by_the_registrys(machine, checkout
             'case "$*" in *torch-requirements*) echo "$@" >>"{}"; cat "{}" >>"{}"; exit 1;; esac'
         ).format(checkout / "asked", theirs / ".zoo-torch-requirements", checkout / "wanted"),
     )
-    ended = setup_current(machine, checkout)
+    ended = setup_current()
     assert ended.returncode == 1
     assert "without CUDA" in ended.stderr and "PIP_FIND_LINKS" in ended.stderr
     assert "--index-url https://download.pytorch.org/whl/cpu" in (checkout / "asked").read_text()
@@ -312,40 +303,30 @@ def test_the_shell_scripts_are_clean():
 # --- gpu_run.sh ------------------------------------------------------------------------------
 
 
-def gpu_run(*words, **variables):
-    environment = dict(os.environ, **variables)
-    return subprocess.run(
-        ["bash", str(CHECKOUT / "scripts" / "gpu_run.sh")] + list(words),
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-
-
-def fake_python(folder, answers):
-    """A Python that takes every -c for a question about the GPU, and logs what else it is told."""
-    path = folder / "python"
-    path.write_text(
-        f'#!/bin/sh\n[ "$1" = -c ] && exit 0\necho "$@" >> "{folder}/told"\n{answers}\n'
-    )
-    path.chmod(0o755)
-    return str(path)
-
-
 def test_gpu_run_does_each_part_once_and_goes_on_where_it_stopped(tmp_path):
-    python = fake_python(
-        tmp_path,
+    python = tmp_path / "python"  # whose second part fails once
+    python.write_text(
+        f'#!/bin/sh\n[ "$1" = -c ] && exit 0\necho "$@" >> "{tmp_path}/told"\n'
         f'case "$*" in *"-m pytest"*) [ -e "{tmp_path}/second" ] || {{ touch '
-        f'"{tmp_path}/second"; exit 3; }};; esac',
+        f'"{tmp_path}/second"; exit 3; }};; esac\n'
     )
+    python.chmod(0o755)
+
+    def run(*words):
+        return subprocess.run(
+            ["bash", str(CHECKOUT / "scripts" / "gpu_run.sh"), *words],
+            capture_output=True,
+            text=True,
+            env=dict(os.environ, ZOO_PYTHON=str(python)),
+            stdin=subprocess.DEVNULL,
+        )
+
     words = ["--data_path", str(tmp_path), "--output_path", str(tmp_path / "out")]
-    assert "--data_path is missing" in gpu_run().stderr
-    assert gpu_run(*words, "--minutes=0", ZOO_PYTHON=python).returncode == 75  # more to do
-    first = gpu_run(*words, ZOO_PYTHON=python)
+    assert "--data_path is missing" in run().stderr
+    assert run(*words, "--minutes=0").returncode == 75  # more to do
+    first = run(*words)
     assert first.returncode == 1 and "parity ended with exit code 3" in first.stderr
-    assert gpu_run(*words, ZOO_PYTHON=python).returncode == 0
+    assert run(*words).returncode == 0
     told = (tmp_path / "told").read_text()
     assert told.count("common doctor") == 1
     assert told.count("-m pytest -m gpu") == 2

@@ -28,8 +28,7 @@ from common.machine.ranks import CHIEF_NAMES
 
 RANK_VARIABLES = ("RANK_TABLE_FILE", "RANK_SIZE", "RANK_ID")
 CONNECT_SECONDS = (120, 7200)
-EXECUTION_SECONDS_910A = (0, 17340)
-EXECUTION_SECONDS = (0, 2**31 - 1)
+EXECUTION_SECONDS_910A, EXECUTION_SECONDS = 17340, 2**31 - 1
 EXECUTION_ROUNDING = 68
 _ok = functools.partial(Finding, OK)
 _warn = functools.partial(Finding, WARN)
@@ -149,33 +148,29 @@ def _kernels(facts: Surroundings) -> Optional[Finding]:
 
 def _torch_npu(facts: Surroundings) -> Optional[Finding]:
     """torch_npu is made for exactly one torch."""
-    torch, torch_npu = facts.packages.get("torch"), facts.packages.get("torch-npu")
-    if torch is None or (torch_npu is None and not facts.machine.npu_count):
+    torch, torch_npu = facts.packages.get("torch"), facts.packages.get("torch-npu", "")
+    if torch is None or not (torch_npu or facts.machine.npu_count):
         return None
-    if torch_npu is None:
-        told = "not installed, and there are NPUs"
-    elif version_numbers(torch_npu)[:3] == version_numbers(torch)[:3]:
+    if version_numbers(torch_npu)[:3] == version_numbers(torch)[:3]:
         return _ok("torch_npu", torch_npu)
-    else:
-        told = f"{torch_npu} is not made for torch {torch}"
+    told = f"{torch_npu} is not made for torch {torch}" if torch_npu else "not installed"
     return Finding(_blocking(facts), "torch_npu", told, torch_npu_remedy(torch))
 
 
 def _apex(facts: Surroundings) -> Optional[Finding]:
     """Three projects are called apex; on an NPU only Ascend's is of use."""
-    version, npus = facts.packages.get("apex"), facts.machine.npu_count
-    if version is None:
-        old_torch = (1,) <= version_numbers(facts.packages.get("torch", "")) < (2,)
-        remedy = "build Ascend's apex for this torch, or use allow_mix_precision"
-        missing = _warn("apex", "not installed: no O1 or O2 on this NPU", remedy)
-        return missing if npus and old_torch else None
+    version, npus = facts.packages.get("apex", ""), facts.machine.npu_count
     if "ascend" in version.lower():
         return _ok("apex", f"{version} (Ascend's)")
-    if version_numbers(version) == (0, 1):
-        found = f"{version} (NVIDIA's; not used here)"
-        return _warn("apex", found, "replace it by Ascend's apex") if npus else _ok("apex", found)
-    found = f"{version} is another project of the registry's"
-    return _warn("apex", found, "pip uninstall apex; no network here needs it")
+    if version and version_numbers(version) != (0, 1):
+        found = f"{version} is another project of the registry's"
+        return _warn("apex", found, "pip uninstall apex; no network here needs it")
+    if version and not npus:
+        return _ok("apex", f"{version} (NVIDIA's; not used here)")
+    old_torch = (1,) <= version_numbers(facts.packages.get("torch", "")) < (2,)
+    found = f"{version or 'none'}: no O1 or O2 on this NPU without Ascend's"
+    remedy = "build Ascend's apex for this torch, or use allow_mix_precision"
+    return _warn("apex", found, remedy) if npus and (version or old_torch) else None
 
 
 def _of_tensorflow(facts: Surroundings, what: str, told: str, remedy: str) -> Finding:
@@ -299,16 +294,16 @@ def _execution_timeout(facts: Surroundings) -> Optional[Finding]:
     """How long a rank waits in an exchange, as for a first rank that evaluates."""
     name = "HCCL_EXEC_TIMEOUT"
     text = facts.environment.get(name, "")
-    if npu_is_910a(npu_name_in(facts.npu_smi)):
-        finding = _seconds(facts, name, *EXECUTION_SECONDS_910A)
-        if finding is None or finding.status != OK:
-            return finding
-        kept = max(int(text) // EXECUTION_ROUNDING, 1) * EXECUTION_ROUNDING
-        return finding if kept == int(text) else _ok(name, f"{text} s, which HCCL takes as {kept}")
-    if re.fullmatch(r"\d+\.\d{1,2}", text):  # where vector cores exchange
+    is_910a = npu_is_910a(npu_name_in(facts.npu_smi))
+    if not is_910a and re.fullmatch(r"\d+\.\d{1,2}", text):  # where vector cores exchange
         return _ok(name, text + " s")
-    finding = _seconds(facts, name, *EXECUTION_SECONDS)
-    return _ok(name, "0: ranks wait for ever") if text == "0" else finding
+    finding = _seconds(facts, name, 0, EXECUTION_SECONDS_910A if is_910a else EXECUTION_SECONDS)
+    if finding is None or finding.status != OK:
+        return finding
+    kept = max(int(text) // EXECUTION_ROUNDING, 1) * EXECUTION_ROUNDING
+    if is_910a and kept != int(text):
+        return _ok(name, f"{text} s, which HCCL takes as {kept}")
+    return finding if int(text) else _ok(name, "0: ranks wait for ever")
 
 
 def _seconds(facts: Surroundings, name: str, low: int, high: int) -> Optional[Finding]:

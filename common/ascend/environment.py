@@ -49,7 +49,6 @@ def cann_environment(
     """Finds CANN and reads its environment, unless it is prepared already.
 
     Args:
-        environment: the variables to start from.
         framework: "pytorch" or "tensorflow"; the latter needs the TF plugin as well.
         system: the root of the file system, for tests.
 
@@ -57,10 +56,10 @@ def cann_environment(
         ZooError: a set_env.sh fails or doesn't end.
     """
     needed = ("ASCEND_HOME_PATH", "ASCEND_OPP_PATH")  # torch_npu needs both
-    if environment.get("etp_running_flag") == "true":
-        return CannEnvironment((), {}, "prepared already: etp_running_flag is set")
-    if all(environment.get(name) for name in needed):
-        return CannEnvironment((), {}, f"prepared already: {needed[0]} is set")
+    by_etp = environment.get("etp_running_flag") == "true"
+    if by_etp or all(environment.get(name) for name in needed):
+        name = "etp_running_flag" if by_etp else needed[0]
+        return CannEnvironment((), {}, f"prepared already: {name} is set")
     scripts = find_scripts(environment, framework, system)
     if not scripts:
         places = ", ".join(str(folder) for folder in _installs(environment, system))
@@ -108,7 +107,7 @@ def read_changes(
     """The variables that differ after the scripts were sourced by bash, unset ones left alone.
 
     Raises:
-        ZooError: bash is missing, a script fails or takes longer than `timeout` seconds.
+        ZooError: a script fails or takes longer than `timeout` seconds.
     """
     command = ["bash", "-c", _PROGRAM, "set_env"] + [str(path) for path in scripts]
     try:
@@ -123,8 +122,6 @@ def read_changes(
         raise ZooError(
             f"{scripts[0]} did not end within {timeout:g} s; source it yourself before the launch"
         ) from error
-    except OSError as error:
-        raise ZooError(f"can't run bash to read {scripts[0]}: {error}") from error
     if done.returncode != 0:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
         why = lines[-1] if lines else f"exit code {done.returncode}"

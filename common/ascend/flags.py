@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from common.ascend.session import PLAIN, NpuOptions
-from common.core.codec import parse_json, structured
+from common.core.codec import content_of, parse_json, structured
 from common.core.errors import UsageError, ZooError
 from common.core.files import make_folder, sha256_of
 from common.core.flags import EVALUATIONS, LATER, TRAININGS, Flags, count, flag, path, unrecorded
@@ -32,12 +32,9 @@ _EXAMPLE = "OpType::MatMulV2:InputDtype:float16,float16,float32,OutputDtype:floa
 
 
 def _dump_steps(text: str) -> str:
-    matches = [_DUMP_SET.fullmatch(part) for part in text.split("|")]
-    sound = all(
-        match and (match.group(2) is None or int(match.group(2)) > int(match.group(1)))
-        for match in matches
-    )
-    if not sound or len(matches) > MOST_DUMP_SETS:
+    sets = [_DUMP_SET.fullmatch(part) for part in text.split("|")]
+    sound = all(one and (not one.group(2) or int(one.group(2)) > int(one.group(1))) for one in sets)
+    if not sound or len(sets) > MOST_DUMP_SETS:
         raise argparse.ArgumentTypeError(
             f"expected at most {MOST_DUMP_SETS} steps or ranges of them such as "
             f"0|5|10-20, not {text!r}"
@@ -74,9 +71,6 @@ class NpuFlags(Flags):
         given = [name for name in _TYPE_FILES if getattr(self, name)]
         sums = {name + "_sha256": sha256_of(Path(getattr(self, name))) for name in given}
         return {**sums, **super().config()}
-
-
-_NOTHING = NpuFlags()
 
 
 def npu_options(
@@ -141,7 +135,7 @@ def _refuse_contradictions(flags: NpuFlags, asked: NpuOptions) -> None:
             "--data_dump_flag and --over_dump exclude each other: CANN has one place "
             "for both; give one of them"
         )
-    if flags.data_dump_step != _NOTHING.data_dump_step and not flags.data_dump_flag:
+    if flags.data_dump_step != NpuFlags.data_dump_step and not flags.data_dump_flag:
         raise UsageError("--data_dump_step needs --data_dump_flag")
     if flags.iterations_per_loop > 1 and asked.mix_compile_mode:
         raise UsageError(
@@ -155,18 +149,13 @@ def _refuse_contradictions(flags: NpuFlags, asked: NpuOptions) -> None:
 
 
 def check_customize_dtypes(path: str, precision_mode: str) -> None:
-    """Checks the file, and the precision mode it is given with.
-
-    Raises:
-        UsageError: the mode keeps every type, so that the file would have no effect.
-        ZooError: the file can't be read or a line has another form.
-    """
+    """ZooError where a line has another form, or the precision mode keeps every type anyway."""
     if precision_mode == KEEP:
         raise UsageError(
             f"--customize_dtypes has no effect with --precision_mode {KEEP}; leave it out, or give "
             "another mode"
         )
-    lines = _text(path, "--customize_dtypes").splitlines()
+    lines = content_of(Path(path)).decode("utf-8", "replace").splitlines()
     for number, line in enumerate(lines, 1):
         if len(line) > _LONGEST_LINE or not _LINE.fullmatch(line):
             raise ZooError(
@@ -178,19 +167,14 @@ def check_customize_dtypes(path: str, precision_mode: str) -> None:
 
 
 def check_modify_mixlist(path: str, precision_mode: str) -> None:
-    """Checks the file, and the precision mode it is given with.
-
-    Raises:
-        UsageError: the mode is not a mixed one, which CANN refuses.
-        ZooError: the file can't be read or has another form.
-    """
+    """ZooError where the file has another form, or CANN refuses it in this precision mode."""
     if "mix" not in precision_mode:
         raise UsageError(
             "--modify_mixlist needs a mixed --precision_mode such as "
             f"allow_mix_precision, not {precision_mode}"
         )
     where = f"--modify_mixlist {path}"
-    content = parse_json(_text(path, "--modify_mixlist"), where)
+    content = parse_json(content_of(Path(path)), where)
     lists = structured(content, Dict[str, Dict[str, List[str]]], where)
     sound = (changes and set(changes) <= CHANGES for changes in lists.values())
     if not lists or not set(lists) <= LISTS or not all(sound):
@@ -198,11 +182,3 @@ def check_modify_mixlist(path: str, precision_mode: str) -> None:
             f'{where}: expected {{"black-list": {{"to-add": ["MatMul"]}}}} with lists '
             f"{', '.join(sorted(LISTS))} and changes {', '.join(sorted(CHANGES))}"
         )
-
-
-def _text(path: str, flag: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "not UTF-8"
-        raise ZooError(f"{flag} {path} can't be read ({why}); give a file of text") from error

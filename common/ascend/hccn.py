@@ -73,12 +73,8 @@ def read_server(name: str, text: str, where: str, devices: Devices = None) -> Se
     super_devices: Dict[int, str] = {}
     device, unused, super_pod, is_conf = None, False, "0", False
     for number, line in enumerate(text.lstrip("\ufeff").splitlines(), 1):
-        place = f"{where} line {number}"
-        conf, answer, heading = (
-            _CONF_LINE.match(line),
-            _TOOL_LINE.match(line),
-            _HEADING.search(line),
-        )
+        place, heading = f"{where} line {number}", _HEADING.search(line)
+        conf, answer = _CONF_LINE.match(line), _TOOL_LINE.match(line)
         super_device, own_pod = _SUPER_DEVICE.match(line), _SUPER_POD.match(line)
         if conf:
             is_conf = True
@@ -96,11 +92,6 @@ def read_server(name: str, text: str, where: str, devices: Devices = None) -> Se
             super_pod = own_pod.group(1)
         elif heading:
             device, unused = int(heading.group(1)), True
-    if not told and not is_conf:
-        raise ZooError(
-            f"{where} holds neither address_<i>= lines nor hccn_tool's ipaddr: lines; "
-            f"give a copy of {USUAL_PLACE}"
-        )
     if any(number is None for _, number, _ in told):
         if devices is None or len(devices) != len(told):
             raise ZooError(
@@ -108,34 +99,29 @@ def read_server(name: str, text: str, where: str, devices: Devices = None) -> Se
                 f"give as many --devices, or make it with: {TOOL_LOOP}"
             )
         told = [(where, number, address) for number, (_, _, address) in zip(devices, told)]
-    addresses = _selected(_by_device(told), devices, where)
+    addresses = _selected(told, devices, where)
     return ServerAddresses(name, addresses, super_devices, super_pod if super_devices else "")
 
 
-def _by_device(told: Sequence[Tuple[str, Optional[int], str]]) -> Dict[int, str]:
+def _selected(
+    told: Sequence[Tuple[str, Optional[int], str]], devices: Devices, where: str
+) -> Dict[int, str]:
     found: Dict[int, str] = {}
-    for where, device, address in told:
+    for place, device, address in told:
         if not is_address(address):
             raise ZooError(
-                f"{where}: {address!r} is no IP address of a network card; mend the file"
+                f"{place}: {address!r} is no IP address of a network card; mend the file"
             )
         if device is not None and found.setdefault(device, address) != address:
             both = f"{found[device]} and {address}"
-            raise ZooError(f"{where}: device {device} has two addresses, {both}; keep one")
-    return found
-
-
-def _selected(addresses: Mapping[int, str], devices: Devices, where: str) -> Dict[int, str]:
-    if not addresses:
+            raise ZooError(f"{place}: device {device} has two addresses, {both}; keep one")
+    missing = [str(number) for number in sorted(set(devices or ()) - set(found))]
+    if missing or not found:
         raise ZooError(
-            f"{where} has no address for any device; set them with hccn_tool -i N -ip -s "
-            "address A netmask M"
+            f"{where} has no address for device {missing[0] if missing else 0}, as address_<i>= or "
+            f"ipaddr: lines; it has those of {', '.join(map(str, sorted(found))) or 'none'}"
         )
-    missing = sorted(set(devices or ()) - set(addresses))
-    if missing:
-        known = ", ".join(str(number) for number in sorted(addresses))
-        raise ZooError(f"{where} has no address for device {missing[0]}; it has those of {known}")
-    return {number: addresses[number] for number in (addresses if devices is None else devices)}
+    return {number: found[number] for number in (found if devices is None else devices)}
 
 
 # --- all servers ---

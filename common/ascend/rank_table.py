@@ -89,11 +89,7 @@ class RankTable:
 
 
 def numbered(given: Sequence[ServerAddresses]) -> RankTable:
-    """The table of these servers: ranks follow their order, then the devices' numbers.
-
-    Raises:
-        ZooError: two servers have the same name.
-    """
+    """The table of these servers: ranks follow their order, then the devices' numbers."""
     servers, pods, rank = [], [], itertools.count()
     for one in given:
         devices = tuple(
@@ -106,11 +102,7 @@ def numbered(given: Sequence[ServerAddresses]) -> RankTable:
 
 
 def merged(tables: Sequence[RankTable]) -> RankTable:
-    """One table of several, the ranks of each counted on from those of the one before.
-
-    Raises:
-        ZooError: two servers have the same name.
-    """
+    """One table of several, the ranks of each counted on from those of the one before."""
     servers: List[Server] = []
     pods: List[SuperPod] = []
     size = 0
@@ -126,6 +118,7 @@ def merged(tables: Sequence[RankTable]) -> RankTable:
 
 
 def _table(servers: Sequence[Server], pods: Sequence[SuperPod]) -> RankTable:
+    """Raises ZooError where two servers have the same name."""
     names = [server.server_id for server in servers]
     for name in names:
         if names.count(name) > 1:
@@ -178,12 +171,10 @@ Problems = Iterator[Problem]
 
 def _version(table: RankTable, chip: str) -> Problems:
     """1.0, on A3 1.2"""
-    legal = {CHIP_A3: (VERSION_OF_A3,), CHIP_UNKNOWN: (VERSION, VERSION_OF_A3)}.get(
-        chip, (VERSION,)
-    )
-    if table.version not in legal:
-        told = f'{_is("version", table.version)}, not "{legal[0]}", which this chip has'
-        yield "version", told, f'write "version": "{legal[0]}", or say another --chip'
+    legal = VERSION_OF_A3 if chip == CHIP_A3 else VERSION
+    if table.version != legal and (chip, table.version) != (CHIP_UNKNOWN, VERSION_OF_A3):
+        told = f'{_is("version", table.version)}, not "{legal}", which this chip has'
+        yield "version", told, f'write "version": "{legal}", or say another --chip'
 
 
 def _status(table: RankTable, chip: str) -> Problems:
@@ -206,16 +197,13 @@ def _server_id(table: RankTable, chip: str) -> Problems:
     first: Dict[str, str] = {}
     for server_place, server in _servers(table):
         place, name, told = server_place + ".server_id", server.server_id, ""
-        if not name.strip():
-            told = "the server has no name"
-        elif not name.isprintable():
-            told = f"the name {quoted(name)} has characters that can't be printed"
-        elif len(name) > LONGEST_SERVER_ID:
-            told = f"the name has {len(name)} characters, more than {LONGEST_SERVER_ID}"
+        if not name.strip() or not name.isprintable() or len(name) > LONGEST_SERVER_ID:
+            told = f"the name {quoted(name)} is empty, too long or not printable"
         elif first.setdefault(name, place) != place:
             told = f"{name} is the name at {first[name]} too"
         if told:
-            yield place, told, "write the host's address or a unique name"
+            remedy = f"write the host's address or a unique name of at most {LONGEST_SERVER_ID}"
+            yield place, told, remedy + " characters"
 
 
 def _device_id(table: RankTable, chip: str) -> Problems:
@@ -355,14 +343,7 @@ def _devices(table: RankTable, field: str) -> Iterator[Tuple[str, Device]]:
 
 @attrs.frozen
 class TableFinding:
-    """What one rule says of a file.
-
-    Attributes:
-        status: ok, warn or fail.
-        rule: the rule's name.
-        file: which file; place: where in it, such as server_list[0].device[3].rank_id.
-        found: what is there; remedy: what to do, "" where all is well.
-    """
+    """What a rule says of a file, at a place such as server_list[0].device[3].rank_id."""
 
     status: str
     rule: str
@@ -373,12 +354,10 @@ class TableFinding:
 
 
 def check_text(text: Optional[str], file: str, chip: str) -> List[TableFinding]:
-    """Every rule's findings for a file's text; later rules are left out where earlier ones forbid.
+    """Every rule's findings for a file's text, of one of CHIPS; the form's alone where it is none.
 
     Args:
-        text: the file's text, None where it is missing or can't be read.
-        file: its name.
-        chip: one of CHIPS; the 910A limits which devices of a server may work together.
+        text: None where the file is missing or can't be read; file: its name.
     """
     found: List[TableFinding] = []
 
@@ -417,11 +396,7 @@ def first_failure(findings: Sequence[TableFinding]) -> Optional[TableFinding]:
 
 
 def read_table(text: Optional[str], file: str, chip: str = CHIP_UNKNOWN) -> RankTable:
-    """The table in a file's text.
-
-    Raises:
-        ZooError: a rule is broken; the message is the first such finding.
-    """
+    """The table in a file's text; ZooError, with the first such finding, where a rule is broken."""
     failure = first_failure(check_text(text, file, chip))
     if failure is not None:
         place = f", {failure.place}" if failure.place else ""
@@ -432,12 +407,7 @@ def read_table(text: Optional[str], file: str, chip: str = CHIP_UNKNOWN) -> Rank
 def check_addresses(
     table: RankTable, addresses: Mapping[int, str], source: str, file: str
 ) -> TableFinding:
-    """Whether one of the table's servers has the addresses of this machine's hccn.conf.
-
-    Args:
-        addresses: by physical device number; source: the file they are from.
-        file: the table's.
-    """
+    """Whether one server of the table (of that file) has this machine's addresses, of a source."""
     if not any(device.device_ip for server in table.server_list for device in server.device):
         told = "it has no addresses, so nothing tells whether it is this machine's"
         remedy = f"zoo ranktable make --hccn {source} writes them"

@@ -56,12 +56,7 @@ class Machine:
 
 
 def detect(root: Path = Path("/"), environment: Optional[Mapping[str, str]] = None) -> Machine:
-    """Looks at the machine (a few milliseconds; commands only where files don't answer).
-
-    Args:
-        root: the folder that stands for / (tests give another).
-        environment: the environment variables, by default this process's.
-    """
+    """Looks at the machine (of this root: tests give another), by commands where no file tells."""
     environment = os.environ if environment is None else environment
     return Machine(
         npu_count=_npu_count(root, environment),

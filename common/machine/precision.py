@@ -19,7 +19,6 @@ SMALLEST_LOSS_SCALE = 1.0
 GROWTH_INTERVAL = 2000
 GROWTH_FACTOR = 2.0
 BACKOFF_FACTOR = 0.5
-PAGE = "docs/precision.md"
 
 KEEP, FORCE_32, TO_16, TO_BF16, MIX, MIX_BF16, O1, O2, FORCE_16 = (
     "must_keep_origin_dtype",
@@ -310,16 +309,12 @@ def resolve(mode: str, framework: str, device_kind: str, capabilities: Capabilit
     Raises:
         UsageError: no such mode, or impossible here; names the nearest possible mode.
     """
-    name = canonical_name(mode)
+    if mode not in CANONICAL:
+        raise UsageError(f"--precision_mode {mode!r} is unknown; there are: {', '.join(CANONICAL)}")
+    name = CANONICAL[mode]
     by_age = (framework, device_kind) == ("torch", "npu")
     age = ("2" if capabilities.since(2) else "1") if by_age else ""
-    column = (framework, device_kind, age)
-    if column not in TABLE:
-        raise UsageError(
-            f"no precision mode is known for {framework} {capabilities.framework_version} on "
-            f"{device_kind}; see {PAGE}"
-        )
-    modes = TABLE[column]
+    modes = TABLE[framework, device_kind, age]
     way, obstacle = modes[name], _obstacle(modes[name], capabilities)
     if not obstacle:
         return Precision(
@@ -338,13 +333,6 @@ def _obstacle(way: Way, capabilities: Capabilities) -> str:
     """Why a way can't be had, "" where it can."""
     missing = (need.obstacle for need in way.needs if not need.holds(capabilities))
     return way.obstacle or next(missing, "")
-
-
-def canonical_name(mode: str) -> str:
-    """The canonical name of a mode or alias; UsageError lists the names where it is neither."""
-    if mode not in CANONICAL:
-        raise UsageError(f"--precision_mode {mode!r} is unknown; there are: {', '.join(CANONICAL)}")
-    return CANONICAL[mode]
 
 
 def default_mode(card_defaults: Mapping[str, str], device_kind: str) -> str:

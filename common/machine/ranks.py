@@ -111,19 +111,13 @@ def _hccl_place(environment: Mapping[str, str], device_id: Optional[int]) -> Pla
     table = environment.get("RANK_TABLE_FILE")
     chief = [name for name in CHIEF_NAMES if environment.get(name)]
     if environment.get("CM_CHIEF_IP") or environment.get("CM_WORKER_SIZE"):
-        both = "RANK_SIZE and CM_WORKER_SIZE" if "RANK_SIZE" in environment else ""
-        both = both or ("RANK_TABLE_FILE and CM_CHIEF_IP" if table else "")
-        if both:
-            raise UsageError(f"{both} are both set, and HCCL takes one of them; unset one")
-        missing = [name for name in CHIEF_NAMES if name not in chief]
-        if missing:
-            raise UsageError(
-                f"{chief[0]} is set and {missing[0]} is not, and HCCL needs both; "
-                "unset it, or start with zoo launch"
-            )
         size = _number(environment, "CM_WORKER_SIZE")
-        if size < 1:
-            raise UsageError(f"CM_WORKER_SIZE is {size}, not a number of ranks")
+        if len(chief) < len(CHIEF_NAMES) or size < 1 or "RANK_SIZE" in environment or table:
+            raise UsageError(
+                f"{chief[0]} is set: HCCL needs {', '.join(CHIEF_NAMES)} together, the size above "
+                "0, and neither RANK_SIZE nor RANK_TABLE_FILE beside them; unset the ones or the "
+                "others, or start with zoo launch"
+            )
         return Place(0, size, device_id, numbered_by_hccl=size > 1)
     place = _place(environment, "RANK_ID", "RANK_SIZE", "", device_id)
     if place.world_size == 1 and table:
@@ -132,10 +126,9 @@ def _hccl_place(environment: Mapping[str, str], device_id: Optional[int]) -> Pla
             "for the table's ranks; unset it, or start with zoo launch"
         )
     if place.world_size > 1 and not (table and environment.get("RANK_ID")):
-        missing_name = "RANK_ID" if table else "RANK_TABLE_FILE"
         raise UsageError(
-            f"RANK_SIZE is {place.world_size} and {missing_name} is not set, by which HCCL finds "
-            "its ranks; start with zoo launch"
+            f"RANK_SIZE is {place.world_size} without RANK_TABLE_FILE and RANK_ID, by which HCCL "
+            "finds its ranks; start with zoo launch"
         )
     return place
 

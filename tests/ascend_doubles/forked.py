@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Optional
 
 from common.machine.ports import reserve_port
-from tests.ascend_doubles import mutations
 
 DOUBLES = Path(__file__).resolve().parent
 OLD_PACKAGE, NEW_OPTIMIZERS = "1.8.1.post2-3.0.rc3", "1.8.1.post2-5.0.rc2"
@@ -53,7 +52,6 @@ def on_npu(
                 "MASTER_ADDR": "127.0.0.1",
                 "MASTER_PORT": str(reserve_port().port),
                 "WORLD_SIZE": str(ranks),
-                "MUTATION": os.environ.get("MUTATION"),
                 **variables,
             }
             _run(body.__module__, body.__name__, named, values, ranks)
@@ -101,7 +99,6 @@ def _run_body(connection: Any, module: str, name: str, named: Any, variables: An
     text = ""
     try:
         importlib.import_module("torch").set_num_threads(1)
-        mutations.apply_chosen()
         getattr(importlib.import_module(module), name).body(**named)
     except BaseException:
         text = traceback.format_exc()

@@ -20,11 +20,11 @@ class Double:
 
     def __init__(self) -> None:
         self.init = importlib.import_module("npu_bridge.npu_init")
-        self.process = self.module("contract.process").PROCESS
-        self.abort = self.module("contract.process").PluginAbort
+        self.process = self.module("process").PROCESS
+        self.abort = self.module("process").PluginAbort
 
     def module(self, name: str) -> Any:
-        """Another module of npu_bridge, such as "contract.ranks"."""
+        """Another module of npu_bridge, such as "ranks"."""
         return importlib.import_module("npu_bridge." + name)
 
 
@@ -48,10 +48,10 @@ def imported(monkeypatch: Any, soc: str = "Ascend910A", **environment: str) -> I
     try:
         yield Double()
     finally:
-        sessions = sys.modules.get("npu_bridge.contract.sessions")
+        sessions = sys.modules.get("npu_bridge.sessions")
         if sessions is not None:
             sessions.uninstall()
-            sys.modules["npu_bridge.contract.process"].PROCESS.close()
+            sys.modules["npu_bridge.process"].PROCESS.close()
         _forget()
 
 

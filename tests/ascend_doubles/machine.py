@@ -1,10 +1,10 @@
 """A folder that stands for / of an Ascend server, and the variables of a program there."""
 
 import os
-import stat
 from pathlib import Path
 
 from tests.fake_zoo import REPOSITORY, own_variables
+from tests.rank_tables import hccn_conf
 from tests.real_torch_npu.installed import STUBS
 
 HERE = Path(__file__).resolve().parent
@@ -22,7 +22,6 @@ export PATH=${{ASCEND_TOOLKIT_HOME}}/bin:$PATH
 echo "set_env.sh: done"
 false
 """
-_PLUGIN_SET_ENV = "export PYTHONPATH={packages}:$PYTHONPATH\n"
 
 _NPU_SMI = """\
 #!/bin/sh
@@ -58,24 +57,20 @@ class AscendMachine:
         root,
         soc="Ascend910A",
         devices=8,
-        plugin_script=False,
-        cann="6.0.0",
         busy=(),
         unhealthy=(),
         real_torch_npu=False,
     ):
         """
         Args:
-            plugin_script: whether the TensorFlow plugin has a set_env.sh of its own.
             busy, unhealthy: numbers of devices that others compute on, and that are broken.
             real_torch_npu: whether CANN's libraries are there, as stubs.
         """
         self.root, self.soc, self.devices = Path(root), soc, devices
         self.real_torch_npu = real_torch_npu
         self._make_devices()
-        self._make_cann(cann)
-        self._make_plugin(plugin_script)
-        self._make_programs(set(busy), set(unhealthy))
+        self._make_cann()
+        self._make_npu_smi(busy, unhealthy)
 
     def variables(self, *packages, **changes):
         """The environment of a user's shell there: nothing sourced, packages on PYTHONPATH.
@@ -85,12 +80,11 @@ class AscendMachine:
             changes: further variables; None takes one away.
         """
         variables = own_variables()
-        folders = [str(HERE / "site"), str(REPOSITORY)] + [str(folder) for folder in packages]
         variables.update(
             ASCEND_DOUBLE_ROOT=str(self.root),
             ASCEND_DOUBLE_SOC=self.soc,
             ASCEND_DOUBLE_DEVICES=str(self.devices),
-            PYTHONPATH=os.pathsep.join(folders),
+            PYTHONPATH=os.pathsep.join(map(str, (HERE / "site", REPOSITORY, *packages))),
             PATH="{}:{}".format(self.root / "usr/local/bin", os.environ["PATH"]),
             HOME=str(self.root / "root"),
             OMP_NUM_THREADS="1",
@@ -99,58 +93,34 @@ class AscendMachine:
             variables.update(
                 STUB_SOC=self.soc, STUB_DEVICES=str(self.devices), TASK_QUEUE_ENABLE="0"
             )
-        variables.update({name: value for name, value in changes.items() if value is not None})
-        for name, value in changes.items():
-            if value is None:
-                variables.pop(name, None)
-        return variables
+        variables.update(changes)
+        return {name: value for name, value in variables.items() if value is not None}
 
     def _make_devices(self):
-        (self.root / "dev").mkdir(parents=True)
-        (self.root / "root").mkdir()
         for number in range(self.devices):
-            (self.root / "dev" / f"davinci{number}").touch()
-        for name in ("davinci_manager", "hisi_hdc", "devmm_svm"):
-            (self.root / "dev" / name).touch()
-        for name in ("proc", "sys"):
+            self.write(f"dev/davinci{number}", "")
+        self.write("dev/davinci_manager", "")
+        (self.root / "root").mkdir()
+        for name in ("proc", "sys", "dev/shm"):
             (self.root / name).symlink_to(Path("/") / name)
-        if Path("/dev/shm").is_dir():
-            (self.root / "dev" / "shm").symlink_to("/dev/shm")
-        self.write(
-            "etc/hccn.conf",
-            "".join(
-                f"address_{number}=192.168.{100 + number % 4}.{100 + number // 4}\n"
-                f"netmask_{number}=255.255.255.0\n"
-                for number in range(self.devices)
-            ),
-        )
+        self.write("etc/hccn.conf", hccn_conf(range(self.devices)))
 
-    def _make_cann(self, version):
+    def _make_cann(self):
         toolkit = self.root / TOOLKIT / "latest"
         (toolkit / "opp").mkdir(parents=True)
-        self.write(
-            "etc/Ascend/ascend_cann_install.info", f"version={version}\nInstall_Path=/{INSTALL}\n"
-        )
+        self.write("etc/Ascend/ascend_cann_install.info", f"Install_Path=/{INSTALL}\n")
         self.write(INSTALL + "/driver/version.info", "Version=22.0.4\n")
-        (self.root / INSTALL / "driver/lib64/driver").mkdir(parents=True)
-        self.write(TOOLKIT + "/latest/ascend_toolkit_install.info", f"version={version}\n")
-        for name in ("compiler", "runtime"):  # the package's own number comes first, as in CANN
-            inner = f"Version=7.7.0.1.238\nversion_dir={version}\n"
-            self.write(f"{TOOLKIT}/latest/{name}/version.info", inner)
+        self.write(TOOLKIT + "/latest/ascend_toolkit_install.info", "version=6.0.0\n")
         self.write(TOOLKIT + "/set_env.sh", _SET_ENV.format(toolkit=toolkit))
         (toolkit / "python").mkdir()
-        (toolkit / "python" / "site-packages").symlink_to(HERE / "cann_python")
+        (toolkit / "python/site-packages").symlink_to(HERE / "cann_python")
         if self.real_torch_npu:
             (toolkit / "lib64").symlink_to(STUBS)
-
-    def _make_plugin(self, script):
         packages = self.root / INSTALL / "tfplugin/latest/python/site-packages"
         packages.parent.mkdir(parents=True)
         packages.symlink_to(HERE / "tensorflow")
-        if script:
-            self.write(INSTALL + "/tfplugin/set_env.sh", _PLUGIN_SET_ENV.format(packages=packages))
 
-    def _make_programs(self, busy, unhealthy):
+    def _make_npu_smi(self, busy, unhealthy):
         is_a3 = "910_93" in self.soc  # two dies a card, counted by Phy-ID
         rows, used = [], []
         for number in range(self.devices):
@@ -166,21 +136,8 @@ class AscendMachine:
             )
             row = _PROCESS if number in busy else _IDLE
             used.append(row.format(pid=4000 + number, **place))
-        self._program(
-            "npu-smi",
-            _NPU_SMI.format(
-                phy="Phy-ID" * is_a3, devices="\n".join(rows), processes="\n".join(used)
-            ),
-        )
-        self._program(
-            "hccn_tool",
-            "#!/bin/sh\ngrep \"^address_$2=\" {} | sed 's/.*=/ipaddr:/'\n"
-            "echo netmask:255.255.255.0\n".format(self.root / "etc/hccn.conf"),
-        )
-
-    def _program(self, name, text):
-        path = self.write("usr/local/bin/" + name, text)
-        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        phy, parts = "Phy-ID" * is_a3, {"devices": "\n".join(rows), "processes": "\n".join(used)}
+        self.write("usr/local/bin/npu-smi", _NPU_SMI.format(phy=phy, **parts)).chmod(0o755)
 
     def write(self, name, text):
         """Writes a file of the machine; returns its path."""

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 import numpy
 
-from common.ascend.compiled_graphs import CompilationWatch, CompiledLines
+from common.ascend.compiled_graphs import CompilationWatch
 from common.core.errors import InfrastructureError, UsageError, ZooError, first_line
 from common.core.files import make_folder, write_atomically
 from common.machine.precision import Precision
@@ -183,7 +183,7 @@ class TensorFlowEngine(Engine):
             )
         self._dump = GraphDump(self, device)
         self.begins_after = self._dump.begins_after
-        self._compiled = CompilationWatch(CompiledLines() if device.kind == "npu" else None)
+        self._compiled = CompilationWatch(device.kind == "npu")
         self._step, self._taken, self._lived = 0, 0, 0
 
     @contextlib.contextmanager

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Any, Callable, Iterator, NamedTuple
 
-from common.ascend.compiled_graphs import CompiledLines
+from common.ascend.compiled_graphs import CompilationWatch
 from common.training import evaluation_run
 from common.training.evaluation_run import EvaluationRun, Files, Opened
 from common.training.run import Evaluation, Subject
@@ -51,14 +51,14 @@ def run_evaluation(
     @contextlib.contextmanager
     def opening() -> Iterator[Opened]:
         with tf.Graph().as_default(), tf_runtime.open_session(device, precision) as running:
-            compiled = CompiledLines() if device.kind == "npu" else None
+            compiled = CompilationWatch(device.kind == "npu")
             built = build(running)
             yield Opened(
                 parameter_count(built.network),
                 tf_runtime.proof(device, running, built.probe),
                 lambda heartbeat: built.evaluate(running),
                 lambda found: built.files(running, found),
-                lambda: None if compiled is None else compiled.proof(),
+                compiled.proof,
             )
 
     batch_size = session.options.evaluation_batch_size

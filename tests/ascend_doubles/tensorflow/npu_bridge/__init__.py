@@ -9,7 +9,7 @@ result. What its tests choose, by environment variables:
     ASCEND_DOUBLE_DRIFT     set: ranks begin with other variables than the first one's
     ASCEND_DOUBLE_REPORT    a folder: what the process saw is written there as JSON at its end
 
-`npu_bridge.contract.process.PROCESS` is what it saw so far.
+`npu_bridge.process.PROCESS` is what it saw so far.
 """
 
 import os

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import tensorflow.compat.v1 as tf
 
-from npu_bridge import util  # noqa: F401
-from npu_bridge.contract import graph_rules, sessions
-from npu_bridge.contract.process import PROCESS
+from npu_bridge import graphs, sessions, util  # noqa: F401
 from npu_bridge.hccl import hccl_ops  # noqa: F401
 from npu_bridge.optimizers import (  # noqa: F401
     ExponentialUpdateLossScaleManager,
@@ -14,6 +12,7 @@ from npu_bridge.optimizers import (  # noqa: F401
     NPUDistributedOptimizer,
     NPULossScaleOptimizer,
 )
+from npu_bridge.process import PROCESS
 
 _started = {}
 
@@ -28,8 +27,8 @@ def init_resource(config=None):
 
     The session must stay open as long as HCCL is asked for ranks.
     """
-    start = graph_rules.mark(tf.no_op(name="InitializeSystem"), "initialize_system")
-    end = graph_rules.mark(tf.no_op(name="ShutdownSystem"), "shutdown_system")
+    start = graphs.mark(tf.no_op(name="InitializeSystem"), "system")
+    end = graphs.mark(tf.no_op(name="ShutdownSystem"), "system")
     opened = tf.Session(config=npu_config_proto(config))
     opened.run(start)
     _started.update(rank=PROCESS.rank, size=PROCESS.size)

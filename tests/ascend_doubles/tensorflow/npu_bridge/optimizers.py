@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tensorflow.compat.v1 as tf
 
-from npu_bridge.contract.process import is_first_generation
 from npu_bridge.hccl import hccl_ops
+from npu_bridge.process import is_first_generation
 from npu_bridge.util import get_ranksize
 
 SMALLEST = 1.0

@@ -6,7 +6,7 @@ import os
 
 import tensorflow.compat.v1 as tf
 
-from npu_bridge.contract import graph_rules
+from npu_bridge import graphs
 
 
 def get_ranksize():
@@ -19,6 +19,6 @@ def get_ranksize():
 def set_iteration_per_loop(sess, train_op, iterations_per_loop=1):
     """Makes one run of the session that many steps; returns the group to run."""
     with train_op.graph.as_default():
-        grouped = graph_rules.mark(tf.group(train_op, name="IterationOp"), "iterations")
-    graph_rules.numbers_of(sess.graph)[grouped.name] = iterations_per_loop
+        grouped = graphs.mark(tf.group(train_op, name="IterationOp"), "iterations")
+    graphs.LOOPS[grouped.name] = iterations_per_loop
     return grouped

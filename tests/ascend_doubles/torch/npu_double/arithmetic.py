@@ -2,6 +2,9 @@
 
 import torch
 
+PRECISION, ALLOW_FP16 = "ACL_PRECISION_MODE", "allow_fp32_to_fp16"
+options = {PRECISION: ALLOW_FP16}  # the 910A's default: float16 inside an operator
+
 LARGEST_HALF = 65504.0
 
 
@@ -11,17 +14,17 @@ class Overflow:
     flag = False
 
 
-def saturated(values):
-    """float32 within float16's range; notes the overflow in the register."""
+def to_half(values):
+    """float32 to float16 as the chip does it, saturated; without a gradient."""
     if not bool((values.abs() <= LARGEST_HALF).all()):
         Overflow.flag = True
-        return values.clamp(-LARGEST_HALF, LARGEST_HALF)
-    return values
+        values = values.clamp(-LARGEST_HALF, LARGEST_HALF)
+    return values.half()
 
 
-def to_half(values):
-    """float32 to float16 as the chip does it; without a gradient."""
-    return saturated(values).half()
+def overflowed(gradients):
+    """Whether the register or a gradient tells of an overflow."""
+    return Overflow.flag or not all(bool(torch.isfinite(one).all()) for one in gradients)
 
 
 class ToHalf(torch.autograd.Function):

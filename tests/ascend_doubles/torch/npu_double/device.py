@@ -5,8 +5,8 @@ import contextlib
 import torch
 
 from npu_double import patches, report
-from npu_double.options import device_count, options
-from npu_double.tensors import NpuTensor, State, index_of
+from npu_double.arithmetic import options
+from npu_double.tensors import State, device_count, index_of
 
 _real_device = torch.device
 
@@ -53,11 +53,6 @@ def make_device(index):
     return NpuDevice(State.device_index or 0 if index is None else index)
 
 
-def install_devices():
-    """Puts it in torch's place."""
-    torch.device = device
-
-
 def set_device(device):
     """Makes a device this process's own: 1, "npu:1" or torch.device("npu:1")."""
     index = device if isinstance(device, int) else index_of(device) or 0
@@ -74,9 +69,13 @@ def get_rng_state(device="npu"):
 
 def set_rng_state(new_state, device="npu"):
     """Restores it."""
-    if isinstance(new_state, NpuTensor):
-        raise TypeError("the random state is a CPU tensor")
     patches.generator.set_state(new_state)
+
+
+def set_option(given):
+    """Sets what comes before the first operation."""
+    options.update(given)
+    report.note("set_option", options=dict(given))
 
 
 @contextlib.contextmanager
@@ -93,7 +92,7 @@ NAMES = {
     "device_count": device_count,
     "current_device": lambda: State.device_index or 0,
     "set_device": set_device,
-    "set_option": options.set,
+    "set_option": set_option,
     "synchronize": lambda device=None: None,
     "empty_cache": lambda: None,
     "memory_allocated": lambda device=None: 1 << 20,

@@ -1,6 +1,5 @@
 """What the import of torch_npu changes in torch itself."""
 
-import contextlib
 import functools
 
 import torch
@@ -94,9 +93,7 @@ def _place(module):
     """Moves parameters and buffers; batch norm counts in int32 there."""
     if _is_on_npu(module):
         return
-    report.note(
-        "model placed", dtypes=sorted({str(weight.dtype) for weight in module.parameters()})
-    )
+    report.note("model placed")
     for part in module.modules():
         for weight in part._parameters.values():
             if weight is not None:
@@ -120,20 +117,14 @@ def _bring_back(module):
                 part._buffers[name] = value.cpu()
 
 
-@contextlib.contextmanager
-def _in_backward():
-    State.backward_depth += 1
-    try:
-        yield
-    finally:
-        State.backward_depth -= 1
-
-
 def _backward(function):
     @functools.wraps(function)
     def run(*arguments, **named):
-        with _in_backward():
+        State.backward_depth += 1
+        try:
             return function(*arguments, **named)
+        finally:
+            State.backward_depth -= 1
 
     return run
 

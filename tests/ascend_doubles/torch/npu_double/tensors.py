@@ -1,13 +1,21 @@
 """NPU tensors: what may be computed with them, in which arithmetic, and what it compiles."""
 
 import contextlib
+import os
 
 import torch
 from torch import nn
 
 from npu_double import report
-from npu_double.arithmetic import GradientReadAsHalf, ReadAsHalf, ToFloat, ToHalf
-from npu_double.options import ALLOW_FP16, device_count, options
+from npu_double.arithmetic import (
+    ALLOW_FP16,
+    PRECISION,
+    GradientReadAsHalf,
+    ReadAsHalf,
+    ToFloat,
+    ToHalf,
+    options,
+)
 
 _no_dispatch = torch._C.DisableTorchFunction
 
@@ -145,6 +153,13 @@ def is_npu_tensor(value):
 # --- devices in arguments --------------------------------------------------------------------
 
 
+def device_count():
+    """The devices this process may use; ASCEND_DEVICE_ID is not looked at."""
+    count = int(os.environ.get("ASCEND_DOUBLE_DEVICES", "8"))
+    visible = os.environ.get("ASCEND_RT_VISIBLE_DEVICES", ",".join(map(str, range(count))))
+    return len([number for number in visible.split(",") if int(number) < count])
+
+
 def is_npu_device(device):
     """Whether "npu", "npu:1", torch.device("npu:1") … is meant."""
     if isinstance(device, str):
@@ -210,7 +225,6 @@ def _run(function, arguments, named):
         return _marked(result, arguments) if on_npu else result
     tensors = list(_tensors((arguments, named)))
     _forbid_mixing(name, tensors)
-    options.start()
     _count_compilation(name, tensors)
     with _no_dispatch():
         result = _computed(function, name, arguments, named, tensors)
@@ -276,7 +290,7 @@ def _cast(value, dtype):
 
 def _on_the_cube(function, arguments, named):
     """A float32 convolution or matrix product, in what precision the option allows."""
-    if options.precision_mode() != ALLOW_FP16:
+    if options[PRECISION] != ALLOW_FP16:
         return function(*arguments, **named)
 
     def reduced(value):
@@ -367,12 +381,9 @@ def _tensors(value):
         yield value
     elif isinstance(value, (tuple, list)):
         for part in value:
-            for found in _tensors(part):
-                yield found
+            yield from _tensors(part)
     elif isinstance(value, dict):
-        for part in value.values():
-            for found in _tensors(part):
-                yield found
+        yield from _tensors(tuple(value.values()))
 
 
 def _map(value, change):

@@ -1,7 +1,6 @@
 """Double of torch_npu for torch 1.8.1, on a 910A; ASCEND_DOUBLE_TORCH_NPU says which package.
 
-The 3.0 packages have neither torch_npu.optim nor torch_npu.profiler, 5.0.rc1 has the first,
-5.0.rc2 both.
+The 3.0 packages have neither torch_npu.optim nor torch_npu.profiler, 5.0.rc2 has both.
 """
 
 import os
@@ -9,36 +8,70 @@ import sys
 import types
 
 import torch
-from npu_double import amp, device, fused_sgd, hccl, options, patches, profiler, tensors
+from npu_double import amp, device, fused_sgd, hccl, patches, report, tensors
 
 __version__ = os.environ.get("ASCEND_DOUBLE_TORCH_NPU", "1.8.1.post2-5.0.rc2")
 
-options.require_cann()
-if not torch.__version__.startswith("1.8.1"):
-    raise ImportError(f"torch_npu {__version__} is made for torch 1.8.1, not {torch.__version__}")
+for _name in ("ASCEND_HOME_PATH", "ASCEND_OPP_PATH"):
+    if not os.environ.get(_name):
+        raise ImportError(f"{_name} is not set: source CANN's set_env.sh first")
 
 
 def _submodule(name, **content):
     module = types.ModuleType(__name__ + "." + name)
-    module.__dict__.update((key, value) for key, value in content.items() if key[:2] != "__")
+    module.__dict__.update(content)
     sys.modules[module.__name__] = module
     return module
 
 
+class _Profile:
+    """torch_npu.profiler.profile, as far as a program calls it; the trace is empty."""
+
+    def __init__(self, activities=None, schedule=None, on_trace_ready=None, **more):
+        self._schedule, self._ready, self._step, self.traced = schedule, on_trace_ready, 0, []
+
+    def __enter__(self):
+        report.note("profiler starts")
+        return self
+
+    def step(self):
+        self.traced += [self._step] if self._schedule(self._step) else []
+        self._step += 1
+
+    def __exit__(self, *exception):
+        self._ready(self)
+
+
+def _schedule(wait, warmup=0, active=1, repeat=0, skip_first=0):
+    first = skip_first + wait + warmup
+    return lambda step: first <= step < first + active
+
+
+def _handler(dir_name, worker_name=None, analyse_flag=True):
+    def write(profiler):
+        os.makedirs(dir_name, exist_ok=True)
+        with open(os.path.join(dir_name, f"{os.getpid()}_ascend_pt.json"), "w") as stream:
+            stream.write(str(profiler.traced))
+
+    return write
+
+
 tensors.State.make_device = device.make_device
-device.install_devices()
+torch.device = device.device
 patches.install()
 hccl.install()
 
 npu = _submodule("npu", **device.NAMES)
 npu.amp = _submodule("npu.amp", autocast=amp.Autocast, GradScaler=amp.GradScaler)
-_old = "-3.0" in __version__
-if not _old:
+if "-3.0" not in __version__:
     optim = _submodule("optim", NpuFusedSGD=fused_sgd.TorchNpuFusedSGD)
     npu.get_device_name = lambda device=None: os.environ.get("ASCEND_DOUBLE_SOC", "Ascend910A")
     npu.get_rng_state, npu.set_rng_state = device.get_rng_state, device.set_rng_state
-if not _old and not __version__.endswith("rc1"):
-    profiler = _submodule("profiler", **vars(profiler))
-else:
-    del profiler
+    profiler = _submodule(
+        "profiler",
+        profile=_Profile,
+        schedule=_schedule,
+        tensorboard_trace_handler=_handler,
+        ProfilerActivity=types.SimpleNamespace(CPU=0, NPU=1),
+    )
 torch.npu = npu

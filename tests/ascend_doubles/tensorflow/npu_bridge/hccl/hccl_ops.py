@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tensorflow.compat.v1 as tf
 
-from npu_bridge.contract.graph_rules import mark
-from npu_bridge.contract.process import PROCESS
+from npu_bridge.graphs import mark
+from npu_bridge.process import PROCESS
 
 WORLD = "hccl_world_group"
 REDUCTIONS = ("sum", "prod", "max", "min")

@@ -8,11 +8,11 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence
 from tensorflow.core.framework import attr_value_pb2
 
 _KIND = "_npu_double_kind"
+LOOPS: Dict[str, int] = {}  # the steps per run that operations of these names were given
 ON_HOST_OR_FAILING = re.compile(
     r"(Eager)?PyFunc(Stateless)?|\w*Summary(V2)?|Decode\w+|String\w+|AsString|Substr|"
-    r"(Static)?RegexReplace|Timestamp"
+    r"(Static)?RegexReplace|Timestamp|Where|Unique(V2|WithCounts(V2)?)?"
 )
-DATA_DEPENDENT = ("Where", "Unique", "UniqueV2", "UniqueWithCounts", "UniqueWithCountsV2")
 # Data pipelines and checkpoints are the host's own: nothing before them is the NPU's.
 HOST = re.compile(
     r"\w*Iterator\w*|\w*Dataset\w*|SaveV2|RestoreV2|MergeV2Checkpoints|"
@@ -39,18 +39,6 @@ def kind_of(operation: Any) -> Optional[str]:
         return None
 
 
-def numbers_of(graph: Any) -> Dict[str, int]:
-    """The numbers that marked operations were given, also after a session has run them."""
-    if not hasattr(graph, "_npu_double_numbers"):
-        graph._npu_double_numbers = {}
-    return graph._npu_double_numbers
-
-
-def number_of(operation: Any) -> int:
-    """The number that a marked operation was given."""
-    return numbers_of(operation.graph).get(operation.name, 1)
-
-
 def pruned(operations: Iterable[Any], fed: Iterable[Any] = ()) -> List[Any]:
     """The operations that have to run for the given ones; what precedes iterators is left out."""
     fed_names = {tensor.name for tensor in fed}
@@ -71,9 +59,8 @@ def pruned(operations: Iterable[Any], fed: Iterable[Any] = ()) -> List[Any]:
 def is_for_the_npu(operations: Sequence[Any]) -> bool:
     """Whether anything of it is more than the host's own work."""
     return any(
-        not HOST.fullmatch(operation.type)
+        not HOST.fullmatch(operation.type) and kind_of(operation) != "system"
         for operation in operations
-        if kind_of(operation) not in ("initialize_system", "shutdown_system")
     )
 
 
@@ -86,7 +73,7 @@ def offences(operations: Sequence[Any], fed: Iterable[Any]) -> List[str]:
     for operation in operations:
         if kind_of(operation) is not None:
             continue
-        if ON_HOST_OR_FAILING.fullmatch(operation.type) or operation.type in DATA_DEPENDENT:
+        if ON_HOST_OR_FAILING.fullmatch(operation.type):
             found.append(f"{operation.type} {operation.name}")
         if _OPEN_BY_NATURE.fullmatch(operation.type):
             continue

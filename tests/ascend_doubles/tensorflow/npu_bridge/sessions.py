@@ -1,21 +1,37 @@
-"""Sessions: what the adapter changes in them at import, what it does with graphs; GE's start."""
+"""Sessions: what the adapter changes in them at import, what it does with graphs; GE's start.
+
+With ASCEND_DOUBLE_DRIFT set, every rank but the first adds its number to all its variables after
+they were initialised, as if it had other ones: only a broadcast of all of them mends that. Where a
+report is written, it has a digest of each variable's value when a session is closed.
+"""
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
+import re
 from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 import numpy
 import tensorflow.compat.v1 as tf
-from tensorflow.core.protobuf import rewriter_config_pb2
 from tensorflow.python.client import session as tf_session
 
-from npu_bridge.contract import graph_rules, options, ranks, state
-from npu_bridge.contract.graph_rules import kind_of, number_of
-from npu_bridge.contract.process import PROCESS, PluginAbort, error
+from npu_bridge import graphs, ranks
+from npu_bridge.graphs import kind_of
+from npu_bridge.process import (
+    KEYS,
+    OF_A_SESSION,
+    PROCESS,
+    PluginAbort,
+    error,
+    find_optimizer,
+    is_offloaded,
+    read_options,
+)
 
-OFF = rewriter_config_pb2.RewriterConfig.OFF
+OFF = 2  # of RewriterConfig
+_INITIALISER = re.compile(r"init(_\d+)?")
 # Collectives block a thread each, and ranks may reach them in different orders: so there are more
 # threads than collectives, with room for those that are added once the session is open.
 _THREADS, _THREADS_PER_COLLECTIVE = 8, 2
@@ -57,7 +73,7 @@ def npu_config(config: Any = None) -> Any:
     """npu_config_proto's work: memory_optimization goes off only where the entry is new."""
     config = tf.ConfigProto() if config is None else config
     rewriter = config.graph_options.rewrite_options
-    if options.find_optimizer(config) is None:
+    if find_optimizer(config) is None:
         rewriter.custom_optimizers.add().name = "NpuOptimizer"
         rewriter.memory_optimization = OFF
     rewriter.remapping = OFF
@@ -96,7 +112,9 @@ def _running(original: Any) -> Any:
         for _ in range(times - 1):
             original(self, fetches, feed_dict, *more, **named)
         values = original(self, fetches, feed_dict, *more, **named)
-        state.drift(self, original, asked)
+        begins = any(_INITIALISER.fullmatch(operation.name) for operation in asked)
+        if begins and PROCESS.rank and os.environ.get("ASCEND_DOUBLE_DRIFT"):
+            _drift(self, original)
         return values
 
     return run
@@ -105,49 +123,73 @@ def _running(original: Any) -> Any:
 def _closing(original: Any) -> Any:
     @functools.wraps(original)
     def close(self: Any) -> None:
-        if self._npu.report["open"] and self._npu.report["on_npu"]:
+        report = self._npu.report
+        if report["open"] and report["on_npu"] and os.environ.get("ASCEND_DOUBLE_REPORT"):
             run = next(found for _, name, found in _originals if name == "run")
-            self._npu.report["state"] = state.digests(self, run)
-        self._npu.report["open"] = False
+            report["state"] = {
+                variable.name: hashlib.sha256(numpy.ascontiguousarray(value)).hexdigest()[:12]
+                for variable, value in _values(self, run)
+            }
+        report["open"] = False
         original(self)
 
     return close
+
+
+def _drift(session: Any, run: Any) -> None:
+    moved = {
+        variable.initializer: value + value.dtype.type(PROCESS.rank)
+        for variable, value in _values(session, run)
+        if numpy.issubdtype(value.dtype, numpy.number)
+    }
+    # All at once: every other set of operations costs TensorFlow a pass over the whole graph.
+    run(session, list(moved), {one.inputs[1]: value for one, value in moved.items()})
+
+
+def _values(session: Any, run: Any) -> List[Any]:
+    """All variables with their values; [] where not all have one."""
+    variables = session.graph.get_collection(tf.GraphKeys.GLOBAL_VARIABLES)
+    try:
+        return list(zip(variables, run(session, variables)))
+    except tf.errors.FailedPreconditionError:
+        return []
 
 
 def _initialise(values: Mapping[str, Any], given: Any) -> None:
     """GE's start, with the first NPU session's options; later calls change nothing."""
     if PROCESS.closed:
         raise PluginAbort("the NPU runtime of this process is closed")
-    wanted = {name: values[name] for name, key in options.KEYS.items() if key.once}
+    wanted = {name: values[name] for name in KEYS if name not in OF_A_SESSION}
     if PROCESS.options is not None:
-        changed = (name for name in sorted(set(given) & set(wanted)))
+        changed = set(given) & set(wanted)
         ignored = {name: wanted[name] for name in changed if wanted[name] != PROCESS.options[name]}
         PROCESS.ignored += [ignored] if ignored else []
         return
-    device, cluster = ranks.device_id(values["session_device_id"]), ranks.read_cluster()
-    PROCESS.options, PROCESS.device, PROCESS.way = wanted, device, cluster.way
+    device, way = values["session_device_id"], ranks.way()
+    device = int(os.environ.get("ASCEND_DEVICE_ID") or 0) if device is None else device
+    PROCESS.options, PROCESS.device, PROCESS.way = wanted, device, way
     PROCESS.hf32 = os.environ.get("ENABLE_HF32_EXECUTION", "1") != "0"
-    if cluster.way != "none":
-        ranks.join(cluster, device)
+    if way != "none":
+        ranks.join(way, device)
 
 
 class NpuSession:
     """The plugin's side of one session."""
 
     def __init__(self, config: Any) -> None:
-        self._optimizer = options.find_optimizer(config)
+        self._optimizer = find_optimizer(config)
         self._options: Dict[str, Any] = {}
         self._seen: Dict[Any, Dict[str, Any]] = {}
-        self._runs = 0
+        self._runs, self._number = 0, len(PROCESS.sessions)
         present = self._optimizer is not None
         rewriter = config.graph_options.rewrite_options if present else None
         names = ("remapping", "memory_optimization") if present else ()
         self.report = {
-            "on_npu": present and options.is_offloaded(self._optimizer),
+            "on_npu": present and is_offloaded(self._optimizer),
             "open": True,
             "rewrites_left_on": [name for name in names if getattr(rewriter, name) != OFF],
+            "state": {},
         }
-        self._number = len(PROCESS.sessions)
         PROCESS.sessions.append(self.report)
 
     def prepare(self, graph: Any, asked: List[Any], feeds: Dict[Any, Any]) -> int:
@@ -160,20 +202,19 @@ class NpuSession:
         fed = {
             graph.as_graph_element(tensor, allow_operation=False): value
             for tensor, value in feeds.items()
-            if not isinstance(tensor, tf.SparseTensor)
         }
-        operations = graph_rules.pruned(asked, fed)
+        operations = graphs.pruned(asked, fed)
         kinds = {kind_of(operation) for operation in operations} - {None}
         if not self.report["on_npu"]:
             if kinds - {"iterations"}:
                 raise error("{} has no kernel on the host".format(", ".join(sorted(kinds))))
             return 1
-        computes = graph_rules.is_for_the_npu(operations)
+        computes = graphs.is_for_the_npu(operations)
         if not computes and not kinds:
             return 1
         if not self._options:
-            self._options = options.read_options(self._optimizer)
-        _initialise(self._options, list(self._optimizer.parameter_map))
+            self._options = read_options(self._optimizer)
+        _initialise(self._options, self._optimizer.parameter_map)
         if "hccl" in kinds and PROCESS.collective is None:
             raise error("HCCL is not initialised in this process")
         if computes:
@@ -186,41 +227,24 @@ class NpuSession:
         shapes = tuple(sorted((tensor.name, numpy.shape(value)) for tensor, value in fed.items()))
         key = (id(operations[0].graph), names, shapes)
         if key not in self._seen:
-            found = (
-                [] if self._options["mix_compile_mode"] else graph_rules.offences(operations, fed)
-            )
+            on_host = self._options["mix_compile_mode"]
+            found = [] if on_host else graphs.offences(operations, fed)
             if found:
-                raise error(
-                    "GE: the NPU can't compile this graph without mix_compile_mode: "
-                    + "; ".join(found[:5])
-                )
-            graph = {
-                "id": len(PROCESS.graphs) + 1,
-                "session": self._number,
-                "fetches": names[:3],
-                "first": self._runs,
-                "runs": 0,
-            }
+                told = "GE: the NPU can't compile this graph without mix_compile_mode: "
+                raise error(told + "; ".join(found[:5]))
+            graph = {"session": self._number, "fetches": names[:3], "first": self._runs, "runs": 0}
             PROCESS.graphs.append(graph)
             self._seen[key] = graph
-            PROCESS.inform(
-                "[GEOP] The model has been compiled on the Ascend AI processor, current "
-                "graph id is: {}".format(graph["id"])
-            )
+            PROCESS.tell_compiled()
         self._seen[key].update(last=self._runs, runs=self._seen[key]["runs"] + 1)
 
     def _iterations(self, operations: List[Any]) -> int:
         wanted = int(self._options["iterations_per_loop"])
         if wanted != 1 and any(operation.type == "OneShotIterator" for operation in operations):
             raise PluginAbort(f"iterations_per_loop is {wanted}: a OneShotIterator can't be sunk")
-        given = {
-            number_of(operation) for operation in operations if kind_of(operation) == "iterations"
-        }
+        given = {graphs.LOOPS[one.name] for one in operations if kind_of(one) == "iterations"}
         if given and given != {wanted}:
-            raise error(
-                f"iterations_per_loop is {wanted}, but set_iteration_per_loop was given "
-                f"{sorted(given)}"
-            )
+            raise error(f"iterations_per_loop is {wanted}, not that of the graph: {given}")
         if not given or wanted == 1:
             return 1
         if not self._options["enable_data_pre_proc"]:

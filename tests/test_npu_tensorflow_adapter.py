@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from typing import Any
 
+import numpy
 import pytest
 
 from common.core.errors import InfrastructureError, ZooError
@@ -14,18 +16,42 @@ from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.minimisation import minimise
 from common.training.tensorflow.runtime import NpuOptions, tf
 from tests.ascend_doubles.fresh_npu_bridge import Double, imported
-from tests.ascend_doubles.npu_bridge_stand_ins import Echo
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.usefixtures("default_graph")]
-ABLE = {
-    "Ascend910A": Capabilities("1.15.0", "Ascend910A"),
-    "Ascend910B3": Capabilities("1.15.0", "Ascend910B3", bfloat16=True),
-}
 TWO = Place(0, 2, 0)
+# The real package's arguments and their defaults, of adapter 1.15 and 9.0.0.
+SIGNATURES = {
+    "npu_config_proto": "(config_proto=None)",
+    "init_resource": "(config=None)",
+    "shutdown_resource": "(sess, npu_shutdown)",
+    "close_session": "(sess)",
+    "get_npu_rank_id": "()",
+    "get_npu_rank_size": "()",
+    "util.get_ranksize": "()",
+    "util.set_iteration_per_loop": "(sess, train_op, iterations_per_loop=1)",
+    "hccl_ops.allreduce": "(tensor, reduction, fusion=1, fusion_id=-1, group='hccl_world_group')",
+    "hccl_ops.broadcast": "(tensor, root_rank, fusion=2, fusion_id=0, group='hccl_world_group')",
+    "NPUDistributedOptimizer": "(optimizer, is_weight_update_sharding=False, name=None)",
+    "NPULossScaleOptimizer": "(opt, loss_scale_manager, is_distributed=False)",
+    "FixedLossScaleManager": "(loss_scale, enable_overflow_check=True)",
+    "ExponentialUpdateLossScaleManager": (
+        "(init_loss_scale, incr_every_n_steps, decr_every_n_nan_or_inf=2, incr_ratio=2, "
+        "decr_ratio=0.8)"
+    ),
+}
+
+
+def test_the_doubles_names_and_arguments_are_those_of_the_real_package(double: Double) -> None:
+    for name, signature in SIGNATURES.items():
+        found: Any = double.init
+        for part in name.split("."):
+            found = getattr(found, part)
+        assert str(inspect.signature(found)) == signature, name
 
 
 def precision_of(mode: str, soc: str = "Ascend910A") -> Any:
-    return resolve(mode, "tensorflow", "npu", ABLE[soc])
+    able = Capabilities("1.15.0", soc, bfloat16=soc != "Ascend910A")
+    return resolve(mode, "tensorflow", "npu", able)
 
 
 def opened(mode: str = "must_keep_origin_dtype", soc: str = "Ascend910A", **options: Any) -> Any:
@@ -37,6 +63,19 @@ def opened(mode: str = "must_keep_origin_dtype", soc: str = "Ascend910A", **opti
     return device, precision, session
 
 
+class Echo:
+    """Stands for other ranks that have what this one has."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.asked = size, []
+
+    def exchange(self, name: str, asked: Any, value: Any) -> Any:
+        self.asked.append(asked)
+        return numpy.asarray(
+            value * (self.size if asked == ("allreduce", "sum") else 1), value.dtype
+        )
+
+
 def of_two_ranks(double: Double, monkeypatch: Any, mode: str = "must_keep_origin_dtype") -> Any:
     """A device that is rank 0 of two, whose other rank has what it has."""
     monkeypatch.setenv("RANK_SIZE", "2")
@@ -45,6 +84,13 @@ def of_two_ranks(double: Double, monkeypatch: Any, mode: str = "must_keep_origin
     device = tf_runtime.open_device("npu", TWO, precision)
     double.process.collective = Echo(2)
     return device, precision
+
+
+def started(device: Any, precision: Any) -> Any:
+    """A session whose variables have their first values."""
+    session = tf_runtime.open_session(device, precision)
+    session.run(tf.global_variables_initializer())
+    return session
 
 
 # --- sessions ---
@@ -110,19 +156,6 @@ def test_the_device_is_the_one_of_the_rank(double: Double, monkeypatch) -> None:
     assert double.process.device == 3
 
 
-def test_relative_paths_are_those_of_where_the_run_was_started(
-    double: Double, monkeypatch, tmp_path
-) -> None:
-    (tmp_path / "list.json").write_text('{"black-list": {"to-add": ["Softmax"]}}')
-    monkeypatch.chdir(tmp_path)
-    precision = precision_of("allow_mix_precision")
-    device = tf_runtime.open_device("npu", ALONE, precision, NpuOptions(modify_mixlist="list.json"))
-    session = tf_runtime.open_session(device, precision)
-    monkeypatch.chdir("/")
-    session.run(tf.zeros([2]) + 1.0)
-    assert double.process.options["modify_mixlist"] == str(tmp_path / "list.json")
-
-
 # --- steps ---
 
 
@@ -142,63 +175,39 @@ def minimised(device: Any, precision: Any, factor: Any = 2.0, **more: Any) -> An
     return weight, counter, step
 
 
-def test_a_step_is_clipped_after_unscaling(double: Double) -> None:
-    device, precision, session = opened("allow_mix_precision")
-    weight, _, step = minimised(device, precision, clip_norm=0.5)
-    session = tf_runtime.open_session(device, precision)
-    session.run(tf.global_variables_initializer())
+def test_a_step_is_clipped_after_unscaling_and_one_rank_needs_no_hccl(double: Double) -> None:
+    device, precision, _ = opened("allow_mix_precision")
+    weight, counter, step = minimised(device, precision, clip_norm=0.5)
+    session = started(device, precision)
     norm, scale, _ = session.run([step.gradient_norm, step.loss_scale, step.train_op])
     assert (norm, scale, session.run(weight)) == (2.0, 65536.0, 0.5)
-
-
-def test_a_step_that_overflows_is_skipped_and_tells_the_scale_it_used(double: Double) -> None:
-    device, precision, _ = opened("allow_mix_precision")
-    given = tf.placeholder(tf.float32, [])
-    _, counter, step = minimised(device, precision, factor=given)
-    session = tf_runtime.open_session(device, precision)
-    session.run(tf.global_variables_initializer())
-    told = [
-        session.run([step.train_op, step.loss_scale], {given: value})[1]
-        for value in (float("inf"), 1.0, float("inf"), 1.0)
-    ]
-    assert told == [65536.0, 32768.0, 32768.0, 16384.0] and session.run(counter) == 2
-
-
-def test_a_static_scale_checks_for_overflow(double: Double) -> None:
-    device, _, _ = opened("allow_mix_precision")
-    precision = with_loss_scale(precision_of("allow_mix_precision"), "128")
-    _, counter, step = minimised(device, precision, factor=float("inf"))
-    session = tf_runtime.open_session(device, precision)
-    session.run(tf.global_variables_initializer())
-    session.run(step.train_op)
-    assert session.run(counter) == 0
-
-
-def test_one_rank_trains_without_hccl(double: Double) -> None:
-    device, precision, _ = opened("allow_mix_precision")
-    _, counter, step = minimised(device, precision)
-    session = tf_runtime.open_session(device, precision)
-    session.run(tf.global_variables_initializer())
-    session.run(step.train_op)
     assert session.run(counter) == 1 and double.process.way == "none"
 
 
-def test_several_ranks_share_gradients_and_overflow(double: Double, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    "scale, told", [("dynamic", [65536.0, 32768.0, 32768.0, 16384.0]), ("128", [128.0] * 4)]
+)
+def test_a_step_that_overflows_is_skipped_and_tells_the_scale_it_used(double, scale, told) -> None:
+    device, precision, _ = opened("allow_mix_precision")
+    precision = with_loss_scale(precision, scale)
+    given = tf.placeholder(tf.float32, [])
+    _, counter, step = minimised(device, precision, factor=given)
+    session = started(device, precision)
+    values = (float("inf"), 1.0, float("inf"), 1.0)
+    used = [session.run([step.train_op, step.loss_scale], {given: value})[1] for value in values]
+    assert used == told and session.run(counter) == 2
+
+
+def test_several_ranks_share_gradients_and_overflow_and_their_mean_is_one(
+    double: Double, monkeypatch
+) -> None:
     device, precision = of_two_ranks(double, monkeypatch, "allow_mix_precision")
     _, _, step = minimised(device, precision)
-    session = tf_runtime.open_session(device, precision)
-    session.run(tf.global_variables_initializer())
+    mean = tf_runtime.mean_in_graph(device, tf.ones([]) * 3.0, "x")
+    session = started(device, precision)
     session.run(step.train_op)
     assert double.process.collective.asked == [("allreduce", "sum")] * 2
-
-
-def test_the_mean_of_several_ranks_is_a_mean(double: Double, monkeypatch) -> None:
-    device, precision = of_two_ranks(double, monkeypatch)
-    _, _, step = minimised(device, precision)
-    session = tf_runtime.open_session(device, precision)
-    session.run(tf.global_variables_initializer())
-    assert session.run(step.gradient_norm) == 2.0
-    assert session.run(tf_runtime.mean_in_graph(device, tf.ones([]) * 3.0, "x")) == 3.0
+    assert session.run([step.gradient_norm, mean]) == [2.0, 3.0]
 
 
 def test_ranks_that_nobody_counted_are_refused(double: Double, monkeypatch) -> None:
@@ -214,8 +223,7 @@ def test_every_variable_is_broadcast(double: Double, monkeypatch) -> None:
         )
     tf.train.get_or_create_global_step()
     sync = tf_runtime.broadcast_in_graph(device, tf.global_variables())
-    session = tf_runtime.open_session(device, precision)
-    session.run(tf.global_variables_initializer())
+    session = started(device, precision)
     session.run(sync)
     assert double.process.collective.asked == [("broadcast", 0)] * 3
 
@@ -249,9 +257,9 @@ def under_a_chief(double: Double, monkeypatch, size: int = 2) -> Any:
         ("CM_WORKER_SIZE", "2"),
     ):
         monkeypatch.setenv(name, value)
-    ranks = double.module("contract.ranks")
+    ranks = double.module("ranks")
 
-    def join(cluster: Any, device: int) -> None:
+    def join(way: str, device: int) -> None:
         double.process.collective, double.process.rank, double.process.size = Echo(size), 1, size
 
     monkeypatch.setattr(ranks, "join", join)
@@ -277,9 +285,9 @@ def test_machines_that_hccl_numbers_otherwise_than_the_launcher_are_refused(
 
 
 def test_an_hccl_that_does_not_start_is_told_in_one_line(double: Double, monkeypatch) -> None:
-    ranks = double.module("contract.ranks")
+    ranks = double.module("ranks")
 
-    def fails(cluster: Any, device: int) -> None:
+    def fails(way: str, device: int) -> None:
         raise RuntimeError("not all of 2 ranks came\n  and a long tail")
 
     monkeypatch.setattr(ranks, "join", fails)
@@ -300,8 +308,7 @@ def test_one_run_makes_the_steps_that_were_asked_for(double: Double) -> None:
     iterator = tf.data.make_initializable_iterator(tf.data.Dataset.range(100))
     value = tf.cast(iterator.get_next(), tf.float32)
     _, counter, step = minimised(device, precision, factor=value)
-    session = tf_runtime.open_session(device, precision)
-    session.run(tf.global_variables_initializer())
+    session = started(device, precision)
     session.run(iterator.initializer)
     session.run(tf_runtime.looped_on_device(device, session, step.train_op))
     assert session.run(counter) == 3

@@ -1,1 +1,0 @@
-"""The rules that the double holds programs to."""
