@@ -109,7 +109,6 @@ def variables(**given):
 
 
 ONE = packages(torch="1.8.1")
-BOTH = variables(RANK_SIZE="", CM_WORKER_SIZE="8")
 
 
 @pytest.mark.parametrize(
@@ -145,9 +144,6 @@ BOTH = variables(RANK_SIZE="", CM_WORKER_SIZE="8")
         ("apex", packages(apex="0.1"), OK),  # NVIDIA's
         ("apex", {"npu_count": 8, **packages(apex="0.1")}, WARN),
         ("apex", packages(apex="0.9.10.dev0"), WARN),  # another project of the registry's
-        ("cluster variables", BOTH, WARN),
-        ("cluster variables", {"npu_count": 8, **BOTH}, FAIL),
-        ("cluster variables", variables(RANK_SIZE="8"), ""),
     ],
 )
 def test_a_check_calls_it(what, changes, status):

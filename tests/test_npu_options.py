@@ -93,7 +93,7 @@ def test_steps_of_a_loop_and_of_a_dump_are_told(tmp_path: Path) -> None:
         (["--data_dump_step=3"], {}, "needs --data_dump_flag"),
         (["--iterations_per_loop=2"], {"asked": OWN}, "mix_compile_mode"),
         (["--iterations_per_loop=2"], {"training": False}, "iterations_per_loop"),
-        (["--customize_dtypes=none"], {"mode": MIXED}, "none: can't be read"),
+        (["--customize_dtypes=none"], {"mode": MIXED}, "none can't be read"),
         *[  # elsewhere each flag is refused by name
             ([word], {"kind": "cpu"}, f"{word.partition('=')[0]} is for an NPU and this run is on")
             for word in (

@@ -24,9 +24,7 @@ from common.machine.devices import (
 )
 from common.machine.doctor import Surroundings
 from common.machine.ports import is_free
-from common.machine.ranks import CHIEF_NAMES
 
-RANK_VARIABLES = ("RANK_TABLE_FILE", "RANK_SIZE", "RANK_ID")
 CONNECT_SECONDS = (120, 7200)
 EXECUTION_SECONDS_910A, EXECUTION_SECONDS = 17340, 2**31 - 1
 EXECUTION_ROUNDING = 68
@@ -112,7 +110,7 @@ def examine_ascend(facts: Surroundings) -> List[Finding]:
     if facts.machine.npu_count:
         checks += [_kernels, _driver, _health, _free, _visible, _plugin, _tensorflow, _addresses]
         checks += [_ports, _connect_timeout, _execution_timeout]
-    found = [check(facts) for check in [*checks, _rank_variables, _rank_table]]
+    found = [check(facts) for check in [*checks, _rank_table]]
     return [finding for finding in found if finding is not None]
 
 
@@ -314,19 +312,6 @@ def _seconds(facts: Surroundings, name: str, low: int, high: int) -> Optional[Fi
         return _ok(name, text + " s")
     remedy = "unset it (the launcher sets a good one), or give a number in range"
     return _fail(name, f"{text!r} is outside {low} to {high} seconds", remedy)
-
-
-# --- variables ---
-
-
-def _rank_variables(facts: Surroundings) -> Optional[Finding]:
-    """RANK_* and CM_* exclude each other; even an empty variable counts as set."""
-    cluster = [name for name in (*CHIEF_NAMES, "CM_WORKER_IP") if name in facts.environment]
-    ranks = [name for name in RANK_VARIABLES if name in facts.environment]
-    if not cluster or not ranks:
-        return None
-    told = f"{ranks[0]} and {cluster[0]} are both set and exclude each other"
-    return Finding(_blocking(facts), "cluster variables", told, f"unset {' '.join(ranks)}")
 
 
 def _rank_table(facts: Surroundings) -> Optional[Finding]:

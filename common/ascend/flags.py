@@ -83,15 +83,14 @@ def npu_options(
 ) -> NpuOptions:
     """The session options that a network and its user's flags ask for together.
 
+    What the device writes goes to rank_<rank>/ in the run's folder, and to device_<number>/ where
+    HCCL has yet to say which rank this is.
+
     Args:
-        folder: the run folder; what the device writes goes to rank_<rank>/ in it, and to
-            device_<number>/ where HCCL has yet to say which rank this is.
         asked: the network's own wishes; the user's files come before its files.
-        profile: whether the device is to be profiled.
 
     Raises:
-        UsageError: a flag for an NPU elsewhere, flags that exclude each other.
-        ZooError: a file that can't be used.
+        ZooError: a flag for an NPU elsewhere, flags that exclude each other, an unusable file.
     """
     if precision.device_kind != "npu":
         _refuse_elsewhere(flags, precision.device_kind)

@@ -53,7 +53,6 @@ def session_parameters(
     Args:
         precision_mode: always given; unset would mean float16 on an Ascend 910A.
         device_index: the logical number of the device on this machine.
-        environment: this process's variables.
     """
     parameters: Dict[str, Value] = {
         "use_off_line": True,
@@ -70,13 +69,9 @@ def session_parameters(
         parameters.update(
             iterations_per_loop=options.iterations_per_loop, enable_data_pre_proc=True
         )
-    if options.customize_dtypes:
-        parameters["customize_dtypes"] = _absolute(options.customize_dtypes)
-    if options.modify_mixlist:
-        parameters["modify_mixlist"] = _absolute(options.modify_mixlist)
     if options.profiling_folder:
         choices = {
-            "output": _absolute(options.profiling_folder),
+            "output": os.path.abspath(options.profiling_folder),
             "task_trace": "on",
             "training_trace": "on",
             "fp_point": "",
@@ -85,17 +80,16 @@ def session_parameters(
         }
         parameters.update(profiling_mode=True, profiling_options=json.dumps(choices))
     if options.overflow_dump_folder:
-        folder = _absolute(options.overflow_dump_folder)
-        parameters.update(enable_dump_debug=True, dump_debug_mode="all", dump_path=folder)
+        parameters.update(enable_dump_debug=True, dump_debug_mode="all")
     elif options.data_dump_folder:
-        folder = _absolute(options.data_dump_folder)
-        parameters.update(enable_dump=True, dump_mode="all", dump_path=folder)
-        parameters["dump_step"] = options.data_dump_step
+        parameters.update(enable_dump=True, dump_mode="all", dump_step=options.data_dump_step)
     if options.autotune_folder:
         parameters["aoe_mode"] = TUNE_OPERATORS
-        parameters["work_path"] = _absolute(options.autotune_folder)
-    return parameters
-
-
-def _absolute(path: str) -> str:
-    return os.path.abspath(path)  # a relative one is looked for where the process runs
+    paths = {
+        "customize_dtypes": options.customize_dtypes,
+        "modify_mixlist": options.modify_mixlist,
+        "dump_path": options.overflow_dump_folder or options.data_dump_folder,
+        "work_path": options.autotune_folder,
+    }
+    # A relative path would be looked for where the process runs.
+    return {**parameters, **{name: os.path.abspath(one) for name, one in paths.items() if one}}

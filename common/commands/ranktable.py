@@ -157,14 +157,14 @@ def _check(arguments: argparse.Namespace) -> int:
     files = arguments.files or [os.environ.get("RANK_TABLE_FILE", "")]
     if not files[0]:
         raise UsageError("zoo ranktable check needs a file: RANK_TABLE_FILE is not set")
-    findings = {file: _findings(file, arguments) for file in files}
+    findings = [_findings(file, arguments) for file in files]
     if arguments.json:
-        found = [attrs.asdict(finding) for part in findings.values() for finding in part]
+        found = [attrs.asdict(finding) for part in findings for finding in part]
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        told = {file: as_text([_line(one) for one in part]) for file, part in findings.items()}
-        print("\n\n".join(f"{file}\n{text}" for file, text in told.items()))
-    return int(any(first_failure(part) for part in findings.values()))
+        told = [as_text([_line(one) for one in part]) for part in findings]
+        print("\n\n".join(map("{}\n{}".format, files, told)))
+    return int(any(map(first_failure, findings)))
 
 
 def _findings(file: str, arguments: argparse.Namespace) -> List[TableFinding]:

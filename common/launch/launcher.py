@@ -32,7 +32,6 @@ def launch(plan: Plan, terminal: Terminal, moved: Moves = ()) -> int:
     folder, log = Path(plan.run_folder), Path(plan.contract_log)
     with contextlib.ExitStack() as kept:
         port = kept_port(plan)
-        kept.callback(port.release)
         claim = (
             run_folder.claim_again(folder, plan.target.case.name)
             if plan.flags.resume

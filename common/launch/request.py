@@ -114,7 +114,7 @@ def _told_of(why: str, threads: int) -> str:
 
 
 def kept_port(plan: Plan) -> PortReservation:
-    """The port that this machine keeps for the job until release; 0 where there is none to keep.
+    """The port that this machine keeps for the job; 0 where there is none to keep.
 
     Raises:
         UsageError, ZooError: no port was given where one must be, or it is in use.

@@ -25,13 +25,11 @@ _NO_MEMORY_LIMIT = 1 << 60
 
 @dataclass(frozen=True)
 class Machine:
-    """What was found.
+    """What was found: of accelerators and cores those that this process may use.
 
     Attributes:
-        npu_count, gpu_count: accelerators this process may use.
         gpu_names: as the driver names them, () where only their number is known.
         npu_driver: its version, "" where unknown.
-        core_ids: the cores this process may run on (its cpuset), ascending.
         cpu_quota: cores' worth of time a control group allows, None without a limit.
         memory_bytes: physical memory or the control group's limit, whichever is smaller.
     """
@@ -85,11 +83,7 @@ def idle_cores(cores: Sequence[int], seconds: float = 0.1) -> int:
 
 
 def choose_device(requested: str, machine: Machine) -> str:
-    """The kind of device to use: the requested one, or for "auto" the best there is.
-
-    Raises:
-        UsageError: the requested kind is unknown or this machine has none of it.
-    """
+    """The kind of device to use: the requested one (else UsageError), or the best there is."""
     if requested == "auto":
         return next(kind for kind in KINDS if machine.count(kind) > 0)
     if requested not in KINDS:
@@ -247,8 +241,7 @@ def _gpu_count(root: Path, environment: Mapping[str, str]) -> int:
 
 def _gpu_names(root: Path) -> Tuple[str, ...]:
     paths = sorted(glob.glob(str(root / "proc/driver/nvidia/gpus/*/information")))
-    names = (_told(Path(path), r"^Model:\s*(.+?)\s*$") for path in paths)
-    return tuple(filter(None, names))
+    return tuple(filter(None, (_told(Path(path), r"^Model:\s*(.+?)\s*$") for path in paths)))
 
 
 def gpu_driver(root: Path = Path("/")) -> str:
@@ -284,8 +277,8 @@ def _cpu_quota(root: Path) -> Optional[float]:
             read_text(root / "sys/fs/cgroup/cpu" / name).strip() or "-1"
             for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")
         ]
-    quota, period = (_whole_number(word) for word in (words + [""])[:2])
-    return quota / period if quota and period and quota > 0 and period > 0 else None
+    quota, period = (_whole_number(word) or 0 for word in (words + [""])[:2])
+    return quota / period if quota > 0 and period > 0 else None
 
 
 def _memory_bytes(root: Path) -> int:

@@ -6,7 +6,7 @@ import contextlib
 import random
 import socket
 from pathlib import Path
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from common.core.errors import InfrastructureError, ZooError
 
@@ -15,19 +15,14 @@ DEFAULT_FIRST_OUTGOING = 32768
 TRIES = 200
 
 
-class PortReservation:
-    """Keeps a port to one launch, without listening on it, until this process ends.
+class PortReservation(NamedTuple):
+    """Keeps a port to one launch, without listening on it, as long as the object lives.
 
     The name lives in the kernel's abstract namespace: it leaves no file and goes with the process.
     """
 
-    def __init__(self, port: int, holder: Optional[socket.socket] = None) -> None:
-        self.port, self._holder = port, holder
-
-    def release(self) -> None:
-        """Lets other launches have the port."""
-        if self._holder is not None:
-            self._holder.close()
+    port: int
+    holder: Optional[socket.socket] = None
 
 
 NO_PORT = PortReservation(0)

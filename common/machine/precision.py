@@ -298,13 +298,7 @@ TABLE: Dict[Tuple[str, str, str], Dict[str, Way]] = {
 
 
 def resolve(mode: str, framework: str, device_kind: str, capabilities: Capabilities) -> Precision:
-    """What `mode` is on this device, never something else.
-
-    Args:
-        mode: any name or alias of a mode.
-        framework: "torch" or "tensorflow".
-        device_kind: "npu", "gpu" or "cpu".
-        capabilities: what framework and device can do.
+    """What a mode, by any of its names, is on this device, never something else.
 
     Raises:
         UsageError: no such mode, or impossible here; names the nearest possible mode.
@@ -341,11 +335,7 @@ def default_mode(card_defaults: Mapping[str, str], device_kind: str) -> str:
 
 
 def with_loss_scale(precision: Precision, text: str) -> Precision:
-    """The precision with its loss scale replaced by a number (at least 1), "dynamic" or "none".
-
-    Raises:
-        UsageError: none of these, or nothing is scaled in this mode.
-    """
+    """The precision with its loss scale replaced by a number (at least 1), "dynamic" or "none"."""
     if text == "none":
         return dataclasses.replace(precision, loss_scale_policy="none", loss_scale=None)
     if precision.scaler is None:
