@@ -143,14 +143,16 @@ def test_the_archive_has_logs_and_records_and_neither_weights_nor_secrets(good: 
 
 
 def test_without_an_npu_or_a_folder_it_ends_at_once(verify: Verifying, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.write_text("a file")
+    done = verify("--networks", "protoattend")
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == f"error: --output_path {out} can't be written; give another\n"
+    out.unlink()
     verify.variables = AscendMachine(tmp_path / "none", devices=0).variables()
     done = verify("--networks", "protoattend")
     assert done.returncode == 1 and "this machine has no NPU" in done.stderr
-    assert not (tmp_path / "out").exists()
-    (tmp_path / "out").write_text("a file")
-    done = verify("--networks", "protoattend")
-    assert done.returncode == 1 and done.stdout == ""
-    assert done.stderr == f"error: --output_path {tmp_path}/out can't be written; give another\n"
+    assert not out.exists()
 
 
 def test_several_ranks_have_the_data_made_for_them_and_too_many_are_left_out(
