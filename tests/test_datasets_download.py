@@ -92,13 +92,6 @@ def test_what_came_before_is_joined_only_where_it_fits(
     assert ("starts anew" in output.getvalue()) == anew
 
 
-def test_mirrors_are_tried_in_order_and_one_with_another_file_is_left(server, fetch):
-    server.files["wrong"] = CONTENT[:-1] + b"?"
-    urls = [server.url + path for path in ("/nowhere", "/wrong", "/a.bin")]
-    assert fetch(*urls).read_bytes() == CONTENT
-    assert [path for path, _ in server.asked] == ["nowhere", "wrong", "a.bin"]
-
-
 @pytest.mark.parametrize(
     "content, given, told",
     [
@@ -149,13 +142,6 @@ def test_a_server_that_says_nothing_is_given_up(monkeypatch):
             ask(f"http://127.0.0.1:{silent.getsockname()[1]}/", timeout=0.1)
 
 
-def test_redirects_are_followed_with_the_range(server, fetch, tmp_path):
-    server.redirects["old"] = server.url + "/a.bin"
-    leave_part(tmp_path, CONTENT[:100])
-    assert fetch(server.url + "/old").read_bytes() == CONTENT
-    assert server.asked[-1] == ("a.bin", "bytes=100-")
-
-
 @pytest.mark.parametrize("place", ["file:///etc/passwd", "ftp://127.0.0.1/a.bin"])
 def test_only_http_and_https_are_spoken_after_a_redirect_too(server, fetch, place):
     server.redirects["a.bin"] = place
@@ -172,12 +158,6 @@ def test_https_is_not_left_by_a_redirect():
     response.headers["Location"] = "http://example.org/a"
     with pytest.raises(TransferError, match="from https to http://example.org"):
         _session().get_redirect_target(response)
-
-
-def test_certificates_are_those_that_ssl_cert_file_names(monkeypatch, tmp_path):
-    (tmp_path / "own.pem").touch()
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "own.pem"))
-    assert _session().verify == str(tmp_path / "own.pem")
 
 
 # --- progress ---

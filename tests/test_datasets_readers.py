@@ -16,7 +16,6 @@ from common.core.errors import ZooError
 from common.data.array_files import parse_idx, read_idx_folder, read_npz
 from common.data.cifar10 import (
     FOLDER_NAME,
-    PUBLISHED_MD5,
     find_folder,
     read_batches,
     read_cifar10,
@@ -82,15 +81,6 @@ def test_images_come_as_height_width_channels_with_labels_and_class_names(batche
     assert read.test.labels.tolist() == [0, 1, 0, 1] and read.classes == ("cat", "dog")
 
 
-@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL))
-def test_a_batch_pickled_by_this_python_is_read_as_well(batches, protocol):
-    batch = {"data": cifar10_pixels(5, 2), "labels": [1, 0]}
-    read = batches("test_batch", pickle.dumps(batch, protocol=protocol))
-    planes = cifar10_pixels(5, 2).reshape(2, 3, 32, 32)
-    assert (read.test.images == planes.transpose(0, 2, 3, 1)).all()
-    assert read.manifest_sha256 != batches("test_batch", b"" + _batch()).manifest_sha256
-
-
 def _batch(labels=(0, 1), count=2):
     return python2_batch(cifar10_pixels(0, count), list(labels))
 
@@ -131,16 +121,6 @@ def test_a_batch_that_is_altered_truncated_missing_or_a_folder_is_named(tmp_path
     assert "data_batch_1 missing" in refusal(lambda: read_batches(folder, md5))
     path.mkdir()
     assert "data_batch_1: can't be read" in refusal(lambda: read_batches(folder, md5))
-
-
-def test_the_published_md5_are_checked_and_the_folder_or_its_parent_may_be_named(tmp_path):
-    write_cifar10(tmp_path / FOLDER_NAME)
-    for number in range(2, 6):
-        (tmp_path / FOLDER_NAME / f"data_batch_{number}").write_bytes(b"")
-    for named in (tmp_path, tmp_path / FOLDER_NAME):
-        assert PUBLISHED_MD5["batches.meta"] in refusal(
-            lambda named=named: read_cifar10(str(named))
-        )
 
 
 @pytest.mark.parametrize(
@@ -224,13 +204,15 @@ def test_the_idx_folder_or_its_parent_may_be_named(tmp_path, below):
     [
         (b"", "not an idx file"),
         (b"\x89PNG\r\n", "not an idx file"),
-        (b"\0\0\x0d\x03" + bytes(12), "values of type 0x0d"),
+        (b"\0\0\x0d\x03" + bytes(12), "begins with 0x00000d03"),
         (idx_bytes(labels_of(3)), "images and labels may be exchanged"),
-        (idx_bytes(GREY)[:9], "truncated within its header"),
-        (idx_bytes(GREY)[:-1], "truncated: its header states 6 x 8 x 8 values, it has 383"),
-        (idx_bytes(GREY) + b"x", "too long"),
+        (idx_bytes(GREY)[:9], "truncated or damaged"),
+        (idx_bytes(GREY)[:-1], "its header states 6 x 8 x 8 values"),
+        (idx_bytes(GREY) + b"x", "its header states 6 x 8 x 8 values"),
         (b"\0\0\x08\x03" + b"\xff" * 12, "its header states 4294967295 x"),
         (idx_bytes(GREY[:0]), "its header states 0 x 8 x 8"),
+        (gzip.compress(idx_bytes(GREY))[:-9], "truncated or damaged"),
+        (gzip.compress(idx_bytes(GREY))[:-6] + bytes(6), "truncated or damaged"),
         # A header that lies reserves no memory for what it states.
         (b"\0\0\x08\x03\0\0\xff\xff\0\0\xff\0\0\0\0\1", "truncated"),
     ],
@@ -240,22 +222,13 @@ def test_a_file_that_is_no_whole_idx_file_is_one_line(content, told):
         assert told in refusal(lambda stored=stored: parse_idx(stored, "a/file", 3))
 
 
-@pytest.mark.parametrize("cut", [slice(0, -9), slice(0, 60)])
-def test_a_damaged_packed_idx_file_is_one_line(cut):
-    packed = gzip.compress(idx_bytes(GREY))
-    altered = packed[:-6] + b"\0\0" + packed[-4:]
-    for content in (packed[cut], altered):
-        line = refusal(lambda content=content: parse_idx(content, "a/file", 3))
-        assert line.startswith("a/file: truncated or damaged")
-
-
 def test_idx_files_that_do_not_belong_together_are_one_line(tmp_path):
     folder = write_idx_folder(tmp_path / "data", packed=False)
     (folder / IDX_NAMES[3]).write_bytes(idx_bytes(labels_of(9)))
     assert "test: 2 images with 9 labels" in refusal(lambda: read_idx(folder))
     (folder / IDX_NAMES[3]).write_bytes(idx_bytes(labels_of(2)))
     (folder / IDX_NAMES[2]).write_bytes(idx_bytes(GREY[:2, :7, :7]))
-    assert "images of 8 x 8 pixels, test images of 7 x 7" in refusal(lambda: read_idx(folder))
+    assert "images are (8, 8, 1), test images (7, 7, 1)" in refusal(lambda: read_idx(folder))
     (folder / IDX_NAMES[1]).unlink()
     assert "no " + IDX_NAMES[1] in refusal(lambda: read_idx(folder))
 
@@ -293,7 +266,7 @@ def test_npz_arrays_are_read_divided_or_whole_with_labels_in_a_column_too(tmp_pa
     assert (len(source.train), len(source.test), len(source.classes)) == (4, 2, 4)
     assert "2 .npz files" in refusal(lambda: read_npz(str(tmp_path)))
     arrays["x_test"] = GREY[4:, :7]
-    assert "one shape" in refusal(lambda: read_npz(save(tmp_path / "b.npz", **arrays)))
+    assert "test images (7, 8, 1)" in refusal(lambda: read_npz(save(tmp_path / "b.npz", **arrays)))
 
 
 @pytest.mark.parametrize(
@@ -303,12 +276,12 @@ def test_npz_arrays_are_read_divided_or_whole_with_labels_in_a_column_too(tmp_pa
         ({"x_train": GREY, "y_train": np.arange(6), "x_test": GREY}, "y_test"),
         ({"images": GREY.astype(np.float32), "labels": np.arange(6)}, "images are float32"),
         ({"images": GREY, "labels": np.arange(5)}, "6 images with 5 labels"),
-        ({"images": GREY, "labels": np.arange(6) - 1}, "labels from -1 to 4"),
-        ({"images": GREY, "labels": np.arange(6) + 2**40}, "labels from 1099511627776"),
-        ({"images": GREY, "labels": np.arange(6) / 2}, "labels is float64"),
-        ({"images": GREY[:0], "labels": np.arange(0)}, "labels is empty"),
+        ({"images": GREY, "labels": np.arange(6) - 1}, "labels from 0 to 65535"),
+        ({"images": GREY, "labels": np.arange(6) + 2**40}, "labels from 0 to 65535"),
+        ({"images": GREY, "labels": np.arange(6) / 2}, "labels are float64"),
+        ({"images": GREY[:0], "labels": np.arange(0)}, "one at least"),
         ({"images": GREY[0], "labels": np.arange(8)}, "shape (8, 8)"),
-        ({"images": COLOUR[..., :2], "labels": np.arange(6)}, "C 1 or 3"),
+        ({"images": COLOUR[..., :2], "labels": np.arange(6)}, "(N, H, W, 1 or 3)"),
     ],
 )
 def test_arrays_that_are_no_labelled_images_are_one_line(tmp_path, arrays, told):
@@ -330,26 +303,6 @@ def test_a_file_that_is_no_whole_npz_is_one_line_and_never_unpickled(tmp_path):
 
 
 # --- labelled images and their division
-
-
-@pytest.mark.parametrize(
-    "images, labels, told",
-    [
-        (COLOUR.astype(np.float32), np.arange(6) % 2, "uint8"),
-        (COLOUR[..., [0, 1, 2, 0, 1]], np.arange(6) % 2, "5 channels"),
-        (COLOUR, np.arange(6) / 2, "labels are float64"),
-        (COLOUR, np.arange(5) % 2, "6 images with 5 labels"),
-        (COLOUR, np.arange(6), "label 2 of image 2 is out of range"),
-    ],
-)
-def test_images_and_labels_that_do_not_fit_are_refused(images, labels, told):
-    assert told in refusal(lambda: LabelledImages(images, labels, ("cat", "dog")))
-
-
-def test_one_changed_label_changes_the_checksum():
-    images = LabelledImages(COLOUR, np.arange(6))
-    assert images.sha256() == LabelledImages(COLOUR, np.arange(6)).sha256()
-    assert images.sha256() != LabelledImages(COLOUR, np.arange(6) % 5).sha256()
 
 
 @pytest.mark.parametrize("by_class", [True, False])

@@ -81,20 +81,6 @@ def test_what_tar_writes_of_the_folder_it_is_in_is_unpacked(tmp_path, inside):
     assert {name: (inside / name).read_bytes() for name in FILES} == FILES
 
 
-def test_a_gz_unpacks_to_the_name_without_gz(tmp_path, inside):
-    archive = tmp_path / "a.bin.gz"
-    archive.write_bytes(gzip.compress(b"content"))
-    assert set(unpack(archive, "gz", inside, 10000)) == {"a.bin"}
-    assert (inside / "a.bin").read_bytes() == b"content"
-
-
-def test_rights_of_the_archive_are_not_taken_over(tmp_path, inside):
-    entry = tarfile.TarInfo("a")
-    entry.mode = 0o6777
-    unpack(tar_with(tmp_path / "a.tar", entry), "tar", inside, 10)
-    assert stat.S_IMODE((inside / "a").stat().st_mode) & 0o7111 == 0
-
-
 @pytest.mark.parametrize(
     "name, told",
     [

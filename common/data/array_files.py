@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import gzip
 import io
 import operator
 import zlib
 from pathlib import Path
-from typing import IO, Dict, List, Optional, Tuple, cast
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
@@ -75,13 +76,15 @@ def read_idx_folder(name: str, data_path: Optional[str], catalogue: Path) -> Sou
         except ZooError as error:
             raise ZooError(f"{folder}: {part}: {error}") from None
     train, test = parts
-    if train.spatial_shape != test.spatial_shape:
-        sizes = (*train.spatial_shape, *test.spatial_shape)
-        raise ZooError(
-            "{}: training images of {} x {} pixels, test images of {} x {}".format(folder, *sizes)
-        )
+    _require_one_shape(folder, train, test)
     texts = ("the train files", "the t10k files")
     return Source(train, test, IDX_CLASSES[name], *texts, manifest_sha256(sums))
+
+
+def _require_one_shape(path: Path, train: LabelledImages, test: LabelledImages) -> None:
+    shapes = train.images.shape[1:], test.images.shape[1:]
+    if shapes[0] != shapes[1]:
+        raise ZooError(f"{path}: training images are {shapes[0]}, test images {shapes[1]}")
 
 
 def _idx_folder(name: str, data_path: Optional[str]) -> Path:
@@ -126,52 +129,36 @@ def parse_idx(content: bytes, source: str, dimensions: int) -> np.ndarray:
     Raises:
         ZooError: truncated, damaged, not idx, of other values or another number of dimensions.
     """
-    stream: IO[bytes] = io.BytesIO(content)
-    if content[:2] == b"\x1f\x8b":
-        stream = cast(IO[bytes], gzip.GzipFile(fileobj=stream))
+    head = 4 + 4 * dimensions
     try:
-        return _parse_idx(stream, dimensions)
-    except (OSError, EOFError, zlib.error) as error:  # OSError: gzip of a bad checksum
+        # A stream of gzip that lies reserves no memory: no more is unpacked than is stated.
+        packed = content[:2] == b"\x1f\x8b"
+        stream = gzip.GzipFile(fileobj=io.BytesIO(content)) if packed else io.BytesIO(content)
+        header = stream.read(head)
+        if header[:4] != bytes([0, 0, _UNSIGNED_BYTES, dimensions]):
+            raise ValueError(
+                f"not an idx file of {dimensions} dimension(s) of bytes (it begins with "
+                f"0x{header[:4].hex()}); images and labels may be exchanged"
+            )
+        sizes = [int(size) for size in np.frombuffer(header[4:].ljust(head - 4), ">u4")]
+        stated, expected = " x ".join(map(str, sizes)), functools.reduce(operator.mul, sizes)
+        body = b"".join(_blocks(stream, expected + 1)) if expected <= _MOST_VALUES else b""
+        if len(header) < head or not expected or len(body) != expected:
+            raise ValueError(f"its header states {stated} values, it has others")
+        return np.frombuffer(body, np.uint8).reshape(sizes)
+    except (OSError, EOFError, ValueError, zlib.error) as error:  # OSError: a bad checksum
         told = f"truncated or damaged ({first_line(error)})"
         raise ZooError(f"{source}: {told}: get the file again") from None
-    except ValueError as error:
-        raise ZooError(f"{source}: {error}: get the file again") from None
 
 
-def _parse_idx(stream: IO[bytes], dimensions: int) -> np.ndarray:
-    magic = stream.read(4)
-    if len(magic) < 4 or magic[:2] != b"\0\0":
-        raise ValueError(f"not an idx file (it begins with 0x{magic.hex()})")
-    if magic[2] != _UNSIGNED_BYTES:
-        raise ValueError(
-            f"an idx file of values of type 0x{magic[2]:02x}: unsigned bytes (0x08) are needed"
-        )
-    if magic[3] != dimensions:
-        raise ValueError(
-            f"an idx file of {magic[3]} dimension(s) where {dimensions} belong(s): images and "
-            "labels may be exchanged"
-        )
-    header = stream.read(4 * dimensions)
-    if len(header) < 4 * dimensions:
-        raise ValueError("truncated within its header")
-    sizes = [int(size) for size in np.frombuffer(header, ">u4")]
-    stated = f"its header states {' x '.join(map(str, sizes))} values"
-    expected = functools.reduce(operator.mul, sizes)
-    if not 0 < expected <= _MOST_VALUES:
-        raise ValueError(f"{stated}: between 1 and {_MOST_VALUES} are supported")
-    body = bytearray()
-    # In blocks, so that a header that lies can't reserve memory for what isn't there. The end is
-    # where gzip checks its checksum.
-    while len(body) <= expected:
+def _blocks(stream: Any, most: int) -> Iterator[bytes]:
+    """What can be read, in blocks; beyond `most` bytes no more."""
+    while most > 0:
         block = stream.read(_BLOCK)
         if not block:
-            break
-        body += block
-    if len(body) < expected:
-        raise ValueError(f"truncated: {stated}, it has {len(body)}")
-    if len(body) > expected:
-        raise ValueError(f"too long: {stated}, it has more")
-    return np.frombuffer(bytes(body), np.uint8).reshape(sizes)
+            return
+        most -= len(block)
+        yield block
 
 
 # --- npz -------------------------------------------------------------------------------------
@@ -194,11 +181,7 @@ def read_npz(data_path: Optional[str]) -> Source:
     if all(name in arrays for name in _NPZ_DIVIDED):
         train = _npz_labelled(path, arrays, *_NPZ_DIVIDED[:2])
         test = _npz_labelled(path, arrays, *_NPZ_DIVIDED[2:])
-        if train.images.shape[1:] != test.images.shape[1:]:
-            raise ZooError(
-                f"{path}: images of x_train are {train.images.shape[1:]}, of x_test "
-                f"{test.images.shape[1:]}: one shape is needed"
-            )
+        _require_one_shape(path, train, test)
         return Source(train, test, _npz_classes(train, test), "x_train", "x_test")
     if all(name in arrays for name in _NPZ_WHOLE):
         whole = _npz_labelled(path, arrays, *_NPZ_WHOLE)
@@ -246,25 +229,15 @@ def _npz_labelled(
     images, labels = arrays[images_name], arrays[labels_name]
     images = images[..., np.newaxis] if images.ndim == 3 else images
     labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise ZooError(
-            f"{path}: {labels_name} is {labels.dtype} of shape {labels.shape}: whole numbers "
-            "of shape (N,) are needed"
-        )
-    if len(labels) == 0 or labels.min() < 0 or labels.max() > _LARGEST_LABEL:
-        found = f"has labels from {labels.min()} to {labels.max()}" if len(labels) else "is empty"
-        raise ZooError(
-            f"{path}: {labels_name} {found}: labels from 0 to {_LARGEST_LABEL} are needed"
-        )
-    if images.ndim != 4 or images.shape[3] not in (1, 3):
-        raise ZooError(
-            f"{path}: {images_name} is {images.dtype} of shape {images.shape}: (N, H, W), or "
-            "(N, H, W, C) with C 1 or 3, is needed"
-        )
     try:
-        return LabelledImages(images, labels.astype(np.int64))
+        found = LabelledImages(images, labels)
+        if images.ndim != 4 or images.shape[3] not in (1, 3):
+            raise ZooError(f"images are of shape {images.shape}: (N, H, W) or (N, H, W, 1 or 3)")
+        if not len(labels) or labels.min() < 0 or labels.max() > _LARGEST_LABEL:
+            raise ZooError(f"labels from 0 to {_LARGEST_LABEL} are needed, one at least")
+        return dataclasses.replace(found, labels=labels.astype(np.int64))
     except ZooError as error:
-        raise ZooError(f"{path}: {images_name}: {error}") from None
+        raise ZooError(f"{path}: {images_name}, {labels_name}: {error}") from None
 
 
 def _npz_classes(*parts: LabelledImages) -> Tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shlex
 from pathlib import Path
@@ -10,11 +11,11 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
-from common.core.errors import ZooError
+from common.core.errors import ZooError, first_line
 from common.data import bytes_of, folder_given
 from common.data.arrays import manifest_sha256, sha256_of_bytes
 from common.data.labelled_images import LabelledImages, Source
-from common.data.safe_pickle import StoredArray, load_data_pickle
+from common.data.safe_pickle import AllowListUnpickler, ForbiddenName, encode_latin1
 
 FOLDER_NAME = "cifar-10-batches-py"
 META_FILE, TEST_FILE = "batches.meta", "test_batch"
@@ -99,8 +100,31 @@ def _read(path: Path, md5_by_name: Mapping[str, str], sums: Dict[str, str]) -> D
         )
     sums[path.name] = sha256_of_bytes(content)
     # Parsed from the very bytes that were checked, so that nothing can change in between.
-    loaded = load_data_pickle(content, str(path))
+    try:
+        loaded = _BatchUnpickler(io.BytesIO(content), fix_imports=False, encoding="bytes").load()
+    except ForbiddenName as error:
+        raise ZooError(
+            f"{path}: refused, this pickle asks for what data has no need of ({error}): unpack "
+            "CIFAR-10 again"
+        ) from None
+    except Exception as error:  # damaged pickles raise every kind there is
+        raise ZooError(
+            f"{path}: not a readable data pickle ({first_line(error)}): unpack CIFAR-10 again"
+        ) from None
     return {_text(key): value for key, value in loaded.items()} if isinstance(loaded, dict) else {}
+
+
+class _BatchUnpickler(AllowListUnpickler):
+    """Knows what arrays of bytes call, as files of numpy 1, numpy 2 and Python 2 say it."""
+
+    buildable = (np.ndarray, type(np.dtype("u1")))
+    allowed = {
+        ("numpy.core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],
+        ("numpy._core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+        ("_codecs", "encode"): encode_latin1,
+    }
 
 
 def _text(value: object) -> str:
@@ -117,10 +141,10 @@ def _class_names(meta: Mapping[str, Any], path: Path) -> Tuple[str, ...]:
 def _part(batch: Mapping[str, Any], classes: Tuple[str, ...], path: Path) -> LabelledImages:
     pixels: Any = batch.get("data")
     labels: List[Any] = batch.get("labels", [])
-    if not isinstance(pixels, StoredArray) or not isinstance(labels, list):
+    if not isinstance(pixels, np.ndarray) or not isinstance(labels, list):
         raise ZooError(f"{path}: holds no data with labels: unpack CIFAR-10 again")
     try:
-        planes = pixels.to_numpy().reshape((len(labels),) + _SHAPE)
+        planes = pixels.reshape((len(labels),) + _SHAPE)
         images = np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
         return LabelledImages(images, np.array(labels, np.int64).reshape(len(labels)), classes)
     except (ValueError, TypeError, OverflowError) as error:
