@@ -11,20 +11,19 @@ import pytest
 
 from common.ascend.compiled_graphs import LINE, CompilationWatch
 from common.ascend.flags import (
+    LOOP,
     NpuFlags,
     check_customize_dtypes,
     check_modify_mixlist,
-    npu_options,
+    npu_parameters,
 )
-from common.ascend.session import NpuOptions, session_parameters
 from common.core.errors import ZooError
 from common.core.flags import Program
 from common.machine.precision import Capabilities, resolve
 from common.machine.ranks import ALONE, Place
 
-HERE = os.getcwd()
 MIXED = "allow_mix_precision"
-OWN = NpuOptions(mix_compile_mode=True, modify_mixlist="own.json")
+OWN = {"mix_compile_mode": True, "modify_mixlist": os.path.abspath("own.json")}
 
 
 def parsed(*words: str, training: bool = True) -> NpuFlags:
@@ -42,9 +41,10 @@ def asked(
     mode: str = "O0",
     place: Place = ALONE,
     **more: Any,
-) -> NpuOptions:
+) -> Any:
     flags = parsed(*words, training=more.pop("training", True))
-    return npu_options(flags, precision_on(kind, mode), folder, place, **more)
+    about = (precision_on(kind, mode), folder, place, more.pop("asked", {}))
+    return npu_parameters(flags, *about, **more)
 
 
 # --- flags ---
@@ -54,32 +54,52 @@ def test_without_flags_a_networks_own_wishes_hold_and_no_folder_is_made(tmp_path
     assert asked(tmp_path, asked=OWN) == OWN and not list(tmp_path.iterdir())
 
 
+PROFILE = {"task_trace": "on", "training_trace": "on", "fp_point": "", "bp_point": ""}
+
+
 @pytest.mark.parametrize(
-    "flag, field, folder",
+    "words, folder, told",
     [
-        ("--data_dump_flag", "data_dump_folder", "data_dump"),
-        ("--over_dump=True", "overflow_dump_folder", "overflow_dump"),
-        ("--autotune", "autotune_folder", "autotune"),
+        # A loop on the device fetches its data in the graph.
+        (["--iterations_per_loop=10"], "", {LOOP: 10, "enable_data_pre_proc": True}),
+        (
+            ["--data_dump_flag", "--data_dump_step=0|5-7"],
+            "data_dump",
+            {"enable_dump": True, "dump_mode": "all", "dump_step": "0|5-7", "dump_path": None},
+        ),
+        (
+            ["--over_dump=True"],
+            "overflow_dump",
+            {"enable_dump_debug": True, "dump_debug_mode": "all", "dump_path": None},
+        ),
+        (["--autotune"], "autotune", {"aoe_mode": "2", "work_path": None}),  # operators alone
     ],
 )
-def test_what_the_device_writes_goes_to_a_folder_of_the_rank_or_of_the_device_before_it_is_known(
-    tmp_path: Path, flag: str, field: str, folder: str
+def test_a_flag_is_told_with_a_folder_of_the_rank_or_of_the_device_before_it_is_known(
+    tmp_path: Path, words: Any, folder: str, told: Any, monkeypatch: Any
 ) -> None:
-    path = tmp_path / "rank_3" / folder
-    assert getattr(asked(tmp_path, flag, place=Place(3, 8, 3)), field) == str(path)
-    assert path.is_dir()
-    found = asked(tmp_path, flag, place=Place(0, 2, 5, numbered_by_hccl=True))
-    assert getattr(found, field) == str(tmp_path / "device_5" / folder)
+    monkeypatch.chdir(tmp_path)
+    for place, own in (
+        (Place(3, 8, 3), "rank_3"),
+        (Place(0, 2, 5, numbered_by_hccl=True), "device_5"),
+    ):
+        path = tmp_path / own / folder
+        found = asked(Path(), *words, place=place)
+        assert found == {name: value or str(path) for name, value in told.items()}
+        assert all(type(found[name]) is type(told[name] or "") for name in told)
+        assert not folder or path.is_dir()
 
 
-def test_steps_of_a_loop_and_of_a_dump_are_told(tmp_path: Path) -> None:
-    found = asked(tmp_path, "--iterations_per_loop=10", "--data_dump_flag", profile=True)
-    assert (found.iterations_per_loop, found.data_dump_step) == (10, "10")
-    assert found.profiling_folder == str(tmp_path / "rank_0/profiling")
-    words = ["--data_dump_flag", "--data_dump_step=0|5-7"]
-    assert asked(tmp_path, *words).data_dump_step == "0|5-7"
-    found = asked(tmp_path, "--over_dump", "--profiling", training=False)
-    assert found.overflow_dump_folder and found.profiling_folder
+@pytest.mark.parametrize("more", [{"profile": True}, {"training": False, "device": True}])
+def test_a_profile_goes_to_its_folder_with_the_points_that_the_manual_wants(
+    tmp_path: Path, more: Any
+) -> None:
+    words = ["--profiling"] * bool(more.get("device"))
+    more = {name: value for name, value in more.items() if name != "device"}
+    found = asked(tmp_path, *words, **more)
+    choices = json.loads(found["profiling_options"])
+    assert found["profiling_mode"] is True and {**choices, **PROFILE} == choices
+    assert choices["output"] == str(tmp_path / "rank_0/profiling")
 
 
 @pytest.mark.parametrize(
@@ -117,14 +137,14 @@ def test_flags_that_can_not_be_followed_are_refused(
 
 def test_flags_that_switch_off_are_welcome_everywhere(tmp_path: Path) -> None:
     words = ["--data_dump_flag=False", "--over_dump=False", "--autotune=False"]
-    assert asked(tmp_path, *words, "--data_dump_step=10", kind="cpu") == NpuOptions()
+    assert asked(tmp_path, *words, "--data_dump_step=10", kind="cpu") == {}
 
 
 def test_the_users_file_comes_before_the_networks(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     path.write_text('{"black-list": {"to-add": ["MatMul"]}}')
     found = asked(tmp_path, f"--modify_mixlist={path}", mode=MIXED, asked=OWN)
-    assert found.modify_mixlist == str(path)
+    assert found == {**OWN, "modify_mixlist": str(path)}
 
 
 def test_a_configuration_tells_what_decides_the_result_and_only_where_it_was_given(
@@ -135,54 +155,6 @@ def test_a_configuration_tells_what_decides_the_result_and_only_where_it_was_giv
     assert parsed("--over_dump").config() == {}
     told = parsed(f"--customize_dtypes={path}", "--iterations_per_loop=4").config()
     assert told["iterations_per_loop"] == 4 and len(told["customize_dtypes_sha256"]) == 64
-
-
-# --- parameters ---
-
-
-PLAIN_SESSION = {
-    "use_off_line": True,
-    "mix_compile_mode": False,
-    "graph_run_mode": 1,
-    "precision_mode": "force_fp16",
-}
-
-
-@pytest.mark.parametrize(
-    "options, told",
-    [
-        ({}, {}),
-        ({"device": 3}, {"session_device_id": 3}),  # ASCEND_DEVICE_ID says another
-        ({"world_size": 8}, {"hcom_parallel": True}),  # the exchange overlaps the backward pass
-        # A loop on the device fetches its data in the graph.
-        ({"iterations_per_loop": 10}, {"iterations_per_loop": 10, "enable_data_pre_proc": True}),
-        ({"modify_mixlist": "mix.json"}, {"modify_mixlist": os.path.join(HERE, "mix.json")}),
-        (
-            {"data_dump_folder": "/d", "data_dump_step": "0|5"},
-            {"enable_dump": True, "dump_mode": "all", "dump_step": "0|5", "dump_path": "/d"},
-        ),
-        (
-            {"overflow_dump_folder": "/o"},
-            {"enable_dump_debug": True, "dump_debug_mode": "all", "dump_path": "/o"},
-        ),
-        ({"autotune_folder": "/t"}, {"aoe_mode": "2", "work_path": "/t"}),  # operators alone
-    ],
-)
-def test_a_session_is_told_what_is_asked_for_by_absolute_paths_and_nothing_else(
-    options: Any, told: Any
-) -> None:
-    given = {"device": 0, "world_size": 1, **options}
-    place = given.pop("device"), given.pop("world_size"), {"ASCEND_DEVICE_ID": "0"}
-    found = session_parameters(NpuOptions(**given), "force_fp16", *place)
-    assert found == {**PLAIN_SESSION, **told}
-    assert all(type(found[name]) is type(told[name]) for name in told)
-
-
-def test_a_profile_goes_to_its_folder_with_the_points_that_the_manual_wants() -> None:
-    told = session_parameters(NpuOptions(profiling_folder="there"), "force_fp16", 0, 1, {})
-    choices = json.loads(str(told["profiling_options"]))
-    assert told["profiling_mode"] is True and choices["output"] == os.path.join(HERE, "there")
-    assert choices["training_trace"] == "on" and {"fp_point", "bp_point"} <= set(choices)
 
 
 # --- files of types ---

@@ -9,16 +9,18 @@ from typing import Any
 import numpy
 import pytest
 
+from common.ascend.flags import NpuFlags, npu_parameters
 from common.core.errors import InfrastructureError, ZooError
 from common.machine.precision import Capabilities, resolve, with_loss_scale
 from common.machine.ranks import ALONE, LAUNCHED_RANK, Place
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.minimisation import minimise
-from common.training.tensorflow.runtime import NpuOptions, tf
+from common.training.tensorflow.runtime import tf
 from tests.ascend_doubles.fresh_npu_bridge import Double, imported
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.usefixtures("default_graph")]
 TWO = Place(0, 2, 0)
+LOOP_OF_3 = {"iterations_per_loop": 3, "enable_data_pre_proc": True}
 # The real package's arguments and their defaults, of adapter 1.15 and 9.0.0.
 SIGNATURES = {
     "npu_config_proto": "(config_proto=None)",
@@ -54,10 +56,10 @@ def precision_of(mode: str, soc: str = "Ascend910A") -> Any:
     return resolve(mode, "tensorflow", "npu", able)
 
 
-def opened(mode: str = "must_keep_origin_dtype", soc: str = "Ascend910A", **options: Any) -> Any:
+def opened(mode: str = "must_keep_origin_dtype", soc: str = "Ascend910A", **parameters: Any) -> Any:
     """A device of one rank, its precision, and a session that has run something."""
     precision = precision_of(mode, soc)
-    device = tf_runtime.open_device("npu", ALONE, precision, NpuOptions(**options))
+    device = tf_runtime.open_device("npu", ALONE, precision, parameters)
     session = tf_runtime.open_session(device, precision)
     session.run(tf.zeros([2]) + 1.0)
     return device, precision, session
@@ -112,21 +114,22 @@ def test_the_mode_that_is_asked_for_is_in_force(monkeypatch, soc, mode, given) -
 
 
 def test_every_value_is_in_its_field_and_every_key_is_known(double: Double, tmp_path) -> None:
-    types, profile, tuning = (tmp_path / name for name in ("types.txt", "profile", "tuning"))
-    types.write_text("OpType::Softmax:InputDtype:float32,OutputDtype:float32\n")
-    opened(
-        customize_dtypes=str(types),
+    (tmp_path / "types").write_text("OpType::Softmax:InputDtype:float32,OutputDtype:float32\n")
+    flags = NpuFlags(
+        customize_dtypes=str(tmp_path / "types"),
         iterations_per_loop=2,
-        profiling_folder=str(profile),
-        data_dump_folder=str(tmp_path),
+        data_dump_flag=True,
         data_dump_step="0|2",
-        autotune_folder=str(tuning),
+        autotune=True,
     )
+    mode = "allow_mix_precision"
+    opened(mode, **npu_parameters(flags, precision_of(mode), tmp_path, ALONE, {}, profile=True))
     assert double.process.misread == [] and double.process.unknown == []
     options = double.process.options
-    assert json.loads(options["profiling_options"])["output"] == str(profile)
-    assert options["profiling_mode"] and options["enable_dump"]
+    assert json.loads(options["profiling_options"])["output"].startswith(str(tmp_path))
+    assert options["profiling_mode"] and options["enable_dump"] and options["customize_dtypes"]
     assert (options["dump_step"], options["aoe_mode"]) == ("0|2", "2")
+    assert (options["graph_run_mode"], options["hcom_parallel"]) == (1, True)
 
 
 def test_sessions_are_on_the_npu_but_for_those_of_the_host(double: Double) -> None:
@@ -304,7 +307,7 @@ def test_an_hccl_that_does_not_start_is_told_in_one_line(double: Double, monkeyp
 
 def test_one_run_makes_the_steps_that_were_asked_for(double: Double) -> None:
     precision = precision_of("O0")
-    device = tf_runtime.open_device("npu", ALONE, precision, NpuOptions(iterations_per_loop=3))
+    device = tf_runtime.open_device("npu", ALONE, precision, LOOP_OF_3)
     iterator = tf.data.make_initializable_iterator(tf.data.Dataset.range(100))
     value = tf.cast(iterator.get_next(), tf.float32)
     _, counter, step = minimised(device, precision, factor=value)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from common.ascend.session import NpuOptions
 from common.cards.model_card import read_card
 from common.data.labelled_images import DatasetSplits
 from common.training.tensorflow import runtime as tf_runtime
@@ -36,7 +35,7 @@ def open_session(options: Options, dataset: DatasetSplits) -> Session:
     mixed = "mix" in str(chosen.precision.npu_precision_mode)
     mixlist = str(FOLDER / "network" / "npu_float32_operations.json") if mixed else ""
     device = open_chosen(
-        chosen, options, options.folder, NpuOptions(modify_mixlist=mixlist), options.profiling
+        chosen, options, options.folder, {"modify_mixlist": mixlist}, options.profiling
     )
     session = Session(options, device, chosen.precision, dataset)
     for notice in dataset.notices:

@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
-from common.ascend.session import NpuOptions
 from common.cards.model_card import read_card
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.session import Session as RunSession
@@ -40,6 +39,6 @@ def open_session(
     chosen = tf_runtime.choose_run_device(options, read_card(CARD).task(options.task).precision)
     choice, dataset = open_scenes(options, chosen.place, known, source)
     # The matching of set prediction runs on the host, inside the step's graph.
-    asked = NpuOptions(mix_compile_mode=options.task == SET_PREDICTION)
+    asked = {"mix_compile_mode": options.task == SET_PREDICTION}
     device = open_chosen(chosen, options, options.model_dir, asked, options.profile)
     return Session(options, device, chosen.precision, choice, dataset)

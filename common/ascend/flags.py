@@ -1,14 +1,15 @@
-"""The flags that only an NPU knows, and the options of its session that they ask for."""
+"""The flags that only an NPU knows, and the parameters of its sessions that they ask for."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
+import os
 import re
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional, Union
 
-from common.ascend.session import PLAIN, NpuOptions
 from common.core.codec import content_of, parse_json, structured
 from common.core.errors import UsageError, ZooError
 from common.core.files import make_folder, sha256_of
@@ -16,6 +17,18 @@ from common.core.flags import EVALUATIONS, LATER, TRAININGS, Flags, count, flag,
 from common.machine.precision import KEEP, Precision
 from common.machine.ranks import Place
 
+# The type of a value says in which field it has to be put: bool in b, int in i, str in s.
+Parameter = Union[bool, int, str]
+Parameters = Mapping[str, Parameter]
+LOOP = "iterations_per_loop"  # training steps that one run of the session makes
+_TUNE_OPERATORS = "2"
+_PROFILE = {
+    "task_trace": "on",
+    "training_trace": "on",
+    "fp_point": "",
+    "bp_point": "",
+    "aic_metrics": "PipeUtilization",
+}
 MOST_DUMP_SETS = 100
 _DUMP_SET = re.compile(r"(\d+)(?:-(\d+))?")
 _TYPE_FILES = ("customize_dtypes", "modify_mixlist")
@@ -73,18 +86,19 @@ class NpuFlags(Flags):
         return {**sums, **super().config()}
 
 
-def npu_options(
+def npu_parameters(
     flags: NpuFlags,
     precision: Precision,
     folder: Path,
     place: Place,
-    asked: NpuOptions = PLAIN,
+    asked: Parameters,
     profile: bool = False,
-) -> NpuOptions:
-    """The session options that a network and its user's flags ask for together.
+) -> Parameters:
+    """NpuOptimizer's parameters that a network and its user's flags ask for together.
 
     What the device writes goes to rank_<rank>/ in the run's folder, and to device_<number>/ where
-    HCCL has yet to say which rank this is.
+    HCCL has yet to say which rank this is. Paths are absolute: a relative one would be looked for
+    where the process runs.
 
     Args:
         asked: the network's own wishes; the user's files come before its files.
@@ -94,7 +108,7 @@ def npu_options(
     """
     if precision.device_kind != "npu":
         _refuse_elsewhere(flags, precision.device_kind)
-        return asked
+        return {}
     _refuse_contradictions(flags, asked)
     if flags.customize_dtypes:
         check_customize_dtypes(flags.customize_dtypes, str(precision.npu_precision_mode))
@@ -102,20 +116,30 @@ def npu_options(
         check_modify_mixlist(flags.modify_mixlist, str(precision.npu_precision_mode))
     own = f"device_{place.local_rank}" if place.numbered_by_hccl else f"rank_{place.rank}"
 
-    def folder_of(name: str, wanted: bool) -> str:  # made: CANN refuses one that is not there
-        return str(make_folder(Path(folder) / own / name, "--output_path")) if wanted else ""
+    def made(name: str) -> str:  # CANN refuses a folder that is not there
+        return os.path.abspath(str(make_folder(folder / own / name, "--output_path")))
 
-    return dataclasses.replace(
-        asked,
-        customize_dtypes=flags.customize_dtypes or asked.customize_dtypes,
-        modify_mixlist=flags.modify_mixlist or asked.modify_mixlist,
-        iterations_per_loop=flags.iterations_per_loop,
-        profiling_folder=folder_of("profiling", profile or flags.device_profile),
-        data_dump_folder=folder_of("data_dump", flags.data_dump_flag),
-        data_dump_step=flags.data_dump_step if flags.data_dump_flag else "",
-        overflow_dump_folder=folder_of("overflow_dump", flags.over_dump),
-        autotune_folder=folder_of("autotune", flags.autotune),
-    )
+    found: Dict[str, Parameter] = {
+        name: value for name, value in asked.items() if name not in _TYPE_FILES
+    }
+    for name in _TYPE_FILES:
+        file = getattr(flags, name) or asked.get(name)
+        if file:
+            found[name] = os.path.abspath(str(file))
+    if flags.iterations_per_loop > 1:
+        # The device loops only over a dataset whose next element is fetched in the graph.
+        found.update({LOOP: flags.iterations_per_loop, "enable_data_pre_proc": True})
+    if profile or flags.device_profile:
+        choices = dict(_PROFILE, output=made("profiling"))
+        found.update(profiling_mode=True, profiling_options=json.dumps(choices))
+    if flags.over_dump:
+        found.update(enable_dump_debug=True, dump_debug_mode="all", dump_path=made("overflow_dump"))
+    elif flags.data_dump_flag:
+        found.update(enable_dump=True, dump_mode="all", dump_path=made("data_dump"))
+        found["dump_step"] = flags.data_dump_step
+    if flags.autotune:
+        found.update(aoe_mode=_TUNE_OPERATORS, work_path=made("autotune"))
+    return found
 
 
 def _refuse_elsewhere(flags: NpuFlags, kind: str) -> None:
@@ -128,7 +152,7 @@ def _refuse_elsewhere(flags: NpuFlags, kind: str) -> None:
             )
 
 
-def _refuse_contradictions(flags: NpuFlags, asked: NpuOptions) -> None:
+def _refuse_contradictions(flags: NpuFlags, asked: Parameters) -> None:
     if flags.data_dump_flag and flags.over_dump:
         raise UsageError(
             "--data_dump_flag and --over_dump exclude each other: CANN has one place "
@@ -136,7 +160,7 @@ def _refuse_contradictions(flags: NpuFlags, asked: NpuOptions) -> None:
         )
     if flags.data_dump_step != NpuFlags.data_dump_step and not flags.data_dump_flag:
         raise UsageError("--data_dump_step needs --data_dump_flag")
-    if flags.iterations_per_loop > 1 and asked.mix_compile_mode:
+    if flags.iterations_per_loop > 1 and asked.get("mix_compile_mode"):
         raise UsageError(
             f"--iterations_per_loop {flags.iterations_per_loop}: a part of this network's step "
             "runs on the host (mix_compile_mode), which makes it 1; leave it out"

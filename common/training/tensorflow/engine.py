@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 import numpy
 
 from common.ascend.compiled_graphs import CompilationWatch
+from common.ascend.flags import LOOP
 from common.core.errors import InfrastructureError, UsageError, ZooError, first_line
 from common.core.files import make_folder, write_atomically
 from common.machine.precision import Precision
@@ -174,7 +175,7 @@ class TensorFlowEngine(Engine):
         self.settings, self.subject = settings, subject
         self.device: TensorFlowDevice = device
         self.precision, self.place = precision, device.place
-        self.iterations = device.npu_options.iterations_per_loop
+        self.iterations = int(device.npu_parameters.get(LOOP, 1))
         end = end_of_loops(0, settings.steps, self.iterations)
         if end != settings.steps and not settings.resume:
             raise UsageError(

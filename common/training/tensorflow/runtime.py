@@ -8,10 +8,10 @@ import importlib.util
 import os
 import re
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from common.ascend.environment import HF32
-from common.ascend.session import PLAIN, NpuOptions, session_parameters
+from common.ascend.flags import LOOP, Parameters
 from common.core.command_line import end_at_once
 from common.core.errors import InfrastructureError, ZooError, first_line
 from common.core.files import write_atomically
@@ -69,7 +69,7 @@ class TensorFlowDevice(OpenedDevice):
     """
 
     place: Place
-    npu_options: NpuOptions = PLAIN
+    npu_parameters: Parameters = dataclasses.field(default_factory=dict)
     held: Tuple[Any, ...] = ()
 
 
@@ -112,7 +112,7 @@ def open_device(
     kind: str,
     place: Place,
     precision: Precision,
-    npu_options: NpuOptions = PLAIN,
+    npu_parameters: Optional[Parameters] = None,
     timeout_seconds: float = shared.RENDEZVOUS_SECONDS,
 ) -> TensorFlowDevice:
     """Makes the device this process's own and joins the job's ranks; call before any session.
@@ -131,7 +131,7 @@ def open_device(
     if precision.device_kind != kind:
         raise ValueError(f"a precision for {precision.device_kind} on {kind}")
     if kind == "npu":
-        return _open_npu(place, precision, npu_options)
+        return _open_npu(place, precision, npu_parameters or {})
     device = _open_gpu(place, precision) if kind == "gpu" else _open_cpu(place, precision)
     if place.world_size > 1:
         device = dataclasses.replace(device, held=tf_horovod.join(place, timeout_seconds))
@@ -196,11 +196,11 @@ def import_npu_bridge() -> Any:
     return npu_init
 
 
-def _open_npu(place: Place, precision: Precision, options: NpuOptions) -> TensorFlowDevice:
+def _open_npu(place: Place, precision: Precision, parameters: Parameters) -> TensorFlowDevice:
     npu_init = import_npu_bridge()
     runtime = f"CANN {machine.cann_version() or 'of unknown version'}"
     about = (machine.npu_name(), machine.npu_driver(), runtime, f"{FRAMEWORK} npu_bridge")
-    device = TensorFlowDevice("npu", place.local_rank, *about, place, options)
+    device = TensorFlowDevice("npu", place.local_rank, *about, place, parameters)
     if place.world_size == 1:
         return device
     require_known_identity(npu_init)
@@ -250,6 +250,22 @@ def require_known_identity(npu_init: Any) -> None:
         )
 
 
+def _on_npu(device: TensorFlowDevice, precision: Precision) -> Dict[str, Any]:
+    """All parameters of this process's sessions on the NPU; the first session fixes them."""
+    parameters: Dict[str, Any] = {
+        "use_off_line": True,
+        "mix_compile_mode": False,
+        "graph_run_mode": 1,
+        # Always given: unset would mean float16 on an Ascend 910A.
+        "precision_mode": str(precision.npu_precision_mode),
+    }
+    if os.environ.get("ASCEND_DEVICE_ID") != str(device.index):
+        parameters["session_device_id"] = device.index
+    if device.place.world_size > 1:
+        parameters["hcom_parallel"] = True
+    return {**parameters, **device.npu_parameters}
+
+
 def _add_npu_optimizer(config: Any, parameters: Mapping[str, Any]) -> None:
     rewriter = config.graph_options.rewrite_options
     npu = rewriter.custom_optimizers.add()
@@ -277,12 +293,8 @@ def session_config(device: TensorFlowDevice, precision: Precision, on_host: bool
     """
     config = tf.ConfigProto(allow_soft_placement=True)
     if device.kind == "npu":
-        parameters: Mapping[str, Any] = {"use_off_line": False}
-        if not on_host:
-            mode, ranks = str(precision.npu_precision_mode), device.place.world_size
-            about = (device.npu_options, mode, device.index, ranks)
-            parameters = session_parameters(*about, os.environ)
-        _add_npu_optimizer(config, parameters)
+        host: Dict[str, Any] = {"use_off_line": False}
+        _add_npu_optimizer(config, host if on_host else _on_npu(device, precision))
         return config
     if device.kind == "cpu":
         config.intra_op_parallelism_threads = config.inter_op_parallelism_threads = cpu_threads()
@@ -302,7 +314,7 @@ def session_config(device: TensorFlowDevice, precision: Precision, on_host: bool
 def keep_in_float32(operations: Sequence[str]) -> None:
     """Keeps operations of these types in float32 when a graph is rewritten to a narrower one.
 
-    For the rewrites on GPUs and processors; on an NPU NpuOptions.modify_mixlist does it. Call
+    For the rewrites on GPUs and processors; on an NPU modify_mixlist does it. Call
     before the process's first session: the lists are read once. What the environment gives already
     is added to.
     """
@@ -363,7 +375,7 @@ def looped_on_device(device: TensorFlowDevice, session: Any, train_op: Any) -> A
     Args:
         session: the one that trains, its variables initialised.
     """
-    iterations = device.npu_options.iterations_per_loop
+    iterations = int(device.npu_parameters.get(LOOP, 1))
     if device.kind != "npu" or iterations == 1:
         return train_op
     return import_npu_bridge().util.set_iteration_per_loop(session, train_op, iterations)

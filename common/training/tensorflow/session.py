@@ -6,8 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any, Optional, TypeVar
 
-from common.ascend.flags import npu_options
-from common.ascend.session import PLAIN, NpuOptions
+from common.ascend.flags import Parameters, npu_parameters
 from common.machine.precision import Precision
 from common.machine.ranks import Place
 from common.training.devices import RunDevice
@@ -20,7 +19,7 @@ def open_chosen(
     chosen: RunDevice,
     options: Any,
     folder: Optional[str],
-    asked: NpuOptions = PLAIN,
+    asked: Parameters,
     profile: bool = False,
 ) -> tf_runtime.TensorFlowDevice:
     """Opens the device that runtime.choose_run_device found.
@@ -30,7 +29,7 @@ def open_chosen(
         asked: the network's own wishes of an NPU. profile: whether it is to be profiled.
     """
     kind, place, precision = chosen
-    wanted = npu_options(options, precision, Path(folder or "."), place, asked, profile)
+    wanted = npu_parameters(options, precision, Path(folder or "."), place, asked, profile)
     return tf_runtime.open_device(kind, place, precision, wanted)
 
 
