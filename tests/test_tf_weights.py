@@ -11,8 +11,7 @@ import pytest
 
 from common.core.errors import ZooError
 from common.training.initial_weights import HE_NORMAL, initial_value
-from common.training.packed_weights import STATE
-from common.training.stored_weights import OWN, StoredWeights, find_weights
+from common.training.stored_weights import OWN, PACKED_STATE, StoredWeights, find_weights
 from common.training.stored_weights import main as pack
 from common.training.tensorflow.runtime import tf
 from common.training.tensorflow.weights import load_stored, named_weights
@@ -25,25 +24,6 @@ pytestmark = pytest.mark.tensorflow
 # --- drawn by seed and name ---
 
 
-@pytest.mark.parametrize(
-    "path, seed, same",
-    [("mlp/kernel", 3, True), ("mlp/kernel", 4, False), ("encoder/kernel", 3, False)],
-)
-def test_first_values_are_those_of_seed_and_name(path: str, seed: int, same: bool) -> None:
-    one, other = initial_value("mlp/kernel", (8, 4), 3), initial_value(path, (8, 4), seed)
-    assert np.array_equal(one, other) is same
-
-
-@pytest.mark.parametrize(
-    "shape, fans", [((64, 128), 192), ((5, 5, 3, 64), 25 * 67), ((1, 1, 64), 65), ((1, 7, 64), 71)]
-)
-def test_kernels_and_slots_fill_the_glorot_range(shape: Any, fans: int) -> None:
-    limit = np.sqrt(6.0 / fans)
-    values = initial_value("a/kernel", shape, 0)
-    assert 0.9 * limit < np.abs(values).max() <= limit
-    assert abs(values.mean()) < 0.3 * limit
-
-
 @pytest.mark.parametrize("shape", [(3, 3, 1, 16), (1, 1, 32, 64), (3, 3, 64, 64)])
 def test_convolutions_alone_may_be_he_normal_cut_off_at_two_deviations(shape: Any) -> None:
     expected = np.sqrt(2.0 / np.prod(shape[:3]))
@@ -53,21 +33,6 @@ def test_convolutions_alone_may_be_he_normal_cut_off_at_two_deviations(shape: An
     assert np.abs(values).max() <= 2 * expected / 0.8796 < 1.2 * np.abs(values).max()
     dense = [initial_value("a/kernel", shape[-2:], 0, *more) for more in ((), (HE_NORMAL,))]
     assert np.array_equal(*dense)
-
-
-@pytest.mark.parametrize("shape", [(16, 48), (48, 16)])
-def test_recurrent_kernels_are_orthogonal(shape: Any) -> None:
-    value = initial_value("gru/recurrent_kernel", shape, 0).astype(np.float64)
-    product = value @ value.T if shape[0] <= shape[1] else value.T @ value
-    assert np.abs(product - np.eye(min(shape))).max() < 1e-6
-
-
-@pytest.mark.parametrize(
-    "name, value",
-    [("bias", 0), ("beta", 0), ("moving_mean", 0), ("gamma", 1), ("moving_variance", 1)],
-)
-def test_offsets_and_means_are_zero_scales_and_variances_one(name: str, value: int) -> None:
-    assert np.array_equal(initial_value("norm/" + name, (2, 5), 0), np.full((2, 5), value))
 
 
 # --- out of files ---
@@ -103,7 +68,7 @@ def test_weights_load_by_attribute_path_from_checkpoints_and_packed(
     assert (found.step, found.state["network"]["name"]) == (2, "toy")
     assert np.array_equal(_load(found.prefix), wanted)
     with np.load(found.prefix) as packed:
-        names = ["hidden/kernel", "hidden/bias", "last/kernel", "last/bias", STATE]
+        names = ["hidden/kernel", "hidden/bias", "last/kernel", "last/bias", PACKED_STATE]
         assert sorted(packed.files) == sorted(names)
 
 
@@ -117,7 +82,7 @@ def test_weights_of_another_network_are_refused(checkpoint: Path) -> None:
 
 def test_a_missing_or_damaged_file_or_one_that_needs_pickle_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 no more")
-    np.savez(tmp_path / "objects.npz", **{STATE: np.array([{"step": 1}], dtype=object)})
+    np.savez(tmp_path / "objects.npz", **{PACKED_STATE: np.array([{"step": 1}], dtype=object)})
     np.savez(tmp_path / "stateless.npz", kernel=np.zeros(2))
     for name in ("bad.npz", "none.npz", "objects.npz", "stateless.npz", "nothing"):
         with pytest.raises(ZooError, match="can't be read") as caught:

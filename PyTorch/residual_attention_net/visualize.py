@@ -14,8 +14,8 @@ from common.core.flags import Program, path, unrecorded
 from common.core.text import shortened
 from common.runs.events import FILE_NAME, effective_events
 from common.training.checkpoints import CHECKPOINTS
-from common.training.packed_weights import SUFFIX
 from common.training.pictures import FOLDER
+from common.training.stored_weights import SUFFIX
 from residual_attention_net.data.samples import Complaints, SampleFlags, note
 
 LARGEST_COUNT = 32

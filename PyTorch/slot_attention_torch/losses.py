@@ -8,8 +8,14 @@ from typing import Any, Dict, Mapping
 import torch
 
 from common.training.torch.activations import noted
-from slot_attention.metrics.matching import HUBER_DELTA, best_matching
-from slot_attention.metrics.slot_health import LEAST_COSINE, LEAST_OVERLAP, LEAST_SHARE, TINY
+from slot_attention.metrics.matching import (
+    HUBER_DELTA,
+    LEAST_COSINE,
+    LEAST_OVERLAP,
+    LEAST_SHARE,
+    TINY,
+    best_matching,
+)
 
 
 def reconstruction_loss(images: torch.Tensor, combined: torch.Tensor) -> torch.Tensor:

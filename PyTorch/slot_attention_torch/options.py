@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Callable, Optional, Sequence
+from typing import Optional, Sequence
 
 from common.core.command_line import Parser
-from slot_attention.options import EVAL, TRAIN, SceneOptions, checked, program_of
+from slot_attention import options
+from slot_attention.options import Main, SceneOptions, checked, program_of
 
 PACKAGE = "slot_attention_torch"
 
@@ -20,14 +21,6 @@ def parse_options(task: str, program: str, argv: Optional[Sequence[str]]) -> Sce
     return checked(program_of(PACKAGE, SceneOptions, task, program).read(argv), program)
 
 
-def entry_point(task: str, program: str) -> Callable[[Optional[Sequence[str]]], int]:
+def entry_point(task: str, program: str) -> Main:
     """What `python -m slot_attention_torch.<task>.<program>` does: to its exit code."""
-
-    def main(argv: Optional[Sequence[str]] = None) -> int:
-        options = parse_options(task, program, argv)
-        # After the flags: torch takes seconds to import, a wrong flag should not.
-        from slot_attention_torch import training
-
-        return {TRAIN: training.run_training, EVAL: training.run_evaluation}[program](options)
-
-    return main
+    return options.entry_point(task, program, PACKAGE, parse_options)

@@ -7,8 +7,8 @@ from typing import Any
 from common.training.evaluation_run import Files
 from common.training.run import Evaluation
 from common.training.tensorflow import runtime as tf_runtime
-from common.training.tensorflow.evaluation_run import Evaluator, run_evaluation
 from common.training.tensorflow.runtime import tf
+from common.training.tensorflow.session import Evaluator, run_evaluation
 from protoattend.kept import asked_to_explain
 from protoattend.network.prototype_network import PrototypeNetwork, load_weights
 from protoattend.options import Options

@@ -10,8 +10,7 @@ import numpy as np
 from common.cards.model_folders import kept_weights
 from common.data.arrays import require_images
 from common.data.labelled_images import DatasetSplits, LabelledImages
-from common.training.packed_weights import SUFFIX
-from common.training.stored_weights import FoundCheckpoint, find_weights
+from common.training.stored_weights import SUFFIX, FoundCheckpoint, find_weights
 from protoattend.data.batches import evaluation_candidates
 from protoattend.data.datasets import dataset_of
 from protoattend.gallery.explained import Explained, explained, unlabelled

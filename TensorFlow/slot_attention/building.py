@@ -1,47 +1,40 @@
-"""One training and one pass over a split for both tasks: a task says what is its own."""
+"""One training and one pass over a split, in graphs, for both tasks."""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 
 from common.machine.ranks import ALONE
 from common.training.run import Evaluation
-from common.training.schedule import Schedule
+from common.training.stored_weights import FoundCheckpoint, StoredWeights
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.activations import recording
 from common.training.tensorflow.description import Build, Inputs, TrainingGraph
 from common.training.tensorflow.minimisation import minimise
 from common.training.tensorflow.of_step import scheduled_rate, step_seed
 from common.training.tensorflow.runtime import tf
-from common.training.tensorflow.weights import draw_initial_weights
+from common.training.tensorflow.weights import draw_initial_weights, load_stored, named_weights
 from slot_attention.data.batches import EvaluationOrder
 from slot_attention.data.pipeline import scene_batches
+from slot_attention.losses import diagnostics, hungarian_huber_loss, reconstruction_loss
 from slot_attention.network.architecture import GAUSSIAN, SlotSettings
 from slot_attention.network.choice import NetworkChoice
+from slot_attention.network.networks import network_of
+from slot_attention.network.stored import ADVICE, key_in
+from slot_attention.options import OBJECT_DISCOVERY
+from slot_attention.scene_run import schedule_of
 from slot_attention.session import Session
-from slot_attention.tasks import PICTURED_IN_TRAINING, Figures, without_filling
+from slot_attention.tasks import FIGURES, PICTURED_IN_TRAINING, target_rows, without_filling
 
 Batch = Mapping[str, Any]
 
 
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """What a task gives beside its figures, in graphs.
-
-    Attributes:
-        network: makes the network; called with images and noise it gives what was found.
-        loss: from session, batch and what was found.
-        diagnostics: of what was found, scalars by name.
-        outputs: from session, batch and what was found to all that metrics and pictures need.
-    """
-
-    figures: Figures
-    network: Callable[[NetworkChoice], Any]
-    loss: Callable[[Session, Batch, Any], Any]
-    diagnostics: Callable[[Any], Dict[str, Any]]
-    outputs: Callable[[Session, Batch, Any], Dict[str, Any]]
+def loss_of(session: Session, batch: Batch, found: Any) -> tf.Tensor:
+    """The loss of what the session's network made of a batch."""
+    if session.options.task == OBJECT_DISCOVERY:
+        return reconstruction_loss(batch["image"], found.combined)
+    return hungarian_huber_loss(batch["target"][:, : target_rows(session)], found.predictions)
 
 
 def drawn_noise(settings: SlotSettings, batch: int, seed: tf.Tensor) -> Optional[tf.Tensor]:
@@ -66,7 +59,7 @@ class ScenePass:
     """
 
     def __init__(
-        self, task: Task, session: Session, network: Any, split: str, count: Optional[int]
+        self, session: Session, network: Any, split: str, count: Optional[int] = None
     ) -> None:
         """Builds the pass into the default graph.
 
@@ -74,11 +67,12 @@ class ScenePass:
             count: scenes of all ranks together, rounded up to whole batches; None for all.
         """
         size = session.options.evaluation_batch_size
-        self._figures, self._session, self._split = task.figures, session, split
-        place = session.place if task.figures.shared else ALONE
+        figures = FIGURES[session.options.task]
+        self._figures, self._session, self._split = figures, session, split
+        place = session.place if figures.shared else ALONE
         scenes = len(session.dataset.split(split).images)
         order = EvaluationOrder(scenes, size, place.rank, place.world_size)
-        fields = task.figures.evaluated(session)
+        fields = figures.evaluated(session)
         batches = scene_batches(session.dataset, split, order, fields, session.workers)
         if count is not None:
             batches = batches.take(-(-count // (size * place.world_size)))
@@ -87,7 +81,11 @@ class ScenePass:
         number, batch = self._iterator.get_next()
         seed = step_seed(session.options.seed, number, "evaluation", place.rank)
         found = network(batch["image"], drawn_noise(session.choice.slots, size, seed))
-        self._outputs = dict(task.outputs(session, batch, found), valid=batch["valid"])
+        self._outputs = {name: batch[name] for name in (*fields, "valid")}
+        if "target" in fields:
+            self._outputs["target"] = batch["target"][:, : target_rows(session)]
+        for name in (*figures.found, "attention"):
+            self._outputs[name] = getattr(found, name)
 
     def run(self, session: Any, *names: str) -> Iterator[Dict[str, Any]]:
         """Yields outputs of every batch, all or the named ones, without scenes that fill it up."""
@@ -113,17 +111,18 @@ class ScenePass:
         return {name: without_filling(value, count) for name, value in values.items()}
 
 
-def build_training(task: Task, session: Session, schedule: Schedule) -> Build:
+def build_training(session: Session) -> Build:
     """The build function of a training."""
     options, choice = session.options, session.choice
+    figures = FIGURES[options.task]
 
     def build(inputs: Inputs) -> TrainingGraph:
-        network = task.network(choice)
+        network = network_of(options.task, choice)
         noise = training_noise(inputs, choice.slots, options.batch_size)
         with recording(network) as activations:
             found = network(inputs.batch["image"], noise.get("slots"))
-            loss = task.loss(session, inputs.batch, found)
-        rate = scheduled_rate(schedule, inputs.step)
+            loss = loss_of(session, inputs.batch, found)
+        rate = scheduled_rate(schedule_of(session), inputs.step)
         step = minimise(
             loss,
             tf.train.AdamOptimizer(rate),
@@ -135,7 +134,7 @@ def build_training(task: Task, session: Session, schedule: Schedule) -> Build:
         )
         splits = {"progress": session.validation_split, "final": session.test_split}
         passes = {
-            role: ScenePass(task, session, network, split, options.evaluation_count)
+            role: ScenePass(session, network, split, options.evaluation_count)
             for role, split in splits.items()
         }
 
@@ -145,14 +144,14 @@ def build_training(task: Task, session: Session, schedule: Schedule) -> Build:
 
         def pictures(running: Any, step: int) -> Mapping[str, bytes]:
             values = passes["progress"].first(running, PICTURED_IN_TRAINING)
-            return {task.figures.picture: task.figures.draw(session, values)}
+            return {figures.picture: figures.draw(session, values)}
 
         return TrainingGraph(
             loss,
             rate,
             step,
             network,
-            diagnostics=task.diagnostics(found),
+            diagnostics=diagnostics(found),
             evaluate=evaluate,
             pictures=pictures,
             begin=lambda running: draw_initial_weights(running, network, inputs.seed),
@@ -163,8 +162,19 @@ def build_training(task: Task, session: Session, schedule: Schedule) -> Build:
     return build
 
 
-def built_network(task: Task, choice: NetworkChoice) -> Tuple[Any, Any]:
+def built_network(task: str, choice: NetworkChoice) -> Tuple[Any, Any]:
     """The network with its variables made, for weights to be loaded, and the slots of one image."""
-    network, size, slots = task.network(choice), choice.resolution, choice.slots
+    network, size, slots = network_of(task, choice), choice.resolution, choice.slots
     found = network(tf.zeros([1, size, size, 3]), tf.zeros([1, slots.count, slots.size]))
     return network, found.slots
+
+
+def load_weights(session: Any, network: Any, found: FoundCheckpoint, task: str) -> None:
+    """Puts a checkpoint's weights into a network whose variables are built.
+
+    ZooError: damaged, of the other task, or of a network of other sizes.
+    """
+    stored = StoredWeights(found.prefix)
+    key = key_in(stored, task)
+    weights = {key(path): weight for path, weight in named_weights(network).items()}
+    load_stored(session, stored, weights, ADVICE)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib
 import os
-from typing import Any, Dict, Optional, Sequence, Tuple, Type, TypeVar
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple, Type, TypeVar
 
 from common.ascend.flags import NpuFlags
 from common.core.command_line import Parser, number_in
@@ -201,6 +202,7 @@ _OF_AN_EVALUATION: Dict[str, Any] = {
 
 
 Kind = TypeVar("Kind", bound=SceneOptions)
+Main = Callable[[Optional[Sequence[str]]], int]
 
 
 def program_of(package: str, kind: Type[Kind], task: str, program: str) -> Program[Kind]:
@@ -247,3 +249,21 @@ def checked(options: Kind, program: str) -> Kind:
             "nothing to leave out"
         )
     return options
+
+
+def entry_point(
+    task: str,
+    program: str,
+    package: str = "slot_attention",
+    parse: Callable[[str, str, Optional[Sequence[str]]], SceneOptions] = parse_options,
+) -> Main:
+    """What `python -m <package>.<task>.<program>` does, from its words to its exit code."""
+
+    def main(argv: Optional[Sequence[str]] = None) -> int:
+        options = parse(task, program, argv)
+        # After the flags: a framework takes seconds to import, a wrong flag should not.
+        training = importlib.import_module(f"{package}.training")
+        run = {TRAIN: "run_training", EVAL: "run_evaluation"}[program]
+        return int(getattr(training, run)(options))
+
+    return main

@@ -160,22 +160,20 @@ def _drawn(
 @contextlib.contextmanager
 def _opened(options: Any, found: FoundCheckpoint, source: SceneSource) -> Iterator[ScenesToDraw]:
     from common.training.tensorflow import runtime
-    from slot_attention.building import ScenePass, built_network
-    from slot_attention.network.checkpoints import load_weights
+    from slot_attention.building import ScenePass, built_network, load_weights
     from slot_attention.session import open_session
-    from slot_attention.trained import TASKS
+    from slot_attention.tasks import FIGURES
 
     with open_session(
         options, found.state.get("network"), source
     ) as session, runtime.tf.Graph().as_default():
-        task = TASKS[options.task]
-        network, _ = built_network(task, session.choice)
-        scenes = ScenePass(task, session, network, "test", None)
+        network, _ = built_network(options.task, session.choice)
+        scenes = ScenePass(session, network, "test")
         with runtime.open_session(session.device, session.precision) as running:
             load_weights(running, network, found, options.task)
             yield ScenesToDraw(
                 session,
-                task.figures,
+                FIGURES[options.task],
                 lambda count: scenes.first(running, count),
                 lambda: scenes.run(running),
             )

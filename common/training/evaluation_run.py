@@ -15,9 +15,9 @@ from common.runs.events import telling_the_end
 from common.training import run_folder
 from common.training.checkpoints import CHECKPOINTS, STATE
 from common.training.lines import TrainingLines
-from common.training.packed_weights import SUFFIX
 from common.training.pictures import drawn_or_told
 from common.training.run import Evaluation, Subject, open_run_log, start_event
+from common.training.stored_weights import SUFFIX
 
 Content = Union[str, bytes]
 Files = Mapping[str, Union[Content, Callable[[], Content]]]

@@ -10,24 +10,29 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
+import json
 import pickle
 import re
 import struct
 import zipfile
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from common.core.command_line import run_program
+from common.core.command_line import Parser, run_program
 from common.core.errors import ZooError, first_line
-from common.training import packed_weights
+from common.core.files import write_atomically
 from common.training.checkpoints import STATE, find_checkpoint, read_state
 from common.training.exchange import from_torch
 from common.training.tensor_bundle import TensorBundle
 from common.training.torch_arrays import read_torch_file
 
+SUFFIX = ".npz"  # of packed weights: arrays by name and what their run said
+PACKED_STATE = "state"  # JSON as bytes
 Shapes = Mapping[str, Sequence[int]]
+Weights = Tuple[Mapping[str, Any], Mapping[str, np.ndarray]]  # what the run said, arrays by name
 PREFIX, TORCH_FILE = "weights", "weights.pt"  # of a checkpoint's files, by framework
 OWN = "network/{}/.ATTRIBUTES/VARIABLE_VALUE"  # the key of a weight at an attribute path
 _KEPT = ("model", "task", "network", "config", "step", "seed")
@@ -79,8 +84,8 @@ def find_weights(path: str) -> FoundCheckpoint:
     Raises:
         ZooError: there is none, or it is damaged.
     """
-    if path.endswith(packed_weights.SUFFIX):
-        return FoundCheckpoint(path, packed_weights.read(Path(path))[0])
+    if path.endswith(SUFFIX):
+        return FoundCheckpoint(path, read_packed(Path(path))[0])
     foreign = _foreign_prefix(Path(path))
     if foreign is not None:
         return FoundCheckpoint(foreign, {})
@@ -114,9 +119,9 @@ class StoredWeights:
             ZooError: it is not there, or damaged.
         """
         self.prefix = prefix
-        if Path(prefix).suffix in (packed_weights.SUFFIX, Path(TORCH_FILE).suffix):
-            if prefix.endswith(packed_weights.SUFFIX):
-                found = packed_weights.read(Path(prefix))[1]
+        if Path(prefix).suffix in (SUFFIX, Path(TORCH_FILE).suffix):
+            if prefix.endswith(SUFFIX):
+                found = read_packed(Path(prefix))[1]
             else:
                 with _told(prefix):
                     found = from_torch(read_torch_file(Path(prefix))["model"])
@@ -176,7 +181,54 @@ def _told(path: str) -> Iterator[None]:
         ) from error
 
 
-def to_pack(path: str) -> packed_weights.Weights:
+# --- packed ----------------------------------------------------------------------------------
+
+
+def read_packed(path: Path) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
+    """What the run said, and the arrays by name.
+
+    Raises:
+        ZooError: not there, damaged, or without a state.
+    """
+    try:
+        with np.load(str(path), allow_pickle=False) as packed:
+            arrays = {name: packed[name] for name in packed.files}
+        state = json.loads(bytes(arrays.pop(PACKED_STATE)).decode("utf-8"))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ZooError(
+            f"packed weights {path} can't be read: {first_line(error)}; take them anew from "
+            "the repository or a training"
+        ) from error
+    return dict(state), arrays
+
+
+def write_packed(target: Path, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> int:
+    """Writes such a file, whole or not at all; returns its bytes."""
+    text = json.dumps(state, sort_keys=True).encode("utf-8")
+    content = io.BytesIO()
+    everything: Dict[str, Any] = {PACKED_STATE: np.frombuffer(text, np.uint8), **arrays}
+    np.savez_compressed(content, **everything)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(target, content.getvalue())
+    return len(content.getvalue())
+
+
+def pack_as_asked(weights_at: Callable[[str], Weights], argv: Optional[Sequence[str]]) -> int:
+    """Packs what a framework finds at the path of the command line; returns 0.
+
+    Args:
+        weights_at: from a path to what is packed.
+    """
+    parser = Parser(description="Packs trained weights in one file, which --checkpoint takes.")
+    parser.add_argument("path", help="a run folder, or a checkpoint in it")
+    parser.add_argument("target", help=f"the file to write, NAME{SUFFIX}")
+    asked = parser.parse_args(argv)
+    size = write_packed(Path(asked.target), *weights_at(asked.path))
+    print(f"{asked.target}: {size:,} bytes")
+    return 0
+
+
+def to_pack(path: str) -> Weights:
     """What is packed of a checkpoint, with find_weights' path."""
     found = find_weights(path)
     state = {name: found.state[name] for name in _KEPT if name in found.state}
@@ -185,7 +237,7 @@ def to_pack(path: str) -> packed_weights.Weights:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Packs the checkpoint of the command line."""
-    return packed_weights.pack_as_asked(to_pack, argv)
+    return pack_as_asked(to_pack, argv)
 
 
 if __name__ == "__main__":

@@ -37,24 +37,23 @@ def sister(task, program):
 
 def losses_of_tensorflow(words, task):
     """The losses of steps in float64, on the sister's own parts."""
-    import importlib
-
     from common.training.tensorflow.of_step import scheduled_rate, step_seed
     from common.training.tensorflow.runtime import tf
     from common.training.tensorflow.weights import draw_initial_weights
     from slot_attention import options as own
-    from slot_attention.building import drawn_noise
+    from slot_attention.building import drawn_noise, loss_of
     from slot_attention.data.pipeline import scene_batches
+    from slot_attention.network.networks import network_of
     from slot_attention.scene_run import schedule_of, training_order
     from slot_attention.session import open_session
+    from slot_attention.tasks import FIGURES
 
     tf.keras.backend.set_floatx("float64")
-    task = importlib.import_module(f"slot_attention.{task}.task").TASK
-    options = own.parse_options(task.figures.name, "train", words)
+    options = own.parse_options(task, "train", words)
     try:
         with open_session(options) as session, tf.Graph().as_default(), tf.Session() as running:
             order = training_order(session)
-            batches = scene_batches(session.dataset, "train", order, task.figures.fields)
+            batches = scene_batches(session.dataset, "train", order, FIGURES[task].fields)
             iterator = tf.data.make_initializable_iterator(batches)
             batch = {
                 name: tf.cast(value, tf.float64) for name, value in iterator.get_next().items()
@@ -63,9 +62,9 @@ def losses_of_tensorflow(words, task):
             drawn = drawn_noise(
                 session.choice.slots, order.batch_size, step_seed(options.seed, step, "slots")
             )
-            network = task.network(session.choice)
+            network = network_of(task, session.choice)
             found = network(batch["image"], tf.cast(drawn, tf.float64))
-            loss = task.loss(session, batch, found)
+            loss = loss_of(session, batch, found)
             rate = tf.cast(scheduled_rate(schedule_of(session), step), tf.float64)
             betas = (tf.constant(value, tf.float64) for value in (0.9, 0.999))
             train = tf.train.AdamOptimizer(rate, *betas, epsilon=1e-8).minimize(loss)

@@ -73,7 +73,7 @@ def prepare(
         splits: those that are wanted; None for all.
 
     Raises:
-        ZooError: damaged data, a split without a scene, no room.
+        ZooError: damaged data, a split without a scene.
     """
     if source.prepared is not None and geometry.keeps_size:
         return source.prepared
@@ -91,7 +91,6 @@ def prepare(
     if not folder.exists():
         with waited_for(place):
             if not folder.exists():
-                _check_space(source.facts, geometry, sum(wanted.values()), place)
                 with written_aside(folder) as making:
                     _make(source, geometry, workers, wanted, making)
     return open_arrays(folder)
@@ -248,17 +247,6 @@ def _cache_folder(data_folder: Path, wanted: Optional[str]) -> Path:
         return make_folder(data_folder / CACHE_NAME, "--cache_path")
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return make_folder(Path(home) / "attention-modelzoo" / "slot_attention", "--cache_path")
-
-
-def _check_space(facts: SceneFacts, geometry: Geometry, scenes: int, place: Path) -> None:
-    height, width = geometry.resolution
-    size = scenes * height * width * (facts.channels + facts.has_masks)
-    free = shutil.disk_usage(str(place)).free
-    if free < size:
-        raise ZooError(
-            f"the prepared scenes need {size / 1e9:.1f} GB, {place} has {free / 1e9:.1f} GB free: "
-            "free some, or give another --cache_path"
-        )
 
 
 @contextlib.contextmanager

@@ -20,7 +20,9 @@ from slot_attention.network.architecture import (
     reduced,
     set_encoder,
 )
+from slot_attention.network.choice import NetworkChoice
 from slot_attention.network.slot_attention import SlotAttention, layer_norm
+from slot_attention.options import OBJECT_DISCOVERY
 
 
 class Discovery(NamedTuple):
@@ -153,3 +155,10 @@ class SlotAttentionClassifier(_SlotNetwork):
         """Images (B, height, width, 3) in [-1, 1] and noise (B, K, D) to predicted properties."""
         _, slots, attention = self._slots_of(images, noise)
         return SetPrediction(self.mlp_classifier(slots), slots, attention)
+
+
+def network_of(task: str, choice: NetworkChoice) -> _SlotNetwork:
+    """The network of a task, which makes its variables when it is first called."""
+    if task == OBJECT_DISCOVERY:
+        return SlotAttentionAutoEncoder(choice.architecture, choice.slots)
+    return SlotAttentionClassifier(choice.resolution, choice.slots, choice.strides)

@@ -1,22 +1,9 @@
 """Evaluates object discovery: python -m slot_attention.object_discovery.eval --help."""
 
-from __future__ import annotations
-
-from typing import Optional, Sequence
-
 from common.core.command_line import run_program
-from slot_attention.options import OBJECT_DISCOVERY, parse_options
+from slot_attention.options import entry_point
 
-
-def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Evaluates a checkpoint; returns the exit code."""
-    options = parse_options(OBJECT_DISCOVERY, "eval", argv)
-    # After the flags: TensorFlow takes seconds to import, a wrong flag should not.
-    from slot_attention.evaluation import run_evaluation
-    from slot_attention.object_discovery.task import TASK
-
-    return run_evaluation(options, TASK)
-
+main = entry_point("object_discovery", "eval")
 
 if __name__ == "__main__":
     run_program(main)

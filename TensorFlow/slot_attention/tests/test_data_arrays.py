@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any, Sequence
 
@@ -15,8 +13,7 @@ import numpy as np
 import pytest
 
 from common.core.errors import InfrastructureError, ZooError
-from slot_attention.data import arrays
-from slot_attention.data.arrays import CACHE_NAME, MANIFEST, followed, open_arrays, prepare
+from slot_attention.data.arrays import CACHE_NAME, MANIFEST, open_arrays, prepare
 from slot_attention.data.datasets import find_scenes
 from slot_attention.data.geometry import Geometry
 from slot_attention.data.reading import ordered
@@ -63,13 +60,6 @@ def test_scenes_are_arrays_on_the_disk_in_numpys_own_format(drawn: Drawn, tmp_pa
     assert (dataset.facts, dataset.counts) == (FACTS, COUNTS)
 
 
-def test_they_are_made_once_for_each_geometry(drawn: Drawn) -> None:
-    for _ in range(2):
-        assert drawn.prepared().geometry.resolution == (4, 6)
-        assert drawn.prepared((2, 2)).split("train").images.shape[1:] == (2, 2, 3)
-    assert len(drawn.reads) == 2
-
-
 def test_a_split_alone_is_prepared_alone_unless_all_are_there(drawn: Drawn) -> None:
     for _ in range(2):
         assert drawn.prepared(splits=["test"]).counts == {"test": 2}
@@ -95,22 +85,6 @@ def test_what_a_killed_preparation_left_is_made_anew(drawn: Drawn, tmp_path: Pat
     assert not half.exists()
 
 
-def test_a_failed_preparation_leaves_nothing(tmp_path: Path) -> None:
-    def failing(geometry: Geometry, workers: int, splits: Sequence[str]) -> Scenes:
-        yield "train", Scene(np.zeros((4, 6, 3), np.uint8))
-        raise ZooError("the second is damaged")
-
-    with pytest.raises(ZooError, match="the second is damaged"):
-        prepare(SceneSource(FACTS, {"train": 2}, [], tmp_path, failing), FACTS.geometry())
-    assert [path.name for path in (tmp_path / CACHE_NAME).iterdir()] == [".lock"]
-
-
-def test_in_memory_nothing_is_kept(drawn: Drawn, tmp_path: Path) -> None:
-    split = drawn.prepared(kept=False).split("train")
-    assert not isinstance(split.images, np.memmap) and split.images[2].max() == 2
-    assert not (tmp_path / CACHE_NAME).exists()
-
-
 def test_the_folder_is_the_chosen_one_one_beside_the_data_or_the_users_own(
     drawn: Drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,14 +96,6 @@ def test_the_folder_is_the_chosen_one_one_beside_the_data_or_the_users_own(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     drawn.prepared()
     assert list((tmp_path / "home").rglob("images.npy"))
-
-
-def test_too_little_room_is_said_before(drawn: Drawn, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = shutil.disk_usage("/")._replace(free=10)
-    monkeypatch.setattr(arrays.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(ZooError, match="0.0 GB free: free some, or give another --cache_path"):
-        drawn.prepared()
-    assert not drawn.reads
 
 
 def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
@@ -191,12 +157,3 @@ def test_results_come_in_order_and_errors_and_deaths_of_workers_are_told() -> No
         list(ordered(negative, [1, 2, 3, 5, 6, 7, 8, 9], 2))
     with pytest.raises(InfrastructureError, match="fewer --workers"):
         list(ordered(negative, [1, 4, 5], 2))
-
-
-def test_a_long_preparation_tells_how_far_it_is(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    moments = iter([0.0, 5.0, 20.0, 21.0])
-    monkeypatch.setattr(time, "monotonic", lambda: next(moments))
-    assert list(followed("abc", "preparing x", 100)) == ["a", "b", "c"]
-    assert capsys.readouterr().out == ("preparing x: 2 of 100 scenes (2 %), 0/s, 16:20 left\n")

@@ -11,10 +11,10 @@ from common.core.errors import ZooError
 from common.training.stored_weights import find_weights
 from common.training.tensorflow.runtime import tf
 from common.training.tensorflow.weights import named_weights
+from slot_attention.building import load_weights
 from slot_attention.losses import best_matching, hungarian_huber_loss
 from slot_attention.losses import reconstruction_loss as squared_error
 from slot_attention.network.architecture import ARCHITECTURES, SlotSettings
-from slot_attention.network.checkpoints import load_weights
 from slot_attention.network.networks import SlotAttentionAutoEncoder, SlotAttentionClassifier
 from slot_attention.network.slot_attention import SlotAttention
 from tests.fixtures.packed_arrays import group, load
@@ -154,14 +154,6 @@ def loaded(folder, task, network, size=128, slots=(10, 64)):
 def test_a_published_checkpoint_gives_what_it_gave_the_reference(published, name):
     stored, found = loaded(published[TASKS[name]], TASKS[name], NETWORKS[name]())
     require_outputs(name, found._asdict(), stored, stored)
-
-
-def test_a_checkpoint_is_found_by_folder_prefix_and_index_file(published, tmp_path):
-    folder = published["set_prediction"]
-    for path in (folder, folder / "ckpt-1", folder / "ckpt-1.index"):
-        assert find_weights(str(path)).prefix.endswith("ckpt-1")
-    with pytest.raises(ZooError):
-        find_weights(str(tmp_path))
 
 
 def test_the_other_task_other_sizes_and_damage_are_one_clear_line(published, tmp_path):

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from common.training.tensorflow.runtime import tf
-from slot_attention.diagnostics import attention_diagnostics, discovery_diagnostics
-from slot_attention.metrics.segmentation import image_scores
+from slot_attention.losses import diagnostics
 from slot_attention.tasks import evaluate_discovery
 
 pytestmark = pytest.mark.tensorflow
@@ -55,27 +54,16 @@ def test_without_masks_the_reconstruction_chooses(figures):
     assert found.score == pytest.approx(-0.25)
 
 
-def test_means_over_batches_weigh_every_image_the_same(figures):
-    missed = SCENES[:1, [0, 2, 1]]
-    assert figures(SCENES[:1], missed).n == 2
-    assert figures().n == 0 and np.isnan(figures().metrics["fg_ari"])  # a rank without scenes
-
-
-def test_several_background_entities_count_as_one():
-    batch = {"image": np.zeros((2, 2, 2, 3)), "combined": np.zeros((2, 2, 2, 3))}
-    joined = np.stack([SCENES[:, :2].max(axis=1), SCENES[:, 2]], axis=1)
-    found = image_scores(dict(batch, mask=SCENES, masks=joined), 2)
-    assert found["fg_ari"][0] == found["ari"][0] == found["mean_best_overlap"][0] == 1
-
-
 def told(attention=None, masks=None, slots=None):
     """The diagnostics of one batch; what is not given is of three slots without a word to say."""
     attention = np.full((1, 4, 3), 1 / 3) if attention is None else attention
     masks = np.full((1, 3, 4, 4), 1 / 3) if masks is None else masks
     slots = np.eye(3)[None] if slots is None else slots
     with tf.Graph().as_default(), tf.Session() as session:
-        parts = [tf.constant(part, tf.float32) for part in (attention, masks[..., None], slots)]
-        return session.run(discovery_diagnostics(*parts))
+        parts = (tf.constant(part, tf.float32) for part in (attention, masks[..., None], slots))
+        found = dict(zip(("attention", "masks", "slots"), parts))
+        found["attention"] = [found["attention"]]
+        return session.run(diagnostics(SimpleNamespace(**found)))
 
 
 @pytest.mark.parametrize(
@@ -113,5 +101,6 @@ def test_similar_slots_are_pairs_of_one_direction_at_any_length():
     slots = np.array([[[1.0, 0, 0], [9, 0, 0], [-1, 0, 0]]])
     assert told(slots=slots)["similar_slots"] == 1
     with tf.Graph().as_default(), tf.Session() as session:
-        found = session.run(attention_diagnostics(tf.ones([2, 9, 1]), tf.ones([2, 1, 8])))
+        lone = SimpleNamespace(attention=[tf.ones([2, 9, 1])], slots=tf.ones([2, 1, 8]))
+        found = session.run(diagnostics(lone))
     assert found == {"attention_entropy": 0.0, "similar_slots": 0.0}

@@ -18,9 +18,14 @@ import torch
 from common.core.command_line import run_program
 from common.core.errors import ZooError
 from common.core.files import save_atomically, sha256_of, write_atomically
-from common.training import packed_weights
 from common.training.checkpoints import STATE, CheckpointFolder, find_checkpoint
-from common.training.stored_weights import TORCH_FILE
+from common.training.stored_weights import (
+    SUFFIX,
+    TORCH_FILE,
+    Weights,
+    pack_as_asked,
+    read_packed,
+)
 from common.training.torch.safe_load import safe_load
 
 FILE = TORCH_FILE  # in a checkpoint
@@ -85,7 +90,7 @@ def load_any(path: Path) -> Any:
         ZooError: missing, truncated, altered, or of a newer version of this program.
     """
     path = Path(path)
-    if path.suffix == packed_weights.SUFFIX:
+    if path.suffix == SUFFIX:
         return _unpacked(path)
     if path.is_dir():
         path = find_checkpoint(path) / FILE  # whose checksums are right
@@ -108,7 +113,7 @@ def load_any(path: Path) -> Any:
 
 
 def _unpacked(path: Path) -> Dict[str, Any]:
-    state, arrays = packed_weights.read(path)
+    state, arrays = read_packed(path)
     model = {name: torch.from_numpy(_widened(value)) for name, value in arrays.items()}
     return {"format": FORMATS[0], "version": VERSION, **state, "model": model}
 
@@ -117,7 +122,7 @@ def _widened(values: np.ndarray) -> np.ndarray:
     return values.astype(np.float32) if values.dtype == np.float16 else values
 
 
-def to_pack(path: str) -> packed_weights.Weights:
+def to_pack(path: str) -> Weights:
     """What is packed of the weights at load_any's path: floats in 16 bits."""
     content = load(Path(path))
     arrays = {
@@ -190,7 +195,7 @@ def _is_whole(old: Path) -> bool:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Packs the weights of the command line."""
-    return packed_weights.pack_as_asked(to_pack, argv)
+    return pack_as_asked(to_pack, argv)
 
 
 if __name__ == "__main__":
