@@ -61,25 +61,6 @@ def test_the_table_goes_both_ways() -> None:
 
 
 @pytest.mark.pytorch
-def test_a_gru_of_torch_computes_keras_formula_with_the_same_weights() -> None:
-    torch = pytest.importorskip("torch")
-    given = {path[14:]: v for path, v in weights().items() if path.startswith("attention/gru")}
-    kernel, recurrent = given["kernel"], given["recurrent_kernel"]
-    one, two = given["bias"]
-    draws = np.random.RandomState(1)
-    inputs, state = draws.standard_normal((5, 2)), draws.standard_normal((5, 3))
-    update, reset, new = np.split(inputs @ kernel + one, 3, 1)
-    update_, reset_, new_ = np.split(state @ recurrent + two, 3, 1)
-    z, r = (1 / (1 + np.exp(-part)) for part in (update + update_, reset + reset_))
-    wanted = z * state + (1 - z) * np.tanh(new + r * new_)
-    cell = torch.nn.GRUCell(2, 3).double()
-    named = to_torch(given)
-    cell.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in named.items()})
-    found = cell(torch.from_numpy(inputs), torch.from_numpy(state)).detach().numpy()
-    assert np.abs(found - wanted).max() < 1e-12
-
-
-@pytest.mark.pytorch
 def test_a_checkpoint_of_torch_is_read_without_torch(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     from common.training.torch import weights_file

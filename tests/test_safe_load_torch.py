@@ -107,35 +107,12 @@ def test_a_pickle_that_calls_something_is_refused_and_nothing_is_run(
 
 
 @FORMATS
-def test_the_refusal_names_what_the_file_asked_for(tmp_path, zipped):
-    with pytest.raises(ZooError, match=r"names torch\.nn\.modules\.linear\.Linear, which a check"):
-        safe_load(saved(torch.nn.Linear(2, 2), tmp_path / "a.pth", zipped))
-
-
-@FORMATS
 @pytest.mark.parametrize("kept", [0.0, 0.1, 0.99])
 def test_a_truncated_file_is_one_line(tmp_path, kept, zipped):
     path = saved({"weight": torch.randn(100, 100)}, tmp_path / "a.pth", zipped)
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
     with pytest.raises(ZooError, match="truncated|empty") as caught:
-        safe_load(path)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"hello, I am text\n",
-        b"\x00" * 64,
-        b"PK\x03\x04 not quite a zip",
-        pickle.dumps(Runs(os.system, "true"), protocol=2),
-    ],
-)
-def test_a_file_of_another_kind_is_one_line(tmp_path, content):
-    path = tmp_path / "a.pth"
-    path.write_bytes(content)
-    with pytest.raises(ZooError, match="not a checkpoint|has no need of") as caught:
         safe_load(path)
     assert "\n" not in str(caught.value)
 
@@ -150,12 +127,6 @@ def test_an_archive_said_to_span_disks_is_one_line(tmp_path):
         safe_load(path)  # where torch's own reader takes it
     except ZooError as error:
         assert "not a checkpoint" in str(error) and "\n" not in str(error)
-
-
-def test_a_missing_file_and_a_folder_are_one_line(tmp_path):
-    for path in (tmp_path / "none.pth", tmp_path):
-        with pytest.raises(ZooError, match="can't read"):
-            safe_load(path)
 
 
 def test_programs_and_archives_are_refused_before_anything_loads_them(tmp_path):

@@ -71,14 +71,3 @@ def test_profile_writes_a_timeline(tmp_path: Path) -> None:
     run_toy(tmp_path, 12, profile=True)
     trace = json.loads((tmp_path / "profile/timeline_step_00000010.json").read_text())
     assert any("MatMul" in event.get("name", "") for event in trace["traceEvents"])
-
-
-def test_the_proof_of_the_device_takes_no_batch(tmp_path: Path, monkeypatch) -> None:
-    run_toy(tmp_path / "one", 3)
-    counted, _, total = events(tmp_path / "one", "start")[0]["proof"].split()[:3]
-    assert counted == total and int(total) > 5
-    monkeypatch.setattr("common.training.tensorflow.runtime.proof", lambda *_: "none")
-    run_toy(tmp_path / "two", 3)
-    assert [event["loss"] for event in events(tmp_path / "one", "step")] == [
-        event["loss"] for event in events(tmp_path / "two", "step")
-    ]

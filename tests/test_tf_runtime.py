@@ -18,7 +18,6 @@ from common.training.flags import COSINE
 from common.training.noise import step_normal
 from common.training.schedule import Schedule
 from common.training.tensorflow import horovod as tf_horovod
-from common.training.tensorflow import minimisation
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.minimisation import minimise
 from common.training.tensorflow.of_step import scheduled_rate, step_seed
@@ -55,11 +54,6 @@ def test_a_session_has_its_own_device_and_rewrites_for_mixed_precision_only(
         assert config.gpu_options.visible_device_list == "2" and config.gpu_options.allow_growth
     else:
         assert config.intra_op_parallelism_threads == tf_runtime.cpu_threads()
-
-
-def test_threads_are_those_of_the_environment_else_the_allowed_cores() -> None:
-    assert tf_runtime.cpu_threads({"OMP_NUM_THREADS": "3"}) == 3
-    assert tf_runtime.cpu_threads({"OMP_NUM_THREADS": "many"}) == tf_runtime.cpu_threads({})
 
 
 NARROW = """
@@ -99,13 +93,6 @@ def test_bfloat16_is_for_convolutions_and_not_for_what_is_kept_in_float32(tmp_pa
     environment = dict(os.environ, PYTHONPATH=ROOT)
     told = subprocess.check_output([sys.executable, str(script)], env=environment, text=True)
     assert told.split() == ["bfloat16", "float32", "float32"]
-
-
-def test_lists_that_the_user_gives_are_added_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in tf_runtime.REWRITE_LISTS:
-        monkeypatch.setenv(name, "Conv2D")
-    tf_runtime.keep_in_float32(["MatMul", "Conv2D"])
-    assert {os.environ[name] for name in tf_runtime.REWRITE_LISTS} == {"Conv2D,MatMul"}
 
 
 # --- training steps ---
@@ -168,12 +155,6 @@ def test_a_step_that_overflows_is_skipped_and_halves_a_dynamic_scale(
     assert [weight for *_, weight in found] == pytest.approx(moved, abs=1e-6)
 
 
-def test_a_dynamic_scale_doubles_after_enough_good_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(minimisation, "GROWTH_INTERVAL", 2)
-    told = run_steps(lambda weight: weight, 5, SCALED)
-    assert [scale for _, scale, _, _ in told] == [65536.0, 65536.0, 131072.0, 131072.0, 262144.0]
-
-
 def test_updates_come_first_and_variables_that_the_loss_does_not_reach_are_left_alone() -> None:
     weight, unused, seen = (
         tf.get_variable(name, [], initializer=tf.ones_initializer(), use_resource=True)
@@ -222,17 +203,6 @@ def test_numpy_draws_what_tensorflow_draws(shape: Any) -> None:
         wanted = session.run(drawn)
     found = step_normal(shape, 3, 70000, "slots", 1)
     assert found.dtype == numpy.float32 and numpy.abs(found - wanted).max() < 1e-6
-
-
-def test_draws_depend_on_seed_step_stream_and_rank_and_on_nothing_else() -> None:
-    first = (1, 5, "noise", 0)
-    keys = [first, (2, *first[1:]), (1, 6, "noise", 0), (1, 5, "other", 0), (1, 5, "noise", 1)]
-    seeds = [step_seed(seed, tf.constant(step, tf.int64), *rest) for seed, step, *rest in keys]
-    draws = [tf.random.stateless_normal([4], seed=seed) for seed in seeds]
-    with tf.Session() as session:
-        one, again = session.run(draws), session.run(draws)
-    assert numpy.array_equal(one, again)
-    assert len({value.tobytes() for value in one}) == len(keys)
 
 
 # --- ranks ---
@@ -293,15 +263,3 @@ def test_a_device_that_is_not_there_is_told(
     monkeypatch.setattr(tf.test, "is_built_with_cuda", lambda: True)
     with pytest.raises(kind_of_error, match=told):
         tf_runtime.capabilities(kind, index)
-
-
-def test_what_tensorflow_1_alone_needs_is_set_unless_the_user_says_otherwise(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    first, found = tf.__version__.startswith("1."), []
-    for given in ({}, {"TF_CPU_ALLOCATOR_USE_BFC": "0"}):
-        monkeypatch.setattr(os, "environ", given)
-        tf_runtime.keep_host_memory()
-        found.append(given.get("TF_CPU_ALLOCATOR_USE_BFC"))
-    assert found == ["1" if first else None, "0"]
-    assert tf_runtime.has_slow_gradients(CPU) is first and not tf_runtime.has_slow_gradients(GPU)

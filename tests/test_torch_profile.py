@@ -47,13 +47,6 @@ def test_a_trace_of_the_later_steps_is_written(tmp_path: Path) -> None:
     assert list((tmp_path / "early").rglob("*.json"))
 
 
-def test_without_a_folder_nothing_is_watched(tmp_path: Path) -> None:
-    profiler = StepProfiler(device("cpu"), None)
-    steps(profiler, ALL + 1)
-    profiler.close()
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize(
     "text, wanted",
     [("None", False), ("False", False), ("CANN", True), ("GE", True), ("true", True)],

@@ -1,17 +1,15 @@
 """The PyTorch adapter: really on the CPU; on NPU and GPU the order of calls, with doubles."""
 
 import copy
-import os
 import socket
 import sys
-import types
 import warnings
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from common.core.errors import InfrastructureError, UsageError, ZooError  # noqa: E402
+from common.core.errors import InfrastructureError, ZooError  # noqa: E402
 from common.core.text import version_numbers  # noqa: E402
 from common.machine import precision as vocabulary  # noqa: E402
 from common.machine.ports import reserve_port  # noqa: E402
@@ -71,42 +69,6 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32_weights():
         assert stepper.model(torch.zeros(2, 3, 8, 8)).dtype == torch.bfloat16
     assert {weight.dtype for weight in stepper.module.parameters()} == {torch.float32}
     assert losses[-1] < 0.5 * losses[0]
-
-
-def test_make_sgd_is_the_plain_formula():
-    formula = {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-2, "nesterov": True}
-    expected, network = small_network(), small_network()
-    plain = torch.optim.SGD(expected.parameters(), **formula)
-    fast = stepping.make_sgd(cpu_device(), cpu_precision(), network.parameters(), **formula)
-    for _ in range(5):
-        for model, optimizer in ((expected, plain), (network, fast)):
-            optimizer.zero_grad()
-            model(torch.ones(2, 3, 8, 8)).square().mean().backward()
-            optimizer.step()
-    for one, other in zip(expected.parameters(), network.parameters()):
-        assert torch.allclose(one, other, rtol=1e-5, atol=1e-6)
-
-
-def test_gradients_are_clipped_by_their_global_norm():
-    stepper = stepper_on_cpu(max_gradient_norm=0.01)
-    train(stepper, steps=1)
-    norms = [weight.grad.norm() for weight in stepper.module.parameters()]
-    assert torch.stack(norms).norm().item() == pytest.approx(0.01, rel=1e-3)
-
-
-@pytest.mark.parametrize("kind, restored", [("cpu", True), ("npu", False)])
-def test_random_states_come_back_but_not_another_devices(kind, restored, monkeypatch):
-    seen, device = [], cpu_device()
-    runtime.seed_everything(7, device)
-    state, first = copy.deepcopy(runtime.rng_state(device)), torch.rand(1).item()
-    runtime.set_rng_state(state, device)
-    assert torch.rand(1).item() == first
-    state = dict(runtime.rng_state(device), device_kind=kind, device=torch.zeros(3))
-    monkeypatch.setattr(
-        runtime, "_device_module", lambda device: types.SimpleNamespace(set_rng_state=seen.append)
-    )
-    runtime.set_rng_state(state, device)
-    assert bool(seen) is restored
 
 
 def test_the_proof_counts_the_parameters_on_the_device_and_fails_where_one_is_elsewhere():
@@ -224,13 +186,6 @@ def test_a_gpu_that_torch_cannot_use_is_refused(monkeypatch):
         runtime.capabilities("gpu")
 
 
-def test_opening_a_gpu_makes_it_the_current_one(gpu):
-    device = runtime.open_device("gpu", 1, gpu_precision("O0"))
-    assert (gpu, device.index, device.name) == ([1], 1, "NVIDIA H100")
-    with pytest.raises(UsageError, match="--device_id 2: torch .* sees 2 gpu"):
-        runtime.open_device("gpu", 2, gpu_precision("O0"))
-
-
 @pytest.mark.parametrize("mode, allowed", [("O0", False), ("force_fp32", True), ("O2", False)])
 def test_tf32_is_set_as_the_mode_says_without_warnings(gpu, mode, allowed):
     with warnings.catch_warnings():
@@ -275,26 +230,3 @@ def test_the_scale_survives_a_checkpoint_of_another_kind_of_device_too(gpu):
     assert train(other, steps=1)[1].loss_scale == 32768.0
     stepper.load_state_dict({"scaling": "grad_scaler", "state": {"scale": 8.0, "dynamic": True}})
     assert train(stepper, steps=1)[1].loss_scale == 8.0
-
-
-@new_torch
-def test_float16_weights_take_and_give_float32_and_learn_under_a_static_scale(gpu):
-    stepper = gpu_stepper("force_fp16")
-    assert {weight.dtype for weight in stepper.module.parameters()} == {torch.float16}
-    assert stepper.model(torch.zeros(2, 3, 8, 8)).dtype == torch.float32
-    losses, health = train(stepper, steps=8)
-    assert losses[-1] < losses[0]
-    assert (health.skipped, health.loss_scale) == (False, 128.0)
-
-
-def test_freed_memory_is_kept_on_a_cpu_unless_the_user_says_otherwise(monkeypatch):
-    told = []
-    library = types.SimpleNamespace(mallopt=lambda *words: told.append(words))
-    monkeypatch.setattr(runtime.ctypes, "CDLL", lambda name: library)
-    for name in [name for name in os.environ if name.startswith("MALLOC_")]:
-        monkeypatch.delenv(name)
-    runtime.keep_freed_memory()
-    assert told == [(-3, 1 << 30), (-1, 1 << 30)]
-    monkeypatch.setenv("MALLOC_ARENA_MAX", "2")
-    runtime.keep_freed_memory()
-    assert len(told) == 2

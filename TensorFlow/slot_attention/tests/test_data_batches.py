@@ -27,20 +27,6 @@ TRAIN = 20
 SCENES = SceneSettings((48, 64), (1, 2), smallest=1)
 
 
-def shown(order: TrainingOrder, epoch: int) -> List[int]:
-    """The scenes of an epoch, in their order."""
-    first = epoch * order.steps_per_epoch
-    steps = range(first, first + order.steps_per_epoch)
-    return np.concatenate([order.indices(step) for step in steps]).tolist()
-
-
-def test_an_epoch_shows_every_scene_once_but_the_incomplete_last_batch() -> None:
-    order = TrainingOrder(23, 4, seed=1)
-    assert order.steps_per_epoch == 5 and len(set(shown(order, 0))) == 20
-    assert shown(order, 0) != shown(order, 1) != shown(TrainingOrder(23, 4, seed=2), 1)
-    assert shown(TrainingOrder(23, 4, seed=1), 1) == shown(order, 1)  # whatever came before
-
-
 def test_ranks_share_every_global_batch() -> None:
     whole = TrainingOrder(50, 8, seed=5)
     ranks = [TrainingOrder(50, 4, seed=5, rank=rank, world_size=2) for rank in (0, 1)]
@@ -108,11 +94,6 @@ def test_batches_have_static_shapes_and_images_from_minus_one_to_one(dataset: Sc
     assert (batch["mask"].sum(axis=1) == 1).all()
 
 
-def test_a_resumed_run_sees_the_batches_of_an_uninterrupted_one(dataset: SceneDataset) -> None:
-    whole, resumed = train(dataset, 9), train(dataset, 2, first=7)
-    assert numbers_of(whole[7:]) == numbers_of(resumed)
-
-
 def test_evaluation_goes_in_order_over_all_ranks_and_says_how_many_count(
     dataset: SceneDataset,
 ) -> None:
@@ -125,12 +106,6 @@ def test_evaluation_goes_in_order_over_all_ranks_and_says_how_many_count(
     batches = take(scene_batches, dataset, "test", EvaluationOrder(5, 3))
     assert [int(batch["valid"]) for batch in batches] == [3, 2]
     assert numbers_of(batches) == [20, 21, 22, 23, 24, 24]
-
-
-def test_grey_images_become_colour_images(dataset: SceneDataset) -> None:
-    grey = SceneDataset(dataset.facts, dataset.geometry, {"train": made_up(0, TRAIN, 1)})
-    image = train(grey, 1)[0]["image"]
-    assert image.shape == (4, 4, 6, 3) and (image[..., 0] == image[..., 2]).all()
 
 
 @pytest.mark.parametrize(

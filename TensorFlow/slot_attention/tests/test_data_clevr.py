@@ -13,7 +13,6 @@ import pytest
 from common.core.errors import ZooError
 from slot_attention.data.arrays import prepare
 from slot_attention.data.datasets import find_scenes
-from slot_attention.data.geometry import preprocess_array
 from slot_attention.data.scenes import COLUMNS, SceneDataset
 
 pytestmark = pytest.mark.tensorflow
@@ -75,36 +74,9 @@ def test_the_filter_counts_the_described_objects(folder: Path) -> None:
     )
 
 
-def test_images_are_preprocessed_as_the_reference_does_and_rounded(folder: Path) -> None:
-    dataset = opened(folder, splits=["train"], resolution=(20, 30), resize="tf1")
-    for place, image in enumerate(dataset.split("train").images):
-        exact = preprocess_array(files.clevr_image(512 + place), dataset.geometry)
-        stored = (image.astype(np.float32) / 255 - 0.5) * 2
-        assert 1e-4 < np.abs(stored - exact).max() <= 1 / 255 + 1e-6
-
-
-def test_a_split_alone_reads_no_image_of_the_others(original: Path) -> None:
-    (original / "images" / "train" / "CLEVR_train_000513.png").write_bytes(b"")
-    assert opened(original, splits=["validation"]).counts == {"validation": 3}
-    assert opened(original, splits=["train_eval"]).counts == {"train_eval": 512}
-
-
 def test_too_few_images_to_hold_out_512_is_an_error(tmp_path: Path) -> None:
     said = refusal(files.write_clevr_original(tmp_path, 5, 2))
     assert "split train has no scene left" in said and said.endswith("more scenes are needed")
-
-
-def test_not_one_training_scene_is_an_error_in_either_form(tmp_path: Path) -> None:
-    said = refusal(files.write_clevr_prepared(tmp_path / "prepared", 0, 1))
-    assert "has no scene of split train: prepare clevr again" in said
-    said = refusal(files.write_clevr_original(tmp_path / "original", 0, 1))
-    assert "train has no images: unpack CLEVR_v1.0 again" in said
-
-
-def test_the_scenes_of_the_original_are_not_parsed_to_find_it(original: Path) -> None:
-    for path in (original / "scenes").iterdir():
-        path.write_text("{")
-    assert find_scenes("clevr", str(original)).facts.image_size == (24, 36)
 
 
 def test_missing_cut_off_compressed_and_other_record_files_are_named(tmp_path: Path) -> None:

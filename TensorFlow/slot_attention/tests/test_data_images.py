@@ -39,12 +39,6 @@ def test_images_of_all_sizes_and_depths_are_divided_by_a_fixed_permutation(tmp_p
     assert (facts.has_masks, facts.has_targets, facts.default_crop) == (False, False, "centre")
 
 
-def test_a_folder_of_test_images_is_the_test_split(tmp_path: Path) -> None:
-    write_images(tmp_path / "train", 10)
-    write_images(tmp_path / "test", 4)
-    assert opened(tmp_path).counts == {"train": 9, "validation": 1, "test": 4}
-
-
 def test_what_is_no_image_and_too_few_images_and_a_crop_are_told(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

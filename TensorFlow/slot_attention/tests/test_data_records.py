@@ -11,11 +11,10 @@ import data_files as files
 import numpy as np
 import pytest
 
-from common.core.errors import UsageError, ZooError
+from common.core.errors import ZooError
 from slot_attention.data import multi_objects
 from slot_attention.data.arrays import prepare
-from slot_attention.data.datasets import DATASET_NAMES, find_scenes
-from slot_attention.data.geometry import mask_places
+from slot_attention.data.datasets import find_scenes
 from slot_attention.data.multi_objects import RECORD_FILES
 from slot_attention.data.scenes import SceneDataset
 
@@ -122,52 +121,12 @@ def test_the_filter_counts_objects_without_the_background(
     assert f"(background not counted: {counted}) <= 2; train: records 0" in dataset.facts.predicate
 
 
-def test_a_filter_that_leaves_nothing_is_an_error(tmp_path: Path) -> None:
-    records = files.scene_records(TETROMINOES, 6)
-    path = tmp_path / "tetrominoes_train.tfrecords"
-    files.write_records(path, [records[number] for number in (2, 5, 2, 5, 0, 0, 0, 0)])
-    with pytest.raises(ZooError, match="split train has no scene left .* allow more objects"):
-        opened("tetrominoes", tmp_path, 1)
-
-
 def test_targets_follow_the_properties(tmp_path: Path) -> None:
     write(tmp_path, "clevr_with_masks")
     targets = opened("clevr_with_masks", tmp_path).split("train").targets
     assert targets is not None and targets[..., 18].sum(axis=1).tolist() == [1, 2, 3, 4]
     # The first object's bytes: size 2, material 1, shape 2, color 1.
     assert targets[0, 0, 3:].tolist() == [0, 1, 1, 0, 0, 1, 0] + [1] + [0] * 7 + [1]
-
-
-@pytest.mark.parametrize("place", ["", "tetrominoes", "tetrominoes/tetrominoes_train.tfrecords"])
-def test_any_path_to_the_file_is_taken_and_masks_are_resized_by_nearest_neighbour(
-    place: str, tmp_path: Path
-) -> None:
-    write(tmp_path, "tetrominoes")
-    dataset = opened("tetrominoes", tmp_path / place, resolution=(20, 12))
-    labels = dataset.split("train").labels
-    assert labels is not None
-    expected = files.draw_labels(TETROMINOES, 2)[mask_places(dataset.geometry)]
-    np.testing.assert_array_equal(labels[2], expected)
-
-
-@pytest.mark.parametrize("name", DATASET_NAMES)
-def test_every_name_says_where_it_looked(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ZooError, match="^no |has 0 images"):
-        find_scenes(name, str(tmp_path))
-
-
-def test_an_unknown_name_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="'clever' is unknown: use one of clevr,"):
-        find_scenes("clever", str(tmp_path))
-
-
-def test_the_published_division_is_that_of_the_published_evaluations(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.undo()
-    trained = {name: published.train_records for name, published in RECORD_FILES.items()}
-    assert multi_objects.HELD_OUT == 320 and trained.pop("clevr_with_masks") == 70000
-    assert set(trained.values()) == {60000, 0}
 
 
 def refusal(folder: Path, content: bytes) -> str:

@@ -11,7 +11,6 @@ import pytest
 import slot_attention
 from common.core.errors import UsageError, ZooError
 from slot_attention import options as own
-from slot_attention.network.architecture import architecture_of
 from slot_attention.network.choice import chosen_network
 from slot_attention.options import OBJECT_DISCOVERY, SET_PREDICTION, parse_options
 
@@ -126,24 +125,6 @@ def test_each_dataset_has_its_architecture_and_sprites_the_size_they_have(
 ):
     choice = chosen("--dataset", dataset, image_size=48)
     assert (choice.architecture.name, choice.resolution) == (architecture, resolution)
-
-
-def test_a_decoder_broadcasts_to_what_its_strides_reach():
-    assert architecture_of("clevr", 64).broadcast == 4
-    assert architecture_of("small", 48).broadcast == 48
-    assert architecture_of("scenes", 64).broadcast == 32
-    with pytest.raises(UsageError, match="--resolution 100 .* multiple of 16"):
-        architecture_of("clevr", 100)
-
-
-def test_set_prediction_has_no_decoder_and_strides_of_the_paper_a_checkpoint_or_ones_own():
-    task = SET_PREDICTION
-    choice = chosen(task=task)
-    assert (choice.architecture, choice.resolution, choice.slots.count) == (None, 128, 10)
-    assert choice.strides == (1, 2, 2, 1) and "strides" not in choice.described()
-    asked = chosen("--encoder_strides", "2,2,1,1", task=task)
-    assert asked.described()["strides"] == [2, 2, 1, 1]
-    assert chosen(task=task, known=asked.described()) == asked
 
 
 def test_a_checkpoint_tells_its_network_and_slots_may_grow_unless_they_were_learned():

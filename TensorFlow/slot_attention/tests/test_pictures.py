@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
@@ -14,7 +13,7 @@ from common.evidence.figures.figure import pixels, save_png
 from common.runs.events import RunLog
 from common.training.pictures import step_picture_name
 from slot_attention.data.scenes import COLUMNS, PROPERTIES
-from slot_attention.pictures.objects import MARKER_COLORS, WRONG, seen_at, set_figure
+from slot_attention.pictures.objects import WRONG, seen_at, set_figure
 from slot_attention.pictures.slots import (
     GROUND,
     SlotView,
@@ -22,7 +21,6 @@ from slot_attention.pictures.slots import (
     image_row,
     matched_slots,
     segmentation,
-    slot_figure,
     true_segmentation,
 )
 from slot_attention.pictures.training import show_training
@@ -66,17 +64,6 @@ def test_an_images_tiles_are_input_reconstruction_masks_segmentation_and_slots()
     assert first[0, ::3].tolist() == [BLUE, WHITE] and second[0, ::3].tolist() == [WHITE, ORANGE]
 
 
-@pytest.mark.parametrize("iterations, true_masks", [(0, False), (3, True)])
-def test_the_figure_names_rows_and_columns(iterations, true_masks):
-    figure = slot_figure(view(2, iterations, true_masks))
-    words = [text.get_text() for text in figure.axes[0].texts]
-    for name in ("input", "reconstruction", "segmentation", "slot 1", "slot 2", "image 2"):
-        assert name in words
-    assert ("true masks" in words) == true_masks
-    assert words.count(f"attention,\niteration {iterations}") == (2 if iterations else 0)
-    assert (pixels(figure)[-3:] == 255).all()  # the last row of tiles ends inside the picture
-
-
 def test_true_masks_have_the_colours_of_the_slots_that_cover_them():
     entities = np.zeros((2, 4, 4), bool)  # the background, and an object in a corner of slot 1
     entities[1, 0, 3] = True
@@ -116,15 +103,6 @@ def test_camera_sees_clevrs_objects_where_their_records_say(zoo_data):
             seen.append(np.divide(element["pixel_coords"][:2], (320, 240)))
     off = np.abs(seen_at(np.array(places)) - seen)
     assert len(places) > 50 and (off.mean(axis=0) < 0.0065).all() and off.max() < 0.034
-
-
-def test_markers_tell_colour_form_and_material():
-    for color in PROPERTIES["color"]:
-        (mark,), _ = drawn(one(color=color))
-        assert tuple(mark.get_facecolor()[0][:3]) == to_rgb(MARKER_COLORS[color])
-    paths = [drawn(one(shape=shape))[0][0].get_paths()[0] for shape in PROPERTIES["shape"]]
-    assert len({path.vertices.shape for path in paths}) == 3
-    assert [len(drawn(one(material=name))[0]) for name in ("rubber", "metal")] == [1, 2]
 
 
 def test_confidence_is_told_and_on_red_where_no_true_object_has_the_attributes():
@@ -176,11 +154,3 @@ def test_an_animation_has_a_frame_per_picture_of_one_size_in_its_own_colours(tmp
         for frame, color in enumerate(colors.values()):
             movie.seek(frame)
             assert movie.convert("RGB").getpixel((5, 5)) == color
-
-
-def test_a_curve_is_drawn_of_validations_on_the_way(tmp_path):
-    with RunLog(tmp_path / "rank_0") as log:
-        for step, role in ((1, "progress"), (2, "progress"), (2, "final")):
-            metrics = {"fg_ari": step / 10}
-            log.event("evaluation", role=role, step=step, metrics=metrics)
-    assert [path.name for path in show_training(tmp_path, "slots", "fg_ari")] == ["curve.png"]

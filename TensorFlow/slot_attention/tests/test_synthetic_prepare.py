@@ -116,21 +116,6 @@ def test_a_flag_reaches_the_settings_and_the_others_stay(tmp_path, name, flag, v
             assert recipe[field.name] == plain(getattr(DATASETS[name].settings, field.name))
 
 
-@pytest.mark.parametrize(
-    "flags, said",
-    [
-        (["--objects", "4,x"], "--objects: expected two numbers"),
-        (["--train", "-1"], "--train: expected at least 0"),
-        (["--antialias", "false"], "unrecognized arguments: --antialias"),
-    ],
-)
-def test_a_bad_flag_is_one_line_and_exit_code_64(tmp_path, capsys, flags, said):
-    assert prepare(tmp_path, SPRITES, *flags) == 64
-    error = capsys.readouterr().err
-    assert said in error and error.count("\n") == 1
-    assert not list(tmp_path.iterdir())
-
-
 def test_other_settings_another_folder_and_nothing_at_all_are_one_line(tmp_path, capsys):
     assert prepare(tmp_path, SPRITES) == 0
     assert prepare(tmp_path, SPRITES, "--seed", "4") == 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from slot_kept_weights import SCENES, SPRITES, recorded, require_recorded_precision
 
-from common.core.errors import UsageError, ZooError
+from common.core.errors import ZooError
 from slot_attention import load
 from slot_attention.export import main as export
 from slot_attention.object_discovery.eval import main as evaluate
@@ -51,8 +51,3 @@ def test_exports_are_written_and_held_to_the_network(tmp_path, capsys):
     assert "network.onnx" in capsys.readouterr().out
     told = json.loads((tmp_path / "export.json").read_text("utf-8"))
     assert told["outputs"]["predictions"] == ["float32", [2, 4, 19]]
-
-
-def test_an_unknown_format_is_refused_by_name(tmp_path):
-    with pytest.raises(UsageError, match="tflite"):
-        export([f"--checkpoint={SCENES}", f"--output_path={tmp_path}", "--formats=tflite"])
