@@ -37,6 +37,10 @@ def test_a_recorded_run_is_in_the_readme_after_write(root: Path, tmp_path: Path,
     assert main(["table", "--write"]) == 0
     assert "91.50" in (root / "README.md").read_text()
     assert main(["table", "--check"]) == 0
+    level = root / MODEL / "modelzoo_level.txt"
+    assert "FuncStatus:unverified\n" in level.read_text()  # nothing ran on an NPU
+    level.write_text("PerfStatus:PERFECT\n")
+    assert main(["table", "--check"]) == 1
     capsys.readouterr()
     assert main(["table", "--json"]) == 0
     assert [record["case"] for record in json.loads(capsys.readouterr().out)] == ["smoke"]

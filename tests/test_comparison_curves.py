@@ -1,16 +1,12 @@
-"""Curves of runs compared: windows, speed, targets, and every number of some whole comparisons."""
+"""Curves of runs compared: windows, speed, targets."""
 
 from __future__ import annotations
 
-import json
-import math
-from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Optional
 
 import numpy as np
 import pytest
 
-from common.evidence.comparison.compared import compare
 from common.evidence.comparison.curves import (
     compare_speed,
     compare_windows,
@@ -21,10 +17,9 @@ from common.evidence.comparison.curves import (
     time_to_target,
     window,
 )
-from common.evidence.comparison.presentation import as_json
-from common.evidence.comparison.runs import Group, Judged, Run, Settings
+from common.evidence.comparison.runs import Group, Run
 from common.evidence.logs.series import Series
-from tests.noisy_series import first_order_noise, series
+from tests.noisy_series import series
 
 GAPPED = np.concatenate([np.arange(100, 1001, 100), np.arange(9100, 10001, 100)])
 GAPPED_LOSS = Series("loss", GAPPED, np.arange(20.0))
@@ -40,19 +35,12 @@ def test_windows_share_no_sample_and_the_last_one_ends_the_curve() -> None:
     assert compare_windows(series(np.ones(7)), series(np.ones(7), first=5000), 50) == []
 
 
-@pytest.mark.parametrize("end, chosen", [(750, [500, 600, 700]), (9150, [9100]), (50, [])])
-def test_a_window_holds_the_samples_up_to_its_end_and_none_before_a_gap(
-    end: int, chosen: list
-) -> None:
-    assert window(GAPPED_LOSS, end, 3).steps.tolist() == chosen
-
-
-@pytest.mark.parametrize("asked, found", [(300, 300), (340, 300), (1050, 1000), (5000, None)])
-def test_the_sample_at_a_step_is_the_nearest_one_that_was_logged(
-    asked: int, found: Optional[int]
-) -> None:
-    sample = sample_at(GAPPED_LOSS, asked)
-    assert (None if sample is None else sample.step) == found
+def test_a_window_stops_at_a_gap_and_the_sample_at_a_step_is_the_nearest_one() -> None:
+    for end, chosen in ((750, [500, 600, 700]), (9150, [9100]), (50, [])):
+        assert window(GAPPED_LOSS, end, 3).steps.tolist() == chosen
+    for asked, found in ((300, 300), (340, 300), (1050, 1000), (5000, None)):
+        sample = sample_at(GAPPED_LOSS, asked)
+        assert (None if sample is None else sample.step) == found
 
 
 def test_a_summary_keeps_a_curves_mean_and_breaks_at_gaps() -> None:
@@ -138,106 +126,3 @@ def test_a_target_is_reached_when_the_mean_of_some_samples_is_there(
 def test_the_clock_goes_on_after_a_restart_and_timed_steps_add_up() -> None:
     assert seconds_at(elapsed([1, 2, 3, 1, 2]), 500) == 5
     assert seconds_at({"step_seconds": series([0.5, 0.5, 2], every=1)}, 2) == 1
-
-
-# --- Comparisons of series with known noise: every number stays what it was ---
-
-
-GOLDEN = Path(__file__).resolve().parent / "golden" / "comparisons.json"
-ACCURACY, LOSS = Judged("accuracy", True, 0.01), Judged("loss", False, 0.05, is_curve=True)
-
-
-def run(
-    coefficient: float,
-    count: int,
-    seed: int,
-    ratio: float = 1.0,
-    first: int = 100,
-    accuracy: Optional[float] = None,
-) -> Run:
-    """A falling loss with AR(1) noise, a clock, and a final accuracy over 10,000 images."""
-    steps = first + 100 * np.arange(count, dtype=np.int64)
-    noise = first_order_noise(coefficient, count, 1, seed)[0]
-    values = ratio * 0.002 * np.exp(-np.arange(count) / (5.0 * count)) * (1 + 0.15 * noise)
-    clock = np.cumsum(0.8 + 0.05 * np.abs(first_order_noise(0, count, 1, seed + 77)[0]))
-    series = {
-        "loss": Series("loss", steps, values),
-        "elapsed_seconds": Series("elapsed_seconds", steps, clock),
-    }
-    if accuracy is None:
-        return Run("a.log", series, global_batch=64)
-    points = np.array([accuracy - 0.02, accuracy + 0.003, accuracy])
-    series["validation_accuracy"] = Series("validation_accuracy", steps[-3:], points)
-    return Run("a.log", series, final={"accuracy": accuracy}, n_eval=10000, global_batch=64)
-
-
-def of_seeds(first: int, count: int, **named: Any) -> Tuple[Run, ...]:
-    return tuple(run(0.2, 300, first + number, **named) for number in range(count))
-
-
-CASES: Dict[str, Tuple[Tuple[Run, ...], Tuple[Run, ...], Settings]] = {
-    "equal": (
-        (run(0.3, 300, 1, accuracy=0.91),),
-        (run(0.3, 300, 1, accuracy=0.91),),
-        Settings(ACCURACY, at_step=15000, target=0.0018),
-    ),
-    "shifted": (
-        (run(0.3, 300, 1, accuracy=0.91),),
-        (run(0.3, 300, 2, ratio=1.3, accuracy=0.85),),
-        Settings(ACCURACY, at_step=29999),
-    ),
-    "strongly autocorrelated": (
-        (run(0.9, 3000, 3, accuracy=0.91),),
-        (run(0.9, 3000, 4, accuracy=0.93),),
-        Settings(ACCURACY, window=1000),
-    ),
-    "short": ((run(0.2, 20, 5),), (run(0.2, 20, 6),), Settings(LOSS, at_step=1000)),
-    "other steps": (
-        (run(0.2, 400, 7, accuracy=0.5),),
-        (run(0.2, 400, 8, first=150, accuracy=0.52),),
-        Settings(ACCURACY, at_step=20000),
-    ),
-    "several seeds": (of_seeds(10, 3), of_seeds(20, 4, ratio=1.01), Settings(LOSS)),
-    "a better loss": ((run(0.1, 500, 31),), (run(0.1, 500, 32, 0.8),), Settings(LOSS, window=200)),
-    "percent": (
-        (run(0.1, 500, 31, accuracy=95.0),),
-        (run(0.1, 500, 32, accuracy=94.0),),
-        Settings(Judged("accuracy", True, 0.5, unit="percent")),
-    ),
-}
-KEYS = ("at_step", "end", "windows", "between_seeds", "final", "best_on_validation")
-KEYS += ("throughput", "target", "common_steps")
-
-
-def told(name: str) -> Dict[str, Any]:
-    """The numbers and verdicts of a case."""
-    reference, candidate, settings = CASES[name]
-    compared = compare(Group("a", reference), Group("b", candidate), settings)
-    content = json.loads(json.dumps(as_json(compared), allow_nan=False))
-    found = {key: content[key] for key in KEYS}
-    found["windows"] = len(content["windows"])
-    for status in ("PrecisionStatus", "PerfStatus"):
-        found[status] = content[status]["status"]
-    return found
-
-
-def numbers(content: Any, place: str = "") -> Iterator[Tuple[str, Any]]:
-    """Every number, text and null of a content, by its place."""
-    if isinstance(content, (dict, list)):
-        pairs = content.items() if isinstance(content, dict) else enumerate(content)
-        for key, part in pairs:
-            yield from numbers(part, f"{place}.{key}")
-    else:
-        yield place, content
-
-
-@pytest.mark.parametrize("name", sorted(CASES))
-def test_every_number_is_what_it_was(name: str) -> None:
-    expected = dict(numbers(json.loads(GOLDEN.read_text(encoding="utf-8"))[name]))
-    found = dict(numbers(told(name)))
-    assert found.keys() == expected.keys()
-    for place, value in expected.items():
-        if isinstance(value, float):
-            assert math.isclose(found[place], value, rel_tol=1e-9, abs_tol=1e-15), place
-        else:
-            assert found[place] == value, place

@@ -8,7 +8,7 @@ from typing import Callable, Dict, List, Tuple
 import numpy as np
 import pytest
 
-from common.evidence.comparison.curves import compare_window, pace_of, single_sample
+from common.evidence.comparison.curves import compare_window, pace_of
 from common.evidence.comparison.statistics import (
     LEAST_SAMPLES,
     Estimate,
@@ -28,16 +28,13 @@ def held(found: List[Estimate], truth: float) -> float:
 
 @pytest.mark.parametrize(
     "coefficient, count",
-    [(0.0, 33), (0.0, 50), (0.3, 50), (0.5, 100), (0.8, 200), (0.9, 500), (0.95, 1000)],
+    [(0.0, 33), (0.3, 50), (0.5, 100), (0.8, 200), (0.95, 1000)],
 )
 def test_the_interval_of_a_mean_holds_the_truth(coefficient: float, count: int) -> None:
     rows = first_order_noise(coefficient, count, RUNS, seed=2)
     means = [mean_of_series(row).mean for row in rows]
     assert np.mean([mean.is_known for mean in means]) > 0.9
     assert 0.90 <= held(means, 0) <= 0.99
-    naive = 1.96 * rows.std(axis=1) / np.sqrt(count)  # as of independent samples
-    if coefficient >= 0.9:
-        assert np.mean(np.abs(rows.mean(axis=1)) <= naive) < 0.5
 
 
 @pytest.mark.parametrize("coefficient, count", [(0.9, 50), (0.95, 150), (0.99, 300)])
@@ -54,13 +51,6 @@ def test_too_few_samples_or_a_value_that_is_no_number_leave_no_interval(bad: flo
     assert math.isinf(mean_of_series(row[: LEAST_SAMPLES - 1]).mean.half_width)
     row[50] = bad
     assert not mean_of_series(row).mean.is_known
-
-
-def test_the_noise_is_that_of_one_sample() -> None:
-    found = [mean_of_series(row).noise for row in first_order_noise(0.8, 400, 50, seed=7)]
-    assert np.mean(found) == pytest.approx(1, abs=0.05)
-    equal = mean_of_series(np.full(40, 0.1))
-    assert (equal.autocorrelation_time, equal.mean.half_width) == (1, pytest.approx(0, abs=1e-15))
 
 
 # --- differences ---
@@ -145,16 +135,6 @@ def test_the_noise_is_told_around_the_trend_and_zero_has_no_relative_difference(
     assert found.reference.noise == pytest.approx(0, abs=1e-9)
     zero = compare_window(series(0 * falling), series(falling)).difference
     assert zero.absolute.value == 1.5 and math.isnan(zero.relative.value)
-
-
-def test_one_sample_of_equal_runs_lies_in_its_interval() -> None:
-    found = []
-    for rows in zip(*two_runs(50, 0.0, 1.0, seed=11)):
-        levelled = [row - row.mean() + 1 for row in rows]
-        samples = [single_sample(row[25], mean_of_series(row)) for row in levelled]
-        found.append(difference_of(*samples)[0])
-    assert held(found, 0) >= 0.95
-    assert math.isinf(single_sample(0.5, mean_of_series(np.array([0.5, 0.6]))).half_width)
 
 
 def test_the_interval_between_seeds_is_welchs() -> None:

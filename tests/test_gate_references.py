@@ -84,15 +84,6 @@ def test_what_a_file_must_hold_also_where_its_checksum_was_made_good(
         baselines_of(tmp_path, MODEL)
 
 
-def test_a_reference_is_replaced_by_one_of_the_same_key_only(tmp_path: Path) -> None:
-    first = baseline()
-    for made in (first, baseline(config={"learning_rate": 1}), baseline((80.0, 81.0))):
-        store(tmp_path, made)
-    stored = baselines_of(tmp_path, MODEL)
-    (found,) = [one for one in stored if one.key == first.key]
-    assert len(stored) == 2 and found.values("accuracy") == [80.0, 81.0]
-
-
 def test_every_reference_of_the_checkout_can_be_read() -> None:
     for folder in (REPOSITORY / "ci" / "baselines").glob("*"):
         assert baselines_of(REPOSITORY, folder.name)
@@ -101,21 +92,18 @@ def test_every_reference_of_the_checkout_can_be_read() -> None:
 # --- accepting ---
 
 
-def test_accepting_tells_old_values_beside_new_ones_and_a_renamed_case_stays(
+def test_a_reference_of_the_same_key_is_replaced_and_keeps_its_case_and_asked_for_its_speeds(
     tmp_path: Path,
 ) -> None:
-    accept(tmp_path, [record(90.0, 0), record(91.0, 1)])
-    lines = accept(tmp_path, [record(80.0, seed, case="renamed") for seed in (0, 1)])
+    accept(tmp_path, [record(), record(seed=1)])
+    accept(tmp_path, [record(seed=seed, config={"epochs": 9}) for seed in (0, 1)])  # another key
+    runs = [record(80.0, seed, speed=10.0, case="renamed") for seed in (0, 2)]
+    lines = accept(tmp_path, runs, with_speed=False)
     assert [line.split()[0] for line in lines] == ["wrote", "now", "now", "before", "before"]
-    assert "accuracy 80" in lines[1] and "accuracy 90" in lines[3]
-    (made,) = baselines_of(tmp_path, MODEL)
-    assert made.case == "smoke"
-
-
-def test_without_speed_the_earlier_speeds_stay_and_say_whose_they_are(tmp_path: Path) -> None:
-    accept(tmp_path, [record(speed=100.0), record(seed=1, speed=99.0)])
-    accept(tmp_path, [record(speed=10.0), record(seed=2, speed=11.0)], with_speed=False)
-    (made,) = baselines_of(tmp_path, MODEL)
+    assert "accuracy 80" in lines[1] and "accuracy 91" in lines[3]
+    stored = {one.key: one for one in baselines_of(tmp_path, MODEL)}
+    made = stored[key_of(runs[0])]
+    assert len(stored) == 2 and made.case == "smoke"
     assert [run.samples_per_second for run in made.runs] == [100.0, None]
     assert [run.speed_of for run in made.runs] == ["run-0", None]
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import attrs
 import pytest
 
-from common.evidence.gate.evidence import GivenRun, judge_soundness
+from common.evidence.gate.evidence import GivenRun
 from common.evidence.gate.findings import (
     CaseReport,
     Finding,
@@ -145,39 +145,9 @@ def test_rate_and_waiting_for_data_are_held_against_the_stored_ones(
     assert [finding.verdict for finding in found] == [speed, data_wait]
 
 
-# --- whether a run can be judged ---
+# --- all together; tests/test_gate_attacks.py has what forged and lost evidence comes to ---
 
 GOOD = record()
-
-
-def ended(state: str, code: int, made: Any = GOOD, reason: str = "") -> GivenRun:
-    return GivenRun("x", made, Marker(state=state, exit_code=code, reason=reason))
-
-
-@pytest.mark.parametrize(
-    "run, verdict",
-    [
-        (GivenRun("x", GOOD), PASS),
-        (ended("complete", 0), PASS),
-        (GivenRun("x", None), INCONCLUSIVE),
-        (ended("failed", 1, None), INFRA),
-        (ended("failed", 3), INFRA),
-        (ended("failed", 1, reason="the run gave no accuracy"), REGRESS),
-        (ended("failed", 1, record(status="aborted", reason="loss is nan")), REGRESS),
-        (GivenRun("x", record(status="aborted", reason="ended without a word")), INCONCLUSIVE),
-    ],
-)
-def test_how_a_run_ended(run: GivenRun, verdict: Verdict) -> None:
-    assert worst(finding.verdict for finding in judge_soundness(run)) is verdict
-
-
-def test_steps_that_the_loss_scale_skipped_are_told_and_no_fault() -> None:
-    health = dataclasses.replace(GOOD.health, loss_scale_skips=3)
-    _, numbers, _ = judge_soundness(GivenRun("x", dataclasses.replace(GOOD, health=health)))
-    assert numbers.verdict is PASS and "3 skipped by the loss scale" in numbers.measured
-
-
-# --- all together ---
 
 
 def judged(
@@ -199,24 +169,18 @@ def unsaid() -> List[Any]:
 
 
 ELSEWHERE = other("device", name="Other CPU")
-NO_ACCURACY = other("metrics", final={"loss": 0.5})
-BATCHES = "first batches, seed 0"
 
 
 @pytest.mark.parametrize(
     "made, changes, aspect, of_aspect, verdict",
     [
-        (record(), {}, BATCHES, PASS, PASS),
-        (record(first_batches_sha256="f" * 64), {}, BATCHES, REGRESS, REGRESS),
-        (record(first_batches_sha256=None), {}, BATCHES, INCONCLUSIVE, INCONCLUSIVE),
+        (record(), {}, "reference", PASS, PASS),
         (record(seed=7), {}, "first batches, seed 7", None, PASS),  # none is stored
         (record(), {"stored": unsaid()}, "evaluation", INCONCLUSIVE, INCONCLUSIVE),
         (record(**other("device", framework="torch 2.99.1")), {}, "reference", PASS, PASS),
         (record(20.0, **ELSEWHERE), {}, "accuracy", REGRESS, REGRESS),
         (record(**ELSEWHERE), {}, "speed", INCONCLUSIVE, INCONCLUSIVE),
-        (record(speed=10.0), {}, "speed", REGRESS, REGRESS),
         (record(speed=10.0), {"with_speed": False}, "speed", None, PASS),
-        (dataclasses.replace(GOOD, **NO_ACCURACY), {}, "accuracy", INCONCLUSIVE, INCONCLUSIVE),
         (record(), {"seeds": 2}, "accuracy", PASS, INCONCLUSIVE),
     ],
 )
@@ -232,16 +196,11 @@ def test_a_case_is_judged_by_each_of_its_aspects(
     "changes, told",
     [
         ({"config": {"augmentation": {"flip": False}}}, "augmentation.flip: True -> False"),
-        ({"config": {"epochs": 9}}, "epochs: absent -> 9"),
-        (other("batch", total=64), "global_batch: 32 -> 64"),
         (
             {**other("device", kind="gpu"), **other("health", proof="9 tensors on cuda:0")},
             "device: cpu -> gpu",
         ),
-        (other("device", framework="torch 1.8"), "framework: torch 2 -> torch 1"),
-        (other("precision", mode="O2"), "precision: O0 -> O2"),
         (other("dataset", predicate="half"), "dataset: all -> half"),
-        (other("dataset", manifest_sha256="e" * 64), "manifest_sha256: dddd"),
     ],
 )
 def test_another_key_has_no_reference_and_says_how_it_differs_from_the_nearest(
@@ -265,9 +224,8 @@ def test_a_case_is_judged_by_what_it_promises(kind: str, aspects: set) -> None:
     assert found & ({"accuracy"} | SPEED) == aspects
 
 
-def test_a_seed_twice_is_one_run_and_a_killed_one_does_not_hide_behind_the_others() -> None:
-    assert judged(record(), record()).verdict is INCONCLUSIVE
-    both = [*given(record()), ended("failed", 137, None)]
+def test_a_killed_run_does_not_hide_behind_the_others() -> None:
+    both = [*given(record()), GivenRun("x", None, Marker(state="failed", exit_code=137))]
     assert judge_case("m/t smoke", task(), rules(), both, [baseline()]).verdict is INFRA
 
 
@@ -293,16 +251,13 @@ def test_the_worst_finding_decides_and_nothing_is_no_pass(
 
 NASTY = 'a <b> & "c" | \x07 \x1b[31m \ud800 漢字 ]]>\nsecond line'
 FOUND = (
-    Finding("accuracy", Verdict.PASS, "91.00 percent", "stored 90.80, 91.00", "at least 89"),
-    Finding("speed", Verdict.REGRESS, "50.0 samples/s", "100.0 samples/s", "at least 0.9"),
+    Finding("accuracy", PASS, "91.00 percent", "stored 90.80, 91.00", "at least 89"),
+    Finding("speed", REGRESS, "50.0 samples/s", "100.0 samples/s", "at least 0.9"),
     Finding("data wait", None, "–", "–", "not judged"),
 )
-NO_START = Finding("run", Verdict.INFRA, NASTY, "", "the run could not start")
-NO_REFERENCE = Finding("reference", Verdict.INCONCLUSIVE, "none", "", "make one")
 REPORTS = [
     CaseReport("m/t smoke", "CPU Test x 1, torch 2", ("run",), FOUND, 61.4),
-    CaseReport("m/u smoke", "", (), (NO_START,)),
-    CaseReport("m/v smoke", "", (), (NO_REFERENCE,)),
+    CaseReport("m/u smoke", "", (), (Finding("run", INFRA, NASTY, "", "could not start"),)),
 ]
 
 TEXT = """\
@@ -310,40 +265,29 @@ m/t smoke: REGRESS (CPU Test x 1, torch 2, 61 s)
   PASS          accuracy: 91.00 percent; against stored 90.80, 91.00; at least 89
   REGRESS       speed: 50.0 samples/s; against 100.0 samples/s; at least 0.9
   told          data wait: –; against –; not judged
-m/v smoke: INCONCLUSIVE
-  INCONCLUSIVE  reference: none; make one
-REGRESS of tier smoke: 1 INCONCLUSIVE, 1 REGRESS, 61 s"""
+REGRESS of tier smoke: 1 REGRESS, 61 s"""
 
 
-def test_the_text_is_the_golden_one_and_a_finding_one_line_whatever_it_holds() -> None:
-    assert rendered("report.txt", [REPORTS[0], REPORTS[2]], "smoke") == TEXT
-    text = rendered("report.txt", REPORTS[1:2], "smoke")
+def test_a_report_as_text_json_and_markdown_has_every_finding_in_one_line() -> None:
+    assert rendered("report.txt", REPORTS[:1], "smoke") == TEXT
+    text = rendered("report.txt", REPORTS[1:], "smoke")
     assert len(text.splitlines()) == 3 and "\x1b" not in text
-
-
-def test_json_and_markdown_have_every_finding() -> None:
     content = json.loads(json.dumps(as_json(REPORTS, "smoke")))
     assert (content["verdict"], content["exit_code"]) == ("REGRESS", 1)
-    assert [case["verdict"] for case in content["cases"]] == ["REGRESS", "INFRA", "INCONCLUSIVE"]
-    speed = content["cases"][0]["findings"][1]
-    assert (speed["aspect"], speed["verdict"], speed["rule"]) == (
-        "speed",
-        "REGRESS",
-        "at least 0.9",
-    )
+    assert [case["verdict"] for case in content["cases"]] == ["REGRESS", "INFRA"]
+    assert content["cases"][0]["findings"][1]["rule"] == "at least 0.9"
     page = rendered("report.md", REPORTS, "smoke")
     rows = [line for line in page.splitlines() if line.startswith("| ")]
-    assert len(rows) == 3 * 2 + 5  # head and rule of three tables, and five findings
+    assert len(rows) == 2 * 2 + 4  # head and rule of two tables, and four findings
     assert all(line.replace("\\|", "").count("|") == 6 for line in rows)
     assert "&lt;b> &amp;" in page and "<b>" not in page
 
 
 def test_junit_is_well_formed_and_never_passes_what_was_not_judged() -> None:
     root = ElementTree.fromstring(rendered("junit.xml", REPORTS, "smoke").encode("utf-8"))
-    assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("4", "1", "2")
+    assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("3", "1", "1")
     message = root.find("testsuite[2]/testcase/error").get("message")
     assert 'a <b> & "c" |' in message and "漢字" in message
     cases = [(case.get("name"), [part.tag for part in case]) for case in root.iter("testcase")]
-    judged = [("accuracy", ["system-out"]), ("speed", ["failure"])]
-    assert cases == [*judged, ("run", ["error"]), ("reference", ["error"])]
+    assert cases == [("accuracy", ["system-out"]), ("speed", ["failure"]), ("run", ["error"])]
     assert "data wait" in root.find("testsuite[1]/system-out").text

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import random
 import shutil
 import textwrap
 import time
@@ -13,7 +11,7 @@ from typing import Dict, List, Optional
 import pytest
 import yaml
 
-from common.cards.log_format import Field, LineRule, parse_template
+from common.cards.log_format import LineRule
 from common.cards.model_card import read_card
 from common.core.errors import ZooError
 from common.evidence.logs.lines import DeclaredLine
@@ -66,10 +64,8 @@ def test_the_format_in_the_documentation_is_one(tmp_path: Path) -> None:
             "description: a toy\n    colour: red",
             "logs[0].colour is not a key",
         ),
-        ("        scale:", "        shift: 1\n        scale:", "lines[1].shift is not a key"),
         ("description: a toy", "", "logs[0].description is missing"),
         ("{loss}", "{loss", "brace that stands alone"),
-        ("{loss}", "{loss}}", "brace that stands alone"),
         ("{loss}", "{loss:float}", "kind 'float'; allowed are integer, number"),
         ("{loss}", "{Loss}", "a name is made of a-z"),
         ("{loss}", "{step}", "the field 'step' twice"),
@@ -77,14 +73,11 @@ def test_the_format_in_the_documentation_is_one(tmp_path: Path) -> None:
         ("{step} |", "{step}{loss} |", "no text between"),
         ("loss {loss}", "loss {loss}e", "could be a part of it"),
         ("it {step}", " it {step}", "must begin with a number or a fixed text"),
-        ("it {step}", "{_:word} {step}", "must begin with a number or a fixed text"),
         ("loss {loss}", "loss", "no field whose value would be kept"),
         ("it {step} | loss {loss}", "it is {loss}", "the line that tells the steps"),
         ("{score: 100}", "{speed: 100}", "scale.speed is no value of the line; there are: score"),
         ('"{split}_"', '"{role}_"', "only use the line's words: split"),
-        ('"{split}_"', '"{split"', "only use the line's words"),
         ("{split:word}", "{split:metrics}", "takes the rest of the line"),
-        ("{split:word}", "{split:anything}", "name it '_'"),
         ("loss {loss}", "Verlust \u00fc {loss}", "printable ASCII"),
     ],
 )
@@ -106,16 +99,6 @@ def test_two_formats_of_one_name_are_refused(logs: str, tmp_path: Path) -> None:
     card_with(tmp_path, logs)
     with pytest.raises(ZooError, match="model.yaml: there is a log format '(toy|run_log)' already"):
         known_formats(tmp_path)
-
-
-def test_doubled_braces_are_braces_of_the_text() -> None:
-    assert parse_template('{{"a":{loss},{_:anything}}}') == (
-        '{"a":',
-        Field("loss", "number"),
-        ",",
-        Field("_", "anything"),
-        "}",
-    )
 
 
 NO_STEPS = b"""MyStep: 1, Loss: 2, Time: 0:00:01
@@ -180,6 +163,11 @@ KERAS = (
             {"loss": [(1, 0.5), (2, 0.25)], "seconds": [(1, 10.0), (2, 11.0)]},
         ),
         (
+            ['{{"step":{step},"loss":{loss},{_:anything}}}'],
+            '{"step":3,"loss":0.5,"note":"good"}\n',
+            {"loss": [(3, 0.5)]},
+        ),
+        (
             ["| {step} | {loss} | {_:anything} |"],
             "| step |     loss | note |\n|    9 |   0.5000 | good |\n| 1000 | -12.2500 |      |\n",
             {"loss": [(9, 0.5), (1000, -12.25)]},
@@ -203,7 +191,7 @@ KERAS = (
             },
         ),
     ],
-    ids=["tabs", "table", "padded", "keras"],
+    ids=["tabs", "braces", "table", "padded", "keras"],
 )
 def test_tabs_padded_columns_and_bars_can_be_declared_in_a_format_file(
     lines: List[str], text: str, series: Dict[str, list], tmp_path: Path
@@ -228,20 +216,13 @@ def test_a_format_file_is_checked_like_a_card(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        b"1" * 2000000,
         b"Step: " * 300000,
         b"Step: " + b"1" * 2000000,
-        b"\x1b[" * 1000000,
-        b'{"event":"start",' * 100000,
-        b'{"event":' * 200000,
-        b"Step: 1, Loss: 1" * 100000,
         b"\x1b]" * 1000000,
-        b"Evaluation at step 1 (current weights) on 1 samples of a: " + b"a" * 2000000,
+        b'{"event":' * 200000,
         b"Evaluation at step 1 (best weights) on 1 samples of a: b" * 35000,
-        b"rank " * 400000,
         b"[" * 2000000,
         b" " * 2000000,
-        b"Accuracy of the model (best weights) on the " * 45000,
         b"1/2 [" * 400000,
     ],
 )
@@ -255,7 +236,7 @@ def test_no_text_takes_more_than_its_length(text: bytes, tmp_path: Path) -> None
     assert time.process_time() - began < 8  # two megabytes; a way back would take hours
 
 
-# --- Fields are read as what Python reads, and only where they are whole ---
+# --- fields are read as what Python reads, and only where they are whole ---
 
 
 def read(*texts: str, kind: str = "number") -> List[Optional[float]]:
@@ -265,43 +246,16 @@ def read(*texts: str, kind: str = "number") -> List[Optional[float]]:
     return [dict(line.values(match)).get("value") for match in found]
 
 
-ODD = ["-0.0", "1.", ".5", "-.5", "9007199254740993", "123456789012345678901234567890", "-inf"]
-ODD += ["+Infinity", "1E5", "0000000000000000000000000.1", "1e999", "   7", "\t7", "nan", "-nan"]
+ODD = "-0.0 1. .5 -.5 9007199254740993 -inf +Infinity 1E5 1e999 nan -nan 1e-05 +2.125"
+NO_NUMBERS = "- + . e5 --1 x1 none na 0.05Step 0.05.1 0.05_ 1,234 0x1F 0.05/ 3-4"
+NO_DURATIONS = "1:2:3 12:34 1:00:0 -1:00:00 1:00:123 1:00:+12.5 :: 1:00: a:00:00"
 
 
-def test_every_number_is_the_float_nearest_to_its_text() -> None:
-    chance = random.Random(0)
-    forms = ["{!r}", "{:.6f}", "{:.4f}", "{:e}", "{:g}", "{:+.3f}", "{:.17g}", "{:.20f}", "{:E}"]
-    values = [chance.random() * 10 ** chance.randrange(-20, 20) - 1 for _ in range(2000)]
-    texts = ODD + [chance.choice(forms).format(value) for value in values]
-    assert list(map(repr, read(*texts))) == [repr(float(text)) for text in texts]
-    assert read("null", "1", '"-inf"') == [None, 1.0, float("-inf")]
-
-
-NO_NUMBERS = ["", "-", "+", ".", "e5", "--1", "x1", "none", "-.", "na", '"1"', "0.05Step"]
-NO_NUMBERS += ["0.05.1", "0.05_", "1,234", "0x1F", "0.05/", "3-4"]
-NO_DURATIONS = ["1:2:3", "12:34", "2 weeks, 1:00:00", "2 days 1:00:00", "1:00:0", "-1:00:00"]
-NO_DURATIONS += ["1:00:123", "1:00:+12.5", "::", "1:00:", "a:00:00", "99999999999999:00:00.123456"]
-NO_INTEGERS = ["", "x", "-1", "1234567890123456"]
-
-
-@pytest.mark.parametrize(
-    ("kind", "texts"),
-    [("number", NO_NUMBERS), ("duration", NO_DURATIONS), ("integer", NO_INTEGERS)],
-)
-def test_what_is_none_of_the_kind_or_goes_on_is_not_read(kind: str, texts: List[str]) -> None:
-    assert [text for text in texts if read(text, kind=kind)] == []
-
-
-def test_durations_are_those_of_timedelta() -> None:
-    chance = random.Random(1)
-    spans = [
-        datetime.timedelta(
-            seconds=chance.randrange(10 ** chance.randrange(1, 8)),
-            microseconds=chance.choice([0, chance.randrange(10**6)]),
-        )
-        for _ in range(1000)
-    ]
-    assert read(*map(str, spans), kind="duration") == [span.total_seconds() for span in spans]
-    odd = read("-1 day, 23:59:59.5", "100:00:00", "0:00:00.25", kind="duration")
-    assert odd == [-0.5, 360000.0, 0.25]
+def test_a_field_is_the_number_nearest_to_its_text_and_nothing_less() -> None:
+    assert list(map(repr, read(*ODD.split()))) == [repr(float(text)) for text in ODD.split()]
+    assert read("null", "   1", '"-inf"') == [None, 1.0, float("-inf")]
+    times = ["-1 day, 23:59:59.5", "2 days, 1:00:00", "100:00:00", "0:00:00.25"]
+    assert read(*times, kind="duration") == [-0.5, 176400.0, 360000.0, 0.25]
+    assert read("", *NO_NUMBERS.split()) == []
+    assert read("", "2 weeks, 1:00:00", *NO_DURATIONS.split(), kind="duration") == []
+    assert read("", "x", "-1", "1234567890123456", kind="integer") == []

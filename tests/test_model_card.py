@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Tuple
 
 import pytest
 
 from common.cards.model_card import TIERS, Task, read_card
 from common.cards.model_folders import all_cards, find_card, split_name
-from common.core.codec import plain
 from common.core.errors import UsageError, ZooError
 from common.machine.precision import CANONICAL
 from tests.fake_zoo import FAKE_MODEL, REPOSITORY
@@ -28,14 +28,6 @@ def edit(path, old, new):
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
-
-
-def test_a_card_holds_tasks_cases_and_published_figures(card_file):
-    card = read_card(card_file)
-    case = card.task(None).cases["full_8p"]
-    assert "folder" not in plain(card)
-    assert (case.action, case.kind, case.ranks, case.batch_size) == ("train", "acc", 8, 32)
-    assert card.published[0].rows == ((99.5, "-"),)
 
 
 def test_a_value_succeeds_at_the_cards_threshold_in_the_direction_that_is_better(card_file):
@@ -67,20 +59,14 @@ def test_flags_of_one_action_come_before_those_of_all(card_file):
         ("kind: acc", "kind: accuracy", "tasks.counting.cases.full_1p.kind", "acc, perf, eval"),
         ("kind: acc", "kinds: acc", "tasks.counting.cases.full_1p.kind", "acc, perf, eval"),
         ("ranks: 1\n", "ranks: 0\n", "tasks.counting.cases.full_1p.ranks", "at least 1"),
-        ("ranks: 1\n", "ranks: many\n", "tasks.counting.cases.full_1p.ranks", "a whole number"),
         ("action: train", "action: finetune", "counting.cases.full_1p.action", "train, evaluate"),
-        ("framework: pytorch", "framework: jax", "framework", "pytorch, tensorflow"),
-        ("schema_version: 1", "schema_version: 2", "schema_version", "1"),
         ("name: fake_net", "name: other", "name", "fake_net"),
         ("default_task: counting", "default_task: x", "default_task", "counting"),
-        ("smoke_case: smoke", "smoke_case: x", "smoke_case", "full_1p"),
         ("      cpu: {batch", "      tpu: {batch", "performance_1p.on_device.tpu", "npu, gpu, cpu"),
         ("is_better: true", "is_better: 1", "metric.higher_is_better", "true or false"),
-        ("      train_epochs:", "      epochs:", "flags.epochs", "train_epochs"),
         ('[99.5, "-"]', "[99.5]", "published[0].rows[0]", "2 cells"),
         ("speed_margin: 0.1", "speed_margin: 0.1\n    sped: 2", "counting.sped is not", "metric"),
         ("title: Fake Network", "title: a\ntitle: b", "'title' is given twice", "not YAML"),
-        ("title: Fake Network", "title: a\n  b: [", "not YAML", ""),
     ],
 )
 def test_a_wrong_value_is_told_with_file_key_and_what_is_allowed(card_file, old, new, key, allowed):
@@ -141,17 +127,21 @@ CARD = (TINY_MODEL / "PyTorch" / "tiny_net" / "model.yaml").read_text()
 SMOKE_LINE = "smoke: {cases: [smoke], margin: 1.0, chance: 25}"
 
 
-def task_of(tmp_path: Path, old: str, new: str) -> Task:
+def task_of(tmp_path: Path, *changes: Tuple[str, str]) -> Task:
     folder = tmp_path / "tiny_net"
     folder.mkdir()
-    assert old in CARD
-    (folder / "model.yaml").write_text(CARD.replace(old, new))
+    text = CARD
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "model.yaml").write_text(text)
     return read_card(folder / "model.yaml").task(None)
 
 
 def test_a_tier_has_its_own_margins_and_the_tasks_where_it_names_none(tmp_path: Path) -> None:
     other = "metric: train_loss, margin: 0.1, higher_is_better: false, speed_margin: 0.3"
-    gate = task_of(tmp_path, SMOKE_LINE, f"smoke: {{cases: [smoke], {other}, chance: 25}}").gate
+    line = f"smoke: {{cases: [smoke], {other}, chance: 25}}"
+    gate = task_of(tmp_path, (SMOKE_LINE, line)).gate
     smoke, release = gate["smoke"], gate["release"]
     assert (smoke.metric.name, smoke.metric.higher_is_better) == ("train_loss", False)
     assert (smoke.metric.margin, smoke.speed_margin) == (0.1, 0.3)
@@ -164,22 +154,16 @@ def test_a_tier_has_its_own_margins_and_the_tasks_where_it_names_none(tmp_path: 
     "line, told",
     [
         ("smoke: {cases: [absent]}", "smoke.cases names 'absent'"),
-        ("smoke: {cases: [smoke], margins: 1.0}", "smoke.margins is not a key"),
-        ("smoke: {cases: [smoke], margin: -1.0}", "smoke.margin must be at least 0"),
         ("smoke: {cases: [smoke], metric: loss}", "smoke.higher_is_better is missing"),
         ("weekly: {cases: [smoke]}", "gate.weekly is not a key"),
         ("smoke: {cases: [smoke]}\n      release: {cases: [smoke]}", "given twice"),
+        ("smoke: {cases: [smoke]}", "release.seeds must be at least 2"),
     ],
 )
 def test_a_wrong_gate_is_told_with_its_key(tmp_path: Path, line: str, told: str) -> None:
     with pytest.raises(ZooError) as caught:
-        task_of(tmp_path, SMOKE_LINE, line)
+        task_of(tmp_path, (SMOKE_LINE, line), ("seeds: 3", "seeds: 1"))
     assert told in str(caught.value) and "model.yaml" in str(caught.value)
-
-
-def test_a_release_of_one_seed_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ZooError, match="release.seeds must be at least 2"):
-        task_of(tmp_path, "seeds: 3", "seeds: 1")
 
 
 def test_every_task_is_gated_at_every_tier_and_the_smoke_tier_needs_no_data_of_the_users() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.commands.program import main
-from tests.generated_logs import MAKERS, SLOT_ATTENTION
+from tests.generated_logs import FORMAT, made_up
 from tests.test_record_store import write_run
 
 EXCERPTS = Path(__file__).resolve().parent / "fixtures" / "logs"
@@ -47,7 +47,7 @@ def test_the_summary_tells_format_series_and_pace(log: Path, capsys: Captured) -
 
 
 def test_lives_are_told_apart(tmp_path: Path, capsys: Captured) -> None:
-    earlier, later = MAKERS[SLOT_ATTENTION](1, 20), MAKERS[SLOT_ATTENTION](2, 20, first=1000)
+    earlier, later = made_up(1, 20), made_up(2, 20, first=1000)
     (tmp_path / "a.log").write_bytes(earlier.text() + later.text())
     assert main(["parse", str(tmp_path / "a.log")]) == 0
     out = capsys.readouterr().out
@@ -58,32 +58,22 @@ def test_lives_are_told_apart(tmp_path: Path, capsys: Captured) -> None:
     )
 
 
-def test_the_summary_is_json_that_any_reader_takes(log: Path, capsys: Captured) -> None:
-    log.write_text(log.read_text() + "Step: 4, Loss: inf, Time: 0:00:07\n")
-    assert main(["parse", str(log), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
-    assert told[0]["lives"][0]["loss"]["smallest"] == [1e-05, 3]
-    assert told[0]["lives"][0]["loss"]["last"] == "inf"
-
-
-def test_a_series_or_every_one_is_printed_as_csv(log: Path, capsys: Captured) -> None:
+def test_series_are_printed_as_csv_and_all_as_json_that_any_reader_takes(
+    log: Path, capsys: Captured
+) -> None:
     assert main(["parse", str(log), "--series", "loss"]) == 0
     lines = ["series,step,value", "loss,1,0.5", "loss,2,nan", "loss,3,1e-05"]
     assert capsys.readouterr().out.splitlines() == lines
     assert main(["parse", str(log), "--csv"]) == 0
-    rows = capsys.readouterr().out.splitlines()
-    assert {row.split(",")[0] for row in rows[1:]} == {"loss", "elapsed_seconds"}
-    assert len(rows) == 7
-
-
-def test_series_are_printed_as_json(log: Path, capsys: Captured) -> None:
-    assert main(["parse", str(log), "--series=loss", "--series=elapsed_seconds", "--json"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 7
+    assert main(["parse", str(log), "--json", "--series=loss"]) == 0
     told = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
-    assert told["format"] == "slot_attention_port"
-    assert told["series"] == {
-        "loss": {"steps": [1, 2, 3], "values": [0.5, "nan", 1e-05]},
-        "elapsed_seconds": {"steps": [1, 2, 3], "values": [1.0, 3.0, 5.0]},
-    }
+    assert told["series"] == {"loss": {"steps": [1, 2, 3], "values": [0.5, "nan", 1e-05]}}
+    log.write_text(log.read_text() + "Step: 4, Loss: inf, Time: 0:00:07\n")
+    assert main(["parse", str(log), "--json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    loss = told["lives"][0]["loss"]
+    assert (told["format"], loss["smallest"], loss["last"]) == (FORMAT, [1e-05, 3], "inf")
 
 
 def test_notes_do_not_mix_with_the_series(capsys: Captured) -> None:
@@ -128,17 +118,19 @@ def test_a_users_mistake_is_one_line(arguments, code: int, told: str, capsys: Ca
     assert told in captured.err and captured.err.count("\n") == 1 and captured.out == ""
 
 
-def test_a_log_of_no_known_format_is_answered_with_a_format_that_reads_it(
+def test_a_log_of_no_known_format_is_answered_with_its_lines_and_a_format_that_reads_it(
     tmp_path: Path, capsys: Captured
 ) -> None:
     log, form = tmp_path / "a.log", tmp_path / "mine.yaml"
-    log.write_text("".join(f"it {number} of 9: loss 0.{number}\n" for number in range(1, 10)))
+    line = "[2024-05-01 12:00:0{0}] INFO train: step {0}0 loss=0.{0}5\tlr 1e-0{0} eta 1:00:0{0}\n"
+    log.write_text("hello\n" + "".join(map(line.format, range(1, 6))) + "done after 7 s\n")
     assert main(["parse", str(log)]) == 1
     captured = capsys.readouterr()
-    assert captured.out == ""
     *suggestion, error = captured.err.splitlines()
-    assert suggestion[:2] == ["lines of it:", "    it 1 of 9: loss 0.1"]
-    assert "none of its 9 lines is in a known format (run_log, " in error
+    told = ["    " + line.format(number).strip().replace("\t", "?") for number in (1, 2, 3)]
+    assert captured.out == "" and suggestion[:4] == ["lines of it:", *told]
+    assert "none of its 7 lines is in a known format (run_log, " in error
+    assert 'line: "step {step} loss={loss}\\tlr {lr} eta {eta:duration}"' in suggestion[-1]
     form.write_text("\n".join(suggestion[suggestion.index("    logs:") :]))
     assert main(["parse", str(log), "--format_file", str(form), "--series=loss"]) == 0
-    assert capsys.readouterr().out.splitlines()[1:3] == ["loss,1,0.1", "loss,2,0.2"]
+    assert capsys.readouterr().out.splitlines()[1:3] == ["loss,10,0.15", "loss,20,0.25"]

@@ -9,7 +9,6 @@ from typing import Any, Callable, Dict, List
 
 import pytest
 
-from common.cards.model_folders import checkout_root
 from common.commands.program import main
 from common.core.codec import json_line
 from common.core.errors import ZooError
@@ -67,12 +66,11 @@ def test_a_kept_run_has_its_own_record_log_and_events(run_folder: Path, kept: Pa
         assert run.contradictions == ()
 
 
-def test_nothing_that_is_kept_is_overwritten(run_folder: Path, kept: Path, tmp_path: Path) -> None:
+def test_nothing_is_overwritten_and_a_run_that_still_goes_on_is_not_kept(
+    run_folder: Path, kept: Path, tmp_path: Path
+) -> None:
     with pytest.raises(ZooError, match="never overwritten"):
         store.keep(tmp_path, run_folder)
-
-
-def test_a_run_that_still_goes_on_is_not_kept(run_folder: Path, tmp_path: Path) -> None:
     lock = FolderLock(run_folder)
     assert lock.acquire()
     with pytest.raises(ZooError, match="still goes on"):
@@ -124,9 +122,3 @@ def test_one_bad_file_is_told_and_left_out_and_the_others_are_read(
         assert main(words) == code
         told = capsys.readouterr().err
         assert "bad.json" in told and "Traceback" not in told
-
-
-def test_the_records_of_this_checkout_are_what_their_events_make() -> None:
-    records, problems = store.verified_records(checkout_root())
-    assert problems == [] and records
-    assert all(record.metrics.split == "test" for record in records)

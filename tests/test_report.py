@@ -160,24 +160,17 @@ def test_several_runs_of_a_label_are_several_seeds(folder: Path) -> None:
     assert page.figures["loss"]["data"][-1]["name"] == "new 2"
 
 
-@pytest.mark.parametrize("damage", ["{", '{"schema_version": 1}', "\xff"])
-def test_a_damaged_record_is_told_and_the_run_shown_as_far_as_it_goes(
-    folder: Path, damage: str
-) -> None:
+def test_a_damaged_record_is_told_and_the_run_shown_as_far_as_it_goes(folder: Path) -> None:
     kept = folder / "kept.json"
-    kept.write_text(damage)
+    kept.write_text("{")
     events = (folder / "run" / "rank_0" / "metrics.jsonl").read_bytes()
     (folder / "kept.metrics.jsonl.gz").write_bytes(gzip.compress(events))
     page = report(folder, kept)
     assert "kept is damaged:" in page.text and "loss" in page.figures
-
-
-def test_a_run_folder_without_events_is_shown_by_its_log(folder: Path) -> None:
-    write_run(folder / "lost")
-    shutil.rmtree(str(folder / "lost" / "rank_0"))
-    write_log(folder / "lost" / "train_0.log", [0.5, 0.4, 0.3], 10.0)
-    page = report(folder, folder / "lost")
-    assert "lost is damaged:" in page.text and "loss" in page.figures
+    shutil.rmtree(str(folder / "run" / "rank_0"))
+    write_log(folder / "run" / "train_0.log", [0.5, 0.4, 0.3], 10.0)
+    page = report(folder, folder / "run")
+    assert "run is damaged:" in page.text and "loss" in page.figures
 
 
 def test_any_text_stays_text(folder: Path) -> None:
@@ -186,15 +179,6 @@ def test_any_text_stays_text(folder: Path) -> None:
     page = report(folder, f"{nasty}{{{{ 7 * 7 }}}}={folder / 'run'}")
     assert len(page.all("script")) == 2  # plotly's and the page's own
     assert page.text.count(nasty) > 2 and "{{ 7 * 7 }}" in page.text
-
-
-def test_long_names_are_told_by_their_ends(folder: Path) -> None:
-    names = [f"a_network-a_case-20261121T19560{n}Z-adae65" for n in (1, 2)]
-    for name in names:
-        shutil.copy(str(folder / "gpu.log"), str(folder / name))
-    page = report(folder, *(folder / name for name in names))
-    assert "20261121T195602Z-adae65 against …" in page.text
-    assert not [word for word in page.text.split() if word in names]
 
 
 @pytest.mark.parametrize(

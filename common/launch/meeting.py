@@ -158,27 +158,23 @@ def check_hccl(job: Job, flags: LaunchFlags, user: Mapping[str, str]) -> None:
 
 
 def _chiefs_fault(job: Job, flags: LaunchFlags, user: Mapping[str, str]) -> str:
-    """What is wrong with a start by CM_* variables, "" where nothing is."""
-    chief, own = user.get("CM_CHIEF_IP", ""), user.get("CM_CHIEF_PORT", "")
-    port = own or str(job.master_port)
-    size = user.get("CM_WORKER_SIZE") or str(job.world_size)
-    mend = "; unset the one, or leave the other out"
-    if chief and ip(chief) is None:
-        return f"CM_CHIEF_IP is {chief!r}, not an IP address; unset it"
-    if chief and flags.nnodes == 1 and not flags.dry_run and not is_own_address(chief):
-        return f"CM_CHIEF_IP is {chief}, not this machine, where all ranks are; unset it"
-    if chief and flags.master_addr and resolved(flags.master_addr) != chief:
-        return f"CM_CHIEF_IP is {chief} and --master_addr {flags.master_addr}{mend}"
-    if own and flags.master_port is not None and own != str(flags.master_port):
-        return f"CM_CHIEF_PORT is {own} and --master_port {flags.master_port}{mend}"
+    """Which CM_* variable can't be this job's, "" where none is."""
+    chief, given = user.get("CM_CHIEF_IP", ""), user.get("CM_CHIEF_PORT", "")
+    here = flags.nnodes == 1 and not flags.dry_run
+    other = flags.master_addr and resolved(flags.master_addr) != chief
+    if chief and (ip(chief) is None or other or (here and not is_own_address(chief))):
+        return f"CM_CHIEF_IP is {chief!r}, not this job's first machine by its IP address; unset it"
+    if given and flags.master_port is not None and given != str(flags.master_port):
+        return f"CM_CHIEF_PORT is {given} and --master_port {flags.master_port}; give one of them"
+    port = given or str(job.master_port)
     if not (re.fullmatch("[0-9]{1,5}", port) and int(port) <= HIGHEST_CHIEF_PORT):
-        remedy = "unset CM_CHIEF_PORT" if own else "give another --master_port"
-        return f"HCCL meets at a port of at most {HIGHEST_CHIEF_PORT}, not {port}; {remedy}"
-    if size != str(job.world_size):
         return (
-            f"CM_WORKER_SIZE is {size} and this job has {job.world_size} ranks; unset it, or give "
-            "--ranks"
+            f"HCCL meets at a port of at most {HIGHEST_CHIEF_PORT}, not {port}; give another "
+            "--master_port (or CM_CHIEF_PORT)"
         )
+    size = user.get("CM_WORKER_SIZE", "")
+    if size and size != str(job.world_size):
+        return f"CM_WORKER_SIZE is {size} and this job has {job.world_size} ranks; unset it"
     return ""
 
 

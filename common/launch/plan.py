@@ -37,16 +37,11 @@ class Plan(Job):
     """A launch on this machine, made once; `completed` fills in what its start decides.
 
     Attributes:
-        target, flags: what is launched, and what was asked for.
-        command: what was typed, for the record.
-        python: the interpreter of the ranks.
         user: the user's environment variables; cann: what CANN's set_env.sh changes.
-        batch_size: samples per step of one device.
         run_folder: where checkpoints, record and results go.
         contract_log: where others' scripts look for rank 0's log.
-        arguments: the entry point's flags that are the same for every rank.
-        first_device: the first rank's.
         cores: those that the ranks may use.
+        moves: folders that were renamed since; the user's paths follow them.
         remarks: what is said at the start.
         log_in_run_folder: keeps rank 0's log away from the contract's path: the gate's runs leave
             that to the user's, and ModelArts collects the run folder alone.
@@ -58,12 +53,10 @@ class Plan(Job):
     python: str
     user: Mapping[str, str]
     cann: CannEnvironment
-    batch_size: int
     run_folder: str
     contract_log: str
-    arguments: Dict[str, Optional[str]]
-    first_device: int
     cores: Tuple[int, ...]
+    moves: Moves = ()
     remarks: Tuple[str, ...] = ()
     log_in_run_folder: bool = False
 
@@ -72,6 +65,46 @@ class Plan(Job):
         """Model, task and case, as files name them."""
         target = self.target
         return {"model": target.card.name, "task": target.task.name, "case": target.case.name}
+
+    @property
+    def batch_size(self) -> int:
+        """Samples per step of one device."""
+        case, override = self.target.case, self.target.case.overrides.get(self.device)
+        own = override.batch_size if override else None
+        return self.flags.batch_size or own or case.batch_size
+
+    @property
+    def first_device(self) -> int:
+        """The first rank's device."""
+        return first_device(self.flags, self.user, self.local_size)
+
+    @property
+    def arguments(self) -> Dict[str, Optional[str]]:
+        """The entry point's flags that are the same for every rank.
+
+        The case's, then the launcher's, then the user's own words.
+        """
+        flags, task, case = self.flags, self.target.task, self.target.case
+        names = {name: self.target.entry_flag(name) for name in MAPPED_FLAGS}
+        override = case.overrides.get(self.device)
+        values: Dict[str, Any] = {**case.arguments, **(override.arguments if override else {})}
+        if flags.train_epochs is not None and flags.train_steps is None:
+            values.pop(names["train_steps"], None)  # the case's limit would hide what was asked for
+        for name in _OF_THE_USER:
+            value = getattr(flags, name)
+            if value is not None and value is not False:
+                values[names[name]] = value
+        values[names["device"]] = self.device
+        values[names["ranks"]] = self.world_size
+        values[names["batch_size"]] = self.batch_size
+        values.update(flags.entry)
+        precision = names["precision_mode"]
+        if not any(name in values for name in (precision, *task.precision_aliases)):
+            values[precision] = task.precision[self.device]
+        for name in task.paths:
+            if values.get(name):
+                values[name] = moved_path(absolute(str(values[name]), self.directory), self.moves)
+        return {name: None if value is None else str(value) for name, value in values.items()}
 
     @property
     def case_name(self) -> str:
@@ -124,57 +157,14 @@ class Plan(Job):
 
 def completed(plan: Plan, port: int, moves: Moves = ()) -> Plan:
     """The plan with the port that was kept (0: none), and paths led to where folders were moved."""
-    remarks, arguments = list(plan.remarks), dict(plan.arguments)
-    for name in plan.target.task.paths:
-        path = arguments.get(name)
-        if path and moved_path(path, moves) != path:
-            arguments[name] = moved_path(path, moves)
-            remarks.append(f"--{name} is now {arguments[name]}: its folder was moved aside")
-    port = port or plan.master_port
-    return dataclasses.replace(plan, arguments=arguments, master_port=port, remarks=tuple(remarks))
-
-
-def make_plan(
-    target: Target,
-    flags: LaunchFlags,
-    world_size: int,
-    root: str,
-    library: str,
-    user: Mapping[str, str],
-    directory: str,
-    device: str,
-    **more: Any,
-) -> Plan:
-    """Makes the plan of one machine's part of a launch.
-
-    Args:
-        world_size: the job's, by world_size_of.
-        root: the checkout; library: the folder that holds common/.
-        user: the user's environment variables.
-        directory: where the user's relative paths start.
-        device: npu, gpu or cpu, decided.
-        more: the plan's own fields: where ranks meet, folders, cores, threads, CANN, command.
-    """
-    card, case = target.card, target.case
-    local_size = world_size // flags.nnodes
-    override = case.overrides.get(device)
-    batch_size = flags.batch_size or (override.batch_size if override else None) or case.batch_size
-    return Plan(
-        target=target,
-        flags=flags,
-        framework=card.framework,
-        device=device,
-        world_size=world_size,
-        local_size=local_size,
-        node_count=flags.nnodes,
-        python_path=tuple(dict.fromkeys((root, str(card.folder.parent), library))),
-        directory=directory,
-        user=user,
-        batch_size=batch_size,
-        arguments=_arguments(target, flags, device, directory, world_size, batch_size),
-        first_device=first_device(flags, user, local_size),
-        **more,
-    )
+    port, before = port or plan.master_port, plan.arguments
+    plan = dataclasses.replace(plan, master_port=port, moves=moves)
+    remarks = [
+        f"--{name} is now {value}: its folder was moved aside"
+        for name, value in plan.arguments.items()
+        if value != before[name]
+    ]
+    return dataclasses.replace(plan, remarks=(*plan.remarks, *remarks))
 
 
 def threads_of(cores: int, idle: int, ranks: int) -> int:
@@ -265,38 +255,6 @@ def shares(cores: Sequence[int], n_ranks: int, wish: str) -> Tuple[Optional[Tupl
     ordered = sorted(cores)
     edges = [len(ordered) * rank // n_ranks for rank in range(n_ranks + 1)]
     return tuple(tuple(ordered[low:high]) for low, high in zip(edges, edges[1:]))
-
-
-def _arguments(
-    target: Target,
-    flags: LaunchFlags,
-    device: str,
-    directory: str,
-    world_size: int,
-    batch_size: int,
-) -> Dict[str, Optional[str]]:
-    """The entry point's flags: the case's, then the launcher's, then the user's own words."""
-    task, case = target.task, target.case
-    names = {name: target.entry_flag(name) for name in MAPPED_FLAGS}
-    override = case.overrides.get(device)
-    values: Dict[str, Any] = {**case.arguments, **(override.arguments if override else {})}
-    if flags.train_epochs is not None and flags.train_steps is None:
-        values.pop(names["train_steps"], None)  # the case's limit would hide what was asked for
-    for name in _OF_THE_USER:
-        value = getattr(flags, name)
-        if value is not None and value is not False:
-            values[names[name]] = value
-    values[names["device"]] = device
-    values[names["ranks"]] = world_size
-    values[names["batch_size"]] = batch_size
-    values.update(flags.entry)
-    precision = names["precision_mode"]
-    if not any(name in values for name in (precision, *task.precision_aliases)):
-        values[precision] = task.precision[device]
-    for name in task.paths:
-        if values.get(name):
-            values[name] = absolute(str(values[name]), directory)
-    return {name: None if value is None else str(value) for name, value in values.items()}
 
 
 # --- telling a plan ---

@@ -19,7 +19,6 @@ from common.launch.plan import (
     Plan,
     absolute,
     first_device,
-    make_plan,
     places_of,
     threads_of,
     world_size_of,
@@ -53,15 +52,18 @@ def planned(target: Target, flags: LaunchFlags, command: str) -> Plan:
     threads = threads_of(len(cores), earlier or len(cores), local) if device == "cpu" else 0
     if 0 < earlier < len(cores) and THREADS not in user:
         remarks += (_told_of("as before", threads),)
-    plan = make_plan(
-        target,
-        flags,
-        world_size,
-        root=str(checkout_root()),
-        library=str(Path(__file__).absolute().parents[2]),
-        user=user,
-        directory=directory,
+    root, library = checkout_root(), Path(__file__).absolute().parents[2]
+    plan = Plan(
+        target=target,
+        flags=flags,
+        framework=framework,
         device=device,
+        world_size=world_size,
+        local_size=local,
+        node_count=flags.nnodes,
+        python_path=tuple(dict.fromkeys(map(str, (root, target.card.folder.parent, library)))),
+        directory=directory,
+        user=user,
         cores=cores,
         threads=threads,
         master_addr=address,

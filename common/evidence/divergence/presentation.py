@@ -12,7 +12,7 @@ import numpy as np
 
 from common.core.text import aligned
 from common.evidence.divergence.comparing import MAX_FACTOR, SIZE_FACTOR, Difference, Outcome
-from common.runs.dump import ACTIVATION, FORWARD, GRADIENT, KINDS, LOSS, WEIGHT
+from common.runs.dump import KINDS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,7 +21,6 @@ SCHEMA_VERSION = 1  # of the JSON
 AROUND, WORST = 3, 5  # lines before and after the first divergence, lines of the worst
 TITLES = ["", "#", "kind", "tensor", "shape", "relative L2", "tolerance", "largest", "relative"]
 KIND_TITLES = ["kind", "tensors", "outside", "median relative L2", "worst relative L2", "tensor"]
-_SIZE = (960, 480)  # of the picture
 _EQUAL = 1e-10  # where tensors that are equal to the bit are drawn, at least
 
 
@@ -135,54 +134,37 @@ def as_json(outcome: Outcome) -> Dict[str, Any]:
 
 
 def picture(outcome: Outcome) -> Figure:
-    """Draws relative L2 (points) and the largest relative difference (rings) of every tensor.
+    """Draws by how much each tensor differs, the tolerance, and the first divergence.
 
-    The grey line is the tolerance of relative L2, the red line the first divergence. Points of
-    tensors that are equal, or nearly, are on the bottom line; those that are not finite on the top
-    line.
+    Tensors that are equal, or nearly, are on the bottom line; those that are not finite on the top.
     """
-    from common.evidence.figures.colors import PALETTE, QUIET, web_color
-    from common.evidence.figures.figure import new_figure
-    from common.evidence.figures.line_chart import finish, legend_name
+    from common.evidence.figures.line_chart import Curve, line_chart
 
-    colors = {ACTIVATION: PALETTE[0], LOSS: PALETTE[10], GRADIENT: PALETTE[1], WEIGHT: PALETTE[4]}
     found = outcome.differences
-    values = [(one.relative, one.largest_relative, one.tolerance) for one in found]
-    shown = [value for row in values for value in row if _EQUAL < value < math.inf]
-    low = math.floor(math.log10(min(shown or [_EQUAL]))) - 1
-    high = max(math.ceil(math.log10(max(shown or [1.0]))), low + 2)
-    figure = new_figure(*_SIZE)
-    axes = figure.add_subplot()
-    axes.set_yscale("log")
+    shown = [value for one in found for value in (one.relative, one.tolerance) if value > _EQUAL]
+    low, high = min([*shown, 0.1]) / 10, 10 * max([*filter(math.isfinite, shown), 1.0])
 
-    def draw(items: Sequence[Difference], attribute: str, *style: str, **named: Any) -> None:
-        heights = [
-            getattr(one, attribute) if one.is_finite or attribute == "tolerance" else math.inf
-            for one in items
-        ]
-        heights = np.clip(heights, 10.0**low, 10.0**high).tolist()
-        axes.plot([one.place for one in items], heights, *style, **named)
+    def curve(name: str, items: Sequence[Difference], values: Sequence[float]) -> Curve:
+        finite = np.nan_to_num(values, nan=high, posinf=high)
+        return Curve(name, [one.place for one in items], np.clip(finite, low, high))
 
+    curves = []
     for kind in KINDS:
-        own, color = [item for item in found if item.kind == kind], web_color(colors[kind])
-        style = {"markersize": 4.5, "markeredgecolor": color, "markeredgewidth": 0.8}
-        measures = (("relative", "relative L2", color), ("largest_relative", "largest element", ""))
-        for attribute, name, filled in measures if own else ():
-            name, filled = f"{kind}: {name}", filled or "none"
-            draw(own, attribute, "o", markerfacecolor=filled, label=name, **style)
-    for forward, label in ((True, "tolerance of relative L2"), (False, None)):
-        held = [item for item in found if (item.kind in FORWARD) == forward]
-        draw(held, "tolerance", color=web_color(QUIET), label=label)
+        own = [item for item in found if item.kind == kind]
+        if own:
+            values = [one.relative if one.is_finite else math.inf for one in own]
+            curves.append(curve(f"{kind}: relative L2", own, values))
+    largest = [one.largest_relative if one.is_finite else math.inf for one in found]
+    curves.append(curve("largest element", found, largest))
+    curves.append(curve("tolerance of relative L2", found, [one.tolerance for one in found]))
     if outcome.first is not None:
-        name = legend_name(f"first divergence: {outcome.first.kind} {outcome.first.name}")
-        axes.axvline(outcome.first.place, color=web_color(PALETTE[2]), label=name)
-    axes.set_xlim(-0.02 * max(len(found), 1), 1.02 * max(len(found), 1))
-    axes.set_ylim(0.7 * 10.0**low, 1.4 * 10.0**high)
-    ticks = range(low, high + 1, max(1, (high - low) // 6))
-    axes.set_yticks([10.0**tick for tick in ticks])
-    axes.set_yticklabels(["equal"] + [f"1e{tick}" for tick in ticks[1:]])
-    axes.minorticks_off()
-    axes.set_xlabel("tensors in execution order")
-    axes.set_ylabel("difference of B from A, relative (log scale)")
-    finish(figure, axes, f"{outcome.verdict}: one step of B against A, tensor by tensor")
-    return figure
+        name = f"first divergence: {outcome.first.kind} {outcome.first.name}"
+        curves.append(Curve(name, [outcome.first.place] * 2, [low, high]))
+    return line_chart(
+        curves,
+        f"{outcome.verdict}: one step of B against A, tensor by tensor",
+        up="difference of B from A, relative",
+        across="tensors in execution order",
+        logarithmic=True,
+        limits=(low / 1.4, 1.4 * high),
+    )
