@@ -35,28 +35,17 @@ def dispatch(argv: Optional[Sequence[str]] = None) -> int:
     """Runs one `zoo` command; raises ZooError for what a user can mend."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(overview())
+        print("usage: zoo COMMAND [arguments]    (zoo COMMAND --help tells more)\n")
+        print("\n".join(f"  {name:<9} {summary}" for name, (_, summary) in COMMANDS.items()))
         return 0
     if arguments[0] == "--version":
         print(f"zoo {__version__}")
         return 0
-    return _run_command(arguments[0], arguments[1:])
-
-
-def overview() -> str:
-    """The text of `zoo --help`, made without importing any command."""
-    lines = ["usage: zoo COMMAND [arguments]    (zoo COMMAND --help tells more)", ""]
-    lines += [f"  {name:<9} {summary}" for name, (_, summary) in COMMANDS.items()]
-    return "\n".join(lines)
-
-
-def _run_command(name: str, arguments: Sequence[str]) -> int:
+    name = arguments[0]
     if name not in COMMANDS:
-        raise UsageError(
-            "zoo: there is no command {!r}; there are: {}".format(name, ", ".join(COMMANDS))
-        )
+        raise UsageError(f"zoo: there is no command {name!r}; there are: {', '.join(COMMANDS)}")
     module = importlib.import_module(COMMANDS[name][0])
     parser = Parser(prog="zoo " + name, description=COMMANDS[name][1])
     add_debug_flag(parser)
     module.configure(parser)
-    return int(module.run(parser.parse_args(list(arguments))) or 0)
+    return int(module.run(parser.parse_args(arguments[1:])) or 0)

@@ -257,7 +257,10 @@ def launch_parser(target: Target) -> Parser:
         usage="%(prog)s [--flag=value ...]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=_description(target),
-        epilog=_epilog(target),
+        epilog=(
+            f"Any other flag is the entry point's: python -m {target.entry_point} --help\n"
+            "--flag=value and --flag value are the same, hyphens and underscores too."
+        ),
     )
     add_flags(parser, LaunchFlags, names=names)
     for each in others:
@@ -311,10 +314,3 @@ def _description(target: Target) -> str:
             + (f" (unless --{unless.flag} is {' or '.join(unless.values)})" if unless else "")
         )
     return "\n".join(lines)
-
-
-def _epilog(target: Target) -> str:
-    return (
-        f"Any other flag is the entry point's: python -m {target.entry_point} --help\n"
-        "--flag=value and --flag value are the same, hyphens and underscores too."
-    )

@@ -6,14 +6,14 @@ import contextlib
 import os
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import List, Optional
 
 import psutil
 
 from common.core.terminal import Terminal
 from common.launch import run_folder
 from common.launch.plan import Plan, as_json, completed
-from common.launch.processes import Outcome, RankProcess, Signals, Supervisor
+from common.launch.processes import RankProcess, Signals, Supervisor
 from common.launch.request import beside_other_work, kept_port
 from common.launch.run_folder import LogPlace, Moves
 from common.runs.events import FILE_NAME as EVENTS
@@ -70,18 +70,11 @@ def _run(plan: Plan, place: LogPlace, terminal: Terminal) -> int:
             from common.launch.outcome import write_outcome  # costs nothing at the start
 
             outcome = write_outcome(plan, place, seconds, earlier, outcome, terminal)
-    marker.update(_end(outcome), seconds=round(seconds, 3))
+    state = run_folder.FAILED if outcome.exit_code else run_folder.COMPLETE
+    marker["state"] = run_folder.INTERRUPTED if outcome.signal_number else state
+    marker.update(exit_code=outcome.exit_code, reason=outcome.reason, seconds=round(seconds, 3))
     run_folder.write_marker(folder, marker)
     return outcome.exit_code
-
-
-def _end(outcome: Outcome) -> Dict[str, Any]:
-    state = run_folder.FAILED if outcome.exit_code else run_folder.COMPLETE
-    return {
-        "state": run_folder.INTERRUPTED if outcome.signal_number else state,
-        "exit_code": outcome.exit_code,
-        "reason": outcome.reason,
-    }
 
 
 def _start(plan: Plan, place: LogPlace) -> List[RankProcess]:

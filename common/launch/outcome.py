@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from common.cards.model_card import Case
 from common.core.codec import plain
 from common.core.errors import ZooError
 from common.core.files import sha256_of, write_atomically
@@ -67,17 +66,6 @@ def _loss(value: Any) -> float:
         return math.nan
 
 
-def broken_promises(case: Case, values: Mapping[str, str]) -> List[str]:
-    """The figures that this case promises and the run did not give."""
-    promised = {"ActualFPS": case.promises_speed, "TrainAccuracy": case.promises_accuracy}
-    return [name for name, wanted in promised.items() if wanted and values[name] == MISSING]
-
-
-def loss_text(losses: Sequence[float]) -> str:
-    """The loss file: one loss a line."""
-    return "".join(f"{_number(loss, 6)}\n" for loss in losses)
-
-
 def final_lines(values: Mapping[str, str]) -> List[str]:
     """What is printed after a run."""
     step = values["TrainingTime"]
@@ -128,18 +116,21 @@ def write_outcome(
     except ZooError as error:
         problem = str(error)
     values = case_values(plan, None if failed else record, losses, seconds + earlier_seconds)
-    case_file = plan.case_name + ".log"
+    case_file, loss_file = plan.case_name + ".log", plan.case_name + "_loss.txt"
+    loss_text = "".join(f"{_number(loss, 6)}\n" for loss in losses)
     for each in [folder] + ([place.contract.folder] if place.contract else []):
         content = "".join(f"{key} = {value}\n" for key, value in values.items())
         write_atomically(each / case_file, content)
-        for name in (f"{plan.case_name}_loss.txt", f"train_{plan.case_name}_loss.txt"):
-            write_atomically(each / name, loss_text(losses))
+        for name in (loss_file, "train_" + loss_file):
+            write_atomically(each / name, loss_text)
     if not failed:
         for line in final_lines(values):
             terminal.say(line)
         with open(str(place.log), "a", encoding="utf-8") as stream:
             stream.write("\n".join(final_lines(values)) + "\n")
-        missing = broken_promises(plan.target.case, values)
+        case = plan.target.case
+        promised = {"ActualFPS": case.promises_speed, "TrainAccuracy": case.promises_accuracy}
+        missing = [name for name, is_it in promised.items() if is_it and values[name] == MISSING]
         if missing and not problem:
             problem = f"the run gave no {' and no '.join(missing)} (NA in {folder / case_file})"
         if problem:
@@ -150,7 +141,7 @@ def write_outcome(
     if record is not None:
         launch = Launch(
             time=round(time.time(), 3),
-            case=plan.target.case.name,
+            case=plan.names["case"],
             command=without_folders(plan.command),
             exit_code=outcome.exit_code,
             reason=outcome.reason,

@@ -37,15 +37,10 @@ class Tail:
         self._offset += len(data)
         return data
 
-    def new_lines(self) -> List[bytes]:
-        """The whole lines that are new; one that is still being written waits."""
-        lines = (self._rest + self.read_new()).split(b"\n")
-        self._rest = lines.pop()
-        return lines
-
     def new_events(self) -> List[Event]:
-        """The whole events that are new."""
-        return [event for event in map(decoded, self.new_lines()) if event is not None]
+        """The whole events that are new; one that is still being written waits."""
+        *lines, self._rest = (self._rest + self.read_new()).split(b"\n")
+        return [event for event in map(decoded, lines) if event is not None]
 
 
 class QuietTail(Tail):

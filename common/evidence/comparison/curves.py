@@ -146,23 +146,19 @@ def level_of(series: Series) -> MeanOfSeries:
 
 @attrs.frozen
 class SampleAtStep:
-    """One logged value: asked-for step, step it was logged at, value."""
+    """One logged value and the step it was logged at."""
 
-    asked: int
     step: int
     value: float
 
 
 @attrs.frozen
 class StepComparison:
-    """Two runs at one step, with the noise around it that says what one sample is worth."""
+    """Two runs at one step; the interval is that of one sample by the noise of its neighbours."""
 
     reference: SampleAtStep
     candidate: SampleAtStep
-    reference_around: MeanOfSeries
-    candidate_around: MeanOfSeries
     difference: Difference
-    window: Optional[WindowComparison]
 
 
 def compare_step(first: Series, second: Series, step: int, length: int) -> Optional[StepComparison]:
@@ -170,13 +166,11 @@ def compare_step(first: Series, second: Series, step: int, length: int) -> Optio
     one, other = sample_at(first, step), sample_at(second, step)
     if one is None or other is None:
         return None
-    here, there = neighbours(first, one.step, length), neighbours(second, other.step, length)
-    around = level_of(here), level_of(there)
-    samples = single_sample(one.value, around[0]), single_sample(other.value, around[1])
-    difference = Difference(*difference_of(*samples), 1, 1.0)
-    before = [window(series, step, length) for series in aligned(first, second)]
-    before_it = compare_window(*before) if len(before[0]) else None
-    return StepComparison(one, other, *around, difference, before_it)
+    samples = [
+        single_sample(sample.value, level_of(neighbours(series, sample.step, length)))
+        for series, sample in ((first, one), (second, other))
+    ]
+    return StepComparison(one, other, Difference(*difference_of(*samples), 1, 1.0))
 
 
 def sample_at(series: Series, step: int) -> Optional[SampleAtStep]:
@@ -184,7 +178,7 @@ def sample_at(series: Series, step: int) -> Optional[SampleAtStep]:
     nearest = int(np.argmin(np.abs(series.steps - step)))
     if abs(int(series.steps[nearest]) - step) > usual_distance(series.steps):
         return None
-    return SampleAtStep(step, int(series.steps[nearest]), float(series.values[nearest]))
+    return SampleAtStep(int(series.steps[nearest]), float(series.values[nearest]))
 
 
 def neighbours(series: Series, step: int, length: int) -> Series:

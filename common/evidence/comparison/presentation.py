@@ -91,8 +91,6 @@ def rows(comparison: Comparison) -> List[Row]:
         values = number(at.reference.value), number(at.candidate.value), absolute
         relative = _interval(at.difference.relative, _percent)
         found.append((f"{curve} at step {steps}, one sample", *values, relative))
-        if at.window is not None and at.window not in windows[-1:]:
-            found.append(_window_row(at.window, f"{curve}, up to there"))
     for place, part in enumerate(windows, start=1):
         name = "end" if place == len(windows) else "window"
         found.append(_window_row(part, f"{curve}, {name}"))
@@ -151,8 +149,8 @@ def _moments(reached: Sequence[Optional[Reached]]) -> str:
 
 
 def remarks(comparison: Comparison) -> List[str]:
-    """What one sample proves, what the intervals hold and how they are made, what was odd."""
-    found = list(filter(None, [what_one_sample_proves(comparison)]))
+    """What the intervals hold and how they are made, what was odd."""
+    found = []
     if 1 in (len(comparison.reference.runs), len(comparison.candidate.runs)):
         found.append(
             "With one run on a side the intervals hold the noise within these runs, not what "
@@ -171,28 +169,6 @@ def remarks(comparison: Comparison) -> List[str]:
     if comparison.speed is not None and comparison.speed.remark:
         found.append(f"Throughput: {comparison.speed.remark}.")
     return found + [f"Note: {note.rstrip('.')}." for note in comparison.notes]
-
-
-def what_one_sample_proves(comparison: Comparison) -> Optional[str]:
-    """How large the noise around a step is, and what that leaves of the difference there."""
-    at = comparison.at_step
-    if at is None:
-        return None
-    found, step = at.difference.relative, at.reference.asked
-    if not found.is_known:
-        return f"What one sample proves at step {step:,} is not known: too few neighbours."
-    groups = (comparison.reference, comparison.candidate)
-    noises = [
-        f"{100 * one.noise / abs(one.mean.value):.1f} % ({group.label}, {one.count} samples)"
-        for group, one in zip(groups, (at.reference_around, at.candidate_around))
-        if one.mean.value
-    ]
-    proves = "it shows nothing" if found.low <= 0 <= found.high else "it is beyond the noise"
-    return (
-        f"One sample at step {step:,}: from one logged step to the next the noise is "
-        f"{' and '.join(noises)}, so the difference of {_percent(found.value)} may be anything "
-        f"from {_percent(found.low)} to {_percent(found.high)}: {proves}."
-    )
 
 
 def as_text(comparison: Comparison, in_markdown: bool = False) -> str:
@@ -229,7 +205,6 @@ def as_json(comparison: Comparison) -> Dict[str, Any]:
         "reference": _group(comparison.reference),
         "candidate": _group(comparison.candidate),
         "curve": settings.curve,
-        "what_one_sample_proves": what_one_sample_proves(comparison),
         "end": parts["windows"][-1] if parts["windows"] else None,
         "best_on_validation": parts.pop("best"),
         "throughput": parts.pop("speed"),

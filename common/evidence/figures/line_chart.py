@@ -73,12 +73,6 @@ def is_logarithmic(rows: Sequence[Numbers]) -> bool:
     return bool(len(values) and values.min() > 0 and values.max() > LOGARITHMIC_FROM * values.min())
 
 
-def legend_name(name: str) -> str:
-    """A name as a legend can show it: not too long; after an underscore matplotlib hides it."""
-    short = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
-    return short if short and not short.startswith("_") else " " + short
-
-
 def finish(figure: Figure, axes: Axes, title: str) -> None:
     """Title, quiet frame and grid, and the legend above the axes, off the data."""
     figure.suptitle(title, x=0.01, ha="left", fontsize=12)
@@ -105,8 +99,10 @@ def _draw(axes: Axes, curve: Curve, color: str) -> None:
     across, values = (np.asarray(row, np.float64) for row in (curve.across, curve.values))
     known = np.isfinite(values)
     alone = known & ~np.append(known, False)[1:] & ~np.append(False, known)[:-1]
-    shown = np.where(known, values, np.nan)
-    axes.plot(across, shown, color=color, linewidth=1.6, label=legend_name(curve.name))
+    shown, name = np.where(known, values, np.nan), curve.name
+    name = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+    name = name if name and not name.startswith("_") else " " + name  # else matplotlib hides it
+    axes.plot(across, shown, color=color, linewidth=1.6, label=name)
     if alone.any():
         axes.plot(across[alone], values[alone], "o", color=color, markersize=4)
     if curve.low is not None and curve.high is not None:

@@ -22,7 +22,6 @@ from typing import (
 
 import numpy as np
 
-from common.cards.model_card import DEVICES
 from common.cards.model_folders import checkout_root, find_card
 from common.core.errors import UsageError, ZooError
 from common.evidence.comparison.curves import SummaryCurve, summary_curve
@@ -152,9 +151,6 @@ def _short_names(runs: Sequence[ReportedRun]) -> List[str]:
     if len(set(names)) < len(names):
         names = [f"{path.parent.name}/{path.name}" for path in paths]
     names = [name[: -len(".json")] if name.endswith(".json") else name for name in names]
-    names = [name + " run" if name in DEVICES else name for name in names]
-    if len(names) == len(records) == 1 and len(names[0]) > LONGEST_LABEL:
-        return [f"{records[0].case}, seed {records[0].seed}"]
     return [name if len(name) <= LONGEST_LABEL else "…" + name[-LONGEST_LABEL:] for name in names]
 
 
