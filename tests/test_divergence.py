@@ -82,7 +82,6 @@ def test_what_rounding_explains_is_within_tolerance(
         (times("weight", "third", 1.01), None, "weight", "third"),
         (step(poison=("second", np.nan)), None, "activation", "second"),
         # of quite another size, which a tolerance above their own would hide
-        (times("gradient", "third", 0.0), 3.0, "gradient", "third"),
         (times("gradient", "third", 1 / 64), 3.0, "gradient", "third"),
     ],
 )
@@ -128,14 +127,12 @@ def test_tensors_come_in_execution_order_and_the_tolerance_grows_with_depth(
             {"given": inputs(second=np.zeros((6, 6)))},
             "1 of 4 inputs (weight before) differ before the step: second",
         ),
-        ({"given": inputs(seed=2)}, "1 of 1 inputs (batch) differ before the step: images"),
         (
             {"given": inputs()[:-1] + [Tensor("learning_rate", "setting", np.asarray(0.2))]},
             "1 of 1 inputs (setting) differ before the step: learning_rate",
         ),
         ({"other": step()[1:]}, "1 of 13 tensors are in A only (activation first)"),
         ({"network": {"name": "other"}}, "the network differs: A has {'name': 'toy', 'width': 6}"),
-        ({"world_size": 2}, "the world size differs: A has 1, B has 2"),
         (
             {"other": [Tensor("first", "activation", np.zeros((2, 6))), *step()[1:]]},
             "activation first is [8, 6] in A, [2, 6] in B",
@@ -263,7 +260,13 @@ def test_what_was_written_is_found_and_read(below: str, run: Path) -> None:
     assert np.array_equal(dump.inputs("batch")["images"], inputs()[0].values)
 
 
-def test_of_several_steps_one_is_to_be_named(run: Path) -> None:
+def test_of_several_steps_one_is_to_be_named_and_an_earlier_dump_of_it_is_moved_aside(
+    run: Path,
+) -> None:
+    write(run, step("float32"))
+    folders = sorted(path.name for path in (run / "tensors").iterdir())
+    assert len(folders) == 2 and folders[1].startswith("step_00000003.")
+    assert find_dump(run).index.tensors[0].dtype == "float32"
     write(run, step(), step=7)
     with pytest.raises(UsageError, match="holds dumps of steps 3, 7"):
         find_dump(run)
@@ -311,13 +314,6 @@ def test_an_index_of_something_else_is_refused(change: Any, said: str, run: Path
     path.write_text(json.dumps({**content, **change, "subject": subject}))
     with pytest.raises(UsageError, match=said):
         find_dump(run)
-
-
-def test_an_earlier_dump_of_the_step_is_moved_aside(run: Path) -> None:
-    write(run, step("float32"))
-    folders = sorted(path.name for path in (run / "tensors").iterdir())
-    assert len(folders) == 2 and folders[1].startswith("step_00000003.")
-    assert find_dump(run).index.tensors[0].dtype == "float32"
 
 
 def test_of_a_large_activation_the_first_samples_are_kept() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -254,7 +255,6 @@ def edited_events(*also: str) -> Attack:
     return attack
 
 
-EMPTY = gzip.compress(b"")
 EVENTS, LOG = "rank_0/metrics.jsonl", "train_0.log"
 LOST: Dict[str, Attack] = {
     "accuracy in events and record": forged_accuracy,
@@ -308,48 +308,45 @@ def test_what_is_missing_or_contradicts_settles_nothing(
 # --- kept records, several runs, cases by another name ---
 
 
-@pytest.mark.parametrize("suffix", [".log.gz", ".metrics.jsonl.gz"])
-@pytest.mark.parametrize("content", [None, b"", b"x", EMPTY], ids=["gone", "empty", "x", "none"])
-def test_a_kept_record_needs_its_log_and_its_events(
-    suffix: str, content: Any, reference: Baseline, run: RunOnDisk, tmp_path: Path
-) -> None:
-    path = keep(tmp_path, run.folder)
-    beside = path.with_suffix(suffix)
-    beside.unlink() if content is None else beside.write_bytes(content)
-    assert judged(reference, path).verdict is INCONCLUSIVE
+KEPT_LOG, KEPT_EVENTS = ".log.gz", ".metrics.jsonl.gz"
 
 
-def test_kept_events_that_were_edited_do_not_agree_with_the_record(
-    reference: Baseline, run: RunOnDisk, tmp_path: Path
-) -> None:
-    path = keep(tmp_path, run.folder)
-    edited_events()(run)
-    events = (run.folder / EVENTS).read_bytes()
-    path.with_suffix(".metrics.jsonl.gz").write_bytes(gzip.compress(events))
-    assert judged(reference, path).verdict is INCONCLUSIVE
+def better_events(path: Path) -> None:
+    events = gzip.decompress(path.with_suffix(KEPT_EVENTS).read_bytes())
+    assert b'"accuracy": 91.0' in events
+    edited = events.replace(b'"accuracy": 91.0', b'"accuracy": 91.2')
+    path.with_suffix(KEPT_EVENTS).write_bytes(gzip.compress(edited))
 
 
-def test_record_log_and_checksum_forged_together_do_not_agree_with_the_events(
-    reference: Baseline, run: RunOnDisk, tmp_path: Path
-) -> None:
-    path = keep(tmp_path, run.folder)
-    log = gzip.decompress(path.with_suffix(".log.gz").read_bytes()).replace(b"91.00", b"91.10")
-    path.with_suffix(".log.gz").write_bytes(gzip.compress(log))
-    (tmp_path / "log").write_bytes(log)
+def better_record_log_and_checksum(path: Path) -> None:
+    log = gzip.decompress(path.with_suffix(KEPT_LOG).read_bytes()).replace(b"91.00", b"91.10")
+    path.with_suffix(KEPT_LOG).write_bytes(gzip.compress(log))
     content = json.loads(path.read_text())
     content["metrics"]["final"]["accuracy"] = 91.1
-    content["log_sha256"] = sha256_of(tmp_path / "log")
+    content["log_sha256"] = hashlib.sha256(log).hexdigest()
     path.write_text(json.dumps(content))
-    assert judged(reference, path).verdict is INCONCLUSIVE
 
 
-def test_a_kept_record_under_another_name_is_not_taken(
-    reference: Baseline, run: RunOnDisk, tmp_path: Path
-) -> None:
-    path = keep(tmp_path, run.folder)
-    for part in list(path.parent.iterdir()):
+OF_KEPT: Dict[str, Callable[[Path], Any]] = {
+    "no log": lambda path: path.with_suffix(KEPT_LOG).unlink(),
+    "no events": lambda path: path.with_suffix(KEPT_EVENTS).unlink(),
+    "empty events": lambda path: path.with_suffix(KEPT_EVENTS).write_bytes(gzip.compress(b"")),
+    "events edited": better_events,
+    "record, log and checksum forged together": better_record_log_and_checksum,
+    "another name": lambda path: [
         part.rename(part.with_name(part.name.replace("-smoke-", "-perf-")))
-    assert judged(reference, next(path.parent.glob("*.json"))).verdict is INCONCLUSIVE
+        for part in list(path.parent.iterdir())
+    ],
+}
+
+
+@pytest.mark.parametrize("name", OF_KEPT)
+def test_a_kept_record_needs_its_name_its_log_and_its_events(
+    name: str, reference: Baseline, run: RunOnDisk, tmp_path: Path
+) -> None:
+    OF_KEPT[name](keep(tmp_path, run.folder))
+    (path,) = tmp_path.glob("results/*/*.json")
+    assert judged(reference, path).verdict is INCONCLUSIVE
 
 
 def test_one_run_under_two_seeds_is_one_run(

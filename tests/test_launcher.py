@@ -94,19 +94,13 @@ def test_a_good_run_is_complete_and_on_the_terminal_as_in_the_log(good):
 
 def test_case_and_loss_files_are_the_contracts(good):
     folder = good[0].output / "0"
-    keys = keys_of(folder / "fake_net_bs32_2p_acc.log")
-    assert int(keys.pop("E2ETrainingTime")) >= 0
-    assert keys == {
-        "Network": "fake_net",
-        "RankSize": "2",
-        "BatchSize": "32",
-        "DeviceType": os.uname().machine,
-        "CaseName": "fake_net_bs32_2p_acc",
-        "ActualFPS": "6400.00",
-        "TrainingTime": "10.000",  # milliseconds
-        "TrainAccuracy": "97.25",
-        "ActualLoss": "0.066667",
-    }
+    text = (folder / "fake_net_bs32_2p_acc.log").read_text()
+    assert re.fullmatch(
+        f"Network = fake_net\nRankSize = 2\nBatchSize = 32\nDeviceType = {os.uname().machine}\n"
+        "CaseName = fake_net_bs32_2p_acc\nActualFPS = 6400.00\nTrainingTime = 10.000\n"
+        "TrainAccuracy = 97.25\nActualLoss = 0.066667\nE2ETrainingTime = [0-9]+\n",
+        text,
+    )
     for name in ("fake_net_bs32_2p_acc_loss.txt", "train_fake_net_bs32_2p_acc_loss.txt"):
         losses = (folder / name).read_text().split()
         assert losses[:4] == ["1.000000", "0.500000", "0.333333", "0.250000"]
@@ -212,11 +206,9 @@ def test_a_slip_in_a_networks_flag_is_refused_before_anything_is_touched(
     "case, flags, told, code",
     [
         ("full_1p", ["--data_path=nowhere"], "--data_path", 1),
-        ("full_1p", ["--data_path=" + "x" * 300], "--data_path", 1),
         ("full_1p", ["--output_path=/proc/zoo-run"], "/proc/zoo-run can't be written", 1),
         ("full_1p", ["--output_path=" + "x" * 300], "longer name than the file system takes", 3),
         ("full_1p", ["--output_path=file"], "is a file", 1),
-        ("full_1p", ["--output_path=loop"], "loop", 1),
         ("full_1p", ["--output_path=thesis"], "holds no run", 1),
         ("full_8p", ["--ranks=2", "--master_port=PORT"], "in use", 1),
         ("full_8p", ["--device=npu"], "--device npu", 64),
@@ -227,7 +219,6 @@ def test_a_slip_in_a_networks_flag_is_refused_before_anything_is_touched(
 )
 def test_what_can_not_be_is_one_line_and_nothing_is_touched(zoo, case, flags, told, code):
     (zoo.root / "file").write_text("")
-    (zoo.root / "loop").symlink_to("loop")
     (zoo.root / "thesis").mkdir()
     (zoo.root / "thesis" / "chapter.txt").write_text("years of work")
     with socket.socket() as server:
@@ -362,31 +353,15 @@ def test_evaluation_takes_the_best_weights_of_the_run_it_replaces_again_and_agai
     zoo.launch("full_1p")
     done = zoo.launch("eval_1p")
     assert done.returncode == 0, done.stderr
-    (moved,) = zoo.earlier()
-    weights = moved / "ckpt" / "best.pt"
+    weights = zoo.earlier()[0] / "ckpt" / "best.pt"
     assert f"--pth_path={weights}" in argv_of(zoo.output / "0")
     assert f"is now {weights}" in done.stdout
     keys = keys_of(zoo.output / "0" / "fake_net_bs128_1p_eval.log")
     assert keys["TrainAccuracy"] == "97.25" and keys["ActualFPS"] == "NA"
     assert zoo.launch("eval_1p").returncode == 0
-
-
-@pytest.mark.parametrize("trained, evaluated", [("mine", ""), ("", "mine")])
-def test_evaluation_finds_the_weights_of_a_run_elsewhere(zoo, trained, evaluated):
-    zoo.launch("full_1p", *([f"--output_path={trained}"] if trained else []))
-    done = zoo.launch("eval_1p", *([f"--output_path={evaluated}"] if evaluated else []))
-    assert done.returncode == 0, done.stderr
-    run = zoo.root / trained if trained else zoo.earlier()[0]
-    folder = zoo.root / evaluated if evaluated else zoo.output / "0"
-    assert f"--pth_path={run / 'ckpt' / 'best.pt'}" in argv_of(folder)
-
-
-def test_a_given_path_into_the_folder_that_moves_follows_it(zoo):
-    zoo.launch("full_1p")
-    weights = zoo.output / "0" / "ckpt" / "step_15.pt"
-    done = zoo.launch("eval_1p", "--pth_path", str(weights))
-    moved = zoo.earlier()[0] / "ckpt" / "step_15.pt"
-    assert f"--pth_path={moved}" in argv_of(zoo.output / "0") and str(moved) in done.stdout
+    zoo.launch("full_1p", "--output_path=mine")
+    assert zoo.launch("eval_1p").returncode == 0  # those of the last run, wherever it is
+    assert f"--pth_path={zoo.root / 'mine' / 'ckpt' / 'best.pt'}" in argv_of(zoo.output / "0")
 
 
 # --- failures ---

@@ -25,7 +25,6 @@ from common.evidence.logs.series import ParsedLog, Restart
 from common.runs.events import RunLog
 from tests.fake_zoo import REPOSITORY
 from tests.generated_logs import made_up
-from tests.noisy_series import series
 from tests.test_record_store import write_run
 
 EXCERPTS = Path(__file__).resolve().parent / "fixtures" / "logs"
@@ -75,7 +74,6 @@ def test_the_real_logs_hold_the_published_losses(
         (b"loss=0.5\nloss=0.4\n", 2),
         (b"Final Train Accuracy : 0.9593\nE2E Training Duration sec : 5\n", 2),  # ends of any log
         (b"", 0),
-        (b"\x00" * 1000, 1),
         (b"\x1f\x8b broken", 0),
     ],
 )
@@ -122,14 +120,6 @@ def test_a_gzip_bomb_is_answered_soon_and_a_cut_gzip_file_read_as_far_as_it_goes
     found = log.series["loss"].values
     assert 100 < len(found) < 2000 and "ends early" in log.notes[0]
     np.testing.assert_array_equal(found, [v for _, v in made.points["loss"]][: len(found)])
-
-
-def test_a_series_is_found_by_the_end_of_its_name_where_only_one_ends_so() -> None:
-    names = ("validation_accuracy", "train_loss", "test_loss")
-    log = ParsedLog("a.log", "toy", {name: series([1], name=name) for name in names})
-    assert log.find("accuracy").name == "validation_accuracy"
-    with pytest.raises(ZooError, match="several series 'loss'; there are: test_loss, train_loss"):
-        log.find("loss")
 
 
 # --- logs for people ---
@@ -293,14 +283,10 @@ def test_our_events_are_read_in_any_order_of_keys_and_spacing(
     "line",
     [
         b'{"event":"step","step":"3","loss":1}',
-        b'{"event":"step","step":true,"loss":1}',
-        b'{"event":"step","step":-1,"loss":1}',
         b'{"event":"step","step":1e99,"loss":1}',
         b'{"event":"step","step":9,"loss":"x","seconds":[],"samples":{}}',
         b'{"event":"step","step":9,"loss":' + b"9" * 400 + b"}",
         b'{"event":"step"',
-        b'{"event":["step"],"step":9}',
-        b'{"event":"evaluation","step":9,"metrics":[1]}',
         b'{"event":"evaluation","step":9,"split":{},"metrics":{"a":null}}',
         b'{"event":"start","resumed_step":"x"}',
         b'{"a":' * 100000,
@@ -313,17 +299,15 @@ def test_damaged_events_give_no_number(line: bytes, tmp_path: Path) -> None:
     assert points(read(tmp_path / "a.jsonl")) == {"loss": [(1, 0.5), (2, 0.5)]}
 
 
-def test_a_run_folder_gives_its_events_and_a_record_alone_its_curve(tmp_path: Path) -> None:
+def test_a_run_folder_gives_its_events_and_a_record_alone_nothing(tmp_path: Path) -> None:
     write_run(tmp_path / "run")
     parsed = series_of_record(tmp_path / "run")
     assert parsed.source == str(tmp_path / "run") and parsed.format == "run_log"
     assert len(parsed.series["loss"]) and "test_accuracy" in parsed.series
     kept = sorted((REPOSITORY / "results").glob("slot_attention/*.json"))[0]
     (tmp_path / kept.name).write_bytes(kept.read_bytes())
-    parsed = series_of_record(tmp_path / kept.name)
-    assert parsed.format == "record" and "this is the record's curve" in parsed.notes[0]
-    whole = series_of_record(kept)
-    assert points(parsed)["train_loss"] == points(whole)["train_loss"]
+    with pytest.raises(ZooError, match="nor a record beside its events"):
+        series_of_record(tmp_path / kept.name)
 
 
 # An evaluation has no steps to agree on.

@@ -66,9 +66,10 @@ def test_series_are_printed_as_csv_and_all_as_json_that_any_reader_takes(
     assert capsys.readouterr().out.splitlines() == lines
     assert main(["parse", str(log), "--csv"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 7
-    assert main(["parse", str(log), "--json", "--series=loss"]) == 0
+    assert main(["parse", str(log), "--json", "--series=seconds", "--series=loss"]) == 0
     told = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
-    assert told["series"] == {"loss": {"steps": [1, 2, 3], "values": [0.5, "nan", 1e-05]}}
+    assert list(told["series"]) == ["elapsed_seconds", "loss"]  # by the end of a name
+    assert told["series"]["loss"] == {"steps": [1, 2, 3], "values": [0.5, "nan", 1e-05]}
     log.write_text(log.read_text() + "Step: 4, Loss: inf, Time: 0:00:07\n")
     assert main(["parse", str(log), "--json"]) == 0
     (told,) = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)

@@ -39,9 +39,8 @@ from common.core.errors import UsageError, ZooError
 from common.core.text import listed
 from common.evidence.logs.lines import DeclaredLine, Values, suggestion_for
 from common.evidence.logs.series import Observations, ParsedLog
-from common.runs import record as run_record
 from common.runs import store
-from common.runs.events import FILE_NAME, decoded
+from common.runs.events import decoded
 
 EVENTS_FORMAT = "run_log"
 EVENTS_DESCRIPTION = "the structured events of one rank, metrics.jsonl: a JSON object a line"
@@ -159,24 +158,16 @@ def read_log(
 def series_of_record(path: Path) -> ParsedLog:
     """The series of a run folder, its record.json, or a record of results/.
 
-    The events beside it are read; a record without them gives its curve.
+    The events beside it are read.
 
     Raises:
-        ZooError: it is none of these.
+        ZooError: it is none of these, or has no events.
     """
     path = Path(path)
     events = store.files_of(path).events
-    if os.path.isfile(events):
-        return dataclasses.replace(read_log(events, EVENTS_FORMAT, ()), source=str(path))
-    if os.path.isdir(path):
-        raise ZooError(f"{path} is not a run folder: it has no rank_0/{FILE_NAME}")
-    found = Observations(one_writer=True)
-    for point in run_record.read_record(path).metrics.curve:
-        # A value that is no number is stored as a text: "nan".
-        values = [(name, float(value)) for name, value in point.items() if name != "step"]
-        found.put(int(point["step"]), values)
-    note = "the run's events are not beside its record: this is the record's curve"
-    return dataclasses.replace(found.parsed(str(path), "record"), notes=(note,))
+    if not os.path.isfile(events):
+        raise ZooError(f"{path} is not a run folder, nor a record beside its events {events.name}")
+    return dataclasses.replace(read_log(events, EVENTS_FORMAT, ()), source=str(path))
 
 
 def is_record(path: Path) -> bool:

@@ -68,7 +68,7 @@ class ParsedLog:
         lives: the series of each life by itself; one more than there are restarts.
         ranks: the ranks whose lines are marked as theirs; empty where no line is marked.
         notes: what was odd, one line each.
-        lines: of the file, 0 where there is no log but a record.
+        lines: of the file.
     """
 
     source: str

@@ -68,7 +68,7 @@ def summary_of(series: Series) -> SeriesSummary:
 
 def summary_lines(log: ParsedLog) -> Iterator[str]:
     """A summary as text: a table for each life, then the notes."""
-    yield f"{log.source}: {log.format}" + (f", {log.lines:,} lines" if log.lines else "")
+    yield f"{log.source}: {log.format}, {log.lines:,} lines"
     for number, life in enumerate(log.lives):
         if len(log.lives) > 1:
             began = f", from step {log.restarts[number - 1].first_step:,}" if number else ""
