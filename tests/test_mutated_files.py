@@ -34,6 +34,7 @@ from common.runs import store as record_store
 from common.runs import tables
 from common.runs.dump import read_dump, step_folder
 from common.runs.events import FILE_NAME as EVENTS
+from common.runs.marker import MARKER
 from tests import divergence_dumps, gate_records, rank_tables
 from tests.fake_zoo import FAKE_MODEL, REPOSITORY
 from tests.run_events import whole_run
@@ -67,7 +68,7 @@ def _json(record: run_record.RunRecord) -> bytes:
 
 def _compare(folder: Path, name: str, content: bytes) -> None:
     """A whole run with one file in place of its own is compared with its events, in short lines."""
-    whole = {"rank_0/" + EVENTS: _of_lines(whole_run()), "train_0.log": "", run_folder.MARKER: "{}"}
+    whole = {"rank_0/" + EVENTS: _of_lines(whole_run()), "train_0.log": "", MARKER: "{}"}
     for other, text in whole.items():
         _put(folder / "run" / other, text.encode())
     _put(folder / "run" / name, content)
@@ -101,8 +102,8 @@ def _read_events(folder: Path, content: bytes) -> None:
 
 
 def _read_marker(folder: Path, content: bytes) -> None:
-    _compare(folder, run_folder.MARKER, content)
-    _put(folder / run_folder.MARKER, content)
+    _compare(folder, MARKER, content)
+    _put(folder / MARKER, content)
     run_folder.find_weights(folder, ["*.pt"])
     run_folder.check_resumable(folder, "full_1p")
 

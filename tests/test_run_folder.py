@@ -6,16 +6,14 @@ import pytest
 
 from common.core.errors import ZooError
 from common.launch.run_folder import (
-    MARKER,
     claim_again,
     claim_fresh,
     earlier_runs,
     find_weights,
     is_occupied,
     moved_path,
-    read_marker,
-    write_marker,
 )
+from common.runs.marker import MARKER, read_marker, write_marker
 
 
 def run_in(folder, **content):

@@ -18,6 +18,7 @@ from common.launch.request import beside_other_work, kept_port
 from common.launch.run_folder import LogPlace, Moves
 from common.runs.events import FILE_NAME as EVENTS
 from common.runs.events import earlier_lives
+from common.runs.marker import COMPLETE, FAILED, INTERRUPTED, write_marker
 
 
 def launch(plan: Plan, terminal: Terminal, moved: Moves = ()) -> int:
@@ -70,10 +71,10 @@ def _run(plan: Plan, place: LogPlace, terminal: Terminal) -> int:
             from common.launch.outcome import write_outcome  # costs nothing at the start
 
             outcome = write_outcome(plan, place, seconds, earlier, outcome, terminal)
-    state = run_folder.FAILED if outcome.exit_code else run_folder.COMPLETE
-    marker["state"] = run_folder.INTERRUPTED if outcome.signal_number else state
+    state = FAILED if outcome.exit_code else COMPLETE
+    marker["state"] = INTERRUPTED if outcome.signal_number else state
     marker.update(exit_code=outcome.exit_code, reason=outcome.reason, seconds=round(seconds, 3))
-    run_folder.write_marker(folder, marker)
+    write_marker(folder, marker)
     return outcome.exit_code
 
 

@@ -24,9 +24,10 @@ from common.launch.plan import (
     world_size_of,
 )
 from common.launch.rank_environment import THREADS
-from common.launch.run_folder import find_weights, read_marker
+from common.launch.run_folder import find_weights
 from common.machine import devices
 from common.machine.ports import NO_PORT, PortReservation, reserve_port
+from common.runs.marker import read_marker
 
 _NO_CANN = CannEnvironment((), {}, "not needed")
 

@@ -10,17 +10,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from common.core.errors import ZooError
 from common.core.files import TEMPORARY_PREFIX, FolderLock, make_folder, move_aside, utc_stamp
 from common.core.text import shortened
-from common.runs.marker import (
-    COMPLETE,
-    FAILED,
-    INTERRUPTED,
-    MARKER,
-    RUNNING,
-    read_marker,
-    write_marker,
-)
+from common.runs.marker import MARKER, RUNNING, read_marker, write_marker
 
-__all__ = ["COMPLETE", "FAILED", "INTERRUPTED", "MARKER", "RUNNING", "read_marker", "write_marker"]
 SEED_FOLDER = "seed_{}"  # in the run folder of a launch of several seeds
 OUTPUT = "--output_path"
 _STAMP = re.compile(r"\.\d{8}T\d{6}Z(-\d+)?$")

@@ -20,8 +20,9 @@ from common.launch.flags import LaunchFlags, Target, command_line
 from common.launch.launcher import launch
 from common.launch.plan import Plan
 from common.launch.request import planned
-from common.launch.run_folder import COMPLETE, SEED_FOLDER, Moves, read_marker
+from common.launch.run_folder import SEED_FOLDER, Moves
 from common.runs import record as run_record
+from common.runs.marker import COMPLETE, FAILED, INTERRUPTED, read_marker, write_marker
 
 REPORT, REPORT_TEXT = "seeds.json", "seeds.txt"
 SCHEMA_VERSION = 1
@@ -104,7 +105,7 @@ def run_seeds(all_seeds: SeedLaunch, terminal: Terminal) -> int:
         code, state, not_begun = _run_all(all_seeds, claim.moves, terminal)
         _report(all_seeds, terminal)
         ended = {"state": state, "exit_code": code, "not_begun": not_begun}
-        run_folder.write_marker(folder, {**marker, **ended})
+        write_marker(folder, {**marker, **ended})
         return code
     finally:
         claim.release()
@@ -129,10 +130,10 @@ def _run_all(
         except ZooError as error:
             terminal.complain(f"error: {error}")
             ended, not_begun[own] = error.exit_code, str(error)
-        if ended > 128 and read_marker(all_seeds.folder / own).state == run_folder.INTERRUPTED:
-            return ended, run_folder.INTERRUPTED, not_begun
+        if ended > 128 and read_marker(all_seeds.folder / own).state == INTERRUPTED:
+            return ended, INTERRUPTED, not_begun
         code = code or ended
-    return code, run_folder.FAILED if code else COMPLETE, not_begun
+    return code, FAILED if code else COMPLETE, not_begun
 
 
 # --- what they came to ---
