@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Optional, Sequence
 
@@ -40,21 +41,9 @@ def write_log(
 ) -> Path:
     """Writes a log as the upstream Slot Attention port does, a line every 100 steps."""
     lines = ["WARNING:tensorflow:From train.py:60: something is deprecated."]
-    elapsed = 90.0
-    for number, loss in enumerate(losses):
-        elapsed += seconds_a_line * (1 if jitter is None else 1 + jitter[number])
-        lines.append(
-            "I1119 09:26:23.028696 140038154852096 train.py:125] Step: "
-            f"{100 * (number + 1)}, Loss: {loss:.6f}, "
-            f"Time: {_clock(elapsed)}"
-        )
-        if (number + 1) % 10 == 0:
-            lines.append("I1119 09:26:23.4 140038154852096 train.py:132] Saved checkpoint: PATH")
+    times = seconds_a_line * (1 + (np.zeros(len(losses)) if jitter is None else jitter))
+    for number, (loss, elapsed) in enumerate(zip(losses, 90.0 + np.cumsum(times)), 1):
+        time = datetime.timedelta(seconds=float(elapsed))
+        lines.append(f"I1119 09:26] Step: {100 * number}, Loss: {loss:.6f}, Time: {time}")
     path.write_text("\n".join(lines) + "\n")
     return path
-
-
-def _clock(seconds: float) -> str:
-    days, rest = divmod(seconds, 86400)
-    clock = f"{int(rest // 3600)}:{int(rest // 60 % 60):02d}:{rest % 60:09.6f}"
-    return "{} day{}, {}".format(int(days), "s" if days > 1 else "", clock) if days else clock

@@ -13,7 +13,6 @@ from common.evidence.comparison.curves import (
     pace_of,
     sample_at,
     seconds_at,
-    summary_curve,
     time_to_target,
     window,
 )
@@ -41,13 +40,6 @@ def test_a_window_stops_at_a_gap_and_the_sample_at_a_step_is_the_nearest_one() -
     for asked, found in ((300, 300), (340, 300), (1050, 1000), (5000, None)):
         sample = sample_at(GAPPED_LOSS, asked)
         assert (None if sample is None else sample.step) == found
-
-
-def test_a_summary_keeps_a_curves_mean_and_breaks_at_gaps() -> None:
-    curve = summary_curve(GAPPED_LOSS, most=10)
-    assert np.isnan(curve.means).sum() == 1 and curve.steps.min() >= 100
-    assert np.nanmean(curve.means) == pytest.approx(9.5)
-    assert np.isnan(summary_curve(series([np.nan] * 30), most=3).means).all()
 
 
 # --- speed ---

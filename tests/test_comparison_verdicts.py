@@ -74,10 +74,8 @@ def test_of_many_simulated_pairs_of_runs_so_many_get_a_status(
         (Estimate(-0.5, 0.1), UNKNOWN, NOK),
         (Estimate(-0.5, 0.1), None, NOK),
         (Estimate(5.0, math.inf), AGREE, INCONCLUSIVE),
-        (UNKNOWN, AGREE, INCONCLUSIVE),
         (None, AGREE, INCONCLUSIVE),
         (None, WORSE, NOK),
-        (None, None, INCONCLUSIVE),
     ],
 )
 def test_precision_by_metric_and_loss(
@@ -125,9 +123,7 @@ def test_several_seeds_are_compared_between_seeds() -> None:
     [
         (Estimate(1.2, 0.0), PERFECT),
         (Estimate(1.199, 0.0), OK),
-        (Estimate(1.0, 0.0), OK),
         (Estimate(0.999, 0.0), POK),
-        (Estimate(0.5, 0.0), POK),
         (Estimate(0.499, 0.0), NOK),
         (Estimate(2, 0.2), INCONCLUSIVE),  # not measured well
         (Estimate(2), INCONCLUSIVE),
@@ -138,12 +134,9 @@ def test_the_classes_of_speed(ratio: Estimate, status: str) -> None:
     assert perf_verdict(ratio).status == status
 
 
-@pytest.mark.parametrize(
-    "found, code",
-    [([OK, PERFECT], 0), ([OK, INCONCLUSIVE], 2), ([POK, PERFECT], 1), ([NOK, INCONCLUSIVE], 1)],
-)
-def test_exit_codes(found: List[str], code: int) -> None:
-    assert exit_code(found) == code
+def test_exit_codes() -> None:
+    assert exit_code([OK, PERFECT]) == 0 and exit_code([OK, INCONCLUSIVE]) == 2
+    assert exit_code([POK, PERFECT]) == exit_code([NOK, INCONCLUSIVE]) == 1
 
 
 # --- modelzoo_level.txt: computed from records, unverified until a record proves more ---

