@@ -6,9 +6,7 @@ import contextlib
 import os
 import time
 from pathlib import Path
-from typing import List, Optional
-
-import psutil
+from typing import List
 
 from common.core.terminal import Terminal
 from common.launch import run_folder
@@ -62,7 +60,6 @@ def _run(plan: Plan, place: LogPlace, terminal: Terminal) -> int:
     with Signals() as signals:
         wall = time.monotonic()
         ranks = _start(plan, place)
-        marker["launcher_seconds"] = age_of_this_process()
         quiet = plan.framework == "tensorflow"
         limits = (plan.flags.hang_seconds, plan.flags.grace)
         outcome = Supervisor(ranks, terminal, signals, *limits, quiet=quiet).run()
@@ -94,11 +91,3 @@ def _start(plan: Plan, place: LogPlace) -> List[RankProcess]:
             process.kill()
         raise
     return started
-
-
-def age_of_this_process() -> Optional[float]:
-    """Seconds since this process began, a shell script that became it included; None if unknown."""
-    try:
-        return round(time.time() - psutil.Process().create_time(), 2)
-    except psutil.Error:
-        return None
