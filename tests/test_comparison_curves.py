@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from common.evidence.comparison.curves import (
+    compare_end,
     compare_speed,
-    compare_windows,
     pace_of,
     sample_at,
     seconds_at,
@@ -24,14 +24,11 @@ GAPPED = np.concatenate([np.arange(100, 1001, 100), np.arange(9100, 10001, 100)]
 GAPPED_LOSS = Series("loss", GAPPED, np.arange(20.0))
 
 
-def test_windows_share_no_sample_and_the_last_one_ends_the_curve() -> None:
-    found = compare_windows(series(np.ones(330)), series(np.ones(400)), 50)
-    assert len(found) == 5 and found[-1].last_step == 33000
-    assert all(one.last_step < other.first_step for one, other in zip(found, found[1:]))
-    assert [one.difference.samples for one in found] == [50] * 5
-    (short,) = compare_windows(series(np.ones(7)), series(np.ones(9)), 50)
-    assert (short.first_step, short.last_step) == (100, 700)
-    assert compare_windows(series(np.ones(7)), series(np.ones(7), first=5000), 50) == []
+def test_the_last_window_ends_with_the_steps_of_both() -> None:
+    for counts, places in (((330, 400), (28100, 33000)), ((7, 9), (100, 700))):
+        found = compare_end(*(series(np.ones(count)) for count in counts), 50)
+        assert found is not None and (found.first_step, found.last_step) == places
+    assert compare_end(series(np.ones(7)), series(np.ones(7), first=5000), 50) is None
 
 
 def test_a_window_stops_at_a_gap_and_the_sample_at_a_step_is_the_nearest_one() -> None:

@@ -19,9 +19,9 @@ from common.evidence.comparison.curves import (
     StepComparison,
     WindowComparison,
     aligned,
+    compare_end,
     compare_speed,
     compare_step,
-    compare_windows,
     time_to_target,
     window,
 )
@@ -96,7 +96,7 @@ class Comparison:
     settings: Settings
     common_steps: int
     at_step: Optional[StepComparison]
-    windows: Tuple[WindowComparison, ...]
+    end: Optional[WindowComparison]
     between_seeds: Optional[Estimate]
     final: Optional[FigureComparison]
     best: Optional[FigureComparison]
@@ -117,11 +117,11 @@ def compare(reference: Group, candidate: Group, settings: Settings) -> Compariso
     judged, groups = settings.judged, (reference, candidate)
     curves = [group.first.series.get(settings.curve) for group in groups]
     common_steps, at_step = 0, None
-    windows: Tuple[WindowComparison, ...] = ()
+    end: Optional[WindowComparison] = None
     if curves[0] and curves[1]:
         pair = curves[0], curves[1]
         common_steps = len(aligned(*pair)[0])
-        windows = tuple(compare_windows(*pair, settings.window))
+        end = compare_end(*pair, settings.window)
         if settings.at_step is not None:
             at_step = compare_step(*pair, settings.at_step, settings.window)
     final = None
@@ -131,13 +131,13 @@ def compare(reference: Group, candidate: Group, settings: Settings) -> Compariso
     best = _figure(groups, judged.name, lambda run, name: run.best_figure(name, judged))
     speed = compare_speed(reference, candidate, settings.batch_size)
     seeds = _between_seeds(groups, settings)
-    curve = seeds or (windows[-1].difference.relative if windows else None)
+    curve = seeds or (end.difference.relative if end else None)
     metric = curve if judged.is_curve else (final.difference if final else None)
     loss = None if settings.curve_higher_is_better else curve
     doubts, notes = _oddities(groups)
     broken = ""
-    ends = [one.mean.value for end in windows[-1:] for one in (end.reference, end.candidate)]
-    if ends and np.isfinite(ends[0]) and not np.isfinite(ends[1]):
+    ends = [one.mean.value for one in (end.reference, end.candidate)] if end else [0.0, 0.0]
+    if np.isfinite(ends[0]) and not np.isfinite(ends[1]):
         broken = f"{candidate.label} has nan or inf in its last window"
     reached = {}
     if settings.target is not None:
@@ -152,7 +152,7 @@ def compare(reference: Group, candidate: Group, settings: Settings) -> Compariso
         settings,
         common_steps,
         at_step,
-        windows,
+        end,
         seeds,
         final,
         best,

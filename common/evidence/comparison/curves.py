@@ -26,7 +26,6 @@ GAP = 5  # times the usual distance between steps: a part is missing there
 TREND_SAMPLES = 3  # a straight line through fewer leaves no noise
 MOST_POINTS = 150
 LEAST_STRETCH = 8  # samples, where there are many: fewer tell no noise
-MOST_WINDOWS = 5
 LEAST_COMMON = 2 / 3  # of the shorter run's steps: below, windows are compared unpaired
 TARGET_SAMPLES = 10  # values whose mean has to reach a target
 
@@ -90,21 +89,17 @@ class WindowComparison:
     difference: Difference
 
 
-def compare_windows(first: Series, second: Series, length: int) -> List[WindowComparison]:
-    """Windows over the steps of both; one of each run's own where few steps are the same."""
+def compare_end(first: Series, second: Series, length: int) -> Optional[WindowComparison]:
+    """The last window of the steps of both; of each run's own steps where few are the same."""
     begin = max(int(first.steps[0]), int(second.steps[0]))
     end = min(int(first.steps[-1]), int(second.steps[-1]))
     if end < begin:
-        return []
+        return None
     logged = min(int(((one.steps >= begin) & (one.steps <= end)).sum()) for one in (first, second))
-    ends, pair = [end], aligned(first, second)
+    pair = aligned(first, second)
     if len(pair[0]) and len(pair[0]) >= LEAST_COMMON * logged:
-        (first, second), count = pair, len(pair[0])
-        parts = max(min(MOST_WINDOWS, count // length), 1)
-        ends = [int(pair[0].steps[int(round(count * n / parts)) - 1]) for n in range(1, parts + 1)]
-    return [
-        compare_window(window(first, last, length), window(second, last, length)) for last in ends
-    ]
+        (first, second), end = pair, int(pair[0].steps[-1])
+    return compare_window(window(first, end, length), window(second, end, length))
 
 
 def compare_window(reference: Series, candidate: Series) -> WindowComparison:

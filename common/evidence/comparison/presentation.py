@@ -13,7 +13,6 @@ from common.evidence.comparison.compared import Comparison, FigureComparison
 from common.evidence.comparison.curves import (
     TARGET_SAMPLES,
     Reached,
-    WindowComparison,
     summary_curve,
 )
 from common.evidence.comparison.runs import Group, Settings
@@ -83,7 +82,7 @@ def columns(comparison: Comparison) -> Row:
 def rows(comparison: Comparison) -> List[Row]:
     """Everything that could be compared, a line each."""
     curve, judged = comparison.settings.curve, comparison.settings.judged.name
-    at, windows, speed = comparison.at_step, comparison.windows, comparison.speed
+    at, end, speed = comparison.at_step, comparison.end, comparison.speed
     found: List[Row] = []
     if at is not None:
         steps = " and ".join(f"{step:,}" for step in sorted({at.reference.step, at.candidate.step}))
@@ -91,9 +90,13 @@ def rows(comparison: Comparison) -> List[Row]:
         values = number(at.reference.value), number(at.candidate.value), absolute
         relative = _interval(at.difference.relative, _percent)
         found.append((f"{curve} at step {steps}, one sample", *values, relative))
-    for place, part in enumerate(windows, start=1):
-        name = "end" if place == len(windows) else "window"
-        found.append(_window_row(part, f"{curve}, {name}"))
+    if end is not None:
+        steps = f"steps {end.first_step:,} to {end.last_step:,}"
+        levels = _level(end.reference), _level(end.candidate)
+        absolute = _signed(end.difference.absolute.value)
+        relative = _interval(end.difference.relative, _percent)
+        name = f"{curve}, end: {end.difference.samples} samples, {steps}"
+        found.append((name, *levels, absolute, relative))
     if comparison.between_seeds is not None:
         groups = (comparison.reference, comparison.candidate)
         counts = [f"{len(group.runs)} runs" for group in groups]
@@ -112,17 +115,6 @@ def rows(comparison: Comparison) -> List[Row]:
         what = f"{curve} {number(comparison.settings.target)} (mean of {TARGET_SAMPLES} samples)"
         found.append((what, *map(_moments, comparison.reached.values()), "", ""))
     return found
-
-
-def _window_row(part: WindowComparison, name: str) -> Row:
-    return (
-        f"{name}: {part.difference.samples} samples, steps {part.first_step:,} to "
-        f"{part.last_step:,}",
-        _level(part.reference),
-        _level(part.candidate),
-        _signed(part.difference.absolute.value),
-        _interval(part.difference.relative, _percent),
-    )
 
 
 def _figure_row(figure: FigureComparison, name: str) -> Row:
@@ -205,7 +197,6 @@ def as_json(comparison: Comparison) -> Dict[str, Any]:
         "reference": _group(comparison.reference),
         "candidate": _group(comparison.candidate),
         "curve": settings.curve,
-        "end": parts["windows"][-1] if parts["windows"] else None,
         "best_on_validation": parts.pop("best"),
         "throughput": parts.pop("speed"),
         "target": None if settings.target is None else target,
