@@ -37,6 +37,9 @@ class Plan(Job):
     """A launch on this machine, made once; `completed` fills in what its start decides.
 
     Attributes:
+        target, flags: what is launched, and what was asked for.
+        command: what was typed, for the record.
+        python: the interpreter of the ranks.
         user: the user's environment variables; cann: what CANN's set_env.sh changes.
         run_folder: where checkpoints, record and results go.
         contract_log: where others' scripts look for rank 0's log.
