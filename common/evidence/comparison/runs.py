@@ -127,7 +127,11 @@ def read_run(path: Path, label: str) -> Run:
             "record of results/"
         )
     run = _of_record(path) if is_record(path) else _of_log(path)
-    check_device(label, run)
+    if label in DEVICES and run.device is not None and run.device != label:
+        raise UsageError(
+            f"{run.source} was given as {label}, but its record says that it ran on {run.device}; "
+            f"give it as --run LABEL=PATH or --{run.device}"
+        )
     return run
 
 
@@ -167,15 +171,6 @@ def _of_log(path: Path) -> Run:
         if parsed.format in [form.name for form in card.logs]
     ]
     return Run(str(path), series, model=(declaring or [""])[0], notes=tuple(parsed.notes))
-
-
-def check_device(label: str, run: Run) -> None:
-    """Raises UsageError where a label names a device and the run's record another one."""
-    if label in DEVICES and run.device is not None and run.device != label:
-        raise UsageError(
-            f"{run.source} was given as {label}, but its record says that it ran on {run.device}; "
-            f"give it as --run LABEL=PATH or --{run.device}"
-        )
 
 
 def check_networks(groups: Sequence[Group]) -> None:

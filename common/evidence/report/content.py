@@ -1,4 +1,4 @@
-"""What a report shows of runs, read as far as they can be read: labels, log, pictures, charts."""
+"""What a report shows of runs: labels, log, pictures, charts."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ import numpy as np
 from common.cards.model_folders import checkout_root, find_card
 from common.core.errors import UsageError, ZooError
 from common.evidence.comparison.curves import SummaryCurve, summary_curve
-from common.evidence.comparison.runs import Group, Run, check_device, read_run
+from common.evidence.comparison.runs import Group, Run, read_run
 from common.evidence.figures.line_chart import is_logarithmic
 from common.evidence.html_page.render import kind_of_image
-from common.evidence.logs.reading import is_record, read_blocks, read_log, series_of_record
+from common.evidence.logs.reading import is_record, read_blocks
 from common.evidence.logs.series import Series
 from common.runs import store
 from common.runs.record import RunRecord
@@ -66,25 +66,19 @@ class ReportedRun:
 
     @property
     def record(self) -> Optional[RunRecord]:
-        """None for a bare log, or where it is damaged."""
+        """None for a bare log."""
         return self.run.record
 
 
 def read_reported(path: Path, label: str) -> ReportedRun:
-    """Reads a run for a report; what is damaged is a note of the run.
+    """Reads a run for a report.
 
     Raises:
         UsageError: there is no such file, or its record names another device than the label.
-        ZooError: nothing of it can be read.
+        ZooError: it can't be read.
     """
+    run = read_run(path, label)
     log = store.files_of(path).log if is_record(path) else path
-    try:
-        run = read_run(path, label)
-    except UsageError:
-        raise
-    except ZooError as damage:
-        run = _rescued(path, log if is_record(path) else None, damage)
-        check_device(label, run)
     pictures = []
     folder = (path if path.is_dir() else path.parent) / PICTURES_FOLDER
     for file in filter(Path.is_file, folder.glob("*") if is_record(path) else ()):
@@ -93,19 +87,6 @@ def read_reported(path: Path, label: str) -> ReportedRun:
                 pictures.append(file)
     tail = tuple(tail_of(log)) if os.path.exists(log) else ()
     return ReportedRun(label, label, run, tuple(pictures), tail)
-
-
-def _rescued(path: Path, log: Optional[Path], damage: ZooError) -> Run:
-    """What can be read of a run without its record: events, or the log for people."""
-    for read, source in ((series_of_record, path), (read_log, log)):
-        try:
-            found = read(source) if source is not None else None
-        except ZooError:
-            continue
-        if found is not None and found.series:
-            note = f"damaged: {damage}; the curves are from {found.source}, all else is not known"
-            return Run(str(path), found.series, notes=(note, *found.notes))
-    raise damage
 
 
 def labelled(runs: Sequence[ReportedRun], given: Sequence[Optional[str]]) -> List[ReportedRun]:
