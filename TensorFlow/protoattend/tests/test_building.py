@@ -22,7 +22,7 @@ from protoattend.network.architecture import SMALL, SOFTMAX, SPARSEMAX, Architec
 from protoattend.network.attention import attention_logits, attention_weights
 from protoattend.network.prototype_network import Encoded, PrototypeNetwork, standardised
 from protoattend.options import TRAIN, parse_options
-from protoattend.passes import PrototypePasses, nearest_distance
+from protoattend.passes import PrototypePasses
 from protoattend.platform_folders import on_platform
 from protoattend.runs import schedule_of, settings_of
 from protoattend.splits import evaluated_tests
@@ -161,22 +161,6 @@ def test_decisions_with_more_prototypes_than_were_looked_at_are_made_again(monke
     assert whole.prototype_counts.max() > 2
     for name in ("own_logits", "mixed_logits", "class_weights", "prototype_counts"):
         assert np.array_equal(getattr(whole, name), getattr(again, name))
-
-
-def test_a_smaller_scale_lets_more_prototypes_decide():
-    few, some, many = (decided(19, scale=scale) for scale in (8.0, 1.0, 0.25))
-    counts = [found.prototype_counts[:, 2].mean() for found in (few, some, many)]
-    assert counts == sorted(counts) and len(set(counts)) == 3
-    assert np.abs(few.familiarity[:, 0] - 8 * some.familiarity[:, 0]).max() < 1e-3
-
-
-def test_the_nearest_distance_is_euclidean():
-    generator = np.random.RandomState(0)
-    vectors, others = generator.standard_normal((5, 4)), generator.standard_normal((9, 4))
-    with tf.Graph().as_default(), tf.Session() as session:
-        found = session.run(nearest_distance(tf.constant(vectors), tf.constant(others)))
-    wanted = np.linalg.norm(vectors[:, None] - others[None], axis=-1).min(axis=1)
-    assert np.abs(found - wanted).max() < 1e-9
 
 
 def test_the_reference_leaves_out_test_images_that_fill_no_batch():

@@ -18,7 +18,6 @@ from protoattend.data.batches import (
     check_images_suffice,
     draw,
     evaluation_candidates,
-    first_batches_sha256,
     missing_classes_warning,
 )
 from protoattend.options import TRAIN, parse_options
@@ -31,13 +30,6 @@ def batches(count: int, options=PLAN, rank: int = 0, world_size: int = 1, **imag
     return Batches(numbered_images(count, **images), options, rank, world_size)
 
 
-def test_an_epoch_shows_every_image_once_but_the_incomplete_last_batch() -> None:
-    given = batches(50)
-    epochs = [[given.queries_of(step) for step in range(first, first + 6)] for first in (0, 6)]
-    first, second = (np.concatenate(epoch).tolist() for epoch in epochs)
-    assert len(first) == len(set(first)) == len(set(second)) == 48 and first != second
-
-
 def test_candidates_come_once_in_a_step_equally_often_in_all_and_are_no_queries() -> None:
     given = batches(28)  # just as many as are needed
     for step in range(40):
@@ -45,15 +37,6 @@ def test_candidates_come_once_in_a_step_equally_often_in_all_and_are_no_queries(
         assert len(candidates) == 20 and not candidates & set(given.queries_of(step))
     drawn = [batches(50).candidates_of(step) for step in range(1000)]
     assert abs(np.bincount(np.concatenate(drawn), minlength=50) - 400).max() < 80  # 5 deviations
-
-
-def test_a_step_has_the_same_images_whatever_was_asked_for_before() -> None:
-    given = batches(50)
-    late = given.queries_of(17), given.candidates_of(17)
-    given.queries_of(0)
-    for other in (given, batches(50)):
-        np.testing.assert_array_equal(other.queries_of(17), late[0])
-        np.testing.assert_array_equal(other.candidates_of(17), late[1])
 
 
 def test_the_streams_of_a_seed_never_change() -> None:
@@ -90,21 +73,6 @@ def test_labels_belong_to_their_pixels_and_both_parts_are_augmented() -> None:
         assert batch[labels].tolist() == ((numbers - 1) % 3).tolist()
         changed = batches(60, size=7).batch(0)[images]
         assert (changed == 0).any()  # padding, for no pixel of the data is 0
-
-
-def test_without_candidates_a_batch_is_its_queries_alone() -> None:
-    alone = replace(PLAN, example_cand_size=0)
-    batch = batches(40, alone).batch(3)
-    assert len(batch["images"]) == 8
-    assert len(batch["candidates"]) == len(batch["candidate_labels"]) == 0
-    assert "larger --batch_size" in refusal(lambda: batches(40, replace(alone, batch_size=1)))
-
-
-def test_the_checksum_names_the_first_batches() -> None:
-    found = first_batches_sha256(batches(50))
-    assert found == first_batches_sha256(batches(50))
-    for changes in ({"random_seed": 4}, {"augment": False}, {"example_cand_size": 19}):
-        assert found != first_batches_sha256(batches(50, replace(PLAN, **changes)))
 
 
 @pytest.mark.tensorflow
@@ -147,16 +115,6 @@ def test_an_augmented_image_is_a_window_of_the_padded_one_mirrored_or_not() -> N
         np.testing.assert_array_equal(result, expected[:, ::-1] if flip else expected)
     middle = Draws(np.full((20, 2), PADDING), np.zeros(20, bool))
     np.testing.assert_array_equal(augmented(given, middle).images, images)
-
-
-def test_every_offset_and_both_sides_are_drawn_anew_by_seed_step_and_stream() -> None:
-    assert not draw(0, 0, "queries", 2000, flip=False).flips.any()
-    draws = draw(0, 0, "queries", 2000)
-    for column in draws.offsets.T:
-        assert np.bincount(column).min() > 300 and column.max() == 2 * PADDING
-    assert 900 < draws.flips.sum() < 1100
-    for other in ((1, 0, "queries"), (0, 1, "queries"), (0, 0, "candidates")):
-        assert not np.array_equal(draws.offsets, draw(*other, 2000).offsets)
 
 
 # --- candidates of an evaluation -------------------------------------------------------------

@@ -14,10 +14,9 @@ from proto_data_files import (
     write_image,
 )
 
-from common.core.errors import UsageError, ZooError
+from common.core.errors import ZooError
 from common.data.labelled_images import LabelledImages
 from protoattend.data.datasets import (
-    DATASET_NAMES,
     open_dataset,
     read_user_images,
 )
@@ -40,10 +39,6 @@ def numbered(tmp_path: Path) -> str:
 
 def numbers(images: LabelledImages) -> list:
     return images.images[:, 0, 0, 0].tolist()
-
-
-def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
-    assert ", ".join(DATASET_NAMES) in refusal(lambda: open_dataset("svhn"), UsageError)
 
 
 def test_splits_make_up_the_data_and_labels_stay_with_their_images(numbered: str) -> None:
@@ -82,12 +77,6 @@ def test_images_are_resized_and_classes_numbered_where_it_is_asked_for(tmp_path:
     assert "mnist: label 2 of image 2 is out of range: 2 classes allow 0 to 1" in line
 
 
-@pytest.mark.parametrize("below", ["", "dataset", "dataset/mnist"])
-def test_data_is_found_in_data_path_and_in_its_folder_dataset(tmp_path: Path, below: str) -> None:
-    write_idx_folder(tmp_path / "data" / below)
-    assert open_dataset("mnist", str(tmp_path / "data")).counts["test"] == 10
-
-
 def test_damaged_data_beside_a_folder_dataset_is_told(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     write_idx_folder(folder)
@@ -96,17 +85,6 @@ def test_damaged_data_beside_a_folder_dataset_is_told(tmp_path: Path) -> None:
     damaged.write_bytes(damaged.read_bytes()[:-1])
     notice = open_dataset("mnist", str(folder)).notices[0]
     assert damaged.name in notice and f"{folder / 'dataset'} is read in its place" in notice
-
-
-@pytest.mark.parametrize(
-    "changes, told",
-    [
-        ({"image_size": 5}, "--img_size"),
-        ({"validation_count": 4000}, "--validation_count: the data allows 1 to 3999"),
-    ],
-)
-def test_a_number_that_the_data_does_not_allow_names_its_flag(changes, told: str) -> None:
-    assert told in refusal(lambda: open_dataset("synthetic_shapes", **changes), UsageError)
 
 
 def test_digits_are_what_earlier_records_say() -> None:
@@ -147,23 +125,6 @@ def test_the_real_cifar10_and_fashion_mnist_are_what_earlier_records_say(zoo_dat
     dataset = open_dataset("cifar10", str(zoo_data("cifar-10-batches-py")))
     assert dataset.image_shape == (32, 32, 3) and dataset.class_names[3] == "cat"
     assert dataset.counts == {"train": 45000, "validation": 5000, "test": 10000}
-
-
-def test_folders_of_images_are_divided_and_images_named_by_their_files(tmp_path: Path) -> None:
-    pixels = random_pixels(6, 8)
-    for number, image in enumerate(pixels):
-        write_image(tmp_path / ("apple", "pear")[number // 3] / f"{number % 3}.png", image)
-    (tmp_path / "pear" / "a.gif").write_bytes(b"GIF89a")
-    dataset = open_dataset("image_folder", str(tmp_path))
-    assert dataset.counts == {"train": 4, "validation": 1, "test": 1}
-    assert dataset.image_shape == (8, 8, 1) and "1 .gif" in dataset.notices[0]
-    named = {
-        str(name): image
-        for split in (dataset.train, dataset.validation, dataset.test)
-        for name, image in zip(split.names, split.images)
-    }
-    assert set(named) == {f"{kind}/{n}.png" for kind in ("apple", "pear") for n in range(3)}
-    np.testing.assert_array_equal(named["pear/1.png"][..., 0], pixels[4])
 
 
 # --- images to decide on ---------------------------------------------------------------------

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 from proto_data_files import (
     dataset_of,
     numbered_images,
@@ -41,23 +40,11 @@ def test_rotated_images_are_the_test_images_turned_by_90_degrees_none_twice() ->
     assert len(open_other_set("rotated", SHAPED, None, 1000)) == 20
 
 
-def test_digits_come_in_the_datasets_shape() -> None:
-    pytest.importorskip("sklearn", reason="digits come with scikit-learn")
-    assert open_other_set("digits", SHAPED, None, 10000).shape == (1797, 6, 6, 1)
-
-
 def test_colour_becomes_grey_by_itu_r_601_and_grey_colour_by_repetition() -> None:
     colour = random_pixels(12, 4).reshape(4, 4, 4, 3)
     grey = to_shape(colour, (4, 4, 1))
     assert np.abs(grey[..., 0] - colour @ np.array([0.299, 0.587, 0.114])).max() <= 0.5
     np.testing.assert_array_equal(to_shape(grey, (4, 4, 3)), np.repeat(grey, 3, axis=-1))
-
-
-def test_mnist_is_found_in_the_folder_and_beside_it(tmp_path: Path) -> None:
-    write_idx_folder(tmp_path / "mnist")
-    (tmp_path / "mine").mkdir()
-    for place in (tmp_path, tmp_path / "mnist", tmp_path / "mine"):
-        assert open_other_set("mnist", SHAPED, str(place), 100).shape == (10, 6, 6, 1)
 
 
 def test_the_dataset_itself_is_no_other_set_by_any_name(tmp_path: Path) -> None:
@@ -70,11 +57,6 @@ def test_the_dataset_itself_is_no_other_set_by_any_name(tmp_path: Path) -> None:
     assert "is the dataset fashion_mnist itself" in refusal(
         lambda: open_other_set("mnist", dataset, folder, 10)
     )
-
-
-def test_absent_files_are_one_line(tmp_path: Path) -> None:
-    nowhere = str(tmp_path / "nothing")
-    assert "give --data_path" in refusal(lambda: open_other_set("mnist", SHAPED, nowhere, 10))
 
 
 def test_the_real_cifar10_comes_grey_in_the_shape_of_fashion_mnist(zoo_data) -> None:

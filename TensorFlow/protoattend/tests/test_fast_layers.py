@@ -76,12 +76,6 @@ def test_no_gradient_goes_through_the_moments():
         assert tf.gradients([layer.mean, layer.variance], [images, kernel]) == [None, None]
 
 
-def test_a_kernel_gradient_in_chunks_needs_batches_that_divide():
-    # 1,024 and 128 images are taken 32 at a time, 48 by 24; all others at once.
-    sizes = {1024: 32, 128: 32, 48: 24, 7: None, 31: None, 20: None, None: None}
-    assert {images: fast_layers.chunk_size(images) for images in sizes} == sizes
-
-
 def test_rectifying_is_relu_with_its_gradient():
     with tf.Graph().as_default(), tf.Session() as session:
         values = tf.constant([[-2.0, -0.5, 0.0, 0.5, 3.0]])

@@ -16,19 +16,17 @@ from proto_examples import CLASSES, decisions, explained, plain
 
 from common.data.labelled_images import LabelledImages
 from common.evidence.figures.figure import pixels
-from protoattend.gallery.curves import coverage_figure, evaluation_figures, reliability_figure
+from protoattend.gallery.curves import evaluation_figures
 from protoattend.gallery.explained import UNKNOWN, wrong_first
 from protoattend.gallery.explained import explained as explained_decisions
 from protoattend.gallery.prototypes import (
     BORDERS,
-    MOST_PICTURES,
     ROWS,
     GalleryHeader,
-    explanation_files,
     gallery_page,
     prototypes_figure,
 )
-from protoattend.metrics.measures import CoveragePoint, calibration, summary
+from protoattend.metrics.measures import summary
 from protoattend.metrics.report import CandidateSet
 
 SHA256 = "0123456789abcdef" * 4
@@ -105,25 +103,6 @@ def test_any_class_and_file_name_can_be_drawn(name):
     large = explained("cat", None, 0, prototypes=[("cat", 0.5)], side=300, channels=3)
     for one in (decision, large):
         assert pixels(prototypes_figure([one])).std() > 0
-
-
-@pytest.mark.parametrize(
-    "count, pictures", [(1, 1), (ROWS, 1), (ROWS + 1, 2), (81, 7), (3000, MOST_PICTURES)]
-)
-def test_many_decisions_are_several_pictures_and_not_too_many(count, pictures):
-    files = explanation_files([explained("cat", "cat", 1)] * count, CLASSES, HEADER)
-    more = [f"prototypes_{number}.png" for number in range(2, pictures + 1)]
-    assert list(files) == ["gallery.html", "prototypes.png", *more]
-
-
-def test_curves_show_the_metrics():
-    points = [CoveragePoint(0.0, 4, 1.0, 0.75), CoveragePoint(1.0, 0, 0.0, None)]
-    lines = coverage_figure(points).axes[0].lines
-    shown = [line.get_ydata() for line in lines if not line.get_label().startswith("_")]
-    np.testing.assert_array_equal(shown, [[75, np.nan], [100, 0]])
-    found = calibration(np.repeat([0.3, 0.7], [90, 10]), np.resize([True, False], 100))
-    axes = reliability_figure(found).axes[0]
-    assert [bar.get_height() for bar in axes.patches] == [50, 50]
 
 
 @pytest.mark.parametrize("others", [{}, {"noise": np.full(3, 0.1)}])

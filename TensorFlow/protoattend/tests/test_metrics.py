@@ -17,7 +17,7 @@ from protoattend.metrics.measures import (
     separation,
     summary,
 )
-from protoattend.metrics.report import CandidateSet, as_json, as_metrics, as_text, make_report
+from protoattend.metrics.report import CandidateSet, as_json, as_metrics, make_report
 
 FOUR = decisions([0, 1, 2, 3], [0, 1, 2, 0], [0.9375, 0.75, 0.5, 0.25])
 ALL_RIGHT = decisions([0, 1], [0, 1], [0.75, 0.5])
@@ -46,15 +46,6 @@ def test_decisions_that_are_no_numbers_are_one_line_that_names_the_row(name):
         with pytest.raises(ZooError, match=f"{name} of row 1 of .*{told} are not finite") as error:
             make_report(*given)
         assert "\n" not in str(error.value)
-
-
-def test_scores_are_the_confidence_the_classifiers_softmax_and_the_attentions():
-    logits = np.log([[0.5, 0.3, 0.2, 1e-9], [0.1, 0.1, 0.8, 1e-9]]) + 1000
-    found = dataclasses.replace(ALL_RIGHT, own_logits=logits).scores
-    assert list(found) == ["", "softmax", "largest_logit", "key_distance", "value_distance"]
-    assert found[""].tolist() == [0.75, 0.5]
-    assert found["softmax"] == pytest.approx([0.5, 0.8])
-    assert found["value_distance"].tolist() == [-3, -3]
 
 
 # Measures
@@ -98,20 +89,6 @@ def test_calibration_error_is_weighted_by_the_decisions_in_a_bin(confidence, rig
     assert len(found.bins) == 15 and (found.bins[0].low, found.bins[-1].high) == (0, 1)
     empty = [entry for entry in found.bins if not entry.n]
     assert {(entry.accuracy, entry.confidence) for entry in empty} == {(None, None)}
-
-
-@pytest.mark.parametrize(
-    "inside, outside, auroc, passing",
-    [
-        ([0.8, 0.9, 1.0], [0.1, 0.7], 1, 0),
-        ([1.0] * 7, [1.0] * 3, 0.5, 1),
-        ([0.5, 0.9], [0.5, 0.1], 3.5 / 4, 0.5),  # ties count half
-    ],
-)
-def test_other_sets_are_told_apart(inside, outside, auroc, passing):
-    found = separation(np.array(inside), np.array(outside))
-    assert (found.auroc, found.false_positive_rate, found.n) == (auroc, passing, len(outside))
-    assert found.confidence_mean == pytest.approx(np.mean(outside), abs=1e-12)
 
 
 @pytest.mark.parametrize("places", [1, 8])
@@ -159,12 +136,3 @@ def test_json_names_its_candidates_and_leaves_out_what_does_not_exist(some, othe
     has_wrong = some is FOUR
     assert ("confidence_wrong" in found["summary"]) == has_wrong
     assert ("accuracy_at_0_9" in as_metrics(report)) == has_wrong
-
-
-def test_the_text_tells_what_was_evaluated_and_every_figure():
-    report = make_report(FOUR, CANDIDATES, {"noise": NOISE}, reference_denominators=True)
-    head, *lines = as_text(report).splitlines()
-    assert head.startswith("4 images, 1,024 candidates of fashion_mnist (sha256 0123456789ab")
-    assert [line.split()[0] for line in lines] == list(as_metrics(report))
-    assert "accuracy_at_0_9          1.0000" in lines
-    assert as_json(report)["reference_denominators"] is True

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from common.core.errors import ZooError
 from common.core.files import sha256_of
 from protoattend.evaluate import main as evaluate
 from protoattend.export import main as export
@@ -46,11 +44,6 @@ def test_the_first_test_image_is_decided_by_the_prototypes_that_the_pictures_sho
     decision = network(dataset.test.images[:1])[0]
     assert decision.predicted == "Ankle boot"
     assert decision.prototypes[0].source == "train row 14825"
-
-
-def test_images_of_another_shape_are_refused(network):
-    with pytest.raises(ZooError, match=r"\(N, 28, 28, 1\)"):
-        network(np.zeros((1, 32, 32, 1), np.uint8))
 
 
 def test_the_kept_candidates_are_those_of_the_recorded_evaluation(zoo_data):

@@ -55,12 +55,6 @@ def test_validation_chooses_and_test_is_seen_only_at_the_end(finished):
     assert told == [("validation", "progress")] * 2 + [("test", "final"), ("test", "best")]
 
 
-def test_training_tells_how_many_prototypes_decide(finished):
-    told = events(finished, "diagnostics")[-1]["values"]
-    names = {"batch_accuracy", "batch_encoder_accuracy", "sparsity", "largest_weight"}
-    assert names <= set(told) and 1 <= told["prototypes_used"] <= 16
-
-
 def test_queries_may_be_one_anothers_candidates(tmp_path):
     words = ["--example_cand_size=0", "--decay=cosine", "--warmup_steps=5", FASTER]
     assert train(flags(tmp_path, 30, *words)) == 0
@@ -107,11 +101,6 @@ def test_what_does_not_fit_the_checkpoint_is_one_clear_line(
 ):
     with pytest.raises(error, match=message):
         evaluate([*COMMON, flag, f"--checkpoint={finished}", f"--output_path={tmp_path}"])
-
-
-def test_more_training_candidates_than_images_is_one_clear_line(tmp_path):
-    with pytest.raises(UsageError, match="give --example_cand_size of at most 3592"):
-        train(flags(tmp_path, 2, "--example_cand_size=1000000"))
 
 
 def test_an_encoder_is_taken_over_and_stays_as_it_was_when_frozen(finished, tmp_path):
