@@ -44,32 +44,23 @@ def attention_weights(logits: torch.Tensor, normalization: str) -> torch.Tensor:
     return functional.softmax(logits, dim=-1)
 
 
-def project(logits: torch.Tensor, largest: Optional[int] = None) -> Projection:
-    """Sparsemax with its support; a value that is no number makes its row nan.
+def project(logits: torch.Tensor) -> Projection:
+    """Sparsemax with its candidates in order; a value that is no number makes its row nan.
 
     Source: Martins and Astudillo, ICML 2016, algorithm 1.
-
-    Args:
-        largest: looks only at so many of the largest logits of a row, which is exact where the
-            support comes out smaller than that.
     """
     # Sums of large logits lose the differences between them, and a shift changes no weight.
     logits = logits - logits.max(dim=-1, keepdim=True)[0]
     count = logits.shape[-1]
-    looked_at = count if largest is None else min(largest, count)
-    ordered, rows = torch.topk(logits, looked_at, dim=-1)
-    ranks = torch.arange(1, looked_at + 1, dtype=logits.dtype, device=logits.device)
+    ordered, rows = torch.topk(logits, count, dim=-1)
+    ranks = torch.arange(1, count + 1, dtype=logits.dtype, device=logits.device)
     inside = (1 + ranks * ordered > ordered.cumsum(-1)).to(logits.dtype)
-    support = inside.sum(-1, keepdim=True)
     # Neither a comparison nor a product with 0 hands on every nan: the sum of the row does.
     poison = 0 * logits.sum(-1, keepdim=True)
     kept = torch.where(inside > 0, ordered, torch.zeros_like(ordered))
-    threshold = (kept.sum(-1, keepdim=True) - 1) / support + poison
+    threshold = (kept.sum(-1, keepdim=True) - 1) / inside.sum(-1, keepdim=True) + poison
     return Projection(
-        functional.relu(logits - threshold),
-        functional.relu(ordered - threshold),
-        rows,
-        support[:, 0],
+        functional.relu(logits - threshold), functional.relu(ordered - threshold), rows
     )
 
 

@@ -15,7 +15,7 @@ from common.training.torch.step import without_autocast
 from protoattend.metrics.decisions import PROTOTYPE_SHARES, Decisions
 from protoattend.network.architecture import SPARSEMAX
 from protoattend.network.parts import Encoded
-from protoattend.splits import LARGEST, SHOWN, Splits
+from protoattend.splits import SHOWN, Splits
 from protoattend_torch.network import (
     Projection,
     PrototypeNetwork,
@@ -62,7 +62,7 @@ class PrototypePasses:
         parts: List[Dict[str, np.ndarray]] = []
         for images, count in whole_batches(queries.images, self._batch):
             with torch.no_grad():
-                found = self.outputs(self._encode(images), LARGEST)
+                found = self.outputs(self._encode(images))
             parts.append({name: value[:count].cpu().numpy() for name, value in found.items()})
         found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return Decisions(labels=queries.labels, **found)
@@ -77,13 +77,8 @@ class PrototypePasses:
         finally:
             self.network.train(was_training)
 
-    def outputs(self, encoded: Encoded, largest: int = 0) -> Dict[str, torch.Tensor]:
-        """What Decisions has of encoded images, but their labels.
-
-        Args:
-            largest: sparsemax looks at so many of the largest logits first, and again at all where
-                a decision has more prototypes; 0 for all at once.
-        """
+    def outputs(self, encoded: Encoded) -> Dict[str, torch.Tensor]:
+        """What Decisions has of encoded images, but their labels."""
         with without_autocast(encoded.keys.device.type):
             logits = self.scale * attention_logits(encoded.queries, self._keys)
             familiarity = [
@@ -91,7 +86,7 @@ class PrototypePasses:
                 -nearest_distance(encoded.keys, self._keys),
                 -nearest_distance(encoded.values, self._values),
             ]
-            found = self._projected(logits, largest)
+            found = self._projected(logits)
             reached = found.ordered.cumsum(-1)
             counts = [1 + (reached <= share).sum(-1) for share in PROTOTYPE_SHARES]
             return {
@@ -104,16 +99,11 @@ class PrototypePasses:
                 "top_weights": found.ordered[:, :SHOWN],
             }
 
-    def _projected(self, logits: torch.Tensor, largest: int) -> Projection:
-        if self.network.architecture.normalization != SPARSEMAX:
-            weights = functional.softmax(logits, -1)
-            ordered, rows = torch.sort(weights, -1, descending=True)
-            return Projection(weights, ordered, rows, rows[:, 0])
-        if 0 < largest < logits.shape[-1]:
-            found = project(logits, largest)
-            if int(found.support.max()) < largest:
-                return found
-        return project(logits)
+    def _projected(self, logits: torch.Tensor) -> Projection:
+        if self.network.architecture.normalization == SPARSEMAX:
+            return project(logits)
+        weights = functional.softmax(logits, -1)
+        return Projection(weights, *torch.sort(weights, -1, descending=True))
 
 
 def nearest_distance(vectors: torch.Tensor, others: torch.Tensor) -> torch.Tensor:

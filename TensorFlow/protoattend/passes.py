@@ -17,7 +17,7 @@ from protoattend.network.architecture import SPARSEMAX
 from protoattend.network.attention import Projection, attention_logits, project
 from protoattend.network.prototype_network import PrototypeNetwork, standardised
 from protoattend.session import Session
-from protoattend.splits import LARGEST, SHOWN, Decide, Splits
+from protoattend.splits import SHOWN, Decide, Splits
 
 
 class PrototypePasses:
@@ -65,34 +65,28 @@ class PrototypePasses:
             -nearest_distance(encoded.keys, database["keys"]),
             -nearest_distance(encoded.values, database["values"]),
         ]
-        every = {
+        # Softmax leaves no weight at 0: its prototypes are sought among all candidates.
+        is_sparse = shape.normalization == SPARSEMAX
+        found = project(logits) if is_sparse else _softmax(logits)
+        reached = tf.cumsum(found.ordered, axis=-1)
+        counts = [
+            1 + tf.reduce_sum(tf.cast(reached <= share, tf.int32), axis=-1)
+            for share in PROTOTYPE_SHARES
+        ]
+        labels = tf.one_hot(candidates.labels, shape.classes)
+        self._outputs = {
             "own_logits": network.classify(encoded.values),
             "familiarity": tf.stack(familiarity, axis=-1),
+            "mixed_logits": network.classify(tf.matmul(found.weights, database["values"])),
+            "class_weights": tf.matmul(found.weights, labels),
+            "prototype_counts": tf.stack(counts, axis=-1),
+            "top_candidates": found.rows[:, :SHOWN],
+            "top_weights": found.ordered[:, :SHOWN],
         }
-        labels = tf.one_hot(candidates.labels, shape.classes)
-        # Softmax leaves no weight at 0: its prototypes are sought among all candidates at once.
-        is_sparse = shape.normalization == SPARSEMAX
-        self._outputs = {}
-        for looked_at in sorted({min(LARGEST, count) if is_sparse else count, count}):
-            found = project(logits, looked_at) if is_sparse else _softmax(logits)
-            reached = tf.cumsum(found.ordered, axis=-1)
-            counts = [
-                1 + tf.reduce_sum(tf.cast(reached <= share, tf.int32), axis=-1)
-                for share in PROTOTYPE_SHARES
-            ]
-            self._outputs[looked_at] = {
-                **every,
-                "mixed_logits": network.classify(tf.matmul(found.weights, database["values"])),
-                "class_weights": tf.matmul(found.weights, labels),
-                "prototype_counts": tf.stack(counts, axis=-1),
-                "top_candidates": found.rows[:, :SHOWN],
-                "top_weights": found.ordered[:, :SHOWN],
-                "support": found.support,
-            }
 
     def exact(self) -> Tuple[tf.Tensor, Dict[str, tf.Tensor]]:
-        """The placeholder of images and what is decided on them among all candidates at once."""
-        return self._images, self._outputs[len(self.candidates)]
+        """The placeholder of images and what is decided on them."""
+        return self._images, self._outputs
 
     def fill(self, session: Any) -> None:
         """Encodes the candidates into the database, with the weights of the moment."""
@@ -108,21 +102,17 @@ class PrototypePasses:
         """Decides on every image, at least one; call fill before."""
         parts = []
         for images, count in whole_batches(queries.images, self._batch):
-            for looked_at, outputs in self._outputs.items():
-                values = session.run(outputs, {self._images: images})
-                if values.pop("support").max() < looked_at:
-                    break
+            values = session.run(self._outputs, {self._images: images})
             parts.append({name: value[:count] for name, value in values.items()})
         found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return Decisions(labels=queries.labels, **found)
 
 
 def _softmax(logits: tf.Tensor) -> Projection:
-    """All weights of logits (Q, C) in order; no support to compare."""
+    """All weights of logits (Q, C) in order."""
     weights = tf.nn.softmax(logits, axis=-1)
-    count, candidates = logits.shape.as_list()
-    ordered, rows = tf.nn.top_k(weights, k=candidates, sorted=True)
-    return Projection(weights, ordered, rows, tf.zeros([count], tf.int32))
+    ordered, rows = tf.nn.top_k(weights, k=logits.shape.as_list()[-1], sorted=True)
+    return Projection(weights, ordered, rows)
 
 
 def nearest_distance(vectors: tf.Tensor, others: tf.Tensor) -> tf.Tensor:

@@ -16,8 +16,6 @@ from protoattend.metrics.decisions import Decisions
 from protoattend.metrics.report import CandidateSet, Report, as_metrics, make_report
 
 SHOWN = 8  # prototypes kept of each decision
-# Sparsemax looks at so many of the largest logits; decisions with more prototypes are made again.
-LARGEST = 512
 PICTURED = 8  # of the validation images, on the way
 
 Decide = Callable[[LabelledImages], Decisions]

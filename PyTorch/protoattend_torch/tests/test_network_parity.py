@@ -125,8 +125,8 @@ def sparsemax_with_slope(stored):
 
 @pytest.fixture
 def projected():
-    def found(logits, largest=None):
-        return Projection(*(one.numpy() for one in project(torch.from_numpy(logits), largest)))
+    def found(logits):
+        return Projection(*(one.numpy() for one in project(torch.from_numpy(logits))))
 
     return found
 

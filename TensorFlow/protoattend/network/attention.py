@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 from common.training.tensorflow.runtime import tf
 from protoattend.network.architecture import SPARSEMAX
 from protoattend.network.parts import Projection
@@ -49,29 +47,18 @@ def sparsemax(logits: tf.Tensor) -> tf.Tensor:
     return projected(logits)
 
 
-def project(logits: tf.Tensor, largest: Optional[int] = None) -> Projection:
-    """Sparsemax with its support, without a gradient.
-
-    Args:
-        largest: looks only at so many of the largest logits of a row, which is faster and exact
-            where the support comes out smaller than that. A row whose support equals it has to be
-            projected again without it.
-    """
+def project(logits: tf.Tensor) -> Projection:
+    """Sparsemax of rows with their candidates in order, without a gradient."""
     # Sums of large logits lose the differences between them, and a shift changes no weight.
     logits = logits - tf.reduce_max(logits, axis=-1, keepdims=True)
     count = logits.shape.as_list()[-1]
-    looked_at = count if largest is None else min(largest, count)
-    ordered, rows = tf.nn.top_k(logits, k=looked_at, sorted=True)
-    ranks = tf.range(1, looked_at + 1, dtype=logits.dtype)
+    ordered, rows = tf.nn.top_k(logits, k=count, sorted=True)
+    ranks = tf.range(1, count + 1, dtype=logits.dtype)
     inside = 1 + ranks * ordered > tf.cumsum(ordered, axis=-1)
     support = tf.reduce_sum(tf.cast(inside, logits.dtype), axis=-1, keepdims=True)
     kept = tf.where(inside, ordered, tf.zeros_like(ordered))
     threshold = (tf.reduce_sum(kept, axis=-1, keepdims=True) - 1) / support
     # Neither a comparison nor relu hands on nan: the sum of the row does.
     poison = 0 * tf.reduce_sum(logits, axis=-1, keepdims=True)
-    return Projection(
-        weights=tf.nn.relu(logits - threshold) + poison,
-        ordered=tf.nn.relu(ordered - threshold) + poison,
-        rows=rows,
-        support=tf.cast(support[:, 0], tf.int32),
-    )
+    weights = tf.nn.relu(logits - threshold) + poison
+    return Projection(weights, tf.nn.relu(ordered - threshold) + poison, rows)

@@ -22,14 +22,13 @@ class Encoded(NamedTuple):
 class Projection(NamedTuple):
     """Logits (B, N) projected on the simplex.
 
-    weights: (B, N). ordered: (B, K), the weights of the K candidates that were looked at, heaviest
-    first. rows: (B, K) whole numbers, whose they are. support: (B,), how many weights are not 0.
+    weights: (B, N). ordered: (B, N), the same, heaviest first. rows: (B, N) whole numbers, whose
+    they are.
     """
 
     weights: Any
     ordered: Any
     rows: Any
-    support: Any
 
 
 class Attended(NamedTuple):

@@ -16,7 +16,6 @@ from common.training.initial_weights import HE_NORMAL
 from common.training.schedule import Schedule
 from common.training.tensorflow.runtime import tf
 from common.training.tensorflow.weights import draw_initial_weights, named_weights
-from protoattend import passes as own_passes
 from protoattend.building import attend
 from protoattend.network.architecture import SMALL, SOFTMAX, SPARSEMAX, Architecture
 from protoattend.network.attention import attention_logits, attention_weights
@@ -152,15 +151,6 @@ def test_batches_and_their_padding_change_nothing(normalization):
     for column, share in enumerate((0.5, 0.9, 0.95)):
         counts = weights.shape[1] + 1 - (reached > share).sum(axis=1)
         assert np.array_equal(found.prototype_counts[:, column], counts)
-
-
-def test_decisions_with_more_prototypes_than_were_looked_at_are_made_again(monkeypatch):
-    whole = decided(8)
-    monkeypatch.setattr(own_passes, "LARGEST", 2)
-    again = decided(8)
-    assert whole.prototype_counts.max() > 2
-    for name in ("own_logits", "mixed_logits", "class_weights", "prototype_counts"):
-        assert np.array_equal(getattr(whole, name), getattr(again, name))
 
 
 def test_the_reference_leaves_out_test_images_that_fill_no_batch():

@@ -124,9 +124,9 @@ def sparsemax_with_slope(stored):
 
 @pytest.fixture
 def projected():
-    def found(logits, largest=None):
+    def found(logits):
         with tf.Graph().as_default(), tf.Session() as session:
-            return session.run(project(tf.constant(logits), largest))
+            return session.run(project(tf.constant(logits)))
 
     return found
 
