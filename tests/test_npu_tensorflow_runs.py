@@ -265,7 +265,7 @@ def several(
     script: str = "",
 ) -> Finished:
     """A finished run of several ranks, by a rank table or through a chief."""
-    words = list(flags)
+    words = ["--bind_core=false", *flags]  # a core may be taken by other work
     if by_table:
         table = folder / "table.json"
         table.write_text(text_of(one_server(range(ranks))))
