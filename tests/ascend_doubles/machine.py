@@ -111,6 +111,12 @@ class AscendMachine:
         self.write("etc/Ascend/ascend_cann_install.info", f"Install_Path=/{INSTALL}\n")
         self.write(INSTALL + "/driver/version.info", "Version=22.0.4\n")
         self.write(TOOLKIT + "/latest/ascend_toolkit_install.info", "version=6.0.0\n")
+        for name in (
+            "compiler",
+            "runtime",
+        ):  # torch_npu looks for both; a package's number is first
+            inner = "Version=7.7.0.1.238\nversion_dir=6.0.0\n"
+            self.write(f"{TOOLKIT}/latest/{name}/version.info", inner)
         self.write(TOOLKIT + "/set_env.sh", _SET_ENV.format(toolkit=toolkit))
         (toolkit / "python").mkdir()
         (toolkit / "python/site-packages").symlink_to(HERE / "cann_python")
