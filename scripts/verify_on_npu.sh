@@ -5,8 +5,9 @@
 #
 #   --output_path FOLDER  where logs, runs and the archive go (default output/verify_on_npu)
 #   --networks NAMES      comma-separated, of residual_attention_net, slot_attention (both tasks, or one:
-#                         slot_attention/object_discovery, slot_attention/set_prediction), protoattend
-#                         (default: those whose framework this Python has)
+#                         slot_attention/object_discovery, slot_attention/set_prediction), protoattend,
+#                         slot_attention_torch (tasks alike), protoattend_torch (default: those whose
+#                         framework this Python has)
 #   --ranks NUMBERS       numbers of devices to try beside one, comma-separated (default 2,8, as far as
 #                         this server has so many)
 #   --minutes N           how long one part may take (default 30)
@@ -27,6 +28,7 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
 . "$root/scripts/lib/parts.sh"
 
 names="residual_attention_net, slot_attention, slot_attention/object_discovery, slot_attention/set_prediction, protoattend"
+names="$names, slot_attention_torch, slot_attention_torch/object_discovery, slot_attention_torch/set_prediction, protoattend_torch"
 output="$root/output/verify_on_npu"
 networks=()
 ranks="2,8"
@@ -61,7 +63,7 @@ add_networks() {
   for name in ${given[@]+"${given[@]}"}; do
     case ", $names, " in *", $name, "*) ;; *) fail_usage "--networks $name: there are $names" ;; esac
     case "$name" in
-      slot_attention) networks+=(slot_attention/object_discovery slot_attention/set_prediction) ;;
+      slot_attention | slot_attention_torch) networks+=("$name/object_discovery" "$name/set_prediction") ;;
       *) networks+=("$name") ;;
     esac
   done
@@ -72,7 +74,7 @@ has() { "$python" -c "import importlib.util, sys; sys.exit(importlib.util.find_s
 
 choose_networks() {
   [ ${#networks[@]} -eq 0 ] || return 0
-  ! has torch || add_networks residual_attention_net
+  ! has torch || add_networks residual_attention_net,slot_attention_torch,protoattend_torch
   ! has tensorflow || add_networks slot_attention,protoattend
   [ ${#networks[@]} -gt 0 ] || fail "$python has neither torch nor TensorFlow; activate the Python that has one"
 }
@@ -144,13 +146,13 @@ know() {
       short=short_1p weights=pth_path checkpoints="step_*"
       on_processor=(--channels_last=false) # torch 2's batch norm on a processor is less exact in it
       precision=(${without_apex[@]+"${without_apex[@]}"}) ;;
-    slot_attention/object_discovery) short=short_1p dataset=synthetic_sprites ;;
-    slot_attention/set_prediction)
+    slot_attention*/object_discovery) short=short_1p dataset=synthetic_sprites ;;
+    slot_attention*/set_prediction)
       dataset=synthetic_scenes
       figures=(--absolute=0.02) ;; # its slots are drawn anew, and its figures still next to 0
   esac
   case "$1" in
-    slot_attention/*)
+    slot_attention*/*)
       weights=checkpoint_dir
       evaluation=(--evaluation_count=64) ;; # as many as at the end of the short training
   esac

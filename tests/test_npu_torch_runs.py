@@ -1,4 +1,4 @@
-"""The residual network on torch 1.8.1's packages, doubled: launched as users do it."""
+"""Networks in torch on torch 1.8.1's packages, doubled: launched as users do it."""
 
 from __future__ import annotations
 
@@ -93,6 +93,17 @@ def test_training_and_evaluation_have_one_shape(two: Launched) -> None:
         if event["operation"] in ("linear", "cross_entropy", "argmax")
     }
     assert batches == {("linear", 16), ("cross_entropy", 16), ("argmax", 16)}
+
+
+def test_a_network_that_has_a_sister_in_tensorflow_trains_on_two_ranks(tmp_path: Path) -> None:
+    server = Server(tmp_path, [HERE / "torch", HERE / "apex"], model="protoattend_torch")
+    run = server.launch("smoke", "--ranks=2", "--train_steps=4")
+    assert run.code == 0, run.output
+    assert run.record["device"]["name"] == "Ascend910A" and run.record["device"]["count"] == 2
+    assert "parameter tensors on npu:0" in run.record["health"]["proof"]
+    types = {event["type"] for event in run.noted("collective")}
+    assert types <= {"torch.float32", "torch.int32"}
+    assert len({run.noted("final weights", rank)[0]["sha256"] for rank in (0, 1)}) == 1
 
 
 # --- one rank, other packages ----------------------------------------------------------------

@@ -31,6 +31,9 @@ NETWORKS = (
     "slot_attention/object_discovery",
     "slot_attention/set_prediction",
     "protoattend",
+    "slot_attention_torch/object_discovery",
+    "slot_attention_torch/set_prediction",
+    "protoattend_torch",
 )
 # Answers questions (-c) as the real one, notes everything else and leaves what a run would.
 STAND_IN = """#!/bin/sh
@@ -76,7 +79,7 @@ class Verifying:
             cwd=str(self.folder),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
         )
 
     def on_a_server(self) -> AscendMachine:
@@ -202,9 +205,10 @@ def test_a_part_that_fails_is_told_the_next_ones_run_and_a_second_call_repeats_i
 
 
 def test_a_dry_run_prints_the_commands_and_does_nothing(verify: Verifying, tmp_path: Path) -> None:
-    done = verify("--networks", "slot_attention", "--dry_run")  # all of its tasks
-    for task in ("object_discovery", "set_prediction"):
-        assert f"launch slot_attention/{task} " in done.stdout
+    done = verify("--networks", "slot_attention,slot_attention_torch", "--dry_run")  # all tasks
+    for network in ("slot_attention", "slot_attention_torch"):
+        for task in ("object_discovery", "set_prediction"):
+            assert f"launch {network}/{task} " in done.stdout
     assert "--iterations_per_loop=10" in done.stdout and "--ranks=8" in done.stdout
     assert "full_1p" in done.stdout and "full_8p" in done.stdout
     assert not (tmp_path / "out").exists() and not (tmp_path / "calls").exists()

@@ -1,4 +1,4 @@
-"""An Ascend server on which the residual network is launched, and what each launch leaves."""
+"""An Ascend server on which a network in torch is launched, and what each launch leaves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from tests.ascend_doubles.machine import AscendMachine
 from tests.fake_zoo import REPOSITORY
 
 MODEL = "residual_attention_net"
-FOLDER = REPOSITORY / "PyTorch" / MODEL
 SMALL = [
     "--dataset=synthetic",
     "--network=small_16input",
@@ -67,12 +66,15 @@ class Launched:
 class Server:
     """The machine, a copy of the network, and packages on PYTHONPATH, in a folder of the test's."""
 
-    def __init__(self, root: Path, packages: Sequence[Path], **machine: Any) -> None:
+    def __init__(
+        self, root: Path, packages: Sequence[Path], model: str = MODEL, **machine: Any
+    ) -> None:
         self.root, self._packages, self._runs = root, list(packages), 0
         self.machine = AscendMachine(root / "machine", **machine)
+        self.model, self._folder = model, REPOSITORY / "PyTorch" / model
         shutil.copytree(
-            str(FOLDER),
-            str(root / "zoo" / "PyTorch" / MODEL),
+            str(self._folder),
+            str(root / "zoo" / "PyTorch" / model),
             ignore=shutil.ignore_patterns("output", "__pycache__"),
         )
 
@@ -102,9 +104,9 @@ class Server:
         noted.mkdir()
         folder = self.root / f"run_{self._runs}" if output is None else output
         command = (
-            ["bash", str(FOLDER / "test" / (case + ".sh"))]
+            ["bash", str(self._folder / "test" / (case + ".sh"))]
             if script
-            else [sys.executable, "-m", "common", "launch", MODEL, case]
+            else [sys.executable, "-m", "common", "launch", self.model, case]
         )
         process = subprocess.Popen(
             command + ["--device", device, "--output_path", str(folder)] + list(flags),
