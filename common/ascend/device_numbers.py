@@ -15,7 +15,12 @@ _NODE = re.compile(r"davinci(\d+)")
 
 
 def physical_numbers(user: Mapping[str, str], system: Path) -> Tuple[int, ...]:
-    """The devices' physical numbers by their logical ones: a container may have only some."""
+    """The devices' physical numbers by their logical ones: a container may have only some.
+
+    Args:
+        user: the variables as the user has them.
+        system: the root of the file system, for tests.
+    """
     names = os.listdir(str(system / "dev")) if (system / "dev").is_dir() else []
     nodes = sorted(int(match.group(1)) for match in map(_NODE.fullmatch, names) if match)
     words = user.get("ASCEND_RT_VISIBLE_DEVICES", "").split(",")
@@ -30,7 +35,12 @@ def physical_number(logical: int, numbers: Sequence[int]) -> int:
 
 
 def check_topology(chip: str, logical: Sequence[int], numbers: Sequence[int]) -> None:
-    """Raises UsageError for the ranks' devices where HCCL can't connect them on a 910A server."""
+    """Raises UsageError for devices of a 910A server that HCCL can't connect.
+
+    Args:
+        chip: the chip's name; another one has no such limit.
+        logical: the ranks' devices; numbers: the physical numbers by the logical ones.
+    """
     if len(logical) < 2 or not npu_is_910a(chip):
         return
     fault = topology_fault(sorted(physical_number(device, numbers) for device in logical))

@@ -172,7 +172,12 @@ def _refuse_contradictions(flags: NpuFlags, asked: Parameters) -> None:
 
 
 def check_customize_dtypes(path: str, precision_mode: str) -> None:
-    """ZooError where a line has another form, or the precision mode keeps every type anyway."""
+    """Checks the file, and the precision mode it is given with.
+
+    Raises:
+        UsageError: the mode keeps every type, so that the file would have no effect.
+        ZooError: the file can't be read or a line has another form.
+    """
     if precision_mode == KEEP:
         raise UsageError(
             f"--customize_dtypes has no effect with --precision_mode {KEEP}; leave it out, or give "
@@ -190,7 +195,12 @@ def check_customize_dtypes(path: str, precision_mode: str) -> None:
 
 
 def check_modify_mixlist(path: str, precision_mode: str) -> None:
-    """ZooError where the file has another form, or CANN refuses it in this precision mode."""
+    """Checks the file, and the precision mode it is given with.
+
+    Raises:
+        UsageError: the mode is not a mixed one, which CANN refuses.
+        ZooError: the file can't be read or has another form.
+    """
     if "mix" not in precision_mode:
         raise UsageError(
             "--modify_mixlist needs a mixed --precision_mode such as "

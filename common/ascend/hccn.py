@@ -61,7 +61,13 @@ def read_server(name: str, text: str, where: str, devices: Devices = None) -> Se
     hccn_tool itself doesn't say which device it speaks of: a line above each answer does. Without
     such lines the devices must be given, and as many as there are answers, so that a call that
     failed shifts no address. npu-smi's lines on an A3's super pod stand below the same headings.
-    What is wrong or missing in the file called `where` is a ZooError.
+
+    Args:
+        where: the file's name, for errors.
+        devices: those asked for; None for all.
+
+    Raises:
+        ZooError: nothing of the kind is in the text, a line is wrong, or a device is missing.
     """
     told: List[Tuple[str, Optional[int], str]] = []  # where it is said, device, address
     super_devices: Dict[int, str] = {}
@@ -124,9 +130,14 @@ def _selected(
 def servers_of_hccn(
     paths: Sequence[str], names: Sequence[str], devices: Devices
 ) -> List[ServerAddresses]:
-    """A server for each file (hccn.conf or the tools' output), named in the files' order.
+    """A server for each file, named in the files' order.
 
-    Without names a single file is this machine's.
+    Args:
+        paths: copies of hccn.conf or the tools' output, `-` for the standard input.
+        names: the servers' names; without any a single file is this machine's.
+
+    Raises:
+        ZooError: a file can't be read or understood; UsageError: names and files don't match.
     """
     if len(names) != len(paths) and (names or len(paths) > 1):
         raise UsageError(
@@ -141,7 +152,11 @@ def servers_of_hccn(
 
 
 def servers_of_hosts(path: str, devices: Devices) -> List[ServerAddresses]:
-    """The servers of a host list, a line each; `#` begins a comment, files lie beside the list."""
+    """The servers of a host list, a line each; `#` begins a comment, files lie beside the list.
+
+    Raises:
+        ZooError: the list or a file it names can't be read or understood.
+    """
     servers: List[ServerAddresses] = []
     for number, line in enumerate(read_whole(path).splitlines(), 1):
         name, *words = line.split("#", 1)[0].split() or [""]
@@ -164,7 +179,11 @@ def servers_of_hosts(path: str, devices: Devices) -> List[ServerAddresses]:
 
 
 def read_whole(path: str) -> str:
-    """A file's text, the standard input's for `-`; ZooError where it can't be read."""
+    """A file's text, the standard input's for `-`.
+
+    Raises:
+        ZooError: it can't be read.
+    """
     if path == STANDARD_INPUT:
         return sys.stdin.read()
     try:

@@ -89,7 +89,11 @@ class RankTable:
 
 
 def numbered(given: Sequence[ServerAddresses]) -> RankTable:
-    """The table of these servers: ranks follow their order, then the devices' numbers."""
+    """The table of these servers: ranks follow their order, then the devices' numbers.
+
+    Raises:
+        ZooError: two servers have the same name.
+    """
     servers, pods, rank = [], [], itertools.count()
     for one in given:
         devices = tuple(
@@ -102,7 +106,11 @@ def numbered(given: Sequence[ServerAddresses]) -> RankTable:
 
 
 def merged(tables: Sequence[RankTable]) -> RankTable:
-    """One table of several, the ranks of each counted on from those of the one before."""
+    """One table of several, the ranks of each counted on from those of the one before.
+
+    Raises:
+        ZooError: two servers have the same name.
+    """
     servers: List[Server] = []
     pods: List[SuperPod] = []
     size = 0
@@ -343,7 +351,14 @@ def _devices(table: RankTable, field: str) -> Iterator[Tuple[str, Device]]:
 
 @attrs.frozen
 class TableFinding:
-    """What a rule says of a file, at a place such as server_list[0].device[3].rank_id."""
+    """What one rule says of a file.
+
+    Attributes:
+        status: ok, warn or fail.
+        rule: the rule's name.
+        file: which file; place: where in it, such as server_list[0].device[3].rank_id.
+        found: what is there; remedy: what to do, "" where all is well.
+    """
 
     status: str
     rule: str
@@ -396,7 +411,11 @@ def first_failure(findings: Sequence[TableFinding]) -> Optional[TableFinding]:
 
 
 def read_table(text: Optional[str], file: str, chip: str = CHIP_UNKNOWN) -> RankTable:
-    """The table in a file's text; ZooError, with the first such finding, where a rule is broken."""
+    """The table in a file's text.
+
+    Raises:
+        ZooError: a rule is broken; the message is the first such finding.
+    """
     failure = first_failure(check_text(text, file, chip))
     if failure is not None:
         place = f", {failure.place}" if failure.place else ""
@@ -407,7 +426,12 @@ def read_table(text: Optional[str], file: str, chip: str = CHIP_UNKNOWN) -> Rank
 def check_addresses(
     table: RankTable, addresses: Mapping[int, str], source: str, file: str
 ) -> TableFinding:
-    """Whether one server of the table (of that file) has this machine's addresses, of a source."""
+    """Whether one of the table's servers has the addresses of this machine's hccn.conf.
+
+    Args:
+        addresses: by physical device number; source: the file they are from.
+        file: the table's.
+    """
     if not any(device.device_ip for server in table.server_list for device in server.device):
         told = "it has no addresses, so nothing tells whether it is this machine's"
         remedy = f"zoo ranktable make --hccn {source} writes them"

@@ -25,11 +25,13 @@ _NO_MEMORY_LIMIT = 1 << 60
 
 @dataclass(frozen=True)
 class Machine:
-    """What was found: of accelerators and cores those that this process may use.
+    """What was found.
 
     Attributes:
+        npu_count, gpu_count: accelerators this process may use.
         gpu_names: as the driver names them, () where only their number is known.
         npu_driver: its version, "" where unknown.
+        core_ids: the cores this process may run on (its cpuset), ascending.
         cpu_quota: cores' worth of time a control group allows, None without a limit.
         memory_bytes: physical memory or the control group's limit, whichever is smaller.
     """
@@ -54,7 +56,12 @@ class Machine:
 
 
 def detect(root: Path = Path("/"), environment: Optional[Mapping[str, str]] = None) -> Machine:
-    """Looks at the machine (of this root: tests give another), by commands where no file tells."""
+    """Looks at the machine (a few milliseconds; commands only where files don't answer).
+
+    Args:
+        root: the folder that stands for / (tests give another).
+        environment: the environment variables, by default this process's.
+    """
     environment = os.environ if environment is None else environment
     return Machine(
         npu_count=_npu_count(root, environment),
@@ -83,7 +90,11 @@ def idle_cores(cores: Sequence[int], seconds: float = 0.1) -> int:
 
 
 def choose_device(requested: str, machine: Machine) -> str:
-    """The kind of device to use: the requested one (else UsageError), or the best there is."""
+    """The kind of device to use: the requested one, or for "auto" the best there is.
+
+    Raises:
+        UsageError: the requested kind is unknown or this machine has none of it.
+    """
     if requested == "auto":
         return next(kind for kind in KINDS if machine.count(kind) > 0)
     if requested not in KINDS:

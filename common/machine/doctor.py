@@ -29,11 +29,16 @@ class Surroundings:
     """The facts the checks judge.
 
     Attributes:
+        python: version numbers of the running Python.
         packages: installed distributions, lower-case name to version, none of them imported.
-        cann: its version, "" where unknown; cann_scripts: its set_env.sh files that were found.
+        machine: devices, cores, memory.
+        environment: the variables of this process.
+        cann_scripts: CANN's set_env.sh files that were found.
+        cann: CANN's version, "" where unknown.
         rank_table: the text of RANK_TABLE_FILE, None where the file can't be read.
         open_files: the soft limit of open files.
         shared_memory: bytes of /dev/shm, None where there is none.
+        data_folder, datasets: where datasets were looked for, and which were found.
         disk_folder, disk_free: where runs would be written, and the bytes free there.
         npu_smi: what `npu-smi info` prints, "" without it.
         npu_kernels: whether CANN's kernels of operators are installed.
@@ -72,8 +77,10 @@ def look(
     """Gathers the facts but for what only Ascend servers have; imports no framework.
 
     Args:
+        data_folder: where datasets should be.
         disk_folder: where runs would be written; must exist.
         root: the folder that stands for / (tests give another).
+        environment: the variables, by default this process's.
         datasets: those found in data_folder.
     """
     environment = dict(os.environ if environment is None else environment)

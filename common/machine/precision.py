@@ -298,7 +298,13 @@ TABLE: Dict[Tuple[str, str, str], Dict[str, Way]] = {
 
 
 def resolve(mode: str, framework: str, device_kind: str, capabilities: Capabilities) -> Precision:
-    """What a mode, by any of its names, is on this device, never something else.
+    """What `mode` is on this device, never something else.
+
+    Args:
+        mode: any name or alias of a mode.
+        framework: "torch" or "tensorflow".
+        device_kind: "npu", "gpu" or "cpu".
+        capabilities: what framework and device can do.
 
     Raises:
         UsageError: no such mode, or impossible here; names the nearest possible mode.
@@ -335,7 +341,11 @@ def default_mode(card_defaults: Mapping[str, str], device_kind: str) -> str:
 
 
 def with_loss_scale(precision: Precision, text: str) -> Precision:
-    """The precision with its loss scale replaced by a number (at least 1), "dynamic" or "none"."""
+    """The precision with its loss scale replaced by a number (at least 1), "dynamic" or "none".
+
+    Raises:
+        UsageError: none of these, or nothing is scaled in this mode.
+    """
     if text == "none":
         return dataclasses.replace(precision, loss_scale_policy="none", loss_scale=None)
     if precision.scaler is None:

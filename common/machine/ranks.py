@@ -88,8 +88,13 @@ def find_tensorflow_place(
     """Reads who this process is among TensorFlow's ranks.
 
     On GPU and CPU: horovodrun's or mpirun's variables, else RANK, WORLD_SIZE, LOCAL_RANK. On an
-    NPU: RANK_ID and RANK_SIZE, or CM_WORKER_SIZE where HCCL numbers the ranks itself. UsageError
-    where the numbers contradict, or are no numbers.
+    NPU: RANK_ID and RANK_SIZE, or CM_WORKER_SIZE where HCCL numbers the ranks itself.
+
+    Args:
+        device_id: the device's number where the environment does not say it; None means 0.
+
+    Raises:
+        UsageError: the numbers contradict, or are no numbers.
     """
     if device_kind == "npu":
         return _hccl_place(environment, device_id)
