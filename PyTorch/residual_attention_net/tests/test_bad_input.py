@@ -55,7 +55,6 @@ def weights(tmp_path: Path) -> Path:
         (["--precision_mode", "O1"], 64, ["O1", "impossible on cpu", "nearest possible mode"]),
         (["--precision_mode", "fast"], 64, ["'fast' is unknown"]),
         (["--opt_level", "O2"], 64, ["--precision_mode O2 is impossible"]),
-        (["--loss_scale", "128"], 64, ["--loss_scale 128 would change nothing"]),
         (["--device_type", "npu"], 1, ["torch_npu"]),
         (["--output_path", "/proc/no/run"], 1, ["--output_path /proc/no/run can't be written"]),
         (["--output_path", "/dev/null/run"], 1, ["--output_path /dev/null/run can't be written"]),

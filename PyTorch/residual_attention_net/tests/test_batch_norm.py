@@ -49,19 +49,3 @@ def test_training_is_torchs_in_float64(
         found.append([output.detach(), *learned, *layer.buffers()])
     for one, other in zip(*found):
         assert torch.allclose(one.double(), other.double(), rtol=1e-10, atol=1e-10)
-
-
-@SHAPES
-def test_evaluation_and_newer_torch_use_torchs_own(
-    kinds: Any, shape: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def forbidden(*_: Any) -> None:
-        raise AssertionError("the replacement was used")
-
-    monkeypatch.setattr(batch_norm._Normalise, "apply", forbidden)
-    inputs = torch.randn(shape).double()
-    fast, plain = pair(kinds)
-    monkeypatch.setattr(batch_norm, "TORCH_WALKS_CHANNELS", False)
-    assert torch.equal(fast(inputs), plain(inputs))
-    monkeypatch.setattr(batch_norm, "TORCH_WALKS_CHANNELS", True)
-    assert torch.equal(fast.eval()(inputs), plain.eval()(inputs))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +13,6 @@ from common.core.errors import UsageError, ZooError
 from common.data.labelled_images import LabelledImages
 from residual_attention_net import train
 from residual_attention_net.data.datasets import load_dataset
-from tests.processes import environment
 
 FEW = {"image_size": 8, "generated": (60, 20)}
 
@@ -69,17 +66,6 @@ def test_a_number_that_the_data_does_not_allow_names_its_flag(asked, told):
     with pytest.raises(UsageError, match=told) as caught:
         load_dataset(**{"name": "synthetic", **FEW, **asked})
     assert "\n" not in str(caught.value)
-
-
-def test_synthetic_classes_can_be_told_apart_by_their_mean_image():
-    splits = load_dataset("synthetic", **FEW)
-    means = np.stack(
-        [splits.train.images[splits.train.labels == label].mean(axis=0) for label in range(10)]
-    )
-    distances = ((splits.test.images[:, None] - means[None]) ** 2).sum(axis=(2, 3, 4))
-    assert (distances.argmin(axis=1) == splits.test.labels).all()
-    volumes = load_dataset("synthetic_volumes", **FEW).train
-    assert volumes.images.shape == (54, 8, 8, 8, 3) and volumes.spatial_shape == (8, 8, 8)
 
 
 # What earlier records and baselines have: neither text nor checksum may change.
@@ -159,15 +145,3 @@ def test_data_that_does_not_suffice_names_the_flag(tmp_path, capsys, flags, told
     for part in told.split(".*"):
         assert part in line
     assert not (tmp_path / "run").exists()
-
-
-def test_too_few_images_are_told_before_torch_starts():
-    words = [*SMALL, "--train_batch_size", "65"]
-    code = (
-        "import sys; from residual_attention_net import train\n"
-        f"try: train.main({words!r})\n"
-        "except Exception as error: assert error.exit_code == 64, error\n"
-        "else: raise SystemExit('no error')\n"
-        "assert not {'torch', 'matplotlib'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], env=environment(), check=True)

@@ -13,7 +13,6 @@ from training_helpers import events, finish, free_port, place, run_ranks, start
 
 from common.training.torch.ranks import (
     SynchronisedBatchNorm,
-    average_batch_norm_statistics,
     synchronise_batch_norm,
 )
 from residual_attention_net.network.model import build_network
@@ -33,21 +32,6 @@ def _rank(rank: int, function: Any, size: int, port: int, arguments: Any) -> Non
 
 def _spawn(function: Any, size: int, *arguments: Any) -> None:
     multiprocessing.spawn(_rank, (function, size, free_port(), arguments), nprocs=size)
-
-
-def _average(rank: int, size: int) -> None:
-    layer = nn.BatchNorm2d(3)
-    layer.running_mean.fill_(float(rank))
-    layer.running_var.fill_(1.0 + 2.0 * rank)
-    layer.num_batches_tracked.fill_(7)
-    average_batch_norm_statistics(layer)
-    assert torch.equal(layer.running_mean, torch.full((3,), 0.5))
-    assert torch.equal(layer.running_var, torch.full((3,), 2.0))
-    assert int(layer.num_batches_tracked) == 7
-
-
-def test_running_statistics_are_averaged_over_ranks() -> None:
-    _spawn(_average, 2)
 
 
 def test_synchronised_batch_norm_alone_is_batch_norm() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 import warnings
 
 import numpy as np
@@ -134,11 +133,3 @@ def test_a_mistake_is_one_line_and_leaves_no_file(tmp_path, capsys, flags, code,
     assert told in line and not (tmp_path / "network").exists()
     assert run(tmp_path, "--format", "onnx", output="w.pth") == 64
     assert (tmp_path / "w.pth").read_bytes() == before
-
-
-@pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
-def test_a_package_that_is_missing_is_said(tmp_path, monkeypatch, capsys, package):
-    write_weights(tmp_path)
-    monkeypatch.setitem(sys.modules, package, None)
-    assert run(tmp_path, "--format", "onnx") == 1
-    assert "pip install onnx onnxruntime" in capsys.readouterr().err

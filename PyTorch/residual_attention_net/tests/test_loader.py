@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
 import torch
 
-from common.core.errors import InfrastructureError, ZooError
+from common.core.errors import InfrastructureError
 from residual_attention_net.data import torchvision_loader
 from residual_attention_net.data.draws import Augmentation
 from residual_attention_net.data.loader import DeviceLoader, EvaluationLoader
@@ -173,12 +171,6 @@ def test_torchvisions_values_depend_on_seed_and_epoch_alone_not_on_workers_ranks
     ranks = [_batches(images, 4, 3, rank, 2) for rank in (0, 1)]
     for batch, one, other in zip(_batches(images, 8), *ranks):
         assert torch.equal(batch.inputs, torch.cat((one.inputs, other.inputs)))
-
-
-def test_missing_torchvision_says_what_to_do(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torchvision", None)
-    with pytest.raises(ZooError, match="torchvision can't be imported.*--loader device"):
-        TorchvisionLoader(numbered_images(20), 4, 3, DEVICE)
 
 
 @pytest.mark.usefixtures("torchvision")

@@ -61,13 +61,6 @@ def test_the_launchers_and_the_ports_names_are_known(word: str, field: str, valu
     assert getattr(parse_options("train", DIGITS + [word]), field) == value
 
 
-def test_the_recorded_configuration_holds_no_path_and_no_device() -> None:
-    words = ["--data_path", "/data", "--output_path", "/out", "--device_id", "3"]
-    config = parse_options("train", DIGITS + words).config()
-    assert not set(config) & {"data_path", "output_path", "pth_path", "device_id", "device_type"}
-    assert config["recipe"] == "reference" and len(config) == 26
-
-
 @pytest.mark.parametrize("word", ["--local_rank=1", "--local-rank=1", "--data_dump_step=3"])
 def test_what_torch_distributed_launch_and_the_modelzoo_add_changes_nothing(word: str) -> None:
     plain = parse_options("train", DIGITS)

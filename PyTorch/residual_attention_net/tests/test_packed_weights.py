@@ -11,7 +11,6 @@ torch = pytest.importorskip("torch")
 
 from training_helpers import saved  # noqa: E402
 
-from common.core.errors import ZooError  # noqa: E402
 from common.core.files import sha256_of  # noqa: E402
 from common.training.torch.weights_file import main as pack  # noqa: E402
 from residual_attention_net import load  # noqa: E402
@@ -53,9 +52,3 @@ def test_packed_weights_are_the_checkpoints(tmp_path):
     here, there = network.state_dict(), trained.network.state_dict()
     for name, value in here.items():
         assert torch.allclose(there[name].to(value.dtype), value, rtol=2**-11, atol=1e-6), name
-
-
-def test_a_damaged_file_is_one_line(tmp_path):
-    (tmp_path / "bad.npz").write_bytes(b"PK\x03\x04 no more")
-    with pytest.raises(ZooError, match=r"bad\.npz can't be read"):
-        load(str(tmp_path / "bad.npz"))

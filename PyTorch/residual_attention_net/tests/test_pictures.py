@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 import torch
@@ -73,17 +71,6 @@ def test_beside_an_image_stand_true_class_and_prediction(truth, told):
     assert found.startswith(f"a.png\n{told}")
 
 
-def test_colours_go_from_blue_to_red_and_the_image_is_seen_below():
-    white = np.full((1, 2, 3), 255, np.uint8)
-    low, high = pictures.overlaid(white, np.array([[0.2, 0.8]]), 0.2, 0.8)[0].astype(int)
-    assert low[2] > low[0] and high[0] > high[2]
-    half = np.array([[[0, 0, 0], [255, 255, 255]]], np.uint8)
-    dark, bright = pictures.overlaid(half, np.full((1, 2), 0.5), 0.0, 1.0)[0].astype(int)
-    assert bright.sum() > 2 * dark.sum()
-    same = pictures.ModuleMasks("a", 1, np.full((1, 2, 2), 0.5), np.full((1, 2, 2), 0.5))
-    assert same.ends[0] < 0.5 < same.ends[1]  # a mask that is the same everywhere
-
-
 # --- curves
 
 
@@ -136,28 +123,12 @@ def of_images(folder, *images):
     return visualize(*flags, "--output_path", folder, "--images", *images)
 
 
-NO_UTF8 = os.fsdecode(b"\xca\xbd\xff.png")  # an archive of a Chinese Windows, unpacked
-
-
-@pytest.mark.parametrize("name", ["a$b$c^{.png", "\u732b.png", "a\x07b.png", NO_UTF8])
-def test_any_file_name_can_be_drawn(tmp_path, name):
-    Image.new("RGB", (16, 16)).save(str(tmp_path / name))
-    assert of_images(tmp_path, tmp_path / name) == 0
-
-
 def test_a_run_gives_its_curves_and_the_masks_of_its_checkpoint(tmp_path, capsys):
     folder = write_run(tmp_path / "run")
     assert visualize("--run_folder", folder, "--count", "2", "--device_type", "cpu") == 0
     found = sorted(path.name for path in (folder / "pictures").iterdir())
     assert found == ["attention_masks.png", "curves.png"]
     assert "wrote {}".format(folder / "pictures" / "curves.png") in capsys.readouterr().out
-
-
-def test_a_run_without_a_checkpoint_gives_its_curves_only(tmp_path, capsys):
-    folder = write_run(tmp_path / "run", with_weights=False)
-    assert visualize("--run", folder, "--output_path", tmp_path / "other") == 0
-    assert [path.name for path in (tmp_path / "other" / "pictures").iterdir()] == ["curves.png"]
-    assert "no checkpoint" in capsys.readouterr().err
 
 
 def test_the_runs_weights_and_data_are_found(tmp_path):

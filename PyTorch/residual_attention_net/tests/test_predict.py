@@ -12,11 +12,11 @@ from PIL import Image
 from training_helpers import saved, small_network, weights_in
 
 from common.core.command_line import exit_code_of
-from common.core.errors import UsageError, ZooError
+from common.core.errors import ZooError
 from residual_attention_net import load
-from residual_attention_net.data.samples import CIFAR10_CLASSES, dataset_samples
+from residual_attention_net.data.samples import CIFAR10_CLASSES
 from residual_attention_net.predict import main
-from residual_attention_net.trained_network import open_trained, predict
+from residual_attention_net.trained_network import predict
 
 pytestmark = pytest.mark.pytorch
 NETWORK = "small_16input"
@@ -84,19 +84,7 @@ def test_a_checkpoint_knows_its_network_and_its_classes(checkpoint):
     np.testing.assert_array_equal(trained(images), predict(trained.network, images))
 
 
-def test_the_number_of_classes_is_read_from_a_state_dict(tmp_path):
-    shape = {"num_classes": 7, "spatial_dims": 3, "input_channels": 1}
-    path = weights_in(tmp_path, **shape)
-    network = open_trained(str(path), NETWORK, device_type="cpu").network
-    assert {name: getattr(network, name) for name in shape} == shape
-
-
 # --- weights and classes
-
-
-def test_a_state_dict_is_taken_for_the_default_network(tmp_path, picture, capsys):
-    assert run(weights_in(tmp_path), "--images", picture) == 1
-    assert "doesn't fit network 92_32input_update" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -152,25 +140,7 @@ def test_an_unreadable_file_is_named_after_the_others_are_done(checkpoint, pictu
 # --- datasets
 
 
-def test_samples_are_spread_over_the_test_set_with_their_true_class(checkpoint, capsys):
-    code, found = run_json(capsys, checkpoint, "--dataset", "synthetic", "--count", "4")
-    assert code == 0
-    files = [entry["file"] for entry in found["predictions"]]
-    assert files == [f"synthetic test row {number}" for number in (0, 25, 50, 75)]
-    assert all(entry["truth"] in CLASSES for entry in found["predictions"])
-    with pytest.raises(UsageError, match="has 100 images"):
-        dataset_samples("synthetic", None, 101, 16)
-
-
 # --- the program
-
-
-def test_top_says_how_many_classes_are_told_the_best_first(checkpoint, picture, capsys):
-    for asked, found in ((4, 4), (99, 10)):
-        _, told = run_json(capsys, checkpoint, "--images", picture, "--top", asked)
-        top = [entry["probability"] for entry in told["predictions"][0]["top"]]
-        assert len(top) == found and top == sorted(top, reverse=True)
-        assert told["predictions"][0]["probability"] == top[0]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from residual_attention_net.network.model import build_network
 from residual_attention_net.network.weights import (
     load_reference_weights,
     recognise,
-    state_dict_of,
 )
 
 pytestmark = pytest.mark.pytorch
@@ -91,13 +90,6 @@ def test_a_new_head_keeps_its_initialisation_and_everything_else_is_loaded(class
     assert same(network, tensors, but=("fc.weight", "fc.bias"))
 
 
-def test_counters_that_an_old_torch_didnt_write_are_not_missed():
-    tensors = weights_of()
-    old = {name: value for name, value in tensors.items() if not name.endswith("_tracked")}
-    (told,) = load_reference_weights(build_network(SMALL), old)[1:]
-    assert "absent in the checkpoint" in told and "conv1.1.num_batches_tracked" in told
-
-
 def without(tensors, name):
     return {key: value for key, value in tensors.items() if key != name}
 
@@ -134,12 +126,6 @@ def test_what_does_not_fit_is_one_line_and_nothing_is_loaded(tensors, told):
 )
 def test_a_network_is_told_from_a_longer_one_of_its_family(name):
     assert recognise(weights_of(name, num_classes=3, input_channels=1)) == (name, 2)
-
-
-@pytest.mark.parametrize("loaded", [None, {}, {"epoch": 3}, {"state_dict": {"a": "b"}}])
-def test_anything_else_is_refused_in_one_line(loaded):
-    with pytest.raises(ZooError, match="holds no state_dict"):
-        state_dict_of(loaded)
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])

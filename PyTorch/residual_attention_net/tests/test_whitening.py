@@ -9,7 +9,6 @@ import pytest
 import torch
 from scipy import ndimage
 
-from residual_attention_net.network import whitening
 from residual_attention_net.network.model import build_network
 from residual_attention_net.network.whitening import whiten_stem
 
@@ -45,13 +44,3 @@ def test_filters_beyond_the_patches_directions_stay_as_they_were() -> None:
     whiten_stem(network, np.random.RandomState(0).randint(0, 256, (8, 32, 32, 1), np.uint8))
     changed = (network.conv1[0].weight != before).flatten(1).any(dim=1)
     assert changed.tolist() == 18 * [True] + 14 * [False]
-
-
-def test_of_larger_images_fewer_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    images = np.random.RandomState(0).randint(0, 256, (9, 32, 32, 3), np.uint8)
-    few, all_of_few = (build_network("92_32input_update") for _ in range(2))
-    all_of_few.load_state_dict(few.state_dict())
-    whiten_stem(all_of_few, images[::3])
-    monkeypatch.setattr(whitening, "PIXELS", 3 * 32 * 32)
-    whiten_stem(few, images)
-    assert torch.equal(few.conv1[0].weight, all_of_few.conv1[0].weight)
