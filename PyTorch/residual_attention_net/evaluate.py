@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 from pathlib import Path
-from typing import Callable, Iterator, Optional, Sequence
+from typing import Callable, Optional, Sequence
 
 from common.core.command_line import run_program
 from common.core.files import make_folder
-from common.training.evaluation_run import EvaluationRun, Files, Opened, run_evaluation
+from common.training.evaluation_run import Files
 from common.training.pictures import FOLDER
 from common.training.run import Evaluation
-from common.training.torch import runtime as torch_runtime
 from common.training.torch import step as torch_step
+from common.training.torch.session import Evaluator, run_evaluation
 from residual_attention_net.evaluation import AccuracyLines, evaluate
 from residual_attention_net.network.weights import load_weights
 from residual_attention_net.options import Options, parse_options
@@ -32,27 +31,13 @@ def evaluate_weights(options: Options) -> int:
     if folder.resolve() in Path(str(options.pth_path)).resolve().parents:
         folder = folder / "evaluation"  # the training's own stays what it is
     make_folder(folder, "--output_path")
-    try:
-        session = open_session(options, training=False)
-        run = EvaluationRun(
-            folder,
-            session.device,
-            session.place,
-            session.precision,
-            subject_of(session),
-            options.train_batch_size,
-            options.seed,
-            0,
-            AccuracyLines,
-        )
-        run_evaluation(run, lambda: _opened(session))
-    finally:
-        torch_runtime.leave_process_group()
-    return 0
+    session = open_session(options, training=False)
+    size = options.train_batch_size
+    about = (session, str(folder), subject_of(session), 0)
+    return run_evaluation(*about, lambda: _evaluator(session), AccuracyLines, size)
 
 
-@contextlib.contextmanager
-def _opened(session: Session) -> Iterator[Opened]:
+def _evaluator(session: Session) -> Evaluator:
     options = session.options
     said = load_weights(session.network, str(options.pth_path))
     network = torch_step.prepare_evaluation(session.network, session.precision)
@@ -78,8 +63,7 @@ def _opened(session: Session) -> Iterator[Opened]:
         weights = f"weights {Path(str(options.pth_path)).name}"
         return {**told, f"{FOLDER}/{MASKS}.png": lambda: masks_of(session, "test", weights)}
 
-    proof = torch_runtime.proof(session.device, session.network)
-    yield Opened(session.complexity.parameters, proof, evaluated, files)
+    return Evaluator(session.network, evaluated, files)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from pathlib import Path
-from typing import Any, Callable, Iterator, NamedTuple, TypeVar
+from typing import Any, Callable, Iterator, NamedTuple, Optional, Type, TypeVar
 
 from common.machine.precision import Precision
 from common.machine.ranks import Place
 from common.training import evaluation_run
 from common.training.evaluation_run import EvaluationRun, Files, Opened
+from common.training.lines import TrainingLines
 from common.training.run import Evaluation, Subject
 from common.training.torch import runtime as torch_runtime
 from common.training.torch import step as torch_step
@@ -59,12 +60,19 @@ class Evaluator(NamedTuple):
 
 
 def run_evaluation(
-    session: Session, folder: str, subject: Subject, step: int, build: Callable[[], Evaluator]
+    session: Session,
+    folder: str,
+    subject: Subject,
+    step: int,
+    build: Callable[[], Evaluator],
+    lines: Type[TrainingLines] = TrainingLines,
+    batch_size: Optional[int] = None,
 ) -> int:
     """Evaluates, writes what came out, and closes the session; returns 0.
 
     Args:
         step: of how many steps the weights are. build: opens the network.
+        lines: of the human log. batch_size: where --evaluation_batch_size is no flag of the run.
     """
 
     @contextlib.contextmanager
@@ -83,9 +91,10 @@ def run_evaluation(
         session.place,
         session.precision,
         subject,
-        session.options.evaluation_batch_size,
+        batch_size or session.options.evaluation_batch_size,
         session.options.seed,
         step,
+        lines,
     )
     with session:
         evaluation_run.run_evaluation(run, opening)
