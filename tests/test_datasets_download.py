@@ -170,3 +170,16 @@ def test_a_log_gets_plain_lines_now_and_then_and_the_time_left_counts_what_came_
         shown.at(position)
     # 400 bytes in 40 s, 400 to go
     assert log.getvalue() == "a.bin  60 %  600 bytes of 1.0 kB  10 bytes/s  40 s left\n"
+
+
+def test_mirrors_are_tried_in_order_and_one_with_another_file_is_left(server, fetch):
+    server.files["wrong"] = CONTENT[:-1] + b"?"
+    urls = [server.url + path for path in ("/nowhere", "/wrong", "/a.bin")]
+    assert fetch(*urls).read_bytes() == CONTENT
+    assert [path for path, _ in server.asked] == ["nowhere", "wrong", "a.bin"]
+
+
+def test_certificates_are_those_that_ssl_cert_file_names(monkeypatch, tmp_path):
+    (tmp_path / "own.pem").touch()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "own.pem"))
+    assert _session().verify == str(tmp_path / "own.pem")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -245,3 +246,26 @@ def test_the_manifest_changes_with_a_files_name_or_content(tmp_path):
     write(tmp_path / "apple" / "1.png", PIXELS[2])
     third = read_class_folders(str(tmp_path), None).manifest_sha256
     assert len({first, second, third}) == 3
+
+
+@pytest.mark.parametrize(
+    "kind, mode, tolerance",
+    [
+        *(("JPEG", "RGB", 12), ("JPEG", "CMYK", 60), ("WEBP", "RGB", 12)),
+        *(("BMP", "RGB", 0), ("PNG", "RGB", 0), ("PNG", "L", 0)),
+    ],
+)
+def test_files_of_every_kind_keep_their_colours(kind, mode, tolerance):
+    smooth = np.full((16, 16, 3), (90, 90, 90) if mode == "L" else (180, 90, 30), np.uint8)
+    found = decode_image(encoded(Image.fromarray(smooth).convert(mode), kind), "a")
+    assert np.abs(found.astype(int) - smooth[..., : found.shape[2]]).max() <= tolerance
+
+
+def test_damaged_exif_is_no_reason_to_refuse_a_picture():
+    content = encoded(UPRIGHT, "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff")
+    assert decode_image(content, "a").shape == UPRIGHT.shape
+
+
+def test_missing_pillow_names_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    assert "pip install Pillow" in refusal(lambda: decode_image(b"", "a"))

@@ -16,6 +16,7 @@ from common.core.errors import ZooError
 from common.data.array_files import parse_idx, read_idx_folder, read_npz
 from common.data.cifar10 import (
     FOLDER_NAME,
+    PUBLISHED_MD5,
     find_folder,
     read_batches,
     read_cifar10,
@@ -323,3 +324,33 @@ def test_shares_follow_uneven_classes_and_balanced_counts_take_what_small_ones_l
     assert np.bincount(labels[stratified_indices(labels, 10, 0)]).tolist() == [6, 3, 1]
     labels = np.repeat([0, 1, 2], [60, 30, 2])
     assert np.bincount(labels[balanced_indices(labels, 20, 0)]).tolist() == [9, 9, 2]
+
+
+def test_the_published_md5_are_checked_and_the_folder_or_its_parent_may_be_named(tmp_path):
+    write_cifar10(tmp_path / FOLDER_NAME)
+    for number in range(2, 6):
+        (tmp_path / FOLDER_NAME / f"data_batch_{number}").write_bytes(b"")
+    for named in (tmp_path, tmp_path / FOLDER_NAME):
+        assert PUBLISHED_MD5["batches.meta"] in refusal(
+            lambda named=named: read_cifar10(str(named))
+        )
+
+
+@pytest.mark.parametrize(
+    "images, labels, told",
+    [
+        (COLOUR.astype(np.float32), np.arange(6) % 2, "uint8"),
+        (COLOUR[..., [0, 1, 2, 0, 1]], np.arange(6) % 2, "5 channels"),
+        (COLOUR, np.arange(6) / 2, "labels are float64"),
+        (COLOUR, np.arange(5) % 2, "6 images with 5 labels"),
+        (COLOUR, np.arange(6), "label 2 of image 2 is out of range"),
+    ],
+)
+def test_images_and_labels_that_do_not_fit_are_refused(images, labels, told):
+    assert told in refusal(lambda: LabelledImages(images, labels, ("cat", "dog")))
+
+
+def test_one_changed_label_changes_the_checksum():
+    images = LabelledImages(COLOUR, np.arange(6))
+    assert images.sha256() == LabelledImages(COLOUR, np.arange(6)).sha256()
+    assert images.sha256() != LabelledImages(COLOUR, np.arange(6) % 5).sha256()

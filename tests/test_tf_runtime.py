@@ -18,6 +18,7 @@ from common.training.flags import COSINE
 from common.training.noise import step_normal
 from common.training.schedule import Schedule
 from common.training.tensorflow import horovod as tf_horovod
+from common.training.tensorflow import minimisation
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.minimisation import minimise
 from common.training.tensorflow.of_step import scheduled_rate, step_seed
@@ -153,6 +154,12 @@ def test_a_step_that_overflows_is_skipped_and_halves_a_dynamic_scale(
     assert [(scale, count) for _, scale, count, _ in found] == told
     assert not numpy.isfinite(found[0][0])
     assert [weight for *_, weight in found] == pytest.approx(moved, abs=1e-6)
+
+
+def test_a_dynamic_scale_doubles_after_enough_good_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(minimisation, "GROWTH_INTERVAL", 2)
+    told = run_steps(lambda weight: weight, 5, SCALED)
+    assert [scale for _, scale, _, _ in told] == [65536.0, 65536.0, 131072.0, 131072.0, 262144.0]
 
 
 def test_updates_come_first_and_variables_that_the_loss_does_not_reach_are_left_alone() -> None:
