@@ -6,7 +6,6 @@ import pytest
 from slot_training_helpers import make_scenes, make_sprites
 
 from common.core.errors import UsageError
-from common.training.tensorflow import runtime as tf_runtime
 from slot_attention import session
 from slot_attention.options import OBJECT_DISCOVERY, SET_PREDICTION, parse_options
 from slot_attention.scene_run import max_objects
@@ -43,11 +42,11 @@ def test_a_session_has_data_and_record_and_only_set_prediction_keeps_operations_
     task, name, make, mixed, seen, tmp_path, monkeypatch
 ):
     given = []
-    monkeypatch.setattr(tf_runtime, "open_device", lambda *all_: given.append(all_[-1]))
+    monkeypatch.setattr(session, "open_chosen", lambda *words: given.append(words[3]))
     opened = session.open_session(
         _options(task, f"--data_path={make(tmp_path)}", f"--dataset={name}")
     )
-    assert given[0].mix_compile_mode is mixed
+    assert given[0]["mix_compile_mode"] is mixed
     told = opened.dataset_record()
     assert told["counts"] == {"train": 24, "validation": 6, "test": 6}
     assert seen in told["predicate"]
