@@ -125,6 +125,16 @@ def test_help_names_every_command_and_each_has_its_own(capsys: pytest.CaptureFix
     assert "there is no command 'lunch'" in capsys.readouterr().err
 
 
+def test_help_tells_a_default_once_and_only_one_that_says_something() -> None:
+    parser = Parser(prog="tool")
+    parser.add_argument("--window", type=int, default=50, help="samples")
+    parser.add_argument("--margin", help="how much worse passes (default: the card's)")
+    parser.add_argument("--run", action="append", default=[], help="a run")
+    parser.add_argument("--debug", action="store_true", help="tell more")
+    assert "samples (default: 50)" in parser.format_help()
+    assert parser.format_help().count("(default") == 2
+
+
 def test_help_takes_at_most_0_15_seconds_of_a_processor() -> None:
     def seconds() -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -20,6 +20,15 @@ INTERRUPTED_EXIT_CODE = 130
 TRUTHS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
+class _Defaults(argparse.ArgumentDefaultsHelpFormatter):
+    """Tells a default that says something, unless the help tells it."""
+
+    def _get_help_string(self, action: argparse.Action) -> Optional[str]:
+        told = "(default" in (action.help or "")
+        nothing = action.default in (None, False) or action.default == []
+        return action.help if told or nothing else super()._get_help_string(action)
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises UsageError (exit code 64) in place of exiting with 2.
 
@@ -29,7 +38,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *positional: object, **named: object) -> None:
         named.setdefault("allow_abbrev", False)
-        named.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
+        named.setdefault("formatter_class", _Defaults)
         super().__init__(*positional, **named)  # type: ignore[arg-type]
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
