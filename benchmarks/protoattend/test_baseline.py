@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from tests.fixtures.packed_arrays import dot_vector, group, load_either
+from tests.fixtures.packed_arrays import dot_vector, group
+from tests.fixtures.proto_reference import (
+    ENCODED,
+    GRADIENT_DOT,
+    GRADIENT_NORM,
+    LOSS,
+    SPARSITY,
+    TRAJECTORY,
+    WEIGHTS,
+    in_float32,
+    in_float64,
+)
 
 pytest.importorskip("tensorflow")
 
@@ -16,20 +25,17 @@ from benchmarks.protoattend.baseline import tf  # noqa: E402
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.long]
 
-FIXTURES = Path(__file__).resolve().parents[2] / "tests" / "fixtures" / "protoattend"
-# Three times the distances observed between correct implementations in float32.
-LOSS, SPARSITY, ENCODED, WEIGHTS, TRAJECTORY = 6e-6, 2.7e-5, 3e-5, 1.5e-5, 3.6e-3
-GRADIENT_NORM, GRADIENT_DOT, STATISTICS = 2e-2, 7.5e-2, 2e-5
+STATISTICS = 2e-5
 
 
 @pytest.fixture(scope="module")
 def stored():
-    return load_either(FIXTURES / "protoattend_public")
+    return in_float32()
 
 
 @pytest.fixture(scope="module")
 def exact():
-    return load_either(FIXTURES / "protoattend_f64ref_public")
+    return in_float64()
 
 
 class Reproduction:

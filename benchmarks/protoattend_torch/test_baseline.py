@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
 from benchmarks.protoattend_torch import baseline
 from protoattend.network.architecture import Architecture
 from protoattend_torch.network import Attended, PrototypeNetwork, losses_of
-from tests.fixtures.packed_arrays import load_either
+from tests.fixtures.proto_reference import in_float32
 
 pytestmark = [pytest.mark.pytorch, pytest.mark.long]
-FIXTURES = Path(__file__).resolve().parents[2] / "tests" / "fixtures" / "protoattend"
 
 
 def test_its_loss_is_that_of_the_network_whose_weights_it_is_given():
-    stored = load_either(FIXTURES / "protoattend_public")
+    stored = in_float32()
     ours, plain = PrototypeNetwork(Architecture()).train(), baseline.Network().train()
     with torch.no_grad():
         for one, other in zip(plain.parameters(), ours.parameters()):

@@ -8,16 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from proto_parity import (
-    ENCODED,
-    FIXTURES,
-    HEADS,
-    LOGITS,
-    TERMS,
-    TRAJECTORY,
-    WEIGHTS,
-    Parity,
-)
+from proto_parity import HEADS, TERMS, Parity
 
 from common.data.labelled_images import LabelledImages
 from common.machine.precision import KEEP, resolve
@@ -40,6 +31,7 @@ from protoattend_torch.network import (
 from protoattend_torch.passes import PrototypePasses
 from protoattend_torch.session import load_weights
 from tests.fixtures.packed_arrays import group, load_either
+from tests.fixtures.proto_reference import ENCODED, FOLDER, LOGITS, TRAJECTORY, WEIGHTS
 
 pytestmark = pytest.mark.pytorch
 
@@ -164,10 +156,10 @@ def test_five_steps_of_training_lose_what_the_reference_lost(stored, exact):
 
 
 def test_the_references_checkpoint_gives_its_stored_outputs(stored, tmp_path):
-    with tarfile.open(str(FIXTURES / "tf1_ckpt_protoattend.tar.xz")) as archive:
+    with tarfile.open(str(FOLDER / "tf1_ckpt_protoattend.tar.xz")) as archive:
         archive.extractall(str(tmp_path))
     found = find_weights(str(tmp_path / "tf1_ckpt_protoattend" / "main_protoattend.ckpt"))
-    outputs = load_either(FIXTURES / "tf1_ckpt_protoattend_outputs")
+    outputs = load_either(FOLDER / "tf1_ckpt_protoattend_outputs")
     network = PrototypeNetwork(Architecture())
     load_weights(network, found)
     images, _ = tensors(stored)

@@ -7,32 +7,37 @@ function.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from protoattend.network.architecture import SOFTMAX, SPARSEMAX
-from tests.fixtures.packed_arrays import dot_vector, group, load_either
+from tests.fixtures.packed_arrays import dot_vector, group
+from tests.fixtures.proto_reference import (
+    ENCODED,
+    GRADIENT_DOT,
+    GRADIENT_NORM,
+    LOGITS,
+    LOSS,
+    SPARSITY,
+    WEIGHTS,
+    in_float32,
+    in_float64,
+)
 
-FIXTURES = Path(__file__).resolve().parents[3] / "tests" / "fixtures" / "protoattend"
-# Three times the distances observed between correct implementations.
-LOSS, SPARSITY, ENCODED, WEIGHTS, LOGITS = 6e-6, 2.7e-5, 3e-5, 1.5e-5, 1e-4
-GRADIENT_NORM, GRADIENT_DOT = 2e-2, 7.5e-2  # float32: kinks of ReLU and sparsemax
 EXACT = 1e-9  # float64 against float64, relative
-TRAJECTORY, STATISTICS = 3.6e-3, 1e-4
+STATISTICS = 1e-4
 TERMS = [("own", "self"), ("mixed", "weighted"), ("joint", "joint"), ("sparsity", "sparsity")]
 HEADS = ("keys", "queries", "values")
 
 
 @pytest.fixture(scope="module")
 def stored():
-    return load_either(FIXTURES / "protoattend_public")
+    return in_float32()
 
 
 @pytest.fixture(scope="module")
 def exact():
-    return load_either(FIXTURES / "protoattend_f64ref_public")
+    return in_float64()
 
 
 class Parity:

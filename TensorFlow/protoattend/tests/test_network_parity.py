@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from proto_parity import ENCODED, FIXTURES, HEADS, LOGITS, TRAJECTORY, WEIGHTS, Parity
+from proto_parity import HEADS, Parity
 
 from common.core.errors import ZooError
 from common.data.labelled_images import LabelledImages
@@ -31,6 +31,7 @@ from protoattend.network.prototype_network import (
 )
 from protoattend.passes import PrototypePasses
 from tests.fixtures.packed_arrays import group, load_either
+from tests.fixtures.proto_reference import ENCODED, FOLDER, LOGITS, TRAJECTORY, WEIGHTS
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.long]
 
@@ -172,13 +173,13 @@ def test_five_steps_of_training_lose_what_the_reference_lost(stored, exact):
 def published(tmp_path_factory):
     """The Saver checkpoint as the reference writes it."""
     folder, name = tmp_path_factory.mktemp("published"), "tf1_ckpt_protoattend"
-    with tarfile.open(str(FIXTURES / (name + ".tar.xz"))) as archive:
+    with tarfile.open(str(FOLDER / (name + ".tar.xz"))) as archive:
         archive.extractall(str(folder))
     return folder / name / "main_protoattend.ckpt"
 
 
 def test_the_references_checkpoint_gives_its_stored_outputs(stored, published):
-    outputs = load_either(FIXTURES / "tf1_ckpt_protoattend_outputs")
+    outputs = load_either(FOLDER / "tf1_ckpt_protoattend_outputs")
     with tf.Graph().as_default(), tf.Session() as session:
         network, found, _, _ = graph(stored, training=False)
         load_weights(session, network, find_weights(str(published)))
