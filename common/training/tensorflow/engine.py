@@ -11,7 +11,6 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 import numpy
 
 from common.ascend.compiled_graphs import CompilationWatch
-from common.ascend.flags import LOOP
 from common.core.errors import InfrastructureError, UsageError, ZooError, first_line
 from common.core.files import make_folder, write_atomically
 from common.machine.precision import Precision
@@ -175,7 +174,7 @@ class TensorFlowEngine(Engine):
         self.settings, self.subject = settings, subject
         self.device: TensorFlowDevice = device
         self.precision, self.place = precision, device.place
-        self.iterations = int(device.npu_parameters.get(LOOP, 1))
+        self.iterations = device.iterations_per_loop
         end = end_of_loops(0, settings.steps, self.iterations)
         if end != settings.steps and not settings.resume:
             raise UsageError(

@@ -72,6 +72,11 @@ class TensorFlowDevice(OpenedDevice):
     npu_parameters: Parameters = dataclasses.field(default_factory=dict)
     held: Tuple[Any, ...] = ()
 
+    @property
+    def iterations_per_loop(self) -> int:
+        """Training steps that one run of a session makes on the device."""
+        return int(self.npu_parameters.get(LOOP, 1))
+
 
 def choose_run_device(options: Any, default_modes: Mapping[str, str]) -> RunDevice:
     """What a run computes on, by its options; see devices.choose_run_device."""
@@ -375,7 +380,7 @@ def looped_on_device(device: TensorFlowDevice, session: Any, train_op: Any) -> A
     Args:
         session: the one that trains, its variables initialised.
     """
-    iterations = int(device.npu_parameters.get(LOOP, 1))
+    iterations = device.iterations_per_loop
     if device.kind != "npu" or iterations == 1:
         return train_op
     return import_npu_bridge().util.set_iteration_per_loop(session, train_op, iterations)

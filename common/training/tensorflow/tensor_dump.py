@@ -12,7 +12,6 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
-from common.ascend.flags import LOOP
 from common.core.errors import UsageError
 from common.runs import dump
 from common.runs.dump import Tensor, kept_samples
@@ -37,7 +36,7 @@ class GraphDump(StepDump):
     def __init__(self, engine: Engine, device: TensorFlowDevice) -> None:
         super().__init__(engine)
         self._first = engine.place.rank == 0
-        iterations = int(device.npu_parameters.get(LOOP, 1))
+        iterations = device.iterations_per_loop
         if self.step is not None and iterations > 1:
             raise UsageError(
                 f"--dump_tensors looks at one step, --iterations_per_loop {iterations} at so many "
