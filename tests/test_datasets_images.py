@@ -251,8 +251,12 @@ def test_the_manifest_changes_with_a_files_name_or_content(tmp_path):
 @pytest.mark.parametrize(
     "kind, mode, tolerance",
     [
-        *(("JPEG", "RGB", 12), ("JPEG", "CMYK", 60), ("WEBP", "RGB", 12)),
-        *(("BMP", "RGB", 0), ("PNG", "RGB", 0), ("PNG", "L", 0)),
+        ("JPEG", "RGB", 12),
+        ("JPEG", "CMYK", 60),
+        ("WEBP", "RGB", 12),
+        ("BMP", "RGB", 0),
+        ("PNG", "RGB", 0),
+        ("PNG", "L", 0),
     ],
 )
 def test_files_of_every_kind_keep_their_colours(kind, mode, tolerance):

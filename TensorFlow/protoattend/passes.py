@@ -84,7 +84,7 @@ class PrototypePasses:
             "top_weights": found.ordered[:, :SHOWN],
         }
 
-    def exact(self) -> Tuple[tf.Tensor, Dict[str, tf.Tensor]]:
+    def tensors(self) -> Tuple[tf.Tensor, Dict[str, tf.Tensor]]:
         """The placeholder of images and what is decided on them."""
         return self._images, self._outputs
 

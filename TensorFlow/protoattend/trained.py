@@ -37,7 +37,7 @@ class TrainedNetwork(Decider):
 
     def exported(self) -> Exported:
         """What `protoattend.export` writes of it."""
-        images, outputs = self._passes.exact()
+        images, outputs = self._passes.tensors()
         return Exported(
             {"images": images},
             {name: outputs[name] for name in OUTPUTS},

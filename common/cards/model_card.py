@@ -32,8 +32,17 @@ DEVICES = ("npu", "gpu", "cpu")
 
 # The launcher's flags that an entry point may know under another name.
 MAPPED_FLAGS = (
-    *("data_path", "output_path", "train_steps", "train_epochs", "batch_size", "precision_mode"),
-    *("device", "device_id", "ranks", "seed", "resume"),
+    "data_path",
+    "output_path",
+    "train_steps",
+    "train_epochs",
+    "batch_size",
+    "precision_mode",
+    "device",
+    "device_id",
+    "ranks",
+    "seed",
+    "resume",
 )
 
 SMOKE, NIGHTLY, RELEASE = "smoke", "nightly", "release"

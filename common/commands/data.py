@@ -31,8 +31,16 @@ ACTIONS = {
     "verify": "compares every file of a dataset with its checksum",
 }
 _TOLD = (  # of a dataset, by --json
-    *("name", "network", "title", "description", "licence", "homepage", "folder"),
-    *("size", "size_is_exact", "checksum_source"),
+    "name",
+    "network",
+    "title",
+    "description",
+    "licence",
+    "homepage",
+    "folder",
+    "size",
+    "size_is_exact",
+    "checksum_source",
 )
 EXAMPLES = """
   zoo data list
