@@ -121,6 +121,11 @@ def test_a_script_that_exits_or_does_not_end_is_told(tmp_path, text, told):
         read_changes([script(tmp_path / "set_env.sh", text)], BARE, timeout=1.0)
 
 
+def test_a_machine_without_bash_is_told(tmp_path):
+    with pytest.raises(ZooError, match="can't run bash to read .*set_env.sh"):
+        read_changes([script(tmp_path / "set_env.sh", "")], {"PATH": str(tmp_path)})
+
+
 def test_a_path_is_never_read_as_shell(system, monkeypatch):
     monkeypatch.chdir(system)
     toolkit(system / "usr/local/Ascend")

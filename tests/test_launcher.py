@@ -1,6 +1,7 @@
 """The launcher with real processes of a fake network."""
 
 import json
+import math
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ import time
 import pytest
 
 from common.core.codec import json_text
+from common.launch.outcome import losses_of
 from common.runs.store import verified_record
 from tests.fake_zoo import (
     REPOSITORY,
@@ -104,6 +106,12 @@ def test_case_and_loss_files_are_the_contracts(good):
     for name in ("fake_net_bs32_2p_acc_loss.txt", "train_fake_net_bs32_2p_acc_loss.txt"):
         losses = (folder / name).read_text().split()
         assert losses[:4] == ["1.000000", "0.500000", "0.333333", "0.250000"]
+
+
+def test_a_step_whose_loss_is_no_number_is_nan_in_the_loss_file():
+    told = (1.5, "inf", "nan", None, "low", [])
+    losses = losses_of([{"event": "step", "loss": loss} for loss in told])
+    assert losses[:2] == [1.5, math.inf] and all(map(math.isnan, losses[2:]))
 
 
 def test_the_record_is_what_the_events_make(good):

@@ -107,7 +107,7 @@ def read_changes(
     """The variables that differ after the scripts were sourced by bash, unset ones left alone.
 
     Raises:
-        ZooError: a script fails or takes longer than `timeout` seconds.
+        ZooError: bash is missing, a script fails or takes longer than `timeout` seconds.
     """
     command = ["bash", "-c", _PROGRAM, "set_env"] + [str(path) for path in scripts]
     try:
@@ -122,6 +122,8 @@ def read_changes(
         raise ZooError(
             f"{scripts[0]} did not end within {timeout:g} s; source it yourself before the launch"
         ) from error
+    except OSError as error:
+        raise ZooError(f"can't run bash to read {scripts[0]}: {error}") from error
     if done.returncode != 0:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
         why = lines[-1] if lines else f"exit code {done.returncode}"

@@ -7,7 +7,7 @@ import platform
 import shlex
 import time
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from common.core.codec import plain
 from common.core.errors import ZooError
@@ -54,6 +54,18 @@ def case_values(
     }
 
 
+def losses_of(events: Sequence[Mapping[str, Any]]) -> List[float]:
+    """The loss of every step, in order; NaN where a step tells no number."""
+    return [_loss(event.get("loss")) for event in events if event["event"] == "step"]
+
+
+def _loss(value: Any) -> float:
+    try:
+        return float(value)  # the log writes NaN and infinities as texts
+    except (TypeError, ValueError):
+        return math.nan
+
+
 def final_lines(values: Mapping[str, str]) -> List[str]:
     """What is printed after a run."""
     step = values["TrainingTime"]
@@ -97,9 +109,7 @@ def write_outcome(
     folder, failed = Path(plan.run_folder), outcome.exit_code != 0
     path, problem = folder / "rank_0" / run_log.FILE_NAME, ""
     events = run_log.effective_events(path) if path.exists() else []
-    told = [event.get("loss") for event in events if event["event"] == "step"]
-    # NaN and infinities are texts in the log; a step may tell none.
-    record, losses = None, [math.nan if loss is None else float(loss) for loss in told]
+    record, losses = None, losses_of(events)
     try:
         # Case, command and log of this record are no launch's yet: `closed` tells them.
         record = run_record.from_events(events, where=str(path))
