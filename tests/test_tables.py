@@ -6,15 +6,15 @@ import csv
 import dataclasses
 import io
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 import attrs
 import pytest
 
 from common.cards.model_card import ModelCard, read_card
 from common.core.errors import ZooError
+from common.runs import readmes, tables
 from common.runs import record as run_record
-from common.runs import tables
 from tests.run_events import whole_run
 
 CARD = Path(__file__).resolve().parent.parent / "PyTorch" / "residual_attention_net" / "model.yaml"
@@ -165,6 +165,25 @@ def test_the_summary_has_the_best_training_of_each_task_beside_what_is_published
     ]
 
 
+def test_twins_share_a_row_of_the_summary_and_one_lucky_seed_stands_for_no_case(
+    card: ModelCard,
+) -> None:
+    twin = attrs.evolve(card, name="twin", framework="tensorflow", twin_of=card.name)
+
+    def of_twin(seed: int, accuracy: float) -> run_record.RunRecord:
+        return record(seed, accuracy, model="twin")
+
+    def told(*records: run_record.RunRecord) -> Tuple[str, ...]:
+        row = cells(tables.summary_table(records, [card, twin], ""))
+        return row[0], row[3], row[4].split(",")[0]
+
+    title = "Residual Attention Network (torch, TensorFlow), classification"
+    ours = record(0, 90.0)
+    assert told(ours, of_twin(1, 91.0)) == (title, "accuracy 91.00 %", "TensorFlow")
+    several = [ours, record(2, 91.0)]
+    assert told(*several, of_twin(1, 93.0)) == (title, "accuracy 90.50 ± 0.71 %", "torch")
+
+
 def test_a_chinese_table_is_chinese_and_has_the_same_figures(card: ModelCard) -> None:
     plain = tables.measured_table([record()], card, "")
     told = tables.measured_table([record()], card, "", tables.chinese)
@@ -194,13 +213,13 @@ def test_a_readme_is_changed_between_its_markers_alone_and_drift_is_noticed(
     path, cards = tmp_path / "README.md", [attrs.evolve(card, folder=tmp_path / "none")]
     block = f"<!-- zoo:begin measured {card.name} -->\n{{}}<!-- zoo:end -->\n"
     path.write_text("# Title\n" + block.format("old\n") + "after\n")
-    (text,) = tables.drifted(tmp_path, cards, [record()]).values()
+    (text,) = readmes.drifted(tmp_path, cards, [record()]).values()
     assert text.startswith("# Title\n") and text.endswith("after\n")
     assert "91.50" in text and "old" not in text
     path.write_text(text)
-    assert tables.drifted(tmp_path, cards, [record()]) == {}
+    assert readmes.drifted(tmp_path, cards, [record()]) == {}
     path.write_text(text.replace("91.50", "97.50"))
-    assert list(tables.drifted(tmp_path, cards, [record()])) == [path]
+    assert list(readmes.drifted(tmp_path, cards, [record()])) == [path]
     path.write_text(block.format("").replace(card.name, "resnet"))
     with pytest.raises(ZooError, match="measured resnet"):
-        tables.drifted(tmp_path, cards, [])
+        readmes.drifted(tmp_path, cards, [])

@@ -12,8 +12,8 @@ from common.cards.model_folders import all_cards, checkout_root, home, is_instal
 from common.core.codec import json_text
 from common.core.errors import UsageError, ZooError
 from common.core.files import write_atomically
+from common.runs import readmes, store, tables
 from common.runs import record as run_record
-from common.runs import store, tables
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +78,7 @@ def _write_or_check(root: Path, cards: List[ModelCard], write: bool) -> int:
 
     records, problems = store.verified_records(root)
     problems += tables.of_no_card(records, cards)
-    changed = tables.drifted(root, cards, records)
+    changed = readmes.drifted(root, cards, records)
     for path, text in levels(root, cards, records).items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             changed[path] = text

@@ -7,8 +7,6 @@ import functools
 import io
 import json
 import math
-import os
-import re
 import statistics
 from pathlib import Path
 from typing import (
@@ -17,7 +15,6 @@ from typing import (
     Dict,
     List,
     Mapping,
-    Match,
     NamedTuple,
     Optional,
     Sequence,
@@ -26,7 +23,6 @@ from typing import (
 
 from common.cards.model_card import ModelCard, Task
 from common.core.codec import content_of, parse_yaml
-from common.core.errors import ZooError
 from common.core.text import aligned, duration, quoted, shortened
 from common.runs.provenance import recipe_of
 from common.runs.record import COMPLETE, RunRecord, finite
@@ -38,10 +34,7 @@ FOLDED = (
     *("Best on validation", "Data wait", "Peak memory", "Date, commit"),
 )
 SUMMARY_HEADINGS = ("What", "Data", "Published", "Here", "On what, how long", "Record")
-_BLOCK = re.compile(
-    r"(<!-- zoo:begin (?P<kind>\S+) (?P<model>\S+) -->\n).*?(<!-- zoo:end -->)", re.DOTALL
-)
-ALL = "all"  # in place of a network's name, for the summary
+FRAMEWORKS = {"tensorflow": "TensorFlow", "pytorch": "torch"}
 NOTES = (
     "Results are of the whole test set, with the last weights; the best epoch is chosen on the "
     "validation split, never on the test set. Several seeds: mean ± standard deviation. Samples/s "
@@ -294,19 +287,42 @@ def measured_csv(records: Sequence[RunRecord], cards: Sequence[ModelCard]) -> st
 def summary_table(
     records: Sequence[RunRecord], cards: Sequence[ModelCard], to_root: str, words: Words = str
 ) -> str:
-    """One row for each task that ran here: what others published, and the best of its runs."""
+    """One row for each task that ran here: what others published, and the best of its runs.
+
+    A network and its twin in the other framework share their rows; both frameworks are named.
+    """
     rows = []
     for card in cards:
+        sisters = [one for one in cards if card.name in (one.name, one.twin_of)]
+        if card.twin_of in [one.name for one in cards]:
+            continue
         for task in card.tasks.values():
-            groups = [one for one in groups_of(records, card) if one.task.name == task.name]
-            if not groups:
+            of_case: Dict[str, List[Tuple[Group, ModelCard]]] = {}
+            for sister in sisters:
+                for group in groups_of(records, sister):
+                    if group.task.name == task.name:
+                        of_case.setdefault(group.first.case, []).append((group, sister))
+            if not of_case:
                 continue
-            best = max(groups, key=_rank)
-            cells, folder = row_of(best, words), f"{to_root}results/{card.name}"
-            what = f"{card.title}, {words(task.name.replace('_', ' '))}"
-            row = [what, cells["Data"], task.headline or DASH, cells["Result"], cells[SHOWN[-1]]]
+            # One lucky seed does not stand for a case that several were run of.
+            found = [
+                max(groups, key=lambda one: _seeds_first(one[0])) for groups in of_case.values()
+            ]
+            best, owner = max(found, key=lambda one: _rank(one[0]))
+            cells, folder = row_of(best, words), f"{to_root}results/{owner.name}"
+            where, title = cells[SHOWN[-1]], card.title
+            if len(sisters) > 1:
+                title += f" ({', '.join(FRAMEWORKS[one.framework] for one in sisters)})"
+                where = f"{FRAMEWORKS[owner.framework]}, {where}"
+            what = f"{title}, {words(task.name.replace('_', ' '))}"
+            row = [what, cells["Data"], task.headline or DASH, cells["Result"], where]
             rows.append([*row, _links(best, folder, ".json", words("record"))])
     return markdown([words(name) for name in SUMMARY_HEADINGS], rows)
+
+
+def _seeds_first(group: Group) -> Tuple[Any, ...]:
+    """Of the groups of one case the one with most runs, then the best."""
+    return len(group.values()), _rank(group)
 
 
 def _rank(group: Group) -> Tuple[bool, bool, float]:
@@ -352,54 +368,3 @@ def cell(text: str) -> str:
     """A text as a cell of a Markdown table: one line, no bar, and never a tag."""
     line = " ".join(text.split()).replace("|", "\\|")
     return line.replace("&", "&amp;").replace("<", "&lt;")
-
-
-# --- what stands between the markers of READMEs ---
-
-
-def drifted(
-    root: Path, cards: Sequence[ModelCard], records: Sequence[RunRecord]
-) -> Dict[Path, str]:
-    """The READMEs whose tables are not those of the records, with what they have to hold.
-
-    Raises:
-        ZooError: a marker of unknown kind or network.
-    """
-    found = {}
-    for folder in (root, *(card.folder for card in cards)):
-        to_root = "" if folder == root else os.path.relpath(str(root), str(folder)) + "/"
-        for path in sorted(folder.glob("README*.md")):
-            made = functools.partial(_made, path, to_root, cards, records)
-            text = path.read_text(encoding="utf-8")
-            rendered = _BLOCK.sub(made, text)
-            if text != rendered:
-                found[path] = rendered
-    return found
-
-
-def _made(
-    path: Path,
-    to_root: str,
-    cards: Sequence[ModelCard],
-    records: Sequence[RunRecord],
-    block: Match[str],
-) -> str:
-    """A block of a README, made anew."""
-    kind, model = block["kind"], block["model"]
-    words = chinese if path.name.endswith(".zh-CN.md") else str
-    card = next((card for card in cards if card.name == model), None)
-    body = None
-    if kind == "summary" and model == ALL:
-        body = summary_table(records, cards, to_root, words)
-    elif kind == "published" and card:
-        body = published_tables(card, words)
-    elif kind == "original" and card:
-        body = original_table(records, card, words)
-    elif kind == "measured" and card:
-        body = measured_table(records, card, to_root, words)
-    if body is None:
-        raise ZooError(
-            f"{path}: the marker 'zoo:begin {kind} {model}' is unknown; there are summary all, and "
-            f"measured, published and original of {', '.join(card.name for card in cards)}"
-        )
-    return block[1] + body + block[4]
