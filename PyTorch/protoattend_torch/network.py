@@ -189,13 +189,19 @@ class PrototypeNetwork(nn.Module):
         frozen: the encoder stays as it is: its batch norms use their running statistics.
         mixed_share: share of the candidates' mixed values in the joint classification; the rest
             are the queries' own.
+        detached: no gradient of the attention reaches the encoder.
     """
 
     def __init__(
-        self, architecture: Architecture, mixed_share: float = 0.5, frozen: bool = False
+        self,
+        architecture: Architecture,
+        mixed_share: float = 0.5,
+        frozen: bool = False,
+        detached: bool = False,
     ) -> None:
         super().__init__()
-        self.architecture, self.mixed_share, self.frozen = architecture, mixed_share, frozen
+        self.architecture, self.mixed_share = architecture, mixed_share
+        self.frozen, self.detached = frozen, detached
         channels, width = architecture.image_shape[-1], architecture.final_units
         if architecture.encoder == RESNET32:
             self.encoder: nn.Module = ResNet32(channels)
@@ -224,9 +230,10 @@ class PrototypeNetwork(nn.Module):
         with without_autocast(vectors.device.type):
             hidden = functional.relu(_through(self.representation, vectors))
             represented = self.representation_norm(hidden)
+            attending = represented.detach() if self.detached else represented
             return Encoded(
-                _wide(functional.relu(self.key(represented))),
-                _wide(functional.relu(self.query(represented))),
+                _wide(functional.relu(self.key(attending))),
+                _wide(functional.relu(self.query(attending))),
                 _wide(self.value_norm(functional.relu(self.value(represented)))),
             )
 
@@ -248,7 +255,8 @@ class PrototypeNetwork(nn.Module):
                 logits = logits.masked_fill(itself, FAR)
             weights = attention_weights(logits, self.architecture.normalization)
             weights = noted("attention_weights", weights)
-            mixed = noted("mixed_values", weights @ candidates.values)
+            values = candidates.values.detach() if self.detached else candidates.values
+            mixed = noted("mixed_values", weights @ values)
             joint = (1 - self.mixed_share) * queries.values + self.mixed_share * mixed
         return Attended(
             weights, *(self.classify(values) for values in (queries.values, mixed, joint))

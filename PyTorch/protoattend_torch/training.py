@@ -43,7 +43,12 @@ def run_training(options: Options, dataset: DatasetSplits) -> int:
     encoder = find_weights(options.encoder_checkpoint) if options.encoder_checkpoint else None
     with open_session(options, dataset) as session:
         place, architecture = session.place, architecture_of(options, dataset)
-        network = PrototypeNetwork(architecture, options.alpha_intermediate, options.freeze_encoder)
+        network = PrototypeNetwork(
+            architecture,
+            options.alpha_intermediate,
+            options.freeze_encoder,
+            options.detach_attention,
+        )
         draw_initial_weights(network, options.random_seed, HE_NORMAL)
         if encoder is not None:
             load_weights(network, encoder, encoder_alone=True)

@@ -51,7 +51,8 @@ def attend(
     weights = noted(
         "attention_weights", attention_weights(logits, network.architecture.normalization)
     )
-    mixed = noted("mixed_values", tf.matmul(weights, candidates.values))
+    values = tf.stop_gradient(candidates.values) if network.detached else candidates.values
+    mixed = noted("mixed_values", tf.matmul(weights, values))
     joint = (1 - mixed_share) * queries.values + mixed_share * mixed
     return Attended(
         weights, *(network.classify(values) for values in (queries.values, mixed, joint))
@@ -105,7 +106,8 @@ def build_training(
 
     def build(inputs: Inputs) -> TrainingGraph:
         options = session.options
-        network = PrototypeNetwork(architecture, tf_runtime.has_slow_gradients(inputs.device))
+        fast = tf_runtime.has_slow_gradients(inputs.device)
+        network = PrototypeNetwork(architecture, fast, options.detach_attention)
         with recording(network, left_out=(Convolution,)) as activations:
             attended, updates = _forward(network, inputs.batch, options)
         labels = inputs.batch["labels"]

@@ -160,6 +160,12 @@ class RunOptions(CheckpointFlags, DeviceFlags, DumpFlags):
     alpha_intermediate: float = _training(
         "share of the mixed values in the joint classification", 0.5, kind=number_in(float, 0, 1)
     )
+    detach_attention: bool = _training(
+        "the encoder learns from its own classification alone: keys, queries and mixed values "
+        "learn from it as it is",
+        False,
+        recorded=LATER,
+    )
     augment: bool = _training("random crop and flip of training images", True)
     flip: bool = _training("false where mirrored images mean something else, as digits", True)
 

@@ -168,3 +168,16 @@ def test_the_references_checkpoint_gives_its_stored_outputs(stored, tmp_path):
     assert apart(weights, outputs["eval_sparsemax_weights"]) < WEIGHTS
     assert apart(weights @ others.values, outputs["eval_sparsemax_weighted"]) < ENCODED
     assert apart(network.classify(queries.values), outputs["eval_self_class_logits"]) < LOGITS
+
+
+def test_a_detached_attention_teaches_its_heads_and_not_the_encoder():
+    images = torch.randint(0, 256, (6, 14, 14, 1)).to(torch.uint8)
+    for detached in (False, True):
+        network = PrototypeNetwork(Architecture("small", (14, 14, 1)), detached=detached).train()
+        _, own, mixed, _ = network(images)
+        kernel, key = network.encoder.convolution0.weight, network.key.weight
+        of_mixed = torch.autograd.grad(
+            mixed.square().sum(), [kernel, key], allow_unused=True, retain_graph=True
+        )
+        assert (of_mixed[0] is None) == detached and of_mixed[1].abs().max() > 0
+        assert torch.autograd.grad(own.square().sum(), [kernel])[0].abs().max() > 0

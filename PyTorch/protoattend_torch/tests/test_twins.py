@@ -105,7 +105,8 @@ def steps_in_torch(words, dataset):
     precision = resolve(KEEP, "torch", "cpu", torch_runtime.capabilities("cpu"))
     device = torch_runtime.open_device("cpu", 0, precision)
     session = Session(options, device, precision, Place(0, 1, 0), dataset)
-    network = PrototypeNetwork(architecture_of(options, dataset))
+    architecture = architecture_of(options, dataset)
+    network = PrototypeNetwork(architecture, detached=options.detach_attention)
     draw_in_torch(network, options.seed, HE_NORMAL)
     batches = Batches(dataset.train, options)
     training = training_of(session, network.double().train(), batches)
@@ -121,10 +122,17 @@ def steps_in_torch(words, dataset):
     return losses, keras_weights(network)
 
 
-@pytest.mark.parametrize("candidates", [0, 24])
-def test_twenty_steps_in_float64_are_the_same(candidates, monkeypatch):
+@pytest.mark.parametrize(
+    "way",
+    [
+        "--example_cand_size=0",
+        "--example_cand_size=24",
+        "--example_cand_size=24 --detach_attention",
+    ],
+)
+def test_twenty_steps_in_float64_are_the_same(way, monkeypatch):
     words = ["--device=cpu", "--dataset=digits", "--encoder=small", "--batch_size=8"]
-    words += [f"--example_cand_size={candidates}", "--eval_cand_size=40", "--warmup_steps=3"]
+    words += [*way.split(), "--eval_cand_size=40", "--warmup_steps=3"]
     dataset = random_dataset()
     theirs, wanted = steps_in_tensorflow(words, dataset, monkeypatch)
     ours, found = steps_in_torch(words, dataset)

@@ -7,8 +7,8 @@ from typing import Any, Dict, NamedTuple, Tuple
 
 SPARSEMAX, SOFTMAX = "sparsemax", "softmax"
 NORMALIZATIONS = (SPARSEMAX, SOFTMAX)
-RESNET32, POOLED, MEDIUM, SMALL = "resnet32", "pooled", "medium", "small"
-ENCODERS = (RESNET32, POOLED, MEDIUM, SMALL)
+RESNET32, WIDE, POOLED, MEDIUM, SMALL = "resnet32", "wide", "pooled", "medium", "small"
+ENCODERS = (RESNET32, WIDE, POOLED, MEDIUM, SMALL)
 MOMENTUM = 0.9  # of batch norms' running statistics
 NORM_EPSILON = 1e-5
 LAYER_NORM_EPSILON = 1e-12
@@ -41,6 +41,13 @@ PLAIN = {
         PlainLayer(3, 64, pool=2),
         PlainLayer(3, 128),
         PlainLayer(3, 128),
+    ),
+    WIDE: (
+        PlainLayer(3, 64, pool=2),
+        PlainLayer(3, 128),
+        PlainLayer(3, 128, pool=2),
+        PlainLayer(3, 256),
+        PlainLayer(3, 256),
     ),
 }
 

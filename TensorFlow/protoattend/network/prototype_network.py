@@ -247,12 +247,14 @@ def make_encoder(architecture: Architecture) -> tf.keras.layers.Layer:
 class PrototypeNetwork(tf.keras.layers.Layer):
     """ProtoAttend (Arik and Pfister 2020, figure 1): one encoder, three heads, one classifier.
 
-    `fast` trains by fast_layers.
+    `fast` trains by fast_layers; `detached`: no gradient of the attention reaches the encoder.
     """
 
-    def __init__(self, architecture: Architecture, fast: bool = False) -> None:
+    def __init__(
+        self, architecture: Architecture, fast: bool = False, detached: bool = False
+    ) -> None:
         super().__init__()
-        self.architecture, self.fast = architecture, fast
+        self.architecture, self.fast, self.detached = architecture, fast, detached
         self.encoder = make_encoder(architecture)
         self.representation = Dense(self.encoder.width, architecture.final_units)
         self.representation_norm = LayerNorm(architecture.final_units)
@@ -273,9 +275,10 @@ class PrototypeNetwork(tf.keras.layers.Layer):
         vectors = self.encoder.encode(images, mode)
         vectors = tf.stop_gradient(vectors) if frozen else vectors
         represented = self.representation_norm(tf.nn.relu(self.representation(vectors)))
+        attending = tf.stop_gradient(represented) if self.detached else represented
         return Encoded(
-            keys=tf.nn.relu(self.key(represented)),
-            queries=tf.nn.relu(self.query(represented)),
+            keys=tf.nn.relu(self.key(attending)),
+            queries=tf.nn.relu(self.query(attending)),
             values=self.value_norm(tf.nn.relu(self.value(represented))),
             moments=moments,
         )
