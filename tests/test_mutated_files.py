@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, Iterator, NamedTuple, Tuple
 import pytest
 import yaml
 
-from common.ascend.rank_table import check_text, read_table
+from common.ascend.rank_table_rules import check_text, read_table
 from common.cards.model_card import read_card
 from common.commands.list import card_lines
 from common.commands.program import main

@@ -13,6 +13,7 @@ from common.ascend.flags import NpuFlags, npu_parameters
 from common.core.errors import InfrastructureError, ZooError
 from common.machine.precision import Capabilities, resolve, with_loss_scale
 from common.machine.ranks import ALONE, LAUNCHED_RANK, Place
+from common.training.tensorflow import ranks as tf_ranks
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.minimisation import minimise
 from common.training.tensorflow.runtime import tf
@@ -206,7 +207,7 @@ def test_several_ranks_share_gradients_and_overflow_and_their_mean_is_one(
 ) -> None:
     device, precision = of_two_ranks(double, monkeypatch, "allow_mix_precision")
     _, _, step = minimised(device, precision)
-    mean = tf_runtime.mean_in_graph(device, tf.ones([]) * 3.0, "x")
+    mean = tf_ranks.mean_in_graph(device, tf.ones([]) * 3.0, "x")
     session = started(device, precision)
     session.run(step.train_op)
     assert double.process.collective.asked == [("allreduce", "sum")] * 2
@@ -225,7 +226,7 @@ def test_every_variable_is_broadcast(double: Double, monkeypatch) -> None:
             name, [2], initializer=tf.ones_initializer(), trainable=trainable, use_resource=True
         )
     tf.train.get_or_create_global_step()
-    sync = tf_runtime.broadcast_in_graph(device, tf.global_variables())
+    sync = tf_ranks.broadcast_in_graph(device, tf.global_variables())
     session = started(device, precision)
     session.run(sync)
     assert double.process.collective.asked == [("broadcast", 0)] * 3
@@ -234,9 +235,9 @@ def test_every_variable_is_broadcast(double: Double, monkeypatch) -> None:
 def test_sums_over_ranks_are_compiled_once(double: Double, monkeypatch) -> None:
     device, _ = of_two_ranks(double, monkeypatch)
     before = len(double.process.graphs)
-    sums = [tf_runtime.sum_over_ranks(device, [1.0, number])[1] for number in (2.0, 3.0)]
+    sums = [tf_ranks.sum_over_ranks(device, [1.0, number])[1] for number in (2.0, 3.0)]
     assert sums == [4.0, 6.0] and len(double.process.graphs) == before + 1
-    tf_runtime.close_device(device)
+    tf_ranks.close_device(device)
 
 
 def test_the_first_session_of_several_ranks_has_trainings_options(
@@ -246,9 +247,9 @@ def test_the_first_session_of_several_ranks_has_trainings_options(
     assert double.process.options["precision_mode"] == "force_fp16"
     assert double.process.options["hcom_parallel"] is True and double.process.unknown == []
     tf_runtime.open_session(device, precision).run(tf.zeros([2]) + 1.0)
-    tf_runtime.sum_over_ranks(device, [1.0])
+    tf_ranks.sum_over_ranks(device, [1.0])
     assert double.process.ignored == []
-    tf_runtime.close_device(device)
+    tf_ranks.close_device(device)
 
 
 def under_a_chief(double: Double, monkeypatch, size: int = 2) -> Any:

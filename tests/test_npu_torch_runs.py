@@ -287,12 +287,12 @@ def rank_with_group() -> Any:
 
 @on_npu(ranks=2)
 def test_two_ranks_average_their_gradients_and_skip_together():
-    from common.training.torch import runtime
+    from common.training.torch import optimizers, runtime
     from common.training.torch import step as stepping
 
     rank, device, wanted = rank_with_group()
     network = runtime.place_model(small_network(), device, wanted)
-    optimizer = stepping.make_sgd(device, wanted, network.parameters(), lr=0.02, momentum=0.9)
+    optimizer = optimizers.make_sgd(device, wanted, network.parameters(), lr=0.02, momentum=0.9)
     stepper = stepping.make_stepper(network, optimizer, device, wanted, world_size=2)
     assert "amp" in sys.modules["apex"].__dict__
     told = train(stepper, device, 3, first=10 * rank, spoiled=11)  # on the second rank only

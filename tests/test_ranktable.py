@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from common.ascend.hccn import ServerAddresses, read_server, servers_of_hccn, servers_of_hosts
-from common.ascend.rank_table import check_text, numbered, read_table
+from common.ascend.rank_table import numbered
+from common.ascend.rank_table_rules import check_text, read_table
 from common.commands.program import main
 from common.core.errors import FAIL, OK, WARN, ZooError
 from tests.rank_tables import (

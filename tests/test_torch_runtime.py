@@ -13,7 +13,7 @@ from common.core.errors import InfrastructureError, ZooError  # noqa: E402
 from common.core.text import version_numbers  # noqa: E402
 from common.machine import precision as vocabulary  # noqa: E402
 from common.machine.ports import reserve_port  # noqa: E402
-from common.training.torch import runtime  # noqa: E402
+from common.training.torch import optimizers, runtime  # noqa: E402
 from common.training.torch import step as stepping  # noqa: E402
 from tests.ascend_doubles.torch_steps import open_stepper, small_network  # noqa: E402
 
@@ -176,7 +176,7 @@ def gpu_stepper(mode, loss_scale=None, **options):
         wanted = vocabulary.with_loss_scale(wanted, loss_scale)
     device = runtime.open_device("gpu", 1, wanted)
     network = runtime.place_model(small_network(), device, wanted)
-    optimizer = stepping.make_sgd(device, wanted, network.parameters(), lr=0.05)
+    optimizer = optimizers.make_sgd(device, wanted, network.parameters(), lr=0.05)
     return stepping.make_stepper(network, optimizer, device, wanted, **options)
 
 

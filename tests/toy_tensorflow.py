@@ -19,6 +19,7 @@ from common.machine.ranks import find_tensorflow_place
 from common.training import loop
 from common.training.run import Evaluation
 from common.training.schedule import Schedule
+from common.training.tensorflow import ranks as tf_ranks
 from common.training.tensorflow import runtime as tf_runtime
 from common.training.tensorflow.activations import recording
 from common.training.tensorflow.description import Inputs, TrainingGraph
@@ -139,7 +140,7 @@ def run_toy(output_path: Path, steps: int, **given: Any) -> int:
             )
         )
     finally:
-        tf_runtime.close_device(device)
+        tf_ranks.close_device(device)
 
 
 if __name__ == "__main__":

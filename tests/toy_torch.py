@@ -18,7 +18,7 @@ from common.machine.precision import resolve
 from common.machine.ranks import find_place
 from common.training import loop
 from common.training.run import Evaluation
-from common.training.torch import runtime, step
+from common.training.torch import optimizers, runtime, step
 from common.training.torch.engine import TorchEngine, TorchTraining
 from tests.toys import (
     DEFAULTS,
@@ -76,7 +76,7 @@ def run_toy(output_path: Path, steps: int, **given: Any) -> int:
         network,
         lambda: step.make_stepper(
             network,
-            step.make_sgd(device, precision, groups, lr=0.02, momentum=0.9),
+            optimizers.make_sgd(device, precision, groups, lr=0.02, momentum=0.9),
             device,
             precision,
             place.world_size,

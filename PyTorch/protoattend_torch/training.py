@@ -13,6 +13,7 @@ from common.training import loop
 from common.training.initial_weights import HE_NORMAL
 from common.training.run import Evaluation
 from common.training.stored_weights import find_weights
+from common.training.torch import optimizers
 from common.training.torch import step as torch_step
 from common.training.torch.engine import TorchEngine, TorchTraining
 from common.training.torch.exchanged import draw_initial_weights
@@ -77,7 +78,7 @@ def training_of(session: Session, network: PrototypeNetwork, batches: Batches) -
     weights = [weight for weight in network.parameters() if weight.requires_grad]
 
     def open_stepper() -> torch_step.Stepper:
-        optimizer = torch_step.make_adam(device, session.precision, weights, schedule.peak)
+        optimizer = optimizers.make_adam(device, session.precision, weights, schedule.peak)
         about = (network, optimizer, device, session.precision, ranks)
         return torch_step.make_stepper(*about, max_gradient_value=options.gradient_thresh)
 

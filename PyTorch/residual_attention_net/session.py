@@ -17,6 +17,7 @@ from common.machine.devices import choose_device, detect
 from common.machine.precision import Precision, default_mode, resolve, with_loss_scale
 from common.machine.ranks import Place, find_place, under_slurm
 from common.training.run import Subject
+from common.training.torch import optimizers
 from common.training.torch import runtime as torch_runtime
 from common.training.torch import session as torch_session
 from common.training.torch import step as torch_step
@@ -172,7 +173,7 @@ def parameter_groups(network: nn.Module, recipe: Recipe) -> List[Dict[str, Any]]
 def open_stepper(session: Session) -> Stepper:
     """Makes optimizer and stepper, after the weights are in place."""
     options, recipe, model = session.options, session.recipe, session.network
-    optimizer = torch_step.make_sgd(
+    optimizer = optimizers.make_sgd(
         session.device,
         session.precision,
         parameter_groups(session.network, recipe),

@@ -11,6 +11,7 @@ from common.training import loop
 from common.training.evaluation_run import Files, output_folder
 from common.training.run import Evaluation
 from common.training.stored_weights import find_weights
+from common.training.torch import optimizers
 from common.training.torch import session as torch_session
 from common.training.torch import step as torch_step
 from common.training.torch.engine import TorchEngine, TorchTraining
@@ -54,7 +55,7 @@ def training_of(session: Session) -> TorchTraining:
     def open_stepper() -> torch_step.Stepper:
         return torch_step.make_stepper(
             session.network,
-            torch_step.make_adam(
+            optimizers.make_adam(
                 session.device, session.precision, groups(), options.learning_rate
             ),
             session.device,

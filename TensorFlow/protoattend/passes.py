@@ -10,7 +10,7 @@ import numpy as np
 from common.data.arrays import whole_batches
 from common.data.labelled_images import LabelledImages
 from common.training.run import Evaluation
-from common.training.tensorflow import runtime as tf_runtime
+from common.training.tensorflow import ranks as tf_ranks
 from common.training.tensorflow.runtime import tf
 from protoattend.metrics.decisions import PROTOTYPE_SHARES, Decisions
 from protoattend.network.architecture import SPARSEMAX
@@ -138,7 +138,7 @@ class SplitEvaluation:
             network, self.splits.candidates, options.evaluation_batch_size, options.attention_scale
         )
         # Each rank has batch norm statistics of its own; all evaluate with those of the first.
-        self._share_statistics = tf_runtime.broadcast_in_graph(
+        self._share_statistics = tf_ranks.broadcast_in_graph(
             session.device, [weight for weight in network.weights if not weight.trainable]
         )
 

@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 from common.machine.ranks import ALONE
 from common.training.run import Evaluation
 from common.training.stored_weights import FoundCheckpoint, StoredWeights
-from common.training.tensorflow import runtime as tf_runtime
+from common.training.tensorflow import ranks as tf_ranks
 from common.training.tensorflow.activations import recording
 from common.training.tensorflow.description import Build, Inputs, TrainingGraph
 from common.training.tensorflow.minimisation import minimise
@@ -102,7 +102,7 @@ class ScenePass:
     def evaluate(self, session: Any) -> Evaluation:
         """Evaluates the whole pass."""
         own = self._session
-        add = functools.partial(tf_runtime.sum_over_ranks, own.device)
+        add = functools.partial(tf_ranks.sum_over_ranks, own.device)
         return self._figures.evaluate(own, functools.partial(self.run, session), self._split, add)
 
     def first(self, session: Any, count: int) -> Dict[str, Any]:

@@ -47,6 +47,7 @@ def _as_the_project(name: str, device_kind: str, task: str, count: int, arrays: 
     """Steps with their noise, on the parts that training uses."""
     from benchmarks.worker import open_on_torch, step_of, trainer_on_torch
     from common.training.noise import step_normal
+    from common.training.torch import optimizers
     from common.training.torch import runtime as torch_runtime
     from common.training.torch import step as torch_step
     from common.training.torch.exchanged import draw_initial_weights
@@ -62,7 +63,7 @@ def _as_the_project(name: str, device_kind: str, task: str, count: int, arrays: 
     network = network_of(task, NetworkChoice(settings, RESOLUTION, architecture))
     draw_initial_weights(network, 0)
     network = torch_runtime.place_model(network, device, precision)
-    adam = torch_step.make_adam(device, precision, network.parameters(), 4e-4)
+    adam = optimizers.make_adam(device, precision, network.parameters(), 4e-4)
     stepper = torch_step.make_stepper(network, adam, device, precision)
 
     def read(number: int) -> Any:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Mapping, Sequence, Tuple
 
-from common.ascend.rank_table import topology_fault
+from common.ascend.rank_table_rules import topology_fault
 from common.core.errors import UsageError
 from common.machine.devices import npu_is_910a, npu_needs_rank_table
 

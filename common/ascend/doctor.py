@@ -11,7 +11,8 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from common.ascend.environment import find_scripts, plugin_packages
 from common.ascend.hccn import USUAL_PLACE, read_server
-from common.ascend.rank_table import CHIP_UNKNOWN, check_text, first_failure
+from common.ascend.rank_table import CHIP_UNKNOWN
+from common.ascend.rank_table_rules import check_text, first_failure
 from common.core.errors import FAIL, OK, WARN, Finding, ZooError
 from common.core.text import version_numbers
 from common.machine.devices import (

@@ -19,17 +19,12 @@ from common.ascend.hccn import (
     servers_of_hccn,
     servers_of_hosts,
 )
-from common.ascend.rank_table import (
-    CHIP_910A,
-    CHIP_A2,
-    CHIP_A3,
-    CHIPS,
+from common.ascend.rank_table import CHIP_910A, CHIP_A2, CHIP_A3, CHIPS, merged, numbered
+from common.ascend.rank_table_rules import (
     TableFinding,
     check_addresses,
     check_text,
     first_failure,
-    merged,
-    numbered,
     read_table,
 )
 from common.commands.doctor import as_text

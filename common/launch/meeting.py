@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Callable, Mapping, Optional, Sequence, Tuple
 
 from common.ascend.device_numbers import physical_number, physical_numbers
-from common.ascend.rank_table import disagreement, read_table
+from common.ascend.rank_table import disagreement
+from common.ascend.rank_table_rules import read_table
 from common.core.errors import InfrastructureError, UsageError, ZooError
 from common.launch.flags import HIGHEST_PORT, LaunchFlags
 from common.launch.rank_environment import CM_VARIABLES, Job

@@ -7,7 +7,7 @@ from typing import Any, List, Optional
 import torch
 
 from common.machine import precision as vocabulary
-from common.training.torch import runtime
+from common.training.torch import optimizers, runtime
 from common.training.torch import step as stepping
 
 
@@ -42,7 +42,7 @@ def open_stepper(
     device = runtime.open_device(kind, 0, wanted)
     network = small_network() if network is None else network
     network = runtime.place_model(network, device, wanted)
-    optimizer = stepping.make_sgd(
+    optimizer = optimizers.make_sgd(
         device,
         wanted,
         network.parameters(),

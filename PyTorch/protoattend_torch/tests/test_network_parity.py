@@ -15,7 +15,7 @@ from common.machine.precision import KEEP, resolve
 from common.training.exchange import from_torch, to_torch
 from common.training.stored_weights import find_weights
 from common.training.torch import runtime
-from common.training.torch.step import make_adam
+from common.training.torch.optimizers import make_adam
 from protoattend.network.architecture import SOFTMAX, SPARSEMAX, Architecture
 from protoattend.network.checkpoints import reference_name
 from protoattend.network.parts import Attended, Losses, Projection

@@ -12,7 +12,7 @@ from common.core.errors import ZooError
 from common.machine.precision import resolve
 from common.training.exchange import from_torch
 from common.training.stored_weights import find_weights
-from common.training.torch import runtime, step
+from common.training.torch import optimizers, runtime
 from common.training.torch.exchanged import keras_weights, put_weights
 from slot_attention.network.architecture import ARCHITECTURES, SET_STRIDES, SlotSettings
 from slot_attention.network.choice import NetworkChoice
@@ -91,7 +91,7 @@ def test_five_steps_of_adam_in_float64_are_the_references(name):
     put_weights(network, group(stored, "w"))
     precision = resolve("O0", "torch", "cpu", runtime.capabilities("cpu"))
     device = runtime.open_device("cpu", 0, precision)
-    adam = step.make_adam(device, precision, network.parameters(), lr=4e-4)
+    adam = optimizers.make_adam(device, precision, network.parameters(), lr=4e-4)
     losses = []
     for noise in stored["noise_traj"]:
         adam.zero_grad()

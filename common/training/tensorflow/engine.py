@@ -17,7 +17,9 @@ from common.machine.precision import Precision
 from common.training.checkpoints import CHECKPOINTS, read_state
 from common.training.lines import passes_multiple
 from common.training.run import Engine, Evaluation, Settings, Start, StepResult, Subject, Wishes
+from common.training.tensorflow import ranks as tf_ranks
 from common.training.tensorflow import runtime as tf_runtime
+from common.training.tensorflow import tracing
 from common.training.tensorflow.description import Build, Inputs, MakeBatches, TrainingGraph
 from common.training.tensorflow.minimisation import scalar_variable
 from common.training.tensorflow.runtime import TensorFlowDevice, tf
@@ -112,7 +114,7 @@ def _next_batch(iterator: Any, device: TensorFlowDevice) -> Any:
 
 def _mean_over_ranks(loss: Any, device: TensorFlowDevice) -> Any:
     parts = tf.reshape(tf.cast(loss, tf.float32), [1]) / float(device.place.world_size)
-    return tf_runtime.sum_in_graph(device, parts, "loss")[0]
+    return tf_ranks.sum_in_graph(device, parts, "loss")[0]
 
 
 def parameter_count(network: Any) -> int:
@@ -213,7 +215,7 @@ class TensorFlowEngine(Engine):
         more = (start.taken, self.settings.seed, *about, self._dump.given_noise())
         self.graph = graph = build_step_graph(self._build, batches, *more)
         self._dump.prepare(graph.network, graph.batch, graph.global_step)
-        sync = tf_runtime.broadcast_in_graph(self.device, tf.global_variables())
+        sync = tf_ranks.broadcast_in_graph(self.device, tf.global_variables())
         self.session = tf_runtime.open_session(self.device, self.precision)
         # Initial values or a checkpoint's, never both: an initialiser would undo a restore.
         self.session.run([tf.local_variables_initializer(), tf.tables_initializer()])
@@ -228,7 +230,7 @@ class TensorFlowEngine(Engine):
         train_op = tf_runtime.looped_on_device(self.device, self.session, graph.fetches["train"])
         for fetches in (graph.fetches, graph.with_diagnostics):
             fetches["train"] = train_op
-        self._proof = tf_runtime.proof(self.device, self.session, graph.network.loss)
+        self._proof = tracing.proof(self.device, self.session, graph.network.loss)
         self.session.run(graph.iterator.initializer)  # the traced pass took a batch: begin again
         self._dump.begin(self.session)
         if self.place.rank == 0:
@@ -280,7 +282,7 @@ class TensorFlowEngine(Engine):
             folder = make_folder(Path(settings.output_path) / "profile", "--output_path")
             path = folder / f"timeline_step_{coming:08d}.json"
             self.say(f"timeline of step {coming}: {path}")
-            return dict(tf_runtime.run_with_timeline(self.session, fetches, path))
+            return dict(tracing.run_with_timeline(self.session, fetches, path))
         return dict(self.session.run(fetches))
 
     def _agreed_wishes(self, before: int) -> Wishes:
@@ -306,10 +308,10 @@ class TensorFlowEngine(Engine):
     def load_weights(self, checkpoint: Optional[Path]) -> None:
         if checkpoint is not None:
             self.graph.variables.restore(self.session, checkpoint, read_state(checkpoint))
-        self.session.run(tf_runtime.broadcast_in_graph(self.device, tf.global_variables()))
+        self.session.run(tf_ranks.broadcast_in_graph(self.device, tf.global_variables()))
 
     def sum_over_ranks(self, values: Sequence[float]) -> List[float]:
-        return tf_runtime.sum_over_ranks(self.device, values)
+        return tf_ranks.sum_over_ranks(self.device, values)
 
     def memory_peak(self) -> int:
         return tf_runtime.memory_peak(self.device)

@@ -12,10 +12,10 @@ from common.machine.precision import (
     SMALLEST_LOSS_SCALE,
     Precision,
 )
+from common.training.tensorflow.ranks import mean_in_graph
 from common.training.tensorflow.runtime import (
     TensorFlowDevice,
     import_npu_bridge,
-    mean_in_graph,
     require_known_identity,
     tf,
 )

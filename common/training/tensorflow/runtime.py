@@ -6,15 +6,11 @@ import contextlib
 import dataclasses
 import importlib.util
 import os
-import re
-from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from common.ascend.environment import HF32
 from common.ascend.flags import LOOP, Parameters
-from common.core.command_line import end_at_once
 from common.core.errors import InfrastructureError, ZooError, first_line
-from common.core.files import write_atomically
 from common.core.terminal import without_chatter
 from common.core.text import version_numbers
 from common.machine import devices as machine
@@ -271,7 +267,8 @@ def _on_npu(device: TensorFlowDevice, precision: Precision) -> Dict[str, Any]:
     return {**parameters, **device.npu_parameters}
 
 
-def _add_npu_optimizer(config: Any, parameters: Mapping[str, Any]) -> None:
+def add_npu_optimizer(config: Any, parameters: Mapping[str, Any]) -> None:
+    """Has a session compute on the NPU, with these parameters of NpuOptimizer."""
     rewriter = config.graph_options.rewrite_options
     npu = rewriter.custom_optimizers.add()
     npu.name = "NpuOptimizer"
@@ -299,7 +296,7 @@ def session_config(device: TensorFlowDevice, precision: Precision, on_host: bool
     config = tf.ConfigProto(allow_soft_placement=True)
     if device.kind == "npu":
         host: Dict[str, Any] = {"use_off_line": False}
-        _add_npu_optimizer(config, host if on_host else _on_npu(device, precision))
+        add_npu_optimizer(config, host if on_host else _on_npu(device, precision))
         return config
     if device.kind == "cpu":
         config.intra_op_parallelism_threads = config.inter_op_parallelism_threads = cpu_threads()
@@ -393,130 +390,3 @@ def memory_peak(device: TensorFlowDevice) -> int:
             # The only one that this process's sessions see.
             return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
     return shared.process_memory_peak()
-
-
-def proof(device: TensorFlowDevice, session: Any, fetches: Any) -> str:
-    """Says where a traced run of `fetches` computed, for the record.
-
-    On an NPU nothing is run: it would compile another graph; npu_bridge's own INFO lines tell.
-
-    Raises:
-        ZooError: nothing of it ran on the asked-for device.
-    """
-    if device.kind == "npu":
-        return f"NpuOptimizer with use_off_line in the session ({device.name})"
-    counts: Dict[str, int] = {}
-    for part in _traced(session, fetches)[1].step_stats.dev_stats:
-        name = re.sub(r".*/device:", "", part.device)
-        if ":" in name and "/" not in name:  # streams and memory copies are counted already
-            counts[name] = counts.get(name, 0) + len(part.node_stats)
-    mine = sum(count for name, count in counts.items() if device.kind in name.lower())
-    total = sum(counts.values())
-    if mine == 0:
-        raise ZooError(
-            f"none of {total} traced operations ran on the asked-for {device.kind}, but on "
-            f"{', '.join(counts)}; see TensorFlow's log for why"
-        )
-    return f"{mine} of {total} traced operations of a forward pass on {device.kind} ({device.name})"
-
-
-def _traced(session: Any, fetches: Any) -> Tuple[Any, Any]:
-    metadata = tf.RunMetadata()
-    options = tf.RunOptions(trace_level=tf.RunOptions.FULL_TRACE)
-    return session.run(fetches, options=options, run_metadata=metadata), metadata
-
-
-def run_with_timeline(session: Any, fetches: Any, path: Path) -> Any:
-    """Runs `fetches` once, traced, and writes a Chrome trace to `path`; returns the values."""
-    from tensorflow.python.client import timeline
-
-    values, metadata = _traced(session, fetches)
-    trace = timeline.Timeline(metadata.step_stats).generate_chrome_trace_format()
-    write_atomically(path, trace)
-    return values
-
-
-def close_device(device: TensorFlowDevice) -> None:
-    """Leaves the job at the end of the program; does nothing where there is none."""
-    for session, _, _ in _SUMS.values():
-        session.close()
-    _SUMS.clear()
-    if not device.held:
-        return
-    if device.held[0] == "npu":
-        npu_init = import_npu_bridge()
-        npu_init.shutdown_resource(*device.held[1:])
-        npu_init.close_session(device.held[1])
-        return
-    tf_horovod.horovod_module().shutdown()
-    end_at_once("horovod")  # its threads outlive the rendezvous server of rank 0
-
-
-# --- ranks -----------------------------------------------------------------------------------
-
-
-def sum_in_graph(device: TensorFlowDevice, tensor: Any, name: str) -> Any:
-    """The sum of a tensor over all ranks, in the graph; itself where there is one rank."""
-    if device.place.world_size == 1:
-        return tensor
-    if device.kind == "npu":
-        return _hccl_ops().allreduce(tensor, "sum")
-    horovod = tf_horovod.horovod_module()
-    return horovod.allreduce(tensor, op=horovod.Sum, name=name)
-
-
-def _hccl_ops() -> Any:
-    import_npu_bridge()
-    from npu_bridge.hccl import hccl_ops
-
-    return hccl_ops
-
-
-def mean_in_graph(device: TensorFlowDevice, tensor: Any, name: str) -> Any:
-    """The mean of a tensor over all ranks, in the graph; itself where there is one rank."""
-    size = device.place.world_size
-    total = sum_in_graph(device, tensor, name)
-    return total if size == 1 else total / tf.cast(size, total.dtype)
-
-
-def broadcast_in_graph(device: TensorFlowDevice, variables: Sequence[Any]) -> Any:
-    """An operation that gives every rank the first rank's values; run it after init or restore.
-
-    Hand it all global variables: npu_bridge's own broadcast covers the trainable ones only.
-    """
-    if device.place.world_size == 1:
-        return tf.no_op()
-    return tf.group(*[variable.assign(_from_first(device, variable)) for variable in variables])
-
-
-def _from_first(device: TensorFlowDevice, variable: Any) -> Any:
-    value = variable.read_value()
-    if device.kind == "npu":
-        return _hccl_ops().broadcast([value], 0)[0]
-    name = "broadcast_" + variable.op.name.replace("/", "_")
-    return tf_horovod.horovod_module().broadcast(value, 0, name=name)
-
-
-def sum_over_ranks(device: TensorFlowDevice, numbers: Sequence[float]) -> List[float]:
-    """The sums of some numbers over all ranks, outside of training's graph.
-
-    Every rank must call it at the same moment of its run. On an NPU the sums are float32.
-    """
-    if device.place.world_size == 1:
-        return [float(number) for number in numbers]
-    key = (device.kind, len(numbers))
-    if key not in _SUMS:
-        with tf.Graph().as_default() as graph:
-            kind = tf.float32 if device.kind == "npu" else tf.float64
-            given = tf.placeholder(kind, [len(numbers)])
-            total = sum_in_graph(device, given, f"sum_over_ranks_{len(numbers)}")
-            config = tf.ConfigProto(allow_soft_placement=True, device_count={"GPU": 0})
-            if device.kind == "npu":  # whose own options the process has already
-                _add_npu_optimizer(config, {"use_off_line": True})
-            _SUMS[key] = (tf.Session(graph=graph, config=config), given, total)
-    session, given, total = _SUMS[key]
-    return [float(value) for value in session.run(total, feed_dict={given: list(numbers)})]
-
-
-# Sessions that add numbers up, with what is fed and fetched: an NPU would compile each graph anew.
-_SUMS: Dict[Tuple[str, int], Tuple[Any, Any, Any]] = {}

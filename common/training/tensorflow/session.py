@@ -15,7 +15,9 @@ from common.training import evaluation_run
 from common.training.devices import RunDevice
 from common.training.evaluation_run import EvaluationRun, Files, Opened
 from common.training.run import Evaluation, Subject
+from common.training.tensorflow import ranks as tf_ranks
 from common.training.tensorflow import runtime as tf_runtime
+from common.training.tensorflow import tracing
 from common.training.tensorflow.engine import parameter_count
 from common.training.tensorflow.runtime import tf
 
@@ -63,7 +65,7 @@ class Session:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        tf_runtime.close_device(self.device)
+        tf_ranks.close_device(self.device)
 
 
 class Evaluator(NamedTuple):
@@ -105,7 +107,7 @@ def run_evaluation(
             built = build(running)
             yield Opened(
                 parameter_count(built.network),
-                tf_runtime.proof(device, running, built.probe),
+                tracing.proof(device, running, built.probe),
                 lambda heartbeat: built.evaluate(running),
                 lambda found: built.files(running, found),
                 compiled.proof,
