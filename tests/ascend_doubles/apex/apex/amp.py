@@ -57,14 +57,16 @@ def initialize(models, optimizers=None, enabled=True, opt_level="O1", loss_scale
         raise ValueError(f"loss_scale must be a number or the string 'dynamic', not {loss_scale!r}")
     report.note("amp.initialize", opt_level=opt_level, loss_scale=loss_scale)
     LossScaler.current = LossScaler(loss_scale or "dynamic")
-    optimizers._amp_masters = None if opt_level == "O2" else []
+    if optimizers is not None:  # none where a network is only evaluated
+        optimizers._amp_masters = None if opt_level == "O2" else []
     if opt_level == "O1":
         # Its patched functions stay for good: the white list in float16, the black in float32.
         State.autocast_dtype = torch.float16
     else:
         _cast(models)
-        _step_masters(optimizers)
-    return models, optimizers
+        if optimizers is not None:
+            _step_masters(optimizers)
+    return models if optimizers is None else (models, optimizers)
 
 
 def _cast(model):
