@@ -255,8 +255,8 @@ class PrototypeNetwork(nn.Module):
                 logits = logits.masked_fill(itself, FAR)
             weights = attention_weights(logits, self.architecture.normalization)
             weights = noted("attention_weights", weights)
-            values = candidates.values.detach() if self.detached else candidates.values
-            mixed = noted("mixed_values", weights @ values)
+            theirs = candidates.values.detach() if self.detached else candidates.values
+            mixed = noted("mixed_values", weights @ theirs)
             joint = (1 - self.mixed_share) * queries.values + self.mixed_share * mixed
         return Attended(
             weights, *(self.classify(values) for values in (queries.values, mixed, joint))

@@ -51,8 +51,8 @@ def attend(
     weights = noted(
         "attention_weights", attention_weights(logits, network.architecture.normalization)
     )
-    values = tf.stop_gradient(candidates.values) if network.detached else candidates.values
-    mixed = noted("mixed_values", tf.matmul(weights, values))
+    theirs = tf.stop_gradient(candidates.values) if network.detached else candidates.values
+    mixed = noted("mixed_values", tf.matmul(weights, theirs))
     joint = (1 - mixed_share) * queries.values + mixed_share * mixed
     return Attended(
         weights, *(network.classify(values) for values in (queries.values, mixed, joint))

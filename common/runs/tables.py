@@ -34,7 +34,7 @@ FOLDED = (
     *("Best on validation", "Data wait", "Peak memory", "Date, commit"),
 )
 SUMMARY_HEADINGS = ("What", "Data", "Published", "Here", "On what, how long", "Record")
-FRAMEWORKS = {"tensorflow": "TensorFlow", "pytorch": "torch"}
+FRAMEWORK_NAMES = {"tensorflow": "TensorFlow", "pytorch": "torch"}
 NOTES = (
     "Results are of the whole test set, with the last weights; the best epoch is chosen on the "
     "validation split, never on the test set. Several seeds: mean ± standard deviation. Samples/s "
@@ -293,36 +293,33 @@ def summary_table(
     """
     rows = []
     for card in cards:
-        sisters = [one for one in cards if card.name in (one.name, one.twin_of)]
         if card.twin_of in [one.name for one in cards]:
             continue
+        sisters = [one for one in cards if card.name in (one.name, one.twin_of)]
+        made = [(group, one) for one in sisters for group in groups_of(records, one)]
         for task in card.tasks.values():
-            of_case: Dict[str, List[Tuple[Group, ModelCard]]] = {}
-            for sister in sisters:
-                for group in groups_of(records, sister):
-                    if group.task.name == task.name:
-                        of_case.setdefault(group.first.case, []).append((group, sister))
-            if not of_case:
+            found = [(group, owner) for group, owner in made if group.task.name == task.name]
+            if not found:
                 continue
-            # One lucky seed does not stand for a case that several were run of.
-            found = [
-                max(groups, key=lambda one: _seeds_first(one[0])) for groups in of_case.values()
-            ]
-            best, owner = max(found, key=lambda one: _rank(one[0]))
+            best, owner = _standing_for(found)
             cells, folder = row_of(best, words), f"{to_root}results/{owner.name}"
             where, title = cells[SHOWN[-1]], card.title
             if len(sisters) > 1:
-                title += f" ({', '.join(FRAMEWORKS[one.framework] for one in sisters)})"
-                where = f"{FRAMEWORKS[owner.framework]}, {where}"
+                title += f" ({', '.join(FRAMEWORK_NAMES[one.framework] for one in sisters)})"
+                where = f"{FRAMEWORK_NAMES[owner.framework]}, {where}"
             what = f"{title}, {words(task.name.replace('_', ' '))}"
             row = [what, cells["Data"], task.headline or DASH, cells["Result"], where]
             rows.append([*row, _links(best, folder, ".json", words("record"))])
     return markdown([words(name) for name in SUMMARY_HEADINGS], rows)
 
 
-def _seeds_first(group: Group) -> Tuple[Any, ...]:
-    """Of the groups of one case the one with most runs, then the best."""
-    return len(group.values()), _rank(group)
+def _standing_for(found: Sequence[Tuple[Group, ModelCard]]) -> Tuple[Group, ModelCard]:
+    """The best of a task's groups; no lucky seed stands for a case that several were run of."""
+    most: Dict[str, int] = {}
+    for group, _ in found:
+        most[group.first.case] = max(len(group.values()), most.get(group.first.case, 0))
+    whole = [one for one in found if len(one[0].values()) == most[one[0].first.case]]
+    return max(whole, key=lambda one: _rank(one[0]))
 
 
 def _rank(group: Group) -> Tuple[bool, bool, float]:

@@ -25,7 +25,18 @@ class PlainLayer(NamedTuple):
     pool: int = 1
 
 
-# An eighth, two fifths and two fifths of ResNet-32's operations.
+def _pooled(width: int) -> Tuple[PlainLayer, ...]:
+    """Five layers that are twice as wide after each pool."""
+    return (
+        PlainLayer(3, width, pool=2),
+        PlainLayer(3, 2 * width),
+        PlainLayer(3, 2 * width, pool=2),
+        PlainLayer(3, 4 * width),
+        PlainLayer(3, 4 * width),
+    )
+
+
+# An eighth, two fifths, two fifths and five thirds of ResNet-32's operations.
 PLAIN = {
     SMALL: (PlainLayer(5, 32, 2), PlainLayer(3, 64), PlainLayer(3, 64, 2), PlainLayer(3, 128, 2)),
     MEDIUM: (
@@ -35,20 +46,8 @@ PLAIN = {
         PlainLayer(3, 128, 2),
         PlainLayer(3, 128),
     ),
-    POOLED: (
-        PlainLayer(3, 32, pool=2),
-        PlainLayer(3, 64),
-        PlainLayer(3, 64, pool=2),
-        PlainLayer(3, 128),
-        PlainLayer(3, 128),
-    ),
-    WIDE: (
-        PlainLayer(3, 64, pool=2),
-        PlainLayer(3, 128),
-        PlainLayer(3, 128, pool=2),
-        PlainLayer(3, 256),
-        PlainLayer(3, 256),
-    ),
+    POOLED: _pooled(32),
+    WIDE: _pooled(64),
 }
 
 

@@ -111,14 +111,11 @@ class Conv2DTranspose(nn.ConvTranspose2d):
         padded = functional.pad(self.weight, (0, 1, 0, 1))  # where no tap is there is a 0
         kernels = padded[:, :, taps[:, None, :, None], taps[None, :, None, :]]
         kernels = kernels.permute(2, 3, 1, 0, 4, 5).reshape(-1, self.in_channels, size, size)
-        bias = None if self.bias is None else self.bias.repeat(stride * stride)
-        values = images.permute(0, 3, 1, 2)
-        found = functional.conv2d(values, kernels, bias, padding=size // 2).permute(0, 2, 3, 1)
-        pixels = _activated(found, self.activation)
-        if stride == 1:
-            return pixels
-        pixels = pixels.reshape(count, height, width, stride, stride, self.out_channels)
-        return pixels.permute(0, 1, 3, 2, 4, 5).reshape(
+        biases = self.bias.repeat(stride * stride)
+        found = functional.conv2d(images.permute(0, 3, 1, 2), kernels, biases, padding=size // 2)
+        squares = _activated(found, self.activation).permute(0, 2, 3, 1)
+        squares = squares.reshape(count, height, width, stride, stride, self.out_channels)
+        return squares.permute(0, 1, 3, 2, 4, 5).reshape(
             count, height * stride, width * stride, self.out_channels
         )
 
