@@ -69,4 +69,4 @@ def _orthogonal(stream: np.random.RandomState, shape: Tuple[int, ...]) -> np.nda
     rows, columns = shape
     square, upper = np.linalg.qr(stream.standard_normal((max(shape), min(shape))))
     square = square * np.sign(np.diag(upper))
-    return (square if rows >= columns else square.T).astype(np.float32)
+    return np.asarray(square if rows >= columns else square.T, np.float32)
