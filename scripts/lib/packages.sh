@@ -63,7 +63,9 @@ install_unlocked() {
   [ "$2" = cuda ] || run_installer "$1" --index-url "$TORCH_CPU_INDEX" torch \
     || say "no torch without CUDA at $TORCH_CPU_INDEX: taking the registry's, 3 GB"
   with_pip_to_fall_back_on run_installer "$1" setuptools wheel \
-    "$root[torch,tensorflow,data,export,tensorboard,test]"
+    "$root[torch,tensorflow,data,export,tensorboard,test]" || return 1
+  # Triton, which only CUDA needs, ends in a segmentation fault in one process with TensorFlow.
+  [ "$2" = cuda ] || "$(python_of "$1")" -m pip uninstall --yes triton >>"$install_log" 2>&1 </dev/null
 }
 
 # install_lock STACK BUILD: everything the lock pins, no dependency looked up elsewhere.
