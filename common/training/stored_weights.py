@@ -2,8 +2,8 @@
 
     python -m common.training.stored_weights RUN_FOLDER weights/NAME.npz
 
-packs a checkpoint: arrays by attribute path and what their run said, without pickle, in one file
-that evaluation takes for --checkpoint.
+packs a checkpoint: arrays by attribute path, floats in 16 bits, and what their run said, without
+pickle, in one file that evaluation takes for --checkpoint.
 """
 
 from __future__ import annotations
@@ -185,14 +185,14 @@ def _told(path: str) -> Iterator[None]:
 
 
 def read_packed(path: Path) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
-    """What the run said, and the arrays by name.
+    """What the run said, and the arrays by name, those of 16 bits as float32.
 
     Raises:
         ZooError: not there, damaged, or without a state.
     """
     try:
         with np.load(str(path), allow_pickle=False) as packed:
-            arrays = {name: packed[name] for name in packed.files}
+            arrays = {name: _retyped(packed[name], np.float16, np.float32) for name in packed}
         state = json.loads(bytes(arrays.pop(PACKED_STATE)).decode("utf-8"))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ZooError(
@@ -203,14 +203,18 @@ def read_packed(path: Path) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
 
 
 def write_packed(target: Path, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> int:
-    """Writes such a file, whole or not at all; returns its bytes."""
+    """Writes such a file, float32 in 16 bits, whole or not at all; returns its bytes."""
     text = json.dumps(state, sort_keys=True).encode("utf-8")
     content = io.BytesIO()
-    everything: Dict[str, Any] = {PACKED_STATE: np.frombuffer(text, np.uint8), **arrays}
-    np.savez_compressed(content, **everything)
+    half = {name: _retyped(value, np.float32, np.float16) for name, value in arrays.items()}
+    np.savez_compressed(content, **{PACKED_STATE: np.frombuffer(text, np.uint8)}, **half)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, content.getvalue())
     return len(content.getvalue())
+
+
+def _retyped(values: np.ndarray, old: Any, new: Any) -> np.ndarray:
+    return values.astype(new) if values.dtype == old else values
 
 
 def pack_as_asked(weights_at: Callable[[str], Weights], argv: Optional[Sequence[str]]) -> int:

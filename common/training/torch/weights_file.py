@@ -2,7 +2,7 @@
 
     python -m common.training.torch.weights_file RUN_FOLDER weights/NAME.npz
 
-packs the best weights of a run with half the bits: what --checkpoint takes.
+packs the best weights of a run: what --checkpoint takes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-import numpy as np
 import torch
 
 from common.core.command_line import run_program
@@ -114,21 +113,14 @@ def load_any(path: Path) -> Any:
 
 def _unpacked(path: Path) -> Dict[str, Any]:
     state, arrays = read_packed(path)
-    model = {name: torch.from_numpy(_widened(value)) for name, value in arrays.items()}
+    model = {name: torch.from_numpy(value) for name, value in arrays.items()}
     return {"format": FORMATS[0], "version": VERSION, **state, "model": model}
 
 
-def _widened(values: np.ndarray) -> np.ndarray:
-    return values.astype(np.float32) if values.dtype == np.float16 else values
-
-
 def to_pack(path: str) -> Weights:
-    """What is packed of the weights at load_any's path: floats in 16 bits."""
+    """What is packed of the weights at load_any's path."""
     content = load(Path(path))
-    arrays = {
-        name: value.numpy().astype(np.float16) if value.is_floating_point() else value.numpy()
-        for name, value in content["model"].items()
-    }
+    arrays = {name: value.numpy() for name, value in content["model"].items()}
     state = {name: value for name, value in content.items() if name in ("network", "classes")}
     return state, arrays
 
