@@ -206,8 +206,11 @@ def write_packed(target: Path, state: Mapping[str, Any], arrays: Mapping[str, np
     """Writes such a file, float32 in 16 bits, whole or not at all; returns its bytes."""
     text = json.dumps(state, sort_keys=True).encode("utf-8")
     content = io.BytesIO()
-    half = {name: _retyped(value, np.float32, np.float16) for name, value in arrays.items()}
-    np.savez_compressed(content, **{PACKED_STATE: np.frombuffer(text, np.uint8)}, **half)
+    everything: Dict[str, Any] = {
+        name: _retyped(value, np.float32, np.float16) for name, value in arrays.items()
+    }
+    everything[PACKED_STATE] = np.frombuffer(text, np.uint8)
+    np.savez_compressed(content, **everything)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, content.getvalue())
     return len(content.getvalue())
