@@ -127,13 +127,6 @@ def test_a_step_line_is_found_wherever_it_stands_and_nothing_like_it(tmp_path: P
     assert read_log(path, **port).series["loss"].steps.tolist() == [1, 2, 3, 4, 5, 6]
 
 
-def test_our_longer_line_is_not_taken_for_the_shorter_one_of_the_port(tmp_path: Path) -> None:
-    (tmp_path / "a.log").write_text(
-        "Step: 1, Loss: 2, Time: 0:00:01, Learning rate: 0.1, FPS: 3, ETA: 1 day, 0:00:01\n"
-    )
-    assert read_log(tmp_path / "a.log", formats=FORMATS).format == "tensorflow_training"
-
-
 def declared(folder: Path, *lines: str, **keys: object) -> Path:
     """A format file with one format, `mine`, of the given lines."""
     form = dict(keys, name="mine", description="", lines=[{"line": line} for line in lines])

@@ -23,7 +23,6 @@ from common.evidence.logs.reading import (
 from common.evidence.logs.series import ParsedLog, Restart
 from common.runs.events import RunLog
 from tests.fake_zoo import REPOSITORY
-from tests.test_record_store import write_run
 
 EXCERPTS = Path(__file__).resolve().parent / "fixtures" / "logs"
 FORMATS = known_formats(REPOSITORY)
@@ -292,17 +291,6 @@ def test_damaged_events_give_no_number(line: bytes, tmp_path: Path) -> None:
     good = b'{"event":"step","step":%d,"loss":0.5}\n'
     (tmp_path / "a.jsonl").write_bytes(good % 1 + line + b"\n" + good % 2)
     assert points(read(tmp_path / "a.jsonl")) == {"loss": [(1, 0.5), (2, 0.5)]}
-
-
-def test_a_run_folder_gives_its_events_and_a_record_alone_nothing(tmp_path: Path) -> None:
-    write_run(tmp_path / "run")
-    parsed = series_of_record(tmp_path / "run")
-    assert parsed.source == str(tmp_path / "run") and parsed.format == "run_log"
-    assert len(parsed.series["loss"]) and "test_accuracy" in parsed.series
-    kept = sorted((REPOSITORY / "results").glob("slot_attention/*.json"))[0]
-    (tmp_path / kept.name).write_bytes(kept.read_bytes())
-    with pytest.raises(ZooError, match="nor a record beside its events"):
-        series_of_record(tmp_path / kept.name)
 
 
 # An evaluation has no steps to agree on.

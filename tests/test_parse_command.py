@@ -89,9 +89,13 @@ def test_notes_do_not_mix_with_the_series(capsys: Captured) -> None:
 def test_a_run_folder_is_read_by_its_events(tmp_path: Path, capsys: Captured) -> None:
     write_run(tmp_path)
     assert main(["parse", str(tmp_path)]) == 0
-    assert f"{tmp_path}: run_log" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"{tmp_path}: run_log" in told and "test_accuracy" in told
     assert main(["parse", str(tmp_path), "--series", "loss"]) == 0
     assert capsys.readouterr().out.startswith("series,step,value\nloss,1,")
+    (tmp_path / "alone.json").write_bytes((tmp_path / "record.json").read_bytes())
+    assert main(["parse", str(tmp_path / "alone.json")]) == 1
+    assert "nor a record beside its events" in capsys.readouterr().err
 
 
 def test_the_known_formats_are_listed_with_their_lines(capsys: Captured) -> None:

@@ -7,7 +7,6 @@ from typing import Tuple
 Color = Tuple[int, int, int]  # red, green, blue from 0 to 255
 PAPER: Color = (255, 255, 255)
 INK: Color = (45, 45, 45)
-QUIET: Color = (112, 112, 112)
 HAIRLINE: Color = (222, 222, 222)
 # Far apart on white, also for most colour-blind readers.
 PALETTE: Tuple[Color, ...] = (
