@@ -282,38 +282,36 @@ def altered(path: Path) -> None:
     np.savez(str(path), **arrays)
 
 
-DAMAGE: Dict[str, Callable[[Path], Any]] = {
-    "index.json": lambda path: path.write_bytes(path.read_bytes()[:100]),
-    "index.json gone": Path.unlink,
-    "tensors.npz altered": altered,
-    "tensors.npz pickled": lambda path: np.savez(str(path), t00000=np.array([{}], dtype=object)),
-}
+def other(name: str, value: Any) -> Callable[[Path], Any]:
+    """Gives a key of the index or of its subject another value."""
 
+    def change(path: Path) -> None:
+        content = json.loads(path.read_text())
+        (content if name in content else content["subject"])[name] = value
+        path.write_text(json.dumps(content))
 
-@pytest.mark.parametrize("name", DAMAGE)
-def test_what_is_damaged_is_refused_in_one_line(name: str, run: Path) -> None:
-    DAMAGE[name](step_folder(run, 3) / name.split()[0])
-    said = "holds no dump" if name == "index.json gone" else "is damaged"
-    with pytest.raises(UsageError, match=said) as caught:
-        read(run)
-    assert "\n" not in str(caught.value)
+    return change
 
 
 @pytest.mark.parametrize(
-    "change, said",
+    "file, damage, said",
     [
-        ({"format": "other"}, "is no index of a dump"),
-        ({"schema_version": 99}, "newer version"),
-        ({"subject": {"arithmetic": "float8"}}, "is damaged"),
+        ("index.json", lambda path: path.write_bytes(path.read_bytes()[:100]), "is damaged"),
+        ("index.json", Path.unlink, "holds no dump"),
+        ("index.json", other("format", "other"), "is no index of a dump"),
+        ("index.json", other("schema_version", 99), "newer version"),
+        ("index.json", other("arithmetic", "float8"), "is damaged"),
+        ("tensors.npz", altered, "is damaged"),
+        ("tensors.npz", lambda path: np.savez(str(path), t00000=np.array([{}])), "is damaged"),
     ],
 )
-def test_an_index_of_something_else_is_refused(change: Any, said: str, run: Path) -> None:
-    path = step_folder(run, 3) / "index.json"
-    content = json.loads(path.read_text())
-    subject = {**content["subject"], **change.get("subject", {})}
-    path.write_text(json.dumps({**content, **change, "subject": subject}))
-    with pytest.raises(UsageError, match=said):
-        find_dump(run)
+def test_what_is_damaged_or_something_else_is_refused_in_one_line(
+    file: str, damage: Callable[[Path], Any], said: str, run: Path
+) -> None:
+    damage(step_folder(run, 3) / file)
+    with pytest.raises(UsageError, match=said) as caught:
+        read(run)
+    assert "\n" not in str(caught.value)
 
 
 def test_of_a_large_activation_the_first_samples_are_kept() -> None:
