@@ -88,7 +88,7 @@ def test_ranks_meet_by_hccl_with_types_it_has_and_hold_the_same_weights(two: Lau
 def test_training_and_evaluation_have_one_shape(two: Launched) -> None:
     """40 test images are 20 a rank and 20 validation images 10: no multiple of the batch of 16."""
     batches = {
-        (event["operation"], event["shapes"][0][1])
+        (event["operation"], event["shapes"][0][0])
         for event in two.noted("compile")
         if event["operation"] in ("linear", "cross_entropy", "argmax")
     }
@@ -171,13 +171,14 @@ def trained_weights(mode: str, kind: str = "npu") -> Any:
     return weights_of(stepper)
 
 
-@pytest.mark.parametrize(
-    "mode, same", [("must_keep_origin_dtype", True), ("allow_fp32_to_fp16", False)]
-)
+@pytest.mark.parametrize("mode", ["must_keep_origin_dtype", "allow_fp32_to_fp16"])
 @on_npu()
-def test_float32_on_a_910a_is_that_of_a_cpu(mode, same):
-    difference = (trained_weights("O0", "cpu") - trained_weights(mode)).abs().max().item()
-    assert difference < 2e-6 if same else difference > 2e-5
+def test_the_arithmetic_of_float32_is_decided_and_never_left_to_the_chip(mode):
+    from npu_double import report
+
+    open_stepper(mode)
+    (option,) = [event for event in report.events if event["event"] == "set_option"]
+    assert option["options"] == {"ACL_PRECISION_MODE": mode}
 
 
 @pytest.mark.parametrize("ascends", [True, False])

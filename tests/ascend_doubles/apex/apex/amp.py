@@ -4,8 +4,8 @@ import contextlib
 
 import torch
 from npu_double import hccl, report
-from npu_double.arithmetic import Overflow, overflowed
-from npu_double.tensors import State, autocast_to, mark
+from npu_double.amp import overflowed
+from npu_double.tensors import mark
 from torch import distributed, nn
 
 _BACKOFF, _GROWTH, _WINDOW, _LARGEST = 0.5, 2.0, 2000, 2.0**24
@@ -25,12 +25,6 @@ class LossScaler:
         self.unskipped, self.overflow = 0, False
         self.shares_flag = distributed.is_available() and distributed.is_initialized()
         report.note("apex scaler", dynamic=self.dynamic, shares_flag=self.shares_flag)
-
-    def begin(self):
-        """Before the backward pass: forgets an earlier overflow."""
-        self.overflow = False
-        if self.dynamic:
-            Overflow.flag = False
 
     def check(self, gradients):
         """After the backward pass: looks for an overflow."""
@@ -59,10 +53,7 @@ def initialize(models, optimizers=None, enabled=True, opt_level="O1", loss_scale
     LossScaler.current = LossScaler(loss_scale or "dynamic")
     if optimizers is not None:  # none where a network is only evaluated
         optimizers._amp_masters = None if opt_level == "O2" else []
-    if opt_level == "O1":
-        # Its patched functions stay for good: the white list in float16, the black in float32.
-        State.autocast_dtype = torch.float16
-    else:
+    if opt_level == "O2":  # O1's patched functions cast nothing here
         _cast(models)
         if optimizers is not None:
             _step_masters(optimizers)
@@ -96,7 +87,7 @@ def _make_masters(optimizer):
     for group in optimizer.param_groups:
         for number, weight in enumerate(group["params"]):
             if weight.dtype == torch.float16:
-                master = mark(nn.Parameter(weight.detach().float().cpu()))
+                master = mark(nn.Parameter(weight.detach().float()))
                 group["params"][number] = master
                 masters.append((weight, master))
                 if weight in optimizer.state:
@@ -130,12 +121,10 @@ def scale_loss(loss, optimizers):
     """Yields the loss times its scale; the next step() is left out where gradients overflowed."""
     scaler = LossScaler.current
     _make_masters(optimizers)
-    scaler.begin()
-    with autocast_to(None):  # without O1's patched functions
-        yield loss.float() * scaler.scale
-        _unscale(optimizers, scaler)
-        if scaler.update():
-            _skip_once(optimizers, scaler.scale)
+    yield loss.float() * scaler.scale
+    _unscale(optimizers, scaler)
+    if scaler.update():
+        _skip_once(optimizers, scaler.scale)
 
 
 @torch.no_grad()

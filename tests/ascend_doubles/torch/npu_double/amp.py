@@ -1,27 +1,25 @@
 """torch_npu.npu.amp: autocast, and the GradScaler."""
 
+import contextlib
+
 import torch
 from torch import distributed
 
 from npu_double import hccl, report
-from npu_double.arithmetic import Overflow, overflowed
-from npu_double.tensors import autocast_to
+
+_LARGEST_HALF = 65504.0
 
 
-class Autocast:
-    """torch 1.8.1's: float16, and no argument for the type."""
+@contextlib.contextmanager
+def autocast(enabled=True):
+    """torch 1.8.1's: no argument for the type. It is told, and casts nothing here."""
+    report.note_once("autocast", enabled=enabled)
+    yield
 
-    def __init__(self, enabled=True):
-        self._dtype, self._contexts = torch.float16 if enabled else None, []
 
-    def __enter__(self):
-        report.note_once("autocast", dtype=str(self._dtype))
-        self._contexts.append(autocast_to(self._dtype))
-        self._contexts[-1].__enter__()
-        return self
-
-    def __exit__(self, *exception):
-        return self._contexts.pop().__exit__(*exception)
+def overflowed(gradients):
+    """Whether a scaled gradient is none of float16's numbers."""
+    return not all(bool((one.abs() <= _LARGEST_HALF).all()) for one in gradients)
 
 
 class GradScaler:
@@ -47,8 +45,6 @@ class GradScaler:
         if self._scale is None:
             self._scale = torch.full((), float(self._init_scale), device=outputs.device)
             self._shares_flag = distributed.is_available() and distributed.is_initialized()
-        if self._dynamic:
-            Overflow.flag = False
         return outputs * self._scale.to(outputs.dtype)
 
     def unscale_(self, optimizer):

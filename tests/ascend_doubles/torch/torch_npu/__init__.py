@@ -3,12 +3,13 @@
 The 3.0 packages have neither torch_npu.optim nor torch_npu.profiler, 5.0.rc2 has both.
 """
 
+import contextlib
 import os
 import sys
 import types
 
 import torch
-from npu_double import amp, device, fused_sgd, hccl, patches, report, tensors
+from npu_double import amp, fused_sgd, hccl, report, tensors
 
 __version__ = os.environ.get("ASCEND_DOUBLE_TORCH_NPU", "1.8.1.post2-5.0.rc2")
 
@@ -56,17 +57,40 @@ def _handler(dir_name, worker_name=None, analyse_flag=True):
     return write
 
 
-tensors.State.make_device = device.make_device
-torch.device = device.device
-patches.install()
+def _set_device(device):
+    tensors.State.device_index = tensors.index_of(device)
+    report.note("set_device", index=tensors.State.device_index)
+
+
+@contextlib.contextmanager
+def _profile(profiler_result_path=None, use_e2e_profiler=False, config=None):
+    report.note("profiler starts", folder=str(profiler_result_path))
+    yield
+    report.note("profiler stops")
+
+
+tensors.install()
 hccl.install()
 
-npu = _submodule("npu", **device.NAMES)
-npu.amp = _submodule("npu.amp", autocast=amp.Autocast, GradScaler=amp.GradScaler)
+# What every package of torch 1.8.1 has of ascend.md 3.2, as far as the product calls it.
+npu = _submodule(
+    "npu",
+    is_available=lambda: tensors.device_count() > 0,
+    device_count=tensors.device_count,
+    set_device=_set_device,
+    set_option=lambda given: report.note("set_option", options=dict(given)),
+    synchronize=lambda device=None: None,
+    memory_allocated=lambda device=None: 1 << 20,
+    max_memory_allocated=lambda device=None: 1 << 21,
+    manual_seed_all=lambda seed: tensors.generator.manual_seed(int(seed)),
+    profile=_profile,
+    amp=_submodule("npu.amp", autocast=amp.autocast, GradScaler=amp.GradScaler),
+)
 if "-3.0" not in __version__:
     optim = _submodule("optim", NpuFusedSGD=fused_sgd.TorchNpuFusedSGD)
     npu.get_device_name = lambda device=None: os.environ.get("ASCEND_DOUBLE_SOC", "Ascend910A")
-    npu.get_rng_state, npu.set_rng_state = device.get_rng_state, device.set_rng_state
+    npu.get_rng_state = lambda device="npu": tensors.generator.get_state()
+    npu.set_rng_state = lambda state, device="npu": tensors.generator.set_state(state)
     profiler = _submodule(
         "profiler",
         profile=_Profile,
