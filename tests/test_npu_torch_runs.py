@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.ascend_doubles.forked import (  # noqa: E402
-    NEW_OPTIMIZERS,
-    OLD_PACKAGE,
-    is_torch_1_8,
-    on_npu,
-)
 from tests.ascend_doubles.machine import HERE  # noqa: E402
 from tests.ascend_doubles.torch_server import SMALL, TRAINING, Launched, Server  # noqa: E402
-from tests.ascend_doubles.torch_steps import (  # noqa: E402
-    open_stepper,
-    small_network,
-    train,
-    weights_of,
-)
 
+OLD_PACKAGE, NEW_OPTIMIZERS = "1.8.1.post2-3.0.rc3", "1.8.1.post2-5.0.rc2"
 pytestmark = [
     pytest.mark.long,
     pytest.mark.pytorch,
-    pytest.mark.skipif(not is_torch_1_8(), reason="the double is of torch 1.8.1's packages"),
+    pytest.mark.skipif(
+        not torch.__version__.startswith("1.8.1"), reason="the double is of torch 1.8.1's packages"
+    ),
 ]
 
 
@@ -162,207 +150,71 @@ def test_eight_ranks_train_together(server: Server) -> None:
 
 # --- the adapter on the doubles --------------------------------------------------------------
 
-MODES = ["O1", "O2", "allow_mix_precision"]
+O1, O2, MIXED, KEEP = "O1", "O2", "allow_mix_precision", "must_keep_origin_dtype"
+APEX, TORCH_NPU = "apex.optimizers", "torch_npu.optim"
 
 
-def trained_weights(mode: str, kind: str = "npu") -> Any:
-    stepper, device = open_stepper(mode, kind)
-    train(stepper, device, 3)
-    return weights_of(stepper)
+@pytest.mark.parametrize(
+    "mode, scale, norm, package, optimizer",
+    [
+        (KEEP, "", "0.1", NEW_OPTIMIZERS, TORCH_NPU),
+        (O1, "dynamic", "1", NEW_OPTIMIZERS, APEX),
+        (O2, "dynamic", "", NEW_OPTIMIZERS, APEX),
+        (O2, "128", "1", NEW_OPTIMIZERS, APEX),
+        (MIXED, "dynamic", "1", NEW_OPTIMIZERS, TORCH_NPU),
+        (MIXED, "128", "0.1", NEW_OPTIMIZERS, TORCH_NPU),
+        (MIXED, "128", "0.1", OLD_PACKAGE, "torch.optim.sgd"),
+    ],
+)
+def test_a_step_keeps_the_packages_rules(
+    server: Server, mode: str, scale: str, norm: str, package: str, optimizer: str
+) -> None:
+    """A dynamic scale begins too large for this network; a static one of apex is never checked."""
+    asked = server.ask("steps", mode, scale, norm, ASCEND_DOUBLE_TORCH_NPU=package)[0]
+    (option,) = asked.noted("set_option")
+    allowed = KEEP if mode == KEEP else "allow_fp32_to_fp16"
+    assert option["options"] == {"ACL_PRECISION_MODE": allowed}
+    found, is_new = asked.answer, package == NEW_OPTIMIZERS
+    assert found["optimizer"] == optimizer and found["random_numbers_kept"] is is_new
+    assert found["moved"] and found["zeroed"] and found["buffers_kept"] is is_new
+    if scale != "dynamic":
+        assert found["norm"] == pytest.approx(float(norm), rel=1e-2)
+        assert found["distance"] < (2e-6 if mode == KEEP else 4e-3)
+        assert found["scale"] == (128.0 if scale else None)
+    if scale == "dynamic" or mode == MIXED:
+        assert found["spoiled"] and found["went_on"]
 
 
-@pytest.mark.parametrize("mode", ["must_keep_origin_dtype", "allow_fp32_to_fp16"])
-@on_npu()
-def test_the_arithmetic_of_float32_is_decided_and_never_left_to_the_chip(mode):
-    from npu_double import report
-
-    open_stepper(mode)
-    (option,) = [event for event in report.events if event["event"] == "set_option"]
-    assert option["options"] == {"ACL_PRECISION_MODE": mode}
-
-
-@pytest.mark.parametrize("ascends", [True, False])
-@on_npu()
-def test_ascends_apex_is_known_by_its_fused_optimizer(ascends):
-    from common.training.torch import runtime
-
-    if not ascends:
-        os.environ["ASCEND_DOUBLE_APEX"] = "nvidia"
-    assert runtime.capabilities("npu").ascend_apex is ascends
-
-
-@pytest.mark.parametrize("mode", MODES)
-@on_npu()
-def test_mixed_precision_moves_every_weight_and_keeps_close_to_float32(mode):
-    stepper, device = open_stepper(mode, loss_scale="128")
-    before = [weight.detach().float().cpu() for weight in stepper.module.parameters()]
-    train(stepper, device, 3)
-    after = [weight.detach().float().cpu() for weight in stepper.module.parameters()]
-    assert not any(torch.equal(one, other) for one, other in zip(before, after))
-    assert (weights_of(stepper) - trained_weights("O0", "cpu")).abs().max().item() < 4e-3
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("norm", [None, 1.0])
-@on_npu()
-def test_an_overflow_is_skipped_seen_and_halves_a_dynamic_scale(mode, norm):
-    stepper, device = open_stepper(mode, loss_scale="dynamic", max_gradient_norm=norm)
-    train(stepper, device, 8)  # the first scale is too large for this network
-    before = weights_of(stepper)
-    assert train(stepper, device, 1, first=8, spoiled=8)[0][1] is True
-    assert torch.equal(weights_of(stepper), before)
-    assert train(stepper, device, 1, first=9)[0][1] is False
-    assert not torch.equal(weights_of(stepper), before)
-
-
-@pytest.mark.parametrize("mode", ["allow_mix_precision", "O2"])
-@on_npu()
-def test_a_static_scale_stays_and_the_scalers_is_checked_all_the_same(mode):
-    stepper, device = open_stepper(mode, loss_scale="128")
-    before = weights_of(stepper)
-    if mode != "O2":  # apex's is never checked
-        assert train(stepper, device, 1, spoiled=0)[0][1] is True
-        assert torch.equal(weights_of(stepper), before)
-    assert train(stepper, device, 2, first=1)[0][1] is False
-    state = stepper.state_dict()["state"]
-    scale = state["amp"]["loss_scaler0"]["loss_scale"] if mode == "O2" else state["scale"]
-    assert scale == 128.0
+def test_another_apex_is_known_by_its_lack_of_a_fused_optimizer(server: Server) -> None:
+    assert server.ask("able", ASCEND_DOUBLE_APEX="nvidia")[0].answer == [False, False]
 
 
 @pytest.mark.parametrize("package", [OLD_PACKAGE, NEW_OPTIMIZERS])
-@on_npu()
-def test_each_package_is_used_by_what_it_has(package, tmp_path):
-    from common.training.torch import runtime
-
-    stepper, device = open_stepper("allow_mix_precision")
-    new = package == NEW_OPTIMIZERS
-    assert type(stepper.optimizer).__module__.startswith("torch_npu" if new else "torch.optim")
-    train(stepper, device, 2)
-    state = runtime.rng_state(device)
-    first = torch.rand(3, device=device.device).tolist()
-    runtime.set_rng_state(state, device)
-    assert (torch.rand(3, device=device.device).tolist() == first) is new
-    from common.training.torch.profile import LEAST_STEPS, StepProfiler
-
-    profiler = StepProfiler(device, tmp_path)
-    for _ in range(LEAST_STEPS + 2):
-        profiler.step()
-    profiler.close()
-    from npu_double import report
-
-    assert report.kinds().count("profiler starts") == 1
-    assert (report.kinds()[-1] == "profiler stops") is not new
-    assert bool(list(tmp_path.glob("*_ascend_pt.json"))) is new
+def test_each_package_is_profiled_by_what_it_has(
+    server: Server, package: str, tmp_path: Path
+) -> None:
+    profile = server.ask("profiled", str(tmp_path), ASCEND_DOUBLE_TORCH_NPU=package)[0]
+    assert len(profile.noted("profiler starts")) == 1
+    assert bool(profile.noted("profiler stops")) is (package == OLD_PACKAGE)
+    assert bool(profile.answer) is (package == NEW_OPTIMIZERS)
 
 
-@pytest.mark.parametrize("mode", MODES + ["must_keep_origin_dtype"])
-@on_npu()
-def test_gradients_are_clipped_by_their_norm_in_buffers_that_stay(mode):
-    scale = None if mode == "must_keep_origin_dtype" else "128"
-    stepper, device = open_stepper(mode, loss_scale=scale, max_gradient_norm=1e-3)
-    train(stepper, device, 1)
-    gradients = [
-        weight.grad.float()
-        for group in stepper.optimizer.param_groups
-        for weight in group["params"]
-    ]
-    norm = torch.stack([gradient.norm() for gradient in gradients]).norm().item()
-    assert norm == pytest.approx(1e-3, rel=1e-2)
-    before = [weight.grad.data_ptr() for weight in stepper.module.parameters()]
-    stepper.zero_grad()
-    assert [weight.grad.data_ptr() for weight in stepper.module.parameters()] == before
-    assert not any(weight.grad.any() for weight in stepper.module.parameters())
+def test_two_ranks_send_by_what_hccl_has_and_skip_together(server: Server) -> None:
+    for rank, asked in enumerate(server.ask("together", ranks=2)):
+        assert asked.answer == {
+            "mean": [0.5] * 8,
+            "bytes": "seven bytes more",
+            "sums": [2.0, 1.0],
+            "skipped": True,  # the overflow is the second rank's
+            "alike": True,
+        }
+        (group,) = asked.noted("init_process_group", rank)
+        assert group["backend"] == "hccl"
+        types = {event["type"] for event in asked.noted("collective", rank)}
+        assert types <= {"torch.float32", "torch.int32"}  # HCCL broadcasts no bytes
 
 
-def rank_with_group() -> Any:
-    """(rank, device of the adapter, precision) of a two-rank job, in the product's order."""
-    from common.machine import precision as vocabulary
-    from common.training.torch import runtime
-
-    rank = int(os.environ["RANK"])
-    wanted = vocabulary.resolve("O2", "torch", "npu", runtime.capabilities("npu", rank))
-    device = runtime.open_device("npu", rank, wanted)
-    runtime.init_process_group(device, rank, 2, timeout_seconds=30)
-    return rank, device, wanted
-
-
-@on_npu(ranks=2)
-def test_two_ranks_average_their_gradients_and_skip_together():
-    from common.training.torch import optimizers, runtime
-    from common.training.torch import step as stepping
-
-    rank, device, wanted = rank_with_group()
-    network = runtime.place_model(small_network(), device, wanted)
-    optimizer = optimizers.make_sgd(device, wanted, network.parameters(), lr=0.02, momentum=0.9)
-    stepper = stepping.make_stepper(network, optimizer, device, wanted, world_size=2)
-    assert "amp" in sys.modules["apex"].__dict__
-    told = train(stepper, device, 3, first=10 * rank, spoiled=11)  # on the second rank only
-    assert told[1][1] is True
-    alike = [torch.zeros_like(weights_of(stepper)).to(device.device) for _ in range(2)]
-    torch.distributed.all_gather(alike, weights_of(stepper).to(device.device))
-    assert torch.equal(alike[0].cpu(), alike[1].cpu())
-    assert torch.distributed.get_backend() == "hccl"
-
-
-@on_npu(ranks=2)
-def test_ranks_send_add_up_and_compare_by_what_hccl_has():
-    from common.training.torch.ranks import (
-        average_batch_norm_statistics,
-        bytes_from_first_rank,
-        sum_over_ranks,
-    )
-
-    rank, device, _ = rank_with_group()
-    content = b"seven bytes more" if rank == 0 else b""
-    assert bytes_from_first_rank(content, device.device) == b"seven bytes more"
-    network = small_network().to(device.device)
-    network[1].running_mean.fill_(float(rank))
-    average_batch_norm_statistics(network)
-    assert network[1].running_mean.tolist() == [0.5] * 8
-    assert sum_over_ranks([1.0, rank], device.device) == [2.0, 1.0]
-    from npu_double import report
-
-    sent = {event["type"] for event in report.events if event["event"] == "collective"}
-    assert sent <= {"torch.float32", "torch.int32"}  # HCCL broadcasts no bytes
-
-
-@on_npu()
-def whole(mode, folder):
-    from common.training.torch.weights_file import on_host
-
-    stepper, device = open_stepper(mode)
-    train(stepper, device, 6)
-    parts = {
-        "model": stepper.module.state_dict(),
-        "optimizer": stepper.optimizer_state(),
-        "scaler": stepper.state_dict(),
-    }
-    torch.save(on_host(parts), str(folder / "middle.pt"))
-    train(stepper, device, 2, first=6)
-    torch.save(weights_of(stepper), str(folder / "end.pt"))
-
-
-@on_npu()
-def continued(mode, folder):
-    from common.training.torch import runtime
-
-    content = torch.load(str(folder / "middle.pt"))
-    real = runtime.place_model
-
-    def place(network: Any, device: Any, precision: Any) -> Any:
-        placed = real(network, device, precision)
-        placed.load_state_dict(content["model"])
-        return placed
-
-    runtime.place_model = place
-    stepper, device = open_stepper(mode)
-    stepper.load_optimizer_state(content["optimizer"])
-    stepper.load_state_dict(content["scaler"])
-    train(stepper, device, 2, first=6)
-    assert torch.equal(weights_of(stepper), torch.load(str(folder / "end.pt")))
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_a_checkpoint_goes_on_where_the_run_was(mode: str, tmp_path: Path) -> None:
-    whole(mode=mode, folder=tmp_path)
-    continued(mode=mode, folder=tmp_path)
+@pytest.mark.parametrize("mode", [O2, MIXED])
+def test_a_checkpoint_goes_on_where_the_run_was(server: Server, mode: str, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert server.ask("continued", mode, str(tmp_path))[0].answer is True

@@ -6,12 +6,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict
 
 import pytest
 
 from common.core.errors import ZooError
-from common.machine.ports import reserve_port
 from tests.ascend_doubles.torch_server import SECONDS, SMALL, TRAINING, Launched, Server
 from tests.fake_zoo import REPOSITORY
 from tests.real_torch_npu import installed
@@ -106,38 +105,6 @@ def diverged(first: Path, second: Path) -> Dict[str, Any]:
 # --- the adapter -----------------------------------------------------------------------------
 
 
-def start(
-    server: Server, function: str, name: str, prepared: bool = True, **variables: Optional[str]
-) -> Any:
-    """A process that runs a function of the module below; it prints one line of JSON."""
-    noted = server.root / name
-    noted.mkdir(exist_ok=True)
-    toolkit = server.machine.root / "usr/local/Ascend/ascend-toolkit/latest"
-    if prepared:
-        variables = dict(
-            ASCEND_HOME_PATH=str(toolkit),
-            ASCEND_OPP_PATH=str(toolkit / "opp"),
-            LD_LIBRARY_PATH=str(toolkit / "lib64"),
-            **variables,
-        )
-    code = f"from tests.real_torch_npu import adapter; adapter.{function}()"
-    return subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=str(REPOSITORY),
-        env=server.variables(noted, **variables),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def answer(process: Any) -> Any:
-    """The JSON that a process printed."""
-    output, errors = process.communicate(timeout=SECONDS)
-    assert process.returncode == 0, errors[-3000:]
-    return json.loads(output.splitlines()[-1])
-
-
 def test_the_chip_is_asked_for_bfloat16(server: Server) -> None:
     expected = {
         "Ascend910A": False,
@@ -145,29 +112,31 @@ def test_the_chip_is_asked_for_bfloat16(server: Server) -> None:
         "Ascend910_9391": True,
         "Ascend950PR_9589": True,
     }
-    asked = {chip: start(server, "bfloat16", chip, STUB_SOC=chip) for chip in expected}
-    assert {chip: answer(process) for chip, process in asked.items()} == expected
+    for chip, able in expected.items():
+        assert server.ask("able", STUB_SOC=chip)[0].answer[0] is able
 
 
-def test_the_adapters_step_keeps_the_packages_rules(server: Server) -> None:
-    found = answer(start(server, "steps", "steps"))
+@pytest.mark.parametrize(
+    "mode, scale, norm", [("O0", "", ""), ("O2", "dynamic", ""), ("O2", "128", "1e-3")]
+)
+def test_the_adapters_step_keeps_the_packages_rules(
+    server: Server, mode: str, scale: str, norm: str
+) -> None:
+    found = server.ask("steps", mode, scale, norm)[0].answer
     assert found["optimizer"] == "torch_npu.optim.npu_fused_sgd"
-    assert found["float32"] == pytest.approx(found["processor"], rel=1e-6)
-    assert found["every_weight_moved"] and found["buffers_kept"]
-    assert found["spoiled"] == [True, 2.0**15] and found["unspoiled"] == [False, 2.0**15]
-    assert found["clipped_norm"] == pytest.approx(1e-3, rel=1e-2)
+    assert found["moved"] and found["buffers_kept"] and found["zeroed"]
     assert found["random_numbers_kept"]
+    assert found["distance"] < 2e-6 or mode != "O0"
+    assert found["norm"] == pytest.approx(1e-3, rel=1e-2) or not norm
+    if scale:
+        assert found["spoiled"] and found["went_on"]
+        assert found["scale"] == (2.0**15 if scale == "dynamic" else 128.0)
 
 
 def test_two_ranks_start_hccl(server: Server) -> None:
-    port = str(reserve_port().port)
-    processes = [
-        start(server, "group", f"rank_{rank}", RANK=str(rank), MASTER_PORT=port)
-        for rank in range(2)
-    ]
-    assert [answer(process) for process in processes] == [["hccl", 2], ["hccl", 2]]
-    for rank in range(2):
-        calls = (server.root / f"rank_{rank}" / "calls").read_text()
+    for rank, asked in enumerate(server.ask("group", ranks=2)):
+        assert asked.answer == ["hccl", 2]
+        calls = "\n".join(asked.calls())
         assert ("aclrtSetDevice device=1" in calls) is (rank == 1)
         assert "HcclCommInit ranks=2" in calls and f"HcclCommInit rank={rank}" in calls
         assert "HcclAllReduce type=4" in calls  # float32

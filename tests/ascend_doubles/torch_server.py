@@ -12,7 +12,8 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import psutil
 
-from tests.ascend_doubles.machine import AscendMachine
+from common.machine.ports import reserve_port
+from tests.ascend_doubles.machine import TOOLKIT, AscendMachine
 from tests.fake_zoo import REPOSITORY
 
 MODEL = "residual_attention_net"
@@ -42,6 +43,12 @@ class Launched:
     def record(self) -> Dict[str, Any]:
         """The run's record."""
         return json.loads((self.folder / "record.json").read_text())
+
+    @property
+    def answer(self) -> Any:
+        """The JSON that a function of torch_steps printed."""
+        assert self.code == 0, self.output[-3000:]
+        return json.loads(self.output.splitlines()[-1])
 
     def noted(self, kind: str, rank: int = 0) -> List[Dict[str, Any]]:
         """A double's events of a kind."""
@@ -133,6 +140,32 @@ class Server:
         for rank in psutil.Process(process.pid).children():
             rank.kill()
         return self.end(process, folder, noted)
+
+    def ask(self, function: str, *words: str, ranks: int = 1, **more: Optional[str]) -> List[Any]:
+        """What a function of torch_steps does in a prepared shell; one Launched a rank."""
+        toolkit = self.machine.root / TOOLKIT / "latest"
+        more.update(
+            ASCEND_HOME_PATH=str(toolkit),
+            ASCEND_OPP_PATH=str(toolkit / "opp"),
+            LD_LIBRARY_PATH=str(toolkit / "lib64"),
+            MASTER_PORT=str(reserve_port().port),
+        )
+        self._runs += 1
+        started = []
+        for rank in range(ranks):
+            noted = self.root / f"noted_{self._runs}_{rank}"
+            noted.mkdir()
+            code = f"from tests.ascend_doubles import torch_steps as s; s.{function}(*{words!r})"
+            process = subprocess.Popen(
+                [sys.executable, "-c", code],
+                cwd=str(REPOSITORY),
+                env=self.variables(noted, RANK=str(rank), **more),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                universal_newlines=True,
+            )
+            started.append((process, noted, noted))
+        return [self.end(*one) for one in started]
 
     @staticmethod
     def end(process: Any, folder: Path, noted: Path) -> Launched:
