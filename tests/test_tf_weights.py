@@ -11,7 +11,14 @@ import pytest
 
 from common.core.errors import ZooError
 from common.training.initial_weights import HE_NORMAL, initial_value
-from common.training.stored_weights import OWN, PACKED_STATE, StoredWeights, find_weights
+from common.training.stored_weights import (
+    OWN,
+    PACKED_STATE,
+    StoredWeights,
+    find_weights,
+    read_packed,
+    write_packed,
+)
 from common.training.stored_weights import main as pack
 from common.training.tensorflow.runtime import tf
 from common.training.tensorflow.weights import load_stored, named_weights
@@ -70,6 +77,15 @@ def test_weights_load_by_attribute_path_from_checkpoints_and_packed_in_16_bits(
     with np.load(found.prefix) as packed:
         names = ["hidden/kernel", "hidden/bias", "last/kernel", "last/bias", PACKED_STATE]
         assert sorted(packed.files) == sorted(names)
+
+
+def test_packed_values_too_large_for_16_bits_stay_as_they_are(tmp_path: Path) -> None:
+    given = {"variance": np.array([1e6, 0.1], np.float32), "count": np.array([1 << 40])}
+    write_packed(tmp_path / "some.npz", {"step": 1}, given)
+    state, found = read_packed(tmp_path / "some.npz")
+    assert state == {"step": 1} and set(found) == set(given)
+    assert all(np.array_equal(found[name], value) for name, value in given.items())
+    assert [found[name].dtype for name in given] == [np.float32, np.int64]
 
 
 def test_weights_of_another_network_are_refused(checkpoint: Path) -> None:

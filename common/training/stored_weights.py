@@ -192,7 +192,7 @@ def read_packed(path: Path) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
     """
     try:
         with np.load(str(path), allow_pickle=False) as packed:
-            arrays = {name: _retyped(packed[name], np.float16, np.float32) for name in packed}
+            arrays = {name: _widened(packed[name]) for name in packed}
         state = json.loads(bytes(arrays.pop(PACKED_STATE)).decode("utf-8"))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ZooError(
@@ -203,12 +203,10 @@ def read_packed(path: Path) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
 
 
 def write_packed(target: Path, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> int:
-    """Writes such a file, float32 in 16 bits, whole or not at all; returns its bytes."""
+    """Writes such a file or nothing, float32 in 16 bits where it fits; returns its bytes."""
     text = json.dumps(state, sort_keys=True).encode("utf-8")
     content = io.BytesIO()
-    everything: Dict[str, Any] = {
-        name: _retyped(value, np.float32, np.float16) for name, value in arrays.items()
-    }
+    everything: Dict[str, Any] = {name: _halved(value) for name, value in arrays.items()}
     everything[PACKED_STATE] = np.frombuffer(text, np.uint8)
     np.savez_compressed(content, **everything)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -216,8 +214,14 @@ def write_packed(target: Path, state: Mapping[str, Any], arrays: Mapping[str, np
     return len(content.getvalue())
 
 
-def _retyped(values: np.ndarray, old: Any, new: Any) -> np.ndarray:
-    return values.astype(new) if values.dtype == old else values
+def _halved(values: np.ndarray) -> np.ndarray:
+    largest = np.finfo(np.float16).max  # what is larger would become infinite
+    fits = values.dtype == np.float32 and np.abs(values).max(initial=0) <= largest
+    return values.astype(np.float16) if fits else values
+
+
+def _widened(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float32) if values.dtype == np.float16 else values
 
 
 def pack_as_asked(weights_at: Callable[[str], Weights], argv: Optional[Sequence[str]]) -> int:
