@@ -158,9 +158,13 @@ APEX, TORCH_NPU = "apex.optimizers", "torch_npu.optim"
     "mode, scale, norm, package, optimizer",
     [
         (KEEP, "", "0.1", NEW_OPTIMIZERS, TORCH_NPU),
+        (O1, "dynamic", "", NEW_OPTIMIZERS, APEX),
         (O1, "dynamic", "1", NEW_OPTIMIZERS, APEX),
+        (O1, "128", "0.1", NEW_OPTIMIZERS, APEX),
         (O2, "dynamic", "", NEW_OPTIMIZERS, APEX),
+        (O2, "dynamic", "1", NEW_OPTIMIZERS, APEX),
         (O2, "128", "1", NEW_OPTIMIZERS, APEX),
+        (MIXED, "dynamic", "", NEW_OPTIMIZERS, TORCH_NPU),
         (MIXED, "dynamic", "1", NEW_OPTIMIZERS, TORCH_NPU),
         (MIXED, "128", "0.1", NEW_OPTIMIZERS, TORCH_NPU),
         (MIXED, "128", "0.1", OLD_PACKAGE, "torch.optim.sgd"),
@@ -214,7 +218,7 @@ def test_two_ranks_send_by_what_hccl_has_and_skip_together(server: Server) -> No
         assert types <= {"torch.float32", "torch.int32"}  # HCCL broadcasts no bytes
 
 
-@pytest.mark.parametrize("mode", [O2, MIXED])
+@pytest.mark.parametrize("mode", [O1, O2, MIXED])
 def test_a_checkpoint_goes_on_where_the_run_was(server: Server, mode: str, tmp_path: Path) -> None:
     for _ in range(2):
         assert server.ask("continued", mode, str(tmp_path))[0].answer is True
